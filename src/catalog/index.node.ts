@@ -1,0 +1,6 @@
+export { type Evaluation, evaluateRun } from "./eval.node.ts";
+export { type ExportSummary, exportRun } from "./export.node.ts";
+export { type FitHooks, type FitRequest, fit, resumeFit } from "./fit.node.ts";
+export { loadDefinition, type OpenRun, openRun, runData } from "./run.node.ts";
+export { sampleRun, writeSamples } from "./sample.node.ts";
+export { type ScoreBatch, type ScoreOptions, score } from "./score.node.ts";

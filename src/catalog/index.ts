@@ -1,0 +1,1 @@
+export { buildModel, findModel, models, parseOptions } from "./models.ts";

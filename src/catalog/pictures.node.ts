@@ -1,0 +1,65 @@
+import { columnsSchema } from "../data/columns.ts";
+import type { Split } from "../data/data-set.ts";
+import { writeFileAtomic } from "../data/files.node.ts";
+import { RuntimeError } from "../errors.ts";
+import { drawSamples } from "../report/index.node.ts";
+import type { Picture } from "../report/index.ts";
+import { float32, type NdArray } from "../tensor/array.ts";
+import type { RunConfig } from "../train/run-config.ts";
+
+/** Rows of data that a plot compares samples with, and as many samples. */
+const COMPARED_ROWS = 2000;
+
+/** The first samples of a split. */
+export function firstSamples(split: Split, count: number): NdArray<"float32"> {
+  return split.batch(Uint32Array.from({ length: Math.min(count, split.count) }, (_, i) => i)).x;
+}
+
+/** How many samples a picture of this kind of data shows best. */
+export function pictureCount(kind: RunConfig["dataInfo"]["kind"], images: number): number {
+  return kind === "image" ? images : COMPARED_ROWS;
+}
+
+/** Images as whole bytes, rounded and limited to 0 … 255. */
+export function toBytes(images: NdArray<"float32">): NdArray<"float32"> {
+  return float32(
+    images.data.map((value) => Math.min(255, Math.max(0, Math.round(value)))),
+    images.shape,
+  );
+}
+
+/**
+ * A picture of samples: a grid of images, a scatter plot over data points, histograms of table columns beside those of
+ * the data.
+ * @throws RuntimeError where samples are not finite
+ */
+export async function samplePicture(
+  info: RunConfig["dataInfo"],
+  samples: NdArray<"float32">,
+  data: Split,
+): Promise<Picture> {
+  const bad = samples.data.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) {
+    const row = Math.floor((bad * (samples.shape[0] ?? 1)) / samples.data.length);
+    throw new RuntimeError(
+      `sample ${row} holds ${samples.data[bad]}; the model has diverged, fit it with a lower learningRate`,
+    );
+  }
+  switch (info.kind) {
+    case "image":
+      return drawSamples({ kind: "image", samples: toBytes(samples) });
+    case "points":
+      return drawSamples({ kind: "points", samples, data: firstSamples(data, COMPARED_ROWS) });
+    case "table": {
+      const columns = columnsSchema.parse(info.columns);
+      return drawSamples({ kind: "table", samples, data: firstSamples(data, COMPARED_ROWS), columns });
+    }
+  }
+}
+
+/** Writes a picture under a path without extension: .png, or .svg where plots cannot be made pixels. */
+export async function writePicture(path: string, picture: Picture): Promise<void> {
+  await (picture.format === "png"
+    ? writeFileAtomic(`${path}.png`, picture.bytes)
+    : writeFileAtomic(`${path}.svg`, picture.text));
+}

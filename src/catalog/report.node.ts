@@ -1,0 +1,116 @@
+import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism, cpus } from "node:os";
+import { writeFileAtomic } from "../data/files.node.ts";
+import { batchesPerEpoch } from "../data/order.ts";
+import { type Picture, renderReport, type SamplePicture } from "../report/index.ts";
+import type { FitSummary } from "../train/fit.node.ts";
+import { fitOptions } from "../train/options.ts";
+import type { RunFolder } from "../train/run-folder.node.ts";
+import { evaluateRun } from "./eval.node.ts";
+import { modelSchema, openRun, runData } from "./run.node.ts";
+
+/** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
+async function readPictures(
+  folder: RunFolder,
+): Promise<{ readonly course: readonly SamplePicture[]; readonly chosen: Picture | undefined }> {
+  const course: SamplePicture[] = [];
+  let chosen: Picture | undefined;
+  for (const name of (await readdir(folder.file("samples"))).sort()) {
+    const [, stem = "", extension] = /^(.*)\.(png|svg)$/.exec(name) ?? [];
+    const bytes = await readFile(folder.file("samples", name));
+    const picture: Picture | undefined =
+      extension === "png"
+        ? { format: "png", bytes }
+        : extension === "svg"
+          ? { format: "svg", text: bytes.toString("utf8") }
+          : undefined;
+    if (picture === undefined) continue;
+    const step = /^step-(\d+)$/.exec(stem);
+    if (step) course.push({ step: Number(step[1]), picture, caption: "averaged weights at this step" });
+    else if (stem === "samples") chosen = picture;
+  }
+  return { course, chosen };
+}
+
+const REASONS = {
+  limit: "finished",
+  patience: "finished: validation no longer improved",
+  stopped: "stopped by hand; it can be resumed",
+} as const;
+
+/** Writes report.html of a run: curves, samples, numbers on the validation split, configuration. */
+export async function writeReport(folder: RunFolder, summary: FitSummary): Promise<void> {
+  const run = await openRun(folder.path);
+  try {
+    const { config, model } = run;
+    const data = await runData(config);
+    const { course, chosen } = await readPictures(folder);
+    const evaluation = await evaluateRun(run, { split: "validation" });
+    const describe = new Map(
+      [fitOptions, modelSchema(run.definition)].flatMap((schema) =>
+        Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
+      ),
+    );
+    const options = { data: config.data, ...config.dataOptions, ...config.modelOptions, ...config.fit };
+    const page = await renderReport({
+      model: config.model,
+      data: config.data,
+      dataDescription: data.describe(),
+      date: new Date(config.created),
+      status: REASONS[summary.reason],
+      seed: config.fit.seed,
+      parameters: summary.parameters,
+      steps: summary.step,
+      epochs: summary.step / batchesPerEpoch(config.dataInfo.trainCount, config.fit.batchSize),
+      seconds: summary.seconds,
+      samplesPerSecond: summary.samplesPerSecond,
+      ...(summary.best && { best: { step: summary.best.step, validationLoss: summary.best.loss } }),
+      lossLabel: "loss",
+      results: evaluation.results,
+      metrics: await folder.readMetrics(),
+      samples: course,
+      figures:
+        chosen === undefined
+          ? []
+          : [
+              {
+                title: "Samples",
+                picture: chosen,
+                caption: `drawn with seed ${config.fit.seed}, none chosen by hand`,
+              },
+            ],
+      configuration: Object.entries(options).map(([name, value]) => {
+        const description = describe.get(name);
+        return { name, value: JSON.stringify(value), ...(description !== undefined && { description }) };
+      }),
+      machine: [
+        { name: "processor", value: cpus()[0]?.model ?? "unknown" },
+        { name: "cores", value: String(availableParallelism()) },
+        { name: "node", value: process.version },
+        { name: "provider", value: config.fit.provider },
+      ],
+      commands: [
+        ...(model.sample
+          ? [{ command: `eidos sample ${folder.path} --count 64 --out samples.png`, purpose: "Draw samples" }]
+          : []),
+        ...(model.logProb
+          ? [
+              {
+                command: `eidos score ${folder.path} --out scores.csv`,
+                purpose: "Log-likelihoods of the test split",
+              },
+            ]
+          : []),
+        { command: `eidos eval ${folder.path} --json`, purpose: "Measure on the test split" },
+        ...(model.exported
+          ? [{ command: `eidos export ${folder.path} --out model.onnx`, purpose: "Write the model as ONNX" }]
+          : []),
+        { command: `eidos fit --resume ${folder.path} --steps ${2 * summary.step}`, purpose: "Train on" },
+      ],
+      version: config.eidos,
+    });
+    await writeFileAtomic(folder.file("report.html"), page);
+  } finally {
+    await run.session.release();
+  }
+}

@@ -1,0 +1,102 @@
+import { extname } from "node:path";
+import { z } from "zod";
+import { columnsSchema, decodeTable } from "../data/columns.ts";
+import { writeFileAtomic } from "../data/files.node.ts";
+import { writeNpy } from "../data/npy.node.ts";
+import { writeTable } from "../data/table-write.node.ts";
+import { OptionError } from "../errors.ts";
+import type { SampleOptions } from "../nn/model.ts";
+import { rasterise } from "../report/index.node.ts";
+import type { NdArray } from "../tensor/array.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import { parseOptions } from "./models.ts";
+import { samplePicture, toBytes } from "./pictures.node.ts";
+import { type OpenRun, runData } from "./run.node.ts";
+
+const noOptions = z.strictObject({});
+
+/** How samples may be written. */
+export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
+
+/**
+ * Draws samples from an opened run, in data units (bytes for images, not rounded; standardised table columns).
+ * @param options count, seed, label and the model's own options for sampling
+ * @throws OptionError where the model cannot sample or an option is wrong
+ */
+export async function sampleRun(
+  run: OpenRun,
+  options: SampleOptions & Readonly<Record<string, unknown>>,
+): Promise<NdArray<"float32">> {
+  const { model, definition, session, config } = run;
+  if (model.sample === undefined) throw new OptionError(`${config.model} has no sampler`);
+  const { count, seed, label, onProgress, ...own } = options;
+  const classes = config.dataInfo.classes ?? 0;
+  if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
+    throw new OptionError(
+      classes === 0
+        ? `option label: ${config.data} has no classes`
+        : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
+    );
+  }
+  const parsed =
+    definition.sampleOptions === undefined
+      ? parseOptions(definition.name, noOptions, own)
+      : (parseOptions(definition.name, definition.sampleOptions, own) as Record<string, unknown>);
+  return model.sample(session, {
+    ...parsed,
+    count,
+    seed,
+    ...(label !== undefined && { label }),
+    ...(onProgress !== undefined && { onProgress }),
+  });
+}
+
+/** Checks before any work that samples of this kind can be written under this name. @throws OptionError */
+export function checkSamplePath(path: string, kind: RunConfig["dataInfo"]["kind"]): void {
+  const extension = extname(path).toLowerCase();
+  if (!SAMPLE_EXTENSIONS.some((known) => known === extension)) {
+    throw new OptionError(`option out: ${path} must end in ${SAMPLE_EXTENSIONS.join(", ")}`);
+  }
+  if (kind === "image" && (extension === ".csv" || extension === ".parquet")) {
+    throw new OptionError(`option out: images are written as .png or .npy, not ${extension}`);
+  }
+}
+
+/** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
+export function sampleRows(
+  info: RunConfig["dataInfo"],
+  samples: NdArray<"float32">,
+): { readonly names: readonly string[]; readonly rows: readonly (readonly (string | number)[])[] } {
+  if (info.kind === "table") {
+    const columns = columnsSchema.parse(info.columns);
+    return { names: columns.map(({ name }) => name), rows: decodeTable(columns, samples) };
+  }
+  const width = samples.shape[1] ?? 1;
+  return {
+    names: ["x", "y"],
+    rows: Array.from({ length: samples.shape[0] ?? 0 }, (_, i) => [
+      ...samples.data.subarray(i * width, (i + 1) * width),
+    ]),
+  };
+}
+
+/**
+ * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
+ * @throws OptionError for another extension; FileError
+ */
+export async function writeSamples(run: OpenRun, samples: NdArray<"float32">, path: string): Promise<void> {
+  const { config } = run;
+  checkSamplePath(path, config.dataInfo.kind);
+  switch (extname(path).toLowerCase()) {
+    case ".png": {
+      const picture = await samplePicture(config.dataInfo, samples, (await runData(config)).splits.train);
+      return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterise(picture.text));
+    }
+    case ".npy":
+      return writeNpy(path, config.dataInfo.kind === "image" ? toBytes(samples) : samples);
+    default: {
+      const { names, rows } = sampleRows(config.dataInfo, samples);
+      return writeTable(path, names, rows);
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import { type Column, columnsSchema, logScale } from "../data/columns.ts";
+import type { DataSet, Split, SplitName } from "../data/data-set.ts";
+import { isQuery, isTablePath } from "../data/duckdb.node.ts";
+import { openData } from "../data/open.node.ts";
+import { streamTable } from "../data/table.node.ts";
+import { OptionError } from "../errors.ts";
+import { bitsPerDimension } from "../metrics/index.ts";
+import { Random } from "../random.ts";
+import { elementCount, float32, type NdArray } from "../tensor/array.ts";
+import type { Tensor } from "../tensor/graph.ts";
+import { type OpenRun, runData } from "./run.node.ts";
+
+/** Samples of one program run. */
+const BATCH = 256;
+
+/** Log-likelihoods of consecutive rows. */
+export interface ScoreBatch {
+  readonly firstRow: number;
+  /** Nats a sample; for tables in the table's own units, for images of the bytes. */
+  readonly logLikelihood: Float64Array;
+}
+
+/** How scores are measured. */
+export interface ScoreOptions {
+  /** Seed of dequantisation noise. */
+  readonly seed?: number;
+  /** Draws of dequantisation noise an image, averaged in probability; 1 unless told. */
+  readonly split?: SplitName;
+}
+
+/** Bits per dimension of log-likelihoods of images in bytes. */
+export function imageBits(run: OpenRun, logLikelihood: number): number {
+  return bitsPerDimension(logLikelihood, elementCount(run.config.dataInfo.sampleShape));
+}
+
+/** A function from samples to log-likelihoods that pads the last batch, so that one program serves all. */
+function scorer(
+  run: OpenRun,
+  seed: number,
+): (x: NdArray<"float32">, firstRow: number) => Promise<Float64Array> {
+  const { model, session, config } = run;
+  if (model.logProb === undefined) {
+    throw new OptionError(
+      `${config.model} has no likelihood; eidos models lists what each model can do (score is what you want)`,
+    );
+  }
+  const logProb = model.logProb.bind(model);
+  const compiled = session.compiled("logProb", ({ x }: { readonly x: Tensor }) => ({ logProb: logProb(x) }));
+  const size = elementCount(config.dataInfo.sampleShape);
+  const random = new Random(seed).split("score");
+  return async (x, firstRow) => {
+    const count = x.shape[0] ?? 0;
+    const padded = count === BATCH ? x : padRows(x, BATCH, size);
+    const { logProb: values } = await compiled.run({ x: padded }, { random: random.split(firstRow) });
+    return Float64Array.from(values.data.subarray(0, count) as Float32Array);
+  };
+}
+
+function padRows(x: NdArray<"float32">, rows: number, size: number): NdArray<"float32"> {
+  const data = new Float32Array(rows * size);
+  data.set(x.data);
+  return float32(data, [rows, ...x.shape.slice(1)]);
+}
+
+/** Log-likelihoods of a split, batch by batch. @throws OptionError where the model has none */
+export async function* scoreSplit(run: OpenRun, split: Split, seed = 0): AsyncGenerator<ScoreBatch> {
+  const score = scorer(run, seed);
+  const columns = run.config.dataInfo.columns && columnsSchema.parse(run.config.dataInfo.columns);
+  const shift = columns === undefined ? 0 : logScale(columns);
+  for (let first = 0; first < split.count; first += BATCH) {
+    const count = Math.min(BATCH, split.count - first);
+    const { x } = split.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    yield { firstRow: first, logLikelihood: (await score(x, first)).map((value) => value - shift) };
+  }
+}
+
+/** Log-likelihoods of the rows of a table of any size, in constant memory. */
+async function* scoreTable(
+  run: OpenRun,
+  place: { path: string } | { sql: string },
+  seed: number,
+): AsyncGenerator<ScoreBatch> {
+  const { dataInfo } = run.config;
+  const columns: readonly Column[] =
+    dataInfo.kind === "points" ? ["x", "y"].map(plainColumn) : columnsSchema.parse(dataInfo.columns);
+  const score = scorer(run, seed);
+  const shift = logScale(columns);
+  for await (const { x, firstRow } of streamTable(place, columns, { batchSize: BATCH, seed })) {
+    yield { firstRow, logLikelihood: (await score(x, firstRow)).map((value) => value - shift) };
+  }
+}
+
+function plainColumn(name: string): Column {
+  return { kind: "numeric", name, mean: 0, deviation: 1 };
+}
+
+/**
+ * Log-likelihood of every sample of some data: a table file or query (in constant memory), a folder of images, or a
+ * split of the run's own data where none is named.
+ * @throws OptionError where the model has no likelihood or the data is of another kind; DataError
+ */
+export async function* score(
+  run: OpenRun,
+  source: string | undefined,
+  options: ScoreOptions = {},
+): AsyncGenerator<ScoreBatch> {
+  const { seed = 0, split = "test" } = options;
+  const { dataInfo, data } = run.config;
+  if (source === undefined || source === data) {
+    yield* scoreSplit(run, (await runData(run.config)).splits[split], seed);
+  } else if (dataInfo.kind !== "image" && (isTablePath(source) || isQuery(source))) {
+    yield* scoreTable(run, isQuery(source) ? { sql: source } : { path: source }, seed);
+  } else {
+    const opened = await openLike(run, source);
+    yield* scoreSplit(run, opened.splits[split], seed);
+  }
+}
+
+/** Opens other data in the way the run's own was opened. */
+async function openLike(run: OpenRun, source: string): Promise<DataSet> {
+  const { dataInfo, dataOptions } = run.config;
+  const [channels, size] = dataInfo.sampleShape;
+  const opened = await openData(source, {
+    ...dataOptions,
+    ...(dataInfo.kind === "image" && { size: size ?? 32, colour: channels === 1 ? "grey" : "rgb" }),
+  });
+  if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
+    throw new OptionError(
+      `${source} holds ${opened.kind} data of shape [${opened.sampleShape}]; the run was fitted on ${dataInfo.kind} data of shape [${dataInfo.sampleShape}]`,
+    );
+  }
+  return opened;
+}

@@ -1,0 +1,68 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { fileError, isMissing } from "../../data/files.node.ts";
+import { EidosError } from "../../errors.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { print, printJson, showDuration, showNumber, showTable } from "../format.ts";
+
+async function foldersIn(path: string): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
+  } catch (cause) {
+    if (isMissing(cause)) return [];
+    throw fileError(cause, "list", path);
+  }
+}
+
+/** What is known of a run without loading its model. */
+async function describeRun(path: string) {
+  const folder = new RunFolder(path);
+  if (!(await folder.exists())) return undefined;
+  try {
+    const { model, data, created } = await folder.readConfig();
+    const rows = await folder.readMetrics();
+    const losses = rows.flatMap((row) => (row.validationLoss === undefined ? [] : [row.validationLoss]));
+    const last = rows.at(-1);
+    return {
+      path,
+      model,
+      data,
+      created,
+      step: last?.step ?? 0,
+      seconds: last?.seconds ?? 0,
+      ...(losses.length > 0 && { bestValidationLoss: Math.min(...losses) }),
+    };
+  } catch (error) {
+    if (error instanceof EidosError) return { path, fault: error.message };
+    throw error;
+  }
+}
+
+export function configure(command: Command): void {
+  command.option("--json", "print the list as JSON");
+  command.action(async (folder: string | undefined, { json }: { json?: boolean }) => {
+    const root = folder ?? "runs";
+    const runs = [];
+    for (const path of await foldersIn(root)) {
+      const run = await describeRun(path);
+      if (run !== undefined) runs.push(run);
+    }
+    if (json) return printJson(runs);
+    if (runs.length === 0) return print(`no runs in ${root}; eidos fit makes one`);
+    const rows = runs.map((run) =>
+      "fault" in run
+        ? [run.path, run.fault, "", "", "", ""]
+        : [
+            run.path,
+            run.model,
+            run.data,
+            String(run.step),
+            showDuration(run.seconds),
+            run.bestValidationLoss === undefined ? "" : showNumber(run.bestValidationLoss),
+          ],
+    );
+    print(showTable(["run", "model", "data", "step", "time", "best validation loss"], rows));
+  });
+}

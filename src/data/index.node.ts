@@ -1,0 +1,12 @@
+export { openDigits } from "./digits.node.ts";
+export { isQuery, isTablePath } from "./duckdb.node.ts";
+export { fileError, isMissing, readBytes, replaceFile, writeFileAtomic } from "./files.node.ts";
+export type { ImageFormat } from "./image-folder.node.ts";
+export { decodeImage, openImageFolder } from "./image-folder.node.ts";
+export * from "./index.ts";
+export { readNpy, writeNpy } from "./npy.node.ts";
+export { openData } from "./open.node.ts";
+export { optional } from "./optional.node.ts";
+export type { TableBatch, TablePlace } from "./table.node.ts";
+export { openTable, streamTable } from "./table.node.ts";
+export { writeTable } from "./table-write.node.ts";

@@ -1,0 +1,22 @@
+export type { NamedData } from "./catalog.ts";
+export { dataCatalog } from "./catalog.ts";
+export type { CategoricalColumn, Cell, Column, NumericColumn } from "./columns.ts";
+export {
+  columnSchema,
+  columnsSchema,
+  columnWidth,
+  decodeRow,
+  decodeTable,
+  logScale,
+  tableWidth,
+} from "./columns.ts";
+export type { Batch, DataKind, DataSet, Split, SplitName } from "./data-set.ts";
+export { describeSplits, range, storedSplit } from "./data-set.ts";
+export { loadDigits } from "./digits.ts";
+export { Fingerprint } from "./fingerprint.ts";
+export { decodeNpy, encodeNpy } from "./npy.ts";
+export type { DataOptions, ResolvedDataOptions } from "./options.ts";
+export { dataOptionsSchema, resolveDataOptions } from "./options.ts";
+export { batchesPerEpoch, batchIndices, epochOrder, randomSplit } from "./order.ts";
+export type { PlaneDensity, PlaneName } from "./toy.ts";
+export { isPlaneName, planeDensity, planeNames, planePoints } from "./toy.ts";

@@ -1,0 +1,150 @@
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { DataError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
+import type { TableSource } from "./duckdb.node.ts";
+import { duckDbError, quoteName } from "./duckdb.node.ts";
+
+const NUMERIC_TYPE =
+  /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
+
+/** A column to read: numbers, or text where its values are categories or classes. */
+export interface Wanted {
+  readonly name: string;
+  readonly as: "number" | "text";
+}
+
+/** Consecutive rows of a table, by column: `numbers[i]` or `texts[i]` belongs to column i of what was wanted. */
+export interface Rows {
+  readonly firstRow: number;
+  readonly count: number;
+  readonly columns: readonly (Float64Array | readonly string[])[];
+}
+
+/**
+ * Finds columns by name.
+ * @throws DataError naming the columns that are not there, each with the nearest name, and columns that no number can
+ * be made of (dates, lists, …).
+ */
+export function checkColumns(source: TableSource, wanted: readonly Wanted[]): void {
+  const names = source.columns.map((column) => column.name);
+  const missing = wanted.filter(({ name }) => !names.includes(name));
+  if (missing.length > 0) {
+    const told = missing.map(({ name }) => {
+      const meant = nearest(name, names);
+      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
+    });
+    throw new DataError(
+      `${source.label}: there is no column ${told.join(", ")}; there are ${names.join(", ")}`,
+    );
+  }
+  for (const { name, as } of wanted) {
+    const type = source.columns.find((column) => column.name === name)?.type ?? "";
+    if (as === "number" && !NUMERIC_TYPE.test(type)) {
+      throw new DataError(
+        `${source.label}: column "${name}" is of type ${type}, not a number; leave it out with columns, or convert it with sql`,
+      );
+    }
+  }
+}
+
+/** Cells of one column that cannot be used: how many, and the first few rows, counted from 1 without the header. */
+interface Unusable {
+  readonly rows: number[];
+  count: number;
+}
+
+/**
+ * Reads columns of a table in order, a few thousand rows at a time.
+ * @param patience how long to go on collecting unusable cells before reporting: to the end of the table, so that all
+ * are counted, or to the end of the rows at hand, so that nothing wrong is passed on
+ * @throws DataError naming file, column and rows where a number is missing, NaN, infinite or text, or a text is missing.
+ */
+export async function* readRows(
+  connection: DuckDBConnection,
+  source: TableSource,
+  wanted: readonly Wanted[],
+  patience: "table" | "rows",
+): AsyncGenerator<Rows, void, undefined> {
+  checkColumns(source, wanted);
+  const cells = wanted.map(
+    ({ name, as }) =>
+      `${as === "number" ? "try_cast" : "cast"}(${quoteName(name)} as ${as === "number" ? "double" : "varchar"})`,
+  );
+  const unusable = wanted.map((): Unusable => ({ rows: [], count: 0 }));
+  let firstRow = 0;
+  try {
+    const result = await connection.stream(`select ${cells.join(", ")} from ${source.from}`);
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (chunk === null || chunk.rowCount === 0) break;
+      const count = chunk.rowCount;
+      const columns = wanted.map(({ as }, index) => {
+        const values = chunk.getColumnValues(index);
+        const bad = unusable[index];
+        const note = (row: number) => {
+          if (bad === undefined) return;
+          if (bad.rows.length < 3) bad.rows.push(firstRow + row);
+          bad.count++;
+        };
+        if (as === "number") {
+          return Float64Array.from(values, (value, row) => {
+            if (typeof value === "number" && Number.isFinite(value)) return value;
+            note(row);
+            return Number.NaN;
+          });
+        }
+        return values.map((value, row) => {
+          if (typeof value === "string") return value;
+          note(row);
+          return "";
+        });
+      });
+      if (patience === "rows") await reportUnusable(connection, source, wanted, unusable);
+      yield { firstRow, count, columns };
+      firstRow += count;
+    }
+  } catch (error) {
+    throw error instanceof DataError ? error : duckDbError(error, source.label);
+  }
+  await reportUnusable(connection, source, wanted, unusable);
+}
+
+async function reportUnusable(
+  connection: DuckDBConnection,
+  source: TableSource,
+  wanted: readonly Wanted[],
+  unusable: readonly Unusable[],
+): Promise<void> {
+  const faults: string[] = [];
+  let categories = true;
+  for (const [index, { name, as }] of wanted.entries()) {
+    const { rows, count } = unusable[index] ?? { rows: [], count: 0 };
+    if (count === 0) continue;
+    categories &&= as === "text";
+    const told = await Promise.all(
+      rows.map(async (row) => `row ${row + 1} (${await cellText(connection, source, name, row)})`),
+    );
+    const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
+    faults.push(`column "${name}": ${told.join(", ")}${more}`);
+  }
+  if (faults.length === 0) return;
+  const shown = faults.slice(0, 3).join("; ");
+  const rest = faults.length > 3 ? `; and ${faults.length - 3} more columns` : "";
+  throw new DataError(
+    categories
+      ? `${source.label}: missing values in ${shown}${rest}. Fill in or remove these rows`
+      : `${source.label}: no number in ${shown}${rest}. Correct or remove these rows, declare the column as categorical, or choose other columns`,
+  );
+}
+
+/** What stands in a cell, for an error message. */
+async function cellText(
+  connection: DuckDBConnection,
+  source: TableSource,
+  column: string,
+  row: number,
+): Promise<string> {
+  const query = `select cast(${quoteName(column)} as varchar) from ${source.from} limit 1 offset ${row}`;
+  const value = (await connection.runAndReadAll(query)).getRows()[0]?.[0];
+  return typeof value === "string" && value.trim() !== "" ? JSON.stringify(value.slice(0, 40)) : "missing";
+}

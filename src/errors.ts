@@ -1,0 +1,57 @@
+/**
+ * Every error that eidos throws on purpose. The command prints the message of an EidosError alone, without a stack,
+ * and exits with code 1: a message therefore says what is wrong, where, and what to do.
+ */
+export class EidosError extends Error {
+  override readonly name: string = "EidosError";
+}
+
+/** Shapes or dtypes that an operation cannot take; the message names the operation and every shape. */
+export class ShapeError extends EidosError {
+  override readonly name = "ShapeError";
+}
+
+/** A derivative was asked for where none is defined (argmax, comparison against an index, …). */
+export class GradientError extends EidosError {
+  override readonly name = "GradientError";
+}
+
+/** An option, model name, data name or configuration value that is not acceptable. */
+export class OptionError extends EidosError {
+  override readonly name = "OptionError";
+}
+
+/** Data from outside that cannot be used: the message names the file and, where there is one, the row and column. */
+export class DataError extends EidosError {
+  override readonly name = "DataError";
+}
+
+/** A weights, state or checkpoint file that is truncated, corrupted or of another shape than the model. */
+export class WeightsError extends EidosError {
+  override readonly name = "WeightsError";
+}
+
+/** The runtime cannot run a program: missing execution provider, failed session, missing optional package. */
+export class RuntimeError extends EidosError {
+  override readonly name = "RuntimeError";
+}
+
+/** Training cannot go on: the loss became NaN or infinite, or a worker died. */
+export class TrainingError extends EidosError {
+  override readonly name = "TrainingError";
+}
+
+/** A file cannot be written or read: no space left, read-only folder, missing path. */
+export class FileError extends EidosError {
+  override readonly name = "FileError";
+}
+
+/** A heavy helper (sharp, DuckDB, onnxruntime-web, …) is not installed; the message says what to install. */
+export class MissingPackageError extends EidosError {
+  override readonly name = "MissingPackageError";
+}
+
+/** A numerical method did not reach its goal, such as a solver that ran out of evaluations. */
+export class SolverError extends EidosError {
+  override readonly name = "SolverError";
+}

@@ -1,0 +1,135 @@
+import { z } from "zod";
+import { kaimingNormal, zeros } from "../nn/initialisers.ts";
+import { Linear } from "../nn/linear.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { elementCount, Parameter, type Tensor } from "../tensor/index.ts";
+import { BASES } from "./base.ts";
+import { AdditiveCoupling, OddEvenOrder, type RowNetwork } from "./coupling.ts";
+import { FlowModel } from "./flow-model.ts";
+import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
+
+/** A multilayer perceptron with ReLU between its layers and a linear output: the coupling function m of NICE. */
+export class ReluNetwork implements RowNetwork {
+  readonly layers: readonly Linear[];
+
+  /** @param sizes of the input, of every hidden layer and of the output */
+  constructor(sizes: readonly number[]) {
+    const last = sizes.length - 2;
+    this.layers = sizes.slice(1).map(
+      (outputs, i) =>
+        new Linear(sizes[i] ?? outputs, outputs, {
+          initialiseWeight: i === last ? zeros : kaimingNormal(),
+          initialiseBias: zeros,
+        }),
+    );
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.layers.reduce((hidden, layer, i) => layer.forward(i === 0 ? hidden : hidden.relu()), x);
+  }
+}
+
+/**
+ * Diagonal scaling y_i = exp(s_i) x_i with log-determinant Σ s_i (Dinh et al. 2014, section 3.3).
+ */
+export class DiagonalScaling implements Transform {
+  /** s divided by `gain`. */
+  readonly scale: Parameter;
+  private readonly gain: number;
+
+  /**
+   * @param gain the parameter holds s / gain. An adaptive optimiser moves every parameter by about the learning rate
+   *   a step, whatever its gradient; s has farther to go (to about 5, for pixels that are always black) than weights.
+   */
+  constructor(dimensions: number, gain = 1) {
+    this.scale = new Parameter([dimensions], zeros);
+    this.gain = gain;
+  }
+
+  private get logScale(): Tensor {
+    return this.scale.mul(this.gain);
+  }
+
+  forward(x: Tensor): Forward {
+    const s = this.logScale;
+    return { y: x.mul(s.exp()), logDet: noVolumeChange(x).add(s.sum()) };
+  }
+
+  inverse(y: Tensor): Inverse {
+    const s = this.logScale;
+    return { x: y.mul(s.neg().exp()), logDet: noVolumeChange(y).sub(s.sum()) };
+  }
+}
+
+/** Options of NICE. What is left open depends on the data; the doc of each says how. */
+export const niceOptions = z.strictObject({
+  couplings: z.int().min(1).optional().describe("additive coupling layers (images: 4, otherwise 8)"),
+  hiddenLayers: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "hidden layers of each coupling function (3 for images, otherwise 2; the paper's MNIST model: 5)",
+    ),
+  width: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("units of a hidden layer (512 for images, otherwise 128; the paper's MNIST model: 1000)"),
+  prior: z
+    .enum(["logistic", "gaussian"])
+    .optional()
+    .describe("distribution of the code (logistic for images, otherwise gaussian)"),
+  scaleGain: z
+    .number()
+    .positive()
+    .default(10)
+    .describe("how many times faster than other parameters the log-scales move; 1 in the paper"),
+});
+
+export type NiceOptions = z.output<typeof niceOptions>;
+
+/**
+ * NICE, non-linear independent components estimation (Dinh, Krueger and Bengio 2014): components in odd–even order,
+ * additive couplings that change the halves in turn, a diagonal scaling, and a factorised prior.
+ * @throws OptionError where samples have fewer than two numbers
+ */
+export function nice(options: NiceOptions, data: DataInfo): FlowModel {
+  const isImage = data.kind === "image";
+  const {
+    couplings = isImage ? 4 : 8,
+    hiddenLayers = isImage ? 3 : 2,
+    width = isImage ? 512 : 128,
+  } = options;
+  const dimensions = elementCount(data.sampleShape);
+  const first = Math.ceil(dimensions / 2);
+  const sizes = [first, dimensions - first] as const;
+  const hidden = new Array<number>(hiddenLayers).fill(width);
+  const layers = Array.from({ length: couplings }, (_, i) => {
+    // The paper's order: the second (even) half is shifted by the first, then the first by the second, and so on.
+    const changes = i % 2 === 0 ? "second" : "first";
+    const [from, to] = changes === "second" ? sizes : [sizes[1], sizes[0]];
+    return new AdditiveCoupling(sizes, changes, new ReluNetwork([from, ...hidden, to]));
+  });
+  const prior = BASES[options.prior ?? (isImage ? "logistic" : "gaussian")];
+  const scaling = new DiagonalScaling(dimensions, options.scaleGain);
+  return new FlowModel(data, prior, [new OddEvenOrder(dimensions), ...layers, scaling]);
+}
+
+function preferences({ kind }: DataInfo): FitPreferences {
+  return kind === "image"
+    ? { optimiser: "adam", learningRate: 1e-3, batchSize: 128, averageDecay: 0.999, warmupSteps: 50 }
+    : { optimiser: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.999, warmupSteps: 50 };
+}
+
+/** NICE as the catalogue knows it. */
+export const niceDefinition = defineModel({
+  name: "nice",
+  summary: "flow of additive couplings: exact log-likelihoods, sampling by inversion",
+  paper: "Dinh, Krueger and Bengio 2014, NICE: Non-linear Independent Components Estimation, arXiv:1410.8516",
+  dataKinds: ["points", "image", "table"],
+  can: ["sample", "score", "encode", "decode", "export"],
+  options: niceOptions,
+  build: nice,
+  preferences,
+});

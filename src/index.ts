@@ -1,0 +1,11 @@
+// The package's front door in Node: fit a model by name, open a run, sample, score, evaluate and export it. The rooms
+// themselves (eidos/tensor, eidos/nn, eidos/flows, …) have entrances of their own, which also work in a browser.
+export * from "./catalog/index.node.ts";
+export { models } from "./catalog/models.ts";
+export { type DataSet, openData } from "./data/index.node.ts";
+export * from "./errors.ts";
+export { defineModel } from "./nn/model.ts";
+export { nodeRuntime } from "./program/node.ts";
+export { Session } from "./program/session.ts";
+export type { FitProgress, FitSummary } from "./train/index.node.ts";
+export { version } from "./version.ts";

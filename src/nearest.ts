@@ -1,0 +1,42 @@
+/**
+ * The fewest insertions, deletions, substitutions and swaps of neighbours that turn one word into the other (optimal
+ * string alignment).
+ */
+export function editDistance(a: string, b: string): number {
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+          ? (before[j - 2] ?? 0) + 1
+          : Number.POSITIVE_INFINITY;
+      next.push(Math.min(substituted, swapped, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    before = row;
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/**
+ * The candidate that a misspelt word most likely means, ignoring case and the difference between `-`, `_` and space;
+ * undefined where none is near (more than a third of the letters differ and neither begins with the other).
+ */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[\s_-]+/g, "");
+  const wanted = plain(word);
+  if (wanted === "") return undefined;
+  let best: { readonly name: string; readonly distance: number } | undefined;
+  for (const name of candidates) {
+    const candidate = plain(name);
+    const longest = Math.max(wanted.length, candidate.length);
+    const prefix = wanted.length >= 3 && candidate.startsWith(wanted);
+    const distance = prefix ? 0.5 : editDistance(wanted, candidate);
+    const near = prefix || distance <= Math.max(1, Math.floor(longest / 3));
+    if (near && (best === undefined || distance < best.distance)) best = { name, distance };
+  }
+  return best?.name;
+}

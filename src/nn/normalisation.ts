@@ -1,0 +1,181 @@
+import { OptionError } from "../errors.ts";
+import { shapeError } from "../tensor/graph.ts";
+import { Buffer, isTraining, Parameter, type Tensor } from "../tensor/index.ts";
+import { batchNorm, batchNormWith, groupNorm, instanceNorm, layerNorm } from "../tensor/normalisation.ts";
+import { slice } from "../tensor/shaping.ts";
+import { ones, zeros } from "./initialisers.ts";
+
+export interface NormOptions {
+  /** Whether there is a learned factor and shift; true unless told. */
+  readonly affine?: boolean;
+  /** Added to the variance; 1e-5 unless told. */
+  readonly epsilon?: number;
+}
+
+/** The learned factor and shift of a normalisation, as the operations take them. */
+interface Affine {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
+}
+
+function affine(shape: readonly number[], wanted: boolean): Affine {
+  return {
+    weight: wanted ? new Parameter(shape, ones) : undefined,
+    bias: wanted ? new Parameter(shape, zeros) : undefined,
+  };
+}
+
+function given({ weight, bias }: Affine): { readonly weight?: Tensor; readonly bias?: Tensor } {
+  return { ...(weight && { weight }), ...(bias && { bias }) };
+}
+
+/** Layer normalisation (Ba, Kiros and Hinton 2016) over the last axes, whose sizes are `shape`. */
+export class LayerNorm implements Affine {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
+  private readonly axes: number;
+  private readonly epsilon: number;
+
+  constructor(shape: number | readonly number[], options: NormOptions = {}) {
+    const sizes = typeof shape === "number" ? [shape] : shape;
+    ({ weight: this.weight, bias: this.bias } = affine(sizes, options.affine ?? true));
+    this.axes = sizes.length;
+    this.epsilon = options.epsilon ?? 1e-5;
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, { ...given(this), axes: this.axes, epsilon: this.epsilon });
+  }
+}
+
+/** Group normalisation (Wu and He 2018): x [N, C, ...], each group of channels of each sample to mean 0, variance 1. */
+export class GroupNorm implements Affine {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
+  private readonly groups: number;
+  private readonly channels: number;
+  private readonly epsilon: number;
+
+  /** @throws OptionError where the groups do not divide the channels */
+  constructor(groups: number, channels: number, options: NormOptions = {}) {
+    if (!(groups >= 1) || channels % groups !== 0) {
+      throw new OptionError(`GroupNorm: ${channels} channels do not divide into ${groups} groups`);
+    }
+    ({ weight: this.weight, bias: this.bias } = affine([channels], options.affine ?? true));
+    this.groups = groups;
+    this.channels = channels;
+    this.epsilon = options.epsilon ?? 1e-5;
+  }
+
+  /**
+   * @param modulation scale and shift of every sample, [N, 2C], applied to the result y as y · (1 + scale) + shift.
+   * @throws ShapeError
+   */
+  forward(x: Tensor, modulation?: Tensor): Tensor {
+    return groupNorm(x, this.groups, {
+      ...(modulation === undefined ? given(this) : this.modulated(modulation)),
+      epsilon: this.epsilon,
+    });
+  }
+
+  /** (w x̂ + b) (1 + scale) + shift has the weight w (1 + scale) and the bias b (1 + scale) + shift: no pass over x more. */
+  private modulated(modulation: Tensor): { readonly weight: Tensor; readonly bias: Tensor } {
+    if (modulation.rank !== 2 || modulation.shape[1] !== 2 * this.channels) {
+      throw shapeError("GroupNorm", [modulation], `the modulation must be [N, ${2 * this.channels}]`);
+    }
+    const factor = slice(modulation, 1, 0, this.channels).add(1);
+    const shift = slice(modulation, 1, this.channels);
+    return {
+      weight: this.weight === undefined ? factor : factor.mul(this.weight),
+      bias: this.bias === undefined ? shift : factor.mul(this.bias).add(shift),
+    };
+  }
+}
+
+/** Instance normalisation (Ulyanov et al. 2016); without learned factor and shift unless told, as in PyTorch. */
+export class InstanceNorm implements Affine {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
+  private readonly epsilon: number;
+
+  constructor(channels: number, options: NormOptions = {}) {
+    ({ weight: this.weight, bias: this.bias } = affine([channels], options.affine ?? false));
+    this.epsilon = options.epsilon ?? 1e-5;
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    return instanceNorm(x, { ...given(this), epsilon: this.epsilon });
+  }
+}
+
+export interface BatchNormOptions extends NormOptions {
+  /** Share of a batch in the running statistics; 0.1 unless told. */
+  readonly momentum?: number;
+}
+
+/**
+ * Batch normalisation (Ioffe and Szegedy 2015): x [N, C, ...], each channel to mean 0 and variance 1. While training it
+ * uses the statistics of the batch and updates the running ones, which it uses otherwise. Buffers have PyTorch's names.
+ */
+class BatchNorm implements Affine {
+  readonly weight: Parameter | undefined;
+  readonly bias: Parameter | undefined;
+  readonly running_mean: Buffer;
+  readonly running_var: Buffer;
+  readonly num_batches_tracked: Buffer;
+  private readonly momentum: number;
+  private readonly epsilon: number;
+  private readonly ranks: readonly number[];
+
+  constructor(channels: number, ranks: readonly number[], options: BatchNormOptions) {
+    ({ weight: this.weight, bias: this.bias } = affine([channels], options.affine ?? true));
+    this.running_mean = new Buffer([channels], zeros);
+    this.running_var = new Buffer([channels], ones);
+    this.num_batches_tracked = new Buffer([], zeros);
+    this.momentum = options.momentum ?? 0.1;
+    this.epsilon = options.epsilon ?? 1e-5;
+    this.ranks = ranks;
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    if (!this.ranks.includes(x.rank)) {
+      throw shapeError("BatchNorm", [x], `wants ${this.ranks.join(" or ")} axes`);
+    }
+    const options = { ...given(this), epsilon: this.epsilon };
+    if (!isTraining()) {
+      return batchNormWith(x, { mean: this.running_mean, variance: this.running_var }, options);
+    }
+    const { y, mean, variance } = batchNorm(x, options);
+    const count = x.shape.reduce(
+      (product: number, size, axis) => (axis === 1 ? product : product * Number(size)),
+      1,
+    );
+    if (!(count > 1)) throw shapeError("BatchNorm", [x], "one value a channel has no variance to train with");
+    // The running variance is the unbiased estimate, as in PyTorch.
+    this.follow(this.running_mean, mean);
+    this.follow(this.running_var, variance.mul(count / (count - 1)));
+    this.num_batches_tracked.update(this.num_batches_tracked.add(1));
+    return y;
+  }
+
+  private follow(buffer: Buffer, value: Tensor): void {
+    buffer.update(buffer.mul(1 - this.momentum).add(value.mul(this.momentum)));
+  }
+}
+
+/** Batch normalisation of maps [N, C, H, W]. */
+export class BatchNorm2d extends BatchNorm {
+  constructor(channels: number, options: BatchNormOptions = {}) {
+    super(channels, [4], options);
+  }
+}
+
+/** Batch normalisation of vectors [N, C] or sequences [N, C, L]. */
+export class BatchNorm1d extends BatchNorm {
+  constructor(channels: number, options: BatchNormOptions = {}) {
+    super(channels, [2, 3], options);
+  }
+}

@@ -1,0 +1,187 @@
+import { OptionError } from "../errors.ts";
+import { constant, type Tensor } from "../tensor/index.ts";
+
+// An optimiser is a symbolic update rule on flat vectors: all parameters of a model one after the other, float32 [N].
+
+/** What an update rule reads. */
+export interface UpdateContext {
+  /** All parameters, [N]. */
+  readonly parameters: Tensor;
+  /** Gradient of the loss with respect to them, [N]. */
+  readonly gradient: Tensor;
+  /** State vectors by name, each [N]; zeros before the first step. */
+  readonly slots: Readonly<Record<string, Tensor>>;
+  /** A scalar. */
+  readonly learningRate: Tensor;
+  /** Number of this step as a float32 scalar; the first is 1. */
+  readonly step: Tensor;
+}
+
+/** What an update rule makes. */
+export interface Update {
+  readonly parameters: Tensor;
+  readonly slots: Readonly<Record<string, Tensor>>;
+}
+
+/** A rule that turns a gradient into new parameters. */
+export interface Optimiser {
+  /** Names of the state vectors, each as long as the parameters; zeros at the start. */
+  readonly slots: readonly string[];
+  update(context: UpdateContext): Update;
+}
+
+export interface SgdOptions {
+  /** Share of the last step that is kept; 0 unless told. */
+  readonly momentum?: number;
+  /** Nesterov's look-ahead; needs momentum. */
+  readonly nesterov?: boolean;
+  /** Factor of an L2 penalty's gradient; 0 unless told. */
+  readonly weightDecay?: number;
+}
+
+/**
+ * Stochastic gradient descent with momentum, as in PyTorch: v ← μ v + g; θ ← θ − η v, or θ − η (g + μ v) with Nesterov's
+ * look-ahead.
+ * @throws OptionError
+ */
+export function sgd(options: SgdOptions = {}): Optimiser {
+  const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
+  between("sgd momentum", momentum, 0, 1);
+  atLeastZero("sgd weightDecay", weightDecay);
+  if (nesterov && momentum === 0) throw new OptionError("sgd: nesterov needs a momentum above 0");
+  return {
+    slots: momentum === 0 ? [] : ["velocity"],
+    update: ({ parameters, gradient, slots, learningRate }) => {
+      const decayed = addPenalty(gradient, parameters, weightDecay);
+      if (momentum === 0) return { parameters: parameters.sub(decayed.mul(learningRate)), slots: {} };
+      const velocity = slotOf(slots, "velocity").mul(momentum).add(decayed);
+      const direction = nesterov ? decayed.add(velocity.mul(momentum)) : velocity;
+      return { parameters: parameters.sub(direction.mul(learningRate)), slots: { velocity } };
+    },
+  };
+}
+
+export interface AdamOptions {
+  /** Decay of the first moment; 0.9 unless told. */
+  readonly beta1?: number;
+  /** Decay of the second moment; 0.999 unless told. */
+  readonly beta2?: number;
+  /** Added to the square root of the second moment; 1e-8 unless told. */
+  readonly epsilon?: number;
+  /** adam: factor of an L2 penalty's gradient, 0 unless told. adamW: decoupled decay, 0.01 unless told. */
+  readonly weightDecay?: number;
+}
+
+/**
+ * Adam (Kingma and Ba 2015, algorithm 1) with PyTorch's formulas; `weightDecay` adds the gradient of an L2 penalty.
+ * @throws OptionError
+ */
+export function adam(options: AdamOptions = {}): Optimiser {
+  const { weightDecay = 0 } = options;
+  return adamCore("adam", options, ({ parameters, gradient }) => ({
+    parameters,
+    gradient: addPenalty(gradient, parameters, weightDecay),
+  }));
+}
+
+/**
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): θ ← (1 − η λ) θ before the step.
+ * @throws OptionError
+ */
+export function adamW(options: AdamOptions = {}): Optimiser {
+  const { weightDecay = 0.01 } = options;
+  return adamCore("adamw", { ...options, weightDecay }, ({ parameters, gradient, learningRate }) => ({
+    parameters:
+      weightDecay === 0 ? parameters : parameters.mul(constant(1).sub(learningRate.mul(weightDecay))),
+    gradient,
+  }));
+}
+
+/**
+ * The slots hold the discounted sums Σ β₁ᵏ g and Σ β₂ᵏ g², which are the paper's moments divided by 1 − β. That factor
+ * and the bias corrections become scalars, which spares four passes over the vectors.
+ */
+function adamCore(
+  name: string,
+  options: AdamOptions,
+  decay: (context: UpdateContext) => { readonly parameters: Tensor; readonly gradient: Tensor },
+): Optimiser {
+  const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
+  between(`${name} beta1`, beta1, 0, 1);
+  between(`${name} beta2`, beta2, 0, 1);
+  atLeastZero(`${name} epsilon`, epsilon);
+  atLeastZero(`${name} weightDecay`, weightDecay);
+  return {
+    slots: ["gradientSum", "squareSum"],
+    update: (context) => {
+      const { parameters, gradient } = decay(context);
+      const gradientSum = slotOf(context.slots, "gradientSum").mul(beta1).add(gradient);
+      const squareSum = slotOf(context.slots, "squareSum").mul(beta2).add(gradient.square());
+      // √v̂ + ε = unit · (√squareSum + ε / unit), with v̂ = squareSum · unit².
+      const unit = powerComplement(beta2, context.step)
+        .reciprocal()
+        .mul(1 - beta2)
+        .sqrt();
+      const rate = context.learningRate.mul(1 - beta1).div(powerComplement(beta1, context.step).mul(unit));
+      const direction = gradientSum.div(squareSum.sqrt().add(constant(epsilon).div(unit)));
+      return { parameters: parameters.sub(direction.mul(rate)), slots: { gradientSum, squareSum } };
+    },
+  };
+}
+
+/** 1 − βⁿ = 1 − e⁻²ᵘ = 2 tanh u / (1 + tanh u) with u = −n log(β) / 2, which loses no digits where βⁿ is near 1. */
+function powerComplement(beta: number, step: Tensor): Tensor {
+  if (beta === 0) return constant(1);
+  const half = step.mul(-Math.log(beta) / 2).tanh();
+  return half.mul(2).div(half.add(1));
+}
+
+function addPenalty(gradient: Tensor, parameters: Tensor, weightDecay: number): Tensor {
+  return weightDecay === 0 ? gradient : gradient.add(parameters.mul(weightDecay));
+}
+
+function slotOf(slots: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const slot = slots[name];
+  if (slot === undefined) {
+    throw new OptionError(
+      `optimiser: slot ${name} was not given; slots are: ${Object.keys(slots).join(", ")}`,
+    );
+  }
+  return slot;
+}
+
+/**
+ * Scales a gradient [N] down to the norm `maxNorm` where it is longer (Pascanu et al. 2013, algorithm 1), with PyTorch's
+ * formula min(1, maxNorm / (norm + 1e-6)). Also returns the norm before clipping, a scalar.
+ * @throws OptionError where maxNorm is not above 0
+ */
+export function clipByGlobalNorm(
+  gradient: Tensor,
+  maxNorm: number,
+): { readonly gradient: Tensor; readonly norm: Tensor } {
+  if (!(maxNorm > 0)) throw new OptionError(`clip norm: ${maxNorm} must be above 0`);
+  const norm = gradient.square().sum().sqrt();
+  const scale = constant(maxNorm).div(norm.add(1e-6)).minimum(1);
+  return { gradient: gradient.mul(scale), norm };
+}
+
+/**
+ * Exponential moving average of parameters: average ← d · average + (1 − d) · parameters with
+ * d = min(decay, (1 + step) / (10 + step)), which forgets the random start soon. `step` is a scalar, 1 at first.
+ * @throws OptionError where decay is not in [0, 1)
+ */
+export function movingAverage(average: Tensor, parameters: Tensor, decay: number, step: Tensor): Tensor {
+  between("average decay", decay, 0, 1);
+  const share = step.add(1).div(step.add(10)).minimum(decay).neg().add(1);
+  return average.add(parameters.sub(average).mul(share));
+}
+
+function between(option: string, value: number, low: number, high: number): void {
+  if (!(value >= low && value < high)) {
+    throw new OptionError(`${option}: ${value} must be at least ${low} and below ${high}`);
+  }
+}
+
+function atLeastZero(option: string, value: number): void {
+  if (!(value >= 0)) throw new OptionError(`${option}: ${value} must not be negative`);
+}

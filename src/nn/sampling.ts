@@ -1,0 +1,44 @@
+import { OptionError } from "../errors.ts";
+import { Random } from "../random.ts";
+import { elementCount, float32, type NdArray } from "../tensor/array.ts";
+import type { SampleOptions } from "./model.ts";
+
+/** Draws one part of the samples, in data units. */
+export type SamplePart = (
+  /** One generator a sample, so that sample i is the same however the samples are cut into parts. */
+  randoms: readonly Random[],
+  /** Index of the first sample of the part. */
+  first: number,
+  /** Reports the share of this part that is done. */
+  onProgress: (share: number) => void,
+) => Promise<NdArray<"float32">>;
+
+/**
+ * Draws `count` samples in parts of equal size, at most `limit` each, so that memory stays bounded and one compiled
+ * program serves all parts. The last part is filled up and cut.
+ * @throws OptionError where count is not a whole number from 0 on
+ */
+export async function sampleInParts(
+  options: SampleOptions,
+  sampleShape: readonly number[],
+  limit: number,
+  part: SamplePart,
+): Promise<NdArray<"float32">> {
+  const { count, seed, onProgress } = options;
+  if (!Number.isInteger(count) || count < 0) {
+    throw new OptionError(`count: must be a whole number of samples, not ${count}`);
+  }
+  const size = elementCount(sampleShape);
+  const data = new Float32Array(count * size);
+  const parts = Math.ceil(count / limit);
+  const rows = parts === 0 ? 0 : Math.ceil(count / parts);
+  const random = new Random(seed).split("sample");
+  for (let k = 0; k < parts; k++) {
+    const first = k * rows;
+    const randoms = Array.from({ length: rows }, (_, i) => random.split(first + i));
+    const samples = await part(randoms, first, (share) => onProgress?.((k + share) / parts));
+    data.set(samples.data.subarray(0, Math.min(rows, count - first) * size), first * size);
+    onProgress?.((k + 1) / parts);
+  }
+  return float32(data, [count, ...sampleShape]);
+}

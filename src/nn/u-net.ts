@@ -1,0 +1,174 @@
+import { OptionError } from "../errors.ts";
+import { shapeError } from "../tensor/graph.ts";
+import type { Tensor } from "../tensor/index.ts";
+import { averagePool2d, upsampleNearest } from "../tensor/pooling.ts";
+import { concat } from "../tensor/shaping.ts";
+import { AttentionBlock } from "./attention.ts";
+import { Conv2d } from "./convolution.ts";
+import { ConditionEmbedding } from "./embedding.ts";
+import { zeros } from "./initialisers.ts";
+import { GroupNorm } from "./normalisation.ts";
+import { ResidualBlock } from "./residual.ts";
+
+export interface UNetOptions {
+  /** Channels of an input image. */
+  readonly inputs: number;
+  /** Channels of an output image; those of the input unless told. */
+  readonly outputs?: number;
+  /** Channels at full resolution; 32 unless told. Multiples of 16 run fastest. */
+  readonly base?: number;
+  /** Channels of each level as multiples of `base`; the resolution halves from level to level. [1, 2, 2] unless told. */
+  readonly multipliers?: readonly number[];
+  /** Residual blocks of a level, on the way down and again on the way up; 1 unless told. */
+  readonly blocks?: number;
+  /** Levels (0 is full resolution) with attention after every residual block; none unless told. */
+  readonly attentionLevels?: readonly number[];
+  /** Whether there is attention in the middle, at the lowest resolution; true unless told. */
+  readonly middleAttention?: boolean;
+  /** Attention heads; 1 unless told. */
+  readonly heads?: number;
+  /** Groups of the normalisations; 8 unless told. */
+  readonly groups?: number;
+  /** Size of the condition vector; 2 · base unless told. */
+  readonly condition?: number;
+  /** Number of classes, for a class condition. */
+  readonly classes?: number;
+  readonly dropout?: number;
+}
+
+/**
+ * The U-Net of diffusion models (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal and Nichol 2021): an image, a time and
+ * maybe a class → an image. Maps are halved by averaging and doubled by a 1×1 convolution and repetition; every block on
+ * the way up also reads the map of its mirror image on the way down.
+ */
+export class UNet {
+  readonly condition: ConditionEmbedding;
+  readonly input: Conv2d;
+  readonly down: readonly Level[];
+  readonly middle: Middle;
+  readonly up: readonly UpLevel[];
+  readonly norm: GroupNorm;
+  readonly output: Conv2d;
+
+  /** @throws OptionError where heads or groups do not divide the channels */
+  constructor(options: UNetOptions) {
+    const { inputs, outputs = inputs, base = 32, multipliers = [1, 2, 2], groups = 8 } = options;
+    const condition = options.condition ?? 2 * base;
+    const channels = multipliers.map((multiplier) => multiplier * base);
+    const lowest = channels.at(-1);
+    if (lowest === undefined) throw new OptionError("UNet: multipliers must name at least one level");
+    const part = (level: number, from: number, to: number): BlockOptions => ({
+      ...options,
+      condition,
+      inputs: from,
+      outputs: to,
+      attention: options.attentionLevels?.includes(level) ?? false,
+    });
+
+    this.condition = new ConditionEmbedding(base, condition, options.classes);
+    this.input = new Conv2d(inputs, base, 3, { padding: 1 });
+    this.down = channels.map((size, level) => new Level(part(level, channels[level - 1] ?? base, size)));
+    this.middle = new Middle(part(-1, lowest, lowest), options.middleAttention ?? true);
+    this.up = channels.map((size, level) => new UpLevel(part(level, 2 * size, size), channels[level - 1]));
+    this.norm = new GroupNorm(groups, base * (multipliers[0] ?? 1));
+    this.output = new Conv2d(base * (multipliers[0] ?? 1), outputs, 3, {
+      padding: 1,
+      initialiseWeight: zeros,
+      initialiseBias: zeros,
+    });
+  }
+
+  /**
+   * x [n, inputs, H, W], times t [n] in [0, 1], classes label [n] (int64) → [n, outputs, H, W].
+   * @throws ShapeError where H or W cannot be halved from level to level
+   * @throws OptionError where a class is missing or superfluous
+   */
+  forward(x: Tensor, t: Tensor, label?: Tensor): Tensor {
+    const factor = 2 ** (this.down.length - 1);
+    if (x.shape.slice(2).some((size) => typeof size !== "number" || size % factor !== 0)) {
+      throw shapeError(
+        "UNet",
+        [x],
+        `${this.down.length} levels need a height and width divisible by ${factor}`,
+      );
+    }
+    const condition = this.condition.forward(t, label);
+    const skips: Tensor[] = [];
+    let h = this.input.forward(x);
+    for (const [i, level] of this.down.entries()) {
+      if (i > 0) h = averagePool2d(h, { kernel: 2 });
+      for (const block of level.blocks) {
+        h = block.forward(h, condition);
+        skips.push(h);
+      }
+    }
+    h = this.middle.forward(h, condition);
+    for (const level of [...this.up].reverse()) {
+      for (const block of level.blocks) {
+        h = block.forward(concat([h, skips.pop() ?? h], 1), condition);
+      }
+      if (level.enlarge) h = upsampleNearest(level.enlarge.forward(h), 2);
+    }
+    return this.output.forward(this.norm.forward(h).silu());
+  }
+}
+
+interface BlockOptions extends UNetOptions {
+  readonly condition: number;
+  readonly outputs: number;
+  readonly attention: boolean;
+}
+
+/** A residual block, with attention after it where asked for. */
+class Block {
+  readonly residual: ResidualBlock;
+  readonly attention: AttentionBlock | undefined;
+
+  constructor(options: BlockOptions) {
+    this.residual = new ResidualBlock(options);
+    this.attention = options.attention ? new AttentionBlock(options.outputs, options) : undefined;
+  }
+
+  forward(x: Tensor, condition: Tensor): Tensor {
+    const h = this.residual.forward(x, condition);
+    return this.attention?.forward(h) ?? h;
+  }
+}
+
+/** The blocks at one resolution on the way down. */
+class Level {
+  readonly blocks: readonly Block[];
+
+  constructor(options: BlockOptions) {
+    this.blocks = Array.from(
+      { length: options.blocks ?? 1 },
+      (_, i) => new Block(i === 0 ? options : { ...options, inputs: options.outputs }),
+    );
+  }
+}
+
+/** The blocks at one resolution on the way up, and the 1×1 convolution before the map is doubled. */
+class UpLevel {
+  readonly blocks: readonly Block[];
+  readonly enlarge: Conv2d | undefined;
+
+  constructor(options: BlockOptions, next: number | undefined) {
+    this.blocks = Array.from({ length: options.blocks ?? 1 }, () => new Block(options));
+    this.enlarge = next === undefined ? undefined : new Conv2d(options.outputs, next, 1);
+  }
+}
+
+/** Two residual blocks at the lowest resolution, with attention between. */
+class Middle {
+  readonly block1: Block;
+  readonly block2: Block;
+
+  constructor(options: BlockOptions, attention: boolean) {
+    this.block1 = new Block({ ...options, attention });
+    this.block2 = new Block({ ...options, attention: false });
+  }
+
+  forward(x: Tensor, condition: Tensor): Tensor {
+    return this.block2.forward(this.block1.forward(x, condition), condition);
+  }
+}

@@ -1,0 +1,2 @@
+export * from "./index.ts";
+export { type WebRuntimeOptions, webRuntime } from "./web.ts";

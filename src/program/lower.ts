@@ -1,0 +1,273 @@
+import onnxProto from "onnx-proto";
+import { RuntimeError } from "../errors.ts";
+import type { NdArray } from "../tensor/array.ts";
+import { int64Vector, ONNX_DTYPE } from "../tensor/core.ts";
+import {
+  type LowerContext,
+  type Lowered,
+  type OnnxAttribute,
+  type OnnxNode,
+  outputAt,
+  type Target,
+  type Tensor,
+} from "../tensor/graph.ts";
+import { BLOCKED_DOMAIN } from "../tensor/layout.ts";
+import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
+import { reachableNodes } from "../tensor/substitute.ts";
+
+const { onnx } = onnxProto;
+
+/** Operator set of the default domain that emitted models import. */
+export const OPSET = 20;
+const IR_VERSION = 9;
+
+export { BLOCKED_DOMAIN };
+
+/** A graph to be written: leaves that are fed from outside and outputs, each with a name. */
+export interface Graph {
+  readonly inputs: ReadonlyMap<Tensor, string>;
+  readonly outputs: ReadonlyMap<string, Tensor>;
+  /** Leaves whose values become part of the model. */
+  readonly weights: ReadonlyMap<Tensor, { readonly name: string; readonly value: NdArray }>;
+}
+
+interface Layouts {
+  plain?: string;
+  blocked?: string;
+}
+
+/** Names nodes and gathers them while operations lower themselves. */
+class Emitter implements LowerContext {
+  readonly target: Target;
+  readonly nodes: InstanceType<typeof onnx.NodeProto>[] = [];
+  readonly initializers: InstanceType<typeof onnx.TensorProto>[] = [];
+  readonly domains = new Set<string>();
+  private readonly graph: Graph;
+  private readonly values = new Map<string, Layouts>();
+  private readonly constants = new Map<string, string>();
+  private readonly useCounts = new Map<string, number>();
+  private count = 0;
+  private batch: string | undefined;
+
+  constructor(graph: Graph, target: Target) {
+    this.graph = graph;
+    this.target = target;
+  }
+
+  emit(node: OnnxNode): readonly string[] {
+    const id = this.count++;
+    const outputs = Array.from(
+      { length: node.outputs ?? 1 },
+      (_, i) => `${node.op}_${id}${i === 0 ? "" : `_${i}`}`,
+    );
+    if (node.domain !== undefined) this.domains.add(node.domain);
+    this.nodes.push(
+      onnx.NodeProto.create({
+        opType: node.op,
+        name: `${node.op}_${id}`,
+        input: [...node.inputs],
+        output: outputs,
+        domain: node.domain ?? "",
+        attribute: Object.entries(node.attributes ?? {}).map(([name, value]) => attributeProto(name, value)),
+      }),
+    );
+    return outputs;
+  }
+
+  emit1(node: OnnxNode): string {
+    return outputAt(this.emit(node), 0);
+  }
+
+  value(tensor: Tensor): string {
+    const layouts = this.layoutsOf(tensor);
+    layouts.plain ??= this.reorder("ReorderOutput", layouts.blocked ?? "", tensor);
+    return layouts.plain;
+  }
+
+  blockedValue(tensor: Tensor): string {
+    const layouts = this.layoutsOf(tensor);
+    layouts.blocked ??= this.reorder("ReorderInput", layouts.plain ?? "", tensor);
+    return layouts.blocked;
+  }
+
+  /** Carries a map into the other layout. The kernels know floats only. */
+  private reorder(op: "ReorderInput" | "ReorderOutput", source: string, tensor: Tensor): string {
+    const cast = (name: string, to: number): string =>
+      this.emit1({ op: "Cast", inputs: [name], attributes: { to: { int: to } } });
+    const reordered = this.emit1({
+      op,
+      inputs: [tensor.dtype === "bool" ? cast(source, ONNX_DTYPE.float32) : source],
+      ...(op === "ReorderOutput" && { attributes: { channels: { int: Number(tensor.shape[1]) } } }),
+      domain: BLOCKED_DOMAIN,
+    });
+    return tensor.dtype === "bool" ? cast(reordered, ONNX_DTYPE.bool) : reordered;
+  }
+
+  onlyBlocked(tensor: Tensor): boolean {
+    const layouts = this.layoutsOf(tensor);
+    return layouts.plain === undefined && layouts.blocked !== undefined;
+  }
+
+  hasBlocked(tensor: Tensor): boolean {
+    return this.layoutsOf(tensor).blocked !== undefined;
+  }
+
+  uses(tensor: Tensor): number {
+    return this.useCounts.get(valueKey(tensor)) ?? 0;
+  }
+
+  constant(value: NdArray): string {
+    const bytes = new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+    const key = bytes.length <= 1024 ? `${value.dtype} ${value.shape} ${bytes.join()}` : undefined;
+    const known = key === undefined ? undefined : this.constants.get(key);
+    if (known !== undefined) return known;
+    const name = `constant_${this.initializers.length}`;
+    this.initializers.push(tensorProto(name, value));
+    if (key !== undefined) this.constants.set(key, name);
+    return name;
+  }
+
+  shapeValue(shape: Shape): string {
+    if (isConcrete(shape)) return this.constant(int64Vector(shape));
+    const pieces = shape.map((dim) => {
+      const factor = batchFactor(dim);
+      if (factor === undefined) return this.constant(int64Vector([Number(dim)]));
+      const batch = this.batchSize();
+      if (factor === 1) return batch;
+      return this.emit1({ op: "Mul", inputs: [batch, this.constant(int64Vector([factor]))] });
+    });
+    return this.emit1({ op: "Concat", inputs: pieces, attributes: { axis: { int: 0 } } });
+  }
+
+  /** The batch size as an int64 vector of one element, read off the first input that has it. */
+  private batchSize(): string {
+    if (this.batch !== undefined) return this.batch;
+    for (const [tensor, name] of this.graph.inputs) {
+      const axis = tensor.shape.indexOf("batch");
+      if (axis < 0) continue;
+      this.batch = this.emit1({
+        op: "Shape",
+        inputs: [name],
+        attributes: { start: { int: axis }, end: { int: axis + 1 } },
+      });
+      return this.batch;
+    }
+    throw new RuntimeError(
+      "a shape depends on the batch size, but no input has an axis of exactly that size",
+    );
+  }
+
+  private layoutsOf(tensor: Tensor): Layouts {
+    const layouts = this.values.get(valueKey(tensor));
+    if (layouts === undefined) {
+      throw new RuntimeError(
+        `${tensor} is used by the program but is neither computed in it nor one of its inputs`,
+      );
+    }
+    return layouts;
+  }
+
+  lowerAll(): void {
+    for (const [tensor, name] of this.graph.inputs) this.values.set(valueKey(tensor), { plain: name });
+    for (const [tensor, { name, value }] of this.graph.weights) {
+      this.initializers.push(tensorProto(name, value));
+      this.values.set(valueKey(tensor), { plain: name });
+    }
+    const nodes = reachableNodes([...this.graph.outputs.values()]);
+    const counted = [...nodes.flatMap((node) => node.inputs), ...this.graph.outputs.values()];
+    for (const tensor of counted) this.useCounts.set(valueKey(tensor), this.uses(tensor) + 1);
+    for (const node of nodes) {
+      if (node.outputs.every((output) => this.values.has(valueKey(output)))) continue;
+      const lowered: readonly Lowered[] = node.operation.lower(this, node);
+      node.outputs.forEach((output, i) => {
+        const name = lowered[i];
+        if (name === undefined) return;
+        this.values.set(
+          valueKey(output),
+          typeof name === "string" ? { plain: name } : { blocked: name.blocked },
+        );
+      });
+    }
+    for (const [name, tensor] of this.graph.outputs) {
+      // A name of its own for every output, also where it is an input or is asked for twice.
+      const source = this.value(tensor);
+      this.nodes.push(
+        onnx.NodeProto.create({
+          opType: "Identity",
+          name: `output_${name}`,
+          input: [source],
+          output: [name],
+        }),
+      );
+    }
+  }
+}
+
+const valueKey = (tensor: Tensor): string => `${tensor.node.id}:${tensor.index}`;
+
+function attributeProto(name: string, value: OnnxAttribute): InstanceType<typeof onnx.AttributeProto> {
+  const { AttributeType } = onnx.AttributeProto;
+  if ("int" in value) return onnx.AttributeProto.create({ name, type: AttributeType.INT, i: value.int });
+  if ("ints" in value)
+    return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...value.ints] });
+  if ("float" in value)
+    return onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: value.float });
+  if ("floats" in value) {
+    return onnx.AttributeProto.create({ name, type: AttributeType.FLOATS, floats: [...value.floats] });
+  }
+  return onnx.AttributeProto.create({
+    name,
+    type: AttributeType.STRING,
+    s: new TextEncoder().encode(value.string),
+  });
+}
+
+function tensorProto(name: string, value: NdArray): InstanceType<typeof onnx.TensorProto> {
+  return onnx.TensorProto.create({
+    name,
+    dims: [...value.shape],
+    dataType: ONNX_DTYPE[value.dtype],
+    rawData: new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength),
+  });
+}
+
+function valueInfo(name: string, tensor: Tensor): InstanceType<typeof onnx.ValueInfoProto> {
+  return onnx.ValueInfoProto.create({
+    name,
+    type: {
+      tensorType: {
+        elemType: ONNX_DTYPE[tensor.dtype],
+        shape: {
+          dim: tensor.shape.map((dim) => (typeof dim === "number" ? { dimValue: dim } : { dimParam: dim })),
+        },
+      },
+    },
+  });
+}
+
+/** Writes a graph as the bytes of an ONNX model, with metadata as key and value texts. */
+export function lowerToOnnx(
+  graph: Graph,
+  target: Target,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const emitter = new Emitter(graph, target);
+  emitter.lowerAll();
+  const model = onnx.ModelProto.create({
+    irVersion: IR_VERSION,
+    producerName: "eidos",
+    opsetImport: [
+      { domain: "", version: OPSET },
+      ...[...emitter.domains].map((domain) => ({ domain, version: 1 })),
+    ],
+    graph: {
+      name: "eidos",
+      node: emitter.nodes,
+      initializer: emitter.initializers,
+      input: [...graph.inputs].map(([tensor, name]) => valueInfo(name, tensor)),
+      output: [...graph.outputs].map(([name, tensor]) => valueInfo(name, tensor)),
+    },
+    metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+  });
+  return onnx.ModelProto.encode(model).finish();
+}

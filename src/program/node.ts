@@ -1,0 +1,154 @@
+import * as ort from "onnxruntime-node";
+import { OptionError, RuntimeError } from "../errors.ts";
+import type { NdArray } from "../tensor/array.ts";
+import { add } from "../tensor/core.ts";
+import type { Target, Tensor } from "../tensor/graph.ts";
+import { type InputAttributes, input, inputOperation } from "../tensor/leaves.ts";
+import { reachableNodes } from "../tensor/substitute.ts";
+import { findBlock } from "./block-probe.ts";
+import { lowerToOnnx } from "./lower.ts";
+import { Program } from "./program.ts";
+import { messageOf, type OrtModule, ortRuntime, type Runtime } from "./runtime.ts";
+
+// Failures are thrown; the library need not print them as well.
+ort.env.logLevel = "fatal";
+
+const library = ort as unknown as OrtModule;
+
+const PLAIN: Target = { contrib: false, block: 0 };
+
+export interface NodeRuntimeOptions {
+  /** Execution provider: cpu (default), webgpu, cuda, dml, coreml, where this machine has it. */
+  readonly provider?: string;
+  /** Threads inside one operation; as many as there are cores unless told. */
+  readonly threads?: number;
+  /** Overrides what programs are lowered for. Without a block, the block of this machine is found out. */
+  readonly target?: Partial<Target>;
+}
+
+/** Execution providers that are built into or can be loaded by this onnxruntime-node; not all need start. */
+export function listedProviders(): readonly string[] {
+  return ort.listSupportedBackends().map((backend) => backend.name);
+}
+
+/** Why a provider cannot run a program here; undefined where it can. */
+async function failureOf(provider: string): Promise<unknown> {
+  const x = input("x", [1]);
+  const model = lowerToOnnx(
+    { inputs: new Map([[x, "x"]]), outputs: new Map([["y", add(x, 1)]]), weights: new Map() },
+    PLAIN,
+  );
+  try {
+    const session = await ort.InferenceSession.create(model, {
+      executionProviders: [provider],
+      logSeverityLevel: 4,
+    });
+    await session.release();
+    return undefined;
+  } catch (cause) {
+    return cause;
+  }
+}
+
+const failures = new Map<string, Promise<unknown>>();
+
+/** As `failureOf`, tried once per process. */
+function knownFailure(provider: string): Promise<unknown> {
+  let failure = failures.get(provider);
+  if (failure === undefined) {
+    failure = failureOf(provider);
+    failures.set(provider, failure);
+  }
+  return failure;
+}
+
+/** Execution providers that start on this machine, each found out by loading a tiny program. */
+export async function availableProviders(): Promise<readonly string[]> {
+  const available: string[] = [];
+  for (const provider of listedProviders()) {
+    if ((await knownFailure(provider)) === undefined) available.push(provider);
+  }
+  return available;
+}
+
+let block: Promise<Target["block"]> | undefined;
+
+/** The block of this machine's NCHWc convolution kernels, found once per process; 0 where there are none. */
+export function blockOfThisMachine(): Promise<Target["block"]> {
+  block ??= findBlock(library);
+  return block;
+}
+
+/**
+ * The runtime of Node: ONNX Runtime's native library.
+ * @throws OptionError where the provider is unknown here, or the number of threads is not a positive integer
+ * @throws RuntimeError where the provider is known but does not start; both list what this machine has
+ */
+export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Runtime> {
+  const { provider = "cpu", threads } = options;
+  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
+    throw new OptionError(`threads: ${threads} is not a positive integer`);
+  }
+  if (!listedProviders().includes(provider)) {
+    throw new OptionError(
+      `provider ${provider} is not part of onnxruntime-node on this platform; this machine has: ${(await availableProviders()).join(", ")}`,
+    );
+  }
+  if (provider !== "cpu") {
+    const failure = await knownFailure(provider);
+    if (failure !== undefined) {
+      throw new RuntimeError(
+        `provider ${provider} does not start here (${firstLine(failure)}); this machine has: ${(await availableProviders()).join(", ")}`,
+        { cause: failure },
+      );
+    }
+  }
+  const cpu = provider === "cpu";
+  const target: Target = {
+    contrib: options.target?.contrib ?? cpu,
+    block: options.target?.block ?? (cpu ? await blockOfThisMachine() : 0),
+  };
+  return ortRuntime(library, provider, target, {
+    executionProviders: [provider],
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 4,
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
+    // Adam's second moments decay into denormals, which are slow.
+    extra: { session: { set_denormal_as_zero: "1" } },
+  });
+}
+
+/** The first line of a failure's message, without the place in ONNX Runtime's sources. */
+function firstLine(cause: unknown): string {
+  const line = messageOf(cause).split("\n")[0] ?? "";
+  return line.replace(/^\/\S+:\d+ .* was false\. /, "").trim();
+}
+
+/** Compiles and runs tensors once, in Node: for tests and scripts. */
+export async function evaluate(
+  outputs: readonly Tensor[],
+  feeds: ReadonlyMap<Tensor, NdArray> = new Map(),
+  options: NodeRuntimeOptions = {},
+): Promise<NdArray[]> {
+  const runtime = await nodeRuntime(options);
+  const program = await Program.build(new Map(outputs.map((output, i) => [`output.${i}`, output])), runtime);
+  try {
+    const byName: Record<string, NdArray> = {};
+    for (const node of reachableNodes(outputs)) {
+      if (node.operation !== inputOperation) continue;
+      for (const [tensor, value] of feeds) {
+        if (tensor.node === node) byName[(node.attributes as InputAttributes).name] = value;
+      }
+    }
+    const results = await program.run(byName);
+    return outputs.map((_, i) => {
+      const result = results[`output.${i}`];
+      if (result === undefined) throw new RuntimeError(`output ${i} was not computed`);
+      return result;
+    });
+  } catch (cause) {
+    throw cause instanceof RuntimeError ? cause : new RuntimeError(messageOf(cause), { cause });
+  } finally {
+    await program.release();
+  }
+}

@@ -1,0 +1,128 @@
+import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from "onnxruntime-common";
+import { RuntimeError } from "../errors.ts";
+import { type DType, elementCount, type NdArray } from "../tensor/array.ts";
+import type { Target } from "../tensor/graph.ts";
+
+/** A value that lives where the runtime keeps its values: memory of the process, or of a GPU. */
+export interface RuntimeValue {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Copies the value out if need be. */
+  read(): Promise<NdArray>;
+  /** Frees memory that the garbage collector does not see (GPU buffers). Further use is an error. */
+  dispose(): void;
+}
+
+/** A loaded program. */
+export interface RuntimeSession {
+  run(
+    feeds: Readonly<Record<string, RuntimeValue | NdArray>>,
+  ): Promise<Readonly<Record<string, RuntimeValue>>>;
+  release(): Promise<void>;
+}
+
+/** Something that executes ONNX models: one execution provider of onnxruntime-node or onnxruntime-web. */
+export interface Runtime {
+  /** The execution provider: cpu, cuda, wasm, webgpu, … */
+  readonly provider: string;
+  readonly target: Target;
+  load(model: Uint8Array): Promise<RuntimeSession>;
+}
+
+/** What the two packages of ONNX Runtime have in common. */
+export interface OrtModule {
+  readonly InferenceSession: {
+    create(model: Uint8Array, options?: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: typeof OrtTensor;
+}
+
+/** A value of ONNX Runtime. */
+class OrtValue implements RuntimeValue {
+  readonly tensor: OrtTensor;
+
+  constructor(tensor: OrtTensor) {
+    this.tensor = tensor;
+  }
+
+  get dtype(): DType {
+    const { type } = this.tensor;
+    if (type === "float32" || type === "float64" || type === "int64" || type === "bool") return type;
+    throw new RuntimeError(`the runtime returned a tensor of type ${type}, which eidos does not use`);
+  }
+
+  get shape(): readonly number[] {
+    return this.tensor.dims;
+  }
+
+  async read(): Promise<NdArray> {
+    const data = this.tensor.location === "cpu" ? this.tensor.data : await this.tensor.getData(true);
+    return { dtype: this.dtype, shape: this.shape, data } as NdArray;
+  }
+
+  dispose(): void {
+    this.tensor.dispose();
+  }
+}
+
+function toOrt(ort: OrtModule, name: string, value: RuntimeValue | NdArray): OrtTensor {
+  if (value instanceof OrtValue) return value.tensor;
+  if (!("data" in value)) throw new RuntimeError(`input ${name} is a value of another runtime`);
+  const { dtype, data, shape } = value;
+  if (data.length !== elementCount(shape)) {
+    throw new RuntimeError(
+      `input ${name} holds ${data.length} values, its shape [${shape}] wants another number`,
+    );
+  }
+  return new ort.Tensor(dtype as "float32", data as Float32Array, [...shape]) as TypedTensor<"float32">;
+}
+
+/** A runtime over one of ONNX Runtime's packages. */
+export function ortRuntime(
+  ort: OrtModule,
+  provider: string,
+  target: Target,
+  options: InferenceSession.SessionOptions,
+): Runtime {
+  return {
+    provider,
+    target,
+    async load(model) {
+      let session: InferenceSession;
+      try {
+        session = await ort.InferenceSession.create(model, options);
+      } catch (cause) {
+        throw new RuntimeError(`${provider} cannot load the program: ${messageOf(cause)}`, { cause });
+      }
+      return {
+        async run(feeds) {
+          const inputs: Record<string, OrtTensor> = {};
+          for (const name of session.inputNames) {
+            const value = feeds[name];
+            if (value === undefined) throw new RuntimeError(`the program's input ${name} was not given`);
+            inputs[name] = toOrt(ort, name, value);
+          }
+          let outputs: InferenceSession.OnnxValueMapType;
+          try {
+            outputs = await session.run(inputs);
+          } catch (cause) {
+            throw new RuntimeError(`${provider} cannot run the program: ${messageOf(cause)}`, { cause });
+          }
+          return Object.fromEntries(
+            session.outputNames.map((name) => {
+              const tensor = outputs[name];
+              if (tensor === undefined)
+                throw new RuntimeError(`the program did not return its output ${name}`);
+              return [name, new OrtValue(tensor as OrtTensor)];
+            }),
+          );
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+}
+
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

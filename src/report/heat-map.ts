@@ -1,0 +1,114 @@
+import { ShapeError } from "../errors.ts";
+import type { NdArray } from "../tensor/array.ts";
+import { base64 } from "./base64.ts";
+import { renderSvg } from "./plot.ts";
+import { encodePng } from "./png.ts";
+import type { Frame } from "./points.ts";
+import { blankRaster, type Colour } from "./raster.ts";
+import { quantile, sorted } from "./statistics.ts";
+
+const SIZE = 420;
+
+/** A density at the places of a grid. */
+export interface DensityGrid {
+  /** Log-densities in nats, `[rows, columns]`, the first row at the lowest y; −∞ and NaN count as density 0. */
+  readonly values: NdArray<"float32">;
+  readonly frame: Frame;
+}
+
+/** Viridis (Smith and van der Walt, CC0) at equal distances. */
+const VIRIDIS: readonly Colour[] = [
+  [68, 1, 84],
+  [71, 44, 122],
+  [59, 81, 139],
+  [44, 113, 142],
+  [33, 144, 141],
+  [39, 173, 129],
+  [92, 200, 99],
+  [170, 220, 50],
+  [253, 231, 37],
+];
+
+function viridis(share: number): Colour {
+  const position = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
+  const low = VIRIDIS[Math.floor(position)] ?? [0, 0, 0];
+  const high = VIRIDIS[Math.ceil(position)] ?? low;
+  const mix = (channel: 0 | 1 | 2) =>
+    Math.round(low[channel] + (high[channel] - low[channel]) * (position % 1));
+  return [mix(0), mix(1), mix(2)];
+}
+
+/**
+ * A heat map of a density over the plane, with its colour scale, as an SVG document. The scale ends at the 99.5th
+ * percentile: a single spike does not darken the rest.
+ * @throws ShapeError where the values are not `[rows, columns]`.
+ */
+export async function densityHeatMap({ values, frame }: DensityGrid, title = "Density"): Promise<string> {
+  const [rows, columns] = values.shape;
+  if (values.shape.length !== 2 || rows === undefined || columns === undefined) {
+    throw new ShapeError(`density heat map: values have shape [${values.shape}]; it must be [rows, columns]`);
+  }
+  const density = Float32Array.from(values.data, (value) => (Number.isFinite(value) ? Math.exp(value) : 0));
+  const top = quantile(sorted(density), 0.995) || 1;
+  const picture = blankRaster(columns, rows, viridis(0));
+  for (const [i, value] of density.entries()) {
+    const upsideDown = (rows - 1 - Math.floor(i / columns)) * columns + (i % columns);
+    picture.data.set(viridis(value / top), upsideDown * 3);
+  }
+  const png = await encodePng(picture);
+  const url = `data:image/png;base64,${base64(png)}`;
+  const axis = { grid: false, domain: false, tickCount: 6 } as const;
+  return renderSvg({
+    width: SIZE,
+    height: SIZE,
+    title,
+    layer: [
+      {
+        data: { values: [{ url }] },
+        mark: { type: "image", width: SIZE, height: SIZE, aspect: false },
+        encoding: { url: { field: "url" }, x: { value: SIZE / 2 }, y: { value: SIZE / 2 } },
+      },
+      {
+        // Invisible: these two corners give the axes and the colour scale.
+        data: {
+          values: [
+            { x: frame.x[0], y: frame.y[0], density: 0 },
+            { x: frame.x[1], y: frame.y[1], density: top },
+          ],
+        },
+        mark: { type: "point", opacity: 0 },
+        encoding: {
+          x: {
+            field: "x",
+            type: "quantitative",
+            title: "x₁",
+            scale: { domain: [...frame.x], nice: false },
+            axis,
+          },
+          y: {
+            field: "y",
+            type: "quantitative",
+            title: "x₂",
+            scale: { domain: [...frame.y], nice: false },
+            axis,
+          },
+          color: {
+            field: "density",
+            type: "quantitative",
+            scale: {
+              range: VIRIDIS.map(([red, green, blue]) => `rgb(${red},${green},${blue})`),
+              domain: [0, top],
+            },
+            legend: {
+              orient: "right",
+              title: "per unit area",
+              gradientLength: SIZE - 40,
+              gradientOpacity: 1,
+              tickCount: 5,
+            },
+          },
+        },
+      },
+    ],
+  });
+}

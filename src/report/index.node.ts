@@ -1,0 +1,1 @@
+export { drawSamples, rasterise, type SamplesToDraw } from "./sample-picture.node.ts";

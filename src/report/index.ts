@@ -1,0 +1,27 @@
+export {
+  gradientNormCurve,
+  learningRateCurve,
+  lossCurves,
+  lossPartCurves,
+  type MetricRow,
+} from "./curves.ts";
+export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";
+export { type DensityGrid, densityHeatMap } from "./heat-map.ts";
+export { type LikelihoodSet, likelihoodHistogram } from "./likelihood.ts";
+export { type PlotSpec, renderSvg } from "./plot.ts";
+export { encodePng, pngSize } from "./png.ts";
+export { type Frame, type PointSets, squareFrame } from "./points.ts";
+export type { Raster } from "./raster.ts";
+export {
+  type Picture,
+  type ReportCommand,
+  type ReportFigure,
+  type ReportInput,
+  type ReportOption,
+  type ReportResult,
+  renderReport,
+  type SamplePicture,
+} from "./report.ts";
+export { scatterPlot } from "./scatter.ts";
+export { scatterRaster } from "./scatter-raster.ts";
+export { type TableRows, tableMarginals, tablePairs } from "./tables.ts";

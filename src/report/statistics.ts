@@ -1,0 +1,93 @@
+/** The finite values among `values`. */
+export function finite(values: Iterable<number>): number[] {
+  return Array.from(values).filter(Number.isFinite);
+}
+
+/** The `q`-quantile of values that are sorted upwards, linear between neighbours; NaN where there are none. */
+export function quantile(sorted: ArrayLike<number>, q: number): number {
+  const position = (sorted.length - 1) * q;
+  const low = Math.floor(position);
+  const lower = sorted[low] ?? Number.NaN;
+  return lower + ((sorted[low + 1] ?? lower) - lower) * (position - low);
+}
+
+/** Values sorted upwards. */
+export function sorted(values: Iterable<number>): Float64Array {
+  return Float64Array.from(values).sort();
+}
+
+/** Arithmetic mean; NaN where there are no values. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Pearson's correlation coefficient of pairs, over the pairs that are finite; 0 where one side does not vary. */
+export function correlation(pairs: readonly (readonly [number, number])[]): number {
+  const whole = pairs.filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b));
+  const meanA = mean(whole.map(([a]) => a));
+  const meanB = mean(whole.map(([, b]) => b));
+  let [ab, aa, bb] = [0, 0, 0];
+  for (const [a, b] of whole) {
+    ab += (a - meanA) * (b - meanB);
+    aa += (a - meanA) ** 2;
+    bb += (b - meanB) ** 2;
+  }
+  return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
+}
+
+/** At most `most` of the items, evenly spaced, the first and the last among them. */
+export function thin<T>(items: readonly T[], most: number): T[] {
+  if (items.length <= most) return [...items];
+  const step = most > 1 ? (items.length - 1) / (most - 1) : 0;
+  return Array.from({ length: most }, (_, i) => items[Math.round(i * step)]).filter(
+    (item) => item !== undefined,
+  );
+}
+
+/** Edges of `count` equal bins over `[low, high]`; one bin of width 1 where the two are equal. */
+export function binEdges(low: number, high: number, count: number): number[] {
+  if (!(high > low)) return [low - 0.5, low + 0.5];
+  return Array.from({ length: count + 1 }, (_, i) => low + ((high - low) * i) / count);
+}
+
+/**
+ * The share of values in each bin, divided by the bin's width: a density that integrates to the share of values
+ * within the edges. Bins are closed below; the last one also above.
+ */
+export function histogram(values: readonly number[], edges: readonly number[]): number[] {
+  const low = edges[0] ?? 0;
+  const high = edges[edges.length - 1] ?? 0;
+  const bins = edges.length - 1;
+  const density = new Array<number>(bins).fill(0);
+  const width = (high - low) / bins;
+  for (const value of values) {
+    if (!(value >= low && value <= high)) continue;
+    const bin = Math.min(bins - 1, Math.floor((value - low) / width));
+    density[bin] = (density[bin] ?? 0) + 1 / (values.length * width);
+  }
+  return density;
+}
+
+/** Round numbers within `[low, high]`, a step of 1, 2 or 5 times a power of ten apart, about `count` of them. */
+export function ticks(low: number, high: number, count: number): number[] {
+  const rough = (high - low) / count;
+  if (!(rough > 0) || !Number.isFinite(rough)) return [];
+  const exponent = Math.floor(Math.log10(rough));
+  const fraction = rough / 10 ** exponent;
+  const factor = [1, 2, 5, 10].find((step) => fraction <= step * 1.0001) ?? 10;
+  // Dividing by a whole number keeps 0.3 from becoming 0.30000000000000004.
+  const [numerator, denominator] = exponent < 0 ? [factor, 10 ** -exponent] : [factor * 10 ** exponent, 1];
+  const first = Math.ceil((low * denominator) / numerator - 1e-9);
+  const last = Math.floor((high * denominator) / numerator + 1e-9);
+  return Array.from({ length: last - first + 1 }, (_, i) => ((first + i) * numerator) / denominator);
+}
+
+/** Numbers to label a logarithmic axis with: powers of ten, and twice and five times them where the range is short. */
+export function logTicks(low: number, high: number): number[] {
+  const factors = high / low > 300 ? [1] : [1, 2, 5];
+  const first = Math.floor(Math.log10(low));
+  const decades = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => first + i);
+  return decades
+    .flatMap((exponent) => factors.map((factor) => Number(`${factor}e${exponent}`)))
+    .filter((tick) => tick >= low && tick <= high);
+}

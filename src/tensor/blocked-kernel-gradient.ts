@@ -1,0 +1,195 @@
+import { flippedPadding, type Geometry } from "./convolution-geometry.ts";
+import { type LowerContext, sizeAt, type Tensor } from "./graph.ts";
+import { BLOCKED_DOMAIN } from "./layout.ts";
+import { filled } from "./leaves.ts";
+import { movers } from "./movers.ts";
+
+// The gradient of a convolution to its kernel, from maps in blocked layout.
+
+/** Sizes of the maps and of the kernel whose gradient is asked for. */
+interface Sizes {
+  readonly n: number;
+  readonly c: number;
+  readonly o: number;
+  /** Height and width of the input, of the output and of the kernel. */
+  readonly input: readonly [number, number];
+  readonly output: readonly [number, number];
+  readonly kernel: readonly [number, number];
+}
+
+function sizesOf(x: Tensor, g: Tensor, weight: Tensor): Sizes | undefined {
+  const name = "conv2dKernelGradient";
+  const spatial = (map: Tensor): [number, number] => [sizeAt(name, map, 2), sizeAt(name, map, 3)];
+  const n = x.shape[0];
+  if (typeof n !== "number" || n === 0) return undefined;
+  return {
+    n,
+    c: sizeAt(name, x, 1),
+    o: sizeAt(name, g, 1),
+    input: spatial(x),
+    output: spatial(g),
+    kernel: spatial(weight),
+  };
+}
+
+/** The gradient [O, C, kh, kw] in plain layout; undefined where blocked layout is of no use. */
+export function blockedKernelGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  weight: Tensor,
+  geometry: Geometry,
+): string | undefined {
+  const { block } = context.target;
+  const sizes = sizesOf(x, g, weight);
+  if (block === 0 || x.dtype !== "float32" || geometry.groups > 1 || sizes === undefined) return undefined;
+  const [wholeC, wholeO] = [sizes.c % block === 0, sizes.o % block === 0];
+  if (wholeC && wholeO) return fullGradient(context, x, g, sizes, geometry);
+  if (sizes.c < block && wholeO) return narrowInputGradient(context, x, g, sizes, geometry);
+  if (sizes.o < block && wholeC) return narrowOutputGradient(context, x, g, sizes, geometry);
+  return undefined;
+}
+
+/**
+ * The kernel gradient is a convolution over the batch: channels are samples, the input is the map and the kernel the
+ * output gradient. With the block of the input's channels as neighbours in a row, and a dilation of one block, a row of
+ * its output is long enough for the kernel to run at full speed, and nothing has to leave the blocked layout but the
+ * samples, which become channels.
+ */
+function fullGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  sizes: Sizes,
+  geometry: Geometry,
+): string | undefined {
+  const { reshape, transpose, extend } = movers(context);
+  const { block: b } = context.target;
+  const { n, c, o, input, output, kernel } = sizes;
+  const { stride, dilation } = geometry;
+  if (dilation[0] !== 1 || dilation[1] !== 1) return undefined;
+  // Rows and columns that no window reaches are not padded; they must not be part of the map itself.
+  const [top, left] = geometry.padding;
+  const [bottom, right] = ([0, 1] as const).map(
+    (axis) => (output[axis] - 1) * stride[axis] + kernel[axis] - input[axis] - geometry.padding[axis],
+  ) as [number, number];
+  if (bottom < 0 || right < 0) return undefined;
+  const [height, width] = [input[0] + top + bottom, input[1] + left + right];
+  const missing = (b - (n % b)) % b;
+  const padded =
+    Math.max(top, left, bottom, right) === 0
+      ? context.blockedValue(x)
+      : context.emit1({
+          op: "Conv",
+          domain: BLOCKED_DOMAIN,
+          inputs: [context.blockedValue(x), context.constant(filled("float32", [c, 1, 1, 1], 1))],
+          attributes: {
+            kernel_shape: { ints: [1, 1] },
+            pads: { ints: [top, left, bottom, right] },
+            group: { int: c },
+          },
+        });
+  const rows = transpose(reshape(padded, [n, c / b, height, width * b]), [1, 0, 2, 3]);
+  const samples = context.emit1({
+    op: "ReorderInput",
+    domain: BLOCKED_DOMAIN,
+    inputs: [extend(rows, 4, 1, missing)],
+  });
+  const positions = output[0] * output[1];
+  const gradient = extend(reshape(context.blockedValue(g), [n, o * positions]), 2, 0, missing);
+  const filter = transpose(reshape(gradient, [(n + missing) / b, b, o / b, positions, b]), [2, 0, 3, 1, 4]);
+  const taps = context.emit1({
+    op: "Conv",
+    domain: BLOCKED_DOMAIN,
+    inputs: [samples, reshape(filter, [o, n + missing, ...output])],
+    attributes: { kernel_shape: { ints: output }, dilations: { ints: [stride[0], stride[1] * b] } },
+  });
+  const plain = context.emit1({
+    op: "ReorderOutput",
+    domain: BLOCKED_DOMAIN,
+    inputs: [taps],
+    attributes: { channels: { int: o } },
+  });
+  const apart = reshape(plain, [c / b, o, kernel[0] * kernel[1], b]);
+  return reshape(transpose(apart, [1, 0, 3, 2]), [o, c, ...kernel]);
+}
+
+/** All values that meet each kernel element, [N, C · taps, positions], by a convolution with one 1 a channel. */
+function emitTaps(
+  context: LowerContext,
+  x: Tensor,
+  channels: number,
+  [height, width]: readonly [number, number],
+  { stride, padding, dilation }: Geometry,
+  reversed: boolean,
+): string {
+  const taps = height * width;
+  const ones = filled("float32", [channels * taps, 1, height, width], 0);
+  for (let row = 0; row < channels * taps; row++) {
+    const tap = row % taps;
+    ones.data[row * taps + (reversed ? taps - 1 - tap : tap)] = 1;
+  }
+  return context.emit1({
+    op: "Conv",
+    inputs: [context.value(x), context.constant(ones)],
+    attributes: {
+      kernel_shape: { ints: [height, width] },
+      strides: { ints: stride },
+      pads: { ints: padding },
+      dilations: { ints: dilation },
+      group: { int: channels },
+    },
+  });
+}
+
+/** taps [N, R, P] times a blocked map of C channels, summed over the batch: [C, R]. */
+function emitProducts(
+  context: LowerContext,
+  taps: string,
+  rows: number,
+  map: Tensor,
+  channels: number,
+  positions: number,
+): string {
+  const { reshape, transpose, sum } = movers(context);
+  const { block: b } = context.target;
+  const blocked = reshape(context.blockedValue(map), [-1, channels / b, positions, b]);
+  const product = context.emit1({
+    op: "MatMul",
+    inputs: [reshape(taps, [-1, 1, rows, positions]), blocked],
+  });
+  return reshape(transpose(sum(product, [0]), [0, 2, 1]), [channels, rows]);
+}
+
+/** Few input channels: their shifted copies times the blocked output gradient. */
+function narrowInputGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  sizes: Sizes,
+  geometry: Geometry,
+): string {
+  const { c, o, output, kernel } = sizes;
+  const taps = emitTaps(context, x, c, kernel, geometry, false);
+  const rows = c * kernel[0] * kernel[1];
+  const products = emitProducts(context, taps, rows, g, o, output[0] * output[1]);
+  return movers(context).reshape(products, [o, c, ...kernel]);
+}
+
+/** Few output channels, at stride 1: shifted copies of the output gradient times the blocked input. */
+function narrowOutputGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  sizes: Sizes,
+  geometry: Geometry,
+): string | undefined {
+  const { reshape, transpose } = movers(context);
+  const { c, o, input, output, kernel } = sizes;
+  const padding = flippedPadding(geometry, kernel, input, output);
+  if (padding === undefined) return undefined;
+  const taps = emitTaps(context, g, o, kernel, { ...geometry, padding }, true);
+  const count = kernel[0] * kernel[1];
+  const products = emitProducts(context, taps, o * count, x, c, input[0] * input[1]);
+  return reshape(transpose(reshape(products, [c, o, count]), [1, 0, 2]), [o, c, ...kernel]);
+}

@@ -1,0 +1,35 @@
+import type { Attributes } from "./graph.ts";
+
+/** Stride, zero padding [top, left, bottom, right], dilation and groups of a two-dimensional convolution. */
+export interface Geometry extends Attributes {
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number, number, number];
+  readonly dilation: readonly [number, number];
+  readonly groups: number;
+}
+
+/** Output size of a convolution along one axis (0 vertical, 1 horizontal). */
+export function convolutionSize(
+  size: number,
+  kernel: number,
+  { stride, padding, dilation }: Geometry,
+  axis: 0 | 1,
+): number {
+  const padded = size + padding[axis] + padding[axis === 0 ? 2 : 3];
+  return Math.floor((padded - dilation[axis] * (kernel - 1) - 1) / stride[axis]) + 1;
+}
+
+/** Padding of the stride-1 convolution that computes the input gradient; undefined where there is none. */
+export function flippedPadding(
+  { stride, padding, dilation }: Geometry,
+  kernel: readonly [number, number],
+  size: readonly [number, number],
+  outputSize: readonly [number, number],
+): Geometry["padding"] | undefined {
+  if (stride[0] !== 1 || stride[1] !== 1) return undefined;
+  const reach = [dilation[0] * (kernel[0] - 1), dilation[1] * (kernel[1] - 1)] as const;
+  const [top, left] = [reach[0] - padding[0], reach[1] - padding[1]];
+  const bottom = size[0] + reach[0] - outputSize[0] - top;
+  const right = size[1] + reach[1] - outputSize[1] - left;
+  return Math.min(top, left, bottom, right) < 0 ? undefined : [top, left, bottom, right];
+}

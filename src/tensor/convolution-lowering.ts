@@ -1,0 +1,184 @@
+import type { DType } from "./array.ts";
+import {
+  blockedForm,
+  emitBlockedConvolution,
+  emitNarrowConvolution,
+  type Kernel,
+} from "./blocked-convolution.ts";
+import { blockedKernelGradient } from "./blocked-kernel-gradient.ts";
+import { flippedPadding, type Geometry } from "./convolution-geometry.ts";
+import { int64Vector } from "./core.ts";
+import { type LowerContext, type Lowered, type OnnxAttribute, sizeAt, type Tensor } from "./graph.ts";
+import { filled } from "./leaves.ts";
+import { movers } from "./movers.ts";
+
+/** The ONNX attributes of a convolution node. */
+function convolutionAttributes(geometry: Geometry, kernel: readonly number[]): Record<string, OnnxAttribute> {
+  return {
+    kernel_shape: { ints: kernel },
+    strides: { ints: geometry.stride },
+    pads: { ints: geometry.padding },
+    dilations: { ints: geometry.dilation },
+    group: { int: geometry.groups },
+  };
+}
+
+/** A convolution with a kernel by the blocked kernels where they can do it, else by one plain node. */
+function lowerKernel(
+  context: LowerContext,
+  x: Tensor,
+  kernel: Kernel,
+  bias: Tensor | undefined,
+  output: Tensor,
+  geometry: Geometry,
+): Lowered {
+  const name = "conv2d";
+  const size = [sizeAt(name, kernel.weight, 2), sizeAt(name, kernel.weight, 3)];
+  const attributes = convolutionAttributes(geometry, size);
+  const form = blockedForm(context, kernel);
+  if (form === "narrowOutput") {
+    const result = [sizeAt(name, output, 2), sizeAt(name, output, 3)] as const;
+    return emitNarrowConvolution(context, x, kernel, bias, attributes, result);
+  }
+  if (form !== undefined) {
+    return { blocked: emitBlockedConvolution(context, x, kernel, form, bias, attributes) };
+  }
+  const weight = kernel.adjoint
+    ? flippedKernel(context, kernel.weight, kernel.groups)
+    : context.value(kernel.weight);
+  const inputs = [context.value(x), weight, ...(bias === undefined ? [] : [context.value(bias)])];
+  return context.emit1({ op: "Conv", inputs, attributes });
+}
+
+/** The convolution. */
+export function lowerConvolution(
+  context: LowerContext,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  output: Tensor,
+  geometry: Geometry,
+): Lowered {
+  const kernel = { weight, groups: geometry.groups, adjoint: false };
+  return lowerKernel(context, x, kernel, bias, output, geometry);
+}
+
+/**
+ * The gradient of a convolution to its input. At stride 1 it is a convolution with the flipped kernel, its two channel
+ * axes exchanged, which is faster than ConvTranspose.
+ */
+export function lowerInputGradient(
+  context: LowerContext,
+  g: Tensor,
+  weight: Tensor,
+  output: Tensor,
+  geometry: Geometry,
+): Lowered {
+  const name = "conv2dInputGradient";
+  const { stride, padding, dilation, groups } = geometry;
+  const spatial = (tensor: Tensor): readonly [number, number] => [
+    sizeAt(name, tensor, 2),
+    sizeAt(name, tensor, 3),
+  ];
+  const kernel = spatial(weight);
+  const flipped = flippedPadding(geometry, kernel, spatial(output), spatial(g));
+  if (flipped !== undefined) {
+    const turned = { weight, groups, adjoint: true };
+    return lowerKernel(context, g, turned, undefined, output, { ...geometry, padding: flipped });
+  }
+  const extra = ([0, 1] as const).map((axis) => {
+    const steps = (sizeAt(name, g, 2 + axis) - 1) * stride[axis];
+    const reached =
+      steps + dilation[axis] * (kernel[axis] - 1) + 1 - padding[axis] - padding[axis === 0 ? 2 : 3];
+    return sizeAt(name, output, 2 + axis) - reached;
+  });
+  return context.emit1({
+    op: "ConvTranspose",
+    inputs: [context.value(g), context.value(weight)],
+    attributes: { ...convolutionAttributes(geometry, kernel), output_padding: { ints: extra } },
+  });
+}
+
+/** The weight [O, I / groups, kh, kw] turned by 180° with its channel axes exchanged: [I, O / groups, kh, kw]. */
+function flippedKernel(context: LowerContext, weight: Tensor, groups: number): string {
+  const { reshape, transpose, reverse } = movers(context);
+  const [o = 1, i = 1, kh = 1, kw = 1] = weight.shape.map(Number);
+  const parted = reshape(context.value(weight), [groups, o / groups, i, kh * kw]);
+  const turned = reverse(parted, 3, kh * kw);
+  return reshape(transpose(turned, [0, 2, 1, 3]), [groups * i, o / groups, kh, kw]);
+}
+
+/**
+ * The gradient of a convolution to its kernel. In plain layout: for every kernel element the product of the output gradient with the
+ * input shifted to it, summed over positions by a matrix product and over the batch.
+ */
+export function lowerKernelGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  output: Tensor,
+  geometry: Geometry,
+): Lowered {
+  const name = "conv2dKernelGradient";
+  const blocked = blockedKernelGradient(context, x, g, output, geometry);
+  if (blocked !== undefined) return blocked;
+  const { reshape, transpose } = movers(context);
+  const { stride, dilation, groups } = geometry;
+  const [o, i, kh, kw] = [0, 1, 2, 3].map((axis) => sizeAt(name, output, axis)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [h, w] = [sizeAt(name, g, 2), sizeAt(name, g, 3)];
+  const rows = transpose(reshape(context.value(g), [-1, groups, o / groups, h * w]), [0, 1, 3, 2]);
+  const padded = padMap(context, context.value(x), x.dtype, geometry);
+  const taps: string[] = [];
+  for (let tap = 0; tap < kh * kw; tap++) {
+    const top = Math.floor(tap / kw) * dilation[0];
+    const left = (tap % kw) * dilation[1];
+    const shifted = sliceMap(
+      context,
+      padded,
+      [top, left],
+      [top + (h - 1) * stride[0] + 1, left + (w - 1) * stride[1] + 1],
+      stride,
+    );
+    const product = context.emit1({ op: "MatMul", inputs: [reshape(shifted, [-1, groups, i, h * w]), rows] });
+    taps.push(
+      context.emit1({
+        op: "ReduceSum",
+        inputs: [product, context.constant(int64Vector([0]))],
+        attributes: { keepdims: { int: 1 } },
+      }),
+    );
+  }
+  const stacked = context.emit1({ op: "Concat", inputs: taps, attributes: { axis: { int: 0 } } });
+  return reshape(transpose(stacked, [1, 3, 2, 0]), [o, i, kh, kw]);
+}
+
+function padMap(
+  context: LowerContext,
+  x: string,
+  dtype: DType,
+  { padding: [top, left, bottom, right] }: Geometry,
+): string {
+  if (Math.max(top, left, bottom, right) === 0) return x;
+  const pads = context.constant(int64Vector([0, 0, top, left, 0, 0, bottom, right]));
+  return context.emit1({ op: "Pad", inputs: [x, pads, context.constant(filled(dtype, [], 0))] });
+}
+
+/** Rows and columns of a map from `start` to before `end` in steps. */
+function sliceMap(
+  context: LowerContext,
+  x: string,
+  start: readonly [number, number],
+  end: readonly [number, number],
+  step: readonly [number, number],
+): string {
+  const vector = (values: readonly number[]): string => context.constant(int64Vector(values));
+  return context.emit1({
+    op: "Slice",
+    inputs: [x, vector(start), vector(end), vector([2, 3]), vector(step)],
+  });
+}

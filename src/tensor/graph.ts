@@ -1,0 +1,223 @@
+import { ShapeError } from "../errors.ts";
+import type { DType, NdArray } from "./array.ts";
+import { type Shape, showShape } from "./shape.ts";
+
+/** What is known of a tensor while tracing. */
+export interface TensorType {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** Attributes of an operation: plain values that can be written as JSON. */
+export type Attributes = Readonly<Record<string, unknown>>;
+
+/** An ONNX attribute: integers as `{ int }`, since JavaScript cannot tell 1 from 1.0. */
+export type OnnxAttribute =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly string: string };
+
+/** One ONNX node to be emitted. */
+export interface OnnxNode {
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
+  readonly domain?: string;
+  /** Number of outputs; 1 unless told. */
+  readonly outputs?: number;
+}
+
+/** What the program is lowered for. */
+export interface Target {
+  /** Operators of the domain com.microsoft may be used (ONNX Runtime's CPU kernels). */
+  readonly contrib: boolean;
+  /** Block of the NCHWc convolution kernels of this machine; 0 where they cannot be used. */
+  readonly block: 0 | 8 | 16;
+}
+
+/**
+ * Where an operation writes its ONNX nodes. A four-dimensional value can exist in two layouts, plain NCHW and blocked
+ * NCHWc; each is made from the other only when somebody asks for it.
+ */
+export interface LowerContext {
+  readonly target: Target;
+  /** Emits a node and returns the names of its outputs. */
+  emit(node: OnnxNode): readonly string[];
+  /** Emits a node with one output. */
+  emit1(node: OnnxNode): string;
+  /** The name of a tensor's value in plain layout. */
+  value(tensor: Tensor): string;
+  /** The name of a tensor's value in blocked layout, reordered if need be. Channels must be a multiple of the block. */
+  blockedValue(tensor: Tensor): string;
+  /** True where the value exists in blocked layout and not in plain layout. */
+  onlyBlocked(tensor: Tensor): boolean;
+  /** True where the value exists in blocked layout. */
+  hasBlocked(tensor: Tensor): boolean;
+  /** The name of an initializer with these values; equal ones are shared. */
+  constant(value: NdArray): string;
+  /** The name of a one-dimensional int64 tensor that holds the shape, computed from the inputs where it is symbolic. */
+  shapeValue(shape: Shape): string;
+  /** How many nodes read this tensor (program outputs count). */
+  uses(tensor: Tensor): number;
+}
+
+/** A lowered output: its name in plain layout, or in blocked layout. */
+export type Lowered = string | { readonly blocked: string };
+
+export interface GradientContext<A extends Attributes> {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attributes: A;
+  /**
+   * Gradients of the outputs; undefined where the loss does not depend on one. Of the output's shape, except that an
+   * operation with `broadcastGradient` also receives gradients with axes of size 1 that stand for repetition.
+   */
+  readonly gradients: readonly (Tensor | undefined)[];
+  /** Whether the gradient of each input is asked for. */
+  readonly needed: readonly boolean[];
+}
+
+/**
+ * One operation: shape rule, gradient and ONNX lowering, side by side. Gradients are written with operations, so they
+ * have gradients themselves.
+ */
+export interface Operation<A extends Attributes = Attributes> {
+  readonly name: string;
+  /** Types of the outputs. @throws ShapeError */
+  infer(inputs: readonly Tensor[], attributes: A): readonly TensorType[];
+  /** Gradients of the inputs, each broadcastable to its input; absent where the operation has no derivative. */
+  gradient?(context: GradientContext<A>): readonly (Tensor | undefined)[];
+  /** The gradient rule accepts gradients whose axes of size 1 stand for repetition. */
+  readonly broadcastGradient?: boolean;
+  /** Writes ONNX nodes and returns one name an output. */
+  lower(context: LowerContext, node: Node<A>): readonly Lowered[];
+  /** The value for constant inputs, for constant folding. */
+  evaluate?(inputs: readonly NdArray[], attributes: A, type: TensorType): NdArray | undefined;
+  /** An equal but cheaper tensor, where there is one; inputs are simplified already. */
+  simplify?(inputs: readonly Tensor[], attributes: A): Tensor | undefined;
+}
+
+/** One application of an operation. Nodes never change; a later node has a larger id. */
+export interface Node<A extends Attributes = Attributes> {
+  readonly id: number;
+  readonly operation: Operation<A>;
+  readonly inputs: readonly Tensor[];
+  readonly attributes: A;
+  readonly outputs: readonly Tensor[];
+}
+
+/**
+ * An immutable symbolic tensor: one output of a node. It holds no numbers. Methods are attached in `methods.ts`, so
+ * that operations can be defined without importing each other in a circle.
+ */
+export class Tensor implements TensorType {
+  readonly node: Node;
+  readonly index: number;
+  readonly shape: Shape;
+  readonly dtype: DType;
+
+  constructor(node: Node, index: number, type: TensorType) {
+    this.node = node;
+    this.index = index;
+    this.shape = type.shape;
+    this.dtype = type.dtype;
+  }
+
+  /** Number of axes. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  toString(): string {
+    return `${this.node.operation.name}: ${this.dtype}${showShape(this.shape)}`;
+  }
+}
+
+let nodeCount = 0;
+
+/** A fresh node id; ids grow in the order of creation, which is therefore a topological order. */
+export function nextNodeId(): number {
+  return nodeCount++;
+}
+
+/** Applies an operation and returns all its outputs. */
+export function applyAll<A extends Attributes>(
+  operation: Operation<A>,
+  inputs: readonly Tensor[],
+  attributes: A,
+): readonly Tensor[] {
+  const types = operation.infer(inputs, attributes);
+  const outputs: Tensor[] = [];
+  const node: Node<A> = { id: nextNodeId(), operation, inputs, attributes, outputs };
+  types.forEach((type, index) => {
+    outputs.push(new Tensor(node, index, type));
+  });
+  return outputs;
+}
+
+/** Applies an operation with one output (or of which only the first is wanted). */
+export function apply<A extends Attributes>(
+  operation: Operation<A>,
+  inputs: readonly Tensor[],
+  attributes: A,
+): Tensor {
+  return outputAt(applyAll(operation, inputs, attributes), 0);
+}
+
+/** An item of a list that the operation's definition guarantees. */
+export function outputAt<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  if (item === undefined) throw new RangeError(`no item ${index} in a list of ${list.length}`);
+  return item;
+}
+
+/** Input `index` of an operation. */
+export const inputAt = outputAt<Tensor>;
+
+/** The size of an axis that is known to exist. */
+export function dimAt(tensor: TensorType, axis: number): Shape[number] {
+  return outputAt(tensor.shape, axis < 0 ? axis + tensor.shape.length : axis);
+}
+
+/** The size of an axis that must be a number while tracing. @throws ShapeError naming the operation. */
+export function sizeAt(operation: string, tensor: Tensor, axis: number): number {
+  const dim = tensor.shape[axis < 0 ? axis + tensor.rank : axis];
+  if (typeof dim !== "number") {
+    throw shapeError(operation, [tensor], `axis ${axis} must have a size that is known while tracing`);
+  }
+  return dim;
+}
+
+/** An axis counted from the front. @throws ShapeError naming the operation. */
+export function resolveAxis(operation: string, tensor: Tensor, axis: number): number {
+  const resolved = axis < 0 ? axis + tensor.rank : axis;
+  if (!Number.isInteger(resolved) || resolved < 0 || resolved >= tensor.rank) {
+    throw shapeError(operation, [tensor], `there is no axis ${axis}`);
+  }
+  return resolved;
+}
+
+/** The name of the nearest parameter above the inputs: it tells the layer in which an error happened. */
+function nearestParameter(inputs: readonly Tensor[]): string | undefined {
+  let level = [...inputs];
+  for (let depth = 0; depth < 6 && level.length > 0; depth++) {
+    for (const tensor of level) {
+      if ("name" in tensor && typeof tensor.name === "string" && tensor.name !== "") return tensor.name;
+    }
+    level = level.flatMap((tensor) => tensor.node.inputs).slice(0, 64);
+  }
+  return undefined;
+}
+
+/** An error that names the operation, the shapes of all inputs, what is wrong and the nearest parameter. */
+export function shapeError(operation: string, inputs: readonly Tensor[], why: string): ShapeError {
+  const types = inputs.map(
+    (input) => `${input.dtype === "float32" ? "" : `${input.dtype} `}${showShape(input.shape)}`,
+  );
+  const near = nearestParameter(inputs);
+  return new ShapeError(
+    `${operation}: ${types.join(" and ")}: ${why}${near === undefined ? "" : ` (near parameter ${near})`}`,
+  );
+}

@@ -1,0 +1,194 @@
+import { OptionError } from "../errors.ts";
+import type { Random } from "../random.ts";
+import { type DataOf, type DType, elementCount, type NdArray } from "./array.ts";
+import {
+  type Attributes,
+  apply,
+  type Node,
+  nextNodeId,
+  type Operation,
+  Tensor,
+  type TensorType,
+} from "./graph.ts";
+import { isConcrete, type Shape } from "./shape.ts";
+
+function leaf<A extends Attributes>(name: string): Operation<A> {
+  return {
+    name,
+    infer: () => {
+      throw new TypeError(`${name} is a leaf`);
+    },
+    lower: () => {
+      throw new TypeError(`${name} is fed, not computed`);
+    },
+  };
+}
+
+function leafNode<A extends Attributes>(
+  operation: Operation<A>,
+  attributes: A,
+): Node<A> & { outputs: Tensor[] } {
+  return { id: nextNodeId(), operation, inputs: [], attributes, outputs: [] };
+}
+
+function leafTensor<A extends Attributes>(operation: Operation<A>, attributes: A, type: TensorType): Tensor {
+  const node = leafNode(operation, attributes);
+  const tensor = new Tensor(node, 0, type);
+  node.outputs.push(tensor);
+  return tensor;
+}
+
+export interface InputAttributes extends Attributes {
+  readonly name: string;
+}
+
+/** The operation of program inputs. */
+export const inputOperation = leaf<InputAttributes>("input");
+
+/** A named input of a program. */
+export function input(name: string, shape: Shape, dtype: DType = "float32"): Tensor {
+  return leafTensor(inputOperation, { name }, { shape, dtype });
+}
+
+export interface RandomAttributes extends Attributes {
+  readonly distribution: "normal" | "uniform";
+}
+
+/** The operation of random leaves. Two leaves are never merged: each is a draw of its own. */
+export const randomOperation = leaf<RandomAttributes>("random");
+
+/** Standard normals, drawn anew by the runtime at every run, in the order of declaration. */
+export function normal(shape: Shape): Tensor {
+  return leafTensor(randomOperation, { distribution: "normal" }, { shape, dtype: "float32" });
+}
+
+/** Uniforms on [0, 1), drawn anew by the runtime at every run, in the order of declaration. */
+export function uniform(shape: Shape): Tensor {
+  return leafTensor(randomOperation, { distribution: "uniform" }, { shape, dtype: "float32" });
+}
+
+/** Fills an array with starting values. */
+export type Initialiser = (target: Float32Array, shape: readonly number[], random: Random) => void;
+
+/** The operations under which parameters and buffers are found in a graph. */
+export const parameterOperation = leaf<Attributes>("parameter");
+export const bufferOperation = leaf<Attributes>("buffer");
+
+/**
+ * A trainable tensor. It holds no values: those live in a state (a map from names to arrays), so that one model can be
+ * run with several sets of weights. The name is its property path in the model, given by `nameParameters`.
+ */
+export class Parameter extends Tensor {
+  name = "";
+  readonly initialise: Initialiser;
+  override readonly shape: readonly number[];
+
+  constructor(shape: readonly number[], initialise: Initialiser) {
+    const node = leafNode(parameterOperation, {});
+    super(node, 0, { shape, dtype: "float32" });
+    node.outputs.push(this);
+    this.shape = shape;
+    this.initialise = initialise;
+  }
+}
+
+/** A tensor that belongs to a model's state but is not trained: running statistics, fixed permutations. */
+export class Buffer extends Tensor {
+  name = "";
+  readonly initialise: Initialiser;
+  override readonly shape: readonly number[];
+
+  constructor(shape: readonly number[], initialise: Initialiser) {
+    const node = leafNode(bufferOperation, {});
+    super(node, 0, { shape, dtype: "float32" });
+    node.outputs.push(this);
+    this.shape = shape;
+    this.initialise = initialise;
+  }
+
+  /**
+   * In a training program, makes `value` the buffer's content after the step. Outside of training this does nothing,
+   * so that a layer can call it unconditionally.
+   */
+  update(value: Tensor): void {
+    currentTrace?.updates.set(this, value);
+  }
+}
+
+/** What a training trace gathers besides its outputs. */
+export interface TraceContext {
+  readonly updates: Map<Buffer, Tensor>;
+}
+
+let currentTrace: TraceContext | undefined;
+
+/** Runs `body` as a training trace: layers see `isTraining()` and buffer updates are gathered. */
+export function traceTraining<T>(body: () => T): {
+  readonly result: T;
+  readonly updates: ReadonlyMap<Buffer, Tensor>;
+} {
+  const outer = currentTrace;
+  const trace: TraceContext = { updates: new Map() };
+  currentTrace = trace;
+  try {
+    return { result: body(), updates: trace.updates };
+  } finally {
+    currentTrace = outer;
+  }
+}
+
+/** True while a training program is being traced: dropout drops, batch normalisation uses the batch. */
+export function isTraining(): boolean {
+  return currentTrace !== undefined;
+}
+
+export interface ConstantAttributes extends Attributes {
+  readonly value: NdArray;
+}
+
+/** The operation of values known while tracing. */
+export const constantOperation: Operation<ConstantAttributes> = {
+  name: "constant",
+  infer: (_inputs, { value }): readonly TensorType[] => [{ shape: value.shape, dtype: value.dtype }],
+  lower: (context, node) => [context.constant(node.attributes.value)],
+};
+
+/** A value known while tracing: an array, or a number that becomes a scalar of the dtype (float32 unless told). */
+export function constant(value: NdArray | number, dtype: DType = "float32"): Tensor {
+  return apply(constantOperation, [], {
+    value: typeof value === "number" ? filled(dtype, [], value) : value,
+  });
+}
+
+/** The array behind a constant tensor; undefined for any other tensor. */
+export function constantValue(tensor: Tensor): NdArray | undefined {
+  const { operation, attributes } = tensor.node;
+  return operation === constantOperation ? (attributes as ConstantAttributes).value : undefined;
+}
+
+/** An array of one repeated number. */
+export function filled(dtype: DType, shape: readonly number[], value: number): NdArray {
+  const count = elementCount(shape);
+  switch (dtype) {
+    case "float32":
+      return { dtype, shape, data: new Float32Array(count).fill(value) };
+    case "float64":
+      return { dtype, shape, data: new Float64Array(count).fill(value) };
+    case "int64":
+      return { dtype, shape, data: new BigInt64Array(count).fill(BigInt(Math.trunc(value))) };
+    case "bool":
+      return { dtype, shape, data: new Uint8Array(count).fill(value === 0 ? 0 : 1) };
+  }
+}
+
+/** Reads an element of an array as a number. */
+export function numberAt(data: DataOf[DType], index: number): number {
+  return Number(data[index] ?? 0);
+}
+
+/** A constant of zeros or of any number in every place; the shape must be concrete. */
+export function full(shape: Shape, value: number, dtype: DType = "float32"): Tensor {
+  if (!isConcrete(shape))
+    throw new OptionError(`full: shape [${shape}] holds a symbolic axis; broadcast a scalar instead`);
+  return constant(filled(dtype, shape, value));
+}

@@ -1,0 +1,31 @@
+import { z } from "zod";
+import { resolvedFitOptions } from "./options.ts";
+
+/** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
+export const dataInfo = z.object({
+  kind: z.enum(["points", "image", "table"]),
+  sampleShape: z.array(z.int().positive()).readonly(),
+  classes: z.int().positive().optional(),
+  classNames: z.array(z.string()).readonly().optional(),
+  columns: z
+    .array(z.unknown())
+    .readonly()
+    .optional()
+    .describe("how to undo the standardisation of table columns"),
+  fingerprint: z.string(),
+  trainCount: z.int().positive(),
+});
+
+/** config.json of a run folder: everything that is needed to repeat, resume or use the run. */
+export const runConfig = z.object({
+  eidos: z.string().describe("version that made the run"),
+  created: z.string(),
+  model: z.string().describe("name in the catalogue, or path of a module that exports a model definition"),
+  modelOptions: z.record(z.string(), z.unknown()),
+  data: z.string().describe("name or path of the data"),
+  dataOptions: z.record(z.string(), z.unknown()),
+  dataInfo,
+  fit: resolvedFitOptions,
+});
+
+export type RunConfig = z.output<typeof runConfig>;

@@ -1,0 +1,125 @@
+import { OptionError } from "../errors.ts";
+import type { SymbolicBatch, Trainable } from "../nn/model.ts";
+import { buffersOf, parametersOf } from "../nn/module.ts";
+import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
+import { grad, input, reshape, sum, type Tensor, traceTraining } from "../tensor/index.ts";
+import { concat } from "../tensor/joining.ts";
+import { substitute } from "../tensor/substitute.ts";
+import { ParameterLayout } from "./layout.ts";
+
+/** Shapes of one batch: x of [n, …sample], and whether there are labels. */
+export interface BatchShape {
+  readonly x: readonly number[];
+  readonly labelled: boolean;
+}
+
+export interface StepOptions {
+  readonly optimiser: Optimiser;
+  /** Largest global norm of the gradient; none where absent. */
+  readonly clipNorm?: number;
+  /** Decay of the moving average of the parameters; 0 for none. */
+  readonly averageDecay: number;
+}
+
+/** A traced part of training: outputs by name. Inputs have the names of the outputs that they take over. */
+export type StepGraph = ReadonlyMap<string, Tensor>;
+
+function symbolicBatch(shape: BatchShape): SymbolicBatch {
+  const x = input("x", shape.x);
+  return shape.labelled ? { x, label: input("label", shape.x.slice(0, 1), "int64") } : { x };
+}
+
+/**
+ * Traces training steps of a model. All parameters travel as one vector, `parameters`; so do the optimiser's state
+ * vectors, `slot.…`, and the moving `average`. Buffers keep their own names.
+ */
+export class StepTracer {
+  readonly model: Trainable;
+  readonly layout: ParameterLayout;
+  private readonly options: StepOptions;
+
+  constructor(model: Trainable, options: StepOptions) {
+    this.model = model;
+    this.options = options;
+    this.layout = new ParameterLayout(parametersOf(model));
+    if (this.layout.size === 0) throw new OptionError("the model has no parameters to train");
+  }
+
+  /** Names of the optimiser's state vectors as program inputs and outputs. */
+  get slotNames(): readonly string[] {
+    return this.options.optimiser.slots.map((slot) => `slot.${slot}`);
+  }
+
+  get keepsAverage(): boolean {
+    return this.options.averageDecay > 0;
+  }
+
+  private vector(name: string): Tensor {
+    return input(name, [this.layout.size]);
+  }
+
+  /** Losses, buffer updates and the flat gradient of one (part of a) batch. */
+  gradient(shape: BatchShape): StepGraph {
+    return this.gradientOf(this.vector("parameters"), shape);
+  }
+
+  private gradientOf(parameters: Tensor, shape: BatchShape): StepGraph {
+    const batch = symbolicBatch(shape);
+    const { result: losses, updates } = traceTraining(() => this.model.loss(batch));
+    const gradients = grad(losses.total, this.layout.parameters).map((g) => reshape(g, [-1]));
+    const first = gradients[0];
+    const outputs = new Map<string, Tensor>([
+      ["gradient", gradients.length === 1 && first !== undefined ? first : concat(gradients, 0)],
+    ]);
+    for (const [name, loss] of Object.entries(losses)) outputs.set(`loss.${name}`, loss);
+    for (const buffer of buffersOf(this.model)) outputs.set(buffer.name, updates.get(buffer) ?? buffer);
+    const replaced = substitute([...outputs.values()], this.layout.views(parameters));
+    return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));
+  }
+
+  private update(parameters: Tensor, gradient: Tensor): StepGraph {
+    const { optimiser, clipNorm, averageDecay } = this.options;
+    const learningRate = input("learningRate", []);
+    const step = input("step", []);
+    const clipped =
+      clipNorm === undefined
+        ? { gradient, norm: gradient.square().sum().sqrt() }
+        : clipByGlobalNorm(gradient, clipNorm);
+    const slots = Object.fromEntries(optimiser.slots.map((slot) => [slot, this.vector(`slot.${slot}`)]));
+    const next = optimiser.update({ parameters, gradient: clipped.gradient, slots, learningRate, step });
+    const outputs = new Map<string, Tensor>([
+      ["parameters", next.parameters],
+      ["gradientNorm", clipped.norm],
+    ]);
+    for (const [slot, value] of Object.entries(next.slots)) outputs.set(`slot.${slot}`, value);
+    if (averageDecay > 0) {
+      outputs.set("average", movingAverage(this.vector("average"), next.parameters, averageDecay, step));
+    }
+    return outputs;
+  }
+
+  /** A whole step: forward, backward, optimiser and moving average in one graph. */
+  whole(shape: BatchShape): StepGraph {
+    const parameters = this.vector("parameters");
+    const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, shape));
+    if (gradient === undefined) throw new OptionError("the step has no gradient");
+    return new Map([...Object.entries(rest), ...this.update(parameters, gradient)]);
+  }
+
+  /** The update alone, from the mean of several flat gradients: `gradient.0`, `gradient.1`, … */
+  updateFrom(parts: number): StepGraph {
+    const gradients = Array.from({ length: parts }, (_, i) => this.vector(`gradient.${i}`));
+    const total = gradients.reduce((a, b) => a.add(b));
+    return this.update(this.vector("parameters"), total.mul(1 / parts));
+  }
+
+  /** Losses without training: dropout off, running statistics. */
+  validation(shape: BatchShape): StepGraph {
+    const losses = Object.entries(this.model.loss(symbolicBatch(shape)));
+    const replaced = substitute(
+      losses.map(([, loss]) => sum(loss)),
+      this.layout.views(this.vector("parameters")),
+    );
+    return new Map(losses.map(([name, loss], i) => [`loss.${name}`, replaced[i] ?? loss]));
+  }
+}

@@ -1,0 +1,62 @@
+import { Worker } from "node:worker_threads";
+import type { DataSet } from "../data/data-set.ts";
+import * as errors from "../errors.ts";
+import type { Model } from "../nn/model.ts";
+import type { State } from "../program/program.ts";
+import type { FitSummary } from "./fit.node.ts";
+import type { RunConfig } from "./run-config.ts";
+import type { RunFolder } from "./run-folder.node.ts";
+
+/** A run whose names have become objects. */
+export interface ResolvedRun {
+  readonly model: Model;
+  readonly data: DataSet;
+  /** Draws pictures of samples into the run folder. */
+  readonly draw?: (folder: RunFolder, weights: State, step: number) => Promise<void>;
+  /** Writes what a finished run has besides weights: report and exported model. */
+  readonly finish?: (folder: RunFolder, summary: FitSummary) => Promise<void>;
+}
+
+/**
+ * What workers import to turn a configuration into a model and data: a module that exports `resolveRun`. It keeps this
+ * room free of the catalogue.
+ */
+export interface ResolverModule {
+  resolveRun(config: RunConfig): Promise<ResolvedRun>;
+}
+
+/** An error on its way between threads: classes do not survive structured cloning. */
+export interface ErrorMessage {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+}
+
+export function toErrorMessage(error: unknown): ErrorMessage {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  return {
+    name: error.name,
+    message: error.message,
+    ...(error.stack !== undefined && { stack: error.stack }),
+  };
+}
+
+/** The error again, of its own class where it is one of eidos. */
+export function fromErrorMessage({ name, message, stack }: ErrorMessage): Error {
+  const Known = Object.values(errors).find((candidate) => candidate.name === name);
+  const error = Known === undefined ? new Error(message) : new Known(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
+}
+
+/** Starts a worker of this package: compiled JavaScript as it is, TypeScript sources (in development) through tsx. */
+export function startWorker(entry: URL, workerData: unknown): Worker {
+  if (!entry.pathname.endsWith(".ts")) return new Worker(entry, { workerData });
+  const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
+  return new Worker(code, { workerData, eval: true });
+}
+
+/** The URL of a sibling module, compiled or not. */
+export function siblingModule(name: string, from: string): URL {
+  return new URL(`./${name}.node${from.endsWith(".ts") ? ".ts" : ".js"}`, from);
+}

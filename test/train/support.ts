@@ -1,0 +1,55 @@
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { planePoints } from "../../src/data/toy.ts";
+import { Linear } from "../../src/nn/index.ts";
+import type { Model } from "../../src/nn/model.ts";
+import { isTraining, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
+import { type Fit, type FitSummary, fitHere, resolveFitOptions } from "../../src/train/fit.node.ts";
+import { type FitInput, fitOptions } from "../../src/train/options.ts";
+import { RunFolder } from "../../src/train/run-folder.node.ts";
+
+/** A small denoiser with noise of every kind that training knows: normal and uniform leaves, dropout while training. */
+export class Denoiser {
+  readonly hidden = new Linear(2, 16);
+  readonly out = new Linear(16, 2);
+
+  loss({ x }: { readonly x: Tensor }) {
+    const level = uniform([x.shape[0] ?? 1, 1]);
+    const noise = normal(x.shape);
+    const hidden = this.hidden.forward(x.add(noise.mul(level))).tanh();
+    const kept = isTraining() ? hidden.mul(uniform(hidden.shape).greater(0.1).cast("float32")) : hidden;
+    const error = this.out.forward(kept).sub(x).square().mean();
+    return { total: error, error };
+  }
+}
+
+export const data = planePoints("two-moons", { count: 512 });
+
+export async function temporaryFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "eidos-"));
+}
+
+/** Fits the denoiser in this process. */
+export async function fitDenoiser(
+  path: string,
+  options: FitInput,
+  more: Partial<Fit> & { readonly model?: Model } = {},
+): Promise<{ readonly summary: FitSummary; readonly folder: RunFolder }> {
+  const folder = new RunFolder(path);
+  await folder.create();
+  const resolved = resolveFitOptions(
+    fitOptions.parse({
+      batchSize: 32,
+      threads: 1,
+      validateEvery: 7,
+      averageDecay: 0.9,
+      logEvery: 3,
+      ...options,
+    }),
+    {},
+    data.splits.train.count,
+  );
+  const fit: Fit = { model: new Denoiser(), data, options: resolved, folder, resume: false, ...more };
+  return { summary: await fitHere(fit), folder };
+}
