@@ -7,5 +7,6 @@ export * from "./errors.ts";
 export { defineModel } from "./nn/model.ts";
 export { nodeRuntime } from "./program/node.ts";
 export { Session } from "./program/session.ts";
+export { Random } from "./random.ts";
 export type { FitProgress, FitSummary } from "./train/index.node.ts";
 export { version } from "./version.ts";

@@ -100,4 +100,61 @@ export class Random {
   fillNormal(target: Float32Array | Float64Array): void {
     for (let i = 0; i < target.length; i++) target[i] = this.normal();
   }
+
+  /**
+   * Fills rows one after another, each from the child generator of its number: row `r` is what
+   * `split(first + r).fillNormal(row)` or `.fillUniform(row)` would make it. Short rows are common (a batch of points),
+   * and a generator object for each would cost more than its numbers.
+   */
+  fillRows(target: Float32Array, rows: number, first: number, distribution: "normal" | "uniform"): void {
+    const size = target.length / Math.max(rows, 1);
+    const parent = absorb(this.key, 1);
+    const state = new Int32Array(4);
+    for (let row = 0; row < rows; row++) {
+      childState(state, parent, first + row);
+      const start = row * size;
+      if (distribution === "uniform") {
+        for (let i = 0; i < size; i++) target[start + i] = (next(state) >>> 8) / 2 ** 24;
+        continue;
+      }
+      for (let i = 0; i < size; i += 2) {
+        const radius = Math.sqrt(-2 * Math.log(((next(state) >>> 0) + 0.5) / 2 ** 32));
+        const angle = 2 * Math.PI * (((next(state) >>> 0) + 0.5) / 2 ** 32);
+        target[start + i] = radius * Math.cos(angle);
+        if (i + 1 < size) target[start + i + 1] = radius * Math.sin(angle);
+      }
+    }
+  }
+}
+
+/** The state in which the child of number `label` begins, from its parent's key that has absorbed the kind of label. */
+function childState(state: Int32Array, parent: RandomKey, label: number): void {
+  let [a, b, c, d] = parent;
+  for (let word = 0; word < 2; word++) {
+    a = mix(a ^ (word === 0 ? label >>> 0 : Math.floor(label / 2 ** 32) | 0));
+    b = mix((b + a) ^ 0x9e3779b9);
+    c = mix((c + b) ^ 0x7f4a7c15);
+    d = mix((d + c) ^ 0x94d049bb);
+    a = mix(a + d);
+  }
+  const dead = (a | b | c | d) === 0;
+  state[0] = dead ? 1 : a;
+  state[1] = dead ? 2 : b;
+  state[2] = dead ? 3 : c;
+  state[3] = dead ? 4 : d;
+}
+
+/** The next 32 bits of xoroshiro128+ (Blackman and Vigna 2018), with the words in pure-rand's order. */
+function next(state: Int32Array): number {
+  const s01 = state[0] ?? 0;
+  const s00 = state[1] ?? 0;
+  const s11 = state[2] ?? 0;
+  const s10 = state[3] ?? 0;
+  const a0 = s10 ^ s00;
+  const a1 = s11 ^ s01;
+  state[0] = (s01 << 24) ^ (s00 >>> 8) ^ a1 ^ ((a1 << 16) | (a0 >>> 16));
+  state[1] = (s00 << 24) ^ (s01 >>> 8) ^ a0 ^ (a0 << 16);
+  state[2] = (a0 << 5) ^ (a1 >>> 27);
+  state[3] = (a1 << 5) ^ (a0 >>> 27);
+  return (s00 + s10) | 0;
 }

@@ -1,13 +1,13 @@
-import type { SplitName } from "../data/data-set.ts";
+import type { Split, SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { energyDistance, slicedWasserstein } from "../metrics/index.ts";
 import { parameterCount } from "../nn/module.ts";
 import { Random } from "../random.ts";
 import type { ReportResult } from "../report/index.ts";
 import type { Tensor } from "../tensor/graph.ts";
-import { batchFeeds } from "../train/trainer.ts";
+import { batchFeeds } from "../train/gradient-parts.ts";
 import { firstSamples } from "./pictures.node.ts";
-import { type OpenRun, runData } from "./run.node.ts";
+import type { OpenRun } from "./run.node.ts";
 import { sampleRun } from "./sample.node.ts";
 import { imageBits, scoreSplit } from "./score.node.ts";
 
@@ -22,8 +22,10 @@ export interface Evaluation {
   readonly modelOptions: Readonly<Record<string, unknown>>;
   readonly data: string;
   readonly split: SplitName;
-  readonly seed: number;
   readonly parameters: number;
+  /** Seed of the training, and of the noise and samples of this evaluation. */
+  readonly seed: number;
+  readonly evaluationSeed: number;
   /** Steps and seconds of training. */
   readonly steps: number;
   readonly seconds: number;
@@ -35,7 +37,7 @@ export interface Evaluation {
 /**
  * Measures a run on a split of its data: loss; log-likelihood and bits per dimension where the model has a density;
  * distances between drawn samples and data for points and tables.
- * @throws OptionError where the data has changed since the fit
+ * @throws OptionError where the data has changed since the fit, or the split is empty
  */
 export async function evaluateRun(
   run: OpenRun,
@@ -43,10 +45,13 @@ export async function evaluateRun(
 ): Promise<Evaluation> {
   const { split: splitName = "test", seed = 0 } = options;
   const { config, model } = run;
-  const data = await runData(config);
+  const data = await run.data();
   const split = data.splits[splitName];
-  const checkpoint = await run.folder.readCheckpoint();
-  const step = checkpoint?.progress.best?.step ?? checkpoint?.progress.step ?? 0;
+  if (split.count === 0) {
+    throw new OptionError(`option split: the ${splitName} split of ${config.data} is empty; choose another`);
+  }
+  const last = (await run.folder.readMetrics()).at(-1);
+  const step = run.weightsStep ?? last?.step ?? 0;
   const results: ReportResult[] = [];
   const add = (name: string, value: number, unit: string, samples: number, note?: string): void => {
     results.push({
@@ -62,7 +67,7 @@ export async function evaluateRun(
     });
   };
 
-  add("loss", await meanLoss(run, splitName, seed), "", split.count);
+  add("loss", await meanLoss(run, split, seed), "", split.count);
   if (model.logProb !== undefined) {
     let total = 0;
     for await (const { logLikelihood } of scoreSplit(run, split, seed)) {
@@ -107,17 +112,17 @@ export async function evaluateRun(
     data: config.data,
     split: splitName,
     seed: config.fit.seed,
+    evaluationSeed: seed,
     parameters: parameterCount(model),
-    steps: checkpoint?.progress.step ?? 0,
-    seconds: checkpoint?.progress.seconds ?? 0,
+    steps: last?.step ?? 0,
+    seconds: last?.seconds ?? 0,
     step,
     results,
   };
 }
 
 /** Mean loss over a whole split, with fixed noise. */
-async function meanLoss(run: OpenRun, splitName: SplitName, seed: number): Promise<number> {
-  const split = (await runData(run.config)).splits[splitName];
+async function meanLoss(run: OpenRun, split: Split, seed: number): Promise<number> {
   const loss = run.session.compiled<string, "total">("loss", ({ x, label }) => ({
     total: run.model.loss(label === undefined ? { x: given(x) } : { x: given(x), label }).total,
   }));

@@ -1,15 +1,17 @@
 import { writeFileAtomic } from "../data/files.node.ts";
-import { OptionError } from "../errors.ts";
 import { checkState } from "../nn/state.ts";
 import { exportOnnx } from "../program/export.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
+import { loadDefinition, modelInfo } from "./definition.node.ts";
 import { buildModel } from "./models.ts";
-import { loadDefinition, modelInfo } from "./run.node.ts";
+import { refuse } from "./run.node.ts";
 
 /** What was written. */
 export interface ExportSummary {
   readonly path: string;
   readonly bytes: number;
+  /** Step of training of the weights. */
+  readonly step?: number;
   /** What the graph takes and gives. */
   readonly description: string;
 }
@@ -23,8 +25,9 @@ export async function exportRun(run: string, path: string, which?: "best" | "las
   const config = await folder.readConfig();
   const definition = await loadDefinition(config.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
-  if (model.exported === undefined) throw new OptionError(`${config.model} cannot be exported`);
-  const weights = checkState(await folder.readWeights(which), model, run);
+  if (model.exported === undefined) return refuse({ config, definition }, "be exported");
+  const read = await folder.readWeightsFile(which);
+  const weights = checkState(read.weights, model, read.file);
   const { outputs, description } = model.exported();
   const bytes = exportOnnx(outputs, weights, {
     model: config.model,
@@ -35,8 +38,9 @@ export async function exportRun(run: string, path: string, which?: "best" | "las
     classNames: config.dataInfo.classNames,
     columns: config.dataInfo.columns,
     seed: config.fit.seed,
+    step: read.step,
     eidos: config.eidos,
   });
   await writeFileAtomic(path, bytes);
-  return { path, bytes: bytes.length, description };
+  return { path, bytes: bytes.length, ...(read.step !== undefined && { step: read.step }), description };
 }

@@ -1,1 +1,2 @@
-export { buildModel, findModel, models, parseOptions } from "./models.ts";
+export { buildModel, findModel, models } from "./models.ts";
+export { parseOptions } from "./options.ts";

@@ -1,10 +1,10 @@
-import type { z } from "zod";
 import { rectifiedFlowDefinition } from "../diffusion/rectified-flow.ts";
 import { OptionError } from "../errors.ts";
 import { niceDefinition } from "../flows/nice.ts";
 import { nearest } from "../nearest.ts";
 import type { DataInfo, Model, ModelDefinition } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
+import { parseOptions } from "./options.ts";
 
 /** Every model by name. */
 export const models: ReadonlyMap<string, ModelDefinition> = new Map(
@@ -39,14 +39,4 @@ export function buildModel(definition: ModelDefinition, options: unknown, data: 
     );
   }
   return nameParameters(definition.build(parseOptions(definition.name, definition.options, options), data));
-}
-
-/** Parses options by their schema. @throws OptionError that names the option at fault */
-export function parseOptions<S extends z.ZodType>(owner: string, schema: S, options: unknown): z.output<S> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) =>
-    issue.path.length === 0 ? issue.message : `option ${issue.path.join(".")}: ${issue.message}`,
-  );
-  throw new OptionError(`${owner}: ${faults.join("; ")}`);
 }

@@ -1,5 +1,5 @@
 import { columnsSchema } from "../data/columns.ts";
-import type { Split } from "../data/data-set.ts";
+import type { DataSet, Split } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { RuntimeError } from "../errors.ts";
 import { drawSamples } from "../report/index.node.ts";
@@ -15,9 +15,9 @@ export function firstSamples(split: Split, count: number): NdArray<"float32"> {
   return split.batch(Uint32Array.from({ length: Math.min(count, split.count) }, (_, i) => i)).x;
 }
 
-/** How many samples a picture of this kind of data shows best. */
+/** How many samples a picture takes: as many images as asked for, of points and rows what a plot needs for them. */
 export function pictureCount(kind: RunConfig["dataInfo"]["kind"], images: number): number {
-  return kind === "image" ? images : COMPARED_ROWS;
+  return kind === "image" ? images : Math.min(COMPARED_ROWS, 32 * images);
 }
 
 /** Images as whole bytes, rounded and limited to 0 … 255. */
@@ -31,12 +31,13 @@ export function toBytes(images: NdArray<"float32">): NdArray<"float32"> {
 /**
  * A picture of samples: a grid of images, a scatter plot over data points, histograms of table columns beside those of
  * the data.
+ * @param data opens that of the run, which pictures of images do without
  * @throws RuntimeError where samples are not finite
  */
 export async function samplePicture(
   info: RunConfig["dataInfo"],
   samples: NdArray<"float32">,
-  data: Split,
+  data: () => Promise<DataSet>,
 ): Promise<Picture> {
   const bad = samples.data.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) {
@@ -45,14 +46,15 @@ export async function samplePicture(
       `sample ${row} holds ${samples.data[bad]}; the model has diverged, fit it with a lower learningRate`,
     );
   }
+  const compared = async () => firstSamples((await data()).splits.train, COMPARED_ROWS);
   switch (info.kind) {
     case "image":
       return drawSamples({ kind: "image", samples: toBytes(samples) });
     case "points":
-      return drawSamples({ kind: "points", samples, data: firstSamples(data, COMPARED_ROWS) });
+      return drawSamples({ kind: "points", samples, data: await compared() });
     case "table": {
       const columns = columnsSchema.parse(info.columns);
-      return drawSamples({ kind: "table", samples, data: firstSamples(data, COMPARED_ROWS), columns });
+      return drawSamples({ kind: "table", samples, data: await compared(), columns });
     }
   }
 }

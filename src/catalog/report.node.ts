@@ -1,13 +1,15 @@
 import { readdir, readFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
+import type { DataSet } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { batchesPerEpoch } from "../data/order.ts";
 import { type Picture, renderReport, type SamplePicture } from "../report/index.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
+import { modelSchema } from "./definition.node.ts";
 import { evaluateRun } from "./eval.node.ts";
-import { modelSchema, openRun, runData } from "./run.node.ts";
+import { openRun } from "./run.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
 async function readPictures(
@@ -38,14 +40,23 @@ const REASONS = {
   stopped: "stopped by hand; it can be resumed",
 } as const;
 
-/** Writes report.html of a run: curves, samples, numbers on the validation split, configuration. */
-export async function writeReport(folder: RunFolder, summary: FitSummary): Promise<void> {
-  const run = await openRun(folder.path);
+/**
+ * Writes report.html of a run: curves, samples, numbers on the validation split, configuration.
+ * @param options.measure false leaves the numbers out, which take a while
+ */
+export async function writeReport(
+  folder: RunFolder,
+  summary: FitSummary,
+  data: DataSet,
+  { measure }: { readonly measure: boolean },
+): Promise<void> {
+  const { provider, threads } = (await folder.readConfig()).fit;
+  const run = await openRun(folder.path, { data, provider, threads });
   try {
     const { config, model } = run;
-    const data = await runData(config);
     const { course, chosen } = await readPictures(folder);
-    const evaluation = await evaluateRun(run, { split: "validation" });
+    const measured = measure && data.splits.validation.count > 0;
+    const results = measured ? (await evaluateRun(run, { split: "validation" })).results : [];
     const describe = new Map(
       [fitOptions, modelSchema(run.definition)].flatMap((schema) =>
         Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
@@ -66,7 +77,7 @@ export async function writeReport(folder: RunFolder, summary: FitSummary): Promi
       samplesPerSecond: summary.samplesPerSecond,
       ...(summary.best && { best: { step: summary.best.step, validationLoss: summary.best.loss } }),
       lossLabel: "loss",
-      results: evaluation.results,
+      results,
       metrics: await folder.readMetrics(),
       samples: course,
       figures:

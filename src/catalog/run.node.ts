@@ -1,46 +1,17 @@
-import { pathToFileURL } from "node:url";
-import type { z } from "zod";
 import type { DataSet } from "../data/data-set.ts";
 import { openData } from "../data/open.node.ts";
 import { dataOptionsSchema } from "../data/options.ts";
 import { OptionError } from "../errors.ts";
-import type { DataInfo, Model, ModelDefinition } from "../nn/model.ts";
+import type { Model, ModelDefinition } from "../nn/model.ts";
 import { checkState } from "../nn/state.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { Session } from "../program/session.ts";
-import { checkFingerprint } from "../train/fit.node.ts";
+import { checkFingerprint } from "../train/fit-setup.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
-import { buildModel, findModel, parseOptions } from "./models.ts";
-
-/** The definition of a model by name or by the path of a module. @throws OptionError */
-export async function loadDefinition(model: string): Promise<ModelDefinition> {
-  if (!/\.(js|mjs|ts)$/.test(model)) return findModel(model);
-  let module: { readonly default?: ModelDefinition };
-  try {
-    module = await import(pathToFileURL(model).href);
-  } catch (cause) {
-    throw new OptionError(`${model} cannot be imported: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
-  }
-  if (typeof module.default?.build !== "function") {
-    throw new OptionError(`${model}: its default export must be a model definition (defineModel)`);
-  }
-  return module.default;
-}
-
-/** The schema of a definition's options as an object schema, whose fields are option names. */
-export function modelSchema(definition: ModelDefinition): z.ZodObject {
-  const schema = definition.options;
-  if (!("shape" in schema)) throw new OptionError(`${definition.name}: its options must be a zod object`);
-  return schema as z.ZodObject;
-}
-
-/** What of a run's record a model is built from. */
-export function modelInfo({ kind, sampleShape, classes }: RunConfig["dataInfo"]): DataInfo {
-  return { kind, sampleShape, ...(classes !== undefined && { classes }) };
-}
+import { loadDefinition, modelInfo } from "./definition.node.ts";
+import { buildModel } from "./models.ts";
+import { parseOptions } from "./options.ts";
 
 /** A fitted model, ready to sample, score or export. */
 export interface OpenRun {
@@ -49,26 +20,49 @@ export interface OpenRun {
   readonly model: Model;
   readonly definition: ModelDefinition;
   readonly session: Session;
+  /** Step of training that the weights are of; undefined where their file does not tell. */
+  readonly weightsStep: number | undefined;
+  /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
+  data(): Promise<DataSet>;
+}
+
+export interface OpenRunOptions {
+  /** The best weights where validation has chosen some, otherwise the last; unless told. */
+  readonly weights?: "best" | "last" | undefined;
+  readonly provider?: string | undefined;
+  readonly threads?: number | undefined;
+  /** The run's data, where it is open already. */
+  readonly data?: DataSet | undefined;
 }
 
 /**
  * Opens a run folder: its model with its weights on a runtime.
  * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
  */
-export async function openRun(
-  path: string,
-  options: { readonly weights?: "best" | "last"; readonly provider?: string; readonly threads?: number } = {},
-): Promise<OpenRun> {
+export async function openRun(path: string, options: OpenRunOptions = {}): Promise<OpenRun> {
   const folder = new RunFolder(path);
   const config = await folder.readConfig();
   const definition = await loadDefinition(config.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
-  const weights = checkState(await folder.readWeights(options.weights), model, path);
+  const read = await folder.readWeightsFile(options.weights);
+  const weights = checkState(read.weights, model, read.file);
   const runtime = await nodeRuntime({
     provider: options.provider ?? "cpu",
     ...(options.threads !== undefined && { threads: options.threads }),
   });
-  return { folder, config, model, definition, session: new Session(runtime, weights) };
+  let data = options.data === undefined ? undefined : Promise.resolve(options.data);
+  return {
+    folder,
+    config,
+    model,
+    definition,
+    session: new Session(runtime, weights),
+    weightsStep: read.step,
+    data() {
+      data ??= runData(config);
+      return data;
+    },
+  };
 }
 
 /** The data of a run, checked to be what it was fitted on. @throws OptionError, DataError */
@@ -76,4 +70,11 @@ export async function runData(config: RunConfig): Promise<DataSet> {
   const data = await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
   checkFingerprint(config.dataInfo.fingerprint, data);
   return data;
+}
+
+/** @throws OptionError where a run's model cannot do what is asked, listing what it can */
+export function refuse(run: Pick<OpenRun, "config" | "definition">, what: string): never {
+  throw new OptionError(
+    `${run.config.model} cannot ${what}; it can ${["fit", ...run.definition.can].join(", ")} (eidos models lists them all)`,
+  );
 }

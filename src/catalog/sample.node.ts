@@ -9,11 +9,10 @@ import type { SampleOptions } from "../nn/model.ts";
 import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
-import { parseOptions } from "./models.ts";
+import { sampleSchema } from "./definition.node.ts";
+import { parseOptions } from "./options.ts";
 import { samplePicture, toBytes } from "./pictures.node.ts";
-import { type OpenRun, runData } from "./run.node.ts";
-
-const noOptions = z.strictObject({});
+import { type OpenRun, refuse } from "./run.node.ts";
 
 /** How samples may be written. */
 export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
@@ -28,7 +27,7 @@ export async function sampleRun(
   options: SampleOptions & Readonly<Record<string, unknown>>,
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
-  if (model.sample === undefined) throw new OptionError(`${config.model} has no sampler`);
+  if (model.sample === undefined) return refuse(run, "draw samples");
   const { count, seed, label, onProgress, ...own } = options;
   const classes = config.dataInfo.classes ?? 0;
   if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
@@ -38,10 +37,8 @@ export async function sampleRun(
         : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
     );
   }
-  const parsed =
-    definition.sampleOptions === undefined
-      ? parseOptions(definition.name, noOptions, own)
-      : (parseOptions(definition.name, definition.sampleOptions, own) as Record<string, unknown>);
+  const schema = sampleSchema(definition) ?? z.strictObject({});
+  const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   return model.sample(session, {
     ...parsed,
     count,
@@ -51,8 +48,12 @@ export async function sampleRun(
   });
 }
 
-/** Checks before any work that samples of this kind can be written under this name. @throws OptionError */
-export function checkSamplePath(path: string, kind: RunConfig["dataInfo"]["kind"]): void {
+/**
+ * Checks before any work that samples can be written under this name.
+ * @param kind of the data, where it is known already
+ * @throws OptionError
+ */
+export function checkSamplePath(path: string, kind?: RunConfig["dataInfo"]["kind"]): void {
   const extension = extname(path).toLowerCase();
   if (!SAMPLE_EXTENSIONS.some((known) => known === extension)) {
     throw new OptionError(`option out: ${path} must end in ${SAMPLE_EXTENSIONS.join(", ")}`);
@@ -89,7 +90,7 @@ export async function writeSamples(run: OpenRun, samples: NdArray<"float32">, pa
   checkSamplePath(path, config.dataInfo.kind);
   switch (extname(path).toLowerCase()) {
     case ".png": {
-      const picture = await samplePicture(config.dataInfo, samples, (await runData(config)).splits.train);
+      const picture = await samplePicture(config.dataInfo, samples, () => run.data());
       return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterise(picture.text));
     }
     case ".npy":

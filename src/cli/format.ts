@@ -44,3 +44,10 @@ export function printJson(value: unknown): void {
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
+
+/** 1536 → 1.5 kB. */
+export function showBytes(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
+  return `${Number((bytes / 1024 ** power).toPrecision(3))} ${units[power]}`;
+}

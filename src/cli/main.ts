@@ -33,15 +33,26 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   runs: () => import("./commands/runs.ts"),
 };
 
+/** Commander's complaint as one line, as all other errors are. */
+function oneLine(complaint: string, command: string | undefined): string {
+  const text = complaint
+    .trim()
+    .replace(/^error: /, "")
+    .replace(/\n\(Did you mean (one of )?(.*)\?\)/s, "; did you mean $2?");
+  const help = command === undefined ? "eidos --help lists the commands" : `see eidos ${command} --help`;
+  return `eidos: ${text} (${help})\n`;
+}
+
 async function main(args: readonly string[]): Promise<void> {
+  const wanted = args.find((arg) => !arg.startsWith("-"));
+  const known = wanted !== undefined && Object.hasOwn(COMMANDS, wanted) ? wanted : undefined;
   const program = new Command("eidos")
     .description(
       "Learn distributions and find objects: generative models and detectors, trained on your own data.",
     )
     .version(version)
-    .showHelpAfterError("(eidos --help lists the commands, eidos COMMAND --help its options)")
+    .configureOutput({ outputError: (text, write) => write(oneLine(text, known)) })
     .exitOverride();
-  const wanted = args.find((arg) => !arg.startsWith("-"));
   for (const [name, { arguments: positional, summary }] of Object.entries(COMMANDS)) {
     const command = program.command(`${name} ${positional}`.trim()).description(summary).exitOverride();
     if (name === wanted || (wanted === "help" && args.includes(name))) {
@@ -52,18 +63,29 @@ async function main(args: readonly string[]): Promise<void> {
   await program.parseAsync([...args], { from: "user" });
 }
 
+/** Says what is wrong on standard error; the exit code will be 1. */
+function fail(error: unknown): void {
+  process.exitCode = 1;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) process.exitCode = 0;
+  } else if (error instanceof EidosError) {
+    process.stderr.write(`eidos: ${error.message.replaceAll(/\s*\n\s*/g, " ")}\n`);
+  } else {
+    const told = error instanceof Error ? error.stack : error;
+    process.stderr.write(`eidos: unexpected error; please report it\n${told}\n`);
+  }
+}
+
+// A reader that has seen enough (`eidos score run | head`) is no error; a full disk behind standard output is.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  process.stderr.write(`eidos: cannot write to standard output: ${error.message}\n`);
+  process.exit(1);
+});
+process.stderr.on("error", () => undefined);
+
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 1;
-  } else if (error instanceof EidosError) {
-    process.stderr.write(`eidos: ${error.message}\n`);
-    process.exitCode = 1;
-  } else {
-    process.stderr.write(
-      `eidos: unexpected error; please report it\n${error instanceof Error ? error.stack : error}\n`,
-    );
-    process.exitCode = 1;
-  }
+  fail(error);
 }

@@ -5,6 +5,7 @@ import { OptionError } from "../errors.ts";
 /** What of a JSON schema matters for a flag. */
 interface Property {
   readonly type?: string;
+  readonly items?: Property;
   readonly enum?: readonly unknown[];
   readonly description?: string;
   readonly default?: unknown;
@@ -15,33 +16,42 @@ export function flagName(option: string): string {
   return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Adds a flag for every field of the schemas. Values are checked by the schemas later, not by commander. */
-export function addSchemaOptions(command: Command, heading: string, schema: z.ZodObject): void {
+function propertiesOf(schema: z.ZodObject): Readonly<Record<string, Property>> {
   const { properties = {} } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as {
     properties?: Record<string, Property>;
   };
+  return properties;
+}
+
+/**
+ * Adds a flag for every field of a schema. Commander only divides the command line: texts become values in
+ * `flagValues`, and schemas check them.
+ * @param hidden leaves the flags out of the help
+ */
+export function addSchemaOptions(
+  command: Command,
+  heading: string,
+  schema: z.ZodObject,
+  hidden = false,
+): void {
   command.optionsGroup(`${heading}:`);
-  for (const [name, property] of Object.entries(properties)) {
+  for (const [name, property] of Object.entries(propertiesOf(schema))) {
     const flag = flagName(name);
     if (command.options.some((known) => known.long === `--${flag}`)) continue;
     const fallback = property.default === undefined ? "" : ` (default: ${showValue(property.default)})`;
     const description = `${property.description ?? ""}${property.enum ? ` [${property.enum.join("|")}]` : ""}${fallback}`;
-    if (property.type === "boolean") {
-      command.addOption(new Option(`--${flag}`, description));
-      if (property.default === true)
-        command.addOption(new Option(`--no-${flag}`, `not: ${property.description ?? flag}`));
-      continue;
-    }
+    const boolean = property.type === "boolean";
     command.addOption(
-      new Option(`--${flag} <${valueName(property)}>`, description).argParser((text) =>
-        parseValue(name, property, text),
-      ),
+      new Option(boolean ? `--${flag}` : `--${flag} <${valueName(property)}>`, description).hideHelp(hidden),
     );
+    if (boolean && property.default === true) {
+      command.addOption(new Option(`--no-${flag}`, `not: ${property.description ?? flag}`).hideHelp(hidden));
+    }
   }
 }
 
 function showValue(value: unknown): string {
-  return Array.isArray(value) ? value.join() : String(value);
+  return Array.isArray(value) ? value.join() || "none" : String(value);
 }
 
 function valueName({ type }: Property): string {
@@ -49,16 +59,32 @@ function valueName({ type }: Property): string {
   return type === "array" ? "a,b,…" : "value";
 }
 
-function parseValue(name: string, { type }: Property, text: string): unknown {
+/**
+ * Turns the texts of flags into the values that schemas take. Flags that no schema knows stay as they are.
+ * @throws OptionError where a text is no number
+ */
+export function flagValues(
+  flags: Readonly<Record<string, unknown>>,
+  schemas: readonly z.ZodObject[],
+): Record<string, unknown> {
+  const known = schemas.map(propertiesOf);
+  return Object.fromEntries(
+    Object.entries(flags).map(([name, value]) => {
+      const property = known.find((properties) => Object.hasOwn(properties, name))?.[name];
+      return [name, typeof value === "string" && property ? parseValue(name, property, value) : value];
+    }),
+  );
+}
+
+function parseValue(name: string, { type, items }: Property, text: string): unknown {
   if (type === "integer" || type === "number") return parseNumber(name, text);
   if (type !== "array") return text;
-  return text
-    .split(",")
-    .map((item) => (item.trim() !== "" && Number.isFinite(Number(item)) ? Number(item) : item.trim()));
+  const parts = text.split(",").map((part) => part.trim());
+  return text.trim() === "" ? [] : parts.map((part) => (items ? parseValue(name, items, part) : part));
 }
 
 /** @throws OptionError where the text is no number */
-export function parseNumber(name: string, text: string): number {
+function parseNumber(name: string, text: string): number {
   const value = Number(text);
   if (text.trim() === "" || Number.isNaN(value)) {
     throw new OptionError(`option ${name}: ${JSON.stringify(text)} is not a number`);

@@ -75,7 +75,9 @@ export function storedSplit(
       const classes = new BigInt64Array(labels === undefined ? 0 : indices.length);
       for (let i = 0; i < indices.length; i++) {
         const stored = position(indices[i] ?? -1);
-        data.set(store.subarray(stored * size, (stored + 1) * size), i * size);
+        // Rows of a few numbers are copied faster one by one than by way of a view.
+        if (size > 16) data.set(store.subarray(stored * size, (stored + 1) * size), i * size);
+        else for (let k = 0; k < size; k++) data[i * size + k] = store[stored * size + k] ?? 0;
         if (labels !== undefined) classes[i] = BigInt(labels[stored] ?? 0);
       }
       const x: NdArray<"float32"> = { dtype: "float32", shape: [indices.length, ...sampleShape], data };

@@ -92,7 +92,7 @@ export async function openSource(
   try {
     let from = fileFrom ?? "";
     if (sql !== undefined) {
-      if (fileFrom !== undefined) await connection.run(`create temp view data as select * from ${fileFrom}`);
+      if (fileFrom !== undefined) await createDataView(connection, fileFrom, kindOf(path) === "csv");
       from = `(${sql.trim().replace(/;+$/, "")})`;
     }
     const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
@@ -102,8 +102,38 @@ export async function openSource(
   }
 }
 
+/**
+ * Makes the view `data` for a query over a file. The columns of a CSV file are texts; those that hold nothing but
+ * numbers become numbers, so that a query can compare and add them. Whole numbers stay whole, so that a category that
+ * is written 3 does not become 3.0.
+ */
+async function createDataView(connection: DuckDBConnection, from: string, isCsv: boolean): Promise<void> {
+  const casts: string[] = [];
+  if (isCsv) {
+    const described = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
+    const names = described.map((row) => quoteName(String(row[0])));
+    const tests = names.flatMap((name) => [
+      `bool_and(regexp_full_match(${name}, '-?(0|[1-9][0-9]{0,17})'))`,
+      `bool_and(try_cast(${name} as double) is not null) filter (${name} is not null)`,
+    ]);
+    const [answers = []] = (
+      await connection.runAndReadAll(`select ${tests.join(", ")} from ${from}`)
+    ).getRows();
+    for (const [index, name] of names.entries()) {
+      const type = answers[2 * index] ? "bigint" : answers[2 * index + 1] ? "double" : undefined;
+      if (type !== undefined) casts.push(`cast(${name} as ${type}) as ${name}`);
+    }
+  }
+  const columns = casts.length === 0 ? "*" : `* replace (${casts.join(", ")})`;
+  await connection.run(`create temp view data as select ${columns} from ${from}`);
+}
+
+function kindOf(path: string | undefined): "csv" | "parquet" | "json" | undefined {
+  return TABLE_KINDS[extname(path ?? "").toLowerCase()];
+}
+
 async function fileExpression(path: string): Promise<string> {
-  const kind = TABLE_KINDS[extname(path).toLowerCase()];
+  const kind = kindOf(path);
   if (kind === undefined) {
     throw new DataError(`${path}: not a table; its name must end in ${Object.keys(TABLE_KINDS).join(", ")}`);
   }

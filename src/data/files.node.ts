@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, FileError } from "../errors.ts";
 
@@ -15,6 +15,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EEXIST: "a file of that name is in the way; move it, or choose another path",
   ENOTEMPTY: "a folder that is not empty is in the way; move it, or choose another path",
   EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
+  EFBIG:
+    "the file would be larger than is allowed here; raise the limit (ulimit -f), or choose another folder",
   EIO: "the disk reports an input/output error; check the disk",
 };
 
@@ -41,7 +43,33 @@ export function isMissing(error: unknown): boolean {
   return errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR";
 }
 
+/**
+ * Makes a folder and those above it.
+ * @throws the file system's own error
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+    // Node says that of a read-only file system, too; making the first missing folder alone tells the reason.
+    let missing = resolve(path);
+    while (await isAbsent(dirname(missing))) missing = dirname(missing);
+    await mkdir(missing);
+    throw error;
+  }
+}
+
+async function isAbsent(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) === undefined;
+}
+
 let temporaries = 0;
+
+/** True for the names that `replaceFile` gives to files it has not finished. */
+export function isTemporary(name: string): boolean {
+  return /\.\d+-\d+\.tmp(\.csv)?$/.test(name);
+}
 
 /**
  * Lets `write` make a file under a temporary name in the same folder and then puts it in the place of `path` at once: a
@@ -50,10 +78,15 @@ let temporaries = 0;
  * @throws FileError where the file cannot be written; the temporary file is then gone.
  */
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const target = resolve(path);
+  // Where the path is a link, it is what it leads to that is replaced.
+  const target = await realpath(path).catch(() => resolve(path));
   const temporary = `${target}.${process.pid}-${temporaries++}.tmp`;
   try {
-    await mkdir(dirname(target), { recursive: true });
+    const held = await stat(target).catch(() => undefined);
+    if (held !== undefined && !held.isFile() && !held.isDirectory()) {
+      throw new FileError(`cannot write ${path}: it is a device or a pipe; give the name of a file`);
+    }
+    await makeFolder(dirname(target));
     await write(temporary);
     await rename(temporary, target);
   } catch (error) {

@@ -18,7 +18,7 @@ const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".ti
 const CONCURRENCY = 4;
 
 /** An image file and where it belongs, as far as its folders say. */
-interface ImageFile {
+export interface ImageFile {
   readonly path: string;
   readonly className: string | undefined;
   readonly split: SplitName | undefined;
@@ -67,7 +67,8 @@ async function findImages(folder: string, split: SplitName | undefined): Promise
   return found;
 }
 
-async function findAll(folder: string): Promise<ImageFile[]> {
+/** Every image below a folder, in order of names. */
+export async function findAllImages(folder: string): Promise<ImageFile[]> {
   const entries = await list(folder);
   const splitFolders = entries.filter(
     (entry) => entry.isDirectory() && Object.hasOwn(SPLIT_FOLDERS, entry.name.toLowerCase()),
@@ -137,7 +138,7 @@ async function forEachLimited<T>(items: readonly T[], work: (item: T, index: num
 export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
   const { size, colour: channels, splitSeed: seed, validation, test } = resolveDataOptions(options);
   await importSharp();
-  const files = await findAll(folder);
+  const files = await findAllImages(folder);
   if (files.length === 0) {
     throw new DataError(
       `${folder}: no images in this folder; looked for ${[...IMAGE_EXTENSIONS].join(", ")}`,

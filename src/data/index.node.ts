@@ -1,8 +1,9 @@
 export { openDigits } from "./digits.node.ts";
 export { isQuery, isTablePath } from "./duckdb.node.ts";
-export { fileError, isMissing, readBytes, replaceFile, writeFileAtomic } from "./files.node.ts";
+export { fileError, isMissing, makeFolder, readBytes, replaceFile, writeFileAtomic } from "./files.node.ts";
 export type { ImageFormat } from "./image-folder.node.ts";
 export { decodeImage, openImageFolder } from "./image-folder.node.ts";
+export { type ImageBatch, streamImages } from "./image-stream.node.ts";
 export * from "./index.ts";
 export { readNpy, writeNpy } from "./npy.node.ts";
 export { openData } from "./open.node.ts";

@@ -52,8 +52,8 @@ export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
   const expected = elementCount(shape) * itemSize;
   const found = bytes.length - start - length;
   if (found !== expected) throw broken(`shape (${shape}) takes ${expected} bytes, the file has ${found}`);
-  // A copy, since the file's bytes need not be aligned to the elements.
-  const values = bytes.slice(start + length).buffer;
+  // A copy, since the file's bytes need not be aligned to the elements; the slice of a Node Buffer would share memory.
+  const values = Uint8Array.prototype.slice.call(bytes, start + length).buffer;
   switch (descriptor) {
     case "<f4":
       return { dtype: "float32", shape, data: new Float32Array(values) };

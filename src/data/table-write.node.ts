@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import { EidosError, FileError, OptionError } from "../errors.ts";
 import type { Cell } from "./columns.ts";
 import { quoteName, quoteText, withDuckDb } from "./duckdb.node.ts";
-import { replaceFile, writeFileAtomic } from "./files.node.ts";
+import { fileError, replaceFile, writeFileAtomic } from "./files.node.ts";
 
 type CellRows = Iterable<readonly Cell[]> | AsyncIterable<readonly Cell[]>;
 
@@ -61,6 +61,9 @@ export async function writeTable(path: string, names: readonly string[], rows: C
         ),
       );
     } catch (error) {
+      // The table is written by way of a CSV file beside it, of which nobody need know.
+      if (error instanceof FileError && error.cause !== undefined)
+        throw fileError(error.cause, "write", path);
       if (error instanceof EidosError || !(error instanceof Error) || "code" in error) throw error;
       throw new FileError(`cannot write ${path}: ${error.message.split("\n")[0]}`, { cause: error });
     } finally {

@@ -5,14 +5,13 @@ export {
   dormandPrinceTableau,
 } from "./dormand-prince.ts";
 export { linearPath, type Path } from "./path.ts";
+export { RectifiedFlow, rectifiedFlowDefinition } from "./rectified-flow.ts";
 export {
-  RectifiedFlow,
   type RectifiedFlowOptions,
   type RectifiedFlowSampleOptions,
-  rectifiedFlowDefinition,
   rectifiedFlowOptions,
   rectifiedFlowSampleOptions,
-} from "./rectified-flow.ts";
+} from "./rectified-flow-options.ts";
 export {
   type ButcherTableau,
   euler,
@@ -28,3 +27,4 @@ export {
   type Velocity,
 } from "./solver.ts";
 export { type LogitNormal, sampleTimes, TIME_SAMPLINGS, type TimeSampling } from "./time-sampling.ts";
+export type { VelocityNetwork } from "./velocity-network.ts";

@@ -1,19 +1,15 @@
-import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { TimeConditionedMlp } from "../nn/mlp.ts";
 import {
   type DataInfo,
   defineModel,
   type Exportable,
   type FitPreferences,
   type Losses,
-  type SampleOptions,
   type Sampler,
   type SymbolicBatch,
   type Trainable,
 } from "../nn/model.ts";
 import { sampleInParts } from "../nn/sampling.ts";
-import { UNet } from "../nn/u-net.ts";
 import type { Session } from "../program/session.ts";
 import type { Random } from "../random.ts";
 import {
@@ -31,71 +27,16 @@ import {
 } from "../tensor/index.ts";
 import { dormandPrince } from "./dormand-prince.ts";
 import { linearPath } from "./path.ts";
+import {
+  parseSampleOptions,
+  type RectifiedFlowOptions,
+  type RectifiedFlowSampleOptions,
+  rectifiedFlowOptions,
+  rectifiedFlowSampleOptions,
+} from "./rectified-flow-options.ts";
 import { evenTimes, FIXED_STEP_METHODS, integrate, type Velocity } from "./solver.ts";
-import { sampleTimes, TIME_SAMPLINGS } from "./time-sampling.ts";
-
-/** Options of a rectified flow: the network, and what it is trained on. */
-export const rectifiedFlowOptions = z.strictObject({
-  width: z.int().min(8).default(256).describe("points and tables: units of a hidden layer"),
-  depth: z.int().min(1).default(4).describe("points and tables: hidden layers"),
-  channels: z.int().min(8).default(32).describe("images: channels at full resolution, a multiple of 8"),
-  multipliers: z
-    .array(z.int().min(1))
-    .min(1)
-    .optional()
-    .describe(
-      "images: channels of each level as multiples of `channels` (1,2,2, or as deep as the size can be halved)",
-    ),
-  blocks: z.int().min(1).default(1).describe("images: residual blocks of a level"),
-  attention: z
-    .array(z.int().min(0))
-    .default([])
-    .describe("images: levels with attention (0: full resolution), beside the middle"),
-  middleAttention: z.boolean().default(true).describe("images: attention at the lowest resolution"),
-  heads: z.int().min(1).default(1).describe("images: attention heads"),
-  dropout: z.number().min(0).max(0.9).default(0).describe("images: share of activations dropped in training"),
-  timeSampling: z
-    .enum(TIME_SAMPLINGS)
-    .default("uniform")
-    .describe("distribution of the training time: uniform, or logit-normal around the middle of the path"),
-  conditional: z
-    .boolean()
-    .default(true)
-    .describe("learn the distribution of each class, where data has classes"),
-  classDropout: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.1)
-    .describe("share of training samples whose class is hidden, so that guidance is possible"),
-});
-
-export type RectifiedFlowOptions = z.output<typeof rectifiedFlowOptions>;
-
-/** Options for drawing samples, beside count, seed and label. */
-export const rectifiedFlowSampleOptions = z.strictObject({
-  solver: z
-    .enum(["euler", "midpoint", "heun", "rk4", "dormand-prince"])
-    .default("heun")
-    .describe("how the flow is integrated; dormand-prince chooses its steps itself"),
-  steps: z.int().min(1).default(25).describe("steps from noise to data, for solvers with fixed steps"),
-  guidance: z
-    .number()
-    .min(0)
-    .default(1)
-    .describe(
-      "classifier-free guidance: 1 none, more for more typical samples of a class, 0 ignores the class",
-    ),
-  rtol: z.number().min(0).default(1e-3).describe("dormand-prince: relative tolerance"),
-  atol: z.number().positive().default(1e-3).describe("dormand-prince: absolute tolerance"),
-  maxEvaluations: z
-    .int()
-    .min(8)
-    .default(1000)
-    .describe("dormand-prince: velocity evaluations before it gives up"),
-});
-
-export type RectifiedFlowSampleOptions = SampleOptions & z.input<typeof rectifiedFlowSampleOptions>;
+import { sampleTimes } from "./time-sampling.ts";
+import { type VelocityNetwork, velocityNetwork } from "./velocity-network.ts";
 
 /** Pixels, or rows of vectors, that are integrated at once. */
 const PART_PIXELS = 128 * 28 * 28;
@@ -113,11 +54,6 @@ const UNITS: Readonly<Record<DataInfo["kind"], Units>> = {
   points: { offset: 0, factor: 2 },
   table: { offset: 0, factor: 1 },
 };
-
-/** A network of state [n, …], times [n] and maybe classes [n] that returns a velocity of the state's shape. */
-interface VelocityNetwork {
-  forward(x: Tensor, t: Tensor, label?: Tensor): Tensor;
-}
 
 /**
  * Rectified flow (Liu, Gong and Liu 2022; the same as flow matching with straight paths, Lipman et al. 2023): a network
@@ -138,16 +74,7 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
     this.data = data;
     this.classes = options.conditional ? (data.classes ?? 0) : 0;
     this.units = UNITS[data.kind];
-    const classes = this.classes > 0 ? { classes: this.classes + 1 } : {};
-    this.network =
-      data.kind === "image"
-        ? imageNetwork(options, data.sampleShape, classes)
-        : new TimeConditionedMlp({
-            inputs: elementCount(data.sampleShape),
-            width: options.width,
-            depth: options.depth,
-            ...classes,
-          });
+    this.network = velocityNetwork(options, data, this.classes > 0 ? this.classes + 1 : 0);
   }
 
   /** Mean squared error of the velocity at random times (Liu et al. 2022, equation 1). */
@@ -182,6 +109,7 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
     const settings = parseSampleOptions(others);
     this.checkLabel(label);
     const { sampleShape, kind } = this.data;
+    const { guidance = kind === "image" ? 2 : 1 } = settings;
     const pixels = sampleShape.slice(1).reduce((product, size) => product * size, 1);
     const limit = kind === "image" ? Math.max(1, Math.floor(PART_PIXELS / pixels)) : PART_ROWS;
     return sampleInParts(
@@ -189,7 +117,7 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
       sampleShape,
       limit,
       async (randoms, _, report) => {
-        const velocity = this.velocity(session, this.labels(randoms, label), settings.guidance);
+        const velocity = this.velocity(session, this.labels(randoms, label), guidance);
         const noise = this.noise(randoms);
         const { solver, steps } = settings;
         const state =
@@ -294,62 +222,17 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
   }
 }
 
-function parseSampleOptions(options: unknown): z.output<typeof rectifiedFlowSampleOptions> {
-  const parsed = rectifiedFlowSampleOptions.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw new OptionError(`sample options: ${faults.join("; ")}`);
-}
-
-function imageNetwork(
-  options: RectifiedFlowOptions,
-  [channels = 1, height = 1, width = 1]: readonly number[],
-  classes: { readonly classes?: number },
-): UNet {
-  const multipliers = options.multipliers ?? fittingMultipliers(height, width);
-  const factor = 2 ** (multipliers.length - 1);
-  if (height % factor !== 0 || width % factor !== 0) {
-    throw new OptionError(
-      `multipliers: ${multipliers.length} levels need a height and width divisible by ${factor}, but images are ` +
-        `${height}×${width}; name fewer levels or resize the images`,
-    );
-  }
-  const beyond = options.attention.find((level) => level >= multipliers.length);
-  if (beyond !== undefined) {
-    throw new OptionError(
-      `attention: there is no level ${beyond}; levels are 0 to ${multipliers.length - 1}`,
-    );
-  }
-  return new UNet({
-    inputs: channels,
-    base: options.channels,
-    multipliers,
-    blocks: options.blocks,
-    attentionLevels: options.attention,
-    middleAttention: options.middleAttention,
-    heads: options.heads,
-    dropout: options.dropout,
-    ...classes,
-  });
-}
-
-/** 1, 2, 2 where the image can be halved twice, else as many levels as it can. */
-function fittingMultipliers(height: number, width: number): readonly number[] {
-  const halves = [4, 2, 1].findIndex((factor) => height % factor === 0 && width % factor === 0);
-  return [1, 2, 2].slice(0, 3 - halves);
-}
-
 function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
         optimiser: "adam",
         learningRate: 2e-3,
-        batchSize: 64,
-        averageDecay: 0.99,
+        batchSize: 32,
+        averageDecay: 0.995,
         warmupSteps: 30,
         clipNorm: 1,
       }
-    : { optimiser: "adam", learningRate: 2e-3, batchSize: 1024, averageDecay: 0.999, warmupSteps: 100 };
+    : { optimiser: "adam", learningRate: 4e-3, batchSize: 512, averageDecay: 0.998, warmupSteps: 100 };
 }
 
 /** Rectified flow as the catalogue knows it. */

@@ -67,24 +67,24 @@ export const niceOptions = z.strictObject({
   hiddenLayers: z
     .int()
     .min(1)
-    .optional()
-    .describe(
-      "hidden layers of each coupling function (3 for images, otherwise 2; the paper's MNIST model: 5)",
-    ),
+    .default(2)
+    .describe("hidden layers of each coupling function (the paper's MNIST model: 5)"),
   width: z
     .int()
     .min(1)
     .optional()
-    .describe("units of a hidden layer (512 for images, otherwise 128; the paper's MNIST model: 1000)"),
+    .describe("units of a hidden layer (images: 256, otherwise 128; the paper's MNIST model: 1000)"),
   prior: z
     .enum(["logistic", "gaussian"])
     .optional()
-    .describe("distribution of the code (logistic for images, otherwise gaussian)"),
+    .describe("distribution of the code (images: logistic, otherwise gaussian)"),
   scaleGain: z
     .number()
     .positive()
-    .default(10)
-    .describe("how many times faster than other parameters the log-scales move; 1 in the paper"),
+    .optional()
+    .describe(
+      "how many times faster than weights the log-scales move (images: 30, otherwise 1; the paper: 1)",
+    ),
 });
 
 export type NiceOptions = z.output<typeof niceOptions>;
@@ -112,14 +112,22 @@ export function nice(options: NiceOptions, data: DataInfo): FlowModel {
     return new AdditiveCoupling(sizes, changes, new ReluNetwork([from, ...hidden, to]));
   });
   const prior = BASES[options.prior ?? (isImage ? "logistic" : "gaussian")];
-  const scaling = new DiagonalScaling(dimensions, options.scaleGain);
+  const scaling = new DiagonalScaling(dimensions, options.scaleGain ?? (isImage ? 30 : 1));
   return new FlowModel(data, prior, [new OddEvenOrder(dimensions), ...layers, scaling]);
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
+  // Chosen on the validation digits: weight decay narrows the gap to training; faster log-scales end at worse likelihoods.
   return kind === "image"
-    ? { optimiser: "adam", learningRate: 1e-3, batchSize: 128, averageDecay: 0.999, warmupSteps: 50 }
-    : { optimiser: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.999, warmupSteps: 50 };
+    ? {
+        warmupSteps: 50,
+        optimiser: "adamw",
+        weightDecay: 1.5,
+        learningRate: 1e-3,
+        batchSize: 128,
+        averageDecay: 0.998,
+      }
+    : { warmupSteps: 50, optimiser: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
 }
 
 /** NICE as the catalogue knows it. */

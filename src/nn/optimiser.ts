@@ -118,22 +118,23 @@ function adamCore(
       const gradientSum = slotOf(context.slots, "gradientSum").mul(beta1).add(gradient);
       const squareSum = slotOf(context.slots, "squareSum").mul(beta2).add(gradient.square());
       // √v̂ + ε = unit · (√squareSum + ε / unit), with v̂ = squareSum · unit².
-      const unit = powerComplement(beta2, context.step)
-        .reciprocal()
-        .mul(1 - beta2)
-        .sqrt();
-      const rate = context.learningRate.mul(1 - beta1).div(powerComplement(beta1, context.step).mul(unit));
+      const unit = overComplement(1 - beta2, beta2, context.step).sqrt();
+      const rate = context.learningRate.mul(overComplement(1 - beta1, beta1, context.step)).div(unit);
       const direction = gradientSum.div(squareSum.sqrt().add(constant(epsilon).div(unit)));
       return { parameters: parameters.sub(direction.mul(rate)), slots: { gradientSum, squareSum } };
     },
   };
 }
 
-/** 1 − βⁿ = 1 − e⁻²ᵘ = 2 tanh u / (1 + tanh u) with u = −n log(β) / 2, which loses no digits where βⁿ is near 1. */
-function powerComplement(beta: number, step: Tensor): Tensor {
-  if (beta === 0) return constant(1);
-  const half = step.mul(-Math.log(beta) / 2).tanh();
-  return half.mul(2).div(half.add(1));
+/**
+ * a / (1 − βⁿ). With u = −n log(β) / 2, 1 − βⁿ = 1 − e⁻²ᵘ = 2 tanh u / (1 + tanh u), which loses no digits where βⁿ is
+ * near 1; the quotient is a / 2 + (a / 2) / tanh u.
+ */
+function overComplement(a: number, beta: number, step: Tensor): Tensor {
+  if (beta === 0) return constant(a);
+  return constant(a / 2)
+    .div(step.mul(-Math.log(beta) / 2).tanh())
+    .add(a / 2);
 }
 
 function addPenalty(gradient: Tensor, parameters: Tensor, weightDecay: number): Tensor {

@@ -15,9 +15,9 @@ export interface UNetOptions {
   readonly inputs: number;
   /** Channels of an output image; those of the input unless told. */
   readonly outputs?: number;
-  /** Channels at full resolution; 32 unless told. Multiples of 16 run fastest. */
+  /** Channels at full resolution; 16 unless told. Multiples of 16 run fastest. */
   readonly base?: number;
-  /** Channels of each level as multiples of `base`; the resolution halves from level to level. [1, 2, 2] unless told. */
+  /** Channels of each level as multiples of `base`; the resolution halves from level to level. [1, 2, 4] unless told. */
   readonly multipliers?: readonly number[];
   /** Residual blocks of a level, on the way down and again on the way up; 1 unless told. */
   readonly blocks?: number;
@@ -29,7 +29,7 @@ export interface UNetOptions {
   readonly heads?: number;
   /** Groups of the normalisations; 8 unless told. */
   readonly groups?: number;
-  /** Size of the condition vector; 2 · base unless told. */
+  /** Size of the condition vector (time, class) and of the sinusoids it is made from; 4 · base unless told. */
   readonly condition?: number;
   /** Number of classes, for a class condition. */
   readonly classes?: number;
@@ -52,8 +52,8 @@ export class UNet {
 
   /** @throws OptionError where heads or groups do not divide the channels */
   constructor(options: UNetOptions) {
-    const { inputs, outputs = inputs, base = 32, multipliers = [1, 2, 2], groups = 8 } = options;
-    const condition = options.condition ?? 2 * base;
+    const { inputs, outputs = inputs, base = 16, multipliers = [1, 2, 4], groups = 8 } = options;
+    const condition = options.condition ?? 4 * base;
     const channels = multipliers.map((multiplier) => multiplier * base);
     const lowest = channels.at(-1);
     if (lowest === undefined) throw new OptionError("UNet: multipliers must name at least one level");
@@ -65,7 +65,7 @@ export class UNet {
       attention: options.attentionLevels?.includes(level) ?? false,
     });
 
-    this.condition = new ConditionEmbedding(base, condition, options.classes);
+    this.condition = new ConditionEmbedding(condition, condition, options.classes);
     this.input = new Conv2d(inputs, base, 3, { padding: 1 });
     this.down = channels.map((size, level) => new Level(part(level, channels[level - 1] ?? base, size)));
     this.middle = new Middle(part(-1, lowest, lowest), options.middleAttention ?? true);

@@ -2,7 +2,7 @@ import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { apply, inputAt, type Operation, type Target, type Tensor } from "../tensor/graph.ts";
 import { input } from "../tensor/leaves.ts";
 import { BLOCKED_DOMAIN, lowerToOnnx } from "./lower.ts";
-import { type OrtModule, ortRuntime } from "./runtime.ts";
+import { type OrtModule, ortRuntime, SESSION_CONFIG } from "./runtime.ts";
 
 const PLAIN: Target = { contrib: false, block: 0 };
 const CANDIDATES = [8, 16] as const;
@@ -77,6 +77,7 @@ export async function findBlock(ort: OrtModule): Promise<Target["block"]> {
     graphOptimizationLevel: "disabled",
     intraOpNumThreads: 1,
     logSeverityLevel: 4,
+    extra: { session: SESSION_CONFIG },
   });
   try {
     const session = await runtime.load(model);

@@ -1,3 +1,4 @@
+export { Random } from "../random.ts";
 export type { Target } from "../tensor/graph.ts";
 export { type ExportMetadata, exportOnnx } from "./export.ts";
 export {

@@ -40,6 +40,8 @@ interface Layouts {
 class Emitter implements LowerContext {
   readonly target: Target;
   readonly nodes: InstanceType<typeof onnx.NodeProto>[] = [];
+  private readonly sources = new Map<string, OnnxNode>();
+  private readonly read = new Set<string>();
   readonly initializers: InstanceType<typeof onnx.TensorProto>[] = [];
   readonly domains = new Set<string>();
   private readonly graph: Graph;
@@ -61,6 +63,8 @@ class Emitter implements LowerContext {
       (_, i) => `${node.op}_${id}${i === 0 ? "" : `_${i}`}`,
     );
     if (node.domain !== undefined) this.domains.add(node.domain);
+    for (const name of node.inputs) this.read.add(name);
+    for (const name of outputs) this.sources.set(name, node);
     this.nodes.push(
       onnx.NodeProto.create({
         opType: node.op,
@@ -76,6 +80,16 @@ class Emitter implements LowerContext {
 
   emit1(node: OnnxNode): string {
     return outputAt(this.emit(node), 0);
+  }
+
+  unreadNode(name: string): OnnxNode | undefined {
+    return this.read.has(name) ? undefined : this.sources.get(name);
+  }
+
+  replaceUnread(name: string, node: OnnxNode): string {
+    const index = this.nodes.findLastIndex(({ output }) => output?.includes(name));
+    if (index >= 0 && !this.read.has(name)) this.nodes.splice(index, 1);
+    return this.emit1(node);
   }
 
   value(tensor: Tensor): string {
@@ -188,9 +202,21 @@ class Emitter implements LowerContext {
         );
       });
     }
-    for (const [name, tensor] of this.graph.outputs) {
-      // A name of its own for every output, also where it is an input or is asked for twice.
-      const source = this.value(tensor);
+    this.nameOutputs();
+  }
+
+  /** Gives the values of the graph's outputs their names. */
+  private nameOutputs(): void {
+    // Reordering first, which makes nodes.
+    const sources = [...this.graph.outputs].map(([name, tensor]) => [name, this.value(tensor)] as const);
+    const made = new Set(this.nodes.flatMap(({ output }) => output ?? []));
+    const names = new Map<string, string>();
+    for (const [name, source] of sources) {
+      if (made.has(source) && !names.has(source)) {
+        names.set(source, name);
+        continue;
+      }
+      // An input, a constant, or an output already under another name.
       this.nodes.push(
         onnx.NodeProto.create({
           opType: "Identity",
@@ -199,6 +225,11 @@ class Emitter implements LowerContext {
           output: [name],
         }),
       );
+    }
+    const renamed = (name: string): string => names.get(name) ?? name;
+    for (const node of this.nodes) {
+      node.input = (node.input ?? []).map(renamed);
+      node.output = (node.output ?? []).map(renamed);
     }
   }
 }

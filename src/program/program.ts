@@ -88,16 +88,9 @@ function drawRandoms(
       throw new RuntimeError(`${name} of shape ${showShape(shape)} cannot be drawn: give it as an input`);
     }
     const array = zeros("float32", shape);
-    const leaf = random.split(i);
     const count = shape[0] ?? 1;
     const first = rows !== undefined && rows.count === count ? rows.first : 0;
-    const size = array.data.length / Math.max(count, 1);
-    for (let row = 0; row < count; row++) {
-      const target = array.data.subarray(row * size, (row + 1) * size);
-      const child = leaf.split(first + row);
-      if (distribution === "normal") child.fillNormal(target);
-      else child.fillUniform(target);
-    }
+    random.split(i).fillRows(array.data, count, first, distribution);
     feeds[name] = array;
   });
   return feeds;
@@ -146,7 +139,7 @@ export class Program {
     const { graph, randoms } = graphOf(named, weights);
     const results = new Map([...graph.outputs].map(([name, tensor]) => [`${RESULT}${name}`, tensor]));
     const model = lowerToOnnx({ ...graph, outputs: results }, runtime.target);
-    return new Program(model, graph, randoms, await runtime.load(model));
+    return new Program(model, graph, randoms, await runtime.load(model, graph.weights.size > 0));
   }
 
   /** Runs on values that may stay where the runtime keeps them; results stay there too. */

@@ -26,8 +26,15 @@ export interface Runtime {
   /** The execution provider: cpu, cuda, wasm, webgpu, … */
   readonly provider: string;
   readonly target: Target;
-  load(model: Uint8Array): Promise<RuntimeSession>;
+  /** @param weightsInside whether the model has weights as constants, which is worth more work while loading */
+  load(model: Uint8Array, weightsInside?: boolean): Promise<RuntimeSession>;
 }
+
+/**
+ * Options that every session must have. Adam's second moments decay into denormals, which many processors are slow
+ * with; and the first session of a process decides for all later ones whether these become 0.
+ */
+export const SESSION_CONFIG = { set_denormal_as_zero: "1" } as const;
 
 /** What the two packages of ONNX Runtime have in common. */
 export interface OrtModule {
@@ -37,12 +44,28 @@ export interface OrtModule {
   readonly Tensor: typeof OrtTensor;
 }
 
+// onnxruntime-web hangs where, with WebGPU, one run or copy begins before another has ended. In Node runs block the
+// thread, so that nothing is lost by a queue.
+const queues = new WeakMap<OrtModule, Promise<unknown>>();
+
+/** Calls an asynchronous function of the library after all earlier calls have ended. */
+function inTurn<T>(ort: OrtModule, call: () => Promise<T>): Promise<T> {
+  const turn = (queues.get(ort) ?? Promise.resolve()).then(call);
+  queues.set(
+    ort,
+    turn.catch(() => undefined),
+  );
+  return turn;
+}
+
 /** A value of ONNX Runtime. */
 class OrtValue implements RuntimeValue {
   readonly tensor: OrtTensor;
+  private readonly ort: OrtModule;
 
-  constructor(tensor: OrtTensor) {
+  constructor(tensor: OrtTensor, ort: OrtModule) {
     this.tensor = tensor;
+    this.ort = ort;
   }
 
   get dtype(): DType {
@@ -56,7 +79,8 @@ class OrtValue implements RuntimeValue {
   }
 
   async read(): Promise<NdArray> {
-    const data = this.tensor.location === "cpu" ? this.tensor.data : await this.tensor.getData(true);
+    const { tensor } = this;
+    const data = tensor.location === "cpu" ? tensor.data : await inTurn(this.ort, () => tensor.getData(true));
     return { dtype: this.dtype, shape: this.shape, data } as NdArray;
   }
 
@@ -87,10 +111,13 @@ export function ortRuntime(
   return {
     provider,
     target,
-    async load(model) {
+    async load(model, weightsInside = false) {
       let session: InferenceSession;
+      // On a CPU, models are lowered to the kernels that are wanted. Weights that are no constants allow no more than the
+      // basic rewriting, and the search for more takes twice as long as all the rest of loading.
+      const level = provider === "cpu" && !weightsInside ? { graphOptimizationLevel: "basic" as const } : {};
       try {
-        session = await ort.InferenceSession.create(model, options);
+        session = await inTurn(ort, () => ort.InferenceSession.create(model, { ...options, ...level }));
       } catch (cause) {
         throw new RuntimeError(`${provider} cannot load the program: ${messageOf(cause)}`, { cause });
       }
@@ -104,7 +131,7 @@ export function ortRuntime(
           }
           let outputs: InferenceSession.OnnxValueMapType;
           try {
-            outputs = await session.run(inputs);
+            outputs = await inTurn(ort, () => session.run(inputs));
           } catch (cause) {
             throw new RuntimeError(`${provider} cannot run the program: ${messageOf(cause)}`, { cause });
           }
@@ -113,11 +140,11 @@ export function ortRuntime(
               const tensor = outputs[name];
               if (tensor === undefined)
                 throw new RuntimeError(`the program did not return its output ${name}`);
-              return [name, new OrtValue(tensor as OrtTensor)];
+              return [name, new OrtValue(tensor as OrtTensor, ort)];
             }),
           );
         },
-        release: () => session.release(),
+        release: () => inTurn(ort, () => session.release()),
       };
     },
   };

@@ -44,10 +44,35 @@ export function blockedKernelGradient(
   const sizes = sizesOf(x, g, weight);
   if (block === 0 || x.dtype !== "float32" || geometry.groups > 1 || sizes === undefined) return undefined;
   const [wholeC, wholeO] = [sizes.c % block === 0, sizes.o % block === 0];
-  if (wholeC && wholeO) return fullGradient(context, x, g, sizes, geometry);
+  if (wholeC && wholeO) {
+    return context.target.contrib && pointwise(sizes, geometry)
+      ? pointwiseGradient(context, x, g, sizes)
+      : fullGradient(context, x, g, sizes, geometry);
+  }
   if (sizes.c < block && wholeO) return narrowInputGradient(context, x, g, sizes, geometry);
   if (sizes.o < block && wholeC) return narrowOutputGradient(context, x, g, sizes, geometry);
   return undefined;
+}
+
+function pointwise({ kernel }: Sizes, { stride, padding }: Geometry): boolean {
+  return [...kernel, ...stride].every((value) => value === 1) && padding.every((value) => value === 0);
+}
+
+/** For a 1×1 kernel: products of the blocks of both maps over positions, summed over the batch. */
+function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, output }: Sizes): string {
+  const { reshape, transpose, sum } = movers(context);
+  const { block: b } = context.target;
+  const positions = output[0] * output[1];
+  const products = context.emit1({
+    op: "FusedMatMul",
+    domain: "com.microsoft",
+    inputs: [
+      reshape(context.blockedValue(g), [-1, o / b, 1, positions, b]),
+      reshape(context.blockedValue(x), [-1, 1, c / b, positions, b]),
+    ],
+    attributes: { transA: { int: 1 } },
+  });
+  return reshape(transpose(sum(products, [0]), [0, 2, 1, 3]), [o, c, 1, 1]);
 }
 
 /**

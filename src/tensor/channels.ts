@@ -1,3 +1,4 @@
+import { emitBlockedCombination, knownSamples } from "./blocked-combination.ts";
 import { int64Vector, multiply, reduceTo, reshape } from "./core.ts";
 import {
   type Attributes,
@@ -138,10 +139,12 @@ export function lowerCombination(
   shift: Tensor | undefined,
 ): Lowered {
   const x = inputAt(maps, 0);
-  const blocked = typeof x.shape[0] === "number" ? blockedNames(context, maps) : undefined;
+  const blocked = knownSamples(x, [...factors, ...(shift === undefined ? [] : [shift])])
+    ? blockedNames(context, maps)
+    : undefined;
   return blocked === undefined
     ? combinePlain(context, maps, factors, shift)
-    : combineBlocked(context, x, blocked, factors, shift);
+    : emitBlockedCombination(context, x, blocked, factors, shift);
 }
 
 function combinePlain(
@@ -165,56 +168,6 @@ function combinePlain(
   );
   if (shift !== undefined) parts.push(spreadValue(shift));
   return parts.reduce((left, right) => context.emit1({ op: "Add", inputs: [left, right] }));
-}
-
-/**
- * On blocked values a factor and a shift a channel are a depthwise 1×1 convolution: one threaded pass, which also adds
- * the previous term. With a factor for every sample, samples and channels together are the channels of one image; the
- * memory is the same.
- */
-function combineBlocked(
-  context: LowerContext,
-  x: Tensor,
-  maps: readonly string[],
-  factors: readonly Tensor[],
-  shift: Tensor | undefined,
-): Lowered {
-  const [n, c, h, w] = [0, 1, 2, 3].map((axis) => sizeAt("channelCombination", x, axis)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const perSample =
-    n > 1 && [...factors, ...(shift === undefined ? [] : [shift])].some(({ shape }) => shape[0] !== 1);
-  const images = perSample ? 1 : n;
-  const channels = perSample ? n * c : c;
-  const reshaped = (name: string, shape: readonly number[]): string =>
-    context.emit1({ op: "Reshape", inputs: [name, vector(context, shape)] });
-  const perChannel = (factor: Tensor, shape: readonly number[]): string => {
-    const value = context.value(factor);
-    const repeated =
-      perSample && factor.shape[0] === 1
-        ? context.emit1({ op: "Expand", inputs: [value, vector(context, [n, c])] })
-        : value;
-    return reshaped(repeated, shape);
-  };
-  let sum: string | undefined;
-  maps.forEach((map, i) => {
-    const bias = i === 0 && shift !== undefined ? perChannel(shift, [channels]) : "";
-    const inputs = [
-      reshaped(map, [images, channels, h, w]),
-      perChannel(inputAt(factors, i), [channels, 1, 1, 1]),
-      ...(sum === undefined ? (bias === "" ? [] : [bias]) : ["", sum]),
-    ];
-    sum = context.emit1({
-      op: "Conv",
-      domain: BLOCKED_DOMAIN,
-      inputs,
-      attributes: { group: { int: channels }, kernel_shape: { ints: [1, 1] } },
-    });
-  });
-  return { blocked: reshaped(sum ?? "", [n, c, h, w]) };
 }
 
 /** One term of a combination: a map [N, C, ...] and its factor [N, C] or [1, C]. */

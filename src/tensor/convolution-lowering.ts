@@ -6,6 +6,7 @@ import {
   type Kernel,
 } from "./blocked-convolution.ts";
 import { blockedKernelGradient } from "./blocked-kernel-gradient.ts";
+import { blockedStridedGradient } from "./blocked-strided-gradient.ts";
 import { flippedPadding, type Geometry } from "./convolution-geometry.ts";
 import { int64Vector } from "./core.ts";
 import { type LowerContext, type Lowered, type OnnxAttribute, sizeAt, type Tensor } from "./graph.ts";
@@ -86,6 +87,8 @@ export function lowerInputGradient(
     const turned = { weight, groups, adjoint: true };
     return lowerKernel(context, g, turned, undefined, output, { ...geometry, padding: flipped });
   }
+  const strided = blockedStridedGradient(context, g, weight, output, geometry);
+  if (strided !== undefined) return strided;
   const extra = ([0, 1] as const).map((axis) => {
     const steps = (sizeAt(name, g, 2 + axis) - 1) * stride[axis];
     const reached =

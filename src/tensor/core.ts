@@ -1,4 +1,5 @@
 import type { DType, NdArray } from "./array.ts";
+import { lowerPerChannel, lowerPositionReduction } from "./blocked-combination.ts";
 import {
   type Attributes,
   apply,
@@ -14,7 +15,7 @@ import {
   Tensor,
   type TensorType,
 } from "./graph.ts";
-import { canBlock, prefersBlocked } from "./layout.ts";
+import { addToConvolution, canBlock, prefersBlocked } from "./layout.ts";
 import { constant, constantValue, filled, full, numberAt } from "./leaves.ts";
 import {
   broadcastShapes,
@@ -260,13 +261,18 @@ export function reducedShape(shape: Shape, axes: readonly number[], keepDims: bo
 export function lowerReduction(
   op: string,
 ): (context: LowerContext, node: Node<AxesAttributes>) => readonly Lowered[] {
-  return (context, node) => [
-    context.emit1({
-      op,
-      inputs: [context.value(inputAt(node.inputs, 0)), context.constant(int64Vector(node.attributes.axes))],
-      attributes: { keepdims: { int: node.attributes.keepDims ? 1 : 0 } },
-    }),
-  ];
+  return (context, { inputs, attributes: { axes, keepDims } }) => {
+    const x = inputAt(inputs, 0);
+    const blocked = lowerPositionReduction(context, op, x, axes, keepDims);
+    if (blocked !== undefined) return [blocked];
+    return [
+      context.emit1({
+        op,
+        inputs: [context.value(x), context.constant(int64Vector(axes))],
+        attributes: { keepdims: { int: keepDims ? 1 : 0 } },
+      }),
+    ];
+  };
 }
 
 /** Puts axes of size 1 where a reduction removed them. */
@@ -355,7 +361,15 @@ const addOperation: Operation = {
     const g = outputAt(gradients, 0) ?? zero();
     return inputs.map((input) => reduceTo(g, outputAt(outputs, 0).shape, input.shape));
   },
-  lower: lowerTo("Add"),
+  lower: (context, node) => {
+    const [a, b] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
+    if (a !== b && sameShape(a.shape, b.shape) && prefersBlocked(context, node.inputs)) {
+      const sum = addToConvolution(context, a, b);
+      if (sum !== undefined) return [{ blocked: sum }];
+    }
+    const lowered = lowerPerChannel(context, "Add", [a, b]);
+    return lowered === undefined ? lowerTo("Add")(context, node) : [lowered];
+  },
   evaluate: fold((a, b) => a + b),
   simplify: (inputs) => {
     const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];
@@ -383,7 +397,10 @@ const multiplyOperation: Operation = {
       needed[1] ? reduceTo(multiply(g, a), shape, b.shape) : undefined,
     ];
   },
-  lower: lowerTo("Mul"),
+  lower: (context, node) => {
+    const lowered = lowerPerChannel(context, "Mul", [inputAt(node.inputs, 0), inputAt(node.inputs, 1)]);
+    return lowered === undefined ? lowerTo("Mul")(context, node) : [lowered];
+  },
   evaluate: fold((a, b) => a * b),
   simplify: (inputs) => {
     const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];

@@ -6,6 +6,9 @@ import { constant, filled, input } from "./leaves.ts";
 import { isConcrete, showShape, sizeOf } from "./shape.ts";
 import { reachableNodes, substitute } from "./substitute.ts";
 
+/** One tensor for each of a list; for a list of known length, a tuple, so that `const [dw, db] = …` is typed. */
+type TensorFor<L extends readonly Tensor[]> = { -readonly [I in keyof L]: Tensor };
+
 const key = (tensor: Tensor): string => `${tensor.node.id}:${tensor.index}`;
 
 /**
@@ -14,11 +17,11 @@ const key = (tensor: Tensor): string => `${tensor.node.id}:${tensor.index}`;
  * they can be differentiated again.
  * @throws GradientError where a path leads through an operation without derivative.
  */
-export function vjp(
+export function vjp<W extends readonly Tensor[] | []>(
   outputs: readonly Tensor[],
   cotangents: readonly Tensor[],
-  wrt: readonly Tensor[],
-): Tensor[] {
+  wrt: W,
+): TensorFor<W> {
   for (const tensor of wrt) {
     if (!isFloat(tensor.dtype))
       throw new GradientError(`grad: a ${tensor.dtype} tensor has no gradient (${tensor})`);
@@ -74,14 +77,14 @@ export function vjp(
   return wrt.map((tensor) => {
     const gradient = gradients.get(key(tensor));
     return gradient === undefined ? zerosLike(tensor) : broadcastTo(gradient, tensor.shape);
-  });
+  }) as TensorFor<W>;
 }
 
 /**
  * Gradients of a scalar with respect to tensors: reverse mode, symbolic, of the same shapes as `wrt`.
  * @throws GradientError where the output is not a scalar or a path has no derivative.
  */
-export function grad(output: Tensor, wrt: readonly Tensor[]): Tensor[] {
+export function grad<W extends readonly Tensor[] | []>(output: Tensor, wrt: W): TensorFor<W> {
   if (sizeOf(output.shape) !== 1 || !isFloat(output.dtype)) {
     throw new GradientError(
       `grad: the output must be one float, not ${output.dtype}${showShape(output.shape)}; sum or average it first`,
@@ -95,16 +98,16 @@ export function grad(output: Tensor, wrt: readonly Tensor[]): Tensor[] {
  * (the vector–Jacobian product is linear in its cotangent; its derivative in that is the Jacobian–vector product), so
  * that every operation needs one gradient rule only.
  */
-export function jvp(
-  outputs: readonly Tensor[],
+export function jvp<O extends readonly Tensor[] | []>(
+  outputs: O,
   wrt: readonly Tensor[],
   tangents: readonly Tensor[],
-): Tensor[] {
+): TensorFor<O> {
   const dummies = outputs.map((output, i) => input(`cotangent.${i}`, output.shape, output.dtype));
   const products = vjp(outputs, dummies, wrt);
   const results = vjp(products, tangents, dummies);
   // The result is linear in the tangents and does not depend on the dummies; any value may stand in their place.
-  return substitute(results, new Map(dummies.map((dummy) => [dummy, zerosLike(dummy)])));
+  return substitute(results, new Map(dummies.map((dummy) => [dummy, zerosLike(dummy)]))) as TensorFor<O>;
 }
 
 /**

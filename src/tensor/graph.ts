@@ -47,6 +47,10 @@ export interface LowerContext {
   emit(node: OnnxNode): readonly string[];
   /** Emits a node with one output. */
   emit1(node: OnnxNode): string;
+  /** The node that made a value, if no other node reads the value yet. */
+  unreadNode(name: string): OnnxNode | undefined;
+  /** Emits a node in place of one that made a value which no other node reads. */
+  replaceUnread(name: string, node: OnnxNode): string;
   /** The name of a tensor's value in plain layout. */
   value(tensor: Tensor): string;
   /** The name of a tensor's value in blocked layout, reordered if need be. Channels must be a multiple of the block. */

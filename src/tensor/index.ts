@@ -7,7 +7,23 @@ export { add, broadcastTo, cast, multiply, reshape, sum, type TensorLike } from 
 export * from "./einsum.ts";
 export * from "./elementwise.ts";
 export { grad, jacobian, jvp, vjp } from "./grad.ts";
-export { Tensor, type TensorType } from "./graph.ts";
+// what an operation of one's own is defined with
+export {
+  type Attributes,
+  apply,
+  applyAll,
+  type GradientContext,
+  inputAt,
+  type LowerContext,
+  type Lowered,
+  type Node,
+  type OnnxAttribute,
+  type OnnxNode,
+  type Operation,
+  shapeError,
+  Tensor,
+  type TensorType,
+} from "./graph.ts";
 export * from "./indexing.ts";
 export {
   Buffer,

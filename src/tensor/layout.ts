@@ -1,4 +1,4 @@
-import type { LowerContext, Tensor } from "./graph.ts";
+import type { LowerContext, OnnxNode, Tensor } from "./graph.ts";
 
 // Blocked layout (NCHWc): maps [N, C, H, W] kept in memory as [N, C / b, H, W, b], for which ONNX Runtime's CPU provider
 // has its fastest convolutions. The declared shape stays [N, C, H, W].
@@ -28,4 +28,35 @@ export function prefersBlocked(context: LowerContext, maps: readonly Tensor[]): 
     return false;
   const count = (holds: (map: Tensor) => boolean): number => maps.filter(holds).length;
   return count((map) => !context.hasBlocked(map)) <= count((map) => context.onlyBlocked(map));
+}
+
+/**
+ * Lets the blocked convolution that made a map do more: its node, if nothing but the caller wants the map, is replaced by
+ * a changed one. Undefined where the map comes from elsewhere or the change is declined.
+ */
+export function extendConvolution(
+  context: LowerContext,
+  map: Tensor,
+  change: (node: OnnxNode) => OnnxNode | undefined,
+): string | undefined {
+  if (context.target.block === 0 || context.uses(map) !== 1 || !context.onlyBlocked(map)) return undefined;
+  const name = context.blockedValue(map);
+  const node = context.unreadNode(name);
+  if (node?.op !== "Conv" || node.domain !== BLOCKED_DOMAIN) return undefined;
+  const changed = change(node);
+  return changed && context.replaceUnread(name, changed);
+}
+
+/** A map added to the result of a blocked convolution by the convolution itself. */
+export function addToConvolution(context: LowerContext, a: Tensor, b: Tensor): string | undefined {
+  const other = (map: Tensor): Tensor => (map === a ? b : a);
+  for (const map of [b, a]) {
+    const name = extendConvolution(context, map, ({ inputs, ...node }) => {
+      const [x = "", weight = "", bias = "", sum] = inputs;
+      if (sum !== undefined || node.attributes?.activation !== undefined) return undefined;
+      return { ...node, inputs: [x, weight, bias, context.blockedValue(other(map))] };
+    });
+    if (name !== undefined) return name;
+  }
+  return undefined;
 }

@@ -10,6 +10,7 @@ import {
   shapeError,
   type Tensor,
 } from "./graph.ts";
+import { full } from "./leaves.ts";
 import { broadcastShapes, multiplyDims, type Shape } from "./shape.ts";
 
 /** Which operands of a matrix product are transposed in their last two axes before the product. */
@@ -132,6 +133,13 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   return apply(matmulOperation, [a, b], attributes);
 }
 
+/** Σᵢ g[i, :]. A product with a row of ones takes a fraction of the time of a sum over the first axis. */
+function sumOfRows(g: Tensor): Tensor {
+  const [rows] = g.shape;
+  if (typeof rows !== "number" || rows === 0 || g.dtype !== "float32") return sum(g, 0);
+  return reshape(matmul(full([1, rows], 1), g), g.shape.slice(1));
+}
+
 const linearOperation: Operation = {
   name: "linear",
   infer: (inputs) => {
@@ -157,7 +165,7 @@ const linearOperation: Operation = {
     return [
       needed[0] ? matmul(g, weight) : undefined,
       needed[1] ? matmul(g, x, { transposeA: true }) : undefined,
-      needed[2] ? sum(g, 0) : undefined,
+      needed[2] ? sumOfRows(g) : undefined,
     ];
   },
   lower: (context, node) => [

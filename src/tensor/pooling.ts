@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import { edges, type Padding, pair } from "./convolution.ts";
+import { pair } from "./convolution.ts";
 import { int64Vector, multiply } from "./core.ts";
 import {
   type Attributes,
@@ -7,7 +7,6 @@ import {
   dimAt,
   inputAt,
   type LowerContext,
-  type OnnxAttribute,
   type Operation,
   outputAt,
   shapeError,
@@ -18,53 +17,13 @@ import { BLOCKED_DOMAIN, prefersBlocked } from "./layout.ts";
 import { constant, filled } from "./leaves.ts";
 import { matmul } from "./matmul.ts";
 import { onlyGradient } from "./rules.ts";
-import type { Shape } from "./shape.ts";
-
-interface WindowAttributes extends Attributes {
-  readonly kernel: readonly [number, number];
-  readonly stride: readonly [number, number];
-  readonly padding: readonly [number, number, number, number];
-}
-
-export interface PoolingOptions {
-  /** Height and width of the window. */
-  readonly kernel: number | readonly [number, number];
-  /** Step of the window; the kernel unless told, so that windows do not overlap. */
-  readonly stride?: number | readonly [number, number];
-  /** Border around the map, smaller than the kernel; 0 unless told. */
-  readonly padding?: Padding;
-}
-
-function windowAttributes(operation: string, options: PoolingOptions): WindowAttributes {
-  const kernel = pair(options.kernel);
-  const stride = pair(options.stride ?? kernel);
-  const padding = edges(options.padding ?? 0);
-  const positive = [...kernel, ...stride].every((value) => Number.isInteger(value) && value > 0);
-  if (
-    !positive ||
-    padding.some((value, i) => !Number.isInteger(value) || value < 0 || value >= (kernel[i % 2] ?? 1))
-  ) {
-    throw new OptionError(
-      `${operation}: kernel [${kernel}] and stride [${stride}] must be positive integers, padding [${padding}] integers ≥ 0 and smaller than the kernel`,
-    );
-  }
-  return { kernel, stride, padding };
-}
-
-function pooledShape(operation: string, x: Tensor, { kernel, stride, padding }: WindowAttributes): Shape {
-  if (x.rank !== 4) throw shapeError(operation, [x], "wants [N, C, H, W]");
-  const size = ([0, 1] as const).map((axis) => {
-    const padded = sizeAt(operation, x, 2 + axis) + padding[axis] + (padding[axis + 2] ?? 0);
-    return Math.floor((padded - kernel[axis]) / stride[axis]) + 1;
-  });
-  if (size.some((value) => value < 1))
-    throw shapeError(operation, [x], `is smaller than the window [${kernel}]`);
-  return [dimAt(x, 0), dimAt(x, 1), ...size];
-}
-
-function windowNode({ kernel, stride, padding }: WindowAttributes): Record<string, OnnxAttribute> {
-  return { kernel_shape: { ints: kernel }, strides: { ints: stride }, pads: { ints: padding } };
-}
+import {
+  type PoolingOptions,
+  pooledShape,
+  type WindowAttributes,
+  windowAttributes,
+  windowNode,
+} from "./windows.ts";
 
 /** Whether the windows cover every element exactly once. */
 function tiles(x: Tensor, { kernel, stride, padding }: WindowAttributes): boolean {
@@ -187,106 +146,5 @@ export function upsampleNearest(x: Tensor, factor: number | readonly [number, nu
   return factors[0] === 1 && factors[1] === 1 ? x : apply(upsampleOperation, [x], { factors });
 }
 
-// The place of every maximum is the operation's second output: its index in the flattened input. The gradient puts the
-// incoming values there; being linear, its own gradient takes the values from there.
-
-const maxPoolOperation: Operation<WindowAttributes> = {
-  name: "maxPool2d",
-  infer: (inputs, attributes) => {
-    const x = inputAt(inputs, 0);
-    const shape = pooledShape("maxPool2d", x, attributes);
-    return [
-      { shape, dtype: x.dtype },
-      { shape, dtype: "int64" },
-    ];
-  },
-  gradient: ({ inputs, outputs, attributes, gradients: [g] }) => {
-    if (g === undefined) return [];
-    const places = outputAt(outputs, 1);
-    return [apply(placeMaxima, [g, places], { ...attributes, shape: inputAt(inputs, 0).shape })];
-  },
-  lower: (context, node) => {
-    const x = inputAt(node.inputs, 0);
-    const attributes = windowNode(node.attributes);
-    if (context.uses(outputAt(node.outputs, 1)) > 0) {
-      return context.emit({ op: "MaxPool", inputs: [context.value(x)], attributes, outputs: 2 });
-    }
-    if (prefersBlocked(context, [x])) {
-      const inputs = [context.blockedValue(x)];
-      return [{ blocked: context.emit1({ op: "MaxPool", domain: BLOCKED_DOMAIN, inputs, attributes }) }];
-    }
-    return [context.emit1({ op: "MaxPool", inputs: [context.value(x)], attributes })];
-  },
-};
-
-interface PlaceAttributes extends WindowAttributes {
-  /** The shape of the map that was pooled. */
-  readonly shape: Shape;
-}
-
-const placeMaxima: Operation<PlaceAttributes> = {
-  name: "maxPool2dGradient",
-  infer: (inputs, { shape }) => [{ shape, dtype: inputAt(inputs, 0).dtype }],
-  gradient: ({ inputs, attributes, gradients }) => [
-    apply(takeMaxima, [onlyGradient(gradients), inputAt(inputs, 1)], attributes),
-    undefined,
-  ],
-  lower: (context, node) => {
-    const [g, places] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
-    const { kernel, stride, padding, shape } = node.attributes;
-    const exact = ([0, 1] as const).every((axis) => {
-      const reached = (sizeAt("maxPool2d", g, 2 + axis) - 1) * stride[axis] + kernel[axis];
-      return (
-        stride[axis] >= kernel[axis] && reached - padding[axis] - (padding[axis + 2] ?? 0) === shape[2 + axis]
-      );
-    });
-    if (exact) {
-      const inputs = [context.value(g), context.value(places)];
-      return [context.emit1({ op: "MaxUnpool", inputs, attributes: windowNode(node.attributes) })];
-    }
-    const flat = (name: string): string =>
-      context.emit1({ op: "Reshape", inputs: [name, context.constant(int64Vector([-1]))] });
-    const full = context.shapeValue(shape);
-    const size = context.emit1({
-      op: "ReduceProd",
-      inputs: [full],
-      attributes: { keepdims: { int: 1 } },
-    });
-    const zeros = context.emit1({
-      op: "Expand",
-      inputs: [context.constant(filled(g.dtype, [1], 0)), size],
-    });
-    const scattered = context.emit1({
-      op: "ScatterElements",
-      inputs: [zeros, flat(context.value(places)), flat(context.value(g))],
-      attributes: { axis: { int: 0 }, reduction: { string: "add" } },
-    });
-    return [context.emit1({ op: "Reshape", inputs: [scattered, full] })];
-  },
-};
-
-const takeMaxima: Operation<PlaceAttributes> = {
-  name: "maxPool2dTake",
-  infer: (inputs) => [{ shape: inputAt(inputs, 1).shape, dtype: inputAt(inputs, 0).dtype }],
-  gradient: ({ inputs, attributes, gradients }) => [
-    apply(placeMaxima, [onlyGradient(gradients), inputAt(inputs, 1)], attributes),
-    undefined,
-  ],
-  lower: (context, node) => {
-    const flat = context.emit1({
-      op: "Reshape",
-      inputs: [context.value(inputAt(node.inputs, 0)), context.constant(int64Vector([-1]))],
-    });
-    return [context.emit1({ op: "Gather", inputs: [flat, context.value(inputAt(node.inputs, 1))] })];
-  },
-};
-
-/**
- * Maximum over windows: [N, C, H, W] → [N, C, H', W'] with H' = ⌊(H + top + bottom − kernel) / stride⌋ + 1. Padding never
- * wins. Among equal elements the first takes the gradient.
- * @throws ShapeError
- * @throws OptionError where kernel, stride or padding is not acceptable
- */
-export function maxPool2d(x: Tensor, options: PoolingOptions): Tensor {
-  return apply(maxPoolOperation, [x], windowAttributes("maxPool2d", options));
-}
+export { maxPool2d } from "./max-pooling.ts";
+export type { PoolingOptions } from "./windows.ts";

@@ -1,48 +1,69 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { checkFingerprint, type FitProgress, type FitSummary, fitHere } from "./fit.node.ts";
+import { type FitProgress, type FitSummary, fitHere } from "./fit.node.ts";
 import { replicaPool } from "./replicas.node.ts";
-import type { RunConfig } from "./run-config.ts";
-import { RunFolder } from "./run-folder.node.ts";
-import { type ErrorMessage, type ResolverModule, toErrorMessage } from "./worker-protocol.node.ts";
+import {
+  type ErrorMessage,
+  type FitModule,
+  type RunControl,
+  toErrorMessage,
+} from "./worker-protocol.node.ts";
 
 /** What the fit worker is started with. */
 export interface FitWorkerData {
-  readonly config: RunConfig;
-  readonly folder: string;
-  readonly resume: boolean;
-  /** URL of a resolver module. */
-  readonly resolver: string;
+  /** URL of a module that prepares the fit. */
+  readonly module: string;
+  /** Passed to it. */
+  readonly request: unknown;
   /** One Int32: not 0 means stop. */
   readonly control: SharedArrayBuffer;
 }
 
+/** A fit as it begins. */
+export interface FitBeginning {
+  readonly folder: string;
+  readonly model: string;
+  /** Lines for a person on the data. */
+  readonly data: readonly string[];
+  readonly resumed: boolean;
+}
+
 /** What it reports. */
 export type FitWorkerMessage =
+  | { readonly type: "begin"; readonly beginning: FitBeginning }
   | { readonly type: "progress"; readonly progress: FitProgress }
+  | { readonly type: "warning"; readonly message: string }
   | { readonly type: "done"; readonly summary: FitSummary }
   | { readonly type: "error"; readonly error: ErrorMessage };
 
-const { config, folder: path, resume, resolver, control }: FitWorkerData = workerData;
+const { module, request, control }: FitWorkerData = workerData;
 const flags = new Int32Array(control);
 const send = (message: FitWorkerMessage): void => parentPort?.postMessage(message);
 
 try {
-  const { resolveRun }: ResolverModule = await import(resolver);
-  const { model, data, draw, finish } = await resolveRun(config);
-  checkFingerprint(config.dataInfo.fingerprint, data);
-  const folder = new RunFolder(path);
+  const { prepareFit }: FitModule<unknown> = await import(module);
+  const { config, folder, resume, run } = await prepareFit(request);
+  send({
+    type: "begin",
+    beginning: { folder: folder.path, model: config.model, data: run.data.describe(), resumed: resume },
+  });
+  const talk: RunControl = {
+    shouldStop: () => Atomics.load(flags, 0) !== 0,
+    warn: (message) => send({ type: "warning", message }),
+  };
+  const { draw, finish } = run;
   const summary = await fitHere({
-    model,
-    data,
+    model: run.model,
+    data: run.data,
     options: config.fit,
     folder,
     resume,
     onProgress: (progress) => send({ type: "progress", progress }),
-    shouldStop: () => Atomics.load(flags, 0) !== 0,
-    ...(draw !== undefined && { draw: (weights, step) => draw(folder, weights, step) }),
-    replicaPool: (tracer, source) => replicaPool(tracer, source, config, resolver),
+    onWarning: talk.warn,
+    shouldStop: talk.shouldStop,
+    ...(draw !== undefined && { draw: (weights, step) => draw(folder, weights, step, talk) }),
+    ...(finish !== undefined && { finish: (summary) => finish(folder, summary, talk) }),
+    replicaPool: (tracer, source) => replicaPool(tracer, source, config, module),
   });
-  await finish?.(folder, summary);
   send({ type: "done", summary });
 } catch (error) {
   send({ type: "error", error: toErrorMessage(error) });

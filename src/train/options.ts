@@ -49,7 +49,7 @@ export const fitOptions = z.strictObject({
     .int()
     .nonnegative()
     .default(64)
-    .describe("samples drawn for the pictures of the run folder; 0: none"),
+    .describe("images in the pictures of the run folder, and 32 times as many points or rows; 0: none"),
 });
 
 export type FitOptions = z.output<typeof fitOptions>;

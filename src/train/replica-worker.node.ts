@@ -2,9 +2,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import { batchSourceOf, tracerOf } from "./fit.node.ts";
+import { batchSourceOf, tracerOf } from "./fit-setup.ts";
+import { PartGradients } from "./gradient-parts.ts";
 import { meanOfParts, type ReplicaAnswer, type ReplicaData, type ReplicaRequest } from "./replicas.node.ts";
-import { PartGradients } from "./trainer.ts";
 import { type ResolverModule, toErrorMessage } from "./worker-protocol.node.ts";
 
 const data: ReplicaData = workerData;
@@ -37,16 +37,17 @@ async function build(): Promise<(step: number) => Promise<Readonly<Record<string
   };
 }
 
-// Requests wait until the program is loaded.
-const ready = build();
-ready.catch(() => undefined);
-parentPort?.on("message", async ({ step }: ReplicaRequest) => {
-  let answer: ReplicaAnswer;
-  try {
-    const compute = await ready;
-    answer = { type: "losses", losses: await compute(step) };
-  } catch (error) {
-    answer = { type: "error", error: toErrorMessage(error) };
-  }
-  parentPort?.postMessage(answer);
-});
+const send = (answer: ReplicaAnswer): void => parentPort?.postMessage(answer);
+try {
+  const compute = await build();
+  parentPort?.on("message", async ({ step }: ReplicaRequest) => {
+    try {
+      send({ type: "losses", losses: await compute(step) });
+    } catch (error) {
+      send({ type: "error", error: toErrorMessage(error) });
+    }
+  });
+  send({ type: "ready" });
+} catch (error) {
+  send({ type: "error", error: toErrorMessage(error) });
+}

@@ -4,16 +4,22 @@ import { TrainingError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type { RunConfig } from "./run-config.ts";
-import type { StepTracer } from "./step.ts";
 import {
   type BatchSource,
   type GradientPool,
   PartGradients,
   type PartResult,
   type TrainingVectors,
-} from "./trainer.ts";
-import { type ErrorMessage, fromErrorMessage, siblingModule, startWorker } from "./worker-protocol.node.ts";
+} from "./gradient-parts.ts";
+import type { RunConfig } from "./run-config.ts";
+import type { StepTracer } from "./step.ts";
+import {
+  type ErrorMessage,
+  fromErrorMessage,
+  siblingModule,
+  startWorker,
+  workerFailure,
+} from "./worker-protocol.node.ts";
 
 /** What a replica is started with: its share of the work and the memory it has in common with the coordinator. */
 export interface ReplicaData {
@@ -35,14 +41,86 @@ export interface ReplicaRequest {
   readonly step: number;
 }
 
-/** A replica's answer; the gradient itself is in shared memory. */
+/** What a replica says: that it is loaded, then an answer to each request; the gradient itself is in shared memory. */
 export type ReplicaAnswer =
+  | { readonly type: "ready" }
   | { readonly type: "losses"; readonly losses: Readonly<Record<string, number>> }
   | { readonly type: "error"; readonly error: ErrorMessage };
 
-/** Threads of each of several replicas, when they share the machine's cores. */
-export function replicaThreads(replicas: number, threads: number | undefined): number {
-  return threads ?? Math.max(1, Math.floor(availableParallelism() / replicas));
+/** Threads of the runtime of a fit, and of each replica where several share the machine's cores. */
+export function replicaThreads(options: {
+  readonly replicas: number;
+  readonly threads?: number | undefined;
+}) {
+  const { replicas, threads } = options;
+  return threads ?? (replicas > 1 ? Math.max(1, Math.floor(availableParallelism() / replicas)) : undefined);
+}
+
+/** A replica's thread, seen from the coordinator. */
+class Replica {
+  /** The gradient of its last answer, in shared memory. */
+  readonly gradient: Float32Array;
+  private readonly worker: Worker;
+  private waiting: PromiseWithResolvers<Readonly<Record<string, number>>> | undefined;
+  private failure: Error | undefined;
+
+  constructor(data: ReplicaData, number: number) {
+    this.gradient = new Float32Array(data.gradient);
+    this.worker = startWorker(siblingModule("replica-worker", import.meta.url), data);
+    const who = `replica ${number} of ${data.config.fit.replicas}`;
+    // A replica may die at any time, also while nobody waits for it: that is remembered until somebody asks.
+    this.worker.on("error", (error) => this.fail(workerFailure(who, error)));
+    this.worker.on("exit", (code) => this.fail(workerFailure(who, code)));
+    this.worker.on("message", (answer: ReplicaAnswer) => {
+      if (answer.type === "error") return this.fail(fromErrorMessage(answer.error));
+      const { waiting } = this;
+      this.waiting = undefined;
+      waiting?.resolve(answer.type === "losses" ? answer.losses : {});
+    });
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.waiting?.reject(this.failure);
+    this.waiting = undefined;
+  }
+
+  /** The next thing it says. @throws what it failed with */
+  answer(): Promise<Readonly<Record<string, number>>> {
+    const waiting = withResolvers<Readonly<Record<string, number>>>();
+    if (this.failure !== undefined) waiting.reject(this.failure);
+    else this.waiting = waiting;
+    return waiting.promise;
+  }
+
+  /** The losses of its share of a step. */
+  compute(step: number): Promise<Readonly<Record<string, number>>> {
+    const answer = this.answer();
+    this.worker.postMessage({ step } satisfies ReplicaRequest);
+    return answer;
+  }
+
+  async release(): Promise<void> {
+    await this.worker.terminate();
+  }
+}
+
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+function withResolvers<T>(): PromiseWithResolvers<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<T>((resolveIt, rejectIt) => {
+    resolve = resolveIt;
+    reject = rejectIt;
+  });
+  // It may be rejected before it is awaited, while this thread computes its own share.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
 }
 
 /** Computes several consecutive parts one after another: the mean of their gradients and losses. */
@@ -81,34 +159,12 @@ export async function replicaPool(
   config: RunConfig,
   resolver: string,
 ): Promise<GradientPool> {
-  const { replicas, accumulate } = config.fit;
+  const { replicas, accumulate, provider } = config.fit;
   const parts = replicas * accumulate;
-  const threads = replicaThreads(replicas, config.fit.threads);
-  const own = await PartGradients.build(
-    tracer,
-    source,
-    parts,
-    await nodeRuntime({ provider: config.fit.provider, threads }),
-  );
+  const threads = replicaThreads(config.fit) ?? 1;
   const buffers = buffersOf(tracer.model);
   const size = tracer.layout.size + buffers.reduce((total, { shape }) => total + elementCount(shape), 0);
   const state = new Float32Array(new SharedArrayBuffer(4 * size));
-
-  const workers = Array.from({ length: replicas - 1 }, (_, i) => {
-    const gradient = new Float32Array(new SharedArrayBuffer(4 * tracer.layout.size));
-    const data: ReplicaData = {
-      config,
-      resolver,
-      firstPart: i * accumulate,
-      partCount: accumulate,
-      parts,
-      threads,
-      state: state.buffer as SharedArrayBuffer,
-      gradient: gradient.buffer as SharedArrayBuffer,
-    };
-    return { worker: startWorker(siblingModule("replica-worker", import.meta.url), data), gradient };
-  });
-
   const share = async (vectors: TrainingVectors): Promise<void> => {
     let offset = 0;
     for (const name of ["parameters", ...buffers.map((buffer) => buffer.name)]) {
@@ -120,45 +176,53 @@ export async function replicaPool(
     }
   };
 
-  const ask = (worker: Worker, step: number): Promise<Readonly<Record<string, number>>> =>
-    new Promise((resolve, reject) => {
-      const settle = (act: () => void): void => {
-        worker.removeAllListeners();
-        act();
-      };
-      worker.once("message", (answer: ReplicaAnswer) =>
-        settle(() =>
-          answer.type === "losses" ? resolve(answer.losses) : reject(fromErrorMessage(answer.error)),
-        ),
-      );
-      worker.once("error", (error) => settle(() => reject(error)));
-      worker.once("exit", (code) =>
-        settle(() => reject(new TrainingError(`a replica ended with code ${code} at step ${step}`))),
-      );
-      worker.postMessage({ step } satisfies ReplicaRequest);
-    });
-
-  return {
-    parts: replicas,
-    async compute(step, vectors) {
-      await share(vectors);
-      const answers = workers.map(({ worker }) => ask(worker, step));
-      // Computing blocks this thread; a failure of a replica is seen when it is awaited below.
-      for (const answer of answers) answer.catch(() => undefined);
-      const last = await meanOfParts(own, step, (replicas - 1) * accumulate, accumulate, vectors);
-      const losses = await Promise.all(answers);
-      const others = workers.map(
-        ({ gradient }, i): PartResult => ({
-          gradient: float32(gradient.slice(), [gradient.length]),
-          losses: losses[i] ?? {},
-          buffers: {},
-        }),
-      );
-      return [...others, last];
-    },
-    async release() {
-      for (const { worker } of workers) await worker.terminate();
-      await own.release();
-    },
+  const others = Array.from(
+    { length: replicas - 1 },
+    (_, i) =>
+      new Replica(
+        {
+          config,
+          resolver,
+          firstPart: i * accumulate,
+          partCount: accumulate,
+          parts,
+          threads,
+          state: state.buffer as SharedArrayBuffer,
+          gradient: new SharedArrayBuffer(4 * tracer.layout.size),
+        },
+        i + 1,
+      ),
+  );
+  const releaseOthers = async (): Promise<void> => {
+    await Promise.all(others.map((replica) => replica.release()));
   };
+  try {
+    const ready = others.map((replica) => replica.answer());
+    const own = await PartGradients.build(tracer, source, parts, await nodeRuntime({ provider, threads }));
+    await Promise.all(ready);
+    return {
+      parts: replicas,
+      async compute(step, vectors) {
+        await share(vectors);
+        const answers = others.map((replica) => replica.compute(step));
+        const last = await meanOfParts(own, step, (replicas - 1) * accumulate, accumulate, vectors);
+        const losses = await Promise.all(answers);
+        const parts = others.map(
+          ({ gradient }, i): PartResult => ({
+            gradient: float32(gradient.slice(), [gradient.length]),
+            losses: losses[i] ?? {},
+            buffers: {},
+          }),
+        );
+        return [...parts, last];
+      },
+      async release() {
+        await releaseOthers();
+        await own.release();
+      },
+    };
+  } catch (error) {
+    await releaseOthers();
+    throw error;
+  }
 }

@@ -1,11 +1,11 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { fileError, isMissing, writeFileAtomic } from "../data/files.node.ts";
+import { fileError, isMissing, isTemporary, makeFolder, writeFileAtomic } from "../data/files.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import type { State } from "../program/program.ts";
-import type { NdArray } from "../tensor/array.ts";
+import { elementCount, type NdArray } from "../tensor/array.ts";
 import { type RunConfig, runConfig } from "./run-config.ts";
 
 /** A row of metrics.csv. */
@@ -19,7 +19,7 @@ export const progressSchema = z.object({
   validationsSinceBest: z.int().nonnegative(),
   /** Sums since the last row of metrics.csv. */
   pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),
-  /** Training ended by its own limit. */
+  /** Training ended by its own limit or patience, and everything is written. */
   finished: z.boolean(),
 });
 
@@ -52,11 +52,24 @@ export class RunFolder {
     return join(this.path, ...names);
   }
 
-  /** Makes the folder and its sub-folders. @throws FileError */
+  /**
+   * Makes the folder and its sub-folders.
+   * @throws FileError where it cannot be made, or holds anything already: nothing is ever overwritten
+   */
   async create(): Promise<void> {
+    if (await this.exists()) {
+      throw new FileError(
+        `${this.path} holds a run already; continue it with eidos fit --resume ${this.path}, or choose another folder with --out`,
+      );
+    }
     for (const folder of [this.path, this.file("weights"), this.file("samples")]) {
       try {
-        await mkdir(folder, { recursive: true });
+        await makeFolder(folder);
+        if (folder === this.path && (await readdir(folder)).length > 0) {
+          throw new FileError(
+            `${folder} is not empty and holds no run; choose another folder with --out, or empty it`,
+          );
+        }
       } catch (cause) {
         throw fileError(cause, "make the folder", folder);
       }
@@ -123,11 +136,22 @@ export class RunFolder {
   }
 
   /** The best weights where validation has chosen some, otherwise the last. @throws FileError, WeightsError */
-  async readWeights(which: keyof typeof WEIGHTS | undefined = undefined): Promise<State> {
+  async readWeights(which?: keyof typeof WEIGHTS): Promise<State> {
+    return (await this.readWeightsFile(which)).weights;
+  }
+
+  /** As `readWeights`, with the file they came from and the step they are of (where the file tells). */
+  async readWeightsFile(
+    which?: keyof typeof WEIGHTS,
+  ): Promise<{ readonly weights: State; readonly file: string; readonly step: number | undefined }> {
     const names = which === undefined ? [WEIGHTS.best, WEIGHTS.last] : [WEIGHTS[which]];
     for (const name of names) {
       const bytes = await this.readIfThere(join("weights", name));
-      if (bytes !== undefined) return readSafetensors(bytes, this.file("weights", name)).tensors;
+      if (bytes === undefined) continue;
+      const file = this.file("weights", name);
+      const { tensors, metadata } = readSafetensors(bytes, file);
+      const step = Number(metadata.step ?? Number.NaN);
+      return { weights: tensors, file, step: Number.isInteger(step) ? step : undefined };
     }
     throw new FileError(
       `${this.path} holds no weights yet (${names.join(", ")}); run eidos fit --resume ${this.path}`,
@@ -157,6 +181,42 @@ export class RunFolder {
     if (!parsed.success)
       throw new WeightsError(`${name}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
     return { progress: parsed.data, vectors: tensors };
+  }
+
+  /**
+   * A checkpoint that fits a model: it has a vector of the right length for each of those expected.
+   * @throws WeightsError
+   */
+  checked(checkpoint: Checkpoint, expected: Checkpoint["vectors"]): Checkpoint {
+    for (const [name, { shape }] of expected) {
+      const found = checkpoint.vectors.get(name);
+      if (
+        found === undefined ||
+        found.dtype !== "float32" ||
+        elementCount(found.shape) !== elementCount(shape)
+      ) {
+        throw new WeightsError(
+          `${this.file("state.safetensors")}: ${name} ${found ? `is ${found.dtype}[${found.shape}]` : "is missing"}, the model wants float32[${shape}]; it belongs to another model or other options`,
+        );
+      }
+    }
+    return checkpoint;
+  }
+
+  /** Notes in the checkpoint that the run is complete. */
+  async markFinished(): Promise<void> {
+    const held = await this.readCheckpoint();
+    if (held !== undefined) {
+      await this.writeCheckpoint({ ...held, progress: { ...held.progress, finished: true } });
+    }
+  }
+
+  /** Removes what a killed process has left of files that it was writing. */
+  async removeTemporaries(): Promise<void> {
+    for (const folder of [this.path, this.file("weights"), this.file("samples")]) {
+      const names = await readdir(folder).catch(() => []);
+      for (const name of names) if (isTemporary(name)) await rm(join(folder, name), { force: true });
+    }
   }
 
   private async readIfThere(name: string): Promise<Uint8Array | undefined> {

@@ -1,15 +1,20 @@
-import type { Batch, Split } from "../data/data-set.ts";
-import { batchIndices } from "../data/order.ts";
+import type { Split } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
 import type { Runtime, RuntimeValue } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
-import type { BatchShape, StepTracer } from "./step.ts";
-
-/** Values of the vectors of training by name: parameters, slot.…, average, and buffers under their own names. */
-export type TrainingVectors = Readonly<Record<string, NdArray | RuntimeValue>>;
+import {
+  type BatchSource,
+  batchFeeds,
+  batchShapeOf,
+  type GradientPool,
+  readLosses,
+  stepIndices,
+  type TrainingVectors,
+} from "./gradient-parts.ts";
+import type { StepTracer } from "./step.ts";
 
 /** Everything that decides how training goes on. */
 export interface Snapshot {
@@ -23,128 +28,6 @@ export interface StepResult {
   /** Named losses; `total` is the one that is minimised. */
   readonly losses: Readonly<Record<string, number>>;
   readonly gradientNorm: number;
-}
-
-/** Where batches and noise come from: both are pure functions of the step, so that a resumed run repeats them. */
-export interface BatchSource {
-  readonly split: Split;
-  readonly batchSize: number;
-  readonly random: Random;
-}
-
-/** The indices of the samples of a step (counted from 0). */
-export function stepIndices({ split, batchSize, random }: BatchSource, step: number): Uint32Array {
-  return batchIndices(split.count, batchSize, step, random.split("order"));
-}
-
-/** Shapes of a batch of `count` samples of the split. */
-export function batchShapeOf(split: Split, count: number): BatchShape {
-  const { x, label } = split.batch([0]);
-  return { x: [count, ...x.shape.slice(1)], labelled: label !== undefined };
-}
-
-/** Feeds of a batch. */
-export function batchFeeds(batch: Batch): Record<string, NdArray> {
-  return batch.label === undefined ? { x: batch.x } : { x: batch.x, label: batch.label };
-}
-
-/** The gradient of one part of a batch. */
-export interface PartResult {
-  readonly gradient: NdArray | RuntimeValue;
-  readonly losses: Readonly<Record<string, number>>;
-  readonly buffers: Readonly<Record<string, NdArray | RuntimeValue>>;
-}
-
-async function readLosses(values: Readonly<Record<string, RuntimeValue>>): Promise<Record<string, number>> {
-  const losses: Record<string, number> = {};
-  for (const [name, value] of Object.entries(values)) {
-    if (name.startsWith("loss.")) losses[name.slice(5)] = Number((await value.read()).data[0]);
-  }
-  return losses;
-}
-
-/** Computes gradients of equal parts of the batches of a source. */
-export class PartGradients {
-  private readonly program: Program;
-  private readonly source: BatchSource;
-  private readonly rows: number;
-  private readonly bufferNames: readonly string[];
-
-  private constructor(program: Program, source: BatchSource, rows: number, bufferNames: readonly string[]) {
-    this.program = program;
-    this.source = source;
-    this.rows = rows;
-    this.bufferNames = bufferNames;
-  }
-
-  /** @throws OptionError where the batch does not divide into the parts. */
-  static async build(
-    tracer: StepTracer,
-    source: BatchSource,
-    parts: number,
-    runtime: Runtime,
-  ): Promise<PartGradients> {
-    const rows = source.batchSize / parts;
-    if (!Number.isInteger(rows)) {
-      throw new OptionError(
-        `batchSize ${source.batchSize} does not divide into ${parts} parts (replicas × accumulate); choose a multiple`,
-      );
-    }
-    const program = await Program.build(tracer.gradient(batchShapeOf(source.split, rows)), runtime);
-    return new PartGradients(
-      program,
-      source,
-      rows,
-      buffersOf(tracer.model).map(({ name }) => name),
-    );
-  }
-
-  /** The gradient of part `part` of the batch of a step. */
-  async compute(step: number, part: number, vectors: TrainingVectors): Promise<PartResult> {
-    const first = part * this.rows;
-    const indices = stepIndices(this.source, step).subarray(first, first + this.rows);
-    const random = this.source.random.split("noise").split(step);
-    const outputs = await this.program.runValues(
-      { ...vectors, ...batchFeeds(this.source.split.batch(indices)) },
-      { random, rows: { first, count: this.rows } },
-    );
-    const { gradient } = outputs;
-    if (gradient === undefined) throw new OptionError("the program has no gradient");
-    const buffers = Object.fromEntries(
-      this.bufferNames.map((name) => [name, outputs[name] ?? float32([], [0])]),
-    );
-    return { gradient, losses: await readLosses(outputs), buffers };
-  }
-
-  release(): Promise<void> {
-    return this.program.release();
-  }
-}
-
-/** Computes the gradients of all parts of a step: one after another here, or in other workers at the same time. */
-export interface GradientPool {
-  readonly parts: number;
-  compute(step: number, vectors: TrainingVectors): Promise<readonly PartResult[]>;
-  release(): Promise<void>;
-}
-
-/** All parts one after another in this thread: gradient accumulation. */
-export async function accumulatingPool(
-  tracer: StepTracer,
-  source: BatchSource,
-  parts: number,
-  runtime: Runtime,
-): Promise<GradientPool> {
-  const gradients = await PartGradients.build(tracer, source, parts, runtime);
-  return {
-    parts,
-    async compute(step, vectors) {
-      const results: PartResult[] = [];
-      for (let part = 0; part < parts; part++) results.push(await gradients.compute(step, part, vectors));
-      return results;
-    },
-    release: () => gradients.release(),
-  };
 }
 
 /** Fresh vectors for a model: initial parameters and buffers, zero slots, average equal to the parameters. */
@@ -308,9 +191,9 @@ export class Trainer {
     return weightsOf(this.tracer, await this.snapshot());
   }
 
+  /** Frees the trainer's programs; the pool is its maker's. */
   async release(): Promise<void> {
     await this.program.release();
-    await this.pool?.release();
     for (const program of this.validations.values()) await (await program).release();
   }
 }

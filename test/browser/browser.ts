@@ -76,7 +76,7 @@ async function serve(scripts: string): Promise<{ readonly server: Server; readon
 /** A browser with the test's page open. */
 export interface OpenPage {
   /** Calls a function of the page's interface with plain arguments. */
-  call<N extends "randomNumbers" | "train">(
+  call<N extends "randomNumbers" | "runTogether" | "train">(
     name: N,
     ...values: Parameters<PageApi[N]>
   ): Promise<Awaited<ReturnType<PageApi[N]>>>;
@@ -89,7 +89,7 @@ export async function openPage(executablePath: string, flags: readonly string[] 
   const scripts = await mkdtemp(join(tmpdir(), "eidos-page-"));
   await build({
     config: false,
-    entry: { page: fileURLToPath(new URL(process.env.ZZ ?? "page.ts", import.meta.url)) },
+    entry: { page: fileURLToPath(new URL("page.ts", import.meta.url)) },
     outDir: scripts,
     platform: "browser",
     format: "esm",

@@ -8,6 +8,13 @@ if (executable === undefined) {
   console.warn("browser tests skipped: no Chromium found; install it or set CHROMIUM_PATH");
 }
 
+/** One more than and twice the numbers 1, 2 and 3. */
+const TOGETHER = [
+  [2, 2],
+  [3, 4],
+  [4, 6],
+];
+
 describe.skipIf(executable === undefined)("in headless Chromium", () => {
   let page: OpenPage;
   beforeAll(async () => {
@@ -26,6 +33,10 @@ describe.skipIf(executable === undefined)("in headless Chromium", () => {
   it.each(TRAININGS)("trains %s under wasm with two threads as Node does", async (name) => {
     await expectSameLosses(name, await page.call("train", name, "wasm", 2));
   });
+
+  it("runs a program several times at once under wasm", async () => {
+    expect(await page.call("runTogether", [1, 2, 3], "wasm")).toEqual(TOGETHER);
+  });
 });
 
 describe.skipIf(executable === undefined)("in headless Chromium with software WebGPU", () => {
@@ -34,6 +45,10 @@ describe.skipIf(executable === undefined)("in headless Chromium with software We
     page = await openPage(executable ?? "", SOFTWARE_WEBGPU_FLAGS);
   });
   afterAll(() => page?.close());
+
+  it("runs a program several times at once under webgpu", async () => {
+    expect(await page.call("runTogether", [1, 2, 3], "webgpu")).toEqual(TOGETHER);
+  });
 
   it.each(TRAININGS)("trains %s under webgpu as Node does", async (name) => {
     await expectSameLosses(name, await page.call("train", name, "webgpu", 1));

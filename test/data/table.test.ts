@@ -118,6 +118,19 @@ describe("reading", () => {
     expect(filtered.splits.train.count).toBe(16);
   });
 
+  test("a query over a CSV file can compare numbers, and finds texts and codes as they are written", async () => {
+    const lines = Array.from({ length: 20 }, (_, i) => `${i},${i + 0.5},${i % 2},${i < 10 ? "n/a" : i}`);
+    const path = await file("typed.csv", `whole,half,code,mixed\n${lines.join("\n")}\n,1.5,1,\n`);
+    const data = await openTable(
+      { path, sql: "select half, whole + half as total, code from data where half > 10 and mixed <> 'n/a'" },
+      { categorical: ["code"], validation: 0, test: 0 },
+    );
+    expect(data.splits.train.count).toBe(10);
+    expect(data.columns?.[2]).toMatchObject({ categories: ["0", "1"] });
+    const totals = decodeTable(data.columns ?? [], (await all(data, "train")).x).map(([, total]) => total);
+    expect(totals.map(Number).sort((a, b) => a - b)[0]).toBeCloseTo(10 + 10.5, 4);
+  });
+
   test("a constant column is told of and stays finite", async () => {
     const data = await openTable({ path: await file("constant.csv", "a,b\n1,7.7\n2,7.7\n3,7.7\n5,7.7\n") });
     expect(data.describe().join("\n")).toMatch(/"b" is constant/);

@@ -241,6 +241,6 @@ describe("rectified flow", () => {
     for (const schema of [rectifiedFlowOptions, rectifiedFlowSampleOptions]) {
       for (const field of Object.values(schema.shape)) expect(field.description).toBeTruthy();
     }
-    expect(rectifiedFlowDefinition.preferences?.(IMAGES).batchSize).toBe(64);
+    expect(rectifiedFlowDefinition.preferences?.(IMAGES).batchSize).toBe(32);
   });
 });

@@ -182,7 +182,7 @@ describe("NICE", () => {
   });
 
   it("has a description and defaults for every option", () => {
-    expect(niceDefinition.options.parse({})).toEqual({ scaleGain: 10 });
+    expect(niceDefinition.options.parse({})).toEqual({ hiddenLayers: 2 });
     for (const field of Object.values(niceOptions.shape)) expect(field.description).toBeTruthy();
     expect(() => niceOptions.parse({ couplings: 0 })).toThrow();
   });

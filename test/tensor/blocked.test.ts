@@ -85,6 +85,9 @@ describe("blocked convolutions", () => {
     "stride 2 without a rest": { x: [16, b, 7, 9], w: [b, b, 3, 3], options: { stride: 2, padding: 1 } },
     "stride 3 that leaves a rest": { x: [2, b, 9, 8], w: [b, b, 2, 2], options: { stride: 3 } },
     "4×4 with stride 2": { x: [16, b, 8, 8], w: [2 * b, b, 4, 4], options: { stride: 2, padding: 1 } },
+    "stride 3 by 2": { x: [3, b, 9, 8], w: [2 * b, b, 5, 3], options: { stride: [3, 2], padding: [2, 1] } },
+    "stride 2 over an odd map": { x: [3, b, 7, 8], w: [b, b, 3, 3], options: { stride: 2, padding: 1 } },
+    "1×1 with stride 2": { x: [3, b, 6, 6], w: [2 * b, b, 1, 1], options: { stride: 2 } },
     dilation: { x: [2, b, 7, 7], w: [b, b, 3, 3], options: { dilation: 2, padding: 2 } },
     "asymmetric padding": { x: [4, b, 5, 5], w: [b, b, 2, 2], options: { padding: [0, 1, 1, 0] } },
     "much padding": { x: [2, b, 3, 3], w: [b, b, 2, 2], options: { padding: 3 } },
@@ -177,6 +180,15 @@ describe("maps that stay in blocked layout", () => {
       const joined = conv(inputs, concat([p, q], 1), 48);
       const [first, second] = split(joined, 1, [16, 32]);
       return conv(inputs, add(outputAt([first], 0) ?? p, slice(second ?? q, 1, 16)), 16);
+    },
+    "a factor and a shift a channel": (inputs) => {
+      const h = conv(inputs, inputs.add([3, 1, 4, 4]), 16);
+      const scaled = multiply(inputs.add([1, 16, 1, 1]), add(multiply(h, inputs.add([3, 16, 1, 1])), 0.5));
+      return conv(inputs, add(add(scaled, inputs.add([1, 16, 1, 1])), inputs.add([3, 16, 1, 1])), 16);
+    },
+    "a factor that is a mean over positions": (inputs) => {
+      const h = conv(inputs, inputs.add([3, 1, 4, 4]), 16);
+      return conv(inputs, multiply(h, sigmoid(add(mean(h, [2, 3], true), sum(h, [2, 3], true)))), 16);
     },
     "a map that is read in both layouts": (inputs) => {
       const h = conv(inputs, inputs.add([2, 1, 4, 4]), 16);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
+import { nodeRuntime } from "../../src/program/node.ts";
 import { vjp } from "../../src/tensor/grad.ts";
 import { outputAt, type Tensor } from "../../src/tensor/graph.ts";
 import { input } from "../../src/tensor/leaves.ts";
@@ -155,6 +156,22 @@ for (const [name, apply, reference] of [
 }
 
 describe("maxPool2d", () => {
+  it("finds the places of maxima also where the runtime does not tell them", async () => {
+    const runtime = await nodeRuntime({ threads: 1, target: { contrib: false, block: 0 } });
+    for (const [shape, windows] of Object.values(fixed)) {
+      await checkOperation(
+        {
+          name: "maxPool2d in plain ONNX",
+          float32Only: true,
+          apply: (a) => maxPool2d(a, windows),
+          reference: (a) => largest(a, windows),
+        },
+        [randomValues(shape, generator(4))],
+        { runtime },
+      );
+    }
+  });
+
   it("gives the gradient of a tie to one element only", async () => {
     const x = input("x", [1, 1, 2, 2]);
     const [gradient] = vjp([maxPool2d(x, { kernel: 2 })], [input("g", [1, 1, 1, 1])], [x]);

@@ -36,13 +36,13 @@ test("the same seed gives the same numbers, another seed others", async () => {
   expect(runs[2]?.rows).not.toEqual(runs[0]?.rows);
 });
 
-test.each([1, 7, 16])(
+test.each([0, 1, 7, 16])(
   "a fit stopped after %i steps and resumed equals the uninterrupted one, bit for bit",
   async (stopAt) => {
     const whole = await fitDenoiser(await temporaryFolder(), { steps: 23 });
     const path = await temporaryFolder();
     let asked = 0;
-    const first = await fitDenoiser(path, { steps: 23 }, { shouldStop: () => ++asked >= stopAt });
+    const first = await fitDenoiser(path, { steps: 23 }, { shouldStop: () => asked++ >= stopAt });
     expect(first.summary).toMatchObject({ step: stopAt, reason: "stopped" });
     const second = await fitDenoiser(path, { steps: 23 }, { resume: true });
     expect(timeless(await second.folder.readMetrics())).toEqual(timeless(await whole.folder.readMetrics()));
@@ -67,7 +67,7 @@ test("parts of a batch give the numbers of the whole batch, up to the order of s
 
 test("a batch that does not divide into parts is refused", async () => {
   await expect(fitDenoiser(await temporaryFolder(), { steps: 2, accumulate: 5 })).rejects.toThrow(
-    /batchSize 32 does not divide into 5 parts/,
+    /batchSize: 32 does not divide into 5 parts .* choose 30 or 35/,
   );
 });
 
@@ -116,7 +116,7 @@ test("a damaged or foreign checkpoint is refused and left alone", async () => {
     override readonly out = new Linear(32, 2);
   }
   await expect(fitDenoiser(path, { steps: 9 }, { resume: true, model: new Wider() })).rejects.toThrow(
-    /state\.safetensors: parameters has shape \[82\], the model wants \[162\]/,
+    /state\.safetensors: parameters is float32\[82\], the model wants float32\[162\]/,
   );
   for (const damaged of [good.subarray(0, 100), good.subarray(0, good.length - 4), Buffer.alloc(64, 0xff)]) {
     await writeFile(file, damaged);

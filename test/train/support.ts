@@ -5,7 +5,8 @@ import { planePoints } from "../../src/data/toy.ts";
 import { Linear } from "../../src/nn/index.ts";
 import type { Model } from "../../src/nn/model.ts";
 import { isTraining, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
-import { type Fit, type FitSummary, fitHere, resolveFitOptions } from "../../src/train/fit.node.ts";
+import { type Fit, type FitSummary, fitHere } from "../../src/train/fit.node.ts";
+import { resolveFitOptions } from "../../src/train/fit-setup.ts";
 import { type FitInput, fitOptions } from "../../src/train/options.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 
@@ -37,7 +38,7 @@ export async function fitDenoiser(
   more: Partial<Fit> & { readonly model?: Model } = {},
 ): Promise<{ readonly summary: FitSummary; readonly folder: RunFolder }> {
   const folder = new RunFolder(path);
-  await folder.create();
+  if (more.resume !== true) await folder.create();
   const resolved = resolveFitOptions(
     fitOptions.parse({
       batchSize: 32,

@@ -1,29 +1,30 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { evaluateRun } from "../../catalog/eval.node.ts";
-import { parseOptions } from "../../catalog/models.ts";
+import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { print, printJson, showDuration, showTable } from "../format.ts";
-import { addSchemaOptions } from "../options.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { runOptions } from "../run-options.ts";
 
 const evalFlags = z.strictObject({
   split: z.enum(["train", "validation", "test"]).default("test").describe("split to measure on"),
   seed: z.int().nonnegative().default(0).describe("seed of samples and noise"),
-  weights: z.enum(["best", "last"]).optional().describe("which weights"),
+  ...runOptions,
   json: z.boolean().default(false).describe("print everything as JSON"),
 });
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Evaluation", evalFlags);
   command.action(async (path: string, flags: Record<string, unknown>) => {
-    const { split, seed, weights, json } = parseOptions("eval", evalFlags, flags);
-    const run = await openRun(path, weights === undefined ? {} : { weights });
+    const { split, seed, json, ...opening } = parseOptions("eval", evalFlags, flagValues(flags, [evalFlags]));
+    const run = await openRun(path, opening);
     const evaluation = await evaluateRun(run, { split, seed });
     await run.session.release();
     if (json) return printJson(evaluation);
-    const { model, data, parameters, steps, seconds, results } = evaluation;
+    const { model, data, parameters, step, steps, seconds, results } = evaluation;
     print(
-      `${model} on ${data} (${split}): ${parameters} parameters, ${steps} steps, ${showDuration(seconds)}, seed ${evaluation.seed}`,
+      `${model} on ${data}, ${split} split: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters, evaluation seed ${seed}`,
     );
     print(
       showTable(

@@ -1,16 +1,19 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
-import { findModel, models } from "../../catalog/models.ts";
-import { modelSchema } from "../../catalog/run.node.ts";
+import { isModulePath, loadDefinition, modelSchema } from "../../catalog/definition.node.ts";
+import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
+import { models } from "../../catalog/models.ts";
 import { fileError } from "../../data/files.node.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { print, printJson, showDuration, showNumber } from "../format.ts";
-import { addSchemaOptions } from "../options.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressDisplay } from "../progress.ts";
+
+const USAGE =
+  "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";
 
 /** A JSON file of options, or nothing. */
 async function readConfigFile(path: string | undefined): Promise<Record<string, unknown>> {
@@ -21,15 +24,19 @@ async function readConfigFile(path: string | undefined): Promise<Record<string, 
   } catch (cause) {
     throw fileError(cause, "read the configuration", path);
   }
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+    value = JSON.parse(text);
   } catch (cause) {
     throw new OptionError(`${path} is not valid JSON: ${cause instanceof Error ? cause.message : cause}`, {
       cause,
     });
   }
-  throw new OptionError(`${path}: a configuration is one JSON object, { "model": …, "data": …, … }`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new OptionError(`${path}: a configuration is one JSON object, { "model": …, "data": …, … }`);
+  }
+  const { $schema: _, ...options } = value as Record<string, unknown>;
+  return options;
 }
 
 function textOf(value: unknown, option: string): string | undefined {
@@ -37,21 +44,54 @@ function textOf(value: unknown, option: string): string | undefined {
   throw new OptionError(`option ${option}: must be a text, not ${JSON.stringify(value)}`);
 }
 
-/** Runs with Ctrl-C turned into an orderly stop; a second one ends the process. */
-async function interruptible(run: (signal: AbortSignal) => Promise<FitSummary>): Promise<FitSummary> {
+/** The request that the command line and a configuration file make together; the command line comes first. */
+async function requestOf(
+  positional: { readonly model: string | undefined; readonly data: string | undefined },
+  { config, ...flags }: Readonly<Record<string, unknown>>,
+): Promise<FitRequest> {
+  const { model: fileModel, data: fileData, ...fromFile } = await readConfigFile(textOf(config, "config"));
+  const model = positional.model ?? textOf(fileModel, "model");
+  if (model === undefined) throw new OptionError(`fit wants a model and data, ${USAGE}`);
+  const definition = await loadDefinition(model);
+  const schemas = [fitOptions, dataOptionsSchema, modelSchema(definition)];
+  const options: Record<string, unknown> = { ...fromFile, ...flagValues(flags, schemas) };
+  const { out, sql, ...others } = options;
+  const folder = textOf(out, "out");
+  const named = positional.data ?? textOf(fileData, "data");
+  const query = textOf(sql, "sql");
+  const data = named ?? query;
+  if (data === undefined) throw new OptionError(`fit wants data for ${model}, ${USAGE}`);
+  return {
+    ...others,
+    // A query alone is the data; beside a file it is a question to that file.
+    ...(named !== undefined && query !== undefined && { sql: query }),
+    model,
+    data,
+    ...(folder !== undefined && { out: folder }),
+  };
+}
+
+const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+
+/** Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal. */
+async function interruptible(
+  display: ProgressDisplay,
+  run: (signal: AbortSignal) => Promise<FitSummary>,
+): Promise<FitSummary> {
   const controller = new AbortController();
-  const onInterrupt = (): void => {
-    if (controller.signal.aborted) process.exit(130);
-    process.stderr.write("\nstopping after this step and saving; press Ctrl-C again to quit at once\n");
+  const onSignal = (name: NodeJS.Signals): void => {
+    const code = 128 + (name === "SIGTERM" ? SIGNALS.SIGTERM : SIGNALS.SIGINT);
+    if (controller.signal.aborted) process.exit(code);
+    display.say("stopping after this step and saving; press Ctrl-C again to quit at once");
+    process.exitCode = code;
     controller.abort();
   };
-  process.on("SIGINT", onInterrupt);
-  process.on("SIGTERM", onInterrupt);
+  for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
   try {
     return await run(controller.signal);
   } finally {
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onInterrupt);
+    for (const name of Object.keys(SIGNALS)) process.off(name, onSignal);
+    display.end();
   }
 }
 
@@ -60,75 +100,81 @@ function printSummary(summary: FitSummary): void {
   const why = {
     limit: "finished",
     patience: "finished: validation no longer improves",
-    stopped: `stopped and saved; continue with: eidos fit --resume ${folder}`,
+    stopped: "stopped and saved",
   };
   print(
-    `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(samplesPerSecond)} samples/s`,
+    `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
   );
   if (best !== undefined) print(`best validation loss ${showNumber(best.loss)} at step ${best.step}`);
   print(`run folder: ${folder}`);
-  if (reason !== "stopped") print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
+  if (reason === "stopped") print(`continue with: eidos fit --resume ${folder}`);
+  else print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
 }
 
-export function configure(command: Command, args: readonly string[]): void {
-  const model = args.find((arg) => models.has(arg));
+export async function configure(command: Command, args: readonly string[]): Promise<void> {
+  const named = args.find((arg) => models.has(arg) || isModulePath(arg));
   command
     .option("--out <folder>", "run folder (default: runs/MODEL-DATA, numbered where it exists)")
     .option(
       "--resume <folder>",
-      "continue the run in this folder, bit for bit; other options change training",
+      "continue the run in this folder, bit for bit; options of training given beside it are changed",
     )
     .option("--config <file>", "JSON file of options by their camelCase names; those of the command line win")
     .option("--json", "print the summary as JSON")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Training", fitOptions);
   addSchemaOptions(command, "Data", dataOptionsSchema);
-  if (model === undefined) {
+  const shown = named === undefined ? undefined : await loadDefinition(named);
+  if (shown !== undefined) addSchemaOptions(command, `Model ${shown.name}`, modelSchema(shown));
+  // Options of other models are taken too, since the model may be named in a configuration file; that they do not
+  // belong to the model is said later.
+  for (const definition of models.values()) {
+    addSchemaOptions(command, `Model ${definition.name}`, modelSchema(definition), shown !== undefined);
+  }
+  if (shown === undefined) {
     command.addHelpText(
       "after",
-      `\nModels: ${[...models.keys()].join(", ")}\neidos fit MODEL --help lists its options`,
+      `\nModels: ${[...models.keys()].join(", ")}\neidos fit MODEL --help lists its options alone`,
     );
-    // The options of a model that is named in a configuration file are known only when that is read.
-    for (const definition of models.values())
-      addSchemaOptions(command, definition.name, modelSchema(definition));
-  } else {
-    addSchemaOptions(command, `Model ${model}`, modelSchema(findModel(model)));
   }
   command.addHelpText(
     "after",
     "\nExamples:\n  eidos fit rectified-flow digits --seconds 120\n  eidos fit nice measurements.csv --categorical colour --steps 5000\n  eidos fit --resume runs/nice-measurements",
   );
   command.action(
-    async (modelName: string | undefined, dataName: string | undefined, flags: Record<string, unknown>) => {
-      const { out, resume, config, json, quiet, ...rest } = flags;
-      const display = quiet ? undefined : new ProgressDisplay();
-      const hooks = { ...(display && { onProgress: display.show.bind(display) }) };
-      let summary: FitSummary;
+    async (model: string | undefined, data: string | undefined, flags: Record<string, unknown>) => {
+      const { resume, json, quiet, ...options } = flags;
+      const display = new ProgressDisplay();
+      const hooks = (signal: AbortSignal): FitHooks => ({
+        signal,
+        onWarning: (message) => display.say(`warning: ${message}`),
+        ...(quiet !== true && {
+          onProgress: (progress) => display.show(progress),
+          onBegin: (beginning) => {
+            for (const line of beginning.data) display.say(line);
+            display.say(`${beginning.resumed ? "continuing" : "run folder:"} ${beginning.folder}`);
+          },
+        }),
+      });
+      let begin: (signal: AbortSignal) => Promise<FitSummary>;
       if (resume !== undefined) {
-        summary = await interruptible((signal) => resumeFit(String(resume), rest, { ...hooks, signal }));
-      } else {
-        const { $schema: _, ...fromFile } = await readConfigFile(textOf(config, "config"));
-        const chosen = modelName ?? textOf(fromFile.model, "model");
-        const source = dataName ?? textOf(fromFile.data, "data") ?? textOf(rest.sql ?? fromFile.sql, "sql");
-        if (chosen === undefined || source === undefined) {
+        const misplaced = model ?? (["out", "config"] as const).find((name) => options[name] !== undefined);
+        if (misplaced !== undefined) {
           throw new OptionError(
-            "fit wants a model and data, as in: eidos fit rectified-flow digits --seconds 120",
+            `--resume takes model, data and folder from the run; leave ${misplaced} out, as in: eidos fit --resume ${resume}`,
           );
         }
-        const folder = textOf(out ?? fromFile.out, "out");
-        const request = {
-          ...fromFile,
-          ...rest,
-          model: chosen,
-          data: source,
-          ...(folder !== undefined && { out: folder }),
-        };
-        summary = await interruptible((signal) => fitModel(request, { ...hooks, signal }));
+        const overrides = flagValues(options, [fitOptions]);
+        begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
+      } else {
+        const request = await requestOf({ model, data }, options);
+        begin = (signal) => fitModel(request, hooks(signal));
       }
-      display?.end();
+      const summary = await interruptible(display, begin);
       if (json) printJson(summary);
       else printSummary(summary);
-      if (summary.reason === "stopped") process.exitCode = 130;
+      // A signal that came when all was done has changed nothing.
+      if (summary.reason !== "stopped") process.exitCode = 0;
     },
   );
 }

@@ -3,19 +3,22 @@ import { z } from "zod";
 import { models } from "../../catalog/models.ts";
 import { print, printJson, showTable } from "../format.ts";
 
+const toJson = (schema: z.ZodType) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+
 export function configure(command: Command): void {
   command.option("--json", "print names, papers, abilities and options as JSON");
   command.action(({ json }: { json?: boolean }) => {
     const list = [...models.values()];
     if (json) {
       printJson(
-        list.map(({ name, summary, paper, dataKinds, can, options }) => ({
+        list.map(({ name, summary, paper, dataKinds, can, options, sampleOptions }) => ({
           name,
           summary,
           paper,
           dataKinds,
           can: ["fit", ...can],
-          options: z.toJSONSchema(options, { io: "input", unrepresentable: "any" }),
+          options: toJson(options),
+          ...(sampleOptions !== undefined && { sampleOptions: toJson(sampleOptions) }),
         })),
       );
       return;

@@ -6,12 +6,13 @@ import { EidosError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, showDuration, showNumber, showTable } from "../format.ts";
 
-async function foldersIn(path: string): Promise<readonly string[]> {
+/** @param optional whether the folder may be missing */
+async function foldersIn(path: string, optional: boolean): Promise<readonly string[]> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map((entry) => join(path, entry.name));
   } catch (cause) {
-    if (isMissing(cause)) return [];
+    if (optional && isMissing(cause)) return [];
     throw fileError(cause, "list", path);
   }
 }
@@ -45,7 +46,7 @@ export function configure(command: Command): void {
   command.action(async (folder: string | undefined, { json }: { json?: boolean }) => {
     const root = folder ?? "runs";
     const runs = [];
-    for (const path of await foldersIn(root)) {
+    for (const path of await foldersIn(root, folder === undefined)) {
       const run = await describeRun(path);
       if (run !== undefined) runs.push(run);
     }

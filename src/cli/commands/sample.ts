@@ -1,11 +1,15 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { models, parseOptions } from "../../catalog/models.ts";
+import { sampleSchema } from "../../catalog/definition.node.ts";
+import { models } from "../../catalog/models.ts";
+import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { checkSamplePath, sampleRun, writeSamples } from "../../catalog/sample.node.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, showDuration } from "../format.ts";
-import { addSchemaOptions } from "../options.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { runOptions } from "../run-options.ts";
 
 const sampleFlags = z.strictObject({
   count: z.int().positive().default(64).describe("how many samples"),
@@ -15,28 +19,37 @@ const sampleFlags = z.strictObject({
     .string()
     .optional()
     .describe(".png, .npy, .csv or .parquet file (default: samples/ in the run folder)"),
-  weights: z.enum(["best", "last"]).optional().describe("which weights"),
-  provider: z.string().default("cpu").describe("execution provider"),
+  ...runOptions,
 });
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Samples", sampleFlags);
-  for (const { name, sampleOptions } of models.values()) {
-    if (sampleOptions !== undefined && "shape" in sampleOptions) {
-      addSchemaOptions(command, name, sampleOptions as z.ZodObject);
-    }
+  for (const definition of models.values()) {
+    const schema = sampleSchema(definition);
+    if (schema !== undefined) addSchemaOptions(command, `Samples of ${definition.name}`, schema);
   }
   command.action(async (path: string, flags: Record<string, unknown>) => {
     const known = Object.keys(sampleFlags.shape);
-    const own = Object.fromEntries(Object.entries(flags).filter(([name]) => !known.includes(name)));
-    const general = Object.fromEntries(Object.entries(flags).filter(([name]) => known.includes(name)));
-    const { count, seed, label, out, weights, provider } = parseOptions("sample", sampleFlags, general);
-    const run = await openRun(path, { provider, ...(weights !== undefined && { weights }) });
-    const { kind } = run.config.dataInfo;
+    const pick = (general: boolean) =>
+      Object.fromEntries(Object.entries(flags).filter(([name]) => known.includes(name) === general));
+    const { count, seed, label, out, ...opening } = parseOptions(
+      "sample",
+      sampleFlags,
+      flagValues(pick(true), [sampleFlags]),
+    );
+    if (out !== undefined) checkSamplePath(out);
+    const { kind } = (await new RunFolder(path).readConfig()).dataInfo;
     const target = out ?? join(path, "samples", `seed-${seed}.${kind === "table" ? "csv" : "png"}`);
     checkSamplePath(target, kind);
+    const run = await openRun(path, opening);
+    const own = sampleSchema(run.definition);
     const begun = performance.now();
-    const samples = await sampleRun(run, { ...own, count, seed, ...(label !== undefined && { label }) });
+    const samples = await sampleRun(run, {
+      ...flagValues(pick(false), own === undefined ? [] : [own]),
+      count,
+      seed,
+      ...(label !== undefined && { label }),
+    });
     const seconds = (performance.now() - begun) / 1000;
     await writeSamples(run, samples, target);
     print(

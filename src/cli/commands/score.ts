@@ -1,61 +1,108 @@
+import { once } from "node:events";
+import { extname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { parseOptions } from "../../catalog/models.ts";
+import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { imageBits, score } from "../../catalog/score.node.ts";
 import { writeTable } from "../../data/table-write.node.ts";
-import { print, printJson, showNumber } from "../format.ts";
-import { addSchemaOptions } from "../options.ts";
+import { OptionError } from "../../errors.ts";
+import { printJson, showNumber } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { runOptions } from "../run-options.ts";
 
 const scoreFlags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
   seed: z.int().nonnegative().default(0).describe("seed of dequantisation noise"),
-  weights: z.enum(["best", "last"]).optional().describe("which weights"),
+  ...runOptions,
   json: z.boolean().default(false).describe("print the mean as JSON, not the scores"),
 });
+
+/** Lines kept before they are written to standard output. */
+const LINES = 512;
+
+/** Writes rows as CSV to standard output, no faster than they are read there. */
+async function printRows(
+  names: readonly string[],
+  rows: AsyncIterable<readonly (string | number)[]>,
+): Promise<void> {
+  let lines = [names.join()];
+  const flush = async (): Promise<void> => {
+    const ready = process.stdout.write(`${lines.join("\n")}\n`);
+    lines = [];
+    if (!ready) await once(process.stdout, "drain");
+  };
+  for await (const row of rows) {
+    lines.push(row.map((cell) => (/[",\n]/.test(String(cell)) ? JSON.stringify(cell) : cell)).join());
+    if (lines.length >= LINES) await flush();
+  }
+  if (lines.length > 0) await flush();
+}
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Scores", scoreFlags);
   command.addHelpText(
     "after",
-    "\nDATA is a table file, a query or a folder of images like those the run was fitted on;\nwithout it, the test split of the run's own data is scored.",
+    "\nDATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.",
   );
   command.action(async (path: string, source: string | undefined, flags: Record<string, unknown>) => {
-    const { out, split, seed, weights, json } = parseOptions("score", scoreFlags, flags);
-    const run = await openRun(path, weights === undefined ? {} : { weights });
+    const { out, split, seed, json, ...opening } = parseOptions(
+      "score",
+      scoreFlags,
+      flagValues(flags, [scoreFlags]),
+    );
+    if (out !== undefined && ![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
+      throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
+    }
+    const run = await openRun(path, opening);
     const images = run.config.dataInfo.kind === "image";
-    const names = ["row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
+    const unreadable: string[] = [];
     let count = 0;
     let total = 0;
-    async function* rows(): AsyncGenerator<readonly number[]> {
-      for await (const { firstRow, logLikelihood } of score(run, source, { split, seed })) {
+    let named = false;
+    const batches = score(run, source, { split, seed, onUnreadable: (file) => unreadable.push(file) });
+    // What names a row is known with the first batch.
+    const first = await batches.next();
+    async function* rows(): AsyncGenerator<readonly (string | number)[]> {
+      for (let batch = first; !batch.done; batch = await batches.next()) {
+        const { firstRow, logLikelihood, files } = batch.value;
         for (const [i, value] of logLikelihood.entries()) {
           count++;
           total += value;
-          yield [firstRow + i, value, ...(images ? [imageBits(run, value)] : [])];
+          yield [files?.[i] ?? firstRow + i, value, ...(images ? [imageBits(run, value)] : [])];
         }
       }
     }
+    named = first.done !== true && first.value.files !== undefined;
+    const names = [named ? "file" : "row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
     if (out !== undefined) await writeTable(out, names, rows());
-    else {
-      if (!json) print(names.join());
-      for await (const row of rows()) if (!json) print(row.join());
-    }
+    else if (json) for await (const _ of rows());
+    else await printRows(names, rows());
     const mean = total / count;
-    const summary = {
-      run: path,
-      data: source ?? `${run.config.data} (${split})`,
-      count,
-      meanLogLikelihood: mean,
-      ...(images && { bitsPerDimension: imageBits(run, mean) }),
-    };
-    if (json) printJson(summary);
-    else {
+    if (json) {
+      printJson({
+        run: path,
+        data: source ?? run.config.data,
+        ...(source === undefined && { split }),
+        seed,
+        step: run.weightsStep,
+        count,
+        meanLogLikelihood: mean,
+        ...(images && { bitsPerDimension: imageBits(run, mean) }),
+        ...(unreadable.length > 0 && { unreadable }),
+        ...(out !== undefined && { out }),
+      });
+    } else {
       const bits = images ? `, ${showNumber(imageBits(run, mean))} bits per dimension` : "";
+      const what = source ?? `${run.config.data}, ${split} split`;
       process.stderr.write(
-        `${count} rows, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `: ${out}` : ""}\n`,
+        `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}\n`,
       );
+      if (unreadable.length > 0) {
+        const shown = `${unreadable.slice(0, 10).join(", ")}${unreadable.length > 10 ? ", …" : ""}`;
+        process.stderr.write(`left out ${unreadable.length} unreadable: ${shown}\n`);
+      }
     }
     await run.session.release();
   });

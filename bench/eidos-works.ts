@@ -1,0 +1,243 @@
+import { type DataSet, range, storedSplit } from "../src/data/index.ts";
+import { type RectifiedFlow, rectifiedFlowDefinition, rectifiedFlowOptions } from "../src/diffusion/index.ts";
+import {
+  Conv2d,
+  type DataInfo,
+  type FitPreferences,
+  initialState,
+  Mlp,
+  nameParameters,
+  parameterCount,
+  type SymbolicBatch,
+  type Trainable,
+  UNet,
+} from "../src/nn/index.ts";
+import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
+import { Session } from "../src/program/session.ts";
+import { float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
+import { batchSourceOf, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
+import { fitOptions } from "../src/train/options.ts";
+import { replicaPool } from "../src/train/replicas.node.ts";
+import type { RunConfig } from "../src/train/run-config.ts";
+import { initialVectors, Trainer } from "../src/train/trainer.ts";
+import type { Contender, Prepared } from "./serve.ts";
+import {
+  CONV_CHANNELS,
+  DIGIT_CLASSES,
+  IMAGE_SIZE,
+  IMAGES,
+  MLP_SIZES,
+  normals,
+  ROWS,
+  WORKS,
+} from "./works.ts";
+
+/** A network fitted by squared errors: the first channels of a sample are its input, the others its target. */
+abstract class Regression implements Trainable {
+  protected abstract readonly inputs: number;
+  protected abstract forward(x: Tensor): Tensor;
+
+  loss({ x }: SymbolicBatch): { readonly total: Tensor } {
+    const prediction = this.forward(slice(x, 1, 0, this.inputs));
+    return {
+      total: prediction
+        .sub(slice(x, 1, this.inputs))
+        .square()
+        .mean(),
+    };
+  }
+}
+
+class MlpRegression extends Regression {
+  protected readonly inputs = MLP_SIZES[0];
+  readonly network = new Mlp(MLP_SIZES);
+
+  protected forward(x: Tensor): Tensor {
+    return this.network.forward(x);
+  }
+}
+
+class ConvRegression extends Regression {
+  protected readonly inputs = CONV_CHANNELS[0];
+  readonly layers = CONV_CHANNELS.slice(1).map(
+    (size, i) => new Conv2d(CONV_CHANNELS[i] ?? size, size, 3, { padding: 1 }),
+  );
+
+  protected forward(x: Tensor): Tensor {
+    return this.layers.reduce((h, layer, i) => layer.forward(i === 0 ? h : h.silu()), x);
+  }
+}
+
+interface Subject {
+  readonly model: Trainable;
+  readonly data: DataSet;
+  readonly preferences: FitPreferences;
+}
+
+/** A data set in memory whose training split is all of it. */
+function dataSet(info: DataInfo, values: Uint8Array | Float32Array, labels?: Uint8Array): DataSet {
+  const size = info.sampleShape.reduce((product, length) => product * length, 1);
+  const split = storedSplit(values, info.sampleShape, range(0, values.length / size), labels);
+  return {
+    name: "bench",
+    kind: info.kind,
+    sampleShape: info.sampleShape,
+    splits: { train: split, validation: split, test: split },
+    fingerprint: "bench",
+    describe: () => [],
+  };
+}
+
+const DIGITS: DataInfo = {
+  kind: "image",
+  sampleShape: [1, IMAGE_SIZE, IMAGE_SIZE],
+  classes: DIGIT_CLASSES,
+};
+
+function digitsFlow(): RectifiedFlow {
+  return rectifiedFlowDefinition.build(rectifiedFlowOptions.parse({}), DIGITS) as RectifiedFlow;
+}
+
+/** What the peers must know to build the same U-Net. */
+export interface UNetShape {
+  /** Channels of each level. */
+  readonly channels: readonly number[];
+  /** Size of the condition vector, and of the sinusoids it is made from. */
+  readonly condition: number;
+  readonly features: number;
+}
+
+export function unetShape(): UNetShape {
+  const { network } = digitsFlow();
+  if (!(network instanceof UNet)) throw new Error("the network for digits is no U-Net");
+  const [condition = 0, features = 0] = network.condition.fc1.weight.shape;
+  const channels = network.down.map(({ blocks }) => blocks[0]?.residual.conv1.weight.shape[0] ?? 0);
+  return { channels, condition, features };
+}
+
+/** Model, data and preferences of a training step. */
+export function subjectOf(work: string): Subject {
+  const batchSize = WORKS.find(({ name }) => name === work)?.batch ?? 1;
+  const preferences: FitPreferences = { optimiser: "adam", learningRate: 1e-3, batchSize, averageDecay: 0 };
+  switch (work) {
+    case "mlp-step": {
+      const sampleShape = [(MLP_SIZES[0] ?? 0) + (MLP_SIZES.at(-1) ?? 0)];
+      const values = normals(ROWS * (sampleShape[0] ?? 0), work);
+      return {
+        model: new MlpRegression(),
+        data: dataSet({ kind: "table", sampleShape }, values),
+        preferences,
+      };
+    }
+    case "conv-step": {
+      const sampleShape = [2, IMAGE_SIZE, IMAGE_SIZE];
+      const values = normals(IMAGES * 2 * IMAGE_SIZE ** 2, work);
+      return {
+        model: new ConvRegression(),
+        data: dataSet({ kind: "image", sampleShape }, values),
+        preferences,
+      };
+    }
+    case "unet-step": {
+      const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
+      const labels = Uint8Array.from({ length: IMAGES }, (_, i) => i % DIGIT_CLASSES);
+      return {
+        model: digitsFlow(),
+        data: dataSet(DIGITS, bytes, labels),
+        preferences: rectifiedFlowDefinition.preferences?.(DIGITS) ?? preferences,
+      };
+    }
+    default:
+      throw new Error(`${work} is not a training step`);
+  }
+}
+
+export interface EidosOptions extends NodeRuntimeOptions {
+  readonly replicas: number;
+}
+
+/** Steps of the trainer that `eidos fit` uses: batches, noise, losses and all. */
+async function trainingStep(work: string, { replicas, ...options }: EidosOptions): Promise<Prepared> {
+  const { model, data, preferences } = subjectOf(work);
+  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const fit = resolveFitOptions(
+    fitOptions.parse({ replicas, ...threads }),
+    preferences,
+    data.splits.train.count,
+  );
+  const tracer = tracerOf(model, fit);
+  const source = batchSourceOf(data, fit);
+  const runtime = await nodeRuntime(options);
+  const begun = performance.now();
+  // Workers read nothing of a configuration but these two.
+  const config = { model: work, fit } as RunConfig;
+  const pool =
+    replicas > 1
+      ? await replicaPool(tracer, source, config, new URL("./resolve-run.ts", import.meta.url).href)
+      : undefined;
+  const vectors = initialVectors(tracer, source.random);
+  const trainer = await Trainer.create(tracer, source, runtime, { step: 0, vectors }, pool);
+  const seconds = (performance.now() - begun) / 1000;
+  return {
+    seconds,
+    parameters: parameterCount(model),
+    run: () => trainer.train(fit.learningRate),
+    release: () => trainer.release(),
+  };
+}
+
+/** The flow with fresh weights in a session. */
+async function digitsSession(
+  options: NodeRuntimeOptions,
+): Promise<{ readonly flow: RectifiedFlow; readonly session: Session }> {
+  const flow = nameParameters(digitsFlow());
+  return { flow, session: new Session(await nodeRuntime(options), initialState(flow, 0)) };
+}
+
+async function inference(options: NodeRuntimeOptions): Promise<Prepared> {
+  const { flow, session } = await digitsSession(options);
+  const batch = 64;
+  const velocity = session.compiled("velocity", ({ x, t, label }: Record<"x" | "t" | "label", Tensor>) => ({
+    velocity: flow.network.forward(x, t, label),
+  }));
+  const feeds = {
+    x: float32(normals(batch * IMAGE_SIZE ** 2, "inference"), [batch, 1, IMAGE_SIZE, IMAGE_SIZE]),
+    t: float32(new Float32Array(batch).fill(0.5), [batch]),
+    label: int64(
+      Array.from({ length: batch }, (_, i) => i % DIGIT_CLASSES),
+      [batch],
+    ),
+  };
+  const begun = performance.now();
+  await velocity.run(feeds);
+  return {
+    seconds: (performance.now() - begun) / 1000,
+    parameters: parameterCount(flow),
+    run: () => velocity.run(feeds),
+    release: () => session.release(),
+  };
+}
+
+async function generation(options: NodeRuntimeOptions): Promise<Prepared> {
+  const { flow, session } = await digitsSession(options);
+  const begun = performance.now();
+  await flow.sample(session, { count: 64, seed: 0, steps: 1, solver: "euler", guidance: 1 });
+  return {
+    seconds: (performance.now() - begun) / 1000,
+    parameters: parameterCount(flow),
+    run: () => flow.sample(session, { count: 64, seed: 0, steps: 25, solver: "heun", guidance: 1 }),
+    release: () => session.release(),
+  };
+}
+
+/** All works of this library. Replicas only divide training. */
+export function eidosWorks(options: EidosOptions): Contender["works"] {
+  const steps = options.replicas > 1 ? ["conv-step", "unet-step"] : ["mlp-step", "conv-step", "unet-step"];
+  return {
+    ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
+    ...(options.replicas === 1 && {
+      "unet-inference": () => inference(options),
+      "unet-generation": () => generation(options),
+    }),
+  };
+}

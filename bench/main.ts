@@ -1,0 +1,180 @@
+import { writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { version } from "../src/version.ts";
+import { Contender, type ContenderCommand } from "./contender.ts";
+import { unetShape } from "./eidos-works.ts";
+import { freshRun, measure, type WorkResults } from "./measure.ts";
+import { operationShares } from "./profile.ts";
+import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
+import { WORKS } from "./works.ts";
+
+// The bench: the same work by eidos and by its peers, side by side. See README.md beside this file.
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string" },
+    peers: { type: "string" },
+    rounds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    threads: { type: "string" },
+    out: { type: "string" },
+  },
+});
+const wanted = options.only?.split(",");
+const works = WORKS.filter(({ name }) => wanted === undefined || wanted.some((part) => name.includes(part)));
+if (works.length === 0) {
+  console.error(
+    `--only: no work has a name like ${options.only}; there are ${WORKS.map(({ name }) => name).join(", ")}`,
+  );
+  process.exit(1);
+}
+const threads = Number(options.threads ?? Math.min(2, availableParallelism()));
+const roundsOf = (rounds: number): number =>
+  options.rounds !== undefined ? Number(options.rounds) : options.quick ? Math.min(3, rounds) : rounds;
+const begun = performance.now();
+
+const place = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const node = (name: string, file: string, ...rest: string[]): ContenderCommand => ({
+  name,
+  command: process.execPath,
+  arguments: ["--import", "tsx", place(file), ...rest],
+});
+
+const ONE = "eidos";
+const REPLICAS = "eidos, replicas";
+const TORCH = "PyTorch";
+const eidos = node(ONE, "eidos.ts", "--threads", String(threads));
+const torch: ContenderCommand = {
+  name: TORCH,
+  command: process.env.EIDOS_PYTHON ?? "python3",
+  arguments: [place("peers/torch_peer.py"), "--threads", String(threads)],
+};
+const commands: readonly ContenderCommand[] = [
+  eidos,
+  ...(threads > 1 ? [node(REPLICAS, "eidos.ts", "--replicas", String(threads))] : []),
+  torch,
+  node("jax-js", "peers/jax.mjs"),
+  node("TensorFlow.js", "peers/tfjs.mjs"),
+];
+
+// Peers build the U-Net that eidos builds.
+process.env.EIDOS_BENCH_UNET = JSON.stringify(unetShape());
+
+const peers = options.peers?.toLowerCase().split(",");
+const contenders: Contender[] = [];
+const notes: string[] = [];
+for (const command of commands) {
+  const ours = command.name === ONE || command.name === REPLICAS;
+  if (!ours && peers !== undefined && !peers.some((part) => command.name.toLowerCase().includes(part)))
+    continue;
+  try {
+    contenders.push(await Contender.start(command));
+  } catch (error) {
+    notes.push(`${command.name} was left out: ${error instanceof Error ? error.message : error}`);
+    console.log(notes.at(-1));
+  }
+}
+
+const all: WorkResults[] = [];
+for (const work of works) {
+  console.log(`${work.title}, ${work.batch} samples …`);
+  all.push(await measure(work, contenders, roundsOf(work.rounds)));
+}
+notes.push(...failures(all));
+for (const { work, disturbed } of all) {
+  if (disturbed < 0.1) continue;
+  notes.push(
+    `Other programs were busy in ${(100 * disturbed).toFixed(0)} % of the rounds of “${work.title}”: its numbers are not to be trusted.`,
+  );
+}
+const versions = contenders
+  .filter(({ name }) => name !== REPLICAS)
+  .map((contender) => `${contender.name} ${contender.version}`);
+const present = new Set(contenders.map(({ name }) => name));
+for (const contender of contenders) await contender.stop();
+
+const ours = [ONE, REPLICAS].filter((name) => present.has(name));
+const sections = [timeTable(all, [...present], ours)];
+/** What was measured so far is not lost where a section fails. */
+async function section(make: () => Promise<string>): Promise<void> {
+  try {
+    sections.push(await make());
+  } catch (error) {
+    sections.push(`Not measured: ${error instanceof Error ? error.message : error}`);
+  }
+}
+const has = (work: string): boolean => works.some(({ name }) => name === work);
+if (has("unet-step")) await section(memoryOfTraining);
+if (has("mlp-step")) await section(growth);
+for (const result of all) {
+  const ratio = bestRatio(result, ours, TORCH);
+  if (ratio !== undefined && ratio < 1) await section(() => shares(result, ratio));
+}
+
+const report = [
+  "# Bench",
+  "",
+  `${new Date().toISOString().slice(0, 10)}, eidos ${version}, Node ${process.version}, ${process.platform} ${process.arch}, ` +
+    `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown processor"}, load before ${loadavg()[2]?.toFixed(1)}. ` +
+    `${threads} threads each; “${REPLICAS}”: ${threads} replicas of one thread. ${versions.slice(1).join(", ")}. float32. ` +
+    `Medians of ${works.map((work) => `${roundsOf(work.rounds)} × ${work.repetitions}`).join(", ")} rounds × repetitions, taken in turns; ` +
+    "a speed is the median over rounds of the other's time divided by ours, so above 1× eidos is faster.",
+  "",
+  ...notes.flatMap((note) => [note, ""]),
+  ...sections.flatMap((section) => [section, ""]),
+].join("\n");
+console.log(`\n${report}`);
+const partial = wanted !== undefined || peers !== undefined || options.quick;
+if (partial && options.out === undefined) {
+  console.log(
+    "RESULTS.md is left as it is, since this was not the whole bench (--out FILE writes it anyway).",
+  );
+} else {
+  await writeFile(options.out ?? place("RESULTS.md"), report);
+}
+console.log(`${((performance.now() - begun) / 1000).toFixed(0)} s`);
+
+/** Creation time and peak memory of training the U-Net, each contender in a process of its own. */
+async function memoryOfTraining(): Promise<string> {
+  const steps = options.quick ? 5 : 20;
+  const rows = [["training the U-Net, a fresh process", "peak memory, MB", "building the step, s"]];
+  const measured = commands.filter(
+    ({ name }) => name !== "jax-js" && name !== "TensorFlow.js" && present.has(name),
+  );
+  for (const command of measured) {
+    const { seconds, after } = await freshRun(command, "unet-step", 2, steps);
+    // Eager PyTorch compiles nothing.
+    rows.push([
+      command.name,
+      (after.peak / 1e6).toFixed(0),
+      command.name === TORCH ? "" : seconds.toFixed(2),
+    ]);
+  }
+  return table(rows);
+}
+
+/** Memory of eidos before and after a thousand steps. */
+async function growth(): Promise<string> {
+  const steps = options.quick ? 200 : 1000;
+  const { before, after } = await freshRun(eidos, "mlp-step", 500, steps);
+  const mega = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  return table([
+    ["memory of training the MLP", "before, MB", `after ${steps} more steps, MB`],
+    [ONE, mega(before.now), mega(after.now)],
+  ]);
+}
+
+/** Where eidos spends its time in a work at which it falls short. */
+async function shares({ work }: WorkResults, ratio: number): Promise<string> {
+  const kinds = (await operationShares(work.name, work.name === "mlp-step" ? 200 : 10)).slice(0, 12);
+  const rows = kinds.map(({ operation, nodes, milliseconds: time, share }) => [
+    operation,
+    String(nodes),
+    milliseconds(time),
+    `${(100 * share).toFixed(1)} %`,
+  ]);
+  const title = `${work.title} (${ratio.toFixed(2)}× ${TORCH}): where the time goes, one thread`;
+  return table([[title, "nodes", "ms", "share"], ...rows]);
+}

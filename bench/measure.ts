@@ -1,0 +1,135 @@
+import { cpus } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Contender, type ContenderCommand, type Memory } from "./contender.ts";
+import { median } from "./statistics.ts";
+import type { Work } from "./works.ts";
+
+/** Milliseconds of one repetition: the median of each round, and the least of all. */
+export interface Timing {
+  readonly rounds: readonly number[];
+  readonly least: number;
+}
+
+/** A work by one contender. */
+export type Result =
+  | { readonly kind: "timed"; readonly timing: Timing }
+  /** So slow that it was done once. */
+  | { readonly kind: "once"; readonly timing: Timing }
+  | { readonly kind: "failed"; readonly reason: string };
+
+export interface WorkResults {
+  readonly work: Work;
+  readonly parameters: number;
+  readonly results: ReadonlyMap<string, Result>;
+  /** Share of the rounds that began while other programs kept the machine busy. */
+  readonly disturbed: number;
+}
+
+/** A repetition that takes longer is not repeated. */
+const ONCE_MILLISECONDS = 20_000;
+/** No contender takes much longer over a round, however slow it is. */
+const ROUND_MILLISECONDS = 1000;
+/** Long enough for the threads of the last contender to fall asleep. */
+const PAUSE_MILLISECONDS = 60;
+/** How long a round waits for other programs to come to rest. */
+const PATIENCE_MILLISECONDS = 1000;
+/** The machine is quiet when others use less than this share of it. */
+const QUIET_SHARE = 0.1;
+
+/** Processor time used and passed since the machine was started, in milliseconds. */
+function processorTimes(): { readonly used: number; readonly passed: number } {
+  const times = cpus().map(({ times: { user, nice, sys, irq, idle } }) => ({
+    used: user + nice + sys + irq,
+    idle,
+  }));
+  const used = times.reduce((total, time) => total + time.used, 0);
+  return { used, passed: used + times.reduce((total, { idle }) => total + idle, 0) };
+}
+
+/** Waits a moment, and somewhat longer while other programs are busy. Whether the machine came to rest. */
+async function rest(): Promise<boolean> {
+  const begun = performance.now();
+  do {
+    const before = processorTimes();
+    await sleep(PAUSE_MILLISECONDS);
+    const after = processorTimes();
+    const passed = after.passed - before.passed;
+    if (passed > 0 && (after.used - before.used) / passed < QUIET_SHARE) return true;
+  } while (performance.now() - begun < PATIENCE_MILLISECONDS);
+  return false;
+}
+
+/**
+ * Times a work by all contenders that can do it, in turns: every round, each contender does some repetitions.
+ * @throws Error where their networks have different numbers of parameters
+ */
+export async function measure(
+  work: Work,
+  contenders: readonly Contender[],
+  rounds: number,
+): Promise<WorkResults> {
+  const results = new Map<string, Result>();
+  const timed = new Map<Contender, { readonly repetitions: number; readonly rounds: number[][] }>();
+  let parameters: number | undefined;
+  for (const contender of contenders.filter(({ works }) => works.has(work.name))) {
+    try {
+      const prepared = await contender.prepare(work.name);
+      parameters ??= prepared.parameters;
+      if (parameters !== prepared.parameters) {
+        throw new Error(`its network has ${prepared.parameters} parameters, not ${parameters}`);
+      }
+      const first = (await contender.run(work.name, 1)).milliseconds[0] ?? Number.NaN;
+      if (first > ONCE_MILLISECONDS) {
+        results.set(contender.name, { kind: "once", timing: { rounds: [first], least: first } });
+      } else {
+        const again = work.repetitions > 1 ? await contender.run(work.name, 2) : undefined;
+        const usual = Math.min(first, ...(again?.milliseconds ?? []));
+        const repetitions = Math.max(1, Math.min(work.repetitions, Math.round(ROUND_MILLISECONDS / usual)));
+        timed.set(contender, { repetitions, rounds: [] });
+      }
+    } catch (error) {
+      results.set(contender.name, {
+        kind: "failed",
+        reason: error instanceof Error ? error.message : `${error}`,
+      });
+    }
+  }
+  let disturbed = 0;
+  for (let round = 0; round < rounds; round++) {
+    for (const [contender, done] of timed) {
+      if (!(await rest())) disturbed += 1 / (rounds * timed.size);
+      done.rounds.push([...(await contender.run(work.name, done.repetitions)).milliseconds]);
+    }
+  }
+  for (const [contender, done] of timed) {
+    const timing = { rounds: done.rounds.map(median), least: Math.min(...done.rounds.flat()) };
+    results.set(contender.name, { kind: "timed", timing });
+    await contender.release(work.name);
+  }
+  return { work, parameters: parameters ?? 0, results, disturbed };
+}
+
+/** A fresh process that does one work: the seconds to build it, and its memory before and after. */
+export interface FreshRun {
+  readonly seconds: number;
+  readonly before: Memory;
+  readonly after: Memory;
+}
+
+/** Builds a work in a process of its own, repeats it `settle` times, takes the memory, and repeats it again. */
+export async function freshRun(
+  command: ContenderCommand,
+  work: string,
+  settle: number,
+  repetitions: number,
+): Promise<FreshRun> {
+  const contender = await Contender.start(command);
+  try {
+    const { seconds } = await contender.prepare(work);
+    const { memory: before } = await contender.run(work, settle);
+    const { memory: after } = await contender.run(work, repetitions);
+    return { seconds, before, after };
+  } finally {
+    await contender.stop();
+  }
+}

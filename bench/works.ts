@@ -1,0 +1,65 @@
+import { Random } from "../src/random.ts";
+
+/** What every contender does, with how often it is repeated in a round. */
+export interface Work {
+  readonly name: string;
+  readonly title: string;
+  /** Samples that one repetition handles. */
+  readonly batch: number;
+  readonly repetitions: number;
+  /** Rounds are fewer where a repetition is long. */
+  readonly rounds: number;
+}
+
+export const WORKS: readonly Work[] = [
+  {
+    name: "mlp-step",
+    title: "training step, MLP 3→256→256→256→2",
+    batch: 256,
+    repetitions: 50,
+    rounds: 15,
+  },
+  {
+    name: "conv-step",
+    title: "training step, six 3×3 convolutions, 32 channels, 28×28",
+    batch: 64,
+    repetitions: 4,
+    rounds: 11,
+  },
+  {
+    name: "unet-step",
+    title: "training step, rectified flow U-Net for digits",
+    batch: 64,
+    repetitions: 2,
+    rounds: 11,
+  },
+  {
+    name: "unet-inference",
+    title: "one velocity of the U-Net",
+    batch: 64,
+    repetitions: 4,
+    rounds: 9,
+  },
+  {
+    name: "unet-generation",
+    title: "64 digits, 25 steps of Heun's method",
+    batch: 64,
+    repetitions: 1,
+    rounds: 3,
+  },
+];
+
+export const MLP_SIZES = [3, 256, 256, 256, 2] as const;
+export const CONV_CHANNELS = [1, 32, 32, 32, 32, 32, 1] as const;
+export const IMAGE_SIZE = 28;
+export const DIGIT_CLASSES = 10;
+/** Samples in the made-up training splits. */
+export const ROWS = 4096;
+export const IMAGES = 1024;
+
+/** The same made-up numbers for every contender that is written in JavaScript. */
+export function normals(count: number, label: string): Float32Array {
+  const values = new Float32Array(count);
+  new Random(0).split(label).fillNormal(values);
+  return values;
+}

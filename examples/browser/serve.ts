@@ -1,0 +1,53 @@
+// Bundles page.ts and serves it with the headers that WebAssembly threads need.
+//
+//     npx tsx examples/browser/serve.ts [port]        then open the address it prints
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { basename, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "tsdown";
+
+const [port = "8080"] = process.argv.slice(2);
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+// Any bundler will do; onnxruntime-web's own files are served as they are.
+const scripts = here("../../.cache/browser-example");
+await build({
+  config: false,
+  entry: { page: here("page.ts") },
+  outDir: scripts,
+  platform: "browser",
+  format: "esm",
+  dts: false,
+  report: false,
+  logLevel: "error",
+  deps: { alwaysBundle: [/.*/] },
+});
+
+const library = fileURLToPath(new URL(".", import.meta.resolve("onnxruntime-web/wasm")));
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
+
+const server = createServer(async ({ url = "/" }, response) => {
+  const { pathname } = new URL(url, "http://localhost");
+  const folder = pathname.startsWith("/onnxruntime-web/") ? library : scripts;
+  const file = pathname === "/" ? here("index.html") : join(folder, basename(pathname));
+  const body = await readFile(file).catch(() => undefined);
+  // Without the first two headers the page still works, on one thread.
+  response.writeHead(body === undefined ? 404 : 200, {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Content-Type": types[extname(file)] ?? "application/octet-stream",
+  });
+  response.end(body);
+});
+server.listen(Number(port), "127.0.0.1", () => {
+  const address = server.address();
+  const used = typeof address === "object" ? address?.port : port;
+  console.log(`open http://127.0.0.1:${used}/  (Ctrl-C ends)`);
+});

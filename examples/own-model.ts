@@ -1,0 +1,29 @@
+// Fits the model of gaussian-mixture.ts and compares it with the density that the data were drawn from.
+//
+//     npx tsx examples/own-model.ts [steps]
+
+import { fileURLToPath } from "node:url";
+import { evaluateRun, fit, openRun, sampleRun, writeSamples } from "eidos";
+
+const [steps = "400"] = process.argv.slice(2);
+
+// `model` is the name of a model in the catalogue, or the path of a module like this one.
+const { folder, reason } = await fit(
+  {
+    model: fileURLToPath(new URL("gaussian-mixture.ts", import.meta.url)),
+    data: "eight-gaussians",
+    components: 16,
+    steps: Number(steps),
+  },
+  { onProgress: ({ step, loss }) => process.stdout.write(`\rstep ${step}: loss ${loss.toFixed(3)} `) },
+);
+console.log(`\n${reason}: ${folder}`);
+
+const run = await openRun(folder);
+for (const { name, value, unit, split, samples } of (await evaluateRun(run)).results) {
+  console.log(`${name}: ${value.toFixed(3)} ${unit} (${samples} samples of the ${split} split)`);
+}
+
+const picture = `${folder}/picture.png`;
+await writeSamples(run, await sampleRun(run, { count: 2000, seed: 1 }), picture);
+console.log(`2000 samples: ${picture}`);

@@ -1,0 +1,48 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { argv } from "node:process";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { z } from "zod";
+import { flagName } from "../src/cli/options.ts";
+import { dataOptionsSchema } from "../src/data/options.ts";
+import { fitOptions } from "../src/train/options.ts";
+
+// Writes the tables of options in docs/ from the schemas:  npx tsx scripts/option-tables.ts
+// A table stands between `<!-- options: NAME -->` and `<!-- end -->`; test/docs.test.ts checks that none is stale.
+
+const SCHEMAS: Readonly<Record<string, z.ZodObject>> = { training: fitOptions, data: dataOptionsSchema };
+
+/** The pages that hold tables. */
+export const PAGES = ["data.md", "training.md"].map((name) => new URL(`../docs/${name}`, import.meta.url));
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+/** One row for each option: flag, default, values and description. */
+function table(schema: z.ZodObject): string {
+  const { properties = {} } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  const rows = Object.entries(properties).map(([name, property]) => {
+    const { description = "", default: fallback, enum: values } = property as z.core.JSONSchema.BaseSchema;
+    const shown =
+      fallback === undefined || (Array.isArray(fallback) && fallback.length === 0) ? "" : `${fallback}`;
+    const choice = values === undefined ? "" : `: ${values.map((value) => `\`${value}\``).join(", ")}`;
+    return `| \`--${flagName(name)}\` | ${shown} | ${cell(description + choice)} |`;
+  });
+  return ["| option | default | |", "|---|---|---|", ...rows].join("\n");
+}
+
+/** A page with its tables made anew. @throws Error where a table has no schema */
+export function withTables(markdown: string): string {
+  return markdown.replace(/<!-- options: (\w+) -->.*?<!-- end -->/gs, (_, name: string) => {
+    const schema = SCHEMAS[name];
+    if (schema === undefined) throw new Error(`there are no options of ${name}`);
+    return `<!-- options: ${name} -->\n\n${table(schema)}\n\n<!-- end -->`;
+  });
+}
+
+if (argv[1] !== undefined && import.meta.url === pathToFileURL(argv[1]).href) {
+  for (const page of PAGES) {
+    await writeFile(page, withTables(await readFile(page, "utf8")));
+    console.log(fileURLToPath(page));
+  }
+}

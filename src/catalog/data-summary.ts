@@ -1,0 +1,119 @@
+import { type Column, columnWidth } from "../data/columns.ts";
+import type { DataSet } from "../data/data-set.ts";
+
+/** What the training split holds of one number of a sample, in the data's own units. */
+export interface NumericSummary {
+  readonly name: string;
+  readonly minimum: number;
+  readonly mean: number;
+  readonly deviation: number;
+  readonly maximum: number;
+}
+
+/** How often each category, or class, occurs in the training split, most frequent first. */
+export interface CategorySummary {
+  readonly name: string;
+  readonly counts: readonly { readonly category: string; readonly count: number }[];
+}
+
+export interface DataSummary {
+  readonly numbers: readonly NumericSummary[];
+  readonly categories: readonly CategorySummary[];
+}
+
+/** Rows taken from a split at once. */
+const ROWS = 1024;
+
+/** A number of a sample, or all of them together, and how it is scaled back. */
+interface Watched {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+  readonly mean: number;
+  readonly deviation: number;
+}
+
+/** The numbers and categories of a data set: columns of a table, coordinates of points, bytes and classes of images. */
+export function summariseData(data: DataSet): DataSummary {
+  const split = data.splits.train;
+  const size = data.sampleShape.reduce((product, length) => product * length, 1);
+  const { watched, coded } = layoutOf(data, size);
+  const sums = watched.map(() => ({ count: 0, minimum: Infinity, maximum: -Infinity, sum: 0, squares: 0 }));
+  const counts = coded.map(({ column }) => new Array<number>(columnWidth(column)).fill(0));
+  const classes = data.classes?.map(() => 0);
+  for (let first = 0; first < split.count; first += ROWS) {
+    const length = Math.min(ROWS, split.count - first);
+    const { x, label } = split.batch(Uint32Array.from({ length }, (_, i) => first + i));
+    for (let row = 0; row < length; row++) {
+      for (const [w, { from, to }] of watched.entries()) {
+        const sum = sums[w];
+        if (sum === undefined) continue;
+        for (let i = row * size + from; i < row * size + to; i++) {
+          const value = x.data[i] ?? 0;
+          sum.count++;
+          sum.sum += value;
+          sum.squares += value * value;
+          if (value < sum.minimum) sum.minimum = value;
+          if (value > sum.maximum) sum.maximum = value;
+        }
+      }
+      for (const [c, { offset, column }] of coded.entries()) {
+        // The largest number of a noisy one-hot code marks the category.
+        const code = x.data.subarray(row * size + offset, row * size + offset + columnWidth(column));
+        const place = code.indexOf(Math.max(...code));
+        const held = counts[c];
+        if (held !== undefined) held[place] = (held[place] ?? 0) + 1;
+      }
+      const held = label === undefined ? undefined : Number(label.data[row]);
+      if (classes !== undefined && held !== undefined) classes[held] = (classes[held] ?? 0) + 1;
+    }
+  }
+  const numbers = watched.map(({ name, mean, deviation }, w): NumericSummary => {
+    const { count = 0, minimum = 0, maximum = 0, sum = 0, squares = 0 } = sums[w] ?? {};
+    const average = sum / count;
+    const back = (value: number): number => Number((mean + deviation * value).toPrecision(7));
+    return {
+      name,
+      minimum: back(minimum),
+      mean: back(average),
+      deviation: Number((deviation * Math.sqrt(Math.max(0, squares / count - average ** 2))).toPrecision(7)),
+      maximum: back(maximum),
+    };
+  });
+  const categories = coded.map(({ column }, c) => tally(column.name, column.categories, counts[c] ?? []));
+  if (classes !== undefined) categories.push(tally("class", data.classes ?? [], classes));
+  return { numbers, categories };
+}
+
+function tally(name: string, names: readonly string[], counts: readonly number[]): CategorySummary {
+  const entries = names.map((category, i) => ({ category, count: counts[i] ?? 0 }));
+  return { name, counts: entries.sort((a, b) => b.count - a.count) };
+}
+
+type CodedColumn = Extract<Column, { kind: "categorical" }>;
+
+/** Where in a sample the numbers and the codes of categories stand. */
+function layoutOf(
+  { kind, columns }: DataSet,
+  size: number,
+): {
+  readonly watched: readonly Watched[];
+  readonly coded: readonly { readonly offset: number; readonly column: CodedColumn }[];
+} {
+  const plain = { mean: 0, deviation: 1 };
+  if (kind === "image") return { watched: [{ name: "pixels", from: 0, to: size, ...plain }], coded: [] };
+  const watched: Watched[] = [];
+  const coded: { offset: number; column: CodedColumn }[] = [];
+  let offset = 0;
+  for (const column of columns ?? []) {
+    if (column.kind === "numeric") watched.push({ ...column, from: offset, to: offset + 1 });
+    else coded.push({ offset, column });
+    offset += columnWidth(column);
+  }
+  if (columns === undefined) {
+    for (let i = 0; i < size; i++) {
+      watched.push({ name: "xyz"[i] ?? `x${i}`, from: i, to: i + 1, ...plain });
+    }
+  }
+  return { watched, coded };
+}

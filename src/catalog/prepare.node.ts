@@ -1,0 +1,149 @@
+import { mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { DataSet } from "../data/data-set.ts";
+import { fileError, makeFolder } from "../data/files.node.ts";
+import { openData } from "../data/open.node.ts";
+import { dataOptionsSchema } from "../data/options.ts";
+import { nodeRuntime } from "../program/node.ts";
+import { checkFingerprint, resolveFitOptions } from "../train/fit-setup.ts";
+import { fitOptions } from "../train/options.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import { RunFolder } from "../train/run-folder.node.ts";
+import type { PreparedFit, ResolvedRun } from "../train/worker-protocol.node.ts";
+import { version } from "../version.ts";
+import { loadDefinition, modelInfo, modelSchema } from "./definition.node.ts";
+import type { FitRequest, FitTask } from "./fit.node.ts";
+import { buildModel } from "./models.ts";
+import { divideOptions, parseOptions } from "./options.ts";
+import { resumedOptions } from "./resume.node.ts";
+import { drawAndFinish } from "./run-outputs.node.ts";
+
+// What the fit worker and its replicas import: from options and names to models and data.
+
+function infoOf(data: DataSet): RunConfig["dataInfo"] {
+  return {
+    kind: data.kind,
+    sampleShape: data.sampleShape,
+    fingerprint: data.fingerprint,
+    trainCount: data.splits.train.count,
+    ...(data.classes !== undefined && { classes: data.classes.length, classNames: data.classes }),
+    ...(data.columns !== undefined && { columns: data.columns }),
+  };
+}
+
+/** The folder name of a run that was given none. */
+export function defaultFolder(model: string, data: string): string {
+  const plain = (text: string): string =>
+    text
+      .replace(/[\\/]+$/, "")
+      .replace(/^.*[\\/]/, "")
+      .replace(/\.[a-z]+$/i, "")
+      .replace(/[^A-Za-z0-9_-]+/g, "-")
+      .slice(0, 40);
+  return join("runs", `${plain(model)}-${plain(data) || "data"}`);
+}
+
+/** Makes the folder of that name, or the first of folder-2, folder-3, … that does not exist yet. */
+async function makeFreeFolder(path: string): Promise<RunFolder> {
+  for (let n = 1; ; n++) {
+    const free = n === 1 ? path : `${path}-${n}`;
+    try {
+      await makeFolder(dirname(free));
+      // Not recursive: of two runs that begin at the same time only one makes it.
+      await mkdir(free);
+    } catch (cause) {
+      if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") continue;
+      throw fileError(cause, "make the folder", free);
+    }
+    const folder = new RunFolder(free);
+    await folder.create();
+    return folder;
+  }
+}
+
+/** The configuration of a fit, every option parsed, every default filled in, and its data. */
+async function configure(
+  request: FitRequest,
+): Promise<{ readonly config: RunConfig; readonly data: DataSet }> {
+  const { model, data: dataName, out: _out, ...rest } = request;
+  const definition = await loadDefinition(model);
+  const options = divideOptions(definition.name, rest, {
+    fit: fitOptions,
+    data: dataOptionsSchema,
+    model: modelSchema(definition),
+  });
+  const fit = parseOptions("fit", fitOptions, options.fit);
+  const modelOptions = parseOptions(definition.name, definition.options, options.model);
+  const dataOptions = parseOptions("data", dataOptionsSchema, options.data);
+  // A provider that is not there is cheaper to find out than data is to read.
+  if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
+  const data = await openData(dataName, dataOptions);
+  const info = infoOf(data);
+  return {
+    data,
+    config: {
+      eidos: version,
+      created: new Date().toISOString(),
+      model,
+      modelOptions: modelOptions as Record<string, unknown>,
+      data: dataName,
+      dataOptions: options.data,
+      dataInfo: info,
+      fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
+    },
+  };
+}
+
+/** Turns a configuration into a model and data; called in the fit worker and in replicas. */
+export async function resolveRun(config: RunConfig, opened?: DataSet): Promise<ResolvedRun> {
+  const definition = await loadDefinition(config.model);
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  const data =
+    opened ?? (await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions)));
+  checkFingerprint(config.dataInfo.fingerprint, data);
+  return { model, data, ...drawAndFinish(config, model, data) };
+}
+
+/**
+ * Makes a run ready to begin or go on: everything that can be wrong with options, model and data is said before
+ * anything is written.
+ * @throws OptionError, DataError, FileError, WeightsError
+ */
+export async function prepareFit(task: FitTask): Promise<PreparedFit> {
+  if (task.type === "resume") return prepareResume(task.folder, task.overrides);
+  const { request } = task;
+  const { out } = request;
+  if (out !== undefined) await refuseTaken(out);
+  const { config, data } = await configure(request);
+  const run = await resolveRun(config, data);
+  let folder: RunFolder;
+  if (out === undefined) folder = await makeFreeFolder(defaultFolder(request.model, request.data));
+  else {
+    folder = new RunFolder(out);
+    await folder.create();
+  }
+  await folder.writeConfig(config);
+  return { config, folder, resume: false, run };
+}
+
+/** Says that a folder is taken before data is read. */
+async function refuseTaken(path: string): Promise<void> {
+  const folder = new RunFolder(path);
+  if (await folder.exists()) await folder.create();
+}
+
+async function prepareResume(
+  path: string,
+  overrides: Readonly<Record<string, unknown>>,
+): Promise<PreparedFit> {
+  const folder = new RunFolder(path);
+  const before = await folder.readConfig();
+  // A damaged checkpoint is found before anything is written.
+  const checkpoint = await folder.readCheckpoint();
+  const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
+  const config: RunConfig = { ...before, fit };
+  const run = await resolveRun(config);
+  await folder.removeTemporaries();
+  if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
+  return { config, folder, resume: true, run };
+}

@@ -1,0 +1,243 @@
+import { batchesPerEpoch } from "../data/order.ts";
+import { FileError, TrainingError } from "../errors.ts";
+import { parameterCount } from "../nn/module.ts";
+import { Budget } from "./budget.ts";
+import type { Fit, FitProgress, FitSummary } from "./fit.node.ts";
+import { type BatchSource, stepIndices } from "./gradient-parts.ts";
+import type { MetricRow, RunProgress } from "./run-folder.node.ts";
+import type { StepTracer } from "./step.ts";
+import { type StepResult, type Trainer, weightsOf } from "./trainer.ts";
+
+/** Milliseconds between reports of progress. */
+const REPORT_EVERY = 250;
+
+/** Share of the budget between two pictures of samples. */
+const DRAW_EVERY = 0.25;
+
+const FRESH: RunProgress = {
+  step: 0,
+  seconds: 0,
+  validationsSinceBest: 0,
+  pending: { count: 0, sums: {} },
+  finished: false,
+};
+
+/** The loop of a fit: steps, validation, metrics, checkpoints, pictures, and when to end. */
+export class FitLoop {
+  private readonly fit: Fit;
+  private readonly tracer: StepTracer;
+  private readonly source: BatchSource;
+  private readonly budget: Budget;
+  private readonly epochSteps: number;
+  /** Seconds of training, those before a resume included; the clock stands until the first step. */
+  private readonly elapsed: () => number;
+  /** Rows of metrics.csv up to now. */
+  private readonly rows: MetricRow[];
+  private progress: RunProgress;
+  private loss: number;
+  private validationLoss: number | undefined;
+  /** Steps a second, of training alone. */
+  private speed: number | undefined;
+  private begun: number | undefined;
+  private reportedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
+  constructor(
+    fit: Fit,
+    tracer: StepTracer,
+    source: BatchSource,
+    progress: RunProgress = FRESH,
+    rows: readonly MetricRow[] = [],
+  ) {
+    this.fit = fit;
+    this.tracer = tracer;
+    this.source = source;
+    this.progress = { ...progress, finished: false };
+    this.rows = rows.filter((row) => row.step <= progress.step);
+    this.loss = this.rows.at(-1)?.loss ?? Number.NaN;
+    this.validationLoss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
+    this.epochSteps = batchesPerEpoch(source.split.count, fit.options.batchSize);
+    const before = progress.seconds;
+    this.elapsed = () => before + (this.begun === undefined ? 0 : (performance.now() - this.begun) / 1000);
+    this.budget = new Budget(fit.options, this.epochSteps, this.elapsed);
+  }
+
+  /** Tells how the fit stands, if enough time has passed since the last time. */
+  report(stage: FitProgress["stage"], always = false): void {
+    const now = performance.now();
+    if (!always && now - this.reportedAt < REPORT_EVERY) return;
+    this.reportedAt = now;
+    const { step } = this.progress;
+    const { stepLimit } = this.budget;
+    const secondsLeft = this.budget.secondsLeft(step, this.speed);
+    this.fit.onProgress?.({
+      step,
+      ...(Number.isFinite(stepLimit) && { stepLimit }),
+      epoch: step / this.epochSteps,
+      seconds: this.elapsed(),
+      loss: this.loss,
+      ...(this.validationLoss !== undefined && { validationLoss: this.validationLoss }),
+      samplesPerSecond: this.samplesPerSecond,
+      ...(secondsLeft !== undefined && { secondsLeft }),
+      share: this.budget.share(step),
+      stage,
+    });
+  }
+
+  private get samplesPerSecond(): number {
+    return (this.speed ?? 0) * this.fit.options.batchSize;
+  }
+
+  /** Trains to the end of the budget, until patience ends or until told to stop; the checkpoint is then written. */
+  async run(trainer: Trainer): Promise<FitSummary> {
+    const { options } = this.fit;
+    this.begun = performance.now();
+    const stepsBefore = trainer.step;
+    let stepSeconds = 0;
+    let checkpointAt = this.begun;
+    let drawnShare = this.budget.share(trainer.step);
+    let reason = this.endReason();
+    while (reason === undefined) {
+      const rate = this.budget.learningRate(trainer.step);
+      const before = performance.now();
+      const result = await trainer.train(rate);
+      stepSeconds += (performance.now() - before) / 1000;
+      this.speed = (trainer.step - stepsBefore) / stepSeconds;
+      await this.take(trainer, result);
+      const limit = this.budget.reached(trainer.step);
+      const validated =
+        trainer.step % options.validateEvery === 0 || limit ? await this.validate(trainer) : undefined;
+      if (trainer.step % options.logEvery === 0 || validated !== undefined || limit)
+        this.log(rate, validated);
+      reason = this.endReason();
+      this.report("training");
+      if (reason !== undefined) break;
+      const due =
+        options.checkpointEvery === undefined
+          ? performance.now() - checkpointAt > options.checkpointSeconds * 1000
+          : trainer.step % options.checkpointEvery === 0;
+      if (due) {
+        await this.checkpoint(trainer);
+        checkpointAt = performance.now();
+      }
+      const share = this.budget.share(trainer.step);
+      if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
+        await this.draw(trainer);
+        drawnShare = share;
+      }
+    }
+    this.progress = { ...this.progress, seconds: this.elapsed() };
+    await this.checkpoint(trainer);
+    return {
+      folder: this.fit.folder.path,
+      step: trainer.step,
+      seconds: this.progress.seconds,
+      samplesPerSecond: this.samplesPerSecond,
+      parameters: parameterCount(this.fit.model),
+      loss: this.loss,
+      ...(this.progress.best !== undefined && { best: this.progress.best }),
+      reason,
+    };
+  }
+
+  private endReason(): FitSummary["reason"] | undefined {
+    const { patience } = this.fit.options;
+    if (this.budget.reached(this.progress.step)) return "limit";
+    if (patience !== undefined && this.progress.validationsSinceBest >= patience) return "patience";
+    return this.fit.shouldStop?.() ? "stopped" : undefined;
+  }
+
+  /** Adds a step's losses to those of the next row of metrics. @throws TrainingError where they are not finite */
+  private async take(trainer: Trainer, { losses, gradientNorm }: StepResult): Promise<void> {
+    this.loss = losses.total ?? Number.NaN;
+    if (!Number.isFinite(this.loss) || !Number.isFinite(gradientNorm))
+      throw await this.diverged(trainer.step);
+    const { pending } = this.progress;
+    const sums: Record<string, number> = { ...pending.sums };
+    for (const name in losses) sums[name] = (sums[name] ?? 0) + (losses[name] ?? 0);
+    sums.gradientNorm = (sums.gradientNorm ?? 0) + gradientNorm;
+    this.progress = {
+      ...this.progress,
+      step: trainer.step,
+      seconds: this.elapsed(),
+      pending: { count: pending.count + 1, sums },
+    };
+  }
+
+  private log(learningRate: number, validated: Readonly<Record<string, number>> | undefined): void {
+    const { count, sums } = this.progress.pending;
+    const { total, ...others } = sums;
+    const { step } = this.progress;
+    this.rows.push({
+      step,
+      epoch: step / this.epochSteps,
+      seconds: Number(this.elapsed().toFixed(3)),
+      loss: (total ?? Number.NaN) / count,
+      ...Object.fromEntries(Object.entries(others).map(([name, value]) => [name, value / count])),
+      learningRate,
+      samplesPerSecond: Number(this.samplesPerSecond.toFixed(1)),
+      ...(validated !== undefined && { validationLoss: validated.total }),
+    });
+    this.progress = { ...this.progress, pending: { count: 0, sums: {} } };
+  }
+
+  /** Losses on the validation split, and better weights kept; undefined where the split is empty. */
+  private async validate(trainer: Trainer): Promise<Readonly<Record<string, number>> | undefined> {
+    const { validation } = this.fit.data.splits;
+    if (validation.count === 0) return undefined;
+    this.report("validating");
+    const losses = await trainer.validate(validation, this.fit.options.validationSamples);
+    const total = losses.total ?? Number.NaN;
+    this.validationLoss = total;
+    const { best, validationsSinceBest } = this.progress;
+    if (Number.isFinite(total) && (best === undefined || total < best.loss)) {
+      this.progress = {
+        ...this.progress,
+        best: { step: trainer.step, loss: total },
+        validationsSinceBest: 0,
+      };
+      await this.fit.folder.writeWeights("best", await trainer.weights(), trainer.step);
+    } else {
+      this.progress = { ...this.progress, validationsSinceBest: validationsSinceBest + 1 };
+    }
+    return losses;
+  }
+
+  private async checkpoint(trainer: Trainer): Promise<void> {
+    this.report("saving");
+    const { folder } = this.fit;
+    const snapshot = await trainer.snapshot();
+    // Metrics first: rows past the checkpoint are dropped when the run is resumed, missing ones could not be made up.
+    await folder.writeMetrics(this.rows);
+    await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors });
+    await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
+  }
+
+  private async draw(trainer: Trainer): Promise<void> {
+    this.report("drawing", true);
+    try {
+      await this.fit.draw?.(await trainer.weights(), trainer.step);
+    } catch (error) {
+      if (this.fit.shouldStop?.()) return;
+      if (error instanceof FileError || !(error instanceof Error)) throw error;
+      this.fit.onWarning?.(`no picture of samples at step ${trainer.step}: ${error.message}`);
+    }
+  }
+
+  private async diverged(step: number): Promise<TrainingError> {
+    const { folder } = this.fit;
+    const kept = await folder.readCheckpoint();
+    const indices = [...stepIndices(this.source, step - 1)];
+    const samples = `${indices.slice(0, 8).join(", ")}${indices.length > 8 ? ", …" : ""}`;
+    const what = Number.isFinite(this.loss)
+      ? "gradient of the loss is no longer finite"
+      : `loss became ${this.loss}`;
+    const lower = Number((this.fit.options.learningRate / 3).toPrecision(2));
+    await folder.writeMetrics(this.rows);
+    return new TrainingError(
+      kept === undefined
+        ? `the ${what} at step ${step} (training samples ${samples}); no checkpoint had been written yet. Fit again with a lower learningRate, or set clipNorm`
+        : `the ${what} at step ${step} (training samples ${samples}); the checkpoint of step ${kept.progress.step} is kept. Go on from it with a lower rate: eidos fit --resume ${folder.path} --learning-rate ${lower} (or set clipNorm)`,
+    );
+  }
+}

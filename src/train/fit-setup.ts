@@ -1,0 +1,94 @@
+import type { DataSet } from "../data/data-set.ts";
+import { batchesPerEpoch } from "../data/order.ts";
+import { OptionError } from "../errors.ts";
+import type { FitPreferences, Trainable } from "../nn/model.ts";
+import { nameParameters } from "../nn/module.ts";
+import { adam, adamW, type Optimiser, sgd } from "../nn/optimiser.ts";
+import { Random } from "../random.ts";
+import type { BatchSource } from "./gradient-parts.ts";
+import type { FitOptions, ResolvedFitOptions } from "./options.ts";
+import { StepTracer } from "./step.ts";
+
+/**
+ * Fills what the user left open: first by the model's preferences, then by general defaults.
+ * @throws OptionError where the batch does not divide into replicas and parts
+ */
+export function resolveFitOptions(
+  options: FitOptions,
+  preferences: FitPreferences,
+  trainCount: number,
+): ResolvedFitOptions {
+  const batchSize = batchSizeOf(options, preferences, trainCount);
+  const limited = options.steps ?? options.epochs ?? options.seconds;
+  const epoch = batchesPerEpoch(trainCount, batchSize);
+  const clipNorm = options.clipNorm ?? preferences.clipNorm;
+  return {
+    ...options,
+    ...(limited === undefined && { seconds: 120 }),
+    ...(clipNorm !== undefined && { clipNorm }),
+    batchSize,
+    learningRate: options.learningRate ?? preferences.learningRate ?? 1e-3,
+    warmupSteps: options.warmupSteps ?? preferences.warmupSteps ?? 50,
+    optimiser: options.optimiser ?? preferences.optimiser ?? "adam",
+    weightDecay: options.weightDecay ?? preferences.weightDecay ?? 0,
+    averageDecay: options.averageDecay ?? preferences.averageDecay ?? 0.999,
+    validateEvery: options.validateEvery ?? Math.min(1000, Math.max(50, epoch)),
+  };
+}
+
+function batchSizeOf(options: FitOptions, preferences: FitPreferences, trainCount: number): number {
+  const parts = options.replicas * options.accumulate;
+  if (options.batchSize === undefined) {
+    const preferred = Math.min(preferences.batchSize ?? 64, trainCount);
+    return Math.max(parts, preferred - (preferred % parts));
+  }
+  checkParts(options.batchSize, options);
+  return options.batchSize;
+}
+
+/** @throws OptionError where a batch does not divide into equal parts */
+export function checkParts(
+  batchSize: number,
+  { replicas, accumulate }: { readonly replicas: number; readonly accumulate: number },
+): void {
+  const parts = replicas * accumulate;
+  if (batchSize % parts === 0) return;
+  const below = batchSize - (batchSize % parts);
+  throw new OptionError(
+    `option batchSize: ${batchSize} does not divide into ${parts} parts (replicas × accumulate); choose ${below > 0 ? `${below} or ` : ""}${below + parts}`,
+  );
+}
+
+function optimiserOf({ optimiser, momentum, weightDecay }: ResolvedFitOptions): Optimiser {
+  switch (optimiser) {
+    case "sgd":
+      return sgd({ momentum, weightDecay });
+    case "adam":
+      return adam({ weightDecay });
+    case "adamw":
+      return adamW({ weightDecay });
+  }
+}
+
+/** The tracer of a fit's steps. */
+export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTracer {
+  return new StepTracer(nameParameters(model), {
+    optimiser: optimiserOf(options),
+    averageDecay: options.averageDecay,
+    ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
+  });
+}
+
+/** Where a fit's batches and noise come from. */
+export function batchSourceOf(data: DataSet, options: ResolvedFitOptions): BatchSource {
+  return { split: data.splits.train, batchSize: options.batchSize, random: new Random(options.seed) };
+}
+
+/** Refuses to resume on other data than the run began with. @throws OptionError */
+export function checkFingerprint(expected: string, data: DataSet): void {
+  if (expected !== data.fingerprint) {
+    throw new OptionError(
+      `${data.name} is no longer what this run was begun with (its contents or split changed); fit into a new folder`,
+    );
+  }
+}

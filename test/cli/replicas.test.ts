@@ -1,0 +1,123 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { beforeAll, expect, test } from "vitest";
+import { built, QUICK, refused, run, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await temporaryFolder();
+});
+
+/** Losses of two runs agree to a relative 1e-4 at every row. */
+async function expectClose(one: string, other: string, rows: number): Promise<void> {
+  const [a, b] = await Promise.all([one, other].map((name) => timelessMetrics(join(cwd, name))));
+  expect(a?.length).toBe(rows);
+  expect(b?.length).toBe(rows);
+  a?.forEach((row, i) => {
+    for (const name of ["loss", "gradientNorm", "validationLoss"]) {
+      const [x, y] = [Number(row[name]), Number(b?.[i]?.[name])];
+      expect(Math.abs(x - y), `${name} of row ${i}`).toBeLessThanOrEqual(1e-4 * Math.abs(x));
+    }
+  });
+  expect(b).not.toEqual(a);
+}
+
+test("two replicas give the losses of one, for points", async () => {
+  const args = ["fit", "rectified-flow", "checkerboard", ...QUICK, "--steps", "20", "--log-every", "1"];
+  const quiet = ["--fourier-features", "16", "--quiet", "--validate-every", "10"];
+  await succeed([...args, ...quiet, "--out", "points-1"], cwd);
+  await succeed([...args, ...quiet, "--out", "points-2", "--replicas", "2"], cwd);
+  await expectClose("points-1", "points-2", 20);
+});
+
+test("two replicas give the losses of one, for images with classes", async () => {
+  for (let i = 0; i < 24; i++) {
+    const folder = join(cwd, "images", i % 2 === 0 ? "even" : "odd");
+    await mkdir(folder, { recursive: true });
+    const bytes = Uint8Array.from({ length: 64 }, (_, k) => (k * (i + 1) * 7) % 256);
+    const image = sharp(bytes, { raw: { width: 8, height: 8, channels: 1 } });
+    await image.png().toFile(join(folder, `${i}.png`));
+  }
+  const args = [
+    ...["fit", "rectified-flow", "images", "--size", "8", "--colour", "grey", "--batch-size", "8"],
+    ...[
+      "--channels",
+      "8",
+      "--multipliers",
+      "1,2",
+      "--steps",
+      "20",
+      "--log-every",
+      "1",
+      "--validate-every",
+      "10",
+    ],
+    ...["--sample-pictures", "0", "--quiet"],
+  ];
+  await succeed([...args, "--out", "images-1"], cwd);
+  await succeed([...args, "--out", "images-2", "--replicas", "2"], cwd);
+  await expectClose("images-1", "images-2", 20);
+});
+
+/** A model that is NICE until something happens to the thread it is built in. */
+function dyingModel(where: string, death: string): string {
+  return `
+    import { workerData } from "node:worker_threads";
+    import { models } from ${JSON.stringify(built("catalog/models.js"))};
+    const nice = models.get("nice");
+    if (${where}) setTimeout(() => { ${death} }, 400);
+    export default { ...nice, name: "dying" };
+  `;
+}
+
+test("a replica that dies ends the fit with one clear line", async () => {
+  await writeFile(
+    join(cwd, "replica.mjs"),
+    dyingModel("workerData?.firstPart !== undefined", "process.exit(7);"),
+  );
+  const args = [
+    "fit",
+    "./replica.mjs",
+    "two-moons",
+    ...QUICK,
+    "--steps",
+    "100000",
+    "--replicas",
+    "2",
+    "--quiet",
+  ];
+  expect(await refused([...args, "--out", "dead-replica"], cwd)).toMatch(
+    /^eidos: replica 1 of 2 ended unexpectedly with code 7$/,
+  );
+});
+
+test("a training worker that dies ends the fit with one clear line that tells how to go on", async () => {
+  await writeFile(
+    join(cwd, "worker.mjs"),
+    dyingModel("workerData?.request !== undefined", 'throw new Error("a bolt from the blue");'),
+  );
+  const args = [
+    "fit",
+    "./worker.mjs",
+    "two-moons",
+    ...QUICK,
+    "--steps",
+    "100000",
+    "--quiet",
+    "--out",
+    "dead",
+  ];
+  expect(await refused(args, cwd)).toMatch(
+    /the training worker of dead \(continue with eidos fit --resume dead\) failed: a bolt from the blue/,
+  );
+});
+
+test("a batch that does not divide is refused before anything is written; one that was not asked for is made to fit", async () => {
+  const args = ["fit", "nice", "two-moons", "--count", "301", "--width", "16", "--steps", "2", "--quiet"];
+  expect(await refused([...args, "--replicas", "2", "--batch-size", "9"], cwd)).toMatch(
+    /batchSize: 9 does not divide into 2 parts .* choose 8 or 10/,
+  );
+  expect((await run(["runs"], cwd)).stdout).toMatch(/no runs/);
+  await succeed([...args, "--replicas", "2", "--sample-pictures", "0"], cwd);
+});

@@ -1,0 +1,113 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+
+/** The built command; `npm test` builds before it tests. */
+export const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+/** A module of the build, for modules that tests write. */
+export function built(path: string): string {
+  return new URL(`../../dist/${path}`, import.meta.url).href;
+}
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Running {
+  readonly outcome: Promise<Outcome>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** Starts the command in a folder. */
+export function start(
+  args: readonly string[],
+  cwd: string,
+  node: readonly string[] = [],
+  shell?: string,
+): Running {
+  const command = [process.execPath, ...node, main, ...args];
+  const child =
+    shell === undefined
+      ? spawn(command[0] ?? "", command.slice(1), { cwd })
+      : spawn("sh", ["-c", `${shell} "$@"`, "sh", ...command], { cwd });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (data: Buffer) => {
+    stdout += data;
+  });
+  child.stderr.on("data", (data: Buffer) => {
+    stderr += data;
+  });
+  const outcome = new Promise<Outcome>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+  return { outcome, kill: (signal) => child.kill(signal) };
+}
+
+/** Runs the command to its end. */
+export function run(args: readonly string[], cwd: string): Promise<Outcome> {
+  return start(args, cwd).outcome;
+}
+
+/** Runs the command, which is to succeed. */
+export async function succeed(args: readonly string[], cwd: string): Promise<Outcome> {
+  const outcome = await run(args, cwd);
+  if (outcome.code !== 0) throw new Error(`eidos ${args.join(" ")}: code ${outcome.code}\n${outcome.stderr}`);
+  return outcome;
+}
+
+/** The command is to end with code 1 and one line on standard error, which this returns. */
+export async function refused(args: readonly string[], cwd: string): Promise<string> {
+  const outcome = await run(args, cwd);
+  expect(outcome).toMatchObject({ code: 1, stdout: "" });
+  expect(outcome.stderr).toMatch(/^eidos: [^\n]+\n$/);
+  return outcome.stderr.trim();
+}
+
+export function temporaryFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "eidos-cli-"));
+}
+
+/** A fit that takes about a second. */
+export const QUICK = ["--count", "2000", "--width", "16", "--batch-size", "64", "--sample-pictures", "0"];
+
+/** The paths of all files below a folder. */
+export async function filesBelow(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.path, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+/** The rows of metrics.csv without what the clock decides. */
+export async function timelessMetrics(folder: string): Promise<readonly Readonly<Record<string, string>>[]> {
+  const text = await readFile(join(folder, "metrics.csv"), "utf8");
+  const [head = "", ...lines] = text.trim().split("\n");
+  const names = head.split(",");
+  return lines.map((line) => {
+    const cells = line.split(",");
+    const {
+      seconds: _s,
+      samplesPerSecond: _p,
+      ...row
+    } = Object.fromEntries(names.map((name, i) => [name, cells[i] ?? ""]));
+    return row;
+  });
+}
+
+/** Rows of a CSV file without quotes, the first line being names. */
+export async function readCsv(
+  path: string,
+): Promise<{ readonly names: string[]; readonly rows: string[][] }> {
+  const [head = "", ...lines] = (await readFile(path, "utf8")).trim().split("\n");
+  return { names: head.split(","), rows: lines.map((line) => line.split(",")) };
+}
