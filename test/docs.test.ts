@@ -62,8 +62,17 @@ describe("links", () => {
   });
 });
 
+const describedFlags = new Map<string, Promise<readonly string[]>>();
+
 /** The flags of a command, with those of a model for `fit`. */
-async function flagsOf(command: string, args: readonly string[]): Promise<readonly string[]> {
+function flagsOf(command: string, args: readonly string[]): Promise<readonly string[]> {
+  const key = [command, ...args].join(" ");
+  const flags = describedFlags.get(key) ?? describeFlags(command, args);
+  describedFlags.set(key, flags);
+  return flags;
+}
+
+async function describeFlags(command: string, args: readonly string[]): Promise<readonly string[]> {
   const { configure } = await import(`../src/cli/commands/${command}.ts`);
   const described = new Command(command);
   await configure(described, args);

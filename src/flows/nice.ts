@@ -117,7 +117,7 @@ export function nice(options: NiceOptions, data: DataInfo): FlowModel {
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
-  // Chosen on the validation digits: weight decay narrows the gap to training; faster log-scales end at worse likelihoods.
+  // The best of 17 short runs judged on validation digits; factors were not all varied alone (docs/nice.md).
   return kind === "image"
     ? {
         warmupSteps: 50,

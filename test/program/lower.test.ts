@@ -129,7 +129,9 @@ describe("an emitted training step", () => {
     expect(norm).toBeGreaterThan(1e-3);
     for (const [i, other] of others.entries()) {
       expect(Math.abs((losses[i + 1] ?? Number.NaN) / (losses[0] ?? 0) - 1)).toBeLessThan(1e-5);
-      expect(Math.sqrt(other.reduce((sum, value, k) => sum + (value - (plain[k] ?? 0)) ** 2, 0)) / norm).toBeLessThan(1e-4);
+      expect(
+        Math.sqrt(other.reduce((sum, value, k) => sum + (value - (plain[k] ?? 0)) ** 2, 0)) / norm,
+      ).toBeLessThan(1e-4);
     }
   });
 });
