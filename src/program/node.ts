@@ -26,8 +26,7 @@ export interface NodeRuntimeOptions {
   readonly threads?: number;
   /**
    * Microseconds that idle threads wait awake for their next share of an operation; 50 unless told, 0 for none. ONNX
-   * Runtime's own default, a millisecond or more, is a few percent faster on an idle machine and several times slower on
-   * a busy one.
+   * Runtime's own, much longer default is no faster on an idle machine and several times slower on a busy one.
    */
   readonly spinMicroseconds?: number;
   /**

@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import * as ort from "onnxruntime-node";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -46,6 +49,42 @@ describe("nodeRuntime", () => {
   it("refuses a number of threads that is none", async () => {
     for (const threads of [0, -1, 1.5, Number.NaN]) {
       await expect(nodeRuntime({ threads })).rejects.toThrow(/threads.*positive integer/);
+    }
+  });
+
+  it("refuses a time to spin that is none, and computes the same whatever the time", async () => {
+    for (const spinMicroseconds of [-1, 1.5, Number.NaN]) {
+      await expect(nodeRuntime({ spinMicroseconds })).rejects.toThrow(/spinMicroseconds.*whole number/);
+    }
+    const x = input("x", [3]);
+    const feeds = new Map([[x, float32([1, 2, 3], [3])]]);
+    for (const spinMicroseconds of [0, 50]) {
+      const [y] = await evaluate([x.mul(x)], feeds, { spinMicroseconds, threads: 2 });
+      expect([...(y?.data ?? [])]).toEqual([1, 4, 9]);
+    }
+  });
+
+  it("turns denormals into 0, whichever session was the first", async () => {
+    const x = input("x", [1]);
+    const [y] = await evaluate([x.mul(x)], new Map([[x, float32([1e-20], [1])]]));
+    expect(y?.data[0]).toBe(0);
+  });
+
+  it("writes a profile when a program is released", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "eidos-profile-"));
+    try {
+      const x = input("x", [3]);
+      const feeds = new Map([[x, float32([1, 2, 3], [3])]]);
+      await evaluate([x.exp()], feeds, { profile: join(folder, "run") });
+      const files = readdirSync(folder);
+      expect(files).toHaveLength(1);
+      expect(files[0]).toMatch(/^run/);
+      const events: readonly { readonly name: string }[] = JSON.parse(
+        readFileSync(join(folder, files[0] ?? ""), "utf8"),
+      );
+      expect(events.some(({ name }) => name.startsWith("Exp_"))).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 
