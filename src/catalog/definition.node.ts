@@ -64,6 +64,11 @@ function objectSchema(schema: z.ZodType, what: string): z.ZodObject {
 }
 
 /** What of a run's record a model is built from. */
-export function modelInfo({ kind, sampleShape, classes }: RunConfig["dataInfo"]): DataInfo {
-  return { kind, sampleShape, ...(classes !== undefined && { classes }) };
+export function modelInfo({ kind, sampleShape, classes, classShares }: RunConfig["dataInfo"]): DataInfo {
+  return {
+    kind,
+    sampleShape,
+    ...(classes !== undefined && { classes }),
+    ...(classShares !== undefined && { classShares }),
+  };
 }

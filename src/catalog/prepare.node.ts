@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { DataSet } from "../data/data-set.ts";
+import type { DataSet, Split } from "../data/data-set.ts";
 import { fileError, makeFolder } from "../data/files.node.ts";
 import { openData } from "../data/open.node.ts";
 import { dataOptionsSchema } from "../data/options.ts";
@@ -26,9 +26,24 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
     sampleShape: data.sampleShape,
     fingerprint: data.fingerprint,
     trainCount: data.splits.train.count,
-    ...(data.classes !== undefined && { classes: data.classes.length, classNames: data.classes }),
+    ...(data.classes !== undefined && {
+      classes: data.classes.length,
+      classNames: data.classes,
+      classShares: classShares(data.splits.train, data.classes.length),
+    }),
     ...(data.columns !== undefined && { columns: data.columns }),
   };
+}
+
+/** The share of each class among the samples of a split. */
+function classShares(split: Split, classes: number): readonly number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (let first = 0; first < split.count; first += 1024) {
+    const count = Math.min(1024, split.count - first);
+    const { label } = split.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    for (const value of label?.data ?? []) counts[Number(value)] = (counts[Number(value)] ?? 0) + 1;
+  }
+  return counts.map((count) => count / Math.max(1, split.count));
 }
 
 /** The folder name of a run that was given none. */

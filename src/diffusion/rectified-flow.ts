@@ -162,7 +162,20 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
   /** Classes of the samples: the one asked for, or each drawn evenly; undefined where the model knows none. */
   private labels(randoms: readonly Random[], label: number | undefined): readonly number[] | undefined {
     if (this.classes === 0) return undefined;
-    return randoms.map((random) => label ?? random.split("label").integer(this.classes));
+    return randoms.map((random) => label ?? this.drawClass(random.split("label").uniform()));
+  }
+
+  /** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
+  private drawClass(place: number): number {
+    const { classShares } = this.data;
+    if (classShares === undefined) return Math.floor(place * this.classes);
+    let end = 0;
+    const found = classShares.findIndex((share) => {
+      end += share;
+      return place < end;
+    });
+    // Rounding may leave the shares a hair below 1.
+    return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
   }
 
   /** The velocity field of some samples on a runtime, with guidance as in Ho and Salimans 2022, equation 6. */

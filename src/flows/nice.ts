@@ -73,7 +73,7 @@ export const niceOptions = z.strictObject({
     .int()
     .min(1)
     .optional()
-    .describe("units of a hidden layer (images: 256, otherwise 128; the paper's MNIST model: 1000)"),
+    .describe("units of a hidden layer (images: 512, otherwise 128; the paper's MNIST model: 1000)"),
   prior: z
     .enum(["logistic", "gaussian"])
     .optional()
@@ -96,11 +96,7 @@ export type NiceOptions = z.output<typeof niceOptions>;
  */
 export function nice(options: NiceOptions, data: DataInfo): FlowModel {
   const isImage = data.kind === "image";
-  const {
-    couplings = isImage ? 4 : 8,
-    hiddenLayers = isImage ? 3 : 2,
-    width = isImage ? 512 : 128,
-  } = options;
+  const { hiddenLayers, couplings = isImage ? 4 : 8, width = isImage ? 512 : 128 } = options;
   const dimensions = elementCount(data.sampleShape);
   const first = Math.ceil(dimensions / 2);
   const sizes = [first, dimensions - first] as const;

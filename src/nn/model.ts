@@ -14,6 +14,8 @@ export interface DataInfo {
   readonly sampleShape: readonly number[];
   /** Number of classes where samples have labels. */
   readonly classes?: number;
+  /** Share of each class among the training samples; equal shares unless told. */
+  readonly classShares?: readonly number[];
 }
 
 /** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */

@@ -7,6 +7,7 @@ export const dataInfo = z.object({
   sampleShape: z.array(z.int().positive()).readonly(),
   classes: z.int().positive().optional(),
   classNames: z.array(z.string()).readonly().optional(),
+  classShares: z.array(z.number().min(0)).readonly().optional().describe("among the training samples"),
   columns: z
     .array(z.unknown())
     .readonly()

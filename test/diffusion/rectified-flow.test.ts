@@ -122,6 +122,33 @@ describe("rectified flow", () => {
     await session.release();
   });
 
+  it("draws the classes of samples without a label by their shares among the training samples", async () => {
+    const weights = initialState(small(CLASSES), 0);
+    const session = new Session(await nodeRuntime(), weights);
+    const draw = async (classShares: readonly number[] | undefined, label?: number): Promise<number[]> =>
+      numbers(
+        await small({ ...CLASSES, ...(classShares && { classShares }) }).sample(session, {
+          count: 400,
+          seed: 1,
+          steps: 2,
+          ...(label !== undefined && { label }),
+        }),
+      );
+    expect(await draw([0, 1, 0])).toEqual(await draw(undefined, 1));
+    const perClass = [await draw(undefined, 0), await draw(undefined, 1), await draw(undefined, 2)];
+    const counts = [0, 0, 0];
+    const mixed = await draw([0.7, 0, 0.3]);
+    for (let i = 0; i < 800; i += 2) {
+      const found = perClass.findIndex((samples) => Math.abs((samples[i] ?? 0) - (mixed[i] ?? 0)) < 1e-6);
+      counts[found] = (counts[found] ?? 0) + 1;
+    }
+    expect(counts[1]).toBe(0);
+    // Four deviations of a binomial of 400.
+    expect(Math.abs((counts[0] ?? 0) - 280)).toBeLessThan(37);
+    expect((counts[0] ?? 0) + (counts[2] ?? 0)).toBe(400);
+    await session.release();
+  });
+
   it("samples do not depend on how many are drawn, but on seed, solver, class and guidance", async () => {
     const model = small(CLASSES);
     const session = await sessionOf(model);
