@@ -1,4 +1,4 @@
-import type { DataKind } from "./data-set.ts";
+import type { DataKind } from "../nn/model.ts";
 import { planeDensity, planeNames } from "./toy.ts";
 
 /** A data set that has a name. */

@@ -1,3 +1,4 @@
+import type { DataKind } from "../nn/model.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Column } from "./columns.ts";
 
@@ -17,9 +18,6 @@ export interface Split {
 }
 
 export type SplitName = "train" | "validation" | "test";
-
-/** What a sample is: a point in the plane, an image, or a row of a table. */
-export type DataKind = "points" | "image" | "table";
 
 /**
  * Samples to learn from, in memory.

@@ -1,3 +1,4 @@
+export type { DataKind } from "../nn/model.ts";
 export type { NamedData } from "./catalog.ts";
 export { dataCatalog } from "./catalog.ts";
 export type { CategoricalColumn, Cell, Column, NumericColumn } from "./columns.ts";
@@ -10,7 +11,7 @@ export {
   logScale,
   tableWidth,
 } from "./columns.ts";
-export type { Batch, DataKind, DataSet, Split, SplitName } from "./data-set.ts";
+export type { Batch, DataSet, Split, SplitName } from "./data-set.ts";
 export { describeSplits, range, storedSplit } from "./data-set.ts";
 export { loadDigits } from "./digits.ts";
 export { Fingerprint } from "./fingerprint.ts";
