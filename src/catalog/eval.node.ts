@@ -1,4 +1,4 @@
-import type { Split, SplitName } from "../data/data-set.ts";
+import { range, type Split, type SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { energyDistance, slicedWasserstein } from "../metrics/index.ts";
 import { parameterCount } from "../nn/module.ts";
@@ -130,7 +130,7 @@ async function meanLoss(run: OpenRun, split: Split, seed: number): Promise<numbe
   let total = 0;
   for (let first = 0; first < split.count; first += BATCH) {
     const count = Math.min(BATCH, split.count - first);
-    const batch = split.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    const batch = split.batch(range(first, count));
     const { total: value } = await loss.run(batchFeeds(batch), { random: random.split(first) });
     total += (Number(value.data[0]) * count) / split.count;
   }

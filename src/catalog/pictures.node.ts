@@ -1,5 +1,5 @@
 import { columnsSchema } from "../data/columns.ts";
-import type { DataSet, Split } from "../data/data-set.ts";
+import { type DataSet, range, type Split } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { RuntimeError } from "../errors.ts";
 import { drawSamples } from "../report/index.node.ts";
@@ -12,7 +12,7 @@ const COMPARED_ROWS = 2000;
 
 /** The first samples of a split. */
 export function firstSamples(split: Split, count: number): NdArray<"float32"> {
-  return split.batch(Uint32Array.from({ length: Math.min(count, split.count) }, (_, i) => i)).x;
+  return split.batch(range(0, Math.min(count, split.count))).x;
 }
 
 /** How many samples a picture takes: as many images as asked for, of points and rows what a plot needs for them. */

@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { DataSet, Split } from "../data/data-set.ts";
+import { type DataSet, range, type Split } from "../data/data-set.ts";
 import { fileError, makeFolder } from "../data/files.node.ts";
 import { openData } from "../data/open.node.ts";
 import { dataOptionsSchema } from "../data/options.ts";
@@ -40,7 +40,7 @@ function classShares(split: Split, classes: number): readonly number[] {
   const counts = new Array<number>(classes).fill(0);
   for (let first = 0; first < split.count; first += 1024) {
     const count = Math.min(1024, split.count - first);
-    const { label } = split.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    const { label } = split.batch(range(first, count));
     for (const value of label?.data ?? []) counts[Number(value)] = (counts[Number(value)] ?? 0) + 1;
   }
   return counts.map((count) => count / Math.max(1, split.count));

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { type Column, columnsSchema, logScale } from "../data/columns.ts";
-import type { DataSet, Split, SplitName } from "../data/data-set.ts";
+import { type DataSet, range, type Split, type SplitName } from "../data/data-set.ts";
 import { isQuery, isTablePath } from "../data/duckdb.node.ts";
 import { streamImages } from "../data/image-stream.node.ts";
 import { openData } from "../data/open.node.ts";
@@ -75,7 +75,7 @@ export async function* scoreSplit(run: OpenRun, split: Split, seed = 0): AsyncGe
   const shift = columns === undefined ? 0 : logScale(columns);
   for (let first = 0; first < split.count; first += BATCH) {
     const count = Math.min(BATCH, split.count - first);
-    const { x } = split.batch(Uint32Array.from({ length: count }, (_, i) => first + i));
+    const { x } = split.batch(range(first, count));
     yield { firstRow: first, logLikelihood: (await score(x, first)).map((value) => value - shift) };
   }
 }

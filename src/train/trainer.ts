@@ -1,4 +1,4 @@
-import type { Split } from "../data/data-set.ts";
+import { range, type Split } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
@@ -158,7 +158,7 @@ export class Trainer {
     for (let first = 0; first < total; first += size) {
       const count = Math.min(size, total - first);
       const program = await this.validationProgram(split, count);
-      const indices = Uint32Array.from({ length: count }, (_, i) => first + i);
+      const indices = range(first, count);
       const outputs = await program.runValues(
         { ...this.vectors, parameters, ...batchFeeds(split.batch(indices)) },
         { random: this.source.random.split("validation").split(first) },
