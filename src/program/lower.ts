@@ -8,12 +8,14 @@ import {
   type OnnxAttribute,
   type OnnxNode,
   outputAt,
+  type Subgraph,
   type Target,
   type Tensor,
 } from "../tensor/graph.ts";
 import { BLOCKED_DOMAIN } from "../tensor/layout.ts";
 import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
 import { reachableNodes } from "../tensor/substitute.ts";
+import { simplify } from "./simplify.ts";
 
 const { onnx } = onnxProto;
 
@@ -42,6 +44,8 @@ class Emitter implements LowerContext {
   readonly nodes: InstanceType<typeof onnx.NodeProto>[] = [];
   private readonly sources = new Map<string, OnnxNode>();
   private readonly read = new Set<string>();
+  /** Graphs within this one, whose nodes read names of this one. */
+  private readonly subgraphs: InstanceType<typeof onnx.GraphProto>[] = [];
   readonly initializers: InstanceType<typeof onnx.TensorProto>[] = [];
   readonly domains = new Set<string>();
   private readonly graph: Graph;
@@ -50,17 +54,22 @@ class Emitter implements LowerContext {
   private readonly useCounts = new Map<string, number>();
   private count = 0;
   private batch: string | undefined;
+  /** Stands before all names: a graph within a graph must not repeat those around it. */
+  private readonly prefix: string;
+  private readonly outside: ReadonlyMap<Tensor, string>;
 
-  constructor(graph: Graph, target: Target) {
+  constructor(graph: Graph, target: Target, prefix = "", outside: ReadonlyMap<Tensor, string> = new Map()) {
     this.graph = graph;
     this.target = target;
+    this.prefix = prefix;
+    this.outside = outside;
   }
 
   emit(node: OnnxNode): readonly string[] {
     const id = this.count++;
     const outputs = Array.from(
       { length: node.outputs ?? 1 },
-      (_, i) => `${node.op}_${id}${i === 0 ? "" : `_${i}`}`,
+      (_, i) => `${this.prefix}${node.op}_${id}${i === 0 ? "" : `_${i}`}`,
     );
     if (node.domain !== undefined) this.domains.add(node.domain);
     for (const name of node.inputs) this.read.add(name);
@@ -68,7 +77,7 @@ class Emitter implements LowerContext {
     this.nodes.push(
       onnx.NodeProto.create({
         opType: node.op,
-        name: `${node.op}_${id}`,
+        name: `${this.prefix}${node.op}_${id}`,
         input: [...node.inputs],
         output: outputs,
         domain: node.domain ?? "",
@@ -135,7 +144,7 @@ class Emitter implements LowerContext {
     const key = bytes.length <= 1024 ? `${value.dtype} ${value.shape} ${bytes.join()}` : undefined;
     const known = key === undefined ? undefined : this.constants.get(key);
     if (known !== undefined) return known;
-    const name = `constant_${this.initializers.length}`;
+    const name = `${this.prefix}constant_${this.initializers.length}`;
     this.initializers.push(tensorProto(name, value));
     if (key !== undefined) this.constants.set(key, name);
     return name;
@@ -171,6 +180,30 @@ class Emitter implements LowerContext {
     );
   }
 
+  subgraph(body: Subgraph): OnnxAttribute {
+    const prefix = `${this.prefix}body_${this.count++}_`;
+    const outputs = new Map(simplify(body.outputs).map((tensor, i) => [`${prefix}output_${i}`, tensor]));
+    const inputs = new Map(body.inputs.map((tensor, i) => [tensor, `${prefix}input_${i}`]));
+    for (const name of body.outside.values()) this.read.add(name);
+    const inner = new Emitter({ inputs, outputs, weights: new Map() }, this.target, prefix, body.outside);
+    inner.lowerAll();
+    for (const domain of inner.domains) this.domains.add(domain);
+    const graph = inner.graphProto(prefix);
+    this.subgraphs.push(graph);
+    return { graph };
+  }
+
+  /** What has been emitted, as a graph. */
+  graphProto(name: string): InstanceType<typeof onnx.GraphProto> {
+    return onnx.GraphProto.create({
+      name,
+      node: this.nodes,
+      initializer: this.initializers,
+      input: [...this.graph.inputs].map(([tensor, input]) => valueInfo(input, tensor)),
+      output: [...this.graph.outputs].map(([output, tensor]) => valueInfo(output, tensor)),
+    });
+  }
+
   private layoutsOf(tensor: Tensor): Layouts {
     const layouts = this.values.get(valueKey(tensor));
     if (layouts === undefined) {
@@ -183,6 +216,7 @@ class Emitter implements LowerContext {
 
   lowerAll(): void {
     for (const [tensor, name] of this.graph.inputs) this.values.set(valueKey(tensor), { plain: name });
+    for (const [tensor, name] of this.outside) this.values.set(valueKey(tensor), { plain: name });
     for (const [tensor, { name, value }] of this.graph.weights) {
       this.initializers.push(tensorProto(name, value));
       this.values.set(valueKey(tensor), { plain: name });
@@ -205,6 +239,17 @@ class Emitter implements LowerContext {
     this.nameOutputs();
   }
 
+  /** Follows a renaming of this graph's values in the graphs within it. */
+  private renameOutside(renamed: (name: string) => string): void {
+    const open = [...this.subgraphs];
+    for (let graph = open.pop(); graph !== undefined; graph = open.pop()) {
+      for (const node of graph.node ?? []) {
+        node.input = (node.input ?? []).map(renamed);
+        for (const { g } of node.attribute ?? []) if (g) open.push(g as InstanceType<typeof onnx.GraphProto>);
+      }
+    }
+  }
+
   /** Gives the values of the graph's outputs their names. */
   private nameOutputs(): void {
     // Reordering first, which makes nodes.
@@ -220,7 +265,7 @@ class Emitter implements LowerContext {
       this.nodes.push(
         onnx.NodeProto.create({
           opType: "Identity",
-          name: `output_${name}`,
+          name: `${this.prefix}output_${name}`,
           input: [source],
           output: [name],
         }),
@@ -231,6 +276,7 @@ class Emitter implements LowerContext {
       node.input = (node.input ?? []).map(renamed);
       node.output = (node.output ?? []).map(renamed);
     }
+    this.renameOutside(renamed);
   }
 }
 
@@ -246,6 +292,8 @@ function attributeProto(name: string, value: OnnxAttribute): InstanceType<typeof
   if ("floats" in value) {
     return onnx.AttributeProto.create({ name, type: AttributeType.FLOATS, floats: [...value.floats] });
   }
+  if ("graph" in value)
+    return onnx.AttributeProto.create({ name, type: AttributeType.GRAPH, g: value.graph });
   return onnx.AttributeProto.create({
     name,
     type: AttributeType.STRING,
@@ -291,13 +339,7 @@ export function lowerToOnnx(
       { domain: "", version: OPSET },
       ...[...emitter.domains].map((domain) => ({ domain, version: 1 })),
     ],
-    graph: {
-      name: "eidos",
-      node: emitter.nodes,
-      initializer: emitter.initializers,
-      input: [...graph.inputs].map(([tensor, name]) => valueInfo(name, tensor)),
-      output: [...graph.outputs].map(([name, tensor]) => valueInfo(name, tensor)),
-    },
+    graph: emitter.graphProto("eidos"),
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
   });
   return onnx.ModelProto.encode(model).finish();

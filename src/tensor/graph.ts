@@ -17,7 +17,9 @@ export type OnnxAttribute =
   | { readonly ints: readonly number[] }
   | { readonly float: number }
   | { readonly floats: readonly number[] }
-  | { readonly string: string };
+  | { readonly string: string }
+  /** A graph within the graph, made by `LowerContext.subgraph`. */
+  | { readonly graph: object };
 
 /** One ONNX node to be emitted. */
 export interface OnnxNode {
@@ -27,6 +29,15 @@ export interface OnnxNode {
   readonly domain?: string;
   /** Number of outputs; 1 unless told. */
   readonly outputs?: number;
+}
+
+/** The body of a loop or branch, to be lowered as a graph within the graph. */
+export interface Subgraph {
+  /** Leaves that are fed at every run of the subgraph, in its order of inputs. */
+  readonly inputs: readonly Tensor[];
+  /** Leaves that stand for values of the graph around it, by their names there. */
+  readonly outside: ReadonlyMap<Tensor, string>;
+  readonly outputs: readonly Tensor[];
 }
 
 /** What the program is lowered for. */
@@ -63,6 +74,8 @@ export interface LowerContext {
   constant(value: NdArray): string;
   /** The name of a one-dimensional int64 tensor that holds the shape, computed from the inputs where it is symbolic. */
   shapeValue(shape: Shape): string;
+  /** Lowers a graph within the graph. */
+  subgraph(body: Subgraph): OnnxAttribute;
   /** How many nodes read this tensor (program outputs count). */
   uses(tensor: Tensor): number;
 }

@@ -31,12 +31,15 @@ export {
   full,
   type Initialiser,
   input,
+  isInitialising,
   isTraining,
   normal,
   Parameter,
+  traceInitialisation,
   traceTraining,
   uniform,
 } from "./leaves.ts";
+export { type LoopOptions, type LoopRound, whileLoop } from "./loop.ts";
 export * from "./matmul.ts";
 // also keeps the declaration of the methods in the published types
 export type { TensorMethods } from "./methods.ts";

@@ -90,6 +90,14 @@ export class Parameter extends Tensor {
     this.shape = shape;
     this.initialise = initialise;
   }
+
+  /**
+   * In a trace of data-dependent initialisation, makes `value` the parameter's content before the first step; the layer
+   * goes on with `value` in place of the parameter. Elsewhere this does nothing.
+   */
+  startFrom(value: Tensor): void {
+    currentTrace?.starts?.set(this, value);
+  }
 }
 
 /** A tensor that belongs to a model's state but is not trained: running statistics, fixed permutations. */
@@ -118,6 +126,8 @@ export class Buffer extends Tensor {
 /** What a training trace gathers besides its outputs. */
 export interface TraceContext {
   readonly updates: Map<Buffer, Tensor>;
+  /** Values that parameters start from; present while data-dependent initialisation is traced. */
+  readonly starts?: Map<Parameter, Tensor>;
 }
 
 let currentTrace: TraceContext | undefined;
@@ -127,14 +137,33 @@ export function traceTraining<T>(body: () => T): {
   readonly result: T;
   readonly updates: ReadonlyMap<Buffer, Tensor>;
 } {
-  const outer = currentTrace;
   const trace: TraceContext = { updates: new Map() };
+  return { result: within(trace, body), updates: trace.updates };
+}
+
+function within<T>(trace: TraceContext, body: () => T): T {
+  const outer = currentTrace;
   currentTrace = trace;
   try {
-    return { result: body(), updates: trace.updates };
+    return body();
   } finally {
     currentTrace = outer;
   }
+}
+
+/**
+ * Runs `body`, a forward pass on the first batch, as a trace of data-dependent initialisation: gathers the values that
+ * layers want their parameters to start from (Salimans and Kingma 2016, section 3). Layers see `isTraining()` too.
+ */
+export function traceInitialisation(body: () => unknown): ReadonlyMap<Parameter, Tensor> {
+  const starts = new Map<Parameter, Tensor>();
+  within({ updates: new Map(), starts }, body);
+  return starts;
+}
+
+/** True while data-dependent initialisation is traced. */
+export function isInitialising(): boolean {
+  return currentTrace?.starts !== undefined;
 }
 
 /** True while a training program is being traced: dropout drops, batch normalisation uses the batch. */

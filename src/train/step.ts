@@ -2,7 +2,15 @@ import { OptionError } from "../errors.ts";
 import type { SymbolicBatch, Trainable } from "../nn/model.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
-import { grad, input, reshape, sum, type Tensor, traceTraining } from "../tensor/index.ts";
+import {
+  grad,
+  input,
+  reshape,
+  sum,
+  type Tensor,
+  traceInitialisation,
+  traceTraining,
+} from "../tensor/index.ts";
 import { concat } from "../tensor/joining.ts";
 import { substitute } from "../tensor/substitute.ts";
 import { ParameterLayout } from "./layout.ts";
@@ -56,6 +64,17 @@ export class StepTracer {
 
   private vector(name: string): Tensor {
     return input(name, [this.layout.size]);
+  }
+
+  /**
+   * Values that parameters start from by what the layers see of the first batch, by name of the parameter; undefined
+   * where no layer wants that. Layers further on see what the earlier ones make of the batch with their new values.
+   */
+  initialisation(shape: BatchShape): StepGraph | undefined {
+    const starts = traceInitialisation(() => this.model.loss(symbolicBatch(shape)));
+    if (starts.size === 0) return undefined;
+    const values = substitute([...starts.values()], this.layout.views(this.vector("parameters")));
+    return new Map([...starts.keys()].map(({ name }, i) => [name, values[i] ?? this.vector("parameters")]));
   }
 
   /** Losses, buffer updates and the flat gradient of one (part of a) batch. */

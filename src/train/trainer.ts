@@ -47,6 +47,43 @@ export function initialVectors(
   return vectors;
 }
 
+/**
+ * Fresh vectors in which layers with data-dependent initialisation have taken their values from the first batch. The
+ * result depends on seed and data alone, so that a run which is resumed before its first step begins alike.
+ */
+async function initialisedByData(
+  tracer: StepTracer,
+  source: BatchSource,
+  runtime: Runtime,
+  start: Snapshot,
+): Promise<Snapshot> {
+  const graph = tracer.initialisation(batchShapeOf(source.split, source.batchSize));
+  const before = start.vectors.get("parameters");
+  if (graph === undefined || before === undefined) return start;
+  const program = await Program.build(graph, runtime);
+  try {
+    const batch = source.split.batch(stepIndices(source, 0));
+    const random = source.random.split("noise").split("initialisation");
+    const values = await program.run(
+      { ...Object.fromEntries(start.vectors), ...batchFeeds(batch) },
+      { random },
+    );
+    const state = new Map([...tracer.layout.unpack(before.data as Float32Array), ...Object.entries(values)]);
+    const parameters = float32(tracer.layout.pack(state), [tracer.layout.size]);
+    return {
+      ...start,
+      vectors: new Map(
+        [...start.vectors].map(([name, value]) => [
+          name,
+          name === "parameters" || name === "average" ? parameters : value,
+        ]),
+      ),
+    };
+  } finally {
+    await program.release();
+  }
+}
+
 /** Runs training steps; holds parameters and optimiser state where the runtime keeps its values. */
 export class Trainer {
   private readonly tracer: StepTracer;
@@ -90,7 +127,9 @@ export class Trainer {
     const graph = pool
       ? tracer.updateFrom(pool.parts)
       : tracer.whole(batchShapeOf(source.split, source.batchSize));
-    return new Trainer(tracer, source, runtime, pool, await Program.build(graph, runtime), start);
+    const program = await Program.build(graph, runtime);
+    const begun = start.step > 0 ? start : await initialisedByData(tracer, source, runtime, start);
+    return new Trainer(tracer, source, runtime, pool, program, begun);
   }
 
   /** One step at this learning rate. Non-finite losses are returned, not thrown: the caller decides. */
