@@ -5,6 +5,7 @@
 const rooms = [
   "tensor",
   "program",
+  "ode",
   "nn",
   "data",
   "train",

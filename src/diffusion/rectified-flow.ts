@@ -9,7 +9,9 @@ import {
   type SymbolicBatch,
   type Trainable,
 } from "../nn/model.ts";
-import { sampleInParts } from "../nn/sampling.ts";
+import { drawClass, sampleInParts } from "../nn/sampling.ts";
+import { dormandPrince } from "../ode/dormand-prince.ts";
+import { evenTimes, FIXED_STEP_METHODS, integrate, type Velocity } from "../ode/solver.ts";
 import type { Session } from "../program/session.ts";
 import type { Random } from "../random.ts";
 import {
@@ -25,7 +27,6 @@ import {
   uniform,
   where,
 } from "../tensor/index.ts";
-import { dormandPrince } from "./dormand-prince.ts";
 import { linearPath } from "./path.ts";
 import {
   parseSampleOptions,
@@ -34,7 +35,6 @@ import {
   rectifiedFlowOptions,
   rectifiedFlowSampleOptions,
 } from "./rectified-flow-options.ts";
-import { evenTimes, FIXED_STEP_METHODS, integrate, type Velocity } from "./solver.ts";
 import { sampleTimes } from "./time-sampling.ts";
 import { type VelocityNetwork, velocityNetwork } from "./velocity-network.ts";
 
@@ -162,20 +162,7 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
   /** Classes of the samples: the one asked for, or each drawn evenly; undefined where the model knows none. */
   private labels(randoms: readonly Random[], label: number | undefined): readonly number[] | undefined {
     if (this.classes === 0) return undefined;
-    return randoms.map((random) => label ?? this.drawClass(random.split("label").uniform()));
-  }
-
-  /** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
-  private drawClass(place: number): number {
-    const { classShares } = this.data;
-    if (classShares === undefined) return Math.floor(place * this.classes);
-    let end = 0;
-    const found = classShares.findIndex((share) => {
-      end += share;
-      return place < end;
-    });
-    // Rounding may leave the shares a hair below 1.
-    return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
+    return randoms.map((random) => label ?? drawClass(this.data, random.split("label").uniform()));
   }
 
   /** The velocity field of some samples on a runtime, with guidance as in Ho and Salimans 2022, equation 6. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { dormandPrince, dormandPrinceTableau } from "../../src/diffusion/dormand-prince.ts";
+import { OptionError, SolverError } from "../../src/errors.ts";
+import { dormandPrince, dormandPrinceTableau } from "../../src/ode/dormand-prince.ts";
 import {
   evenTimes,
   FIXED_STEP_METHODS,
@@ -7,9 +8,9 @@ import {
   rk4,
   rungeKuttaStep,
   type Velocity,
-} from "../../src/diffusion/solver.ts";
-import { OptionError, SolverError } from "../../src/errors.ts";
+} from "../../src/ode/solver.ts";
 import { float32, type NdArray } from "../../src/tensor/array.ts";
+import { fittedOrder } from "./fitted-order.ts";
 
 const float64 = (...values: number[]): NdArray<"float64"> => ({
   dtype: "float64",
@@ -24,16 +25,6 @@ const swingAt = (t: number, start: number, s: number): number => start * Math.ex
 
 const largestError = (x: NdArray<"float64">, starts: readonly number[], t: number, s: number): number =>
   Math.max(...starts.map((start, i) => Math.abs((x.data[i] ?? 0) - swingAt(t, start, s))));
-
-/** Slope of the least-squares line through (log steps, log error), negated. */
-function fittedOrder(steps: readonly number[], errors: readonly number[]): number {
-  const xs = steps.map(Math.log);
-  const ys = errors.map(Math.log);
-  const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
-  const [mx, my] = [mean(xs), mean(ys)];
-  const cov = xs.reduce((total, x, i) => total + (x - mx) * ((ys[i] ?? 0) - my), 0);
-  return -cov / xs.reduce((total, x) => total + (x - mx) ** 2, 0);
-}
 
 describe("fixed-step solvers", () => {
   const orders = { euler: 1, midpoint: 2, heun: 2, rk4: 4 } as const;
@@ -140,6 +131,25 @@ describe("Dormand–Prince", () => {
     const lengths = times.slice(1).map((time, i) => time - (times[i] ?? 0));
     expect(Math.max(...lengths) / Math.min(...lengths)).toBeGreaterThan(10);
     expect(times.at(-1)).toBe(1);
+  });
+
+  it("meets its tolerance in every row, whatever other rows are easy, where that is asked for", async () => {
+    // One row that swings quickly among rows at rest: x(t) = x(0) exp(sin 20 t).
+    const rows = 400;
+    const start = { dtype: "float64", shape: [rows, 1], data: new Float64Array(rows) } as const;
+    start.data[7] = 1;
+    const field: Velocity<"float64"> = async (x, t) => ({
+      ...x,
+      data: x.data.map((value) => 20 * Math.cos(20 * t) * value),
+    });
+    const errorOf = async (everyRow: boolean): Promise<number> => {
+      const options = { rtol: 1e-6, atol: 1e-6, maxEvaluations: 10_000, everyRow };
+      const { state } = await dormandPrince(field, start, 0, 1, options);
+      return Math.abs((state.data[7] ?? Number.NaN) - Math.exp(Math.sin(20)));
+    };
+    const each = await errorOf(true);
+    expect(each).toBeLessThan(3e-5);
+    expect(await errorOf(false)).toBeGreaterThan(3 * each);
   });
 
   it("gives up with a message when evaluations run out", async () => {

@@ -30,6 +30,11 @@ export interface AdaptiveOptions {
   readonly atol: number;
   /** Velocity evaluations after which the solver gives up. */
   readonly maxEvaluations: number;
+  /**
+   * Judges a step by the worst row (entry of the first axis) of the state, so that every row meets the tolerances
+   * whatever rows are integrated with it; otherwise by all numbers together.
+   */
+  readonly everyRow?: boolean;
   /** Called after each accepted step with the time that is reached. */
   readonly onStep?: (time: number) => void;
 }
@@ -52,7 +57,8 @@ const INTEGRAL = 0.4 / 5;
 
 /**
  * Integrates dx/dt = velocity(x, t) from one time to another by the adaptive Dormand–Prince method of order 5 with PI
- * step-size control. A step is accepted where the root mean square of error / (atol + rtol · |x|) is at most 1.
+ * step-size control. A step is accepted where the root mean square of error / (atol + rtol · |x|), of the whole state or
+ * of the worst row, is at most 1.
  * @throws SolverError where maxEvaluations do not suffice or the state stops being finite
  * @throws OptionError where rtol is negative or atol not positive
  */
@@ -63,11 +69,13 @@ export async function dormandPrince<D extends FloatType>(
   to: number,
   options: AdaptiveOptions,
 ): Promise<AdaptiveResult<D>> {
-  const { rtol, atol, maxEvaluations, onStep } = options;
+  const { rtol, atol, maxEvaluations, everyRow = false, onStep } = options;
   if (!(rtol >= 0)) throw new OptionError(`rtol: must be 0 or more, not ${rtol}`);
   if (!(atol > 0)) throw new OptionError(`atol: must be above 0, not ${atol}`);
   if (from === to) return { state: initial, evaluations: 0, accepted: 0, rejected: 0 };
   const direction = Math.sign(to - from);
+  const norm: ScaledNorm = (value, a, b) =>
+    scaledNorm(value, a, b, { rtol, atol, groups: everyRow ? (value.shape[0] ?? 1) : 1 });
   let evaluations = 0;
   const counted: Velocity<D> = (state, time) => {
     if (evaluations >= maxEvaluations) {
@@ -83,7 +91,7 @@ export async function dormandPrince<D extends FloatType>(
   let state = initial;
   let time = from;
   let first = await counted(state, time);
-  let step = await startingStep(counted, state, first, from, to, rtol, atol);
+  let step = await startingStep(counted, state, first, from, to, norm);
   let accepted = 0;
   let rejected = 0;
   let previousError = 1;
@@ -97,7 +105,7 @@ export async function dormandPrince<D extends FloatType>(
     const scaled = (weights: readonly number[]): number[] => weights.map((weight) => weight * length);
     const proposal = addScaled(state, scaled(dormandPrinceTableau.weights), stages);
     const errors = addScaled(zeros(state.dtype, state.shape), scaled(errorWeights), stages);
-    const error = scaledNorm(errors, state, proposal, rtol, atol);
+    const error = norm(errors, state, proposal);
     if (!Number.isFinite(error) && Math.abs(length) < 1e-10 * Math.abs(to - from)) {
       throw new SolverError(`Dormand–Prince: the velocity is not finite near time ${time.toPrecision(4)}`);
     }
@@ -120,21 +128,30 @@ export async function dormandPrince<D extends FloatType>(
   return { state, evaluations, accepted, rejected };
 }
 
-/** Root mean square of value / (atol + rtol · max(|a|, |b|)). */
-function scaledNorm<D extends FloatType>(
-  value: NdArray<D>,
-  a: NdArray<D>,
-  b: NdArray<D>,
-  rtol: number,
-  atol: number,
+/** Size of a value in units of the tolerance, which depends on the states a and b. */
+type ScaledNorm = (value: NdArray<FloatType>, a: NdArray<FloatType>, b: NdArray<FloatType>) => number;
+
+/** Root mean square of value / (atol + rtol · max(|a|, |b|)): the largest of those of equal groups of numbers. */
+function scaledNorm(
+  value: NdArray<FloatType>,
+  a: NdArray<FloatType>,
+  b: NdArray<FloatType>,
+  { rtol, atol, groups }: { readonly rtol: number; readonly atol: number; readonly groups: number },
 ): number {
   const values: DataOf[FloatType] = value.data;
-  let total = 0;
-  for (let i = 0; i < values.length; i++) {
-    const size = Math.max(Math.abs(Number(a.data[i])), Math.abs(Number(b.data[i])));
-    total += ((values[i] ?? 0) / (atol + rtol * size)) ** 2;
+  const length = Math.max(1, values.length / Math.max(1, groups));
+  let worst = 0;
+  for (let start = 0; start < values.length; start += length) {
+    let total = 0;
+    for (let i = start; i < start + length; i++) {
+      const size = Math.max(Math.abs(Number(a.data[i])), Math.abs(Number(b.data[i])));
+      total += ((values[i] ?? 0) / (atol + rtol * size)) ** 2;
+    }
+    // Not Math.max alone: a group that is not finite must not be passed over.
+    if (!(total <= worst)) worst = total;
+    if (Number.isNaN(worst)) break;
   }
-  return Math.sqrt(total / Math.max(1, values.length));
+  return Math.sqrt(worst / length);
 }
 
 /** A first step length (Hairer, Nørsett and Wanner, Solving ODEs I, section II.4, "Starting Step Size"). */
@@ -144,19 +161,18 @@ async function startingStep<D extends FloatType>(
   first: NdArray<D>,
   from: number,
   to: number,
-  rtol: number,
-  atol: number,
+  norm: ScaledNorm,
 ): Promise<number> {
   const span = Math.abs(to - from);
-  const stateNorm = scaledNorm(state, state, state, rtol, atol);
-  const velocityNorm = scaledNorm(first, state, state, rtol, atol);
+  const stateNorm = norm(state, state, state);
+  const velocityNorm = norm(first, state, state);
   const guess = Math.min(
     span,
     stateNorm < 1e-5 || velocityNorm < 1e-5 ? 1e-6 * span : (0.01 * stateNorm) / velocityNorm,
   );
   const forward = Math.sign(to - from) * guess;
   const second = await velocity(addScaled(state, [forward], [first]), from + forward);
-  const curvature = scaledNorm(addScaled(second, [-1], [first]), state, state, rtol, atol) / guess;
+  const curvature = norm(addScaled(second, [-1], [first]), state, state) / guess;
   const steepest = Math.max(velocityNorm, curvature);
   const fitting = steepest <= 1e-15 ? Math.max(1e-6 * span, guess * 1e-3) : (0.01 / steepest) ** (1 / 5);
   return Math.min(span, 100 * guess, fitting);
