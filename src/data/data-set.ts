@@ -36,6 +36,8 @@ export interface DataSet {
   readonly columns?: readonly Column[];
   /** The exact log-density in nats of the distribution the samples were drawn from, where it is known. */
   readonly logDensity?: (point: ArrayLike<number>) => number;
+  /** Name of the energy function whose density, ∝ exp(−energy), the samples were drawn from. */
+  readonly energy?: string;
   /** Names of the classes that labels index. */
   readonly classes?: readonly string[];
   /** Changes whenever the contents or the split change: a resumed run checks that it continues on the same data. */

@@ -8,6 +8,14 @@ export * from "./index.ts";
 export { readNpy, writeNpy } from "./npy.node.ts";
 export { openData } from "./open.node.ts";
 export { optional } from "./optional.node.ts";
-export type { TableBatch, TablePlace } from "./table.node.ts";
-export { openTable, streamTable } from "./table.node.ts";
+export type { TablePlace } from "./table.node.ts";
+export { openTable } from "./table.node.ts";
+export { type GappedBatch, streamGappedTable, tableColumns } from "./table-gaps.node.ts";
+export {
+  columnNames,
+  findMarks,
+  type StreamOptions,
+  streamTable,
+  type TableBatch,
+} from "./table-stream.node.ts";
 export { writeTable } from "./table-write.node.ts";

@@ -14,10 +14,12 @@ export {
 export type { Batch, DataSet, Split, SplitName } from "./data-set.ts";
 export { describeSplits, range, storedSplit } from "./data-set.ts";
 export { loadDigits } from "./digits.ts";
+export type { EnergyDensity, EnergyName } from "./energies.ts";
+export { energyDensity, energyNames, energyPoints, isEnergyName } from "./energies.ts";
 export { Fingerprint } from "./fingerprint.ts";
 export { decodeNpy, encodeNpy } from "./npy.ts";
 export type { DataOptions, ResolvedDataOptions } from "./options.ts";
 export { dataOptionsSchema, resolveDataOptions } from "./options.ts";
 export { batchesPerEpoch, batchIndices, epochOrder, randomSplit } from "./order.ts";
 export type { PlaneDensity, PlaneName } from "./toy.ts";
-export { isPlaneName, planeDensity, planeNames, planePoints } from "./toy.ts";
+export { drawnPoints, isPlaneName, planeDensity, planeNames, planePoints } from "./toy.ts";

@@ -5,6 +5,7 @@ import { dataCatalog } from "./catalog.ts";
 import type { DataSet } from "./data-set.ts";
 import { openDigits } from "./digits.node.ts";
 import { isQuery, isTablePath } from "./duckdb.node.ts";
+import { energyPoints, isEnergyName } from "./energies.ts";
 import { isMissing } from "./files.node.ts";
 import { openImageFolder } from "./image-folder.node.ts";
 import type { DataOptions } from "./options.ts";
@@ -22,6 +23,7 @@ export async function openData(nameOrPath: string, options: DataOptions = {}): P
   const { splitSeed: seed, count, sql } = resolveDataOptions(options);
   if (nameOrPath === "digits") return openDigits();
   if (isPlaneName(nameOrPath)) return planePoints(nameOrPath, { seed, count });
+  if (isEnergyName(nameOrPath)) return energyPoints(nameOrPath, { seed, count });
   if (isQuery(nameOrPath)) {
     if (sql !== undefined)
       throw new DataError("two queries were given: one as the data, one by the option sql");

@@ -7,17 +7,29 @@ import { duckDbError, quoteName } from "./duckdb.node.ts";
 const NUMERIC_TYPE =
   /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
 
-/** A column to read: numbers, or text where its values are categories or classes. */
+/** A column to read: numbers, text where its values are categories or classes, or cells as they stand in the table. */
 export interface Wanted {
   readonly name: string;
-  readonly as: "number" | "text";
+  readonly as: "number" | "text" | "cell";
+  /** Whether cells may be empty, NULL or NaN: numbers are then NaN, texts null. Cells may be NULL anyway. */
+  readonly gaps?: boolean;
 }
 
-/** Consecutive rows of a table, by column: `numbers[i]` or `texts[i]` belongs to column i of what was wanted. */
+/** Consecutive rows of a table, by column in the order of what was wanted. Texts are null only where they may be. */
 export interface Rows {
   readonly firstRow: number;
   readonly count: number;
-  readonly columns: readonly (Float64Array | readonly string[])[];
+  readonly columns: readonly (Float64Array | readonly (string | null)[])[];
+}
+
+/** What a column is in a query. */
+function cellExpression({ name, as, gaps }: Wanted): string {
+  const column = quoteName(name);
+  const text = `cast(${column} as varchar)`;
+  if (as === "cell") return text;
+  if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
+  const number = `try_cast(${column} as double)`;
+  return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
 }
 
 /**
@@ -66,10 +78,7 @@ export async function* readRows(
   patience: "table" | "rows",
 ): AsyncGenerator<Rows, void, undefined> {
   checkColumns(source, wanted);
-  const cells = wanted.map(
-    ({ name, as }) =>
-      `${as === "number" ? "try_cast" : "cast"}(${quoteName(name)} as ${as === "number" ? "double" : "varchar"})`,
-  );
+  const cells = wanted.map(cellExpression);
   const unusable = wanted.map((): Unusable => ({ rows: [], count: 0 }));
   let firstRow = 0;
   try {
@@ -78,7 +87,7 @@ export async function* readRows(
       const chunk = await result.fetchChunk();
       if (chunk === null || chunk.rowCount === 0) break;
       const count = chunk.rowCount;
-      const columns = wanted.map(({ as }, index) => {
+      const columns = wanted.map(({ as, gaps = as === "cell" }, index) => {
         const values = chunk.getColumnValues(index);
         const bad = unusable[index];
         const note = (row: number) => {
@@ -88,13 +97,16 @@ export async function* readRows(
         };
         if (as === "number") {
           return Float64Array.from(values, (value, row) => {
-            if (typeof value === "number" && Number.isFinite(value)) return value;
+            if (typeof value === "number" && (Number.isFinite(value) || (gaps && Number.isNaN(value)))) {
+              return value;
+            }
             note(row);
             return Number.NaN;
           });
         }
         return values.map((value, row) => {
           if (typeof value === "string") return value;
+          if (gaps) return null;
           note(row);
           return "";
         });

@@ -5,10 +5,12 @@ import type { Cell } from "./columns.ts";
 import { quoteName, quoteText, withDuckDb } from "./duckdb.node.ts";
 import { fileError, replaceFile, writeFileAtomic } from "./files.node.ts";
 
-type CellRows = Iterable<readonly Cell[]> | AsyncIterable<readonly Cell[]>;
+/** Rows of cells; null is a missing one. */
+type CellRows = Iterable<readonly (Cell | null)[]> | AsyncIterable<readonly (Cell | null)[]>;
 
 /** A cell as RFC 4180 writes it; text is always quoted in `quoteAll`, so that an empty text is not a missing value. */
-function csvCell(cell: Cell, quoteAll: boolean): string {
+function csvCell(cell: Cell | null, quoteAll: boolean): string {
+  if (cell === null) return "";
   if (typeof cell === "number") return String(cell);
   return quoteAll || /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
 }
@@ -28,11 +30,17 @@ async function* csvLines(names: readonly string[], rows: CellRows, quoteAll = fa
 
 /**
  * Writes a table as `.csv` or `.parquet`, by the path's extension, in one step (see `replaceFile`) and in constant
- * memory. In Parquet, a column is text or double by its first row.
+ * memory. In Parquet, a column is text or double by its first row, unless its type is told.
+ * @param types of columns in Parquet as SQL has them; of CSV files they are of no matter
  * @throws OptionError for another extension, FileError where the file cannot be written, MissingPackageError where
  * Parquet is asked for and DuckDB is not installed.
  */
-export async function writeTable(path: string, names: readonly string[], rows: CellRows): Promise<void> {
+export async function writeTable(
+  path: string,
+  names: readonly string[],
+  rows: CellRows,
+  types?: readonly string[],
+): Promise<void> {
   const extension = extname(path).toLowerCase();
   if (extension === ".csv") return writeFileAtomic(path, csvLines(names, rows));
   if (extension !== ".parquet") {
@@ -40,7 +48,7 @@ export async function writeTable(path: string, names: readonly string[], rows: C
       `${path}: a table is written as .csv or .parquet; give the file one of these names`,
     );
   }
-  let first: readonly Cell[] = [];
+  let first: readonly (Cell | null)[] = [];
   const watched = async function* () {
     for await (const row of rows) {
       if (first.length === 0) first = row;
@@ -52,7 +60,8 @@ export async function writeTable(path: string, names: readonly string[], rows: C
     try {
       await writeFileAtomic(text, csvLines(names, watched(), true));
       const columns = names.map(
-        (name, i) => `${quoteText(name)}: '${typeof first[i] === "string" ? "VARCHAR" : "DOUBLE"}'`,
+        (name, i) =>
+          `${quoteText(name)}: ${quoteText(types?.[i] ?? (typeof first[i] === "string" ? "VARCHAR" : "DOUBLE"))}`,
       );
       const read = `read_csv(${quoteText(text)}, auto_detect = false, header = true, columns = {${columns.join(", ")}}, quote = '"', escape = '"', allow_quoted_nulls = false)`;
       await withDuckDb((connection) =>

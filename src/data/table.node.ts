@@ -2,13 +2,12 @@ import { createHash } from "node:crypto";
 import { basename, extname } from "node:path";
 import { DataError } from "../errors.ts";
 import { Random } from "../random.ts";
-import type { NdArray } from "../tensor/array.ts";
 import type { Column } from "./columns.ts";
 import { columnWidth, encodeCategory, encodeNumber, tableWidth } from "./columns.ts";
 import type { DataSet, SplitName } from "./data-set.ts";
 import { describeSplits, storedSplit } from "./data-set.ts";
 import type { TableSource } from "./duckdb.node.ts";
-import { connectDuckDb, openSource, withDuckDb } from "./duckdb.node.ts";
+import { openSource, withDuckDb } from "./duckdb.node.ts";
 import type { DataOptions } from "./options.ts";
 import { resolveDataOptions } from "./options.ts";
 import { randomSplit } from "./order.ts";
@@ -154,12 +153,22 @@ async function readTable(place: TablePlace, options: DataOptions) {
   });
 }
 
-/** Encodes rows into samples, `[count, width]`, in `target`. */
-function encodeRows(
+interface EncodeTarget {
+  readonly target: Float32Array;
+  readonly known?: Float32Array;
+  /** Names the table in error messages. */
+  readonly label: string;
+}
+
+/**
+ * Encodes rows into samples, `[count, width]`, in `target`. Missing cells, where rows may have them, become zeros there
+ * and in `known`, which is 1 elsewhere.
+ */
+export function encodeRows(
   columns: readonly Column[],
   rows: Rows,
   random: Random,
-  { target, label }: { readonly target: Float32Array; readonly label: string },
+  { target, label, known }: EncodeTarget,
 ): void {
   const width = tableWidth(columns);
   let offset = 0;
@@ -167,12 +176,16 @@ function encodeRows(
     const cells = rows.columns[index] ?? [];
     if (column.kind === "numeric") {
       for (let row = 0; row < rows.count; row++) {
-        encodeNumber(column, Number(cells[row]), target, row * width + offset);
+        const value = Number(cells[row]);
+        if (known !== undefined && Number.isNaN(value)) continue;
+        encodeNumber(column, value, target, row * width + offset);
+        known?.fill(1, row * width + offset, row * width + offset + 1);
       }
     } else {
       const noise = random.split(column.name);
       const places = new Map(column.categories.map((category, place) => [category, place]));
       for (let row = 0; row < rows.count; row++) {
+        if (known !== undefined && cells[row] === null) continue;
         const place = places.get(String(cells[row]));
         if (place === undefined) {
           throw new DataError(
@@ -182,65 +195,9 @@ function encodeRows(
         }
         // A generator for each row: a row's noise does not depend on how the table is read.
         encodeCategory(column, place, noise.split(rows.firstRow + row), target, row * width + offset);
+        known?.fill(1, row * width + offset, row * width + offset + columnWidth(column));
       }
     }
     offset += columnWidth(column);
-  }
-}
-
-/** Consecutive rows of a table as a model sees them. */
-export interface TableBatch {
-  /** `[count, width]`. */
-  readonly x: NdArray<"float32">;
-  /** Position of the first row in the table, from 0. */
-  readonly firstRow: number;
-  readonly count: number;
-}
-
-/**
- * Reads a table of any size in constant memory, encoded by the columns stored with a model. Columns that the model
- * does not know are ignored. All batches but the last hold `batchSize` rows.
- * @throws as `openTable`; DataError also where one of the model's columns is missing or a category is new.
- */
-export async function* streamTable(
-  place: TablePlace,
-  columns: readonly Column[],
-  options: { readonly batchSize?: number; readonly seed?: number } = {},
-): AsyncGenerator<TableBatch, void, undefined> {
-  const { batchSize = 1024, seed = 0 } = options;
-  const random = new Random(seed).split("table");
-  const width = tableWidth(columns);
-  const connection = await connectDuckDb();
-  try {
-    const source = await openSource(connection, place);
-    const wanted = columns.map(
-      ({ name, kind }): Wanted => ({ name, as: kind === "numeric" ? "number" : "text" }),
-    );
-    let held = new Float32Array(batchSize * width);
-    let filled = 0;
-    let firstRow = 0;
-    const take = (count: number): TableBatch => {
-      const x = { dtype: "float32", shape: [count, width], data: held.subarray(0, count * width) } as const;
-      const batch = { x, firstRow, count };
-      held = new Float32Array(batchSize * width);
-      firstRow += count;
-      filled = 0;
-      return batch;
-    };
-    for await (const rows of readRows(connection, source, wanted, "rows")) {
-      const samples = new Float32Array(rows.count * width);
-      encodeRows(columns, rows, random, { target: samples, label: source.label });
-      for (let row = 0; row < rows.count; ) {
-        const count = Math.min(batchSize - filled, rows.count - row);
-        held.set(samples.subarray(row * width, (row + count) * width), filled * width);
-        filled += count;
-        row += count;
-        if (filled === batchSize) yield take(batchSize);
-      }
-    }
-    if (filled > 0) yield take(filled);
-    if (firstRow === 0) throw new DataError(`${source.label}: the table has no rows`);
-  } finally {
-    connection.closeSync();
   }
 }

@@ -235,8 +235,13 @@ export function planeDensity(name: PlaneName): PlaneDensity {
  * validation and test, all determined by the seed.
  */
 export function planePoints(name: PlaneName, options: { seed?: number; count?: number } = {}): DataSet {
+  return drawnPoints(planeDensity(name), options);
+}
+
+/** A data set of points drawn from a density in the plane, as `planePoints` makes it. */
+export function drawnPoints(density: PlaneDensity, options: { seed?: number; count?: number } = {}): DataSet {
   const { seed = 0, count = 50_000 } = options;
-  const density = planeDensity(name);
+  const { name } = density;
   const heldOut = Math.max(1, Math.floor(count / 5));
   const random = new Random(seed).split(name);
   const draw = (part: string, length: number) => {

@@ -1,10 +1,11 @@
 import { OptionError } from "../errors.ts";
 import { concat, slice, split, stack, type Tensor } from "../tensor/index.ts";
+import { type Bijection, sumElements } from "./bijection.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
 
-/** A module that maps rows [n, in] to [n, out]. */
-export interface RowNetwork {
-  forward(x: Tensor): Tensor;
+/** A module that maps [n, in, …] to [n, out, …], rows or feature maps, under a context [n, c] where the flow is conditional. */
+export interface Conditioner {
+  forward(x: Tensor, context?: Tensor): Tensor;
 }
 
 /**
@@ -44,7 +45,7 @@ export type CoupledHalf = "first" | "second";
  */
 export class AdditiveCoupling implements Transform {
   /** m: from the half that is passed on to a shift of the other. */
-  readonly network: RowNetwork;
+  readonly network: Conditioner;
   private readonly sizes: readonly [number, number];
   private readonly changes: CoupledHalf;
 
@@ -52,29 +53,84 @@ export class AdditiveCoupling implements Transform {
    * @param sizes number of components in the first and the second half
    * @throws OptionError where a half is empty
    */
-  constructor(sizes: readonly [number, number], changes: CoupledHalf, network: RowNetwork) {
-    if (sizes[0] < 1 || sizes[1] < 1) {
-      throw new OptionError(
-        "a coupling flow needs samples of at least two numbers, to shift one half by the other",
-      );
-    }
+  constructor(sizes: readonly [number, number], changes: CoupledHalf, network: Conditioner) {
+    checkHalves(sizes);
     this.sizes = sizes;
     this.changes = changes;
     this.network = network;
   }
 
-  private shift(x: Tensor, sign: 1 | -1): Tensor {
+  private shift(x: Tensor, sign: 1 | -1, context?: Tensor): Tensor {
     const [first, second] = split(x, 1, this.sizes) as [Tensor, Tensor];
     return this.changes === "first"
-      ? concat([first.add(this.network.forward(second).mul(sign)), second], 1)
-      : concat([first, second.add(this.network.forward(first).mul(sign))], 1);
+      ? concat([first.add(this.network.forward(second, context).mul(sign)), second], 1)
+      : concat([first, second.add(this.network.forward(first, context).mul(sign))], 1);
   }
 
-  forward(x: Tensor): Forward {
-    return { y: this.shift(x, 1), logDet: noVolumeChange(x) };
+  forward(x: Tensor, context?: Tensor): Forward {
+    return { y: this.shift(x, 1, context), logDet: noVolumeChange(x) };
   }
 
-  inverse(y: Tensor): Inverse {
-    return { x: this.shift(y, -1), logDet: noVolumeChange(y) };
+  inverse(y: Tensor, context?: Tensor): Inverse {
+    return { x: this.shift(y, -1, context), logDet: noVolumeChange(y) };
+  }
+}
+
+/**
+ * A coupling along axis 1, of rows or of the channels of images: one half is passed on, and each element of the other
+ * goes through a bijection whose parameters a network reads off the first. The Jacobian is triangular, so that the
+ * log-determinant is the sum of log-derivatives (Dinh et al. 2017, "RealNVP", section 3.2).
+ */
+export class Coupling implements Transform {
+  readonly bijection: Bijection;
+  /** From the half that is passed on to the parameters of the other: [n, parameterCount · size, …]. */
+  readonly network: Conditioner;
+  private readonly sizes: readonly [number, number];
+  private readonly changes: CoupledHalf;
+
+  /**
+   * @param sizes number of components (or channels) in the first and the second half
+   * @throws OptionError where a half is empty
+   */
+  constructor(
+    sizes: readonly [number, number],
+    changes: CoupledHalf,
+    bijection: Bijection,
+    network: Conditioner,
+  ) {
+    checkHalves(sizes);
+    this.sizes = sizes;
+    this.changes = changes;
+    this.bijection = bijection;
+    this.network = network;
+  }
+
+  private divide(x: Tensor): { readonly kept: Tensor; readonly changed: Tensor } {
+    const [first, second] = split(x, 1, this.sizes) as [Tensor, Tensor];
+    return this.changes === "first" ? { kept: second, changed: first } : { kept: first, changed: second };
+  }
+
+  private join(kept: Tensor, changed: Tensor): Tensor {
+    return concat(this.changes === "first" ? [changed, kept] : [kept, changed], 1);
+  }
+
+  forward(x: Tensor, context?: Tensor): Forward {
+    const { kept, changed } = this.divide(x);
+    const { value, logDerivative } = this.bijection.forward(changed, this.network.forward(kept, context));
+    return { y: this.join(kept, value), logDet: sumElements(logDerivative) };
+  }
+
+  inverse(y: Tensor, context?: Tensor): Inverse {
+    const { kept, changed } = this.divide(y);
+    const { value, logDerivative } = this.bijection.inverse(changed, this.network.forward(kept, context));
+    return { x: this.join(kept, value), logDet: sumElements(logDerivative) };
+  }
+}
+
+function checkHalves(sizes: readonly [number, number]): void {
+  if (sizes[0] < 1 || sizes[1] < 1) {
+    throw new OptionError(
+      "a coupling flow needs samples of at least two numbers, to change one half by the other",
+    );
   }
 }

@@ -4,16 +4,30 @@ import { type Forward, type Inverse, noVolumeChange, type Transform } from "./tr
 /** Number of values of a byte. */
 export const BYTE_LEVELS = 256;
 
-/**
- * Uniform dequantisation: whole numbers 0 … 255 become reals on [0, 256) by adding noise from [0, 1)ᴰ. The density of
- * the result, averaged over the noise, bounds the probability of the bytes from below (Theis et al. 2016, section 3.1).
- * @param noise drawn by the runtime unless given
- */
-export function dequantise(bytes: Tensor, noise: Tensor = uniform(bytes.shape)): Tensor {
-  return bytes.add(noise);
+/** Reals in the places of whole numbers, and what the noise between them costs. */
+export interface Dequantised {
+  /** bytes + noise, on [0, 256). */
+  readonly x: Tensor;
+  /** log q(noise | bytes), shape [n], in nats: to be subtracted from the log-density of x. */
+  readonly logNoise: Tensor;
 }
 
-/** y = x · factor on rows of known size; the log-determinant is D log |factor|. */
+/**
+ * A way to make whole numbers 0 … 255 reals by adding noise from [0, 1)ᴰ. For any density q of the noise,
+ * log P(bytes) ≥ E_q[log p(bytes + noise) − log q(noise | bytes)] (Theis et al. 2016, section 3.1; Ho et al. 2019,
+ * "Flow++", equation 7).
+ */
+export interface Dequantiser {
+  /** Draws the noise with the runtime's generator. */
+  dequantise(bytes: Tensor, context?: Tensor): Dequantised;
+}
+
+/** Uniform noise, of log-density 0. */
+export const uniformDequantiser: Dequantiser = {
+  dequantise: (bytes) => ({ x: bytes.add(uniform(bytes.shape)), logNoise: noVolumeChange(bytes) }),
+};
+
+/** y = x · factor on samples of known size; the log-determinant is D log |factor|. */
 export class Scaling implements Transform {
   readonly factor: number;
   readonly dimensions: number;

@@ -4,16 +4,25 @@ import { Linear } from "../nn/linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, Parameter, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./base.ts";
-import { AdditiveCoupling, OddEvenOrder, type RowNetwork } from "./coupling.ts";
+import { Conditioning } from "./conditioning.ts";
+import { AdditiveCoupling, type Conditioner, OddEvenOrder } from "./coupling.ts";
 import { FlowModel } from "./flow-model.ts";
-import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
+import { flowOptions, flowSampleOptions } from "./options.ts";
+import { type Forward, type Inverse, noVolumeChange, Reshape, type Transform } from "./transform.ts";
 
 /** A multilayer perceptron with ReLU between its layers and a linear output: the coupling function m of NICE. */
-export class ReluNetwork implements RowNetwork {
+export class ReluNetwork implements Conditioner {
   readonly layers: readonly Linear[];
+  /** Adds the context to the first hidden layer. */
+  readonly context: Linear | undefined;
 
-  /** @param sizes of the input, of every hidden layer and of the output */
-  constructor(sizes: readonly number[]) {
+  /**
+   * @param sizes of the input, of every hidden layer and of the output
+   * @param contextSize length of the context vector; 0 for none
+   */
+  constructor(sizes: readonly number[], contextSize = 0) {
+    this.context =
+      contextSize === 0 ? undefined : new Linear(contextSize, sizes[1] ?? contextSize, { bias: false });
     const last = sizes.length - 2;
     this.layers = sizes.slice(1).map(
       (outputs, i) =>
@@ -24,8 +33,11 @@ export class ReluNetwork implements RowNetwork {
     );
   }
 
-  forward(x: Tensor): Tensor {
-    return this.layers.reduce((hidden, layer, i) => layer.forward(i === 0 ? hidden : hidden.relu()), x);
+  forward(x: Tensor, context?: Tensor): Tensor {
+    return this.layers.reduce((hidden, layer, i) => {
+      const next = layer.forward(i === 0 ? hidden : hidden.relu());
+      return i === 0 && this.context && context ? next.add(this.context.forward(context)) : next;
+    }, x);
   }
 }
 
@@ -62,7 +74,7 @@ export class DiagonalScaling implements Transform {
 }
 
 /** Options of NICE. What is left open depends on the data; the doc of each says how. */
-export const niceOptions = z.strictObject({
+export const niceOptions = flowOptions.extend({
   couplings: z.int().min(1).optional().describe("additive coupling layers (images: 4, otherwise 8)"),
   hiddenLayers: z
     .int()
@@ -74,10 +86,7 @@ export const niceOptions = z.strictObject({
     .min(1)
     .optional()
     .describe("units of a hidden layer (images: 512, otherwise 128; the paper's MNIST model: 1000)"),
-  prior: z
-    .enum(["logistic", "gaussian"])
-    .optional()
-    .describe("distribution of the code (images: logistic, otherwise gaussian)"),
+  base: flowOptions.shape.base.describe("distribution of the code (images: logistic, otherwise gaussian)"),
   scaleGain: z
     .number()
     .positive()
@@ -97,7 +106,8 @@ export type NiceOptions = z.output<typeof niceOptions>;
 export function nice(options: NiceOptions, data: DataInfo): FlowModel {
   const isImage = data.kind === "image";
   const { hiddenLayers, couplings = isImage ? 4 : 8, width = isImage ? 512 : 128 } = options;
-  const dimensions = elementCount(data.sampleShape);
+  const conditioning = new Conditioning(options, data);
+  const dimensions = elementCount(conditioning.targetShape);
   const first = Math.ceil(dimensions / 2);
   const sizes = [first, dimensions - first] as const;
   const hidden = new Array<number>(hiddenLayers).fill(width);
@@ -105,11 +115,13 @@ export function nice(options: NiceOptions, data: DataInfo): FlowModel {
     // The paper's order: the second (even) half is shifted by the first, then the first by the second, and so on.
     const changes = i % 2 === 0 ? "second" : "first";
     const [from, to] = changes === "second" ? sizes : [sizes[1], sizes[0]];
-    return new AdditiveCoupling(sizes, changes, new ReluNetwork([from, ...hidden, to]));
+    return new AdditiveCoupling(sizes, changes, new ReluNetwork([from, ...hidden, to], conditioning.size));
   });
-  const prior = BASES[options.prior ?? (isImage ? "logistic" : "gaussian")];
+  const base = BASES[options.base ?? (isImage ? "logistic" : "gaussian")](dimensions);
   const scaling = new DiagonalScaling(dimensions, options.scaleGain ?? (isImage ? 30 : 1));
-  return new FlowModel(data, prior, [new OddEvenOrder(dimensions), ...layers, scaling]);
+  const rows = isImage ? [new Reshape(conditioning.targetShape, [dimensions])] : [];
+  const transforms = [...rows, new OddEvenOrder(dimensions), ...layers, scaling];
+  return new FlowModel(data, { base, conditioning, transforms });
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
@@ -132,8 +144,9 @@ export const niceDefinition = defineModel({
   summary: "flow of additive couplings: exact log-likelihoods, sampling by inversion",
   paper: "Dinh, Krueger and Bengio 2014, NICE: Non-linear Independent Components Estimation, arXiv:1410.8516",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
   options: niceOptions,
+  sampleOptions: flowSampleOptions,
   build: nice,
   preferences,
 });

@@ -4,6 +4,7 @@ export { Dropout } from "./dropout.ts";
 export { ConditionEmbedding, Embedding, FourierFeatures, sinusoidalEmbedding } from "./embedding.ts";
 export * as initialisers from "./initialisers.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
+export { MaskedLinear } from "./masked-linear.ts";
 export {
   type Activation,
   Mlp,

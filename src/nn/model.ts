@@ -7,6 +7,16 @@ import type { Module } from "./module.ts";
 /** What a sample is: a point of the plane, an image in bytes, or a row of standardised table columns. */
 export type DataKind = "points" | "image" | "table";
 
+/** A column of a table as a model sees it. */
+export interface DataColumn {
+  readonly name: string;
+  /** How many of a sample's numbers it takes. */
+  readonly size: number;
+  /** For numbers: a sample holds (value − mean) / deviation. */
+  readonly mean?: number;
+  readonly deviation?: number;
+}
+
 /** What a model must know of the data to be built. */
 export interface DataInfo {
   readonly kind: DataKind;
@@ -16,6 +26,10 @@ export interface DataInfo {
   readonly classes?: number;
   /** Share of each class among the training samples; equal shares unless told. */
   readonly classShares?: readonly number[];
+  /** Columns of a table in the order of a sample. */
+  readonly columns?: readonly DataColumn[];
+  /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
+  readonly energy?: string;
 }
 
 /** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */
@@ -38,10 +52,25 @@ export interface Density {
   /**
    * Log-density of each sample in nats, shape [n], with respect to data units: for images in bytes it is that of the
    * dequantised image on [0, 256)ᴰ, so that bits per dimension are −logProb / (D · ln 2).
+   * @param label classes [n] (int64), for models that are conditional on them; without, such a model weighs the
+   *   classes by their shares
    */
-  logProb(x: Tensor): Tensor;
+  logProb(x: Tensor, label?: Tensor): Tensor;
   /** Exact, or a lower bound (as with dequantisation noise or a variational model). */
   readonly likelihood: "exact" | "bound";
+  /**
+   * `logProb` of an array, computed outside of one graph by a method that chooses its own steps: more accurate where a
+   * model has both.
+   */
+  score?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<NdArray<"float32">>;
+}
+
+/** What the score of an array may depend on. */
+export interface DensityScoreOptions {
+  /** Classes [n], for conditional models; without, such a model weighs the classes by their shares. */
+  readonly label?: NdArray<"int64">;
+  /** Decides random numbers, where a score takes any; 0 unless told. */
+  readonly seed?: number;
 }
 
 /** What every sampler takes. */
@@ -59,10 +88,67 @@ export interface Sampler<O extends SampleOptions = SampleOptions> {
   sample(session: Session, options: O): Promise<NdArray<"float32">>;
 }
 
+/** What every completion of partly known samples takes. */
+export interface InpaintOptions {
+  /** Samples in data units, [n, …sampleShape]; what stands in unknown places does not matter. */
+  readonly x: NdArray<"float32">;
+  /** 1 where an element is known, 0 where it is to be drawn: [n or 1, …sampleShape]. */
+  readonly known: NdArray<"float32">;
+  /** Completions of each sample. */
+  readonly draws: number;
+  readonly seed: number;
+  /** Class of all samples or of each, for conditional models; without, they weigh classes by their shares. */
+  readonly label?: number | readonly number[];
+  /** Iterations of a method that iterates; the model's own number unless told. */
+  readonly steps?: number;
+  /** True for a draw from the exact conditional distribution or an error, false for iteration; the best there is unless told. */
+  readonly exact?: boolean;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/**
+ * A model that draws the unknown part of samples from its conditional distribution given the known part. Results are
+ * [n, draws, …sampleShape] in data units; known elements come back as they were given, images are not rounded.
+ */
+export interface Inpainter {
+  inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">>;
+}
+
 /** A model that maps data to a code and back. */
 export interface Codec {
-  encode(x: Tensor): Tensor;
-  decode(z: Tensor): Tensor;
+  /**
+   * The code of each sample, [n, …sampleShape] in data units → [n, dimensions].
+   * @param label classes [n] (int64), for models that are conditional on them
+   */
+  encode(x: Tensor, label?: Tensor): Tensor;
+  /**
+   * Samples in data units from codes. Images are not rounded.
+   * @param context rows that `codeContext` has made, for models that are conditional
+   */
+  decode(z: Tensor, context?: Tensor): Tensor;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** Whether codes of data are standard Gaussian: all of about the same norm, so that paths between them should keep it. */
+  readonly hasGaussianCodes: boolean;
+  /**
+   * What codes are decoded under, one row for each: undefined where the model is not conditional.
+   * @param labels the class of each code
+   * @param given values of the columns that the model is conditioned on, as it sees them: [1 or count, size]
+   * @throws OptionError where the model is conditional and it is not told on what
+   */
+  codeContext(
+    labels: readonly (number | undefined)[],
+    given?: NdArray<"float32">,
+  ): NdArray<"float32"> | undefined;
+}
+
+/** A model that makes samples of codes in steps which can be shown. */
+export interface Stepwise {
+  /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
+  drawCodes(rows: number): Tensor;
+  /** The codes z₀, and what each step makes of them; the last are samples (for images, on [0, 1)). */
+  path(z: Tensor, context?: Tensor): readonly Tensor[];
 }
 
 /** A model that can be written as one ONNX graph for use outside: named inputs with a `batch` axis, named outputs. */
@@ -71,7 +157,13 @@ export interface Exportable {
   exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string };
 }
 
-export type Model = Trainable & Partial<Density> & Partial<Sampler> & Partial<Codec> & Partial<Exportable>;
+export type Model = Trainable &
+  Partial<Density> &
+  Partial<Sampler> &
+  Partial<Inpainter> &
+  Partial<Codec> &
+  Partial<Stepwise> &
+  Partial<Exportable>;
 
 /** What a model can do, read off its methods. */
 export function capabilities(model: Model): readonly string[] {
@@ -79,7 +171,8 @@ export function capabilities(model: Model): readonly string[] {
     "fit",
     ...(model.sample ? ["sample"] : []),
     ...(model.logProb ? ["score"] : []),
-    ...(model.encode && model.decode ? ["encode", "decode"] : []),
+    ...(model.inpaint ? ["inpaint"] : []),
+    ...(model.encode && model.decode ? ["encode", "decode", "interpolate"] : []),
     ...(model.exported ? ["export"] : []),
   ];
 }
@@ -104,13 +197,33 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   readonly paper: string;
   readonly dataKinds: readonly DataKind[];
   /** What a model of this kind can do once fitted. */
-  readonly can: readonly ("sample" | "score" | "encode" | "decode" | "export" | "detect" | "embed")[];
+  readonly can: readonly (
+    | "sample"
+    | "score"
+    | "inpaint"
+    | "encode"
+    | "decode"
+    | "export"
+    | "detect"
+    | "embed"
+  )[];
   /** Architecture options; every field has a description and a default (a default may depend on the data in `build`). */
   readonly options: S;
   /** Options for drawing samples, beside count, seed and label. */
   readonly sampleOptions?: z.ZodType;
   build(options: z.output<S>, data: DataInfo): Model;
   preferences?(data: DataInfo): FitPreferences;
+}
+
+/** What models of a definition can do, with what follows from it: a model with codes can interpolate. */
+export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dataKinds">): readonly string[] {
+  const able = new Set<string>(can);
+  return [
+    "fit",
+    ...can,
+    ...(able.has("encode") && able.has("decode") ? ["interpolate"] : []),
+    ...(able.has("inpaint") && dataKinds.includes("table") ? ["impute"] : []),
+  ];
 }
 
 /** Keeps the types of a definition's options together. */

@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type { SampleOptions } from "./model.ts";
+import type { DataInfo, SampleOptions } from "./model.ts";
 
 /** Draws one part of the samples, in data units. */
 export type SamplePart = (
@@ -41,4 +41,16 @@ export async function sampleInParts(
     onProgress?.((k + 1) / parts);
   }
   return float32(data, [count, ...sampleShape]);
+}
+
+/** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
+export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
+  if (classShares === undefined) return Math.floor(place * classes);
+  let end = 0;
+  const found = classShares.findIndex((share) => {
+    end += share;
+    return place < end;
+  });
+  // Rounding may leave the shares a hair below 1.
+  return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
 }

@@ -13,6 +13,7 @@ export const dataInfo = z.object({
     .readonly()
     .optional()
     .describe("how to undo the standardisation of table columns"),
+  energy: z.string().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: z.string(),
   trainCount: z.int().positive(),
 });

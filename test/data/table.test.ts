@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Column, decodeTable } from "../../src/data/columns.ts";
 import type { DataSet, SplitName } from "../../src/data/data-set.ts";
-import { openTable, streamTable } from "../../src/data/table.node.ts";
+import { openTable } from "../../src/data/table.node.ts";
+import { columnNames, findMarks, type StreamOptions, streamTable } from "../../src/data/table-stream.node.ts";
 import { writeTable } from "../../src/data/table-write.node.ts";
 import { DataError, OptionError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
@@ -215,6 +216,39 @@ describe("streaming", () => {
       return values;
     };
     expect(await read(7)).toEqual(await read(300));
+  });
+
+  test("a column of zeros and ones, and the classes, come along row by row", async () => {
+    const lines = people(400).trim().split("\n");
+    const marked = lines.map((line, i) => `${line},${i === 0 ? "mark" : i % 7 === 0 ? 1 : 0}`);
+    const path = await file("marked.csv", `${marked.join("\n")}\n`);
+    const { columns = [] } = await openTable(
+      { path },
+      { columns: ["id", "value", "parity"], label: "parity" },
+    );
+    const classes = { column: "parity", names: ["even", "odd"] };
+    let rows = 0;
+    for await (const batch of streamTable({ path }, columns, { batchSize: 150, marks: "mark", classes })) {
+      const { firstRow, count, marks, label } = batch;
+      expect([marks?.length, label?.shape]).toEqual([count, [count]]);
+      for (let i = 0; i < count; i++) {
+        expect(marks?.[i]).toBe((firstRow + i + 1) % 7 === 0 ? 1 : 0);
+        expect(label?.data[i]).toBe(BigInt((firstRow + i) % 2));
+      }
+      rows += count;
+    }
+    expect(rows).toBe(400);
+    expect(await findMarks({ path }, ["none", "parity", "id", "mark"])).toBe("mark");
+    expect(await findMarks({ path }, ["id"])).toBeUndefined();
+    expect(await columnNames({ path })).toEqual(["id", "value", "colour", "parity", "mark"]);
+    const drain = async (options: StreamOptions) => {
+      for await (const batch of streamTable({ path }, columns, options)) expect(batch.count).toBe(400);
+    };
+    await expect(drain({ marks: "id" })).rejects.toThrow(/column "id", row 3: 2 is neither 0 nor 1/);
+    await expect(drain({ marks: "parity" })).rejects.toThrow(/column "parity": row 1 \("even"\)/);
+    await expect(drain({ classes: { column: "parity", names: ["even"] } })).rejects.toThrow(
+      /column "parity", row 2: the class "odd" was not there in training \(even\)/,
+    );
   });
 
   test("missing columns, new categories and bad cells", async () => {

@@ -4,6 +4,7 @@ import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import {
   constant,
+  elementCount,
   float32,
   input,
   jacobian,
@@ -33,8 +34,14 @@ export function withRandomParameters(
   nameParameters(module);
   const values = new Map<Tensor, Tensor>();
   let count = 0;
-  for (const tensor of namedTensors(module).values()) {
-    values.set(tensor, constant(normals(seed + count++, tensor.shape, deviation)));
+  for (const [name, tensor] of namedTensors(module)) {
+    const drawn = normals(seed + count++, tensor.shape, deviation);
+    // A variance is positive.
+    const positive = float32(
+      drawn.data.map((value) => 0.5 + Math.abs(value)),
+      drawn.shape,
+    );
+    values.set(tensor, constant(name.endsWith("running_var") ? positive : drawn));
   }
   return substitute(outputs, values);
 }
@@ -73,24 +80,39 @@ export interface TransformErrors {
 
 const largest = (values: Iterable<number>): number => Math.max(...Array.from(values, Math.abs));
 
-/** Measures a transform of rows against its Jacobian and its own inverse, with random parameters. */
+export interface CheckOptions {
+  readonly seed?: number;
+  /** Deviation of the random parameters. */
+  readonly deviation?: number;
+  /** Length of the context; 0 for none. */
+  readonly contextSize?: number;
+  /** Points to check at, where the transform does not take all numbers. */
+  readonly points?: (random: NdArray<"float32">) => NdArray<"float32">;
+}
+
+/** Measures a transform against its Jacobian and its own inverse, with random parameters. */
 export async function transformErrors(
   transform: Transform,
-  dimensions: number,
-  seed = 1,
+  sample: number | readonly number[],
+  { seed = 1, deviation = 0.5, contextSize = 0, points: place = (x) => x }: CheckOptions = {},
 ): Promise<TransformErrors> {
   const count = 5;
-  const x = input("x", [count, dimensions]);
-  const forward = transform.forward(x);
-  const back = transform.inverse(forward.y);
+  const shape = [count, ...(typeof sample === "number" ? [sample] : sample)];
+  const dimensions = elementCount(shape) / count;
+  const x = input("x", shape);
+  const context = contextSize === 0 ? undefined : constant(normals(seed + 2000, [count, contextSize]));
+  const forward = transform.forward(x, context);
+  const back = transform.inverse(forward.y, context);
   // Rows do not depend on each other, so summing outputs over rows leaves each row's own derivatives.
-  const derivatives = stack(jacobian(forward.y.sum(0), x), 1);
+  const rows = forward.y.reshape([count, dimensions]);
+  const derivatives = stack(jacobian(rows.sum(0), x), 1);
   const outputs = withRandomParameters(
     transform,
     [forward.y, forward.logDet, back.x, back.logDet, derivatives],
     seed,
+    deviation,
   );
-  const points = normals(seed + 1000, [count, dimensions]);
+  const points = place(normals(seed + 1000, shape));
   const values = await evaluate(outputs, new Map([[x, points]]));
   const [y, logDet, preimage, inverseLogDet, jacobians] = values.map((value) =>
     Array.from(value.data, Number),

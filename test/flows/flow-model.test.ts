@@ -7,6 +7,7 @@ import {
   nice,
   niceDefinition,
   niceOptions,
+  Reshape,
 } from "../../src/flows/index.ts";
 import { bitsPerDimension } from "../../src/metrics/index.ts";
 import type { DataInfo } from "../../src/nn/model.ts";
@@ -23,8 +24,8 @@ const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 
 /** Uniform on the unit cube: log-density 0. */
 const unitUniform: Base = {
+  ...gaussian,
   logProb: (z) => z.sum(1).mul(0),
-  draw: (target, random) => random.fillUniform(target),
 };
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
@@ -46,7 +47,7 @@ describe("base distributions", () => {
       const second = density.reduce((total, p, i) => total + p * (grid[i] ?? 0) ** 2, 0) * 0.01;
       expect(Math.sqrt(second)).toBeCloseTo(deviation, 3);
       const draws = new Float32Array(40_000);
-      base.draw(draws, new Random(1));
+      base.drawNoise(draws, new Random(1));
       expect(Math.abs(mean(draws))).toBeLessThan(0.04);
       expect(Math.abs(Math.sqrt(mean(draws.map((value) => value ** 2))) / deviation - 1)).toBeLessThan(0.02);
     });
@@ -68,7 +69,7 @@ describe("likelihood of images", () => {
   );
 
   it("is exactly 8 bits per dimension for the uniform model", async () => {
-    const model = new FlowModel(IMAGE, unitUniform, []);
+    const model = new FlowModel(IMAGE, { base: unitUniform, transforms: [new Reshape([1, 4, 5], [20])] });
     const runtime = await nodeRuntime();
     const scored = compile(
       ({ x }: { readonly x: Tensor }) => ({ logProb: model.logProb(x), loss: model.loss({ x }).total }),
@@ -114,8 +115,8 @@ describe("likelihood of images", () => {
 
 describe("NICE", () => {
   it("in the plane integrates to 1, for both priors", async () => {
-    for (const prior of ["gaussian", "logistic"] as const) {
-      const model = nice(niceOptions.parse({ width: 16, couplings: 4, prior, scaleGain: 1 }), POINTS);
+    for (const base of ["gaussian", "logistic"] as const) {
+      const model = nice(niceOptions.parse({ width: 16, couplings: 4, base, scaleGain: 1 }), POINTS);
       const [side, step] = [401, 0.15];
       const grid = new Float32Array(2 * side * side);
       for (let i = 0; i < side; i++) {
@@ -182,7 +183,7 @@ describe("NICE", () => {
   });
 
   it("has a description and defaults for every option", () => {
-    expect(niceDefinition.options.parse({})).toEqual({ hiddenLayers: 2 });
+    expect(niceDefinition.options.parse({})).toEqual({ hiddenLayers: 2, conditional: false, given: [] });
     for (const field of Object.values(niceOptions.shape)) expect(field.description).toBeTruthy();
     expect(() => niceOptions.parse({ couplings: 0 })).toThrow();
   });

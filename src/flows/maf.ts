@@ -1,0 +1,143 @@
+import { z } from "zod";
+import type { Activation } from "../nn/mlp.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { elementCount } from "../tensor/index.ts";
+import { ActNorm } from "./actnorm.ts";
+import { BASES } from "./base.ts";
+import { BatchNormTransform } from "./batch-norm.ts";
+import { AffineBijection } from "./bijection.ts";
+import { Conditioning } from "./conditioning.ts";
+import { ELEMENT_ORDERS, elementOrders } from "./element-orders.ts";
+import { LogitTransform } from "./element-wise.ts";
+import { FlowModel } from "./flow-model.ts";
+import { MaskedAutoregressive } from "./masked-autoregressive.ts";
+import { flowOptions, flowSampleOptions } from "./options.ts";
+import { Reshape, type Transform } from "./transform.ts";
+
+const ACTIVATIONS = {
+  relu: (x) => x.relu(),
+  tanh: (x) => x.tanh(),
+  silu: (x) => x.silu(),
+} as const satisfies Record<string, Activation>;
+
+const ACTIVATION_NAMES = Object.keys(ACTIVATIONS) as [keyof typeof ACTIVATIONS];
+
+/** Largest absolute log-scale of a block, and of all together: the squares of codes must stay within float32. */
+const LOG_SCALE_LIMIT = 3;
+const LOG_SCALE_TOTAL = 24;
+
+/** Options of MAF. What is left open depends on the data; the doc of each says how. */
+export const mafOptions = flowOptions.extend({
+  blocks: z.int().min(1).default(5).describe("masked autoregressive transforms (the paper: 5 or 10)"),
+  hiddenLayers: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("hidden layers of each masked network (images: 1, otherwise 2; the paper: 1 or 2)"),
+  width: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("units of a hidden layer (images: 512, otherwise 64; the paper: 100 to 1024)"),
+  activation: z
+    .enum(ACTIVATION_NAMES)
+    .optional()
+    .describe("between the layers of each network (tables: tanh, otherwise relu)"),
+  base: flowOptions.shape.base.describe("distribution of the code (tables: student, otherwise gaussian)"),
+  order: z
+    .enum(ELEMENT_ORDERS)
+    .default("alternating")
+    .describe(
+      "order of the elements in the blocks: reversed from one to the next, the same in all (then later elements can be " +
+        "drawn exactly given earlier ones), or random",
+    ),
+  normalisation: z
+    .enum(["none", "act-norm", "batch-norm"])
+    .default("none")
+    .describe("between the blocks: nothing, act-norm, set by the first batch, or the paper's batch-norm"),
+});
+
+export type MafOptions = z.output<typeof mafOptions>;
+
+/** What options that are left open stand for. */
+export interface NetworkDefaults {
+  readonly hiddenLayers: number;
+  readonly width: number;
+  readonly activation: keyof typeof ACTIVATIONS;
+}
+
+/**
+ * The blocks of an affine autoregressive flow over rows, with normalisation between them, in the direction of one pass.
+ */
+export function affineAutoregressiveBlocks(
+  options: MafOptions,
+  dimensions: number,
+  contextSize: number,
+  defaults: NetworkDefaults,
+): readonly Transform[] {
+  const { blocks, order, normalisation } = options;
+  const { hiddenLayers = defaults.hiddenLayers, width = defaults.width } = options;
+  const activation = ACTIVATIONS[options.activation ?? defaults.activation];
+  const bijection = new AffineBijection(Math.min(LOG_SCALE_LIMIT, LOG_SCALE_TOTAL / blocks));
+  return elementOrders(order, blocks, dimensions).flatMap((own, block): Transform[] => {
+    const autoregressive = new MaskedAutoregressive(dimensions, bijection, {
+      hidden: new Array<number>(hiddenLayers).fill(width),
+      order: own,
+      contextSize,
+      activation,
+    });
+    if (normalisation === "none" || block === blocks - 1) return [autoregressive];
+    const between =
+      normalisation === "batch-norm" ? new BatchNormTransform(dimensions) : new ActNorm(dimensions);
+    return [autoregressive, between];
+  });
+}
+
+/**
+ * MAF, masked autoregressive flow (Papamakarios, Pavlakou and Murray 2017): a stack of affine autoregressive transforms
+ * u_i = (x_i − μ_i) exp(−α_i) with μ, α functions of x_1 … x_{i−1}, computed by masked networks. Densities take one pass;
+ * drawing goes element by element.
+ */
+export function maf(options: MafOptions, data: DataInfo): FlowModel {
+  const isImage = data.kind === "image";
+  const conditioning = new Conditioning(options, data);
+  const dimensions = elementCount(conditioning.targetShape);
+  const rows = isImage ? [new LogitTransform(), new Reshape(conditioning.targetShape, [dimensions])] : [];
+  const blocks = affineAutoregressiveBlocks(options, dimensions, conditioning.size, {
+    ...(isImage ? { hiddenLayers: 1, width: 512 } : { hiddenLayers: 2, width: 64 }),
+    activation: data.kind === "table" ? "tanh" : "relu",
+  });
+  // Tables have outliers.
+  const base = options.base ?? (data.kind === "table" ? "student" : "gaussian");
+  const [own] = elementOrders("same", 1, dimensions);
+  // The components of a mixture's code depend on each other.
+  const triangular = options.order === "same" && base !== "mixture";
+  return new FlowModel(data, {
+    base: BASES[base](dimensions),
+    conditioning,
+    transforms: [...rows, ...blocks],
+    ...(own && triangular && { triangularOrder: own }),
+  });
+}
+
+function preferences({ kind }: DataInfo): FitPreferences {
+  const common = { warmupSteps: 50, optimiser: "adamw", averageDecay: 0.998 } as const;
+  // Chosen on validation rows of wine-red, in short runs (docs/maf.md).
+  if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
+  if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };
+  return { ...common, weightDecay: 0.1, learningRate: 2e-3, batchSize: 256 };
+}
+
+/** MAF as the catalogue knows it. */
+export const mafDefinition = defineModel({
+  name: "maf",
+  summary: "masked autoregressive flow: strong densities in one pass, sampling element by element",
+  paper:
+    "Papamakarios, Pavlakou and Murray 2017, Masked Autoregressive Flow for Density Estimation, arXiv:1705.07057",
+  dataKinds: ["points", "image", "table"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  options: mafOptions,
+  sampleOptions: flowSampleOptions,
+  build: maf,
+  preferences,
+});

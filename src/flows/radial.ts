@@ -1,0 +1,163 @@
+import { z } from "zod";
+import { constant, normal, zeros } from "../nn/initialisers.ts";
+import { Linear } from "../nn/linear.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";
+import { BASES } from "./base.ts";
+import { Conditioning } from "./conditioning.ts";
+import { FlowModel } from "./flow-model.ts";
+import { energyOf, objectiveOptions } from "./objective.ts";
+import { flowOptions, flowSampleOptions } from "./options.ts";
+import { type Forward, type Inverse, Inverted, type Transform } from "./transform.ts";
+
+/** The numbers of a radial map after the constraint; rows are 1, or n where a context decides them. */
+interface RadialNumbers {
+  /** z₀, [1 or n, D]. */
+  readonly centre: Tensor;
+  /** α > 0, [1 or n, 1]. */
+  readonly alpha: Tensor;
+  /** α + β̂ > 0, [1 or n, 1]. */
+  readonly sigma: Tensor;
+}
+
+/** Keeps α and α + β̂ away from 0, where the map is not invertible in float32. */
+const SMALLEST = 1e-6;
+
+/**
+ * The radial map f(z) = z + β̂ h(α, r)(z − z₀) of rows [n, D], with r = ‖z − z₀‖ and h = 1 / (α + r) (Rezende and Mohamed
+ * 2015, equations 14): it draws points towards z₀ or away from it. Appendix A.2: β̂ = −α + log(1 + e^β) keeps it
+ * invertible, and α = log(1 + e^a) keeps α positive. With σ = α + β̂ the map is (z − z₀)(r + σ)/(r + α), and
+ * log |det| = (D − 1) log((r + σ)/(r + α)) + log((r² + 2αr + σα)/(r + α)²), where nothing is subtracted.
+ *
+ * The inverse has a formula: with ρ = ‖y − z₀‖, r solves r² + (σ − ρ) r − αρ = 0.
+ */
+export class Radial implements Transform {
+  /** z₀ */
+  readonly centre: Parameter;
+  /** a */
+  readonly alpha: Parameter;
+  /** β */
+  readonly beta: Parameter;
+  /** Adds to z₀, a and β what depends on the context. */
+  readonly context: Linear | undefined;
+  private readonly dimensions: number;
+
+  /** @param contextSize length of the context vector; 0 for none */
+  constructor(dimensions: number, contextSize = 0) {
+    this.dimensions = dimensions;
+    this.centre = new Parameter([1, dimensions], normal(1));
+    // Both begin with softplus 1: β̂ = 0, the identity.
+    this.alpha = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
+    this.beta = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
+    this.context =
+      contextSize === 0
+        ? undefined
+        : new Linear(contextSize, dimensions + 2, { bias: false, initialiseWeight: zeros });
+  }
+
+  private numbers(context?: Tensor): RadialNumbers {
+    let [centre, a, beta]: readonly [Tensor, Tensor, Tensor] = [this.centre, this.alpha, this.beta];
+    if (this.context && context) {
+      const [addedCentre, addedA, addedBeta] = split(this.context.forward(context), 1, [
+        this.dimensions,
+        1,
+        1,
+      ]);
+      centre = centre.add(addedCentre ?? 0);
+      a = a.add(addedA ?? 0);
+      beta = beta.add(addedBeta ?? 0);
+    }
+    return { centre, alpha: a.softplus().add(SMALLEST), sigma: beta.softplus().add(SMALLEST) };
+  }
+
+  /** log |det| of the forward map at distance r from the centre, [n, 1] → [n]. */
+  private logDeterminant(r: Tensor, { alpha, sigma }: RadialNumbers): Tensor {
+    const shrunk = r.add(alpha);
+    const tangential = r.add(sigma).div(shrunk);
+    const radial = r.mul(r.add(alpha.mul(2))).add(alpha.mul(sigma));
+    const along = radial.div(shrunk.square()).log();
+    const across = this.dimensions - 1;
+    return (across === 0 ? along : along.add(tangential.log().mul(across))).squeeze(1);
+  }
+
+  forward(z: Tensor, context?: Tensor): Forward {
+    const numbers = this.numbers(context);
+    const { centre, alpha, sigma } = numbers;
+    const offset = z.sub(centre);
+    const r = norm(offset);
+    const scale = r.add(sigma).div(r.add(alpha));
+    return { y: centre.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers) };
+  }
+
+  inverse(y: Tensor, context?: Tensor): Inverse {
+    const numbers = this.numbers(context);
+    const { centre, alpha, sigma } = numbers;
+    const offset = y.sub(centre);
+    const rho = norm(offset);
+    // The positive root of r² + k r − αρ = 0, without subtracting: (|k| + √(k² + 4αρ)) / 2 is the one of larger size,
+    // and the product of both is −αρ.
+    const k = sigma.sub(rho);
+    const product = alpha.mul(rho);
+    const size = k.square().add(product.mul(4)).sqrt();
+    const larger = k.abs().add(size).mul(0.5);
+    const r = positiveRoot(k, larger, product);
+    const scale = r.add(alpha).div(r.add(sigma));
+    return { x: centre.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers).neg() };
+  }
+}
+
+/** Length of each row, [n, 1]; above 0, so that it has a derivative everywhere. */
+function norm(x: Tensor): Tensor {
+  return x.square().sum(1, true).maximum(1e-12).sqrt();
+}
+
+/** Of the roots of r² + k r − product = 0 the positive one, from the size of the larger root. */
+function positiveRoot(k: Tensor, larger: Tensor, product: Tensor): Tensor {
+  return where(k.greater(0), product.div(larger), larger);
+}
+
+export const radialOptions = flowOptions.extend({
+  ...objectiveOptions.shape,
+  layers: z.int().min(1).default(32).describe("radial maps, one after the other"),
+});
+
+export type RadialOptions = z.output<typeof radialOptions>;
+
+/**
+ * A flow of radial maps (Rezende and Mohamed 2015, section 4.1). By maximum likelihood the maps lead from data to the
+ * base, by reverse-kl, as in the paper, from the base to samples; both ways have formulas.
+ * @throws OptionError where reverse-kl is asked for and the data has no energy
+ */
+export function radial(options: RadialOptions, data: DataInfo): FlowModel {
+  const conditioning = new Conditioning(options, data);
+  const dimensions = elementCount(conditioning.targetShape);
+  const layers = Array.from({ length: options.layers }, () => new Radial(dimensions, conditioning.size));
+  const transforms: readonly Transform[] =
+    options.objective === "reverse-kl" ? layers.map((layer) => new Inverted(layer)) : layers;
+  const base = BASES[options.base ?? "gaussian"](dimensions);
+  return new FlowModel(data, { base, conditioning, transforms, ...energyOf(options, data) });
+}
+
+function preferences({ kind }: DataInfo): FitPreferences {
+  return {
+    warmupSteps: 50,
+    optimiser: "adam",
+    learningRate: kind === "points" ? 0.02 : 5e-3,
+    batchSize: 512,
+    clipNorm: 1,
+    averageDecay: 0.998,
+  };
+}
+
+/** Radial flows as the catalogue knows them. */
+export const radialDefinition = defineModel({
+  name: "radial",
+  summary: "flow of radial maps, fitted to samples or as a variational posterior to an energy",
+  paper: "Rezende and Mohamed 2015, Variational Inference with Normalizing Flows, arXiv:1505.05770",
+  dataKinds: ["points", "table"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  options: radialOptions,
+  sampleOptions: flowSampleOptions,
+  build: radial,
+  preferences,
+});
