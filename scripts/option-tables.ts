@@ -1,7 +1,9 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { argv } from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
+import { models } from "../src/catalog/models.ts";
 import { flagName } from "../src/cli/options.ts";
 import { dataOptionsSchema } from "../src/data/options.ts";
 import { fitOptions } from "../src/train/options.ts";
@@ -9,17 +11,26 @@ import { fitOptions } from "../src/train/options.ts";
 // Writes the tables of options in docs/ from the schemas:  npx tsx scripts/option-tables.ts
 // A table stands between `<!-- options: NAME -->` and `<!-- end -->`; test/docs.test.ts checks that none is stale.
 
-const SCHEMAS: Readonly<Record<string, z.ZodObject>> = { training: fitOptions, data: dataOptionsSchema };
+const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
+  training: fitOptions,
+  data: dataOptionsSchema,
+  ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
+};
+
+const folder = new URL("../docs/", import.meta.url);
 
 /** The pages that hold tables. */
-export const PAGES = ["data.md", "training.md"].map((name) => new URL(`../docs/${name}`, import.meta.url));
+export const PAGES = (await readdir(folder))
+  .filter((name) => name.endsWith(".md"))
+  .map((name) => new URL(name, folder))
+  .filter((page) => readFileSync(page, "utf8").includes("<!-- options: "));
 
 function cell(text: string): string {
   return text.replaceAll("|", "\\|");
 }
 
 /** One row for each option: flag, default, values and description. */
-function table(schema: z.ZodObject): string {
+function table(schema: z.ZodType): string {
   const { properties = {} } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   const rows = Object.entries(properties).map(([name, property]) => {
     const { description = "", default: fallback, enum: values } = property as z.core.JSONSchema.BaseSchema;
@@ -33,7 +44,7 @@ function table(schema: z.ZodObject): string {
 
 /** A page with its tables made anew. @throws Error where a table has no schema */
 export function withTables(markdown: string): string {
-  return markdown.replace(/<!-- options: (\w+) -->.*?<!-- end -->/gs, (_, name: string) => {
+  return markdown.replace(/<!-- options: ([\w-]+) -->.*?<!-- end -->/gs, (_, name: string) => {
     const schema = SCHEMAS[name];
     if (schema === undefined) throw new Error(`there are no options of ${name}`);
     return `<!-- options: ${name} -->\n\n${table(schema)}\n\n<!-- end -->`;

@@ -55,3 +55,8 @@ export class MissingPackageError extends EidosError {
 export class SolverError extends EidosError {
   override readonly name = "SolverError";
 }
+
+/** An inverse was asked of a map that has no analytic one; the message says which and what to use instead. */
+export class InverseError extends EidosError {
+  override readonly name = "InverseError";
+}

@@ -9,8 +9,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PAGES, withTables } from "../scripts/option-tables.ts";
 import { models } from "../src/catalog/models.ts";
 import { dataCatalog } from "../src/data/catalog.ts";
-import { rectifiedFlowOptions } from "../src/diffusion/index.ts";
-import { niceOptions } from "../src/flows/nice.ts";
 
 // What the documentation says is true: links lead somewhere, commands have the options that are shown, tables of
 // options are those of the schemas, and the programs print what stands below them.
@@ -114,12 +112,8 @@ describe("tables of options", () => {
     expect(text, "make them anew: npx tsx scripts/option-tables.ts").toBe(withTables(text));
   });
 
-  it.each([
-    ["docs/rectified-flow.md", rectifiedFlowOptions],
-    ["docs/nice.md", niceOptions],
-  ] as const)("in %s name every option of the model", (page, schema) => {
-    const rows = [...(texts.get(page) ?? "").matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]);
-    expect(rows).toEqual(Object.keys(schema.shape));
+  it.each([...models.keys()])("%s has a page with its options", (name) => {
+    expect(texts.get(`docs/${name}.md`)).toContain(`<!-- options: ${name} -->`);
   });
 });
 

@@ -69,6 +69,15 @@ describe.skipIf(!built)("examples", () => {
     expect((await stat(join(folder, picture))).size).toBeGreaterThan(1000);
   });
 
+  it("own-flow: a flow put together from parts comes near the true density", async () => {
+    const output = await run("own-flow", "200");
+    const own = numberIn(output, new RegExp(`^log-likelihood of 2000 test points: ${NUMBER}`, "m"));
+    const truth = numberIn(output, new RegExp(`^by the true density: ${NUMBER}`, "m"));
+    expect(own).toBeLessThan(truth + 0.01);
+    expect(own).toBeGreaterThan(truth - 0.2);
+    expect(output.match(/^sample: /gm)).toHaveLength(3);
+  });
+
   it("unusual-rows: the three planted rows come first", async () => {
     const output = await run("unusual-rows", "200");
     const rows = [...output.matchAll(/^row (\d+): /gm)].slice(0, 3).map((match) => Number(match[1]));

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import type { z } from "zod";
+import { columnsSchema, columnWidth } from "../data/columns.ts";
 import { optional } from "../data/optional.node.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo, ModelDefinition } from "../nn/model.ts";
@@ -64,10 +65,20 @@ function objectSchema(schema: z.ZodType, what: string): z.ZodObject {
 }
 
 /** What of a run's record a model is built from. */
-export function modelInfo({ kind, sampleShape, classes, classShares }: RunConfig["dataInfo"]): DataInfo {
+export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
+  const { kind, sampleShape, classes, classShares, energy } = info;
+  const columns =
+    info.columns &&
+    columnsSchema.parse(info.columns).map((column) => ({
+      name: column.name,
+      size: columnWidth(column),
+      ...(column.kind === "numeric" && { mean: column.mean, deviation: column.deviation }),
+    }));
   return {
     kind,
     sampleShape,
+    ...(columns !== undefined && { columns }),
+    ...(energy !== undefined && { energy }),
     ...(classes !== undefined && { classes }),
     ...(classShares !== undefined && { classShares }),
   };

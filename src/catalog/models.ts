@@ -1,6 +1,15 @@
 import { rectifiedFlowDefinition } from "../diffusion/rectified-flow.ts";
 import { OptionError } from "../errors.ts";
+import { continuousFlowDefinition } from "../flows/continuous-flow.ts";
+import { flowPlusPlusDefinition } from "../flows/flow-plus-plus.ts";
+import { glowDefinition } from "../flows/glow.ts";
+import { iafDefinition } from "../flows/iaf.ts";
+import { mafDefinition } from "../flows/maf.ts";
 import { niceDefinition } from "../flows/nice.ts";
+import { planarDefinition } from "../flows/planar.ts";
+import { radialDefinition } from "../flows/radial.ts";
+import { realNvpDefinition } from "../flows/real-nvp.ts";
+import { splineFlowDefinition } from "../flows/spline-flow.ts";
 import { nearest } from "../nearest.ts";
 import type { DataInfo, Model, ModelDefinition } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
@@ -8,10 +17,19 @@ import { parseOptions } from "./options.ts";
 
 /** Every model by name. */
 export const models: ReadonlyMap<string, ModelDefinition> = new Map(
-  [rectifiedFlowDefinition, niceDefinition].map((definition) => [
-    definition.name,
-    definition as ModelDefinition,
-  ]),
+  [
+    rectifiedFlowDefinition,
+    niceDefinition,
+    planarDefinition,
+    radialDefinition,
+    realNvpDefinition,
+    glowDefinition,
+    flowPlusPlusDefinition,
+    mafDefinition,
+    iafDefinition,
+    splineFlowDefinition,
+    continuousFlowDefinition,
+  ].map((definition) => [definition.name, definition as ModelDefinition]),
 );
 
 /**

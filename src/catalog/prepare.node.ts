@@ -32,6 +32,7 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
       classShares: classShares(data.splits.train, data.classes.length),
     }),
     ...(data.columns !== undefined && { columns: data.columns }),
+    ...(data.energy !== undefined && { energy: data.energy }),
   };
 }
 

@@ -3,12 +3,16 @@ import { availableParallelism, cpus } from "node:os";
 import type { DataSet } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { batchesPerEpoch } from "../data/order.ts";
-import { type Picture, renderReport, type SamplePicture } from "../report/index.ts";
+import { MissingPackageError } from "../errors.ts";
+import { rasterise } from "../report/index.node.ts";
+import { type Picture, type ReportFigure, renderReport, type SamplePicture } from "../report/index.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
 import { modelSchema } from "./definition.node.ts";
 import { evaluateRun } from "./eval.node.ts";
+import { makeFigures } from "./figures.node.ts";
+import { writePicture } from "./pictures.node.ts";
 import { openRun } from "./run.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
@@ -34,6 +38,21 @@ async function readPictures(
   return { course, chosen };
 }
 
+function samplesFigure(picture: Picture, seed: number): ReportFigure {
+  return { title: "Samples", picture, caption: `drawn with seed ${seed}, none chosen by hand` };
+}
+
+/** A picture as PNG where plots can be made pixels, otherwise as it is. */
+async function pixels(picture: Picture): Promise<Picture> {
+  if (picture.format === "png") return picture;
+  try {
+    return { format: "png", bytes: await rasterise(picture.text) };
+  } catch (error) {
+    if (error instanceof MissingPackageError) return picture;
+    throw error;
+  }
+}
+
 const REASONS = {
   limit: "finished",
   patience: "finished: validation no longer improved",
@@ -42,21 +61,25 @@ const REASONS = {
 
 /**
  * Writes report.html of a run: curves, samples, numbers on the validation split, configuration.
- * @param options.measure false leaves the numbers out, which take a while
+ * @param options.measure false leaves out the numbers and figures, which take a while
  */
 export async function writeReport(
   folder: RunFolder,
   summary: FitSummary,
   data: DataSet,
-  { measure }: { readonly measure: boolean },
+  { measure, warn }: { readonly measure: boolean; warn(message: string): void },
 ): Promise<void> {
-  const { provider, threads } = (await folder.readConfig()).fit;
+  const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
   const run = await openRun(folder.path, { data, provider, threads });
   try {
     const { config, model } = run;
     const { course, chosen } = await readPictures(folder);
     const measured = measure && data.splits.validation.count > 0;
     const results = measured ? (await evaluateRun(run, { split: "validation" })).results : [];
+    const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];
+    for (const { name, figure } of figures) {
+      await writePicture(folder.file("samples", name), await pixels(figure.picture));
+    }
     const describe = new Map(
       [fitOptions, modelSchema(run.definition)].flatMap((schema) =>
         Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
@@ -80,16 +103,10 @@ export async function writeReport(
       results,
       metrics: await folder.readMetrics(),
       samples: course,
-      figures:
-        chosen === undefined
-          ? []
-          : [
-              {
-                title: "Samples",
-                picture: chosen,
-                caption: `drawn with seed ${config.fit.seed}, none chosen by hand`,
-              },
-            ],
+      figures: [
+        ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),
+        ...figures.map(({ figure }) => figure),
+      ],
       configuration: Object.entries(options).map(([name, value]) => {
         const description = describe.get(name);
         return { name, value: JSON.stringify(value), ...(description !== undefined && { description }) };

@@ -8,6 +8,7 @@ import type { RunConfig } from "../train/run-config.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
 import type { ResolvedRun, RunControl } from "../train/worker-protocol.node.ts";
 import { exportRun } from "./export.node.ts";
+import { givenOfData, isGivenColumns } from "./given.node.ts";
 import { pictureCount, samplePicture, writePicture } from "./pictures.node.ts";
 import { writeReport } from "./report.node.ts";
 
@@ -41,7 +42,12 @@ export function drawAndFinish(
       const onProgress = (): void => {
         if (shouldStop()) throw new Interrupted();
       };
-      const samples = await sample(session, { count, seed, onProgress });
+      const samples = await sample(session, {
+        count,
+        seed,
+        onProgress,
+        ...(isGivenColumns(config) && { given: givenOfData(config, data, { count, seed }) }),
+      });
       const picture = await samplePicture(config.dataInfo, samples, async () => data);
       await writePicture(folder.file("samples", name), picture);
     } finally {
@@ -81,7 +87,9 @@ export function drawAndFinish(
           await attempt("no model.onnx", control, () => exportRun(folder.path, folder.file("model.onnx")));
         }
       }
-      await attempt("no report", control, () => writeReport(folder, summary, data, { measure: !stopped }));
+      await attempt("no report", control, () =>
+        writeReport(folder, summary, data, { measure: !stopped, warn: (message) => control.warn(message) }),
+      );
     },
   };
 }

@@ -2,7 +2,7 @@ import type { DataSet } from "../data/data-set.ts";
 import { openData } from "../data/open.node.ts";
 import { dataOptionsSchema } from "../data/options.ts";
 import { OptionError } from "../errors.ts";
-import type { Model, ModelDefinition } from "../nn/model.ts";
+import { abilities, type Model, type ModelDefinition } from "../nn/model.ts";
 import { checkState } from "../nn/state.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { Session } from "../program/session.ts";
@@ -75,6 +75,6 @@ export async function runData(config: RunConfig): Promise<DataSet> {
 /** @throws OptionError where a run's model cannot do what is asked, listing what it can */
 export function refuse(run: Pick<OpenRun, "config" | "definition">, what: string): never {
   throw new OptionError(
-    `${run.config.model} cannot ${what}; it can ${["fit", ...run.definition.can].join(", ")} (eidos models lists them all)`,
+    `${run.config.model} cannot ${what}; it can ${abilities(run.definition).join(", ")} (eidos models lists them all)`,
   );
 }

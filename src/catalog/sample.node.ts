@@ -10,6 +10,7 @@ import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { sampleSchema } from "./definition.node.ts";
+import { encodeGiven, type GivenValues, givenOfData, isGivenColumns } from "./given.node.ts";
 import { parseOptions } from "./options.ts";
 import { samplePicture, toBytes } from "./pictures.node.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
@@ -19,16 +20,17 @@ export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardised table columns).
- * @param options count, seed, label and the model's own options for sampling
+ * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
+ *   its data unless told) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
   run: OpenRun,
-  options: SampleOptions & Readonly<Record<string, unknown>>,
+  options: SampleOptions & { readonly given?: GivenValues } & Readonly<Record<string, unknown>>,
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
   if (model.sample === undefined) return refuse(run, "draw samples");
-  const { count, seed, label, onProgress, ...own } = options;
+  const { count, seed, label, given, onProgress, ...own } = options;
   const classes = config.dataInfo.classes ?? 0;
   if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
     throw new OptionError(
@@ -39,10 +41,17 @@ export async function sampleRun(
   }
   const schema = sampleSchema(definition) ?? z.strictObject({});
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
+  const columns =
+    given !== undefined
+      ? encodeGiven(config, given, { count, seed })
+      : isGivenColumns(config)
+        ? givenOfData(config, await run.data(), { count, seed })
+        : undefined;
   return model.sample(session, {
     ...parsed,
     count,
     seed,
+    ...(columns !== undefined && { given: columns }),
     ...(label !== undefined && { label }),
     ...(onProgress !== undefined && { onProgress }),
   });

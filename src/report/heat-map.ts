@@ -3,17 +3,20 @@ import type { NdArray } from "../tensor/array.ts";
 import { base64 } from "./base64.ts";
 import { renderSvg } from "./plot.ts";
 import { encodePng } from "./png.ts";
-import type { Frame } from "./points.ts";
+import { type Frame, pointsOf, within } from "./points.ts";
 import { blankRaster, type Colour } from "./raster.ts";
-import { quantile, sorted } from "./statistics.ts";
+import { quantile, sorted, thin } from "./statistics.ts";
 
 const SIZE = 420;
+const MOST_POINTS = 800;
 
 /** A density at the places of a grid. */
 export interface DensityGrid {
   /** Log-densities in nats, `[rows, columns]`, the first row at the lowest y; −∞ and NaN count as density 0. */
   readonly values: NdArray<"float32">;
   readonly frame: Frame;
+  /** Samples to be drawn over the density, `[count, 2]`. */
+  readonly samples?: NdArray<"float32">;
 }
 
 /** Viridis (Smith and van der Walt, CC0) at equal distances. */
@@ -39,11 +42,14 @@ function viridis(share: number): Colour {
 }
 
 /**
- * A heat map of a density over the plane, with its colour scale, as an SVG document. The scale ends at the 99.5th
+ * A heat map of a density over the plane, with its colour scale and samples over it, as an SVG document. The scale ends at the 99.5th
  * percentile: a single spike does not darken the rest.
- * @throws ShapeError where the values are not `[rows, columns]`.
+ * @throws ShapeError where the values are not `[rows, columns]`, or the samples not `[count, 2]`.
  */
-export async function densityHeatMap({ values, frame }: DensityGrid, title = "Density"): Promise<string> {
+export async function densityHeatMap(
+  { values, frame, samples }: DensityGrid,
+  title = "Density",
+): Promise<string> {
   const [rows, columns] = values.shape;
   if (values.shape.length !== 2 || rows === undefined || columns === undefined) {
     throw new ShapeError(`density heat map: values have shape [${values.shape}]; it must be [rows, columns]`);
@@ -57,6 +63,7 @@ export async function densityHeatMap({ values, frame }: DensityGrid, title = "De
   }
   const png = await encodePng(picture);
   const url = `data:image/png;base64,${base64(png)}`;
+  const points = thin(samples === undefined ? [] : pointsOf(samples, "samples"), MOST_POINTS);
   const axis = { grid: false, domain: false, tickCount: 6 } as const;
   return renderSvg({
     width: SIZE,
@@ -67,6 +74,11 @@ export async function densityHeatMap({ values, frame }: DensityGrid, title = "De
         data: { values: [{ url }] },
         mark: { type: "image", width: SIZE, height: SIZE, aspect: false },
         encoding: { url: { field: "url" }, x: { value: SIZE / 2 }, y: { value: SIZE / 2 } },
+      },
+      {
+        data: { values: points.filter((point) => within(frame, point)).map(([x, y]) => ({ x, y })) },
+        mark: { type: "circle", size: 5, opacity: 1, color: "white", fillOpacity: 0.6, clip: true },
+        encoding: { x: { field: "x", type: "quantitative" }, y: { field: "y", type: "quantitative" } },
       },
       {
         // Invisible: these two corners give the axes and the colour scale.

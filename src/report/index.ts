@@ -7,7 +7,9 @@ export {
 } from "./curves.ts";
 export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";
 export { type DensityGrid, densityHeatMap } from "./heat-map.ts";
+export { labelledRow } from "./labelled-row.ts";
 export { type LikelihoodSet, likelihoodHistogram } from "./likelihood.ts";
+export { type PathState, pathPanels } from "./path-panels.ts";
 export { type PlotSpec, renderSvg } from "./plot.ts";
 export { encodePng, pngSize } from "./png.ts";
 export { type Frame, type PointSets, squareFrame } from "./points.ts";

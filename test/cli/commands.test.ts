@@ -74,6 +74,8 @@ describe("fit", () => {
       "metrics.csv",
       "model.onnx",
       "report.html",
+      "samples/density.png",
+      "samples/path.png",
       "samples/samples.png",
       "state.safetensors",
       "weights/best.safetensors",

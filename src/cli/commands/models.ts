@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { models } from "../../catalog/models.ts";
+import { abilities } from "../../nn/model.ts";
 import { print, printJson, showTable } from "../format.ts";
 
 const toJson = (schema: z.ZodType) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
@@ -11,23 +12,23 @@ export function configure(command: Command): void {
     const list = [...models.values()];
     if (json) {
       printJson(
-        list.map(({ name, summary, paper, dataKinds, can, options, sampleOptions }) => ({
-          name,
-          summary,
-          paper,
-          dataKinds,
-          can: ["fit", ...can],
-          options: toJson(options),
-          ...(sampleOptions !== undefined && { sampleOptions: toJson(sampleOptions) }),
+        list.map((definition) => ({
+          name: definition.name,
+          summary: definition.summary,
+          paper: definition.paper,
+          dataKinds: definition.dataKinds,
+          can: abilities(definition),
+          options: toJson(definition.options),
+          ...(definition.sampleOptions !== undefined && { sampleOptions: toJson(definition.sampleOptions) }),
         })),
       );
       return;
     }
-    const rows = list.map(({ name, dataKinds, can, summary }) => [
-      name,
-      dataKinds.join(" "),
-      can.join(" "),
-      summary,
+    const rows = list.map((definition) => [
+      definition.name,
+      definition.dataKinds.join(" "),
+      abilities(definition).slice(1).join(" "),
+      definition.summary,
     ]);
     print(showTable(["model", "data", "can", "what it is"], rows));
     print("\neidos fit MODEL --help lists a model's options");

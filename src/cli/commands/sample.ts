@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { sampleSchema } from "../../catalog/definition.node.ts";
+import { parseGiven } from "../../catalog/given.node.ts";
 import { models } from "../../catalog/models.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
@@ -24,11 +25,16 @@ const sampleFlags = z.strictObject({
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Samples", sampleFlags);
+  command.option(
+    "--given <name=value>",
+    "value of a table column that the model is conditioned on; again for each (default: those of random rows of the data)",
+    (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+  );
   for (const definition of models.values()) {
     const schema = sampleSchema(definition);
     if (schema !== undefined) addSchemaOptions(command, `Samples of ${definition.name}`, schema);
   }
-  command.action(async (path: string, flags: Record<string, unknown>) => {
+  command.action(async (path: string, { given, ...flags }: Record<string, unknown>) => {
     const known = Object.keys(sampleFlags.shape);
     const pick = (general: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => known.includes(name) === general));
@@ -49,6 +55,7 @@ export function configure(command: Command): void {
       count,
       seed,
       ...(label !== undefined && { label }),
+      ...(Array.isArray(given) && { given: parseGiven(given) }),
     });
     const seconds = (performance.now() - begun) / 1000;
     await writeSamples(run, samples, target);

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { extname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { rankAnomalies } from "../../catalog/anomaly.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { imageBits, score } from "../../catalog/score.node.ts";
@@ -9,14 +10,27 @@ import { writeTable } from "../../data/table-write.node.ts";
 import { OptionError } from "../../errors.ts";
 import { printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { printRanking, rankingSummary, writeRanking } from "../ranking.ts";
 import { runOptions } from "../run-options.ts";
 
 const scoreFlags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
   seed: z.int().nonnegative().default(0).describe("seed of dequantisation noise"),
+  conditional: z
+    .boolean()
+    .default(false)
+    .describe("log p(x | class) by the classes of the data, not log p(x), of a class-conditional model"),
+  anomaly: z.boolean().default(false).describe("rank by -log-likelihood, the most unusual first"),
+  top: z.int().positive().default(20).describe("how many of the ranking are printed"),
+  label: z
+    .string()
+    .optional()
+    .describe(
+      "column of zeros and ones (1 for an anomaly) to judge the ranking by (default: anomaly or label, where the model does not know it)",
+    ),
   ...runOptions,
-  json: z.boolean().default(false).describe("print the mean as JSON, not the scores"),
+  json: z.boolean().default(false).describe("print the mean, or the top of the ranking, as JSON"),
 });
 
 /** Lines kept before they are written to standard output. */
@@ -40,14 +54,20 @@ async function printRows(
   if (lines.length > 0) await flush();
 }
 
+function tellUnreadable(files: readonly string[]): void {
+  if (files.length === 0) return;
+  const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
+  process.stderr.write(`left out ${files.length} unreadable: ${shown}\n`);
+}
+
 export function configure(command: Command): void {
   addSchemaOptions(command, "Scores", scoreFlags);
   command.addHelpText(
     "after",
-    "\nDATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.",
+    "\nDATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is judged where a column of the table tells the anomalies.",
   );
   command.action(async (path: string, source: string | undefined, flags: Record<string, unknown>) => {
-    const { out, split, seed, json, ...opening } = parseOptions(
+    const { out, split, seed, conditional, anomaly, top, label, json, ...opening } = parseOptions(
       "score",
       scoreFlags,
       flagValues(flags, [scoreFlags]),
@@ -55,13 +75,28 @@ export function configure(command: Command): void {
     if (out !== undefined && ![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
       throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
     }
+    if (label !== undefined && !anomaly)
+      throw new OptionError("option label: judges a ranking; add --anomaly");
     const run = await openRun(path, opening);
     const images = run.config.dataInfo.kind === "image";
     const unreadable: string[] = [];
     let count = 0;
     let total = 0;
     let named = false;
-    const batches = score(run, source, { split, seed, onUnreadable: (file) => unreadable.push(file) });
+    const options = { split, seed, conditional, onUnreadable: (file: string) => unreadable.push(file) };
+    const what = source ?? `${run.config.data}, ${split} split`;
+    if (anomaly) {
+      const ranking = await rankAnomalies(run, source, { ...options, marks: label });
+      if (out !== undefined) await writeRanking(out, ranking);
+      const facts = { run: path, data: source ?? run.config.data, seed, step: run.weightsStep, unreadable };
+      if (json) printJson({ ...facts, ...rankingSummary(ranking, top), ...(out !== undefined && { out }) });
+      else {
+        printRanking(what, ranking, top);
+        tellUnreadable(unreadable);
+      }
+      return run.session.release();
+    }
+    const batches = score(run, source, options);
     // What names a row is known with the first batch.
     const first = await batches.next();
     async function* rows(): AsyncGenerator<readonly (string | number)[]> {
@@ -95,14 +130,10 @@ export function configure(command: Command): void {
       });
     } else {
       const bits = images ? `, ${showNumber(imageBits(run, mean))} bits per dimension` : "";
-      const what = source ?? `${run.config.data}, ${split} split`;
       process.stderr.write(
         `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}\n`,
       );
-      if (unreadable.length > 0) {
-        const shown = `${unreadable.slice(0, 10).join(", ")}${unreadable.length > 10 ? ", …" : ""}`;
-        process.stderr.write(`left out ${unreadable.length} unreadable: ${shown}\n`);
-      }
+      tellUnreadable(unreadable);
     }
     await run.session.release();
   });

@@ -1,0 +1,199 @@
+import { stat } from "node:fs/promises";
+import { basename, extname } from "node:path";
+import type { Split } from "../data/data-set.ts";
+import { writeFileAtomic } from "../data/files.node.ts";
+import { decodeImage } from "../data/image-folder.node.ts";
+import { streamImages } from "../data/image-stream.node.ts";
+import { writeNpy } from "../data/npy.node.ts";
+import { OptionError } from "../errors.ts";
+import type { InpaintOptions } from "../nn/model.ts";
+import { encodePng, imageGrid, type Raster } from "../report/index.ts";
+import { elementCount, float32, type NdArray } from "../tensor/array.ts";
+import { endsFromSplit } from "./interpolate.node.ts";
+import { toBytes } from "./pictures.node.ts";
+import { type OpenRun, refuse } from "./run.node.ts";
+import { isClassConditional } from "./score.node.ts";
+import { imageFormat } from "./source.node.ts";
+
+/** What of each image is unknown. */
+export type Region =
+  | { readonly kind: "half"; readonly half: "top" | "bottom" | "left" | "right" }
+  /** In pixels of the images as the model sees them, from the top left. */
+  | {
+      readonly kind: "box";
+      readonly x: number;
+      readonly y: number;
+      readonly width: number;
+      readonly height: number;
+    }
+  /** An image file that is bright where it is unknown, cut and resized as the run's images are. */
+  | { readonly kind: "mask"; readonly path: string };
+
+/** Images to fill in. */
+export interface IncompleteImages {
+  /** [n, channels, height, width] in bytes. */
+  readonly x: NdArray<"float32">;
+  /** Their classes, where the data tells them. */
+  readonly labels?: readonly number[] | undefined;
+}
+
+/** @throws OptionError where the run's data are not images */
+function checkImages({ config }: OpenRun): void {
+  const { kind } = config.dataInfo;
+  if (kind === "image") return;
+  throw new OptionError(
+    `inpaint: the run was fitted on ${kind} data (${config.data}); eidos impute fills in the missing cells of a table`,
+  );
+}
+
+/**
+ * Which elements of the images of a run are known, [1, channels, height, width]: 0 in the region, 1 outside.
+ * @throws OptionError where the region lies outside the image, or holds nothing; DataError where the mask cannot be read
+ */
+export async function knownMask(run: OpenRun, region: Region): Promise<NdArray<"float32">> {
+  checkImages(run);
+  const [channels = 1, height = 1, width = 1] = run.config.dataInfo.sampleShape;
+  const isUnknown = await unknownPixels(region, height, width);
+  const plane = Float32Array.from({ length: height * width }, (_, i) =>
+    Number(!isUnknown(i % width, Math.floor(i / width))),
+  );
+  if (!plane.includes(0)) throw new OptionError("inpaint: nothing is unknown; there is nothing to fill in");
+  const known = new Float32Array(channels * plane.length);
+  for (let channel = 0; channel < channels; channel++) known.set(plane, channel * plane.length);
+  return float32(known, [1, channels, height, width]);
+}
+
+async function unknownPixels(
+  region: Region,
+  height: number,
+  width: number,
+): Promise<(x: number, y: number) => boolean> {
+  switch (region.kind) {
+    case "half":
+      switch (region.half) {
+        case "top":
+          return (_, y) => 2 * y < height;
+        case "bottom":
+          return (_, y) => 2 * y >= height;
+        case "left":
+          return (x) => 2 * x < width;
+        case "right":
+          return (x) => 2 * x >= width;
+      }
+      break;
+    case "box": {
+      const { x: left, y: top } = region;
+      const [right, bottom] = [left + region.width, top + region.height];
+      if (left < 0 || top < 0 || right > width || bottom > height) {
+        throw new OptionError(
+          `option box: ${left},${top},${region.width},${region.height} lies outside images of ${width} × ${height} pixels`,
+        );
+      }
+      return (x, y) => x >= left && x < right && y >= top && y < bottom;
+    }
+    case "mask": {
+      if (height !== width) throw new OptionError("option mask: the run's images are not square");
+      const mask = await decodeImage(region.path, { size: height, channels: "grey" });
+      return (x, y) => (mask[y * width + x] ?? 0) >= 128;
+    }
+  }
+}
+
+/** Images of files and folders, decoded as the run's images are. @throws OptionError, DataError naming the file */
+export async function imagesFromFiles(
+  run: OpenRun,
+  paths: readonly string[],
+  limit: number,
+): Promise<IncompleteImages> {
+  checkImages(run);
+  const { dataInfo } = run.config;
+  const format = imageFormat(dataInfo);
+  const images: ArrayLike<number>[] = [];
+  for (const path of paths) {
+    if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
+      images.push(await decodeImage(path, format));
+      continue;
+    }
+    for await (const { x, files } of streamImages(path, format, { batchSize: limit })) {
+      const size = elementCount(dataInfo.sampleShape);
+      for (let i = 0; i < files.length; i++) images.push(x.data.subarray(i * size, (i + 1) * size));
+      if (images.length >= limit) break;
+    }
+  }
+  const chosen = images.slice(0, limit);
+  const data = new Float32Array(chosen.length * elementCount(dataInfo.sampleShape));
+  for (const [i, image] of chosen.entries()) data.set(image, i * image.length);
+  return { x: float32(data, [chosen.length, ...dataInfo.sampleShape]) };
+}
+
+/** Images of a split by position. @throws OptionError where a position lies outside */
+export function imagesFromSplit(run: OpenRun, split: Split, positions: readonly number[]): IncompleteImages {
+  checkImages(run);
+  const { x, labels } = endsFromSplit(split, positions);
+  return isClassConditional(run) ? { x, labels } : { x };
+}
+
+/**
+ * Completions of images, [n, draws, channels, height, width], not rounded.
+ * @throws OptionError where the model cannot complete samples
+ */
+export async function inpaintRun(
+  run: OpenRun,
+  { x, labels }: IncompleteImages,
+  options: Omit<InpaintOptions, "x">,
+): Promise<NdArray<"float32">> {
+  const { model, session } = run;
+  if (model.inpaint === undefined) return refuse(run, "fill in images");
+  const label = options.label ?? labels;
+  return model.inpaint(session, { ...options, x, ...(label !== undefined && { label }) });
+}
+
+/** Grey value of unknown pixels. */
+const UNKNOWN = 128;
+
+/** A row for each image: the original, what is known of it, the draws, and their mean. */
+export function inpaintingStrips(
+  x: NdArray<"float32">,
+  known: NdArray<"float32">,
+  drawn: NdArray<"float32">,
+): Raster {
+  const [count = 0, draws = 1] = drawn.shape;
+  const sample = x.shape.slice(1);
+  const size = elementCount(sample);
+  const bytes = toBytes(drawn).data;
+  const columns = draws + 3;
+  const tiles = new Float32Array(count * columns * size);
+  for (let i = 0; i < count; i++) {
+    const original = x.data.subarray(i * size, (i + 1) * size);
+    const own = bytes.subarray(i * draws * size, (i + 1) * draws * size);
+    const mean = original.map((_, k) => {
+      let sum = 0;
+      for (let draw = 0; draw < draws; draw++) sum += own[draw * size + k] ?? 0;
+      return sum / draws;
+    });
+    const masked = original.map((value, k) => (known.data[k] === 1 ? value : UNKNOWN));
+    const start = i * columns * size;
+    tiles.set(original, start);
+    tiles.set(masked, start + size);
+    tiles.set(own, start + 2 * size);
+    tiles.set(mean, start + (draws + 2) * size);
+  }
+  return imageGrid(float32(tiles, [count * columns, ...sample]), { columns });
+}
+
+/** Checks before any work that completions can be written under this name. @throws OptionError */
+export function checkInpaintingPath(path: string): void {
+  if (![".png", ".npy"].includes(extname(path).toLowerCase())) {
+    throw new OptionError(`option out: ${basename(path)} must end in .png or .npy`);
+  }
+}
+
+/** Writes strips (.png), or all completions as bytes [n, draws, channels, height, width] (.npy). @throws OptionError, FileError */
+export async function writeInpainting(
+  path: string,
+  { x, known, drawn }: Readonly<Record<"x" | "known" | "drawn", NdArray<"float32">>>,
+): Promise<void> {
+  checkInpaintingPath(path);
+  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, toBytes(drawn));
+  return writeFileAtomic(path, await encodePng(inpaintingStrips(x, known, drawn)));
+}

@@ -1,0 +1,135 @@
+import { stat } from "node:fs/promises";
+import { type Column, columnsSchema } from "../data/columns.ts";
+import { type DataSet, range, type Split, type SplitName } from "../data/data-set.ts";
+import { isQuery, isTablePath } from "../data/duckdb.node.ts";
+import type { ImageFormat } from "../data/image-folder.node.ts";
+import { streamImages } from "../data/image-stream.node.ts";
+import { openData } from "../data/open.node.ts";
+import type { TablePlace } from "../data/table.node.ts";
+import { streamTable } from "../data/table-stream.node.ts";
+import { OptionError } from "../errors.ts";
+import type { NdArray } from "../tensor/array.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import type { OpenRun } from "./run.node.ts";
+
+/** Samples that are read at once, and done in one run of a program. */
+export const SOURCE_BATCH = 256;
+
+/** Consecutive samples of some data, as a run's model sees them. */
+export interface SourceBatch {
+  readonly x: NdArray<"float32">;
+  readonly firstRow: number;
+  /** Classes of the samples, where they are known and asked for. */
+  readonly label?: NdArray<"int64">;
+  /** What a column of zeros and ones holds, where one is asked for. */
+  readonly marks?: Uint8Array;
+  /** Paths of the images within their folder. */
+  readonly files?: readonly string[];
+}
+
+/** What of some data is read. */
+export interface SourceOptions {
+  /** Seed of the noise that categories are dequantised with. */
+  readonly seed?: number;
+  /** The split to read, where the data has splits; the test split unless told. */
+  readonly split?: SplitName;
+  /** A column of a table that holds 0 or 1. */
+  readonly marks?: string | undefined;
+  /** Whether the classes of samples are read too. */
+  readonly labels?: boolean;
+  /** Told the path of each image that cannot be read, and is left out. */
+  readonly onUnreadable?: (file: string) => void;
+}
+
+/** The table that a source names: a file or a query; undefined for other data. */
+export function tablePlace(source: string | undefined): TablePlace | undefined {
+  if (source === undefined) return undefined;
+  if (isQuery(source)) return { sql: source };
+  return isTablePath(source) ? { path: source } : undefined;
+}
+
+/** How the images of a run's data are decoded. */
+export function imageFormat({ sampleShape }: RunConfig["dataInfo"]): ImageFormat {
+  const [channels, size = 1] = sampleShape;
+  return { size, channels: channels === 1 ? "grey" : "rgb" };
+}
+
+/** The columns in which a table holds samples of a run's data. */
+export function sampleColumns(info: RunConfig["dataInfo"]): readonly Column[] {
+  if (info.kind === "table") return columnsSchema.parse(info.columns);
+  return ["x", "y"].map((name): Column => ({ kind: "numeric", name, mean: 0, deviation: 1 }));
+}
+
+/**
+ * The samples of some data in order, batch by batch: every row of a table file or query, every image of a folder (both
+ * in constant memory), or a split of a named data set; of the run's own data where none is named.
+ * @throws OptionError where the data is of another kind than the run's; DataError
+ */
+export async function* readSource(
+  run: OpenRun,
+  source: string | undefined,
+  options: SourceOptions = {},
+): AsyncGenerator<SourceBatch> {
+  const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
+  const { kind } = run.config.dataInfo;
+  const place = tablePlace(source);
+  if (marks !== undefined && place === undefined) {
+    throw new OptionError(`option label: ${source ?? run.config.data} is no table; a column is of a table`);
+  }
+  if (source === undefined) {
+    yield* readSplit((await run.data()).splits[split]);
+  } else if (place !== undefined) {
+    if (kind === "image") throw otherKind(run, source, "a table");
+    const classes = labels ? classColumn(run) : undefined;
+    yield* streamTable(place, sampleColumns(run.config.dataInfo), {
+      batchSize: SOURCE_BATCH,
+      seed,
+      marks,
+      classes,
+    });
+  } else if ((await stat(source).catch(() => undefined))?.isDirectory()) {
+    if (kind !== "image") throw otherKind(run, source, "a folder");
+    if (labels) throw new OptionError(`${source}: the images of a folder are read without their classes`);
+    yield* streamImages(source, imageFormat(run.config.dataInfo), {
+      batchSize: SOURCE_BATCH,
+      ...(onUnreadable !== undefined && { onUnreadable }),
+    });
+  } else {
+    yield* readSplit((await openLike(run, source)).splits[split]);
+  }
+}
+
+/** The column of a run's tables that holds the class. @throws OptionError where the run has none */
+function classColumn({ config }: OpenRun): { readonly column: string; readonly names: readonly string[] } {
+  const { label } = config.dataOptions;
+  const { classNames } = config.dataInfo;
+  if (typeof label !== "string" || classNames === undefined) {
+    throw new OptionError(`${config.data} has no classes`);
+  }
+  return { column: label, names: classNames };
+}
+
+/** Samples of a split in order. @throws OptionError where it is empty */
+export function* readSplit(split: Split): Generator<SourceBatch> {
+  if (split.count === 0) throw new OptionError("option split: this split is empty; choose another");
+  for (let first = 0; first < split.count; first += SOURCE_BATCH) {
+    yield { ...split.batch(range(first, Math.min(SOURCE_BATCH, split.count - first))), firstRow: first };
+  }
+}
+
+function otherKind({ config }: OpenRun, source: string, what: string): OptionError {
+  const { kind, sampleShape } = config.dataInfo;
+  return new OptionError(
+    `${source} is ${what}; the run was fitted on ${kind} data of shape [${sampleShape}] (${config.data})`,
+  );
+}
+
+/** Opens named data of the kind and shape that the run was fitted on. */
+async function openLike(run: OpenRun, source: string): Promise<DataSet> {
+  const { dataInfo, dataOptions } = run.config;
+  const opened = await openData(source, dataOptions);
+  if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
+    throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);
+  }
+  return opened;
+}

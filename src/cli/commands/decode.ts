@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { decodeRun } from "../../catalog/codec.node.ts";
+import { checkCodePath } from "../../catalog/codes.node.ts";
+import { parseGiven } from "../../catalog/given.node.ts";
+import { parseOptions } from "../../catalog/options.ts";
+import { openRun } from "../../catalog/run.node.ts";
+import { checkSamplePath, writeSamples } from "../../catalog/sample.node.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { print } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { runOptions } from "../run-options.ts";
+
+const decodeFlags = z.strictObject({
+  out: z.string().optional().describe(".png, .npy, .csv or .parquet file (default: decoded.png or .csv)"),
+  label: z.int().nonnegative().optional().describe("class of all samples, for conditional models"),
+  ...runOptions,
+});
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Samples", decodeFlags);
+  command.option(
+    "--given <name=value>",
+    "value of a table column that the model is conditioned on; again for each",
+    (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+  );
+  command.addHelpText("after", "\nCODES is a file that eidos encode has written: .npy, .csv or .parquet.");
+  command.action(async (path: string, codes: string, { given, ...flags }: Record<string, unknown>) => {
+    const { out, label, ...opening } = parseOptions("decode", decodeFlags, flagValues(flags, [decodeFlags]));
+    checkCodePath(codes, "codes");
+    const { kind } = (await new RunFolder(path).readConfig()).dataInfo;
+    const target = out ?? `decoded.${kind === "image" ? "png" : "csv"}`;
+    checkSamplePath(target, kind);
+    const run = await openRun(path, opening);
+    const samples = await decodeRun(run, codes, {
+      label,
+      ...(Array.isArray(given) && { given: parseGiven(given) }),
+    });
+    await writeSamples(run, samples, target);
+    print(`${samples.shape[0]} samples: ${target}`);
+    await run.session.release();
+  });
+}

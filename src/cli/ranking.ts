@@ -1,0 +1,52 @@
+import type { AnomalyRanking } from "../catalog/anomaly.node.ts";
+import { writeTable } from "../data/table-write.node.ts";
+import { print, showNumber, showTable } from "./format.ts";
+
+/** What names the sample at a place: its file, or its row. */
+function nameOf({ files }: AnomalyRanking, place: number): string | number {
+  return files?.[place] ?? place;
+}
+
+/** Writes all samples of a ranking, the most unusual first: row (or file), anomalyScore, rank from 1. */
+export function writeRanking(path: string, ranking: AnomalyRanking): Promise<void> {
+  function* rows() {
+    for (const [i, place] of ranking.order.entries()) {
+      yield [nameOf(ranking, place), ranking.scores[place] ?? 0, i + 1];
+    }
+  }
+  return writeTable(path, [ranking.files === undefined ? "row" : "file", "anomalyScore", "rank"], rows());
+}
+
+/** The top of a ranking and how well it finds the labelled rows, as plain values. */
+export function rankingSummary(ranking: AnomalyRanking, top: number): Readonly<Record<string, unknown>> {
+  const name = ranking.files === undefined ? "row" : "file";
+  return {
+    count: ranking.order.length,
+    top: Array.from(ranking.order.subarray(0, top), (place) => ({
+      [name]: nameOf(ranking, place),
+      anomalyScore: ranking.scores[place],
+    })),
+    ...(ranking.measures !== undefined && { measures: ranking.measures }),
+  };
+}
+
+/** Prints the top of a ranking and, where labels are known, the area under the ROC curve and average precision. */
+export function printRanking(what: string, ranking: AnomalyRanking, top: number): void {
+  const { order, scores, files, measures } = ranking;
+  const rows = Array.from(order.subarray(0, top), (place) => [
+    String(nameOf(ranking, place)),
+    scores[place] ?? 0,
+  ]);
+  print(showTable([files === undefined ? "row" : "file", "anomaly score"], rows));
+  const count = `${order.length} ${files === undefined ? "rows" : "images"}`;
+  if (measures === undefined) {
+    print(`\n${what}: ${count}`);
+    return;
+  }
+  const { column, anomalies, areaUnderRoc, averagePrecision } = measures;
+  const judged =
+    areaUnderRoc === undefined || averagePrecision === undefined
+      ? "a ranking is judged where there are both"
+      : `area under the ROC curve (AUROC) ${showNumber(areaUnderRoc)}, average precision ${showNumber(averagePrecision)}`;
+  print(`\n${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${judged}`);
+}
