@@ -20,10 +20,12 @@ import { fitOptions } from "../src/train/options.ts";
 import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
+import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
 import {
   CONV_CHANNELS,
   DIGIT_CLASSES,
+  FLOW_SIZES,
   IMAGE_SIZE,
   IMAGES,
   MLP_SIZES,
@@ -147,8 +149,14 @@ export function subjectOf(work: string): Subject {
         preferences: rectifiedFlowDefinition.preferences?.(DIGITS) ?? preferences,
       };
     }
-    default:
-      throw new Error(`${work} is not a training step`);
+    case "glow-step": {
+      const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
+      return { model: benchFlow(work), data: dataSet(FLOW_IMAGES, bytes), preferences };
+    }
+    default: {
+      const values = normals(ROWS * FLOW_SIZES.features, work);
+      return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
+    }
   }
 }
 
@@ -232,12 +240,16 @@ async function generation(options: NodeRuntimeOptions): Promise<Prepared> {
 
 /** All works of this library. Replicas only divide training. */
 export function eidosWorks(options: EidosOptions): Contender["works"] {
-  const steps = options.replicas > 1 ? ["conv-step", "unet-step"] : ["mlp-step", "conv-step", "unet-step"];
+  const steps =
+    options.replicas > 1
+      ? ["conv-step", "unet-step", "glow-step"]
+      : ["mlp-step", "conv-step", "unet-step", ...FLOW_STEPS];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
     ...(options.replicas === 1 && {
       "unet-inference": () => inference(options),
       "unet-generation": () => generation(options),
+      ...flowWorks(options),
     }),
   };
 }

@@ -3,8 +3,10 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { version } from "../src/version.ts";
+import { buildTimes } from "./build-times.ts";
 import { Contender, type ContenderCommand } from "./contender.ts";
 import { unetShape } from "./eidos-works.ts";
+import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
 import { operationShares } from "./profile.ts";
 import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
@@ -45,22 +47,25 @@ const node = (name: string, file: string, ...rest: string[]): ContenderCommand =
 const ONE = "eidos";
 const REPLICAS = "eidos, replicas";
 const TORCH = "PyTorch";
+const FLOW_LIBRARIES = "zuko, nflows";
 const eidos = node(ONE, "eidos.ts", "--threads", String(threads));
-const torch: ContenderCommand = {
-  name: TORCH,
+const python = (name: string, file: string): ContenderCommand => ({
+  name,
   command: process.env.EIDOS_PYTHON ?? "python3",
-  arguments: [place("peers/torch_peer.py"), "--threads", String(threads)],
-};
+  arguments: [place(`peers/${file}`), "--threads", String(threads)],
+});
 const commands: readonly ContenderCommand[] = [
   eidos,
   ...(threads > 1 ? [node(REPLICAS, "eidos.ts", "--replicas", String(threads))] : []),
-  torch,
+  python(TORCH, "torch_peer.py"),
+  python(FLOW_LIBRARIES, "flow_peer.py"),
   node("jax-js", "peers/jax.mjs"),
   node("TensorFlow.js", "peers/tfjs.mjs"),
 ];
 
-// Peers build the U-Net that eidos builds.
+// Peers build the networks that eidos builds.
 process.env.EIDOS_BENCH_UNET = JSON.stringify(unetShape());
+process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 
 const peers = options.peers?.toLowerCase().split(",");
 const contenders: Contender[] = [];
@@ -106,10 +111,11 @@ async function section(make: () => Promise<string>): Promise<void> {
   }
 }
 const has = (work: string): boolean => works.some(({ name }) => name === work);
+if (wanted === undefined) await section(() => buildTimes(threads));
 if (has("unet-step")) await section(memoryOfTraining);
 if (has("mlp-step")) await section(growth);
 for (const result of all) {
-  const ratio = bestRatio(result, ours, TORCH);
+  const ratio = bestRatio(result, ours, TORCH) ?? bestRatio(result, ours, FLOW_LIBRARIES);
   if (ratio !== undefined && ratio < 1) await section(() => shares(result, ratio));
 }
 
@@ -141,7 +147,7 @@ async function memoryOfTraining(): Promise<string> {
   const steps = options.quick ? 5 : 20;
   const rows = [["training the U-Net, a fresh process", "peak memory, MB", "building the step, s"]];
   const measured = commands.filter(
-    ({ name }) => name !== "jax-js" && name !== "TensorFlow.js" && present.has(name),
+    ({ name }) => (name === ONE || name === REPLICAS || name === TORCH) && present.has(name),
   );
   for (const command of measured) {
     const { seconds, after } = await freshRun(command, "unet-step", 2, steps);

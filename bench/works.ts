@@ -47,7 +47,46 @@ export const WORKS: readonly Work[] = [
     repetitions: 1,
     rounds: 3,
   },
+  ...[
+    ["maf", "MAF"],
+    ["nsf-coupling", "spline flow, couplings"],
+    ["nsf-autoregressive", "spline flow, autoregressive"],
+  ].flatMap(([name, title]): readonly Work[] => [
+    {
+      name: `${name}-step`,
+      title: `training step, ${title}, 16 columns`,
+      batch: 512,
+      repetitions: 10,
+      rounds: 11,
+    },
+    {
+      name: `${name}-score`,
+      title: `log-densities, ${title}, 16 columns`,
+      batch: 512,
+      repetitions: 10,
+      rounds: 11,
+    },
+  ]),
+  {
+    name: "maf-sample",
+    title: "1,000 rows drawn from MAF, 16 columns",
+    batch: 1000,
+    repetitions: 5,
+    rounds: 9,
+  },
+  { name: "glow-step", title: "training step, Glow, 28×28", batch: 64, repetitions: 2, rounds: 9 },
 ];
+
+/** The flows over rows: elements, transforms, hidden layers of each network, splines, and rows at a time. */
+export const FLOW_SIZES = {
+  features: 16,
+  transforms: 5,
+  hidden: [128, 128],
+  bins: 8,
+  bound: 5,
+  batch: 512,
+  draws: 1000,
+} as const;
 
 export const MLP_SIZES = [3, 256, 256, 256, 2] as const;
 export const CONV_CHANNELS = [1, 32, 32, 32, 32, 32, 1] as const;

@@ -1,19 +1,15 @@
 """The contender PyTorch, eager: the networks, data shapes and loops of bench/eidos-works.ts.
-
-Answers requests, one JSON object a line: {"prepare": work}, {"run": work, "repetitions": n}, {"release": work}.
 """
 
-import argparse
 import json
 import math
 import os
-import resource
-import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from serve import serve
 
 IMAGE_SIZE, CLASSES, ROWS, IMAGES = 28, 10, 4096, 1024
 
@@ -206,42 +202,4 @@ def make(work):
     return network, velocity(network) if work == "unet-inference" else generation(network)
 
 
-def memory():
-    with open("/proc/self/statm") as statm:
-        now = int(statm.read().split()[1]) * resource.getpagesize()
-    return {"now": now, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=1)
-    torch.set_num_threads(parser.parse_args().threads)
-    torch.manual_seed(0)
-    prepared = {}
-
-    def answer(message):
-        print(json.dumps({**message, "memory": memory()}), flush=True)
-
-    works = ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation"]
-    answer({"version": torch.__version__, "works": works})
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "prepare" in request:
-            begun = time.perf_counter()
-            network, run = make(request["prepare"])
-            prepared[request["prepare"]] = run
-            parameters = sum(math.prod(p.shape) for p in network.parameters())
-            answer({"seconds": time.perf_counter() - begun, "parameters": parameters})
-        elif "run" in request:
-            milliseconds = []
-            for _ in range(request.get("repetitions", 1)):
-                begun = time.perf_counter()
-                prepared[request["run"]]()
-                milliseconds.append((time.perf_counter() - begun) * 1000)
-            answer({"milliseconds": milliseconds})
-        else:
-            del prepared[request["release"]]
-            answer({})
-
-
-main()
+serve(torch.__version__, ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation"], make)

@@ -1,0 +1,120 @@
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus } from "node:os";
+import { type Evaluation, evaluateRun, fit, type OpenRun, openRun } from "../../src/index.ts";
+
+/** One model fitted to one data set. */
+export interface Fitted {
+  /** Also the name of the run folder. */
+  readonly name: string;
+  readonly model: string;
+  readonly data: string;
+  readonly seconds: number;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** A row of a table of results: cells by column. */
+export type Row = Readonly<Record<string, string>>;
+
+/** A row to be made: a name to pick it by, and the work that measures it. */
+export interface Entry {
+  readonly name: string;
+  readonly section: string;
+  readonly measure: () => Promise<Row>;
+}
+
+/** A page of results. */
+export interface Suite {
+  readonly file: string;
+  readonly title: string;
+  readonly command: string;
+  readonly introduction: string;
+  readonly entries: readonly Entry[];
+}
+
+/** By how much all fits are shortened, for trying. */
+export const scale = { value: 1 };
+
+/** Fits afresh with seed 0 and hands the opened run to `measure`. */
+export async function fitted<T>(run: Fitted, measure: (opened: OpenRun) => Promise<T>): Promise<T> {
+  const out = `runs/acceptance/${run.name}`;
+  await rm(out, { recursive: true, force: true });
+  const seconds = run.seconds * scale.value;
+  process.stderr.write(`${run.name}: ${seconds} seconds\n`);
+  await fit({ model: run.model, data: run.data, seconds, seed: 0, out, ...run.options });
+  const opened = await openRun(out);
+  try {
+    return await measure(opened);
+  } finally {
+    await opened.session.release();
+  }
+}
+
+/** A number of an evaluation by its name. */
+export function resultOf({ results }: Evaluation, name: string): number {
+  return results.find((result) => result.name === name)?.value ?? Number.NaN;
+}
+
+/** What every row tells of its run. */
+export function conditions({ split, seed, parameters, steps, seconds }: Evaluation): Row {
+  return {
+    split,
+    seed: String(seed),
+    parameters: String(parameters),
+    steps: String(steps),
+    seconds: seconds.toFixed(0),
+  };
+}
+
+/** The test split of a run, measured. */
+export function testOf(run: OpenRun): Promise<Evaluation> {
+  return evaluateRun(run, { split: "test" });
+}
+
+function table(rows: readonly Row[]): string {
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  return [
+    line(columns),
+    `|${columns.map(() => "---|").join("")}`,
+    ...rows.map((row) => line(columns.map((column) => row[column] ?? ""))),
+  ].join("\n");
+}
+
+/** Where a row is kept between calls, so that a call for some rows does not lose the others. */
+const rowFile = (name: string): string => `runs/acceptance/rows/${name}.json`;
+
+/** Measures the wanted entries of a suite and writes its page from all rows there are. */
+export async function runSuite(
+  suite: Suite,
+  wanted: (name: string) => boolean,
+  target = suite.file,
+): Promise<void> {
+  await mkdir("runs/acceptance/rows", { recursive: true });
+  const begun = performance.now();
+  for (const { name, measure } of suite.entries.filter((entry) => wanted(entry.name))) {
+    const row = await measure();
+    process.stderr.write(`${Object.values(row).join(" | ")}\n`);
+    await writeFile(rowFile(name), JSON.stringify(row));
+  }
+  const minutes = (performance.now() - begun) / 60_000;
+  const sections = new Map<string, Row[]>();
+  for (const { name, section } of suite.entries) {
+    const text = await readFile(rowFile(name), "utf8").catch(() => undefined);
+    if (text === undefined) continue;
+    sections.set(section, [...(sections.get(section) ?? []), JSON.parse(text)]);
+  }
+  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
+  const page = [
+    `# ${suite.title}`,
+    "",
+    `Made by \`${suite.command}\` on ${new Date().toISOString().slice(0, 10)}; ${machine}. ${suite.introduction}`,
+    ...[...sections].flatMap(([title, rows]) => [
+      ...(title === "" ? [] : ["", `## ${title}`]),
+      "",
+      table(rows),
+    ]),
+    "",
+  ].join("\n");
+  await writeFile(target, page);
+  process.stderr.write(`${target}: ${minutes.toFixed(1)} minutes\n`);
+}

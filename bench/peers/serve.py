@@ -1,0 +1,48 @@
+"""Answers the bench: one JSON object a line, {"prepare": work}, {"run": work, "repetitions": n} or {"release": work}."""
+
+import argparse
+import json
+import math
+import resource
+import sys
+import time
+
+import torch
+
+
+def memory():
+    with open("/proc/self/statm") as statm:
+        now = int(statm.read().split()[1]) * resource.getpagesize()
+    return {"now": now, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+
+
+def serve(version, works, make):
+    """Serves works until the input ends; `make(work)` returns a network and a function that does the work once."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=1)
+    torch.set_num_threads(parser.parse_args().threads)
+    torch.manual_seed(0)
+    prepared = {}
+
+    def answer(message):
+        print(json.dumps({**message, "memory": memory()}), flush=True)
+
+    answer({"version": version, "works": works})
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "prepare" in request:
+            begun = time.perf_counter()
+            network, run = make(request["prepare"])
+            prepared[request["prepare"]] = run
+            parameters = sum(math.prod(p.shape) for p in network.parameters())
+            answer({"seconds": time.perf_counter() - begun, "parameters": parameters})
+        elif "run" in request:
+            milliseconds = []
+            for _ in range(request.get("repetitions", 1)):
+                begun = time.perf_counter()
+                prepared[request["run"]]()
+                milliseconds.append((time.perf_counter() - begun) * 1000)
+            answer({"milliseconds": milliseconds})
+        else:
+            del prepared[request["release"]]
+            answer({})
