@@ -1,4 +1,4 @@
-import { type DataSet, range } from "../data/data-set.ts";
+import type { DataSet, Split } from "../data/data-set.ts";
 import { EidosError, GradientError, InverseError } from "../errors.ts";
 import { Random } from "../random.ts";
 import {
@@ -159,6 +159,11 @@ const temperatures: FigureMaker = {
   },
 };
 
+/** Positions spread evenly over a split, which may be sorted by class. */
+function spread(split: Split, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * split.count) / count));
+}
+
 const PAIRS = 4;
 const STRIP_STEPS = 8;
 
@@ -172,16 +177,13 @@ const interpolation: FigureMaker = {
     const split = data.splits[name];
     const count = 2 * Math.min(PAIRS, Math.floor(split.count / 2));
     if (count < 2) return undefined;
-    const { x, labels } = endsFromSplit(
-      split,
-      Array.from({ length: count }, (_, i) => i),
-    );
+    const { x, labels } = endsFromSplit(split, spread(split, count));
     const samples = await interpolateRun(run, x, { steps: STRIP_STEPS, labels });
     const grid = imageGrid(toBytes(samples), { columns: STRIP_STEPS });
     return {
       title: "Interpolation",
       picture: { format: "png", bytes: await encodePng(grid) },
-      caption: `on paths through the space of codes between the first ${count} ${name} images (left and right)`,
+      caption: `on paths through the space of codes between ${name} images (left and right), spread evenly over the split`,
     };
   },
 };
@@ -200,7 +202,7 @@ const inpainting: FigureMaker = {
     const name = data.splits.test.count > 0 ? "test" : "train";
     const split = data.splits[name];
     const count = Math.min(INPAINTED, split.count);
-    const images = imagesFromSplit(run, split, [...range(0, count)]);
+    const images = imagesFromSplit(run, split, spread(split, count));
     const known = await knownMask(run, { kind: "half", half: "bottom" });
     const complete = (steps: number) =>
       inpaintRun(run, images, { known, draws: INPAINTED_DRAWS, seed, steps });
@@ -217,7 +219,7 @@ const inpainting: FigureMaker = {
     return {
       title: "Inpainting",
       picture: { format: "png", bytes: await encodePng(grid) },
-      caption: `the first ${count} ${name} images, what was left of them, ${INPAINTED_DRAWS} completions drawn from the conditional density by chains of ${steps} iterations, and their mean`,
+      caption: `${name} images spread evenly over the split, what was left of them, ${INPAINTED_DRAWS} completions drawn from the conditional density by chains of ${steps} iterations, and their mean`,
     };
   },
 };

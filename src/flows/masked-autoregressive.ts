@@ -7,6 +7,11 @@ import type { Forward, Inverse, Transform } from "./transform.ts";
 /** Up to this many elements the inverse is unrolled; beyond, it is iterated. */
 export const UNROLL_LIMIT = 64;
 
+/** A spline takes more than twice the nodes of an affine map for each element, and a program of many takes long to load. */
+function unrollLimit({ parameterCount }: Bijection): number {
+  return parameterCount > 2 ? UNROLL_LIMIT / 2 : UNROLL_LIMIT;
+}
+
 /** An iteration has converged when no element changes by more than this, relative to 1 + |x|. */
 const TOLERANCE = 1e-6;
 /** Keeps the not yet exact elements of an iteration finite: 0 · ∞ in a masked product would be no number. */
@@ -52,7 +57,7 @@ export class MaskedAutoregressive implements Transform {
   }
 
   inverse(y: Tensor, context?: Tensor): Inverse {
-    return this.dimensions <= UNROLL_LIMIT
+    return this.dimensions <= unrollLimit(this.bijection)
       ? this.unrolledInverse(y, context)
       : this.iteratedInverse(y, context);
   }

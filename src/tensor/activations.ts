@@ -1,8 +1,8 @@
 import { neg, sub } from "./arithmetic.ts";
 import { greater, where } from "./comparison.ts";
-import { add, lowerElementwise, lowerTo, multiply } from "./core.ts";
+import { add, cast, lowerElementwise, lowerTo, multiply } from "./core.ts";
 import { lowerBy, unaryOperation } from "./elementwise-operation.ts";
-import { exp, sign, square } from "./functions.ts";
+import { exp, square } from "./functions.ts";
 import { inputAt, outputAt, type Tensor } from "./graph.ts";
 import { extendConvolution } from "./layout.ts";
 
@@ -42,7 +42,8 @@ export const relu = unaryOperation({
     return fused === undefined ? lowerTo("Relu")(context, node) : [{ blocked: fused }];
   },
   compute: (x) => Math.max(x, 0),
-  gradient: (_x, y, g) => multiply(g, sign(y)),
+  // A comparison and a cast take about half the time of ONNX Runtime's Sign.
+  gradient: (_x, y, g) => multiply(g, cast(greater(y, 0), y.dtype)),
 });
 
 /** Gauss's error function. */
