@@ -1,21 +1,11 @@
-import { z } from "zod";
-import { OptionError } from "../errors.ts";
 import {
   type DataInfo,
-  type DensityScoreOptions,
   defineModel,
   type FitPreferences,
   type Losses,
   type SymbolicBatch,
 } from "../nn/model.ts";
-import {
-  dormandPrince,
-  evenTimes,
-  FIXED_STEP_METHODS,
-  type FixedStepMethod,
-  integrate,
-  type Velocity,
-} from "../ode/index.ts";
+import { dormandPrince, evenTimes, FIXED_STEP_METHODS, integrate, type Velocity } from "../ode/index.ts";
 import type { Session } from "../program/session.ts";
 import { Random } from "../random.ts";
 import {
@@ -30,87 +20,22 @@ import {
 } from "../tensor/index.ts";
 import { BASES } from "./base.ts";
 import { Conditioning } from "./conditioning.ts";
-import { type ContinuousOptions, ContinuousTransform, PROBES, TRACES } from "./continuous.ts";
-import { ConcatSquashField, SMOOTH_ACTIVATIONS, type SmoothActivationName } from "./continuous-field.ts";
-import { FlowModel, type FlowParts, type FlowSampleOptions } from "./flow-model.ts";
-import { energyOf, objectiveOptions } from "./objective.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-
-const FIXED = Object.keys(FIXED_STEP_METHODS) as [FixedStepMethod, ...FixedStepMethod[]];
-const ACTIVATIONS = Object.keys(SMOOTH_ACTIVATIONS) as [SmoothActivationName, ...SmoothActivationName[]];
+import { type ContinuousOptions, ContinuousTransform } from "./continuous.ts";
+import { ConcatSquashField } from "./continuous-field.ts";
+import {
+  type ContinuousFlowOptions,
+  type ContinuousFlowSampleOptions,
+  type ContinuousFlowScoreOptions,
+  continuousFlowOptions,
+  continuousFlowSampleOptions,
+  type SolverOptions,
+  solverSettings,
+} from "./continuous-flow-options.ts";
+import { FlowModel, type FlowParts } from "./flow-model.ts";
+import { energyOf } from "./objective.ts";
 
 /** States on the way from noise to data that a picture of the path shows after the noise itself. */
 const PATH_STATES = 8;
-
-/** Options of a continuous flow. What is left open depends on the data; the description says how. */
-export const continuousFlowOptions = flowOptions.extend({
-  ...objectiveOptions.shape,
-  width: z.int().min(1).default(64).describe("units of a hidden layer of the velocity network"),
-  hiddenLayers: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("hidden layers; with one or two the exact trace costs little in any dimension"),
-  activation: z.enum(ACTIVATIONS).default("tanh").describe("smooth activation of the velocity network"),
-  timeFeatures: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("cosines of the time that gate and shift every layer of the network"),
-  solver: z.enum(FIXED).default("rk4").describe("fixed-step method of training"),
-  solverSteps: z.int().min(1).default(6).describe("steps of the solver from data to noise in training"),
-  evaluationSteps: z
-    .int()
-    .min(1)
-    .default(24)
-    .describe("steps of the solver in graphs outside of training: validation, codes, exported models"),
-  trace: z
-    .enum(TRACES)
-    .default("auto")
-    .describe(
-      "divergence of the velocity; auto is exact with at most two hidden layers or 16 dimensions, otherwise Hutchinson's",
-    ),
-  probe: z.enum(PROBES).default("rademacher").describe("distribution of the probe of Hutchinson's estimate"),
-  kineticPenalty: z
-    .number()
-    .min(0)
-    .default(0)
-    .describe("weight of the mean squared velocity in the loss, for straight paths (RNODE: 0.01)"),
-  jacobianPenalty: z
-    .number()
-    .min(0)
-    .default(0.01)
-    .describe("weight of the mean squared norm of the velocity's Jacobian in the loss (RNODE: 0.01)"),
-});
-
-export type ContinuousFlowOptions = z.output<typeof continuousFlowOptions>;
-
-const solverOptions = z.strictObject({
-  solver: z
-    .enum([...FIXED, "dormand-prince"])
-    .default("dormand-prince")
-    .describe("how the flow is integrated; dormand-prince chooses its steps itself"),
-  steps: z.int().min(1).default(20).describe("steps from noise to data, for solvers with fixed steps"),
-  tolerance: z
-    .number()
-    .positive()
-    .default(1e-4)
-    .describe("dormand-prince: relative and absolute tolerance of a step"),
-  maxEvaluations: z
-    .int()
-    .min(8)
-    .default(2000)
-    .describe("dormand-prince: velocity evaluations before it gives up"),
-});
-
-type SolverOptions = z.output<typeof solverOptions>;
-
-/** Options for drawing samples, beside count, seed and label. */
-export const continuousFlowSampleOptions = flowSampleOptions.extend(solverOptions.shape);
-
-export type ContinuousFlowSampleOptions = FlowSampleOptions & Partial<SolverOptions>;
-
-export type ContinuousFlowScoreOptions = DensityScoreOptions & Partial<SolverOptions>;
 
 type Arrays = Readonly<Record<string, NdArray>>;
 
@@ -281,19 +206,6 @@ const timeArray = (time: number): NdArray<"float32"> => float32([time], [1]);
 function logAddExp(a: number, b: number): number {
   const [low, high] = a < b ? [a, b] : [b, a];
   return high === Number.NEGATIVE_INFINITY ? high : high + Math.log1p(Math.exp(low - high));
-}
-
-/** Fills in defaults. @throws OptionError that names the option at fault */
-function solverSettings(options: Partial<SolverOptions>): SolverOptions {
-  const told = Object.keys(solverOptions.shape).flatMap((name) => {
-    const value = options[name as keyof SolverOptions];
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  const parsed = solverOptions.safeParse(Object.fromEntries(told));
-  if (parsed.success) return parsed.data;
-  throw new OptionError(
-    parsed.error.issues.map(({ path, message }) => `option ${path.join(".")}: ${message}`).join("; "),
-  );
 }
 
 async function solve(

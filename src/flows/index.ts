@@ -14,14 +14,16 @@ export {
 } from "./continuous-field.ts";
 export {
   ContinuousFlow,
+  continuousFlow,
+  continuousFlowDefinition,
+} from "./continuous-flow.ts";
+export {
   type ContinuousFlowOptions,
   type ContinuousFlowSampleOptions,
   type ContinuousFlowScoreOptions,
-  continuousFlow,
-  continuousFlowDefinition,
   continuousFlowOptions,
   continuousFlowSampleOptions,
-} from "./continuous-flow.ts";
+} from "./continuous-flow-options.ts";
 export { AdditiveCoupling, type Conditioner, type CoupledHalf, Coupling, OddEvenOrder } from "./coupling.ts";
 export {
   BYTE_LEVELS,

@@ -15,6 +15,7 @@ import {
 import { BLOCKED_DOMAIN } from "../tensor/layout.ts";
 import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
 import { reachableNodes } from "../tensor/substitute.ts";
+import { attributeProto, tensorProto, valueInfo } from "./proto.ts";
 import { simplify } from "./simplify.ts";
 
 const { onnx } = onnxProto;
@@ -281,48 +282,6 @@ class Emitter implements LowerContext {
 }
 
 const valueKey = (tensor: Tensor): string => `${tensor.node.id}:${tensor.index}`;
-
-function attributeProto(name: string, value: OnnxAttribute): InstanceType<typeof onnx.AttributeProto> {
-  const { AttributeType } = onnx.AttributeProto;
-  if ("int" in value) return onnx.AttributeProto.create({ name, type: AttributeType.INT, i: value.int });
-  if ("ints" in value)
-    return onnx.AttributeProto.create({ name, type: AttributeType.INTS, ints: [...value.ints] });
-  if ("float" in value)
-    return onnx.AttributeProto.create({ name, type: AttributeType.FLOAT, f: value.float });
-  if ("floats" in value) {
-    return onnx.AttributeProto.create({ name, type: AttributeType.FLOATS, floats: [...value.floats] });
-  }
-  if ("graph" in value)
-    return onnx.AttributeProto.create({ name, type: AttributeType.GRAPH, g: value.graph });
-  return onnx.AttributeProto.create({
-    name,
-    type: AttributeType.STRING,
-    s: new TextEncoder().encode(value.string),
-  });
-}
-
-function tensorProto(name: string, value: NdArray): InstanceType<typeof onnx.TensorProto> {
-  return onnx.TensorProto.create({
-    name,
-    dims: [...value.shape],
-    dataType: ONNX_DTYPE[value.dtype],
-    rawData: new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength),
-  });
-}
-
-function valueInfo(name: string, tensor: Tensor): InstanceType<typeof onnx.ValueInfoProto> {
-  return onnx.ValueInfoProto.create({
-    name,
-    type: {
-      tensorType: {
-        elemType: ONNX_DTYPE[tensor.dtype],
-        shape: {
-          dim: tensor.shape.map((dim) => (typeof dim === "number" ? { dimValue: dim } : { dimParam: dim })),
-        },
-      },
-    },
-  });
-}
 
 /** Writes a graph as the bytes of an ONNX model, with metadata as key and value texts. */
 export function lowerToOnnx(
