@@ -1,23 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
 import { bitsPerDimension, energyDistance, slicedWasserstein } from "../../src/metrics/index.ts";
-import { Random } from "../../src/random.ts";
-import { float32, type NdArray } from "../../src/tensor/array.ts";
-
-function gaussian(
-  seed: number,
-  count: number,
-  dimensions: number,
-  deviation = 1,
-  mean = 0,
-): NdArray<"float32"> {
-  const data = new Float32Array(count * dimensions);
-  new Random(seed).fillNormal(data);
-  return float32(
-    data.map((value) => mean + deviation * value),
-    [count, dimensions],
-  );
-}
+import { float32 } from "../../src/tensor/array.ts";
+import { fixture } from "./fixture.ts";
+import { gaussian, matrix } from "./support.ts";
 
 describe("bits per dimension", () => {
   it("is 8 for the uniform distribution on bytes and 0 for certainty", () => {
@@ -80,6 +66,15 @@ describe("energy distance", () => {
 
   it("is about zero for the same distribution", () => {
     expect(Math.abs(energyDistance(gaussian(5, 1500, 2), gaussian(6, 1500, 2)))).toBeLessThan(0.01);
+  });
+
+  it("agrees with numpy and scipy", () => {
+    expect(energyDistance(matrix(fixture.x), matrix(fixture.y))).toBeCloseTo(fixture.energyDistance, 10);
+  });
+
+  it("names the sample that has no distance", () => {
+    const broken = float32([0, 1, 2, Number.NaN], [2, 2]);
+    expect(() => energyDistance(gaussian(0, 3, 2), broken)).toThrow(/sample 1 of the second set holds NaN/);
   });
 
   it("needs pairs", () => {

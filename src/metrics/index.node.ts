@@ -1,0 +1,7 @@
+export {
+  digitFeatureNetwork,
+  digitFeatures,
+  digitFeaturesAsset,
+  digitFrechetDistance,
+} from "./digit-features.node.ts";
+export * from "./index.ts";
