@@ -41,9 +41,12 @@ export function addSchemaOptions(
     const fallback = property.default === undefined ? "" : ` (default: ${showValue(property.default)})`;
     const description = `${property.description ?? ""}${property.enum ? ` [${property.enum.join("|")}]` : ""}${fallback}`;
     const boolean = property.type === "boolean";
-    command.addOption(
-      new Option(boolean ? `--${flag}` : `--${flag} <${valueName(property)}>`, description).hideHelp(hidden),
-    );
+    const option = new Option(boolean ? `--${flag}` : `--${flag} <${valueName(property)}>`, description);
+    // A list may be given in one flag or in several.
+    if (property.type === "array") {
+      option.argParser((text, before?: string) => (before === undefined ? text : `${before},${text}`));
+    }
+    command.addOption(option.hideHelp(hidden));
     if (boolean && property.default === true) {
       command.addOption(new Option(`--no-${flag}`, `not: ${property.description ?? flag}`).hideHelp(hidden));
     }
