@@ -122,7 +122,7 @@ export function flowPlusPlus(options: FlowPlusPlusOptions, data: DataInfo): Flow
     return new FlowModel(data, { base, conditioning, transforms: rowFlow(options, dimensions, size) });
   }
   const transforms = imageFlow(options, targetShape, size);
-  const dequantiser = dequantiserFor(options.dequantisation, targetShape, { contextSize: size });
+  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
   return new FlowModel(data, { base, conditioning, transforms, dequantiser });
 }
 

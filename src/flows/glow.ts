@@ -6,7 +6,6 @@ import { BASES } from "./base.ts";
 import { AffineBijection, scaleLimitOf } from "./bijection.ts";
 import { Conditioning } from "./conditioning.ts";
 import { type Conditioner, Coupling } from "./coupling.ts";
-import { uniformDequantiser } from "./dequantise.ts";
 import { LogitTransform } from "./element-wise.ts";
 import { FlowModel } from "./flow-model.ts";
 import { ContextBias, NormalisedConv2d, SplitPrior, ZeroConv2d } from "./image-conditioner.ts";
@@ -144,10 +143,7 @@ export function glow(options: GlowOptions, data: DataInfo): FlowModel {
       ? [...(options.logit ? [new LogitTransform(options.alpha)] : []), imageFlow(options, targetShape, size)]
       : rowFlow(options, dimensions, size);
   const base = BASES[options.base ?? "gaussian"](dimensions);
-  const dequantiser =
-    data.kind === "image"
-      ? dequantiserFor(options.dequantisation, targetShape, { contextSize: size })
-      : uniformDequantiser;
+  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
   return new FlowModel(data, { base, conditioning, dequantiser, transforms });
 }
 

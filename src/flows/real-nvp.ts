@@ -9,7 +9,6 @@ import { BatchNormTransform } from "./batch-norm.ts";
 import { AffineBijection, scaleLimitOf } from "./bijection.ts";
 import { Conditioning } from "./conditioning.ts";
 import { type Conditioner, type CoupledHalf, Coupling, OddEvenOrder } from "./coupling.ts";
-import { uniformDequantiser } from "./dequantise.ts";
 import { LogitTransform } from "./element-wise.ts";
 import { FlowModel } from "./flow-model.ts";
 import { ContextBias, NormalisedConv2d, ZeroConv2d } from "./image-conditioner.ts";
@@ -187,10 +186,7 @@ export function realNvp(options: RealNvpOptions, data: DataInfo): FlowModel {
       ? [new LogitTransform(options.alpha), imageFlow(options, targetShape, size)]
       : rowFlow(options, dimensions, size);
   const base = BASES[options.base ?? "gaussian"](dimensions);
-  const dequantiser =
-    data.kind === "image"
-      ? dequantiserFor(options.dequantisation, targetShape, { contextSize: size })
-      : uniformDequantiser;
+  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
   return new FlowModel(data, { base, conditioning, dequantiser, transforms, ...energyOf(options, data) });
 }
 

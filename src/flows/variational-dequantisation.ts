@@ -1,8 +1,10 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { Conv2d } from "../nn/convolution.ts";
+import type { DataInfo } from "../nn/model.ts";
 import { concat, elementCount, type Tensor } from "../tensor/index.ts";
 import { AffineBijection } from "./bijection.ts";
+import type { Conditioning } from "./conditioning.ts";
 import { type CoupledHalf, Coupling } from "./coupling.ts";
 import { BYTE_LEVELS, type Dequantised, type Dequantiser, uniformDequantiser } from "./dequantise.ts";
 import { SigmoidTransform } from "./element-wise.ts";
@@ -103,11 +105,16 @@ export function dequantisationOption(fallback: "uniform" | "variational") {
 
 export type Dequantisation = z.output<ReturnType<typeof dequantisationOption>>;
 
-/** @throws OptionError where variational noise is wanted for images of odd height or width */
+/**
+ * The noise of a flow: that of the option for images, uniform for all else, which is not dequantised.
+ * @throws OptionError where variational noise is wanted for images of odd height or width
+ */
 export function dequantiserFor(
-  kind: Dequantisation,
-  shape: readonly number[],
-  options: VariationalDequantiserOptions = {},
+  dequantisation: Dequantisation,
+  { kind }: DataInfo,
+  { targetShape, size }: Conditioning,
 ): Dequantiser {
-  return kind === "variational" ? new VariationalDequantiser(shape, options) : uniformDequantiser;
+  return kind === "image" && dequantisation === "variational"
+    ? new VariationalDequantiser(targetShape, { contextSize: size })
+    : uniformDequantiser;
 }

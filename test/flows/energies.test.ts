@@ -19,27 +19,9 @@ import { constant, float32, grad, input, type NdArray, type Tensor } from "../..
 import { substitute } from "../../src/tensor/substitute.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
+import { CELLS, cellProbabilities, EXTENT, WIDTH } from "../data/cells.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
-
-const EXTENT = 6;
-const CELLS = 24;
-const WIDTH = (2 * EXTENT) / CELLS;
-
-/** Probability of each cell of a grid over [−6, 6]², by the midpoint rule with 16 × 16 points a cell. */
-function cellProbabilities(logDensity: (point: readonly number[]) => number): number[] {
-  const fine = 16;
-  const step = WIDTH / fine;
-  const cells = new Array<number>(CELLS * CELLS).fill(0);
-  for (let i = 0; i < CELLS * fine; i++) {
-    for (let j = 0; j < CELLS * fine; j++) {
-      const density = Math.exp(logDensity([-EXTENT + (j + 0.5) * step, -EXTENT + (i + 0.5) * step]));
-      const cell = Math.floor(i / fine) * CELLS + Math.floor(j / fine);
-      cells[cell] = (cells[cell] ?? 0) + density * step * step;
-    }
-  }
-  return cells;
-}
 
 /** The table of the paper, written down once more: plainly, and without the wall. */
 const paper: Readonly<Record<string, (x: number, y: number) => number>> = {
