@@ -48,6 +48,7 @@ export async function samplePicture(
   }
   const compared = async () => firstSamples((await data()).splits.train, COMPARED_ROWS);
   switch (info.kind) {
+    case "binary":
     case "image":
       return drawSamples({ kind: "image", samples: toBytes(samples) });
     case "points":

@@ -5,7 +5,7 @@ import { fileError, makeFolder } from "../data/files.node.ts";
 import { openData } from "../data/open.node.ts";
 import { dataOptionsSchema } from "../data/options.ts";
 import { nodeRuntime } from "../program/node.ts";
-import { checkFingerprint, resolveFitOptions } from "../train/fit-setup.ts";
+import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
@@ -117,6 +117,7 @@ export async function resolveRun(config: RunConfig, opened?: DataSet): Promise<R
   const data =
     opened ?? (await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions)));
   checkFingerprint(config.dataInfo.fingerprint, data);
+  checkWhole(model, config.fit);
   return { model, data, ...drawAndFinish(config, model, data) };
 }
 

@@ -15,6 +15,11 @@ export interface Split {
   readonly count: number;
   /** The samples at the given positions, 0 … count − 1; a position may occur more than once. */
   batch(indices: ArrayLike<number>): Batch;
+  /**
+   * Where samples of zeros and ones are drawn anew each time that they are trained on: the probability of each one.
+   * `batch` then gives one fixed draw of them.
+   */
+  intensities?(indices: ArrayLike<number>): Batch;
 }
 
 export type SplitName = "train" | "validation" | "test";

@@ -1,5 +1,7 @@
 import { OptionError } from "../errors.ts";
 import {
+  type ContinuousKind,
+  continuousKind,
   type DataInfo,
   defineModel,
   type Exportable,
@@ -49,7 +51,7 @@ interface Units {
 }
 
 /** Bytes become [−1, 1]; points, which lie in about [−4, 4]², are halved; table columns are standardised already. */
-const UNITS: Readonly<Record<DataInfo["kind"], Units>> = {
+const UNITS: Readonly<Record<ContinuousKind, Units>> = {
   image: { offset: 127.5, factor: 127.5 },
   points: { offset: 0, factor: 2 },
   table: { offset: 0, factor: 1 },
@@ -73,7 +75,7 @@ export class RectifiedFlow implements Trainable, Sampler<RectifiedFlowSampleOpti
     this.options = options;
     this.data = data;
     this.classes = options.conditional ? (data.classes ?? 0) : 0;
-    this.units = UNITS[data.kind];
+    this.units = UNITS[continuousKind(data)];
     this.network = velocityNetwork(options, data, this.classes > 0 ? this.classes + 1 : 0);
   }
 

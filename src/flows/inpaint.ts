@@ -1,5 +1,5 @@
 import { GradientError, InverseError, OptionError } from "../errors.ts";
-import type { DataInfo, InpaintOptions } from "../nn/model.ts";
+import { continuousKind, type DataInfo, type InpaintOptions } from "../nn/model.ts";
 import { drawClass } from "../nn/sampling.ts";
 import type { Session } from "../program/session.ts";
 import { Random } from "../random.ts";
@@ -259,7 +259,7 @@ async function iterate(
       gradient: at.gradient.data as Float32Array,
     });
   };
-  const course = COURSE[data.kind];
+  const course = COURSE[continuousKind(data)];
   const iterations = options.steps ?? course.iterations;
   const { states } = await hamiltonianMonteCarlo(logDensity, starts.subarray(0, chains.length * size), {
     dimensions: size,

@@ -1,11 +1,24 @@
 import type { z } from "zod";
+import { OptionError } from "../errors.ts";
 import type { Session } from "../program/session.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
 import type { Module } from "./module.ts";
 
-/** What a sample is: a point of the plane, an image in bytes, or a row of standardised table columns. */
-export type DataKind = "points" | "image" | "table";
+/**
+ * What a sample is: a point of the plane, an image in bytes, a row of standardised table columns, or zeros and ones (a
+ * vector or an image of one channel).
+ */
+export type DataKind = "points" | "image" | "table" | "binary";
+
+/** Kinds of data that have a density. */
+export type ContinuousKind = Exclude<DataKind, "binary">;
+
+/** The kind of data that a density is to be learnt of. @throws OptionError for zeros and ones, which have none */
+export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind {
+  if (kind === "binary") throw new OptionError("zeros and ones have no density; this model takes other data");
+  return kind;
+}
 
 /** A column of a table as a model sees it. */
 export interface DataColumn {
@@ -45,13 +58,41 @@ export type Losses = Readonly<Record<string, Tensor>> & { readonly total: Tensor
 export interface Trainable extends Module {
   /** Losses on a batch. Random numbers come from `normal()` and `uniform()`. */
   loss(batch: SymbolicBatch): Losses;
+  /**
+   * Which weights of a fit are the ones to use: those with the lowest loss on the validation split (unless told), or the
+   * last ones, where the loss does not tell how good a model is.
+   */
+  readonly selection?: "validation" | "last";
+}
+
+/** One turn of a game between the parts of a model. */
+export interface Turn {
+  /** Whose turn it is; the name of its loss. */
+  readonly name: string;
+  /** The part of the model whose parameters change in this turn. */
+  readonly player: Module;
+  /** What they are to minimise, and parts of it worth reporting. */
+  readonly losses: Losses;
+  /** Learning rate relative to that of the step; 1 unless told. */
+  readonly rate?: number;
+}
+
+/**
+ * A model whose parts play against each other, each with a loss and an optimiser of its own: a generator and a
+ * discriminator. A step is all turns, one after the other: the losses of a turn are taken with the parameters that the
+ * turns before it have left. Players are fields of the model, which together hold all of its parameters. The model's
+ * `loss` is no part of training; it is what validation reports.
+ */
+export interface Adversarial extends Trainable {
+  turns(batch: SymbolicBatch): readonly Turn[];
 }
 
 /** A model with a density. */
 export interface Density {
   /**
    * Log-density of each sample in nats, shape [n], with respect to data units: for images in bytes it is that of the
-   * dequantised image on [0, 256)ᴰ, so that bits per dimension are −logProb / (D · ln 2).
+   * dequantised image on [0, 256)ᴰ, or the log-probability of the bytes, so that bits per dimension are −logProb / (D · ln 2);
+   * for zeros and ones it is the log-probability.
    * @param label classes [n] (int64), for models that are conditional on them; without, such a model weighs the
    *   classes by their shares
    */
@@ -158,6 +199,7 @@ export interface Exportable {
 }
 
 export type Model = Trainable &
+  Partial<Pick<Adversarial, "turns">> &
   Partial<Density> &
   Partial<Sampler> &
   Partial<Inpainter> &
@@ -183,6 +225,8 @@ export interface FitPreferences {
   readonly batchSize?: number;
   readonly averageDecay?: number;
   readonly optimiser?: "sgd" | "adam" | "adamw";
+  readonly beta1?: number;
+  readonly beta2?: number;
   readonly weightDecay?: number;
   readonly clipNorm?: number;
   readonly warmupSteps?: number;

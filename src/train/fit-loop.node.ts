@@ -190,7 +190,8 @@ export class FitLoop {
     const total = losses.total ?? Number.NaN;
     this.validationLoss = total;
     const { best, validationsSinceBest } = this.progress;
-    if (Number.isFinite(total) && (best === undefined || total < best.loss)) {
+    const isBest = best === undefined || total < best.loss || this.fit.model.selection === "last";
+    if (Number.isFinite(total) && isBest) {
       this.progress = {
         ...this.progress,
         best: { step: trainer.step, loss: total },

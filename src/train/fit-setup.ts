@@ -1,7 +1,7 @@
 import type { DataSet } from "../data/data-set.ts";
 import { batchesPerEpoch } from "../data/order.ts";
 import { OptionError } from "../errors.ts";
-import type { FitPreferences, Trainable } from "../nn/model.ts";
+import type { Adversarial, FitPreferences, Trainable } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam, adamW, type Optimiser, sgd } from "../nn/optimiser.ts";
 import { Random } from "../random.ts";
@@ -22,10 +22,14 @@ export function resolveFitOptions(
   const limited = options.steps ?? options.epochs ?? options.seconds;
   const epoch = batchesPerEpoch(trainCount, batchSize);
   const clipNorm = options.clipNorm ?? preferences.clipNorm;
+  const beta1 = options.beta1 ?? preferences.beta1;
+  const beta2 = options.beta2 ?? preferences.beta2;
   return {
     ...options,
     ...(limited === undefined && { seconds: 120 }),
     ...(clipNorm !== undefined && { clipNorm }),
+    ...(beta1 !== undefined && { beta1 }),
+    ...(beta2 !== undefined && { beta2 }),
     batchSize,
     learningRate: options.learningRate ?? preferences.learningRate ?? 1e-3,
     warmupSteps: options.warmupSteps ?? preferences.warmupSteps ?? 50,
@@ -59,15 +63,32 @@ export function checkParts(
   );
 }
 
-function optimiserOf({ optimiser, momentum, weightDecay }: ResolvedFitOptions): Optimiser {
+function optimiserOf(options: ResolvedFitOptions): Optimiser {
+  const { optimiser, momentum, weightDecay, beta1, beta2 } = options;
+  const betas = { ...(beta1 !== undefined && { beta1 }), ...(beta2 !== undefined && { beta2 }) };
   switch (optimiser) {
     case "sgd":
       return sgd({ momentum, weightDecay });
     case "adam":
-      return adam({ weightDecay });
+      return adam({ weightDecay, ...betas });
     case "adamw":
-      return adamW({ weightDecay });
+      return adamW({ weightDecay, ...betas });
   }
+}
+
+/**
+ * Refuses to divide the batches of a model whose parts play against each other: its turns need the whole batch.
+ * @throws OptionError
+ */
+export function checkWhole(
+  { turns }: Partial<Adversarial>,
+  { replicas, accumulate }: { readonly replicas: number; readonly accumulate: number },
+): void {
+  if (turns === undefined || replicas * accumulate === 1) return;
+  const option = replicas > 1 ? "replicas" : "accumulate";
+  throw new OptionError(
+    `option ${option}: the parts of this model take turns on whole batches, which are not divided; leave it out`,
+  );
 }
 
 /** The tracer of a fit's steps. */

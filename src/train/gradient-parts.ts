@@ -41,6 +41,16 @@ export function batchShapeOf(split: Split, count: number): BatchShape {
   return { x: [count, ...x.shape.slice(1)], labelled: label !== undefined };
 }
 
+/** Shapes of a batch of `count` samples that are trained on. */
+export function trainingShapeOf(split: Split, count: number): BatchShape {
+  return { ...batchShapeOf(split, count), intensities: split.intensities !== undefined };
+}
+
+/** Feeds of samples that are trained on: probabilities of ones, where these are drawn anew each time. */
+export function trainingFeeds(split: Split, indices: ArrayLike<number>): Record<string, NdArray> {
+  return batchFeeds(split.intensities?.(indices) ?? split.batch(indices));
+}
+
 /** Feeds of a batch. */
 export function batchFeeds(batch: Batch): Record<string, NdArray> {
   return batch.label === undefined ? { x: batch.x } : { x: batch.x, label: batch.label };
@@ -89,7 +99,7 @@ export class PartGradients {
     if (!Number.isInteger(rows)) {
       throw new OptionError(`option batchSize: ${source.batchSize} does not divide into ${parts} parts`);
     }
-    const program = await Program.build(tracer.gradient(batchShapeOf(source.split, rows)), runtime);
+    const program = await Program.build(tracer.gradient(trainingShapeOf(source.split, rows)), runtime);
     return new PartGradients(
       program,
       source,
@@ -104,7 +114,7 @@ export class PartGradients {
     const indices = stepIndices(this.source, step).subarray(first, first + this.rows);
     const random = this.source.random.split("noise").split(step);
     const outputs = await this.program.runValues(
-      { ...vectors, ...batchFeeds(this.source.split.batch(indices)) },
+      { ...vectors, ...trainingFeeds(this.source.split, indices) },
       { random, rows: { first, count: this.rows } },
     );
     const { gradient } = outputs;

@@ -19,6 +19,8 @@ export const fitOptions = z.strictObject({
   warmupSteps: z.int().nonnegative().optional().describe("steps over which the learning rate rises"),
   optimiser: z.enum(["sgd", "adam", "adamw"]).optional().describe("update rule"),
   momentum: z.number().min(0).max(1).default(0.9).describe("momentum of sgd"),
+  beta1: z.number().min(0).lt(1).optional().describe("decay of Adam's first moment (0.9 unless told)"),
+  beta2: z.number().min(0).lt(1).optional().describe("decay of Adam's second moment (0.999 unless told)"),
   weightDecay: z.number().nonnegative().optional().describe("weight decay"),
   clipNorm: z.number().positive().optional().describe("largest global norm of the gradient"),
   averageDecay: z

@@ -3,7 +3,7 @@ import { resolvedFitOptions } from "./options.ts";
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
 export const dataInfo = z.object({
-  kind: z.enum(["points", "image", "table"]),
+  kind: z.enum(["points", "image", "table", "binary"]),
   sampleShape: z.array(z.int().positive()).readonly(),
   classes: z.int().positive().optional(),
   classNames: z.array(z.string()).readonly().optional(),

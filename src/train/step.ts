@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import type { SymbolicBatch, Trainable } from "../nn/model.ts";
+import type { Adversarial, SymbolicBatch, Trainable } from "../nn/model.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
 import {
@@ -10,15 +10,19 @@ import {
   type Tensor,
   traceInitialisation,
   traceTraining,
+  uniform,
 } from "../tensor/index.ts";
 import { concat } from "../tensor/joining.ts";
 import { substitute } from "../tensor/substitute.ts";
+import { gameStep } from "./game.ts";
 import { ParameterLayout } from "./layout.ts";
 
 /** Shapes of one batch: x of [n, …sample], and whether there are labels. */
 export interface BatchShape {
   readonly x: readonly number[];
   readonly labelled: boolean;
+  /** Whether x is fed as probabilities, from which zeros and ones are drawn. */
+  readonly intensities?: boolean;
 }
 
 export interface StepOptions {
@@ -29,11 +33,16 @@ export interface StepOptions {
   readonly averageDecay: number;
 }
 
+function isAdversarial(model: Trainable): model is Adversarial {
+  return "turns" in model && typeof model.turns === "function";
+}
+
 /** A traced part of training: outputs by name. Inputs have the names of the outputs that they take over. */
 export type StepGraph = ReadonlyMap<string, Tensor>;
 
 function symbolicBatch(shape: BatchShape): SymbolicBatch {
-  const x = input("x", shape.x);
+  const fed = input("x", shape.x);
+  const x = shape.intensities ? uniform(shape.x).less(fed).cast("float32") : fed;
   return shape.labelled ? { x, label: input("label", shape.x.slice(0, 1), "int64") } : { x };
 }
 
@@ -119,6 +128,8 @@ export class StepTracer {
 
   /** A whole step: forward, backward, optimiser and moving average in one graph. */
   whole(shape: BatchShape): StepGraph {
+    const { model } = this;
+    if (isAdversarial(model)) return gameStep(model, this.layout, this.options, symbolicBatch(shape));
     const parameters = this.vector("parameters");
     const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, shape));
     if (gradient === undefined) throw new OptionError("the step has no gradient");

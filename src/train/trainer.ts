@@ -13,6 +13,8 @@ import {
   readLosses,
   stepIndices,
   type TrainingVectors,
+  trainingFeeds,
+  trainingShapeOf,
 } from "./gradient-parts.ts";
 import type { StepTracer } from "./step.ts";
 
@@ -57,17 +59,14 @@ async function initialisedByData(
   runtime: Runtime,
   start: Snapshot,
 ): Promise<Snapshot> {
-  const graph = tracer.initialisation(batchShapeOf(source.split, source.batchSize));
+  const graph = tracer.initialisation(trainingShapeOf(source.split, source.batchSize));
   const before = start.vectors.get("parameters");
   if (graph === undefined || before === undefined) return start;
   const program = await Program.build(graph, runtime);
   try {
-    const batch = source.split.batch(stepIndices(source, 0));
+    const feeds = trainingFeeds(source.split, stepIndices(source, 0));
     const random = source.random.split("noise").split("initialisation");
-    const values = await program.run(
-      { ...Object.fromEntries(start.vectors), ...batchFeeds(batch) },
-      { random },
-    );
+    const values = await program.run({ ...Object.fromEntries(start.vectors), ...feeds }, { random });
     const state = new Map([...tracer.layout.unpack(before.data as Float32Array), ...Object.entries(values)]);
     const parameters = float32(tracer.layout.pack(state), [tracer.layout.size]);
     return {
@@ -126,7 +125,7 @@ export class Trainer {
   ): Promise<Trainer> {
     const graph = pool
       ? tracer.updateFrom(pool.parts)
-      : tracer.whole(batchShapeOf(source.split, source.batchSize));
+      : tracer.whole(trainingShapeOf(source.split, source.batchSize));
     const program = await Program.build(graph, runtime);
     const begun = start.step > 0 ? start : await initialisedByData(tracer, source, runtime, start);
     return new Trainer(tracer, source, runtime, pool, program, begun);
@@ -141,12 +140,9 @@ export class Trainer {
   }
 
   private async trainWhole(scalars: Record<string, NdArray>): Promise<StepResult> {
-    const batch = this.source.split.batch(stepIndices(this.source, this.step));
+    const feeds = trainingFeeds(this.source.split, stepIndices(this.source, this.step));
     const random = this.source.random.split("noise").split(this.step);
-    const outputs = await this.program.runValues(
-      { ...this.vectors, ...scalars, ...batchFeeds(batch) },
-      { random },
-    );
+    const outputs = await this.program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
     return this.take(outputs, await readLosses(outputs));
   }
 

@@ -85,6 +85,7 @@ const DATA: Readonly<Record<DataInfo["kind"], DataInfo>> = {
     columns: ["a", "b", "c", "d", "e"].map((name) => ({ name, size: 1 })),
   },
   image: { kind: "image", sampleShape: [1, 8, 8], classes: 3 },
+  binary: { kind: "binary", sampleShape: [5] },
 };
 
 function samplesOf({ kind, sampleShape }: DataInfo, count: number, seed = 9): NdArray<"float32"> {
