@@ -14,13 +14,15 @@ import {
 } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/session.ts";
-import { float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
+import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
 import { batchSourceOf, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
 import { fitOptions } from "../src/train/options.ts";
 import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
+import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
+import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
 import {
   CONV_CHANNELS,
@@ -153,6 +155,19 @@ export function subjectOf(work: string): Subject {
       const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
       return { model: benchFlow(work), data: dataSet(FLOW_IMAGES, bytes), preferences };
     }
+    case "made-step": {
+      const size = elementCount(BENCH_MADE.sampleShape);
+      const values = normals(ROWS * size, work).map((value) => Number(value > 0.84));
+      return { model: benchMade(), data: dataSet(BENCH_MADE, values), preferences: { batchSize: 100 } };
+    }
+    case "dcgan-step": {
+      const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
+      return { model: benchGan(), data: dataSet(LATENT_IMAGES, bytes), preferences };
+    }
+    case "conv-vae-step": {
+      const values = normals(IMAGES * IMAGE_SIZE ** 2, work).map((value) => Number(value > 0.84));
+      return { model: benchVae(), data: dataSet(LATENT_BITS, values), preferences };
+    }
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
       return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
@@ -243,13 +258,14 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
   const steps =
     options.replicas > 1
       ? ["conv-step", "unet-step", "glow-step"]
-      : ["mlp-step", "conv-step", "unet-step", ...FLOW_STEPS];
+      : ["mlp-step", "conv-step", "unet-step", ...FLOW_STEPS, ...AUTOREGRESSIVE_STEPS, ...LATENT_STEPS];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
     ...(options.replicas === 1 && {
       "unet-inference": () => inference(options),
       "unet-generation": () => generation(options),
       ...flowWorks(options),
+      ...autoregressiveWorks(options),
     }),
   };
 }

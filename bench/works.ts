@@ -75,6 +75,28 @@ export const WORKS: readonly Work[] = [
     rounds: 9,
   },
   { name: "glow-step", title: "training step, Glow, 28×28", batch: 64, repetitions: 2, rounds: 9 },
+  { name: "made-step", title: "training step, MADE, 784 variables", batch: 100, repetitions: 20, rounds: 11 },
+  {
+    name: "made-sample",
+    title: "1,000 samples of 784 variables from MADE",
+    batch: 1000,
+    repetitions: 1,
+    rounds: 3,
+  },
+  {
+    name: "dcgan-step",
+    title: "training step, DCGAN, 28×28, discriminator and generator",
+    batch: 64,
+    repetitions: 4,
+    rounds: 11,
+  },
+  {
+    name: "conv-vae-step",
+    title: "training step, VAE of convolutions, 28×28",
+    batch: 64,
+    repetitions: 10,
+    rounds: 11,
+  },
 ];
 
 /** The flows over rows: elements, transforms, hidden layers of each network, splines, and rows at a time. */

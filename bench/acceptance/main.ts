@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { autoregressive } from "./autoregressive.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
 import { runSuite, scale } from "./run.ts";
@@ -7,7 +8,7 @@ import { runSuite, scale } from "./run.ts";
 // every suite, `npm run acceptance flows` one of them; --only NAME,… picks rows, --scale 0.1 shortens all fits,
 // --write FILE writes another page than that of the project.
 
-const SUITES = { foundation, flows };
+const SUITES = { foundation, flows, autoregressive };
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,4 +1,4 @@
-"""The contender PyTorch, eager: the networks, data shapes and loops of bench/eidos-works.ts.
+"""The contender PyTorch, eager: the networks, data shapes and loops of bench/eidos-works.ts, and those of its parts.
 """
 
 import json
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoregressive_peer import AUTOREGRESSIVE_WORKS
+from latent_peer import LATENT_WORKS
 from serve import serve
 
 IMAGE_SIZE, CLASSES, ROWS, IMAGES = 28, 10, 4096, 1024
@@ -189,7 +191,12 @@ def generation(network, count=64, steps=25):
     return run
 
 
+OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS}
+
+
 def make(work):
+    if work in OTHERS:
+        return OTHERS[work](batches)
     if work == "mlp-step":
         network = Mlp()
         return network, regression_step(network, torch.randn(ROWS, 5), 3, 256)
@@ -202,4 +209,5 @@ def make(work):
     return network, velocity(network) if work == "unet-inference" else generation(network)
 
 
-serve(torch.__version__, ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation"], make)
+works = ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation", *OTHERS]
+serve(torch.__version__, works, make)

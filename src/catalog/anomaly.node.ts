@@ -1,3 +1,4 @@
+import { isPicture } from "../data/data-set.ts";
 import { findMarks } from "../data/table-stream.node.ts";
 import { areaUnderRoc, averagePrecision, descendingOrder } from "../metrics/index.ts";
 import type { OpenRun } from "./run.node.ts";
@@ -71,7 +72,7 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
 async function findLabels(run: OpenRun, source: string | undefined): Promise<string | undefined> {
   const place = tablePlace(source);
-  if (place === undefined || run.config.dataInfo.kind === "image") return undefined;
+  if (place === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [
     ...sampleColumns(run.config.dataInfo).map(({ name }) => name),
     ...(run.config.modelOptions.conditional === true ? [run.config.dataOptions.label] : []),

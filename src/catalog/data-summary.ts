@@ -1,5 +1,6 @@
 import { type Column, columnWidth } from "../data/columns.ts";
 import type { DataSet } from "../data/data-set.ts";
+import { type BitSummary, summariseBits } from "./bit-summary.ts";
 
 /** What the training split holds of one number of a sample, in the data's own units. */
 export interface NumericSummary {
@@ -19,6 +20,8 @@ export interface CategorySummary {
 export interface DataSummary {
   readonly numbers: readonly NumericSummary[];
   readonly categories: readonly CategorySummary[];
+  /** Of zeros and ones, whose numbers are left out. */
+  readonly bits?: BitSummary;
 }
 
 /** Rows taken from a split at once. */
@@ -33,7 +36,10 @@ interface Watched {
   readonly deviation: number;
 }
 
-/** The numbers and categories of a data set: columns of a table, coordinates of points, bytes and classes of images. */
+/**
+ * The numbers and categories of a data set: columns of a table, coordinates of points, bytes of images, how often zeros and
+ * ones are one, and classes.
+ */
 export function summariseData(data: DataSet): DataSummary {
   const split = data.splits.train;
   const size = data.sampleShape.reduce((product, length) => product * length, 1);
@@ -82,7 +88,7 @@ export function summariseData(data: DataSet): DataSummary {
   });
   const categories = coded.map(({ column }, c) => tally(column.name, column.categories, counts[c] ?? []));
   if (classes !== undefined) categories.push(tally("class", data.classes ?? [], classes));
-  return { numbers, categories };
+  return { numbers, categories, ...(data.kind === "binary" && { bits: summariseBits(data) }) };
 }
 
 function tally(name: string, names: readonly string[], counts: readonly number[]): CategorySummary {
@@ -102,12 +108,13 @@ function layoutOf(
 } {
   const plain = { mean: 0, deviation: 1 };
   if (kind === "image") return { watched: [{ name: "pixels", from: 0, to: size, ...plain }], coded: [] };
+  if (kind === "binary") return { watched: [], coded: [] };
   const watched: Watched[] = [];
   const coded: { offset: number; column: CodedColumn }[] = [];
   let offset = 0;
   for (const column of columns ?? []) {
     if (column.kind === "numeric") watched.push({ ...column, from: offset, to: offset + 1 });
-    else coded.push({ offset, column });
+    else if (column.kind === "categorical") coded.push({ offset, column });
     offset += columnWidth(column);
   }
   if (columns === undefined) {

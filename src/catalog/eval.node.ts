@@ -1,18 +1,20 @@
-import { range, type Split, type SplitName } from "../data/data-set.ts";
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
-import { energyDistance, slicedWasserstein } from "../metrics/index.ts";
+import { type MeanLikelihood, meanLikelihood } from "../metrics/index.ts";
 import { parameterCount } from "../nn/module.ts";
 import { Random } from "../random.ts";
 import type { ReportResult } from "../report/index.ts";
+import { elementCount, type NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
 import { batchFeeds } from "../train/gradient-parts.ts";
+import { DistanceMeter, type Extent } from "./distances.node.ts";
+import { likelihoodDetail } from "./likelihood-detail.ts";
+import { describeDistance, MEASURES, type SampleDistance } from "./measures.ts";
 import { firstSamples } from "./pictures.node.ts";
 import type { OpenRun } from "./run.node.ts";
 import { sampleRun } from "./sample.node.ts";
-import { imageBits, scoreSplit } from "./score.node.ts";
+import { scoreSplit } from "./score.node.ts";
 
-/** Samples drawn, and samples of data, for distances between sets. */
-const COMPARED = 2000;
 const BATCH = 128;
 
 /** The evaluation of a run: numbers with all that they depend on. */
@@ -31,18 +33,36 @@ export interface Evaluation {
   readonly seconds: number;
   /** Step of the weights that were measured. */
   readonly step: number;
+  /** Exact, or a bound; undefined for a model without a density. */
+  readonly likelihood?: MeanLikelihood;
+  /** What the likelihood is of, where that is not plain: dequantised bytes, binarised images, an estimate. */
+  readonly likelihoodDetail?: string;
+  /** Between drawn samples and those of the split. */
+  readonly distances: readonly SampleDistance[];
+  /** All of it as a table. */
   readonly results: readonly ReportResult[];
 }
 
+/** What is measured, and how. */
+export interface EvaluationOptions {
+  /** The test split unless told. */
+  readonly split?: SplitName;
+  /** Of samples and noise. */
+  readonly seed?: number;
+  /** `quick`, unless told, for what takes a moment (of images, whose samples take longer, nothing), or `all`. */
+  readonly distances?: Extent;
+  /** Samples that are drawn already, and what measures them, in place of `distances`. */
+  readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
+  /** Called with the share of samples that is drawn. */
+  readonly onProgress?: (share: number) => void;
+}
+
 /**
- * Measures a run on a split of its data: loss; log-likelihood and bits per dimension where the model has a density;
- * distances between drawn samples and data for points and tables.
+ * Measures a run on a split of its data: loss; log-likelihood, and bits per dimension of images, where the model has a
+ * density; distances between drawn samples and those of the split where it can draw.
  * @throws OptionError where the data has changed since the fit, or the split is empty
  */
-export async function evaluateRun(
-  run: OpenRun,
-  options: { readonly split?: SplitName; readonly seed?: number } = {},
-): Promise<Evaluation> {
+export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {}): Promise<Evaluation> {
   const { split: splitName = "test", seed = 0 } = options;
   const { config, model } = run;
   const data = await run.data();
@@ -68,42 +88,27 @@ export async function evaluateRun(
   };
 
   add("loss", await meanLoss(run, split, seed), "", split.count);
-  if (model.logProb !== undefined) {
-    let total = 0;
-    for await (const { logLikelihood } of scoreSplit(run, split, seed)) {
-      total += logLikelihood.reduce((sum, value) => sum + value, 0);
-    }
-    const mean = total / split.count;
-    const bound = model.likelihood === "bound" ? "a lower bound: uniformly dequantised bytes" : "exact";
-    add("log-likelihood", mean, "nats per sample", split.count, bound);
-    if (config.dataInfo.kind === "image") {
-      add(
-        "bits per dimension",
-        imageBits(run, mean),
-        "bits",
-        split.count,
-        "an upper bound: uniformly dequantised bytes",
-      );
+  const likelihood = await likelihoodOf(run, split, seed);
+  const detail = likelihood && likelihoodDetail(model, config.dataInfo);
+  if (likelihood !== undefined) {
+    const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
+    const unit = `nats per ${isPicture(config.dataInfo) ? "image" : "sample"}`;
+    const isExact = likelihood.kind === "exact";
+    const nats = isExact ? likelihood.nats : likelihood.atLeastNats;
+    const bits = isExact ? likelihood.bitsPerDimension : likelihood.atMostBitsPerDimension;
+    add("log-likelihood", nats, unit, split.count, note(isExact ? "exact" : "a lower bound"));
+    if (bits !== undefined) {
+      add("bits per dimension", bits, "bits", split.count, note(isExact ? "exact" : "an upper bound"));
     }
   }
-  if (data.logDensity !== undefined) {
-    const { data: points } = firstSamples(split, split.count);
-    let total = 0;
-    for (let i = 0; i < points.length; i += 2) total += data.logDensity(points.subarray(i, i + 2));
-    add("log-likelihood of the true density", total / split.count, "nats per sample", split.count);
+  const truth = meanTrueLogDensity(data, splitName);
+  if (truth !== undefined) {
+    add("log-likelihood of the true density", truth, "nats per sample", split.count);
   }
-  if (model.sample !== undefined && config.dataInfo.kind !== "image") {
-    const drawn = await sampleRun(run, { count: COMPARED, seed });
-    const real = firstSamples(split, COMPARED);
-    const note = `between ${drawn.shape[0]} samples and ${real.shape[0]} of the data`;
-    add(
-      "sliced Wasserstein distance",
-      slicedWasserstein(drawn, real, { seed }),
-      "",
-      real.shape[0] ?? 0,
-      note,
-    );
-    add("energy distance", energyDistance(drawn, real), "", real.shape[0] ?? 0, note);
+  const distances = await distancesOf(run, data, { ...options, split: splitName, seed });
+  for (const distance of distances) {
+    const { name } = MEASURES[distance.measure];
+    add(name, distance.value, "", distance.real, describeDistance(distance));
   }
   return {
     run: run.folder.path,
@@ -117,8 +122,49 @@ export async function evaluateRun(
     steps: last?.step ?? 0,
     seconds: last?.seconds ?? 0,
     step,
+    ...(likelihood !== undefined && { likelihood }),
+    ...(detail !== undefined && { likelihoodDetail: detail }),
+    distances,
     results,
   };
+}
+
+/** Mean log-density, in nats, of a split under the distribution it was drawn from; undefined where that is not known. */
+export function meanTrueLogDensity({ logDensity, splits }: DataSet, name: SplitName): number | undefined {
+  if (logDensity === undefined) return undefined;
+  const { count } = splits[name];
+  const { data: points } = firstSamples(splits[name], count);
+  let total = 0;
+  for (let i = 0; i < points.length; i += 2) total += logDensity(points.subarray(i, i + 2));
+  return total / count;
+}
+
+/** The mean log-likelihood of a split; undefined where the model has no density. */
+async function likelihoodOf(run: OpenRun, split: Split, seed: number): Promise<MeanLikelihood | undefined> {
+  const { model, config } = run;
+  if (model.logProb === undefined) return undefined;
+  let total = 0;
+  for await (const { logLikelihood } of scoreSplit(run, split, seed)) {
+    total += logLikelihood.reduce((sum, value) => sum + value, 0);
+  }
+  const { kind, sampleShape } = config.dataInfo;
+  const dimensions = kind === "image" ? elementCount(sampleShape) : undefined;
+  return meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions);
+}
+
+/** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */
+async function distancesOf(
+  run: OpenRun,
+  data: DataSet,
+  options: EvaluationOptions & { readonly split: SplitName; readonly seed: number },
+): Promise<readonly SampleDistance[]> {
+  const { drawn, split, seed, distances = "quick", onProgress } = options;
+  if (drawn !== undefined) return drawn.meter.measure(drawn.samples);
+  if (run.model.sample === undefined) return [];
+  const meter = new DistanceMeter(data, { split, seed, extent: distances, runtime: run.session.runtime });
+  if (meter.count === 0) return [];
+  const samples = await sampleRun(run, { count: meter.count, seed, ...(onProgress && { onProgress }) });
+  return meter.measure(samples);
 }
 
 /** Mean loss over a whole split, with fixed noise. */

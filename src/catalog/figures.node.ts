@@ -1,4 +1,4 @@
-import type { DataSet, Split } from "../data/data-set.ts";
+import { type DataSet, isPicture, type Split } from "../data/data-set.ts";
 import { EidosError, GradientError, InverseError } from "../errors.ts";
 import { Random } from "../random.ts";
 import {
@@ -16,6 +16,7 @@ import { float32, type NdArray } from "../tensor/array.ts";
 import { sampleSchema } from "./definition.node.ts";
 import { imagesFromSplit, inpaintingStrips, inpaintRun, knownMask } from "./inpaint.node.ts";
 import { endsFromSplit, interpolateRun } from "./interpolate.node.ts";
+import { codeGrid, codeMap } from "./latent-figures.node.ts";
 import { firstSamples, toBytes } from "./pictures.node.ts";
 import type { OpenRun } from "./run.node.ts";
 import { sampleRun } from "./sample.node.ts";
@@ -54,10 +55,8 @@ const density: FigureMaker = {
   async make({ run, data, seed }) {
     const { model } = run;
     if (data.kind !== "points" || model.logProb === undefined) return undefined;
-    const frame = frameOf(firstSamples(data.splits.train, 2000));
-    const begun = performance.now();
-    let values = await densityGrid(run, frame, COARSE_GRID);
-    if (performance.now() - begun < FAST_GRID) values = await densityGrid(run, frame, FINE_GRID);
+    const frame = frameOf(data);
+    const values = await densityOver(run, frame);
     const samples = model.sample && (await sampleRun(run, { count: 800, seed }));
     const text = await densityHeatMap({ values, frame, ...(samples && { samples }) }, "Density of the model");
     return {
@@ -68,11 +67,19 @@ const density: FigureMaker = {
   },
 };
 
-function frameOf(points: NdArray<"float32">): Frame {
-  const { data } = points;
+/** The part of the plane in which pictures of points of a data set lie. */
+export function frameOf({ splits }: Pick<DataSet, "splits">): Frame {
+  const { data } = firstSamples(splits.train, 2000);
   return squareFrame(
     Array.from({ length: data.length / 2 }, (_, i) => [data[2 * i] ?? 0, data[2 * i + 1] ?? 0]),
   );
+}
+
+/** Log-densities of a model over a frame, on a grid as fine as is quick: `[rows, columns]`, the lowest row first. */
+export async function densityOver(run: OpenRun, frame: Frame): Promise<NdArray<"float32">> {
+  const begun = performance.now();
+  const values = await densityGrid(run, frame, COARSE_GRID);
+  return performance.now() - begun < FAST_GRID ? densityGrid(run, frame, FINE_GRID) : values;
 }
 
 /** Log-densities at the centres of `size` × `size` cells of a frame, the lowest row first. */
@@ -145,11 +152,11 @@ const temperatures: FigureMaker = {
   name: "temperatures",
   async make({ run, data, seed }) {
     const hasTemperature = sampleSchema(run.definition)?.shape.temperature !== undefined;
-    if (data.kind !== "image" || run.model.sample === undefined || !hasTemperature) return undefined;
+    if (!isPicture(data) || run.model.sample === undefined || !hasTemperature) return undefined;
     const grids = [];
     for (const temperature of TEMPERATURES) {
       const samples = await sampleRun(run, { count: TEMPERATURE_IMAGES, seed, temperature });
-      grids.push({ label: temperature, raster: imageGrid(toBytes(samples)) });
+      grids.push({ label: temperature, raster: imageGrid(toBytes(samples, data.kind)) });
     }
     return {
       title: "Temperatures",
@@ -172,14 +179,14 @@ const interpolation: FigureMaker = {
   name: "interpolation",
   async make({ run, data }) {
     const { model } = run;
-    if (data.kind !== "image" || !model.encode || !model.decode || !model.codeContext) return undefined;
+    if (!isPicture(data) || !model.encode || !model.decode || !model.codeContext) return undefined;
     const name = data.splits.test.count >= 2 * PAIRS ? "test" : "train";
     const split = data.splits[name];
     const count = 2 * Math.min(PAIRS, Math.floor(split.count / 2));
     if (count < 2) return undefined;
     const { x, labels } = endsFromSplit(split, spread(split, count));
     const samples = await interpolateRun(run, x, { steps: STRIP_STEPS, labels });
-    const grid = imageGrid(toBytes(samples), { columns: STRIP_STEPS });
+    const grid = imageGrid(toBytes(samples, data.kind), { columns: STRIP_STEPS });
     return {
       title: "Interpolation",
       picture: { format: "png", bytes: await encodePng(grid) },
@@ -198,7 +205,7 @@ const INPAINTING_STEPS = [80, 50, 30];
 const inpainting: FigureMaker = {
   name: "inpainting",
   async make({ run, data, seed }) {
-    if (data.kind !== "image" || run.model.inpaint === undefined) return undefined;
+    if (!isPicture(data) || run.model.inpaint === undefined) return undefined;
     const name = data.splits.test.count > 0 ? "test" : "train";
     const split = data.splits[name];
     const count = Math.min(INPAINTED, split.count);
@@ -215,7 +222,7 @@ const inpainting: FigureMaker = {
     const each = Math.max(0, (performance.now() - ended - (ended - begun)) / 3);
     const steps = INPAINTING_STEPS.find((number) => number * each <= INPAINTING_TIME);
     if (steps === undefined) return undefined;
-    const grid = inpaintingStrips(images.x, known, await complete(steps));
+    const grid = inpaintingStrips({ x: images.x, known, drawn: await complete(steps) }, data.kind);
     return {
       title: "Inpainting",
       picture: { format: "png", bytes: await encodePng(grid) },
@@ -225,7 +232,15 @@ const inpainting: FigureMaker = {
 };
 
 /** Every figure, in the order of the report. */
-export const figureMakers: readonly FigureMaker[] = [density, path, temperatures, interpolation, inpainting];
+export const figureMakers: readonly FigureMaker[] = [
+  density,
+  path,
+  codeMap,
+  codeGrid,
+  temperatures,
+  interpolation,
+  inpainting,
+];
 
 /** Milliseconds after which no further figure is begun. */
 const PATIENCE = 5000;

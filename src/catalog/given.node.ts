@@ -94,6 +94,15 @@ function writeValue(
     encodeNumber(column, number, target, offset);
     return;
   }
+  if (column.kind === "binary") {
+    if (!["0", "1"].includes(String(value))) {
+      throw new OptionError(
+        `option given: column ${column.name} holds 0 and 1, not ${JSON.stringify(value)}`,
+      );
+    }
+    target[offset] = Number(value);
+    return;
+  }
   const place = column.categories.indexOf(String(value));
   if (place < 0) {
     const shown = column.categories.slice(0, 8).join(", ");

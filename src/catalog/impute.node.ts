@@ -1,4 +1,6 @@
 import { type Cell, type Column, columnWidth, decodeRow } from "../data/columns.ts";
+import { isPicture } from "../data/data-set.ts";
+import { areBinary } from "../data/table-encode.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../data/table-gaps.node.ts";
 import { DataError, OptionError, RuntimeError } from "../errors.ts";
 import type { InpaintOptions } from "../nn/model.ts";
@@ -41,7 +43,8 @@ const KEPT_TYPE =
  * Fills in the missing cells of a table (empty, NULL or NaN) with draws from a run's conditional density given the other
  * cells of their row, several draws for each row, in constant memory. Every row appears once for each draw, complete
  * ones too, so that the rows of one draw are a complete table. Cells that are there stay as they are, as do columns that
- * the model does not know; a column `draw` counts from 0.
+ * the model does not know; zeros and ones are written as 0 and 1, however the table spells them; a column `draw` counts
+ * from 0.
  * @throws OptionError where the model cannot do this or the data is no table; DataError while reading, also where a
  * column that the model is conditioned on has a missing cell
  */
@@ -58,25 +61,28 @@ export async function imputeTable(
       `${source} is no table; missing cells are filled in in .csv, .tsv, .parquet and .json`,
     );
   }
-  if (config.dataInfo.kind === "image") {
+  if (isPicture(config.dataInfo)) {
     throw new OptionError(
       `${source} is a table, the run was fitted on images; eidos inpaint fills in images`,
     );
   }
   const columns = sampleColumns(config.dataInfo);
-  const inTable = await tableColumns(place);
+  const inTable = await tableColumns(place, { binary: areBinary(columns) });
   if (inTable.some(({ name }) => name.toLowerCase() === DRAW)) {
     throw new OptionError(
       `${source} has a column "${DRAW}", which counts the draws of the result; rename it`,
     );
   }
-  const numeric = new Set(columns.flatMap(({ kind, name }) => (kind === "numeric" ? [name] : [])));
+  const kinds = new Map(columns.map(({ name, kind }) => [name, kind]));
   return {
     names: [...inTable.map(({ name }) => name), DRAW],
     types: [
-      ...inTable.map(({ name, type }) =>
-        numeric.has(name) ? "DOUBLE" : KEPT_TYPE.test(type) ? type : "VARCHAR",
-      ),
+      ...inTable.map(({ name, type }) => {
+        const kind = kinds.get(name);
+        if (kind === "numeric") return "DOUBLE";
+        if (kind === "binary") return "UTINYINT";
+        return KEPT_TYPE.test(type) ? type : "VARCHAR";
+      }),
       "INTEGER",
     ],
     rows: filledRows(
@@ -128,8 +134,12 @@ async function* filledRows(
         yield [
           ...inTable.map((name, i) => {
             const place = places.get(name);
-            const isGap = place !== undefined && gaps[row]?.includes(place) === true;
-            return isGap ? (cells[place] ?? null) : (batch.cells[i]?.[row] ?? null);
+            if (place === undefined) return batch.cells[i]?.[row] ?? null;
+            if (gaps[row]?.includes(place)) return cells[place] ?? null;
+            // A binary column is one number of a sample, and all of them are.
+            return columns[place]?.kind === "binary"
+              ? (batch.x.data[row * width + place] ?? null)
+              : (batch.cells[i]?.[row] ?? null);
           }),
           draw,
         ];

@@ -1,19 +1,20 @@
 import { stat } from "node:fs/promises";
 import { basename, extname } from "node:path";
-import type { Split } from "../data/data-set.ts";
+import { isPicture, type Split } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { decodeImage } from "../data/image-folder.node.ts";
 import { streamImages } from "../data/image-stream.node.ts";
 import { writeNpy } from "../data/npy.node.ts";
 import { OptionError } from "../errors.ts";
-import type { InpaintOptions } from "../nn/model.ts";
+import type { DataKind, InpaintOptions } from "../nn/model.ts";
 import { encodePng, imageGrid, type Raster } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { endsFromSplit } from "./interpolate.node.ts";
 import { toBytes } from "./pictures.node.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
+import { asWritten } from "./sample.node.ts";
 import { isClassConditional } from "./score.node.ts";
-import { imageFormat } from "./source.node.ts";
+import { asSeen, imageFormat } from "./source.node.ts";
 
 /** What of each image is unknown. */
 export type Region =
@@ -31,7 +32,7 @@ export type Region =
 
 /** Images to fill in. */
 export interface IncompleteImages {
-  /** [n, channels, height, width] in bytes. */
+  /** [n, channels, height, width] in bytes, or zeros and ones. */
   readonly x: NdArray<"float32">;
   /** Their classes, where the data tells them. */
   readonly labels?: readonly number[] | undefined;
@@ -39,10 +40,10 @@ export interface IncompleteImages {
 
 /** @throws OptionError where the run's data are not images */
 function checkImages({ config }: OpenRun): void {
-  const { kind } = config.dataInfo;
-  if (kind === "image") return;
+  const { dataInfo } = config;
+  if (isPicture(dataInfo)) return;
   throw new OptionError(
-    `inpaint: the run was fitted on ${kind} data (${config.data}); eidos impute fills in the missing cells of a table`,
+    `inpaint: the run was fitted on ${dataInfo.kind} data (${config.data}); eidos impute fills in the missing cells of a table`,
   );
 }
 
@@ -123,7 +124,7 @@ export async function imagesFromFiles(
   const chosen = images.slice(0, limit);
   const data = new Float32Array(chosen.length * elementCount(dataInfo.sampleShape));
   for (const [i, image] of chosen.entries()) data.set(image, i * image.length);
-  return { x: float32(data, [chosen.length, ...dataInfo.sampleShape]) };
+  return { x: asSeen(dataInfo, float32(data, [chosen.length, ...dataInfo.sampleShape])) };
 }
 
 /** Images of a split by position. @throws OptionError where a position lies outside */
@@ -151,20 +152,20 @@ export async function inpaintRun(
 /** Grey value of unknown pixels. */
 const UNKNOWN = 128;
 
+/** Images, what is known of them, and completions, in the units of the data. */
+export type Inpainting = Readonly<Record<"x" | "known" | "drawn", NdArray<"float32">>>;
+
 /** A row for each image: the original, what is known of it, the draws, and their mean. */
-export function inpaintingStrips(
-  x: NdArray<"float32">,
-  known: NdArray<"float32">,
-  drawn: NdArray<"float32">,
-): Raster {
+export function inpaintingStrips({ x, known, drawn }: Inpainting, kind: DataKind): Raster {
   const [count = 0, draws = 1] = drawn.shape;
   const sample = x.shape.slice(1);
   const size = elementCount(sample);
-  const bytes = toBytes(drawn).data;
+  const originals = toBytes(x, kind).data;
+  const bytes = toBytes(drawn, kind).data;
   const columns = draws + 3;
   const tiles = new Float32Array(count * columns * size);
   for (let i = 0; i < count; i++) {
-    const original = x.data.subarray(i * size, (i + 1) * size);
+    const original = originals.subarray(i * size, (i + 1) * size);
     const own = bytes.subarray(i * draws * size, (i + 1) * draws * size);
     const mean = original.map((_, k) => {
       let sum = 0;
@@ -188,12 +189,18 @@ export function checkInpaintingPath(path: string): void {
   }
 }
 
-/** Writes strips (.png), or all completions as bytes [n, draws, channels, height, width] (.npy). @throws OptionError, FileError */
+/**
+ * Writes strips (.png), or all completions as the data is, [n, draws, channels, height, width] (.npy): bytes, or zeros and
+ * ones.
+ * @throws OptionError, FileError
+ */
 export async function writeInpainting(
+  { config }: OpenRun,
   path: string,
-  { x, known, drawn }: Readonly<Record<"x" | "known" | "drawn", NdArray<"float32">>>,
+  inpainting: Inpainting,
 ): Promise<void> {
   checkInpaintingPath(path);
-  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, toBytes(drawn));
-  return writeFileAtomic(path, await encodePng(inpaintingStrips(x, known, drawn)));
+  const { dataInfo } = config;
+  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, asWritten(dataInfo, inpainting.drawn));
+  return writeFileAtomic(path, await encodePng(inpaintingStrips(inpainting, dataInfo.kind)));
 }

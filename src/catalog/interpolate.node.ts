@@ -1,20 +1,20 @@
 import { extname } from "node:path";
-import type { Split } from "../data/data-set.ts";
+import { isPicture, type Split } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { decodeImage } from "../data/image-folder.node.ts";
 import { writeNpy } from "../data/npy.node.ts";
 import { writeTable } from "../data/table-write.node.ts";
 import { OptionError } from "../errors.ts";
+import type { DataInfo } from "../nn/model.ts";
 import { encodePng, imageGrid } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type { RunConfig } from "../train/run-config.ts";
 import { codecOf, decodeCodes, encodeSamples } from "./codec.node.ts";
 import { givenOfSamples, isGivenColumns } from "./given.node.ts";
 import { toBytes } from "./pictures.node.ts";
 import type { OpenRun } from "./run.node.ts";
-import { sampleRows } from "./sample.node.ts";
+import { asWritten, sampleRows } from "./sample.node.ts";
 import { isClassConditional } from "./score.node.ts";
-import { imageFormat } from "./source.node.ts";
+import { asSeen, imageFormat } from "./source.node.ts";
 
 /** The ends of paths, in pairs, in data units. */
 export interface PathEnds {
@@ -27,7 +27,7 @@ export interface PathEnds {
 /** Image files as ends of paths, decoded as the run's images are. @throws OptionError, DataError naming the file */
 export async function endsFromFiles(run: OpenRun, files: readonly string[]): Promise<PathEnds> {
   const { dataInfo, data } = run.config;
-  if (dataInfo.kind !== "image") {
+  if (!isPicture(dataInfo)) {
     throw new OptionError(
       `interpolate: the run was fitted on ${dataInfo.kind} data (${data}); name samples by --index`,
     );
@@ -36,7 +36,7 @@ export async function endsFromFiles(run: OpenRun, files: readonly string[]): Pro
   const images = new Float32Array(files.length * size);
   for (const [i, file] of files.entries())
     images.set(await decodeImage(file, imageFormat(dataInfo)), i * size);
-  return { x: float32(images, [files.length, ...dataInfo.sampleShape]), labels: undefined };
+  return { x: asSeen(dataInfo, float32(images, [files.length, ...dataInfo.sampleShape])), labels: undefined };
 }
 
 /** Samples of a split as ends of paths. @throws OptionError where a position lies outside */
@@ -52,8 +52,8 @@ export function endsFromSplit(split: Split, positions: readonly number[]): PathE
 }
 
 /** Checks before any work that paths can be written under this name. @throws OptionError */
-export function checkInterpolationPath(path: string, kind: RunConfig["dataInfo"]["kind"]): void {
-  const allowed = kind === "image" ? [".png", ".npy"] : [".csv", ".parquet", ".npy"];
+export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind" | "sampleShape">): void {
+  const allowed = isPicture(info) ? [".png", ".npy"] : [".csv", ".parquet", ".npy"];
   if (!allowed.includes(extname(path).toLowerCase())) {
     throw new OptionError(`option out: ${path} must end in ${allowed.join(" or ")}`);
   }
@@ -71,12 +71,14 @@ export async function writeInterpolation(
   path: string,
 ): Promise<void> {
   const { dataInfo } = run.config;
-  checkInterpolationPath(path, dataInfo.kind);
+  checkInterpolationPath(path, dataInfo);
   switch (extname(path).toLowerCase()) {
-    case ".png":
-      return writeFileAtomic(path, await encodePng(imageGrid(toBytes(samples), { columns: steps })));
+    case ".png": {
+      const grid = imageGrid(toBytes(samples, dataInfo.kind), { columns: steps });
+      return writeFileAtomic(path, await encodePng(grid));
+    }
     case ".npy":
-      return writeNpy(path, dataInfo.kind === "image" ? toBytes(samples) : samples);
+      return writeNpy(path, asWritten(dataInfo, samples));
     default: {
       const { names, rows } = sampleRows(dataInfo, samples);
       const placed = rows.map((row, i) => [Math.floor(i / steps), (i % steps) / (steps - 1), ...row]);

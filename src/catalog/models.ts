@@ -1,3 +1,7 @@
+import { fvsbnDefinition } from "../autoregressive/fvsbn.ts";
+import { madeDefinition } from "../autoregressive/made.ts";
+import { nadeDefinition } from "../autoregressive/nade.ts";
+import { pixelCnnDefinition } from "../autoregressive/pixel-cnn.ts";
 import { rectifiedFlowDefinition } from "../diffusion/rectified-flow.ts";
 import { OptionError } from "../errors.ts";
 import { continuousFlowDefinition } from "../flows/continuous-flow.ts";
@@ -10,6 +14,8 @@ import { planarDefinition } from "../flows/planar.ts";
 import { radialDefinition } from "../flows/radial.ts";
 import { realNvpDefinition } from "../flows/real-nvp.ts";
 import { splineFlowDefinition } from "../flows/spline-flow.ts";
+import { ganDefinition } from "../latent/gan.ts";
+import { vaeDefinition } from "../latent/vae.ts";
 import { nearest } from "../nearest.ts";
 import type { DataInfo, Model, ModelDefinition } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
@@ -29,6 +35,12 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
     iafDefinition,
     splineFlowDefinition,
     continuousFlowDefinition,
+    fvsbnDefinition,
+    nadeDefinition,
+    madeDefinition,
+    pixelCnnDefinition,
+    vaeDefinition,
+    ganDefinition,
   ].map((definition) => [definition.name, definition as ModelDefinition]),
 );
 

@@ -2,8 +2,9 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type DataSet, range, type Split } from "../data/data-set.ts";
 import { fileError, makeFolder } from "../data/files.node.ts";
-import { openData } from "../data/open.node.ts";
-import { dataOptionsSchema } from "../data/options.ts";
+import { openData, plainKind } from "../data/open.node.ts";
+import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
+import type { ModelDefinition } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
 import { fitOptions } from "../train/options.ts";
@@ -32,6 +33,7 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
       classShares: classShares(data.splits.train, data.classes.length),
     }),
     ...(data.columns !== undefined && { columns: data.columns }),
+    ...(data.binarisation !== undefined && { binarisation: data.binarisation }),
     ...(data.energy !== undefined && { energy: data.energy }),
   };
 }
@@ -77,6 +79,16 @@ async function makeFreeFolder(path: string): Promise<RunFolder> {
   }
 }
 
+/** Whether data is read as zeros and ones: where asked, or where the model takes them and not the data as it is. */
+async function readsBinary(
+  { dataKinds }: ModelDefinition,
+  dataName: string,
+  options: DataOptions,
+): Promise<boolean> {
+  if (options.binary !== undefined || !dataKinds.includes("binary")) return options.binary === true;
+  return !dataKinds.includes(await plainKind(dataName, options));
+}
+
 /** The configuration of a fit, every option parsed, every default filled in, and its data. */
 async function configure(
   request: FitRequest,
@@ -91,9 +103,10 @@ async function configure(
   const fit = parseOptions("fit", fitOptions, options.fit);
   const modelOptions = parseOptions(definition.name, definition.options, options.model);
   const dataOptions = parseOptions("data", dataOptionsSchema, options.data);
+  const binary = await readsBinary(definition, dataName, dataOptions);
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
-  const data = await openData(dataName, dataOptions);
+  const data = await openData(dataName, { ...dataOptions, binary });
   const info = infoOf(data);
   return {
     data,
@@ -103,7 +116,12 @@ async function configure(
       model,
       modelOptions: modelOptions as Record<string, unknown>,
       data: dataName,
-      dataOptions: options.data,
+      // What data is read as depends on the model too, and a protocol is told even where it is the default one.
+      dataOptions: {
+        ...options.data,
+        ...(binary && { binary }),
+        ...(data.binarisation !== undefined && { binarise: data.binarisation.protocol }),
+      },
       dataInfo: info,
       fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
     },

@@ -38,7 +38,7 @@ export function drawAndFinish(
     const runtime = await nodeRuntime({ provider, ...(threads !== undefined && { threads }) });
     const session = new Session(runtime, weights);
     try {
-      const count = pictureCount(data.kind, images);
+      const count = pictureCount(data, images);
       const onProgress = (): void => {
         if (shouldStop()) throw new Interrupted();
       };

@@ -1,11 +1,12 @@
 import { extname } from "node:path";
 import { z } from "zod";
 import { columnsSchema, decodeTable } from "../data/columns.ts";
+import { isPicture } from "../data/data-set.ts";
 import { writeFileAtomic } from "../data/files.node.ts";
 import { writeNpy } from "../data/npy.node.ts";
 import { writeTable } from "../data/table-write.node.ts";
 import { OptionError } from "../errors.ts";
-import type { SampleOptions } from "../nn/model.ts";
+import type { DataInfo, SampleOptions } from "../nn/model.ts";
 import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
@@ -19,7 +20,8 @@ import { type OpenRun, refuse } from "./run.node.ts";
 export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
- * Draws samples from an opened run, in data units (bytes for images, not rounded; standardised table columns).
+ * Draws samples from an opened run, in data units (bytes for images, not rounded; standardised table columns; zeros and
+ * ones).
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
  *   its data unless told) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
@@ -59,27 +61,38 @@ export async function sampleRun(
 
 /**
  * Checks before any work that samples can be written under this name.
- * @param kind of the data, where it is known already
+ * @param info what the samples are, where it is known already
  * @throws OptionError
  */
-export function checkSamplePath(path: string, kind?: RunConfig["dataInfo"]["kind"]): void {
+export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sampleShape">): void {
   const extension = extname(path).toLowerCase();
   if (!SAMPLE_EXTENSIONS.some((known) => known === extension)) {
     throw new OptionError(`option out: ${path} must end in ${SAMPLE_EXTENSIONS.join(", ")}`);
   }
-  if (kind === "image" && (extension === ".csv" || extension === ".parquet")) {
+  if (info !== undefined && isPicture(info) && (extension === ".csv" || extension === ".parquet")) {
     throw new OptionError(`option out: images are written as .png or .npy, not ${extension}`);
   }
 }
 
+/** Samples as a table. */
+export interface SampleRows {
+  readonly names: readonly string[];
+  readonly rows: readonly (readonly (string | number)[])[];
+  /** Of the columns in Parquet, where they are not to be told by the first row. */
+  readonly types?: readonly string[];
+}
+
 /** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
-export function sampleRows(
-  info: RunConfig["dataInfo"],
-  samples: NdArray<"float32">,
-): { readonly names: readonly string[]; readonly rows: readonly (readonly (string | number)[])[] } {
-  if (info.kind === "table") {
+export function sampleRows(info: RunConfig["dataInfo"], samples: NdArray<"float32">): SampleRows {
+  if (info.columns !== undefined) {
     const columns = columnsSchema.parse(info.columns);
-    return { names: columns.map(({ name }) => name), rows: decodeTable(columns, samples) };
+    // Zeros and ones are whole numbers; the probabilities that a model decodes are not.
+    const isWhole = info.kind === "binary" && samples.data.every((value) => value === 0 || value === 1);
+    return {
+      names: columns.map(({ name }) => name),
+      rows: decodeTable(columns, samples),
+      ...(isWhole && { types: columns.map(() => "UTINYINT") }),
+    };
   }
   const width = samples.shape[1] ?? 1;
   return {
@@ -90,23 +103,29 @@ export function sampleRows(
   };
 }
 
+/** Samples as an array is written of them: images as bytes, all else as the model sees it. */
+export function asWritten({ kind }: Pick<DataInfo, "kind">, samples: NdArray<"float32">): NdArray<"float32"> {
+  return kind === "image" ? toBytes(samples, kind) : samples;
+}
+
 /**
  * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
  * @throws OptionError for another extension; FileError
  */
 export async function writeSamples(run: OpenRun, samples: NdArray<"float32">, path: string): Promise<void> {
   const { config } = run;
-  checkSamplePath(path, config.dataInfo.kind);
+  const { dataInfo } = config;
+  checkSamplePath(path, dataInfo);
   switch (extname(path).toLowerCase()) {
     case ".png": {
-      const picture = await samplePicture(config.dataInfo, samples, () => run.data());
+      const picture = await samplePicture(dataInfo, samples, () => run.data());
       return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterise(picture.text));
     }
     case ".npy":
-      return writeNpy(path, config.dataInfo.kind === "image" ? toBytes(samples) : samples);
+      return writeNpy(path, asWritten(dataInfo, samples));
     default: {
-      const { names, rows } = sampleRows(config.dataInfo, samples);
-      return writeTable(path, names, rows);
+      const { names, rows, types } = sampleRows(dataInfo, samples);
+      return writeTable(path, names, rows, types);
     }
   }
 }

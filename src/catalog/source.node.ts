@@ -1,11 +1,12 @@
 import { stat } from "node:fs/promises";
+import { binariseImages } from "../data/binarise.ts";
 import { type Column, columnsSchema } from "../data/columns.ts";
-import { type DataSet, range, type Split, type SplitName } from "../data/data-set.ts";
-import { isQuery, isTablePath } from "../data/duckdb.node.ts";
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/data-set.ts";
+import { isQuery, isTablePath, type TablePlace } from "../data/duckdb.node.ts";
 import type { ImageFormat } from "../data/image-folder.node.ts";
 import { streamImages } from "../data/image-stream.node.ts";
 import { openData } from "../data/open.node.ts";
-import type { TablePlace } from "../data/table.node.ts";
+import { findSplitTables } from "../data/table-parts.node.ts";
 import { streamTable } from "../data/table-stream.node.ts";
 import { OptionError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
@@ -48,15 +49,27 @@ export function tablePlace(source: string | undefined): TablePlace | undefined {
   return isTablePath(source) ? { path: source } : undefined;
 }
 
-/** How the images of a run's data are decoded. */
+/** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
 export function imageFormat({ sampleShape }: RunConfig["dataInfo"]): ImageFormat {
   const [channels, size = 1] = sampleShape;
   return { size, channels: channels === 1 ? "grey" : "rgb" };
 }
 
+/**
+ * Images of bytes as a run's model sees them: binarised as the images that it was fitted on, for a run of binary images.
+ * @param first number of the first image in what is read: an image is binarised alike however reading is cut into batches
+ */
+export function asSeen(
+  { binarisation }: RunConfig["dataInfo"],
+  bytes: NdArray<"float32">,
+  first = 0,
+): NdArray<"float32"> {
+  return binarisation === undefined ? bytes : binariseImages(bytes, binarisation, { part: "read", first });
+}
+
 /** The columns in which a table holds samples of a run's data. */
 export function sampleColumns(info: RunConfig["dataInfo"]): readonly Column[] {
-  if (info.kind === "table") return columnsSchema.parse(info.columns);
+  if (info.columns !== undefined) return columnsSchema.parse(info.columns);
   return ["x", "y"].map((name): Column => ({ kind: "numeric", name, mean: 0, deviation: 1 }));
 }
 
@@ -71,7 +84,7 @@ export async function* readSource(
   options: SourceOptions = {},
 ): AsyncGenerator<SourceBatch> {
   const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
-  const { kind } = run.config.dataInfo;
+  const { dataInfo } = run.config;
   const place = tablePlace(source);
   if (marks !== undefined && place === undefined) {
     throw new OptionError(`option label: ${source ?? run.config.data} is no table; a column is of a table`);
@@ -79,24 +92,31 @@ export async function* readSource(
   if (source === undefined) {
     yield* readSplit((await run.data()).splits[split]);
   } else if (place !== undefined) {
-    if (kind === "image") throw otherKind(run, source, "a table");
+    if (isPicture(dataInfo)) throw otherKind(run, source, "a table");
     const classes = labels ? classColumn(run) : undefined;
-    yield* streamTable(place, sampleColumns(run.config.dataInfo), {
+    yield* streamTable(place, sampleColumns(dataInfo), {
       batchSize: SOURCE_BATCH,
       seed,
       marks,
       classes,
     });
-  } else if ((await stat(source).catch(() => undefined))?.isDirectory()) {
-    if (kind !== "image") throw otherKind(run, source, "a folder");
+  } else if (await isImageFolder(source)) {
+    if (!isPicture(dataInfo)) throw otherKind(run, source, "a folder");
     if (labels) throw new OptionError(`${source}: the images of a folder are read without their classes`);
-    yield* streamImages(source, imageFormat(run.config.dataInfo), {
+    const images = streamImages(source, imageFormat(dataInfo), {
       batchSize: SOURCE_BATCH,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });
+    for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.firstRow) };
   } else {
     yield* readSplit((await openLike(run, source)).splits[split]);
   }
+}
+
+/** True for a folder, unless it holds a table for each split. */
+async function isImageFolder(source: string): Promise<boolean> {
+  const isFolder = (await stat(source).catch(() => undefined))?.isDirectory() === true;
+  return isFolder && (await findSplitTables(source)) === undefined;
 }
 
 /** The column of a run's tables that holds the class. @throws OptionError where the run has none */

@@ -47,7 +47,7 @@ export function addSchemaOptions(
       option.argParser((text, before?: string) => (before === undefined ? text : `${before},${text}`));
     }
     command.addOption(option.hideHelp(hidden));
-    if (boolean && property.default === true) {
+    if (boolean && property.default !== false) {
       command.addOption(new Option(`--no-${flag}`, `not: ${property.description ?? flag}`).hideHelp(hidden));
     }
   }

@@ -8,6 +8,9 @@ const LATER_LINES = 60;
 /** Seconds after which lines come less often. */
 const LATER = 120;
 
+/** Stages whose beginning is told in a log. */
+const NEWS = ["compiling", "reporting", "sampling", "measuring"];
+
 /** One line on how a fit stands. */
 export function progressLine(progress: FitProgress): string {
   const { stage, step, stepLimit, epoch, loss, validationLoss, samplesPerSecond, secondsLeft, share } =
@@ -25,24 +28,54 @@ export function progressLine(progress: FitProgress): string {
   ].join("  ");
 }
 
+/** One changing line on standard error, where that is a terminal; nothing elsewhere. */
+export class ProgressLine {
+  private readonly terminal = process.stderr.isTTY === true;
+  /** Whether a line has no end yet. */
+  private open = false;
+
+  show(line: string): void {
+    if (!this.terminal) return;
+    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 120) - 1)}`);
+    this.open = true;
+  }
+
+  /** Leaves the last line standing. */
+  end(): void {
+    if (this.open) process.stderr.write("\n");
+    this.open = false;
+  }
+
+  /** Takes the last line away. */
+  clear(): void {
+    if (this.open) process.stderr.write("\r\x1b[2K");
+    this.open = false;
+  }
+}
+
 /** Shows progress on standard error: one changing line on a terminal, a line now and then elsewhere. */
 export class ProgressDisplay {
   private shownAt = Number.NEGATIVE_INFINITY;
-  private stage: FitProgress["stage"] | undefined;
+  private stage: string | undefined;
   private readonly terminal = process.stderr.isTTY === true;
-  /** A line on the terminal that has no end yet. */
-  private open = false;
+  private readonly line = new ProgressLine();
 
   show(progress: FitProgress): void {
-    const { stage, seconds } = progress;
-    const line = progressLine(progress);
+    this.showLine(progressLine(progress), progress);
+  }
+
+  /**
+   * A line of progress of any kind.
+   * @param at what is going on, and seconds since it began: what decides whether the line is shown in a log
+   */
+  showLine(line: string, { stage, seconds }: { readonly stage: string; readonly seconds: number }): void {
     if (this.terminal) {
-      process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 120) - 1)}`);
-      this.open = true;
+      this.line.show(line);
       return;
     }
     const every = seconds < LATER ? FIRST_LINES : LATER_LINES;
-    const news = stage !== this.stage && (stage === "compiling" || stage === "reporting");
+    const news = stage !== this.stage && NEWS.includes(stage);
+    if (stage === "compiling") this.shownAt = Number.NEGATIVE_INFINITY;
     if (news || (stage === "training" && seconds - this.shownAt >= every)) {
       if (stage === "training") this.shownAt = seconds;
       process.stderr.write(`${line}\n`);
@@ -58,7 +91,6 @@ export class ProgressDisplay {
 
   /** Leaves the last line standing. */
   end(): void {
-    if (this.open) process.stderr.write("\n");
-    this.open = false;
+    this.line.end();
   }
 }

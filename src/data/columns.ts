@@ -18,8 +18,12 @@ const categoricalColumn = z.strictObject({
   categories: z.array(z.string()).min(1).readonly(),
 });
 
+const binaryColumn = z.strictObject({ kind: z.literal("binary"), name: z.string() });
+
 /** A column of a table as plain JSON: what is stored with a model, so that new tables are read as the training table. */
-export const columnSchema = z.discriminatedUnion("kind", [numericColumn, categoricalColumn]).readonly();
+export const columnSchema = z
+  .discriminatedUnion("kind", [numericColumn, categoricalColumn, binaryColumn])
+  .readonly();
 
 /** All columns of a table, in the order in which a sample holds them. */
 export const columnsSchema = z.array(columnSchema).min(1).readonly();
@@ -31,17 +35,20 @@ export const columnsSchema = z.array(columnSchema).min(1).readonly();
  * density over them has no infinite spikes. The largest of the K numbers always marks the category, and since each
  * category owns a cube of volume 1, the mean log-density over the noise is a lower bound on the log-probability of the
  * category (uniform dequantisation; Theis et al. 2016, arXiv:1511.01844, section 3.1).
+ *
+ * A binary column is one number of a sample, 0 or 1 as it stands in the table; a table has only such columns or none.
  */
 export type Column = z.infer<typeof columnSchema>;
 export type NumericColumn = Extract<Column, { kind: "numeric" }>;
 export type CategoricalColumn = Extract<Column, { kind: "categorical" }>;
+export type BinaryColumn = Extract<Column, { kind: "binary" }>;
 
 /** A cell of a table as a person writes it. */
 export type Cell = number | string;
 
 /** How many numbers of a sample a column takes. */
 export function columnWidth(column: Column): number {
-  return column.kind === "numeric" ? 1 : column.categories.length;
+  return column.kind === "categorical" ? column.categories.length : 1;
 }
 
 /** Length of a sample that holds these columns. */
@@ -87,16 +94,18 @@ export function encodeCategory(
 
 /**
  * Undoes the encoding of one sample: numbers in the column's own units, rounded to the seven digits that float32
- * carries; categories by the largest number of their code.
+ * carries; categories by the largest number of their code. Where a model tells the probability of a one in place of
+ * zeros and ones, a binary column holds that.
  */
 export function decodeRow(columns: readonly Column[], sample: ArrayLike<number>, offset = 0): Cell[] {
   let at = offset;
   return columns.map((column) => {
     const start = at;
     at += columnWidth(column);
-    if (column.kind === "numeric") {
-      const value = (sample[start] ?? Number.NaN) * column.deviation + column.mean;
-      return Number(value.toPrecision(7));
+    if (column.kind !== "categorical") {
+      const value = sample[start] ?? Number.NaN;
+      const scaled = column.kind === "numeric" ? value * column.deviation + column.mean : value;
+      return Number(scaled.toPrecision(7));
     }
     let best = 0;
     for (let k = 1; k < column.categories.length; k++) {

@@ -1,5 +1,6 @@
-import type { DataKind } from "../nn/model.ts";
+import type { DataInfo, DataKind } from "../nn/model.ts";
 import type { NdArray } from "../tensor/array.ts";
+import type { Binarisation } from "./binarise.ts";
 import type { Column } from "./columns.ts";
 
 /** Some samples of a data set, and the class of each where the data has classes. */
@@ -24,6 +25,21 @@ export interface Split {
 
 export type SplitName = "train" | "validation" | "test";
 
+const SPLITS: Readonly<Record<string, SplitName>> = {
+  train: "train",
+  training: "train",
+  val: "validation",
+  valid: "validation",
+  validation: "validation",
+  test: "test",
+};
+
+/** The split that a file or folder of this name (without extension, in any case) holds; undefined for other names. */
+export function splitNamed(name: string): SplitName | undefined {
+  const key = name.toLowerCase();
+  return Object.hasOwn(SPLITS, key) ? SPLITS[key] : undefined;
+}
+
 /**
  * Samples to learn from, in memory.
  *
@@ -31,14 +47,17 @@ export type SplitName = "train" | "validation" | "test";
  * - `image`: bytes as floats 0 … 255 (whole numbers), `[channels, height, width]`; models scale and dequantise.
  * - `table`: `[columns]`, numeric columns standardised by mean and deviation of the training split; `columns` holds
  *   what undoes it.
+ * - `binary`: zeros and ones, rows of a table `[columns]` or binarised images `[1, height, width]`.
  */
 export interface DataSet {
   readonly name: string;
   readonly kind: DataKind;
   readonly sampleShape: readonly number[];
   readonly splits: Readonly<Record<SplitName, Split>>;
-  /** Tables only. */
+  /** Tables only, those of zeros and ones among them. */
   readonly columns?: readonly Column[];
+  /** Binarised images only: how their bytes became zeros and ones. */
+  readonly binarisation?: Binarisation;
   /** The exact log-density in nats of the distribution the samples were drawn from, where it is known. */
   readonly logDensity?: (point: ArrayLike<number>) => number;
   /** Name of the energy function whose density, ∝ exp(−energy), the samples were drawn from. */
@@ -49,6 +68,11 @@ export interface DataSet {
   readonly fingerprint: string;
   /** Lines for a person: what it is, how many samples each split has, what was left out and why. */
   describe(): string[];
+}
+
+/** True where samples are images, to be drawn as such: of bytes, or of zeros and ones. */
+export function isPicture({ kind, sampleShape }: Pick<DataInfo, "kind" | "sampleShape">): boolean {
+  return kind === "image" || (kind === "binary" && sampleShape.length === 3);
 }
 
 /** The line of `describe` that every data set has. */

@@ -76,18 +76,23 @@ export function duckDbError(error: unknown, label: string): DataError {
   return new DataError(`${label}: ${told}`, { cause: error });
 }
 
+/** Where a table comes from: a file, a query, or a query over a file that it calls `data`. */
+export interface TablePlace {
+  readonly path?: string | undefined;
+  readonly sql?: string | undefined;
+}
+
 /**
  * Finds out how to read a table.
- * @param path a CSV, TSV, Parquet or JSON file
- * @param sql a query; a file given as well is the table `data` in it
+ * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
  * @throws DataError where the file is missing, or cannot be read as what its extension says.
  */
 export async function openSource(
   connection: DuckDBConnection,
-  table: { readonly path?: string | undefined; readonly sql?: string | undefined },
+  { path, sql }: TablePlace,
+  { binary = false }: { readonly binary?: boolean } = {},
 ): Promise<TableSource> {
-  const { path, sql } = table;
-  const fileFrom = path === undefined ? undefined : await fileExpression(path);
+  const fileFrom = path === undefined ? undefined : await fileExpression(path, binary);
   const label = path ?? "query";
   try {
     let from = fileFrom ?? "";
@@ -125,14 +130,14 @@ async function createDataView(connection: DuckDBConnection, from: string, isCsv:
     }
   }
   const columns = casts.length === 0 ? "*" : `* replace (${casts.join(", ")})`;
-  await connection.run(`create temp view data as select ${columns} from ${from}`);
+  await connection.run(`create or replace temp view data as select ${columns} from ${from}`);
 }
 
 function kindOf(path: string | undefined): "csv" | "parquet" | "json" | undefined {
   return TABLE_KINDS[extname(path ?? "").toLowerCase()];
 }
 
-async function fileExpression(path: string): Promise<string> {
+async function fileExpression(path: string, binary: boolean): Promise<string> {
   const kind = kindOf(path);
   if (kind === undefined) {
     throw new DataError(`${path}: not a table; its name must end in ${Object.keys(TABLE_KINDS).join(", ")}`);
@@ -145,20 +150,32 @@ async function fileExpression(path: string): Promise<string> {
   }
   if (kind === "parquet") return `read_parquet(${quoteText(path)})`;
   if (kind === "json") return `read_json_auto(${quoteText(path)})`;
-  return csvExpression(path);
+  return csvExpression(path, binary);
+}
+
+/**
+ * True where a first line above zeros and ones is names. Names differ, zeros and ones do not; numbers are names only
+ * where they count columns, 0, 1, 2, … or 1, 2, 3, …, as tools write it above columns without names.
+ */
+function namesBits(cells: readonly string[]): boolean {
+  const bits = cells.filter((cell) => /^([01]|true|false)$/i.test(cell));
+  if (new Set(bits).size < bits.length) return false;
+  const counts = [0, 1].some((first) => cells.every((cell, i) => cell === String(first + i)));
+  const others = cells.filter((cell) => !/^([01]|true|false|null|nan|)$/i.test(cell));
+  return others.some((cell) => counts || Number.isNaN(Number(cell)));
 }
 
 /**
  * DuckDB's own guessing of dialects may leave out lines that do not fit, so everything is told: separator and names
  * from the first line, every column as text. A file whose first line is all numbers has no header.
  */
-async function csvExpression(path: string): Promise<string> {
+async function csvExpression(path: string, binary: boolean): Promise<string> {
   const line = await firstLine(path);
   const separators = [",", ";", "\t", "|"] as const;
   const counts = separators.map((separator) => splitLine(line, separator).length);
   const separator = separators[counts.indexOf(Math.max(...counts))] ?? ",";
   const cells = splitLine(line, separator).map((cell) => cell.trim());
-  const header = cells.some((cell) => cell === "" || Number.isNaN(Number(cell)));
+  const header = binary ? namesBits(cells) : cells.some((cell) => cell === "" || Number.isNaN(Number(cell)));
   const names = cells.map((cell, index) => (header && cell !== "" ? cell : `x${index}`));
   const seen = new Set<string>();
   for (const name of names) {

@@ -1,5 +1,6 @@
+import type { Dirent } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, FileError } from "../errors.ts";
 
@@ -134,5 +135,20 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   } catch (error) {
     if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
     throw fileError(error, "read", path);
+  }
+}
+
+/**
+ * What a folder holds, hidden entries left out, in order of names.
+ * @throws DataError where there is no such folder, FileError where it cannot be read.
+ */
+export async function listFolder(folder: string): Promise<Dirent[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    const visible = entries.filter((entry) => !entry.name.startsWith("."));
+    return visible.sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    if (isMissing(error)) throw new DataError(`${folder}: there is no such folder; check the path`);
+    throw fileError(error, "read the folder", folder);
   }
 }

@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Dirent } from "node:fs";
-import { readdir } from "node:fs/promises";
 import { basename, extname, join, relative } from "node:path";
-import { DataError } from "../errors.ts";
+import { DataError, OptionError } from "../errors.ts";
 import { Random } from "../random.ts";
+import { binarised } from "./binarise.ts";
 import type { DataSet, SplitName } from "./data-set.ts";
-import { describeSplits, storedSplit } from "./data-set.ts";
-import { fileError, isMissing } from "./files.node.ts";
+import { describeSplits, splitNamed, storedSplit } from "./data-set.ts";
+import { listFolder } from "./files.node.ts";
 import { optional } from "./optional.node.ts";
 import type { DataOptions } from "./options.ts";
 import { resolveDataOptions } from "./options.ts";
@@ -30,34 +30,15 @@ export interface ImageFormat {
   readonly channels: "grey" | "rgb";
 }
 
-const SPLIT_FOLDERS: Readonly<Record<string, SplitName>> = {
-  train: "train",
-  training: "train",
-  val: "validation",
-  valid: "validation",
-  validation: "validation",
-  test: "test",
-};
-
-async function list(folder: string): Promise<Dirent[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    const visible = entries.filter((entry) => !entry.name.startsWith("."));
-    return visible.sort((a, b) => (a.name < b.name ? -1 : 1));
-  } catch (error) {
-    if (isMissing(error)) throw new DataError(`${folder}: there is no such folder; check the path`);
-    throw fileError(error, "read the folder", folder);
-  }
-}
-
-const isImage = (entry: Dirent) =>
+/** True for the entry of a folder that has the extension of an image. */
+export const isImage = (entry: Dirent): boolean =>
   !entry.isDirectory() && IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase());
 
 /** Images below a folder: directly in it, or one class a subfolder (images deeper down belong to that class too). */
 async function findImages(folder: string, split: SplitName | undefined): Promise<ImageFile[]> {
   const found: ImageFile[] = [];
   const walk = async (directory: string, className: string | undefined): Promise<void> => {
-    for (const entry of await list(directory)) {
+    for (const entry of await listFolder(directory)) {
       const path = join(directory, entry.name);
       if (entry.isDirectory()) await walk(path, className ?? entry.name);
       else if (isImage(entry)) found.push({ path, className, split });
@@ -69,17 +50,13 @@ async function findImages(folder: string, split: SplitName | undefined): Promise
 
 /** Every image below a folder, in order of names. */
 export async function findAllImages(folder: string): Promise<ImageFile[]> {
-  const entries = await list(folder);
-  const splitFolders = entries.filter(
-    (entry) => entry.isDirectory() && Object.hasOwn(SPLIT_FOLDERS, entry.name.toLowerCase()),
-  );
-  if (!splitFolders.some((entry) => SPLIT_FOLDERS[entry.name.toLowerCase()] === "train")) {
-    return findImages(folder, undefined);
-  }
-  const parts = splitFolders.map((entry) =>
-    findImages(join(folder, entry.name), SPLIT_FOLDERS[entry.name.toLowerCase()]),
-  );
-  return (await Promise.all(parts)).flat();
+  const entries = await listFolder(folder);
+  const parts = entries.flatMap((entry) => {
+    const split = entry.isDirectory() ? splitNamed(entry.name) : undefined;
+    return split === undefined ? [] : [{ path: join(folder, entry.name), split }];
+  });
+  if (!parts.some(({ split }) => split === "train")) return findImages(folder, undefined);
+  return (await Promise.all(parts.map(({ path, split }) => findImages(path, split)))).flat();
 }
 
 function importSharp() {
@@ -131,12 +108,18 @@ async function forEachLimited<T>(items: readonly T[], work: (item: T, index: num
  *
  * Subfolders `train`, `validation` (`val`, `valid`) and `test` fix the split; without a `train` it is random by seed,
  * and a missing validation or test part is taken from the training images. Where every image lies in a further
- * subfolder, the subfolders are classes. Files that cannot be read are left out: `describe` says which.
+ * subfolder, the subfolders are classes. Files that cannot be read are left out: `describe` says which. With `binary`,
+ * images are grey and become zeros and ones.
  * @throws DataError where the folder is missing, holds no images, or none can be read; MissingPackageError where sharp
  * is not installed; OptionError for bad options.
  */
 export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
-  const { size, colour: channels, splitSeed: seed, validation, test } = resolveDataOptions(options);
+  const resolved = resolveDataOptions(options);
+  const { size, colour, binary = false, splitSeed: seed, validation, test } = resolved;
+  if (binary && colour === "rgb") {
+    throw new OptionError("option colour: binary images are grey before they are binarised; leave rgb out");
+  }
+  const channels = colour ?? (binary ? "grey" : "rgb");
   await importSharp();
   const files = await findAllImages(folder);
   if (files.length === 0) {
@@ -177,7 +160,7 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
   const split = (name: SplitName) => storedSplit(pixels, sampleShape, parts[name], labels);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(JSON.stringify({ sampleShape, classes, parts, brokenNames }));
-  return {
+  const data: DataSet = {
     name: basename(folder),
     kind: "image",
     sampleShape,
@@ -194,6 +177,7 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
           ]),
     ],
   };
+  return binary ? binarised(data, { protocol: resolved.binarise, seed }) : data;
 }
 
 /** Follows the folders where they name splits; the rest at random. */

@@ -1,5 +1,6 @@
+export { openBinaryTable } from "./binary-table.node.ts";
 export { openDigits } from "./digits.node.ts";
-export { isQuery, isTablePath } from "./duckdb.node.ts";
+export { isQuery, isTablePath, type TablePlace } from "./duckdb.node.ts";
 export { fileError, isMissing, makeFolder, readBytes, replaceFile, writeFileAtomic } from "./files.node.ts";
 export type { ImageFormat } from "./image-folder.node.ts";
 export { decodeImage, openImageFolder } from "./image-folder.node.ts";
@@ -8,9 +9,9 @@ export * from "./index.ts";
 export { readNpy, writeNpy } from "./npy.node.ts";
 export { openData } from "./open.node.ts";
 export { optional } from "./optional.node.ts";
-export type { TablePlace } from "./table.node.ts";
 export { openTable } from "./table.node.ts";
 export { type GappedBatch, streamGappedTable, tableColumns } from "./table-gaps.node.ts";
+export { findSplitTables, type SplitTables, type TableData } from "./table-parts.node.ts";
 export {
   columnNames,
   findMarks,

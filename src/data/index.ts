@@ -1,7 +1,9 @@
 export type { DataKind } from "../nn/model.ts";
+export type { Binarisation } from "./binarise.ts";
+export { binarised, binariseImages, describeBinarisation } from "./binarise.ts";
 export type { NamedData } from "./catalog.ts";
 export { dataCatalog } from "./catalog.ts";
-export type { CategoricalColumn, Cell, Column, NumericColumn } from "./columns.ts";
+export type { BinaryColumn, CategoricalColumn, Cell, Column, NumericColumn } from "./columns.ts";
 export {
   columnSchema,
   columnsSchema,
@@ -12,7 +14,7 @@ export {
   tableWidth,
 } from "./columns.ts";
 export type { Batch, DataSet, Split, SplitName } from "./data-set.ts";
-export { describeSplits, range, storedSplit } from "./data-set.ts";
+export { describeSplits, isPicture, range, storedSplit } from "./data-set.ts";
 export { loadDigits } from "./digits.ts";
 export type { EnergyDensity, EnergyName } from "./energies.ts";
 export { energyDensity, energyNames, energyPoints, isEnergyName } from "./energies.ts";

@@ -1,6 +1,9 @@
 import { stat } from "node:fs/promises";
 import { DataError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
+import type { DataKind } from "../nn/model.ts";
+import { binarised } from "./binarise.ts";
+import { openBinaryTable } from "./binary-table.node.ts";
 import { dataCatalog } from "./catalog.ts";
 import type { DataSet } from "./data-set.ts";
 import { openDigits } from "./digits.node.ts";
@@ -11,34 +14,43 @@ import { openImageFolder } from "./image-folder.node.ts";
 import type { DataOptions } from "./options.ts";
 import { resolveDataOptions } from "./options.ts";
 import { openTable } from "./table.node.ts";
+import { findSplitTables, type TableData } from "./table-parts.node.ts";
 import { isPlaneName, planePoints } from "./toy.ts";
 
-/**
- * Opens data by a name of `dataCatalog`, the path of a folder of images or of a table (.csv, .tsv, .parquet, .json,
- * .jsonl), or a query that begins with `select`, `with` or `from`.
- * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
- * options; MissingPackageError where sharp or DuckDB is needed and not installed.
- */
-export async function openData(nameOrPath: string, options: DataOptions = {}): Promise<DataSet> {
-  const { splitSeed: seed, count, sql } = resolveDataOptions(options);
-  if (nameOrPath === "digits") return openDigits();
-  if (isPlaneName(nameOrPath)) return planePoints(nameOrPath, { seed, count });
-  if (isEnergyName(nameOrPath)) return energyPoints(nameOrPath, { seed, count });
+/** Where data lies, and what it is by itself: before it is made zeros and ones. */
+type Place =
+  | { readonly kind: "image"; readonly folder: string | undefined }
+  | { readonly kind: "points"; draw(options: { readonly seed: number; readonly count: number }): DataSet }
+  | { readonly kind: "table"; readonly table: TableData };
+
+/** Finds data by name, path or query. @throws DataError where there is no such data, with the nearest name */
+async function findData(nameOrPath: string, sql: string | undefined): Promise<Place> {
+  if (nameOrPath === "digits") return { kind: "image", folder: undefined };
+  if (isPlaneName(nameOrPath)) return { kind: "points", draw: (options) => planePoints(nameOrPath, options) };
+  if (isEnergyName(nameOrPath))
+    return { kind: "points", draw: (options) => energyPoints(nameOrPath, options) };
   if (isQuery(nameOrPath)) {
     if (sql !== undefined)
       throw new DataError("two queries were given: one as the data, one by the option sql");
-    return openTable({ sql: nameOrPath }, options);
+    return { kind: "table", table: { sql: nameOrPath } };
   }
   if (nameOrPath === "") {
     if (sql === undefined) throw new DataError("no data was named; give a name, a path or a query");
-    return openTable({ sql }, options);
+    return { kind: "table", table: { sql } };
   }
   const found = await stat(nameOrPath).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw error;
   });
-  if (found?.isDirectory()) return openImageFolder(nameOrPath, options);
-  if (found !== undefined || isTablePath(nameOrPath)) return openTable({ path: nameOrPath, sql }, options);
+  if (found?.isDirectory()) {
+    const tables = await findSplitTables(nameOrPath);
+    return tables === undefined
+      ? { kind: "image", folder: nameOrPath }
+      : { kind: "table", table: { ...tables, sql } };
+  }
+  if (found !== undefined || isTablePath(nameOrPath)) {
+    return { kind: "table", table: { path: nameOrPath, sql } };
+  }
   const names = dataCatalog.map(({ name }) => name);
   const meant = nearest(nameOrPath, names);
   throw new DataError(
@@ -46,4 +58,38 @@ export async function openData(nameOrPath: string, options: DataOptions = {}): P
       ? `there is no data set, file or folder "${nameOrPath}"; the named ones are ${names.join(", ")}`
       : `there is no data set, file or folder "${nameOrPath}"; did you mean "${meant}"?`,
   );
+}
+
+/**
+ * The kind of some data without the option `binary`.
+ * @throws DataError where there is no such data
+ */
+export async function plainKind(nameOrPath: string, options: DataOptions = {}): Promise<DataKind> {
+  return (await findData(nameOrPath, options.sql)).kind;
+}
+
+/**
+ * Opens data by a name of `dataCatalog`, the path of a folder of images, of a table (.csv, .tsv, .parquet, .json,
+ * .jsonl) or of a folder with a table for each split, or a query that begins with `select`, `with` or `from`. With the
+ * option `binary`, tables are vectors of zeros and ones, and images are binarised.
+ * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
+ * options; MissingPackageError where sharp or DuckDB is needed and not installed.
+ */
+export async function openData(nameOrPath: string, options: DataOptions = {}): Promise<DataSet> {
+  const { splitSeed: seed, count, sql, binary = false, binarise: protocol } = resolveDataOptions(options);
+  const place = await findData(nameOrPath, sql);
+  switch (place.kind) {
+    case "table":
+      return binary ? openBinaryTable(place.table, options) : openTable(place.table, options);
+    case "image": {
+      if (place.folder !== undefined) return openImageFolder(place.folder, options);
+      const digits = await openDigits();
+      return binary ? binarised(digits, { protocol, seed }) : digits;
+    }
+    case "points":
+      if (!binary) return place.draw({ seed, count });
+      throw new DataError(
+        `${nameOrPath}: points of the plane are not zeros and ones; choose a table of zeros and ones, or images`,
+      );
+  }
 }

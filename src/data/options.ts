@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { OptionError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
+import { binarisationProtocols } from "./binarise.ts";
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
@@ -8,10 +9,25 @@ export const dataOptionsSchema = z.strictObject({
     .int()
     .min(0)
     .default(0)
-    .describe("seed of drawn points, of random splits and of dequantisation noise"),
+    .describe("seed of drawn points, of random splits, of binarisation and of dequantisation noise"),
   count: z.int().min(1).default(50_000).describe("training points to draw from a density in the plane"),
   size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
-  colour: z.enum(["grey", "rgb"]).default("rgb").describe("colour of images"),
+  colour: z
+    .enum(["grey", "rgb"])
+    .optional()
+    .describe("colour of images (default: rgb; grey where they are binarised)"),
+  binary: z
+    .boolean()
+    .optional()
+    .describe(
+      "read tables as vectors of zeros and ones, and binarise images (default: where the model takes no other kind of such data)",
+    ),
+  binarise: z
+    .enum(binarisationProtocols)
+    .default("stochastic")
+    .describe(
+      "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",
+    ),
   columns: z.array(z.string()).min(1).optional().describe("columns of a table to use; all by default"),
   categorical: z
     .array(z.string())

@@ -2,8 +2,8 @@ import { DataError } from "../errors.ts";
 import { Random } from "../random.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import { type Column, tableWidth } from "./columns.ts";
-import { connectDuckDb, openSource, withDuckDb } from "./duckdb.node.ts";
-import { encodeRows, type TablePlace } from "./table.node.ts";
+import { connectDuckDb, openSource, type TablePlace, withDuckDb } from "./duckdb.node.ts";
+import { areBinary, encodeRows, wantedOf } from "./table-encode.node.ts";
 import { readRows, type Wanted } from "./table-rows.node.ts";
 
 /** Consecutive rows of a table with missing cells, as a model sees them and as they stand in the table. */
@@ -19,11 +19,16 @@ export interface GappedBatch {
   readonly cells: readonly (readonly (string | null)[])[];
 }
 
-/** Names and SQL types of all columns of a table. @throws as `openTable` where it cannot be read */
+/**
+ * Names and SQL types of all columns of a table.
+ * @param options.binary whether it holds zeros and ones
+ * @throws as `openTable` where it cannot be read
+ */
 export async function tableColumns(
   place: TablePlace,
+  options: { readonly binary?: boolean } = {},
 ): Promise<readonly { readonly name: string; readonly type: string }[]> {
-  return withDuckDb(async (connection) => (await openSource(connection, place)).columns);
+  return withDuckDb(async (connection) => (await openSource(connection, place, options)).columns);
 }
 
 /**
@@ -40,11 +45,9 @@ export async function* streamGappedTable(
   const width = tableWidth(columns);
   const connection = await connectDuckDb();
   try {
-    const source = await openSource(connection, place);
+    const source = await openSource(connection, place, { binary: areBinary(columns) });
     const wanted = [
-      ...columns.map(
-        ({ name, kind }): Wanted => ({ name, as: kind === "numeric" ? "number" : "text", gaps: true }),
-      ),
+      ...columns.map((column): Wanted => ({ ...wantedOf(column), gaps: true })),
       ...source.columns.map(({ name }): Wanted => ({ name, as: "cell" })),
     ];
     let total = 0;

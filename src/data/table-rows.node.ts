@@ -7,19 +7,25 @@ import { duckDbError, quoteName } from "./duckdb.node.ts";
 const NUMERIC_TYPE =
   /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
 
-/** A column to read: numbers, text where its values are categories or classes, or cells as they stand in the table. */
+/**
+ * A column to read: numbers, bits (0 and 1, or what SQL takes for true and false: yes and no too), text where its values are categories or classes, or cells
+ * as they stand in the table.
+ */
 export interface Wanted {
   readonly name: string;
-  readonly as: "number" | "text" | "cell";
-  /** Whether cells may be empty, NULL or NaN: numbers are then NaN, texts null. Cells may be NULL anyway. */
+  readonly as: "number" | "bit" | "text" | "cell";
+  /** Whether cells may be empty, NULL or NaN: numbers are then NaN, bits `GAP`, texts null. Cells may be NULL anyway. */
   readonly gaps?: boolean;
 }
+
+/** A bit that is missing. */
+export const GAP = 255;
 
 /** Consecutive rows of a table, by column in the order of what was wanted. Texts are null only where they may be. */
 export interface Rows {
   readonly firstRow: number;
   readonly count: number;
-  readonly columns: readonly (Float64Array | readonly (string | null)[])[];
+  readonly columns: readonly (Float64Array | Uint8Array | readonly (string | null)[])[];
 }
 
 /** What a column is in a query. */
@@ -28,7 +34,8 @@ function cellExpression({ name, as, gaps }: Wanted): string {
   const text = `cast(${column} as varchar)`;
   if (as === "cell") return text;
   if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
-  const number = `try_cast(${column} as double)`;
+  const cast = `try_cast(${column} as double)`;
+  const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
   return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
 }
 
@@ -51,7 +58,7 @@ export function checkColumns(source: TableSource, wanted: readonly Wanted[]): vo
   }
   for (const { name, as } of wanted) {
     const type = source.columns.find((column) => column.name === name)?.type ?? "";
-    if (as === "number" && !NUMERIC_TYPE.test(type)) {
+    if ((as === "number" || as === "bit") && !NUMERIC_TYPE.test(type)) {
       throw new DataError(
         `${source.label}: column "${name}" is of type ${type}, not a number; leave it out with columns, or convert it with sql`,
       );
@@ -69,7 +76,8 @@ interface Unusable {
  * Reads columns of a table in order, a few thousand rows at a time.
  * @param patience how long to go on collecting unusable cells before reporting: to the end of the table, so that all
  * are counted, or to the end of the rows at hand, so that nothing wrong is passed on
- * @throws DataError naming file, column and rows where a number is missing, NaN, infinite or text, or a text is missing.
+ * @throws DataError naming file, column and rows where a number is missing, NaN, infinite or text, a bit is neither 0
+ * nor 1, or a text is missing.
  */
 export async function* readRows(
   connection: DuckDBConnection,
@@ -95,6 +103,14 @@ export async function* readRows(
           if (bad.rows.length < 3) bad.rows.push(firstRow + row);
           bad.count++;
         };
+        if (as === "bit") {
+          return Uint8Array.from(values, (value, row) => {
+            if (value === 0 || value === 1) return value;
+            if (gaps && Number.isNaN(value)) return GAP;
+            note(row);
+            return GAP;
+          });
+        }
         if (as === "number") {
           return Float64Array.from(values, (value, row) => {
             if (typeof value === "number" && (Number.isFinite(value) || (gaps && Number.isNaN(value)))) {
@@ -121,32 +137,44 @@ export async function* readRows(
   await reportUnusable(connection, source, wanted, unusable);
 }
 
+/** What is wrong with cells that are no numbers, bits or texts, and what to do about it. */
+const FAULTS = {
+  bit: {
+    what: "neither 0 nor 1",
+    advice:
+      "Correct or remove these rows, choose other columns, or name a column that holds classes with label",
+  },
+  number: {
+    what: "no number",
+    advice: "Correct or remove these rows, declare the column as categorical, or choose other columns",
+  },
+  text: { what: "missing values", advice: "Fill in or remove these rows" },
+} as const;
+
 async function reportUnusable(
   connection: DuckDBConnection,
   source: TableSource,
   wanted: readonly Wanted[],
   unusable: readonly Unusable[],
 ): Promise<void> {
-  const faults: string[] = [];
-  let categories = true;
-  for (const [index, { name, as }] of wanted.entries()) {
+  const broken = wanted.flatMap(({ name, as }, index) => {
     const { rows, count } = unusable[index] ?? { rows: [], count: 0 };
-    if (count === 0) continue;
-    categories &&= as === "text";
-    const told = await Promise.all(
-      rows.map(async (row) => `row ${row + 1} (${await cellText(connection, source, name, row)})`),
-    );
-    const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
-    faults.push(`column "${name}": ${told.join(", ")}${more}`);
-  }
-  if (faults.length === 0) return;
-  const shown = faults.slice(0, 3).join("; ");
-  const rest = faults.length > 3 ? `; and ${faults.length - 3} more columns` : "";
-  throw new DataError(
-    categories
-      ? `${source.label}: missing values in ${shown}${rest}. Fill in or remove these rows`
-      : `${source.label}: no number in ${shown}${rest}. Correct or remove these rows, declare the column as categorical, or choose other columns`,
+    return count === 0 ? [] : [{ name, as, rows, count }];
+  });
+  if (broken.length === 0) return;
+  const told = await Promise.all(
+    broken.slice(0, 3).map(async ({ name, rows, count }) => {
+      const cells = await Promise.all(
+        rows.map(async (row) => `row ${row + 1} (${await cellText(connection, source, name, row)})`),
+      );
+      const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
+      return `column "${name}": ${cells.join(", ")}${more}`;
+    }),
   );
+  const rest = broken.length > told.length ? `; and ${broken.length - told.length} more columns` : "";
+  const kind = (["bit", "number", "text"] as const).find((as) => broken.some((column) => column.as === as));
+  const { what, advice } = FAULTS[kind ?? "text"];
+  throw new DataError(`${source.label}: ${what} in ${told.join("; ")}${rest}. ${advice}`);
 }
 
 /** What stands in a cell, for an error message. */

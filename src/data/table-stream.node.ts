@@ -2,9 +2,9 @@ import { DataError } from "../errors.ts";
 import { Random } from "../random.ts";
 import type { NdArray } from "../tensor/array.ts";
 import { type Column, tableWidth } from "./columns.ts";
-import { connectDuckDb, openSource, quoteName, withDuckDb } from "./duckdb.node.ts";
-import { encodeRows, type TablePlace } from "./table.node.ts";
-import { type Rows, readRows, type Wanted } from "./table-rows.node.ts";
+import { connectDuckDb, openSource, quoteName, type TablePlace, withDuckDb } from "./duckdb.node.ts";
+import { areBinary, encodeRows, wantedOf } from "./table-encode.node.ts";
+import { type Rows, readRows } from "./table-rows.node.ts";
 
 /** Consecutive rows of a table as a model sees them. */
 export interface TableBatch {
@@ -100,10 +100,8 @@ export async function* streamTable(
   const width = tableWidth(columns);
   const connection = await connectDuckDb();
   try {
-    const source = await openSource(connection, place);
-    const wanted = columns.map(
-      ({ name, kind }): Wanted => ({ name, as: kind === "numeric" ? "number" : "text" }),
-    );
+    const source = await openSource(connection, place, { binary: areBinary(columns) });
+    const wanted = columns.map(wantedOf);
     if (marks !== undefined) wanted.push({ name: marks, as: "number" });
     if (classes !== undefined) wanted.push({ name: classes.column, as: "text" });
     const empty = () => ({

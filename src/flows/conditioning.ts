@@ -2,10 +2,10 @@ import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { DataInfo } from "../nn/model.ts";
-import { drawClass } from "../nn/sampling.ts";
-import type { Random } from "../random.ts";
-import { float32, type NdArray } from "../tensor/array.ts";
-import { concat, elementCount, oneHot, slice, type Tensor } from "../tensor/index.ts";
+import { classShares, drawClass } from "../nn/sampling.ts";
+import { Random } from "../random.ts";
+import { float32, int64, type NdArray } from "../tensor/array.ts";
+import { concat, constant, elementCount, oneHot, slice, stack, type Tensor } from "../tensor/index.ts";
 
 /** Options that make a flow conditional; every flow has them. */
 export const conditioningOptions = z.strictObject({
@@ -158,5 +158,45 @@ export class Conditioning {
       data.set(values, i * this.size + this.classes);
     });
     return float32(data, [randoms.length, this.size]);
+  }
+
+  /**
+   * The log-density under a label or, where classes are conditioned on and none is told, of the mixture of them by their
+   * shares.
+   * @param logProb log p(x | label), [n]
+   */
+  overClasses(x: Tensor, label: Tensor | undefined, logProb: (label: Tensor | undefined) => Tensor): Tensor {
+    if (this.classes === 0 || label !== undefined) return logProb(label);
+    const rows = Number(x.shape[0]);
+    const terms = classShares(this.data).flatMap((share, k) =>
+      share === 0
+        ? []
+        : [logProb(constant(int64(new Array<number>(rows).fill(k), [rows]))).add(Math.log(share))],
+    );
+    return stack(terms, 1).logSumExp(1);
+  }
+
+  /**
+   * The context of codes: class and given columns of each, as a row; undefined where nothing is conditioned on.
+   * @throws OptionError where they are not told
+   */
+  codeContext(
+    labels: readonly (number | undefined)[],
+    given?: NdArray<"float32">,
+  ): NdArray<"float32"> | undefined {
+    const { classes, size } = this;
+    if (size === 0) return undefined;
+    const rows = labels.map((label, i) => {
+      if (classes > 0 && label === undefined) {
+        throw new OptionError("this model is conditional: tell the class of each code with label");
+      }
+      return this.contexts([new Random(0)], i, {
+        ...(label !== undefined && { label }),
+        ...(given !== undefined && { given }),
+      });
+    });
+    const data = new Float32Array(labels.length * size);
+    for (const [i, row] of rows.entries()) if (row !== undefined) data.set(row.data, i * size);
+    return float32(data, [labels.length, size]);
   }
 }

@@ -15,18 +15,7 @@ import type {
 } from "../nn/model.ts";
 import { sampleInParts } from "../nn/sampling.ts";
 import type { Session } from "../program/session.ts";
-import { Random } from "../random.ts";
-import {
-  constant,
-  elementCount,
-  float32,
-  input,
-  int64,
-  type NdArray,
-  type Shape,
-  stack,
-  type Tensor,
-} from "../tensor/index.ts";
+import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
 import { type Base, gaussian } from "./base.ts";
 import { Conditioning } from "./conditioning.ts";
 import { byteScaling, type Dequantiser, uniformDequantiser } from "./dequantise.ts";
@@ -78,6 +67,7 @@ export class FlowModel
   readonly transforms: readonly Transform[];
   readonly dequantiser: Dequantiser;
   readonly likelihood: "exact" | "bound";
+  readonly likelihoodDetail: string | undefined;
   readonly conditioning: Conditioning;
   /** Where there is one, later elements can be drawn exactly given earlier ones: see `FlowParts.triangularOrder`. */
   readonly triangularOrder: readonly number[] | undefined;
@@ -94,6 +84,8 @@ export class FlowModel
     this.conditioning = parts.conditioning ?? new Conditioning({ conditional: false, given: [] }, data);
     this.dimensions = elementCount(this.conditioning.targetShape);
     this.likelihood = data.kind === "image" ? "bound" : "exact";
+    const noise = this.dequantiser === uniformDequantiser ? "uniformly" : "variationally";
+    this.likelihoodDetail = this.isImage ? `${noise} dequantised bytes` : undefined;
     this.energy = parts.energy;
     this.triangularOrder = parts.triangularOrder;
   }
@@ -115,7 +107,7 @@ export class FlowModel
    * shares.
    */
   continuousLogProb(x: Tensor, label?: Tensor): Tensor {
-    return this.overClasses(x, label, (known) => {
+    return this.conditioning.overClasses(x, label, (known) => {
       const { target, context } = this.conditioning.divide(x, known);
       return this.targetLogProb(target, context);
     });
@@ -132,25 +124,7 @@ export class FlowModel
    * their shares.
    */
   logProb(x: Tensor, label?: Tensor): Tensor {
-    return this.overClasses(x, label, (known) => this.labelledLogProb(x, known));
-  }
-
-  /** The log-density under a label or, where classes are conditioned on and none is told, of the mixture of them. */
-  private overClasses(
-    x: Tensor,
-    label: Tensor | undefined,
-    logProb: (label: Tensor | undefined) => Tensor,
-  ): Tensor {
-    const { classes } = this.conditioning;
-    if (classes === 0 || label !== undefined) return logProb(label);
-    const rows = Number(x.shape[0]);
-    const shares = this.data.classShares ?? new Array<number>(classes).fill(1 / classes);
-    const terms = shares.flatMap((share, k) =>
-      share === 0
-        ? []
-        : [logProb(constant(int64(new Array<number>(rows).fill(k), [rows]))).add(Math.log(share))],
-    );
-    return stack(terms, 1).logSumExp(1);
+    return this.conditioning.overClasses(x, label, (known) => this.labelledLogProb(x, known));
   }
 
   private labelledLogProb(x: Tensor, label: Tensor | undefined): Tensor {
@@ -217,20 +191,7 @@ export class FlowModel
     labels: readonly (number | undefined)[],
     given?: NdArray<"float32">,
   ): NdArray<"float32"> | undefined {
-    const { classes, size } = this.conditioning;
-    if (size === 0) return undefined;
-    const rows = labels.map((label, i) => {
-      if (classes > 0 && label === undefined) {
-        throw new OptionError("this model is conditional: tell the class of each code with label");
-      }
-      return this.conditioning.contexts([new Random(0)], i, {
-        ...(label !== undefined && { label }),
-        ...(given !== undefined && { given }),
-      });
-    });
-    const data = new Float32Array(labels.length * size);
-    for (const [i, row] of rows.entries()) if (row !== undefined) data.set(row.data, i * size);
-    return float32(data, [labels.length, size]);
+    return this.conditioning.codeContext(labels, given);
   }
 
   drawCodes(rows: number): Tensor {

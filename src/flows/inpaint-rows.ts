@@ -1,41 +1,33 @@
 import { OptionError } from "../errors.ts";
+import { type IncompleteRow, incompleteRows } from "../nn/incomplete.ts";
 import type { DataInfo, InpaintOptions } from "../nn/model.ts";
 import { elementCount } from "../tensor/index.ts";
-import type { FlowModel } from "./flow-model.ts";
+import type { Base } from "./base.ts";
+import type { Conditioning } from "./conditioning.ts";
 
 /** A sample to complete, and how that is done. */
-export interface Row {
-  readonly index: number;
-  readonly x: Float32Array;
-  readonly known: Float32Array;
+export interface Row extends IncompleteRow {
   readonly label: number | undefined;
   readonly way: "none" | "exact" | "iterated";
+}
+
+/** What decides how a model can complete samples. */
+export interface Completing {
+  readonly conditioning: Conditioning;
+  /** Elements in an order in which later ones can be drawn given earlier ones, where there is one. */
+  readonly triangularOrder?: readonly number[] | undefined;
+  readonly base?: Pick<Base, "dependent">;
 }
 
 /**
  * Checks what is to be completed and decides how each sample is: not at all, exactly, or by iteration.
  * @throws OptionError
  */
-export function readRows(model: FlowModel, data: DataInfo, options: InpaintOptions): readonly Row[] {
-  const { x, known, draws, exact, label, steps } = options;
+export function readRows(model: Completing, data: DataInfo, options: InpaintOptions): readonly Row[] {
+  const { exact, label } = options;
+  const rows = incompleteRows(options, data.sampleShape);
   const size = elementCount(data.sampleShape);
-  const [count = 0, ...shape] = x.shape;
-  if (shape.join() !== data.sampleShape.join()) {
-    throw new OptionError(
-      `inpaint: x has shape [${x.shape}]; the samples of this model are [n,${data.sampleShape}]`,
-    );
-  }
-  const masks = known.shape[0] ?? 0;
-  if (known.shape.slice(1).join() !== shape.join() || (masks !== 1 && masks !== count)) {
-    throw new OptionError(
-      `inpaint: known has shape [${known.shape}]; it must be [${count},${shape}] or [1,${shape}]`,
-    );
-  }
-  for (const [name, value] of Object.entries({ draws, steps: steps ?? 1 })) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new OptionError(`option ${name}: must be a whole number of at least 1, not ${value}`);
-    }
-  }
+  const count = rows.length;
   const { classes } = model.conditioning;
   const told = typeof label === "number" ? new Array<number>(count).fill(label) : label;
   if (told !== undefined && told.length !== count) {
@@ -53,9 +45,9 @@ export function readRows(model: FlowModel, data: DataInfo, options: InpaintOptio
   const order = model.triangularOrder?.map((element) => modelled[element] ?? element);
   // The density of a mixture of classes is triangular in no order.
   const triangular =
-    order !== undefined && model.base.dependent !== true && (classes === 0 || label !== undefined);
-  return Array.from({ length: count }, (_, index): Row => {
-    const mask = known.data.subarray((masks === 1 ? 0 : index) * size, (masks === 1 ? 1 : index + 1) * size);
+    order !== undefined && model.base?.dependent !== true && (classes === 0 || label !== undefined);
+  return rows.map((row): Row => {
+    const { index, known: mask } = row;
     const unknown = modelled.filter((place) => mask[place] !== 1);
     if (unknown.length + mask.reduce((sum, value) => sum + Number(value === 1), 0) !== size) {
       throw new OptionError(
@@ -65,12 +57,6 @@ export function readRows(model: FlowModel, data: DataInfo, options: InpaintOptio
     const before = triangular ? order.findIndex((place) => mask[place] !== 1) : -1;
     const prefix = before >= 0 && order?.slice(before).every((place) => mask[place] !== 1) === true;
     const way = unknown.length === 0 ? "none" : prefix && exact !== false ? "exact" : "iterated";
-    return {
-      index,
-      x: x.data.subarray(index * size, (index + 1) * size),
-      known: mask,
-      label: told?.[index],
-      way,
-    };
+    return { ...row, label: told?.[index], way };
   });
 }

@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
-import { MaskedLinear } from "../nn/masked-linear.ts";
+import { degreeMask, MaskedLinear } from "../nn/masked-linear.ts";
 import type { Activation } from "../nn/mlp.ts";
 import { Random } from "../random.ts";
 import { concat, constant, type Dim, float32, slice, split, type Tensor } from "../tensor/index.ts";
@@ -30,18 +30,22 @@ export interface MadeOptions {
 
 const relu: Activation = (x) => x.relu();
 
-/** M[j, i] = 1 where unit j may read unit i, a matrix of comparisons of their degrees. */
+/** M[j, i] = 1 where unit j may read unit i. */
 function maskOf(readers: readonly number[], sources: readonly number[], strict: boolean): Tensor {
-  const to = constant(float32(readers, [readers.length, 1]));
-  const from = constant(float32(sources, [1, sources.length]));
-  return (strict ? to.greater(from) : to.greaterEqual(from)).cast("float32");
+  const degrees = (of: readonly number[]): Tensor => constant(float32(of, [of.length]));
+  return degreeMask(degrees(readers), degrees(sources), strict);
 }
 
 /**
  * Degrees of the units of a hidden layer: a unit of degree d depends on the elements at the first d places alone. They
  * are sorted, so that the units of a degree are neighbours, and spread evenly or drawn at random.
  */
-function hiddenDegrees(units: number, lowest: number, highest: number, random?: Random): readonly number[] {
+export function hiddenDegrees(
+  units: number,
+  lowest: number,
+  highest: number,
+  random?: Random,
+): readonly number[] {
   const count = highest - lowest + 1;
   return Array.from({ length: units }, (_, j) =>
     random === undefined ? lowest + Math.floor((j * count) / units) : lowest + random.integer(count),

@@ -9,6 +9,7 @@ export { DIGIT_FEATURES, DigitClassifier, DigitFeatureNetwork, type DigitViews }
 export { energyDistance } from "./energy-distance.ts";
 export { frechetDistance, frechetDistanceOfGaussians, type Gaussian } from "./frechet.ts";
 export type { Kernel } from "./kernels.ts";
+export { type MeanLikelihood, meanLikelihood } from "./likelihood.ts";
 export {
   type DensityCoverage,
   densityCoverage,
@@ -22,12 +23,14 @@ export {
   maximumMeanDiscrepancy,
 } from "./maximum-mean-discrepancy.ts";
 export { type Memorisation, memorisation } from "./memorisation.ts";
+export { type MomentErrors, momentErrors } from "./moment-errors.ts";
 export {
   type OptimalTransport,
   type OptimalTransportOptions,
   optimalTransport,
 } from "./optimal-transport.ts";
 export { type Parzen, type ParzenOptions, parzenLogLikelihood } from "./parzen.ts";
+export { type PrincipalComponents, principalComponents } from "./principal-components.ts";
 export { areaUnderRoc, averagePrecision, descendingOrder } from "./roc.ts";
 export { type SymmetricEigen, symmetricEigen, symmetricEigenvalues } from "./symmetric-eigen.ts";
 export type { Shipment } from "./transport.ts";

@@ -77,7 +77,8 @@ export class ConvTranspose2d {
   }
 }
 
-function channelsOfGroup(layer: string, divided: number, other: number, groups = 1): number {
+/** Channels of each group of the divided side of a weight. @throws OptionError where the groups do not divide both sides */
+export function channelsOfGroup(layer: string, divided: number, other: number, groups = 1): number {
   if (divided % groups !== 0 || other % groups !== 0) {
     throw new OptionError(`${layer}: ${groups} groups must divide ${divided} and ${other} channels`);
   }

@@ -4,7 +4,7 @@ export { Dropout } from "./dropout.ts";
 export { ConditionEmbedding, Embedding, FourierFeatures, sinusoidalEmbedding } from "./embedding.ts";
 export * as initialisers from "./initialisers.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
-export { MaskedLinear } from "./masked-linear.ts";
+export { degreeMask, MaskedLinear } from "./masked-linear.ts";
 export {
   type Activation,
   Mlp,
@@ -38,5 +38,6 @@ export {
 export { ResidualBlock, type ResidualBlockOptions } from "./residual.ts";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors.ts";
 export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./schedule.ts";
+export { SpectralConv2d, SpectralLinear, SpectralWeight } from "./spectral-norm.ts";
 export { checkState } from "./state.ts";
 export { UNet, type UNetOptions } from "./u-net.ts";

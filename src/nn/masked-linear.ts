@@ -27,3 +27,12 @@ export class MaskedLinear extends Linear {
     return linear(x, this.weight.mul(this.mask), this.bias);
   }
 }
+
+/**
+ * The mask of a layer whose units have degrees: 1 where the degree of the reading unit is at least that of the unit it
+ * reads, or where `strict` above it (Germain et al. 2015, equations 8 and 9): [out], [in] → [out, in] in float32.
+ */
+export function degreeMask(readers: Tensor, sources: Tensor, strict = false): Tensor {
+  const [to, from] = [readers.unsqueeze(1), sources.unsqueeze(0)];
+  return (strict ? to.greater(from) : to.greaterEqual(from)).cast("float32");
+}

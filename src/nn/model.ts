@@ -71,20 +71,26 @@ export interface Turn {
   readonly name: string;
   /** The part of the model whose parameters change in this turn. */
   readonly player: Module;
-  /** What they are to minimise, and parts of it worth reporting. */
-  readonly losses: Losses;
+  /** What they are to minimise, and parts of it worth reporting. Called once, in the order of the turns. */
+  losses(): Losses;
   /** Learning rate relative to that of the step; 1 unless told. */
   readonly rate?: number;
 }
 
 /**
  * A model whose parts play against each other, each with a loss and an optimiser of its own: a generator and a
- * discriminator. A step is all turns, one after the other: the losses of a turn are taken with the parameters that the
- * turns before it have left. Players are fields of the model, which together hold all of its parameters. The model's
- * `loss` is no part of training; it is what validation reports.
+ * discriminator. A step is all turns, one after the other: the losses of a turn are taken with the parameters and the
+ * buffers that the turns before it have left. Players are fields of the model, which together hold all of its
+ * parameters. The model's `loss` is no part of training; it is what validation reports.
  */
 export interface Adversarial extends Trainable {
   turns(batch: SymbolicBatch): readonly Turn[];
+  /**
+   * Where a moving average of the parameters is kept, a pass with it after all turns. Buffers that the pass updates hold
+   * what it makes of their values before the step, not what turns did: running statistics are then those of the
+   * weights that are used.
+   */
+  settle?(batch: SymbolicBatch): void;
 }
 
 /** A model with a density. */
@@ -99,6 +105,8 @@ export interface Density {
   logProb(x: Tensor, label?: Tensor): Tensor;
   /** Exact, or a lower bound (as with dequantisation noise or a variational model). */
   readonly likelihood: "exact" | "bound";
+  /** What else a reader of its numbers must know: how bytes are dequantised, how many samples a bound is made of. */
+  readonly likelihoodDetail?: string | undefined;
   /**
    * `logProb` of an array, computed outside of one graph by a method that chooses its own steps: more accurate where a
    * model has both.

@@ -43,6 +43,11 @@ export async function sampleInParts(
   return float32(data, [count, ...sampleShape]);
 }
 
+/** Share of each class of labelled data. */
+export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
+  return told ?? new Array<number>(classes).fill(1 / classes);
+}
+
 /** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
 export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
   if (classShares === undefined) return Math.floor(place * classes);

@@ -201,7 +201,25 @@ export class Compiled<I extends string, O extends string> {
     feeds: Readonly<Record<I, NdArray>>,
     options: RunOptions = {},
   ): Promise<Readonly<Record<O, NdArray>>> {
-    const entries = Object.entries<NdArray>(feeds);
+    const program = await this.programFor(feeds);
+    return (await program.run(feeds, options)) as Readonly<Record<O, NdArray>>;
+  }
+
+  /**
+   * Runs the function on values that may stay where the runtime keeps them; results stay there too, so that a loop outside
+   * of a program copies nothing. @throws as `run`
+   */
+  async runValues(
+    feeds: Readonly<Record<I, NdArray | RuntimeValue>>,
+    options: RunOptions = {},
+  ): Promise<Readonly<Record<O, RuntimeValue>>> {
+    const program = await this.programFor(feeds);
+    return (await program.runValues(feeds, options)) as Readonly<Record<O, RuntimeValue>>;
+  }
+
+  /** The program for inputs of these types; inputs that its outputs do not depend on are no inputs of it. */
+  private async programFor(feeds: Readonly<Record<I, NdArray | RuntimeValue>>): Promise<Program> {
+    const entries = Object.entries<NdArray | RuntimeValue>(feeds);
     const types = entries.map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape}`);
     const key = types.sort().join("; ");
     let program = this.programs.get(key);
@@ -211,16 +229,13 @@ export class Compiled<I extends string, O extends string> {
       program = Program.build(outputs, this.options.runtime, this.options.weights);
       this.programs.set(key, program);
     }
-    // Inputs that the outputs do not depend on are no inputs of the program.
-    let loaded: Program;
     try {
-      loaded = await program;
+      return await program;
     } catch (cause) {
       // A failure is not kept: the next call tries again.
       this.programs.delete(key);
       throw cause;
     }
-    return (await loaded.run(feeds, options)) as Readonly<Record<O, NdArray>>;
   }
 
   /** Frees the sessions. */

@@ -4,8 +4,9 @@ import { base64 } from "./base64.ts";
 import { renderSvg } from "./plot.ts";
 import { encodePng } from "./png.ts";
 import { type Frame, pointsOf, within } from "./points.ts";
-import { blankRaster, type Colour } from "./raster.ts";
+import { blankRaster } from "./raster.ts";
 import { quantile, sorted, thin } from "./statistics.ts";
+import { VIRIDIS, viridis } from "./viridis.ts";
 
 const SIZE = 420;
 const MOST_POINTS = 800;
@@ -17,28 +18,6 @@ export interface DensityGrid {
   readonly frame: Frame;
   /** Samples to be drawn over the density, `[count, 2]`. */
   readonly samples?: NdArray<"float32">;
-}
-
-/** Viridis (Smith and van der Walt, CC0) at equal distances. */
-const VIRIDIS: readonly Colour[] = [
-  [68, 1, 84],
-  [71, 44, 122],
-  [59, 81, 139],
-  [44, 113, 142],
-  [33, 144, 141],
-  [39, 173, 129],
-  [92, 200, 99],
-  [170, 220, 50],
-  [253, 231, 37],
-];
-
-function viridis(share: number): Colour {
-  const position = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
-  const low = VIRIDIS[Math.floor(position)] ?? [0, 0, 0];
-  const high = VIRIDIS[Math.ceil(position)] ?? low;
-  const mix = (channel: 0 | 1 | 2) =>
-    Math.round(low[channel] + (high[channel] - low[channel]) * (position % 1));
-  return [mix(0), mix(1), mix(2)];
 }
 
 /**

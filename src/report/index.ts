@@ -1,3 +1,4 @@
+export { type BitRows, bitPlot } from "./bits.ts";
 export {
   gradientNormCurve,
   learningRateCurve,
@@ -8,14 +9,34 @@ export {
 export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";
 export { type DensityGrid, densityHeatMap } from "./heat-map.ts";
 export { labelledRow } from "./labelled-row.ts";
+export { type LatentCodes, latentMap } from "./latent-map.ts";
+export { renderLeaderboard } from "./leaderboard.ts";
+export type {
+  Better,
+  Leaderboard,
+  LeaderboardControl,
+  LeaderboardGallery,
+  LeaderboardMeasure,
+  LeaderboardPanel,
+  LeaderboardRow,
+  MeasureValues,
+  SamplingTime,
+} from "./leaderboard-input.ts";
+export {
+  type LeaderboardCells,
+  leaderboardCells,
+  leaderboardLines,
+  leaderboardMarkdown,
+} from "./leaderboard-text.ts";
 export { type LikelihoodSet, likelihoodHistogram } from "./likelihood.ts";
+export type { Picture } from "./page.ts";
 export { type PathState, pathPanels } from "./path-panels.ts";
+export { type PlanePanel, planePanel } from "./plane-panel.ts";
 export { type PlotSpec, renderSvg } from "./plot.ts";
 export { encodePng, pngSize } from "./png.ts";
 export { type Frame, type PointSets, squareFrame } from "./points.ts";
 export type { Raster } from "./raster.ts";
 export {
-  type Picture,
   type ReportCommand,
   type ReportFigure,
   type ReportInput,

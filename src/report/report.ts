@@ -1,4 +1,3 @@
-import { base64 } from "./base64.ts";
 import {
   gradientNormCurve,
   learningRateCurve,
@@ -7,14 +6,9 @@ import {
   type MetricRow,
 } from "./curves.ts";
 import { duration, significant } from "./format.ts";
-import { escapeHtml, inlineSvg, style } from "./html.ts";
-import { pngSize } from "./png.ts";
+import { escapeHtml } from "./html.ts";
+import { dateText, type Picture, PictureWriter, renderPage, section, table } from "./page.ts";
 import { thin } from "./statistics.ts";
-
-/** A picture as the bytes of a PNG file or the text of an SVG document. */
-export type Picture =
-  | { readonly format: "png"; readonly bytes: Uint8Array }
-  | { readonly format: "svg"; readonly text: string };
 
 /** Samples drawn at a step of training. */
 export interface SamplePicture {
@@ -126,35 +120,13 @@ export async function renderReport(run: ReportInput): Promise<string> {
     section("Configuration", optionTable(run.configuration, "Option")),
     section("Machine", optionTable(run.machine, "Property")),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="generator" content="eidos ${escapeHtml(run.version)}">
-<title>${escapeHtml(title)}</title>
-<style>${style}</style>
-</head>
-<body>
-<main>
-${sections.filter((html) => html !== "").join("\n")}
-</main>
-</body>
-</html>
-`;
-}
-
-/** Left out where there is nothing to show. */
-function section(title: string, body: string): string {
-  return body === "" ? "" : `<section>\n<h2>${escapeHtml(title)}</h2>\n${body}\n</section>`;
+  return renderPage({ title, version: run.version, sections });
 }
 
 function header(run: ReportInput): string {
-  const date = `${run.date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   return `<header>
 <h1>${escapeHtml(run.model)} <span>on</span> ${escapeHtml(run.data)}</h1>
-<p>${escapeHtml(run.status)} · <time datetime="${run.date.toISOString()}">${date}</time> · seed ${run.seed} · eidos ${escapeHtml(run.version)}</p>
+<p>${escapeHtml(run.status)} · ${dateText(run.date)} · seed ${run.seed} · eidos ${escapeHtml(run.version)}</p>
 </header>`;
 }
 
@@ -247,30 +219,4 @@ function optionTable(options: readonly ReportOption[], head: string): string {
       }</tr>`,
   );
   return table(`<th>${head}</th><th>Value</th>${described ? "<th>Meaning</th>" : ""}`, rows);
-}
-
-function table(heads: string, rows: readonly string[]): string {
-  return `<div class="wide"><table>\n<thead><tr>${heads}</tr></thead>\n<tbody>\n${rows.join("\n")}\n</tbody>\n</table></div>`;
-}
-
-/** Writes pictures into the page; counts them, since the definitions of every SVG need names of their own. */
-class PictureWriter {
-  private count = 0;
-
-  plot(svg: string): string {
-    this.count++;
-    return `<figure class="plot">${inlineSvg(svg, `p${this.count}`)}</figure>`;
-  }
-
-  figure(picture: Picture, caption: string, title: string): string {
-    this.count++;
-    const text = `<figcaption><b>${escapeHtml(title)}</b> ${escapeHtml(caption)}</figcaption>`;
-    if (picture.format === "svg") {
-      return `<figure class="plot">${inlineSvg(picture.text, `p${this.count}`)}${text}</figure>`;
-    }
-    const size = pngSize(picture.bytes);
-    const measure = size === undefined ? "" : ` width="${size.width}" height="${size.height}"`;
-    const source = `data:image/png;base64,${base64(picture.bytes)}`;
-    return `<figure><img src="${source}"${measure} alt="${escapeHtml(`${title}. ${caption}`)}">${text}</figure>`;
-  }
 }

@@ -2,9 +2,10 @@ import { type Column, decodeTable } from "../data/columns.ts";
 import { optional } from "../data/optional.node.ts";
 import { MissingPackageError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
+import { bitPlot } from "./bits.ts";
 import { imageGrid } from "./grid.ts";
+import type { Picture } from "./page.ts";
 import { encodePng } from "./png.ts";
-import type { Picture } from "./report.ts";
 import { scatterRaster } from "./scatter-raster.ts";
 import { tableMarginals } from "./tables.ts";
 
@@ -12,6 +13,7 @@ import { tableMarginals } from "./tables.ts";
 export type SamplesToDraw =
   | { readonly kind: "image"; readonly samples: NdArray<"float32"> }
   | { readonly kind: "points"; readonly samples: NdArray<"float32">; readonly data?: NdArray<"float32"> }
+  | { readonly kind: "binary"; readonly samples: NdArray<"float32">; readonly data: NdArray<"float32"> }
   | {
       readonly kind: "table";
       readonly samples: NdArray<"float32">;
@@ -20,8 +22,9 @@ export type SamplesToDraw =
     };
 
 /**
- * The picture of some samples: a grid of images, a scatter plot of points over data, or the histograms of a table's
- * columns. Images and points need no optional package; a table is a PNG where sharp is installed and an SVG elsewhere.
+ * The picture of some samples: a grid of images, a scatter plot of points over data, the histograms of a table's columns,
+ * or rows of zeros and ones beside those of the data (`bitPlot`). Images and points need no optional package; a table is
+ * a PNG where sharp is installed and an SVG elsewhere.
  * @param description What it shows; kept in PNG files of images and points.
  * @throws ShapeError where the samples do not have the shape of their kind.
  */
@@ -33,18 +36,26 @@ export async function drawSamples(drawn: SamplesToDraw, description?: string): P
       return { format: "png", bytes: await encodePng(scatterRaster(drawn), description) };
     case "table": {
       const { columns } = drawn;
-      const text = await tableMarginals({
-        columns,
-        data: decodeTable(columns, drawn.data),
-        samples: decodeTable(columns, drawn.samples),
-      });
-      try {
-        return { format: "png", bytes: await rasterise(text) };
-      } catch (error) {
-        if (error instanceof MissingPackageError) return { format: "svg", text };
-        throw error;
-      }
+      return asPixels(
+        await tableMarginals({
+          columns,
+          data: decodeTable(columns, drawn.data),
+          samples: decodeTable(columns, drawn.samples),
+        }),
+      );
     }
+    case "binary":
+      return asPixels(await bitPlot(drawn));
+  }
+}
+
+/** A plot as PNG where sharp is installed, otherwise as it is. */
+async function asPixels(text: string): Promise<Picture> {
+  try {
+    return { format: "png", bytes: await rasterise(text) };
+  } catch (error) {
+    if (error instanceof MissingPackageError) return { format: "svg", text };
+    throw error;
   }
 }
 

@@ -1,9 +1,9 @@
 import { neg, sub } from "./arithmetic.ts";
-import { greater, where } from "./comparison.ts";
+import { greater } from "./comparison.ts";
 import { add, cast, lowerElementwise, lowerTo, multiply } from "./core.ts";
 import { lowerBy, unaryOperation } from "./elementwise-operation.ts";
 import { exp, square } from "./functions.ts";
-import { inputAt, outputAt, type Tensor } from "./graph.ts";
+import { inputAt, outputAt } from "./graph.ts";
 import { extendConvolution } from "./layout.ts";
 
 /** Hyperbolic tangent. */
@@ -112,8 +112,3 @@ export const gelu = unaryOperation({
     return multiply(g, add(cumulative, multiply(x, density)));
   },
 });
-
-/** x where positive, `slope` · x elsewhere. */
-export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
-  return where(greater(x, 0), x, multiply(x, slope));
-}

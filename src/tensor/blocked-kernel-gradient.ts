@@ -58,21 +58,20 @@ function pointwise({ kernel }: Sizes, { stride, padding }: Geometry): boolean {
   return [...kernel, ...stride].every((value) => value === 1) && padding.every((value) => value === 0);
 }
 
-/** For a 1×1 kernel: products of the blocks of both maps over positions, summed over the batch. */
+/**
+ * For a 1×1 kernel: products of both maps over positions, summed over the batch. Carrying both into plain layout and one
+ * large product a sample take a third to a fifth of the time of products block by block.
+ */
 function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, output }: Sizes): string {
-  const { reshape, transpose, sum } = movers(context);
-  const { block: b } = context.target;
+  const { reshape, sum } = movers(context);
   const positions = output[0] * output[1];
   const products = context.emit1({
     op: "FusedMatMul",
     domain: "com.microsoft",
-    inputs: [
-      reshape(context.blockedValue(g), [-1, o / b, 1, positions, b]),
-      reshape(context.blockedValue(x), [-1, 1, c / b, positions, b]),
-    ],
-    attributes: { transA: { int: 1 } },
+    inputs: [reshape(context.value(g), [-1, o, positions]), reshape(context.value(x), [-1, c, positions])],
+    attributes: { transB: { int: 1 } },
   });
-  return reshape(transpose(sum(products, [0]), [0, 2, 1, 3]), [o, c, 1, 1]);
+  return reshape(sum(products, [0]), [o, c, 1, 1]);
 }
 
 /**
@@ -135,8 +134,9 @@ function fullGradient(
     inputs: [taps],
     attributes: { channels: { int: o } },
   });
-  const apart = reshape(plain, [c / b, o, kernel[0] * kernel[1], b]);
-  return reshape(transpose(apart, [1, 0, 3, 2]), [o, c, ...kernel]);
+  const count = kernel[0] * kernel[1];
+  const lanes = transpose(reshape(plain, [(c / b) * o, count, b]), [0, 2, 1]);
+  return reshape(transpose(reshape(lanes, [c / b, o, count * b]), [1, 0, 2]), [o, c, ...kernel]);
 }
 
 /** All values that meet each kernel element, [N, C · taps, positions], by a convolution with one 1 a channel. */

@@ -1,3 +1,4 @@
+import { exchangedBlocks } from "./blocked-convolution.ts";
 import type { Geometry } from "./convolution-geometry.ts";
 import { type LowerContext, type Lowered, sizeAt, type Tensor } from "./graph.ts";
 import { BLOCKED_DOMAIN } from "./layout.ts";
@@ -63,8 +64,7 @@ export function blockedStridedGradient(
   if (rows === undefined || columns === undefined) return undefined;
 
   const { reshape, transpose, take } = movers(context);
-  const parted = reshape(context.value(weight), [o / b, b, i / b, b, kh * kw]);
-  const exchanged = transpose(parted, [2, 0, 4, 1, 3]);
+  const exchanged = exchangedBlocks(context, { weight, groups });
   const results = rows.flatMap((row) =>
     columns.map((column) => {
       const window = [row.elements.length, column.elements.length];

@@ -18,9 +18,7 @@ function comparison(name: string, onnx: string, compute: (a: number, b: number) 
     name,
     infer: (inputs) => [{ ...broadcastType(name, inputs), dtype: "bool" }],
     gradient: () => [undefined, undefined],
-    lower: (context, node) => [
-      context.emit1({ op: onnx, inputs: node.inputs.map((input) => context.value(input)) }),
-    ],
+    lower: lowerTo(onnx),
     evaluate: fold((a, b) => Number(compute(a, b))),
   };
 }

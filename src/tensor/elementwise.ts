@@ -6,6 +6,7 @@ export * from "./activations.ts";
 export * from "./arithmetic.ts";
 export * from "./comparison.ts";
 export * from "./functions.ts";
+export { leakyRelu } from "./leaky-relu.ts";
 
 const stopGradientOperation: Operation = {
   name: "stopGradient",

@@ -133,6 +133,14 @@ export function cos(x: Tensor): Tensor {
   return cosOperation(x);
 }
 
+/** Arc tangent of x, in radians: −π/2 … π/2. */
+export const atan = unaryOperation({
+  name: "atan",
+  lower: lowerTo("Atan"),
+  compute: Math.atan,
+  gradient: (x, _y, g) => div(g, add(square(x), 1)),
+});
+
 const powOperation = binaryOperation({
   name: "pow",
   onnx: "Pow",

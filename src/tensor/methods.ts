@@ -32,6 +32,7 @@ const methods = {
   round: elementwise.round,
   sin: elementwise.sin,
   cos: elementwise.cos,
+  atan: elementwise.atan,
   tanh: elementwise.tanh,
   sigmoid: elementwise.sigmoid,
   softplus: elementwise.softplus,

@@ -38,12 +38,16 @@ export function rebuild(
 
 /** The tensors with some tensors of their graph replaced by others of the same type. */
 export function substitute(tensors: readonly Tensor[], replacements: ReadonlyMap<Tensor, Tensor>): Tensor[] {
-  const byNode = new Map([...replacements].map(([from, to]) => [from.node.id, { from, to }]));
+  // Several outputs of one node may be replaced.
+  const byNode = new Map<number, Map<number, Tensor>>();
+  for (const [{ node, index }, to] of replacements) {
+    const outputs = byNode.get(node.id) ?? new Map<number, Tensor>();
+    byNode.set(node.id, outputs.set(index, to));
+  }
   return rebuild(tensors, (node, inputs) => {
-    const replacement = byNode.get(node.id);
-    if (replacement === undefined) return undefined;
-    const outputs = node.outputs.length <= 1 ? [] : [...applyAll(node.operation, inputs, node.attributes)];
-    outputs[replacement.from.index] = replacement.to;
-    return outputs;
+    const replaced = byNode.get(node.id);
+    if (replaced === undefined) return undefined;
+    const kept = replaced.size < node.outputs.length ? applyAll(node.operation, inputs, node.attributes) : [];
+    return node.outputs.map((_, i) => replaced.get(i) ?? outputAt(kept, i));
   });
 }

@@ -1,7 +1,8 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, SymbolicBatch } from "../nn/model.ts";
+import type { Adversarial, SymbolicBatch, Turn } from "../nn/model.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
+import { outputAt } from "../tensor/graph.ts";
 import { grad, input, reshape, slice, type Tensor, traceTraining } from "../tensor/index.ts";
 import { concat } from "../tensor/joining.ts";
 import { substitute } from "../tensor/substitute.ts";
@@ -20,81 +21,141 @@ interface Seat {
   parameters: Tensor;
   slots: Readonly<Record<string, Tensor>>;
   /** Turns that it has in a step, and those done. */
-  turns: number;
+  readonly turns: number;
   done: number;
 }
 
-/**
- * A whole step of a game: every turn's losses with the parameters that the turns before it have left, their gradient with
- * respect to the player's own parameters, and an update of these, all in one graph.
- * @param layout of all parameters of the model
- * @throws OptionError where the players do not hold all parameters of the model, one after the other
- */
-export function gameStep(
-  model: Adversarial,
-  layout: ParameterLayout,
-  { optimiser, clipNorm, averageDecay }: GameOptions,
-  batch: SymbolicBatch,
-): ReadonlyMap<string, Tensor> {
-  const vector = (name: string): Tensor => input(name, [layout.size]);
-  const [learningRate, step] = [input("learningRate", []), input("step", [])];
-  const before = vector("parameters");
-  const slotVectors = Object.fromEntries(optimiser.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
-  const { result: turns, updates } = traceTraining(() => model.turns(batch));
-  const seats = seatsOf(
-    turns.map(({ player }) => player),
-    layout,
-    before,
-    slotVectors,
-  );
+/** A step of a game while it is traced: what turns have left so far. */
+class Game {
+  private readonly seats: ReadonlyMap<object, Seat>;
+  private readonly options: GameOptions;
+  private readonly learningRate = input("learningRate", []);
+  private readonly step = input("step", []);
+  /** Values of buffers, where turns have updated them. */
+  readonly buffers = new Map<Tensor, Tensor>();
+  readonly losses = new Map<string, Tensor>();
+  private readonly squares: Tensor[] = [];
 
-  const outputs = new Map<string, Tensor>();
-  const squares: Tensor[] = [];
-  for (const { name, player, losses, rate = 1 } of turns) {
-    const seat = seats.get(player);
-    if (seat === undefined) throw new OptionError(`the player ${name} has no parameters`);
+  constructor(seats: ReadonlyMap<object, Seat>, options: GameOptions) {
+    this.seats = seats;
+    this.options = options;
+  }
+
+  /** A turn: the losses with all parameters and buffers as they are now, their gradient, and the player's update. */
+  play(turn: Turn): void {
+    const seat = this.seats.get(turn.player);
+    if (seat === undefined) throw new OptionError(`the player ${turn.name} has no parameters`);
+    const { result: losses, updates } = traceTraining(() => turn.losses());
     const { total, ...parts } = losses;
-    const named = Object.entries({ ...parts, [name]: total });
     const gradients = grad(total, seat.layout.parameters).map((gradient) => reshape(gradient, [-1]));
-    const views = new Map([...seats.values()].flatMap((other) => [...other.layout.views(other.parameters)]));
-    const [flat, ...values] = substitute([concat(gradients, 0), ...named.map(([, loss]) => loss)], views);
-    if (flat === undefined) continue;
-    for (const [i, [loss]] of named.entries()) outputs.set(`loss.${loss}`, values[i] ?? total);
-    outputs.set("loss.total", values.at(-1) ?? total);
+    const named = { ...parts, [turn.name]: total, total };
+    const now = substitute(
+      [concat(gradients, 0), ...Object.values(named), ...updates.values()],
+      new Map([...this.views(), ...this.buffers]),
+    );
+    const [names, buffers] = [Object.keys(named), [...updates.keys()]];
+    names.forEach((loss, i) => {
+      this.losses.set(`loss.${loss}`, outputAt(now, 1 + i));
+    });
+    buffers.forEach((buffer, i) => {
+      this.buffers.set(buffer, outputAt(now, 1 + names.length + i));
+    });
+    this.update(seat, outputAt(now, 0), turn.rate ?? 1);
+  }
+
+  private views(): ReadonlyMap<Tensor, Tensor> {
+    return new Map(
+      [...this.seats.values()].flatMap(({ layout, parameters }) => [...layout.views(parameters)]),
+    );
+  }
+
+  private update(seat: Seat, gradient: Tensor, rate: number): void {
+    const { optimiser, clipNorm } = this.options;
     const clipped =
       clipNorm === undefined
-        ? { gradient: flat, norm: flat.square().sum().sqrt() }
-        : clipByGlobalNorm(flat, clipNorm);
-    squares.push(clipped.norm.square());
+        ? { gradient, norm: gradient.square().sum().sqrt() }
+        : clipByGlobalNorm(gradient, clipNorm);
+    this.squares.push(clipped.norm.square());
     seat.done += 1;
     const next = optimiser.update({
       parameters: seat.parameters,
       gradient: clipped.gradient,
       slots: seat.slots,
-      learningRate: rate === 1 ? learningRate : learningRate.mul(rate),
-      step: seat.turns === 1 ? step : step.sub(1).mul(seat.turns).add(seat.done),
+      learningRate: rate === 1 ? this.learningRate : this.learningRate.mul(rate),
+      // An optimiser counts the updates of its own player.
+      step: seat.turns === 1 ? this.step : this.step.sub(1).mul(seat.turns).add(seat.done),
     });
     seat.parameters = next.parameters;
     seat.slots = next.slots;
   }
-  const whole = (piece: (seat: Seat) => Tensor): Tensor => concat([...seats.values()].map(piece), 0);
-  const after = whole(({ parameters }) => parameters);
-  outputs.set("parameters", after);
-  for (const slot of optimiser.slots) {
-    outputs.set(
-      `slot.${slot}`,
-      whole(({ slots }) => slots[slot] ?? before),
-    );
+
+  private whole(piece: (seat: Seat) => Tensor): Tensor {
+    return concat([...this.seats.values()].map(piece), 0);
   }
-  outputs.set("gradientNorm", squares.reduce((a, b) => a.add(b)).sqrt());
-  if (averageDecay > 0) outputs.set("average", movingAverage(vector("average"), after, averageDecay, step));
-  const buffers = buffersOf(model);
-  const values = substitute(
-    buffers.map((buffer) => updates.get(buffer) ?? buffer),
-    layout.views(before),
-  );
-  for (const [i, buffer] of buffers.entries()) outputs.set(buffer.name, values[i] ?? buffer);
-  return outputs;
+
+  /**
+   * The vectors after the step, whole again, and the norm of all gradients together.
+   * @param average before the step, where one is kept
+   */
+  vectors(average: Tensor | undefined): ReadonlyMap<string, Tensor> {
+    const { optimiser, averageDecay } = this.options;
+    const parameters = this.whole((seat) => seat.parameters);
+    return new Map([
+      ["parameters", parameters],
+      ...optimiser.slots.map((slot): readonly [string, Tensor] => [
+        `slot.${slot}`,
+        this.whole(({ slots }) => slots[slot] ?? parameters),
+      ]),
+      ["gradientNorm", this.squares.reduce((a, b) => a.add(b)).sqrt()],
+      ...(average === undefined
+        ? []
+        : [["average", movingAverage(average, parameters, averageDecay, this.step)] as const]),
+    ]);
+  }
+}
+
+/**
+ * A whole step of a game: every turn's losses with the parameters and buffers that the turns before it have left, their
+ * gradient with respect to the player's own parameters, and an update of these, all in one graph. Losses that several
+ * turns have are those of the last one; `loss.total` is that of the last turn.
+ * @param layout of all parameters of the model
+ * @throws OptionError where there are no turns, or the players do not hold all parameters of the model, one after the
+ * other
+ */
+export function gameStep(
+  model: Adversarial,
+  layout: ParameterLayout,
+  options: GameOptions,
+  batch: SymbolicBatch,
+): ReadonlyMap<string, Tensor> {
+  const vector = (name: string): Tensor => input(name, [layout.size]);
+  const slots = Object.fromEntries(options.optimiser.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
+  const turns = model.turns(batch);
+  if (turns.length === 0) throw new OptionError("the model's game has no turns");
+  const players = turns.map(({ player }) => player);
+  const game = new Game(seatsOf(players, layout, vector("parameters"), slots), options);
+  for (const turn of turns) game.play(turn);
+
+  const vectors = game.vectors(options.averageDecay > 0 ? vector("average") : undefined);
+  const average = vectors.get("average");
+  const settled =
+    average === undefined ? new Map<Tensor, Tensor>() : settle(model, batch, layout.views(average));
+  const buffers = buffersOf(model).map((buffer): readonly [string, Tensor] => [
+    buffer.name,
+    settled.get(buffer) ?? game.buffers.get(buffer) ?? buffer,
+  ]);
+  return new Map([...game.losses, ...vectors, ...buffers]);
+}
+
+/** Values of the buffers that a model updates with the given parameters when the turns are over. */
+function settle(
+  model: Adversarial,
+  batch: SymbolicBatch,
+  parameters: ReadonlyMap<Tensor, Tensor>,
+): ReadonlyMap<Tensor, Tensor> {
+  const { updates } = traceTraining(() => model.settle?.(batch));
+  const values = substitute([...updates.values()], parameters);
+  return new Map([...updates.keys()].map((buffer, i) => [buffer, outputAt(values, i)]));
 }
 
 /** The players in the order of their parameters, each once. */

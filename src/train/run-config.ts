@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { binarisationSchema } from "../data/binarise.ts";
 import { resolvedFitOptions } from "./options.ts";
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
@@ -13,6 +14,7 @@ export const dataInfo = z.object({
     .readonly()
     .optional()
     .describe("how to undo the standardisation of table columns"),
+  binarisation: binarisationSchema.optional().describe("how images became zeros and ones"),
   energy: z.string().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: z.string(),
   trainCount: z.int().positive(),

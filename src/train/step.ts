@@ -86,8 +86,14 @@ export class StepTracer {
     return new Map([...starts.keys()].map(({ name }, i) => [name, values[i] ?? this.vector("parameters")]));
   }
 
-  /** Losses, buffer updates and the flat gradient of one (part of a) batch. */
+  /**
+   * Losses, buffer updates and the flat gradient of one (part of a) batch.
+   * @throws OptionError for a model whose parts take turns: it has no one gradient
+   */
   gradient(shape: BatchShape): StepGraph {
+    if (isAdversarial(this.model)) {
+      throw new OptionError("the parts of this model take turns on whole batches, which are not divided");
+    }
     return this.gradientOf(this.vector("parameters"), shape);
   }
 

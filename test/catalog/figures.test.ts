@@ -146,6 +146,32 @@ describe("figures of images", () => {
   });
 });
 
+describe("figures of short codes", () => {
+  it("are a map of them, and for codes in the plane pictures all over it", async () => {
+    const source = await sourceOf("vae", { latentSize: 2, width: 8 }, imageSet());
+    const figures = await makeFigures(source, refuseWarnings);
+    expect(figures.map(({ name }) => name)).toEqual(["codes", "code-grid", "temperatures", "interpolation"]);
+    const [codes, grid] = figures.map(({ figure }) => figure);
+    expect(codes?.picture.format === "svg" && codes.picture.text).toContain(">z₁<");
+    expect(codes?.caption).toContain("test split");
+    expect(grid?.picture.format === "png" && pngSize(grid.picture.bytes)).toEqual({
+      width: 18 * 32,
+      height: 18 * 32,
+    });
+    expect(grid?.caption).toContain("from -1.91 to 1.91");
+  });
+
+  it("of more numbers are shown along their principal axes", async () => {
+    const source = await sourceOf("vae", { latentSize: 5, width: 8 }, imageSet());
+    const figures = await makeFigures(source, refuseWarnings);
+    expect(figures.map(({ name }) => name)).toEqual(["codes", "temperatures", "interpolation"]);
+    const { picture } = figures[0]?.figure ?? {};
+    expect(picture?.format === "svg" && picture.text).toMatch(
+      /first principal axis \(\d+ % of the variance\)/,
+    );
+  });
+});
+
 describe("makeFigures", () => {
   it("leaves out what cannot be made, tells why, and lets errors of its own through", async () => {
     const source = await sourceOf("nice", { couplings: 2, width: 8 }, imageSet());

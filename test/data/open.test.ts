@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dataCatalog } from "../../src/data/catalog.ts";
-import { openData } from "../../src/data/open.node.ts";
+import { openData, plainKind } from "../../src/data/open.node.ts";
 import { DataError, OptionError } from "../../src/errors.ts";
 
 let folder = "";
@@ -28,6 +28,15 @@ test("tables by path, by query, and by a query over a path", async () => {
   expect((await openData(path, { sql: "select a from data" })).sampleShape).toEqual([1]);
   expect((await openData(`select a, b, a + b as c from '${path}'`)).sampleShape).toEqual([3]);
   expect((await openData("", { sql: "select 1 as a from range(5)" })).kind).toBe("table");
+});
+
+test("the kind of data is known before it is read", async () => {
+  expect(await plainKind("digits", { binary: true })).toBe("image");
+  expect(await plainKind("energy-u1")).toBe("points");
+  expect(await plainKind(folder)).toBe("image");
+  expect(await plainKind("nowhere.csv")).toBe("table");
+  expect(await plainKind("", { sql: "select 1" })).toBe("table");
+  await expect(plainKind("nowhere")).rejects.toThrow(/there is no data set, file or folder "nowhere"/);
 });
 
 test("names and options that do not exist", async () => {

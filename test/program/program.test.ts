@@ -102,6 +102,17 @@ describe("compile", () => {
     await session.release();
     expect(counts.released).toBe(1);
   });
+
+  it("runs on values that stay in the runtime, with the same program as on arrays", async () => {
+    const { runtime, counts } = counting();
+    const double = compile(({ x }: Readonly<Record<"x", Tensor>>) => ({ y: x.add(x) }), { runtime });
+    let { y } = await double.runValues({ x: float32([1, 2], [2]) });
+    for (let step = 0; step < 3; step++) ({ y } = await double.runValues({ x: y }));
+    expect(numbers(await y.read())).toEqual([16, 32]);
+    expect(numbers((await double.run({ x: float32([1, 2], [2]) })).y)).toEqual([2, 4]);
+    expect(counts.loaded).toBe(1);
+    await double.release();
+  });
 });
 
 function failingOnce(runtime: Runtime): Runtime["load"] {

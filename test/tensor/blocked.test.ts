@@ -7,7 +7,7 @@ import { simplify } from "../../src/program/simplify.ts";
 import type { NdArray } from "../../src/tensor/array.ts";
 import { type ConvolutionOptions, conv2d, convTranspose2d } from "../../src/tensor/convolution.ts";
 import { add, multiply, sum } from "../../src/tensor/core.ts";
-import { relu, sigmoid, silu, square } from "../../src/tensor/elementwise.ts";
+import { greater, leakyRelu, relu, sigmoid, silu, square, where } from "../../src/tensor/elementwise.ts";
 import { grad } from "../../src/tensor/grad.ts";
 import { outputAt, type Tensor } from "../../src/tensor/graph.ts";
 import { input } from "../../src/tensor/leaves.ts";
@@ -147,6 +147,15 @@ describe("maps that stay in blocked layout", () => {
       return conv(inputs, add(multiply(silu(h), sigmoid(h)), inputs.add([2, 16, 4, 4])), 16);
     },
     relu: (inputs) => conv(inputs, relu(conv(inputs, inputs.add([2, 3, 4, 4]), 16)), 1),
+    "leaky relu": (inputs) => conv(inputs, leakyRelu(conv(inputs, inputs.add([2, 3, 4, 4]), 16), 0.2), 16),
+    "leaky relu of a map that is wanted itself": (inputs) => {
+      const h = conv(inputs, inputs.add([2, 3, 4, 4]), 16);
+      return conv(inputs, add(leakyRelu(h, 0.2), h), 16);
+    },
+    "a choice by comparison": (inputs) => {
+      const [p, q] = [conv(inputs, inputs.add([2, 3, 4, 4]), 16), conv(inputs, inputs.add([2, 1, 4, 4]), 16)];
+      return conv(inputs, where(greater(p, q), multiply(p, p), q), 16);
+    },
     "group normalisation": (inputs) => {
       const h = conv(inputs, inputs.add([3, 1, 4, 4]), 32);
       const options = { weight: inputs.add([32]), bias: inputs.add([32]) };

@@ -54,6 +54,7 @@ const unary: readonly Case<(x: number) => number>[] = [
   { name: "abs", apply: ops.abs, f: Math.abs, sampling: { kinks: [0] } },
   { name: "sin", apply: ops.sin, f: Math.sin },
   { name: "cos", apply: ops.cos, f: Math.cos },
+  { name: "atan", apply: ops.atan, f: Math.atan, float32Only: true },
   { name: "tanh", apply: ops.tanh, f: Math.tanh },
   { name: "sigmoid", apply: ops.sigmoid, f: sigmoid },
   { name: "softplus", apply: ops.softplus, f: (x) => Math.log(1 + Math.exp(x)), float32Only: true },
@@ -65,6 +66,18 @@ const unary: readonly Case<(x: number) => number>[] = [
     name: "leakyRelu",
     apply: (x) => ops.leakyRelu(x, 0.2),
     f: (x) => (x > 0 ? x : 0.2 * x),
+    sampling: { kinks: [0] },
+  },
+  {
+    name: "leakyRelu with a slope below 0",
+    apply: (x) => ops.leakyRelu(x, -0.5),
+    f: (x) => (x > 0 ? x : -0.5 * x),
+    sampling: { kinks: [0] },
+  },
+  {
+    name: "leakyRelu with a slope above 1",
+    apply: (x) => ops.leakyRelu(x, 1.5),
+    f: (x) => (x > 0 ? x : 1.5 * x),
     sampling: { kinks: [0] },
   },
   {

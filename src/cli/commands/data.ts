@@ -1,14 +1,30 @@
 import type { Command } from "commander";
+import type { BitSummary } from "../../catalog/bit-summary.ts";
 import { summariseData } from "../../catalog/data-summary.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { dataCatalog } from "../../data/catalog.ts";
 import { openData } from "../../data/open.node.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
-import { print, printJson, showTable } from "../format.ts";
+import { print, printJson, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
 /** Categories listed for a column. */
 const LISTED = 12;
+
+function printBits({ ones, perSample, columns }: BitSummary): void {
+  const { minimum, mean, maximum } = perSample;
+  print(
+    `ones: ${showNumber(100 * ones)} % of all values; ${minimum} to ${maximum} in a sample, ${showNumber(mean)} on average`,
+  );
+  const list = (entries: BitSummary["columns"]) =>
+    entries.map(({ name, ones }) => `${name} (${ones.toFixed(3)})`).join(", ");
+  if (columns.length <= 2 * LISTED) {
+    if (columns.length > 0) print(`share of ones in each column: ${list(columns)}`);
+    return;
+  }
+  print(`most often one: ${list(columns.slice(0, LISTED))}`);
+  print(`least often one: ${list(columns.slice(-LISTED))}`);
+}
 
 async function lookAt(
   name: string,
@@ -16,12 +32,13 @@ async function lookAt(
   json: boolean,
 ): Promise<void> {
   const data = await openData(name, parseOptions("data", dataOptionsSchema, options));
-  const { numbers, categories } = summariseData(data);
+  const summary = summariseData(data);
+  const { numbers, categories, bits } = summary;
   if (json) {
-    const { kind, sampleShape, columns, classes, fingerprint, splits } = data;
+    const { kind, sampleShape, columns, binarisation, classes, fingerprint, splits } = data;
     const counts = Object.fromEntries(Object.entries(splits).map(([split, { count }]) => [split, count]));
-    const summary = { numbers, categories };
-    printJson({ name: data.name, kind, sampleShape, columns, classes, fingerprint, splits: counts, summary });
+    const facts = { name: data.name, kind, sampleShape, columns, binarisation, classes, fingerprint };
+    printJson({ ...facts, splits: counts, summary });
     return;
   }
   for (const line of data.describe()) print(line);
@@ -36,6 +53,7 @@ async function lookAt(
     ]);
     print(showTable(["", "minimum", "mean", "deviation", "maximum"], rows));
   }
+  if (bits !== undefined) printBits(bits);
   for (const { name, counts } of categories) {
     const shown = counts.slice(0, LISTED).map(({ category, count }) => `${category} (${count})`);
     const more = counts.length > LISTED ? `, and ${counts.length - LISTED} more` : "";
@@ -57,7 +75,7 @@ export function configure(command: Command): void {
       ]);
       print(showTable(["data", "kind", "a sample", "what it is"], rows));
       print(
-        "\nalso: a folder of images, a .csv, .parquet or .json file, or a query beginning with select\neidos data NAME looks at one",
+        "\nalso: a folder of images, a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
       );
       return;
     }

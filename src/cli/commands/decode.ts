@@ -6,6 +6,7 @@ import { parseGiven } from "../../catalog/given.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { checkSamplePath, writeSamples } from "../../catalog/sample.node.ts";
+import { isPicture } from "../../data/data-set.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -28,9 +29,9 @@ export function configure(command: Command): void {
   command.action(async (path: string, codes: string, { given, ...flags }: Record<string, unknown>) => {
     const { out, label, ...opening } = parseOptions("decode", decodeFlags, flagValues(flags, [decodeFlags]));
     checkCodePath(codes, "codes");
-    const { kind } = (await new RunFolder(path).readConfig()).dataInfo;
-    const target = out ?? `decoded.${kind === "image" ? "png" : "csv"}`;
-    checkSamplePath(target, kind);
+    const { dataInfo } = await new RunFolder(path).readConfig();
+    const target = out ?? `decoded.${isPicture(dataInfo) ? "png" : "csv"}`;
+    checkSamplePath(target, dataInfo);
     const run = await openRun(path, opening);
     const samples = await decodeRun(run, codes, {
       label,

@@ -1,48 +1,19 @@
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { isModulePath, loadDefinition, modelSchema } from "../../catalog/definition.node.ts";
 import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
 import { models } from "../../catalog/models.ts";
-import { fileError } from "../../data/files.node.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
+import { readConfigFile, textOf } from "../config-file.ts";
 import { print, printJson, showDuration, showNumber } from "../format.ts";
+import { interruptible } from "../interrupt.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressDisplay } from "../progress.ts";
 
 const USAGE =
   "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";
-
-/** A JSON file of options, or nothing. */
-async function readConfigFile(path: string | undefined): Promise<Record<string, unknown>> {
-  if (path === undefined) return {};
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    throw fileError(cause, "read the configuration", path);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new OptionError(`${path} is not valid JSON: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new OptionError(`${path}: a configuration is one JSON object, { "model": …, "data": …, … }`);
-  }
-  const { $schema: _, ...options } = value as Record<string, unknown>;
-  return options;
-}
-
-function textOf(value: unknown, option: string): string | undefined {
-  if (value === undefined || typeof value === "string") return value;
-  throw new OptionError(`option ${option}: must be a text, not ${JSON.stringify(value)}`);
-}
 
 /** The request that the command line and a configuration file make together; the command line comes first. */
 async function requestOf(
@@ -69,30 +40,6 @@ async function requestOf(
     data,
     ...(folder !== undefined && { out: folder }),
   };
-}
-
-const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
-
-/** Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal. */
-async function interruptible(
-  display: ProgressDisplay,
-  run: (signal: AbortSignal) => Promise<FitSummary>,
-): Promise<FitSummary> {
-  const controller = new AbortController();
-  const onSignal = (name: NodeJS.Signals): void => {
-    const code = 128 + (name === "SIGTERM" ? SIGNALS.SIGTERM : SIGNALS.SIGINT);
-    if (controller.signal.aborted) process.exit(code);
-    display.say("stopping after this step and saving; press Ctrl-C again to quit at once");
-    process.exitCode = code;
-    controller.abort();
-  };
-  for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
-  try {
-    return await run(controller.signal);
-  } finally {
-    for (const name of Object.keys(SIGNALS)) process.off(name, onSignal);
-    display.end();
-  }
 }
 
 function printSummary(summary: FitSummary): void {

@@ -99,7 +99,7 @@ export function configure(command: Command): void {
         ...(exact !== undefined && { exact }),
       });
       const seconds = (performance.now() - begun) / 1000;
-      await writeInpainting(target, { x: images.x, known, drawn });
+      await writeInpainting(run, target, { x: images.x, known, drawn });
       const number = images.x.shape[0] ?? 0;
       print(
         `${draws} completions of ${number} ${number === 1 ? "image" : "images"} in ${seconds.toFixed(1)} s: ${target}`,

@@ -10,6 +10,7 @@ import {
 } from "../../catalog/interpolate.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
+import { isPicture } from "../../data/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print } from "../format.ts";
@@ -60,9 +61,9 @@ export function configure(command: Command): void {
     if ((index === undefined) === (files.length === 0)) {
       throw new OptionError("interpolate: name two images, or samples of a split by --index 3,17");
     }
-    const { kind } = (await new RunFolder(path).readConfig()).dataInfo;
-    const target = out ?? (kind === "image" ? "strip.png" : "path.csv");
-    checkInterpolationPath(target, kind);
+    const { dataInfo } = await new RunFolder(path).readConfig();
+    const target = out ?? (isPicture(dataInfo) ? "strip.png" : "path.csv");
+    checkInterpolationPath(target, dataInfo);
     const run = await openRun(path, opening);
     checkLabel(run, label);
     const ends =

@@ -44,9 +44,10 @@ export function configure(command: Command): void {
       flagValues(pick(true), [sampleFlags]),
     );
     if (out !== undefined) checkSamplePath(out);
-    const { kind } = (await new RunFolder(path).readConfig()).dataInfo;
-    const target = out ?? join(path, "samples", `seed-${seed}.${kind === "table" ? "csv" : "png"}`);
-    checkSamplePath(target, kind);
+    const { dataInfo } = await new RunFolder(path).readConfig();
+    const extension = dataInfo.columns === undefined ? "png" : "csv";
+    const target = out ?? join(path, "samples", `seed-${seed}.${extension}`);
+    checkSamplePath(target, dataInfo);
     const run = await openRun(path, opening);
     const own = sampleSchema(run.definition);
     const begun = performance.now();

@@ -1,0 +1,123 @@
+import { existsSync } from "node:fs";
+import { range, type Split } from "../../src/data/data-set.ts";
+import { openData } from "../../src/data/index.node.ts";
+import { type BinaryRows, chowLiuLogLikelihood, independentLogLikelihood } from "./chow-liu.ts";
+import {
+  conditions,
+  type Entry,
+  type Fitted,
+  fitted,
+  type Row,
+  resultOf,
+  type Suite,
+  testOf,
+} from "./run.ts";
+
+const SETS = "../shared/data/binary";
+const nats = (value: number): string => value.toFixed(3);
+
+/** The published figures of the data's own README, nats a sample. */
+const PUBLISHED: Readonly<Record<string, string>> = {
+  nltcs: "RAT-SPN −6.011, EiNet −6.015",
+  plants: "RAT-SPN −13.44, EiNet −13.68",
+  baudio: "RAT-SPN −39.96, EiNet −39.88",
+  mushrooms: "MADE −9.68, NADE −9.81, EoNADE −9.68",
+  dna: "MADE −83.63 (one mask), −79.66 (sampled masks), NADE −84.81, EoNADE −82.31",
+};
+
+interface Trial {
+  readonly title: string;
+  readonly model: string;
+  readonly seconds: number;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** The same options for all five sets. */
+const MODELS: readonly Trial[] = [
+  { title: "FVSBN", model: "fvsbn", seconds: 20 },
+  { title: "NADE", model: "nade", seconds: 60 },
+  { title: "NADE, order-agnostic (EoNADE)", model: "nade", seconds: 60, options: { orders: "agnostic" } },
+  { title: "MADE, one mask", model: "made", seconds: 60 },
+  { title: "MADE, sampled masks", model: "made", seconds: 60, options: { masks: 32 } },
+  { title: "causal Transformer", model: "causal-transformer", seconds: 60 },
+];
+
+function rowsOf(split: Split): BinaryRows {
+  const { x } = split.batch(range(0, split.count));
+  return { values: x.data, count: split.count, width: x.data.length / split.count };
+}
+
+/** A table's row for a density that is fitted in closed form. */
+async function baseline(set: string, title: string, fit: typeof chowLiuLogLikelihood): Promise<Row> {
+  const { splits } = await openData(`${SETS}/${set}`, { binary: true });
+  const value = fit(rowsOf(splits.train), rowsOf(splits.test));
+  return { model: title, split: "test", nats: nats(value), published: "" };
+}
+
+const sets = Object.entries(PUBLISHED).flatMap(([set, published]): readonly Entry[] => {
+  const section = `${set}: test log-likelihood in nats`;
+  const closed = [
+    ["independent variables", independentLogLikelihood],
+    ["Chow–Liu tree", chowLiuLogLikelihood],
+  ] as const;
+  return [
+    ...closed.map(([title, fit], i) => ({
+      name: `autoregressive-${set}-closed-${i}`,
+      section,
+      measure: () => baseline(set, title, fit),
+    })),
+    ...MODELS.map((trial): Entry => {
+      const name = `autoregressive-${set}-${trial.title.toLowerCase().replaceAll(/[^a-z]+/g, "-")}`;
+      return { name, section, measure: () => measured(name, `${SETS}/${set}`, trial, { published }) };
+    }),
+  ];
+});
+
+/** Digits binarised by one fixed draw. */
+const DIGITS: readonly Trial[] = [
+  { title: "FVSBN", model: "fvsbn", seconds: 60 },
+  { title: "NADE", model: "nade", seconds: 60 },
+  { title: "MADE", model: "made", seconds: 60 },
+  { title: "PixelCNN", model: "pixel-cnn", seconds: 120 },
+  { title: "causal Transformer", model: "causal-transformer", seconds: 120 },
+];
+
+const digits = DIGITS.map((trial): Entry => {
+  const name = `autoregressive-digits-${trial.model}`;
+  const options = { binary: true, binarise: "stochastic", ...trial.options };
+  return {
+    name,
+    section: "Binarised digits: test log-likelihood in nats an image",
+    measure: () => measured(name, "digits", { ...trial, options }, {}),
+  };
+});
+
+async function measured(name: string, data: string, trial: Trial, more: Row): Promise<Row> {
+  const { title, model, seconds, options } = trial;
+  const run: Fitted = { name, model, data, seconds, ...(options && { options }) };
+  return fitted(run, async (opened) => {
+    const evaluation = await testOf(opened);
+    const validated = (await opened.folder.readMetrics()).map(
+      ({ validationLoss }) => validationLoss ?? Infinity,
+    );
+    return {
+      model: title,
+      ...conditions(evaluation),
+      validation: nats(-Math.min(...validated)),
+      nats: nats(resultOf(evaluation, "log-likelihood")),
+      ...more,
+    };
+  });
+}
+
+export const autoregressive: Suite = {
+  file: "bench/ACCEPTANCE-AUTOREGRESSIVE.md",
+  title: "Acceptance runs of the autoregressive models",
+  command: "npm run acceptance autoregressive",
+  introduction:
+    "Weights are chosen by the validation split (its least loss is the column `validation`, in nats as trained); " +
+    "numbers are of the test split, whole. Digits are the 10,000 of the package `mnist`, split 8,000 / 1,000 / 1,000, " +
+    "each pixel one where a uniform number of seed 0 lies below its grey value (one fixed draw for all epochs and " +
+    "splits). The published figures are those of the README beside the data, of other implementations on the same splits.",
+  entries: existsSync(SETS) ? [...sets, ...digits] : digits,
+};

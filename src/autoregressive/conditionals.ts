@@ -1,0 +1,125 @@
+import type { Module } from "../nn/module.ts";
+import { constant, float32, gather, int64, type Tensor, whileLoop } from "../tensor/index.ts";
+
+/** What elements are drawn from, all [n, D]. */
+export interface DrawInputs {
+  /** Uniform on [0, 1): element i is drawn by the i-th number. */
+  readonly uniforms: Tensor;
+  /** Elements in data units; what stands in unknown places does not matter as long as it is an element. */
+  readonly given: Tensor;
+  /** 1 where the element is the given one, 0 where it is drawn. */
+  readonly known: Tensor;
+  /** Class of each row, int64 [n], where the conditionals are those of a class. */
+  readonly label?: Tensor | undefined;
+}
+
+/** Drawn elements. */
+export interface Draw {
+  /** [n, D] in data units. */
+  readonly x: Tensor;
+  /** Σ log p(x_i | x_<i) over known elements, [n]: the log of the importance weight of the draw. */
+  readonly logKnown: Tensor;
+}
+
+/** The conditional distributions of elements, each given those before it: what makes an autoregressive model. */
+export interface Factors {
+  /**
+   * log p(x_i | the elements before it) of every element at once: [n, D] in data units → [n, D], column i of element i.
+   * @param label class of each row, int64 [n], where the conditionals are those of a class
+   */
+  elementLogProb(x: Tensor, label?: Tensor): Tensor;
+  /** Draws the elements in order, all in one program. */
+  draw(inputs: DrawInputs): Draw;
+}
+
+/** The conditionals of a model in one order; elements are those of the flattened sample. */
+export interface Conditionals extends Factors, Module {
+  /** The element at each place. */
+  readonly order: readonly number[];
+  /** How many classes there are, where the conditionals are those of a class. */
+  readonly classes?: number;
+}
+
+/**
+ * Models of the same elements that share their parameters and differ in their orders or masks. Together they are the
+ * mixture p(x) = 1/M Σ_m p_m(x) (Uria et al. 2014, "A deep and tractable density estimator", section 4.1).
+ */
+export interface Ensemble extends Module {
+  /** The order of each member. */
+  readonly orders: readonly (readonly number[])[];
+  /** The member of a number, an int64 scalar that may be known only while the program runs. */
+  member(index: Tensor): Factors;
+  /**
+   * The estimate of log p(x) that the loss takes, [n, D] → [n]: in training of a random member or order, in validation
+   * that of the mixture where it is cheap.
+   */
+  lossLogProb(x: Tensor): Tensor;
+  /** For members that were trained to serve any order: the model in the order given as the element at each place, int64 [D]. */
+  inOrder?(order: Tensor): Factors;
+}
+
+export function isEnsemble(conditionals: Conditionals | Ensemble): conditionals is Ensemble {
+  return "member" in conditionals;
+}
+
+/** Whether the conditionals are those of a class. */
+export function isOfClass(conditionals: Conditionals | Ensemble): boolean {
+  return !isEnsemble(conditionals) && (conditionals.classes ?? 0) > 0;
+}
+
+/** Below every log-probability, with room for a difference of two. */
+const LOWEST = -1e30;
+
+/** log(eᵃ + eᵇ) without overflow. */
+function logAddExp(a: Tensor, b: Tensor): Tensor {
+  return a.maximum(b).add(a.sub(b).abs().neg().exp().log1p());
+}
+
+/**
+ * log 1/M Σ_m p_m(x), probabilities and not their logarithms averaged: [n, D] → [n]. One member after the other, so that
+ * memory does not grow with their number. Has no gradient.
+ */
+export function mixtureLogProb(ensemble: Ensemble, x: Tensor): Tensor {
+  const count = ensemble.orders.length;
+  const start = constant(LOWEST).broadcastTo([x.shape[0] ?? 1]);
+  const [total = start] = whileLoop(
+    [start],
+    ([before = start], index) => ({
+      state: [logAddExp(before, ensemble.member(index).elementLogProb(x).sum(1))],
+    }),
+    { maximum: count },
+  );
+  return total.sub(Math.log(count));
+}
+
+/**
+ * log Σ_k share_k p(x | k) over classes, [n, D] → [n], where the class of a row is not known. One class after the other;
+ * has no gradient.
+ * @param shares of the classes; those without are left out
+ */
+export function classMixtureLogProb(
+  conditionals: Conditionals,
+  shares: readonly number[],
+  x: Tensor,
+): Tensor {
+  const rows = [x.shape[0] ?? 1];
+  const classes = shares.flatMap((share, k) => (share > 0 ? [k] : []));
+  const numbers = constant(int64(classes, [classes.length]));
+  const logShares = constant(
+    float32(
+      classes.map((k) => Math.log(shares[k] ?? 0)),
+      [classes.length],
+    ),
+  );
+  const start = constant(LOWEST).broadcastTo(rows);
+  const [total = start] = whileLoop(
+    [start],
+    ([before = start], index) => {
+      const label = gather(numbers, index).broadcastTo(rows);
+      const logProb = conditionals.elementLogProb(x, label).sum(1).add(gather(logShares, index));
+      return { state: [logAddExp(before, logProb)] };
+    },
+    { maximum: classes.length },
+  );
+  return total;
+}

@@ -1,0 +1,81 @@
+import type { z } from "zod";
+import { Linear } from "../nn/linear.ts";
+import { degreeMask } from "../nn/masked-linear.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { elementCount, linear, type Tensor } from "../tensor/index.ts";
+import { AutoregressiveModel } from "./autoregressive-model.ts";
+import { bernoulliLogProb } from "./bernoulli.ts";
+import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
+import { oneMask } from "./connectivity.ts";
+import { checkOrder, elementOrder } from "./element-order.ts";
+import { drawMasked } from "./masked-draw.ts";
+import { orderOptions } from "./options.ts";
+
+/**
+ * A fully visible sigmoid belief network: each element is a logistic regression on those before it,
+ * p(x_i = 1 | x_<i) = σ(b_i + Σ_j W_ij x_j) over the elements j before i (Neal 1992, "Connectionist learning of belief
+ * networks"; Frey 1998, "Graphical Models for Machine Learning and Digital Communication", section 3.4). Weights from
+ * elements that do not come before are there and not used.
+ */
+export class SigmoidBeliefNetwork extends Linear implements Conditionals {
+  readonly order: readonly number[];
+
+  /** @throws OptionError where the order does not name each element once */
+  constructor(dimensions: number, order: readonly number[]) {
+    checkOrder(order, dimensions);
+    super(dimensions, dimensions);
+    this.order = order;
+  }
+
+  /** Logits of ones, [n, D] → [n, D]. */
+  override forward(x: Tensor): Tensor {
+    const { places } = oneMask({ order: this.order, degrees: [] });
+    return linear(x, this.weight.mul(degreeMask(places, places, true)), this.bias);
+  }
+
+  elementLogProb(x: Tensor): Tensor {
+    return bernoulliLogProb(this.forward(x), x);
+  }
+
+  draw(inputs: DrawInputs): Draw {
+    const mask = { ...oneMask({ order: this.order, degrees: [] }), blocks: [] };
+    const network = {
+      layers: [],
+      bias: this.bias,
+      direct: this.weight,
+      activation: (h: Tensor) => h,
+      residual: false,
+    };
+    return drawMasked(network, mask, inputs);
+  }
+}
+
+/** Options of FVSBN. */
+export const fvsbnOptions = orderOptions;
+
+export type FvsbnOptions = z.output<typeof fvsbnOptions>;
+
+/** The fully visible sigmoid belief network over zeros and ones. */
+export function fvsbn({ order, orderSeed }: FvsbnOptions, data: DataInfo): AutoregressiveModel {
+  const dimensions = elementCount(data.sampleShape);
+  return new AutoregressiveModel(
+    new SigmoidBeliefNetwork(dimensions, elementOrder(order, dimensions, orderSeed)),
+    data,
+  );
+}
+
+function preferences(): FitPreferences {
+  return { optimiser: "adamw", learningRate: 1e-2, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+}
+
+/** FVSBN as the catalogue knows it. */
+export const fvsbnDefinition = defineModel({
+  name: "fvsbn",
+  summary: "fully visible sigmoid belief network: a logistic regression of each element on those before it",
+  paper: "Frey 1998, Graphical Models for Machine Learning and Digital Communication; Neal 1992",
+  dataKinds: ["binary"],
+  can: ["sample", "score", "inpaint", "export"],
+  options: fvsbnOptions,
+  build: fvsbn,
+  preferences,
+});

@@ -1,0 +1,161 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { Random } from "../random.ts";
+import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS } from "./activations.ts";
+import { AutoregressiveModel } from "./autoregressive-model.ts";
+import { bernoulliLogProb } from "./bernoulli.ts";
+import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
+import { checkOrder, elementOrder, orderTensor } from "./element-order.ts";
+import { NadeNetwork, type NadeNetworkOptions } from "./nade-network.ts";
+import { dropoutOptions, orderOptions } from "./options.ts";
+
+/** What either NADE is made of. */
+export type NadeOptions = Omit<NadeNetworkOptions, "masked">;
+
+/** NADE in one order (Larochelle and Murray 2011). */
+export class Nade extends NadeNetwork implements Conditionals {
+  readonly order: readonly number[];
+
+  /** @throws OptionError where the order does not name each element once */
+  constructor(options: NadeOptions, order: readonly number[]) {
+    super({ ...options, masked: false });
+    checkOrder(order, options.inputs);
+    this.order = order;
+  }
+
+  override elementLogProb(x: Tensor): Tensor {
+    const isNatural = this.order.every((element, place) => element === place);
+    return super.elementLogProb(x, isNatural ? undefined : orderTensor(this.order));
+  }
+
+  override draw(inputs: DrawInputs): Draw {
+    return super.draw(inputs, orderTensor(this.order));
+  }
+}
+
+/** Estimates for each sample that a validation takes the mean of. */
+const VALIDATION_DRAWS = 8;
+
+/**
+ * Order-agnostic NADE (Uria, Murray and Larochelle 2014, "A deep and tractable density estimator"): one network for all
+ * orders, trained to tell any elements from any others, and the mixture of the models in several orders (EoNADE).
+ */
+export class OrderlessNade extends NadeNetwork implements Ensemble {
+  readonly orders: readonly (readonly number[])[];
+
+  /**
+   * @param orders those that are averaged over and drawn in
+   * @throws OptionError where an order does not name each element once
+   */
+  constructor(options: NadeOptions, orders: readonly (readonly number[])[]) {
+    super({ ...options, masked: true });
+    for (const order of orders) checkOrder(order, options.inputs);
+    this.orders = orders;
+  }
+
+  inOrder(order: Tensor): Factors {
+    return {
+      elementLogProb: (x) => this.elementLogProb(x, order),
+      draw: (inputs) => this.draw(inputs, order),
+    };
+  }
+
+  member(index: Tensor): Factors {
+    const table = constant(int64(this.orders.flat(), [this.orders.length, this.inputs]));
+    return this.inOrder(gather(table, index, 0));
+  }
+
+  /**
+   * An unbiased estimate of the mean over all orders of log p(x) (equation 13): of a random order and place, the
+   * log-probability of all elements from there on, each given those before the place. In validation, too: the mixture of
+   * orders would take as many passes as there are elements, for each of them.
+   */
+  lossLogProb(x: Tensor): Tensor {
+    if (isTraining()) return this.estimate(x, 0, 1);
+    const estimates = Array.from({ length: VALIDATION_DRAWS }, (_, i) =>
+      this.estimate(x, i / VALIDATION_DRAWS, 1 / VALIDATION_DRAWS),
+    );
+    return estimates.reduce((a, b) => a.add(b)).mul(1 / VALIDATION_DRAWS);
+  }
+
+  /** @param first of the stratum of shares of known elements, of this width */
+  private estimate(x: Tensor, first: number, width: number): Tensor {
+    const [rows = 1, dimensions] = [x.shape[0], this.inputs];
+    // Each element is known with the same random probability: then the number of known ones is uniform from 0 to D, and
+    // all sets of as many are equally probable. Where all are known there is nothing to tell, and the others make up.
+    const share = uniform([rows, 1]).mul(width).add(first);
+    const mask = uniform([rows, dimensions]).less(share).cast("float32");
+    const unknown = mask.neg().add(1);
+    const logs = bernoulliLogProb(this.logitsGiven(x, mask), x).mul(unknown);
+    return logs
+      .sum(1)
+      .mul(dimensions + 1)
+      .div(unknown.sum(1).maximum(1));
+  }
+}
+
+/** Options of NADE. What is left open depends on others; the doc of each says how. */
+export const nadeOptions = orderOptions.extend({
+  width: z.int().min(1).default(500).describe("units of a hidden layer"),
+  hiddenLayers: z.int().min(1).default(1).describe("hidden layers; more than one with agnostic orders"),
+  activation: z
+    .enum(ACTIVATION_NAMES)
+    .optional()
+    .describe("of the hidden units (with one order sigmoid as in the paper, with agnostic orders relu)"),
+  orders: z
+    .enum(["one", "agnostic"])
+    .default("one")
+    .describe(
+      "one order of the elements, or one network for all orders: then any known elements can be completed without iteration",
+    ),
+  ensemble: z
+    .int()
+    .min(1)
+    .default(8)
+    .describe("with agnostic orders, the number of random ones that the model averages over"),
+  ...dropoutOptions.shape,
+});
+
+export type NadeModelOptions = z.output<typeof nadeOptions>;
+
+/**
+ * NADE, the neural autoregressive distribution estimator, over zeros and ones, in one order or order-agnostic.
+ * @throws OptionError where a deep one is asked for in one order
+ */
+export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveModel {
+  const { width, hiddenLayers, orders, order, orderSeed, ensemble, dropout, inputDropout } = options;
+  const inputs = elementCount(data.sampleShape);
+  const activation = ACTIVATIONS[options.activation ?? (orders === "one" ? "sigmoid" : "relu")];
+  const others = new Array<number>(hiddenLayers - 1).fill(width);
+  const network: NadeOptions = { inputs, hidden: [width, ...others], activation, dropout, inputDropout };
+  if (orders === "one") {
+    if (hiddenLayers > 1) {
+      throw new OptionError("option hiddenLayers: NADE has one hidden layer unless orders is agnostic");
+    }
+    return new AutoregressiveModel(new Nade(network, elementOrder(order, inputs, orderSeed)), data);
+  }
+  const random = new Random(orderSeed).split("ensemble");
+  const members = Array.from({ length: ensemble }, (_, i) => Array.from(random.split(i).permutation(inputs)));
+  return new AutoregressiveModel(new OrderlessNade(network, members), data);
+}
+
+function preferences(): FitPreferences {
+  return { optimiser: "adamw", learningRate: 1e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+}
+
+/** NADE as the catalogue knows it. */
+export const nadeDefinition = defineModel({
+  name: "nade",
+  summary:
+    "neural autoregressive distribution estimator: one hidden layer for each element, all sharing their weights",
+  paper:
+    "Larochelle and Murray 2011, The Neural Autoregressive Distribution Estimator; Uria, Murray and Larochelle 2014, " +
+    "A Deep and Tractable Density Estimator, arXiv:1310.1757",
+  dataKinds: ["binary"],
+  can: ["sample", "score", "inpaint", "export"],
+  options: nadeOptions,
+  build: nade,
+  preferences,
+});

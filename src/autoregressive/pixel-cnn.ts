@@ -1,0 +1,131 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import type { Tensor } from "../tensor/index.ts";
+import { AutoregressiveModel } from "./autoregressive-model.ts";
+import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
+import { drawPixels } from "./pixel-draw.ts";
+import { PixelNetwork, type PixelNetworkOptions } from "./pixel-network.ts";
+import { bits, byteLevels, type PixelValues } from "./pixel-values.ts";
+
+/**
+ * The conditionals of a gated PixelCNN: pixels in raster order, the channels of a pixel one after the other. Elements are
+ * those of a flattened image [C, H, W].
+ */
+export class PixelConditionals implements Conditionals {
+  readonly network: PixelNetwork;
+  readonly order: readonly number[];
+  readonly classes: number;
+  private readonly values: PixelValues;
+  private readonly shape: readonly [number, number, number];
+
+  /** @throws OptionError; see `PixelNetwork` */
+  constructor(
+    values: PixelValues,
+    shape: readonly [number, number, number],
+    options: Omit<PixelNetworkOptions, "channels" | "logits">,
+  ) {
+    const [channels, height, width] = shape;
+    const pixels = height * width;
+    this.network = new PixelNetwork({ ...options, channels, logits: values.logits });
+    this.order = Array.from(
+      { length: channels * pixels },
+      (_, place) => (place % channels) * pixels + Math.floor(place / channels),
+    );
+    this.classes = options.classes;
+    this.values = values;
+    this.shape = shape;
+  }
+
+  elementLogProb(x: Tensor, label?: Tensor): Tensor {
+    const [channels, height, width] = this.shape;
+    const n = x.shape[0] ?? 1;
+    const images = x.reshape([n, channels, height, width]);
+    const logits = this.network
+      .forward(this.values.scale(images), label)
+      .reshape([n, channels, this.values.logits, height, width]);
+    return this.values.logProb(logits, images, 2).reshape(x.shape);
+  }
+
+  draw(inputs: DrawInputs): Draw {
+    return drawPixels(this.network, this.values, this.shape, inputs);
+  }
+}
+
+/** Options of the gated PixelCNN. */
+export const pixelCnnOptions = z.strictObject({
+  conditional: z
+    .boolean()
+    .default(false)
+    .describe("learn the distribution of each class of labelled data, p(x | class), not that of all"),
+  layers: z.int().min(1).default(6).describe("gated layers (the paper: 20)"),
+  features: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("channels of each stack (default: 32, colour 48; the paper: 128)"),
+  kernel: z.int().min(1).default(3).describe("size of the filters, odd; half of one is before its pixel"),
+  firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
+  outputFeatures: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("units of the output's hidden layer (default: those of a stack)"),
+  levels: z
+    .int()
+    .min(2)
+    .max(256)
+    .default(256)
+    .describe("levels into which the bytes of an image are divided; bytes of a level are equally probable"),
+  dropout: z.number().min(0).lt(1).default(0).describe("share of a gate's outputs that training leaves out"),
+});
+
+export type PixelCnnOptions = z.output<typeof pixelCnnOptions>;
+
+/** @throws OptionError where samples are no images of one or three channels */
+function imageShape({ kind, sampleShape }: DataInfo): readonly [number, number, number] {
+  const [channels = 0, height = 0, width = 0] = sampleShape;
+  if (sampleShape.length !== 3 || ![1, 3].includes(channels)) {
+    throw new OptionError(
+      `pixel-cnn: samples of shape [${sampleShape}] (${kind}) are no images of one or three channels; causal-transformer and made take vectors of zeros and ones`,
+    );
+  }
+  return [channels, height, width];
+}
+
+/**
+ * Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders") of binary images or
+ * of images in bytes.
+ * @throws OptionError where samples are no such images, or `conditional` is asked of data without classes
+ */
+export function pixelCnn(options: PixelCnnOptions, data: DataInfo): AutoregressiveModel {
+  const { conditional, levels, ...rest } = options;
+  const shape = imageShape(data);
+  if (conditional && data.classes === undefined) {
+    throw new OptionError("option conditional: the data has no classes");
+  }
+  const { features = shape[0] === 1 ? 32 : 48, outputFeatures = features } = rest;
+  const values = data.kind === "binary" ? bits : byteLevels(levels);
+  const classes = conditional ? (data.classes ?? 0) : 0;
+  return new AutoregressiveModel(
+    new PixelConditionals(values, shape, { ...rest, features, outputFeatures, classes }),
+    data,
+  );
+}
+
+function preferences(_data: DataInfo): FitPreferences {
+  return { warmupSteps: 50, optimiser: "adam", learningRate: 2e-3, batchSize: 32, averageDecay: 0.998 };
+}
+
+/** The gated PixelCNN as the catalogue knows it. */
+export const pixelCnnDefinition = defineModel({
+  name: "pixel-cnn",
+  summary: "gated PixelCNN: images pixel by pixel, exact log-probabilities of zeros and ones or of bytes",
+  paper:
+    "van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu 2016, Conditional Image Generation with PixelCNN Decoders, arXiv:1606.05328",
+  dataKinds: ["binary", "image"],
+  can: ["sample", "score", "inpaint", "export"],
+  options: pixelCnnOptions,
+  build: pixelCnn,
+  preferences,
+});

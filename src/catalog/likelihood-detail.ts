@@ -1,0 +1,15 @@
+import { describeBinarisation } from "../data/binarise.ts";
+import type { Model } from "../nn/model.ts";
+import type { RunConfig } from "../train/run-config.ts";
+
+/**
+ * What the number that stands for a log-likelihood is of, beside whether it is exact: what the model tells of it, and how
+ * images became zeros and ones. Undefined where there is nothing to tell.
+ */
+export function likelihoodDetail(
+  { likelihoodDetail: own }: Model,
+  { binarisation }: RunConfig["dataInfo"],
+): string | undefined {
+  const parts = [own, binarisation && describeBinarisation(binarisation)];
+  return parts.filter((part) => part !== undefined).join("; ") || undefined;
+}

@@ -1,0 +1,142 @@
+import type { Command } from "commander";
+import { type CompareProgress, type CompareRequest, compare } from "../../catalog/compare.node.ts";
+import { leaderboardJson } from "../../catalog/compare-board.node.ts";
+import { sharedOptions } from "../../catalog/compare-request.node.ts";
+import { dataOptionsSchema } from "../../data/options.ts";
+import { OptionError } from "../../errors.ts";
+import { leaderboardLines } from "../../report/index.ts";
+import { readConfigFile, textOf } from "../config-file.ts";
+import { print, printJson, showDuration, showTable } from "../format.ts";
+import { interruptible } from "../interrupt.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { ProgressDisplay, progressLine } from "../progress.ts";
+
+const USAGE = "as in: eidos compare two-moons --models nice,spline-flow --seconds 20";
+
+type Entry = CompareRequest["models"][number];
+
+/** Models of a configuration file: names, or objects with a model and options of its own. */
+function entriesOf(value: unknown): readonly Entry[] {
+  if (value === undefined) return [];
+  const isEntry = (one: unknown): one is Entry =>
+    typeof one === "string" ||
+    (typeof one === "object" && one !== null && "model" in one && typeof one.model === "string");
+  if (!Array.isArray(value) || !value.every(isEntry)) {
+    throw new OptionError(
+      'option models: must be a list of names or objects, ["nice", { "model": "nice", "name": "wide", "width": 256 }]',
+    );
+  }
+  return value;
+}
+
+const nameOf = (entry: Entry): string => (typeof entry === "string" ? entry : (entry.name ?? entry.model));
+
+/** The models that the command line names, with the options that the file has for them; all of the file's without. */
+function modelsOf(flag: string | undefined, inFile: readonly Entry[]): readonly Entry[] {
+  if (flag === undefined) return inFile;
+  const names = flag.split(",").map((name) => name.trim());
+  return names
+    .filter((name) => name !== "")
+    .map((name) => inFile.find((entry) => nameOf(entry) === name) ?? name);
+}
+
+async function requestOf(
+  positional: string | undefined,
+  { config, models: named, ...flags }: Readonly<Record<string, unknown>>,
+): Promise<CompareRequest> {
+  const { models: inFile, data: fileData, ...fromFile } = await readConfigFile(textOf(config, "config"));
+  const { out, sql, fresh, ...others }: Record<string, unknown> = {
+    ...fromFile,
+    ...flagValues(flags, [sharedOptions, dataOptionsSchema]),
+  };
+  const query = textOf(sql, "sql");
+  const source = positional ?? textOf(fileData, "data");
+  const data = source ?? query;
+  if (data === undefined) throw new OptionError(`compare wants data, ${USAGE}`);
+  const models = modelsOf(textOf(named, "models"), entriesOf(inFile));
+  if (models.length === 0) throw new OptionError(`compare wants models, ${USAGE}`);
+  const folder = textOf(out, "out");
+  return {
+    ...others,
+    ...(source !== undefined && query !== undefined && { sql: query }),
+    data,
+    models,
+    ...(folder !== undefined && { out: folder }),
+    ...(fresh === true && { fresh: true }),
+  };
+}
+
+/** One line on how a comparison stands. */
+function compareLine({ model, place, models, stage, fit, share, secondsLeft }: CompareProgress): string {
+  const doing =
+    fit !== undefined
+      ? progressLine(fit)
+      : stage === "drawing"
+        ? `drawing samples ${Math.floor(100 * (share ?? 0))} %`
+        : "measuring …";
+  return [
+    `[${place}/${models}] ${model}`,
+    doing,
+    ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left in all`]),
+  ].join("  ");
+}
+
+export function configure(command: Command): void {
+  command
+    .option("--models <a,b,…>", "models to compare, by name or by the path of a module")
+    .option(
+      "--out <folder>",
+      "where to write (default: runs/compare-DATA); a comparison that is there goes on",
+    )
+    .option("--fresh", "begin anew where a comparison is there already")
+    .option(
+      "--config <file>",
+      "JSON file of options by their camelCase names, with models as a list of names or objects with options of their own",
+    )
+    .option("--json", "print the leaderboard as JSON")
+    .option("--quiet", "show no progress");
+  addSchemaOptions(command, "Training, the same for all models", sharedOptions);
+  addSchemaOptions(command, "Data", dataOptionsSchema);
+  command.addHelpText(
+    "after",
+    "\nExamples:\n  eidos compare two-moons --models nice,spline-flow,rectified-flow --seconds 20\n  eidos compare --config runs/compare-two-moons/compare.json",
+  );
+  command.action(async (data: string | undefined, flags: Record<string, unknown>) => {
+    const { json, quiet, ...options } = flags;
+    const request = await requestOf(data, options);
+    const display = new ProgressDisplay();
+    const { folder, leaderboard, reason } = await interruptible(display, (signal) =>
+      compare(request, {
+        signal,
+        onWarning: (message) => display.say(`warning: ${message}`),
+        ...(quiet !== true && {
+          onBegin: (beginning) => {
+            for (const line of beginning.data) display.say(line);
+            display.say(`comparison: ${beginning.folder}`);
+          },
+          onModel: ({ name, status }) =>
+            display.say(
+              `${name}: ${{ finished: "done", earlier: "done by an earlier call", failed: "failed" }[status]}`,
+            ),
+          onProgress: (progress) =>
+            display.showLine(compareLine(progress), {
+              stage: progress.fit?.stage ?? (progress.stage === "drawing" ? "sampling" : progress.stage),
+              seconds: progress.fit?.seconds ?? 0,
+            }),
+        }),
+      }),
+    );
+    if (json) printJson(leaderboardJson(leaderboard));
+    else {
+      const { names, rows } = leaderboardLines(leaderboard);
+      if (rows.length > 0) print(showTable(names, rows));
+      for (const row of leaderboard.rows) if (row.status === "failed") print(`${row.name}: ${row.reason}`);
+      print(`leaderboard: ${folder}/leaderboard.html (also .md, .csv, .json)`);
+      if (reason === "stopped") print("stopped and saved; the same command goes on");
+    }
+    if (reason === "finished") {
+      // A signal that came when all was done has changed nothing.
+      process.exitCode = leaderboard.rows.some(({ status }) => status === "finished") ? 0 : 1;
+    }
+  });
+}

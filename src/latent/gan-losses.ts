@@ -1,0 +1,92 @@
+import { grad, type Tensor } from "../tensor/index.ts";
+import type { GanObjective } from "./gan-options.ts";
+
+// The games of GANs as functions of logits: a discriminator tells by D(x) how likely x is data, σ(D(x)) as a probability.
+
+export interface SmoothingOptions {
+  /** By how much less than 1 the probability of data is to be (Salimans et al. 2016, section 3.4); 0 unless told. */
+  readonly labelSmoothing?: number;
+}
+
+/**
+ * What the discriminator minimises, from its logits of data and of samples, [n] each:
+ * minimax and non-saturating: −E log σ(D(x)) − E log(1 − σ(D(x̃))) (Goodfellow et al. 2014, equation 1);
+ * hinge: E max(0, 1 − D(x)) + E max(0, 1 + D(x̃)) (Lim and Ye 2017; Miyato et al. 2018, equation 16);
+ * wasserstein-gp: E D(x̃) − E D(x) (Arjovsky et al. 2017; the penalty is `gradientPenalty`).
+ */
+export function discriminatorLoss(
+  objective: GanObjective,
+  real: Tensor,
+  fake: Tensor,
+  { labelSmoothing = 0 }: SmoothingOptions = {},
+): Tensor {
+  switch (objective) {
+    case "minimax":
+    case "non-saturating": {
+      const right = real.neg().softplus().mean();
+      const loss =
+        labelSmoothing === 0
+          ? right
+          : right.mul(1 - labelSmoothing).add(real.softplus().mean().mul(labelSmoothing));
+      return loss.add(fake.softplus().mean());
+    }
+    case "hinge":
+      return real.neg().add(1).relu().mean().add(fake.add(1).relu().mean());
+    case "wasserstein-gp":
+      return fake.mean().sub(real.mean());
+  }
+}
+
+/**
+ * What the generator minimises, from the logits of its samples:
+ * minimax: E log(1 − σ(D(x̃))); non-saturating: −E log σ(D(x̃)) (Goodfellow et al. 2014, section 3);
+ * hinge and wasserstein-gp: −E D(x̃).
+ */
+export function generatorLoss(objective: GanObjective, fake: Tensor): Tensor {
+  switch (objective) {
+    case "minimax":
+      return fake.softplus().mean().neg();
+    case "non-saturating":
+      return fake.neg().softplus().mean();
+    case "hinge":
+    case "wasserstein-gp":
+      return fake.mean().neg();
+  }
+}
+
+/** The squared norm of ∇D(x) of each sample, [n], from D(x) [n] and x [n, …]; it can be differentiated again. */
+function squaredGradientNorm(logits: Tensor, x: Tensor): Tensor {
+  const [gradient] = grad(logits.sum(), [x]);
+  return gradient
+    .reshape([x.shape[0] ?? 1, -1])
+    .square()
+    .sum(1);
+}
+
+/** Keeps the derivative of a norm finite at 0. */
+const TINY = 1e-12;
+
+/**
+ * E (|∇D(x̂)| − 1)² over points x̂ between data and samples (Gulrajani et al. 2017, equation 3).
+ * @param place where each point lies between, [n]: 1 is data, 0 a sample
+ */
+export function gradientPenalty(
+  discriminator: (x: Tensor) => Tensor,
+  real: Tensor,
+  fake: Tensor,
+  place: Tensor,
+): Tensor {
+  const share = place.reshape([...place.shape, ...real.shape.slice(1).map(() => 1)]);
+  const between = fake.add(real.sub(fake).mul(share));
+  const norm = squaredGradientNorm(discriminator(between), between).add(TINY).sqrt();
+  return norm.sub(1).square().mean();
+}
+
+/**
+ * ½ E |∇D(x)|² on data (Mescheder, Geiger and Nowozin 2018, "Which Training Methods for GANs do actually Converge?",
+ * equation 9).
+ * @param logits D(x), made of `real`
+ */
+export function r1Penalty(logits: Tensor, real: Tensor): Tensor {
+  return squaredGradientNorm(logits, real).mean().mul(0.5);
+}

@@ -1,0 +1,236 @@
+import { OptionError } from "../errors.ts";
+import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
+import { Embedding } from "../nn/embedding.ts";
+import { kaimingNormal, normal, zeros } from "../nn/initialisers.ts";
+import { Linear } from "../nn/linear.ts";
+import type { DataInfo } from "../nn/model.ts";
+import { BatchNorm2d } from "../nn/normalisation.ts";
+import { SpectralConv2d, SpectralLinear } from "../nn/spectral-norm.ts";
+import { concat, elementCount, type Initialiser, oneHot, type Tensor } from "../tensor/index.ts";
+import type { SettledGanOptions } from "./gan-options.ts";
+
+/** Makes samples of codes z [n, latentSize] and maybe classes [n] (int64). */
+export interface Generator {
+  /** The code's image under the last layer, [n, …sampleShape], to be made a sample by `SampleSpace.generated`. */
+  forward(z: Tensor, label?: Tensor): Tensor;
+}
+
+/** Tells data from samples: x [n, …sampleShape] and maybe classes [n] → logits [n]. */
+export interface Discriminator {
+  forward(x: Tensor, label?: Tensor): Tensor;
+}
+
+/** Slope of leaky rectifiers, as in DCGAN. */
+const SLOPE = 0.2;
+
+/** Length of the vector that stands for a class beside a code. */
+const CLASS_SIZE = 16;
+
+const leaky = (x: Tensor): Tensor => x.leakyRelu(SLOPE);
+
+/** The code with the vector of its class behind it. */
+class Condition {
+  readonly classes: Embedding | undefined;
+  /** Length of the result. */
+  readonly size: number;
+
+  constructor({ latentSize, classes }: SettledGanOptions) {
+    this.classes = classes === 0 ? undefined : new Embedding(classes, CLASS_SIZE);
+    this.size = latentSize + (classes === 0 ? 0 : CLASS_SIZE);
+  }
+
+  forward(z: Tensor, label: Tensor | undefined): Tensor {
+    if (this.classes === undefined) return z;
+    if (label === undefined) throw new OptionError("this GAN is conditional: tell the class of each sample");
+    return concat([z, this.classes.forward(label)], 1);
+  }
+}
+
+/**
+ * The logit of features [n, f]: linear, plus for a class y the product of the features with a vector of that class
+ * (Miyato and Koyama 2018, "cGANs with Projection Discriminator", equation 9).
+ */
+class Logit {
+  readonly output: Linear | SpectralLinear;
+  readonly projection: Linear | SpectralLinear | undefined;
+  private readonly classes: number;
+
+  constructor(features: number, { classes, spectralNorm }: SettledGanOptions, initialise?: Initialiser) {
+    const Layer = spectralNorm ? SpectralLinear : Linear;
+    const start = initialise && { initialiseWeight: initialise, initialiseBias: zeros };
+    this.output = new Layer(features, 1, start);
+    this.projection = classes === 0 ? undefined : new Layer(features, classes, { ...start, bias: false });
+    this.classes = classes;
+  }
+
+  forward(features: Tensor, label: Tensor | undefined): Tensor {
+    const logit = this.output.forward(features).squeeze(1);
+    if (this.projection === undefined) return logit;
+    if (label === undefined) throw new OptionError("this GAN is conditional: its batches need labels");
+    const own = this.projection.forward(features).mul(oneHot(label, this.classes)).sum(1);
+    return logit.add(own);
+  }
+}
+
+function repeated(count: number, size: number): readonly number[] {
+  return new Array<number>(count).fill(size);
+}
+
+/** A perceptron with leaky rectifiers, from a code to a sample. */
+export class MlpGenerator implements Generator {
+  readonly condition: Condition;
+  readonly layers: readonly Linear[];
+  private readonly sampleShape: readonly number[];
+
+  constructor(options: SettledGanOptions, { sampleShape }: DataInfo) {
+    const { width, depth } = options;
+    this.condition = new Condition(options);
+    this.sampleShape = sampleShape;
+    const sizes = [this.condition.size, ...repeated(depth, width), elementCount(sampleShape)];
+    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size));
+  }
+
+  forward(z: Tensor, label?: Tensor): Tensor {
+    const rows = this.layers.reduce(
+      (h, layer, i) => layer.forward(i === 0 ? h : leaky(h)),
+      this.condition.forward(z, label),
+    );
+    return rows.reshape([z.shape[0] ?? 1, ...this.sampleShape]);
+  }
+}
+
+/** A perceptron with leaky rectifiers, from a sample to a logit. */
+export class MlpDiscriminator implements Discriminator {
+  readonly layers: readonly (Linear | SpectralLinear)[];
+  readonly logit: Logit;
+
+  constructor(options: SettledGanOptions, { sampleShape }: DataInfo) {
+    const { width, depth, spectralNorm } = options;
+    const Layer = spectralNorm ? SpectralLinear : Linear;
+    const sizes = [elementCount(sampleShape), ...repeated(depth, width)];
+    this.layers = sizes.slice(1).map((size, i) => new Layer(sizes[i] ?? size, size));
+    this.logit = new Logit(width, options);
+  }
+
+  forward(x: Tensor, label?: Tensor): Tensor {
+    const rows = x.reshape([x.shape[0] ?? 1, -1]);
+    return this.logit.forward(
+      this.layers.reduce((h, layer) => leaky(layer.forward(h)), rows),
+      label,
+    );
+  }
+}
+
+/** Sizes and channels of the maps of a convolutional network, from half the size of an image down. */
+interface Level {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/** Channels grow by no more than this. */
+const MOST_GROWTH = 8;
+
+/**
+ * An image is halved twice, and on while its sides are even and above 4: 28 → 14 → 7, 64 → 32 → 16 → 8 → 4.
+ * @throws OptionError where it cannot be halved twice
+ */
+function levels({ channels }: SettledGanOptions, { sampleShape }: DataInfo): readonly Level[] {
+  const [, height = 0, width = 0] = sampleShape;
+  if (height % 4 !== 0 || width % 4 !== 0) {
+    throw new OptionError(
+      `option network: convolutional networks take images whose sides divide by 4, not ${height}×${width}; resize them, or choose mlp`,
+    );
+  }
+  const found: Level[] = [];
+  let size: readonly [number, number] = [height, width];
+  while (found.length < 2 || size.every((side) => side % 2 === 0 && side > 4)) {
+    size = [size[0] / 2, size[1] / 2];
+    const growth = Math.min(MOST_GROWTH, 2 ** found.length);
+    found.push({ height: size[0], width: size[1], channels: channels * growth });
+  }
+  return found;
+}
+
+/** Kernels of 4×4 halve and double sizes without overlapping unevenly. */
+const HALVING = { stride: 2, padding: 1 } as const;
+
+/** Starting values of DCGAN's layers. */
+const dcganNormal = normal(0.02);
+
+/**
+ * DCGAN's generator (Radford, Metz and Chintala 2016, section 3): a linear layer to the smallest map, transposed
+ * convolutions that double it, batch normalisation and rectifiers between.
+ */
+export class ConvolutionalGenerator implements Generator {
+  readonly condition: Condition;
+  readonly project: Linear;
+  readonly norms: readonly BatchNorm2d[];
+  readonly up: readonly ConvTranspose2d[];
+  private readonly smallest: Level;
+
+  /** @throws OptionError where the image cannot be halved twice */
+  constructor(options: SettledGanOptions, data: DataInfo) {
+    this.condition = new Condition(options);
+    const maps = levels(options, data).toReversed();
+    const [smallest = { height: 1, width: 1, channels: 1 }] = maps;
+    this.smallest = smallest;
+    const { channels, height, width } = smallest;
+    const start = { initialiseWeight: dcganNormal };
+    this.project = new Linear(this.condition.size, channels * height * width, { ...start, bias: false });
+    this.norms = maps.map((map) => new BatchNorm2d(map.channels));
+    this.up = maps.map((map, i) => {
+      const next = maps[i + 1];
+      return next === undefined
+        ? new ConvTranspose2d(map.channels, data.sampleShape[0] ?? 1, 4, {
+            ...HALVING,
+            ...start,
+            initialiseBias: zeros,
+          })
+        : new ConvTranspose2d(map.channels, next.channels, 4, { ...HALVING, ...start, bias: false });
+    });
+  }
+
+  forward(z: Tensor, label?: Tensor): Tensor {
+    const { channels, height, width } = this.smallest;
+    const first = this.project.forward(this.condition.forward(z, label));
+    return this.up.reduce(
+      (h, layer, i) => {
+        const norm = this.norms[i];
+        return layer.forward((norm === undefined ? h : norm.forward(h)).relu());
+      },
+      first.reshape([z.shape[0] ?? 1, channels, height, width]),
+    );
+  }
+}
+
+/**
+ * DCGAN's discriminator: convolutions that halve the image, leaky rectifiers between, a linear layer at last. Unlike
+ * DCGAN's it has no batch normalisation, so that each logit is a function of its own sample: gradient penalties need
+ * that, and spectral normalisation takes its place.
+ */
+export class ConvolutionalDiscriminator implements Discriminator {
+  readonly down: readonly (Conv2d | SpectralConv2d)[];
+  readonly logit: Logit;
+
+  /** @throws OptionError where the image cannot be halved twice */
+  constructor(options: SettledGanOptions, data: DataInfo) {
+    const Layer = options.spectralNorm ? SpectralConv2d : Conv2d;
+    const maps = levels(options, data);
+    const start = { initialiseWeight: kaimingNormal(SLOPE), initialiseBias: zeros };
+    this.down = maps.map(
+      (map, i) =>
+        new Layer(maps[i - 1]?.channels ?? data.sampleShape[0] ?? 1, map.channels, 4, {
+          ...HALVING,
+          ...start,
+        }),
+    );
+    const { channels = 1, height = 1, width = 1 } = maps.at(-1) ?? {};
+    this.logit = new Logit(channels * height * width, options);
+  }
+
+  forward(x: Tensor, label?: Tensor): Tensor {
+    const map = this.down.reduce((h, layer) => leaky(layer.forward(h)), x);
+    return this.logit.forward(map.reshape([x.shape[0] ?? 1, -1]), label);
+  }
+}

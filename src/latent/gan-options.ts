@@ -1,0 +1,126 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import type { DataInfo } from "../nn/model.ts";
+
+/** What the players minimise. */
+export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstein-gp"] as const;
+
+export type GanObjective = (typeof GAN_OBJECTIVES)[number];
+
+/** Options of a GAN. What is left open depends on the data or on other options; the doc of each says how. */
+export const ganOptions = z.strictObject({
+  objective: z
+    .enum(GAN_OBJECTIVES)
+    .default("non-saturating")
+    .describe("losses of generator and discriminator; minimax is the original game"),
+  latentSize: z.int().min(1).optional().describe("length of a code (images: 64, otherwise 16)"),
+  network: z
+    .enum(["convolutional", "mlp"])
+    .optional()
+    .describe("networks for images: convolutional (DCGAN) unless told, or a perceptron"),
+  width: z.int().min(1).default(128).describe("perceptrons: units of a hidden layer"),
+  depth: z.int().min(1).default(3).describe("perceptrons: hidden layers"),
+  channels: z
+    .int()
+    .min(1)
+    .default(32)
+    .describe("convolutional: channels at half the size of an image; twice as many at each further halving"),
+  conditional: z
+    .boolean()
+    .default(true)
+    .describe("learn the distribution of each class, where data has classes"),
+  spectralNorm: z
+    .boolean()
+    .optional()
+    .describe(
+      "divide the discriminator's weights by their largest singular value (hinge on images: yes, otherwise no)",
+    ),
+  r1: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      "γ of the penalty γ/2 · E|∇D(x)|² on data (wasserstein-gp and spectralNorm: 0; otherwise images 1, points and tables 0.02)",
+    ),
+  gradientPenalty: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      "wasserstein-gp: λ of the penalty λ · E(|∇D| − 1)² between data and samples (images: 10, otherwise 0.1)",
+    ),
+  criticSteps: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "updates of the discriminator in a step, each with its share of the batch (wasserstein-gp: 5, for images 2; otherwise 1)",
+    ),
+  criticRate: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("learning rate of the discriminator relative to that of the generator"),
+  labelSmoothing: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe("minimax and non-saturating: by how much less than 1 the discriminator is to believe in data"),
+  instanceNoise: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("deviation of noise that is added to all that the discriminator sees in training"),
+});
+
+export type GanOptions = z.output<typeof ganOptions>;
+
+/** Options for drawing samples, beside count, seed and label. */
+export const ganSampleOptions = z.strictObject({
+  truncation: z
+    .number()
+    .positive()
+    .optional()
+    .describe("draw numbers of a code that are larger than this anew: samples are more typical, less varied"),
+});
+
+/** Options with what depends on the data or on each other filled in. */
+export interface SettledGanOptions extends GanOptions {
+  readonly latentSize: number;
+  readonly network: "convolutional" | "mlp";
+  readonly spectralNorm: boolean;
+  readonly r1: number;
+  readonly gradientPenalty: number;
+  readonly criticSteps: number;
+  /** Number of classes that are told apart; 0 for none. */
+  readonly classes: number;
+}
+
+/**
+ * Fills in what was left open.
+ * @throws OptionError where options do not go together
+ */
+export function settleOptions(options: GanOptions, data: DataInfo): SettledGanOptions {
+  const isImage = data.kind === "image";
+  const { objective, network = isImage ? "convolutional" : "mlp" } = options;
+  if (network === "convolutional" && !isImage) {
+    throw new OptionError("option network: convolutional networks are for images; leave it out");
+  }
+  const isWasserstein = objective === "wasserstein-gp";
+  const smooths = objective === "non-saturating" || objective === "minimax";
+  if (options.labelSmoothing > 0 && !smooths) {
+    throw new OptionError(`option labelSmoothing: ${objective} has no probabilities to smooth; leave it out`);
+  }
+  const spectralNorm = options.spectralNorm ?? (objective === "hinge" && isImage);
+  return {
+    ...options,
+    network,
+    spectralNorm,
+    latentSize: options.latentSize ?? (isImage ? 64 : 16),
+    r1: options.r1 ?? (isWasserstein || spectralNorm ? 0 : isImage ? 1 : 0.02),
+    gradientPenalty: options.gradientPenalty ?? (isImage ? 10 : 0.1),
+    criticSteps: options.criticSteps ?? (isWasserstein ? (isImage ? 2 : 5) : 1),
+    classes: options.conditional ? (data.classes ?? 0) : 0,
+  };
+}

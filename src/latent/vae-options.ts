@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import { conditioningOptions } from "../flows/index.ts";
+import type { DataInfo } from "../nn/model.ts";
+import { SCALE_SOURCES, type ScaleSource } from "./observation.ts";
+import { PRIORS } from "./prior.ts";
+import { canConvolve } from "./vae-networks.ts";
+
+/** What p(x | z) may be. */
+export const LIKELIHOODS = ["gaussian", "bernoulli", "discretised-logistic"] as const;
+
+export type VaeLikelihood = (typeof LIKELIHOODS)[number];
+
+/** Options of a VAE. What is left open depends on the data; the doc of each says how. */
+export const vaeOptions = conditioningOptions.extend({
+  latentSize: z.int().min(1).optional().describe("length of a code, L (points: 2; tables: 8; otherwise 16)"),
+  likelihood: z
+    .enum(LIKELIHOODS)
+    .optional()
+    .describe(
+      "distribution of a sample given its code (points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantised bytes)",
+    ),
+  scale: z
+    .enum(SCALE_SOURCES)
+    .optional()
+    .describe(
+      "deviation of gaussian and scale of discretised-logistic: one number, one of each dimension, or told by the decoder for each sample (images and points: per-sample; tables: per-dimension)",
+    ),
+  network: z
+    .enum(["convolutional", "mlp"])
+    .optional()
+    .describe(
+      "networks for images: convolutional, or a perceptron (default: convolutional where an image can be halved twice)",
+    ),
+  width: z
+    .int()
+    .min(1)
+    .default(128)
+    .describe("units of a hidden layer; convolutional: of the layer between maps and code"),
+  hiddenLayers: z.int().min(1).default(2).describe("perceptrons: hidden layers of encoder and decoder each"),
+  channels: z
+    .int()
+    .min(1)
+    .default(32)
+    .describe(
+      "convolutional: channels at half the size of an image; twice as many at the next halving, four times after",
+    ),
+  beta: z
+    .number()
+    .min(0)
+    .default(1)
+    .describe("weight of the divergence in the loss; above 1 codes say less, in fewer numbers (β-VAE)"),
+  freeBits: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("nats of divergence that each number of a code may have for free"),
+  warmUp: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("steps over which the weight of the divergence rises from 0 to its own"),
+  importanceSamples: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (points and tables: 8 where no other option weighs the divergence; otherwise 1)",
+    ),
+  scoreSamples: z
+    .int()
+    .min(1)
+    .default(64)
+    .describe("codes drawn for each sample when it is scored; more of them give a higher, tighter bound"),
+  posterior: z
+    .enum(["gaussian", "iaf"])
+    .default("gaussian")
+    .describe("approximate posterior q(z | x): a Gaussian, or one followed by inverse autoregressive steps"),
+  posteriorTransforms: z.int().min(1).default(2).describe("inverse autoregressive steps of the posterior"),
+  prior: z
+    .enum(PRIORS)
+    .default("gaussian")
+    .describe("distribution of codes: standard Gaussian, or a flow that learns along"),
+  priorTransforms: z.int().min(1).default(6).describe("couplings, or blocks, of a prior that is a flow"),
+  flowWidth: z
+    .int()
+    .min(1)
+    .default(128)
+    .describe("units of a hidden layer in the networks of posterior and prior flows"),
+});
+
+export type VaeOptions = z.output<typeof vaeOptions>;
+
+/** Options for drawing samples, beside count, seed and label. */
+export const vaeSampleOptions = z.strictObject({
+  temperature: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("deviation of the code relative to training; below 1 samples are more typical and less varied"),
+  mean: z
+    .boolean()
+    .optional()
+    .describe("what is expected of a sample given its code, not a draw (images: yes, otherwise no)"),
+});
+
+/** Options with what depends on the data filled in. */
+export interface SettledVaeOptions extends VaeOptions {
+  readonly latentSize: number;
+  readonly likelihood: VaeLikelihood;
+  readonly scale: ScaleSource;
+  readonly network: "convolutional" | "mlp";
+  readonly importanceSamples: number;
+}
+
+interface Defaults {
+  readonly latentSize: number;
+  /** What p(x | z) may be, the default first. */
+  readonly likelihoods: readonly [VaeLikelihood, ...VaeLikelihood[]];
+  readonly scale: ScaleSource;
+  readonly importanceSamples: number;
+}
+
+function defaultsOf({ kind }: DataInfo): Defaults {
+  switch (kind) {
+    case "points":
+      return {
+        latentSize: 2,
+        likelihoods: ["gaussian"],
+        scale: "per-sample",
+        importanceSamples: 8,
+      };
+    case "table":
+      return {
+        latentSize: 8,
+        likelihoods: ["gaussian"],
+        scale: "per-dimension",
+        importanceSamples: 8,
+      };
+    case "image":
+      return {
+        latentSize: 16,
+        likelihoods: ["discretised-logistic", "gaussian"],
+        scale: "per-sample",
+        importanceSamples: 1,
+      };
+    case "binary":
+      return {
+        latentSize: 16,
+        likelihoods: ["bernoulli"],
+        scale: "shared",
+        importanceSamples: 1,
+      };
+  }
+}
+
+/** The option that weighs the divergence in the loss, if there is one. */
+function weightOf({ beta, freeBits, warmUp }: VaeOptions): "beta" | "freeBits" | "warmUp" | undefined {
+  if (beta !== 1) return "beta";
+  if (freeBits > 0) return "freeBits";
+  return warmUp > 0 ? "warmUp" : undefined;
+}
+
+/**
+ * Fills in what was left open.
+ * @throws OptionError where options do not go with the data or with each other
+ */
+export function settleVaeOptions(options: VaeOptions, data: DataInfo): SettledVaeOptions {
+  const { kind, sampleShape } = data;
+  const defaults = defaultsOf(data);
+  const { likelihood = defaults.likelihoods[0], network = networkFor(sampleShape) } = options;
+  if (!defaults.likelihoods.includes(likelihood)) {
+    throw new OptionError(
+      `option likelihood: ${kind} data takes ${defaults.likelihoods.join(" or ")}, not ${likelihood}`,
+    );
+  }
+  if (network === "convolutional" && !canConvolve(sampleShape)) {
+    throw new OptionError(
+      sampleShape.length === 3
+        ? `option network: a convolutional network halves images twice, which ${sampleShape.slice(1).join("×")} cannot be; resize them, or choose mlp`
+        : "option network: convolutional networks are for images; leave it out",
+    );
+  }
+  const weight = weightOf(options);
+  const { importanceSamples = weight === undefined ? defaults.importanceSamples : 1 } = options;
+  if (importanceSamples > 1 && weight !== undefined) {
+    throw new OptionError(
+      `option ${weight}: the bound of ${importanceSamples} importanceSamples has no divergence to weigh; leave one of the two out`,
+    );
+  }
+  return {
+    ...options,
+    likelihood,
+    network,
+    importanceSamples,
+    latentSize: options.latentSize ?? defaults.latentSize,
+    scale: options.scale ?? defaults.scale,
+  };
+}
+
+function networkFor(sampleShape: readonly number[]): "convolutional" | "mlp" {
+  return canConvolve(sampleShape) ? "convolutional" : "mlp";
+}

@@ -1,0 +1,301 @@
+import { type Base, Conditioning, gaussian } from "../flows/index.ts";
+import {
+  type Codec,
+  type DataInfo,
+  type Density,
+  type DensityScoreOptions,
+  defineModel,
+  type Exportable,
+  type FitPreferences,
+  type Inpainter,
+  type InpaintOptions,
+  type Losses,
+  type Sampler,
+  type SymbolicBatch,
+  type Trainable,
+} from "../nn/model.ts";
+import type { Session } from "../program/session.ts";
+import { elementCount, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
+import type { ObservationModel } from "./observation.ts";
+import { codeNoise, type Encoded, gaussianDivergence, Posterior, repeatRows } from "./posterior.ts";
+import { priorOf } from "./prior.ts";
+import { inpaintVae } from "./vae-inpaint.ts";
+import type { RowNetwork } from "./vae-networks.ts";
+import {
+  type SettledVaeOptions,
+  settleVaeOptions,
+  type VaeOptions,
+  vaeOptions,
+  vaeSampleOptions,
+} from "./vae-options.ts";
+import { networksOf, observationOf } from "./vae-parts.ts";
+import { sampleVae, type VaeSampleOptions } from "./vae-sample.ts";
+import { importanceScore } from "./vae-score.ts";
+import { WarmUp } from "./warm-up.ts";
+
+/** How a score is made. */
+export interface VaeScoreOptions extends DensityScoreOptions {
+  /** Codes drawn for each sample; those of the option `scoreSamples` unless told. */
+  readonly samples?: number;
+}
+
+/** The terms of the bound for k codes of each sample, [n, k] in nats, and what the encoder says. */
+interface Terms {
+  /** log p(x | z). */
+  readonly logLikelihood: Tensor;
+  /** log p(z). */
+  readonly logPrior: Tensor;
+  /** log q(z | x). */
+  readonly logPosterior: Tensor;
+  readonly encoded: Encoded;
+}
+
+/**
+ * A variational autoencoder (Kingma and Welling 2014, "Auto-Encoding Variational Bayes"): codes z of a prior, samples of
+ * p(x | z), whose numbers a decoder makes, and an encoder to q(z | x), which stands for the posterior. Its log-likelihood
+ * is bounded from below:
+ *
+ *     log p(x) ≥ E log (1/k) Σ p(x | zᵢ) p(zᵢ) / q(zᵢ | x),  zᵢ drawn from q(z | x)
+ *
+ * (Burda et al. 2016, "Importance Weighted Autoencoders", equation 8), of which k = 1 is the evidence lower bound.
+ */
+export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpainter, Codec, Exportable {
+  readonly encoder: RowNetwork;
+  readonly posterior: Posterior;
+  readonly prior: Base;
+  readonly decoder: RowNetwork;
+  readonly observation: ObservationModel;
+  readonly warmUp: WarmUp | undefined;
+  readonly conditioning: Conditioning;
+  readonly likelihood = "bound";
+  private readonly options: SettledVaeOptions;
+  private readonly data: DataInfo;
+
+  /** @throws OptionError where options do not go with the data or with each other */
+  constructor(options: VaeOptions, data: DataInfo) {
+    const settled = settleVaeOptions(options, data);
+    const { latentSize, posterior, posteriorTransforms, prior, priorTransforms, flowWidth, warmUp } = settled;
+    this.options = settled;
+    this.data = data;
+    this.conditioning = new Conditioning(settled, data);
+    this.observation = observationOf(settled, data);
+    this.posterior = new Posterior({
+      latentSize,
+      steps: posterior === "iaf" ? posteriorTransforms : 0,
+      width: flowWidth,
+      contextSize: flowWidth,
+    });
+    this.prior = priorOf(prior, { latentSize, transforms: priorTransforms, width: flowWidth });
+    const sizes = { contextSize: this.conditioning.size, latentSize };
+    const { encoder, decoder } = networksOf(settled, data, {
+      ...sizes,
+      observation: this.observation,
+      encoded: this.posterior.inputs,
+    });
+    this.encoder = encoder;
+    this.decoder = decoder;
+    this.warmUp = warmUp > 0 ? new WarmUp(warmUp) : undefined;
+  }
+
+  /** Length of a code. */
+  get dimensions(): number {
+    return this.options.latentSize;
+  }
+
+  get hasGaussianCodes(): boolean {
+    return this.prior === gaussian;
+  }
+
+  get likelihoodDetail(): string {
+    return `${this.options.scoreSamples} importance samples`;
+  }
+
+  private get isImage(): boolean {
+    return this.data.kind === "image";
+  }
+
+  /** What the encoder says of rows of what is modelled, [n, D] in data units. */
+  encoded(x: Tensor, context: Tensor | undefined): Encoded {
+    return this.posterior.divide(this.encoder.forward(this.observation.seen(x), context));
+  }
+
+  private terms(x: Tensor, label: Tensor | undefined, draws: number): Terms {
+    const { target, context } = this.conditioning.divide(x, label);
+    const rows = target.reshape([target.shape[0] ?? 1, -1]);
+    const count = Number(rows.shape[0]);
+    const encoded = this.encoded(rows, context);
+    const { z, logProb } = this.posterior.draw(encoded, codeNoise(count, draws, this.dimensions));
+    const numbers = this.decoder.forward(z, context && repeatRows(context, draws));
+    return {
+      logLikelihood: this.observation.logProb(rows.unsqueeze(1), numbers.reshape([count, draws, -1])),
+      logPrior: this.prior.logProb(z).reshape([count, draws]),
+      logPosterior: logProb,
+      encoded,
+    };
+  }
+
+  /** log p(x, zᵢ) − log q(zᵢ | x) of codes drawn from q(z | x), [n, draws] in nats. */
+  logWeights(x: Tensor, label: Tensor | undefined, draws: number): Tensor {
+    const { logLikelihood, logPrior, logPosterior } = this.terms(x, label, draws);
+    return logLikelihood.add(logPrior).sub(logPosterior);
+  }
+
+  /**
+   * A lower bound on the log-likelihood, in nats (of bytes for images): the importance-weighted one of as many codes as
+   * training takes, with the runtime's noise. Its expectation is below log p(x); `score` comes closer with more codes. A
+   * model that is conditional on classes weighs them by their shares where no label is told.
+   */
+  logProb(x: Tensor, label?: Tensor): Tensor {
+    const { importanceSamples: draws } = this.options;
+    return this.conditioning.overClasses(x, label, (known) => {
+      const weights = this.logWeights(x, known, draws);
+      return draws === 1 ? weights.squeeze(1) : weights.logSumExp(1).sub(Math.log(draws));
+    });
+  }
+
+  /** The importance-weighted bound of `scoreSamples` codes, or as many as are told, for each sample of an array. */
+  score(
+    session: Session,
+    x: NdArray<"float32">,
+    { samples = this.options.scoreSamples, ...options }: VaeScoreOptions = {},
+  ): Promise<NdArray<"float32">> {
+    return importanceScore(this, this.data, session, x, { samples, ...options });
+  }
+
+  /**
+   * The negative bound: for one code a sample, the reconstruction −log p(x | z) and β times the divergence
+   * KL(q(z | x) ‖ p(z)), in closed form where both are Gaussian; for several, the importance-weighted bound. In bits per
+   * dimension for images and in nats otherwise. Parts: reconstruction and divergence, as they are.
+   */
+  loss({ x, label }: SymbolicBatch): Losses {
+    const { importanceSamples: draws } = this.options;
+    const terms = this.terms(x, label, draws);
+    const reconstruction = terms.logLikelihood.mean().neg();
+    const { divergence, penalty } = this.divergence(terms);
+    const total =
+      draws === 1
+        ? reconstruction.add(penalty)
+        : terms.logLikelihood
+            .add(terms.logPrior)
+            .sub(terms.logPosterior)
+            .logSumExp(1)
+            .mean()
+            .neg()
+            .add(Math.log(draws));
+    const unit = this.isImage ? 1 / (elementCount(this.data.sampleShape) * Math.LN2) : 1;
+    const losses = { total, reconstruction, divergence };
+    return unit === 1
+      ? losses
+      : {
+          total: total.mul(unit),
+          reconstruction: reconstruction.mul(unit),
+          divergence: divergence.mul(unit),
+        };
+  }
+
+  /**
+   * The mean divergence, and what of it the loss has: β times it, with λ nats of each number of the code for free,
+   * Σ_j max(λ, E KL_j) (Kingma et al. 2016, equation 15). Where flows make it one for the whole code, max(λ L, E KL).
+   */
+  private divergence({ encoded, logPrior, logPosterior }: Terms): {
+    readonly divergence: Tensor;
+    readonly penalty: Tensor;
+  } {
+    const { beta, freeBits, latentSize } = this.options;
+    const isClosed =
+      this.posterior.isGaussian && this.prior === gaussian && this.options.importanceSamples === 1;
+    const each = isClosed
+      ? gaussianDivergence(encoded.mean, encoded.logVariance).mean(0)
+      : logPosterior.sub(logPrior).mean().reshape([1]);
+    const free = isClosed ? freeBits : freeBits * latentSize;
+    const divergence = each.sum();
+    const weighed = free > 0 ? each.maximum(free).sum() : divergence;
+    const penalty = beta === 1 ? weighed : weighed.mul(beta);
+    return { divergence, penalty: this.warmUp?.apply(penalty) ?? penalty };
+  }
+
+  /** The mean of q(z | x), [n, L]; behind autoregressive steps, what they make of the Gaussian's mean. */
+  encode(x: Tensor, label?: Tensor): Tensor {
+    const { target, context } = this.conditioning.divide(x, label);
+    return this.posterior.centre(this.encoded(target.reshape([target.shape[0] ?? 1, -1]), context));
+  }
+
+  /**
+   * What is expected of samples given their codes, [n, L] → [n, …sample] in data units: probabilities of ones and of
+   * categories; for images the median of each byte, not rounded.
+   * @param context what the model is conditioned on, [n, contextSize]
+   */
+  decode(z: Tensor, context?: Tensor): Tensor {
+    return this.whole(this.observation.mean(this.decoder.forward(z, context)), context);
+  }
+
+  /** Samples from rows of what is modelled, [n, D] in data units, and the context with what is given. */
+  whole(rows: Tensor, context: Tensor | undefined): Tensor {
+    const { targetShape } = this.conditioning;
+    return this.conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...targetShape]), context);
+  }
+
+  /** The context of codes: class and given columns of each, as a row. @throws OptionError where they are not told */
+  codeContext(
+    labels: readonly (number | undefined)[],
+    given?: NdArray<"float32">,
+  ): NdArray<"float32"> | undefined {
+    return this.conditioning.codeContext(labels, given);
+  }
+
+  /** @throws OptionError where the temperature is not above 0 or given columns are not told */
+  sample(session: Session, options: VaeSampleOptions): Promise<NdArray<"float32">> {
+    return sampleVae(this, this.data, session, options);
+  }
+
+  /** Completions of partly known samples by a chain over codes and unknown elements; see `inpaintVae`. */
+  inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">> {
+    return inpaintVae(this, this.data, session, options);
+  }
+
+  /** Code and reconstruction of a sample as a graph. */
+  exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string } {
+    const { sampleShape, kind } = this.data;
+    const { classes } = this.conditioning;
+    const shape: Shape = ["batch", ...sampleShape];
+    const x = input("x", shape);
+    const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
+    const { context } = this.conditioning.divide(x, label);
+    const z = this.encode(x, label);
+    const units = {
+      image: " as bytes 0 … 255 in float32",
+      table: " in standardised columns",
+      binary: " of 0 and 1",
+      points: "",
+    }[kind];
+    return {
+      outputs: { z, reconstruction: this.decode(z, context) },
+      description:
+        `x: samples [batch, ${sampleShape}]${units}. z: the centre of q(z | x), [batch, ${this.dimensions}]. ` +
+        `reconstruction: what the decoder expects of x there, ${kind === "binary" ? "probabilities of ones" : "in the units of x"}.` +
+        (classes > 0 ? ` label: class 0 to ${classes - 1}.` : ""),
+    };
+  }
+}
+
+function preferences({ kind, sampleShape }: DataInfo): FitPreferences {
+  const common = { optimiser: "adam", averageDecay: 0.998, warmupSteps: 100 } as const;
+  // Chosen on validation samples, in short runs (docs/vae.md).
+  if (sampleShape.length === 3) return { ...common, learningRate: 3e-3, batchSize: 64 };
+  return kind === "points"
+    ? { ...common, learningRate: 3e-3, batchSize: 256 }
+    : { ...common, learningRate: 2e-3, batchSize: kind === "binary" ? 128 : 256 };
+}
+
+/** VAEs as the catalogue knows them. */
+export const vaeDefinition = defineModel({
+  name: "vae",
+  summary: "variational autoencoder: short codes, samples at once, a lower bound on the log-likelihood",
+  paper: "Kingma and Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
+  dataKinds: ["points", "image", "table", "binary"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  options: vaeOptions,
+  sampleOptions: vaeSampleOptions,
+  build: (options, data) => new Vae(options, data),
+  preferences,
+});

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { isEnsemble } from "../../src/autoregressive/conditionals.ts";
+import { drawRows } from "../../src/autoregressive/draw-rows.ts";
+import {
+  type AutoregressiveModel,
+  fvsbn,
+  fvsbnOptions,
+  made,
+  madeOptions,
+  nade,
+  nadeOptions,
+} from "../../src/autoregressive/index.ts";
+import { evaluate } from "../../src/program/node.ts";
+import { Random } from "../../src/random.ts";
+import { float32 } from "../../src/tensor/array.ts";
+import { constant, input, int64, jacobian, stack } from "../../src/tensor/index.ts";
+import {
+  bitData,
+  chiSquared,
+  codesOf,
+  logProbs,
+  numbers,
+  randomWeights,
+  wild,
+  withWeights,
+} from "./support.ts";
+
+const N = 7;
+const data = bitData(N);
+const ofMade = (options: object) => (): AutoregressiveModel =>
+  made(madeOptions.parse({ width: 24, ...options }), data);
+const ofFvsbn = (options: object) => (): AutoregressiveModel => fvsbn(fvsbnOptions.parse(options), data);
+const ofNade = (options: object) => (): AutoregressiveModel =>
+  nade(nadeOptions.parse({ width: 16, ...options }), data);
+
+const cases: readonly (readonly [string, () => AutoregressiveModel])[] = [
+  ["FVSBN", ofFvsbn({})],
+  ["FVSBN in a random order", ofFvsbn({ order: "random", orderSeed: 3 })],
+  ["NADE", ofNade({})],
+  ["NADE in a random order, relu", ofNade({ order: "random", activation: "relu", width: 40 })],
+  ["NADE, agnostic", ofNade({ orders: "agnostic", ensemble: 3 })],
+  ["NADE, agnostic, deep", ofNade({ orders: "agnostic", ensemble: 2, hiddenLayers: 3, activation: "tanh" })],
+  ["MADE", ofMade({})],
+  ["MADE in a random order, tanh", ofMade({ order: "random", activation: "tanh" })],
+  ["MADE, deep, direct", ofMade({ hiddenLayers: 3, direct: true })],
+  ["MADE, residual, direct", ofMade({ hiddenLayers: 5, residual: true, direct: true, activation: "silu" })],
+  ["MADE, several masks", ofMade({ masks: 5, hiddenLayers: 2 })],
+  ["MADE, several masks and orders", ofMade({ masks: 4, orders: "agnostic", direct: true })],
+  ["MADE, fresh masks", ofMade({ masks: 3, fresh: true, hiddenLayers: 2 })],
+  [
+    "MADE, fresh masks and orders",
+    ofMade({ masks: 3, fresh: true, orders: "agnostic", hiddenLayers: 3, residual: true }),
+  ],
+];
+
+describe.each(cases)("%s", (_name, make) => {
+  it("has probabilities that sum to 1", async () => {
+    const { model, session } = await wild(make().conditionals, N);
+    const total = (await logProbs(model, session)).reduce((sum, value) => sum + Math.exp(value), 0);
+    expect(Math.abs(total - 1)).toBeLessThan(1e-5);
+    await session.release();
+  });
+
+  it("has conditionals that depend on all elements before, and on none after", async () => {
+    const { conditionals } = make();
+    const weights = randomWeights(conditionals, 2, 0.5);
+    const orders = isEnsemble(conditionals) ? conditionals.orders : [conditionals.order];
+    for (const [m, order] of orders.entries()) {
+      const member = isEnsemble(conditionals) ? conditionals.member(constant(int64([m], []))) : conditionals;
+      const x = input("x", [9, N]);
+      const dependence = stack(jacobian(member.elementLogProb(x).sum(0), x), 1)
+        .abs()
+        .sum(0);
+      const points = new Float32Array(9 * N);
+      new Random(4).fillNormal(points);
+      const [found] = await evaluate(
+        withWeights(conditionals, weights, [dependence]),
+        new Map([[x, float32(points, [9, N])]]),
+      );
+      const sizes = numbers(found);
+      order.forEach((element, place) => {
+        order.forEach((source, before) => {
+          const size = sizes[element * N + source] ?? Number.NaN;
+          if (before > place) expect(size).toBe(0);
+          else if (_name.startsWith("FVSBN") || orders.length === 1) expect(size).toBeGreaterThan(1e-4);
+        });
+      });
+    }
+  });
+
+  it("draws with its probabilities, the same samples in parts of any size", async () => {
+    const { model, session } = await wild(make().conditionals, N, { deviation: 0.5 });
+    const probabilities = (await logProbs(model, session)).map(Math.exp);
+    const drawn = await model.sample(session, { count: 6000, seed: 5 });
+    expect(chiSquared(codesOf(drawn.data, N), probabilities)).toBeLessThan(3);
+    const few = await model.sample(session, { count: 11, seed: 5 });
+    expect(numbers(few)).toEqual(numbers(drawn).slice(0, 11 * N));
+    await session.release();
+  });
+
+  it("holds known elements while drawing, and weighs them", async () => {
+    const { conditionals } = make();
+    const { model, session } = await wild(conditionals, N, { deviation: 0.5 });
+    const rows = 60;
+    const random = new Random(8);
+    const wanted = Array.from({ length: rows }, (_, i) => ({
+      random: random.split(i),
+      given: {
+        x: Float32Array.from({ length: N }, () => random.integer(2)),
+        known: Float32Array.from({ length: N }, () => random.integer(2)),
+      },
+      member: 0,
+    }));
+    const { x, logKnown } = await drawRows(conditionals, N, session, wanted);
+    const member = isEnsemble(conditionals) ? conditionals.member(constant(int64([0], []))) : conditionals;
+    const leaf = input("x", [rows, N]);
+    const [logs] = await evaluate(
+      withWeights(model, session.weights, [member.elementLogProb(leaf)]),
+      new Map([[leaf, float32(x, [rows, N])]]),
+    );
+    wanted.forEach(({ given }, i) => {
+      let weight = 0;
+      for (let k = 0; k < N; k++) {
+        if (given.known[k] !== 1) continue;
+        expect(x[i * N + k]).toBe(given.x[k]);
+        weight += numbers(logs)[i * N + k] ?? Number.NaN;
+      }
+      expect(Math.abs((logKnown[i] ?? 0) - weight)).toBeLessThan(2e-5);
+    });
+    await session.release();
+  });
+});

@@ -1,0 +1,239 @@
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { RunFolder } from "../../src/train/run-folder.node.ts";
+import { filesBelow, readCsv, refused, run, start, succeed, temporaryFolder } from "./support.ts";
+
+// A flow, a model without a likelihood, and one that does not take points.
+const OWN = { batchSize: 64, width: 16, samplePictures: 0 };
+const CONFIG = {
+  data: "eight-gaussians",
+  count: 400,
+  steps: 300,
+  seed: 3,
+  models: [
+    { model: "nice", couplings: 2, checkpointEvery: 10, ...OWN },
+    "pixel-cnn",
+    { model: "rectified-flow", name: "flow", depth: 1, checkpointEvery: 10, ...OWN },
+  ],
+};
+const COMPARE = ["compare", "--config", "all.json"];
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = await temporaryFolder();
+  await writeFile(join(cwd, "all.json"), JSON.stringify(CONFIG));
+  const { stdout, stderr } = await succeed([...COMPARE, "--out", "whole"], cwd);
+  expect(stdout).toMatch(/^# {2}model .*log-likelihood ↑ .*energy ↓ .*parameters ↓\n1 {2}(nice|flow)/);
+  expect(stdout).toMatch(/\n {3}training samples .*\n {3}true density /);
+  expect(stdout).toMatch(/\npixel-cnn: pixel-cnn takes [^\n]*, not points data\n/);
+  expect(stdout).toMatch(/leaderboard: whole\/leaderboard\.html \(also \.md, \.csv, \.json\)\n$/);
+  expect(stderr).toMatch(/\[1\/3\] nice {2}compiling/);
+  expect(stderr).toMatch(/\[3\/3\] flow .*drawing samples/);
+  expect(stderr).toMatch(/\d left in all\n/);
+  expect(stderr).toContain("pixel-cnn: failed\n");
+}, 180_000);
+
+const readBoard = async (folder: string) =>
+  JSON.parse(await readFile(join(cwd, folder, "leaderboard.json"), "utf8"));
+const readResult = async (folder: string, name: string) =>
+  JSON.parse(await readFile(join(cwd, folder, "results", `${name}.json`), "utf8"));
+
+describe("a comparison", () => {
+  test("writes the leaderboard in four forms, pictures, results and a run folder a model", async () => {
+    const files = await filesBelow(join(cwd, "whole"));
+    expect(files.filter((file) => !file.startsWith("runs"))).toEqual([
+      "compare.json",
+      "data.json",
+      ...["csv", "html", "json", "md"].map((form) => `leaderboard.${form}`),
+      ...["data/density.png", "data/samples.png", "flow-density.png", "flow-samples.png"].map(
+        (f) => `pictures/${f}`,
+      ),
+      ...["nice-density.png", "nice-samples.png"].map((file) => `pictures/${file}`),
+      "results/flow.json",
+      "results/nice.json",
+    ]);
+    expect(await readdir(join(cwd, "whole", "runs"))).toEqual(["flow", "nice"]);
+    for (const name of ["flow", "nice"]) {
+      expect(files).toContain(`runs/${name}/report.html`);
+      const { fit, data } = await new RunFolder(join(cwd, "whole", "runs", name)).readConfig();
+      expect([fit.steps, fit.seed, fit.seconds, data]).toEqual([300, 3, undefined, "eight-gaussians"]);
+    }
+  });
+
+  test("ranks by the held-out distance, and tells likelihoods only where there are any", async () => {
+    const { rows, measures, controls, split, seed } = await readBoard("whole");
+    expect([split, seed, measures[0].key]).toEqual(["test", 3, "energy"]);
+    const [first, second, failed] = rows;
+    expect([first.rank, second.rank, failed.status]).toEqual([1, 2, "failed"]);
+    expect(first.distances.energy).toBeLessThan(second.distances.energy);
+    const [nice, flow] = first.name === "nice" ? [first, second] : [second, first];
+    expect(nice.likelihood.kind).toBe("exact");
+    expect(flow).not.toHaveProperty("likelihood");
+    expect(nice.options).toMatch(/^couplings 2, /);
+    expect(flow.options).toMatch(/^rectified-flow, depth 1, /);
+    for (const row of [nice, flow]) {
+      expect(row).toMatchObject({ steps: 300, sampling: { warm: true } });
+      expect(row.trainingSeconds).toBeGreaterThan(0);
+      expect(row.sampling.seconds).toBeGreaterThan(0);
+      expect(row.distances.memorisation).toBeGreaterThan(0);
+    }
+    expect(controls.map(({ name }: { name: string }) => name)).toEqual(["training samples", "true density"]);
+    expect(controls[0].distances.memorisation).toBe(1);
+    expect(controls[1].likelihood.nats).toBeGreaterThan(nice.likelihood.nats);
+  });
+
+  test("its numbers are those of eidos eval", async () => {
+    const { stdout } = await succeed(["eval", "whole/runs/nice", "--seed", "3", "--json"], cwd);
+    const { likelihood, distances, results } = JSON.parse(stdout);
+    const kept = await readResult("whole", "nice");
+    expect(likelihood).toEqual(kept.likelihood);
+    expect(distances).toEqual(kept.distances);
+    const named = results.map(({ name }: { name: string }) => name);
+    expect(named.slice(0, 5)).toEqual([
+      "loss",
+      "log-likelihood",
+      "log-likelihood of the true density",
+      "energy distance",
+      "sliced Wasserstein distance",
+    ]);
+  });
+
+  test("its pages tell data, split, seed, budget and date, and lead to the reports of the runs", async () => {
+    const html = await readFile(join(cwd, "whole", "leaderboard.html"), "utf8");
+    const text = await readFile(join(cwd, "whole", "leaderboard.md"), "utf8");
+    for (const page of [html, text]) {
+      expect(page).toContain("eight-gaussians");
+      expect(page).toContain("300 steps");
+      expect(page).toContain("seed 3".slice(page === html ? 5 : 0));
+      expect(page).toContain(new Date().toISOString().slice(0, 7));
+      expect(page).toContain("count 400");
+      expect(page).toContain("eidos compare --config whole/compare.json");
+    }
+    expect(html).toContain('<a href="runs/nice/report.html">');
+    // Data, true density and two models; data and two models.
+    expect(html.match(/<img src="data:image\/png;base64,/g)?.length).toBe(7);
+    expect(text.match(/!\[[a-z ]+\]\(pictures\//g)?.length).toBe(7);
+    const { names, rows } = await readCsv(join(cwd, "whole", "leaderboard.csv"));
+    expect(rows.map((cells) => cells[names.indexOf("status")])).toEqual([
+      ...["finished", "finished", "failed", "control", "control"],
+    ]);
+  });
+
+  test("called again does nothing again, and tells all as JSON", async () => {
+    const state = join(cwd, "whole", "runs", "nice", "state.safetensors");
+    const [before, kept] = [(await stat(state)).mtimeMs, await readResult("whole", "nice")];
+    const { stdout, stderr } = await succeed(["compare", "--config", "whole/compare.json", "--json"], cwd);
+    expect(stderr).toContain("nice: done by an earlier call\n");
+    expect(stderr).toContain("flow: done by an earlier call\n");
+    expect((await stat(state)).mtimeMs).toBe(before);
+    expect(await readResult("whole", "nice")).toEqual(kept);
+    expect(JSON.parse(stdout).rows).toEqual((await readBoard("whole")).rows);
+    expect(JSON.stringify(JSON.parse(stdout).galleries)).toContain("pictures/nice-samples.png");
+  });
+
+  test("of another budget, seed, data or options is not mixed with it", async () => {
+    const models = [{ ...OWN, model: "nice", couplings: 3 }];
+    await writeFile(join(cwd, "other.json"), JSON.stringify({ ...CONFIG, models }));
+    const changed = (file: string, ...flags: string[]) =>
+      refused(["compare", "--config", file, "--out", "whole", "--quiet", ...flags], cwd);
+    const told = await Promise.all([
+      changed("all.json", "--steps", "20"),
+      changed("all.json", "--seed", "4"),
+      changed("all.json", "--count", "1200"),
+      changed("other.json"),
+    ]);
+    expect(told[0]).toMatch(/holds nice with another steps, 300 where 20 is asked for.*--fresh/);
+    expect(told[1]).toMatch(/another seed, 3 where 4/);
+    expect(told[2]).toMatch(/another state of its data/);
+    expect(told[3]).toMatch(/another couplings, 2 where 3/);
+  });
+});
+
+describe("a comparison that is stopped", () => {
+  const exists = (path: string): Promise<boolean> =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+
+  /** Starts it and sends a signal as soon as a file is there. */
+  async function interrupt(file: string, signal: NodeJS.Signals) {
+    const running = start([...COMPARE, "--out", "parts"], cwd);
+    let ended = false;
+    running.outcome.finally(() => {
+      ended = true;
+    });
+    while (!ended && !(await exists(join(cwd, "parts", file)))) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    running.kill(signal);
+    return running.outcome;
+  }
+
+  test("goes on where it was, whatever the signal, and ends with the same numbers", async () => {
+    const stopped = await interrupt("runs/nice/state.safetensors", "SIGINT");
+    expect(stopped.code).toBe(130);
+    expect(stopped.stdout).toContain("stopped and saved; the same command goes on");
+    expect((await readBoard("parts")).rows).toMatchObject([{ name: "nice", status: "waiting" }, {}, {}]);
+    const step = (await new RunFolder(join(cwd, "parts/runs/nice")).readCheckpoint())?.progress.step ?? 0;
+    expect(step).toBeGreaterThan(0);
+    expect(step).toBeLessThan(300);
+    // Killed once more, in the midst of the last model.
+    const killed = await interrupt("runs/flow/state.safetensors", "SIGKILL");
+    expect(killed.signal).toBe("SIGKILL");
+    const { stderr } = await succeed([...COMPARE, "--out", "parts"], cwd);
+    expect(stderr).toContain("nice: done by an earlier call\n");
+    for (const name of ["nice", "flow"]) {
+      const [whole, parts] = [await readResult("whole", name), await readResult("parts", name)];
+      for (const key of ["likelihood", "distances", "steps", "weightsStep"])
+        expect(parts[key]).toEqual(whole[key]);
+    }
+    expect((await filesBelow(join(cwd, "parts"))).filter((file) => file.includes(".tmp"))).toEqual([]);
+  }, 180_000);
+
+  test("begins anew with --fresh", async () => {
+    const args = ["compare", "--config", "all.json", "--models", "nice", "--out", "parts", "--steps", "5"];
+    await succeed([...args, "--fresh", "--quiet"], cwd);
+    expect((await readBoard("parts")).rows).toMatchObject([{ name: "nice", steps: 5 }]);
+    expect(await readdir(join(cwd, "parts", "runs"))).toEqual(["nice"]);
+  });
+});
+
+describe("what cannot be compared", () => {
+  test("is refused before any work", async () => {
+    const of = (...args: string[]) => refused(["compare", ...args, "--out", "nothing"], cwd);
+    await writeFile(join(cwd, "bad.json"), JSON.stringify({ models: [{ name: "nice" }] }));
+    const told = await Promise.all([
+      of("eight-gaussians", "--models", "nice,splin-flow"),
+      of("eight-gausians", "--models", "nice"),
+      of("eight-gaussians"),
+      of("eight-gaussians", "--models", "nice", "--seconds", "soon"),
+      of("eight-gaussians", "--config", "bad.json"),
+    ]);
+    expect(told[0]).toMatch(/no model called splin-flow; did you mean spline-flow/);
+    expect(told[1]).toMatch(/did you mean "eight-gaussians"/);
+    expect(told[2]).toMatch(/compare wants models, as in: eidos compare two-moons --models/);
+    expect(told[3]).toMatch(/"soon" is not a number/);
+    expect(told[4]).toMatch(/option models: must be a list of names or objects/);
+    expect(await readdir(cwd)).not.toContain("nothing");
+  });
+
+  test("does not touch a folder that is something else", async () => {
+    await mkdir(join(cwd, "mine"));
+    await writeFile(join(cwd, "mine", "notes.txt"), "mine");
+    const args = ["compare", "eight-gaussians", "--models", "nice", "--out", "mine", "--fresh"];
+    expect(await refused(args, cwd)).toMatch(/mine is not empty and holds no comparison/);
+    expect(await readdir(join(cwd, "mine"))).toEqual(["notes.txt"]);
+  });
+
+  test("ends with code 1 where no model could be fitted, its reasons on the page", async () => {
+    const outcome = await run(
+      ["compare", "eight-gaussians", "--models", "made", "--count", "500", "--out", "none", "--quiet"],
+      cwd,
+    );
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toBe("");
+    expect(await readFile(join(cwd, "none", "leaderboard.html"), "utf8")).toContain("not points data");
+  });
+});

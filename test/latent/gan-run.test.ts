@@ -1,0 +1,22 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { prepareFit } from "../../src/catalog/prepare.node.ts";
+import { OptionError } from "../../src/errors.ts";
+import { temporaryFolder } from "../train/support.ts";
+
+test.each(["replicas", "accumulate"])(
+  "%s are refused in one line before anything is written",
+  async (option) => {
+    const out = join(await temporaryFolder(), "run");
+    const failure = prepareFit({
+      type: "new",
+      request: { model: "gan", data: "two-moons", out, [option]: 2 },
+    });
+    await expect(failure).rejects.toThrow(OptionError);
+    await expect(failure).rejects.toThrow(
+      new RegExp(`^option ${option}: the parts of this model take turns on whole batches[^\\n]*$`),
+    );
+    await expect(access(out)).rejects.toThrow();
+  },
+);

@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { OptionError } from "../../src/errors.ts";
+import {
+  initialState,
+  namedTensors,
+  nameParameters,
+  SpectralConv2d,
+  SpectralLinear,
+  SpectralWeight,
+} from "../../src/nn/index.ts";
+import { normal } from "../../src/nn/initialisers.ts";
+import { nodeRuntime } from "../../src/program/node.ts";
+import { Program, type State } from "../../src/program/program.ts";
+import { float32, grad, input, type NdArray, type Tensor, traceTraining } from "../../src/tensor/index.ts";
+import { arraysOf, ganFixture, largestDifference, type SpectralCase } from "../latent/gan-fixture.ts";
+
+/** Runs a training pass, several times over, and returns its outputs with the state that it leaves. */
+async function passes(
+  outputs: Readonly<Record<string, Tensor>>,
+  updates: ReadonlyMap<Tensor & { readonly name: string }, Tensor>,
+  state: State,
+  feeds: Readonly<Record<string, NdArray>>,
+  count: number,
+): Promise<{ readonly outputs: Readonly<Record<string, NdArray>>; readonly state: State }> {
+  const named = { ...outputs, ...Object.fromEntries([...updates].map(([{ name }, value]) => [name, value])) };
+  const program = await Program.build(named, await nodeRuntime({ threads: 1 }));
+  let held = new Map(state);
+  let last: Readonly<Record<string, NdArray>> = {};
+  for (let i = 0; i < count; i++) {
+    last = await program.run({ ...Object.fromEntries(held), ...feeds });
+    held = new Map([...held].map(([name, value]) => [name, last[name] ?? value]));
+  }
+  await program.release();
+  return { outputs: last, state: held };
+}
+
+/** The largest singular value of a matrix of rows, by power iteration in float64 from several starts. */
+function largestSingularValue(matrix: readonly (readonly number[])[]): number {
+  const columns = matrix[0]?.length ?? 0;
+  const values = [1, 2, 3].map((start) => {
+    let v = Array.from({ length: columns }, (_, i) => Math.sin(start * (i + 1)));
+    let norm = 0;
+    for (let i = 0; i < 2000; i++) {
+      const u = matrix.map((row) => row.reduce((sum, value, k) => sum + value * (v[k] ?? 0), 0));
+      const next = v.map((_, k) => matrix.reduce((sum, row, r) => sum + (row[k] ?? 0) * (u[r] ?? 0), 0));
+      norm = Math.hypot(...next);
+      v = next.map((value) => value / norm);
+    }
+    return Math.sqrt(norm);
+  });
+  return Math.max(...values);
+}
+
+describe("spectral normalisation", () => {
+  const layers: readonly (readonly [string, () => SpectralLinear | SpectralConv2d, SpectralCase])[] = [
+    ["a linear layer", () => new SpectralLinear(5, 7), ganFixture.spectral.linear],
+    ["a convolution", () => new SpectralConv2d(3, 4, 2, { stride: 2, padding: 1 }), ganFixture.spectral.conv],
+  ];
+  it.each(layers)("of %s equals PyTorch's, training and evaluating", async (_, make, fixture) => {
+    const layer = nameParameters(make());
+    const tensors = namedTensors(layer);
+    expect([...tensors.keys()].sort()).toEqual(Object.keys(fixture.before).sort());
+    const x = input("x", fixture.shape);
+    const { result, updates } = traceTraining(() => {
+      const y = layer.forward(x);
+      const [gradient] = grad(y.square().sum(), [layer.parametrizations.weight.original]);
+      return { y, gradient };
+    });
+    const feeds = { x: float32(fixture.x, fixture.shape) };
+    const trained = await passes(result, updates, arraysOf(fixture.before, tensors), feeds, 3);
+    expect(largestDifference(trained.outputs.y?.data ?? [], fixture.y)).toBeLessThan(1e-5);
+    expect(largestDifference(trained.outputs.gradient?.data ?? [], fixture.gradient)).toBeLessThan(1e-4);
+    for (const [name, value] of trained.state) {
+      expect(largestDifference(value.data, fixture.after[name] ?? []), name).toBeLessThan(1e-5);
+    }
+    const evaluated = await passes({ y: layer.forward(x) }, new Map(), trained.state, feeds, 1);
+    expect(largestDifference(evaluated.outputs.y?.data ?? [], fixture.evaluated)).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    [6, 9],
+    [9, 6],
+    [1, 8],
+  ])("brings the largest singular value of a %i×%i matrix to 1 from any start", async (rows, columns) => {
+    const weight = nameParameters(new SpectralWeight([rows, columns], normal(2)));
+    const { result, updates } = traceTraining(() => weight.normalised());
+    for (const seed of [1, 2]) {
+      const state = initialState(weight, seed);
+      for (const name of ["0._u", "0._v"]) {
+        expect(Math.hypot(...Array.from(state.get(name)?.data ?? [], Number))).toBeCloseTo(1, 5);
+      }
+      const { outputs } = await passes({ w: result }, updates, state, {}, 200);
+      const values = Array.from(outputs.w?.data ?? [], Number);
+      const matrix = Array.from({ length: rows }, (_, r) => values.slice(r * columns, (r + 1) * columns));
+      expect(largestSingularValue(matrix)).toBeCloseTo(1, 4);
+    }
+  });
+
+  it("refuses groups that do not divide the channels", () => {
+    expect(() => new SpectralConv2d(4, 6, 3, { groups: 4 })).toThrow(OptionError);
+  });
+});
