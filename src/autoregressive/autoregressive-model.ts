@@ -20,6 +20,7 @@ import {
   type Ensemble,
   isEnsemble,
   isOfClass,
+  mixtureElementLogProb,
   mixtureLogProb,
 } from "./conditionals.ts";
 import { drawRows, PART_ELEMENTS, PART_ROWS } from "./draw-rows.ts";
@@ -110,6 +111,15 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
     return inpaintAutoregressive(this.conditionals, this.data, session, options);
   }
 
+  /** log p(x_i | x_<i) of each element, [n, D] → [n, D], where all members have one order; otherwise undefined. */
+  private elementLogProb(rows: Tensor, label: Tensor | undefined): Tensor | undefined {
+    const { conditionals } = this;
+    if (!isEnsemble(conditionals)) return conditionals.elementLogProb(rows, label);
+    const [order = []] = conditionals.orders;
+    const isShared = conditionals.orders.every((other) => other.join() === order.join());
+    return isShared ? mixtureElementLogProb(conditionals, rows, order) : undefined;
+  }
+
   /** The log-probability as a graph and, for zeros and ones in one order, p(x_i = 1 | x_<i) of each element. */
   exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string } {
     const shape: Shape = ["batch", ...this.data.sampleShape];
@@ -119,11 +129,9 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
     const label = isOfClass(conditionals) ? input("label", ["batch"], "int64") : undefined;
     const classes = label && ` label: class 0 to ${classShares(this.data).length - 1}.`;
     const description = `x: ${units}, [batch, ${this.data.sampleShape}].${classes ?? ""} logProb: log-probability in nats.`;
-    if (this.data.kind !== "binary" || isEnsemble(conditionals)) {
-      return { outputs: { logProb: this.logProb(x, label) }, description };
-    }
     const rows = this.rows(x);
-    const logs = conditionals.elementLogProb(rows, label);
+    const logs = this.data.kind === "binary" ? this.elementLogProb(rows, label) : undefined;
+    if (logs === undefined) return { outputs: { logProb: this.logProb(x, label) }, description };
     // p(1) where the element is one, 1 − p(0) where it is zero.
     const ones = rows.mul(2).sub(1).mul(logs.exp()).sub(rows).add(1);
     return {

@@ -1,5 +1,17 @@
 import type { Module } from "../nn/module.ts";
-import { constant, float32, gather, int64, type Tensor, whileLoop } from "../tensor/index.ts";
+import {
+  constant,
+  cumSum,
+  float32,
+  gather,
+  int64,
+  pad,
+  type Shape,
+  slice,
+  type Tensor,
+  whileLoop,
+} from "../tensor/index.ts";
+import { orderTensor, placesOf } from "./element-order.ts";
 
 /** What elements are drawn from, all [n, D]. */
 export interface DrawInputs {
@@ -38,6 +50,8 @@ export interface Conditionals extends Factors, Module {
   readonly order: readonly number[];
   /** How many classes there are, where the conditionals are those of a class. */
   readonly classes?: number;
+  /** Rows that can be drawn at once, where that is fewer than numbers of samples would allow. */
+  readonly rowsAtOnce?: number;
 }
 
 /**
@@ -76,20 +90,39 @@ function logAddExp(a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * log 1/M Σ_m p_m(x), probabilities and not their logarithms averaged: [n, D] → [n]. One member after the other, so that
- * memory does not grow with their number. Has no gradient.
+ * log Σ_k exp(l_k) over the first numbers k, one after the other, so that memory does not grow with how many there are. Has
+ * no gradient.
+ * @param logs l_k by k, an int64 scalar
  */
-export function mixtureLogProb(ensemble: Ensemble, x: Tensor): Tensor {
-  const count = ensemble.orders.length;
-  const start = constant(LOWEST).broadcastTo([x.shape[0] ?? 1]);
+function logSumOver(count: number, shape: Shape, logs: (index: Tensor) => Tensor): Tensor {
+  const start = constant(LOWEST).broadcastTo(shape);
   const [total = start] = whileLoop(
     [start],
-    ([before = start], index) => ({
-      state: [logAddExp(before, ensemble.member(index).elementLogProb(x).sum(1))],
-    }),
+    ([before = start], index) => ({ state: [logAddExp(before, logs(index))] }),
     { maximum: count },
   );
-  return total.sub(Math.log(count));
+  return total;
+}
+
+/** log 1/M Σ_m p_m(x), probabilities and not their logarithms averaged: [n, D] → [n]. Has no gradient. */
+export function mixtureLogProb(ensemble: Ensemble, x: Tensor): Tensor {
+  const count = ensemble.orders.length;
+  const logs = (index: Tensor): Tensor => ensemble.member(index).elementLogProb(x).sum(1);
+  return logSumOver(count, x.shape.slice(0, 1), logs).sub(Math.log(count));
+}
+
+/**
+ * log p(x_i | x_<i) of a mixture whose members have one order: quotients of the mixture's probabilities of the first
+ * elements, [n, D] → [n, D] by element. Has no gradient.
+ * @param order the element at each place
+ */
+export function mixtureElementLogProb(ensemble: Ensemble, x: Tensor, order: readonly number[]): Tensor {
+  const own = orderTensor(order);
+  const count = ensemble.orders.length;
+  const logs = (index: Tensor): Tensor => cumSum(gather(ensemble.member(index).elementLogProb(x), own, 1), 1);
+  const first = logSumOver(count, x.shape, logs).sub(Math.log(count));
+  const before = pad(slice(first, 1, 0, -1), [[1, 0]]);
+  return gather(first.sub(before), placesOf(own), 1);
 }
 
 /**
@@ -102,7 +135,7 @@ export function classMixtureLogProb(
   shares: readonly number[],
   x: Tensor,
 ): Tensor {
-  const rows = [x.shape[0] ?? 1];
+  const rows = x.shape.slice(0, 1);
   const classes = shares.flatMap((share, k) => (share > 0 ? [k] : []));
   const numbers = constant(int64(classes, [classes.length]));
   const logShares = constant(
@@ -111,15 +144,8 @@ export function classMixtureLogProb(
       [classes.length],
     ),
   );
-  const start = constant(LOWEST).broadcastTo(rows);
-  const [total = start] = whileLoop(
-    [start],
-    ([before = start], index) => {
-      const label = gather(numbers, index).broadcastTo(rows);
-      const logProb = conditionals.elementLogProb(x, label).sum(1).add(gather(logShares, index));
-      return { state: [logAddExp(before, logProb)] };
-    },
-    { maximum: classes.length },
-  );
-  return total;
+  return logSumOver(classes.length, rows, (index) => {
+    const label = gather(numbers, index).broadcastTo(rows);
+    return conditionals.elementLogProb(x, label).sum(1).add(gather(logShares, index));
+  });
 }

@@ -48,7 +48,8 @@ export async function drawRows(
   const x = new Float32Array(wanted.length * dimensions);
   const logKnown = new Float32Array(wanted.length);
   const groups = [...groupsOf(wanted).values()];
-  const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / dimensions)));
+  const own = isEnsemble(conditionals) ? undefined : conditionals.rowsAtOnce;
+  const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / dimensions), own ?? PART_ROWS));
   const size = padded(Math.min(limit, Math.max(1, ...groups.map((group) => group.length))));
   let done = 0;
   for (const group of groups) {

@@ -1,4 +1,5 @@
 import { cumSum, gatherElements, slice, type Tensor } from "../tensor/index.ts";
+import { bernoulliLogProb } from "./bernoulli.ts";
 
 /** The distribution of one element of an image, a pixel's channel, given the numbers that a network has for it. */
 export interface PixelValues {
@@ -21,8 +22,7 @@ export const bits: PixelValues = {
   logits: 1,
   scale: (x) => x.mul(2).sub(1),
   logProb: (logits, x, axis) => {
-    const logit = logits.squeeze(axis);
-    return x.mul(logit).sub(logit.softplus());
+    return bernoulliLogProb(logits.squeeze(axis), x);
   },
   draw: (logits, uniforms) => uniforms.less(logits.squeeze(1).sigmoid()).cast("float32"),
 };

@@ -9,7 +9,7 @@ export const MOST_LOG_RATIO = Math.log(1000 / 16);
 /** By what the four deltas are multiplied when encoded: x, y, width and height. */
 export type DeltaWeights = readonly [x: number, y: number, width: number, height: number];
 
-/** Nearest that a centre is encoded to the border of its reach, in cells: a sigmoid never arrives there. */
+/** Nearest that a centre is encoded to the border of its range, as a share of it: a sigmoid never arrives there. */
 const BORDER = 1e-6;
 
 /** @throws OptionError where there are not as many boxes as anchors, or one is empty */
@@ -105,7 +105,7 @@ export interface YoloCoding {
 /**
  * Boxes as YOLO predicts them (Redmon and Farhadi 2017, "YOLO9000", section 2, figure 3): b = σ(t) + c for the centre in cells
  * with the corner c of the cell, and b = p eᵗ for sides with the anchor's side p. With a `reach` α, b = α σ(t) − (α − 1) / 2 + c.
- * A centre nearer than 10⁻⁶ of its range to the range's border is encoded at that distance.
+ * A centre on the border of its range, up to rounding, is encoded 10⁻⁶ of the range inside.
  * @param anchors boxes centred on the centres of their cells, as `anchorGrid` makes them
  * @throws OptionError where there are not as many boxes as anchors, one is empty, or the centre of a box is out of the cell's reach
  */
@@ -121,7 +121,7 @@ export function encodeYolo<T extends BoxArray>(
     const stride = strides[i] ?? Number.NaN;
     const logit = (offset: number): number => {
       const share = offset / (stride * reach) + 0.5;
-      if (!(share >= 0 && share <= 1)) {
+      if (!(share >= -BORDER && share <= 1 + BORDER)) {
         throw new OptionError(
           `encodeYolo: the centre (${x}, ${y}) of box ${i} is out of reach of its cell around (${ax}, ${ay})`,
         );

@@ -24,7 +24,7 @@ export function evaluationOverlaps(
       const height = Math.min(y2, bottom) - Math.max(y1, top);
       if (width <= 0 || height <= 0) continue;
       const shared = width * height;
-      const union = false ? area : area + (right - left) * (bottom - top) - shared;
+      const union = objects.crowd[g] === 1 ? area : area + (right - left) * (bottom - top) - shared;
       overlaps[row * truth.length + column] = shared / union;
     }
   }

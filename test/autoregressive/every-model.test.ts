@@ -10,11 +10,13 @@ import {
   nade,
   nadeOptions,
 } from "../../src/autoregressive/index.ts";
+import { exportOnnx } from "../../src/program/export.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { constant, input, int64, jacobian, stack } from "../../src/tensor/index.ts";
 import {
+  allVectors,
   bitData,
   chiSquared,
   codesOf,
@@ -95,6 +97,40 @@ describe.each(cases)("%s", (_name, make) => {
     expect(chiSquared(codesOf(drawn.data, N), probabilities)).toBeLessThan(3);
     const few = await model.sample(session, { count: 11, seed: 5 });
     expect(numbers(few)).toEqual(numbers(drawn).slice(0, 11 * N));
+    await session.release();
+  });
+
+  it("exports its log-probabilities and, in one order, the probability of each one given those before", async () => {
+    const { model, session } = await wild(make().conditionals, N);
+    const { outputs, description } = model.exported();
+    expect(description).toContain("logProb");
+    const isInOneOrder = new Set(model.orders.map((order) => order.join())).size === 1;
+    expect(Object.keys(outputs)).toEqual(isInOneOrder ? ["logProb", "probability"] : ["logProb"]);
+    const bytes = exportOnnx(new Map(Object.entries(outputs)), session.weights);
+    const [order = []] = model.orders;
+    const loaded = await session.runtime.load(bytes, true);
+    const found = await loaded.run({ x: allVectors(N) });
+    const logs = await logProbs(model, session);
+    const read = async (name: string): Promise<number[]> => numbers(await found[name]?.read());
+    (await read("logProb")).forEach((value, code) => {
+      expect(Math.abs(value - (logs[code] ?? Number.NaN))).toBeLessThan(1e-4);
+    });
+    if (isInOneOrder) {
+      const probability = await read("probability");
+      const all = numbers(allVectors(N));
+      // By sums over all vectors that agree with this one on the elements before.
+      const code = 77;
+      order.forEach((element, place) => {
+        const agreeing = logs.flatMap((log, other) => {
+          const agrees = order.slice(0, place).every((i) => all[other * N + i] === all[code * N + i]);
+          return agrees ? [[Math.exp(log), all[other * N + element] ?? 0] as const] : [];
+        });
+        const total = agreeing.reduce((sum, [p]) => sum + p, 0);
+        const ones = agreeing.reduce((sum, [p, bit]) => sum + p * bit, 0);
+        expect(Math.abs((probability[code * N + element] ?? Number.NaN) - ones / total)).toBeLessThan(1e-4);
+      });
+    }
+    await loaded.release();
     await session.release();
   });
 

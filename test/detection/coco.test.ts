@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { COCO_THRESHOLDS, type CocoSummary, summariseCoco } from "../../src/detection/average-precision.ts";
 import { area, type Box, boxArray } from "../../src/detection/boxes.ts";
 import { type Detection, toDetections } from "../../src/detection/detections.ts";
+import { DetectionEvaluator } from "../../src/detection/evaluator.ts";
 import { anyBox, SEEDED } from "./arbitrary.ts";
 import { evaluated, orMinusOne, readFixture, type Scene } from "./fixture.ts";
 

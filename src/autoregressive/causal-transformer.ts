@@ -1,0 +1,118 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { elementCount, gather, type Tensor } from "../tensor/index.ts";
+import { AutoregressiveModel } from "./autoregressive-model.ts";
+import { bernoulliLogProb } from "./bernoulli.ts";
+import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
+import { checkOrder, elementOrder, orderTensor, placesOf } from "./element-order.ts";
+import { orderOptions } from "./options.ts";
+import { drawSequence } from "./transformer-draw.ts";
+import { TransformerNetwork, type TransformerNetworkOptions } from "./transformer-network.ts";
+
+/** Numbers that the keys and values of all rows that are drawn at once may have. */
+const CACHE_ELEMENTS = 1 << 26;
+
+/** The conditionals of a decoder-only Transformer over zeros and ones in some order. */
+export class TransformerConditionals implements Conditionals {
+  readonly network: TransformerNetwork;
+  readonly order: readonly number[];
+  readonly rowsAtOnce: number;
+  private readonly options: TransformerNetworkOptions;
+
+  /** @throws OptionError where the order does not name each element once, or the heads do not divide the width */
+  constructor(options: TransformerNetworkOptions) {
+    const { order, axes, width, layers } = options;
+    checkOrder(order, elementCount(axes));
+    this.network = new TransformerNetwork(options);
+    this.order = order;
+    this.rowsAtOnce = Math.max(1, Math.floor(CACHE_ELEMENTS / (2 * order.length * width * layers)));
+    this.options = options;
+  }
+
+  elementLogProb(x: Tensor): Tensor {
+    if (this.order.every((element, place) => element === place)) {
+      return bernoulliLogProb(this.network.forward(x), x);
+    }
+    const order = orderTensor(this.order);
+    const byPlace = gather(x, order, 1);
+    return gather(bernoulliLogProb(this.network.forward(byPlace), byPlace), placesOf(order), 1);
+  }
+
+  draw(inputs: DrawInputs): Draw {
+    return drawSequence(this.network, this.order, this.options, inputs);
+  }
+}
+
+/** Options of the causal Transformer. */
+export const causalTransformerOptions = orderOptions.extend({
+  width: z.int().min(1).default(64).describe("length of the vectors between the layers"),
+  layers: z.int().min(1).default(4).describe("layers"),
+  heads: z.int().min(1).default(4).describe("heads of attention; they divide the width"),
+  hidden: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("units of the perceptron of a layer (default: 4 times the width)"),
+  window: z.int().min(1).optional().describe("how many variables back a layer sees (default: all)"),
+  dropout: z
+    .number()
+    .min(0)
+    .lt(1)
+    .optional()
+    .describe(
+      "share of vectors' numbers and hidden units that training leaves out (vectors: 0.1, images: 0)",
+    ),
+});
+
+export type CausalTransformerOptions = z.output<typeof causalTransformerOptions>;
+
+/**
+ * A small decoder-only Transformer (Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019) over the
+ * variables of binary vectors or the pixels of binary images.
+ * @throws OptionError where the heads do not divide the width
+ */
+export function causalTransformer(options: CausalTransformerOptions, data: DataInfo): AutoregressiveModel {
+  const isImage = data.sampleShape.length > 1;
+  const { order, orderSeed, width, dropout = isImage ? 0 : 0.1, hidden = 4 * width, ...rest } = options;
+  const axes = isImage ? data.sampleShape.slice(-2) : data.sampleShape;
+  const dimensions = elementCount(data.sampleShape);
+  if (dimensions !== elementCount(axes)) {
+    throw new OptionError(`causal-transformer: images must have one channel, not [${data.sampleShape}]`);
+  }
+  const conditionals = new TransformerConditionals({
+    ...rest,
+    order: elementOrder(order, dimensions, orderSeed),
+    axes,
+    width,
+    hidden,
+    dropout,
+  });
+  return new AutoregressiveModel(conditionals, data);
+}
+
+function preferences(data: DataInfo): FitPreferences {
+  const isImage = data.sampleShape.length > 1;
+  return {
+    warmupSteps: 100,
+    optimiser: "adamw",
+    weightDecay: 0.1,
+    learningRate: 2e-3,
+    batchSize: isImage ? 16 : 64,
+    averageDecay: 0.998,
+    clipNorm: 1,
+  };
+}
+
+/** The causal Transformer as the catalogue knows it. */
+export const causalTransformerDefinition = defineModel({
+  name: "causal-transformer",
+  summary: "decoder-only Transformer over the variables: exact log-probabilities of zeros and ones",
+  paper:
+    "Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser and Polosukhin 2017, Attention Is All You Need, arXiv:1706.03762",
+  dataKinds: ["binary"],
+  can: ["sample", "score", "inpaint", "export"],
+  options: causalTransformerOptions,
+  build: causalTransformer,
+  preferences,
+});

@@ -1,0 +1,122 @@
+import type { KeysAndValues } from "../nn/transformer.ts";
+import { arange, concat, constant, gather, slice, type Tensor, where, whileLoop } from "../tensor/index.ts";
+import { bernoulliLogProb } from "./bernoulli.ts";
+import type { Draw, DrawInputs } from "./conditionals.ts";
+import { orderTensor, placesOf } from "./element-order.ts";
+import type { TransformerNetwork } from "./transformer-network.ts";
+
+/** Places of a segment. */
+const SEGMENT = 32;
+
+interface Drawing {
+  readonly network: TransformerNetwork;
+  readonly heads: number;
+  /** By place, [D, n]. */
+  readonly inputs: { readonly uniforms: Tensor; readonly given: Tensor; readonly known: Tensor };
+  /** Vectors of the elements to come, [D, width]. */
+  readonly targets: Tensor;
+}
+
+/** What has been drawn before a segment. */
+interface Before {
+  /** The last element, [n]. */
+  readonly last: Tensor;
+  readonly logKnown: Tensor;
+  /** Of each layer. */
+  readonly past: readonly (KeysAndValues | undefined)[];
+}
+
+/**
+ * Draws zeros and ones place by place. Keys and values of earlier places are kept: those of finished segments stand still,
+ * so that a step writes to those of its own segment alone.
+ * @param window how many places each sees; all before it unless told
+ */
+export function drawSequence(
+  network: TransformerNetwork,
+  order: readonly number[],
+  { heads, window = order.length }: { readonly heads: number; readonly window?: number | undefined },
+  { uniforms, given, known }: DrawInputs,
+): Draw {
+  const places = orderTensor(order);
+  const byPlace = (x: Tensor): Tensor => gather(x.transpose(), places, 0);
+  const drawing = {
+    network,
+    heads,
+    inputs: { uniforms: byPlace(uniforms), given: byPlace(given), known: byPlace(known) },
+    targets: network.targets(),
+  };
+  const none = constant(0).broadcastTo([Number(uniforms.shape[0])]);
+  const drawn: Tensor[] = [];
+  let before: Before = { last: none, logKnown: none, past: network.layers.map(() => undefined) };
+  for (let start = 0; start < order.length; start += SEGMENT) {
+    const { x, after, made } = drawSegment(drawing, start, Math.min(order.length, start + SEGMENT), before);
+    drawn.push(x);
+    before = {
+      ...after,
+      past: made.map((segment, l) => lastOf(before.past[l], segment, window - 1)),
+    };
+  }
+  return { x: gather(concat(drawn, 0), placesOf(places), 0).transpose(), logKnown: before.logKnown };
+}
+
+/** Keys and values of the last positions. */
+function lastOf(
+  past: KeysAndValues | undefined,
+  segment: KeysAndValues,
+  count: number,
+): KeysAndValues | undefined {
+  const keep = (a: Tensor | undefined, b: Tensor): Tensor => {
+    const all = a === undefined ? b : concat([a, b], 2);
+    return slice(all, 2, Math.max(0, Number(all.shape[2]) - count));
+  };
+  return count < 1
+    ? undefined
+    : { keys: keep(past?.keys, segment.keys), values: keep(past?.values, segment.values) };
+}
+
+function drawSegment(
+  { network, heads, inputs, targets }: Drawing,
+  start: number,
+  end: number,
+  { last, logKnown, past }: Before,
+): { readonly x: Tensor; readonly after: Omit<Before, "past">; readonly made: readonly KeysAndValues[] } {
+  const length = end - start;
+  const rows = Number(last.shape[0]);
+  const width = Number(targets.shape[1]);
+  const part = (x: Tensor): Tensor => slice(x, 0, start, end);
+  const [uniforms, given, known, coming] = [inputs.uniforms, inputs.given, inputs.known, targets].map(
+    part,
+  ) as [Tensor, Tensor, Tensor, Tensor];
+  const empty = constant(0).broadcastTo([rows, heads, length, width / heads]);
+  const [x = last, value = last, total = last, ...caches] = whileLoop(
+    [
+      constant(0).broadcastTo([length, rows]),
+      last,
+      logKnown,
+      ...network.layers.flatMap(() => [empty, empty]),
+    ],
+    ([drawn = last, before = last, weight = last, ...held], place) => {
+      const isStart = start === 0 ? place.equal(constant(0, "int64")).cast("float32") : constant(0);
+      let h = network.sources(before.unsqueeze(1), isStart).squeeze(1).add(gather(coming, place));
+      const next = network.layers.flatMap((layer, l) => {
+        const [keys = empty, values = empty] = held.slice(2 * l, 2 * l + 2);
+        const { y, segment } = layer.step(h, { past: past[l], segment: { keys, values }, place });
+        h = y;
+        return [segment.keys, segment.values];
+      });
+      const logit = network.logits(h).squeeze(1);
+      const isKnown = gather(known, place).greater(0.5);
+      const ones = gather(uniforms, place).less(logit.sigmoid()).cast("float32");
+      const element = where(isKnown, gather(given, place), ones);
+      const log = where(isKnown, bernoulliLogProb(logit, element), 0);
+      const here = arange(0, length).equal(place).reshape([length, 1]);
+      return { state: [where(here, element, drawn), element, weight.add(log), ...next] };
+    },
+    { maximum: length },
+  );
+  const made = network.layers.map((_, l) => ({
+    keys: caches[2 * l] ?? empty,
+    values: caches[2 * l + 1] ?? empty,
+  }));
+  return { x, after: { last: value, logKnown: total }, made };
+}
