@@ -1,5 +1,12 @@
 export { AutoregressiveModel } from "./autoregressive-model.ts";
 export {
+  type CausalTransformerOptions,
+  causalTransformer,
+  causalTransformerDefinition,
+  causalTransformerOptions,
+  TransformerConditionals,
+} from "./causal-transformer.ts";
+export {
   type Conditionals,
   type Draw,
   type DrawInputs,
@@ -29,3 +36,13 @@ export {
   OrderlessNade,
 } from "./nade.ts";
 export { NadeNetwork, type NadeNetworkOptions } from "./nade-network.ts";
+export {
+  type PixelCnnOptions,
+  PixelConditionals,
+  pixelCnn,
+  pixelCnnDefinition,
+  pixelCnnOptions,
+} from "./pixel-cnn.ts";
+export { PixelNetwork, type PixelNetworkOptions } from "./pixel-network.ts";
+export { bits, byteLevels, type PixelValues } from "./pixel-values.ts";
+export { TransformerNetwork, type TransformerNetworkOptions } from "./transformer-network.ts";

@@ -21,9 +21,7 @@ export interface PixelValues {
 export const bits: PixelValues = {
   logits: 1,
   scale: (x) => x.mul(2).sub(1),
-  logProb: (logits, x, axis) => {
-    return bernoulliLogProb(logits.squeeze(axis), x);
-  },
+  logProb: (logits, x, axis) => bernoulliLogProb(logits.squeeze(axis), x),
   draw: (logits, uniforms) => uniforms.less(logits.squeeze(1).sigmoid()).cast("float32"),
 };
 

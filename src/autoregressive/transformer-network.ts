@@ -4,7 +4,7 @@ import { normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { LayerNorm } from "../nn/normalisation.ts";
 import { TransformerLayer } from "../nn/transformer.ts";
-import { constant, float32, gather, int64, matmul, pad, slice, stack, type Tensor } from "../tensor/index.ts";
+import { constant, float32, int64, matmul, pad, slice, stack, type Tensor } from "../tensor/index.ts";
 
 export interface TransformerNetworkOptions {
   /** The element at each place of the sequence. */

@@ -1,3 +1,4 @@
+import { causalTransformerDefinition } from "../autoregressive/causal-transformer.ts";
 import { fvsbnDefinition } from "../autoregressive/fvsbn.ts";
 import { madeDefinition } from "../autoregressive/made.ts";
 import { nadeDefinition } from "../autoregressive/nade.ts";
@@ -39,6 +40,7 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
     nadeDefinition,
     madeDefinition,
     pixelCnnDefinition,
+    causalTransformerDefinition,
     vaeDefinition,
     ganDefinition,
   ].map((definition) => [definition.name, definition as ModelDefinition]),

@@ -34,7 +34,7 @@ export interface SoftSuppression {
  * IoU ≥ threshold (`linear`), or s exp(−IoU² / σ) (`gaussian`). Within each class where `classes` are told.
  *
  * Of equal scores the one that was better before any was lowered comes first, then the one that stands first. NaN as in `nms`. The
- * cost is the square of the number of boxes: 10,000 take some tenths of a second.
+ * cost is the square of the number of boxes: 10,000 take up to a second.
  * @throws OptionError where the arrays do not belong together or an option is not acceptable
  */
 export function softNms(

@@ -4,8 +4,11 @@ import { constant } from "../tensor/leaves.ts";
 /** Far below any score, yet its exponential is 0 and not NaN where all of a row is masked. */
 export const MASKED = -1e9;
 
-/** Positions of a block are about as many, so that little is computed above the diagonal and products stay large. */
+/** Positions of a block are at most about as many, so that little is computed in vain and products stay large. */
 const BLOCK = 96;
+
+/** A window has at least about as many blocks. */
+const BLOCKS_OF_WINDOW = 2;
 
 /**
  * Attention in which each position sees itself and those before it: q, k, v [n, heads, T, d] → [n, heads, T, d]. Queries
@@ -14,15 +17,16 @@ const BLOCK = 96;
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window = Number.POSITIVE_INFINITY): Tensor {
   const [, , length = 1, size = 1] = q.shape.map(Number);
-  const count = Math.max(1, Math.round(length / BLOCK));
+  const block = Math.max(1, Math.min(BLOCK, window / BLOCKS_OF_WINDOW));
+  const count = Math.max(1, Math.round(length / block));
   const starts = Array.from({ length: count + 1 }, (_, i) => Math.round((i * length) / count));
   const sizes = starts.slice(1).map((end, i) => end - (starts[i] ?? 0));
   const [queries, keys, values] = [q.mul(1 / Math.sqrt(size)), k, v].map((x) => split(x, 2, sizes));
-  const outputs = sizes.map((rows, block) => {
-    const start = starts[block] ?? 0;
-    const first = starts.findLastIndex((at, i) => i <= block && at <= Math.max(0, start - window + 1));
-    const seen = (parts: readonly Tensor[] = []): Tensor => concat(parts.slice(first, block + 1), 2);
-    const scores = matmul(queries?.[block] ?? q, seen(keys), { transposeB: true });
+  const outputs = sizes.map((rows, b) => {
+    const start = starts[b] ?? 0;
+    const first = starts.findLastIndex((at, i) => i <= b && at <= Math.max(0, start - window + 1));
+    const seen = (parts: readonly Tensor[] = []): Tensor => concat(parts.slice(first, b + 1), 2);
+    const scores = matmul(queries?.[b] ?? q, seen(keys), { transposeB: true });
     const mask = blockMask(rows, start - (starts[first] ?? 0), window);
     return matmul(softmax(scores.add(mask)), seen(values));
   });

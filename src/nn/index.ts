@@ -1,4 +1,5 @@
 export { AttentionBlock, type AttentionBlockOptions } from "./attention.ts";
+export { causalAttention } from "./causal-attention.ts";
 export { Conv2d, type Conv2dOptions, ConvTranspose2d, type ConvTranspose2dOptions } from "./convolution.ts";
 export { Dropout } from "./dropout.ts";
 export { ConditionEmbedding, Embedding, FourierFeatures, sinusoidalEmbedding } from "./embedding.ts";
@@ -40,4 +41,12 @@ export { readSafetensors, type Safetensors, writeSafetensors } from "./safetenso
 export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./schedule.ts";
 export { SpectralConv2d, SpectralLinear, SpectralWeight } from "./spectral-norm.ts";
 export { checkState } from "./state.ts";
+export {
+  CausalSelfAttention,
+  type KeysAndValues,
+  type StepMemory,
+  type StepResult,
+  TransformerLayer,
+  type TransformerLayerOptions,
+} from "./transformer.ts";
 export { UNet, type UNetOptions } from "./u-net.ts";

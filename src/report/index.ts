@@ -1,4 +1,5 @@
 export { type BitRows, bitPlot } from "./bits.ts";
+export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes.ts";
 export {
   gradientNormCurve,
   learningRateCurve,
@@ -6,6 +7,7 @@ export {
   lossPartCurves,
   type MetricRow,
 } from "./curves.ts";
+export { confusionPlot, f1Plot, precisionRecallPlot } from "./detection-plots.ts";
 export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";
 export { type DensityGrid, densityHeatMap } from "./heat-map.ts";
 export { labelledRow } from "./labelled-row.ts";

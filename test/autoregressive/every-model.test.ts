@@ -3,6 +3,8 @@ import { isEnsemble } from "../../src/autoregressive/conditionals.ts";
 import { drawRows } from "../../src/autoregressive/draw-rows.ts";
 import {
   type AutoregressiveModel,
+  causalTransformer,
+  causalTransformerOptions,
   fvsbn,
   fvsbnOptions,
   made,
@@ -35,6 +37,9 @@ const ofFvsbn = (options: object) => (): AutoregressiveModel => fvsbn(fvsbnOptio
 const ofNade = (options: object) => (): AutoregressiveModel =>
   nade(nadeOptions.parse({ width: 16, ...options }), data);
 
+const ofTransformer = (options: object) => (): AutoregressiveModel =>
+  causalTransformer(causalTransformerOptions.parse({ width: 12, layers: 2, heads: 3, ...options }), data);
+
 const cases: readonly (readonly [string, () => AutoregressiveModel])[] = [
   ["FVSBN", ofFvsbn({})],
   ["FVSBN in a random order", ofFvsbn({ order: "random", orderSeed: 3 })],
@@ -53,6 +58,8 @@ const cases: readonly (readonly [string, () => AutoregressiveModel])[] = [
     "MADE, fresh masks and orders",
     ofMade({ masks: 3, fresh: true, orders: "agnostic", hiddenLayers: 3, residual: true }),
   ],
+  ["causal Transformer", ofTransformer({})],
+  ["causal Transformer in a random order", ofTransformer({ order: "random", orderSeed: 2 })],
 ];
 
 describe.each(cases)("%s", (_name, make) => {
