@@ -1,6 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { type ClassGroup, type EvaluatedImage, groupByClass } from "./evaluated-image.ts";
-import { countObjects, evaluationOverlaps, matchGroup } from "./matching.ts";
+import { countObjects, evaluationOverlaps, type MatchingRules, matchGroup } from "./matching.ts";
 
 /** Smallest and largest area in square pixels; both belong to the range. */
 export type AreaRange = readonly [smallest: number, largest: number];
@@ -89,17 +89,10 @@ export function cocoTables(
       const objects = groups.reduce((sum, group) => sum + countObjects(group, areaRange), 0);
       tables.objects[label * areas.length + a] = objects;
       if (objects === 0) continue;
-      const rules = { thresholds, areaRange };
-      const matches = groups.map((group, i) => matchGroup(group, overlaps[i] ?? new Float64Array(), rules));
+      const judged = judge(groups, overlaps, { thresholds, areaRange });
       for (let t = 0; t < thresholds.length; t++) {
-        const outcome = Int8Array.from(ranking, ({ group, row }) => {
-          const at = t * (groups[group]?.found.length ?? 0) + row;
-          if (matches[group]?.ignored[at] === 1) return SKIPPED;
-          return (matches[group]?.objects[at] ?? -1) >= 0 ? RIGHT : WRONG;
-        });
         for (const [m, maximum] of maximums.entries()) {
-          const counted = outcome.filter((kind, i) => kind !== SKIPPED && (ranking[i]?.row ?? 0) < maximum);
-          fill(tables, { t, label, a, m }, counted, objects);
+          fill(tables, { t, label, a, m }, ranked(ranking, judged, t, maximum), objects);
         }
       }
     }
@@ -111,20 +104,58 @@ const SKIPPED = -1;
 const WRONG = 0;
 const RIGHT = 1;
 
-/** A detection of a class: its image's group, and how many better ones the image has. */
-interface Ranked {
-  readonly group: number;
-  readonly row: number;
-  readonly score: number;
+/** Detections of a class, group by group, in the order of their ranks: plain arrays, as there may be very many. */
+interface Ranking {
+  /** The place of each among all of them. */
+  readonly places: Uint32Array;
+  /** How many better ones the image has of each. */
+  readonly better: Uint32Array;
 }
 
-/** All detections of a class from the best score down; equal ones in the order of the images. */
-function rank(groups: readonly ClassGroup[]): readonly Ranked[] {
-  return groups
-    .flatMap(({ image, found }, group) =>
-      found.map((d, row): Ranked => ({ group, row, score: image.found.scores[d] ?? 0 })),
-    )
-    .sort((a, b) => b.score - a.score || 0);
+/** From the best score down; equal ones in the order of the images. */
+function rank(groups: readonly ClassGroup[]): Ranking {
+  const scores = Float64Array.from(
+    groups.flatMap(({ image, found }) => found.map((d) => image.found.scores[d] ?? 0)),
+  );
+  const rows = Uint32Array.from(groups.flatMap(({ found }) => [...found.keys()]));
+  const places = Uint32Array.from(scores.keys()).sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
+  return { places, better: places.map((place) => rows[place] ?? 0) };
+}
+
+/** Whether each detection is right, wrong or skipped, group by group: a row for each threshold. */
+function judge(
+  groups: readonly ClassGroup[],
+  overlaps: readonly Float64Array[],
+  rules: MatchingRules,
+): Int8Array {
+  const total = groups.reduce((sum, { found }) => sum + found.length, 0);
+  const judged = new Int8Array(rules.thresholds.length * total);
+  let base = 0;
+  for (const [i, group] of groups.entries()) {
+    const count = group.found.length;
+    const matches = matchGroup(group, overlaps[i] ?? new Float64Array(), rules);
+    for (let t = 0; t < rules.thresholds.length; t++) {
+      for (let row = 0; row < count; row++) {
+        const at = t * count + row;
+        const taken = (matches.objects[at] ?? -1) >= 0;
+        judged[t * total + base + row] = matches.ignored[at] === 1 ? SKIPPED : taken ? RIGHT : WRONG;
+      }
+    }
+    base += count;
+  }
+  return judged;
+}
+
+/** What counts at a threshold, in the order of the ranks: 1 for right, 0 for wrong. */
+function ranked({ places, better }: Ranking, judged: Int8Array, t: number, maximum: number): Int8Array {
+  const total = places.length;
+  const outcome = new Int8Array(total);
+  let count = 0;
+  for (let i = 0; i < total; i++) {
+    const kind = judged[t * total + (places[i] ?? 0)] ?? SKIPPED;
+    if (kind !== SKIPPED && (better[i] ?? 0) < maximum) outcome[count++] = kind;
+  }
+  return outcome.subarray(0, count);
 }
 
 /** The highest precision at each of the recalls or above; zeros behind the last recall that is reached. */

@@ -1,3 +1,4 @@
+import { checkShare } from "./candidates.ts";
 import type { EvaluatedImage } from "./evaluated-image.ts";
 import { evaluationOverlaps } from "./matching.ts";
 
@@ -22,12 +23,14 @@ export interface ConfusionMatrix {
  * Which class is taken for which. Within an image, detections and objects of all classes are paired by IoU, the largest first,
  * each at most once; of equal ones, a pair of the same class comes first, then the better detection. Detections left over
  * that lie in a crowd of their class, or on an object of it to be ignored, by the threshold at least are not counted.
+ * @throws OptionError where the threshold is not in 0 … 1
  */
 export function confusionMatrix(
   images: readonly EvaluatedImage[],
   classCount: number,
   { threshold = 0.5, minimumScore = 0.25 }: ConfusionOptions = {},
 ): ConfusionMatrix {
+  checkShare("confusion", "threshold", threshold);
   const size = classCount + 1;
   const counts = new Uint32Array(size * size);
   const count = (truth: number, found: number) => {

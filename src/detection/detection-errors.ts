@@ -1,4 +1,5 @@
 import { interpolatedPrecision } from "./average-precision.ts";
+import { checkShare } from "./candidates.ts";
 import type { EvaluatedImage } from "./evaluated-image.ts";
 import { evaluationOverlaps } from "./matching.ts";
 
@@ -55,12 +56,15 @@ interface Judged {
  * what average precision (at 101 recalls) gains when its errors are undone: the best detection with an error of class or place
  * becomes right where its object was not found, all other wrong ones of the kind go, missed objects are not asked for.
  * Detections in crowds and on objects to be ignored do not count.
+ * @throws OptionError where a threshold is not in 0 … 1
  */
 export function detectionErrors(
   images: readonly EvaluatedImage[],
   classCount: number,
   { threshold = 0.5, background = 0.1, maximum = 100 }: ErrorOptions = {},
 ): DetectionErrors {
+  checkShare("errors", "threshold", threshold);
+  checkShare("errors", "background", background);
   const judged: Judged[] = [];
   const objects = new Uint32Array(classCount);
   const missed = new Uint32Array(classCount);
@@ -129,25 +133,25 @@ function judgeImage(image: EvaluatedImage, threshold: number, background: number
   const found = [...image.found.scores.keys()].slice(0, maximum);
   const asked = [...truth.classes.keys()].filter((g) => truth.ignored[g] === 0);
   const excusing = [...truth.classes.keys()].filter((g) => truth.ignored[g] === 1);
+  const labels = asked.map((g) => truth.classes[g] ?? 0);
   const overlaps = evaluationOverlaps(image, found, asked);
   const excuses = evaluationOverlaps(image, found, excusing);
   const classOf = (row: number) => image.found.classes[found[row] ?? 0] ?? 0;
-  /** The object, by its column, with which a detection overlaps most among those that `may`. */
-  const nearest = (row: number, may: (column: number) => boolean) => {
+  /** The object, by its column, with which a detection overlaps most: of its class or of another, taken or not. */
+  const nearest = (row: number, same: boolean, free = false) => {
     let [best, iou] = [-1, 0];
-    for (const column of asked.keys()) {
+    for (let column = 0; column < asked.length; column++) {
       const overlap = overlaps[row * asked.length + column] ?? 0;
-      if (overlap > iou && may(column)) [best, iou] = [column, overlap];
+      if (overlap <= iou || (free && taken.has(column))) continue;
+      if ((labels[column] === classOf(row)) === same) [best, iou] = [column, overlap];
     }
     return { column: best, iou };
   };
-  const same = (row: number) => (column: number) => truth.classes[asked[column] ?? 0] === classOf(row);
-  const other = (row: number) => (column: number) => !same(row)(column);
 
   const taken = new Set<number>();
   const right = new Set<number>();
   for (const row of found.keys()) {
-    const match = nearest(row, (column) => same(row)(column) && !taken.has(column));
+    const match = nearest(row, true, true);
     if (match.column < 0 || match.iou < threshold) continue;
     taken.add(match.column);
     right.add(row);
@@ -166,23 +170,20 @@ function judgeImage(image: EvaluatedImage, threshold: number, background: number
       // Detections come from the best down: the first to see an object is the one that would have found it.
       const first = column >= 0 && !taken.has(column) && !seen.has(column);
       if (first) seen.add(column);
-      const label = truth.classes[asked[column] ?? -1];
+      const label = labels[column];
       return [{ ...detection, error, ...(first && label !== undefined ? { fixed: label } : {}) }];
     };
-    const own = nearest(row, same(row));
+    const own = nearest(row, true);
     if (own.iou >= background && own.iou < threshold && own.column >= 0)
       return wrong("localisation", own.column);
-    const others = nearest(row, other(row));
+    const others = nearest(row, false);
     if (others.iou >= threshold && others.column >= 0) return wrong("class", others.column);
     if (own.iou >= threshold) return wrong("duplicate");
     return wrong(Math.max(own.iou, others.iou) <= background ? "background" : "both");
   });
-  const labels = (columns: readonly number[]) =>
-    columns.map((column) => truth.classes[asked[column] ?? 0] ?? 0);
-  const columns = [...asked.keys()];
   return {
     judged,
-    objects: labels(columns),
-    missed: labels(columns.filter((column) => !taken.has(column) && !seen.has(column))),
+    objects: labels,
+    missed: labels.filter((_, column) => !taken.has(column) && !seen.has(column)),
   };
 }

@@ -1,3 +1,4 @@
+import { checkShare } from "./candidates.ts";
 import { type EvaluatedImage, groupByClass } from "./evaluated-image.ts";
 import { countObjects, evaluationOverlaps, matchGroup } from "./matching.ts";
 
@@ -42,11 +43,12 @@ interface Outcome {
 const EVERY_SIZE = [0, Number.POSITIVE_INFINITY] as const;
 
 /** Detections that count, right or wrong by `matchGroup` at one threshold, and the objects to find, class by class. */
-export function outcomesByClass(
+function outcomesByClass(
   images: readonly EvaluatedImage[],
   classCount: number,
   { threshold = 0.5, maximum = 100 }: CurveOptions,
 ): readonly { readonly objects: number; readonly outcomes: readonly Outcome[] }[] {
+  checkShare("curves", "threshold", threshold);
   return groupByClass(images, classCount).map((groups) => ({
     objects: groups.reduce((sum, group) => sum + countObjects(group, EVERY_SIZE), 0),
     outcomes: groups.flatMap(({ image, found, truth }) => {
@@ -62,7 +64,10 @@ export function outcomesByClass(
   }));
 }
 
-/** Curves over the score from which on detections count. Crowds and objects to be ignored count for nothing. */
+/**
+ * Curves over the score from which on detections count. Crowds and objects to be ignored count for nothing.
+ * @throws OptionError where the threshold is not in 0 … 1
+ */
 export function detectionCurves(
   images: readonly EvaluatedImage[],
   classCount: number,

@@ -1,3 +1,4 @@
+import { checkShare } from "./candidates.ts";
 import { type ClassGroup, type EvaluatedImage, groupByClass } from "./evaluated-image.ts";
 import { evaluationOverlaps } from "./matching.ts";
 
@@ -27,12 +28,14 @@ export interface VocAccuracy {
  * belongs to one is neither right nor wrong. Equal scores come in the order of the images, then as given.
  *
  * VOC's files count pixels from 1 and include the last one: the box of those numbers is [xmin − 1, ymin − 1, xmax, ymax].
+ * @throws OptionError where the threshold is not in 0 … 1
  */
 export function vocAccuracy(
   images: readonly EvaluatedImage[],
   classCount: number,
   { threshold = 0.5, points = "all" }: VocOptions = {},
 ): VocAccuracy {
+  checkShare("voc", "threshold", threshold);
   const classes = groupByClass(images, classCount).map((groups) => classAccuracy(groups, threshold, points));
   const known = classes.filter((value) => !Number.isNaN(value));
   return { ap: known.reduce((sum, value) => sum + value, 0) / known.length, classes };

@@ -124,6 +124,12 @@ describe("DetectionEvaluator", () => {
     expect(() => evaluator.coco({ thresholds: [0.6, 0.5] })).toThrow(
       /thresholds \[0.6,0.5\] must be positive and rise/,
     );
+    for (const threshold of [-0.1, 2, Number.NaN]) {
+      expect(() => evaluator.voc({ threshold })).toThrow(/voc: threshold/);
+      expect(() => evaluator.curves({ threshold })).toThrow(/curves: threshold/);
+      expect(() => evaluator.confusion({ threshold })).toThrow(/confusion: threshold/);
+      expect(() => evaluator.errors({ background: threshold })).toThrow(/errors: background/);
+    }
     expect(() => evaluator.coco({ areaRanges: { small: [0, 1] } })).toThrow(/one named all/);
   });
 });
