@@ -33,7 +33,7 @@ class Made(nn.Module):
 def training(made, batches):
     data = (torch.rand(ROWS, VARIABLES) < 0.2).float()
     optimiser = torch.optim.Adam(made.parameters(), 1e-3, fused=True)
-    source = batches((data,), BATCH)
+    source = batches(data, BATCH)
 
     def step():
         (x,) = next(source)

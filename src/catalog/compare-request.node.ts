@@ -1,5 +1,4 @@
 import { basename, extname, join } from "node:path";
-import { z } from "zod";
 import { plainKind } from "../data/open.node.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
 import { OptionError } from "../errors.ts";
@@ -166,6 +165,3 @@ export function requestJson({ data, dataOptions, shared, contenders, out }: Reso
     out,
   };
 }
-
-/** compare.json of a folder: enough to know it for one of these. */
-export const requestFile = z.looseObject({ data: z.string(), models: z.array(z.unknown()) });

@@ -1,6 +1,7 @@
 import { OptionError } from "../errors.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { GaussianPath, type Span } from "./gaussian-path.ts";
+import type { Scalar } from "./scalar.ts";
 
 export type { Path } from "./gaussian-path.ts";
 
@@ -72,7 +73,14 @@ function linearBeta({ betaMin = 0.1, betaMax = 20 }: VariancePreservingOptions) 
   }
   const slope = betaMax - betaMin;
   return {
-    beta: { start: betaMin, slope },
+    /** Of a time, the rate β and α = exp(−½ B) with the integral B it is made of. */
+    at: <T extends Scalar<T>>(t: T) => {
+      const integral = t
+        .mul(slope / 2)
+        .add(betaMin)
+        .mul(t);
+      return { integral, rate: t.mul(slope).add(betaMin), alpha: integral.mul(-0.5).exp() };
+    },
     /** The time at which the integral is B. */
     timeOfIntegral: (integral: number): number =>
       integral === Number.POSITIVE_INFINITY
@@ -88,16 +96,11 @@ function linearBeta({ betaMin = 0.1, betaMax = 20 }: VariancePreservingOptions) 
  * @throws OptionError where the bounds are not in order
  */
 export function variancePreservingPath(options: VariancePreservingOptions = {}): GaussianPath {
-  const { beta, timeOfIntegral } = linearBeta(options);
+  const { at, timeOfIntegral } = linearBeta(options);
   return new GaussianPath({
     name: "variance-preserving",
     curve: (t) => {
-      const integral = t
-        .mul(beta.slope / 2)
-        .add(beta.start)
-        .mul(t);
-      const rate = t.mul(beta.slope).add(beta.start);
-      const alpha = integral.mul(-0.5).exp();
+      const { integral, rate, alpha } = at(t);
       const sigma = integral.neg().expm1().neg().sqrt();
       return {
         alpha,
@@ -117,16 +120,11 @@ export function variancePreservingPath(options: VariancePreservingOptions = {}):
  * @throws OptionError where the bounds are not in order
  */
 export function subVariancePreservingPath(options: VariancePreservingOptions = {}): GaussianPath {
-  const { beta, timeOfIntegral } = linearBeta(options);
+  const { at, timeOfIntegral } = linearBeta(options);
   return new GaussianPath({
     name: "sub-variance-preserving",
     curve: (t) => {
-      const integral = t
-        .mul(beta.slope / 2)
-        .add(beta.start)
-        .mul(t);
-      const rate = t.mul(beta.slope).add(beta.start);
-      const alpha = integral.mul(-0.5).exp();
+      const { integral, rate, alpha } = at(t);
       return {
         alpha,
         sigma: integral.neg().expm1().neg(),
