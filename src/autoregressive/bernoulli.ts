@@ -1,3 +1,5 @@
+import { zeros } from "../nn/initialisers.ts";
+import type { LinearOptions } from "../nn/linear.ts";
 import type { Tensor } from "../tensor/index.ts";
 
 /**
@@ -7,3 +9,9 @@ import type { Tensor } from "../tensor/index.ts";
 export function bernoulliLogProb(logits: Tensor, x: Tensor): Tensor {
   return x.mul(-2).add(1).mul(logits).softplus().neg();
 }
+
+/**
+ * Layers that tell logits begin at zero: both values equally likely, whatever the elements before. Small sets are then
+ * not fitted away from the noise of random weights, most of which no gradient ever removes.
+ */
+export const AT_REST = { initialiseWeight: zeros, initialiseBias: zeros } satisfies LinearOptions;

@@ -4,7 +4,7 @@ import { degreeMask } from "../nn/masked-linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, linear, type Tensor } from "../tensor/index.ts";
 import { AutoregressiveModel } from "./autoregressive-model.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
+import { AT_REST, bernoulliLogProb } from "./bernoulli.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { oneMask } from "./connectivity.ts";
 import { checkOrder, elementOrder } from "./element-order.ts";
@@ -23,7 +23,7 @@ export class SigmoidBeliefNetwork extends Linear implements Conditionals {
   /** @throws OptionError where the order does not name each element once */
   constructor(dimensions: number, order: readonly number[]) {
     checkOrder(order, dimensions);
-    super(dimensions, dimensions);
+    super(dimensions, dimensions, AT_REST);
     this.order = order;
   }
 

@@ -46,7 +46,7 @@ export class GatedLayer {
   readonly between: Conv2d;
   readonly horizontal: RowConvolution;
   readonly output: RowConvolution;
-  /** For each class what is added to both stacks before their gates (equation 3), [classes, 4p]. */
+  /** For each class what is added to both stacks before their gates (equation 4), [classes, 4p]. */
   readonly classes: Embedding | undefined;
   private readonly dropout: Dropout;
   private readonly residual: boolean;

@@ -4,7 +4,7 @@ import { Linear } from "../nn/linear.ts";
 import { degreeMask } from "../nn/masked-linear.ts";
 import type { Activation } from "../nn/mlp.ts";
 import { linear, type Tensor } from "../tensor/index.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
+import { AT_REST, bernoulliLogProb } from "./bernoulli.ts";
 import type { Factors } from "./conditionals.ts";
 import type { DrawingMask, Mask, NetworkSizes } from "./connectivity.ts";
 import { drawMasked } from "./masked-draw.ts";
@@ -45,8 +45,8 @@ export class MaskedNetwork {
     }
     this.input = new Linear(inputs, first);
     this.hidden = hidden.slice(1).map((units, l) => new Linear(hidden[l] ?? first, units));
-    this.output = new Linear(hidden.at(-1) ?? first, inputs);
-    this.direct = options.direct ? new Linear(inputs, inputs, { bias: false }) : undefined;
+    this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
+    this.direct = options.direct ? new Linear(inputs, inputs, { ...AT_REST, bias: false }) : undefined;
     this.sizes = { inputs, hidden, residual };
     this.activation = options.activation;
     this.dropout = new Dropout(options.dropout);

@@ -13,7 +13,7 @@ import {
   split,
   type Tensor,
 } from "../tensor/index.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
+import { AT_REST, bernoulliLogProb } from "./bernoulli.ts";
 import type { Draw, DrawInputs } from "./conditionals.ts";
 import { blockSize, drawInBlocks } from "./draw-in-blocks.ts";
 import { placesOf } from "./element-order.ts";
@@ -56,7 +56,7 @@ export class NadeNetwork {
     const [first, ...others] = hidden;
     this.input = new Linear(masked ? 2 * inputs : inputs, first);
     this.hidden = others.map((units, l) => new Linear(hidden[l] ?? first, units));
-    this.output = new Linear(hidden.at(-1) ?? first, inputs);
+    this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
     this.inputs = inputs;
     this.masked = masked;
     this.activation = activation;

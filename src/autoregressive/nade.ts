@@ -102,8 +102,10 @@ export const nadeOptions = orderOptions.extend({
   hiddenLayers: z.int().min(1).default(1).describe("hidden layers; more than one with agnostic orders"),
   activation: z
     .enum(ACTIVATION_NAMES)
-    .optional()
-    .describe("of the hidden units (with one order sigmoid as in the paper, with agnostic orders relu)"),
+    .default("relu")
+    .describe(
+      "of the hidden units; Larochelle and Murray's first NADE has sigmoid, which learns more slowly",
+    ),
   orders: z
     .enum(["one", "agnostic"])
     .default("one")
@@ -127,7 +129,7 @@ export type NadeModelOptions = z.output<typeof nadeOptions>;
 export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveModel {
   const { width, hiddenLayers, orders, order, orderSeed, ensemble, dropout, inputDropout } = options;
   const inputs = elementCount(data.sampleShape);
-  const activation = ACTIVATIONS[options.activation ?? (orders === "one" ? "sigmoid" : "relu")];
+  const activation = ACTIVATIONS[options.activation];
   const others = new Array<number>(hiddenLayers - 1).fill(width);
   const network: NadeOptions = { inputs, hidden: [width, ...others], activation, dropout, inputDropout };
   if (orders === "one") {
@@ -142,7 +144,7 @@ export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveM
 }
 
 function preferences(): FitPreferences {
-  return { optimiser: "adamw", learningRate: 1e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return { optimiser: "adamw", learningRate: 3e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
 }
 
 /** NADE as the catalogue knows it. */

@@ -58,12 +58,12 @@ export const pixelCnnOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe("learn the distribution of each class of labelled data, p(x | class), not that of all"),
-  layers: z.int().min(1).default(6).describe("gated layers (the paper: 20)"),
+  layers: z.int().min(1).default(6).describe("gated layers (the paper, on ImageNet: 20)"),
   features: z
     .int()
     .min(1)
     .optional()
-    .describe("channels of each stack (default: 32, colour 48; the paper: 128)"),
+    .describe("channels of each stack (default: 32, colour 48; the paper, on ImageNet: 384)"),
   kernel: z.int().min(1).default(3).describe("size of the filters, odd; half of one is before its pixel"),
   firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
   outputFeatures: z
