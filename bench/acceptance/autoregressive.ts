@@ -118,7 +118,12 @@ const DIGITS: readonly Trial[] = [
   { title: "NADE", model: "nade", seconds: 60 },
   { title: "MADE", model: "made", seconds: 60 },
   { title: "PixelCNN", model: "pixel-cnn", seconds: 100 },
-  { title: "causal Transformer", model: "causal-transformer", seconds: 100 },
+  {
+    title: "causal Transformer",
+    model: "causal-transformer",
+    seconds: 100,
+    options: { ...SMALL_TRANSFORMER, batchSize: 16, window: 84 },
+  },
 ];
 
 const digits = DIGITS.map((trial): Entry => {

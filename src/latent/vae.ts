@@ -222,7 +222,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
 
   /**
    * What is expected of samples given their codes, [n, L] → [n, …sample] in data units: probabilities of ones and of
-   * categories; for images the median of each byte, not rounded.
+   * categories; for images the mean of each byte, not rounded.
    * @param context what the model is conditioned on, [n, contextSize]
    */
   decode(z: Tensor, context?: Tensor): Tensor {

@@ -11,7 +11,10 @@ import {
   madeOptions,
   nade,
   nadeOptions,
+  pixelCnn,
+  pixelCnnOptions,
 } from "../../src/autoregressive/index.ts";
+import { nameParameters } from "../../src/nn/module.ts";
 import { exportOnnx } from "../../src/program/export.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
@@ -29,18 +32,40 @@ import {
   withWeights,
 } from "./support.ts";
 
-const N = 7;
-const data = bitData(N);
-const ofMade = (options: object) => (): AutoregressiveModel =>
-  made(madeOptions.parse({ width: 24, ...options }), data);
-const ofFvsbn = (options: object) => (): AutoregressiveModel => fvsbn(fvsbnOptions.parse(options), data);
-const ofNade = (options: object) => (): AutoregressiveModel =>
-  nade(nadeOptions.parse({ width: 16, ...options }), data);
+const N = 8;
+/** Elements over whose vectors probabilities are summed. */
+const MANY = 12;
 
-const ofTransformer = (options: object) => (): AutoregressiveModel =>
-  causalTransformer(causalTransformerOptions.parse({ width: 12, layers: 2, heads: 3, ...options }), data);
+type Make = (dimensions?: number) => AutoregressiveModel;
+const ofMade =
+  (options: object): Make =>
+  (n = N) =>
+    made(madeOptions.parse({ width: 24, ...options }), bitData(n));
+const ofFvsbn =
+  (options: object): Make =>
+  (n = N) =>
+    fvsbn(fvsbnOptions.parse(options), bitData(n));
+const ofNade =
+  (options: object): Make =>
+  (n = N) =>
+    nade(nadeOptions.parse({ width: 16, ...options }), bitData(n));
+const ofTransformer =
+  (options: object): Make =>
+  (n = N) =>
+    causalTransformer(
+      causalTransformerOptions.parse({ width: 12, layers: 2, heads: 3, ...options }),
+      bitData(n),
+    );
+/** Of images with four columns. */
+const ofPixelCnn =
+  (options: object): Make =>
+  (n = N) =>
+    pixelCnn(pixelCnnOptions.parse({ features: 6, layers: 2, ...options }), {
+      kind: "binary",
+      sampleShape: [1, n / 4, 4],
+    });
 
-const cases: readonly (readonly [string, () => AutoregressiveModel])[] = [
+const cases: readonly (readonly [string, Make])[] = [
   ["FVSBN", ofFvsbn({})],
   ["FVSBN in a random order", ofFvsbn({ order: "random", orderSeed: 3 })],
   ["NADE", ofNade({})],
@@ -60,11 +85,12 @@ const cases: readonly (readonly [string, () => AutoregressiveModel])[] = [
   ],
   ["causal Transformer", ofTransformer({})],
   ["causal Transformer in a random order", ofTransformer({ order: "random", orderSeed: 2 })],
+  ["gated PixelCNN", ofPixelCnn({})],
 ];
 
 describe.each(cases)("%s", (_name, make) => {
   it("has probabilities that sum to 1", async () => {
-    const { model, session } = await wild(make().conditionals, N);
+    const { model, session } = await wild(make(MANY).conditionals, MANY);
     const total = (await logProbs(model, session)).reduce((sum, value) => sum + Math.exp(value), 0);
     expect(Math.abs(total - 1)).toBeLessThan(1e-5);
     await session.release();
@@ -172,4 +198,53 @@ describe.each(cases)("%s", (_name, make) => {
     });
     await session.release();
   });
+});
+
+describe("in an order that it was not made with", () => {
+  it.each([
+    ["NADE, agnostic", ofNade({ orders: "agnostic", ensemble: 1 })],
+    [
+      "NADE, agnostic, deep",
+      ofNade({ orders: "agnostic", ensemble: 1, hiddenLayers: 2, activation: "tanh" }),
+    ],
+    ["MADE, fresh masks and orders", ofMade({ fresh: true, orders: "agnostic", hiddenLayers: 3 })],
+  ] as const)(
+    "%s has probabilities that sum to 1, and conditionals of what stands before",
+    async (_, make) => {
+      const conditionals = nameParameters(make().conditionals);
+      if (!isEnsemble(conditionals) || conditionals.inOrder === undefined) throw new Error("one order alone");
+      const weights = randomWeights(conditionals, 6);
+      const points = new Float32Array(9 * N);
+      new Random(4).fillNormal(points);
+      for (const seed of [1, 2]) {
+        const order = Array.from(new Random(seed).permutation(N));
+        expect(conditionals.orders.map((own) => own.join())).not.toContain(order.join());
+        const factors = conditionals.inOrder(constant(int64(order, [N])));
+        const x = input("x", [9, N]);
+        const [total, dependence] = await evaluate(
+          withWeights(conditionals, weights, [
+            factors
+              .elementLogProb(constant(allVectors(N)))
+              .sum(1)
+              .exp()
+              .sum(),
+            stack(jacobian(factors.elementLogProb(x).sum(0), x), 1)
+              .abs()
+              .sum(0),
+          ]),
+          new Map([[x, float32(points, [9, N])]]),
+        );
+        expect(Math.abs((numbers(total)[0] ?? Number.NaN) - 1)).toBeLessThan(1e-5);
+        const sizes = numbers(dependence);
+        order.forEach((element, place) => {
+          for (const source of order.slice(place)) {
+            if (source !== element) expect(sizes[element * N + source]).toBe(0);
+          }
+          // Masks may cut a path, but not all of them.
+          const read = order.slice(0, place).filter((source) => (sizes[element * N + source] ?? 0) > 1e-4);
+          expect(read.length).toBeGreaterThan(place / 2 - 1);
+        });
+      }
+    },
+  );
 });

@@ -96,6 +96,23 @@ describe("MADE with several masks", () => {
     for (const count of counts) expect(count).toBeGreaterThan(6);
   });
 
+  it("trains a mask of its own at each step where masks are fresh: each is a distribution", async () => {
+    for (const training of ["fresh", "fresh-orders"] as const) {
+      const conditionals = nameParameters(new MaskedEnsemble(network, { members, training }));
+      const steps = Array.from(
+        { length: 12 },
+        () => traceTraining(() => conditionals.lossLogProb(constant(allVectors(5)))).result,
+      );
+      const weights = randomWeights(conditionals, 2);
+      const found = await evaluateRandom(withWeights(conditionals, weights, steps), new Random(3));
+      for (const logs of found) {
+        const total = numbers(logs).reduce((sum, value) => sum + Math.exp(value), 0);
+        expect(Math.abs(total - 1)).toBeLessThan(1e-5);
+      }
+      expect(new Set(found.map((logs) => numbers(logs).join())).size).toBe(12);
+    }
+  });
+
   it("draws masks within a program: each order once, degrees that read something and are read", async () => {
     for (const residual of [false, true]) {
       const mask = freshMask({ inputs: 6, hidden: [200, 200], residual });

@@ -14,6 +14,7 @@ import {
   constant,
   float32,
   grad,
+  int64,
   type NdArray,
   slice,
   type Tensor,
@@ -160,6 +161,48 @@ describe("order-agnostic NADE", () => {
     [2, 0, 3, 1],
     [3, 1, 0, 2],
   ];
+
+  for (const hidden of [[9], [9, 7]] as const) {
+    it(`with ${hidden.length} hidden layers says place by place what a pass for each place says`, async () => {
+      // Three blocks of places, the last of two.
+      const [dimensions, rows] = [130, 2];
+      const order = Array.from(new Random(6).permutation(dimensions));
+      const conditionals = nameParameters(
+        new OrderlessNade({ inputs: dimensions, hidden, activation: sigmoid, ...noDropout }, [order]),
+      );
+      const weights = randomWeights(conditionals, 3, 0.4);
+      const random = new Random(2);
+      const bits = float32(
+        Float32Array.from({ length: rows * dimensions }, () => random.integer(2)),
+        [rows, dimensions],
+      );
+      // A row for each sample and place, in which the elements before the place are known.
+      const repeated = new Float32Array(rows * dimensions ** 2);
+      const known = new Float32Array(rows * dimensions ** 2);
+      for (let row = 0; row < rows * dimensions; row++) {
+        const [sample, place] = [Math.floor(row / dimensions), row % dimensions];
+        repeated.set(bits.data.subarray(sample * dimensions, (sample + 1) * dimensions), row * dimensions);
+        for (const element of order.slice(0, place)) known[row * dimensions + element] = 1;
+      }
+      const shape = [rows * dimensions, dimensions];
+      const [fast, naiveLogits] = await evaluate(
+        withWeights(conditionals, weights, [
+          conditionals.member(constant(int64([0], []))).elementLogProb(constant(bits)),
+          conditionals.logitsGiven(constant(float32(repeated, shape)), constant(float32(known, shape))),
+        ]),
+      );
+      for (let sample = 0; sample < rows; sample++) {
+        order.forEach((element, place) => {
+          const logit =
+            numbers(naiveLogits)[(sample * dimensions + place) * dimensions + element] ?? Number.NaN;
+          const isOne = bits.data[sample * dimensions + element] === 1;
+          const log = -Math.log1p(Math.exp(isOne ? -logit : logit));
+          const found = numbers(fast)[sample * dimensions + element] ?? Number.NaN;
+          expect(Math.abs(found - log)).toBeLessThan(1e-5);
+        });
+      }
+    });
+  }
 
   it("averages the probabilities of its orders", async () => {
     const conditionals = new OrderlessNade(options, orders);

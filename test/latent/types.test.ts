@@ -1,4 +1,5 @@
 import { expectTypeOf, it } from "vitest";
+import type { AutoregressiveModel } from "../../src/autoregressive/index.ts";
 import type { FlowModel } from "../../src/flows/index.ts";
 import type { Gan, Vae } from "../../src/latent/index.ts";
 import type { Density } from "../../src/nn/model.ts";
@@ -25,6 +26,10 @@ it("a flow's likelihood is exact or a bound, by its data: neither type takes it 
   expectTypeOf<FlowModel["likelihood"]>().toEqualTypeOf<"exact" | "bound">();
   expectTypeOf<FlowModel>().not.toExtend<Bound>();
   expectTypeOf<FlowModel>().not.toExtend<Exact>();
+});
+
+it("an autoregressive model's likelihood is exact", () => {
+  expectTypeOf<AutoregressiveModel>().toExtend<Exact>();
 });
 
 it("a GAN has no likelihood, not even a bound", () => {

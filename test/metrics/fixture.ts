@@ -41,6 +41,8 @@ interface Fixture {
     readonly unequal: Orders;
     readonly weighted: Orders;
   };
+  /** W₂ over all directions. */
+  readonly sliced: number;
   readonly frechet: { readonly small: number; readonly wide: number };
   readonly prdc: { readonly "3": Manifold; readonly "5": Manifold };
   readonly memorisation: {

@@ -39,6 +39,11 @@ describe("sliced Wasserstein distance", () => {
     expect(slicedWasserstein(x, x)).toBe(0);
   });
 
+  it(`comes to the mean over all directions: ${fixture.by}`, () => {
+    const distance = slicedWasserstein(matrix(fixture.x), matrix(fixture.y), { projections: 20_000 });
+    expect(Math.abs(distance / fixture.sliced - 1)).toBeLessThan(0.01);
+  });
+
   it("between Gaussians that differ in scale is the difference of their deviations", () => {
     const distance = slicedWasserstein(gaussian(1, 20_000, 2), gaussian(2, 20_000, 2, 3));
     expect(distance).toBeGreaterThan(1.95);
