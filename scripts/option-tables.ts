@@ -5,7 +5,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
 import { models } from "../src/catalog/models.ts";
 import { flagName } from "../src/cli/options.ts";
+import { detectionOptionsSchema } from "../src/data/detection-options.ts";
 import { dataOptionsSchema } from "../src/data/options.ts";
+import { augmentSchema } from "../src/detection/augment-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 
 // Writes the tables of options in docs/ from the schemas:  npx tsx scripts/option-tables.ts
@@ -14,6 +16,8 @@ import { fitOptions } from "../src/train/options.ts";
 const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   training: fitOptions,
   data: dataOptionsSchema,
+  "detection-data": detectionOptionsSchema,
+  augmentation: augmentSchema,
   ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
 };
 

@@ -1,6 +1,6 @@
 import type { SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { Codec } from "../nn/model.ts";
+import type { Codec, CodeSolverOptions, Codes } from "../nn/codes.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { type CodeBatch, readCodes } from "./codes.node.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "./given.node.ts";
@@ -8,17 +8,50 @@ import { type OpenRun, refuse } from "./run.node.ts";
 import { isClassConditional } from "./score.node.ts";
 import { readSource, SOURCE_BATCH } from "./source.node.ts";
 
-/** The model of a run as a codec. @throws OptionError where it has no codes */
-export function codecOf(run: OpenRun, what: string): Codec {
-  const { encode, decode, dimensions, codeContext } = run.model;
-  if (!encode || !decode || dimensions === undefined || codeContext === undefined) return refuse(run, what);
-  const { model } = run;
-  return {
+/** The codes of a run's model, by one graph or by a solver. */
+export interface RunCodec extends Codes {
+  /** Whether each sample and code must be told its class. */
+  readonly needsClass: boolean;
+  /** Codes of samples in data units, [n, …sampleShape] → [n, dimensions]. */
+  encode(x: NdArray<"float32">, labels?: readonly number[]): Promise<NdArray<"float32">>;
+  /** Samples in data units from codes. @param context as `codeContext` makes it */
+  decode(z: NdArray<"float32">, context?: NdArray<"float32">): Promise<NdArray<"float32">>;
+}
+
+/**
+ * The model of a run as a codec.
+ * @throws OptionError where it has no codes, or options of a solver are given to one that takes none
+ */
+export function codecOf(run: OpenRun, what: string, options: CodeSolverOptions = {}): RunCodec {
+  const { model, session } = run;
+  const { encode, decode, encodeArray, decodeArray, dimensions, codeContext } = model;
+  if (dimensions === undefined || codeContext === undefined) return refuse(run, what);
+  const codes = {
     dimensions,
     hasGaussianCodes: model.hasGaussianCodes ?? false,
-    encode: encode.bind(model),
-    decode: decode.bind(model),
     codeContext: codeContext.bind(model),
+  };
+  const isConditional = isClassConditional(run);
+  if (encodeArray && decodeArray) {
+    return {
+      ...codes,
+      needsClass: isConditional && model.hasClasslessCodes !== true,
+      encode: (x, label) => encodeArray.call(model, session, x, { ...options, label }),
+      decode: (z, context) => decodeArray.call(model, session, z, { ...options, context }),
+    };
+  }
+  if (!encode || !decode) return refuse(run, what);
+  if (options.solver !== undefined || options.steps !== undefined) {
+    throw new OptionError(
+      `option ${options.solver === undefined ? "solverSteps" : "solver"}: codes of ${run.config.model} are made without a solver; leave it out`,
+    );
+  }
+  const codec: Codec = { ...codes, encode: encode.bind(model), decode: decode.bind(model) };
+  return {
+    ...codes,
+    needsClass: isConditional,
+    encode: (x, labels) => encodeInGraph(run, codec, x, labels),
+    decode: (z, context) => decodeInGraph(run, codec, z, context),
   };
 }
 
@@ -53,19 +86,21 @@ function rowsOf(array: NdArray<"float32">, first: number, count: number): NdArra
 export interface EncodeOptions {
   readonly seed?: number;
   readonly split?: SplitName;
-  /** Class of all samples, for conditional models; the classes of the data unless told. */
+  /** Class of all samples, for conditional models; the classes of the data, where the model needs some, unless told. */
   readonly label?: number | undefined;
+  /** How a solver leads to codes, for models whose codes take one. */
+  readonly codes?: CodeSolverOptions | undefined;
   readonly onUnreadable?: (file: string) => void;
 }
 
-/** Codes of samples in data units, [count, …sampleShape], of the given classes. @throws OptionError */
-export async function encodeSamples(
-  run: OpenRun,
+/** Codes of samples by a model that has them in one graph. */
+async function encodeInGraph(
+  { session }: OpenRun,
+  codec: Codec,
   x: NdArray<"float32">,
   labels?: readonly number[],
 ): Promise<NdArray<"float32">> {
-  const codec = codecOf(run, "encode");
-  const compiled = run.session.compiled<string, "z">("encode", ({ x, label }) => {
+  const compiled = session.compiled<string, "z">("encode", ({ x, label }) => {
     if (x === undefined) throw new OptionError("encoding takes samples");
     return { z: codec.encode(x, label) };
   });
@@ -84,51 +119,20 @@ export async function encodeSamples(
   return float32(codes, [count, codec.dimensions]);
 }
 
-/**
- * Codes of the samples of some data, batch by batch, as `readSource` reads it.
- * @throws OptionError where the model has no codes, or is conditional and no class is known; DataError
- */
-export async function* encodeRun(
-  run: OpenRun,
-  source: string | undefined,
-  options: EncodeOptions = {},
-): AsyncGenerator<CodeBatch> {
-  const { label, ...reading } = options;
-  codecOf(run, "encode");
-  checkLabel(run, label);
-  const conditional = isClassConditional(run);
-  const batches = readSource(run, source, { ...reading, labels: conditional && label === undefined });
-  for await (const { x, firstRow, files, label: known } of batches) {
-    const count = x.shape[0] ?? 0;
-    const labels =
-      label === undefined ? Array.from(known?.data ?? [], Number) : new Array<number>(count).fill(label);
-    yield {
-      firstRow,
-      // Every batch but the last is full, so that two programs serve all.
-      z: await encodeSamples(run, x, conditional ? labels : undefined),
-      ...(files !== undefined && { files }),
-    };
-  }
-}
-
-/**
- * Samples in data units from codes [count, dimensions].
- * @param context what each is decoded under, [count, size], as `codeContext` makes it
- * @throws OptionError where the model has no codes
- */
-export async function decodeCodes(
-  run: OpenRun,
+/** Samples from codes by a model that has them in one graph. */
+async function decodeInGraph(
+  { session, config }: OpenRun,
+  codec: Codec,
   z: NdArray<"float32">,
   context?: NdArray<"float32">,
 ): Promise<NdArray<"float32">> {
-  const codec = codecOf(run, "decode");
-  const compiled = run.session.compiled<string, "x">("decode", ({ z, context }) => {
+  const compiled = session.compiled<string, "x">("decode", ({ z, context }) => {
     if (z === undefined) throw new OptionError("decoding takes codes");
     return { x: codec.decode(z, context) };
   });
   const count = z.shape[0] ?? 0;
   const rows = Math.min(SOURCE_BATCH, count);
-  const size = elementCount(run.config.dataInfo.sampleShape);
+  const size = elementCount(config.dataInfo.sampleShape);
   const samples = new Float32Array(count * size);
   for (let first = 0; first < count; first += rows) {
     const held = Math.min(rows, count - first);
@@ -138,20 +142,80 @@ export async function decodeCodes(
     });
     samples.set((x.data as Float32Array).subarray(0, held * size), first * size);
   }
-  return float32(samples, [count, ...run.config.dataInfo.sampleShape]);
+  return float32(samples, [count, ...config.dataInfo.sampleShape]);
+}
+
+/** Codes of samples in data units, [count, …sampleShape], of the given classes. @throws OptionError as `codecOf` */
+export function encodeSamples(
+  run: OpenRun,
+  x: NdArray<"float32">,
+  labels?: readonly number[],
+  options?: CodeSolverOptions,
+): Promise<NdArray<"float32">> {
+  return codecOf(run, "encode", options).encode(x, labels);
+}
+
+/**
+ * Samples in data units from codes [count, dimensions].
+ * @param context what each is decoded under, [count, size], as `codeContext` makes it
+ * @throws OptionError as `codecOf`
+ */
+export function decodeCodes(
+  run: OpenRun,
+  z: NdArray<"float32">,
+  context?: NdArray<"float32">,
+  options?: CodeSolverOptions,
+): Promise<NdArray<"float32">> {
+  return codecOf(run, "decode", options).decode(z, context);
+}
+
+/**
+ * Codes of the samples of some data, batch by batch, as `readSource` reads it.
+ * @throws OptionError where the model has no codes, or needs a class and none is known; DataError
+ */
+export async function* encodeRun(
+  run: OpenRun,
+  source: string | undefined,
+  options: EncodeOptions = {},
+): AsyncGenerator<CodeBatch> {
+  const { label, codes, ...reading } = options;
+  const codec = codecOf(run, "encode", codes);
+  checkLabel(run, label);
+  const batches = readSource(run, source, { ...reading, labels: codec.needsClass && label === undefined });
+  for await (const { x, firstRow, files, label: known } of batches) {
+    const labels =
+      label === undefined
+        ? known && Array.from(known.data, Number)
+        : new Array<number>(x.shape[0] ?? 0).fill(label);
+    yield {
+      firstRow,
+      // Every batch but the last is full, so that two programs serve all.
+      z: await codec.encode(x, codec.needsClass || label !== undefined ? labels : undefined),
+      ...(files !== undefined && { files }),
+    };
+  }
+}
+
+/** How a file of codes is decoded. */
+export interface DecodeOptions {
+  /** Class of all samples. */
+  readonly label?: number | undefined;
+  /** Values of the columns that the model is conditioned on. */
+  readonly given?: GivenValues | undefined;
+  /** How a solver leads to samples, for models whose codes take one. */
+  readonly codes?: CodeSolverOptions | undefined;
 }
 
 /**
  * Decodes a file of codes.
- * @param options.label class of all samples, and `given` values of the columns that the model is conditioned on
  * @throws OptionError where the model has no codes, or is conditional and not told on what; DataError
  */
 export async function decodeRun(
   run: OpenRun,
   path: string,
-  { label, given }: { readonly label?: number | undefined; readonly given?: GivenValues | undefined } = {},
+  { label, given, codes }: DecodeOptions = {},
 ): Promise<NdArray<"float32">> {
-  const codec = codecOf(run, "decode");
+  const codec = codecOf(run, "decode", codes);
   checkLabel(run, label);
   const z = await readCodes(path, codec.dimensions);
   const labels = new Array<number | undefined>(z.shape[0] ?? 0).fill(label);
@@ -159,5 +223,5 @@ export async function decodeRun(
     given !== undefined || isGivenColumns(run.config)
       ? encodeGiven(run.config, given ?? {}, { count: 1, seed: 0 })
       : undefined;
-  return decodeCodes(run, z, codec.codeContext(labels, columns));
+  return codec.decode(z, codec.codeContext(labels, columns));
 }

@@ -3,9 +3,11 @@ import { pathToFileURL } from "node:url";
 import type { z } from "zod";
 import { columnsSchema, columnWidth } from "../data/columns.ts";
 import { optional } from "../data/optional.node.ts";
+import { dataOptionsSchema } from "../data/options.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo, ModelDefinition } from "../nn/model.ts";
 import type { RunConfig } from "../train/run-config.ts";
+import { detectionDataSchema, takesBoxes } from "./detection-options.ts";
 import { findModel } from "./models.ts";
 
 /** True where a model is named by the path of a module, not by a name of the catalogue. */
@@ -44,6 +46,11 @@ export async function loadDefinition(model: string): Promise<ModelDefinition> {
     throw new OptionError(`${model}: its default export must be a model definition (defineModel)`);
   }
   return module.default;
+}
+
+/** The schema of the options of data for a model: images with boxes have others than samples of a distribution. */
+export function dataSchema(definition: ModelDefinition): z.ZodObject {
+  return takesBoxes(definition) ? detectionDataSchema : dataOptionsSchema;
 }
 
 /** The schema of a definition's options as an object schema, whose fields are option names. */

@@ -6,7 +6,7 @@ import { Random } from "../random.ts";
 import type { ReportResult } from "../report/index.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
-import { batchFeeds } from "../train/gradient-parts.ts";
+import { batchFeeds } from "../train/batches.ts";
 import { DistanceMeter, type Extent } from "./distances.node.ts";
 import { likelihoodDetail } from "./likelihood-detail.ts";
 import { describeDistance, MEASURES, type SampleDistance } from "./measures.ts";
@@ -51,6 +51,8 @@ export interface EvaluationOptions {
   readonly seed?: number;
   /** `quick`, unless told, for what takes a moment (of images, whose samples take longer, nothing), or `all`. */
   readonly distances?: Extent;
+  /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; all unless told. */
+  readonly slowScores?: number;
   /** Samples that are drawn already, and what measures them, in place of `distances`. */
   readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
   /** Called with the share of samples that is drawn. */
@@ -88,7 +90,8 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
   };
 
   add("loss", await meanLoss(run, split, seed), "", split.count);
-  const likelihood = await likelihoodOf(run, split, seed);
+  const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
+  const likelihood = await likelihoodOf(run, spread(split, scored), seed);
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
   if (likelihood !== undefined) {
     const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
@@ -96,9 +99,9 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
     const isExact = likelihood.kind === "exact";
     const nats = isExact ? likelihood.nats : likelihood.atLeastNats;
     const bits = isExact ? likelihood.bitsPerDimension : likelihood.atMostBitsPerDimension;
-    add("log-likelihood", nats, unit, split.count, note(isExact ? "exact" : "a lower bound"));
+    add("log-likelihood", nats, unit, scored, note(isExact ? "exact" : "a lower bound"));
     if (bits !== undefined) {
-      add("bits per dimension", bits, "bits", split.count, note(isExact ? "exact" : "an upper bound"));
+      add("bits per dimension", bits, "bits", scored, note(isExact ? "exact" : "an upper bound"));
     }
   }
   const truth = meanTrueLogDensity(data, splitName);
@@ -137,6 +140,13 @@ export function meanTrueLogDensity({ logDensity, splits }: DataSet, name: SplitN
   let total = 0;
   for (let i = 0; i < points.length; i += 2) total += logDensity(points.subarray(i, i + 2));
   return total / count;
+}
+
+/** Some samples of a split, evenly spread over it. */
+function spread(split: Split, count: number): Split {
+  if (count === split.count) return split;
+  const place = (i: number): number => Math.floor(((i + 0.5) * split.count) / count);
+  return { count, batch: (indices) => split.batch(Array.from(indices, place)) };
 }
 
 /** The mean log-likelihood of a split; undefined where the model has no density. */

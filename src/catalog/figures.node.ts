@@ -1,5 +1,6 @@
 import { type DataSet, isPicture, type Split } from "../data/data-set.ts";
 import { EidosError, GradientError, InverseError } from "../errors.ts";
+import { hasCodes } from "../nn/codes.ts";
 import { Random } from "../random.ts";
 import {
   densityHeatMap,
@@ -173,19 +174,25 @@ function spread(split: Split, count: number): readonly number[] {
 
 const PAIRS = 4;
 const STRIP_STEPS = 8;
+/** Steps of a solver of codes: enough for a picture, and few enough to be waited for. */
+const FEW_CODE_STEPS = 16;
 
 /** The way between test images through the space of codes. */
 const interpolation: FigureMaker = {
   name: "interpolation",
   async make({ run, data }) {
     const { model } = run;
-    if (!isPicture(data) || !model.encode || !model.decode || !model.codeContext) return undefined;
+    if (!isPicture(data) || !hasCodes(model)) return undefined;
     const name = data.splits.test.count >= 2 * PAIRS ? "test" : "train";
     const split = data.splits[name];
     const count = 2 * Math.min(PAIRS, Math.floor(split.count / 2));
     if (count < 2) return undefined;
     const { x, labels } = endsFromSplit(split, spread(split, count));
-    const samples = await interpolateRun(run, x, { steps: STRIP_STEPS, labels });
+    const samples = await interpolateRun(run, x, {
+      steps: STRIP_STEPS,
+      labels,
+      ...(model.encodeArray && { codes: { steps: FEW_CODE_STEPS } }),
+    });
     const grid = imageGrid(toBytes(samples, data.kind), { columns: STRIP_STEPS });
     return {
       title: "Interpolation",

@@ -5,15 +5,15 @@ import { decodeImage } from "../data/image-folder.node.ts";
 import { writeNpy } from "../data/npy.node.ts";
 import { writeTable } from "../data/table-write.node.ts";
 import { OptionError } from "../errors.ts";
+import type { CodeSolverOptions } from "../nn/codes.ts";
 import type { DataInfo } from "../nn/model.ts";
 import { encodePng, imageGrid } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import { codecOf, decodeCodes, encodeSamples } from "./codec.node.ts";
+import { codecOf } from "./codec.node.ts";
 import { givenOfSamples, isGivenColumns } from "./given.node.ts";
 import { toBytes } from "./pictures.node.ts";
 import type { OpenRun } from "./run.node.ts";
 import { asWritten, sampleRows } from "./sample.node.ts";
-import { isClassConditional } from "./score.node.ts";
 import { asSeen, imageFormat } from "./source.node.ts";
 
 /** The ends of paths, in pairs, in data units. */
@@ -96,8 +96,12 @@ export interface InterpolateOptions {
   readonly steps: number;
   /** Spherical where codes are Gaussian, otherwise linear, unless told. */
   readonly path?: CodePath | undefined;
-  /** Class of each sample, for conditional models; classes and given columns are blended in between. */
+  /** Class of each sample in the data, for models that need one; classes and given columns are blended in between. */
   readonly labels?: readonly number[] | undefined;
+  /** Class that all samples are told, in place of their own. */
+  readonly label?: number | undefined;
+  /** How a solver leads to codes and back, for models whose codes take one. */
+  readonly codes?: CodeSolverOptions | undefined;
 }
 
 /**
@@ -110,21 +114,22 @@ export interface InterpolateOptions {
 export async function interpolateRun(
   run: OpenRun,
   x: NdArray<"float32">,
-  { steps, path, labels }: InterpolateOptions,
+  { steps, path, labels, label, codes }: InterpolateOptions,
 ): Promise<NdArray<"float32">> {
-  const codec = codecOf(run, "interpolate");
+  const codec = codecOf(run, "interpolate", codes);
   const count = x.shape[0] ?? 0;
   if (count < 2 || count % 2 === 1) throw new OptionError(`interpolate: ${count} samples do not make pairs`);
   if (steps < 2) throw new OptionError(`option steps: a path has two ends, so at least 2, not ${steps}`);
-  const told = isClassConditional(run) ? labels : undefined;
-  const z = await encodeSamples(run, x, told);
+  const own = codec.needsClass ? labels : undefined;
+  const told = label === undefined ? own : new Array<number>(count).fill(label);
+  const z = await codec.encode(x, told);
   const given = isGivenColumns(run.config) ? givenOfSamples(run.config, x) : undefined;
   const context = codec.codeContext(
     Array.from({ length: count }, (_, i) => told?.[i]),
     given,
   );
   const along = path ?? (codec.hasGaussianCodes ? "spherical" : "linear");
-  return decodeCodes(run, pathsBetween(z, steps, along), context && pathsBetween(context, steps, "linear"));
+  return codec.decode(pathsBetween(z, steps, along), context && pathsBetween(context, steps, "linear"));
 }
 
 /** Points along the paths between rows 0 and 1, 2 and 3, … of [2 · pairs, size]: [pairs · steps, size]. */

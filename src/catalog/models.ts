@@ -3,7 +3,12 @@ import { fvsbnDefinition } from "../autoregressive/fvsbn.ts";
 import { madeDefinition } from "../autoregressive/made.ts";
 import { nadeDefinition } from "../autoregressive/nade.ts";
 import { pixelCnnDefinition } from "../autoregressive/pixel-cnn.ts";
+import type { DetectorDefinition } from "../detection/detector-definition.ts";
+import { detectors } from "../detection/detectors.ts";
+import { ddpmDefinition } from "../diffusion/ddpm.ts";
+import { edmDefinition } from "../diffusion/edm.ts";
 import { rectifiedFlowDefinition } from "../diffusion/rectified-flow.ts";
+import { scoreSdeDefinition } from "../diffusion/score-sde.ts";
 import { OptionError } from "../errors.ts";
 import { continuousFlowDefinition } from "../flows/continuous-flow.ts";
 import { flowPlusPlusDefinition } from "../flows/flow-plus-plus.ts";
@@ -18,14 +23,22 @@ import { splineFlowDefinition } from "../flows/spline-flow.ts";
 import { ganDefinition } from "../latent/gan.ts";
 import { vaeDefinition } from "../latent/vae.ts";
 import { nearest } from "../nearest.ts";
-import type { DataInfo, Model, ModelDefinition } from "../nn/model.ts";
+import { type DataInfo, type Model, type ModelDefinition, sampleKind } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
 import { parseOptions } from "./options.ts";
+
+/** A detector among the models. */
+function asModel(definition: DetectorDefinition): ModelDefinition {
+  return { ...definition, dataKinds: ["detection"], can: ["detect", "export"] };
+}
 
 /** Every model by name. */
 export const models: ReadonlyMap<string, ModelDefinition> = new Map(
   [
     rectifiedFlowDefinition,
+    ddpmDefinition,
+    scoreSdeDefinition,
+    edmDefinition,
     niceDefinition,
     planarDefinition,
     radialDefinition,
@@ -43,6 +56,7 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
     causalTransformerDefinition,
     vaeDefinition,
     ganDefinition,
+    ...[...detectors.values()].map(asModel),
   ].map((definition) => [definition.name, definition as ModelDefinition]),
 );
 
@@ -65,7 +79,7 @@ export function findModel(name: string): ModelDefinition {
  * @throws OptionError where an option is wrong or the model does not take data of this kind.
  */
 export function buildModel(definition: ModelDefinition, options: unknown, data: DataInfo): Model {
-  if (!definition.dataKinds.includes(data.kind)) {
+  if (!definition.dataKinds.some((kind) => sampleKind(kind) === data.kind)) {
     throw new OptionError(
       `${definition.name} takes ${definition.dataKinds.join(" or ")} data, not ${data.kind} data`,
     );

@@ -1,9 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type DataSet, range, type Split } from "../data/data-set.ts";
+import type { DetectionSet } from "../data/detection-set.ts";
 import { fileError, makeFolder } from "../data/files.node.ts";
 import { openData, plainKind } from "../data/open.node.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
+import { isDetector } from "../detection/detector.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
@@ -12,7 +14,9 @@ import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import type { PreparedFit, ResolvedRun } from "../train/worker-protocol.node.ts";
 import { version } from "../version.ts";
-import { loadDefinition, modelInfo, modelSchema } from "./definition.node.ts";
+import { dataSchema, loadDefinition, modelInfo, modelSchema } from "./definition.node.ts";
+import { takesBoxes } from "./detection-options.ts";
+import { openAnnotated, resolveDetection } from "./detection-prepare.node.ts";
 import type { FitRequest, FitTask } from "./fit.node.ts";
 import { buildModel } from "./models.ts";
 import { divideOptions, parseOptions } from "./options.ts";
@@ -89,39 +93,64 @@ async function readsBinary(
   return !dataKinds.includes(await plainKind(dataName, options));
 }
 
+/** Data that is open, with what a run keeps of it and the options with which it is opened again. */
+interface OpenedData {
+  readonly data: DataSet | DetectionSet;
+  readonly dataOptions: Readonly<Record<string, unknown>>;
+  readonly info: RunConfig["dataInfo"];
+  /** Options of the model with what follows from the data, where something does. */
+  readonly modelOptions?: Readonly<Record<string, unknown>>;
+}
+
+/** Opens data that a distribution is learnt of, with options as they are given. */
+async function openSamples(
+  definition: ModelDefinition,
+  dataName: string,
+  given: Readonly<Record<string, unknown>>,
+): Promise<OpenedData> {
+  const dataOptions = parseOptions("data", dataOptionsSchema, given);
+  const binary = await readsBinary(definition, dataName, dataOptions);
+  const data = await openData(dataName, { ...dataOptions, binary });
+  return {
+    data,
+    // What data is read as depends on the model too, and a protocol is told even where it is the default one.
+    dataOptions: {
+      ...given,
+      ...(binary && { binary }),
+      ...(data.binarisation !== undefined && { binarise: data.binarisation.protocol }),
+    },
+    info: infoOf(data),
+  };
+}
+
 /** The configuration of a fit, every option parsed, every default filled in, and its data. */
 async function configure(
   request: FitRequest,
-): Promise<{ readonly config: RunConfig; readonly data: DataSet }> {
+): Promise<{ readonly config: RunConfig; readonly data: DataSet | DetectionSet }> {
   const { model, data: dataName, out: _out, ...rest } = request;
   const definition = await loadDefinition(model);
   const options = divideOptions(definition.name, rest, {
     fit: fitOptions,
-    data: dataOptionsSchema,
+    data: dataSchema(definition),
     model: modelSchema(definition),
   });
   const fit = parseOptions("fit", fitOptions, options.fit);
   const modelOptions = parseOptions(definition.name, definition.options, options.model);
-  const dataOptions = parseOptions("data", dataOptionsSchema, options.data);
-  const binary = await readsBinary(definition, dataName, dataOptions);
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
-  const data = await openData(dataName, { ...dataOptions, binary });
-  const info = infoOf(data);
+  const opened: OpenedData = takesBoxes(definition)
+    ? await openAnnotated(definition, dataName, { data: options.data, model: modelOptions })
+    : await openSamples(definition, dataName, options.data);
+  const { data, dataOptions, info } = opened;
   return {
     data,
     config: {
       eidos: version,
       created: new Date().toISOString(),
       model,
-      modelOptions: modelOptions as Record<string, unknown>,
+      modelOptions: opened.modelOptions ?? (modelOptions as Record<string, unknown>),
       data: dataName,
-      // What data is read as depends on the model too, and a protocol is told even where it is the default one.
-      dataOptions: {
-        ...options.data,
-        ...(binary && { binary }),
-        ...(data.binarisation !== undefined && { binarise: data.binarisation.protocol }),
-      },
+      dataOptions,
       dataInfo: info,
       fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
     },
@@ -129,11 +158,16 @@ async function configure(
 }
 
 /** Turns a configuration into a model and data; called in the fit worker and in replicas. */
-export async function resolveRun(config: RunConfig, opened?: DataSet): Promise<ResolvedRun> {
+export async function resolveRun(config: RunConfig, opened?: DataSet | DetectionSet): Promise<ResolvedRun> {
   const definition = await loadDefinition(config.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  if (isDetector(model)) {
+    return resolveDetection(config, model, opened && "kind" in opened ? undefined : opened);
+  }
   const data =
-    opened ?? (await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions)));
+    opened && "kind" in opened
+      ? opened
+      : await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
   checkFingerprint(config.dataInfo.fingerprint, data);
   checkWhole(model, config.fit);
   return { model, data, ...drawAndFinish(config, model, data) };

@@ -5,18 +5,25 @@ import { writeFileAtomic } from "../data/files.node.ts";
 import { batchesPerEpoch } from "../data/order.ts";
 import { MissingPackageError } from "../errors.ts";
 import { rasterise } from "../report/index.node.ts";
-import { type Picture, type ReportFigure, renderReport, type SamplePicture } from "../report/index.ts";
+import {
+  type MetricRow,
+  type Picture,
+  type ReportFigure,
+  type ReportInput,
+  renderReport,
+  type SamplePicture,
+} from "../report/index.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import { fitOptions } from "../train/options.ts";
-import type { RunFolder } from "../train/run-folder.node.ts";
-import { modelSchema } from "./definition.node.ts";
+import type { RunFolder, MetricRow as RunRow } from "../train/run-folder.node.ts";
+import { dataSchema, modelSchema } from "./definition.node.ts";
 import { evaluateRun } from "./eval.node.ts";
 import { makeFigures } from "./figures.node.ts";
 import { writePicture } from "./pictures.node.ts";
-import { openRun } from "./run.node.ts";
+import { type OpenRun, openRun } from "./run.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
-async function readPictures(
+export async function readPictures(
   folder: RunFolder,
 ): Promise<{ readonly course: readonly SamplePicture[]; readonly chosen: Picture | undefined }> {
   const course: SamplePicture[] = [];
@@ -43,7 +50,7 @@ function samplesFigure(picture: Picture, seed: number): ReportFigure {
 }
 
 /** A picture as PNG where plots can be made pixels, otherwise as it is. */
-async function pixels(picture: Picture): Promise<Picture> {
+export async function pixels(picture: Picture): Promise<Picture> {
   if (picture.format === "png") return picture;
   try {
     return { format: "png", bytes: await rasterise(picture.text) };
@@ -52,6 +59,9 @@ async function pixels(picture: Picture): Promise<Picture> {
     throw error;
   }
 }
+
+/** Samples whose likelihood a report measures of a model that takes long to, images or others. */
+const SLOW_SCORES = { image: 64, other: 1000 } as const;
 
 const REASONS = {
   limit: "finished",
@@ -72,50 +82,22 @@ export async function writeReport(
   const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
   const run = await openRun(folder.path, { data, provider, threads });
   try {
-    const { config, model } = run;
+    const { model } = run;
     const { course, chosen } = await readPictures(folder);
+    const slowScores = SLOW_SCORES[data.kind === "image" ? "image" : "other"];
     const measured = measure && data.splits.validation.count > 0;
-    const results = measured ? (await evaluateRun(run, { split: "validation" })).results : [];
+    const results = measured ? (await evaluateRun(run, { split: "validation", slowScores })).results : [];
     const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];
     for (const { name, figure } of figures) {
       await writePicture(folder.file("samples", name), await pixels(figure.picture));
     }
-    const describe = new Map(
-      [fitOptions, modelSchema(run.definition)].flatMap((schema) =>
-        Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
-      ),
-    );
-    const options = { data: config.data, ...config.dataOptions, ...config.modelOptions, ...config.fit };
-    const page = await renderReport({
-      model: config.model,
-      data: config.data,
+    const page = await renderRun(run, summary, {
       dataDescription: data.describe(),
-      date: new Date(config.created),
-      status: REASONS[summary.reason],
-      seed: config.fit.seed,
-      parameters: summary.parameters,
-      steps: summary.step,
-      epochs: summary.step / batchesPerEpoch(config.dataInfo.trainCount, config.fit.batchSize),
-      seconds: summary.seconds,
-      samplesPerSecond: summary.samplesPerSecond,
-      ...(summary.best && { best: { step: summary.best.step, validationLoss: summary.best.loss } }),
-      lossLabel: "loss",
       results,
-      metrics: await folder.readMetrics(),
       samples: course,
       figures: [
         ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),
         ...figures.map(({ figure }) => figure),
-      ],
-      configuration: Object.entries(options).map(([name, value]) => {
-        const description = describe.get(name);
-        return { name, value: JSON.stringify(value), ...(description !== undefined && { description }) };
-      }),
-      machine: [
-        { name: "processor", value: cpus()[0]?.model ?? "unknown" },
-        { name: "cores", value: String(availableParallelism()) },
-        { name: "node", value: process.version },
-        { name: "provider", value: config.fit.provider },
       ],
       commands: [
         ...(model.sample
@@ -129,16 +111,97 @@ export async function writeReport(
               },
             ]
           : []),
-        { command: `eidos eval ${folder.path} --json`, purpose: "Measure on the test split" },
-        ...(model.exported
-          ? [{ command: `eidos export ${folder.path} --out model.onnx`, purpose: "Write the model as ONNX" }]
-          : []),
-        { command: `eidos fit --resume ${folder.path} --steps ${2 * summary.step}`, purpose: "Train on" },
       ],
-      version: config.eidos,
     });
     await writeFileAtomic(folder.file("report.html"), page);
   } finally {
     await run.session.release();
   }
+}
+
+/** Columns of metrics.csv that all runs have; the others are parts of the loss and measures of validations. */
+const COMMON = [
+  "step",
+  "epoch",
+  "seconds",
+  "loss",
+  "validationLoss",
+  "learningRate",
+  "gradientNorm",
+  "samplesPerSecond",
+];
+
+/** A row of metrics.csv as curves take it. */
+function curveRow(row: RunRow): MetricRow {
+  const parts: Record<string, number> = {};
+  const measures: Record<string, number> = {};
+  for (const [name, value] of Object.entries(row)) {
+    if (value === undefined || COMMON.includes(name)) continue;
+    const [, measure] = /^validation(.+)$/.exec(name) ?? [];
+    if (measure === undefined) parts[name] = value;
+    else measures[measure] = value;
+  }
+  return { ...row, parts, measures };
+}
+
+/** What of a report depends on what a model does and is fitted to. */
+export type ReportParts = Pick<
+  ReportInput,
+  "dataDescription" | "results" | "samples" | "figures" | "commands" | "shown"
+>;
+
+/** The report of a run as a page: its parts, and what every run has. Commands that all models know are added. */
+export async function renderRun(
+  { folder, config, definition, model }: Pick<OpenRun, "folder" | "config" | "definition" | "model">,
+  summary: FitSummary,
+  parts: ReportParts,
+): Promise<string> {
+  const describe = new Map(
+    [fitOptions, dataSchema(definition), modelSchema(definition)].flatMap((schema) =>
+      Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
+    ),
+  );
+  const options = { data: config.data, ...config.dataOptions, ...config.modelOptions, ...config.fit };
+  const { best } = summary;
+  return renderReport({
+    ...parts,
+    model: config.model,
+    data: config.data,
+    date: new Date(config.created),
+    status: REASONS[summary.reason],
+    seed: config.fit.seed,
+    parameters: summary.parameters,
+    steps: summary.step,
+    epochs: summary.step / batchesPerEpoch(config.dataInfo.trainCount, config.fit.batchSize),
+    seconds: summary.seconds,
+    samplesPerSecond: summary.samplesPerSecond,
+    ...(best && {
+      best: {
+        step: best.step,
+        validationLoss: best.loss,
+        ...(best.measures && { measures: best.measures }),
+      },
+    }),
+    lossLabel: "loss",
+    metrics: (await folder.readMetrics()).map(curveRow),
+    configuration: Object.entries(options).map(([name, value]) => {
+      const description = describe.get(name);
+      return { name, value: JSON.stringify(value), ...(description !== undefined && { description }) };
+    }),
+    machine: [
+      { name: "processor", value: cpus()[0]?.model ?? "unknown" },
+      { name: "cores", value: String(availableParallelism()) },
+      { name: "node", value: process.version },
+      { name: "provider", value: config.fit.provider },
+    ],
+    commands: [
+      ...parts.commands,
+      { command: `eidos eval ${folder.path} --json`, purpose: "Measure on the test split" },
+      ...(model.exported
+        ? [{ command: `eidos export ${folder.path} --out model.onnx`, purpose: "Write the model as ONNX" }]
+        : []),
+      { command: `eidos fit --resume ${folder.path} --steps ${2 * summary.step}`, purpose: "Train on" },
+    ],
+    version: config.eidos,
+  });
 }

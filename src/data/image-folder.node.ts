@@ -92,7 +92,10 @@ export async function decodeImage(path: string, { size, channels }: ImageFormat)
 }
 
 /** Runs `work` on every item, a few at once. */
-async function forEachLimited<T>(items: readonly T[], work: (item: T, index: number) => Promise<void>) {
+export async function forEachLimited<T>(
+  items: readonly T[],
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   const worker = async () => {
     for (let index = next++; index < items.length; index = next++) {

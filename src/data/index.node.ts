@@ -1,4 +1,6 @@
 export { openBinaryTable } from "./binary-table.node.ts";
+export { type Conversion, convertDetections } from "./detection-convert.node.ts";
+export { isDetectionData, openDetection } from "./detection-open.node.ts";
 export { openDigits } from "./digits.node.ts";
 export { isQuery, isTablePath, type TablePlace } from "./duckdb.node.ts";
 export { fileError, isMissing, makeFolder, readBytes, replaceFile, writeFileAtomic } from "./files.node.ts";

@@ -15,6 +15,20 @@ export {
 } from "./columns.ts";
 export type { Batch, DataSet, Split, SplitName } from "./data-set.ts";
 export { describeSplits, isPicture, range, storedSplit } from "./data-set.ts";
+export { withClasses } from "./detection-classes.ts";
+export { countFaults, type DetectionFault, FAULTS, type FaultKind, faultLines } from "./detection-faults.ts";
+export { type DetectionOptions, detectionOptionsSchema } from "./detection-options.ts";
+export { DETECTION_FORMATS, type DetectionFormat } from "./detection-raw.ts";
+export type {
+  Annotations,
+  ByteImage,
+  DetectionBatch,
+  DetectionSample,
+  DetectionSet,
+  DetectionSplit,
+} from "./detection-set.ts";
+export { type DetectionStatistics, detectionStatistics } from "./detection-statistics.ts";
+export { DIGIT_SCENES, digitScenes } from "./digit-scenes.ts";
 export { loadDigits } from "./digits.ts";
 export type { EnergyDensity, EnergyName } from "./energies.ts";
 export { energyDensity, energyNames, energyPoints, isEnergyName } from "./energies.ts";

@@ -6,6 +6,7 @@ import { binarised } from "./binarise.ts";
 import { openBinaryTable } from "./binary-table.node.ts";
 import { dataCatalog } from "./catalog.ts";
 import type { DataSet } from "./data-set.ts";
+import { DIGIT_SCENES } from "./digit-scenes.ts";
 import { openDigits } from "./digits.node.ts";
 import { isQuery, isTablePath } from "./duckdb.node.ts";
 import { energyPoints, isEnergyName } from "./energies.ts";
@@ -25,6 +26,11 @@ type Place =
 
 /** Finds data by name, path or query. @throws DataError where there is no such data, with the nearest name */
 async function findData(nameOrPath: string, sql: string | undefined): Promise<Place> {
+  if (nameOrPath === DIGIT_SCENES) {
+    throw new DataError(
+      `${DIGIT_SCENES} are images with boxes, for detectors; eidos inspect ${DIGIT_SCENES} looks at them`,
+    );
+  }
   if (nameOrPath === "digits") return { kind: "image", folder: undefined };
   if (isPlaneName(nameOrPath)) return { kind: "points", draw: (options) => planePoints(nameOrPath, options) };
   if (isEnergyName(nameOrPath))
@@ -51,7 +57,7 @@ async function findData(nameOrPath: string, sql: string | undefined): Promise<Pl
   if (found !== undefined || isTablePath(nameOrPath)) {
     return { kind: "table", table: { path: nameOrPath, sql } };
   }
-  const names = dataCatalog.map(({ name }) => name);
+  const names = dataCatalog.filter(({ kind }) => kind !== "detection").map(({ name }) => name);
   const meant = nearest(nameOrPath, names);
   throw new DataError(
     meant === undefined

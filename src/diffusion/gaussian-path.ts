@@ -26,6 +26,9 @@ export type SymbolicPoint = Curve<Tensor>;
 /** The formulas of a path; what does not depend on time is a number. */
 export type CurveFormula = <T extends Scalar<T>>(t: T) => Curve<T | number>;
 
+/** The inverse formula of a path: from σ / α to the time. */
+export type TimeFormula = <T extends Scalar<T>>(ratio: T) => T;
+
 /** The stretch of time on which a path's differential equations have finite coefficients. */
 export interface Span {
   /** Next to noise: 1, or a little less where α vanishes at 1. */
@@ -38,7 +41,7 @@ export interface GaussianPathParts {
   readonly name: string;
   readonly curve: CurveFormula;
   /** The time at which σ / α is a ratio. */
-  readonly timeOf: (ratio: number) => number;
+  readonly timeOf: TimeFormula;
   readonly span: Span;
 }
 
@@ -47,7 +50,7 @@ export class GaussianPath implements Path, NoiseLevels<PathPoint> {
   readonly name: string;
   readonly span: Span;
   private readonly curve: CurveFormula;
-  private readonly inverse: (ratio: number) => number;
+  private readonly inverse: TimeFormula;
 
   constructor({ name, curve, timeOf, span }: GaussianPathParts) {
     this.name = name;
@@ -91,10 +94,15 @@ export class GaussianPath implements Path, NoiseLevels<PathPoint> {
    * @throws OptionError where the ratio is not positive, or below that of t = 0
    */
   timeOf(ratio: number): number {
-    const time = ratio > 0 ? this.inverse(ratio) : Number.NaN;
+    const time = ratio > 0 ? this.inverse(new Real(ratio)).value : Number.NaN;
     if (time >= 0) return time;
     const least = this.at(0).sigma / this.at(0).alpha;
     throw new OptionError(`${this.name} path: the ratio σ / α is above ${least} everywhere, never ${ratio}`);
+  }
+
+  /** `timeOf` inside a graph, for ratios of any shape; not checked, and below 0 for ratios below that of t = 0. */
+  symbolicTimeOf(ratio: Tensor): Tensor {
+    return this.inverse(ratio);
   }
 
   /** @throws OptionError as `timeOf` */

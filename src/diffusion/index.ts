@@ -1,7 +1,17 @@
+export { angularFlow } from "./angular-flow.ts";
+export type { BoundParts, ChainScoreOptions } from "./chain-score.ts";
+export { ClassCondition, type ClassOptions, type Condition } from "./condition.ts";
+export { COUPLINGS, type Coupling, coupledNoise } from "./coupling.ts";
 export { type DdimOptions, ddim } from "./ddim.ts";
+export { Ddpm, type DdpmModelOptions, ddpmDefinition, ddpmOptions } from "./ddpm.ts";
 export { type DdpmOptions, ddpm, REVERSE_VARIANCES, type ReverseVariance } from "./ddpm-sampler.ts";
+export { DiffusionModel, type NetworkViews } from "./diffusion-model.ts";
+export { type DiffusionParts, diffusionPreferences, type Preconditioning } from "./diffusion-parts.ts";
 export { type DpmSolverOptions, dpmSolver } from "./dpm-solver.ts";
-export { type Churn, type EdmOptions, edm } from "./edm.ts";
+export { Edm, type EdmModelOptions, edmDefinition, edmOptions } from "./edm.ts";
+export { type Churn, type EdmOptions, edm } from "./edm-sampler.ts";
+export type { FlowDensityOptions } from "./flow-density.ts";
+export type { FollowOptions } from "./follow.ts";
 export {
   type Curve,
   type CurveFormula,
@@ -24,6 +34,7 @@ export {
   withDifferenceDivergence,
 } from "./likelihood.ts";
 export { GaussianMixture, type MixtureComponent, type MixturePosterior } from "./mixture.ts";
+export type { DiffusionNetwork, NetworkOptions } from "./network.ts";
 export {
   CLEAN,
   type KarrasOptions,
@@ -41,6 +52,7 @@ export {
   thenClean,
   towardsNoise,
 } from "./noise-level.ts";
+export { denoisingLoss, type NoisyBatch, type Objective, type Predicted, slicedLoss } from "./objective.ts";
 export {
   type CosineOptions,
   cosinePath,
@@ -67,14 +79,23 @@ export {
   predictionTarget,
 } from "./prediction.ts";
 export { type ProbabilityFlowOptions, probabilityFlow, probabilityFlowVelocity } from "./probability-flow.ts";
-export { RectifiedFlow, rectifiedFlowDefinition } from "./rectified-flow.ts";
 export {
+  RectifiedFlow,
   type RectifiedFlowOptions,
-  type RectifiedFlowSampleOptions,
+  rectifiedFlowDefinition,
   rectifiedFlowOptions,
-  rectifiedFlowSampleOptions,
-} from "./rectified-flow-options.ts";
+} from "./rectified-flow.ts";
 export { type ReverseSdeOptions, reverseSde } from "./reverse-sde.ts";
+export {
+  type DiffusionSampleOptions,
+  diffusionSampleOptions,
+  SOLVERS,
+  type SolverInput,
+  type SolverName,
+  type SolverSettings,
+  solverOptions,
+} from "./sample-options.ts";
+export { type Process, SPACINGS, type Spacing, samplerLevels } from "./sampler-levels.ts";
 export {
   alphaBars,
   BETA_SCHEDULES,
@@ -84,6 +105,7 @@ export {
   DiscreteSchedule,
   zeroTerminalSnr,
 } from "./schedule.ts";
+export { ScoreSde, type ScoreSdeOptions, scoreSdeDefinition, scoreSdeOptions } from "./score-sde.ts";
 export {
   normalRows,
   type RunTableOptions,
@@ -91,6 +113,7 @@ export {
   type SymbolicDenoiser,
   samplerGraph,
 } from "./solver-session.ts";
+export { type SolverSubject, samplerEnds } from "./solver-subject.ts";
 export {
   type Denoised,
   type Denoiser,
@@ -104,9 +127,26 @@ export {
   type SolverRow,
   type SolverTable,
 } from "./solver-table.ts";
-export { type LogitNormal, sampleTimes, TIME_SAMPLINGS, type TimeSampling } from "./time-sampling.ts";
+export {
+  type FlowPlan,
+  type SamplerPlan,
+  type SolverDefinition,
+  samplerPlan,
+  solvers,
+  solversFor,
+} from "./solvers.ts";
+export {
+  logNormalTimes,
+  logRatioTimes,
+  sampleTimes,
+  stepTimes,
+  TIME_SAMPLINGS,
+  type TimeSampling,
+  type TimeSamplingOptions,
+} from "./time-sampling.ts";
 export { checkedSteps, STEP_SPACINGS, type StepSpacing, selectSteps } from "./time-steps.ts";
 export { type StepShare, stepShare } from "./transition.ts";
+export { DataUnits } from "./units.ts";
 export {
   type Decoder,
   gaussianKl,
@@ -116,5 +156,4 @@ export {
   type VariationalBoundOptions,
   variationalBound,
 } from "./variational-bound.ts";
-export type { VelocityNetwork } from "./velocity-network.ts";
 export { lossWeight, WEIGHTINGS, type Weighting, type WeightingOptions } from "./weighting.ts";

@@ -17,7 +17,7 @@ class LinearPath extends GaussianPath {
     super({
       name: "linear",
       curve: (t) => ({ alpha: t.neg().add(1), sigma: t, alphaRate: -1, sigmaRate: 1 }),
-      timeOf: (ratio) => 1 / (1 + 1 / ratio),
+      timeOf: (ratio) => ratio.pow(-1).add(1).pow(-1),
       span: BEFORE_NOISE,
     });
   }
@@ -55,7 +55,7 @@ export const trigonometricPath = new GaussianPath({
     const sigma = angle.sin();
     return { alpha, sigma, alphaRate: sigma.mul(-Math.PI / 2), sigmaRate: alpha.mul(Math.PI / 2) };
   },
-  timeOf: (ratio) => (2 / Math.PI) * Math.atan(ratio),
+  timeOf: (ratio) => ratio.atan().mul(2 / Math.PI),
   span: BEFORE_NOISE,
 });
 
@@ -81,12 +81,25 @@ function linearBeta({ betaMin = 0.1, betaMax = 20 }: VariancePreservingOptions) 
         .mul(t);
       return { integral, rate: t.mul(slope).add(betaMin), alpha: integral.mul(-0.5).exp() };
     },
-    /** The time at which the integral is B. */
-    timeOfIntegral: (integral: number): number =>
-      integral === Number.POSITIVE_INFINITY
-        ? integral
-        : (2 * integral) / (betaMin + Math.sqrt(betaMin * betaMin + 2 * slope * integral)),
+    /** The time at which the integral is B: of ½ slope t² + β_min t = B the solution that is right for any B up to ∞. */
+    timeOfIntegral: <T extends Scalar<T>>(integral: T): T => {
+      const share = integral.pow(-1);
+      return share
+        .mul(betaMin)
+        .square()
+        .add(share.mul(2 * slope))
+        .sqrt()
+        .add(share.mul(betaMin))
+        .pow(-1)
+        .mul(2);
+    },
   };
+}
+
+/** asinh x = log(x + √(1 + x²)) of x ≥ 0, without losing digits near 0. */
+function asinh<T extends Scalar<T>>(x: T): T {
+  const share = x.pow(-1);
+  return x.mul(share.square().add(1).sqrt().add(share).pow(-1)).add(x).log1p();
 }
 
 /**
@@ -109,7 +122,7 @@ export function variancePreservingPath(options: VariancePreservingOptions = {}):
         sigmaRate: alpha.square().mul(rate).div(sigma).mul(0.5),
       };
     },
-    timeOf: (ratio) => timeOfIntegral(Math.log1p(ratio * ratio)),
+    timeOf: (ratio) => timeOfIntegral(ratio.square().log1p()),
     span: VARIANCE_PRESERVING,
   });
 }
@@ -132,7 +145,7 @@ export function subVariancePreservingPath(options: VariancePreservingOptions = {
         sigmaRate: alpha.square().mul(rate),
       };
     },
-    timeOf: (ratio) => timeOfIntegral(2 * Math.asinh(ratio / 2)),
+    timeOf: (ratio) => timeOfIntegral(asinh(ratio.mul(0.5)).mul(2)),
     span: VARIANCE_PRESERVING,
   });
 }
@@ -168,7 +181,11 @@ export function varianceExplodingPath({
       const sigma = t.mul(range).exp().mul(sigmaMin);
       return { alpha: 1, sigma, alphaRate: 0, sigmaRate: sigma.mul(range) };
     },
-    timeOf: (ratio) => Math.log(ratio / sigmaMin) / range,
+    timeOf: (ratio) =>
+      ratio
+        .mul(1 / sigmaMin)
+        .log()
+        .mul(1 / range),
     span: VARIANCE_EXPLODING,
   });
 }
@@ -208,7 +225,16 @@ export function cosinePath({ offset = 0.008 }: CosineOptions = {}): GaussianPath
       const alphaRate = sine.mul(-rate / scale);
       return { alpha, sigma, alphaRate, sigmaRate: alpha.mul(alphaRate).div(sigma).neg() };
     },
-    timeOf: (ratio) => (Math.acos(scale / Math.hypot(1, ratio)) - start) / rate,
+    // From cos u = cos u₀ / √(1 + r²).
+    timeOf: (ratio) =>
+      ratio
+        .square()
+        .add(Math.sin(start) ** 2)
+        .sqrt()
+        .mul(1 / scale)
+        .atan()
+        .sub(start)
+        .mul(1 / rate),
     span: BEFORE_NOISE,
   });
 }
@@ -240,7 +266,11 @@ export function edmPath({ sigmaMin = 0.002, sigmaMax = 80, rho = 7 }: EdmPathOpt
         sigmaRate: root.pow(rho - 1).mul(rho * range),
       };
     },
-    timeOf: (ratio) => (ratio ** (1 / rho) - low) / range,
+    timeOf: (ratio) =>
+      ratio
+        .pow(1 / rho)
+        .sub(low)
+        .mul(1 / range),
     span: VARIANCE_EXPLODING,
   });
 }

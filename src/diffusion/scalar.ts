@@ -15,7 +15,9 @@ export interface Scalar<T> {
   exp(): T;
   expm1(): T;
   log(): T;
+  log1p(): T;
   sin(): T;
+  atan(): T;
   pow(exponent: number): T;
   minimum(other: T): T;
   maximum(other: T): T;
@@ -71,8 +73,16 @@ export class Real implements Scalar<Real> {
     return new Real(Math.log(this.value));
   }
 
+  log1p(): Real {
+    return new Real(Math.log1p(this.value));
+  }
+
   sin(): Real {
     return new Real(Math.sin(this.value));
+  }
+
+  atan(): Real {
+    return new Real(Math.atan(this.value));
   }
 
   pow(exponent: number): Real {

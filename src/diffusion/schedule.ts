@@ -1,4 +1,6 @@
 import { OptionError } from "../errors.ts";
+import { constant, float32, gather, type Tensor } from "../tensor/index.ts";
+import type { SymbolicPoint } from "./gaussian-path.ts";
 import type { NoiseLevel, NoiseLevels } from "./noise-level.ts";
 
 /** Schedules of the variances β_1 … β_T of a discrete chain, by name. */
@@ -85,6 +87,7 @@ export function zeroTerminalSnr(bars: Float64Array): Float64Array {
  * The noise levels of a discrete chain x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε, t = 0 … T, of which 0 is data. The time of step t is t / T.
  */
 export class DiscreteSchedule implements NoiseLevels {
+  readonly name = "chain";
   /** T. */
   readonly steps: number;
   /** ᾱ_0 … ᾱ_T. */
@@ -144,6 +147,36 @@ export class DiscreteSchedule implements NoiseLevels {
     const [low, high] = [this.angle(below), this.angle(below + 1)];
     const angle = low + (place - below) * (high - low);
     return { time, alpha: Math.cos(angle), sigma: Math.sin(angle) };
+  }
+
+  /**
+   * The levels at times in [0, 1] inside a graph, as `at`, for times of any shape. A chain has no derivatives: rates are no
+   * numbers.
+   */
+  symbolic(t: Tensor): SymbolicPoint {
+    const place = t.mul(this.steps);
+    const below = place.floor().clamp(0, this.steps - 1);
+    const index = below.cast("int64");
+    const share = place.sub(below);
+    // Both angles, since the sine of a small angle keeps its digits and its cosine does not.
+    const [sigma, alpha] = [
+      (level: NoiseLevel) => Math.atan2(level.sigma, level.alpha),
+      (level: NoiseLevel) => Math.atan2(level.alpha, level.sigma),
+    ].map((angleOf) => {
+      const angles = Array.from({ length: this.steps + 1 }, (_, step) => angleOf(this.level(step)));
+      const from = (first: number) =>
+        gather(constant(float32(angles.slice(first, first + this.steps), [this.steps])), index);
+      const low = from(0);
+      return low.add(from(1).sub(low).mul(share)).sin();
+    }) as [Tensor, Tensor];
+    const none = constant(Number.NaN);
+    return { alpha, sigma, alphaRate: none, sigmaRate: none };
+  }
+
+  /** x_t inside a graph. @param t broadcastable to `data`: [n, 1, …] */
+  state(data: Tensor, noise: Tensor, t: Tensor): Tensor {
+    const { alpha, sigma } = this.symbolic(t);
+    return data.mul(alpha).add(noise.mul(sigma));
   }
 
   /** The level with a ratio σ / α; the last step where the ratio is larger than there. @throws OptionError where it is not positive */

@@ -31,7 +31,7 @@ export interface StepTerm {
 }
 
 /** The variance of a step of the reverse chain, and the largest and least it may have. */
-interface StepVariances {
+export interface StepVariances {
   readonly lower: number;
   readonly upper: number;
 }
@@ -69,8 +69,14 @@ export function stepTerm(
  */
 export type Decoder = "gaussian" | { readonly cells: number };
 
+/** The variances of the decoder. The lower one would be 0; that of step 2 is taken (Nichol and Dhariwal 2021). */
+export function decodingVariances(schedule: DiscreteSchedule): StepVariances {
+  const [first, second] = [schedule.level(1), schedule.level(2)];
+  return { lower: stepShare(second, first).renewed * first.sigma ** 2, upper: first.sigma ** 2 };
+}
+
 /** −log p(x₀ | x_1) of one sample, nats: L_0. The mean is the estimate; `variances` of the decoder as for a step. */
-function decoderTerm(
+export function decoderTerm(
   { x, denoised, variance }: StepTerm,
   variances: StepVariances,
   kind: ReverseVariance,
@@ -122,7 +128,7 @@ export interface VariationalBoundOptions {
  * The variational bound of DDPM term by term (Ho et al. 2020, equation 5): −log p(x₀) ≤ L_0 + … + L_T in expectation over
  * draws of x_t, which are independent for each step. Nats.
  *
- * - column 0: L_0 = −log p(x₀ | x_1). Where the lower variance would be 0, that of step 2 is taken (Nichol and Dhariwal 2021).
+ * - column 0: L_0 = −log p(x₀ | x_1), with the variances of `decodingVariances`
  * - column t − 1, t = 2 … T: L_{t−1} = KL(q(x_{t−1} | x_t, x₀) ‖ p(x_{t−1} | x_t))
  * - column T: L_T = KL(q(x_T | x₀) ‖ N(0, I))
  * @returns terms [n, T + 1]
@@ -153,11 +159,7 @@ export function variationalBound({
   for (let i = 0; i < rows; i++) {
     terms[i * columns + schedule.steps] = priorTerm(rowOf(x, i), schedule.level(schedule.steps));
   }
-  const [first, second] = [schedule.level(1), schedule.level(2)];
-  const decoding: StepVariances = {
-    lower: stepShare(second, first).renewed * first.sigma ** 2,
-    upper: first.sigma ** 2,
-  };
+  const decoding = decodingVariances(schedule);
   for (let t = 1; t <= schedule.steps; t++) {
     const [level, next] = [schedule.level(t), schedule.level(t - 1)];
     for (let draw = 0; draw < draws; draw++) {

@@ -1,6 +1,6 @@
 import { OptionError } from "../errors.ts";
+import type { Codec } from "../nn/codes.ts";
 import type {
-  Codec,
   DataInfo,
   Density,
   Exportable,

@@ -1,6 +1,6 @@
 import { type Base, Conditioning, gaussian } from "../flows/index.ts";
+import type { Codec } from "../nn/codes.ts";
 import {
-  type Codec,
   type DataInfo,
   type Density,
   type DensityScoreOptions,

@@ -10,13 +10,19 @@ export interface IncompleteRow {
 }
 
 /**
- * The samples that a completion is asked of, one after the other, once its options have been checked.
- * @throws OptionError where shapes do not fit the model's samples, or draws or steps are no whole numbers from 1 on
+ * The samples that a completion is asked of, one after the other, once its options have been checked: those that every model
+ * takes; others are to be taken away before.
+ * @throws OptionError where there are others, shapes do not fit the model's samples, or draws or steps are no whole numbers from 1 on
  */
 export function incompleteRows(
-  { x, known, draws, steps }: InpaintOptions,
+  { x, known, draws, steps, method, resamplings }: InpaintOptions,
   sampleShape: readonly number[],
 ): readonly IncompleteRow[] {
+  if (method !== undefined || resamplings !== undefined) {
+    throw new OptionError(
+      `option ${method === undefined ? "resamplings" : "method"}: ${method ?? "resampling"} is a way of diffusion models; leave it out`,
+    );
+  }
   const size = elementCount(sampleShape);
   const [count = 0, ...shape] = x.shape;
   if (shape.join() !== sampleShape.join()) {

@@ -1,5 +1,6 @@
 export { AttentionBlock, type AttentionBlockOptions } from "./attention.ts";
 export { causalAttention } from "./causal-attention.ts";
+export * from "./codes.ts";
 export { Conv2d, type Conv2dOptions, ConvTranspose2d, type ConvTranspose2dOptions } from "./convolution.ts";
 export { Dropout } from "./dropout.ts";
 export { ConditionEmbedding, Embedding, FourierFeatures, sinusoidalEmbedding } from "./embedding.ts";

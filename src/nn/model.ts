@@ -3,6 +3,7 @@ import { OptionError } from "../errors.ts";
 import type { Session } from "../program/session.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
+import { type Codec, hasCodes, type SolverCodec } from "./codes.ts";
 import type { Module } from "./module.ts";
 
 /**
@@ -10,6 +11,14 @@ import type { Module } from "./module.ts";
  * vector or an image of one channel).
  */
 export type DataKind = "points" | "image" | "table" | "binary";
+
+/** What a model is fitted to: samples of a distribution, or images in bytes in which objects are marked by boxes. */
+export type FitKind = DataKind | "detection";
+
+/** What a sample of data is, without what is marked in it. */
+export function sampleKind(kind: FitKind): DataKind {
+  return kind === "detection" ? "image" : kind;
+}
 
 /** Kinds of data that have a density. */
 export type ContinuousKind = Exclude<DataKind, "binary">;
@@ -43,6 +52,8 @@ export interface DataInfo {
   readonly columns?: readonly DataColumn[];
   /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
   readonly energy?: string;
+  /** Shapes of the boxes that are marked in training images, in their pixels. */
+  readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
 }
 
 /** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */
@@ -107,6 +118,8 @@ export interface Density {
   readonly likelihood: "exact" | "bound";
   /** What else a reader of its numbers must know: how bytes are dequantised, how many samples a bound is made of. */
   readonly likelihoodDetail?: string | undefined;
+  /** Whether a score takes so many evaluations of a network that a report on a fit measures but a part of a split. */
+  readonly scoresSlowly?: boolean;
   /**
    * `logProb` of an array, computed outside of one graph by a method that chooses its own steps: more accurate where a
    * model has both.
@@ -137,6 +150,11 @@ export interface Sampler<O extends SampleOptions = SampleOptions> {
   sample(session: Session, options: O): Promise<NdArray<"float32">>;
 }
 
+/** Ways to complete samples by a diffusion model. */
+export const INPAINT_METHODS = ["repaint", "projection"] as const;
+
+export type InpaintMethod = (typeof INPAINT_METHODS)[number];
+
 /** What every completion of partly known samples takes. */
 export interface InpaintOptions {
   /** Samples in data units, [n, …sampleShape]; what stands in unknown places does not matter. */
@@ -152,6 +170,10 @@ export interface InpaintOptions {
   readonly steps?: number;
   /** True for a draw from the exact conditional distribution or an error, false for iteration; the best there is unless told. */
   readonly exact?: boolean;
+  /** The way of a diffusion model; repaint unless told. */
+  readonly method?: InpaintMethod;
+  /** How often repaint goes each of its steps; the model's own number unless told. */
+  readonly resamplings?: number;
   /** Called with the share that is done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
@@ -162,34 +184,6 @@ export interface InpaintOptions {
  */
 export interface Inpainter {
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">>;
-}
-
-/** A model that maps data to a code and back. */
-export interface Codec {
-  /**
-   * The code of each sample, [n, …sampleShape] in data units → [n, dimensions].
-   * @param label classes [n] (int64), for models that are conditional on them
-   */
-  encode(x: Tensor, label?: Tensor): Tensor;
-  /**
-   * Samples in data units from codes. Images are not rounded.
-   * @param context rows that `codeContext` has made, for models that are conditional
-   */
-  decode(z: Tensor, context?: Tensor): Tensor;
-  /** Length of a code. */
-  readonly dimensions: number;
-  /** Whether codes of data are standard Gaussian: all of about the same norm, so that paths between them should keep it. */
-  readonly hasGaussianCodes: boolean;
-  /**
-   * What codes are decoded under, one row for each: undefined where the model is not conditional.
-   * @param labels the class of each code
-   * @param given values of the columns that the model is conditioned on, as it sees them: [1 or count, size]
-   * @throws OptionError where the model is conditional and it is not told on what
-   */
-  codeContext(
-    labels: readonly (number | undefined)[],
-    given?: NdArray<"float32">,
-  ): NdArray<"float32"> | undefined;
 }
 
 /** A model that makes samples of codes in steps which can be shown. */
@@ -204,6 +198,14 @@ export interface Stepwise {
 export interface Exportable {
   /** The graph of the model's main use (a velocity field, a log-density, detections). */
   exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string };
+  /**
+   * The graph of a whole sampler, from noise to samples in data units, where drawing samples takes more than one pass.
+   * @param options those for drawing samples that the model has of its own
+   */
+  exportedSampler?(options: unknown): {
+    readonly outputs: Readonly<Record<string, Tensor>>;
+    readonly description: string;
+  };
 }
 
 export type Model = Trainable &
@@ -212,6 +214,7 @@ export type Model = Trainable &
   Partial<Sampler> &
   Partial<Inpainter> &
   Partial<Codec> &
+  Partial<SolverCodec> &
   Partial<Stepwise> &
   Partial<Exportable>;
 
@@ -222,7 +225,7 @@ export function capabilities(model: Model): readonly string[] {
     ...(model.sample ? ["sample"] : []),
     ...(model.logProb ? ["score"] : []),
     ...(model.inpaint ? ["inpaint"] : []),
-    ...(model.encode && model.decode ? ["encode", "decode", "interpolate"] : []),
+    ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
     ...(model.exported ? ["export"] : []),
   ];
 }
@@ -247,7 +250,7 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   /** One line on what it is. */
   readonly summary: string;
   readonly paper: string;
-  readonly dataKinds: readonly DataKind[];
+  readonly dataKinds: readonly FitKind[];
   /** What a model of this kind can do once fitted. */
   readonly can: readonly (
     | "sample"
@@ -264,17 +267,22 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   /** Options for drawing samples, beside count, seed and label. */
   readonly sampleOptions?: z.ZodType;
   build(options: z.output<S>, data: DataInfo): Model;
+  /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
+  settled?(options: z.output<S>, data: DataInfo): z.output<S>;
   preferences?(data: DataInfo): FitPreferences;
 }
 
 /** What models of a definition can do, with what follows from it: a model with codes can interpolate. */
 export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dataKinds">): readonly string[] {
   const able = new Set<string>(can);
+  // Zeros and ones are rows of a table, but for a model of images.
+  const takesTables =
+    dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));
   return [
     "fit",
     ...can,
     ...(able.has("encode") && able.has("decode") ? ["interpolate"] : []),
-    ...(able.has("inpaint") && dataKinds.includes("table") ? ["impute"] : []),
+    ...(able.has("inpaint") && takesTables ? ["impute"] : []),
   ];
 }
 

@@ -14,6 +14,8 @@ export interface MetricRow {
   readonly gradientNorm?: number;
   /** Named parts of the training loss. */
   readonly parts?: Readonly<Record<string, number>>;
+  /** Measures of a validation by name, 0 … 1, the larger the better. */
+  readonly measures?: Readonly<Record<string, number>>;
 }
 
 interface CurvePoint {
@@ -197,6 +199,36 @@ function stepCurve(
     encoding: {
       x: { field: "step", type: "quantitative", axis: stepAxis },
       y: { field: "value", type: "quantitative", ...y },
+    },
+  });
+}
+
+/** Measures of validations against the step; undefined where fewer than two rows have any. */
+export async function measureCurves(rows: readonly MetricRow[]): Promise<string | undefined> {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.measures ?? {})))];
+  const values = names.flatMap((name) =>
+    thin(
+      pointsOf(rows, (row) => row.measures?.[name]),
+      MOST_POINTS,
+    ).map((point) => ({ ...point, name })),
+  );
+  if (values.length < 2 * names.length || values.length === 0) return undefined;
+  return renderSvg({
+    width: WIDTH,
+    height: 200,
+    title: "Measures on the validation split",
+    data: { values },
+    mark: { type: "line", strokeWidth: 2, point: { filled: true, size: 18 }, clip: true },
+    encoding: {
+      x: { field: "step", type: "quantitative", axis: stepAxis },
+      y: {
+        field: "value",
+        type: "quantitative",
+        title: null,
+        scale: { domain: [0, 1] },
+        axis: { tickCount: 6 },
+      },
+      color: { field: "name", type: "nominal", scale: { scheme: "tableau10", domain: names } },
     },
   });
 }

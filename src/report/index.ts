@@ -1,11 +1,14 @@
 export { type BitRows, bitPlot } from "./bits.ts";
 export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes.ts";
+export { rasterOfBytes } from "./byte-image.ts";
+export { contactSheet, type SheetPicture } from "./contact-sheet.ts";
 export {
   gradientNormCurve,
   learningRateCurve,
   lossCurves,
   lossPartCurves,
   type MetricRow,
+  measureCurves,
 } from "./curves.ts";
 export { confusionPlot, f1Plot, precisionRecallPlot } from "./detection-plots.ts";
 export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";

@@ -4,6 +4,7 @@ import {
   lossCurves,
   lossPartCurves,
   type MetricRow,
+  measureCurves,
 } from "./curves.ts";
 import { duration, significant } from "./format.ts";
 import { escapeHtml } from "./html.ts";
@@ -72,11 +73,18 @@ export interface ReportInput {
   readonly seconds: number;
   /** Training samples a second. */
   readonly samplesPerSecond?: number;
-  readonly best?: { readonly step: number; readonly validationLoss: number };
+  readonly best?: {
+    readonly step: number;
+    readonly validationLoss: number;
+    /** Measures of the validation by name, 0 … 1, where there are some beside the loss. */
+    readonly measures?: Readonly<Record<string, number>>;
+  };
   /** What the loss is, with its unit. */
   readonly lossLabel: string;
   readonly results: readonly ReportResult[];
   readonly metrics: readonly MetricRow[];
+  /** What pictures show: "Samples" unless told. */
+  readonly shown?: string;
   /** In the order of training. */
   readonly samples: readonly SamplePicture[];
   /** Samples of the best weights, and whatever else is worth a look: densities, marginals, likelihoods. */
@@ -99,6 +107,7 @@ const MOST_SAMPLES = 12;
 export async function renderReport(run: ReportInput): Promise<string> {
   const curves = [
     await lossCurves(run.metrics, run.lossLabel),
+    await measureCurves(run.metrics),
     await lossPartCurves(run.metrics),
     await learningRateCurve(run.metrics),
     await gradientNormCurve(run.metrics),
@@ -110,11 +119,11 @@ export async function renderReport(run: ReportInput): Promise<string> {
     keyFigures(run),
     section("Results", results(run.results)),
     section(
-      "Samples of the best weights",
+      `${run.shown ?? "Samples"} of the best weights`,
       run.figures.map((figure) => pictures.figure(figure.picture, figure.caption, figure.title)).join("\n"),
     ),
     section("Curves", curves.map((text) => pictures.plot(text)).join("\n")),
-    section("Samples over time", samplesOverTime(run.samples, pictures)),
+    section(`${run.shown ?? "Samples"} over time`, samplesOverTime(run.samples, pictures)),
     section("How to go on", commands(run.commands)),
     section("Data", run.dataDescription.map((line) => `<p>${escapeHtml(line)}</p>`).join("\n")),
     section("Configuration", optionTable(run.configuration, "Option")),
@@ -143,6 +152,13 @@ function keyFigures(run: ReportInput): string {
   ];
   if (samplesPerSecond !== undefined) {
     figures.push({ name: "Speed", value: significant(samplesPerSecond, 3), detail: "samples a second" });
+  }
+  for (const [name, value] of Object.entries(best?.measures ?? {})) {
+    figures.push({
+      name: `Validation ${name}`,
+      value: significant(value, 3),
+      detail: "of the best weights",
+    });
   }
   if (best !== undefined) {
     figures.push({

@@ -1,9 +1,11 @@
+import type { Split } from "../data/data-set.ts";
 import { batchesPerEpoch } from "../data/order.ts";
 import { FileError, TrainingError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
+import type { HeldOut, TrainingBatches } from "./batches.ts";
 import { Budget } from "./budget.ts";
 import type { Fit, FitProgress, FitSummary } from "./fit.node.ts";
-import { type BatchSource, stepIndices } from "./gradient-parts.ts";
+import { validationOf } from "./fit-setup.ts";
 import type { MetricRow, RunProgress } from "./run-folder.node.ts";
 import type { StepTracer } from "./step.ts";
 import { type StepResult, type Trainer, weightsOf } from "./trainer.ts";
@@ -22,11 +24,32 @@ const FRESH: RunProgress = {
   finished: false,
 };
 
+/** What a validation comes to. */
+interface Validation {
+  readonly loss: number;
+  readonly measures: Readonly<Record<string, number>>;
+}
+
+const finite = (measures: Validation["measures"]): Validation["measures"] =>
+  Object.fromEntries(Object.entries(measures).filter(([, value]) => Number.isFinite(value)));
+
+/** Whether a validation is better than the best one: by the criterion where both have it, else by the loss. */
+function isBetter(
+  { loss, measures }: Validation,
+  best: NonNullable<RunProgress["best"]>,
+  criterion: string | undefined,
+): boolean {
+  const [now, before] = criterion === undefined ? [] : [measures[criterion], best.measures?.[criterion]];
+  if (now === undefined || before === undefined || !Number.isFinite(now)) return loss < best.loss;
+  return now > before || (now === before && loss < best.loss);
+}
+
 /** The loop of a fit: steps, validation, metrics, checkpoints, pictures, and when to end. */
 export class FitLoop {
   private readonly fit: Fit;
   private readonly tracer: StepTracer;
-  private readonly source: BatchSource;
+  private readonly batches: TrainingBatches;
+  private readonly validation: Split | HeldOut;
   private readonly budget: Budget;
   private readonly epochSteps: number;
   /** Seconds of training, those before a resume included; the clock stands until the first step. */
@@ -35,7 +58,7 @@ export class FitLoop {
   private readonly rows: MetricRow[];
   private progress: RunProgress;
   private loss: number;
-  private validationLoss: number | undefined;
+  private validated: Validation | undefined;
   /** Steps a second, of training alone. */
   private speed: number | undefined;
   private begun: number | undefined;
@@ -45,18 +68,20 @@ export class FitLoop {
   constructor(
     fit: Fit,
     tracer: StepTracer,
-    source: BatchSource,
+    batches: TrainingBatches,
     progress: RunProgress = FRESH,
     rows: readonly MetricRow[] = [],
   ) {
     this.fit = fit;
     this.tracer = tracer;
-    this.source = source;
+    this.batches = batches;
+    this.validation = validationOf(fit.data);
     this.progress = { ...progress, finished: false };
     this.rows = rows.filter((row) => row.step <= progress.step);
     this.loss = this.rows.at(-1)?.loss ?? Number.NaN;
-    this.validationLoss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
-    this.epochSteps = batchesPerEpoch(source.split.count, fit.options.batchSize);
+    const loss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
+    this.validated = loss === undefined ? undefined : { loss, measures: {} };
+    this.epochSteps = batchesPerEpoch(batches.count, fit.options.batchSize);
     const before = progress.seconds;
     this.elapsed = () => before + (this.begun === undefined ? 0 : (performance.now() - this.begun) / 1000);
     this.budget = new Budget(fit.options, this.epochSteps, this.elapsed);
@@ -76,7 +101,10 @@ export class FitLoop {
       epoch: step / this.epochSteps,
       seconds: this.elapsed(),
       loss: this.loss,
-      ...(this.validationLoss !== undefined && { validationLoss: this.validationLoss }),
+      ...(this.validated !== undefined && {
+        validationLoss: this.validated.loss,
+        measures: this.validated.measures,
+      }),
       samplesPerSecond: this.samplesPerSecond,
       ...(secondsLeft !== undefined && { secondsLeft }),
       share: this.budget.share(step),
@@ -164,7 +192,7 @@ export class FitLoop {
     };
   }
 
-  private log(learningRate: number, validated: Readonly<Record<string, number>> | undefined): void {
+  private log(learningRate: number, validated: Validation | undefined): void {
     const { count, sums } = this.progress.pending;
     const { total, ...others } = sums;
     const { step } = this.progress;
@@ -176,32 +204,43 @@ export class FitLoop {
       ...Object.fromEntries(Object.entries(others).map(([name, value]) => [name, value / count])),
       learningRate,
       samplesPerSecond: Number(this.samplesPerSecond.toFixed(1)),
-      ...(validated !== undefined && { validationLoss: validated.total }),
+      ...(validated !== undefined && {
+        validationLoss: validated.loss,
+        ...Object.fromEntries(
+          Object.entries(validated.measures).map(([name, value]) => [`validation${name}`, value]),
+        ),
+      }),
     });
     this.progress = { ...this.progress, pending: { count: 0, sums: {} } };
   }
 
-  /** Losses on the validation split, and better weights kept; undefined where the split is empty. */
-  private async validate(trainer: Trainer): Promise<Readonly<Record<string, number>> | undefined> {
-    const { validation } = this.fit.data.splits;
+  /** Loss and measures on the validation split, and better weights kept; undefined where the split is empty. */
+  private async validate(trainer: Trainer): Promise<Validation | undefined> {
+    const { validation } = this;
     if (validation.count === 0) return undefined;
     this.report("validating");
-    const losses = await trainer.validate(validation, this.fit.options.validationSamples);
-    const total = losses.total ?? Number.NaN;
-    this.validationLoss = total;
+    const judge = "judge" in validation ? validation.judge : undefined;
+    const judged = judge?.begin();
+    const losses = await trainer.validate(validation, this.fit.options.validationSamples, judged);
+    const validated = { loss: losses.total ?? Number.NaN, measures: judged?.measures() ?? {} };
+    this.validated = validated;
     const { best, validationsSinceBest } = this.progress;
-    const isBest = best === undefined || total < best.loss || this.fit.model.selection === "last";
-    if (Number.isFinite(total) && isBest) {
+    const isBest =
+      best === undefined ||
+      this.fit.model.selection === "last" ||
+      isBetter(validated, best, judge?.criterion);
+    if (Number.isFinite(validated.loss) && isBest) {
+      const { loss, measures } = validated;
       this.progress = {
         ...this.progress,
-        best: { step: trainer.step, loss: total },
+        best: { step: trainer.step, loss, ...(judged !== undefined && { measures: finite(measures) }) },
         validationsSinceBest: 0,
       };
       await this.fit.folder.writeWeights("best", await trainer.weights(), trainer.step);
     } else {
       this.progress = { ...this.progress, validationsSinceBest: validationsSinceBest + 1 };
     }
-    return losses;
+    return validated;
   }
 
   private async checkpoint(trainer: Trainer): Promise<void> {
@@ -228,8 +267,8 @@ export class FitLoop {
   private async diverged(step: number): Promise<TrainingError> {
     const { folder } = this.fit;
     const kept = await folder.readCheckpoint();
-    const indices = [...stepIndices(this.source, step - 1)];
-    const samples = `${indices.slice(0, 8).join(", ")}${indices.length > 8 ? ", …" : ""}`;
+    const names = this.batches.names(step - 1);
+    const samples = `${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
     const what = Number.isFinite(this.loss)
       ? "gradient of the loss is no longer finite"
       : `loss became ${this.loss}`;

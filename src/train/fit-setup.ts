@@ -1,11 +1,11 @@
-import type { DataSet } from "../data/data-set.ts";
+import type { DataSet, Split } from "../data/data-set.ts";
 import { batchesPerEpoch } from "../data/order.ts";
 import { OptionError } from "../errors.ts";
 import type { Adversarial, FitPreferences, Trainable } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam, adamW, type Optimiser, sgd } from "../nn/optimiser.ts";
 import { Random } from "../random.ts";
-import type { BatchSource } from "./gradient-parts.ts";
+import { type HeldOut, type TrainingBatches, trainingBatches } from "./batches.ts";
 import type { FitOptions, ResolvedFitOptions } from "./options.ts";
 import { StepTracer } from "./step.ts";
 
@@ -100,13 +100,34 @@ export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTra
   });
 }
 
+/** Data that makes its own batches, such as images that are changed each time anew. */
+export interface BatchedData {
+  readonly name: string;
+  /** Changes whenever the contents or the split change. */
+  readonly fingerprint: string;
+  /** Lines for a person. */
+  describe(): string[];
+  batches(options: Pick<ResolvedFitOptions, "batchSize" | "seed">): TrainingBatches;
+  readonly validation: HeldOut;
+}
+
+/** What a model is fitted to. */
+export type FitData = DataSet | BatchedData;
+
 /** Where a fit's batches and noise come from. */
-export function batchSourceOf(data: DataSet, options: ResolvedFitOptions): BatchSource {
-  return { split: data.splits.train, batchSize: options.batchSize, random: new Random(options.seed) };
+export function batchSourceOf(data: FitData, options: ResolvedFitOptions): TrainingBatches {
+  if ("batches" in data) return data.batches(options);
+  const { batchSize, seed } = options;
+  return trainingBatches({ split: data.splits.train, batchSize, random: new Random(seed) });
+}
+
+/** What the weights of a fit are chosen by. */
+export function validationOf(data: FitData): Split | HeldOut {
+  return "batches" in data ? data.validation : data.splits.validation;
 }
 
 /** Refuses to resume on other data than the run began with. @throws OptionError */
-export function checkFingerprint(expected: string, data: DataSet): void {
+export function checkFingerprint(expected: string, data: Pick<FitData, "name" | "fingerprint">): void {
   if (expected !== data.fingerprint) {
     throw new OptionError(
       `${data.name} is no longer what this run was begun with (its contents or split changed); fit into a new folder`,

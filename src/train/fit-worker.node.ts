@@ -41,22 +41,29 @@ const send = (message: FitWorkerMessage): void => parentPort?.postMessage(messag
 
 try {
   const { prepareFit }: FitModule<unknown> = await import(module);
-  const { config, folder, resume, run } = await prepareFit(request);
+  const { config, folder, resume, run, start, notes = [] } = await prepareFit(request);
   send({
     type: "begin",
-    beginning: { folder: folder.path, model: config.model, data: run.data.describe(), resumed: resume },
+    beginning: {
+      folder: folder.path,
+      model: config.model,
+      data: [...run.data.describe(), ...notes],
+      resumed: resume,
+    },
   });
   const talk: RunControl = {
     shouldStop: () => Atomics.load(flags, 0) !== 0,
     warn: (message) => send({ type: "warning", message }),
   };
-  const { draw, finish } = run;
+  const { begin, draw, finish } = run;
+  if (!resume) await begin?.(folder, talk);
   const summary = await fitHere({
     model: run.model,
     data: run.data,
     options: config.fit,
     folder,
     resume,
+    ...(start !== undefined && { start }),
     onProgress: (progress) => send({ type: "progress", progress }),
     onWarning: talk.warn,
     shouldStop: talk.shouldStop,

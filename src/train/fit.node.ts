@@ -1,13 +1,13 @@
-import type { DataSet } from "../data/data-set.ts";
 import type { Trainable } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";
 import type { State } from "../program/program.ts";
+import type { TrainingBatches } from "./batches.ts";
 import { FitLoop } from "./fit-loop.node.ts";
-import { batchSourceOf, tracerOf } from "./fit-setup.ts";
-import { accumulatingPool, type BatchSource, type GradientPool } from "./gradient-parts.ts";
+import { batchSourceOf, type FitData, tracerOf } from "./fit-setup.ts";
+import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
 import type { ResolvedFitOptions } from "./options.ts";
 import { replicaThreads } from "./replicas.node.ts";
-import type { Checkpoint, RunFolder } from "./run-folder.node.ts";
+import type { Checkpoint, RunFolder, RunProgress } from "./run-folder.node.ts";
 import type { StepTracer } from "./step.ts";
 import { initialVectors, Trainer } from "./trainer.ts";
 
@@ -20,6 +20,8 @@ export interface FitProgress {
   readonly seconds: number;
   readonly loss: number;
   readonly validationLoss?: number;
+  /** Measures of the last validation, where the data has a judge. */
+  readonly measures?: Readonly<Record<string, number>>;
   readonly samplesPerSecond: number;
   /** Undefined until the speed is known. */
   readonly secondsLeft?: number;
@@ -36,7 +38,7 @@ export interface FitSummary {
   readonly samplesPerSecond: number;
   readonly parameters: number;
   readonly loss: number;
-  readonly best?: { readonly step: number; readonly loss: number };
+  readonly best?: NonNullable<RunProgress["best"]>;
   /** Why it ended. */
   readonly reason: "limit" | "patience" | "stopped";
 }
@@ -44,11 +46,13 @@ export interface FitSummary {
 /** A fit that is ready to run. */
 export interface Fit {
   readonly model: Trainable;
-  readonly data: DataSet;
+  readonly data: FitData;
   readonly options: ResolvedFitOptions;
   readonly folder: RunFolder;
   /** Continue from the folder's checkpoint, bit for bit. */
   readonly resume: boolean;
+  /** Weights to begin with, of every parameter and buffer; drawn by the seed unless given. */
+  readonly start?: State;
   readonly onProgress?: (progress: FitProgress) => void;
   /** Told what went wrong without ending the fit. */
   readonly onWarning?: (message: string) => void;
@@ -62,7 +66,7 @@ export interface Fit {
   /** Writes what a run has besides weights. Until it is done, the checkpoint does not count as finished. */
   readonly finish?: (summary: FitSummary) => Promise<void>;
   /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
-  readonly replicaPool?: (tracer: StepTracer, source: BatchSource) => Promise<GradientPool>;
+  readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;
 }
 
 /**
@@ -81,7 +85,7 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
   const held = fit.resume ? await folder.readCheckpoint() : undefined;
   const start: Pick<Checkpoint, "vectors"> & Partial<Checkpoint> =
     held === undefined
-      ? { vectors: initialVectors(tracer, source.random) }
+      ? { vectors: initialVectors(tracer, source.random, fit.start) }
       : folder.checked(held, initialVectors(tracer, source.random));
   const rows = held === undefined ? [] : await folder.readMetrics();
   const loop = new FitLoop(fit, tracer, source, start.progress, rows);

@@ -4,13 +4,8 @@ import { TrainingError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import {
-  type BatchSource,
-  type GradientPool,
-  PartGradients,
-  type PartResult,
-  type TrainingVectors,
-} from "./gradient-parts.ts";
+import type { TrainingBatches } from "./batches.ts";
+import { type GradientPool, PartGradients, type PartResult, type TrainingVectors } from "./gradient-parts.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { StepTracer } from "./step.ts";
 import {
@@ -155,7 +150,7 @@ export async function meanOfParts(
  */
 export async function replicaPool(
   tracer: StepTracer,
-  source: BatchSource,
+  source: TrainingBatches,
   config: RunConfig,
   resolver: string,
 ): Promise<GradientPool> {

@@ -6,6 +6,7 @@ import { resolvedFitOptions } from "./options.ts";
 export const dataInfo = z.object({
   kind: z.enum(["points", "image", "table", "binary"]),
   sampleShape: z.array(z.int().positive()).readonly(),
+  marks: z.enum(["boxes"]).optional().describe("what is marked in images, and learnt"),
   classes: z.int().positive().optional(),
   classNames: z.array(z.string()).readonly().optional(),
   classShares: z.array(z.number().min(0)).readonly().optional().describe("among the training samples"),

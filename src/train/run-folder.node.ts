@@ -15,7 +15,13 @@ export type MetricRow = Readonly<Record<string, number | undefined>> & { readonl
 export const progressSchema = z.object({
   step: z.int().nonnegative(),
   seconds: z.number().nonnegative(),
-  best: z.object({ step: z.int(), loss: z.number() }).optional(),
+  best: z
+    .object({
+      step: z.int(),
+      loss: z.number(),
+      measures: z.record(z.string(), z.number()).optional(),
+    })
+    .optional(),
   validationsSinceBest: z.int().nonnegative(),
   /** Sums since the last row of metrics.csv. */
   pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),

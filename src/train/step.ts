@@ -2,7 +2,9 @@ import { OptionError } from "../errors.ts";
 import type { Adversarial, SymbolicBatch, Trainable } from "../nn/model.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
+import type { DType } from "../tensor/array.ts";
 import {
+  type Buffer,
   grad,
   input,
   reshape,
@@ -14,13 +16,16 @@ import {
 } from "../tensor/index.ts";
 import { concat } from "../tensor/joining.ts";
 import { substitute } from "../tensor/substitute.ts";
+import type { Judge } from "./batches.ts";
 import { gameStep } from "./game.ts";
 import { ParameterLayout } from "./layout.ts";
 
-/** Shapes of one batch: x of [n, …sample], and whether there are labels. */
+/** Shapes of one batch: x of [n, …sample], whether there are labels, and what else there is. */
 export interface BatchShape {
   readonly x: readonly number[];
   readonly labelled: boolean;
+  /** Further inputs by name, as of the objects in an image. */
+  readonly others?: Readonly<Record<string, { readonly shape: readonly number[]; readonly dtype: DType }>>;
   /** Whether x is fed as probabilities, from which zeros and ones are drawn. */
   readonly intensities?: boolean;
 }
@@ -33,6 +38,14 @@ export interface StepOptions {
   readonly averageDecay: number;
 }
 
+/** Stands before the names of what a judge wants to see. */
+export const JUDGED = "judged.";
+
+/** The name of a buffer's moving average. */
+export function averageOf({ name }: Buffer): string {
+  return `average.${name}`;
+}
+
 function isAdversarial(model: Trainable): model is Adversarial {
   return "turns" in model && typeof model.turns === "function";
 }
@@ -43,7 +56,14 @@ export type StepGraph = ReadonlyMap<string, Tensor>;
 function symbolicBatch(shape: BatchShape): SymbolicBatch {
   const fed = input("x", shape.x);
   const x = shape.intensities ? uniform(shape.x).less(fed).cast("float32") : fed;
-  return shape.labelled ? { x, label: input("label", shape.x.slice(0, 1), "int64") } : { x };
+  const others = Object.entries(shape.others ?? {}).map(
+    ([name, { shape: size, dtype }]) => [name, input(name, size, dtype)] as const,
+  );
+  return {
+    x,
+    ...Object.fromEntries(others),
+    ...(shape.labelled && { label: input("label", shape.x.slice(0, 1), "int64") }),
+  };
 }
 
 /**
@@ -69,6 +89,15 @@ export class StepTracer {
 
   get keepsAverage(): boolean {
     return this.options.averageDecay > 0;
+  }
+
+  /**
+   * The statistics that are averaged along with the parameters, where an average is kept: those of the average itself are
+   * near theirs. Counts are not, nor are the buffers of games, which settle on the average.
+   */
+  get averagedBuffers(): readonly Buffer[] {
+    if (!this.keepsAverage || isAdversarial(this.model)) return [];
+    return buffersOf(this.model).filter(({ shape }) => shape.length > 0);
   }
 
   private vector(name: string): Tensor {
@@ -111,7 +140,8 @@ export class StepTracer {
     return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));
   }
 
-  private update(parameters: Tensor, gradient: Tensor): StepGraph {
+  /** @param bufferOf the value that a buffer has after the step */
+  private update(parameters: Tensor, gradient: Tensor, bufferOf: (buffer: Buffer) => Tensor): StepGraph {
     const { optimiser, clipNorm, averageDecay } = this.options;
     const learningRate = input("learningRate", []);
     const step = input("step", []);
@@ -128,6 +158,10 @@ export class StepTracer {
     for (const [slot, value] of Object.entries(next.slots)) outputs.set(`slot.${slot}`, value);
     if (averageDecay > 0) {
       outputs.set("average", movingAverage(this.vector("average"), next.parameters, averageDecay, step));
+      for (const buffer of this.averagedBuffers) {
+        const before = input(averageOf(buffer), buffer.shape);
+        outputs.set(averageOf(buffer), movingAverage(before, bufferOf(buffer), averageDecay, step));
+      }
     }
     return outputs;
   }
@@ -139,23 +173,33 @@ export class StepTracer {
     const parameters = this.vector("parameters");
     const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, shape));
     if (gradient === undefined) throw new OptionError("the step has no gradient");
-    return new Map([...Object.entries(rest), ...this.update(parameters, gradient)]);
+    const update = this.update(parameters, gradient, (buffer) => rest[buffer.name] ?? buffer);
+    return new Map([...Object.entries(rest), ...update]);
   }
 
-  /** The update alone, from the mean of several flat gradients: `gradient.0`, `gradient.1`, … */
+  /** The update alone, from the mean of several flat gradients: `gradient.0`, `gradient.1`, …, and from the buffers after the step. */
   updateFrom(parts: number): StepGraph {
     const gradients = Array.from({ length: parts }, (_, i) => this.vector(`gradient.${i}`));
     const total = gradients.reduce((a, b) => a.add(b));
-    return this.update(this.vector("parameters"), total.mul(1 / parts));
+    return this.update(this.vector("parameters"), total.mul(1 / parts), ({ name, shape }) =>
+      input(name, shape),
+    );
   }
 
-  /** Losses without training: dropout off, running statistics. */
-  validation(shape: BatchShape): StepGraph {
-    const losses = Object.entries(this.model.loss(symbolicBatch(shape)));
+  /** Losses without training: dropout off, running statistics. What a judge wants to see stands behind `judged.`. */
+  validation(shape: BatchShape, judge?: Judge): StepGraph {
+    const batch = symbolicBatch(shape);
+    const losses = Object.entries(this.model.loss(batch)).map(
+      ([name, loss]) => [`loss.${name}`, sum(loss)] as const,
+    );
+    const judged = Object.entries(judge?.outputs(batch) ?? {}).map(
+      ([name, output]) => [`${JUDGED}${name}`, output] as const,
+    );
+    const outputs = [...losses, ...judged];
     const replaced = substitute(
-      losses.map(([, loss]) => sum(loss)),
+      outputs.map(([, output]) => output),
       this.layout.views(this.vector("parameters")),
     );
-    return new Map(losses.map(([name, loss], i) => [`loss.${name}`, replaced[i] ?? loss]));
+    return new Map(outputs.map(([name, output], i) => [name, replaced[i] ?? output]));
   }
 }

@@ -1,4 +1,4 @@
-import { range, type Split } from "../data/data-set.ts";
+import type { Split } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
@@ -7,16 +7,14 @@ import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import {
   type BatchSource,
-  batchFeeds,
-  batchShapeOf,
-  type GradientPool,
-  readLosses,
-  stepIndices,
-  type TrainingVectors,
-  trainingFeeds,
-  trainingShapeOf,
-} from "./gradient-parts.ts";
-import type { StepTracer } from "./step.ts";
+  type HeldOut,
+  heldOut,
+  type JudgedSamples,
+  type TrainingBatches,
+  trainingBatches,
+} from "./batches.ts";
+import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
+import { averageOf, JUDGED, type StepTracer } from "./step.ts";
 
 /** Everything that decides how training goes on. */
 export interface Snapshot {
@@ -46,6 +44,9 @@ export function initialVectors(
   if (tracer.keepsAverage) vectors.set("average", parameters);
   for (const { name, shape } of buffersOf(model))
     vectors.set(name, state.get(name) ?? zeros("float32", shape));
+  for (const buffer of tracer.averagedBuffers) {
+    vectors.set(averageOf(buffer), vectors.get(buffer.name) ?? zeros("float32", buffer.shape));
+  }
   return vectors;
 }
 
@@ -55,17 +56,17 @@ export function initialVectors(
  */
 async function initialisedByData(
   tracer: StepTracer,
-  source: BatchSource,
+  batches: TrainingBatches,
   runtime: Runtime,
   start: Snapshot,
 ): Promise<Snapshot> {
-  const graph = tracer.initialisation(trainingShapeOf(source.split, source.batchSize));
+  const graph = tracer.initialisation(batches.shape(batches.batchSize));
   const before = start.vectors.get("parameters");
   if (graph === undefined || before === undefined) return start;
   const program = await Program.build(graph, runtime);
   try {
-    const feeds = trainingFeeds(source.split, stepIndices(source, 0));
-    const random = source.random.split("noise").split("initialisation");
+    const feeds = await batches.feeds(0);
+    const random = batches.random.split("noise").split("initialisation");
     const values = await program.run({ ...Object.fromEntries(start.vectors), ...feeds }, { random });
     const state = new Map([...tracer.layout.unpack(before.data as Float32Array), ...Object.entries(values)]);
     const parameters = float32(tracer.layout.pack(state), [tracer.layout.size]);
@@ -86,25 +87,26 @@ async function initialisedByData(
 /** Runs training steps; holds parameters and optimiser state where the runtime keeps its values. */
 export class Trainer {
   private readonly tracer: StepTracer;
-  private readonly source: BatchSource;
+  private readonly batches: TrainingBatches;
   private readonly runtime: Runtime;
   private readonly pool: GradientPool | undefined;
   private readonly program: Program;
-  private readonly validations = new Map<number, Promise<Program>>();
+  /** Programs by judge and number of samples. */
+  private readonly validations = new Map<HeldOut["judge"], Map<number, Promise<Program>>>();
   private vectors: TrainingVectors;
   /** Steps done. */
   step: number;
 
   private constructor(
     tracer: StepTracer,
-    source: BatchSource,
+    batches: TrainingBatches,
     runtime: Runtime,
     pool: GradientPool | undefined,
     program: Program,
     start: Snapshot,
   ) {
     this.tracer = tracer;
-    this.source = source;
+    this.batches = batches;
     this.runtime = runtime;
     this.pool = pool;
     this.program = program;
@@ -118,17 +120,16 @@ export class Trainer {
    */
   static async create(
     tracer: StepTracer,
-    source: BatchSource,
+    source: BatchSource | TrainingBatches,
     runtime: Runtime,
     start: Snapshot,
     pool?: GradientPool,
   ): Promise<Trainer> {
-    const graph = pool
-      ? tracer.updateFrom(pool.parts)
-      : tracer.whole(trainingShapeOf(source.split, source.batchSize));
+    const batches = trainingBatches(source);
+    const graph = pool ? tracer.updateFrom(pool.parts) : tracer.whole(batches.shape(batches.batchSize));
     const program = await Program.build(graph, runtime);
-    const begun = start.step > 0 ? start : await initialisedByData(tracer, source, runtime, start);
-    return new Trainer(tracer, source, runtime, pool, program, begun);
+    const begun = start.step > 0 ? start : await initialisedByData(tracer, batches, runtime, start);
+    return new Trainer(tracer, batches, runtime, pool, program, begun);
   }
 
   /** One step at this learning rate. Non-finite losses are returned, not thrown: the caller decides. */
@@ -140,8 +141,8 @@ export class Trainer {
   }
 
   private async trainWhole(scalars: Record<string, NdArray>): Promise<StepResult> {
-    const feeds = trainingFeeds(this.source.split, stepIndices(this.source, this.step));
-    const random = this.source.random.split("noise").split(this.step);
+    const feeds = await this.batches.feeds(this.step);
+    const random = this.batches.random.split("noise").split(this.step);
     const outputs = await this.program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
     return this.take(outputs, await readLosses(outputs));
   }
@@ -149,14 +150,15 @@ export class Trainer {
   private async trainInParts(pool: GradientPool, scalars: Record<string, NdArray>): Promise<StepResult> {
     const parts = await pool.compute(this.step, this.vectors);
     const gradients = Object.fromEntries(parts.map(({ gradient }, i) => [`gradient.${i}`, gradient]));
-    const outputs = await this.program.runValues({ ...this.vectors, ...scalars, ...gradients });
+    const buffers = parts.at(-1)?.buffers ?? {};
+    const outputs = await this.program.runValues({ ...this.vectors, ...buffers, ...scalars, ...gradients });
     const losses: Record<string, number> = {};
     for (const part of parts) {
       for (const [name, loss] of Object.entries(part.losses))
         losses[name] = (losses[name] ?? 0) + loss / parts.length;
     }
     // Each part has its own batch statistics; those of the last one stay, as with one process a device elsewhere.
-    return this.take({ ...outputs, ...parts.at(-1)?.buffers }, losses);
+    return this.take({ ...outputs, ...buffers }, losses);
   }
 
   private async take(
@@ -180,36 +182,54 @@ export class Trainer {
     return this.tracer.keepsAverage ? "average" : "parameters";
   }
 
+  /** The averages of buffers in the places of the buffers themselves. */
+  private get averagedBuffers(): TrainingVectors {
+    return Object.fromEntries(
+      this.tracer.averagedBuffers.flatMap((buffer) => {
+        const average = this.vectors[averageOf(buffer)];
+        return average === undefined ? [] : [[buffer.name, average]];
+      }),
+    );
+  }
+
   /**
    * Mean losses over the first samples of a split, with the weights to use. The noise is the same at every call, so
    * that numbers of two steps can be compared.
+   * @param judged takes what the part's judge wants to see of the samples
    */
-  async validate(split: Split, samples: number): Promise<Readonly<Record<string, number>>> {
-    const total = Math.min(split.count, samples);
-    const size = Math.min(total, Math.max(this.source.batchSize, 64));
+  async validate(
+    split: Split | HeldOut,
+    samples: number,
+    judged?: JudgedSamples,
+  ): Promise<Readonly<Record<string, number>>> {
+    const part = heldOut(split);
+    const total = Math.min(part.count, samples);
+    const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, 64));
     const sums: Record<string, number> = {};
     const parameters = this.vectors[this.weightsName];
     if (parameters === undefined) throw new OptionError("training holds no parameters");
     for (let first = 0; first < total; first += size) {
-      const count = Math.min(size, total - first);
-      const program = await this.validationProgram(split, count);
-      const indices = range(first, count);
+      const rows = { first, count: Math.min(size, total - first) };
+      const program = await this.validationProgram(part, rows.count);
       const outputs = await program.runValues(
-        { ...this.vectors, parameters, ...batchFeeds(split.batch(indices)) },
-        { random: this.source.random.split("validation").split(first) },
+        { ...this.vectors, parameters, ...this.averagedBuffers, ...(await part.feeds(rows)) },
+        { random: this.batches.random.split("validation").split(first) },
       );
       for (const [name, loss] of Object.entries(await readLosses(outputs))) {
-        sums[name] = (sums[name] ?? 0) + (loss * count) / total;
+        sums[name] = (sums[name] ?? 0) + (loss * rows.count) / total;
       }
+      judged?.add(await readJudged(outputs), rows);
     }
     return sums;
   }
 
-  private validationProgram(split: Split, count: number): Promise<Program> {
-    let program = this.validations.get(count);
+  private validationProgram({ shape, judge }: HeldOut, count: number): Promise<Program> {
+    const sizes = this.validations.get(judge) ?? new Map<number, Promise<Program>>();
+    this.validations.set(judge, sizes);
+    let program = sizes.get(count);
     if (program === undefined) {
-      program = Program.build(this.tracer.validation(batchShapeOf(split, count)), this.runtime);
-      this.validations.set(count, program);
+      program = Program.build(this.tracer.validation(shape(count), judge), this.runtime);
+      sizes.set(count, program);
     }
     return program;
   }
@@ -229,7 +249,8 @@ export class Trainer {
   /** Frees the trainer's programs; the pool is its maker's. */
   async release(): Promise<void> {
     await this.program.release();
-    for (const program of this.validations.values()) await (await program).release();
+    for (const sizes of this.validations.values())
+      for (const program of sizes.values()) await (await program).release();
   }
 }
 
@@ -240,11 +261,21 @@ export function weightsOf(tracer: StepTracer, { vectors }: Snapshot): State {
     throw new OptionError("the snapshot does not belong to this model");
   }
   const weights = new Map(tracer.layout.unpack(flat.data as Float32Array));
-  for (const { name, shape } of buffersOf(tracer.model)) {
-    const value = vectors.get(name);
+  for (const buffer of buffersOf(tracer.model)) {
+    const { name, shape } = buffer;
+    const value = vectors.get(averageOf(buffer)) ?? vectors.get(name);
     if (value !== undefined && value.data.length === elementCount(shape)) weights.set(name, value);
   }
   return weights;
+}
+
+/** What a judge has asked for, among the outputs of a validation. */
+async function readJudged(outputs: Readonly<Record<string, RuntimeValue>>): Promise<Record<string, NdArray>> {
+  const seen: Record<string, NdArray> = {};
+  for (const [name, value] of Object.entries(outputs)) {
+    if (name.startsWith(JUDGED)) seen[name.slice(JUDGED.length)] = await value.read();
+  }
+  return seen;
 }
 
 async function readValue(value: NdArray | RuntimeValue): Promise<NdArray> {

@@ -1,11 +1,11 @@
 import "../program/no-telemetry.node.ts";
 
 import { Worker } from "node:worker_threads";
-import type { DataSet } from "../data/data-set.ts";
 import * as errors from "../errors.ts";
 import type { Model } from "../nn/model.ts";
 import type { State } from "../program/program.ts";
 import type { FitSummary } from "./fit.node.ts";
+import type { FitData } from "./fit-setup.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { RunFolder } from "./run-folder.node.ts";
 
@@ -18,7 +18,9 @@ export interface RunControl {
 /** A run whose names have become objects. */
 export interface ResolvedRun {
   readonly model: Model;
-  readonly data: DataSet;
+  readonly data: FitData;
+  /** Writes what a run shows before its first step, such as batches as they are fed. */
+  readonly begin?: (folder: RunFolder, control: RunControl) => Promise<void>;
   /** Draws pictures of samples into the run folder. */
   readonly draw?: (folder: RunFolder, weights: State, step: number, control: RunControl) => Promise<void>;
   /** Writes what a finished run has besides weights: report and exported model. */
@@ -31,6 +33,10 @@ export interface PreparedFit {
   readonly folder: RunFolder;
   readonly resume: boolean;
   readonly run: ResolvedRun;
+  /** Weights to begin with, where they are given. */
+  readonly start?: State;
+  /** Lines for a person beside those on the data. */
+  readonly notes?: readonly string[];
 }
 
 /**

@@ -12,7 +12,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-test.each(dataCatalog)("$name opens as the catalogue says", async ({ name, kind, sampleShape }) => {
+const plain = dataCatalog.filter(({ kind }) => kind !== "detection");
+
+test.each(plain)("$name opens as the catalogue says", async ({ name, kind, sampleShape }) => {
   const data = await openData(name, { count: 50 });
   expect(data).toMatchObject({ name, kind, sampleShape });
   const { x } = data.splits.train.batch([0, 1, 2]);

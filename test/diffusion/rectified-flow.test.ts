@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { planePoints } from "../../src/data/toy.ts";
 import {
+  diffusionSampleOptions,
   linearPath,
   RectifiedFlow,
   rectifiedFlowDefinition,
   rectifiedFlowOptions,
-  rectifiedFlowSampleOptions,
   sampleTimes,
 } from "../../src/diffusion/index.ts";
 import { OptionError, SolverError } from "../../src/errors.ts";
@@ -262,7 +262,7 @@ describe("rectified flow", () => {
   });
 
   it("has a description for every option", () => {
-    for (const schema of [rectifiedFlowOptions, rectifiedFlowSampleOptions]) {
+    for (const schema of [rectifiedFlowOptions, diffusionSampleOptions]) {
       for (const field of Object.values(schema.shape)) expect(field.description).toBeTruthy();
     }
     expect(rectifiedFlowDefinition.preferences?.(IMAGES).batchSize).toBe(32);

@@ -26,32 +26,14 @@ import { evenTimes } from "../../src/ode/index.ts";
 import { exportOnnx, type RuntimeValue, Session } from "../../src/program/index.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
-import { constant, float32, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { exact, normals, relativeDifference, triangle } from "./support.ts";
+import { float32, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { exact, normals, relativeDifference, triangle, triangleDenoiser } from "./support.ts";
 
 const path = PATHS.vp;
 const levels = karrasLevels(path, 8, { least: 0.02, largest: 40 });
 const points = thenClean(levelsOf(path, evenTimes(8, 1, 0.05)));
 
-/** The best denoiser for the triangle inside a graph: three equal round components. */
-function mixtureDenoiser(x: Tensor, time: Tensor): { denoised: Tensor } {
-  const { alpha, sigma } = path.symbolic(time.unsqueeze(1));
-  const own = 1 - 1.3 ** 2 / 2;
-  const means = constant(
-    float32(
-      [0, 1, 2].flatMap((k) => [
-        1.3 * Math.cos((2 * Math.PI * k) / 3),
-        1.3 * Math.sin((2 * Math.PI * k) / 3),
-      ]),
-      [1, 3, 2],
-    ),
-  );
-  const off = x.unsqueeze(1).sub(means.mul(alpha.unsqueeze(2)));
-  const variance = alpha.square().mul(own).add(sigma.square());
-  const shares = off.square().sum(2).mul(-0.5).div(variance).softmax(1);
-  const pulled = means.add(off.mul(alpha.mul(own).div(variance).unsqueeze(2)));
-  return { denoised: pulled.mul(shares.unsqueeze(2)).sum(1) };
-}
+const mixtureDenoiser = (x: Tensor, time: Tensor) => ({ denoised: triangleDenoiser(x, path, time) });
 
 const tables: Readonly<Record<string, SolverTable>> = {
   ddim: ddim(levels),

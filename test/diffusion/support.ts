@@ -4,10 +4,11 @@ import {
   GaussianMixture,
   interpretTable,
   type NoiseLevel,
+  type Process,
   type SolverTable,
 } from "../../src/diffusion/index.ts";
 import { Random } from "../../src/random.ts";
-import { float32, type NdArray } from "../../src/tensor/index.ts";
+import { constant, float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 
 /** A mixture of the plane with components of unlike weights, sizes and directions. */
 export const plane = new GaussianMixture([
@@ -39,6 +40,28 @@ export const space = new GaussianMixture(
     variance: Array.from({ length: 16 }, (_, i) => 0.05 + 0.3 * Math.abs(Math.cos(k + i))),
   })),
 );
+
+/** The best denoiser for the triangle inside a graph: three equal round components. */
+export function triangleDenoiser(x: Tensor, path: Process, time: Tensor): Tensor {
+  const spread = time.unsqueeze(1);
+  const point = path.symbolic(spread);
+  const [alpha, sigma] = [point.alpha.broadcastTo(spread.shape), point.sigma];
+  const own = 1 - 1.3 ** 2 / 2;
+  const means = constant(
+    float32(
+      [0, 1, 2].flatMap((k) => [
+        1.3 * Math.cos((2 * Math.PI * k) / 3),
+        1.3 * Math.sin((2 * Math.PI * k) / 3),
+      ]),
+      [1, 3, 2],
+    ),
+  );
+  const off = x.unsqueeze(1).sub(means.mul(alpha.unsqueeze(2)));
+  const variance = alpha.square().mul(own).add(sigma.square());
+  const shares = off.square().sum(2).mul(-0.5).div(variance).softmax(1);
+  const pulled = means.add(off.mul(alpha.mul(own).div(variance).unsqueeze(2)));
+  return pulled.mul(shares.unsqueeze(2)).sum(1);
+}
 
 export function float64(rows: readonly (readonly number[])[]): NdArray<"float64"> {
   return {

@@ -3,8 +3,11 @@ import type { BitSummary } from "../../catalog/bit-summary.ts";
 import { summariseData } from "../../catalog/data-summary.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { dataCatalog } from "../../data/catalog.ts";
+import { isDetectionData, openDetection } from "../../data/detection-open.node.ts";
+import { detectionStatistics } from "../../data/detection-statistics.ts";
 import { openData } from "../../data/open.node.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
+import { printStatistics } from "../detection-summary.ts";
 import { print, printJson, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
@@ -24,6 +27,25 @@ function printBits({ ones, perSample, columns }: BitSummary): void {
   }
   print(`most often one: ${list(columns.slice(0, LISTED))}`);
   print(`least often one: ${list(columns.slice(-LISTED))}`);
+}
+
+/** Looks at images with boxes, of which the command takes the options of the split alone. */
+async function lookAtDetections(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  json: boolean,
+): Promise<void> {
+  const { splitSeed, validation, test } = parseOptions("data", dataOptionsSchema, options);
+  const set = await openDetection(name, { splitSeed, validation, test });
+  const statistics = detectionStatistics(set);
+  if (json) {
+    const { classes, fingerprint } = set;
+    printJson({ name: set.name, kind: "detection", classes, fingerprint, summary: statistics });
+    return;
+  }
+  for (const line of set.describe()) print(line);
+  printStatistics(set, statistics);
+  print(`\neidos inspect ${name} lists faults and draws some of the images with their boxes`);
 }
 
 async function lookAt(
@@ -75,10 +97,13 @@ export function configure(command: Command): void {
       ]);
       print(showTable(["data", "kind", "a sample", "what it is"], rows));
       print(
-        "\nalso: a folder of images, a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
+        "\nalso: a folder of images (with boxes in VOC's, COCO's, YOLO's or Create ML's format or CSV, for detectors), a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
       );
       return;
     }
-    await lookAt(name ?? "", flagValues(flags, [dataOptionsSchema]), json === true);
+    const options = flagValues(flags, [dataOptionsSchema]);
+    if (name !== undefined && flags.sql === undefined && (await isDetectionData(name))) {
+      await lookAtDetections(name, options, json === true);
+    } else await lookAt(name ?? "", options, json === true);
   });
 }

@@ -8,6 +8,7 @@ import { openRun } from "../../catalog/run.node.ts";
 import { checkSamplePath, writeSamples } from "../../catalog/sample.node.ts";
 import { isPicture } from "../../data/data-set.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -15,6 +16,7 @@ import { runOptions } from "../run-options.ts";
 const decodeFlags = z.strictObject({
   out: z.string().optional().describe(".png, .npy, .csv or .parquet file (default: decoded.png or .csv)"),
   label: z.int().nonnegative().optional().describe("class of all samples, for conditional models"),
+  ...codeOptions,
   ...runOptions,
 });
 
@@ -27,7 +29,11 @@ export function configure(command: Command): void {
   );
   command.addHelpText("after", "\nCODES is a file that eidos encode has written: .npy, .csv or .parquet.");
   command.action(async (path: string, codes: string, { given, ...flags }: Record<string, unknown>) => {
-    const { out, label, ...opening } = parseOptions("decode", decodeFlags, flagValues(flags, [decodeFlags]));
+    const { out, label, solver, solverSteps, ...opening } = parseOptions(
+      "decode",
+      decodeFlags,
+      flagValues(flags, [decodeFlags]),
+    );
     checkCodePath(codes, "codes");
     const { dataInfo } = await new RunFolder(path).readConfig();
     const target = out ?? `decoded.${isPicture(dataInfo) ? "png" : "csv"}`;
@@ -35,6 +41,7 @@ export function configure(command: Command): void {
     const run = await openRun(path, opening);
     const samples = await decodeRun(run, codes, {
       label,
+      codes: codeSolver({ solver, solverSteps }),
       ...(Array.isArray(given) && { given: parseGiven(given) }),
     });
     await writeSamples(run, samples, target);

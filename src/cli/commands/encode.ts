@@ -4,6 +4,7 @@ import { encodeRun } from "../../catalog/codec.node.ts";
 import { checkCodePath, writeCodes } from "../../catalog/codes.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
+import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -15,8 +16,11 @@ const encodeFlags = z.strictObject({
     .int()
     .nonnegative()
     .optional()
-    .describe("class of all samples, for conditional models (default: those of the data)"),
+    .describe(
+      "class of all samples, for conditional models (default: those of the data; diffusion models: any class)",
+    ),
   seed: z.int().nonnegative().default(0).describe("seed of the noise of categories"),
+  ...codeOptions,
   ...runOptions,
 });
 
@@ -27,7 +31,7 @@ export function configure(command: Command): void {
     "\nDATA is a table file, a query or a folder of images like those the run was fitted on; without it, the test split of the\nrun's own data is encoded.",
   );
   command.action(async (path: string, source: string | undefined, flags: Record<string, unknown>) => {
-    const { out, split, label, seed, ...opening } = parseOptions(
+    const { out, split, label, seed, solver, solverSteps, ...opening } = parseOptions(
       "encode",
       encodeFlags,
       flagValues(flags, [encodeFlags]),
@@ -38,7 +42,8 @@ export function configure(command: Command): void {
     const onUnreadable = (file: string): void => {
       unreadable.push(file);
     };
-    const count = await writeCodes(out, encodeRun(run, source, { split, label, seed, onUnreadable }));
+    const codes = codeSolver({ solver, solverSteps });
+    const count = await writeCodes(out, encodeRun(run, source, { split, label, seed, codes, onUnreadable }));
     print(`${count} codes of ${run.model.dimensions} numbers: ${out}`);
     if (unreadable.length > 0) {
       const shown = `${unreadable.slice(0, 10).join(", ")}${unreadable.length > 10 ? ", …" : ""}`;

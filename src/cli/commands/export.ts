@@ -1,23 +1,56 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { loadDefinition, sampleSchema } from "../../catalog/definition.node.ts";
 import { exportRun } from "../../catalog/export.node.ts";
+import { models } from "../../catalog/models.ts";
 import { parseOptions } from "../../catalog/options.ts";
+import { OptionError } from "../../errors.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, showBytes } from "../format.ts";
-import { addSchemaOptions } from "../options.ts";
+import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
 
 const exportFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write (default: model.onnx in the run folder)"),
+  sampler: z
+    .boolean()
+    .default(false)
+    .describe("a whole sampler, from noise to samples (default: sampler.onnx), of models that take steps"),
   weights: runOptions.weights,
   json: z.boolean().default(false).describe("print what was written as JSON"),
 });
 
+/** The model's own options of a sampler. @throws OptionError where there are some but no sampler is asked for */
+async function samplerOptions(
+  run: string,
+  sampler: boolean,
+  flags: Readonly<Record<string, unknown>>,
+): Promise<Record<string, unknown> | undefined> {
+  const [first] = Object.keys(flags);
+  if (!sampler) {
+    if (first === undefined) return undefined;
+    throw new OptionError(`option ${flagName(first)}: is of a sampler; add --sampler to export one`);
+  }
+  const definition = await loadDefinition((await new RunFolder(run).readConfig()).model);
+  const schema = sampleSchema(definition) ?? z.strictObject({});
+  return parseOptions(`sampling from ${definition.name}`, schema, flagValues(flags, [schema]));
+}
+
 export function configure(command: Command): void {
   addSchemaOptions(command, "Export", exportFlags);
+  for (const definition of models.values()) {
+    const schema = sampleSchema(definition);
+    if (schema !== undefined) addSchemaOptions(command, `Sampler of ${definition.name}`, schema);
+  }
   command.action(async (run: string, flags: Record<string, unknown>) => {
-    const { out, weights, json } = parseOptions("export", exportFlags, flags);
-    const summary = await exportRun(run, out ?? join(run, "model.onnx"), weights);
+    const isOwn = (name: string): boolean => name in exportFlags.shape;
+    const pick = (own: boolean) =>
+      Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
+    const { out, sampler, weights, json } = parseOptions("export", exportFlags, pick(true));
+    const options = await samplerOptions(run, sampler, pick(false));
+    const path = out ?? join(run, sampler ? "sampler.onnx" : "model.onnx");
+    const summary = await exportRun(run, path, { weights, sampler: options });
     if (json) return printJson(summary);
     const step = summary.step === undefined ? "" : `, weights of step ${summary.step}`;
     print(`${summary.path}: ${showBytes(summary.bytes)}${step}\n${summary.description}`);

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { isModulePath, loadDefinition, modelSchema } from "../../catalog/definition.node.ts";
+import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../catalog/definition.node.ts";
+import { detectionDataSchema } from "../../catalog/detection-options.ts";
 import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
 import { models } from "../../catalog/models.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
@@ -24,7 +25,7 @@ async function requestOf(
   const model = positional.model ?? textOf(fileModel, "model");
   if (model === undefined) throw new OptionError(`fit wants a model and data, ${USAGE}`);
   const definition = await loadDefinition(model);
-  const schemas = [fitOptions, dataOptionsSchema, modelSchema(definition)];
+  const schemas = [fitOptions, dataSchema(definition), modelSchema(definition)];
   const options: Record<string, unknown> = { ...fromFile, ...flagValues(flags, schemas) };
   const { out, sql, ...others } = options;
   const folder = textOf(out, "out");
@@ -52,7 +53,12 @@ function printSummary(summary: FitSummary): void {
   print(
     `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
   );
-  if (best !== undefined) print(`best validation loss ${showNumber(best.loss)} at step ${best.step}`);
+  if (best !== undefined) {
+    const measures = Object.entries(best.measures ?? {}).map(
+      ([name, value]) => `, ${name} ${showNumber(value)}`,
+    );
+    print(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
+  }
   print(`run folder: ${folder}`);
   if (reason === "stopped") print(`continue with: eidos fit --resume ${folder}`);
   else print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
@@ -70,8 +76,11 @@ export async function configure(command: Command, args: readonly string[]): Prom
     .option("--json", "print the summary as JSON")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Training", fitOptions);
-  addSchemaOptions(command, "Data", dataOptionsSchema);
   const shown = named === undefined ? undefined : await loadDefinition(named);
+  addSchemaOptions(command, "Data", shown === undefined ? dataOptionsSchema : dataSchema(shown));
+  for (const schema of [dataOptionsSchema, detectionDataSchema]) {
+    addSchemaOptions(command, "Data", schema, shown !== undefined);
+  }
   if (shown !== undefined) addSchemaOptions(command, `Model ${shown.name}`, modelSchema(shown));
   // Options of other models are taken too, since the model may be named in a configuration file; that they do not
   // belong to the model is said later.

@@ -13,6 +13,7 @@ import { openRun } from "../../catalog/run.node.ts";
 import { isPicture } from "../../data/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -32,7 +33,10 @@ const interpolateFlags = z.strictObject({
     .int()
     .nonnegative()
     .optional()
-    .describe("class of all samples, for conditional models (default: those of the data, with --index)"),
+    .describe(
+      "class of all samples, for conditional models (default: those of the data, with --index; diffusion models: any class)",
+    ),
+  ...codeOptions,
   out: z
     .string()
     .optional()
@@ -55,6 +59,8 @@ export function configure(command: Command): void {
       steps,
       path: along,
       label,
+      solver,
+      solverSteps,
       out,
       ...opening
     } = parseOptions("interpolate", interpolateFlags, flagValues(flags, [interpolateFlags]));
@@ -70,8 +76,13 @@ export function configure(command: Command): void {
       index === undefined
         ? await endsFromFiles(run, files)
         : endsFromSplit((await run.data()).splits[split], index);
-    const labels = label === undefined ? ends.labels : new Array<number>(ends.x.shape[0] ?? 0).fill(label);
-    const samples = await interpolateRun(run, ends.x, { steps, path: along, labels });
+    const samples = await interpolateRun(run, ends.x, {
+      steps,
+      path: along,
+      labels: ends.labels,
+      label,
+      codes: codeSolver({ solver, solverSteps }),
+    });
     await writeInterpolation(run, samples, steps, target);
     const pairs = (samples.shape[0] ?? 0) / steps;
     print(`${pairs} ${pairs === 1 ? "path" : "paths"} of ${steps} samples: ${target}`);

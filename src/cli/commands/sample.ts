@@ -10,6 +10,7 @@ import { checkSamplePath, sampleRun, writeSamples } from "../../catalog/sample.n
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { ProgressLine, progressBar } from "../progress.ts";
 import { runOptions } from "../run-options.ts";
 
 const sampleFlags = z.strictObject({
@@ -50,6 +51,7 @@ export function configure(command: Command): void {
     checkSamplePath(target, dataInfo);
     const run = await openRun(path, opening);
     const own = sampleSchema(run.definition);
+    const line = new ProgressLine();
     const begun = performance.now();
     const samples = await sampleRun(run, {
       ...flagValues(pick(false), own === undefined ? [] : [own]),
@@ -57,7 +59,9 @@ export function configure(command: Command): void {
       seed,
       ...(label !== undefined && { label }),
       ...(Array.isArray(given) && { given: parseGiven(given) }),
+      onProgress: (share) => line.show(progressBar("drawing samples", share)),
     });
+    line.clear();
     const seconds = (performance.now() - begun) / 1000;
     await writeSamples(run, samples, target);
     print(

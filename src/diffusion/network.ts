@@ -1,14 +1,54 @@
+import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { FourierFeatures } from "../nn/embedding.ts";
 import { TimeConditionedMlp } from "../nn/mlp.ts";
 import type { DataInfo } from "../nn/model.ts";
 import { UNet } from "../nn/u-net.ts";
 import { concat, elementCount, type Tensor } from "../tensor/index.ts";
-import type { RectifiedFlowOptions } from "./rectified-flow-options.ts";
 
-/** A network of state [n, …], times [n] and maybe classes [n] that returns a velocity of the state's shape. */
-export interface VelocityNetwork {
+/** Options of the network, which every diffusion model has. */
+export const networkOptions = z.strictObject({
+  width: z.int().min(8).default(128).describe("points and tables: units of a hidden layer"),
+  depth: z.int().min(1).default(4).describe("points and tables: hidden layers"),
+  fourierFeatures: z
+    .int()
+    .min(0)
+    .multipleOf(2)
+    .default(64)
+    .describe(
+      "points: Fourier features of the state that the network sees beside it, for sharp edges; 0: none",
+    ),
+  channels: z.int().min(8).default(16).describe("images: channels at full resolution, a multiple of 8"),
+  multipliers: z
+    .array(z.int().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      "images: channels of each level as multiples of `channels` (1,2,4, or as deep as the size can be halved)",
+    ),
+  blocks: z.int().min(1).default(1).describe("images: residual blocks of a level"),
+  attention: z
+    .array(z.int().min(0))
+    .default([])
+    .describe("images: levels with attention (0: full resolution), beside the middle"),
+  middleAttention: z.boolean().default(true).describe("images: attention at the lowest resolution"),
+  heads: z.int().min(1).default(1).describe("images: attention heads"),
+  dropout: z.number().min(0).max(0.9).default(0).describe("images: share of activations dropped in training"),
+});
+
+export type NetworkOptions = z.output<typeof networkOptions>;
+
+/** A network of state [n, …], times [n] and maybe classes [n] that returns what it predicts of the state. */
+export interface DiffusionNetwork {
   forward(x: Tensor, t: Tensor, label?: Tensor): Tensor;
+}
+
+/** What a network is told, and how much it says. */
+export interface NetworkRole {
+  /** Number of classes it is told; 0 for none. */
+  readonly classes: number;
+  /** Numbers it says of each number of the state: channels of images are a multiple of those of the state. */
+  readonly multiple: number;
 }
 
 /** Deviation of the frequencies of Fourier features, in cycles per model unit. */
@@ -20,16 +60,22 @@ interface ClassCondition {
 }
 
 /** The network for points and tables: an MLP on the state and, for points, random Fourier features of it. */
-class VectorNetwork implements VelocityNetwork {
+class VectorNetwork implements DiffusionNetwork {
   readonly features: FourierFeatures | undefined;
   readonly mlp: TimeConditionedMlp;
 
-  constructor(options: RectifiedFlowOptions, data: DataInfo, condition: ClassCondition) {
+  constructor(options: NetworkOptions, data: DataInfo, multiple: number, condition: ClassCondition) {
     const { width, depth, fourierFeatures } = options;
     const size = elementCount(data.sampleShape);
     const extra = data.kind === "points" ? fourierFeatures : 0;
     this.features = extra > 0 ? new FourierFeatures(size, extra, FOURIER_SCALE) : undefined;
-    this.mlp = new TimeConditionedMlp({ inputs: size + extra, outputs: size, width, depth, ...condition });
+    this.mlp = new TimeConditionedMlp({
+      inputs: size + extra,
+      outputs: multiple * size,
+      width,
+      depth,
+      ...condition,
+    });
   }
 
   forward(x: Tensor, t: Tensor, label?: Tensor): Tensor {
@@ -40,23 +86,23 @@ class VectorNetwork implements VelocityNetwork {
 
 /**
  * The network for the data: a U-Net for images, a multilayer perceptron otherwise.
- * @param classes number of classes it is told; 0 for none
  * @throws OptionError where options do not fit the size of the images
  */
-export function velocityNetwork(
-  options: RectifiedFlowOptions,
+export function diffusionNetwork(
+  options: NetworkOptions,
   data: DataInfo,
-  classes: number,
-): VelocityNetwork {
+  { classes, multiple }: NetworkRole,
+): DiffusionNetwork {
   const condition = classes > 0 ? { classes } : {};
   return data.kind === "image"
-    ? imageNetwork(options, data.sampleShape, condition)
-    : new VectorNetwork(options, data, condition);
+    ? imageNetwork(options, data.sampleShape, multiple, condition)
+    : new VectorNetwork(options, data, multiple, condition);
 }
 
 function imageNetwork(
-  options: RectifiedFlowOptions,
+  options: NetworkOptions,
   [channels = 1, height = 1, width = 1]: readonly number[],
+  multiple: number,
   condition: ClassCondition,
 ): UNet {
   const multipliers = options.multipliers ?? fittingMultipliers(height, width);
@@ -75,6 +121,7 @@ function imageNetwork(
   }
   return new UNet({
     inputs: channels,
+    outputs: multiple * channels,
     base: options.channels,
     multipliers,
     blocks: options.blocks,
@@ -86,7 +133,7 @@ function imageNetwork(
   });
 }
 
-/** 1, 2, 2 where the image can be halved twice, else as many levels as it can. */
+/** 1, 2, 4 where the image can be halved twice, else as many levels as it can. */
 function fittingMultipliers(height: number, width: number): readonly number[] {
   const halves = [4, 2, 1].findIndex((factor) => height % factor === 0 && width % factor === 0);
   return [1, 2, 4].slice(0, 3 - halves);

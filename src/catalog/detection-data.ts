@@ -1,0 +1,121 @@
+import type { DetectionSet, DetectionSplit } from "../data/detection-set.ts";
+import { DIGIT_SCENES } from "../data/digit-scenes.ts";
+import { detectionBatches, letterboxBatch } from "../detection/detection-batches.ts";
+import type { Detector } from "../detection/detector.ts";
+import { Random } from "../random.ts";
+import type { BatchFeeds, HeldOut, Rows } from "../train/batches.ts";
+import type { BatchedData } from "../train/fit-setup.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import type { BatchShape } from "../train/step.ts";
+import { detectionJudge } from "./detection-judge.ts";
+import { type DetectionDataOptions, PHOTO_SIZE } from "./detection-options.ts";
+
+/** Images that are validated at once. */
+const VALIDATED = 8;
+
+/** Images with boxes, as a fit sees them. */
+export interface DetectionData extends BatchedData {
+  readonly set: DetectionSet;
+  /** Height and width of the images that the detector sees. */
+  readonly size: number;
+}
+
+/** The size at which a detector sees a set, where none is told: that of scenes that are drawn, or one that suits photographs. */
+export function usualSize(name: string, { splits }: DetectionSet): number {
+  if (name !== DIGIT_SCENES || splits.train.count === 0) return PHOTO_SIZE;
+  return 32 * Math.ceil(splits.train.annotations(0).width / 32);
+}
+
+/** What a run keeps of a set. */
+export function detectionInfo(set: DetectionSet, size: number): RunConfig["dataInfo"] {
+  return {
+    kind: "image",
+    sampleShape: [3, size, size],
+    marks: "boxes",
+    classes: set.classes.length,
+    classNames: set.classes,
+    fingerprint: set.fingerprint,
+    trainCount: set.splits.train.count,
+  };
+}
+
+/** Width and height of the training boxes, in pixels of the images that the detector sees. */
+export function boxShapes(
+  { splits: { train } }: DetectionSet,
+  size: number,
+): readonly { readonly width: number; readonly height: number }[] {
+  return Array.from({ length: train.count }, (_, index) => train.annotations(index)).flatMap(
+    ({ boxes, labels, crowd, width, height }) => {
+      const scale = size / Math.max(width, height);
+      return Array.from(labels.keys())
+        .filter((i) => crowd[i] !== 1)
+        .map((i) => ({
+          width: ((boxes[4 * i + 2] ?? 0) - (boxes[4 * i] ?? 0)) * scale,
+          height: ((boxes[4 * i + 3] ?? 0) - (boxes[4 * i + 1] ?? 0)) * scale,
+        }));
+    },
+  );
+}
+
+const shapeOf = (rows: number, size: number, places: number): BatchShape => ({
+  x: [rows, 3, size, size],
+  labelled: false,
+  others: {
+    boxes: { shape: [rows, places, 4], dtype: "float32" },
+    labels: { shape: [rows, places], dtype: "int64" },
+  },
+});
+
+/** Samples to validate with: images as they are, letterboxed, judged by average precision. */
+function validationPart(
+  split: DetectionSplit,
+  classes: readonly string[],
+  size: number,
+  detector: Detector,
+): HeldOut {
+  const most = Math.max(
+    1,
+    ...Array.from({ length: split.count }, (_, index) => split.annotations(index).labels.length),
+  );
+  return {
+    count: split.count,
+    batchSize: VALIDATED,
+    judge: detectionJudge(detector, split, classes),
+    shape: (rows) => shapeOf(rows, size, most),
+    async feeds({ first, count }): Promise<BatchFeeds> {
+      const indices = Array.from({ length: count }, (_, i) => first + i);
+      return { ...(await letterboxBatch(split, indices, size, most)) };
+    },
+  };
+}
+
+/** A set as a detector is fitted to it: batches of images that are changed by chance, and a judge. */
+export function detectionData(
+  set: DetectionSet,
+  detector: Detector,
+  { augment, learnDifficult }: Pick<DetectionDataOptions, "augment" | "learnDifficult">,
+): DetectionData {
+  const { train, validation } = set.splits;
+  const { width: size } = detector.imageSize;
+  return {
+    name: set.name,
+    fingerprint: set.fingerprint,
+    describe: () => set.describe(),
+    set,
+    size,
+    validation: validationPart(validation, set.classes, size, detector),
+    batches({ batchSize, seed }) {
+      const made = detectionBatches(train, { size, batchSize, seed, augment, difficult: learnDifficult });
+      return {
+        count: train.count,
+        batchSize,
+        random: new Random(seed),
+        shape: (rows) => shapeOf(rows, size, made.places),
+        async feeds(step: number, { first, count }: Rows = { first: 0, count: batchSize }) {
+          return { ...(await made.batch(step, [first, first + count])) };
+        },
+        names: (step) => [`those of step ${step}, changed by chance`],
+      };
+    },
+  };
+}

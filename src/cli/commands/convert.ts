@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { divideOptions, parseOptions } from "../../catalog/options.ts";
+import { convertDetections } from "../../data/detection-convert.node.ts";
+import { faultLines } from "../../data/detection-faults.ts";
+import { openDetection } from "../../data/detection-open.node.ts";
+import { detectionOptionsSchema } from "../../data/detection-options.ts";
+import { DETECTION_FORMATS } from "../../data/detection-raw.ts";
+import { print, printJson } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { ProgressLine } from "../progress.ts";
+
+const convertFlags = z.strictObject({
+  to: z.enum(DETECTION_FORMATS).describe("format to write"),
+  json: z.boolean().default(false).describe("print what was written as JSON"),
+});
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Convert", convertFlags);
+  addSchemaOptions(command, "Data", detectionOptionsSchema);
+  command.action(async (name: string, out: string, flags: Record<string, unknown>) => {
+    const schemas = { convert: convertFlags, data: detectionOptionsSchema };
+    const divided = divideOptions("convert", flagValues(flags, Object.values(schemas)), schemas);
+    const { to, json } = parseOptions("convert", convertFlags, divided.convert);
+    const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
+    const progress = new ProgressLine();
+    const done = await convertDetections(set, out, to, (share) => {
+      progress.show(`${Math.floor(100 * share)} % of the images`);
+    });
+    progress.clear();
+    if (json) return printJson({ ...done, faults: set.faults });
+    const { train, validation, test } = done.images;
+    print(
+      `${out}: ${train} training, ${validation} validation and ${test} test images, ${done.objects} objects`,
+    );
+    if (done.encoded > 0) print(`${done.encoded} images written anew as PNG, the others copied as they are`);
+    const { difficult, crowds } = done.lost;
+    if (difficult > 0)
+      print(`marks of what is difficult, which the format does not have: ${difficult} left out`);
+    if (crowds > 0) print(`crowds, which the format does not have: ${crowds} left out`);
+    for (const line of faultLines(set.faults)) print(line);
+  });
+}

@@ -1,0 +1,41 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { detectionSheet } from "../../catalog/inspect.node.ts";
+import { divideOptions, parseOptions } from "../../catalog/options.ts";
+import { openDetection } from "../../data/detection-open.node.ts";
+import { detectionOptionsSchema } from "../../data/detection-options.ts";
+import { detectionStatistics } from "../../data/detection-statistics.ts";
+import { writeFileAtomic } from "../../data/files.node.ts";
+import { printFaults, printStatistics } from "../detection-summary.ts";
+import { print, printJson } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+
+const inspectFlags = z.strictObject({
+  out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),
+  images: z.int().min(0).max(400).default(12).describe("images on the contact sheet; 0 for no sheet"),
+  seed: z.int().min(0).default(0).describe("seed that chooses the images of the sheet"),
+  json: z.boolean().default(false).describe("print as JSON, with every fault"),
+});
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Inspect", inspectFlags);
+  addSchemaOptions(command, "Data", detectionOptionsSchema);
+  command.action(async (name: string, flags: Record<string, unknown>) => {
+    const schemas = { inspect: inspectFlags, data: detectionOptionsSchema };
+    const divided = divideOptions("inspect", flagValues(flags, Object.values(schemas)), schemas);
+    const { out, images, seed, json } = parseOptions("inspect", inspectFlags, divided.inspect);
+    const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
+    const statistics = detectionStatistics(set);
+    const sheet = images === 0 ? undefined : (out ?? `${set.name}-boxes.png`);
+    if (sheet !== undefined) await writeFileAtomic(sheet, await detectionSheet(set, images, seed));
+    if (json) {
+      const { name, classes, faults, fingerprint } = set;
+      const { faults: faultCounts, ...counts } = statistics;
+      return printJson({ name, classes, fingerprint, ...counts, faultCounts, faults, sheet });
+    }
+    for (const line of set.describe()) print(line);
+    printStatistics(set, statistics);
+    printFaults(set.faults);
+    if (sheet !== undefined) print(`\ncontact sheet: ${sheet}`);
+  });
+}

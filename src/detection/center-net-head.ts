@@ -1,0 +1,90 @@
+import { Conv2d } from "../nn/convolution.ts";
+import { constant, zeros } from "../nn/initialisers.ts";
+import {
+  concat,
+  type Initialiser,
+  maxPool2d,
+  oneHot,
+  stack,
+  type Tensor,
+  topK,
+  where,
+} from "../tensor/index.ts";
+import type { CellGrid } from "./anchors.ts";
+import { rowsAt } from "./assignment.ts";
+import { ConvBlock } from "./backbone-block.ts";
+import type { Decoded } from "./detector.ts";
+import { PRIOR_LOGIT } from "./detector-losses.ts";
+import { featureRows } from "./feature-points.ts";
+
+/** What the head says of each cell of its map. */
+export interface CenterNetOutputs {
+  /** Logit of each class's heat, [n, classes, rows, columns]. */
+  readonly heat: Tensor;
+  /** Where in its cell a centre lies, x and y in cells, [n, cells, 2]. */
+  readonly offsets: Tensor;
+  /** Width and height of the object in cells, [n, cells, 2]. */
+  readonly sizes: Tensor;
+}
+
+/** A 3×3 and a 1×1 convolution. */
+class Branch {
+  readonly hidden: ConvBlock;
+  readonly output: Conv2d;
+
+  constructor(channels: number, outputs: number, initialiseBias: Initialiser) {
+    this.hidden = new ConvBlock(channels, channels, 3);
+    this.output = new Conv2d(channels, outputs, 1, { initialiseBias });
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.output.forward(this.hidden.forward(x));
+  }
+}
+
+/** The heads of CenterNet (Zhou et al. 2019, section 4): heat, offsets and sizes, each a branch on the same map. */
+export class CenterNetHead {
+  readonly heat: Branch;
+  readonly offsets: Branch;
+  readonly sizes: Branch;
+
+  constructor(channels: number, classes: number) {
+    this.heat = new Branch(channels, classes, constant(PRIOR_LOGIT));
+    this.offsets = new Branch(channels, 2, constant(0.5));
+    this.sizes = new Branch(channels, 2, zeros);
+  }
+
+  /** @throws ShapeError */
+  forward(map: Tensor): CenterNetOutputs {
+    return {
+      heat: this.heat.forward(map),
+      offsets: featureRows([this.offsets.forward(map)]),
+      sizes: featureRows([this.sizes.forward(map)]),
+    };
+  }
+}
+
+/**
+ * Objects at the peaks of the heat (Zhou et al. 2019, section 4, "From points to bounding boxes"): cells that are not below their
+ * eight neighbours, the best `count` over all classes. No suppression follows.
+ */
+export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid, count: number): Decoded {
+  const [n = 1, classes = 1, rows = 1, columns = 1] = heat.shape;
+  const cells = Number(rows) * Number(columns);
+  const highest = maxPool2d(heat, { kernel: 3, stride: 1, padding: 1 });
+  const kept = where(heat.greaterEqual(highest), heat.sigmoid(), 0);
+  const { values, indices } = topK(kept.reshape([n, Number(classes) * cells]), count);
+  // Whole numbers below 2²⁴, which floats hold exactly.
+  const index = indices.cast("float32");
+  const label = index.div(cells).floor();
+  const place = index.sub(label.mul(cells));
+  const row = place.div(Number(columns)).floor();
+  const column = place.sub(row.mul(Number(columns)));
+  const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, place.cast("int64"));
+  const centres = stack([column, row], 2).add(at(offsets));
+  const half = at(sizes).relu().mul(0.5);
+  return {
+    boxes: concat([centres.sub(half), centres.add(half)], 2).mul(grid.stride),
+    scores: oneHot(label.cast("int64"), Number(classes)).mul(values.unsqueeze(2)),
+  };
+}

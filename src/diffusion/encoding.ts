@@ -1,0 +1,149 @@
+import { OptionError } from "../errors.ts";
+import type { CodeSolverName, DecodeArrayOptions, EncodeArrayOptions } from "../nn/codes.ts";
+import type { Session } from "../program/session.ts";
+import { elementCount, float32, type NdArray } from "../tensor/index.ts";
+import { angularFlow } from "./angular-flow.ts";
+import type { ClassCondition } from "./condition.ts";
+import { ddim } from "./ddim.ts";
+import type { DiffusionModel } from "./diffusion-model.ts";
+import { evenLevels } from "./even-levels.ts";
+import { type NoiseLevel, startingDeviation } from "./noise-level.ts";
+import { inParts, partLimit, rowsAt, scaled } from "./parts.ts";
+import type { SolverSubject } from "./solver-subject.ts";
+import type { SolverTable } from "./solver-table.ts";
+
+/** Solvers that lead to codes and back, and their steps unless told: about 100 evaluations each. */
+const METHODS: Readonly<
+  Record<
+    CodeSolverName,
+    { readonly steps: number; readonly table: (levels: readonly NoiseLevel[]) => SolverTable }
+  >
+> = {
+  heun: { steps: 50, table: angularFlow },
+  ddim: { steps: 100, table: (levels) => ddim(levels) },
+};
+
+/** A way between data and codes. */
+interface Way {
+  readonly encode: SolverTable;
+  readonly decode: SolverTable;
+  /** What data is multiplied by to stand at the first level, and codes to stand at the last. */
+  readonly dataScale: number;
+  readonly codeScale: number;
+}
+
+function wayOf(subject: SolverSubject, { solver = "heun", steps }: DecodeArrayOptions): Way {
+  const { steps: usual, table } = METHODS[solver];
+  const levels = evenLevels(subject, steps ?? usual).toReversed();
+  const [first, last] = [levels[0], levels.at(-1)];
+  return {
+    encode: table(levels),
+    decode: table(levels.toReversed()),
+    dataScale: first?.alpha ?? 1,
+    codeScale: last === undefined ? 1 : startingDeviation(last),
+  };
+}
+
+/** Follows a table for some rows under the class of each, or under any. */
+function followRows(
+  model: DiffusionModel,
+  session: Session,
+  table: SolverTable,
+  { rows, labels }: { readonly rows: NdArray<"float32">; readonly labels: readonly number[] | undefined },
+  onProgress?: (share: number) => void,
+): Promise<NdArray<"float32">> {
+  const { sampleShape } = model.data;
+  return inParts(
+    rows.shape[0] ?? 0,
+    { limit: partLimit(model.data), shape: sampleShape },
+    (positions, report) =>
+      model.follow(
+        session,
+        { kind: "table", table },
+        rowsAt(rows, positions),
+        { labels: labels && positions.map((at) => labels[at] ?? 0), clip: false },
+        { onProgress: report },
+      ),
+    onProgress,
+  );
+}
+
+/** @throws OptionError where a model has learnt nothing without a class and is told none, or a class is not one of its own */
+function checkedLabels(
+  condition: ClassCondition,
+  labels: readonly number[] | undefined,
+  count: number,
+): readonly number[] | undefined {
+  if (labels === undefined) {
+    if (condition.knowsAny) return undefined;
+    throw new OptionError("this model is conditional: the class of each sample or code must be told");
+  }
+  if (labels.length !== count)
+    throw new OptionError(`${labels.length} labels were given for ${count} samples`);
+  for (const label of labels) condition.check(label);
+  return labels;
+}
+
+/**
+ * Codes of samples by the probability flow from data to noise, deterministic (Song, Meng and Ermon 2021, "DDIM", section 4.3;
+ * Song et al. 2021, section 4.3): [n, …sampleShape] in data units → [n, D], standard Gaussian for data of the model. Classes are
+ * told without guidance, which would lead codes away from where data has them.
+ * @throws OptionError where the model needs classes and is told none
+ */
+export async function encodeByFlow(
+  model: DiffusionModel,
+  session: Session,
+  x: NdArray<"float32">,
+  { label, onProgress, ...solver }: EncodeArrayOptions = {},
+): Promise<NdArray<"float32">> {
+  const count = x.shape[0] ?? 0;
+  const { encode, dataScale, codeScale } = wayOf(model.subject, solver);
+  const labels = checkedLabels(model.condition, label, count);
+  const rows = scaled(model.units.arrayToModel(x), dataScale);
+  const end = await followRows(model, session, encode, { rows, labels }, onProgress);
+  return float32(scaled(end, 1 / codeScale).data, [count, model.dimensions]);
+}
+
+/**
+ * Samples from codes, the inverse of `encodeByFlow` up to the error of its steps: [n, D] → [n, …sampleShape] in data units.
+ * @throws OptionError where the model needs classes and is told none
+ */
+export async function decodeByFlow(
+  model: DiffusionModel,
+  session: Session,
+  z: NdArray<"float32">,
+  { context, onProgress, ...solver }: DecodeArrayOptions = {},
+): Promise<NdArray<"float32">> {
+  const count = z.shape[0] ?? 0;
+  const { decode, dataScale, codeScale } = wayOf(model.subject, solver);
+  const labels = checkedLabels(model.condition, context && labelsOf(context), count);
+  const rows = float32(scaled(z, codeScale).data, [count, ...model.data.sampleShape]);
+  const end = await followRows(model, session, decode, { rows, labels }, onProgress);
+  return model.units.arrayToData(scaled(end, 1 / dataScale));
+}
+
+/**
+ * The class of each code as a row of ones and zeros, [n, classes], so that ways between codes may go between classes too;
+ * undefined where codes are of any class.
+ * @throws OptionError where some classes are told and others are not, or a class is not one of the model's
+ */
+export function classContext(
+  condition: ClassCondition,
+  labels: readonly (number | undefined)[],
+): NdArray<"float32"> | undefined {
+  const told = labels.filter((label) => label !== undefined);
+  if (told.length === 0) return undefined;
+  checkedLabels(condition, told, labels.length);
+  const data = new Float32Array(labels.length * condition.classes);
+  for (const [i, label] of told.entries()) data[i * condition.classes + label] = 1;
+  return float32(data, [labels.length, condition.classes]);
+}
+
+/** The class that weighs most in each row of a context. */
+function labelsOf({ data, shape }: NdArray<"float32">): readonly number[] {
+  const size = elementCount(shape.slice(1));
+  return Array.from({ length: shape[0] ?? 0 }, (_, i) => {
+    const row = data.subarray(i * size, (i + 1) * size);
+    return row.reduce((best, share, k) => (share > (row[best] ?? 0) ? k : best), 0);
+  });
+}

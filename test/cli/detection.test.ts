@@ -1,0 +1,170 @@
+import { existsSync } from "node:fs";
+import { readFile, rm, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { Command } from "commander";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { CommandModule } from "../../src/cli/main.ts";
+import { openDetection } from "../../src/data/detection-open.node.ts";
+import { DataError, EidosError, FileError, OptionError } from "../../src/errors.ts";
+import { pngSize } from "../../src/report/png.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+
+let root = "";
+let cells = "";
+
+const XML = (objects: string) =>
+  `<annotation><size><width>60</width><height>40</height><depth>3</depth></size>${objects}</annotation>`;
+const OBJECT = (name: string, [xmin, ymin, xmax, ymax]: readonly number[], more = "") =>
+  `<object><name>${name}</name>${more}<bndbox><xmin>${xmin}</xmin><ymin>${ymin}</ymin><xmax>${xmax}</xmax><ymax>${ymax}</ymax></bndbox></object>`;
+
+beforeAll(async () => {
+  root = await temporaryFolder();
+  cells = join(root, "cells");
+  for (let i = 0; i < 10; i++) {
+    await writeImage(cells, `JPEGImages/c${i}.jpg`, painted(60, 40, [20 * i, 90, 90]));
+    const odd = [
+      OBJECT("red", [5, 5, 5, 9]),
+      OBJECT("red", [50, 30, 70, 45]),
+      OBJECT("white", [1, 1, 9, 9], "<difficult>1</difficult>"),
+    ];
+    const objects = OBJECT("red", [5, 5, 20 + i, 30]) + (i === 3 ? odd.join("") : "");
+    await writeText(cells, `Annotations/c${i}.xml`, XML(objects));
+  }
+  await truncate(join(cells, "JPEGImages/c7.jpg"), 100);
+  const names = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `c${from + i}\n`).join("");
+  await writeText(cells, "ImageSets/Main/train.txt", names(0, 6));
+  await writeText(cells, "ImageSets/Main/val.txt", names(6, 8));
+  await writeText(cells, "ImageSets/Main/test.txt", names(8, 10));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const COMMANDS: Readonly<Record<string, { readonly args: string; load(): Promise<CommandModule> }>> = {
+  inspect: { args: "<data>", load: () => import("../../src/cli/commands/inspect.ts") },
+  convert: { args: "<data> <out>", load: () => import("../../src/cli/commands/convert.ts") },
+  data: { args: "[data]", load: () => import("../../src/cli/commands/data.ts") },
+};
+
+/** What a command prints on standard output. */
+async function printed(name: string, ...args: readonly string[]): Promise<string> {
+  const { args: positional, load } = COMMANDS[name] ?? {
+    args: "",
+    load: () => Promise.reject(new Error(name)),
+  };
+  const program = new Command().exitOverride();
+  const command = program.command(`${name} ${positional}`).exitOverride();
+  await (await load()).configure(command, args);
+  let text = "";
+  const spy = vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
+    text += chunk;
+    return true;
+  });
+  try {
+    await program.parseAsync([name, ...args], { from: "user" });
+  } finally {
+    spy.mockRestore();
+  }
+  return text;
+}
+
+describe("inspect", () => {
+  test("counts, names what is wrong, and draws a contact sheet", async () => {
+    const sheet = join(root, "sheet.png");
+    const text = await printed("inspect", cells, "--out", sheet, "--images", "4");
+    expect(text).toContain("Pascal VOC, 9 images, 11 objects of 2 classes (red 10, white 1)");
+    expect(text).toContain("6 training, 1 validation and 2 test images; splits as given");
+    expect(text).toMatch(/^red\s+10\s+9\s+10\s+0\s+0\s+7\s+1\s+2\s+0\s+0$/m);
+    expect(text).toMatch(/^white\s+1\s+1\s+1\s+0\s+0\s+1\s+0\s+0\s+1\s+0$/m);
+    expect(text).toMatch(
+      /boxes of zero or negative area; dropped: 1\n {2}JPEGImages\/c3.jpg: object 2 \(red\): \[5, 5, 5, 9\]/,
+    );
+    expect(text).toMatch(
+      /boxes that reach beyond their image; clipped to it: 1\n {2}JPEGImages\/c3.jpg: object 3/,
+    );
+    expect(text).toMatch(/images that cannot be decoded; left out: 1\n {2}JPEGImages\/c7.jpg: /);
+    expect(text).toContain(`contact sheet: ${sheet}`);
+    const bytes = await readFile(sheet);
+    // Two by two images of 60 × 40, enlarged five times.
+    expect(pngSize(bytes)).toMatchObject({ width: 2 * (300 + 12) + 12 });
+  });
+
+  test("as JSON: everything, and every fault", async () => {
+    const text = await printed("inspect", cells, "--json", "--images", "0", "--no-verify");
+    const json = JSON.parse(text);
+    expect(json).toMatchObject({
+      name: "cells",
+      classes: ["red", "white"],
+      total: { images: 9, objects: 11, empty: 0, sizes: { small: 11, medium: 0, large: 0 }, mostObjects: 3 },
+      splits: { train: { images: 6, objects: 8 }, validation: { images: 1 }, test: { images: 2 } },
+      imageWidth: [60, 60, 60, 60, 60],
+      faultCounts: { "empty-box": 1, "clipped-box": 1, "unreadable-image": 1 },
+    });
+    expect(json.faults.length).toBe(3);
+    expect(json.sheet).toBeUndefined();
+  });
+
+  test("what cannot be is one line", async () => {
+    const nothing = join(root, "nothing");
+    for (const [args, kind] of [
+      [[nothing], DataError],
+      [[root, "--format", "coco"], DataError],
+      [[cells, "--format", "excel"], OptionError],
+      [[cells, "--images", "many"], OptionError],
+      [["digit-scenes", "--canvas", "5"], OptionError],
+    ] as const) {
+      const error = await printed("inspect", ...args).catch((caught: unknown) => caught);
+      expect(error).toBeInstanceOf(kind);
+      expect(error instanceof EidosError && error.message).toMatch(/^[^\n]+$/);
+    }
+  });
+});
+
+describe("convert", () => {
+  test("writes what inspect then finds, and says what was lost", async () => {
+    const out = join(root, "yolo");
+    const text = await printed("convert", cells, out, "--to", "yolo");
+    expect(text).toContain(`${out}: 6 training, 1 validation and 2 test images, 11 objects`);
+    expect(text).toContain("marks of what is difficult, which the format does not have: 1 left out");
+    expect(text).toContain("boxes of zero or negative area; dropped: 1 (JPEGImages/c3.jpg)");
+    const json = JSON.parse(await printed("inspect", out, "--json", "--images", "0"));
+    expect(json).toMatchObject({ classes: ["red", "white"], total: { images: 9, objects: 11 }, faults: [] });
+    await expect(printed("convert", cells, out, "--to", "voc")).rejects.toThrow(FileError);
+    await expect(printed("convert", cells, join(root, "x"))).rejects.toThrow(/option to/);
+    expect(existsSync(join(root, "x"))).toBe(false);
+  });
+
+  test("of scenes makes files of them", async () => {
+    const out = join(root, "scenes");
+    const options = ["--scenes", "5", "--canvas", "48", "--largest", "30"];
+    const json = JSON.parse(
+      await printed("convert", "digit-scenes", out, "--to", "coco", "--json", ...options),
+    );
+    expect(json).toMatchObject({ images: { train: 5, validation: 1, test: 1 }, encoded: 7, faults: [] });
+    const drawn = await openDetection("digit-scenes", { scenes: 5, canvas: 48, largest: 30 });
+    const read = await openDetection(out);
+    const [a, b] = [await drawn.splits.train.sample(2), await read.splits.train.sample(2)];
+    expect(b.image.data).toEqual(a.image.data);
+    for (const [side, edge] of a.boxes.entries()) expect(b.boxes[side]).toBeCloseTo(edge, 3);
+  });
+});
+
+describe("data", () => {
+  test("lists scenes, and looks at sets with boxes", async () => {
+    expect(await printed("data")).toMatch(/^digit-scenes\s+detection\s+\[3, 160, 160\]/m);
+    const text = await printed("data", cells);
+    expect(text).toContain("Pascal VOC, 9 images");
+    expect(text).toContain(`eidos inspect ${cells} lists faults`);
+    const json = JSON.parse(await printed("data", cells, "--json"));
+    expect(json).toMatchObject({
+      kind: "detection",
+      classes: ["red", "white"],
+      summary: { total: { objects: 11 } },
+    });
+  });
+
+  test("images without annotations are looked at as before", async () => {
+    const folder = join(root, "plain");
+    for (let i = 0; i < 5; i++) await writeImage(folder, `${i}.png`, painted(20, 20, [i, i, i]));
+    expect(await printed("data", folder)).toContain("5 images, 32 × 32, rgb");
+  });
+});
