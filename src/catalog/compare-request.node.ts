@@ -5,6 +5,7 @@ import { OptionError } from "../errors.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { type FitOptions, fitOptions } from "../train/options.ts";
 import { isModulePath, loadDefinition, modelSchema } from "./definition.node.ts";
+import { takesBoxes } from "./detection-options.ts";
 import { divideOptions, parseOptions } from "./options.ts";
 
 /** A model with options of its own, and a name where the same model is compared with itself. */
@@ -118,6 +119,11 @@ async function resolveContender(
   shared: Readonly<Record<string, unknown>>,
 ): Promise<Contender> {
   const definition = await loadDefinition(model);
+  if (takesBoxes(definition)) {
+    throw new OptionError(
+      `compare: ${model} finds objects, and distributions are compared; fit detectors one by one and measure them with eidos eval`,
+    );
+  }
   const called = name ?? (isModulePath(model) ? basename(model, extname(model)) : model);
   if (called === "" || plainName(called) !== called) {
     throw new OptionError(

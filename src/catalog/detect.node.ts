@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { type ImageHeader, uprightSize } from "../data/detection-check.ts";
-import { decodeRgb, examineImage } from "../data/detection-image.node.ts";
+import { decodeRgb, examineImage, reasonOf } from "../data/detection-image.node.ts";
 import { detectionOptionsSchema } from "../data/detection-options.ts";
 import type { ByteImage } from "../data/detection-set.ts";
 import { drawImage, PADDING } from "../detection/augment-draw.ts";
@@ -78,7 +78,7 @@ async function ready(image: ImagePath, longest: number, pixelLimit: number): Pro
     };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    return { ok: false, image, reason: error.message.slice(image.name.length + 2) };
+    return { ok: false, image, reason: reasonOf(error.cause) };
   }
 }
 

@@ -20,10 +20,13 @@ export interface DetectionData extends BatchedData {
   readonly size: number;
 }
 
-/** The size at which a detector sees a set, where none is told: that of scenes that are drawn, or one that suits photographs. */
-export function usualSize(name: string, { splits }: DetectionSet): number {
-  if (name !== DIGIT_SCENES || splits.train.count === 0) return PHOTO_SIZE;
-  return 32 * Math.ceil(splits.train.annotations(0).width / 32);
+/** Options of data whose defaults depend on it: scenes that are drawn have their own size and are not mirrored. */
+export function usualOptions(
+  name: string,
+  { splits: { train } }: DetectionSet,
+): { readonly size: number; readonly flip?: number } {
+  if (name !== DIGIT_SCENES || train.count === 0) return { size: PHOTO_SIZE };
+  return { size: 32 * Math.ceil(train.annotations(0).width / 32), flip: 0 };
 }
 
 /** What a run keeps of a set. */
@@ -39,12 +42,15 @@ export function detectionInfo(set: DetectionSet, size: number): RunConfig["dataI
   };
 }
 
-/** Width and height of the training boxes, in pixels of the images that the detector sees. */
+/** Boxes whose shapes are looked at, evenly spread over all. */
+const MOST_SHAPES = 5000;
+
+/** Width and height of training boxes, in pixels of the images that the detector sees. */
 export function boxShapes(
   { splits: { train } }: DetectionSet,
   size: number,
 ): readonly { readonly width: number; readonly height: number }[] {
-  return Array.from({ length: train.count }, (_, index) => train.annotations(index)).flatMap(
+  const all = Array.from({ length: train.count }, (_, index) => train.annotations(index)).flatMap(
     ({ boxes, labels, crowd, width, height }) => {
       const scale = size / Math.max(width, height);
       return Array.from(labels.keys())
@@ -55,6 +61,8 @@ export function boxShapes(
         }));
     },
   );
+  const step = Math.max(1, all.length / MOST_SHAPES);
+  return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step));
 }
 
 const shapeOf = (rows: number, size: number, places: number): BatchShape => ({

@@ -7,6 +7,9 @@ import { parseOptions } from "./options.ts";
 /** Side of the images that a detector of photographs sees, unless told. */
 export const PHOTO_SIZE = 320;
 
+/** Probability of mirrored images, unless told. */
+const USUAL_FLIP = augmentSchema.parse({}).flip;
+
 /** Options of data for detectors: how it is read, how large a detector sees it, how images are changed for training. */
 export const detectionDataSchema = z.strictObject({
   size: z
@@ -21,6 +24,12 @@ export const detectionDataSchema = z.strictObject({
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
   ...augmentSchema.shape,
+  flip: augmentSchema.shape.flip
+    .unwrap()
+    .optional()
+    .describe(
+      `${augmentSchema.shape.flip.description} (${USUAL_FLIP} unless told; digit-scenes: 0, as mirrored digits are none)`,
+    ),
   ...detectionOptionsSchema.shape,
 });
 

@@ -6,8 +6,8 @@ import { checkFingerprint } from "../train/fit-setup.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { ResolvedRun } from "../train/worker-protocol.node.ts";
 import { modelInfo } from "./definition.node.ts";
-import { boxShapes, detectionData, detectionInfo, usualSize } from "./detection-data.ts";
-import { detectionDataOptions } from "./detection-options.ts";
+import { boxShapes, detectionData, detectionInfo, usualOptions } from "./detection-data.ts";
+import { detectionDataOptions, PHOTO_SIZE } from "./detection-options.ts";
 import { detectionOutputs } from "./detection-outputs.node.ts";
 
 // The part of `prepare.node.ts` that concerns images with boxes.
@@ -28,9 +28,9 @@ export async function openAnnotated(
   readonly info: RunConfig["dataInfo"];
   readonly modelOptions: Options;
 }> {
-  const { reading, size: told } = detectionDataOptions(options.data);
-  const data = await openDetection(dataName, reading);
-  const size = told ?? usualSize(dataName, data);
+  const data = await openDetection(dataName, detectionDataOptions(options.data).reading);
+  const dataOptions = { ...usualOptions(dataName, data), ...options.data };
+  const { size = PHOTO_SIZE } = detectionDataOptions(dataOptions);
   const info = detectionInfo(data, size);
   const settled = definition.settled?.(options.model, {
     ...modelInfo(info),
@@ -38,7 +38,7 @@ export async function openAnnotated(
   });
   return {
     data,
-    dataOptions: { ...options.data, size },
+    dataOptions,
     info,
     modelOptions: (settled ?? options.model) as Options,
   };

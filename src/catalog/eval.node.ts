@@ -1,6 +1,6 @@
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
-import { type MeanLikelihood, meanLikelihood } from "../metrics/index.ts";
+import { bitsPerDimension, type MeanLikelihood, meanLikelihood } from "../metrics/index.ts";
 import { parameterCount } from "../nn/module.ts";
 import { Random } from "../random.ts";
 import type { ReportResult } from "../report/index.ts";
@@ -91,7 +91,7 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
 
   add("loss", await meanLoss(run, split, seed), "", split.count);
   const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
-  const likelihood = await likelihoodOf(run, spread(split, scored), seed);
+  const { likelihood, parts = {} } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
   if (likelihood !== undefined) {
     const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
@@ -103,6 +103,13 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
     if (bits !== undefined) {
       add("bits per dimension", bits, "bits", scored, note(isExact ? "exact" : "an upper bound"));
     }
+  }
+  for (const [name, nats] of Object.entries(parts)) {
+    const [value, partUnit] =
+      config.dataInfo.kind === "image"
+        ? [-bitsPerDimension(nats, elementCount(config.dataInfo.sampleShape)), "bits per dimension"]
+        : [nats, "nats per sample"];
+    add(`of the bound, ${name}`, value, partUnit, scored);
   }
   const truth = meanTrueLogDensity(data, splitName);
   if (truth !== undefined) {
@@ -149,17 +156,29 @@ function spread(split: Split, count: number): Split {
   return { count, batch: (indices) => split.batch(Array.from(indices, place)) };
 }
 
-/** The mean log-likelihood of a split; undefined where the model has no density. */
-async function likelihoodOf(run: OpenRun, split: Split, seed: number): Promise<MeanLikelihood | undefined> {
+/** The mean log-likelihood of a split, and those of the parts of a bound; undefined where the model has no density. */
+async function likelihoodOf(
+  run: OpenRun,
+  split: Split,
+  seed: number,
+): Promise<
+  { readonly likelihood: MeanLikelihood; readonly parts: Readonly<Record<string, number>> } | undefined
+> {
   const { model, config } = run;
   if (model.logProb === undefined) return undefined;
+  const sum = (values: Float64Array): number => values.reduce((before, value) => before + value, 0);
   let total = 0;
-  for await (const { logLikelihood } of scoreSplit(run, split, seed)) {
-    total += logLikelihood.reduce((sum, value) => sum + value, 0);
+  const parts: Record<string, number> = {};
+  for await (const { logLikelihood, parts: own = {} } of scoreSplit(run, split, seed)) {
+    total += sum(logLikelihood);
+    for (const [name, values] of Object.entries(own)) {
+      const known = values.subarray(0, logLikelihood.length);
+      parts[name] = (parts[name] ?? 0) + sum(known) / split.count;
+    }
   }
   const { kind, sampleShape } = config.dataInfo;
   const dimensions = kind === "image" ? elementCount(sampleShape) : undefined;
-  return meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions);
+  return { likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions), parts };
 }
 
 /** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */

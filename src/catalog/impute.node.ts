@@ -9,8 +9,11 @@ import { float32, type NdArray } from "../tensor/array.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
 import { sampleColumns, tablePlace } from "./source.node.ts";
 
+/** The way in which a model completes. */
+type Way = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">;
+
 /** How missing cells are filled in. */
-export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "seed" | "steps" | "exact">> {
+export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "seed">>, Way {
   /** Class of all rows, for models that are conditional on it; unless told, that in the table's class column. */
   readonly label?: number | undefined;
   /** Called after each part of the table. */
@@ -212,7 +215,7 @@ async function fill(
   { x, known }: GappedBatch,
   rows: readonly number[],
   label: number | readonly number[] | undefined,
-  { draws, seed, steps, exact }: Pick<InpaintOptions, "draws" | "seed" | "steps" | "exact">,
+  { draws, seed, steps, exact, method, resamplings }: Pick<InpaintOptions, "draws" | "seed"> & Way,
 ): Promise<NdArray<"float32">> {
   const width = x.shape[1] ?? 1;
   const { model, session } = run;
@@ -231,6 +234,8 @@ async function fill(
     ...(label !== undefined && { label }),
     ...(steps !== undefined && { steps }),
     ...(exact !== undefined && { exact }),
+    ...(method !== undefined && { method }),
+    ...(resamplings !== undefined && { resamplings }),
   });
   if (filled.data.some((value) => !Number.isFinite(value))) {
     throw new RuntimeError("a draw is not finite; the model has diverged, fit it with a lower learningRate");

@@ -12,6 +12,7 @@ import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-se
 import { fitOptions } from "../train/options.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
+import { warmStart } from "../train/warm-start.node.ts";
 import type { PreparedFit, ResolvedRun } from "../train/worker-protocol.node.ts";
 import { version } from "../version.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "./definition.node.ts";
@@ -185,6 +186,7 @@ export async function prepareFit(task: FitTask): Promise<PreparedFit> {
   if (out !== undefined) await refuseTaken(out);
   const { config, data } = await configure(request);
   const run = await resolveRun(config, data);
+  const beginning = await beginningOf(config, run);
   let folder: RunFolder;
   if (out === undefined) folder = await makeFreeFolder(defaultFolder(request.model, request.data));
   else {
@@ -192,7 +194,17 @@ export async function prepareFit(task: FitTask): Promise<PreparedFit> {
     await folder.create();
   }
   await folder.writeConfig(config);
-  return { config, folder, resume: false, run };
+  return { config, folder, resume: false, run, ...beginning };
+}
+
+/** Weights that a run begins with, where it is told, and what of them did not fit. */
+async function beginningOf(
+  { fit: { weights, seed } }: RunConfig,
+  { model }: ResolvedRun,
+): Promise<Pick<PreparedFit, "start" | "notes">> {
+  if (weights === undefined) return {};
+  const { start, report } = await warmStart(weights, model, seed);
+  return { start, notes: report };
 }
 
 /** Says that a folder is taken before data is read. */
@@ -212,7 +224,9 @@ async function prepareResume(
   const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
   const config: RunConfig = { ...before, fit };
   const run = await resolveRun(config);
+  // Killed before its first checkpoint, a run begins again as it has begun.
+  const beginning = checkpoint === undefined ? await beginningOf(config, run) : {};
   await folder.removeTemporaries();
   if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-  return { config, folder, resume: true, run };
+  return { config, folder, resume: true, run, ...beginning };
 }

@@ -12,6 +12,8 @@ export interface ScoreBatch {
   readonly firstRow: number;
   /** Nats a sample; for tables in the table's own units, for images of the bytes. */
   readonly logLikelihood: Float64Array;
+  /** What the log-likelihood is the negative sum of, in nats, where a bound has parts. */
+  readonly parts?: Readonly<Record<string, Float64Array>>;
   /** Paths of the images within their folder. */
   readonly files?: readonly string[];
   /** What the column of zeros and ones holds, where one was asked for. */
@@ -85,9 +87,21 @@ export function logDensity(
     (await compiled.run({ ...inputs }, { random })).logProb as NdArray<"float32">;
 }
 
+/** Negative sums of parts, row by row. */
+function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number): Float64Array {
+  const total = new Float64Array(rows);
+  for (const part of Object.values(parts))
+    for (const i of total.keys()) total[i] = (total[i] ?? 0) - (part[i] ?? 0);
+  return total;
+}
+
 /** A function from samples to log-likelihoods that pads the last batch, so that one program serves all. */
-function scorer(run: OpenRun, seed: number): (batch: SourceBatch) => Promise<Float64Array> {
+function scorer(
+  run: OpenRun,
+  seed: number,
+): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts">> {
   const density = logDensity(run);
+  const partsOf = run.model.scoreParts?.bind(run.model);
   const size = elementCount(run.config.dataInfo.sampleShape);
   const random = new Random(seed).split("score");
   const shift = unitShift(run);
@@ -97,8 +111,16 @@ function scorer(run: OpenRun, seed: number): (batch: SourceBatch) => Promise<Flo
       x: count === SOURCE_BATCH ? x : padRows(x, SOURCE_BATCH, size),
       ...(label !== undefined && { label: padLabels(label, SOURCE_BATCH) }),
     };
-    const values = await density(inputs, random.split(firstRow));
-    return Float64Array.from(values.data.subarray(0, count), (value) => value - shift);
+    const own = random.split(firstRow);
+    if (partsOf !== undefined) {
+      const parts = await partsOf(run.session, inputs.x, {
+        seed: own.integer(2 ** 31),
+        ...(inputs.label !== undefined && { label: inputs.label }),
+      });
+      return { logLikelihood: negativeSum(parts, count).map((value) => value - shift), parts };
+    }
+    const values = await density(inputs, own);
+    return { logLikelihood: Float64Array.from(values.data.subarray(0, count), (value) => value - shift) };
   };
 }
 
@@ -126,7 +148,7 @@ async function* scoreBatches(
       throw new OptionError("option conditional: the data has no classes");
     yield {
       firstRow,
-      logLikelihood: await score({ x, firstRow, ...(conditional && label !== undefined && { label }) }),
+      ...(await score({ x, firstRow, ...(conditional && label !== undefined && { label }) })),
       ...(files !== undefined && { files }),
       ...(marks !== undefined && { marks }),
     };

@@ -14,6 +14,8 @@ export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes">
 export interface DetectorDefinition<S extends z.ZodType = z.ZodType>
   extends Pick<ModelDefinition<S>, "name" | "summary" | "paper" | "options"> {
   build(options: z.output<S>, data: DetectionInfo): Detector;
+  /** Options with what follows from the data filled in, so that a detector is built again without it. */
+  settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
   preferences(data: DetectionInfo): FitPreferences;
 }
 

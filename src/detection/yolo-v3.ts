@@ -170,6 +170,14 @@ export function yoloV3Losses(
   return { total: parts.box.add(parts.objectness).add(parts.class), ...parts };
 }
 
+/** Width and height of each anchor, to a tenth of a pixel. */
+function settledAnchors(options: YoloV3Options, { boxShapes = [] }: DetectionInfo): number[] {
+  const strides = Array.from({ length: options.levels }, (_, i) => options.finestStride * 2 ** i);
+  return anchorShapesOf(options, strides, boxShapes).flatMap(({ width, height }) =>
+    [width, height].map((side) => Math.max(0.1, Number(side.toFixed(1)))),
+  );
+}
+
 /** YOLOv3 as the catalogue is to know it. */
 export const yoloV3Definition = defineDetector({
   name: "yolo-v3",
@@ -177,5 +185,6 @@ export const yoloV3Definition = defineDetector({
   paper: "Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement, arXiv:1804.02767",
   options: yoloV3Options,
   build: (options, data) => new YoloV3(options, data),
+  settled: (options, data) => ({ ...options, anchors: settledAnchors(options, data) }),
   preferences: () => detectorPreferences,
 });

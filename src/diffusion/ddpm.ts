@@ -149,6 +149,17 @@ export class Ddpm extends DiffusionModel {
     return chainBound(this.bound, session, x, options);
   }
 
+  /** The parts of the bound of an array by what they are called. */
+  async scoreParts(
+    session: Session,
+    x: NdArray<"float32">,
+    options?: ChainScoreOptions,
+  ): Promise<Readonly<Record<string, Float64Array>>> {
+    const { decoder, steps, prior } = await chainBound(this.bound, session, x, options);
+    const last = this.bound.schedule.steps;
+    return { L_0: decoder, [`L_1 to L_${last - 1}`]: steps, [`L_${last}`]: prior };
+  }
+
   /** The bound of an array. */
   override score(
     session: Session,
@@ -165,7 +176,7 @@ export const ddpmDefinition = defineModel({
   summary: "a chain of small steps from data to noise, undone step by step; also for DDIM",
   paper: "Ho, Jain and Abbeel 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
   options: ddpmOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new Ddpm(options, data),

@@ -1,24 +1,25 @@
 import { OptionError } from "../errors.ts";
 import { type IncompleteRow, incompleteRows } from "../nn/incomplete.ts";
-import type { InpaintOptions } from "../nn/model.ts";
-import type { RuntimeValue } from "../program/runtime.ts";
+import type { InpaintMethod, InpaintOptions } from "../nn/model.ts";
 import type { Session } from "../program/session.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, type Tensor, where } from "../tensor/index.ts";
-import { angularFlow } from "./angular-flow.ts";
 import type { Condition } from "./condition.ts";
+import { ddim } from "./ddim.ts";
+import { ddpm } from "./ddpm-sampler.ts";
 import type { DiffusionModel } from "./diffusion-model.ts";
 import { evenSamplerLevels } from "./even-levels.ts";
-import type { NoiseLevel } from "./noise-level.ts";
 import { inParts, partLimit } from "./parts.ts";
-import { repaint } from "./repaint.ts";
+import { type RepaintPlan, repaint } from "./repaint.ts";
 import { normalRows, runTable } from "./solver-session.ts";
 
-/** Steps and, of RePaint, how often each is taken, unless told. */
-const REPAINT = { steps: 50, resamplings: 10 } as const;
-const PROJECTION = { steps: 25 } as const;
+/** Steps, and how often each is taken, unless told. */
+const USUAL: Readonly<Record<InpaintMethod, { readonly steps: number; readonly resamplings: number }>> = {
+  repaint: { steps: 50, resamplings: 10 },
+  projection: { steps: 25, resamplings: 1 },
+};
 
-/** Stretches into which RePaint divides its steps. */
+/** Stretches into which the steps are divided. */
 const STRETCHES = 25;
 
 /** One completion to make. */
@@ -31,8 +32,8 @@ interface Chain extends IncompleteRow {
 interface Work {
   readonly model: DiffusionModel;
   readonly session: Session;
-  readonly options: InpaintOptions;
-  readonly chains: readonly Chain[];
+  readonly plan: RepaintPlan;
+  readonly randoms: readonly Random[];
   readonly condition: Condition;
   /** [n, …sampleShape]: the sample where it is known and 0 elsewhere, and 1 where it is. */
   readonly held: NdArray<"float32">;
@@ -43,12 +44,11 @@ interface Work {
 /**
  * Completions of partly known samples. Two ways:
  *
- * - repaint: ancestral steps, forth and back; see `repaint`. Draws from the conditional distribution, the more closely the more
- *   resamplings there are.
- * - projection: the probability flow, with the denoiser's estimate of known elements replaced by what they are (Wang et al. 2023,
- *   "Zero-shot image restoration using denoising diffusion null-space model", equation 13, for a mask), so that they follow
- *   their own straight way to noise. Needs no gradient and few steps; its draws are of less spread than the
- *   conditional distribution.
+ * - repaint: ancestral steps, after each of which known elements are put back with new noise, and stretches of them gone
+ *   several times; see `repaint`. The more resamplings there are, the closer the draws come to the conditional distribution.
+ * - projection: the probability flow by steps of DDIM, with the denoiser's estimate of known elements replaced by what they
+ *   are (Wang et al. 2023, "Zero-shot image restoration using denoising diffusion null-space model", equation 13, for a
+ *   mask): they follow the straight way from their own noise. A sketch in few steps; with resamplings, closer.
  *
  * Without a class, a conditional model completes under any class.
  * @throws OptionError where shapes do not fit, a class is not the model's, or an exact way is asked for
@@ -58,14 +58,16 @@ export async function inpaintDiffusion(
   session: Session,
   options: InpaintOptions,
 ): Promise<NdArray<"float32">> {
-  const { method = "repaint", resamplings, ...general } = options;
+  const {
+    method = "repaint",
+    resamplings = USUAL[method].resamplings,
+    steps = USUAL[method].steps,
+    ...general
+  } = options;
   if (options.exact === true) {
     throw new OptionError("there is no exact conditional draw from a diffusion model; leave out exact");
   }
-  if (method === "projection" && resamplings !== undefined) {
-    throw new OptionError("option resamplings: is of repaint, and the method is projection; leave it out");
-  }
-  const rows = incompleteRows(general, model.data.sampleShape);
+  const rows = incompleteRows({ ...general, steps }, model.data.sampleShape);
   const labels = labelsOf(model, options.label, rows.length);
   const random = new Random(options.seed).split("inpaint");
   const chains = rows.flatMap((row) =>
@@ -77,21 +79,21 @@ export async function inpaintDiffusion(
   );
   const { sampleShape } = model.data;
   const isTold = chains.some(({ label }) => label !== undefined);
+  const plan = planOf(model, method, { steps, resamplings });
   const drawn = await inParts(
     chains.length,
     { limit: partLimit(model.data), shape: sampleShape },
     async (positions, report) => {
       const own = positions.flatMap((at) => chains[at] ?? []);
-      const work: Work = {
+      const end = await (method === "repaint" ? putBack : project)({
         model,
         session,
-        options,
-        chains: own,
+        plan,
+        randoms: own.map(({ random }) => random),
         condition: { clip: false, ...(isTold && { labels: own.map(({ label }) => label ?? 0) }) },
         ...knownOf(model, own),
         report,
-      };
-      const end = method === "repaint" ? await resample(work) : await project(work);
+      });
       return model.units.arrayToData(end);
     },
     options.onProgress,
@@ -137,19 +139,24 @@ function knownOf(
   return { held: units.arrayToModel(float32(held, shape)), known: float32(known, shape) };
 }
 
-/** RePaint. */
-async function resample({ model, session, options, chains, condition, held, known, report }: Work) {
-  const { steps = REPAINT.steps, resamplings = REPAINT.resamplings } = options;
+function planOf(
+  { data, subject }: DiffusionModel,
+  method: InpaintMethod,
+  { steps, resamplings }: { readonly steps: number; readonly resamplings: number },
+): RepaintPlan {
+  const levels = evenSamplerLevels(subject, steps);
+  // Images lie on thin sheets, beside which the upper variance would leave noise; numbers fill space, whose spread the lower
+  // one takes away, the more the more often steps are repeated.
+  const variance = data.kind === "image" ? "lower" : "upper";
+  const descent = method === "repaint" ? ddpm(levels, { variance }) : ddim(levels);
+  const jump = Math.max(1, Math.round((levels.length - 1) / STRETCHES));
+  return repaint(levels, descent, { resamplings, jump });
+}
+
+/** Follows a plan with known elements put back after each row, at its level with new noise. */
+function putBack({ model, session, plan, randoms, condition, held, known, report }: Work) {
   const { sampleShape } = model.data;
-  const levels = evenSamplerLevels(model.subject, steps);
-  const plan = repaint(levels, {
-    resamplings,
-    jump: Math.max(1, Math.round((levels.length - 1) / STRETCHES)),
-    // Images lie on thin sheets, where the upper variance would leave noise; numbers fill space.
-    variance: model.data.kind === "image" ? "lower" : "upper",
-  });
-  const randoms = chains.map(({ random }) => random);
-  const putBack = session.compiled<string, "x">("put back what is known", (inputs) => {
+  const compiled = session.compiled<string, "x">("put back what is known", (inputs) => {
     const {
       x,
       known: mask,
@@ -157,30 +164,25 @@ async function resample({ model, session, options, chains, condition, held, know
       noise,
       alpha,
       sigma,
-    } = inputs as Record<string, Tensor> & {
-      readonly [name in "x" | "known" | "held" | "noise" | "alpha" | "sigma"]: Tensor;
-    };
+    } = inputs as Readonly<Record<"x" | "known" | "held" | "noise" | "alpha" | "sigma", Tensor>>;
     return { x: where(mask.greater(0.5), own.mul(alpha).add(noise.mul(sigma)), x) };
   });
-  const at = async (x: NdArray<"float32"> | RuntimeValue, level: NoiseLevel | undefined, row: number) => {
-    const { alpha = 1, sigma = 0 } = level ?? {};
-    const noise = normalRows(randoms, sampleShape, `known ${row}`);
-    const told = { alpha: float32([alpha], []), sigma: float32([sigma], []) };
-    return (await putBack.runValues({ x, known, held, noise, ...told })).x;
-  };
-  const start = model.startOf({ kind: "table", table: plan.table }, randoms);
-  return model.follow(session, { kind: "table", table: plan.table }, start, condition, {
+  const steps = { kind: "table", table: plan.table } as const;
+  return model.follow(session, steps, model.startOf(steps, randoms), condition, {
     noise: (row) => normalRows(randoms, sampleShape, row),
-    onRow: (x, done) => at(x, plan.levels[done - 1], done),
+    onRow: async (x, done) => {
+      const { alpha = 1, sigma = 0 } = plan.levels[done - 1] ?? {};
+      const noise = normalRows(randoms, sampleShape, `known ${done}`);
+      const told = { alpha: float32([alpha], []), sigma: float32([sigma], []) };
+      return (await compiled.runValues({ x, known, held, noise, ...told })).x;
+    },
     onProgress: report,
   });
 }
 
-/** The probability flow with known elements of the estimate held. */
-async function project({ model, session, options, chains, condition, held, known, report }: Work) {
-  const { steps = PROJECTION.steps } = options;
-  const table = angularFlow(evenSamplerLevels(model.subject, steps));
-  const { name, inputs, denoiser } = model.denoiser(condition, chains.length);
+/** Follows a plan with known elements of the denoiser's estimate held. */
+function project({ model, session, plan: { table }, randoms, condition, held, known, report }: Work) {
+  const { name, inputs, denoiser } = model.denoiser(condition, randoms.length);
   return runTable(
     session,
     table,
@@ -191,10 +193,8 @@ async function project({ model, session, options, chains, condition, held, known
     {
       name: `${name}, held where known`,
       inputs: { ...inputs, known, held },
-      start: model.startOf(
-        { kind: "table", table },
-        chains.map(({ random }) => random),
-      ),
+      start: model.startOf({ kind: "table", table }, randoms),
+      noise: (row) => normalRows(randoms, model.data.sampleShape, row),
       onRow: (_, done) => {
         report(done / table.rows.length);
         return undefined;

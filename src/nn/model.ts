@@ -125,6 +125,12 @@ export interface Density {
    * model has both.
    */
   score?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<NdArray<"float32">>;
+  /** What a score is the negative sum of, in nats, [n] each by name, where a bound has parts worth telling apart. */
+  scoreParts?(
+    session: Session,
+    x: NdArray<"float32">,
+    options?: DensityScoreOptions,
+  ): Promise<Readonly<Record<string, Float64Array>>>;
 }
 
 /** What the score of an array may depend on. */

@@ -104,7 +104,11 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
   else if (parts > 1) pool = await accumulatingPool(tracer, source, parts, runtime);
   let summary: FitSummary;
   try {
-    const snapshot = { step: start.progress?.step ?? 0, vectors: start.vectors };
+    const snapshot = {
+      step: start.progress?.step ?? 0,
+      vectors: start.vectors,
+      given: fit.start !== undefined,
+    };
     const trainer = await Trainer.create(tracer, source, runtime, snapshot, pool);
     try {
       summary = await loop.run(trainer);

@@ -36,6 +36,13 @@ export const fitOptions = z.strictObject({
     .positive()
     .optional()
     .describe("threads of each replica (all cores shared out unless told)"),
+  weights: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "begin with these weights: a .safetensors file, or the folder of a run; what fits by name and shape is taken",
+    ),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   validateEvery: z
     .int()

@@ -21,6 +21,8 @@ export interface Snapshot {
   /** Steps done. */
   readonly step: number;
   readonly vectors: ReadonlyMap<string, NdArray>;
+  /** Whether parameters are those of a fit before, which the first batch leaves as they are. */
+  readonly given?: boolean;
 }
 
 /** What a step reports. */
@@ -128,7 +130,8 @@ export class Trainer {
     const batches = trainingBatches(source);
     const graph = pool ? tracer.updateFrom(pool.parts) : tracer.whole(batches.shape(batches.batchSize));
     const program = await Program.build(graph, runtime);
-    const begun = start.step > 0 ? start : await initialisedByData(tracer, batches, runtime, start);
+    const begun =
+      start.step > 0 || start.given ? start : await initialisedByData(tracer, batches, runtime, start);
     return new Trainer(tracer, batches, runtime, pool, program, begun);
   }
 

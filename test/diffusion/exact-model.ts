@@ -2,6 +2,7 @@ import { DiffusionModel, GaussianMixture, type Predicted, type Process } from ".
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/session.ts";
+import { Random } from "../../src/random.ts";
 import { constant, float32, type Tensor } from "../../src/tensor/index.ts";
 
 /** A component whose axes are those of space. */
@@ -94,4 +95,21 @@ export async function exactModel(
 ): Promise<{ readonly model: DiffusionModel; readonly session: Session }> {
   const model = nameParameters(new ExactModel(clouds, process));
   return { model, session: new Session(await nodeRuntime(), initialState(model, 0)) };
+}
+
+/** A session with weights drawn at random, so that networks that begin as zero say something. */
+export async function randomSession(model: DiffusionModel): Promise<Session> {
+  const random = new Random(7);
+  const weights = [...initialState(model, 0)].map(([name, { shape, data }]) => {
+    const drawn = new Float32Array(data.length);
+    random.split(name).fillNormal(drawn);
+    return [
+      name,
+      float32(
+        drawn.map((value) => 0.1 * value),
+        shape,
+      ),
+    ] as const;
+  });
+  return new Session(await nodeRuntime(), new Map(weights));
 }

@@ -7,7 +7,7 @@ import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { writeTable } from "../../data/table-write.node.ts";
 import { OptionError } from "../../errors.ts";
-import { completionOptions, isExact } from "../completion-options.ts";
+import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -26,7 +26,7 @@ export function configure(command: Command): void {
     "\nTABLE is a file or query with the columns that the run was fitted on. Empty, NULL and NaN cells of these are drawn\nfrom the model's density given the other cells of their row. The result holds every row once for each draw, numbered\nin the column draw from 0; other cells stay as they are.",
   );
   command.action(async (path: string, table: string, flags: Record<string, unknown>) => {
-    const { out, draws, seed, steps, method, label, ...opening } = parseOptions(
+    const { out, draws, seed, steps, method, resamplings, label, ...opening } = parseOptions(
       "impute",
       imputeFlags,
       flagValues(flags, [imputeFlags]),
@@ -37,15 +37,13 @@ export function configure(command: Command): void {
     const run = await openRun(path, opening);
     try {
       checkLabel(run, label);
-      const exact = isExact(method);
       let counts: ImputeCounts = { rows: 0, incomplete: 0, cells: 0 };
       const begun = performance.now();
       const { names, types, rows } = await imputeTable(run, table, {
         draws,
         seed,
         label,
-        ...(steps !== undefined && { steps }),
-        ...(exact !== undefined && { exact }),
+        ...completionSettings({ method, steps, resamplings }),
         onProgress: (reached) => {
           counts = reached;
         },

@@ -15,7 +15,7 @@ import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { range } from "../../data/data-set.ts";
 import { OptionError } from "../../errors.ts";
-import { completionOptions, isExact } from "../completion-options.ts";
+import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -69,8 +69,9 @@ export function configure(command: Command): void {
     "\nIMAGES are files or folders; without them, images of the test split of the run's own data are taken.",
   );
   command.action(async (path: string, files: readonly string[], flags: Record<string, unknown>) => {
-    const { index, split, count, half, box, mask, draws, seed, steps, method, label, out, ...opening } =
-      parseOptions("inpaint", inpaintFlags, flagValues(flags, [inpaintFlags]));
+    const parsed = parseOptions("inpaint", inpaintFlags, flagValues(flags, [inpaintFlags]));
+    const { index, split, count, half, box, mask, draws, seed, label, out, ...others } = parsed;
+    const { steps, method, resamplings, ...opening } = others;
     if (index !== undefined && files.length > 0) {
       throw new OptionError("inpaint: name images by files or by --index, not by both");
     }
@@ -89,14 +90,12 @@ export function configure(command: Command): void {
               return imagesFromSplit(run, all, index ?? [...range(0, Math.min(count, all.count))]);
             });
       const begun = performance.now();
-      const exact = isExact(method);
       const drawn = await inpaintRun(run, images, {
         known,
         draws,
         seed,
         ...(label !== undefined && { label }),
-        ...(steps !== undefined && { steps }),
-        ...(exact !== undefined && { exact }),
+        ...completionSettings({ method, steps, resamplings }),
       });
       const seconds = (performance.now() - begun) / 1000;
       await writeInpainting(run, target, { x: images.x, known, drawn });
