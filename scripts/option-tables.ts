@@ -3,6 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { argv } from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
+import { detectionFitOptions } from "../src/catalog/detection-options.ts";
 import { models } from "../src/catalog/models.ts";
 import { flagName } from "../src/cli/options.ts";
 import { detectionOptionsSchema } from "../src/data/detection-options.ts";
@@ -17,6 +18,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   training: fitOptions,
   data: dataOptionsSchema,
   "detection-data": detectionOptionsSchema,
+  "detection-fit": detectionFitOptions,
   augmentation: augmentSchema,
   ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
 };

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { autoregressive } from "./autoregressive.ts";
+import { detection } from "./detection.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
 import { runSuite, scale } from "./run.ts";
@@ -8,7 +9,7 @@ import { runSuite, scale } from "./run.ts";
 // every suite, `npm run acceptance flows` one of them; --only NAME,… picks rows, --scale 0.1 shortens all fits,
 // --write FILE writes another page than that of the project.
 
-const SUITES = { foundation, flows, autoregressive };
+const SUITES = { foundation, flows, autoregressive, detection };
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -53,7 +53,9 @@ export class DetectionWriter {
     );
     const sharp = await importSharp();
     const { width, height, channels, data } = drawn;
-    const bytes = await sharp(data, { raw: { width, height, channels } }).jpeg({ quality: 92 }).toBuffer();
+    const bytes = await sharp(data, { raw: { width, height, channels } })
+      .jpeg({ quality: 92, chromaSubsampling: "4:4:4" })
+      .toBuffer();
     await writeFileAtomic(target, bytes);
     this.images.push({ ...image, picture });
   }

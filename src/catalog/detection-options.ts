@@ -10,8 +10,8 @@ export const PHOTO_SIZE = 320;
 /** Probability of mirrored images, unless told. */
 const USUAL_FLIP = augmentSchema.parse({}).flip;
 
-/** Options of data for detectors: how it is read, how large a detector sees it, how images are changed for training. */
-export const detectionDataSchema = z.strictObject({
+/** How a detector is fed. */
+export const detectionFitOptions = z.strictObject({
   size: z
     .int()
     .min(32)
@@ -23,6 +23,11 @@ export const detectionDataSchema = z.strictObject({
     ),
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
+});
+
+/** Options of data for detectors: how it is read, how large a detector sees it, how images are changed for training. */
+export const detectionDataSchema = z.strictObject({
+  ...detectionFitOptions.shape,
   ...augmentSchema.shape,
   flip: augmentSchema.shape.flip
     .unwrap()

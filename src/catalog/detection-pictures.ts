@@ -15,7 +15,7 @@ import type { BatchFeeds } from "../train/batches.ts";
 const TILE = 320;
 
 /** Most detections of an image that have a text beside them: more would cover the image. */
-const TEXTS = 40;
+const TEXTS = 25;
 
 /** Positions spread evenly over a split. */
 export function spreadOver(split: DetectionSplit, count: number): readonly number[] {

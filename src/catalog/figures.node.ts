@@ -233,7 +233,7 @@ const inpainting: FigureMaker = {
     return {
       title: "Inpainting",
       picture: { format: "png", bytes: await encodePng(grid) },
-      caption: `${name} images spread evenly over the split, what was left of them, ${INPAINTED_DRAWS} completions drawn from the conditional density by chains of ${steps} iterations, and their mean`,
+      caption: `${name} images spread evenly over the split, what was left of them, ${INPAINTED_DRAWS} completions drawn given that, in ${steps} iterations each, and their mean`,
     };
   },
 };

@@ -21,11 +21,25 @@ export {
   compare,
 } from "./compare.node.ts";
 export { loadDefinition } from "./definition.node.ts";
+export {
+  type DetectedImage,
+  type DetectFilesOptions,
+  detectFiles,
+  usualConfidence,
+} from "./detect.node.ts";
+export { DetectionWriter } from "./detect-write.node.ts";
+export {
+  type DetectionEvaluation,
+  type DetectionEvaluationOptions,
+  evaluateDetector,
+} from "./detection-eval.node.ts";
+export { annotatedData, type DetectorRun, detectorRun, openDetectorRun } from "./detection-run.node.ts";
 export { DistanceMeter, type DistanceOptions, type Extent } from "./distances.node.ts";
 export { type Evaluation, type EvaluationOptions, evaluateRun } from "./eval.node.ts";
 export { type ExportSummary, exportRun } from "./export.node.ts";
 export { type FitHooks, type FitRequest, fit, resumeFit } from "./fit.node.ts";
 export type { GivenValues } from "./given.node.ts";
+export { findImages, type ImagePath } from "./image-paths.node.ts";
 export { type Imputation, type ImputeCounts, type ImputeOptions, imputeTable } from "./impute.node.ts";
 export { type IncompleteImages, inpaintRun, knownMask, type Region } from "./inpaint.node.ts";
 export { type CodePath, type InterpolateOptions, interpolateRun } from "./interpolate.node.ts";

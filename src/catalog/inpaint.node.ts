@@ -38,12 +38,19 @@ export interface IncompleteImages {
   readonly labels?: readonly number[] | undefined;
 }
 
+/** Commands that take images, and what serves other data. */
+const ELSEWHERE = {
+  inpaint: "eidos impute fills in the missing cells of a table",
+  edit: "name samples by --index",
+  translate: "name samples by --index",
+} as const;
+
 /** @throws OptionError where the run's data are not images */
-function checkImages({ config }: OpenRun): void {
+function checkImages({ config }: OpenRun, command: keyof typeof ELSEWHERE): void {
   const { dataInfo } = config;
   if (isPicture(dataInfo)) return;
   throw new OptionError(
-    `inpaint: the run was fitted on ${dataInfo.kind} data (${config.data}); eidos impute fills in the missing cells of a table`,
+    `${command}: the run was fitted on ${dataInfo.kind} data (${config.data}); ${ELSEWHERE[command]}`,
   );
 }
 
@@ -52,7 +59,7 @@ function checkImages({ config }: OpenRun): void {
  * @throws OptionError where the region lies outside the image, or holds nothing; DataError where the mask cannot be read
  */
 export async function knownMask(run: OpenRun, region: Region): Promise<NdArray<"float32">> {
-  checkImages(run);
+  checkImages(run, "inpaint");
   const [channels = 1, height = 1, width = 1] = run.config.dataInfo.sampleShape;
   const isUnknown = await unknownPixels(region, height, width);
   const plane = Float32Array.from({ length: height * width }, (_, i) =>
@@ -105,8 +112,9 @@ export async function imagesFromFiles(
   run: OpenRun,
   paths: readonly string[],
   limit: number,
+  command: keyof typeof ELSEWHERE = "inpaint",
 ): Promise<IncompleteImages> {
-  checkImages(run);
+  checkImages(run, command);
   const { dataInfo } = run.config;
   const format = imageFormat(dataInfo);
   const images: ArrayLike<number>[] = [];
@@ -129,7 +137,7 @@ export async function imagesFromFiles(
 
 /** Images of a split by position. @throws OptionError where a position lies outside */
 export function imagesFromSplit(run: OpenRun, split: Split, positions: readonly number[]): IncompleteImages {
-  checkImages(run);
+  checkImages(run, "inpaint");
   const { x, labels } = endsFromSplit(split, positions);
   return isClassConditional(run) ? { x, labels } : { x };
 }

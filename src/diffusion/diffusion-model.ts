@@ -2,6 +2,8 @@ import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../nn/
 import type {
   DataInfo,
   Density,
+  EditOptions,
+  Editor,
   Exportable,
   Inpainter,
   InpaintOptions,
@@ -18,6 +20,7 @@ import { ClassCondition, type Condition, type ConditionedCall } from "./conditio
 import { coupledNoise } from "./coupling.ts";
 import type { DiffusionParts } from "./diffusion-parts.ts";
 import { spreadOver } from "./diffusion-parts.ts";
+import { editByNoise } from "./editing.ts";
 import { classContext, decodeByFlow, encodeByFlow } from "./encoding.ts";
 import { type ExportedGraph, exportedNetwork, exportedSampler } from "./exported-graphs.ts";
 import { usualTrace } from "./flow-course.ts";
@@ -53,7 +56,7 @@ export interface NetworkViews {
  * makes samples from what it says. DDPM, score SDEs, EDM and rectified flow are this class with other parts.
  */
 export class DiffusionModel
-  implements Trainable, Sampler<DiffusionSampleOptions>, Density, Inpainter, SolverCodec, Exportable
+  implements Trainable, Sampler<DiffusionSampleOptions>, Density, Inpainter, Editor, SolverCodec, Exportable
 {
   readonly network: DiffusionNetwork;
   readonly data: DataInfo;
@@ -290,6 +293,11 @@ export class DiffusionModel
   /** Completions of partly known samples; see `inpaintDiffusion`. @throws OptionError as there */
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">> {
     return inpaintDiffusion(this, session, options);
+  }
+
+  /** Edits of samples by noise; see `editByNoise`. @throws OptionError as there */
+  edit(session: Session, options: EditOptions): Promise<NdArray<"float32">> {
+    return editByNoise(this, session, options);
   }
 
   /** Length of a code. */

@@ -1,4 +1,4 @@
-import { constant, elementCount, float32, grad, type Tensor } from "../tensor/index.ts";
+import { elementCount, grad, inputAt, split, type Tensor } from "../tensor/index.ts";
 import type { ConditionedCall } from "./condition.ts";
 import type { DiffusionModel } from "./diffusion-model.ts";
 import { type NoiseLevel, startingDeviation } from "./noise-level.ts";
@@ -7,7 +7,7 @@ import { flowSpan } from "./solver-subject.ts";
 /** How the divergence of the flow is found. */
 export const TRACES = ["exact", "hutchinson"] as const;
 
-/** Dimensions up to which the exact trace is worth a row of the batch for each of them. */
+/** Dimensions up to which the exact trace is worth a reverse pass for each of them. */
 const EXACT_TRACE_DIMENSIONS = 16;
 
 /** How the trace is found unless told. */
@@ -23,22 +23,17 @@ export interface SymbolicCourse {
 
 type VelocityOf = (x: Tensor) => Tensor;
 
-/** Σ_i ∂v_i / ∂x_i by a copy of the batch for each dimension, which all go through the network at once. */
-function exactCourse(velocityOf: (x: Tensor, copies: number) => Tensor, x: Tensor): SymbolicCourse {
-  const [rows = 1, ...sampleShape] = x.shape.map(Number);
-  const size = elementCount(sampleShape);
-  const flat = x.reshape([1, rows, size]);
-  const copies = flat.broadcastTo([size, rows, size]).reshape([size * rows, ...sampleShape]);
-  const unit = new Float32Array(size * size);
-  for (let i = 0; i < size; i++) unit[i * size + i] = 1;
-  const own = constant(float32(unit, [size, 1, size]));
-  const velocity = velocityOf(copies, size);
-  const all = velocity.reshape([size, rows, size]);
-  const [slopes] = grad(all.mul(own).sum(), [copies]);
-  return {
-    velocity: all.mul(own).sum(0).reshape(x.shape),
-    divergence: slopes.reshape([size, rows, size]).mul(own).sum([0, 2]),
-  };
+/** Σ_i ∂v_i / ∂x_i by a reverse pass for each dimension, all of one evaluation. */
+function exactCourse(velocityOf: VelocityOf, x: Tensor): SymbolicCourse {
+  const velocity = velocityOf(x);
+  const size = elementCount(x.shape.slice(1).map(Number));
+  const columns = (tensor: Tensor): readonly Tensor[] =>
+    split(tensor.reshape([x.shape[0] ?? 1, size]), 1, size);
+  const slopes = columns(velocity).map((column, i) => {
+    const [gradient] = grad(column.sum(), [x]);
+    return inputAt(columns(gradient), i);
+  });
+  return { velocity, divergence: slopes.reduce((sum, slope) => sum.add(slope)).squeeze(1) };
 }
 
 /** Hutchinson's estimate vᵀ (∂f/∂x) v with a probe of the shape of x (Grathwohl et al. 2019, "FFJORD", equation 7). */
@@ -67,13 +62,10 @@ export function symbolicCourse(
   { time, scale }: SymbolicMoment,
   { probe, ...given }: Readonly<Record<string, Tensor>>,
 ): SymbolicCourse {
-  const velocityOf = (state: Tensor, copies = 1): Tensor => {
+  const velocityOf = (state: Tensor): Tensor => {
     const t = time.broadcastTo([state.shape[0] ?? 1]);
-    const told = Object.fromEntries(
-      Object.entries(given).map(([name, tensor]) => [name, repeated(tensor, copies)]),
-    );
     const own = state.mul(scale);
-    return model.convert(own, call(own, t, told).output, t, "v").div(scale);
+    return model.convert(own, call(own, t, given).output, t, "v").div(scale);
   };
   return probe === undefined ? exactCourse(velocityOf, x) : estimatedCourse(velocityOf, x, probe);
 }
@@ -93,13 +85,4 @@ export function flowAngles({ process, subject }: DiffusionModel) {
     levelAt: (angle: number): NoiseLevel =>
       angle <= from ? first : angle >= to ? last : process.levelAt(Math.tan(angle)),
   };
-}
-
-/** Rows [n] repeated as the copies of a batch are. */
-function repeated(rows: Tensor, copies: number): Tensor {
-  if (copies === 1) return rows;
-  return rows
-    .unsqueeze(0)
-    .broadcastTo([copies, ...rows.shape])
-    .reshape([-1]);
 }

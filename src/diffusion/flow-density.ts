@@ -32,7 +32,7 @@ export interface FlowDensityOptions extends DensityScoreOptions {
   readonly maxEvaluations?: number;
 }
 
-/** Numbers of a batch in one program, the copies for an exact trace among them. */
+/** Numbers of a batch in one program. */
 const PART_NUMBERS = 1 << 17;
 
 /** Tolerance of a score unless told. */
@@ -78,7 +78,7 @@ export async function flowScore(
   const probe = trace === "exact" ? undefined : signs(random.split("probe"), x.shape);
   const shift = size * Math.log(model.units.factor);
   const result = new Float32Array(rows);
-  const limit = Math.max(1, Math.floor(PART_NUMBERS / (size * (trace === "exact" ? size : 1))));
+  const limit = Math.max(1, Math.floor(PART_NUMBERS / size));
   for (let first = 0; first < rows; first += limit) {
     const count = Math.min(limit, rows - first);
     const part = rowsOf(states, first, count);

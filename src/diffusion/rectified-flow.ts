@@ -86,7 +86,7 @@ export const rectifiedFlowDefinition = defineModel({
   paper:
     "Liu, Gong and Liu 2022, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, arXiv:2209.03003",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "export"],
   options: rectifiedFlowOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new RectifiedFlow(options, data),

@@ -192,6 +192,32 @@ export interface Inpainter {
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">>;
 }
 
+/** What every edit of samples by noise takes. */
+export interface EditOptions {
+  /** Samples in data units, [n, …sampleShape]. */
+  readonly x: NdArray<"float32">;
+  /** How much noise is added, in (0, 1]: 0.5 as much as there is signal, 1 nothing but noise. */
+  readonly strength: number;
+  /** Edits of each sample. */
+  readonly draws: number;
+  readonly seed: number;
+  /** Class that edits are to be of, for conditional models; any unless told. */
+  readonly label?: number;
+  /** Weight of classifier-free guidance towards the class; the model's own unless told. */
+  readonly guidance?: number;
+  /** The model's own number unless told. */
+  readonly steps?: number;
+  /** Noise of the steps back, from 0, none, to 1, that of the stochastic equation; 1 unless told. */
+  readonly eta?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** A model that changes samples by noising and denoising them: [n, draws, …sampleShape] in data units. */
+export interface Editor {
+  edit(session: Session, options: EditOptions): Promise<NdArray<"float32">>;
+}
+
 /** A model that makes samples of codes in steps which can be shown. */
 export interface Stepwise {
   /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
@@ -219,6 +245,7 @@ export type Model = Trainable &
   Partial<Density> &
   Partial<Sampler> &
   Partial<Inpainter> &
+  Partial<Editor> &
   Partial<Codec> &
   Partial<SolverCodec> &
   Partial<Stepwise> &
@@ -231,6 +258,7 @@ export function capabilities(model: Model): readonly string[] {
     ...(model.sample ? ["sample"] : []),
     ...(model.logProb ? ["score"] : []),
     ...(model.inpaint ? ["inpaint"] : []),
+    ...(model.edit ? ["edit"] : []),
     ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
     ...(model.exported ? ["export"] : []),
   ];
@@ -262,6 +290,7 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
     | "sample"
     | "score"
     | "inpaint"
+    | "edit"
     | "encode"
     | "decode"
     | "export"

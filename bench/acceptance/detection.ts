@@ -1,0 +1,118 @@
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import {
+  annotatedData,
+  type DetectionEvaluation,
+  evaluateDetector,
+  fit,
+  openDetectorRun,
+} from "../../src/index.ts";
+import { type Entry, type Row, type Suite, scale } from "./run.ts";
+
+const CELLS = "../shared/data/bccd";
+const SCENES = "digit-scenes";
+
+type Options = Readonly<Record<string, unknown>>;
+
+interface Trial {
+  readonly name: string;
+  readonly title: string;
+  readonly model: string;
+  readonly data: string;
+  readonly seconds: number;
+  readonly options: Options;
+}
+
+const share = (value: number): string => (Number.isFinite(value) ? value.toFixed(3) : "–");
+
+/** Fits afresh with seed 0 and measures the best weights on the test split, once. */
+async function measured({ name, title, model, data, seconds, options }: Trial): Promise<Row> {
+  const out = `runs/acceptance/${name}`;
+  await rm(out, { recursive: true, force: true });
+  const budget = seconds * scale.value;
+  process.stderr.write(`${name}: ${budget} seconds\n`);
+  await fit({ model, data, seconds: budget, seed: 0, out, ...options });
+  const run = await openDetectorRun(out);
+  try {
+    const evaluation = await evaluateDetector(run, await annotatedData(run));
+    const progress = (await run.folder.readCheckpoint())?.progress;
+    return rowOf(title, options, evaluation, progress?.best?.measures ?? {});
+  } finally {
+    await run.session.release();
+  }
+}
+
+function rowOf(
+  title: string,
+  options: Options,
+  { seed, size, parameters, steps, seconds, coco, imagesPerSecond }: DetectionEvaluation,
+  validation: Readonly<Record<string, number>>,
+): Row {
+  return {
+    model: title,
+    options: Object.entries(options)
+      .filter(([name]) => name !== "size")
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", "),
+    size: String(size),
+    seed: String(seed),
+    parameters: String(parameters),
+    steps: String(steps),
+    seconds: seconds.toFixed(0),
+    "validation AP50": share(validation.AP50 ?? Number.NaN),
+    AP: share(coco.ap),
+    AP50: share(coco.ap50),
+    small: share(coco.apSmall),
+    medium: share(coco.apMedium),
+    large: share(coco.apLarge),
+    "images/s": imagesPerSecond.toFixed(0),
+  };
+}
+
+/** The six detectors on photographs of blood cells, half an hour each at most. */
+const CELL_TRIALS: readonly (readonly [title: string, model: string, options: Options])[] = [
+  ["YOLO", "yolo", {}],
+  ["FCOS", "fcos", {}],
+  ["CenterNet", "center-net", {}],
+  ["RetinaNet", "retina-net", {}],
+  ["YOLOv3", "yolo-v3", {}],
+  ["YOLO v1", "yolo-v1", { stride: 16 }],
+];
+
+const cells = CELL_TRIALS.map(([title, model, options]): Entry => {
+  const name = `detection-bccd-${model}`;
+  const trial = { name, title, model, data: CELLS, seconds: 1750, options: { size: 320, ...options } };
+  return { name, section: "BCCD: blood cells, test split of 72 images", measure: () => measured(trial) };
+});
+
+/** The same detector with a pyramid and without: what ways between the maps do for small objects. */
+const SCENE_TRIALS: readonly (readonly [title: string, model: string, neck: string])[] = [
+  ["FCOS without a pyramid", "fcos", "none"],
+  ["FCOS with FPN", "fcos", "fpn"],
+  ["YOLO without a pyramid", "yolo", "none"],
+  ["YOLO with FPN", "yolo", "fpn"],
+  ["YOLO with PAN", "yolo", "pan"],
+];
+
+const scenes = SCENE_TRIALS.map(([title, model, neck]): Entry => {
+  const name = `detection-scenes-${model}-${neck}`;
+  const trial = { name, title, model, data: SCENES, seconds: 900, options: { neck, finestStride: 4 } };
+  return {
+    name,
+    section: "digit-scenes: digits of 6 to 96 pixels, test split of 400 scenes",
+    measure: () => measured(trial),
+  };
+});
+
+export const detection: Suite = {
+  file: "bench/ACCEPTANCE-DETECTION.md",
+  title: "Acceptance runs of the detectors",
+  command: "npm run acceptance detection",
+  introduction:
+    "Each detector is trained from random weights with seed 0; options are the defaults but for those named. The weights are those with " +
+    "the highest AP on the validation split (its AP50 is the column `validation AP50`), and all else is of the test split, measured " +
+    "once: AP and AP50 as COCO defines them, AP of small (below 32² pixels), medium (below 96²) and large objects in pixels of the " +
+    "images as they are, and images a second that the detector looks at with decoding and suppression, four at once. BCCD are 364 photographs of " +
+    "640 × 480 pixels with red and white cells and platelets in the splits that come with it, 205 / 87 / 72.",
+  entries: existsSync(CELLS) ? [...cells, ...scenes] : scenes,
+};

@@ -1,0 +1,201 @@
+import { existsSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Command } from "commander";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { CommandModule } from "../../src/cli/main.ts";
+import { DataError, EidosError, OptionError } from "../../src/errors.ts";
+import { ran, squares, TINY } from "../catalog/detection-support.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+
+let root = "";
+let photos = "";
+const path = () => join(root, "run");
+
+beforeAll(async () => {
+  root = await temporaryFolder();
+  photos = await squares(8);
+  await ran({
+    model: "center-net",
+    data: photos,
+    size: 64,
+    width: 0.25,
+    batchSize: 2,
+    threads: 1,
+    steps: 2,
+    samplePictures: 0,
+    out: path(),
+  });
+}, 120_000);
+afterAll(async () => {
+  await rm(root, { recursive: true });
+  await rm(photos, { recursive: true });
+});
+
+const COMMANDS: Readonly<Record<string, { readonly args: string; load(): Promise<CommandModule> }>> = {
+  detect: { args: "<run> <images...>", load: () => import("../../src/cli/commands/detect.ts") },
+  eval: { args: "<run> [data]", load: () => import("../../src/cli/commands/eval.ts") },
+  export: { args: "<run>", load: () => import("../../src/cli/commands/export.ts") },
+};
+
+/** What a command prints on standard output, and on standard error. */
+async function printed(
+  name: keyof typeof COMMANDS,
+  ...args: readonly string[]
+): Promise<{ readonly out: string; readonly error: string }> {
+  const { args: positional = "", load } = COMMANDS[name] ?? {};
+  if (load === undefined) throw new Error(`no command ${name}`);
+  const program = new Command().exitOverride();
+  const command = program.command(`${name} ${positional}`).exitOverride();
+  await (await load()).configure(command, args);
+  const texts = { out: "", error: "" };
+  const spies = [
+    vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
+      texts.out += chunk;
+      return true;
+    }),
+    vi.spyOn(process.stderr, "write").mockImplementation((chunk) => {
+      texts.error += chunk;
+      return true;
+    }),
+  ];
+  try {
+    await program.parseAsync([name, ...args], { from: "user" });
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  return texts;
+}
+
+describe("eidos detect", () => {
+  test("writes pictures and both forms of JSON, and tells what it left out", async () => {
+    const folder = join(root, "some");
+    await writeImage(folder, "a.jpg", painted(90, 60, [120, 130, 110]));
+    await writeImage(folder, "sub/b.png", painted(60, 90, [120, 130, 110]));
+    await writeText(folder, "broken.jpg", "no image");
+    const out = join(root, "found");
+    const texts = await printed("detect", path(), folder, "--out", out, "--confidence", "0", "--max", "7");
+    expect(texts.error).toMatch(/^left out broken\.jpg: [^\n]+$/m);
+    expect(texts.out).toMatch(
+      /^2 images, 1 left out, 14 objects with a score from 0\.00 on, .* images\/s: .*found\n$/,
+    );
+    const own = JSON.parse(await readFile(join(out, "detections.json"), "utf8"));
+    expect(own).toMatchObject({ model: "center-net", confidence: 0, maximum: 7, classes: ["blue", "red"] });
+    expect(
+      own.images.map(({ file, objects }: { file: string; objects: unknown[] }) => [file, objects.length]),
+    ).toEqual([
+      ["a.jpg", 7],
+      ["sub/b.png", 7],
+    ]);
+    for (const { picture } of own.images) expect(existsSync(join(out, picture))).toBe(true);
+    expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
+  });
+
+  test("of a single image prints JSON where asked, without pictures where asked", async () => {
+    const file = join(photos, "images/p0.png");
+    const out = join(root, "single");
+    const { out: text } = await printed(
+      "detect",
+      path(),
+      file,
+      "--out",
+      out,
+      "--json",
+      "--no-pictures",
+      "--max",
+      "1",
+      "--confidence",
+      "0",
+    );
+    const [image] = JSON.parse(text).images;
+    expect(image).toMatchObject({
+      file: "p0.png",
+      width: 96,
+      height: 64,
+      objects: [{ score: expect.any(Number) }],
+    });
+    expect(existsSync(join(out, "p0.jpg"))).toBe(false);
+  });
+
+  test("says in one line what cannot be", async () => {
+    const broken = join(root, "broken.png");
+    await writeText(root, "broken.png", "no image");
+    for (const [args, kind] of [
+      [[path(), broken], DataError],
+      [[path(), join(root, "none.jpg")], DataError],
+      [[path(), photos, "--confidence", "2"], OptionError],
+      [[path(), photos, "--iou", "much"], OptionError],
+      [[join(root, "no-run"), photos], EidosError],
+    ] as const) {
+      const error = await printed("detect", ...args).catch((caught: unknown) => caught);
+      expect(error).toBeInstanceOf(kind);
+      expect(error instanceof EidosError && error.message).toMatch(/^[^\n]+$/);
+    }
+  });
+});
+
+describe("eidos eval", () => {
+  test("of a detector has COCO's and VOC's measures and what is wrong", async () => {
+    const json = JSON.parse((await printed("eval", path(), "--json", "--split", "validation")).out);
+    expect(json).toMatchObject({
+      model: "center-net",
+      split: "validation",
+      size: 64,
+      coco: { images: 2, objects: 4, ap: expect.any(Number), ar100: expect.any(Number) },
+      voc: { ap: expect.any(Number), ap11: expect.any(Number) },
+      errors: { counts: { missed: expect.any(Number) } },
+      detect: { confidence: 0.01, iou: 0.6, maximum: 100 },
+    });
+    expect(json.coco.classes.map(({ name }: { name: string }) => name)).toEqual(["blue", "red"]);
+    const { out } = await printed("eval", path());
+    expect(out).toMatch(/^center-net on .*, test split, images of 64 × 64: weights of step \d/);
+    for (const measure of [
+      "AP50 ",
+      "AP small",
+      "AR ",
+      "VOC AP, 11 points",
+      "AP50 of blue",
+      "cost: not found",
+    ]) {
+      expect(out).toContain(`\n${measure}`);
+    }
+  });
+
+  test("takes other data with the same classes, and refuses others in one line", async () => {
+    const [same, other] = [await squares(8, ["blue", "red"]), await squares(8, ["red", "green"])];
+    const json = JSON.parse((await printed("eval", path(), same, "--json")).out);
+    expect(json.coco).toMatchObject({ images: 2, objects: 4 });
+    await expect(printed("eval", path(), other)).rejects.toThrow(
+      /classes of the run .* are blue, red; the data have green besides .*--classes blue,red/,
+    );
+    const dropped = JSON.parse((await printed("eval", path(), other, "--json", "--classes", "blue,red")).out);
+    expect(dropped.coco).toMatchObject({ images: 2, objects: 2 });
+    for (const folder of [same, other]) await rm(folder, { recursive: true });
+  });
+
+  test("refuses options of the other kind of model", async () => {
+    await expect(printed("eval", path(), "--distances", "all")).rejects.toThrow(
+      /option distances is not of detectors/,
+    );
+    await expect(printed("eval", path(), "--split-seed", "3")).rejects.toThrow(
+      /run's own data is read as it was fitted/,
+    );
+  });
+});
+
+test("eidos export tells what the file takes and gives", async () => {
+  const out = join(root, "model.onnx");
+  const { out: text } = await printed("export", path(), "--out", out);
+  expect(text).toMatch(/RGB images as bytes .* \[batch, 3, 64, 64\]\. boxes: \[batch, \d+, 4\]/);
+  expect(existsSync(out)).toBe(true);
+});
+
+test("what is no data for a detector is told", async () => {
+  await expect(ran({ ...TINY, model: "yolo", data: "digits", out: join(root, "x") })).rejects.toThrow(
+    DataError,
+  );
+  await expect(ran({ model: "nice", data: photos, binary: true, size: 320, mosaic: 1 })).rejects.toThrow(
+    /mosaic/,
+  );
+  expect(existsSync(join(root, "x"))).toBe(false);
+});
