@@ -140,9 +140,14 @@ describe("figures of images", () => {
   });
 
   it("are none for a model without codes and temperature", async () => {
+    const source = await sourceOf("gan", { network: "mlp", width: 8 }, imageSet());
+    expect(await makeFigures(source, refuseWarnings)).toEqual([]);
+  });
+
+  it("are interpolations alone for a model with codes but no temperature", async () => {
     const options = { channels: 8, multipliers: [1], middleAttention: false };
     const source = await sourceOf("rectified-flow", options, imageSet());
-    expect(await makeFigures(source, refuseWarnings)).toEqual([]);
+    expect((await makeFigures(source, refuseWarnings)).map(({ name }) => name)).toEqual(["interpolation"]);
   });
 });
 

@@ -166,7 +166,7 @@ describe("eidos eval", () => {
     const json = JSON.parse((await printed("eval", path(), same, "--json")).out);
     expect(json.coco).toMatchObject({ images: 2, objects: 4 });
     await expect(printed("eval", path(), other)).rejects.toThrow(
-      /classes of the run .* are blue, red; the data have green besides .*--classes blue,red/,
+      /classes of the run .* are blue, red; the data have green besides.*--classes blue,red/,
     );
     const dropped = JSON.parse((await printed("eval", path(), other, "--json", "--classes", "blue,red")).out);
     expect(dropped.coco).toMatchObject({ images: 2, objects: 2 });

@@ -73,7 +73,7 @@ describe("export --sampler", () => {
       noise: new Tensor("float32", Float32Array.of(0.3, -1, 2, 0, 0, 1), [3, 2]),
     });
     expect(samples?.dims).toEqual([3, 2]);
-    expect((samples?.data as Float32Array).every(Number.isFinite)).toBe(true);
+    expect(Array.from(samples?.data ?? [], Number).filter(Number.isFinite)).toHaveLength(6);
     await session.release();
   });
 
