@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import type { Column } from "../../src/data/columns.ts";
-import { gradientNormCurve, learningRateCurve, lossCurves, lossPartCurves } from "../../src/report/curves.ts";
+import {
+  gradientNormCurve,
+  learningRateCurve,
+  lossCurves,
+  lossPartCurves,
+  measureCurves,
+} from "../../src/report/curves.ts";
 import { densityHeatMap } from "../../src/report/heat-map.ts";
 import { likelihoodHistogram } from "../../src/report/likelihood.ts";
 import { renderSvg } from "../../src/report/plot.ts";
@@ -74,6 +80,13 @@ describe("curves", () => {
     expect(svg).not.toMatch(/NaN|Infinity/);
     expect(await learningRateCurve([{ step: 1 }])).toBeUndefined();
     expect(await lossPartCurves([{ step: 1, parts: { only: 2 } }])).toBeUndefined();
+  });
+
+  it("show measures of validations from two on, from 0 to 1", async () => {
+    const one = { step: 10, measures: { AP: 0.1, AP50: 0.3 } };
+    expect(await measureCurves([one, { step: 15 }])).toBeUndefined();
+    const svg = await measureCurves([one, { step: 15 }, { step: 20, measures: { AP: 0.4, AP50: 0.7 } }]);
+    expect(texts(svg)).toEqual(expect.arrayContaining(["AP", "AP50", "0.0", "1.0", "training step"]));
   });
 
   it("show rate, gradient and parts", async () => {
