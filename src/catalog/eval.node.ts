@@ -8,6 +8,7 @@ import { elementCount, type NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
 import { batchFeeds } from "../train/batches.ts";
 import { DistanceMeter, type Extent } from "./distances.node.ts";
+import { sourceOfData } from "./ends.node.ts";
 import { likelihoodDetail } from "./likelihood-detail.ts";
 import { describeDistance, MEASURES, type SampleDistance } from "./measures.ts";
 import { firstSamples } from "./pictures.node.ts";
@@ -89,7 +90,9 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
     });
   };
 
-  add("loss", await meanLoss(run, split, seed), "", split.count);
+  const judged = data.pairs === undefined ? split : data.pairs.validation;
+  const ofPairs = data.pairs === undefined ? undefined : "of the pairs held out for validation";
+  add("loss", await meanLoss(run, judged, seed), "", judged.count, ofPairs);
   const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
   const { likelihood, parts = {} } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
@@ -114,6 +117,9 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
   const truth = meanTrueLogDensity(data, splitName);
   if (truth !== undefined) {
     add("log-likelihood of the true density", truth, "nats per sample", split.count);
+  }
+  for (const { name, value, count } of await pathMeasures(run, data, seed)) {
+    add(name, value, "squared model units", count, "mean over paths");
   }
   const distances = await distancesOf(run, data, { ...options, split: splitName, seed });
   for (const distance of distances) {
@@ -181,6 +187,25 @@ async function likelihoodOf(
   return { likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions), parts };
 }
 
+/** Paths whose straightness is measured. */
+const PATHS = { image: 32, other: 1000 } as const;
+
+/** How straight the paths of a model are, and how far they lead; nothing for a model without such. */
+async function pathMeasures(
+  { model, session }: OpenRun,
+  data: DataSet,
+  seed: number,
+): Promise<readonly { readonly name: string; readonly value: number; readonly count: number }[]> {
+  if (model.straightness === undefined) return [];
+  const count = PATHS[data.kind === "image" ? "image" : "other"];
+  const source = sourceOfData(data, { count, seed });
+  const measures = await model.straightness(session, { count, seed, ...(source && { source }) });
+  return [
+    { name: "straightness (0: straight)", value: measures.straightness, count },
+    { name: "transport cost", value: measures.transportCost, count },
+  ];
+}
+
 /** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */
 async function distancesOf(
   run: OpenRun,
@@ -198,8 +223,12 @@ async function distancesOf(
 
 /** Mean loss over a whole split, with fixed noise. */
 async function meanLoss(run: OpenRun, split: Split, seed: number): Promise<number> {
-  const loss = run.session.compiled<string, "total">("loss", ({ x, label }) => ({
-    total: run.model.loss(label === undefined ? { x: given(x) } : { x: given(x), label }).total,
+  const loss = run.session.compiled<string, "total">("loss", ({ x, label, source }) => ({
+    total: run.model.loss({
+      x: given(x),
+      ...(label !== undefined && { label }),
+      ...(source !== undefined && { source }),
+    }).total,
   }));
   const random = new Random(seed).split("evaluate");
   let total = 0;

@@ -12,8 +12,10 @@ import {
   pathPanels,
   type ReportFigure,
   squareFrame,
+  trajectoryRaster,
 } from "../report/index.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
+import { sampleStatesOf } from "./animate.node.ts";
 import { sampleSchema } from "./definition.node.ts";
 import { imagesFromSplit, inpaintingStrips, inpaintRun, knownMask } from "./inpaint.node.ts";
 import { endsFromSplit, interpolateRun } from "./interpolate.node.ts";
@@ -129,6 +131,25 @@ const path: FigureMaker = {
   },
 };
 
+const TRACED = 160;
+const TRACE_STATES = 26;
+
+/** The ways of points from noise, or from the source, to the data. */
+const trajectories: FigureMaker = {
+  name: "trajectories",
+  async make({ run, data, seed }) {
+    if (data.kind !== "points" || run.model.sampleStates === undefined) return undefined;
+    const states = await sampleStatesOf(run, { count: TRACED, seed, states: TRACE_STATES });
+    const raster = trajectoryRaster({ states, data: firstSamples(data.splits.train, 3000) });
+    const begin = data.source === undefined ? "noise" : data.source.name;
+    return {
+      title: "Trajectories",
+      picture: { format: "png", bytes: await encodePng(raster) },
+      caption: `${TRACED} ways from ${begin} (orange) to samples (black) as the model's own solver goes them, over the data (grey)`,
+    };
+  },
+};
+
 /** The states without those that the next step leaves as they are, such as the order of two components kept. */
 function changes(states: readonly PathState[]): readonly PathState[] {
   return states.filter(({ points }, i) => {
@@ -240,6 +261,8 @@ const inpainting: FigureMaker = {
 
 /** Every figure, in the order of the report. */
 export const figureMakers: readonly FigureMaker[] = [
+  // First, since it is quick where the density is slow.
+  trajectories,
   density,
   path,
   codeMap,

@@ -1,3 +1,4 @@
+export { sampleStatesOf, writeAnimation } from "./animate.node.ts";
 export {
   type AnomalyMeasures,
   type AnomalyRanking,
@@ -35,6 +36,7 @@ export {
 } from "./detection-eval.node.ts";
 export { annotatedData, type DetectorRun, detectorRun, openDetectorRun } from "./detection-run.node.ts";
 export { DistanceMeter, type DistanceOptions, type Extent } from "./distances.node.ts";
+export { editRun } from "./edit.node.ts";
 export { type Evaluation, type EvaluationOptions, evaluateRun } from "./eval.node.ts";
 export { type ExportSummary, exportRun } from "./export.node.ts";
 export { type FitHooks, type FitRequest, fit, resumeFit } from "./fit.node.ts";
@@ -44,6 +46,8 @@ export { type Imputation, type ImputeCounts, type ImputeOptions, imputeTable } f
 export { type IncompleteImages, inpaintRun, knownMask, type Region } from "./inpaint.node.ts";
 export { type CodePath, type InterpolateOptions, interpolateRun } from "./interpolate.node.ts";
 export { MEASURES, type Measure, type MeasureName, type SampleDistance } from "./measures.ts";
+export { drawRunPairs, fitToPairs, type PairFitRequest, type RunPairOptions } from "./reflow.node.ts";
 export { type OpenRun, type OpenRunOptions, openRun, runData } from "./run.node.ts";
 export { sampleRun, writeSamples } from "./sample.node.ts";
 export { type ScoreBatch, type ScoreOptions, score } from "./score.node.ts";
+export { translateRun } from "./translate.node.ts";

@@ -6,8 +6,10 @@ import { pixelCnnDefinition } from "../autoregressive/pixel-cnn.ts";
 import type { DetectorDefinition } from "../detection/detector-definition.ts";
 import { detectors } from "../detection/detectors.ts";
 import { ddpmDefinition } from "../diffusion/ddpm.ts";
+import { distilledFlowDefinition } from "../diffusion/distilled-flow.ts";
 import { edmDefinition } from "../diffusion/edm.ts";
 import { rectifiedFlowDefinition } from "../diffusion/rectified-flow.ts";
+import { rectifiedTransportDefinition } from "../diffusion/rectified-transport.ts";
 import { scoreSdeDefinition } from "../diffusion/score-sde.ts";
 import { OptionError } from "../errors.ts";
 import { continuousFlowDefinition } from "../flows/continuous-flow.ts";
@@ -39,6 +41,8 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
     ddpmDefinition,
     scoreSdeDefinition,
     edmDefinition,
+    distilledFlowDefinition,
+    rectifiedTransportDefinition,
     niceDefinition,
     planarDefinition,
     radialDefinition,

@@ -6,6 +6,7 @@ import { fileError, makeFolder } from "../data/files.node.ts";
 import { openData, plainKind } from "../data/open.node.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
 import { isDetector } from "../detection/detector.ts";
+import { OptionError } from "../errors.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
@@ -31,7 +32,7 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
     kind: data.kind,
     sampleShape: data.sampleShape,
     fingerprint: data.fingerprint,
-    trainCount: data.splits.train.count,
+    trainCount: (data.pairs ?? data.splits).train.count,
     ...(data.classes !== undefined && {
       classes: data.classes.length,
       classNames: data.classes,
@@ -103,6 +104,30 @@ interface OpenedData {
   readonly modelOptions?: Readonly<Record<string, unknown>>;
 }
 
+/** @throws OptionError where a model needs pairs or a source and is told none, or takes none and is told some */
+function checkEnds(
+  { name, pairs, needsSource = false }: ModelDefinition,
+  options: Pick<DataOptions, "pairs" | "source" | "sourceClasses">,
+): void {
+  const isSourced = options.source !== undefined || options.sourceClasses !== undefined;
+  if (needsSource && !isSourced) {
+    throw new OptionError(
+      `${name} leads from one data set to another; name the first: --source DATA, or --source-classes for classes of the same data`,
+    );
+  }
+  if (!needsSource && isSourced) {
+    throw new OptionError(
+      `option ${options.source === undefined ? "sourceClasses" : "source"}: is of models from one data set to another (rectified-transport), not of ${name}; leave it out`,
+    );
+  }
+  if (pairs === "needed" && options.pairs === undefined) {
+    throw new OptionError(`${name} is fitted to pairs that a fitted model draws: eidos distill RUN`);
+  }
+  if (pairs === undefined && options.pairs !== undefined) {
+    throw new OptionError(`option pairs: ${name} is not fitted to pairs; leave it out`);
+  }
+}
+
 /** Opens data that a distribution is learnt of, with options as they are given. */
 async function openSamples(
   definition: ModelDefinition,
@@ -110,6 +135,7 @@ async function openSamples(
   given: Readonly<Record<string, unknown>>,
 ): Promise<OpenedData> {
   const dataOptions = parseOptions("data", dataOptionsSchema, given);
+  checkEnds(definition, dataOptions);
   const binary = await readsBinary(definition, dataName, dataOptions);
   const data = await openData(dataName, { ...dataOptions, binary });
   return {

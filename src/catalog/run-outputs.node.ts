@@ -7,6 +7,7 @@ import { Session } from "../program/session.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
 import type { ResolvedRun, RunControl } from "../train/worker-protocol.node.ts";
+import { sourceOfData } from "./ends.node.ts";
 import { exportRun } from "./export.node.ts";
 import { givenOfData, isGivenColumns } from "./given.node.ts";
 import { pictureCount, samplePicture, writePicture } from "./pictures.node.ts";
@@ -47,6 +48,7 @@ export function drawAndFinish(
         seed,
         onProgress,
         ...(isGivenColumns(config) && { given: givenOfData(config, data, { count, seed }) }),
+        ...(data.source !== undefined && { source: sourceOfData(data, { count, seed }) }),
       });
       const picture = await samplePicture(config.dataInfo, samples, async () => data);
       await writePicture(folder.file("samples", name), picture);

@@ -11,6 +11,7 @@ import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { sampleSchema } from "./definition.node.ts";
+import { sourceOfData } from "./ends.node.ts";
 import { encodeGiven, type GivenValues, givenOfData, isGivenColumns } from "./given.node.ts";
 import { parseOptions } from "./options.ts";
 import { samplePicture, toBytes } from "./pictures.node.ts";
@@ -49,11 +50,13 @@ export async function sampleRun(
       : isGivenColumns(config)
         ? givenOfData(config, await run.data(), { count, seed })
         : undefined;
+  const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
   return model.sample(session, {
     ...parsed,
     count,
     seed,
     ...(columns !== undefined && { given: columns }),
+    ...(source !== undefined && { source }),
     ...(label !== undefined && { label }),
     ...(onProgress !== undefined && { onProgress }),
   });

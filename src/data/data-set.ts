@@ -9,6 +9,8 @@ export interface Batch {
   readonly x: NdArray<"float32">;
   /** `[count]`, indices into the data set's `classes`. */
   readonly label?: NdArray<"int64">;
+  /** `[count, ...sampleShape]`, the other end of a path to each sample, for models that are fitted to pairs. */
+  readonly source?: NdArray<"float32">;
 }
 
 /** One of the three parts of a data set. */
@@ -54,6 +56,10 @@ export interface DataSet {
   readonly kind: DataKind;
   readonly sampleShape: readonly number[];
   readonly splits: Readonly<Record<SplitName, Split>>;
+  /** Pairs to fit a model to in place of the training and validation splits. */
+  readonly pairs?: Readonly<Record<"train" | "validation", Split>>;
+  /** Where paths to the samples begin, for models that lead from one data set to another. */
+  readonly source?: DataSet;
   /** Tables only, those of zeros and ones among them. */
   readonly columns?: readonly Column[];
   /** Binarised images only: how their bytes became zeros and ones. */

@@ -11,6 +11,7 @@ export * from "./index.ts";
 export { readNpy, writeNpy } from "./npy.node.ts";
 export { openData } from "./open.node.ts";
 export { optional } from "./optional.node.ts";
+export { readPairs, writePairs } from "./pair-file.node.ts";
 export { openTable } from "./table.node.ts";
 export { type GappedBatch, streamGappedTable, tableColumns } from "./table-gaps.node.ts";
 export { findSplitTables, type SplitTables, type TableData } from "./table-parts.node.ts";

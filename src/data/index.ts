@@ -3,6 +3,7 @@ export type { Binarisation } from "./binarise.ts";
 export { binarised, binariseImages, describeBinarisation } from "./binarise.ts";
 export type { NamedData } from "./catalog.ts";
 export { dataCatalog } from "./catalog.ts";
+export { onlyClasses } from "./class-subset.ts";
 export type { BinaryColumn, CategoricalColumn, Cell, Column, NumericColumn } from "./columns.ts";
 export {
   columnSchema,
@@ -37,5 +38,6 @@ export { decodeNpy, encodeNpy } from "./npy.ts";
 export type { DataOptions, ResolvedDataOptions } from "./options.ts";
 export { dataOptionsSchema, resolveDataOptions } from "./options.ts";
 export { batchesPerEpoch, batchIndices, epochOrder, randomSplit } from "./order.ts";
+export { type Pairs, withPairs, withSource } from "./pairs.ts";
 export type { PlaneDensity, PlaneName } from "./toy.ts";
 export { drawnPoints, isPlaneName, planeDensity, planeNames, planePoints } from "./toy.ts";

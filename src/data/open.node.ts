@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
-import { DataError } from "../errors.ts";
+import { DataError, OptionError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { DataKind } from "../nn/model.ts";
 import { binarised } from "./binarise.ts";
 import { openBinaryTable } from "./binary-table.node.ts";
 import { dataCatalog } from "./catalog.ts";
+import { onlyClasses } from "./class-subset.ts";
 import type { DataSet } from "./data-set.ts";
 import { DIGIT_SCENES } from "./digit-scenes.ts";
 import { openDigits } from "./digits.node.ts";
@@ -14,6 +15,8 @@ import { isMissing } from "./files.node.ts";
 import { openImageFolder } from "./image-folder.node.ts";
 import type { DataOptions } from "./options.ts";
 import { resolveDataOptions } from "./options.ts";
+import { readPairs } from "./pair-file.node.ts";
+import { withPairs, withSource } from "./pairs.ts";
 import { openTable } from "./table.node.ts";
 import { findSplitTables, type TableData } from "./table-parts.node.ts";
 import { isPlaneName, planePoints } from "./toy.ts";
@@ -77,11 +80,30 @@ export async function plainKind(nameOrPath: string, options: DataOptions = {}): 
 /**
  * Opens data by a name of `dataCatalog`, the path of a folder of images, of a table (.csv, .tsv, .parquet, .json,
  * .jsonl) or of a folder with a table for each split, or a query that begins with `select`, `with` or `from`. With the
- * option `binary`, tables are vectors of zeros and ones, and images are binarised.
+ * option `binary`, tables are vectors of zeros and ones, and images are binarised; with `classes`, other classes are left
+ * out; with `source`, batches hold samples of another data set beside their own; with `pairs`, there are pairs to fit to.
  * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
  * options; MissingPackageError where sharp or DuckDB is needed and not installed.
  */
 export async function openData(nameOrPath: string, options: DataOptions = {}): Promise<DataSet> {
+  const { classes, source, sourceClasses, pairs, ...plain } = options;
+  const kept = async (name: string, wanted: DataOptions["classes"]): Promise<DataSet> => {
+    const data = await openWhole(name, plain);
+    return wanted === undefined ? data : onlyClasses(data, wanted);
+  };
+  const data = await kept(nameOrPath, classes);
+  const isSourced = source !== undefined || sourceClasses !== undefined;
+  if (isSourced && pairs !== undefined) {
+    throw new OptionError(
+      "option pairs: pairs lead from noise to samples; leave source and sourceClasses out",
+    );
+  }
+  if (pairs !== undefined) return withPairs(data, (await readPairs(pairs)).pairs);
+  return isSourced ? withSource(data, await kept(source ?? nameOrPath, sourceClasses)) : data;
+}
+
+/** Data with all of its classes. */
+async function openWhole(nameOrPath: string, options: DataOptions): Promise<DataSet> {
   const { splitSeed: seed, count, sql, binary = false, binarise: protocol } = resolveDataOptions(options);
   const place = await findData(nameOrPath, sql);
   switch (place.kind) {

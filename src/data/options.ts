@@ -42,6 +42,28 @@ export const dataOptionsSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("query whose result is the table; a file given as well is `data` in it"),
+  classes: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("keep the samples of these classes alone, by name; all by default"),
+  source: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "data from which paths lead to this data, for models from one data set to another; read with the same options",
+    ),
+  sourceClasses: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("classes of the source to keep; without `source`, they are those of this data"),
+  pairs: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("file of pairs of noise and samples to fit to, as eidos reflow and distill draw them"),
   validation: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for validation"),
   test: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for the test"),
 });

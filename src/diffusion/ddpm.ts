@@ -176,7 +176,7 @@ export const ddpmDefinition = defineModel({
   summary: "a chain of small steps from data to noise, undone step by step; also for DDIM",
   paper: "Ho, Jain and Abbeel 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: ddpmOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new Ddpm(options, data),

@@ -1,13 +1,17 @@
 import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../nn/codes.ts";
 import type {
+  Coupler,
   DataInfo,
   Density,
   EditOptions,
   Editor,
   Exportable,
+  GradualSampler,
   Inpainter,
   InpaintOptions,
   Losses,
+  NoisePairs,
+  PairOptions,
   Sampler,
   SymbolicBatch,
   Trainable,
@@ -25,6 +29,7 @@ import { classContext, decodeByFlow, encodeByFlow } from "./encoding.ts";
 import { type ExportedGraph, exportedNetwork, exportedSampler } from "./exported-graphs.ts";
 import { usualTrace } from "./flow-course.ts";
 import { type FlowDensityOptions, flowLogProb, flowScore, usualTolerance } from "./flow-density.ts";
+import { pairsByFlow } from "./flow-pairs.ts";
 import { type FollowOptions, followPlan } from "./follow.ts";
 import { inpaintDiffusion } from "./inpainting.ts";
 import { type DiffusionNetwork, diffusionNetwork } from "./network.ts";
@@ -37,6 +42,7 @@ import {
   type SolverName,
   type SolverSettings,
 } from "./sample-options.ts";
+import { sampleStates } from "./sample-states.ts";
 import type { Process } from "./sampler-levels.ts";
 import { normalRows, type SymbolicDenoiser } from "./solver-session.ts";
 import type { SolverSubject } from "./solver-subject.ts";
@@ -56,7 +62,16 @@ export interface NetworkViews {
  * makes samples from what it says. DDPM, score SDEs, EDM and rectified flow are this class with other parts.
  */
 export class DiffusionModel
-  implements Trainable, Sampler<DiffusionSampleOptions>, Density, Inpainter, Editor, SolverCodec, Exportable
+  implements
+    Trainable,
+    Sampler<DiffusionSampleOptions>,
+    Density,
+    Inpainter,
+    Editor,
+    SolverCodec,
+    Coupler,
+    GradualSampler,
+    Exportable
 {
   readonly network: DiffusionNetwork;
   readonly data: DataInfo;
@@ -262,6 +277,14 @@ export class DiffusionModel
     );
   }
 
+  /** Samples as they form; see `sampleStates`. @throws OptionError, SolverError */
+  sampleStates(
+    session: Session,
+    options: DiffusionSampleOptions & { readonly states: number },
+  ): Promise<readonly NdArray<"float32">[]> {
+    return sampleStates(this, session, options);
+  }
+
   /** Of bytes, which are dequantised, a bound. */
   get likelihood(): "exact" | "bound" {
     return this.data.kind === "image" ? "bound" : "exact";
@@ -298,6 +321,11 @@ export class DiffusionModel
   /** Edits of samples by noise; see `editByNoise`. @throws OptionError as there */
   edit(session: Session, options: EditOptions): Promise<NdArray<"float32">> {
     return editByNoise(this, session, options);
+  }
+
+  /** Noise and what the probability flow makes of it; see `pairsByFlow`. */
+  drawPairs(session: Session, options: PairOptions): Promise<NoisePairs> {
+    return pairsByFlow(this, session, options);
   }
 
   /** Length of a code. */

@@ -79,7 +79,7 @@ export const edmDefinition = defineModel({
   paper:
     "Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative Models, arXiv:2206.00364",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: edmOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new Edm(options, data),

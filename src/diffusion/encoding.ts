@@ -1,5 +1,10 @@
 import { OptionError } from "../errors.ts";
-import type { CodeSolverName, DecodeArrayOptions, EncodeArrayOptions } from "../nn/codes.ts";
+import type {
+  CodeSolverName,
+  CodeSolverOptions,
+  DecodeArrayOptions,
+  EncodeArrayOptions,
+} from "../nn/codes.ts";
 import type { Session } from "../program/session.ts";
 import { elementCount, float32, type NdArray } from "../tensor/index.ts";
 import { angularFlow } from "./angular-flow.ts";
@@ -32,7 +37,7 @@ interface Way {
   readonly codeScale: number;
 }
 
-function wayOf(subject: SolverSubject, { solver = "heun", steps }: DecodeArrayOptions): Way {
+function wayOf(subject: SolverSubject, { solver = "heun", steps }: CodeSolverOptions): Way {
   const { steps: usual, table } = METHODS[solver];
   const levels = evenLevels(subject, steps ?? usual).toReversed();
   const [first, last] = [levels[0], levels.at(-1)];
@@ -44,12 +49,19 @@ function wayOf(subject: SolverSubject, { solver = "heun", steps }: DecodeArrayOp
   };
 }
 
-/** Follows a table for some rows under the class of each, or under any. */
+/** States in model units, and under what they are followed: the class of each, or any. */
+interface Followed {
+  readonly rows: NdArray<"float32">;
+  readonly labels: readonly number[] | undefined;
+  readonly guidance?: number | undefined;
+}
+
+/** Follows a table for some rows. */
 function followRows(
   model: DiffusionModel,
   session: Session,
   table: SolverTable,
-  { rows, labels }: { readonly rows: NdArray<"float32">; readonly labels: readonly number[] | undefined },
+  { rows, labels, guidance = 1 }: Followed,
   onProgress?: (share: number) => void,
 ): Promise<NdArray<"float32">> {
   const { sampleShape } = model.data;
@@ -61,7 +73,7 @@ function followRows(
         session,
         { kind: "table", table },
         rowsAt(rows, positions),
-        { labels: labels && positions.map((at) => labels[at] ?? 0), clip: false },
+        { labels: labels && positions.map((at) => labels[at] ?? 0), guidance, clip: false },
         { onProgress: report },
       ),
     onProgress,
@@ -115,10 +127,21 @@ export async function decodeByFlow(
   { context, onProgress, ...solver }: DecodeArrayOptions = {},
 ): Promise<NdArray<"float32">> {
   const count = z.shape[0] ?? 0;
-  const { decode, dataScale, codeScale } = wayOf(model.subject, solver);
   const labels = checkedLabels(model.condition, context && labelsOf(context), count);
-  const rows = float32(scaled(z, codeScale).data, [count, ...model.data.sampleShape]);
-  const end = await followRows(model, session, decode, { rows, labels }, onProgress);
+  const rows = float32(z.data, [count, ...model.data.sampleShape]);
+  return fromCodes(model, session, { rows, labels }, { ...solver, ...(onProgress && { onProgress }) });
+}
+
+/** Samples in data units from codes in the shape of samples, [n, …sampleShape], maybe with guidance. */
+export async function fromCodes(
+  model: DiffusionModel,
+  session: Session,
+  codes: Followed,
+  { onProgress, ...solver }: CodeSolverOptions,
+): Promise<NdArray<"float32">> {
+  const { decode, dataScale, codeScale } = wayOf(model.subject, solver);
+  const rows = scaled(codes.rows, codeScale);
+  const end = await followRows(model, session, decode, { ...codes, rows }, onProgress);
   return model.units.arrayToData(scaled(end, 1 / dataScale));
 }
 

@@ -7,9 +7,16 @@ export { Ddpm, type DdpmModelOptions, ddpmDefinition, ddpmOptions } from "./ddpm
 export { type DdpmOptions, ddpm, REVERSE_VARIANCES, type ReverseVariance } from "./ddpm-sampler.ts";
 export { DiffusionModel, type NetworkViews } from "./diffusion-model.ts";
 export { type DiffusionParts, diffusionPreferences, type Preconditioning } from "./diffusion-parts.ts";
+export {
+  DistilledFlow,
+  type DistilledFlowOptions,
+  distilledFlowDefinition,
+  distilledFlowOptions,
+} from "./distilled-flow.ts";
 export { type DpmSolverOptions, dpmSolver } from "./dpm-solver.ts";
 export { Edm, type EdmModelOptions, edmDefinition, edmOptions } from "./edm.ts";
 export { type Churn, type EdmOptions, edm } from "./edm-sampler.ts";
+export { evenLevels, evenSamplerLevels } from "./even-levels.ts";
 export type { FlowDensityOptions } from "./flow-density.ts";
 export type { FollowOptions } from "./follow.ts";
 export {
@@ -85,6 +92,13 @@ export {
   rectifiedFlowDefinition,
   rectifiedFlowOptions,
 } from "./rectified-flow.ts";
+export {
+  RectifiedTransport,
+  type RectifiedTransportOptions,
+  rectifiedTransportDefinition,
+  rectifiedTransportOptions,
+} from "./rectified-transport.ts";
+export { type RepaintOptions, type RepaintPlan, repaint } from "./repaint.ts";
 export { type ReverseSdeOptions, reverseSde } from "./reverse-sde.ts";
 export {
   type DiffusionSampleOptions,
@@ -135,6 +149,7 @@ export {
   solvers,
   solversFor,
 } from "./solvers.ts";
+export { measureStraightness } from "./straightness.ts";
 export {
   logNormalTimes,
   logRatioTimes,

@@ -1,5 +1,15 @@
 import { z } from "zod";
-import { type DataInfo, defineModel } from "../nn/model.ts";
+import {
+  type DataInfo,
+  defineModel,
+  type Losses,
+  type PathMeasures,
+  type PathModel,
+  type StraightnessOptions,
+  type SymbolicBatch,
+} from "../nn/model.ts";
+import type { Session } from "../program/session.ts";
+import { Random } from "../random.ts";
 import { classOptions } from "./condition.ts";
 import { COUPLINGS } from "./coupling.ts";
 import { DiffusionModel } from "./diffusion-model.ts";
@@ -8,6 +18,8 @@ import { networkOptions } from "./network.ts";
 import { denoisingLoss } from "./objective.ts";
 import { PATHS } from "./path.ts";
 import { diffusionSampleOptions } from "./sample-options.ts";
+import { normalRows } from "./solver-session.ts";
+import { measureStraightness } from "./straightness.ts";
 import { MODE_SCALES, sampleTimes, TIME_SAMPLINGS } from "./time-sampling.ts";
 
 /** Options of a rectified flow: the network, and what it is trained on. */
@@ -45,13 +57,16 @@ export const rectifiedFlowOptions = networkOptions.extend({
 
 export type RectifiedFlowOptions = z.output<typeof rectifiedFlowOptions>;
 
+/** Steps from noise to samples unless told. */
+const STEPS = 25;
+
 /**
  * Rectified flow (Liu, Gong and Liu 2022; the same as flow matching with straight paths, Lipman et al. 2023): a network
  * v(x, t) is fitted to the velocity ε − x₀ of the lines x_t = (1 − t) x₀ + t ε between data and noise, and samples are
  * the solutions at t = 0 of dx/dt = v(x, t) from noise at t = 1. With the trigonometric path it is a stochastic interpolant
  * (Albergo and Vanden-Eijnden 2023) whose velocity is (π / 2) (cos(π t / 2) ε − sin(π t / 2) x₀).
  */
-export class RectifiedFlow extends DiffusionModel {
+export class RectifiedFlow extends DiffusionModel implements PathModel {
   /** @throws OptionError where options do not fit the data */
   constructor(options: RectifiedFlowOptions, data: DataInfo) {
     const {
@@ -72,10 +87,26 @@ export class RectifiedFlow extends DiffusionModel {
         objective: denoisingLoss("velocity", "velocity"),
         coupling,
         dequantise: options.dequantise,
-        sampling: { solver: "heun", steps: 25 },
+        sampling: { solver: "heun", steps: STEPS },
       },
       data,
     );
+  }
+
+  /** The loss for given pairs where the batch has the other ends of paths, otherwise for data with noise of its own. */
+  override loss(batch: SymbolicBatch): Losses {
+    const { x, source, label } = batch;
+    if (source === undefined) return super.loss(batch);
+    return this.pairLoss(this.units.toModel(x), this.units.toModel(source), label);
+  }
+
+  /** How straight the paths from noise to samples are; see `measureStraightness`. */
+  straightness(session: Session, { count, seed, steps = STEPS }: StraightnessOptions): Promise<PathMeasures> {
+    const random = new Random(seed).split("straightness");
+    const randoms = Array.from({ length: count }, (_, i) => random.split(i));
+    const labels = this.condition.draw(randoms, undefined);
+    const start = normalRows(randoms, this.data.sampleShape, "noise");
+    return measureStraightness(this.velocity(session, { labels }, count), start, steps);
   }
 }
 
@@ -86,7 +117,8 @@ export const rectifiedFlowDefinition = defineModel({
   paper:
     "Liu, Gong and Liu 2022, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, arXiv:2209.03003",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
+  pairs: "possible",
   options: rectifiedFlowOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new RectifiedFlow(options, data),

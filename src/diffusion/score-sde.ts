@@ -145,7 +145,7 @@ export const scoreSdeDefinition = defineModel({
   paper:
     "Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations, arXiv:2011.13456",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: scoreSdeOptions,
   sampleOptions: diffusionSampleOptions,
   build: (options, data) => new ScoreSde(options, data),

@@ -3,7 +3,7 @@ import { OptionError } from "../errors.ts";
 import type { Session } from "../program/session.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
-import { type Codec, hasCodes, type SolverCodec } from "./codes.ts";
+import { type Codec, type CodeSolverOptions, hasCodes, type SolverCodec } from "./codes.ts";
 import type { Module } from "./module.ts";
 
 /**
@@ -60,6 +60,8 @@ export interface DataInfo {
 export interface SymbolicBatch {
   readonly x: Tensor;
   readonly label?: Tensor;
+  /** The other end of a path to each sample, as x, where a model is fitted to pairs. */
+  readonly source?: Tensor;
 }
 
 /** The loss to be minimised, and parts of it worth reporting; all scalars. */
@@ -218,6 +220,81 @@ export interface Editor {
   edit(session: Session, options: EditOptions): Promise<NdArray<"float32">>;
 }
 
+/** Noise and the samples that a model makes of it, both [n, …sampleShape] in data units. */
+export interface NoisePairs {
+  readonly x: NdArray<"float32">;
+  readonly source: NdArray<"float32">;
+  /** The class of each, [n], for conditional models. */
+  readonly label?: NdArray<"int64">;
+}
+
+/** How pairs are drawn. */
+export interface PairOptions extends CodeSolverOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** Weight of classifier-free guidance, for conditional models; 1, none, unless told. */
+  readonly guidance?: number;
+}
+
+/** A model that joins noise and samples by a deterministic way from the one to the other. */
+export interface Coupler {
+  drawPairs(session: Session, options: PairOptions): Promise<NoisePairs>;
+}
+
+/** How paths from noise, or from another data set, to samples are measured. */
+export interface StraightnessOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** Steps of the solver; the model's own number unless told. */
+  readonly steps?: number;
+  /** Where paths begin, [count, …sampleShape] in data units, for models that begin at data. */
+  readonly source?: NdArray<"float32">;
+}
+
+/** What paths are like, as means over samples in the units in which the model works. */
+export interface PathMeasures {
+  /** How far velocities along a path are from that of its chord, squared; 0 for straight paths at even speed. */
+  readonly straightness: number;
+  /** The squared distance between the ends of a path. */
+  readonly transportCost: number;
+}
+
+/** A model whose samples are the ends of paths that may be straight. */
+export interface PathModel {
+  straightness(session: Session, options: StraightnessOptions): Promise<PathMeasures>;
+}
+
+/** How samples of one data set are led to another. */
+export interface TranslateOptions {
+  /** [n, …sampleShape] in data units. */
+  readonly x: NdArray<"float32">;
+  /** From the data back to the source. */
+  readonly back?: boolean;
+  /** Decides noise, where a model adds any; 0 unless told. */
+  readonly seed?: number;
+  /** States to be returned, both ends among them, evenly in time; 2 unless told. */
+  readonly states?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** A model that leads samples of one data set to another: [n, states, …sampleShape] in data units, x itself first. */
+export interface Translator {
+  translate(session: Session, options: TranslateOptions): Promise<NdArray<"float32">>;
+}
+
+/** A model whose samples form step by step on a session. */
+export interface GradualSampler {
+  /**
+   * Samples as they form: at most `states` states, each [count, …sampleShape] in data units; the last are what `sample` draws
+   * with the same options.
+   */
+  sampleStates(
+    session: Session,
+    options: SampleOptions & { readonly states: number },
+  ): Promise<readonly NdArray<"float32">[]>;
+}
+
 /** A model that makes samples of codes in steps which can be shown. */
 export interface Stepwise {
   /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
@@ -246,6 +323,10 @@ export type Model = Trainable &
   Partial<Sampler> &
   Partial<Inpainter> &
   Partial<Editor> &
+  Partial<Coupler> &
+  Partial<PathModel> &
+  Partial<Translator> &
+  Partial<GradualSampler> &
   Partial<Codec> &
   Partial<SolverCodec> &
   Partial<Stepwise> &
@@ -259,6 +340,8 @@ export function capabilities(model: Model): readonly string[] {
     ...(model.logProb ? ["score"] : []),
     ...(model.inpaint ? ["inpaint"] : []),
     ...(model.edit ? ["edit"] : []),
+    ...(model.translate ? ["translate"] : []),
+    ...(model.drawPairs ? ["reflow", "distill"] : []),
     ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
     ...(model.exported ? ["export"] : []),
   ];
@@ -291,6 +374,9 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
     | "score"
     | "inpaint"
     | "edit"
+    | "translate"
+    | "reflow"
+    | "distill"
     | "encode"
     | "decode"
     | "export"
@@ -301,6 +387,10 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   readonly options: S;
   /** Options for drawing samples, beside count, seed and label. */
   readonly sampleOptions?: z.ZodType;
+  /** What a model is fitted to beside or in place of samples: pairs of noise and samples, where there are some or always. */
+  readonly pairs?: "possible" | "needed";
+  /** Whether a model leads from another data set to the data, which must be named. */
+  readonly needsSource?: boolean;
   build(options: z.output<S>, data: DataInfo): Model;
   /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
   settled?(options: z.output<S>, data: DataInfo): z.output<S>;

@@ -5,6 +5,7 @@ export {
   dormandPrinceTableau,
 } from "./dormand-prince.ts";
 export {
+  addScaled,
   type ButcherTableau,
   euler,
   evenTimes,

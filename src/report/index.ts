@@ -53,3 +53,4 @@ export {
 export { scatterPlot } from "./scatter.ts";
 export { scatterRaster } from "./scatter-raster.ts";
 export { type TableRows, tableMarginals, tablePairs } from "./tables.ts";
+export { type Trajectories, trajectoryRaster } from "./trajectories.ts";

@@ -78,13 +78,19 @@ function orderGenerator(random: Random): Random {
 
 /** Feeds of a batch. */
 export function batchFeeds(batch: Batch): Record<string, NdArray> {
-  return batch.label === undefined ? { x: batch.x } : { x: batch.x, label: batch.label };
+  const { x, label, source } = batch;
+  return { x, ...(label !== undefined && { label }), ...(source !== undefined && { source }) };
 }
 
 /** Shapes of a batch of `count` samples of the split. */
 function batchShapeOf(split: Split, count: number): BatchShape {
-  const { x, label } = split.batch([0]);
-  return { x: [count, ...x.shape.slice(1)], labelled: label !== undefined };
+  const { x, label, source } = split.batch([0]);
+  const shape = [count, ...x.shape.slice(1)];
+  return {
+    x: shape,
+    labelled: label !== undefined,
+    ...(source !== undefined && { others: { source: { shape, dtype: "float32" } } }),
+  };
 }
 
 /** The batches of a split. Where its zeros and ones are drawn anew each time, they are fed as probabilities. */

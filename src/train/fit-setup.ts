@@ -118,12 +118,12 @@ export type FitData = DataSet | BatchedData;
 export function batchSourceOf(data: FitData, options: ResolvedFitOptions): TrainingBatches {
   if ("batches" in data) return data.batches(options);
   const { batchSize, seed } = options;
-  return trainingBatches({ split: data.splits.train, batchSize, random: new Random(seed) });
+  return trainingBatches({ split: (data.pairs ?? data.splits).train, batchSize, random: new Random(seed) });
 }
 
 /** What the weights of a fit are chosen by. */
 export function validationOf(data: FitData): Split | HeldOut {
-  return "batches" in data ? data.validation : data.splits.validation;
+  return "batches" in data ? data.validation : (data.pairs ?? data.splits).validation;
 }
 
 /** Refuses to resume on other data than the run began with. @throws OptionError */

@@ -93,10 +93,13 @@ describe.each(NAMES)("%s", (model) => {
 });
 
 describe("training", () => {
-  test.each([{ accumulate: 1 }, { accumulate: 2 }])(
+  test.each([
+    { model: "yolo", accumulate: 1 },
+    { model: "center-net", accumulate: 2 },
+  ])(
     "that is stopped and resumed equals the uninterrupted one, bit for bit: %o",
-    async ({ accumulate }) => {
-      const request = { model: "yolo", ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
+    async ({ model, accumulate }) => {
+      const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
       const whole = join(root, `whole-${accumulate}`);
       const broken = join(root, `broken-${accumulate}`);
       await ran({ ...request, out: whole });

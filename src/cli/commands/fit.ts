@@ -8,7 +8,8 @@ import { OptionError } from "../../errors.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
-import { print, printJson, showDuration, showNumber } from "../format.ts";
+import { fitHooks, printSummary } from "../fit-display.ts";
+import { printJson } from "../format.ts";
 import { interruptible } from "../interrupt.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressDisplay } from "../progress.ts";
@@ -41,27 +42,6 @@ async function requestOf(
     data,
     ...(folder !== undefined && { out: folder }),
   };
-}
-
-function printSummary(summary: FitSummary): void {
-  const { folder, step, seconds, samplesPerSecond, best, reason } = summary;
-  const why = {
-    limit: "finished",
-    patience: "finished: validation no longer improves",
-    stopped: "stopped and saved",
-  };
-  print(
-    `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
-  );
-  if (best !== undefined) {
-    const measures = Object.entries(best.measures ?? {}).map(
-      ([name, value]) => `, ${name} ${showNumber(value)}`,
-    );
-    print(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
-  }
-  print(`run folder: ${folder}`);
-  if (reason === "stopped") print(`continue with: eidos fit --resume ${folder}`);
-  else print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
 }
 
 export async function configure(command: Command, args: readonly string[]): Promise<void> {
@@ -101,17 +81,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
     async (model: string | undefined, data: string | undefined, flags: Record<string, unknown>) => {
       const { resume, json, quiet, ...options } = flags;
       const display = new ProgressDisplay();
-      const hooks = (signal: AbortSignal): FitHooks => ({
-        signal,
-        onWarning: (message) => display.say(`warning: ${message}`),
-        ...(quiet !== true && {
-          onProgress: (progress) => display.show(progress),
-          onBegin: (beginning) => {
-            for (const line of beginning.data) display.say(line);
-            display.say(`${beginning.resumed ? "continuing" : "run folder:"} ${beginning.folder}`);
-          },
-        }),
-      });
+      const hooks = (signal: AbortSignal): FitHooks => fitHooks(display, signal, quiet === true);
       let begin: (signal: AbortSignal) => Promise<FitSummary>;
       if (resume !== undefined) {
         const misplaced = model ?? (["out", "config"] as const).find((name) => options[name] !== undefined);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { checkAnimation, writeAnimation } from "../../catalog/animate.node.ts";
 import { sampleSchema } from "../../catalog/definition.node.ts";
 import { parseGiven } from "../../catalog/given.node.ts";
 import { models } from "../../catalog/models.ts";
@@ -21,6 +22,11 @@ const sampleFlags = z.strictObject({
     .string()
     .optional()
     .describe(".png, .npy, .csv or .parquet file (default: samples/ in the run folder)"),
+  animate: z
+    .string()
+    .optional()
+    .describe(".gif or .webp file: the first samples as they form, for models that draw step by step"),
+  frames: z.int().min(2).default(40).describe("pictures of the animation at most"),
   ...runOptions,
 });
 
@@ -39,7 +45,7 @@ export function configure(command: Command): void {
     const known = Object.keys(sampleFlags.shape);
     const pick = (general: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => known.includes(name) === general));
-    const { count, seed, label, out, ...opening } = parseOptions(
+    const { count, seed, label, out, animate, frames, ...opening } = parseOptions(
       "sample",
       sampleFlags,
       flagValues(pick(true), [sampleFlags]),
@@ -50,14 +56,18 @@ export function configure(command: Command): void {
     const target = out ?? join(path, "samples", `seed-${seed}.${extension}`);
     checkSamplePath(target, dataInfo);
     const run = await openRun(path, opening);
+    if (animate !== undefined) checkAnimation(run, animate);
     const own = sampleSchema(run.definition);
     const line = new ProgressLine();
     const begun = performance.now();
-    const samples = await sampleRun(run, {
+    const settings = {
       ...flagValues(pick(false), own === undefined ? [] : [own]),
       count,
       seed,
       ...(label !== undefined && { label }),
+    };
+    const samples = await sampleRun(run, {
+      ...settings,
       ...(Array.isArray(given) && { given: parseGiven(given) }),
       onProgress: (share) => line.show(progressBar("drawing samples", share)),
     });
@@ -67,6 +77,10 @@ export function configure(command: Command): void {
     print(
       `${count} samples in ${seconds < 10 ? `${seconds.toFixed(1)} s` : showDuration(seconds)}: ${target}`,
     );
+    if (animate !== undefined) {
+      await writeAnimation(run, animate, { ...settings, states: frames });
+      print(`as they form: ${animate}`);
+    }
     await run.session.release();
   });
 }

@@ -1,0 +1,112 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { loadDefinition, modelSchema } from "../catalog/definition.node.ts";
+import { parseOptions } from "../catalog/options.ts";
+import { fitToPairs, PAIR_MODELS } from "../catalog/reflow.node.ts";
+import { openRun } from "../catalog/run.node.ts";
+import type { PathMeasures } from "../nn/model.ts";
+import { fitOptions } from "../train/options.ts";
+import { codeOptions, codeSolver } from "./code-options.ts";
+import { fitHooks, printSummary } from "./fit-display.ts";
+import { print, printJson, showNumber } from "./format.ts";
+import { interruptible } from "./interrupt.ts";
+import { addSchemaOptions, flagValues } from "./options.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { runOptions } from "./run-options.ts";
+
+const pairFlags = z.strictObject({
+  count: z
+    .int()
+    .positive()
+    .optional()
+    .describe("pairs of noise and samples to draw (default: 50000, of images 4000)"),
+  pairSeed: z.int().nonnegative().default(0).describe("seed of the pairs"),
+  guidance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      "classifier-free guidance with which pairs are drawn, and which the new model then has in itself (default: 1, none)",
+    ),
+  ...codeOptions,
+  runWeights: runOptions.weights,
+});
+
+/** Paths that are measured before and after. */
+const MEASURED = 500;
+
+/** Straightness and cost of a run's paths; undefined where its model has none. */
+async function measuresOf(path: string): Promise<PathMeasures | undefined> {
+  const run = await openRun(path);
+  try {
+    const count = run.config.dataInfo.kind === "image" ? MEASURED / 20 : MEASURED;
+    return await run.model.straightness?.(run.session, { count, seed: 0 });
+  } finally {
+    await run.session.release();
+  }
+}
+
+/** Makes of a command one that draws pairs of a run and fits a new run to them. */
+export async function configurePairCommand(command: Command, kind: keyof typeof PAIR_MODELS): Promise<void> {
+  const schema = modelSchema(await loadDefinition(PAIR_MODELS[kind]));
+  command
+    .option(
+      "--out <folder>",
+      `run folder (default: runs/${PAIR_MODELS[kind]}-DATA, numbered where it exists)`,
+    )
+    .option("--json", "print the summary as JSON")
+    .option("--quiet", "show no progress");
+  addSchemaOptions(command, "Pairs", pairFlags);
+  addSchemaOptions(command, "Training", fitOptions);
+  addSchemaOptions(command, `Model ${PAIR_MODELS[kind]} (as in the run unless told)`, schema);
+  command.action(async (path: string, flags: Record<string, unknown>) => {
+    const { json, quiet, out, ...given } = flags;
+    const own = Object.keys(pairFlags.shape);
+    const pick = (ofPairs: boolean) =>
+      Object.fromEntries(Object.entries(given).filter(([name]) => own.includes(name) === ofPairs));
+    const { count, pairSeed, guidance, solver, solverSteps, runWeights } = parseOptions(
+      kind,
+      pairFlags,
+      flagValues(pick(true), [pairFlags]),
+    );
+    const display = new ProgressDisplay();
+    const begun = performance.now();
+    const summary = await interruptible(display, (signal) =>
+      fitToPairs(
+        {
+          kind,
+          run: path,
+          pairs: {
+            ...(count !== undefined && { count }),
+            ...(guidance !== undefined && { guidance }),
+            ...codeSolver({ solver, solverSteps }),
+            seed: pairSeed,
+            open: { weights: runWeights },
+            ...(quiet !== true && {
+              onProgress: (share) =>
+                display.showLine(`${String(Math.floor(100 * share)).padStart(3)} %  drawing pairs`, {
+                  stage: "sampling",
+                  seconds: (performance.now() - begun) / 1000,
+                }),
+            }),
+          },
+          fit: {
+            ...flagValues(pick(false), [fitOptions, schema]),
+            ...(typeof out === "string" && { out }),
+          },
+        },
+        fitHooks(display, signal, quiet === true),
+      ),
+    );
+    if (json) printJson(summary);
+    else printSummary(summary);
+    if (summary.reason === "stopped") return;
+    process.exitCode = 0;
+    if (json) return;
+    const [before, after] = [await measuresOf(path), await measuresOf(summary.folder)];
+    if (before === undefined || after === undefined) return;
+    const change = (name: keyof PathMeasures): string =>
+      `${showNumber(before[name])} before, ${showNumber(after[name])} now`;
+    print(`straightness (0: straight) ${change("straightness")}\ntransport cost ${change("transportCost")}`);
+  });
+}

@@ -1,0 +1,307 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { beforeAll, describe, expect, test } from "vitest";
+import { readNpy } from "../../src/data/npy.node.ts";
+import { readSafetensors } from "../../src/nn/safetensors.ts";
+import { Random } from "../../src/random.ts";
+import { pngSize } from "../../src/report/png.ts";
+import { filesBelow, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+
+let cwd: string;
+const SMALL = [
+  "--width",
+  "32",
+  "--depth",
+  "2",
+  "--fourier-features",
+  "16",
+  "--sample-pictures",
+  "0",
+  "--quiet",
+];
+const POINTS = [...SMALL, "--count", "2000", "--batch-size", "128", "--steps", "150"];
+const IMAGES = [
+  "--channels",
+  "8",
+  "--multipliers",
+  "1,2",
+  "--batch-size",
+  "16",
+  "--steps",
+  "12",
+  "--sample-pictures",
+  "0",
+  "--quiet",
+];
+
+/** Images whose upper half is one grey value and whose lower half another, in two folders by the shade of the upper. */
+async function halves(path: string, top: number, bottom: number): Promise<void> {
+  const bytes = Uint8Array.from({ length: 64 }, (_, i) => (i < 32 ? top : bottom));
+  await sharp(bytes, { raw: { width: 8, height: 8, channels: 1 } })
+    .png()
+    .toFile(join(cwd, path));
+}
+
+beforeAll(async () => {
+  cwd = await temporaryFolder();
+  for (const name of ["dark", "light"]) await mkdir(join(cwd, "shades", name), { recursive: true });
+  for (let i = 0; i < 30; i++) {
+    await halves(join("shades", "dark", `${i}.png`), 30 + i, 220);
+    await halves(join("shades", "light", `${i}.png`), 200 + i, 20);
+  }
+  const random = new Random(2);
+  const rows = Array.from({ length: 300 }, () => {
+    const a = random.normal();
+    return [100 + 20 * a, 5 * a + random.normal()];
+  });
+  await writeFile(join(cwd, "wares.csv"), `weight,length\n${rows.map((row) => row.join()).join("\n")}\n`);
+  const gaps = rows.slice(0, 6).map(([a = 0, b = 0], i) => (i % 2 === 0 ? `${a},` : `${a},${b}`));
+  await writeFile(join(cwd, "gaps.csv"), `weight,length\n${gaps.join("\n")}\n`);
+  await Promise.all([
+    succeed(["fit", "rectified-flow", "two-moons", ...POINTS, "--out", "flow"], cwd),
+    succeed(
+      ["fit", "ddpm", "wares.csv", ...SMALL, "--steps", "300", "--batch-size", "128", "--out", "table"],
+      cwd,
+    ),
+  ]);
+  await succeed(
+    ["fit", "edm", "shades", "--size", "8", "--colour", "grey", ...IMAGES, "--out", "images"],
+    cwd,
+  );
+}, 120_000);
+
+describe("codes of diffusion models", () => {
+  test("bring a table back, by either solver; classes are told only where asked", async () => {
+    const { rows } = await readCsv(join(cwd, "wares.csv"));
+    await succeed(["encode", "table", "wares.csv", "--out", "codes.npy"], cwd);
+    await succeed(["decode", "table", "codes.npy", "--out", "back.csv"], cwd);
+    const back = await readCsv(join(cwd, "back.csv"));
+    expect(back.names).toEqual(["weight", "length"]);
+    const errors = back.rows.map((row, i) => Math.abs(Number(row[0]) - Number(rows[i]?.[0])));
+    expect(errors.toSorted((a, b) => a - b)[270]).toBeLessThan(0.5);
+    await succeed(["encode", "table", "wares.csv", "--solver", "ddim", "--out", "coarse.npy"], cwd);
+    expect((await readNpy(join(cwd, "coarse.npy"))).data).not.toEqual(
+      (await readNpy(join(cwd, "codes.npy"))).data,
+    );
+    // Images of a folder have no classes that a command sees; none are needed.
+    await succeed(["encode", "images", "shades", "--solver-steps", "20", "--out", "images.npy"], cwd);
+    await succeed(["decode", "images", "images.npy", "--solver-steps", "20", "--out", "again.npy"], cwd);
+    const again = await readNpy(join(cwd, "again.npy"));
+    expect(again.shape).toEqual([60, 1, 8, 8]);
+    const file = await sharp(join(cwd, "shades", "dark", "0.png"))
+      .greyscale()
+      .raw()
+      .toBuffer();
+    const worst = Math.max(...Array.from(file, (byte, i) => Math.abs(byte - Number(again.data[i]))));
+    expect(worst).toBeLessThanOrEqual(4);
+    await succeed(["encode", "images", "--label", "1", "--out", "one.npy"], cwd);
+    expect(await refused(["encode", "table", "--solver", "rk4"], cwd)).toMatch(/solver/);
+  });
+
+  test("are walked through", async () => {
+    const files = [join("shades", "dark", "3.png"), join("shades", "light", "4.png")];
+    await succeed(
+      ["interpolate", "images", ...files, "--steps", "5", "--solver-steps", "12", "--out", "way.npy"],
+      cwd,
+    );
+    const { shape, data } = await readNpy(join(cwd, "way.npy"));
+    expect(shape).toEqual([5, 1, 8, 8]);
+    expect(Math.abs(Number(data[0]) - 33)).toBeLessThan(12);
+    expect(Math.abs(Number(data[4 * 64]) - 204)).toBeLessThan(12);
+  });
+});
+
+describe("completions by diffusion models", () => {
+  test("of images keep what is known, by both ways", async () => {
+    for (const way of [
+      ["--method", "projection"],
+      ["--steps", "8", "--resamplings", "2"],
+    ]) {
+      const file = join("shades", "dark", "7.png");
+      await succeed(
+        ["inpaint", "images", file, "--half", "bottom", "--draws", "3", ...way, "--out", "in.npy"],
+        cwd,
+      );
+      const { shape, data } = await readNpy(join(cwd, "in.npy"));
+      expect(shape).toEqual([1, 3, 1, 8, 8]);
+      expect(Array.from(data.subarray(64, 96), Number)).toEqual(new Array(32).fill(37));
+    }
+    expect(await refused(["inpaint", "images", "--half", "top", "--method", "exact"], cwd)).toMatch(
+      /no exact/,
+    );
+  });
+
+  test("of a table follow its columns", async () => {
+    const options = ["--draws", "40", "--steps", "25", "--resamplings", "4"];
+    await succeed(["impute", "table", "gaps.csv", ...options, "--out", "filled.csv"], cwd);
+    const { rows } = await readCsv(join(cwd, "filled.csv"));
+    expect(rows.length).toBe(240);
+    // The length goes with the weight: a quarter of its distance from 100.
+    const errors = [0, 2, 4].map((row) => {
+      const own = rows.slice(40 * row, 40 * (row + 1));
+      const mean = own.reduce((sum, [, length]) => sum + Number(length), 0) / own.length;
+      return Math.abs(mean - (Number(own[0]?.[0]) - 100) / 4);
+    });
+    expect(Math.max(...errors)).toBeLessThan(1.2);
+  });
+});
+
+describe("edit", () => {
+  test("changes images the more the more noise is added", async () => {
+    const file = join("shades", "dark", "2.png");
+    const bytes = await sharp(join(cwd, file)).greyscale().raw().toBuffer();
+    const away: number[] = [];
+    for (const strength of ["0.05", "0.8"]) {
+      await succeed(["edit", "images", file, "--strength", strength, "--draws", "2", "--out", "e.npy"], cwd);
+      const { shape, data } = await readNpy(join(cwd, "e.npy"));
+      expect(shape).toEqual([1, 2, 1, 8, 8]);
+      away.push(Array.from(bytes, (byte, i) => Math.abs(byte - Number(data[i]))).reduce((a, b) => a + b, 0));
+    }
+    expect(away[0]).toBeLessThan(away[1] ?? 0);
+    await succeed(["edit", "images", file, "--steps", "5", "--label", "1", "--out", "e.png"], cwd);
+    expect(pngSize(await readFile(join(cwd, "e.png")))?.height).toBe(60);
+    await succeed(["edit", "flow", "--index", "1,2", "--draws", "3", "--out", "e.csv"], cwd);
+    const { names, rows } = await readCsv(join(cwd, "e.csv"));
+    expect(names).toEqual(["sample", "draw", "x", "y"]);
+    expect(rows.length).toBe(6);
+    expect(await refused(["edit", "flow", "a.png"], cwd)).toMatch(/points data.*--index/);
+    expect(await refused(["edit", "images", "--strength", "0"], cwd)).toMatch(/strength/);
+  });
+});
+
+describe("reflow and distill", () => {
+  test("fit runs on pairs of a run, which are drawn once, and go on where they stopped", {
+    timeout: 60_000,
+  }, async () => {
+    const pairs = ["--count", "1500", "--solver-steps", "10"];
+    const { stdout } = await succeed(
+      [
+        "reflow",
+        "flow",
+        ...pairs,
+        "--steps",
+        "150",
+        "--quiet",
+        "--sample-pictures",
+        "0",
+        "--out",
+        "straight",
+      ],
+      cwd,
+    );
+    expect(stdout).toMatch(/straightness \(0: straight\) [\d.e-]+ before, [\d.e-]+ now\ntransport cost/);
+    const [before, after] = /([\d.e-]+) before, ([\d.e-]+) now/.exec(stdout)?.slice(1).map(Number) ?? [];
+    expect(after).toBeLessThan((before ?? 0) / 2);
+    const config = JSON.parse(await readFile(join(cwd, "straight", "config.json"), "utf8"));
+    expect(config).toMatchObject({ model: "rectified-flow", data: "two-moons", fit: { weights: "flow" } });
+    expect(config.modelOptions).toMatchObject({ width: 32, depth: 2, coupling: "independent" });
+    const drawn = (await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"));
+    expect(drawn).toHaveLength(1);
+    const { tensors } = readSafetensors(await readFile(join(cwd, "flow", drawn[0] ?? "")), "pairs");
+    expect(tensors.get("x")?.shape).toEqual([1500, 2]);
+    await succeed(["fit", "--resume", "straight", "--steps", "160", "--quiet"], cwd);
+
+    await succeed(
+      ["distill", "flow", ...pairs, "--steps", "40", "--quiet", "--sample-pictures", "0", "--out", "one"],
+      cwd,
+    );
+    expect((await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"))).toEqual(drawn);
+    await succeed(["sample", "one", "--count", "20", "--out", "one.csv"], cwd);
+    expect((await readCsv(join(cwd, "one.csv"))).rows).toHaveLength(20);
+    const { stdout: told } = await succeed(["eval", "straight"], cwd);
+    expect(told).toMatch(/straightness/);
+    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot tell a likelihood/);
+    expect(await refused(["fit", "distilled-flow", "two-moons"], cwd)).toMatch(/eidos distill RUN/);
+    expect(await refused(["fit", "nice", "two-moons", "--pairs", "p.safetensors"], cwd)).toMatch(
+      /not fitted to pairs/,
+    );
+    expect(await refused(["reflow", "one"], cwd)).toMatch(/cannot join noise/);
+  });
+
+  test("rectify other diffusion models too", async () => {
+    await succeed(
+      [
+        "reflow",
+        "table",
+        "--count",
+        "400",
+        "--solver-steps",
+        "8",
+        "--steps",
+        "20",
+        "--quiet",
+        "--sample-pictures",
+        "0",
+        "--out",
+        "table-flow",
+      ],
+      cwd,
+    );
+    const config = JSON.parse(await readFile(join(cwd, "table-flow", "config.json"), "utf8"));
+    expect(config).toMatchObject({ model: "rectified-flow", data: "wares.csv" });
+    expect(config.fit.weights).toBeUndefined();
+  });
+});
+
+describe("translate", () => {
+  test("leads from one data set to another, and back", async () => {
+    await succeed(
+      ["fit", "rectified-transport", "two-moons", "--source", "rings", ...POINTS, "--out", "transport"],
+      cwd,
+    );
+    await succeed(["translate", "transport", "--count", "5", "--states", "3", "--out", "way.csv"], cwd);
+    const { names, rows } = await readCsv(join(cwd, "way.csv"));
+    expect(names).toEqual(["sample", "share", "x", "y"]);
+    expect(rows.map(([, share]) => Number(share)).slice(0, 3)).toEqual([0, 0.5, 1]);
+    expect(rows).toHaveLength(15);
+    await succeed(
+      ["translate", "transport", "--back", "--index", "3", "--states", "2", "--out", "back.csv"],
+      cwd,
+    );
+    await succeed(["sample", "transport", "--count", "30", "--out", "moons.csv"], cwd);
+    expect((await readCsv(join(cwd, "moons.csv"))).rows).toHaveLength(30);
+    expect((await succeed(["eval", "transport"], cwd)).stdout).toMatch(/transport cost/);
+    expect(await refused(["fit", "rectified-transport", "two-moons"], cwd)).toMatch(/--source DATA/);
+    expect(await refused(["fit", "nice", "two-moons", "--source", "rings"], cwd)).toMatch(
+      /rectified-transport/,
+    );
+    expect(await refused(["translate", "flow"], cwd)).toMatch(/cannot lead from one data set/);
+  });
+
+  test("leads between classes of one data set", async () => {
+    const classes = ["--classes", "light", "--source-classes", "dark", "--size", "8", "--colour", "grey"];
+    await succeed(["fit", "rectified-transport", "shades", ...classes, ...IMAGES, "--out", "shading"], cwd);
+    const config = JSON.parse(await readFile(join(cwd, "shading", "config.json"), "utf8"));
+    expect(config.dataInfo.classes).toBeUndefined();
+    await succeed(
+      ["translate", "shading", join("shades", "dark", "1.png"), "--states", "4", "--out", "s.png"],
+      cwd,
+    );
+    expect(pngSize(await readFile(join(cwd, "s.png")))?.width).toBe(4 * 58 + 2);
+    await succeed(["translate", "shading", "--split", "train", "--out", "s.npy"], cwd);
+    expect((await readNpy(join(cwd, "s.npy"))).shape.slice(1)).toEqual([8, 1, 8, 8]);
+    expect(await refused(["fit", "nice", "shades", "--classes", "drak"], cwd)).toMatch(/did you mean "dark"/);
+    expect(await refused(["fit", "nice", "two-moons", "--classes", "1"], cwd)).toMatch(/has no classes/);
+  });
+});
+
+describe("sample --animate", () => {
+  test("writes a moving picture of samples as they form", async () => {
+    await succeed(
+      ["sample", "flow", "--count", "40", "--animate", "flow.gif", "--frames", "6", "--out", "a.csv"],
+      cwd,
+    );
+    const moving = await sharp(join(cwd, "flow.gif"), { animated: true }).metadata();
+    expect(moving.pages).toBe(6);
+    await succeed(
+      ["sample", "images", "--count", "4", "--animate", "i.webp", "--frames", "5", "--out", "a.npy"],
+      cwd,
+    );
+    expect((await sharp(join(cwd, "i.webp"), { animated: true }).metadata()).pages).toBe(5);
+    expect(await refused(["sample", "flow", "--animate", "a.mp4"], cwd)).toMatch(/\.gif or \.webp/);
+    expect(await refused(["sample", "one", "--animate", "a.gif", "--out", "b.csv"], cwd)).toMatch(
+      /cannot show samples/,
+    );
+  });
+});
