@@ -158,7 +158,11 @@ export function subjectOf(work: string): Subject {
     case "made-step": {
       const size = elementCount(BENCH_MADE.sampleShape);
       const values = normals(ROWS * size, work).map((value) => Number(value > 0.84));
-      return { model: benchMade(), data: dataSet(BENCH_MADE, values), preferences: { batchSize: 100 } };
+      return {
+        model: benchMade(),
+        data: dataSet(BENCH_MADE, values),
+        preferences: { ...preferences, batchSize: 100 },
+      };
     }
     case "dcgan-step": {
       const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor/index.ts";
  * log σ(−logit) of a zero, each without the cancellation of x · logit − log(1 + e^logit).
  */
 export function bernoulliLogProb(logits: Tensor, x: Tensor): Tensor {
-  return x.mul(-2).add(1).mul(logits).softplus().neg();
+  return x.mul(2).sub(1).mul(logits).logSigmoid();
 }
 
 /**

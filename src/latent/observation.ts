@@ -146,7 +146,7 @@ export class BernoulliObservation implements ObservationModel {
   }
 
   logProb(x: Tensor, outputs: Tensor): Tensor {
-    return x.mul(outputs).sub(outputs.softplus()).sum(-1);
+    return x.sub(1).mul(outputs).add(outputs.logSigmoid()).sum(-1);
   }
 
   mean(outputs: Tensor): Tensor {

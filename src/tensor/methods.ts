@@ -36,6 +36,7 @@ const methods = {
   tanh: elementwise.tanh,
   sigmoid: elementwise.sigmoid,
   softplus: elementwise.softplus,
+  logSigmoid: elementwise.logSigmoid,
   relu: elementwise.relu,
   leakyRelu: elementwise.leakyRelu,
   silu: elementwise.silu,

@@ -101,6 +101,24 @@ describe("nodeRuntime", () => {
     await expect(program.run({ x: foreign })).rejects.toThrow(/input x is a value of another runtime/);
     await program.release();
   });
+
+  it("gives memory back when a value is disposed of, unless somebody has read it", async () => {
+    const size = 1 << 20;
+    const program = await Program.build({ y: input("x", [size]).add(1) }, await nodeRuntime());
+    const x = float32(new Float32Array(size), [size]);
+    const memory = (): number => process.memoryUsage().arrayBuffers;
+    const before = memory();
+    // Far less than the garbage collector would wait for: nothing else frees anything here.
+    for (let i = 0; i < 4; i++) (await program.runValues({ x })).y?.dispose();
+    expect(memory() - before).toBeLessThan(4 * size);
+    const { y } = await program.runValues({ x });
+    const read = await y?.read();
+    y?.dispose();
+    expect(read?.data.length).toBe(size);
+    expect(read?.data.every((value) => value === 1)).toBe(true);
+    expect(x.data.length).toBe(size);
+    await program.release();
+  });
 });
 
 describe("the block of blocked convolutions", () => {

@@ -58,6 +58,12 @@ const unary: readonly Case<(x: number) => number>[] = [
   { name: "tanh", apply: ops.tanh, f: Math.tanh },
   { name: "sigmoid", apply: ops.sigmoid, f: sigmoid },
   { name: "softplus", apply: ops.softplus, f: (x) => Math.log(1 + Math.exp(x)), float32Only: true },
+  {
+    name: "logSigmoid",
+    apply: ops.logSigmoid,
+    f: (x) => -Math.log(1 + Math.exp(-x)),
+    sampling: { kinks: [0] },
+  },
   { name: "silu", apply: ops.silu, f: (x) => x * sigmoid(x) },
   { name: "gelu", apply: ops.gelu, f: (x) => (x * (1 + erf(x / Math.SQRT2))) / 2, float32Only: true },
   { name: "erf", apply: ops.erf, f: erf, float32Only: true },
@@ -318,6 +324,7 @@ describe("extreme arguments", () => {
     await checkRelative(ops.softplus, xs, [0, Math.exp(-60), Math.log(2), 60, 200]);
     // ONNX Runtime's logistic kernel is exact in absolute terms only: 0 from about −18 down.
     await check(ops.sigmoid, xs, [0, Math.exp(-60), 0.5, 1, 1]);
+    await check(ops.logSigmoid, xs, [-200, -60, -Math.log(2), 0, 0]);
     await check(ops.silu, xs, [0, -60 * Math.exp(-60), 0, 60, 200]);
     await check(ops.tanh, xs, [-1, -1, 0, 1, 1]);
   });
@@ -325,7 +332,7 @@ describe("extreme arguments", () => {
   it("gradients of softplus and log-sigmoid stay finite far out", async () => {
     const x = input("x", [4]);
     const outputs = Object.fromEntries(
-      [ops.softplus(x), ops.neg(ops.softplus(ops.neg(x))), ops.silu(x), ops.gelu(x)].map((y, i) => [
+      [ops.softplus(x), ops.logSigmoid(x), ops.silu(x), ops.gelu(x)].map((y, i) => [
         `g${i}`,
         grad(sum(y), [x])[0] ?? x,
       ]),
