@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { autoregressive } from "./autoregressive.ts";
 import { detection } from "./detection.ts";
+import { diffusion } from "./diffusion.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
 import { runSuite, scale } from "./run.ts";
@@ -9,7 +10,7 @@ import { runSuite, scale } from "./run.ts";
 // every suite, `npm run acceptance flows` one of them; --only NAME,… picks rows, --scale 0.1 shortens all fits,
 // --write FILE writes another page than that of the project.
 
-const SUITES = { foundation, flows, autoregressive, detection };
+const SUITES = { foundation, flows, autoregressive, diffusion, detection };
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

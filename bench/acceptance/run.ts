@@ -92,7 +92,14 @@ export async function runSuite(
   await mkdir("runs/acceptance/rows", { recursive: true });
   const begun = performance.now();
   for (const { name, measure } of suite.entries.filter((entry) => wanted(entry.name))) {
-    const row = await measure();
+    const row = await measure().catch((error: unknown) => {
+      // The other rows are hours of work: they are still measured, and the call fails at its end.
+      process.stderr.write(
+        `${name} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}\n`,
+      );
+      process.exitCode = 1;
+    });
+    if (row === undefined) continue;
     process.stderr.write(`${Object.values(row).join(" | ")}\n`);
     await writeFile(rowFile(name), JSON.stringify(row));
   }

@@ -18,6 +18,15 @@ import { scoreSplit } from "./score.node.ts";
 
 const BATCH = 128;
 
+/** Consecutive terms L_first + … + L_last of a bound, as a mean over samples. */
+export interface MeanTerm {
+  readonly first: number;
+  readonly last: number;
+  readonly nats: number;
+  /** Of images of bytes. */
+  readonly bitsPerDimension?: number;
+}
+
 /** The evaluation of a run: numbers with all that they depend on. */
 export interface Evaluation {
   readonly run: string;
@@ -38,6 +47,8 @@ export interface Evaluation {
   readonly likelihood?: MeanLikelihood;
   /** What the likelihood is of, where that is not plain: dequantised bytes, binarised images, an estimate. */
   readonly likelihoodDetail?: string;
+  /** The terms of a variational bound, whose sum is the negative log-likelihood, where the model tells them. */
+  readonly boundTerms?: readonly MeanTerm[];
   /** Between drawn samples and those of the split. */
   readonly distances: readonly SampleDistance[];
   /** All of it as a table. */
@@ -94,7 +105,7 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
   const ofPairs = data.pairs === undefined ? undefined : "of the pairs held out for validation";
   add("loss", await meanLoss(run, judged, seed), "", judged.count, ofPairs);
   const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
-  const { likelihood, parts = {} } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
+  const { likelihood, parts = {}, terms } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
   if (likelihood !== undefined) {
     const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
@@ -140,6 +151,7 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
     step,
     ...(likelihood !== undefined && { likelihood }),
     ...(detail !== undefined && { likelihoodDetail: detail }),
+    ...(terms && { boundTerms: terms }),
     distances,
     results,
   };
@@ -162,29 +174,50 @@ function spread(split: Split, count: number): Split {
   return { count, batch: (indices) => split.batch(Array.from(indices, place)) };
 }
 
-/** The mean log-likelihood of a split, and those of the parts of a bound; undefined where the model has no density. */
+/** Numbers in an image of bytes; undefined of other data, which has no bits. */
+function dimensionsOf({ config }: OpenRun): number | undefined {
+  const { kind, sampleShape } = config.dataInfo;
+  return kind === "image" ? elementCount(sampleShape) : undefined;
+}
+
+/** The mean log-likelihood of a split, and the means of parts and terms of a bound; undefined where the model has no density. */
 async function likelihoodOf(
   run: OpenRun,
   split: Split,
   seed: number,
 ): Promise<
-  { readonly likelihood: MeanLikelihood; readonly parts: Readonly<Record<string, number>> } | undefined
+  | {
+      readonly likelihood: MeanLikelihood;
+      readonly parts: Readonly<Record<string, number>>;
+      readonly terms?: readonly MeanTerm[];
+    }
+  | undefined
 > {
-  const { model, config } = run;
+  const { model } = run;
   if (model.logProb === undefined) return undefined;
   const sum = (values: Float64Array): number => values.reduce((before, value) => before + value, 0);
   let total = 0;
   const parts: Record<string, number> = {};
-  for await (const { logLikelihood, parts: own = {} } of scoreSplit(run, split, seed)) {
+  const dimensions = dimensionsOf(run);
+  let terms: readonly MeanTerm[] | undefined;
+  for await (const { logLikelihood, parts: own = {}, terms: further } of scoreSplit(run, split, seed)) {
     total += sum(logLikelihood);
     for (const [name, values] of Object.entries(own)) {
       const known = values.subarray(0, logLikelihood.length);
       parts[name] = (parts[name] ?? 0) + sum(known) / split.count;
     }
+    terms = further?.map(({ first, last, nats: values }, k): MeanTerm => {
+      const known = values.subarray(0, logLikelihood.length);
+      const nats = (terms?.[k]?.nats ?? 0) + sum(known) / split.count;
+      const bits = dimensions === undefined ? undefined : -bitsPerDimension(nats, dimensions);
+      return { first, last, nats, ...(bits !== undefined && { bitsPerDimension: bits }) };
+    });
   }
-  const { kind, sampleShape } = config.dataInfo;
-  const dimensions = kind === "image" ? elementCount(sampleShape) : undefined;
-  return { likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions), parts };
+  return {
+    likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions),
+    parts,
+    ...(terms && { terms }),
+  };
 }
 
 /** Paths whose straightness is measured. */

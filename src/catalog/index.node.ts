@@ -37,7 +37,7 @@ export {
 export { annotatedData, type DetectorRun, detectorRun, openDetectorRun } from "./detection-run.node.ts";
 export { DistanceMeter, type DistanceOptions, type Extent } from "./distances.node.ts";
 export { editRun } from "./edit.node.ts";
-export { type Evaluation, type EvaluationOptions, evaluateRun } from "./eval.node.ts";
+export { type Evaluation, type EvaluationOptions, evaluateRun, type MeanTerm } from "./eval.node.ts";
 export { type ExportSummary, exportRun } from "./export.node.ts";
 export { type FitHooks, type FitRequest, fit, resumeFit } from "./fit.node.ts";
 export type { GivenValues } from "./given.node.ts";

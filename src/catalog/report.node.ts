@@ -6,6 +6,7 @@ import { batchesPerEpoch } from "../data/order.ts";
 import { MissingPackageError } from "../errors.ts";
 import { rasterise } from "../report/index.node.ts";
 import {
+  boundTermsPlot,
   type MetricRow,
   type Picture,
   type ReportFigure,
@@ -17,7 +18,7 @@ import type { FitSummary } from "../train/fit.node.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../train/run-folder.node.ts";
 import { dataSchema, modelSchema } from "./definition.node.ts";
-import { evaluateRun } from "./eval.node.ts";
+import { evaluateRun, type MeanTerm } from "./eval.node.ts";
 import { makeFigures } from "./figures.node.ts";
 import { writePicture } from "./pictures.node.ts";
 import { type OpenRun, openRun } from "./run.node.ts";
@@ -63,6 +64,24 @@ export async function pixels(picture: Picture): Promise<Picture> {
 /** Samples whose likelihood a report measures of a model that takes long to, images or others. */
 const SLOW_SCORES = { image: 64, other: 1000 } as const;
 
+/** The terms of a bound as a figure; none where the model has no bound of terms. */
+async function boundFigure(terms: readonly MeanTerm[] = []): Promise<readonly ReportFigure[]> {
+  const inBits = terms.every(({ bitsPerDimension }) => bitsPerDimension !== undefined);
+  const text = await boundTermsPlot(
+    terms.map(({ first, last, nats, bitsPerDimension = nats }) => ({ first, last, value: bitsPerDimension })),
+    inBits ? "bits per dimension" : "nats per sample",
+  );
+  if (text === undefined) return [];
+  return [
+    {
+      title: "Variational bound, term by term",
+      picture: { format: "svg", text },
+      caption:
+        "validation samples; where a part of the chain is measured at one random step of it for each sample, the mean of that part",
+    },
+  ];
+}
+
 const REASONS = {
   limit: "finished",
   patience: "finished: validation no longer improved",
@@ -86,18 +105,19 @@ export async function writeReport(
     const { course, chosen } = await readPictures(folder);
     const slowScores = SLOW_SCORES[data.kind === "image" ? "image" : "other"];
     const measured = measure && data.splits.validation.count > 0;
-    const results = measured ? (await evaluateRun(run, { split: "validation", slowScores })).results : [];
+    const evaluation = measured ? await evaluateRun(run, { split: "validation", slowScores }) : undefined;
     const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];
     for (const { name, figure } of figures) {
       await writePicture(folder.file("samples", name), await pixels(figure.picture));
     }
     const page = await renderRun(run, summary, {
       dataDescription: data.describe(),
-      results,
+      results: evaluation?.results ?? [],
       samples: course,
       figures: [
         ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),
         ...figures.map(({ figure }) => figure),
+        ...(await boundFigure(evaluation?.boundTerms)),
       ],
       commands: [
         ...(model.sample

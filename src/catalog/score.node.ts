@@ -2,6 +2,7 @@ import { type Column, columnsSchema, logScale } from "../data/columns.ts";
 import type { Split, SplitName } from "../data/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { bitsPerDimension } from "../metrics/index.ts";
+import type { BoundTerm, ScoreParts } from "../nn/model.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
@@ -13,7 +14,9 @@ export interface ScoreBatch {
   /** Nats a sample; for tables in the table's own units, for images of the bytes. */
   readonly logLikelihood: Float64Array;
   /** What the log-likelihood is the negative sum of, in nats, where a bound has parts. */
-  readonly parts?: Readonly<Record<string, Float64Array>>;
+  readonly parts?: ScoreParts["parts"];
+  /** The same sum term by term, where the parts have many. */
+  readonly terms?: readonly BoundTerm[];
   /** Paths of the images within their folder. */
   readonly files?: readonly string[];
   /** What the column of zeros and ones holds, where one was asked for. */
@@ -99,7 +102,7 @@ function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number
 function scorer(
   run: OpenRun,
   seed: number,
-): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts">> {
+): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
   const density = logDensity(run);
   const partsOf = run.model.scoreParts?.bind(run.model);
   const size = elementCount(run.config.dataInfo.sampleShape);
@@ -113,11 +116,15 @@ function scorer(
     };
     const own = random.split(firstRow);
     if (partsOf !== undefined) {
-      const parts = await partsOf(run.session, inputs.x, {
+      const { parts, terms } = await partsOf(run.session, inputs.x, {
         seed: own.integer(2 ** 31),
         ...(inputs.label !== undefined && { label: inputs.label }),
       });
-      return { logLikelihood: negativeSum(parts, count).map((value) => value - shift), parts };
+      return {
+        logLikelihood: negativeSum(parts, count).map((value) => value - shift),
+        parts,
+        ...(terms && { terms }),
+      };
     }
     const values = await density(inputs, own);
     return { logLikelihood: Float64Array.from(values.data.subarray(0, count), (value) => value - shift) };

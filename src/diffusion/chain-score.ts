@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import type { DensityScoreOptions } from "../nn/model.ts";
+import type { BoundTerm, DensityScoreOptions } from "../nn/model.ts";
 import type { Session } from "../program/session.ts";
 import { Random } from "../random.ts";
 import {
@@ -48,6 +48,11 @@ export interface BoundParts {
   readonly steps: Float64Array;
   /** L_T. */
   readonly prior: Float64Array;
+  /**
+   * The whole bound term by term, in order: L_0, what was computed for each part of the chain, L_T. A part of one step is its
+   * L_{t−1}, and all are with as many `terms` as the chain has steps less one.
+   */
+  readonly terms: readonly BoundTerm[];
 }
 
 /** Rows, and numbers in them, of one program. */
@@ -119,11 +124,17 @@ export async function chainBound(
   const rows = x.shape[0] ?? 0;
   const random = new Random(seed).split("score");
   const { term, estimate } = programs(bound, session);
+  const chain = strata(schedule.steps, count);
   const parts = {
     decoder: new Float64Array(rows),
     steps: new Float64Array(rows),
     prior: new Float64Array(rows),
   };
+  const stepTerms = chain.map(({ first, size: width }) => ({
+    first: first - 1,
+    last: first + width - 2,
+    nats: new Float64Array(rows),
+  }));
   const decoding = decodingVariances(schedule);
   const last = schedule.level(schedule.steps);
   const states = model.units.arrayToModel(x);
@@ -142,12 +153,14 @@ export async function chainBound(
       step: int64(steps, [n]),
       ...(classes > 0 && { label: int64(told, [n]) }),
     });
-    for (const [k, { first: from, size: width }] of strata(schedule.steps, count).entries()) {
+    for (const [k, { first: from, size: width }] of chain.entries()) {
       const steps = randoms.map((own) => from + own.split("step").split(k).integer(width));
       const { term: values } = await term.run(inputs(steps, `noise ${k}`));
       for (let i = 0; i < n; i++) {
         // Terms come averaged over components.
-        parts.steps[first + i] = (parts.steps[first + i] ?? 0) + Number(values.data[i]) * size * width;
+        const nats = Number(values.data[i]) * size * width;
+        stepTerms[k]?.nats.fill(nats, first + i, first + i + 1);
+        parts.steps[first + i] = (parts.steps[first + i] ?? 0) + nats;
       }
     }
     const said = await estimate.run(inputs(new Array<number>(n).fill(1), "noise"));
@@ -164,7 +177,13 @@ export async function chainBound(
       parts.prior[first + i] = priorTerm(own, last);
     }
   }
-  return parts;
+  const end = schedule.steps;
+  const terms = [
+    { first: 0, last: 0, nats: parts.decoder },
+    ...stepTerms,
+    { first: end, last: end, nats: parts.prior },
+  ];
+  return { ...parts, terms };
 }
 
 /** The bound of a chain as a lower bound on the log-likelihood, [n]. */

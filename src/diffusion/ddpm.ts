@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel } from "../nn/model.ts";
+import { type DataInfo, defineModel, type ScoreParts } from "../nn/model.ts";
 import type { Session } from "../program/session.ts";
 import type { NdArray, Tensor } from "../tensor/index.ts";
 import {
@@ -149,15 +149,15 @@ export class Ddpm extends DiffusionModel {
     return chainBound(this.bound, session, x, options);
   }
 
-  /** The parts of the bound of an array by what they are called. */
+  /** The parts of the bound of an array by what they are called, and its terms. */
   async scoreParts(
     session: Session,
     x: NdArray<"float32">,
     options?: ChainScoreOptions,
-  ): Promise<Readonly<Record<string, Float64Array>>> {
-    const { decoder, steps, prior } = await chainBound(this.bound, session, x, options);
+  ): Promise<ScoreParts> {
+    const { decoder, steps, prior, terms } = await chainBound(this.bound, session, x, options);
     const last = this.bound.schedule.steps;
-    return { L_0: decoder, [`L_1 to L_${last - 1}`]: steps, [`L_${last}`]: prior };
+    return { parts: { L_0: decoder, [`L_1 to L_${last - 1}`]: steps, [`L_${last}`]: prior }, terms };
   }
 
   /** The bound of an array. */

@@ -127,12 +127,24 @@ export interface Density {
    * model has both.
    */
   score?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<NdArray<"float32">>;
-  /** What a score is the negative sum of, in nats, [n] each by name, where a bound has parts worth telling apart. */
-  scoreParts?(
-    session: Session,
-    x: NdArray<"float32">,
-    options?: DensityScoreOptions,
-  ): Promise<Readonly<Record<string, Float64Array>>>;
+  /** What a score is the negative sum of, where a bound has parts worth telling apart. */
+  scoreParts?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<ScoreParts>;
+}
+
+/** A bound in parts. */
+export interface ScoreParts {
+  /** A few parts by name, [n] each, in nats: the score is their negative sum. */
+  readonly parts: Readonly<Record<string, Float64Array>>;
+  /** The same sum term by term, where parts have many. */
+  readonly terms?: readonly BoundTerm[];
+}
+
+/** Consecutive terms L_first + … + L_last of a bound. */
+export interface BoundTerm {
+  readonly first: number;
+  readonly last: number;
+  /** [n]. */
+  readonly nats: Float64Array;
 }
 
 /** What the score of an array may depend on. */

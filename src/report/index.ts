@@ -1,4 +1,5 @@
 export { type BitRows, bitPlot } from "./bits.ts";
+export { boundTermsPlot, type TermOfBound } from "./bound-terms.ts";
 export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes.ts";
 export { rasterOfBytes } from "./byte-image.ts";
 export { contactSheet, type SheetPicture } from "./contact-sheet.ts";
