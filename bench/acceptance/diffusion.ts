@@ -15,16 +15,16 @@ const PAIRS = 4000;
 
 // The networks, one for each path, that all tables of digits share.
 
-const DDPM: Fitted = { name: "diffusion-ddpm-digits", model: "ddpm", data: "digits", seconds: 420 };
-const SDE: Fitted = { name: "diffusion-score-sde-digits", model: "score-sde", data: "digits", seconds: 240 };
+const DDPM: Fitted = { name: "diffusion-ddpm-digits", model: "ddpm", data: "digits", seconds: 360 };
+const SDE: Fitted = { name: "diffusion-score-sde-digits", model: "score-sde", data: "digits", seconds: 210 };
 const FLOW: Fitted = {
   name: "diffusion-rectified-flow-digits",
   model: "rectified-flow",
   data: "digits",
-  seconds: 270,
+  seconds: 240,
   options: { dequantise: true },
 };
-const REFLOW: Fitted = { ...FLOW, name: "diffusion-reflow-digits", seconds: 150 };
+const REFLOW: Fitted = { ...FLOW, name: "diffusion-reflow-digits", seconds: 140 };
 
 const folderOf = ({ name }: Fitted): string => `runs/acceptance/${name}`;
 

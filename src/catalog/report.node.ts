@@ -62,7 +62,7 @@ export async function pixels(picture: Picture): Promise<Picture> {
 }
 
 /** Samples whose likelihood a report measures of a model that takes long to, images or others. */
-const SLOW_SCORES = { image: 64, other: 1000 } as const;
+const SLOW_SCORES = { image: 32, other: 1000 } as const;
 
 /** The terms of a bound as a figure; none where the model has no bound of terms. */
 async function boundFigure(terms: readonly MeanTerm[] = []): Promise<readonly ReportFigure[]> {

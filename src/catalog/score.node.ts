@@ -98,7 +98,10 @@ function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number
   return total;
 }
 
-/** A function from samples to log-likelihoods that pads the last batch, so that one program serves all. */
+/**
+ * A function from samples to log-likelihoods that pads the last batch, so that one program serves all; not where a batch
+ * takes longer than a new program.
+ */
 function scorer(
   run: OpenRun,
   seed: number,
@@ -110,9 +113,10 @@ function scorer(
   const shift = unitShift(run);
   return async ({ x, label, firstRow }) => {
     const count = x.shape[0] ?? 0;
+    const rows = run.model.scoresSlowly ? count : SOURCE_BATCH;
     const inputs = {
-      x: count === SOURCE_BATCH ? x : padRows(x, SOURCE_BATCH, size),
-      ...(label !== undefined && { label: padLabels(label, SOURCE_BATCH) }),
+      x: count === rows ? x : padRows(x, rows, size),
+      ...(label !== undefined && { label: padLabels(label, rows) }),
     };
     const own = random.split(firstRow);
     if (partsOf !== undefined) {
