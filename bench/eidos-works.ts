@@ -1,5 +1,10 @@
 import { type DataSet, range, storedSplit } from "../src/data/index.ts";
-import { type RectifiedFlow, rectifiedFlowDefinition, rectifiedFlowOptions } from "../src/diffusion/index.ts";
+import {
+  ddpmDefinition,
+  type RectifiedFlow,
+  rectifiedFlowDefinition,
+  rectifiedFlowOptions,
+} from "../src/diffusion/index.ts";
 import {
   Conv2d,
   type DataInfo,
@@ -21,6 +26,7 @@ import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
 import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
+import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
@@ -142,14 +148,14 @@ export function subjectOf(work: string): Subject {
         preferences,
       };
     }
-    case "unet-step": {
+    case "unet-step":
+    case "ddpm-step": {
       const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
       const labels = Uint8Array.from({ length: IMAGES }, (_, i) => i % DIGIT_CLASSES);
-      return {
-        model: digitsFlow(),
-        data: dataSet(DIGITS, bytes, labels),
-        preferences: rectifiedFlowDefinition.preferences?.(DIGITS) ?? preferences,
-      };
+      const [model, definition] =
+        work === "ddpm-step" ? [benchDdpm(), ddpmDefinition] : [digitsFlow(), rectifiedFlowDefinition];
+      const data = dataSet(DIGITS, bytes, labels);
+      return { model, data, preferences: definition.preferences?.(DIGITS) ?? preferences };
     }
     case "glow-step": {
       const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
@@ -262,12 +268,21 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
   const steps =
     options.replicas > 1
       ? ["conv-step", "unet-step", "glow-step"]
-      : ["mlp-step", "conv-step", "unet-step", ...FLOW_STEPS, ...AUTOREGRESSIVE_STEPS, ...LATENT_STEPS];
+      : [
+          "mlp-step",
+          "conv-step",
+          "unet-step",
+          "ddpm-step",
+          ...FLOW_STEPS,
+          ...AUTOREGRESSIVE_STEPS,
+          ...LATENT_STEPS,
+        ];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
     ...(options.replicas === 1 && {
       "unet-inference": () => inference(options),
       "unet-generation": () => generation(options),
+      ...diffusionWorks(options),
       ...flowWorks(options),
       ...autoregressiveWorks(options),
     }),

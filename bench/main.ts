@@ -1,10 +1,12 @@
-import { writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, loadavg } from "node:os";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { version } from "../src/version.ts";
 import { buildTimes } from "./build-times.ts";
 import { Contender, type ContenderCommand } from "./contender.ts";
+import { writeDdpmWeights } from "./diffusion-works.ts";
 import { unetShape } from "./eidos-works.ts";
 import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
@@ -66,6 +68,9 @@ const commands: readonly ContenderCommand[] = [
 // Peers build the networks that eidos builds.
 process.env.EIDOS_BENCH_UNET = JSON.stringify(unetShape());
 process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
+const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
+process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
+await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
 
 const peers = options.peers?.toLowerCase().split(",");
 const contenders: Contender[] = [];
@@ -99,6 +104,7 @@ const versions = contenders
   .map((contender) => `${contender.name} ${contender.version}`);
 const present = new Set(contenders.map(({ name }) => name));
 for (const contender of contenders) await contender.stop();
+await rm(folder, { recursive: true });
 
 const ours = [ONE, REPLICAS].filter((name) => present.has(name));
 const sections = [timeTable(all, [...present], ours)];

@@ -47,6 +47,8 @@ export const WORKS: readonly Work[] = [
     repetitions: 1,
     rounds: 3,
   },
+  { name: "ddpm-step", title: "training step, DDPM for digits", batch: 64, repetitions: 2, rounds: 11 },
+  { name: "ddim-50", title: "64 digits, 50 steps of DDIM", batch: 64, repetitions: 1, rounds: 5 },
   ...[
     ["maf", "MAF"],
     ["nsf-coupling", "spline flow, couplings"],

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoregressive_peer import AUTOREGRESSIVE_WORKS
+from diffusion_peer import DIFFUSION_WORKS
 from latent_peer import LATENT_WORKS
 from serve import serve
 
@@ -206,8 +207,10 @@ def make(work):
     network = UNet(**json.loads(os.environ["EIDOS_BENCH_UNET"]))
     if work == "unet-step":
         return network, flow_step(network)
+    if work in DIFFUSION_WORKS:
+        return network, DIFFUSION_WORKS[work](network, batches)
     return network, velocity(network) if work == "unet-inference" else generation(network)
 
 
-works = ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation", *OTHERS]
+works = ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation", *DIFFUSION_WORKS, *OTHERS]
 serve(torch.__version__, works, make)

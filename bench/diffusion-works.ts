@@ -1,0 +1,92 @@
+import { writeFile } from "node:fs/promises";
+import { type Ddpm, ddpmDefinition, ddpmOptions } from "../src/diffusion/index.ts";
+import {
+  type DataInfo,
+  initialState,
+  nameParameters,
+  parameterCount,
+  writeSafetensors,
+} from "../src/nn/index.ts";
+import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
+import type { State } from "../src/program/program.ts";
+import { Session } from "../src/program/session.ts";
+import { Random } from "../src/random.ts";
+import { elementCount, float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";
+import type { Prepared } from "./serve.ts";
+import { DIGIT_CLASSES, IMAGE_SIZE, normals } from "./works.ts";
+
+const DIGITS: DataInfo = {
+  kind: "image",
+  sampleShape: [1, IMAGE_SIZE, IMAGE_SIZE],
+  classes: DIGIT_CLASSES,
+};
+
+/** DDPM for digits as it is by default. */
+export function benchDdpm(): Ddpm {
+  return nameParameters(ddpmDefinition.build(ddpmOptions.parse({}), DIGITS) as Ddpm);
+}
+
+/** Weights of the DDPM in which nothing is zero, so that every layer shows in the output. */
+function weightsOf(ddpm: Ddpm): State {
+  const random = new Random(0).split("weights");
+  return new Map(
+    [...initialState(ddpm, 0)].map(([name, { shape, data }]) => {
+      const noise = new Float32Array(elementCount(shape));
+      random.split(name).fillNormal(noise);
+      return [
+        name,
+        float32(
+          noise.map((value, i) => Number(data[i]) + 0.02 * value),
+          shape,
+        ),
+      ];
+    }),
+  );
+}
+
+/** Steps of DDIM that are timed. */
+const STEPS = 50;
+
+/** Works of diffusion models that are no training steps. */
+export function diffusionWorks(
+  options: NodeRuntimeOptions,
+): Readonly<Record<string, () => Promise<Prepared>>> {
+  return { "ddim-50": () => sampling(options) };
+}
+
+async function sampling(options: NodeRuntimeOptions): Promise<Prepared> {
+  const ddpm = benchDdpm();
+  const session = new Session(await nodeRuntime(options), weightsOf(ddpm));
+  const draw = (steps: number): Promise<NdArray<"float32">> =>
+    ddpm.sample(session, { count: 64, seed: 0, steps, solver: "ddim", eta: 0, guidance: 1 });
+  const begun = performance.now();
+  await draw(2);
+  return {
+    seconds: (performance.now() - begun) / 1000,
+    parameters: parameterCount(ddpm),
+    run: () => draw(STEPS),
+    release: () => session.release(),
+  };
+}
+
+/**
+ * Writes the weights that DDIM is timed with, for a peer to load, together with an input of the network and what comes of
+ * it (`check.…`), by which the peer sees that it computes the same.
+ */
+export async function writeDdpmWeights(file: string): Promise<void> {
+  const ddpm = benchDdpm();
+  const weights = weightsOf(ddpm);
+  const session = new Session(await nodeRuntime(), weights);
+  const compiled = session.compiled("check", ({ x, t, label }: Record<"x" | "t" | "label", Tensor>) => ({
+    y: ddpm.network.forward(x, t, label),
+  }));
+  const feeds = {
+    x: float32(normals(4 * IMAGE_SIZE ** 2, "check"), [4, 1, IMAGE_SIZE, IMAGE_SIZE]),
+    t: float32([0.1, 0.4, 0.7, 1], [4]),
+    label: int64([0, 3, 7, 10], [4]),
+  };
+  const { y } = await compiled.run(feeds);
+  await session.release();
+  const check = Object.entries({ ...feeds, y }).map(([name, value]) => [`check.${name}`, value] as const);
+  await writeFile(file, writeSafetensors(new Map([...weights, ...check])));
+}
