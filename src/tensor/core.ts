@@ -120,7 +120,23 @@ export function lowerElementwise(
       ),
     };
   }
-  return build(node.inputs.map((input) => context.value(input)));
+  return build(
+    node.inputs.map((input) => {
+      const value = context.value(input);
+      const shape = scalarShape(output.shape);
+      return sizeOf(input.shape) === 1 && input.shape.length < shape.length
+        ? context.emit1({ op: "Reshape", inputs: [value, context.constant(int64Vector(shape))] })
+        : value;
+    }),
+  );
+}
+
+/**
+ * The shape for a number that meets a tensor of another shape. ONNX Runtime takes hundreds of times as long where the tensor's last
+ * axis has length 1 and the number has fewer than two axes.
+ */
+export function scalarShape(shape: Shape): readonly number[] {
+  return shape.length >= 2 && shape.at(-1) === 1 ? [1, 1] : [];
 }
 
 /** Lowering to one ONNX operator on the inputs in order. */

@@ -1,4 +1,11 @@
-import { broadcastType, evaluateElementwise, lowerElementwise, lowerTo, reduceTo } from "./core.ts";
+import {
+  broadcastType,
+  evaluateElementwise,
+  lowerElementwise,
+  lowerTo,
+  reduceTo,
+  scalarShape,
+} from "./core.ts";
 import {
   apply,
   inputAt,
@@ -46,9 +53,9 @@ export function unaryOperation(definition: {
 /** A lowering of several ONNX nodes, still element by element. */
 export function lowerBy(build: (emit: Emit, inputs: readonly string[], scalar: Scalar) => string): Lowering {
   return (context, node) => {
-    const { dtype } = outputAt(node.outputs, 0);
+    const { dtype, shape } = outputAt(node.outputs, 0);
     const emit: Emit = (op, ...inputs) => context.emit1({ op, inputs });
-    const scalar: Scalar = (value) => context.constant(filled(dtype, [], value));
+    const scalar: Scalar = (value) => context.constant(filled(dtype, scalarShape(shape), value));
     return [lowerElementwise(context, node, (inputs) => build(emit, inputs, scalar))];
   };
 }

@@ -135,3 +135,31 @@ describe("an emitted training step", () => {
     }
   });
 });
+
+describe("numbers that meet tensors whose last axis has length 1", () => {
+  it("have two axes, since ONNX Runtime is slow otherwise, and give the same", async () => {
+    const x = input("x", [3, 2, 1]);
+    const rate = input("rate", []);
+    const outputs = { y: x.mul(rate).add(2).maximum(0.5).softplus() };
+    const graph = graphOfOne(x, outputs);
+    const model = decode(
+      lowerToOnnx({ ...graph, inputs: new Map([...graph.inputs, [rate, "rate"]]) }, PLAIN),
+    );
+    const nodes = model.graph?.node ?? [];
+    const reshaped = new Set(
+      nodes.filter(({ opType }) => opType === "Reshape").flatMap(({ output }) => output),
+    );
+    for (const operator of ["Mul", "Add", "Max"]) {
+      const { input: names = [] } = nodes.find(({ opType }) => opType === operator) ?? {};
+      expect(names?.some((name) => reshaped.has(name))).toBe(true);
+    }
+    const data = [-4, -2, -1, 0, 1, 2];
+    const program = await Program.build(outputs, await nodeRuntime());
+    const { y } = await program.run({ x: float32(data, [3, 2, 1]), rate: float32([1.5], []) });
+    expect(y?.shape).toEqual([3, 2, 1]);
+    data.forEach((value, i) => {
+      expect(y?.data[i]).toBeCloseTo(Math.log1p(Math.exp(Math.max(1.5 * value + 2, 0.5))), 5);
+    });
+    await program.release();
+  });
+});
