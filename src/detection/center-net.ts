@@ -100,10 +100,10 @@ export class CenterNet implements Detector {
  */
 export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
   const probability = logits.sigmoid();
-  const centre = probability.mul(-1).add(1).square().mul(logits.neg().softplus());
-  const away = targets.mul(-1).add(1).square().square().mul(probability.square()).mul(logits.softplus());
+  const centre = probability.mul(-1).add(1).square().mul(logits.logSigmoid());
+  const away = targets.mul(-1).add(1).square().square().mul(probability.square());
   const isCentre = targets.greaterEqual(1).cast("float32");
-  return centre.mul(isCentre).add(away);
+  return centre.mul(isCentre).add(away.mul(logits.neg().logSigmoid())).neg();
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Tensor } from "../tensor/index.ts";
 
-/** Binary cross entropy of logits with targets of 0 … 1, element by element: softplus(x) − t x. */
+/** Binary cross entropy of logits with targets of 0 … 1, element by element: (1 − t) x − log σ(x). */
 export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
-  return logits.softplus().sub(targets.mul(logits));
+  return targets.neg().add(1).mul(logits).sub(logits.logSigmoid());
 }
 
 export interface FocalOptions {
@@ -22,11 +22,12 @@ export function focalLoss(
   targets: Tensor,
   { alpha = 0.25, gamma = 2 }: FocalOptions = {},
 ): Tensor {
-  // The logit of being wrong: 1 − p_t = σ(u), −log p_t = softplus(u).
-  const wrong = logits.mul(targets.mul(-2).add(1));
-  const spared = gamma === 2 ? wrong.sigmoid().square() : wrong.sigmoid().pow(gamma);
-  const weights = targets.mul(2 * alpha - 1).add(1 - alpha);
-  return weights.mul(spared).mul(wrong.softplus());
+  // The logit of being right: p_t = σ(u), 1 − p_t = σ(−u).
+  const right = logits.mul(targets.mul(2).sub(1));
+  const wrong = right.neg().sigmoid();
+  const spared = gamma === 2 ? wrong.square() : wrong.pow(gamma);
+  const weights = targets.mul(1 - 2 * alpha).add(alpha - 1);
+  return weights.mul(spared).mul(right.logSigmoid());
 }
 
 /** Number of positives or a sum of weights as a divisor: at least 1, so that a batch without objects has a loss. */

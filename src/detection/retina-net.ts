@@ -31,7 +31,11 @@ export const retinaNetOptions = z.strictObject({
     .min(1)
     .default(2)
     .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
-  anchorScale: z.number().positive().default(4).describe("side of a level's smallest anchors in strides"),
+  anchorScale: z
+    .number()
+    .positive()
+    .default(2)
+    .describe("side of a level's smallest anchors in strides; 4 in the paper, for images of 800 pixels"),
   anchorSizes: z
     .int()
     .min(1)
