@@ -54,10 +54,8 @@ def sampling(network, count=64, steps=50):
     return run
 
 
-def training(network, batches, batch=64, decay=0.99):
-    from diffusers import DDPMScheduler
-
-    scheduler = DDPMScheduler(STEPS, prediction_type="v_prediction")
+def digits_step(network, batches, loss_of, batch=64, decay=0.99):
+    """A training step on labelled digits, with clipping and a moving average: `loss_of(data, label)` is minimised."""
     images = torch.randint(0, 256, (IMAGES, 1, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
     labels = torch.arange(IMAGES) % CLASSES
     parameters = list(network.parameters())
@@ -70,13 +68,8 @@ def training(network, batches, batch=64, decay=0.99):
         nonlocal count
         count += 1
         x, label = next(source)
-        data = x.float() / 127.5 - 1
-        noise, timestep = torch.randn_like(data), torch.randint(0, STEPS, (batch,))
-        label = torch.where(torch.rand(batch) < 0.1, CLASSES, label)
-        state = scheduler.add_noise(data, noise, timestep)
         optimiser.zero_grad()
-        said = network(state, (timestep + 1) / STEPS, label)
-        loss = F.mse_loss(said, scheduler.get_velocity(data, noise, timestep))
+        loss = loss_of(x.float() / 127.5 - 1, torch.where(torch.rand(batch) < 0.1, CLASSES, label))
         loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
@@ -85,6 +78,19 @@ def training(network, batches, batch=64, decay=0.99):
         return loss.item(), norm.item()
 
     return step
+
+
+def training(network, batches):
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(STEPS, prediction_type="v_prediction")
+
+    def loss(data, label):
+        noise, timestep = torch.randn_like(data), torch.randint(0, STEPS, (len(data),))
+        said = network(scheduler.add_noise(data, noise, timestep), (timestep + 1) / STEPS, label)
+        return F.mse_loss(said, scheduler.get_velocity(data, noise, timestep))
+
+    return digits_step(network, batches, loss)
 
 
 DIFFUSION_WORKS = {"ddpm-step": training, "ddim-50": lambda network, _: sampling(network)}

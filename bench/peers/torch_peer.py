@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoregressive_peer import AUTOREGRESSIVE_WORKS
-from diffusion_peer import DIFFUSION_WORKS
+from diffusion_peer import DIFFUSION_WORKS, digits_step
 from latent_peer import LATENT_WORKS
 from serve import serve
 
@@ -138,33 +138,13 @@ def regression_step(network, data, inputs, batch):
     return step
 
 
-def flow_step(network, batch=64, decay=0.99):
-    images = torch.randint(0, 256, (IMAGES, 1, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
-    labels = torch.arange(IMAGES) % CLASSES
-    parameters = list(network.parameters())
-    average = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.Adam(parameters, 2e-3, fused=True)
-    source = batches(images, batch, labels)
-    count = 0
-
-    def step():
-        nonlocal count
-        count += 1
-        x, label = next(source)
-        data = x.float() / 127.5 - 1
-        noise, t = torch.randn_like(data), torch.randn(batch).sigmoid()
-        label = torch.where(torch.rand(batch) < 0.1, CLASSES, label)
+def flow_step(network):
+    def loss(data, label):
+        noise, t = torch.randn_like(data), torch.randn(len(data)).sigmoid()
         state = data + (noise - data) * t[:, None, None, None]
-        optimiser.zero_grad()
-        loss = F.mse_loss(network(state, t, label), noise - data)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(decay, (1 + count) / (10 + count)))
-        return loss.item(), norm.item()
+        return F.mse_loss(network(state, t, label), noise - data)
 
-    return step
+    return digits_step(network, batches, loss)
 
 
 def velocity(network, batch=64):
