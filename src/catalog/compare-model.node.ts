@@ -157,6 +157,9 @@ function firstRows(samples: NdArray<"float32">, count: number): NdArray<"float32
   return float32(samples.data.subarray(0, count * elementCount(rest)), [count, ...rest]);
 }
 
+/** Test samples whose likelihood is measured of a model that takes long to: images, or others. */
+const SLOW_SCORES = { image: 64, other: 1000 } as const;
+
 /**
  * Measures a trained model on the test split, draws its pictures, and keeps what came of it.
  * @param onProgress called with the share of samples that is drawn; undefined once they are measured
@@ -173,19 +176,24 @@ export async function measure(
   try {
     const drawn = run.model.sample && (await drawAndTime(run, stage, onProgress));
     onProgress(undefined);
+    const slowScores = SLOW_SCORES[data.kind === "image" ? "image" : "other"];
     const evaluation = await evaluateRun(run, {
       split: "test",
       seed,
+      slowScores,
       ...(drawn && { drawn: { samples: drawn.samples, meter } }),
     });
-    const { likelihood, likelihoodDetail, distances, seconds, steps, step, parameters } = evaluation;
+    const scored = Math.min(slowScores, data.splits.test.count);
+    const ofSome = run.model.scoresSlowly ? [`mean of ${scored} test samples`] : [];
+    const likelihoodDetail = [evaluation.likelihoodDetail ?? [], ofSome].flat().join("; ");
+    const { likelihood, distances, seconds, steps, step, parameters } = evaluation;
     const picture = drawn && (await pictureOfSamples(run, drawn.shown, data, { setting, seed }));
     const density = setting && (await pictureOfDensity(run, drawn?.shown, setting));
     const pictures = folder.file("pictures");
     const result: ModelResult = {
       name,
       ...(likelihood !== undefined && { likelihood }),
-      ...(likelihoodDetail !== undefined && { likelihoodDetail }),
+      ...(likelihood !== undefined && likelihoodDetail !== "" && { likelihoodDetail }),
       distances: [...distances],
       trainingSeconds: seconds,
       steps,
