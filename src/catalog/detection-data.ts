@@ -1,6 +1,11 @@
 import type { DetectionSet, DetectionSplit } from "../data/detection-set.ts";
 import { DIGIT_SCENES } from "../data/digit-scenes.ts";
-import { detectionBatches, letterboxBatch } from "../detection/detection-batches.ts";
+import {
+  type DetectionRoom,
+  detectionBatches,
+  letterboxBatch,
+  letterboxRoom,
+} from "../detection/detection-batches.ts";
 import type { Detector } from "../detection/detector.ts";
 import { Random } from "../random.ts";
 import type { BatchFeeds, HeldOut, Rows } from "../train/batches.ts";
@@ -65,12 +70,13 @@ export function boxShapes(
   return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step));
 }
 
-const shapeOf = (rows: number, size: number, places: number): BatchShape => ({
+const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom): BatchShape => ({
   x: [rows, 3, size, size],
   labelled: false,
   others: {
     boxes: { shape: [rows, places, 4], dtype: "float32" },
     labels: { shape: [rows, places], dtype: "int64" },
+    ...(regions > 0 && { ignored: { shape: [rows, regions, 4], dtype: "float32" } }),
   },
 });
 
@@ -81,18 +87,15 @@ function validationPart(
   size: number,
   detector: Detector,
 ): HeldOut {
-  const most = Math.max(
-    1,
-    ...Array.from({ length: split.count }, (_, index) => split.annotations(index).labels.length),
-  );
+  const room = letterboxRoom(split, size);
   return {
     count: split.count,
     batchSize: VALIDATED,
     judge: detectionJudge(detector, split, classes),
-    shape: (rows) => shapeOf(rows, size, most),
+    shape: (rows) => shapeOf(rows, size, room),
     async feeds({ first, count }): Promise<BatchFeeds> {
       const indices = Array.from({ length: count }, (_, i) => first + i);
-      return { ...(await letterboxBatch(split, indices, size, most)) };
+      return { ...(await letterboxBatch(split, indices, size, room)) };
     },
   };
 }
@@ -118,7 +121,7 @@ export function detectionData(
         count: train.count,
         batchSize,
         random: new Random(seed),
-        shape: (rows) => shapeOf(rows, size, made.places),
+        shape: (rows) => shapeOf(rows, size, made),
         async feeds(step: number, { first, count }: Rows = { first: 0, count: batchSize }) {
           return { ...(await made.batch(step, [first, first + count])) };
         },

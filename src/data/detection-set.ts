@@ -79,11 +79,20 @@ export interface DetectionBatch {
   readonly boxes: NdArray<"float32">;
   /** `[n, M]`: classes; −1 where a place is empty. */
   readonly labels: NdArray<"int64">;
+  /**
+   * `[n, R, 4]`: regions with objects that are not learnt from, in which nothing is background; zeros where a place is empty.
+   * Absent where the data have none.
+   */
+  readonly ignored?: NdArray<"float32">;
 }
 
-/** A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 where a place is empty). */
+/**
+ * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 where a place is empty), and
+ * perhaps ignored regions [n, R, 4].
+ */
 export interface SymbolicDetectionBatch {
   readonly x: Tensor;
   readonly boxes: Tensor;
   readonly labels: Tensor;
+  readonly ignored?: Tensor | undefined;
 }

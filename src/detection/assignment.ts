@@ -4,17 +4,23 @@ import {
   broadcastTo,
   full,
   gatherElements,
+  logicalAnd,
+  logicalNot,
   lowerTriangular,
   oneHot,
   split,
   type Tensor,
+  where,
 } from "../tensor/index.ts";
 
 // What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); places are the k places or
 // anchors of all maps. All shapes are fixed, so that an assignment is a part of the training step.
 
-/** The objects of a batch: boxes [n, m, 4] and labels [n, m] (int64), −1 where a row is none. */
-export type ObjectRows = Pick<SymbolicDetectionBatch, "boxes" | "labels">;
+/**
+ * The objects of a batch: boxes [n, m, 4] and labels [n, m] (int64), −1 where a row is none; and ignored regions [n, r, 4], if there
+ * are any in the data.
+ */
+export type ObjectRows = Omit<SymbolicDetectionBatch, "x">;
 
 /** The object that each place answers for. */
 export interface Assignment {
@@ -56,6 +62,38 @@ export function offsets(centres: Tensor, boxes: Tensor): Offsets {
     halfWidth: x2.sub(x1).mul(0.5),
     halfHeight: y2.sub(y1).mul(0.5),
   };
+}
+
+/**
+ * Which places lie in a region of their image: centres [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
+ * (bool).
+ */
+export function liesIn(centres: Tensor, regions: Tensor): Tensor {
+  const { dx, dy, halfWidth, halfHeight } = offsets(centres, regions);
+  return logicalAnd(dx.less(halfWidth), dy.less(halfHeight)).cast("float32").max(1).greater(0);
+}
+
+/**
+ * Losses of what places are sure of, 0 where a place lies in an ignored region and answers for no object: what is there, nobody
+ * has said.
+ * @param losses [n, k, …]
+ * @param positive whether a place answers for an object, [n, k] (bool)
+ */
+export function outsideRegions(
+  losses: Tensor,
+  positive: Tensor,
+  centres: Tensor,
+  ignored: Tensor | undefined,
+): Tensor {
+  if (ignored === undefined) return losses;
+  const unsaid = logicalAnd(liesIn(centres, ignored), logicalNot(positive));
+  return where(losses.rank > 2 ? unsaid.unsqueeze(2) : unsaid, 0, losses);
+}
+
+/** Centres of boxes: [k, 4] → [k, 2]. */
+export function centresOf(boxes: Tensor): Tensor {
+  const [low = boxes, high = boxes] = split(boxes, 1, 2);
+  return low.add(high).mul(0.5);
 }
 
 /** The rows at places, each sample its own: rows [n, m, c] at [n, k] (int64) → [n, k, c]. */

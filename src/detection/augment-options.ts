@@ -30,7 +30,7 @@ export const augmentSchema = z.strictObject({
       "augmentation: how much width and height change against each other, at most (logarithm of the ratio)",
     ),
   mosaic: chance(0.5, "probability that four images share the canvas"),
-  mixUp: chance(0.1, "probability that another image shines through"),
+  mixUp: chance(0, "probability that another image shines through"),
   brightness: chance(0.2, "largest change of brightness, as a share"),
   contrast: chance(0.2, "largest change of contrast, as a share"),
   saturation: chance(0.3, "largest change of saturation, as a share"),

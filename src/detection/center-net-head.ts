@@ -1,5 +1,5 @@
 import { Conv2d } from "../nn/convolution.ts";
-import { constant, zeros } from "../nn/initialisers.ts";
+import { constant } from "../nn/initialisers.ts";
 import {
   concat,
   type Initialiser,
@@ -42,6 +42,12 @@ class Branch {
   }
 }
 
+/**
+ * Cells that a side is first. What the branch says counts in this unit: in cells, an optimiser whose steps are of one size would need
+ * hundreds of them to reach large objects.
+ */
+const FIRST_SIDE = 8;
+
 /** The heads of CenterNet (Zhou et al. 2019, section 4): heat, offsets and sizes, each a branch on the same map. */
 export class CenterNetHead {
   readonly heat: Branch;
@@ -51,7 +57,7 @@ export class CenterNetHead {
   constructor(channels: number, classes: number) {
     this.heat = new Branch(channels, classes, constant(PRIOR_LOGIT));
     this.offsets = new Branch(channels, 2, constant(0.5));
-    this.sizes = new Branch(channels, 2, zeros);
+    this.sizes = new Branch(channels, 2, constant(1));
   }
 
   /** @throws ShapeError */
@@ -59,7 +65,7 @@ export class CenterNetHead {
     return {
       heat: this.heat.forward(map),
       offsets: featureRows([this.offsets.forward(map)]),
-      sizes: featureRows([this.sizes.forward(map)]),
+      sizes: featureRows([this.sizes.forward(map)]).mul(FIRST_SIDE),
     };
   }
 }

@@ -2,9 +2,9 @@ import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../data/detection-set.ts";
 import { OptionError } from "../errors.ts";
 import type { Losses } from "../nn/model.ts";
-import type { Tensor } from "../tensor/index.ts";
+import { logicalAnd, type Tensor, where } from "../tensor/index.ts";
 import type { CellGrid } from "./anchors.ts";
-import { type ObjectRows, rowsAt } from "./assignment.ts";
+import { liesIn, type ObjectRows, rowsAt } from "./assignment.ts";
 import type { Size } from "./box-formats.ts";
 import { heatTargets } from "./center-net-assignment.ts";
 import { CenterNetHead, type CenterNetOutputs, peaks } from "./center-net-head.ts";
@@ -17,7 +17,7 @@ import {
 } from "./detector-definition.ts";
 import { atLeastOne } from "./detector-losses.ts";
 import { FeatureNetwork, featureOptions, imageSize } from "./feature-network.ts";
-import { levelGrids } from "./feature-points.ts";
+import { featurePoints, levelGrids } from "./feature-points.ts";
 import { neckOption } from "./neck.ts";
 
 /** Options of CenterNet. */
@@ -76,8 +76,8 @@ export class CenterNet implements Detector {
   }
 
   /** Equation 4 of the paper. */
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
-    return centerNetLosses(this.outputs(x), this.grid, { boxes, labels }, this.options);
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    return centerNetLosses(this.outputs(x), this.grid, objects, this.options);
   }
 
   heat(x: Tensor): Tensor {
@@ -106,6 +106,14 @@ export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
   return centre.mul(isCentre).add(away.mul(logits.neg().logSigmoid())).neg();
 }
 
+/** Losses of the heat, 0 for cells in ignored regions but for the centres of objects. */
+function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tensor | undefined): Tensor {
+  if (ignored === undefined) return losses;
+  const { rows, columns } = grid;
+  const inside = liesIn(featurePoints([grid]).centres, ignored).reshape([-1, 1, rows, columns]);
+  return where(logicalAnd(inside, targets.less(1)), 0, losses);
+}
+
 /**
  * The losses of what the head says, for objects [n, m], each divided by the number of objects; L1 of offsets and sizes (equations
  * 2 and 3).
@@ -113,14 +121,14 @@ export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
 export function centerNetLosses(
   { heat, offsets, sizes }: CenterNetOutputs,
   grid: CellGrid,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   { offsetGain, sizeGain }: Pick<CenterNetOptions, "offsetGain" | "sizeGain">,
 ): Losses {
   const targets = heatTargets(boxes, labels, grid, Number(heat.shape[1]));
   const objects = atLeastOne(targets.valid);
   const distance = (predicted: Tensor, target: Tensor): Tensor =>
     rowsAt(predicted, targets.places).sub(target).abs().sum(2).mul(targets.valid).sum().div(objects);
-  const heatPart = heatLoss(heat, targets.heat).sum().div(objects);
+  const heatPart = outside(heatLoss(heat, targets.heat), targets.heat, grid, ignored).sum().div(objects);
   const offset = distance(offsets, targets.offsets).mul(offsetGain);
   const size = distance(sizes, targets.sizes).mul(sizeGain);
   return { total: heatPart.add(offset).add(size), heat: heatPart, offset, size };

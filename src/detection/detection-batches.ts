@@ -23,15 +23,16 @@ export interface DetectionBatchOptions {
   readonly augment?: AugmentOptions | false | undefined;
   /** Places for the objects of an image, M; as many as the split's images need unless told. */
   readonly places?: number | undefined;
-  /** Whether objects marked as difficult are learnt from. They are not unless told, and crowds never are. */
+  /**
+   * Whether objects marked as difficult are learnt from. They are not unless told, and crowds never are: they become ignored
+   * regions, in which nothing is background.
+   */
   readonly difficult?: boolean | undefined;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
-export interface DetectionBatches {
+export interface DetectionBatches extends DetectionRoom {
   readonly size: number;
-  /** Places for the objects of an image, M. */
-  readonly places: number;
   /** Objects that found no place up to now, the smallest ones of their images. */
   readonly dropped: number;
   /**
@@ -54,35 +55,70 @@ const wanted =
   (annotations: Annotations, i: number): boolean =>
     annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
 
+/** What is ignored: all the rest. */
+const unwanted =
+  (difficult: boolean) =>
+  (annotations: Annotations, i: number): boolean =>
+    !wanted(difficult)(annotations, i);
+
 const sourceOf = (split: DetectionSplit): RecipeSource => ({
   count: split.count,
   sizeOf: (index) => split.annotations(index),
 });
 
-function placesNeeded(counts: Iterable<number>): number {
-  let most = 1;
-  for (const count of counts) most = Math.max(most, count);
-  return PLACES * Math.ceil(most / PLACES);
+/** Places for what is in an image. */
+export interface DetectionRoom {
+  /** For objects, M. */
+  readonly places: number;
+  /** For ignored regions, R; with 0 batches have none. */
+  readonly regions: number;
 }
 
-/** Puts the objects of image `row` into a batch, the largest ones where there are too many. @returns how many found no place */
-function writeObjects(batch: DetectionBatch, row: number, objects: readonly RecipeObject[]): number {
-  const places = batch.labels.shape[1] ?? 0;
+/** What is in an image: objects to be found, and regions that are ignored. */
+interface Contents {
+  readonly objects: readonly RecipeObject[];
+  readonly ignored: readonly RecipeObject[];
+}
+
+function roomFor(images: Iterable<Contents>): DetectionRoom {
+  let [places, regions] = [1, 0];
+  for (const { objects, ignored } of images) {
+    places = Math.max(places, objects.length);
+    regions = Math.max(regions, ignored.length);
+  }
+  const rounded = (count: number) => PLACES * Math.ceil(count / PLACES);
+  return { places: rounded(places), regions: rounded(regions) };
+}
+
+/** The largest ones, where there are too many. */
+function largest(objects: readonly RecipeObject[], most: number): readonly RecipeObject[] {
   const area = ({ box: [x1, y1, x2, y2] }: RecipeObject) => (x2 - x1) * (y2 - y1);
-  const kept =
-    objects.length <= places ? objects : objects.toSorted((a, b) => area(b) - area(a)).slice(0, places);
+  return objects.length <= most ? objects : objects.toSorted((a, b) => area(b) - area(a)).slice(0, most);
+}
+
+/** Puts what is in image `row` into a batch. @returns how many objects found no place */
+function writeObjects(batch: DetectionBatch, row: number, { objects, ignored }: Contents): number {
+  const places = batch.labels.shape[1] ?? 0;
+  const kept = largest(objects, places);
   for (const [i, { box, label }] of kept.entries()) {
     batch.boxes.data.set(box, 4 * (row * places + i));
     batch.labels.data[row * places + i] = BigInt(label);
   }
+  const regions = batch.ignored?.shape[1] ?? 0;
+  for (const [i, { box }] of largest(ignored, regions).entries()) {
+    batch.ignored?.data.set(box, 4 * (row * regions + i));
+  }
   return objects.length - kept.length;
 }
 
-function emptyBatch(count: number, size: number, places: number): DetectionBatch {
+function emptyBatch(count: number, size: number, { places, regions }: DetectionRoom): DetectionBatch {
+  const boxes = (rows: number) =>
+    ({ dtype: "float32", shape: [count, rows, 4], data: new Float32Array(count * rows * 4) }) as const;
   return {
     x: { dtype: "float32", shape: [count, 3, size, size], data: new Float32Array(count * 3 * size * size) },
-    boxes: { dtype: "float32", shape: [count, places, 4], data: new Float32Array(count * places * 4) },
+    boxes: boxes(places),
     labels: { dtype: "int64", shape: [count, places], data: new BigInt64Array(count * places).fill(-1n) },
+    ...(regions > 0 && { ignored: boxes(regions) }),
   };
 }
 
@@ -140,7 +176,6 @@ export function detectionBatches(
   if (places !== undefined) checkCount(split, "places", places);
   const options = augment === false ? undefined : parse(augment);
   const source = sourceOf(split);
-  const counts = wanted(difficult);
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
@@ -150,17 +185,16 @@ export function detectionBatches(
     options === undefined
       ? letterboxRecipe(index, source, size)
       : drawRecipe(random, index, source, size, options);
-  const objectsOf = (recipe: Recipe) =>
-    recipeObjects(recipe, (index) => split.annotations(index), options?.visible ?? 0, counts);
-  const countAll = function* () {
-    for (let index = 0; index < split.count; index++)
-      yield objectsOf(letterboxRecipe(index, source, size)).length;
+  const contents = (recipe: Recipe) => contentsOf(split, recipe, options?.visible ?? 0, difficult);
+  const onTrial = function* () {
+    for (let index = 0; index < split.count; index++) yield contents(letterboxRecipe(index, source, size));
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield objectsOf(recipeAt(trials.split(trial), trials.integer(split.count))).length;
+      yield contents(recipeAt(trials.split(trial), trials.integer(split.count)));
     }
   };
-  const room = places ?? placesNeeded(countAll());
+  const needed = roomFor(onTrial());
+  const room = { ...needed, places: places ?? needed.places };
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
@@ -170,7 +204,7 @@ export function detectionBatches(
   let dropped = 0;
   return {
     size,
-    places: room,
+    ...room,
     get dropped() {
       return dropped;
     },
@@ -182,10 +216,19 @@ export function detectionBatches(
       const batch = emptyBatch(recipes.length, size, room);
       for (const [row, recipe] of recipes.entries()) {
         drawInto(batch, row, recipe, imageOf);
-        dropped += writeObjects(batch, row, objectsOf(recipe));
+        dropped += writeObjects(batch, row, contents(recipe));
       }
       return batch;
     },
+  };
+}
+
+/** What is in the image of a recipe. Of a region that is ignored the smallest part counts. */
+function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, difficult: boolean): Contents {
+  const annotationsOf = (index: number) => split.annotations(index);
+  return {
+    objects: recipeObjects(recipe, annotationsOf, visible, wanted(difficult)),
+    ignored: recipeObjects(recipe, annotationsOf, 0, unwanted(difficult)),
   };
 }
 
@@ -196,27 +239,33 @@ function parse(augment: AugmentOptions) {
   throw new OptionError(`augmentation: option ${issue?.path.join(".")}: ${issue?.message}`);
 }
 
+/** Room that the images of a split need as they are. */
+export function letterboxRoom(split: DetectionSplit, size: number): DetectionRoom {
+  const recipes = Array.from({ length: split.count }, (_, index) =>
+    letterboxRecipe(index, sourceOf(split), size),
+  );
+  return roomFor(recipes.map((recipe) => contentsOf(split, recipe, 0, false)));
+}
+
 /**
  * Images of a split as they are, letterboxed, with their objects: what a detector is validated and tested with. `letterbox` of an
  * image's size and S × S leads boxes back.
- * @param places for the objects of an image, M; as many as these images need unless told. The largest objects come first in need.
+ * @param room as much as these images need unless told; the largest objects come first in need
  * @throws DataError naming the file where an image can no longer be read
  */
 export async function letterboxBatch(
   split: DetectionSplit,
   indices: readonly number[],
   size: number,
-  places?: number,
+  room?: DetectionRoom,
 ): Promise<DetectionBatch> {
   const recipes = indices.map((index) => letterboxRecipe(index, sourceOf(split), size));
   const imageOf = await imagesFor(split, recipes, size);
-  const objects = recipes.map((recipe) =>
-    recipeObjects(recipe, (index) => split.annotations(index), 0, wanted(false)),
-  );
-  const batch = emptyBatch(recipes.length, size, places ?? placesNeeded(objects.map(({ length }) => length)));
+  const contents = recipes.map((recipe) => contentsOf(split, recipe, 0, false));
+  const batch = emptyBatch(recipes.length, size, room ?? roomFor(contents));
   for (const [row, recipe] of recipes.entries()) {
     drawInto(batch, row, recipe, imageOf);
-    writeObjects(batch, row, objects[row] ?? []);
+    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [] });
   }
   return batch;
 }

@@ -34,10 +34,14 @@ export function classCount(name: string, { classes }: Pick<DataInfo, "classes">)
   return classes;
 }
 
-/** Training options that the detectors prefer. */
+/**
+ * Training options that the detectors prefer. First gradients are many times larger than later ones, and runs are short: with a
+ * long memory of their squares, Adam's steps would stay small.
+ */
 export const detectorPreferences: FitPreferences = {
   optimiser: "adamw",
   learningRate: 2e-3,
+  beta2: 0.99,
   batchSize: 8,
   weightDecay: 0.05,
   averageDecay: 0.99,

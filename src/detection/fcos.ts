@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../data/detection-set.ts";
 import type { Losses } from "../nn/model.ts";
 import type { Tensor } from "../tensor/index.ts";
-import type { ObjectRows } from "./assignment.ts";
+import { type ObjectRows, outsideRegions } from "./assignment.ts";
 import { boxesOfDistances } from "./box-decoding.ts";
 import type { Size } from "./box-formats.ts";
 import { boxLoss } from "./box-losses.ts";
@@ -68,9 +68,9 @@ export class Fcos implements Detector {
   }
 
   /** Equation 2 of the paper. */
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const outputs = this.head.forward(this.features.forward(x));
-    return fcosLosses(outputs, this.points, this.ranges, { boxes, labels }, this.options);
+    return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
   }
 
   /** Scores are √(p · centre-ness), as in the version of 2022: those of the paper, squared. */
@@ -97,7 +97,7 @@ export function fcosLosses(
   { classes, distances, centreness }: FcosOutputs,
   points: FeaturePoints,
   ranges: SizeRanges,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   { radius, focalAlpha, focalGamma }: Pick<FcosOptions, "radius" | "focalAlpha" | "focalGamma">,
 ): Losses {
   const count = Number(classes.shape[2]);
@@ -105,7 +105,7 @@ export function fcosLosses(
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
-  const label = focal.sum().div(positives);
+  const label = outsideRegions(focal, targets.positive, points.centres, ignored).sum().div(positives);
   const weights = targets.centreness.mul(positive);
   const predicted = boxesOfDistances(distances, points.centres, points.strides);
   const box = boxLoss(predicted, targets.boxes, "giou").mul(weights).sum().div(weights.sum().maximum(1e-6));

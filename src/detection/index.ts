@@ -36,8 +36,10 @@ export { CspNet } from "./csp.ts";
 export {
   type DetectionBatches,
   type DetectionBatchOptions,
+  type DetectionRoom,
   detectionBatches,
   letterboxBatch,
+  letterboxRoom,
 } from "./detection-batches.ts";
 export { type DetectionErrors, ERROR_KINDS, type ErrorKind, type ErrorOptions } from "./detection-errors.ts";
 export * from "./detections.ts";

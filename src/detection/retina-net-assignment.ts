@@ -1,5 +1,5 @@
-import { logicalAnd, logicalNot, type Tensor, where } from "../tensor/index.ts";
-import { type Assignment, areObjects, assignHighest, ownClasses, rowsAt } from "./assignment.ts";
+import { argMax, logicalAnd, logicalNot, type Tensor, where } from "../tensor/index.ts";
+import { type Assignment, areObjects, ownClasses, rowsAt } from "./assignment.ts";
 import { boxOverlap } from "./box-losses.ts";
 
 /** What anchors ought to say. */
@@ -18,6 +18,9 @@ export interface OverlapThresholds {
   readonly background: number;
 }
 
+/** Least IoU with which an anchor can be the best of an object: there must be some. */
+const LEAST_OVERLAP = 1e-9;
+
 /**
  * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor answers for the object with which its IoU is
  * largest, if that is at least `foreground`; below `background` it is background; between it counts for nothing. Beside that, the
@@ -34,11 +37,15 @@ export function assignByOverlap(
   classes: number,
   { foreground, background }: OverlapThresholds,
 ): RetinaNetTargets {
-  const overlap = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), boxes.unsqueeze(2));
-  const iou = where(areObjects(labels), overlap, 0);
-  const best = logicalAnd(iou.greaterEqual(iou.max(2, true)), iou.greater(0));
-  const assignment = assignHighest(where(best, iou.add(1), where(iou.greaterEqual(foreground), iou, 0)));
-  const near = logicalAnd(iou.max(1).greaterEqual(background), logicalNot(assignment.positive));
+  // Rows that are no objects have no area, and so no overlap. These tensors are [n, m, k], the largest of the step: every pass counts.
+  const objects = where(areObjects(labels), boxes, 0);
+  const iou = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), objects.unsqueeze(2));
+  const best = iou.greaterEqual(iou.max(2, true).maximum(LEAST_OVERLAP));
+  const ranks = iou.add(best.cast("float32"));
+  const highest = ranks.max(1);
+  const positive = highest.greaterEqual(Math.max(foreground, LEAST_OVERLAP));
+  const near = logicalAnd(highest.greaterEqual(background), logicalNot(positive));
+  const assignment = { positive, owner: argMax(ranks, 1) };
   return {
     ...assignment,
     boxes: rowsAt(boxes, assignment.owner),

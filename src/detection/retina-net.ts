@@ -4,7 +4,7 @@ import { OptionError } from "../errors.ts";
 import type { Losses } from "../nn/model.ts";
 import { constant, float32, type Tensor } from "../tensor/index.ts";
 import { anchorLevels, anchorShapes } from "./anchors.ts";
-import type { ObjectRows } from "./assignment.ts";
+import { centresOf, type ObjectRows, outsideRegions } from "./assignment.ts";
 import { boxesOfDeltas } from "./box-decoding.ts";
 import type { Size } from "./box-formats.ts";
 import { type Decoded, type Detector, exportedDetector } from "./detector.ts";
@@ -102,9 +102,9 @@ export class RetinaNet implements Detector {
     this.anchors = constant(float32(boxes, [boxes.length / 4, 4]));
   }
 
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const outputs = this.head.forward(this.features.forward(x));
-    return retinaNetLosses(outputs, this.anchors, { boxes, labels }, this.options);
+    return retinaNetLosses(outputs, this.anchors, objects, this.options);
   }
 
   decoded(x: Tensor): Decoded {
@@ -121,7 +121,7 @@ export class RetinaNet implements Detector {
 export function retinaNetLosses(
   { classes, deltas }: RetinaNetOutputs,
   anchors: Tensor,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   options: Pick<RetinaNetOptions, "foreground" | "background" | "focalAlpha" | "focalGamma">,
 ): Losses {
   const { foreground, background, focalAlpha, focalGamma } = options;
@@ -132,7 +132,8 @@ export function retinaNetLosses(
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
-  const label = focal.sum(2).mul(targets.counted.cast("float32")).sum().div(positives);
+  const counted = focal.sum(2).mul(targets.counted.cast("float32"));
+  const label = outsideRegions(counted, targets.positive, centresOf(anchors), ignored).sum().div(positives);
   const errors = smoothL1(deltas.sub(deltasOf(targets.boxes, anchors)), BETA).sum(2);
   const box = errors.mul(positive).sum().div(positives);
   return { total: label.add(box), class: label, box };

@@ -12,7 +12,7 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import type { CellGrid } from "./anchors.ts";
-import { type ObjectRows, rowsAt } from "./assignment.ts";
+import { type ObjectRows, outsideRegions, rowsAt } from "./assignment.ts";
 import type { Size } from "./box-formats.ts";
 import { type Decoded, type Detector, exportedDetector } from "./detector.ts";
 import {
@@ -22,7 +22,7 @@ import {
   detectorPreferences,
 } from "./detector-definition.ts";
 import { FeatureNetwork, featureOptions, imageSize } from "./feature-network.ts";
-import { levelGrids } from "./feature-points.ts";
+import { featurePoints, levelGrids } from "./feature-points.ts";
 import { assignCells, responsible } from "./yolo-v1-assignment.ts";
 import { boxesOfCodes, cornersOf, YoloV1Head, type YoloV1Outputs } from "./yolo-v1-head.ts";
 
@@ -31,7 +31,7 @@ export const yoloV1Options = z.strictObject({
   ...featureOptions,
   stride: z
     .literal([16, 32])
-    .default(32)
+    .default(16)
     .describe("pixels from cell to cell; with 32, images of 224 pixels have the paper's grid of 7 × 7"),
   predictors: z.int().min(1).default(2).describe("boxes of a cell, B in the paper"),
   head: z
@@ -104,8 +104,8 @@ export class YoloV1 implements Detector {
   }
 
   /** Equation 3 of the paper, divided by the number of images. */
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
-    return yoloV1Losses(this.outputs(x), this.grid, { boxes, labels }, this.options);
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    return yoloV1Losses(this.outputs(x), this.grid, objects, this.options);
   }
 
   /** Scores are confidence · Pr(class | object), equation 1 of the paper. */
@@ -131,7 +131,7 @@ export class YoloV1 implements Detector {
 export function yoloV1Losses(
   { codes, confidence, classes }: YoloV1Outputs,
   grid: CellGrid,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   { coordinateGain, emptyGain }: Pick<YoloV1Options, "coordinateGain" | "emptyGain">,
 ): Losses {
   const [n = 1, cells = 1, predictors = 1] = confidence.shape;
@@ -152,7 +152,9 @@ export function yoloV1Losses(
   const errors = own.sub(targets.codes.unsqueeze(2)).square().mul(chosen.unsqueeze(3));
   const [centres = errors, sides = errors] = split(errors, 3, 2);
   const sure = at(confidence).sub(iou).square().mul(chosen);
-  const empty = confidence.square().mul(busy.neg().add(1));
+  const answers = busy.max(2).greater(0.5);
+  const points = featurePoints([grid]);
+  const empty = outsideRegions(confidence.square().mul(busy.neg().add(1)), answers, points.centres, ignored);
   const wrong = at(classes)
     .sub(oneHot(labels, Number(classes.shape[2])))
     .square()

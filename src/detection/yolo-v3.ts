@@ -12,7 +12,7 @@ import {
   type Tensor,
   where,
 } from "../tensor/index.ts";
-import { areObjects, type ObjectRows, rowsAt } from "./assignment.ts";
+import { areObjects, centresOf, type ObjectRows, outsideRegions, rowsAt } from "./assignment.ts";
 import { boxesOfYolo } from "./box-decoding.ts";
 import type { Size } from "./box-formats.ts";
 import { boxOverlap } from "./box-losses.ts";
@@ -94,9 +94,9 @@ export class YoloV3 implements Detector {
     this.head = new YoloV3Head(this.features.levels, this.classes, each);
   }
 
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const outputs = this.head.forward(this.features.forward(x));
-    return yoloV3Losses(outputs, this.anchors, { boxes, labels }, this.imageSize, this.options);
+    return yoloV3Losses(outputs, this.anchors, objects, this.imageSize, this.options);
   }
 
   /** Scores are those of objectness times those of classes. */
@@ -122,7 +122,7 @@ export class YoloV3 implements Detector {
 export function yoloV3Losses(
   { codes, objectness, classes }: YoloV3Outputs,
   anchors: YoloV3Anchors,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   { width, height }: Size,
   options: Pick<YoloV3Options, "ignore" | "objectness" | "classLoss" | "boxGain">,
 ): Losses {
@@ -152,7 +152,8 @@ export function yoloV3Losses(
   const spared = logicalAnd(covered, answers.less(0.5));
   const quality =
     options.objectness === "iou" ? put(boxOverlap(at(predicted), boxes).mul(targets.weights)) : answers;
-  const object = where(spared, 0, binaryCrossEntropy(objectness, quality)).sum();
+  const sure = where(spared, 0, binaryCrossEntropy(objectness, quality));
+  const object = outsideRegions(sure, answers.greater(0.5), centresOf(anchors.boxes), ignored).sum();
 
   const wanted = oneHot(labels, Number(classes.shape[2]));
   const own = at(classes);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../data/detection-set.ts";
 import type { Losses } from "../nn/model.ts";
 import type { Tensor } from "../tensor/index.ts";
-import type { ObjectRows } from "./assignment.ts";
+import { type ObjectRows, outsideRegions } from "./assignment.ts";
 import type { Size } from "./box-formats.ts";
 import { boxLoss } from "./box-losses.ts";
 import { type Decoded, type Detector, exportedDetector } from "./detector.ts";
@@ -67,13 +67,8 @@ export class Yolo implements Detector {
   }
 
   /** Losses of boxes, classes and distributions, each divided by the sum of the targets' alignments. */
-  loss({ x, boxes, labels }: SymbolicDetectionBatch): Losses {
-    return yoloLosses(
-      this.head.forward(this.features.forward(x)),
-      this.points,
-      { boxes, labels },
-      this.options,
-    );
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    return yoloLosses(this.head.forward(this.features.forward(x)), this.points, objects, this.options);
   }
 
   decoded(x: Tensor): Decoded {
@@ -90,7 +85,7 @@ export class Yolo implements Detector {
 export function yoloLosses(
   { distances, classes }: YoloOutputs,
   points: FeaturePoints,
-  { boxes, labels }: ObjectRows,
+  { boxes, labels, ignored }: ObjectRows,
   options: Pick<YoloOptions, "candidates" | "boxGain" | "classGain" | "distributionGain">,
 ): Losses {
   const predicted = boxesOfDistributions(distances, points);
@@ -101,7 +96,11 @@ export function yoloLosses(
   const box = weighted(boxLoss(predicted, targets.boxes, "ciou")).mul(options.boxGain);
   const edges = distributionLoss(distances, distancesOf(targets.boxes, points)).mean(2);
   const distribution = weighted(edges).mul(options.distributionGain);
-  const label = binaryCrossEntropy(classes, targets.scores).sum().div(norm).mul(options.classGain);
+  const sure = binaryCrossEntropy(classes, targets.scores);
+  const label = outsideRegions(sure, targets.positive, points.centres, ignored)
+    .sum()
+    .div(norm)
+    .mul(options.classGain);
   return { total: box.add(label).add(distribution), box, class: label, distribution };
 }
 

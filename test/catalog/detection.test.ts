@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
@@ -155,6 +155,31 @@ describe("training", () => {
     const run = await openDetectorRun(join(root, "anchors"), { threads: 1 });
     expect(run.classes).toHaveLength(10);
     await run.session.release();
+  });
+
+  it("ignores crowds, and objects that are difficult, in batches and where it validates", async () => {
+    const photos = await squares(8);
+    try {
+      const file = join(photos, "annotations.csv");
+      const [head, ...rows] = (await readFile(file, "utf8")).trim().split("\n");
+      const marked = rows.map((row, i) => `${row},${i % 8 === 1 ? 1 : 0},${i % 8 === 5 ? 1 : 0}`);
+      await writeFile(file, [`${head},crowd,difficult`, ...marked, ""].join("\n"));
+      const { data: _, scenes: _s, canvas: _c, largest: _l, objects: _o, clutter: _t, ...tiny } = TINY;
+      const request = { model: "yolo", ...tiny, data: photos, size: 64, batchSize: 4, mosaic: 0, steps: 2 };
+      const { run, config } = await prepareFit({
+        type: "new",
+        request: { ...request, out: join(root, "crowds-prepared") },
+      });
+      const source = batchSourceOf(run.data, config.fit);
+      const { ignored } = await source.feeds(0);
+      expect(ignored?.shape).toEqual([4, 4, 4]);
+      expect(source.shape(4).others?.ignored?.shape).toEqual([4, 4, 4]);
+      const { summary } = await ran({ ...request, samplePictures: 0, out: join(root, "crowds") });
+      expect(summary).toMatchObject({ step: 2, reason: "limit" });
+      expect(summary.best?.loss).toBeGreaterThan(0);
+    } finally {
+      await rm(photos, { recursive: true });
+    }
   });
 
   it("learns: the loss falls on a handful of scenes", async () => {

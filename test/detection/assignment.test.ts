@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CellGrid } from "../../src/detection/anchors.ts";
-import { firstAtPlace } from "../../src/detection/assignment.ts";
+import { centresOf, firstAtPlace, liesIn, outsideRegions } from "../../src/detection/assignment.ts";
 import { type Box, iou } from "../../src/detection/boxes.ts";
 import { heatRadius, heatTargets } from "../../src/detection/center-net-assignment.ts";
 import { assignBySize, sizeRanges } from "../../src/detection/fcos-assignment.ts";
@@ -76,6 +76,32 @@ function answering(
 function crossing(stride: number, xs: readonly number[], ys: readonly number[]): readonly string[] {
   return ys.flatMap((y) => xs.map((x) => `${stride}@${x},${y}`));
 }
+
+describe("ignored regions", () => {
+  const row = (...values: readonly number[]) => constant(float32(values, [1, values.length]));
+
+  it("hold the places whose centres lie in them; those without an area hold none", async () => {
+    const { centres } = featurePoints(grids(16, 8));
+    const regions = constant(float32([0, 0, 9, 5, 4, 4, 4, 4, 11, 3, 16, 16], [1, 3, 4]));
+    const { inside } = await valuesOf({ inside: liesIn(centres, regions).cast("float32") });
+    // Centres: (4, 4), (12, 4), (4, 12), (12, 12).
+    expect(inside.data).toEqual([1, 1, 0, 1]);
+  });
+
+  it("spare places in them that answer for no object", async () => {
+    const anchors = constant(float32([0, 0, 8, 8, 10, 10, 14, 16, 2, 2, 4, 4], [3, 4]));
+    const ignored = constant(float32([1, 1, 6, 6], [1, 1, 4]));
+    const positive = row(0, 0, 1).greater(0);
+    const { flat, deep, untouched } = await valuesOf({
+      flat: outsideRegions(row(5, 6, 7), positive, centresOf(anchors), ignored),
+      deep: outsideRegions(row(5, 6, 7).unsqueeze(2), positive, centresOf(anchors), ignored),
+      untouched: outsideRegions(row(5, 6, 7), positive, centresOf(anchors), undefined),
+    });
+    expect(flat.data).toEqual([0, 6, 7]);
+    expect(deep.data).toEqual([0, 6, 7]);
+    expect(untouched.data).toEqual([5, 6, 7]);
+  });
+});
 
 describe("FCOS", () => {
   async function assign(side: number, strides: readonly number[], radius: number, rows: Rows) {

@@ -7,7 +7,7 @@ import {
   type Recipe,
   recipeImages,
 } from "../../src/detection/augment-recipe.ts";
-import { detectionBatches, letterboxBatch } from "../../src/detection/detection-batches.ts";
+import { detectionBatches, letterboxBatch, letterboxRoom } from "../../src/detection/detection-batches.ts";
 import { letterbox, toLetterbox } from "../../src/detection/letterbox.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
@@ -195,7 +195,7 @@ describe("batches", () => {
     expect([...asked.keys()].toSorted()).toEqual([0, 1, 2, 3, 4].map((index) => `${index} 45`));
   });
 
-  test("objects that need not be found and crowds are not learnt from", async () => {
+  test("objects that need not be found and crowds are not learnt from: they are ignored regions", async () => {
     const objects = [
       { box: [1, 1, 9, 9], label: 0 },
       { box: [11, 1, 19, 9], label: 1, difficult: true },
@@ -203,13 +203,47 @@ describe("batches", () => {
     ];
     const size = { width: 20, height: 20 };
     const split = splitOf([{ ...annotationsOf("a.png", size, objects), image: painted(20, 20, GROUND) }]);
-    const labels = async (difficult?: boolean) => {
+    const seen = async (difficult?: boolean) => {
       const options = { size: 20, batchSize: 1, seed: 0, augment: false, difficult } as const;
       const batch = await detectionBatches(split, options).batch(0);
-      return objectsOf(batch, 0).map(({ label }) => label);
+      return {
+        labels: objectsOf(batch, 0).map(({ label }) => label),
+        ignored: [...(batch.ignored?.data ?? [])],
+      };
     };
-    expect(await labels()).toEqual([0]);
-    expect(await labels(true)).toEqual([0, 1]);
+    const empty = [0, 0, 0, 0];
+    const [second, third] = [
+      [11, 1, 19, 9],
+      [1, 11, 9, 19],
+    ];
+    expect(await seen()).toEqual({ labels: [0], ignored: [second, third, empty, empty].flat() });
+    expect(await seen(true)).toEqual({ labels: [0, 1], ignored: [third, empty, empty, empty].flat() });
+    const { ignored } = await letterboxBatch(split, [0], 40);
+    expect([...(ignored?.data ?? [])]).toEqual([second, third, empty, empty].flat().map((edge) => 2 * edge));
+    expect(letterboxRoom(split, 40)).toEqual({ places: 4, regions: 4 });
+  });
+
+  test("ignored regions are cut off as images are, and stay however little is seen", async () => {
+    const objects = [{ box: [0, 0, 20, 20], label: 0, crowd: true }];
+    const size = { width: 20, height: 20 };
+    const split = splitOf([{ ...annotationsOf("a.png", size, objects), image: painted(20, 20, GROUND) }]);
+    const augment = { mosaic: 1, zoomIn: 4, visible: 0.9 };
+    const batch = await detectionBatches(split, { size: 32, batchSize: 4, seed: 0, augment }).batch(0);
+    expect(objectsOf(batch, 0)).toEqual([]);
+    const edges = batch.ignored?.data ?? new Float32Array();
+    expect(batch.ignored?.shape).toEqual([4, 4, 4]);
+    for (let row = 0; row < 4; row++) {
+      const own = Array.from({ length: 4 }, (_, i) => edges.subarray(16 * row + 4 * i, 16 * row + 4 * i + 4));
+      // One in each part of the mosaic.
+      expect(own.filter(([x1 = 0, , x2 = 0]) => x2 > x1).length).toBe(4);
+    }
+  });
+
+  test("where nothing is ignored, batches have no such regions", async () => {
+    const split = splitOf(paintedItems(2));
+    const batches = detectionBatches(split, { size: 16, batchSize: 2, seed: 0 });
+    expect(batches.regions).toBe(0);
+    expect(await batches.batch(0)).not.toHaveProperty("ignored");
   });
 
   test("of too many objects the largest are kept, and the others counted", async () => {

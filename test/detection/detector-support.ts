@@ -37,6 +37,7 @@ export type Batch = Readonly<{
   x: NdArray<"float32">;
   boxes: NdArray<"float32">;
   labels: NdArray<"int64">;
+  ignored?: NdArray<"float32">;
 }>;
 
 /** Grey, noisy images with bright (class 0) and dark (class 1) rectangles: one in each quarter of an image, or fewer. */
@@ -71,11 +72,12 @@ export function rectangles(images: number, side: number, rows: number, count: nu
 }
 
 /** The inputs that stand for a batch while tracing. */
-export function symbolic({ x, boxes, labels }: Batch) {
+export function symbolic({ x, boxes, labels, ignored }: Batch) {
   return {
     x: input("x", x.shape),
     boxes: input("boxes", boxes.shape),
     labels: input("labels", labels.shape, "int64"),
+    ...(ignored !== undefined && { ignored: input("ignored", ignored.shape) }),
   };
 }
 

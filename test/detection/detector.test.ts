@@ -107,6 +107,28 @@ describe.each(forms)("%s %j", (name, options) => {
     }
   });
 
+  it("takes nothing in an ignored region for background, and learns of the objects in it all the same", async () => {
+    const regions = (...edges: readonly number[]): Batch => ({
+      ...batch,
+      ignored: float32([...edges, 0, 0, 0, 0, ...edges, 0, 0, 0, 0], [2, 2, 4]),
+    });
+    const [usual] = await lossesOf(detector, [batch]);
+    const nobody = int64(new Array<number>(batch.labels.data.length).fill(-1), batch.labels.shape);
+    const whole = regions(-1, -1, SIDE + 1, SIDE + 1);
+    const results = await lossesOf(detector, [
+      regions(0, 0, 0, 0),
+      regions(0, 0, SIDE / 2, SIDE),
+      whole,
+      { ...whole, labels: nobody },
+    ]);
+    const [none, half, all, empty] = results.map((values) => values.get("total")?.[0] ?? Number.NaN);
+    expect(none).toBeCloseTo(usual?.get("total")?.[0] ?? Number.NaN, 4);
+    expect(half).toBeLessThan(none ?? 0);
+    expect(all).toBeLessThan(half ?? 0);
+    expect(all).toBeGreaterThan(0);
+    expect(empty).toBe(0);
+  });
+
   it("sees the same in each image as in both, and exports what it sees", async () => {
     const weights = initialState(detector, 2);
     const runtime = await testRuntime();
