@@ -105,6 +105,7 @@ export class Contender {
 
   /** Ends the process. */
   async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const closed = new Promise((resolve) => this.child.once("close", resolve));
     this.child.stdin?.end();
     await closed;

@@ -1,18 +1,10 @@
-import { writeFile } from "node:fs/promises";
 import { type Ddpm, ddpmDefinition, ddpmOptions } from "../src/diffusion/index.ts";
-import {
-  type DataInfo,
-  initialState,
-  nameParameters,
-  parameterCount,
-  writeSafetensors,
-} from "../src/nn/index.ts";
+import { type DataInfo, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
-import type { State } from "../src/program/program.ts";
 import { Session } from "../src/program/session.ts";
-import { Random } from "../src/random.ts";
-import { elementCount, float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";
+import { float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";
 import type { Prepared } from "./serve.ts";
+import { denseWeights, writeChecked } from "./weights.ts";
 import { DIGIT_CLASSES, IMAGE_SIZE, normals } from "./works.ts";
 
 const DIGITS: DataInfo = {
@@ -24,24 +16,6 @@ const DIGITS: DataInfo = {
 /** DDPM for digits as it is by default. */
 export function benchDdpm(): Ddpm {
   return nameParameters(ddpmDefinition.build(ddpmOptions.parse({}), DIGITS) as Ddpm);
-}
-
-/** Weights of the DDPM in which nothing is zero, so that every layer shows in the output. */
-function weightsOf(ddpm: Ddpm): State {
-  const random = new Random(0).split("weights");
-  return new Map(
-    [...initialState(ddpm, 0)].map(([name, { shape, data }]) => {
-      const noise = new Float32Array(elementCount(shape));
-      random.split(name).fillNormal(noise);
-      return [
-        name,
-        float32(
-          noise.map((value, i) => Number(data[i]) + 0.02 * value),
-          shape,
-        ),
-      ];
-    }),
-  );
 }
 
 /** Steps of DDIM that are timed. */
@@ -56,7 +30,7 @@ export function diffusionWorks(
 
 async function sampling(options: NodeRuntimeOptions): Promise<Prepared> {
   const ddpm = benchDdpm();
-  const session = new Session(await nodeRuntime(options), weightsOf(ddpm));
+  const session = new Session(await nodeRuntime(options), denseWeights(ddpm));
   const draw = (steps: number): Promise<NdArray<"float32">> =>
     ddpm.sample(session, { count: 64, seed: 0, steps, solver: "ddim", eta: 0, guidance: 1 });
   const begun = performance.now();
@@ -69,13 +43,10 @@ async function sampling(options: NodeRuntimeOptions): Promise<Prepared> {
   };
 }
 
-/**
- * Writes the weights that DDIM is timed with, for a peer to load, together with an input of the network and what comes of
- * it (`check.…`), by which the peer sees that it computes the same.
- */
+/** Writes the weights that DDIM is timed with, for a peer to load and to check itself by. */
 export async function writeDdpmWeights(file: string): Promise<void> {
   const ddpm = benchDdpm();
-  const weights = weightsOf(ddpm);
+  const weights = denseWeights(ddpm);
   const session = new Session(await nodeRuntime(), weights);
   const compiled = session.compiled("check", ({ x, t, label }: Record<"x" | "t" | "label", Tensor>) => ({
     y: ddpm.network.forward(x, t, label),
@@ -87,6 +58,5 @@ export async function writeDdpmWeights(file: string): Promise<void> {
   };
   const { y } = await compiled.run(feeds);
   await session.release();
-  const check = Object.entries({ ...feeds, y }).map(([name, value]) => [`check.${name}`, value] as const);
-  await writeFile(file, writeSafetensors(new Map([...weights, ...check])));
+  await writeChecked(file, weights, { ...feeds, y });
 }

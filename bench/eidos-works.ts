@@ -20,12 +20,13 @@ import {
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/session.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
-import { batchSourceOf, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
+import { batchSourceOf, type FitData, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
 import { fitOptions } from "../src/train/options.ts";
 import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
 import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
+import { benchScenes, benchYolo, detectionWorks, SCENES, YOLO_PREFERENCES } from "./detection-works.ts";
 import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
@@ -80,7 +81,7 @@ class ConvRegression extends Regression {
 
 interface Subject {
   readonly model: Trainable;
-  readonly data: DataSet;
+  readonly data: FitData;
   readonly preferences: FitPreferences;
 }
 
@@ -178,6 +179,8 @@ export function subjectOf(work: string): Subject {
       const values = normals(IMAGES * IMAGE_SIZE ** 2, work).map((value) => Number(value > 0.84));
       return { model: benchVae(), data: dataSet(LATENT_BITS, values), preferences };
     }
+    case "yolo-step":
+      return { model: benchYolo(), data: benchScenes(), preferences: YOLO_PREFERENCES };
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
       return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
@@ -196,7 +199,7 @@ async function trainingStep(work: string, { replicas, ...options }: EidosOptions
   const fit = resolveFitOptions(
     fitOptions.parse({ replicas, ...threads }),
     preferences,
-    data.splits.train.count,
+    "splits" in data ? data.splits.train.count : SCENES,
   );
   const tracer = tracerOf(model, fit);
   const source = batchSourceOf(data, fit);
@@ -267,7 +270,7 @@ async function generation(options: NodeRuntimeOptions): Promise<Prepared> {
 export function eidosWorks(options: EidosOptions): Contender["works"] {
   const steps =
     options.replicas > 1
-      ? ["conv-step", "unet-step", "glow-step"]
+      ? ["conv-step", "unet-step", "glow-step", "yolo-step"]
       : [
           "mlp-step",
           "conv-step",
@@ -276,6 +279,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...FLOW_STEPS,
           ...AUTOREGRESSIVE_STEPS,
           ...LATENT_STEPS,
+          "yolo-step",
         ];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
@@ -285,6 +289,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
       ...diffusionWorks(options),
       ...flowWorks(options),
       ...autoregressiveWorks(options),
+      ...detectionWorks(options),
     }),
   };
 }

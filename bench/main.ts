@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { version } from "../src/version.ts";
 import { buildTimes } from "./build-times.ts";
 import { Contender, type ContenderCommand } from "./contender.ts";
+import { writeYoloWeights } from "./detection-works.ts";
 import { writeDdpmWeights } from "./diffusion-works.ts";
 import { unetShape } from "./eidos-works.ts";
 import { GLOW_SHAPE } from "./flow-works.ts";
@@ -70,7 +71,9 @@ process.env.EIDOS_BENCH_UNET = JSON.stringify(unetShape());
 process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
 process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
-await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
+process.env.EIDOS_BENCH_YOLO = join(folder, "yolo.safetensors");
+if (works.some(({ name }) => name === "ddim-50")) await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
+if (works.some(({ name }) => name.startsWith("yolo"))) await writeYoloWeights(process.env.EIDOS_BENCH_YOLO);
 
 const peers = options.peers?.toLowerCase().split(",");
 const contenders: Contender[] = [];

@@ -99,6 +99,20 @@ export const WORKS: readonly Work[] = [
     repetitions: 10,
     rounds: 11,
   },
+  {
+    name: "yolo-step",
+    title: "training step, anchor-free YOLO, 320×320",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
+  {
+    name: "yolo-inference",
+    title: "detection by the anchor-free YOLO, 320×320",
+    batch: 8,
+    repetitions: 4,
+    rounds: 9,
+  },
 ];
 
 /** The flows over rows: elements, transforms, hidden layers of each network, splines, and rows at a time. */

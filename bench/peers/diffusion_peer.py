@@ -4,7 +4,8 @@ import os
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from steps import averaged_step, compare, load_checked
 
 IMAGE_SIZE, IMAGES, CLASSES, STEPS = 28, 1024, 10, 1000
 PARTS = [(".blocks.0.residual.", "."), (".residual.", "."), ("block1.attention.", "attention."), ("network.", ""), ("middle.", "")]
@@ -22,18 +23,9 @@ def peer_name(name):
 
 def load(network):
     """Gives a network the weights that the bench wrote, and sees that it computes what eidos did."""
-    from safetensors.torch import load_file
-
-    tensors = load_file(os.environ["EIDOS_BENCH_DDPM"])
-    check = {name.removeprefix("check."): tensors.pop(name) for name in list(tensors) if name.startswith("check.")}
-    missing, superfluous = network.load_state_dict({peer_name(name): value for name, value in tensors.items()}, strict=False)
-    if superfluous or set(missing) - {"condition.rates"}:
-        raise RuntimeError(f"weights do not fit: {missing}, {superfluous}")
+    check = load_checked(network, os.environ["EIDOS_BENCH_DDPM"], peer_name)
     with torch.inference_mode():
-        y = network(check["x"], check["t"], check["label"])
-    difference = (y - check["y"]).abs().max().item()
-    if difference > 1e-4:
-        raise RuntimeError(f"the U-Net differs from eidos's by {difference}")
+        compare("the U-Net's outputs", network(check["x"], check["t"], check["label"]), check["y"])
 
 
 def sampling(network, count=64, steps=50):
@@ -54,30 +46,17 @@ def sampling(network, count=64, steps=50):
     return run
 
 
-def digits_step(network, batches, loss_of, batch=64, decay=0.99):
+def digits_step(network, batches, loss_of, batch=64):
     """A training step on labelled digits, with clipping and a moving average: `loss_of(data, label)` is minimised."""
     images = torch.randint(0, 256, (IMAGES, 1, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
-    labels = torch.arange(IMAGES) % CLASSES
-    parameters = list(network.parameters())
-    average = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.Adam(parameters, 2e-3, fused=True)
-    source = batches(images, batch, labels)
-    count = 0
+    source = batches(images, batch, torch.arange(IMAGES) % CLASSES)
 
-    def step():
-        nonlocal count
-        count += 1
+    def next_loss():
         x, label = next(source)
-        optimiser.zero_grad()
-        loss = loss_of(x.float() / 127.5 - 1, torch.where(torch.rand(batch) < 0.1, CLASSES, label))
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, parameters, 1 - min(decay, (1 + count) / (10 + count)))
-        return loss.item(), norm.item()
+        return loss_of(x.float() / 127.5 - 1, torch.where(torch.rand(batch) < 0.1, CLASSES, label))
 
-    return step
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3, fused=True)
+    return averaged_step(network, optimiser, next_loss, clip=1.0, decay=0.99)
 
 
 def training(network, batches):

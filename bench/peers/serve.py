@@ -28,21 +28,25 @@ def serve(version, works, make):
         print(json.dumps({**message, "memory": memory()}), flush=True)
 
     answer({"version": version, "works": works})
-    for line in sys.stdin:
-        request = json.loads(line)
+    def fulfil(request):
         if "prepare" in request:
             begun = time.perf_counter()
             network, run = make(request["prepare"])
             prepared[request["prepare"]] = run
             parameters = sum(math.prod(p.shape) for p in network.parameters())
-            answer({"seconds": time.perf_counter() - begun, "parameters": parameters})
-        elif "run" in request:
+            return {"seconds": time.perf_counter() - begun, "parameters": parameters}
+        if "run" in request:
             milliseconds = []
             for _ in range(request.get("repetitions", 1)):
                 begun = time.perf_counter()
                 prepared[request["run"]]()
                 milliseconds.append((time.perf_counter() - begun) * 1000)
-            answer({"milliseconds": milliseconds})
-        else:
-            del prepared[request["release"]]
-            answer({})
+            return {"milliseconds": milliseconds}
+        del prepared[request["release"]]
+        return {}
+
+    for line in sys.stdin:
+        try:
+            answer(fulfil(json.loads(line)))
+        except Exception as error:
+            answer({"error": f"{type(error).__name__}: {error}"})

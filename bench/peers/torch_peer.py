@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoregressive_peer import AUTOREGRESSIVE_WORKS
+from detection_peer import DETECTION_WORKS
 from diffusion_peer import DIFFUSION_WORKS, digits_step
 from latent_peer import LATENT_WORKS
 from serve import serve
@@ -172,7 +173,7 @@ def generation(network, count=64, steps=25):
     return run
 
 
-OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS}
+OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS, **DETECTION_WORKS}
 
 
 def make(work):
