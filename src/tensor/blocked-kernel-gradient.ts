@@ -74,6 +74,20 @@ function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, 
   return reshape(sum(products, [0]), [o, c, 1, 1]);
 }
 
+/** How much of the work cutting into strips must save to be worth copying rows. */
+const WORTHWHILE = 0.8;
+
+/**
+ * Into how many strips of rows the maps of a small batch are best cut: strips of one map count as samples, of which there are
+ * otherwise too few to fill a block. Work is counted in rows of whole blocks of samples, and one more for each strip.
+ */
+function stripsOf(n: number, rows: number, block: number): number {
+  const work = (strips: number): number => Math.ceil((n * strips) / block) * (rows / strips + 1);
+  const candidates = Array.from({ length: block }, (_, i) => i + 1).filter((strips) => rows % strips === 0);
+  const best = candidates.reduce((least, strips) => (work(strips) < work(least) ? strips : least), 1);
+  return work(best) < WORTHWHILE * work(1) ? best : 1;
+}
+
 /**
  * The kernel gradient is a convolution over the batch: channels are samples, the input is the map and the kernel the
  * output gradient. With the block of the input's channels as neighbours in a row, and a dilation of one block, a row of
@@ -87,9 +101,9 @@ function fullGradient(
   sizes: Sizes,
   geometry: Geometry,
 ): string | undefined {
-  const { reshape, transpose, extend } = movers(context);
+  const { reshape, transpose, extend, take } = movers(context);
   const { block: b } = context.target;
-  const { n, c, o, input, output, kernel } = sizes;
+  const { n: maps, c, o, input, output, kernel } = sizes;
   const { stride, dilation } = geometry;
   if (dilation[0] !== 1 || dilation[1] !== 1) return undefined;
   // Rows and columns that no window reaches are not padded; they must not be part of the map itself.
@@ -99,6 +113,8 @@ function fullGradient(
   ) as [number, number];
   if (bottom < 0 || right < 0) return undefined;
   const [height, width] = [input[0] + top + bottom, input[1] + left + right];
+  const strips = stripsOf(maps, output[0], b);
+  const n = maps * strips;
   const missing = (b - (n % b)) % b;
   const padded =
     Math.max(top, left, bottom, right) === 0
@@ -113,20 +129,34 @@ function fullGradient(
             group: { int: c },
           },
         });
-  const rows = transpose(reshape(padded, [n, c / b, height, width * b]), [1, 0, 2, 3]);
+  const whole = transpose(reshape(padded, [maps, c / b, height, width * b]), [1, 0, 2, 3]);
+  // The rows that the windows of a strip reach: neighbours share some.
+  const outputRows = output[0] / strips;
+  const stripHeight = (outputRows - 1) * stride[0] + kernel[0];
+  const reached = Array.from({ length: strips }, (_, strip) =>
+    Array.from({ length: stripHeight }, (_, row) => strip * outputRows * stride[0] + row),
+  ).flat();
+  const rows = strips === 1 ? whole : reshape(take(whole, 2, reached), [c / b, n, stripHeight, width * b]);
   const samples = context.emit1({
     op: "ReorderInput",
     domain: BLOCKED_DOMAIN,
     inputs: [extend(rows, 4, 1, missing)],
   });
-  const positions = output[0] * output[1];
-  const gradient = extend(reshape(context.blockedValue(g), [n, o * positions]), 2, 0, missing);
+  const positions = outputRows * output[1];
+  const gradients =
+    strips === 1
+      ? context.blockedValue(g)
+      : transpose(reshape(context.blockedValue(g), [maps, o / b, strips, positions * b]), [0, 2, 1, 3]);
+  const gradient = extend(reshape(gradients, [n, o * positions]), 2, 0, missing);
   const filter = transpose(reshape(gradient, [(n + missing) / b, b, o / b, positions, b]), [2, 0, 3, 1, 4]);
   const taps = context.emit1({
     op: "Conv",
     domain: BLOCKED_DOMAIN,
-    inputs: [samples, reshape(filter, [o, n + missing, ...output])],
-    attributes: { kernel_shape: { ints: output }, dilations: { ints: [stride[0], stride[1] * b] } },
+    inputs: [samples, reshape(filter, [o, n + missing, outputRows, output[1]])],
+    attributes: {
+      kernel_shape: { ints: [outputRows, output[1]] },
+      dilations: { ints: [stride[0], stride[1] * b] },
+    },
   });
   const plain = context.emit1({
     op: "ReorderOutput",

@@ -88,6 +88,8 @@ describe("blocked convolutions", () => {
     "stride 3 by 2": { x: [3, b, 9, 8], w: [2 * b, b, 5, 3], options: { stride: [3, 2], padding: [2, 1] } },
     "stride 2 over an odd map": { x: [3, b, 7, 8], w: [b, b, 3, 3], options: { stride: 2, padding: 1 } },
     "1×1 with stride 2": { x: [3, b, 6, 6], w: [2 * b, b, 1, 1], options: { stride: 2 } },
+    "a small batch in strips": { x: [8, b, 12, 5], w: [2 * b, b, 3, 3], options: { padding: 1 } },
+    "strips at stride 2": { x: [4, b, 16, 6], w: [b, b, 5, 3], options: { stride: 2, padding: [2, 1] } },
     dilation: { x: [2, b, 7, 7], w: [b, b, 3, 3], options: { dilation: 2, padding: 2 } },
     "asymmetric padding": { x: [4, b, 5, 5], w: [b, b, 2, 2], options: { padding: [0, 1, 1, 0] } },
     "much padding": { x: [2, b, 3, 3], w: [b, b, 2, 2], options: { padding: 3 } },
