@@ -14,7 +14,7 @@ import {
 } from "./compare-pictures.node.ts";
 import { type Contender, LIMITS, type ResolvedComparison } from "./compare-request.node.ts";
 import type { DistanceMeter } from "./distances.node.ts";
-import { evaluateRun } from "./eval.node.ts";
+import { evaluateRun, slowScoresOf } from "./eval.node.ts";
 import { type FitHooks, fit, resumeFit } from "./fit.node.ts";
 import { checkFinite } from "./pictures.node.ts";
 import { type OpenRun, openRun } from "./run.node.ts";
@@ -157,8 +157,8 @@ function firstRows(samples: NdArray<"float32">, count: number): NdArray<"float32
   return float32(samples.data.subarray(0, count * elementCount(rest)), [count, ...rest]);
 }
 
-/** Test samples whose likelihood is measured of a model that takes long to: images, or others. */
-const SLOW_SCORES = { image: 64, other: 1000 } as const;
+/** Test images whose likelihood is measured of a model that takes long to. */
+const SLOW_IMAGES = 64;
 
 /**
  * Measures a trained model on the test split, draws its pictures, and keeps what came of it.
@@ -176,15 +176,13 @@ export async function measure(
   try {
     const drawn = run.model.sample && (await drawAndTime(run, stage, onProgress));
     onProgress(undefined);
-    const slowScores = SLOW_SCORES[data.kind === "image" ? "image" : "other"];
     const evaluation = await evaluateRun(run, {
       split: "test",
       seed,
-      slowScores,
+      slowScores: slowScoresOf(data, SLOW_IMAGES),
       ...(drawn && { drawn: { samples: drawn.samples, meter } }),
     });
-    const scored = Math.min(slowScores, data.splits.test.count);
-    const ofSome = run.model.scoresSlowly ? [`mean of ${scored} test samples`] : [];
+    const ofSome = run.model.scoresSlowly ? [`mean of ${evaluation.scored} test samples`] : [];
     const likelihoodDetail = [evaluation.likelihoodDetail ?? [], ofSome].flat().join("; ");
     const { likelihood, distances, seconds, steps, step, parameters } = evaluation;
     const picture = drawn && (await pictureOfSamples(run, drawn.shown, data, { setting, seed }));

@@ -18,6 +18,11 @@ import { scoreSplit } from "./score.node.ts";
 
 const BATCH = 128;
 
+/** `slowScores` for a page of results: 1,000, of images, whose likelihood takes longer, as many as are told. */
+export function slowScoresOf({ kind }: Pick<DataSet, "kind">, images: number): number {
+  return kind === "image" ? images : 1000;
+}
+
 /** Consecutive terms L_first + … + L_last of a bound, as a mean over samples. */
 export interface MeanTerm {
   readonly first: number;
@@ -47,6 +52,8 @@ export interface Evaluation {
   readonly likelihood?: MeanLikelihood;
   /** What the likelihood is of, where that is not plain: dequantised bytes, binarised images, an estimate. */
   readonly likelihoodDetail?: string;
+  /** Samples of the split whose likelihood is measured, where there is one. */
+  readonly scored: number;
   /** The terms of a variational bound, whose sum is the negative log-likelihood, where the model tells them. */
   readonly boundTerms?: readonly MeanTerm[];
   /** Between drawn samples and those of the split. */
@@ -151,6 +158,7 @@ export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {})
     step,
     ...(likelihood !== undefined && { likelihood }),
     ...(detail !== undefined && { likelihoodDetail: detail }),
+    scored,
     ...(terms && { boundTerms: terms }),
     distances,
     results,

@@ -18,7 +18,7 @@ import type { FitSummary } from "../train/fit.node.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../train/run-folder.node.ts";
 import { dataSchema, modelSchema } from "./definition.node.ts";
-import { evaluateRun, type MeanTerm } from "./eval.node.ts";
+import { evaluateRun, type MeanTerm, slowScoresOf } from "./eval.node.ts";
 import { makeFigures } from "./figures.node.ts";
 import { writePicture } from "./pictures.node.ts";
 import { type OpenRun, openRun } from "./run.node.ts";
@@ -61,8 +61,8 @@ export async function pixels(picture: Picture): Promise<Picture> {
   }
 }
 
-/** Samples whose likelihood a report measures of a model that takes long to, images or others. */
-const SLOW_SCORES = { image: 32, other: 1000 } as const;
+/** Images whose likelihood a report measures of a model that takes long to. */
+const SLOW_IMAGES = 32;
 
 /** The terms of a bound as a figure; none where the model has no bound of terms. */
 async function boundFigure(terms: readonly MeanTerm[] = []): Promise<readonly ReportFigure[]> {
@@ -103,7 +103,7 @@ export async function writeReport(
   try {
     const { model } = run;
     const { course, chosen } = await readPictures(folder);
-    const slowScores = SLOW_SCORES[data.kind === "image" ? "image" : "other"];
+    const slowScores = slowScoresOf(data, SLOW_IMAGES);
     const measured = measure && data.splits.validation.count > 0;
     const evaluation = measured ? await evaluateRun(run, { split: "validation", slowScores }) : undefined;
     const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];

@@ -120,10 +120,10 @@ export function lowerElementwise(
       ),
     };
   }
+  const shape = scalarShape(output.shape);
   return build(
     node.inputs.map((input) => {
       const value = context.value(input);
-      const shape = scalarShape(output.shape);
       return sizeOf(input.shape) === 1 && input.shape.length < shape.length
         ? context.emit1({ op: "Reshape", inputs: [value, context.constant(int64Vector(shape))] })
         : value;
