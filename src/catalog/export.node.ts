@@ -1,9 +1,13 @@
 import { writeFileAtomic } from "../data/files.node.ts";
+import { type DetectOptions, isDetector, usualDetectOptions } from "../detection/detector.ts";
+import { exportedDetections } from "../detection/exported-detections.ts";
 import { OptionError } from "../errors.ts";
+import type { Exportable, Model } from "../nn/model.ts";
 import { checkState } from "../nn/state.ts";
 import { exportOnnx } from "../program/export.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { loadDefinition, modelInfo } from "./definition.node.ts";
+import { usualConfidence } from "./detect.node.ts";
 import { buildModel } from "./models.ts";
 import { refuse } from "./run.node.ts";
 
@@ -23,6 +27,37 @@ export interface ExportOptions {
   readonly weights?: "best" | "last" | undefined;
   /** A whole sampler, with the model's own options for drawing samples, in place of the model's main use. */
   readonly sampler?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Of a detector: what is found, duplicates taken away inside, in place of all that it sees. The score from which on
+   * detections count is that of `eidos detect` unless told.
+   */
+  readonly suppression?: DetectOptions | undefined;
+}
+
+const isExportable = (model: Model): model is Model & Exportable => model.exported !== undefined;
+
+/** @throws OptionError where the model has no such graph */
+async function graphOf(
+  name: string,
+  model: Model & Exportable,
+  folder: RunFolder,
+  { sampler, suppression }: ExportOptions,
+): Promise<ReturnType<Exportable["exported"]>> {
+  if (suppression !== undefined) {
+    if (!isDetector(model)) {
+      throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
+    }
+    const confidence = await usualConfidence({ folder });
+    return exportedDetections(model, { ...usualDetectOptions, confidence, ...suppression });
+  }
+  if (sampler === undefined) return model.exported();
+  const graph = model.exportedSampler?.(sampler);
+  if (graph === undefined) {
+    throw new OptionError(
+      `option sampler: ${name} draws samples in one pass or by a loop outside; export it without`,
+    );
+  }
+  return graph;
 }
 
 /**
@@ -32,22 +67,16 @@ export interface ExportOptions {
 export async function exportRun(
   run: string,
   path: string,
-  { weights: which, sampler }: ExportOptions = {},
+  options: ExportOptions = {},
 ): Promise<ExportSummary> {
   const folder = new RunFolder(run);
   const config = await folder.readConfig();
   const definition = await loadDefinition(config.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
-  if (model.exported === undefined) return refuse({ config, definition }, "be exported");
-  const graph = sampler === undefined ? model.exported() : model.exportedSampler?.(sampler);
-  if (graph === undefined) {
-    throw new OptionError(
-      `option sampler: ${config.model} draws samples in one pass or by a loop outside; export it without`,
-    );
-  }
-  const read = await folder.readWeightsFile(which);
+  if (!isExportable(model)) return refuse({ config, definition }, "be exported");
+  const { outputs, description } = await graphOf(config.model, model, folder, options);
+  const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
-  const { outputs, description } = graph;
   const bytes = exportOnnx(outputs, weights, {
     model: config.model,
     modelOptions: config.modelOptions,

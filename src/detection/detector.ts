@@ -45,6 +45,9 @@ export interface DetectOptions {
   readonly maximum?: number;
 }
 
+/** What detections are asked for where nothing else is told. */
+export const usualDetectOptions = { confidence: 0.05, iou: 0.6, maximum: 100 } as const;
+
 /** Most detections of an image that suppression is asked to look at, the best ones. */
 const MOST_CANDIDATES = 20_000;
 
@@ -80,8 +83,9 @@ export async function detections(
 export function pickedDetections(
   detector: Pick<Detector, "imageSize" | "needsSuppression">,
   { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
-  { confidence = 0.05, iou = 0.6, maximum = 100 }: DetectOptions = {},
+  options: DetectOptions = {},
 ): readonly Detections[] {
+  const { confidence, iou, maximum } = { ...usualDetectOptions, ...options };
   checkShare("detections", "confidence", confidence);
   checkShare("detections", "iou", iou);
   const [count = 0, places = 0, classes = 0] = scores.shape;

@@ -50,11 +50,13 @@ export {
   detections,
   isDetector,
   pickedDetections,
+  usualDetectOptions,
 } from "./detector.ts";
 export type { DetectionInfo, DetectorDefinition } from "./detector-definition.ts";
 export { binaryCrossEntropy, type FocalOptions, focalLoss } from "./detector-losses.ts";
 export { detectors } from "./detectors.ts";
 export { type ClassSummary, type CocoResult, DetectionEvaluator } from "./evaluator.ts";
+export { exportedDetections, suppressed } from "./exported-detections.ts";
 export { Fcos, type FcosOptions, fcosDefinition, fcosLosses, fcosOptions } from "./fcos.ts";
 export {
   assignBySize,

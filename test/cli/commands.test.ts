@@ -270,6 +270,7 @@ test("export writes a model that plain ONNX Runtime runs with the same output", 
     expect(Number(score)).toBeCloseTo(Number(logProb?.data[i]), 4);
   });
   expect(await refused(["export", "nice", "--weights", "worst"], cwd)).toMatch(/option weights:.*best.*last/);
+  expect(await refused(["export", "nice", "--suppression"], cwd)).toMatch(/nice finds no objects/);
 });
 
 test("models tells what each can do, and its options as JSON schema", async () => {

@@ -190,6 +190,18 @@ test("eidos export tells what the file takes and gives", async () => {
   expect(existsSync(out)).toBe(true);
 });
 
+test("eidos export --suppression writes what is found, and names options that it has no use for", async () => {
+  const out = join(root, "found.onnx");
+  const options = ["--suppression", "--confidence", "0.2", "--max", "7"];
+  const { out: text } = await printed("export", path(), "--out", out, ...options);
+  expect(text).toMatch(/duplicates taken away \(confidence 0\.2, IoU 0\.6\).*classes: \[batch, 7\]/);
+  expect(existsSync(out)).toBe(true);
+  await expect(printed("export", path(), "--iou", "0.4")).rejects.toThrow(/option iou: .*add --suppression/);
+  await expect(printed("export", path(), "--suppression", "--sampler")).rejects.toThrow(
+    /sampler and suppression/,
+  );
+});
+
 test("what is no data for a detector is told", async () => {
   await expect(ran({ ...TINY, model: "yolo", data: "digits", out: join(root, "x") })).rejects.toThrow(
     DataError,

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type Detector, detections } from "../../src/detection/detector.ts";
+import { type Detector, detections, pickedDetections } from "../../src/detection/detector.ts";
 import { detectors } from "../../src/detection/detectors.ts";
 import { DetectionEvaluator } from "../../src/detection/evaluator.ts";
+import { exportedDetections } from "../../src/detection/exported-detections.ts";
 import { OptionError, ShapeError } from "../../src/errors.ts";
 import { initialState, parametersOf } from "../../src/nn/module.ts";
 import { exportOnnx } from "../../src/program/export.ts";
@@ -159,6 +160,48 @@ describe.each(forms)("%s %j", (name, options) => {
       }
     }
     await session.release();
+  });
+
+  it("exports what is found as it finds it, duplicates taken away inside", async () => {
+    const weights = initialState(detector, 2);
+    const runtime = await testRuntime();
+    const valuesOf = async (outputs: Readonly<Record<string, Tensor>>) => {
+      const session = await runtime.load(exportOnnx(outputs, weights));
+      const results = await session.run({ x: batch.x });
+      const read = await Promise.all(
+        Object.entries(results).map(async ([name, value]) => [name, await value.read()] as const),
+      );
+      await session.release();
+      return Object.fromEntries(read);
+    };
+    const seen = await valuesOf(detector.exported().outputs);
+    const scores = Array.from(seen.scores?.data ?? [], Number).sort((a, b) => b - a);
+    // As many as are needed for some to overlap, and few enough for some rows to stay empty.
+    const confidence = Math.max(1e-6, ((scores[59] ?? 0) + (scores[60] ?? 0)) / 2);
+    const options = { confidence, iou: 0.5, maximum: 30 };
+    const picked = pickedDetections(
+      detector,
+      { boxes: seen.boxes as NdArray<"float32">, scores: seen.scores as NdArray<"float32"> },
+      options,
+    );
+    const { outputs, description } = exportedDetections(detector, options);
+    expect(description).toContain("[batch, 30, 4]");
+    const found = await valuesOf(outputs);
+    expect(found.boxes?.shape).toEqual([2, 30, 4]);
+    for (const [image, expected] of picked.entries()) {
+      const row = <T>(name: string, width: number) =>
+        Array.from((found[name]?.data ?? []) as ArrayLike<T>, Number).slice(
+          30 * width * image,
+          30 * width * (image + 1),
+        );
+      const count = expected.scores.length;
+      expect(row("classes", 1)).toEqual([...Array.from(expected.classes), ...Array(30 - count).fill(-1)]);
+      expect(row("scores", 1)).toEqual([...expected.scores, ...Array(30 - count).fill(0)]);
+      for (const [i, value] of Array.from(expected.boxes).entries()) {
+        expect(row("boxes", 4)[i]).toBeCloseTo(value, 3);
+      }
+    }
+    expect(picked.reduce((sum, { scores }) => sum + scores.length, 0)).toBeGreaterThan(2);
   });
 });
 

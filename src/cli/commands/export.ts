@@ -5,8 +5,10 @@ import { loadDefinition, sampleSchema } from "../../catalog/definition.node.ts";
 import { exportRun } from "../../catalog/export.node.ts";
 import { models } from "../../catalog/models.ts";
 import { parseOptions } from "../../catalog/options.ts";
+import type { DetectOptions } from "../../detection/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../run-options.ts";
@@ -17,9 +19,29 @@ const exportFlags = z.strictObject({
     .boolean()
     .default(false)
     .describe("a whole sampler, from noise to samples (default: sampler.onnx), of models that take steps"),
+  suppression: z
+    .boolean()
+    .default(false)
+    .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
+  ...detectFlags,
   weights: runOptions.weights,
   json: z.boolean().default(false).describe("print what was written as JSON"),
 });
+
+/** How detections are picked. @throws OptionError where options of that are told and it is not asked for */
+function suppressionOptions(
+  suppression: boolean,
+  flags: z.output<z.ZodObject<typeof detectFlags>>,
+): DetectOptions | undefined {
+  const options = detectOptions(flags);
+  const [first] = Object.keys(detectFlags).filter((name) => flags[name as keyof typeof flags] !== undefined);
+  if (!suppression && first !== undefined) {
+    throw new OptionError(
+      `option ${flagName(first)}: is of suppression; add --suppression to have it inside`,
+    );
+  }
+  return suppression ? options : undefined;
+}
 
 /** The model's own options of a sampler. @throws OptionError where there are some but no sampler is asked for */
 async function samplerOptions(
@@ -47,10 +69,21 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, weights, json } = parseOptions("export", exportFlags, pick(true));
-    const options = await samplerOptions(run, sampler, pick(false));
-    const path = out ?? join(run, sampler ? "sampler.onnx" : "model.onnx");
-    const summary = await exportRun(run, path, { weights, sampler: options });
+    const { out, sampler, suppression, weights, json, ...found } = parseOptions(
+      "export",
+      exportFlags,
+      flagValues(pick(true), [exportFlags]),
+    );
+    if (sampler && suppression) {
+      throw new OptionError("options sampler and suppression: are of different models; leave one out");
+    }
+    const options = {
+      weights,
+      sampler: await samplerOptions(run, sampler, pick(false)),
+      suppression: suppressionOptions(suppression, found),
+    };
+    const path = out ?? join(run, sampler ? "sampler.onnx" : suppression ? "detections.onnx" : "model.onnx");
+    const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);
     const step = summary.step === undefined ? "" : `, weights of step ${summary.step}`;
     print(`${summary.path}: ${showBytes(summary.bytes)}${step}\n${summary.description}`);
