@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "tsdown";
+import { build } from "esbuild";
 
 const [port = "8080"] = process.argv.slice(2);
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -14,15 +14,13 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 // Any bundler will do; onnxruntime-web's own files are served as they are.
 const scripts = here("../../.cache/browser-example");
 await build({
-  config: false,
-  entry: { page: here("page.ts") },
-  outDir: scripts,
-  platform: "browser",
+  entryPoints: { page: here("page.ts") },
+  outdir: scripts,
+  bundle: true,
+  splitting: true,
   format: "esm",
-  dts: false,
-  report: false,
+  platform: "browser",
   logLevel: "error",
-  deps: { alwaysBundle: [/.*/] },
 });
 
 const library = fileURLToPath(new URL(".", import.meta.resolve("onnxruntime-web/wasm")));

@@ -4,8 +4,8 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { type Browser, chromium } from "playwright-core";
-import { build } from "tsdown";
 import type { PageApi } from "./page.ts";
 
 /** Places where Chromium is looked for; CHROMIUM_PATH stands for all of them. */
@@ -88,15 +88,13 @@ export interface OpenPage {
 export async function openPage(executablePath: string, flags: readonly string[] = []): Promise<OpenPage> {
   const scripts = await mkdtemp(join(tmpdir(), "eidos-page-"));
   await build({
-    config: false,
-    entry: { page: fileURLToPath(new URL("page.ts", import.meta.url)) },
-    outDir: scripts,
-    platform: "browser",
+    entryPoints: { page: fileURLToPath(new URL("page.ts", import.meta.url)) },
+    outdir: scripts,
+    bundle: true,
+    splitting: true,
     format: "esm",
-    dts: false,
-    report: false,
+    platform: "browser",
     logLevel: "error",
-    deps: { alwaysBundle: [/.*/] },
   });
   const { server, address } = await serve(scripts);
   let browser: Browser | undefined;

@@ -1,0 +1,16 @@
+import { execFileSync } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { packDigits } from "./pack-digits.ts";
+
+// `npm run build`: packs the digits and compiles every file of src to one of dist, so that workers and assets are found by the same
+// relative URL from either tree. Types are checked by `npm run typecheck`.
+
+const root = new URL("../", import.meta.url);
+await packDigits();
+await rm(new URL("dist", root), { recursive: true, force: true });
+const compiler = fileURLToPath(import.meta.resolve("typescript/bin/tsc"));
+execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json", "--noCheck"], {
+  cwd: fileURLToPath(root),
+  stdio: "inherit",
+});
