@@ -31,6 +31,7 @@ import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
+import { suppressionWorks } from "./suppression-works.ts";
 import {
   CONV_CHANNELS,
   DIGIT_CLASSES,
@@ -290,6 +291,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
       ...flowWorks(options),
       ...autoregressiveWorks(options),
       ...detectionWorks(options),
+      ...suppressionWorks(),
     }),
   };
 }

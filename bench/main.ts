@@ -13,6 +13,7 @@ import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
 import { operationShares } from "./profile.ts";
 import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
+import { writeSuppressionBoxes } from "./suppression-works.ts";
 import { WORKS } from "./works.ts";
 
 // The bench: the same work by eidos and by its peers, side by side. See README.md beside this file.
@@ -72,8 +73,12 @@ process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
 process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
 process.env.EIDOS_BENCH_YOLO = join(folder, "yolo.safetensors");
+process.env.EIDOS_BENCH_SUPPRESSION = join(folder, "suppression.safetensors");
 if (works.some(({ name }) => name === "ddim-50")) await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
 if (works.some(({ name }) => name.startsWith("yolo"))) await writeYoloWeights(process.env.EIDOS_BENCH_YOLO);
+if (works.some(({ name }) => name.startsWith("suppression"))) {
+  await writeSuppressionBoxes(process.env.EIDOS_BENCH_SUPPRESSION);
+}
 
 const peers = options.peers?.toLowerCase().split(",");
 const contenders: Contender[] = [];

@@ -113,6 +113,18 @@ export const WORKS: readonly Work[] = [
     repetitions: 4,
     rounds: 9,
   },
+  ...[
+    ["crowded", "around 100 objects"],
+    ["scattered", "anywhere"],
+  ].map(
+    ([name, where]): Work => ({
+      name: `suppression-${name}`,
+      title: `greedy suppression of boxes ${where}`,
+      batch: 10_000,
+      repetitions: 10,
+      rounds: 9,
+    }),
+  ),
 ];
 
 /** The flows over rows: elements, transforms, hidden layers of each network, splines, and rows at a time. */

@@ -14,6 +14,7 @@ from detection_peer import DETECTION_WORKS
 from diffusion_peer import DIFFUSION_WORKS, digits_step
 from latent_peer import LATENT_WORKS
 from serve import serve
+from suppression_peer import SUPPRESSION_WORKS
 
 IMAGE_SIZE, CLASSES, ROWS, IMAGES = 28, 10, 4096, 1024
 
@@ -173,7 +174,7 @@ def generation(network, count=64, steps=25):
     return run
 
 
-OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS, **DETECTION_WORKS}
+OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS, **DETECTION_WORKS, **SUPPRESSION_WORKS}
 
 
 def make(work):
