@@ -2,7 +2,13 @@
 // themselves (eidos/tensor, eidos/nn, eidos/flows, …) have entrances of their own, which also work in a browser.
 export * from "./catalog/index.node.ts";
 export { models } from "./catalog/models.ts";
-export { type DataSet, type DetectionSet, openData, openDetection } from "./data/index.node.ts";
+export {
+  convertDetections,
+  type DataSet,
+  type DetectionSet,
+  openData,
+  openDetection,
+} from "./data/index.node.ts";
 export * from "./errors.ts";
 export { defineModel } from "./nn/model.ts";
 export { nodeRuntime } from "./program/node.ts";

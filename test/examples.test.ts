@@ -108,4 +108,22 @@ describe.skipIf(!built)("examples", () => {
     const output = await run("classify-digits", "120");
     expect(numberIn(output, new RegExp(`accuracy on 1000 test digits: ${NUMBER} %`))).toBeGreaterThan(80);
   });
+
+  it("find-digits: a detector is measured, run on files, and run as a file of ONNX", async () => {
+    const output = await run("find-digits", "12");
+    expect(numberIn(output, new RegExp(`AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect(output.match(/^00000\d-\d\.png: /gm)).toHaveLength(2);
+    expect(output).toContain("classes: [batch, 100]");
+    expect(output).toMatch(/^plain ONNX Runtime sees \d+ digits: /m);
+    for (const name of ["000000-3.jpg", "000001-3.jpg"]) {
+      expect((await stat(join(folder, "runs/find-digits/found", name))).size).toBeGreaterThan(1000);
+    }
+  });
+
+  it("anchors-and-cells: counts what the pages of RetinaNet and YOLO v1 quote", async () => {
+    const output = await run("anchors-and-cells", "digit-scenes", "160");
+    expect(output).toContain("1732 objects in 400 images");
+    expect(output).toMatch(/^ +2\.0 +0\.59 +24\.8 %$/m);
+    expect(output).toMatch(/^ +32 +34$/m);
+  });
 });

@@ -1,0 +1,70 @@
+// A YOLO learns to find digits on cluttered canvases, is measured on scenes that it has not seen, runs on image files, and then as an
+// ONNX file without eidos. Put the path of your own annotated photos in the place of "digit-scenes".
+//
+//     npx tsx examples/find-digits.ts [steps]
+
+import {
+  annotatedData,
+  convertDetections,
+  DetectionWriter,
+  detectFiles,
+  evaluateDetector,
+  exportRun,
+  findImages,
+  fit,
+  openDetection,
+  openDetectorRun,
+} from "eidos";
+import { letterboxBatch } from "eidos/detection";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+
+const [steps = "1000"] = process.argv.slice(2);
+const data = "digit-scenes";
+/** Small scenes with few and rather large digits: enough for a minute. */
+const scenes = {
+  canvas: 96,
+  objects: 4,
+  smallest: 20,
+  largest: 60,
+  smallShare: 0.3,
+  clutter: 4,
+  scenes: 1000,
+};
+
+const { folder, seconds } = await fit(
+  { model: "yolo", data, steps: Number(steps), ...scenes, mosaic: 0, out: "runs/find-digits" },
+  { onProgress: ({ step, share }) => process.stdout.write(`\r${Math.round(100 * share)} %, step ${step} `) },
+);
+console.log(`\nfitted in ${seconds.toFixed(0)} s: ${folder}`);
+
+const run = await openDetectorRun(folder);
+const { coco, imagesPerSecond } = await evaluateDetector(run, await annotatedData(run));
+console.log(
+  `test split: AP ${coco.ap.toFixed(3)}, AP50 ${coco.ap50.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`,
+);
+
+// Image files: some scenes written as a data set in YOLO's format stand for a folder of photos.
+const photos = `${folder}/photos`;
+await convertDetections(await openDetection(data, { ...scenes, scenes: 12 }), photos, "yolo");
+const writer = new DetectionWriter(`${folder}/found`, run);
+for await (const image of detectFiles(run, await findImages([`${photos}/images/test`]), {
+  confidence: 0.3,
+})) {
+  const seen = image.found.map(({ class: label, score }) => `${run.classes[label]} (${score.toFixed(2)})`);
+  console.log(`${image.name}: ${seen.join(", ") || "nothing"}`);
+  await writer.add(image, true);
+}
+await run.session.release();
+
+// The file that `exportRun` writes needs nothing but ONNX Runtime; duplicates are taken away inside.
+const { path, description } = await exportRun(folder, `${folder}/digits.onnx`, {
+  suppression: { confidence: 0.3 },
+});
+console.log(description);
+const session = await InferenceSession.create(path);
+const { x } = await letterboxBatch((await openDetection(data, scenes)).splits.test, [0], scenes.canvas);
+const { scores, classes } = await session.run({ x: new Tensor("float32", x.data, x.shape) });
+const labels = Array.from(classes?.data as BigInt64Array, Number).filter((label) => label >= 0);
+console.log(
+  `plain ONNX Runtime sees ${labels.length} digits: ${labels.map((label, i) => `${label} (${Number(scores?.data[i]).toFixed(2)})`).join(", ")}`,
+);
