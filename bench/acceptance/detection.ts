@@ -88,15 +88,21 @@ const cells = CELL_TRIALS.map(([title, model]): Entry => {
   return { name, section: "BCCD: blood cells, test split of 72 images", measure: () => measured(trial) };
 });
 
-/** The same detector with a pyramid and without: what ways between the maps do for small objects. */
-const SCENE_TRIALS: readonly (readonly [title: string, model: string, neck: string])[] = [
-  ["FCOS without a pyramid", "fcos", "none"],
-  ["FCOS with FPN", "fcos", "fpn"],
+/**
+ * The same detector with a pyramid and without, as in table 1 of the paper on FPN: one map alone, maps without ways between them, and the
+ * pyramid.
+ */
+const SCENE_TRIALS: readonly (readonly [title: string, name: string, options: Options])[] = [
+  ["FCOS, one map", "one-map", { neck: "none", levels: 1, finestStride: 16 }],
+  ["FCOS, three maps by themselves", "none-8", { neck: "none", finestStride: 8 }],
+  ["FCOS with FPN", "fpn-8", { neck: "fpn", finestStride: 8 }],
+  ["FCOS, three maps by themselves", "none", { neck: "none", finestStride: 4 }],
+  ["FCOS with FPN", "fpn", { neck: "fpn", finestStride: 4 }],
 ];
 
-const scenes = SCENE_TRIALS.map(([title, model, neck]): Entry => {
-  const name = `detection-scenes-${model}-${neck}`;
-  const trial = { name, title, model, data: SCENES, seconds: 400, options: { neck, finestStride: 4 } };
+const scenes = SCENE_TRIALS.map(([title, which, options]): Entry => {
+  const name = `detection-scenes-fcos-${which}`;
+  const trial = { name, title, model: "fcos", data: SCENES, seconds: 400, options };
   return {
     name,
     section: "digit-scenes: digits of 6 to 96 pixels, test split of 400 scenes",

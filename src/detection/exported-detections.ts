@@ -110,7 +110,7 @@ export function exportedDetections(
       classes: where(best.values.greater(0), label, -1).cast("int64"),
     },
     description:
-      `What is found, from the best down, duplicates taken away (confidence ${confidence}, IoU ${iou}). ` +
+      `What is found, from the best down, duplicates taken away (confidence ${Number(confidence.toFixed(3))}, IoU ${iou}). ` +
       `x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${rows}, 4], x1, y1, x2, y2 in ` +
       `pixels of x. scores: [batch, ${rows}], 0 … 1. classes: [batch, ${rows}], int64; rows of class -1 stand for nothing.`,
   };
