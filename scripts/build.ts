@@ -10,7 +10,7 @@ const root = new URL("../", import.meta.url);
 await packDigits();
 await rm(new URL("dist", root), { recursive: true, force: true });
 const compiler = fileURLToPath(import.meta.resolve("typescript/bin/tsc"));
-execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json", "--noCheck"], {
+execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
   cwd: fileURLToPath(root),
   stdio: "inherit",
 });

@@ -1,22 +1,20 @@
 import type { DetectionSplit } from "../data/detection-set.ts";
 import type { Size } from "../detection/box-formats.ts";
 import type { Detections, Truth } from "../detection/detections.ts";
-import { type DetectOptions, type Detector, pickedDetections } from "../detection/detector.ts";
+import {
+  completeDetectOptions,
+  type DetectOptions,
+  type Detector,
+  pickedDetections,
+} from "../detection/detector.ts";
 import { DetectionEvaluator } from "../detection/evaluator.ts";
 import { fromLetterbox, letterbox } from "../detection/letterbox.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Judge } from "../train/batches.ts";
 
-/** What counts where average precision is measured: it looks at detections of every score. */
-const JUDGED: Required<DetectOptions> = { confidence: 0.01, iou: 0.6, maximum: 100 };
-
-/** Options of detection for measuring, those that are not told filled in. */
-export function judgedOptions({ confidence, iou, maximum }: DetectOptions = {}): Required<DetectOptions> {
-  return {
-    confidence: confidence ?? JUDGED.confidence,
-    iou: iou ?? JUDGED.iou,
-    maximum: maximum ?? JUDGED.maximum,
-  };
+/** Options of detection for measuring, those that are not told filled in: average precision looks at detections of nearly every score. */
+export function judgedOptions(options: DetectOptions = {}): Required<DetectOptions> {
+  return completeDetectOptions({ ...options, confidence: options.confidence ?? 0.01 });
 }
 
 /** The objects of image `index` of a split. */

@@ -1,5 +1,5 @@
 import { writeFileAtomic } from "../data/files.node.ts";
-import { type DetectOptions, isDetector, usualDetectOptions } from "../detection/detector.ts";
+import { type DetectOptions, isDetector } from "../detection/detector.ts";
 import { exportedDetections } from "../detection/exported-detections.ts";
 import { OptionError } from "../errors.ts";
 import type { Exportable, Model } from "../nn/model.ts";
@@ -43,12 +43,14 @@ async function graphOf(
   folder: RunFolder,
   { sampler, suppression }: ExportOptions,
 ): Promise<ReturnType<Exportable["exported"]>> {
+  if (sampler !== undefined && suppression !== undefined) {
+    throw new OptionError("options sampler and suppression: are of different models; leave one out");
+  }
   if (suppression !== undefined) {
     if (!isDetector(model)) {
       throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
     }
-    const confidence = await usualConfidence({ folder });
-    return exportedDetections(model, { ...usualDetectOptions, confidence, ...suppression });
+    return exportedDetections(model, { confidence: await usualConfidence({ folder }), ...suppression });
   }
   if (sampler === undefined) return model.exported();
   const graph = model.exportedSampler?.(sampler);

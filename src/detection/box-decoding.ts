@@ -1,4 +1,4 @@
-import { concat, shapeError, split, type Tensor } from "../tensor/index.ts";
+import { concat, shapeError, split, type Tensor, topK } from "../tensor/index.ts";
 import { type DeltaWeights, MOST_LOG_RATIO } from "./box-coding.ts";
 
 // The ways from a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are
@@ -77,4 +77,21 @@ export function boxesOfDistances(distances: Tensor, points: Tensor, strides: Ten
     ],
     distances.rank - 1,
   );
+}
+
+/**
+ * The best pairs of a class and a place, from the highest score down: scores [n, classes, k] → scores, labels and places, each [n,
+ * count] in float32, which holds whole numbers below 2²⁴ exactly.
+ * @throws ShapeError where there are fewer pairs
+ */
+export function bestPairs(
+  scores: Tensor,
+  count: number,
+): { readonly scores: Tensor; readonly labels: Tensor; readonly places: Tensor } {
+  const [n = 1, classes = 1, k = 1] = scores.shape;
+  const size = Number(k);
+  const { values, indices } = topK(scores.reshape([n, Number(classes) * size]), count);
+  const index = indices.cast("float32");
+  const labels = index.div(size).floor();
+  return { scores: values, labels, places: index.sub(labels.mul(size)) };
 }

@@ -1,18 +1,10 @@
 import { Conv2d } from "../nn/convolution.ts";
 import { constant } from "../nn/initialisers.ts";
-import {
-  concat,
-  type Initialiser,
-  maxPool2d,
-  oneHot,
-  stack,
-  type Tensor,
-  topK,
-  where,
-} from "../tensor/index.ts";
+import { concat, type Initialiser, maxPool2d, oneHot, stack, type Tensor, where } from "../tensor/index.ts";
 import type { CellGrid } from "./anchors.ts";
 import { rowsAt } from "./assignment.ts";
 import { ConvBlock } from "./backbone-block.ts";
+import { bestPairs } from "./box-decoding.ts";
 import type { Decoded } from "./detector.ts";
 import { PRIOR_LOGIT } from "./detector-losses.ts";
 import { featureRows } from "./feature-points.ts";
@@ -76,21 +68,16 @@ export class CenterNetHead {
  */
 export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid, count: number): Decoded {
   const [n = 1, classes = 1, rows = 1, columns = 1] = heat.shape;
-  const cells = Number(rows) * Number(columns);
   const highest = maxPool2d(heat, { kernel: 3, stride: 1, padding: 1 });
   const kept = where(heat.greaterEqual(highest), heat.sigmoid(), 0);
-  const { values, indices } = topK(kept.reshape([n, Number(classes) * cells]), count);
-  // Whole numbers below 2²⁴, which floats hold exactly.
-  const index = indices.cast("float32");
-  const label = index.div(cells).floor();
-  const place = index.sub(label.mul(cells));
-  const row = place.div(Number(columns)).floor();
-  const column = place.sub(row.mul(Number(columns)));
-  const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, place.cast("int64"));
+  const best = bestPairs(kept.reshape([n, classes, Number(rows) * Number(columns)]), count);
+  const row = best.places.div(Number(columns)).floor();
+  const column = best.places.sub(row.mul(Number(columns)));
+  const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, best.places.cast("int64"));
   const centres = stack([column, row], 2).add(at(offsets));
   const half = at(sizes).relu().mul(0.5);
   return {
     boxes: concat([centres.sub(half), centres.add(half)], 2).mul(grid.stride),
-    scores: oneHot(label.cast("int64"), Number(classes)).mul(values.unsqueeze(2)),
+    scores: oneHot(best.labels.cast("int64"), Number(classes)).mul(best.scores.unsqueeze(2)),
   };
 }

@@ -45,8 +45,16 @@ export interface DetectOptions {
   readonly maximum?: number;
 }
 
-/** What detections are asked for where nothing else is told. */
-export const usualDetectOptions = { confidence: 0.05, iou: 0.6, maximum: 100 } as const;
+/** Options of detection, those that are not told filled in. @throws OptionError where a share does not lie in 0 … 1 */
+export function completeDetectOptions({
+  confidence = 0.05,
+  iou = 0.6,
+  maximum = 100,
+}: DetectOptions = {}): Required<DetectOptions> {
+  checkShare("detections", "confidence", confidence);
+  checkShare("detections", "iou", iou);
+  return { confidence, iou, maximum };
+}
 
 /** Most detections of an image that suppression is asked to look at, the best ones. */
 const MOST_CANDIDATES = 20_000;
@@ -85,9 +93,7 @@ export function pickedDetections(
   { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
   options: DetectOptions = {},
 ): readonly Detections[] {
-  const { confidence, iou, maximum } = { ...usualDetectOptions, ...options };
-  checkShare("detections", "confidence", confidence);
-  checkShare("detections", "iou", iou);
+  const { confidence, iou, maximum } = completeDetectOptions(options);
   const [count = 0, places = 0, classes = 0] = scores.shape;
   return Array.from({ length: count }, (_, i) => {
     const found = candidates(

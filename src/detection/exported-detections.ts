@@ -3,26 +3,23 @@ import {
   type Attributes,
   apply,
   constant,
+  float32,
   input,
   inputAt,
+  int64,
   type Operation,
   shapeError,
   type Tensor,
-  topK,
   where,
 } from "../tensor/index.ts";
 import { rowsAt } from "./assignment.ts";
-import { checkShare } from "./candidates.ts";
-import { type DetectOptions, type Detector, usualDetectOptions } from "./detector.ts";
+import { bestPairs } from "./box-decoding.ts";
+import { completeDetectOptions, type DetectOptions, type Detector } from "./detector.ts";
 
 interface SuppressionAttributes extends Attributes {
   readonly confidence: number;
   readonly iou: number;
 }
-
-const int64 = (value: number) =>
-  ({ dtype: "int64", shape: [1], data: BigInt64Array.of(BigInt(value)) }) as const;
-const float32 = (value: number) => ({ dtype: "float32", shape: [1], data: Float32Array.of(value) }) as const;
 
 /** The runtime's own suppression says which pairs stay; their scores are written into zeros. */
 const suppressionOperation: Operation<SuppressionAttributes> = {
@@ -44,12 +41,14 @@ const suppressionOperation: Operation<SuppressionAttributes> = {
       inputs: [
         context.value(boxes),
         all,
-        ...[int64(places), float32(iou), float32(confidence)].map((value) => context.constant(value)),
+        context.constant(int64([places], [1])),
+        context.constant(float32([iou], [1])),
+        context.constant(float32([confidence], [1])),
       ],
     });
     const zeros = context.emit1({
       op: "Expand",
-      inputs: [context.constant(float32(0)), context.shapeValue(scores.shape)],
+      inputs: [context.constant(float32([0], [1])), context.shapeValue(scores.shape)],
     });
     return [
       context.emit1({
@@ -75,39 +74,27 @@ export function suppressed(boxes: Tensor, scores: Tensor, iou: number, confidenc
 /**
  * The graph of a detector that ends with what is found, as `detections` has it: duplicates are taken away inside, and each image
  * has the same number of rows, from the best down; rows that stand for nothing have the class −1 and the score 0.
- * @throws OptionError where an option is not acceptable
+ * @throws OptionError where a share does not lie in 0 … 1; ShapeError where the maximum is no whole number
  */
 export function exportedDetections(
   detector: Detector,
   options: DetectOptions = {},
 ): ReturnType<Exportable["exported"]> {
-  const { confidence, iou, maximum } = { ...usualDetectOptions, ...options };
-  checkShare("exported detections", "confidence", confidence);
-  checkShare("exported detections", "iou", iou);
+  const { confidence, iou, maximum } = completeDetectOptions(options);
   const { width, height } = detector.imageSize;
   const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
   const byClass = scores.transpose([0, 2, 1]);
   const kept = detector.needsSuppression
     ? suppressed(boxes, byClass, iou, confidence)
     : where(byClass.greaterEqual(confidence), byClass, 0);
-  const places = Number(boxes.shape[1]);
-  const rows = Math.min(maximum, places * detector.classes);
-  const best = topK(kept.reshape(["batch", places * detector.classes]), rows);
-  // Whole numbers below 2²⁴, which floats hold exactly.
-  const index = best.indices.cast("float32");
-  const label = index.div(places).floor();
-  const place = index.sub(label.mul(places)).cast("int64");
-  const found = rowsAt(boxes, place);
-  const corner = constant({
-    dtype: "float32",
-    shape: [4],
-    data: Float32Array.of(width, height, width, height),
-  });
+  const rows = Math.min(maximum, Number(boxes.shape[1]) * detector.classes);
+  const best = bestPairs(kept, rows);
+  const corner = constant(float32([width, height, width, height], [4]));
   return {
     outputs: {
-      boxes: found.maximum(0).minimum(corner),
-      scores: best.values,
-      classes: where(best.values.greater(0), label, -1).cast("int64"),
+      boxes: rowsAt(boxes, best.places.cast("int64")).maximum(0).minimum(corner),
+      scores: best.scores,
+      classes: where(best.scores.greater(0), best.labels, -1).cast("int64"),
     },
     description:
       `What is found, from the best down, duplicates taken away (confidence ${Number(confidence.toFixed(3))}, IoU ${iou}). ` +

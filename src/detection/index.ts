@@ -50,7 +50,6 @@ export {
   detections,
   isDetector,
   pickedDetections,
-  usualDetectOptions,
 } from "./detector.ts";
 export type { DetectionInfo, DetectorDefinition } from "./detector-definition.ts";
 export { binaryCrossEntropy, type FocalOptions, focalLoss } from "./detector-losses.ts";

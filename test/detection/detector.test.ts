@@ -189,11 +189,8 @@ describe.each(forms)("%s %j", (name, options) => {
     const found = await valuesOf(outputs);
     expect(found.boxes?.shape).toEqual([2, 30, 4]);
     for (const [image, expected] of picked.entries()) {
-      const row = <T>(name: string, width: number) =>
-        Array.from((found[name]?.data ?? []) as ArrayLike<T>, Number).slice(
-          30 * width * image,
-          30 * width * (image + 1),
-        );
+      const row = (name: string, width: number) =>
+        Array.from(found[name]?.data ?? [], Number).slice(30 * width * image, 30 * width * (image + 1));
       const count = expected.scores.length;
       expect(row("classes", 1)).toEqual([...Array.from(expected.classes), ...Array(30 - count).fill(-1)]);
       expect(row("scores", 1)).toEqual([...expected.scores, ...Array(30 - count).fill(0)]);

@@ -7,7 +7,7 @@ import { openDetectorRun } from "../../catalog/detection-run.node.ts";
 import { findImages } from "../../catalog/image-paths.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { detectionOptionsSchema } from "../../data/detection-options.ts";
-import { usualDetectOptions } from "../../detection/detector.ts";
+import { completeDetectOptions } from "../../detection/detector.ts";
 import { DataError } from "../../errors.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showDuration } from "../format.ts";
@@ -42,11 +42,10 @@ export function configure(command: Command): void {
     );
     const images = await findImages(places);
     const run = await openDetectorRun(path, { weights, provider, threads });
-    const options = {
-      ...usualDetectOptions,
+    const options = completeDetectOptions({
       confidence: await usualConfidence(run),
       ...detectOptions(found),
-    };
+    });
     const folder = out ?? join(path, "detections");
     const writer = new DetectionWriter(folder, run);
     const display = new ProgressDisplay();

@@ -33,14 +33,10 @@ function suppressionOptions(
   suppression: boolean,
   flags: z.output<z.ZodObject<typeof detectFlags>>,
 ): DetectOptions | undefined {
-  const options = detectOptions(flags);
-  const [first] = Object.keys(detectFlags).filter((name) => flags[name as keyof typeof flags] !== undefined);
-  if (!suppression && first !== undefined) {
-    throw new OptionError(
-      `option ${flagName(first)}: is of suppression; add --suppression to have it inside`,
-    );
-  }
-  return suppression ? options : undefined;
+  if (suppression) return detectOptions(flags);
+  const [first] = Object.keys(flags);
+  if (first === undefined) return undefined;
+  throw new OptionError(`option ${flagName(first)}: is of suppression; add --suppression to have it inside`);
 }
 
 /** The model's own options of a sampler. @throws OptionError where there are some but no sampler is asked for */
@@ -74,9 +70,6 @@ export function configure(command: Command): void {
       exportFlags,
       flagValues(pick(true), [exportFlags]),
     );
-    if (sampler && suppression) {
-      throw new OptionError("options sampler and suppression: are of different models; leave one out");
-    }
     const options = {
       weights,
       sampler: await samplerOptions(run, sampler, pick(false)),
