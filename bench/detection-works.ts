@@ -1,4 +1,4 @@
-import { batchIndices } from "../src/data/order.ts";
+import { batchIndices } from "../src/data/sources/data-set.ts";
 import {
   type DetectionInfo,
   type Detections,

@@ -1,4 +1,4 @@
-import { Conditioning } from "../src/flows/conditioning.ts";
+import { Conditioning } from "../src/flows/densities/conditioning.ts";
 import {
   AffineBijection,
   BASES,

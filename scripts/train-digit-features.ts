@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { argv } from "node:process";
-import type { Batch, Split } from "../src/data/data-set.ts";
-import { range } from "../src/data/data-set.ts";
-import { openDigits } from "../src/data/digits.node.ts";
+import type { Batch, Split } from "../src/data/sources/data-set.ts";
+import { range } from "../src/data/sources/data-set.ts";
+import { openDigits } from "../src/data/sources/digits.node.ts";
 import { digitFeaturesAsset } from "../src/metrics/digit-features.node.ts";
 import { DigitClassifier, DigitFeatureNetwork } from "../src/metrics/digit-features.ts";
 import { adam, learningRateSchedule, nameParameters, writeSafetensors } from "../src/nn/index.ts";

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { range, type Split } from "../../src/data/data-set.ts";
 import { openData } from "../../src/data/index.node.ts";
+import { range, type Split } from "../../src/data/sources/data-set.ts";
 import { type BinaryRows, chowLiuLogLikelihood, independentLogLikelihood } from "./chow-liu.ts";
 import {
   conditions,

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import type { SplitName } from "../../src/data/data-set.ts";
 import { openData } from "../../src/data/index.node.ts";
+import type { SplitName } from "../../src/data/sources/data-set.ts";
 import { type Evaluation, evaluateRun, fitToPairs, type OpenRun, openRun } from "../../src/index.ts";
 import { Random } from "../../src/random.ts";
 import { frechetToTest, samplerCells, scaledCount } from "./frechet-cells.ts";

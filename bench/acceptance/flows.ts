@@ -1,6 +1,6 @@
-import { columnsSchema, logScale } from "../../src/data/columns.ts";
-import { range, type Split } from "../../src/data/data-set.ts";
 import { openData } from "../../src/data/index.node.ts";
+import { columnsSchema, logScale } from "../../src/data/sources/columns.ts";
+import { range, type Split } from "../../src/data/sources/data-set.ts";
 import { type OpenRun, score } from "../../src/index.ts";
 import { areaUnderRoc, averagePrecision } from "../../src/metrics/index.ts";
 import { fitGaussian, gaussianLogProb } from "./gaussian.ts";

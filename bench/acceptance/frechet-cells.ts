@@ -1,5 +1,5 @@
-import { range } from "../../src/data/data-set.ts";
 import { openData } from "../../src/data/index.node.ts";
+import { range } from "../../src/data/sources/data-set.ts";
 import { EidosError } from "../../src/errors.ts";
 import { type OpenRun, sampleRun } from "../../src/index.ts";
 import { digitFeatures } from "../../src/metrics/index.node.ts";

@@ -2,13 +2,10 @@ import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
-import { AutoregressiveModel } from "./autoregressive-model.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { checkOrder, elementOrder, orderTensor, placesOf } from "./element-order.ts";
-import { orderOptions } from "./options.ts";
-import { drawSequence } from "./transformer-draw.ts";
-import { TransformerNetwork, type TransformerNetworkOptions } from "./transformer-network.ts";
+import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, placesOf } from "./conditionals.ts";
+import { AutoregressiveModel, orderOptions } from "./model.ts";
+import { drawSequence, TransformerNetwork, type TransformerNetworkOptions } from "./networks/transformer.ts";
 
 /** Numbers that the keys and values of all rows that are drawn at once may have. */
 const CACHE_ELEMENTS = 1 << 26;

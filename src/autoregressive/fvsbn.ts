@@ -3,13 +3,11 @@ import { Linear } from "../nn/linear.ts";
 import { degreeMask } from "../nn/masked-linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, linear, type Tensor } from "../tensor/index.ts";
-import { AutoregressiveModel } from "./autoregressive-model.ts";
-import { AT_REST, bernoulliLogProb } from "./bernoulli.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { oneMask } from "./connectivity.ts";
-import { checkOrder, elementOrder } from "./element-order.ts";
-import { drawMasked } from "./masked-draw.ts";
-import { orderOptions } from "./options.ts";
+import { AT_REST, bernoulliLogProb, checkOrder, elementOrder } from "./conditionals.ts";
+import { AutoregressiveModel, orderOptions } from "./model.ts";
+import { oneMask } from "./networks/connectivity.ts";
+import { drawMasked } from "./networks/masked.ts";
 
 /**
  * A fully visible sigmoid belief network: each element is a logistic regression on those before it,

@@ -1,4 +1,3 @@
-export { AutoregressiveModel } from "./autoregressive-model.ts";
 export {
   type CausalTransformerOptions,
   causalTransformer,
@@ -14,7 +13,6 @@ export {
   type Factors,
   mixtureLogProb,
 } from "./conditionals.ts";
-export type { Connectivity, NetworkSizes } from "./connectivity.ts";
 export { type FvsbnOptions, fvsbn, fvsbnDefinition, fvsbnOptions, SigmoidBeliefNetwork } from "./fvsbn.ts";
 export {
   type EnsembleMasks,
@@ -25,7 +23,7 @@ export {
   madeDefinition,
   madeOptions,
 } from "./made.ts";
-export { MaskedNetwork, type MaskedNetworkOptions } from "./masked-network.ts";
+export { AutoregressiveModel } from "./model.ts";
 export {
   Nade,
   type NadeModelOptions,
@@ -35,7 +33,12 @@ export {
   nadeOptions,
   OrderlessNade,
 } from "./nade.ts";
-export { NadeNetwork, type NadeNetworkOptions } from "./nade-network.ts";
+export type { Connectivity, NetworkSizes } from "./networks/connectivity.ts";
+export { MaskedNetwork, type MaskedNetworkOptions } from "./networks/masked.ts";
+export { NadeNetwork, type NadeNetworkOptions } from "./networks/nade.ts";
+export { PixelNetwork, type PixelNetworkOptions } from "./networks/pixel.ts";
+export { bits, byteLevels, type PixelValues } from "./networks/pixel-draw.ts";
+export { TransformerNetwork, type TransformerNetworkOptions } from "./networks/transformer.ts";
 export {
   type PixelCnnOptions,
   PixelConditionals,
@@ -43,6 +46,3 @@ export {
   pixelCnnDefinition,
   pixelCnnOptions,
 } from "./pixel-cnn.ts";
-export { PixelNetwork, type PixelNetworkOptions } from "./pixel-network.ts";
-export { bits, byteLevels, type PixelValues } from "./pixel-values.ts";
-export { TransformerNetwork, type TransformerNetworkOptions } from "./transformer-network.ts";

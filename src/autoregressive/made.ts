@@ -2,17 +2,20 @@ import { z } from "zod";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS } from "./activations.ts";
-import { AutoregressiveModel } from "./autoregressive-model.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
 import {
+  bernoulliLogProb,
   type Conditionals,
+  checkOrder,
   type Draw,
   type DrawInputs,
   type Ensemble,
+  elementOrder,
   type Factors,
   mixtureLogProb,
+  orderTensor,
+  uniformInteger,
 } from "./conditionals.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS, AutoregressiveModel, dropoutOptions, orderOptions } from "./model.ts";
 import {
   Connectivities,
   type Connectivity,
@@ -20,10 +23,8 @@ import {
   freshMask,
   type NetworkSizes,
   randomDegrees,
-} from "./connectivity.ts";
-import { checkOrder, elementOrder, orderTensor, uniformInteger } from "./element-order.ts";
-import { MaskedNetwork, type MaskedNetworkOptions } from "./masked-network.ts";
-import { dropoutOptions, orderOptions } from "./options.ts";
+} from "./networks/connectivity.ts";
+import { MaskedNetwork, type MaskedNetworkOptions } from "./networks/masked.ts";
 
 /** MADE with one mask. */
 export class MaskedAutoencoder extends MaskedNetwork implements Conditionals {

@@ -3,13 +3,10 @@ import { OptionError } from "../errors.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS } from "./activations.ts";
-import { AutoregressiveModel } from "./autoregressive-model.ts";
-import { bernoulliLogProb } from "./bernoulli.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
-import { checkOrder, elementOrder, orderTensor } from "./element-order.ts";
-import { NadeNetwork, type NadeNetworkOptions } from "./nade-network.ts";
-import { dropoutOptions, orderOptions } from "./options.ts";
+import { bernoulliLogProb, checkOrder, elementOrder, orderTensor } from "./conditionals.ts";
+import { ACTIVATION_NAMES, ACTIVATIONS, AutoregressiveModel, dropoutOptions, orderOptions } from "./model.ts";
+import { NadeNetwork, type NadeNetworkOptions } from "./networks/nade.ts";
 
 /** What either NADE is made of. */
 export type NadeOptions = Omit<NadeNetworkOptions, "masked">;

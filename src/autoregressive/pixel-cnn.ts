@@ -2,11 +2,10 @@ import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import type { Tensor } from "../tensor/index.ts";
-import { AutoregressiveModel } from "./autoregressive-model.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { drawPixels } from "./pixel-draw.ts";
-import { PixelNetwork, type PixelNetworkOptions } from "./pixel-network.ts";
-import { bits, byteLevels, type PixelValues } from "./pixel-values.ts";
+import { AutoregressiveModel } from "./model.ts";
+import { PixelNetwork, type PixelNetworkOptions } from "./networks/pixel.ts";
+import { bits, byteLevels, drawPixels, type PixelValues } from "./networks/pixel-draw.ts";
 
 /**
  * The conditionals of a gated PixelCNN: pixels in raster order, the channels of a pixel one after the other. Elements are

@@ -1,5 +1,5 @@
-import { isPicture } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { isPicture } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { SampleOptions } from "../nn/model.ts";
 import { animationExtension, encodeAnimation } from "../report/index.node.ts";

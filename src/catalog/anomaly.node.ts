@@ -1,5 +1,5 @@
-import { isPicture } from "../data/data-set.ts";
-import { findMarks } from "../data/table-stream.node.ts";
+import { isPicture } from "../data/sources/data-set.ts";
+import { findMarks } from "../data/table/stream.node.ts";
 import { areaUnderRoc, averagePrecision, descendingOrder } from "../metrics/index.ts";
 import type { OpenRun } from "./run.node.ts";
 import { type ScoreOptions, score } from "./score.node.ts";

@@ -1,4 +1,4 @@
-import { type DataSet, range } from "../data/data-set.ts";
+import { type DataSet, range } from "../data/sources/data-set.ts";
 import { elementCount } from "../tensor/array.ts";
 
 /** How often ones occur in the training split of zeros and ones. */

@@ -1,4 +1,4 @@
-import type { SplitName } from "../data/data-set.ts";
+import type { SplitName } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { Codec, CodeSolverOptions, Codes } from "../nn/codes.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";

@@ -1,8 +1,8 @@
 import { extname } from "node:path";
-import type { Column } from "../data/columns.ts";
-import { readNpy, writeNpy } from "../data/npy.node.ts";
-import { columnNames, streamTable } from "../data/table-stream.node.ts";
-import { writeTable } from "../data/table-write.node.ts";
+import { readNpy, writeNpy } from "../data/files/arrays.node.ts";
+import type { Column } from "../data/sources/columns.ts";
+import { columnNames, streamTable } from "../data/table/stream.node.ts";
+import { writeTable } from "../data/table/write.node.ts";
 import { DataError, OptionError } from "../errors.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 

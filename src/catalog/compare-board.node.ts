@@ -1,7 +1,7 @@
 import { availableParallelism, cpus } from "node:os";
-import type { DataSet } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { writeTable } from "../data/table-write.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
+import { writeTable } from "../data/table/write.node.ts";
 import { significant } from "../report/format.ts";
 import {
   type Leaderboard,

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import type { DataSet } from "../data/data-set.ts";
-import { fileError } from "../data/files.node.ts";
+import { fileError } from "../data/files/files.node.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
 import type { MeanLikelihood } from "../metrics/index.ts";
 import { fixed, significant } from "../report/format.ts";
 import type { LeaderboardGallery, LeaderboardPanel } from "../report/index.ts";

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { basename, extname } from "node:path";
-import type { DataSet } from "../data/data-set.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { SamplingTime } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";

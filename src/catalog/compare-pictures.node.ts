@@ -1,5 +1,5 @@
-import { type DataSet, isPicture, range } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { type DataSet, isPicture, range } from "../data/sources/data-set.ts";
 import { Random } from "../random.ts";
 import { encodePng, type Frame, type Picture, type PlanePanel, planePanel } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";

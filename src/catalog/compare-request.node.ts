@@ -1,6 +1,6 @@
 import { basename, extname, join } from "node:path";
 import { plainKind } from "../data/open.node.ts";
-import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
+import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { type FitOptions, fitOptions } from "../train/options.ts";

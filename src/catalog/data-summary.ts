@@ -1,5 +1,5 @@
-import { type Column, columnWidth } from "../data/columns.ts";
-import type { DataSet } from "../data/data-set.ts";
+import { type Column, columnWidth } from "../data/sources/columns.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
 import { type BitSummary, summariseBits } from "./bit-summary.ts";
 
 /** What the training split holds of one number of a sample, in the data's own units. */

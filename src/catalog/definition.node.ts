@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import type { z } from "zod";
-import { columnsSchema, columnWidth } from "../data/columns.ts";
-import { optional } from "../data/optional.node.ts";
-import { dataOptionsSchema } from "../data/options.ts";
+import { optional } from "../data/files/optional.node.ts";
+import { columnsSchema, columnWidth } from "../data/sources/columns.ts";
+import { dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo, ModelDefinition } from "../nn/model.ts";
 import type { RunConfig } from "../train/run-config.ts";

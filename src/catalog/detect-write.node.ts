@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
-import { importSharp } from "../data/detection-image.node.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
+import { importSharp } from "../data/boxes/image.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
 import { OptionError } from "../errors.ts";
 import { boxColour, drawBoxes, rasterOfBytes } from "../report/index.ts";
 import type { DetectedImage } from "./detect.node.ts";

@@ -1,12 +1,12 @@
-import type { DetectionSet, DetectionSplit } from "../data/detection-set.ts";
-import { DIGIT_SCENES } from "../data/digit-scenes.ts";
+import type { DetectionSet, DetectionSplit } from "../data/boxes/set.ts";
+import { DIGIT_SCENES } from "../data/scenes/digit-scenes.ts";
 import {
   type DetectionRoom,
   detectionBatches,
   letterboxBatch,
   letterboxRoom,
-} from "../detection/detection-batches.ts";
-import type { Detector } from "../detection/detector.ts";
+} from "../detection/augment/batches.ts";
+import type { Detector } from "../detection/models/detector.ts";
 import { Random } from "../random.ts";
 import type { BatchFeeds, HeldOut, Rows } from "../train/batches.ts";
 import type { BatchedData } from "../train/fit-setup.ts";

@@ -1,9 +1,9 @@
-import type { SplitName } from "../data/data-set.ts";
-import type { DetectionSet, DetectionSplit } from "../data/detection-set.ts";
-import { letterboxBatch } from "../detection/detection-batches.ts";
-import { type DetectionErrors, ERROR_KINDS } from "../detection/detection-errors.ts";
-import { type DetectOptions, type Detector, detections } from "../detection/detector.ts";
-import { type CocoResult, DetectionEvaluator } from "../detection/evaluator.ts";
+import type { DetectionSet, DetectionSplit } from "../data/boxes/set.ts";
+import type { SplitName } from "../data/sources/data-set.ts";
+import { letterboxBatch } from "../detection/augment/batches.ts";
+import { type DetectionErrors, ERROR_KINDS } from "../detection/measure/errors.ts";
+import { type CocoResult, DetectionEvaluator } from "../detection/measure/evaluator.ts";
+import { type DetectOptions, type Detector, detections } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
 import type { Session } from "../program/session.ts";

@@ -1,14 +1,14 @@
-import type { DetectionSplit } from "../data/detection-set.ts";
-import type { Size } from "../detection/box-formats.ts";
-import type { Detections, Truth } from "../detection/detections.ts";
+import type { DetectionSplit } from "../data/boxes/set.ts";
+import type { Size } from "../detection/boxes/boxes.ts";
+import type { Detections, Truth } from "../detection/boxes/detections.ts";
+import { fromLetterbox, letterbox } from "../detection/boxes/letterbox.ts";
+import { DetectionEvaluator } from "../detection/measure/evaluator.ts";
 import {
   completeDetectOptions,
   type DetectOptions,
   type Detector,
   pickedDetections,
-} from "../detection/detector.ts";
-import { DetectionEvaluator } from "../detection/evaluator.ts";
-import { fromLetterbox, letterbox } from "../detection/letterbox.ts";
+} from "../detection/models/detector.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Judge } from "../train/batches.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type DetectionOptions, detectionOptionsSchema } from "../data/detection-options.ts";
-import { augmentSchema, type ResolvedAugmentOptions } from "../detection/augment-options.ts";
+import { type DetectionOptions, detectionOptionsSchema } from "../data/boxes/options.ts";
+import { augmentSchema, type ResolvedAugmentOptions } from "../detection/augment/options.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { parseOptions } from "./options.ts";
 

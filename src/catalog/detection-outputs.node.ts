@@ -1,5 +1,5 @@
-import { writeFileAtomic } from "../data/files.node.ts";
-import type { Detector } from "../detection/detector.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import type { Detector } from "../detection/models/detector.ts";
 import { FileError } from "../errors.ts";
 import type { Model } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";

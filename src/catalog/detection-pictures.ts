@@ -1,8 +1,8 @@
-import type { DetectionSplit } from "../data/detection-set.ts";
-import { boxAt } from "../detection/boxes.ts";
-import { letterboxBatch } from "../detection/detection-batches.ts";
-import type { Detections } from "../detection/detections.ts";
-import type { Detector } from "../detection/detector.ts";
+import type { DetectionSplit } from "../data/boxes/set.ts";
+import { letterboxBatch } from "../detection/augment/batches.ts";
+import { boxAt } from "../detection/boxes/boxes.ts";
+import type { Detections } from "../detection/boxes/detections.ts";
+import type { Detector } from "../detection/models/detector.ts";
 import type { Session } from "../program/session.ts";
 import { rasterOfBytes } from "../report/byte-image.ts";
 import { contactSheet, type SheetPicture } from "../report/contact-sheet.ts";

@@ -1,6 +1,6 @@
-import { openDetection } from "../data/detection-open.node.ts";
-import type { DetectionSet } from "../data/detection-set.ts";
-import type { Detector } from "../detection/detector.ts";
+import type { DetectionSet } from "../data/boxes/set.ts";
+import { openDetection } from "../data/open.node.ts";
+import type { Detector } from "../detection/models/detector.ts";
 import type { Model, ModelDefinition } from "../nn/model.ts";
 import { checkFingerprint } from "../train/fit-setup.ts";
 import type { RunConfig } from "../train/run-config.ts";

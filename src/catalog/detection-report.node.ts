@@ -1,4 +1,4 @@
-import { writeFileAtomic } from "../data/files.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
 import { confusionPlot, encodePng, f1Plot, precisionRecallPlot, type ReportFigure } from "../report/index.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";

@@ -1,7 +1,7 @@
-import { withClasses } from "../data/detection-classes.ts";
-import { openDetection } from "../data/detection-open.node.ts";
-import type { DetectionSet } from "../data/detection-set.ts";
-import { type Detector, isDetector } from "../detection/detector.ts";
+import type { DetectionSet } from "../data/boxes/set.ts";
+import { withClasses } from "../data/boxes/set.ts";
+import { openDetection } from "../data/open.node.ts";
+import { type Detector, isDetector } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
 import { checkFingerprint } from "../train/fit-setup.ts";
 import { detectionDataOptions } from "./detection-options.ts";

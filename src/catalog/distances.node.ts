@@ -1,4 +1,4 @@
-import { type DataSet, range, type Split, type SplitName } from "../data/data-set.ts";
+import { type DataSet, range, type Split, type SplitName } from "../data/sources/data-set.ts";
 import { digitFeatures } from "../metrics/digit-features.node.ts";
 import {
   classifierTwoSampleTest,

@@ -1,8 +1,8 @@
 import { extname } from "node:path";
-import { isPicture } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { writeNpy } from "../data/npy.node.ts";
-import { writeTable } from "../data/table-write.node.ts";
+import { writeNpy } from "../data/files/arrays.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { isPicture } from "../data/sources/data-set.ts";
+import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo, EditOptions } from "../nn/model.ts";
 import { encodePng, imageGrid } from "../report/index.ts";

@@ -1,5 +1,5 @@
-import type { DataSet, SplitName } from "../data/data-set.ts";
-import { randomRows } from "../data/pairs.ts";
+import type { DataSet, SplitName } from "../data/sources/data-set.ts";
+import { randomRows } from "../data/sources/views.ts";
 import { Random } from "../random.ts";
 import type { NdArray } from "../tensor/array.ts";
 

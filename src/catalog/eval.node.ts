@@ -1,4 +1,4 @@
-import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/data-set.ts";
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { bitsPerDimension, type MeanLikelihood, meanLikelihood } from "../metrics/index.ts";
 import { parameterCount } from "../nn/module.ts";

@@ -1,6 +1,6 @@
-import { writeFileAtomic } from "../data/files.node.ts";
-import { type DetectOptions, isDetector } from "../detection/detector.ts";
-import { exportedDetections } from "../detection/exported-detections.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { type DetectOptions, isDetector } from "../detection/models/detector.ts";
+import { exportedDetections } from "../detection/models/exported.ts";
 import { OptionError } from "../errors.ts";
 import type { Exportable, Model } from "../nn/model.ts";
 import { checkState } from "../nn/state.ts";

@@ -1,4 +1,4 @@
-import { type DataSet, isPicture, type Split } from "../data/data-set.ts";
+import { type DataSet, isPicture, type Split } from "../data/sources/data-set.ts";
 import { EidosError, GradientError, InverseError } from "../errors.ts";
 import { hasCodes } from "../nn/codes.ts";
 import { Random } from "../random.ts";

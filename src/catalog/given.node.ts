@@ -1,5 +1,11 @@
-import { type Column, columnsSchema, columnWidth, encodeCategory, encodeNumber } from "../data/columns.ts";
-import type { DataSet } from "../data/data-set.ts";
+import {
+  type Column,
+  columnsSchema,
+  columnWidth,
+  encodeCategory,
+  encodeNumber,
+} from "../data/sources/columns.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { Random } from "../random.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { isImagePath, listTree } from "../data/detection-files.node.ts";
+import { isImagePath, listTree } from "../data/boxes/formats/files.node.ts";
 import { DataError } from "../errors.ts";
 
 /** An image file: where it is, and what it is called in results, with `/` between folders. */

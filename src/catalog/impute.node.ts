@@ -1,7 +1,7 @@
-import { type Cell, type Column, columnWidth, decodeRow } from "../data/columns.ts";
-import { isPicture } from "../data/data-set.ts";
-import { areBinary } from "../data/table-encode.node.ts";
-import { type GappedBatch, streamGappedTable, tableColumns } from "../data/table-gaps.node.ts";
+import { type Cell, type Column, columnWidth, decodeRow } from "../data/sources/columns.ts";
+import { isPicture } from "../data/sources/data-set.ts";
+import { areBinary } from "../data/table/rows.node.ts";
+import { type GappedBatch, streamGappedTable, tableColumns } from "../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../errors.ts";
 import type { InpaintOptions } from "../nn/model.ts";
 import { Random } from "../random.ts";

@@ -1,10 +1,10 @@
 import { stat } from "node:fs/promises";
 import { basename, extname } from "node:path";
-import { isPicture, type Split } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { decodeImage } from "../data/image-folder.node.ts";
-import { streamImages } from "../data/image-stream.node.ts";
-import { writeNpy } from "../data/npy.node.ts";
+import { writeNpy } from "../data/files/arrays.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { decodeImage } from "../data/image/folder.node.ts";
+import { streamImages } from "../data/image/stream.node.ts";
+import { isPicture, type Split } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { DataKind, InpaintOptions } from "../nn/model.ts";
 import { encodePng, imageGrid, type Raster } from "../report/index.ts";

@@ -1,5 +1,5 @@
-import type { SplitName } from "../data/data-set.ts";
-import type { DetectionSet } from "../data/detection-set.ts";
+import type { DetectionSet } from "../data/boxes/set.ts";
+import type { SplitName } from "../data/sources/data-set.ts";
 import { Random } from "../random.ts";
 import { rasterOfBytes } from "../report/byte-image.ts";
 import { contactSheet, type SheetPicture } from "../report/contact-sheet.ts";

@@ -1,9 +1,9 @@
 import { extname } from "node:path";
-import { isPicture, type Split } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { decodeImage } from "../data/image-folder.node.ts";
-import { writeNpy } from "../data/npy.node.ts";
-import { writeTable } from "../data/table-write.node.ts";
+import { writeNpy } from "../data/files/arrays.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { decodeImage } from "../data/image/folder.node.ts";
+import { isPicture, type Split } from "../data/sources/data-set.ts";
+import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
 import type { CodeSolverOptions } from "../nn/codes.ts";
 import type { DataInfo } from "../nn/model.ts";

@@ -1,4 +1,4 @@
-import { type DataSet, isPicture } from "../data/data-set.ts";
+import { type DataSet, isPicture } from "../data/sources/data-set.ts";
 import { principalComponents } from "../metrics/index.ts";
 import { encodePng, imageGrid, latentMap } from "../report/index.ts";
 import { float32, type NdArray } from "../tensor/array.ts";

@@ -1,4 +1,4 @@
-import { describeBinarisation } from "../data/binarise.ts";
+import { describeBinarisation } from "../data/sources/binarise.ts";
 import type { Model } from "../nn/model.ts";
 import type { RunConfig } from "../train/run-config.ts";
 

@@ -1,6 +1,6 @@
-import { columnsSchema } from "../data/columns.ts";
-import { type DataSet, isPicture, range, type Split } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { columnsSchema } from "../data/sources/columns.ts";
+import { type DataSet, isPicture, range, type Split } from "../data/sources/data-set.ts";
 import { RuntimeError } from "../errors.ts";
 import type { DataInfo, DataKind } from "../nn/model.ts";
 import { drawSamples } from "../report/index.node.ts";

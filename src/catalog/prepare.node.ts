@@ -1,11 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type DataSet, range, type Split } from "../data/data-set.ts";
-import type { DetectionSet } from "../data/detection-set.ts";
-import { fileError, makeFolder } from "../data/files.node.ts";
+import type { DetectionSet } from "../data/boxes/set.ts";
+import { fileError, makeFolder } from "../data/files/files.node.ts";
 import { openData, plainKind } from "../data/open.node.ts";
-import { type DataOptions, dataOptionsSchema } from "../data/options.ts";
-import { isDetector } from "../detection/detector.ts";
+import { type DataSet, range, type Split } from "../data/sources/data-set.ts";
+import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
+import { isDetector } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
 import type { ModelDefinition } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";

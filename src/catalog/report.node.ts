@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import type { DataSet } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { batchesPerEpoch } from "../data/order.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { MissingPackageError } from "../errors.ts";
 import { rasterise } from "../report/index.node.ts";
 import {

@@ -1,4 +1,4 @@
-import type { DataSet } from "../data/data-set.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
 import { FileError } from "../errors.ts";
 import type { Model } from "../nn/model.ts";
 import { nodeRuntime } from "../program/node.ts";

@@ -1,6 +1,6 @@
-import type { DataSet } from "../data/data-set.ts";
 import { openData } from "../data/open.node.ts";
-import { dataOptionsSchema } from "../data/options.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
+import { dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
 import { abilities, type Model, type ModelDefinition } from "../nn/model.ts";
 import { checkState } from "../nn/state.ts";

@@ -1,10 +1,10 @@
 import { extname } from "node:path";
 import { z } from "zod";
-import { columnsSchema, decodeTable } from "../data/columns.ts";
-import { isPicture } from "../data/data-set.ts";
-import { writeFileAtomic } from "../data/files.node.ts";
-import { writeNpy } from "../data/npy.node.ts";
-import { writeTable } from "../data/table-write.node.ts";
+import { writeNpy } from "../data/files/arrays.node.ts";
+import { writeFileAtomic } from "../data/files/files.node.ts";
+import { columnsSchema, decodeTable } from "../data/sources/columns.ts";
+import { isPicture } from "../data/sources/data-set.ts";
+import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo, SampleOptions } from "../nn/model.ts";
 import { rasterise } from "../report/index.node.ts";

@@ -1,5 +1,5 @@
-import { type Column, columnsSchema, logScale } from "../data/columns.ts";
-import type { Split, SplitName } from "../data/data-set.ts";
+import { type Column, columnsSchema, logScale } from "../data/sources/columns.ts";
+import type { Split, SplitName } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { bitsPerDimension } from "../metrics/index.ts";
 import type { BoundTerm, ScoreParts } from "../nn/model.ts";

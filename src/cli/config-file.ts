@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { fileError } from "../data/files.node.ts";
+import { fileError } from "../data/files/files.node.ts";
 import { OptionError } from "../errors.ts";
 
 /** A JSON file of options, or nothing. @throws FileError; OptionError where it is no JSON object */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { DetectOptions } from "../detection/detector.ts";
+import type { DetectOptions } from "../detection/models/detector.ts";
 
 const share = z.number().min(0).max(1).optional();
 

@@ -1,6 +1,6 @@
-import { type DetectionFault, FAULTS } from "../data/detection-faults.ts";
-import type { DetectionSet } from "../data/detection-set.ts";
-import type { DetectionStatistics, Quartiles } from "../data/detection-statistics.ts";
+import type { DetectionSet } from "../data/boxes/set.ts";
+import { type DetectionFault, FAULTS } from "../data/boxes/set.ts";
+import type { DetectionStatistics, Quartiles } from "../data/boxes/statistics.ts";
 import { print, showTable } from "./format.ts";
 
 /** Classes shown in a table. */

@@ -1,7 +1,7 @@
 import type { DataKind } from "../nn/model.ts";
-import { DIGIT_SCENES } from "./digit-scenes.ts";
-import { energyDensity, energyNames } from "./energies.ts";
-import { planeDensity, planeNames } from "./toy.ts";
+import { DIGIT_SCENES } from "./scenes/digit-scenes.ts";
+import { energyDensity, energyNames } from "./sources/energies.ts";
+import { planeDensity, planeNames } from "./sources/toy.ts";
 
 /** A data set that has a name. */
 export interface NamedData {

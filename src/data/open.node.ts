@@ -2,24 +2,53 @@ import { stat } from "node:fs/promises";
 import { DataError, OptionError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import type { DataKind } from "../nn/model.ts";
-import { binarised } from "./binarise.ts";
-import { openBinaryTable } from "./binary-table.node.ts";
+import { openDetectionFolder } from "./boxes/folder.node.ts";
+import { readAnnotations } from "./boxes/formats/read.node.ts";
+import type { DetectionOptions } from "./boxes/options.ts";
+import type { DetectionSet } from "./boxes/set.ts";
 import { dataCatalog } from "./catalog.ts";
-import { onlyClasses } from "./class-subset.ts";
-import type { DataSet } from "./data-set.ts";
-import { DIGIT_SCENES } from "./digit-scenes.ts";
-import { openDigits } from "./digits.node.ts";
-import { isQuery, isTablePath } from "./duckdb.node.ts";
-import { energyPoints, isEnergyName } from "./energies.ts";
-import { isMissing } from "./files.node.ts";
-import { openImageFolder } from "./image-folder.node.ts";
-import type { DataOptions } from "./options.ts";
-import { resolveDataOptions } from "./options.ts";
-import { readPairs } from "./pair-file.node.ts";
-import { withPairs, withSource } from "./pairs.ts";
-import { openTable } from "./table.node.ts";
-import { findSplitTables, type TableData } from "./table-parts.node.ts";
-import { isPlaneName, planePoints } from "./toy.ts";
+import { readPairs } from "./files/arrays.node.ts";
+import { isMissing } from "./files/files.node.ts";
+import { openImageFolder } from "./image/folder.node.ts";
+import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
+import { binarised } from "./sources/binarise.ts";
+import type { DataSet } from "./sources/data-set.ts";
+import { openDigits } from "./sources/digits.node.ts";
+import { energyPoints, isEnergyName } from "./sources/energies.ts";
+import { type DataOptions, resolveDataOptions } from "./sources/options.ts";
+import { isPlaneName, planePoints } from "./sources/toy.ts";
+import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
+import { isQuery, isTablePath } from "./table/duckdb.node.ts";
+import { findSplitTables, type TableData } from "./table/parts.node.ts";
+import { openBinaryTable, openTable } from "./table/table.node.ts";
+
+/**
+ * Opens data for detection: `digit-scenes`, a folder of images with annotations, or a file of annotations beside its images
+ * (`openDetectionFolder`).
+ * @throws DataError where there is no such data, or it cannot be used; OptionError; MissingPackageError; FileError
+ */
+export async function openDetection(
+  nameOrPath: string,
+  options: DetectionOptions = {},
+): Promise<DetectionSet> {
+  if (nameOrPath === DIGIT_SCENES) return digitScenes(await openDigits(), options);
+  if ((await stat(nameOrPath).catch(() => undefined)) === undefined) {
+    const meant = nearest(nameOrPath, [DIGIT_SCENES]);
+    throw new DataError(
+      `there is no file or folder "${nameOrPath}"; ${meant === undefined ? `give a folder of images with annotations, or ${DIGIT_SCENES}` : `did you mean "${meant}"?`}`,
+    );
+  }
+  return openDetectionFolder(nameOrPath, options);
+}
+
+/** True for data that `openDetection` opens: the name of scenes, or a folder or file that holds annotations of objects. */
+export async function isDetectionData(nameOrPath: string): Promise<boolean> {
+  if (nameOrPath === DIGIT_SCENES) return true;
+  const found = await stat(nameOrPath).catch(() => undefined);
+  const mayBe =
+    found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(nameOrPath));
+  return mayBe && (await readAnnotations(nameOrPath).catch(() => undefined)) !== undefined;
+}
 
 /** Where data lies, and what it is by itself: before it is made zeros and ones. */
 type Place =

@@ -1,10 +1,36 @@
-export * from "./anchors.ts";
-export type { Assignment, ObjectRows } from "./assignment.ts";
-export { type ColourChange, type ColourMap, colourMap } from "./augment-colour.ts";
-export { type Canvas, drawImage } from "./augment-draw.ts";
-export { type AugmentOptions, augmentSchema } from "./augment-options.ts";
-export { type Placement, placeBox, placeBoxes, type VisibilityRule } from "./augment-placement.ts";
-export { drawRecipe, drawRecipeImage, type Recipe, recipeObjects } from "./augment-recipe.ts";
+export {
+  type DetectionBatches,
+  type DetectionBatchOptions,
+  type DetectionRoom,
+  detectionBatches,
+  letterboxBatch,
+  letterboxRoom,
+} from "./augment/batches.ts";
+export {
+  type Canvas,
+  type ColourChange,
+  type ColourMap,
+  colourMap,
+  drawImage,
+  type Placement,
+  placeBox,
+  placeBoxes,
+  type VisibilityRule,
+} from "./augment/draw.ts";
+export { type AugmentOptions, augmentSchema } from "./augment/options.ts";
+export { drawRecipe, drawRecipeImage, type Recipe, recipeObjects } from "./augment/recipe.ts";
+export * from "./boxes/anchors.ts";
+export * from "./boxes/boxes.ts";
+export * from "./boxes/boxes.ts";
+export * from "./boxes/coding.ts";
+export { boxesOfDeltas, boxesOfDistances, boxesOfYolo } from "./boxes/decoding.ts";
+export * from "./boxes/detections.ts";
+export { type FusionOptions, weightedBoxesFusion } from "./boxes/fusion.ts";
+export * from "./boxes/letterbox.ts";
+export { type NmsOptions, nms } from "./boxes/nms.ts";
+export { type SoftNmsOptions, type SoftSuppression, softNms } from "./boxes/soft-nms.ts";
+export type { Assignment, ObjectRows } from "./loss/assignment.ts";
+export { binaryCrossEntropy, boxLoss, boxOverlap, type FocalOptions, focalLoss } from "./loss/losses.ts";
 export {
   type AreaRange,
   COCO_AREAS,
@@ -13,36 +39,26 @@ export {
   type CocoSummary,
   type CocoTables,
   summariseCoco,
-} from "./average-precision.ts";
-export type { Backbone, BackboneOptions, FeatureLevel } from "./backbone.ts";
-export * from "./box-coding.ts";
-export { boxesOfDeltas, boxesOfDistances, boxesOfYolo } from "./box-decoding.ts";
-export * from "./box-formats.ts";
-export { type FusionOptions, weightedBoxesFusion } from "./box-fusion.ts";
-export { boxLoss, boxOverlap } from "./box-losses.ts";
-export * from "./boxes.ts";
+} from "./measure/coco.ts";
+export type { ConfusionMatrix, ConfusionOptions } from "./measure/confusion.ts";
+export { type DetectionErrors, ERROR_KINDS, type ErrorKind, type ErrorOptions } from "./measure/errors.ts";
+export { type ClassSummary, type CocoResult, DetectionEvaluator } from "./measure/evaluator.ts";
+export type { CurveOptions, DetectionCurve, DetectionCurves } from "./measure/precision-recall.ts";
+export type { VocAccuracy, VocOptions } from "./measure/voc.ts";
 export {
   CenterNet,
   type CenterNetOptions,
+  type CenterNetOutputs,
+  type CenterNetTargets,
   centerNetDefinition,
   centerNetLosses,
   centerNetOptions,
   heatLoss,
-} from "./center-net.ts";
-export { type CenterNetTargets, heatRadius, heatTargets } from "./center-net-assignment.ts";
-export { type CenterNetOutputs, peaks } from "./center-net-head.ts";
-export type { ConfusionMatrix, ConfusionOptions } from "./confusion.ts";
-export { CspNet } from "./csp.ts";
-export {
-  type DetectionBatches,
-  type DetectionBatchOptions,
-  type DetectionRoom,
-  detectionBatches,
-  letterboxBatch,
-  letterboxRoom,
-} from "./detection-batches.ts";
-export { type DetectionErrors, ERROR_KINDS, type ErrorKind, type ErrorOptions } from "./detection-errors.ts";
-export * from "./detections.ts";
+  heatRadius,
+  heatTargets,
+  peaks,
+} from "./models/center-net.ts";
+export type { DetectionInfo, DetectorDefinition } from "./models/detector.ts";
 export {
   type Decoded,
   type DetectOptions,
@@ -50,48 +66,82 @@ export {
   detections,
   isDetector,
   pickedDetections,
-} from "./detector.ts";
-export type { DetectionInfo, DetectorDefinition } from "./detector-definition.ts";
-export { binaryCrossEntropy, type FocalOptions, focalLoss } from "./detector-losses.ts";
-export { detectors } from "./detectors.ts";
-export { type ClassSummary, type CocoResult, DetectionEvaluator } from "./evaluator.ts";
-export { exportedDetections, suppressed } from "./exported-detections.ts";
-export { Fcos, type FcosOptions, fcosDefinition, fcosLosses, fcosOptions } from "./fcos.ts";
+} from "./models/detector.ts";
+export { detectors } from "./models/detectors.ts";
+export { exportedDetections, suppressed } from "./models/exported.ts";
+export type { FcosOutputs } from "./models/fcos.ts";
 export {
   assignBySize,
   centrenessOf,
+  Fcos,
+  type FcosOptions,
   type FcosTargets,
+  fcosDefinition,
+  fcosLosses,
+  fcosOptions,
   type SizeRanges,
   sizeRanges,
-} from "./fcos-assignment.ts";
-export type { FcosOutputs } from "./fcos-head.ts";
-export { FeatureNetwork, type FeatureNetworkOptions } from "./feature-network.ts";
-export { type FeaturePoints, featurePoints, featureRows, levelGrids } from "./feature-points.ts";
-export { Fpn } from "./fpn.ts";
-export * from "./letterbox.ts";
-export { type Neck, type NeckKind, neckOf } from "./neck.ts";
-export { type NmsOptions, nms } from "./nms.ts";
-export { Pan } from "./pan.ts";
-export type { CurveOptions, DetectionCurve, DetectionCurves } from "./precision-recall.ts";
-export { ResNet } from "./resnet.ts";
+} from "./models/fcos.ts";
 export {
+  assignByOverlap,
+  deltasOf,
+  type OverlapThresholds,
   RetinaNet,
   type RetinaNetOptions,
+  type RetinaNetOutputs,
+  type RetinaNetTargets,
   retinaNetDefinition,
   retinaNetLosses,
   retinaNetOptions,
-} from "./retina-net.ts";
-export { assignByOverlap, type OverlapThresholds, type RetinaNetTargets } from "./retina-net-assignment.ts";
-export { deltasOf, type RetinaNetOutputs, smoothL1 } from "./retina-net-head.ts";
-export { type SoftNmsOptions, type SoftSuppression, softNms } from "./soft-nms.ts";
-export type { VocAccuracy, VocOptions } from "./voc.ts";
-export { Yolo, type YoloOptions, yoloDefinition, yoloLosses, yoloOptions } from "./yolo.ts";
-export { alignTasks, type YoloPredictions, type YoloTargets } from "./yolo-assignment.ts";
-export { boxesOfDistributions, distancesOf, distributionLoss, type YoloOutputs } from "./yolo-head.ts";
-export { YoloV1, type YoloV1Options, yoloV1Definition, yoloV1Losses, yoloV1Options } from "./yolo-v1.ts";
-export { assignCells, type CellTargets, responsible } from "./yolo-v1-assignment.ts";
-export { boxesOfCodes, cornersOf, type YoloV1Outputs } from "./yolo-v1-head.ts";
-export { YoloV3, type YoloV3Options, yoloV3Definition, yoloV3Losses, yoloV3Options } from "./yolo-v3.ts";
-export { type YoloV3Anchors, yoloV3Anchors } from "./yolo-v3-anchors.ts";
-export { type AnchorTargets, assignAnchors } from "./yolo-v3-assignment.ts";
-export type { YoloV3Outputs } from "./yolo-v3-head.ts";
+  smoothL1,
+} from "./models/retina-net.ts";
+export {
+  alignTasks,
+  boxesOfDistributions,
+  distancesOf,
+  distributionLoss,
+  Yolo,
+  type YoloOptions,
+  type YoloOutputs,
+  type YoloPredictions,
+  type YoloTargets,
+  yoloDefinition,
+  yoloLosses,
+  yoloOptions,
+} from "./models/yolo.ts";
+export {
+  assignCells,
+  boxesOfCodes,
+  type CellTargets,
+  cornersOf,
+  responsible,
+  YoloV1,
+  type YoloV1Options,
+  type YoloV1Outputs,
+  yoloV1Definition,
+  yoloV1Losses,
+  yoloV1Options,
+} from "./models/yolo-v1.ts";
+export type { YoloV3Outputs } from "./models/yolo-v3.ts";
+export {
+  type AnchorTargets,
+  assignAnchors,
+  YoloV3,
+  type YoloV3Anchors,
+  type YoloV3Options,
+  yoloV3Anchors,
+  yoloV3Definition,
+  yoloV3Losses,
+  yoloV3Options,
+} from "./models/yolo-v3.ts";
+export type { Backbone, BackboneOptions, FeatureLevel } from "./network/backbones.ts";
+export { CspNet, ResNet } from "./network/backbones.ts";
+export {
+  FeatureNetwork,
+  type FeatureNetworkOptions,
+  type FeaturePoints,
+  featurePoints,
+  featureRows,
+  levelGrids,
+} from "./network/feature-network.ts";
+export { Fpn, type Neck, type NeckKind, neckOf, Pan } from "./network/necks.ts";

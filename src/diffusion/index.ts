@@ -1,35 +1,5 @@
-export { angularFlow } from "./angular-flow.ts";
-export type { BoundParts, ChainScoreOptions } from "./chain-score.ts";
-export { ClassCondition, type ClassOptions, type Condition } from "./condition.ts";
-export { COUPLINGS, type Coupling, coupledNoise } from "./coupling.ts";
-export { type DdimOptions, ddim } from "./ddim.ts";
-export { Ddpm, type DdpmModelOptions, ddpmDefinition, ddpmOptions } from "./ddpm.ts";
-export { type DdpmOptions, ddpm, REVERSE_VARIANCES, type ReverseVariance } from "./ddpm-sampler.ts";
-export { DiffusionModel, type NetworkViews } from "./diffusion-model.ts";
-export { type DiffusionParts, diffusionPreferences, type Preconditioning } from "./diffusion-parts.ts";
-export {
-  DistilledFlow,
-  type DistilledFlowOptions,
-  distilledFlowDefinition,
-  distilledFlowOptions,
-} from "./distilled-flow.ts";
-export { type DpmSolverOptions, dpmSolver } from "./dpm-solver.ts";
-export { Edm, type EdmModelOptions, edmDefinition, edmOptions } from "./edm.ts";
-export { type Churn, type EdmOptions, edm } from "./edm-sampler.ts";
-export { evenLevels, evenSamplerLevels } from "./even-levels.ts";
-export type { FlowDensityOptions } from "./flow-density.ts";
-export type { FollowOptions } from "./follow.ts";
-export {
-  type Curve,
-  type CurveFormula,
-  GaussianPath,
-  type GaussianPathParts,
-  type Path,
-  type Span,
-  type SymbolicPoint,
-  stochasticEquation,
-} from "./gaussian-path.ts";
-export { type LangevinOptions, withLangevinCorrector } from "./langevin-corrector.ts";
+export type { BoundParts, ChainScoreOptions } from "./density/chain-score.ts";
+export type { FlowDensityOptions } from "./density/flow.ts";
 export {
   type EndDensity,
   flowLogDensity,
@@ -39,9 +9,92 @@ export {
   type TracedVelocity,
   tracedCourse,
   withDifferenceDivergence,
-} from "./likelihood.ts";
-export { GaussianMixture, type MixtureComponent, type MixturePosterior } from "./mixture.ts";
-export type { DiffusionNetwork, NetworkOptions } from "./network.ts";
+} from "./density/likelihood.ts";
+export { GaussianMixture, type MixtureComponent, type MixturePosterior } from "./density/mixture.ts";
+export {
+  type Decoder,
+  gaussianKl,
+  priorTerm,
+  type StepTerm,
+  stepTerm,
+  type VariationalBoundOptions,
+  variationalBound,
+} from "./density/variational.ts";
+export { Ddpm, type DdpmModelOptions, ddpmDefinition, ddpmOptions } from "./models/ddpm.ts";
+export {
+  DiffusionModel,
+  type DiffusionParts,
+  diffusionPreferences,
+  type NetworkViews,
+  type Preconditioning,
+} from "./models/diffusion-model.ts";
+export {
+  DistilledFlow,
+  type DistilledFlowOptions,
+  distilledFlowDefinition,
+  distilledFlowOptions,
+} from "./models/distilled-flow.ts";
+export { Edm, type EdmModelOptions, edmDefinition, edmOptions } from "./models/edm.ts";
+export {
+  measureStraightness,
+  RectifiedFlow,
+  type RectifiedFlowOptions,
+  rectifiedFlowDefinition,
+  rectifiedFlowOptions,
+} from "./models/rectified-flow.ts";
+export {
+  RectifiedTransport,
+  type RectifiedTransportOptions,
+  rectifiedTransportDefinition,
+  rectifiedTransportOptions,
+} from "./models/rectified-transport.ts";
+export { ScoreSde, type ScoreSdeOptions, scoreSdeDefinition, scoreSdeOptions } from "./models/score-sde.ts";
+export { ClassCondition, type ClassOptions, type Condition } from "./objective/condition.ts";
+export type { DiffusionNetwork, NetworkOptions } from "./objective/network.ts";
+export { DataUnits } from "./objective/network.ts";
+export {
+  denoisingLoss,
+  lossWeight,
+  type NoisyBatch,
+  type Objective,
+  type Predicted,
+  slicedLoss,
+  WEIGHTINGS,
+  type Weighting,
+  type WeightingOptions,
+} from "./objective/objective.ts";
+export {
+  convertPrediction,
+  edmInput,
+  PREDICTIONS,
+  type Prediction,
+  type PredictionOptions,
+  type PredictionPoint,
+  predictionChange,
+  predictionTarget,
+} from "./objective/prediction.ts";
+export {
+  COUPLINGS,
+  type Coupling,
+  coupledNoise,
+  logNormalTimes,
+  logRatioTimes,
+  sampleTimes,
+  stepTimes,
+  TIME_SAMPLINGS,
+  type TimeSampling,
+  type TimeSamplingOptions,
+} from "./objective/training.ts";
+export {
+  type Curve,
+  type CurveFormula,
+  GaussianPath,
+  type GaussianPathParts,
+  type Path,
+  type Span,
+  type SymbolicPoint,
+  stochasticEquation,
+} from "./path/gaussian.ts";
 export {
   CLEAN,
   type KarrasOptions,
@@ -58,8 +111,7 @@ export {
   startingDeviation,
   thenClean,
   towardsNoise,
-} from "./noise-level.ts";
-export { denoisingLoss, type NoisyBatch, type Objective, type Predicted, slicedLoss } from "./objective.ts";
+} from "./path/noise-level.ts";
 export {
   type CosineOptions,
   cosinePath,
@@ -74,42 +126,7 @@ export {
   type VariancePreservingOptions,
   varianceExplodingPath,
   variancePreservingPath,
-} from "./path.ts";
-export {
-  convertPrediction,
-  edmInput,
-  PREDICTIONS,
-  type Prediction,
-  type PredictionOptions,
-  type PredictionPoint,
-  predictionChange,
-  predictionTarget,
-} from "./prediction.ts";
-export { type ProbabilityFlowOptions, probabilityFlow, probabilityFlowVelocity } from "./probability-flow.ts";
-export {
-  RectifiedFlow,
-  type RectifiedFlowOptions,
-  rectifiedFlowDefinition,
-  rectifiedFlowOptions,
-} from "./rectified-flow.ts";
-export {
-  RectifiedTransport,
-  type RectifiedTransportOptions,
-  rectifiedTransportDefinition,
-  rectifiedTransportOptions,
-} from "./rectified-transport.ts";
-export { type RepaintOptions, type RepaintPlan, repaint } from "./repaint.ts";
-export { type ReverseSdeOptions, reverseSde } from "./reverse-sde.ts";
-export {
-  type DiffusionSampleOptions,
-  diffusionSampleOptions,
-  SOLVERS,
-  type SolverInput,
-  type SolverName,
-  type SolverSettings,
-  solverOptions,
-} from "./sample-options.ts";
-export { type Process, SPACINGS, type Spacing, samplerLevels } from "./sampler-levels.ts";
+} from "./path/paths.ts";
 export {
   alphaBars,
   BETA_SCHEDULES,
@@ -118,16 +135,68 @@ export {
   betas,
   DiscreteSchedule,
   zeroTerminalSnr,
-} from "./schedule.ts";
-export { ScoreSde, type ScoreSdeOptions, scoreSdeDefinition, scoreSdeOptions } from "./score-sde.ts";
+} from "./path/schedule.ts";
+export type { FollowOptions } from "./solver/follow.ts";
+export {
+  checkedSteps,
+  evenLevels,
+  evenSamplerLevels,
+  type Process,
+  type SolverSubject,
+  SPACINGS,
+  type Spacing,
+  STEP_SPACINGS,
+  type StepSpacing,
+  samplerEnds,
+  samplerLevels,
+  selectSteps,
+} from "./solver/levels.ts";
+export {
+  type DiffusionSampleOptions,
+  diffusionSampleOptions,
+  SOLVERS,
+  type SolverInput,
+  type SolverName,
+  type SolverSettings,
+  solverOptions,
+} from "./solver/options.ts";
+export {
+  type Churn,
+  type DdimOptions,
+  type DdpmOptions,
+  type DpmSolverOptions,
+  ddim,
+  ddpm,
+  dpmSolver,
+  type EdmOptions,
+  edm,
+  type LangevinOptions,
+  type ProbabilityFlowOptions,
+  probabilityFlow,
+  probabilityFlowVelocity,
+  REVERSE_VARIANCES,
+  type ReverseSdeOptions,
+  type ReverseVariance,
+  reverseSde,
+  type StepShare,
+  stepShare,
+  withLangevinCorrector,
+} from "./solver/samplers.ts";
 export {
   normalRows,
   type RunTableOptions,
   runTable,
   type SymbolicDenoiser,
   samplerGraph,
-} from "./solver-session.ts";
-export { type SolverSubject, samplerEnds } from "./solver-subject.ts";
+} from "./solver/session.ts";
+export {
+  type FlowPlan,
+  type SamplerPlan,
+  type SolverDefinition,
+  samplerPlan,
+  solvers,
+  solversFor,
+} from "./solver/solvers.ts";
 export {
   type Denoised,
   type Denoiser,
@@ -140,35 +209,6 @@ export {
   rowArray,
   type SolverRow,
   type SolverTable,
-} from "./solver-table.ts";
-export {
-  type FlowPlan,
-  type SamplerPlan,
-  type SolverDefinition,
-  samplerPlan,
-  solvers,
-  solversFor,
-} from "./solvers.ts";
-export { measureStraightness } from "./straightness.ts";
-export {
-  logNormalTimes,
-  logRatioTimes,
-  sampleTimes,
-  stepTimes,
-  TIME_SAMPLINGS,
-  type TimeSampling,
-  type TimeSamplingOptions,
-} from "./time-sampling.ts";
-export { checkedSteps, STEP_SPACINGS, type StepSpacing, selectSteps } from "./time-steps.ts";
-export { type StepShare, stepShare } from "./transition.ts";
-export { DataUnits } from "./units.ts";
-export {
-  type Decoder,
-  gaussianKl,
-  priorTerm,
-  type StepTerm,
-  stepTerm,
-  type VariationalBoundOptions,
-  variationalBound,
-} from "./variational-bound.ts";
-export { lossWeight, WEIGHTINGS, type Weighting, type WeightingOptions } from "./weighting.ts";
+} from "./solver/table.ts";
+export { angularFlow } from "./tasks/encoding.ts";
+export { type RepaintOptions, type RepaintPlan, repaint } from "./tasks/inpainting.ts";

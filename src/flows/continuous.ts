@@ -1,208 +1,370 @@
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
 import {
+  type DataInfo,
+  type DensityScoreOptions,
+  defineModel,
+  type FitPreferences,
+  type Losses,
+  type SymbolicBatch,
+} from "../nn/model.ts";
+import {
+  dormandPrince,
   evenTimes,
   FIXED_STEP_METHODS,
   type FixedStepMethod,
-  integrateUnrolled,
-  stageTimes,
-  type UnrolledOptions,
+  integrate,
+  type Velocity,
 } from "../ode/index.ts";
-import { constant, float32, isTraining, normal, type Tensor, uniform, where } from "../tensor/index.ts";
-import type { FieldAtTime, VelocityField } from "./continuous-field.ts";
-import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
+import type { Session } from "../program/session.ts";
+import { Random } from "../random.ts";
+import {
+  concat,
+  constant,
+  elementCount,
+  float32,
+  int64,
+  type NdArray,
+  slice,
+  type Tensor,
+} from "../tensor/index.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { energyOf, objectiveOptions } from "./densities/objective.ts";
+import {
+  FlowModel,
+  type FlowParts,
+  type FlowSampleOptions,
+  flowOptions,
+  flowSampleOptions,
+} from "./model.ts";
+import { type ContinuousOptions, ContinuousTransform, PROBES, TRACES } from "./transforms/continuous.ts";
+import {
+  ConcatSquashField,
+  SMOOTH_ACTIVATIONS,
+  type SmoothActivationName,
+} from "./transforms/continuous-field.ts";
 
-/** Dimensions up to which the exact trace is worth a tangent for each of them. */
-const EXACT_TRACE_DIMENSIONS = 16;
+const FIXED = Object.keys(FIXED_STEP_METHODS) as [FixedStepMethod, ...FixedStepMethod[]];
+const ACTIVATIONS = Object.keys(SMOOTH_ACTIVATIONS) as [SmoothActivationName, ...SmoothActivationName[]];
 
-export const TRACES = ["auto", "exact", "hutchinson"] as const;
+/** Options of a continuous flow. What is left open depends on the data; the description says how. */
+export const continuousFlowOptions = flowOptions.extend({
+  ...objectiveOptions.shape,
+  width: z.int().min(1).default(64).describe("units of a hidden layer of the velocity network"),
+  hiddenLayers: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("hidden layers; with one or two the exact trace costs little in any dimension"),
+  activation: z.enum(ACTIVATIONS).default("tanh").describe("smooth activation of the velocity network"),
+  timeFeatures: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("cosines of the time that gate and shift every layer of the network"),
+  solver: z.enum(FIXED).default("rk4").describe("fixed-step method of training"),
+  solverSteps: z.int().min(1).default(6).describe("steps of the solver from data to noise in training"),
+  evaluationSteps: z
+    .int()
+    .min(1)
+    .default(24)
+    .describe("steps of the solver in graphs outside of training: validation, codes, exported models"),
+  trace: z
+    .enum(TRACES)
+    .default("auto")
+    .describe(
+      "divergence of the velocity; auto is exact with at most two hidden layers or 16 dimensions, otherwise Hutchinson's",
+    ),
+  probe: z.enum(PROBES).default("rademacher").describe("distribution of the probe of Hutchinson's estimate"),
+  kineticPenalty: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("weight of the mean squared velocity in the loss, for straight paths (RNODE: 0.01)"),
+  jacobianPenalty: z
+    .number()
+    .min(0)
+    .default(0.01)
+    .describe("weight of the mean squared norm of the velocity's Jacobian in the loss (RNODE: 0.01)"),
+});
 
-export const PROBES = ["rademacher", "gaussian"] as const;
+export type ContinuousFlowOptions = z.output<typeof continuousFlowOptions>;
 
-export interface ContinuousOptions {
-  /** How the equation is integrated inside a graph. */
-  readonly solver: FixedStepMethod;
-  /** Steps from data to noise in training. */
-  readonly steps: number;
-  /** Steps in graphs outside of training, where no gradient is kept and more cost little; as many as there unless told. */
-  readonly evaluationSteps?: number;
-  /** How the trace of the Jacobian is found; `auto` is exact where that is cheap or there are few dimensions. */
-  readonly trace: (typeof TRACES)[number];
-  /** Distribution of Hutchinson's probe. */
-  readonly probe: (typeof PROBES)[number];
+const solverOptions = z.strictObject({
+  solver: z
+    .enum([...FIXED, "dormand-prince"])
+    .default("dormand-prince")
+    .describe("how the flow is integrated; dormand-prince chooses its steps itself"),
+  steps: z.int().min(1).default(20).describe("steps from noise to data, for solvers with fixed steps"),
+  tolerance: z
+    .number()
+    .positive()
+    .default(1e-4)
+    .describe("dormand-prince: relative and absolute tolerance of a step"),
+  maxEvaluations: z
+    .int()
+    .min(8)
+    .default(2000)
+    .describe("dormand-prince: velocity evaluations before it gives up"),
+});
+
+export type SolverOptions = z.output<typeof solverOptions>;
+
+/** Options for drawing samples, beside count, seed and label. */
+export const continuousFlowSampleOptions = flowSampleOptions.extend(solverOptions.shape);
+
+export type ContinuousFlowSampleOptions = FlowSampleOptions & Partial<SolverOptions>;
+
+export type ContinuousFlowScoreOptions = DensityScoreOptions & Partial<SolverOptions>;
+
+/** Fills in defaults. @throws OptionError that names the option at fault */
+export function solverSettings(options: Partial<SolverOptions>): SolverOptions {
+  const told = Object.keys(solverOptions.shape).flatMap((name) => {
+    const value = options[name as keyof SolverOptions];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const parsed = solverOptions.safeParse(Object.fromEntries(told));
+  if (parsed.success) return parsed.data;
+  throw new OptionError(
+    parsed.error.issues.map(({ path, message }) => `option ${path.join(".")}: ${message}`).join("; "),
+  );
 }
 
-/** The end of a course from data to noise, with integrals over it, each [n]. */
-export interface Course extends Forward {
-  /** ∫ ‖f‖² dt (Finlay et al. 2020, "RNODE", equation 8). */
-  readonly kinetic: Tensor;
-  /** ∫ ‖(∂f/∂x) ε‖² dt for a probe ε: on average the squared Frobenius norm of the Jacobian (equation 9). */
-  readonly jacobian: Tensor;
-}
+/** States on the way from noise to data that a picture of the path shows after the noise itself. */
+const PATH_STATES = 8;
+
+type Arrays = Readonly<Record<string, NdArray>>;
 
 /**
- * A continuous normalising flow as a transform (Chen et al. 2018, "Neural ordinary differential equations", section 4;
- * Grathwohl et al. 2019, "FFJORD"): rows follow dx/dt = f(x, t) from data at t = 0 to noise at t = 1, and
- * log |det ∂x(1)/∂x(0)| = ∫ tr(∂f/∂x) dt. Both are integrated with fixed steps, so the inverse undoes the map, and the
- * log-determinant is that of the map, up to the error of the solver. Hutchinson's estimate of the trace, εᵀ (∂f/∂x) ε,
- * draws one probe ε for each row and holds it through the integration.
+ * A continuous normalising flow. Training and graphs integrate with fixed steps inside one graph; samples and scores
+ * may also be computed by an adaptive solver, which steps outside of it.
  */
-export class ContinuousTransform implements Transform {
-  readonly field: VelocityField;
-  readonly options: ContinuousOptions;
+export class ContinuousFlow extends FlowModel {
+  private readonly info: DataInfo;
+  private readonly continuous: ContinuousTransform;
+  private readonly penalties: { readonly kinetic: number; readonly jacobian: number };
+  private readonly parts: FlowParts;
 
-  constructor(field: VelocityField, options: ContinuousOptions) {
-    this.field = field;
-    this.options = options;
-  }
-
-  /** Whether the trace is computed exactly. */
-  get isExact(): boolean {
-    const { trace } = this.options;
-    if (trace !== "auto") return trace === "exact";
-    return this.field.hasCheapTrace || this.field.dimensions <= EXACT_TRACE_DIMENSIONS;
-  }
-
-  forward(x: Tensor, context?: Tensor): Forward {
-    const [y, logDet] = this.integrate(x, context, 0, 1);
-    return { y, logDet };
-  }
-
-  inverse(y: Tensor, context?: Tensor): Inverse {
-    const [x, logDet] = this.integrate(y, context, 1, 0);
-    return { x, logDet };
+  constructor(
+    data: DataInfo,
+    parts: Omit<FlowParts, "transforms">,
+    transform: ContinuousTransform,
+    penalties: { readonly kinetic: number; readonly jacobian: number },
+  ) {
+    super(data, { ...parts, transforms: [transform] });
+    this.info = data;
+    this.continuous = transform;
+    this.penalties = penalties;
+    this.parts = { ...parts, transforms: [transform] };
   }
 
   /**
-   * `forward` with the integrals that regularise training. That of the Jacobian is a sum over the beginnings of the
-   * steps: a product with the Jacobian costs as much as a velocity.
+   * The mean negative log-likelihood in nats; with penalties, the mean kinetic energy ∫ ‖f‖² dt and the mean squared
+   * norm of the Jacobian ∫ ‖∂f/∂x‖² dt, by their weights, are added (Finlay et al. 2020, equation 10).
    */
-  course(x: Tensor, context?: Tensor): Course {
-    const probe = this.drawProbe(x);
-    const fields = this.fields(0, 1, context);
-    const none = noVolumeChange(x);
-    const query = this.isExact ? { trace: true } : { probe };
-    const unrolled = this.unrolled(0, 1);
-    const times = evenTimes(unrolled.steps, 0, 1);
-    let state: readonly Tensor[] = [x, none, none];
-    let jacobian = none;
-    times.slice(1).forEach((to, i) => {
-      const from = times[i] ?? 0;
-      const start = state[0] ?? x;
-      const first = fieldAt(fields, from).evaluate(start, { ...query, probe });
-      const product = asked(first.product);
-      jacobian = jacobian.add(
-        product
-          .square()
-          .sum(1)
-          .mul(to - from),
-      );
-      state = integrateUnrolled(
-        ([at = x], time) => {
-          const found = at === start ? first : fieldAt(fields, time).evaluate(at, query);
-          const trace = this.isExact ? asked(found.trace) : asked(found.product).mul(probe).sum(1);
-          return [found.velocity, trace, found.velocity.square().sum(1)];
-        },
-        state,
-        { ...unrolled, steps: 1, from, to },
-      );
+  override loss(batch: SymbolicBatch): Losses {
+    const { kinetic, jacobian } = this.penalties;
+    if (this.parts.energy !== undefined || (kinetic === 0 && jacobian === 0)) return super.loss(batch);
+    const { target, context } = this.conditioning.divide(batch.x, batch.label);
+    const course = this.continuous.course(target, context);
+    const nats = this.base.logProb(course.y).add(course.logDet).mean().neg();
+    // A part of weight 0 is left out altogether: it would cost a good share of a step.
+    const parts = {
+      ...(kinetic > 0 && { kinetic: course.kinetic.mean() }),
+      ...(jacobian > 0 && { jacobian: course.jacobian.mean() }),
+    };
+    const penalties = [parts.kinetic?.mul(kinetic), parts.jacobian?.mul(jacobian)];
+    const total = penalties.reduce((sum: Tensor, penalty) => (penalty ? sum.add(penalty) : sum), nats);
+    return { total, nats, ...parts };
+  }
+
+  /** The course of codes to data: the codes, then the states at evenly spaced times, the last in data units. */
+  override path(codes: Tensor, context?: Tensor): readonly Tensor[] {
+    return this.continuous.path(codes, context, PATH_STATES);
+  }
+
+  /** @throws OptionError, SolverError */
+  override async sample(session: Session, options: ContinuousFlowSampleOptions): Promise<NdArray<"float32">> {
+    const settings = solverSettings(options);
+    const start = session.compiled<string, "state">("codes", (inputs) => ({
+      state: this.base.fromNoise(given(inputs, "noise"), given(inputs, "temperature")),
+    }));
+    const velocity = session.compiled<string, "velocity">("velocity", (inputs) => ({
+      velocity: this.continuous.velocity(given(inputs, "state"), given(inputs, "time"), inputs.context),
+    }));
+    const end = session.compiled<string, "x">("join", (inputs) => ({
+      x: this.conditioning.join(given(inputs, "state"), inputs.context),
+    }));
+    return this.drawInParts(options, async ({ context, ...inputs }, onProgress) => {
+      const known = context === undefined ? {} : { context };
+      const { state } = await start.run(inputs);
+      const field: Velocity<"float32"> = async (at, time) =>
+        (await velocity.run({ state: at, time: timeArray(time), ...known })).velocity as NdArray<"float32">;
+      const solved = await solve(field, state as NdArray<"float32">, 1, 0, settings, onProgress);
+      if (this.conditioning.givenSize === 0) return solved;
+      return (await end.run({ state: solved, ...known })).x as NdArray<"float32">;
     });
-    const [y = x, logDet = none, kinetic = none] = state;
-    return { y, logDet, kinetic, jacobian };
   }
 
-  /** The states at evenly spaced times from noise (t = 1, y itself) to data (t = 0), `parts` of them after y. */
-  path(y: Tensor, context: Tensor | undefined, parts: number): readonly Tensor[] {
-    const states = [y];
-    const steps = Math.max(1, Math.ceil(this.steps / parts));
-    for (let k = 0; k < parts; k++) {
-      const [from, to] = [1 - k / parts, 1 - (k + 1) / parts];
-      const fields = this.fields(from, to, context, steps);
-      const [x] = integrateUnrolled(
-        ([state = y], time) => [fieldAt(fields, time).evaluate(state).velocity],
-        [states.at(-1) ?? y],
-        { ...this.unrolled(from, to), steps },
-      );
-      if (x !== undefined) states.push(x);
+  /**
+   * Log-densities of samples [n, …sample] in nats, with the steps of the solver chosen to a tolerance unless a
+   * fixed-step solver is told. A model that is conditional on classes weighs them by their shares where no labels are
+   * told. Hutchinson's probes, where the trace is estimated, are decided by the seed.
+   * @throws OptionError, SolverError
+   */
+  async score(
+    session: Session,
+    x: NdArray<"float32">,
+    options: ContinuousFlowScoreOptions = {},
+  ): Promise<NdArray<"float32">> {
+    const { classes } = this.conditioning;
+    const { label, seed = 0 } = options;
+    const settings = solverSettings(options);
+    const rows = x.shape[0] ?? 0;
+    const probe = this.probes(rows, seed);
+    const scoreOf = (known: NdArray<"int64"> | undefined): Promise<NdArray<"float32">> =>
+      this.scoreUnder(session, { x, ...(known !== undefined && { label: known }) }, probe, settings);
+    if (classes === 0) return scoreOf(undefined);
+    if (label !== undefined) return scoreOf(label);
+    const shares = this.info.classShares ?? new Array<number>(classes).fill(1 / classes);
+    const total = new Float64Array(rows).fill(Number.NEGATIVE_INFINITY);
+    for (const [k, share] of shares.entries()) {
+      if (share === 0) continue;
+      const { data } = await scoreOf(int64(new Array<number>(rows).fill(k), [rows]));
+      for (const [i, value] of data.entries()) {
+        total[i] = logAddExp(total[i] ?? Number.NEGATIVE_INFINITY, value + Math.log(share));
+      }
     }
-    return states;
+    return float32(total, [rows]);
   }
 
-  /** The velocity and the trace, or its estimate, at one time [1]. */
-  velocityAndTrace(
-    x: Tensor,
-    time: Tensor,
-    context: Tensor | undefined,
-    probe: Tensor | undefined,
-  ): readonly [velocity: Tensor, trace: Tensor] {
-    const [field] = this.field.at(time, context);
-    if (field === undefined) throw new TypeError("a velocity is asked for at no time");
-    return tracedVelocity(field, x, probe);
+  /** The state and the integral of the trace travel as one array [n, D + 1], so that a step is judged by both. */
+  private async scoreUnder(
+    session: Session,
+    inputs: Arrays,
+    probe: NdArray<"float32"> | undefined,
+    settings: SolverOptions,
+  ): Promise<NdArray<"float32">> {
+    const { dimensions, conditioning } = this;
+    const start = session.compiled<string, string>("score start", (symbols) => {
+      const { target, context } = conditioning.divide(given(symbols, "x"), symbols.label);
+      const none = constant(0).broadcastTo([target.shape[0] ?? 1, 1]);
+      return { state: concat([target, none], 1), ...(context !== undefined && { context }) };
+    });
+    const velocity = session.compiled<string, "velocity">("traced velocity", (symbols) => {
+      const x = slice(given(symbols, "state"), 1, 0, dimensions);
+      const time = given(symbols, "time");
+      const [towards, trace] = this.continuous.velocityAndTrace(x, time, symbols.context, symbols.probe);
+      return { velocity: concat([towards, trace.unsqueeze(1)], 1) };
+    });
+    const end = session.compiled<string, "logProb">("score end", (symbols) => {
+      const state = given(symbols, "state");
+      const logDet = slice(state, 1, dimensions, dimensions + 1).squeeze(1);
+      return { logProb: this.base.logProb(slice(state, 1, 0, dimensions)).add(logDet) };
+    });
+    const { state, context } = await start.run(inputs);
+    const fixed = { ...(context !== undefined && { context }), ...(probe !== undefined && { probe }) };
+    const field: Velocity<"float32"> = async (at, time) =>
+      (await velocity.run({ state: at, time: timeArray(time), ...fixed })).velocity as NdArray<"float32">;
+    const solved = await solve(field, state as NdArray<"float32">, 0, 1, settings);
+    return (await end.run({ state: solved })).logProb as NdArray<"float32">;
   }
 
-  /** The velocity at one time [1]. */
-  velocity(x: Tensor, time: Tensor, context: Tensor | undefined): Tensor {
-    const [field] = this.field.at(time, context);
-    if (field === undefined) throw new TypeError("a velocity is asked for at no time");
-    return field.evaluate(x).velocity;
+  /** Hutchinson's probes, one for each row; undefined where the trace is exact. */
+  private probes(rows: number, seed: number): NdArray<"float32"> | undefined {
+    if (this.continuous.isExact) return undefined;
+    const data = new Float32Array(rows * this.dimensions);
+    const random = new Random(seed).split("probe");
+    if (this.continuous.options.probe === "gaussian") random.fillNormal(data);
+    else for (const i of data.keys()) data[i] = random.uniform() < 0.5 ? 1 : -1;
+    return float32(data, [rows, this.dimensions]);
   }
 
-  private integrate(x: Tensor, context: Tensor | undefined, from: number, to: number): [Tensor, Tensor] {
-    const probe = this.isExact ? undefined : this.drawProbe(x);
-    const fields = this.fields(from, to, context);
-    return integrateUnrolled(
-      ([state = x], time) => tracedVelocity(fieldAt(fields, time), state, probe),
-      [x, noVolumeChange(x)],
-      this.unrolled(from, to),
-    ) as [Tensor, Tensor];
-  }
-
-  private get steps(): number {
-    const { steps, evaluationSteps = steps } = this.options;
-    return isTraining() ? steps : evaluationSteps;
-  }
-
-  private unrolled(from: number, to: number): UnrolledOptions {
-    return { method: FIXED_STEP_METHODS[this.options.solver], steps: this.steps, from, to };
-  }
-
-  /** The field at all times that an integration asks for: what depends on time alone is computed for all at once. */
-  private fields(
-    from: number,
-    to: number,
-    context: Tensor | undefined,
-    steps = this.steps,
-  ): ReadonlyMap<number, FieldAtTime> {
-    const times = stageTimes({ ...this.unrolled(from, to), steps });
-    const fields = this.field.at(constant(float32(times, [times.length])), context);
-    return new Map(fields.map((field, i) => [times[i] ?? from, field]));
-  }
-
-  private drawProbe(x: Tensor): Tensor {
-    return this.options.probe === "gaussian"
-      ? normal(x.shape)
-      : where(uniform(x.shape).less(0.5), constant(1), constant(-1));
+  /** The log-density and the code as a graph; the trace is exact there, whatever training uses. */
+  override exported(): ReturnType<FlowModel["exported"]> {
+    if (this.continuous.isExact) return super.exported();
+    const exact = new ContinuousTransform(this.continuous.field, {
+      ...this.continuous.options,
+      trace: "exact",
+    });
+    return new FlowModel(this.info, { ...this.parts, transforms: [exact] }).exported();
   }
 }
 
-function tracedVelocity(
-  field: FieldAtTime,
-  x: Tensor,
-  probe: Tensor | undefined,
-): readonly [velocity: Tensor, trace: Tensor] {
-  if (probe === undefined) {
-    const { velocity, trace } = field.evaluate(x, { trace: true });
-    return [velocity, asked(trace)];
+function given(inputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const tensor = inputs[name];
+  if (tensor === undefined) throw new TypeError(`an input is missing: ${name}`);
+  return tensor;
+}
+
+const timeArray = (time: number): NdArray<"float32"> => float32([time], [1]);
+
+function logAddExp(a: number, b: number): number {
+  const [low, high] = a < b ? [a, b] : [b, a];
+  return high === Number.NEGATIVE_INFINITY ? high : high + Math.log1p(Math.exp(low - high));
+}
+
+async function solve(
+  velocity: Velocity<"float32">,
+  initial: NdArray<"float32">,
+  from: number,
+  to: number,
+  { solver, steps, tolerance, maxEvaluations }: SolverOptions,
+  onProgress?: (share: number) => void,
+): Promise<NdArray<"float32">> {
+  if (solver !== "dormand-prince") {
+    return integrate(FIXED_STEP_METHODS[solver], velocity, initial, evenTimes(steps, from, to), (done) =>
+      onProgress?.(done / steps),
+    );
   }
-  const { velocity, product } = field.evaluate(x, { probe });
-  return [velocity, asked(product).mul(probe).sum(1)];
+  const { state } = await dormandPrince(velocity, initial, from, to, {
+    rtol: tolerance,
+    atol: tolerance,
+    maxEvaluations,
+    everyRow: true,
+    onStep: (time) => onProgress?.(Math.abs(time - from)),
+  });
+  return state;
 }
 
-function asked(value: Tensor | undefined): Tensor {
-  if (value === undefined) throw new TypeError("a velocity field left out a derivative that was asked for");
-  return value;
+/** A continuous flow over points or rows of a table. @throws OptionError where options do not fit the data */
+export function continuousFlow(options: ContinuousFlowOptions, data: DataInfo): ContinuousFlow {
+  const conditioning = new Conditioning(options, data);
+  const dimensions = elementCount(conditioning.targetShape);
+  const { width, hiddenLayers, activation, timeFeatures, solver, solverSteps, trace, probe } = options;
+  const { evaluationSteps } = options;
+  const field = new ConcatSquashField({
+    dimensions,
+    hidden: new Array<number>(hiddenLayers).fill(width),
+    contextSize: conditioning.size,
+    activation,
+    timeFeatures,
+  });
+  const settings: ContinuousOptions = { solver, steps: solverSteps, evaluationSteps, trace, probe };
+  return new ContinuousFlow(
+    data,
+    { base: BASES[options.base ?? "gaussian"](dimensions), conditioning, ...energyOf(options, data) },
+    new ContinuousTransform(field, settings),
+    { kinetic: options.kineticPenalty, jacobian: options.jacobianPenalty },
+  );
 }
 
-function fieldAt(fields: ReadonlyMap<number, FieldAtTime>, time: number): FieldAtTime {
-  const field = fields.get(time);
-  if (field === undefined) throw new TypeError(`no field was prepared for time ${time}`);
-  return field;
+function preferences(): FitPreferences {
+  return { optimiser: "adam", learningRate: 3e-3, batchSize: 256, averageDecay: 0.998, warmupSteps: 50 };
 }
+
+/** Continuous flows as the catalogue knows them. */
+export const continuousFlowDefinition = defineModel({
+  name: "continuous-flow",
+  summary:
+    "a velocity field from data to noise with exact likelihoods, integrated like a differential equation",
+  paper:
+    "Chen et al. 2018, Neural Ordinary Differential Equations, arXiv:1806.07366; Grathwohl et al. 2019, FFJORD, arXiv:1810.01367",
+  dataKinds: ["points", "table"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  options: continuousFlowOptions,
+  sampleOptions: continuousFlowSampleOptions,
+  build: continuousFlow,
+  preferences,
+});

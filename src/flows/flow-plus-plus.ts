@@ -1,20 +1,18 @@
 import { z } from "zod";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount } from "../tensor/index.ts";
-import { BASES } from "./base.ts";
-import { Conditioning } from "./conditioning.ts";
-import { Coupling } from "./coupling.ts";
-import { LogitTransform } from "./element-wise.ts";
-import { FlowModel } from "./flow-model.ts";
-import { GatedNetwork } from "./gated-network.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
 import { GlowStep } from "./glow.ts";
-import { LogisticMixtureBijection } from "./logistic-mixture.ts";
-import { imageLevels } from "./multi-scale.ts";
+import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import { type ImageShape, imageLevels, Squeeze, squeezed } from "./images/multi-scale.ts";
+import { GatedNetwork } from "./images/networks.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { ReluNetwork } from "./nice.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { type ImageShape, Squeeze, squeezed } from "./squeeze.ts";
-import { Reshape, type Transform } from "./transform.ts";
-import { dequantisationOption, dequantiserFor } from "./variational-dequantisation.ts";
+import { LogisticMixtureBijection } from "./transforms/bijections.ts";
+import { Coupling } from "./transforms/coupling.ts";
+import { LogitTransform } from "./transforms/element-wise.ts";
+import { Reshape, type Transform } from "./transforms/transform.ts";
 
 /** Options of Flow++. What is left open depends on the data; the doc of each says how. */
 export const flowPlusPlusOptions = flowOptions.extend({

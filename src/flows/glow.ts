@@ -1,21 +1,26 @@
 import { z } from "zod";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
-import { ActNorm } from "./actnorm.ts";
-import { BASES } from "./base.ts";
-import { AffineBijection, scaleLimitOf } from "./bijection.ts";
-import { Conditioning } from "./conditioning.ts";
-import { type Conditioner, Coupling } from "./coupling.ts";
-import { LogitTransform } from "./element-wise.ts";
-import { FlowModel } from "./flow-model.ts";
-import { ContextBias, NormalisedConv2d, SplitPrior, ZeroConv2d } from "./image-conditioner.ts";
-import { InvertibleLinear } from "./invertible-linear.ts";
-import { imageLevels, type Level, MultiScale } from "./multi-scale.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import {
+  type ImageShape,
+  imageLevels,
+  type Level,
+  MultiScale,
+  Squeeze,
+  squeezed,
+} from "./images/multi-scale.ts";
+import { ContextBias, NormalisedConv2d, SplitPrior, ZeroConv2d } from "./images/networks.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { ReluNetwork } from "./nice.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { type ImageShape, Squeeze, squeezed } from "./squeeze.ts";
-import { Composition, type Transform } from "./transform.ts";
-import { dequantisationOption, dequantiserFor } from "./variational-dequantisation.ts";
+import { AffineBijection, scaleLimitOf } from "./transforms/bijections.ts";
+import { type Conditioner, Coupling } from "./transforms/coupling.ts";
+import { LogitTransform } from "./transforms/element-wise.ts";
+import { InvertibleLinear } from "./transforms/mixing.ts";
+import { ActNorm } from "./transforms/normalisation.ts";
+import { Composition, type Transform } from "./transforms/transform.ts";
 
 /**
  * The network NN() of Glow's couplings of images (section 3.3): a 3×3, a 1×1 and a 3×3 convolution with ReLU between

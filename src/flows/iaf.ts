@@ -2,14 +2,13 @@ import type { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount } from "../tensor/index.ts";
-import { BASES } from "./base.ts";
-import { Conditioning } from "./conditioning.ts";
-import { FlowModel } from "./flow-model.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { energyOf, objectiveOptions } from "./densities/objective.ts";
 import { affineAutoregressiveBlocks, mafOptions } from "./maf.ts";
-import { UNROLL_LIMIT } from "./masked-autoregressive.ts";
-import { energyOf, objectiveOptions } from "./objective.ts";
-import { flowSampleOptions } from "./options.ts";
-import { Inverted } from "./transform.ts";
+import { FlowModel, flowSampleOptions } from "./model.ts";
+import { UNROLL_LIMIT } from "./transforms/masked-autoregressive.ts";
+import { Inverted } from "./transforms/transform.ts";
 
 /** Options of IAF: those of MAF. */
 export const iafOptions = mafOptions.extend({

@@ -2,17 +2,14 @@ import { z } from "zod";
 import type { Activation } from "../nn/mlp.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount } from "../tensor/index.ts";
-import { ActNorm } from "./actnorm.ts";
-import { BASES } from "./base.ts";
-import { BatchNormTransform } from "./batch-norm.ts";
-import { AffineBijection } from "./bijection.ts";
-import { Conditioning } from "./conditioning.ts";
-import { ELEMENT_ORDERS, elementOrders } from "./element-orders.ts";
-import { LogitTransform } from "./element-wise.ts";
-import { FlowModel } from "./flow-model.ts";
-import { MaskedAutoregressive } from "./masked-autoregressive.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { Reshape, type Transform } from "./transform.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
+import { AffineBijection } from "./transforms/bijections.ts";
+import { LogitTransform } from "./transforms/element-wise.ts";
+import { ELEMENT_ORDERS, elementOrders, MaskedAutoregressive } from "./transforms/masked-autoregressive.ts";
+import { ActNorm, BatchNormTransform } from "./transforms/normalisation.ts";
+import { Reshape, type Transform } from "./transforms/transform.ts";
 
 const ACTIVATIONS = {
   relu: (x) => x.relu(),

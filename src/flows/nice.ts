@@ -3,12 +3,17 @@ import { kaimingNormal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, Parameter, type Tensor } from "../tensor/index.ts";
-import { BASES } from "./base.ts";
-import { Conditioning } from "./conditioning.ts";
-import { AdditiveCoupling, type Conditioner, OddEvenOrder } from "./coupling.ts";
-import { FlowModel } from "./flow-model.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { type Forward, type Inverse, noVolumeChange, Reshape, type Transform } from "./transform.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
+import { AdditiveCoupling, type Conditioner, OddEvenOrder } from "./transforms/coupling.ts";
+import {
+  type Forward,
+  type Inverse,
+  noVolumeChange,
+  Reshape,
+  type Transform,
+} from "./transforms/transform.ts";
 
 /** A multilayer perceptron with ReLU between its layers and a linear output: the coupling function m of NICE. */
 export class ReluNetwork implements Conditioner {

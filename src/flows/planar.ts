@@ -4,20 +4,19 @@ import { normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, linear, Parameter, split, type Tensor } from "../tensor/index.ts";
-import { BASES } from "./base.ts";
-import { Conditioning } from "./conditioning.ts";
-import { FlowModel } from "./flow-model.ts";
-import { monotoneRoot } from "./monotone-root.ts";
-import { energyOf, objectiveOptions } from "./objective.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { energyOf, objectiveOptions } from "./densities/objective.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import {
   type Forward,
   type Inverse,
   Inverted,
+  monotoneRoot,
   NumericalInverse,
   type NumericallyInvertible,
   type Transform,
-} from "./transform.ts";
+} from "./transforms/transform.ts";
 
 /** softplus(κ) = 1: where wᵀû = 0. */
 const KAPPA = Math.log(Math.E - 1);

@@ -3,12 +3,11 @@ import { constant, normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";
-import { BASES } from "./base.ts";
-import { Conditioning } from "./conditioning.ts";
-import { FlowModel } from "./flow-model.ts";
-import { energyOf, objectiveOptions } from "./objective.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { type Forward, type Inverse, Inverted, type Transform } from "./transform.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { energyOf, objectiveOptions } from "./densities/objective.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
+import { type Forward, type Inverse, Inverted, type Transform } from "./transforms/transform.ts";
 
 /** The numbers of a radial map after the constraint; rows are 1, or n where a context decides them. */
 interface RadialNumbers {

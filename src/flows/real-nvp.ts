@@ -3,22 +3,27 @@ import { Conv2d } from "../nn/convolution.ts";
 import { zeros } from "../nn/initialisers.ts";
 import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
-import { ActNorm } from "./actnorm.ts";
-import { BASES } from "./base.ts";
-import { BatchNormTransform } from "./batch-norm.ts";
-import { AffineBijection, scaleLimitOf } from "./bijection.ts";
-import { Conditioning } from "./conditioning.ts";
-import { type Conditioner, type CoupledHalf, Coupling, OddEvenOrder } from "./coupling.ts";
-import { LogitTransform } from "./element-wise.ts";
-import { FlowModel } from "./flow-model.ts";
-import { ContextBias, NormalisedConv2d, ZeroConv2d } from "./image-conditioner.ts";
-import { imageLevels, type Level, MultiScale } from "./multi-scale.ts";
+import { BASES } from "./densities/bases.ts";
+import { Conditioning } from "./densities/conditioning.ts";
+import { energyOf, objectiveOptions } from "./densities/objective.ts";
+import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import {
+  ExchangeQuarters,
+  type ImageShape,
+  imageLevels,
+  type Level,
+  MultiScale,
+  Squeeze,
+  squeezed,
+} from "./images/multi-scale.ts";
+import { ContextBias, NormalisedConv2d, ZeroConv2d } from "./images/networks.ts";
+import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { ReluNetwork } from "./nice.ts";
-import { energyOf, objectiveOptions } from "./objective.ts";
-import { flowOptions, flowSampleOptions } from "./options.ts";
-import { ExchangeQuarters, type ImageShape, Squeeze, squeezed } from "./squeeze.ts";
-import { Composition, type Transform } from "./transform.ts";
-import { dequantisationOption, dequantiserFor } from "./variational-dequantisation.ts";
+import { AffineBijection, scaleLimitOf } from "./transforms/bijections.ts";
+import { type Conditioner, type CoupledHalf, Coupling, OddEvenOrder } from "./transforms/coupling.ts";
+import { LogitTransform } from "./transforms/element-wise.ts";
+import { ActNorm, BatchNormTransform } from "./transforms/normalisation.ts";
+import { Composition, type Transform } from "./transforms/transform.ts";
 
 /** x + w₂ ∗ relu(w₁ ∗ relu(x)) with 3×3 convolutions, the second starting at zero (He et al. 2016). */
 export class ResidualConvolutions {

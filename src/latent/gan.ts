@@ -27,8 +27,13 @@ import {
   type Tensor,
   uniform,
 } from "../tensor/index.ts";
-import { symbolicEnergyDistance } from "./gan-distance.ts";
-import { discriminatorLoss, generatorLoss, gradientPenalty, r1Penalty } from "./gan-losses.ts";
+import {
+  discriminatorLoss,
+  generatorLoss,
+  gradientPenalty,
+  r1Penalty,
+  symbolicEnergyDistance,
+} from "./gan-losses.ts";
 import {
   ConvolutionalDiscriminator,
   ConvolutionalGenerator,
@@ -36,6 +41,7 @@ import {
   type Generator,
   MlpDiscriminator,
   MlpGenerator,
+  SampleSpace,
 } from "./gan-networks.ts";
 import {
   type GanOptions,
@@ -44,7 +50,6 @@ import {
   type SettledGanOptions,
   settleOptions,
 } from "./gan-options.ts";
-import { SampleSpace } from "./gan-space.ts";
 
 /** Rows, and numbers in them, that a part of the samples may have while it is drawn. */
 const PART_ROWS = 4096;

@@ -21,26 +21,32 @@ export {
   ganOptions,
   ganSampleOptions,
 } from "./gan-options.ts";
-export { JointObservation, tableObservation } from "./joint-observation.ts";
 export {
   BernoulliObservation,
   CategoryObservation,
   GaussianObservation,
+  JointObservation,
   type LocationScale,
   type ObservationModel,
   SCALE_SOURCES,
   ScaledOutputs,
   type ScaleSource,
+  tableObservation,
 } from "./observation.ts";
 export {
   type DrawnCodes,
   type Encoded,
+  FlowPrior,
   gaussianDivergence,
   Posterior,
   type PosteriorOptions,
-} from "./posterior.ts";
-export { FlowPrior, PRIORS, type PriorName, type PriorOptions, priorOf } from "./prior.ts";
-export { Vae, type VaeScoreOptions, vaeDefinition } from "./vae.ts";
+  PRIORS,
+  type PriorName,
+  type PriorOptions,
+  priorOf,
+} from "./prior-posterior.ts";
+export type { VaeSampleOptions } from "./vae.ts";
+export { Vae, type VaeScoreOptions, vaeDefinition, WarmUp } from "./vae.ts";
 export {
   ConvolutionalDecoder,
   ConvolutionalEncoder,
@@ -54,5 +60,3 @@ export {
   vaeOptions,
   vaeSampleOptions,
 } from "./vae-options.ts";
-export type { VaeSampleOptions } from "./vae-sample.ts";
-export { WarmUp } from "./warm-up.ts";

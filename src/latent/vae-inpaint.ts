@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import { type Row, readRows } from "../flows/inpaint-rows.ts";
+import { type Row, readRows } from "../flows/completion/inpaint.ts";
 import type { DataInfo, InpaintOptions } from "../nn/model.ts";
 import { drawClass } from "../nn/sampling.ts";
 import type { Session } from "../program/session.ts";

@@ -1,5 +1,8 @@
+import { logSumExp } from "../data/sources/toy.ts";
+import { OptionError } from "../errors.ts";
 import { type Base, Conditioning, gaussian } from "../flows/index.ts";
 import type { Codec } from "../nn/codes.ts";
+import { zeros } from "../nn/initialisers.ts";
 import {
   type DataInfo,
   type Density,
@@ -10,28 +13,168 @@ import {
   type Inpainter,
   type InpaintOptions,
   type Losses,
+  type SampleOptions,
   type Sampler,
   type SymbolicBatch,
   type Trainable,
 } from "../nn/model.ts";
+import { classShares, sampleInParts } from "../nn/sampling.ts";
 import type { Session } from "../program/session.ts";
-import { elementCount, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
+import { Random } from "../random.ts";
+import {
+  Buffer,
+  elementCount,
+  float32,
+  input,
+  int64,
+  isTraining,
+  type NdArray,
+  type Shape,
+  type Tensor,
+} from "../tensor/index.ts";
 import type { ObservationModel } from "./observation.ts";
-import { codeNoise, type Encoded, gaussianDivergence, Posterior, repeatRows } from "./posterior.ts";
-import { priorOf } from "./prior.ts";
+import {
+  codeNoise,
+  type Encoded,
+  gaussianDivergence,
+  Posterior,
+  priorOf,
+  repeatRows,
+} from "./prior-posterior.ts";
 import { inpaintVae } from "./vae-inpaint.ts";
 import type { RowNetwork } from "./vae-networks.ts";
 import {
+  networksOf,
+  observationOf,
   type SettledVaeOptions,
   settleVaeOptions,
   type VaeOptions,
   vaeOptions,
   vaeSampleOptions,
 } from "./vae-options.ts";
-import { networksOf, observationOf } from "./vae-parts.ts";
-import { sampleVae, type VaeSampleOptions } from "./vae-sample.ts";
-import { importanceScore } from "./vae-score.ts";
-import { WarmUp } from "./warm-up.ts";
+
+/**
+ * A weight that rises from 0 to 1 over the first steps of training and is 1 outside of it (Sønderby et al. 2016, "Ladder
+ * Variational Autoencoders", section 2.3).
+ */
+export class WarmUp {
+  /** Steps done. */
+  readonly done: Buffer;
+  private readonly steps: number;
+
+  constructor(steps: number) {
+    this.done = new Buffer([], zeros);
+    this.steps = steps;
+  }
+
+  apply(term: Tensor): Tensor {
+    if (!isTraining()) return term;
+    this.done.update(this.done.add(1).minimum(this.steps));
+    return term.mul(this.done.mul(1 / this.steps));
+  }
+}
+
+/** Rows, and numbers in them, that a part of the samples may have while it is drawn. */
+const SAMPLE_ROWS = 4096;
+const SAMPLE_ELEMENTS = 1 << 20;
+
+/** What samples of a VAE may depend on beside count, seed and label. */
+export interface VaeSampleOptions extends SampleOptions {
+  /** Deviation of the code relative to training; 1 unless told. */
+  readonly temperature?: number;
+  /** What is expected of a sample given its code, in place of a draw; for images unless told. */
+  readonly mean?: boolean;
+  /** Values of the columns that a conditional model is given, as the model sees them: [1 or count, size]. */
+  readonly given?: NdArray<"float32">;
+}
+
+/**
+ * Samples in data units: codes drawn from the prior, and draws from p(x | z) or what is expected of it.
+ * @throws OptionError where the temperature is not above 0 or given columns are not told
+ */
+export function sampleVae(
+  model: Vae,
+  data: DataInfo,
+  session: Session,
+  options: VaeSampleOptions,
+): Promise<NdArray<"float32">> {
+  const { observation, prior, decoder, dimensions, conditioning } = model;
+  const { temperature = 1, mean = data.kind === "image" } = options;
+  if (!(temperature > 0)) throw new OptionError(`option temperature: must be above 0, not ${temperature}`);
+  const program = session.compiled<string, "x">(mean ? "sample mean" : "sample", (inputs) => {
+    const { code, temperature, noise, context } = inputs;
+    if (code === undefined || temperature === undefined) throw new OptionError("sampling takes noise");
+    const z = prior.fromNoise(code, temperature);
+    if (noise === undefined) return { x: model.decode(z, context) };
+    return { x: model.whole(observation.draw(decoder.forward(z, context), noise), context) };
+  });
+  const [codeSize, noiseSize] = [prior.noiseSize(dimensions), mean ? 0 : observation.noiseSize];
+  const limit = Math.max(1, Math.min(SAMPLE_ROWS, Math.floor(SAMPLE_ELEMENTS / observation.size)));
+  return sampleInParts(options, data.sampleShape, limit, async (randoms, first) => {
+    const rows = randoms.length;
+    const [code, noise] = [new Float32Array(rows * codeSize), new Float32Array(rows * noiseSize)];
+    randoms.forEach((random, i) => {
+      prior.drawNoise(code.subarray(i * codeSize, (i + 1) * codeSize), random.split("code"));
+      if (mean) return;
+      observation.drawNoise(noise.subarray(i * noiseSize, (i + 1) * noiseSize), random.split("noise"));
+    });
+    const context = conditioning.contexts(randoms, first, options);
+    const { x } = await program.run({
+      code: float32(code, [rows, codeSize]),
+      temperature: float32([temperature], []),
+      ...(!mean && { noise: float32(noise, [rows, noiseSize]) }),
+      ...(context !== undefined && { context }),
+    });
+    return x as NdArray<"float32">;
+  });
+}
+
+/** Numbers that a decoder makes in one run. */
+const SCORE_ELEMENTS = 1 << 21;
+
+/**
+ * log (1/k) Σ p(x, zᵢ) / q(zᵢ | x) for each sample of an array, with k codes drawn from q(z | x) in parts, so that memory
+ * does not grow with k: a lower bound on log p(x) in expectation, which rises to it with k (Burda et al. 2016, theorem 1).
+ * Without labels, a model of classes weighs them by their shares.
+ * @throws OptionError where the number of samples is not a whole number from 1 on
+ */
+export async function importanceScore(
+  model: Vae,
+  data: DataInfo,
+  session: Session,
+  x: NdArray<"float32">,
+  { samples, label, seed = 0 }: DensityScoreOptions & { readonly samples: number },
+): Promise<NdArray<"float32">> {
+  if (!Number.isInteger(samples) || samples < 1) {
+    throw new OptionError(`option samples: must be a whole number from 1 on, not ${samples}`);
+  }
+  const rows = x.shape[0] ?? 0;
+  const fitting = Math.floor(SCORE_ELEMENTS / Math.max(1, rows * model.observation.outputs));
+  const draws = Math.max(1, Math.min(samples, fitting));
+  const program = session.compiled<string, "logWeights">(`log-weights of ${draws}`, ({ x, label }) => {
+    if (x === undefined) throw new OptionError("scoring takes samples");
+    return { logWeights: model.logWeights(x, label, draws) };
+  });
+  const random = new Random(seed).split("score");
+  const terms = Array.from({ length: rows }, (): number[] => []);
+  const { classes } = model.conditioning;
+  const mixed = classes > 0 && label === undefined;
+  for (const [k, share] of (mixed ? classShares(data) : [1]).entries()) {
+    if (share === 0) continue;
+    const told = mixed ? int64(new Array<number>(rows).fill(k), [rows]) : label;
+    const inputs = { x, ...(told !== undefined && classes > 0 && { label: told }) };
+    const source = mixed ? random.split(k) : random;
+    const offset = Math.log(share / samples);
+    for (let first = 0; first < samples; first += draws) {
+      const { logWeights } = await program.run(inputs, { random: source.split(first) });
+      const used = Math.min(draws, samples - first);
+      for (const [row, own] of terms.entries()) {
+        for (let i = 0; i < used; i++) own.push(Number(logWeights.data[row * draws + i]) + offset);
+      }
+    }
+  }
+  return float32(terms.map(logSumExp), [rows]);
+}
 
 /** How a score is made. */
 export interface VaeScoreOptions extends DensityScoreOptions {

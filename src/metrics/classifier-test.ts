@@ -1,4 +1,4 @@
-import { storedSplit } from "../data/data-set.ts";
+import { storedSplit } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { Mlp } from "../nn/mlp.ts";
 import type { Losses, SymbolicBatch, Trainable } from "../nn/model.ts";
@@ -12,8 +12,8 @@ import { float32, type NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { StepTracer } from "../train/step.ts";
 import { initialVectors, Trainer } from "../train/trainer.ts";
-import { checkCount, comparableRows, type Rows } from "./samples.ts";
-import { fairCoinTail } from "./tails.ts";
+import { fairCoinTail } from "./roc.ts";
+import { checkCount, comparableRows, type Rows } from "./rows.ts";
 
 export interface ClassifierTestOptions {
   /** A linear classifier, or one hidden layer of ReLU units; `mlp` unless told. */

@@ -1,6 +1,6 @@
 import { OptionError } from "../errors.ts";
-import { forEachRow, type PairValue } from "./pairs.ts";
-import type { Rows } from "./samples.ts";
+import type { Rows } from "./rows.ts";
+import { forEachRow, type PairValue } from "./rows.ts";
 
 /**
  * A kernel k(x, y) of two samples of d numbers.

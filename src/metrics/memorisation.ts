@@ -1,8 +1,7 @@
 import type { NdArray } from "../tensor/array.ts";
 import { nearestRows } from "./neighbours.ts";
-import { areaUnderRoc } from "./roc.ts";
-import { comparableRows } from "./samples.ts";
-import { normalTail } from "./tails.ts";
+import { areaUnderRoc, normalTail } from "./roc.ts";
+import { comparableRows } from "./rows.ts";
 
 export interface Memorisation {
   /**

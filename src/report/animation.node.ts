@@ -1,4 +1,4 @@
-import { optional } from "../data/optional.node.ts";
+import { optional } from "../data/files/optional.node.ts";
 import { OptionError, ShapeError } from "../errors.ts";
 import type { Raster } from "./raster.ts";
 

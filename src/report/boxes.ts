@@ -1,4 +1,4 @@
-import type { Box } from "../detection/boxes.ts";
+import type { Box } from "../detection/boxes/boxes.ts";
 import { OptionError } from "../errors.ts";
 import { blankRaster, type Colour, drawStroke, type Raster } from "./raster.ts";
 import { drawText, strokeTextWidth } from "./stroke-text.ts";

@@ -1,4 +1,4 @@
-import type { ByteImage } from "../data/detection-set.ts";
+import type { ByteImage } from "../data/boxes/set.ts";
 import type { Raster } from "./raster.ts";
 
 /** An image whose channels stand one after the other, `[3, height, width]`, as a raster. */

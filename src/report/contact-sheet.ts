@@ -1,4 +1,4 @@
-import { boxAt } from "../detection/boxes.ts";
+import { boxAt } from "../detection/boxes/boxes.ts";
 import { boxColour, drawBoxes } from "./boxes.ts";
 import { paste } from "./labelled-row.ts";
 import { blankRaster, type Colour, type Raster } from "./raster.ts";

@@ -1,5 +1,5 @@
-import type { ConfusionMatrix } from "../detection/confusion.ts";
-import type { DetectionCurve, DetectionCurves } from "../detection/precision-recall.ts";
+import type { ConfusionMatrix } from "../detection/measure/confusion.ts";
+import type { DetectionCurve, DetectionCurves } from "../detection/measure/precision-recall.ts";
 import { significant } from "./format.ts";
 import { COLOURS, type PlotLayer, renderSvg } from "./plot.ts";
 import { thin } from "./statistics.ts";

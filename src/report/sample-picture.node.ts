@@ -1,5 +1,5 @@
-import { type Column, decodeTable } from "../data/columns.ts";
-import { optional } from "../data/optional.node.ts";
+import { optional } from "../data/files/optional.node.ts";
+import { type Column, decodeTable } from "../data/sources/columns.ts";
 import { MissingPackageError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
 import { bitPlot } from "./bits.ts";

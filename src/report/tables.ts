@@ -1,4 +1,4 @@
-import type { Cell, Column } from "../data/columns.ts";
+import type { Cell, Column } from "../data/sources/columns.ts";
 import { DataError } from "../errors.ts";
 import { fixed } from "./format.ts";
 import { COLOURS, type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";

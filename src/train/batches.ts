@@ -1,5 +1,4 @@
-import { type Batch, range, type Split } from "../data/data-set.ts";
-import { batchIndices } from "../data/order.ts";
+import { type Batch, batchIndices, range, type Split } from "../data/sources/data-set.ts";
 import type { SymbolicBatch } from "../nn/model.ts";
 import type { Random } from "../random.ts";
 import type { NdArray } from "../tensor/array.ts";

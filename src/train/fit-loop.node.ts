@@ -1,5 +1,5 @@
-import type { Split } from "../data/data-set.ts";
-import { batchesPerEpoch } from "../data/order.ts";
+import type { Split } from "../data/sources/data-set.ts";
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { FileError, TrainingError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
 import type { HeldOut, TrainingBatches } from "./batches.ts";

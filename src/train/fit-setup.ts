@@ -1,5 +1,5 @@
-import type { DataSet, Split } from "../data/data-set.ts";
-import { batchesPerEpoch } from "../data/order.ts";
+import type { DataSet, Split } from "../data/sources/data-set.ts";
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { Adversarial, FitPreferences, Trainable } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { binarisationSchema } from "../data/binarise.ts";
+import { binarisationSchema } from "../data/sources/binarise.ts";
 import { resolvedFitOptions } from "./options.ts";
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */

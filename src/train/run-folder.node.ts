@@ -1,7 +1,7 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { fileError, isMissing, isTemporary, makeFolder, writeFileAtomic } from "../data/files.node.ts";
+import { fileError, isMissing, isTemporary, makeFolder, writeFileAtomic } from "../data/files/files.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import type { State } from "../program/program.ts";

@@ -1,4 +1,4 @@
-import type { Split } from "../data/data-set.ts";
+import type { Split } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";

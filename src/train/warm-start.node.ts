@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { readBytes } from "../data/files.node.ts";
+import { readBytes } from "../data/files/files.node.ts";
 import type { Trainable } from "../nn/model.ts";
 import { initialState } from "../nn/module.ts";
 import { readSafetensors } from "../nn/safetensors.ts";

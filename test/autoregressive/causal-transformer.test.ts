@@ -6,7 +6,7 @@ import {
   TransformerConditionals,
 } from "../../src/autoregressive/causal-transformer.ts";
 import { drawRows } from "../../src/autoregressive/draw-rows.ts";
-import type { TransformerNetworkOptions } from "../../src/autoregressive/transformer-network.ts";
+import type { TransformerNetworkOptions } from "../../src/autoregressive/networks/transformer.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/session.ts";

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { freshMask, randomDegrees } from "../../src/autoregressive/connectivity.ts";
 import {
   AutoregressiveModel,
   MaskedAutoencoder,
@@ -8,6 +7,7 @@ import {
   madeDefinition,
   madeOptions,
 } from "../../src/autoregressive/index.ts";
+import { freshMask, randomDegrees } from "../../src/autoregressive/networks/connectivity.ts";
 import { OptionError } from "../../src/errors.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

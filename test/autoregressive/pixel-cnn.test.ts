@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { AutoregressiveModel } from "../../src/autoregressive/autoregressive-model.ts";
 import { drawRows } from "../../src/autoregressive/draw-rows.ts";
+import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
+import { PixelNetwork } from "../../src/autoregressive/networks/pixel.ts";
+import { bits, byteLevels } from "../../src/autoregressive/networks/pixel-draw.ts";
 import { PixelConditionals, pixelCnn, pixelCnnOptions } from "../../src/autoregressive/pixel-cnn.ts";
-import { PixelNetwork } from "../../src/autoregressive/pixel-network.ts";
-import { bits, byteLevels } from "../../src/autoregressive/pixel-values.ts";
 import type { DataInfo } from "../../src/nn/model.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

@@ -1,5 +1,5 @@
-import { AutoregressiveModel } from "../../src/autoregressive/autoregressive-model.ts";
 import type { Conditionals, Ensemble } from "../../src/autoregressive/conditionals.ts";
+import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
 import type { DataInfo } from "../../src/nn/model.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

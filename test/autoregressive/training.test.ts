@@ -8,7 +8,7 @@ import {
   nade,
   nadeOptions,
 } from "../../src/autoregressive/index.ts";
-import { range, storedSplit } from "../../src/data/data-set.ts";
+import { range, storedSplit } from "../../src/data/sources/data-set.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

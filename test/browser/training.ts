@@ -1,4 +1,4 @@
-import { storedSplit } from "../../src/data/data-set.ts";
+import { storedSplit } from "../../src/data/sources/data-set.ts";
 import { Conv2d } from "../../src/nn/convolution.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import type { Losses, SymbolicBatch, Trainable } from "../../src/nn/model.ts";

@@ -6,7 +6,7 @@ import { CompareFolder } from "../../src/catalog/compare-folder.node.ts";
 import { planeSetting } from "../../src/catalog/compare-pictures.node.ts";
 import { requestJson, resolveComparison } from "../../src/catalog/compare-request.node.ts";
 import { TimeLeft } from "../../src/catalog/compare-time.ts";
-import { planeDensity, planePoints } from "../../src/data/toy.ts";
+import { planeDensity, planePoints } from "../../src/data/sources/toy.ts";
 
 describe("a request", () => {
   const resolve = (request: Readonly<Record<string, unknown>>) =>

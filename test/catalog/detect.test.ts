@@ -12,11 +12,11 @@ import {
 import { DetectionWriter } from "../../src/catalog/detect-write.node.ts";
 import { type DetectorRun, openDetectorRun } from "../../src/catalog/detection-run.node.ts";
 import { findImages, patternOf } from "../../src/catalog/image-paths.node.ts";
-import { openDetection } from "../../src/data/detection-open.node.ts";
-import type { ByteImage } from "../../src/data/detection-set.ts";
-import { letterboxBatch } from "../../src/detection/detection-batches.ts";
+import type { ByteImage } from "../../src/data/boxes/set.ts";
+import { openDetection } from "../../src/data/open.node.ts";
+import { letterboxBatch } from "../../src/detection/augment/batches.ts";
 import { DataError, OptionError } from "../../src/errors.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 import { ran, squares } from "./detection-support.ts";
 
 let root = "";

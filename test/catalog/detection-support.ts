@@ -3,7 +3,7 @@ import type { FitRequest } from "../../src/catalog/fit.node.ts";
 import { prepareFit } from "../../src/catalog/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../src/train/fit.node.ts";
 import type { RunConfig } from "../../src/train/run-config.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 
 /** Options with which a fit of scenes takes a moment. */
 export const TINY = {

@@ -7,14 +7,14 @@ import { evaluateDetector } from "../../src/catalog/detection-eval.node.ts";
 import { annotatedData, openDetectorRun } from "../../src/catalog/detection-run.node.ts";
 import { exportRun } from "../../src/catalog/export.node.ts";
 import { prepareFit } from "../../src/catalog/prepare.node.ts";
-import { letterboxBatch } from "../../src/detection/detection-batches.ts";
-import { detectors } from "../../src/detection/detectors.ts";
+import { letterboxBatch } from "../../src/detection/augment/batches.ts";
+import { detectors } from "../../src/detection/models/detectors.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/png.ts";
 import { batchSourceOf } from "../../src/train/fit-setup.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { temporaryFolder } from "../data/detection-support.ts";
+import { temporaryFolder } from "../data/boxes/support.ts";
 import { ran, squares, TINY } from "./detection-support.ts";
 
 let root = "";

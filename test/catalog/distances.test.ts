@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { DistanceMeter, type DistanceOptions } from "../../src/catalog/distances.node.ts";
 import { MEASURES, type SampleDistance } from "../../src/catalog/measures.ts";
-import { binarised } from "../../src/data/binarise.ts";
-import { type DataSet, range, type Split, storedSplit } from "../../src/data/data-set.ts";
-import { openDigits } from "../../src/data/digits.node.ts";
-import { planePoints } from "../../src/data/toy.ts";
+import { binarised } from "../../src/data/sources/binarise.ts";
+import { type DataSet, range, type Split, storedSplit } from "../../src/data/sources/data-set.ts";
+import { openDigits } from "../../src/data/sources/digits.node.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";

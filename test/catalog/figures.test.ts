@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { type FigureSource, figureMakers, makeFigures } from "../../src/catalog/figures.node.ts";
 import { buildModel, findModel } from "../../src/catalog/models.ts";
-import { type DataSet, storedSplit } from "../../src/data/data-set.ts";
-import { planePoints } from "../../src/data/toy.ts";
+import { type DataSet, storedSplit } from "../../src/data/sources/data-set.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { InverseError, OptionError } from "../../src/errors.ts";
 import { initialState } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

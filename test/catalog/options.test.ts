@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../../src/catalog/models.ts";
-import { dataOptionsSchema } from "../../src/data/options.ts";
+import { dataOptionsSchema } from "../../src/data/sources/options.ts";
 import { fitOptions } from "../../src/train/options.ts";
 
 const optionNames = (schema: unknown): readonly string[] =>

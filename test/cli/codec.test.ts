@@ -3,7 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { pathsBetween } from "../../src/catalog/interpolate.node.ts";
-import { readNpy } from "../../src/data/npy.node.ts";
+import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/png.ts";
 import { float32 } from "../../src/tensor/array.ts";

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openRun } from "../../src/catalog/run.node.ts";
-import { readNpy } from "../../src/data/npy.node.ts";
-import { openTable } from "../../src/data/table.node.ts";
-import { planeDensity } from "../../src/data/toy.ts";
+import { readNpy } from "../../src/data/files/arrays.node.ts";
+import { planeDensity } from "../../src/data/sources/toy.ts";
+import { openTable } from "../../src/data/table/table.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import type { Tensor as SymbolicTensor } from "../../src/tensor/graph.ts";
 import {

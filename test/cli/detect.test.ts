@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/main.ts";
 import { DataError, EidosError, OptionError } from "../../src/errors.ts";
 import { ran, squares, TINY } from "../catalog/detection-support.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 
 let root = "";
 let photos = "";

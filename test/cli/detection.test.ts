@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/main.ts";
-import { openDetection } from "../../src/data/detection-open.node.ts";
+import { openDetection } from "../../src/data/open.node.ts";
 import { DataError, EidosError, FileError, OptionError } from "../../src/errors.ts";
 import { pngSize } from "../../src/report/png.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/detection-support.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 
 let root = "";
 let cells = "";

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { readNpy } from "../../src/data/npy.node.ts";
+import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/png.ts";

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openTable } from "../../src/data/table.node.ts";
+import { openTable } from "../../src/data/table/table.node.ts";
 import { Random } from "../../src/random.ts";
 import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
 

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { Box } from "../../src/detection/boxes.ts";
+import type { Box } from "../../src/detection/boxes/boxes.ts";
 
 /** Boxes with sides of 0.01 pixels or more. */
 export const box: fc.Arbitrary<Box> = fc

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
-import type { Box } from "../../src/detection/boxes.ts";
-import { toDetections } from "../../src/detection/detections.ts";
-import { DetectionEvaluator } from "../../src/detection/evaluator.ts";
+import type { Box } from "../../src/detection/boxes/boxes.ts";
+import { toDetections } from "../../src/detection/boxes/detections.ts";
+import { DetectionEvaluator } from "../../src/detection/measure/evaluator.ts";
 import { Random } from "../../src/random.ts";
 
 /** [x1, y1, x2, y2, class, flag, area]: flag 1 for a crowd, 2 to be ignored; area 0 for that of the box. */

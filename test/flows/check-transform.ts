@@ -1,4 +1,4 @@
-import type { Transform } from "../../src/flows/transform.ts";
+import type { Transform } from "../../src/flows/transforms/transform.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { buildModel, findModel } from "../../src/catalog/models.ts";
-import { planePoints } from "../../src/data/toy.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";
 import { energyDistance } from "../../src/metrics/index.ts";

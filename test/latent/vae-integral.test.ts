@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { logSumExp, quadrature } from "../../src/data/quadrature.ts";
+import { logSumExp, quadrature } from "../../src/data/sources/toy.ts";
 import type { DataInfo } from "../../src/nn/model.ts";
 import { initialState, parametersOf } from "../../src/nn/module.ts";
 import type { Session } from "../../src/program/session.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { logSumExp } from "../../src/data/quadrature.ts";
+import { logSumExp } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Vae, vaeDefinition, vaeOptions, vaeSampleOptions } from "../../src/latent/index.ts";
 import { capabilities, type DataInfo } from "../../src/nn/model.ts";

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { classifierTwoSampleTest } from "../../src/metrics/index.ts";
-import { fairCoinTail } from "../../src/metrics/tails.ts";
+import { fairCoinTail } from "../../src/metrics/roc.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { float32 } from "../../src/tensor/array.ts";

@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { packDigits } from "../../scripts/pack-digits.ts";
-import { type DataSet, range } from "../../src/data/data-set.ts";
-import { openDigits } from "../../src/data/digits.node.ts";
+import { type DataSet, range } from "../../src/data/sources/data-set.ts";
+import { openDigits } from "../../src/data/sources/digits.node.ts";
 import { WeightsError } from "../../src/errors.ts";
 import {
   DigitFeatureNetwork,

@@ -5,7 +5,7 @@ import {
   parzenLogLikelihood,
   precisionRecall,
 } from "../../src/metrics/index.ts";
-import { fairCoinTail, normalTail } from "../../src/metrics/tails.ts";
+import { fairCoinTail, normalTail } from "../../src/metrics/roc.ts";
 import { float32, type NdArray } from "../../src/tensor/array.ts";
 import { fixture } from "./fixture.ts";
 import { gaussian, matrix } from "./support.ts";

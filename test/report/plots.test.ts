@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Column } from "../../src/data/columns.ts";
+import type { Column } from "../../src/data/sources/columns.ts";
 import {
   gradientNormCurve,
   learningRateCurve,

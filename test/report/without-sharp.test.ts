@@ -2,7 +2,7 @@ import { expect, it, vi } from "vitest";
 import { MissingPackageError } from "../../src/errors.ts";
 import { drawSamples, rasterise } from "../../src/report/index.node.ts";
 
-vi.mock("../../src/data/optional.node.ts", async () => {
+vi.mock("../../src/data/files/optional.node.ts", async () => {
   const errors = await import("../../src/errors.ts");
   const optional = (name: string) => Promise.reject(new errors.MissingPackageError(`no ${name}`));
   return { optional };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { planePoints } from "../../src/data/toy.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { BatchNorm1d } from "../../src/nn/normalisation.ts";
 import { sgd } from "../../src/nn/optimiser.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { planePoints } from "../../src/data/toy.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { sgd } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type DataSet, range, storedSplit } from "../../src/data/data-set.ts";
+import { type DataSet, range, storedSplit } from "../../src/data/sources/data-set.ts";
 import { Linear } from "../../src/nn/index.ts";
 import type { SymbolicBatch } from "../../src/nn/model.ts";
 import { float32 } from "../../src/tensor/array.ts";

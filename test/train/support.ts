@@ -1,7 +1,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { planePoints } from "../../src/data/toy.ts";
+import { planePoints } from "../../src/data/sources/toy.ts";
 import { Linear } from "../../src/nn/index.ts";
 import type { Model } from "../../src/nn/model.ts";
 import { isTraining, normal, type Tensor, uniform } from "../../src/tensor/index.ts";

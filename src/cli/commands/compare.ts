@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type CompareProgress, type CompareRequest, compare } from "../../catalog/compare.node.ts";
 import { leaderboardJson } from "../../catalog/compare-board.node.ts";
 import { sharedOptions } from "../../catalog/compare-request.node.ts";
-import { dataOptionsSchema } from "../../data/options.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import { leaderboardLines } from "../../report/index.ts";
 import { readConfigFile, textOf } from "../config-file.ts";

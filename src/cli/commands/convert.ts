@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { divideOptions, parseOptions } from "../../catalog/options.ts";
-import { convertDetections } from "../../data/detection-convert.node.ts";
-import { faultLines } from "../../data/detection-faults.ts";
-import { openDetection } from "../../data/detection-open.node.ts";
-import { detectionOptionsSchema } from "../../data/detection-options.ts";
-import { DETECTION_FORMATS } from "../../data/detection-raw.ts";
+import { DETECTION_FORMATS } from "../../data/boxes/check.ts";
+import { convertDetections } from "../../data/boxes/convert.node.ts";
+import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { faultLines } from "../../data/boxes/set.ts";
+import { openDetection } from "../../data/open.node.ts";
 import { print, printJson } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";

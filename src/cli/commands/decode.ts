@@ -6,7 +6,7 @@ import { parseGiven } from "../../catalog/given.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { checkSamplePath, writeSamples } from "../../catalog/sample.node.ts";
-import { isPicture } from "../../data/data-set.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";

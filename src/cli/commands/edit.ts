@@ -7,7 +7,7 @@ import { imagesFromFiles } from "../../catalog/inpaint.node.ts";
 import { endsFromSplit } from "../../catalog/interpolate.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
-import { isPicture, range } from "../../data/data-set.ts";
+import { isPicture, range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print } from "../format.ts";

@@ -5,8 +5,8 @@ import { annotatedData, detectorRun } from "../../catalog/detection-run.node.ts"
 import { evaluateRun } from "../../catalog/eval.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { type OpenRun, openRun } from "../../catalog/run.node.ts";
-import { detectionOptionsSchema } from "../../data/detection-options.ts";
-import { isDetector } from "../../detection/detector.ts";
+import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";

@@ -5,7 +5,7 @@ import { loadDefinition, sampleSchema } from "../../catalog/definition.node.ts";
 import { exportRun } from "../../catalog/export.node.ts";
 import { models } from "../../catalog/models.ts";
 import { parseOptions } from "../../catalog/options.ts";
-import type { DetectOptions } from "../../detection/detector.ts";
+import type { DetectOptions } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";

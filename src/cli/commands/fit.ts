@@ -3,7 +3,7 @@ import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../cat
 import { detectionDataSchema } from "../../catalog/detection-options.ts";
 import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
 import { models } from "../../catalog/models.ts";
-import { dataOptionsSchema } from "../../data/options.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";

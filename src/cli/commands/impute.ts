@@ -5,7 +5,7 @@ import { checkLabel } from "../../catalog/codec.node.ts";
 import { type ImputeCounts, imputeTable } from "../../catalog/impute.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
-import { writeTable } from "../../data/table-write.node.ts";
+import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";

@@ -13,7 +13,7 @@ import {
 } from "../../catalog/inpaint.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
-import { range } from "../../data/data-set.ts";
+import { range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../catalog/interpolate.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
-import { isPicture } from "../../data/data-set.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";

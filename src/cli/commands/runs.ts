@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { fileError, isMissing } from "../../data/files.node.ts";
+import { fileError, isMissing } from "../../data/files/files.node.ts";
 import { EidosError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, showDuration, showNumber, showTable } from "../format.ts";

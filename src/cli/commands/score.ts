@@ -6,7 +6,7 @@ import { rankAnomalies } from "../../catalog/anomaly.node.ts";
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { imageBits, score } from "../../catalog/score.node.ts";
-import { writeTable } from "../../data/table-write.node.ts";
+import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import { printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

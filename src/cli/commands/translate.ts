@@ -6,7 +6,7 @@ import { checkInterpolationPath, endsFromSplit } from "../../catalog/interpolate
 import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { translateRun, writeWays } from "../../catalog/translate.node.ts";
-import { isPicture, range } from "../../data/data-set.ts";
+import { isPicture, range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print } from "../format.ts";

@@ -1,0 +1,213 @@
+import { type SplitName, splitNamed } from "../sources/data-set.ts";
+import type { Annotations, DetectionFault, FaultKind } from "./set.ts";
+
+/** The formats of annotations that are read and written. */
+export const DETECTION_FORMATS = ["voc", "coco", "yolo", "createml", "csv"] as const;
+
+export type DetectionFormat = (typeof DETECTION_FORMATS)[number];
+
+/** A box as four numbers that nothing is known of yet: edges, left, top, right and bottom. */
+export type RawBox = readonly [x1: number, y1: number, x2: number, y2: number];
+
+export interface PixelSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** An object as a file of annotations has it. */
+export interface RawObject {
+  /** Name of its class, or its number in the classes that the format lists. */
+  readonly class: string | number;
+  readonly box: RawBox;
+  /** Whether edges are in pixels, or shares of the width and the height. */
+  readonly unit: "pixels" | "shares";
+  readonly difficult?: boolean;
+  readonly crowd?: boolean;
+  readonly area?: number;
+  /** Where it stands in its file, as in `object 13` or `line 4`. */
+  readonly place: string;
+}
+
+/** An image as a file of annotations has it. */
+export interface RawImage {
+  /** Path of the image within the data set, with `/` between folders. */
+  readonly file: string;
+  /** The file that holds its annotations, likewise. */
+  readonly source: string;
+  /** The size that the annotations say the image has. */
+  readonly declared?: PixelSize | undefined;
+  readonly split?: SplitName | undefined;
+  readonly objects: readonly RawObject[];
+}
+
+/** A data set as its files have it, before boxes and images are checked. */
+export interface RawDetections {
+  readonly format: DetectionFormat;
+  /** The classes, where the format lists them. */
+  readonly classes?: readonly string[] | undefined;
+  readonly images: readonly RawImage[];
+  /** What of the files could not be read. */
+  readonly faults: readonly DetectionFault[];
+}
+
+/** The split that a name such as `instances_val2017.json` or `valid` speaks of; undefined where it speaks of none. */
+export function splitOfName(name: string): SplitName | undefined {
+  for (const word of name.split(/[^A-Za-z]+/)) {
+    const split = splitNamed(word);
+    if (split !== undefined) return split;
+  }
+  return undefined;
+}
+
+/** EXIF's ways of storing an image: 1 is upright, 3 upside down, 6 and 8 on a side, the others mirrored as well. */
+export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+
+/** What the header of an image file says. */
+export interface ImageHeader {
+  /** Size of the pixels as they are stored. */
+  readonly stored: PixelSize;
+  readonly orientation: Orientation;
+}
+
+/** Boxes that reach this little beyond an image, in pixels, do so by rounding alone. */
+const ROUNDING = 0.01;
+
+/** A box that is narrower than this, in pixels, is told from none by rounding alone. */
+const LEAST_SIDE = 0.001;
+
+/** Size of an image that is turned as its EXIF orientation says. */
+export function uprightSize({ stored, orientation }: ImageHeader): PixelSize {
+  return orientation < 5 ? stored : { width: stored.height, height: stored.width };
+}
+
+/** A box of the stored pixels as one of the upright image. */
+export function uprightBox([x1, y1, x2, y2]: RawBox, { stored, orientation }: ImageHeader): RawBox {
+  const { width, height } = stored;
+  switch (orientation) {
+    case 1:
+      return [x1, y1, x2, y2];
+    case 2:
+      return [width - x2, y1, width - x1, y2];
+    case 3:
+      return [width - x2, height - y2, width - x1, height - y1];
+    case 4:
+      return [x1, height - y2, x2, height - y1];
+    case 5:
+      return [y1, x1, y2, x2];
+    case 6:
+      return [height - y2, x1, height - y1, x2];
+    case 7:
+      return [height - y2, width - x2, height - y1, width - x1];
+    case 8:
+      return [y1, width - x2, y2, width - x1];
+  }
+}
+
+const sameSize = (a: PixelSize, b: PixelSize): boolean => a.width === b.width && a.height === b.height;
+
+/**
+ * The annotations of an image with all that cannot be used left out: boxes in pixels of the upright image, clipped to it, each
+ * with a class and a positive area, none twice.
+ *
+ * Where EXIF data turn the image, the size that annotations declare tells whether boxes are of the stored pixels, and turned
+ * with them, or of the upright image; where it tells neither, they are taken to be of the upright image, which is what people
+ * are shown who mark boxes.
+ * @param classOf number of a class by its name, or by its number in the format's list; undefined for unknown ones
+ */
+export function checkAnnotations(
+  raw: RawImage,
+  header: ImageHeader,
+  classOf: (name: string | number) => number | undefined,
+): { readonly annotations: Annotations; readonly faults: readonly DetectionFault[] } {
+  const faults: DetectionFault[] = [];
+  const fault = (kind: FaultKind, detail: string) => faults.push({ kind, file: raw.file, detail });
+  const upright = uprightSize(header);
+  const turned = header.orientation !== 1;
+  const boxesAreStored =
+    raw.declared !== undefined && sameSize(raw.declared, header.stored) && !sameSize(header.stored, upright);
+  if (turned) {
+    const whose = boxesAreStored
+      ? "boxes are of the image as stored, and turned with it"
+      : "boxes are taken to be of the upright image";
+    fault("turned-image", `EXIF orientation ${header.orientation}; ${whose}`);
+  }
+  if (raw.declared !== undefined && !boxesAreStored && !sameSize(raw.declared, upright)) {
+    const { width, height } = raw.declared;
+    fault(
+      "other-size",
+      `${upright.width} × ${upright.height} pixels, where ${raw.source} says ${width} × ${height}`,
+    );
+  }
+
+  const kept: { object: RawObject; box: RawBox; label: number; clipped: boolean }[] = [];
+  const seen = new Set<string>();
+  for (const object of raw.objects) {
+    const told = `${object.place} (${object.class}): [${object.box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
+    if (!object.box.every(Number.isFinite)) {
+      fault("broken-box", told);
+      continue;
+    }
+    const frame = boxesAreStored ? header.stored : upright;
+    const pixels = object.unit === "pixels" ? object.box : scaled(object.box, frame);
+    const box = boxesAreStored ? uprightBox(pixels, header) : pixels;
+    if (isEmpty(box)) {
+      fault("empty-box", told);
+      continue;
+    }
+    const inside = clipped(box, upright);
+    if (isEmpty(inside)) {
+      fault("outside-box", `${told} in ${upright.width} × ${upright.height} pixels`);
+      continue;
+    }
+    const label = classOf(object.class);
+    if (label === undefined) {
+      fault("unknown-class", told);
+      continue;
+    }
+    const key = `${label} ${inside.join(" ")} ${object.crowd === true}`;
+    if (seen.has(key)) {
+      fault("repeated-box", told);
+      continue;
+    }
+    seen.add(key);
+    const cut = inside.some((edge, side) => Math.abs(edge - (box[side] ?? edge)) > ROUNDING);
+    if (cut) fault("clipped-box", `${told} in ${upright.width} × ${upright.height} pixels`);
+    kept.push({ object, box: inside, label, clipped: cut });
+  }
+
+  const boxes = Float32Array.from(kept.flatMap(({ box }) => [...box]));
+  return {
+    faults,
+    annotations: {
+      file: raw.file,
+      ...upright,
+      boxes,
+      labels: Int32Array.from(kept, ({ label }) => label),
+      difficult: Uint8Array.from(kept, ({ object }) => (object.difficult === true ? 1 : 0)),
+      crowd: Uint8Array.from(kept, ({ object }) => (object.crowd === true ? 1 : 0)),
+      areas: Float32Array.from(kept, ({ object, box: [x1, y1, x2, y2], clipped }) => {
+        const whole = (x2 - x1) * (y2 - y1);
+        const { area } = object;
+        if (area === undefined || !(area > 0)) return whole;
+        // What was cut off may have been a part of the outline.
+        return clipped ? Math.min(area, whole) : area;
+      }),
+    },
+  };
+}
+
+function scaled([x1, y1, x2, y2]: RawBox, { width, height }: PixelSize): RawBox {
+  return [x1 * width, y1 * height, x2 * width, y2 * height];
+}
+
+function clipped([x1, y1, x2, y2]: RawBox, { width, height }: PixelSize): RawBox {
+  const clamp = (value: number, most: number) => Math.min(Math.max(value, 0), most);
+  return [clamp(x1, width), clamp(y1, height), clamp(x2, width), clamp(y2, height)];
+}
+
+/** True where a box has no area, also in float32, in which it will be kept. */
+function isEmpty([x1, y1, x2, y2]: RawBox): boolean {
+  const hasExtent = (from: number, to: number) =>
+    to - from >= LEAST_SIDE && Math.fround(to) > Math.fround(from);
+  return !(hasExtent(x1, x2) && hasExtent(y1, y2));
+}

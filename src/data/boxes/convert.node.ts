@@ -1,0 +1,123 @@
+import { copyFile, readdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { FileError, OptionError } from "../../errors.ts";
+import { fileError, isMissing, makeFolder, replaceFile, writeFileAtomic } from "../files/files.node.ts";
+import { forEachLimited } from "../image/folder.node.ts";
+import type { SplitName } from "../sources/data-set.ts";
+import type { DetectionFormat } from "./check.ts";
+import { encodeDetections, LOST, type NamedImage } from "./formats/encode.ts";
+import { importSharp } from "./image.node.ts";
+import type { ByteImage, DetectionSet } from "./set.ts";
+
+/** What a conversion has written. */
+export interface Conversion {
+  readonly out: string;
+  readonly format: DetectionFormat;
+  readonly images: Readonly<Record<SplitName, number>>;
+  readonly objects: number;
+  /** Images that were drawn, or that EXIF data turn: they are written anew as PNG, upright. The others are copied. */
+  readonly encoded: number;
+  /** Marks that the format has no words for: objects written as plain ones, and crowds left out. */
+  readonly lost: { readonly difficult: number; readonly crowds: number };
+}
+
+/** Names for files in one folder, of which no two differ by their extensions alone. */
+function namesOf(files: readonly { readonly file: string; readonly encoded: boolean }[]): readonly string[] {
+  const taken = new Set<string>();
+  return files.map(({ file, encoded }) => {
+    const name = file.slice(file.lastIndexOf("/") + 1);
+    const dot = name.lastIndexOf(".");
+    const stem = dot > 0 ? name.slice(0, dot) : name;
+    const extension = encoded ? ".png" : dot > 0 ? name.slice(dot) : "";
+    let free = stem;
+    // Cases are one on some systems.
+    for (let n = 2; taken.has(free.toLowerCase()); n++) free = `${stem}-${n}`;
+    taken.add(free.toLowerCase());
+    return free + extension;
+  });
+}
+
+async function refuseTaken(out: string): Promise<void> {
+  const entries = await readdir(out).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw fileError(error, "write into", out);
+  });
+  if (entries.length > 0) throw new FileError(`${out} is not empty; choose another folder, or empty it`);
+}
+
+/** Writes an image as PNG. */
+async function writePng({ width, height, data }: ByteImage, path: string): Promise<void> {
+  const sharp = await importSharp();
+  const pixels = new Uint8Array(data.length);
+  const count = width * height;
+  for (let i = 0; i < count; i++) {
+    for (let channel = 0; channel < 3; channel++) pixels[3 * i + channel] = data[channel * count + i] ?? 0;
+  }
+  const png = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
+  await writeFileAtomic(path, png);
+}
+
+/**
+ * Writes a detection set as files of another format: classes, splits and boxes are kept, what was faulty is not. Images are
+ * copied byte for byte where they are stored upright.
+ * @param onProgress told the share that is done, from 0 to 1
+ * @throws FileError where the folder is not empty or cannot be written; OptionError where classes cannot be told apart in the format;
+ * DataError where an image can no longer be read
+ */
+export async function convertDetections(
+  set: DetectionSet,
+  out: string,
+  format: DetectionFormat,
+  onProgress?: (share: number) => void,
+): Promise<Conversion> {
+  await refuseTaken(out);
+  const broken = set.classes.find((name) => /[\r\n]/.test(name) || name.trim() !== name);
+  if (broken !== undefined) {
+    throw new OptionError(
+      `class ${JSON.stringify(broken)}: names with line breaks, or spaces at an end, cannot be written`,
+    );
+  }
+  const items = (Object.keys(set.splits) as SplitName[]).flatMap((split) =>
+    Array.from({ length: set.splits[split].count }, (_, index) => {
+      const original = set.splits[split].original?.(index);
+      const annotations = set.splits[split].annotations(index);
+      const copied = original?.upright === true ? original.path : undefined;
+      return { split, index, annotations, copied };
+    }),
+  );
+  const names = namesOf(
+    items.map(({ annotations, copied }) => ({ file: annotations.file, encoded: copied === undefined })),
+  );
+  const bySplit: Record<SplitName, NamedImage[]> = { train: [], validation: [], test: [] };
+  for (const [i, { split, annotations }] of items.entries())
+    bySplit[split].push({ name: names[i] ?? "", annotations });
+  const { texts, imagePath } = encodeDetections(format, bySplit, set.classes);
+
+  let done = 0;
+  await forEachLimited(items, async ({ split, index, copied }, i) => {
+    const path = join(out, imagePath(split, names[i] ?? ""));
+    if (copied === undefined) await writePng((await set.splits[split].sample(index)).image, path);
+    else await replaceFile(path, (temporary) => copyFile(copied, temporary));
+    onProgress?.(++done / items.length);
+  });
+  // Annotations come last: a folder with them is whole.
+  for (const [path, text] of texts) {
+    const full = join(out, path);
+    await makeFolder(dirname(full));
+    await writeFileAtomic(full, text);
+  }
+
+  const count = (of: (annotations: NamedImage["annotations"]) => Uint8Array) =>
+    items.reduce((sum, { annotations }) => sum + of(annotations).reduce((a, b) => a + b, 0), 0);
+  const crowds = LOST[format].crowd ? count(({ crowd }) => crowd) : 0;
+  return {
+    out,
+    format,
+    images: { train: bySplit.train.length, validation: bySplit.validation.length, test: bySplit.test.length },
+    objects: items.reduce((sum, { annotations }) => sum + annotations.labels.length, 0) - crowds,
+    encoded: items.filter(({ copied }) => copied === undefined).length,
+    lost: { difficult: LOST[format].difficult ? count(({ difficult }) => difficult) : 0, crowds },
+  };
+}

@@ -1,0 +1,235 @@
+import { basename, join } from "node:path";
+import { DataError } from "../../errors.ts";
+import { Random } from "../../random.ts";
+import { forEachLimited } from "../image/folder.node.ts";
+import type { SplitName } from "../sources/data-set.ts";
+import { Fingerprint, randomSplit } from "../sources/data-set.ts";
+import type { DetectionFormat, RawImage } from "./check.ts";
+import { checkAnnotations, type ImageHeader } from "./check.ts";
+import { FORMATS_TOLD, readAnnotations } from "./formats/read.node.ts";
+import { decodeRgb, examineImage, importSharp } from "./image.node.ts";
+import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
+import { resolveDetectionOptions } from "./options.ts";
+import type { Annotations, DetectionFault, DetectionSet, SampleRequest } from "./set.ts";
+import { faultLines, ImageCache, lazySplit } from "./set.ts";
+import { describeObjects } from "./statistics.ts";
+
+/** An image that can be used. */
+interface Usable {
+  readonly raw: RawImage;
+  readonly header: ImageHeader;
+  readonly bytes: number;
+  readonly hash: string;
+}
+
+type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
+
+/** An image in two splits would be trained on and tested with: it stays where it is held out. */
+const HELD_OUT: readonly (SplitName | undefined)[] = ["test", "validation", "train", undefined];
+
+const FORMAT_NAMES: Readonly<Record<DetectionFormat, string>> = {
+  voc: "Pascal VOC",
+  coco: "COCO",
+  yolo: "YOLO",
+  createml: "Create ML",
+  csv: "CSV",
+};
+
+/** Every image once, in order of names. */
+function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readonly RawImage[] {
+  const byFile = new Map<string, RawImage>();
+  for (const image of images) {
+    const { file } = image;
+    const held = byFile.get(file);
+    if (held === undefined) {
+      byFile.set(file, image);
+      continue;
+    }
+    if (held.split === image.split) {
+      const again = held.source === image.source ? "" : ` and ${image.source}`;
+      faults.push({ kind: "repeated-image", file, detail: `listed again, in ${held.source}${again}` });
+      continue;
+    }
+    faults.push({
+      kind: "shared-image",
+      file,
+      detail: `in ${held.split ?? "no split"} and ${image.split ?? "no split"}`,
+    });
+    if (HELD_OUT.indexOf(image.split) < HELD_OUT.indexOf(held.split)) byFile.set(file, image);
+  }
+  return [...byFile.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
+}
+
+/** Looks at every image file; those that cannot be used are faults. */
+async function examineAll(
+  root: string,
+  images: readonly RawImage[],
+  options: ResolvedDetectionOptions,
+  faults: DetectionFault[],
+): Promise<readonly Usable[]> {
+  const findings = new Array<Usable | DetectionFault>(images.length);
+  await forEachLimited(images, async (raw, i) => {
+    const finding = await examineImage(join(root, raw.file), options);
+    findings[i] = finding.ok
+      ? { raw, header: finding.header, bytes: finding.bytes, hash: finding.hash }
+      : { kind: finding.kind, file: raw.file, detail: finding.detail };
+  });
+  const usable: Usable[] = [];
+  const first = new Map<string, string>();
+  for (const finding of findings) {
+    if ("kind" in finding) {
+      faults.push(finding);
+      continue;
+    }
+    usable.push(finding);
+    const { file } = finding.raw;
+    const twin = first.get(finding.hash);
+    if (twin === undefined) first.set(finding.hash, file);
+    else faults.push({ kind: "identical-images", file, detail: `the same bytes as ${twin}` });
+  }
+  return usable;
+}
+
+/** Splits as given; a missing validation part is drawn from the training images, and all of them where none is given. */
+function divide(
+  images: readonly Usable[],
+  { validation, test, splitSeed }: ResolvedDetectionOptions,
+): { readonly parts: Parts<Usable>; readonly drawn: readonly SplitName[] } {
+  const of = (split: SplitName) => images.filter(({ raw }) => raw.split === split);
+  const given = { train: [...of("train")], validation: of("validation"), test: of("test") };
+  const listed = images.some(({ raw }) => raw.split !== undefined);
+  const open = listed ? images.filter(({ raw }) => (raw.split ?? "train") === "train") : images;
+  if (listed && (given.validation.length > 0 || open.length === 0)) {
+    return { parts: { ...given, train: open }, drawn: [] };
+  }
+  const places = randomSplit(
+    open.length,
+    { validation, test: listed ? 0 : test },
+    new Random(splitSeed).split("detection"),
+  );
+  const pick = (indices: Uint32Array) =>
+    [...indices].sort((a, b) => a - b).flatMap((index) => open[index] ?? []);
+  return {
+    parts: {
+      train: pick(places.train),
+      validation: pick(places.validation),
+      test: listed ? given.test : pick(places.test),
+    },
+    drawn: listed ? ["validation"] : ["train", "validation", "test"],
+  };
+}
+
+/** Number of a class by name, or by its number in the list of the format. */
+function classNumbers(
+  listed: readonly string[] | undefined,
+  classes: readonly string[],
+): (name: string | number) => number | undefined {
+  const numbers = new Map(classes.map((name, number) => [name, number]));
+  return (name) => numbers.get(typeof name === "number" ? (listed?.[name] ?? "") : name);
+}
+
+/** The names of the classes that occur, in order of letters. */
+function occurring(images: readonly Usable[]): readonly string[] {
+  const names = images.flatMap(({ raw }) => raw.objects.map((object) => String(object.class)));
+  return [...new Set(names)].filter((name) => name !== "").sort((a, b) => (a < b ? -1 : 1));
+}
+
+/**
+ * Opens a folder of images with annotations in Pascal VOC's, COCO's, YOLO's or Create ML's format or in CSV, or one file of
+ * annotations beside its images. Everything is checked as it is opened: what is wrong is in `faults`, and named by `describe`.
+ * Images are decoded when they are asked for.
+ * @throws DataError where there are no annotations, no image can be used or no object is marked; OptionError;
+ * MissingPackageError where sharp is not installed; FileError
+ */
+export async function openDetectionFolder(
+  path: string,
+  options: DetectionOptions = {},
+): Promise<DetectionSet> {
+  const resolved = resolveDetectionOptions(options);
+  await importSharp();
+  const read = await readAnnotations(path, resolved.format);
+  if (read === undefined) {
+    const wanted = resolved.format === undefined ? "" : ` in the format ${FORMAT_NAMES[resolved.format]}`;
+    throw new DataError(`${path}: no annotations of objects found${wanted}; there may be ${FORMATS_TOLD}`);
+  }
+  const { files, raw } = read;
+  const faults = [...raw.faults];
+  const images = await examineAll(files.root, onceEach(raw.images, faults), resolved, faults);
+  if (images.length === 0) {
+    const [line = "its annotations list none"] = faultLines(faults);
+    throw new DataError(`${path}: no image can be used; ${line}`);
+  }
+  const classes = resolved.classes ?? raw.classes ?? occurring(images);
+  if (classes.length === 0)
+    throw new DataError(`${path}: no object is marked in any of its ${images.length} images`);
+
+  const { parts, drawn } = divide(images, resolved);
+  const cache = new ImageCache(resolved.cache * 1e6);
+  const classOf = classNumbers(raw.classes, classes);
+  const fingerprint = new Fingerprint().text(JSON.stringify(classes));
+  const open = (name: SplitName) => {
+    const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
+      const { annotations, faults: found } = checkAnnotations(raw, header, classOf);
+      faults.push(...found);
+      const { file, width, height, boxes, labels, difficult, crowd } = annotations;
+      fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
+      fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
+      return annotations;
+    });
+    const imageAt = (index: number) => parts[name][index] ?? missing(name, index);
+    const decode = (index: number, { longest }: SampleRequest) => {
+      const { raw, header } = imageAt(index);
+      const { pixelLimit } = resolved;
+      return decodeRgb(join(files.root, raw.file), raw.file, header, { longest, pixelLimit });
+    };
+    return {
+      ...lazySplit(name, checked.length, (index) => checked[index] ?? missing(name, index), decode, cache),
+      original: (index: number) => {
+        const { raw, header } = imageAt(index);
+        return { path: join(files.root, raw.file), upright: header.orientation === 1 };
+      },
+    };
+  };
+  const splits = { train: open("train"), validation: open("validation"), test: open("test") };
+  const objects = Object.values(splits).some((split) => {
+    for (let i = 0; i < split.count; i++) if (split.annotations(i).labels.length > 0) return true;
+    return false;
+  });
+  if (!objects) {
+    const dropped = faultLines(faults).map((line) => `; ${line}`);
+    throw new DataError(
+      `${path}: no object is marked in any of its ${images.length} images${dropped.join("")}`,
+    );
+  }
+  const set: DetectionSet = {
+    name: basename(files.root),
+    classes,
+    splits,
+    faults,
+    fingerprint: fingerprint.toString(),
+    describe: () => [
+      `${path}: ${FORMAT_NAMES[raw.format]}, ${describeObjects(set)}`,
+      `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images; ${splitsTold(drawn, resolved.splitSeed)}`,
+      ...unseenClasses(set),
+      ...faultLines(faults),
+    ],
+  };
+  return set;
+}
+
+/** A line that names the classes of which no object is learnt from, where there are some. */
+function unseenClasses({ classes, splits: { train } }: DetectionSet): readonly string[] {
+  const seen = new Set<number>();
+  for (let i = 0; i < train.count; i++) for (const label of train.annotations(i).labels) seen.add(label);
+  const unseen = classes.filter((_, label) => !seen.has(label));
+  return unseen.length === 0 ? [] : [`classes without an object to learn from: ${unseen.join(", ")}`];
+}
+
+function splitsTold(drawn: readonly SplitName[], seed: number): string {
+  if (drawn.length === 0) return "splits as given";
+  return drawn.length === 1 ? `validation drawn from training with seed ${seed}` : `split with seed ${seed}`;
+}
+
+function missing(name: string, index: number): never {
+  throw new RangeError(`image ${index} asked of the ${name} split`);
+}

@@ -1,0 +1,161 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { splitNamed } from "../../sources/data-set.ts";
+import type { RawDetections, RawImage, RawObject } from "../check.ts";
+import type { DetectionFault } from "../set.ts";
+import {
+  type DetectionFiles,
+  folderOf,
+  readClassList,
+  readHead,
+  readText,
+  splitOfPath,
+} from "./files.node.ts";
+
+// A table with a row for each object, its box by edges in pixels; an image without objects has a row with an empty class.
+
+/** What columns are called, the first name being the one that is written. */
+const COLUMNS = {
+  file: ["filename", "file", "file_name", "image", "image_path", "path"],
+  width: ["width", "image_width"],
+  height: ["height", "image_height"],
+  class: ["class", "label", "name", "category", "class_name"],
+  x1: ["xmin", "x1", "x_min", "left"],
+  y1: ["ymin", "y1", "y_min", "top"],
+  x2: ["xmax", "x2", "x_max", "right"],
+  y2: ["ymax", "y2", "y_max", "bottom"],
+  difficult: ["difficult"],
+  crowd: ["crowd", "iscrowd"],
+  split: ["split", "set", "subset"],
+} as const;
+
+type Column = keyof typeof COLUMNS;
+const NEEDED: readonly Column[] = ["file", "class", "x1", "y1", "x2", "y2"];
+/** Tables without names, as keras-retinanet has them. */
+const NAMELESS: readonly Column[] = ["file", "x1", "y1", "x2", "y2", "class"];
+
+/** The cells of a table of text, by RFC 4180; the separator is that of the first line. */
+export function parseCsv(text: string): readonly (readonly string[])[] {
+  const head = text.slice(0, text.search(/[\r\n]|$/));
+  const separator = [",", ";", "\t"].find((mark) => head.includes(mark)) ?? ",";
+  const rows: string[][] = [];
+  let row: string[] = [];
+  let cell = "";
+  let quoted = false;
+  const endRow = () => {
+    row.push(cell);
+    cell = "";
+    if (row.some((value) => value !== "")) rows.push(row);
+    row = [];
+  };
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (quoted) {
+      if (character !== '"') cell += character;
+      else if (text[i + 1] === '"') cell += text[i++];
+      else quoted = false;
+    } else if (character === '"' && cell === "") quoted = true;
+    else if (character === separator) {
+      row.push(cell);
+      cell = "";
+    } else if (character === "\n") endRow();
+    else if (character !== "\r") cell += character;
+  }
+  if (cell !== "" || row.length > 0) endRow();
+  return rows;
+}
+
+/** Where each column stands, and the rows below the names; undefined where the table does not hold annotations. */
+function columnsOf(rows: readonly (readonly string[])[]) {
+  const names = (rows[0] ?? []).map((name) => name.trim().toLowerCase());
+  const places = new Map<Column, number>();
+  for (const [column, known] of Object.entries(COLUMNS) as [Column, readonly string[]][]) {
+    const place = names.findIndex((name) => known.includes(name));
+    if (place >= 0) places.set(column, place);
+  }
+  if (NEEDED.every((column) => places.has(column))) return { places, rows: rows.slice(1), first: 2 };
+  const nameless =
+    names.length === 6 &&
+    names.slice(1, 5).every((cell) => /^-?[\d.]+$/.test(cell)) &&
+    /\.[a-z]+$/i.test(names[0] ?? "");
+  if (!nameless) return undefined;
+  return { places: new Map(NAMELESS.map((column, place) => [column, place])), rows, first: 1 };
+}
+
+export interface CsvFile {
+  readonly file: string;
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** The tables that hold annotations of objects: at the root, in `annotations`, or in a folder beside images. */
+export async function findCsv({ root, all }: DetectionFiles): Promise<readonly CsvFile[]> {
+  const found: CsvFile[] = [];
+  for (const file of all) {
+    if (!/^([^/]+\/){0,2}[^/]+\.csv$/i.test(file)) continue;
+    const head = await readHead(join(root, file));
+    if (columnsOf(parseCsv(head.text)) === undefined) continue;
+    const rows = parseCsv(await readText(join(root, file), file));
+    found.push({ file, rows });
+  }
+  return found;
+}
+
+const side = z.string().trim().min(1).transform(Number).pipe(z.int().min(1));
+const sizeSchema = z.object({ width: side, height: side });
+
+const isSet = (cell: string): boolean => /^(1|true|yes)$/i.test(cell.trim());
+
+/**
+ * Reads annotations from tables.
+ * @param sources those that `findCsv` found
+ */
+export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]): Promise<RawDetections> {
+  const faults: DetectionFault[] = [];
+  const images: RawImage[] = [];
+  for (const { file: source, rows: table } of sources) {
+    const columns = columnsOf(table);
+    if (columns === undefined) continue;
+    const { places, rows, first } = columns;
+    const folders = [folderOf(source), `${folderOf(source)}images/`, ""];
+    const byImage = new Map<string, RawImage & { readonly objects: RawObject[] }>();
+    for (const [i, row] of rows.entries()) {
+      const cell = (column: Column) => row[places.get(column) ?? -1]?.trim() ?? "";
+      const place = `line ${i + first}`;
+      if (cell("file") === "") {
+        faults.push({
+          kind: "unreadable-annotations",
+          file: source,
+          detail: `${place}: no name of an image`,
+        });
+        continue;
+      }
+      const split = splitNamed(cell("split")) ?? splitOfPath(source);
+      const file = files.images.find(cell("file"), folders);
+      const key = `${split} ${file}`;
+      const declared = sizeSchema.safeParse({ width: cell("width"), height: cell("height") });
+      const image = byImage.get(key) ?? {
+        file,
+        source,
+        split,
+        ...(declared.success && { declared: declared.data }),
+        objects: [],
+      };
+      byImage.set(key, image);
+      const edges = (["x1", "y1", "x2", "y2"] as const).map(cell);
+      if (cell("class") === "" && edges.every((edge) => edge === "")) continue;
+      const [x1 = Number.NaN, y1 = Number.NaN, x2 = Number.NaN, y2 = Number.NaN] = edges.map((edge) =>
+        edge === "" ? Number.NaN : Number(edge),
+      );
+      image.objects.push({
+        class: cell("class"),
+        box: [x1, y1, x2, y2],
+        unit: "pixels",
+        difficult: isSet(cell("difficult")),
+        crowd: isSet(cell("crowd")),
+        place,
+      });
+    }
+    images.push(...byImage.values());
+  }
+  return { format: "csv", classes: await readClassList(files), images, faults };
+}

@@ -1,0 +1,67 @@
+import { stat } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { DataError } from "../../../errors.ts";
+import { DETECTION_FORMATS, type DetectionFormat, type RawDetections } from "../check.ts";
+import { findCoco, readCoco } from "./coco.node.ts";
+import { findCreateMl, readCreateMl } from "./createml.node.ts";
+import { findCsv, readCsv } from "./csv.node.ts";
+import { type DetectionFiles, findJson, listTree, rootOfFile } from "./files.node.ts";
+import { findVoc, readVoc } from "./voc.node.ts";
+import { findYolo, readYolo } from "./yolo.node.ts";
+
+/** Reads annotations of one format, or says by undefined that there are none. */
+type Reader = (files: DetectionFiles) => Promise<RawDetections | undefined>;
+
+const READERS: Readonly<Record<DetectionFormat, Reader>> = {
+  async voc(files) {
+    const sources = findVoc(files);
+    return sources.length === 0 ? undefined : readVoc(files, sources);
+  },
+  async coco(files) {
+    const sources = findCoco(await findJson(files));
+    return sources.length === 0 ? undefined : readCoco(files, sources);
+  },
+  async yolo(files) {
+    const source = await findYolo(files);
+    return source === undefined ? undefined : readYolo(files, source);
+  },
+  async createml(files) {
+    const sources = findCreateMl(await findJson(files));
+    return sources.length === 0 ? undefined : readCreateMl(files, sources);
+  },
+  async csv(files) {
+    const sources = await findCsv(files);
+    return sources.length === 0 ? undefined : readCsv(files, sources);
+  },
+};
+
+/** A text that says what is looked for, for errors. */
+export const FORMATS_TOLD =
+  "Pascal VOC (Annotations/*.xml, or .xml beside images), COCO (.json), YOLO (data.yaml, or folders images and labels), Create ML (.json) and CSV (a row for each object: filename, class, xmin, ymin, xmax, ymax)";
+
+/**
+ * Reads the annotations of a folder, or of one file of annotations, in the first format that is found, or the one asked for.
+ * @returns undefined where there are none
+ * @throws DataError where there is no such file or folder, or annotations are damaged as a whole; FileError
+ */
+export async function readAnnotations(
+  path: string,
+  format?: DetectionFormat,
+): Promise<{ readonly files: DetectionFiles; readonly raw: RawDetections } | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) throw new DataError(`${path}: there is no such file or folder; check the path`);
+  const tree = await listTree(found.isDirectory() ? path : rootOfFile(path));
+  const files = found.isDirectory() ? tree : onlyFile(tree, path);
+  for (const name of format === undefined ? DETECTION_FORMATS : [format]) {
+    const raw = await READERS[name](files);
+    if (raw !== undefined) return { files, raw };
+  }
+  return undefined;
+}
+
+/** A tree in which the one file of annotations is the one given; images and lists of classes stay. */
+function onlyFile(tree: DetectionFiles, path: string): DetectionFiles {
+  const own = dirname(path) === tree.root ? basename(path) : `${basename(dirname(path))}/${basename(path)}`;
+  const other = /\.(xml|json|ya?ml|csv)$/i;
+  return { ...tree, all: tree.all.filter((file) => file === own || !other.test(file)) };
+}

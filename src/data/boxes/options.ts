@@ -1,0 +1,130 @@
+import { z } from "zod";
+import { OptionError } from "../../errors.ts";
+import { DETECTION_FORMATS } from "./check.ts";
+
+/** How `digit-scenes` are drawn. */
+export const sceneOptions = {
+  scenes: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(2000)
+    .describe("digit-scenes: images for training; a fifth as many each for validation and test"),
+  canvas: z.int().min(32).max(2048).default(160).describe("digit-scenes: height and width of the images"),
+  objects: z.int().min(1).max(200).default(8).describe("digit-scenes: digits in an image, at most"),
+  smallest: z
+    .number()
+    .min(4)
+    .max(512)
+    .default(6)
+    .describe(
+      "digit-scenes: size of the smallest digits, the side of a square of the same area as their box",
+    ),
+  largest: z
+    .number()
+    .min(4)
+    .max(1024)
+    .default(96)
+    .describe("digit-scenes: longer side of the largest digits, in pixels"),
+  smallShare: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe("digit-scenes: share of digits with a box of less than 32² pixels, which COCO counts as small"),
+  clutter: z
+    .int()
+    .min(0)
+    .max(500)
+    .default(12)
+    .describe("digit-scenes: pieces of digits, lines and spots in an image, which are no objects"),
+  overlap: z
+    .number()
+    .min(0)
+    .max(0.9)
+    .default(0.2)
+    .describe("digit-scenes: share of a digit's box that the box of another one may cover, at most"),
+} as const;
+
+const schema = z.object(sceneOptions);
+
+/** Options of scenes with every default filled in. */
+export type SceneOptions = z.output<typeof schema>;
+
+/** How data for detection is read or made. Each option concerns some data and is without effect on other. */
+export const detectionOptionsSchema = z.strictObject({
+  format: z
+    .enum(DETECTION_FORMATS)
+    .optional()
+    .describe(
+      "format of the annotations, where a folder has them in several (default: the first that is found)",
+    ),
+  classes: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      "the classes, in order (default: as the annotations list them, or all names in order of letters)",
+    ),
+  splitSeed: z.int().min(0).default(0).describe("seed of random splits and of drawn scenes"),
+  validation: z
+    .number()
+    .min(0)
+    .max(0.9)
+    .default(0.1)
+    .describe("fraction held out for validation, where the data have no such split"),
+  test: z
+    .number()
+    .min(0)
+    .max(0.9)
+    .default(0.1)
+    .describe("fraction held out for the test, where the data have no splits"),
+  pixelLimit: z
+    .int()
+    .min(1)
+    .max(268_000_000)
+    .default(64_000_000)
+    .describe("images of more pixels are left out, before they are decoded"),
+  verify: z
+    .boolean()
+    .default(true)
+    .describe("decode every image once when the data are opened, to find those that are cut off"),
+  cache: z.int().min(0).default(512).describe("megabytes of decoded images that are kept in memory"),
+  ...sceneOptions,
+});
+
+/** Options as a caller gives them: all may be left out. */
+export type DetectionOptions = z.input<typeof detectionOptionsSchema>;
+
+/** Options with every default filled in. */
+export type ResolvedDetectionOptions = z.output<typeof detectionOptionsSchema>;
+
+/**
+ * Checks options and fills in defaults.
+ * @throws OptionError naming the option at fault
+ */
+export function resolveDetectionOptions(options: DetectionOptions = {}): ResolvedDetectionOptions {
+  const result = detectionOptionsSchema.safeParse(options);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new OptionError(
+      issue?.code === "unrecognized_keys"
+        ? `there is no data option "${issue.keys[0]}"; there are ${Object.keys(detectionOptionsSchema.shape).join(", ")}`
+        : `data option ${issue?.path.join(".")}: ${issue?.message}`,
+    );
+  }
+  const { classes = [], validation, test, smallest, largest } = result.data;
+  const repeated = classes.find((name, i) => classes.indexOf(name) !== i);
+  if (repeated !== undefined) throw new OptionError(`data option classes: ${repeated} is there twice`);
+  if (validation + test >= 1) {
+    throw new OptionError(
+      `data options validation (${validation}) and test (${test}) leave nothing to train on; their sum must be below 1`,
+    );
+  }
+  if (smallest > largest) {
+    throw new OptionError(
+      `data options smallest (${smallest}) and largest (${largest}): the first is above the second`,
+    );
+  }
+  return result.data;
+}

@@ -1,0 +1,287 @@
+import { OptionError } from "../../errors.ts";
+import { nearest } from "../../nearest.ts";
+import type { NdArray } from "../../tensor/array.ts";
+import type { Tensor } from "../../tensor/graph.ts";
+import type { SplitName } from "../sources/data-set.ts";
+
+/** What can be wrong with an image or an object of a detection set, and what is done about it. */
+export const FAULTS = {
+  "unreadable-annotations": "annotations that cannot be read; their image is left out",
+  "missing-annotations": "images listed in a split without annotations; left out",
+  "missing-image": "annotations of an image that is not there; left out",
+  "unreadable-image": "images that cannot be decoded; left out",
+  "huge-image": "images with more pixels than the limit; left out",
+  "repeated-image": "images listed more than once; kept once",
+  "shared-image": "images in more than one split; kept in the one held out",
+  "identical-images": "files with the same bytes as another one; kept",
+  "not-in-a-split": "images with annotations that no split lists; left out",
+  "turned-image": "images that EXIF data turn; pixels and boxes are upright",
+  "other-size": "images of another size than their annotations say; the size of the image counts",
+  "unknown-class": "objects of an unknown class; dropped",
+  "broken-box": "boxes with a coordinate that is no number; dropped",
+  "empty-box": "boxes of zero or negative area; dropped",
+  "outside-box": "boxes wholly outside of their image; dropped",
+  "clipped-box": "boxes that reach beyond their image; clipped to it",
+  "repeated-box": "objects marked twice with the same box and class; dropped",
+} as const;
+
+export type FaultKind = keyof typeof FAULTS;
+
+/** Something wrong with a detection set. */
+export interface DetectionFault {
+  readonly kind: FaultKind;
+  /** The file at fault: an image, or annotations; with `/` between folders, within the data set. */
+  readonly file: string;
+  /** What exactly, as in `object 13 (RBC): [504, 337, 504, 337]`. */
+  readonly detail: string;
+}
+
+/** How many faults there are of each kind that occurs, in the order of `FAULTS`. */
+export function countFaults(faults: readonly DetectionFault[]): ReadonlyMap<FaultKind, number> {
+  const counts = new Map<FaultKind, number>();
+  for (const kind of Object.keys(FAULTS) as FaultKind[]) {
+    const count = faults.filter((fault) => fault.kind === kind).length;
+    if (count > 0) counts.set(kind, count);
+  }
+  return counts;
+}
+
+/**
+ * A line for each kind of fault: what it is, how many there are, and the files.
+ * @param most files named in a line
+ */
+export function faultLines(faults: readonly DetectionFault[], most = 4): readonly string[] {
+  return [...countFaults(faults)].map(([kind, count]) => {
+    const files = [...new Set(faults.filter((fault) => fault.kind === kind).map(({ file }) => file))];
+    const more = files.length > most ? ", …" : "";
+    return `${FAULTS[kind]}: ${count} (${files.slice(0, most).join(", ")}${more})`;
+  });
+}
+
+/** An image in memory: RGB bytes, channel after channel, `[3, height, width]`. */
+export interface ByteImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** The objects marked in an image, as arrays of m objects. What cannot be used has been left out, and is among the set's faults. */
+export interface Annotations {
+  /** Path of the image within its data set, with `/` between folders. */
+  readonly file: string;
+  /** Size in pixels of the image, turned upright as its EXIF data say. */
+  readonly width: number;
+  readonly height: number;
+  /** `[m, 4]`: [x1, y1, x2, y2], edges in pixels of that image; within it, of positive area. */
+  readonly boxes: Float32Array;
+  /** `[m]`: numbers into the set's `classes`. */
+  readonly labels: Int32Array;
+  /** `[m]`: 1 for an object that need not be found (VOC's `difficult`). */
+  readonly difficult: Uint8Array;
+  /** `[m]`: 1 for a region with many objects that nobody has counted (COCO's `iscrowd`). */
+  readonly crowd: Uint8Array;
+  /** `[m]`: area in square pixels; that of the box unless the annotations give that of the outline (COCO). */
+  readonly areas: Float32Array;
+}
+
+/** An image with its objects. */
+export interface DetectionSample extends Annotations {
+  /** Of `width` × `height` pixels. */
+  readonly image: ByteImage;
+}
+
+/** How a sample is wanted. */
+export interface SampleRequest {
+  /**
+   * The longer side that the image has at most, in pixels: a larger one is made smaller as it is decoded, and its boxes and areas with
+   * it. Its own size unless told.
+   */
+  readonly longest?: number;
+}
+
+/** One of the parts of a detection set; a part that the data do not have is empty. */
+export interface DetectionSplit {
+  readonly count: number;
+  /** The objects of image `index`, 0 … count − 1, without decoding it. @throws RangeError where there is no such image */
+  annotations(index: number): Annotations;
+  /**
+   * Image `index` with its objects, decoded when it is asked for; the last ones asked for are held in a bounded cache.
+   * @throws DataError naming the file where it can no longer be read, RangeError where there is no such image
+   */
+  sample(index: number, request?: SampleRequest): Promise<DetectionSample>;
+  /** The file of image `index`, and whether it is stored upright; where images are drawn there is none. */
+  original?(index: number): { readonly path: string; readonly upright: boolean };
+}
+
+/** Photographs, or other images, in which objects are marked by boxes. */
+export interface DetectionSet {
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly splits: Readonly<Record<SplitName, DetectionSplit>>;
+  /** What was wrong with the data: boxes clipped and dropped, files left out, with names. */
+  readonly faults: readonly DetectionFault[];
+  /** Changes whenever annotations, sizes, classes or splits change. */
+  readonly fingerprint: string;
+  /** Lines for a person: what it is, how many images and objects each split has, what was left out and why. */
+  describe(): string[];
+}
+
+/** Images to be trained on or validated with, all of size S × S, with M places for the objects of each. */
+export interface DetectionBatch {
+  /** `[n, 3, S, S]`, bytes as floats 0 … 255. */
+  readonly x: NdArray<"float32">;
+  /** `[n, M, 4]`: [x1, y1, x2, y2] in pixels of `x`; zeros where a place is empty. Empty places come last. */
+  readonly boxes: NdArray<"float32">;
+  /** `[n, M]`: classes; −1 where a place is empty. */
+  readonly labels: NdArray<"int64">;
+  /**
+   * `[n, R, 4]`: regions with objects that are not learnt from, in which nothing is background; zeros where a place is empty.
+   * Absent where the data have none.
+   */
+  readonly ignored?: NdArray<"float32">;
+}
+
+/**
+ * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 where a place is empty), and
+ * perhaps ignored regions [n, R, 4].
+ */
+export interface SymbolicDetectionBatch {
+  readonly x: Tensor;
+  readonly boxes: Tensor;
+  readonly labels: Tensor;
+  readonly ignored?: Tensor | undefined;
+}
+
+/** Decoded images of a data set, the ones asked for last, up to a number of bytes. */
+export class ImageCache {
+  private readonly held = new Map<string, { image: Promise<ByteImage>; bytes: number }>();
+  private readonly capacity: number;
+  private bytes = 0;
+
+  /** @param capacity in bytes; with 0 nothing is kept */
+  constructor(capacity: number) {
+    this.capacity = capacity;
+  }
+
+  /** The image of that key, made if it is not held. One that is being made is not made twice. */
+  get(key: string, make: () => Promise<ByteImage>): Promise<ByteImage> {
+    const known = this.held.get(key);
+    if (known !== undefined) {
+      // A map keeps the order in which keys were set: the first is the one not asked for longest.
+      this.held.delete(key);
+      this.held.set(key, known);
+      return known.image;
+    }
+    const entry = { image: make(), bytes: 0 };
+    this.held.set(key, entry);
+    entry.image.then(
+      ({ data }) => this.grow(key, entry, data.length),
+      () => this.held.delete(key),
+    );
+    return entry.image;
+  }
+
+  private grow(key: string, entry: { bytes: number }, bytes: number): void {
+    if (this.held.get(key) !== entry) return;
+    entry.bytes = bytes;
+    this.bytes += bytes;
+    for (const [oldest, { bytes }] of this.held) {
+      if (this.bytes <= this.capacity) break;
+      // One that is still being made has no size yet, and is counted when it has.
+      if (bytes === 0) continue;
+      this.held.delete(oldest);
+      this.bytes -= bytes;
+    }
+  }
+}
+
+/** Annotations of an image that is made smaller. */
+function resized(
+  annotations: Annotations,
+  { width, height }: Pick<Annotations, "width" | "height">,
+): Annotations {
+  const [x, y] = [width / annotations.width, height / annotations.height];
+  if (x === 1 && y === 1) return annotations;
+  return {
+    ...annotations,
+    width,
+    height,
+    boxes: annotations.boxes.map((edge, side) => edge * (side % 2 === 0 ? x : y)),
+    areas: annotations.areas.map((area) => area * x * y),
+  };
+}
+
+/**
+ * A split whose images are decoded when they are asked for.
+ * @param name of the split, for errors and as a part of the keys in the cache
+ */
+export function lazySplit(
+  name: string,
+  count: number,
+  annotationsOf: (index: number) => Annotations,
+  decode: (index: number, request: SampleRequest) => Promise<ByteImage>,
+  cache: ImageCache,
+): DetectionSplit {
+  const annotations = (index: number): Annotations => {
+    if (!Number.isInteger(index) || index < 0 || index >= count) {
+      throw new RangeError(`image ${index} asked of the ${name} split, which has ${count}`);
+    }
+    return annotationsOf(index);
+  };
+  return {
+    count,
+    annotations,
+    async sample(index, request = {}) {
+      const whole = annotations(index);
+      const key = `${name} ${index} ${request.longest ?? ""}`;
+      const image = await cache.get(key, () => decode(index, request));
+      return { ...resized(whole, image), image };
+    },
+  };
+}
+
+/**
+ * A set whose labels are numbers into another list of classes, as a detector wants it that was fitted on other data: the same
+ * classes may stand in another order, and classes that the set does not have may be among them.
+ * @param whose what the classes are of, for errors: `the run runs/yolo-bccd`
+ * @throws OptionError where the set has objects of a class that is not in the list
+ */
+export function withClasses(set: DetectionSet, classes: readonly string[], whose: string): DetectionSet {
+  if (set.classes.join("\n") === classes.join("\n")) return set;
+  const numbers = set.classes.map((name) => classes.indexOf(name));
+  const splits = Object.values(set.splits);
+  const unknown = set.classes.filter(
+    (_, label) => numbers[label] === -1 && splits.some((split) => occurs(split, label)),
+  );
+  if (unknown.length > 0) {
+    const meant = nearest(unknown[0] ?? "", classes);
+    throw new OptionError(
+      `${set.name}: classes of ${whose} are ${classes.join(", ")}; the data have ${unknown.join(", ")} besides${meant === undefined ? "" : ` (is ${unknown[0]} ${meant}?)`}. Rename them, or give --classes ${classes.join(",")}, which drops their objects`,
+    );
+  }
+  const renumbered = <A extends Annotations>(annotations: A): A => ({
+    ...annotations,
+    labels: annotations.labels.map((label) => numbers[label] ?? -1),
+  });
+  const relabelled = (split: DetectionSplit): DetectionSplit => ({
+    ...split,
+    annotations: (index) => renumbered(split.annotations(index)),
+    sample: async (index, request) => renumbered(await split.sample(index, request)),
+  });
+  return {
+    ...set,
+    classes,
+    splits: {
+      train: relabelled(set.splits.train),
+      validation: relabelled(set.splits.validation),
+      test: relabelled(set.splits.test),
+    },
+  };
+}
+
+function occurs(split: DetectionSplit, label: number): boolean {
+  for (let index = 0; index < split.count; index++) {
+    if (split.annotations(index).labels.includes(label)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,119 @@
+import * as z from "zod";
+import { DataError } from "../../errors.ts";
+import { Random } from "../../random.ts";
+import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import type { DataSet, Split, SplitName } from "./data-set.ts";
+import { Fingerprint, range, storedSplit } from "./data-set.ts";
+
+/**
+ * How grey bytes become zeros and ones.
+ *
+ * - `threshold`: bytes from 128 on are ones.
+ * - `stochastic`: one draw of each pixel, a one with probability byte / 255, the same for good (Salakhutdinov and Murray
+ *   2008: "binarised MNIST" is such a draw).
+ * - `dynamic`: training images are drawn anew each time that they are trained on (as in Burda et al. 2015,
+ *   arXiv:1509.00519); validation and test images are drawn once.
+ *
+ * Log-likelihoods under different protocols are of different data, and not to be compared.
+ */
+export const binarisationProtocols = ["threshold", "stochastic", "dynamic"] as const;
+
+/** A protocol and the seed of its draws: what numbers measured on binarised images depend on. */
+export const binarisationSchema = z
+  .strictObject({ protocol: z.enum(binarisationProtocols), seed: z.int().min(0) })
+  .readonly();
+
+export type Binarisation = z.infer<typeof binarisationSchema>;
+
+const LEVELS = 255;
+const THRESHOLD = 128;
+/** Images drawn at once. */
+const ROWS = 1024;
+
+/** How images were binarised, for a person. */
+export function describeBinarisation({ protocol, seed }: Binarisation): string {
+  switch (protocol) {
+    case "threshold":
+      return `binarised by threshold: bytes from ${THRESHOLD} on are ones`;
+    case "stochastic":
+      return `binarised by one draw of each pixel (stochastic), seed ${seed}`;
+    case "dynamic":
+      return `binarised by draws, training images anew at each step, others once (dynamic), seed ${seed}`;
+  }
+}
+
+/**
+ * Images of bytes as zeros and ones; where these are drawn, by the fixed draw.
+ * @param x `[count, …]`, bytes as floats
+ * @param place what the images are part of and the number of the first of them there: an image is drawn alike however the
+ *   part is cut into batches
+ */
+export function binariseImages(
+  x: NdArray<"float32">,
+  { protocol, seed }: Binarisation,
+  place: { readonly part: string; readonly first: number },
+): NdArray<"float32"> {
+  const [count = 0] = x.shape;
+  if (protocol === "threshold") {
+    return float32(
+      x.data.map((byte) => Number(byte >= THRESHOLD)),
+      x.shape,
+    );
+  }
+  const bits = new Float32Array(x.data.length);
+  new Random(seed).split("binarise").split(place.part).fillRows(bits, count, place.first, "uniform");
+  for (let i = 0; i < bits.length; i++) bits[i] = Number((bits[i] ?? 0) * LEVELS < (x.data[i] ?? 0));
+  return float32(bits, x.shape);
+}
+
+/** A split of bytes as one of zeros and ones, kept in memory as bytes; labels stay. */
+function binarisedSplit(split: Split, name: SplitName, binarisation: Binarisation, shape: readonly number[]) {
+  const size = elementCount(shape);
+  const bits = new Uint8Array(split.count * size);
+  let labels: Uint32Array | undefined;
+  for (let first = 0; first < split.count; first += ROWS) {
+    const { x, label } = split.batch(range(first, Math.min(ROWS, split.count - first)));
+    bits.set(binariseImages(x, binarisation, { part: name, first }).data, first * size);
+    if (label === undefined) continue;
+    labels ??= new Uint32Array(split.count);
+    labels.set(Uint32Array.from(label.data, Number), first);
+  }
+  return storedSplit(bits, shape, range(0, split.count), labels);
+}
+
+/**
+ * A data set of grey images as one of binary images: kind `binary`, classes kept.
+ * @throws DataError where the samples are not images of one channel
+ */
+export function binarised(data: DataSet, binarisation: Binarisation): DataSet {
+  const { kind, sampleShape, splits } = data;
+  if (kind !== "image" || sampleShape[0] !== 1) {
+    throw new DataError(
+      `${data.name}: ${kind} data of shape [${sampleShape}] cannot be binarised; only grey images, of one channel, can`,
+    );
+  }
+  const split = (name: SplitName): Split => binarisedSplit(splits[name], name, binarisation, sampleShape);
+  const train = split("train");
+  const intensities: Split["intensities"] = (indices) => {
+    const { x, ...rest } = splits.train.batch(indices);
+    return {
+      ...rest,
+      x: float32(
+        x.data.map((byte) => byte / LEVELS),
+        x.shape,
+      ),
+    };
+  };
+  return {
+    ...data,
+    kind: "binary",
+    splits: {
+      train: binarisation.protocol === "dynamic" ? { ...train, intensities } : train,
+      validation: split("validation"),
+      test: split("test"),
+    },
+    binarisation,
+    fingerprint: new Fingerprint().text(data.fingerprint).text(JSON.stringify(binarisation)).toString(),
+    describe: () => [...data.describe(), describeBinarisation(binarisation)],
+  };
+}

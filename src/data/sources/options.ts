@@ -1,0 +1,101 @@
+import * as z from "zod";
+import { OptionError } from "../../errors.ts";
+import { nearest } from "../../nearest.ts";
+import { binarisationProtocols } from "./binarise.ts";
+
+/** How to read data. Each option concerns some kinds of data and is without effect on the others. */
+export const dataOptionsSchema = z.strictObject({
+  splitSeed: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("seed of drawn points, of random splits, of binarisation and of dequantisation noise"),
+  count: z.int().min(1).default(50_000).describe("training points to draw from a density in the plane"),
+  size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
+  colour: z
+    .enum(["grey", "rgb"])
+    .optional()
+    .describe("colour of images (default: rgb; grey where they are binarised)"),
+  binary: z
+    .boolean()
+    .optional()
+    .describe(
+      "read tables as vectors of zeros and ones, and binarise images (default: where the model takes no other kind of such data)",
+    ),
+  binarise: z
+    .enum(binarisationProtocols)
+    .default("stochastic")
+    .describe(
+      "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",
+    ),
+  columns: z.array(z.string()).min(1).optional().describe("columns of a table to use; all by default"),
+  categorical: z
+    .array(z.string())
+    .default([])
+    .describe("columns of a table that hold categories, not numbers"),
+  label: z
+    .string()
+    .optional()
+    .describe("column of a table that holds the class; it is no part of the samples"),
+  sql: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("query whose result is the table; a file given as well is `data` in it"),
+  classes: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("keep the samples of these classes alone, by name; all by default"),
+  source: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "data from which paths lead to this data, for models from one data set to another; read with the same options",
+    ),
+  sourceClasses: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("classes of the source to keep; without `source`, they are those of this data"),
+  pairs: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("file of pairs of noise and samples to fit to, as eidos reflow and distill draw them"),
+  validation: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for validation"),
+  test: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for the test"),
+});
+
+/** Options as a caller gives them: all may be left out. */
+export type DataOptions = z.input<typeof dataOptionsSchema>;
+
+/** Options with every default filled in. */
+export type ResolvedDataOptions = z.output<typeof dataOptionsSchema>;
+
+/**
+ * Checks options and fills in defaults.
+ * @throws OptionError naming the option at fault, with the nearest name for one that does not exist.
+ */
+export function resolveDataOptions(options: DataOptions = {}): ResolvedDataOptions {
+  const result = dataOptionsSchema.safeParse(options);
+  if (!result.success) throw new OptionError(describeIssue(result.error.issues[0]));
+  const { validation, test } = result.data;
+  if (validation + test >= 1) {
+    throw new OptionError(
+      `data options validation (${validation}) and test (${test}) leave nothing to train on; their sum must be below 1`,
+    );
+  }
+  return result.data;
+}
+
+function describeIssue(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    const known = Object.keys(dataOptionsSchema.shape);
+    const meant = nearest(key, known);
+    return `unknown data option "${key}"; ${meant === undefined ? `there are ${known.join(", ")}` : `did you mean "${meant}"?`}`;
+  }
+  return `data option ${issue?.path.join(".")}: ${issue?.message}`;
+}

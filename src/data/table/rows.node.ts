@@ -1,0 +1,259 @@
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { DataError } from "../../errors.ts";
+import { nearest } from "../../nearest.ts";
+import type { Random } from "../../random.ts";
+import { type Column, columnWidth, encodeCategory, encodeNumber, tableWidth } from "../sources/columns.ts";
+import { duckDbError, quoteName, type TableSource } from "./duckdb.node.ts";
+
+const NUMERIC_TYPE =
+  /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
+
+/**
+ * A column to read: numbers, bits (0 and 1, or what SQL takes for true and false: yes and no too), text where its values are categories or classes, or cells
+ * as they stand in the table.
+ */
+export interface Wanted {
+  readonly name: string;
+  readonly as: "number" | "bit" | "text" | "cell";
+  /** Whether cells may be empty, NULL or NaN: numbers are then NaN, bits `GAP`, texts null. Cells may be NULL anyway. */
+  readonly gaps?: boolean;
+}
+
+/** A bit that is missing. */
+export const GAP = 255;
+
+/** Consecutive rows of a table, by column in the order of what was wanted. Texts are null only where they may be. */
+export interface Rows {
+  readonly firstRow: number;
+  readonly count: number;
+  readonly columns: readonly (Float64Array | Uint8Array | readonly (string | null)[])[];
+}
+
+/** What a column is in a query. */
+function cellExpression({ name, as, gaps }: Wanted): string {
+  const column = quoteName(name);
+  const text = `cast(${column} as varchar)`;
+  if (as === "cell") return text;
+  if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
+  const cast = `try_cast(${column} as double)`;
+  const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
+  return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
+}
+
+/**
+ * Finds columns by name.
+ * @throws DataError naming the columns that are not there, each with the nearest name, and columns that no number can
+ * be made of (dates, lists, …).
+ */
+export function checkColumns(source: TableSource, wanted: readonly Wanted[]): void {
+  const names = source.columns.map((column) => column.name);
+  const missing = wanted.filter(({ name }) => !names.includes(name));
+  if (missing.length > 0) {
+    const told = missing.map(({ name }) => {
+      const meant = nearest(name, names);
+      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
+    });
+    throw new DataError(
+      `${source.label}: there is no column ${told.join(", ")}; there are ${names.join(", ")}`,
+    );
+  }
+  for (const { name, as } of wanted) {
+    const type = source.columns.find((column) => column.name === name)?.type ?? "";
+    if ((as === "number" || as === "bit") && !NUMERIC_TYPE.test(type)) {
+      throw new DataError(
+        `${source.label}: column "${name}" is of type ${type}, not a number; leave it out with columns, or convert it with sql`,
+      );
+    }
+  }
+}
+
+/** Cells of one column that cannot be used: how many, and the first few rows, counted from 1 without the header. */
+interface Unusable {
+  readonly rows: number[];
+  count: number;
+}
+
+/**
+ * Reads columns of a table in order, a few thousand rows at a time.
+ * @param patience how long to go on collecting unusable cells before reporting: to the end of the table, so that all
+ * are counted, or to the end of the rows at hand, so that nothing wrong is passed on
+ * @throws DataError naming file, column and rows where a number is missing, NaN, infinite or text, a bit is neither 0
+ * nor 1, or a text is missing.
+ */
+export async function* readRows(
+  connection: DuckDBConnection,
+  source: TableSource,
+  wanted: readonly Wanted[],
+  patience: "table" | "rows",
+): AsyncGenerator<Rows, void, undefined> {
+  checkColumns(source, wanted);
+  const cells = wanted.map(cellExpression);
+  const unusable = wanted.map((): Unusable => ({ rows: [], count: 0 }));
+  let firstRow = 0;
+  try {
+    const result = await connection.stream(`select ${cells.join(", ")} from ${source.from}`);
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (chunk === null || chunk.rowCount === 0) break;
+      const count = chunk.rowCount;
+      const columns = wanted.map(({ as, gaps = as === "cell" }, index) => {
+        const values = chunk.getColumnValues(index);
+        const bad = unusable[index];
+        const note = (row: number) => {
+          if (bad === undefined) return;
+          if (bad.rows.length < 3) bad.rows.push(firstRow + row);
+          bad.count++;
+        };
+        if (as === "bit") {
+          return Uint8Array.from(values, (value, row) => {
+            if (value === 0 || value === 1) return value;
+            if (gaps && Number.isNaN(value)) return GAP;
+            note(row);
+            return GAP;
+          });
+        }
+        if (as === "number") {
+          return Float64Array.from(values, (value, row) => {
+            if (typeof value === "number" && (Number.isFinite(value) || (gaps && Number.isNaN(value)))) {
+              return value;
+            }
+            note(row);
+            return Number.NaN;
+          });
+        }
+        return values.map((value, row) => {
+          if (typeof value === "string") return value;
+          if (gaps) return null;
+          note(row);
+          return "";
+        });
+      });
+      if (patience === "rows") await reportUnusable(connection, source, wanted, unusable);
+      yield { firstRow, count, columns };
+      firstRow += count;
+    }
+  } catch (error) {
+    throw error instanceof DataError ? error : duckDbError(error, source.label);
+  }
+  await reportUnusable(connection, source, wanted, unusable);
+}
+
+/** What is wrong with cells that are no numbers, bits or texts, and what to do about it. */
+const FAULTS = {
+  bit: {
+    what: "neither 0 nor 1",
+    advice:
+      "Correct or remove these rows, choose other columns, or name a column that holds classes with label",
+  },
+  number: {
+    what: "no number",
+    advice: "Correct or remove these rows, declare the column as categorical, or choose other columns",
+  },
+  text: { what: "missing values", advice: "Fill in or remove these rows" },
+} as const;
+
+async function reportUnusable(
+  connection: DuckDBConnection,
+  source: TableSource,
+  wanted: readonly Wanted[],
+  unusable: readonly Unusable[],
+): Promise<void> {
+  const broken = wanted.flatMap(({ name, as }, index) => {
+    const { rows, count } = unusable[index] ?? { rows: [], count: 0 };
+    return count === 0 ? [] : [{ name, as, rows, count }];
+  });
+  if (broken.length === 0) return;
+  const told = await Promise.all(
+    broken.slice(0, 3).map(async ({ name, rows, count }) => {
+      const cells = await Promise.all(
+        rows.map(async (row) => `row ${row + 1} (${await cellText(connection, source, name, row)})`),
+      );
+      const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
+      return `column "${name}": ${cells.join(", ")}${more}`;
+    }),
+  );
+  const rest = broken.length > told.length ? `; and ${broken.length - told.length} more columns` : "";
+  const kind = (["bit", "number", "text"] as const).find((as) => broken.some((column) => column.as === as));
+  const { what, advice } = FAULTS[kind ?? "text"];
+  throw new DataError(`${source.label}: ${what} in ${told.join("; ")}${rest}. ${advice}`);
+}
+
+/** What stands in a cell, for an error message. */
+async function cellText(
+  connection: DuckDBConnection,
+  source: TableSource,
+  column: string,
+  row: number,
+): Promise<string> {
+  const query = `select cast(${quoteName(column)} as varchar) from ${source.from} limit 1 offset ${row}`;
+  const value = (await connection.runAndReadAll(query)).getRows()[0]?.[0];
+  return typeof value === "string" && value.trim() !== "" ? JSON.stringify(value.slice(0, 40)) : "missing";
+}
+
+const READ_AS = { numeric: "number", binary: "bit", categorical: "text" } as const;
+
+/** What is read of a table for a column of samples. */
+export function wantedOf({ name, kind }: Column): Wanted {
+  return { name, as: READ_AS[kind] };
+}
+
+/** True where the columns are those of zeros and ones, which have a way of their own to tell a header. */
+export function areBinary(columns: readonly Column[]): boolean {
+  return columns.some(({ kind }) => kind === "binary");
+}
+
+interface EncodeTarget {
+  readonly target: Float32Array;
+  readonly known?: Float32Array;
+  /** Names the table in error messages. */
+  readonly label: string;
+}
+
+/**
+ * Encodes rows into samples, `[count, width]`, in `target`. Missing cells, where rows may have them, become zeros there
+ * and in `known`, which is 1 elsewhere.
+ */
+export function encodeRows(
+  columns: readonly Column[],
+  rows: Rows,
+  random: Random,
+  { target, label, known }: EncodeTarget,
+): void {
+  const width = tableWidth(columns);
+  let offset = 0;
+  for (const [index, column] of columns.entries()) {
+    const cells = rows.columns[index] ?? [];
+    if (column.kind === "binary") {
+      for (let row = 0; row < rows.count; row++) {
+        const bit = Number(cells[row]);
+        if (known !== undefined && bit === GAP) continue;
+        target[row * width + offset] = bit;
+        known?.fill(1, row * width + offset, row * width + offset + 1);
+      }
+    } else if (column.kind === "numeric") {
+      for (let row = 0; row < rows.count; row++) {
+        const value = Number(cells[row]);
+        if (known !== undefined && Number.isNaN(value)) continue;
+        encodeNumber(column, value, target, row * width + offset);
+        known?.fill(1, row * width + offset, row * width + offset + 1);
+      }
+    } else {
+      const noise = random.split(column.name);
+      const places = new Map(column.categories.map((category, place) => [category, place]));
+      for (let row = 0; row < rows.count; row++) {
+        if (known !== undefined && cells[row] === null) continue;
+        const place = places.get(String(cells[row]));
+        if (place === undefined) {
+          throw new DataError(
+            `${label}: column "${column.name}", row ${rows.firstRow + row + 1}: the category ${JSON.stringify(cells[row])} ` +
+              `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
+          );
+        }
+        // A generator for each row: a row's noise does not depend on how the table is read.
+        encodeCategory(column, place, noise.split(rows.firstRow + row), target, row * width + offset);
+        known?.fill(1, row * width + offset, row * width + offset + columnWidth(column));
+      }
+    }
+    offset += columnWidth(column);
+  }
+}

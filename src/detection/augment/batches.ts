@@ -1,0 +1,271 @@
+import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
+import { batchIndices } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
+import { Random } from "../../random.ts";
+import { type AugmentOptions, augmentSchema } from "./options.ts";
+import {
+  drawRecipe,
+  drawRecipeImage,
+  letterboxRecipe,
+  type Recipe,
+  type RecipeObject,
+  type RecipeSource,
+  recipeImages,
+  recipeObjects,
+} from "./recipe.ts";
+
+export interface DetectionBatchOptions {
+  /** Height and width of the images of a batch, S. */
+  readonly size: number;
+  readonly batchSize: number;
+  readonly seed: number;
+  /** How images are changed; those of the schema unless told. `false` leaves them as they are, in the middle of the canvas. */
+  readonly augment?: AugmentOptions | false | undefined;
+  /** Places for the objects of an image, M; as many as the split's images need unless told. */
+  readonly places?: number | undefined;
+  /**
+   * Whether objects marked as difficult are learnt from. They are not unless told, and crowds never are: they become ignored
+   * regions, in which nothing is background.
+   */
+  readonly difficult?: boolean | undefined;
+}
+
+/** Batches of a split for training, each a pure function of seed and step. */
+export interface DetectionBatches extends DetectionRoom {
+  readonly size: number;
+  /** Objects that found no place up to now, the smallest ones of their images. */
+  readonly dropped: number;
+  /**
+   * The batch of a training step, from 0.
+   * @param rows first row, and the one after the last: a part of the batch, as a replica takes it
+   * @throws DataError naming the file where an image can no longer be read
+   */
+  batch(step: number, rows?: readonly [from: number, to: number]): Promise<DetectionBatch>;
+}
+
+/** Recipes drawn to see how many places objects need. */
+const TRIALS = 256;
+
+/** Places come in multiples of this, so that about the same data give the same graph. */
+const PLACES = 4;
+
+/** What is learnt from: objects that are to be found. */
+const wanted =
+  (difficult: boolean) =>
+  (annotations: Annotations, i: number): boolean =>
+    annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
+
+/** What is ignored: all the rest. */
+const unwanted =
+  (difficult: boolean) =>
+  (annotations: Annotations, i: number): boolean =>
+    !wanted(difficult)(annotations, i);
+
+const sourceOf = (split: DetectionSplit): RecipeSource => ({
+  count: split.count,
+  sizeOf: (index) => split.annotations(index),
+});
+
+/** Places for what is in an image. */
+export interface DetectionRoom {
+  /** For objects, M. */
+  readonly places: number;
+  /** For ignored regions, R; with 0 batches have none. */
+  readonly regions: number;
+}
+
+/** What is in an image: objects to be found, and regions that are ignored. */
+interface Contents {
+  readonly objects: readonly RecipeObject[];
+  readonly ignored: readonly RecipeObject[];
+}
+
+function roomFor(images: Iterable<Contents>): DetectionRoom {
+  let [places, regions] = [1, 0];
+  for (const { objects, ignored } of images) {
+    places = Math.max(places, objects.length);
+    regions = Math.max(regions, ignored.length);
+  }
+  const rounded = (count: number) => PLACES * Math.ceil(count / PLACES);
+  return { places: rounded(places), regions: rounded(regions) };
+}
+
+/** The largest ones, where there are too many. */
+function largest(objects: readonly RecipeObject[], most: number): readonly RecipeObject[] {
+  const area = ({ box: [x1, y1, x2, y2] }: RecipeObject) => (x2 - x1) * (y2 - y1);
+  return objects.length <= most ? objects : objects.toSorted((a, b) => area(b) - area(a)).slice(0, most);
+}
+
+/** Puts what is in image `row` into a batch. @returns how many objects found no place */
+function writeObjects(batch: DetectionBatch, row: number, { objects, ignored }: Contents): number {
+  const places = batch.labels.shape[1] ?? 0;
+  const kept = largest(objects, places);
+  for (const [i, { box, label }] of kept.entries()) {
+    batch.boxes.data.set(box, 4 * (row * places + i));
+    batch.labels.data[row * places + i] = BigInt(label);
+  }
+  const regions = batch.ignored?.shape[1] ?? 0;
+  for (const [i, { box }] of largest(ignored, regions).entries()) {
+    batch.ignored?.data.set(box, 4 * (row * regions + i));
+  }
+  return objects.length - kept.length;
+}
+
+function emptyBatch(count: number, size: number, { places, regions }: DetectionRoom): DetectionBatch {
+  const boxes = (rows: number) =>
+    ({ dtype: "float32", shape: [count, rows, 4], data: new Float32Array(count * rows * 4) }) as const;
+  return {
+    x: { dtype: "float32", shape: [count, 3, size, size], data: new Float32Array(count * 3 * size * size) },
+    boxes: boxes(places),
+    labels: { dtype: "int64", shape: [count, places], data: new BigInt64Array(count * places).fill(-1n) },
+    ...(regions > 0 && { ignored: boxes(regions) }),
+  };
+}
+
+/** Decodes the images that recipes need, no larger than they will be drawn. */
+async function imagesFor(
+  split: DetectionSplit,
+  recipes: readonly Recipe[],
+  longest: number,
+): Promise<(index: number) => ByteImage> {
+  const indices = [...new Set(recipes.flatMap(recipeImages))];
+  const images = new Map(
+    await Promise.all(
+      indices.map(async (index) => [index, (await split.sample(index, { longest })).image] as const),
+    ),
+  );
+  return (index) => {
+    const image = images.get(index);
+    if (image === undefined) throw new RangeError(`image ${index} is not among those of the batch`);
+    return image;
+  };
+}
+
+function drawInto(
+  batch: DetectionBatch,
+  row: number,
+  recipe: Recipe,
+  imageOf: (index: number) => ByteImage,
+): void {
+  const side = batch.x.shape[3] ?? 0;
+  const size = 3 * side * side;
+  drawRecipeImage(recipe, imageOf, { side, data: batch.x.data.subarray(row * size, (row + 1) * size) });
+}
+
+function checkCount(split: DetectionSplit, name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new OptionError(
+      `detection batches: option ${name} is ${value}; it must be a whole number of at least 1`,
+    );
+  }
+  if (split.count === 0) throw new OptionError("detection batches: the split is empty; choose another");
+}
+
+/**
+ * Batches for training a detector: epochs of random order, every image changed anew each time (flip, zoom, crop, colours, mosaic,
+ * mix-up; `augmentSchema`). A batch depends on the seed, the step and the split alone. Images come from the split's cache, decoded no
+ * larger than they can be drawn; while a batch is used those of the next one are decoded.
+ * @throws OptionError where the split is empty or an option is not acceptable
+ */
+export function detectionBatches(
+  split: DetectionSplit,
+  { size, batchSize, seed, augment = {}, places, difficult = false }: DetectionBatchOptions,
+): DetectionBatches {
+  checkCount(split, "size", size);
+  checkCount(split, "batchSize", batchSize);
+  if (places !== undefined) checkCount(split, "places", places);
+  const options = augment === false ? undefined : parse(augment);
+  const source = sourceOf(split);
+  const orders = new Random(seed).split("order");
+  const changes = new Random(seed).split("augment");
+  // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
+  const longest = Math.ceil(size * (options?.zoomIn ?? 1) * (1 + (options?.stretch ?? 0) / 2));
+
+  const recipeAt = (random: Random, index: number): Recipe =>
+    options === undefined
+      ? letterboxRecipe(index, source, size)
+      : drawRecipe(random, index, source, size, options);
+  const contents = (recipe: Recipe) => contentsOf(split, recipe, options?.visible ?? 0, difficult);
+  const onTrial = function* () {
+    for (let index = 0; index < split.count; index++) yield contents(letterboxRecipe(index, source, size));
+    const trials = new Random(seed).split("places");
+    for (let trial = 0; trial < TRIALS; trial++) {
+      yield contents(recipeAt(trials.split(trial), trials.integer(split.count)));
+    }
+  };
+  const needed = roomFor(onTrial());
+  const room = { ...needed, places: places ?? needed.places };
+
+  const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
+    const random = changes.split(step);
+    const indices = batchIndices(split.count, batchSize, step, orders);
+    return Array.from(indices.subarray(from, to), (index, i) => recipeAt(random.split(from + i), index));
+  };
+  let dropped = 0;
+  return {
+    size,
+    ...room,
+    get dropped() {
+      return dropped;
+    },
+    async batch(step, rows = [0, batchSize]) {
+      const recipes = recipesOf(step, rows);
+      const imageOf = await imagesFor(split, recipes, longest);
+      // What cannot be decoded is told when its own batch is asked for.
+      imagesFor(split, recipesOf(step + 1, rows), longest).catch(() => undefined);
+      const batch = emptyBatch(recipes.length, size, room);
+      for (const [row, recipe] of recipes.entries()) {
+        drawInto(batch, row, recipe, imageOf);
+        dropped += writeObjects(batch, row, contents(recipe));
+      }
+      return batch;
+    },
+  };
+}
+
+/** What is in the image of a recipe. Of a region that is ignored the smallest part counts. */
+function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, difficult: boolean): Contents {
+  const annotationsOf = (index: number) => split.annotations(index);
+  return {
+    objects: recipeObjects(recipe, annotationsOf, visible, wanted(difficult)),
+    ignored: recipeObjects(recipe, annotationsOf, 0, unwanted(difficult)),
+  };
+}
+
+function parse(augment: AugmentOptions) {
+  const parsed = augmentSchema.safeParse(augment);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new OptionError(`augmentation: option ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+/** Room that the images of a split need as they are. */
+export function letterboxRoom(split: DetectionSplit, size: number): DetectionRoom {
+  const recipes = Array.from({ length: split.count }, (_, index) =>
+    letterboxRecipe(index, sourceOf(split), size),
+  );
+  return roomFor(recipes.map((recipe) => contentsOf(split, recipe, 0, false)));
+}
+
+/**
+ * Images of a split as they are, letterboxed, with their objects: what a detector is validated and tested with. `letterbox` of an
+ * image's size and S × S leads boxes back.
+ * @param room as much as these images need unless told; the largest objects come first in need
+ * @throws DataError naming the file where an image can no longer be read
+ */
+export async function letterboxBatch(
+  split: DetectionSplit,
+  indices: readonly number[],
+  size: number,
+  room?: DetectionRoom,
+): Promise<DetectionBatch> {
+  const recipes = indices.map((index) => letterboxRecipe(index, sourceOf(split), size));
+  const imageOf = await imagesFor(split, recipes, size);
+  const contents = recipes.map((recipe) => contentsOf(split, recipe, 0, false));
+  const batch = emptyBatch(recipes.length, size, room ?? roomFor(contents));
+  for (const [row, recipe] of recipes.entries()) {
+    drawInto(batch, row, recipe, imageOf);
+    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [] });
+  }
+  return batch;
+}

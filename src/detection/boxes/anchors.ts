@@ -1,0 +1,175 @@
+import { OptionError } from "../../errors.ts";
+import { Random } from "../../random.ts";
+import type { Size } from "./boxes.ts";
+import { boxAt, boxCount } from "./boxes.ts";
+
+/** A grid of cells over an image, one for each place of a feature map. */
+export interface CellGrid {
+  readonly rows: number;
+  readonly columns: number;
+  /** Side of a cell in pixels of the image. */
+  readonly stride: number;
+}
+
+/** A grid with anchors of the same shapes in each cell. */
+export interface AnchorGrid extends CellGrid {
+  readonly shapes: readonly Size[];
+}
+
+/**
+ * Shapes of anchors: for each ratio height / width (outer) and each size (inner) the rectangle of area size² with that ratio, as in
+ * Faster R-CNN.
+ */
+export function anchorShapes(sizes: readonly number[], ratios: readonly number[]): readonly Size[] {
+  return ratios.flatMap((ratio) =>
+    sizes.map((size) => ({ width: size / Math.sqrt(ratio), height: size * Math.sqrt(ratio) })),
+  );
+}
+
+/** Centres of the cells, x and y one after another, row by row: ((column + ½) stride, (row + ½) stride). */
+export function cellCentres({ rows, columns, stride }: CellGrid): Float32Array {
+  const centres = new Float32Array(2 * rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const at = 2 * (row * columns + column);
+      centres[at] = (column + 0.5) * stride;
+      centres[at + 1] = (row + 0.5) * stride;
+    }
+  }
+  return centres;
+}
+
+/** Anchors as boxes around the centres of the cells: row by row, column by column, shape by shape. */
+export function anchorGrid(grid: AnchorGrid): Float32Array {
+  const centres = cellCentres(grid);
+  const { shapes } = grid;
+  const boxes = new Float32Array(2 * centres.length * shapes.length);
+  for (let cell = 0; cell < centres.length / 2; cell++) {
+    const [x, y] = [centres[2 * cell] ?? 0, centres[2 * cell + 1] ?? 0];
+    for (const [s, { width, height }] of shapes.entries()) {
+      boxes.set(
+        [x - width / 2, y - height / 2, x + width / 2, y + height / 2],
+        4 * (cell * shapes.length + s),
+      );
+    }
+  }
+  return boxes;
+}
+
+/** Anchors of several levels, one level after another, each with the stride of its cells. */
+export function anchorLevels(levels: readonly AnchorGrid[]): {
+  readonly boxes: Float32Array;
+  readonly strides: Float32Array;
+} {
+  const grids = levels.map((level) => ({ boxes: anchorGrid(level), stride: level.stride }));
+  const count = grids.reduce((sum, { boxes }) => sum + boxes.length / 4, 0);
+  const [boxes, strides] = [new Float32Array(4 * count), new Float32Array(count)];
+  let at = 0;
+  for (const grid of grids) {
+    boxes.set(grid.boxes, 4 * at);
+    strides.fill(grid.stride, at, at + grid.boxes.length / 4);
+    at += grid.boxes.length / 4;
+  }
+  return { boxes, strides };
+}
+
+export interface AnchorClusterOptions {
+  /** Decides the first anchors; 0 unless told. */
+  readonly seed?: number;
+  /** Most rounds of assignment and update; 300 unless told. */
+  readonly iterations?: number;
+}
+
+/** Shapes that stand for those of many boxes. */
+export interface AnchorClusters {
+  /** From the smallest area up. */
+  readonly shapes: readonly Size[];
+  /** Mean over the boxes of the IoU with the best of the shapes, centres put together. */
+  readonly meanIou: number;
+}
+
+/**
+ * Anchors from the boxes of a data set (Redmon and Farhadi 2017, "YOLO9000", section 2): k-means over widths and heights with the
+ * distance 1 − IoU, of boxes whose centres are put together, so that large boxes do not count for more. A cluster's shape is the mean
+ * of its boxes. The first shapes are drawn as in k-means++. As the mean need not minimise this distance, the best
+ * round is kept.
+ * @param boxes four numbers a box, in pixels of the network's input
+ * @throws OptionError where a box is empty, or there are fewer different shapes than anchors
+ */
+export function clusterAnchors(
+  boxes: ArrayLike<number>,
+  count: number,
+  { seed = 0, iterations = 300 }: AnchorClusterOptions = {},
+): AnchorClusters {
+  const sizes = Array.from({ length: boxCount(boxes) }, (_, i): Size => {
+    const [x1, y1, x2, y2] = boxAt(boxes, i);
+    if (!(x2 > x1 && y2 > y1)) {
+      throw new OptionError(`clusterAnchors: box ${i}, [${boxAt(boxes, i)}], is empty; it has no shape`);
+    }
+    return { width: x2 - x1, height: y2 - y1 };
+  });
+  const different = new Set(sizes.map(({ width, height }) => `${width}×${height}`)).size;
+  if (!Number.isInteger(count) || count < 1 || count > different) {
+    throw new OptionError(
+      `clusterAnchors: ${count} anchors cannot be made of ${sizes.length} boxes with ${different} different shapes`,
+    );
+  }
+  let shapes = firstShapes(sizes, count, new Random(seed));
+  let best: AnchorClusters = { shapes, meanIou: 0 };
+  let before = "";
+  for (let round = 0; round < iterations; round++) {
+    const nearest = sizes.map((size) => nearestShape(size, shapes));
+    const meanIou = nearest.reduce((sum, { iou }) => sum + iou, 0) / sizes.length;
+    if (meanIou > best.meanIou) best = { shapes, meanIou };
+    const assignment = nearest.map(({ index }) => index).join();
+    if (assignment === before) break;
+    before = assignment;
+    shapes = shapes.map((shape, index) => {
+      const own = sizes.filter((_, i) => nearest[i]?.index === index);
+      return own.length === 0 ? shape : meanSize(own);
+    });
+  }
+  const area = ({ width, height }: Size) => width * height;
+  return { shapes: best.shapes.toSorted((a, b) => area(a) - area(b)), meanIou: best.meanIou };
+}
+
+function meanSize(sizes: readonly Size[]): Size {
+  const mean = (value: (size: Size) => number) =>
+    sizes.reduce((sum, size) => sum + value(size), 0) / sizes.length;
+  return { width: mean(({ width }) => width), height: mean(({ height }) => height) };
+}
+
+/** IoU of two boxes with a common centre. */
+function shapeIou(a: Size, b: Size): number {
+  const shared = Math.min(a.width, b.width) * Math.min(a.height, b.height);
+  return shared / (a.width * a.height + b.width * b.height - shared);
+}
+
+function nearestShape(size: Size, shapes: readonly Size[]): { readonly index: number; readonly iou: number } {
+  let [index, iou] = [0, -1];
+  for (const [i, shape] of shapes.entries()) {
+    const overlap = shapeIou(size, shape);
+    if (overlap > iou) [index, iou] = [i, overlap];
+  }
+  return { index, iou };
+}
+
+/** Shapes of boxes, each drawn with a probability that grows with the squared distance from those drawn before. */
+function firstShapes(sizes: readonly Size[], count: number, random: Random): readonly Size[] {
+  const first = sizes[random.integer(sizes.length)];
+  const shapes = first === undefined ? [] : [first];
+  while (shapes.length < count) {
+    const weights = sizes.map((size) => (1 - nearestShape(size, shapes).iou) ** 2);
+    let left = random.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
+    // Rounding may leave something behind the last weight: then it is the farthest box.
+    const farthest = weights.indexOf(Math.max(...weights));
+    const drawn = weights.findIndex((weight) => {
+      left -= weight;
+      return left < 0 && weight > 0;
+    });
+    const size = sizes[drawn < 0 ? farthest : drawn];
+    if (size === undefined) break;
+    shapes.push(size);
+  }
+  return shapes;
+}

@@ -1,0 +1,121 @@
+import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import {
+  argMax,
+  broadcastTo,
+  full,
+  gatherElements,
+  logicalAnd,
+  logicalNot,
+  lowerTriangular,
+  oneHot,
+  split,
+  type Tensor,
+  where,
+} from "../../tensor/index.ts";
+
+// What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); places are the k places or
+// anchors of all maps. All shapes are fixed, so that an assignment is a part of the training step.
+
+/**
+ * The objects of a batch: boxes [n, m, 4] and labels [n, m] (int64), −1 where a row is none; and ignored regions [n, r, 4], if there
+ * are any in the data.
+ */
+export type ObjectRows = Omit<SymbolicDetectionBatch, "x">;
+
+/** The object that each place answers for. */
+export interface Assignment {
+  /** Whether the place answers for one at all, [n, k] (bool). */
+  readonly positive: Tensor;
+  /** Its row, [n, k] (int64); any where there is none. */
+  readonly owner: Tensor;
+}
+
+/**
+ * Each place answers for the object of the highest rank, if that is above 0; of equal ones for the first. Ranks are [n, m, k].
+ */
+export function assignHighest(ranks: Tensor): Assignment {
+  return { positive: ranks.max(1).greater(0), owner: argMax(ranks, 1) };
+}
+
+/** Which rows are objects: labels [n, m] → [n, m, 1] (bool). */
+export function areObjects(labels: Tensor): Tensor {
+  return labels.greaterEqual(0).unsqueeze(2);
+}
+
+/** How places lie to the centres of objects. */
+export interface Offsets {
+  /** Distance of each place from each object's centre along an axis, [n, m, k]. */
+  readonly dx: Tensor;
+  readonly dy: Tensor;
+  /** Half the sides of each object, [n, m, 1]. */
+  readonly halfWidth: Tensor;
+  readonly halfHeight: Tensor;
+}
+
+/** Offsets of places [k, 2] from boxes [n, m, 4]. */
+export function offsets(centres: Tensor, boxes: Tensor): Offsets {
+  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
+  const [x = centres, y = centres] = split(centres.transpose().unsqueeze(0), 1, 2);
+  return {
+    dx: x.sub(x1.add(x2).mul(0.5)).abs(),
+    dy: y.sub(y1.add(y2).mul(0.5)).abs(),
+    halfWidth: x2.sub(x1).mul(0.5),
+    halfHeight: y2.sub(y1).mul(0.5),
+  };
+}
+
+/**
+ * Which places lie in a region of their image: centres [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
+ * (bool).
+ */
+export function liesIn(centres: Tensor, regions: Tensor): Tensor {
+  const { dx, dy, halfWidth, halfHeight } = offsets(centres, regions);
+  return logicalAnd(dx.less(halfWidth), dy.less(halfHeight)).cast("float32").max(1).greater(0);
+}
+
+/**
+ * Losses of what places are sure of, 0 where a place lies in an ignored region and answers for no object: what is there, nobody
+ * has said.
+ * @param losses [n, k, …]
+ * @param positive whether a place answers for an object, [n, k] (bool)
+ */
+export function outsideRegions(
+  losses: Tensor,
+  positive: Tensor,
+  centres: Tensor,
+  ignored: Tensor | undefined,
+): Tensor {
+  if (ignored === undefined) return losses;
+  const unsaid = logicalAnd(liesIn(centres, ignored), logicalNot(positive));
+  return where(losses.rank > 2 ? unsaid.unsqueeze(2) : unsaid, 0, losses);
+}
+
+/** Centres of boxes: [k, 4] → [k, 2]. */
+export function centresOf(boxes: Tensor): Tensor {
+  const [low = boxes, high = boxes] = split(boxes, 1, 2);
+  return low.add(high).mul(0.5);
+}
+
+/** The rows at places, each sample its own: rows [n, m, c] at [n, k] (int64) → [n, k, c]. */
+export function rowsAt(rows: Tensor, places: Tensor): Tensor {
+  const [n = 1, k = 1] = places.shape;
+  return gatherElements(rows, broadcastTo(places.unsqueeze(2), [n, k, rows.shape[2] ?? 1]), 1);
+}
+
+/** 1 for the class of the object that each place answers for, zeros where there is none: labels [n, m] → [n, k, classes]. */
+export function ownClasses(labels: Tensor, { owner, positive }: Assignment, classes: number): Tensor {
+  return oneHot(gatherElements(labels, owner, 1), classes).mul(positive.cast("float32").unsqueeze(2));
+}
+
+/**
+ * Which rows are objects that have their place for themselves or are the first there, 1 or 0: places [n, m] (int64), labels [n,
+ * m] → [n, m].
+ */
+export function firstAtPlace(places: Tensor, labels: Tensor): Tensor {
+  const m = Number(places.shape[1]);
+  const isObject = labels.greaterEqual(0).cast("float32");
+  const earlier = lowerTriangular(full([m, m], 1), -1);
+  const same = places.unsqueeze(2).equal(places.unsqueeze(1)).cast("float32").mul(earlier);
+  const taken = same.mul(isObject.unsqueeze(1)).sum(2);
+  return isObject.mul(taken.less(0.5).cast("float32"));
+}

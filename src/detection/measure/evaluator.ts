@@ -1,0 +1,97 @@
+import { OptionError } from "../../errors.ts";
+import type { Detections, Truth } from "../boxes/detections.ts";
+import { type CocoOptions, type CocoSummary, type CocoTables, cocoTables, summariseCoco } from "./coco.ts";
+import { type ConfusionMatrix, type ConfusionOptions, confusionMatrix } from "./confusion.ts";
+import { type DetectionErrors, detectionErrors, type ErrorOptions } from "./errors.ts";
+import { type EvaluatedImage, evaluatedImage } from "./matching.ts";
+import { type CurveOptions, type DetectionCurves, detectionCurves } from "./precision-recall.ts";
+import { type VocAccuracy, type VocOptions, vocAccuracy } from "./voc.ts";
+
+/** COCO's numbers of one class. */
+export interface ClassSummary extends CocoSummary {
+  readonly name: string;
+  /** Objects to find. */
+  readonly objects: number;
+}
+
+/** COCO's numbers, overall and class by class. */
+export interface CocoResult extends CocoSummary {
+  readonly images: number;
+  readonly objects: number;
+  readonly classes: readonly ClassSummary[];
+}
+
+/**
+ * Gathers detections and objects image by image, and judges them by any of the measures of this room. What is added is copied;
+ * nothing is computed before it is asked for, and more may be added afterwards.
+ *
+ *     const evaluator = new DetectionEvaluator(["cell", "platelet"]);
+ *     for (const { detections, truth } of images) evaluator.add(detections, truth);
+ *     const { ap, ap50 } = evaluator.coco();
+ */
+export class DetectionEvaluator {
+  readonly classes: readonly string[];
+  private readonly images: EvaluatedImage[] = [];
+
+  /** @param classes names of the classes, in the order of their numbers. @throws OptionError where there is none */
+  constructor(classes: readonly string[]) {
+    if (classes.length === 0) throw new OptionError("DetectionEvaluator: there are no classes");
+    this.classes = classes;
+  }
+
+  /** Number of images so far. */
+  get count(): number {
+    return this.images.length;
+  }
+
+  /**
+   * Adds an image. Images without objects or detections count, too.
+   * @param name of the image, for errors
+   * @throws OptionError where arrays do not belong together, a class does not exist, a score is NaN or a coordinate is not finite
+   */
+  add(detections: Detections, truth: Truth, name = `image ${this.images.length}`): void {
+    this.images.push(evaluatedImage(name, this.classes.length, detections, truth));
+  }
+
+  /** COCO's average precision and recall. @throws OptionError where an option is not acceptable */
+  coco(options: CocoOptions = {}): CocoResult {
+    const tables = this.cocoTables(options);
+    const all = tables.areas.indexOf("all");
+    const classes = this.classes.map((name, label) => ({
+      name,
+      objects: tables.objects[label * tables.areas.length + all] ?? 0,
+      ...summariseCoco(tables, label),
+    }));
+    return {
+      images: this.count,
+      objects: classes.reduce((sum, { objects }) => sum + objects, 0),
+      ...summariseCoco(tables),
+      classes,
+    };
+  }
+
+  /** Precision at 101 recalls, and the highest recall, by IoU, class, size and number of detections. */
+  cocoTables(options: CocoOptions = {}): CocoTables {
+    return cocoTables(this.images, this.classes.length, options);
+  }
+
+  /** VOC's average precision, at eleven points or exactly. */
+  voc(options: VocOptions = {}): VocAccuracy {
+    return vocAccuracy(this.images, this.classes.length, options);
+  }
+
+  /** Precision, recall and F₁ over the score. */
+  curves(options: CurveOptions = {}): DetectionCurves {
+    return detectionCurves(this.images, this.classes.length, options);
+  }
+
+  /** Which class is taken for which, and for background. */
+  confusion(options: ConfusionOptions = {}): ConfusionMatrix {
+    return confusionMatrix(this.images, this.classes.length, options);
+  }
+
+  /** Why detections are wrong and objects not found. */
+  errors(options: ErrorOptions = {}): DetectionErrors {
+    return detectionErrors(this.images, this.classes.length, options);
+  }
+}

@@ -1,0 +1,210 @@
+import type { z } from "zod";
+import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { OptionError } from "../../errors.ts";
+import type {
+  DataInfo,
+  Exportable,
+  FitPreferences,
+  Losses,
+  ModelDefinition,
+  Trainable,
+} from "../../nn/model.ts";
+import type { Session } from "../../program/session.ts";
+import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
+import { clipBoxes, type Size } from "../boxes/boxes.ts";
+import { checkShare } from "../boxes/candidates.ts";
+import { type Detections, pickDetections } from "../boxes/detections.ts";
+import { nms } from "../boxes/nms.ts";
+
+/** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its places or anchors. */
+export interface Decoded {
+  /** [n, k, 4]: x1, y1, x2, y2 in pixels of the image; they may reach beyond it. */
+  readonly boxes: Tensor;
+  /** How sure it is of each class, 0 … 1: [n, k, classes]. */
+  readonly scores: Tensor;
+}
+
+/** A model that finds objects: its losses and its detections come from one object and one forward pass. */
+export interface Detector extends Trainable, Exportable {
+  readonly imageSize: Size;
+  readonly classes: number;
+  /**
+   * Whether an object is found several times, so that non-maximum suppression has to follow; false where the graph has
+   * picked one box an object.
+   */
+  readonly needsSuppression: boolean;
+  loss(batch: SymbolicDetectionBatch): Losses;
+  /** x [n, 3, H, W] in bytes → boxes and scores. @throws ShapeError */
+  decoded(x: Tensor): Decoded;
+  /** For detectors with heat maps: how likely a centre of each class is at each cell, [n, classes, rows, columns], 0 … 1. */
+  heat?(x: Tensor): Tensor;
+}
+
+/** Whether a model finds objects. */
+export function isDetector(model: object): model is Detector {
+  return "decoded" in model && "needsSuppression" in model;
+}
+
+export interface DetectOptions {
+  /** Detections of a lower score are left out, 0 … 1; 0.05 unless told. */
+  readonly confidence?: number;
+  /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; 0.6 unless told. */
+  readonly iou?: number;
+  /** Most detections of an image; 100 unless told. */
+  readonly maximum?: number;
+}
+
+/** Options of detection, those that are not told filled in. @throws OptionError where a share does not lie in 0 … 1 */
+export function completeDetectOptions({
+  confidence = 0.05,
+  iou = 0.6,
+  maximum = 100,
+}: DetectOptions = {}): Required<DetectOptions> {
+  checkShare("detections", "confidence", confidence);
+  checkShare("detections", "iou", iou);
+  return { confidence, iou, maximum };
+}
+
+/** Most detections of an image that suppression is asked to look at, the best ones. */
+const MOST_CANDIDATES = 20_000;
+
+/**
+ * What a detector finds in images, x [n, 3, H, W] in bytes: of each image the detections from the best down, in pixels of x and
+ * cut off at its borders.
+ * @throws OptionError where an option is not acceptable
+ * @throws ShapeError where the images are not of the detector's size
+ */
+export async function detections(
+  detector: Detector,
+  session: Session,
+  x: NdArray<"float32">,
+  options: DetectOptions = {},
+): Promise<readonly Detections[]> {
+  const decoded = session.compiled<"x", "boxes" | "scores">("detections", (inputs) => ({
+    ...detector.decoded(inputs.x),
+  }));
+  const { boxes, scores } = await decoded.run({ x });
+  return pickedDetections(
+    detector,
+    { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
+    options,
+  );
+}
+
+/**
+ * What of all that a detector has seen is said to be found: of each image the detections from the best down, without duplicates,
+ * in pixels of the images that it sees and cut off at their borders.
+ * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
+ * @throws OptionError where an option is not acceptable
+ */
+export function pickedDetections(
+  detector: Pick<Detector, "imageSize" | "needsSuppression">,
+  { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
+  options: DetectOptions = {},
+): readonly Detections[] {
+  const { confidence, iou, maximum } = completeDetectOptions(options);
+  const [count = 0, places = 0, classes = 0] = scores.shape;
+  return Array.from({ length: count }, (_, i) => {
+    const found = candidates(
+      boxes.data.subarray(4 * places * i, 4 * places * (i + 1)),
+      scores.data.subarray(places * classes * i, places * classes * (i + 1)),
+      classes,
+      confidence,
+    );
+    const kept = nms(found.boxes, found.scores, {
+      classes: found.classes,
+      maximum,
+      threshold: detector.needsSuppression ? iou : 1,
+    });
+    const picked = pickDetections(found, kept);
+    return { ...picked, boxes: clipBoxes(picked.boxes, detector.imageSize) };
+  });
+}
+
+/** All pairs of a place and a class with a score that counts; of too many the best. */
+function candidates(
+  boxes: Float32Array,
+  scores: Float32Array,
+  classes: number,
+  confidence: number,
+): Detections {
+  let least = confidence;
+  if (scores.length > MOST_CANDIDATES) {
+    const ranked = scores.slice().sort();
+    least = Math.max(least, ranked[ranked.length - MOST_CANDIDATES] ?? 0);
+  }
+  const found: number[] = [];
+  for (const [i, score] of scores.entries()) if (score >= least) found.push(i);
+  return {
+    boxes: Float32Array.from(
+      found.flatMap((i) => {
+        const at = 4 * Math.floor(i / classes);
+        return [...boxes.subarray(at, at + 4)];
+      }),
+    ),
+    scores: Float32Array.from(found, (i) => scores[i] ?? 0),
+    classes: Uint32Array.from(found, (i) => i % classes),
+  };
+}
+
+/** The graph of a detector for use outside: decoding is inside, suppression is not. */
+export function exportedDetector(name: string, detector: Detector): ReturnType<Exportable["exported"]> {
+  const { imageSize, classes, needsSuppression } = detector;
+  const { width, height } = imageSize;
+  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
+  return {
+    outputs: { boxes, scores },
+    description:
+      `${name}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
+      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${classes}], 0 … 1 for each class. ${
+        needsSuppression
+          ? "An object is found several times: non-maximum suppression by class has to follow."
+          : "Duplicates are taken away already; boxes that stand for none have low scores."
+      }`,
+  };
+}
+
+/** What a detector must know of its data: images [3, height, width], and the number of classes. */
+export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes"> {
+  /** Shapes of training boxes (all, or a sample) in pixels of those images, from which anchors are made. */
+  readonly boxShapes?: readonly Size[];
+}
+
+/** A detector by name: a model definition without the kind of data, which is annotated images. */
+export interface DetectorDefinition<S extends z.ZodType = z.ZodType>
+  extends Pick<ModelDefinition<S>, "name" | "summary" | "paper" | "options"> {
+  build(options: z.output<S>, data: DetectionInfo): Detector;
+  /** Options with what follows from the data filled in, so that a detector is built again without it. */
+  settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
+  preferences(data: DetectionInfo): FitPreferences;
+}
+
+/** Keeps the types of a definition's options together. */
+export function defineDetector<S extends z.ZodType>(
+  definition: DetectorDefinition<S>,
+): DetectorDefinition<S> {
+  return definition;
+}
+
+/** The number of classes. @throws OptionError where the data tells none */
+export function classCount(name: string, { classes }: Pick<DataInfo, "classes">): number {
+  if (classes === undefined || classes < 1) {
+    throw new OptionError(`${name}: the data has no classes; a detector needs annotated images`);
+  }
+  return classes;
+}
+
+/**
+ * Training options that the detectors prefer. First gradients are many times larger than later ones, and runs are short: with a
+ * long memory of their squares, Adam's steps would stay small.
+ */
+export const detectorPreferences: FitPreferences = {
+  optimiser: "adamw",
+  learningRate: 2e-3,
+  beta2: 0.99,
+  batchSize: 8,
+  weightDecay: 0.05,
+  averageDecay: 0.99,
+  warmupSteps: 100,
+  clipNorm: 10,
+};

@@ -1,0 +1,19 @@
+import { centerNetDefinition } from "./center-net.ts";
+import type { DetectorDefinition } from "./detector.ts";
+import { fcosDefinition } from "./fcos.ts";
+import { retinaNetDefinition } from "./retina-net.ts";
+import { yoloDefinition } from "./yolo.ts";
+import { yoloV1Definition } from "./yolo-v1.ts";
+import { yoloV3Definition } from "./yolo-v3.ts";
+
+/** Every detector by name. */
+export const detectors: ReadonlyMap<string, DetectorDefinition> = new Map(
+  [
+    yoloDefinition,
+    fcosDefinition,
+    centerNetDefinition,
+    retinaNetDefinition,
+    yoloV1Definition,
+    yoloV3Definition,
+  ].map((definition) => [definition.name, definition as DetectorDefinition]),
+);

@@ -1,0 +1,300 @@
+import { z } from "zod";
+import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { Conv2d } from "../../nn/convolution.ts";
+import { constant as constantInitialiser, normal, ones, zeros } from "../../nn/initialisers.ts";
+import type { Losses } from "../../nn/model.ts";
+import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
+import type { CellGrid } from "../boxes/anchors.ts";
+import type { Size } from "../boxes/boxes.ts";
+import { boxesOfDistances } from "../boxes/decoding.ts";
+import {
+  type Assignment,
+  areObjects,
+  assignHighest,
+  type ObjectRows,
+  offsets,
+  outsideRegions,
+  ownClasses,
+  rowsAt,
+} from "../loss/assignment.ts";
+import { atLeastOne, binaryCrossEntropy, boxLoss, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
+import type { FeatureLevel } from "../network/backbones.ts";
+import { SharedTower } from "../network/blocks.ts";
+import {
+  FeatureNetwork,
+  type FeaturePoints,
+  featureOptions,
+  featurePoints,
+  featureRows,
+  imageSize,
+  levelGrids,
+  pyramidOptions,
+} from "../network/feature-network.ts";
+import { neckOption } from "../network/necks.ts";
+import {
+  classCount,
+  type Decoded,
+  type DetectionInfo,
+  type Detector,
+  defineDetector,
+  detectorPreferences,
+  exportedDetector,
+} from "./detector.ts";
+
+/** What the head says of each of k places. */
+export interface FcosOutputs {
+  /** Logits of the classes, [n, k, classes]. */
+  readonly classes: Tensor;
+  /** Distances to the left, top, right and bottom edge in strides, [n, k, 4]; above 0. */
+  readonly distances: Tensor;
+  /** Logit of how central the place is, [n, k]. */
+  readonly centreness: Tensor;
+}
+
+/** Largest logarithm of a distance in strides: more than any image has. */
+const MOST_LOG = 8;
+
+/** First distances are 2 strides, so that first boxes are 4 strides wide: what is typical for a level. */
+const FIRST_LOG = Math.log(2);
+
+/**
+ * The head of FCOS (Tian et al. 2019, section 3.1 and figure 2), the same for all levels: one tower for classes, one for
+ * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Centre-ness hangs on the tower of
+ * distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
+ */
+export class FcosHead {
+  readonly classTower: SharedTower;
+  readonly boxTower: SharedTower;
+  readonly classes: Conv2d;
+  readonly distances: Conv2d;
+  readonly centreness: Conv2d;
+  readonly scales: readonly Parameter[];
+
+  constructor(levels: readonly FeatureLevel[], classes: number, blocks: number) {
+    const [{ channels } = { channels: 1 }] = levels;
+    const output = (outputs: number, bias: number) =>
+      new Conv2d(channels, outputs, 3, {
+        padding: 1,
+        initialiseWeight: normal(0.01),
+        initialiseBias: bias === 0 ? zeros : constantInitialiser(bias),
+      });
+    this.classTower = new SharedTower(channels, blocks);
+    this.boxTower = new SharedTower(channels, blocks);
+    this.classes = output(classes, PRIOR_LOGIT);
+    this.distances = output(4, FIRST_LOG);
+    this.centreness = output(1, 0);
+    this.scales = levels.map(() => new Parameter([1], ones));
+  }
+
+  /** Maps of the levels → what is said of all places. @throws ShapeError */
+  forward(maps: readonly Tensor[]): FcosOutputs {
+    const boxes = maps.map((map) => this.boxTower.forward(map));
+    const scaled = boxes.map((tower, i) => {
+      const logarithm = this.distances.forward(tower);
+      const scale = this.scales[i];
+      return (scale === undefined ? logarithm : logarithm.mul(scale)).minimum(MOST_LOG).exp();
+    });
+    return {
+      classes: featureRows(maps.map((map) => this.classes.forward(this.classTower.forward(map)))),
+      distances: featureRows(scaled),
+      centreness: featureRows(boxes.map((tower) => this.centreness.forward(tower))).squeeze(2),
+    };
+  }
+}
+
+/** What places ought to say. */
+export interface FcosTargets extends Assignment {
+  /** Box of the object that each place answers for, [n, k, 4]; any where there is none. */
+  readonly boxes: Tensor;
+  /** 1 for its class, [n, k, classes]. */
+  readonly classes: Tensor;
+  /** How central the place is in it, [n, k]; any where there is none. */
+  readonly centreness: Tensor;
+}
+
+/** The largest distance from a place to an edge that its level answers for, from and up to: [k] each. */
+export interface SizeRanges {
+  readonly from: Tensor;
+  readonly to: Tensor;
+}
+
+/**
+ * Sizes by level (Tian et al. 2019, section 3.2): a level of stride s answers where the largest of the four distances is 4 s … 8
+ * s, which is 64 … 128 for stride 16; the finest level for all smaller ones, the coarsest for all larger ones.
+ */
+export function sizeRanges(grids: readonly CellGrid[]): SizeRanges {
+  const each = (bound: (stride: number, level: number) => number): Tensor => {
+    const bounds = grids.flatMap(({ rows, columns, stride }, level) =>
+      new Array<number>(rows * columns).fill(bound(stride, level)),
+    );
+    return constant(float32(bounds, [bounds.length]));
+  };
+  return {
+    from: each((stride, level) => (level === 0 ? 0 : 4 * stride)),
+    to: each((stride, level) => (level === grids.length - 1 ? Number.POSITIVE_INFINITY : 8 * stride)),
+  };
+}
+
+/**
+ * The assignment of FCOS (Tian et al. 2019, sections 3.1 and 3.2): a place answers for an object if it lies in its box and the
+ * object has the size of its level; of several objects for the one with the smallest area. With a `radius` r, the place must also
+ * lie within r strides of the object's centre along both axes (centre sampling, in the version of 2022).
+ *
+ * Along each axis half a stride around the centre always counts as inside, so that an object narrower than a cell has a place,
+ * too.
+ * @param radius in strides; 0 for anywhere in the box
+ * @param boxes [n, m, 4]
+ * @param labels [n, m] (int64), −1 where a row is no object
+ */
+export function assignBySize(
+  { centres, strides }: FeaturePoints,
+  ranges: SizeRanges,
+  radius: number,
+  boxes: Tensor,
+  labels: Tensor,
+  classes: number,
+): FcosTargets {
+  const { dx, dy, halfWidth, halfHeight } = offsets(centres, boxes);
+  const stride = strides.squeeze(1);
+  const near = (distance: Tensor, half: Tensor): Tensor => {
+    const reach = radius === 0 ? half : half.minimum(stride.mul(radius));
+    return distance.lessEqual(reach.maximum(stride.mul(0.5)));
+  };
+  const largest = dx.add(halfWidth).maximum(dy.add(halfHeight));
+  const fits = logicalAnd(largest.greaterEqual(ranges.from), largest.lessEqual(ranges.to));
+  const inside = logicalAnd(near(dx, halfWidth), near(dy, halfHeight));
+  const eligible = logicalAnd(logicalAnd(inside, fits), areObjects(labels));
+  const smallness = halfWidth.mul(halfHeight).add(1).reciprocal();
+  const assignment = assignHighest(where(eligible, smallness, 0));
+  const own = rowsAt(boxes, assignment.owner);
+  return {
+    ...assignment,
+    boxes: own,
+    classes: ownClasses(labels, assignment, classes),
+    centreness: centrenessOf(own, { centres, strides }),
+  };
+}
+
+/**
+ * How central places are in boxes (Tian et al. 2019, equation 3): √(min(l, r) / max(l, r) · min(t, b) / max(t, b)), 1 in the
+ * middle and 0 on an edge: boxes [n, k, 4] → [n, k]. A box narrower than a cell counts as one cell wide.
+ */
+export function centrenessOf(
+  boxes: Tensor,
+  { centres, strides }: Pick<FeaturePoints, "centres" | "strides">,
+): Tensor {
+  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
+  const [x = centres, y = centres] = split(centres, 1, 2).map((axis) => axis.squeeze(1));
+  const half = strides.squeeze(1).mul(0.5);
+  const along = (at: Tensor, from: Tensor, to: Tensor): Tensor => {
+    const reach = to.sub(from).mul(0.5).maximum(half);
+    const distance = at.sub(from.add(to).mul(0.5)).abs();
+    return reach.sub(distance).relu().div(reach.add(distance));
+  };
+  return along(x, x1, x2)
+    .mul(along(y, y1, y2))
+    .sqrt();
+}
+
+/** Options of FCOS. */
+export const fcosOptions = z.strictObject({
+  ...featureOptions,
+  neck: neckOption("fpn"),
+  ...pyramidOptions,
+  headBlocks: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  radius: z
+    .number()
+    .min(0)
+    .default(1.5)
+    .describe("strides from an object's centre within which places answer for it; 0: anywhere in its box"),
+  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
+  focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
+});
+
+export type FcosOptions = z.output<typeof fcosOptions>;
+
+/**
+ * FCOS (Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection"): each place of a pyramid says the class of the
+ * object that it lies in, the distances to the four edges, and how central it is.
+ */
+export class Fcos implements Detector {
+  readonly imageSize: Size;
+  readonly classes: number;
+  readonly needsSuppression = true;
+  readonly features: FeatureNetwork;
+  readonly head: FcosHead;
+  private readonly points: FeaturePoints;
+  private readonly ranges: SizeRanges;
+  private readonly options: FcosOptions;
+
+  /** @throws OptionError where options do not fit the data */
+  constructor(options: FcosOptions, data: DetectionInfo) {
+    this.options = options;
+    this.imageSize = imageSize("fcos", data.sampleShape);
+    this.classes = classCount("fcos", data);
+    this.features = new FeatureNetwork(options);
+    this.head = new FcosHead(this.features.levels, this.classes, options.headBlocks);
+    const grids = levelGrids(this.imageSize, this.features.levels);
+    this.points = featurePoints(grids);
+    this.ranges = sizeRanges(grids);
+  }
+
+  /** Equation 2 of the paper. */
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    const outputs = this.head.forward(this.features.forward(x));
+    return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
+  }
+
+  /** Scores are √(p · centre-ness), as in the version of 2022: those of the paper, squared. */
+  decoded(x: Tensor): Decoded {
+    const { classes, distances, centreness } = this.head.forward(this.features.forward(x));
+    const { centres, strides } = this.points;
+    return {
+      boxes: boxesOfDistances(distances, centres, strides),
+      scores: classes.sigmoid().mul(centreness.sigmoid().unsqueeze(2)).sqrt(),
+    };
+  }
+
+  exported(): ReturnType<Detector["exported"]> {
+    return exportedDetector("FCOS", this);
+  }
+}
+
+/**
+ * The losses of what the head says, for objects [n, m]: focal loss of classes and cross entropy of centre-ness, divided by the
+ * number of places that answer for an object; GIoU loss of boxes, weighted by the centre-ness that is right, as in the authors'
+ * code.
+ */
+export function fcosLosses(
+  { classes, distances, centreness }: FcosOutputs,
+  points: FeaturePoints,
+  ranges: SizeRanges,
+  { boxes, labels, ignored }: ObjectRows,
+  { radius, focalAlpha, focalGamma }: Pick<FcosOptions, "radius" | "focalAlpha" | "focalGamma">,
+): Losses {
+  const count = Number(classes.shape[2]);
+  const targets = assignBySize(points, ranges, radius, boxes, labels, count);
+  const positive = targets.positive.cast("float32");
+  const positives = atLeastOne(positive);
+  const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
+  const label = outsideRegions(focal, targets.positive, points.centres, ignored).sum().div(positives);
+  const weights = targets.centreness.mul(positive);
+  const predicted = boxesOfDistances(distances, points.centres, points.strides);
+  const box = boxLoss(predicted, targets.boxes, "giou").mul(weights).sum().div(weights.sum().maximum(1e-6));
+  const centre = binaryCrossEntropy(centreness, targets.centreness).mul(positive).sum().div(positives);
+  return { total: label.add(box).add(centre), class: label, box, centreness: centre };
+}
+
+/** FCOS as the catalogue is to know it. */
+export const fcosDefinition = defineDetector({
+  name: "fcos",
+  summary: "each place of a feature pyramid says class, distances to the edges and centre-ness; no anchors",
+  paper: "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355",
+  options: fcosOptions,
+  build: (options, data) => new Fcos(options, data),
+  preferences: () => detectorPreferences,
+});

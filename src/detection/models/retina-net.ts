@@ -1,0 +1,302 @@
+import { z } from "zod";
+import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { OptionError } from "../../errors.ts";
+import { Conv2d } from "../../nn/convolution.ts";
+import { constant as constantInitialiser, normal, zeros } from "../../nn/initialisers.ts";
+import type { Losses } from "../../nn/model.ts";
+import {
+  argMax,
+  concat,
+  constant,
+  float32,
+  logicalAnd,
+  logicalNot,
+  split,
+  type Tensor,
+  where,
+} from "../../tensor/index.ts";
+import { anchorLevels, anchorShapes } from "../boxes/anchors.ts";
+import type { Size } from "../boxes/boxes.ts";
+import { boxesOfDeltas } from "../boxes/decoding.ts";
+import {
+  type Assignment,
+  areObjects,
+  centresOf,
+  type ObjectRows,
+  outsideRegions,
+  ownClasses,
+  rowsAt,
+} from "../loss/assignment.ts";
+import { atLeastOne, boxOverlap, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
+import type { FeatureLevel } from "../network/backbones.ts";
+import { SharedTower } from "../network/blocks.ts";
+import {
+  FeatureNetwork,
+  featureOptions,
+  featureRows,
+  imageSize,
+  levelGrids,
+  pyramidOptions,
+} from "../network/feature-network.ts";
+import { neckOption } from "../network/necks.ts";
+import {
+  classCount,
+  type Decoded,
+  type DetectionInfo,
+  type Detector,
+  defineDetector,
+  detectorPreferences,
+  exportedDetector,
+} from "./detector.ts";
+
+/** What the head says of each of k anchors. */
+export interface RetinaNetOutputs {
+  /** Logits of the classes, [n, k, classes]. */
+  readonly classes: Tensor;
+  /** Deltas of the box from the anchor, [n, k, 4]. */
+  readonly deltas: Tensor;
+}
+
+/**
+ * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
+ * boxes. Unlike in the paper, they have group normalisation: networks are trained from scratch here.
+ */
+export class RetinaNetHead {
+  readonly classTower: SharedTower;
+  readonly boxTower: SharedTower;
+  readonly classes: Conv2d;
+  readonly deltas: Conv2d;
+  private readonly shapes: number;
+
+  /** @param shapes anchors of a place */
+  constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
+    const [{ channels } = { channels: 1 }] = levels;
+    const start = { padding: 1, initialiseWeight: normal(0.01) };
+    this.classTower = new SharedTower(channels, blocks);
+    this.boxTower = new SharedTower(channels, blocks);
+    this.classes = new Conv2d(channels, shapes * classes, 3, {
+      ...start,
+      initialiseBias: constantInitialiser(PRIOR_LOGIT),
+    });
+    this.deltas = new Conv2d(channels, shapes * 4, 3, { ...start, initialiseBias: zeros });
+    this.shapes = shapes;
+  }
+
+  /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
+  forward(maps: readonly Tensor[]): RetinaNetOutputs {
+    const anchors = (tower: SharedTower, output: Conv2d): Tensor => {
+      const rows = featureRows(maps.map((map) => output.forward(tower.forward(map))));
+      const [n = 1, places, values] = rows.shape;
+      return rows.reshape([n, Number(places) * this.shapes, Number(values) / this.shapes]);
+    };
+    return {
+      classes: anchors(this.classTower, this.classes),
+      deltas: anchors(this.boxTower, this.deltas),
+    };
+  }
+}
+
+/** Smallest side in pixels that is encoded: rows that are no objects have none. */
+const LEAST_SIDE = 1e-3;
+
+/** As `encodeDeltas`, of tensors: boxes [n, k, 4] relative to anchors that broadcast with them. */
+export function deltasOf(boxes: Tensor, anchors: Tensor): Tensor {
+  const centred = (edges: Tensor): readonly Tensor[] => {
+    const axis = edges.rank - 1;
+    const [low = edges, high = edges] = split(edges, axis, 2);
+    return [low.add(high).mul(0.5), high.sub(low).maximum(LEAST_SIDE)];
+  };
+  const [centre = boxes, side = boxes] = centred(boxes);
+  const [anchor = anchors, size = anchors] = centred(anchors);
+  return concat([centre.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
+}
+
+/** Huber's loss with slope 1 (Girshick 2015, "Fast R-CNN", equation 3): x² / 2β up to |x| = β, |x| − β / 2 beyond. */
+export function smoothL1(x: Tensor, beta: number): Tensor {
+  const size = x.abs();
+  const inner = size.minimum(beta);
+  return inner
+    .square()
+    .mul(0.5 / beta)
+    .add(size.sub(inner));
+}
+
+/** What anchors ought to say. */
+export interface RetinaNetTargets extends Assignment {
+  /** Box of the object that each anchor answers for, [n, k, 4]; any where there is none. */
+  readonly boxes: Tensor;
+  /** 1 for its class, [n, k, classes]. */
+  readonly classes: Tensor;
+  /** Whether the anchor counts for the class loss, [n, k] (bool): it is right for an object, or far from all. */
+  readonly counted: Tensor;
+}
+
+/** From which IoU on an anchor answers for an object, and below which it is background. */
+export interface OverlapThresholds {
+  readonly foreground: number;
+  readonly background: number;
+}
+
+/** Least IoU with which an anchor can be the best of an object: there must be some. */
+const LEAST_OVERLAP = 1e-9;
+
+/**
+ * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor answers for the object with which its IoU is
+ * largest, if that is at least `foreground`; below `background` it is background; between it counts for nothing. Beside that, the
+ * anchors with the largest IoU of an object answer for it however small that is, as in Faster R-CNN (Ren et al. 2015, section
+ * 3.1.2), so that none goes without.
+ * @param anchors [k, 4]
+ * @param boxes [n, m, 4]
+ * @param labels [n, m] (int64), −1 where a row is no object
+ */
+export function assignByOverlap(
+  anchors: Tensor,
+  boxes: Tensor,
+  labels: Tensor,
+  classes: number,
+  { foreground, background }: OverlapThresholds,
+): RetinaNetTargets {
+  // Rows that are no objects have no area, and so no overlap. These tensors are [n, m, k], the largest of the step: every pass counts.
+  const objects = where(areObjects(labels), boxes, 0);
+  const iou = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), objects.unsqueeze(2));
+  const best = iou.greaterEqual(iou.max(2, true).maximum(LEAST_OVERLAP));
+  const ranks = iou.add(best.cast("float32"));
+  const highest = ranks.max(1);
+  const positive = highest.greaterEqual(Math.max(foreground, LEAST_OVERLAP));
+  const near = logicalAnd(highest.greaterEqual(background), logicalNot(positive));
+  const assignment = { positive, owner: argMax(ranks, 1) };
+  return {
+    ...assignment,
+    boxes: rowsAt(boxes, assignment.owner),
+    classes: ownClasses(labels, assignment, classes),
+    counted: logicalNot(near),
+  };
+}
+
+/** Options of RetinaNet. */
+export const retinaNetOptions = z.strictObject({
+  ...featureOptions,
+  neck: neckOption("fpn"),
+  ...pyramidOptions,
+  headBlocks: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  anchorScale: z
+    .number()
+    .positive()
+    .default(2)
+    .describe("side of a level's smallest anchors in strides; 4 in the paper, for images of 800 pixels"),
+  anchorSizes: z
+    .int()
+    .min(1)
+    .default(3)
+    .describe("sizes of anchors of a level: this many steps to twice the smallest"),
+  anchorRatios: z
+    .array(z.number().positive())
+    .min(1)
+    .default([0.5, 1, 2])
+    .describe("shapes of anchors, height / width"),
+  foreground: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe("IoU with an object from which on an anchor answers for it"),
+  background: z.number().min(0).max(1).default(0.4).describe("IoU below which an anchor is background"),
+  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
+  focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
+});
+
+export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
+
+/** Where the box loss turns from a square to a line, in deltas. */
+const BETA = 1 / 9;
+
+/**
+ * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each place of a pyramid; the
+ * focal loss bears with the many that are background.
+ */
+export class RetinaNet implements Detector {
+  readonly imageSize: Size;
+  readonly classes: number;
+  readonly needsSuppression = true;
+  readonly features: FeatureNetwork;
+  readonly head: RetinaNetHead;
+  /** [k, 4]. */
+  private readonly anchors: Tensor;
+  private readonly options: RetinaNetOptions;
+
+  /** @throws OptionError where options do not fit the data or each other */
+  constructor(options: RetinaNetOptions, data: DetectionInfo) {
+    const { anchorScale, anchorSizes, anchorRatios, headBlocks } = options;
+    if (options.background > options.foreground) {
+      throw new OptionError(
+        `option background: ${options.background} must not be above foreground, ${options.foreground}`,
+      );
+    }
+    this.options = options;
+    this.imageSize = imageSize("retina-net", data.sampleShape);
+    this.classes = classCount("retina-net", data);
+    this.features = new FeatureNetwork(options);
+    const { levels } = this.features;
+    this.head = new RetinaNetHead(levels, this.classes, anchorSizes * anchorRatios.length, headBlocks);
+    const { boxes } = anchorLevels(
+      levelGrids(this.imageSize, levels).map((grid) => {
+        const sizes = Array.from(
+          { length: anchorSizes },
+          (_, i) => grid.stride * anchorScale * 2 ** (i / anchorSizes),
+        );
+        return { ...grid, shapes: anchorShapes(sizes, anchorRatios) };
+      }),
+    );
+    this.anchors = constant(float32(boxes, [boxes.length / 4, 4]));
+  }
+
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    const outputs = this.head.forward(this.features.forward(x));
+    return retinaNetLosses(outputs, this.anchors, objects, this.options);
+  }
+
+  decoded(x: Tensor): Decoded {
+    const { classes, deltas } = this.head.forward(this.features.forward(x));
+    return { boxes: boxesOfDeltas(deltas, this.anchors), scores: classes.sigmoid() };
+  }
+
+  exported(): ReturnType<Detector["exported"]> {
+    return exportedDetector("RetinaNet", this);
+  }
+}
+
+/** The losses of what the head says, for objects [n, m], divided by the number of anchors that answer for one (section 4.1). */
+export function retinaNetLosses(
+  { classes, deltas }: RetinaNetOutputs,
+  anchors: Tensor,
+  { boxes, labels, ignored }: ObjectRows,
+  options: Pick<RetinaNetOptions, "foreground" | "background" | "focalAlpha" | "focalGamma">,
+): Losses {
+  const { foreground, background, focalAlpha, focalGamma } = options;
+  const targets = assignByOverlap(anchors, boxes, labels, Number(classes.shape[2]), {
+    foreground,
+    background,
+  });
+  const positive = targets.positive.cast("float32");
+  const positives = atLeastOne(positive);
+  const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
+  const counted = focal.sum(2).mul(targets.counted.cast("float32"));
+  const label = outsideRegions(counted, targets.positive, centresOf(anchors), ignored).sum().div(positives);
+  const errors = smoothL1(deltas.sub(deltasOf(targets.boxes, anchors)), BETA).sum(2);
+  const box = errors.mul(positive).sum().div(positives);
+  return { total: label.add(box), class: label, box };
+}
+
+/** RetinaNet as the catalogue is to know it. */
+export const retinaNetDefinition = defineDetector({
+  name: "retina-net",
+  summary: "anchors of several shapes at each place of a feature pyramid, with focal loss",
+  paper: "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002",
+  options: retinaNetOptions,
+  build: (options, data) => new RetinaNet(options, data),
+  preferences: () => detectorPreferences,
+});

@@ -1,0 +1,197 @@
+import { concat, shapeError, split, type Tensor } from "../../tensor/index.ts";
+import { ConvBlock } from "./blocks.ts";
+
+/** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its places. */
+export interface FeatureLevel {
+  readonly channels: number;
+  readonly stride: number;
+}
+
+/** A network from images to maps of features of several strides. */
+export interface Backbone {
+  /** What `forward` gives, from the finest map to the coarsest: strides 4, 8, 16 and 32, or as far as was asked for. */
+  readonly levels: readonly FeatureLevel[];
+  /** x [n, 3, H, W], about 0 … 1 → [n, channels, H / stride, W / stride] of each level. @throws ShapeError */
+  forward(x: Tensor): readonly Tensor[];
+}
+
+/** What a backbone is made from. */
+export interface BackboneOptions {
+  readonly width: number;
+  readonly depth: number;
+  /** The stride at which it ends; 32 unless told. */
+  readonly coarsestStride?: number;
+}
+
+/** Channels that are fast: whole blocks of the runtime's convolutions. */
+const BLOCK = 16;
+
+/** Channels times a width, as a multiple of 16 and at least 16. */
+export function scaledChannels(channels: number, width: number): number {
+  return BLOCK * Math.max(1, Math.round((channels * width) / BLOCK));
+}
+
+/** Channels and blocks of each stage, for width and depth 1. */
+const STAGES = [
+  { channels: 32, blocks: 1, stride: 4 },
+  { channels: 64, blocks: 2, stride: 8 },
+  { channels: 96, blocks: 2, stride: 16 },
+  { channels: 128, blocks: 1, stride: 32 },
+] as const;
+
+/** The parts of a backbone: the channels of its stem, which halves the image, and its stages, each of which halves the map. */
+export function backbonePlan({ width, depth, coarsestStride = 32 }: BackboneOptions): {
+  readonly stem: number;
+  readonly stages: readonly (FeatureLevel & { readonly inputs: number; readonly blocks: number })[];
+} {
+  const stem = scaledChannels(16, width);
+  const stages = STAGES.filter(({ stride }) => stride <= coarsestStride).map(
+    ({ channels, blocks, stride }, i) => ({
+      inputs: scaledChannels(STAGES[i - 1]?.channels ?? 16, width),
+      channels: scaledChannels(channels, width),
+      blocks: Math.max(1, Math.round(blocks * depth)),
+      stride,
+    }),
+  );
+  return { stem, stages };
+}
+
+/** @throws ShapeError where x is no batch of images with sides that the coarsest stride divides */
+export function checkImages(name: string, x: Tensor, levels: readonly FeatureLevel[]): void {
+  const coarsest = Math.max(...levels.map(({ stride }) => stride));
+  const [, channels, height, width] = x.shape;
+  const whole = (side: unknown) => typeof side === "number" && side > 0 && side % coarsest === 0;
+  if (x.rank !== 4 || channels !== 3 || !whole(height) || !whole(width)) {
+    throw shapeError(name, [x], `takes [n, 3, height, width] with sides that are multiples of ${coarsest}`);
+  }
+}
+
+const relu = (x: Tensor): Tensor => x.relu();
+
+/**
+ * The basic block of a residual network (He et al. 2016, "Deep residual learning", figure 2): relu(x + conv(relu(conv(x)))) with
+ * 3×3 convolutions, each with batch normalisation. Where the map is halved or its channels change, x goes through a 1×1
+ * convolution.
+ */
+class BasicBlock {
+  readonly conv1: ConvBlock;
+  readonly conv2: ConvBlock;
+  readonly skip: ConvBlock | undefined;
+
+  constructor(inputs: number, outputs: number, stride: number) {
+    this.conv1 = new ConvBlock(inputs, outputs, 3, { stride, activation: relu });
+    this.conv2 = new ConvBlock(outputs, outputs, 3, { activation: "none" });
+    this.skip =
+      stride === 1 && inputs === outputs
+        ? undefined
+        : new ConvBlock(inputs, outputs, 1, { stride, activation: "none" });
+  }
+
+  forward(x: Tensor): Tensor {
+    const sum = this.conv2.forward(this.conv1.forward(x)).add(this.skip?.forward(x) ?? x);
+    return sum.relu();
+  }
+}
+
+/** A small residual network of basic blocks; the stem and the first stage halve the image by strides, without pooling. */
+export class ResNet implements Backbone {
+  readonly levels: readonly FeatureLevel[];
+  readonly stem: ConvBlock;
+  readonly stages: readonly (readonly BasicBlock[])[];
+
+  constructor(options: BackboneOptions) {
+    const { stem, stages } = backbonePlan(options);
+    this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2, activation: relu });
+    this.stages = stages.map(({ inputs, channels, blocks }) =>
+      Array.from({ length: blocks }, (_, i) =>
+        i === 0 ? new BasicBlock(inputs, channels, 2) : new BasicBlock(channels, channels, 1),
+      ),
+    );
+  }
+
+  forward(x: Tensor): readonly Tensor[] {
+    checkImages("ResNet", x, this.levels);
+    let map = this.stem.forward(x);
+    return this.stages.map((blocks) => {
+      map = blocks.reduce((h, block) => block.forward(h), map);
+      return map;
+    });
+  }
+}
+
+/** Two 3×3 convolutions beside the identity: [N, C, H, W] → the same shape. */
+class Bottleneck {
+  readonly conv1: ConvBlock;
+  readonly conv2: ConvBlock;
+
+  constructor(channels: number) {
+    this.conv1 = new ConvBlock(channels, channels, 3);
+    this.conv2 = new ConvBlock(channels, channels, 3);
+  }
+
+  forward(x: Tensor): Tensor {
+    return x.add(this.conv2.forward(this.conv1.forward(x)));
+  }
+}
+
+/**
+ * A cross-stage partial block (Wang et al. 2020, "CSPNet", section 3.2): one half of the channels goes through residual blocks,
+ * the other past them, and a 1×1 convolution mixes both. [N, C, H, W] → [N, O, H, W].
+ */
+export class CspBlock {
+  readonly divide: ConvBlock;
+  readonly blocks: readonly Bottleneck[];
+  readonly merge: ConvBlock;
+
+  constructor(inputs: number, outputs: number, blocks: number) {
+    const half = scaledChannels(outputs, 0.5);
+    this.divide = new ConvBlock(inputs, 2 * half, 1);
+    this.blocks = Array.from({ length: blocks }, () => new Bottleneck(half));
+    this.merge = new ConvBlock(2 * half, outputs, 1);
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    const [past = x, through = x] = split(this.divide.forward(x), 1, 2);
+    return this.merge.forward(concat([past, this.blocks.reduce((h, block) => block.forward(h), through)], 1));
+  }
+}
+
+/** A 3×3 convolution that halves the map, and a cross-stage partial block. */
+class CspStage {
+  readonly reduce: ConvBlock;
+  readonly block: CspBlock;
+
+  constructor(inputs: number, outputs: number, blocks: number) {
+    this.reduce = new ConvBlock(inputs, outputs, 3, { stride: 2 });
+    this.block = new CspBlock(outputs, outputs, blocks);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.block.forward(this.reduce.forward(x));
+  }
+}
+
+/** A small network of cross-stage partial blocks, as the backbones of YOLO from YOLOv4 on are (Bochkovskiy et al. 2020). */
+export class CspNet implements Backbone {
+  readonly levels: readonly FeatureLevel[];
+  readonly stem: ConvBlock;
+  readonly stages: readonly CspStage[];
+
+  constructor(options: BackboneOptions) {
+    const { stem, stages } = backbonePlan(options);
+    this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2 });
+    this.stages = stages.map(({ inputs, channels, blocks }) => new CspStage(inputs, channels, blocks));
+  }
+
+  forward(x: Tensor): readonly Tensor[] {
+    checkImages("CspNet", x, this.levels);
+    let map = this.stem.forward(x);
+    return this.stages.map((stage) => {
+      map = stage.forward(map);
+      return map;
+    });
+  }
+}

@@ -1,0 +1,80 @@
+import { Conv2d } from "../../nn/convolution.ts";
+import { kaimingNormal } from "../../nn/initialisers.ts";
+import type { Activation } from "../../nn/mlp.ts";
+import { BatchNorm2d, GroupNorm } from "../../nn/normalisation.ts";
+import type { Tensor } from "../../tensor/index.ts";
+
+export interface ConvBlockOptions {
+  /** 1 unless told. */
+  readonly stride?: number;
+  /** SiLU unless told; `none` for a sum that is activated later. */
+  readonly activation?: Activation | "none";
+}
+
+const silu: Activation = (x) => x.silu();
+
+/**
+ * Convolution, batch normalisation and an activation: [N, C, H, W] → [N, O, ⌈H / stride⌉, ⌈W / stride⌉], for odd kernels. The
+ * normalisation has the bias.
+ */
+export class ConvBlock {
+  readonly conv: Conv2d;
+  readonly norm: BatchNorm2d;
+  private readonly activation: Activation | "none";
+
+  constructor(inputs: number, outputs: number, kernel: number, options: ConvBlockOptions = {}) {
+    this.conv = new Conv2d(inputs, outputs, kernel, {
+      stride: options.stride ?? 1,
+      padding: (kernel - 1) / 2,
+      bias: false,
+      initialiseWeight: kaimingNormal(),
+    });
+    this.norm = new BatchNorm2d(outputs);
+    this.activation = options.activation ?? silu;
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    const y = this.norm.forward(this.conv.forward(x));
+    return this.activation === "none" ? y : this.activation(y);
+  }
+}
+
+/** Groups of a tower's normalisations. */
+const GROUPS = 8;
+
+/** A 3×3 convolution, group normalisation and ReLU. */
+class TowerBlock {
+  readonly conv: Conv2d;
+  readonly norm: GroupNorm;
+
+  constructor(channels: number) {
+    this.conv = new Conv2d(channels, channels, 3, {
+      padding: 1,
+      bias: false,
+      initialiseWeight: kaimingNormal(),
+    });
+    this.norm = new GroupNorm(GROUPS, channels);
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.norm.forward(this.conv.forward(x)).relu();
+  }
+}
+
+/**
+ * Convolutions of a head with the same weights for maps of all levels. Statistics of a batch differ from level to level, so that
+ * the normalisation is one of each image's own (as in FCOS).
+ */
+export class SharedTower {
+  readonly blocks: readonly TowerBlock[];
+
+  constructor(channels: number, blocks: number) {
+    this.blocks = Array.from({ length: blocks }, () => new TowerBlock(channels));
+  }
+
+  /** [n, channels, H, W] → the same shape. @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    return this.blocks.reduce((h, block) => block.forward(h), x);
+  }
+}

@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { OptionError } from "../../errors.ts";
+import { concat, constant, float32, inputAt, type Tensor } from "../../tensor/index.ts";
+import { type CellGrid, cellCentres } from "../boxes/anchors.ts";
+import type { Size } from "../boxes/boxes.ts";
+import { type Backbone, CspNet, type FeatureLevel, ResNet, scaledChannels } from "./backbones.ts";
+import { ConvBlock } from "./blocks.ts";
+import { type Neck, type NeckKind, neckOf } from "./necks.ts";
+
+/** Options of backbone and neck by the names that all detectors give them, beside `neck`. */
+export const featureOptions = {
+  backbone: z
+    .enum(["csp", "resnet"])
+    .default("csp")
+    .describe("network that makes the features: cross-stage partial or residual blocks"),
+  width: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("channels of backbone, neck and head relative to the usual ones; rounded to multiples of 16"),
+  depth: z.number().positive().default(1).describe("blocks of the backbone relative to the usual ones"),
+};
+
+/** Options of the maps that have a head, for detectors with several. */
+export const pyramidOptions = {
+  finestStride: z
+    .literal([4, 8, 16, 32])
+    .default(8)
+    .describe("pixels between places of the finest map; 4 for very small objects"),
+  levels: z
+    .int()
+    .min(1)
+    .max(5)
+    .default(3)
+    .describe("maps with a head, each of twice the stride of the one before"),
+};
+
+/** What a network of features is made from. */
+export interface FeatureNetworkOptions {
+  readonly backbone: "csp" | "resnet";
+  readonly width: number;
+  readonly depth: number;
+  readonly neck: NeckKind;
+  /** Stride of the finest map: 4, 8, 16 or 32. */
+  readonly finestStride: number;
+  /** Number of maps, each stride twice the one before. */
+  readonly levels: number;
+  /** Channels of the neck's maps for width 1; 64 unless told. */
+  readonly neckChannels?: number;
+}
+
+/** Stride of a backbone's last map. */
+const COARSEST = 32;
+
+/**
+ * Backbone and neck: images in bytes to maps of features, from the finest stride on. Maps coarser than those of the backbone are
+ * made from the last one of the neck, by strides.
+ */
+export class FeatureNetwork {
+  readonly levels: readonly FeatureLevel[];
+  readonly backbone: Backbone;
+  readonly neck: Neck;
+  readonly coarser: readonly ConvBlock[];
+  /** Maps of the backbone that are finer than the finest asked for. */
+  private readonly skipped: number;
+
+  constructor(options: FeatureNetworkOptions) {
+    const { backbone, width, depth, neck, finestStride, levels, neckChannels = 64 } = options;
+    const channels = scaledChannels(neckChannels, width);
+    const strides = Array.from({ length: levels }, (_, i) => finestStride * 2 ** i);
+    const inside = strides.filter((stride) => stride <= COARSEST);
+    // Without ways between the maps nothing is seen of the coarser ones.
+    const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
+    const Network = backbone === "csp" ? CspNet : ResNet;
+    this.backbone = new Network({ width, depth, coarsestStride });
+    const taken = this.backbone.levels.filter(({ stride }) => stride >= finestStride);
+    this.skipped = this.backbone.levels.length - taken.length;
+    this.neck = neckOf(neck, taken, channels, inside.length);
+    this.coarser = strides
+      .slice(inside.length)
+      .map(() => new ConvBlock(channels, channels, 3, { stride: 2 }));
+    this.levels = strides.map((stride) => ({ channels, stride }));
+  }
+
+  /** x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level. @throws ShapeError */
+  forward(x: Tensor): readonly Tensor[] {
+    const maps = [...this.neck.forward(this.backbone.forward(x.mul(1 / 255)).slice(this.skipped))];
+    for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
+    return maps;
+  }
+}
+
+/** The size of the images that a detector is made for. @throws OptionError where a network cannot take them */
+export function imageSize(name: string, sampleShape: readonly number[]): Size {
+  const [channels, height, width] = sampleShape;
+  if (sampleShape.length !== 3 || channels !== 3 || height === undefined || width === undefined) {
+    throw new OptionError(`${name}: takes images [3, height, width], not samples [${sampleShape}]`);
+  }
+  if (!(height > 0 && width > 0 && height % COARSEST === 0 && width % COARSEST === 0)) {
+    throw new OptionError(
+      `${name}: images of ${width} × ${height} pixels do not divide by ${COARSEST}; choose a size that is a multiple of it`,
+    );
+  }
+  return { width, height };
+}
+
+/** The places of all maps of a detector, map by map, row by row, as constants. */
+export interface FeaturePoints {
+  readonly count: number;
+  /** x and y of the centre of each place's cell in pixels of the image, [count, 2]. */
+  readonly centres: Tensor;
+  /** Side of each place's cell in pixels, [count, 1]. */
+  readonly strides: Tensor;
+}
+
+/** The grid of places that each level has over an image; cells at the right and lower border may reach beyond it. */
+export function levelGrids({ width, height }: Size, levels: readonly FeatureLevel[]): readonly CellGrid[] {
+  return levels.map(({ stride }) => ({
+    rows: Math.ceil(height / stride),
+    columns: Math.ceil(width / stride),
+    stride,
+  }));
+}
+
+/** The places of grids. */
+export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
+  const centres = grids.map(cellCentres);
+  const strides = grids.flatMap(({ rows, columns, stride }) =>
+    new Array<number>(rows * columns).fill(stride),
+  );
+  const count = strides.length;
+  return {
+    count,
+    centres: constant(float32(Float32Array.from(centres.flatMap((level) => [...level])), [count, 2])),
+    strides: constant(float32(strides, [count, 1])),
+  };
+}
+
+/** Maps [n, C, H, W] of several levels as rows [n, places, C], in the order of `featurePoints`. @throws ShapeError */
+export function featureRows(maps: readonly Tensor[]): Tensor {
+  const rows = maps.map((map) => {
+    const [n = 1, channels = 1, height, width] = map.shape;
+    return map.reshape([n, channels, Number(height) * Number(width)]).transpose();
+  });
+  return concat(rows, 1);
+}

@@ -1,0 +1,155 @@
+import { z } from "zod";
+import { concat, inputAt, type Tensor, upsampleNearest } from "../../tensor/index.ts";
+import { CspBlock, type FeatureLevel } from "./backbones.ts";
+import { ConvBlock } from "./blocks.ts";
+
+/**
+ * A feature pyramid network (Lin et al. 2017, "Feature pyramid networks for object detection", section 3 and figure 3): from the
+ * coarsest map down, what has been gathered so far is doubled in size by repetition and added to the next finer map, which a 1×1
+ * convolution has brought to the same channels; a 3×3 convolution then smooths each sum. So a fine map knows what is seen only
+ * from afar. Unlike in the paper, convolutions have batch normalisation, the last ones SiLU: networks are trained from scratch
+ * here.
+ */
+export class Fpn implements Neck {
+  readonly levels: readonly FeatureLevel[];
+  readonly lateral: readonly ConvBlock[];
+  readonly output: readonly ConvBlock[];
+
+  /**
+   * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
+   * @param outputs how many maps it gives, the finest ones; all unless told
+   */
+  constructor(levels: readonly FeatureLevel[], channels: number, outputs = levels.length) {
+    const used = levels.slice(0, outputs);
+    this.levels = used.map(({ stride }) => ({ channels, stride }));
+    this.lateral = levels.map((level) => new ConvBlock(level.channels, channels, 1, { activation: "none" }));
+    this.output = used.map(() => new ConvBlock(channels, channels, 3));
+  }
+
+  forward(maps: readonly Tensor[]): readonly Tensor[] {
+    const sums: Tensor[] = [];
+    for (const [i, lateral] of [...this.lateral.entries()].reverse()) {
+      const own = lateral.forward(inputAt(maps, i));
+      const [coarser] = sums;
+      sums.unshift(coarser === undefined ? own : own.add(upsampleNearest(coarser, 2)));
+    }
+    return this.output.map((output, i) => output.forward(inputAt(sums, i)));
+  }
+}
+
+/** One step up: the finer map is halved and mixed with the map of the next level. */
+class StepUp {
+  readonly reduce: ConvBlock;
+  readonly mix: CspBlock;
+
+  constructor(channels: number) {
+    this.reduce = new ConvBlock(channels, channels, 3, { stride: 2 });
+    this.mix = new CspBlock(2 * channels, channels, 1);
+  }
+
+  forward(finer: Tensor, own: Tensor): Tensor {
+    return this.mix.forward(concat([this.reduce.forward(finer), own], 1));
+  }
+}
+
+/**
+ * A path aggregation network (Liu et al. 2018, "Path aggregation network for instance segmentation", section 3.1) as YOLO has had
+ * it since YOLOv4: down from the coarsest map as a feature pyramid, and up again from the finest, so that places of coarse maps
+ * know exact edges by a short way. Maps are joined by their channels, and cross-stage partial blocks mix them.
+ */
+export class Pan implements Neck {
+  readonly levels: readonly FeatureLevel[];
+  readonly lateral: readonly ConvBlock[];
+  /** On the way down, for every level but the coarsest. */
+  readonly down: readonly CspBlock[];
+  /** On the way up, for every level but the finest. */
+  readonly up: readonly StepUp[];
+
+  /**
+   * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
+   * @param outputs how many maps it gives, the finest ones; all unless told
+   */
+  constructor(levels: readonly FeatureLevel[], channels: number, outputs = levels.length) {
+    const used = levels.slice(0, outputs);
+    this.levels = used.map(({ stride }) => ({ channels, stride }));
+    this.lateral = levels.map((level) => new ConvBlock(level.channels, channels, 1));
+    this.down = levels.slice(1).map(() => new CspBlock(2 * channels, channels, 1));
+    this.up = used.slice(1).map(() => new StepUp(channels));
+  }
+
+  forward(maps: readonly Tensor[]): readonly Tensor[] {
+    const own = this.lateral.map((lateral, i) => lateral.forward(inputAt(maps, i)));
+    const gathered = own.slice(-1);
+    for (const [i, mix] of [...this.down.entries()].reverse()) {
+      const coarser = upsampleNearest(inputAt(gathered, 0), 2);
+      gathered.unshift(mix.forward(concat([inputAt(own, i), coarser], 1)));
+    }
+    const results = gathered.slice(0, 1);
+    for (const [i, step] of this.up.entries()) {
+      results.push(step.forward(inputAt(results, i), inputAt(gathered, i + 1)));
+    }
+    return results;
+  }
+}
+
+/** A network from the maps of a backbone to the maps that heads look at, all with the same channels. */
+export interface Neck {
+  /** What `forward` gives, from the finest map to the coarsest. */
+  readonly levels: readonly FeatureLevel[];
+  /** A map for each level that the neck was made for → a map for each of its own. @throws ShapeError */
+  forward(maps: readonly Tensor[]): readonly Tensor[];
+}
+
+const NECKS = ["fpn", "pan", "none"] as const;
+
+/** How maps of several strides are joined. */
+export type NeckKind = (typeof NECKS)[number];
+
+/** The option `neck` with a default of the detector's own. */
+export function neckOption(usual: NeckKind) {
+  return z
+    .enum(NECKS)
+    .default(usual)
+    .describe("how maps of several strides are joined: top down, top down and up again, or not at all");
+}
+
+/** Each map by itself through a 1×1 and a 3×3 convolution: a pyramid without its ways, to compare with. */
+class SeparateLevels implements Neck {
+  readonly levels: readonly FeatureLevel[];
+  readonly lateral: readonly ConvBlock[];
+  readonly output: readonly ConvBlock[];
+
+  constructor(levels: readonly FeatureLevel[], channels: number, outputs: number) {
+    const used = levels.slice(0, outputs);
+    this.levels = used.map(({ stride }) => ({ channels, stride }));
+    this.lateral = used.map((level) => new ConvBlock(level.channels, channels, 1, { activation: "none" }));
+    this.output = used.map(() => new ConvBlock(channels, channels, 3));
+  }
+
+  forward(maps: readonly Tensor[]): readonly Tensor[] {
+    const inner = this.lateral.map((lateral, i) => lateral.forward(inputAt(maps, i)));
+    return this.output.map((output, i) => output.forward(inputAt(inner, i)));
+  }
+}
+
+/**
+ * A neck by name.
+ * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
+ * @param channels of the maps that it gives
+ * @param outputs how many maps it gives, the finest ones
+ */
+export function neckOf(
+  kind: NeckKind,
+  levels: readonly FeatureLevel[],
+  channels: number,
+  outputs = levels.length,
+): Neck {
+  switch (kind) {
+    case "fpn":
+      return new Fpn(levels, channels, outputs);
+    case "pan":
+      return new Pan(levels, channels, outputs);
+    case "none":
+      return new SeparateLevels(levels, channels, outputs);
+  }
+}

@@ -1,0 +1,115 @@
+import { z } from "zod";
+import { OptionError } from "../../errors.ts";
+import type { SampleOptions } from "../../nn/model.ts";
+import { SPACINGS } from "./levels.ts";
+import { REVERSE_VARIANCES } from "./samplers.ts";
+
+/** Names of solvers. */
+export const SOLVERS = [
+  "ddpm",
+  "ddim",
+  "dpm++",
+  "edm",
+  "euler",
+  "midpoint",
+  "heun",
+  "rk4",
+  "dormand-prince",
+  "euler-maruyama",
+  "predictor-corrector",
+] as const;
+
+export type SolverName = (typeof SOLVERS)[number];
+
+/** Options of solvers. What a solver takes of them, and its defaults, are told by `solvers`. */
+export const solverOptions = z.strictObject({
+  solver: z
+    .enum(SOLVERS)
+    .optional()
+    .describe(
+      "how samples are integrated (ddpm: ddim; score-sde: predictor-corrector; edm: edm; rectified-flow: heun)",
+    ),
+  steps: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("steps from noise to data, but of dormand-prince, which chooses its own (each model's page)"),
+  spacing: z
+    .enum(SPACINGS)
+    .optional()
+    .describe("how the steps lie (edm: karras; of a chain: trailing; otherwise uniform)"),
+  eta: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe("ddim: share of the noise of ddpm, 0 for none (default: 0)"),
+  variance: z
+    .enum(REVERSE_VARIANCES)
+    .optional()
+    .describe("ddpm: variance of a step (default: that of the model; lower of models without one)"),
+  order: z.int().min(1).max(2).optional().describe("dpm++, edm: order of the method (default: 2)"),
+  churn: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("edm: S_churn, how much noise is added on the way (default: 0)"),
+  churnLeast: z.number().min(0).optional().describe("edm: S_tmin, least noise level with churn (default: 0)"),
+  churnLargest: z
+    .number()
+    .positive()
+    .optional()
+    .describe("edm: S_tmax, largest noise level with churn (default: all)"),
+  churnNoise: z.number().positive().optional().describe("edm: S_noise, deviation of that noise (default: 1)"),
+  noiseScale: z
+    .number()
+    .min(0)
+    .optional()
+    .describe("euler-maruyama: noise relative to the reverse of the path's own equation (default: 1)"),
+  correctorSteps: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("predictor-corrector: Langevin steps at each level (default: 1)"),
+  correctorRatio: z
+    .number()
+    .positive()
+    .lt(0.5)
+    .optional()
+    .describe("predictor-corrector: ratio of a Langevin step to its noise (default: 0.16)"),
+  rtol: z.number().min(0).default(1e-3).describe("dormand-prince: relative tolerance"),
+  atol: z.number().positive().default(1e-3).describe("dormand-prince: absolute tolerance"),
+  maxEvaluations: z
+    .int()
+    .min(8)
+    .default(1000)
+    .describe("dormand-prince: network evaluations before it gives up"),
+});
+
+export type SolverInput = z.input<typeof solverOptions>;
+export type SolverSettings = z.output<typeof solverOptions>;
+
+/** Options for drawing samples from a diffusion model, beside count, seed and label. */
+export const diffusionSampleOptions = solverOptions.extend({
+  guidance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe(
+      "classifier-free guidance: 0 ignores the class, 1 none, more: more typical (images: 2, otherwise 1)",
+    ),
+  clip: z
+    .boolean()
+    .optional()
+    .describe("images: keep the estimate of the image within the range of bytes at every step (ddpm: yes)"),
+});
+
+export type DiffusionSampleOptions = SampleOptions & z.input<typeof diffusionSampleOptions>;
+
+/** Parses sampling options and fills in defaults. @throws OptionError that names the option at fault */
+export function parseSampleOptions(options: unknown): z.output<typeof diffusionSampleOptions> {
+  const parsed = diffusionSampleOptions.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw new OptionError(`sample options: ${faults.join("; ")}`);
+}

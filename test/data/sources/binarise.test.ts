@@ -1,0 +1,132 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { packDigits } from "../../../scripts/pack-digits.ts";
+import { openData } from "../../../src/data/open.node.ts";
+import { type Binarisation, binarised, binariseImages } from "../../../src/data/sources/binarise.ts";
+import { type DataSet, isPicture, range, storedSplit } from "../../../src/data/sources/data-set.ts";
+import { DataError, OptionError } from "../../../src/errors.ts";
+import { float32 } from "../../../src/tensor/array.ts";
+
+let digits: DataSet;
+let folder = "";
+beforeAll(async () => {
+  await packDigits();
+  digits = await openData("digits");
+  folder = await mkdtemp(join(tmpdir(), "eidos-binarise-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const pixels = ({ splits }: DataSet, count: number, split: "train" | "test" = "train") =>
+  splits[split].batch(range(0, count));
+
+describe("digits", () => {
+  test("by threshold: ones are the bytes from 128 on, exactly", async () => {
+    const data = await openData("digits", { binary: true, binarise: "threshold" });
+    expect(data).toMatchObject({ kind: "binary", sampleShape: [1, 28, 28], classes: digits.classes });
+    expect(isPicture(data)).toBe(true);
+    for (const split of ["train", "test"] as const) {
+      const [bits, bytes] = [pixels(data, 1000, split), pixels(digits, 1000, split)];
+      expect(bits.x.shape).toEqual([1000, 1, 28, 28]);
+      expect(bits.x.data.every((bit, i) => bit === Number((bytes.x.data[i] ?? 0) >= 128))).toBe(true);
+      expect(bits.label).toEqual(bytes.label);
+    }
+    expect(data.splits.train.intensities).toBeUndefined();
+    expect(data.describe().at(-1)).toBe("binarised by threshold: bytes from 128 on are ones");
+  });
+
+  test("by one draw: the same for good, of the seed, and one with probability byte / 255", async () => {
+    const open = (splitSeed: number) => openData("digits", { binary: true, splitSeed });
+    const [a, b, c] = [await open(0), await open(0), await open(1)];
+    expect(a.binarisation).toEqual({ protocol: "stochastic", seed: 0 });
+    expect(a.describe().at(-1)).toMatch(/one draw of each pixel \(stochastic\), seed 0/);
+    const [drawn, again, other] = [a, b, c].map((data) => pixels(data, 2000).x.data);
+    expect(again).toEqual(drawn);
+    expect(b.fingerprint).toBe(a.fingerprint);
+    expect(other).not.toEqual(drawn);
+    expect(c.fingerprint).not.toBe(a.fingerprint);
+    // A position, whatever batch it is asked for in.
+    expect(a.splits.train.batch([1999, 3]).x.data.subarray(784)).toEqual(drawn?.subarray(3 * 784, 4 * 784));
+
+    // Pixels by their byte, in steps: the share of ones lies within five deviations of the mean byte / 255.
+    const bytes = pixels(digits, 2000).x.data;
+    for (const low of [1, 32, 64, 96, 128, 160, 192, 224]) {
+      const places = [...bytes.keys()].filter((i) => (bytes[i] ?? 0) >= low && (bytes[i] ?? 0) < low + 32);
+      const expected = places.reduce((sum, i) => sum + (bytes[i] ?? 0) / 255, 0) / places.length;
+      const ones = places.reduce((sum, i) => sum + (drawn?.[i] ?? 0), 0) / places.length;
+      expect(Math.abs(ones - expected)).toBeLessThan(5 * Math.sqrt(0.25 / places.length));
+    }
+    expect(drawn?.every((bit, i) => bytes[i] !== 0 || bit === 0)).toBe(true);
+    expect(drawn?.every((bit, i) => bytes[i] !== 255 || bit === 1)).toBe(true);
+  });
+
+  test("dynamically: probabilities for training, and the fixed draw besides", async () => {
+    const [dynamic, once] = await Promise.all(
+      (["dynamic", "stochastic"] as const).map((binarise) => openData("digits", { binary: true, binarise })),
+    );
+    if (dynamic === undefined || once === undefined) throw new Error("two data sets were opened");
+    const { train, validation, test } = dynamic.splits;
+    const { x, label } = train.intensities?.([0, 5, 7999]) ?? {};
+    const bytes = digits.splits.train.batch([0, 5, 7999]);
+    expect(x?.shape).toEqual([3, 1, 28, 28]);
+    expect(x?.data).toEqual(bytes.x.data.map((byte) => byte / 255));
+    expect(label).toEqual(bytes.label);
+    expect([validation.intensities, test.intensities]).toEqual([undefined, undefined]);
+    for (const split of ["train", "test"] as const) {
+      expect(pixels(dynamic, 100, split)).toEqual(pixels(once, 100, split));
+    }
+    expect(dynamic.fingerprint).not.toBe(once.fingerprint);
+  });
+});
+
+describe("images", () => {
+  test("are drawn alike however they are cut into batches", () => {
+    const bytes = Float32Array.from({ length: 12 * 9 }, (_, i) => (i * 37) % 256);
+    const protocol: Binarisation = { protocol: "stochastic", seed: 4 };
+    const whole = binariseImages(float32(bytes, [12, 1, 3, 3]), protocol, { part: "read", first: 0 });
+    const part = binariseImages(float32(bytes.subarray(45), [7, 1, 3, 3]), protocol, {
+      part: "read",
+      first: 5,
+    });
+    expect(part.data).toEqual(whole.data.subarray(45));
+  });
+
+  test("of a folder become grey and binary, with their classes", async () => {
+    for (const [name, shade] of [
+      ["dark", 20],
+      ["light", 230],
+    ] as const) {
+      await mkdir(join(folder, "shades", name), { recursive: true });
+      for (let i = 0; i < 8; i++) {
+        const raw = Uint8Array.from({ length: 8 * 8 * 3 }, () => shade);
+        const image = sharp(raw, { raw: { width: 8, height: 8, channels: 3 } });
+        await image.png().toFile(join(folder, "shades", name, `${i}.png`));
+      }
+    }
+    const path = join(folder, "shades");
+    const data = await openData(path, { size: 8, binary: true, binarise: "threshold" });
+    expect(data).toMatchObject({ kind: "binary", sampleShape: [1, 8, 8], classes: ["dark", "light"] });
+    const { x, label } = data.splits.train.batch(range(0, data.splits.train.count));
+    expect(x.data.every((bit, i) => bit === Number(label?.data[Math.floor(i / 64)]))).toBe(true);
+    await expect(openData(path, { size: 8, binary: true, colour: "rgb" })).rejects.toThrow(OptionError);
+    expect((await openData(path, { size: 8 })).sampleShape).toEqual([3, 8, 8]);
+  });
+
+  test("in colour, and data that is no image, cannot be binarised", async () => {
+    const split = storedSplit(new Uint8Array(12), [3, 2, 2], [0]);
+    const colour: DataSet = {
+      ...digits,
+      sampleShape: [3, 2, 2],
+      splits: { train: split, validation: split, test: split },
+    };
+    expect(() => binarised(colour, { protocol: "threshold", seed: 0 })).toThrow(DataError);
+    await expect(openData("two-moons", { binary: true })).rejects.toThrow(
+      /two-moons: points of the plane are not zeros and ones/,
+    );
+    await expect(openData("digits", { binary: true, binarise: "half" as "dynamic" })).rejects.toThrow(
+      /data option binarise/,
+    );
+  });
+});
