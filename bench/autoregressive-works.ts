@@ -1,7 +1,7 @@
 import { type AutoregressiveModel, made, madeOptions } from "../src/autoregressive/index.ts";
 import { type DataInfo, initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
-import { Session } from "../src/program/session.ts";
+import { Session } from "../src/program/program.ts";
 import type { Prepared } from "./serve.ts";
 
 export const BENCH_MADE: DataInfo = { kind: "binary", sampleShape: [784] };

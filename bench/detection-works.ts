@@ -11,7 +11,7 @@ import {
 import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import type { State } from "../src/program/program.ts";
-import { Session } from "../src/program/session.ts";
+import { Session } from "../src/program/program.ts";
 import { Random } from "../src/random.ts";
 import { float32, type NdArray, type Parameter, type Tensor } from "../src/tensor/index.ts";
 import type { BatchFeeds } from "../src/train/batches.ts";

@@ -1,7 +1,7 @@
 import { type Ddpm, ddpmDefinition, ddpmOptions } from "../src/diffusion/index.ts";
 import { type DataInfo, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
-import { Session } from "../src/program/session.ts";
+import { Session } from "../src/program/program.ts";
 import { float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";
 import type { Prepared } from "./serve.ts";
 import { denseWeights, writeChecked } from "./weights.ts";

@@ -18,7 +18,7 @@ import {
   UNet,
 } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
-import { Session } from "../src/program/session.ts";
+import { Session } from "../src/program/program.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
 import { batchSourceOf, type FitData, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
 import { fitOptions } from "../src/train/options.ts";

@@ -13,7 +13,7 @@ import {
 } from "../src/flows/index.ts";
 import { type DataInfo, initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
-import { Session } from "../src/program/session.ts";
+import { Session } from "../src/program/program.ts";
 import { float32, type Tensor } from "../src/tensor/index.ts";
 import type { Prepared } from "./serve.ts";
 import { FLOW_SIZES, IMAGE_SIZE, normals } from "./works.ts";

@@ -10,9 +10,9 @@ export {
   openDetection,
 } from "./data/index.node.ts";
 export * from "./errors.ts";
-export { defineModel } from "./nn/model.ts";
+export { defineModel } from "./model/capabilities.ts";
 export { nodeRuntime } from "./program/node.ts";
-export { Session } from "./program/session.ts";
+export { Session } from "./program/program.ts";
 export { Random } from "./random.ts";
 export type { FitProgress, FitSummary } from "./train/index.node.ts";
 export { version } from "./version.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, placesOf } from "./conditionals.ts";

@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import type { Session } from "../program/session.ts";
+import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
 import { float32, int64, type NdArray, type Tensor } from "../tensor/index.ts";
 import { type Conditionals, type Ensemble, type Factors, isEnsemble, isOfClass } from "./conditionals.ts";

@@ -1,7 +1,6 @@
 import type { z } from "zod";
-import { Linear } from "../nn/linear.ts";
-import { degreeMask } from "../nn/masked-linear.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import { degreeMask, Linear } from "../nn/linear.ts";
 import { elementCount, linear, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { AT_REST, bernoulliLogProb, checkOrder, elementOrder } from "./conditionals.ts";

@@ -1,8 +1,7 @@
 import { OptionError } from "../errors.ts";
-import { type IncompleteRow, incompleteRows } from "../nn/incomplete.ts";
-import type { DataInfo, InpaintOptions } from "../nn/model.ts";
-import { classShares } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+import type { DataInfo, InpaintOptions } from "../model/capabilities.ts";
+import { classShares, type IncompleteRow, incompleteRows } from "../model/sampling.ts";
+import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/index.ts";
 import { type Conditionals, type Ensemble, isEnsemble, isOfClass } from "./conditionals.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import {

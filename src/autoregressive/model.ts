@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import type { Activation } from "../nn/mlp.ts";
 import type {
   DataInfo,
   Density,
@@ -12,9 +11,10 @@ import type {
   Sampler,
   SymbolicBatch,
   Trainable,
-} from "../nn/model.ts";
-import { classShares, drawClass, sampleInParts } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+} from "../model/capabilities.ts";
+import { classShares, drawClass, sampleInParts } from "../model/sampling.ts";
+import type { Activation } from "../nn/linear.ts";
+import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
 import {
   type Conditionals,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";

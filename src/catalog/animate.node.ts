@@ -1,7 +1,7 @@
 import { writeFileAtomic } from "../data/files/files.node.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { SampleOptions } from "../nn/model.ts";
+import type { SampleOptions } from "../model/capabilities.ts";
 import { animationExtension, encodeAnimation } from "../report/index.node.ts";
 import { imageGrid, planePanel, squareFrame } from "../report/index.ts";
 import type { NdArray } from "../tensor/array.ts";

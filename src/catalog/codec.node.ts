@@ -1,6 +1,6 @@
 import type { SplitName } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { Codec, CodeSolverOptions, Codes } from "../nn/codes.ts";
+import type { Codec, CodeSolverOptions, Codes } from "../model/codes.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { type CodeBatch, readCodes } from "./codes.node.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "./given.node.ts";

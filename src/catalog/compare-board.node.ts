@@ -2,7 +2,6 @@ import { availableParallelism, cpus } from "node:os";
 import { writeFileAtomic } from "../data/files/files.node.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import { writeTable } from "../data/table/write.node.ts";
-import { significant } from "../report/format.ts";
 import {
   type Leaderboard,
   type LeaderboardControl,
@@ -12,6 +11,7 @@ import {
   leaderboardMarkdown,
   renderLeaderboard,
 } from "../report/index.ts";
+import { significant } from "../report/statistics.ts";
 import { version } from "../version.ts";
 import type { CompareFolder, ControlResult, ModelResult } from "./compare-folder.node.ts";
 import { galleriesOf } from "./compare-galleries.node.ts";

@@ -3,8 +3,8 @@ import { extname } from "node:path";
 import { fileError } from "../data/files/files.node.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import type { MeanLikelihood } from "../metrics/index.ts";
-import { fixed, significant } from "../report/format.ts";
 import type { LeaderboardGallery, LeaderboardPanel } from "../report/index.ts";
+import { fixed, significant } from "../report/statistics.ts";
 import type { CompareFolder, ControlResult, ModelResult } from "./compare-folder.node.ts";
 import { MEASURES, type MeasureName } from "./measures.ts";
 

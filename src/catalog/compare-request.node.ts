@@ -2,7 +2,7 @@ import { basename, extname, join } from "node:path";
 import { plainKind } from "../data/open.node.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
-import type { ModelDefinition } from "../nn/model.ts";
+import type { ModelDefinition } from "../model/capabilities.ts";
 import { type FitOptions, fitOptions } from "../train/options.ts";
 import { isModulePath, loadDefinition, modelSchema } from "./definition.node.ts";
 import { takesBoxes } from "./detection-options.ts";

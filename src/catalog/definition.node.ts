@@ -5,7 +5,7 @@ import { optional } from "../data/files/optional.node.ts";
 import { columnsSchema, columnWidth } from "../data/sources/columns.ts";
 import { dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
-import type { DataInfo, ModelDefinition } from "../nn/model.ts";
+import type { DataInfo, ModelDefinition } from "../model/capabilities.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { detectionDataSchema, takesBoxes } from "./detection-options.ts";
 import { findModel } from "./models.ts";

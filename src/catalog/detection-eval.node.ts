@@ -6,7 +6,7 @@ import { type CocoResult, DetectionEvaluator } from "../detection/measure/evalua
 import { type DetectOptions, type Detector, detections } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
-import type { Session } from "../program/session.ts";
+import type { Session } from "../program/program.ts";
 import type { ReportResult } from "../report/index.ts";
 import { inPixelsOf, judgedOptions, truthOf } from "./detection-judge.ts";
 import type { FoundIn } from "./detection-pictures.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../detection/augment/options.ts";
-import type { ModelDefinition } from "../nn/model.ts";
+import type { ModelDefinition } from "../model/capabilities.ts";
 import { parseOptions } from "./options.ts";
 
 /** Side of the images that a detector of photographs sees, unless told. */

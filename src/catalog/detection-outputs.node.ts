@@ -1,9 +1,9 @@
 import { writeFileAtomic } from "../data/files/files.node.ts";
 import type { Detector } from "../detection/models/detector.ts";
 import { FileError } from "../errors.ts";
-import type { Model } from "../nn/model.ts";
+import type { Model } from "../model/capabilities.ts";
 import { nodeRuntime } from "../program/node.ts";
-import { Session } from "../program/session.ts";
+import { Session } from "../program/program.ts";
 import { encodePng } from "../report/index.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { ResolvedRun, RunControl } from "../train/worker-protocol.node.ts";

@@ -3,11 +3,11 @@ import { letterboxBatch } from "../detection/augment/batches.ts";
 import { boxAt } from "../detection/boxes/boxes.ts";
 import type { Detections } from "../detection/boxes/detections.ts";
 import type { Detector } from "../detection/models/detector.ts";
-import type { Session } from "../program/session.ts";
-import { rasterOfBytes } from "../report/byte-image.ts";
-import { contactSheet, type SheetPicture } from "../report/contact-sheet.ts";
-import { heatOverlay } from "../report/heat-overlay.ts";
-import type { Raster } from "../report/raster.ts";
+import type { Session } from "../program/program.ts";
+import { contactSheet, type SheetPicture } from "../report/boxes/contact-sheet.ts";
+import { heatOverlay } from "../report/raster/heat.ts";
+import type { Raster } from "../report/raster/raster.ts";
+import { rasterOfBytes } from "../report/raster/raster.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import type { BatchFeeds } from "../train/batches.ts";
 

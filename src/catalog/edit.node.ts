@@ -4,7 +4,7 @@ import { writeFileAtomic } from "../data/files/files.node.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
-import type { DataInfo, EditOptions } from "../nn/model.ts";
+import type { DataInfo, EditOptions } from "../model/capabilities.ts";
 import { encodePng, imageGrid } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { toBytes } from "./pictures.node.ts";

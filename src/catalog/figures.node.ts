@@ -1,6 +1,6 @@
 import { type DataSet, isPicture, type Split } from "../data/sources/data-set.ts";
 import { EidosError, GradientError, InverseError } from "../errors.ts";
-import { hasCodes } from "../nn/codes.ts";
+import { hasCodes } from "../model/codes.ts";
 import { Random } from "../random.ts";
 import {
   densityHeatMap,

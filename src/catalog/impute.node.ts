@@ -3,7 +3,7 @@ import { isPicture } from "../data/sources/data-set.ts";
 import { areBinary } from "../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../errors.ts";
-import type { InpaintOptions } from "../nn/model.ts";
+import type { InpaintOptions } from "../model/capabilities.ts";
 import { Random } from "../random.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import { type OpenRun, refuse } from "./run.node.ts";

@@ -6,7 +6,7 @@ import { decodeImage } from "../data/image/folder.node.ts";
 import { streamImages } from "../data/image/stream.node.ts";
 import { isPicture, type Split } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { DataKind, InpaintOptions } from "../nn/model.ts";
+import type { DataKind, InpaintOptions } from "../model/capabilities.ts";
 import { encodePng, imageGrid, type Raster } from "../report/index.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { endsFromSplit } from "./interpolate.node.ts";

@@ -1,9 +1,8 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import type { SplitName } from "../data/sources/data-set.ts";
 import { Random } from "../random.ts";
-import { rasterOfBytes } from "../report/byte-image.ts";
-import { contactSheet, type SheetPicture } from "../report/contact-sheet.ts";
-import { encodePng } from "../report/png.ts";
+import { contactSheet, type SheetPicture } from "../report/boxes/contact-sheet.ts";
+import { encodePng, rasterOfBytes } from "../report/raster/raster.ts";
 
 /** Longer side of an image on a sheet, in pixels. */
 const TILE = 320;

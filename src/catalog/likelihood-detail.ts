@@ -1,5 +1,5 @@
 import { describeBinarisation } from "../data/sources/binarise.ts";
-import type { Model } from "../nn/model.ts";
+import type { Model } from "../model/capabilities.ts";
 import type { RunConfig } from "../train/run-config.ts";
 
 /**

@@ -24,8 +24,8 @@ import { realNvpDefinition } from "../flows/real-nvp.ts";
 import { splineFlowDefinition } from "../flows/spline.ts";
 import { ganDefinition } from "../latent/gan.ts";
 import { vaeDefinition } from "../latent/vae.ts";
+import { type DataInfo, type Model, type ModelDefinition, sampleKind } from "../model/capabilities.ts";
 import { nearest } from "../nearest.ts";
-import { type DataInfo, type Model, type ModelDefinition, sampleKind } from "../nn/model.ts";
 import { nameParameters } from "../nn/module.ts";
 import { parseOptions } from "./options.ts";
 

@@ -7,7 +7,7 @@ import { type DataSet, range, type Split } from "../data/sources/data-set.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
 import { isDetector } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
-import type { ModelDefinition } from "../nn/model.ts";
+import type { ModelDefinition } from "../model/capabilities.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
 import { fitOptions } from "../train/options.ts";

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { writePairs } from "../data/files/arrays.node.ts";
 import { Fingerprint } from "../data/sources/data-set.ts";
-import type { PairOptions } from "../nn/model.ts";
+import type { PairOptions } from "../model/capabilities.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { loadDefinition, modelSchema } from "./definition.node.ts";

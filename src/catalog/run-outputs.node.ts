@@ -1,9 +1,9 @@
 import type { DataSet } from "../data/sources/data-set.ts";
 import { FileError } from "../errors.ts";
-import type { Model } from "../nn/model.ts";
+import type { Model } from "../model/capabilities.ts";
 import { nodeRuntime } from "../program/node.ts";
 import type { State } from "../program/program.ts";
-import { Session } from "../program/session.ts";
+import { Session } from "../program/program.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
 import type { ResolvedRun, RunControl } from "../train/worker-protocol.node.ts";

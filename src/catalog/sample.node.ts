@@ -6,7 +6,7 @@ import { columnsSchema, decodeTable } from "../data/sources/columns.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
-import type { DataInfo, SampleOptions } from "../nn/model.ts";
+import type { DataInfo, SampleOptions } from "../model/capabilities.ts";
 import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";

@@ -2,7 +2,7 @@ import { type Column, columnsSchema, logScale } from "../data/sources/columns.ts
 import type { Split, SplitName } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { bitsPerDimension } from "../metrics/index.ts";
-import type { BoundTerm, ScoreParts } from "../nn/model.ts";
+import type { BoundTerm, ScoreParts } from "../model/capabilities.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { type OpenRun, refuse } from "./run.node.ts";

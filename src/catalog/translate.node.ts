@@ -3,7 +3,7 @@ import { writeNpy } from "../data/files/arrays.node.ts";
 import { writeFileAtomic } from "../data/files/files.node.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { writeTable } from "../data/table/write.node.ts";
-import type { TranslateOptions } from "../nn/model.ts";
+import type { TranslateOptions } from "../model/capabilities.ts";
 import { encodePng, imageGrid } from "../report/index.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import { checkInterpolationPath } from "./interpolate.node.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { CODE_SOLVERS, type CodeSolverOptions } from "../nn/codes.ts";
+import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
 
 /** Options of commands that go from samples to codes or back, for models whose codes take a solver. */
 export const codeOptions = {

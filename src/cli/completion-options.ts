@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { INPAINT_METHODS, type InpaintOptions } from "../nn/model.ts";
+import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 
 /** Options of commands that fill in what is unknown of samples. */
 export const completionOptions = {

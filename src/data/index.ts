@@ -1,4 +1,4 @@
-export type { DataKind } from "../nn/model.ts";
+export type { DataKind } from "../model/capabilities.ts";
 export { DETECTION_FORMATS, type DetectionFormat } from "./boxes/check.ts";
 export { type DetectionOptions, detectionOptionsSchema } from "./boxes/options.ts";
 export type {

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { DataError, OptionError } from "../errors.ts";
+import type { DataKind } from "../model/capabilities.ts";
 import { nearest } from "../nearest.ts";
-import type { DataKind } from "../nn/model.ts";
 import { openDetectionFolder } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
 import type { DetectionOptions } from "./boxes/options.ts";

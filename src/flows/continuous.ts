@@ -7,7 +7,7 @@ import {
   type FitPreferences,
   type Losses,
   type SymbolicBatch,
-} from "../nn/model.ts";
+} from "../model/capabilities.ts";
 import {
   dormandPrince,
   evenTimes,
@@ -16,7 +16,7 @@ import {
   integrate,
   type Velocity,
 } from "../ode/index.ts";
-import type { Session } from "../program/session.ts";
+import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {
   concat,

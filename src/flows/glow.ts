@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

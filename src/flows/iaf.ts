@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { elementCount } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { Activation } from "../nn/mlp.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { Activation } from "../nn/linear.ts";
 import { elementCount } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import type { Codec } from "../nn/codes.ts";
 import type {
   DataInfo,
   Density,
@@ -13,9 +12,10 @@ import type {
   Stepwise,
   SymbolicBatch,
   Trainable,
-} from "../nn/model.ts";
-import { sampleInParts } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+} from "../model/capabilities.ts";
+import type { Codec } from "../model/codes.ts";
+import { sampleInParts } from "../model/sampling.ts";
+import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
 import { inpaintFlow } from "./completion/inpaint.ts";
 import { BASE_NAMES, type Base, gaussian } from "./densities/bases.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { kaimingNormal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, Parameter, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

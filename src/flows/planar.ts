@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { InverseError } from "../errors.ts";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, linear, Parameter, split, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

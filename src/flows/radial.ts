@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { constant, normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { Conv2d } from "../nn/convolution.ts";
 import { zeros } from "../nn/initialisers.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

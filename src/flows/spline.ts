@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataColumn, type DataInfo, defineModel, type FitPreferences } from "../nn/model.ts";
+import { type DataColumn, type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
 import { concat, constant, elementCount, float32, type Tensor } from "../tensor/index.ts";
 import { BASES, UniformBase } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

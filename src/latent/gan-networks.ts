@@ -1,11 +1,9 @@
 import { OptionError } from "../errors.ts";
-import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
-import { Embedding } from "../nn/embedding.ts";
+import type { DataInfo } from "../model/capabilities.ts";
+import { Conv2d, ConvTranspose2d, SpectralConv2d, SpectralLinear } from "../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../nn/initialisers.ts";
-import { Linear } from "../nn/linear.ts";
-import type { DataInfo } from "../nn/model.ts";
+import { Embedding, Linear } from "../nn/linear.ts";
 import { BatchNorm2d } from "../nn/normalisation.ts";
-import { SpectralConv2d, SpectralLinear } from "../nn/spectral-norm.ts";
 import {
   argMax,
   concat,

@@ -11,9 +11,9 @@ import {
   type Sampler,
   type SymbolicBatch,
   type Turn,
-} from "../nn/model.ts";
-import { drawClass, sampleInParts } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+} from "../model/capabilities.ts";
+import { drawClass, sampleInParts } from "../model/sampling.ts";
+import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
 import {
   concat,

@@ -1,5 +1,5 @@
+import type { DataInfo } from "../model/capabilities.ts";
 import { zeros } from "../nn/initialisers.ts";
-import type { DataInfo } from "../nn/model.ts";
 import type { Random } from "../random.ts";
 import { argMax, concat, oneHot, Parameter, slice, split, type Tensor } from "../tensor/index.ts";
 

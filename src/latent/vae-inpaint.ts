@@ -1,8 +1,8 @@
 import { OptionError } from "../errors.ts";
 import { type Row, readRows } from "../flows/completion/inpaint.ts";
-import type { DataInfo, InpaintOptions } from "../nn/model.ts";
-import { drawClass } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+import type { DataInfo, InpaintOptions } from "../model/capabilities.ts";
+import { drawClass } from "../model/sampling.ts";
+import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {
   elementCount,

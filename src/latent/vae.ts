@@ -1,8 +1,6 @@
 import { logSumExp } from "../data/sources/toy.ts";
 import { OptionError } from "../errors.ts";
 import { type Base, Conditioning, gaussian } from "../flows/index.ts";
-import type { Codec } from "../nn/codes.ts";
-import { zeros } from "../nn/initialisers.ts";
 import {
   type DataInfo,
   type Density,
@@ -17,9 +15,11 @@ import {
   type Sampler,
   type SymbolicBatch,
   type Trainable,
-} from "../nn/model.ts";
-import { classShares, sampleInParts } from "../nn/sampling.ts";
-import type { Session } from "../program/session.ts";
+} from "../model/capabilities.ts";
+import type { Codec } from "../model/codes.ts";
+import { classShares, sampleInParts } from "../model/sampling.ts";
+import { zeros } from "../nn/initialisers.ts";
+import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {
   Buffer,

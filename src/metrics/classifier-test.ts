@@ -1,7 +1,7 @@
 import { storedSplit } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import { Mlp } from "../nn/mlp.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../nn/model.ts";
+import type { Losses, SymbolicBatch, Trainable } from "../model/capabilities.ts";
+import { Mlp } from "../nn/linear.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam } from "../nn/optimiser.ts";
 import { learningRateSchedule } from "../nn/schedule.ts";

@@ -1,8 +1,7 @@
 import { OptionError } from "../errors.ts";
+import type { Losses, SymbolicBatch, Trainable } from "../model/capabilities.ts";
 import { Conv2d } from "../nn/convolution.ts";
-import { Dropout } from "../nn/dropout.ts";
-import { Linear } from "../nn/linear.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../nn/model.ts";
+import { Dropout, Linear } from "../nn/linear.ts";
 import { nameParameters } from "../nn/module.ts";
 import { readSafetensors } from "../nn/safetensors.ts";
 import { checkState } from "../nn/state.ts";

@@ -1,20 +1,31 @@
-export { AttentionBlock, type AttentionBlockOptions } from "./attention.ts";
-export { causalAttention } from "./causal-attention.ts";
-export * from "./codes.ts";
-export { Conv2d, type Conv2dOptions, ConvTranspose2d, type ConvTranspose2dOptions } from "./convolution.ts";
-export { Dropout } from "./dropout.ts";
-export { ConditionEmbedding, Embedding, FourierFeatures, sinusoidalEmbedding } from "./embedding.ts";
+export * from "../model/capabilities.ts";
+export * from "../model/codes.ts";
+export {
+  Conv2d,
+  type Conv2dOptions,
+  ConvTranspose2d,
+  type ConvTranspose2dOptions,
+  SpectralConv2d,
+  SpectralLinear,
+  SpectralWeight,
+} from "./convolution.ts";
 export * as initialisers from "./initialisers.ts";
-export { Linear, type LinearOptions } from "./linear.ts";
-export { degreeMask, MaskedLinear } from "./masked-linear.ts";
 export {
   type Activation,
+  ConditionEmbedding,
+  Dropout,
+  degreeMask,
+  Embedding,
+  FourierFeatures,
+  Linear,
+  type LinearOptions,
+  MaskedLinear,
   Mlp,
   type MlpOptions,
+  sinusoidalEmbedding,
   TimeConditionedMlp,
   type TimeConditionedMlpOptions,
-} from "./mlp.ts";
-export * from "./model.ts";
+} from "./linear.ts";
 export * from "./module.ts";
 export {
   BatchNorm1d,
@@ -37,17 +48,23 @@ export {
   type Update,
   type UpdateContext,
 } from "./optimiser.ts";
-export { ResidualBlock, type ResidualBlockOptions } from "./residual.ts";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors.ts";
 export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./schedule.ts";
-export { SpectralConv2d, SpectralLinear, SpectralWeight } from "./spectral-norm.ts";
 export { checkState } from "./state.ts";
 export {
   CausalSelfAttention,
+  causalAttention,
   type KeysAndValues,
   type StepMemory,
   type StepResult,
   TransformerLayer,
   type TransformerLayerOptions,
 } from "./transformer.ts";
-export { UNet, type UNetOptions } from "./u-net.ts";
+export {
+  AttentionBlock,
+  type AttentionBlockOptions,
+  ResidualBlock,
+  type ResidualBlockOptions,
+  UNet,
+  type UNetOptions,
+} from "./u-net.ts";

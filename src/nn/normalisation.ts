@@ -1,8 +1,14 @@
 import { OptionError } from "../errors.ts";
 import { shapeError } from "../tensor/graph.ts";
 import { Buffer, isTraining, Parameter, type Tensor } from "../tensor/index.ts";
-import { batchNorm, batchNormWith, groupNorm, instanceNorm, layerNorm } from "../tensor/normalisation.ts";
-import { slice } from "../tensor/shaping.ts";
+import {
+  batchNorm,
+  batchNormWith,
+  groupNorm,
+  instanceNorm,
+  layerNorm,
+} from "../tensor/operations/normalisation.ts";
+import { slice } from "../tensor/operations/shaping.ts";
 import { ones, zeros } from "./initialisers.ts";
 
 export interface NormOptions {

@@ -1,14 +1,109 @@
 import { OptionError } from "../errors.ts";
-import { shapeError } from "../tensor/graph.ts";
+import { dimAt, shapeError } from "../tensor/graph.ts";
 import type { Tensor } from "../tensor/index.ts";
-import { averagePool2d, upsampleNearest } from "../tensor/pooling.ts";
-import { concat } from "../tensor/shaping.ts";
-import { AttentionBlock } from "./attention.ts";
+import { matmul } from "../tensor/operations/matmul.ts";
+import { averagePool2d, upsampleNearest } from "../tensor/operations/pooling.ts";
+import { softmax } from "../tensor/operations/reduce.ts";
+import { concat, split } from "../tensor/operations/shaping.ts";
 import { Conv2d } from "./convolution.ts";
-import { ConditionEmbedding } from "./embedding.ts";
 import { zeros } from "./initialisers.ts";
+import { ConditionEmbedding, Dropout, Linear } from "./linear.ts";
 import { GroupNorm } from "./normalisation.ts";
-import { ResidualBlock } from "./residual.ts";
+
+export interface AttentionBlockOptions {
+  /** Heads among which the channels are divided; 1 unless told. */
+  readonly heads?: number;
+  /** Groups of the normalisation; 8 unless told. */
+  readonly groups?: number;
+}
+
+/**
+ * Multi-head self-attention among the pixels of a map, added to it (Ho et al. 2020; Dhariwal and Nichol 2021, §3):
+ * x [N, C, H, W] → the same shape. The projection starts at 0, so that the block starts as the identity.
+ */
+export class AttentionBlock {
+  readonly norm: GroupNorm;
+  readonly qkv: Conv2d;
+  readonly proj: Conv2d;
+  private readonly channels: number;
+  private readonly heads: number;
+
+  /** @throws OptionError where heads or groups do not divide the channels */
+  constructor(channels: number, options: AttentionBlockOptions = {}) {
+    const { heads = 1, groups = 8 } = options;
+    if (!(heads >= 1) || channels % heads !== 0) {
+      throw new OptionError(`AttentionBlock: ${heads} heads must divide ${channels} channels`);
+    }
+    this.channels = channels;
+    this.heads = heads;
+    this.norm = new GroupNorm(groups, channels);
+    this.qkv = new Conv2d(channels, 3 * channels, 1);
+    this.proj = new Conv2d(channels, channels, 1, { initialiseWeight: zeros, initialiseBias: zeros });
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    const size = this.channels / this.heads;
+    const pieces = split(this.qkv.forward(this.norm.forward(x)), 1, 3);
+    // Channels stay before pixels, [N, heads, size, H·W], so that nothing has to be transposed.
+    const [query, key, value] = pieces.map((piece) => piece.reshape([dimAt(x, 0), this.heads, size, -1])) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const scores = matmul(query.mul(1 / Math.sqrt(size)), key, { transposeA: true });
+    const mixed = matmul(value, softmax(scores), { transposeB: true });
+    return x.add(this.proj.forward(mixed.reshape(x.shape)));
+  }
+}
+
+export interface ResidualBlockOptions {
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Size of the condition vector (time, class); no condition unless told. */
+  readonly condition?: number;
+  /** Groups of the normalisations; 8 unless told. */
+  readonly groups?: number;
+  readonly dropout?: number;
+}
+
+/**
+ * x + conv(silu(norm(conv(silu(norm(x)))))): [N, C, H, W] → [N, O, H, W], with 3×3 convolutions and a 1×1 convolution of
+ * x where C ≠ O. The condition scales and shifts the second normalisation (adaptive group normalisation; Dhariwal and
+ * Nichol 2021, §3.1, eq. 5). The last convolution starts at 0, so that the block starts as the identity.
+ */
+export class ResidualBlock {
+  readonly norm1: GroupNorm;
+  readonly conv1: Conv2d;
+  readonly condition: Linear | undefined;
+  readonly norm2: GroupNorm;
+  readonly conv2: Conv2d;
+  readonly skip: Conv2d | undefined;
+  private readonly dropout: Dropout;
+
+  /** @throws OptionError where the groups do not divide the channels */
+  constructor({ inputs, outputs, condition, groups = 8, dropout = 0 }: ResidualBlockOptions) {
+    this.norm1 = new GroupNorm(groups, inputs);
+    this.conv1 = new Conv2d(inputs, outputs, 3, { padding: 1 });
+    this.condition = condition === undefined ? undefined : new Linear(condition, 2 * outputs);
+    this.norm2 = new GroupNorm(groups, outputs);
+    this.conv2 = new Conv2d(outputs, outputs, 3, {
+      padding: 1,
+      initialiseWeight: zeros,
+      initialiseBias: zeros,
+    });
+    this.skip = inputs === outputs ? undefined : new Conv2d(inputs, outputs, 1);
+    this.dropout = new Dropout(dropout);
+  }
+
+  /** @param condition [N, condition] where the block was made with one. @throws ShapeError */
+  forward(x: Tensor, condition?: Tensor): Tensor {
+    const first = this.conv1.forward(this.norm1.forward(x).silu());
+    const modulation = condition && this.condition?.forward(condition.silu());
+    const second = this.norm2.forward(first, modulation).silu();
+    return (this.skip?.forward(x) ?? x).add(this.conv2.forward(this.dropout.forward(second)));
+  }
+}
 
 export interface UNetOptions {
   /** Channels of an input image. */

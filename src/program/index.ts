@@ -1,14 +1,15 @@
 export { Random } from "../random.ts";
 export type { Target } from "../tensor/graph.ts";
-export { type ExportMetadata, exportOnnx } from "./export.ts";
 export {
   Compiled,
   type CompileOptions,
   compile,
+  type ExportMetadata,
+  exportOnnx,
   Program,
   type RunOptions,
+  Session,
   type State,
   type Traceable,
 } from "./program.ts";
 export type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
-export { Session } from "./session.ts";

@@ -1,6 +1,7 @@
 import onnxProto from "onnx-proto";
 import { RuntimeError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
+import { BLOCKED_DOMAIN } from "../tensor/blocked.ts";
 import { int64Vector, ONNX_DTYPE } from "../tensor/core.ts";
 import {
   type LowerContext,
@@ -8,13 +9,12 @@ import {
   type OnnxAttribute,
   type OnnxNode,
   outputAt,
+  reachableNodes,
   type Subgraph,
   type Target,
   type Tensor,
 } from "../tensor/graph.ts";
-import { BLOCKED_DOMAIN } from "../tensor/layout.ts";
 import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
-import { reachableNodes } from "../tensor/substitute.ts";
 import { attributeProto, tensorProto, valueInfo } from "./proto.ts";
 import { simplify } from "./simplify.ts";
 

@@ -1,7 +1,7 @@
 import { OptionError, RuntimeError, WeightsError } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { type NdArray, zeros } from "../tensor/array.ts";
-import { outputAt, type Tensor } from "../tensor/graph.ts";
+import { outputAt, reachableNodes, type Tensor } from "../tensor/graph.ts";
 import {
   Buffer,
   type InputAttributes,
@@ -12,7 +12,6 @@ import {
   randomOperation,
 } from "../tensor/leaves.ts";
 import { isConcrete, type Shape, sameShape, showShape } from "../tensor/shape.ts";
-import { reachableNodes } from "../tensor/substitute.ts";
 import { type Graph, lowerToOnnx } from "./lower.ts";
 import type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
 import { simplify } from "./simplify.ts";
@@ -257,4 +256,69 @@ export function compile<I extends string, O extends string>(
   options: CompileOptions,
 ): Compiled<I, O> {
   return new Compiled(body, options);
+}
+
+/**
+ * A model's weights on a runtime: what sampling, scoring and detection run in. Functions compiled in it are kept, so
+ * that calling a sampler twice compiles once.
+ */
+export class Session {
+  readonly runtime: Runtime;
+  readonly weights: State;
+  private readonly functions = new Map<string, Compiled<string, string>>();
+
+  constructor(runtime: Runtime, weights: State) {
+    this.runtime = runtime;
+    this.weights = weights;
+  }
+
+  /** The compiled function of this name; `body` is traced the first time, and must be the same at every call. */
+  compiled<I extends string, O extends string>(name: string, body: Traceable<I, O>): Compiled<I, O> {
+    let held = this.functions.get(name);
+    if (held === undefined) {
+      held = new Compiled<string, string>(body, { runtime: this.runtime, weights: this.weights });
+      this.functions.set(name, held);
+    }
+    return held as unknown as Compiled<I, O>;
+  }
+
+  /** Frees all compiled functions. */
+  async release(): Promise<void> {
+    for (const held of this.functions.values()) await held.release();
+    this.functions.clear();
+  }
+}
+
+/** What is worth knowing of an exported model; texts are written as they are, everything else as JSON. */
+export type ExportMetadata = Readonly<Record<string, unknown>>;
+
+/**
+ * Writes traced outputs and weights as one self-contained ONNX model: standard operators only, weights inside, any
+ * batch size where the graph was traced with the axis `batch`. Its inputs are the graph's inputs by name and, where
+ * the graph draws random numbers, `random.0`, `random.1`, …; the metadata entry `randomInputs` tells the distribution
+ * of each (`normal`: standard normals, `uniform`: uniform on [0, 1)).
+ * @throws OptionError where an input and an output have the same name
+ * @throws WeightsError naming a weight that is missing or misshapen
+ */
+export function exportOnnx(
+  outputs: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
+  weights: State,
+  metadata: ExportMetadata = {},
+): Uint8Array {
+  const named = outputs instanceof Map ? outputs : new Map(Object.entries(outputs));
+  const { graph, randoms } = graphOf(named, weights);
+  for (const [leaf, name] of graph.inputs) {
+    if (leaf instanceof Parameter || leaf instanceof Buffer) {
+      throw new WeightsError(`export: weight ${name} of the model is not among the weights given`);
+    }
+    if (named.has(name)) throw new OptionError(`export: ${name} is both an input and an output; rename one`);
+  }
+  const distributions = Object.fromEntries(randoms.map(({ name, distribution }) => [name, distribution]));
+  const entries = Object.entries({
+    ...metadata,
+    ...(randoms.length > 0 && { randomInputs: distributions }),
+  })
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => [key, typeof value === "string" ? value : JSON.stringify(value)]);
+  return lowerToOnnx(graph, { contrib: false, block: 0 }, Object.fromEntries(entries));
 }

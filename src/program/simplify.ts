@@ -4,10 +4,10 @@ import {
   type Node,
   type Operation,
   outputAt,
+  rebuild,
   type Tensor,
 } from "../tensor/graph.ts";
 import { type ConstantAttributes, constant, constantOperation, constantValue } from "../tensor/leaves.ts";
-import { rebuild } from "../tensor/substitute.ts";
 
 /** Constants up to this many elements are compared by content. */
 const COMPARED_ELEMENTS = 64;

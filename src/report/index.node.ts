@@ -1,6 +1,8 @@
 export {
   type AnimationOptions,
   animationExtension,
+  drawSamples,
   encodeAnimation,
-} from "./animation.node.ts";
-export { drawSamples, rasterise, type SamplesToDraw } from "./sample-picture.node.ts";
+  rasterise,
+  type SamplesToDraw,
+} from "./pictures.node.ts";

@@ -1,22 +1,6 @@
-export { type BitRows, bitPlot } from "./bits.ts";
-export { boundTermsPlot, type TermOfBound } from "./bound-terms.ts";
-export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes.ts";
-export { rasterOfBytes } from "./byte-image.ts";
-export { contactSheet, type SheetPicture } from "./contact-sheet.ts";
-export {
-  gradientNormCurve,
-  learningRateCurve,
-  lossCurves,
-  lossPartCurves,
-  type MetricRow,
-  measureCurves,
-} from "./curves.ts";
-export { confusionPlot, f1Plot, precisionRecallPlot } from "./detection-plots.ts";
-export { type GridGeometry, type GridOptions, gridGeometry, imageGrid } from "./grid.ts";
-export { type DensityGrid, densityHeatMap } from "./heat-map.ts";
-export { labelledRow } from "./labelled-row.ts";
-export { type LatentCodes, latentMap } from "./latent-map.ts";
-export { renderLeaderboard } from "./leaderboard.ts";
+export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes/boxes.ts";
+export { contactSheet, type SheetPicture } from "./boxes/contact-sheet.ts";
+export { confusionPlot, f1Plot, precisionRecallPlot } from "./boxes/plots.ts";
 export type {
   Better,
   Leaderboard,
@@ -27,21 +11,15 @@ export type {
   LeaderboardRow,
   MeasureValues,
   SamplingTime,
-} from "./leaderboard-input.ts";
+} from "./leaderboard/input.ts";
+export { renderLeaderboard } from "./leaderboard/leaderboard.ts";
 export {
   type LeaderboardCells,
   leaderboardCells,
   leaderboardLines,
   leaderboardMarkdown,
-} from "./leaderboard-text.ts";
-export { type LikelihoodSet, likelihoodHistogram } from "./likelihood.ts";
-export type { Picture } from "./page.ts";
-export { type PathState, pathPanels } from "./path-panels.ts";
-export { type PlanePanel, planePanel } from "./plane-panel.ts";
-export { type PlotSpec, renderSvg } from "./plot.ts";
-export { encodePng, pngSize } from "./png.ts";
-export { type Frame, type PointSets, squareFrame } from "./points.ts";
-export type { Raster } from "./raster.ts";
+} from "./leaderboard/text.ts";
+export type { Picture } from "./page/page.ts";
 export {
   type ReportCommand,
   type ReportFigure,
@@ -50,8 +28,28 @@ export {
   type ReportResult,
   renderReport,
   type SamplePicture,
-} from "./report.ts";
-export { scatterPlot } from "./scatter.ts";
-export { scatterRaster } from "./scatter-raster.ts";
-export { type TableRows, tableMarginals, tablePairs } from "./tables.ts";
-export { type Trajectories, trajectoryRaster } from "./trajectories.ts";
+} from "./page/report.ts";
+export { type PlanePanel, planePanel, scatterRaster } from "./plane/panel.ts";
+export { type PathState, pathPanels, type Trajectories, trajectoryRaster } from "./plane/paths.ts";
+export { type DensityGrid, densityHeatMap, type LatentCodes, latentMap, scatterPlot } from "./plane/plots.ts";
+export { type BitRows, bitPlot } from "./plots/bits.ts";
+export {
+  gradientNormCurve,
+  learningRateCurve,
+  lossCurves,
+  lossPartCurves,
+  type MetricRow,
+  measureCurves,
+} from "./plots/curves.ts";
+export {
+  boundTermsPlot,
+  type LikelihoodSet,
+  likelihoodHistogram,
+  type TermOfBound,
+} from "./plots/likelihood.ts";
+export { type PlotSpec, renderSvg } from "./plots/plot.ts";
+export { type TableRows, tableMarginals, tablePairs } from "./plots/tables.ts";
+export { type Frame, type PointSets, squareFrame } from "./points.ts";
+export { type GridGeometry, type GridOptions, gridGeometry, imageGrid, labelledRow } from "./raster/grid.ts";
+export type { Raster } from "./raster/raster.ts";
+export { encodePng, pngSize, rasterOfBytes } from "./raster/raster.ts";

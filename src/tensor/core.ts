@@ -1,5 +1,11 @@
 import type { DType, NdArray } from "./array.ts";
-import { lowerPerChannel, lowerPositionReduction } from "./blocked-combination.ts";
+import {
+  addToConvolution,
+  canBlock,
+  lowerPerChannel,
+  lowerPositionReduction,
+  prefersBlocked,
+} from "./blocked.ts";
 import {
   type Attributes,
   apply,
@@ -15,7 +21,6 @@ import {
   Tensor,
   type TensorType,
 } from "./graph.ts";
-import { addToConvolution, canBlock, prefersBlocked } from "./layout.ts";
 import { constant, constantValue, filled, full, numberAt } from "./leaves.ts";
 import {
   broadcastShapes,

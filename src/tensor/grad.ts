@@ -1,10 +1,9 @@
 import { GradientError } from "../errors.ts";
 import { elementCount } from "./array.ts";
 import { add, broadcastTo, isFloat, zerosLike } from "./core.ts";
-import { outputAt, type Tensor } from "./graph.ts";
+import { outputAt, reachableNodes, substitute, type Tensor } from "./graph.ts";
 import { constant, filled, input } from "./leaves.ts";
 import { isConcrete, showShape, sizeOf } from "./shape.ts";
-import { reachableNodes, substitute } from "./substitute.ts";
 
 /** One tensor for each of a list; for a list of known length, a tuple, so that `const [dw, db] = …` is typed. */
 type TensorFor<L extends readonly Tensor[]> = { -readonly [I in keyof L]: Tensor };

@@ -1,11 +1,8 @@
 import "./methods.ts";
 
 export * from "./array.ts";
-export * from "./attention.ts";
-export { conv1d, conv2d, convTranspose2d } from "./convolution.ts";
+export { conv1d, conv2d, convTranspose2d } from "./convolution/convolution.ts";
 export { add, broadcastTo, cast, multiply, reshape, sum, type TensorLike } from "./core.ts";
-export * from "./einsum.ts";
-export * from "./elementwise.ts";
 export { grad, jacobian, jvp, vjp } from "./grad.ts";
 // what an operation of one's own is defined with
 export {
@@ -24,7 +21,6 @@ export {
   Tensor,
   type TensorType,
 } from "./graph.ts";
-export * from "./indexing.ts";
 export {
   Buffer,
   constant,
@@ -39,13 +35,17 @@ export {
   traceTraining,
   uniform,
 } from "./leaves.ts";
-export { type LoopOptions, type LoopRound, whileLoop } from "./loop.ts";
-export * from "./matmul.ts";
 // also keeps the declaration of the methods in the published types
 export type { TensorMethods } from "./methods.ts";
-export * from "./normalisation.ts";
-export * from "./pooling.ts";
-export * from "./reduce.ts";
-export * from "./resize.ts";
+export * from "./operations/einsum.ts";
+export * from "./operations/elementwise.ts";
+export * from "./operations/indexing.ts";
+export { type LoopOptions, type LoopRound, whileLoop } from "./operations/loop.ts";
+export * from "./operations/matmul.ts";
+export * from "./operations/matmul.ts";
+export * from "./operations/normalisation.ts";
+export * from "./operations/pooling.ts";
+export * from "./operations/reduce.ts";
+export * from "./operations/resize.ts";
+export * from "./operations/shaping.ts";
 export type { Dim, Shape } from "./shape.ts";
-export * from "./shaping.ts";

@@ -1,9 +1,9 @@
 import * as core from "./core.ts";
-import * as elementwise from "./elementwise.ts";
 import { Tensor } from "./graph.ts";
-import * as matmul from "./matmul.ts";
-import * as reduce from "./reduce.ts";
-import * as shaping from "./shaping.ts";
+import * as elementwise from "./operations/elementwise.ts";
+import * as matmul from "./operations/matmul.ts";
+import * as reduce from "./operations/reduce.ts";
+import * as shaping from "./operations/shaping.ts";
 
 // Methods of Tensor are the functions of this room with the tensor as first argument. They are attached here, so that
 // the files of operations need not import each other in a circle.

@@ -1,7 +1,26 @@
 import type { NdArray } from "./array.ts";
-import { broadcastTo } from "./core.ts";
-import { outputAt, type Tensor, type TensorType } from "./graph.ts";
-import { filled } from "./leaves.ts";
+import {
+  broadcastTo,
+  broadcastType,
+  evaluateElementwise,
+  lowerElementwise,
+  lowerTo,
+  reduceTo,
+  scalarShape,
+} from "./core.ts";
+import {
+  apply,
+  inputAt,
+  type LowerContext,
+  type Lowered,
+  type Node,
+  type Operation,
+  outputAt,
+  shapeError,
+  type Tensor,
+  type TensorType,
+} from "./graph.ts";
+import { constant, filled } from "./leaves.ts";
 import { isConcrete, type Shape, sizeOf, strides } from "./shape.ts";
 
 // What the rules of several operations share.
@@ -42,4 +61,82 @@ export function materialise(gradient: Tensor, shape: Shape, axes: readonly numbe
     gradient,
     gradient.shape.map((dim, axis) => (axes.includes(axis) ? outputAt(shape, axis) : dim)),
   );
+}
+
+type Lowering = (context: LowerContext, node: Node) => readonly Lowered[];
+
+/** A function of one number, applied to every element of a float tensor. */
+export function unaryOperation(definition: {
+  readonly name: string;
+  readonly lower: Lowering;
+  readonly compute: (x: number) => number;
+  /** Derivative as a function of input and output, or its product with the incoming gradient. */
+  readonly gradient: (x: Tensor, y: Tensor, g: Tensor) => Tensor | undefined;
+  readonly simplify?: (x: Tensor) => Tensor | undefined;
+}): (x: Tensor) => Tensor {
+  const operation: Operation = {
+    name: definition.name,
+    broadcastGradient: true,
+    infer: (inputs) => {
+      const x = inputAt(inputs, 0);
+      if (x.dtype === "bool") throw shapeError(definition.name, inputs, "wants numbers, not booleans");
+      return [x];
+    },
+    gradient: ({ inputs, outputs, gradients }) => [
+      definition.gradient(inputAt(inputs, 0), outputAt(outputs, 0), outputAt(gradients, 0) ?? constant(0)),
+    ],
+    lower: definition.lower,
+    evaluate: (inputs, _attributes, type) => evaluateElementwise(inputs, type, definition.compute),
+    ...(definition.simplify && {
+      simplify: (inputs: readonly Tensor[]) => definition.simplify?.(inputAt(inputs, 0)),
+    }),
+  };
+  return (x) => apply(operation, [x], {});
+}
+
+/** A lowering of several ONNX nodes, still element by element. */
+export function lowerBy(build: (emit: Emit, inputs: readonly string[], scalar: Scalar) => string): Lowering {
+  return (context, node) => {
+    const { dtype, shape } = outputAt(node.outputs, 0);
+    const emit: Emit = (op, ...inputs) => context.emit1({ op, inputs });
+    const scalar: Scalar = (value) => context.constant(filled(dtype, scalarShape(shape), value));
+    return [lowerElementwise(context, node, (inputs) => build(emit, inputs, scalar))];
+  };
+}
+
+type Emit = (op: string, ...inputs: readonly string[]) => string;
+
+type Scalar = (value: number) => string;
+
+export function fold(compute: (a: number, b: number) => number): NonNullable<Operation["evaluate"]> {
+  return (inputs, _attributes, type) => evaluateElementwise(inputs, type, (a = 0, b = 0) => compute(a, b));
+}
+
+/** A two-operand operation whose gradient rule returns the full-shape gradients of both operands. */
+export function binaryOperation(definition: {
+  readonly name: string;
+  readonly onnx: string;
+  readonly compute: (a: number, b: number) => number;
+  readonly gradient: (a: Tensor, b: Tensor, y: Tensor, g: Tensor) => readonly [() => Tensor, () => Tensor];
+  readonly simplify?: (a: Tensor, b: Tensor) => Tensor | undefined;
+}): Operation {
+  return {
+    name: definition.name,
+    broadcastGradient: true,
+    infer: (inputs) => [broadcastType(definition.name, inputs)],
+    gradient: ({ inputs, outputs, gradients, needed }) => {
+      const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];
+      const y = outputAt(outputs, 0);
+      const both = definition.gradient(a, b, y, outputAt(gradients, 0) ?? constant(0));
+      return [
+        needed[0] ? reduceTo(both[0](), y.shape, a.shape) : undefined,
+        needed[1] ? reduceTo(both[1](), y.shape, b.shape) : undefined,
+      ];
+    },
+    lower: lowerTo(definition.onnx),
+    evaluate: fold(definition.compute),
+    ...(definition.simplify && {
+      simplify: (inputs: readonly Tensor[]) => definition.simplify?.(inputAt(inputs, 0), inputAt(inputs, 1)),
+    }),
+  };
 }

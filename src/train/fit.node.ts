@@ -1,4 +1,4 @@
-import type { Trainable } from "../nn/model.ts";
+import type { Trainable } from "../model/capabilities.ts";
 import { nodeRuntime } from "../program/node.ts";
 import type { State } from "../program/program.ts";
 import type { TrainingBatches } from "./batches.ts";

@@ -1,11 +1,10 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, SymbolicBatch, Turn } from "../nn/model.ts";
+import type { Adversarial, SymbolicBatch, Turn } from "../model/capabilities.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
-import { outputAt } from "../tensor/graph.ts";
+import { outputAt, substitute } from "../tensor/graph.ts";
 import { grad, input, reshape, slice, type Tensor, traceTraining } from "../tensor/index.ts";
-import { concat } from "../tensor/joining.ts";
-import { substitute } from "../tensor/substitute.ts";
+import { concat } from "../tensor/operations/shaping.ts";
 import { ParameterLayout } from "./layout.ts";
 
 /** How the players of a game learn. */

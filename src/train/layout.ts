@@ -2,8 +2,8 @@ import { WeightsError } from "../errors.ts";
 import type { State } from "../program/program.ts";
 import { elementCount } from "../tensor/array.ts";
 import { reshape, type Tensor } from "../tensor/index.ts";
-import { split } from "../tensor/joining.ts";
 import type { Parameter } from "../tensor/leaves.ts";
+import { split } from "../tensor/operations/shaping.ts";
 
 /**
  * How the parameters of a model lie one after another in a single vector. Optimisers work on that vector: one chain of

@@ -1,8 +1,9 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, SymbolicBatch, Trainable } from "../nn/model.ts";
+import type { Adversarial, SymbolicBatch, Trainable } from "../model/capabilities.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
 import type { DType } from "../tensor/array.ts";
+import { substitute } from "../tensor/graph.ts";
 import {
   type Buffer,
   grad,
@@ -14,8 +15,7 @@ import {
   traceTraining,
   uniform,
 } from "../tensor/index.ts";
-import { concat } from "../tensor/joining.ts";
-import { substitute } from "../tensor/substitute.ts";
+import { concat } from "../tensor/operations/shaping.ts";
 import type { Judge } from "./batches.ts";
 import { gameStep } from "./game.ts";
 import { ParameterLayout } from "./layout.ts";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { readBytes } from "../data/files/files.node.ts";
-import type { Trainable } from "../nn/model.ts";
+import type { Trainable } from "../model/capabilities.ts";
 import { initialState } from "../nn/module.ts";
 import { readSafetensors } from "../nn/safetensors.ts";
 import { matchState } from "../nn/state.ts";

@@ -2,7 +2,7 @@ import "../program/no-telemetry.node.ts";
 
 import { Worker } from "node:worker_threads";
 import * as errors from "../errors.ts";
-import type { Model } from "../nn/model.ts";
+import type { Model } from "../model/capabilities.ts";
 import type { State } from "../program/program.ts";
 import type { FitSummary } from "./fit.node.ts";
 import type { FitData } from "./fit-setup.ts";

@@ -9,7 +9,7 @@ import { drawRows } from "../../src/autoregressive/draw-rows.ts";
 import type { TransformerNetworkOptions } from "../../src/autoregressive/networks/transformer.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, input, type Tensor } from "../../src/tensor/index.ts";
 import { allVectors, numbers, randomWeights, withWeights } from "./support.ts";

@@ -15,8 +15,8 @@ import {
   pixelCnnOptions,
 } from "../../src/autoregressive/index.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { exportOnnx } from "../../src/program/export.ts";
 import { evaluate } from "../../src/program/node.ts";
+import { exportOnnx } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { constant, input, int64, jacobian, stack } from "../../src/tensor/index.ts";

@@ -14,8 +14,8 @@ import {
   pixelCnnOptions,
 } from "../../src/autoregressive/index.ts";
 import { OptionError } from "../../src/errors.ts";
-import type { InpaintOptions } from "../../src/nn/model.ts";
-import type { Session } from "../../src/program/session.ts";
+import type { InpaintOptions } from "../../src/model/capabilities.ts";
+import type { Session } from "../../src/program/program.ts";
 import { constant, float32, int64, type Tensor } from "../../src/tensor/index.ts";
 import { allVectors, bitData, chiSquared, codeOf, codesOf, logProbs, numbers, wild } from "./support.ts";
 

@@ -11,7 +11,7 @@ import { freshMask, randomDegrees } from "../../src/autoregressive/networks/conn
 import { OptionError } from "../../src/errors.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, int64, stack, type Tensor, traceTraining } from "../../src/tensor/index.ts";
 import {

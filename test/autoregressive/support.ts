@@ -1,13 +1,12 @@
 import type { Conditionals, Ensemble } from "../../src/autoregressive/conditionals.ts";
 import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
-import { Program } from "../../src/program/program.ts";
-import { Session } from "../../src/program/session.ts";
+import { Program, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 
 export const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 

@@ -12,7 +12,7 @@ import { range, storedSplit } from "../../src/data/sources/data-set.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";

@@ -1,7 +1,7 @@
 import { storedSplit } from "../../src/data/sources/data-set.ts";
+import type { Losses, SymbolicBatch, Trainable } from "../../src/model/capabilities.ts";
 import { Conv2d } from "../../src/nn/convolution.ts";
 import { Linear } from "../../src/nn/linear.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../../src/nn/model.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import type { Runtime } from "../../src/program/runtime.ts";

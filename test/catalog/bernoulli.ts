@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { defineModel, type InpaintOptions, type SampleOptions } from "../../src/nn/model.ts";
-import type { Session } from "../../src/program/session.ts";
+import { defineModel, type InpaintOptions, type SampleOptions } from "../../src/model/capabilities.ts";
+import type { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount, float32, type NdArray } from "../../src/tensor/array.ts";
 import { Parameter, type Tensor } from "../../src/tensor/index.ts";

@@ -11,7 +11,7 @@ import { letterboxBatch } from "../../src/detection/augment/batches.ts";
 import { detectors } from "../../src/detection/models/detectors.ts";
 import { WeightsError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
-import { pngSize } from "../../src/report/png.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
 import { batchSourceOf } from "../../src/train/fit-setup.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../data/boxes/support.ts";

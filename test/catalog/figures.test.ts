@@ -6,9 +6,9 @@ import { planePoints } from "../../src/data/sources/toy.ts";
 import { InverseError, OptionError } from "../../src/errors.ts";
 import { initialState } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { pngSize } from "../../src/report/png.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { pathsBetween } from "../../src/catalog/interpolate.node.ts";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { Random } from "../../src/random.ts";
-import { pngSize } from "../../src/report/png.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
 

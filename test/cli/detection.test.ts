@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/main.ts";
 import { openDetection } from "../../src/data/open.node.ts";
 import { DataError, EidosError, FileError, OptionError } from "../../src/errors.ts";
-import { pngSize } from "../../src/report/png.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 
 let root = "";

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { Random } from "../../src/random.ts";
-import { pngSize } from "../../src/report/png.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
 import { filesBelow, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
 
 let cwd: string;

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
-import { encodePng } from "../../src/report/png.ts";
+import { encodePng } from "../../src/report/raster/raster.ts";
 import { refused, succeed, temporaryFolder } from "./support.ts";
 
 let cwd: string;

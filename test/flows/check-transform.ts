@@ -2,6 +2,7 @@ import type { Transform } from "../../src/flows/transforms/transform.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import {
   constant,
   elementCount,
@@ -12,7 +13,6 @@ import {
   stack,
   type Tensor,
 } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 
 /** Normal numbers from a seed. */
 export function normals(seed: number, shape: readonly number[], deviation = 1): NdArray<"float32"> {

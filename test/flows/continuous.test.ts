@@ -9,12 +9,12 @@ import {
   continuousFlowOptions,
   type VelocityField,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { compile, type State } from "../../src/program/program.ts";
-import { Session } from "../../src/program/session.ts";
+import { compile, Session, type State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
+import { reachableNodes } from "../../src/tensor/graph.ts";
 import {
   constant,
   float32,
@@ -29,7 +29,6 @@ import {
   type Tensor,
   traceTraining,
 } from "../../src/tensor/index.ts";
-import { reachableNodes } from "../../src/tensor/substitute.ts";
 import { fittedOrder } from "../ode/fitted-order.ts";
 import { normals, withRandomParameters } from "./check-transform.ts";
 

@@ -16,11 +16,10 @@ import {
   uniformDequantiser,
   VariationalDequantiser,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { compile } from "../../src/program/program.ts";
-import { Session } from "../../src/program/session.ts";
+import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";

@@ -3,8 +3,8 @@ import { InverseError, OptionError } from "../../src/errors.ts";
 import { Inverted, NumericalInverse, Planar, planar, planarOptions } from "../../src/flows/index.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, type NdArray, stack, type Tensor } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

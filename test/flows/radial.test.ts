@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
 import { Radial, radial, radialOptions } from "../../src/flows/index.ts";
 import { evaluate } from "../../src/program/node.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

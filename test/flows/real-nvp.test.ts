@@ -10,12 +10,12 @@ import {
   realNvpOptions,
   Squeeze,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

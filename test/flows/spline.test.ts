@@ -11,11 +11,11 @@ import {
   splineFlow,
   splineFlowOptions,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

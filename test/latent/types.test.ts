@@ -2,7 +2,7 @@ import { expectTypeOf, it } from "vitest";
 import type { AutoregressiveModel } from "../../src/autoregressive/index.ts";
 import type { FlowModel } from "../../src/flows/index.ts";
 import type { Gan, Vae } from "../../src/latent/index.ts";
-import type { Density } from "../../src/nn/model.ts";
+import type { Density } from "../../src/model/capabilities.ts";
 
 // What types say of likelihoods; checked by the compiler.
 

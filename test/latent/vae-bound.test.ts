@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Vae, vaeOptions, WarmUp } from "../../src/latent/index.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
-import { Program, type State } from "../../src/program/program.ts";
-import { Session } from "../../src/program/session.ts";
+import { Program, Session, type State } from "../../src/program/program.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import {
   constant,
   float32,
@@ -14,7 +14,6 @@ import {
   type Tensor,
   traceTraining,
 } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { normals } from "../flows/check-transform.ts";
 import {
   along,

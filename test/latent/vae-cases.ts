@@ -1,9 +1,9 @@
 import { Vae, vaeOptions } from "../../src/latent/index.ts";
-import type { DataInfo, DataKind } from "../../src/nn/model.ts";
+import type { DataInfo, DataKind } from "../../src/model/capabilities.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { State } from "../../src/program/program.ts";
-import { Session } from "../../src/program/session.ts";
+import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";

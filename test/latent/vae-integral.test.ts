@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { logSumExp, quadrature } from "../../src/data/sources/toy.ts";
-import type { DataInfo } from "../../src/nn/model.ts";
+import type { DataInfo } from "../../src/model/capabilities.ts";
 import { initialState, parametersOf } from "../../src/nn/module.ts";
-import type { Session } from "../../src/program/session.ts";
+import type { Session } from "../../src/program/program.ts";
 import { constant, float32, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";
 import { type BuiltVae, buildVae, DATA, mean, numbers, samplesOf, withVae } from "./vae-cases.ts";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { logSumExp } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Vae, vaeDefinition, vaeOptions, vaeSampleOptions } from "../../src/latent/index.ts";
-import { capabilities, type DataInfo } from "../../src/nn/model.ts";
+import { capabilities, type DataInfo } from "../../src/model/capabilities.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";

@@ -1,14 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { Conv2d, ConvTranspose2d } from "../../src/nn/convolution.ts";
-import { Dropout } from "../../src/nn/dropout.ts";
-import { Embedding, FourierFeatures } from "../../src/nn/embedding.ts";
-import { Linear } from "../../src/nn/linear.ts";
-import { Mlp } from "../../src/nn/mlp.ts";
+import { Dropout, Embedding, FourierFeatures, Linear, Mlp } from "../../src/nn/linear.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm } from "../../src/nn/normalisation.ts";
-import { ResidualBlock } from "../../src/nn/residual.ts";
 import { checkState } from "../../src/nn/state.ts";
-import { UNet } from "../../src/nn/u-net.ts";
+import { ResidualBlock, UNet } from "../../src/nn/u-net.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { compile, Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
-import { TimeConditionedMlp, type TimeConditionedMlpOptions } from "../../src/nn/mlp.ts";
+import { TimeConditionedMlp, type TimeConditionedMlpOptions } from "../../src/nn/linear.ts";
 import { nameParameters, parameterCount } from "../../src/nn/module.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import { checkState } from "../../src/nn/state.ts";

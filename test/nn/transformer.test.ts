@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { causalAttention } from "../../src/nn/causal-attention.ts";
+import { causalAttention } from "../../src/nn/transformer.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, scaledDotProductAttention } from "../../src/tensor/index.ts";

@@ -9,6 +9,7 @@ import {
   rk4,
 } from "../../src/ode/index.ts";
 import { evaluate } from "../../src/program/node.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import {
   constant,
   float32,
@@ -18,7 +19,6 @@ import {
   Parameter,
   type Tensor,
 } from "../../src/tensor/index.ts";
-import { substitute } from "../../src/tensor/substitute.ts";
 import { fittedOrder } from "./fitted-order.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodeRuntime } from "../../src/program/node.ts";
-import { compile, Program } from "../../src/program/program.ts";
+import { compile, Program, Session } from "../../src/program/program.ts";
 import type { Runtime, RuntimeSession } from "../../src/program/runtime.ts";
-import { Session } from "../../src/program/session.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 import { constant, input, normal, Parameter, type Tensor, uniform } from "../../src/tensor/index.ts";

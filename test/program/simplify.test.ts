@@ -4,6 +4,7 @@ import { lowerToOnnx } from "../../src/program/lower.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { simplify } from "../../src/program/simplify.ts";
 import { float32 } from "../../src/tensor/array.ts";
+import { reachableNodes } from "../../src/tensor/graph.ts";
 import {
   constant,
   full,
@@ -15,7 +16,6 @@ import {
   uniform,
 } from "../../src/tensor/index.ts";
 import { constantValue } from "../../src/tensor/leaves.ts";
-import { reachableNodes } from "../../src/tensor/substitute.ts";
 
 /** Names of the operations that are left after simplifying, sorted. */
 function operations(...outputs: readonly Tensor[]): string[] {

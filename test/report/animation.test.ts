@@ -1,8 +1,8 @@
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { animationExtension, encodeAnimation } from "../../src/report/animation.node.ts";
-import type { Raster } from "../../src/report/raster.ts";
-import { trajectoryRaster } from "../../src/report/trajectories.ts";
+import { animationExtension, encodeAnimation } from "../../src/report/pictures.node.ts";
+import { trajectoryRaster } from "../../src/report/plane/paths.ts";
+import type { Raster } from "../../src/report/raster/raster.ts";
 import { float32 } from "../../src/tensor/array.ts";
 
 const raster = (value: number, channels: 1 | 3 = 3, width = 12): Raster => ({

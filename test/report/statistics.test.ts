@@ -1,12 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { duration, fixed, significant } from "../../src/report/format.ts";
 import {
   binEdges,
   correlation,
+  duration,
+  fixed,
   histogram,
   logTicks,
   quantile,
+  significant,
   sorted,
   thin,
   ticks,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Gan, ganOptions } from "../../src/latent/index.ts";
+import type { Adversarial, Losses, SymbolicBatch, Turn } from "../../src/model/capabilities.ts";
 import { constant as fixed } from "../../src/nn/initialisers.ts";
-import type { Adversarial, Losses, SymbolicBatch, Turn } from "../../src/nn/model.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { adam, type Optimiser, sgd } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

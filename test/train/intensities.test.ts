@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type DataSet, range, storedSplit } from "../../src/data/sources/data-set.ts";
+import type { SymbolicBatch } from "../../src/model/capabilities.ts";
 import { Linear } from "../../src/nn/index.ts";
-import type { SymbolicBatch } from "../../src/nn/model.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { constant } from "../../src/tensor/index.ts";
 import { fitHere } from "../../src/train/fit.node.ts";

@@ -1,8 +1,6 @@
 import { OptionError } from "../../errors.ts";
-import { Dropout } from "../../nn/dropout.ts";
-import { Linear } from "../../nn/linear.ts";
-import { degreeMask } from "../../nn/masked-linear.ts";
-import type { Activation } from "../../nn/mlp.ts";
+import type { Activation } from "../../nn/linear.ts";
+import { Dropout, degreeMask, Linear } from "../../nn/linear.ts";
 import { arange, concat, constant, gather, linear, pad, split, type Tensor } from "../../tensor/index.ts";
 import { AT_REST, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
 import { type Block, blockSize, drawInBlocks } from "./blocks.ts";

@@ -1,6 +1,5 @@
-import { Dropout } from "../../nn/dropout.ts";
-import { Linear } from "../../nn/linear.ts";
-import type { Activation } from "../../nn/mlp.ts";
+import type { Activation } from "../../nn/linear.ts";
+import { Dropout, Linear } from "../../nn/linear.ts";
 import {
   concat,
   constant,

@@ -1,8 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { Dropout } from "../../nn/dropout.ts";
-import { Embedding } from "../../nn/embedding.ts";
 import { zeros } from "../../nn/initialisers.ts";
+import { Dropout, Embedding } from "../../nn/linear.ts";
 import { constant, conv2d, float32, linear, pad, slice, split, type Tensor } from "../../tensor/index.ts";
 
 /** Which channels of a pixel depend on which, where those of an image do: R, then G, then B. */

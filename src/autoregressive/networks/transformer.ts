@@ -1,7 +1,5 @@
-import { Dropout } from "../../nn/dropout.ts";
-import { Embedding } from "../../nn/embedding.ts";
 import { normal, zeros } from "../../nn/initialisers.ts";
-import { Linear } from "../../nn/linear.ts";
+import { Dropout, Embedding, Linear } from "../../nn/linear.ts";
 import { LayerNorm } from "../../nn/normalisation.ts";
 import { type KeysAndValues, TransformerLayer } from "../../nn/transformer.ts";
 import {

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
+import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant } from "../../nn/initialisers.ts";
-import type { Losses } from "../../nn/model.ts";
 import {
   arange,
   concat,

@@ -8,8 +8,8 @@ import type {
   Losses,
   ModelDefinition,
   Trainable,
-} from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+} from "../../model/capabilities.ts";
+import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import { clipBoxes, type Size } from "../boxes/boxes.ts";
 import { checkShare } from "../boxes/candidates.ts";

@@ -1,4 +1,4 @@
-import type { Exportable } from "../../nn/model.ts";
+import type { Exportable } from "../../model/capabilities.ts";
 import {
   type Attributes,
   apply,

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitialiser, normal, ones, zeros } from "../../nn/initialisers.ts";
-import type { Losses } from "../../nn/model.ts";
 import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
+import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { Dropout } from "../../nn/dropout.ts";
 import { normal } from "../../nn/initialisers.ts";
-import { Linear } from "../../nn/linear.ts";
-import type { Losses } from "../../nn/model.ts";
+import { Dropout, Linear } from "../../nn/linear.ts";
 import {
   arange,
   broadcastTo,

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initialisers from "../../nn/initialisers.ts";
-import type { Losses } from "../../nn/model.ts";
 import {
   arange,
   concat,

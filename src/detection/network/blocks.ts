@@ -1,6 +1,6 @@
 import { Conv2d } from "../../nn/convolution.ts";
 import { kaimingNormal } from "../../nn/initialisers.ts";
-import type { Activation } from "../../nn/mlp.ts";
+import type { Activation } from "../../nn/linear.ts";
 import { BatchNorm2d, GroupNorm } from "../../nn/normalisation.ts";
 import type { Tensor } from "../../tensor/index.ts";
 

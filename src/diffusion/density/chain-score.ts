@@ -1,6 +1,6 @@
 import { OptionError } from "../../errors.ts";
-import type { BoundTerm, DensityScoreOptions } from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+import type { BoundTerm, DensityScoreOptions } from "../../model/capabilities.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import {
   constant,

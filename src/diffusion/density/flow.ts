@@ -1,8 +1,8 @@
 import { logSumExp } from "../../data/sources/toy.ts";
 import { OptionError } from "../../errors.ts";
-import type { DensityScoreOptions } from "../../nn/model.ts";
-import { classShares } from "../../nn/sampling.ts";
-import type { Session } from "../../program/session.ts";
+import type { DensityScoreOptions } from "../../model/capabilities.ts";
+import { classShares } from "../../model/sampling.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import {
   constant,

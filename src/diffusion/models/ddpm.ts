@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { type DataInfo, defineModel, type ScoreParts } from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+import { type DataInfo, defineModel, type ScoreParts } from "../../model/capabilities.ts";
+import type { Session } from "../../program/program.ts";
 import type { NdArray, Tensor } from "../../tensor/index.ts";
 import {
   type BoundParts,

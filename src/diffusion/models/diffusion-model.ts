@@ -1,4 +1,3 @@
-import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../../nn/codes.ts";
 import type {
   Coupler,
   DataInfo,
@@ -16,10 +15,11 @@ import type {
   Sampler,
   SymbolicBatch,
   Trainable,
-} from "../../nn/model.ts";
-import { sampleInParts } from "../../nn/sampling.ts";
+} from "../../model/capabilities.ts";
+import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../../model/codes.ts";
+import { sampleInParts } from "../../model/sampling.ts";
 import type { Velocity } from "../../ode/index.ts";
-import type { Session } from "../../program/session.ts";
+import type { Session } from "../../program/program.ts";
 import { elementCount, float32, type NdArray, normal, split, type Tensor } from "../../tensor/index.ts";
 import {
   type FlowDensityOptions,

@@ -9,9 +9,9 @@ import {
   type Sampler,
   type SymbolicBatch,
   type Trainable,
-} from "../../nn/model.ts";
-import { sampleInParts } from "../../nn/sampling.ts";
-import type { Session } from "../../program/session.ts";
+} from "../../model/capabilities.ts";
+import { sampleInParts } from "../../model/sampling.ts";
+import type { Session } from "../../program/program.ts";
 import { constant, input, type NdArray, type Shape, type Tensor } from "../../tensor/index.ts";
 import { ClassCondition, classOptions } from "../objective/condition.ts";
 import { DataUnits, type DiffusionNetwork, diffusionNetwork, networkOptions } from "../objective/network.ts";

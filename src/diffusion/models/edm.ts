@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type DataInfo, defineModel } from "../../nn/model.ts";
+import { type DataInfo, defineModel } from "../../model/capabilities.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss } from "../objective/objective.ts";

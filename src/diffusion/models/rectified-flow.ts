@@ -7,9 +7,9 @@ import {
   type PathModel,
   type StraightnessOptions,
   type SymbolicBatch,
-} from "../../nn/model.ts";
+} from "../../model/capabilities.ts";
 import { addScaled, evenTimes, type Velocity } from "../../ode/index.ts";
-import type { Session } from "../../program/session.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/index.ts";
 import { classOptions } from "../objective/condition.ts";

@@ -15,9 +15,9 @@ import {
   type Trainable,
   type TranslateOptions,
   type Translator,
-} from "../../nn/model.ts";
+} from "../../model/capabilities.ts";
 import { evenTimes, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
-import type { Session } from "../../program/session.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray, normal, type Tensor } from "../../tensor/index.ts";
 import type { DiffusionNetwork } from "../objective/network.ts";

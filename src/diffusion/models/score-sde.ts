@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { type DataInfo, defineModel } from "../../nn/model.ts";
+import { type DataInfo, defineModel } from "../../model/capabilities.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss, type Objective, slicedLoss } from "../objective/objective.ts";

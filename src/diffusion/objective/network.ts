@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { FourierFeatures } from "../../nn/embedding.ts";
-import { TimeConditionedMlp } from "../../nn/mlp.ts";
-import { type ContinuousKind, continuousKind, type DataInfo } from "../../nn/model.ts";
+import { type ContinuousKind, continuousKind, type DataInfo } from "../../model/capabilities.ts";
+import { FourierFeatures, TimeConditionedMlp } from "../../nn/linear.ts";
 import { UNet } from "../../nn/u-net.ts";
 import { concat, elementCount, float32, type NdArray, type Tensor, uniform } from "../../tensor/index.ts";
 

@@ -1,4 +1,4 @@
-import type { Losses } from "../../nn/model.ts";
+import type { Losses } from "../../model/capabilities.ts";
 import { grad, type Tensor, uniform, where } from "../../tensor/index.ts";
 import { equationOf, type SymbolicPoint } from "../path/gaussian.ts";
 import { dual } from "../path/scalar.ts";

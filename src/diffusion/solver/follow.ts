@@ -1,5 +1,5 @@
 import { dormandPrince, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
-import type { Session } from "../../program/session.ts";
+import type { Session } from "../../program/program.ts";
 import { float32, type NdArray, type Tensor } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition } from "../objective/condition.ts";

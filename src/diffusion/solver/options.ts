@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import type { SampleOptions } from "../../nn/model.ts";
+import type { SampleOptions } from "../../model/capabilities.ts";
 import { SPACINGS } from "./levels.ts";
 import { REVERSE_VARIANCES } from "./samplers.ts";
 

@@ -1,6 +1,6 @@
 import { OptionError } from "../../errors.ts";
-import type { EditOptions } from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+import type { EditOptions } from "../../model/capabilities.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";

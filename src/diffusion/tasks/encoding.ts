@@ -1,12 +1,12 @@
 import { OptionError } from "../../errors.ts";
+import type { NoisePairs, PairOptions } from "../../model/capabilities.ts";
 import type {
   CodeSolverName,
   CodeSolverOptions,
   DecodeArrayOptions,
   EncodeArrayOptions,
-} from "../../nn/codes.ts";
-import type { NoisePairs, PairOptions } from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+} from "../../model/codes.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, int64, type NdArray } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";

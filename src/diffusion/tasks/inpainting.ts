@@ -1,7 +1,7 @@
 import { OptionError } from "../../errors.ts";
-import { type IncompleteRow, incompleteRows } from "../../nn/incomplete.ts";
-import type { InpaintMethod, InpaintOptions } from "../../nn/model.ts";
-import type { Session } from "../../program/session.ts";
+import type { InpaintMethod, InpaintOptions } from "../../model/capabilities.ts";
+import { type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray, type Tensor, where } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";

@@ -1,6 +1,6 @@
 import { OptionError } from "../../errors.ts";
 import { evenTimes } from "../../ode/index.ts";
-import type { Session } from "../../program/session.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";

@@ -1,8 +1,7 @@
 import { GradientError, InverseError, OptionError } from "../../errors.ts";
-import { type IncompleteRow, incompleteRows } from "../../nn/incomplete.ts";
-import { continuousKind, type DataInfo, type InpaintOptions } from "../../nn/model.ts";
-import { drawClass } from "../../nn/sampling.ts";
-import type { Session } from "../../program/session.ts";
+import { continuousKind, type DataInfo, type InpaintOptions } from "../../model/capabilities.ts";
+import { drawClass, type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
+import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } from "../../tensor/index.ts";
 import type { Base } from "../densities/bases.ts";

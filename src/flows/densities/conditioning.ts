@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import type { DataInfo } from "../../model/capabilities.ts";
+import { classShares, drawClass } from "../../model/sampling.ts";
 import { nearest } from "../../nearest.ts";
-import type { DataInfo } from "../../nn/model.ts";
-import { classShares, drawClass } from "../../nn/sampling.ts";
 import { Random } from "../../random.ts";
 import { float32, int64, type NdArray } from "../../tensor/array.ts";
 import { concat, constant, elementCount, oneHot, slice, stack, type Tensor } from "../../tensor/index.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import type { DataInfo } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import type { DataInfo } from "../../nn/model.ts";
 import { concat, elementCount, type Tensor, uniform } from "../../tensor/index.ts";
 import { logistic } from "../densities/bases.ts";
 import type { Conditioning } from "../densities/conditioning.ts";

@@ -1,8 +1,8 @@
-import { AttentionBlock } from "../../nn/attention.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal, zeros } from "../../nn/initialisers.ts";
 import { Linear } from "../../nn/linear.ts";
 import { GroupNorm } from "../../nn/normalisation.ts";
+import { AttentionBlock } from "../../nn/u-net.ts";
 import {
   conv2d,
   type Initialiser,

@@ -1,8 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { zeros } from "../../nn/initialisers.ts";
-import { Linear } from "../../nn/linear.ts";
-import { degreeMask, MaskedLinear } from "../../nn/masked-linear.ts";
-import type { Activation } from "../../nn/mlp.ts";
+import type { Activation } from "../../nn/linear.ts";
+import { degreeMask, Linear, MaskedLinear } from "../../nn/linear.ts";
 import { Random } from "../../random.ts";
 import {
   concat,

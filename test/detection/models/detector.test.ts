@@ -5,9 +5,7 @@ import { detectors } from "../../../src/detection/models/detectors.ts";
 import { exportedDetections } from "../../../src/detection/models/exported.ts";
 import { OptionError, ShapeError } from "../../../src/errors.ts";
 import { initialState, parametersOf } from "../../../src/nn/module.ts";
-import { exportOnnx } from "../../../src/program/export.ts";
-import { Program } from "../../../src/program/program.ts";
-import { Session } from "../../../src/program/session.ts";
+import { exportOnnx, Program, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import {
   constant,

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { nms } from "../../../src/detection/boxes/nms.ts";
 import { suppressed } from "../../../src/detection/models/exported.ts";
 import { ShapeError } from "../../../src/errors.ts";
-import { exportOnnx } from "../../../src/program/export.ts";
+import { exportOnnx } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { float32, input } from "../../../src/tensor/index.ts";
 import { testRuntime } from "../../tensor/support.ts";

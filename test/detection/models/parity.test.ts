@@ -8,7 +8,7 @@ import { yoloLosses, yoloOptions } from "../../../src/detection/models/yolo.ts";
 import { yoloV1Losses, yoloV1Options } from "../../../src/detection/models/yolo-v1.ts";
 import { yoloV3Anchors, yoloV3Losses, yoloV3Options } from "../../../src/detection/models/yolo-v3.ts";
 import { featurePoints, levelGrids } from "../../../src/detection/network/feature-network.ts";
-import type { Losses } from "../../../src/nn/model.ts";
+import type { Losses } from "../../../src/model/capabilities.ts";
 import {
   constant,
   float32,

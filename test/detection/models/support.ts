@@ -5,6 +5,7 @@ import { adam } from "../../../src/nn/optimiser.ts";
 import { Program, type State } from "../../../src/program/program.ts";
 import type { RuntimeValue } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";
+import { substitute } from "../../../src/tensor/graph.ts";
 import {
   concat,
   float32,
@@ -16,7 +17,6 @@ import {
   traceTraining,
   zeros,
 } from "../../../src/tensor/index.ts";
-import { substitute } from "../../../src/tensor/substitute.ts";
 import { ParameterLayout } from "../../../src/train/layout.ts";
 import { testRuntime } from "../../tensor/support.ts";
 

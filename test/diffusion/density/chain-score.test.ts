@@ -7,10 +7,10 @@ import {
   type Predicted,
   variationalBound,
 } from "../../../src/diffusion/index.ts";
-import type { DataInfo } from "../../../src/nn/model.ts";
+import type { DataInfo } from "../../../src/model/capabilities.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
-import { Session } from "../../../src/program/session.ts";
+import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { float32, int64, type NdArray, type Tensor, zeros } from "../../../src/tensor/index.ts";
 import { exact, triangle, triangleDenoiser } from "../support.ts";

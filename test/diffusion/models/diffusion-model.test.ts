@@ -26,11 +26,10 @@ import {
 import { parseSampleOptions } from "../../../src/diffusion/solver/options.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { assign } from "../../../src/metrics/transport.ts";
-import type { DataInfo } from "../../../src/nn/model.ts";
+import type { DataInfo } from "../../../src/model/capabilities.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
-import { compile } from "../../../src/program/program.ts";
-import { Session } from "../../../src/program/session.ts";
+import { compile, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { constant, float32, int64, type NdArray, type Tensor, zeros } from "../../../src/tensor/index.ts";
 import { normals } from "../support.ts";

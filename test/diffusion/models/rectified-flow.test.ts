@@ -10,13 +10,12 @@ import {
 } from "../../../src/diffusion/index.ts";
 import { OptionError, SolverError } from "../../../src/errors.ts";
 import { slicedWasserstein } from "../../../src/metrics/index.ts";
-import type { DataInfo } from "../../../src/nn/model.ts";
+import type { DataInfo } from "../../../src/model/capabilities.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimiser.ts";
 import { evenTimes, integrate, rk4, type Velocity } from "../../../src/ode/index.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
-import { compile } from "../../../src/program/program.ts";
-import { Session } from "../../../src/program/session.ts";
+import { compile, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import {
   constant,

@@ -10,12 +10,12 @@ import {
   rectifiedTransportOptions,
 } from "../../../src/diffusion/models/rectified-transport.ts";
 import { energyDistance } from "../../../src/metrics/index.ts";
-import type { DataInfo, Trainable } from "../../../src/nn/model.ts";
+import type { DataInfo, Trainable } from "../../../src/model/capabilities.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import type { State } from "../../../src/program/program.ts";
-import { Session } from "../../../src/program/session.ts";
+import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { float32, type NdArray } from "../../../src/tensor/index.ts";
 import { StepTracer } from "../../../src/train/step.ts";

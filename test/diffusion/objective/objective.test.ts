@@ -17,7 +17,7 @@ import {
   slicedLoss,
   stepTerm,
 } from "../../../src/diffusion/index.ts";
-import { TimeConditionedMlp } from "../../../src/nn/mlp.ts";
+import { TimeConditionedMlp } from "../../../src/nn/linear.ts";
 import { initialState, namedTensors, nameParameters } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile } from "../../../src/program/program.ts";

@@ -20,7 +20,7 @@ import {
   withLangevinCorrector,
 } from "../../../src/diffusion/index.ts";
 import { OptionError } from "../../../src/errors.ts";
-import { TimeConditionedMlp } from "../../../src/nn/mlp.ts";
+import { TimeConditionedMlp } from "../../../src/nn/linear.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { exportOnnx, type RuntimeValue, Session } from "../../../src/program/index.ts";

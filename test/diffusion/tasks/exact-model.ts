@@ -6,7 +6,7 @@ import {
 } from "../../../src/diffusion/index.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
-import { Session } from "../../../src/program/session.ts";
+import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { constant, float32, type Tensor } from "../../../src/tensor/index.ts";
 

@@ -13,11 +13,10 @@ import {
   ScoreSde,
   scoreSdeOptions,
 } from "../../../src/diffusion/index.ts";
-import type { DataInfo } from "../../../src/nn/model.ts";
+import type { DataInfo } from "../../../src/model/capabilities.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
-import { exportOnnx } from "../../../src/program/export.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
-import { Session } from "../../../src/program/session.ts";
+import { exportOnnx, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { float32 } from "../../../src/tensor/index.ts";
 import { relativeDifference } from "../support.ts";

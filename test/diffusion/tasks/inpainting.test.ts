@@ -12,7 +12,7 @@ import {
 } from "../../../src/diffusion/index.ts";
 import { evenSamplerLevels } from "../../../src/diffusion/solver/levels.ts";
 import { repaint } from "../../../src/diffusion/tasks/inpainting.ts";
-import type { DataInfo, InpaintOptions } from "../../../src/nn/model.ts";
+import type { DataInfo, InpaintOptions } from "../../../src/model/capabilities.ts";
 import { nameParameters } from "../../../src/nn/module.ts";
 import { float32 } from "../../../src/tensor/index.ts";
 import { Recovery } from "../recovery.ts";

@@ -11,10 +11,10 @@ import {
   noVolumeChange,
   type Transform,
 } from "../../../src/flows/transforms/transform.ts";
-import type { DataInfo } from "../../../src/nn/model.ts";
+import type { DataInfo } from "../../../src/model/capabilities.ts";
 import { initialState, namedTensors, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
-import { Session } from "../../../src/program/session.ts";
+import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { concat, constant, float32, slice, type Tensor } from "../../../src/tensor/index.ts";
 import { normals } from "../check-transform.ts";

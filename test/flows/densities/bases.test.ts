@@ -12,8 +12,8 @@ import { namedTensors } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
+import { substitute } from "../../../src/tensor/graph.ts";
 import { constant, float32, grad, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
-import { substitute } from "../../../src/tensor/substitute.ts";
 import { withRandomParameters } from "../check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

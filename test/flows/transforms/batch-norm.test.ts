@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { OptionError, ShapeError } from "../../../src/errors.ts";
 import { BatchNormTransform, Permutation } from "../../../src/flows/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
+import { substitute } from "../../../src/tensor/graph.ts";
 import {
   constant,
   float32,
@@ -10,7 +11,6 @@ import {
   type Tensor,
   traceTraining,
 } from "../../../src/tensor/index.ts";
-import { substitute } from "../../../src/tensor/substitute.ts";
 import { logAbsDeterminant, normals, transformErrors } from "../check-transform.ts";
 
 const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);

@@ -1,0 +1,429 @@
+import type { z } from "zod";
+import { OptionError } from "../errors.ts";
+import type { Module } from "../nn/module.ts";
+import type { Session } from "../program/program.ts";
+import type { NdArray } from "../tensor/array.ts";
+import type { Tensor } from "../tensor/graph.ts";
+import { type Codec, type CodeSolverOptions, hasCodes, type SolverCodec } from "./codes.ts";
+
+/**
+ * What a sample is: a point of the plane, an image in bytes, a row of standardised table columns, or zeros and ones (a
+ * vector or an image of one channel).
+ */
+export type DataKind = "points" | "image" | "table" | "binary";
+
+/** What a model is fitted to: samples of a distribution, or images in bytes in which objects are marked by boxes. */
+export type FitKind = DataKind | "detection";
+
+/** What a sample of data is, without what is marked in it. */
+export function sampleKind(kind: FitKind): DataKind {
+  return kind === "detection" ? "image" : kind;
+}
+
+/** Kinds of data that have a density. */
+export type ContinuousKind = Exclude<DataKind, "binary">;
+
+/** The kind of data that a density is to be learnt of. @throws OptionError for zeros and ones, which have none */
+export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind {
+  if (kind === "binary") throw new OptionError("zeros and ones have no density; this model takes other data");
+  return kind;
+}
+
+/** A column of a table as a model sees it. */
+export interface DataColumn {
+  readonly name: string;
+  /** How many of a sample's numbers it takes. */
+  readonly size: number;
+  /** For numbers: a sample holds (value − mean) / deviation. */
+  readonly mean?: number;
+  readonly deviation?: number;
+}
+
+/** What a model must know of the data to be built. */
+export interface DataInfo {
+  readonly kind: DataKind;
+  /** Shape of one sample: [2], [channels, height, width], [columns]. */
+  readonly sampleShape: readonly number[];
+  /** Number of classes where samples have labels. */
+  readonly classes?: number;
+  /** Share of each class among the training samples; equal shares unless told. */
+  readonly classShares?: readonly number[];
+  /** Columns of a table in the order of a sample. */
+  readonly columns?: readonly DataColumn[];
+  /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
+  readonly energy?: string;
+  /** Shapes of the boxes that are marked in training images, in their pixels. */
+  readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
+}
+
+/** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */
+export interface SymbolicBatch {
+  readonly x: Tensor;
+  readonly label?: Tensor;
+  /** The other end of a path to each sample, as x, where a model is fitted to pairs. */
+  readonly source?: Tensor;
+}
+
+/** The loss to be minimised, and parts of it worth reporting; all scalars. */
+export type Losses = Readonly<Record<string, Tensor>> & { readonly total: Tensor };
+
+/** A model that can be fitted. */
+export interface Trainable extends Module {
+  /** Losses on a batch. Random numbers come from `normal()` and `uniform()`. */
+  loss(batch: SymbolicBatch): Losses;
+  /**
+   * Which weights of a fit are the ones to use: those with the lowest loss on the validation split (unless told), or the
+   * last ones, where the loss does not tell how good a model is.
+   */
+  readonly selection?: "validation" | "last";
+}
+
+/** One turn of a game between the parts of a model. */
+export interface Turn {
+  /** Whose turn it is; the name of its loss. */
+  readonly name: string;
+  /** The part of the model whose parameters change in this turn. */
+  readonly player: Module;
+  /** What they are to minimise, and parts of it worth reporting. Called once, in the order of the turns. */
+  losses(): Losses;
+  /** Learning rate relative to that of the step; 1 unless told. */
+  readonly rate?: number;
+}
+
+/**
+ * A model whose parts play against each other, each with a loss and an optimiser of its own: a generator and a
+ * discriminator. A step is all turns, one after the other: the losses of a turn are taken with the parameters and the
+ * buffers that the turns before it have left. Players are fields of the model, which together hold all of its
+ * parameters. The model's `loss` is no part of training; it is what validation reports.
+ */
+export interface Adversarial extends Trainable {
+  turns(batch: SymbolicBatch): readonly Turn[];
+  /**
+   * Where a moving average of the parameters is kept, a pass with it after all turns. Buffers that the pass updates hold
+   * what it makes of their values before the step, not what turns did: running statistics are then those of the
+   * weights that are used.
+   */
+  settle?(batch: SymbolicBatch): void;
+}
+
+/** A model with a density. */
+export interface Density {
+  /**
+   * Log-density of each sample in nats, shape [n], with respect to data units: for images in bytes it is that of the
+   * dequantised image on [0, 256)ᴰ, or the log-probability of the bytes, so that bits per dimension are −logProb / (D · ln 2);
+   * for zeros and ones it is the log-probability.
+   * @param label classes [n] (int64), for models that are conditional on them; without, such a model weighs the
+   *   classes by their shares
+   */
+  logProb(x: Tensor, label?: Tensor): Tensor;
+  /** Exact, or a lower bound (as with dequantisation noise or a variational model). */
+  readonly likelihood: "exact" | "bound";
+  /** What else a reader of its numbers must know: how bytes are dequantised, how many samples a bound is made of. */
+  readonly likelihoodDetail?: string | undefined;
+  /** Whether a score takes so many evaluations of a network that a report on a fit measures but a part of a split. */
+  readonly scoresSlowly?: boolean;
+  /**
+   * `logProb` of an array, computed outside of one graph by a method that chooses its own steps: more accurate where a
+   * model has both.
+   */
+  score?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<NdArray<"float32">>;
+  /** What a score is the negative sum of, where a bound has parts worth telling apart. */
+  scoreParts?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<ScoreParts>;
+}
+
+/** A bound in parts. */
+export interface ScoreParts {
+  /** A few parts by name, [n] each, in nats: the score is their negative sum. */
+  readonly parts: Readonly<Record<string, Float64Array>>;
+  /** The same sum term by term, where parts have many. */
+  readonly terms?: readonly BoundTerm[];
+}
+
+/** Consecutive terms L_first + … + L_last of a bound. */
+export interface BoundTerm {
+  readonly first: number;
+  readonly last: number;
+  /** [n]. */
+  readonly nats: Float64Array;
+}
+
+/** What the score of an array may depend on. */
+export interface DensityScoreOptions {
+  /** Classes [n], for conditional models; without, such a model weighs the classes by their shares. */
+  readonly label?: NdArray<"int64">;
+  /** Decides random numbers, where a score takes any; 0 unless told. */
+  readonly seed?: number;
+}
+
+/** What every sampler takes. */
+export interface SampleOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** Class of the samples, for conditional models. */
+  readonly label?: number;
+  /** Called after each finished part with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** A model that draws samples in data units, shape [count, …sampleShape]. Images are not rounded. */
+export interface Sampler<O extends SampleOptions = SampleOptions> {
+  sample(session: Session, options: O): Promise<NdArray<"float32">>;
+}
+
+/** Ways to complete samples by a diffusion model. */
+export const INPAINT_METHODS = ["repaint", "projection"] as const;
+
+export type InpaintMethod = (typeof INPAINT_METHODS)[number];
+
+/** What every completion of partly known samples takes. */
+export interface InpaintOptions {
+  /** Samples in data units, [n, …sampleShape]; what stands in unknown places does not matter. */
+  readonly x: NdArray<"float32">;
+  /** 1 where an element is known, 0 where it is to be drawn: [n or 1, …sampleShape]. */
+  readonly known: NdArray<"float32">;
+  /** Completions of each sample. */
+  readonly draws: number;
+  readonly seed: number;
+  /** Class of all samples or of each, for conditional models; without, they weigh classes by their shares. */
+  readonly label?: number | readonly number[];
+  /** Iterations of a method that iterates; the model's own number unless told. */
+  readonly steps?: number;
+  /** True for a draw from the exact conditional distribution or an error, false for iteration; the best there is unless told. */
+  readonly exact?: boolean;
+  /** The way of a diffusion model; repaint unless told. */
+  readonly method?: InpaintMethod;
+  /** How often repaint goes each of its steps; the model's own number unless told. */
+  readonly resamplings?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/**
+ * A model that draws the unknown part of samples from its conditional distribution given the known part. Results are
+ * [n, draws, …sampleShape] in data units; known elements come back as they were given, images are not rounded.
+ */
+export interface Inpainter {
+  inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">>;
+}
+
+/** What every edit of samples by noise takes. */
+export interface EditOptions {
+  /** Samples in data units, [n, …sampleShape]. */
+  readonly x: NdArray<"float32">;
+  /** How much noise is added, in (0, 1]: 0.5 as much as there is signal, 1 nothing but noise. */
+  readonly strength: number;
+  /** Edits of each sample. */
+  readonly draws: number;
+  readonly seed: number;
+  /** Class that edits are to be of, for conditional models; any unless told. */
+  readonly label?: number;
+  /** Weight of classifier-free guidance towards the class; the model's own unless told. */
+  readonly guidance?: number;
+  /** The model's own number unless told. */
+  readonly steps?: number;
+  /** Noise of the steps back, from 0, none, to 1, that of the stochastic equation; 1 unless told. */
+  readonly eta?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** A model that changes samples by noising and denoising them: [n, draws, …sampleShape] in data units. */
+export interface Editor {
+  edit(session: Session, options: EditOptions): Promise<NdArray<"float32">>;
+}
+
+/** Noise and the samples that a model makes of it, both [n, …sampleShape] in data units. */
+export interface NoisePairs {
+  readonly x: NdArray<"float32">;
+  readonly source: NdArray<"float32">;
+  /** The class of each, [n], for conditional models. */
+  readonly label?: NdArray<"int64">;
+}
+
+/** How pairs are drawn. */
+export interface PairOptions extends CodeSolverOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** Weight of classifier-free guidance, for conditional models; 1, none, unless told. */
+  readonly guidance?: number;
+}
+
+/** A model that joins noise and samples by a deterministic way from the one to the other. */
+export interface Coupler {
+  drawPairs(session: Session, options: PairOptions): Promise<NoisePairs>;
+}
+
+/** How paths from noise, or from another data set, to samples are measured. */
+export interface StraightnessOptions {
+  readonly count: number;
+  readonly seed: number;
+  /** Steps of the solver; the model's own number unless told. */
+  readonly steps?: number;
+  /** Where paths begin, [count, …sampleShape] in data units, for models that begin at data. */
+  readonly source?: NdArray<"float32">;
+}
+
+/** What paths are like, as means over samples in the units in which the model works. */
+export interface PathMeasures {
+  /** How far velocities along a path are from that of its chord, squared; 0 for straight paths at even speed. */
+  readonly straightness: number;
+  /** The squared distance between the ends of a path. */
+  readonly transportCost: number;
+}
+
+/** A model whose samples are the ends of paths that may be straight. */
+export interface PathModel {
+  straightness(session: Session, options: StraightnessOptions): Promise<PathMeasures>;
+}
+
+/** How samples of one data set are led to another. */
+export interface TranslateOptions {
+  /** [n, …sampleShape] in data units. */
+  readonly x: NdArray<"float32">;
+  /** From the data back to the source. */
+  readonly back?: boolean;
+  /** Decides noise, where a model adds any; 0 unless told. */
+  readonly seed?: number;
+  /** States to be returned, both ends among them, evenly in time; 2 unless told. */
+  readonly states?: number;
+  /** Called with the share that is done, from 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/** A model that leads samples of one data set to another: [n, states, …sampleShape] in data units, x itself first. */
+export interface Translator {
+  translate(session: Session, options: TranslateOptions): Promise<NdArray<"float32">>;
+}
+
+/** A model whose samples form step by step on a session. */
+export interface GradualSampler {
+  /**
+   * Samples as they form: at most `states` states, each [count, …sampleShape] in data units; the last are what `sample` draws
+   * with the same options.
+   */
+  sampleStates(
+    session: Session,
+    options: SampleOptions & { readonly states: number },
+  ): Promise<readonly NdArray<"float32">[]>;
+}
+
+/** A model that makes samples of codes in steps which can be shown. */
+export interface Stepwise {
+  /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
+  drawCodes(rows: number): Tensor;
+  /** The codes z₀, and what each step makes of them; the last are samples (for images, on [0, 1)). */
+  path(z: Tensor, context?: Tensor): readonly Tensor[];
+}
+
+/** A model that can be written as one ONNX graph for use outside: named inputs with a `batch` axis, named outputs. */
+export interface Exportable {
+  /** The graph of the model's main use (a velocity field, a log-density, detections). */
+  exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string };
+  /**
+   * The graph of a whole sampler, from noise to samples in data units, where drawing samples takes more than one pass.
+   * @param options those for drawing samples that the model has of its own
+   */
+  exportedSampler?(options: unknown): {
+    readonly outputs: Readonly<Record<string, Tensor>>;
+    readonly description: string;
+  };
+}
+
+export type Model = Trainable &
+  Partial<Pick<Adversarial, "turns">> &
+  Partial<Density> &
+  Partial<Sampler> &
+  Partial<Inpainter> &
+  Partial<Editor> &
+  Partial<Coupler> &
+  Partial<PathModel> &
+  Partial<Translator> &
+  Partial<GradualSampler> &
+  Partial<Codec> &
+  Partial<SolverCodec> &
+  Partial<Stepwise> &
+  Partial<Exportable>;
+
+/** What a model can do, read off its methods. */
+export function capabilities(model: Model): readonly string[] {
+  return [
+    "fit",
+    ...(model.sample ? ["sample"] : []),
+    ...(model.logProb ? ["score"] : []),
+    ...(model.inpaint ? ["inpaint"] : []),
+    ...(model.edit ? ["edit"] : []),
+    ...(model.translate ? ["translate"] : []),
+    ...(model.drawPairs ? ["reflow", "distill"] : []),
+    ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
+    ...(model.exported ? ["export"] : []),
+  ];
+}
+
+/** Training options that a model prefers; the user's own come first. Names are those of the fit options. */
+export interface FitPreferences {
+  readonly learningRate?: number;
+  readonly batchSize?: number;
+  readonly averageDecay?: number;
+  readonly optimiser?: "sgd" | "adam" | "adamw";
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly weightDecay?: number;
+  readonly clipNorm?: number;
+  readonly warmupSteps?: number;
+}
+
+/** A model by name: what the command, the catalogue and configuration files know of it. */
+export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
+  /** Name on the command line: rectified-flow, nice. */
+  readonly name: string;
+  /** One line on what it is. */
+  readonly summary: string;
+  readonly paper: string;
+  readonly dataKinds: readonly FitKind[];
+  /** What a model of this kind can do once fitted. */
+  readonly can: readonly (
+    | "sample"
+    | "score"
+    | "inpaint"
+    | "edit"
+    | "translate"
+    | "reflow"
+    | "distill"
+    | "encode"
+    | "decode"
+    | "export"
+    | "detect"
+    | "embed"
+  )[];
+  /** Architecture options; every field has a description and a default (a default may depend on the data in `build`). */
+  readonly options: S;
+  /** Options for drawing samples, beside count, seed and label. */
+  readonly sampleOptions?: z.ZodType;
+  /** What a model is fitted to beside or in place of samples: pairs of noise and samples, where there are some or always. */
+  readonly pairs?: "possible" | "needed";
+  /** Whether a model leads from another data set to the data, which must be named. */
+  readonly needsSource?: boolean;
+  build(options: z.output<S>, data: DataInfo): Model;
+  /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
+  settled?(options: z.output<S>, data: DataInfo): z.output<S>;
+  preferences?(data: DataInfo): FitPreferences;
+}
+
+/** What models of a definition can do, with what follows from it: a model with codes can interpolate. */
+export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dataKinds">): readonly string[] {
+  const able = new Set<string>(can);
+  // Zeros and ones are rows of a table, but for a model of images.
+  const takesTables =
+    dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));
+  return [
+    "fit",
+    ...can,
+    ...(able.has("encode") && able.has("decode") ? ["interpolate"] : []),
+    ...(able.has("inpaint") && takesTables ? ["impute"] : []),
+  ];
+}
+
+/** Keeps the types of a definition's options together. */
+export function defineModel<S extends z.ZodType>(definition: ModelDefinition<S>): ModelDefinition<S> {
+  return definition;
+}

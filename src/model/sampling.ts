@@ -1,0 +1,110 @@
+import { OptionError } from "../errors.ts";
+import { Random } from "../random.ts";
+import { elementCount, float32, type NdArray } from "../tensor/array.ts";
+import type { DataInfo, InpaintOptions, SampleOptions } from "./capabilities.ts";
+
+/** Draws one part of the samples, in data units. */
+export type SamplePart = (
+  /** One generator a sample, so that sample i is the same however the samples are cut into parts. */
+  randoms: readonly Random[],
+  /** Index of the first sample of the part. */
+  first: number,
+  /** Reports the share of this part that is done. */
+  onProgress: (share: number) => void,
+) => Promise<NdArray<"float32">>;
+
+/**
+ * Draws `count` samples in parts of equal size, at most `limit` each, so that memory stays bounded and one compiled
+ * program serves all parts. The last part is filled up and cut.
+ * @throws OptionError where count is not a whole number from 0 on
+ */
+export async function sampleInParts(
+  options: SampleOptions,
+  sampleShape: readonly number[],
+  limit: number,
+  part: SamplePart,
+): Promise<NdArray<"float32">> {
+  const { count, seed, onProgress } = options;
+  if (!Number.isInteger(count) || count < 0) {
+    throw new OptionError(`count: must be a whole number of samples, not ${count}`);
+  }
+  const size = elementCount(sampleShape);
+  const data = new Float32Array(count * size);
+  const parts = Math.ceil(count / limit);
+  const rows = parts === 0 ? 0 : Math.ceil(count / parts);
+  const random = new Random(seed).split("sample");
+  for (let k = 0; k < parts; k++) {
+    const first = k * rows;
+    const randoms = Array.from({ length: rows }, (_, i) => random.split(first + i));
+    const samples = await part(randoms, first, (share) => onProgress?.((k + share) / parts));
+    data.set(samples.data.subarray(0, Math.min(rows, count - first) * size), first * size);
+    onProgress?.((k + 1) / parts);
+  }
+  return float32(data, [count, ...sampleShape]);
+}
+
+/** Share of each class of labelled data. */
+export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
+  return told ?? new Array<number>(classes).fill(1 / classes);
+}
+
+/** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
+export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
+  if (classShares === undefined) return Math.floor(place * classes);
+  let end = 0;
+  const found = classShares.findIndex((share) => {
+    end += share;
+    return place < end;
+  });
+  // Rounding may leave the shares a hair below 1.
+  return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
+}
+
+/** A sample to complete: its elements, and 1 where they are known. */
+export interface IncompleteRow {
+  readonly index: number;
+  readonly x: Float32Array;
+  readonly known: Float32Array;
+}
+
+/**
+ * The samples that a completion is asked of, one after the other, once its options have been checked: those that every model
+ * takes; others are to be taken away before.
+ * @throws OptionError where there are others, shapes do not fit the model's samples, or draws or steps are no whole numbers from 1 on
+ */
+export function incompleteRows(
+  { x, known, draws, steps, method, resamplings }: InpaintOptions,
+  sampleShape: readonly number[],
+): readonly IncompleteRow[] {
+  if (method !== undefined || resamplings !== undefined) {
+    throw new OptionError(
+      `option ${method === undefined ? "resamplings" : "method"}: ${method ?? "resampling"} is a way of diffusion models; leave it out`,
+    );
+  }
+  const size = elementCount(sampleShape);
+  const [count = 0, ...shape] = x.shape;
+  if (shape.join() !== sampleShape.join()) {
+    throw new OptionError(
+      `inpaint: x has shape [${x.shape}]; the samples of this model are [n,${sampleShape}]`,
+    );
+  }
+  const masks = known.shape[0] ?? 0;
+  if (known.shape.slice(1).join() !== shape.join() || (masks !== 1 && masks !== count)) {
+    throw new OptionError(
+      `inpaint: known has shape [${known.shape}]; it must be [${count},${shape}] or [1,${shape}]`,
+    );
+  }
+  for (const [name, value] of Object.entries({ draws, steps: steps ?? 1 })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new OptionError(`option ${name}: must be a whole number of at least 1, not ${value}`);
+    }
+  }
+  return Array.from({ length: count }, (_, index) => {
+    const mask = masks === 1 ? 0 : index;
+    return {
+      index,
+      x: x.data.subarray(index * size, (index + 1) * size),
+      known: known.data.subarray(mask * size, (mask + 1) * size),
+    };
+  });
+}

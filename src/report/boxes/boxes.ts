@@ -1,0 +1,141 @@
+import type { Box } from "../../detection/boxes/boxes.ts";
+import { OptionError } from "../../errors.ts";
+import { blankRaster, type Colour, drawStroke, type Raster } from "../raster/raster.ts";
+import { drawText, strokeTextWidth } from "../raster/text.ts";
+
+/** A box to be drawn. */
+export interface MarkedBox {
+  /** In pixels of the image. */
+  readonly box: Box;
+  /** Stands above the box, or within where there is no room. */
+  readonly label?: string;
+  /** `boxColour(0)` unless told. */
+  readonly colour?: Colour;
+  /** Whether the lines are broken, as those of truth beside predictions; they are whole unless told. */
+  readonly dashed?: boolean;
+}
+
+export interface BoxPictureOptions {
+  /** How many pixels of the picture a pixel of the image becomes, along each axis; a whole number, 1 unless told. */
+  readonly enlarge?: number;
+}
+
+/** Colours that are told apart on photographs, also by most who are colour-blind. */
+const PALETTE: readonly Colour[] = [
+  [230, 57, 70],
+  [29, 120, 236],
+  [255, 183, 3],
+  [6, 167, 125],
+  [181, 84, 214],
+  [251, 133, 0],
+  [0, 180, 216],
+  [196, 214, 0],
+  [255, 112, 166],
+  [134, 96, 62],
+];
+
+const INK: Colour = [16, 20, 30];
+const WHITE: Colour = [255, 255, 255];
+const DASH = 5;
+
+/** The colour of a class by its number; after ten they come again. */
+export function boxColour(index: number): Colour {
+  return PALETTE[index % PALETTE.length] ?? INK;
+}
+
+/**
+ * An RGB picture of an image with boxes on it: lines on their edges and labels on a ground of their colour. Of boxes that overlap the
+ * first lies on top. What lies outside is cut off, and a box that is not finite is left out.
+ * @throws OptionError where `enlarge` is not a whole number of at least 1
+ */
+export function drawBoxes(
+  image: Raster,
+  boxes: readonly MarkedBox[],
+  { enlarge = 1 }: BoxPictureOptions = {},
+): Raster {
+  if (!Number.isInteger(enlarge) || enlarge < 1) {
+    throw new OptionError(`drawBoxes: enlarge ${enlarge} must be a whole number of at least 1`);
+  }
+  const picture = enlarged(image, enlarge);
+  // Lines and letters that are read at the size at which the whole picture is looked at.
+  const size = Math.min(1.5, Math.max(0.75, Math.max(picture.width, picture.height) / 700));
+  for (const { box, label, colour = boxColour(0), dashed = false } of boxes.toReversed()) {
+    if (!box.every(Number.isFinite)) continue;
+    // Pixel centres lie at whole numbers in rasters, and at halves in images.
+    const [left, top, right, bottom] = box.map((edge) => edge * enlarge - 0.5);
+    const edges = { left: left ?? 0, top: top ?? 0, right: right ?? 0, bottom: bottom ?? 0 };
+    drawFrame(picture, edges, size, colour, dashed);
+    if (label !== undefined && label !== "") drawLabel(picture, edges, label, size, colour);
+  }
+  return picture;
+}
+
+interface Edges {
+  readonly left: number;
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+}
+
+function drawFrame(picture: Raster, edges: Edges, size: number, colour: Colour, dashed: boolean): void {
+  // Far outside nothing is seen, and a dash after the other would take for ever.
+  const [x1, x2] = [Math.max(edges.left, -9), Math.min(edges.right, picture.width + 9)];
+  const [y1, y2] = [Math.max(edges.top, -9), Math.min(edges.bottom, picture.height + 9)];
+  const corners = [
+    [x1, y1],
+    [x2, y1],
+    [x2, y2],
+    [x1, y2],
+  ] as const;
+  for (const [i, from] of corners.entries()) {
+    const to = corners[(i + 1) % 4] ?? from;
+    const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
+    const step = dashed ? 2 * DASH * size : Math.max(length, 1);
+    for (let at = 0; at <= length; at += step) {
+      const along = (distance: number) => {
+        const share = length === 0 ? 0 : Math.min(distance, length) / length;
+        return [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share] as const;
+      };
+      const end = at + (dashed ? DASH * size : length);
+      drawStroke(picture, { from: along(at), to: along(end), radius: size, colour, opacity: 1 });
+    }
+  }
+}
+
+function drawLabel(picture: Raster, { left, top }: Edges, label: string, size: number, colour: Colour): void {
+  const [width, height] = [strokeTextWidth(label, size) + 8 * size, 20 * size];
+  const x = Math.round(Math.max(0, Math.min(left - size, picture.width - width)));
+  const above = top - height;
+  const y = Math.round(above >= 0 ? above : Math.max(0, Math.min(top, picture.height - height)));
+  for (let row = y; row < Math.min(y + height, picture.height); row++) {
+    for (let column = x; column < Math.min(x + width, picture.width); column++) {
+      picture.data.set(colour, (row * picture.width + column) * 3);
+    }
+  }
+  const [red, green, blue] = colour;
+  const light = 0.299 * red + 0.587 * green + 0.114 * blue > 140;
+  // Letters reach from 6 above their middle to 10 below, with their tails.
+  drawText(picture, label, {
+    x: x + 4 * size,
+    y: y + 9 * size,
+    align: "start",
+    colour: light ? INK : WHITE,
+    scale: size,
+  });
+}
+
+/** A copy in RGB in which each pixel is a square of as many. */
+function enlarged(image: Raster, factor: number): Raster {
+  const picture = blankRaster(image.width * factor, image.height * factor, [0, 0, 0]);
+  for (let y = 0; y < picture.height; y++) {
+    const row = Math.floor(y / factor) * image.width;
+    for (let x = 0; x < picture.width; x++) {
+      const from = (row + Math.floor(x / factor)) * image.channels;
+      for (let channel = 0; channel < 3; channel++) {
+        const value = image.data[from + (image.channels === 3 ? channel : 0)] ?? 0;
+        picture.data[(y * picture.width + x) * 3 + channel] = value;
+      }
+    }
+  }
+  return picture;
+}

@@ -1,0 +1,101 @@
+import { boxAt } from "../../detection/boxes/boxes.ts";
+import { paste } from "../raster/grid.ts";
+import { blankRaster, type Colour, type Raster } from "../raster/raster.ts";
+import { drawText, strokeTextWidth } from "../raster/text.ts";
+import { boxColour, drawBoxes } from "./boxes.ts";
+
+/** An image of a sheet, with its boxes in its own pixels. */
+export interface SheetPicture {
+  readonly image: Raster;
+  /** Stands below the image. */
+  readonly caption: string;
+  /** Four numbers a box. */
+  readonly boxes: ArrayLike<number>;
+  readonly labels: ArrayLike<number>;
+  /** What stands at each box; nothing unless told. */
+  readonly texts?: readonly string[];
+  /** 1 where a box is drawn with broken lines, as of what need not be found. */
+  readonly dashed?: ArrayLike<number>;
+  /** How many pixels of the sheet a pixel becomes, along each axis; 1 unless told. */
+  readonly enlarge?: number;
+}
+
+const INK: Colour = [31, 36, 48];
+const GAP = 12;
+const CAPTION = 22;
+const LEGEND = 30;
+/** Classes named in the legend; the others have the same colours again. */
+const NAMED = 20;
+
+/** A text cut off at the end where it would be wider. */
+function fitted(text: string, width: number, scale: number): string {
+  if (strokeTextWidth(text, scale) <= width) return text;
+  let length = text.length;
+  while (length > 1 && strokeTextWidth(`${text.slice(0, length)}...`, scale) > width) length--;
+  return `${text.slice(0, length)}...`;
+}
+
+/** The names of classes on grounds of their colours, in as many lines as they need. */
+function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: boolean): number {
+  let [x, y] = [GAP, top];
+  for (const [label, name] of names.slice(0, NAMED).entries()) {
+    const text = fitted(name, 260, 1);
+    const width = strokeTextWidth(text) + 34;
+    if (x + width > sheet.width - GAP && x > GAP) [x, y] = [GAP, y + LEGEND];
+    if (draw) {
+      for (let row = 0; row < 16; row++) {
+        for (let column = 0; column < 16; column++) {
+          sheet.data.set(boxColour(label), ((y + 6 + row) * sheet.width + x + column) * 3);
+        }
+      }
+      drawText(sheet, text, { x: x + 22, y: y + 12, align: "start", colour: INK });
+    }
+    x += width;
+  }
+  return names.length === 0 ? top : y + LEGEND;
+}
+
+/**
+ * Images with their boxes in a grid, a caption below each, and the colours of the classes above. A column is as wide as the
+ * widest image, a row as high as its highest one.
+ * @param names of the classes
+ * @param columns images a row; as square as can be unless told
+ */
+export function contactSheet(
+  pictures: readonly SheetPicture[],
+  names: readonly string[],
+  columns = Math.ceil(Math.sqrt(pictures.length)),
+): Raster {
+  const wide = Math.max(1, columns);
+  const drawn = pictures.map(({ image, boxes, labels, texts, dashed, enlarge = 1 }) => {
+    const marked = Array.from(labels, (label, k) => ({
+      box: boxAt(boxes, k),
+      colour: boxColour(label),
+      label: texts?.[k] ?? "",
+      dashed: dashed?.[k] === 1,
+    }));
+    return drawBoxes(image, marked, { enlarge });
+  });
+  const tile = Math.max(1, ...drawn.map(({ width }) => width));
+  const rows = Array.from({ length: Math.ceil(drawn.length / wide) }, (_, row) => row * wide);
+  const heights = rows.map((first) =>
+    Math.max(...drawn.slice(first, first + wide).map(({ height }) => height)),
+  );
+  const width = wide * (tile + GAP) + GAP;
+  const legend = drawLegend(blankRaster(width, 1, INK), names, GAP / 2, false);
+  const height = legend + heights.reduce((sum, each) => sum + each + CAPTION, 0) + GAP;
+  const sheet = blankRaster(width, height, [255, 255, 255]);
+  drawLegend(sheet, names, GAP / 2, true);
+  let top = legend;
+  for (const [i, first] of rows.entries()) {
+    for (const [column, picture] of drawn.slice(first, first + wide).entries()) {
+      const left = GAP + column * (tile + GAP);
+      paste(sheet, picture, left, top);
+      const text = fitted(pictures[first + column]?.caption ?? "", tile, 0.9);
+      const y = top + picture.height + 11;
+      drawText(sheet, text, { x: left, y, align: "start", colour: INK, scale: 0.9 });
+    }
+    top += (heights[i] ?? 0) + CAPTION;
+  }
+  return sheet;
+}

@@ -1,0 +1,168 @@
+import type { Config, TopLevelSpec } from "vega-lite";
+
+/** Widths of the letters of Helvetica and Arial, in thousandths of the font size; 556, a digit's, for all others. */
+const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
+  ["ijl'|", 222],
+  [" ftI!.,:;/\\[]", 278],
+  ["r()-{}`", 333],
+  ["Jckvsxyz", 500],
+  ["−+=<>~", 584],
+  ["ABEKPSVXY&", 667],
+  ["CDHNRU", 722],
+  ["GOQ", 778],
+  ["mM", 833],
+  ["W…%@", 960],
+  ["w", 722],
+];
+
+const LETTERS = new Map(WIDTHS.flatMap(([letters, width]) => [...letters].map((letter) => [letter, width])));
+
+/** Width of a line of text in pixels, in Helvetica or a font made to its measure, where no canvas can measure it. */
+export function textWidth(text: string, fontSize: number, bold: boolean): number {
+  const thousandths = [...text].reduce((sum, letter) => sum + (LETTERS.get(letter) ?? 556), 0);
+  return (thousandths / 1000) * fontSize * (bold ? 1.06 : 1);
+}
+
+/** A Vega-Lite specification: what all plots of this room are written in. */
+export type PlotSpec = TopLevelSpec;
+
+/** One layer of a plot of layers. */
+export type PlotLayer = Extract<PlotSpec, { layer: unknown }>["layer"][number];
+
+/** One of the plots that stand side by side. */
+export type PlotPart = Extract<PlotSpec, { concat: unknown }>["concat"][number];
+
+/** Colours that mean the same in every plot. */
+export const COLOURS = {
+  data: "#8b93a1",
+  samples: "#2563eb",
+  training: "#2563eb",
+  validation: "#d9480f",
+  ink: "#1f2430",
+  muted: "#5b6472",
+  line: "#e6e8ec",
+} as const;
+
+const FONT = '"Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif';
+
+/** The look of all plots: light, thin grid, no frame. */
+const config: Config = {
+  aria: false,
+  background: "white",
+  font: FONT,
+  padding: 10,
+  view: { stroke: null },
+  axis: {
+    gridColor: COLOURS.line,
+    domain: false,
+    tickColor: COLOURS.line,
+    labelColor: COLOURS.muted,
+    titleColor: COLOURS.ink,
+    labelFontSize: 11,
+    titleFontSize: 12,
+    titleFontWeight: "normal",
+    titlePadding: 8,
+  },
+  axisX: { grid: false, domain: true, domainColor: "#b9bfc9", tickColor: "#b9bfc9", tickSize: 4 },
+  axisY: { ticks: false, labelPadding: 6, minExtent: 34 },
+  legend: {
+    orient: "top",
+    title: null,
+    labelFontSize: 12,
+    labelColor: COLOURS.ink,
+    labelLimit: 0,
+    titleColor: COLOURS.ink,
+    titleFontSize: 12,
+    titleFontWeight: "normal",
+    symbolStrokeWidth: 2.5,
+    symbolOpacity: 1,
+    columnPadding: 24,
+    offset: 6,
+  },
+  title: {
+    anchor: "start",
+    frame: "group",
+    fontSize: 14,
+    fontWeight: 600,
+    color: COLOURS.ink,
+    subtitleColor: COLOURS.muted,
+    subtitleFontSize: 12,
+    subtitlePadding: 5,
+    offset: 12,
+  },
+  concat: { spacing: 22 },
+};
+
+/** Labels of an axis of large numbers, each with its own unit: 0, 500, 1k, 1.5k. */
+export const SHORT_LABELS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
+
+/** The part of Vega that says how wide a text is; its declarations leave it out. */
+interface TextMetrics {
+  readonly estimateWidth: unknown;
+  width: unknown;
+}
+
+interface TextItem {
+  readonly fontSize?: number;
+  readonly fontWeight?: string | number;
+}
+
+/** Where there is no canvas, Vega takes every letter for 0.8 of the font size; labels would stand too far apart. */
+function measureText(metrics: TextMetrics): void {
+  if (metrics.width !== metrics.estimateWidth) return;
+  metrics.width = ({ fontSize = 11, fontWeight }: TextItem, text: unknown): number =>
+    textWidth(String(text ?? ""), fontSize, fontWeight === "bold" || Number(fontWeight) >= 600);
+}
+
+/**
+ * Draws a specification as an SVG document of its own: no DOM, nothing loaded from outside, no script. Vega is loaded
+ * by the first call. The same specification gives the same text.
+ */
+export async function renderSvg(spec: PlotSpec): Promise<string> {
+  const [{ compile }, vega] = await Promise.all([import("vega-lite"), import("vega")]);
+  measureText((vega as unknown as { readonly textMetrics: TextMetrics }).textMetrics);
+  const compiled = compile({ ...spec, config: { ...config, ...spec.config } }).spec;
+  const view = new vega.View(vega.parse(compiled), { renderer: "none", logLevel: vega.Error });
+  try {
+    return compact(await view.toSVG());
+  } finally {
+    view.finalize();
+  }
+}
+
+const CIRCLE =
+  /<path transform="translate\((-?[\d.]+),(-?[\d.]+)\)" d="M([\d.]+),0A\3,\3,0,1,1,-\3,0A\3,\3,0,1,1,\3,0"([^>]*)\/>/g;
+const EQUAL_CIRCLES =
+  /<circle cx="[^"]*" cy="[^"]*" (r="[^"]*")([^>]*)\/>(?:<circle cx="[^"]*" cy="[^"]*" \1\2\/>)+/g;
+
+/**
+ * Leaves out what nobody sees (roles, invisible frames, digits beyond a hundredth of a pixel) and writes dots as
+ * circles that share their attributes: a scatter plot takes a tenth of the room.
+ */
+function compact(svg: string): string {
+  const identifiers = new Map<string, string>();
+  for (const [, id = ""] of svg.matchAll(/<(?:clipPath|linearGradient|radialGradient) id="([^"]+)"/g)) {
+    identifiers.set(id, `def${identifiers.size}`);
+  }
+  const renamed = (id: string): string => identifiers.get(id) ?? id;
+  const compactTag = (tag: string): string =>
+    tag
+      .replace(/ (?:role|aria-[a-z]+|pointer-events|class)="[^"]*"/g, "")
+      .replace(/ (?:opacity="1"|stroke-width="0")/g, "")
+      .replace(/ (?:transform|d|x[12]?|y[12]?|width|height)="[^"]*"/g, (attribute) =>
+        attribute.replace(/-?\d+\.\d{3,}(?:e-?\d+)?/g, (digits) =>
+          String(Math.round(Number(digits) * 100) / 100),
+        ),
+      )
+      .replace(/ id="([^"]+)"/g, (_, id: string) => ` id="${renamed(id)}"`)
+      .replace(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${renamed(id)})`);
+  // Text between tags, such as a column's name, stays as it is.
+  return svg
+    .replace(/<path class="(?:background|foreground)"[^>]*(?:pointer-events="none"|display="none")\/>/g, "")
+    .replace(/<[^>]+>/g, compactTag)
+    .replace(CIRCLE, '<circle cx="$1" cy="$2" r="$3"$4/>')
+    .replace(
+      EQUAL_CIRCLES,
+      (run, _radius: string, shared: string) => `<g${shared}>${run.replaceAll(`${shared}/>`, "/>")}</g>`,
+    );
+}
