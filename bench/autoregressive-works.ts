@@ -1,5 +1,6 @@
 import { type AutoregressiveModel, made, madeOptions } from "../src/autoregressive/index.ts";
-import { type DataInfo, initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
+import type { DataInfo } from "../src/model/index.ts";
+import { initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import type { Prepared } from "./serve.ts";

@@ -1,5 +1,6 @@
 import { models } from "../src/catalog/models.ts";
-import { type DataInfo, nameParameters, parameterCount } from "../src/nn/index.ts";
+import type { DataInfo } from "../src/model/index.ts";
+import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { nodeRuntime } from "../src/program/node.ts";
 import { Program } from "../src/program/program.ts";
 import { resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";

@@ -1,5 +1,6 @@
 import { type Ddpm, ddpmDefinition, ddpmOptions } from "../src/diffusion/index.ts";
-import { type DataInfo, nameParameters, parameterCount } from "../src/nn/index.ts";
+import type { DataInfo } from "../src/model/index.ts";
+import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";

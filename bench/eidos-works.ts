@@ -5,18 +5,8 @@ import {
   rectifiedFlowDefinition,
   rectifiedFlowOptions,
 } from "../src/diffusion/index.ts";
-import {
-  Conv2d,
-  type DataInfo,
-  type FitPreferences,
-  initialState,
-  Mlp,
-  nameParameters,
-  parameterCount,
-  type SymbolicBatch,
-  type Trainable,
-  UNet,
-} from "../src/nn/index.ts";
+import type { DataInfo, FitPreferences, SymbolicBatch, Trainable } from "../src/model/index.ts";
+import { Conv2d, initialState, Mlp, nameParameters, parameterCount, UNet } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";

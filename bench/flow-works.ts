@@ -11,7 +11,8 @@ import {
   ReluNetwork,
   type Transform,
 } from "../src/flows/index.ts";
-import { type DataInfo, initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
+import type { DataInfo } from "../src/model/index.ts";
+import { initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { float32, type Tensor } from "../src/tensor/index.ts";

@@ -1,5 +1,5 @@
 import { ganDefinition, ganOptions, vaeDefinition, vaeOptions } from "../src/latent/index.ts";
-import type { DataInfo, Model } from "../src/nn/index.ts";
+import type { DataInfo, Model } from "../src/model/index.ts";
 import { IMAGE_SIZE } from "./works.ts";
 
 const sampleShape = [1, IMAGE_SIZE, IMAGE_SIZE];

@@ -4,7 +4,8 @@
 //     npx tsx examples/classify-digits.ts [steps]
 
 import { openData } from "eidos";
-import { adam, Conv2d, Linear, nameParameters, type SymbolicBatch } from "eidos/nn";
+import type { SymbolicBatch } from "eidos/model";
+import { adam, Conv2d, Linear, nameParameters } from "eidos/nn";
 import { compile, nodeRuntime, Random } from "eidos/program/node";
 import { gatherElements, type Tensor } from "eidos/tensor";
 import { initialVectors, StepTracer, Trainer } from "eidos/train";

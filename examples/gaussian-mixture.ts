@@ -3,8 +3,9 @@
 //
 //     npx eidos fit examples/gaussian-mixture.ts eight-gaussians --components 16 --steps 400
 
-import type { Density, SampleOptions, Sampler, SymbolicBatch, Trainable } from "eidos/nn";
-import { defineModel, initialisers } from "eidos/nn";
+import type { Density, SampleOptions, Sampler, SymbolicBatch, Trainable } from "eidos/model";
+import { defineModel } from "eidos/model";
+import { initialisers } from "eidos/nn";
 import { Random, type Session } from "eidos/program";
 import { gather, type NdArray, normal, Parameter, type Tensor, uniform } from "eidos/tensor";
 import { z } from "zod";

@@ -10,7 +10,7 @@ export {
   openDetection,
 } from "./data/index.node.ts";
 export * from "./errors.ts";
-export { defineModel } from "./model/capabilities.ts";
+export { defineModel } from "./model/definition.ts";
 export { nodeRuntime } from "./program/node.ts";
 export { Session } from "./program/program.ts";
 export { Random } from "./random.ts";

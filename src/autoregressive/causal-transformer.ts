@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, placesOf } from "./conditionals.ts";

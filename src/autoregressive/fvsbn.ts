@@ -1,5 +1,6 @@
 import type { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { degreeMask, Linear } from "../nn/linear.ts";
 import { elementCount, linear, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";

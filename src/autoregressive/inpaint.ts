@@ -1,6 +1,8 @@
 import { OptionError } from "../errors.ts";
-import type { DataInfo, InpaintOptions } from "../model/capabilities.ts";
-import { classShares, type IncompleteRow, incompleteRows } from "../model/sampling.ts";
+import type { InpaintOptions } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { classShares } from "../model/data-info.ts";
+import { type IncompleteRow, incompleteRows } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/index.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import {

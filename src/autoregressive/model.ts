@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type {
-  DataInfo,
   Density,
   Exportable,
   Inpainter,
@@ -9,10 +8,11 @@ import type {
   Losses,
   SampleOptions,
   Sampler,
-  SymbolicBatch,
   Trainable,
 } from "../model/capabilities.ts";
-import { classShares, drawClass, sampleInParts } from "../model/sampling.ts";
+import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
+import { classShares, drawClass } from "../model/data-info.ts";
+import { sampleInParts } from "../model/sampling.ts";
 import type { Activation } from "../nn/linear.ts";
 import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";

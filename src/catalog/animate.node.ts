@@ -2,12 +2,12 @@ import { writeFileAtomic } from "../data/files/files.node.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { SampleOptions } from "../model/capabilities.ts";
+import { parseOptions } from "../options.ts";
 import { animationExtension, encodeAnimation } from "../report/index.node.ts";
 import { imageGrid, planePanel, squareFrame } from "../report/index.ts";
 import type { NdArray } from "../tensor/array.ts";
 import { sampleSchema } from "./definition.node.ts";
 import { sourceOfData } from "./ends.node.ts";
-import { parseOptions } from "./options.ts";
 import { firstSamples, toBytes } from "./pictures.node.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
 

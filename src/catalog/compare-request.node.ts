@@ -2,11 +2,11 @@ import { basename, extname, join } from "node:path";
 import { plainKind } from "../data/open.node.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
-import type { ModelDefinition } from "../model/capabilities.ts";
+import type { ModelDefinition } from "../model/definition.ts";
+import { divideOptions, parseOptions } from "../options.ts";
 import { type FitOptions, fitOptions } from "../train/options.ts";
 import { isModulePath, loadDefinition, modelSchema } from "./definition.node.ts";
 import { takesBoxes } from "./detection-options.ts";
-import { divideOptions, parseOptions } from "./options.ts";
 
 /** A model with options of its own, and a name where the same model is compared with itself. */
 export interface CompareModel {

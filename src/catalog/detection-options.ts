@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../detection/augment/options.ts";
-import type { ModelDefinition } from "../model/capabilities.ts";
-import { parseOptions } from "./options.ts";
+import type { ModelDefinition } from "../model/definition.ts";
+import { parseOptions } from "../options.ts";
 
 /** Side of the images that a detector of photographs sees, unless told. */
 export const PHOTO_SIZE = 320;

@@ -1,7 +1,8 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import { openDetection } from "../data/open.node.ts";
 import type { Detector } from "../detection/models/detector.ts";
-import type { Model, ModelDefinition } from "../model/capabilities.ts";
+import type { Model } from "../model/capabilities.ts";
+import type { ModelDefinition } from "../model/definition.ts";
 import { checkFingerprint } from "../train/fit-setup.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { ResolvedRun } from "../train/worker-protocol.node.ts";

@@ -1,2 +1,2 @@
+export { parseOptions } from "../options.ts";
 export { buildModel, findModel, models } from "./models.ts";
-export { parseOptions } from "./options.ts";

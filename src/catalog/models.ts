@@ -24,10 +24,12 @@ import { realNvpDefinition } from "../flows/real-nvp.ts";
 import { splineFlowDefinition } from "../flows/spline.ts";
 import { ganDefinition } from "../latent/gan.ts";
 import { vaeDefinition } from "../latent/vae.ts";
-import { type DataInfo, type Model, type ModelDefinition, sampleKind } from "../model/capabilities.ts";
+import type { Model } from "../model/capabilities.ts";
+import { type DataInfo, sampleKind } from "../model/data-info.ts";
+import type { ModelDefinition } from "../model/definition.ts";
 import { nearest } from "../nearest.ts";
 import { nameParameters } from "../nn/module.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../options.ts";
 
 /** A detector among the models. */
 function asModel(definition: DetectorDefinition): ModelDefinition {

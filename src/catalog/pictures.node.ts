@@ -2,7 +2,7 @@ import { writeFileAtomic } from "../data/files/files.node.ts";
 import { columnsSchema } from "../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split } from "../data/sources/data-set.ts";
 import { RuntimeError } from "../errors.ts";
-import type { DataInfo, DataKind } from "../model/capabilities.ts";
+import type { DataInfo, DataKind } from "../model/data-info.ts";
 import { drawSamples } from "../report/index.node.ts";
 import type { Picture } from "../report/index.ts";
 import { float32, type NdArray } from "../tensor/array.ts";

@@ -7,7 +7,8 @@ import { type DataSet, range, type Split } from "../data/sources/data-set.ts";
 import { type DataOptions, dataOptionsSchema } from "../data/sources/options.ts";
 import { isDetector } from "../detection/models/detector.ts";
 import { OptionError } from "../errors.ts";
-import type { ModelDefinition } from "../model/capabilities.ts";
+import type { ModelDefinition } from "../model/definition.ts";
+import { divideOptions, parseOptions } from "../options.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { checkFingerprint, checkWhole, resolveFitOptions } from "../train/fit-setup.ts";
 import { fitOptions } from "../train/options.ts";
@@ -21,7 +22,6 @@ import { takesBoxes } from "./detection-options.ts";
 import { openAnnotated, resolveDetection } from "./detection-prepare.node.ts";
 import type { FitRequest, FitTask } from "./fit.node.ts";
 import { buildModel } from "./models.ts";
-import { divideOptions, parseOptions } from "./options.ts";
 import { resumedOptions } from "./resume.node.ts";
 import { drawAndFinish } from "./run-outputs.node.ts";
 

@@ -1,9 +1,9 @@
 import { OptionError } from "../errors.ts";
+import { divideOptions, parseOptions } from "../options.ts";
 import { checkParts } from "../train/fit-setup.ts";
 import { fitOptions } from "../train/options.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import type { RunProgress } from "../train/run-folder.node.ts";
-import { divideOptions, parseOptions } from "./options.ts";
 
 type FitConfig = RunConfig["fit"];
 

@@ -2,8 +2,10 @@ import { openData } from "../data/open.node.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import { dataOptionsSchema } from "../data/sources/options.ts";
 import { OptionError } from "../errors.ts";
-import { abilities, type Model, type ModelDefinition } from "../model/capabilities.ts";
+import type { Model } from "../model/capabilities.ts";
+import { abilities, type ModelDefinition } from "../model/definition.ts";
 import { checkState } from "../nn/state.ts";
+import { parseOptions } from "../options.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { Session } from "../program/program.ts";
 import { checkFingerprint } from "../train/fit-setup.ts";
@@ -11,7 +13,6 @@ import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { loadDefinition, modelInfo } from "./definition.node.ts";
 import { buildModel } from "./models.ts";
-import { parseOptions } from "./options.ts";
 
 /** A fitted model, ready to sample, score or export. */
 export interface OpenRun {

@@ -6,14 +6,15 @@ import { columnsSchema, decodeTable } from "../data/sources/columns.ts";
 import { isPicture } from "../data/sources/data-set.ts";
 import { writeTable } from "../data/table/write.node.ts";
 import { OptionError } from "../errors.ts";
-import type { DataInfo, SampleOptions } from "../model/capabilities.ts";
+import type { SampleOptions } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { parseOptions } from "../options.ts";
 import { rasterise } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { sampleSchema } from "./definition.node.ts";
 import { sourceOfData } from "./ends.node.ts";
 import { encodeGiven, type GivenValues, givenOfData, isGivenColumns } from "./given.node.ts";
-import { parseOptions } from "./options.ts";
 import { samplePicture, toBytes } from "./pictures.node.ts";
 import { type OpenRun, refuse } from "./run.node.ts";
 

@@ -1,4 +1,4 @@
-import type { DataKind } from "../model/capabilities.ts";
+import type { DataKind } from "../model/data-info.ts";
 import { DIGIT_SCENES } from "./scenes/digit-scenes.ts";
 import { energyDensity, energyNames } from "./sources/energies.ts";
 import { planeDensity, planeNames } from "./sources/toy.ts";

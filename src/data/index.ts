@@ -1,4 +1,4 @@
-export type { DataKind } from "../model/capabilities.ts";
+export type { DataKind } from "../model/data-info.ts";
 export { DETECTION_FORMATS, type DetectionFormat } from "./boxes/check.ts";
 export { type DetectionOptions, detectionOptionsSchema } from "./boxes/options.ts";
 export type {

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { DataError, OptionError } from "../errors.ts";
-import type { DataKind } from "../model/capabilities.ts";
+import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
 import { openDetectionFolder } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";

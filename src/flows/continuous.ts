@@ -1,13 +1,8 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import {
-  type DataInfo,
-  type DensityScoreOptions,
-  defineModel,
-  type FitPreferences,
-  type Losses,
-  type SymbolicBatch,
-} from "../model/capabilities.ts";
+import type { DensityScoreOptions, Losses } from "../model/capabilities.ts";
+import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import {
   dormandPrince,
   evenTimes,

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import type { Activation } from "../nn/linear.ts";
 import { elementCount } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type {
-  DataInfo,
   Density,
   Exportable,
   Inpainter,
@@ -10,10 +9,10 @@ import type {
   SampleOptions,
   Sampler,
   Stepwise,
-  SymbolicBatch,
   Trainable,
 } from "../model/capabilities.ts";
 import type { Codec } from "../model/codes.ts";
+import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { InverseError } from "../errors.ts";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount, linear, Parameter, split, type Tensor } from "../tensor/index.ts";

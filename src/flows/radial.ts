@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { constant, normal, zeros } from "../nn/initialisers.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { Conv2d } from "../nn/convolution.ts";
 import { zeros } from "../nn/initialisers.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";

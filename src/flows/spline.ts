@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { type DataColumn, type DataInfo, defineModel, type FitPreferences } from "../model/capabilities.ts";
+import type { DataColumn, DataInfo } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { concat, constant, elementCount, float32, type Tensor } from "../tensor/index.ts";
 import { BASES, UniformBase } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";

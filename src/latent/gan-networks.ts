@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import type { DataInfo } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
 import { Conv2d, ConvTranspose2d, SpectralConv2d, SpectralLinear } from "../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../nn/initialisers.ts";
 import { Embedding, Linear } from "../nn/linear.ts";

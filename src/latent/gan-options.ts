@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import type { DataInfo } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
 
 /** What the players minimise. */
 export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstein-gp"] as const;

@@ -1,18 +1,8 @@
 import { OptionError } from "../errors.ts";
-import {
-  type Adversarial,
-  continuousKind,
-  type DataInfo,
-  defineModel,
-  type Exportable,
-  type FitPreferences,
-  type Losses,
-  type SampleOptions,
-  type Sampler,
-  type SymbolicBatch,
-  type Turn,
-} from "../model/capabilities.ts";
-import { drawClass, sampleInParts } from "../model/sampling.ts";
+import type { Adversarial, Exportable, Losses, SampleOptions, Sampler, Turn } from "../model/capabilities.ts";
+import { continuousKind, type DataInfo, drawClass, type SymbolicBatch } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
 import {

@@ -1,4 +1,4 @@
-import type { DataInfo } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
 import { zeros } from "../nn/initialisers.ts";
 import type { Random } from "../random.ts";
 import { argMax, concat, oneHot, Parameter, slice, split, type Tensor } from "../tensor/index.ts";

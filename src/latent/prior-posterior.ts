@@ -12,7 +12,7 @@ import {
   realNvp,
   realNvpOptions,
 } from "../flows/index.ts";
-import type { DataInfo } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
 import type { Random } from "../random.ts";
 import { normal, slice, type Tensor } from "../tensor/index.ts";
 

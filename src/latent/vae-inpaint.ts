@@ -1,7 +1,8 @@
 import { OptionError } from "../errors.ts";
 import { type Row, readRows } from "../flows/completion/inpaint.ts";
-import type { DataInfo, InpaintOptions } from "../model/capabilities.ts";
-import { drawClass } from "../model/sampling.ts";
+import type { InpaintOptions } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
+import { drawClass } from "../model/data-info.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {

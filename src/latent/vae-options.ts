@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/index.ts";
-import type { DataInfo } from "../model/capabilities.ts";
+import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
 import { DequantisedGaussianObservation, DiscretisedLogisticObservation } from "./byte-observations.ts";
 import {

@@ -1,23 +1,21 @@
 import { logSumExp } from "../data/sources/toy.ts";
 import { OptionError } from "../errors.ts";
 import { type Base, Conditioning, gaussian } from "../flows/index.ts";
-import {
-  type DataInfo,
-  type Density,
-  type DensityScoreOptions,
-  defineModel,
-  type Exportable,
-  type FitPreferences,
-  type Inpainter,
-  type InpaintOptions,
-  type Losses,
-  type SampleOptions,
-  type Sampler,
-  type SymbolicBatch,
-  type Trainable,
+import type {
+  Density,
+  DensityScoreOptions,
+  Exportable,
+  Inpainter,
+  InpaintOptions,
+  Losses,
+  SampleOptions,
+  Sampler,
+  Trainable,
 } from "../model/capabilities.ts";
 import type { Codec } from "../model/codes.ts";
-import { classShares, sampleInParts } from "../model/sampling.ts";
+import { classShares, type DataInfo, type SymbolicBatch } from "../model/data-info.ts";
+import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { sampleInParts } from "../model/sampling.ts";
 import { zeros } from "../nn/initialisers.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";

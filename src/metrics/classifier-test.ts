@@ -1,6 +1,7 @@
 import { storedSplit } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../model/capabilities.ts";
+import type { Losses, Trainable } from "../model/capabilities.ts";
+import type { SymbolicBatch } from "../model/data-info.ts";
 import { Mlp } from "../nn/linear.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam } from "../nn/optimiser.ts";

@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../model/capabilities.ts";
+import type { Losses, Trainable } from "../model/capabilities.ts";
+import type { SymbolicBatch } from "../model/data-info.ts";
 import { Conv2d } from "../nn/convolution.ts";
 import { Dropout, Linear } from "../nn/linear.ts";
 import { nameParameters } from "../nn/module.ts";

@@ -1,68 +1,9 @@
-import type { z } from "zod";
-import { OptionError } from "../errors.ts";
 import type { Module } from "../nn/module.ts";
 import type { Session } from "../program/program.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
 import { type Codec, type CodeSolverOptions, hasCodes, type SolverCodec } from "./codes.ts";
-
-/**
- * What a sample is: a point of the plane, an image in bytes, a row of standardised table columns, or zeros and ones (a
- * vector or an image of one channel).
- */
-export type DataKind = "points" | "image" | "table" | "binary";
-
-/** What a model is fitted to: samples of a distribution, or images in bytes in which objects are marked by boxes. */
-export type FitKind = DataKind | "detection";
-
-/** What a sample of data is, without what is marked in it. */
-export function sampleKind(kind: FitKind): DataKind {
-  return kind === "detection" ? "image" : kind;
-}
-
-/** Kinds of data that have a density. */
-export type ContinuousKind = Exclude<DataKind, "binary">;
-
-/** The kind of data that a density is to be learnt of. @throws OptionError for zeros and ones, which have none */
-export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind {
-  if (kind === "binary") throw new OptionError("zeros and ones have no density; this model takes other data");
-  return kind;
-}
-
-/** A column of a table as a model sees it. */
-export interface DataColumn {
-  readonly name: string;
-  /** How many of a sample's numbers it takes. */
-  readonly size: number;
-  /** For numbers: a sample holds (value − mean) / deviation. */
-  readonly mean?: number;
-  readonly deviation?: number;
-}
-
-/** What a model must know of the data to be built. */
-export interface DataInfo {
-  readonly kind: DataKind;
-  /** Shape of one sample: [2], [channels, height, width], [columns]. */
-  readonly sampleShape: readonly number[];
-  /** Number of classes where samples have labels. */
-  readonly classes?: number;
-  /** Share of each class among the training samples; equal shares unless told. */
-  readonly classShares?: readonly number[];
-  /** Columns of a table in the order of a sample. */
-  readonly columns?: readonly DataColumn[];
-  /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
-  readonly energy?: string;
-  /** Shapes of the boxes that are marked in training images, in their pixels. */
-  readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
-}
-
-/** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */
-export interface SymbolicBatch {
-  readonly x: Tensor;
-  readonly label?: Tensor;
-  /** The other end of a path to each sample, as x, where a model is fitted to pairs. */
-  readonly source?: Tensor;
-}
+import type { SymbolicBatch } from "./data-info.ts";
 
 /** The loss to be minimised, and parts of it worth reporting; all scalars. */
 export type Losses = Readonly<Record<string, Tensor>> & { readonly total: Tensor };
@@ -357,73 +298,4 @@ export function capabilities(model: Model): readonly string[] {
     ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
     ...(model.exported ? ["export"] : []),
   ];
-}
-
-/** Training options that a model prefers; the user's own come first. Names are those of the fit options. */
-export interface FitPreferences {
-  readonly learningRate?: number;
-  readonly batchSize?: number;
-  readonly averageDecay?: number;
-  readonly optimiser?: "sgd" | "adam" | "adamw";
-  readonly beta1?: number;
-  readonly beta2?: number;
-  readonly weightDecay?: number;
-  readonly clipNorm?: number;
-  readonly warmupSteps?: number;
-}
-
-/** A model by name: what the command, the catalogue and configuration files know of it. */
-export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
-  /** Name on the command line: rectified-flow, nice. */
-  readonly name: string;
-  /** One line on what it is. */
-  readonly summary: string;
-  readonly paper: string;
-  readonly dataKinds: readonly FitKind[];
-  /** What a model of this kind can do once fitted. */
-  readonly can: readonly (
-    | "sample"
-    | "score"
-    | "inpaint"
-    | "edit"
-    | "translate"
-    | "reflow"
-    | "distill"
-    | "encode"
-    | "decode"
-    | "export"
-    | "detect"
-    | "embed"
-  )[];
-  /** Architecture options; every field has a description and a default (a default may depend on the data in `build`). */
-  readonly options: S;
-  /** Options for drawing samples, beside count, seed and label. */
-  readonly sampleOptions?: z.ZodType;
-  /** What a model is fitted to beside or in place of samples: pairs of noise and samples, where there are some or always. */
-  readonly pairs?: "possible" | "needed";
-  /** Whether a model leads from another data set to the data, which must be named. */
-  readonly needsSource?: boolean;
-  build(options: z.output<S>, data: DataInfo): Model;
-  /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
-  settled?(options: z.output<S>, data: DataInfo): z.output<S>;
-  preferences?(data: DataInfo): FitPreferences;
-}
-
-/** What models of a definition can do, with what follows from it: a model with codes can interpolate. */
-export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dataKinds">): readonly string[] {
-  const able = new Set<string>(can);
-  // Zeros and ones are rows of a table, but for a model of images.
-  const takesTables =
-    dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));
-  return [
-    "fit",
-    ...can,
-    ...(able.has("encode") && able.has("decode") ? ["interpolate"] : []),
-    ...(able.has("inpaint") && takesTables ? ["impute"] : []),
-  ];
-}
-
-/** Keeps the types of a definition's options together. */
-export function defineModel<S extends z.ZodType>(definition: ModelDefinition<S>): ModelDefinition<S> {
-  return definition;
 }

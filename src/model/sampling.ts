@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type { DataInfo, InpaintOptions, SampleOptions } from "./capabilities.ts";
+import type { InpaintOptions, SampleOptions } from "./capabilities.ts";
 
 /** Draws one part of the samples, in data units. */
 export type SamplePart = (
@@ -41,23 +41,6 @@ export async function sampleInParts(
     onProgress?.((k + 1) / parts);
   }
   return float32(data, [count, ...sampleShape]);
-}
-
-/** Share of each class of labelled data. */
-export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
-  return told ?? new Array<number>(classes).fill(1 / classes);
-}
-
-/** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
-export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
-  if (classShares === undefined) return Math.floor(place * classes);
-  let end = 0;
-  const found = classShares.findIndex((share) => {
-    end += share;
-    return place < end;
-  });
-  // Rounding may leave the shares a hair below 1.
-  return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
 }
 
 /** A sample to complete: its elements, and 1 where they are known. */

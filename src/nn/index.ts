@@ -1,5 +1,3 @@
-export * from "../model/capabilities.ts";
-export * from "../model/codes.ts";
 export {
   Conv2d,
   type Conv2dOptions,

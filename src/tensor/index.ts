@@ -42,7 +42,6 @@ export * from "./operations/elementwise.ts";
 export * from "./operations/indexing.ts";
 export { type LoopOptions, type LoopRound, whileLoop } from "./operations/loop.ts";
 export * from "./operations/matmul.ts";
-export * from "./operations/matmul.ts";
 export * from "./operations/normalisation.ts";
 export * from "./operations/pooling.ts";
 export * from "./operations/reduce.ts";

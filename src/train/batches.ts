@@ -1,5 +1,5 @@
 import { type Batch, batchIndices, range, type Split } from "../data/sources/data-set.ts";
-import type { SymbolicBatch } from "../model/capabilities.ts";
+import type { SymbolicBatch } from "../model/data-info.ts";
 import type { Random } from "../random.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";

@@ -1,7 +1,8 @@
 import type { DataSet, Split } from "../data/sources/data-set.ts";
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { Adversarial, FitPreferences, Trainable } from "../model/capabilities.ts";
+import type { Adversarial, Trainable } from "../model/capabilities.ts";
+import type { FitPreferences } from "../model/definition.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam, adamW, type Optimiser, sgd } from "../nn/optimiser.ts";
 import { Random } from "../random.ts";

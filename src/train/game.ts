@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, SymbolicBatch, Turn } from "../model/capabilities.ts";
+import type { Adversarial, Turn } from "../model/capabilities.ts";
+import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
 import { outputAt, substitute } from "../tensor/graph.ts";

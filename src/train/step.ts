@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, SymbolicBatch, Trainable } from "../model/capabilities.ts";
+import type { Adversarial, Trainable } from "../model/capabilities.ts";
+import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
 import type { DType } from "../tensor/array.ts";

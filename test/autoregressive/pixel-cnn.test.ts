@@ -5,7 +5,7 @@ import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
 import { PixelNetwork } from "../../src/autoregressive/networks/pixel.ts";
 import { bits, byteLevels } from "../../src/autoregressive/networks/pixel-draw.ts";
 import { PixelConditionals, pixelCnn, pixelCnnOptions } from "../../src/autoregressive/pixel-cnn.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";

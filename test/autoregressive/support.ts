@@ -1,6 +1,6 @@
 import type { Conditionals, Ensemble } from "../../src/autoregressive/conditionals.ts";
 import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program, Session } from "../../src/program/program.ts";

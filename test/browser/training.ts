@@ -1,5 +1,6 @@
 import { storedSplit } from "../../src/data/sources/data-set.ts";
-import type { Losses, SymbolicBatch, Trainable } from "../../src/model/capabilities.ts";
+import type { Losses, Trainable } from "../../src/model/capabilities.ts";
+import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { Conv2d } from "../../src/nn/convolution.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import { nameParameters } from "../../src/nn/module.ts";

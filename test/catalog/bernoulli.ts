@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { defineModel, type InpaintOptions, type SampleOptions } from "../../src/model/capabilities.ts";
+import type { InpaintOptions, SampleOptions } from "../../src/model/capabilities.ts";
+import { defineModel } from "../../src/model/definition.ts";
 import type { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount, float32, type NdArray } from "../../src/tensor/array.ts";

@@ -37,7 +37,7 @@ import {
   TanhTransform,
   type Transform,
 } from "../../src/flows/index.ts";
-import type { DataKind } from "../../src/model/capabilities.ts";
+import type { DataKind } from "../../src/model/data-info.ts";
 import { float32, type NdArray } from "../../src/tensor/index.ts";
 import type { CheckOptions } from "./check-transform.ts";
 

@@ -9,7 +9,7 @@ import {
   continuousFlowOptions,
   type VelocityField,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session, type State } from "../../src/program/program.ts";

@@ -16,7 +16,7 @@ import {
   uniformDequantiser,
   VariationalDequantiser,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
 import { Inverted, iaf, iafDefinition, iafOptions, MaskedAutoregressive } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { constant, float32, grad, input, jacobian, type NdArray, stack } from "../../src/tensor/index.ts";

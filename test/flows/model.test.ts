@@ -10,7 +10,7 @@ import {
   Reshape,
 } from "../../src/flows/index.ts";
 import { bitsPerDimension } from "../../src/metrics/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";

@@ -10,7 +10,7 @@ import {
   realNvpOptions,
   Squeeze,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";

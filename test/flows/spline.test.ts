@@ -11,7 +11,7 @@ import {
   splineFlow,
   splineFlowOptions,
 } from "../../src/flows/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { substitute } from "../../src/tensor/graph.ts";

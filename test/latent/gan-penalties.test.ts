@@ -8,7 +8,7 @@ import {
   MlpDiscriminator,
   r1Penalty,
 } from "../../src/latent/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { grad, input, type Tensor } from "../../src/tensor/index.ts";
 import { generator, randomValues, runAll, toArray, type Values } from "../tensor/support.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";
-import { abilities, capabilities, type Density, type Sampler } from "../../src/model/capabilities.ts";
+import { capabilities, type Density, type Sampler } from "../../src/model/capabilities.ts";
+import { abilities } from "../../src/model/definition.ts";
 import { input, type Tensor } from "../../src/tensor/index.ts";
 
 // A GAN has no likelihood, and its type says so: what is marked here does not compile, which `npx tsc` checks.

@@ -4,7 +4,7 @@ import { planePoints } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";
 import { energyDistance } from "../../src/metrics/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { sgd } from "../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

@@ -1,5 +1,5 @@
 import { Vae, vaeOptions } from "../../src/latent/index.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import type { State } from "../../src/program/program.ts";
 import { float32, type NdArray } from "../../src/tensor/index.ts";

@@ -1,5 +1,5 @@
 import { Vae, vaeOptions } from "../../src/latent/index.ts";
-import type { DataInfo, DataKind } from "../../src/model/capabilities.ts";
+import type { DataInfo, DataKind } from "../../src/model/data-info.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import type { State } from "../../src/program/program.ts";

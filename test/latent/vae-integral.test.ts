@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { logSumExp, quadrature } from "../../src/data/sources/toy.ts";
-import type { DataInfo } from "../../src/model/capabilities.ts";
+import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, parametersOf } from "../../src/nn/module.ts";
 import type { Session } from "../../src/program/program.ts";
 import { constant, float32, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";

@@ -1,6 +1,6 @@
 import onnxProto from "onnx-proto";
 import { describe, expect, it } from "vitest";
-import type { SymbolicBatch } from "../../src/model/capabilities.ts";
+import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { adam } from "../../src/nn/optimiser.ts";
 import { UNet } from "../../src/nn/u-net.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Gan, ganOptions } from "../../src/latent/index.ts";
-import type { Adversarial, Losses, SymbolicBatch, Turn } from "../../src/model/capabilities.ts";
+import type { Adversarial, Losses, Turn } from "../../src/model/capabilities.ts";
+import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { constant as fixed } from "../../src/nn/initialisers.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { adam, type Optimiser, sgd } from "../../src/nn/optimiser.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type DataSet, range, storedSplit } from "../../src/data/sources/data-set.ts";
-import type { SymbolicBatch } from "../../src/model/capabilities.ts";
+import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { Linear } from "../../src/nn/index.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { constant } from "../../src/tensor/index.ts";

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { divideOptions, parseOptions } from "../../catalog/options.ts";
 import { DETECTION_FORMATS } from "../../data/boxes/check.ts";
 import { convertDetections } from "../../data/boxes/convert.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { faultLines } from "../../data/boxes/set.ts";
 import { openDetection } from "../../data/open.node.ts";
+import { divideOptions, parseOptions } from "../../options.ts";
 import { print, printJson } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";

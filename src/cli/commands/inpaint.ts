@@ -11,10 +11,10 @@ import {
   type Region,
   writeInpainting,
 } from "../../catalog/inpaint.node.ts";
-import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

@@ -8,10 +8,10 @@ import {
   interpolateRun,
   writeInterpolation,
 } from "../../catalog/interpolate.node.ts";
-import { parseOptions } from "../../catalog/options.ts";
 import { openRun } from "../../catalog/run.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { models } from "../../catalog/models.ts";
-import { abilities } from "../../model/capabilities.ts";
+import { abilities } from "../../model/definition.ts";
 import { print, printJson, showTable } from "../format.ts";
 
 const toJson = (schema: z.ZodType) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });

@@ -1,5 +1,5 @@
 import { EidosError } from "../../errors.ts";
-import type { DataInfo, DataKind } from "../../model/capabilities.ts";
+import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import type { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { Binarisation } from "./binarise.ts";

@@ -1,14 +1,9 @@
 import type { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
-import type {
-  DataInfo,
-  Exportable,
-  FitPreferences,
-  Losses,
-  ModelDefinition,
-  Trainable,
-} from "../../model/capabilities.ts";
+import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import { clipBoxes, type Size } from "../boxes/boxes.ts";

@@ -1,7 +1,7 @@
 import { logSumExp } from "../../data/sources/toy.ts";
 import { OptionError } from "../../errors.ts";
 import type { DensityScoreOptions } from "../../model/capabilities.ts";
-import { classShares } from "../../model/sampling.ts";
+import { classShares } from "../../model/data-info.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import {

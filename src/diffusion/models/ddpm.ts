@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { type DataInfo, defineModel, type ScoreParts } from "../../model/capabilities.ts";
+import type { ScoreParts } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import type { Session } from "../../program/program.ts";
 import type { NdArray, Tensor } from "../../tensor/index.ts";
 import {

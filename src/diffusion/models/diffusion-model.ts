@@ -1,11 +1,9 @@
 import type {
   Coupler,
-  DataInfo,
   Density,
   EditOptions,
   Editor,
   Exportable,
-  FitPreferences,
   GradualSampler,
   Inpainter,
   InpaintOptions,
@@ -13,10 +11,11 @@ import type {
   NoisePairs,
   PairOptions,
   Sampler,
-  SymbolicBatch,
   Trainable,
 } from "../../model/capabilities.ts";
 import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../../model/codes.ts";
+import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
+import type { FitPreferences } from "../../model/definition.ts";
 import { sampleInParts } from "../../model/sampling.ts";
 import type { Velocity } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";

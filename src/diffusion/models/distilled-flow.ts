@@ -1,15 +1,8 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import {
-  type DataInfo,
-  defineModel,
-  type Exportable,
-  type Losses,
-  type SampleOptions,
-  type Sampler,
-  type SymbolicBatch,
-  type Trainable,
-} from "../../model/capabilities.ts";
+import type { Exportable, Losses, SampleOptions, Sampler, Trainable } from "../../model/capabilities.ts";
+import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import { sampleInParts } from "../../model/sampling.ts";
 import type { Session } from "../../program/program.ts";
 import { constant, input, type NdArray, type Shape, type Tensor } from "../../tensor/index.ts";

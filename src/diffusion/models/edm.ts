@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { type DataInfo, defineModel } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss } from "../objective/objective.ts";

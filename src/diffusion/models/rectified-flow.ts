@@ -1,13 +1,7 @@
 import { z } from "zod";
-import {
-  type DataInfo,
-  defineModel,
-  type Losses,
-  type PathMeasures,
-  type PathModel,
-  type StraightnessOptions,
-  type SymbolicBatch,
-} from "../../model/capabilities.ts";
+import type { Losses, PathMeasures, PathModel, StraightnessOptions } from "../../model/capabilities.ts";
+import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import { addScaled, evenTimes, type Velocity } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";

@@ -1,21 +1,20 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import {
-  type DataInfo,
-  defineModel,
-  type Exportable,
-  type GradualSampler,
-  type Losses,
-  type PathMeasures,
-  type PathModel,
-  type SampleOptions,
-  type Sampler,
-  type StraightnessOptions,
-  type SymbolicBatch,
-  type Trainable,
-  type TranslateOptions,
-  type Translator,
+import type {
+  Exportable,
+  GradualSampler,
+  Losses,
+  PathMeasures,
+  PathModel,
+  SampleOptions,
+  Sampler,
+  StraightnessOptions,
+  Trainable,
+  TranslateOptions,
+  Translator,
 } from "../../model/capabilities.ts";
+import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import { evenTimes, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";

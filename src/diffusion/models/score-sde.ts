@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { type DataInfo, defineModel } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { defineModel } from "../../model/definition.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss, type Objective, slicedLoss } from "../objective/objective.ts";

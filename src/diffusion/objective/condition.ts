@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/capabilities.ts";
-import { drawClass } from "../../model/sampling.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { drawClass } from "../../model/data-info.ts";
 import type { Random } from "../../random.ts";
 import {
   concat,

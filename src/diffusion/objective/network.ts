@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import { type ContinuousKind, continuousKind, type DataInfo } from "../../model/capabilities.ts";
+import { type ContinuousKind, continuousKind, type DataInfo } from "../../model/data-info.ts";
 import { FourierFeatures, TimeConditionedMlp } from "../../nn/linear.ts";
 import { UNet } from "../../nn/u-net.ts";
 import { concat, elementCount, float32, type NdArray, type Tensor, uniform } from "../../tensor/index.ts";

@@ -1,4 +1,4 @@
-import type { DataInfo } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
 import type { RuntimeValue, Session } from "../../program/index.ts";
 import type { Random } from "../../random.ts";
 import {

@@ -1,6 +1,7 @@
 import { GradientError, InverseError, OptionError } from "../../errors.ts";
-import { continuousKind, type DataInfo, type InpaintOptions } from "../../model/capabilities.ts";
-import { drawClass, type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
+import type { InpaintOptions } from "../../model/capabilities.ts";
+import { continuousKind, type DataInfo, drawClass } from "../../model/data-info.ts";
+import { type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } from "../../tensor/index.ts";

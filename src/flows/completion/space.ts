@@ -1,4 +1,4 @@
-import type { DataInfo } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
 import type { Jump, LogDensityAt } from "./hamiltonian.ts";
 
 /** Coordinates in which chains move, one for each element of a sample. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/capabilities.ts";
-import { classShares, drawClass } from "../../model/sampling.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { classShares, drawClass } from "../../model/data-info.ts";
 import { nearest } from "../../nearest.ts";
 import { Random } from "../../random.ts";
 import { float32, int64, type NdArray } from "../../tensor/array.ts";

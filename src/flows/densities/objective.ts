@@ -7,7 +7,7 @@ import {
   WALL,
 } from "../../data/sources/energies.ts";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
 import { slice, type Tensor } from "../../tensor/index.ts";
 import type { FlowParts } from "../model.ts";
 

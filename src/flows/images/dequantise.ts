@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { concat, elementCount, type Tensor, uniform } from "../../tensor/index.ts";
 import { logistic } from "../densities/bases.ts";

@@ -373,7 +373,6 @@ export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
 }
 
 export * from "./arithmetic.ts";
-export * from "./arithmetic.ts";
 
 const stopGradientOperation: Operation = {
   name: "stopGradient",

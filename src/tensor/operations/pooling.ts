@@ -22,7 +22,7 @@ import type { Shape } from "../shape.ts";
 import { matmul } from "./matmul.ts";
 
 /** Kernel, stride and padding [top, left, bottom, right] of a pooling operation. */
-export interface WindowAttributes extends Attributes {
+interface WindowAttributes extends Attributes {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
   readonly padding: readonly [number, number, number, number];
@@ -38,7 +38,7 @@ export interface PoolingOptions {
 }
 
 /** Checked window attributes. @throws OptionError */
-export function windowAttributes(operation: string, options: PoolingOptions): WindowAttributes {
+function windowAttributes(operation: string, options: PoolingOptions): WindowAttributes {
   const kernel = pair(options.kernel);
   const stride = pair(options.stride ?? kernel);
   const padding = edges(options.padding ?? 0);
@@ -55,11 +55,7 @@ export function windowAttributes(operation: string, options: PoolingOptions): Wi
 }
 
 /** The shape after pooling. @throws ShapeError */
-export function pooledShape(
-  operation: string,
-  x: Tensor,
-  { kernel, stride, padding }: WindowAttributes,
-): Shape {
+function pooledShape(operation: string, x: Tensor, { kernel, stride, padding }: WindowAttributes): Shape {
   if (x.rank !== 4) throw shapeError(operation, [x], "wants [N, C, H, W]");
   const size = ([0, 1] as const).map((axis) => {
     const padded = sizeAt(operation, x, 2 + axis) + padding[axis] + (padding[axis + 2] ?? 0);
@@ -71,7 +67,7 @@ export function pooledShape(
 }
 
 /** The ONNX attributes of a pooling node. */
-export function windowNode({ kernel, stride, padding }: WindowAttributes): Record<string, OnnxAttribute> {
+function windowNode({ kernel, stride, padding }: WindowAttributes): Record<string, OnnxAttribute> {
   return { kernel_shape: { ints: kernel }, strides: { ints: stride }, pads: { ints: padding } };
 }
 

@@ -135,10 +135,33 @@ const splitOperation: Operation<SplitAttributes> = {
   },
 };
 
+/** A tuple of N tensors. */
+type TensorTuple<N extends number, T extends readonly Tensor[] = readonly []> = T["length"] extends N
+  ? T
+  : TensorTuple<N, readonly [...T, Tensor]>;
+
 /**
- * Cuts an axis into pieces: as many equal ones as a number says, or pieces of the sizes of a list.
+ * What `split` returns: a tuple where the count is a literal or the sizes are a tuple, and a list where it is only known while running.
+ */
+export type Pieces<S extends number | readonly number[]> = S extends number
+  ? number extends S
+    ? readonly Tensor[]
+    : TensorTuple<S>
+  : { readonly [Index in keyof S]: Tensor };
+
+/**
+ * Cuts an axis into pieces: so many equal ones, or pieces of these sizes.
+ *
+ *     const [low, high] = split(boxes, 2, 2);       // a tuple of two tensors
+ *     const [codes, score] = split(cells, 3, [4, 1]);
+ *
  * @throws ShapeError where the pieces do not make up the axis.
  */
+export function split<const S extends number | readonly number[]>(
+  x: Tensor,
+  axis: number,
+  pieces: S,
+): Pieces<S>;
 export function split(x: Tensor, axis: number, pieces: number | readonly number[]): readonly Tensor[] {
   const at = resolveAxis("split", x, axis);
   const size = sizeAt("split", x, at);

@@ -7,7 +7,7 @@ import {
   type Predicted,
   variationalBound,
 } from "../../../src/diffusion/index.ts";
-import type { DataInfo } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";

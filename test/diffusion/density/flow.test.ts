@@ -9,7 +9,8 @@ import {
   ScoreSde,
   scoreSdeOptions,
 } from "../../../src/diffusion/index.ts";
-import type { DataInfo, Density } from "../../../src/model/capabilities.ts";
+import type { Density } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";

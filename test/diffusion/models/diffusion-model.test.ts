@@ -26,7 +26,7 @@ import {
 import { parseSampleOptions } from "../../../src/diffusion/solver/options.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { assign } from "../../../src/metrics/transport.ts";
-import type { DataInfo } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile, Session } from "../../../src/program/program.ts";

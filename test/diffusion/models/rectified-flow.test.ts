@@ -10,7 +10,7 @@ import {
 } from "../../../src/diffusion/index.ts";
 import { OptionError, SolverError } from "../../../src/errors.ts";
 import { slicedWasserstein } from "../../../src/metrics/index.ts";
-import type { DataInfo } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimiser.ts";
 import { evenTimes, integrate, rk4, type Velocity } from "../../../src/ode/index.ts";

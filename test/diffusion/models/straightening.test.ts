@@ -10,7 +10,8 @@ import {
   rectifiedTransportOptions,
 } from "../../../src/diffusion/models/rectified-transport.ts";
 import { energyDistance } from "../../../src/metrics/index.ts";
-import type { DataInfo, Trainable } from "../../../src/model/capabilities.ts";
+import type { Trainable } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimiser.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";

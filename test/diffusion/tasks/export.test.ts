@@ -13,7 +13,7 @@ import {
   ScoreSde,
   scoreSdeOptions,
 } from "../../../src/diffusion/index.ts";
-import type { DataInfo } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { exportOnnx, Session } from "../../../src/program/program.ts";

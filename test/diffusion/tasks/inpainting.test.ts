@@ -12,7 +12,8 @@ import {
 } from "../../../src/diffusion/index.ts";
 import { evenSamplerLevels } from "../../../src/diffusion/solver/levels.ts";
 import { repaint } from "../../../src/diffusion/tasks/inpainting.ts";
-import type { DataInfo, InpaintOptions } from "../../../src/model/capabilities.ts";
+import type { InpaintOptions } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { nameParameters } from "../../../src/nn/module.ts";
 import { float32 } from "../../../src/tensor/index.ts";
 import { Recovery } from "../recovery.ts";

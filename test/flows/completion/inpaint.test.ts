@@ -11,7 +11,7 @@ import {
   noVolumeChange,
   type Transform,
 } from "../../../src/flows/transforms/transform.ts";
-import type { DataInfo } from "../../../src/model/capabilities.ts";
+import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";

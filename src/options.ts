@@ -1,6 +1,44 @@
 import type { z } from "zod";
-import { OptionError } from "../errors.ts";
-import { nearest } from "../nearest.ts";
+import { OptionError } from "./errors.ts";
+import { nearest } from "./nearest.ts";
+
+/**
+ * Older spellings of options and what they are called now. Configuration files of earlier runs and scripts use them; no help shows
+ * them.
+ */
+const OLD_NAMES: Readonly<Record<string, string>> = {
+  optimiser: "optimizer",
+};
+
+/** The option that an older spelling means; undefined for a name that is not one. */
+export function currentName(option: string): string | undefined {
+  return Object.hasOwn(OLD_NAMES, option) ? OLD_NAMES[option] : undefined;
+}
+
+/** The older spellings of an option. */
+export function oldNames(option: string): readonly string[] {
+  return Object.keys(OLD_NAMES).filter((old) => OLD_NAMES[old] === option);
+}
+
+/**
+ * Options by their current names. An older spelling stays where the schema knows it itself.
+ * @throws OptionError where both spellings are given
+ */
+export function withCurrentNames(
+  options: Readonly<Record<string, unknown>>,
+  knows: (option: string) => boolean,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([option, value]) => {
+      const current = currentName(option);
+      if (current === undefined || knows(option) || !knows(current)) return [option, value];
+      if (options[current] !== undefined) {
+        throw new OptionError(`option ${current} is given twice, also as ${option}; leave one out`);
+      }
+      return [current, value];
+    }),
+  );
+}
 
 /** A group of options that travel together, by the name of the group. */
 export type OptionGroups = Readonly<Record<string, z.ZodObject>>;
@@ -18,7 +56,8 @@ export function divideOptions<G extends OptionGroups>(
 ): { readonly [Name in keyof G]: Record<string, unknown> } {
   const entries = Object.entries(groups);
   const result = Object.fromEntries(entries.map(([name]) => [name, {} as Record<string, unknown>]));
-  for (const [option, value] of Object.entries(options)) {
+  const named = withCurrentNames(options, (option) => entries.some(([, schema]) => option in schema.shape));
+  for (const [option, value] of Object.entries(named)) {
     if (value === undefined) continue;
     const owners = entries.filter(([, schema]) => option in schema.shape);
     if (owners.length === 0) {
@@ -44,9 +83,10 @@ function noSuchOption(option: string, known: readonly string[]): string {
 
 /** Parses options by their schema. @throws OptionError that names the option at fault, and whose it is */
 export function parseOptions<S extends z.ZodType>(owner: string, schema: S, options: unknown): z.output<S> {
-  const parsed = schema.safeParse(options);
-  if (parsed.success) return parsed.data;
   const known = "shape" in schema ? Object.keys(schema.shape as object) : [];
+  const named = isRecord(options) ? withCurrentNames(options, (option) => known.includes(option)) : options;
+  const parsed = schema.safeParse(named);
+  if (parsed.success) return parsed.data;
   const faults = parsed.error.issues.map((issue) => {
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => noSuchOption(key, known)).join("; ");
@@ -54,4 +94,8 @@ export function parseOptions<S extends z.ZodType>(owner: string, schema: S, opti
     return issue.path.length === 0 ? issue.message : `option ${issue.path.join(".")}: ${issue.message}`;
   });
   throw new OptionError(`${owner}: ${faults.join("; ")}`);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

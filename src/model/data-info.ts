@@ -1,0 +1,77 @@
+import { OptionError } from "../errors.ts";
+import type { Tensor } from "../tensor/graph.ts";
+
+/**
+ * What a sample is: a point of the plane, an image in bytes, a row of standardised table columns, or zeros and ones (a
+ * vector or an image of one channel).
+ */
+export type DataKind = "points" | "image" | "table" | "binary";
+
+/** What a model is fitted to: samples of a distribution, or images in bytes in which objects are marked by boxes. */
+export type FitKind = DataKind | "detection";
+
+/** What a sample of data is, without what is marked in it. */
+export function sampleKind(kind: FitKind): DataKind {
+  return kind === "detection" ? "image" : kind;
+}
+
+/** Kinds of data that have a density. */
+export type ContinuousKind = Exclude<DataKind, "binary">;
+
+/** The kind of data that a density is to be learnt of. @throws OptionError for zeros and ones, which have none */
+export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind {
+  if (kind === "binary") throw new OptionError("zeros and ones have no density; this model takes other data");
+  return kind;
+}
+
+/** A column of a table as a model sees it. */
+export interface DataColumn {
+  readonly name: string;
+  /** How many of a sample's numbers it takes. */
+  readonly size: number;
+  /** For numbers: a sample holds (value − mean) / deviation. */
+  readonly mean?: number;
+  readonly deviation?: number;
+}
+
+/** What a model must know of the data to be built. */
+export interface DataInfo {
+  readonly kind: DataKind;
+  /** Shape of one sample: [2], [channels, height, width], [columns]. */
+  readonly sampleShape: readonly number[];
+  /** Number of classes where samples have labels. */
+  readonly classes?: number;
+  /** Share of each class among the training samples; equal shares unless told. */
+  readonly classShares?: readonly number[];
+  /** Columns of a table in the order of a sample. */
+  readonly columns?: readonly DataColumn[];
+  /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
+  readonly energy?: string;
+  /** Shapes of the boxes that are marked in training images, in their pixels. */
+  readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
+}
+
+/** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */
+export interface SymbolicBatch {
+  readonly x: Tensor;
+  readonly label?: Tensor;
+  /** The other end of a path to each sample, as x, where a model is fitted to pairs. */
+  readonly source?: Tensor;
+}
+
+/** Share of each class of labelled data. */
+export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
+  return told ?? new Array<number>(classes).fill(1 / classes);
+}
+
+/** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
+export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
+  if (classShares === undefined) return Math.floor(place * classes);
+  let end = 0;
+  const found = classShares.findIndex((share) => {
+    end += share;
+    return place < end;
+  });
+  // Rounding may leave the shares a hair below 1.
+  return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);
+}
