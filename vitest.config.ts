@@ -3,10 +3,14 @@ import { defineConfig } from "vitest/config";
 // ONNX Runtime does not like being loaded into worker threads that come and go, and brings threads of its own:
 // test files run in a few child processes.
 const shared = {
-  testTimeout: 60_000,
-  hookTimeout: 60_000,
+  // Far above what any test takes: a slow or shared machine must not make one fail.
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
   pool: "forks",
 } as const;
+
+// Tests that truly need minutes: kills, replicas, examples, programs of the documentation.
+const slow = "test/**/*.slow.test.ts";
 
 // Modules are kept from file to file, which saves much time; these files put others in the place of modules.
 const withMocks = [
@@ -25,11 +29,20 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/browser/**", ...withMocks],
+          exclude: ["test/browser/**", slow, ...withMocks],
           isolate: false,
         },
       },
       { test: { ...shared, name: "mocks", include: withMocks } },
+      {
+        test: {
+          ...shared,
+          name: "slow",
+          include: [slow],
+          testTimeout: 1_800_000,
+          hookTimeout: 1_800_000,
+        },
+      },
       {
         test: {
           ...shared,

@@ -7,8 +7,9 @@ import { Program, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 
-export const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
+export { numbers };
 
 /** Zeros and ones in vectors of n. */
 export const bitData = (n: number): DataInfo => ({ kind: "binary", sampleShape: [n] });

@@ -30,11 +30,11 @@ import {
   traceTraining,
 } from "../../src/tensor/index.ts";
 import { fittedOrder } from "../ode/fitted-order.ts";
+import { numbers } from "../support.ts";
 import { normals, withRandomParameters } from "./check-transform.ts";
 
 const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const differences = (a: NdArray | undefined, b: NdArray | undefined): number[] => {

@@ -10,13 +10,13 @@ import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Program, Session, type State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, input, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { modelVariants, transformCases } from "./cases.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 // One test for every transform and every flow of the catalogue: inverse, log-determinant, gradients, weights written
 // and read, the tails, and densities that integrate to one.
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 
 describe("every transform", () => {

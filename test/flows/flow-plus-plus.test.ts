@@ -22,9 +22,8 @@ import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 const IMAGE: DataInfo = { kind: "image", sampleShape: [1, 4, 6] };
 

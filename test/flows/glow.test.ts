@@ -19,14 +19,12 @@ import {
   constant,
   float32,
   grad,
-  type NdArray,
   type Parameter,
   type Tensor,
   traceInitialisation,
 } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { logAbsDeterminant, normals, transformErrors, withRandomParameters } from "./check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 

@@ -4,10 +4,10 @@ import { Inverted, iaf, iafDefinition, iafOptions, MaskedAutoregressive } from "
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
-import { constant, float32, grad, input, jacobian, type NdArray, stack } from "../../src/tensor/index.ts";
+import { constant, float32, grad, input, jacobian, stack } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { logAbsDeterminant, normals, withRandomParameters } from "./check-transform.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const table = (columns: number): DataInfo => ({ kind: "table", sampleShape: [columns] });
 
 describe("iaf", () => {

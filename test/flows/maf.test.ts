@@ -24,9 +24,8 @@ import {
   stack,
   type Tensor,
 } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, withRandomParameters } from "./check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 /** Largest difference of two arrays of as many numbers. */
 function difference(a: NdArray | undefined, b: NdArray | readonly number[]): number {

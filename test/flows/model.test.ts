@@ -15,7 +15,8 @@ import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { constant, float32, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, input, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, withRandomParameters } from "./check-transform.ts";
 
 const IMAGE: DataInfo = { kind: "image", sampleShape: [1, 4, 5] };
@@ -26,8 +27,6 @@ const unitUniform: Base = {
   ...gaussian,
   logProb: (z) => z.sum(1).mul(0),
 };
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 function mean(values: ArrayLike<number>): number {
   return Array.from(values).reduce((a, b) => a + b, 0) / values.length;

@@ -4,10 +4,10 @@ import { Inverted, NumericalInverse, Planar, planar, planarOptions } from "../..
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import { constant, float32, grad, input, type NdArray, stack, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, grad, input, stack, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const row = (values: readonly number[]): Tensor => constant(float32(values, [1, values.length]));
 const KAPPA = Math.log(Math.E - 1);
 

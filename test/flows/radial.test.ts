@@ -3,10 +3,10 @@ import { OptionError } from "../../src/errors.ts";
 import { Radial, radial, radialOptions } from "../../src/flows/index.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, grad, input, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const row = (values: readonly number[]): Tensor => constant(float32(values, [1, values.length]));
 const softplus = (x: number): number => Math.log1p(Math.exp(x));
 

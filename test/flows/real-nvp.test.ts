@@ -16,9 +16,8 @@ import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 

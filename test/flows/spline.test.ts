@@ -15,10 +15,9 @@ import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import { constant, float32, grad, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, grad, type Tensor } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 interface Layer {
   readonly weight: readonly number[];

@@ -17,6 +17,7 @@ import { resolveFitOptions } from "../../src/train/fit-setup.ts";
 import { fitOptions } from "../../src/train/options.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { StepTracer } from "../../src/train/step.ts";
+import { numbers } from "../support.ts";
 import { temporaryFolder } from "../train/support.ts";
 
 const points: DataInfo = { kind: "points", sampleShape: [2] };
@@ -39,8 +40,6 @@ function made(options: Readonly<Record<string, unknown>>, data: DataInfo): Gan {
 async function opened(gan: Gan, seed = 0): Promise<Session> {
   return new Session(await nodeRuntime({ threads: 1 }), initialState(gan, seed));
 }
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 describe("a step", () => {
   it.each([

@@ -15,8 +15,8 @@ import { Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, grad, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { normals, withRandomParameters } from "../flows/check-transform.ts";
+import { numbers } from "../support.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
 /** Rows of decoder outputs, the same numbers for all draws. */

@@ -6,8 +6,8 @@ import { Program, type State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, input, jacobian, type NdArray, stack } from "../../src/tensor/index.ts";
 import { logAbsDeterminant, normals, withRandomParameters } from "../flows/check-transform.ts";
+import { numbers } from "../support.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const largest = (values: readonly number[]): number => Math.max(...values.map(Math.abs));
 
 describe("divergence of Gaussians", () => {

@@ -7,6 +7,7 @@ import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";
+import { numbers } from "../support.ts";
 
 const TABLE: DataInfo = {
   kind: "table",
@@ -127,7 +128,7 @@ export async function withVae<T>({ weights }: BuiltVae, body: (session: Session)
   }
 }
 
-export const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
+export { numbers };
 
 export const mean = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0) / values.length;

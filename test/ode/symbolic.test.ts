@@ -19,9 +19,9 @@ import {
   Parameter,
   type Tensor,
 } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 import { fittedOrder } from "./fitted-order.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const float64 = (...values: number[]): NdArray<"float64"> => ({
   dtype: "float64",
   shape: [values.length],

@@ -5,13 +5,12 @@ import type { Runtime, RuntimeSession } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 import { constant, input, normal, Parameter, type Tensor, uniform } from "../../src/tensor/index.ts";
+import { numbers } from "../support.ts";
 
 let runtime: Runtime;
 beforeAll(async () => {
   runtime = await nodeRuntime({ threads: 1 });
 });
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 /** Builds, runs once and frees. */
 async function once(

@@ -12,12 +12,12 @@ import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
-import { float32, int64, type NdArray, type Tensor, zeros } from "../../../src/tensor/index.ts";
+import { float32, int64, type Tensor, zeros } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { exact, triangle, triangleDenoiser } from "../support.ts";
 
 const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 const SMALL = { width: 16, depth: 2, channels: 16, multipliers: [1, 2] };
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const mean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((a, b) => a + b, 0) / values.length;
 const sum = ({ decoder, steps, prior }: BoundParts): number[] =>

@@ -32,6 +32,7 @@ import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { constant, float32, int64, type NdArray, type Tensor, zeros } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { normals } from "../support.ts";
 
 const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
@@ -88,7 +89,6 @@ async function sessionOf(model: DiffusionModel): Promise<Session> {
   return new Session(await nodeRuntime(), weights);
 }
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 async function drawn(body: () => Tensor): Promise<number[]> {

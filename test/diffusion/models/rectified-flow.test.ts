@@ -28,6 +28,7 @@ import {
 } from "../../../src/tensor/index.ts";
 import { StepTracer } from "../../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../../src/train/trainer.ts";
+import { numbers } from "../../support.ts";
 
 const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 const CLASSES: DataInfo = { kind: "points", sampleShape: [2], classes: 3 };
@@ -38,7 +39,6 @@ const small = (data: DataInfo, options: Record<string, unknown> = {}): Rectified
     new RectifiedFlow(rectifiedFlowOptions.parse({ width: 32, depth: 2, channels: 16, ...options }), data),
   );
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 async function sessionOf(model: RectifiedFlow): Promise<Session> {

@@ -33,9 +33,8 @@ import {
   type Tensor,
   uniform,
 } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { normals } from "../support.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 describe("sliced score matching", () => {
   it("is half of the denoising loss less a constant, for any network", async () => {

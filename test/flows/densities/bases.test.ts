@@ -14,9 +14,8 @@ import { compile } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
 import { constant, float32, grad, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { withRandomParameters } from "../check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 /** Values of outputs with the same random parameters wherever the seed is the same. */
 const valuesOf = async (base: Base, outputs: readonly Tensor[], deviation = 0.3): Promise<number[][]> =>

@@ -16,12 +16,11 @@ import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
-import { constant, float32, grad, input, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, input, type Tensor } from "../../../src/tensor/index.ts";
 import { StepTracer } from "../../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../../src/train/trainer.ts";
 import { CELLS, cellProbabilities, EXTENT, WIDTH } from "../../data/sources/cells.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
+import { numbers } from "../../support.ts";
 
 /** The table of the paper, written down once more: plainly, and without the wall. */
 const paper: Readonly<Record<string, (x: number, y: number) => number>> = {

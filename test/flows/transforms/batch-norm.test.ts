@@ -3,17 +3,9 @@ import { OptionError, ShapeError } from "../../../src/errors.ts";
 import { BatchNormTransform, Permutation } from "../../../src/flows/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
-import {
-  constant,
-  float32,
-  grad,
-  type NdArray,
-  type Tensor,
-  traceTraining,
-} from "../../../src/tensor/index.ts";
+import { constant, float32, grad, type Tensor, traceTraining } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { logAbsDeterminant, normals, transformErrors } from "../check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 /** Running statistics and parameters by name; a variance must not be negative. */
 function withState(

@@ -16,10 +16,9 @@ import {
   type Transform,
 } from "../../../src/flows/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
-import { constant, float32, grad, input, type NdArray } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, input } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { normals, transformErrors, withRandomParameters } from "../check-transform.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 // Each maps all reals, so that normal test points will do; those with other domains come behind one that leads there.
 const cases: readonly (readonly [string, Transform])[] = [

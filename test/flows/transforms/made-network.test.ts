@@ -4,18 +4,10 @@ import { MadeNetwork, type MadeOptions } from "../../../src/flows/transforms/mas
 import { parameterCount } from "../../../src/nn/module.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { Random } from "../../../src/random.ts";
-import {
-  concat,
-  input,
-  jacobian,
-  type NdArray,
-  slice,
-  stack,
-  type Tensor,
-} from "../../../src/tensor/index.ts";
+import { concat, input, jacobian, slice, stack, type Tensor } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { normals, withRandomParameters } from "../check-transform.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 // So that no unit is dead.
 const tanh = (x: Tensor): Tensor => x.tanh();
 

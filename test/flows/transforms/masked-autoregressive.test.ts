@@ -8,9 +8,9 @@ import {
 import { nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, grad, input, type NdArray } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 import { normals, transformErrors, withRandomParameters } from "../check-transform.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const largest = (values: Iterable<number>): number => Math.max(...Array.from(values, Math.abs));
 
 /** Largest difference of two arrays of as many numbers. */

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { monotoneRoot } from "../../../src/flows/transforms/transform.ts";
 import { evaluate } from "../../../src/program/node.ts";
-import { constant, float32, grad, input, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, input, type Tensor } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 const vector = (values: readonly number[]): Tensor => constant(float32(values, [values.length]));
 
 const cubic = (x: Tensor) => ({ value: x.mul(x).mul(x), derivative: x.square().mul(3) });

@@ -4,7 +4,8 @@ import { OptionError } from "../../../src/errors.ts";
 import { CircularSpline, RationalQuadraticSpline } from "../../../src/flows/transforms/rational-quadratic.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { Random } from "../../../src/random.ts";
-import { constant, float32, grad, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, type Tensor } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 
 const LEAST = 1e-3;
 
@@ -54,8 +55,6 @@ function reference(x: number, raw: Raw, bound: number): { readonly y: number; re
     derivative: (s * s * (d1 * xi * xi + 2 * s * xi * (1 - xi) + d0 * (1 - xi) ** 2)) / denominator ** 2,
   };
 }
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
 
 /** One element a row: values x [n] with parameters [n, P]. */
 function tensors(

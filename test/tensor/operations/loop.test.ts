@@ -2,17 +2,8 @@ import { describe, expect, it } from "vitest";
 import { GradientError, ShapeError } from "../../../src/errors.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { Program } from "../../../src/program/program.ts";
-import {
-  constant,
-  float32,
-  grad,
-  input,
-  type NdArray,
-  type Tensor,
-  whileLoop,
-} from "../../../src/tensor/index.ts";
-
-const numbers = (array: NdArray | undefined): number[] => Array.from(array?.data ?? [], Number);
+import { constant, float32, grad, input, type Tensor, whileLoop } from "../../../src/tensor/index.ts";
+import { numbers } from "../../support.ts";
 
 /** Newton's iteration for √a, which stops when the square is right to 1e-6. */
 function root(a: Tensor, maximum = 50): readonly Tensor[] {
