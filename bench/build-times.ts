@@ -22,9 +22,9 @@ export async function buildTimes(threads: number): Promise<string> {
     for (const data of DATA.filter(({ kind }) => definition.dataKinds.includes(kind))) {
       const begun = performance.now();
       const model = nameParameters(definition.build(definition.options.parse({}), data));
-      const labelled = data.classes !== undefined;
+      const labeled = data.classes !== undefined;
       const fit = resolveFitOptions(fitOptions.parse({}), definition.preferences?.(data) ?? {}, 1 << 16);
-      const graph = tracerOf(model, fit).whole({ x: [fit.batchSize, ...data.sampleShape], labelled });
+      const graph = tracerOf(model, fit).whole({ x: [fit.batchSize, ...data.sampleShape], labeled });
       const traced = performance.now();
       const program = await Program.build(graph, runtime);
       const loaded = performance.now();

@@ -46,15 +46,15 @@ export const YOLO_PREFERENCES = yoloDefinition.preferences(DATA);
 /** Side of the patches that images are made of. */
 const PATCH = 16;
 
-/** Images as bytes: patches of chance colours, so that places differ from each other. */
+/** Images as bytes: patches of chance colors, so that places differ from each other. */
 function someImages(count: number): Uint8Array {
   const row = SIDE / PATCH;
-  const colours = normals(count * 3 * row ** 2, "scenes");
+  const colors = normals(count * 3 * row ** 2, "scenes");
   return Uint8Array.from({ length: count * 3 * SIDE ** 2 }, (_, i) => {
     const [line, x] = [Math.floor(i / SIDE), i % SIDE];
     const [channel, y] = [Math.floor(line / SIDE), line % SIDE];
-    const colour = colours[(channel * row + Math.floor(y / PATCH)) * row + Math.floor(x / PATCH)] ?? 0;
-    return Math.min(255, Math.max(0, 128 + 40 * colour));
+    const color = colors[(channel * row + Math.floor(y / PATCH)) * row + Math.floor(x / PATCH)] ?? 0;
+    return Math.min(255, Math.max(0, 128 + 40 * color));
   });
 }
 
@@ -96,7 +96,7 @@ function batchOf(images: Uint8Array, objects: readonly Objects[], indices: Array
 
 const shapeOf = (rows: number): BatchShape => ({
   x: [rows, 3, SIDE, SIDE],
-  labelled: false,
+  labeled: false,
   others: {
     boxes: { shape: [rows, PLACES, 4], dtype: "float32" },
     labels: { shape: [rows, PLACES], dtype: "int64" },

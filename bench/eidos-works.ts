@@ -120,7 +120,7 @@ export function unetShape(): UNetShape {
 /** Model, data and preferences of a training step. */
 export function subjectOf(work: string): Subject {
   const batchSize = WORKS.find(({ name }) => name === work)?.batch ?? 1;
-  const preferences: FitPreferences = { optimiser: "adam", learningRate: 1e-3, batchSize, averageDecay: 0 };
+  const preferences: FitPreferences = { optimizer: "adam", learningRate: 1e-3, batchSize, averageDecay: 0 };
   switch (work) {
     case "mlp-step": {
       const sampleShape = [(MLP_SIZES[0] ?? 0) + (MLP_SIZES.at(-1) ?? 0)];

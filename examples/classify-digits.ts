@@ -36,7 +36,7 @@ const runtime = await nodeRuntime();
 const random = new Random(0);
 const net = nameParameters(new DigitNet());
 
-const tracer = new StepTracer(net, { optimiser: adam(), averageDecay: 0 });
+const tracer = new StepTracer(net, { optimizer: adam(), averageDecay: 0 });
 const source = { split: splits.train, batchSize: 64, random };
 const start = { step: 0, vectors: initialVectors(tracer, random) };
 const trainer = await Trainer.create(tracer, source, runtime, start);

@@ -5,7 +5,7 @@
 
 import type { Density, SampleOptions, Sampler, SymbolicBatch, Trainable } from "eidos/model";
 import { defineModel } from "eidos/model";
-import { initialisers } from "eidos/nn";
+import { initializers } from "eidos/nn";
 import { Random, type Session } from "eidos/program";
 import { gather, type NdArray, normal, Parameter, type Tensor, uniform } from "eidos/tensor";
 import { z } from "zod";
@@ -17,9 +17,9 @@ class GaussianMixture implements Trainable, Density, Sampler {
   readonly logit: Parameter; // [components]
 
   constructor(components: number, dimensions: number) {
-    this.mean = new Parameter([components, dimensions], initialisers.normal(2));
-    this.logScale = new Parameter([components], initialisers.zeros);
-    this.logit = new Parameter([components], initialisers.zeros);
+    this.mean = new Parameter([components, dimensions], initializers.normal(2));
+    this.logScale = new Parameter([components], initializers.zeros);
+    this.logit = new Parameter([components], initializers.zeros);
   }
 
   /** log Σ_k softmax(logit)_k N(x | mean_k, scale_k² I): [n, dimensions] → [n]. */

@@ -1,5 +1,5 @@
-// A normalising flow of one's own, put together from parts: the two moons are carried into a mixture of Gaussians by
-// couplings, batch normalisation and a rotation that is written here.
+// A normalizing flow of one's own, put together from parts: the two moons are carried into a mixture of Gaussians by
+// couplings, batch normalization and a rotation that is written here.
 //
 //     npx tsx examples/own-flow.ts [steps]
 
@@ -13,7 +13,7 @@ import {
   ReluNetwork,
   type Transform,
 } from "eidos/flows";
-import { adam, initialisers, nameParameters } from "eidos/nn";
+import { adam, initializers, nameParameters } from "eidos/nn";
 import { compile, nodeRuntime, Random, Session } from "eidos/program/node";
 import { concat, constant, Parameter, split, type Tensor } from "eidos/tensor";
 import { initialVectors, StepTracer, Trainer } from "eidos/train";
@@ -22,7 +22,7 @@ const [steps = "300"] = process.argv.slice(2);
 
 /** Turns the plane by a learned angle. Volume stays, so the log-determinant is 0. */
 class Rotation implements Transform {
-  readonly angle = new Parameter([1, 1], initialisers.constant(0.5));
+  readonly angle = new Parameter([1, 1], initializers.constant(0.5));
 
   private turn(points: Tensor, angle: Tensor): Tensor {
     const [a, b] = split(points, 1, 2) as [Tensor, Tensor];
@@ -52,7 +52,7 @@ const flow = nameParameters(new FlowModel(points, { base: new GaussianMixture(2,
 const { splits, logDensity } = await openData("two-moons");
 const runtime = await nodeRuntime();
 const random = new Random(0);
-const tracer = new StepTracer(flow, { optimiser: adam(), averageDecay: 0.99 });
+const tracer = new StepTracer(flow, { optimizer: adam(), averageDecay: 0.99 });
 const source = { split: splits.train, batchSize: 512, random };
 const trainer = await Trainer.create(tracer, source, runtime, {
   step: 0,

@@ -1,5 +1,5 @@
 /**
- * The fewest insertions, deletions, substitutions and swaps of neighbours that turn one word into the other (optimal
+ * The fewest insertions, deletions, substitutions and swaps of neighbors that turn one word into the other (optimal
  * string alignment).
  */
 export function editDistance(a: string, b: string): number {

@@ -8,6 +8,11 @@ import { nearest } from "./nearest.ts";
  */
 const OLD_NAMES: Readonly<Record<string, string>> = {
   optimiser: "optimizer",
+  colour: "color",
+  binarise: "binarize",
+  dequantise: "dequantize",
+  normalisation: "normalization",
+  binarisation: "binarization",
 };
 
 /** The option that an older spelling means; undefined for a name that is not one. */
@@ -96,6 +101,7 @@ export function parseOptions<S extends z.ZodType>(owner: string, schema: S, opti
   throw new OptionError(`${owner}: ${faults.join("; ")}`);
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+/** Whether a value is an object with named values. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -29,7 +29,7 @@ test("rows filled together are those of the children filled one by one", () => {
   );
 });
 
-test("rows have the moments of their distribution, and are not those of their neighbours", () => {
+test("rows have the moments of their distribution, and are not those of their neighbors", () => {
   const count = 20_000;
   const normal = new Float32Array(3 * count);
   new Random(1).fillRows(normal, count, 0, "normal");

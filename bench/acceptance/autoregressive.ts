@@ -113,7 +113,7 @@ const sets = Object.entries(PUBLISHED).flatMap(([set, published]): readonly Entr
   ];
 });
 
-/** Digits binarised by one fixed draw. */
+/** Digits binarized by one fixed draw. */
 const DIGITS: readonly Trial[] = [
   { title: "FVSBN", model: "fvsbn", seconds: 30 },
   { title: "NADE", model: "nade", seconds: 60 },
@@ -129,10 +129,10 @@ const DIGITS: readonly Trial[] = [
 
 const digits = DIGITS.map((trial): Entry => {
   const name = `autoregressive-digits-${trial.model}`;
-  const options = { binary: true, binarise: "stochastic", ...trial.options };
+  const options = { binary: true, binarize: "stochastic", ...trial.options };
   return {
     name,
-    section: "Binarised digits: test log-likelihood in nats an image",
+    section: "Binarized digits: test log-likelihood in nats an image",
     measure: () => measured(name, "digits", { ...trial, options }, {}),
   };
 });

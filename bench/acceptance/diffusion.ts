@@ -22,7 +22,7 @@ const FLOW: Fitted = {
   model: "rectified-flow",
   data: "digits",
   seconds: 240,
-  options: { dequantise: true },
+  options: { dequantize: true },
 };
 const REFLOW: Fitted = { ...FLOW, name: "diffusion-reflow-digits", seconds: 140 };
 
@@ -239,7 +239,7 @@ export const diffusion: Suite = {
     "Fréchet distances are squared, in the features of the classifier that `eidos eval` uses, between as many drawn digits as `samples` says and " +
     "the 1,000 of the test split, the same for all cells; samples are rounded to bytes and drawn with seed 0 from the same noise, their classes " +
     "by their shares in the training split, without guidance. A cell has the distance and the seconds that its samples took. " +
-    "Bits per dimension are of images spread evenly over the test split; those by the probability flow are of uniformly dequantised bytes, and " +
+    "Bits per dimension are of images spread evenly over the test split; those by the probability flow are of uniformly dequantized bytes, and " +
     "score-sde and the rectified flow were trained on such. " +
     `The reflow is of ${PAIRS} pairs, drawn by Heun's method with 16 steps; it begins with the weights of the flow. ` +
     "Of the plane, log-likelihoods are of 1,000 test points and the true density of all.",

@@ -138,8 +138,8 @@ function ranking(normal: readonly number[], anomalies: readonly number[]): Row {
   };
 }
 
-/** All rows of a query, standardised by the training rows as a model sees them. */
-async function standardised(
+/** All rows of a query, standardized by the training rows as a model sees them. */
+async function standardized(
   table: string,
 ): Promise<readonly [Float32Array, Float32Array, Float32Array, number]> {
   const read = async (which: Parameters<typeof half>[1]) => {
@@ -155,14 +155,14 @@ async function standardised(
     await read("normal"),
     await read("anomalies"),
   ];
-  /** From one standardisation to another. */
-  const restandardised = ({ values, columns }: typeof training): Float32Array =>
+  /** From one standardization to another. */
+  const restandardized = ({ values, columns }: typeof training): Float32Array =>
     values.map((value, i) => {
       const [from, to] = [columns[i % training.width], training.columns[i % training.width]];
       if (from?.kind !== "numeric" || to?.kind !== "numeric") return value;
       return (value * from.deviation + from.mean - to.mean) / to.deviation;
     });
-  return [training.values, restandardised(normal), restandardised(anomalies), training.width];
+  return [training.values, restandardized(normal), restandardized(anomalies), training.width];
 }
 
 const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly Entry[] => {
@@ -172,7 +172,7 @@ const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly En
       name: `flows-gaussian-${table}`,
       section,
       measure: async () => {
-        const [training, normal, unusual, width] = await standardised(table);
+        const [training, normal, unusual, width] = await standardized(table);
         const gaussian = fitGaussian(training, width);
         return {
           data: table,
@@ -260,6 +260,6 @@ export const flows: Suite = {
   command: "npm run acceptance flows",
   introduction:
     "Weights are chosen by the validation split; numbers are of data that took no part in training or choosing. " +
-    "Images are uniformly dequantised bytes. The pictures are in `runs/acceptance/*/samples`.",
+    "Images are uniformly dequantized bytes. The pictures are in `runs/acceptance/*/samples`.",
   entries: [...digits, ...tables, ...anomalies, ...plane],
 };

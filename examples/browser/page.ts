@@ -17,7 +17,7 @@ const model = nameParameters(new RectifiedFlow(options, { kind: data.kind, sampl
 
 const runtime = await webRuntime({ provider: "wasm", wasmPaths: "/onnxruntime-web/" });
 const random = new Random(0);
-const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0.99 });
+const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.99 });
 const source = { split: data.splits.train, batchSize: 256, random };
 const start = { step: 0, vectors: initialVectors(tracer, random) };
 const trainer = await Trainer.create(tracer, source, runtime, start);
@@ -44,11 +44,11 @@ async function draw(): Promise<number> {
   context.clearRect(0, 0, 800, 800);
   const real = data.splits.test.batch(Uint32Array.from({ length: 1000 }, (_, i) => i)).x.data;
   let total = 0;
-  for (const [points, colour] of [
+  for (const [points, color] of [
     [real, "#bbb"],
     [samples, "#06c"],
   ] as const) {
-    context.fillStyle = colour;
+    context.fillStyle = color;
     for (let i = 0; i < points.length; i += 2) {
       context.fillRect(400 + 95 * (points[i] ?? 0), 400 - 95 * (points[i + 1] ?? 0), 4, 4);
       if (points === samples) total += Math.max(-50, data.logDensity?.(points.subarray(i, i + 2)) ?? 0);

@@ -93,7 +93,7 @@ function preferences(data: DataInfo): FitPreferences {
   const isImage = data.sampleShape.length > 1;
   return {
     warmupSteps: 100,
-    optimiser: "adamw",
+    optimizer: "adamw",
     weightDecay: 0.1,
     learningRate: 2e-3,
     batchSize: isImage ? 16 : 64,

@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import { zeros } from "../nn/initialisers.ts";
+import { zeros } from "../nn/initializers.ts";
 import type { LinearOptions } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Random } from "../random.ts";
@@ -71,7 +71,7 @@ export function bernoulliLogProb(logits: Tensor, x: Tensor): Tensor {
  * Layers that tell logits begin at zero: both values equally likely, whatever the elements before. Small sets are then
  * not fitted away from the noise of random weights, most of which no gradient ever removes.
  */
-export const AT_REST = { initialiseWeight: zeros, initialiseBias: zeros } satisfies LinearOptions;
+export const AT_REST = { initializeWeight: zeros, initializeBias: zeros } satisfies LinearOptions;
 
 /** What elements are drawn from, all [n, D]. */
 export interface DrawInputs {

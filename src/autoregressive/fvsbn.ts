@@ -63,7 +63,7 @@ export function fvsbn({ order, orderSeed }: FvsbnOptions, data: DataInfo): Autor
 }
 
 function preferences(): FitPreferences {
-  return { optimiser: "adamw", learningRate: 1e-2, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return { optimizer: "adamw", learningRate: 1e-2, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
 }
 
 /** FVSBN as the catalogue knows it. */

@@ -183,7 +183,7 @@ export function made(options: MadeModelOptions, data: DataInfo): AutoregressiveM
 }
 
 function preferences(): FitPreferences {
-  return { optimiser: "adamw", learningRate: 1e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return { optimizer: "adamw", learningRate: 1e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
 }
 
 /** MADE as the catalogue knows it. */

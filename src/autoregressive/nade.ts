@@ -142,7 +142,7 @@ export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveM
 }
 
 function preferences(): FitPreferences {
-  return { optimiser: "adamw", learningRate: 3e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return { optimizer: "adamw", learningRate: 3e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
 }
 
 /** NADE as the catalogue knows it. */

@@ -57,13 +57,13 @@ export const pixelCnnOptions = z.strictObject({
   conditional: z
     .boolean()
     .default(false)
-    .describe("learn the distribution of each class of labelled data, p(x | class), not that of all"),
+    .describe("learn the distribution of each class of labeled data, p(x | class), not that of all"),
   layers: z.int().min(1).default(6).describe("gated layers (the paper, on ImageNet: 20)"),
   features: z
     .int()
     .min(1)
     .optional()
-    .describe("channels of each stack (default: 32, colour 48; the paper, on ImageNet: 384)"),
+    .describe("channels of each stack (default: 32, color 48; the paper, on ImageNet: 384)"),
   kernel: z.int().min(1).default(3).describe("size of the filters, odd; half of one is before its pixel"),
   firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
   outputFeatures: z
@@ -114,7 +114,7 @@ export function pixelCnn(options: PixelCnnOptions, data: DataInfo): Autoregressi
 }
 
 function preferences(_data: DataInfo): FitPreferences {
-  return { warmupSteps: 50, optimiser: "adam", learningRate: 2e-3, batchSize: 32, averageDecay: 0.998 };
+  return { warmupSteps: 50, optimizer: "adam", learningRate: 2e-3, batchSize: 32, averageDecay: 0.998 };
 }
 
 /** The gated PixelCNN as the catalogue knows it. */

@@ -8,7 +8,7 @@ import { sampleColumns, tablePlace } from "./source.node.ts";
 /** Columns that are taken for labels where none is named. */
 const LABEL_COLUMNS = ["anomaly", "label"] as const;
 
-/** How well a ranking finds the rows that are labelled 1. */
+/** How well a ranking finds the rows that are labeled 1. */
 export interface AnomalyMeasures {
   /** The column of labels. */
   readonly column: string;

@@ -15,7 +15,7 @@ export interface BitSummary {
 const ROWS = 1024;
 
 /** Counts the ones of a data set of kind `binary`. */
-export function summariseBits({ splits, sampleShape, columns = [] }: DataSet): BitSummary {
+export function summarizeBits({ splits, sampleShape, columns = [] }: DataSet): BitSummary {
   const split = splits.train;
   const size = elementCount(sampleShape);
   const counts = new Float64Array(size);

@@ -58,7 +58,7 @@ const controlResult = z.object({
   distances,
   picture: z.exactOptional(z.string()),
   density: z.exactOptional(z.string()),
-  /** The density at the end of the colour scale of pictures of densities. */
+  /** The density at the end of the color scale of pictures of densities. */
   top: z.exactOptional(z.number()),
 });
 

@@ -47,7 +47,7 @@ export async function galleriesOf(source: GallerySource): Promise<readonly Leade
   const truth = trueLogDensity === undefined ? "" : likelihoodText({ kind: "exact", nats: trueLogDensity });
   const densities: LeaderboardGallery = {
     title: "Densities",
-    note: "All in one frame and on one scale of colours, with the mean log-likelihood of the test split. Where a model has no density, a panel shows its samples.",
+    note: "All in one frame and on one scale of colors, with the mean log-likelihood of the test split. Where a model has no density, a panel shows its samples.",
     wide: false,
     ...(top !== undefined && { top }),
     panels: await panelsOf(source, [

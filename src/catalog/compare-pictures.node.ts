@@ -12,10 +12,10 @@ const IMAGES = 64;
 const POINTS = 2000;
 /** Cells of the true density's grid, along each side. */
 const GRID = 160;
-/** Share of cells that lie below the end of the colour scale: a single spike does not darken the rest. */
+/** Share of cells that lie below the end of the color scale: a single spike does not darken the rest. */
 const TOP = 0.995;
 
-/** The frame and the colour scale that all pictures of one comparison in the plane have. */
+/** The frame and the color scale that all pictures of one comparison in the plane have. */
 export interface PlaneSetting {
   readonly frame: Frame;
   /** The density at the end of the scale. */

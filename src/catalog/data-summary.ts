@@ -1,6 +1,6 @@
 import { type Column, columnWidth } from "../data/sources/columns.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
-import { type BitSummary, summariseBits } from "./bit-summary.ts";
+import { type BitSummary, summarizeBits } from "./bit-summary.ts";
 
 /** What the training split holds of one number of a sample, in the data's own units. */
 export interface NumericSummary {
@@ -40,7 +40,7 @@ interface Watched {
  * The numbers and categories of a data set: columns of a table, coordinates of points, bytes of images, how often zeros and
  * ones are one, and classes.
  */
-export function summariseData(data: DataSet): DataSummary {
+export function summarizeData(data: DataSet): DataSummary {
   const split = data.splits.train;
   const size = data.sampleShape.reduce((product, length) => product * length, 1);
   const { watched, coded } = layoutOf(data, size);
@@ -88,7 +88,7 @@ export function summariseData(data: DataSet): DataSummary {
   });
   const categories = coded.map(({ column }, c) => tally(column.name, column.categories, counts[c] ?? []));
   if (classes !== undefined) categories.push(tally("class", data.classes ?? [], classes));
-  return { numbers, categories, ...(data.kind === "binary" && { bits: summariseBits(data) }) };
+  return { numbers, categories, ...(data.kind === "binary" && { bits: summarizeBits(data) }) };
 }
 
 function tally(name: string, names: readonly string[], counts: readonly number[]): CategorySummary {

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { importSharp } from "../data/boxes/image.node.ts";
 import { writeFileAtomic } from "../data/files/files.node.ts";
 import { OptionError } from "../errors.ts";
-import { boxColour, drawBoxes, rasterOfBytes } from "../report/index.ts";
+import { boxColor, drawBoxes, rasterOfBytes } from "../report/index.ts";
 import type { DetectedImage } from "./detect.node.ts";
 import type { DetectorRun } from "./detection-run.node.ts";
 import type { ImagePath } from "./image-paths.node.ts";
@@ -47,7 +47,7 @@ export class DetectionWriter {
       image.found.map(({ box: [x1, y1, x2, y2], class: label, score }) => ({
         box: [x1 * sx, y1 * sy, x2 * sx, y2 * sy] as const,
         label: `${this.classes[label] ?? label} ${score.toFixed(2)}`,
-        colour: boxColour(label),
+        color: boxColor(label),
       })),
       { enlarge },
     );

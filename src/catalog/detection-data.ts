@@ -72,7 +72,7 @@ export function boxShapes(
 
 const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom): BatchShape => ({
   x: [rows, 3, size, size],
-  labelled: false,
+  labeled: false,
   others: {
     boxes: { shape: [rows, places, 4], dtype: "float32" },
     labels: { shape: [rows, places], dtype: "int64" },

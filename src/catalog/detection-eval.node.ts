@@ -129,11 +129,11 @@ export async function evaluateDetector(
   options: DetectionEvaluationOptions = {},
 ): Promise<DetectionEvaluation> {
   const { split = "test" } = options;
-  return summarise(run, set, split, await judgeSplit(run, set, split, options), options);
+  return summarize(run, set, split, await judgeSplit(run, set, split, options), options);
 }
 
 /** The measures of what was found in a split. */
-export async function summarise(
+export async function summarize(
   run: DetectorRun,
   set: DetectionSet,
   split: SplitName,

@@ -3,7 +3,7 @@ import { confusionPlot, encodePng, f1Plot, precisionRecallPlot, type ReportFigur
 import type { FitSummary } from "../train/fit.node.ts";
 import type { RunFolder } from "../train/run-folder.node.ts";
 import type { DetectionData } from "./detection-data.ts";
-import { type DetectionEvaluation, type JudgedSplit, judgeSplit, summarise } from "./detection-eval.node.ts";
+import { type DetectionEvaluation, type JudgedSplit, judgeSplit, summarize } from "./detection-eval.node.ts";
 import { foundSheet, heatSheet, spreadOver } from "./detection-pictures.ts";
 import { type DetectorRun, detectorRun } from "./detection-run.node.ts";
 import type { NamedFigure } from "./figures.node.ts";
@@ -34,7 +34,7 @@ export async function writeDetectionReport(
   try {
     const measured = measure && data.set.splits.validation.count > 0;
     const judged = measured ? await judgeSplit(run, data.set, "validation") : undefined;
-    const evaluation = judged && (await summarise(run, data.set, "validation", judged));
+    const evaluation = judged && (await summarize(run, data.set, "validation", judged));
     if (evaluation !== undefined) {
       await writeFileAtomic(folder.file("validation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
     }

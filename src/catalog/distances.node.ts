@@ -6,7 +6,7 @@ import {
   energyDistance,
   frechetDistance,
   maximumMeanDiscrepancy,
-  memorisation,
+  memorization,
   momentErrors,
   precisionRecall,
   slicedWasserstein,
@@ -24,8 +24,8 @@ const PAIR_WORK = { quick: 2.5e8, all: 1e9 } as const;
 /** Samples of each set in a test with permutations, whose time grows with their square times the permutations. */
 const TESTED = 1000;
 const PERMUTATIONS = 200;
-/** Samples of each set whose neighbours are sought. */
-const NEIGHBOURED = 2000;
+/** Samples of each set whose neighbors are sought. */
+const NEIGHBORED = 2000;
 /** Training samples that are searched for copies. */
 const SEARCHED = 10_000;
 /** Fewer held-out samples say nothing. */
@@ -212,22 +212,22 @@ export class DistanceMeter {
     ];
   }
 
-  /** What is read off neighbours, and the classifier. */
+  /** What is read off neighbors, and the classifier. */
   private async close(pair: Compared): Promise<readonly SampleDistance[]> {
-    const some = this.some(pair, NEIGHBOURED);
+    const some = this.some(pair, NEIGHBORED);
     const { drawn, real } = some;
     const { runtime, seed } = this.options;
     const { precision, recall } = precisionRecall(real, drawn);
     const { density, coverage } = densityCoverage(real, drawn);
     const known = await this.training(real.shape[0] ?? 0, elementCount(real.shape.slice(1)));
-    const { nearerShare } = memorisation(drawn, known, real);
+    const { nearerShare } = memorization(drawn, known, real);
     const { accuracy, count } = await classifierTwoSampleTest(drawn, real, runtime, { seed });
     return [
-      this.result("precision", precision, some, "3 neighbours"),
-      this.result("recall", recall, some, "3 neighbours"),
-      this.result("density", density, some, "5 neighbours"),
-      this.result("coverage", coverage, some, "5 neighbours"),
-      this.result("memorisation", nearerShare, some, `nearest of ${known.shape[0]} training samples`),
+      this.result("precision", precision, some, "3 neighbors"),
+      this.result("recall", recall, some, "3 neighbors"),
+      this.result("density", density, some, "5 neighbors"),
+      this.result("coverage", coverage, some, "5 neighbors"),
+      this.result("memorization", nearerShare, some, `nearest of ${known.shape[0]} training samples`),
       this.result("classifier", accuracy, some, `judged on ${count} of them`),
     ];
   }

@@ -50,7 +50,7 @@ export interface Evaluation {
   readonly step: number;
   /** Exact, or a bound; undefined for a model without a density. */
   readonly likelihood?: MeanLikelihood;
-  /** What the likelihood is of, where that is not plain: dequantised bytes, binarised images, an estimate. */
+  /** What the likelihood is of, where that is not plain: dequantized bytes, binarized images, an estimate. */
   readonly likelihoodDetail?: string;
   /** Samples of the split whose likelihood is measured, where there is one. */
   readonly scored: number;

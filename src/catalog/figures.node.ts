@@ -7,7 +7,7 @@ import {
   encodePng,
   type Frame,
   imageGrid,
-  labelledRow,
+  labeledRow,
   type PathState,
   pathPanels,
   type ReportFigure,
@@ -85,7 +85,7 @@ export async function densityOver(run: OpenRun, frame: Frame): Promise<NdArray<"
   return performance.now() - begun < FAST_GRID ? densityGrid(run, frame, FINE_GRID) : values;
 }
 
-/** Log-densities at the centres of `size` × `size` cells of a frame, the lowest row first. */
+/** Log-densities at the centers of `size` × `size` cells of a frame, the lowest row first. */
 async function densityGrid(run: OpenRun, { x, y }: Frame, size: number): Promise<NdArray<"float32">> {
   const place = ([low, high]: readonly [number, number], cell: number): number =>
     low + ((cell + 0.5) / size) * (high - low);
@@ -126,7 +126,7 @@ const path: FigureMaker = {
     return {
       title: "From the base distribution to the data",
       picture: { format: "png", bytes: await encodePng(pathPanels(evenly(changes(plane), PATH_PANELS))) },
-      caption: `${PATH_POINTS} draws z0 of the base distribution and what the ${steps} steps of the model make of them; each keeps the colour of its first direction. Every panel has a frame of its own.`,
+      caption: `${PATH_POINTS} draws z0 of the base distribution and what the ${steps} steps of the model make of them; each keeps the color of its first direction. Every panel has a frame of its own.`,
     };
   },
 };
@@ -182,7 +182,7 @@ const temperatures: FigureMaker = {
     }
     return {
       title: "Temperatures",
-      picture: { format: "png", bytes: await encodePng(labelledRow(grids)) },
+      picture: { format: "png", bytes: await encodePng(labeledRow(grids)) },
       caption: `samples of the same noise at the temperatures ${TEMPERATURES.join(", ")}`,
     };
   },

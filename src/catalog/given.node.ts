@@ -40,7 +40,7 @@ export function isGivenColumns(config: RunConfig): boolean {
 }
 
 /**
- * Values of the columns that a run's model is conditioned on, as the model sees them: numbers standardised, categories as
+ * Values of the columns that a run's model is conditioned on, as the model sees them: numbers standardized, categories as
  * noisy codes, one row for each of `count` samples.
  * @throws OptionError naming the column that is missing, unknown or has no such value
  */

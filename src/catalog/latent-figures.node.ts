@@ -36,7 +36,7 @@ export const codeMap: FigureMaker = {
     return {
       title: "Codes",
       picture: { format: "svg", text },
-      caption: `${isPlane ? "codes" : `codes of ${dimensions} numbers in the plane of their first two principal axes`} of samples of the ${name} split${labels === undefined ? "" : ", coloured by class"}`,
+      caption: `${isPlane ? "codes" : `codes of ${dimensions} numbers in the plane of their first two principal axes`} of samples of the ${name} split${labels === undefined ? "" : ", colored by class"}`,
     };
   },
 };

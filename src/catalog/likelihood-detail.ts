@@ -1,4 +1,4 @@
-import { describeBinarisation } from "../data/sources/binarise.ts";
+import { describeBinarization } from "../data/sources/binarize.ts";
 import type { Model } from "../model/capabilities.ts";
 import type { RunConfig } from "../train/run-config.ts";
 
@@ -8,8 +8,8 @@ import type { RunConfig } from "../train/run-config.ts";
  */
 export function likelihoodDetail(
   { likelihoodDetail: own }: Model,
-  { binarisation }: RunConfig["dataInfo"],
+  { binarization }: RunConfig["dataInfo"],
 ): string | undefined {
-  const parts = [own, binarisation && describeBinarisation(binarisation)];
+  const parts = [own, binarization && describeBinarization(binarization)];
   return parts.filter((part) => part !== undefined).join("; ") || undefined;
 }

@@ -91,9 +91,9 @@ export const MEASURES = {
     decimals: 3,
     meaning: "largest difference of the probability that two elements are both one",
   },
-  memorisation: {
-    name: "memorisation",
-    short: "memorisation",
+  memorization: {
+    name: "memorization",
+    short: "memorization",
     better: { kind: "near", value: 0.5 },
     decimals: 2,
     meaning:

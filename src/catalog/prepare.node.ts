@@ -39,7 +39,7 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
       classShares: classShares(data.splits.train, data.classes.length),
     }),
     ...(data.columns !== undefined && { columns: data.columns }),
-    ...(data.binarisation !== undefined && { binarisation: data.binarisation }),
+    ...(data.binarization !== undefined && { binarization: data.binarization }),
     ...(data.energy !== undefined && { energy: data.energy }),
   };
 }
@@ -144,7 +144,7 @@ async function openSamples(
     dataOptions: {
       ...given,
       ...(binary && { binary }),
-      ...(data.binarisation !== undefined && { binarise: data.binarisation.protocol }),
+      ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
     },
     info: infoOf(data),
   };

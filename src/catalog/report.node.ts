@@ -4,7 +4,7 @@ import { writeFileAtomic } from "../data/files/files.node.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { MissingPackageError } from "../errors.ts";
-import { rasterise } from "../report/index.node.ts";
+import { rasterize } from "../report/index.node.ts";
 import {
   boundTermsPlot,
   type MetricRow,
@@ -54,7 +54,7 @@ function samplesFigure(picture: Picture, seed: number): ReportFigure {
 export async function pixels(picture: Picture): Promise<Picture> {
   if (picture.format === "png") return picture;
   try {
-    return { format: "png", bytes: await rasterise(picture.text) };
+    return { format: "png", bytes: await rasterize(picture.text) };
   } catch (error) {
     if (error instanceof MissingPackageError) return picture;
     throw error;

@@ -9,7 +9,7 @@ import { OptionError } from "../errors.ts";
 import type { SampleOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { parseOptions } from "../options.ts";
-import { rasterise } from "../report/index.node.ts";
+import { rasterize } from "../report/index.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { sampleSchema } from "./definition.node.ts";
@@ -22,7 +22,7 @@ import { type OpenRun, refuse } from "./run.node.ts";
 export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
- * Draws samples from an opened run, in data units (bytes for images, not rounded; standardised table columns; zeros and
+ * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
  * ones).
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
  *   its data unless told) and the model's own options for sampling
@@ -123,7 +123,7 @@ export async function writeSamples(run: OpenRun, samples: NdArray<"float32">, pa
   switch (extname(path).toLowerCase()) {
     case ".png": {
       const picture = await samplePicture(dataInfo, samples, () => run.data());
-      return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterise(picture.text));
+      return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterize(picture.text));
     }
     case ".npy":
       return writeNpy(path, asWritten(dataInfo, samples));

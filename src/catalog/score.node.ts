@@ -25,7 +25,7 @@ export interface ScoreBatch {
 
 /** How scores are measured. */
 export interface ScoreOptions {
-  /** Seed of dequantisation noise. */
+  /** Seed of dequantization noise. */
   readonly seed?: number;
   /** The split to score, where the data has splits; the test split unless told. */
   readonly split?: SplitName;
@@ -51,7 +51,7 @@ export function isClassConditional({ config }: OpenRun): boolean {
 }
 
 /**
- * What to subtract from log-densities of standardised columns to get those in the table's units: of the columns that
+ * What to subtract from log-densities of standardized columns to get those in the table's units: of the columns that
  * the model has a density of, not of those that it is given.
  */
 function unitShift({ config }: OpenRun): number {

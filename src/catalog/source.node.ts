@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import type { ImageFormat } from "../data/image/folder.node.ts";
 import { streamImages } from "../data/image/stream.node.ts";
 import { openData } from "../data/open.node.ts";
-import { binariseImages } from "../data/sources/binarise.ts";
+import { binarizeImages } from "../data/sources/binarize.ts";
 import { type Column, columnsSchema } from "../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../data/sources/data-set.ts";
 import { isQuery, isTablePath, type TablePlace } from "../data/table/duckdb.node.ts";
@@ -30,7 +30,7 @@ export interface SourceBatch {
 
 /** What of some data is read. */
 export interface SourceOptions {
-  /** Seed of the noise that categories are dequantised with. */
+  /** Seed of the noise that categories are dequantized with. */
   readonly seed?: number;
   /** The split to read, where the data has splits; the test split unless told. */
   readonly split?: SplitName;
@@ -56,15 +56,15 @@ export function imageFormat({ sampleShape }: RunConfig["dataInfo"]): ImageFormat
 }
 
 /**
- * Images of bytes as a run's model sees them: binarised as the images that it was fitted on, for a run of binary images.
- * @param first number of the first image in what is read: an image is binarised alike however reading is cut into batches
+ * Images of bytes as a run's model sees them: binarized as the images that it was fitted on, for a run of binary images.
+ * @param first number of the first image in what is read: an image is binarized alike however reading is cut into batches
  */
 export function asSeen(
-  { binarisation }: RunConfig["dataInfo"],
+  { binarization }: RunConfig["dataInfo"],
   bytes: NdArray<"float32">,
   first = 0,
 ): NdArray<"float32"> {
-  return binarisation === undefined ? bytes : binariseImages(bytes, binarisation, { part: "read", first });
+  return binarization === undefined ? bytes : binarizeImages(bytes, binarization, { part: "read", first });
 }
 
 /** The columns in which a table holds samples of a run's data. */

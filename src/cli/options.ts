@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
+import { currentName, oldNames } from "../options.ts";
 
 /** What of a JSON schema matters for a flag. */
 interface Property {
@@ -47,6 +48,9 @@ export function addSchemaOptions(
       option.argParser((text, before?: string) => (before === undefined ? text : `${before},${text}`));
     }
     command.addOption(option.hideHelp(hidden));
+    for (const old of oldNames(name)) {
+      command.addOption(new Option(option.flags.replace(`--${flag}`, `--${flagName(old)}`)).hideHelp());
+    }
     if (boolean && property.default !== false) {
       command.addOption(new Option(`--no-${flag}`, `not: ${property.description ?? flag}`).hideHelp(hidden));
     }
@@ -73,7 +77,11 @@ export function flagValues(
   const known = schemas.map(propertiesOf);
   return Object.fromEntries(
     Object.entries(flags).map(([name, value]) => {
-      const property = known.find((properties) => Object.hasOwn(properties, name))?.[name];
+      const current = known.some((properties) => Object.hasOwn(properties, name)) ? name : currentName(name);
+      const property =
+        current === undefined
+          ? undefined
+          : known.find((properties) => Object.hasOwn(properties, current))?.[current];
       return [name, typeof value === "string" && property ? parseValue(name, property, value) : value];
     }),
   );

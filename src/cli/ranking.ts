@@ -17,7 +17,7 @@ export function writeRanking(path: string, ranking: AnomalyRanking): Promise<voi
   return writeTable(path, [ranking.files === undefined ? "row" : "file", "anomalyScore", "rank"], rows());
 }
 
-/** The top of a ranking and how well it finds the labelled rows, as plain values. */
+/** The top of a ranking and how well it finds the labeled rows, as plain values. */
 export function rankingSummary(ranking: AnomalyRanking, top: number): Readonly<Record<string, unknown>> {
   const name = ranking.files === undefined ? "row" : "file";
   return {

@@ -22,8 +22,8 @@ export type { NamedData } from "./catalog.ts";
 export { dataCatalog } from "./catalog.ts";
 export { decodeNpy, encodeNpy } from "./files/npy.ts";
 export { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
-export type { Binarisation } from "./sources/binarise.ts";
-export { binarised, binariseImages, describeBinarisation } from "./sources/binarise.ts";
+export type { Binarization } from "./sources/binarize.ts";
+export { binarized, binarizeImages, describeBinarization } from "./sources/binarize.ts";
 export type { BinaryColumn, CategoricalColumn, Cell, Column, NumericColumn } from "./sources/columns.ts";
 export {
   columnSchema,

@@ -11,7 +11,7 @@ import { readPairs } from "./files/arrays.node.ts";
 import { isMissing } from "./files/files.node.ts";
 import { openImageFolder } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
-import { binarised } from "./sources/binarise.ts";
+import { binarized } from "./sources/binarize.ts";
 import type { DataSet } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
@@ -109,7 +109,7 @@ export async function plainKind(nameOrPath: string, options: DataOptions = {}): 
 /**
  * Opens data by a name of `dataCatalog`, the path of a folder of images, of a table (.csv, .tsv, .parquet, .json,
  * .jsonl) or of a folder with a table for each split, or a query that begins with `select`, `with` or `from`. With the
- * option `binary`, tables are vectors of zeros and ones, and images are binarised; with `classes`, other classes are left
+ * option `binary`, tables are vectors of zeros and ones, and images are binarized; with `classes`, other classes are left
  * out; with `source`, batches hold samples of another data set beside their own; with `pairs`, there are pairs to fit to.
  * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
  * options; MissingPackageError where sharp or DuckDB is needed and not installed.
@@ -133,7 +133,7 @@ export async function openData(nameOrPath: string, options: DataOptions = {}): P
 
 /** Data with all of its classes. */
 async function openWhole(nameOrPath: string, options: DataOptions): Promise<DataSet> {
-  const { splitSeed: seed, count, sql, binary = false, binarise: protocol } = resolveDataOptions(options);
+  const { splitSeed: seed, count, sql, binary = false, binarize: protocol } = resolveDataOptions(options);
   const place = await findData(nameOrPath, sql);
   switch (place.kind) {
     case "table":
@@ -141,7 +141,7 @@ async function openWhole(nameOrPath: string, options: DataOptions): Promise<Data
     case "image": {
       if (place.folder !== undefined) return openImageFolder(place.folder, options);
       const digits = await openDigits();
-      return binary ? binarised(digits, { protocol, seed }) : digits;
+      return binary ? binarized(digits, { protocol, seed }) : digits;
     }
     case "points":
       if (!binary) return place.draw({ seed, count });

@@ -8,9 +8,9 @@ export {
 } from "./augment/batches.ts";
 export {
   type Canvas,
-  type ColourChange,
-  type ColourMap,
-  colourMap,
+  type ColorChange,
+  type ColorMap,
+  colorMap,
   drawImage,
   type Placement,
   placeBox,
@@ -38,7 +38,7 @@ export {
   type CocoOptions,
   type CocoSummary,
   type CocoTables,
-  summariseCoco,
+  summarizeCoco,
 } from "./measure/coco.ts";
 export type { ConfusionMatrix, ConfusionOptions } from "./measure/confusion.ts";
 export { type DetectionErrors, ERROR_KINDS, type ErrorKind, type ErrorOptions } from "./measure/errors.ts";
@@ -72,7 +72,7 @@ export { exportedDetections, suppressed } from "./models/exported.ts";
 export type { FcosOutputs } from "./models/fcos.ts";
 export {
   assignBySize,
-  centrenessOf,
+  centernessOf,
   Fcos,
   type FcosOptions,
   type FcosTargets,

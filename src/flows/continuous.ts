@@ -132,7 +132,7 @@ const PATH_STATES = 8;
 type Arrays = Readonly<Record<string, NdArray>>;
 
 /**
- * A continuous normalising flow. Training and graphs integrate with fixed steps inside one graph; samples and scores
+ * A continuous normalizing flow. Training and graphs integrate with fixed steps inside one graph; samples and scores
  * may also be computed by an adaptive solver, which steps outside of it.
  */
 export class ContinuousFlow extends FlowModel {
@@ -346,7 +346,7 @@ export function continuousFlow(options: ContinuousFlowOptions, data: DataInfo): 
 }
 
 function preferences(): FitPreferences {
-  return { optimiser: "adam", learningRate: 3e-3, batchSize: 256, averageDecay: 0.998, warmupSteps: 50 };
+  return { optimizer: "adam", learningRate: 3e-3, batchSize: 256, averageDecay: 0.998, warmupSteps: 50 };
 }
 
 /** Continuous flows as the catalogue knows them. */

@@ -5,7 +5,7 @@ import { elementCount } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";
 import { GlowStep } from "./glow.ts";
-import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import { dequantizationOption, dequantizerFor } from "./images/dequantize.ts";
 import { type ImageShape, imageLevels, Squeeze, squeezed } from "./images/multi-scale.ts";
 import { GatedNetwork } from "./images/networks.ts";
 import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
@@ -51,7 +51,7 @@ export const flowPlusPlusOptions = flowOptions.extend({
     .min(1)
     .default(2)
     .describe("hidden layers of a coupling's network, for points and tables"),
-  dequantisation: dequantisationOption("variational"),
+  dequantization: dequantizationOption("variational"),
   alpha: z
     .number()
     .min(0)
@@ -108,8 +108,8 @@ function rowFlow(
 
 /**
  * Flow++ (Ho et al. 2019): couplings by the distribution function of a mixture of logistics, networks of gated residual
- * blocks with self-attention if wanted, and variational dequantisation of images. Each coupling stands in a step with
- * activation normalisation and an invertible linear map before it.
+ * blocks with self-attention if wanted, and variational dequantization of images. Each coupling stands in a step with
+ * activation normalization and an invertible linear map before it.
  * @throws OptionError where images cannot be halved so often, or samples have fewer than two numbers
  */
 export function flowPlusPlus(options: FlowPlusPlusOptions, data: DataInfo): FlowModel {
@@ -121,27 +121,27 @@ export function flowPlusPlus(options: FlowPlusPlusOptions, data: DataInfo): Flow
     return new FlowModel(data, { base, conditioning, transforms: rowFlow(options, dimensions, size) });
   }
   const transforms = imageFlow(options, targetShape, size);
-  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
-  return new FlowModel(data, { base, conditioning, transforms, dequantiser });
+  const dequantizer = dequantizerFor(options.dequantization, data, conditioning);
+  return new FlowModel(data, { base, conditioning, transforms, dequantizer });
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
         warmupSteps: 100,
-        optimiser: "adam",
+        optimizer: "adam",
         learningRate: 2e-3,
         batchSize: 64,
         averageDecay: 0.998,
         clipNorm: 50,
       }
-    : { warmupSteps: 50, optimiser: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
+    : { warmupSteps: 50, optimizer: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
 }
 
 /** Flow++ as the catalogue knows it. */
 export const flowPlusPlusDefinition = defineModel({
   name: "flow-plus-plus",
-  summary: "flow of mixture-of-logistics couplings, with variational dequantisation of images",
+  summary: "flow of mixture-of-logistics couplings, with variational dequantization of images",
   paper:
     "Ho et al. 2019, Flow++: Improving Flow-Based Generative Models with Variational Dequantization and Architecture Design, arXiv:1902.00275",
   dataKinds: ["points", "image", "table"],

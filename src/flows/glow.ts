@@ -4,7 +4,7 @@ import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";
-import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import { dequantizationOption, dequantizerFor } from "./images/dequantize.ts";
 import {
   type ImageShape,
   imageLevels,
@@ -13,32 +13,32 @@ import {
   Squeeze,
   squeezed,
 } from "./images/multi-scale.ts";
-import { ContextBias, NormalisedConv2d, SplitPrior, ZeroConv2d } from "./images/networks.ts";
+import { ContextBias, NormalizedConv2d, SplitPrior, ZeroConv2d } from "./images/networks.ts";
 import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { ReluNetwork } from "./nice.ts";
 import { AffineBijection, scaleLimitOf } from "./transforms/bijections.ts";
 import { type Conditioner, Coupling } from "./transforms/coupling.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { InvertibleLinear } from "./transforms/mixing.ts";
-import { ActNorm } from "./transforms/normalisation.ts";
+import { ActNorm } from "./transforms/normalization.ts";
 import { Composition, type Transform } from "./transforms/transform.ts";
 
 /**
  * The network NN() of Glow's couplings of images (section 3.3): a 3×3, a 1×1 and a 3×3 convolution with ReLU between
- * them, the first two normalised by the first batch, the last starting at zero. The context is added, as one bias a
+ * them, the first two normalized by the first batch, the last starting at zero. The context is added, as one bias a
  * channel, before the first ReLU.
  */
 export class GlowNetwork implements Conditioner {
-  readonly first: NormalisedConv2d;
+  readonly first: NormalizedConv2d;
   readonly context: ContextBias;
-  readonly second: NormalisedConv2d;
+  readonly second: NormalizedConv2d;
   readonly last: ZeroConv2d;
 
   /** @param width channels between the convolutions */
   constructor(inputs: number, width: number, outputs: number, contextSize = 0) {
-    this.first = new NormalisedConv2d(inputs, width, 3);
+    this.first = new NormalizedConv2d(inputs, width, 3);
     this.context = new ContextBias(contextSize, width);
-    this.second = new NormalisedConv2d(width, width, 1);
+    this.second = new NormalizedConv2d(width, width, 1);
     this.last = new ZeroConv2d(width, outputs);
   }
 
@@ -48,7 +48,7 @@ export class GlowNetwork implements Conditioner {
   }
 }
 
-/** One step of flow: activation normalisation, an invertible linear map, an affine coupling (Glow, figure 2a). */
+/** One step of flow: activation normalization, an invertible linear map, an affine coupling (Glow, figure 2a). */
 export class GlowStep extends Composition {
   /** @param size columns of rows, or channels of images */
   constructor(size: number, coupling: Transform) {
@@ -91,7 +91,7 @@ export const glowOptions = flowOptions.extend({
     .max(0.49)
     .default(0.002)
     .describe("how far from 0 and 1 pixels are kept before the logit, for images"),
-  dequantisation: dequantisationOption("uniform"),
+  dequantization: dequantizationOption("uniform"),
 });
 
 export type GlowOptions = z.output<typeof glowOptions>;
@@ -135,7 +135,7 @@ function rowFlow(options: GlowOptions, dimensions: number, contextSize: number):
 }
 
 /**
- * Glow (Kingma and Dhariwal 2018): steps of activation normalisation, invertible 1×1 convolution and affine coupling, in
+ * Glow (Kingma and Dhariwal 2018): steps of activation normalization, invertible 1×1 convolution and affine coupling, in
  * levels between which images are squeezed and half of the channels are factored out under a learned prior. Points and
  * tables go through the same steps as rows, without levels.
  * @throws OptionError where images cannot be halved so often, or samples have fewer than two numbers
@@ -149,21 +149,21 @@ export function glow(options: GlowOptions, data: DataInfo): FlowModel {
       ? [...(options.logit ? [new LogitTransform(options.alpha)] : []), imageFlow(options, targetShape, size)]
       : rowFlow(options, dimensions, size);
   const base = BASES[options.base ?? "gaussian"](dimensions);
-  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
-  return new FlowModel(data, { base, conditioning, dequantiser, transforms });
+  const dequantizer = dequantizerFor(options.dequantization, data, conditioning);
+  return new FlowModel(data, { base, conditioning, dequantizer, transforms });
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
         warmupSteps: 100,
-        optimiser: "adam",
+        optimizer: "adam",
         learningRate: 2e-3,
         batchSize: 64,
         averageDecay: 0.998,
         clipNorm: 50,
       }
-    : { warmupSteps: 100, optimiser: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.998 };
+    : { warmupSteps: 100, optimizer: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.998 };
 }
 
 /** Glow as the catalogue knows it. */

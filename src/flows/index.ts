@@ -47,16 +47,16 @@ export { type IafOptions, iaf, iafDefinition, iafOptions } from "./iaf.ts";
 export {
   BYTE_LEVELS,
   byteScaling,
-  type Dequantisation,
-  type Dequantised,
-  type Dequantiser,
-  dequantisationOption,
-  dequantiserFor,
+  type Dequantization,
+  type Dequantized,
+  type Dequantizer,
+  dequantizationOption,
+  dequantizerFor,
   Scaling,
-  uniformDequantiser,
-  VariationalDequantiser,
-  type VariationalDequantiserOptions,
-} from "./images/dequantise.ts";
+  uniformDequantizer,
+  VariationalDequantizer,
+  type VariationalDequantizerOptions,
+} from "./images/dequantize.ts";
 export {
   type BlockOrder,
   ExchangeQuarters,
@@ -70,7 +70,7 @@ export {
   GatedBlock,
   GatedNetwork,
   type GatedNetworkOptions,
-  NormalisedConv2d,
+  NormalizedConv2d,
   SplitPrior,
   ZeroConv2d,
 } from "./images/networks.ts";
@@ -161,7 +161,7 @@ export {
   type MaskedAutoregressiveOptions,
 } from "./transforms/masked-autoregressive.ts";
 export { InvertibleLinear, Permutation, triangularInverse } from "./transforms/mixing.ts";
-export { ActNorm, BatchNormTransform, type BatchNormTransformOptions } from "./transforms/normalisation.ts";
+export { ActNorm, BatchNormTransform, type BatchNormTransformOptions } from "./transforms/normalization.ts";
 export {
   CircularSpline,
   onCircle,

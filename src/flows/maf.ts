@@ -9,7 +9,7 @@ import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { AffineBijection } from "./transforms/bijections.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { ELEMENT_ORDERS, elementOrders, MaskedAutoregressive } from "./transforms/masked-autoregressive.ts";
-import { ActNorm, BatchNormTransform } from "./transforms/normalisation.ts";
+import { ActNorm, BatchNormTransform } from "./transforms/normalization.ts";
 import { Reshape, type Transform } from "./transforms/transform.ts";
 
 const ACTIVATIONS = {
@@ -49,7 +49,7 @@ export const mafOptions = flowOptions.extend({
       "order of the elements in the blocks: reversed from one to the next, the same in all (then later elements can be " +
         "drawn exactly given earlier ones), or random",
     ),
-  normalisation: z
+  normalization: z
     .enum(["none", "act-norm", "batch-norm"])
     .default("none")
     .describe("between the blocks: nothing, act-norm, set by the first batch, or the paper's batch-norm"),
@@ -65,7 +65,7 @@ export interface NetworkDefaults {
 }
 
 /**
- * The blocks of an affine autoregressive flow over rows, with normalisation between them, in the direction of one pass.
+ * The blocks of an affine autoregressive flow over rows, with normalization between them, in the direction of one pass.
  */
 export function affineAutoregressiveBlocks(
   options: MafOptions,
@@ -73,7 +73,7 @@ export function affineAutoregressiveBlocks(
   contextSize: number,
   defaults: NetworkDefaults,
 ): readonly Transform[] {
-  const { blocks, order, normalisation } = options;
+  const { blocks, order, normalization } = options;
   const { hiddenLayers = defaults.hiddenLayers, width = defaults.width } = options;
   const activation = ACTIVATIONS[options.activation ?? defaults.activation];
   const bijection = new AffineBijection(Math.min(LOG_SCALE_LIMIT, LOG_SCALE_TOTAL / blocks));
@@ -84,9 +84,9 @@ export function affineAutoregressiveBlocks(
       contextSize,
       activation,
     });
-    if (normalisation === "none" || block === blocks - 1) return [autoregressive];
+    if (normalization === "none" || block === blocks - 1) return [autoregressive];
     const between =
-      normalisation === "batch-norm" ? new BatchNormTransform(dimensions) : new ActNorm(dimensions);
+      normalization === "batch-norm" ? new BatchNormTransform(dimensions) : new ActNorm(dimensions);
     return [autoregressive, between];
   });
 }
@@ -119,7 +119,7 @@ export function maf(options: MafOptions, data: DataInfo): FlowModel {
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
-  const common = { warmupSteps: 50, optimiser: "adamw", averageDecay: 0.998 } as const;
+  const common = { warmupSteps: 50, optimizer: "adamw", averageDecay: 0.998 } as const;
   // Chosen on validation rows of wine-red, in short runs (docs/maf.md).
   if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
   if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };

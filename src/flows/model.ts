@@ -20,7 +20,7 @@ import { inpaintFlow } from "./completion/inpaint.ts";
 import { BASE_NAMES, type Base, gaussian } from "./densities/bases.ts";
 import { Conditioning, conditioningOptions } from "./densities/conditioning.ts";
 import type { Energy } from "./densities/objective.ts";
-import { byteScaling, type Dequantiser, uniformDequantiser } from "./images/dequantise.ts";
+import { byteScaling, type Dequantizer, uniformDequantizer } from "./images/dequantize.ts";
 import { Composition, type Transform } from "./transforms/transform.ts";
 
 /** Options that every flow has beside those of its architecture. */
@@ -51,15 +51,15 @@ export interface FlowParts {
   /** What the density is conditioned on; nothing unless told. */
   readonly conditioning?: Conditioning;
   /** How bytes become reals; by uniform noise unless told. */
-  readonly dequantiser?: Dequantiser;
+  readonly dequantizer?: Dequantizer;
   /**
    * An energy of samples. Where there is one, the loss is not the negative log-likelihood of data
    * but the reverse Kullback–Leibler divergence from the flow to exp(−energy), up to the constant log Z.
    */
   readonly energy?: Energy;
   /**
-   * The elements of what is modelled (rows, or flattened images) in an order in which each element of the code depends on
-   * the elements up to its own alone, for flows and factorised bases where there is one.
+   * The elements of what is modeled (rows, or flattened images) in an order in which each element of the code depends on
+   * the elements up to its own alone, for flows and factorized bases where there is one.
    */
   readonly triangularOrder?: readonly number[];
 }
@@ -73,15 +73,15 @@ export interface FlowSampleOptions extends SampleOptions {
 }
 
 /**
- * A normalising flow over data: a base distribution and transforms that lead from data to it, by
- * log p(x) = log p_base(f(x)) + log |det ∂f/∂x|. Images are dequantised and scaled to [0, 1) before.
+ * A normalizing flow over data: a base distribution and transforms that lead from data to it, by
+ * log p(x) = log p_base(f(x)) + log |det ∂f/∂x|. Images are dequantized and scaled to [0, 1) before.
  */
 export class FlowModel
   implements Trainable, Density, Sampler<FlowSampleOptions>, Inpainter, Codec, Stepwise, Exportable
 {
   readonly base: Base;
   readonly transforms: readonly Transform[];
-  readonly dequantiser: Dequantiser;
+  readonly dequantiser: Dequantizer;
   readonly likelihood: "exact" | "bound";
   readonly likelihoodDetail: string | undefined;
   readonly conditioning: Conditioning;
@@ -96,12 +96,12 @@ export class FlowModel
     this.data = data;
     this.base = parts.base;
     this.transforms = parts.transforms;
-    this.dequantiser = parts.dequantiser ?? uniformDequantiser;
+    this.dequantiser = parts.dequantizer ?? uniformDequantizer;
     this.conditioning = parts.conditioning ?? new Conditioning({ conditional: false, given: [] }, data);
     this.dimensions = elementCount(this.conditioning.targetShape);
     this.likelihood = data.kind === "image" ? "bound" : "exact";
-    const noise = this.dequantiser === uniformDequantiser ? "uniformly" : "variationally";
-    this.likelihoodDetail = this.isImage ? `${noise} dequantised bytes` : undefined;
+    const noise = this.dequantiser === uniformDequantizer ? "uniformly" : "variationally";
+    this.likelihoodDetail = this.isImage ? `${noise} dequantized bytes` : undefined;
     this.energy = parts.energy;
     this.triangularOrder = parts.triangularOrder;
   }
@@ -110,7 +110,7 @@ export class FlowModel
     return this.data.kind === "image";
   }
 
-  /** From data units (dequantised bytes, coordinates, standardised columns) to the base's space. */
+  /** From data units (dequantized bytes, coordinates, standardized columns) to the base's space. */
   private get flow(): Composition {
     return new Composition(
       this.isImage ? [byteScaling(this.dimensions), ...this.transforms] : this.transforms,
@@ -118,7 +118,7 @@ export class FlowModel
   }
 
   /**
-   * Log-density in nats of continuous data: [n, …sample] → [n]. Images are dequantised bytes, on [0, 256)ᴰ, and the
+   * Log-density in nats of continuous data: [n, …sample] → [n]. Images are dequantized bytes, on [0, 256)ᴰ, and the
    * density is with respect to those units. Without labels, a model that is conditional on classes weighs them by their
    * shares.
    */
@@ -135,19 +135,19 @@ export class FlowModel
   }
 
   /**
-   * Log-density of samples; images in bytes are dequantised with noise of the runtime's generator. A model that is
+   * Log-density of samples; images in bytes are dequantized with noise of the runtime's generator. A model that is
    * conditional on classes gives log p(x | label) or, without labels, the log-density of the mixture of its classes by
    * their shares.
    */
   logProb(x: Tensor, label?: Tensor): Tensor {
-    return this.conditioning.overClasses(x, label, (known) => this.labelledLogProb(x, known));
+    return this.conditioning.overClasses(x, label, (known) => this.labeledLogProb(x, known));
   }
 
-  private labelledLogProb(x: Tensor, label: Tensor | undefined): Tensor {
+  private labeledLogProb(x: Tensor, label: Tensor | undefined): Tensor {
     const { target, context } = this.conditioning.divide(x, label);
     if (!this.isImage) return this.targetLogProb(target, context);
-    const dequantised = this.dequantiser.dequantise(target, context);
-    return this.targetLogProb(dequantised.x, context).sub(dequantised.logNoise);
+    const dequantized = this.dequantiser.dequantize(target, context);
+    return this.targetLogProb(dequantized.x, context).sub(dequantized.logNoise);
   }
 
   /**
@@ -158,10 +158,10 @@ export class FlowModel
   loss({ x, label }: SymbolicBatch): Losses {
     if (this.energy !== undefined) {
       const total = this.reverseDivergence(Number(x.shape[0]), this.energy);
-      const { logNormaliser } = this.energy;
-      return logNormaliser === undefined ? { total } : { total, divergence: total.add(logNormaliser) };
+      const { logNormalizer } = this.energy;
+      return logNormalizer === undefined ? { total } : { total, divergence: total.add(logNormalizer) };
     }
-    const nats = this.labelledLogProb(x, label).mean().neg();
+    const nats = this.labeledLogProb(x, label).mean().neg();
     return { total: this.isImage ? nats.mul(1 / (this.dimensions * Math.LN2)) : nats };
   }
 
@@ -259,7 +259,7 @@ export class FlowModel
     return inpaintFlow(this, this.data, session, options);
   }
 
-  /** The log-density and the code as a graph; for images, the dequantisation noise is an input. */
+  /** The log-density and the code as a graph; for images, the dequantization noise is an input. */
   exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string } {
     const shape: Shape = ["batch", ...this.data.sampleShape];
     const x = input("x", shape);
@@ -275,7 +275,7 @@ export class FlowModel
         ? `x: images as bytes 0 … 255 in float32, [batch, ${this.data.sampleShape}]; noise: uniform on [0, 1), same ` +
           "shape (0.5 for a fixed answer). logProb: log-density in nats of x + noise on [0, 256)^D; bits per dimension " +
           `are -logProb / (${this.dimensions} ln 2). z: the code.${labels}`
-        : `x: [batch, ${this.data.sampleShape}] in data units${this.data.kind === "table" ? " (standardised columns)" : ""}. ` +
+        : `x: [batch, ${this.data.sampleShape}] in data units${this.data.kind === "table" ? " (standardized columns)" : ""}. ` +
           `logProb: log-density in nats. z: the code.${labels}`,
     };
   }

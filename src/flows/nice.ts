@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { DataInfo } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
-import { kaimingNormal, zeros } from "../nn/initialisers.ts";
+import { kaimingNormal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount, Parameter, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
@@ -33,8 +33,8 @@ export class ReluNetwork implements Conditioner {
     this.layers = sizes.slice(1).map(
       (outputs, i) =>
         new Linear(sizes[i] ?? outputs, outputs, {
-          initialiseWeight: i === last ? zeros : kaimingNormal(),
-          initialiseBias: zeros,
+          initializeWeight: i === last ? zeros : kaimingNormal(),
+          initializeBias: zeros,
         }),
     );
   }
@@ -56,7 +56,7 @@ export class DiagonalScaling implements Transform {
   private readonly gain: number;
 
   /**
-   * @param gain the parameter holds s / gain. An adaptive optimiser moves every parameter by about the learning rate
+   * @param gain the parameter holds s / gain. An adaptive optimizer moves every parameter by about the learning rate
    *   a step, whatever its gradient; s has farther to go (to about 5, for pixels that are always black) than weights.
    */
   constructor(dimensions: number, gain = 1) {
@@ -106,7 +106,7 @@ export type NiceOptions = z.output<typeof niceOptions>;
 
 /**
  * NICE, non-linear independent components estimation (Dinh, Krueger and Bengio 2014): components in odd–even order,
- * additive couplings that change the halves in turn, a diagonal scaling, and a factorised prior.
+ * additive couplings that change the halves in turn, a diagonal scaling, and a factorized prior.
  * @throws OptionError where samples have fewer than two numbers
  */
 export function nice(options: NiceOptions, data: DataInfo): FlowModel {
@@ -135,13 +135,13 @@ function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
         warmupSteps: 50,
-        optimiser: "adamw",
+        optimizer: "adamw",
         weightDecay: 1.5,
         learningRate: 1e-3,
         batchSize: 128,
         averageDecay: 0.998,
       }
-    : { warmupSteps: 50, optimiser: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
+    : { warmupSteps: 50, optimizer: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
 }
 
 /** NICE as the catalogue knows it. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { InverseError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
-import { normal, zeros } from "../nn/initialisers.ts";
+import { normal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount, linear, Parameter, split, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
@@ -64,7 +64,7 @@ export class Planar implements NumericallyInvertible {
     this.context =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, 2 * dimensions + 1, { bias: false, initialiseWeight: zeros });
+        : new Linear(contextSize, 2 * dimensions + 1, { bias: false, initializeWeight: zeros });
   }
 
   /** w, û and b under a context. */
@@ -168,7 +168,7 @@ export function planar(options: PlanarOptions, data: DataInfo): FlowModel {
 function preferences({ kind }: DataInfo): FitPreferences {
   return {
     warmupSteps: 50,
-    optimiser: "adam",
+    optimizer: "adam",
     learningRate: kind === "points" ? 0.02 : 5e-3,
     batchSize: 512,
     clipNorm: 1,

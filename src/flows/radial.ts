@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { DataInfo } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
-import { constant, normal, zeros } from "../nn/initialisers.ts";
+import { constant, normal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
 import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
@@ -13,7 +13,7 @@ import { type Forward, type Inverse, Inverted, type Transform } from "./transfor
 /** The numbers of a radial map after the constraint; rows are 1, or n where a context decides them. */
 interface RadialNumbers {
   /** z₀, [1 or n, D]. */
-  readonly centre: Tensor;
+  readonly center: Tensor;
   /** α > 0, [1 or n, 1]. */
   readonly alpha: Tensor;
   /** α + β̂ > 0, [1 or n, 1]. */
@@ -33,7 +33,7 @@ const SMALLEST = 1e-6;
  */
 export class Radial implements Transform {
   /** z₀ */
-  readonly centre: Parameter;
+  readonly center: Parameter;
   /** a */
   readonly alpha: Parameter;
   /** β */
@@ -45,32 +45,32 @@ export class Radial implements Transform {
   /** @param contextSize length of the context vector; 0 for none */
   constructor(dimensions: number, contextSize = 0) {
     this.dimensions = dimensions;
-    this.centre = new Parameter([1, dimensions], normal(1));
+    this.center = new Parameter([1, dimensions], normal(1));
     // Both begin with softplus 1: β̂ = 0, the identity.
     this.alpha = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
     this.beta = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
     this.context =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, dimensions + 2, { bias: false, initialiseWeight: zeros });
+        : new Linear(contextSize, dimensions + 2, { bias: false, initializeWeight: zeros });
   }
 
   private numbers(context?: Tensor): RadialNumbers {
-    let [centre, a, beta]: readonly [Tensor, Tensor, Tensor] = [this.centre, this.alpha, this.beta];
+    let [center, a, beta]: readonly [Tensor, Tensor, Tensor] = [this.center, this.alpha, this.beta];
     if (this.context && context) {
-      const [addedCentre, addedA, addedBeta] = split(this.context.forward(context), 1, [
+      const [addedCenter, addedA, addedBeta] = split(this.context.forward(context), 1, [
         this.dimensions,
         1,
         1,
       ]);
-      centre = centre.add(addedCentre ?? 0);
+      center = center.add(addedCenter ?? 0);
       a = a.add(addedA ?? 0);
       beta = beta.add(addedBeta ?? 0);
     }
-    return { centre, alpha: a.softplus().add(SMALLEST), sigma: beta.softplus().add(SMALLEST) };
+    return { center, alpha: a.softplus().add(SMALLEST), sigma: beta.softplus().add(SMALLEST) };
   }
 
-  /** log |det| of the forward map at distance r from the centre, [n, 1] → [n]. */
+  /** log |det| of the forward map at distance r from the center, [n, 1] → [n]. */
   private logDeterminant(r: Tensor, { alpha, sigma }: RadialNumbers): Tensor {
     const shrunk = r.add(alpha);
     const tangential = r.add(sigma).div(shrunk);
@@ -82,17 +82,17 @@ export class Radial implements Transform {
 
   forward(z: Tensor, context?: Tensor): Forward {
     const numbers = this.numbers(context);
-    const { centre, alpha, sigma } = numbers;
-    const offset = z.sub(centre);
+    const { center, alpha, sigma } = numbers;
+    const offset = z.sub(center);
     const r = norm(offset);
     const scale = r.add(sigma).div(r.add(alpha));
-    return { y: centre.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers) };
+    return { y: center.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers) };
   }
 
   inverse(y: Tensor, context?: Tensor): Inverse {
     const numbers = this.numbers(context);
-    const { centre, alpha, sigma } = numbers;
-    const offset = y.sub(centre);
+    const { center, alpha, sigma } = numbers;
+    const offset = y.sub(center);
     const rho = norm(offset);
     // The positive root of r² + k r − αρ = 0, without subtracting: (|k| + √(k² + 4αρ)) / 2 is the one of larger size,
     // and the product of both is −αρ.
@@ -102,7 +102,7 @@ export class Radial implements Transform {
     const larger = k.abs().add(size).mul(0.5);
     const r = positiveRoot(k, larger, product);
     const scale = r.add(alpha).div(r.add(sigma));
-    return { x: centre.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers).neg() };
+    return { x: center.add(offset.mul(scale)), logDet: this.logDeterminant(r, numbers).neg() };
   }
 }
 
@@ -141,7 +141,7 @@ export function radial(options: RadialOptions, data: DataInfo): FlowModel {
 function preferences({ kind }: DataInfo): FitPreferences {
   return {
     warmupSteps: 50,
-    optimiser: "adam",
+    optimizer: "adam",
     learningRate: kind === "points" ? 0.02 : 5e-3,
     batchSize: 512,
     clipNorm: 1,

@@ -2,12 +2,12 @@ import { z } from "zod";
 import type { DataInfo } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { Conv2d } from "../nn/convolution.ts";
-import { zeros } from "../nn/initialisers.ts";
+import { zeros } from "../nn/initializers.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
 import { BASES } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";
 import { energyOf, objectiveOptions } from "./densities/objective.ts";
-import { dequantisationOption, dequantiserFor } from "./images/dequantise.ts";
+import { dequantizationOption, dequantizerFor } from "./images/dequantize.ts";
 import {
   ExchangeQuarters,
   type ImageShape,
@@ -17,26 +17,26 @@ import {
   Squeeze,
   squeezed,
 } from "./images/multi-scale.ts";
-import { ContextBias, NormalisedConv2d, ZeroConv2d } from "./images/networks.ts";
+import { ContextBias, NormalizedConv2d, ZeroConv2d } from "./images/networks.ts";
 import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
 import { ReluNetwork } from "./nice.ts";
 import { AffineBijection, scaleLimitOf } from "./transforms/bijections.ts";
 import { type Conditioner, type CoupledHalf, Coupling, OddEvenOrder } from "./transforms/coupling.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
-import { ActNorm, BatchNormTransform } from "./transforms/normalisation.ts";
+import { ActNorm, BatchNormTransform } from "./transforms/normalization.ts";
 import { Composition, type Transform } from "./transforms/transform.ts";
 
 /** x + w₂ ∗ relu(w₁ ∗ relu(x)) with 3×3 convolutions, the second starting at zero (He et al. 2016). */
 export class ResidualConvolutions {
-  readonly first: NormalisedConv2d;
+  readonly first: NormalizedConv2d;
   readonly second: Conv2d;
 
   constructor(width: number) {
-    this.first = new NormalisedConv2d(width, width, 3);
+    this.first = new NormalizedConv2d(width, width, 3);
     this.second = new Conv2d(width, width, 3, {
       padding: 1,
-      initialiseWeight: zeros,
-      initialiseBias: zeros,
+      initializeWeight: zeros,
+      initializeBias: zeros,
     });
   }
 
@@ -50,13 +50,13 @@ export class ResidualConvolutions {
  * zero (section 3.7 and appendix B). The context is added, as one bias a channel, after the first convolution.
  */
 export class ResidualNetwork implements Conditioner {
-  readonly first: NormalisedConv2d;
+  readonly first: NormalizedConv2d;
   readonly context: ContextBias;
   readonly blocks: readonly ResidualConvolutions[];
   readonly last: ZeroConv2d;
 
   constructor(inputs: number, width: number, blocks: number, outputs: number, contextSize = 0) {
-    this.first = new NormalisedConv2d(inputs, width, 3);
+    this.first = new NormalizedConv2d(inputs, width, 3);
     this.context = new ContextBias(contextSize, width);
     this.blocks = Array.from({ length: blocks }, () => new ResidualConvolutions(width));
     this.last = new ZeroConv2d(width, outputs);
@@ -101,7 +101,7 @@ export const realNvpOptions = flowOptions.extend({
     .describe(
       "largest absolute log-scale of an affine coupling (default: 3, or 24 over their number if that is less)",
     ),
-  normalisation: z
+  normalization: z
     .enum(["act-norm", "batch-norm"])
     .default("act-norm")
     .describe("what follows each coupling: act-norm, set by the first batch, or the paper's batch-norm"),
@@ -111,20 +111,20 @@ export const realNvpOptions = flowOptions.extend({
     .max(0.49)
     .default(0.002)
     .describe("how far from 0 and 1 pixels are kept before the logit, for images (the paper: 0.05)"),
-  dequantisation: dequantisationOption("uniform"),
+  dequantization: dequantizationOption("uniform"),
 });
 
 export type RealNvpOptions = z.output<typeof realNvpOptions>;
 
-const normalisationOf = ({ normalisation }: RealNvpOptions, size: number): Transform =>
-  normalisation === "batch-norm" ? new BatchNormTransform(size) : new ActNorm(size);
+const normalizationOf = ({ normalization }: RealNvpOptions, size: number): Transform =>
+  normalization === "batch-norm" ? new BatchNormTransform(size) : new ActNorm(size);
 
 const alternating = (i: number): CoupledHalf => (i % 2 === 0 ? "second" : "first");
 
 /**
  * Scales of RealNVP (section 3.6): couplings under checkerboard masks, then under channel masks, each followed by a
- * normalisation, after which half of the channels is factored out; the last scale has checkerboard masks alone. Images are
- * squeezed before the checkerboard couplings already: its two colours are then halves of the channels, and no network
+ * normalization, after which half of the channels is factored out; the last scale has checkerboard masks alone. Images are
+ * squeezed before the checkerboard couplings already: its two colors are then halves of the channels, and no network
  * computes what a mask would throw away.
  */
 function imageFlow(options: RealNvpOptions, sampleShape: readonly number[], contextSize: number): Transform {
@@ -138,7 +138,7 @@ function imageFlow(options: RealNvpOptions, sampleShape: readonly number[], cont
       const sizes = [channels / 2, channels / 2] as const;
       return [
         new Coupling(sizes, alternating(i), new AffineBijection(scaleLimit), network),
-        normalisationOf(options, channels),
+        normalizationOf(options, channels),
       ];
     }).flat();
   const levels: Level[] = [];
@@ -149,7 +149,7 @@ function imageFlow(options: RealNvpOptions, sampleShape: readonly number[], cont
     const last = level === count - 1;
     const checkerboard = [
       new Squeeze("checkerboard"),
-      normalisationOf(options, channels),
+      normalizationOf(options, channels),
       ...block(channels, last ? outer : inner),
     ];
     const channelwise = last ? [] : [new ExchangeQuarters(), ...block(channels, inner)];
@@ -159,7 +159,7 @@ function imageFlow(options: RealNvpOptions, sampleShape: readonly number[], cont
   return new MultiScale(levels);
 }
 
-/** Couplings of rows under alternating masks, each followed by a normalisation. */
+/** Couplings of rows under alternating masks, each followed by a normalization. */
 function rowFlow(options: RealNvpOptions, dimensions: number, contextSize: number): readonly Transform[] {
   const { couplings = 8, width = 128, hiddenLayers } = options;
   const { scaleLimit = scaleLimitOf(couplings) } = options;
@@ -172,7 +172,7 @@ function rowFlow(options: RealNvpOptions, dimensions: number, contextSize: numbe
     const network = new ReluNetwork([from, ...hidden, 2 * to], contextSize);
     return [
       new Coupling(sizes, changes, new AffineBijection(scaleLimit), network),
-      normalisationOf(options, dimensions),
+      normalizationOf(options, dimensions),
     ];
   });
   return [new OddEvenOrder(dimensions), ...steps.flat()];
@@ -192,21 +192,21 @@ export function realNvp(options: RealNvpOptions, data: DataInfo): FlowModel {
       ? [new LogitTransform(options.alpha), imageFlow(options, targetShape, size)]
       : rowFlow(options, dimensions, size);
   const base = BASES[options.base ?? "gaussian"](dimensions);
-  const dequantiser = dequantiserFor(options.dequantisation, data, conditioning);
-  return new FlowModel(data, { base, conditioning, dequantiser, transforms, ...energyOf(options, data) });
+  const dequantizer = dequantizerFor(options.dequantization, data, conditioning);
+  return new FlowModel(data, { base, conditioning, dequantizer, transforms, ...energyOf(options, data) });
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
         warmupSteps: 100,
-        optimiser: "adam",
+        optimizer: "adam",
         learningRate: 2e-3,
         batchSize: 64,
         averageDecay: 0.998,
         clipNorm: 50,
       }
-    : { warmupSteps: 100, optimiser: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.998 };
+    : { warmupSteps: 100, optimizer: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.998 };
 }
 
 /** RealNVP as the catalogue knows it. */

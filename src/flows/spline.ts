@@ -12,7 +12,7 @@ import type { Bijection } from "./transforms/bijections.ts";
 import { type Conditioner, Coupling } from "./transforms/coupling.ts";
 import { elementOrders, MaskedAutoregressive } from "./transforms/masked-autoregressive.ts";
 import { InvertibleLinear, Permutation } from "./transforms/mixing.ts";
-import { ActNorm } from "./transforms/normalisation.ts";
+import { ActNorm } from "./transforms/normalization.ts";
 import { CircularSpline, onCircle, RationalQuadraticSpline } from "./transforms/rational-quadratic.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transforms/transform.ts";
 
@@ -66,7 +66,7 @@ export class AngleNetwork implements Conditioner {
   }
 }
 
-/** From angles as a table's columns hold them, standardised, to angles on [−π, π). */
+/** From angles as a table's columns hold them, standardized, to angles on [−π, π). */
 export class AngleUnits implements Transform {
   private readonly means: readonly number[];
   private readonly deviations: readonly number[];
@@ -95,8 +95,8 @@ export class AngleUnits implements Transform {
   }
 }
 
-/** The columns that are modelled; coordinates of points stand for columns in the units of the data. */
-function modelledColumns(
+/** The columns that are modeled; coordinates of points stand for columns in the units of the data. */
+function modeledColumns(
   { given }: SplineFlowOptions,
   data: DataInfo,
   dimensions: number,
@@ -142,7 +142,7 @@ function circularTransforms(
 ): Transform[] {
   const { dimensions, contextSize, hidden } = sizes;
   if (options.kind === "autoregressive" && dimensions > 1) {
-    throw new OptionError("option circular: angles are modelled by couplings; leave kind at coupling");
+    throw new OptionError("option circular: angles are modeled by couplings; leave kind at coupling");
   }
   if (options.mixing === "linear") {
     throw new OptionError(
@@ -179,7 +179,7 @@ export function splineFlow(options: SplineFlowOptions, data: DataInfo): FlowMode
       base: new UniformBase(-Math.PI, Math.PI),
       conditioning,
       transforms: [
-        new AngleUnits(modelledColumns(options, data, dimensions)),
+        new AngleUnits(modeledColumns(options, data, dimensions)),
         ...circularTransforms(options, sizes, bins, count),
       ],
     });
@@ -210,7 +210,7 @@ function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "points"
     ? {
         warmupSteps: 100,
-        optimiser: "adam",
+        optimizer: "adam",
         learningRate: 2e-3,
         batchSize: 512,
         averageDecay: 0.998,
@@ -218,7 +218,7 @@ function preferences({ kind }: DataInfo): FitPreferences {
       }
     : {
         warmupSteps: 50,
-        optimiser: "adamw",
+        optimizer: "adamw",
         weightDecay: 0.1,
         learningRate: 2e-3,
         batchSize: 256,

@@ -31,10 +31,10 @@ export function byteToUnit(x: Tensor): Tensor {
  */
 export function discretisedLogisticLogProb(x: Tensor, { location, logScale }: LocationScale): Tensor {
   const rate = logScale.neg().exp();
-  const centred = byteToUnit(x).sub(location);
+  const centerd = byteToUnit(x).sub(location);
   const half = 1 / (2 * HALF_RANGE);
-  const above = centred.add(half).mul(rate).neg().softplus();
-  const below = centred.sub(half).mul(rate).softplus();
+  const above = centerd.add(half).mul(rate).neg().softplus();
+  const below = centerd.sub(half).mul(rate).softplus();
   // 1 − e^−δ = 2u / (1 + u) with u = tanh(δ / 2), which keeps its digits where δ is small.
   const u = rate.mul(half).tanh();
   const width = u.log().sub(u.add(1).log()).add(Math.LN2);
@@ -103,11 +103,11 @@ function asBytes(x: Tensor): Tensor {
 }
 
 /**
- * Independent Gaussians over dequantised bytes: uniform noise on [0, 1) makes each byte a real number on [0, 256), and the
+ * Independent Gaussians over dequantized bytes: uniform noise on [0, 1) makes each byte a real number on [0, 256), and the
  * log-density of these, whose mean over the noise is a lower bound on the log-probability of the bytes (Theis et al. 2016,
  * "A note on the evaluation of generative models", section 3.1).
  */
-export class DequantisedGaussianObservation implements ObservationModel {
+export class DequantizedGaussianObservation implements ObservationModel {
   readonly gaussian: GaussianObservation;
 
   constructor(size: number, source: ScaleSource) {
@@ -132,8 +132,8 @@ export class DequantisedGaussianObservation implements ObservationModel {
 
   logProb(x: Tensor, outputs: Tensor): Tensor {
     // Noise on [−½, ½) leaves the byte in the middle of its interval.
-    const dequantised = byteToUnit(x.add(uniform(x.shape)).sub(0.5));
-    return this.gaussian.logProb(dequantised, outputs).sub(this.size * Math.log(HALF_RANGE));
+    const dequantized = byteToUnit(x.add(uniform(x.shape)).sub(0.5));
+    return this.gaussian.logProb(dequantized, outputs).sub(this.size * Math.log(HALF_RANGE));
   }
 
   mean(outputs: Tensor): Tensor {

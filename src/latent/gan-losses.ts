@@ -9,7 +9,7 @@ export interface SmoothingOptions {
 }
 
 /**
- * What the discriminator minimises, from its logits of data and of samples, [n] each:
+ * What the discriminator minimizes, from its logits of data and of samples, [n] each:
  * minimax and non-saturating: −E log σ(D(x)) − E log(1 − σ(D(x̃))) (Goodfellow et al. 2014, equation 1);
  * hinge: E max(0, 1 − D(x)) + E max(0, 1 + D(x̃)) (Lim and Ye 2017; Miyato et al. 2018, equation 16);
  * wasserstein-gp: E D(x̃) − E D(x) (Arjovsky et al. 2017; the penalty is `gradientPenalty`).
@@ -38,7 +38,7 @@ export function discriminatorLoss(
 }
 
 /**
- * What the generator minimises, from the logits of its samples:
+ * What the generator minimizes, from the logits of its samples:
  * minimax: E log(1 − σ(D(x̃))); non-saturating: −E log σ(D(x̃)) (Goodfellow et al. 2014, section 3);
  * hinge and wasserstein-gp: −E D(x̃).
  */

@@ -1,14 +1,14 @@
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { Conv2d, ConvTranspose2d, SpectralConv2d, SpectralLinear } from "../nn/convolution.ts";
-import { kaimingNormal, normal, zeros } from "../nn/initialisers.ts";
+import { kaimingNormal, normal, zeros } from "../nn/initializers.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
-import { BatchNorm2d } from "../nn/normalisation.ts";
+import { BatchNorm2d } from "../nn/normalization.ts";
 import {
   argMax,
   concat,
   elementCount,
-  type Initialiser,
+  type Initializer,
   oneHot,
   slice,
   type Tensor,
@@ -29,7 +29,7 @@ interface Span {
 
 /**
  * The space in which the networks of a GAN see samples: bytes of images on [−1, 1], points halved, table columns
- * standardised as they are. The code of a category, which in data has noise on it, is seen without: the place of its
+ * standardized as they are. The code of a category, which in data has noise on it, is seen without: the place of its
  * largest number is 1, all others 0.
  */
 export class SampleSpace {
@@ -150,9 +150,9 @@ class Logit {
   readonly projection: Linear | SpectralLinear | undefined;
   private readonly classes: number;
 
-  constructor(features: number, { classes, spectralNorm }: SettledGanOptions, initialise?: Initialiser) {
+  constructor(features: number, { classes, spectralNorm }: SettledGanOptions, initialize?: Initializer) {
     const Layer = spectralNorm ? SpectralLinear : Linear;
-    const start = initialise && { initialiseWeight: initialise, initialiseBias: zeros };
+    const start = initialize && { initializeWeight: initialize, initializeBias: zeros };
     this.output = new Layer(features, 1, start);
     this.projection = classes === 0 ? undefined : new Layer(features, classes, { ...start, bias: false });
     this.classes = classes;
@@ -255,7 +255,7 @@ const dcganNormal = normal(0.02);
 
 /**
  * DCGAN's generator (Radford, Metz and Chintala 2016, section 3): a linear layer to the smallest map, transposed
- * convolutions that double it, batch normalisation and rectifiers between.
+ * convolutions that double it, batch normalization and rectifiers between.
  */
 export class ConvolutionalGenerator implements Generator {
   readonly condition: Condition;
@@ -271,7 +271,7 @@ export class ConvolutionalGenerator implements Generator {
     const [smallest = { height: 1, width: 1, channels: 1 }] = maps;
     this.smallest = smallest;
     const { channels, height, width } = smallest;
-    const start = { initialiseWeight: dcganNormal };
+    const start = { initializeWeight: dcganNormal };
     this.project = new Linear(this.condition.size, channels * height * width, { ...start, bias: false });
     this.norms = maps.map((map) => new BatchNorm2d(map.channels));
     this.up = maps.map((map, i) => {
@@ -280,7 +280,7 @@ export class ConvolutionalGenerator implements Generator {
         ? new ConvTranspose2d(map.channels, data.sampleShape[0] ?? 1, 4, {
             ...HALVING,
             ...start,
-            initialiseBias: zeros,
+            initializeBias: zeros,
           })
         : new ConvTranspose2d(map.channels, next.channels, 4, { ...HALVING, ...start, bias: false });
     });
@@ -301,8 +301,8 @@ export class ConvolutionalGenerator implements Generator {
 
 /**
  * DCGAN's discriminator: convolutions that halve the image, leaky rectifiers between, a linear layer at last. Unlike
- * DCGAN's it has no batch normalisation, so that each logit is a function of its own sample: gradient penalties need
- * that, and spectral normalisation takes its place.
+ * DCGAN's it has no batch normalization, so that each logit is a function of its own sample: gradient penalties need
+ * that, and spectral normalization takes its place.
  */
 export class ConvolutionalDiscriminator implements Discriminator {
   readonly down: readonly (Conv2d | SpectralConv2d)[];
@@ -312,7 +312,7 @@ export class ConvolutionalDiscriminator implements Discriminator {
   constructor(options: SettledGanOptions, data: DataInfo) {
     const Layer = options.spectralNorm ? SpectralConv2d : Conv2d;
     const maps = levels(options, data);
-    const start = { initialiseWeight: kaimingNormal(SLOPE), initialiseBias: zeros };
+    const start = { initializeWeight: kaimingNormal(SLOPE), initializeBias: zeros };
     this.down = maps.map(
       (map, i) =>
         new Layer(maps[i - 1]?.channels ?? data.sampleShape[0] ?? 1, map.channels, 4, {

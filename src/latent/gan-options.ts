@@ -2,7 +2,7 @@ import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 
-/** What the players minimise. */
+/** What the players minimize. */
 export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstein-gp"] as const;
 
 export type GanObjective = (typeof GAN_OBJECTIVES)[number];

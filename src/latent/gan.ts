@@ -277,7 +277,7 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     const { classes, latentSize } = this.options;
     const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
     const x = this.space.data(this.generate(input("z", ["batch", latentSize]), label));
-    const units = { image: " as bytes 0 … 255 in float32, not rounded", table: " (standardised columns)" };
+    const units = { image: " as bytes 0 … 255 in float32, not rounded", table: " (standardized columns)" };
     const { kind, sampleShape } = this.data;
     return {
       outputs: { x },
@@ -289,7 +289,7 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
-  const common = { optimiser: "adam", beta2: 0.99, warmupSteps: 0 } as const;
+  const common = { optimizer: "adam", beta2: 0.99, warmupSteps: 0 } as const;
   return kind === "image"
     ? { ...common, learningRate: 3e-3, beta1: 0.5, batchSize: 64, averageDecay: 0.99 }
     : { ...common, learningRate: 2e-3, beta1: 0, batchSize: 256, averageDecay: 0.998 };

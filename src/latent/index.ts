@@ -1,6 +1,6 @@
 export {
   byteToUnit,
-  DequantisedGaussianObservation,
+  DequantizedGaussianObservation,
   DiscretisedLogisticObservation,
   discretisedLogisticLogProb,
 } from "./byte-observations.ts";

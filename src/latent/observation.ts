@@ -1,5 +1,5 @@
 import type { DataInfo } from "../model/data-info.ts";
-import { zeros } from "../nn/initialisers.ts";
+import { zeros } from "../nn/initializers.ts";
 import type { Random } from "../random.ts";
 import { argMax, concat, oneHot, Parameter, slice, split, type Tensor } from "../tensor/index.ts";
 
@@ -31,7 +31,7 @@ export const SCALE_SOURCES = ["shared", "per-dimension", "per-sample"] as const;
 
 export type ScaleSource = (typeof SCALE_SOURCES)[number];
 
-/** An adaptive optimiser moves a parameter by about the learning rate a step; log-scales have farther to go than weights. */
+/** An adaptive optimizer moves a parameter by about the learning rate a step; log-scales have farther to go than weights. */
 const SCALE_GAIN = 10;
 
 /** A location for each of D elements and the logarithm of a scale. */
@@ -73,7 +73,7 @@ export class ScaledOutputs {
   }
 }
 
-/** Bounds of log-deviations: with standardised data, 7 is a thousandth of a column's own deviation. */
+/** Bounds of log-deviations: with standardized data, 7 is a thousandth of a column's own deviation. */
 const DEVIATIONS = [-7, 7] as const;
 
 /** Independent Gaussians, log p = −½ ((x − μ) / σ)² − log σ − ½ log 2π for each element. */

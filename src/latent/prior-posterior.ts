@@ -21,7 +21,7 @@ export const PRIORS = ["gaussian", "real-nvp", "maf"] as const;
 
 export type PriorName = (typeof PRIORS)[number];
 
-/** A normalising flow over codes as their prior (Chen et al. 2017, "Variational Lossy Autoencoder", section 3.2). */
+/** A normalizing flow over codes as their prior (Chen et al. 2017, "Variational Lossy Autoencoder", section 3.2). */
 export class FlowPrior implements Base {
   readonly flow: FlowModel;
 
@@ -194,7 +194,7 @@ export class Posterior {
   }
 
   /** The code at the Gaussian's mean, [n, L]: of a Gaussian posterior its mean, otherwise what the steps make of it. */
-  centre({ mean, context }: Encoded): Tensor {
+  center({ mean, context }: Encoded): Tensor {
     return this.isGaussian ? mean : this.transform(mean, context).y;
   }
 }

@@ -113,7 +113,7 @@ function filled(
 /** The programs of a chain: where it starts, an iteration, and what is expected at its end. */
 function programs({ model, data, session }: Work) {
   const { conditioning, decoder, observation, posterior, prior } = model;
-  /** Samples whose known elements are those of `x` and the others those of rows of what is modelled. */
+  /** Samples whose known elements are those of `x` and the others those of rows of what is modeled. */
   const completed = (x: Tensor, known: Tensor, rows: Tensor, context: Tensor | undefined): Tensor => {
     const whole = conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...conditioning.targetShape]), context);
     return where(known.greater(0.5), x, whole);
@@ -130,7 +130,7 @@ function programs({ model, data, session }: Work) {
     const next = conditioning.divide(x, inputs.proposed);
     const rows = asRows(next.target);
     const proposal = posterior.draw(model.encoded(rows, next.context), required(inputs, "code").unsqueeze(1));
-    // Both codes in one call, so that noise within a likelihood (that of dequantised bytes) is the same for both.
+    // Both codes in one call, so that noise within a likelihood (that of dequantized bytes) is the same for both.
     const outputs = stack([decoder.forward(z, old.context), decoder.forward(proposal.z, next.context)], 1);
     const [ofOld, ofNew] = split(observation.logProb(rows.unsqueeze(1), outputs), 1, [1, 1]) as [
       Tensor,

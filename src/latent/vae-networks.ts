@@ -1,10 +1,10 @@
 import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
-import { kaimingNormal, zeros } from "../nn/initialisers.ts";
+import { kaimingNormal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
 import { concat, type Tensor } from "../tensor/index.ts";
 
 /** Starting values of layers before a rectifier. */
-const RELU_START = { initialiseWeight: kaimingNormal(), initialiseBias: zeros } as const;
+const RELU_START = { initializeWeight: kaimingNormal(), initializeBias: zeros } as const;
 
 /** From rows [n, inputs] and maybe what is known besides [n, c] to rows [n, outputs]. */
 export interface RowNetwork {

@@ -3,7 +3,7 @@ import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
-import { DequantisedGaussianObservation, DiscretisedLogisticObservation } from "./byte-observations.ts";
+import { DequantizedGaussianObservation, DiscretisedLogisticObservation } from "./byte-observations.ts";
 import {
   BernoulliObservation,
   GaussianObservation,
@@ -34,7 +34,7 @@ export const vaeOptions = conditioningOptions.extend({
     .enum(LIKELIHOODS)
     .optional()
     .describe(
-      "distribution of a sample given its code (points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantised bytes)",
+      "distribution of a sample given its code (points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantized bytes)",
     ),
   scale: z
     .enum(SCALE_SOURCES)
@@ -230,7 +230,7 @@ export function observationOf(
     case "bernoulli":
       return new BernoulliObservation(size - given.length);
     case "gaussian":
-      if (kind === "image") return new DequantisedGaussianObservation(size, scale);
+      if (kind === "image") return new DequantizedGaussianObservation(size, scale);
       return columns === undefined
         ? new GaussianObservation(size, scale)
         : tableObservation(columns, given, scale);

@@ -16,7 +16,7 @@ import type { Codec } from "../model/codes.ts";
 import { classShares, type DataInfo, type SymbolicBatch } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
-import { zeros } from "../nn/initialisers.ts";
+import { zeros } from "../nn/initializers.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {
@@ -255,7 +255,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     return this.data.kind === "image";
   }
 
-  /** What the encoder says of rows of what is modelled, [n, D] in data units. */
+  /** What the encoder says of rows of what is modeled, [n, D] in data units. */
   encoded(x: Tensor, context: Tensor | undefined): Encoded {
     return this.posterior.divide(this.encoder.forward(this.observation.seen(x), context));
   }
@@ -358,7 +358,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
   /** The mean of q(z | x), [n, L]; behind autoregressive steps, what they make of the Gaussian's mean. */
   encode(x: Tensor, label?: Tensor): Tensor {
     const { target, context } = this.conditioning.divide(x, label);
-    return this.posterior.centre(this.encoded(target.reshape([target.shape[0] ?? 1, -1]), context));
+    return this.posterior.center(this.encoded(target.reshape([target.shape[0] ?? 1, -1]), context));
   }
 
   /**
@@ -370,7 +370,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     return this.whole(this.observation.mean(this.decoder.forward(z, context)), context);
   }
 
-  /** Samples from rows of what is modelled, [n, D] in data units, and the context with what is given. */
+  /** Samples from rows of what is modeled, [n, D] in data units, and the context with what is given. */
   whole(rows: Tensor, context: Tensor | undefined): Tensor {
     const { targetShape } = this.conditioning;
     return this.conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...targetShape]), context);
@@ -405,14 +405,14 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     const z = this.encode(x, label);
     const units = {
       image: " as bytes 0 … 255 in float32",
-      table: " in standardised columns",
+      table: " in standardized columns",
       binary: " of 0 and 1",
       points: "",
     }[kind];
     return {
       outputs: { z, reconstruction: this.decode(z, context) },
       description:
-        `x: samples [batch, ${sampleShape}]${units}. z: the centre of q(z | x), [batch, ${this.dimensions}]. ` +
+        `x: samples [batch, ${sampleShape}]${units}. z: the center of q(z | x), [batch, ${this.dimensions}]. ` +
         `reconstruction: what the decoder expects of x there, ${kind === "binary" ? "probabilities of ones" : "in the units of x"}.` +
         (classes > 0 ? ` label: class 0 to ${classes - 1}.` : ""),
     };
@@ -420,7 +420,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
 }
 
 function preferences({ kind, sampleShape }: DataInfo): FitPreferences {
-  const common = { optimiser: "adam", averageDecay: 0.998, warmupSteps: 100 } as const;
+  const common = { optimizer: "adam", averageDecay: 0.998, warmupSteps: 100 } as const;
   // Chosen on validation samples, in short runs (docs/vae.md).
   if (sampleShape.length === 3) return { ...common, learningRate: 3e-3, batchSize: 64 };
   return kind === "points"

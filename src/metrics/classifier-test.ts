@@ -4,7 +4,7 @@ import type { Losses, Trainable } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
 import { Mlp } from "../nn/linear.ts";
 import { nameParameters } from "../nn/module.ts";
-import { adam } from "../nn/optimiser.ts";
+import { adam } from "../nn/optimizer.ts";
 import { learningRateSchedule } from "../nn/schedule.ts";
 import { compile } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
@@ -64,7 +64,7 @@ class TwoSampleClassifier implements Trainable {
  * network learns on one half of the samples [n, …] and [m, …] to tell the sets apart, and its accuracy on the other half
  * is the statistic. Where both sets have the same distribution, the number of right answers is at most as spread as that
  * of fair coins, so that the p-value is the binomial tail (which the paper approximates by a normal). Equally
- * many samples of each set are used, chosen at random where one has more; coordinates are standardised by the training
+ * many samples of each set are used, chosen at random where one has more; coordinates are standardized by the training
  * half.
  * @param runtime where the network is trained: `nodeRuntime()`, or `webRuntime()` in a browser
  * @throws OptionError where the samples differ in size or are not finite, a set has fewer than four, or an option is not
@@ -84,7 +84,7 @@ export async function classifierTwoSampleTest(
   const { training, heldOut } = halves(left, right, random);
   const sizes = classifier === "mlp" ? [left.size, hidden, 1] : [left.size, 1];
   const model = nameParameters(new TwoSampleClassifier(sizes));
-  const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0 });
+  const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
   const order = Uint32Array.from({ length: training.labels.length }, (_, i) => i);
   const split = storedSplit(training.data, [left.size], order, training.labels);
   const source = { split, batchSize: Math.min(BATCH, split.count), random };
@@ -121,23 +121,23 @@ async function logOddsOf(
   }
 }
 
-/** Samples of both sets, the first labelled 0 and the second 1. */
-interface Labelled {
+/** Samples of both sets, the first labeled 0 and the second 1. */
+interface Labeled {
   readonly data: Float32Array;
   readonly labels: Uint8Array;
 }
 
-/** Equally many samples of each set, divided at random into two halves and standardised by the first. */
+/** Equally many samples of each set, divided at random into two halves and standardized by the first. */
 function halves(
   left: Rows,
   right: Rows,
   random: Random,
-): { readonly training: Labelled; readonly heldOut: Labelled } {
+): { readonly training: Labeled; readonly heldOut: Labeled } {
   const each = Math.min(left.count, right.count);
   const half = Math.floor(each / 2);
   const { size } = left;
   const orders = [left, right].map((rows, set) => random.split("half").split(set).permutation(rows.count));
-  const part = (from: number, to: number): Labelled => {
+  const part = (from: number, to: number): Labeled => {
     const count = to - from;
     const data = new Float32Array(2 * count * size);
     for (const [set, rows] of [left, right].entries()) {
@@ -149,12 +149,12 @@ function halves(
     return { data, labels: new Uint8Array(2 * count).fill(1, count) };
   };
   const [training, heldOut] = [part(0, half), part(half, each)];
-  standardise(training.data, heldOut.data, size);
+  standardize(training.data, heldOut.data, size);
   return { training, heldOut };
 }
 
 /** Takes mean and deviation of each coordinate of the first rows out of both. Constant coordinates keep their unit. */
-function standardise(first: Float32Array, second: Float32Array, size: number): void {
+function standardize(first: Float32Array, second: Float32Array, size: number): void {
   const count = first.length / size;
   for (let k = 0; k < size; k++) {
     let [sum, squares] = [0, 0];

@@ -26,14 +26,14 @@ export {
   type ParzenOptions,
   parzenLogLikelihood,
 } from "./likelihood.ts";
-export { type Memorisation, memorisation } from "./memorisation.ts";
+export { type Memorization, memorization } from "./memorization.ts";
 export {
   type DensityCoverage,
   densityCoverage,
   type ManifoldOptions,
   type PrecisionRecall,
   precisionRecall,
-} from "./neighbours.ts";
+} from "./neighbors.ts";
 export { areaUnderRoc, averagePrecision, descendingOrder } from "./roc.ts";
 export {
   type PrincipalComponents,

@@ -5,7 +5,7 @@ import { comparableRows, forEachRow, meanOf, type Rows } from "./rows.ts";
 /**
  * Bits per dimension of 8-bit data: −log p / (D ln 2), where log p (in nats) is the log-density with respect to byte
  * units, so that the uniform distribution on [0, 256)ᴰ has exactly 8. By Jensen's inequality the density of uniformly
- * dequantised bytes bounds the code length of the bytes from above (Theis, van den Oord and Bethge 2016, "A note on
+ * dequantized bytes bounds the code length of the bytes from above (Theis, van den Oord and Bethge 2016, "A note on
  * the evaluation of generative models", section 3.1).
  */
 export function bitsPerDimension(logProb: number, dimensions: number): number {
@@ -111,15 +111,15 @@ const MOST_PASSES = 12;
 
 function searched(samples: Rows, validation: Rows): number {
   const { count, size } = samples;
-  let centre = deviationOf(samples) * count ** (-1 / (size + 4)) || 1;
+  let center = deviationOf(samples) * count ** (-1 / (size + 4)) || 1;
   for (let pass = 0; pass < MOST_PASSES; pass++) {
-    const grid = Array.from({ length: AT_ONCE }, (_, k) => centre * STEP ** (k - (AT_ONCE - 1) / 2));
+    const grid = Array.from({ length: AT_ONCE }, (_, k) => center * STEP ** (k - (AT_ONCE - 1) / 2));
     const best = bestOf(samples, validation, grid);
     if (best !== grid[0] && best !== grid.at(-1)) return best;
-    centre = best;
+    center = best;
   }
   throw new OptionError(
-    `parzenLogLikelihood: no bandwidth is best near ${centre}; validation samples that repeat generated ones want 0. Give bandwidths`,
+    `parzenLogLikelihood: no bandwidth is best near ${center}; validation samples that repeat generated ones want 0. Give bandwidths`,
   );
 }
 
@@ -150,9 +150,9 @@ function logDensities(samples: Rows, rows: Rows, bandwidths: readonly number[]):
         const value = values[j] ?? 0;
         if (value < reach) sum += Math.exp((nearest - value) * factor);
       }
-      const normalisation = (rows.size / 2) * Math.log(2 * Math.PI * sigma * sigma) + Math.log(samples.count);
+      const normalization = (rows.size / 2) * Math.log(2 * Math.PI * sigma * sigma) + Math.log(samples.count);
       const target = densities[b];
-      if (target !== undefined) target[i] = Math.log(sum) - nearest * factor - normalisation;
+      if (target !== undefined) target[i] = Math.log(sum) - nearest * factor - normalization;
     }
   });
   return densities;

@@ -46,8 +46,8 @@ function tiesOf(name: string, scores: ArrayLike<number>, labels: ArrayLike<numbe
 }
 
 /**
- * Area under the receiver operating characteristic: the probability that a sample labelled 1 has a higher score than
- * one labelled 0, where equal scores count half (the Mann–Whitney statistic with mid-ranks; Fawcett 2006, "An
+ * Area under the receiver operating characteristic: the probability that a sample labeled 1 has a higher score than
+ * one labeled 0, where equal scores count half (the Mann–Whitney statistic with mid-ranks; Fawcett 2006, "An
  * introduction to ROC analysis", section 7).
  * @param labels 0 or 1 for each score
  * @throws OptionError where lengths differ, a score is NaN, a label is neither 0 nor 1, or all labels are the same

@@ -78,9 +78,9 @@ export function forEachRow(
   laterOnly = false,
 ): void {
   const { size } = b;
-  const centre = value === "innerProduct" ? new Float64Array(size) : meanOf(b);
-  const right = padded(b, centre);
-  const left = a.data === b.data && a.count === b.count ? right : padded(a, centre);
+  const center = value === "innerProduct" ? new Float64Array(size) : meanOf(b);
+  const right = padded(b, center);
+  const left = a.data === b.data && a.count === b.count ? right : padded(a, center);
   const stride = paddedCount(b.count);
   const block = new Float64Array(BLOCK * stride);
   const fill = value === "manhattanDistance" ? fillManhattan : fillProducts;
@@ -108,11 +108,11 @@ function paddedCount(count: number): number {
   return Math.ceil(count / 4) * 4;
 }
 
-function padded({ count, size, data }: Rows, centre: Float64Array): Float64Array {
+function padded({ count, size, data }: Rows, center: Float64Array): Float64Array {
   const target = new Float64Array(paddedCount(count) * size);
   for (let i = 0; i < count; i++) {
     const start = i * size;
-    for (let k = 0; k < size; k++) target[start + k] = (data[start + k] ?? 0) - (centre[k] ?? 0);
+    for (let k = 0; k < size; k++) target[start + k] = (data[start + k] ?? 0) - (center[k] ?? 0);
   }
   return target;
 }

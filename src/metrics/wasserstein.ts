@@ -48,7 +48,7 @@ export function massesOf(
     const shared = commonDivisor(n, m);
     return [new Float64Array(n).fill(m / shared), new Float64Array(m).fill(n / shared)];
   }
-  const normalised = ([count, weights]: readonly [number, ArrayLike<number> | undefined]): Float64Array => {
+  const normalized = ([count, weights]: readonly [number, ArrayLike<number> | undefined]): Float64Array => {
     if (weights === undefined) return new Float64Array(count).fill(1 / count);
     if (weights.length !== count) {
       throw new OptionError(`${metric}: ${weights.length} weights do not belong to ${count} samples`);
@@ -60,7 +60,7 @@ export function massesOf(
     if (total === 0) throw new OptionError(`${metric}: all weights are 0`);
     return masses.map((mass) => mass / total);
   };
-  return [normalised(first), normalised(second)];
+  return [normalized(first), normalized(second)];
 }
 
 function commonDivisor(a: number, b: number): number {

@@ -5,7 +5,7 @@ import type { Tensor } from "../tensor/graph.ts";
 import { type Codec, type CodeSolverOptions, hasCodes, type SolverCodec } from "./codes.ts";
 import type { SymbolicBatch } from "./data-info.ts";
 
-/** The loss to be minimised, and parts of it worth reporting; all scalars. */
+/** The loss to be minimized, and parts of it worth reporting; all scalars. */
 export type Losses = Readonly<Record<string, Tensor>> & { readonly total: Tensor };
 
 /** A model that can be fitted. */
@@ -25,14 +25,14 @@ export interface Turn {
   readonly name: string;
   /** The part of the model whose parameters change in this turn. */
   readonly player: Module;
-  /** What they are to minimise, and parts of it worth reporting. Called once, in the order of the turns. */
+  /** What they are to minimize, and parts of it worth reporting. Called once, in the order of the turns. */
   losses(): Losses;
   /** Learning rate relative to that of the step; 1 unless told. */
   readonly rate?: number;
 }
 
 /**
- * A model whose parts play against each other, each with a loss and an optimiser of its own: a generator and a
+ * A model whose parts play against each other, each with a loss and an optimizer of its own: a generator and a
  * discriminator. A step is all turns, one after the other: the losses of a turn are taken with the parameters and the
  * buffers that the turns before it have left. Players are fields of the model, which together hold all of its
  * parameters. The model's `loss` is no part of training; it is what validation reports.
@@ -51,15 +51,15 @@ export interface Adversarial extends Trainable {
 export interface Density {
   /**
    * Log-density of each sample in nats, shape [n], with respect to data units: for images in bytes it is that of the
-   * dequantised image on [0, 256)ᴰ, or the log-probability of the bytes, so that bits per dimension are −logProb / (D · ln 2);
+   * dequantized image on [0, 256)ᴰ, or the log-probability of the bytes, so that bits per dimension are −logProb / (D · ln 2);
    * for zeros and ones it is the log-probability.
    * @param label classes [n] (int64), for models that are conditional on them; without, such a model weighs the
    *   classes by their shares
    */
   logProb(x: Tensor, label?: Tensor): Tensor;
-  /** Exact, or a lower bound (as with dequantisation noise or a variational model). */
+  /** Exact, or a lower bound (as with dequantization noise or a variational model). */
   readonly likelihood: "exact" | "bound";
-  /** What else a reader of its numbers must know: how bytes are dequantised, how many samples a bound is made of. */
+  /** What else a reader of its numbers must know: how bytes are dequantized, how many samples a bound is made of. */
   readonly likelihoodDetail?: string | undefined;
   /** Whether a score takes so many evaluations of a network that a report on a fit measures but a part of a split. */
   readonly scoresSlowly?: boolean;

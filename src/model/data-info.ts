@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Tensor } from "../tensor/graph.ts";
 
 /**
- * What a sample is: a point of the plane, an image in bytes, a row of standardised table columns, or zeros and ones (a
+ * What a sample is: a point of the plane, an image in bytes, a row of standardized table columns, or zeros and ones (a
  * vector or an image of one channel).
  */
 export type DataKind = "points" | "image" | "table" | "binary";
@@ -59,7 +59,7 @@ export interface SymbolicBatch {
   readonly source?: Tensor;
 }
 
-/** Share of each class of labelled data. */
+/** Share of each class of labeled data. */
 export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
   return told ?? new Array<number>(classes).fill(1 / classes);
 }

@@ -7,7 +7,7 @@ export interface FitPreferences {
   readonly learningRate?: number;
   readonly batchSize?: number;
   readonly averageDecay?: number;
-  readonly optimiser?: "sgd" | "adam" | "adamw";
+  readonly optimizer?: "sgd" | "adam" | "adamw";
   readonly beta1?: number;
   readonly beta2?: number;
   readonly weightDecay?: number;

@@ -8,22 +8,22 @@ import {
 } from "../tensor/convolution/convolution.ts";
 import {
   Buffer,
-  type Initialiser,
+  type Initializer,
   isTraining,
   linear,
   matmul,
   Parameter,
   type Tensor,
 } from "../tensor/index.ts";
-import { biasOf, kaimingUniform } from "./initialisers.ts";
+import { biasOf, kaimingUniform } from "./initializers.ts";
 import type { LinearOptions } from "./linear.ts";
 
 interface LayerOptions {
   /** Whether a bias is added to every output channel; true unless told. */
   readonly bias?: boolean;
   /** Starting values of the weight; PyTorch's unless told. */
-  readonly initialiseWeight?: Initialiser;
-  readonly initialiseBias?: Initialiser;
+  readonly initializeWeight?: Initializer;
+  readonly initializeBias?: Initializer;
 }
 
 export interface Conv2dOptions extends Omit<ConvolutionOptions, "bias">, LayerOptions {}
@@ -43,10 +43,10 @@ export class Conv2d {
     kernel: number | readonly [number, number],
     options: Conv2dOptions = {},
   ) {
-    const { bias = true, initialiseWeight = kaimingUniform(), initialiseBias, ...geometry } = options;
+    const { bias = true, initializeWeight = kaimingUniform(), initializeBias, ...geometry } = options;
     const shape = [outputs, channelsOfGroup("Conv2d", inputs, outputs, geometry.groups), ...pair(kernel)];
-    this.weight = new Parameter(shape, initialiseWeight);
-    this.bias = bias ? new Parameter([outputs], initialiseBias ?? biasOf(shape)) : undefined;
+    this.weight = new Parameter(shape, initializeWeight);
+    this.bias = bias ? new Parameter([outputs], initializeBias ?? biasOf(shape)) : undefined;
     this.geometry = geometry;
   }
 
@@ -69,14 +69,14 @@ export class ConvTranspose2d {
     kernel: number | readonly [number, number],
     options: ConvTranspose2dOptions = {},
   ) {
-    const { bias = true, initialiseWeight = kaimingUniform(), initialiseBias, ...geometry } = options;
+    const { bias = true, initializeWeight = kaimingUniform(), initializeBias, ...geometry } = options;
     const shape = [
       inputs,
       channelsOfGroup("ConvTranspose2d", outputs, inputs, geometry.groups),
       ...pair(kernel),
     ];
-    this.weight = new Parameter(shape, initialiseWeight);
-    this.bias = bias ? new Parameter([outputs], initialiseBias ?? biasOf(shape)) : undefined;
+    this.weight = new Parameter(shape, initializeWeight);
+    this.bias = bias ? new Parameter([outputs], initializeBias ?? biasOf(shape)) : undefined;
     this.geometry = geometry;
   }
 
@@ -98,13 +98,13 @@ export function channelsOfGroup(layer: string, divided: number, other: number, g
 const EPSILON = 1e-12;
 
 /** A random direction. */
-const direction: Initialiser = (target, _shape, random) => {
+const direction: Initializer = (target, _shape, random) => {
   random.fillNormal(target);
   const norm = Math.sqrt(target.reduce((sum, value) => sum + value * value, 0));
   for (let i = 0; i < target.length; i++) target[i] = (target[i] ?? 0) / norm;
 };
 
-function normalised(x: Tensor): Tensor {
+function normalized(x: Tensor): Tensor {
   return x.div(x.square().sum().sqrt().maximum(EPSILON));
 }
 
@@ -123,15 +123,15 @@ export class SpectralWeight {
   readonly 0: { readonly _u: Buffer; readonly _v: Buffer };
 
   /** @param shape [out, …] */
-  constructor(shape: readonly number[], initialise: Initialiser) {
-    this.original = new Parameter(shape, initialise);
+  constructor(shape: readonly number[], initialize: Initializer) {
+    this.original = new Parameter(shape, initialize);
     const [rows = 1, ...rest] = shape;
     const columns = rest.reduce((product, size) => product * size, 1);
     this[0] = { _u: new Buffer([rows], direction), _v: new Buffer([columns], direction) };
   }
 
   /** The weight over its largest singular value. */
-  normalised(): Tensor {
+  normalized(): Tensor {
     const { original } = this;
     const { _u, _v } = this[0];
     const matrix = original.reshape([_u.shape[0] ?? 1, -1]);
@@ -144,8 +144,8 @@ export class SpectralWeight {
 
   private iterated(matrix: Tensor): readonly [Tensor, Tensor] {
     const { _u, _v } = this[0];
-    const u = normalised(matmul(matrix, _v.reshape([-1, 1])));
-    const v = normalised(matmul(matrix, u, { transposeA: true }));
+    const u = normalized(matmul(matrix, _v.reshape([-1, 1])));
+    const v = normalized(matmul(matrix, u, { transposeA: true }));
     _u.update(u.reshape(_u.shape));
     _v.update(v.reshape(_v.shape));
     return [u, v];
@@ -158,15 +158,15 @@ export class SpectralLinear {
   readonly parametrizations: { readonly weight: SpectralWeight };
 
   constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
-    const { bias = true, initialiseWeight = kaimingUniform(), initialiseBias } = options;
+    const { bias = true, initializeWeight = kaimingUniform(), initializeBias } = options;
     const shape = [outputs, inputs];
-    this.bias = bias ? new Parameter([outputs], initialiseBias ?? biasOf(shape)) : undefined;
-    this.parametrizations = { weight: new SpectralWeight(shape, initialiseWeight) };
+    this.bias = bias ? new Parameter([outputs], initializeBias ?? biasOf(shape)) : undefined;
+    this.parametrizations = { weight: new SpectralWeight(shape, initializeWeight) };
   }
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    return linear(x, this.parametrizations.weight.normalised(), this.bias);
+    return linear(x, this.parametrizations.weight.normalized(), this.bias);
   }
 }
 
@@ -183,20 +183,20 @@ export class SpectralConv2d {
     kernel: number | readonly [number, number],
     options: Conv2dOptions = {},
   ) {
-    const { bias = true, initialiseWeight = kaimingUniform(), initialiseBias, ...geometry } = options;
+    const { bias = true, initializeWeight = kaimingUniform(), initializeBias, ...geometry } = options;
     const shape = [
       outputs,
       channelsOfGroup("SpectralConv2d", inputs, outputs, geometry.groups),
       ...pair(kernel),
     ];
-    this.bias = bias ? new Parameter([outputs], initialiseBias ?? biasOf(shape)) : undefined;
-    this.parametrizations = { weight: new SpectralWeight(shape, initialiseWeight) };
+    this.bias = bias ? new Parameter([outputs], initializeBias ?? biasOf(shape)) : undefined;
+    this.parametrizations = { weight: new SpectralWeight(shape, initializeWeight) };
     this.geometry = geometry;
   }
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    const weight = this.parametrizations.weight.normalised();
+    const weight = this.parametrizations.weight.normalized();
     return conv2d(x, weight, { ...this.geometry, ...(this.bias && { bias: this.bias }) });
   }
 }

@@ -7,7 +7,7 @@ export {
   SpectralLinear,
   SpectralWeight,
 } from "./convolution.ts";
-export * as initialisers from "./initialisers.ts";
+export * as initializers from "./initializers.ts";
 export {
   type Activation,
   ConditionEmbedding,
@@ -33,19 +33,19 @@ export {
   InstanceNorm,
   LayerNorm,
   type NormOptions,
-} from "./normalisation.ts";
+} from "./normalization.ts";
 export {
   type AdamOptions,
   adam,
   adamW,
   clipByGlobalNorm,
   movingAverage,
-  type Optimiser,
+  type Optimizer,
   type SgdOptions,
   sgd,
   type Update,
   type UpdateContext,
-} from "./optimiser.ts";
+} from "./optimizer.ts";
 export { readSafetensors, type Safetensors, writeSafetensors } from "./safetensors.ts";
 export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./schedule.ts";
 export { checkState } from "./state.ts";

@@ -3,7 +3,7 @@ import {
   Buffer,
   constant,
   float32,
-  type Initialiser,
+  type Initializer,
   isTraining,
   linear,
   Parameter,
@@ -13,14 +13,14 @@ import {
 import { gather } from "../tensor/operations/indexing.ts";
 import { matmul } from "../tensor/operations/matmul.ts";
 import { concat } from "../tensor/operations/shaping.ts";
-import { biasOf, kaimingUniform, normal } from "./initialisers.ts";
+import { biasOf, kaimingUniform, normal } from "./initializers.ts";
 
 export interface LinearOptions {
   /** Whether a bias is added; true unless told. */
   readonly bias?: boolean;
   /** Starting values of the weight; PyTorch's unless told. */
-  readonly initialiseWeight?: Initialiser;
-  readonly initialiseBias?: Initialiser;
+  readonly initializeWeight?: Initializer;
+  readonly initializeBias?: Initializer;
 }
 
 /** y = x Wᵀ + b on the last axis: [..., in] → [..., out]. The weight is [out, in], as in PyTorch. */
@@ -30,9 +30,9 @@ export class Linear {
 
   constructor(inputs: number, outputs: number, options: LinearOptions = {}) {
     const shape = [outputs, inputs];
-    this.weight = new Parameter(shape, options.initialiseWeight ?? kaimingUniform());
+    this.weight = new Parameter(shape, options.initializeWeight ?? kaimingUniform());
     this.bias =
-      (options.bias ?? true) ? new Parameter([outputs], options.initialiseBias ?? biasOf(shape)) : undefined;
+      (options.bias ?? true) ? new Parameter([outputs], options.initializeBias ?? biasOf(shape)) : undefined;
   }
 
   /** @throws ShapeError */
@@ -98,8 +98,8 @@ export class Dropout {
 export class Embedding {
   readonly weight: Parameter;
 
-  constructor(count: number, size: number, initialise: Initialiser = normal()) {
-    this.weight = new Parameter([count, size], initialise);
+  constructor(count: number, size: number, initialize: Initializer = normal()) {
+    this.weight = new Parameter([count, size], initialize);
   }
 
   /** @throws ShapeError where the indices are not int64 */

@@ -60,7 +60,7 @@ export function initialState(module: Module, seed: number | Random): State {
   const state = new Map<string, NdArray>();
   for (const [name, tensor] of namedTensors(module)) {
     const array = zeros("float32", tensor.shape);
-    tensor.initialise(array.data, tensor.shape, random.split(name));
+    tensor.initialize(array.data, tensor.shape, random.split(name));
     state.set(name, array);
   }
   return state;

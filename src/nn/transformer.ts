@@ -13,9 +13,9 @@ import {
   where,
 } from "../tensor/index.ts";
 import { constant } from "../tensor/leaves.ts";
-import { xavierUniform, zeros } from "./initialisers.ts";
+import { xavierUniform, zeros } from "./initializers.ts";
 import { Dropout, Linear } from "./linear.ts";
-import { LayerNorm } from "./normalisation.ts";
+import { LayerNorm } from "./normalization.ts";
 
 /** Far below any score, yet its exponential is 0 and not NaN where all of a row is masked. */
 export const MASKED = -1e9;
@@ -94,7 +94,7 @@ export class CausalSelfAttention {
     }
     this.in_proj_weight = new Parameter([3 * width, width], xavierUniform());
     this.in_proj_bias = new Parameter([3 * width], zeros);
-    this.out_proj = new Linear(width, width, { initialiseBias: zeros });
+    this.out_proj = new Linear(width, width, { initializeBias: zeros });
     this.heads = heads;
     this.window = window;
   }
@@ -158,7 +158,7 @@ export interface TransformerLayerOptions {
 }
 
 /**
- * A layer of a decoder-only Transformer with normalisation before its parts: x + attention(norm₁ x), then
+ * A layer of a decoder-only Transformer with normalization before its parts: x + attention(norm₁ x), then
  * x + perceptron(norm₂ x) with GELU. Parameters are those of nn.TransformerEncoderLayer.
  */
 export class TransformerLayer {

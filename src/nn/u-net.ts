@@ -6,14 +6,14 @@ import { averagePool2d, upsampleNearest } from "../tensor/operations/pooling.ts"
 import { softmax } from "../tensor/operations/reduce.ts";
 import { concat, split } from "../tensor/operations/shaping.ts";
 import { Conv2d } from "./convolution.ts";
-import { zeros } from "./initialisers.ts";
+import { zeros } from "./initializers.ts";
 import { ConditionEmbedding, Dropout, Linear } from "./linear.ts";
-import { GroupNorm } from "./normalisation.ts";
+import { GroupNorm } from "./normalization.ts";
 
 export interface AttentionBlockOptions {
   /** Heads among which the channels are divided; 1 unless told. */
   readonly heads?: number;
-  /** Groups of the normalisation; 8 unless told. */
+  /** Groups of the normalization; 8 unless told. */
   readonly groups?: number;
 }
 
@@ -38,7 +38,7 @@ export class AttentionBlock {
     this.heads = heads;
     this.norm = new GroupNorm(groups, channels);
     this.qkv = new Conv2d(channels, 3 * channels, 1);
-    this.proj = new Conv2d(channels, channels, 1, { initialiseWeight: zeros, initialiseBias: zeros });
+    this.proj = new Conv2d(channels, channels, 1, { initializeWeight: zeros, initializeBias: zeros });
   }
 
   /** @throws ShapeError */
@@ -62,14 +62,14 @@ export interface ResidualBlockOptions {
   readonly outputs: number;
   /** Size of the condition vector (time, class); no condition unless told. */
   readonly condition?: number;
-  /** Groups of the normalisations; 8 unless told. */
+  /** Groups of the normalizations; 8 unless told. */
   readonly groups?: number;
   readonly dropout?: number;
 }
 
 /**
  * x + conv(silu(norm(conv(silu(norm(x)))))): [N, C, H, W] → [N, O, H, W], with 3×3 convolutions and a 1×1 convolution of
- * x where C ≠ O. The condition scales and shifts the second normalisation (adaptive group normalisation; Dhariwal and
+ * x where C ≠ O. The condition scales and shifts the second normalization (adaptive group normalization; Dhariwal and
  * Nichol 2021, §3.1, eq. 5). The last convolution starts at 0, so that the block starts as the identity.
  */
 export class ResidualBlock {
@@ -89,8 +89,8 @@ export class ResidualBlock {
     this.norm2 = new GroupNorm(groups, outputs);
     this.conv2 = new Conv2d(outputs, outputs, 3, {
       padding: 1,
-      initialiseWeight: zeros,
-      initialiseBias: zeros,
+      initializeWeight: zeros,
+      initializeBias: zeros,
     });
     this.skip = inputs === outputs ? undefined : new Conv2d(inputs, outputs, 1);
     this.dropout = new Dropout(dropout);
@@ -122,7 +122,7 @@ export interface UNetOptions {
   readonly middleAttention?: boolean;
   /** Attention heads; 1 unless told. */
   readonly heads?: number;
-  /** Groups of the normalisations; 8 unless told. */
+  /** Groups of the normalizations; 8 unless told. */
   readonly groups?: number;
   /** Size of the condition vector (time, class) and of the sinusoids it is made from; 4 · base unless told. */
   readonly condition?: number;
@@ -168,8 +168,8 @@ export class UNet {
     this.norm = new GroupNorm(groups, base * (multipliers[0] ?? 1));
     this.output = new Conv2d(base * (multipliers[0] ?? 1), outputs, 3, {
       padding: 1,
-      initialiseWeight: zeros,
-      initialiseBias: zeros,
+      initializeWeight: zeros,
+      initializeBias: zeros,
     });
   }
 

@@ -33,7 +33,7 @@ export function stageTimes({ method, steps, from, to }: UnrolledOptions): readon
 /**
  * Integrates dx/dt = velocity(x, t) by a fixed-step Runge–Kutta method inside a graph: all steps are written out, so
  * that the result can be differentiated and compiled like any other tensor. Gradients are those of the discrete steps
- * ("discretise, then optimise"), exact for the numbers that are computed, at the memory of all stages.
+ * ("discretise, then optimize"), exact for the numbers that are computed, at the memory of all stages.
  * @param initial the parts of the state; a part that the velocity does not read is a plain integral over time
  * @returns the parts at time `to`
  * @throws OptionError where steps is not a positive integer

@@ -3,6 +3,6 @@ export {
   animationExtension,
   drawSamples,
   encodeAnimation,
-  rasterise,
+  rasterize,
   type SamplesToDraw,
 } from "./pictures.node.ts";

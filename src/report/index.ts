@@ -1,4 +1,4 @@
-export { type BoxPictureOptions, boxColour, drawBoxes, type MarkedBox } from "./boxes/boxes.ts";
+export { type BoxPictureOptions, boxColor, drawBoxes, type MarkedBox } from "./boxes/boxes.ts";
 export { contactSheet, type SheetPicture } from "./boxes/contact-sheet.ts";
 export { confusionPlot, f1Plot, precisionRecallPlot } from "./boxes/plots.ts";
 export type {
@@ -50,6 +50,6 @@ export {
 export { type PlotSpec, renderSvg } from "./plots/plot.ts";
 export { type TableRows, tableMarginals, tablePairs } from "./plots/tables.ts";
 export { type Frame, type PointSets, squareFrame } from "./points.ts";
-export { type GridGeometry, type GridOptions, gridGeometry, imageGrid, labelledRow } from "./raster/grid.ts";
+export { type GridGeometry, type GridOptions, gridGeometry, imageGrid, labeledRow } from "./raster/grid.ts";
 export type { Raster } from "./raster/raster.ts";
 export { encodePng, pngSize, rasterOfBytes } from "./raster/raster.ts";

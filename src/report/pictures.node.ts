@@ -52,7 +52,7 @@ export async function drawSamples(drawn: SamplesToDraw, description?: string): P
 /** A plot as PNG where sharp is installed, otherwise as it is. */
 async function asPixels(text: string): Promise<Picture> {
   try {
-    return { format: "png", bytes: await rasterise(text) };
+    return { format: "png", bytes: await rasterize(text) };
   } catch (error) {
     if (error instanceof MissingPackageError) return { format: "svg", text };
     throw error;
@@ -63,7 +63,7 @@ async function asPixels(text: string): Promise<Picture> {
  * An SVG document as the bytes of a PNG file, twice its size in pixels, by sharp.
  * @throws MissingPackageError where sharp is not installed.
  */
-export async function rasterise(svg: string): Promise<Uint8Array> {
+export async function rasterize(svg: string): Promise<Uint8Array> {
   const { default: sharp } = await optional("sharp", "writing a plot as PNG", () => import("sharp"));
   return new Uint8Array(await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer());
 }
@@ -80,7 +80,7 @@ export interface AnimationOptions {
 }
 
 /**
- * Pictures one after the other as the bytes of a GIF or WebP file that begins anew for ever, by sharp. A GIF has 256 colours.
+ * Pictures one after the other as the bytes of a GIF or WebP file that begins anew for ever, by sharp. A GIF has 256 colors.
  * @throws ShapeError where there is no picture or they differ in size; MissingPackageError where sharp is not installed
  */
 export async function encodeAnimation(

@@ -3,7 +3,7 @@ export function finite(values: Iterable<number>): number[] {
   return Array.from(values).filter(Number.isFinite);
 }
 
-/** The `q`-quantile of values that are sorted upwards, linear between neighbours; NaN where there are none. */
+/** The `q`-quantile of values that are sorted upwards, linear between neighbors; NaN where there are none. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   const position = (sorted.length - 1) * q;
   const low = Math.floor(position);

@@ -241,7 +241,7 @@ const broadcastOperation: Operation<ReshapeAttributes> = {
   lower: (context, node) => {
     const x = inputAt(node.inputs, 0);
     const { shape } = node.attributes;
-    // ONNX Runtime's optimiser takes an Expand from size 1 to size 0 for one without effect, unless the rank grows.
+    // ONNX Runtime's optimizer takes an Expand from size 1 to size 0 for one without effect, unless the rank grows.
     const value = shape.includes(0) ? context.constant(filled(x.dtype, [], 0)) : context.value(x);
     return [context.emit1({ op: "Expand", inputs: [value, context.shapeValue(shape)] })];
   },

@@ -25,13 +25,13 @@ export {
   Buffer,
   constant,
   full,
-  type Initialiser,
+  type Initializer,
   input,
-  isInitialising,
+  isInitializing,
   isTraining,
   normal,
   Parameter,
-  traceInitialisation,
+  traceInitialization,
   traceTraining,
   uniform,
 } from "./leaves.ts";
@@ -42,7 +42,7 @@ export * from "./operations/elementwise.ts";
 export * from "./operations/indexing.ts";
 export { type LoopOptions, type LoopRound, whileLoop } from "./operations/loop.ts";
 export * from "./operations/matmul.ts";
-export * from "./operations/normalisation.ts";
+export * from "./operations/normalization.ts";
 export * from "./operations/pooling.ts";
 export * from "./operations/reduce.ts";
 export * from "./operations/resize.ts";

@@ -68,7 +68,7 @@ export function uniform(shape: Shape): Tensor {
 }
 
 /** Fills an array with starting values. */
-export type Initialiser = (target: Float32Array, shape: readonly number[], random: Random) => void;
+export type Initializer = (target: Float32Array, shape: readonly number[], random: Random) => void;
 
 /** The operations under which parameters and buffers are found in a graph. */
 export const parameterOperation = leaf<Attributes>("parameter");
@@ -80,19 +80,19 @@ export const bufferOperation = leaf<Attributes>("buffer");
  */
 export class Parameter extends Tensor {
   name = "";
-  readonly initialise: Initialiser;
+  readonly initialize: Initializer;
   override readonly shape: readonly number[];
 
-  constructor(shape: readonly number[], initialise: Initialiser) {
+  constructor(shape: readonly number[], initialize: Initializer) {
     const node = leafNode(parameterOperation, {});
     super(node, 0, { shape, dtype: "float32" });
     node.outputs.push(this);
     this.shape = shape;
-    this.initialise = initialise;
+    this.initialize = initialize;
   }
 
   /**
-   * In a trace of data-dependent initialisation, makes `value` the parameter's content before the first step; the layer
+   * In a trace of data-dependent initialization, makes `value` the parameter's content before the first step; the layer
    * goes on with `value` in place of the parameter. Elsewhere this does nothing.
    */
   startFrom(value: Tensor): void {
@@ -103,15 +103,15 @@ export class Parameter extends Tensor {
 /** A tensor that belongs to a model's state but is not trained: running statistics, fixed permutations. */
 export class Buffer extends Tensor {
   name = "";
-  readonly initialise: Initialiser;
+  readonly initialize: Initializer;
   override readonly shape: readonly number[];
 
-  constructor(shape: readonly number[], initialise: Initialiser) {
+  constructor(shape: readonly number[], initialize: Initializer) {
     const node = leafNode(bufferOperation, {});
     super(node, 0, { shape, dtype: "float32" });
     node.outputs.push(this);
     this.shape = shape;
-    this.initialise = initialise;
+    this.initialize = initialize;
   }
 
   /**
@@ -126,7 +126,7 @@ export class Buffer extends Tensor {
 /** What a training trace gathers besides its outputs. */
 export interface TraceContext {
   readonly updates: Map<Buffer, Tensor>;
-  /** Values that parameters start from; present while data-dependent initialisation is traced. */
+  /** Values that parameters start from; present while data-dependent initialization is traced. */
   readonly starts?: Map<Parameter, Tensor>;
 }
 
@@ -152,21 +152,21 @@ function within<T>(trace: TraceContext, body: () => T): T {
 }
 
 /**
- * Runs `body`, a forward pass on the first batch, as a trace of data-dependent initialisation: gathers the values that
+ * Runs `body`, a forward pass on the first batch, as a trace of data-dependent initialization: gathers the values that
  * layers want their parameters to start from (Salimans and Kingma 2016, section 3). Layers see `isTraining()` too.
  */
-export function traceInitialisation(body: () => unknown): ReadonlyMap<Parameter, Tensor> {
+export function traceInitialization(body: () => unknown): ReadonlyMap<Parameter, Tensor> {
   const starts = new Map<Parameter, Tensor>();
   within({ updates: new Map(), starts }, body);
   return starts;
 }
 
-/** True while data-dependent initialisation is traced. */
-export function isInitialising(): boolean {
+/** True while data-dependent initialization is traced. */
+export function isInitializing(): boolean {
   return currentTrace?.starts !== undefined;
 }
 
-/** True while a training program is being traced: dropout drops, batch normalisation uses the batch. */
+/** True while a training program is being traced: dropout drops, batch normalization uses the batch. */
 export function isTraining(): boolean {
   return currentTrace !== undefined;
 }

@@ -56,7 +56,7 @@ export function onlyGradient(gradients: readonly (Tensor | undefined)[]): Tensor
 }
 
 /** Repeats a gradient along those axes for which a rule needs it in full; other axes of size 1 stay as they are. */
-export function materialise(gradient: Tensor, shape: Shape, axes: readonly number[]): Tensor {
+export function materialize(gradient: Tensor, shape: Shape, axes: readonly number[]): Tensor {
   return broadcastTo(
     gradient,
     gradient.shape.map((dim, axis) => (axes.includes(axis) ? outputAt(shape, axis) : dim)),

@@ -87,7 +87,7 @@ function batchShapeOf(split: Split, count: number): BatchShape {
   const shape = [count, ...x.shape.slice(1)];
   return {
     x: shape,
-    labelled: label !== undefined,
+    labeled: label !== undefined,
     ...(source !== undefined && { others: { source: { shape, dtype: "float32" } } }),
   };
 }

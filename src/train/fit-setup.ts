@@ -4,7 +4,7 @@ import { OptionError } from "../errors.ts";
 import type { Adversarial, Trainable } from "../model/capabilities.ts";
 import type { FitPreferences } from "../model/definition.ts";
 import { nameParameters } from "../nn/module.ts";
-import { adam, adamW, type Optimiser, sgd } from "../nn/optimiser.ts";
+import { adam, adamW, type Optimizer, sgd } from "../nn/optimizer.ts";
 import { Random } from "../random.ts";
 import { type HeldOut, type TrainingBatches, trainingBatches } from "./batches.ts";
 import type { FitOptions, ResolvedFitOptions } from "./options.ts";
@@ -34,7 +34,7 @@ export function resolveFitOptions(
     batchSize,
     learningRate: options.learningRate ?? preferences.learningRate ?? 1e-3,
     warmupSteps: options.warmupSteps ?? preferences.warmupSteps ?? 50,
-    optimiser: options.optimiser ?? preferences.optimiser ?? "adam",
+    optimizer: options.optimizer ?? preferences.optimizer ?? "adam",
     weightDecay: options.weightDecay ?? preferences.weightDecay ?? 0,
     averageDecay: options.averageDecay ?? preferences.averageDecay ?? 0.999,
     validateEvery: options.validateEvery ?? Math.min(1000, Math.max(50, epoch)),
@@ -64,10 +64,10 @@ export function checkParts(
   );
 }
 
-function optimiserOf(options: ResolvedFitOptions): Optimiser {
-  const { optimiser, momentum, weightDecay, beta1, beta2 } = options;
+function optimizerOf(options: ResolvedFitOptions): Optimizer {
+  const { optimizer, momentum, weightDecay, beta1, beta2 } = options;
   const betas = { ...(beta1 !== undefined && { beta1 }), ...(beta2 !== undefined && { beta2 }) };
-  switch (optimiser) {
+  switch (optimizer) {
     case "sgd":
       return sgd({ momentum, weightDecay });
     case "adam":
@@ -95,7 +95,7 @@ export function checkWhole(
 /** The tracer of a fit's steps. */
 export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTracer {
   return new StepTracer(nameParameters(model), {
-    optimiser: optimiserOf(options),
+    optimizer: optimizerOf(options),
     averageDecay: options.averageDecay,
     ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
   });

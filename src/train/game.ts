@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Adversarial, Turn } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
-import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
+import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { outputAt, substitute } from "../tensor/graph.ts";
 import { grad, input, reshape, slice, type Tensor, traceTraining } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
@@ -10,7 +10,7 @@ import { ParameterLayout } from "./layout.ts";
 
 /** How the players of a game learn. */
 export interface GameOptions {
-  readonly optimiser: Optimiser;
+  readonly optimizer: Optimizer;
   readonly clipNorm?: number;
   readonly averageDecay: number;
 }
@@ -70,19 +70,19 @@ class Game {
   }
 
   private update(seat: Seat, gradient: Tensor, rate: number): void {
-    const { optimiser, clipNorm } = this.options;
+    const { optimizer, clipNorm } = this.options;
     const clipped =
       clipNorm === undefined
         ? { gradient, norm: gradient.square().sum().sqrt() }
         : clipByGlobalNorm(gradient, clipNorm);
     this.squares.push(clipped.norm.square());
     seat.done += 1;
-    const next = optimiser.update({
+    const next = optimizer.update({
       parameters: seat.parameters,
       gradient: clipped.gradient,
       slots: seat.slots,
       learningRate: rate === 1 ? this.learningRate : this.learningRate.mul(rate),
-      // An optimiser counts the updates of its own player.
+      // An optimizer counts the updates of its own player.
       step: seat.turns === 1 ? this.step : this.step.sub(1).mul(seat.turns).add(seat.done),
     });
     seat.parameters = next.parameters;
@@ -98,11 +98,11 @@ class Game {
    * @param average before the step, where one is kept
    */
   vectors(average: Tensor | undefined): ReadonlyMap<string, Tensor> {
-    const { optimiser, averageDecay } = this.options;
+    const { optimizer, averageDecay } = this.options;
     const parameters = this.whole((seat) => seat.parameters);
     return new Map([
       ["parameters", parameters],
-      ...optimiser.slots.map((slot): readonly [string, Tensor] => [
+      ...optimizer.slots.map((slot): readonly [string, Tensor] => [
         `slot.${slot}`,
         this.whole(({ slots }) => slots[slot] ?? parameters),
       ]),
@@ -129,7 +129,7 @@ export function gameStep(
   batch: SymbolicBatch,
 ): ReadonlyMap<string, Tensor> {
   const vector = (name: string): Tensor => input(name, [layout.size]);
-  const slots = Object.fromEntries(options.optimiser.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
+  const slots = Object.fromEntries(options.optimizer.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
   const turns = model.turns(batch);
   if (turns.length === 0) throw new OptionError("the model's game has no turns");
   const players = turns.map(({ player }) => player);

@@ -6,7 +6,7 @@ import type { Parameter } from "../tensor/leaves.ts";
 import { split } from "../tensor/operations/shaping.ts";
 
 /**
- * How the parameters of a model lie one after another in a single vector. Optimisers work on that vector: one chain of
+ * How the parameters of a model lie one after another in a single vector. Optimizers work on that vector: one chain of
  * element-wise operations instead of one for every parameter, and one value to pass in and out of a step.
  */
 export class ParameterLayout {

@@ -17,7 +17,7 @@ export const fitOptions = z.strictObject({
     .default("cosine")
     .describe("learning rate after warm-up"),
   warmupSteps: z.int().nonnegative().optional().describe("steps over which the learning rate rises"),
-  optimiser: z.enum(["sgd", "adam", "adamw"]).optional().describe("update rule"),
+  optimizer: z.enum(["sgd", "adam", "adamw"]).optional().describe("update rule"),
   momentum: z.number().min(0).max(1).default(0.9).describe("momentum of sgd"),
   beta1: z.number().min(0).lt(1).optional().describe("decay of Adam's first moment (0.9 unless told)"),
   beta2: z.number().min(0).lt(1).optional().describe("decay of Adam's second moment (0.999 unless told)"),
@@ -69,7 +69,7 @@ export const resolvedFitOptions = fitOptions.required({
   batchSize: true,
   learningRate: true,
   warmupSteps: true,
-  optimiser: true,
+  optimizer: true,
   weightDecay: true,
   averageDecay: true,
   validateEvery: true,

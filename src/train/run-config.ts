@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { binarisationSchema } from "../data/sources/binarise.ts";
+import { binarizationSchema } from "../data/sources/binarize.ts";
+import { isRecord, withCurrentNames } from "../options.ts";
 import { resolvedFitOptions } from "./options.ts";
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
@@ -14,8 +15,8 @@ export const dataInfo = z.object({
     .array(z.unknown())
     .readonly()
     .optional()
-    .describe("how to undo the standardisation of table columns"),
-  binarisation: binarisationSchema.optional().describe("how images became zeros and ones"),
+    .describe("how to undo the standardization of table columns"),
+  binarization: binarizationSchema.optional().describe("how images became zeros and ones"),
   energy: z.string().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: z.string(),
   trainCount: z.int().positive(),
@@ -34,3 +35,14 @@ export const runConfig = z.object({
 });
 
 export type RunConfig = z.output<typeof runConfig>;
+
+/** A config.json, as it was read, with the keys that earlier versions spelled otherwise under their current names. */
+export function withCurrentKeys(json: unknown): unknown {
+  if (!isRecord(json)) return json;
+  const { fit, dataInfo: info } = json;
+  return {
+    ...json,
+    ...(isRecord(fit) && { fit: withCurrentNames(fit, (name) => name in resolvedFitOptions.shape) }),
+    ...(isRecord(info) && { dataInfo: withCurrentNames(info, (name) => name in dataInfo.shape) }),
+  };
+}

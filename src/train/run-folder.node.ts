@@ -6,7 +6,7 @@ import { FileError, OptionError, WeightsError } from "../errors.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import type { State } from "../program/program.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
-import { type RunConfig, runConfig } from "./run-config.ts";
+import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
 
 /** A row of metrics.csv. */
 export type MetricRow = Readonly<Record<string, number | undefined>> & { readonly step: number };
@@ -107,7 +107,7 @@ export class RunFolder {
         cause,
       });
     }
-    const parsed = runConfig.safeParse(json);
+    const parsed = runConfig.safeParse(withCurrentKeys(json));
     if (!parsed.success) {
       throw new OptionError(
         `${this.file("config.json")}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`,
@@ -128,7 +128,7 @@ export class RunFolder {
     const bytes = await this.readIfThere("metrics.csv");
     if (bytes === undefined) return [];
     const [head = "", ...lines] = new TextDecoder().decode(bytes).trim().split("\n");
-    const columns = head.split(",");
+    const columns = head.split(",").map((column) => (column === "centreness" ? "centerness" : column));
     return lines.map((line) => {
       const cells = line.split(",");
       const entries = columns.flatMap((column, i) => (cells[i] ? [[column, Number(cells[i])] as const] : []));

@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Adversarial, Trainable } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
-import { clipByGlobalNorm, movingAverage, type Optimiser } from "../nn/optimiser.ts";
+import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import type { DType } from "../tensor/array.ts";
 import { substitute } from "../tensor/graph.ts";
 import {
@@ -12,7 +12,7 @@ import {
   reshape,
   sum,
   type Tensor,
-  traceInitialisation,
+  traceInitialization,
   traceTraining,
   uniform,
 } from "../tensor/index.ts";
@@ -24,7 +24,7 @@ import { ParameterLayout } from "./layout.ts";
 /** Shapes of one batch: x of [n, …sample], whether there are labels, and what else there is. */
 export interface BatchShape {
   readonly x: readonly number[];
-  readonly labelled: boolean;
+  readonly labeled: boolean;
   /** Further inputs by name, as of the objects in an image. */
   readonly others?: Readonly<Record<string, { readonly shape: readonly number[]; readonly dtype: DType }>>;
   /** Whether x is fed as probabilities, from which zeros and ones are drawn. */
@@ -32,7 +32,7 @@ export interface BatchShape {
 }
 
 export interface StepOptions {
-  readonly optimiser: Optimiser;
+  readonly optimizer: Optimizer;
   /** Largest global norm of the gradient; none where absent. */
   readonly clipNorm?: number;
   /** Decay of the moving average of the parameters; 0 for none. */
@@ -63,12 +63,12 @@ function symbolicBatch(shape: BatchShape): SymbolicBatch {
   return {
     x,
     ...Object.fromEntries(others),
-    ...(shape.labelled && { label: input("label", shape.x.slice(0, 1), "int64") }),
+    ...(shape.labeled && { label: input("label", shape.x.slice(0, 1), "int64") }),
   };
 }
 
 /**
- * Traces training steps of a model. All parameters travel as one vector, `parameters`; so do the optimiser's state
+ * Traces training steps of a model. All parameters travel as one vector, `parameters`; so do the optimizer's state
  * vectors, `slot.…`, and the moving `average`. Buffers keep their own names.
  */
 export class StepTracer {
@@ -83,9 +83,9 @@ export class StepTracer {
     if (this.layout.size === 0) throw new OptionError("the model has no parameters to train");
   }
 
-  /** Names of the optimiser's state vectors as program inputs and outputs. */
+  /** Names of the optimizer's state vectors as program inputs and outputs. */
   get slotNames(): readonly string[] {
-    return this.options.optimiser.slots.map((slot) => `slot.${slot}`);
+    return this.options.optimizer.slots.map((slot) => `slot.${slot}`);
   }
 
   get keepsAverage(): boolean {
@@ -109,8 +109,8 @@ export class StepTracer {
    * Values that parameters start from by what the layers see of the first batch, by name of the parameter; undefined
    * where no layer wants that. Layers further on see what the earlier ones make of the batch with their new values.
    */
-  initialisation(shape: BatchShape): StepGraph | undefined {
-    const starts = traceInitialisation(() => this.model.loss(symbolicBatch(shape)));
+  initialization(shape: BatchShape): StepGraph | undefined {
+    const starts = traceInitialization(() => this.model.loss(symbolicBatch(shape)));
     if (starts.size === 0) return undefined;
     const values = substitute([...starts.values()], this.layout.views(this.vector("parameters")));
     return new Map([...starts.keys()].map(({ name }, i) => [name, values[i] ?? this.vector("parameters")]));
@@ -143,15 +143,15 @@ export class StepTracer {
 
   /** @param bufferOf the value that a buffer has after the step */
   private update(parameters: Tensor, gradient: Tensor, bufferOf: (buffer: Buffer) => Tensor): StepGraph {
-    const { optimiser, clipNorm, averageDecay } = this.options;
+    const { optimizer, clipNorm, averageDecay } = this.options;
     const learningRate = input("learningRate", []);
     const step = input("step", []);
     const clipped =
       clipNorm === undefined
         ? { gradient, norm: gradient.square().sum().sqrt() }
         : clipByGlobalNorm(gradient, clipNorm);
-    const slots = Object.fromEntries(optimiser.slots.map((slot) => [slot, this.vector(`slot.${slot}`)]));
-    const next = optimiser.update({ parameters, gradient: clipped.gradient, slots, learningRate, step });
+    const slots = Object.fromEntries(optimizer.slots.map((slot) => [slot, this.vector(`slot.${slot}`)]));
+    const next = optimizer.update({ parameters, gradient: clipped.gradient, slots, learningRate, step });
     const outputs = new Map<string, Tensor>([
       ["parameters", next.parameters],
       ["gradientNorm", clipped.norm],
@@ -167,7 +167,7 @@ export class StepTracer {
     return outputs;
   }
 
-  /** A whole step: forward, backward, optimiser and moving average in one graph. */
+  /** A whole step: forward, backward, optimizer and moving average in one graph. */
   whole(shape: BatchShape): StepGraph {
     const { model } = this;
     if (isAdversarial(model)) return gameStep(model, this.layout, this.options, symbolicBatch(shape));

@@ -27,7 +27,7 @@ export interface Snapshot {
 
 /** What a step reports. */
 export interface StepResult {
-  /** Named losses; `total` is the one that is minimised. */
+  /** Named losses; `total` is the one that is minimized. */
   readonly losses: Readonly<Record<string, number>>;
   readonly gradientNorm: number;
 }
@@ -53,16 +53,16 @@ export function initialVectors(
 }
 
 /**
- * Fresh vectors in which layers with data-dependent initialisation have taken their values from the first batch. The
+ * Fresh vectors in which layers with data-dependent initialization have taken their values from the first batch. The
  * result depends on seed and data alone, so that a run which is resumed before its first step begins alike.
  */
-async function initialisedByData(
+async function initializedByData(
   tracer: StepTracer,
   batches: TrainingBatches,
   runtime: Runtime,
   start: Snapshot,
 ): Promise<Snapshot> {
-  const graph = tracer.initialisation(batches.shape(batches.batchSize));
+  const graph = tracer.initialization(batches.shape(batches.batchSize));
   const before = start.vectors.get("parameters");
   if (graph === undefined || before === undefined) return start;
   const program = await Program.build(graph, runtime);
@@ -86,7 +86,7 @@ async function initialisedByData(
   }
 }
 
-/** Runs training steps; holds parameters and optimiser state where the runtime keeps its values. */
+/** Runs training steps; holds parameters and optimizer state where the runtime keeps its values. */
 export class Trainer {
   private readonly tracer: StepTracer;
   private readonly batches: TrainingBatches;
@@ -131,7 +131,7 @@ export class Trainer {
     const graph = pool ? tracer.updateFrom(pool.parts) : tracer.whole(batches.shape(batches.batchSize));
     const program = await Program.build(graph, runtime);
     const begun =
-      start.step > 0 || start.given ? start : await initialisedByData(tracer, batches, runtime, start);
+      start.step > 0 || start.given ? start : await initializedByData(tracer, batches, runtime, start);
     return new Trainer(tracer, batches, runtime, pool, program, begun);
   }
 

@@ -10,7 +10,7 @@ import {
 } from "../../src/autoregressive/index.ts";
 import { range, storedSplit } from "../../src/data/sources/data-set.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
@@ -56,7 +56,7 @@ async function crossEntropy(
     new Array<readonly number[]>(Math.round(value * 4000)).fill(bits(code)),
   );
   const split = storedSplit(Uint8Array.from(rows.flat()), [N], range(0, rows.length));
-  const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0 });
+  const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
   const trainer = await Trainer.create(tracer, { split, batchSize: 500, random: new Random(1) }, runtime, {
     step: 0,
     vectors: initialVectors(tracer, new Random(0)),

@@ -4,7 +4,7 @@ import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { Conv2d } from "../../src/nn/convolution.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount } from "../../src/tensor/array.ts";
@@ -81,7 +81,7 @@ export async function train(name: TrainingName, runtime: Runtime): Promise<Train
     sampleShape,
     Array.from({ length: count }, (_, i) => i),
   );
-  const tracer = new StepTracer(nameParameters(model()), { optimiser: adam(), averageDecay: 0 });
+  const tracer = new StepTracer(nameParameters(model()), { optimizer: adam(), averageDecay: 0 });
   const vectors = initialVectors(tracer, random.split("weights"));
   const trainer = await Trainer.create(tracer, { split, batchSize, random }, runtime, { step: 0, vectors });
   const losses: number[] = [];

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeCodes, encodeSamples } from "../../src/catalog/codec.node.ts";
-import { summariseData } from "../../src/catalog/data-summary.ts";
+import { summarizeData } from "../../src/catalog/data-summary.ts";
 import { modelInfo } from "../../src/catalog/definition.node.ts";
 import { evaluateRun } from "../../src/catalog/eval.node.ts";
 import { makeFigures } from "../../src/catalog/figures.node.ts";
@@ -216,7 +216,7 @@ describe("vectors of zeros and ones", () => {
   });
 
   test("are summed up by their shares of ones", async () => {
-    const { numbers, bits } = summariseData(await run.data());
+    const { numbers, bits } = summarizeData(await run.data());
     expect(numbers).toEqual([]);
     const { x } = (await run.data()).splits.train.batch(range(0, 32));
     const shares = [0, 1, 2].map((i) => x.data.filter((_, k) => k % 3 === i).reduce((a, b) => a + b, 0) / 32);
@@ -252,23 +252,23 @@ describe("binary images", () => {
         .png()
         .toFile(join(folder, "images", `${String(i).padStart(2, "0")}.png`));
     }
-    run = await runOn(join(folder, "images"), { size: 4, binarise: "threshold" }, "pictures");
+    run = await runOn(join(folder, "images"), { size: 4, binarize: "threshold" }, "pictures");
   });
   afterAll(() => run.session.release());
 
-  test("are binarised by the protocol that is asked for, which the run tells", async () => {
+  test("are binarized by the protocol that is asked for, which the run tells", async () => {
     expect(run.config).toMatchObject({
-      dataOptions: { size: 4, binary: true, binarise: "threshold" },
-      dataInfo: { kind: "binary", sampleShape: [1, 4, 4], binarisation: { protocol: "threshold", seed: 0 } },
+      dataOptions: { size: 4, binary: true, binarize: "threshold" },
+      dataInfo: { kind: "binary", sampleShape: [1, 4, 4], binarization: { protocol: "threshold", seed: 0 } },
     });
     const { results } = await evaluateRun(run, { split: "train" });
     expect(results.find(({ name }) => name === "log-likelihood")).toMatchObject({
       unit: "nats per image",
-      note: "exact: binarised by threshold: bytes from 128 on are ones",
+      note: "exact: binarized by threshold: bytes from 128 on are ones",
     });
     expect(results.some(({ name }) => name === "bits per dimension")).toBe(false);
     const other = await runOn(join(folder, "images"), { size: 4, splitSeed: 5 }, "drawn");
-    expect(other.config.dataOptions).toEqual({ size: 4, splitSeed: 5, binary: true, binarise: "stochastic" });
+    expect(other.config.dataOptions).toEqual({ size: 4, splitSeed: 5, binary: true, binarize: "stochastic" });
     await other.session.release();
   });
 

@@ -83,8 +83,8 @@ describe("detectFiles", () => {
       60,
       [120, 130, 110],
       [
-        { box: [10, 12, 32, 30], colour: [220, 40, 30] },
-        { box: [50, 30, 82, 50], colour: [40, 60, 220] },
+        { box: [10, 12, 32, 30], color: [220, 40, 30] },
+        { box: [50, 30, 82, 50], color: [40, 60, 220] },
       ],
     );
     await writeImage(root, "turned/upright.png", image);
@@ -191,7 +191,7 @@ describe("DetectionWriter", () => {
       score: 0.75,
     });
     const { data, info } = await sharp(join(folder, "sub/a.jpg")).raw().toBuffer({ resolveWithObject: true });
-    // Small images are enlarged; the left edge of the box lies at 4 of 96 pixels, its colour is that of the class.
+    // Small images are enlarged; the left edge of the box lies at 4 of 96 pixels, its color is that of the class.
     const scale = info.width / 96;
     expect(scale).toBe(5);
     const at = (x: number, y: number) => [

@@ -67,8 +67,8 @@ export async function squares(images: number, names: readonly string[] = ["red",
     const file = `images/p${i}.png`;
     const [x, y] = [4 + 3 * (i % 5), 6 + 2 * (i % 7)];
     const boxes = [
-      { name: names[0], box: [x, y, x + 20, y + 16], colour: [220, 40, 30] },
-      { name: names[1], box: [x + 40, y + 14, x + 70, y + 34], colour: [40, 60, 220] },
+      { name: names[0], box: [x, y, x + 20, y + 16], color: [220, 40, 30] },
+      { name: names[1], box: [x + 40, y + 14, x + 70, y + 34], color: [40, 60, 220] },
     ] as const;
     await writeImage(
       root,
@@ -77,7 +77,7 @@ export async function squares(images: number, names: readonly string[] = ["red",
         96,
         64,
         [120, 130, 110],
-        boxes.map(({ box, colour }) => ({ box, colour })),
+        boxes.map(({ box, color }) => ({ box, color })),
       ),
     );
     for (const { name, box } of boxes) rows.push(`${file},96,64,${name},${box.join()},${split}`);

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { DistanceMeter, type DistanceOptions } from "../../src/catalog/distances.node.ts";
 import { MEASURES, type SampleDistance } from "../../src/catalog/measures.ts";
-import { binarised } from "../../src/data/sources/binarise.ts";
+import { binarized } from "../../src/data/sources/binarize.ts";
 import { type DataSet, range, type Split, storedSplit } from "../../src/data/sources/data-set.ts";
 import { openDigits } from "../../src/data/sources/digits.node.ts";
 import { planePoints } from "../../src/data/sources/toy.ts";
@@ -56,7 +56,7 @@ describe("of points", () => {
     const bad = valuesOf(await meter.measure(board));
     expect(Object.keys(good)).toEqual([
       ...["energy", "sliced", "discrepancy", "discrepancyP", "precision", "recall"],
-      ...["density", "coverage", "memorisation", "classifier"],
+      ...["density", "coverage", "memorization", "classifier"],
     ]);
     for (const measure of ["energy", "sliced", "discrepancy"]) {
       expect(bad[measure], measure).toBeGreaterThan(5 * Math.abs(good[measure] ?? Number.NaN));
@@ -68,8 +68,8 @@ describe("of points", () => {
       expect(bad[measure], measure).toBeLessThan(0.9);
     }
     expect(good.density).toBeCloseTo(1, 1);
-    expect(Math.abs((good.memorisation ?? 0) - 0.5)).toBeLessThan(0.04);
-    expect(bad.memorisation).toBeLessThan(0.35);
+    expect(Math.abs((good.memorization ?? 0) - 0.5)).toBeLessThan(0.04);
+    expect(bad.memorization).toBeLessThan(0.35);
     expect(Math.abs((good.classifier ?? 0) - 0.5)).toBeLessThan(0.06);
     expect(bad.classifier).toBeGreaterThan(0.65);
   });
@@ -78,10 +78,10 @@ describe("of points", () => {
     const control = await meterOf(moons).control();
     const values = valuesOf(control);
     expect(Math.abs(values.energy ?? Number.NaN)).toBeLessThan(0.01);
-    expect(values.memorisation).toBe(1);
+    expect(values.memorization).toBe(1);
     expect(values.precision).toBeGreaterThan(0.93);
     expect(control.every(({ samples, real }) => samples === 1000 && real === 1000)).toBe(true);
-    expect(control.find(({ measure }) => measure === "memorisation")?.note).toMatch(/5000 training samples/);
+    expect(control.find(({ measure }) => measure === "memorization")?.note).toMatch(/5000 training samples/);
   });
 
   it("are two where they are to be quick, of the validation split too", async () => {
@@ -144,7 +144,7 @@ describe("of digits", () => {
       validation: third(splits.validation),
       test: third(splits.test),
     };
-    const digits = binarised({ ...rest, splits: few }, { protocol: "threshold", seed: 0 });
+    const digits = binarized({ ...rest, splits: few }, { protocol: "threshold", seed: 0 });
     const held = digits.splits.validation.batch(range(0, 333)).x;
     const values = valuesOf(await meterOf(digits).measure(held));
     const grey = valuesOf(

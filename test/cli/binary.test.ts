@@ -128,15 +128,15 @@ describe("vectors of zeros and ones", () => {
   });
 });
 
-describe("digits binarised dynamically", () => {
+describe("digits binarized dynamically", () => {
   test("tell their protocol, are drawn as pictures, and go on as they began", async () => {
     const config = JSON.parse(await readFile(join(cwd, "digits", "config.json"), "utf8"));
     expect(config).toMatchObject({
-      dataOptions: { binary: true, binarise: "dynamic" },
-      dataInfo: { kind: "binary", sampleShape: [1, 28, 28], binarisation: { protocol: "dynamic", seed: 0 } },
+      dataOptions: { binary: true, binarize: "dynamic" },
+      dataInfo: { kind: "binary", sampleShape: [1, 28, 28], binarization: { protocol: "dynamic", seed: 0 } },
     });
     const { stdout } = await succeed(["eval", "digits"], cwd);
-    expect(stdout).toMatch(/nats per image +1000 +exact: binarised by draws, .*\(dynamic\), seed 0/);
+    expect(stdout).toMatch(/nats per image +1000 +exact: binarized by draws, .*\(dynamic\), seed 0/);
     expect(stdout).not.toMatch(/bits per dimension/);
     await succeed(["sample", "digits", "--count", "4", "--out", "digits.npy"], cwd);
     const { shape, data } = await readNpy(join(cwd, "digits.npy"));

@@ -63,7 +63,7 @@ describe("encode and decode", () => {
       }
     }
     expect((await readCsv(join(cwd, "codes.csv"))).names).toEqual(["z0", "z1"]);
-    // The codes are not the standardised table itself.
+    // The codes are not the standardized table itself.
     const { data } = await readNpy(join(cwd, "codes.npy"));
     const mean = rows.reduce((sum, [, length]) => sum + Number(length), 0) / 300;
     expect(Math.abs(Number(data[1]) - (Number(rows[0]?.[1]) - mean))).toBeGreaterThan(1e-3);

@@ -242,7 +242,7 @@ describe("eval", () => {
     expect(truth).toBeLessThan(planeDensity("two-moons").logDensity([-1, 1.5]));
   });
 
-  test("weights are labelled with their own step", async () => {
+  test("weights are labeled with their own step", async () => {
     const step = async (weights: string) =>
       JSON.parse((await succeed(["eval", flow, "--json", "--weights", weights], cwd)).stdout).step;
     expect(await step("last")).toBe(30);

@@ -77,10 +77,10 @@ describe("a comparison", () => {
       expect(row).toMatchObject({ steps: 300, sampling: { warm: true } });
       expect(row.trainingSeconds).toBeGreaterThan(0);
       expect(row.sampling.seconds).toBeGreaterThan(0);
-      expect(row.distances.memorisation).toBeGreaterThan(0);
+      expect(row.distances.memorization).toBeGreaterThan(0);
     }
     expect(controls.map(({ name }: { name: string }) => name)).toEqual(["training samples", "true density"]);
-    expect(controls[0].distances.memorisation).toBe(1);
+    expect(controls[0].distances.memorization).toBe(1);
     expect(controls[1].likelihood.nats).toBeGreaterThan(nice.likelihood.nats);
   });
 

@@ -40,7 +40,7 @@ async function interrupt(args: readonly string[], folder: string, signal: NodeJS
   return running.outcome;
 }
 
-/** Two run folders hold the same numbers: metrics, weights, optimiser, average. */
+/** Two run folders hold the same numbers: metrics, weights, optimizer, average. */
 async function expectSame(folder: string, other: string): Promise<void> {
   expect(await timelessMetrics(join(cwd, folder))).toEqual(await timelessMetrics(join(cwd, other)));
   for (const which of ["best", "last"]) {

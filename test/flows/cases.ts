@@ -217,8 +217,8 @@ export const transformCases: readonly TransformCase[] = [
     imagePoints: onCircles,
     make: () => new ElementwiseBijection(3, new CircularSpline({ bins: 5 })),
   },
-  { name: "batch normalisation", sample: [4], make: () => new BatchNormTransform(4) },
-  { name: "batch normalisation of maps", sample: [3, 2, 2], make: () => new BatchNormTransform(3) },
+  { name: "batch normalization", sample: [4], make: () => new BatchNormTransform(4) },
+  { name: "batch normalization of maps", sample: [3, 2, 2], make: () => new BatchNormTransform(3) },
   { name: "logit", sample: [4], points: onUnit, make: () => new LogitTransform() },
   { name: "sigmoid", sample: [4], imagePoints: onUnit, make: () => new SigmoidTransform() },
   { name: "hyperbolic tangent", sample: [4], imagePoints: onUnit, make: () => new TanhTransform() },
@@ -275,7 +275,7 @@ const VARIANTS: Readonly<Record<string, readonly (readonly [variant: string, opt
 
 /** Variants of a model of images. */
 const IMAGE_VARIANTS: Readonly<Record<string, readonly (readonly [variant: string, options: object])[]>> = {
-  glow: [["learned noise", { dequantisation: "variational" }]],
+  glow: [["learned noise", { dequantization: "variational" }]],
 };
 
 /** The variants in which a flow of the catalogue is checked: as it is, and conditional. */

@@ -244,7 +244,7 @@ describe("continuous flow", () => {
       new Map(
         [...namedTensors(model)].map(([name, tensor]) => {
           const data = new Float32Array(tensor.shape.reduce((a, b) => a * b, 1));
-          tensor.initialise(data, tensor.shape, new Random(1).split(name));
+          tensor.initialize(data, tensor.shape, new Random(1).split(name));
           return [name, float32(data, tensor.shape)];
         }),
       ),

@@ -13,8 +13,8 @@ import {
   LogisticMixtureBijection,
   ReluNetwork,
   Reshape,
-  uniformDequantiser,
-  VariationalDequantiser,
+  uniformDequantizer,
+  VariationalDequantizer,
 } from "../../src/flows/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
@@ -274,7 +274,7 @@ describe("Flow++", () => {
   for (const [name, options] of [
     ["one level with attention", { levels: 1, attention: true }],
     ["two levels under a class", { conditional: true }],
-    ["uniform noise", { dequantisation: "uniform" }],
+    ["uniform noise", { dequantization: "uniform" }],
   ] as const) {
     it(`images, ${name}: encode and decode are inverse, and all parameters get gradients`, async () => {
       const data: DataInfo = { kind: "image", sampleShape: [2, 8, 4], classes: 3 };
@@ -329,14 +329,14 @@ describe("Flow++", () => {
   it("tells why images of odd size are refused", () => {
     const odd: DataInfo = { kind: "image", sampleShape: [1, 5, 4] };
     expect(() => flowPlusPlus(flowPlusPlusOptions.parse({}), odd)).toThrow(OptionError);
-    expect(() => new VariationalDequantiser([1, 5, 4])).toThrow(/even height and width, not 5×4/);
+    expect(() => new VariationalDequantizer([1, 5, 4])).toThrow(/even height and width, not 5×4/);
   });
 });
 
-describe("variational dequantisation", () => {
+describe("variational dequantization", () => {
   const shape = [1, 2, 2];
   // A density with much structure inside a cell of bytes: Gaussian of deviation about half a byte, rotated.
-  const flow = (dequantiser: VariationalDequantiser | undefined): FlowModel =>
+  const flow = (dequantizer: VariationalDequantizer | undefined): FlowModel =>
     new FlowModel(
       { kind: "image", sampleShape: shape },
       {
@@ -346,7 +346,7 @@ describe("variational dequantisation", () => {
           new Reshape(shape, [4]),
           new InvertibleLinear(4),
         ],
-        ...(dequantiser && { dequantiser }),
+        ...(dequantizer && { dequantizer }),
       },
     );
   const BYTES = [100, 101, 100, 101];
@@ -385,7 +385,7 @@ describe("variational dequantisation", () => {
   }
 
   it("its terms are a lower bound of log P, and P itself in the mean of their exponentials, for any parameters", async () => {
-    const model = flow(new VariationalDequantiser(shape, { width: 4 }));
+    const model = flow(new VariationalDequantizer(shape, { width: 4 }));
     const truth = await exact(model, 16);
     expect(Math.abs(truth - (await exact(model, 12)))).toBeLessThan(2e-3);
     for (const deviation of [0, 0.15, 0.4]) {
@@ -402,14 +402,14 @@ describe("variational dequantisation", () => {
   });
 
   it("starts as uniform noise", async () => {
-    const dequantiser = nameParameters(new VariationalDequantiser([1, 4, 4]));
+    const dequantizer = nameParameters(new VariationalDequantizer([1, 4, 4]));
     const bytes = constant(float32(new Float32Array(200 * 16).fill(7), [200, 1, 4, 4]));
     const program = compile(
       () => {
-        const { x, logNoise } = dequantiser.dequantise(bytes);
-        return { x, logNoise, uniform: uniformDequantiser.dequantise(bytes).x };
+        const { x, logNoise } = dequantizer.dequantize(bytes);
+        return { x, logNoise, uniform: uniformDequantizer.dequantize(bytes).x };
       },
-      { runtime: await nodeRuntime(), weights: initialState(dequantiser, 0) },
+      { runtime: await nodeRuntime(), weights: initialState(dequantizer, 0) },
     );
     const { x, logNoise } = await program.run({}, { random: new Random(0) });
     await program.release();
@@ -423,7 +423,7 @@ describe("variational dequantisation", () => {
   });
 
   it("training the noise tightens the bound", async () => {
-    const model = nameParameters(flow(new VariationalDequantiser(shape, { width: 4, couplings: 2 })));
+    const model = nameParameters(flow(new VariationalDequantizer(shape, { width: 4, couplings: 2 })));
     const truth = await exact(model, 12);
     const uniform = await draws(flow(undefined), 0);
     const before = uniform.reduce((a, b) => a + b) / uniform.length;

@@ -7,7 +7,7 @@ import {
   glowDefinition,
   glowOptions,
   InvertibleLinear,
-  NormalisedConv2d,
+  NormalizedConv2d,
   triangularInverse,
 } from "../../src/flows/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
@@ -21,7 +21,7 @@ import {
   grad,
   type Parameter,
   type Tensor,
-  traceInitialisation,
+  traceInitialization,
 } from "../../src/tensor/index.ts";
 import { numbers } from "../support.ts";
 import { logAbsDeterminant, normals, transformErrors, withRandomParameters } from "./check-transform.ts";
@@ -67,7 +67,7 @@ describe("actnorm", () => {
 
   it("takes mean 0 and variance 1 from its first batch, and only moves constant columns", async () => {
     const rows = 64;
-    // Ordinary; far from 0; always 0; always 1000.3; a black pixel with dequantisation noise.
+    // Ordinary; far from 0; always 0; always 1000.3; a black pixel with dequantization noise.
     const noise = normals(1, [rows, 5]).data;
     const x = constant(
       float32(
@@ -82,7 +82,7 @@ describe("actnorm", () => {
       ),
     );
     const norm = new ActNorm(5);
-    const starts = traceInitialisation(() => norm.forward(x));
+    const starts = traceInitialization(() => norm.forward(x));
     const [scale, bias] = [starts.get(norm.logScale), starts.get(norm.bias)];
     if (scale === undefined || bias === undefined) throw new Error("nothing starts from the batch");
     const after = substitute(
@@ -217,14 +217,14 @@ describe("Glow", () => {
     }
   });
 
-  it("normalises by the first batch after each actnorm, in the flow and in the networks", async () => {
+  it("normalizes by the first batch after each actnorm, in the flow and in the networks", async () => {
     const model = glow(glowOptions.parse({ width: 8, flowSteps: 3 }), image([1, 8, 8]));
     nameParameters(model);
     const bytes = normals(1, [32, 1, 8, 8]).data.map((value, i) => (i % 64 < 20 ? 0 : 128 + 30 * value));
     const x = constant(float32(bytes, [32, 1, 8, 8]));
-    const starts = traceInitialisation(() => model.encode(x));
+    const starts = traceInitialization(() => model.encode(x));
     const actnorms = vi.spyOn(ActNorm.prototype, "forward");
-    const convolutions = vi.spyOn(NormalisedConv2d.prototype, "forward");
+    const convolutions = vi.spyOn(NormalizedConv2d.prototype, "forward");
     model.encode(x);
     const outputs = [
       ...actnorms.mock.results.map(({ value }) => value.y as Tensor),
@@ -256,7 +256,7 @@ describe("Glow", () => {
       const flow = new Composition(model.transforms);
       const shape = [32, ...data.sampleShape];
       const near = constant(normals(2, shape));
-      const starts = traceInitialisation(() => flow.forward(near));
+      const starts = traceInitialization(() => flow.forward(near));
       // Parameters as after some training: the starting values, shaken.
       let seed = 100;
       const shaken = new Map(

@@ -28,7 +28,7 @@ describe("iaf", () => {
   for (const [dimensions, options] of [
     [1, {}],
     [4, { order: "random" }],
-    [5, { normalisation: "act-norm" }],
+    [5, { normalization: "act-norm" }],
   ] as const) {
     it(`in ${dimensions} dimensions: its density is that of its own samples`, async () => {
       const model = iaf(

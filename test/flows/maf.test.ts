@@ -126,7 +126,7 @@ const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 const table = (columns: number): DataInfo => ({ kind: "table", sampleShape: [columns] });
 
 describe("maf", () => {
-  it("in the plane integrates to 1, for every order and normalisation", async () => {
+  it("in the plane integrates to 1, for every order and normalization", async () => {
     const [side, step] = [301, 0.2];
     const grid = new Float32Array(2 * side * side);
     for (let i = 0; i < side * side; i++) {
@@ -137,7 +137,7 @@ describe("maf", () => {
     for (const options of [
       {},
       { order: "same", activation: "tanh" },
-      { order: "random", normalisation: "act-norm" },
+      { order: "random", normalization: "act-norm" },
     ]) {
       const model = maf(mafOptions.parse({ blocks: 3, width: 8, ...options }), POINTS);
       const [logProb] = await evaluate(withRandomParameters(model, [model.logProb(x)], 3, 0.25));
@@ -150,7 +150,7 @@ describe("maf", () => {
     const columns = ["a", "b", "c"].map((name) => ({ name, size: 1 }));
     const kinds: readonly (readonly [DataInfo, object])[] = [
       [table(1), {}],
-      [table(11), { normalisation: "act-norm" }],
+      [table(11), { normalization: "act-norm" }],
       [{ ...table(3), columns }, { given: ["b"] }],
       [table(66), { blocks: 2, width: 70 }],
       [
@@ -177,7 +177,7 @@ describe("maf", () => {
   });
 
   it("has a code whose every element depends on those before it alone, where it says so", async () => {
-    const named = maf(mafOptions.parse({ order: "same", normalisation: "act-norm", width: 9 }), table(4));
+    const named = maf(mafOptions.parse({ order: "same", normalization: "act-norm", width: 9 }), table(4));
     expect(named.triangularOrder).toEqual([0, 1, 2, 3]);
     const x = input("x", [3, 4]);
     const derivatives = stack(jacobian(named.encode(x).sum(0), x), 1)
@@ -232,7 +232,7 @@ describe("maf", () => {
     expect(mafDefinition.options.parse({})).toMatchObject({
       blocks: 5,
       order: "alternating",
-      normalisation: "none",
+      normalization: "none",
     });
     for (const field of Object.values(mafOptions.shape)) expect(field.description).toBeTruthy();
     expect(() => mafOptions.parse({ blocks: 0 })).toThrow();

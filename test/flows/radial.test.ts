@@ -14,10 +14,10 @@ const softplus = (x: number): number => Math.log1p(Math.exp(x));
 function filled(
   map: Radial,
   outputs: readonly Tensor[],
-  { centre, a, beta }: { readonly centre: readonly number[]; readonly a: number; readonly beta: number },
+  { center, a, beta }: { readonly center: readonly number[]; readonly a: number; readonly beta: number },
 ): readonly Tensor[] {
   const places: [Tensor, Tensor][] = [
-    [map.centre, row(centre)],
+    [map.center, row(center)],
     [map.alpha, row([a])],
     [map.beta, row([beta])],
   ];
@@ -26,17 +26,17 @@ function filled(
 
 describe("the radial map", () => {
   it("is the paper's, worked by hand", async () => {
-    const [centre, a, beta, z] = [[0.5, -1, 0.2], 0.4, -1.3, [1.5, 0.3, -0.6]];
+    const [center, a, beta, z] = [[0.5, -1, 0.2], 0.4, -1.3, [1.5, 0.3, -0.6]];
     const map = new Radial(3);
     const { y, logDet } = map.forward(row(z));
-    const [values, change] = await evaluate(filled(map, [y, logDet], { centre, a, beta }));
+    const [values, change] = await evaluate(filled(map, [y, logDet], { center, a, beta }));
     const alpha = softplus(a);
     const betaHat = -alpha + softplus(beta);
-    const r = Math.hypot(...z.map((value, i) => value - (centre[i] ?? 0)));
+    const r = Math.hypot(...z.map((value, i) => value - (center[i] ?? 0)));
     const h = 1 / (alpha + r);
     const slope = -1 / (alpha + r) ** 2;
     numbers(values).forEach((value, i) => {
-      expect(value).toBeCloseTo((z[i] ?? 0) + betaHat * h * ((z[i] ?? 0) - (centre[i] ?? 0)), 5);
+      expect(value).toBeCloseTo((z[i] ?? 0) + betaHat * h * ((z[i] ?? 0) - (center[i] ?? 0)), 5);
     });
     // Equation 14 of the paper in d = 3 dimensions.
     const expected = 2 * Math.log(1 + betaHat * h) + Math.log(1 + betaHat * h + betaHat * slope * r);
@@ -62,7 +62,7 @@ describe("the radial map", () => {
     { name: "neither", a: 0.5, beta: 0.6 },
   ])("is inverted with finite gradients anywhere: $name", async ({ a, beta }) => {
     const map = new Radial(2);
-    const centre = [0.5, -0.25];
+    const center = [0.5, -0.25];
     const points = [0.5, -0.25, 0.5001, -0.25, 0, 0, 1, 2, -3, 1, 1e3, -1e3, -1e3, -1e3, 1e3, 0];
     const y = input("y", [8, 2]);
     const { x, logDet } = map.inverse(y);
@@ -72,7 +72,7 @@ describe("the radial map", () => {
       ...grad(logDet.sum().add(x.sum()), [y]),
       ...grad(forward.logDet.sum().add(forward.y.sum()), [y]),
     ];
-    const outputs = filled(map, [again.y, again.logDet, logDet, ...gradients], { centre, a, beta });
+    const outputs = filled(map, [again.y, again.logDet, logDet, ...gradients], { center, a, beta });
     const values = (await evaluate(outputs, new Map([[y, float32(points, [8, 2])]]))).map(numbers);
     values[0]?.forEach((value, i) => {
       // Rounding errors of x are stretched by up to (α + β̂) / α.
@@ -80,7 +80,7 @@ describe("the radial map", () => {
       const tolerance = 1e-6 * (5 + stretch) * Math.max(1, Math.abs(points[i] ?? 0));
       expect(Math.abs(value - (points[i] ?? 0))).toBeLessThan(tolerance);
     });
-    // At the centre itself the distance is rounded up to 1e-6.
+    // At the center itself the distance is rounded up to 1e-6.
     values[2]?.slice(1).forEach((value, i) => {
       expect(Math.abs(value + (values[1]?.[i + 1] ?? Number.NaN))).toBeLessThan(5e-3);
     });

@@ -56,7 +56,7 @@ describe("squeeze", () => {
     expect(rows?.shape).toEqual([1, 8, 2, 2]);
     expect(numbers(rows)).toEqual([...group(0), ...group(1), ...group(4), ...group(5)]);
     expect(numbers(board)).toEqual([...group(0), ...group(5), ...group(1), ...group(4)]);
-    // The halves are the two colours of a checkerboard: all of a half have the same parity of row + column.
+    // The halves are the two colors of a checkerboard: all of a half have the same parity of row + column.
     numbers(board).forEach((value, i) => {
       const pixel = value % 100;
       expect((Math.floor(pixel / 4) + (pixel % 4)) % 2).toBe(i < 16 ? 0 : 1);
@@ -171,14 +171,14 @@ describe("RealNVP", () => {
     }
   });
 
-  it("may use batch normalisation, and samples images of each class", async () => {
+  it("may use batch normalization, and samples images of each class", async () => {
     const data = image([1, 4, 4], 3);
     const options = realNvpOptions.parse({
       width: 4,
       blocks: 1,
       couplings: 1,
       conditional: true,
-      normalisation: "batch-norm",
+      normalization: "batch-norm",
     });
     const model = nameParameters(realNvp(options, data));
     const names = [...namedTensors(model).keys()];

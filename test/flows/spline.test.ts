@@ -255,15 +255,15 @@ describe("spline-flow", () => {
     }
   });
 
-  it("takes angles out of the standardised columns of a table", async () => {
+  it("takes angles out of the standardized columns of a table", async () => {
     const columns = [
       { name: "phi", size: 1, mean: 0.5, deviation: 1.5 },
       { name: "psi", size: 1, mean: -1, deviation: 0.8 },
     ];
     const data: DataInfo = { kind: "table", sampleShape: [2], columns };
     const options = splineFlowOptions.parse({ ...SMALL, circular: true });
-    const standardised = (phi: number, psi: number) => [(phi - 0.5) / 1.5, (psi + 1) / 0.8];
-    const x = constant(float32([standardised(1, 3.1), standardised(1, 3.1 - 2 * Math.PI)].flat(), [2, 2]));
+    const standardized = (phi: number, psi: number) => [(phi - 0.5) / 1.5, (psi + 1) / 0.8];
+    const x = constant(float32([standardized(1, 3.1), standardized(1, 3.1 - 2 * Math.PI)].flat(), [2, 2]));
     const points = splineFlow(options, POINTS);
     const y = constant(float32([1, 3.1], [1, 2]));
     const model = splineFlow(options, data);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Gan, ganOptions } from "../../src/latent/index.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { elementCount, float32, int64, type NdArray, zeros } from "../../src/tensor/index.ts";
@@ -17,11 +17,11 @@ test.each(cases.map((each) => [each.name, each] as const))("%s: steps equal PyTo
   const info = { kind, sampleShape, ...(classes > 0 && { classes }) };
   const model = nameParameters(new Gan(ganOptions.parse(each.options), info));
   const tracer = new StepTracer(model, {
-    optimiser: adam({ beta1: betas[0], beta2: betas[1] }),
+    optimizer: adam({ beta1: betas[0], beta2: betas[1] }),
     averageDecay: 0,
   });
   const rows = (batches[0]?.x.length ?? 0) / elementCount(sampleShape);
-  const shape = { x: [rows, ...sampleShape], labelled: classes > 0 };
+  const shape = { x: [rows, ...sampleShape], labeled: classes > 0 };
   const program = await Program.build(tracer.whole(shape), await nodeRuntime({ threads: 1 }));
   const state = arraysOf(each.before, namedTensors(model));
   let vectors: Record<string, NdArray> = {

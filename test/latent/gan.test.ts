@@ -6,7 +6,7 @@ import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";
 import { energyDistance } from "../../src/metrics/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
-import { sgd } from "../../src/nn/optimiser.ts";
+import { sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { graphOf, Program, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
@@ -47,8 +47,8 @@ describe("a step", () => {
     ["five turns of the critic with penalties", points, { objective: "wasserstein-gp" }],
     ["convolutions", { kind: "image", sampleShape: [1, 8, 8] } as DataInfo, { r1: 1 }],
   ] as const)("makes its samples once: %s", (_, data, options) => {
-    const tracer = new StepTracer(made(options, data), { optimiser: sgd(), averageDecay: 0 });
-    const outputs = tracer.whole({ x: [10, ...data.sampleShape], labelled: false });
+    const tracer = new StepTracer(made(options, data), { optimizer: sgd(), averageDecay: 0 });
+    const outputs = tracer.whole({ x: [10, ...data.sampleShape], labeled: false });
     const { graph, randoms } = graphOf(outputs);
     const codes = randoms.filter(({ distribution }) => distribution === "normal");
     expect(codes).toMatchObject([{ name: "random.0", shape: [10, small.latentSize] }]);
@@ -61,17 +61,17 @@ describe("a step", () => {
   });
 
   it("refuses fewer samples than turns of the critic", () => {
-    const tracer = new StepTracer(made({ criticSteps: 5 }, points), { optimiser: sgd(), averageDecay: 0 });
-    expect(() => tracer.whole({ x: [4, 2], labelled: false })).toThrow(
+    const tracer = new StepTracer(made({ criticSteps: 5 }, points), { optimizer: sgd(), averageDecay: 0 });
+    expect(() => tracer.whole({ x: [4, 2], labeled: false })).toThrow(
       /option batchSize: 4 samples cannot be divided among 5 turns .* \(criticSteps\)/,
     );
   });
 
   it("lets running statistics follow the averaged weights", async () => {
     const gan = made({}, { kind: "image", sampleShape: [1, 8, 8] });
-    const tracer = new StepTracer(gan, { optimiser: sgd(), averageDecay: 0.9 });
+    const tracer = new StepTracer(gan, { optimizer: sgd(), averageDecay: 0.9 });
     const program = await Program.build(
-      tracer.whole({ x: [6, 1, 8, 8], labelled: false }),
+      tracer.whole({ x: [6, 1, 8, 8], labeled: false }),
       await nodeRuntime({ threads: 1 }),
     );
     const state = initialState(gan, 1);
@@ -94,7 +94,7 @@ describe("a step", () => {
       step: float32([1], []),
     });
     await program.release();
-    // The first normalisation sees z Wᵀ, with four places to a channel.
+    // The first normalization sees z Wᵀ, with four places to a channel.
     const averaged = tracer.layout.unpack(outputs.average?.data as Float32Array);
     const weight = numbers(averaged.get("generator.project.weight"));
     expect(weight).not.toEqual(numbers(state.get("generator.project.weight")));

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   BernoulliObservation,
   CategoryObservation,
-  DequantisedGaussianObservation,
+  DequantizedGaussianObservation,
   DiscretisedLogisticObservation,
   discretisedLogisticLogProb,
   GaussianObservation,
@@ -123,8 +123,8 @@ describe("Gaussian", () => {
       [-0.7, 0.4],
     ] as const;
     const part = (i: number, logScale: number): number => {
-      const standardised = ((x[i] ?? 0) - (location[i] ?? 0)) / Math.exp(logScale);
-      return -0.5 * standardised ** 2 - logScale - 0.5 * Math.log(2 * Math.PI);
+      const standardized = ((x[i] ?? 0) - (location[i] ?? 0)) / Math.exp(logScale);
+      return -0.5 * standardized ** 2 - logScale - 0.5 * Math.log(2 * Math.PI);
     };
     const samples = constant(float32(x, [1, 1, 2]));
     const own = new GaussianObservation(2, "per-sample");
@@ -148,8 +148,8 @@ describe("Gaussian", () => {
     }
   });
 
-  it("over dequantised bytes is a lower bound on the probability of the bytes in an interval", async () => {
-    const model = new DequantisedGaussianObservation(1, "per-sample");
+  it("over dequantized bytes is a lower bound on the probability of the bytes in an interval", async () => {
+    const model = new DequantizedGaussianObservation(1, "per-sample");
     const outputs = [0.1, -4.2];
     const count = 20_000;
     const x = constant(float32(new Float32Array(count).fill(141), [count, 1, 1]));

@@ -89,14 +89,14 @@ describe("posterior", () => {
       });
     });
 
-    it(`${name}: its centre is the code of no noise`, async () => {
+    it(`${name}: its center is the code of no noise`, async () => {
       const posterior = make();
       const encoded = posterior.divide(encoderNumbers(posterior, 5));
       const still = posterior.draw(encoded, constant(0).broadcastTo([5, 1, size])).z;
-      const [centre, code] = await evaluate(
-        withRandomParameters(posterior, [posterior.centre(encoded), still], 4, 0.4),
+      const [center, code] = await evaluate(
+        withRandomParameters(posterior, [posterior.center(encoded), still], 4, 0.4),
       );
-      expect(centre?.data).toEqual(code?.data);
+      expect(center?.data).toEqual(code?.data);
     });
   }
 

@@ -101,8 +101,8 @@ describe("parts of the loss", () => {
       const variance = (POSTERIOR[j] ?? 1) * Math.exp(logVariance);
       const each = Array.from({ length: count }, (_, i) => {
         const projected = along(column, Array.from(x.data.slice(3 * i, 3 * i + 3)));
-        const centre = ((POSTERIOR[j] ?? 1) * projected) / VARIANCE + shift;
-        return 0.5 * (centre ** 2 + variance - 1 - Math.log(variance));
+        const center = ((POSTERIOR[j] ?? 1) * projected) / VARIANCE + shift;
+        return 0.5 * (center ** 2 + variance - 1 - Math.log(variance));
       });
       return mean(each);
     });
@@ -176,13 +176,13 @@ describe("parts of the loss", () => {
   });
 });
 
-describe("gradients by reparametrisation", () => {
+describe("gradients by reparametrization", () => {
   for (const [name, data, options] of VARIANTS) {
     it(`${name}: are those of finite differences, with the noise held`, async () => {
       const { model, weights } = buildVae(options, data);
       const x = samplesOf(data, 6);
-      const labelled = model.conditioning.classes > 0;
-      const label = labelled ? input("label", [6], "int64") : undefined;
+      const labeled = model.conditioning.classes > 0;
+      const label = labeled ? input("label", [6], "int64") : undefined;
       const { total } = model.loss({ x: input("x", x.shape), ...(label && { label }) });
       const parameters = parametersOf(model);
       const gradients = grad(total, parameters);
@@ -191,7 +191,7 @@ describe("gradients by reparametrisation", () => {
         ...parameters.map(({ name }, i) => [`d.${name}`, gradients[i] ?? total] as const),
       ]);
       const program = await Program.build(outputs, await nodeRuntime());
-      const feeds = { x, ...(labelled && { label: labelsOf(6) }) };
+      const feeds = { x, ...(labeled && { label: labelsOf(6) }) };
       const run = (state: State) => program.run({ ...Object.fromEntries(state), ...feeds }, fixedNoise());
       const at = await run(weights);
       for (const direction of [1, 2]) {

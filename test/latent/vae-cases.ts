@@ -88,7 +88,7 @@ export const VARIANTS: readonly (readonly [string, DataInfo, object])[] = [
   ["table, flows", DATA.table, { posterior: "iaf", prior: "maf", latentSize: 3 }],
   ["images", DATA.image, {}],
   ["images, perceptrons, classes", DATA.image, { network: "mlp", scale: "per-dimension", conditional: true }],
-  ["images, dequantised", DATA.image, { likelihood: "gaussian" }],
+  ["images, dequantized", DATA.image, { likelihood: "gaussian" }],
   ["images, flows", DATA.image, { posterior: "iaf", prior: "real-nvp", freeBits: 0.1 }],
   ["zeros and ones as images", DATA.binary, { conditional: true }],
   ["zeros and ones as vectors", DATA.vector, { importanceSamples: 3 }],

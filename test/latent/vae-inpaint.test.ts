@@ -38,9 +38,9 @@ describe("completion by Metropolis within Gibbs", () => {
       expect(drawn.shape).toEqual([1, draws, 3]);
       const values = numbers(drawn).filter((_, i) => i % 3 === 2);
       const expected = conditional(known);
-      const centre = mean(values);
-      const variance = mean(values.map((value) => (value - centre) ** 2));
-      expect(Math.abs(centre - expected.mean)).toBeLessThan(4 * Math.sqrt(expected.variance / draws));
+      const center = mean(values);
+      const variance = mean(values.map((value) => (value - center) ** 2));
+      expect(Math.abs(center - expected.mean)).toBeLessThan(4 * Math.sqrt(expected.variance / draws));
       expect(Math.abs(variance / expected.variance - 1)).toBeLessThan(0.1);
       // Proposals that are always taken would not do: their chain is that of another distribution.
       const gibbs = await built.model.inpaint(session, {

@@ -4,7 +4,7 @@ import { OptionError } from "../../src/errors.ts";
 import { Vae, vaeDefinition, vaeOptions, vaeSampleOptions } from "../../src/latent/index.ts";
 import { capabilities } from "../../src/model/capabilities.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
@@ -27,12 +27,12 @@ describe("every VAE", () => {
     it(`${name}: learns, scores, samples, encodes and decodes`, async () => {
       const built = buildVae(options, data);
       const { model } = built;
-      const labelled = model.conditioning.classes > 0;
+      const labeled = model.conditioning.classes > 0;
       const x = samplesOf(data, 16);
-      const feeds = { x, ...(labelled && { label: labelsOf(16) }) };
+      const feeds = { x, ...(labeled && { label: labelsOf(16) }) };
 
-      const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0 });
-      const step = await Program.build(tracer.whole({ x: x.shape, labelled }), await nodeRuntime());
+      const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
+      const step = await Program.build(tracer.whole({ x: x.shape, labeled }), await nodeRuntime());
       let vectors: Record<string, NdArray> = Object.fromEntries(
         initialVectors(tracer, new Random(0), built.weights),
       );

@@ -45,7 +45,7 @@ interface Fixture {
   readonly sliced: number;
   readonly frechet: { readonly small: number; readonly wide: number };
   readonly prdc: { readonly "3": Manifold; readonly "5": Manifold };
-  readonly memorisation: {
+  readonly memorization: {
     readonly nearerShare: number;
     readonly pValue: number;
     readonly distanceRatio: number;

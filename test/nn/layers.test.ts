@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Conv2d, ConvTranspose2d } from "../../src/nn/convolution.ts";
 import { Dropout, Embedding, FourierFeatures, Linear, Mlp } from "../../src/nn/linear.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
-import { BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm } from "../../src/nn/normalisation.ts";
+import { BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm, LayerNorm } from "../../src/nn/normalization.ts";
 import { checkState } from "../../src/nn/state.ts";
 import { ResidualBlock, UNet } from "../../src/nn/u-net.ts";
 import { nodeRuntime } from "../../src/program/node.ts";

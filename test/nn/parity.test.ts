@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { z } from "zod";
 import { TimeConditionedMlp, type TimeConditionedMlpOptions } from "../../src/nn/linear.ts";
 import { nameParameters, parameterCount } from "../../src/nn/module.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import { checkState } from "../../src/nn/state.ts";
 import { UNet, type UNetOptions } from "../../src/nn/u-net.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
@@ -47,7 +47,7 @@ async function compareTraining(name: string, build: (options: unknown) => Networ
   const fixture = fixtureSchema.parse(fixtureJson(`${name}.json`));
   const batches = fixtureTensors(`${name}-batches.safetensors`).tensors;
   const data = tensorOf(batches, "data");
-  const labelled = "classes" in fixture.options;
+  const labeled = "classes" in fixture.options;
   const network = nameParameters(build(fixture.options));
   expect(parameterCount(network)).toBe(fixture.parameters);
   const file = `${name}-weights.safetensors`;
@@ -56,7 +56,7 @@ async function compareTraining(name: string, build: (options: unknown) => Networ
     x: batchAt(data, i),
     noise: batchAt(tensorOf(batches, "noise"), i),
     t: batchAt(tensorOf(batches, "t"), i),
-    ...(labelled && { label: batchAt(tensorOf(batches, "label"), i) }),
+    ...(labeled && { label: batchAt(tensorOf(batches, "label"), i) }),
   });
 
   const runtime = await nodeRuntime({ threads: 1 });
@@ -73,10 +73,10 @@ async function compareTraining(name: string, build: (options: unknown) => Networ
   await forward.release();
 
   const tracer = new StepTracer(nameParameters(new VelocityModel(network)), {
-    optimiser: adam(),
+    optimizer: adam(),
     averageDecay: 0,
   });
-  const program = await Program.build(tracer.whole({ x: data.shape.slice(1), labelled: labelled }), runtime);
+  const program = await Program.build(tracer.whole({ x: data.shape.slice(1), labeled: labeled }), runtime);
   const renamed = new Map([...weights].map(([key, value]) => [`network.${key}`, value]));
   const size = tracer.layout.size;
   let vectors: Record<string, NdArray> = { parameters: float32(tracer.layout.pack(renamed), [size]) };

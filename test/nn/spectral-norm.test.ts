@@ -9,7 +9,7 @@ import {
   SpectralLinear,
   SpectralWeight,
 } from "../../src/nn/index.ts";
-import { normal } from "../../src/nn/initialisers.ts";
+import { normal } from "../../src/nn/initializers.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program, type State } from "../../src/program/program.ts";
 import { float32, grad, input, type NdArray, type Tensor, traceTraining } from "../../src/tensor/index.ts";
@@ -44,7 +44,7 @@ function singularValues(matrix: readonly (readonly number[])[]): number[] {
   return Array.from(values, (value) => Math.sqrt(Math.max(0, value))).sort((a, b) => b - a);
 }
 
-describe("spectral normalisation", () => {
+describe("spectral normalization", () => {
   const layers: readonly (readonly [string, () => SpectralLinear | SpectralConv2d, SpectralCase])[] = [
     ["a linear layer", () => new SpectralLinear(5, 7), ganFixture.spectral.linear],
     ["a convolution", () => new SpectralConv2d(3, 4, 2, { stride: 2, padding: 1 }), ganFixture.spectral.conv],
@@ -76,7 +76,7 @@ describe("spectral normalisation", () => {
     [1, 8],
   ])("divides a %i×%i matrix by its largest singular value, from any start", async (rows, columns) => {
     const weight = nameParameters(new SpectralWeight([rows, columns], normal(2)));
-    const { result, updates } = traceTraining(() => weight.normalised());
+    const { result, updates } = traceTraining(() => weight.normalized());
     const matrixOf = (array: NdArray | undefined): number[][] => {
       const values = Array.from(array?.data ?? [], Number);
       return Array.from({ length: rows }, (_, r) => values.slice(r * columns, (r + 1) * columns));
@@ -88,10 +88,10 @@ describe("spectral normalisation", () => {
       }
       const { outputs } = await passes({ w: result }, updates, state, {}, 200);
       const [largest = Number.NaN, ...others] = singularValues(matrixOf(state.get("original")));
-      const normalised = singularValues(matrixOf(outputs.w));
+      const normalized = singularValues(matrixOf(outputs.w));
       expect(largest).toBeGreaterThan(2);
       for (const [i, value] of [largest, ...others].entries()) {
-        expect(normalised[i]).toBeCloseTo(value / largest, 4);
+        expect(normalized[i]).toBeCloseTo(value / largest, 4);
       }
     }
   });

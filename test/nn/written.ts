@@ -1,6 +1,6 @@
 import { Linear } from "../../src/nn/linear.ts";
 import { initialState } from "../../src/nn/module.ts";
-import { BatchNorm1d } from "../../src/nn/normalisation.ts";
+import { BatchNorm1d } from "../../src/nn/normalization.ts";
 import { writeSafetensors } from "../../src/nn/safetensors.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 

@@ -2,7 +2,7 @@ import onnxProto from "onnx-proto";
 import { describe, expect, it } from "vitest";
 import type { SymbolicBatch } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
-import { adam } from "../../src/nn/optimiser.ts";
+import { adam } from "../../src/nn/optimizer.ts";
 import { UNet } from "../../src/nn/u-net.ts";
 import { type Graph, lowerToOnnx, OPSET } from "../../src/program/lower.ts";
 import { blockOfThisMachine, nodeRuntime } from "../../src/program/node.ts";
@@ -39,7 +39,7 @@ const SHAPE = [2, 1, 8, 8] as const;
 
 function trainingStep(): { readonly tracer: StepTracer; readonly parameters: Float32Array } {
   const model = nameParameters(new Velocity());
-  const tracer = new StepTracer(model, { optimiser: adam(), clipNorm: 1, averageDecay: 0.9 });
+  const tracer = new StepTracer(model, { optimizer: adam(), clipNorm: 1, averageDecay: 0.9 });
   expect(initialState(model, 0).size).toBe(tracer.layout.parameters.length);
   return { tracer, parameters: tracer.layout.pack(weightsOf(model)) };
 }
@@ -85,7 +85,7 @@ describe("an emitted training step", () => {
   it("defines every name once and before its use, and imports the domains that it uses", async () => {
     const { tracer } = trainingStep();
     const runtime = await nodeRuntime();
-    const program = await Program.build(tracer.whole({ x: SHAPE, labelled: false }), runtime);
+    const program = await Program.build(tracer.whole({ x: SHAPE, labeled: false }), runtime);
     const { graph, opsetImport } = decode(program.model);
     await program.release();
     const known = new Set<string>();
@@ -115,7 +115,7 @@ describe("an emitted training step", () => {
     const losses: number[] = [];
     for (const target of targets) {
       const runtime = await nodeRuntime({ target });
-      const program = await Program.build(tracer.gradient({ x: SHAPE, labelled: false }), runtime);
+      const program = await Program.build(tracer.gradient({ x: SHAPE, labeled: false }), runtime);
       const results = await program.run(
         { parameters: float32(parameters, size), x: image },
         { random: new Random(6) },

@@ -1,6 +1,6 @@
 import { Conv2d, Linear, Mlp, TimeConditionedMlp, UNet } from "../../src/nn/index.ts";
 import { initialState, type Module, nameParameters } from "../../src/nn/module.ts";
-import { BatchNorm2d } from "../../src/nn/normalisation.ts";
+import { BatchNorm2d } from "../../src/nn/normalization.ts";
 import type { State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount, float32, type NdArray } from "../../src/tensor/array.ts";

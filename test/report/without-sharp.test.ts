@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { MissingPackageError } from "../../src/errors.ts";
-import { drawSamples, rasterise } from "../../src/report/index.node.ts";
+import { drawSamples, rasterize } from "../../src/report/index.node.ts";
 
 vi.mock("../../src/data/files/optional.node.ts", async () => {
   const errors = await import("../../src/errors.ts");
@@ -13,5 +13,5 @@ it("draws a table as SVG where sharp is not installed", async () => {
   const columns = [{ kind: "numeric", name: "acidity", mean: 7, deviation: 2 }] as const;
   const picture = await drawSamples({ kind: "table", samples: table, data: table, columns });
   expect(picture.format === "svg" && picture.text).toContain("acidity");
-  await expect(rasterise("<svg/>")).rejects.toThrow(MissingPackageError);
+  await expect(rasterize("<svg/>")).rejects.toThrow(MissingPackageError);
 });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { planePoints } from "../../src/data/sources/toy.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { BatchNorm1d } from "../../src/nn/normalisation.ts";
-import { sgd } from "../../src/nn/optimiser.ts";
+import { BatchNorm1d } from "../../src/nn/normalization.ts";
+import { sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import { float32, type NdArray } from "../../src/tensor/array.ts";
@@ -14,8 +14,8 @@ import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 
 const points = planePoints("two-moons", { count: 64 }).splits;
 
-/** A normalisation alone: its statistics follow the batches. */
-const normalising = () =>
+/** A normalization alone: its statistics follow the batches. */
+const normalizing = () =>
   nameParameters({
     norm: new BatchNorm1d(2),
     loss({ x }: { readonly x: Tensor }) {
@@ -26,8 +26,8 @@ const normalising = () =>
 describe("running statistics", () => {
   it.each([1, 2])("are averaged along with the weights, with batches in %i parts", async (parts) => {
     const decay = 0.9;
-    const model = normalising();
-    const tracer = new StepTracer(model, { optimiser: sgd(), averageDecay: decay });
+    const model = normalizing();
+    const tracer = new StepTracer(model, { optimizer: sgd(), averageDecay: decay });
     const source = { split: points.train, batchSize: 16, random: new Random(3) };
     const runtime = await nodeRuntime({ threads: 1 });
     const pool = parts === 1 ? undefined : await accumulatingPool(tracer, source, parts, runtime);
@@ -71,7 +71,7 @@ describe("batches that data makes itself", () => {
     });
   const shape = (rows: number) => ({
     x: [rows, 1],
-    labelled: false,
+    labeled: false,
     others: { weights: { shape: [rows, 1], dtype: "float32" as const } },
   });
   const feedsOf = (first: number, count: number, scale: number): Record<string, NdArray> => ({
@@ -95,7 +95,7 @@ describe("batches that data makes itself", () => {
       },
       names: (step) => [`step ${step}`],
     };
-    const tracer = new StepTracer(model(), { optimiser: sgd(), averageDecay: 0 });
+    const tracer = new StepTracer(model(), { optimizer: sgd(), averageDecay: 0 });
     const runtime = await nodeRuntime({ threads: 1 });
     const start = { step: 0, vectors: initialVectors(tracer, source.random) };
     const whole = await Trainer.create(tracer, source, runtime, start);

@@ -2,16 +2,16 @@ import { expect, test } from "vitest";
 import { Gan, ganOptions } from "../../src/latent/index.ts";
 import type { Adversarial, Losses, Turn } from "../../src/model/capabilities.ts";
 import type { SymbolicBatch } from "../../src/model/data-info.ts";
-import { constant as fixed } from "../../src/nn/initialisers.ts";
+import { constant as fixed } from "../../src/nn/initializers.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { adam, type Optimiser, sgd } from "../../src/nn/optimiser.ts";
+import { adam, type Optimizer, sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { Buffer, constant, float32, isTraining, type NdArray, Parameter } from "../../src/tensor/index.ts";
 import { type StepOptions, StepTracer } from "../../src/train/step.ts";
 import { fitDenoiser, temporaryFolder } from "./support.ts";
 
-// A game of two players on the plane: a minimises ½ |a|² k + a · b + a₀ m, b minimises ½ |b|² k − a · b, where k is a
+// A game of two players on the plane: a minimizes ½ |a|² k + a · b + a₀ m, b minimizes ½ |b|² k − a · b, where k is a
 // buffer that grows by 1 in every turn of b, and m is the mean of the batch. Its steps are done again by plain numbers.
 
 const STIFFNESS = 0.5;
@@ -172,7 +172,7 @@ function plainSteps(rules: Rules, rule: () => PlainRule, clipNorm = Number.POSIT
 async function compiledSteps(rules: Rules, options: StepOptions): Promise<Step[]> {
   const tracer = new StepTracer(nameParameters(new Duel(rules)), options);
   const program = await Program.build(
-    tracer.whole({ x: [4, 2], labelled: false }),
+    tracer.whole({ x: [4, 2], labeled: false }),
     await nodeRuntime({ threads: 1 }),
   );
   const start = [1, 1, -0.5, -0.5];
@@ -219,17 +219,17 @@ const rules: readonly (readonly [string, Rules])[] = [
   ["a rate of its own", { turnsOfB: 2, rateOfB: 0.3, settles: false }],
   ["buffers that settle on the average", { turnsOfB: 2, rateOfB: 1, settles: true }],
 ];
-const optimisers: readonly (readonly [string, Optimiser, () => PlainRule])[] = [
+const optimizers: readonly (readonly [string, Optimizer, () => PlainRule])[] = [
   ["sgd", sgd(), () => plainSgd(0)],
   ["momentum", sgd({ momentum: 0.9 }), () => plainSgd(0.9)],
   ["Adam", adam({ beta1: 0.5, beta2: 0.9 }), () => plainAdam(0.5, 0.9)],
 ];
 
 test.each(
-  rules.flatMap(([name, rule]) => optimisers.map((optimiser) => [name, rule, ...optimiser] as const)),
-)("a game of %s by %s equals plain numbers", async (_name, rule, _optimiserName, optimiser, plain) => {
+  rules.flatMap(([name, rule]) => optimizers.map((optimizer) => [name, rule, ...optimizer] as const)),
+)("a game of %s by %s equals plain numbers", async (_name, rule, _optimizerName, optimizer, plain) => {
   for (const clipNorm of [undefined, 0.7]) {
-    const options = { optimiser, averageDecay: DECAY, ...(clipNorm !== undefined && { clipNorm }) };
+    const options = { optimizer, averageDecay: DECAY, ...(clipNorm !== undefined && { clipNorm }) };
     const steps = await compiledSteps(rule, options);
     plainSteps(rule, plain, clipNorm).forEach((expected, i) => {
       const [actual, wanted] = [numbersOf(steps[i] ?? expected), numbersOf(expected)];
@@ -265,9 +265,9 @@ test("players that do not hold all parameters, each its own, are refused", () =>
   }
   const rule = { turnsOfB: 1, rateOfB: 1, settles: false };
   const traced = (model: Duel) => () =>
-    new StepTracer(nameParameters(model), { optimiser: sgd(), averageDecay: 0 }).whole({
+    new StepTracer(nameParameters(model), { optimizer: sgd(), averageDecay: 0 }).whole({
       x: [4, 2],
-      labelled: false,
+      labeled: false,
     });
   const message =
     /players of a game must be fields of the model that hold all of its parameters, each its own/;
@@ -276,8 +276,8 @@ test("players that do not hold all parameters, each its own, are refused", () =>
   expect(traced(new Idle(rule))).toThrow(/no turns/);
   // One player that is the whole model is a game too.
   expect(traced(new Shared(rule))).not.toThrow();
-  const tracer = new StepTracer(nameParameters(new Duel(rule)), { optimiser: sgd(), averageDecay: 0 });
-  expect(() => tracer.gradient({ x: [4, 2], labelled: false })).toThrow(/take turns on whole batches/);
+  const tracer = new StepTracer(nameParameters(new Duel(rule)), { optimizer: sgd(), averageDecay: 0 });
+  expect(() => tracer.gradient({ x: [4, 2], labeled: false })).toThrow(/take turns on whole batches/);
 });
 
 test.each([0, 5, 9])(
@@ -289,7 +289,7 @@ test.each([0, 5, 9])(
         ganOptions.parse({ width: 8, depth: 1, latentSize: 2, spectralNorm: true, criticSteps: 2 }),
         data,
       );
-    const options = { steps: 14, optimiser: "adam" } as const;
+    const options = { steps: 14, optimizer: "adam" } as const;
     const whole = await fitDenoiser(await temporaryFolder(), options, { model: model() });
     const path = await temporaryFolder();
     let asked = 0;

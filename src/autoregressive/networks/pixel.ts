@@ -1,6 +1,6 @@
 import { OptionError } from "../../errors.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { zeros } from "../../nn/initialisers.ts";
+import { zeros } from "../../nn/initializers.ts";
 import { Dropout, Embedding } from "../../nn/linear.ts";
 import { constant, conv2d, float32, linear, pad, slice, split, type Tensor } from "../../tensor/index.ts";
 

@@ -1,6 +1,6 @@
-import { normal, zeros } from "../../nn/initialisers.ts";
+import { normal, zeros } from "../../nn/initializers.ts";
 import { Dropout, Embedding, Linear } from "../../nn/linear.ts";
-import { LayerNorm } from "../../nn/normalisation.ts";
+import { LayerNorm } from "../../nn/normalization.ts";
 import { type KeysAndValues, TransformerLayer } from "../../nn/transformer.ts";
 import {
   arange,
@@ -59,7 +59,7 @@ export class TransformerNetwork {
     this.positions = axes.map((size) => new Embedding(size, width, normal(EMBEDDED)));
     this.layers = Array.from({ length: layers }, () => new TransformerLayer({ width, ...layer }));
     this.norm = new LayerNorm(width);
-    this.output = new Linear(width, 1, { initialiseWeight: zeros, initialiseBias: zeros });
+    this.output = new Linear(width, 1, { initializeWeight: zeros, initializeBias: zeros });
     this.dropout = new Dropout(layer.dropout);
     this.coordinates = axes.map((size, axis) => {
       const inner = axes.slice(axis + 1).reduce((a, b) => a * b, 1);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { BitSummary } from "../../catalog/bit-summary.ts";
-import { summariseData } from "../../catalog/data-summary.ts";
+import { summarizeData } from "../../catalog/data-summary.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { dataCatalog } from "../../data/catalog.ts";
 import { isDetectionData, openData, openDetection } from "../../data/open.node.ts";
@@ -53,12 +53,12 @@ async function lookAt(
   json: boolean,
 ): Promise<void> {
   const data = await openData(name, parseOptions("data", dataOptionsSchema, options));
-  const summary = summariseData(data);
+  const summary = summarizeData(data);
   const { numbers, categories, bits } = summary;
   if (json) {
-    const { kind, sampleShape, columns, binarisation, classes, fingerprint, splits } = data;
+    const { kind, sampleShape, columns, binarization, classes, fingerprint, splits } = data;
     const counts = Object.fromEntries(Object.entries(splits).map(([split, { count }]) => [split, count]));
-    const facts = { name: data.name, kind, sampleShape, columns, binarisation, classes, fingerprint };
+    const facts = { name: data.name, kind, sampleShape, columns, binarization, classes, fingerprint };
     printJson({ ...facts, splits: counts, summary });
     return;
   }

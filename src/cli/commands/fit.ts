@@ -75,7 +75,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
   }
   command.addHelpText(
     "after",
-    "\nExamples:\n  eidos fit rectified-flow digits --seconds 120\n  eidos fit nice measurements.csv --categorical colour --steps 5000\n  eidos fit --resume runs/nice-measurements",
+    "\nExamples:\n  eidos fit rectified-flow digits --seconds 120\n  eidos fit nice measurements.csv --categorical color --steps 5000\n  eidos fit --resume runs/nice-measurements",
   );
   command.action(
     async (model: string | undefined, data: string | undefined, flags: Record<string, unknown>) => {

@@ -16,7 +16,7 @@ import { runOptions } from "../run-options.ts";
 const scoreFlags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
-  seed: z.int().nonnegative().default(0).describe("seed of dequantisation noise"),
+  seed: z.int().nonnegative().default(0).describe("seed of dequantization noise"),
   conditional: z
     .boolean()
     .default(false)

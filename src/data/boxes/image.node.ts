@@ -94,8 +94,8 @@ export async function decodeRgb(
     const upright = sharp(path, { limitInputPixels: pixelLimit })
       .autoOrient()
       .flatten({ background: "white" });
-    const coloured = upright.resize(width, height, { fit: "fill" }).toColourspace("srgb");
-    const { data, info } = await coloured.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const colored = upright.resize(width, height, { fit: "fill" }).toColorspace("srgb");
+    const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {
     const reason = isMissing(error) ? "there is no such file" : damageOf(error);

@@ -263,7 +263,7 @@ export function withClasses(set: DetectionSet, classes: readonly string[], whose
     ...annotations,
     labels: annotations.labels.map((label) => numbers[label] ?? -1),
   });
-  const relabelled = (split: DetectionSplit): DetectionSplit => ({
+  const relabeled = (split: DetectionSplit): DetectionSplit => ({
     ...split,
     annotations: (index) => renumbered(split.annotations(index)),
     sample: async (index, request) => renumbered(await split.sample(index, request)),
@@ -272,9 +272,9 @@ export function withClasses(set: DetectionSet, classes: readonly string[], whose
     ...set,
     classes,
     splits: {
-      train: relabelled(set.splits.train),
-      validation: relabelled(set.splits.validation),
-      test: relabelled(set.splits.test),
+      train: relabeled(set.splits.train),
+      validation: relabeled(set.splits.validation),
+      test: relabeled(set.splits.test),
     },
   };
 }

@@ -5,7 +5,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { listFolder } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
-import { binarised } from "../sources/binarise.ts";
+import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
 import { describeSplits, randomSplit, splitNamed, storedSplit } from "../sources/data-set.ts";
 import type { DataOptions } from "../sources/options.ts";
@@ -73,8 +73,8 @@ export async function decodeImage(path: string, { size, channels }: ImageFormat)
   try {
     const upright = sharp(path).autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
-    const coloured = channels === "grey" ? square.greyscale() : square.toColourspace("srgb");
-    const { data, info } = await coloured.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
+    const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     const bytes = new Uint8Array(planes * size * size);
     for (let pixel = 0; pixel < size * size; pixel++) {
       for (let plane = 0; plane < planes; plane++) {
@@ -117,11 +117,11 @@ export async function forEachLimited<T>(
  */
 export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
-  const { size, colour, binary = false, splitSeed: seed, validation, test } = resolved;
-  if (binary && colour === "rgb") {
-    throw new OptionError("option colour: binary images are grey before they are binarised; leave rgb out");
+  const { size, color, binary = false, splitSeed: seed, validation, test } = resolved;
+  if (binary && color === "rgb") {
+    throw new OptionError("option color: binary images are grey before they are binarized; leave rgb out");
   }
-  const channels = colour ?? (binary ? "grey" : "rgb");
+  const channels = color ?? (binary ? "grey" : "rgb");
   await importSharp();
   const files = await findAllImages(folder);
   if (files.length === 0) {
@@ -150,8 +150,8 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
     );
   }
 
-  const labelled = readable.every((index) => files[index]?.className !== undefined);
-  const classes = labelled
+  const labeled = readable.every((index) => files[index]?.className !== undefined);
+  const classes = labeled
     ? [...new Set(readable.map((index) => files[index]?.className ?? ""))].sort((a, b) => (a < b ? -1 : 1))
     : undefined;
   const labels =
@@ -179,7 +179,7 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
           ]),
     ],
   };
-  return binary ? binarised(data, { protocol: resolved.binarise, seed }) : data;
+  return binary ? binarized(data, { protocol: resolved.binarize, seed }) : data;
 }
 
 /** Follows the folders where they name splits; the rest at random. */

@@ -25,7 +25,7 @@ function annotationsOf(file: string, side: number, digits: readonly PlacedDigit[
 }
 
 /**
- * Handwritten digits scattered at many scales over coloured canvases, among pieces of digits, lines and spots: a detection set
+ * Handwritten digits scattered at many scales over colored canvases, among pieces of digits, lines and spots: a detection set
  * that needs no files, with a controlled share of small objects. Scene i of a split depends on the seed, the split, i and the
  * options alone, and is drawn when it is asked for. Scenes for training, validation and test are made of different digits.
  * Boxes are tight: edges of the ink, and no digit has ink outside of its box. Runs in Node and in a browser.

@@ -10,7 +10,7 @@ export interface Ink {
   readonly data: Float32Array;
 }
 
-export type SceneColour = readonly [red: number, green: number, blue: number];
+export type SceneColor = readonly [red: number, green: number, blue: number];
 
 /** A digit in its place: its ink stretched over the box. */
 export interface PlacedDigit {

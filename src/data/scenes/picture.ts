@@ -1,6 +1,6 @@
 import type { Random } from "../../random.ts";
 import type { ByteImage } from "../boxes/set.ts";
-import type { Ink, PlacedDigit, SceneColour } from "./layout.ts";
+import type { Ink, PlacedDigit, SceneColor } from "./layout.ts";
 
 /** Least distance in brightness between a digit and the ground. */
 const CONTRAST = 70;
@@ -26,8 +26,8 @@ function tapsOf(length: number, from: number, to: number, canvas: number): Taps 
     const x = first + i;
     const inside = Math.min(x + 1, to) - Math.max(x, from);
     const half = Math.max(1, 1 / scale) / 2;
-    const centre = (Math.max(x, from) + Math.min(x + 1, to)) / 2 - from;
-    const [left, right] = [centre / scale - half, centre / scale + half];
+    const center = (Math.max(x, from) + Math.min(x + 1, to)) / 2 - from;
+    const [left, right] = [center / scale - half, center / scale + half];
     return Float32Array.from({ length }, (_, k) => {
       const shared = Math.min(right, k + 1) - Math.max(left, k);
       return shared > 0 ? (shared / (2 * half)) * inside : 0;
@@ -36,11 +36,11 @@ function tapsOf(length: number, from: number, to: number, canvas: number): Taps 
   return { first, weights };
 }
 
-/** Lays a colour on an image wherever there is ink, as thick as the ink is. */
+/** Lays a color on an image wherever there is ink, as thick as the ink is. */
 export function stampInk(
   image: ByteImage,
   { ink, box }: PlacedDigit,
-  colour: SceneColour,
+  color: SceneColor,
   opacity: number,
 ): void {
   const { width, height, data } = image;
@@ -64,30 +64,30 @@ export function stampInk(
       for (let channel = 0; channel < 3; channel++) {
         const place = channel * width * height + at;
         const below = data[place] ?? 0;
-        data[place] = Math.round(below + ((colour[channel] ?? 0) - below) * alpha * opacity);
+        data[place] = Math.round(below + ((color[channel] ?? 0) - below) * alpha * opacity);
       }
     }
   }
 }
 
-const drawColour = (random: Random): SceneColour => [
+const drawColor = (random: Random): SceneColor => [
   256 * random.uniform(),
   256 * random.uniform(),
   256 * random.uniform(),
 ];
 
-const brightness = ([red, green, blue]: SceneColour): number => 0.299 * red + 0.587 * green + 0.114 * blue;
+const brightness = ([red, green, blue]: SceneColor): number => 0.299 * red + 0.587 * green + 0.114 * blue;
 
-/** A colour that is told from the ground. */
-function contrasting(random: Random, ground: SceneColour): SceneColour {
+/** A color that is told from the ground. */
+function contrasting(random: Random, ground: SceneColor): SceneColor {
   for (;;) {
-    const colour = drawColour(random);
-    if (Math.abs(brightness(colour) - brightness(ground)) >= CONTRAST) return colour;
+    const color = drawColor(random);
+    if (Math.abs(brightness(color) - brightness(ground)) >= CONTRAST) return color;
   }
 }
 
-/** One colour that runs into another, in a direction by chance. */
-function drawGround(random: Random, side: number, from: SceneColour): ByteImage {
+/** One color that runs into another, in a direction by chance. */
+function drawGround(random: Random, side: number, from: SceneColor): ByteImage {
   const to = from.map((value) => value + 60 * (random.uniform() - 0.5));
   const angle = 2 * Math.PI * random.uniform();
   const [dx, dy] = [Math.cos(angle) / (2 * side), Math.sin(angle) / (2 * side)];
@@ -127,7 +127,7 @@ function spot(): Ink {
 }
 
 /** A line from border to border, one or two pixels wide. */
-function drawLine(random: Random, image: ByteImage, colour: SceneColour, opacity: number): void {
+function drawLine(random: Random, image: ByteImage, color: SceneColor, opacity: number): void {
   const { width: side, data } = image;
   const [a, b] = [random.uniform() * side, random.uniform() * side];
   const upright = random.uniform() < 0.5;
@@ -141,7 +141,7 @@ function drawLine(random: Random, image: ByteImage, colour: SceneColour, opacity
       for (let channel = 0; channel < 3; channel++) {
         const place = channel * side * side + at;
         const below = data[place] ?? 0;
-        data[place] = Math.round(below + ((colour[channel] ?? 0) - below) * alpha);
+        data[place] = Math.round(below + ((color[channel] ?? 0) - below) * alpha);
       }
     }
   }
@@ -158,20 +158,20 @@ export function drawScene(
   clutter: number,
   pieceAt: () => Ink,
 ): ByteImage {
-  const ground = drawColour(random);
+  const ground = drawColor(random);
   const image = drawGround(random, side, ground);
   for (let i = 0; i < clutter; i++) {
-    const colour = drawColour(random);
+    const color = drawColor(random);
     const kind = random.uniform();
     const opacity = 0.4 + 0.5 * random.uniform();
     if (kind < 0.15) {
-      drawLine(random, image, colour, opacity);
+      drawLine(random, image, color, opacity);
       continue;
     }
     const ink = kind < 0.3 ? spot() : pieceOf(random, pieceAt());
     const size = 3 * 8 ** random.uniform();
     const [x, y] = [random.uniform() * side - size / 2, random.uniform() * side - size / 2];
-    stampInk(image, { ink, box: [x, y, x + size, y + size] }, colour, opacity);
+    stampInk(image, { ink, box: [x, y, x + size, y + size] }, color, opacity);
   }
   for (const digit of digits) stampInk(image, digit, contrasting(random, ground), 1);
   const strength = 24 * random.uniform();

@@ -34,7 +34,7 @@ export const columnsSchema = z.array(columnSchema).min(1).readonly();
  * A categorical column of K categories is K numbers: its one-hot code plus uniform noise on [−½, ½) for each, so that a
  * density over them has no infinite spikes. The largest of the K numbers always marks the category, and since each
  * category owns a cube of volume 1, the mean log-density over the noise is a lower bound on the log-probability of the
- * category (uniform dequantisation; Theis et al. 2016, arXiv:1511.01844, section 3.1).
+ * category (uniform dequantization; Theis et al. 2016, arXiv:1511.01844, section 3.1).
  *
  * A binary column is one number of a sample, 0 or 1 as it stands in the table; a table has only such columns or none.
  */
@@ -57,7 +57,7 @@ export function tableWidth(columns: readonly Column[]): number {
 }
 
 /**
- * Sum of log deviations, in nats: subtract it from a log-density over standardised values to get the log-density in
+ * Sum of log deviations, in nats: subtract it from a log-density over standardized values to get the log-density in
  * the table's own units.
  */
 export function logScale(columns: readonly Column[]): number {
@@ -67,7 +67,7 @@ export function logScale(columns: readonly Column[]): number {
   );
 }
 
-/** Writes a standardised number, or a noisy one-hot code, for one row at `offset`. */
+/** Writes a standardized number, or a noisy one-hot code, for one row at `offset`. */
 export function encodeNumber(
   column: NumericColumn,
   value: number,

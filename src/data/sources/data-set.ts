@@ -2,7 +2,7 @@ import { EidosError } from "../../errors.ts";
 import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import type { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import type { Binarisation } from "./binarise.ts";
+import type { Binarization } from "./binarize.ts";
 import type { Column } from "./columns.ts";
 
 /** Some samples of a data set, and the class of each where the data has classes. */
@@ -48,10 +48,10 @@ export function splitNamed(name: string): SplitName | undefined {
  * Samples to learn from, in memory.
  *
  * - `points`: coordinates as they are, `[2]`.
- * - `image`: bytes as floats 0 … 255 (whole numbers), `[channels, height, width]`; models scale and dequantise.
- * - `table`: `[columns]`, numeric columns standardised by mean and deviation of the training split; `columns` holds
+ * - `image`: bytes as floats 0 … 255 (whole numbers), `[channels, height, width]`; models scale and dequantize.
+ * - `table`: `[columns]`, numeric columns standardized by mean and deviation of the training split; `columns` holds
  *   what undoes it.
- * - `binary`: zeros and ones, rows of a table `[columns]` or binarised images `[1, height, width]`.
+ * - `binary`: zeros and ones, rows of a table `[columns]` or binarized images `[1, height, width]`.
  */
 export interface DataSet {
   readonly name: string;
@@ -64,8 +64,8 @@ export interface DataSet {
   readonly source?: DataSet;
   /** Tables only, those of zeros and ones among them. */
   readonly columns?: readonly Column[];
-  /** Binarised images only: how their bytes became zeros and ones. */
-  readonly binarisation?: Binarisation;
+  /** Binarized images only: how their bytes became zeros and ones. */
+  readonly binarization?: Binarization;
   /** The exact log-density in nats of the distribution the samples were drawn from, where it is known. */
   readonly logDensity?: (point: ArrayLike<number>) => number;
   /** Name of the energy function whose density, ∝ exp(−energy), the samples were drawn from. */

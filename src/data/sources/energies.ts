@@ -10,7 +10,7 @@ export interface EnergyDensity extends PlaneDensity {
   /** U, the wall included. */
   energy(point: ArrayLike<number>): number;
   /** log Z. */
-  readonly logNormaliser: number;
+  readonly logNormalizer: number;
 }
 
 /** Where the wall begins, and the deviation of the half Gaussians that exp(−wall) is beyond. */
@@ -30,7 +30,7 @@ function withinWall(random: Random): number {
 }
 
 const square = (x: number): number => x * x;
-const bump = (x: number, centre: number, deviation: number): number => 0.5 * square((x - centre) / deviation);
+const bump = (x: number, center: number, deviation: number): number => 0.5 * square((x - center) / deviation);
 
 /** −log(exp(−a) + exp(−b)) */
 const merged = (a: number, b: number): number => Math.min(a, b) - Math.log1p(Math.exp(-Math.abs(a - b)));
@@ -58,17 +58,17 @@ function logPolarIntegral(f: (x: number, y: number) => number, radius: number): 
 function twoArcs(): EnergyDensity {
   const energy = ({ 0: x = 0, 1: y = 0 }: ArrayLike<number>): number =>
     bump(Math.hypot(x, y), 2, 0.4) + merged(bump(x, 2, 0.6), bump(x, -2, 0.6));
-  let logNormaliser: number | undefined;
-  const normaliser = (): number => {
-    logNormaliser ??= logPolarIntegral((x, y) => Math.exp(-energy([x, y])), 7);
-    return logNormaliser;
+  let logNormalizer: number | undefined;
+  const normalizer = (): number => {
+    logNormalizer ??= logPolarIntegral((x, y) => Math.exp(-energy([x, y])), 7);
+    return logNormalizer;
   };
   return {
     name: "energy-u1",
     description: "two arcs of a ring of radius 2 (energy U1 of Rezende and Mohamed 2015)",
     exactness: "quadrature",
-    get logNormaliser() {
-      return normaliser();
+    get logNormalizer() {
+      return normalizer();
     },
     energy,
     sample(random) {
@@ -83,7 +83,7 @@ function twoArcs(): EnergyDensity {
         return [x, r * Math.sin(angle)];
       }
     },
-    logDensity: (point) => -energy(point) - normaliser(),
+    logDensity: (point) => -energy(point) - normalizer(),
   };
 }
 
@@ -103,12 +103,12 @@ function bands(name: string, description: string, parts: readonly Band[]): Energ
       .reduce((a, b) => merged(a, b), Number.POSITIVE_INFINITY);
   // At every x the integral over y is √2π Σ deviation.
   const total = parts.reduce((sum, { deviation }) => sum + deviation, 0);
-  const logNormaliser = Math.log(WALL_INTEGRAL * Math.sqrt(2 * Math.PI) * total);
+  const logNormalizer = Math.log(WALL_INTEGRAL * Math.sqrt(2 * Math.PI) * total);
   return {
     name,
     description,
     exactness: "closed form",
-    logNormaliser,
+    logNormalizer,
     energy,
     sample(random) {
       const x = withinWall(random);
@@ -120,7 +120,7 @@ function bands(name: string, description: string, parts: readonly Band[]): Energ
       const { height, deviation } = band ?? parts[0] ?? { height: wave, deviation: 1 };
       return [x, height(x) + deviation * random.normal()];
     },
-    logDensity: (point) => -energy(point) - logNormaliser,
+    logDensity: (point) => -energy(point) - logNormalizer,
   };
 }
 
@@ -163,6 +163,6 @@ export function energyPoints(name: EnergyName, options: { seed?: number; count?:
   return {
     ...points,
     energy: name,
-    describe: () => [...points.describe(), `energy known, log Z = ${density.logNormaliser.toFixed(6)}`],
+    describe: () => [...points.describe(), `energy known, log Z = ${density.logNormalizer.toFixed(6)}`],
   };
 }

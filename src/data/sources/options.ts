@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { OptionError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
-import { binarisationProtocols } from "./binarise.ts";
+import { binarizationProtocols } from "./binarize.ts";
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
@@ -9,21 +9,21 @@ export const dataOptionsSchema = z.strictObject({
     .int()
     .min(0)
     .default(0)
-    .describe("seed of drawn points, of random splits, of binarisation and of dequantisation noise"),
+    .describe("seed of drawn points, of random splits, of binarization and of dequantization noise"),
   count: z.int().min(1).default(50_000).describe("training points to draw from a density in the plane"),
   size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
-  colour: z
+  color: z
     .enum(["grey", "rgb"])
     .optional()
-    .describe("colour of images (default: rgb; grey where they are binarised)"),
+    .describe("color of images (default: rgb; grey where they are binarized)"),
   binary: z
     .boolean()
     .optional()
     .describe(
-      "read tables as vectors of zeros and ones, and binarise images (default: where the model takes no other kind of such data)",
+      "read tables as vectors of zeros and ones, and binarize images (default: where the model takes no other kind of such data)",
     ),
-  binarise: z
-    .enum(binarisationProtocols)
+  binarize: z
+    .enum(binarizationProtocols)
     .default("stochastic")
     .describe(
       "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",

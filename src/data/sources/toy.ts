@@ -52,7 +52,7 @@ function logNormal(value: number, mean: number, deviation: number): number {
 /** Eight round Gaussians of deviation 0.3, evenly on a circle of radius 2√2. */
 function eightGaussians(): PlaneDensity {
   const deviation = 0.3;
-  const centres = Array.from({ length: 8 }, (_, k) => {
+  const centers = Array.from({ length: 8 }, (_, k) => {
     const angle = (k * Math.PI) / 4;
     return [2 * Math.SQRT2 * Math.cos(angle), 2 * Math.SQRT2 * Math.sin(angle)] as const;
   });
@@ -61,11 +61,11 @@ function eightGaussians(): PlaneDensity {
     description: "eight Gaussians of deviation 0.3 on a circle of radius 2.83",
     exactness: "closed form",
     sample(random) {
-      const [x, y] = centres[random.integer(8)] ?? [0, 0];
+      const [x, y] = centers[random.integer(8)] ?? [0, 0];
       return [x + deviation * random.normal(), y + deviation * random.normal()];
     },
     logDensity({ 0: x = 0, 1: y = 0 }) {
-      const terms = centres.map(([a, b]) => logNormal(x, a, deviation) + logNormal(y, b, deviation));
+      const terms = centers.map(([a, b]) => logNormal(x, a, deviation) + logNormal(y, b, deviation));
       return logSumExp(terms) - Math.log(8);
     },
   };

@@ -65,7 +65,7 @@ function subset(split: Split, labelOf: ReadonlyMap<number, number>): Split {
       if (labelOf.has(Number(old))) positions.push(first + i);
     });
   }
-  const relabelled = (batch: ReturnType<Split["batch"]>): ReturnType<Split["batch"]> => {
+  const relabeled = (batch: ReturnType<Split["batch"]>): ReturnType<Split["batch"]> => {
     const { label, ...rest } = batch;
     if (label === undefined || labelOf.size === 1) return rest;
     return {
@@ -83,8 +83,8 @@ function subset(split: Split, labelOf: ReadonlyMap<number, number>): Split {
   const { intensities } = split;
   return {
     count: positions.length,
-    batch: (indices) => relabelled(split.batch(placesOf(indices))),
-    ...(intensities && { intensities: (indices) => relabelled(intensities(placesOf(indices))) }),
+    batch: (indices) => relabeled(split.batch(placesOf(indices))),
+    ...(intensities && { intensities: (indices) => relabeled(intensities(placesOf(indices))) }),
   };
 }
 

@@ -54,7 +54,7 @@ function numbersOf(rows: readonly Rows[], column: number, count: number): Float6
 
 /**
  * A table by file (CSV, TSV, Parquet, JSON) or SQL query (DuckDB), or a folder with a table for each split. Numeric
- * columns are standardised by the training split; categorical ones must be declared and become noisy one-hot codes (see
+ * columns are standardized by the training split; categorical ones must be declared and become noisy one-hot codes (see
  * `Column`); `label` is left out of the samples and becomes the class. The split of one table is random by seed.
  * @throws DataError where the file is missing, empty or unreadable, a column is missing, or a cell cannot be used
  * (naming file, column and rows); MissingPackageError where DuckDB is not installed; OptionError for bad options.

@@ -162,7 +162,7 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
 }
 
 /**
- * Batches for training a detector: epochs of random order, every image changed anew each time (flip, zoom, crop, colours, mosaic,
+ * Batches for training a detector: epochs of random order, every image changed anew each time (flip, zoom, crop, colors, mosaic,
  * mix-up; `augmentSchema`). A batch depends on the seed, the step and the split alone. Images come from the split's cache, decoded no
  * larger than they can be drawn; while a batch is used those of the next one are decoded.
  * @throws OptionError where the split is empty or an option is not acceptable

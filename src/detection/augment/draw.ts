@@ -83,23 +83,23 @@ export function letterboxPlacement(image: Size, side: number): Placement {
 }
 
 /**
- * A change of colours: (r, g, b) becomes the three rows of `matrix` times it, plus `shift`, cut off at 0 and 255. Brightness,
+ * A change of colors: (r, g, b) becomes the three rows of `matrix` times it, plus `shift`, cut off at 0 and 255. Brightness,
  * contrast, saturation and hue are all such maps, and so is one after the other.
  */
-export interface ColourMap {
+export interface ColorMap {
   /** Three rows of three. */
   readonly matrix: readonly number[];
   readonly shift: number;
 }
 
-export interface ColourChange {
-  /** Factor of all colours; 1 changes nothing. */
+export interface ColorChange {
+  /** Factor of all colors; 1 changes nothing. */
   readonly brightness: number;
   /** Factor of the distance from middle grey. */
   readonly contrast: number;
   /** Factor of the distance from the grey of the same luma. */
   readonly saturation: number;
-  /** Turns of the colour circle. */
+  /** Turns of the color circle. */
   readonly hue: number;
 }
 
@@ -110,9 +110,9 @@ const MIDDLE = 127.5;
 
 /**
  * The map that changes hue and saturation with luma held, then brightness, then contrast. Hues turn in the plane of I and Q, the
- * colour part of the YIQ space, whose axes are given by the standard's rounded numbers.
+ * color part of the YIQ space, whose axes are given by the standard's rounded numbers.
  */
-export function colourMap({ brightness, contrast, saturation, hue }: ColourChange): ColourMap {
+export function colorMap({ brightness, contrast, saturation, hue }: ColorChange): ColorMap {
   const [cos, sin] = [Math.cos(2 * Math.PI * hue), Math.sin(2 * Math.PI * hue)];
   const i = [0.5959, -0.2746, -0.3213] as const;
   const q = [0.2115, -0.5227, 0.3112] as const;
@@ -124,7 +124,7 @@ export function colourMap({ brightness, contrast, saturation, hue }: ColourChang
       const own = row === column ? 1 : 0;
       const luma = LUMA[column] ?? 0;
       const [ic, qc] = [i[column] ?? 0, q[column] ?? 0];
-      // Written as a change, so that no turn leaves colours exactly as they are in spite of rounded numbers.
+      // Written as a change, so that no turn leaves colors exactly as they are in spite of rounded numbers.
       const turned =
         (fromI[row] ?? 0) * ((cos - 1) * ic - sin * qc) + (fromQ[row] ?? 0) * (sin * ic + (cos - 1) * qc);
       return contrast * brightness * (luma + saturation * (own - luma + turned));
@@ -134,10 +134,10 @@ export function colourMap({ brightness, contrast, saturation, hue }: ColourChang
 }
 
 /** A change by chance, as large as the options allow; undefined where they allow none. */
-export function drawColourMap(
+export function drawColorMap(
   random: Random,
   { brightness, contrast, saturation, hue }: ResolvedAugmentOptions,
-): ColourMap | undefined {
+): ColorMap | undefined {
   const change = (most: number) => most * (2 * random.uniform() - 1);
   const drawn = {
     brightness: 1 + change(brightness),
@@ -145,7 +145,7 @@ export function drawColourMap(
     saturation: 1 + change(saturation),
     hue: change(hue),
   };
-  return brightness + contrast + saturation + hue === 0 ? undefined : colourMap(drawn);
+  return brightness + contrast + saturation + hue === 0 ? undefined : colorMap(drawn);
 }
 
 /** Grey of the canvas where no image lies. */
@@ -170,7 +170,7 @@ interface Taps {
 
 /**
  * Linear interpolation, averaged over as many samples as a pixel covers where the row is made shorter: weights are a triangle
- * around the pixel's centre, of half the width of a sample or of a pixel, whichever is larger.
+ * around the pixel's center, of half the width of a sample or of a pixel, whichever is larger.
  * @param size samples in the row
  * @param from `to` the pixels that may be drawn
  */
@@ -186,19 +186,19 @@ function tapsOf(
   const end = Math.max(begin, Math.min(to, Math.ceil(start + length - 0.5)));
   const step = size / length;
   const radius = Math.max(1, step);
-  // As many whole numbers lie between centre − radius and centre + radius, at most.
+  // As many whole numbers lie between center − radius and center + radius, at most.
   const count = Math.min(size, Math.ceil(2 * radius));
   const first = new Int32Array(end - begin);
   const weights = new Float32Array((end - begin) * count);
   for (let i = 0; i < end - begin; i++) {
     const along = (begin + i + 0.5 - start) * step;
     // Sample k lies at k + ½.
-    const centre = (reversed ? size - along : along) - 0.5;
-    const low = Math.min(size - count, Math.max(0, Math.floor(centre - radius) + 1));
+    const center = (reversed ? size - along : along) - 0.5;
+    const low = Math.min(size - count, Math.max(0, Math.floor(center - radius) + 1));
     first[i] = low;
     let sum = 0;
     for (let k = 0; k < count; k++) {
-      const weight = Math.max(0, 1 - Math.abs(low + k - centre) / radius);
+      const weight = Math.max(0, 1 - Math.abs(low + k - center) / radius);
       weights[i * count + k] = weight;
       sum += weight;
     }
@@ -234,14 +234,14 @@ function stretchRow(
 
 const cut = (value: number): number => Math.max(0, Math.min(value, 255));
 
-const UNCHANGED: ColourMap = { matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], shift: 0 };
+const UNCHANGED: ColorMap = { matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], shift: 0 };
 
-/** Draws an image on a canvas where its placement says, in other colours where asked; the rest of the canvas stays. */
+/** Draws an image on a canvas where its placement says, in other colors where asked; the rest of the canvas stays. */
 export function drawImage(
   canvas: Canvas,
   image: ByteImage,
   placement: Placement,
-  { matrix, shift }: ColourMap = UNCHANGED,
+  { matrix, shift }: ColorMap = UNCHANGED,
 ): void {
   const { left, top, width, height, mirrored, flipped, window } = placement;
   const { side, data } = canvas;

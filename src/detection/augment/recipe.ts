@@ -3,8 +3,8 @@ import type { Random } from "../../random.ts";
 import type { Box, Size } from "../boxes/boxes.ts";
 import {
   type Canvas,
-  type ColourMap,
-  drawColourMap,
+  type ColorMap,
+  drawColorMap,
   drawImage,
   letterboxPlacement,
   PADDING,
@@ -19,7 +19,7 @@ export interface RecipePart {
   /** Its number in the split. */
   readonly index: number;
   readonly placement: Placement;
-  readonly colours?: ColourMap | undefined;
+  readonly colors?: ColorMap | undefined;
 }
 
 /**
@@ -82,7 +82,7 @@ function plainPart(
   return {
     index,
     placement: placeByChance(random, source.sizeOf(index), [0, 0, side, side], options, anywhere),
-    colours: drawColourMap(random, options),
+    colors: drawColorMap(random, options),
   };
 }
 
@@ -114,7 +114,7 @@ function mosaicParts(
     return {
       index,
       placement: placeByChance(random, source.sizeOf(index), window, larger, inner),
-      colours: drawColourMap(random, options),
+      colors: drawColorMap(random, options),
     };
   });
 }
@@ -190,12 +190,12 @@ export function drawRecipeImage(
   { side, data }: Canvas,
 ): void {
   data.fill(PADDING);
-  for (const { index, placement, colours } of parts)
-    drawImage({ side, data }, imageOf(index), placement, colours);
+  for (const { index, placement, colors } of parts)
+    drawImage({ side, data }, imageOf(index), placement, colors);
   if (mixed === undefined) return;
   const other = new Float32Array(data.length).fill(PADDING);
-  for (const { index, placement, colours } of mixed.parts) {
-    drawImage({ side, data: other }, imageOf(index), placement, colours);
+  for (const { index, placement, colors } of mixed.parts) {
+    drawImage({ side, data: other }, imageOf(index), placement, colors);
   }
   const { share } = mixed;
   for (let i = 0; i < data.length; i++)

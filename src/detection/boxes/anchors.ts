@@ -26,26 +26,26 @@ export function anchorShapes(sizes: readonly number[], ratios: readonly number[]
   );
 }
 
-/** Centres of the cells, x and y one after another, row by row: ((column + ½) stride, (row + ½) stride). */
-export function cellCentres({ rows, columns, stride }: CellGrid): Float32Array {
-  const centres = new Float32Array(2 * rows * columns);
+/** Centers of the cells, x and y one after another, row by row: ((column + ½) stride, (row + ½) stride). */
+export function cellCenters({ rows, columns, stride }: CellGrid): Float32Array {
+  const centers = new Float32Array(2 * rows * columns);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const at = 2 * (row * columns + column);
-      centres[at] = (column + 0.5) * stride;
-      centres[at + 1] = (row + 0.5) * stride;
+      centers[at] = (column + 0.5) * stride;
+      centers[at + 1] = (row + 0.5) * stride;
     }
   }
-  return centres;
+  return centers;
 }
 
-/** Anchors as boxes around the centres of the cells: row by row, column by column, shape by shape. */
+/** Anchors as boxes around the centers of the cells: row by row, column by column, shape by shape. */
 export function anchorGrid(grid: AnchorGrid): Float32Array {
-  const centres = cellCentres(grid);
+  const centers = cellCenters(grid);
   const { shapes } = grid;
-  const boxes = new Float32Array(2 * centres.length * shapes.length);
-  for (let cell = 0; cell < centres.length / 2; cell++) {
-    const [x, y] = [centres[2 * cell] ?? 0, centres[2 * cell + 1] ?? 0];
+  const boxes = new Float32Array(2 * centers.length * shapes.length);
+  for (let cell = 0; cell < centers.length / 2; cell++) {
+    const [x, y] = [centers[2 * cell] ?? 0, centers[2 * cell + 1] ?? 0];
     for (const [s, { width, height }] of shapes.entries()) {
       boxes.set(
         [x - width / 2, y - height / 2, x + width / 2, y + height / 2],
@@ -84,14 +84,14 @@ export interface AnchorClusterOptions {
 export interface AnchorClusters {
   /** From the smallest area up. */
   readonly shapes: readonly Size[];
-  /** Mean over the boxes of the IoU with the best of the shapes, centres put together. */
+  /** Mean over the boxes of the IoU with the best of the shapes, centers put together. */
   readonly meanIou: number;
 }
 
 /**
  * Anchors from the boxes of a data set (Redmon and Farhadi 2017, "YOLO9000", section 2): k-means over widths and heights with the
- * distance 1 − IoU, of boxes whose centres are put together, so that large boxes do not count for more. A cluster's shape is the mean
- * of its boxes. The first shapes are drawn as in k-means++. As the mean need not minimise this distance, the best
+ * distance 1 − IoU, of boxes whose centers are put together, so that large boxes do not count for more. A cluster's shape is the mean
+ * of its boxes. The first shapes are drawn as in k-means++. As the mean need not minimize this distance, the best
  * round is kept.
  * @param boxes four numbers a box, in pixels of the network's input
  * @throws OptionError where a box is empty, or there are fewer different shapes than anchors
@@ -139,7 +139,7 @@ function meanSize(sizes: readonly Size[]): Size {
   return { width: mean(({ width }) => width), height: mean(({ height }) => height) };
 }
 
-/** IoU of two boxes with a common centre. */
+/** IoU of two boxes with a common center. */
 function shapeIou(a: Size, b: Size): number {
   const shared = Math.min(a.width, b.width) * Math.min(a.height, b.height);
   return shared / (a.width * a.height + b.width * b.height - shared);

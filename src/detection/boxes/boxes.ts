@@ -63,7 +63,7 @@ export function iou(a: Box, b: Box): number {
 }
 
 /**
- * Generalised IoU (Rezatofighi et al. 2019, "Generalized intersection over union", algorithm 1): IoU − (C − U) / C, where
+ * Generalized IoU (Rezatofighi et al. 2019, "Generalized intersection over union", algorithm 1): IoU − (C − U) / C, where
  * U is the area of the union and C that of the enclosing box. From −1 (boxes far apart) to 1 (equal boxes).
  */
 export function giou(a: Box, b: Box): number {
@@ -74,7 +74,7 @@ export function giou(a: Box, b: Box): number {
 
 /**
  * Distance IoU (Zheng et al. 2020, "Distance-IoU loss", equation 7): IoU − ρ² / c², where ρ is the distance between the
- * centres and c the diagonal of the enclosing box. From −1 to 1.
+ * centers and c the diagonal of the enclosing box. From −1 to 1.
  */
 export function diou(a: Box, b: Box): number {
   const [x1, y1, x2, y2] = enclosing(a, b);
@@ -121,7 +121,7 @@ export function iouMatrix(
 
 /**
  * How a box is written in four numbers: by its edges (`xyxy`, the form of all functions here), by its top left corner, width and
- * height (`xywh`, as in COCO's JSON), or by its centre, width and height (`cxcywh`, as in YOLO's text files).
+ * height (`xywh`, as in COCO's JSON), or by its center, width and height (`cxcywh`, as in YOLO's text files).
  */
 export type BoxFormat = "xyxy" | "xywh" | "cxcywh";
 

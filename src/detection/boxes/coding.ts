@@ -9,7 +9,7 @@ export const MOST_LOG_RATIO = Math.log(1000 / 16);
 /** By what the four deltas are multiplied when encoded: x, y, width and height. */
 export type DeltaWeights = readonly [x: number, y: number, width: number, height: number];
 
-/** Nearest that a centre is encoded to the border of its range, as a share of it: a sigmoid never arrives there. */
+/** Nearest that a center is encoded to the border of its range, as a share of it: a sigmoid never arrives there. */
 const BORDER = 1e-6;
 
 /** @throws OptionError where there are not as many boxes as anchors, or one is empty */
@@ -31,8 +31,8 @@ function checkPairs(name: string, boxes: BoxArray, anchors: BoxArray): void {
   }
 }
 
-/** A box by its centre and its sides. */
-function centred(boxes: ArrayLike<number>, index: number): readonly [number, number, number, number] {
+/** A box by its center and its sides. */
+function centerd(boxes: ArrayLike<number>, index: number): readonly [number, number, number, number] {
   const [x1, y1, x2, y2] = boxAt(boxes, index);
   return [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
 }
@@ -48,7 +48,7 @@ function fill<T extends BoxArray>(
 
 /**
  * Boxes relative to anchors (Ren et al. 2015, "Faster R-CNN", equation 2): (x − xₐ) / wₐ, (y − yₐ) / hₐ, log(w / wₐ), log(h / hₐ)
- * of centres and sides, times the weights.
+ * of centers and sides, times the weights.
  * @throws OptionError where there are not as many boxes as anchors, or one is empty
  */
 export function encodeDeltas<T extends BoxArray>(
@@ -58,8 +58,8 @@ export function encodeDeltas<T extends BoxArray>(
 ): T {
   checkPairs("encodeDeltas", boxes, anchors);
   return fill(boxes, (i) => {
-    const [x, y, w, h] = centred(boxes, i);
-    const [ax, ay, aw, ah] = centred(anchors, i);
+    const [x, y, w, h] = centerd(boxes, i);
+    const [ax, ay, aw, ah] = centerd(anchors, i);
     return [
       (weights[0] * (x - ax)) / aw,
       (weights[1] * (y - ay)) / ah,
@@ -77,7 +77,7 @@ export function decodeDeltas<T extends BoxArray>(
 ): T {
   return fill(deltas, (i) => {
     const [dx, dy, dw, dh] = boxAt(deltas, i);
-    const [ax, ay, aw, ah] = centred(anchors, i);
+    const [ax, ay, aw, ah] = centerd(anchors, i);
     return edges(
       ax + (dx / weights[0]) * aw,
       ay + (dy / weights[1]) * ah,
@@ -96,18 +96,18 @@ export interface YoloCoding {
   /** Side of the cell of each anchor, in pixels. */
   readonly strides: ArrayLike<number>;
   /**
-   * How many cells the centre may range over, centred on its own: 1 in YOLOv2 and v3; more lets it reach the cell's border
+   * How many cells the center may range over, centerd on its own: 1 in YOLOv2 and v3; more lets it reach the cell's border
    * (Bochkovskiy et al. 2020, "YOLOv4", section 3.4). 1 unless told.
    */
   readonly reach?: number;
 }
 
 /**
- * Boxes as YOLO predicts them (Redmon and Farhadi 2017, "YOLO9000", section 2, figure 3): b = σ(t) + c for the centre in cells
+ * Boxes as YOLO predicts them (Redmon and Farhadi 2017, "YOLO9000", section 2, figure 3): b = σ(t) + c for the center in cells
  * with the corner c of the cell, and b = p eᵗ for sides with the anchor's side p. With a `reach` α, b = α σ(t) − (α − 1) / 2 + c.
- * A centre on the border of its range, up to rounding, is encoded 10⁻⁶ of the range inside.
- * @param anchors boxes centred on the centres of their cells, as `anchorGrid` makes them
- * @throws OptionError where there are not as many boxes as anchors, one is empty, or the centre of a box is out of the cell's reach
+ * A center on the border of its range, up to rounding, is encoded 10⁻⁶ of the range inside.
+ * @param anchors boxes centerd on the centers of their cells, as `anchorGrid` makes them
+ * @throws OptionError where there are not as many boxes as anchors, one is empty, or the center of a box is out of the cell's reach
  */
 export function encodeYolo<T extends BoxArray>(
   boxes: T,
@@ -116,14 +116,14 @@ export function encodeYolo<T extends BoxArray>(
 ): T {
   checkPairs("encodeYolo", boxes, anchors);
   return fill(boxes, (i) => {
-    const [x, y, w, h] = centred(boxes, i);
-    const [ax, ay, aw, ah] = centred(anchors, i);
+    const [x, y, w, h] = centerd(boxes, i);
+    const [ax, ay, aw, ah] = centerd(anchors, i);
     const stride = strides[i] ?? Number.NaN;
     const logit = (offset: number): number => {
       const share = offset / (stride * reach) + 0.5;
       if (!(share >= -BORDER && share <= 1 + BORDER)) {
         throw new OptionError(
-          `encodeYolo: the centre (${x}, ${y}) of box ${i} is out of reach of its cell around (${ax}, ${ay})`,
+          `encodeYolo: the center (${x}, ${y}) of box ${i} is out of reach of its cell around (${ax}, ${ay})`,
         );
       }
       const inside = Math.min(Math.max(share, BORDER), 1 - BORDER);
@@ -141,7 +141,7 @@ export function decodeYolo<T extends BoxArray>(
 ): T {
   return fill(codes, (i) => {
     const [tx, ty, tw, th] = boxAt(codes, i);
-    const [ax, ay, aw, ah] = centred(anchors, i);
+    const [ax, ay, aw, ah] = centerd(anchors, i);
     const range = (strides[i] ?? Number.NaN) * reach;
     const offset = (t: number) => (1 / (1 + Math.exp(-t)) - 0.5) * range;
     return edges(
@@ -156,7 +156,7 @@ export function decodeYolo<T extends BoxArray>(
 /**
  * Boxes as distances from points to their left, top, right and bottom edge (Tian et al. 2019, "FCOS", equation 1), divided by
  * the strides where they are told. Distances are negative for a point outside.
- * @param points x and y of a point for each box, as `cellCentres` makes them
+ * @param points x and y of a point for each box, as `cellCenters` makes them
  * @throws OptionError where there are not as many boxes as points
  */
 export function encodeDistances<T extends BoxArray>(

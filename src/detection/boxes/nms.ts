@@ -32,15 +32,15 @@ interface Axis {
  * cells over the plane, and within a cell by levels of area.
  *
  * Two boxes with IoU > t share more than t of the area of either and more than t of the width of either. So their areas differ
- * by less than the factor 1/t, which is the step from one level to the next; and for widths w and w′ the centres lie less
+ * by less than the factor 1/t, which is the step from one level to the next; and for widths w and w′ the centers lie less
  * than (w + w′) / 2 − t · max(w, w′) apart: at most (1 − t) w for w′ ≤ w, and w/2 + w′ (½ − t) for w′ > w, of which the
  * largest value is that for w′ = w where t ≥ ½ and that for w′ = w / t elsewhere. A kept box is entered in all cells
- * where the centre of a box can lie that it suppresses; a candidate looks in the cell of its own centre.
+ * where the center of a box can lie that it suppresses; a candidate looks in the cell of its own center.
  */
 export class SuppressionGrid {
   private readonly threshold: number;
   private readonly byDistance: boolean;
-  /** How far from its centre a kept box suppresses, in widths and heights of its own. */
+  /** How far from its center a kept box suppresses, in widths and heights of its own. */
   private readonly reach: number;
   private readonly horizontal: Axis;
   private readonly vertical: Axis;
@@ -64,7 +64,7 @@ export class SuppressionGrid {
     const { x1, y1, x2, y2, areas } = candidates;
     this.threshold = threshold;
     this.byDistance = byDistance;
-    // A little more than what the bounds above say, for the rounding of centres and logarithms.
+    // A little more than what the bounds above say, for the rounding of centers and logarithms.
     this.reach = 1e-6 + Math.max(1 - threshold, (1 / threshold - 1) / 2);
     const usable = members.length >= WORTHWHILE && threshold >= LEAST_THRESHOLD;
     const finest = usable ? Math.min(FINEST, Math.ceil(Math.sqrt(members.length))) : 1;
@@ -167,9 +167,9 @@ function divide(
   let [first, last, sizes] = [Infinity, -Infinity, 0];
   for (const i of members) {
     const [low, high] = [from[i] ?? 0, to[i] ?? 0];
-    const centre = (low + high) / 2;
-    if (centre < first) first = centre;
-    if (centre > last) last = centre;
+    const center = (low + high) / 2;
+    if (center < first) first = center;
+    if (center > last) last = center;
     sizes += Math.max(0, high - low);
   }
   const cell = Math.max((last - first) / finest, 0.5 * reach * (sizes / members.length));
@@ -194,7 +194,7 @@ export interface NmsOptions extends CandidateOptions {
   readonly threshold?: number;
   /**
    * What is compared with the threshold: the IoU, or the DIoU (Zheng et al. 2020, "Distance-IoU loss", equation 13), which
-   * spares boxes whose centres lie apart, as those of one object behind another do. `iou` unless told.
+   * spares boxes whose centers lie apart, as those of one object behind another do. `iou` unless told.
    */
   readonly overlap?: "iou" | "diou";
   /** Most boxes to keep; all unless told. */

@@ -42,9 +42,9 @@ export function areObjects(labels: Tensor): Tensor {
   return labels.greaterEqual(0).unsqueeze(2);
 }
 
-/** How places lie to the centres of objects. */
+/** How places lie to the centers of objects. */
 export interface Offsets {
-  /** Distance of each place from each object's centre along an axis, [n, m, k]. */
+  /** Distance of each place from each object's center along an axis, [n, m, k]. */
   readonly dx: Tensor;
   readonly dy: Tensor;
   /** Half the sides of each object, [n, m, 1]. */
@@ -53,9 +53,9 @@ export interface Offsets {
 }
 
 /** Offsets of places [k, 2] from boxes [n, m, 4]. */
-export function offsets(centres: Tensor, boxes: Tensor): Offsets {
+export function offsets(centers: Tensor, boxes: Tensor): Offsets {
   const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
-  const [x = centres, y = centres] = split(centres.transpose().unsqueeze(0), 1, 2);
+  const [x = centers, y = centers] = split(centers.transpose().unsqueeze(0), 1, 2);
   return {
     dx: x.sub(x1.add(x2).mul(0.5)).abs(),
     dy: y.sub(y1.add(y2).mul(0.5)).abs(),
@@ -65,11 +65,11 @@ export function offsets(centres: Tensor, boxes: Tensor): Offsets {
 }
 
 /**
- * Which places lie in a region of their image: centres [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
+ * Which places lie in a region of their image: centers [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
  * (bool).
  */
-export function liesIn(centres: Tensor, regions: Tensor): Tensor {
-  const { dx, dy, halfWidth, halfHeight } = offsets(centres, regions);
+export function liesIn(centers: Tensor, regions: Tensor): Tensor {
+  const { dx, dy, halfWidth, halfHeight } = offsets(centers, regions);
   return logicalAnd(dx.less(halfWidth), dy.less(halfHeight)).cast("float32").max(1).greater(0);
 }
 
@@ -82,15 +82,15 @@ export function liesIn(centres: Tensor, regions: Tensor): Tensor {
 export function outsideRegions(
   losses: Tensor,
   positive: Tensor,
-  centres: Tensor,
+  centers: Tensor,
   ignored: Tensor | undefined,
 ): Tensor {
   if (ignored === undefined) return losses;
-  const unsaid = logicalAnd(liesIn(centres, ignored), logicalNot(positive));
+  const unsaid = logicalAnd(liesIn(centers, ignored), logicalNot(positive));
   return where(losses.rank > 2 ? unsaid.unsqueeze(2) : unsaid, 0, losses);
 }
 
-/** Centres of boxes: [k, 4] → [k, 2]. */
+/** Centers of boxes: [k, 4] → [k, 2]. */
 export function centresOf(boxes: Tensor): Tensor {
   const [low = boxes, high = boxes] = split(boxes, 1, 2);
   return low.add(high).mul(0.5);

@@ -239,7 +239,7 @@ export interface CocoSummary {
  * Means over the tables: of all classes with objects, or of one class. Precision, and recall by size, are those with the largest
  * of the maximums. A number whose threshold, size or maximum is not in the tables is NaN.
  */
-export function summariseCoco(tables: CocoTables, label?: number): CocoSummary {
+export function summarizeCoco(tables: CocoTables, label?: number): CocoSummary {
   const { thresholds, classCount, areas, maximums } = tables;
   const most = maximums.at(-1) ?? 0;
   const mean = (values: Float64Array, area: string, maximum: number, threshold?: number): number => {

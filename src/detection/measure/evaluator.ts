@@ -1,6 +1,6 @@
 import { OptionError } from "../../errors.ts";
 import type { Detections, Truth } from "../boxes/detections.ts";
-import { type CocoOptions, type CocoSummary, type CocoTables, cocoTables, summariseCoco } from "./coco.ts";
+import { type CocoOptions, type CocoSummary, type CocoTables, cocoTables, summarizeCoco } from "./coco.ts";
 import { type ConfusionMatrix, type ConfusionOptions, confusionMatrix } from "./confusion.ts";
 import { type DetectionErrors, detectionErrors, type ErrorOptions } from "./errors.ts";
 import { type EvaluatedImage, evaluatedImage } from "./matching.ts";
@@ -60,12 +60,12 @@ export class DetectionEvaluator {
     const classes = this.classes.map((name, label) => ({
       name,
       objects: tables.objects[label * tables.areas.length + all] ?? 0,
-      ...summariseCoco(tables, label),
+      ...summarizeCoco(tables, label),
     }));
     return {
       images: this.count,
       objects: classes.reduce((sum, { objects }) => sum + objects, 0),
-      ...summariseCoco(tables),
+      ...summarizeCoco(tables),
       classes,
     };
   }

@@ -3,11 +3,11 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { constant } from "../../nn/initialisers.ts";
+import { constant } from "../../nn/initializers.ts";
 import {
   arange,
   concat,
-  type Initialiser,
+  type Initializer,
   logicalAnd,
   maxPool2d,
   oneHot,
@@ -45,7 +45,7 @@ import {
 export interface CenterNetOutputs {
   /** Logit of each class's heat, [n, classes, rows, columns]. */
   readonly heat: Tensor;
-  /** Where in its cell a centre lies, x and y in cells, [n, cells, 2]. */
+  /** Where in its cell a center lies, x and y in cells, [n, cells, 2]. */
   readonly offsets: Tensor;
   /** Width and height of the object in cells, [n, cells, 2]. */
   readonly sizes: Tensor;
@@ -56,9 +56,9 @@ class Branch {
   readonly hidden: ConvBlock;
   readonly output: Conv2d;
 
-  constructor(channels: number, outputs: number, initialiseBias: Initialiser) {
+  constructor(channels: number, outputs: number, initializeBias: Initializer) {
     this.hidden = new ConvBlock(channels, channels, 3);
-    this.output = new Conv2d(channels, outputs, 1, { initialiseBias });
+    this.output = new Conv2d(channels, outputs, 1, { initializeBias });
   }
 
   forward(x: Tensor): Tensor {
@@ -67,7 +67,7 @@ class Branch {
 }
 
 /**
- * Cells that a side is first. What the branch says counts in this unit: in cells, an optimiser whose steps are of one size would need
+ * Cells that a side is first. What the branch says counts in this unit: in cells, an optimizer whose steps are of one size would need
  * hundreds of them to reach large objects.
  */
 const FIRST_SIDE = 8;
@@ -96,7 +96,7 @@ export class CenterNetHead {
 
 /**
  * Objects at the peaks of the heat (Zhou et al. 2019, section 4, "From points to bounding boxes"): cells that are not below their
- * eight neighbours, the best `count` over all classes. No suppression follows.
+ * eight neighbors, the best `count` over all classes. No suppression follows.
  */
 export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid, count: number): Decoded {
   const [n = 1, classes = 1, rows = 1, columns = 1] = heat.shape;
@@ -106,21 +106,21 @@ export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid
   const row = best.places.div(Number(columns)).floor();
   const column = best.places.sub(row.mul(Number(columns)));
   const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, best.places.cast("int64"));
-  const centres = stack([column, row], 2).add(at(offsets));
+  const centers = stack([column, row], 2).add(at(offsets));
   const half = at(sizes).relu().mul(0.5);
   return {
-    boxes: concat([centres.sub(half), centres.add(half)], 2).mul(grid.stride),
+    boxes: concat([centers.sub(half), centers.add(half)], 2).mul(grid.stride),
     scores: oneHot(best.labels.cast("int64"), Number(classes)).mul(best.scores.unsqueeze(2)),
   };
 }
 
 /** What maps ought to hold, and where objects are in them. */
 export interface CenterNetTargets {
-  /** Heat of each class, [n, classes, rows, columns]: 1 at the cells of centres, falling off around them. */
+  /** Heat of each class, [n, classes, rows, columns]: 1 at the cells of centers, falling off around them. */
   readonly heat: Tensor;
-  /** The cell of each object's centre, row by row, [n, m] (int64). */
+  /** The cell of each object's center, row by row, [n, m] (int64). */
   readonly places: Tensor;
-  /** Where in its cell the centre lies, x and y in cells, 0 … 1: [n, m, 2]. */
+  /** Where in its cell the center lies, x and y in cells, 0 … 1: [n, m, 2]. */
   readonly offsets: Tensor;
   /** Width and height in cells, [n, m, 2]. */
   readonly sizes: Tensor;
@@ -154,7 +154,7 @@ export function heatRadius(width: Tensor, height: Tensor, overlap = LEAST_OVERLA
 }
 
 /**
- * The targets of CenterNet (Zhou et al. 2019, "Objects as points", section 3): around the cell of each object's centre a Gaussian
+ * The targets of CenterNet (Zhou et al. 2019, "Objects as points", section 3): around the cell of each object's center a Gaussian
  * of deviation (2r + 1) / 6 within the radius r of `heatRadius`, rounded down; where those of a class overlap, the larger value.
  * @param boxes [n, m, 4] in pixels
  * @param labels [n, m] (int64), −1 where a row is no object
@@ -179,8 +179,8 @@ export function heatTargets(
     .mul(2)
     .add(1)
     .mul(1 / 6);
-  const along = (centre: Tensor, length: number): Tensor => {
-    const distance = arange(0, length, 1, "float32").sub(centre.unsqueeze(2));
+  const along = (center: Tensor, length: number): Tensor => {
+    const distance = arange(0, length, 1, "float32").sub(center.unsqueeze(2));
     const bell = distance.div(deviation).square().mul(-0.5).exp();
     return where(distance.abs().lessEqual(radius), bell, 0);
   };
@@ -215,7 +215,7 @@ export type CenterNetOptions = z.output<typeof centerNetOptions>;
 const CHANNELS = 32;
 
 /**
- * CenterNet (Zhou et al. 2019, "Objects as points"): an object is the peak of a heat map at its centre; offset and size are read
+ * CenterNet (Zhou et al. 2019, "Objects as points"): an object is the peak of a heat map at its center; offset and size are read
  * off there. No anchors, and no suppression.
  */
 export class CenterNet implements Detector {
@@ -273,23 +273,23 @@ export class CenterNet implements Detector {
 }
 
 /**
- * Penalty-reduced focal loss of the heat (Zhou et al. 2019, equation 1, with α = 2 and β = 4): cells near a centre are spared in
+ * Penalty-reduced focal loss of the heat (Zhou et al. 2019, equation 1, with α = 2 and β = 4): cells near a center are spared in
  * the measure in which their target y is near 1. Logits and targets of any shape; the sum is to be divided by the number of
  * objects.
  */
 export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
   const probability = logits.sigmoid();
-  const centre = probability.mul(-1).add(1).square().mul(logits.logSigmoid());
+  const center = probability.mul(-1).add(1).square().mul(logits.logSigmoid());
   const away = targets.mul(-1).add(1).square().square().mul(probability.square());
-  const isCentre = targets.greaterEqual(1).cast("float32");
-  return centre.mul(isCentre).add(away.mul(logits.neg().logSigmoid())).neg();
+  const isCenter = targets.greaterEqual(1).cast("float32");
+  return center.mul(isCenter).add(away.mul(logits.neg().logSigmoid())).neg();
 }
 
-/** Losses of the heat, 0 for cells in ignored regions but for the centres of objects. */
+/** Losses of the heat, 0 for cells in ignored regions but for the centers of objects. */
 function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tensor | undefined): Tensor {
   if (ignored === undefined) return losses;
   const { rows, columns } = grid;
-  const inside = liesIn(featurePoints([grid]).centres, ignored).reshape([-1, 1, rows, columns]);
+  const inside = liesIn(featurePoints([grid]).centers, ignored).reshape([-1, 1, rows, columns]);
   return where(logicalAnd(inside, targets.less(1)), 0, losses);
 }
 

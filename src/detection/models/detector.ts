@@ -31,7 +31,7 @@ export interface Detector extends Trainable, Exportable {
   loss(batch: SymbolicDetectionBatch): Losses;
   /** x [n, 3, H, W] in bytes → boxes and scores. @throws ShapeError */
   decoded(x: Tensor): Decoded;
-  /** For detectors with heat maps: how likely a centre of each class is at each cell, [n, classes, rows, columns], 0 … 1. */
+  /** For detectors with heat maps: how likely a center of each class is at each cell, [n, classes, rows, columns], 0 … 1. */
   heat?(x: Tensor): Tensor;
 }
 
@@ -194,7 +194,7 @@ export function classCount(name: string, { classes }: Pick<DataInfo, "classes">)
  * long memory of their squares, Adam's steps would stay small.
  */
 export const detectorPreferences: FitPreferences = {
-  optimiser: "adamw",
+  optimizer: "adamw",
   learningRate: 2e-3,
   beta2: 0.99,
   batchSize: 8,

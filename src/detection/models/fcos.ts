@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { constant as constantInitialiser, normal, ones, zeros } from "../../nn/initialisers.ts";
+import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
 import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
@@ -48,7 +48,7 @@ export interface FcosOutputs {
   /** Distances to the left, top, right and bottom edge in strides, [n, k, 4]; above 0. */
   readonly distances: Tensor;
   /** Logit of how central the place is, [n, k]. */
-  readonly centreness: Tensor;
+  readonly centerness: Tensor;
 }
 
 /** Largest logarithm of a distance in strides: more than any image has. */
@@ -59,7 +59,7 @@ const FIRST_LOG = Math.log(2);
 
 /**
  * The head of FCOS (Tian et al. 2019, section 3.1 and figure 2), the same for all levels: one tower for classes, one for
- * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Centre-ness hangs on the tower of
+ * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Center-ness hangs on the tower of
  * distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
  */
 export class FcosHead {
@@ -67,6 +67,7 @@ export class FcosHead {
   readonly boxTower: SharedTower;
   readonly classes: Conv2d;
   readonly distances: Conv2d;
+  /** Named as in weights files. */
   readonly centreness: Conv2d;
   readonly scales: readonly Parameter[];
 
@@ -75,8 +76,8 @@ export class FcosHead {
     const output = (outputs: number, bias: number) =>
       new Conv2d(channels, outputs, 3, {
         padding: 1,
-        initialiseWeight: normal(0.01),
-        initialiseBias: bias === 0 ? zeros : constantInitialiser(bias),
+        initializeWeight: normal(0.01),
+        initializeBias: bias === 0 ? zeros : constantInitializer(bias),
       });
     this.classTower = new SharedTower(channels, blocks);
     this.boxTower = new SharedTower(channels, blocks);
@@ -97,7 +98,7 @@ export class FcosHead {
     return {
       classes: featureRows(maps.map((map) => this.classes.forward(this.classTower.forward(map)))),
       distances: featureRows(scaled),
-      centreness: featureRows(boxes.map((tower) => this.centreness.forward(tower))).squeeze(2),
+      centerness: featureRows(boxes.map((tower) => this.centreness.forward(tower))).squeeze(2),
     };
   }
 }
@@ -109,7 +110,7 @@ export interface FcosTargets extends Assignment {
   /** 1 for its class, [n, k, classes]. */
   readonly classes: Tensor;
   /** How central the place is in it, [n, k]; any where there is none. */
-  readonly centreness: Tensor;
+  readonly centerness: Tensor;
 }
 
 /** The largest distance from a place to an edge that its level answers for, from and up to: [k] each. */
@@ -138,23 +139,23 @@ export function sizeRanges(grids: readonly CellGrid[]): SizeRanges {
 /**
  * The assignment of FCOS (Tian et al. 2019, sections 3.1 and 3.2): a place answers for an object if it lies in its box and the
  * object has the size of its level; of several objects for the one with the smallest area. With a `radius` r, the place must also
- * lie within r strides of the object's centre along both axes (centre sampling, in the version of 2022).
+ * lie within r strides of the object's center along both axes (center sampling, in the version of 2022).
  *
- * Along each axis half a stride around the centre always counts as inside, so that an object narrower than a cell has a place,
+ * Along each axis half a stride around the center always counts as inside, so that an object narrower than a cell has a place,
  * too.
  * @param radius in strides; 0 for anywhere in the box
  * @param boxes [n, m, 4]
  * @param labels [n, m] (int64), −1 where a row is no object
  */
 export function assignBySize(
-  { centres, strides }: FeaturePoints,
+  { centers, strides }: FeaturePoints,
   ranges: SizeRanges,
   radius: number,
   boxes: Tensor,
   labels: Tensor,
   classes: number,
 ): FcosTargets {
-  const { dx, dy, halfWidth, halfHeight } = offsets(centres, boxes);
+  const { dx, dy, halfWidth, halfHeight } = offsets(centers, boxes);
   const stride = strides.squeeze(1);
   const near = (distance: Tensor, half: Tensor): Tensor => {
     const reach = radius === 0 ? half : half.minimum(stride.mul(radius));
@@ -171,7 +172,7 @@ export function assignBySize(
     ...assignment,
     boxes: own,
     classes: ownClasses(labels, assignment, classes),
-    centreness: centrenessOf(own, { centres, strides }),
+    centerness: centernessOf(own, { centers, strides }),
   };
 }
 
@@ -179,12 +180,12 @@ export function assignBySize(
  * How central places are in boxes (Tian et al. 2019, equation 3): √(min(l, r) / max(l, r) · min(t, b) / max(t, b)), 1 in the
  * middle and 0 on an edge: boxes [n, k, 4] → [n, k]. A box narrower than a cell counts as one cell wide.
  */
-export function centrenessOf(
+export function centernessOf(
   boxes: Tensor,
-  { centres, strides }: Pick<FeaturePoints, "centres" | "strides">,
+  { centers, strides }: Pick<FeaturePoints, "centers" | "strides">,
 ): Tensor {
   const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
-  const [x = centres, y = centres] = split(centres, 1, 2).map((axis) => axis.squeeze(1));
+  const [x = centers, y = centers] = split(centers, 1, 2).map((axis) => axis.squeeze(1));
   const half = strides.squeeze(1).mul(0.5);
   const along = (at: Tensor, from: Tensor, to: Tensor): Tensor => {
     const reach = to.sub(from).mul(0.5).maximum(half);
@@ -210,7 +211,7 @@ export const fcosOptions = z.strictObject({
     .number()
     .min(0)
     .default(1.5)
-    .describe("strides from an object's centre within which places answer for it; 0: anywhere in its box"),
+    .describe("strides from an object's center within which places answer for it; 0: anywhere in its box"),
   focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
   focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
 });
@@ -249,13 +250,13 @@ export class Fcos implements Detector {
     return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
   }
 
-  /** Scores are √(p · centre-ness), as in the version of 2022: those of the paper, squared. */
+  /** Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. */
   decoded(x: Tensor): Decoded {
-    const { classes, distances, centreness } = this.head.forward(this.features.forward(x));
-    const { centres, strides } = this.points;
+    const { classes, distances, centerness } = this.head.forward(this.features.forward(x));
+    const { centers, strides } = this.points;
     return {
-      boxes: boxesOfDistances(distances, centres, strides),
-      scores: classes.sigmoid().mul(centreness.sigmoid().unsqueeze(2)).sqrt(),
+      boxes: boxesOfDistances(distances, centers, strides),
+      scores: classes.sigmoid().mul(centerness.sigmoid().unsqueeze(2)).sqrt(),
     };
   }
 
@@ -265,12 +266,12 @@ export class Fcos implements Detector {
 }
 
 /**
- * The losses of what the head says, for objects [n, m]: focal loss of classes and cross entropy of centre-ness, divided by the
- * number of places that answer for an object; GIoU loss of boxes, weighted by the centre-ness that is right, as in the authors'
+ * The losses of what the head says, for objects [n, m]: focal loss of classes and cross entropy of center-ness, divided by the
+ * number of places that answer for an object; GIoU loss of boxes, weighted by the center-ness that is right, as in the authors'
  * code.
  */
 export function fcosLosses(
-  { classes, distances, centreness }: FcosOutputs,
+  { classes, distances, centerness }: FcosOutputs,
   points: FeaturePoints,
   ranges: SizeRanges,
   { boxes, labels, ignored }: ObjectRows,
@@ -281,18 +282,18 @@ export function fcosLosses(
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
-  const label = outsideRegions(focal, targets.positive, points.centres, ignored).sum().div(positives);
-  const weights = targets.centreness.mul(positive);
-  const predicted = boxesOfDistances(distances, points.centres, points.strides);
+  const label = outsideRegions(focal, targets.positive, points.centers, ignored).sum().div(positives);
+  const weights = targets.centerness.mul(positive);
+  const predicted = boxesOfDistances(distances, points.centers, points.strides);
   const box = boxLoss(predicted, targets.boxes, "giou").mul(weights).sum().div(weights.sum().maximum(1e-6));
-  const centre = binaryCrossEntropy(centreness, targets.centreness).mul(positive).sum().div(positives);
-  return { total: label.add(box).add(centre), class: label, box, centreness: centre };
+  const center = binaryCrossEntropy(centerness, targets.centerness).mul(positive).sum().div(positives);
+  return { total: label.add(box).add(center), class: label, box, centerness: center };
 }
 
 /** FCOS as the catalogue is to know it. */
 export const fcosDefinition = defineDetector({
   name: "fcos",
-  summary: "each place of a feature pyramid says class, distances to the edges and centre-ness; no anchors",
+  summary: "each place of a feature pyramid says class, distances to the edges and center-ness; no anchors",
   paper: "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355",
   options: fcosOptions,
   build: (options, data) => new Fcos(options, data),

@@ -3,7 +3,7 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { constant as constantInitialiser, normal, zeros } from "../../nn/initialisers.ts";
+import { constant as constantInitializer, normal, zeros } from "../../nn/initializers.ts";
 import {
   argMax,
   concat,
@@ -59,7 +59,7 @@ export interface RetinaNetOutputs {
 
 /**
  * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
- * boxes. Unlike in the paper, they have group normalisation: networks are trained from scratch here.
+ * boxes. Unlike in the paper, they have group normalization: networks are trained from scratch here.
  */
 export class RetinaNetHead {
   readonly classTower: SharedTower;
@@ -71,14 +71,14 @@ export class RetinaNetHead {
   /** @param shapes anchors of a place */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
     const [{ channels } = { channels: 1 }] = levels;
-    const start = { padding: 1, initialiseWeight: normal(0.01) };
+    const start = { padding: 1, initializeWeight: normal(0.01) };
     this.classTower = new SharedTower(channels, blocks);
     this.boxTower = new SharedTower(channels, blocks);
     this.classes = new Conv2d(channels, shapes * classes, 3, {
       ...start,
-      initialiseBias: constantInitialiser(PRIOR_LOGIT),
+      initializeBias: constantInitializer(PRIOR_LOGIT),
     });
-    this.deltas = new Conv2d(channels, shapes * 4, 3, { ...start, initialiseBias: zeros });
+    this.deltas = new Conv2d(channels, shapes * 4, 3, { ...start, initializeBias: zeros });
     this.shapes = shapes;
   }
 
@@ -101,14 +101,14 @@ const LEAST_SIDE = 1e-3;
 
 /** As `encodeDeltas`, of tensors: boxes [n, k, 4] relative to anchors that broadcast with them. */
 export function deltasOf(boxes: Tensor, anchors: Tensor): Tensor {
-  const centred = (edges: Tensor): readonly Tensor[] => {
+  const centerd = (edges: Tensor): readonly Tensor[] => {
     const axis = edges.rank - 1;
     const [low = edges, high = edges] = split(edges, axis, 2);
     return [low.add(high).mul(0.5), high.sub(low).maximum(LEAST_SIDE)];
   };
-  const [centre = boxes, side = boxes] = centred(boxes);
-  const [anchor = anchors, size = anchors] = centred(anchors);
-  return concat([centre.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
+  const [center = boxes, side = boxes] = centerd(boxes);
+  const [anchor = anchors, size = anchors] = centerd(anchors);
+  return concat([center.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
 }
 
 /** Huber's loss with slope 1 (Girshick 2015, "Fast R-CNN", equation 3): x² / 2β up to |x| = β, |x| − β / 2 beyond. */

@@ -3,14 +3,14 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { normal } from "../../nn/initialisers.ts";
+import { normal } from "../../nn/initializers.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
 import {
   arange,
   broadcastTo,
   concat,
   constant,
-  type Initialiser,
+  type Initializer,
   oneHot,
   scatterElementsAdd,
   split,
@@ -72,7 +72,7 @@ export class YoloV1Head {
   constructor(options: YoloV1HeadOptions) {
     const { channels, predictors, classes, grid, hidden } = options;
     const [cells, values] = [grid.rows * grid.columns, 5 * predictors + classes];
-    const start = { initialiseWeight: normal(0.01), initialiseBias: firstOutputs(predictors, classes) };
+    const start = { initializeWeight: normal(0.01), initializeBias: firstOutputs(predictors, classes) };
     this.options = options;
     if (hidden === undefined) {
       this.hidden = new ConvBlock(channels, channels, 3);
@@ -102,8 +102,8 @@ export class YoloV1Head {
   }
 }
 
-/** First outputs: centres in the middle of cells, predictors of different sizes, small confidence, equal classes. */
-function firstOutputs(predictors: number, classes: number): Initialiser {
+/** First outputs: centers in the middle of cells, predictors of different sizes, small confidence, equal classes. */
+function firstOutputs(predictors: number, classes: number): Initializer {
   const boxes = Array.from({ length: predictors }, (_, i) => {
     const side = (i + 1) / (predictors + 1);
     return [0.5, 0.5, side, side, 0.1];
@@ -118,10 +118,10 @@ function firstOutputs(predictors: number, classes: number): Initialiser {
 export function boxesOfCodes(codes: Tensor, corners: Tensor, { rows, columns, stride }: CellGrid): Tensor {
   const axis = codes.rank - 1;
   const [places = codes, roots = codes] = split(codes, axis, 2);
-  const centres = places.add(corners).mul(stride);
+  const centers = places.add(corners).mul(stride);
   const [width = roots, height = roots] = split(roots.square(), axis, 2);
   const half = concat([width.mul(columns * stride), height.mul(rows * stride)], axis).mul(0.5);
-  return concat([centres.sub(half), centres.add(half)], axis);
+  return concat([centers.sub(half), centers.add(half)], axis);
 }
 
 /** Column and row of each cell, from the places of cells, [...] (int64) → [..., 2]. */
@@ -133,16 +133,16 @@ export function cornersOf(places: Tensor, { columns }: CellGrid): Tensor {
 
 /** Which cell answers for each object, and what it ought to say. */
 export interface CellTargets {
-  /** The cell of the object's centre, row by row, [n, m] (int64). */
+  /** The cell of the object's center, row by row, [n, m] (int64). */
   readonly places: Tensor;
   /** 1 for an object that its cell answers for, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
-  /** Centre in its cell, in cells (0 … 1), and the square roots of width and height as shares of the image: [n, m, 4]. */
+  /** Center in its cell, in cells (0 … 1), and the square roots of width and height as shares of the image: [n, m, 4]. */
   readonly codes: Tensor;
 }
 
 /**
- * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's centre falls answers for it. A cell has
+ * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's center falls answers for it. A cell has
  * one class, so that of several objects the first counts.
  * @param boxes [n, m, 4]
  * @param labels [n, m] (int64), −1 where a row is no object
@@ -210,7 +210,7 @@ export type YoloV1Options = z.output<typeof yoloV1Options>;
 const CHANNELS = 128;
 
 /**
- * YOLO as first published (Redmon et al. 2016, "You only look once"): a coarse grid, of which the cell with an object's centre
+ * YOLO as first published (Redmon et al. 2016, "You only look once"): a coarse grid, of which the cell with an object's center
  * answers for it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
  * today.
  */
@@ -303,18 +303,18 @@ export function yoloV1Losses(
   );
 
   const errors = own.sub(targets.codes.unsqueeze(2)).square().mul(chosen.unsqueeze(3));
-  const [centres = errors, sides = errors] = split(errors, 3, 2);
+  const [centers = errors, sides = errors] = split(errors, 3, 2);
   const sure = at(confidence).sub(iou).square().mul(chosen);
   const answers = busy.max(2).greater(0.5);
   const points = featurePoints([grid]);
-  const empty = outsideRegions(confidence.square().mul(busy.neg().add(1)), answers, points.centres, ignored);
+  const empty = outsideRegions(confidence.square().mul(busy.neg().add(1)), answers, points.centers, ignored);
   const wrong = at(classes)
     .sub(oneHot(labels, Number(classes.shape[2])))
     .square()
     .sum(2)
     .mul(targets.weights);
   const parts = {
-    centre: centres.sum().mul(coordinateGain),
+    center: centers.sum().mul(coordinateGain),
     size: sides.sum().mul(coordinateGain),
     object: sure.sum(),
     empty: empty.sum().mul(emptyGain),
@@ -334,7 +334,7 @@ function meanLosses(parts: Readonly<Record<string, Tensor>>, count: number): Los
 export const yoloV1Definition = defineDetector({
   name: "yolo-v1",
   summary:
-    "the first YOLO: a coarse grid whose cell with an object's centre answers for it, one squared loss",
+    "the first YOLO: a coarse grid whose cell with an object's center answers for it, one squared loss",
   paper: "Redmon et al. 2016, You Only Look Once: Unified, Real-Time Object Detection, arXiv:1506.02640",
   options: yoloV1Options,
   build: (options, data) => new YoloV1(options, data),

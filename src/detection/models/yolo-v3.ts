@@ -9,7 +9,7 @@ import {
   concat,
   constant,
   float32,
-  type Initialiser,
+  type Initializer,
   logicalAnd,
   matmul,
   oneHot,
@@ -134,12 +134,12 @@ export class YoloV3Head {
   /** @param shapes anchors of a place */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number) {
     const values = 5 + classes;
-    const start: Initialiser = (target) => {
+    const start: Initializer = (target) => {
       for (let i = 0; i < target.length; i++) target[i] = i % values === 4 ? PRIOR_LOGIT : 0;
     };
     this.hidden = levels.map(({ channels }) => new ConvBlock(channels, channels, 3));
     this.output = levels.map(
-      ({ channels }) => new Conv2d(channels, shapes * values, 1, { initialiseBias: start }),
+      ({ channels }) => new Conv2d(channels, shapes * values, 1, { initializeBias: start }),
     );
     this.shapes = shapes;
     this.classes = classes;
@@ -165,7 +165,7 @@ export interface AnchorTargets {
   readonly places: Tensor;
   /** 1 for an object that an anchor answers for, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
-  /** Centre in its cell, in cells (0 … 1), and log(w / anchor's), log(h / anchor's): [n, m, 4]. */
+  /** Center in its cell, in cells (0 … 1), and log(w / anchor's), log(h / anchor's): [n, m, 4]. */
   readonly codes: Tensor;
 }
 
@@ -174,7 +174,7 @@ const LEAST_SIDE = 1e-3;
 
 /**
  * The assignment of YOLOv2 and v3 (Redmon and Farhadi 2018, "YOLOv3", section 2.1): the anchor whose shape has the largest IoU
- * with the object's, centres put together, of all anchors of all levels, in the cell with the object's centre. Of several objects
+ * with the object's, centers put together, of all anchors of all levels, in the cell with the object's center. Of several objects
  * with the same anchor in the same cell the first counts.
  * @param levels with anchors of as many shapes each, in the order of the head's rows
  * @param boxes [n, m, 4]
@@ -257,7 +257,7 @@ export type YoloV3Options = z.output<typeof yoloV3Options>;
 
 /**
  * YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An incremental improvement") with the anchors of YOLOv2 ("YOLO9000", 2017): anchors
- * from the shapes of the training boxes, centres within their cells, objectness, and heads on maps of three strides.
+ * from the shapes of the training boxes, centers within their cells, objectness, and heads on maps of three strides.
  */
 export class YoloV3 implements Detector {
   readonly imageSize: Size;

@@ -2,13 +2,13 @@ import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import * as initialisers from "../../nn/initialisers.ts";
+import * as initializers from "../../nn/initializers.ts";
 import {
   arange,
   concat,
   constant,
   float32,
-  type Initialiser,
+  type Initializer,
   logicalAnd,
   matmul,
   oneHot,
@@ -65,9 +65,9 @@ class Branch {
   readonly blocks: readonly ConvBlock[];
   readonly output: Conv2d;
 
-  constructor(channels: number, outputs: number, initialiseBias: Initialiser) {
+  constructor(channels: number, outputs: number, initializeBias: Initializer) {
     this.blocks = [new ConvBlock(channels, channels, 3), new ConvBlock(channels, channels, 3)];
-    this.output = new Conv2d(channels, outputs, 1, { initialiseBias });
+    this.output = new Conv2d(channels, outputs, 1, { initializeBias });
   }
 
   forward(x: Tensor): Tensor {
@@ -91,12 +91,12 @@ export class YoloHead {
   private readonly bins: number;
 
   constructor(levels: readonly FeatureLevel[], classes: number, bins: number) {
-    const start: Initialiser = (target) => {
+    const start: Initializer = (target) => {
       for (let i = 0; i < target.length; i++) target[i] = (i % bins) * Math.log(DECAY);
     };
     this.boxes = levels.map(({ channels }) => new Branch(channels, 4 * bins, start));
     this.classes = levels.map(
-      ({ channels }) => new Branch(channels, classes, initialisers.constant(PRIOR_LOGIT)),
+      ({ channels }) => new Branch(channels, classes, initializers.constant(PRIOR_LOGIT)),
     );
     this.bins = bins;
   }
@@ -112,19 +112,19 @@ export class YoloHead {
 }
 
 /** The boxes that distributions of distances [n, k, 4, bins] stand for, by their means: [n, k, 4]. */
-export function boxesOfDistributions(distances: Tensor, { centres, strides }: FeaturePoints): Tensor {
+export function boxesOfDistributions(distances: Tensor, { centers, strides }: FeaturePoints): Tensor {
   const bins = Number(distances.shape[3]);
   const means = distances
     .softmax(3)
     .matmul(arange(0, bins, 1, "float32").reshape([bins, 1]))
     .squeeze(3);
-  return boxesOfDistances(means, centres, strides);
+  return boxesOfDistances(means, centers, strides);
 }
 
 /** Distances from places to the left, top, right and bottom edge of boxes [n, k, 4], in strides; negative for a place outside. */
-export function distancesOf(boxes: Tensor, { centres, strides }: FeaturePoints): Tensor {
+export function distancesOf(boxes: Tensor, { centers, strides }: FeaturePoints): Tensor {
   const outward = constant(float32([1, 1, -1, -1], [4]));
-  return concat([centres, centres], 1).sub(boxes).mul(outward).div(strides);
+  return concat([centers, centers], 1).sub(boxes).mul(outward).div(strides);
 }
 
 /**
@@ -172,17 +172,17 @@ const TINY = 1e-30;
 /**
  * Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2.1 and equation 1): how well a place is aligned with an object is
  * t = s^α u^β, of the score s that it gives the object's class and the IoU u of its box with the object's, with α = ½ and β = 6.
- * The best `candidates` places whose centres lie in the object answer for it (more where the last of them are equal); a place
+ * The best `candidates` places whose centers lie in the object answer for it (more where the last of them are equal); a place
  * that several objects claim answers for the one with the largest IoU. Targets are t̂: t scaled so that the largest of an object
  * is the largest IoU of its places.
  *
- * When centres are looked for, an object narrower than the finest cell counts as one cell wide, so that none goes without.
+ * When centers are looked for, an object narrower than the finest cell counts as one cell wide, so that none goes without.
  * @param boxes [n, m, 4]
  * @param labels [n, m] (int64), −1 where a row is no object
  */
 export function alignTasks(
   predictions: YoloPredictions,
-  { centres, strides, count }: FeaturePoints,
+  { centers, strides, count }: FeaturePoints,
   boxes: Tensor,
   labels: Tensor,
   candidates: number,
@@ -192,7 +192,7 @@ export function alignTasks(
   const iou = boxOverlap(predictions.boxes.stopGradient().unsqueeze(1), boxes.unsqueeze(2));
   const alignment = scores.sqrt().mul(iou.square().mul(iou).square());
 
-  const { dx, dy, halfWidth, halfHeight } = offsets(centres, boxes);
+  const { dx, dy, halfWidth, halfHeight } = offsets(centers, boxes);
   const halfCell = strides.min().mul(0.5);
   const inside = logicalAnd(
     dx.lessEqual(halfWidth.maximum(halfCell)),
@@ -289,7 +289,7 @@ export function yoloLosses(
   const edges = distributionLoss(distances, distancesOf(targets.boxes, points)).mean(2);
   const distribution = weighted(edges).mul(options.distributionGain);
   const sure = binaryCrossEntropy(classes, targets.scores);
-  const label = outsideRegions(sure, targets.positive, points.centres, ignored)
+  const label = outsideRegions(sure, targets.positive, points.centers, ignored)
     .sum()
     .div(norm)
     .mul(options.classGain);

@@ -70,7 +70,7 @@ const relu = (x: Tensor): Tensor => x.relu();
 
 /**
  * The basic block of a residual network (He et al. 2016, "Deep residual learning", figure 2): relu(x + conv(relu(conv(x)))) with
- * 3×3 convolutions, each with batch normalisation. Where the map is halved or its channels change, x goes through a 1×1
+ * 3×3 convolutions, each with batch normalization. Where the map is halved or its channels change, x goes through a 1×1
  * convolution.
  */
 class BasicBlock {

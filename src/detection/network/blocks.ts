@@ -1,7 +1,7 @@
 import { Conv2d } from "../../nn/convolution.ts";
-import { kaimingNormal } from "../../nn/initialisers.ts";
+import { kaimingNormal } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
-import { BatchNorm2d, GroupNorm } from "../../nn/normalisation.ts";
+import { BatchNorm2d, GroupNorm } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
 
 export interface ConvBlockOptions {
@@ -14,8 +14,8 @@ export interface ConvBlockOptions {
 const silu: Activation = (x) => x.silu();
 
 /**
- * Convolution, batch normalisation and an activation: [N, C, H, W] → [N, O, ⌈H / stride⌉, ⌈W / stride⌉], for odd kernels. The
- * normalisation has the bias.
+ * Convolution, batch normalization and an activation: [N, C, H, W] → [N, O, ⌈H / stride⌉, ⌈W / stride⌉], for odd kernels. The
+ * normalization has the bias.
  */
 export class ConvBlock {
   readonly conv: Conv2d;
@@ -27,7 +27,7 @@ export class ConvBlock {
       stride: options.stride ?? 1,
       padding: (kernel - 1) / 2,
       bias: false,
-      initialiseWeight: kaimingNormal(),
+      initializeWeight: kaimingNormal(),
     });
     this.norm = new BatchNorm2d(outputs);
     this.activation = options.activation ?? silu;
@@ -40,10 +40,10 @@ export class ConvBlock {
   }
 }
 
-/** Groups of a tower's normalisations. */
+/** Groups of a tower's normalizations. */
 const GROUPS = 8;
 
-/** A 3×3 convolution, group normalisation and ReLU. */
+/** A 3×3 convolution, group normalization and ReLU. */
 class TowerBlock {
   readonly conv: Conv2d;
   readonly norm: GroupNorm;
@@ -52,7 +52,7 @@ class TowerBlock {
     this.conv = new Conv2d(channels, channels, 3, {
       padding: 1,
       bias: false,
-      initialiseWeight: kaimingNormal(),
+      initializeWeight: kaimingNormal(),
     });
     this.norm = new GroupNorm(GROUPS, channels);
   }
@@ -64,7 +64,7 @@ class TowerBlock {
 
 /**
  * Convolutions of a head with the same weights for maps of all levels. Statistics of a batch differ from level to level, so that
- * the normalisation is one of each image's own (as in FCOS).
+ * the normalization is one of each image's own (as in FCOS).
  */
 export class SharedTower {
   readonly blocks: readonly TowerBlock[];

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import { concat, constant, float32, inputAt, type Tensor } from "../../tensor/index.ts";
-import { type CellGrid, cellCentres } from "../boxes/anchors.ts";
+import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import { type Backbone, CspNet, type FeatureLevel, ResNet, scaledChannels } from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
@@ -107,8 +107,8 @@ export function imageSize(name: string, sampleShape: readonly number[]): Size {
 /** The places of all maps of a detector, map by map, row by row, as constants. */
 export interface FeaturePoints {
   readonly count: number;
-  /** x and y of the centre of each place's cell in pixels of the image, [count, 2]. */
-  readonly centres: Tensor;
+  /** x and y of the center of each place's cell in pixels of the image, [count, 2]. */
+  readonly centers: Tensor;
   /** Side of each place's cell in pixels, [count, 1]. */
   readonly strides: Tensor;
 }
@@ -124,14 +124,14 @@ export function levelGrids({ width, height }: Size, levels: readonly FeatureLeve
 
 /** The places of grids. */
 export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
-  const centres = grids.map(cellCentres);
+  const centers = grids.map(cellCenters);
   const strides = grids.flatMap(({ rows, columns, stride }) =>
     new Array<number>(rows * columns).fill(stride),
   );
   const count = strides.length;
   return {
     count,
-    centres: constant(float32(Float32Array.from(centres.flatMap((level) => [...level])), [count, 2])),
+    centers: constant(float32(Float32Array.from(centers.flatMap((level) => [...level])), [count, 2])),
     strides: constant(float32(strides, [count, 1])),
   };
 }

@@ -7,7 +7,7 @@ import { ConvBlock } from "./blocks.ts";
  * A feature pyramid network (Lin et al. 2017, "Feature pyramid networks for object detection", section 3 and figure 3): from the
  * coarsest map down, what has been gathered so far is doubled in size by repetition and added to the next finer map, which a 1×1
  * convolution has brought to the same channels; a 3×3 convolution then smooths each sum. So a fine map knows what is seen only
- * from afar. Unlike in the paper, convolutions have batch normalisation, the last ones SiLU: networks are trained from scratch
+ * from afar. Unlike in the paper, convolutions have batch normalization, the last ones SiLU: networks are trained from scratch
  * here.
  */
 export class Fpn implements Neck {

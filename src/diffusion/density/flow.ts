@@ -20,7 +20,7 @@ import {
 } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition, ConditionedCall } from "../objective/condition.ts";
-import { dequantised } from "../objective/network.ts";
+import { dequantized } from "../objective/network.ts";
 import { type NoiseLevel, startingDeviation } from "../path/noise-level.ts";
 import { flowSpan } from "../solver/levels.ts";
 import { flowLogDensity, gaussianEnd, type TracedVelocity } from "./likelihood.ts";
@@ -144,7 +144,7 @@ function rowsOf(x: NdArray<"float32">, first: number, count: number): NdArray<"f
 /**
  * The exact log-density of samples by the probability flow, in nats and data units, [n] (Song et al. 2021, equation 39): the
  * flow is followed from data to noise, whose density is known, and its divergence integrated on the way. Bytes are
- * dequantised by uniform noise, which makes it a lower bound on their log-probability. A model of classes takes those told;
+ * dequantized by uniform noise, which makes it a lower bound on their log-probability. A model of classes takes those told;
  * otherwise what it has learnt of any class or, where it has hidden none in training, weighs classes by their shares.
  * @throws SolverError where the solver gives up
  */
@@ -159,7 +159,7 @@ export async function flowScore(
   const random = new Random(seed).split("score");
   const rows = x.shape[0] ?? 0;
   const size = elementCount(sampleShape);
-  const noisy = kind === "image" ? dequantisedArray(x, random.split("dequantise")) : x;
+  const noisy = kind === "image" ? dequantizedArray(x, random.split("dequantise")) : x;
   const states = model.units.arrayToModel(noisy);
   const probe = trace === "exact" ? undefined : signs(random.split("probe"), x.shape);
   const shift = size * Math.log(model.units.factor);
@@ -243,7 +243,7 @@ async function partDensity(
   return densities.map((value) => value - size * Math.log(start));
 }
 
-function dequantisedArray({ data, shape }: NdArray<"float32">, random: Random): NdArray<"float32"> {
+function dequantizedArray({ data, shape }: NdArray<"float32">, random: Random): NdArray<"float32"> {
   return float32(
     data.map((value) => value + random.uniform() - 0.5),
     shape,
@@ -267,7 +267,7 @@ export function flowLogProb(model: DiffusionModel, x: Tensor, label?: Tensor): T
   const column = (of: (level: NoiseLevel) => number): Tensor =>
     constant(float32(levels.map(of), [levels.length]));
   const [moments, scales] = [column(({ time }) => time), column(startingDeviation)];
-  const start = model.units.toModel(kind === "image" ? dequantised(x) : x).div(scale);
+  const start = model.units.toModel(kind === "image" ? dequantized(x) : x).div(scale);
   const probe =
     usualTrace(sampleShape) === "exact"
       ? undefined

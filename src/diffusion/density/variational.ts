@@ -73,7 +73,7 @@ export function stepTerm(
 }
 
 /**
- * How data is decoded from x_1: as a Gaussian density, or as one of a number of equal cells whose centres go from −1 to 1
+ * How data is decoded from x_1: as a Gaussian density, or as one of a number of equal cells whose centers go from −1 to 1
  * (Ho et al. 2020, equation 13: 256 for bytes), the outer ones unbounded.
  */
 export type Decoder = "gaussian" | { readonly cells: number };

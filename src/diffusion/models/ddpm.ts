@@ -65,7 +65,7 @@ function decoderOf({ kind }: DataInfo): Decoder {
   return kind === "image" ? { cells: 256 } : "gaussian";
 }
 
-/** What is minimised. @throws OptionError where options do not go together */
+/** What is minimized. @throws OptionError where options do not go together */
 function objectiveOf(
   options: DdpmModelOptions,
   variance: ReverseVariance,

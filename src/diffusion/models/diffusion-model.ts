@@ -36,7 +36,7 @@ import {
 import {
   DataUnits,
   type DiffusionNetwork,
-  dequantised,
+  dequantized,
   diffusionNetwork,
   type NetworkOptions,
 } from "../objective/network.ts";
@@ -89,7 +89,7 @@ export interface DiffusionParts {
   /** independent unless told. */
   readonly coupling?: Coupling;
   /** Whether bytes are trained on with uniform noise between them, as likelihoods are of. */
-  readonly dequantise?: boolean;
+  readonly dequantize?: boolean;
   /** How samples are drawn unless told. */
   readonly sampling: {
     readonly solver: SolverName;
@@ -109,14 +109,14 @@ export function spreadOver(time: Tensor, x: Tensor): Tensor {
 export function diffusionPreferences({ kind }: DataInfo): FitPreferences {
   return kind === "image"
     ? {
-        optimiser: "adam",
+        optimizer: "adam",
         learningRate: 2e-3,
         batchSize: 32,
         averageDecay: 0.995,
         warmupSteps: 30,
         clipNorm: 1,
       }
-    : { optimiser: "adam", learningRate: 4e-3, batchSize: 512, averageDecay: 0.998, warmupSteps: 100 };
+    : { optimizer: "adam", learningRate: 4e-3, batchSize: 512, averageDecay: 0.998, warmupSteps: 100 };
 }
 
 /** What solvers ask of a network call, in a graph; times are [n]. */
@@ -174,8 +174,8 @@ export class DiffusionModel
 
   /** The loss of the model's objective for data with noise of its own, at random times. */
   loss({ x, label }: SymbolicBatch): Losses {
-    const { coupling, dequantise } = this.parts;
-    const data = this.units.toModel(dequantise && this.data.kind === "image" ? dequantised(x) : x);
+    const { coupling, dequantize } = this.parts;
+    const data = this.units.toModel(dequantize && this.data.kind === "image" ? dequantized(x) : x);
     const drawn = normal(x.shape);
     return this.pairLoss(data, coupling === "optimal-transport" ? coupledNoise(data, drawn) : drawn, label);
   }
@@ -355,7 +355,7 @@ export class DiffusionModel
     return sampleStates(this, session, options);
   }
 
-  /** Of bytes, which are dequantised, a bound. */
+  /** Of bytes, which are dequantized, a bound. */
   get likelihood(): "exact" | "bound" {
     return this.data.kind === "image" ? "bound" : "exact";
   }
@@ -364,7 +364,7 @@ export class DiffusionModel
   get likelihoodDetail(): string {
     const trace =
       usualTrace(this.data.sampleShape) === "exact" ? "exact trace" : "Hutchinson's estimate of the trace";
-    const bytes = this.data.kind === "image" ? ", uniform dequantisation" : "";
+    const bytes = this.data.kind === "image" ? ", uniform dequantization" : "";
     return `probability flow to a tolerance of ${usualTolerance(this)}, ${trace}${bytes}`;
   }
 

@@ -22,7 +22,7 @@ export const edmOptions = networkOptions.extend({
   rho: z.number().positive().default(7).describe("ρ; larger: more of a sampler's steps at little noise"),
   noiseMean: z.number().default(-1.2).describe("P_mean, mean of log σ in training"),
   noiseDeviation: z.number().positive().default(1.2).describe("P_std, deviation of log σ in training"),
-  dequantise: z
+  dequantize: z
     .boolean()
     .default(false)
     .describe("images: train on bytes with uniform noise between them, as likelihoods are measured"),
@@ -44,7 +44,7 @@ export type EdmModelOptions = z.output<typeof edmOptions>;
 export class Edm extends DiffusionModel {
   /** @throws OptionError where options do not fit the data */
   constructor(options: EdmModelOptions, data: DataInfo) {
-    const { sigmaMin, sigmaMax, rho, noiseMean, noiseDeviation, dequantise } = options;
+    const { sigmaMin, sigmaMax, rho, noiseMean, noiseDeviation, dequantize } = options;
     const { dataDeviation = data.kind === "image" ? 0.5 : 1 } = options;
     const path = edmPath({ sigmaMin, sigmaMax, rho });
     const [low, high] = [Math.log(sigmaMin) / 4, Math.log(sigmaMax) / 4];
@@ -64,7 +64,7 @@ export class Edm extends DiffusionModel {
         },
         times: (count) => logNormalTimes(path, count, noiseMean, noiseDeviation),
         objective: denoisingLoss("edm", "edm", { dataDeviation }),
-        dequantise,
+        dequantize,
         sampling: { solver: "edm", steps: 18 },
       },
       data,

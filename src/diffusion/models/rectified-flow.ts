@@ -71,17 +71,17 @@ export const rectifiedFlowOptions = networkOptions.extend({
     .enum(TIME_SAMPLINGS)
     .default("logit-normal")
     .describe(
-      "distribution of the training time: uniform, or logit-normal or mode, which favour the middle of the path",
+      "distribution of the training time: uniform, or logit-normal or mode, which favor the middle of the path",
     ),
-  timeMean: z.number().default(0).describe("logit-normal: mean of logit t; above 0 favours noise"),
+  timeMean: z.number().default(0).describe("logit-normal: mean of logit t; above 0 favors noise"),
   timeDeviation: z.number().positive().default(1).describe("logit-normal: deviation of logit t"),
   timeScale: z
     .number()
     .min(MODE_SCALES.least)
     .max(MODE_SCALES.largest)
     .default(1.29)
-    .describe("mode: above 0 favours the middle of the path, below its ends"),
-  dequantise: z
+    .describe("mode: above 0 favors the middle of the path, below its ends"),
+  dequantize: z
     .boolean()
     .default(false)
     .describe("images: train on bytes with uniform noise between them, as likelihoods are measured"),
@@ -119,7 +119,7 @@ export class RectifiedFlow extends DiffusionModel implements PathModel {
         // Mean squared error of the velocity at random times (Liu et al. 2022, equation 1).
         objective: denoisingLoss("velocity", "velocity"),
         coupling,
-        dequantise: options.dequantise,
+        dequantize: options.dequantize,
         sampling: { solver: "heun", steps: STEPS },
       },
       data,

@@ -27,7 +27,7 @@ import { measureStraightness, RectifiedFlow, rectifiedFlowOptions } from "./rect
 
 /** Options of a transport: those of a rectified flow without classes, which neither end tells. */
 export const rectifiedTransportOptions = rectifiedFlowOptions
-  .omit({ conditional: true, classDropout: true, dequantise: true })
+  .omit({ conditional: true, classDropout: true, dequantize: true })
   .extend({
     sourceNoise: z
       .number()
@@ -86,7 +86,7 @@ export class RectifiedTransport
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: RectifiedTransportOptions, data: DataInfo) {
-    const plain = { conditional: false, classDropout: 0, dequantise: false };
+    const plain = { conditional: false, classDropout: 0, dequantize: false };
     this.options = options;
     this.#flow = new RectifiedFlow({ ...options, ...plain }, data);
     this.network = this.#flow.network;

@@ -47,7 +47,7 @@ export const scoreSdeOptions = networkOptions.extend({
     .describe(
       "how the score is fitted: by the noise that was added, or by its own divergence (points alone)",
     ),
-  dequantise: z
+  dequantize: z
     .boolean()
     .default(true)
     .describe("images: train on bytes with uniform noise between them, as likelihoods are measured"),
@@ -97,7 +97,7 @@ function objectiveOf(
 }
 
 /**
- * Score-based generative modelling through stochastic differential equations (Song et al. 2021): data diffuses by
+ * Score-based generative modeling through stochastic differential equations (Song et al. 2021): data diffuses by
  * dx = f(t) x dt + g(t) dw, and a network is fitted to the score ∇log p_t(x) = −E[ε | x] / σ by denoising score matching,
  *
  *     E_t λ(t) ‖s_θ(x_t, t) − ∇log p(x_t | x₀)‖²                                                    (equation 7)
@@ -130,7 +130,7 @@ export class ScoreSde extends DiffusionModel {
                 .mul(noisy - clean)
                 .add(clean),
         objective: objectiveOf(options, prediction, data),
-        dequantise: options.dequantise,
+        dequantize: options.dequantize,
         sampling: { solver: "predictor-corrector", steps: 100 },
       },
       data,

@@ -6,7 +6,7 @@ import { UNet } from "../../nn/u-net.ts";
 import { concat, elementCount, float32, type NdArray, type Tensor, uniform } from "../../tensor/index.ts";
 
 /** Offset and factor by kind of data: bytes become [−1, 1]; points, which lie in about [−4, 4]², are halved; table columns
- * are standardised already. */
+ * are standardized already. */
 const UNITS: Readonly<Record<ContinuousKind, readonly [offset: number, factor: number]>> = {
   image: [127.5, 127.5],
   points: [0, 2],
@@ -51,7 +51,7 @@ export class DataUnits {
 }
 
 /** Bytes with uniform noise from −½ to ½, which makes reals of them around the values they stand for. */
-export function dequantised(bytes: Tensor): Tensor {
+export function dequantized(bytes: Tensor): Tensor {
   return bytes.add(uniform(bytes.shape).sub(0.5));
 }
 

@@ -7,11 +7,11 @@ export const TIME_SAMPLINGS = ["uniform", "logit-normal", "mode"] as const;
 export type TimeSampling = (typeof TIME_SAMPLINGS)[number];
 
 export interface TimeSamplingOptions {
-  /** logit-normal: mean of logit t; 0, symmetric, unless told; larger values favour noise. */
+  /** logit-normal: mean of logit t; 0, symmetric, unless told; larger values favor noise. */
   readonly mean?: number;
   /** logit-normal: deviation of logit t; 1 unless told. */
   readonly deviation?: number;
-  /** mode: s, from −1 to 2 / (π − 2) ≈ 1.75; above 0 favours the middle, below the ends. 1.29 unless told. */
+  /** mode: s, from −1 to 2 / (π − 2) ≈ 1.75; above 0 favors the middle, below the ends. 1.29 unless told. */
   readonly scale?: number;
 }
 
@@ -25,7 +25,7 @@ export const MODE_SCALES = { least: -1, largest: 2 / (Math.PI - 2) } as const;
  * Training times, shape [count].
  *
  * - uniform: every time is equally likely.
- * - logit-normal: t = sigmoid(mean + deviation · normal), which favours the middle of the path where the velocity is
+ * - logit-normal: t = sigmoid(mean + deviation · normal), which favors the middle of the path where the velocity is
  *   hardest to predict (Esser et al. 2024, "Scaling Rectified Flow Transformers", equation 19).
  * - mode: t = 1 − u − s (cos²(π u / 2) − 1 + u) of a uniform u (equation 20), which has tails towards both ends.
  */

@@ -26,7 +26,7 @@ export const STEP_SPACINGS = ["trailing", "linspace", "leading", "quadratic"] as
 
 export type StepSpacing = (typeof STEP_SPACINGS)[number];
 
-/** Halves go to the even neighbour, as in NumPy, whose users made the lists that networks are compared with. */
+/** Halves go to the even neighbor, as in NumPy, whose users made the lists that networks are compared with. */
 function roundHalfToEven(x: number): number {
   const below = Math.floor(x);
   if (x - below !== 0.5) return Math.round(x);

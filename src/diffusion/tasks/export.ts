@@ -82,7 +82,7 @@ export function exportedSampler(model: DiffusionModel, options: unknown): Export
     kind === "image"
       ? "bytes in float32, not rounded"
       : kind === "table"
-        ? "standardised columns"
+        ? "standardized columns"
         : "units of the data";
   const evaluations = plan.kind === "table" ? plan.table.rows.length : undefined;
   return {

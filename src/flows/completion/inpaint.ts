@@ -7,7 +7,7 @@ import { Random } from "../../random.ts";
 import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } from "../../tensor/index.ts";
 import type { Base } from "../densities/bases.ts";
 import type { Conditioning } from "../densities/conditioning.ts";
-import { BYTE_LEVELS } from "../images/dequantise.ts";
+import { BYTE_LEVELS } from "../images/dequantize.ts";
 import type { FlowModel } from "../model.ts";
 import { hamiltonianMonteCarlo, type LogDensity } from "./hamiltonian.ts";
 import { columnLeaps, imageSpace, plainSpace, quantileScale, type Space } from "./space.ts";
@@ -48,14 +48,14 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
         : `option label: must be a class from 0 to ${classes - 1}, not ${value}`,
     );
   }
-  const modelled = model.conditioning.targetPlaces();
-  const order = model.triangularOrder?.map((element) => modelled[element] ?? element);
+  const modeled = model.conditioning.targetPlaces();
+  const order = model.triangularOrder?.map((element) => modeled[element] ?? element);
   // The density of a mixture of classes is triangular in no order.
   const triangular =
     order !== undefined && model.base?.dependent !== true && (classes === 0 || label !== undefined);
   return rows.map((row): Row => {
     const { index, known: mask } = row;
-    const unknown = modelled.filter((place) => mask[place] !== 1);
+    const unknown = modeled.filter((place) => mask[place] !== 1);
     if (unknown.length + mask.reduce((sum, value) => sum + Number(value === 1), 0) !== size) {
       throw new OptionError(
         `inpaint: sample ${index} lacks values that the model is conditioned on; they must be known`,
@@ -92,7 +92,7 @@ type Feeds = Record<string, NdArray>;
  * Where the flow is triangular in an order and the known elements come first in it, exactly and in one pass: the codes
  * of the known elements depend on these alone, so that the other codes are drawn from the base and all are inverted.
  * Elsewhere by Hamiltonian Monte Carlo over the unknown elements on the exact log-density, all chains (samples × draws)
- * in one batch. Known bytes are dequantised with noise that is drawn once for each chain.
+ * in one batch. Known bytes are dequantized with noise that is drawn once for each chain.
  *
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked and there is no such way
  */
@@ -156,7 +156,7 @@ interface Work {
   readonly options: InpaintOptions;
 }
 
-/** Samples of all chains as the flow sees them: known bytes dequantised, zero where nothing is known. */
+/** Samples of all chains as the flow sees them: known bytes dequantized, zero where nothing is known. */
 function pasted({ data }: Work, chains: readonly Chain[]): Float32Array {
   const size = elementCount(data.sampleShape);
   const result = new Float32Array(chains.length * size);
@@ -300,7 +300,7 @@ async function iterate(
   // Chains start at draws of the flow, of which enough are made to see the scale of each element.
   const pool = padded(chains, SCALE_DRAWS);
   const starts = await startingStates(work, pool, space);
-  const { centre, scale } = quantileScale(starts, size);
+  const { center, scale } = quantileScale(starts, size);
 
   const density = session.compiled<string, "logDensity" | "gradient">("inpaint-density", ({ x, label }) => {
     const logDensity = model.continuousLogProb(tensor(x), label);
@@ -328,7 +328,7 @@ async function iterate(
     iterations,
     leapfrogs: course.leapfrogs,
     startPower: course.startPower,
-    ...(data.kind !== "image" && { jump: columnLeaps(data, movable, { centre, scale }) }),
+    ...(data.kind !== "image" && { jump: columnLeaps(data, movable, { center, scale }) }),
     onIteration: (iteration) => report((iteration + 1) / iterations),
   });
   // As `decode` has it, images are placed so that rounding gives the byte.

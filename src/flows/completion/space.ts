@@ -50,25 +50,25 @@ export function imageSpace(range: number): Space {
 
 /** Where each element of some states [n, size] lies and how far it spreads: per element, [size]. */
 export interface Spread {
-  readonly centre: Float64Array;
+  readonly center: Float64Array;
   readonly scale: Float64Array;
 }
 
 /** Spread by quantiles, which wild draws do not move: the median, and half the distance of the 16 % and 84 % quantiles. */
 export function quantileScale(states: Float64Array, size: number): Spread {
   const count = states.length / size;
-  const centre = new Float64Array(size);
+  const center = new Float64Array(size);
   const scale = new Float64Array(size);
   const column = new Float64Array(count);
   const at = (share: number): number => column[Math.min(count - 1, Math.floor(share * count))] ?? 0;
   for (let d = 0; d < size; d++) {
     for (let i = 0; i < count; i++) column[i] = states[i * size + d] ?? 0;
     column.sort();
-    centre[d] = at(0.5);
+    center[d] = at(0.5);
     const half = (at(0.84) - at(0.16)) / 2;
     scale[d] = half > 1e-6 ? half : 1;
   }
-  return { centre, scale };
+  return { center, scale };
 }
 
 /** Most columns that a leap changes at once. */
@@ -81,7 +81,7 @@ const LEAP_WIDTH = 1.5;
  * modes that no trajectory reaches: one to three columns at once are drawn anew, numbers from a Gaussian a little wider
  * than the flow's draws, categories by exchanging two numbers of their code.
  */
-export function columnLeaps(data: DataInfo, movable: Uint8Array, { centre, scale }: Spread): Jump {
+export function columnLeaps(data: DataInfo, movable: Uint8Array, { center, scale }: Spread): Jump {
   const size = data.sampleShape.reduce((product, length) => product * length, 1);
   const widths = data.columns?.map((column) => column.size) ?? new Array<number>(size).fill(1);
   let start = 0;
@@ -101,9 +101,9 @@ export function columnLeaps(data: DataInfo, movable: Uint8Array, { centre, scale
       const { start: d, width } = column;
       if (width === 1) {
         const deviation = LEAP_WIDTH * (scale[d] ?? 1);
-        const before = ((state[d] ?? 0) - (centre[d] ?? 0)) / deviation;
+        const before = ((state[d] ?? 0) - (center[d] ?? 0)) / deviation;
         const after = random.normal();
-        state[d] = (centre[d] ?? 0) + deviation * after;
+        state[d] = (center[d] ?? 0) + deviation * after;
         logRatio += (after * after - before * before) / 2;
       } else {
         const i = d + random.integer(width);

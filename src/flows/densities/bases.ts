@@ -1,5 +1,5 @@
 import { OptionError } from "../../errors.ts";
-import { constant, normal as normalInitialiser, zeros } from "../../nn/initialisers.ts";
+import { constant, normal as normalInitializer, zeros } from "../../nn/initializers.ts";
 import type { Random } from "../../random.ts";
 import { concat, matmul, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
 
@@ -188,7 +188,7 @@ export class StudentBase implements Base {
 
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
-/** Deviations from a centre, times the temperature where there is one. */
+/** Deviations from a center, times the temperature where there is one. */
 const spread = (noise: Tensor, deviation: Tensor, temperature: Tensor | undefined): Tensor =>
   temperature === undefined ? noise.mul(deviation) : noise.mul(deviation).mul(temperature);
 
@@ -203,8 +203,8 @@ export class LearnedGaussian implements Base {
   }
 
   logProb(z: Tensor): Tensor {
-    const standardised = z.sub(this.mean).mul(this.logDeviation.neg().exp());
-    return standardised.square().add(LOG_TWO_PI).mul(-0.5).sub(this.logDeviation).sum(1);
+    const standardized = z.sub(this.mean).mul(this.logDeviation.neg().exp());
+    return standardized.square().add(LOG_TWO_PI).mul(-0.5).sub(this.logDeviation).sum(1);
   }
 
   noiseSize(dimensions: number): number {
@@ -240,19 +240,19 @@ export class GaussianMixture implements Base {
   readonly logits: Parameter;
 
   constructor(dimensions: number, components = 8) {
-    this.means = new Parameter([components, dimensions], normalInitialiser(BETWEEN));
+    this.means = new Parameter([components, dimensions], normalInitializer(BETWEEN));
     this.logDeviations = new Parameter([components, dimensions], constant(Math.log(WITHIN)));
     this.logits = new Parameter([components], zeros);
   }
 
   logProb(z: Tensor): Tensor {
     const [, dimensions = 0] = this.means.shape;
-    const standardised = z.unsqueeze(1).sub(this.means).mul(this.logDeviations.neg().exp());
+    const standardized = z.unsqueeze(1).sub(this.means).mul(this.logDeviations.neg().exp());
     const logWeights = this.logits
       .logSoftmax(0)
       .sub(this.logDeviations.sum(1))
       .sub((dimensions * LOG_TWO_PI) / 2);
-    return standardised.square().sum(2).mul(-0.5).add(logWeights).logSumExp(1);
+    return standardized.square().sum(2).mul(-0.5).add(logWeights).logSumExp(1);
   }
 
   /** A normal for each component of z, and one number that chooses the component of the mixture. */

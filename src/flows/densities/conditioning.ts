@@ -12,7 +12,7 @@ export const conditioningOptions = z.strictObject({
   conditional: z
     .boolean()
     .default(false)
-    .describe("learn the density of each class of labelled data, p(x | class), not that of all"),
+    .describe("learn the density of each class of labeled data, p(x | class), not that of all"),
   given: z
     .array(z.string())
     .default([])
@@ -21,7 +21,7 @@ export const conditioningOptions = z.strictObject({
 
 export type ConditioningOptions = z.output<typeof conditioningOptions>;
 
-/** Places of a sample: a run of neighbouring numbers. */
+/** Places of a sample: a run of neighboring numbers. */
 interface Span {
   readonly start: number;
   readonly size: number;
@@ -37,10 +37,10 @@ export interface Divided {
 
 /**
  * What a flow is conditioned on: the class of a sample as a one-hot code, some columns of a table, both, or nothing.
- * It divides samples into what is modelled and what is given, and joins them again.
+ * It divides samples into what is modeled and what is given, and joins them again.
  */
 export class Conditioning {
-  /** Shape of a sample of what is modelled. */
+  /** Shape of a sample of what is modeled. */
   readonly targetShape: readonly number[];
   /** Length of the context vector; 0 where nothing is given. */
   readonly size: number;
@@ -82,14 +82,14 @@ export class Conditioning {
     this.targetShape = this.givenSize === 0 ? data.sampleShape : [left];
   }
 
-  /** The places of given (or of modelled) columns in a sample. */
+  /** The places of given (or of modeled) columns in a sample. */
   private pick(x: Tensor, given: boolean): readonly Tensor[] {
     return this.spans
       .filter((span) => span.given === given)
       .map(({ start, size }) => slice(x, 1, start, start + size));
   }
 
-  /** Where in a sample each element of what is modelled stands. */
+  /** Where in a sample each element of what is modeled stands. */
   targetPlaces(): readonly number[] {
     if (this.givenSize === 0) return Array.from({ length: elementCount(this.data.sampleShape) }, (_, i) => i);
     return this.spans
@@ -98,7 +98,7 @@ export class Conditioning {
   }
 
   /**
-   * Divides a batch into what is modelled and what is given.
+   * Divides a batch into what is modeled and what is given.
    * @param label classes [n], int64
    * @throws OptionError where classes are conditioned on and none are told
    */
@@ -114,15 +114,15 @@ export class Conditioning {
     return { target: concat(this.pick(x, false), 1), context: concat(parts, 1) };
   }
 
-  /** Whole samples from modelled values [n, …targetShape] and the context they were drawn under. */
+  /** Whole samples from modeled values [n, …targetShape] and the context they were drawn under. */
   join(target: Tensor, context: Tensor | undefined): Tensor {
     if (this.givenSize === 0 || context === undefined) return target;
-    let [modelled, known] = [0, this.classes];
+    let [modeled, known] = [0, this.classes];
     const pieces = this.spans.map(({ size, given }) => {
       const source = given ? context : target;
-      const start = given ? known : modelled;
+      const start = given ? known : modeled;
       if (given) known += size;
-      else modelled += size;
+      else modeled += size;
       return slice(source, 1, start, start + size);
     });
     return concat(pieces, 1);

@@ -16,13 +16,13 @@ export interface Energy {
   /** [n, …sample] → [n]. */
   of(x: Tensor): Tensor;
   /** log Z, where it is known. */
-  readonly logNormaliser?: number;
+  readonly logNormalizer?: number;
 }
 
-/** ½ ((x − centre) / deviation)² */
-const bump = (x: Tensor, centre: number | Tensor, deviation: number): Tensor =>
+/** ½ ((x − center) / deviation)² */
+const bump = (x: Tensor, center: number | Tensor, deviation: number): Tensor =>
   x
-    .sub(centre)
+    .sub(center)
     .mul(Math.SQRT1_2 / deviation)
     .square();
 
@@ -77,7 +77,7 @@ export function energyFunction(name: string): Energy {
   const energy = energies[name];
   return {
     of: (x) => energy(slice(x, 1, 0, 1).squeeze(1), slice(x, 1, 1, 2).squeeze(1)),
-    logNormaliser: energyDensity(name).logNormaliser,
+    logNormalizer: energyDensity(name).logNormalizer,
   };
 }
 

@@ -1,18 +1,18 @@
 import { Conv2d } from "../../nn/convolution.ts";
-import { normal, zeros } from "../../nn/initialisers.ts";
+import { normal, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
-import { GroupNorm } from "../../nn/normalisation.ts";
+import { GroupNorm } from "../../nn/normalization.ts";
 import { AttentionBlock } from "../../nn/u-net.ts";
 import {
   conv2d,
-  type Initialiser,
-  isInitialising,
+  type Initializer,
+  isInitializing,
   Parameter,
   split,
   type Tensor,
 } from "../../tensor/index.ts";
 import type { Conditioner } from "../transforms/coupling.ts";
-import { normalisationOf } from "../transforms/normalisation.ts";
+import { normalizationOf } from "../transforms/normalization.ts";
 
 // Parts of the networks that steer couplings of images.
 
@@ -20,9 +20,9 @@ const perFilter = (values: Tensor): Tensor => values.reshape([...values.shape, 1
 
 /**
  * A convolution, then one scale and bias a channel, exp(s) · (w ∗ x) + b, that the first batch sets so that the result has
- * mean 0 and variance 1: Glow's convolution with activation normalisation. The scale is applied to the kernel.
+ * mean 0 and variance 1: Glow's convolution with activation normalization. The scale is applied to the kernel.
  */
-export class NormalisedConv2d {
+export class NormalizedConv2d {
   readonly weight: Parameter;
   readonly logScale: Parameter;
   readonly bias: Parameter;
@@ -38,10 +38,10 @@ export class NormalisedConv2d {
 
   forward(x: Tensor): Tensor {
     const { padding } = this;
-    if (!isInitialising()) {
+    if (!isInitializing()) {
       return conv2d(x, this.weight.mul(perFilter(this.logScale.exp())), { padding, bias: this.bias });
     }
-    const start = normalisationOf(conv2d(x, this.weight, { padding }));
+    const start = normalizationOf(conv2d(x, this.weight, { padding }));
     this.logScale.startFrom(start.logScale);
     this.bias.startFrom(start.bias);
     return conv2d(x, this.weight.mul(perFilter(start.logScale.exp())), { padding, bias: start.bias });
@@ -78,11 +78,11 @@ export class ContextBias {
   readonly linear: Linear | undefined;
 
   /** @param contextSize length of the context vector; 0 for none */
-  constructor(contextSize: number, channels: number, initialiseWeight?: Initialiser) {
+  constructor(contextSize: number, channels: number, initializeWeight?: Initializer) {
     this.linear =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, channels, { bias: false, ...(initialiseWeight && { initialiseWeight }) });
+        : new Linear(contextSize, channels, { bias: false, ...(initializeWeight && { initializeWeight }) });
   }
 
   forward(x: Tensor, context?: Tensor): Tensor {
@@ -124,7 +124,7 @@ export class GatedBlock {
   constructor(width: number) {
     this.norm = new GroupNorm(groupsOf(width), width);
     this.first = new Conv2d(width, width, 3, { padding: 1 });
-    this.second = new Conv2d(width, 2 * width, 1, { initialiseWeight: zeros, initialiseBias: zeros });
+    this.second = new Conv2d(width, 2 * width, 1, { initializeWeight: zeros, initializeBias: zeros });
   }
 
   forward(x: Tensor): Tensor {

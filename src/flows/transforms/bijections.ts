@@ -155,7 +155,7 @@ export class LogisticMixtureBijection implements Bijection {
     const below = above.add(u);
     const [logBelow, logAbove] = [below.logSumExp(2), above.logSumExp(2)];
     const logDensity = below.sub(softplus).sub(logScales).logSumExp(2);
-    // The weights' normalisation cancels in the first, and remains once in the second.
+    // The weights' normalization cancels in the first, and remains once in the second.
     return {
       value: logBelow.sub(logAbove),
       logDerivative: logDensity.sub(logBelow).sub(logAbove).add(logits.logSumExp(2)),

@@ -1,9 +1,9 @@
-import { kaimingUniform, zeros } from "../../nn/initialisers.ts";
+import { kaimingUniform, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
 import {
   constant,
   float32,
-  type Initialiser,
+  type Initializer,
   linear,
   matmul,
   split,
@@ -102,14 +102,14 @@ export class ConcatSquashField implements VelocityField {
       (size, i) =>
         new Linear(this.sizes[i] ?? size, size, {
           bias: false,
-          initialiseWeight: i === hidden.length ? zeros : kaimingUniform(),
+          initializeWeight: i === hidden.length ? zeros : kaimingUniform(),
         }),
     );
-    this.gate = new Linear(timeFeatures, units, { initialiseBias: zeros });
-    const quietEnd = (initialise: Initialiser): Initialiser => endingInZeros(initialise, dimensions);
+    this.gate = new Linear(timeFeatures, units, { initializeBias: zeros });
+    const quietEnd = (initialize: Initializer): Initializer => endingInZeros(initialize, dimensions);
     this.shift = new Linear(timeFeatures, units, {
-      initialiseWeight: quietEnd(kaimingUniform()),
-      initialiseBias: quietEnd((target, _, random) => {
+      initializeWeight: quietEnd(kaimingUniform()),
+      initializeBias: quietEnd((target, _, random) => {
         random.fillUniform(target);
         for (const [i, value] of target.entries()) target[i] = 2 * value - 1;
       }),
@@ -117,7 +117,7 @@ export class ConcatSquashField implements VelocityField {
     this.context =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, units, { bias: false, initialiseWeight: quietEnd(kaimingUniform()) });
+        : new Linear(contextSize, units, { bias: false, initializeWeight: quietEnd(kaimingUniform()) });
   }
 
   /** With up to two hidden layers the trace has a closed form, without a tangent for each dimension. */
@@ -155,9 +155,9 @@ export class ConcatSquashField implements VelocityField {
   }
 }
 
-function endingInZeros(initialise: Initialiser, rows: number): Initialiser {
+function endingInZeros(initialize: Initializer, rows: number): Initializer {
   return (target, shape, random) => {
-    initialise(target, shape, random);
+    initialize(target, shape, random);
     const rowSize = target.length / (shape[0] ?? 1);
     target.fill(0, target.length - rows * rowSize);
   };

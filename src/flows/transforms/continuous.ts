@@ -39,7 +39,7 @@ export interface Course extends Forward {
 }
 
 /**
- * A continuous normalising flow as a transform (Chen et al. 2018, "Neural ordinary differential equations", section 4;
+ * A continuous normalizing flow as a transform (Chen et al. 2018, "Neural ordinary differential equations", section 4;
  * Grathwohl et al. 2019, "FFJORD"): rows follow dx/dt = f(x, t) from data at t = 0 to noise at t = 1, and
  * log |det ∂x(1)/∂x(0)| = ∫ tr(∂f/∂x) dt. Both are integrated with fixed steps, so the inverse undoes the map, and the
  * log-determinant is that of the map, up to the error of the solver. Hutchinson's estimate of the trace, εᵀ (∂f/∂x) ε,
@@ -72,7 +72,7 @@ export class ContinuousTransform implements Transform {
   }
 
   /**
-   * `forward` with the integrals that regularise training. That of the Jacobian is a sum over the beginnings of the
+   * `forward` with the integrals that regularize training. That of the Jacobian is a sum over the beginnings of the
    * steps: a product with the Jacobian costs as much as a velocity.
    */
   course(x: Tensor, context?: Tensor): Course {

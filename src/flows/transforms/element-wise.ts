@@ -1,11 +1,11 @@
 import { OptionError } from "../../errors.ts";
-import { zeros } from "../../nn/initialisers.ts";
+import { zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
 import {
   constant,
   elementCount,
   float32,
-  type Initialiser,
+  type Initializer,
   Parameter,
   slice,
   type Tensor,
@@ -176,7 +176,7 @@ function placesOf(x: Tensor): number {
   return elementCount(x.shape.slice(2).map(Number));
 }
 
-/** y = x · scale + shift by given numbers for each component, or each channel, of axis 1: as data are standardised. */
+/** y = x · scale + shift by given numbers for each component, or each channel, of axis 1: as data are standardized. */
 export class FixedAffine implements Transform {
   private readonly scale: readonly number[];
   private readonly shift: readonly number[];
@@ -230,7 +230,7 @@ export class ElementwiseAffine implements Transform {
     this.context =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, 2 * size, { bias: false, initialiseWeight: zeros });
+        : new Linear(contextSize, 2 * size, { bias: false, initializeWeight: zeros });
   }
 
   private parameters(context: Tensor | undefined): { readonly logScale: Tensor; readonly shift: Tensor } {
@@ -268,15 +268,15 @@ export class ElementwiseBijection implements Transform {
   readonly parameters: Parameter;
   readonly context: Linear | undefined;
 
-  /** @param initialise starting values of the parameters [parameterCount · size]; zeros unless told */
-  constructor(size: number, bijection: Bijection, contextSize = 0, initialise: Initialiser = zeros) {
+  /** @param initialize starting values of the parameters [parameterCount · size]; zeros unless told */
+  constructor(size: number, bijection: Bijection, contextSize = 0, initialize: Initializer = zeros) {
     const count = size * bijection.parameterCount;
     this.bijection = bijection;
-    this.parameters = new Parameter([count], initialise);
+    this.parameters = new Parameter([count], initialize);
     this.context =
       contextSize === 0
         ? undefined
-        : new Linear(contextSize, count, { bias: false, initialiseWeight: zeros });
+        : new Linear(contextSize, count, { bias: false, initializeWeight: zeros });
   }
 
   /** Parameters for every number of x [n, d, …]: [n, parameterCount · d, …]. */

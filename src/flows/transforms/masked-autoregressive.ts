@@ -1,5 +1,5 @@
 import { OptionError } from "../../errors.ts";
-import { zeros } from "../../nn/initialisers.ts";
+import { zeros } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { degreeMask, Linear, MaskedLinear } from "../../nn/linear.ts";
 import { Random } from "../../random.ts";
@@ -70,7 +70,7 @@ function maskOf(readers: readonly number[], sources: readonly number[], strict: 
 
 /**
  * Degrees of the units of a hidden layer: a unit of degree d depends on the elements at the first d places alone. They
- * are sorted, so that the units of a degree are neighbours, and spread evenly or drawn at random.
+ * are sorted, so that the units of a degree are neighbors, and spread evenly or drawn at random.
  */
 export function hiddenDegrees(
   units: number,
@@ -128,8 +128,8 @@ export class MadeNetwork implements Conditioner {
     this.context = contextSize === 0 ? undefined : new Linear(contextSize, first.length, { bias: false });
     this.hidden = degrees.slice(1).map((own, l) => new MaskedLinear(maskOf(own, degrees[l] ?? first, false)));
     this.output = new MaskedLinear(maskOf(outputPlaces, degrees.at(-1) ?? first, false), {
-      initialiseWeight: zeros,
-      initialiseBias: zeros,
+      initializeWeight: zeros,
+      initializeBias: zeros,
     });
     this.order = order;
     this.layout = layout;

@@ -1,5 +1,5 @@
 import { OptionError } from "../../errors.ts";
-import { orthogonal } from "../../nn/initialisers.ts";
+import { orthogonal } from "../../nn/initializers.ts";
 import { Random } from "../../random.ts";
 import {
   apply,
@@ -7,7 +7,7 @@ import {
   conv2d,
   flip,
   float32,
-  type Initialiser,
+  type Initializer,
   inputAt,
   int64,
   linear,
@@ -16,7 +16,7 @@ import {
   shapeError,
   type Tensor,
 } from "../../tensor/index.ts";
-import { positions } from "./normalisation.ts";
+import { positions } from "./normalization.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
 
 type Order = { readonly order: readonly number[] };
@@ -93,7 +93,7 @@ function mask(size: number, holds: (row: number, column: number) => boolean): Te
  * above, and the logarithms of U's diagonal on it. The rows of the rotation are put in the order that pivoting wants and
  * given the signs that make pivots positive, which leaves it a rotation, or a reflection.
  */
-const factorsOfRotation: Initialiser = (target, shape, random) => {
+const factorsOfRotation: Initializer = (target, shape, random) => {
   const size = shape[0] ?? 1;
   const drawn = new Float32Array(size * size);
   orthogonal()(drawn, shape, random);

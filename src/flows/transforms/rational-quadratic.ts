@@ -46,7 +46,7 @@ class BinTable {
   readonly parameterCount: number;
   private readonly options: Required<SplineOptions>;
   private readonly derivatives: number;
-  /** [K, K]: from the shares of all bins, not normalised, to (sum of shares) · knot, for knots 0 … K − 1. */
+  /** [K, K]: from the shares of all bins, not normalized, to (sum of shares) · knot, for knots 0 … K − 1. */
   private readonly knots: Tensor;
   /** From the comparisons with knots 0 … K − 1 to masks, as told at each. */
   private readonly bins: Tensor;
@@ -220,7 +220,7 @@ function checked(options: SplineOptions): Required<SplineOptions> {
  * "Neural Spline Flows", section 3.1; the segments are those of Gregory and Delbourgo 1982). Outside of the interval it
  * is the identity, and the derivative at ±B is 1. Parameters 0 make it the identity everywhere.
  *
- * The 3 K − 1 parameters of an element are the unnormalised log-width and log-height of bin 1, those of bin 2, …, and
+ * The 3 K − 1 parameters of an element are the unnormalized log-width and log-height of bin 1, those of bin 2, …, and
  * then the unconstrained derivatives at the K − 1 inner knots.
  */
 export class RationalQuadraticSpline implements Bijection {
@@ -278,7 +278,7 @@ export function onCircle(x: Tensor, bound = Math.PI): Tensor {
  * and B are one (Rezende et al. 2020, "Normalizing Flows on Tori and Spheres", section 2.2), followed by a turn of the
  * circle. Inputs are taken modulo 2 B. Parameters 0 make it the identity.
  *
- * The 3 K + 1 parameters of an element are the unnormalised log-width and log-height of each bin in turn, the
+ * The 3 K + 1 parameters of an element are the unnormalized log-width and log-height of each bin in turn, the
  * unconstrained derivatives at the K knots, and the turn.
  */
 export class CircularSpline implements Bijection {

@@ -1,6 +1,6 @@
 import type { Box } from "../../detection/boxes/boxes.ts";
 import { OptionError } from "../../errors.ts";
-import { blankRaster, type Colour, drawStroke, type Raster } from "../raster/raster.ts";
+import { blankRaster, type Color, drawStroke, type Raster } from "../raster/raster.ts";
 import { drawText, strokeTextWidth } from "../raster/text.ts";
 
 /** A box to be drawn. */
@@ -9,8 +9,8 @@ export interface MarkedBox {
   readonly box: Box;
   /** Stands above the box, or within where there is no room. */
   readonly label?: string;
-  /** `boxColour(0)` unless told. */
-  readonly colour?: Colour;
+  /** `boxColor(0)` unless told. */
+  readonly color?: Color;
   /** Whether the lines are broken, as those of truth beside predictions; they are whole unless told. */
   readonly dashed?: boolean;
 }
@@ -20,8 +20,8 @@ export interface BoxPictureOptions {
   readonly enlarge?: number;
 }
 
-/** Colours that are told apart on photographs, also by most who are colour-blind. */
-const PALETTE: readonly Colour[] = [
+/** Colors that are told apart on photographs, also by most who are color-blind. */
+const PALETTE: readonly Color[] = [
   [230, 57, 70],
   [29, 120, 236],
   [255, 183, 3],
@@ -34,17 +34,17 @@ const PALETTE: readonly Colour[] = [
   [134, 96, 62],
 ];
 
-const INK: Colour = [16, 20, 30];
-const WHITE: Colour = [255, 255, 255];
+const INK: Color = [16, 20, 30];
+const WHITE: Color = [255, 255, 255];
 const DASH = 5;
 
-/** The colour of a class by its number; after ten they come again. */
-export function boxColour(index: number): Colour {
+/** The color of a class by its number; after ten they come again. */
+export function boxColor(index: number): Color {
   return PALETTE[index % PALETTE.length] ?? INK;
 }
 
 /**
- * An RGB picture of an image with boxes on it: lines on their edges and labels on a ground of their colour. Of boxes that overlap the
+ * An RGB picture of an image with boxes on it: lines on their edges and labels on a ground of their color. Of boxes that overlap the
  * first lies on top. What lies outside is cut off, and a box that is not finite is left out.
  * @throws OptionError where `enlarge` is not a whole number of at least 1
  */
@@ -59,13 +59,13 @@ export function drawBoxes(
   const picture = enlarged(image, enlarge);
   // Lines and letters that are read at the size at which the whole picture is looked at.
   const size = Math.min(1.5, Math.max(0.75, Math.max(picture.width, picture.height) / 700));
-  for (const { box, label, colour = boxColour(0), dashed = false } of boxes.toReversed()) {
+  for (const { box, label, color = boxColor(0), dashed = false } of boxes.toReversed()) {
     if (!box.every(Number.isFinite)) continue;
-    // Pixel centres lie at whole numbers in rasters, and at halves in images.
+    // Pixel centers lie at whole numbers in rasters, and at halves in images.
     const [left, top, right, bottom] = box.map((edge) => edge * enlarge - 0.5);
     const edges = { left: left ?? 0, top: top ?? 0, right: right ?? 0, bottom: bottom ?? 0 };
-    drawFrame(picture, edges, size, colour, dashed);
-    if (label !== undefined && label !== "") drawLabel(picture, edges, label, size, colour);
+    drawFrame(picture, edges, size, color, dashed);
+    if (label !== undefined && label !== "") drawLabel(picture, edges, label, size, color);
   }
   return picture;
 }
@@ -77,7 +77,7 @@ interface Edges {
   readonly bottom: number;
 }
 
-function drawFrame(picture: Raster, edges: Edges, size: number, colour: Colour, dashed: boolean): void {
+function drawFrame(picture: Raster, edges: Edges, size: number, color: Color, dashed: boolean): void {
   // Far outside nothing is seen, and a dash after the other would take for ever.
   const [x1, x2] = [Math.max(edges.left, -9), Math.min(edges.right, picture.width + 9)];
   const [y1, y2] = [Math.max(edges.top, -9), Math.min(edges.bottom, picture.height + 9)];
@@ -97,29 +97,29 @@ function drawFrame(picture: Raster, edges: Edges, size: number, colour: Colour, 
         return [from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share] as const;
       };
       const end = at + (dashed ? DASH * size : length);
-      drawStroke(picture, { from: along(at), to: along(end), radius: size, colour, opacity: 1 });
+      drawStroke(picture, { from: along(at), to: along(end), radius: size, color, opacity: 1 });
     }
   }
 }
 
-function drawLabel(picture: Raster, { left, top }: Edges, label: string, size: number, colour: Colour): void {
+function drawLabel(picture: Raster, { left, top }: Edges, label: string, size: number, color: Color): void {
   const [width, height] = [strokeTextWidth(label, size) + 8 * size, 20 * size];
   const x = Math.round(Math.max(0, Math.min(left - size, picture.width - width)));
   const above = top - height;
   const y = Math.round(above >= 0 ? above : Math.max(0, Math.min(top, picture.height - height)));
   for (let row = y; row < Math.min(y + height, picture.height); row++) {
     for (let column = x; column < Math.min(x + width, picture.width); column++) {
-      picture.data.set(colour, (row * picture.width + column) * 3);
+      picture.data.set(color, (row * picture.width + column) * 3);
     }
   }
-  const [red, green, blue] = colour;
+  const [red, green, blue] = color;
   const light = 0.299 * red + 0.587 * green + 0.114 * blue > 140;
   // Letters reach from 6 above their middle to 10 below, with their tails.
   drawText(picture, label, {
     x: x + 4 * size,
     y: y + 9 * size,
     align: "start",
-    colour: light ? INK : WHITE,
+    color: light ? INK : WHITE,
     scale: size,
   });
 }

@@ -1,8 +1,8 @@
 import { boxAt } from "../../detection/boxes/boxes.ts";
 import { paste } from "../raster/grid.ts";
-import { blankRaster, type Colour, type Raster } from "../raster/raster.ts";
+import { blankRaster, type Color, type Raster } from "../raster/raster.ts";
 import { drawText, strokeTextWidth } from "../raster/text.ts";
-import { boxColour, drawBoxes } from "./boxes.ts";
+import { boxColor, drawBoxes } from "./boxes.ts";
 
 /** An image of a sheet, with its boxes in its own pixels. */
 export interface SheetPicture {
@@ -20,11 +20,11 @@ export interface SheetPicture {
   readonly enlarge?: number;
 }
 
-const INK: Colour = [31, 36, 48];
+const INK: Color = [31, 36, 48];
 const GAP = 12;
 const CAPTION = 22;
 const LEGEND = 30;
-/** Classes named in the legend; the others have the same colours again. */
+/** Classes named in the legend; the others have the same colors again. */
 const NAMED = 20;
 
 /** A text cut off at the end where it would be wider. */
@@ -35,7 +35,7 @@ function fitted(text: string, width: number, scale: number): string {
   return `${text.slice(0, length)}...`;
 }
 
-/** The names of classes on grounds of their colours, in as many lines as they need. */
+/** The names of classes on grounds of their colors, in as many lines as they need. */
 function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: boolean): number {
   let [x, y] = [GAP, top];
   for (const [label, name] of names.slice(0, NAMED).entries()) {
@@ -45,10 +45,10 @@ function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: 
     if (draw) {
       for (let row = 0; row < 16; row++) {
         for (let column = 0; column < 16; column++) {
-          sheet.data.set(boxColour(label), ((y + 6 + row) * sheet.width + x + column) * 3);
+          sheet.data.set(boxColor(label), ((y + 6 + row) * sheet.width + x + column) * 3);
         }
       }
-      drawText(sheet, text, { x: x + 22, y: y + 12, align: "start", colour: INK });
+      drawText(sheet, text, { x: x + 22, y: y + 12, align: "start", color: INK });
     }
     x += width;
   }
@@ -56,7 +56,7 @@ function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: 
 }
 
 /**
- * Images with their boxes in a grid, a caption below each, and the colours of the classes above. A column is as wide as the
+ * Images with their boxes in a grid, a caption below each, and the colors of the classes above. A column is as wide as the
  * widest image, a row as high as its highest one.
  * @param names of the classes
  * @param columns images a row; as square as can be unless told
@@ -70,7 +70,7 @@ export function contactSheet(
   const drawn = pictures.map(({ image, boxes, labels, texts, dashed, enlarge = 1 }) => {
     const marked = Array.from(labels, (label, k) => ({
       box: boxAt(boxes, k),
-      colour: boxColour(label),
+      color: boxColor(label),
       label: texts?.[k] ?? "",
       dashed: dashed?.[k] === 1,
     }));
@@ -93,7 +93,7 @@ export function contactSheet(
       paste(sheet, picture, left, top);
       const text = fitted(pictures[first + column]?.caption ?? "", tile, 0.9);
       const y = top + picture.height + 11;
-      drawText(sheet, text, { x: left, y, align: "start", colour: INK, scale: 0.9 });
+      drawText(sheet, text, { x: left, y, align: "start", color: INK, scale: 0.9 });
     }
     top += (heights[i] ?? 0) + CAPTION;
   }

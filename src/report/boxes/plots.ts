@@ -1,12 +1,12 @@
 import type { ConfusionMatrix } from "../../detection/measure/confusion.ts";
 import type { DetectionCurve, DetectionCurves } from "../../detection/measure/precision-recall.ts";
-import { COLOURS, type PlotLayer, renderSvg } from "../plots/plot.ts";
+import { COLORS, type PlotLayer, renderSvg } from "../plots/plot.ts";
 import { significant, thin } from "../statistics.ts";
 
 /** More than a curve of the plot's width can show. */
 const MOST_POINTS = 400;
-/** More classes than colours that are told apart: then they are all grey. */
-const MOST_COLOURS = 10;
+/** More classes than colors that are told apart: then they are all grey. */
+const MOST_COLORS = 10;
 const SIZE = 380;
 const ALL = "all classes";
 
@@ -31,14 +31,14 @@ function curveLayers(
     thin(points(curve), MOST_POINTS).map((point) => ({ ...point, name }));
   // One class alone is all classes.
   const shown = classes.length > 1 ? classes : [];
-  const coloured = shown.length <= MOST_COLOURS;
+  const colored = shown.length <= MOST_COLORS;
   const line = { type: "line", clip: true, interpolate } as const;
   const encoding = {
     x: { field: "x", type: "quantitative", ...x },
     y: { field: "y", type: "quantitative", ...y },
   } as const;
   const domain = [
-    ...(coloured ? shown.map(({ name }) => name) : shown.slice(0, 1).map(() => "each class")),
+    ...(colored ? shown.map(({ name }) => name) : shown.slice(0, 1).map(() => "each class")),
     ALL,
   ];
   const scheme = [
@@ -53,7 +53,7 @@ function curveLayers(
     "#ff70a6",
     "#86603e",
   ];
-  const range = [...(coloured ? scheme.slice(0, shown.length) : [COLOURS.data]), COLOURS.ink];
+  const range = [...(colored ? scheme.slice(0, shown.length) : [COLORS.data]), COLORS.ink];
   const color = {
     field: "legend",
     type: "nominal",
@@ -63,10 +63,10 @@ function curveLayers(
     {
       data: {
         values: shown.flatMap(({ name, curve }) =>
-          values(name, curve).map((point) => ({ ...point, legend: coloured ? name : "each class" })),
+          values(name, curve).map((point) => ({ ...point, legend: colored ? name : "each class" })),
         ),
       },
-      mark: { ...line, strokeWidth: 1.5, opacity: coloured ? 0.9 : 0.5 },
+      mark: { ...line, strokeWidth: 1.5, opacity: colored ? 0.9 : 0.5 },
       encoding: { ...encoding, color, detail: { field: "name", type: "nominal" } },
     },
     {
@@ -88,7 +88,7 @@ function note(point: { readonly x: number; readonly y: number }, text: string): 
   const left = point.x > 0.6;
   const label = {
     type: "text",
-    color: COLOURS.ink,
+    color: COLORS.ink,
     fontSize: 12,
     dx: left ? -9 : 9,
     dy: -9,
@@ -98,7 +98,7 @@ function note(point: { readonly x: number; readonly y: number }, text: string): 
     data: { values: [{ ...point, text }] },
     encoding: { x: { field: "x", type: "quantitative" }, y: { field: "y", type: "quantitative" } },
     layer: [
-      { mark: { type: "point", color: COLOURS.ink, filled: true, opacity: 1, size: 50 } },
+      { mark: { type: "point", color: COLORS.ink, filled: true, opacity: 1, size: 50 } },
       { mark: { ...label, stroke: "white", strokeWidth: 4 }, encoding: { text: { field: "text" } } },
       { mark: label, encoding: { text: { field: "text" } } },
     ],
@@ -177,7 +177,7 @@ const MOST_NUMBERS = 25;
 
 /**
  * A confusion matrix as an SVG document: a row for each class of objects, a column for what they were detected as, and one of each
- * for background. Colours are shares of the row, numbers are counts.
+ * for background. Colors are shares of the row, numbers are counts.
  * @param names of the classes
  */
 export async function confusionPlot(
@@ -221,7 +221,7 @@ export async function confusionPlot(
   return renderSvg({
     width: { step: side },
     height: { step: side },
-    title: { text: "Confusion of classes", subtitle: subtitle ?? "colours are shares of each row" },
+    title: { text: "Confusion of classes", subtitle: subtitle ?? "colors are shares of each row" },
     data: { values: cells },
     layer: [
       {
@@ -248,7 +248,7 @@ export async function confusionPlot(
                 text: { field: "text", type: "nominal" as const },
                 color: {
                   condition: { test: "datum.share > 0.5", value: "white" },
-                  value: COLOURS.ink,
+                  value: COLORS.ink,
                 },
               },
             },

@@ -44,7 +44,7 @@ export type LeaderboardRow =
       readonly rank?: number;
       /** Exact or a bound; undefined for a model without a density. */
       readonly likelihood?: MeanLikelihood;
-      /** What the likelihood is of, where that is not plain: "uniformly dequantised bytes". */
+      /** What the likelihood is of, where that is not plain: "uniformly dequantized bytes". */
       readonly likelihoodDetail?: string;
       readonly distances: MeasureValues;
       /** Seconds of training. */
@@ -84,7 +84,7 @@ export interface LeaderboardGallery {
   readonly note: string;
   /** Whether the pictures are as wide as the page, one below the other. */
   readonly wide: boolean;
-  /** The density at the end of the colour scale of its pictures. */
+  /** The density at the end of the color scale of its pictures. */
   readonly top?: number;
   readonly panels: readonly LeaderboardPanel[];
 }

@@ -36,7 +36,7 @@ main { max-width: 1240px; }
 .panels img { width: 100%; }
 .scale { display: flex; align-items: center; gap: 10px; margin: 14px 0 0; color: var(--muted); font-size: 13px; }
 .scale i { width: 220px; height: 12px; border-radius: 3px; background: linear-gradient(to right, ${VIRIDIS.map(
-  (colour) => `rgb(${colour.join()})`,
+  (color) => `rgb(${color.join()})`,
 ).join(", ")}); }
 `;
 

@@ -28,7 +28,7 @@ export function inlineSvg(svg: string, prefix: string): string {
   );
 }
 
-/** The style of the report. Plots and pictures keep a light ground in the dark: their colours are made for it. */
+/** The style of the report. Plots and pictures keep a light ground in the dark: their colors are made for it. */
 export const style = `
 :root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --ink: #1f2430; --muted: #5b6472; --line: #e1e4ea; --accent: #2563eb; }
 @media (prefers-color-scheme: dark) {

@@ -2,14 +2,14 @@ import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { type Frame, type Point, type PointSets, placePoints, pointsOf, within } from "../points.ts";
 import { viridis } from "../raster/heat.ts";
-import { blankRaster, type Colour, drawStroke, type Raster } from "../raster/raster.ts";
+import { blankRaster, type Color, drawStroke, type Raster } from "../raster/raster.ts";
 import { drawText, GLYPH_ADVANCE } from "../raster/text.ts";
 import { thin, ticks } from "../statistics.ts";
 
-const INK: Colour = [91, 100, 114];
-const GRID: Colour = [230, 232, 236];
-const DATA: Colour = [139, 147, 161];
-const SAMPLES: Colour = [37, 99, 235];
+const INK: Color = [91, 100, 114];
+const GRID: Color = [230, 232, 236];
+const DATA: Color = [139, 147, 161];
+const SAMPLES: Color = [37, 99, 235];
 
 const INSIDE = 660;
 
@@ -17,7 +17,7 @@ const numberText = (value: number): string => String(Number(value.toPrecision(6)
 
 /** Writes a number; `align` says which part of it stands at `x`. `y` is its middle. */
 function drawNumber(raster: Raster, value: number, x: number, y: number, align: "middle" | "end"): void {
-  drawText(raster, numberText(value), { x, y, align, colour: INK });
+  drawText(raster, numberText(value), { x, y, align, color: INK });
 }
 
 /**
@@ -38,7 +38,7 @@ export function scatterRaster(sets: PointSets): Raster {
   const toY = (y: number) =>
     plot.bottom - ((y - frame.y[0]) / (frame.y[1] - frame.y[0])) * (plot.bottom - plot.top);
   const line = (from: Point, to: Point) =>
-    drawStroke(raster, { from, to, radius: 0.5, colour: GRID, opacity: 1 });
+    drawStroke(raster, { from, to, radius: 0.5, color: GRID, opacity: 1 });
   for (const value of xTicks) {
     const x = Math.round(toX(value));
     line([x, plot.top], [x, plot.bottom]);
@@ -49,11 +49,11 @@ export function scatterRaster(sets: PointSets): Raster {
     line([plot.left, y], [plot.right, y]);
     drawNumber(raster, value, plot.left - 10, y, "end");
   }
-  const dots = (points: readonly Point[], radius: number, colour: Colour, opacity: number) => {
+  const dots = (points: readonly Point[], radius: number, color: Color, opacity: number) => {
     for (const point of points) {
       if (!within(frame, point)) continue;
-      const centre = [toX(point[0]), toY(point[1])] as const;
-      drawStroke(raster, { from: centre, to: centre, radius, colour, opacity });
+      const center = [toX(point[0]), toY(point[1])] as const;
+      drawStroke(raster, { from: center, to: center, radius, color, opacity });
     }
   };
   dots(thin(data, 5000), 1.8, DATA, 0.45);
@@ -61,10 +61,10 @@ export function scatterRaster(sets: PointSets): Raster {
   return raster;
 }
 
-const PANEL_INK: Colour = [91, 100, 114];
-const BORDER: Colour = [200, 205, 213];
-const PANEL_DATA: Colour = [120, 128, 142];
-const PANEL_SAMPLES: Colour = [37, 99, 235];
+const PANEL_INK: Color = [91, 100, 114];
+const BORDER: Color = [200, 205, 213];
+const PANEL_DATA: Color = [120, 128, 142];
+const PANEL_SAMPLES: Color = [37, 99, 235];
 
 const PANEL_INSIDE = 480;
 const [LEFT, BOTTOM, RIM] = [46, 40, 10];
@@ -75,9 +75,9 @@ const MOST_POINTS = 4000;
 export type PlanePanel =
   | {
       readonly kind: "density";
-      /** Log-densities in nats at the centres of cells of the frame, `[rows, columns]`, the lowest row first. */
+      /** Log-densities in nats at the centers of cells of the frame, `[rows, columns]`, the lowest row first. */
       readonly values: NdArray<"float32">;
-      /** The density at the end of the colour scale, the same for all panels. */
+      /** The density at the end of the color scale, the same for all panels. */
       readonly top: number;
     }
   | {
@@ -89,7 +89,7 @@ export type PlanePanel =
     };
 
 /**
- * One of several pictures of the plane beside each other, all of one size and with the same axes: a density in colours from 0
+ * One of several pictures of the plane beside each other, all of one size and with the same axes: a density in colors from 0
  * to `top`, or points, at most 4,000 of each set.
  * @throws ShapeError where arrays have another shape
  */
@@ -100,11 +100,11 @@ export function planePanel(panel: PlanePanel, frame: Frame): Raster {
     const sets = [
       {
         points: panel.data,
-        colour: PANEL_DATA,
+        color: PANEL_DATA,
         radius: 1.7,
         opacity: panel.samples === undefined ? 0.7 : 0.45,
       },
-      { points: panel.samples, colour: PANEL_SAMPLES, radius: 1.8, opacity: 0.65 },
+      { points: panel.samples, color: PANEL_SAMPLES, radius: 1.8, opacity: 0.65 },
     ];
     for (const { points, ...dot } of sets) {
       if (points !== undefined) drawPoints(raster, pointsOf(points, "points of a panel"), frame, dot);
@@ -114,7 +114,7 @@ export function planePanel(panel: PlanePanel, frame: Frame): Raster {
   return raster;
 }
 
-/** A density, linear between the centres of its cells. */
+/** A density, linear between the centers of its cells. */
 function fillDensity(raster: Raster, { shape, data }: NdArray<"float32">, top: number): void {
   const [rows, columns] = shape;
   if (shape.length !== 2 || rows === undefined || columns === undefined) {
@@ -131,8 +131,8 @@ function fillDensity(raster: Raster, { shape, data }: NdArray<"float32">, top: n
       const [column, du] = [Math.floor(u), u - Math.floor(u)];
       const low = at(row, column) * (1 - du) + at(row, column + 1) * du;
       const high = at(row + 1, column) * (1 - du) + at(row + 1, column + 1) * du;
-      const colour = viridis((low * (1 - dv) + high * dv) / top);
-      raster.data.set(colour, ((RIM + y) * raster.width + LEFT + x) * 3);
+      const color = viridis((low * (1 - dv) + high * dv) / top);
+      raster.data.set(color, ((RIM + y) * raster.width + LEFT + x) * 3);
     }
   }
 }
@@ -148,7 +148,7 @@ function drawPoints(
   raster: Raster,
   points: readonly Point[],
   frame: Frame,
-  dot: { readonly colour: Colour; readonly radius: number; readonly opacity: number },
+  dot: { readonly color: Color; readonly radius: number; readonly opacity: number },
 ): void {
   for (const point of thin(points, MOST_POINTS)) {
     if (!within(frame, point)) continue;
@@ -160,7 +160,7 @@ function drawPoints(
 function drawAxes(raster: Raster, frame: Frame): void {
   const [right, bottom] = [LEFT + PANEL_INSIDE, RIM + PANEL_INSIDE];
   const line = (from: Point, to: Point) =>
-    drawStroke(raster, { from, to, radius: 0.6, colour: BORDER, opacity: 1 });
+    drawStroke(raster, { from, to, radius: 0.6, color: BORDER, opacity: 1 });
   const corners: readonly Point[] = [
     [LEFT, RIM],
     [right, RIM],
@@ -168,7 +168,7 @@ function drawAxes(raster: Raster, frame: Frame): void {
     [LEFT, bottom],
   ];
   for (const [i, corner] of corners.entries()) line(corner, corners[(i + 1) % corners.length] ?? corner);
-  const text = { colour: PANEL_INK, scale: TEXT } as const;
+  const text = { color: PANEL_INK, scale: TEXT } as const;
   for (const value of ticks(...frame.x, 5)) {
     const [x] = toPlace(frame, [value, 0]);
     line([x, bottom], [x, bottom + 5]);

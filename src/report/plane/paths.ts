@@ -1,15 +1,15 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { type Frame, type Point, pointsOf, squareFrame, within } from "../points.ts";
-import { blankRaster, type Colour, drawStroke, type Raster } from "../raster/raster.ts";
+import { blankRaster, type Color, drawStroke, type Raster } from "../raster/raster.ts";
 import { drawText } from "../raster/text.ts";
 import { thin } from "../statistics.ts";
 
-const BORDER: Colour = [200, 205, 213];
-const DATA: Colour = [150, 157, 170];
-const PATH: Colour = [37, 99, 235];
-const START: Colour = [217, 119, 6];
-const END: Colour = [31, 36, 48];
+const BORDER: Color = [200, 205, 213];
+const DATA: Color = [150, 157, 170];
+const PATH: Color = [37, 99, 235];
+const START: Color = [217, 119, 6];
+const END: Color = [31, 36, 48];
 
 const INSIDE = 560;
 const RIM = 8;
@@ -36,7 +36,7 @@ export function trajectoryRaster({ states, data }: Trajectories): Raster {
   const frame = squareFrame([...background, ...starts, ...ends]);
   const raster = blankRaster(INSIDE + 2 * RIM, INSIDE + 2 * RIM, [255, 255, 255]);
   for (const point of thin(background, MOST_DATA)) {
-    dot(raster, frame, point, { radius: 1.2, colour: DATA, opacity: 0.4 });
+    dot(raster, frame, point, { radius: 1.2, color: DATA, opacity: 0.4 });
   }
   for (const [i] of starts.entries()) {
     for (let k = 1; k < points.length; k++) {
@@ -46,13 +46,13 @@ export function trajectoryRaster({ states, data }: Trajectories): Raster {
         from: place(frame, from),
         to: place(frame, to),
         radius: 0.6,
-        colour: PATH,
+        color: PATH,
         opacity: 0.45,
       });
     }
   }
-  for (const point of starts) dot(raster, frame, point, { radius: 2, colour: START, opacity: 0.9 });
-  for (const point of ends) dot(raster, frame, point, { radius: 2, colour: END, opacity: 0.9 });
+  for (const point of starts) dot(raster, frame, point, { radius: 2, color: START, opacity: 0.9 });
+  for (const point of ends) dot(raster, frame, point, { radius: 2, color: END, opacity: 0.9 });
   const [low, high] = [RIM, RIM + INSIDE];
   const corners: readonly Point[] = [
     [low, low],
@@ -62,7 +62,7 @@ export function trajectoryRaster({ states, data }: Trajectories): Raster {
   ];
   for (const [i, from] of corners.entries()) {
     const to = corners[(i + 1) % corners.length] ?? from;
-    drawStroke(raster, { from, to, radius: 0.5, colour: BORDER, opacity: 1 });
+    drawStroke(raster, { from, to, radius: 0.5, color: BORDER, opacity: 1 });
   }
   return raster;
 }
@@ -78,15 +78,15 @@ function dot(
   raster: Raster,
   frame: Frame,
   point: Point,
-  look: { readonly radius: number; readonly colour: Colour; readonly opacity: number },
+  look: { readonly radius: number; readonly color: Color; readonly opacity: number },
 ): void {
   if (!within(frame, point)) return;
   const at = place(frame, point);
   drawStroke(raster, { from: at, to: at, ...look });
 }
 
-const INK: Colour = [31, 36, 48];
-const PANEL_BORDER: Colour = [214, 218, 224];
+const INK: Color = [31, 36, 48];
+const PANEL_BORDER: Color = [214, 218, 224];
 const PANEL_INSIDE = 200;
 const GAP = 12;
 const LABEL_HEIGHT = 26;
@@ -100,8 +100,8 @@ export interface PathState {
   readonly step: number;
 }
 
-/** A colour of the wheel, bright enough for white paper. */
-function hue(turn: number): Colour {
+/** A color of the wheel, bright enough for white paper. */
+function hue(turn: number): Color {
   const channel = (offset: number): number => {
     const position = (((turn + offset) % 1) + 1) % 1;
     const ramp = Math.min(1, Math.max(0, Math.abs(position * 6 - 3) - 1));
@@ -112,7 +112,7 @@ function hue(turn: number): Colour {
 
 /**
  * Small multiples of points on their way from the base distribution to the data, four a row, each called z and the
- * number of steps behind it, the last x. A point keeps the colour of the direction in which it lay at first, so that one
+ * number of steps behind it, the last x. A point keeps the color of the direction in which it lay at first, so that one
  * sees how the plane is folded. Every panel has a square frame of its own around its points.
  * @throws ShapeError where a state is not `[count, 2]`, or there is none
  */
@@ -120,12 +120,12 @@ export function pathPanels(states: readonly PathState[]): Raster {
   const [first] = states;
   if (first === undefined) throw new ShapeError("path panels: there are no states");
   const start = pointsOf(first.points, "points of the path");
-  const centre = [0, 1].map((axis) => {
+  const center = [0, 1].map((axis) => {
     const values = start.map((point) => point[axis as 0 | 1]).filter(Number.isFinite);
     return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
   });
-  const colours = start.map(([x, y]) =>
-    hue(Math.atan2(y - (centre[1] ?? 0), x - (centre[0] ?? 0)) / (2 * Math.PI)),
+  const colors = start.map(([x, y]) =>
+    hue(Math.atan2(y - (center[1] ?? 0), x - (center[0] ?? 0)) / (2 * Math.PI)),
   );
   const columns = Math.min(COLUMNS, states.length);
   const rows = Math.ceil(states.length / columns);
@@ -144,7 +144,7 @@ export function pathPanels(states: readonly PathState[]): Raster {
         left + ((point[0] - frame.x[0]) / (frame.x[1] - frame.x[0])) * PANEL_INSIDE,
         top + PANEL_INSIDE - ((point[1] - frame.y[0]) / (frame.y[1] - frame.y[0])) * PANEL_INSIDE,
       ] as const;
-      drawStroke(raster, { from: at, to: at, radius: 0.9, colour: colours[k] ?? INK, opacity: 0.75 });
+      drawStroke(raster, { from: at, to: at, radius: 0.9, color: colors[k] ?? INK, opacity: 0.75 });
     }
   }
   return raster;
@@ -153,7 +153,7 @@ export function pathPanels(states: readonly PathState[]): Raster {
 function drawFrame(raster: Raster, left: number, top: number): void {
   const [right, bottom] = [left + PANEL_INSIDE, top + PANEL_INSIDE];
   const line = (from: readonly [number, number], to: readonly [number, number]) =>
-    drawStroke(raster, { from, to, radius: 0.4, colour: PANEL_BORDER, opacity: 1 });
+    drawStroke(raster, { from, to, radius: 0.4, color: PANEL_BORDER, opacity: 1 });
   line([left, top], [right, top]);
   line([right, top], [right, bottom]);
   line([right, bottom], [left, bottom]);
@@ -162,8 +162,8 @@ function drawFrame(raster: Raster, left: number, top: number): void {
 
 /** z with the number of steps below the line; x at the end of the path. */
 function drawName(raster: Raster, x: number, y: number, step: number | undefined): void {
-  const letter = { x: x + 2, y, align: "start", colour: INK, scale: 1.3 } as const;
+  const letter = { x: x + 2, y, align: "start", color: INK, scale: 1.3 } as const;
   drawText(raster, step === undefined ? "x" : "z", letter);
   if (step === undefined) return;
-  drawText(raster, String(step), { x: x + 14, y: y + 6, align: "start", colour: INK, scale: 0.8 });
+  drawText(raster, String(step), { x: x + 14, y: y + 6, align: "start", color: INK, scale: 0.8 });
 }

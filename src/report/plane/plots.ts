@@ -1,6 +1,6 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { COLOURS, renderSvg } from "../plots/plot.ts";
+import { COLORS, renderSvg } from "../plots/plot.ts";
 import {
   type Frame,
   type Point,
@@ -61,7 +61,7 @@ export async function scatterPlot(sets: PointSets, title = "Samples over data"):
         type: "nominal",
         scale: {
           domain: names,
-          range: names.map((name) => (name === "data" ? COLOURS.data : COLOURS.samples)),
+          range: names.map((name) => (name === "data" ? COLORS.data : COLORS.samples)),
         },
         legend: { symbolSize: 60 },
       },
@@ -82,7 +82,7 @@ export interface DensityGrid {
 }
 
 /**
- * A heat map of a density over the plane, with its colour scale and samples over it, as an SVG document. The scale ends at the 99.5th
+ * A heat map of a density over the plane, with its color scale and samples over it, as an SVG document. The scale ends at the 99.5th
  * percentile: a single spike does not darken the rest.
  * @throws ShapeError where the values are not `[rows, columns]`, or the samples not `[count, 2]`.
  */
@@ -121,7 +121,7 @@ export async function densityHeatMap(
         encoding: { x: { field: "x", type: "quantitative" }, y: { field: "y", type: "quantitative" } },
       },
       {
-        // Invisible: these two corners give the axes and the colour scale.
+        // Invisible: these two corners give the axes and the color scale.
         data: {
           values: [
             { x: frame.x[0], y: frame.y[0], density: 0 },
@@ -166,7 +166,7 @@ export async function densityHeatMap(
 }
 
 const LATENT_MAP_SIZE = 460;
-/** Of more classes than these the colours are not told apart. */
+/** Of more classes than these the colors are not told apart. */
 const MOST_CLASSES = 20;
 
 /** Codes of samples in the plane. */
@@ -181,7 +181,7 @@ export interface LatentCodes {
 }
 
 /**
- * Where samples lie among the codes, coloured by their class where there are at most 20, as an SVG document. Codes outside
+ * Where samples lie among the codes, colored by their class where there are at most 20, as an SVG document. Codes outside
  * the frame, the farthest two in a thousand on each side, are counted in the subtitle.
  * @throws ShapeError where the codes are not `[count, 2]`
  */
@@ -191,8 +191,8 @@ export async function latentMap(
 ): Promise<string> {
   const points = pointsOf(codes, "codes");
   const frame = squareFrame(points);
-  const isColoured = labels !== undefined && classes.length > 1 && classes.length <= MOST_CLASSES;
-  const name = (i: number): string => (isColoured ? (classes[labels[i] ?? -1] ?? "") : "");
+  const isColored = labels !== undefined && classes.length > 1 && classes.length <= MOST_CLASSES;
+  const name = (i: number): string => (isColored ? (classes[labels[i] ?? -1] ?? "") : "");
   const shown = points.flatMap((point, i) =>
     within(frame, point) ? [{ x: point[0], y: point[1], name: name(i) }] : [],
   );
@@ -216,14 +216,14 @@ export async function latentMap(
     encoding: {
       ...(x && { x }),
       ...(y && { y }),
-      color: isColoured
+      color: isColored
         ? {
             field: "name",
             type: "nominal",
             scale: { domain: [...classes], scheme: classes.length > 10 ? "tableau20" : "tableau10" },
             legend: { orient: "right", symbolSize: 80, symbolOpacity: 1 },
           }
-        : { value: COLOURS.samples },
+        : { value: COLORS.samples },
     },
   });
 }

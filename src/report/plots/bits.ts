@@ -1,8 +1,8 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { base64, blankRaster, type Colour, encodePng } from "../raster/raster.ts";
+import { base64, blankRaster, type Color, encodePng } from "../raster/raster.ts";
 import { thin } from "../statistics.ts";
-import { COLOURS, type PlotPart, renderSvg } from "./plot.ts";
+import { COLORS, type PlotPart, renderSvg } from "./plot.ts";
 
 /** Zeros and ones that a model drew, or probabilities of ones, and data to compare them with: both `[count, columns]`. */
 export interface BitRows {
@@ -18,8 +18,8 @@ const MOST_PAIRS = 1500;
 /** Columns of which pairs are counted. */
 const PAIRED = 512;
 
-const ZERO: Colour = [240, 242, 245];
-const ONES: Readonly<Record<"data" | "samples", Colour>> = {
+const ZERO: Color = [240, 242, 245];
+const ONES: Readonly<Record<"data" | "samples", Color>> = {
   data: [91, 100, 114],
   samples: [37, 99, 235],
 };
@@ -58,7 +58,7 @@ function sharesOf({ data, shape }: NdArray<"float32">): Shares {
   return { single, pairs };
 }
 
-/** The first rows as cells, coloured where they are one. */
+/** The first rows as cells, colored where they are one. */
 async function rowsPanel({ data, shape }: NdArray<"float32">, set: "data" | "samples"): Promise<PlotPart> {
   const [count = 0, width = 0] = shape;
   const rows = Math.min(count, MOST_ROWS);
@@ -71,8 +71,8 @@ async function rowsPanel({ data, shape }: NdArray<"float32">, set: "data" | "sam
       // A dot of background around cells that are large enough to tell them apart.
       if (wide > 4 && (x % wide === 0 || y % high === 0)) continue;
       const value = data[Math.floor(y / high) * width + Math.floor(x / wide)] ?? 0;
-      const colour = ONES[set].map((one, i) => Math.round((ZERO[i] ?? 0) + value * (one - (ZERO[i] ?? 0))));
-      raster.data.set(colour, (y * raster.width + x) * 3);
+      const color = ONES[set].map((one, i) => Math.round((ZERO[i] ?? 0) + value * (one - (ZERO[i] ?? 0))));
+      raster.data.set(color, (y * raster.width + x) * 3);
     }
   }
   const url = `data:image/png;base64,${base64(await encodePng(raster))}`;
@@ -87,7 +87,7 @@ async function rowsPanel({ data, shape }: NdArray<"float32">, set: "data" | "sam
 }
 
 const panelTitle = (text: string) =>
-  ({ text, fontSize: 11, fontWeight: "normal", color: COLOURS.muted, offset: 6 }) as const;
+  ({ text, fontSize: 11, fontWeight: "normal", color: COLORS.muted, offset: 6 }) as const;
 
 /** Shares in data against those in samples: on the diagonal where they agree. */
 function sharesPanel(title: string, places: readonly { readonly x: number; readonly y: number }[]): PlotPart {
@@ -112,12 +112,12 @@ function sharesPanel(title: string, places: readonly { readonly x: number; reado
             { x: top, y: top },
           ],
         },
-        mark: { type: "line", color: COLOURS.data, strokeWidth: 1 },
+        mark: { type: "line", color: COLORS.data, strokeWidth: 1 },
         encoding,
       },
       {
         data: { values: [...places] },
-        mark: { type: "circle", size: 14, opacity: 1, fillOpacity: 0.55, color: COLOURS.samples, clip: true },
+        mark: { type: "circle", size: 14, opacity: 1, fillOpacity: 0.55, color: COLORS.samples, clip: true },
         encoding,
       },
     ],

@@ -1,5 +1,5 @@
 import { logTicks, mean, quantile, significant, sorted, thin } from "../statistics.ts";
-import { COLOURS, type PlotLayer, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { COLORS, type PlotLayer, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** A row of the metrics of a run; what was not measured at that step is left out. */
 export interface MetricRow {
@@ -48,7 +48,7 @@ function averaged(points: readonly CurvePoint[]): CurvePoint[] {
   });
 }
 
-/** A moving mean over a twentieth of the curve, centred, narrower towards the steep start. */
+/** A moving mean over a twentieth of the curve, centerd, narrower towards the steep start. */
 function smoothed(points: readonly CurvePoint[]): CurvePoint[] {
   const reach = Math.floor(points.length / 40);
   return points.map(({ step }, i) => {
@@ -108,15 +108,15 @@ export async function lossCurves(rows: readonly MetricRow[], label: string): Pro
   const y = { field: "value", type: "quantitative", title: label, scale, axis } as const;
   const x = { field: "step", type: "quantitative", axis: stepAxis } as const;
   const names = [
-    ...(training.length > 0 ? [["training (moving mean)", COLOURS.training] as const] : []),
-    ...(validation.length > 0 ? [["validation", COLOURS.validation] as const] : []),
+    ...(training.length > 0 ? [["training (moving mean)", COLORS.training] as const] : []),
+    ...(validation.length > 0 ? [["validation", COLORS.validation] as const] : []),
   ];
   const color = {
     field: "name",
     type: "nominal",
-    scale: { domain: names.map(([name]) => name), range: names.map(([, colour]) => colour) },
+    scale: { domain: names.map(([name]) => name), range: names.map(([, color]) => color) },
   } as const;
-  const point = { type: "point", color: COLOURS.validation, opacity: 1, clip: true } as const;
+  const point = { type: "point", color: COLORS.validation, opacity: 1, clip: true } as const;
   const marks: PlotLayer[] = [];
   if (validation.length <= FEW_VALIDATIONS) {
     marks.push({
@@ -129,7 +129,7 @@ export async function lossCurves(rows: readonly MetricRow[], label: string): Pro
     const late = best.step > (rows.at(-1)?.step ?? 0) * 0.9;
     const text = {
       type: "text",
-      color: COLOURS.validation,
+      color: COLORS.validation,
       fontSize: 12,
       dy: 17,
       align: late ? "right" : "center",
@@ -154,7 +154,7 @@ export async function lossCurves(rows: readonly MetricRow[], label: string): Pro
     layer: [
       {
         data: { values: training },
-        mark: { type: "line", color: COLOURS.training, opacity: 0.25, strokeWidth: 1, clip: true },
+        mark: { type: "line", color: COLORS.training, opacity: 0.25, strokeWidth: 1, clip: true },
         encoding: { x, y },
       },
       {
@@ -194,7 +194,7 @@ function stepCurve(
     height: 120,
     title: { text, ...(subtitle === undefined ? {} : { subtitle }) },
     data: { values: [...values] },
-    mark: { type: "line", color: COLOURS.ink, strokeWidth: 1.5, clip: true },
+    mark: { type: "line", color: COLORS.ink, strokeWidth: 1.5, clip: true },
     encoding: {
       x: { field: "step", type: "quantitative", axis: stepAxis },
       y: { field: "value", type: "quantitative", ...y },

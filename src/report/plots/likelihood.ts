@@ -1,5 +1,5 @@
 import { binEdges, finite, histogram, quantile, significant, sorted } from "../statistics.ts";
-import { COLOURS, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { COLORS, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** One number a sample, of one split or one file. */
 export interface LikelihoodSet {
@@ -43,7 +43,7 @@ export async function likelihoodHistogram(
     at: quantile(sorted(Array.from(values)), 0.5),
     name,
   }));
-  const range = [COLOURS.samples, COLOURS.validation, COLOURS.data, "#0f9d76", "#8b5cf6", "#c026a3"];
+  const range = [COLORS.samples, COLORS.validation, COLORS.data, "#0f9d76", "#8b5cf6", "#c026a3"];
   const color = {
     field: "name",
     type: "nominal",
@@ -144,7 +144,7 @@ export async function boundTermsPlot(
         type: "nominal",
         scale: {
           domain: ["L₀, decoder", "divergences of steps", "L_T, prior"],
-          range: [COLOURS.validation, COLOURS.samples, COLOURS.data],
+          range: [COLORS.validation, COLORS.samples, COLORS.data],
         },
         legend: { title: null },
       },

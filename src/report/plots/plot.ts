@@ -32,8 +32,8 @@ export type PlotLayer = Extract<PlotSpec, { layer: unknown }>["layer"][number];
 /** One of the plots that stand side by side. */
 export type PlotPart = Extract<PlotSpec, { concat: unknown }>["concat"][number];
 
-/** Colours that mean the same in every plot. */
-export const COLOURS = {
+/** Colors that mean the same in every plot. */
+export const COLORS = {
   data: "#8b93a1",
   samples: "#2563eb",
   training: "#2563eb",
@@ -53,11 +53,11 @@ const config: Config = {
   padding: 10,
   view: { stroke: null },
   axis: {
-    gridColor: COLOURS.line,
+    gridColor: COLORS.line,
     domain: false,
-    tickColor: COLOURS.line,
-    labelColor: COLOURS.muted,
-    titleColor: COLOURS.ink,
+    tickColor: COLORS.line,
+    labelColor: COLORS.muted,
+    titleColor: COLORS.ink,
     labelFontSize: 11,
     titleFontSize: 12,
     titleFontWeight: "normal",
@@ -69,9 +69,9 @@ const config: Config = {
     orient: "top",
     title: null,
     labelFontSize: 12,
-    labelColor: COLOURS.ink,
+    labelColor: COLORS.ink,
     labelLimit: 0,
-    titleColor: COLOURS.ink,
+    titleColor: COLORS.ink,
     titleFontSize: 12,
     titleFontWeight: "normal",
     symbolStrokeWidth: 2.5,
@@ -84,8 +84,8 @@ const config: Config = {
     frame: "group",
     fontSize: 14,
     fontWeight: 600,
-    color: COLOURS.ink,
-    subtitleColor: COLOURS.muted,
+    color: COLORS.ink,
+    subtitleColor: COLORS.muted,
     subtitleFontSize: 12,
     subtitlePadding: 5,
     offset: 12,

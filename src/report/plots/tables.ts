@@ -1,7 +1,7 @@
 import type { Cell, Column } from "../../data/sources/columns.ts";
 import { DataError } from "../../errors.ts";
 import { binEdges, correlation, finite, fixed, histogram, quantile, sorted, thin } from "../statistics.ts";
-import { COLOURS, type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { COLORS, type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** Rows of a table as a person writes them, and rows that a model drew, both with the given columns. */
 export interface TableRows {
@@ -19,7 +19,7 @@ const names = ["data", "samples"];
 const color = {
   field: "name",
   type: "nominal",
-  scale: { domain: names, range: [COLOURS.data, COLOURS.samples] },
+  scale: { domain: names, range: [COLORS.data, COLORS.samples] },
 } as const;
 
 const numbers = (rows: readonly (readonly Cell[])[], column: number): number[] =>
@@ -209,7 +209,7 @@ export async function tablePairs(
           text: `r = ${fixed(r, 2)} in data, ${fixed(found, 2)} in samples`,
           fontSize: 11,
           fontWeight: "normal",
-          color: COLOURS.muted,
+          color: COLORS.muted,
           offset: 6,
         },
         data: { values: [...rows(dataRows, "data"), ...rows(sampleRows, "samples")] },

@@ -1,6 +1,6 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { blankRaster, type Colour, type Raster } from "./raster.ts";
+import { blankRaster, type Color, type Raster } from "./raster.ts";
 import { drawText } from "./text.ts";
 
 export interface GridOptions {
@@ -113,7 +113,7 @@ export function imageGrid(images: NdArray<"float32">, options: GridOptions = {})
   return { width: grid.width, height: grid.height, channels, data: new Uint8Array(data.buffer) };
 }
 
-const INK: Colour = [31, 36, 48];
+const INK: Color = [31, 36, 48];
 const LABEL_HEIGHT = 30;
 const GAP = 16;
 
@@ -130,9 +130,7 @@ export function paste(target: Raster, source: Raster, x: number, y: number): voi
 }
 
 /** Pictures side by side, each with a number above it. */
-export function labelledRow(
-  pictures: readonly { readonly label: number; readonly raster: Raster }[],
-): Raster {
+export function labeledRow(pictures: readonly { readonly label: number; readonly raster: Raster }[]): Raster {
   const width = pictures.reduce((sum, { raster }) => sum + raster.width + GAP, -GAP);
   const height = LABEL_HEIGHT + Math.max(...pictures.map(({ raster }) => raster.height));
   const row = blankRaster(width, height, [255, 255, 255]);
@@ -142,7 +140,7 @@ export function labelledRow(
       x: left + raster.width / 2,
       y: LABEL_HEIGHT / 2,
       align: "middle",
-      colour: INK,
+      color: INK,
       scale: 1.2,
     });
     paste(row, raster, left, LABEL_HEIGHT);

@@ -1,9 +1,9 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { blankRaster, type Colour, type Raster } from "./raster.ts";
+import { blankRaster, type Color, type Raster } from "./raster.ts";
 
 /** Viridis (Smith and van der Walt, CC0) at equal distances. */
-export const VIRIDIS: readonly Colour[] = [
+export const VIRIDIS: readonly Color[] = [
   [68, 1, 84],
   [71, 44, 122],
   [59, 81, 139],
@@ -15,8 +15,8 @@ export const VIRIDIS: readonly Colour[] = [
   [253, 231, 37],
 ];
 
-/** The colour of a share of the scale; shares below 0 and above 1 have those of its ends. */
-export function viridis(share: number): Colour {
+/** The color of a share of the scale; shares below 0 and above 1 have those of its ends. */
+export function viridis(share: number): Color {
   const position = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
   const low = VIRIDIS[Math.floor(position)] ?? [0, 0, 0];
   const high = VIRIDIS[Math.ceil(position)] ?? low;
@@ -29,8 +29,8 @@ export function viridis(share: number): Colour {
 const THROUGH = 0.35;
 
 /**
- * An image with a heat map laid over it, as an RGB picture: grey where it is cold, in the colours of viridis where it is hot.
- * Between the centres of cells heat is interpolated.
+ * An image with a heat map laid over it, as an RGB picture: grey where it is cold, in the colors of viridis where it is hot.
+ * Between the centers of cells heat is interpolated.
  * @param heat 0 … 1, [rows, columns], over the whole image; beyond 0 … 1 it counts as the nearer end
  * @throws ShapeError where heat is not [rows, columns]
  */
@@ -55,8 +55,8 @@ export function heatOverlay(image: Raster, heat: NdArray<"float32">): Raster {
       );
       const grey = greyOf(image, at);
       const cover = (1 - THROUGH) * Math.sqrt(hot);
-      for (const [channel, colour] of viridis(hot).entries()) {
-        picture.data[3 * at + channel] = Math.round(grey + (colour - grey) * cover);
+      for (const [channel, color] of viridis(hot).entries()) {
+        picture.data[3 * at + channel] = Math.round(grey + (color - grey) * cover);
       }
     }
   }
@@ -69,7 +69,7 @@ function greyOf({ channels, data }: Raster, at: number): number {
   return 0.299 * red + 0.587 * green + 0.114 * blue;
 }
 
-/** The value between the centres of four cells; beyond the outermost ones that of the nearest. */
+/** The value between the centers of four cells; beyond the outermost ones that of the nearest. */
 function interpolated(
   values: Float32Array,
   rows: number,

@@ -9,10 +9,10 @@ export interface Raster {
 }
 
 /** Red, green and blue, 0 … 255. */
-export type Colour = readonly [red: number, green: number, blue: number];
+export type Color = readonly [red: number, green: number, blue: number];
 
-/** An RGB raster of one colour. */
-export function blankRaster(width: number, height: number, [red, green, blue]: Colour): Raster {
+/** An RGB raster of one color. */
+export function blankRaster(width: number, height: number, [red, green, blue]: Color): Raster {
   const data = new Uint8Array(width * height * 3);
   for (let i = 0; i < data.length; i += 3) {
     data[i] = red;
@@ -22,13 +22,13 @@ export function blankRaster(width: number, height: number, [red, green, blue]: C
   return { width, height, channels: 3, data };
 }
 
-/** A stroke with round ends; a dot where both ends are the same point. Pixel centres lie at whole numbers. */
+/** A stroke with round ends; a dot where both ends are the same point. Pixel centers lie at whole numbers. */
 export interface Stroke {
   readonly from: readonly [x: number, y: number];
   readonly to: readonly [x: number, y: number];
   /** Half the width in pixels. */
   readonly radius: number;
-  readonly colour: Colour;
+  readonly color: Color;
   /** 0 is invisible, 1 covers what is below. */
   readonly opacity: number;
 }
@@ -37,7 +37,7 @@ export interface Stroke {
  * Draws an anti-aliased stroke into an RGB raster, in place; what lies outside is cut off. A pixel is covered by
  * `radius + ½ − distance` of its area, clamped to 0 … 1: exact for straight edges along an axis.
  */
-export function drawStroke(raster: Raster, { from, to, radius, colour, opacity }: Stroke): void {
+export function drawStroke(raster: Raster, { from, to, radius, color, opacity }: Stroke): void {
   const [x1, y1] = from;
   const [dx, dy] = [to[0] - x1, to[1] - y1];
   const lengthSquared = dx * dx + dy * dy;
@@ -52,13 +52,13 @@ export function drawStroke(raster: Raster, { from, to, radius, colour, opacity }
       const nearest = Math.min(1, Math.max(0, along));
       const distance = Math.hypot(x - x1 - nearest * dx, y - y1 - nearest * dy);
       const alpha = opacity * Math.min(1, Math.max(0, reach - distance));
-      if (alpha > 0) blend(raster.data, (y * raster.width + x) * 3, colour, alpha);
+      if (alpha > 0) blend(raster.data, (y * raster.width + x) * 3, color, alpha);
     }
   }
 }
 
-function blend(data: Uint8Array, offset: number, colour: Colour, alpha: number): void {
-  for (const [channel, value] of colour.entries()) {
+function blend(data: Uint8Array, offset: number, color: Color, alpha: number): void {
+  for (const [channel, value] of color.entries()) {
     const below = data[offset + channel] ?? 0;
     data[offset + channel] = Math.round(below + (value - below) * alpha);
   }

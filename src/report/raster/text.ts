@@ -1,5 +1,5 @@
 import type { Point } from "../points.ts";
-import { type Colour, drawStroke, type Raster } from "./raster.ts";
+import { type Color, drawStroke, type Raster } from "./raster.ts";
 
 /**
  * Corners of characters, x,y in a box 10 wide and 20 high, y downwards; a semicolon lifts the pen. Tails go down to 26.
@@ -99,7 +99,7 @@ export interface TextPlace {
   readonly y: number;
   /** Which part of the text stands at `x`. */
   readonly align: "start" | "middle" | "end";
-  readonly colour: Colour;
+  readonly color: Color;
   /** Size of the characters; 1 is 12 pixels high. */
   readonly scale?: number;
 }
@@ -123,7 +123,7 @@ function strokesOf(character: string): readonly (readonly Point[])[] {
 }
 
 /** Writes Latin letters, digits and common signs into an RGB raster. */
-export function drawText(raster: Raster, text: string, { x, y, align, colour, scale = 1 }: TextPlace): void {
+export function drawText(raster: Raster, text: string, { x, y, align, color, scale = 1 }: TextPlace): void {
   const width = strokeTextWidth(text, scale);
   const left = align === "middle" ? x - width / 2 : align === "end" ? x - width : x;
   for (const [position, character] of [...text].entries()) {
@@ -137,7 +137,7 @@ export function drawText(raster: Raster, text: string, { x, y, align, colour, sc
           from: place(line[i] ?? corner),
           to: place(corner),
           radius: 0.75 * scale,
-          colour,
+          color,
           opacity: 1,
         });
       }

@@ -90,7 +90,7 @@ function stripsOf(n: number, rows: number, block: number): number {
 
 /**
  * The kernel gradient is a convolution over the batch: channels are samples, the input is the map and the kernel the
- * output gradient. With the block of the input's channels as neighbours in a row, and a dilation of one block, a row of
+ * output gradient. With the block of the input's channels as neighbors in a row, and a dilation of one block, a row of
  * its output is long enough for the kernel to run at full speed, and nothing has to leave the blocked layout but the
  * samples, which become channels.
  */
@@ -130,7 +130,7 @@ function fullGradient(
           },
         });
   const whole = transpose(reshape(padded, [maps, c / b, height, width * b]), [1, 0, 2, 3]);
-  // The rows that the windows of a strip reach: neighbours share some.
+  // The rows that the windows of a strip reach: neighbors share some.
   const outputRows = output[0] / strips;
   const stripHeight = (outputRows - 1) * stride[0] + kernel[0];
   const reached = Array.from({ length: strips }, (_, strip) =>

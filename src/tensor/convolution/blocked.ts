@@ -3,7 +3,7 @@ import type { LowerContext, OnnxAttribute, Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
 import { movers } from "./geometry.ts";
 
-// Convolutions by ONNX Runtime's kernels for blocked layout. Its optimiser uses them only where weights are constants,
+// Convolutions by ONNX Runtime's kernels for blocked layout. Its optimizer uses them only where weights are constants,
 // which in training they are not; here the operators are named and the weights are blocked by ordinary nodes.
 
 /** A weight [O, I / groups, kh, kw], used as it is or turned by 180° with its channel axes exchanged. */

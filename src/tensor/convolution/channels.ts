@@ -14,7 +14,7 @@ import {
 import { onlyGradient } from "../rules.ts";
 import { type Shape, sameShape } from "../shape.ts";
 
-// What normalisation needs of maps [N, C, ...]: means over positions and linear combinations with one factor a channel.
+// What normalization needs of maps [N, C, ...]: means over positions and linear combinations with one factor a channel.
 // They form a closed set under differentiation and can be done on blocked values, so that activations need not be
 // reordered between convolutions.
 

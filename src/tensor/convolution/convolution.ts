@@ -12,7 +12,7 @@ export interface ConvolutionOptions {
   readonly stride?: number | readonly [number, number];
   /** Zeros added around the map; 0 unless told. */
   readonly padding?: Padding;
-  /** Distance between neighbouring kernel elements; 1 unless told. */
+  /** Distance between neighboring kernel elements; 1 unless told. */
   readonly dilation?: number | readonly [number, number];
   /** Number of groups of channels that are convolved apart; 1 unless told. */
   readonly groups?: number;

@@ -6,7 +6,7 @@ import { matmul } from "./matmul.ts";
 import { transpose } from "./shaping.ts";
 
 /** A tensor whose axes carry the letters of an einsum expression. */
-interface Labelled {
+interface Labeled {
   readonly tensor: Tensor;
   readonly labels: readonly string[];
 }
@@ -59,7 +59,7 @@ function letterSizes(operands: readonly Tensor[], inputs: readonly (readonly str
 }
 
 /** Replaces an axis pair of the same letter by its diagonal. */
-function takeDiagonals({ tensor, labels }: Labelled): Labelled {
+function takeDiagonals({ tensor, labels }: Labeled): Labeled {
   const first = labels.findIndex((label, axis) => labels.indexOf(label) !== axis);
   if (first < 0) return { tensor, labels };
   const earlier = labels.indexOf(outputAt(labels, first));
@@ -77,7 +77,7 @@ function takeDiagonals({ tensor, labels }: Labelled): Labelled {
   });
 }
 
-function sumAway({ tensor, labels }: Labelled, dropped: readonly string[]): Labelled {
+function sumAway({ tensor, labels }: Labeled, dropped: readonly string[]): Labeled {
   if (dropped.length === 0) return { tensor, labels };
   return {
     tensor: sum(
@@ -88,7 +88,7 @@ function sumAway({ tensor, labels }: Labelled, dropped: readonly string[]): Labe
   };
 }
 
-function ordered({ tensor, labels }: Labelled, order: readonly string[]): Tensor {
+function ordered({ tensor, labels }: Labeled, order: readonly string[]): Tensor {
   return order.length < 2
     ? tensor
     : transpose(
@@ -99,11 +99,11 @@ function ordered({ tensor, labels }: Labelled, order: readonly string[]): Tensor
 
 /** Contracts two operands into one that keeps the letters still wanted: one batched matrix product. */
 function contract(
-  a: Labelled,
-  b: Labelled,
+  a: Labeled,
+  b: Labeled,
   wanted: readonly string[],
   sizes: ReadonlyMap<string, Dim>,
-): Labelled {
+): Labeled {
   const common = intersect(a.labels, b.labels);
   const left = sumAway(a, without(without(a.labels, common), wanted));
   const right = sumAway(b, without(without(b.labels, common), wanted));
@@ -142,13 +142,13 @@ function contract(
 export function einsum(expression: string, ...operands: readonly Tensor[]): Tensor {
   const { inputs, output } = parse(expression, operands);
   const sizes = letterSizes(operands, inputs);
-  const labelled = operands.map((tensor, i) => takeDiagonals({ tensor, labels: outputAt(inputs, i) }));
-  const result = labelled.slice(1).reduce(
+  const labeled = operands.map((tensor, i) => takeDiagonals({ tensor, labels: outputAt(inputs, i) }));
+  const result = labeled.slice(1).reduce(
     (left, right, i) => {
-      const later = labelled.slice(i + 2).flatMap(({ labels }) => labels);
+      const later = labeled.slice(i + 2).flatMap(({ labels }) => labels);
       return contract(left, right, [...output, ...later], sizes);
     },
-    outputAt(labelled, 0),
+    outputAt(labeled, 0),
   );
   const kept = sumAway(result, without(result.labels, output));
   return ordered(kept, output);

@@ -25,7 +25,7 @@ import {
   type TensorType,
 } from "../graph.ts";
 import { filled } from "../leaves.ts";
-import { materialise, onlyGradient } from "../rules.ts";
+import { materialize, onlyGradient } from "../rules.ts";
 import { sizeOf } from "../shape.ts";
 import { div, equal, exp, greater, logicalNot, maximum, square, sub } from "./elementwise.ts";
 
@@ -220,7 +220,7 @@ const cumSumOperation: Operation<CumSumAttributes> = {
     return [x];
   },
   gradient: ({ outputs, attributes: { axis, exclusive, reverse }, gradients }) => [
-    cumSum(materialise(onlyGradient(gradients), outputAt(outputs, 0).shape, [axis]), axis, {
+    cumSum(materialize(onlyGradient(gradients), outputAt(outputs, 0).shape, [axis]), axis, {
       exclusive,
       reverse: !reverse,
     }),
@@ -295,7 +295,7 @@ interface SoftmaxAttributes extends Attributes {
   readonly axis: number;
 }
 
-function normalisedExponential(
+function normalizedExponential(
   name: "softmax" | "logSoftmax",
   onnx: "Softmax" | "LogSoftmax",
   rule: (y: Tensor, gradient: Tensor, sumAlong: (x: Tensor) => Tensor) => Tensor,
@@ -323,11 +323,11 @@ function normalisedExponential(
   };
 }
 
-const softmaxOperation = normalisedExponential("softmax", "Softmax", (y, gradient, sumAlong) =>
+const softmaxOperation = normalizedExponential("softmax", "Softmax", (y, gradient, sumAlong) =>
   multiply(y, sub(gradient, sumAlong(multiply(gradient, y)))),
 );
 
-const logSoftmaxOperation = normalisedExponential("logSoftmax", "LogSoftmax", (y, gradient, sumAlong) =>
+const logSoftmaxOperation = normalizedExponential("logSoftmax", "LogSoftmax", (y, gradient, sumAlong) =>
   sub(gradient, multiply(exp(y), sumAlong(gradient))),
 );
 

@@ -53,19 +53,19 @@ export function resizeNearest(x: Tensor, size: number | readonly [number, number
 }
 
 /**
- * Resizes maps [N, C, H, W] to a size [height, width] by bilinear interpolation with pixel centres at half integers, as
+ * Resizes maps [N, C, H, W] to a size [height, width] by bilinear interpolation with pixel centers at half integers, as
  * PyTorch's `interpolate` in mode bilinear with align_corners false (and without antialiasing).
  * @throws ShapeError
  * @throws OptionError where the size is not positive
  */
 export function resizeBilinear(x: Tensor, size: number | readonly [number, number]): Tensor {
   return resizeWith("resizeBilinear", x, size, (i, from, to) => {
-    const centre = Math.max(0, ((i + 0.5) * from) / to - 0.5);
-    const low = Math.min(Math.floor(centre), from - 1);
+    const center = Math.max(0, ((i + 0.5) * from) / to - 0.5);
+    const low = Math.min(Math.floor(center), from - 1);
     const high = Math.min(low + 1, from - 1);
     return [
-      [low, 1 - (centre - low)],
-      [high, centre - low],
+      [low, 1 - (center - low)],
+      [high, center - low],
     ];
   });
 }

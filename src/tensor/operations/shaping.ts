@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { constant } from "../leaves.ts";
-import { materialise, onlyGradient, pickElements } from "../rules.ts";
+import { materialize, onlyGradient, pickElements } from "../rules.ts";
 import { addDims, type Dim, multiplyDims, type Shape, sameShape, sizeOf } from "../shape.ts";
 import { slice } from "./slicing.ts";
 
@@ -46,7 +46,7 @@ const concatOperation: Operation<AxisAttributes> = {
     return [{ shape: first.shape.map((dim, at) => (at === axis ? size : dim)), dtype: first.dtype }];
   },
   gradient: ({ inputs, outputs, attributes: { axis }, gradients, needed }) => {
-    const gradient = materialise(onlyGradient(gradients), outputAt(outputs, 0).shape, [axis]);
+    const gradient = materialize(onlyGradient(gradients), outputAt(outputs, 0).shape, [axis]);
     const sizes = inputs.map((x) => sizeAt("concat", x, axis));
     if (needed.filter((is) => is).length > 1) return split(gradient, axis, sizes);
     let start = 0;

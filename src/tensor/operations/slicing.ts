@@ -13,7 +13,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { constant } from "../leaves.ts";
-import { materialise, onlyGradient, pickElements } from "../rules.ts";
+import { materialize, onlyGradient, pickElements } from "../rules.ts";
 import { addDims, type Dim } from "../shape.ts";
 
 // Slicing and padding: the gradient of each is the other.
@@ -44,7 +44,7 @@ const sliceOperation: Operation<SliceAttributes> = {
   gradient: ({ inputs, outputs, attributes: { ranges }, gradients }) => {
     const x = inputAt(inputs, 0);
     const axes = ranges.map(({ axis }) => axis);
-    let gradient = materialise(onlyGradient(gradients), outputAt(outputs, 0).shape, axes);
+    let gradient = materialize(onlyGradient(gradients), outputAt(outputs, 0).shape, axes);
     const backwards = ranges.filter(({ step }) => step < 0).map(({ axis }) => axis);
     if (backwards.length > 0) gradient = flip(gradient, backwards);
     const padding = gradient.shape.map((): readonly [number, number] => [0, 0]);
@@ -93,7 +93,7 @@ const sliceOperation: Operation<SliceAttributes> = {
     ),
 };
 
-/** Puts `stride − 1` zeros between neighbours along an axis. */
+/** Puts `stride − 1` zeros between neighbors along an axis. */
 function spread(x: Tensor, axis: number, stride: number): Tensor {
   const size = sizeAt("slice", x, axis);
   if (stride === 1 || size < 2) return x;
@@ -207,7 +207,7 @@ const padOperation: Operation<PadAttributes> = {
   },
   gradient: ({ inputs, outputs, attributes: { padding, mode }, gradients }) => {
     const padded = padding.flatMap(([before, after], axis) => (before + after > 0 ? [axis] : []));
-    const full = materialise(onlyGradient(gradients), outputAt(outputs, 0).shape, padded);
+    const full = materialize(onlyGradient(gradients), outputAt(outputs, 0).shape, padded);
     if (mode === "constant") {
       return [
         sliceRanges(

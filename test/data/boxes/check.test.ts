@@ -112,7 +112,7 @@ describe("EXIF orientation", () => {
     const stored = { width: 40, height: 24 };
     const box = [6, 3, 19, 9] as const;
     const folder = join(root, `exif-${orientation}`);
-    await writeImage(folder, "a.jpg", painted(40, 24, GREY, [{ box, colour: RED }]), orientation);
+    await writeImage(folder, "a.jpg", painted(40, 24, GREY, [{ box, color: RED }]), orientation);
     await writeText(
       folder,
       "a.csv",
@@ -131,7 +131,7 @@ describe("EXIF orientation", () => {
 
   test("annotations of the upright image stay as they are", async () => {
     const folder = join(root, "exif-upright");
-    await writeImage(folder, "a.jpg", painted(40, 24, GREY, [{ box: [6, 3, 19, 9], colour: RED }]), 6);
+    await writeImage(folder, "a.jpg", painted(40, 24, GREY, [{ box: [6, 3, 19, 9], color: RED }]), 6);
     await writeText(
       folder,
       "a.csv",
@@ -178,7 +178,7 @@ describe("files", () => {
     }
     const patches = Array.from({ length: 20 }, (_, i) => ({
       box: [9 * i, 0, 9 * i + 4, 150] as const,
-      colour: RED,
+      color: RED,
     }));
     await writeImage(folder, "cut.jpg", painted(200, 150, GREY, patches));
     await truncate(join(folder, "cut.jpg"), Math.floor((await readFile(join(folder, "cut.jpg"))).length / 2));
@@ -342,7 +342,7 @@ test("faults are counted by kind", () => {
 describe("decoding", () => {
   test("smaller images have smaller boxes; the cache holds what was asked for last", async () => {
     const folder = join(root, "decode");
-    await writeImage(folder, "a.png", painted(200, 100, GREY, [{ box: [40, 20, 120, 60], colour: RED }]));
+    await writeImage(folder, "a.png", painted(200, 100, GREY, [{ box: [40, 20, 120, 60], color: RED }]));
     await writeText(folder, "boxes.csv", "filename,class,xmin,ymin,xmax,ymax\na.png,thing,40,20,120,60\n");
     const { train } = (await openDetectionFolder(folder)).splits;
     const whole = await train.sample(0);

@@ -147,7 +147,7 @@ test("from any format to any other: classes, splits, marks and boxes survive", {
 });
 
 async function oneImage(folder: string, orientation?: number): Promise<DetectionSet> {
-  const patch = { box: [6, 3, 19, 9], colour: [250, 10, 10] } as const;
+  const patch = { box: [6, 3, 19, 9], color: [250, 10, 10] } as const;
   await writeImage(folder, "a.jpg", painted(40, 24, [90, 90, 90], [patch]), orientation);
   await writeText(
     folder,

@@ -7,12 +7,12 @@ import type { Annotations, ByteImage, DetectionSet } from "../../../src/data/box
 import { ImageCache, lazySplit } from "../../../src/data/boxes/set.ts";
 import type { SplitName } from "../../../src/data/sources/data-set.ts";
 
-type Colour = readonly [red: number, green: number, blue: number];
+type Color = readonly [red: number, green: number, blue: number];
 
-/** A part of an image that is painted in one colour: whole pixels. */
+/** A part of an image that is painted in one color: whole pixels. */
 export interface Patch {
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number];
-  readonly colour: Colour;
+  readonly color: Color;
 }
 
 export function temporaryFolder(): Promise<string> {
@@ -24,22 +24,22 @@ export async function writeText(root: string, path: string, text: string): Promi
   await writeFile(join(root, path), text);
 }
 
-/** An image of one colour with patches on it. */
+/** An image of one color with patches on it. */
 export function painted(
   width: number,
   height: number,
-  ground: Colour,
+  ground: Color,
   patches: readonly Patch[] = [],
 ): ByteImage {
   const data = new Uint8Array(3 * width * height);
-  const paint = ([x1, y1, x2, y2]: Patch["box"], colour: Colour) => {
-    for (const [channel, value] of colour.entries()) {
+  const paint = ([x1, y1, x2, y2]: Patch["box"], color: Color) => {
+    for (const [channel, value] of color.entries()) {
       for (let y = y1; y < y2; y++)
         data.fill(value, (channel * height + y) * width + x1, (channel * height + y) * width + x2);
     }
   };
   paint([0, 0, width, height], ground);
-  for (const { box, colour } of patches) paint(box, colour);
+  for (const { box, color } of patches) paint(box, color);
   return { width, height, data };
 }
 
@@ -66,16 +66,16 @@ export async function writeImage(
   await picture.toFile(join(root, path));
 }
 
-/** The smallest box around the pixels near a colour, and how many there are; undefined where there are none. */
+/** The smallest box around the pixels near a color, and how many there are; undefined where there are none. */
 export function extent(
   { width, height, data }: ByteImage,
-  colour: Colour,
+  color: Color,
   tolerance = 60,
 ): { readonly box: readonly [number, number, number, number]; readonly pixels: number } | undefined {
   let [x1, y1, x2, y2, pixels] = [width, height, 0, 0, 0];
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const near = colour.every(
+      const near = color.every(
         (value, channel) => Math.abs((data[(channel * height + y) * width + x] ?? 0) - value) <= tolerance,
       );
       if (!near) continue;

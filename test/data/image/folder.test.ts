@@ -12,19 +12,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-type Colour = readonly [red: number, green: number, blue: number];
+type Color = readonly [red: number, green: number, blue: number];
 
-/** Writes an image whose left and right halves have the given colours. */
+/** Writes an image whose left and right halves have the given colors. */
 async function image(
   path: string,
-  left: Colour,
+  left: Color,
   {
     right = left,
     width = 24,
     height = 16,
     orientation,
   }: {
-    right?: Colour;
+    right?: Color;
     width?: number;
     height?: number;
     orientation?: number;
@@ -45,7 +45,7 @@ const GREEN = [0, 255, 0] as const;
 const BLUE = [0, 0, 255] as const;
 
 describe("decoding", () => {
-  test("channels come apart, the centre is kept, the size is as asked", async () => {
+  test("channels come apart, the center is kept, the size is as asked", async () => {
     const path = await image("one/wide.png", RED, { right: BLUE, width: 64, height: 8 });
     const bytes = await decodeImage(path, { size: 8, channels: "rgb" });
     expect(bytes.length).toBe(3 * 64);
@@ -72,7 +72,7 @@ describe("decoding", () => {
     expect(bytes[28 * 32 + 4]).toBeLessThan(5);
   });
 
-  test("grey files in colour, transparency on white, 16 bits as 8", async () => {
+  test("grey files in color, transparency on white, 16 bits as 8", async () => {
     const grey = join(root, "one/grey.png");
     await sharp(new Uint8Array(64).fill(77), { raw: { width: 8, height: 8, channels: 1 } }).toFile(grey);
     expect([...new Set(await decodeImage(grey, { size: 8, channels: "rgb" }))]).toEqual([77]);
@@ -81,7 +81,7 @@ describe("decoding", () => {
     expect([...new Set(await decodeImage(clear, { size: 8, channels: "rgb" }))]).toEqual([255]);
     const deep = join(root, "one/deep.png");
     await sharp(new Uint16Array(64).fill(77 * 257), { raw: { width: 8, height: 8, channels: 1 } })
-      .toColourspace("grey16")
+      .toColorspace("grey16")
       .png()
       .toFile(deep);
     expect([...new Set(await decodeImage(deep, { size: 8, channels: "grey" }))]).toEqual([77]);
@@ -127,7 +127,7 @@ describe("folders", () => {
   test("split folders fix the split; a missing part is taken from training", async () => {
     for (let i = 0; i < 10; i++) await image(`parts/train/${i}.png`, RED);
     for (let i = 0; i < 3; i++) await image(`parts/test/${i}.png`, BLUE);
-    const data = await openImageFolder(join(root, "parts"), { size: 4, colour: "grey" });
+    const data = await openImageFolder(join(root, "parts"), { size: 4, color: "grey" });
     const { train, validation, test } = data.splits;
     expect([train.count, validation.count, test.count]).toEqual([9, 1, 3]);
     expect(data.classes).toBeUndefined();

@@ -196,7 +196,7 @@ test("by name, with options that are checked", async () => {
   );
   await expect(openDetection("digit-scenes", { smallest: 50, largest: 40 })).rejects.toThrow(OptionError);
   await expect(openDetection("digit-scenes", { canvas: 5 })).rejects.toThrow(/data option canvas/);
-  await expect(openDetection("digit-scenes", { colour: 5 } as object)).rejects.toThrow(
-    /no data option "colour"/,
+  await expect(openDetection("digit-scenes", { color: 5 } as object)).rejects.toThrow(
+    /no data option "color"/,
   );
 });

@@ -216,7 +216,7 @@ describe("a folder with a table for each split", () => {
     expect(asked.splits).toMatchObject({ train: { count: 4 }, validation: { count: 1 }, test: { count: 1 } });
   });
 
-  test("holds other tables as well: standardised by the training split", async () => {
+  test("holds other tables as well: standardized by the training split", async () => {
     await file("plain/train.csv", "a,kind\n1,x\n3,y\n");
     await file("plain/validation.csv", "a,kind\n2,x\n");
     await file("plain/test.csv", "a,kind\n5,y\n");

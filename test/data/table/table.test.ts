@@ -33,18 +33,18 @@ async function all(data: DataSet, split: SplitName) {
   return data.splits[split].batch(Array.from({ length: count }, (_, i) => i));
 }
 
-/** 200 rows: row number, 3 × row number + noise, a colour, and a class that is "odd" or "even". */
+/** 200 rows: row number, 3 × row number + noise, a color, and a class that is "odd" or "even". */
 function people(rows = 200): string {
   const random = new Random(1);
   const lines = Array.from({ length: rows }, (_, row) => {
-    const colour = ["red", "green", "blue, dark"][row % 3] ?? "";
-    return `${row},${3 * row + random.normal()},"${colour}",${row % 2 === 0 ? "even" : "odd"}`;
+    const color = ["red", "green", "blue, dark"][row % 3] ?? "";
+    return `${row},${3 * row + random.normal()},"${color}",${row % 2 === 0 ? "even" : "odd"}`;
   });
   return `id,value,colour,parity\n${lines.join("\n")}\n`;
 }
 
 describe("reading", () => {
-  test("numbers are standardised by the training split, categories come back, the label is apart", async () => {
+  test("numbers are standardized by the training split, categories come back, the label is apart", async () => {
     const data = await openTable(
       { path: await file("people.csv", people()) },
       { categorical: ["colour"], label: "parity", splitSeed: 4 },
@@ -66,11 +66,11 @@ describe("reading", () => {
     const seen = new Set<number>();
     for (const split of ["train", "validation", "test"] as const) {
       const batch = await all(data, split);
-      for (const [row, [id, value, colour]] of decodeTable(data.columns ?? [], batch.x).entries()) {
+      for (const [row, [id, value, color]] of decodeTable(data.columns ?? [], batch.x).entries()) {
         const number = Math.round(Number(id));
         seen.add(number);
         expect(Math.abs(Number(value) - 3 * number)).toBeLessThan(6);
-        expect(colour).toBe(["red", "green", "blue, dark"][number % 3]);
+        expect(color).toBe(["red", "green", "blue, dark"][number % 3]);
         expect(batch.label?.data[row]).toBe(BigInt(number % 2));
       }
     }
@@ -173,11 +173,11 @@ describe("bad input", () => {
     await expect(openTable({ path: join(folder, "none.csv") })).rejects.toThrow(/no such file/);
     const path = await file("people.csv", people());
     await expect(openTable({ path }, { columns: ["valeu"] })).rejects.toThrow(
-      /no column "valeu" \(did you mean "value"\?\); there are id, value, colour, parity/,
+      /no column "valeu" \(did you mean "value"\?\); there are id, value, color, parity/,
     );
     await expect(openTable({ path }, { label: "class" })).rejects.toThrow(/no column "class"/);
     await expect(openTable({ path }, { columns: ["id"], categorical: ["colour"] })).rejects.toThrow(
-      /"colour"/,
+      /"color"/,
     );
     await expect(openTable({ sql: "select date '2024-01-01' as d, 1 as a from range(9)" })).rejects.toThrow(
       /"d" is of type DATE/,
@@ -203,9 +203,9 @@ describe("streaming", () => {
       expect(firstRow).toBe(ids.length);
       expect(x.shape).toEqual([count, 5]);
       sizes.push(count);
-      for (const [id, , colour] of decodeTable(columns, x)) {
+      for (const [id, , color] of decodeTable(columns, x)) {
         ids.push(Math.round(Number(id)));
-        expect(colour).toBe(["red", "green", "blue, dark"][Math.round(Number(id)) % 3]);
+        expect(color).toBe(["red", "green", "blue, dark"][Math.round(Number(id)) % 3]);
       }
     }
     expect(sizes).toEqual([1500, 1500, 1500, 500]);
@@ -264,13 +264,13 @@ describe("streaming", () => {
     const drain = async (path: string) => {
       for await (const batch of streamTable({ path }, columns)) expect(batch.count).toBeGreaterThan(0);
     };
-    await expect(drain(await file("m.csv", "values,colour\n1,red\n"))).rejects.toThrow(
+    await expect(drain(await file("m.csv", "values,color\n1,red\n"))).rejects.toThrow(
       /no column "value" \(did you mean "values"\?\)/,
     );
-    await expect(drain(await file("n.csv", "value,colour\n1,red\n2,pink\n"))).rejects.toThrow(
-      /"colour", row 2: the category "pink" was not there in training \(red, green\)/,
+    await expect(drain(await file("n.csv", "value,color\n1,red\n2,pink\n"))).rejects.toThrow(
+      /"color", row 2: the category "pink" was not there in training \(red, green\)/,
     );
-    await expect(drain(await file("o.csv", "value,colour\n1,red\nx,red\n"))).rejects.toThrow(/row 2 \("x"\)/);
+    await expect(drain(await file("o.csv", "value,color\n1,red\nx,red\n"))).rejects.toThrow(/row 2 \("x"\)/);
     await expect(drain(await file("p.csv", "value,colour\n"))).rejects.toThrow(/no rows/);
   });
 });

@@ -13,7 +13,7 @@ import { OptionError } from "../../../src/errors.ts";
 import { Random } from "../../../src/random.ts";
 import { annotationsOf, painted, setInMemory } from "../../data/boxes/support.ts";
 
-const COLOURS = [
+const COLORS = [
   [255, 0, 0],
   [0, 255, 0],
   [0, 0, 255],
@@ -22,7 +22,7 @@ const GROUND = [114, 114, 114] as const;
 
 type Item = Annotations & { readonly image: ByteImage };
 
-/** Images of different shapes, each with boxes that are painted in the colour of their class and do not touch. */
+/** Images of different shapes, each with boxes that are painted in the color of their class and do not touch. */
 function paintedItems(count: number): readonly Item[] {
   return Array.from({ length: count }, (_, i) => {
     const size = i % 2 === 0 ? { width: 60, height: 40 } : { width: 36, height: 50 };
@@ -30,7 +30,7 @@ function paintedItems(count: number): readonly Item[] {
       { box: [3, 4, 15, 18] as const, label: i % 3 },
       { box: [20, 20, 33, 37] as const, label: (i + 1) % 3 },
     ];
-    const patches = objects.map(({ box, label }) => ({ box, colour: COLOURS[label] ?? COLOURS[0] }));
+    const patches = objects.map(({ box, label }) => ({ box, color: COLORS[label] ?? COLORS[0] }));
     return {
       ...annotationsOf(`${i}.png`, size, objects),
       image: painted(size.width, size.height, GROUND, patches),
@@ -68,7 +68,7 @@ describe("boxes and pixels move together", () => {
         const objects = objectsOf(batch, row);
         const value = (channel: number, x: number, y: number) =>
           batch.x.data[((row * 3 + channel) * size + y) * size + x] ?? 0;
-        /** How much more a pixel has of a colour than the ground: 0 … 1, where 1 is all of it. */
+        /** How much more a pixel has of a color than the ground: 0 … 1, where 1 is all of it. */
         const share = (label: number, x: number, y: number) => {
           const others = [0, 1, 2].filter((channel) => channel !== label);
           return (value(label, x, y) - Math.max(...others.map((channel) => value(channel, x, y)))) / 255;
@@ -106,7 +106,7 @@ describe("boxes and pixels move together", () => {
     expect(seen).toBeGreaterThan(150);
   });
 
-  /** Rests of objects end at a border of the canvas or of a part of the mosaic, where neighbours are of another image. */
+  /** Rests of objects end at a border of the canvas or of a part of the mosaic, where neighbors are of another image. */
   function isAtBorder(
     x: number,
     y: number,
@@ -115,7 +115,7 @@ describe("boxes and pixels move together", () => {
     size: number,
   ): boolean {
     if (x < 2 || y < 2 || x > size - 3 || y > size - 3) return true;
-    // At the border of a part, the next pixels but one in some direction are no longer of this colour.
+    // At the border of a part, the next pixels but one in some direction are no longer of this color.
     const at = (dx: number, dy: number) =>
       [0, 1, 2]
         .map((channel) => pixels.data[((row * 3 + channel) * size + y + dy) * size + x + dx] ?? 0)
@@ -143,7 +143,7 @@ describe("boxes and pixels move together", () => {
       const [{ box: [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = [], label } = { label: 0 }] = objects;
       const middle = Math.round((y1 + y2) / 2) * 80 + Math.round((x1 + x2) / 2);
       const pixel = [0, 1, 2].map((channel) => batch.x.data[(row * 3 + channel) * 6400 + middle]);
-      for (const [channel, value] of (COLOURS[label] ?? []).entries())
+      for (const [channel, value] of (COLORS[label] ?? []).entries())
         expect(pixel[channel]).toBeCloseTo(value, 3);
     }
   });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  colourMap,
+  colorMap,
   drawImage,
   letterboxPlacement,
   type Placement,
@@ -62,7 +62,7 @@ describe("boxes and pixels move together", () => {
         const target = canvas(SIDE);
         drawImage(
           target,
-          painted(image.width, image.height, [0, 0, 0], [{ box, colour: [255, 0, 0] }]),
+          painted(image.width, image.height, [0, 0, 0], [{ box, color: [255, 0, 0] }]),
           placed,
         );
         const whole = placeBox(box, image, placed);
@@ -75,7 +75,7 @@ describe("boxes and pixels move together", () => {
         if (expected === undefined) expect(found).toBeUndefined();
         else if (wide(expected)) {
           for (const [side, edge] of expected.entries()) {
-            // Half of the colour is reached at the edge, and pixels are whole.
+            // Half of the color is reached at the edge, and pixels are whole.
             expect(Math.abs((found?.[side] ?? Number.NaN) - edge)).toBeLessThan(0.75);
           }
         }
@@ -129,7 +129,7 @@ describe("boxes and pixels move together", () => {
             if (u < margin || v < margin || u > 40 - margin || v > 30 - margin) continue;
             if (mirrored) u = 40 - u;
             if (flipped) v = 30 - v;
-            // A triangle over few samples is centred to within a small part of a sample.
+            // A triangle over few samples is centerd to within a small part of a sample.
             expect(Math.abs((target.data[y * SIDE + x] ?? 0) / 6 - (u - 0.5))).toBeLessThan(0.15);
             expect(Math.abs((target.data[(SIDE + y) * SIDE + x] ?? 0) / 8 - (v - 0.5))).toBeLessThan(0.15);
           }
@@ -195,10 +195,10 @@ test("a letterbox places boxes as `toLetterbox` does", () => {
   );
 });
 
-describe("changes of colour", () => {
+describe("changes of color", () => {
   const none = { brightness: 1, contrast: 1, saturation: 1, hue: 0 };
-  const apply = ({ matrix, shift }: ReturnType<typeof colourMap>, colour: readonly number[]) =>
-    [0, 1, 2].map((row) => colour.reduce((sum, value, k) => sum + value * (matrix[3 * row + k] ?? 0), shift));
+  const apply = ({ matrix, shift }: ReturnType<typeof colorMap>, color: readonly number[]) =>
+    [0, 1, 2].map((row) => color.reduce((sum, value, k) => sum + value * (matrix[3 * row + k] ?? 0), shift));
   const luma = ([red = 0, green = 0, blue = 0]: readonly number[]) =>
     0.299 * red + 0.587 * green + 0.114 * blue;
   const close = (a: readonly number[], b: readonly number[], tolerance: number) => {
@@ -206,22 +206,22 @@ describe("changes of colour", () => {
       expect(Math.abs(value - (b[i] ?? Number.NaN))).toBeLessThan(tolerance);
   };
 
-  test("by nothing leaves colours as they are", () => {
-    close(apply(colourMap(none), [10, 200, 90]), [10, 200, 90], 1e-9);
+  test("by nothing leaves colors as they are", () => {
+    close(apply(colorMap(none), [10, 200, 90]), [10, 200, 90], 1e-9);
   });
 
   test("each do what they are called", () => {
-    close(apply(colourMap({ ...none, brightness: 1.5 }), [10, 100, 90]), [15, 150, 135], 1e-9);
-    close(apply(colourMap({ ...none, contrast: 0.5 }), [27.5, 127.5, 227.5]), [77.5, 127.5, 177.5], 1e-9);
+    close(apply(colorMap({ ...none, brightness: 1.5 }), [10, 100, 90]), [15, 150, 135], 1e-9);
+    close(apply(colorMap({ ...none, contrast: 0.5 }), [27.5, 127.5, 227.5]), [77.5, 127.5, 177.5], 1e-9);
     const grey = luma([10, 200, 90]);
-    close(apply(colourMap({ ...none, saturation: 0 }), [10, 200, 90]), [grey, grey, grey], 1e-9);
+    close(apply(colorMap({ ...none, saturation: 0 }), [10, 200, 90]), [grey, grey, grey], 1e-9);
     close(
-      apply(colourMap({ ...none, saturation: 2 }), [10, 200, 90]),
+      apply(colorMap({ ...none, saturation: 2 }), [10, 200, 90]),
       [20 - grey, 400 - grey, 180 - grey],
       1e-9,
     );
     // A third of a turn: from red towards green, and not back.
-    const [red = 0, green = 0, blue = 0] = apply(colourMap({ ...none, hue: 1 / 3 }), [200, 0, 0]);
+    const [red = 0, green = 0, blue = 0] = apply(colorMap({ ...none, hue: 1 / 3 }), [200, 0, 0]);
     expect(green > red || blue > red).toBe(true);
   });
 
@@ -229,23 +229,23 @@ describe("changes of colour", () => {
     const share = fc.double({ min: 0, max: 1, noNaN: true });
     const byte = fc.double({ min: 0, max: 255, noNaN: true });
     fc.assert(
-      fc.property(fc.tuple(byte, byte, byte), share, share, (colour, hue, saturation) => {
-        const changed = apply(colourMap({ ...none, hue, saturation }), colour);
+      fc.property(fc.tuple(byte, byte, byte), share, share, (color, hue, saturation) => {
+        const changed = apply(colorMap({ ...none, hue, saturation }), color);
         // The numbers of the standard have three or four digits.
-        expect(Math.abs(luma(changed) - luma(colour))).toBeLessThan(0.6);
-        close(apply(colourMap({ ...none, hue, saturation }), [80, 80, 80]), [80, 80, 80], 0.1);
-        close(apply(colourMap({ ...none, hue: 1 }), colour), colour, 1e-6);
-        const twice = apply(colourMap({ ...none, hue }), apply(colourMap({ ...none, hue }), colour));
-        close(twice, apply(colourMap({ ...none, hue: 2 * hue }), colour), 1.5);
+        expect(Math.abs(luma(changed) - luma(color))).toBeLessThan(0.6);
+        close(apply(colorMap({ ...none, hue, saturation }), [80, 80, 80]), [80, 80, 80], 0.1);
+        close(apply(colorMap({ ...none, hue: 1 }), color), color, 1e-6);
+        const twice = apply(colorMap({ ...none, hue }), apply(colorMap({ ...none, hue }), color));
+        close(twice, apply(colorMap({ ...none, hue: 2 * hue }), color), 1.5);
       }),
     );
   });
 
   test("are those of the picture that is drawn, cut off at black and white", () => {
     const target = canvas(4);
-    const colours = colourMap({ brightness: 1.5, contrast: 1.2, saturation: 0.7, hue: 0.1 });
-    drawImage(target, painted(4, 4, [250, 20, 0]), letterboxPlacement({ width: 4, height: 4 }, 4), colours);
-    const expected = apply(colours, [250, 20, 0]).map((value) => Math.min(255, Math.max(0, value)));
+    const colors = colorMap({ brightness: 1.5, contrast: 1.2, saturation: 0.7, hue: 0.1 });
+    drawImage(target, painted(4, 4, [250, 20, 0]), letterboxPlacement({ width: 4, height: 4 }, 4), colors);
+    const expected = apply(colors, [250, 20, 0]).map((value) => Math.min(255, Math.max(0, value)));
     close(
       [0, 16, 32].map((at) => target.data[at] ?? 0),
       expected,

@@ -4,7 +4,7 @@ import {
   anchorGrid,
   anchorLevels,
   anchorShapes,
-  cellCentres,
+  cellCenters,
   clusterAnchors,
 } from "../../../src/detection/boxes/anchors.ts";
 import { area, boxArray, boxAt, boxCount, iou } from "../../../src/detection/boxes/boxes.ts";
@@ -12,7 +12,7 @@ import { Random } from "../../../src/random.ts";
 import { box, SEEDED } from "../arbitrary.ts";
 
 describe("grids", () => {
-  it("have anchors of all shapes around the centres of the cells", () => {
+  it("have anchors of all shapes around the centers of the cells", () => {
     const shapes = anchorShapes([16, 32], [0.5, 1, 2]);
     expect(shapes.length).toBe(6);
     expect(shapes[0]).toEqual({ width: 16 / Math.sqrt(0.5), height: 16 * Math.sqrt(0.5) });
@@ -25,7 +25,7 @@ describe("grids", () => {
       { width: 2, height: 6 },
     ] as const;
     const grid = { rows: 1, columns: 2, stride: 8, shapes: square };
-    expect([...cellCentres(grid)]).toEqual([4, 4, 12, 4]);
+    expect([...cellCenters(grid)]).toEqual([4, 4, 12, 4]);
     expect([...anchorGrid(grid)]).toEqual([2, 2, 6, 6, 3, 1, 5, 7, 10, 2, 14, 6, 11, 1, 13, 7]);
     const { boxes, strides } = anchorLevels([
       grid,

@@ -54,7 +54,7 @@ describe("overlaps of boxes", () => {
     // Ten pixels apart: the union fills 16 of the 36 square pixels around both.
     const far: Box = [14, 0, 18, 2];
     expect(giou(a, far)).toBeCloseTo(-(36 - 16) / 36, 12);
-    // The same centre, upright against lying: v = 4/π² (atan 2 − atan ½)², IoU 1/3.
+    // The same center, upright against lying: v = 4/π² (atan 2 − atan ½)², IoU 1/3.
     const v = (4 / Math.PI ** 2) * (Math.atan(2) - Math.atan(0.5)) ** 2;
     expect(ciou([-2, -1, 2, 1], [-1, -2, 1, 2])).toBeCloseTo(1 / 3 - v ** 2 / (1 - 1 / 3 + v), 12);
   });
@@ -159,7 +159,7 @@ describe("formats", () => {
 });
 
 describe("letterbox", () => {
-  it("centres the image in the canvas, worked by hand", () => {
+  it("centers the image in the canvas, worked by hand", () => {
     const wide = letterbox({ width: 640, height: 480 }, { width: 320, height: 320 });
     expect(wide).toMatchObject({ inner: { width: 320, height: 240 }, left: 0, top: 40 });
     expect([...toLetterbox(boxArray([[64, 48, 640, 480]]), wide)]).toEqual([32, 64, 320, 280]);

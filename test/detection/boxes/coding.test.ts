@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anchorGrid, cellCentres } from "../../../src/detection/boxes/anchors.ts";
+import { anchorGrid, cellCenters } from "../../../src/detection/boxes/anchors.ts";
 import { type Box, boxArray } from "../../../src/detection/boxes/boxes.ts";
 import {
   decodeDeltas,
@@ -85,7 +85,7 @@ describe("YOLO's codes", () => {
     const codes = encodeYolo(box, anchor, { strides: [16] });
     expectAll(codes, [Math.log(0.75 / 0.25), Math.log(0.25 / 0.75), Math.log(2), Math.log(2.4)], 12);
     expectAll(decodeYolo(boxArray([[0, 0, 0, 0]]), anchor, { strides: [16] }), [14, 3, 34, 13], 12);
-    // With a reach of two cells the centre may lie half a cell outside: here at the corner of the cell.
+    // With a reach of two cells the center may lie half a cell outside: here at the corner of the cell.
     const corner = boxArray([[6, -5, 26, 5]]);
     expectAll(
       encodeYolo(corner, anchor, { strides: [16], reach: 2 }),
@@ -94,7 +94,7 @@ describe("YOLO's codes", () => {
     );
   });
 
-  it("of any box whose centre is in reach decode to the box", () => {
+  it("of any box whose center is in reach decode to the box", () => {
     const share = fc.double({ min: -0.5, max: 0.5, noNaN: true });
     const side = fc.double({ min: 2, max: 100, noNaN: true });
     fc.assert(
@@ -114,7 +114,7 @@ describe("YOLO's codes", () => {
           ];
           const boxes = boxArray([[x - width / 2, y - height / 2, x + width / 2, y + height / 2]]);
           const options = { strides: [stride], reach };
-          // At the very border a centre moves by a millionth of its range.
+          // At the very border a center moves by a millionth of its range.
           const decoded = decodeYolo(
             encodeYolo(boxes, boxArray([anchor]), options),
             boxArray([anchor]),
@@ -129,17 +129,17 @@ describe("YOLO's codes", () => {
     );
   });
 
-  it("refuse a centre that is out of reach", () => {
+  it("refuse a center that is out of reach", () => {
     const anchor = anchorGrid(grid).subarray(0, 4);
     expect(() => encodeYolo(boxArray([[16, 0, 20, 4]]), anchor, { strides: [16] })).toThrow(
-      /centre \(18, 2\) of box 0 is out of reach of its cell around \(8, 8\)/,
+      /center \(18, 2\) of box 0 is out of reach of its cell around \(8, 8\)/,
     );
   });
 });
 
 describe("distances", () => {
   it("are worked by hand, and decode to the box", () => {
-    const points = cellCentres({ rows: 1, columns: 2, stride: 8 });
+    const points = cellCenters({ rows: 1, columns: 2, stride: 8 });
     const boxes = boxArray([
       [0, 1, 10, 20],
       [14, 0, 20, 4],
@@ -161,7 +161,7 @@ describe("decoding while tracing", () => {
   const random = new Random(1);
   const codes = Float32Array.from({ length: 48 }, () => random.normal());
   const anchors = anchorGrid({ rows: 2, columns: 3, stride: 16, shapes: [{ width: 20, height: 11 }] });
-  const points = cellCentres({ rows: 2, columns: 3, stride: 16 });
+  const points = cellCenters({ rows: 2, columns: 3, stride: 16 });
   codes.set([30, 0.5, 9, -40], 4);
   const strides = new Float32Array(6).fill(16);
 
@@ -190,7 +190,7 @@ describe("decoding while tracing", () => {
     close(data("deltas"), decodeDeltas(codes, own, WEIGHTS));
     close(data("yolo"), decodeYolo(codes, own, { strides: unit, reach: 2 }));
     close(data("distances"), decodeDistances(codes, twice(points), unit));
-    // The sum of the edges of a box is twice its centre, and the clipped log-ratio has no gradient.
+    // The sum of the edges of a box is twice its center, and the clipped log-ratio has no gradient.
     expect(data("deltas gradient")[0]).toBeCloseTo((2 * 20) / 10, 5);
     expect(data("yolo gradient")[6]).toBeCloseTo(0, 5);
     expect(data("distances gradient").slice(0, 4)).toEqual([-16, -16, 16, 16]);

@@ -146,8 +146,8 @@ describe("nms", () => {
     expect(nms(boxes, scores, { maximum: 0 }).length).toBe(0);
   });
 
-  it("spares boxes whose centres lie apart when told to compare distances", () => {
-    // Two people behind each other: IoU 0.54, centres 3 pixels apart in a hull of 13 by 20.
+  it("spares boxes whose centers lie apart when told to compare distances", () => {
+    // Two people behind each other: IoU 0.54, centers 3 pixels apart in a hull of 13 by 20.
     const boxes = [0, 0, 10, 20, 3, 0, 13, 20];
     expect([...nms(boxes, [0.9, 0.8], { threshold: 0.53 })]).toEqual([0]);
     expect([...nms(boxes, [0.9, 0.8], { threshold: 0.53, overlap: "diou" })]).toEqual([0, 1]);

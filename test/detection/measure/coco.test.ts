@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { area, type Box, boxArray } from "../../../src/detection/boxes/boxes.ts";
 import { type Detection, toDetections } from "../../../src/detection/boxes/detections.ts";
-import { COCO_THRESHOLDS, type CocoSummary, summariseCoco } from "../../../src/detection/measure/coco.ts";
+import { COCO_THRESHOLDS, type CocoSummary, summarizeCoco } from "../../../src/detection/measure/coco.ts";
 import { DetectionEvaluator } from "../../../src/detection/measure/evaluator.ts";
 import { anyBox, SEEDED } from "../arbitrary.ts";
 import { evaluated, orMinusOne, readFixture, type Scene } from "../fixture.ts";
@@ -44,7 +44,7 @@ describe("COCO's average precision", () => {
     expect(fixture.cases.length).toBeGreaterThan(250);
     for (const [number, [classes, scenes, stats, precision, recall]] of fixture.cases.entries()) {
       const tables = evaluated(classes, scenes).cocoTables();
-      const summary = summariseCoco(tables);
+      const summary = summarizeCoco(tables);
       for (const [i, name] of STATS.entries()) {
         expect(orMinusOne(summary[name]), `case ${number}, ${name}`).toBeCloseTo(stats[i] ?? 0, 7);
       }
@@ -112,7 +112,7 @@ describe("COCO's average precision", () => {
     fc.assert(
       fc.property(images, (list) => {
         const evaluator = evaluate(list);
-        const numbers = [...Object.values(summariseCoco(evaluator.cocoTables())), evaluator.voc().ap];
+        const numbers = [...Object.values(summarizeCoco(evaluator.cocoTables())), evaluator.voc().ap];
         for (const value of [...numbers, evaluator.voc({ points: 11 }).ap]) {
           expect(Number.isNaN(value) || (value >= 0 && value <= 1)).toBe(true);
         }

@@ -79,11 +79,11 @@ function crossing(stride: number, xs: readonly number[], ys: readonly number[]):
 describe("ignored regions", () => {
   const row = (...values: readonly number[]) => constant(float32(values, [1, values.length]));
 
-  it("hold the places whose centres lie in them; those without an area hold none", async () => {
-    const { centres } = featurePoints(grids(16, 8));
+  it("hold the places whose centers lie in them; those without an area hold none", async () => {
+    const { centers } = featurePoints(grids(16, 8));
     const regions = constant(float32([0, 0, 9, 5, 4, 4, 4, 4, 11, 3, 16, 16], [1, 3, 4]));
-    const { inside } = await valuesOf({ inside: liesIn(centres, regions).cast("float32") });
-    // Centres: (4, 4), (12, 4), (4, 12), (12, 12).
+    const { inside } = await valuesOf({ inside: liesIn(centers, regions).cast("float32") });
+    // Centers: (4, 4), (12, 4), (4, 12), (12, 12).
     expect(inside.data).toEqual([1, 1, 0, 1]);
   });
 
@@ -106,18 +106,18 @@ describe("FCOS", () => {
   async function assign(side: number, strides: readonly number[], radius: number, rows: Rows) {
     const levels = grids(side, ...strides);
     const points = featurePoints(levels);
-    const { positive, owner, centreness, classes } = assignBySize(
+    const { positive, owner, centerness, classes } = assignBySize(
       points,
       sizeRanges(levels),
       radius,
       ...objects(rows),
       3,
     );
-    const found = await valuesOf({ positive, owner, centreness, classes });
+    const found = await valuesOf({ positive, owner, centerness, classes });
     return { ...found, rows: answering(levels, found) };
   }
 
-  it("lets the places around the centre answer, on the level of the object's size", async () => {
+  it("lets the places around the center answer, on the level of the object's size", async () => {
     const small: Box = [16, 16, 48, 48];
     const large: Box = [56, 56, 200, 200];
     const { rows } = await assign(256, [8, 16, 32], 1.5, [
@@ -143,18 +143,18 @@ describe("FCOS", () => {
   });
 
   it("says how central a place is", async () => {
-    const { centreness } = await assign(64, [8], 1.5, [[[16, 16, 48, 48], 0]]);
+    const { centerness } = await assign(64, [8], 1.5, [[[16, 16, 48, 48], 0]]);
     // At (28, 28): 12 to the nearer and 20 to the farther edges.
-    expect(centreness.data[3 * 8 + 3]).toBeCloseTo(0.6, 6);
+    expect(centerness.data[3 * 8 + 3]).toBeCloseTo(0.6, 6);
     // At (20, 28): 4 and 28, 12 and 20.
-    expect(centreness.data[3 * 8 + 2]).toBeCloseTo(Math.sqrt((4 / 28) * 0.6), 6);
+    expect(centerness.data[3 * 8 + 2]).toBeCloseTo(Math.sqrt((4 / 28) * 0.6), 6);
   });
 
   it("gives an object between the places the nearest one", async () => {
-    const { rows, centreness } = await assign(64, [8, 16], 1.5, [[[14, 21, 17, 24], 0]]);
+    const { rows, centerness } = await assign(64, [8, 16], 1.5, [[[14, 21, 17, 24], 0]]);
     expect(rows).toEqual([["8@12,20"]]);
     // As in a box of 8 × 8: 3.5 from the middle along x, 2.5 along y.
-    expect(centreness.data[2 * 8 + 1]).toBeCloseTo(Math.sqrt((0.5 / 7.5) * (1.5 / 6.5)), 6);
+    expect(centerness.data[2 * 8 + 1]).toBeCloseTo(Math.sqrt((0.5 / 7.5) * (1.5 / 6.5)), 6);
   });
 });
 
@@ -203,7 +203,7 @@ describe("YOLO", () => {
     expect(at("8@12,20")).toBe(0);
   });
 
-  it("leaves out places whose centres are outside, however good their boxes are", async () => {
+  it("leaves out places whose centers are outside, however good their boxes are", async () => {
     const { rows } = await align({ "8@4,20": [[8, 8, 24, 24], 1], "8@12,12": [[8, 8, 16, 24], 0.5] }, 1, [
       [[8, 8, 24, 24], 0],
     ]);
@@ -226,7 +226,7 @@ describe("YOLO", () => {
 });
 
 describe("CenterNet", () => {
-  it("puts a Gaussian around the centre's cell, cut off at the radius", async () => {
+  it("puts a Gaussian around the center's cell, cut off at the radius", async () => {
     // 20 × 20 cells: the radius is that of the smaller box, (40 − √1120) / 4 = 1.63, so 1; the deviation is ½.
     const grid = { rows: 32, columns: 32, stride: 8 };
     const [boxes, labels] = objects([[[42, 33, 202, 193], 1]]);
@@ -235,7 +235,7 @@ describe("CenterNet", () => {
     });
     const at = (label: number, row: number, column: number) =>
       heat.data[label * 1024 + row * 32 + column] ?? Number.NaN;
-    // The centre (122, 113) is in cell (15, 14).
+    // The center (122, 113) is in cell (15, 14).
     expect(at(1, 14, 15)).toBe(1);
     expect(at(1, 14, 16)).toBeCloseTo(Math.exp(-2), 6);
     expect(at(1, 13, 14)).toBeCloseTo(Math.exp(-4), 6);
@@ -347,7 +347,7 @@ describe("RetinaNet", () => {
 describe("YOLOv1", () => {
   const grid = { rows: 2, columns: 3, stride: 32 };
 
-  it("lets the cell of the centre answer, for the first object there", async () => {
+  it("lets the cell of the center answer, for the first object there", async () => {
     const rows: Rows = [
       [[30, 34, 50, 62], 0],
       [[38, 40, 40, 50], 1],
@@ -357,7 +357,7 @@ describe("YOLOv1", () => {
     const { places, weights, codes } = await valuesOf({ ...assignCells(...objects(rows), grid) });
     expect(places.data.slice(0, 4)).toEqual([4, 4, 1, 5]);
     expect(weights.data).toEqual([1, 0, 1, 1, 0]);
-    // Centre (40, 48): ¼ and ½ of a cell behind the corner (32, 32).
+    // Center (40, 48): ¼ and ½ of a cell behind the corner (32, 32).
     expect(codes.data.slice(0, 4)).toEqual([
       0.25,
       0.5,
@@ -400,7 +400,7 @@ describe("YOLOv3", () => {
           ],
   }));
 
-  it("lets the anchor of the nearest shape answer, in the cell of the centre", async () => {
+  it("lets the anchor of the nearest shape answer, in the cell of the center", async () => {
     const rows: Rows = [
       // 9 × 14 around (20.5, 13): the second anchor of stride 8, in column 2 of row 1.
       [[16, 6, 25, 20], 0],
@@ -472,7 +472,7 @@ describe("all assignments", () => {
     const cells = assignCells(x, l, grid);
     const outputs = {
       positive: fcos.positive,
-      centreness: fcos.centreness,
+      centerness: fcos.centerness,
       heat,
       anchorPlaces: anchors.places,
       anchorCodes: anchors.codes,
@@ -504,7 +504,7 @@ describe("all assignments", () => {
             const moved = at + by / stride;
             expect(there?.positive?.data[moved]).toBe(here?.positive?.data[at]);
             if (here?.positive?.data[at] === 1)
-              expect(there?.centreness?.data[moved]).toBeCloseTo(here.centreness?.data[at] ?? 0, 5);
+              expect(there?.centerness?.data[moved]).toBeCloseTo(here.centerness?.data[at] ?? 0, 5);
           }
         }
         before += rows * columns;
@@ -536,7 +536,7 @@ describe("all assignments", () => {
     const points = featurePoints(levels);
     const [x, l] = [input("boxes", [1, 2, 4]), input("labels", [1, 2], "int64")];
     const outputs = {
-      centreness: assignBySize(points, sizeRanges(levels), 1.5, x, l, 1).centreness,
+      centerness: assignBySize(points, sizeRanges(levels), 1.5, x, l, 1).centerness,
       ...heatTargets(x, l, { rows: 8, columns: 8, stride: 8 }, 1),
     };
     const samples = fc.sample(fc.array(box, { minLength: 2, maxLength: 2 }), { ...SEEDED, numRuns: 50 });

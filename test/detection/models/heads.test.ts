@@ -73,7 +73,7 @@ describe("decoding is the inverse of encoding", () => {
   it("of distances by distributions", async () => {
     const bins = 20;
     const edges = distancesOf(boxes, points);
-    // Distances of places in the box, as weights of two neighbouring bins; logits of the others are low.
+    // Distances of places in the box, as weights of two neighboring bins; logits of the others are low.
     const weights = edges
       .unsqueeze(3)
       .sub(arange(0, bins, 1, "float32"))
@@ -199,7 +199,7 @@ describe("losses of single numbers", () => {
     }
   });
 
-  it("distribution focal loss is the cross entropy of two neighbouring bins", async () => {
+  it("distribution focal loss is the cross entropy of two neighboring bins", async () => {
     const x = input("x", [4, 5]);
     const t = input("t", [4]);
     const loss = distributionLoss(x, t);
@@ -234,8 +234,8 @@ describe("places", () => {
       const y = Array.from({ length: rows * columns }, (_, i) => (Math.floor(i / columns) + 0.5) * stride);
       return constant(float32([...x, ...y], [1, 2, rows, columns]));
     });
-    const [result] = await runAll({ rows: featureRows(maps), centres: points.centres }, [{}]);
-    expect(result?.rows?.data).toEqual(result?.centres?.data);
+    const [result] = await runAll({ rows: featureRows(maps), centers: points.centers }, [{}]);
+    expect(result?.rows?.data).toEqual(result?.centers?.data);
     expect(points.count).toBe(16 * 12 + 8 * 6 + 4 * 3);
   });
 

@@ -132,14 +132,14 @@ describe(`losses and gradients are those of ${by}`, () => {
       {
         classes: prediction([images, points.count, classes], 2, -1.5, 0.7),
         distances: prediction([images, points.count, 4], 1.4, 2, 2.1),
-        centreness: prediction([images, points.count], 1, 0.2, 0.2),
+        centerness: prediction([images, points.count], 1, 0.2, 0.2),
       },
       (tensor) =>
         fcosLosses(
           {
             classes: tensor("classes"),
             distances: tensor("distances"),
-            centreness: tensor("centreness"),
+            centerness: tensor("centreness"),
           },
           points,
           sizeRanges(levels),

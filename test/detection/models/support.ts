@@ -1,7 +1,7 @@
 import type { Detector } from "../../../src/detection/models/detector.ts";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
-import { adam } from "../../../src/nn/optimiser.ts";
+import { adam } from "../../../src/nn/optimizer.ts";
 import { Program, type State } from "../../../src/program/program.ts";
 import type { RuntimeValue } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";

@@ -112,7 +112,7 @@ describe("necks", () => {
   });
 
   it("fpn adds maps that are doubled by repetition", async () => {
-    // Statistics of a new network are 0 and 1: each normalisation divides by √(1 + ε).
+    // Statistics of a new network are 0 and 1: each normalization divides by √(1 + ε).
     const fpn = nameParameters(
       new Fpn(
         [
@@ -125,8 +125,8 @@ describe("necks", () => {
     const state = new Map(initialState(fpn, 1));
     for (const [name, value] of state) {
       if (!name.includes("conv.weight")) continue;
-      const centre = float32(value.shape[3] === 3 ? [0, 0, 0, 0, 1, 0, 0, 0, 0] : [1], value.shape);
-      state.set(name, centre);
+      const center = float32(value.shape[3] === 3 ? [0, 0, 0, 0, 1, 0, 0, 0, 0] : [1], value.shape);
+      state.set(name, center);
     }
     const inputs = [input("fine", [1, 1, 2, 4]), input("coarse", [1, 1, 1, 2])];
     const [fine, coarse] = fpn.forward(inputs);

@@ -133,7 +133,7 @@ describe("log-density by the probability flow", () => {
     await session.release();
   });
 
-  it("of images whose network says nothing is that of the noise, dequantised", async () => {
+  it("of images whose network says nothing is that of the noise, dequantized", async () => {
     const info: DataInfo = { kind: "image", sampleShape: [1, 5, 5] };
     const model = nameParameters(
       new RectifiedFlow(rectifiedFlowOptions.parse({ ...SMALL, multipliers: [1] }), info),
@@ -147,7 +147,7 @@ describe("log-density by the probability flow", () => {
       [3, 1, 5, 5],
     );
     const found = await model.score(session, images);
-    // Without a velocity the density is that of standard normal noise at the dequantised bytes, (b + u − 127.5) / 127.5.
+    // Without a velocity the density is that of standard normal noise at the dequantized bytes, (b + u − 127.5) / 127.5.
     const average = (b: number): number => {
       const values = Array.from(
         { length: 101 },
@@ -162,7 +162,7 @@ describe("log-density by the probability flow", () => {
       expect(Math.abs(value - expected)).toBeLessThan(0.05);
     });
     expect(model.likelihood).toBe("bound");
-    expect(model.likelihoodDetail).toMatch(/Hutchinson.*dequantisation/);
+    expect(model.likelihoodDetail).toMatch(/Hutchinson.*dequantization/);
     // What it is called is a type that a model with a density has.
     const density: Density = model;
     expect(density.likelihood).toBe("bound");

@@ -12,7 +12,7 @@ import { OptionError, SolverError } from "../../../src/errors.ts";
 import { slicedWasserstein } from "../../../src/metrics/index.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
-import { adam } from "../../../src/nn/optimiser.ts";
+import { adam } from "../../../src/nn/optimizer.ts";
 import { evenTimes, integrate, rk4, type Velocity } from "../../../src/ode/index.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile, Session } from "../../../src/program/program.ts";
@@ -217,7 +217,7 @@ describe("rectified flow", () => {
   it("learns two moons", async () => {
     const data = planePoints("two-moons", { count: 4000 });
     const model = small(POINTS, { width: 64, depth: 3 });
-    const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0.99 });
+    const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.99 });
     const runtime = await nodeRuntime();
     const source = { split: data.splits.train, batchSize: 256, random: new Random(0) };
     const start = { step: 0, vectors: initialVectors(tracer, source.random) };

@@ -13,7 +13,7 @@ import { energyDistance } from "../../../src/metrics/index.ts";
 import type { Trainable } from "../../../src/model/capabilities.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
-import { adam } from "../../../src/nn/optimiser.ts";
+import { adam } from "../../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import type { State } from "../../../src/program/program.ts";
 import { Session } from "../../../src/program/program.ts";
@@ -33,7 +33,7 @@ async function fitted(
   { steps, from, rate = 3e-3 }: { readonly steps: number; readonly from?: State; readonly rate?: number },
 ): Promise<Session> {
   const runtime = await nodeRuntime({ threads: 1 });
-  const tracer = new StepTracer(nameParameters(model), { optimiser: adam(), averageDecay: 0.99 });
+  const tracer = new StepTracer(nameParameters(model), { optimizer: adam(), averageDecay: 0.99 });
   const source = { split, batchSize: 256, random: new Random(3) };
   const vectors = initialVectors(tracer, source.random, from ?? initialState(model, 1));
   const trainer = await Trainer.create(tracer, source, runtime, { step: 0, vectors });

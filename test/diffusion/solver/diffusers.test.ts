@@ -180,7 +180,7 @@ describe("choices of steps", () => {
     }
     if (spacing === "linspace" && [61, 103].includes(count)) {
       // Places like 10 · 999 / 60 = 166.5 stand between two steps. NumPy multiplies a rounded 999 / 60 and falls on either
-      // side; we compute the place itself and round to the even neighbour.
+      // side; we compute the place itself and round to the even neighbor.
       expect(Math.abs(own.reduce((a, b) => a + b, 0) - known.sum)).toBeLessThanOrEqual(3);
       return;
     }

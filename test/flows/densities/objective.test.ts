@@ -11,7 +11,7 @@ import {
   planarOptions,
 } from "../../../src/flows/index.ts";
 import { nameParameters } from "../../../src/nn/module.ts";
-import { adam } from "../../../src/nn/optimiser.ts";
+import { adam } from "../../../src/nn/optimizer.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
@@ -98,7 +98,7 @@ describe.each(energyNames)("%s", (name) => {
       expect(Math.abs(v - expected)).toBeLessThan(2e-5 * Math.max(1, Math.abs(expected)));
     });
     for (const v of numbers(gradient)) expect(Number.isFinite(v)).toBe(true);
-    expect(energy.logNormaliser).toBe(density.logNormaliser);
+    expect(energy.logNormalizer).toBe(density.logNormalizer);
   });
 
   it("is data that names its energy", async () => {
@@ -120,7 +120,7 @@ describe("reverse Kullback–Leibler divergence", () => {
       {
         base: gaussian,
         transforms: [],
-        energy: { of: (x) => x.square().sum(1).mul(0.5), logNormaliser: Math.log(2 * Math.PI) },
+        energy: { of: (x) => x.square().sum(1).mul(0.5), logNormalizer: Math.log(2 * Math.PI) },
       },
     );
     const program = compile(({ x }: { readonly x: Tensor }) => model.loss({ x }), {
@@ -152,7 +152,7 @@ describe("reverse Kullback–Leibler divergence", () => {
         energy: name,
       }),
     );
-    const tracer = new StepTracer(model, { optimiser: adam(), averageDecay: 0 });
+    const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
     const random = new Random(1);
     const split = energyPoints(name, { count: 256 }).splits.train;
     const trainer = await Trainer.create(tracer, { split, batchSize: 256, random }, await nodeRuntime(), {

@@ -30,7 +30,7 @@ function withState(
 
 const STATE = { scale: [0.3, -0.2], shift: [1, -1], mean: [0.5, 2], variance: [4, 0.25] };
 
-describe("batch normalisation as a transform", () => {
+describe("batch normalization as a transform", () => {
   it("outside of training uses running statistics, with the determinant of a diagonal map", async () => {
     const transform = new BatchNormTransform(2);
     const x = constant(float32([1, 2, -3, 4], [2, 2]));

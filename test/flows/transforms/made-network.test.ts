@@ -119,7 +119,7 @@ describe("MadeNetwork", () => {
     const network = new MadeNetwork({ inputs: 3, parameterCount: 2, hidden: [5] });
     expect(parameterCount(network)).toBe(3 * 5 + 5 + 5 * 6 + 6);
     const zero = new Float32Array(30).fill(1);
-    network.output.weight.initialise(zero, [6, 5], new Random(0));
+    network.output.weight.initialize(zero, [6, 5], new Random(0));
     expect(zero.every((value) => value === 0)).toBe(true);
   });
 

@@ -9,7 +9,7 @@ import { numbers } from "../../support.ts";
 
 const LEAST = 1e-3;
 
-/** Unnormalised log-widths and log-heights of the bins and unconstrained derivatives, as the spline takes them. */
+/** Unnormalized log-widths and log-heights of the bins and unconstrained derivatives, as the spline takes them. */
 interface Raw {
   readonly widths: readonly number[];
   readonly heights: readonly number[];

@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { boxColour, drawBoxes } from "../../../src/report/boxes/boxes.ts";
-import { blankRaster, type Colour, type Raster } from "../../../src/report/raster/raster.ts";
+import { boxColor, drawBoxes } from "../../../src/report/boxes/boxes.ts";
+import { blankRaster, type Color, type Raster } from "../../../src/report/raster/raster.ts";
 import { drawText, GLYPHS, strokeTextWidth } from "../../../src/report/raster/text.ts";
 
-const GREY: Colour = [128, 128, 128];
-const RED: Colour = [255, 0, 0];
-const BLUE: Colour = [0, 0, 255];
+const GREY: Color = [128, 128, 128];
+const RED: Color = [255, 0, 0];
+const BLUE: Color = [0, 0, 255];
 
 const pixel = ({ data, width }: Raster, x: number, y: number): readonly number[] => [
   ...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3),
 ];
 
-/** Left, top, right and bottom of what is not of the ground's colour, by the pixels' outer edges. */
-function extent(raster: Raster, ground: Colour): readonly number[] {
+/** Left, top, right and bottom of what is not of the ground's color, by the pixels' outer edges. */
+function extent(raster: Raster, ground: Color): readonly number[] {
   let [left, top, right, bottom] = [Infinity, Infinity, -1, -1];
   for (let y = 0; y < raster.height; y++) {
     for (let x = 0; x < raster.width; x++) {
@@ -25,9 +25,9 @@ function extent(raster: Raster, ground: Colour): readonly number[] {
 }
 
 describe("drawBoxes", () => {
-  it("draws lines centred on the edges, and leaves the image and the inside as they were", () => {
+  it("draws lines centerd on the edges, and leaves the image and the inside as they were", () => {
     const image = blankRaster(60, 50, GREY);
-    const picture = drawBoxes(image, [{ box: [10, 20, 40, 30], colour: RED }]);
+    const picture = drawBoxes(image, [{ box: [10, 20, 40, 30], color: RED }]);
     expect([picture.width, picture.height, picture.channels]).toEqual([60, 50, 3]);
     // A line on x = 10 covers the columns 9 and 10 to the same part.
     expect(pixel(picture, 9, 25)).toEqual(pixel(picture, 10, 25));
@@ -47,7 +47,7 @@ describe("drawBoxes", () => {
       [50, 50, 50],
     ]);
     const large = { width: 20, height: 20, channels: 1, data: new Uint8Array(400) } as const;
-    const marked = drawBoxes(large, [{ box: [5, 5, 10, 10], colour: RED }], { enlarge: 4 });
+    const marked = drawBoxes(large, [{ box: [5, 5, 10, 10], color: RED }], { enlarge: 4 });
     expect(extent(marked, [0, 0, 0])).toEqual([19, 19, 41, 41]);
     expect(() => drawBoxes(image, [], { enlarge: 0.5 })).toThrow(/enlarge 0.5 must be a whole number/);
   });
@@ -55,7 +55,7 @@ describe("drawBoxes", () => {
   it("puts labels above the box, within it at the top, and never outside of the picture", () => {
     const image = blankRaster(200, 120, GREY);
     const label = (box: readonly [number, number, number, number]) =>
-      extent(drawBoxes(image, [{ box, label: "cat 0.9", colour: RED }]), GREY);
+      extent(drawBoxes(image, [{ box, label: "cat 0.9", color: RED }]), GREY);
     const [, above = 0] = label([50, 60, 150, 100]);
     expect(above).toBeGreaterThanOrEqual(40);
     expect(above).toBeLessThan(50);
@@ -63,8 +63,8 @@ describe("drawBoxes", () => {
     // Near the right edge the label moves left, and of a box outside it stays.
     expect(label([190, 60, 230, 100])[0]).toBeLessThan(150);
     expect(label([300, 60, 330, 100])[2]).toBe(200);
-    const light = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", colour: [255, 230, 80] }]);
-    const dark = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", colour: [90, 20, 20] }]);
+    const light = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", color: [255, 230, 80] }]);
+    const dark = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", color: [90, 20, 20] }]);
     const strip = (raster: Raster) => Array.from({ length: 10 }, (_, i) => pixel(raster, 51 + i, 53)[2] ?? 0);
     // Dark letters on a light ground, light letters on a dark one.
     expect(Math.min(...strip(light))).toBeLessThan(60);
@@ -74,15 +74,15 @@ describe("drawBoxes", () => {
   it("breaks the lines of dashed boxes, and puts the first box on top", () => {
     const image = blankRaster(100, 100, GREY);
     const row = (dashed: boolean) => {
-      const picture = drawBoxes(image, [{ box: [10, 50, 90, 80], colour: RED, dashed }]);
+      const picture = drawBoxes(image, [{ box: [10, 50, 90, 80], color: RED, dashed }]);
       return Array.from({ length: 70 }, (_, i) => pixel(picture, 15 + i, 50)[0] ?? 0);
     };
     expect(Math.min(...row(false))).toBeGreaterThan(200);
     expect(Math.min(...row(true))).toBe(128);
     expect(Math.max(...row(true))).toBeGreaterThan(200);
     const both = drawBoxes(image, [
-      { box: [10, 10, 90, 90], colour: RED },
-      { box: [10, 10, 90, 90], colour: BLUE },
+      { box: [10, 10, 90, 90], color: RED },
+      { box: [10, 10, 90, 90], color: BLUE },
     ]);
     const [red = 0, , blue = 0] = pixel(both, 50, 10);
     expect(red).toBeGreaterThan(2 * blue);
@@ -99,21 +99,21 @@ describe("drawBoxes", () => {
       broken.map((box) => ({ box, label: "x" })),
     );
     expect(none.data).toEqual(image.data);
-    const huge = drawBoxes(image, [{ box: [-1e12, 20, 1e12, 1e12], dashed: true, colour: RED }]);
+    const huge = drawBoxes(image, [{ box: [-1e12, 20, 1e12, 1e12], dashed: true, color: RED }]);
     expect(extent(huge, GREY).slice(1)).toEqual([19, 40, 21]);
   });
 
-  it("has a colour for every class", () => {
-    const colours = Array.from({ length: 10 }, (_, i) => boxColour(i).join());
-    expect(new Set(colours).size).toBe(10);
-    expect(boxColour(13)).toEqual(boxColour(3));
+  it("has a color for every class", () => {
+    const colors = Array.from({ length: 10 }, (_, i) => boxColor(i).join());
+    expect(new Set(colors).size).toBe(10);
+    expect(boxColor(13)).toEqual(boxColor(3));
   });
 });
 
 describe("drawText", () => {
   const inked = (text: string) => {
     const raster = blankRaster(160, 40, [255, 255, 255]);
-    drawText(raster, text, { x: 80, y: 20, align: "middle", colour: [0, 0, 0] });
+    drawText(raster, text, { x: 80, y: 20, align: "middle", color: [0, 0, 0] });
     return raster;
   };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { boxColour } from "../../../src/report/boxes/boxes.ts";
+import { boxColor } from "../../../src/report/boxes/boxes.ts";
 import { contactSheet } from "../../../src/report/boxes/contact-sheet.ts";
 import { blankRaster, type Raster, rasterOfBytes } from "../../../src/report/raster/raster.ts";
 
@@ -7,12 +7,12 @@ const pixel = ({ data, width }: Raster, x: number, y: number) => [
   ...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3),
 ];
 
-/** Where a colour occurs: the smallest box around it, by the pixels' outer edges. */
-function extent(sheet: Raster, colour: readonly number[]): readonly number[] {
+/** Where a color occurs: the smallest box around it, by the pixels' outer edges. */
+function extent(sheet: Raster, color: readonly number[]): readonly number[] {
   let [x1, y1, x2, y2] = [sheet.width, sheet.height, 0, 0];
   for (let y = 0; y < sheet.height; y++) {
     for (let x = 0; x < sheet.width; x++) {
-      if (pixel(sheet, x, y).join() !== colour.join()) continue;
+      if (pixel(sheet, x, y).join() !== color.join()) continue;
       [x1, y1, x2, y2] = [Math.min(x1, x), Math.min(y1, y), Math.max(x2, x + 1), Math.max(y2, y + 1)];
     }
   }
@@ -44,7 +44,7 @@ describe("contactSheet", () => {
     expect(third[1]).toBeGreaterThan((second[1] ?? 0) + 90);
   });
 
-  it("draws boxes in the colours of the legend, enlarged with the image", () => {
+  it("draws boxes in the colors of the legend, enlarged with the image", () => {
     const plain = contactSheet([picture(10)], ["a", "b"]);
     const enlarged = contactSheet([{ ...picture(10), enlarge: 3 }], ["a", "b"]);
     for (const [sheet, scale] of [
@@ -52,13 +52,13 @@ describe("contactSheet", () => {
       [enlarged, 3],
     ] as const) {
       const [left = 0, top = 0] = extent(sheet, [10, 10, 10]);
-      // A thin line on the edge of two pixels covers both in part: the colour is that of class 1, on grey.
+      // A thin line on the edge of two pixels covers both in part: the color is that of class 1, on grey.
       const [red = 0, green = 0, blue = 0] = pixel(sheet, left + 20 * scale, top + 25 * scale);
       expect(blue).toBeGreaterThan(150);
       expect(Math.abs((green - red) / (blue - red) - (120 - 29) / (236 - 29))).toBeLessThan(0.1);
       expect(pixel(sheet, left + 40 * scale, top + 25 * scale)).toEqual([10, 10, 10]);
       // The legend's patch of the first class, which no box has.
-      const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = extent(sheet, [...boxColour(0)]);
+      const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = extent(sheet, [...boxColor(0)]);
       expect([x2 - x1, y2 - y1]).toEqual([16, 16]);
       expect(y2).toBeLessThan(top);
     }

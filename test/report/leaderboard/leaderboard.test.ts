@@ -210,7 +210,7 @@ describe("the page", () => {
     expect(rows[6]).toContain("not done yet");
   });
 
-  it("has its pictures beside each other and the scale of their colours below", () => {
+  it("has its pictures beside each other and the scale of their colors below", () => {
     const html = renderLeaderboard(board);
     expect(html.match(/<figure>/g)?.length).toBe(5);
     expect(html).toMatch(/<p class="scale">0 <i><\/i> 0\.16 and above, per unit area<\/p>/);
@@ -312,7 +312,7 @@ describe("panels of the plane", () => {
     expect(at(raster, 3.5, 0.5)).toEqual([68, 1, 84]);
     expect(at(raster, 3.5, 3.5)).toEqual([253, 231, 37]);
     const [red = 0, green = 0, blue = 0] = at(raster, 0.5, 3.5);
-    // The middle of viridis, a tile of one cell being linear between its centre and the next.
+    // The middle of viridis, a tile of one cell being linear between its center and the next.
     expect([Math.abs(red - 33), Math.abs(green - 144), Math.abs(blue - 141)].every((gap) => gap < 40)).toBe(
       true,
     );

@@ -13,7 +13,7 @@ const texts = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)</g)].map(([,
 const fills = (svg: string) => new Set(svg.match(/fill="#[0-9a-f]{6}"/g));
 
 describe("map of codes", () => {
-  it("names its axes and classes, and colours samples by class", async () => {
+  it("names its axes and classes, and colors samples by class", async () => {
     const svg = await latentMap({ codes, labels, classes: ["cat", "dog", "fish"], axes }, "Codes of pets");
     expect(texts(svg)).toEqual(expect.arrayContaining(["Codes of pets", "z₁", "z₂", "cat", "dog", "fish"]));
     expect(texts(svg).some((text) => text?.startsWith("300 samples"))).toBe(true);
@@ -24,7 +24,7 @@ describe("map of codes", () => {
     );
   });
 
-  it("has one colour and no legend where there are no classes, or too many to tell apart", async () => {
+  it("has one color and no legend where there are no classes, or too many to tell apart", async () => {
     const many = Array.from({ length: 30 }, (_, i) => `class ${i}`);
     const svg = await latentMap({ codes, labels, classes: many, axes });
     expect(texts(svg)).not.toContain("class 1");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { pathPanels } from "../../../src/report/plane/paths.ts";
-import { labelledRow } from "../../../src/report/raster/grid.ts";
+import { labeledRow } from "../../../src/report/raster/grid.ts";
 import type { Raster } from "../../../src/report/raster/raster.ts";
 import { float32 } from "../../../src/tensor/array.ts";
 
@@ -31,10 +31,10 @@ describe("pathPanels", () => {
     },
   ];
 
-  it("draws every point in the colour of its first direction, wherever it goes", () => {
+  it("draws every point in the color of its first direction, wherever it goes", () => {
     const raster = pathPanels(states);
     expect([raster.width, raster.height]).toEqual([2 * 212 + 12, 238]);
-    // Frames are a tenth wider than the points and centred on their extent.
+    // Frames are a tenth wider than the points and centerd on their extent.
     const half = 0.55 * Math.sqrt(3);
     const at = (panel: number, [x = 0, y = 0]: readonly number[]): [number, number] => [
       Math.round(12 + panel * 212 + (0.5 + (x - 0.25) / (2 * half)) * 200),
@@ -52,12 +52,12 @@ describe("pathPanels", () => {
   });
 });
 
-describe("labelledRow", () => {
+describe("labeledRow", () => {
   it("puts pictures side by side, grey ones too, each below its number", () => {
     const grey: Raster = { width: 40, height: 20, channels: 1, data: new Uint8Array(800).fill(90) };
     const red = new Uint8Array(40 * 10 * 3);
     for (let i = 0; i < red.length; i += 3) red[i] = 200;
-    const row = labelledRow([
+    const row = labeledRow([
       { label: 0.5, raster: grey },
       { label: 1, raster: { width: 40, height: 10, channels: 3, data: red } },
     ]);

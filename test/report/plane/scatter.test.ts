@@ -13,17 +13,17 @@ const covered = (data: Uint8Array) => data.reduce((sum, value) => sum + (255 - v
 describe("drawStroke", () => {
   it("covers the area of a disc, and of a rectangle with round ends", () => {
     const dot = blankRaster(60, 60, white);
-    drawStroke(dot, { from: [30.3, 29.6], to: [30.3, 29.6], radius: 12, colour: black, opacity: 1 });
+    drawStroke(dot, { from: [30.3, 29.6], to: [30.3, 29.6], radius: 12, color: black, opacity: 1 });
     expect(covered(dot.data) / (Math.PI * 144)).toBeCloseTo(1, 2);
     const line = blankRaster(60, 60, white);
-    drawStroke(line, { from: [10, 12], to: [45, 40], radius: 4, colour: black, opacity: 0.5 });
+    drawStroke(line, { from: [10, 12], to: [45, 40], radius: 4, color: black, opacity: 0.5 });
     const area = Math.PI * 16 + 8 * Math.hypot(35, 28);
     expect(covered(line.data) / (0.5 * area)).toBeCloseTo(1, 2);
   });
 
   it("covers whole pixels exactly and cuts off what lies outside", () => {
     const raster = blankRaster(5, 3, white);
-    drawStroke(raster, { from: [-9, 1], to: [99, 1], radius: 0.5, colour: [10, 20, 30], opacity: 1 });
+    drawStroke(raster, { from: [-9, 1], to: [99, 1], radius: 0.5, color: [10, 20, 30], opacity: 1 });
     expect([...raster.data.subarray(15, 21)]).toEqual([10, 20, 30, 10, 20, 30]);
     expect([...raster.data.subarray(0, 15)].every((value) => value === 255)).toBe(true);
   });

@@ -41,7 +41,7 @@ describe("bitPlot", () => {
     );
   });
 
-  it("draws rows as cells, coloured where they are one, and between where a probability is", async () => {
+  it("draws rows as cells, colored where they are one, and between where a probability is", async () => {
     const svg = await bitPlot({ data, samples: float32([1, 0.5, 0], [1, 3]) });
     const pictures = [...svg.matchAll(/href="data:image\/png;base64,([^"]+)"/g)].map(([, text = ""]) => text);
     const pixelsOf = (text: string) =>

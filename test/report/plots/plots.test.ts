@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Column } from "../../../src/data/sources/columns.ts";
-import { rasterise } from "../../../src/report/pictures.node.ts";
+import { rasterize } from "../../../src/report/pictures.node.ts";
 import { densityHeatMap } from "../../../src/report/plane/plots.ts";
 import {
   gradientNormCurve,
@@ -137,7 +137,7 @@ describe("tables", () => {
     const svg = await tableMarginals({ columns, data: table(300, 1), samples: table(100, 2) });
     expect(svg).toContain("a &lt;b&gt; &amp;");
     expect(texts(svg)).toEqual(expect.arrayContaining(["twice", "grade", "x", "y", "data", "samples"]));
-    const size = pngSize(await rasterise(svg));
+    const size = pngSize(await rasterize(svg));
     expect(size?.width).toBeGreaterThan(800);
   });
 

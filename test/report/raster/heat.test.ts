@@ -6,7 +6,7 @@ import { blankRaster } from "../../../src/report/raster/raster.ts";
 import { float32 } from "../../../src/tensor/array.ts";
 
 describe("heatOverlay", () => {
-  it("leaves cold places grey, by luma, and colours hot ones where they lie", () => {
+  it("leaves cold places grey, by luma, and colors hot ones where they lie", () => {
     const image = blankRaster(40, 20, [200, 100, 0]);
     const heat = new Float32Array(8);
     heat[1] = 1;
@@ -15,7 +15,7 @@ describe("heatOverlay", () => {
     const at = (x: number, y: number) => [...data.subarray(3 * (y * 40 + x), 3 * (y * 40 + x) + 3)];
     const grey = Math.round(0.299 * 200 + 0.587 * 100);
     expect(at(39, 19)).toEqual([grey, grey, grey]);
-    // The cell of row 0 and column 1 has its centre at (15, 5), between pixels 14 and 15.
+    // The cell of row 0 and column 1 has its center at (15, 5), between pixels 14 and 15.
     const [red = 0, green = 0, blue = 0] = at(15, 5);
     const [r, g, b] = viridis(1);
     for (const [value, hot] of [

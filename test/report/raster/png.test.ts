@@ -24,7 +24,7 @@ describe("encodePng", () => {
         expect(pngSize(bytes)).toEqual({ width: raster.width, height: raster.height });
         const space = raster.channels === 1 ? "b-w" : "srgb";
         const { data, info } = await sharp(bytes)
-          .toColourspace(space)
+          .toColorspace(space)
           .raw()
           .toBuffer({ resolveWithObject: true });
         expect(info).toMatchObject({ width: raster.width, height: raster.height, channels: raster.channels });

@@ -23,7 +23,7 @@ import {
   square,
   where,
 } from "../../../src/tensor/operations/elementwise.ts";
-import { batchNorm, groupNorm } from "../../../src/tensor/operations/normalisation.ts";
+import { batchNorm, groupNorm } from "../../../src/tensor/operations/normalization.ts";
 import { averagePool2d, maxPool2d, upsampleNearest } from "../../../src/tensor/operations/pooling.ts";
 import { mean } from "../../../src/tensor/operations/reduce.ts";
 import { concat, slice, split } from "../../../src/tensor/operations/shaping.ts";
@@ -170,17 +170,17 @@ describe("maps that stay in blocked layout", () => {
       const [p, q] = [conv(inputs, inputs.add([2, 3, 4, 4]), 16), conv(inputs, inputs.add([2, 1, 4, 4]), 16)];
       return conv(inputs, where(greater(p, q), multiply(p, p), q), 16);
     },
-    "group normalisation": (inputs) => {
+    "group normalization": (inputs) => {
       const h = conv(inputs, inputs.add([3, 1, 4, 4]), 32);
       const options = { weight: inputs.add([32]), bias: inputs.add([32]) };
       return conv(inputs, silu(groupNorm(h, 8, options)), 16);
     },
-    "group normalisation with a weight a sample": (inputs) => {
+    "group normalization with a weight a sample": (inputs) => {
       const h = conv(inputs, inputs.add([3, 1, 4, 4]), 32);
       const options = { weight: inputs.add([3, 32]), bias: inputs.add([3, 32]) };
       return conv(inputs, groupNorm(h, 2, options), 16);
     },
-    "batch normalisation": (inputs) => {
+    "batch normalization": (inputs) => {
       // Without a bias, whose gradient would be 0 but for rounding.
       const h = conv2d(inputs.add([3, 2, 4, 4]), inputs.add([16, 2, 3, 3]));
       return conv(inputs, batchNorm(h, { weight: inputs.add([16]), bias: inputs.add([16]) }).y, 16);
@@ -223,7 +223,7 @@ describe("maps that stay in blocked layout", () => {
     it(`give the same values and derivatives: ${name}`, () => compare(name, chain));
   }
 
-  it("are not reordered between convolutions, normalisations and element-wise operations", () => {
+  it("are not reordered between convolutions, normalizations and element-wise operations", () => {
     const inputs = new Inputs();
     const h = conv(inputs, inputs.add([16, 1, 8, 8]), 16);
     const block = (x: Tensor): Tensor =>

@@ -33,8 +33,8 @@ const logSumExp = (items: readonly number[]): number => Math.log(total(items.map
 const variance =
   (correction: number) =>
   (items: readonly number[]): number => {
-    const centre = average(items);
-    return total(items.map((item) => (item - centre) ** 2)) / (items.length - correction);
+    const center = average(items);
+    return total(items.map((item) => (item - center) ** 2)) / (items.length - correction);
   };
 
 type Reduction = (x: Tensor, axes?: number | readonly number[], keepDims?: boolean) => Tensor;

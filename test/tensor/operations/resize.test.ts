@@ -44,13 +44,13 @@ function nearest(x: Values, [height, width]: readonly [number, number]): Values 
   );
 }
 
-/** Interpolates by the area of overlap of tents of width one pixel around pixel centres. */
+/** Interpolates by the area of overlap of tents of width one pixel around pixel centers. */
 function bilinear(x: Values, [height, width]: readonly [number, number]): Values {
   const [n = 0, c = 0, h = 0, w = 0] = x.shape;
   return build([n, c, height, width], ([i = 0, j = 0, r = 0, s = 0]) => {
-    const centre = (position: number, from: number, to: number): number =>
+    const center = (position: number, from: number, to: number): number =>
       Math.min(from - 1, Math.max(0, ((position + 0.5) * from) / to - 0.5));
-    const [p, q] = [centre(r, h, height), centre(s, w, width)];
+    const [p, q] = [center(r, h, height), center(s, w, width)];
     let total = 0;
     for (let a = 0; a < h; a++) {
       for (let b = 0; b < w; b++) {

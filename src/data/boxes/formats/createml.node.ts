@@ -5,7 +5,7 @@ import type { DetectionFault } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
 import { type DetectionFiles, folderOf, readClassList, splitOfPath } from "./files.node.ts";
 
-// The JSON of Apple's Create ML: a list of images, each with boxes whose coordinates are the centre, width and height in pixels.
+// The JSON of Apple's Create ML: a list of images, each with boxes whose coordinates are the center, width and height in pixels.
 
 const imageSchema = z.object({ image: z.string().min(1), annotations: z.array(z.unknown()) });
 

@@ -20,7 +20,7 @@ import {
 } from "./files.node.ts";
 
 // YOLO's text files: one for each image, in a folder `labels` where images are in a folder `images`, with a line for each object:
-// the number of its class, and centre, width and height as shares of the image's. `data.yaml` names classes and splits.
+// the number of its class, and center, width and height as shares of the image's. `data.yaml` names classes and splits.
 
 const places = z.union([z.string(), z.array(z.string())]).nullish();
 
@@ -92,7 +92,7 @@ export function parseYoloLabels(text: string): readonly RawObject[] {
   });
 }
 
-/** The box of centre, width and height, or the one around the corners of an outline. */
+/** The box of center, width and height, or the one around the corners of an outline. */
 function boxOf(numbers: readonly number[]): RawBox {
   if (numbers.length === 4) {
     const [x = 0, y = 0, width = 0, height = 0] = numbers;

@@ -241,7 +241,7 @@ describe("COCO", () => {
 });
 
 describe("YOLO", () => {
-  test("lines are centre, width and height in shares; an outline becomes the box around it", () => {
+  test("lines are center, width and height in shares; an outline becomes the box around it", () => {
     const objects = parseYoloLabels(
       "0 0.5 0.25 0.5 0.1\n\n11 0.1 0.1 0.3 0.2 0.2 0.4\n1 0.5 0.5 0.1\ncat 0 0 1 1\n",
     );
@@ -339,7 +339,7 @@ describe("YOLO", () => {
   });
 });
 
-test("Create ML: boxes by their centres, in pixels", async () => {
+test("Create ML: boxes by their centers, in pixels", async () => {
   const folder = join(root, "createml");
   await writeImage(folder, "train/a.jpg", grey(200, 100));
   await writeImage(folder, "train/b.jpg", grey(200, 100, 3));

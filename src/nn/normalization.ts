@@ -7,9 +7,9 @@ import {
   groupNorm,
   instanceNorm,
   layerNorm,
-} from "../tensor/operations/normalisation.ts";
+} from "../tensor/operations/normalization.ts";
 import { slice } from "../tensor/operations/shaping.ts";
-import { ones, zeros } from "./initialisers.ts";
+import { ones, zeros } from "./initializers.ts";
 
 export interface NormOptions {
   /** Whether there is a learned factor and shift; true unless told. */
@@ -18,7 +18,7 @@ export interface NormOptions {
   readonly epsilon?: number;
 }
 
-/** The learned factor and shift of a normalisation, as the operations take them. */
+/** The learned factor and shift of a normalization, as the operations take them. */
 interface Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -35,7 +35,7 @@ function given({ weight, bias }: Affine): { readonly weight?: Tensor; readonly b
   return { ...(weight && { weight }), ...(bias && { bias }) };
 }
 
-/** Layer normalisation (Ba, Kiros and Hinton 2016) over the last axes, whose sizes are `shape`. */
+/** Layer normalization (Ba, Kiros and Hinton 2016) over the last axes, whose sizes are `shape`. */
 export class LayerNorm implements Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -55,7 +55,7 @@ export class LayerNorm implements Affine {
   }
 }
 
-/** Group normalisation (Wu and He 2018): x [N, C, ...], each group of channels of each sample to mean 0, variance 1. */
+/** Group normalization (Wu and He 2018): x [N, C, ...], each group of channels of each sample to mean 0, variance 1. */
 export class GroupNorm implements Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -99,7 +99,7 @@ export class GroupNorm implements Affine {
   }
 }
 
-/** Instance normalisation (Ulyanov et al. 2016); without learned factor and shift unless told, as in PyTorch. */
+/** Instance normalization (Ulyanov et al. 2016); without learned factor and shift unless told, as in PyTorch. */
 export class InstanceNorm implements Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -122,7 +122,7 @@ export interface BatchNormOptions extends NormOptions {
 }
 
 /**
- * Batch normalisation (Ioffe and Szegedy 2015): x [N, C, ...], each channel to mean 0 and variance 1. While training it
+ * Batch normalization (Ioffe and Szegedy 2015): x [N, C, ...], each channel to mean 0 and variance 1. While training it
  * uses the statistics of the batch and updates the running ones, which it uses otherwise. Buffers have PyTorch's names.
  */
 class BatchNorm implements Affine {
@@ -172,14 +172,14 @@ class BatchNorm implements Affine {
   }
 }
 
-/** Batch normalisation of maps [N, C, H, W]. */
+/** Batch normalization of maps [N, C, H, W]. */
 export class BatchNorm2d extends BatchNorm {
   constructor(channels: number, options: BatchNormOptions = {}) {
     super(channels, [4], options);
   }
 }
 
-/** Batch normalisation of vectors [N, C] or sequences [N, C, L]. */
+/** Batch normalization of vectors [N, C] or sequences [N, C, L]. */
 export class BatchNorm1d extends BatchNorm {
   constructor(channels: number, options: BatchNormOptions = {}) {
     super(channels, [2, 3], options);

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import * as initialisers from "../../src/nn/initialisers.ts";
+import * as initializers from "../../src/nn/initializers.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import { initialState } from "../../src/nn/module.ts";
 import { Random } from "../../src/random.ts";
-import type { Initialiser } from "../../src/tensor/index.ts";
+import type { Initializer } from "../../src/tensor/index.ts";
 import { numbers, tensorOf } from "./support.ts";
 
-function drawn(initialise: Initialiser, shape: readonly number[]): Float32Array {
+function drawn(initialize: Initializer, shape: readonly number[]): Float32Array {
   const target = new Float32Array(shape.reduce((a, b) => a * b, 1));
-  initialise(target, shape, new Random(3));
+  initialize(target, shape, new Random(3));
   return target;
 }
 
@@ -16,20 +16,20 @@ function deviation(values: Float32Array): number {
   return Math.sqrt(values.reduce((total, value) => total + value * value, 0) / values.length);
 }
 
-describe("initialisers", () => {
+describe("initializers", () => {
   // Inputs 20·9 = 180, outputs 50·9 = 450.
   const shape = [50, 20, 3, 3];
 
   it.each([
-    ["kaimingUniform", initialisers.kaimingUniform(), 1 / Math.sqrt(3 * 180)],
-    ["kaimingUniform of a rectifier", initialisers.kaimingUniform(0), Math.sqrt(2 / 180)],
-    ["kaimingNormal", initialisers.kaimingNormal(), Math.sqrt(2 / 180)],
-    ["xavierUniform", initialisers.xavierUniform(2), 2 * Math.sqrt(2 / 630)],
-    ["xavierNormal", initialisers.xavierNormal(), Math.sqrt(2 / 630)],
-    ["normal", initialisers.normal(0.02), 0.02],
-    ["uniform", initialisers.uniform(3), Math.sqrt(3)],
-  ])("%s has the deviation of its formula", (_name, initialise, expected) => {
-    const values = drawn(initialise, shape);
+    ["kaimingUniform", initializers.kaimingUniform(), 1 / Math.sqrt(3 * 180)],
+    ["kaimingUniform of a rectifier", initializers.kaimingUniform(0), Math.sqrt(2 / 180)],
+    ["kaimingNormal", initializers.kaimingNormal(), Math.sqrt(2 / 180)],
+    ["xavierUniform", initializers.xavierUniform(2), 2 * Math.sqrt(2 / 630)],
+    ["xavierNormal", initializers.xavierNormal(), Math.sqrt(2 / 630)],
+    ["normal", initializers.normal(0.02), 0.02],
+    ["uniform", initializers.uniform(3), Math.sqrt(3)],
+  ])("%s has the deviation of its formula", (_name, initialize, expected) => {
+    const values = drawn(initialize, shape);
     // 9,000 draws: four standard errors of the deviation are below 3.1 %.
     expect(Math.abs(deviation(values) / expected - 1)).toBeLessThan(0.031);
     expect(Math.abs(values.reduce((a, b) => a + b) / values.length)).toBeLessThan(4.3e-2 * expected);
@@ -47,7 +47,7 @@ describe("initialisers", () => {
   it.each([[[4, 9]], [[9, 4]], [[6, 2, 3, 3]], [[5, 5]]])(
     "orthogonal makes rows or columns of %j orthogonal",
     (size) => {
-      const values = drawn(initialisers.orthogonal(2), size);
+      const values = drawn(initializers.orthogonal(2), size);
       const rows = size[0] ?? 1;
       const columns = values.length / rows;
       const at = (i: number, k: number): number =>
@@ -63,8 +63,8 @@ describe("initialisers", () => {
   );
 
   it("zeros, ones and constant fill", () => {
-    expect([...drawn(initialisers.zeros, [2])]).toEqual([0, 0]);
-    expect([...drawn(initialisers.ones, [2])]).toEqual([1, 1]);
-    expect([...drawn(initialisers.constant(0.5), [2])]).toEqual([0.5, 0.5]);
+    expect([...drawn(initializers.zeros, [2])]).toEqual([0, 0]);
+    expect([...drawn(initializers.ones, [2])]).toEqual([1, 1]);
+    expect([...drawn(initializers.constant(0.5), [2])]).toEqual([0.5, 0.5]);
   });
 });

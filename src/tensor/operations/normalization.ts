@@ -24,8 +24,8 @@ import { neg, reciprocal, relu, sqrt, square, sub } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { mean } from "./reduce.ts";
 
-/** Learned factor and shift of a normalisation, and what is added to the variance. */
-export interface NormalisationOptions {
+/** Learned factor and shift of a normalization, and what is added to the variance. */
+export interface NormalizationOptions {
   readonly weight?: Tensor;
   readonly bias?: Tensor;
   /** Added to the variance; 1e-5 unless told. */
@@ -36,7 +36,7 @@ interface LayerNormAttributes extends Attributes {
   readonly epsilon: number;
 }
 
-/** Normalises the rows of [R, L]: one kernel, which also gives mean and inverse deviation [R, 1]. */
+/** Normalizes the rows of [R, L]: one kernel, which also gives mean and inverse deviation [R, 1]. */
 const layerNormOperation: Operation<LayerNormAttributes> = {
   name: "layerNorm",
   infer: (inputs) => {
@@ -86,37 +86,37 @@ const layerNormOperation: Operation<LayerNormAttributes> = {
     const rowMean = (value: string): string => emit("ReduceMean", value, context.constant(int64Vector([1])));
     const [x = "", weight = "", bias = ""] = names;
     const average = rowMean(x);
-    const centred = emit("Sub", x, average);
+    const centerd = emit("Sub", x, average);
     const variance = emit(
       "Add",
-      rowMean(emit("Mul", centred, centred)),
+      rowMean(emit("Mul", centerd, centerd)),
       context.constant(filled(dtype, [], epsilon)),
     );
     const inverse = emit("Reciprocal", emit("Sqrt", variance));
-    return [emit("Add", emit("Mul", emit("Mul", centred, inverse), weight), bias), average, inverse];
+    return [emit("Add", emit("Mul", emit("Mul", centerd, inverse), weight), bias), average, inverse];
   },
 };
 
-export interface LayerNormOptions extends NormalisationOptions {
-  /** How many trailing axes are normalised together; those of the weight, or 1, unless told. */
+export interface LayerNormOptions extends NormalizationOptions {
+  /** How many trailing axes are normalized together; those of the weight, or 1, unless told. */
   readonly axes?: number;
 }
 
 /**
- * Layer normalisation (Ba, Kiros and Hinton 2016) over the trailing axes: (x − mean) / √(variance + ε) · weight + bias,
+ * Layer normalization (Ba, Kiros and Hinton 2016) over the trailing axes: (x − mean) / √(variance + ε) · weight + bias,
  * weight and bias of the shape of those axes.
  * @throws ShapeError
  */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const axes = options.axes ?? options.weight?.rank ?? 1;
   if (!Number.isInteger(axes) || axes < 1 || axes > x.rank) {
-    throw shapeError("layerNorm", [x], `cannot normalise the last ${axes} axes`);
+    throw shapeError("layerNorm", [x], `cannot normalize the last ${axes} axes`);
   }
   const trailing: Shape = x.shape.slice(x.rank - axes);
   const length = sizeOf(trailing);
   const rows = sizeOf(x.shape.slice(0, x.rank - axes));
   if (typeof length !== "number" || rows === undefined) {
-    throw shapeError("layerNorm", [x], "the normalised axes must be known while tracing");
+    throw shapeError("layerNorm", [x], "the normalized axes must be known while tracing");
   }
   const flat = (parameter: Tensor | undefined, value: number): Tensor => {
     if (parameter === undefined) return full([length], value, x.dtype);
@@ -174,7 +174,7 @@ function membership({ dtype }: Tensor, channels: number, groups: number, value: 
  * (Wu and He, Group Normalization, 2018; Ioffe and Szegedy, Batch Normalization, 2015). The statistics are inputs, so
  * that the second derivative follows them into x.
  */
-const normaliseOperation: Operation<StatisticsAttributes> = {
+const normalizeOperation: Operation<StatisticsAttributes> = {
   name: "normalise",
   infer: (inputs) => [inputAt(inputs, 0)],
   gradient: ({ inputs, attributes, gradients, needed }) => {
@@ -197,8 +197,8 @@ const normaliseOperation: Operation<StatisticsAttributes> = {
     if (!needed[0] && !needed[1]) return [undefined, undefined, biasGradient];
     const weighted = overRows(channelMeanOfProduct(g, x));
     const weightGradient = (): Tensor => {
-      const centred = sub(weighted, multiply(perChannel(average, channels), plain));
-      return toRows(multiply(centred, perChannel(inverse, channels)), weight);
+      const centerd = sub(weighted, multiply(perChannel(average, channels), plain));
+      return toRows(multiply(centerd, perChannel(inverse, channels)), weight);
     };
     const inputGradient = (): Tensor => {
       const a = perGroup(multiply(plain, weight), attributes.groups);
@@ -242,13 +242,13 @@ function checkMap(operation: string, x: Tensor): void {
   if (x.rank < 2) throw shapeError(operation, [x], "wants [N, C, ...]");
 }
 
-function normalise(
+function normalize(
   operation: string,
   x: Tensor,
   average: Tensor,
   variance: Tensor,
   attributes: StatisticsAttributes,
-  options: NormalisationOptions,
+  options: NormalizationOptions,
 ): Tensor {
   const channels = sizeAt(operation, x, 1);
   const weight = rowsOf(operation, x, options.weight, 1, !attributes.overBatch);
@@ -256,17 +256,17 @@ function normalise(
   const inverse = reciprocal(sqrt(add(variance, options.epsilon ?? 1e-5)));
   const scale = multiply(perChannel(inverse, channels), weight);
   const shift = sub(bias, multiply(perChannel(average, channels), scale));
-  return apply(normaliseOperation, [x, weight, bias, average, inverse, scale, shift], attributes);
+  return apply(normalizeOperation, [x, weight, bias, average, inverse, scale, shift], attributes);
 }
 
 /**
- * Group normalisation (Wu and He 2018): [N, C, ...], the channels in `groups` of neighbours; each group of each sample
+ * Group normalization (Wu and He 2018): [N, C, ...], the channels in `groups` of neighbors; each group of each sample
  * gets mean 0 and variance 1, then weight and bias are applied: [C], or [N, C] with their own for every sample. The
  * variance is taken as E[x²] − E[x]².
  * @throws ShapeError
  * @throws OptionError where the channels do not divide into the groups
  */
-export function groupNorm(x: Tensor, groups: number, options: NormalisationOptions = {}): Tensor {
+export function groupNorm(x: Tensor, groups: number, options: NormalizationOptions = {}): Tensor {
   checkMap("groupNorm", x);
   const channels = sizeAt("groupNorm", x, 1);
   if (!Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
@@ -276,19 +276,19 @@ export function groupNorm(x: Tensor, groups: number, options: NormalisationOptio
   const average = perGroup(channelMean(x), groups);
   const squares = perGroup(channelMeanOfProduct(x, x), groups);
   const variance = relu(sub(squares, square(average)));
-  return normalise("groupNorm", x, average, variance, attributes, options);
+  return normalize("groupNorm", x, average, variance, attributes, options);
 }
 
 /**
- * Instance normalisation (Ulyanov et al. 2016): group normalisation with a group for every channel.
+ * Instance normalization (Ulyanov et al. 2016): group normalization with a group for every channel.
  * @throws ShapeError
  */
-export function instanceNorm(x: Tensor, options: NormalisationOptions = {}): Tensor {
+export function instanceNorm(x: Tensor, options: NormalizationOptions = {}): Tensor {
   checkMap("instanceNorm", x);
   return groupNorm(x, sizeAt("instanceNorm", x, 1), options);
 }
 
-/** A normalised batch and its statistics [C] (the variance is the population's: divided by the count). */
+/** A normalized batch and its statistics [C] (the variance is the population's: divided by the count). */
 export interface BatchNormResult {
   readonly y: Tensor;
   readonly mean: Tensor;
@@ -296,35 +296,35 @@ export interface BatchNormResult {
 }
 
 /**
- * Batch normalisation with the statistics of the batch (Ioffe and Szegedy 2015): each channel of [N, C, ...] gets mean 0
+ * Batch normalization with the statistics of the batch (Ioffe and Szegedy 2015): each channel of [N, C, ...] gets mean 0
  * and variance 1 over samples and positions, then weight [C] and bias [C] are applied. The statistics are returned so
  * that a layer can keep running averages.
  * @throws ShapeError
  */
-export function batchNorm(x: Tensor, options: NormalisationOptions = {}): BatchNormResult {
+export function batchNorm(x: Tensor, options: NormalizationOptions = {}): BatchNormResult {
   checkMap("batchNorm", x);
   const channels = sizeAt("batchNorm", x, 1);
   const attributes = { groups: channels, overBatch: true };
   const average = mean(channelMean(x), 0, true);
   // In two passes: tables come with means far from 0.
   const one = full([1, channels], 1, x.dtype);
-  const centred = channelCombination([{ x, factor: one }], neg(average));
-  const variance = mean(channelMeanOfProduct(centred, centred), 0, true);
+  const centerd = channelCombination([{ x, factor: one }], neg(average));
+  const variance = mean(channelMeanOfProduct(centerd, centerd), 0, true);
   return {
-    y: normalise("batchNorm", x, average, variance, attributes, options),
+    y: normalize("batchNorm", x, average, variance, attributes, options),
     mean: reshape(average, [channels]),
     variance: reshape(variance, [channels]),
   };
 }
 
 /**
- * Batch normalisation with given statistics [C], as in inference: (x − mean) / √(variance + ε) · weight + bias.
+ * Batch normalization with given statistics [C], as in inference: (x − mean) / √(variance + ε) · weight + bias.
  * @throws ShapeError
  */
 export function batchNormWith(
   x: Tensor,
   statistics: { readonly mean: Tensor; readonly variance: Tensor },
-  options: NormalisationOptions = {},
+  options: NormalizationOptions = {},
 ): Tensor {
   const operation = "batchNorm";
   checkMap(operation, x);

@@ -1,9 +1,9 @@
-import { ones, zeros } from "../../nn/initialisers.ts";
+import { ones, zeros } from "../../nn/initializers.ts";
 import {
   Buffer,
   batchNorm,
   batchNormWith,
-  isInitialising,
+  isInitializing,
   isTraining,
   Parameter,
   shapeError,
@@ -13,16 +13,16 @@ import {
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
 
 /** The scale (as a logarithm) and the bias that give values mean 0 and variance 1, per column or channel: [c] each. */
-export interface Normalisation {
+export interface Normalization {
   readonly logScale: Tensor;
   readonly bias: Tensor;
 }
 
 /**
- * What normalises the columns of rows [n, c] or the channels of maps [n, c, h, w]. A column that is constant, up to
+ * What normalizes the columns of rows [n, c] or the channels of maps [n, c, h, w]. A column that is constant, up to
  * float32's rounding of its mean, is only moved to 0: no scale would give it variance 1.
  */
-export function normalisationOf(x: Tensor): Normalisation {
+export function normalizationOf(x: Tensor): Normalization {
   const axes = x.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
   const mean = x.mean(axes, true);
   const variance = x.sub(mean).square().mean(axes, true);
@@ -43,7 +43,7 @@ export function positions(x: Tensor): number {
 }
 
 /**
- * Activation normalisation, y = exp(s) · x + b with one s and b a column of rows or a channel of images, whose first batch
+ * Activation normalization, y = exp(s) · x + b with one s and b a column of rows or a channel of images, whose first batch
  * decides where they start: so that y has mean 0 and variance 1 there (Kingma and Dhariwal 2018, "Glow", section 3.1).
  */
 export class ActNorm implements Transform {
@@ -56,9 +56,9 @@ export class ActNorm implements Transform {
     this.bias = new Parameter([size], zeros);
   }
 
-  private parameters(x: Tensor): Normalisation {
-    if (!isInitialising()) return this;
-    const start = normalisationOf(x);
+  private parameters(x: Tensor): Normalization {
+    if (!isInitializing()) return this;
+    const start = normalizationOf(x);
     this.logScale.startFrom(start.logScale);
     this.bias.startFrom(start.bias);
     return start;
@@ -90,7 +90,7 @@ export interface BatchNormTransformOptions {
 }
 
 /**
- * Batch normalisation as a transform, of rows [n, d] or of the channels of maps [n, c, h, w]:
+ * Batch normalization as a transform, of rows [n, d] or of the channels of maps [n, c, h, w]:
  * y = (x − m) / √(v + ε) · exp(γ) + β, with log-determinant Σ (γ − ½ log(v + ε)) times the number of places of a channel
  * (Dinh et al. 2017, "RealNVP", section 3.7; Papamakarios et al. 2017, "MAF", section 4.2, with γ and β).
  *
@@ -158,8 +158,8 @@ export class BatchNormTransform implements Transform {
       values.reshape([1, values.shape[0] ?? 1, ...y.shape.slice(2).map(() => 1)]);
     const deviation = this.running_var.add(this.epsilon).sqrt();
     const factor = this.scale === undefined ? deviation : deviation.mul(this.scale.neg().exp());
-    const centred = this.shift === undefined ? y : y.sub(along(this.shift));
-    const x = centred.mul(along(factor)).add(along(this.running_mean));
+    const centerd = this.shift === undefined ? y : y.sub(along(this.shift));
+    const x = centerd.mul(along(factor)).add(along(this.running_mean));
     return { x, logDet: this.logDet(y, this.running_var).neg() };
   }
 }

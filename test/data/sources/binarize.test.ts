@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packDigits } from "../../../scripts/pack-digits.ts";
 import { openData } from "../../../src/data/open.node.ts";
-import { type Binarisation, binarised, binariseImages } from "../../../src/data/sources/binarise.ts";
+import { type Binarization, binarized, binarizeImages } from "../../../src/data/sources/binarize.ts";
 import { type DataSet, isPicture, range, storedSplit } from "../../../src/data/sources/data-set.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { float32 } from "../../../src/tensor/array.ts";
@@ -24,7 +24,7 @@ const pixels = ({ splits }: DataSet, count: number, split: "train" | "test" = "t
 
 describe("digits", () => {
   test("by threshold: ones are the bytes from 128 on, exactly", async () => {
-    const data = await openData("digits", { binary: true, binarise: "threshold" });
+    const data = await openData("digits", { binary: true, binarize: "threshold" });
     expect(data).toMatchObject({ kind: "binary", sampleShape: [1, 28, 28], classes: digits.classes });
     expect(isPicture(data)).toBe(true);
     for (const split of ["train", "test"] as const) {
@@ -34,13 +34,13 @@ describe("digits", () => {
       expect(bits.label).toEqual(bytes.label);
     }
     expect(data.splits.train.intensities).toBeUndefined();
-    expect(data.describe().at(-1)).toBe("binarised by threshold: bytes from 128 on are ones");
+    expect(data.describe().at(-1)).toBe("binarized by threshold: bytes from 128 on are ones");
   });
 
   test("by one draw: the same for good, of the seed, and one with probability byte / 255", async () => {
     const open = (splitSeed: number) => openData("digits", { binary: true, splitSeed });
     const [a, b, c] = [await open(0), await open(0), await open(1)];
-    expect(a.binarisation).toEqual({ protocol: "stochastic", seed: 0 });
+    expect(a.binarization).toEqual({ protocol: "stochastic", seed: 0 });
     expect(a.describe().at(-1)).toMatch(/one draw of each pixel \(stochastic\), seed 0/);
     const [drawn, again, other] = [a, b, c].map((data) => pixels(data, 2000).x.data);
     expect(again).toEqual(drawn);
@@ -64,7 +64,7 @@ describe("digits", () => {
 
   test("dynamically: probabilities for training, and the fixed draw besides", async () => {
     const [dynamic, once] = await Promise.all(
-      (["dynamic", "stochastic"] as const).map((binarise) => openData("digits", { binary: true, binarise })),
+      (["dynamic", "stochastic"] as const).map((binarize) => openData("digits", { binary: true, binarize })),
     );
     if (dynamic === undefined || once === undefined) throw new Error("two data sets were opened");
     const { train, validation, test } = dynamic.splits;
@@ -84,9 +84,9 @@ describe("digits", () => {
 describe("images", () => {
   test("are drawn alike however they are cut into batches", () => {
     const bytes = Float32Array.from({ length: 12 * 9 }, (_, i) => (i * 37) % 256);
-    const protocol: Binarisation = { protocol: "stochastic", seed: 4 };
-    const whole = binariseImages(float32(bytes, [12, 1, 3, 3]), protocol, { part: "read", first: 0 });
-    const part = binariseImages(float32(bytes.subarray(45), [7, 1, 3, 3]), protocol, {
+    const protocol: Binarization = { protocol: "stochastic", seed: 4 };
+    const whole = binarizeImages(float32(bytes, [12, 1, 3, 3]), protocol, { part: "read", first: 0 });
+    const part = binarizeImages(float32(bytes.subarray(45), [7, 1, 3, 3]), protocol, {
       part: "read",
       first: 5,
     });
@@ -106,27 +106,27 @@ describe("images", () => {
       }
     }
     const path = join(folder, "shades");
-    const data = await openData(path, { size: 8, binary: true, binarise: "threshold" });
+    const data = await openData(path, { size: 8, binary: true, binarize: "threshold" });
     expect(data).toMatchObject({ kind: "binary", sampleShape: [1, 8, 8], classes: ["dark", "light"] });
     const { x, label } = data.splits.train.batch(range(0, data.splits.train.count));
     expect(x.data.every((bit, i) => bit === Number(label?.data[Math.floor(i / 64)]))).toBe(true);
-    await expect(openData(path, { size: 8, binary: true, colour: "rgb" })).rejects.toThrow(OptionError);
+    await expect(openData(path, { size: 8, binary: true, color: "rgb" })).rejects.toThrow(OptionError);
     expect((await openData(path, { size: 8 })).sampleShape).toEqual([3, 8, 8]);
   });
 
-  test("in colour, and data that is no image, cannot be binarised", async () => {
+  test("in color, and data that is no image, cannot be binarized", async () => {
     const split = storedSplit(new Uint8Array(12), [3, 2, 2], [0]);
-    const colour: DataSet = {
+    const color: DataSet = {
       ...digits,
       sampleShape: [3, 2, 2],
       splits: { train: split, validation: split, test: split },
     };
-    expect(() => binarised(colour, { protocol: "threshold", seed: 0 })).toThrow(DataError);
+    expect(() => binarized(color, { protocol: "threshold", seed: 0 })).toThrow(DataError);
     await expect(openData("two-moons", { binary: true })).rejects.toThrow(
       /two-moons: points of the plane are not zeros and ones/,
     );
-    await expect(openData("digits", { binary: true, binarise: "half" as "dynamic" })).rejects.toThrow(
-      /data option binarise/,
+    await expect(openData("digits", { binary: true, binarize: "half" as "dynamic" })).rejects.toThrow(
+      /data option binarize/,
     );
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { adam, adamW, clipByGlobalNorm, movingAverage, type Optimiser, sgd } from "../../src/nn/optimiser.ts";
+import { adam, adamW, clipByGlobalNorm, movingAverage, type Optimizer, sgd } from "../../src/nn/optimizer.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { float32, type NdArray, zeros } from "../../src/tensor/array.ts";
@@ -24,25 +24,25 @@ const fixture = z
   })
   .parse(fixtureJson("optimisers.json"));
 
-const makers: Record<string, (options: object) => Optimiser> = { sgd, adam, adamW };
+const makers: Record<string, (options: object) => Optimizer> = { sgd, adam, adamW };
 
-async function trajectory(optimiser: Optimiser, learningRate: number): Promise<number[][]> {
+async function trajectory(optimizer: Optimizer, learningRate: number): Promise<number[][]> {
   const shape = [fixture.start.length];
-  const slots = Object.fromEntries(optimiser.slots.map((name) => [name, input(name, shape)]));
-  const update = optimiser.update({
+  const slots = Object.fromEntries(optimizer.slots.map((name) => [name, input(name, shape)]));
+  const update = optimizer.update({
     parameters: input("parameters", shape),
     gradient: input("gradient", shape),
     slots,
     learningRate: input("learningRate", []),
     step: input("step", []),
   });
-  expect(Object.keys(update.slots)).toEqual([...optimiser.slots]);
+  expect(Object.keys(update.slots)).toEqual([...optimizer.slots]);
   const program = await Program.build(
     { parameters: update.parameters, ...update.slots },
     await nodeRuntime({ threads: 1 }),
   );
   let state: Record<string, NdArray> = { parameters: float32(fixture.start, shape) };
-  for (const name of optimiser.slots) state[name] = zeros("float32", shape);
+  for (const name of optimizer.slots) state[name] = zeros("float32", shape);
   const path: number[][] = [];
   for (const [i, gradient] of fixture.gradients.entries()) {
     state = await program.run({
@@ -57,7 +57,7 @@ async function trajectory(optimiser: Optimiser, learningRate: number): Promise<n
   return path;
 }
 
-describe("optimisers follow PyTorch's", () => {
+describe("optimizers follow PyTorch's", () => {
   it.each(fixture.cases.map((entry) => [entry.name, JSON.stringify(entry.options), entry] as const))(
     "%s %s",
     async (name, _options, { options, learningRate, path }) => {

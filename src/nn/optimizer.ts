@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { constant, type Tensor } from "../tensor/index.ts";
 
-// An optimiser is a symbolic update rule on flat vectors: all parameters of a model one after the other, float32 [N].
+// An optimizer is a symbolic update rule on flat vectors: all parameters of a model one after the other, float32 [N].
 
 /** What an update rule reads. */
 export interface UpdateContext {
@@ -24,7 +24,7 @@ export interface Update {
 }
 
 /** A rule that turns a gradient into new parameters. */
-export interface Optimiser {
+export interface Optimizer {
   /** Names of the state vectors, each as long as the parameters; zeros at the start. */
   readonly slots: readonly string[];
   update(context: UpdateContext): Update;
@@ -44,7 +44,7 @@ export interface SgdOptions {
  * look-ahead.
  * @throws OptionError
  */
-export function sgd(options: SgdOptions = {}): Optimiser {
+export function sgd(options: SgdOptions = {}): Optimizer {
   const { momentum = 0, nesterov = false, weightDecay = 0 } = options;
   between("sgd momentum", momentum, 0, 1);
   atLeastZero("sgd weightDecay", weightDecay);
@@ -76,7 +76,7 @@ export interface AdamOptions {
  * Adam (Kingma and Ba 2015, algorithm 1) with PyTorch's formulas; `weightDecay` adds the gradient of an L2 penalty.
  * @throws OptionError
  */
-export function adam(options: AdamOptions = {}): Optimiser {
+export function adam(options: AdamOptions = {}): Optimizer {
   const { weightDecay = 0 } = options;
   return adamCore("adam", options, ({ parameters, gradient }) => ({
     parameters,
@@ -88,7 +88,7 @@ export function adam(options: AdamOptions = {}): Optimiser {
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2): θ ← (1 − η λ) θ before the step.
  * @throws OptionError
  */
-export function adamW(options: AdamOptions = {}): Optimiser {
+export function adamW(options: AdamOptions = {}): Optimizer {
   const { weightDecay = 0.01 } = options;
   return adamCore("adamw", { ...options, weightDecay }, ({ parameters, gradient, learningRate }) => ({
     parameters:
@@ -105,7 +105,7 @@ function adamCore(
   name: string,
   options: AdamOptions,
   decay: (context: UpdateContext) => { readonly parameters: Tensor; readonly gradient: Tensor },
-): Optimiser {
+): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
   between(`${name} beta1`, beta1, 0, 1);
   between(`${name} beta2`, beta2, 0, 1);
@@ -145,7 +145,7 @@ function slotOf(slots: Readonly<Record<string, Tensor>>, name: string): Tensor {
   const slot = slots[name];
   if (slot === undefined) {
     throw new OptionError(
-      `optimiser: slot ${name} was not given; slots are: ${Object.keys(slots).join(", ")}`,
+      `optimizer: slot ${name} was not given; slots are: ${Object.keys(slots).join(", ")}`,
     );
   }
   return slot;

@@ -23,7 +23,7 @@ import { ContextBias, GatedBlock, GatedNetwork } from "./networks.ts";
 export const BYTE_LEVELS = 256;
 
 /** Reals in the places of whole numbers, and what the noise between them costs. */
-export interface Dequantised {
+export interface Dequantized {
   /** bytes + noise, on [0, 256). */
   readonly x: Tensor;
   /** log q(noise | bytes), shape [n], in nats: to be subtracted from the log-density of x. */
@@ -35,14 +35,14 @@ export interface Dequantised {
  * log P(bytes) ≥ E_q[log p(bytes + noise) − log q(noise | bytes)] (Theis et al. 2016, section 3.1; Ho et al. 2019,
  * "Flow++", equation 7).
  */
-export interface Dequantiser {
+export interface Dequantizer {
   /** Draws the noise with the runtime's generator. */
-  dequantise(bytes: Tensor, context?: Tensor): Dequantised;
+  dequantize(bytes: Tensor, context?: Tensor): Dequantized;
 }
 
 /** Uniform noise, of log-density 0. */
-export const uniformDequantiser: Dequantiser = {
-  dequantise: (bytes) => ({ x: bytes.add(uniform(bytes.shape)), logNoise: noVolumeChange(bytes) }),
+export const uniformDequantizer: Dequantizer = {
+  dequantize: (bytes) => ({ x: bytes.add(uniform(bytes.shape)), logNoise: noVolumeChange(bytes) }),
 };
 
 /** y = x · factor on samples of known size; the log-determinant is D log |factor|. */
@@ -71,7 +71,7 @@ export function byteScaling(dimensions: number): Scaling {
   return new Scaling(1 / BYTE_LEVELS, dimensions);
 }
 
-/** What a dequantising flow sees of an image before it draws noise for it: maps of `width` channels at half its size. */
+/** What a dequantizing flow sees of an image before it draws noise for it: maps of `width` channels at half its size. */
 class ByteFeatures {
   readonly first: Conv2d;
   readonly context: ContextBias;
@@ -88,24 +88,24 @@ class ByteFeatures {
   }
 }
 
-export interface VariationalDequantiserOptions {
+export interface VariationalDequantizerOptions {
   /** Channels of its networks; 16 unless told. */
   readonly width?: number;
-  /** Affine couplings under the two colours of a checkerboard in turn; 2 unless told. */
+  /** Affine couplings under the two colors of a checkerboard in turn; 2 unless told. */
   readonly couplings?: number;
   /** Length of the context vector; 0 unless told. */
   readonly contextSize?: number;
 }
 
 /**
- * Variational dequantisation (Ho et al. 2019, "Flow++", section 3.1): the noise of an image comes from a flow of its own
+ * Variational dequantization (Ho et al. 2019, "Flow++", section 3.1): the noise of an image comes from a flow of its own
  * that is conditioned on the bytes, u = σ(f(ε | bytes)). With ε logistic,
  * log q(u | bytes) = log p(ε) − log |det ∂u/∂ε|, and uniform noise is where f is the identity: it starts there. Trained
  * together with the density, by the same bound, q learns to put the noise where the density is high.
  *
- * f is made of affine couplings between the two colours of a checkerboard, whose networks see features of the bytes.
+ * f is made of affine couplings between the two colors of a checkerboard, whose networks see features of the bytes.
  */
-export class VariationalDequantiser implements Dequantiser {
+export class VariationalDequantizer implements Dequantizer {
   readonly features: ByteFeatures;
   readonly networks: readonly GatedNetwork[];
   private readonly half: number;
@@ -114,12 +114,12 @@ export class VariationalDequantiser implements Dequantiser {
    * @param shape channels, height and width of images
    * @throws OptionError unless height and width are even
    */
-  constructor(shape: readonly number[], options: VariationalDequantiserOptions = {}) {
+  constructor(shape: readonly number[], options: VariationalDequantizerOptions = {}) {
     const { width = 16, couplings = 2, contextSize = 0 } = options;
     const [channels = 1, height = 1, breadth = 1] = shape;
     if (squeezeLimit([channels, height, breadth]) < 1) {
       throw new OptionError(
-        `option dequantisation: variational noise needs images of even height and width, not ${height}×${breadth}`,
+        `option dequantization: variational noise needs images of even height and width, not ${height}×${breadth}`,
       );
     }
     const [inside] = squeezed([channels, height, breadth]);
@@ -134,8 +134,8 @@ export class VariationalDequantiser implements Dequantiser {
   /** From ε to u, both [n, c, h, w], for these bytes. */
   private flow(bytes: Tensor, context: Tensor | undefined): Composition {
     const squeeze = new Squeeze("checkerboard");
-    const centred = bytes.mul(2 / BYTE_LEVELS).sub(1);
-    const features = this.features.forward(squeeze.forward(centred).y, context);
+    const centerd = bytes.mul(2 / BYTE_LEVELS).sub(1);
+    const features = this.features.forward(squeeze.forward(centerd).y, context);
     const couplings = this.networks.map((network, i) => {
       const changes: CoupledHalf = i % 2 === 0 ? "second" : "first";
       const conditioner = { forward: (kept: Tensor) => network.forward(concat([kept, features], 1)) };
@@ -144,7 +144,7 @@ export class VariationalDequantiser implements Dequantiser {
     return new Composition([squeeze, ...couplings, new Inverted(squeeze), new SigmoidTransform()]);
   }
 
-  dequantise(bytes: Tensor, context?: Tensor): Dequantised {
+  dequantize(bytes: Tensor, context?: Tensor): Dequantized {
     const rows = Number(bytes.shape[0]);
     const noise = logistic.noise(rows, elementCount(bytes.shape.slice(1).map(Number)));
     const { y, logDet } = this.flow(bytes, context).forward(noise.reshape(bytes.shape));
@@ -153,25 +153,25 @@ export class VariationalDequantiser implements Dequantiser {
 }
 
 /** The option by which a flow of images offers both kinds of noise. */
-export function dequantisationOption(fallback: "uniform" | "variational") {
+export function dequantizationOption(fallback: "uniform" | "variational") {
   return z
     .enum(["uniform", "variational"])
     .default(fallback)
     .describe("noise that makes bytes reals, for images: uniform, or from a flow of its own that is learned");
 }
 
-export type Dequantisation = z.output<ReturnType<typeof dequantisationOption>>;
+export type Dequantization = z.output<ReturnType<typeof dequantizationOption>>;
 
 /**
- * The noise of a flow: that of the option for images, uniform for all else, which is not dequantised.
+ * The noise of a flow: that of the option for images, uniform for all else, which is not dequantized.
  * @throws OptionError where variational noise is wanted for images of odd height or width
  */
-export function dequantiserFor(
-  dequantisation: Dequantisation,
+export function dequantizerFor(
+  dequantization: Dequantization,
   { kind }: DataInfo,
   { targetShape, size }: Conditioning,
-): Dequantiser {
-  return kind === "image" && dequantisation === "variational"
-    ? new VariationalDequantiser(targetShape, { contextSize: size })
-    : uniformDequantiser;
+): Dequantizer {
+  return kind === "image" && dequantization === "variational"
+    ? new VariationalDequantizer(targetShape, { contextSize: size })
+    : uniformDequantizer;
 }

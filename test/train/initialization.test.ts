@@ -1,19 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { planePoints } from "../../src/data/sources/toy.ts";
 import { nameParameters } from "../../src/nn/module.ts";
-import { sgd } from "../../src/nn/optimiser.ts";
+import { sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
-import { isInitialising, Parameter, type Tensor } from "../../src/tensor/index.ts";
+import { isInitializing, Parameter, type Tensor } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 
 /** Subtracts the mean of the first batch, and what is learned. */
-class Centring {
+class Centering {
   readonly mean = new Parameter([2], (target) => target.fill(100));
 
   forward(x: Tensor): Tensor {
-    if (!isInitialising()) return x.sub(this.mean);
+    if (!isInitializing()) return x.sub(this.mean);
     const mean = x.mean(0);
     this.mean.startFrom(mean);
     return x.sub(mean);
@@ -22,7 +22,7 @@ class Centring {
 
 const model = () =>
   nameParameters({
-    layers: [new Centring(), new Centring()],
+    layers: [new Centering(), new Centering()],
     other: new Parameter([1], (target) => target.fill(7)),
     loss(batch: { readonly x: Tensor }) {
       const y = this.layers.reduce((x, layer) => layer.forward(x), batch.x);
@@ -30,7 +30,7 @@ const model = () =>
     },
   });
 
-describe("data-dependent initialisation", () => {
+describe("data-dependent initialization", () => {
   it("takes parameters from the first batch, later layers after earlier ones, and leaves the others", async () => {
     const source = {
       split: planePoints("two-moons", { count: 64 }).splits.train,
@@ -38,7 +38,7 @@ describe("data-dependent initialisation", () => {
       random: new Random(0),
     };
     const tracer = new StepTracer(model(), {
-      optimiser: sgd({ momentum: 0, weightDecay: 0 }),
+      optimizer: sgd({ momentum: 0, weightDecay: 0 }),
       averageDecay: 0.9,
     });
     const runtime = await nodeRuntime();

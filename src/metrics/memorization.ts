@@ -1,18 +1,18 @@
 import type { NdArray } from "../tensor/array.ts";
-import { nearestRows } from "./neighbours.ts";
+import { nearestRows } from "./neighbors.ts";
 import { areaUnderRoc, normalTail } from "./roc.ts";
 import { comparableRows } from "./rows.ts";
 
-export interface Memorisation {
+export interface Memorization {
   /**
    * The probability that a generated sample lies nearer to the training set than a held-out sample does, ties counted
    * half. ½ for samples of the data's distribution; towards 1 for copies of training samples; below ½ for samples that lie
    * off the data.
    */
   readonly nearerShare: number;
-  /** Standardised Mann–Whitney statistic of that share: above 0 where samples lie nearer. */
+  /** Standardized Mann–Whitney statistic of that share: above 0 where samples lie nearer. */
   readonly z: number;
-  /** Probability of such a z or a higher one without memorisation. */
+  /** Probability of such a z or a higher one without memorization. */
   readonly pValue: number;
   /** Median distance of the generated samples to the training set, over that of the held-out samples. */
   readonly distanceRatio: number;
@@ -29,13 +29,13 @@ export interface Memorisation {
  * share is the area under the ROC curve of the distance.
  * @throws OptionError where the samples differ in size or are not finite, or a set is empty
  */
-export function memorisation(
+export function memorization(
   generated: NdArray<"float32">,
   training: NdArray<"float32">,
   heldOut: NdArray<"float32">,
-): Memorisation {
+): Memorization {
   const [samples, known] = comparableRows("memorisation", generated, training);
-  const [other] = comparableRows("memorisation (held-out set first)", heldOut, training);
+  const [other] = comparableRows("memorization (held-out set first)", heldOut, training);
   const { distances, rows } = nearestRows(samples, known);
   const usual = nearestRows(other, known).distances;
   const [m, n] = [distances.length, usual.length];

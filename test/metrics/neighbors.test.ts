@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   densityCoverage,
-  memorisation,
+  memorization,
   parzenLogLikelihood,
   precisionRecall,
 } from "../../src/metrics/index.ts";
@@ -22,12 +22,12 @@ const line = (...values: number[]) => float32(values, [values.length, 1]);
 
 describe("precision, recall, density and coverage", () => {
   it(`agree with ${fixture.by}`, () => {
-    for (const [neighbours, expected] of [
+    for (const [neighbors, expected] of [
       [3, fixture.prdc[3]],
       [5, fixture.prdc[5]],
     ] as const) {
-      const { precision, recall } = precisionRecall(x, same, { neighbours });
-      const { density, coverage } = densityCoverage(x, same, { neighbours });
+      const { precision, recall } = precisionRecall(x, same, { neighbors });
+      const { density, coverage } = densityCoverage(x, same, { neighbors });
       expect(precision).toBeCloseTo(expected.precision, 12);
       expect(recall).toBeCloseTo(expected.recall, 12);
       expect(density).toBeCloseTo(expected.density, 12);
@@ -38,8 +38,8 @@ describe("precision, recall, density and coverage", () => {
   it("by hand, on a line", () => {
     // Balls of the real samples with k = 1: [−1, 1], [0, 2] and [1, 19]; of the generated ones 0.5 ± 0.25, 0.75 ± 0.25, 30 ± 29.25.
     const [real, generated] = [line(0, 1, 10), line(0.5, 0.75, 30)];
-    expect(precisionRecall(real, generated, { neighbours: 1 })).toEqual({ precision: 2 / 3, recall: 2 / 3 });
-    expect(densityCoverage(real, generated, { neighbours: 1 })).toEqual({ density: 4 / 3, coverage: 2 / 3 });
+    expect(precisionRecall(real, generated, { neighbors: 1 })).toEqual({ precision: 2 / 3, recall: 2 / 3 });
+    expect(densityCoverage(real, generated, { neighbors: 1 })).toEqual({ density: 4 / 3, coverage: 2 / 3 });
   });
 
   it("tell a dropped mode from samples off the data", () => {
@@ -59,18 +59,18 @@ describe("precision, recall, density and coverage", () => {
     expect(Math.abs(coverage - (1 - 2 ** -5))).toBeLessThan(0.03);
   });
 
-  it("need neighbours", () => {
+  it("need neighbors", () => {
     expect(() => precisionRecall(line(1, 2, 3), line(1, 2, 3, 4))).toThrow(
-      /3 neighbours need more than 3 real/,
+      /3 neighbors need more than 3 real/,
     );
-    expect(() => densityCoverage(line(1, 2, 3), line(1), { neighbours: 0 })).toThrow(/neighbours 0/);
+    expect(() => densityCoverage(line(1, 2, 3), line(1), { neighbors: 0 })).toThrow(/neighbors 0/);
   });
 });
 
-describe("memorisation", () => {
+describe("memorization", () => {
   it(`agrees with ${fixture.by}`, () => {
-    const found = memorisation(same, x, heldOut);
-    const expected = fixture.memorisation;
+    const found = memorization(same, x, heldOut);
+    const expected = fixture.memorization;
     expect(found.nearerShare).toBeCloseTo(expected.nearerShare, 12);
     expect(found.pValue).toBeCloseTo(expected.pValue, 10);
     expect(found.distanceRatio).toBeCloseTo(expected.distanceRatio, 9);
@@ -80,22 +80,22 @@ describe("memorisation", () => {
   it("is found where samples are copies, and not where they are fresh", () => {
     const training = gaussian(1, 400, 5);
     const copies = float32(training.data.slice(0, 300 * 5), [300, 5]);
-    const copied = memorisation(copies, training, gaussian(2, 250, 5));
+    const copied = memorization(copies, training, gaussian(2, 250, 5));
     expect(copied.nearerShare).toBe(1);
     expect(copied.distanceRatio).toBe(0);
     expect(copied.pValue).toBeLessThan(1e-50);
     expect([...copied.nearest]).toEqual(Array.from({ length: 300 }, (_, i) => i));
-    const fresh = memorisation(gaussian(3, 300, 5), training, gaussian(2, 250, 5));
+    const fresh = memorization(gaussian(3, 300, 5), training, gaussian(2, 250, 5));
     expect(Math.abs(fresh.nearerShare - 0.5)).toBeLessThan(0.08);
     expect(Math.abs(fresh.distanceRatio - 1)).toBeLessThan(0.1);
-    const off = memorisation(gaussian(3, 300, 5, 1, 4), training, gaussian(2, 250, 5));
+    const off = memorization(gaussian(3, 300, 5, 1, 4), training, gaussian(2, 250, 5));
     expect(off.nearerShare).toBeLessThan(0.01);
     expect(off.pValue).toBeGreaterThan(0.999);
   });
 
   it("by hand", () => {
     // Distances 1 and 2 against 2 and 3: of four pairs three are nearer and one is as near.
-    const { nearerShare, distanceRatio, distances } = memorisation(line(1, 12), line(0, 10), line(-2, 13));
+    const { nearerShare, distanceRatio, distances } = memorization(line(1, 12), line(0, 10), line(-2, 13));
     expect(nearerShare).toBe(3.5 / 4);
     expect(distanceRatio).toBeCloseTo(1.5 / 2.5, 12);
     expect([...distances]).toEqual([1, 2]);

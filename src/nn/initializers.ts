@@ -1,33 +1,33 @@
-import type { Initialiser } from "../tensor/leaves.ts";
+import type { Initializer } from "../tensor/leaves.ts";
 
 // Starting values of parameters, with PyTorch's names and conventions: weights are [out, in, …kernel].
 
 /** All zeros. */
-export const zeros: Initialiser = (target) => {
+export const zeros: Initializer = (target) => {
   target.fill(0);
 };
 
 /** All ones. */
-export const ones: Initialiser = (target) => {
+export const ones: Initializer = (target) => {
   target.fill(1);
 };
 
 /** One number everywhere. */
-export function constant(value: number): Initialiser {
+export function constant(value: number): Initializer {
   return (target) => {
     target.fill(value);
   };
 }
 
 /** Uniform on [−bound, bound). */
-export function uniform(bound: number): Initialiser {
+export function uniform(bound: number): Initializer {
   return (target, _shape, random) => {
     for (let i = 0; i < target.length; i++) target[i] = bound * (2 * random.uniform() - 1);
   };
 }
 
 /** Normal with mean 0. */
-export function normal(deviation = 1): Initialiser {
+export function normal(deviation = 1): Initializer {
   return (target, _shape, random) => {
     for (let i = 0; i < target.length; i++) target[i] = deviation * random.normal();
   };
@@ -44,19 +44,19 @@ export function fans(shape: readonly number[]): { readonly fanIn: number; readon
  * He et al. 2015 ("Delving deep into rectifiers"), eq. 14, for leaky rectifiers of slope a: uniform with bound
  * √(6 / ((1 + a²) · fanIn)). PyTorch's linear and convolution layers start with a = √5, that is bound 1/√fanIn.
  */
-export function kaimingUniform(a = Math.sqrt(5)): Initialiser {
+export function kaimingUniform(a = Math.sqrt(5)): Initializer {
   return (target, shape, random) =>
     uniform(Math.sqrt(6 / ((1 + a * a) * Math.max(1, fans(shape).fanIn))))(target, shape, random);
 }
 
 /** He et al. 2015, eq. 10: normal with deviation √(2 / ((1 + a²) · fanIn)). */
-export function kaimingNormal(a = 0): Initialiser {
+export function kaimingNormal(a = 0): Initializer {
   return (target, shape, random) =>
     normal(Math.sqrt(2 / ((1 + a * a) * Math.max(1, fans(shape).fanIn))))(target, shape, random);
 }
 
 /** Glorot and Bengio 2010, eq. 16: uniform with bound gain · √(6 / (fanIn + fanOut)). */
-export function xavierUniform(gain = 1): Initialiser {
+export function xavierUniform(gain = 1): Initializer {
   return (target, shape, random) => {
     const { fanIn, fanOut } = fans(shape);
     uniform(gain * Math.sqrt(6 / (fanIn + fanOut)))(target, shape, random);
@@ -64,7 +64,7 @@ export function xavierUniform(gain = 1): Initialiser {
 }
 
 /** Glorot and Bengio 2010: normal with deviation gain · √(2 / (fanIn + fanOut)). */
-export function xavierNormal(gain = 1): Initialiser {
+export function xavierNormal(gain = 1): Initializer {
   return (target, shape, random) => {
     const { fanIn, fanOut } = fans(shape);
     normal(gain * Math.sqrt(2 / (fanIn + fanOut)))(target, shape, random);
@@ -72,7 +72,7 @@ export function xavierNormal(gain = 1): Initialiser {
 }
 
 /** PyTorch's bias of a linear or convolution layer: uniform with bound 1/√fanIn of the weight it belongs to. */
-export function biasOf(weightShape: readonly number[]): Initialiser {
+export function biasOf(weightShape: readonly number[]): Initializer {
   const { fanIn } = fans(weightShape);
   return fanIn > 0 ? uniform(1 / Math.sqrt(fanIn)) : zeros;
 }
@@ -81,7 +81,7 @@ export function biasOf(weightShape: readonly number[]): Initialiser {
  * Saxe et al. 2014: a random orthogonal matrix times `gain`. A weight [out, in, …kernel] is seen as out rows; the rows
  * are orthonormal where out ≤ in · kernel, otherwise the columns are.
  */
-export function orthogonal(gain = 1): Initialiser {
+export function orthogonal(gain = 1): Initializer {
   return (target, shape, random) => {
     const rows = shape[0] ?? 1;
     const columns = target.length / rows;

@@ -10,35 +10,35 @@ import { Fingerprint, range, storedSplit } from "./data-set.ts";
  *
  * - `threshold`: bytes from 128 on are ones.
  * - `stochastic`: one draw of each pixel, a one with probability byte / 255, the same for good (Salakhutdinov and Murray
- *   2008: "binarised MNIST" is such a draw).
+ *   2008: "binarized MNIST" is such a draw).
  * - `dynamic`: training images are drawn anew each time that they are trained on (as in Burda et al. 2015,
  *   arXiv:1509.00519); validation and test images are drawn once.
  *
  * Log-likelihoods under different protocols are of different data, and not to be compared.
  */
-export const binarisationProtocols = ["threshold", "stochastic", "dynamic"] as const;
+export const binarizationProtocols = ["threshold", "stochastic", "dynamic"] as const;
 
-/** A protocol and the seed of its draws: what numbers measured on binarised images depend on. */
-export const binarisationSchema = z
-  .strictObject({ protocol: z.enum(binarisationProtocols), seed: z.int().min(0) })
+/** A protocol and the seed of its draws: what numbers measured on binarized images depend on. */
+export const binarizationSchema = z
+  .strictObject({ protocol: z.enum(binarizationProtocols), seed: z.int().min(0) })
   .readonly();
 
-export type Binarisation = z.infer<typeof binarisationSchema>;
+export type Binarization = z.infer<typeof binarizationSchema>;
 
 const LEVELS = 255;
 const THRESHOLD = 128;
 /** Images drawn at once. */
 const ROWS = 1024;
 
-/** How images were binarised, for a person. */
-export function describeBinarisation({ protocol, seed }: Binarisation): string {
+/** How images were binarized, for a person. */
+export function describeBinarization({ protocol, seed }: Binarization): string {
   switch (protocol) {
     case "threshold":
-      return `binarised by threshold: bytes from ${THRESHOLD} on are ones`;
+      return `binarized by threshold: bytes from ${THRESHOLD} on are ones`;
     case "stochastic":
-      return `binarised by one draw of each pixel (stochastic), seed ${seed}`;
+      return `binarized by one draw of each pixel (stochastic), seed ${seed}`;
     case "dynamic":
-      return `binarised by draws, training images anew at each step, others once (dynamic), seed ${seed}`;
+      return `binarized by draws, training images anew at each step, others once (dynamic), seed ${seed}`;
   }
 }
 
@@ -48,9 +48,9 @@ export function describeBinarisation({ protocol, seed }: Binarisation): string {
  * @param place what the images are part of and the number of the first of them there: an image is drawn alike however the
  *   part is cut into batches
  */
-export function binariseImages(
+export function binarizeImages(
   x: NdArray<"float32">,
-  { protocol, seed }: Binarisation,
+  { protocol, seed }: Binarization,
   place: { readonly part: string; readonly first: number },
 ): NdArray<"float32"> {
   const [count = 0] = x.shape;
@@ -67,13 +67,13 @@ export function binariseImages(
 }
 
 /** A split of bytes as one of zeros and ones, kept in memory as bytes; labels stay. */
-function binarisedSplit(split: Split, name: SplitName, binarisation: Binarisation, shape: readonly number[]) {
+function binarizedSplit(split: Split, name: SplitName, binarization: Binarization, shape: readonly number[]) {
   const size = elementCount(shape);
   const bits = new Uint8Array(split.count * size);
   let labels: Uint32Array | undefined;
   for (let first = 0; first < split.count; first += ROWS) {
     const { x, label } = split.batch(range(first, Math.min(ROWS, split.count - first)));
-    bits.set(binariseImages(x, binarisation, { part: name, first }).data, first * size);
+    bits.set(binarizeImages(x, binarization, { part: name, first }).data, first * size);
     if (label === undefined) continue;
     labels ??= new Uint32Array(split.count);
     labels.set(Uint32Array.from(label.data, Number), first);
@@ -85,14 +85,14 @@ function binarisedSplit(split: Split, name: SplitName, binarisation: Binarisatio
  * A data set of grey images as one of binary images: kind `binary`, classes kept.
  * @throws DataError where the samples are not images of one channel
  */
-export function binarised(data: DataSet, binarisation: Binarisation): DataSet {
+export function binarized(data: DataSet, binarization: Binarization): DataSet {
   const { kind, sampleShape, splits } = data;
   if (kind !== "image" || sampleShape[0] !== 1) {
     throw new DataError(
-      `${data.name}: ${kind} data of shape [${sampleShape}] cannot be binarised; only grey images, of one channel, can`,
+      `${data.name}: ${kind} data of shape [${sampleShape}] cannot be binarized; only grey images, of one channel, can`,
     );
   }
-  const split = (name: SplitName): Split => binarisedSplit(splits[name], name, binarisation, sampleShape);
+  const split = (name: SplitName): Split => binarizedSplit(splits[name], name, binarization, sampleShape);
   const train = split("train");
   const intensities: Split["intensities"] = (indices) => {
     const { x, ...rest } = splits.train.batch(indices);
@@ -108,12 +108,12 @@ export function binarised(data: DataSet, binarisation: Binarisation): DataSet {
     ...data,
     kind: "binary",
     splits: {
-      train: binarisation.protocol === "dynamic" ? { ...train, intensities } : train,
+      train: binarization.protocol === "dynamic" ? { ...train, intensities } : train,
       validation: split("validation"),
       test: split("test"),
     },
-    binarisation,
-    fingerprint: new Fingerprint().text(data.fingerprint).text(JSON.stringify(binarisation)).toString(),
-    describe: () => [...data.describe(), describeBinarisation(binarisation)],
+    binarization,
+    fingerprint: new Fingerprint().text(data.fingerprint).text(JSON.stringify(binarization)).toString(),
+    describe: () => [...data.describe(), describeBinarization(binarization)],
   };
 }

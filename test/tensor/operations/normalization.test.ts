@@ -9,7 +9,7 @@ import {
   groupNorm,
   instanceNorm,
   layerNorm,
-} from "../../../src/tensor/operations/normalisation.ts";
+} from "../../../src/tensor/operations/normalization.ts";
 import {
   at,
   build,
@@ -27,8 +27,8 @@ import {
 
 const EPSILON = 1e-2;
 
-/** Normalises elements that fall together, then applies a factor and a shift that depend on the position. */
-function normalised(
+/** Normalizes elements that fall together, then applies a factor and a shift that depend on the position. */
+function normalized(
   x: Values,
   together: (position: readonly number[]) => string,
   parameters: (position: readonly number[]) => readonly [number, number],
@@ -62,11 +62,11 @@ const channelParameters = (weight?: Values, bias?: Values) => (position: readonl
 
 function groupReference(x: Values, groups: number, weight?: Values, bias?: Values): Values {
   const each = (x.shape[1] ?? 1) / groups;
-  return normalised(x, ([n = 0, c = 0]) => `${n} ${Math.floor(c / each)}`, channelParameters(weight, bias));
+  return normalized(x, ([n = 0, c = 0]) => `${n} ${Math.floor(c / each)}`, channelParameters(weight, bias));
 }
 
 function batchReference(x: Values, weight?: Values, bias?: Values): Values {
-  return normalised(x, ([, c = 0]) => `${c}`, channelParameters(weight, bias));
+  return normalized(x, ([, c = 0]) => `${c}`, channelParameters(weight, bias));
 }
 
 const affine = (weight?: Tensor, bias?: Tensor) => ({
@@ -145,7 +145,7 @@ describe("groupNorm", () => {
 });
 
 describe("instanceNorm", () => {
-  it("normalises every channel of every sample", async () => {
+  it("normalizes every channel of every sample", async () => {
     const random = generator(4);
     await checkOperation(
       {
@@ -239,7 +239,7 @@ describe("batchNorm", () => {
 describe("layerNorm", () => {
   const reference = (x: Values, axes: number, weight?: Values, bias?: Values): Values => {
     const lead = x.shape.length - axes;
-    return normalised(
+    return normalized(
       x,
       (position) => position.slice(0, lead).join(),
       (position) => {

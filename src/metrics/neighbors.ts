@@ -27,7 +27,7 @@ export function nearestRows(rows: Rows, others: Rows): Nearest {
 }
 
 /** Squared distance of each row to its k-th nearest among the other rows of the set; 1 ≤ k < count. */
-export function neighbourRadii(rows: Rows, k: number): Float64Array {
+export function neighborRadii(rows: Rows, k: number): Float64Array {
   const radii = new Float64Array(rows.count);
   const nearest = new Float64Array(k);
   forEachRow(rows, rows, "squaredDistance", (i, values) => {
@@ -49,8 +49,8 @@ export function neighbourRadii(rows: Rows, k: number): Float64Array {
 }
 
 export interface ManifoldOptions {
-  /** k: the ball around a sample reaches to its k-th nearest neighbour in its own set. */
-  readonly neighbours?: number;
+  /** k: the ball around a sample reaches to its k-th nearest neighbor in its own set. */
+  readonly neighbors?: number;
 }
 
 /** Shares between 0 and 1. */
@@ -64,23 +64,23 @@ export interface PrecisionRecall {
 /**
  * Improved precision and recall of generated samples [m, …] against real ones [n, …] (Kynkäänniemi, Karras, Laine,
  * Lehtinen and Aila 2019, "Improved precision and recall metric for assessing generative models", equations 1 and 2): the
- * manifold of a set is the union of balls around its samples, each as wide as the distance to its k-th nearest neighbour
+ * manifold of a set is the union of balls around its samples, each as wide as the distance to its k-th nearest neighbor
  * in the set; k = 3 unless told. The paper takes features of a classifier and equal counts.
- * @throws OptionError where the samples differ in size or are not finite, or a set has no k neighbours
+ * @throws OptionError where the samples differ in size or are not finite, or a set has no k neighbors
  */
 export function precisionRecall(
   real: NdArray<"float32">,
   generated: NdArray<"float32">,
-  { neighbours = 3 }: ManifoldOptions = {},
+  { neighbors = 3 }: ManifoldOptions = {},
 ): PrecisionRecall {
-  const [x, y] = setsWithNeighbours("precisionRecall", real, generated, neighbours, neighbours + 1);
-  return { precision: shareWithin(y, x, neighbours), recall: shareWithin(x, y, neighbours) };
+  const [x, y] = setsWithNeighbors("precisionRecall", real, generated, neighbors, neighbors + 1);
+  return { precision: shareWithin(y, x, neighbors), recall: shareWithin(x, y, neighbors) };
 }
 
-/** Share of `rows` within the union of balls around `centres`. */
-function shareWithin(rows: Rows, centres: Rows, k: number): number {
+/** Share of `rows` within the union of balls around `centers`. */
+function shareWithin(rows: Rows, centers: Rows, k: number): number {
   return (
-    insideBalls(centres, rows, k).balls.reduce((sum, balls) => sum + (balls > 0 ? 1 : 0), 0) / rows.count
+    insideBalls(centers, rows, k).balls.reduce((sum, balls) => sum + (balls > 0 ? 1 : 0), 0) / rows.count
   );
 }
 
@@ -101,44 +101,44 @@ export interface DensityCoverage {
 export function densityCoverage(
   real: NdArray<"float32">,
   generated: NdArray<"float32">,
-  { neighbours = 5 }: ManifoldOptions = {},
+  { neighbors = 5 }: ManifoldOptions = {},
 ): DensityCoverage {
-  const [x, y] = setsWithNeighbours("densityCoverage", real, generated, neighbours, 1);
-  const { balls, holds } = insideBalls(x, y, neighbours);
+  const [x, y] = setsWithNeighbors("densityCoverage", real, generated, neighbors, 1);
+  const { balls, holds } = insideBalls(x, y, neighbors);
   return {
-    density: balls.reduce((sum, count) => sum + count, 0) / (neighbours * y.count),
+    density: balls.reduce((sum, count) => sum + count, 0) / (neighbors * y.count),
     coverage: holds.reduce((sum, held) => sum + held, 0) / x.count,
   };
 }
 
-function setsWithNeighbours(
+function setsWithNeighbors(
   metric: string,
   real: NdArray<"float32">,
   generated: NdArray<"float32">,
-  neighbours: number,
+  neighbors: number,
   leastGenerated: number,
 ): readonly [Rows, Rows] {
-  checkCount(metric, "neighbours", neighbours, 1);
+  checkCount(metric, "neighbours", neighbors, 1);
   const pair = comparableRows(metric, real, generated);
   const [x, y] = pair;
-  if (x.count <= neighbours || y.count < leastGenerated) {
+  if (x.count <= neighbors || y.count < leastGenerated) {
     throw new OptionError(
-      `${metric}: ${neighbours} neighbours need more than ${x.count} real and ${y.count} generated samples`,
+      `${metric}: ${neighbors} neighbors need more than ${x.count} real and ${y.count} generated samples`,
     );
   }
   return pair;
 }
 
-/** For each of `rows` the number of balls around `centres` that it lies in, and whether each ball holds any. */
+/** For each of `rows` the number of balls around `centers` that it lies in, and whether each ball holds any. */
 function insideBalls(
-  centres: Rows,
+  centers: Rows,
   rows: Rows,
   k: number,
 ): { readonly balls: Uint32Array; readonly holds: Uint8Array } {
-  const radii = neighbourRadii(centres, k);
+  const radii = neighborRadii(centers, k);
   const balls = new Uint32Array(rows.count);
-  const holds = new Uint8Array(centres.count);
-  forEachRow(centres, rows, "squaredDistance", (i, values) => {
+  const holds = new Uint8Array(centers.count);
+  forEachRow(centers, rows, "squaredDistance", (i, values) => {
     const radius = radii[i] ?? 0;
     for (let j = 0; j < values.length; j++) {
       if ((values[j] ?? 0) > radius) continue;
