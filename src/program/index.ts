@@ -6,6 +6,8 @@ export {
   compile,
   type ExportMetadata,
   exportOnnx,
+  type Feeds,
+  type Inputs,
   Program,
   type RunOptions,
   Session,
