@@ -14,4 +14,11 @@ export {
   type State,
   type Traceable,
 } from "./program.ts";
-export type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
+export {
+  disposeValue,
+  type Runtime,
+  type RuntimeSession,
+  type RuntimeValue,
+  readValue,
+  type Value,
+} from "./runtime.ts";

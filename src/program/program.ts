@@ -13,7 +13,7 @@ import {
 } from "../tensor/leaves.ts";
 import { isConcrete, type Shape, sameShape, showShape } from "../tensor/shape.ts";
 import { type Graph, lowerToOnnx } from "./lower.ts";
-import type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
+import type { Runtime, RuntimeSession, RuntimeValue, Value } from "./runtime.ts";
 import { simplify } from "./simplify.ts";
 
 /** Values of parameters and buffers by name. */
@@ -143,7 +143,7 @@ export class Program {
 
   /** Runs on values that may stay where the runtime keeps them; results stay there too. */
   async runValues(
-    feeds: Readonly<Record<string, NdArray | RuntimeValue>>,
+    feeds: Readonly<Record<string, Value>>,
     options: RunOptions = {},
   ): Promise<Readonly<Record<string, RuntimeValue>>> {
     const drawn = drawRandoms(this.randoms, feeds, options);
@@ -155,7 +155,7 @@ export class Program {
 
   /** Runs and copies all results out. */
   async run(
-    feeds: Readonly<Record<string, NdArray | RuntimeValue>>,
+    feeds: Readonly<Record<string, Value>>,
     options: RunOptions = {},
   ): Promise<Readonly<Record<string, NdArray>>> {
     const values = await this.runValues(feeds, options);
@@ -233,7 +233,7 @@ export class Compiled<I extends string, O extends Outputs<O>> {
    * of a program copies nothing. @throws as `run`
    */
   async runValues(
-    feeds: Feeds<I, NdArray | RuntimeValue>,
+    feeds: Feeds<I, Value>,
     options: RunOptions = {},
   ): Promise<{ readonly [Name in keyof O]: RuntimeValue }> {
     const { program, given } = await this.programFor(feeds);
@@ -241,9 +241,9 @@ export class Compiled<I extends string, O extends Outputs<O>> {
   }
 
   /** The program for inputs of these types; inputs that its outputs do not depend on are no inputs of it. */
-  private async programFor(feeds: Feeds<I, NdArray | RuntimeValue>): Promise<{
+  private async programFor(feeds: Feeds<I, Value>): Promise<{
     readonly program: Program;
-    readonly given: Readonly<Record<string, NdArray | RuntimeValue>>;
+    readonly given: Readonly<Record<string, Value>>;
   }> {
     const given = this.checked(feeds);
     const entries = Object.entries(given);
@@ -266,10 +266,10 @@ export class Compiled<I extends string, O extends Outputs<O>> {
   }
 
   /** The feeds that are given, by name. @throws RuntimeError where one is missing or unknown */
-  private checked(feeds: Feeds<I, NdArray | RuntimeValue>): Readonly<Record<string, NdArray | RuntimeValue>> {
+  private checked(feeds: Feeds<I, Value>): Readonly<Record<string, Value>> {
     const { inputs } = this;
-    const given: Record<string, NdArray | RuntimeValue> = {};
-    for (const [name, value] of Object.entries<NdArray | RuntimeValue | undefined>(feeds)) {
+    const given: Record<string, Value> = {};
+    for (const [name, value] of Object.entries<Value | undefined>(feeds)) {
       if (value === undefined) continue;
       if (!inputs.has(name) && !inputs.has(`${name}?`) && !inputs.has("...")) {
         throw new RuntimeError(

@@ -193,6 +193,13 @@ export function outputAt<T>(list: readonly T[], index: number): T {
 /** Input `index` of an operation. */
 export const inputAt = outputAt<Tensor>;
 
+/** The gradient of an operation's only output: rules are called only where it is known. */
+export function onlyGradient(gradients: readonly (Tensor | undefined)[]): Tensor {
+  const [gradient] = gradients;
+  if (gradient === undefined) throw new RangeError("a gradient rule was called without a gradient");
+  return gradient;
+}
+
 /** The size of an axis that is known to exist. */
 export function dimAt(tensor: TensorType, axis: number): Shape[number] {
   return outputAt(tensor.shape, axis < 0 ? axis + tensor.shape.length : axis);

@@ -1,5 +1,5 @@
 import type { DataInfo } from "../../model/data-info.ts";
-import type { RuntimeValue, Session } from "../../program/index.ts";
+import { disposeValue, type RuntimeValue, readValue, type Session } from "../../program/index.ts";
 import type { Random } from "../../random.ts";
 import {
   constant,
@@ -183,7 +183,7 @@ export async function runTable(
       }),
       ...own,
     });
-    for (const old of new Set([x, memory])) if (old !== start && "dispose" in old) old.dispose();
+    for (const old of new Set([x, memory])) if (old !== start) disposeValue(old);
     [x, memory] = [next.x, next.memory];
     const replaced = await onRow?.(next.x, i + 1);
     if (replaced !== undefined && replaced !== x) {
@@ -191,12 +191,8 @@ export async function runTable(
       x = replaced;
     }
   }
-  if (memory !== start && "dispose" in memory) memory.dispose();
-  return (await readOut(x)) as NdArray<"float32">;
-}
-
-async function readOut(x: NdArray | RuntimeValue): Promise<NdArray> {
-  return "read" in x ? x.read() : x;
+  if (memory !== start) disposeValue(memory);
+  return (await readValue(x)) as NdArray<"float32">;
 }
 
 /** Stands before the names of the denoiser's own inputs, which may then be any. */
