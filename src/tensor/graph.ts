@@ -147,8 +147,12 @@ export class Tensor implements TensorType {
     return this.shape.length;
   }
 
+  /** One line: the operation, the name where there is one, dtype and shape. */
   toString(): string {
-    return `${this.node.operation.name}: ${this.dtype}${showShape(this.shape)}`;
+    const { operation, attributes } = this.node;
+    const name = "name" in this ? this.name : attributes.name;
+    const label = typeof name === "string" && name !== "" ? `${operation.name} ${name}` : operation.name;
+    return `${label}: ${this.dtype}${showShape(this.shape)}`;
   }
 }
 
