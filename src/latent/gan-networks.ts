@@ -4,8 +4,8 @@ import { Conv2d, ConvTranspose2d, SpectralConv2d, SpectralLinear } from "../nn/c
 import { kaimingNormal, normal, zeros } from "../nn/initializers.ts";
 import { Embedding, Linear } from "../nn/linear.ts";
 import { BatchNorm2d } from "../nn/normalization.ts";
+import { argMax } from "../tensor/index.operations.ts";
 import {
-  argMax,
   concat,
   elementCount,
   type Initializer,

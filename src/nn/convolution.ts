@@ -6,15 +6,8 @@ import {
   pair,
   type TransposedConvolutionOptions,
 } from "../tensor/convolution/convolution.ts";
-import {
-  Buffer,
-  type Initializer,
-  isTraining,
-  linear,
-  matmul,
-  Parameter,
-  type Tensor,
-} from "../tensor/index.ts";
+import { matmul } from "../tensor/index.operations.ts";
+import { Buffer, type Initializer, isTraining, linear, Parameter, type Tensor } from "../tensor/index.ts";
 import { biasOf, kaimingUniform } from "./initializers.ts";
 import type { LinearOptions } from "./linear.ts";
 

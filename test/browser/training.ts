@@ -8,7 +8,8 @@ import { adam } from "../../src/nn/optimizer.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount } from "../../src/tensor/array.ts";
-import { averagePool2d, mean, normal, type Tensor } from "../../src/tensor/index.ts";
+import { mean } from "../../src/tensor/index.operations.ts";
+import { averagePool2d, normal, type Tensor } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 

@@ -4,7 +4,8 @@ import { nameParameters } from "../../src/nn/module.ts";
 import { sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
-import { isInitializing, Parameter, type Tensor } from "../../src/tensor/index.ts";
+import { isInitializing } from "../../src/tensor/index.operations.ts";
+import { Parameter, type Tensor } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 

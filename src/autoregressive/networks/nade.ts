@@ -1,9 +1,9 @@
 import type { Activation } from "../../nn/linear.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
+import { cumSum } from "../../tensor/index.operations.ts";
 import {
   concat,
   constant,
-  cumSum,
   type Dim,
   gather,
   isTraining,
