@@ -1,6 +1,7 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { blankRaster, type Color, type Raster } from "./raster.ts";
+import { rgb } from "./palette.ts";
+import { blankRaster, type Raster } from "./raster.ts";
 import { drawText } from "./text.ts";
 
 export interface GridOptions {
@@ -113,7 +114,6 @@ export function imageGrid(images: NdArray<"float32">, options: GridOptions = {})
   return { width: grid.width, height: grid.height, channels, data: new Uint8Array(data.buffer) };
 }
 
-const INK: Color = [31, 36, 48];
 const LABEL_HEIGHT = 30;
 const GAP = 16;
 
@@ -133,14 +133,14 @@ export function paste(target: Raster, source: Raster, x: number, y: number): voi
 export function labeledRow(pictures: readonly { readonly label: number; readonly raster: Raster }[]): Raster {
   const width = pictures.reduce((sum, { raster }) => sum + raster.width + GAP, -GAP);
   const height = LABEL_HEIGHT + Math.max(...pictures.map(({ raster }) => raster.height));
-  const row = blankRaster(width, height, [255, 255, 255]);
+  const row = blankRaster(width, height, rgb("paper"));
   let left = 0;
   for (const { label, raster } of pictures) {
     drawText(row, String(label), {
       x: left + raster.width / 2,
       y: LABEL_HEIGHT / 2,
       align: "middle",
-      color: INK,
+      color: rgb("ink"),
       scale: 1.2,
     });
     paste(row, raster, left, LABEL_HEIGHT);
