@@ -7,7 +7,6 @@ import { planeDensity } from "../../src/data/sources/toy.ts";
 import { openTable } from "../../src/data/table/table.node.ts";
 import { loadRun as openRun } from "../../src/tasks/run/load.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import type { Tensor as SymbolicTensor } from "../../src/tensor/graph.ts";
 import {
   filesBelow,
   QUICK,
@@ -180,7 +179,7 @@ describe("score", () => {
     const opened = await openRun(join(cwd, "nice"));
     const logProb = opened.model.logProb?.bind(opened.model);
     if (logProb === undefined) throw new Error("NICE has a density");
-    const direct = opened.session.compiled("direct", ({ x }: { readonly x: SymbolicTensor }) => ({
+    const direct = opened.session.compiled(opened, "direct", ["x"], ({ x }) => ({
       y: logProb(x),
     }));
     const { y } = await direct.run({ x: float32(rows.flat(), [600, 2]) });

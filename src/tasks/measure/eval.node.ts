@@ -5,7 +5,6 @@ import { parameterCount } from "../../nn/module.ts";
 import { Random } from "../../random.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { elementCount, type NdArray } from "../../tensor/array.ts";
-import type { Tensor } from "../../tensor/graph.ts";
 import { batchFeeds } from "../../train/batches.ts";
 import { sourceOfData } from "../run/given.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
@@ -263,13 +262,18 @@ async function distancesOf(
 
 /** Mean loss over a whole split, with fixed noise. */
 async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<number> {
-  const loss = run.session.compiled<string, "total">("loss", ({ x, label, source }) => ({
-    total: run.model.loss({
-      x: given(x),
-      ...(label !== undefined && { label }),
-      ...(source !== undefined && { source }),
-    }).total,
-  }));
+  const loss = run.session.compiled(
+    run.model,
+    "loss",
+    ["x", "label?", "source?"],
+    ({ x, label, source }) => ({
+      total: run.model.loss({
+        x,
+        ...(label !== undefined && { label }),
+        ...(source !== undefined && { source }),
+      }).total,
+    }),
+  );
   const random = new Random(seed).split("evaluate");
   let total = 0;
   for (let first = 0; first < split.count; first += BATCH) {
@@ -279,9 +283,4 @@ async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<num
     total += (Number(value.data[0]) * count) / split.count;
   }
   return total;
-}
-
-function given(x: Tensor | undefined): Tensor {
-  if (x === undefined) throw new OptionError("the batch holds no x");
-  return x;
 }

@@ -115,7 +115,7 @@ const path: FigureMaker = {
     const { model, session } = run;
     const { path: pathOf, drawCodes } = model;
     if (data.kind !== "points" || !pathOf || !drawCodes) return undefined;
-    const compiled = session.compiled<never, string>("path", () => {
+    const compiled = session.compiled(model, "path", [], () => {
       const states = pathOf.call(model, drawCodes.call(model, PATH_POINTS));
       return Object.fromEntries(states.map((state, i) => [String(i), state]));
     });

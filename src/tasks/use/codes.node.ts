@@ -193,10 +193,9 @@ async function encodeInGraph(
   x: NdArray<"float32">,
   labels?: readonly number[],
 ): Promise<NdArray<"float32">> {
-  const compiled = session.compiled<string, "z">("encode", ({ x, label }) => {
-    if (x === undefined) throw new OptionError("encoding takes samples");
-    return { z: codec.encode(x, label) };
-  });
+  const compiled = session.compiled(codec, "encode", ["x", "label?"], ({ x, label }) => ({
+    z: codec.encode(x, label),
+  }));
   const count = x.shape[0] ?? 0;
   const codes = new Float32Array(count * codec.dimensions);
   const rows = Math.min(SOURCE_BATCH, count);
@@ -219,10 +218,9 @@ async function decodeInGraph(
   z: NdArray<"float32">,
   context?: NdArray<"float32">,
 ): Promise<NdArray<"float32">> {
-  const compiled = session.compiled<string, "x">("decode", ({ z, context }) => {
-    if (z === undefined) throw new OptionError("decoding takes codes");
-    return { x: codec.decode(z, context) };
-  });
+  const compiled = session.compiled(codec, "decode", ["z", "context?"], ({ z, context }) => ({
+    x: codec.decode(z, context),
+  }));
   const count = z.shape[0] ?? 0;
   const rows = Math.min(SOURCE_BATCH, count);
   const size = elementCount(config.dataInfo.sampleShape);

@@ -85,10 +85,9 @@ export function logDensity(
     };
   }
   const logProb = model.logProb.bind(model);
-  const compiled = session.compiled<string, "logProb">("logProb", ({ x, label }) => {
-    if (x === undefined) throw new OptionError("scoring takes samples");
-    return { logProb: logProb(x, label) };
-  });
+  const compiled = session.compiled(model, "logProb", ["x", "label?"], ({ x, label }) => ({
+    logProb: logProb(x, label),
+  }));
   return async (inputs, random) =>
     (await compiled.run({ ...inputs }, { random })).logProb as NdArray<"float32">;
 }

@@ -70,9 +70,7 @@ describe.each(NAMES)("%s", (model) => {
       const { description } = await exportRun(path(), file);
       expect(description).toContain("[batch, 3, 64, 64]");
       const { x } = await letterboxBatch(set.splits.test, [0, 1], 64);
-      const compiled = run.session.compiled<"x", "boxes" | "scores">("decoded", (inputs) => ({
-        ...run.model.decoded(inputs.x),
-      }));
+      const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
       const own = await compiled.run({ x });
       const plain = await ort.InferenceSession.create(file);
       const outside = await plain.run({ x: new ort.Tensor("float32", x.data, x.shape) });
