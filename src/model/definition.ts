@@ -66,7 +66,9 @@ export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dat
   ];
 }
 
-/** Keeps the types of a definition's options together. */
-export function defineModel<S extends z.ZodType>(definition: ModelDefinition<S>): ModelDefinition<S> {
+/** Keeps the literal type of a definition's name and the type of its options together. */
+export function defineModel<const N extends string, S extends z.ZodType>(
+  definition: ModelDefinition<S> & { readonly name: N },
+): ModelDefinition<S> & { readonly name: N } {
   return definition;
 }
