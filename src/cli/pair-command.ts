@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { loadDefinition, modelSchema } from "../catalog/definition.node.ts";
-import { fitToPairs, PAIR_MODELS } from "../catalog/reflow.node.ts";
-import { openRun } from "../catalog/run.node.ts";
 import type { PathMeasures } from "../model/capabilities.ts";
 import { parseOptions } from "../options.ts";
+import { fitToPairs, PAIR_MODELS } from "../tasks/fit/reflow.node.ts";
+import { loadDefinition, modelSchema } from "../tasks/run/definition.node.ts";
+import { openRun } from "../tasks/run/run.node.ts";
 import { fitOptions } from "../train/options.ts";
 import { codeOptions, codeSolver } from "./code-options.ts";
 import { fitHooks, printSummary } from "./fit-display.ts";

@@ -2,10 +2,10 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, test } from "vitest";
-import { openRun } from "../../src/catalog/run.node.ts";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { planeDensity } from "../../src/data/sources/toy.ts";
 import { openTable } from "../../src/data/table/table.node.ts";
+import { openRun } from "../../src/tasks/run/run.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import type { Tensor as SymbolicTensor } from "../../src/tensor/graph.ts";
 import {

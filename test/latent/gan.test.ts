@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from "vitest";
-import { buildModel, findModel } from "../../src/catalog/models.ts";
+import { buildModel, findModel } from "../../src/catalog.ts";
 import { planePoints } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
 import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";

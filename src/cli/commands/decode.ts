@@ -1,12 +1,11 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { decodeRun } from "../../catalog/codec.node.ts";
-import { checkCodePath } from "../../catalog/codes.node.ts";
-import { parseGiven } from "../../catalog/given.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
-import { checkSamplePath, writeSamples } from "../../catalog/sample.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { parseOptions } from "../../options.ts";
+import { parseGiven } from "../../tasks/run/given.node.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { checkCodePath, decodeRun } from "../../tasks/use/codes.node.ts";
+import { checkSamplePath, writeSamples } from "../../tasks/use/sample.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";

@@ -1,14 +1,13 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { detectFiles, usualConfidence } from "../../catalog/detect.node.ts";
-import { DetectionWriter } from "../../catalog/detect-write.node.ts";
-import { openDetectorRun } from "../../catalog/detection-run.node.ts";
-import { findImages } from "../../catalog/image-paths.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { completeDetectOptions } from "../../detection/models/detector.ts";
 import { DataError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
+import { findImages } from "../../tasks/run/inputs.node.ts";
+import { openDetectorRun } from "../../tasks/run/run.node.ts";
+import { DetectionWriter, detectFiles, usualConfidence } from "../../tasks/use/detect.node.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showDuration } from "../format.ts";
 import { interruptible } from "../interrupt.ts";

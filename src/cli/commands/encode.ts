@@ -1,9 +1,8 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { encodeRun } from "../../catalog/codec.node.ts";
-import { checkCodePath, writeCodes } from "../../catalog/codes.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
 import { parseOptions } from "../../options.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { checkCodePath, encodeRun, writeCodes } from "../../tasks/use/codes.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

@@ -1,14 +1,13 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { evaluateDetector } from "../../catalog/detection-eval.node.ts";
-import { annotatedData, detectorRun } from "../../catalog/detection-run.node.ts";
-import { evaluateRun } from "../../catalog/eval.node.ts";
-import { type OpenRun, openRun } from "../../catalog/run.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
+import { evaluateDetector } from "../../tasks/measure/detection.node.ts";
+import { evaluateRun } from "../../tasks/measure/eval.node.ts";
+import { annotatedData, detectorRun, type OpenRun, openRun } from "../../tasks/run/run.node.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";

@@ -1,12 +1,12 @@
 import { extname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { checkLabel } from "../../catalog/codec.node.ts";
-import { type ImputeCounts, imputeTable } from "../../catalog/impute.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { checkLabel } from "../../tasks/use/codes.node.ts";
+import { type ImputeCounts, imputeTable } from "../../tasks/use/impute.node.ts";
 import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

@@ -1,7 +1,11 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { checkLabel } from "../../catalog/codec.node.ts";
+import { range } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { checkLabel } from "../../tasks/use/codes.node.ts";
 import {
   checkInpaintingPath,
   imagesFromFiles,
@@ -10,11 +14,7 @@ import {
   knownMask,
   type Region,
   writeInpainting,
-} from "../../catalog/inpaint.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
-import { range } from "../../data/sources/data-set.ts";
-import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
+} from "../../tasks/use/inpaint.node.ts";
 import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

@@ -1,17 +1,17 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { checkLabel } from "../../catalog/codec.node.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { checkLabel } from "../../tasks/use/codes.node.ts";
 import {
   checkInterpolationPath,
   endsFromFiles,
   endsFromSplit,
   interpolateRun,
   writeInterpolation,
-} from "../../catalog/interpolate.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
-import { isPicture } from "../../data/sources/data-set.ts";
-import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
+} from "../../tasks/use/interpolate.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { codeOptions, codeSolver } from "../code-options.ts";
 import { print } from "../format.ts";

@@ -1,13 +1,18 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { checkAnimation, writeAnimation } from "../../catalog/animate.node.ts";
-import { sampleSchema } from "../../catalog/definition.node.ts";
-import { parseGiven } from "../../catalog/given.node.ts";
-import { models } from "../../catalog/models.ts";
-import { openRun } from "../../catalog/run.node.ts";
-import { checkSamplePath, sampleRun, writeSamples } from "../../catalog/sample.node.ts";
+import { models } from "../../catalog.ts";
 import { parseOptions } from "../../options.ts";
+import { sampleSchema } from "../../tasks/run/definition.node.ts";
+import { parseGiven } from "../../tasks/run/given.node.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import {
+  checkAnimation,
+  checkSamplePath,
+  sampleRun,
+  writeAnimation,
+  writeSamples,
+} from "../../tasks/use/sample.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { imagesFromFiles } from "../../catalog/inpaint.node.ts";
-import { checkInterpolationPath, endsFromSplit } from "../../catalog/interpolate.node.ts";
-import { openRun } from "../../catalog/run.node.ts";
-import { translateRun, writeWays } from "../../catalog/translate.node.ts";
 import { isPicture, range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
+import { openRun } from "../../tasks/run/run.node.ts";
+import { translateRun, writeWays } from "../../tasks/use/edit.node.ts";
+import { imagesFromFiles } from "../../tasks/use/inpaint.node.ts";
+import { checkInterpolationPath, endsFromSplit } from "../../tasks/use/interpolate.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
