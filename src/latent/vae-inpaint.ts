@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { type Row, readRows } from "../flows/completion/inpaint.ts";
+import type { Base, Conditioning } from "../flows/index.ts";
 import type { InpaintOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { drawClass } from "../model/data-info.ts";
@@ -15,7 +16,9 @@ import {
   type Tensor,
   where,
 } from "../tensor/index.ts";
-import type { Vae } from "./vae.ts";
+import type { ObservationModel } from "./observation.ts";
+import type { Encoded, Posterior } from "./prior-posterior.ts";
+import type { RowNetwork } from "./vae-networks.ts";
 
 /** Chains, and numbers in them, of one batch. */
 const PART_CHAINS = 1024;
@@ -25,8 +28,21 @@ const PART_ELEMENTS = 1 << 18;
 const ITERATIONS = 100;
 const GIBBS_SHARE = 0.2;
 
+/** The parts of a latent variable model that completing samples takes. */
+export interface LatentModel {
+  readonly conditioning: Conditioning;
+  readonly decoder: RowNetwork;
+  readonly observation: ObservationModel;
+  readonly posterior: Posterior;
+  readonly prior: Base;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** The encoder's parameters of q(z | x) for rows of what is modeled, [n, D] in data units. */
+  encoded(x: Tensor, context: Tensor | undefined): Encoded;
+}
+
 interface Work {
-  readonly model: Vae;
+  readonly model: LatentModel;
   readonly data: DataInfo;
   readonly session: Session;
   readonly iterations: number;
@@ -50,7 +66,7 @@ type Inputs = Readonly<Record<string, Tensor>>;
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked
  */
 export async function inpaintVae(
-  model: Vae,
+  model: LatentModel,
   data: DataInfo,
   session: Session,
   options: InpaintOptions,
