@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { DataInfo } from "../model/data-info.ts";
 import { defineModel, type FitPreferences } from "../model/definition.ts";
 import { degreeMask, Linear } from "../nn/linear.ts";
-import { elementCount, linear, type Tensor } from "../tensor/index.ts";
+import { elementCount, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { AT_REST, bernoulliLogProb, checkOrder, elementOrder } from "./conditionals.ts";
 import { AutoregressiveModel, orderOptions } from "./model.ts";
@@ -28,7 +28,7 @@ export class SigmoidBeliefNetwork extends Linear implements Conditionals {
   /** Logits of ones, [n, D] → [n, D]. */
   override forward(x: Tensor): Tensor {
     const { places } = oneMask({ order: this.order, degrees: [] });
-    return linear(x, this.weight.mul(degreeMask(places, places, true)), this.bias);
+    return this.apply(x, this.weight.mul(degreeMask(places, places, true)));
   }
 
   elementLogProb(x: Tensor): Tensor {

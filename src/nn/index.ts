@@ -3,9 +3,6 @@ export {
   type Conv2dOptions,
   ConvTranspose2d,
   type ConvTranspose2dOptions,
-  SpectralConv2d,
-  SpectralLinear,
-  SpectralWeight,
 } from "./convolution.ts";
 export * as initializers from "./initializers.ts";
 export {
@@ -33,6 +30,9 @@ export {
   InstanceNorm,
   LayerNorm,
   type NormOptions,
+  SpectralNorm,
+  SpectralWeight,
+  type WeightedLayer,
 } from "./normalization.ts";
 export {
   type AdamOptions,

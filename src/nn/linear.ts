@@ -37,7 +37,12 @@ export class Linear {
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    return this.apply(x, this.weight);
+  }
+
+  /** The layer with another weight of the same shape, such as a masked one. @throws ShapeError */
+  apply(x: Tensor, weight: Tensor): Tensor {
+    return linear(x, weight, this.bias);
   }
 }
 
@@ -63,7 +68,7 @@ export class MaskedLinear extends Linear {
 
   /** @throws ShapeError */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight.mul(this.mask), this.bias);
+    return this.apply(x, this.weight.mul(this.mask));
   }
 }
 

@@ -1,7 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { Dropout, degreeMask, Linear } from "../../nn/linear.ts";
-import { arange, concat, constant, gather, linear, pad, split, type Tensor } from "../../tensor/index.ts";
+import { arange, concat, constant, gather, pad, split, type Tensor } from "../../tensor/index.ts";
 import { AT_REST, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
 import { type Block, blockSize, drawInBlocks } from "./blocks.ts";
 import type { DrawingMask, Mask, NetworkSizes } from "./connectivity.ts";
@@ -272,7 +272,7 @@ export class MaskedNetwork {
     let before = places;
     degrees.forEach((own, l) => {
       const layer = layers[l] ?? this.input;
-      h = linear(h, layer.weight.mul(degreeMask(own, before, l === 0)), layer.bias);
+      h = layer.apply(h, layer.weight.mul(degreeMask(own, before, l === 0)));
       if (this.sizes.residual && l % 2 === 0) {
         if (shortcut !== undefined) h = h.add(shortcut);
         shortcut = h;
@@ -280,9 +280,9 @@ export class MaskedNetwork {
       h = between(h);
       before = own;
     });
-    const logits = linear(h, this.output.weight.mul(degreeMask(places, before)), this.output.bias);
+    const logits = this.output.apply(h, this.output.weight.mul(degreeMask(places, before)));
     if (this.direct === undefined) return logits;
-    return logits.add(linear(source, this.direct.weight.mul(degreeMask(places, places, true))));
+    return logits.add(this.direct.apply(source, this.direct.weight.mul(degreeMask(places, places, true))));
   }
 
   /** The conditionals under a mask. */

@@ -44,7 +44,7 @@ export class RowConvolution extends Conv2d {
 
   /** @param mask without effect where there is one group */
   constructor(inputs: number, outputs: number, columns: number, mask: GroupMask) {
-    super(inputs, outputs, [1, columns]);
+    super(inputs, outputs, [1, columns], { padding: [0, columns - 1, 0, 0] });
     this.columns = columns;
     this.mask = mask.groups > 1 ? maskOf(outputs, inputs, columns, mask) : undefined;
   }
@@ -54,8 +54,7 @@ export class RowConvolution extends Conv2d {
   }
 
   override forward(x: Tensor): Tensor {
-    const padding = [0, this.columns - 1, 0, 0] as const;
-    return conv2d(x, this.maskedWeight, { padding, ...(this.bias && { bias: this.bias }) });
+    return this.apply(x, this.maskedWeight);
   }
 
   /**
