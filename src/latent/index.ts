@@ -1,9 +1,3 @@
-export {
-  byteToUnit,
-  DequantizedGaussianObservation,
-  DiscretisedLogisticObservation,
-  discretisedLogisticLogProb,
-} from "./byte-observations.ts";
 export { Gan, type GanSampleOptions, ganDefinition } from "./gan.ts";
 export { discriminatorLoss, generatorLoss, gradientPenalty, r1Penalty } from "./gan-losses.ts";
 export {
@@ -23,7 +17,11 @@ export {
 } from "./gan-options.ts";
 export {
   BernoulliObservation,
+  byteToUnit,
   CategoryObservation,
+  DequantizedGaussianObservation,
+  DiscretizedLogisticObservation,
+  discretizedLogisticLogProb,
   GaussianObservation,
   JointObservation,
   type LocationScale,

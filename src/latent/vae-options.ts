@@ -3,9 +3,10 @@ import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
-import { DequantizedGaussianObservation, DiscretisedLogisticObservation } from "./byte-observations.ts";
 import {
   BernoulliObservation,
+  DequantizedGaussianObservation,
+  DiscretizedLogisticObservation,
   GaussianObservation,
   type ObservationModel,
   SCALE_SOURCES,
@@ -226,7 +227,7 @@ export function observationOf(
   const size = elementCount(sampleShape);
   switch (likelihood) {
     case "discretised-logistic":
-      return new DiscretisedLogisticObservation(size, scale);
+      return new DiscretizedLogisticObservation(size, scale);
     case "bernoulli":
       return new BernoulliObservation(size - given.length);
     case "gaussian":

@@ -180,10 +180,10 @@ export function principalComponents(rows: NdArray<"float32">, count: number): Pr
   const { data } = rows;
   const means = new Float64Array(d);
   for (let i = 0; i < data.length; i++) means[i % d] = (means[i % d] ?? 0) + (data[i] ?? 0) / n;
-  const centerd = Float64Array.from(data, (value, i) => value - (means[i % d] ?? 0));
+  const centered = Float64Array.from(data, (value, i) => value - (means[i % d] ?? 0));
   const covariance = new Float64Array(d * d);
   for (let row = 0; row < n; row++) {
-    const own = centerd.subarray(row * d, (row + 1) * d);
+    const own = centered.subarray(row * d, (row + 1) * d);
     for (let i = 0; i < d; i++) {
       for (let j = 0; j < d; j++) {
         covariance[i * d + j] = (covariance[i * d + j] ?? 0) + ((own[i] ?? 0) * (own[j] ?? 0)) / n;
@@ -198,7 +198,7 @@ export function principalComponents(rows: NdArray<"float32">, count: number): Pr
   for (let row = 0; row < n; row++) {
     for (const [k, axis] of axes.entries()) {
       let place = 0;
-      for (let i = 0; i < d; i++) place += (centerd[row * d + i] ?? 0) * (axis[i] ?? 0);
+      for (let i = 0; i < d; i++) place += (centered[row * d + i] ?? 0) * (axis[i] ?? 0);
       scores[row * count + k] = place;
     }
   }
