@@ -155,10 +155,9 @@ function logAddExp(a: Tensor, b: Tensor): Tensor {
  * @param logs l_k by k, an int64 scalar
  */
 function logSumOver(count: number, shape: Shape, logs: (index: Tensor) => Tensor): Tensor {
-  const start = constant(LOWEST).broadcastTo(shape);
-  const [total = start] = whileLoop(
-    [start],
-    ([before = start], index) => ({ state: [logAddExp(before, logs(index))] }),
+  const [total] = whileLoop(
+    [constant(LOWEST).broadcastTo(shape)],
+    ([before], index) => ({ state: [logAddExp(before, logs(index))] }),
     { maximum: count },
   );
   return total;

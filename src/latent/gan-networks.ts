@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../nn/initializers.ts";
-import { Embedding, Linear } from "../nn/linear.ts";
+import { Embedding, Linear, linearLayers } from "../nn/linear.ts";
 import { BatchNorm2d, SpectralNorm, type WeightedLayer } from "../nn/normalization.ts";
 import { argMax, concat, elementCount, oneHot, slice, type Tensor, uniform } from "../tensor/index.ts";
 import type { SettledGanOptions } from "./gan-options.ts";
@@ -183,7 +183,7 @@ export class MlpGenerator implements Generator {
     this.condition = new Condition(options);
     this.sampleShape = sampleShape;
     const sizes = [this.condition.size, ...repeated(depth, width), elementCount(sampleShape)];
-    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size));
+    this.layers = linearLayers(sizes);
   }
 
   forward(z: Tensor, label?: Tensor): Tensor {
@@ -203,7 +203,7 @@ export class MlpDiscriminator implements Discriminator {
   constructor(options: SettledGanOptions, { sampleShape }: DataInfo) {
     const { width, depth } = options;
     const sizes = [elementCount(sampleShape), ...repeated(depth, width)];
-    this.layers = sizes.slice(1).map((size, i) => normalized(options, new Linear(sizes[i] ?? size, size)));
+    this.layers = linearLayers(sizes).map((layer) => normalized(options, layer));
     this.logit = new Logit(width, options);
   }
 

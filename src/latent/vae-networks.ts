@@ -1,6 +1,6 @@
 import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
 import { kaimingNormal, zeros } from "../nn/initializers.ts";
-import { Linear } from "../nn/linear.ts";
+import { Linear, linearLayers } from "../nn/linear.ts";
 import { concat, type Tensor } from "../tensor/index.ts";
 
 /** Starting values of layers before a rectifier. */
@@ -27,10 +27,7 @@ export class PerceptronNetwork implements RowNetwork {
 
   constructor({ inputs, outputs, width, hiddenLayers, contextSize }: PerceptronOptions) {
     const sizes = [inputs + contextSize, ...new Array<number>(hiddenLayers).fill(width)];
-    this.layers = [
-      ...sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size, RELU_START)),
-      new Linear(width, outputs),
-    ];
+    this.layers = [...linearLayers(sizes, RELU_START), new Linear(width, outputs)];
   }
 
   forward(x: Tensor, context?: Tensor): Tensor {

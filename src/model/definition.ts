@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { parseOptions } from "../options.ts";
 import type { Model } from "./capabilities.ts";
 import type { DataInfo, FitKind } from "./data-info.ts";
 
@@ -16,7 +17,7 @@ export interface FitPreferences {
 }
 
 /** A model by name: what the command, the catalogue and configuration files know of it. */
-export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
+export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Model = Model> {
   /** Name on the command line: rectified-flow, nice. */
   readonly name: string;
   /** One line on what it is. */
@@ -46,7 +47,7 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   readonly pairs?: "possible" | "needed";
   /** Whether a model leads from another data set to the data, which must be named. */
   readonly needsSource?: boolean;
-  build(options: z.output<S>, data: DataInfo): Model;
+  build(options: z.output<S>, data: DataInfo): M;
   /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
   settled?(options: z.output<S>, data: DataInfo): z.output<S>;
   preferences?(data: DataInfo): FitPreferences;
@@ -66,9 +67,20 @@ export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dat
   ];
 }
 
-/** Keeps the literal type of a definition's name and the type of its options together. */
-export function defineModel<const N extends string, S extends z.ZodType>(
-  definition: ModelDefinition<S> & { readonly name: N },
-): ModelDefinition<S> & { readonly name: N } {
+/** Keeps the literal type of a definition's name, the type of its options and that of its models together. */
+export function defineModel<const N extends string, S extends z.ZodType, M extends Model = Model>(
+  definition: ModelDefinition<S, M> & { readonly name: N },
+): ModelDefinition<S, M> & { readonly name: N } {
   return definition;
+}
+
+/**
+ * The builder of a definition: a function from options, as a user gives them, and data to a model, whose weights have no
+ * values yet. Options that are left out have their defaults.
+ * @throws OptionError (the builder) that names the option at fault
+ */
+export function builderOf<S extends z.ZodType, M extends Model>(
+  definition: ModelDefinition<S, M>,
+): (options: z.input<S>, data: DataInfo) => M {
+  return (options, data) => definition.build(parseOptions(definition.name, definition.options, options), data);
 }

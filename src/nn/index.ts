@@ -14,6 +14,7 @@ export {
   FourierFeatures,
   Linear,
   type LinearOptions,
+  linearLayers,
   MaskedLinear,
   Mlp,
   type MlpOptions,

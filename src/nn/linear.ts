@@ -46,6 +46,17 @@ export class Linear {
   }
 }
 
+/** Linear layers between consecutive sizes, one fewer than there are sizes. */
+export function linearLayers(sizes: readonly number[], options: LinearOptions = {}): readonly Linear[] {
+  const layers: Linear[] = [];
+  let inputs: number | undefined;
+  for (const size of sizes) {
+    if (inputs !== undefined) layers.push(new Linear(inputs, size, options));
+    inputs = size;
+  }
+  return layers;
+}
+
 /**
  * y = x (M ⊙ W)ᵀ + b on the last axis, with a mask M of zeros and ones that cuts connections: [..., in] → [..., out].
  * Germain et al. 2015, "MADE: Masked Autoencoder for Distribution Estimation", section 3. Weight and mask are [out, in].
@@ -206,7 +217,7 @@ export class Mlp {
   /** @throws OptionError where there are fewer than two sizes */
   constructor(sizes: readonly number[], options: MlpOptions = {}) {
     if (sizes.length < 2) throw new OptionError(`Mlp: sizes [${sizes}] must name an input and an output`);
-    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size));
+    this.layers = linearLayers(sizes);
     this.activation = options.activation ?? silu;
   }
 

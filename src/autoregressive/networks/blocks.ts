@@ -9,6 +9,7 @@ import {
   where,
   whileLoop,
 } from "../../tensor/index.ts";
+import type { LoopState } from "../../tensor/operations/loop.ts";
 import type { Draw, DrawInputs } from "../conditionals.ts";
 import { bernoulliLogProb, placesOf } from "../conditionals.ts";
 
@@ -36,12 +37,12 @@ export interface Block {
  * @param initial state before the first block
  * @param round draws a block and returns the next state
  */
-export function drawInBlocks(
+export function drawInBlocks<const S extends readonly Tensor[]>(
   order: Tensor,
   inputs: DrawInputs,
   size: number,
-  initial: readonly Tensor[],
-  round: (state: readonly Tensor[], block: Block) => readonly Tensor[],
+  initial: S,
+  round: (state: LoopState<S>, block: Block) => LoopState<S>,
 ): Draw {
   const dimensions = Number(order.shape[0]);
   const rows = inputs.given.shape[0] ?? 1;
@@ -62,9 +63,9 @@ export function drawInBlocks(
   const held = blocks(known, 0);
 
   const none = constant(0).broadcastTo([count, size, rows]);
-  const [x = none, logKnown = none] = whileLoop(
+  const [x, logKnown] = whileLoop(
     [none, constant(0).broadcastTo([rows]), ...initial],
-    ([before = none, weight = none, ...state], index) => {
+    ([before, weight, ...state], index) => {
       const each = split(gather(thresholds, index, 0), 0, new Array<number>(size).fill(1));
       const logits: Tensor[] = [];
       const elements: Tensor[] = [];

@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import type { Activation } from "../../nn/linear.ts";
-import { Dropout, degreeMask, Linear } from "../../nn/linear.ts";
+import { Dropout, degreeMask, Linear, linearLayers } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { arange, concat, constant, gather, pad, split, type Tensor } from "../../tensor/index.ts";
 import { AT_REST, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
 import { type Block, blockSize, drawInBlocks } from "./blocks.ts";
@@ -56,50 +57,44 @@ export function drawMasked(network: MaskedLayers, mask: DrawingMask, inputs: Dra
     .reshape([count, size, 1])
     .broadcastTo([count, size, rows]);
 
-  return drawInBlocks(
-    mask.order,
-    inputs,
-    size,
-    [logitSums, ...sums],
-    ([logits = logitSums, ...known], block) => {
-      const own = weights.of(block);
-      let first = own.units.map((units, l) => gather(known[l] ?? units, units, 0));
-      /** Activations of the block's units under what is known of the first layer. */
-      const activations = (): readonly Tensor[] => {
-        const result: Tensor[] = [];
-        let shortcut: Tensor | undefined;
-        own.units.forEach((_, l) => {
-          const before = result[l - 1];
-          const within = own.between[l];
-          let h = first[l] ?? logits;
-          if (before !== undefined && within !== undefined) h = h.add(within.matmul(before));
-          if (network.residual && l % 2 === 0) {
-            if (shortcut !== undefined) h = h.add(shortcut);
-            shortcut = h;
-          }
-          result.push(network.activation(h));
-        });
-        return result;
-      };
+  return drawInBlocks(mask.order, inputs, size, [logitSums, ...sums], ([logits, ...known], block) => {
+    const own = weights.of(block);
+    let first = own.units.map((units, l) => gather(outputAt(known, l), units, 0));
+    /** Activations of the block's units under what is known of the first layer. */
+    const activations = (): readonly Tensor[] => {
+      const result: Tensor[] = [];
+      let shortcut: Tensor | undefined;
+      first.forEach((start, l) => {
+        const before = result[l - 1];
+        const within = own.between[l];
+        let h = start;
+        if (before !== undefined && within !== undefined) h = h.add(within.matmul(before));
+        if (network.residual && l % 2 === 0) {
+          if (shortcut !== undefined) h = h.add(shortcut);
+          shortcut = h;
+        }
+        result.push(network.activation(h));
+      });
+      return result;
+    };
 
-      let direct = gather(logits, block.index, 0);
-      const elements: Tensor[] = [];
-      for (let place = 0; place < size; place++) {
-        let logit = split(direct, 0, ones(size))[place] ?? direct;
-        const last = activations().at(-1);
-        const read = own.outputs[place];
-        if (last !== undefined && read !== undefined) logit = logit.add(read.matmul(last));
-        const element = block.choose(logit);
-        elements.push(element);
-        const column = own.directColumns[place];
-        if (column !== undefined) direct = direct.add(column.mul(element));
-        const [bottom, ...rest] = first;
-        const into = own.inputColumns[place];
-        if (bottom !== undefined && into !== undefined) first = [bottom.add(into.mul(element)), ...rest];
-      }
-      return own.spread([logits, ...known], concat(elements, 0), activations());
-    },
-  );
+    let direct = gather(logits, block.index, 0);
+    const elements: Tensor[] = [];
+    for (let place = 0; place < size; place++) {
+      let logit = outputAt(split(direct, 0, ones(size)), place);
+      const last = activations().at(-1);
+      const read = own.outputs[place];
+      if (last !== undefined && read !== undefined) logit = logit.add(read.matmul(last));
+      const element = block.choose(logit);
+      elements.push(element);
+      const column = own.directColumns[place];
+      if (column !== undefined) direct = direct.add(column.mul(element));
+      const [bottom, ...rest] = first;
+      const into = own.inputColumns[place];
+      if (bottom !== undefined && into !== undefined) first = [bottom.add(into.mul(element)), ...rest];
+    }
+    return own.spread([logits, ...known], concat(elements, 0), activations());
+  });
 }
 
 interface BlockShape {
@@ -108,6 +103,9 @@ interface BlockShape {
   /** Places of the last block beyond the last element. */
   readonly beyond: number;
 }
+
+/** What blocks so far have made known: sums of all logits, and of the units of each layer. */
+type Sums = readonly [logits: Tensor, ...units: Tensor[]];
 
 /** What of the weights a block of places needs. */
 interface OwnWeights {
@@ -122,11 +120,7 @@ interface OwnWeights {
   /** For each place, the weights from its element to the logits of the block, [size, 1]. */
   readonly directColumns: readonly Tensor[];
   /** Adds what the block's elements and units give to all logits and units after the block. */
-  readonly spread: (
-    sums: readonly Tensor[],
-    elements: Tensor,
-    activations: readonly Tensor[],
-  ) => readonly Tensor[];
+  readonly spread: (sums: Sums, elements: Tensor, activations: readonly Tensor[]) => Sums;
 }
 
 /** Weights with elements in the order of their places, cut by block. */
@@ -165,9 +159,7 @@ class BlockWeights {
     const { size, count } = this.shape;
     const units = this.mask.blocks.map((blocks) => gather(blocks, index, 0));
     // Units that fill up a block read nothing, and nothing reads them: their weights are zero.
-    const degrees = units.map((own, l) =>
-      gather(padded(this.mask.degrees[l] ?? constant(0).broadcastTo([0]), 1), own, 0),
-    );
+    const degrees = units.map((own, l) => gather(padded(outputAt(this.mask.degrees, l), 1), own, 0));
     const places = index
       .mul(size)
       .cast("float32")
@@ -202,7 +194,7 @@ class BlockWeights {
       let next = logits;
       const top = activations.at(-1);
       const add = (product: Tensor): void => {
-        next = next?.add(product.reshape([count, size, rows]));
+        next = next.add(product.reshape([count, size, rows]));
       };
       if (direct) add(direct.matmul(elements));
       if (this.output && last && top) add(gather(this.output, last, 1).matmul(top));
@@ -212,7 +204,7 @@ class BlockWeights {
         const columns = l === 0 ? input : weight && sources && gather(weight, sources, 1);
         return columns && below ? sum.add(columns.matmul(below)) : sum;
       });
-      return [...(next ? [next] : []), ...sums];
+      return [next, ...sums];
     };
     return { units, inputColumns, between, outputs, directColumns, spread };
   }
@@ -245,16 +237,18 @@ export class MaskedNetwork {
   /** @throws OptionError where there is no hidden layer, or residual layers do not come in pairs of one size */
   constructor(options: MaskedNetworkOptions) {
     const { inputs, hidden, residual } = options;
-    const [first] = hidden;
-    if (first === undefined) throw new OptionError("MaskedNetwork: hidden: name the size of a hidden layer");
+    const [first, last] = [hidden[0], hidden.at(-1)];
+    if (first === undefined || last === undefined) {
+      throw new OptionError("MaskedNetwork: hidden: name the size of a hidden layer");
+    }
     if (residual && (hidden.length % 2 === 0 || new Set(hidden).size > 1)) {
       throw new OptionError(
         `MaskedNetwork: hidden [${hidden}]: residual layers come in pairs after the first, all of one size`,
       );
     }
     this.input = new Linear(inputs, first);
-    this.hidden = hidden.slice(1).map((units, l) => new Linear(hidden[l] ?? first, units));
-    this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
+    this.hidden = linearLayers(hidden);
+    this.output = new Linear(last, inputs, AT_REST);
     this.direct = options.direct ? new Linear(inputs, inputs, { ...AT_REST, bias: false }) : undefined;
     this.sizes = { inputs, hidden, residual };
     this.activation = options.activation;
@@ -271,7 +265,7 @@ export class MaskedNetwork {
     let shortcut: Tensor | undefined;
     let before = places;
     degrees.forEach((own, l) => {
-      const layer = layers[l] ?? this.input;
+      const layer = outputAt(layers, l);
       h = layer.apply(h, layer.weight.mul(degreeMask(own, before, l === 0)));
       if (this.sizes.residual && l % 2 === 0) {
         if (shortcut !== undefined) h = h.add(shortcut);

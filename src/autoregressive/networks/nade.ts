@@ -1,5 +1,6 @@
 import type { Activation } from "../../nn/linear.ts";
-import { Dropout, Linear } from "../../nn/linear.ts";
+import { Dropout, Linear, linearLayers } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import {
   concat,
   constant,
@@ -51,9 +52,9 @@ export class NadeNetwork {
   private readonly inputDropout: Dropout;
 
   constructor({ inputs, hidden, activation, masked, dropout, inputDropout }: NadeNetworkOptions) {
-    const [first, ...others] = hidden;
+    const [first] = hidden;
     this.input = new Linear(masked ? 2 * inputs : inputs, first);
-    this.hidden = others.map((units, l) => new Linear(hidden[l] ?? first, units));
+    this.hidden = linearLayers(hidden);
     this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
     this.inputs = inputs;
     this.masked = masked;
@@ -101,7 +102,7 @@ export class NadeNetwork {
     const kept = this.keptUnits(rows);
     let start = (this.input.bias ?? constant(0)).broadcastTo([rows, columns.shape[1] ?? 1]);
     const logits = weights.map((weight, block) => {
-      const [own = x, read = outputs, mask] = [known[block], reads[block], masks?.[block]];
+      const [own, read, mask] = [outputAt(known, block), outputAt(reads, block), masks?.[block]];
       let h = this.activation(sumsOfBlock(start, own, weight, mask));
       if (kept !== undefined) h = h.mul(kept);
       for (const layer of this.hidden) h = this.activation(layer.forward(h));
@@ -152,7 +153,7 @@ export class NadeNetwork {
       blocks(biases.unsqueeze(1)),
     ];
     const first = (this.input.bias ?? constant(0).broadcastTo([units])).unsqueeze(1);
-    return drawInBlocks(order, inputs, size, [first.broadcastTo([units, rows])], ([start = first], block) => {
+    return drawInBlocks(order, inputs, size, [first.broadcastTo([units, rows])], ([start], block) => {
       const own = (table: Tensor): readonly Tensor[] =>
         split(gather(table, block.index, 0), 0, new Array<number>(size).fill(1));
       const [weight, mask, read, shift] = [own(weights), masks && own(masks), own(reads), own(shifts)];
@@ -163,11 +164,9 @@ export class NadeNetwork {
           const next = layer.weight.matmul(h);
           h = this.activation(layer.bias === undefined ? next : next.add(layer.bias.unsqueeze(1)));
         }
-        const element = block.choose(row.matmul(h).add(shift[place] ?? 0));
-        const column = weight[place]?.transpose();
-        if (column !== undefined) sums = sums.add(column.mul(element));
-        const told = mask?.[place]?.transpose();
-        if (told !== undefined) sums = sums.add(told);
+        const element = block.choose(row.matmul(h).add(outputAt(shift, place)));
+        sums = sums.add(outputAt(weight, place).transpose().mul(element));
+        if (mask !== undefined) sums = sums.add(outputAt(mask, place).transpose());
       });
       return [sums];
     });

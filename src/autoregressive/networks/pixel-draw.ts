@@ -120,13 +120,13 @@ export function drawPixels(
   const reaches = layers.map(({ vertical }) => (Number(vertical.weight.shape[3]) - 1) / 2);
   const inputs = layers.map(({ vertical }) => Number(vertical.weight.shape[1]));
 
-  const [image = uniforms, logKnown = uniforms] = whileLoop(
+  const [image, logKnown] = whileLoop(
     [
       zeros([height, width, n, channels]),
       zeros([n]),
       ...layers.map((_, l) => zeros([n, inputs[l] ?? 1, reaches[l] ?? 1, width])),
     ],
-    ([before = uniforms, weight = uniforms, ...windows], r) => {
+    ([before, weight, ...windows], r) => {
       const next: Tensor[] = [];
       const sideways: Tensor[] = [];
       let vertical: Tensor | undefined;
@@ -156,13 +156,13 @@ export function drawPixels(
     across: Tensor,
     weight: Tensor,
   ): { readonly row: Tensor; readonly logKnown: Tensor } {
-    const [row = across, total = weight] = whileLoop(
+    const [row, total] = whileLoop(
       [
         zeros([width, n, channels]),
         weight,
         ...layers.map((_, l) => zeros([n, inputs[l] ?? 1, reaches[l] ?? 1])),
       ],
-      ([before = across, sum = weight, ...windows], column) => {
+      ([before, sum, ...windows], column) => {
         const [u, fixed, isKnown] = rows.map((source) => gather(source, column)) as [Tensor, Tensor, Tensor];
         const sideways = split(gather(across, column), 1, layers.length);
         const pixel: Tensor[] = [];

@@ -186,14 +186,14 @@ function drawSegment(
     part,
   ) as [Tensor, Tensor, Tensor, Tensor];
   const empty = constant(0).broadcastTo([rows, heads, length, width / heads]);
-  const [x = last, value = last, total = last, ...caches] = whileLoop(
+  const [x, value, total, ...caches] = whileLoop(
     [
       constant(0).broadcastTo([length, rows]),
       last,
       logKnown,
       ...network.layers.flatMap(() => [empty, empty]),
     ],
-    ([drawn = last, before = last, weight = last, ...held], place) => {
+    ([drawn, before, weight, ...held], place) => {
       const isStart = start === 0 ? place.equal(constant(0, "int64")).cast("float32") : constant(0);
       let h = network.sources(before.unsqueeze(1), isStart).squeeze(1).add(gather(coming, place));
       const next = network.layers.flatMap((layer, l) => {
