@@ -106,11 +106,12 @@ export interface Factors {
 
 /** The conditionals of a model in one order; elements are those of the flattened sample. */
 export interface Conditionals extends Factors, Module {
-  /** The element at each place. */
+  readonly kind: "one-order";
+  /** The element at each position of the order. */
   readonly order: readonly number[];
-  /** How many classes there are, where the conditionals are those of a class. */
+  /** Number of classes that the conditionals depend on (default: 0, none). */
   readonly classes?: number;
-  /** Rows that can be drawn at once, where that is fewer than numbers of samples would allow. */
+  /** Rows that memory allows to draw at once, where that is fewer than for other models. */
   readonly rowsAtOnce?: number;
 }
 
@@ -119,6 +120,7 @@ export interface Conditionals extends Factors, Module {
  * mixture p(x) = 1/M Σ_m p_m(x) (Uria et al. 2014, "A deep and tractable density estimator", section 4.1).
  */
 export interface Ensemble extends Module {
+  readonly kind: "ensemble";
   /** The order of each member. */
   readonly orders: readonly (readonly number[])[];
   /** The member of a number, an int64 scalar that may be known only while the program runs. */
@@ -132,13 +134,20 @@ export interface Ensemble extends Module {
   inOrder?(order: Tensor): Factors;
 }
 
-export function isEnsemble(conditionals: Conditionals | Ensemble): conditionals is Ensemble {
-  return "member" in conditionals;
+/** The order of every member. */
+export function ordersOf(conditionals: Conditionals | Ensemble): readonly (readonly number[])[] {
+  return conditionals.kind === "ensemble" ? conditionals.orders : [conditionals.order];
 }
 
-/** Whether the conditionals are those of a class. */
+/** The order that all members have; undefined where they differ. */
+export function commonOrder(orders: readonly (readonly number[])[]): readonly number[] | undefined {
+  const [first, ...others] = orders;
+  return others.every((order) => order.join() === first?.join()) ? first : undefined;
+}
+
+/** Whether the conditionals depend on a class. */
 export function isOfClass(conditionals: Conditionals | Ensemble): boolean {
-  return !isEnsemble(conditionals) && (conditionals.classes ?? 0) > 0;
+  return conditionals.kind === "one-order" && conditionals.classes !== undefined && conditionals.classes > 0;
 }
 
 /** Below every log-probability, with room for a difference of two. */

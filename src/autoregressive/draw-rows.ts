@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
 import { float32, int64, type NdArray, type Tensor } from "../tensor/index.ts";
-import { type Conditionals, type Ensemble, type Factors, isEnsemble, isOfClass } from "./conditionals.ts";
+import { type Conditionals, type Ensemble, type Factors, isOfClass } from "./conditionals.ts";
 
 /** Rows, and numbers in them, that are drawn at once at most. */
 export const PART_ROWS = 2048;
@@ -48,7 +48,7 @@ export async function drawRows(
   const x = new Float32Array(wanted.length * dimensions);
   const logKnown = new Float32Array(wanted.length);
   const groups = [...groupsOf(wanted).values()];
-  const own = isEnsemble(conditionals) ? undefined : conditionals.rowsAtOnce;
+  const own = conditionals.kind === "ensemble" ? undefined : conditionals.rowsAtOnce;
   const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / dimensions), own ?? PART_ROWS));
   const size = padded(Math.min(limit, Math.max(1, ...groups.map((group) => group.length))));
   let done = 0;
@@ -127,9 +127,10 @@ async function drawPart(
 
 /** @param which the number of a member, or an order */
 function factorsOf(conditionals: Conditionals | Ensemble, which: Tensor, isOrder: boolean): Factors {
-  if (!isEnsemble(conditionals)) return conditionals;
+  if (conditionals.kind === "one-order") return conditionals;
   if (!isOrder) return conditionals.member(which);
-  if (conditionals.inOrder === undefined)
-    throw new OptionError("this model has no conditionals in any order");
+  if (conditionals.inOrder === undefined) {
+    throw new OptionError("this model was not trained to serve any order");
+  }
   return conditionals.inOrder(which);
 }

@@ -6,7 +6,7 @@ import { type IncompleteRow, incompleteRows } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/index.ts";
-import { type Conditionals, type Ensemble, isEnsemble, isOfClass } from "./conditionals.ts";
+import { type Conditionals, type Ensemble, isOfClass, ordersOf } from "./conditionals.ts";
 import { type DrawnRows, drawRows, PART_ELEMENTS, PART_ROWS, type WantedRow } from "./draw-rows.ts";
 
 /** Proposals of a chain unless told. */
@@ -65,7 +65,7 @@ export async function inpaintAutoregressive(
   const rows = incompleteRows(options, data.sampleShape).map(
     (row): Sample => ({ ...row, components: componentsOf(row.index) }),
   );
-  const orders = isEnsemble(conditionals) ? conditionals.orders : [conditionals.order];
+  const orders = ordersOf(conditionals);
   const size = elementCount(data.sampleShape);
   const work = { conditionals, orders, size, session, steps: options.steps ?? STEPS };
   const groups = new Map<Way, Sample[]>();
@@ -108,7 +108,7 @@ function components(
   data: DataInfo,
   label: InpaintOptions["label"],
 ): (index: number) => readonly Component[] {
-  if (isEnsemble(conditionals)) {
+  if (conditionals.kind === "ensemble") {
     const members = conditionals.orders.map((_, member) => ({ member, share: 1 }));
     if (label === undefined) return () => members;
   } else if (isOfClass(conditionals)) {
@@ -127,7 +127,7 @@ function wayOf({ conditionals, orders }: Work, row: IncompleteRow, exact: boolea
   if (!row.known.some((value) => value !== 1)) return async (_work, chains) => joined(chains);
   if (exact === false) return iterate;
   if (orders.every((order) => comeFirst(order, row.known))) return drawInOrder;
-  if (isEnsemble(conditionals) && conditionals.inOrder !== undefined) return drawInOwnOrder;
+  if (conditionals.kind === "ensemble" && conditionals.inOrder !== undefined) return drawInOwnOrder;
   if (exact === true) {
     throw new OptionError(
       `there is no exact conditional draw for sample ${row.index}: its known elements do not come first in the model's order`,

@@ -1,12 +1,18 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
 import { bernoulliLogProb, checkOrder, elementOrder, orderTensor } from "./conditionals.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, AutoregressiveModel, dropoutOptions, orderOptions } from "./model.ts";
+import {
+  ACTIVATION_NAMES,
+  ACTIVATIONS,
+  defineAutoregressive,
+  dropoutOptions,
+  orderOptions,
+} from "./model.ts";
 import { NadeNetwork, type NadeNetworkOptions } from "./networks/nade.ts";
 
 /** What either NADE is made of. */
@@ -14,6 +20,7 @@ export type NadeOptions = Omit<NadeNetworkOptions, "masked">;
 
 /** NADE in one order (Larochelle and Murray 2011). */
 export class Nade extends NadeNetwork implements Conditionals {
+  readonly kind = "one-order";
   readonly order: readonly number[];
 
   /** @throws OptionError where the order does not name each element once */
@@ -41,6 +48,7 @@ const VALIDATION_DRAWS = 8;
  * orders, trained to tell any elements from any others, and the mixture of the models in several orders (EoNADE).
  */
 export class OrderlessNade extends NadeNetwork implements Ensemble {
+  readonly kind = "ensemble";
   readonly orders: readonly (readonly number[])[];
 
   /**
@@ -120,11 +128,8 @@ export const nadeOptions = orderOptions.extend({
 
 export type NadeModelOptions = z.output<typeof nadeOptions>;
 
-/**
- * NADE, the neural autoregressive distribution estimator, over zeros and ones, in one order or order-agnostic.
- * @throws OptionError where a deep one is asked for in one order
- */
-export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveModel {
+/** One order, or an ensemble of several, by the options of NADE. */
+function conditionals(options: NadeModelOptions, data: DataInfo): Nade | OrderlessNade {
   const { width, hiddenLayers, orders, order, orderSeed, ensemble, dropout, inputDropout } = options;
   const inputs = elementCount(data.sampleShape);
   const activation = ACTIVATIONS[options.activation];
@@ -134,28 +139,28 @@ export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveM
     if (hiddenLayers > 1) {
       throw new OptionError("option hiddenLayers: NADE has one hidden layer unless orders is agnostic");
     }
-    return new AutoregressiveModel(new Nade(network, elementOrder(order, inputs, orderSeed)), data);
+    return new Nade(network, elementOrder(order, inputs, orderSeed));
   }
   const random = new Random(orderSeed).split("ensemble");
   const members = Array.from({ length: ensemble }, (_, i) => Array.from(random.split(i).permutation(inputs)));
-  return new AutoregressiveModel(new OrderlessNade(network, members), data);
-}
-
-function preferences(): FitPreferences {
-  return { optimizer: "adamw", learningRate: 3e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return new OrderlessNade(network, members);
 }
 
 /** NADE as the catalogue knows it. */
-export const nadeDefinition = defineModel({
+export const nadeDefinition = defineAutoregressive({
   name: "nade",
   summary:
     "neural autoregressive distribution estimator: one hidden layer for each element, all sharing their weights",
   paper:
     "Larochelle and Murray 2011, The Neural Autoregressive Distribution Estimator; Uria, Murray and Larochelle 2014, " +
     "A Deep and Tractable Density Estimator, arXiv:1310.1757",
-  dataKinds: ["binary"],
-  can: ["sample", "score", "inpaint", "export"],
   options: nadeOptions,
-  build: nade,
-  preferences,
+  conditionals,
+  preferences: { learningRate: 3e-3 },
 });
+
+/**
+ * NADE, the neural autoregressive distribution estimator, over zeros and ones, in one order or order-agnostic.
+ * @throws OptionError where several hidden layers are asked for in one order
+ */
+export const nade = builderOf(nadeDefinition);

@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import type { Adversarial, Exportable, Losses, SampleOptions, Sampler, Turn } from "../model/capabilities.ts";
 import { continuousKind, type DataInfo, drawClass, type SymbolicBatch } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
@@ -307,3 +307,9 @@ export const ganDefinition = defineModel({
   build: (options, data) => new Gan(options, data),
   preferences,
 });
+
+/**
+ * A GAN for data. What options leave open depends on the data.
+ * @throws OptionError where options do not go with the data or with each other
+ */
+export const gan = builderOf(ganDefinition);

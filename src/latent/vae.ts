@@ -14,7 +14,7 @@ import type {
 } from "../model/capabilities.ts";
 import type { Codec } from "../model/codes.ts";
 import { classShares, type DataInfo, type SymbolicBatch } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { Session } from "../program/program.ts";
@@ -440,3 +440,9 @@ export const vaeDefinition = defineModel({
   build: (options, data) => new Vae(options, data),
   preferences,
 });
+
+/**
+ * A VAE for data. What options leave open depends on the data.
+ * @throws OptionError where options do not go with the data or with each other
+ */
+export const vae = builderOf(vaeDefinition);

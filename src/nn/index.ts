@@ -14,7 +14,6 @@ export {
   FourierFeatures,
   Linear,
   type LinearOptions,
-  linearLayers,
   MaskedLinear,
   Mlp,
   type MlpOptions,
@@ -32,7 +31,6 @@ export {
   LayerNorm,
   type NormOptions,
   SpectralNorm,
-  SpectralWeight,
   type WeightedLayer,
 } from "./normalization.ts";
 export {
@@ -52,7 +50,6 @@ export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./sch
 export { checkState } from "./state.ts";
 export {
   CausalSelfAttention,
-  causalAttention,
   type KeysAndValues,
   type StepMemory,
   type StepResult,

@@ -8,9 +8,9 @@ import {
   namedTensors,
   nameParameters,
   SpectralNorm,
-  SpectralWeight,
 } from "../../src/nn/index.ts";
 import { normal } from "../../src/nn/initializers.ts";
+import { SpectralWeight } from "../../src/nn/normalization.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program, type State } from "../../src/program/program.ts";
 import { float32, grad, input, type NdArray, type Tensor, traceTraining } from "../../src/tensor/index.ts";
