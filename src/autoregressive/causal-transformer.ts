@@ -4,7 +4,7 @@ import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, placesOf } from "./conditionals.ts";
+import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, positionsOf } from "./conditionals.ts";
 import { defineAutoregressive, orderOptions } from "./model.ts";
 import { drawSequence, TransformerNetwork, type TransformerNetworkOptions } from "./networks/transformer.ts";
 
@@ -30,12 +30,12 @@ export class TransformerConditionals implements Conditionals {
   }
 
   elementLogProb(x: Tensor): Tensor {
-    if (this.order.every((element, place) => element === place)) {
+    if (this.order.every((element, position) => element === position)) {
       return bernoulliLogProb(this.network.forward(x), x);
     }
     const order = orderTensor(this.order);
-    const byPlace = gather(x, order, 1);
-    return gather(bernoulliLogProb(this.network.forward(byPlace), byPlace), placesOf(order), 1);
+    const byPosition = gather(x, order, 1);
+    return gather(bernoulliLogProb(this.network.forward(byPosition), byPosition), positionsOf(order), 1);
   }
 
   draw(inputs: DrawInputs): Draw {

@@ -12,9 +12,9 @@ export const PART_ELEMENTS = 1 << 20;
 export interface WantedRow {
   /** Gives the uniform numbers, by its child "elements". */
   readonly random: Random;
-  /** Elements in data units and 1 where they are known; all are drawn unless told. */
+  /** Elements in data units and 1 where they are known (default: all unknown). */
   readonly given?: { readonly x: Float32Array; readonly known: Float32Array };
-  /** Of an ensemble, the member to draw from; the first unless told. */
+  /** Of an ensemble, the member to draw from (default: the first). */
   readonly member?: number;
   /** The class, where the conditionals are those of a class. */
   readonly label?: number;
@@ -68,7 +68,7 @@ export async function drawRows(
   return { x, logKnown };
 }
 
-/** Places of the rows that one run of the program can draw. */
+/** Indices of the rows that one run of the program can draw. */
 function groupsOf(wanted: readonly WantedRow[]): ReadonlyMap<unknown, readonly number[]> {
   const groups = new Map<unknown, number[]>();
   wanted.forEach(({ member, order }, i) => {
@@ -96,7 +96,7 @@ async function drawPart(
     row.random.split("elements").fillUniform(uniforms.subarray(start, end));
     if (row.given === undefined) return;
     known.set(row.given.known, start);
-    // What stands in unknown places must not even be a number.
+    // Unknown elements may be NaN, which spreads.
     for (let k = start; k < end; k++) if (known[k] === 1) given[k] = row.given.x[k - start] ?? 0;
   });
   const [first] = rows;

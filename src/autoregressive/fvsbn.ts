@@ -27,8 +27,8 @@ export class SigmoidBeliefNetwork extends Linear implements Conditionals {
 
   /** Logits of ones, [n, D] → [n, D]. */
   override forward(x: Tensor): Tensor {
-    const { places } = oneMask({ order: this.order, degrees: [] });
-    return this.apply(x, this.weight.mul(degreeMask(places, places, true)));
+    const { positions } = oneMask({ order: this.order, degrees: [] });
+    return this.apply(x, this.weight.mul(degreeMask(positions, positions, true)));
   }
 
   elementLogProb(x: Tensor): Tensor {

@@ -96,11 +96,13 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
     this.data = data;
     for (const order of this.orders) {
       if (order.length === this.dimensions) continue;
-      throw new OptionError(`order: has ${order.length} places for samples of ${this.dimensions} elements`);
+      throw new OptionError(
+        `order: has ${order.length} positions for samples of ${this.dimensions} elements`,
+      );
     }
   }
 
-  /** The element at each place of every member's order. */
+  /** The element at each position of every member's order. */
   get orders(): readonly (readonly number[])[] {
     return ordersOf(this.conditionals);
   }
@@ -129,7 +131,7 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
 
   /**
    * Exact log-probability in nats, [n, …sample] → [n]; of an ensemble, that of the mixture of its members, and of
-   * conditionals of a class that is not told, that of the mixture of the classes by their shares.
+   * conditionals of a class that is not given, that of the mixture of the classes by their shares.
    */
   logProb(x: Tensor, label?: Tensor): Tensor {
     const { conditionals } = this;
@@ -191,7 +193,7 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
   }
 }
 
-/** What the paper of an autoregressive model says. Everything else is the same for all. */
+/** What distinguishes an autoregressive model. Everything else is the same for all. */
 export interface AutoregressiveSystem<N extends string, S extends z.ZodType> {
   /** Name on the command line. */
   readonly name: N;

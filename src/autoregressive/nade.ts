@@ -31,7 +31,7 @@ export class Nade extends NadeNetwork implements Conditionals {
   }
 
   override elementLogProb(x: Tensor): Tensor {
-    const isNatural = this.order.every((element, place) => element === place);
+    const isNatural = this.order.every((element, position) => element === position);
     return super.elementLogProb(x, isNatural ? undefined : orderTensor(this.order));
   }
 
@@ -45,7 +45,7 @@ const VALIDATION_DRAWS = 8;
 
 /**
  * Order-agnostic NADE (Uria, Murray and Larochelle 2014, "A deep and tractable density estimator"): one network for all
- * orders, trained to tell any elements from any others, and the mixture of the models in several orders (EoNADE).
+ * orders, trained to predict any elements from any others, and the mixture of the models in several orders (EoNADE).
  */
 export class OrderlessNade extends NadeNetwork implements Ensemble {
   readonly kind = "ensemble";
@@ -74,8 +74,8 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   }
 
   /**
-   * An unbiased estimate of the mean over all orders of log p(x) (equation 13): of a random order and place, the
-   * log-probability of all elements from there on, each given those before the place. In validation, too: the mixture of
+   * An unbiased estimate of the mean over all orders of log p(x) (equation 13): of a random order and position, the
+   * log-probability of all elements from there on, each given those before the position. In validation, too: the mixture of
    * orders would take as many passes as there are elements, for each of them.
    */
   lossLogProb(x: Tensor): Tensor {
@@ -90,7 +90,8 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   private estimate(x: Tensor, first: number, width: number): Tensor {
     const [rows = 1, dimensions] = [x.shape[0], this.inputs];
     // Each element is known with the same random probability: then the number of known ones is uniform from 0 to D, and
-    // all sets of as many are equally probable. Where all are known there is nothing to tell, and the others make up.
+    // all sets of as many are equally probable. Where all are known there is nothing to predict; the factor D + 1 makes up
+    // for it.
     const share = uniform([rows, 1]).mul(width).add(first);
     const mask = uniform([rows, dimensions]).less(share).cast("float32");
     const unknown = mask.neg().add(1);
@@ -102,7 +103,7 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   }
 }
 
-/** Options of NADE. What is left open depends on others; the doc of each says how. */
+/** Options of NADE. */
 export const nadeOptions = orderOptions.extend({
   width: z.int().min(1).default(500).describe("units of a hidden layer"),
   hiddenLayers: z.int().min(1).default(1).describe("hidden layers; more than one with agnostic orders"),

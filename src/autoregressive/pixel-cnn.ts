@@ -31,7 +31,7 @@ export class PixelConditionals implements Conditionals {
     this.network = new PixelNetwork({ ...options, channels, logits: values.logits });
     this.order = Array.from(
       { length: channels * pixels },
-      (_, place) => (place % channels) * pixels + Math.floor(place / channels),
+      (_, position) => (position % channels) * pixels + Math.floor(position / channels),
     );
     this.classes = options.classes;
     this.values = values;

@@ -20,8 +20,8 @@ interface Span {
 
 /**
  * The space in which the networks of a GAN see samples: bytes of images on [−1, 1], points halved, table columns
- * standardized as they are. The code of a category, which in data has noise on it, is seen without: the place of its
- * largest number is 1, all others 0.
+ * standardized as they are. The code of a category, which in data has noise on it, is seen without: its largest number
+ * is 1, all others 0.
  */
 export class SampleSpace {
   private readonly kind: DataInfo["kind"];
@@ -127,7 +127,8 @@ class Condition {
 
   forward(z: Tensor, label: Tensor | undefined): Tensor {
     if (this.classes === undefined) return z;
-    if (label === undefined) throw new OptionError("this GAN is conditional: tell the class of each sample");
+    if (label === undefined)
+      throw new OptionError("this GAN is conditional: it needs the class of each sample");
     return concat([z, this.classes.forward(label)], 1);
   }
 }
@@ -285,12 +286,13 @@ export class ConvolutionalGenerator implements Generator {
     const { channels, height, width } = smallest;
     const start = { initializeWeight: dcganNormal };
     this.project = new Linear(this.condition.size, channels * height * width, { ...start, bias: false });
-    this.steps = maps.map((map, i) => {
+    const norms = maps.map((map) => ({ map, norm: new BatchNorm2d(map.channels) }));
+    this.steps = norms.map(({ map, norm }, i) => {
       const next = maps[i + 1];
       const bias = next === undefined ? { initializeBias: zeros } : { bias: false };
       const outputs = next?.channels ?? image;
       return {
-        norm: new BatchNorm2d(map.channels),
+        norm,
         layer: new ConvTranspose2d(map.channels, outputs, 4, { ...HALVING, ...start, ...bias }),
       };
     });

@@ -7,7 +7,7 @@ export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstei
 
 export type GanObjective = (typeof GAN_OBJECTIVES)[number];
 
-/** Options of a GAN. What is left open depends on the data or on other options; the doc of each says how. */
+/** Options of a GAN. Defaults of optional ones depend on the data or on other options, as their descriptions say. */
 export const ganOptions = z.strictObject({
   objective: z
     .enum(GAN_OBJECTIVES)
@@ -17,7 +17,9 @@ export const ganOptions = z.strictObject({
   network: z
     .enum(["convolutional", "mlp"])
     .optional()
-    .describe("networks for images: convolutional (DCGAN) unless told, or a perceptron"),
+    .describe(
+      "networks: convolutional (DCGAN), for images, or a perceptron (default: images convolutional, otherwise mlp)",
+    ),
   width: z.int().min(1).default(128).describe("perceptrons: units of a hidden layer"),
   depth: z.int().min(1).default(3).describe("perceptrons: hidden layers"),
   channels: z
@@ -93,7 +95,7 @@ export interface SettledGanOptions extends GanOptions {
   readonly r1: number;
   readonly gradientPenalty: number;
   readonly criticSteps: number;
-  /** Number of classes that are told apart; 0 for none. */
+  /** Number of classes that the GAN is conditioned on; 0 for none. */
   readonly classes: number;
 }
 

@@ -296,7 +296,7 @@ export class DequantizedGaussianObservation implements ObservationModel {
 
 /**
  * The category of a table's column with K categories. In data it is a one-hot code with uniform noise on [−½, ½) on each
- * number, so that the code of each category lies in a cube of its own of volume 1, whose largest number tells which: the
+ * number, so that the code of each category lies in a cube of its own of volume 1, whose largest number is that of the category: the
  * density of the code is the probability of the category. The outputs are logits of the categories.
  */
 export class CategoryObservation implements ObservationModel {
@@ -425,7 +425,7 @@ function pieces(x: Tensor, sizes: readonly number[]): (i: number) => Tensor {
 
 /**
  * Numbers of a table's row as Gaussians, its categories as such.
- * @param given names of columns that the model is told, which are no part of x
+ * @param given names of columns that the model is conditioned on, which are no part of x
  */
 export function tableObservation(
   columns: NonNullable<DataInfo["columns"]>,

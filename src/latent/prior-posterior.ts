@@ -81,7 +81,7 @@ const LOG_VARIANCE_LIMIT = 20;
 /** Largest absolute log-scale of one autoregressive step. */
 const STEP_LIMIT = 3;
 
-/** A diagonal Gaussian, [n, L] each, and what else an encoder says of each sample. */
+/** A diagonal Gaussian, [n, L] each, and further numbers of an encoder for each sample. */
 export interface Encoded {
   readonly mean: Tensor;
   readonly logVariance: Tensor;

@@ -24,7 +24,7 @@ import type { RowNetwork } from "./vae-networks.ts";
 const PART_CHAINS = 1024;
 const PART_ELEMENTS = 1 << 18;
 
-/** Iterations unless told, and the share of them in which every proposal is taken. */
+/** Iterations by default, and the share of them in which every proposal is taken. */
 const ITERATIONS = 100;
 const GIBBS_SHARE = 0.2;
 
@@ -60,7 +60,7 @@ type Inputs = Readonly<Record<string, Tensor>>;
  * Likelihood of Deep Latent Variable Models", section 3.3): in turn a code is proposed by q(z | x) for the sample as it
  * stands and taken with the probability that leaves p(z | x) invariant, and the unknown elements are drawn from
  * p(x | z). In the first fifth of the iterations every proposal is taken (Rezende et al. 2014, appendix F), which leads
- * away from a bad beginning. Where classes are conditioned on and none is told, a class is proposed with the code.
+ * away from a bad beginning. Where the model is conditional and no class is given, a class is proposed with the code.
  *
  * Of images, what is expected of the unknown part given the last code is returned; of other data a draw.
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked
@@ -204,7 +204,7 @@ async function iterate(
     prior.drawNoise(target, random.split("start")),
   );
   let { x } = await start.run({
-    // What stands in unknown places is not looked at, but it may be no number.
+    // Unknown elements are ignored, but they may be NaN, which spreads.
     x: paste((chain) => chain.x.map((value, i) => (chain.known[i] === 1 ? value : 0))),
     known,
     code,

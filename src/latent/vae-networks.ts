@@ -119,7 +119,7 @@ export class ConvolutionalEncoder implements RowNetwork {
 }
 
 /**
- * The way back: two linear layers to the smallest map, then transposed convolutions that double it. Kernels of 4×4 double
+ * The decoder of an image: two linear layers to the smallest map, then transposed convolutions that double it. Kernels of 4×4 double
  * sizes without overlapping unevenly.
  */
 export class ConvolutionalDecoder implements RowNetwork {
@@ -128,7 +128,7 @@ export class ConvolutionalDecoder implements RowNetwork {
   readonly up: readonly ConvTranspose2d[];
   private readonly smallest: MapShape;
 
-  /** @param channels numbers that are made for each place of the image */
+  /** @param channels numbers for each location of the image */
   constructor(inputs: number, channels: number, { maps, width, contextSize }: ConvolutionOptions) {
     const upwards = maps.toReversed();
     const smallest = smallestOf(maps);

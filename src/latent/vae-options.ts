@@ -28,20 +28,24 @@ export const LIKELIHOODS = ["gaussian", "bernoulli", "discretised-logistic"] as 
 
 export type VaeLikelihood = (typeof LIKELIHOODS)[number];
 
-/** Options of a VAE. What is left open depends on the data; the doc of each says how. */
+/** Options of a VAE. Defaults of optional ones depend on the data, as their descriptions say. */
 export const vaeOptions = conditioningOptions.extend({
-  latentSize: z.int().min(1).optional().describe("length of a code, L (points: 2; tables: 8; otherwise 16)"),
+  latentSize: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("length of a code, L (default: points 2; tables 8, otherwise 16)"),
   likelihood: z
     .enum(LIKELIHOODS)
     .optional()
     .describe(
-      "distribution of a sample given its code (points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantized bytes)",
+      "distribution of a sample given its code (default: points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantized bytes)",
     ),
   scale: z
     .enum(SCALE_SOURCES)
     .optional()
     .describe(
-      "deviation of gaussian and scale of discretised-logistic: one number, one of each dimension, or told by the decoder for each sample (images and points: per-sample; tables: per-dimension)",
+      "deviation of gaussian and scale of discretised-logistic: one number, one of each dimension, or predicted by the decoder for each sample (default: images and points: per-sample; tables: per-dimension)",
     ),
   network: z
     .enum(["convolutional", "mlp"])
@@ -66,7 +70,9 @@ export const vaeOptions = conditioningOptions.extend({
     .number()
     .min(0)
     .default(1)
-    .describe("weight of the divergence in the loss; above 1 codes say less, in fewer numbers (β-VAE)"),
+    .describe(
+      "weight β of the divergence in the loss (β-VAE); above 1, codes carry less information, in fewer numbers",
+    ),
   freeBits: z
     .number()
     .min(0)
@@ -82,7 +88,7 @@ export const vaeOptions = conditioningOptions.extend({
     .min(1)
     .optional()
     .describe(
-      "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (points and tables: 8 where no other option weighs the divergence; otherwise 1)",
+      "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (default: points and tables: 8 where no other option weighs the divergence; otherwise 1)",
     ),
   scoreSamples: z
     .int()
@@ -118,7 +124,7 @@ export const vaeSampleOptions = z.strictObject({
   mean: z
     .boolean()
     .optional()
-    .describe("what is expected of a sample given its code, not a draw (images: yes, otherwise no)"),
+    .describe("what is expected of a sample given its code, not a draw (default: images yes, otherwise no)"),
 });
 
 /** Options with what depends on the data filled in. */
@@ -262,10 +268,10 @@ export function networksOf(
   }
   const maps = imageMaps(sampleShape, channels);
   const [, height = 1, breadth = 1] = sampleShape;
-  const places = observation.outputs / (height * breadth);
+  const channelsOut = observation.outputs / (height * breadth);
   const options = { maps, width, contextSize };
   return {
     encoder: new ConvolutionalEncoder(encoded, options),
-    decoder: new ConvolutionalDecoder(latentSize, places, options),
+    decoder: new ConvolutionalDecoder(latentSize, channelsOut, options),
   };
 }

@@ -54,7 +54,7 @@ export function frechetDistanceOfGaussians(a: Gaussian, b: Gaussian): number {
 function traceOfRoot(c: Float64Array, d: Float64Array, n: number): number {
   const { values, vectors } = symmetricEigen(c, n);
   const roots = values.map((value) => Math.sqrt(Math.max(0, value)));
-  const scaled = vectors.map((value, place) => value * (roots[Math.floor(place / n)] ?? 0));
+  const scaled = vectors.map((value, position) => value * (roots[Math.floor(position / n)] ?? 0));
   const inner = timesTransposed(timesTransposed(scaled, d, n), scaled, n);
   return symmetricEigenvalues(inner, n).reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
 }

@@ -161,7 +161,7 @@ function diagonalise(
 
 /** Rows in the directions in which they vary most. */
 export interface PrincipalComponents {
-  /** [n, count]: places along the axes, from the mean; the first axis is that of the largest variance. */
+  /** [n, count]: coordinates along the axes, from the mean; the first axis is that of the largest variance. */
   readonly scores: NdArray<"float32">;
   /** Share of each axis in the whole variance. */
   readonly shares: readonly number[];
@@ -197,9 +197,9 @@ export function principalComponents(rows: NdArray<"float32">, count: number): Pr
   const scores = new Float32Array(n * count);
   for (let row = 0; row < n; row++) {
     for (const [k, axis] of axes.entries()) {
-      let place = 0;
-      for (let i = 0; i < d; i++) place += (centered[row * d + i] ?? 0) * (axis[i] ?? 0);
-      scores[row * count + k] = place;
+      let coordinate = 0;
+      for (let i = 0; i < d; i++) coordinate += (centered[row * d + i] ?? 0) * (axis[i] ?? 0);
+      scores[row * count + k] = coordinate;
     }
   }
   const shares = order.slice(0, count).map((i) => (total > 0 ? Math.max(0, values[i] ?? 0) / total : 0));

@@ -16,9 +16,9 @@ import { concat } from "../tensor/operations/shaping.ts";
 import { biasOf, kaimingUniform, normal } from "./initializers.ts";
 
 export interface LinearOptions {
-  /** Whether a bias is added; true unless told. */
+  /** Whether a bias is added (default: true). */
   readonly bias?: boolean;
-  /** Starting values of the weight; PyTorch's unless told. */
+  /** Starting values of the weight (default: PyTorch's). */
   readonly initializeWeight?: Initializer;
   readonly initializeBias?: Initializer;
 }
@@ -164,7 +164,7 @@ export class FourierFeatures {
   }
 }
 
-/** What a network is told beside its input: the time, and the class where it is conditioned on one. */
+/** A vector of what a network is conditioned on: the time, and the class where there is one. */
 export class ConditionEmbedding {
   readonly fc1: Linear;
   readonly fc2: Linear;
@@ -205,7 +205,7 @@ export type Activation = (x: Tensor) => Tensor;
 const silu: Activation = (x) => x.silu();
 
 export interface MlpOptions {
-  /** Between the layers, not after the last; SiLU unless told. */
+  /** Between the layers, not after the last (default: SiLU). */
   readonly activation?: Activation;
 }
 
@@ -230,13 +230,13 @@ export class Mlp {
 export interface TimeConditionedMlpOptions {
   /** Size of an input vector. */
   readonly inputs: number;
-  /** Size of an output vector; that of the input unless told. */
+  /** Size of an output vector (default: that of the input). */
   readonly outputs?: number;
-  /** Size of every hidden layer; 256 unless told. */
+  /** Size of every hidden layer (default: 256). */
   readonly width?: number;
-  /** Number of hidden layers; 3 unless told. */
+  /** Number of hidden layers (default: 3). */
   readonly depth?: number;
-  /** Size of the sinusoidal embedding of the time; 64 unless told. */
+  /** Size of the sinusoidal embedding of the time (default: 64). */
   readonly timeFeatures?: number;
   /** Number of classes, for a class condition. */
   readonly classes?: number;

@@ -12,9 +12,9 @@ import { slice } from "../tensor/operations/shaping.ts";
 import { ones, zeros } from "./initializers.ts";
 
 export interface NormOptions {
-  /** Whether there is a learned factor and shift; true unless told. */
+  /** Whether there is a learned factor and shift (default: true). */
   readonly affine?: boolean;
-  /** Added to the variance; 1e-5 unless told. */
+  /** Added to the variance (default: 1e-5). */
   readonly epsilon?: number;
 }
 
@@ -99,7 +99,7 @@ export class GroupNorm implements Affine {
   }
 }
 
-/** Instance normalization (Ulyanov et al. 2016); without learned factor and shift unless told, as in PyTorch. */
+/** Instance normalization (Ulyanov et al. 2016). By default, as in PyTorch, it has no learned factor and shift. */
 export class InstanceNorm implements Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -117,7 +117,7 @@ export class InstanceNorm implements Affine {
 }
 
 export interface BatchNormOptions extends NormOptions {
-  /** Share of a batch in the running statistics; 0.1 unless told. */
+  /** Share of a batch in the running statistics (default: 0.1). */
   readonly momentum?: number;
 }
 

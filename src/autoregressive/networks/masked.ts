@@ -31,7 +31,7 @@ function padded(x: Tensor, ...after: readonly number[]): Tensor {
 const ones = (count: number): number[] => new Array<number>(count).fill(1);
 
 /**
- * Draws all elements for about the cost of one pass. Units are computed with the block of places that completes them:
+ * Draws all elements for about the cost of one pass. Units are computed with the block of positions that completes them:
  * sums over what earlier blocks have made known are kept for all units and logits, so that within a block only its own
  * units are followed from element to element.
  */
@@ -80,17 +80,17 @@ export function drawMasked(network: MaskedLayers, mask: DrawingMask, inputs: Dra
 
     let direct = gather(logits, block.index, 0);
     const elements: Tensor[] = [];
-    for (let place = 0; place < size; place++) {
-      let logit = outputAt(split(direct, 0, ones(size)), place);
+    for (let position = 0; position < size; position++) {
+      let logit = outputAt(split(direct, 0, ones(size)), position);
       const last = activations().at(-1);
-      const read = own.outputs[place];
+      const read = own.outputs[position];
       if (last !== undefined && read !== undefined) logit = logit.add(read.matmul(last));
       const element = block.choose(logit);
       elements.push(element);
-      const column = own.directColumns[place];
+      const column = own.directColumns[position];
       if (column !== undefined) direct = direct.add(column.mul(element));
       const [bottom, ...rest] = first;
-      const into = own.inputColumns[place];
+      const into = own.inputColumns[position];
       if (bottom !== undefined && into !== undefined) first = [bottom.add(into.mul(element)), ...rest];
     }
     return own.spread([logits, ...known], concat(elements, 0), activations());
@@ -100,30 +100,30 @@ export function drawMasked(network: MaskedLayers, mask: DrawingMask, inputs: Dra
 interface BlockShape {
   readonly size: number;
   readonly count: number;
-  /** Places of the last block beyond the last element. */
+  /** Positions of the last block beyond the last element. */
   readonly beyond: number;
 }
 
 /** What blocks so far have made known: sums of all logits, and of the units of each layer. */
 type Sums = readonly [logits: Tensor, ...units: Tensor[]];
 
-/** What of the weights a block of places needs. */
+/** What of the weights a block of positions needs. */
 interface OwnWeights {
   /** Numbers of the block's units of each layer. */
   readonly units: readonly Tensor[];
-  /** For each place, the weights from its element to the block's units of the first layer, [units, 1]. */
+  /** For each position, the weights from its element to the block's units of the first layer, [units, 1]. */
   readonly inputColumns: readonly Tensor[];
   /** For each layer but the first, the weights between the block's own units, [units, units]. */
   readonly between: readonly (Tensor | undefined)[];
-  /** For each place, the weights of its logit, [1, units]. */
+  /** For each position, the weights of its logit, [1, units]. */
   readonly outputs: readonly Tensor[];
-  /** For each place, the weights from its element to the logits of the block, [size, 1]. */
+  /** For each position, the weights from its element to the logits of the block, [size, 1]. */
   readonly directColumns: readonly Tensor[];
   /** Adds what the block's elements and units give to all logits and units after the block. */
   readonly spread: (sums: Sums, elements: Tensor, activations: readonly Tensor[]) => Sums;
 }
 
-/** Weights with elements in the order of their places, cut by block. */
+/** Weights with elements in the order of their positions, cut by block. */
 class BlockWeights {
   private readonly mask: DrawingMask;
   private readonly shape: BlockShape;
@@ -138,7 +138,7 @@ class BlockWeights {
 
   constructor({ layers, output, direct }: MaskedLayers, mask: DrawingMask, shape: BlockShape) {
     const { size, count, beyond } = shape;
-    const places = count * size;
+    const positions = count * size;
     const { order } = mask;
     const [first, ...hidden] = layers;
     this.mask = mask;
@@ -151,7 +151,7 @@ class BlockWeights {
     if (output !== undefined) this.output = padded(gather(output.weight, order, 0), beyond, 1);
     if (direct !== undefined) {
       const square = padded(gather(gather(direct, order, 0), order, 1), beyond, beyond);
-      this.direct = square.reshape([places, count, size]);
+      this.direct = square.reshape([positions, count, size]);
     }
   }
 
@@ -160,7 +160,7 @@ class BlockWeights {
     const units = this.mask.blocks.map((blocks) => gather(blocks, index, 0));
     // Units that fill up a block read nothing, and nothing reads them: their weights are zero.
     const degrees = units.map((own, l) => gather(padded(outputAt(this.mask.degrees, l), 1), own, 0));
-    const places = index
+    const positions = index
       .mul(size)
       .cast("float32")
       .add(arange(0, size, 1, "float32"));
@@ -174,7 +174,7 @@ class BlockWeights {
 
     const inputColumns =
       input && first && firstDegrees
-        ? split(gather(input, first, 0).mul(degreeMask(firstDegrees, places, true)), 1, ones(size))
+        ? split(gather(input, first, 0).mul(degreeMask(firstDegrees, positions, true)), 1, ones(size))
         : [];
     const between = units.map((own, l) => {
       const [weight, sources] = [this.hidden[l - 1], units[l - 1]];
@@ -184,10 +184,10 @@ class BlockWeights {
     });
     const outputs =
       this.output && last && lastDegrees
-        ? split(gather(inBlock(this.output), last, 1).mul(degreeMask(places, lastDegrees)), 0, ones(size))
+        ? split(gather(inBlock(this.output), last, 1).mul(degreeMask(positions, lastDegrees)), 0, ones(size))
         : [];
     const directColumns = direct
-      ? split(inBlock(direct).mul(degreeMask(places, places, true)), 1, ones(size))
+      ? split(inBlock(direct).mul(degreeMask(positions, positions, true)), 1, ones(size))
       : [];
     const spread: OwnWeights["spread"] = ([logits, ...known], elements, activations) => {
       const rows = elements.shape[1] ?? 1;
@@ -257,13 +257,13 @@ export class MaskedNetwork {
   }
 
   /** Logits of ones of all elements at once: [n, D] → [n, D]. */
-  logits(x: Tensor, { places, degrees }: Mask): Tensor {
+  logits(x: Tensor, { positions, degrees }: Mask): Tensor {
     const source = this.inputDropout.forward(x);
     const between = (h: Tensor): Tensor => this.dropout.forward(this.activation(h));
     const layers = [this.input, ...this.hidden];
     let h = source;
     let shortcut: Tensor | undefined;
-    let before = places;
+    let before = positions;
     degrees.forEach((own, l) => {
       const layer = outputAt(layers, l);
       h = layer.apply(h, layer.weight.mul(degreeMask(own, before, l === 0)));
@@ -274,9 +274,11 @@ export class MaskedNetwork {
       h = between(h);
       before = own;
     });
-    const logits = this.output.apply(h, this.output.weight.mul(degreeMask(places, before)));
+    const logits = this.output.apply(h, this.output.weight.mul(degreeMask(positions, before)));
     if (this.direct === undefined) return logits;
-    return logits.add(this.direct.apply(source, this.direct.weight.mul(degreeMask(places, places, true))));
+    return logits.add(
+      this.direct.apply(source, this.direct.weight.mul(degreeMask(positions, positions, true))),
+    );
   }
 
   /** The conditionals under a mask. */

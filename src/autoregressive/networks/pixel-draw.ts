@@ -82,7 +82,7 @@ export function byteLevels(levels: number): PixelValues {
       const at = level.cast("int64");
       const end = gatherElements(ends, at, 1);
       const size = gatherElements(probabilities, at, 1).maximum(LEAST);
-      // What is left of the uniform number within its level is uniform again, and says which byte of it.
+      // What is left of the uniform number within its level is uniform again, and decides which byte of it.
       const share = u.sub(end.sub(size)).div(size).clamp(0, 1);
       const count = width(level);
       return first(level)
@@ -114,9 +114,9 @@ export function drawPixels(
   const [channels, height, width] = shape;
   const n = Number(uniforms.shape[0]);
   const { layers } = network;
-  // By place first, [H, W, n, C], since loops go over places.
-  const byPlace = (x: Tensor): Tensor => x.reshape([n, ...shape]).transpose([2, 3, 0, 1]);
-  const sources = [uniforms, given, known].map(byPlace);
+  // By position first, [H, W, n, C], since loops go over positions.
+  const byPosition = (x: Tensor): Tensor => x.reshape([n, ...shape]).transpose([2, 3, 0, 1]);
+  const sources = [uniforms, given, known].map(byPosition);
   const reaches = layers.map(({ vertical }) => (Number(vertical.weight.shape[3]) - 1) / 2);
   const inputs = layers.map(({ vertical }) => Number(vertical.weight.shape[1]));
 
