@@ -53,15 +53,13 @@ export const causalTransformerOptions = orderOptions.extend({
     .min(1)
     .optional()
     .describe("units of the perceptron of a layer (default: 4 times the width)"),
-  window: z.int().min(1).optional().describe("how many variables back a layer sees (default: all)"),
+  window: z.int().min(1).optional().describe("number of earlier variables that a layer sees (default: all)"),
   dropout: z
     .number()
     .min(0)
     .lt(1)
     .optional()
-    .describe(
-      "share of vectors' numbers and hidden units that training leaves out (vectors: 0.1, images: 0)",
-    ),
+    .describe("dropout rate of vectors between layers and of hidden units (default: vectors 0.1, images 0)"),
 });
 
 export type CausalTransformerOptions = z.output<typeof causalTransformerOptions>;

@@ -121,12 +121,12 @@ export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
 export const madeOptions = orderOptions.extend({
   hiddenLayers: z.int().min(1).default(1).describe("hidden layers; with residual connections an odd number"),
   width: z.int().min(1).default(500).describe("units of a hidden layer"),
-  activation: z.enum(ACTIVATION_NAMES).default("relu").describe("between the layers"),
+  activation: z.enum(ACTIVATION_NAMES).default("relu").describe("activation function between the layers"),
   masks: z
     .int()
     .min(1)
     .default(1)
-    .describe("masks that training takes in turn and that the model averages over"),
+    .describe("number of masks; training takes one at random, the model averages over all"),
   orders: z
     .enum(["one", "agnostic"])
     .default("one")
@@ -135,8 +135,8 @@ export const madeOptions = orderOptions.extend({
     .boolean()
     .default(false)
     .describe(
-      "draw a new mask at each training step; with agnostic orders the model then serves any order, and any known elements " +
-        "can be completed without iteration",
+      "draw a new mask at each training step; with agnostic orders, the model then serves any order and completes samples " +
+        "from any known elements exactly",
     ),
   direct: z
     .boolean()

@@ -59,8 +59,8 @@ const share = z.number().min(0).lt(1);
 
 /** What keeps perceptrons from learning their training samples by heart. */
 export const dropoutOptions = z.strictObject({
-  dropout: share.default(0).describe("share of hidden units that each training step leaves out"),
-  inputDropout: share.default(0).describe("share of inputs that each training step leaves out"),
+  dropout: share.default(0).describe("dropout rate of hidden units"),
+  inputDropout: share.default(0).describe("dropout rate of inputs"),
 });
 
 /** The option of models that can be conditioned on classes. */

@@ -111,13 +111,13 @@ export const nadeOptions = orderOptions.extend({
     .enum(ACTIVATION_NAMES)
     .default("relu")
     .describe(
-      "of the hidden units; Larochelle and Murray's first NADE has sigmoid, which learns more slowly",
+      "activation function of the hidden units; the first NADE (Larochelle and Murray) has sigmoid, which learns more slowly",
     ),
   orders: z
     .enum(["one", "agnostic"])
     .default("one")
     .describe(
-      "one order of the elements, or one network for all orders: then any known elements can be completed without iteration",
+      "one order of the elements, or one network for all orders, which completes samples from any known elements exactly",
     ),
   ensemble: z
     .int()

@@ -62,7 +62,7 @@ export const pixelCnnOptions = z.strictObject({
     .min(1)
     .optional()
     .describe("channels of each stack (default: 32, color 48; the paper, on ImageNet: 384)"),
-  kernel: z.int().min(1).default(3).describe("size of the filters, odd; half of one is before its pixel"),
+  kernel: z.int().min(1).default(3).describe("size of the filters, odd"),
   firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
   outputFeatures: z
     .int()
@@ -75,7 +75,7 @@ export const pixelCnnOptions = z.strictObject({
     .max(256)
     .default(256)
     .describe("levels into which the bytes of an image are divided; bytes of a level are equally probable"),
-  dropout: z.number().min(0).lt(1).default(0).describe("share of a gate's outputs that training leaves out"),
+  dropout: z.number().min(0).lt(1).default(0).describe("dropout rate of the outputs of gates"),
 });
 
 export type PixelCnnOptions = z.output<typeof pixelCnnOptions>;

@@ -34,7 +34,7 @@ export const vaeOptions = conditioningOptions.extend({
     .int()
     .min(1)
     .optional()
-    .describe("length of a code, L (default: points 2; tables 8, otherwise 16)"),
+    .describe("length of a code, L (default: points 2, tables 8, otherwise 16)"),
   likelihood: z
     .enum(LIKELIHOODS)
     .optional()
@@ -57,14 +57,18 @@ export const vaeOptions = conditioningOptions.extend({
     .int()
     .min(1)
     .default(128)
-    .describe("units of a hidden layer; convolutional: of the layer between maps and code"),
-  hiddenLayers: z.int().min(1).default(2).describe("perceptrons: hidden layers of encoder and decoder each"),
+    .describe("units of a hidden layer; in convolutional networks, of the layer between maps and code"),
+  hiddenLayers: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("hidden layers of perceptrons, of encoder and decoder each"),
   channels: z
     .int()
     .min(1)
     .default(32)
     .describe(
-      "convolutional: channels at half the size of an image; twice as many at the next halving, four times after",
+      "channels of convolutional networks at half the size of an image; twice as many at the next halving, then four times as many",
     ),
   beta: z
     .number()
@@ -77,12 +81,12 @@ export const vaeOptions = conditioningOptions.extend({
     .number()
     .min(0)
     .default(0)
-    .describe("nats of divergence that each number of a code may have for free"),
+    .describe("free bits λ: nats of divergence of each number of a code that the loss does not count"),
   warmUp: z
     .int()
     .min(0)
     .default(0)
-    .describe("steps over which the weight of the divergence rises from 0 to its own"),
+    .describe("steps over which the weight of the divergence rises linearly from 0 to beta"),
   importanceSamples: z
     .int()
     .min(1)
@@ -94,7 +98,7 @@ export const vaeOptions = conditioningOptions.extend({
     .int()
     .min(1)
     .default(64)
-    .describe("codes drawn for each sample when it is scored; more of them give a higher, tighter bound"),
+    .describe("importance samples for each score; more of them give a tighter bound"),
   posterior: z
     .enum(["gaussian", "iaf"])
     .default("gaussian")
@@ -103,7 +107,7 @@ export const vaeOptions = conditioningOptions.extend({
   prior: z
     .enum(PRIORS)
     .default("gaussian")
-    .describe("distribution of codes: standard Gaussian, or a flow that learns along"),
+    .describe("distribution of codes p(z): a standard Gaussian, or a flow trained with the rest"),
   priorTransforms: z.int().min(1).default(6).describe("couplings, or blocks, of a prior that is a flow"),
   flowWidth: z
     .int()
@@ -120,11 +124,13 @@ export const vaeSampleOptions = z.strictObject({
     .number()
     .positive()
     .default(1)
-    .describe("deviation of the code relative to training; below 1 samples are more typical and less varied"),
+    .describe(
+      "standard deviation of the code relative to training; below 1, samples are more typical and less varied",
+    ),
   mean: z
     .boolean()
     .optional()
-    .describe("what is expected of a sample given its code, not a draw (default: images yes, otherwise no)"),
+    .describe("the mean of p(x | z) in place of a draw (default: images yes, otherwise no)"),
 });
 
 /** Options with what depends on the data filled in. */
