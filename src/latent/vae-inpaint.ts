@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { type Row, readRows } from "../flows/completion/inpaint.ts";
+import type { Base, Conditioning } from "../flows/index.ts";
 import type { InpaintOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { drawClass } from "../model/data-info.ts";
@@ -15,18 +16,33 @@ import {
   type Tensor,
   where,
 } from "../tensor/index.ts";
-import type { Vae } from "./vae.ts";
+import type { ObservationModel } from "./observation.ts";
+import type { Encoded, Posterior } from "./prior-posterior.ts";
+import type { RowNetwork } from "./vae-networks.ts";
 
 /** Chains, and numbers in them, of one batch. */
 const PART_CHAINS = 1024;
 const PART_ELEMENTS = 1 << 18;
 
-/** Iterations unless told, and the share of them in which every proposal is taken. */
+/** Iterations by default, and the share of them in which every proposal is taken. */
 const ITERATIONS = 100;
 const GIBBS_SHARE = 0.2;
 
+/** The parts of a latent variable model that completing samples takes. */
+export interface LatentModel {
+  readonly conditioning: Conditioning;
+  readonly decoder: RowNetwork;
+  readonly observation: ObservationModel;
+  readonly posterior: Posterior;
+  readonly prior: Base;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** The encoder's parameters of q(z | x) for rows of what is modeled, [n, D] in data units. */
+  encoded(x: Tensor, context: Tensor | undefined): Encoded;
+}
+
 interface Work {
-  readonly model: Vae;
+  readonly model: LatentModel;
   readonly data: DataInfo;
   readonly session: Session;
   readonly iterations: number;
@@ -42,13 +58,13 @@ interface Chain extends Row {
  * Likelihood of Deep Latent Variable Models", section 3.3): in turn a code is proposed by q(z | x) for the sample as it
  * stands and taken with the probability that leaves p(z | x) invariant, and the unknown elements are drawn from
  * p(x | z). In the first fifth of the iterations every proposal is taken (Rezende et al. 2014, appendix F), which leads
- * away from a bad beginning. Where classes are conditioned on and none is told, a class is proposed with the code.
+ * away from a bad beginning. Where the model is conditional and no class is given, a class is proposed with the code.
  *
  * Of images, what is expected of the unknown part given the last code is returned; of other data a draw.
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked
  */
 export async function inpaintVae(
-  model: Vae,
+  model: LatentModel,
   data: DataInfo,
   session: Session,
   options: InpaintOptions,
@@ -190,7 +206,7 @@ async function iterate(
     prior.drawNoise(target, random.split("start")),
   );
   let { x } = await start.run({
-    // What stands in unknown places is not looked at, but it may be no number.
+    // Unknown elements are ignored, but they may be NaN, which spreads.
     x: paste((chain) => chain.x.map((value, i) => (chain.known[i] === 1 ? value : 0))),
     known,
     code,

@@ -27,7 +27,7 @@ export class DigitClassifier implements Trainable {
   readonly head = new Linear(DIGIT_FEATURES, 10);
   private readonly dropout = new Dropout(0.25);
 
-  /** The features: what the last layer tells the classes from, [n, 64], none negative. */
+  /** The features: inputs of the last layer, [n, 64], none negative. */
   features(images: Tensor): Tensor {
     const x = images.mul(1 / 255);
     const half = maxPool2d(this.conv1.forward(x).relu(), { kernel: 2 });

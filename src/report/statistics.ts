@@ -98,7 +98,7 @@ export function fixed(value: number, decimals: number): string {
   return value.toFixed(decimals).replace("-", "−");
 }
 
-/** Seconds as a person says them: 8.3 s, 2 min, 2 min 5 s, 1 h 20 min. */
+/** Seconds as a person writes them: 8.3 s, 2 min, 2 min 5 s, 1 h 20 min. */
 export function duration(seconds: number): string {
   if (seconds < 60) return `${significant(seconds, 2)} s`;
   const whole = Math.round(seconds);

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { planeDensity } from "../../src/data/sources/toy.ts";
 import { openTable } from "../../src/data/table/table.node.ts";
-import { openRun } from "../../src/tasks/run/run.node.ts";
+import { loadRun as openRun } from "../../src/tasks/run/load.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import {
   filesBelow,
@@ -48,7 +48,7 @@ describe("help", () => {
     const loaded = stderr.split("\n").filter((line) => line.startsWith("file:"));
     expect(loaded.some((url) => url.endsWith("/cli/main.js"))).toBe(true);
     const light =
-      /\/dist\/(cli\/main|errors|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
+      /\/dist\/(cli\/main|cli\/command|errors|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
     expect(loaded.filter((url) => !light.test(url))).toEqual([]);
   });
 

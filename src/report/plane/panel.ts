@@ -12,7 +12,7 @@ const SCATTER = 660;
 const MOST_SCATTERED = 5000;
 
 /**
- * A scatter plot as pixels, 660 × 660 inside its axes, drawn without any optional package: data grey, samples blue, at most
+ * A scatter plot as pixels, 660 × 660 inside its axes, drawn without any optional package: data gray, samples blue, at most
  * 5,000 of each, a grid with its numbers at the edge.
  * @throws ShapeError where the arrays are not `[count, 2]`.
  */
@@ -50,7 +50,7 @@ export type PlanePanel =
       readonly kind: "points";
       /** `[count, 2]`, blue. */
       readonly samples?: NdArray<"float32">;
-      /** `[count, 2]`, grey, below the samples. */
+      /** `[count, 2]`, gray, below the samples. */
       readonly data?: NdArray<"float32">;
     };
 

@@ -12,7 +12,7 @@ const INSIDE = 560;
 const RIM = 8;
 const MOST_DATA = 3000;
 
-/** Points on their way, and what to draw them over. */
+/** Points on their paths, and what to draw them over. */
 export interface Trajectories {
   /** States one after the other, each [count, 2]. */
   readonly states: readonly NdArray<"float32">[];
@@ -21,7 +21,7 @@ export interface Trajectories {
 }
 
 /**
- * The paths of points through the plane as lines: orange where they begin, black where they end, over data in grey. Straight
+ * The paths of points through the plane as lines: orange where they begin, black where they end, over data in gray. Straight
  * lines are gone in one step, curved ones take many.
  * @throws ShapeError where a state is not [count, 2], or there are fewer than two
  */
@@ -55,7 +55,7 @@ const GAP = 12;
 const LABEL_HEIGHT = 26;
 const COLUMNS = 4;
 
-/** Points on their way from the base to the data. */
+/** Points between the base and the data. */
 export interface PathState {
   /** [count, 2]. */
   readonly points: NdArray<"float32">;
@@ -74,7 +74,7 @@ function hue(turn: number): Color {
 }
 
 /**
- * Small multiples of points on their way from the base distribution to the data, four a row, each called z and the
+ * Small multiples of points on their path from the base distribution to the data, four a row, each called z and the
  * number of steps behind it, the last x. A point keeps the color of the direction in which it lay at first, so that one
  * sees how the plane is folded. Every panel has a square frame of its own around its points.
  * @throws ShapeError where a state is not `[count, 2]`, or there is none

@@ -22,7 +22,7 @@ function planeAxes(frame: Frame, titles: readonly [x: string, y: string], grid: 
 const HEAT_MAP_SIZE = 420;
 const HEAT_MAP_MOST_POINTS = 800;
 
-/** A density at the places of a grid. */
+/** A density at the points of a grid. */
 export interface DensityGrid {
   /** Log-densities in nats, `[rows, columns]`, the first row at the lowest y; −∞ and NaN count as density 0. */
   readonly values: NdArray<"float32">;
@@ -102,7 +102,7 @@ export async function densityHeatMap(
 }
 
 const LATENT_MAP_SIZE = 460;
-/** Of more classes than these the colors are not told apart. */
+/** The colors of more classes than these look alike. */
 const MOST_CLASSES = 20;
 
 /** Codes of samples in the plane. */

@@ -86,7 +86,7 @@ const config: Config = {
 /** Labels of an axis of large numbers, each with its own unit: 0, 500, 1k, 1.5k. */
 export const SHORT_LABELS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 
-/** The part of Vega that says how wide a text is; its declarations leave it out. */
+/** The part of Vega that measures how wide a text is; its declarations leave it out. */
 interface TextMetrics {
   readonly estimateWidth: unknown;
   width: unknown;

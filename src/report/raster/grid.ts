@@ -11,7 +11,7 @@ export interface GridOptions {
   readonly padding?: number;
   /** How many pixels wide and high each pixel is drawn; small images are enlarged where it is not given. */
   readonly scale?: number;
-  /** Grey value of the padding and of places left empty, 0 … 255. */
+  /** Gray value of the padding and of empty cells, 0 … 255. */
   readonly background?: number;
 }
 
@@ -80,7 +80,7 @@ export function gridGeometry(
 
 /**
  * Arranges images into one picture. Values are rounded, and clamped to 0 … 255; NaN is drawn black.
- * @param images `[count, channels, height, width]`, bytes as floats; 1 channel gives a grey raster, 3 an RGB one.
+ * @param images `[count, channels, height, width]`, bytes as floats; 1 channel gives a gray raster, 3 an RGB one.
  * @throws ShapeError where `images` has another shape.
  */
 export function imageGrid(images: NdArray<"float32">, options: GridOptions = {}): Raster {
@@ -117,7 +117,7 @@ export function imageGrid(images: NdArray<"float32">, options: GridOptions = {})
 const LABEL_HEIGHT = 30;
 const GAP = 16;
 
-/** Copies a grey or RGB raster into an RGB one, its top left corner at x, y. It must lie within. */
+/** Copies a gray or RGB raster into an RGB one, its top left corner at x, y. It must lie within. */
 export function paste(target: Raster, source: Raster, x: number, y: number): void {
   for (let row = 0; row < source.height; row++) {
     for (let column = 0; column < source.width; column++) {
