@@ -10,7 +10,7 @@ import { nodeRuntime } from "../src/program/node.ts";
 import type { Runtime } from "../src/program/runtime.ts";
 import { Random } from "../src/random.ts";
 import { float32 } from "../src/tensor/array.ts";
-import { initialVectors, StepTracer, Trainer } from "../src/train/index.ts";
+import { initialVectors, StepTracer, Trainer, trainingBatches } from "../src/train/index.ts";
 
 // Trains the feature network of digits and writes assets/digit-features.safetensors (430 kB):
 //     npx tsx scripts/train-digit-features.ts [steps]
@@ -62,7 +62,8 @@ const runtime = await nodeRuntime();
 const random = new Random(SEED);
 const model = nameParameters(new DigitClassifier());
 const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.995 });
-const source = { split: shifted(splits.train, random.split("shift")), batchSize: 64, random };
+const split = shifted(splits.train, random.split("shift"));
+const source = trainingBatches({ split, batchSize: 64, random });
 const start = { step: 0, vectors: initialVectors(tracer, random) };
 const trainer = await Trainer.create(tracer, source, runtime, start);
 const rate = learningRateSchedule({ kind: "cosine", rate: 3e-3, warmupSteps: STEPS / 25, totalSteps: STEPS });

@@ -64,7 +64,7 @@ test("two replicas give the losses of one, for images with classes", async () =>
 function dyingModel(where: string, death: string): string {
   return `
     import { workerData } from "node:worker_threads";
-    import { models } from ${JSON.stringify(built("catalog/models.js"))};
+    import { models } from ${JSON.stringify(built("catalog.js"))};
     const nice = models.get("nice");
     if (${where}) setTimeout(() => { ${death} }, 400);
     export default { ...nice, name: "dying" };
@@ -95,7 +95,7 @@ test("a replica that dies ends the fit with one clear line", async () => {
 test("a training worker that dies ends the fit with one clear line that tells how to go on", async () => {
   await writeFile(
     join(cwd, "worker.mjs"),
-    dyingModel("workerData?.request !== undefined", 'throw new Error("a bolt from the blue");'),
+    dyingModel("workerData?.task !== undefined", 'throw new Error("a bolt from the blue");'),
   );
   const args = [
     "fit",
