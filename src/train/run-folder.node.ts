@@ -157,7 +157,7 @@ export class RunFolder {
     return (await this.readWeightsFile(which)).weights;
   }
 
-  /** As `readWeights`, with the file they came from and the step they are of (where the file tells). */
+  /** As `readWeights`, with the file they came from and the step they are of (where the file has it). */
   async readWeightsFile(
     which?: keyof typeof WEIGHTS,
   ): Promise<{ readonly weights: State; readonly file: string; readonly step: number | undefined }> {

@@ -1,8 +1,8 @@
-import { cp, readFile, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { filesBelow, QUICK, refused, start, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
+import { filesBelow, QUICK, start, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
 
 // Long enough to be killed in the middle; checkpoints at odd places of the rows of metrics.csv.
 const STEPS = 400;
@@ -89,39 +89,4 @@ test("Ctrl-C saves, says how to go on, and loses nothing", async () => {
   const { stderr } = await succeed(["fit", "--resume", "stopped"], cwd);
   expect(stderr).toMatch(/continuing stopped/);
   await expectSame("stopped", "whole");
-});
-
-describe("a finished run", () => {
-  test("says so, and goes on only with a larger limit", async () => {
-    expect(await refused(["fit", "--resume", "whole"], cwd)).toMatch(
-      /whole is finished \(400 steps\); to train on, raise the limit: eidos fit --resume whole --steps 800/,
-    );
-    expect(await refused(["fit", "--resume", "whole", "--steps", "100"], cwd)).toMatch(/is finished/);
-    await cp(join(cwd, "whole"), join(cwd, "longer"), { recursive: true });
-    await succeed(["fit", "--resume", "longer", "--steps", "450", "--quiet"], cwd);
-    const rows = await timelessMetrics(join(cwd, "longer"));
-    expect(rows.at(-1)?.step).toBe("450");
-    expect(rows.slice(0, 40)).toEqual(await timelessMetrics(join(cwd, "whole")));
-  });
-
-  test("a limit of another kind takes the place of the old one", async () => {
-    const seconds = [...FIT.slice(0, 3), ...QUICK, "--depth", "2", "--seconds", "0.3", "--quiet"];
-    await succeed([...seconds, "--out", "seconds"], cwd);
-    expect(await refused(["fit", "--resume", "seconds"], cwd)).toMatch(/is finished .*--seconds \d/);
-    const reached = (await new RunFolder(join(cwd, "seconds")).readCheckpoint())?.progress.step ?? 0;
-    await succeed(["fit", "--resume", "seconds", "--steps", String(reached + 5), "--quiet"], cwd);
-    const { fit } = await new RunFolder(join(cwd, "seconds")).readConfig();
-    expect(fit).toMatchObject({ steps: reached + 5 });
-    expect(fit.seconds).toBeUndefined();
-    expect((await new RunFolder(join(cwd, "seconds")).readCheckpoint())?.progress.step).toBe(reached + 5);
-  });
-
-  test("resuming takes model and data from the run", async () => {
-    expect(await refused(["fit", "nice", "--resume", "whole"], cwd)).toMatch(/leave nice out/);
-    expect(await refused(["fit", "--resume", "whole", "--out", "x"], cwd)).toMatch(/leave out out/);
-    expect(await refused(["fit", "--resume", "whole", "--width", "32"], cwd)).toMatch(
-      /resuming whole \(model and data stay as they were\): there is no option width/,
-    );
-    expect(await refused(["fit", "--resume", "nowhere"], cwd)).toMatch(/nowhere holds no run/);
-  });
 });

@@ -10,9 +10,8 @@ import { openDetectorRun } from "../../tasks/run/run.node.ts";
 import { DetectionWriter, detectFiles, usualConfidence } from "../../tasks/use/detect.node.ts";
 import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showDuration } from "../format.ts";
-import { interruptible } from "../interrupt.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { interruptible, ProgressDisplay } from "../progress.ts";
 import { runOptions } from "../run-options.ts";
 
 const flagsSchema = z.strictObject({

@@ -113,7 +113,7 @@ it("fcos-digit-scenes finds objects of its classes", async () => {
     const [found] = await detections(run.model, run.session, x, { confidence: 0 });
     const { classes, scores } = present(found);
     expect(scores.length).toBeGreaterThan(0);
-    expect([...classes].every((label) => run.classes[label] !== undefined)).toBe(true);
+    expect(Array.from(classes).every((label) => run.classes[label] !== undefined)).toBe(true);
   } finally {
     await run.session.release();
   }
