@@ -98,7 +98,7 @@ describe("rows", () => {
         expect(contents(memory.value)).toEqual(contents(file.value));
         expect(memory.value.describe().slice(1)).toEqual(file.value.describe().slice(1));
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 
