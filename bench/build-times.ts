@@ -1,4 +1,4 @@
-import { models } from "../src/catalog/models.ts";
+import { models } from "../src/catalog.ts";
 import type { DataInfo } from "../src/model/index.ts";
 import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { nodeRuntime } from "../src/program/node.ts";

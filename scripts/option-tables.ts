@@ -3,12 +3,12 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { argv } from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { z } from "zod";
-import { detectionFitOptions } from "../src/catalog/detection-options.ts";
-import { models } from "../src/catalog/models.ts";
+import { models } from "../src/catalog.ts";
 import { flagName } from "../src/cli/options.ts";
 import { detectionOptionsSchema } from "../src/data/boxes/options.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
 import { augmentSchema } from "../src/detection/augment/options.ts";
+import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 
 // Writes the tables of options in docs/ from the schemas:  npx tsx scripts/option-tables.ts

@@ -1,7 +1,7 @@
 // The package's front door in Node: fit a model by name, open a run, sample, score, evaluate and export it. The rooms
 // themselves (eidos/tensor, eidos/nn, eidos/flows, …) have entrances of their own, which also work in a browser.
-export * from "./catalog/index.node.ts";
-export { models } from "./catalog/models.ts";
+
+export { models } from "./catalog.ts";
 export {
   convertDetections,
   type DataSet,
@@ -19,5 +19,6 @@ export { defineModel } from "./model/definition.ts";
 export { nodeRuntime } from "./program/node.ts";
 export { Session } from "./program/program.ts";
 export { Random } from "./random.ts";
+export * from "./tasks/index.node.ts";
 export type { FitProgress, FitSummary } from "./train/index.node.ts";
 export { version } from "./version.ts";

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PAGES, withTables } from "../scripts/option-tables.ts";
-import { models } from "../src/catalog/models.ts";
+import { models } from "../src/catalog.ts";
 import { dataCatalog } from "../src/data/catalog.ts";
 
 // What the documentation says is true: links lead somewhere, commands have the options that are shown, tables of

@@ -1,4 +1,4 @@
-import type { FitHooks } from "../catalog/fit.node.ts";
+import type { FitHooks } from "../tasks/fit/fit.node.ts";
 import type { FitSummary } from "../train/fit.node.ts";
 import { print, showDuration, showNumber } from "./format.ts";
 import type { ProgressDisplay } from "./progress.ts";

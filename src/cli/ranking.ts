@@ -1,5 +1,5 @@
-import type { AnomalyRanking } from "../catalog/anomaly.node.ts";
 import { writeTable } from "../data/table/write.node.ts";
+import type { AnomalyRanking } from "../tasks/use/score.node.ts";
 import { print, showNumber, showTable } from "./format.ts";
 
 /** What names the sample at a place: its file, or its row. */

@@ -2,10 +2,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
-import { pathsBetween } from "../../src/catalog/interpolate.node.ts";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
+import { pathsBetween } from "../../src/tasks/use/interpolate.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { models } from "../../src/catalog/models.ts";
+import { models } from "../../src/catalog.ts";
 import { InverseError } from "../../src/errors.ts";
 import { FlowModel, Inverted, NumericalInverse, type Transform } from "../../src/flows/index.ts";
 import { type DataInfo, sampleKind } from "../../src/model/data-info.ts";

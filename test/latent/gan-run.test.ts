@@ -1,8 +1,8 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { prepareFit } from "../../src/catalog/prepare.node.ts";
 import { OptionError } from "../../src/errors.ts";
+import { prepareFit } from "../../src/tasks/fit/prepare.node.ts";
 import { temporaryFolder } from "../train/support.ts";
 
 test.each(["replicas", "accumulate"])(

@@ -1,10 +1,10 @@
 import type { Command } from "commander";
-import { type CompareProgress, type CompareRequest, compare } from "../../catalog/compare.node.ts";
-import { leaderboardJson } from "../../catalog/compare-board.node.ts";
-import { sharedOptions } from "../../catalog/compare-request.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import { leaderboardLines } from "../../report/index.ts";
+import { leaderboardJson } from "../../tasks/compare/board.node.ts";
+import { type CompareProgress, type CompareRequest, compare } from "../../tasks/compare/compare.node.ts";
+import { sharedOptions } from "../../tasks/compare/request.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { print, printJson, showDuration, showTable } from "../format.ts";
 import { interruptible } from "../interrupt.ts";

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import type { BitSummary } from "../../catalog/bit-summary.ts";
-import { summarizeData } from "../../catalog/data-summary.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { dataCatalog } from "../../data/catalog.ts";
 import { isDetectionData, openData, openDetection } from "../../data/open.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { parseOptions } from "../../options.ts";
+import type { BitSummary } from "../../tasks/measure/data.node.ts";
+import { summarizeData } from "../../tasks/measure/data.node.ts";
 import { printStatistics } from "../detection-summary.ts";
 import { print, printJson, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

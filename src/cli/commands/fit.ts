@@ -1,10 +1,10 @@
 import type { Command } from "commander";
-import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../catalog/definition.node.ts";
-import { detectionDataSchema } from "../../catalog/detection-options.ts";
-import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../catalog/fit.node.ts";
-import { models } from "../../catalog/models.ts";
+import { models } from "../../catalog.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
+import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../tasks/fit/fit.node.ts";
+import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
+import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { readConfigFile, textOf } from "../config-file.ts";

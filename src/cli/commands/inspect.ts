@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { detectionSheet } from "../../catalog/inspect.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { openDetection } from "../../data/open.node.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
+import { detectionSheet } from "../../tasks/measure/data.node.ts";
 import { printFaults, printStatistics } from "../detection-summary.ts";
 import { print, printJson } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

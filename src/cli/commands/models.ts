@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { models } from "../../catalog/models.ts";
+import { models } from "../../catalog.ts";
 import { abilities } from "../../model/definition.ts";
 import { print, printJson, showTable } from "../format.ts";
 

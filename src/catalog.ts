@@ -1,0 +1,96 @@
+import { causalTransformerDefinition } from "./autoregressive/causal-transformer.ts";
+import { fvsbnDefinition } from "./autoregressive/fvsbn.ts";
+import { madeDefinition } from "./autoregressive/made.ts";
+import { nadeDefinition } from "./autoregressive/nade.ts";
+import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
+import type { DetectorDefinition } from "./detection/models/detector.ts";
+import { detectors } from "./detection/models/detectors.ts";
+import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
+import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
+import { edmDefinition } from "./diffusion/models/edm.ts";
+import { rectifiedFlowDefinition } from "./diffusion/models/rectified-flow.ts";
+import { rectifiedTransportDefinition } from "./diffusion/models/rectified-transport.ts";
+import { scoreSdeDefinition } from "./diffusion/models/score-sde.ts";
+import { OptionError } from "./errors.ts";
+import { continuousFlowDefinition } from "./flows/continuous.ts";
+import { flowPlusPlusDefinition } from "./flows/flow-plus-plus.ts";
+import { glowDefinition } from "./flows/glow.ts";
+import { iafDefinition } from "./flows/iaf.ts";
+import { mafDefinition } from "./flows/maf.ts";
+import { niceDefinition } from "./flows/nice.ts";
+import { planarDefinition } from "./flows/planar.ts";
+import { radialDefinition } from "./flows/radial.ts";
+import { realNvpDefinition } from "./flows/real-nvp.ts";
+import { splineFlowDefinition } from "./flows/spline.ts";
+import { ganDefinition } from "./latent/gan.ts";
+import { vaeDefinition } from "./latent/vae.ts";
+import type { Model } from "./model/capabilities.ts";
+import { type DataInfo, sampleKind } from "./model/data-info.ts";
+import type { ModelDefinition } from "./model/definition.ts";
+import { nearest } from "./nearest.ts";
+import { nameParameters } from "./nn/module.ts";
+import { parseOptions } from "./options.ts";
+
+/** A detector among the models. */
+function asModel(definition: DetectorDefinition): ModelDefinition {
+  return { ...definition, dataKinds: ["detection"], can: ["detect", "export"] };
+}
+
+/** Every model by name. */
+export const models: ReadonlyMap<string, ModelDefinition> = new Map(
+  [
+    rectifiedFlowDefinition,
+    ddpmDefinition,
+    scoreSdeDefinition,
+    edmDefinition,
+    distilledFlowDefinition,
+    rectifiedTransportDefinition,
+    niceDefinition,
+    planarDefinition,
+    radialDefinition,
+    realNvpDefinition,
+    glowDefinition,
+    flowPlusPlusDefinition,
+    mafDefinition,
+    iafDefinition,
+    splineFlowDefinition,
+    continuousFlowDefinition,
+    fvsbnDefinition,
+    nadeDefinition,
+    madeDefinition,
+    pixelCnnDefinition,
+    causalTransformerDefinition,
+    vaeDefinition,
+    ganDefinition,
+    ...[...detectors.values()].map(asModel),
+  ].map((definition) => [definition.name, definition as ModelDefinition]),
+);
+
+/**
+ * The definition of a model.
+ * @throws OptionError for an unknown name, with the nearest known one.
+ */
+export function findModel(name: string): ModelDefinition {
+  const definition = models.get(name);
+  if (definition !== undefined) return definition;
+  const names = [...models.keys()];
+  const close = nearest(name, names);
+  throw new OptionError(
+    `there is no model called ${name}${close === undefined ? "" : `; did you mean ${close}?`} (models: ${names.join(", ")})`,
+  );
+}
+
+/**
+ * Builds a model for data from its options, named and ready to be given weights.
+ * @throws OptionError where an option is wrong or the model does not take data of this kind.
+ */
+export function buildModel(definition: ModelDefinition, options: unknown, data: DataInfo): Model {
+  if (!definition.dataKinds.some((kind) => sampleKind(kind) === data.kind)) {
+    throw new OptionError(
+      `${definition.name} takes ${definition.dataKinds.join(" or ")} data, not ${data.kind} data`,
+    );
+  }
+  return nameParameters(definition.build(parseOptions(definition.name, definition.options, options), data));
+}
+
+export { parseOptions } from "./options.ts";

@@ -1,2 +1,0 @@
-export { parseOptions } from "../options.ts";
-export { buildModel, findModel, models } from "./models.ts";

@@ -1,0 +1,96 @@
+import { buildModel } from "../../catalog.ts";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { type DetectOptions, isDetector } from "../../detection/models/detector.ts";
+import { exportedDetections } from "../../detection/models/exported.ts";
+import { OptionError } from "../../errors.ts";
+import type { Exportable, Model } from "../../model/capabilities.ts";
+import { checkState } from "../../nn/state.ts";
+import { exportOnnx } from "../../program/program.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { loadDefinition, modelInfo } from "../run/definition.node.ts";
+import { refuse } from "../run/load.node.ts";
+import { usualConfidence } from "../use/detect.node.ts";
+
+/** What was written. */
+export interface ExportSummary {
+  readonly path: string;
+  readonly bytes: number;
+  /** Step of training of the weights. */
+  readonly step?: number;
+  /** What the graph takes and gives. */
+  readonly description: string;
+}
+
+/** What is written. */
+export interface ExportOptions {
+  /** The best weights where validation has chosen some, otherwise the last; unless told. */
+  readonly weights?: "best" | "last" | undefined;
+  /** A whole sampler, with the model's own options for drawing samples, in place of the model's main use. */
+  readonly sampler?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Of a detector: what is found, duplicates taken away inside, in place of all that it sees. The score from which on
+   * detections count is that of `eidos detect` unless told.
+   */
+  readonly suppression?: DetectOptions | undefined;
+}
+
+const isExportable = (model: Model): model is Model & Exportable => model.exported !== undefined;
+
+/** @throws OptionError where the model has no such graph */
+async function graphOf(
+  name: string,
+  model: Model & Exportable,
+  folder: RunFolder,
+  { sampler, suppression }: ExportOptions,
+): Promise<ReturnType<Exportable["exported"]>> {
+  if (sampler !== undefined && suppression !== undefined) {
+    throw new OptionError("options sampler and suppression: are of different models; leave one out");
+  }
+  if (suppression !== undefined) {
+    if (!isDetector(model)) {
+      throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
+    }
+    return exportedDetections(model, { confidence: await usualConfidence({ folder }), ...suppression });
+  }
+  if (sampler === undefined) return model.exported();
+  const graph = model.exportedSampler?.(sampler);
+  if (graph === undefined) {
+    throw new OptionError(
+      `option sampler: ${name} draws samples in one pass or by a loop outside; export it without`,
+    );
+  }
+  return graph;
+}
+
+/**
+ * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata.
+ * @throws OptionError where the model has no such graph to export; FileError, WeightsError
+ */
+export async function exportRun(
+  run: string,
+  path: string,
+  options: ExportOptions = {},
+): Promise<ExportSummary> {
+  const folder = new RunFolder(run);
+  const config = await folder.readConfig();
+  const definition = await loadDefinition(config.model);
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  if (!isExportable(model)) return refuse({ config, definition }, "be exported");
+  const { outputs, description } = await graphOf(config.model, model, folder, options);
+  const read = await folder.readWeightsFile(options.weights);
+  const weights = checkState(read.weights, model, read.file);
+  const bytes = exportOnnx(outputs, weights, {
+    model: config.model,
+    modelOptions: config.modelOptions,
+    description,
+    data: config.data,
+    sampleShape: config.dataInfo.sampleShape,
+    classNames: config.dataInfo.classNames,
+    columns: config.dataInfo.columns,
+    seed: config.fit.seed,
+    step: read.step,
+    eidos: config.eidos,
+  });
+  await writeFileAtomic(path, bytes);
+  return { path, bytes: bytes.length, ...(read.step !== undefined && { step: read.step }), description };
+}

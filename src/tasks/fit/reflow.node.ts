@@ -1,0 +1,106 @@
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { writePairs } from "../../data/files/arrays.node.ts";
+import { Fingerprint } from "../../data/sources/data-set.ts";
+import type { PairOptions } from "../../model/capabilities.ts";
+import type { FitSummary } from "../../train/fit.node.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { loadDefinition, modelSchema } from "../run/definition.node.ts";
+import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
+import { type FitHooks, type FitRequest, fit } from "./fit.node.ts";
+
+/** How pairs of a run are drawn. */
+export interface RunPairOptions extends Partial<PairOptions> {
+  readonly open?: LoadRunOptions;
+}
+
+/** Pairs unless told: as many as make a data set of points, and of images as many as can be waited for. */
+const COUNTS = { image: 4000, other: 50_000 } as const;
+
+/**
+ * Draws pairs of noise and what a run makes of it into a file of the run's folder, unless the same ones are there already.
+ * @returns the path of the file
+ * @throws OptionError where the model draws none; FileError
+ */
+export async function drawRunPairs(
+  path: string,
+  { open = {}, ...options }: RunPairOptions = {},
+): Promise<string> {
+  const run = await loadRun(path, open);
+  try {
+    const { model, session, config, weightsStep, folder } = run;
+    if (model.drawPairs === undefined) return refuse(run, "join noise and samples");
+    const { seed = 0, onProgress, ...others } = options;
+    const count = options.count ?? COUNTS[config.dataInfo.kind === "image" ? "image" : "other"];
+    const origin = {
+      run: basename(folder.path),
+      created: config.created,
+      step: String(weightsStep),
+      drawn: JSON.stringify({ ...others, count, seed }),
+    };
+    const name = new Fingerprint().text(JSON.stringify(origin)).toString().slice(0, 8);
+    const file = folder.file(`pairs-${name}.safetensors`);
+    if ((await stat(file).catch(() => undefined)) !== undefined) return file;
+    const pairs = await model.drawPairs(session, {
+      ...others,
+      count,
+      seed,
+      ...(onProgress && { onProgress }),
+    });
+    await writePairs(file, pairs, origin);
+    return file;
+  } finally {
+    await run.session.release();
+  }
+}
+
+/** What a run on pairs of another run is. */
+export const PAIR_MODELS = { reflow: "rectified-flow", distill: "distilled-flow" } as const;
+
+/** What a run on pairs of another one is asked for. */
+export interface PairFitRequest {
+  /** reflow: a flow along the straight lines of the pairs; distill: a map from noise to samples in one step. */
+  readonly kind: keyof typeof PAIR_MODELS;
+  /** Folder of the run whose pairs are drawn. */
+  readonly run: string;
+  readonly pairs?: RunPairOptions;
+  /** Options of training and of the new model by name; what is not told of the model is as in the run. */
+  readonly fit?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Rectifies a run once more, or distils it (Liu et al. 2022): draws pairs of noise and what the run makes of it, and fits a new
+ * run to these. A rectified flow hands its weights on to begin with.
+ * @throws OptionError where the run's model draws no pairs; what `fit` throws
+ */
+export async function fitToPairs(
+  { kind, run, pairs, fit: own = {} }: PairFitRequest,
+  hooks: FitHooks = {},
+): Promise<FitSummary> {
+  const file = await drawRunPairs(run, pairs);
+  return fit(await fitRequest(kind, run, file, own), hooks);
+}
+
+async function fitRequest(
+  kind: PairFitRequest["kind"],
+  path: string,
+  pairs: string,
+  own: Readonly<Record<string, unknown>>,
+): Promise<FitRequest> {
+  const run = await new RunFolder(path).readConfig();
+  const model = PAIR_MODELS[kind];
+  const known = Object.keys(modelSchema(await loadDefinition(model)).shape);
+  const isFlow = run.model === PAIR_MODELS.reflow;
+  // Of another model the network is taken over as it is built, without what it has learnt.
+  const { path: _path, coupling: _coupling, ...inherited } = run.modelOptions;
+  const { pairs: _pairs, ...dataOptions } = run.dataOptions;
+  return {
+    ...dataOptions,
+    ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
+    ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
+    ...own,
+    model,
+    data: run.data,
+    pairs,
+  };
+}

@@ -1,0 +1,132 @@
+import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
+import { DIGIT_SCENES } from "../../data/scenes/digit-scenes.ts";
+import {
+  type DetectionRoom,
+  detectionBatches,
+  letterboxBatch,
+  letterboxRoom,
+} from "../../detection/augment/batches.ts";
+import type { Detector } from "../../detection/models/detector.ts";
+import { Random } from "../../random.ts";
+import type { BatchFeeds, HeldOut, Rows } from "../../train/batches.ts";
+import type { BatchedData } from "../../train/fit-setup.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import type { BatchShape } from "../../train/step.ts";
+import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
+import { detectionJudge } from "./evaluator.ts";
+
+/** Images that are validated at once. */
+const VALIDATED = 8;
+
+/** Images with boxes, as a fit sees them. */
+export interface DetectionData extends BatchedData {
+  readonly set: DetectionSet;
+  /** Height and width of the images that the detector sees. */
+  readonly size: number;
+}
+
+/** Options of data whose defaults depend on it: scenes that are drawn have their own size and are not mirrored. */
+export function usualOptions(
+  name: string,
+  { splits: { train } }: DetectionSet,
+): { readonly size: number; readonly flip?: number } {
+  if (name !== DIGIT_SCENES || train.count === 0) return { size: PHOTO_SIZE };
+  return { size: 32 * Math.ceil(train.annotations(0).width / 32), flip: 0 };
+}
+
+/** What a run keeps of a set. */
+export function detectionInfo(set: DetectionSet, size: number): RunConfig["dataInfo"] {
+  return {
+    kind: "image",
+    sampleShape: [3, size, size],
+    marks: "boxes",
+    classes: set.classes.length,
+    classNames: set.classes,
+    fingerprint: set.fingerprint,
+    trainCount: set.splits.train.count,
+  };
+}
+
+/** Boxes whose shapes are looked at, evenly spread over all. */
+const MOST_SHAPES = 5000;
+
+/** Width and height of training boxes, in pixels of the images that the detector sees. */
+export function boxShapes(
+  { splits: { train } }: DetectionSet,
+  size: number,
+): readonly { readonly width: number; readonly height: number }[] {
+  const all = Array.from({ length: train.count }, (_, index) => train.annotations(index)).flatMap(
+    ({ boxes, labels, crowd, width, height }) => {
+      const scale = size / Math.max(width, height);
+      return Array.from(labels.keys())
+        .filter((i) => crowd[i] !== 1)
+        .map((i) => ({
+          width: ((boxes[4 * i + 2] ?? 0) - (boxes[4 * i] ?? 0)) * scale,
+          height: ((boxes[4 * i + 3] ?? 0) - (boxes[4 * i + 1] ?? 0)) * scale,
+        }));
+    },
+  );
+  const step = Math.max(1, all.length / MOST_SHAPES);
+  return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step));
+}
+
+const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom): BatchShape => ({
+  x: [rows, 3, size, size],
+  labeled: false,
+  others: {
+    boxes: { shape: [rows, places, 4], dtype: "float32" },
+    labels: { shape: [rows, places], dtype: "int64" },
+    ...(regions > 0 && { ignored: { shape: [rows, regions, 4], dtype: "float32" } }),
+  },
+});
+
+/** Samples to validate with: images as they are, letterboxed, judged by average precision. */
+function validationPart(
+  split: DetectionSplit,
+  classes: readonly string[],
+  size: number,
+  detector: Detector,
+): HeldOut {
+  const room = letterboxRoom(split, size);
+  return {
+    count: split.count,
+    batchSize: VALIDATED,
+    judge: detectionJudge(detector, split, classes),
+    shape: (rows) => shapeOf(rows, size, room),
+    async feeds({ first, count }): Promise<BatchFeeds> {
+      const indices = Array.from({ length: count }, (_, i) => first + i);
+      return { ...(await letterboxBatch(split, indices, size, room)) };
+    },
+  };
+}
+
+/** A set as a detector is fitted to it: batches of images that are changed by chance, and a judge. */
+export function detectionData(
+  set: DetectionSet,
+  detector: Detector,
+  { augment, learnDifficult }: Pick<DetectionDataOptions, "augment" | "learnDifficult">,
+): DetectionData {
+  const { train, validation } = set.splits;
+  const { width: size } = detector.imageSize;
+  return {
+    name: set.name,
+    fingerprint: set.fingerprint,
+    describe: () => set.describe(),
+    set,
+    size,
+    validation: validationPart(validation, set.classes, size, detector),
+    batches({ batchSize, seed }) {
+      const made = detectionBatches(train, { size, batchSize, seed, augment, difficult: learnDifficult });
+      return {
+        count: train.count,
+        batchSize,
+        random: new Random(seed),
+        shape: (rows) => shapeOf(rows, size, made),
+        async feeds(step: number, { first, count }: Rows = { first: 0, count: batchSize }) {
+          return { ...(await made.batch(step, [first, first + count])) };
+        },
+        names: (step) => [`those of step ${step}, changed by chance`],
+      };
+    },
+  };
+}

@@ -1,0 +1,286 @@
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
+import { bitsPerDimension, type MeanLikelihood, meanLikelihood } from "../../metrics/index.ts";
+import { parameterCount } from "../../nn/module.ts";
+import { Random } from "../../random.ts";
+import type { ReportResult } from "../../report/index.ts";
+import { elementCount, type NdArray } from "../../tensor/array.ts";
+import { batchFeeds } from "../../train/batches.ts";
+import { sourceOfData } from "../run/given.node.ts";
+import type { LoadedRun } from "../run/load.node.ts";
+import { firstSamples } from "../run/pictures.node.ts";
+import { sampleRun } from "../use/sample.node.ts";
+import { scoreSplit } from "../use/score.node.ts";
+import { DistanceMeter, type Extent } from "./distances.node.ts";
+import { describeDistance, likelihoodDetail, MEASURES, type SampleDistance } from "./measures.ts";
+
+const BATCH = 128;
+
+/** `slowScores` for a page of results: 1,000, of images, whose likelihood takes longer, as many as are told. */
+export function slowScoresOf({ kind }: Pick<DataSet, "kind">, images: number): number {
+  return kind === "image" ? images : 1000;
+}
+
+/** Consecutive terms L_first + … + L_last of a bound, as a mean over samples. */
+export interface MeanTerm {
+  readonly first: number;
+  readonly last: number;
+  readonly nats: number;
+  /** Of images of bytes. */
+  readonly bitsPerDimension?: number;
+}
+
+/** The evaluation of a run: numbers with all that they depend on. */
+export interface Evaluation {
+  readonly run: string;
+  readonly model: string;
+  readonly modelOptions: Readonly<Record<string, unknown>>;
+  readonly data: string;
+  readonly split: SplitName;
+  readonly parameters: number;
+  /** Seed of the training, and of the noise and samples of this evaluation. */
+  readonly seed: number;
+  readonly evaluationSeed: number;
+  /** Steps and seconds of training. */
+  readonly steps: number;
+  readonly seconds: number;
+  /** Step of the weights that were measured. */
+  readonly step: number;
+  /** Exact, or a bound; undefined for a model without a density. */
+  readonly likelihood?: MeanLikelihood;
+  /** What the likelihood is of, where that is not plain: dequantized bytes, binarized images, an estimate. */
+  readonly likelihoodDetail?: string;
+  /** Samples of the split whose likelihood is measured, where there is one. */
+  readonly scored: number;
+  /** The terms of a variational bound, whose sum is the negative log-likelihood, where the model tells them. */
+  readonly boundTerms?: readonly MeanTerm[];
+  /** Between drawn samples and those of the split. */
+  readonly distances: readonly SampleDistance[];
+  /** All of it as a table. */
+  readonly results: readonly ReportResult[];
+}
+
+/** What is measured, and how. */
+export interface EvaluationOptions {
+  /** The test split unless told. */
+  readonly split?: SplitName;
+  /** Of samples and noise. */
+  readonly seed?: number;
+  /** `quick`, unless told, for what takes a moment (of images, whose samples take longer, nothing), or `all`. */
+  readonly distances?: Extent;
+  /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; all unless told. */
+  readonly slowScores?: number;
+  /** Samples that are drawn already, and what measures them, in place of `distances`. */
+  readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
+  /** Called with the share of samples that is drawn. */
+  readonly onProgress?: (share: number) => void;
+}
+
+/**
+ * Measures a run on a split of its data: loss; log-likelihood, and bits per dimension of images, where the model has a
+ * density; distances between drawn samples and those of the split where it can draw.
+ * @throws OptionError where the data has changed since the fit, or the split is empty
+ */
+export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {}): Promise<Evaluation> {
+  const { split: splitName = "test", seed = 0 } = options;
+  const { config, model } = run;
+  const data = await run.data();
+  const split = data.splits[splitName];
+  if (split.count === 0) {
+    throw new OptionError(`option split: the ${splitName} split of ${config.data} is empty; choose another`);
+  }
+  const last = (await run.folder.readMetrics()).at(-1);
+  const step = run.weightsStep ?? last?.step ?? 0;
+  const results: ReportResult[] = [];
+  const add = (name: string, value: number, unit: string, samples: number, note?: string): void => {
+    results.push({
+      name,
+      value,
+      unit,
+      dataSet: config.data,
+      split: splitName,
+      samples,
+      seed,
+      step,
+      ...(note !== undefined && { note }),
+    });
+  };
+
+  const judged = data.pairs === undefined ? split : data.pairs.validation;
+  const ofPairs = data.pairs === undefined ? undefined : "of the pairs held out for validation";
+  add("loss", await meanLoss(run, judged, seed), "", judged.count, ofPairs);
+  const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
+  const { likelihood, parts = {}, terms } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
+  const detail = likelihood && likelihoodDetail(model, config.dataInfo);
+  if (likelihood !== undefined) {
+    const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
+    const unit = `nats per ${isPicture(config.dataInfo) ? "image" : "sample"}`;
+    const isExact = likelihood.kind === "exact";
+    const nats = isExact ? likelihood.nats : likelihood.atLeastNats;
+    const bits = isExact ? likelihood.bitsPerDimension : likelihood.atMostBitsPerDimension;
+    add("log-likelihood", nats, unit, scored, note(isExact ? "exact" : "a lower bound"));
+    if (bits !== undefined) {
+      add("bits per dimension", bits, "bits", scored, note(isExact ? "exact" : "an upper bound"));
+    }
+  }
+  for (const [name, nats] of Object.entries(parts)) {
+    const [value, partUnit] =
+      config.dataInfo.kind === "image"
+        ? [-bitsPerDimension(nats, elementCount(config.dataInfo.sampleShape)), "bits per dimension"]
+        : [nats, "nats per sample"];
+    add(`of the bound, ${name}`, value, partUnit, scored);
+  }
+  const truth = meanTrueLogDensity(data, splitName);
+  if (truth !== undefined) {
+    add("log-likelihood of the true density", truth, "nats per sample", split.count);
+  }
+  for (const { name, value, count } of await pathMeasures(run, data, seed)) {
+    add(name, value, "squared model units", count, "mean over paths");
+  }
+  const distances = await distancesOf(run, data, { ...options, split: splitName, seed });
+  for (const distance of distances) {
+    const { name } = MEASURES[distance.measure];
+    add(name, distance.value, "", distance.real, describeDistance(distance));
+  }
+  return {
+    run: run.folder.path,
+    model: config.model,
+    modelOptions: config.modelOptions,
+    data: config.data,
+    split: splitName,
+    seed: config.fit.seed,
+    evaluationSeed: seed,
+    parameters: parameterCount(model),
+    steps: last?.step ?? 0,
+    seconds: last?.seconds ?? 0,
+    step,
+    ...(likelihood !== undefined && { likelihood }),
+    ...(detail !== undefined && { likelihoodDetail: detail }),
+    scored,
+    ...(terms && { boundTerms: terms }),
+    distances,
+    results,
+  };
+}
+
+/** Mean log-density, in nats, of a split under the distribution it was drawn from; undefined where that is not known. */
+export function meanTrueLogDensity({ logDensity, splits }: DataSet, name: SplitName): number | undefined {
+  if (logDensity === undefined) return undefined;
+  const { count } = splits[name];
+  const { data: points } = firstSamples(splits[name], count);
+  let total = 0;
+  for (let i = 0; i < points.length; i += 2) total += logDensity(points.subarray(i, i + 2));
+  return total / count;
+}
+
+/** Some samples of a split, evenly spread over it. */
+function spread(split: Split, count: number): Split {
+  if (count === split.count) return split;
+  const place = (i: number): number => Math.floor(((i + 0.5) * split.count) / count);
+  return { count, batch: (indices) => split.batch(Array.from(indices, place)) };
+}
+
+/** Numbers in an image of bytes; undefined of other data, which has no bits. */
+function dimensionsOf({ config }: LoadedRun): number | undefined {
+  const { kind, sampleShape } = config.dataInfo;
+  return kind === "image" ? elementCount(sampleShape) : undefined;
+}
+
+/** The mean log-likelihood of a split, and the means of parts and terms of a bound; undefined where the model has no density. */
+async function likelihoodOf(
+  run: LoadedRun,
+  split: Split,
+  seed: number,
+): Promise<
+  | {
+      readonly likelihood: MeanLikelihood;
+      readonly parts: Readonly<Record<string, number>>;
+      readonly terms?: readonly MeanTerm[];
+    }
+  | undefined
+> {
+  const { model } = run;
+  if (model.logProb === undefined) return undefined;
+  const sum = (values: Float64Array): number => values.reduce((before, value) => before + value, 0);
+  let total = 0;
+  const parts: Record<string, number> = {};
+  const dimensions = dimensionsOf(run);
+  let terms: readonly MeanTerm[] | undefined;
+  for await (const { logLikelihood, parts: own = {}, terms: further } of scoreSplit(run, split, seed)) {
+    total += sum(logLikelihood);
+    for (const [name, values] of Object.entries(own)) {
+      const known = values.subarray(0, logLikelihood.length);
+      parts[name] = (parts[name] ?? 0) + sum(known) / split.count;
+    }
+    terms = further?.map(({ first, last, nats: values }, k): MeanTerm => {
+      const known = values.subarray(0, logLikelihood.length);
+      const nats = (terms?.[k]?.nats ?? 0) + sum(known) / split.count;
+      const bits = dimensions === undefined ? undefined : -bitsPerDimension(nats, dimensions);
+      return { first, last, nats, ...(bits !== undefined && { bitsPerDimension: bits }) };
+    });
+  }
+  return {
+    likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions),
+    parts,
+    ...(terms && { terms }),
+  };
+}
+
+/** Paths whose straightness is measured. */
+const PATHS = { image: 32, other: 1000 } as const;
+
+/** How straight the paths of a model are, and how far they lead; nothing for a model without such. */
+async function pathMeasures(
+  { model, session }: LoadedRun,
+  data: DataSet,
+  seed: number,
+): Promise<readonly { readonly name: string; readonly value: number; readonly count: number }[]> {
+  if (model.straightness === undefined) return [];
+  const count = PATHS[data.kind === "image" ? "image" : "other"];
+  const source = sourceOfData(data, { count, seed });
+  const measures = await model.straightness(session, { count, seed, ...(source && { source }) });
+  return [
+    { name: "straightness (0: straight)", value: measures.straightness, count },
+    { name: "transport cost", value: measures.transportCost, count },
+  ];
+}
+
+/** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */
+async function distancesOf(
+  run: LoadedRun,
+  data: DataSet,
+  options: EvaluationOptions & { readonly split: SplitName; readonly seed: number },
+): Promise<readonly SampleDistance[]> {
+  const { drawn, split, seed, distances = "quick", onProgress } = options;
+  if (drawn !== undefined) return drawn.meter.measure(drawn.samples);
+  if (run.model.sample === undefined) return [];
+  const meter = new DistanceMeter(data, { split, seed, extent: distances, runtime: run.session.runtime });
+  if (meter.count === 0) return [];
+  const samples = await sampleRun(run, { count: meter.count, seed, ...(onProgress && { onProgress }) });
+  return meter.measure(samples);
+}
+
+/** Mean loss over a whole split, with fixed noise. */
+async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<number> {
+  const loss = run.session.compiled(
+    run.model,
+    "loss",
+    ["x", "label?", "source?"],
+    ({ x, label, source }) => ({
+      total: run.model.loss({
+        x,
+        ...(label !== undefined && { label }),
+        ...(source !== undefined && { source }),
+      }).total,
+    }),
+  );
+  const random = new Random(seed).split("evaluate");
+  let total = 0;
+  for (let first = 0; first < split.count; first += BATCH) {
+    const count = Math.min(BATCH, split.count - first);
+    const batch = split.batch(range(first, count));
+    const { total: value } = await loss.run(batchFeeds(batch), { random: random.split(first) });
+    total += (Number(value.data[0]) * count) / split.count;
+  }
+  return total;
+}

@@ -1,0 +1,125 @@
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import {
+  confusionPlot,
+  encodePng,
+  f1Plot,
+  precisionRecallPlot,
+  type ReportFigure,
+} from "../../report/index.ts";
+import type { FitSummary } from "../../train/fit.node.ts";
+import type { RunFolder } from "../../train/run-folder.node.ts";
+import {
+  type DetectionEvaluation,
+  type JudgedSplit,
+  judgeSplit,
+  summarize,
+} from "../measure/detection.node.ts";
+import type { DetectionData } from "../measure/detection-data.ts";
+import { foundSheet, heatSheet, spreadOver } from "../measure/detection-pictures.ts";
+import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
+import { writePicture } from "../run/pictures.node.ts";
+import type { NamedFigure } from "./figures.node.ts";
+import { pixels, readPictures, renderRun } from "./report.node.ts";
+
+/** Validation images that are shown with what was found in them, and with their heat. */
+const SHOWN = 8;
+const HOT = 4;
+
+/** Score at which to cut where nothing was found that counts. */
+const SOME_SCORE = 0.25;
+
+/**
+ * Writes report.html of a detector: curves, detections beside truth, numbers and plots on the validation split, and
+ * validation.json with the numbers.
+ * @param options.measure false leaves out what is measured on the validation split, which takes a while
+ */
+export async function writeDetectionReport(
+  folder: RunFolder,
+  summary: FitSummary,
+  data: DetectionData,
+  { measure }: { readonly measure: boolean },
+): Promise<void> {
+  const { provider, threads, samplePictures } = (await folder.readConfig()).fit;
+  const run = detectorRun(await loadRun(folder.path, { provider, threads }));
+  try {
+    const measured = measure && data.set.splits.validation.count > 0;
+    const judged = measured ? await judgeSplit(run, data.set, "validation") : undefined;
+    const evaluation = judged && (await summarize(run, data.set, "validation", judged));
+    if (evaluation !== undefined) {
+      await writeFileAtomic(folder.file("validation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
+    }
+    const figures =
+      judged && evaluation && samplePictures > 0 ? await figuresOf(run, data, judged, evaluation) : [];
+    for (const { name, figure } of figures) {
+      await writePicture(folder.file("samples", name), await pixels(figure.picture));
+    }
+    const { course } = await readPictures(folder);
+    const page = await renderRun(run, summary, {
+      shown: "Detections",
+      dataDescription: data.describe(),
+      results: evaluation?.results ?? [],
+      samples: course,
+      figures: figures.map(({ figure }) => figure),
+      commands: [
+        {
+          command: `eidos detect ${folder.path} photo.jpg --out found`,
+          purpose: "Find objects in other images",
+        },
+      ],
+    });
+    await writeFileAtomic(folder.file("report.html"), page);
+  } finally {
+    await run.session.release();
+  }
+}
+
+/** Figures of what was found in the validation split. */
+async function figuresOf(
+  run: DetectorRun,
+  { set }: DetectionData,
+  { evaluator, found }: JudgedSplit,
+  { best }: DetectionEvaluation,
+): Promise<readonly NamedFigure[]> {
+  const { validation } = set.splits;
+  const { classes, model, session } = run;
+  const score = best?.score ?? SOME_SCORE;
+  const figures: NamedFigure[] = [];
+  const add = (name: string, title: string, caption: string, picture: ReportFigure["picture"]): void => {
+    figures.push({ name, figure: { title, caption, picture } });
+  };
+  const shown = new Set(spreadOver(validation, SHOWN));
+  const sheet = await foundSheet(
+    validation,
+    found.filter(({ index }) => shown.has(index)),
+    classes,
+    score,
+  );
+  add(
+    "detections",
+    "What is marked and what is found",
+    "validation images spread evenly over the split, each twice; detections with their scores, from that on at which F₁ is highest",
+    { format: "png", bytes: await encodePng(sheet) },
+  );
+  const heat = await heatSheet(model, session, validation, spreadOver(validation, HOT));
+  if (heat !== undefined) {
+    add("heat-maps", "Heat", "the largest heat of all classes over validation images", {
+      format: "png",
+      bytes: await encodePng(heat),
+    });
+  }
+  const curves = evaluator.curves();
+  const subtitle = "validation split, IoU from 0.5 on";
+  const plots = [
+    ["precision-recall", "Precision and recall", await precisionRecallPlot(curves, classes, subtitle)],
+    ["f1", "F₁ over the score", await f1Plot(curves, classes, subtitle)],
+    [
+      "confusion",
+      "Confusion of classes",
+      await confusionPlot(evaluator.confusion({ minimumScore: score }), classes, subtitle),
+    ],
+  ] as const;
+  for (const [name, title, text] of plots) {
+    if (text !== undefined) add(name, title, "on the validation split", { format: "svg", text });
+  }
+  return figures;
+}

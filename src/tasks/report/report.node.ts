@@ -1,0 +1,227 @@
+import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism, cpus } from "node:os";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import type { DataSet } from "../../data/sources/data-set.ts";
+import { batchesPerEpoch } from "../../data/sources/data-set.ts";
+import { MissingPackageError } from "../../errors.ts";
+import { rasterize } from "../../report/index.node.ts";
+import {
+  boundTermsPlot,
+  type MetricRow,
+  type Picture,
+  type ReportFigure,
+  type ReportInput,
+  renderReport,
+  type SamplePicture,
+} from "../../report/index.ts";
+import type { FitSummary } from "../../train/fit.node.ts";
+import { fitOptions } from "../../train/options.ts";
+import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
+import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
+import { dataSchema, modelSchema } from "../run/definition.node.ts";
+import { type LoadedRun, loadRun } from "../run/load.node.ts";
+import { writePicture } from "../run/pictures.node.ts";
+import { makeFigures } from "./figures.node.ts";
+
+/** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
+export async function readPictures(
+  folder: RunFolder,
+): Promise<{ readonly course: readonly SamplePicture[]; readonly chosen: Picture | undefined }> {
+  const course: SamplePicture[] = [];
+  let chosen: Picture | undefined;
+  for (const name of (await readdir(folder.file("samples"))).sort()) {
+    const [, stem = "", extension] = /^(.*)\.(png|svg)$/.exec(name) ?? [];
+    const bytes = await readFile(folder.file("samples", name));
+    const picture: Picture | undefined =
+      extension === "png"
+        ? { format: "png", bytes }
+        : extension === "svg"
+          ? { format: "svg", text: bytes.toString("utf8") }
+          : undefined;
+    if (picture === undefined) continue;
+    const step = /^step-(\d+)$/.exec(stem);
+    if (step) course.push({ step: Number(step[1]), picture, caption: "averaged weights at this step" });
+    else if (stem === "samples") chosen = picture;
+  }
+  return { course, chosen };
+}
+
+function samplesFigure(picture: Picture, seed: number): ReportFigure {
+  return { title: "Samples", picture, caption: `drawn with seed ${seed}, none chosen by hand` };
+}
+
+/** A picture as PNG where plots can be made pixels, otherwise as it is. */
+export async function pixels(picture: Picture): Promise<Picture> {
+  if (picture.format === "png") return picture;
+  try {
+    return { format: "png", bytes: await rasterize(picture.text) };
+  } catch (error) {
+    if (error instanceof MissingPackageError) return picture;
+    throw error;
+  }
+}
+
+/** Images whose likelihood a report measures of a model that takes long to. */
+const SLOW_IMAGES = 32;
+
+/** The terms of a bound as a figure; none where the model has no bound of terms. */
+async function boundFigure(terms: readonly MeanTerm[] = []): Promise<readonly ReportFigure[]> {
+  const inBits = terms.every(({ bitsPerDimension }) => bitsPerDimension !== undefined);
+  const text = await boundTermsPlot(
+    terms.map(({ first, last, nats, bitsPerDimension = nats }) => ({ first, last, value: bitsPerDimension })),
+    inBits ? "bits per dimension" : "nats per sample",
+  );
+  if (text === undefined) return [];
+  return [
+    {
+      title: "Variational bound, term by term",
+      picture: { format: "svg", text },
+      caption:
+        "validation samples; where a part of the chain is measured at one random step of it for each sample, the mean of that part",
+    },
+  ];
+}
+
+const REASONS = {
+  limit: "finished",
+  patience: "finished: validation no longer improved",
+  stopped: "stopped by hand; it can be resumed",
+} as const;
+
+/**
+ * Writes report.html of a run: curves, samples, numbers on the validation split, configuration.
+ * @param options.measure false leaves out the numbers and figures, which take a while
+ */
+export async function writeReport(
+  folder: RunFolder,
+  summary: FitSummary,
+  data: DataSet,
+  { measure, warn }: { readonly measure: boolean; warn(message: string): void },
+): Promise<void> {
+  const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
+  const run = await loadRun(folder.path, { data, provider, threads });
+  try {
+    const { model } = run;
+    const { course, chosen } = await readPictures(folder);
+    const slowScores = slowScoresOf(data, SLOW_IMAGES);
+    const measured = measure && data.splits.validation.count > 0;
+    const evaluation = measured ? await evaluateRun(run, { split: "validation", slowScores }) : undefined;
+    const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];
+    for (const { name, figure } of figures) {
+      await writePicture(folder.file("samples", name), await pixels(figure.picture));
+    }
+    const page = await renderRun(run, summary, {
+      dataDescription: data.describe(),
+      results: evaluation?.results ?? [],
+      samples: course,
+      figures: [
+        ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),
+        ...figures.map(({ figure }) => figure),
+        ...(await boundFigure(evaluation?.boundTerms)),
+      ],
+      commands: [
+        ...(model.sample
+          ? [{ command: `eidos sample ${folder.path} --count 64 --out samples.png`, purpose: "Draw samples" }]
+          : []),
+        ...(model.logProb
+          ? [
+              {
+                command: `eidos score ${folder.path} --out scores.csv`,
+                purpose: "Log-likelihoods of the test split",
+              },
+            ]
+          : []),
+      ],
+    });
+    await writeFileAtomic(folder.file("report.html"), page);
+  } finally {
+    await run.session.release();
+  }
+}
+
+/** Columns of metrics.csv that all runs have; the others are parts of the loss and measures of validations. */
+const COMMON = [
+  "step",
+  "epoch",
+  "seconds",
+  "loss",
+  "validationLoss",
+  "learningRate",
+  "gradientNorm",
+  "samplesPerSecond",
+];
+
+/** A row of metrics.csv as curves take it. */
+function curveRow(row: RunRow): MetricRow {
+  const parts: Record<string, number> = {};
+  const measures: Record<string, number> = {};
+  for (const [name, value] of Object.entries(row)) {
+    if (value === undefined || COMMON.includes(name)) continue;
+    const [, measure] = /^validation(.+)$/.exec(name) ?? [];
+    if (measure === undefined) parts[name] = value;
+    else measures[measure] = value;
+  }
+  return { ...row, parts, measures };
+}
+
+/** What of a report depends on what a model does and is fitted to. */
+export type ReportParts = Pick<
+  ReportInput,
+  "dataDescription" | "results" | "samples" | "figures" | "commands" | "shown"
+>;
+
+/** The report of a run as a page: its parts, and what every run has. Commands that all models know are added. */
+export async function renderRun(
+  { folder, config, definition, model }: Pick<LoadedRun, "folder" | "config" | "definition" | "model">,
+  summary: FitSummary,
+  parts: ReportParts,
+): Promise<string> {
+  const describe = new Map(
+    [fitOptions, dataSchema(definition), modelSchema(definition)].flatMap((schema) =>
+      Object.entries(schema.shape).map(([name, field]) => [name, field.description] as const),
+    ),
+  );
+  const options = { data: config.data, ...config.dataOptions, ...config.modelOptions, ...config.fit };
+  const { best } = summary;
+  return renderReport({
+    ...parts,
+    model: config.model,
+    data: config.data,
+    date: new Date(config.created),
+    status: REASONS[summary.reason],
+    seed: config.fit.seed,
+    parameters: summary.parameters,
+    steps: summary.step,
+    epochs: summary.step / batchesPerEpoch(config.dataInfo.trainCount, config.fit.batchSize),
+    seconds: summary.seconds,
+    samplesPerSecond: summary.samplesPerSecond,
+    ...(best && {
+      best: {
+        step: best.step,
+        validationLoss: best.loss,
+        ...(best.measures && { measures: best.measures }),
+      },
+    }),
+    lossLabel: "loss",
+    metrics: (await folder.readMetrics()).map(curveRow),
+    configuration: Object.entries(options).map(([name, value]) => {
+      const description = describe.get(name);
+      return { name, value: JSON.stringify(value), ...(description !== undefined && { description }) };
+    }),
+    machine: [
+      { name: "processor", value: cpus()[0]?.model ?? "unknown" },
+      { name: "cores", value: String(availableParallelism()) },
+      { name: "node", value: process.version },
+      { name: "provider", value: config.fit.provider },
+    ],
+    commands: [
+      ...parts.commands,
+      { command: `eidos eval ${folder.path} --json`, purpose: "Measure on the test split" },
+      ...(model.exported
+        ? [{ command: `eidos export ${folder.path} --out model.onnx`, purpose: "Write the model as ONNX" }]
+        : []),
+      { command: `eidos fit --resume ${folder.path} --steps ${2 * summary.step}`, purpose: "Train on" },
+    ],
+    version: config.eidos,
+  });
+}

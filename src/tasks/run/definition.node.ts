@@ -1,0 +1,93 @@
+import { stat } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+import type { z } from "zod";
+import { findModel } from "../../catalog.ts";
+import { optional } from "../../data/files/optional.node.ts";
+import { columnsSchema, columnWidth } from "../../data/sources/columns.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { OptionError } from "../../errors.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import type { ModelDefinition } from "../../model/definition.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import { detectionDataSchema, takesBoxes } from "./detection-options.ts";
+
+/** True where a model is named by the path of a module, not by a name of the catalogue. */
+export function isModulePath(model: string): boolean {
+  return /\.(js|mjs|ts)$/.test(model);
+}
+
+/** The loader of tsx, a package that is the user's own and no dependency of this one. */
+const TSX: string = "tsx/esm/api";
+
+/** Lets Node import TypeScript: newer versions do so by themselves, others by tsx where that is installed. */
+async function supportTypeScript(): Promise<void> {
+  const { typescript } = process.features as { readonly typescript?: unknown };
+  if (typescript) return;
+  const purpose = "importing a model in TypeScript (on Node before 22.18)";
+  const { register }: { register(): unknown } = await optional("tsx", purpose, () => import(TSX));
+  register();
+}
+
+/** The definition of a model by name or by the path of a module. @throws OptionError */
+export async function loadDefinition(model: string): Promise<ModelDefinition> {
+  if (!isModulePath(model)) return findModel(model);
+  if ((await stat(model).catch(() => undefined)) === undefined) {
+    throw new OptionError(`${model}: there is no such file; give the path of a module that exports a model`);
+  }
+  let module: { readonly default?: ModelDefinition };
+  try {
+    if (model.endsWith(".ts")) await supportTypeScript();
+    module = await import(pathToFileURL(model).href);
+  } catch (cause) {
+    throw new OptionError(`${model} cannot be imported: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
+  if (typeof module.default?.build !== "function") {
+    throw new OptionError(`${model}: its default export must be a model definition (defineModel)`);
+  }
+  return module.default;
+}
+
+/** The schema of the options of data for a model: images with boxes have others than samples of a distribution. */
+export function dataSchema(definition: ModelDefinition): z.ZodObject {
+  return takesBoxes(definition) ? detectionDataSchema : dataOptionsSchema;
+}
+
+/** The schema of a definition's options as an object schema, whose fields are option names. */
+export function modelSchema(definition: ModelDefinition): z.ZodObject {
+  return objectSchema(definition.options, `${definition.name}: its options`);
+}
+
+/** The schema of a definition's options for sampling; undefined where it has none. */
+export function sampleSchema(definition: ModelDefinition): z.ZodObject | undefined {
+  return (
+    definition.sampleOptions &&
+    objectSchema(definition.sampleOptions, `${definition.name}: its sampleOptions`)
+  );
+}
+
+function objectSchema(schema: z.ZodType, what: string): z.ZodObject {
+  if (!("shape" in schema)) throw new OptionError(`${what} must be a zod object`);
+  return schema as z.ZodObject;
+}
+
+/** What of a run's record a model is built from. */
+export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
+  const { kind, sampleShape, classes, classShares, energy } = info;
+  const columns =
+    info.columns &&
+    columnsSchema.parse(info.columns).map((column) => ({
+      name: column.name,
+      size: columnWidth(column),
+      ...(column.kind === "numeric" && { mean: column.mean, deviation: column.deviation }),
+    }));
+  return {
+    kind,
+    sampleShape,
+    ...(columns !== undefined && { columns }),
+    ...(energy !== undefined && { energy }),
+    ...(classes !== undefined && { classes }),
+    ...(classShares !== undefined && { classShares }),
+  };
+}

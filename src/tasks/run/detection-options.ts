@@ -1,0 +1,66 @@
+import { z } from "zod";
+import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import type { ModelDefinition } from "../../model/definition.ts";
+import { parseOptions } from "../../options.ts";
+
+/** Side of the images that a detector of photographs sees, unless told. */
+export const PHOTO_SIZE = 320;
+
+/** Probability of mirrored images, unless told. */
+const USUAL_FLIP = augmentSchema.parse({}).flip;
+
+/** How a detector is fed. */
+export const detectionFitOptions = z.strictObject({
+  size: z
+    .int()
+    .min(32)
+    .max(2048)
+    .multipleOf(32)
+    .optional()
+    .describe(
+      `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (${PHOTO_SIZE} unless told; digit-scenes: their own size)`,
+    ),
+  augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
+  learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
+});
+
+/** Options of data for detectors: how it is read, how large a detector sees it, how images are changed for training. */
+export const detectionDataSchema = z.strictObject({
+  ...detectionFitOptions.shape,
+  ...augmentSchema.shape,
+  flip: augmentSchema.shape.flip
+    .unwrap()
+    .optional()
+    .describe(
+      `${augmentSchema.shape.flip.description} (${USUAL_FLIP} unless told; digit-scenes: 0, as mirrored digits are none)`,
+    ),
+  ...detectionOptionsSchema.shape,
+});
+
+/** Options of data for detectors, by what they are for. */
+export interface DetectionDataOptions {
+  readonly size: number | undefined;
+  /** False where training images are not changed. */
+  readonly augment: ResolvedAugmentOptions | false;
+  readonly learnDifficult: boolean;
+  readonly reading: DetectionOptions;
+}
+
+/** Divides options of data by what they are for. @throws OptionError naming the option at fault */
+export function detectionDataOptions(options: Readonly<Record<string, unknown>>): DetectionDataOptions {
+  const parsed = parseOptions("data", detectionDataSchema, options);
+  const own = (shape: object): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(parsed).filter(([name]) => name in shape));
+  return {
+    size: parsed.size,
+    augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
+    learnDifficult: parsed.learnDifficult,
+    reading: own(detectionOptionsSchema.shape),
+  };
+}
+
+/** Whether a model is fitted to images with boxes. */
+export function takesBoxes({ dataKinds }: Pick<ModelDefinition, "dataKinds">): boolean {
+  return dataKinds.includes("detection");
+}

@@ -1,0 +1,220 @@
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { isImagePath, listTree } from "../../data/boxes/formats/files.node.ts";
+import type { ImageFormat } from "../../data/image/folder.node.ts";
+import { streamImages } from "../../data/image/stream.node.ts";
+import { openData } from "../../data/open.node.ts";
+import { binarizeImages } from "../../data/sources/binarize.ts";
+import { type Column, columnsSchema } from "../../data/sources/columns.ts";
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { isQuery, isTablePath, type TablePlace } from "../../data/table/duckdb.node.ts";
+import { findSplitTables } from "../../data/table/parts.node.ts";
+import { streamTable } from "../../data/table/stream.node.ts";
+import { DataError, OptionError } from "../../errors.ts";
+import type { NdArray } from "../../tensor/array.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import type { LoadedRun } from "./load.node.ts";
+
+/** Samples that are read at once, and done in one run of a program. */
+export const SOURCE_BATCH = 256;
+
+/** Consecutive samples of some data, as a run's model sees them. */
+export interface SourceBatch {
+  readonly x: NdArray<"float32">;
+  readonly firstRow: number;
+  /** Classes of the samples, where they are known and asked for. */
+  readonly label?: NdArray<"int64">;
+  /** What a column of zeros and ones holds, where one is asked for. */
+  readonly marks?: Uint8Array;
+  /** Paths of the images within their folder. */
+  readonly files?: readonly string[];
+}
+
+/** What of some data is read. */
+export interface SourceOptions {
+  /** Seed of the noise that categories are dequantized with. */
+  readonly seed?: number;
+  /** The split to read, where the data has splits; the test split unless told. */
+  readonly split?: SplitName;
+  /** A column of a table that holds 0 or 1. */
+  readonly marks?: string | undefined;
+  /** Whether the classes of samples are read too. */
+  readonly labels?: boolean;
+  /** Told the path of each image that cannot be read, and is left out. */
+  readonly onUnreadable?: (file: string) => void;
+}
+
+/** The table that a source names: a file or a query; undefined for other data. */
+export function tablePlace(source: string | undefined): TablePlace | undefined {
+  if (source === undefined) return undefined;
+  if (isQuery(source)) return { sql: source };
+  return isTablePath(source) ? { path: source } : undefined;
+}
+
+/** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
+export function imageFormat({ sampleShape }: RunConfig["dataInfo"]): ImageFormat {
+  const [channels, size = 1] = sampleShape;
+  return { size, channels: channels === 1 ? "grey" : "rgb" };
+}
+
+/**
+ * Images of bytes as a run's model sees them: binarized as the images that it was fitted on, for a run of binary images.
+ * @param first number of the first image in what is read: an image is binarized alike however reading is cut into batches
+ */
+export function asSeen(
+  { binarization }: RunConfig["dataInfo"],
+  bytes: NdArray<"float32">,
+  first = 0,
+): NdArray<"float32"> {
+  return binarization === undefined ? bytes : binarizeImages(bytes, binarization, { part: "read", first });
+}
+
+/** The columns in which a table holds samples of a run's data. */
+export function sampleColumns(info: RunConfig["dataInfo"]): readonly Column[] {
+  if (info.columns !== undefined) return columnsSchema.parse(info.columns);
+  return ["x", "y"].map((name): Column => ({ kind: "numeric", name, mean: 0, deviation: 1 }));
+}
+
+/**
+ * The samples of some data in order, batch by batch: every row of a table file or query, every image of a folder (both
+ * in constant memory), or a split of a named data set; of the run's own data where none is named.
+ * @throws OptionError where the data is of another kind than the run's; DataError
+ */
+export async function* readSource(
+  run: LoadedRun,
+  source: string | undefined,
+  options: SourceOptions = {},
+): AsyncGenerator<SourceBatch> {
+  const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
+  const { dataInfo } = run.config;
+  const place = tablePlace(source);
+  if (marks !== undefined && place === undefined) {
+    throw new OptionError(`option label: ${source ?? run.config.data} is no table; a column is of a table`);
+  }
+  if (source === undefined) {
+    yield* readSplit((await run.data()).splits[split]);
+  } else if (place !== undefined) {
+    if (isPicture(dataInfo)) throw otherKind(run, source, "a table");
+    const classes = labels ? classColumn(run) : undefined;
+    yield* streamTable(place, sampleColumns(dataInfo), {
+      batchSize: SOURCE_BATCH,
+      seed,
+      marks,
+      classes,
+    });
+  } else if (await isImageFolder(source)) {
+    if (!isPicture(dataInfo)) throw otherKind(run, source, "a folder");
+    if (labels) throw new OptionError(`${source}: the images of a folder are read without their classes`);
+    const images = streamImages(source, imageFormat(dataInfo), {
+      batchSize: SOURCE_BATCH,
+      ...(onUnreadable !== undefined && { onUnreadable }),
+    });
+    for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.firstRow) };
+  } else {
+    yield* readSplit((await openLike(run, source)).splits[split]);
+  }
+}
+
+/** True for a folder, unless it holds a table for each split. */
+async function isImageFolder(source: string): Promise<boolean> {
+  const isFolder = (await stat(source).catch(() => undefined))?.isDirectory() === true;
+  return isFolder && (await findSplitTables(source)) === undefined;
+}
+
+/** The column of a run's tables that holds the class. @throws OptionError where the run has none */
+function classColumn({ config }: LoadedRun): { readonly column: string; readonly names: readonly string[] } {
+  const { label } = config.dataOptions;
+  const { classNames } = config.dataInfo;
+  if (typeof label !== "string" || classNames === undefined) {
+    throw new OptionError(`${config.data} has no classes`);
+  }
+  return { column: label, names: classNames };
+}
+
+/** Samples of a split in order. @throws OptionError where it is empty */
+export function* readSplit(split: Split): Generator<SourceBatch> {
+  if (split.count === 0) throw new OptionError("option split: this split is empty; choose another");
+  for (let first = 0; first < split.count; first += SOURCE_BATCH) {
+    yield { ...split.batch(range(first, Math.min(SOURCE_BATCH, split.count - first))), firstRow: first };
+  }
+}
+
+function otherKind({ config }: LoadedRun, source: string, what: string): OptionError {
+  const { kind, sampleShape } = config.dataInfo;
+  return new OptionError(
+    `${source} is ${what}; the run was fitted on ${kind} data of shape [${sampleShape}] (${config.data})`,
+  );
+}
+
+/** Opens named data of the kind and shape that the run was fitted on. */
+async function openLike(run: LoadedRun, source: string): Promise<DataSet> {
+  const { dataInfo, dataOptions } = run.config;
+  const opened = await openData(source, dataOptions);
+  if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
+    throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);
+  }
+  return opened;
+}
+
+/** An image file: where it is, and what it is called in results, with `/` between folders. */
+export interface ImagePath {
+  readonly path: string;
+  readonly name: string;
+}
+
+/** A pattern of paths as a regular expression: `*` and `?` within a name, `**` over any number of folders. */
+export function patternOf(glob: string): RegExp {
+  const parts = glob.split("/").map((part, i, all) => {
+    const last = i === all.length - 1;
+    if (part === "**") return last ? ".*" : "(?:[^/]+/)*";
+    const plain = part
+      .replaceAll(/[.+^${}()|[\]\\]/g, "\\$&")
+      .replaceAll("*", "[^/]*")
+      .replaceAll("?", "[^/]");
+    return last ? plain : `${plain}/`;
+  });
+  return new RegExp(`^${parts.join("")}$`);
+}
+
+const isGlob = (place: string): boolean => /[*?]/.test(place);
+
+/** Images below a folder, in order of names, those whose paths below it match. */
+async function imagesBelow(
+  folder: string,
+  matches: (name: string) => boolean,
+): Promise<readonly ImagePath[]> {
+  const { all } = await listTree(folder);
+  return all
+    .filter((name) => isImagePath(name) && matches(name))
+    .map((name) => ({ path: join(folder, name), name }));
+}
+
+/**
+ * The images of places: files, folders with all that is below them, or patterns such as `photos/**` + `/*.jpg` in quotes.
+ * No file comes twice.
+ * @throws DataError where a place does not exist or holds no image
+ */
+export async function findImages(places: readonly string[]): Promise<readonly ImagePath[]> {
+  const found = new Map<string, ImagePath>();
+  for (const place of places) {
+    for (const image of await imagesOf(place)) if (!found.has(image.path)) found.set(image.path, image);
+  }
+  return [...found.values()];
+}
+
+async function imagesOf(place: string): Promise<readonly ImagePath[]> {
+  const held = await stat(place).catch(() => undefined);
+  if (held?.isFile()) return [{ path: place, name: basename(place) }];
+  if (held === undefined && !isGlob(place)) {
+    throw new DataError(`there is no file or folder ${place}; give a photo, a folder or a pattern in quotes`);
+  }
+  const parts = place.replaceAll("\\", "/").split("/");
+  const first = held === undefined ? parts.findIndex(isGlob) : parts.length;
+  const root = parts.slice(0, first).join("/") || (place.startsWith("/") ? "/" : ".");
+  const pattern = held === undefined ? patternOf(parts.slice(first).join("/")) : /./;
+  const images = await imagesBelow(root, (name) => pattern.test(name));
+  if (images.length === 0) {
+    throw new DataError(`${place}: no image ${held === undefined ? "matches" : "in this folder"}`);
+  }
+  return images;
+}

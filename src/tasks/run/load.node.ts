@@ -1,0 +1,137 @@
+import { buildModel } from "../../catalog.ts";
+import { type DetectionSet, withClasses } from "../../data/boxes/set.ts";
+import { openData, openDetection } from "../../data/open.node.ts";
+import type { DataSet } from "../../data/sources/data-set.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { type Detector, isDetector } from "../../detection/models/detector.ts";
+import { OptionError } from "../../errors.ts";
+import type { Model } from "../../model/capabilities.ts";
+import { abilities, type ModelDefinition } from "../../model/definition.ts";
+import { checkState } from "../../nn/state.ts";
+import { parseOptions } from "../../options.ts";
+import { nodeRuntime } from "../../program/node.ts";
+import { Session } from "../../program/program.ts";
+import { checkFingerprint } from "../../train/fit-setup.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { loadDefinition, modelInfo } from "./definition.node.ts";
+import { detectionDataOptions } from "./detection-options.ts";
+
+/** A fitted model, ready to sample, score or export. */
+export interface LoadedRun {
+  readonly folder: RunFolder;
+  readonly config: RunConfig;
+  readonly model: Model;
+  readonly definition: ModelDefinition;
+  readonly session: Session;
+  /** Step of training that the weights are of; undefined where their file does not tell. */
+  readonly weightsStep: number | undefined;
+  /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
+  data(): Promise<DataSet>;
+}
+
+export interface LoadRunOptions {
+  /** The best weights where validation has chosen some, otherwise the last; unless told. */
+  readonly weights?: "best" | "last" | undefined;
+  readonly provider?: string | undefined;
+  readonly threads?: number | undefined;
+  /** The run's data, where it is open already. */
+  readonly data?: DataSet | undefined;
+}
+
+/**
+ * Opens a run folder: its model with its weights on a runtime.
+ * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
+ */
+export async function loadRun(path: string, options: LoadRunOptions = {}): Promise<LoadedRun> {
+  const folder = new RunFolder(path);
+  const config = await folder.readConfig();
+  const definition = await loadDefinition(config.model);
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  const read = await folder.readWeightsFile(options.weights);
+  const weights = checkState(read.weights, model, read.file);
+  const runtime = await nodeRuntime({
+    provider: options.provider ?? "cpu",
+    ...(options.threads !== undefined && { threads: options.threads }),
+  });
+  let data = options.data === undefined ? undefined : Promise.resolve(options.data);
+  return {
+    folder,
+    config,
+    model,
+    definition,
+    session: new Session(runtime, weights),
+    weightsStep: read.step,
+    data() {
+      data ??= runData(config);
+      return data;
+    },
+  };
+}
+
+/** The data of a run, checked to be what it was fitted on. @throws OptionError, DataError */
+export async function runData(config: RunConfig): Promise<DataSet> {
+  const data = await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
+  checkFingerprint(config.dataInfo.fingerprint, data);
+  return data;
+}
+
+/** @throws OptionError where a run's model cannot do what is asked, listing what it can */
+export function refuse(run: Pick<LoadedRun, "config" | "definition">, what: string): never {
+  throw new OptionError(
+    `${run.config.model} cannot ${what}; it can ${abilities(run.definition).join(", ")} (eidos models lists them all)`,
+  );
+}
+
+/** True where a run's model was fitted to the density of each class. */
+export function isClassConditional({ config }: LoadedRun): boolean {
+  return config.modelOptions.conditional === true && config.dataInfo.classes !== undefined;
+}
+
+/** A fitted detector, ready to find objects. */
+export interface DetectorRun extends Omit<LoadedRun, "model" | "data"> {
+  readonly model: LoadedRun["model"] & Detector;
+  /** Names of the classes that it finds. */
+  readonly classes: readonly string[];
+}
+
+/**
+ * Opens a run folder whose model is a detector.
+ * @throws OptionError where it is another model; what `loadRun` throws
+ */
+export async function loadDetectorRun(
+  path: string,
+  options: Omit<LoadRunOptions, "data"> = {},
+): Promise<DetectorRun> {
+  return detectorRun(await loadRun(path, options));
+}
+
+/** An open run as that of a detector. @throws OptionError where its model is another one */
+export function detectorRun(run: LoadedRun): DetectorRun {
+  const { data: _data, model, ...others } = run;
+  if (!isDetector(model)) return refuse(run, "find objects");
+  const { classNames } = run.config.dataInfo;
+  if (classNames === undefined) {
+    throw new OptionError(`${run.folder.file("config.json")}: classNames are missing; fit again`);
+  }
+  return { ...others, model, classes: classNames };
+}
+
+/**
+ * Images with boxes to measure a detector on: the run's own, or others, whose classes become those of the run.
+ * @param options how other images are read
+ * @throws OptionError where the run's own have changed, or the others have classes that the run has not; DataError
+ */
+export async function annotatedData(
+  { config, classes, folder }: Pick<DetectorRun, "config" | "classes" | "folder">,
+  name?: string,
+  options: Readonly<Record<string, unknown>> = {},
+): Promise<DetectionSet> {
+  if (name === undefined) {
+    const set = await openDetection(config.data, detectionDataOptions(config.dataOptions).reading);
+    checkFingerprint(config.dataInfo.fingerprint, set);
+    return set;
+  }
+  const set = await openDetection(name, detectionDataOptions(options).reading);
+  return withClasses(set, classes, `the run ${folder.path}`);
+}

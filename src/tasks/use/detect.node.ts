@@ -1,0 +1,244 @@
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { type ImageHeader, uprightSize } from "../../data/boxes/check.ts";
+import { decodeRgb, examineImage, importSharp, reasonOf } from "../../data/boxes/image.node.ts";
+import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import type { ByteImage } from "../../data/boxes/set.ts";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
+import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
+import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
+import { type DetectOptions, detections } from "../../detection/models/detector.ts";
+import { DataError, OptionError } from "../../errors.ts";
+import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
+import { float32, type NdArray } from "../../tensor/array.ts";
+import type { ImagePath } from "../run/inputs.node.ts";
+import type { DetectorRun } from "../run/load.node.ts";
+
+/** Images that are decoded while the detector looks at one. */
+const AHEAD = 3;
+
+/** Score from which on detections count where the run does not tell a better one. */
+const USUAL_SCORE = 0.25;
+
+export interface DetectFilesOptions extends DetectOptions {
+  /** Images of more pixels are not decoded. */
+  readonly pixelLimit?: number;
+  /** Told the image and the reason where one cannot be read: it is left out. */
+  readonly onUnreadable?: (image: ImagePath, reason: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** An image with what was found in it. */
+export interface DetectedImage extends ImagePath {
+  /** Size in pixels of the image, turned upright as its EXIF data say. */
+  readonly width: number;
+  readonly height: number;
+  /** From the best down, in pixels of the upright image. */
+  readonly found: readonly Detection[];
+  /** The image with its longer side at most so long. @throws DataError where it can no longer be read */
+  decode(longest?: number): Promise<ByteImage>;
+}
+
+/** The score from which on detections count unless told: that at which F₁ was highest on the validation split. */
+export async function usualConfidence({ folder }: Pick<DetectorRun, "folder">): Promise<number> {
+  const text = await readFile(folder.file("validation.json"), "utf8").catch(() => "{}");
+  try {
+    const score: unknown = JSON.parse(text)?.best?.score;
+    return typeof score === "number" && score >= 0 && score <= 1 ? score : USUAL_SCORE;
+  } catch {
+    return USUAL_SCORE;
+  }
+}
+
+/** An image in the middle of a square canvas of that side, as a detector is validated with it: [1, 3, side, side]. */
+export function letterboxed(
+  image: ByteImage,
+  whole: Pick<ByteImage, "width" | "height">,
+  side: number,
+): NdArray<"float32"> {
+  const data = new Float32Array(3 * side * side).fill(PADDING);
+  drawImage({ side, data }, image, letterboxPlacement(whole, side));
+  return float32(data, [1, 3, side, side]);
+}
+
+/** An image that is ready for a detector, or the reason why it is not. */
+type Ready =
+  | { readonly ok: true; readonly image: ImagePath; readonly header: ImageHeader; readonly small: ByteImage }
+  | { readonly ok: false; readonly image: ImagePath; readonly reason: string };
+
+async function ready(image: ImagePath, longest: number, pixelLimit: number): Promise<Ready> {
+  const finding = await examineImage(image.path, { pixelLimit, verify: false });
+  if (!finding.ok) return { ok: false, image, reason: finding.detail };
+  try {
+    const { header } = finding;
+    return {
+      ok: true,
+      image,
+      header,
+      small: await decodeRgb(image.path, image.name, header, { longest, pixelLimit }),
+    };
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    return { ok: false, image, reason: reasonOf(error.cause) };
+  }
+}
+
+/**
+ * What a detector finds in image files, one after the other; while it looks at one the next are decoded.
+ * @throws OptionError where an option is not acceptable; MissingPackageError where sharp is not installed
+ */
+export async function* detectFiles(
+  run: DetectorRun,
+  images: readonly ImagePath[],
+  options: DetectFilesOptions = {},
+): AsyncGenerator<DetectedImage> {
+  const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
+  const { model, session } = run;
+  const side = model.imageSize.width;
+  const confidence = options.confidence ?? (await usualConfidence(run));
+  const coming = images.slice(0, AHEAD).map((image) => ready(image, side, pixelLimit));
+  for (let next = coming.length; coming.length > 0; next++) {
+    const taken = await coming.shift();
+    const following = images[next];
+    if (following !== undefined) coming.push(ready(following, side, pixelLimit));
+    if (taken === undefined || signal?.aborted) break;
+    const { image } = taken;
+    if (!taken.ok) {
+      onUnreadable?.(image, taken.reason);
+      continue;
+    }
+    const { header, small } = taken;
+    const whole = uprightSize(header);
+    const [seen] = await detections(model, session, letterboxed(small, whole, side), {
+      ...options,
+      confidence,
+    });
+    const found =
+      seen === undefined
+        ? []
+        : listDetections({ ...seen, boxes: fromLetterbox(seen.boxes, letterbox(whole, model.imageSize)) });
+    yield {
+      ...image,
+      ...whole,
+      found,
+      decode: (longest) => decodeRgb(image.path, image.name, header, { longest, pixelLimit }),
+    };
+  }
+  await Promise.allSettled(coming);
+}
+
+/** Pictures have a longer side of at most so many pixels, and small images are enlarged so that boxes can be seen. */
+const LARGEST = 2560;
+const SMALLEST = 400;
+
+/** Pictures of images with what was found in them, and all of it as JSON, in one folder. */
+export class DetectionWriter {
+  private readonly folder: string;
+  private readonly classes: readonly string[];
+  private readonly taken = new Set<string>();
+  private readonly images: (Omit<DetectedImage, "decode" | "path"> & { readonly picture?: string })[] = [];
+  private readonly unreadable: { readonly name: string; readonly reason: string }[] = [];
+
+  constructor(folder: string, { classes }: Pick<DetectorRun, "classes">) {
+    this.folder = folder;
+    this.classes = classes;
+  }
+
+  /**
+   * Takes an image, and draws it where asked: NAME.jpg, or a name with a number where that is taken.
+   * @throws OptionError where the picture would take the place of the image; FileError; DataError where the image can no longer be read
+   */
+  async add({ decode, path, ...image }: DetectedImage, draw: boolean): Promise<void> {
+    if (!draw) {
+      this.images.push(image);
+      return;
+    }
+    const picture = this.freeName(image.name);
+    const target = `${this.folder}/${picture}`;
+    if (resolve(target) === resolve(path)) {
+      throw new OptionError(`option out: ${target} would take the place of the image; choose another folder`);
+    }
+    const shown = await decode(LARGEST);
+    const longest = Math.max(shown.width, shown.height);
+    const enlarge = longest < SMALLEST ? Math.ceil(SMALLEST / longest) : 1;
+    const [sx, sy] = [shown.width / image.width, shown.height / image.height];
+    const drawn = drawBoxes(
+      rasterOfBytes(shown),
+      image.found.map(({ box: [x1, y1, x2, y2], class: label, score }) => ({
+        box: [x1 * sx, y1 * sy, x2 * sx, y2 * sy] as const,
+        label: `${this.classes[label] ?? label} ${score.toFixed(2)}`,
+        color: boxColor(label),
+      })),
+      { enlarge },
+    );
+    const sharp = await importSharp();
+    const { width, height, channels, data } = drawn;
+    const bytes = await sharp(data, { raw: { width, height, channels } })
+      .jpeg({ quality: 92, chromaSubsampling: "4:4:4" })
+      .toBuffer();
+    await writeFileAtomic(target, bytes);
+    this.images.push({ ...image, picture });
+  }
+
+  /** Notes an image that cannot be read. */
+  leaveOut({ name }: ImagePath, reason: string): void {
+    this.unreadable.push({ name, reason });
+  }
+
+  private freeName(name: string): string {
+    const stem = name.replace(/\.[^./]*$/, "");
+    let free = `${stem}.jpg`;
+    for (let n = 2; this.taken.has(free.toLowerCase()); n++) free = `${stem}-${n}.jpg`;
+    this.taken.add(free.toLowerCase());
+    return free;
+  }
+
+  /** What was found, image by image. @param about what else is worth knowing: the run, what counted as found */
+  summary(about: Readonly<Record<string, unknown>>) {
+    const named = (label: number): string => this.classes[label] ?? String(label);
+    const images = this.images.map(({ name, picture, width, height, found }) => ({
+      file: name,
+      width,
+      height,
+      ...(picture !== undefined && { picture }),
+      objects: found.map(({ box, score, class: label }) => ({ class: named(label), score, box })),
+    }));
+    return { ...about, classes: this.classes, images, unreadable: this.unreadable };
+  }
+
+  /**
+   * Writes detections.json, images with what was found in each, and coco.json, the same as COCO has it: `annotations` are results with
+   * image_id, category_id (from 1 on), bbox [x, y, width, height] and score.
+   * @param about as in `summary`
+   * @throws FileError
+   */
+  async finish(about: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeFileAtomic(
+      `${this.folder}/detections.json`,
+      `${JSON.stringify(this.summary(about), null, 1)}\n`,
+    );
+    let id = 0;
+    const coco = {
+      images: this.images.map(({ name, width, height }, i) => ({
+        id: i + 1,
+        file_name: name,
+        width,
+        height,
+      })),
+      categories: this.classes.map((name, i) => ({ id: i + 1, name })),
+      annotations: this.images.flatMap(({ found }, i) =>
+        found.map(({ box: [x1, y1, x2, y2], score, class: label }) => ({
+          id: ++id,
+          image_id: i + 1,
+          category_id: label + 1,
+          bbox: [x1, y1, x2 - x1, y2 - y1],
+          area: (x2 - x1) * (y2 - y1),
+          iscrowd: 0,
+          score,
+        })),
+      ),
+    };
+    await writeFileAtomic(`${this.folder}/coco.json`, `${JSON.stringify(coco)}\n`);
+  }
+}

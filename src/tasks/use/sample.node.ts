@@ -1,0 +1,223 @@
+import { extname } from "node:path";
+import { z } from "zod";
+import { writeNpy } from "../../data/files/arrays.node.ts";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { columnsSchema, decodeTable } from "../../data/sources/columns.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
+import { writeTable } from "../../data/table/write.node.ts";
+import { OptionError } from "../../errors.ts";
+import type { SampleOptions } from "../../model/capabilities.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import { parseOptions } from "../../options.ts";
+import { animationExtension, encodeAnimation, rasterize } from "../../report/index.node.ts";
+import { imageGrid, planePanel, squareFrame } from "../../report/index.ts";
+import type { NdArray } from "../../tensor/array.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import { sampleSchema } from "../run/definition.node.ts";
+import {
+  encodeGiven,
+  type GivenValues,
+  givenOfData,
+  isGivenColumns,
+  sourceOfData,
+} from "../run/given.node.ts";
+import { type LoadedRun, refuse } from "../run/load.node.ts";
+import { firstSamples, samplePicture, toBytes } from "../run/pictures.node.ts";
+
+/** How samples may be written. */
+export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
+
+/**
+ * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
+ * ones).
+ * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
+ *   its data unless told) and the model's own options for sampling
+ * @throws OptionError where the model cannot sample or an option is wrong
+ */
+export async function sampleRun(
+  run: LoadedRun,
+  options: SampleOptions & { readonly given?: GivenValues } & Readonly<Record<string, unknown>>,
+): Promise<NdArray<"float32">> {
+  const { model, definition, session, config } = run;
+  if (model.sample === undefined) return refuse(run, "draw samples");
+  const { count, seed, label, given, onProgress, ...own } = options;
+  const classes = config.dataInfo.classes ?? 0;
+  if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
+    throw new OptionError(
+      classes === 0
+        ? `option label: ${config.data} has no classes`
+        : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
+    );
+  }
+  const schema = sampleSchema(definition) ?? z.strictObject({});
+  const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
+  const columns =
+    given !== undefined
+      ? encodeGiven(config, given, { count, seed })
+      : isGivenColumns(config)
+        ? givenOfData(config, await run.data(), { count, seed })
+        : undefined;
+  const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
+  return model.sample(session, {
+    ...parsed,
+    count,
+    seed,
+    ...(columns !== undefined && { given: columns }),
+    ...(source !== undefined && { source }),
+    ...(label !== undefined && { label }),
+    ...(onProgress !== undefined && { onProgress }),
+  });
+}
+
+/**
+ * Checks before any work that samples can be written under this name.
+ * @param info what the samples are, where it is known already
+ * @throws OptionError
+ */
+export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sampleShape">): void {
+  const extension = extname(path).toLowerCase();
+  if (!SAMPLE_EXTENSIONS.some((known) => known === extension)) {
+    throw new OptionError(`option out: ${path} must end in ${SAMPLE_EXTENSIONS.join(", ")}`);
+  }
+  if (info !== undefined && isPicture(info) && (extension === ".csv" || extension === ".parquet")) {
+    throw new OptionError(`option out: images are written as .png or .npy, not ${extension}`);
+  }
+}
+
+/** Samples as a table. */
+export interface SampleRows {
+  readonly names: readonly string[];
+  readonly rows: readonly (readonly (string | number)[])[];
+  /** Of the columns in Parquet, where they are not to be told by the first row. */
+  readonly types?: readonly string[];
+}
+
+/** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
+export function sampleRows(info: RunConfig["dataInfo"], samples: NdArray<"float32">): SampleRows {
+  if (info.columns !== undefined) {
+    const columns = columnsSchema.parse(info.columns);
+    // Zeros and ones are whole numbers; the probabilities that a model decodes are not.
+    const isWhole = info.kind === "binary" && samples.data.every((value) => value === 0 || value === 1);
+    return {
+      names: columns.map(({ name }) => name),
+      rows: decodeTable(columns, samples),
+      ...(isWhole && { types: columns.map(() => "UTINYINT") }),
+    };
+  }
+  const width = samples.shape[1] ?? 1;
+  return {
+    names: ["x", "y"],
+    rows: Array.from({ length: samples.shape[0] ?? 0 }, (_, i) => [
+      ...samples.data.subarray(i * width, (i + 1) * width),
+    ]),
+  };
+}
+
+/** Samples as an array is written of them: images as bytes, all else as the model sees it. */
+export function asWritten({ kind }: Pick<DataInfo, "kind">, samples: NdArray<"float32">): NdArray<"float32"> {
+  return kind === "image" ? toBytes(samples, kind) : samples;
+}
+
+/**
+ * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
+ * @throws OptionError for another extension; FileError
+ */
+export async function writeSamples(run: LoadedRun, samples: NdArray<"float32">, path: string): Promise<void> {
+  const { config } = run;
+  const { dataInfo } = config;
+  checkSamplePath(path, dataInfo);
+  switch (extname(path).toLowerCase()) {
+    case ".png": {
+      const picture = await samplePicture(dataInfo, samples, () => run.data());
+      return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterize(picture.text));
+    }
+    case ".npy":
+      return writeNpy(path, asWritten(dataInfo, samples));
+    default: {
+      const { names, rows, types } = sampleRows(dataInfo, samples);
+      return writeTable(path, names, rows, types);
+    }
+  }
+}
+
+/** Samples that are seen at most, and milliseconds that a picture stands. */
+const SEEN = { image: 64, points: 2000 } as const;
+const DELAY = { each: 70, last: 1800 } as const;
+const COMPARED_POINTS = 4000;
+
+/**
+ * The states of a run's samples as they form, each [count, …sampleShape] in data units.
+ * @param options count, seed, label, states and the model's own options for sampling
+ * @throws OptionError where samples of the model do not form step by step, or an option is wrong
+ */
+export async function sampleStatesOf(
+  run: LoadedRun,
+  options: SampleOptions & { readonly states: number } & Readonly<Record<string, unknown>>,
+): Promise<readonly NdArray<"float32">[]> {
+  const { model, session, definition } = run;
+  const schema = sampleSchema(definition);
+  if (model.sampleStates === undefined || schema === undefined) {
+    return refuse(run, "show samples as they form");
+  }
+  const { count, seed, label, states, ...own } = options;
+  const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
+  const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
+  return model.sampleStates(session, {
+    ...parsed,
+    count,
+    seed,
+    states,
+    ...(label !== undefined && { label }),
+    ...(source !== undefined && { source }),
+  });
+}
+
+/**
+ * Checks before any work that an animation can be written.
+ * @throws OptionError where the ending is another, samples have no moving picture or the model cannot show them forming
+ */
+export function checkAnimation(run: LoadedRun, path: string): void {
+  animationExtension(path, "option animate");
+  const { dataInfo } = run.config;
+  if (run.model.sampleStates === undefined) refuse(run, "show samples as they form");
+  if (isPicture(dataInfo) || dataInfo.kind === "points") return;
+  throw new OptionError("option animate: rows of a table have no moving picture; leave it out");
+}
+
+/**
+ * Writes a moving picture of a run's samples as they form, a grid of images or points over those of the data.
+ * @throws OptionError where the samples are neither, or the model cannot show them; MissingPackageError; FileError
+ */
+export async function writeAnimation(
+  run: LoadedRun,
+  path: string,
+  options: Parameters<typeof sampleStatesOf>[1],
+): Promise<void> {
+  const extension = animationExtension(path, "option animate");
+  checkAnimation(run, path);
+  const { dataInfo } = run.config;
+  const isImages = isPicture(dataInfo);
+  const count = Math.min(options.count, isImages ? SEEN.image : SEEN.points);
+  const states = await sampleStatesOf(run, { ...options, count });
+  const draw = isImages
+    ? (x: NdArray<"float32">) => imageGrid(toBytes(x, dataInfo.kind))
+    : await pointsPanel(run);
+  const bytes = await encodeAnimation(states.map(draw), {
+    extension,
+    delay: DELAY.each,
+    lastDelay: DELAY.last,
+  });
+  await writeFileAtomic(path, bytes);
+}
+
+/** Draws points over those of the run's data. */
+async function pointsPanel(run: LoadedRun) {
+  const data = firstSamples((await run.data()).splits.train, COMPARED_POINTS);
+  const frame = squareFrame(
+    Array.from({ length: data.data.length / 2 }, (_, i) => [
+      data.data[2 * i] ?? 0,
+      data.data[2 * i + 1] ?? 0,
+    ]),
+  );
+  return (samples: NdArray<"float32">) => planePanel({ kind: "points", samples, data }, frame);
+}

@@ -1,0 +1,272 @@
+import { type Column, columnsSchema, logScale } from "../../data/sources/columns.ts";
+import { isPicture, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { findMarks } from "../../data/table/stream.node.ts";
+import { OptionError } from "../../errors.ts";
+import { areaUnderRoc, averagePrecision, bitsPerDimension, descendingOrder } from "../../metrics/index.ts";
+import type { BoundTerm, ScoreParts } from "../../model/capabilities.ts";
+import { Random } from "../../random.ts";
+import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import {
+  readSource,
+  readSplit,
+  SOURCE_BATCH,
+  type SourceBatch,
+  sampleColumns,
+  tablePlace,
+} from "../run/inputs.node.ts";
+import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
+
+/** Log-likelihoods of consecutive rows. */
+export interface ScoreBatch {
+  readonly firstRow: number;
+  /** Nats a sample; for tables in the table's own units, for images of the bytes. */
+  readonly logLikelihood: Float64Array;
+  /** What the log-likelihood is the negative sum of, in nats, where a bound has parts. */
+  readonly parts?: ScoreParts["parts"];
+  /** The same sum term by term, where the parts have many. */
+  readonly terms?: readonly BoundTerm[];
+  /** Paths of the images within their folder. */
+  readonly files?: readonly string[];
+  /** What the column of zeros and ones holds, where one was asked for. */
+  readonly marks?: Uint8Array;
+}
+
+/** How scores are measured. */
+export interface ScoreOptions {
+  /** Seed of dequantization noise. */
+  readonly seed?: number;
+  /** The split to score, where the data has splits; the test split unless told. */
+  readonly split?: SplitName;
+  /**
+   * Whether the data's classes are told to the model, which gives log p(x | class). Without, a conditional model gives
+   * log p(x), the mixture of its classes by their shares.
+   */
+  readonly conditional?: boolean;
+  /** A column of the table that holds 0 or 1, to be handed over with the scores. */
+  readonly marks?: string | undefined;
+  /** Told the path of each image that cannot be read, and is left out. */
+  readonly onUnreadable?: (file: string) => void;
+}
+
+/** Bits per dimension of log-likelihoods of images in bytes. */
+export function imageBits(run: LoadedRun, logLikelihood: number): number {
+  return bitsPerDimension(logLikelihood, elementCount(run.config.dataInfo.sampleShape));
+}
+
+/**
+ * What to subtract from log-densities of standardized columns to get those in the table's units: of the columns that
+ * the model has a density of, not of those that it is given.
+ */
+function unitShift({ config }: LoadedRun): number {
+  if (config.dataInfo.columns === undefined) return 0;
+  const { given } = config.modelOptions;
+  const isGiven = ({ name }: Column): boolean => Array.isArray(given) && given.includes(name);
+  return logScale(columnsSchema.parse(config.dataInfo.columns).filter((column) => !isGiven(column)));
+}
+
+/**
+ * A function from samples to log-densities in the units in which the model sees them: by the model's own method of
+ * scoring where it has one (an adaptive solver, say), otherwise by the graph of its log-density.
+ * @throws OptionError where the model has no likelihood
+ */
+export function logDensity(
+  run: LoadedRun,
+): (
+  inputs: { readonly x: NdArray<"float32">; readonly label?: NdArray<"int64"> },
+  random: Random,
+) => Promise<NdArray<"float32">> {
+  const { model, session } = run;
+  if (model.logProb === undefined) return refuse(run, "tell a likelihood");
+  const own = model.score?.bind(model);
+  if (own !== undefined) {
+    return ({ x, label }, random) => {
+      const seed = random.integer(2 ** 31);
+      return own(session, x, { seed, ...(label !== undefined && { label }) });
+    };
+  }
+  const logProb = model.logProb.bind(model);
+  const compiled = session.compiled(model, "logProb", ["x", "label?"], ({ x, label }) => ({
+    logProb: logProb(x, label),
+  }));
+  return async (inputs, random) =>
+    (await compiled.run({ ...inputs }, { random })).logProb as NdArray<"float32">;
+}
+
+/** Negative sums of parts, row by row. */
+function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number): Float64Array {
+  const total = new Float64Array(rows);
+  for (const part of Object.values(parts))
+    for (const i of total.keys()) total[i] = (total[i] ?? 0) - (part[i] ?? 0);
+  return total;
+}
+
+/**
+ * A function from samples to log-likelihoods that pads the last batch, so that one program serves all; not where a batch
+ * takes longer than a new program.
+ */
+function scorer(
+  run: LoadedRun,
+  seed: number,
+): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
+  const density = logDensity(run);
+  const partsOf = run.model.scoreParts?.bind(run.model);
+  const size = elementCount(run.config.dataInfo.sampleShape);
+  const random = new Random(seed).split("score");
+  const shift = unitShift(run);
+  return async ({ x, label, firstRow }) => {
+    const count = x.shape[0] ?? 0;
+    const rows = run.model.scoresSlowly ? count : SOURCE_BATCH;
+    const inputs = {
+      x: count === rows ? x : padRows(x, rows, size),
+      ...(label !== undefined && { label: padLabels(label, rows) }),
+    };
+    const own = random.split(firstRow);
+    if (partsOf !== undefined) {
+      const { parts, terms } = await partsOf(run.session, inputs.x, {
+        seed: own.integer(2 ** 31),
+        ...(inputs.label !== undefined && { label: inputs.label }),
+      });
+      return {
+        logLikelihood: negativeSum(parts, count).map((value) => value - shift),
+        parts,
+        ...(terms && { terms }),
+      };
+    }
+    const values = await density(inputs, own);
+    return { logLikelihood: Float64Array.from(values.data.subarray(0, count), (value) => value - shift) };
+  };
+}
+
+function padRows(x: NdArray<"float32">, rows: number, size: number): NdArray<"float32"> {
+  const data = new Float32Array(rows * size);
+  data.set(x.data);
+  return float32(data, [rows, ...x.shape.slice(1)]);
+}
+
+function padLabels(label: NdArray<"int64">, rows: number): NdArray<"int64"> {
+  const data = new BigInt64Array(rows);
+  data.set(label.data);
+  return { dtype: "int64", shape: [rows], data };
+}
+
+/** Scores of batches, in order. */
+async function* scoreBatches(
+  run: LoadedRun,
+  batches: AsyncIterable<SourceBatch> | Iterable<SourceBatch>,
+  { seed = 0, conditional = false }: ScoreOptions,
+): AsyncGenerator<ScoreBatch> {
+  const score = scorer(run, seed);
+  for await (const { x, label, firstRow, files, marks } of batches) {
+    if (conditional && label === undefined)
+      throw new OptionError("option conditional: the data has no classes");
+    yield {
+      firstRow,
+      ...(await score({ x, firstRow, ...(conditional && label !== undefined && { label }) })),
+      ...(files !== undefined && { files }),
+      ...(marks !== undefined && { marks }),
+    };
+  }
+}
+
+/** Log-likelihoods of a split, batch by batch. @throws OptionError where the model has none, or the split is empty */
+export function scoreSplit(run: LoadedRun, split: Split, seed = 0): AsyncGenerator<ScoreBatch> {
+  return scoreBatches(run, readSplit(split), { seed });
+}
+
+/**
+ * Log-likelihood of every sample of some data, as `readSource` reads it.
+ * @throws OptionError where the model has no likelihood, the data is of another kind, or classes are to be told and the
+ * model or the data knows none; DataError
+ */
+export async function* score(
+  run: LoadedRun,
+  source: string | undefined,
+  options: ScoreOptions = {},
+): AsyncGenerator<ScoreBatch> {
+  if (run.model.logProb === undefined) refuse(run, "tell a likelihood");
+  const { conditional = false, ...reading } = options;
+  if (conditional && !isClassConditional(run)) {
+    throw new OptionError(
+      `option conditional: ${run.config.model} was fitted without classes (fit it with --conditional)`,
+    );
+  }
+  yield* scoreBatches(run, readSource(run, source, { ...reading, labels: conditional }), options);
+}
+
+/** Columns that are taken for labels where none is named. */
+const LABEL_COLUMNS = ["anomaly", "label"] as const;
+
+/** How well a ranking finds the rows that are labeled 1. */
+export interface AnomalyMeasures {
+  /** The column of labels. */
+  readonly column: string;
+  readonly anomalies: number;
+  /** Undefined where all labels are the same. */
+  readonly areaUnderRoc: number | undefined;
+  readonly averagePrecision: number | undefined;
+}
+
+/** Samples from the most unusual to the most usual. */
+export interface AnomalyRanking {
+  /** −log-likelihood of every sample, in order of the data. */
+  readonly scores: Float64Array;
+  /** Places of the samples, the most unusual first. */
+  readonly order: Uint32Array;
+  /** Paths of images within their folder, in order of the data. */
+  readonly files: readonly string[] | undefined;
+  readonly measures: AnomalyMeasures | undefined;
+}
+
+/**
+ * Ranks the samples of some data by −log-likelihood: what the model holds for least probable comes first. A sample
+ * whose likelihood is 0 or too small for float32 has the score ∞. Scores are kept, samples are not.
+ * @param options `marks` names the column of labels, 1 for an anomaly; where it is left out, a column of zeros and ones
+ *   called `anomaly` or `label` is taken that the model does not know
+ * @throws as `score`; DataError where a label is neither 0 nor 1
+ */
+export async function rankAnomalies(
+  run: LoadedRun,
+  source: string | undefined,
+  options: ScoreOptions = {},
+): Promise<AnomalyRanking> {
+  const marks = options.marks ?? (await findLabels(run, source));
+  const scores: number[] = [];
+  const labels: number[] = [];
+  const files: string[] = [];
+  for await (const batch of score(run, source, { ...options, marks })) {
+    for (const value of batch.logLikelihood) scores.push(Number.isNaN(value) ? Infinity : -value);
+    for (const label of batch.marks ?? []) labels.push(label);
+    files.push(...(batch.files ?? []));
+  }
+  return {
+    scores: Float64Array.from(scores),
+    order: descendingOrder(scores),
+    files: files.length === 0 ? undefined : files,
+    measures: marks === undefined ? undefined : measure(marks, scores, labels),
+  };
+}
+
+function measure(column: string, scores: readonly number[], labels: readonly number[]): AnomalyMeasures {
+  const anomalies = labels.reduce((sum, label) => sum + label, 0);
+  const both = anomalies > 0 && anomalies < labels.length;
+  return {
+    column,
+    anomalies,
+    areaUnderRoc: both ? areaUnderRoc(scores, labels) : undefined,
+    averagePrecision: both ? averagePrecision(scores, labels) : undefined,
+  };
+}
+
+/** A column of labels that nobody has named: one of the usual names that the model does not know. */
+async function findLabels(run: LoadedRun, source: string | undefined): Promise<string | undefined> {
+  const place = tablePlace(source);
+  if (place === undefined || isPicture(run.config.dataInfo)) return undefined;
+  const known: readonly unknown[] = [
+    ...sampleColumns(run.config.dataInfo).map(({ name }) => name),
+    ...(run.config.modelOptions.conditional === true ? [run.config.dataOptions.label] : []),
+  ];
+  return findMarks(
+    place,
+    LABEL_COLUMNS.filter((name) => !known.includes(name)),
+  );
+}

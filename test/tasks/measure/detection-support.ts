@@ -1,0 +1,89 @@
+import { join } from "node:path";
+import type { FitRequest } from "../../../src/tasks/fit/fit.node.ts";
+import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
+import type { RunConfig } from "../../../src/train/run-config.ts";
+import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
+
+/** Options with which a fit of scenes takes a moment. */
+export const TINY = {
+  data: "digit-scenes",
+  scenes: 10,
+  canvas: 64,
+  largest: 40,
+  objects: 3,
+  clutter: 2,
+  width: 0.25,
+  depth: 0.5,
+  batchSize: 2,
+  threads: 1,
+  validateEvery: 2,
+  logEvery: 1,
+} as const;
+
+export interface Ran {
+  readonly path: string;
+  readonly config: RunConfig;
+  readonly summary: FitSummary;
+  readonly warnings: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** Fits in this thread, as the fit worker does, to the end or until stopped. */
+export async function ran(
+  request: FitRequest | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
+  more: Partial<Fit> = {},
+): Promise<Ran> {
+  const { config, folder, resume, run, start, notes } = await prepareFit(
+    "resume" in request
+      ? { type: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
+      : { type: "new", request: request as FitRequest },
+  );
+  const warnings: string[] = [];
+  const control = { shouldStop: () => false, warn: (message: string) => void warnings.push(message) };
+  if (!resume) await run.begin?.(folder, control);
+  const { draw, finish } = run;
+  const summary = await fitHere({
+    model: run.model,
+    data: run.data,
+    options: config.fit,
+    folder,
+    resume,
+    onWarning: control.warn,
+    ...(start !== undefined && { start }),
+    ...(draw && { draw: (weights, step) => draw(folder, weights, step, control) }),
+    ...(finish && { finish: (done) => finish(folder, done, control) }),
+    ...more,
+  });
+  return { path: folder.path, config, summary, warnings, notes: notes ?? [] };
+}
+
+/** A folder with photographs of red and blue squares in CSV annotations, of which some parts are odd. */
+export async function squares(images: number, names: readonly string[] = ["red", "blue"]): Promise<string> {
+  const root = await temporaryFolder();
+  const rows = ["filename,width,height,class,xmin,ymin,xmax,ymax,split"];
+  for (let i = 0; i < images; i++) {
+    const split = i % 4 === 2 ? "val" : i % 4 === 3 ? "test" : "train";
+    const file = `images/p${i}.png`;
+    const [x, y] = [4 + 3 * (i % 5), 6 + 2 * (i % 7)];
+    const boxes = [
+      { name: names[0], box: [x, y, x + 20, y + 16], color: [220, 40, 30] },
+      { name: names[1], box: [x + 40, y + 14, x + 70, y + 34], color: [40, 60, 220] },
+    ] as const;
+    await writeImage(
+      root,
+      file,
+      painted(
+        96,
+        64,
+        [120, 130, 110],
+        boxes.map(({ box, color }) => ({ box, color })),
+      ),
+    );
+    for (const { name, box } of boxes) rows.push(`${file},96,64,${name},${box.join()},${split}`);
+  }
+  await writeText(root, "annotations.csv", `${rows.join("\n")}\n`);
+  return root;
+}
+
+export const folderIn = (root: string, name: string): string => join(root, name);

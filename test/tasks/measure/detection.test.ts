@@ -1,0 +1,316 @@
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as ort from "onnxruntime-node";
+import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
+import { letterboxBatch } from "../../../src/detection/augment/batches.ts";
+import { detectors } from "../../../src/detection/models/detectors.ts";
+import { WeightsError } from "../../../src/errors.ts";
+import { Random } from "../../../src/random.ts";
+import { pngSize } from "../../../src/report/raster/raster.ts";
+import { exportRun } from "../../../src/tasks/export/export.node.ts";
+import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
+import { annotatedData, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
+import { batchSourceOf } from "../../../src/train/fit-setup.ts";
+import { RunFolder } from "../../../src/train/run-folder.node.ts";
+import { temporaryFolder } from "../../data/boxes/support.ts";
+import { ran, squares, TINY } from "./detection-support.ts";
+
+let root = "";
+beforeAll(async () => {
+  root = await temporaryFolder();
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const NAMES = [...detectors.keys()];
+
+describe.each(NAMES)("%s", (model) => {
+  const path = () => join(root, model);
+
+  it("is fitted to scenes and leaves a run folder with pictures, report and model", async () => {
+    const { summary, warnings, config } = await ran({ model, ...TINY, steps: 4, out: path() });
+    expect(warnings).toEqual([]);
+    expect(summary).toMatchObject({ step: 4, reason: "limit" });
+    expect(Object.keys(summary.best?.measures ?? {})).toEqual(["AP", "AP50"]);
+    expect(config.dataInfo).toMatchObject({
+      kind: "image",
+      marks: "boxes",
+      sampleShape: [3, 64, 64],
+      classes: 10,
+      classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    });
+    // Mirrored digits are none.
+    expect(config.dataOptions).toMatchObject({ size: 64, flip: 0 });
+    const rows = await new RunFolder(path()).readMetrics();
+    expect(rows.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(rows[1]).toHaveProperty("validationAP50");
+    const pictures = ["training-batch-0", "training-batch-1", "detections", "confusion"];
+    for (const name of [...pictures, ...(model === "center-net" ? ["heat-maps"] : [])]) {
+      expect(pngSize(await readFile(join(path(), "samples", `${name}.png`)))?.width).toBeGreaterThan(200);
+    }
+    const page = await readFile(join(path(), "report.html"), "utf8");
+    expect(page).toContain("Confusion of classes");
+    expect(page).toContain("Detections of the best weights");
+    const measured = JSON.parse(await readFile(join(path(), "validation.json"), "utf8"));
+    expect(measured).toMatchObject({ model, split: "validation", coco: { images: 2 } });
+  });
+
+  it("is measured as it was validated, and exported as it runs", async () => {
+    const run = await loadDetectorRun(path(), { threads: 1 });
+    try {
+      const set = await annotatedData(run);
+      const evaluation = await evaluateDetector(run, set, { split: "validation" });
+      const best = (await new RunFolder(path()).readCheckpoint())?.progress.best;
+      expect(evaluation.step).toBe(best?.step);
+      expect(evaluation.coco.ap).toBeCloseTo(best?.measures?.AP ?? Number.NaN, 6);
+      expect(evaluation.coco.ap50).toBeCloseTo(best?.measures?.AP50 ?? Number.NaN, 6);
+
+      const file = join(root, `${model}.onnx`);
+      const { description } = await exportRun(path(), file);
+      expect(description).toContain("[batch, 3, 64, 64]");
+      const { x } = await letterboxBatch(set.splits.test, [0, 1], 64);
+      const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
+      const own = await compiled.run({ x });
+      const plain = await ort.InferenceSession.create(file);
+      const outside = await plain.run({ x: new ort.Tensor("float32", x.data, x.shape) });
+      for (const name of ["boxes", "scores"] as const) {
+        expect(outside[name]?.dims).toEqual(own[name].shape);
+        const values = outside[name]?.data as Float32Array;
+        const difference = values.reduce(
+          (most, value, i) => Math.max(most, Math.abs(value - Number(own[name].data[i]))),
+          0,
+        );
+        expect(difference).toBeLessThan(name === "boxes" ? 2e-2 : 1e-4);
+      }
+      await plain.release();
+    } finally {
+      await run.session.release();
+    }
+  });
+});
+
+describe("training", () => {
+  test.each([
+    { model: "yolo", accumulate: 1 },
+    { model: "center-net", accumulate: 2 },
+  ])(
+    "that is stopped and resumed equals the uninterrupted one, bit for bit: %o",
+    async ({ model, accumulate }) => {
+      const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
+      const whole = join(root, `whole-${accumulate}`);
+      const broken = join(root, `broken-${accumulate}`);
+      await ran({ ...request, out: whole });
+      let asked = 0;
+      await ran({ ...request, out: broken }, { shouldStop: () => ++asked > 3 });
+      expect((await new RunFolder(broken).readCheckpoint())?.progress.step).toBeLessThan(5);
+      await ran({ resume: broken });
+      for (const name of ["best", "last"]) {
+        const [a, b] = [whole, broken].map((folder) =>
+          readFile(join(folder, "weights", `${name}.safetensors`)),
+        );
+        expect(await a).toEqual(await b);
+      }
+      const timeless = async (folder: string) =>
+        (await new RunFolder(folder).readMetrics()).map(
+          ({ seconds: _s, samplesPerSecond: _p, ...row }) => row,
+        );
+      expect(await timeless(broken)).toEqual(await timeless(whole));
+    },
+  );
+
+  it("feeds parts of a batch that are rows of the whole", async () => {
+    const { run, config } = await prepareFit({
+      type: "new",
+      request: { model: "fcos", ...TINY, batchSize: 4, out: join(root, "parts") },
+    });
+    const [one, other] = [batchSourceOf(run.data, config.fit), batchSourceOf(run.data, config.fit)];
+    const whole = await one.feeds(7);
+    const part = await other.feeds(7, { first: 1, count: 2 });
+    for (const name of ["x", "boxes", "labels"]) {
+      const size = (whole[name]?.data.length ?? 0) / 4;
+      expect(part[name]?.data).toEqual(whole[name]?.data.slice(size, 3 * size));
+      expect(part[name]?.shape).toEqual([2, ...(whole[name]?.shape.slice(1) ?? [])]);
+    }
+    expect(part.x?.shape).toEqual(one.shape(2).x);
+    expect(part.boxes?.shape).toEqual(one.shape(2).others?.boxes?.shape);
+  });
+
+  it("keeps the anchors of YOLOv3 with the run, so that it opens without the data", async () => {
+    const { config } = await ran({
+      model: "yolo-v3",
+      ...TINY,
+      steps: 1,
+      out: join(root, "anchors"),
+      samplePictures: 0,
+    });
+    const anchors = config.modelOptions.anchors as number[];
+    expect(anchors).toHaveLength(18);
+    const areas = Array.from({ length: 9 }, (_, i) => (anchors[2 * i] ?? 0) * (anchors[2 * i + 1] ?? 0));
+    expect(areas).toEqual(areas.toSorted((a, b) => a - b));
+    // Digits of 6 to 40 pixels.
+    expect(Math.max(...anchors)).toBeLessThan(45);
+    const run = await loadDetectorRun(join(root, "anchors"), { threads: 1 });
+    expect(run.classes).toHaveLength(10);
+    await run.session.release();
+  });
+
+  it("ignores crowds, and objects that are difficult, in batches and where it validates", async () => {
+    const photos = await squares(8);
+    try {
+      const file = join(photos, "annotations.csv");
+      const [head, ...rows] = (await readFile(file, "utf8")).trim().split("\n");
+      const marked = rows.map((row, i) => `${row},${i % 8 === 1 ? 1 : 0},${i % 8 === 5 ? 1 : 0}`);
+      await writeFile(file, [`${head},crowd,difficult`, ...marked, ""].join("\n"));
+      const { data: _, scenes: _s, canvas: _c, largest: _l, objects: _o, clutter: _t, ...tiny } = TINY;
+      const request = { model: "yolo", ...tiny, data: photos, size: 64, batchSize: 4, mosaic: 0, steps: 2 };
+      const { run, config } = await prepareFit({
+        type: "new",
+        request: { ...request, out: join(root, "crowds-prepared") },
+      });
+      const source = batchSourceOf(run.data, config.fit);
+      const { ignored } = await source.feeds(0);
+      expect(ignored?.shape).toEqual([4, 4, 4]);
+      expect(source.shape(4).others?.ignored?.shape).toEqual([4, 4, 4]);
+      const { summary } = await ran({ ...request, samplePictures: 0, out: join(root, "crowds") });
+      expect(summary).toMatchObject({ step: 2, reason: "limit" });
+      expect(summary.best?.loss).toBeGreaterThan(0);
+    } finally {
+      await rm(photos, { recursive: true });
+    }
+  });
+
+  it("learns: the loss falls on a handful of scenes", async () => {
+    const { path } = await ran({
+      model: "center-net",
+      ...TINY,
+      augment: false,
+      scenes: 4,
+      steps: 40,
+      learningRate: 5e-3,
+      samplePictures: 0,
+      out: join(root, "learns"),
+    });
+    const losses = (await new RunFolder(path).readMetrics()).map(({ loss }) => loss ?? Number.NaN);
+    const mean = (list: readonly number[]) => list.reduce((sum, loss) => sum + loss, 0) / list.length;
+    expect(mean(losses.slice(-5))).toBeLessThan(0.6 * mean(losses.slice(0, 5)));
+  });
+});
+
+describe("weights to begin with", () => {
+  const first = () => join(root, "yolo");
+
+  it("are taken where names and shapes agree, and the rest is told", async () => {
+    const photos = await squares(8);
+    const { notes, path } = await ran({
+      model: "yolo",
+      data: photos,
+      size: 64,
+      width: 0.25,
+      depth: 0.5,
+      batchSize: 2,
+      threads: 1,
+      weights: first(),
+      steps: 1,
+      learningRate: 1e-12,
+      averageDecay: 0,
+      samplePictures: 0,
+      out: join(root, "warm"),
+    });
+    expect(notes[0]).toMatch(/^weights of .*best\.safetensors: \d+ of \d+ tensors taken$/);
+    expect(notes.slice(1)).toEqual([
+      expect.stringMatching(
+        /^of another shape, begun afresh: head\.classes\.0\.output\.weight is \[10, .*\], the model wants \[2, /,
+      ),
+    ]);
+    const [before, after] = [
+      await new RunFolder(first()).readWeights(),
+      await new RunFolder(path).readWeights("last"),
+    ];
+    const name = "features.backbone.stem.conv.weight";
+    expect([...after.keys()]).toContain(name);
+    const values = (state: typeof before) => Array.from(state.get(name)?.data ?? [], Number);
+    expect(values(after).length).toBeGreaterThan(0);
+    for (const [i, value] of values(before).entries()) expect(values(after)[i]).toBeCloseTo(value, 5);
+    await rm(photos, { recursive: true });
+  });
+
+  it("are refused where nothing fits", async () => {
+    await expect(
+      prepareFit({
+        type: "new",
+        request: { model: "nice", data: "two-moons", count: 100, weights: first(), out: join(root, "none") },
+      }),
+    ).rejects.toThrow(WeightsError);
+    expect(existsSync(join(root, "none"))).toBe(false);
+  });
+});
+
+describe("other data", () => {
+  it("is measured with its classes in the run's order, and refused where it has others", async () => {
+    const [photos, swapped, others] = [
+      await squares(8),
+      await squares(8, ["blue", "red"]),
+      await squares(8, ["red", "green"]),
+    ];
+    const { path } = await ran({
+      model: "fcos",
+      data: photos,
+      size: 64,
+      width: 0.25,
+      batchSize: 2,
+      threads: 1,
+      steps: 2,
+      samplePictures: 0,
+      out: join(root, "squares"),
+    });
+    const run = await loadDetectorRun(path, { threads: 1 });
+    try {
+      expect(run.classes).toEqual(["blue", "red"]);
+      const set = await annotatedData(run, swapped);
+      expect(set.classes).toEqual(run.classes);
+      await evaluateDetector(run, set);
+      await expect(annotatedData(run, others)).rejects.toThrow(
+        /classes of the run .* are blue, red; the data have green besides/,
+      );
+    } finally {
+      await run.session.release();
+    }
+    for (const folder of [photos, swapped, others]) await rm(folder, { recursive: true });
+  });
+
+  it("may be a single image, without anything to validate or test with", async () => {
+    const photos = await squares(1);
+    const { summary, warnings, path } = await ran({
+      model: "yolo",
+      data: photos,
+      size: 64,
+      width: 0.25,
+      threads: 1,
+      steps: 2,
+      out: join(root, "single"),
+    });
+    expect(summary.step).toBe(2);
+    expect(summary.best).toBeUndefined();
+    expect(warnings).toEqual([]);
+    const run = await loadDetectorRun(path, { threads: 1 });
+    await expect(evaluateDetector(run, await annotatedData(run))).rejects.toThrow(
+      /option split: the test split of .* is empty; choose another/,
+    );
+    await run.session.release();
+    await rm(photos, { recursive: true });
+  });
+});
+
+test("a batch of the detector's data depends on seed and step alone", async () => {
+  const { run, config } = await prepareFit({
+    type: "new",
+    request: { model: "yolo", ...TINY, seed: 4, out: join(root, "pure") },
+  });
+  const source = batchSourceOf(run.data, config.fit);
+  const later = await source.feeds(9);
+  await source.feeds(0);
+  expect((await source.feeds(9)).x?.data).toEqual(later.x?.data);
+  expect((await source.feeds(10)).x?.data).not.toEqual(later.x?.data);
+  expect(source.random.split("noise").uniform()).toBe(new Random(4).split("noise").uniform());
+});
