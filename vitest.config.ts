@@ -6,8 +6,10 @@ const shared = {
   // Far above what any test takes: a slow or shared machine must not make one fail.
   testTimeout: 600_000,
   hookTimeout: 600_000,
-  pool: "forks",
-} as const;
+  pool: "forks" as const,
+  // The build is run as it is.
+  server: { deps: { external: [/[\\/]dist[\\/]/] } },
+};
 
 // Tests that truly need minutes: kills, replicas, examples, programs of the documentation.
 const slow = "test/**/*.slow.test.ts";

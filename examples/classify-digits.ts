@@ -46,7 +46,7 @@ while (trainer.step < Number(steps)) {
 }
 
 const weights = await trainer.weights();
-const classify = compile(({ x }: Record<"x", Tensor>) => ({ digit: net.forward(x).argMax(1) }), {
+const classify = compile(["x"], ({ x }) => ({ digit: net.forward(x).argMax(1) }), {
   runtime,
   weights,
 });

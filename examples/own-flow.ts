@@ -65,7 +65,7 @@ while (trainer.step < Number(steps)) {
 }
 
 const weights = await trainer.weights();
-const score = compile(({ x }: Record<"x", Tensor>) => ({ logProb: flow.logProb(x) }), { runtime, weights });
+const score = compile(["x"], ({ x }) => ({ logProb: flow.logProb(x) }), { runtime, weights });
 const { x } = splits.test.batch(Uint32Array.from({ length: 2000 }, (_, i) => i));
 const { logProb } = await score.run({ x });
 const mean = (values: Iterable<number | bigint>) => Array.from(values, Number).reduce((a, b) => a + b) / 2000;

@@ -102,10 +102,11 @@ async function drawPart(
   const [first] = rows;
   const order = first?.order;
   const which: NdArray = order ? int64(order, [dimensions]) : int64([first?.member ?? 0], []);
-  const program = session.compiled<string, "x" | "logKnown">(
+  const program = session.compiled(
+    conditionals,
     order ? "draw-in-order" : "draw",
+    ["uniforms", "given", "known", "which", "label?"],
     ({ uniforms: u, given: g, known: k, which: w, label }) => {
-      if (!u || !g || !k || !w) throw new OptionError("drawing takes uniforms, given, known and which");
       const factors = factorsOf(conditionals, w, order !== undefined);
       return { ...factors.draw({ uniforms: u, given: g, known: k, label }) };
     },

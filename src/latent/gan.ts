@@ -208,10 +208,9 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     if (truncation !== undefined && !(truncation > 0)) {
       throw new OptionError(`option truncation: must be above 0, not ${truncation}`);
     }
-    const generator = session.compiled<string, "x">("sample", ({ z, label: classes }) => {
-      if (z === undefined) throw new OptionError("sampling takes codes");
-      return { x: this.space.data(this.generate(z, classes)) };
-    });
+    const generator = session.compiled(this, "sample", ["z", "label?"], ({ z, label: classes }) => ({
+      x: this.space.data(this.generate(z, classes)),
+    }));
     const { sampleShape } = this.data;
     const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / elementCount(sampleShape))));
     return sampleInParts(options, sampleShape, limit, async (randoms) => {

@@ -53,8 +53,6 @@ interface Chain extends Row {
   readonly random: Random;
 }
 
-type Inputs = Readonly<Record<string, Tensor>>;
-
 /**
  * Completions of partly known samples by Metropolis within Gibbs (Mattei and Frellsen 2018, "Leveraging the Exact
  * Likelihood of Deep Latent Variable Models", section 3.3): in turn a code is proposed by q(z | x) for the sample as it
@@ -107,12 +105,6 @@ export async function inpaintVae(
   return float32(result, [rows.length, draws, ...data.sampleShape]);
 }
 
-function required(inputs: Inputs, name: string): Tensor {
-  const tensor = inputs[name];
-  if (tensor === undefined) throw new OptionError(`inpaint: the input ${name} of the program is missing`);
-  return tensor;
-}
-
 const asRows = (x: Tensor): Tensor => x.reshape([x.shape[0] ?? 1, -1]);
 
 /** Rows of numbers for all chains, one after the other. */
@@ -134,40 +126,50 @@ function programs({ model, data, session }: Work) {
     const whole = conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...conditioning.targetShape]), context);
     return where(known.greater(0.5), x, whole);
   };
-  const start = session.compiled<string, "x">("inpaint start", (inputs) => {
-    const [x, known] = [required(inputs, "x"), required(inputs, "known")];
+  const start = session.compiled(
+    model,
+    "inpaint start",
+    ["x", "known", "code", "noise", "label?"],
+    (inputs) => {
+      const { x, known } = inputs;
+      const { context } = conditioning.divide(x, inputs.label);
+      const outputs = decoder.forward(prior.fromNoise(inputs.code), context);
+      return { x: completed(x, known, observation.draw(outputs, inputs.noise), context) };
+    },
+  );
+  const step = session.compiled(
+    model,
+    "inpaint step",
+    ["x", "known", "z", "code", "noise", "threshold", "label?", "proposed?"],
+    (inputs) => {
+      const { x, known, z } = inputs;
+      const old = conditioning.divide(x, inputs.label);
+      const next = conditioning.divide(x, inputs.proposed);
+      const rows = asRows(next.target);
+      const proposal = posterior.draw(model.encoded(rows, next.context), inputs.code.unsqueeze(1));
+      // Both codes in one call, so that noise within a likelihood (that of dequantized bytes) is the same for both.
+      const outputs = stack([decoder.forward(z, old.context), decoder.forward(proposal.z, next.context)], 1);
+      const [ofOld, ofNew] = split(observation.logProb(rows.unsqueeze(1), outputs), 1, [1, 1]) as [
+        Tensor,
+        Tensor,
+      ];
+      const own = ofOld
+        .squeeze(1)
+        .add(prior.logProb(z))
+        .sub(posterior.logProb(model.encoded(rows, old.context), z));
+      const other = ofNew.add(prior.logProb(proposal.z).unsqueeze(1)).sub(proposal.logProb).squeeze(1);
+      const taken = inputs.threshold.lessEqual(other.sub(own));
+      const chosen = taken.unsqueeze(1);
+      const code = where(chosen, proposal.z, z);
+      const context = next.context && where(chosen, next.context, old.context ?? next.context);
+      const drawn = observation.draw(decoder.forward(code, context), inputs.noise);
+      return { x: completed(x, known, drawn, context), z: code, taken: taken.cast("float32") };
+    },
+  );
+  const end = session.compiled(model, "inpaint end", ["x", "known", "z", "label?"], (inputs) => {
+    const { x, known } = inputs;
     const { context } = conditioning.divide(x, inputs.label);
-    const outputs = decoder.forward(prior.fromNoise(required(inputs, "code")), context);
-    return { x: completed(x, known, observation.draw(outputs, required(inputs, "noise")), context) };
-  });
-  const step = session.compiled<string, "x" | "z" | "taken">("inpaint step", (inputs) => {
-    const [x, known, z] = [required(inputs, "x"), required(inputs, "known"), required(inputs, "z")];
-    const old = conditioning.divide(x, inputs.label);
-    const next = conditioning.divide(x, inputs.proposed);
-    const rows = asRows(next.target);
-    const proposal = posterior.draw(model.encoded(rows, next.context), required(inputs, "code").unsqueeze(1));
-    // Both codes in one call, so that noise within a likelihood (that of dequantized bytes) is the same for both.
-    const outputs = stack([decoder.forward(z, old.context), decoder.forward(proposal.z, next.context)], 1);
-    const [ofOld, ofNew] = split(observation.logProb(rows.unsqueeze(1), outputs), 1, [1, 1]) as [
-      Tensor,
-      Tensor,
-    ];
-    const own = ofOld
-      .squeeze(1)
-      .add(prior.logProb(z))
-      .sub(posterior.logProb(model.encoded(rows, old.context), z));
-    const other = ofNew.add(prior.logProb(proposal.z).unsqueeze(1)).sub(proposal.logProb).squeeze(1);
-    const taken = required(inputs, "threshold").lessEqual(other.sub(own));
-    const chosen = taken.unsqueeze(1);
-    const code = where(chosen, proposal.z, z);
-    const context = next.context && where(chosen, next.context, old.context ?? next.context);
-    const drawn = observation.draw(decoder.forward(code, context), required(inputs, "noise"));
-    return { x: completed(x, known, drawn, context), z: code, taken: taken.cast("float32") };
-  });
-  const end = session.compiled<string, "x">("inpaint end", (inputs) => {
-    const [x, known] = [required(inputs, "x"), required(inputs, "known")];
-    const { context } = conditioning.divide(x, inputs.label);
-    const expected = observation.mean(decoder.forward(required(inputs, "z"), context));
+    const expected = observation.mean(decoder.forward(inputs.z, context));
     return { x: completed(x, known, expected, context) };
   });
   return { start, step, end: data.kind === "image" ? end : undefined };

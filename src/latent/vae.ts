@@ -99,13 +99,16 @@ export function sampleVae(
   const { observation, prior, decoder, dimensions, conditioning } = model;
   const { temperature = 1, mean = data.kind === "image" } = options;
   if (!(temperature > 0)) throw new OptionError(`option temperature: must be above 0, not ${temperature}`);
-  const program = session.compiled<string, "x">(mean ? "sample mean" : "sample", (inputs) => {
-    const { code, temperature, noise, context } = inputs;
-    if (code === undefined || temperature === undefined) throw new OptionError("sampling takes noise");
-    const z = prior.fromNoise(code, temperature);
-    if (noise === undefined) return { x: model.decode(z, context) };
-    return { x: model.whole(observation.draw(decoder.forward(z, context), noise), context) };
-  });
+  const program = session.compiled(
+    model,
+    mean ? "sample mean" : "sample",
+    ["code", "temperature", "noise?", "context?"],
+    ({ code, temperature, noise, context }) => {
+      const z = prior.fromNoise(code, temperature);
+      if (noise === undefined) return { x: model.decode(z, context) };
+      return { x: model.whole(observation.draw(decoder.forward(z, context), noise), context) };
+    },
+  );
   const [codeSize, noiseSize] = [prior.noiseSize(dimensions), mean ? 0 : observation.noiseSize];
   const limit = Math.max(1, Math.min(SAMPLE_ROWS, Math.floor(SAMPLE_ELEMENTS / observation.size)));
   return sampleInParts(options, data.sampleShape, limit, async (randoms, first) => {
@@ -149,10 +152,9 @@ export async function importanceScore(
   const rows = x.shape[0] ?? 0;
   const fitting = Math.floor(SCORE_ELEMENTS / Math.max(1, rows * model.observation.outputs));
   const draws = Math.max(1, Math.min(samples, fitting));
-  const program = session.compiled<string, "logWeights">(`log-weights of ${draws}`, ({ x, label }) => {
-    if (x === undefined) throw new OptionError("scoring takes samples");
-    return { logWeights: model.logWeights(x, label, draws) };
-  });
+  const program = session.compiled(model, `log-weights of ${draws}`, ["x", "label?"], ({ x, label }) => ({
+    logWeights: model.logWeights(x, label, draws),
+  }));
   const random = new Random(seed).split("score");
   const terms = Array.from({ length: rows }, (): number[] => []);
   const { classes } = model.conditioning;

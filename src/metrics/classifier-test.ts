@@ -109,7 +109,7 @@ async function logOddsOf(
   size: number,
   runtime: Runtime,
 ): Promise<Float32Array> {
-  const classifier = compile(({ x }: Record<"x", Tensor>) => ({ odds: model.logOdds(x) }), {
+  const classifier = compile(["x"], ({ x }) => ({ odds: model.logOdds(x) }), {
     runtime,
     weights: await trainer.weights(),
   });

@@ -85,7 +85,7 @@ export class DigitFeatureNetwork {
     if (elementCount(rest) !== PIXELS) {
       throw new OptionError(`digitFeatures: images of shape [${rest}] are no digits; they are [1,28,28]`);
     }
-    const program = compile(({ x }: Record<"x", Tensor>) => this.outputs(x), {
+    const program = compile(["x"], ({ x }) => this.outputs(x), {
       runtime,
       weights: this.weights,
     });

@@ -3,6 +3,7 @@ import type { Worker } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
+import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import type { TrainingBatches } from "./batches.ts";
 import { type GradientPool, PartGradients, type PartResult, type TrainingVectors } from "./gradient-parts.ts";
@@ -131,7 +132,7 @@ export async function meanOfParts(
   let buffers: PartResult["buffers"] = {};
   for (let part = first; part < first + count; part++) {
     const result = await gradients.compute(step, part, vectors);
-    const { data } = "read" in result.gradient ? await result.gradient.read() : result.gradient;
+    const { data } = await readValue(result.gradient);
     if (total === undefined) total = data as Float32Array;
     else for (let i = 0; i < total.length; i++) total[i] = (total[i] ?? 0) + Number(data[i]);
     for (const [name, loss] of Object.entries(result.losses))
@@ -165,7 +166,7 @@ export async function replicaPool(
     for (const name of ["parameters", ...buffers.map((buffer) => buffer.name)]) {
       const value = vectors[name];
       if (value === undefined) throw new TrainingError(`training holds no ${name}`);
-      const { data } = "read" in value ? await value.read() : value;
+      const { data } = await readValue(value);
       state.set(data as Float32Array, offset);
       offset += data.length;
     }

@@ -2,7 +2,7 @@ import type { Split } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
-import type { Runtime, RuntimeValue } from "../program/runtime.ts";
+import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import {
@@ -165,7 +165,7 @@ export class Trainer {
   }
 
   private async take(
-    outputs: Readonly<Record<string, NdArray | RuntimeValue>>,
+    outputs: Readonly<Record<string, Value>>,
     losses: Readonly<Record<string, number>>,
   ): Promise<StepResult> {
     const norm = outputs.gradientNorm;
@@ -174,7 +174,7 @@ export class Trainer {
       Object.keys(before).map((name) => [name, outputs[name] ?? before[name]]),
     ) as Record<string, RuntimeValue>;
     for (const [name, value] of Object.entries(before)) {
-      if (value !== this.vectors[name] && "dispose" in value) value.dispose();
+      if (value !== this.vectors[name]) disposeValue(value);
     }
     const gradientNorm = norm === undefined ? Number.NaN : Number((await readValue(norm)).data[0]);
     return { losses, gradientNorm };
@@ -279,8 +279,4 @@ async function readJudged(outputs: Readonly<Record<string, RuntimeValue>>): Prom
     if (name.startsWith(JUDGED)) seen[name.slice(JUDGED.length)] = await value.read();
   }
   return seen;
-}
-
-async function readValue(value: NdArray | RuntimeValue): Promise<NdArray> {
-  return "read" in value ? value.read() : value;
 }

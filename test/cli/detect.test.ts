@@ -3,7 +3,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { CommandModule } from "../../src/cli/main.ts";
+import type { CommandModule } from "../../src/cli/command.ts";
 import { DataError, EidosError, OptionError } from "../../src/errors.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
 import { ran, squares, TINY } from "../tasks/measure/detection-support.ts";

@@ -3,7 +3,7 @@ import { readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { CommandModule } from "../../src/cli/main.ts";
+import type { CommandModule } from "../../src/cli/command.ts";
 import { openDetection } from "../../src/data/open.node.ts";
 import { DataError, EidosError, FileError, OptionError } from "../../src/errors.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";

@@ -52,9 +52,46 @@ export function start(
   return { outcome, kill: (signal) => child.kill(signal) };
 }
 
-/** Runs the command to its end. */
+/**
+ * Runs the built command to its end, in this process: that spares starting Node and loading the library each time. What it prints is
+ * caught. For signals, limits and what is loaded when, `start` runs it as a process of its own.
+ */
 export function run(args: readonly string[], cwd: string): Promise<Outcome> {
-  return start(args, cwd).outcome;
+  const outcome = queue.then(() => runHere(args, cwd));
+  queue = outcome.catch(() => undefined);
+  return outcome;
+}
+
+/** One command at a time: they share the process's streams, folder and exit code. */
+let queue: Promise<unknown> = Promise.resolve();
+
+async function runHere(args: readonly string[], cwd: string): Promise<Outcome> {
+  const { runCommand }: typeof import("../../src/cli/command.ts") = await import(built("cli/command.js"));
+  const before = process.cwd();
+  const texts = { stdout: "", stderr: "" };
+  const streams = (["stdout", "stderr"] as const).map((name) => {
+    const original = process[name].write;
+    process[name].write = ((text: string | Uint8Array, ...rest: readonly unknown[]) => {
+      texts[name] += typeof text === "string" ? text : new TextDecoder().decode(text);
+      const done = rest.find((item) => typeof item === "function") as (() => void) | undefined;
+      done?.();
+      return true;
+    }) as typeof original;
+    return () => {
+      process[name].write = original;
+    };
+  });
+  const code = process.exitCode;
+  process.exitCode = undefined;
+  process.chdir(cwd);
+  try {
+    await runCommand(args);
+    return { code: Number(process.exitCode ?? 0), signal: null, ...texts };
+  } finally {
+    process.exitCode = code;
+    process.chdir(before);
+    for (const restore of streams) restore();
+  }
 }
 
 /** Runs the command, which is to succeed. */

@@ -1,0 +1,114 @@
+import { Command, CommanderError } from "commander";
+import { EidosError } from "../errors.ts";
+import { version } from "../version.ts";
+
+// Commands are imported when they are called: `eidos --help` loads neither ONNX Runtime nor the models.
+const COMMANDS = {
+  fit: { arguments: "[model] [data]", summary: "fit a model to data, or continue a fit" },
+  sample: { arguments: "<run>", summary: "draw samples from a fitted model" },
+  score: { arguments: "<run> [data]", summary: "log-likelihood of every row or image" },
+  encode: { arguments: "<run> [data]", summary: "write the codes of samples" },
+  decode: { arguments: "<run> <codes>", summary: "turn codes into samples" },
+  interpolate: { arguments: "<run> [images...]", summary: "draw the way from one sample to another" },
+  inpaint: { arguments: "<run> [images...]", summary: "fill in unknown parts of images" },
+  edit: { arguments: "<run> [images...]", summary: "change samples by noising and denoising them" },
+  impute: { arguments: "<run> <table>", summary: "fill in missing cells of a table" },
+  detect: { arguments: "<run> <images...>", summary: "find objects in photos, and draw them" },
+  translate: { arguments: "<run> [images...]", summary: "lead samples of one data set to another" },
+  reflow: { arguments: "<run>", summary: "fit a straighter flow to what a run makes of noise" },
+  distill: { arguments: "<run>", summary: "fit a one-step model to what a run makes of noise" },
+  eval: { arguments: "<run> [data]", summary: "measure a fitted model on held-out data" },
+  compare: { arguments: "[data]", summary: "train several models alike and rank them on one page" },
+  export: { arguments: "<run>", summary: "write a fitted model as one ONNX file" },
+  models: { arguments: "", summary: "list the models and what each can do" },
+  data: { arguments: "[data]", summary: "list the data sets, or look at one" },
+  inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
+  convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
+  runs: { arguments: "[folder]", summary: "list the runs in a folder" },
+} as const;
+
+type CommandName = keyof typeof COMMANDS;
+
+/** What a command's module exports: it adds options and the action; `args` tells which model's options to show. */
+export interface CommandModule {
+  configure(command: Command, args: readonly string[]): Promise<void> | void;
+}
+
+const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
+  fit: () => import("./commands/fit.ts"),
+  sample: () => import("./commands/sample.ts"),
+  score: () => import("./commands/score.ts"),
+  encode: () => import("./commands/encode.ts"),
+  decode: () => import("./commands/decode.ts"),
+  interpolate: () => import("./commands/interpolate.ts"),
+  inpaint: () => import("./commands/inpaint.ts"),
+  edit: () => import("./commands/edit.ts"),
+  impute: () => import("./commands/impute.ts"),
+  detect: () => import("./commands/detect.ts"),
+  translate: () => import("./commands/translate.ts"),
+  reflow: () => import("./commands/reflow.ts"),
+  distill: () => import("./commands/distill.ts"),
+  eval: () => import("./commands/eval.ts"),
+  compare: () => import("./commands/compare.ts"),
+  export: () => import("./commands/export.ts"),
+  models: () => import("./commands/models.ts"),
+  data: () => import("./commands/data.ts"),
+  inspect: () => import("./commands/inspect.ts"),
+  convert: () => import("./commands/convert.ts"),
+  runs: () => import("./commands/runs.ts"),
+};
+
+/** Commander's complaint as one line, as all other errors are. */
+function oneLine(complaint: string, command: string | undefined): string {
+  const text = complaint
+    .trim()
+    .replace(/^error: /, "")
+    .replace(/\n\(Did you mean (one of )?(.*)\?\)/s, "; did you mean $2?");
+  const help = command === undefined ? "eidos --help lists the commands" : `see eidos ${command} --help`;
+  return `eidos: ${text} (${help})\n`;
+}
+
+async function parse(args: readonly string[]): Promise<void> {
+  const wanted = args.find((arg) => !arg.startsWith("-"));
+  const known = wanted !== undefined && Object.hasOwn(COMMANDS, wanted) ? wanted : undefined;
+  const program = new Command("eidos")
+    .description(
+      "Learn distributions and find objects: generative models and detectors, trained on your own data.",
+    )
+    .version(version)
+    .configureOutput({ outputError: (text, write) => write(oneLine(text, known)) })
+    .exitOverride();
+  for (const [name, { arguments: positional, summary }] of Object.entries(COMMANDS)) {
+    const command = program.command(`${name} ${positional}`.trim()).description(summary).exitOverride();
+    if (name === wanted || (wanted === "help" && args.includes(name))) {
+      const { configure } = await MODULES[name as CommandName]();
+      await configure(command, args.slice(args.indexOf(name) + 1));
+    }
+  }
+  await program.parseAsync([...args], { from: "user" });
+}
+
+/** Says what is wrong on standard error; the exit code will be 1. */
+function fail(error: unknown): void {
+  process.exitCode = 1;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) process.exitCode = 0;
+  } else if (error instanceof EidosError) {
+    process.stderr.write(`eidos: ${error.message.replaceAll(/\s*\n\s*/g, " ")}\n`);
+  } else {
+    const told = error instanceof Error ? error.stack : error;
+    process.stderr.write(`eidos: unexpected error; please report it\n${told}\n`);
+  }
+}
+
+/**
+ * Runs the command with these arguments, as `eidos ARGUMENTS` does. What is wrong is printed on standard error, and the exit code is
+ * left in `process.exitCode`.
+ */
+export async function runCommand(args: readonly string[]): Promise<void> {
+  try {
+    await parse(args);
+  } catch (error) {
+    fail(error);
+  }
+}
