@@ -94,7 +94,7 @@ describe("a causal Transformer", () => {
         dropout: 0,
       }),
     );
-    const session = new Session(await nodeRuntime(), randomWeights(conditionals, 3, 0.6));
+    const session = new Session(await nodeRuntime({ threads: 1 }), randomWeights(conditionals, 3, 0.6));
     const rows = 6;
     const random = new Random(6);
     const wanted = Array.from({ length: rows }, (_, i) => ({
@@ -140,7 +140,7 @@ describe("a causal Transformer", () => {
     const conditionals = nameParameters(
       new TransformerConditionals({ order, axes: [9], width: 4, layers: 1, heads: 1, hidden: 4, dropout: 0 }),
     );
-    const session = new Session(await nodeRuntime(), randomWeights(conditionals, 3, 0.6));
+    const session = new Session(await nodeRuntime({ threads: 1 }), randomWeights(conditionals, 3, 0.6));
     const wanted = Array.from({ length: 11 }, (_, i) => ({ random: new Random(i) }));
     const together = await drawRows(conditionals, 9, session, wanted);
     const few = Object.assign(Object.create(conditionals) as TransformerConditionals, { rowsAtOnce: 4 });

@@ -17,7 +17,7 @@ import { allVectors, bitData, chiSquared, codeOf, codesOf, logProbs, numbers, wi
 const N = 6;
 const data = bitData(N);
 /** Completions whose frequencies are compared with probabilities. */
-const DRAWS = 1000;
+const DRAWS = 800;
 const ofNade = (options: object): AutoregressiveModel => nade({ width: 12, ...options }, data);
 const ofMade = (options: object): AutoregressiveModel => made({ width: 20, ...options }, data);
 
@@ -135,7 +135,7 @@ describe("known elements anywhere", () => {
   ] as const)("are completed by iteration: %s", async (_name, made) => {
     const open = await opened(made);
     const logs = await logProbs(open.model, open.session);
-    const options = { exact: false, steps: 25 };
+    const options = { exact: false, steps: 20 };
     expect(await error(open, logs, VECTOR, SCATTERED, options)).toBeLessThan(3.5);
     // One proposal does not look at what is known further on.
     expect(await error(open, logs, VECTOR, SCATTERED, { ...options, steps: 1 })).toBeGreaterThan(4);

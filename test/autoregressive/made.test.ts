@@ -166,7 +166,7 @@ describe("made", () => {
   it("draws images of one channel, and more elements than a block", async () => {
     const data = { kind: "binary", sampleShape: [1, 9, 7] } as const;
     const model = nameParameters(made({ width: 30, hiddenLayers: 2 }, data));
-    const session = new Session(await nodeRuntime(), initialState(model, 0));
+    const session = new Session(await nodeRuntime({ threads: 1 }), initialState(model, 0));
     const drawn = await model.sample(session, { count: 40, seed: 1 });
     expect(drawn.shape).toEqual([40, 1, 9, 7]);
     expect(numbers(drawn).every((value) => value === 0 || value === 1)).toBe(true);

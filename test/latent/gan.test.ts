@@ -245,11 +245,11 @@ describe("validation", () => {
     const rows = new Float32Array(2 * count);
     new Random(1).fillNormal(rows);
     const x = float32(rows, [count, 2]);
-    const losses = session.compiled(gan, "loss", ["x"], ({ x: batch }) => gan.loss({ x: batch }));
+    const losses = session.compiled(gan, "loss", ["x", "..."], ({ x: batch }) => gan.loss({ x: batch }));
     const drawn = new Float32Array(3 * count * 3);
     new Random(2).fillNormal(drawn);
     const z = float32(drawn, [3 * count, 3]);
-    const result = await losses.run({ x, "random.0": z } as { readonly x: typeof x });
+    const result = await losses.run({ x, "random.0": z });
     const samples = session.compiled(gan, "made", ["z"], ({ z: codes }) => ({
       x: gan.generate(codes).mul(2),
     }));

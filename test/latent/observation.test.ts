@@ -139,7 +139,7 @@ describe("Gaussian", () => {
       const scale = source === "shared" ? [0.05] : [-0.07, 0.04];
       const program = await Program.build(
         { logProb },
-        await nodeRuntime(),
+        await nodeRuntime({ threads: 1 }),
         new Map([["scaled.scale", float32(scale, [scale.length])]]),
       );
       const expected = part(0, 10 * (scale[0] ?? 0)) + part(1, 10 * (scale.at(-1) ?? 0));
@@ -154,7 +154,7 @@ describe("Gaussian", () => {
     const count = 5000;
     const x = constant(float32(new Float32Array(count).fill(141), [count, 1, 1]));
     const raw = constant(float32(outputs, [1, 1, 2]));
-    const program = await Program.build({ logProb: model.logProb(x, raw) }, await nodeRuntime());
+    const program = await Program.build({ logProb: model.logProb(x, raw) }, await nodeRuntime({ threads: 1 }));
     const values = numbers((await program.run({}, { random: new Random(0) })).logProb);
     // The probability of the byte's interval, by a sum of a thousand densities.
     const density = (byte: number): number => {

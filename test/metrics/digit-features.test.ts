@@ -32,7 +32,7 @@ let runtime: Runtime;
 beforeAll(async () => {
   await packDigits();
   digits = await openDigits();
-  runtime = await nodeRuntime();
+  runtime = await nodeRuntime({ threads: 1 });
 });
 
 /** The images that the fixture's script makes. */
