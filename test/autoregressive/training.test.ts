@@ -6,6 +6,7 @@ import { adam } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
+import { trainingBatches } from "../../src/train/batches.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 import { allVectors, bitData, logProbs, numbers } from "./support.ts";
@@ -49,10 +50,15 @@ async function crossEntropy(
   );
   const split = storedSplit(Uint8Array.from(rows.flat()), [N], range(0, rows.length));
   const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-  const trainer = await Trainer.create(tracer, { split, batchSize: 500, random: new Random(1) }, runtime, {
-    step: 0,
-    vectors: initialVectors(tracer, new Random(0)),
-  });
+  const trainer = await Trainer.create(
+    tracer,
+    trainingBatches({ split, batchSize: 500, random: new Random(1) }),
+    runtime,
+    {
+      step: 0,
+      vectors: initialVectors(tracer, new Random(0)),
+    },
+  );
   for (let step = 0; step < steps; step++)
     await trainer.train(rate * Math.min(1, (2 * (steps - step)) / steps));
   const session = new Session(runtime, await trainer.weights());
