@@ -22,7 +22,6 @@ export type { NamedData } from "./catalog.ts";
 export { dataCatalog } from "./catalog.ts";
 export { decodeNpy, encodeNpy } from "./files/npy.ts";
 export { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
-export type { Binarization } from "./sources/binarize.ts";
 export { binarized, binarizeImages, describeBinarization } from "./sources/binarize.ts";
 export type { BinaryColumn, CategoricalColumn, Cell, Column, NumericColumn } from "./sources/columns.ts";
 export {
@@ -34,7 +33,7 @@ export {
   logScale,
   tableWidth,
 } from "./sources/columns.ts";
-export type { Batch, DataSet, Split, SplitName } from "./sources/data-set.ts";
+export type { Batch, Binarization, DataSet, Split, SplitName } from "./sources/data-set.ts";
 export {
   batchesPerEpoch,
   batchIndices,

@@ -2,71 +2,122 @@ import { stat } from "node:fs/promises";
 import { DataError, OptionError } from "../errors.ts";
 import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
-import { openDetectionFolder } from "./boxes/folder.node.ts";
+import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
 import type { DetectionOptions } from "./boxes/options.ts";
 import type { DetectionSet } from "./boxes/set.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
 import { isMissing } from "./files/files.node.ts";
-import { openImageFolder } from "./image/folder.node.ts";
+import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
 import type { DataSet } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
-import { type DataOptions, resolveDataOptions } from "./sources/options.ts";
-import { isPlaneName, planePoints } from "./sources/toy.ts";
+import { gatherSource } from "./sources/gather.ts";
+import { checkedData, type DataSource } from "./sources/memory.ts";
+import { type DataOptions, type ResolvedDataOptions, resolveDataOptions } from "./sources/options.ts";
+import { isPlaneName, openPoints, planePoints } from "./sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
 import { isQuery, isTablePath } from "./table/duckdb.node.ts";
 import { findSplitTables, type TableData } from "./table/parts.node.ts";
 import { openBinaryTable, openTable } from "./table/table.node.ts";
 
 /**
- * Opens data for detection: `digit-scenes`, a folder of images with annotations, or a file of annotations beside its images
- * (`openDetectionFolder`).
+ * Opens data for detection: `digit-scenes`, a folder of images with annotations, a file of annotations beside its images
+ * (`openDetectionFolder`), or photos in memory (`photos`).
  * @throws DataError where there is no such data, or it cannot be used; OptionError; MissingPackageError; FileError
  */
 export async function openDetection(
-  nameOrPath: string,
+  data: string | DataSource,
   options: DetectionOptions = {},
 ): Promise<DetectionSet> {
-  if (nameOrPath === DIGIT_SCENES) return digitScenes(await openDigits(), options);
-  if ((await stat(nameOrPath).catch(() => undefined)) === undefined) {
-    const meant = nearest(nameOrPath, [DIGIT_SCENES]);
+  const given = checkedData(data);
+  if (typeof given !== "string") {
+    if (given.kind === "photos") return openPhotos(await gatherSource(given), options);
+    throw new DataError(`${given.kind} in memory have no boxes; detectors take photos(…)`);
+  }
+  if (given === DIGIT_SCENES) return digitScenes(await openDigits(), options);
+  if ((await stat(given).catch(() => undefined)) === undefined) {
+    const meant = nearest(given, [DIGIT_SCENES]);
     throw new DataError(
-      `there is no file or folder "${nameOrPath}"; ${meant === undefined ? `give a folder of images with annotations, or ${DIGIT_SCENES}` : `did you mean "${meant}"?`}`,
+      `there is no file or folder "${given}"; ${meant === undefined ? `give a folder of images with annotations, or ${DIGIT_SCENES}` : `did you mean "${meant}"?`}`,
     );
   }
-  return openDetectionFolder(nameOrPath, options);
+  return openDetectionFolder(given, options);
 }
 
-/** True for data that `openDetection` opens: the name of scenes, or a folder or file that holds annotations of objects. */
-export async function isDetectionData(nameOrPath: string): Promise<boolean> {
-  if (nameOrPath === DIGIT_SCENES) return true;
-  const found = await stat(nameOrPath).catch(() => undefined);
-  const mayBe =
-    found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(nameOrPath));
-  return mayBe && (await readAnnotations(nameOrPath).catch(() => undefined)) !== undefined;
+/**
+ * True for data that `openDetection` opens: the name of scenes, a folder or file that holds annotations of objects, or photos in memory.
+ */
+export async function isDetectionData(data: string | DataSource): Promise<boolean> {
+  if (typeof data !== "string") return data.kind === "photos";
+  if (data === DIGIT_SCENES) return true;
+  const found = await stat(data).catch(() => undefined);
+  const mayBe = found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(data));
+  return mayBe && (await readAnnotations(data).catch(() => undefined)) !== undefined;
 }
 
-/** Where data lies, and what it is by itself: before it is made zeros and ones. */
-type Place =
-  | { readonly kind: "image"; readonly folder: string | undefined }
-  | { readonly kind: "points"; draw(options: { readonly seed: number; readonly count: number }): DataSet }
+/** Data that was found, and what it is by itself: before it is made zeros and ones. */
+type Found =
+  | { readonly kind: "image"; open(options: DataOptions): Promise<DataSet> }
+  | {
+      readonly kind: "points";
+      readonly name: string;
+      open(options: ResolvedDataOptions): DataSet | Promise<DataSet>;
+    }
   | { readonly kind: "table"; readonly table: TableData };
 
-/** Finds data by name, path or query. @throws DataError where there is no such data, with the nearest name */
-async function findData(nameOrPath: string, sql: string | undefined): Promise<Place> {
+/** The digits, binarized where asked. */
+async function openDigitImages(options: DataOptions): Promise<DataSet> {
+  const { splitSeed: seed, binary = false, binarize: protocol } = resolveDataOptions(options);
+  const digits = await openDigits();
+  return binary ? binarized(digits, { protocol, seed }) : digits;
+}
+
+/** Finds data in memory. @throws DataError for photos with boxes */
+function findSource(source: DataSource): Found | Promise<Found> {
+  switch (source.kind) {
+    case "points":
+      return {
+        kind: "points",
+        name: "points in memory",
+        open: async (options) => openPoints(await gatherSource(source), options),
+      };
+    case "images":
+      return { kind: "image", open: async (options) => openImages(await gatherSource(source), options) };
+    case "rows":
+      return gatherSource(source).then((table): Found => ({ kind: "table", table }));
+    case "photos":
+      throw new DataError(
+        "photos(…) are images with boxes, for detectors; images(…) takes images without boxes",
+      );
+  }
+}
+
+/** Finds data by name, path or query, or in memory. @throws DataError where there is no such data, with the nearest name */
+async function findData(data: string | DataSource, sql: string | undefined): Promise<Found> {
+  const nameOrPath = checkedData(data);
+  if (typeof nameOrPath !== "string") {
+    if (sql === undefined) return findSource(nameOrPath);
+    throw new OptionError(
+      `option sql: queries are of files; choose from the ${nameOrPath.kind} before they are given`,
+    );
+  }
   if (nameOrPath === DIGIT_SCENES) {
     throw new DataError(
       `${DIGIT_SCENES} are images with boxes, for detectors; eidos inspect ${DIGIT_SCENES} looks at them`,
     );
   }
-  if (nameOrPath === "digits") return { kind: "image", folder: undefined };
-  if (isPlaneName(nameOrPath)) return { kind: "points", draw: (options) => planePoints(nameOrPath, options) };
-  if (isEnergyName(nameOrPath))
-    return { kind: "points", draw: (options) => energyPoints(nameOrPath, options) };
+  if (nameOrPath === "digits") return { kind: "image", open: openDigitImages };
+  const drawn = (open: (options: { seed: number; count: number }) => DataSet): Found => ({
+    kind: "points",
+    name: nameOrPath,
+    open: ({ splitSeed: seed, count }) => open({ seed, count }),
+  });
+  if (isPlaneName(nameOrPath)) return drawn((options) => planePoints(nameOrPath, options));
+  if (isEnergyName(nameOrPath)) return drawn((options) => energyPoints(nameOrPath, options));
   if (isQuery(nameOrPath)) {
     if (sql !== undefined)
       throw new DataError("two queries were given: one as the data, one by the option sql");
@@ -83,7 +134,7 @@ async function findData(nameOrPath: string, sql: string | undefined): Promise<Pl
   if (found?.isDirectory()) {
     const tables = await findSplitTables(nameOrPath);
     return tables === undefined
-      ? { kind: "image", folder: nameOrPath }
+      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
       : { kind: "table", table: { ...tables, sql } };
   }
   if (found !== undefined || isTablePath(nameOrPath)) {
@@ -102,51 +153,52 @@ async function findData(nameOrPath: string, sql: string | undefined): Promise<Pl
  * The kind of some data without the option `binary`.
  * @throws DataError where there is no such data
  */
-export async function plainKind(nameOrPath: string, options: DataOptions = {}): Promise<DataKind> {
-  return (await findData(nameOrPath, options.sql)).kind;
+export async function plainKind(data: string | DataSource, options: DataOptions = {}): Promise<DataKind> {
+  return (await findData(data, options.sql)).kind;
 }
 
 /**
- * Opens data by a name of `dataCatalog`, the path of a folder of images, of a table (.csv, .tsv, .parquet, .json,
- * .jsonl) or of a folder with a table for each split, or a query that begins with `select`, `with` or `from`. With the
- * option `binary`, tables are vectors of zeros and ones, and images are binarized; with `classes`, other classes are left
- * out; with `source`, batches hold samples of another data set beside their own; with `pairs`, there are pairs to fit to.
+ * Opens data: by a name of `dataCatalog`, the path of a folder of images, of a table (.csv, .tsv, .parquet, .json,
+ * .jsonl) or of a folder with a table for each split, a query that begins with `select`, `with` or `from`, or data in memory
+ * (`points`, `images`, `rows`). With the option `binary`, tables are vectors of zeros and ones, and images are binarized; with
+ * `classes`, other classes are left out; with `source`, batches hold samples of another data set beside their own; with `pairs`,
+ * there are pairs to fit to.
  * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
  * options; MissingPackageError where sharp or DuckDB is needed and not installed.
  */
-export async function openData(nameOrPath: string, options: DataOptions = {}): Promise<DataSet> {
+export async function openData(data: string | DataSource, options: DataOptions = {}): Promise<DataSet> {
   const { classes, source, sourceClasses, pairs, ...plain } = options;
-  const kept = async (name: string, wanted: DataOptions["classes"]): Promise<DataSet> => {
+  const given = checkedData(data);
+  // What comes bit by bit comes once.
+  const named = typeof given === "string" ? given : await gatherSource(given);
+  const kept = async (name: string | DataSource, wanted: DataOptions["classes"]): Promise<DataSet> => {
     const data = await openWhole(name, plain);
     return wanted === undefined ? data : onlyClasses(data, wanted);
   };
-  const data = await kept(nameOrPath, classes);
+  const opened = await kept(named, classes);
   const isSourced = source !== undefined || sourceClasses !== undefined;
   if (isSourced && pairs !== undefined) {
     throw new OptionError(
       "option pairs: pairs lead from noise to samples; leave source and sourceClasses out",
     );
   }
-  if (pairs !== undefined) return withPairs(data, (await readPairs(pairs)).pairs);
-  return isSourced ? withSource(data, await kept(source ?? nameOrPath, sourceClasses)) : data;
+  if (pairs !== undefined) return withPairs(opened, (await readPairs(pairs)).pairs);
+  return isSourced ? withSource(opened, await kept(source ?? named, sourceClasses)) : opened;
 }
 
 /** Data with all of its classes. */
-async function openWhole(nameOrPath: string, options: DataOptions): Promise<DataSet> {
-  const { splitSeed: seed, count, sql, binary = false, binarize: protocol } = resolveDataOptions(options);
-  const place = await findData(nameOrPath, sql);
-  switch (place.kind) {
+async function openWhole(data: string | DataSource, options: DataOptions): Promise<DataSet> {
+  const resolved = resolveDataOptions(options);
+  const found = await findData(data, resolved.sql);
+  switch (found.kind) {
     case "table":
-      return binary ? openBinaryTable(place.table, options) : openTable(place.table, options);
-    case "image": {
-      if (place.folder !== undefined) return openImageFolder(place.folder, options);
-      const digits = await openDigits();
-      return binary ? binarized(digits, { protocol, seed }) : digits;
-    }
+      return resolved.binary ? openBinaryTable(found.table, options) : openTable(found.table, options);
+    case "image":
+      return found.open(options);
     case "points":
-      if (!binary) return place.draw({ seed, count });
+      if (!resolved.binary) return found.open(resolved);
       throw new DataError(
-        `${nameOrPath}: points of the plane are not zeros and ones; choose a table of zeros and ones, or images`,
+        `${found.name}: points of the plane are not zeros and ones; choose a table of zeros and ones, or images`,
       );
   }
 }

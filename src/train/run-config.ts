@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { binarizationSchema } from "../data/sources/binarize.ts";
+import { binarizationSchema } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { isRecord, withCurrentNames } from "../options.ts";
 import { resolvedFitOptions } from "./options.ts";

@@ -4,18 +4,38 @@ import { Random } from "../../random.ts";
 import { forEachLimited } from "../image/folder.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
+import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
 import type { DetectionFormat, RawImage } from "./check.ts";
 import { checkAnnotations, type ImageHeader } from "./check.ts";
 import { FORMATS_TOLD, readAnnotations } from "./formats/read.node.ts";
-import { decodeRgb, examineImage, importSharp } from "./image.node.ts";
+import { decodeRgb, examineImage, type ImageInput, importSharp } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
 import { resolveDetectionOptions } from "./options.ts";
 import type { Annotations, DetectionFault, DetectionSet, SampleRequest } from "./set.ts";
 import { faultLines, ImageCache, lazySplit } from "./set.ts";
 import { describeObjects } from "./statistics.ts";
 
+/** Images with annotations, wherever they are. */
+interface Annotated {
+  /** What the data set is called. */
+  readonly name: string;
+  /** What messages call it: the path, or "photos in memory". */
+  readonly label: string;
+  /** What the annotations are: the name of a format. */
+  readonly format: string;
+  /** The classes, where the annotations list them. */
+  readonly classes: readonly string[] | undefined;
+  /** Every image once, in the order of the data set. */
+  readonly images: readonly RawImage[];
+  /** What was wrong with the annotations. */
+  readonly faults: readonly DetectionFault[];
+  /** The image of annotations. */
+  imageOf(raw: RawImage): ImageInput;
+}
+
 /** An image that can be used. */
 interface Usable {
+  readonly kind: "usable";
   readonly raw: RawImage;
   readonly header: ImageHeader;
   readonly bytes: number;
@@ -60,24 +80,23 @@ function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readon
   return [...byFile.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
 }
 
-/** Looks at every image file; those that cannot be used are faults. */
+/** Looks at every image; those that cannot be used are faults. */
 async function examineAll(
-  root: string,
-  images: readonly RawImage[],
+  { images, imageOf }: Annotated,
   options: ResolvedDetectionOptions,
   faults: DetectionFault[],
 ): Promise<readonly Usable[]> {
   const findings = new Array<Usable | DetectionFault>(images.length);
   await forEachLimited(images, async (raw, i) => {
-    const finding = await examineImage(join(root, raw.file), options);
+    const finding = await examineImage(imageOf(raw), options);
     findings[i] = finding.ok
-      ? { raw, header: finding.header, bytes: finding.bytes, hash: finding.hash }
+      ? { kind: "usable", raw, header: finding.header, bytes: finding.bytes, hash: finding.hash }
       : { kind: finding.kind, file: raw.file, detail: finding.detail };
   });
   const usable: Usable[] = [];
   const first = new Map<string, string>();
   for (const finding of findings) {
-    if ("kind" in finding) {
+    if (finding.kind !== "usable") {
       faults.push(finding);
       continue;
     }
@@ -125,7 +144,10 @@ function classNumbers(
   classes: readonly string[],
 ): (name: string | number) => number | undefined {
   const numbers = new Map(classes.map((name, number) => [name, number]));
-  return (name) => numbers.get(typeof name === "number" ? (listed?.[name] ?? "") : name);
+  return (name) => {
+    const own = typeof name === "number" ? listed?.[name] : name;
+    return own === undefined ? undefined : numbers.get(own);
+  };
 }
 
 /** The names of the classes that occur, in order of letters. */
@@ -154,18 +176,72 @@ export async function openDetectionFolder(
   }
   const { files, raw } = read;
   const faults = [...raw.faults];
-  const images = await examineAll(files.root, onceEach(raw.images, faults), resolved, faults);
+  const images = onceEach(raw.images, faults);
+  return detectionSet(
+    {
+      name: basename(files.root),
+      label: path,
+      format: FORMAT_NAMES[raw.format],
+      classes: raw.classes,
+      images,
+      faults,
+      imageOf: ({ file }) => join(files.root, file),
+    },
+    resolved,
+  );
+}
+
+/**
+ * Photos in memory as a detection set, checked as a folder of images with annotations is.
+ * @throws DataError where no image can be used or no object is marked; OptionError; MissingPackageError where sharp is not installed
+ */
+export async function openPhotos(
+  { photos }: PlainPhotos,
+  options: DetectionOptions = {},
+): Promise<DetectionSet> {
+  const resolved = resolveDetectionOptions(options);
+  await importSharp();
+  const images = new Map<string, PhotoImage>(photos.map(({ name, image }) => [name, image]));
+  const raws = photos.map(
+    ({ name, split, boxes }): RawImage => ({
+      file: name,
+      source: name,
+      split,
+      objects: boxes.map(({ label, box, difficult = false, crowd = false }, i) => {
+        return { class: label, box, unit: "pixels", difficult, crowd, place: `boxes[${i}]` };
+      }),
+    }),
+  );
+  return detectionSet(
+    {
+      name: "photos",
+      label: "photos in memory",
+      format: "boxes in pixels",
+      classes: undefined,
+      images: raws,
+      faults: [],
+      imageOf: ({ file }) => images.get(file) ?? missing("photos", file),
+    },
+    resolved,
+  );
+}
+
+/** Images and annotations, all of them checked, as a detection set. */
+async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOptions): Promise<DetectionSet> {
+  const { name: setName, label, format, classes: listed, imageOf } = annotated;
+  const faults = [...annotated.faults];
+  const images = await examineAll(annotated, resolved, faults);
   if (images.length === 0) {
     const [line = "its annotations list none"] = faultLines(faults);
-    throw new DataError(`${path}: no image can be used; ${line}`);
+    throw new DataError(`${label}: no image can be used; ${line}`);
   }
-  const classes = resolved.classes ?? raw.classes ?? occurring(images);
+  const classes = resolved.classes ?? listed ?? occurring(images);
   if (classes.length === 0)
-    throw new DataError(`${path}: no object is marked in any of its ${images.length} images`);
+    throw new DataError(`${label}: no object is marked in any of its ${images.length} images`);
 
   const { parts, drawn } = divide(images, resolved);
   const cache = new ImageCache(resolved.cache * 1e6);
-  const classOf = classNumbers(raw.classes, classes);
+  const classOf = classNumbers(listed, classes);
   const fingerprint = new Fingerprint().text(JSON.stringify(classes));
   const open = (name: SplitName) => {
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
@@ -180,15 +256,21 @@ export async function openDetectionFolder(
     const decode = (index: number, { longest }: SampleRequest) => {
       const { raw, header } = imageAt(index);
       const { pixelLimit } = resolved;
-      return decodeRgb(join(files.root, raw.file), raw.file, header, { longest, pixelLimit });
+      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit });
     };
-    return {
-      ...lazySplit(name, checked.length, (index) => checked[index] ?? missing(name, index), decode, cache),
-      original: (index: number) => {
-        const { raw, header } = imageAt(index);
-        return { path: join(files.root, raw.file), upright: header.orientation === 1 };
-      },
+    const lazy = lazySplit(
+      name,
+      checked.length,
+      (index) => checked[index] ?? missing(name, index),
+      decode,
+      cache,
+    );
+    const original = (index: number) => {
+      const { raw, header } = imageAt(index);
+      const path = imageOf(raw);
+      return typeof path === "string" ? { path, upright: header.orientation === 1 } : undefined;
     };
+    return { ...lazy, original };
   };
   const splits = { train: open("train"), validation: open("validation"), test: open("test") };
   const objects = Object.values(splits).some((split) => {
@@ -198,18 +280,18 @@ export async function openDetectionFolder(
   if (!objects) {
     const dropped = faultLines(faults).map((line) => `; ${line}`);
     throw new DataError(
-      `${path}: no object is marked in any of its ${images.length} images${dropped.join("")}`,
+      `${label}: no object is marked in any of its ${images.length} images${dropped.join("")}`,
     );
   }
   const set: DetectionSet = {
-    name: basename(files.root),
+    name: setName,
     classes,
     splits,
     faults,
     fingerprint: fingerprint.toString(),
     describe: () => [
-      `${path}: ${FORMAT_NAMES[raw.format]}, ${describeObjects(set)}`,
-      `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images; ${splitsTold(drawn, resolved.splitSeed)}`,
+      `${label}: ${format}, ${describeObjects(set)}`,
+      `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images; ${describeDivision(drawn, resolved.splitSeed)}`,
       ...unseenClasses(set),
       ...faultLines(faults),
     ],
@@ -225,11 +307,11 @@ function unseenClasses({ classes, splits: { train } }: DetectionSet): readonly s
   return unseen.length === 0 ? [] : [`classes without an object to learn from: ${unseen.join(", ")}`];
 }
 
-function splitsTold(drawn: readonly SplitName[], seed: number): string {
+function describeDivision(drawn: readonly SplitName[], seed: number): string {
   if (drawn.length === 0) return "splits as given";
   return drawn.length === 1 ? `validation drawn from training with seed ${seed}` : `split with seed ${seed}`;
 }
 
-function missing(name: string, index: number): never {
+function missing(name: string, index: number | string): never {
   throw new RangeError(`image ${index} asked of the ${name} split`);
 }

@@ -109,8 +109,8 @@ export interface DetectionSplit {
    * @throws DataError naming the file where it can no longer be read, RangeError where there is no such image
    */
   sample(index: number, request?: SampleRequest): Promise<DetectionSample>;
-  /** The file of image `index`, and whether it is stored upright; where images are drawn there is none. */
-  original?(index: number): { readonly path: string; readonly upright: boolean };
+  /** The file of image `index`, and whether it is stored upright; undefined where images are drawn, or in memory. */
+  original?(index: number): { readonly path: string; readonly upright: boolean } | undefined;
 }
 
 /** Photographs, or other images, in which objects are marked by boxes. */

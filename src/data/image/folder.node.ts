@@ -3,12 +3,14 @@ import type { Dirent } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
+import { elementCount } from "../../tensor/array.ts";
 import { listFolder } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
 import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
 import { describeSplits, randomSplit, splitNamed, storedSplit } from "../sources/data-set.ts";
-import type { DataOptions } from "../sources/options.ts";
+import type { PlainImages } from "../sources/memory.ts";
+import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
@@ -65,13 +67,19 @@ function importSharp() {
 /**
  * Decodes one image to `[channels, size, size]` bytes: turned upright as its EXIF data say, the central square cut out,
  * resized, transparency laid on white.
+ * @param image the path of a file, or its bytes
+ * @param name what messages call it (default: the path)
  * @throws DataError naming the file where it is no readable image, MissingPackageError where sharp is not installed.
  */
-export async function decodeImage(path: string, { size, channels }: ImageFormat): Promise<Uint8Array> {
+export async function decodeImage(
+  image: string | Uint8Array,
+  { size, channels }: ImageFormat,
+  name = typeof image === "string" ? image : "image in memory",
+): Promise<Uint8Array> {
   const sharp = await importSharp();
   const planes = channels === "grey" ? 1 : 3;
   try {
-    const upright = sharp(path).autoOrient().flatten({ background: "white" });
+    const upright = sharp(image).autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
     const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
     const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
@@ -85,8 +93,8 @@ export async function decodeImage(path: string, { size, channels }: ImageFormat)
     }
     return bytes;
   } catch (error) {
-    const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    throw new DataError(`${path}: not a readable image (${reason})`, { cause: error });
+    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new DataError(`${name}: not a readable image (${reason})`, { cause: error });
   }
 }
 
@@ -105,73 +113,66 @@ export async function forEachLimited<T>(
   await Promise.all(Array.from({ length: CONCURRENCY }, worker));
 }
 
-/**
- * A folder of images, decoded once and kept in memory as bytes (sharp).
- *
- * Subfolders `train`, `validation` (`val`, `valid`) and `test` fix the split; without a `train` it is random by seed,
- * and a missing validation or test part is taken from the training images. Where every image lies in a further
- * subfolder, the subfolders are classes. Files that cannot be read are left out: `describe` says which. With `binary`,
- * images are grey and become zeros and ones.
- * @throws DataError where the folder is missing, holds no images, or none can be read; MissingPackageError where sharp
- * is not installed; OptionError for bad options.
- */
-export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
-  const resolved = resolveDataOptions(options);
-  const { size, color, binary = false, splitSeed: seed, validation, test } = resolved;
+/** An image of a data set, decoded when it is asked for. */
+interface Item extends Pick<ImageFile, "className" | "split"> {
+  /** Its path within the folder, or where it is in a list: `images[3]`. */
+  readonly name: string;
+  decode(format: ImageFormat): Promise<Uint8Array>;
+}
+
+/** What images are called, for a data set of them. */
+interface Naming {
+  readonly name: string;
+  /** What messages call where they are. */
+  readonly label: string;
+  /** Puts the names of classes in order. */
+  order(classes: readonly string[]): string[];
+}
+
+/** How images are read. @throws OptionError for colored images that are to be binarized */
+function formatOf({ size, color, binary = false }: ResolvedDataOptions): ImageFormat {
   if (binary && color === "rgb") {
     throw new OptionError("option color: binary images are grey before they are binarized; leave rgb out");
   }
-  const channels = color ?? (binary ? "grey" : "rgb");
-  await importSharp();
-  const files = await findAllImages(folder);
-  if (files.length === 0) {
-    throw new DataError(
-      `${folder}: no images in this folder; looked for ${[...IMAGE_EXTENSIONS].join(", ")}`,
-    );
-  }
-  const planes = channels === "grey" ? 1 : 3;
-  const sampleShape = [planes, size, size];
-  const length = planes * size * size;
-  const pixels = new Uint8Array(files.length * length);
-  const broken = new Map<number, string>();
-  await forEachLimited(files, async ({ path }, index) => {
-    try {
-      pixels.set(await decodeImage(path, { size, channels }), index * length);
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      broken.set(index, relative(folder, path));
-    }
-  });
-  const readable = [...files.keys()].filter((index) => !broken.has(index));
-  const brokenNames = [...broken].sort(([a], [b]) => a - b).map(([, name]) => name);
+  return { size, channels: color ?? (binary ? "grey" : "rgb") };
+}
+
+/** Images of bytes, with classes where all have one. Those that are `broken` are left out. */
+function imageSet(
+  { name, label, order }: Naming,
+  items: readonly Omit<Item, "decode">[],
+  { pixels, shape, broken }: { pixels: Uint8Array; shape: readonly number[]; broken: ReadonlySet<number> },
+  options: ResolvedDataOptions,
+): DataSet {
+  const { splitSeed: seed, validation, test, binary = false, binarize: protocol } = options;
+  const readable = [...items.keys()].filter((index) => !broken.has(index));
+  const brokenNames = items.flatMap((item, index) => (broken.has(index) ? [item.name] : []));
   if (readable.length === 0) {
     throw new DataError(
-      `${folder}: none of its ${files.length} images can be read (${brokenNames.slice(0, 3).join(", ")}${files.length > 3 ? ", …" : ""})`,
+      `${label}: none of its ${items.length} images can be read (${brokenNames.slice(0, 3).join(", ")}${items.length > 3 ? ", …" : ""})`,
     );
   }
-
-  const labeled = readable.every((index) => files[index]?.className !== undefined);
-  const classes = labeled
-    ? [...new Set(readable.map((index) => files[index]?.className ?? ""))].sort((a, b) => (a < b ? -1 : 1))
-    : undefined;
-  const labels =
-    classes === undefined
-      ? undefined
-      : Uint32Array.from(files, ({ className }) => Math.max(0, classes.indexOf(className ?? "")));
-  const parts = divide(files, readable, { validation, test }, new Random(seed).split("images"));
-  const split = (name: SplitName) => storedSplit(pixels, sampleShape, parts[name], labels);
+  const named = readable.flatMap((index) => items[index]?.className ?? []);
+  const classes = named.length === readable.length ? order([...new Set(named)]) : undefined;
+  const numbers = new Map(classes?.map((className, number) => [className, number]));
+  const labels = classes && Uint32Array.from(items, ({ className = "" }) => numbers.get(className) ?? 0);
+  const parts = divide(items, readable, { validation, test }, new Random(seed).split("images"));
+  const split = (name: SplitName) => storedSplit(pixels, shape, parts[name], labels);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
-  const hash = createHash("sha256").update(JSON.stringify({ sampleShape, classes, parts, brokenNames }));
+  const hash = createHash("sha256").update(
+    JSON.stringify({ sampleShape: shape, classes, parts, brokenNames }),
+  );
+  const [channels, height, width] = shape;
   const data: DataSet = {
-    name: basename(folder),
+    name,
     kind: "image",
-    sampleShape,
+    sampleShape: shape,
     splits,
-    ...(classes === undefined ? {} : { classes }),
+    ...(classes !== undefined && { classes }),
     fingerprint: hash.update(pixels).digest("hex").slice(0, 16),
     describe: () => [
-      `${folder}: ${readable.length} images, ${size} × ${size}, ${channels}${classes === undefined ? "" : `, ${classes.length} classes`}`,
-      `${describeSplits(splits)}${files[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
+      `${label}: ${readable.length} images, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${classes.length} classes`}`,
+      `${describeSplits(splits)}${items[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
       ...(brokenNames.length === 0
         ? []
         : [
@@ -179,12 +180,102 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
           ]),
     ],
   };
-  return binary ? binarized(data, { protocol: resolved.binarize, seed }) : data;
+  return binary ? binarized(data, { protocol, seed }) : data;
+}
+
+/** Images that are decoded once and kept in memory as bytes. */
+async function decodedSet(
+  naming: Naming,
+  items: readonly Item[],
+  options: ResolvedDataOptions,
+): Promise<DataSet> {
+  const format = formatOf(options);
+  const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size];
+  const length = elementCount(shape);
+  const pixels = new Uint8Array(items.length * length);
+  const broken = new Set<number>();
+  await forEachLimited(items, async (item, index) => {
+    try {
+      pixels.set(await item.decode(format), index * length);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      broken.add(index);
+    }
+  });
+  return imageSet(naming, items, { pixels, shape, broken }, options);
+}
+
+/**
+ * A folder of images, decoded once and kept in memory as bytes (sharp).
+ *
+ * Subfolders `train`, `validation` (`val`, `valid`) and `test` fix the split; without a `train` it is random by seed,
+ * and a missing validation or test part is taken from the training images. Where every image is in a further
+ * subfolder, the subfolders are classes. Files that cannot be read are left out: `describe` names them. With `binary`,
+ * images are grey and become zeros and ones.
+ * @throws DataError where the folder is missing, holds no images, or none can be read; MissingPackageError where sharp
+ * is not installed; OptionError for bad options.
+ */
+export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
+  const resolved = resolveDataOptions(options);
+  formatOf(resolved);
+  await importSharp();
+  const files = await findAllImages(folder);
+  if (files.length === 0) {
+    throw new DataError(
+      `${folder}: no images in this folder; looked for ${[...IMAGE_EXTENSIONS].join(", ")}`,
+    );
+  }
+  const items = files.map(
+    ({ path, className, split }): Item => ({
+      name: relative(folder, path),
+      className,
+      split,
+      decode: (format) => decodeImage(path, format),
+    }),
+  );
+  const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
+  return decodedSet({ name: basename(folder), label: folder, order }, items, resolved);
+}
+
+/**
+ * Images in memory as a data set, as a folder of them is: split at random by seed; labels are the classes, in order of their numbers,
+ * or of letters. Pixels are used as they are; the bytes of files are decoded, those that cannot be read left out.
+ * @throws DataError where none can be read; MissingPackageError where files are decoded and sharp is not installed; OptionError
+ */
+export async function openImages(source: PlainImages, options: DataOptions = {}): Promise<DataSet> {
+  const resolved = resolveDataOptions(options);
+  const { labels } = source;
+  const naming: Naming = {
+    name: "images",
+    label: "images in memory",
+    order: (classes) =>
+      classes.toSorted((a, b) => (typeof labels?.[0] === "number" ? Number(a) - Number(b) : a < b ? -1 : 1)),
+  };
+  const itemOf = (index: number): Omit<Item, "decode"> => {
+    const label = labels?.[index];
+    const className = label === undefined ? undefined : String(label);
+    return { name: imageName(index), className, split: undefined };
+  };
+  if (source.form === "encoded") {
+    await importSharp();
+    const items = source.images.map(
+      (bytes, i): Item => ({ ...itemOf(i), decode: (format) => decodeImage(bytes, format, imageName(i)) }),
+    );
+    return decodedSet(naming, items, resolved);
+  }
+  const [count, ...shape] = source.shape;
+  const items = Array.from({ length: count }, (_, i) => itemOf(i));
+  return imageSet(naming, items, { pixels: source.images, shape, broken: new Set() }, resolved);
+}
+
+/** What messages and results call an image in memory. */
+export function imageName(index: number): string {
+  return `images[${index}]`;
 }
 
 /** Follows the folders where they name splits; the rest at random. */
 function divide(
-  files: readonly ImageFile[],
+  files: readonly Pick<ImageFile, "split">[],
   readable: readonly number[],
   fractions: { readonly validation: number; readonly test: number },
   random: Random,
@@ -200,7 +291,8 @@ function divide(
     },
     random,
   );
-  const pick = (places: Uint32Array) => Array.from(places, (place) => open[place] ?? 0);
+  const pick = (positions: Uint32Array) =>
+    Array.from(positions, (position) => open[position]).filter((index) => index !== undefined);
   return {
     train: pick(drawn.train),
     validation: fixed.validation.length > 0 ? fixed.validation : pick(drawn.validation),

@@ -1,29 +1,8 @@
-import * as z from "zod";
 import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
-import type { DataSet, Split, SplitName } from "./data-set.ts";
+import type { Binarization, DataSet, Split, SplitName } from "./data-set.ts";
 import { Fingerprint, range, storedSplit } from "./data-set.ts";
-
-/**
- * How grey bytes become zeros and ones.
- *
- * - `threshold`: bytes from 128 on are ones.
- * - `stochastic`: one draw of each pixel, a one with probability byte / 255, the same for good (Salakhutdinov and Murray
- *   2008: "binarized MNIST" is such a draw).
- * - `dynamic`: training images are drawn anew each time that they are trained on (as in Burda et al. 2015,
- *   arXiv:1509.00519); validation and test images are drawn once.
- *
- * Log-likelihoods under different protocols are of different data, and not to be compared.
- */
-export const binarizationProtocols = ["threshold", "stochastic", "dynamic"] as const;
-
-/** A protocol and the seed of its draws: what numbers measured on binarized images depend on. */
-export const binarizationSchema = z
-  .strictObject({ protocol: z.enum(binarizationProtocols), seed: z.int().min(0) })
-  .readonly();
-
-export type Binarization = z.infer<typeof binarizationSchema>;
 
 const LEVELS = 255;
 const THRESHOLD = 128;

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { OptionError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
-import { binarizationProtocols } from "./binarize.ts";
+import { binarizationProtocols } from "./data-set.ts";
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({

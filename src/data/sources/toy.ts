@@ -1,5 +1,7 @@
 import { Random } from "../../random.ts";
-import { type DataSet, describeSplits, Fingerprint, range, storedSplit } from "./data-set.ts";
+import { type DataSet, describeSplits, Fingerprint, randomSplit, range, storedSplit } from "./data-set.ts";
+import type { PlainPoints } from "./memory.ts";
+import type { ResolvedDataOptions } from "./options.ts";
 
 /** Nodes and weights of the five-point Gauss–Legendre rule on [−1, 1] (Abramowitz and Stegun, table 25.4). */
 const NODES = [-0.906179845938664, -0.538469310105683, 0, 0.538469310105683, 0.906179845938664];
@@ -300,6 +302,33 @@ export function drawnPoints(density: PlaneDensity, options: { seed?: number; cou
     describe: () => [
       `${name}: ${density.description}; log-density known (${density.exactness})`,
       `${describeSplits(splits)}, drawn with seed ${seed}`,
+    ],
+  };
+}
+
+/** Points of the plane in memory as a data set, split at random by seed. */
+export function openPoints(
+  { points, shape: [count] }: PlainPoints,
+  options: Pick<ResolvedDataOptions, "splitSeed" | "validation" | "test">,
+): DataSet {
+  const { splitSeed: seed } = options;
+  const parts = randomSplit(count, options, new Random(seed).split("points"));
+  const splits = {
+    train: storedSplit(points, [2], parts.train),
+    validation: storedSplit(points, [2], parts.validation),
+    test: storedSplit(points, [2], parts.test),
+  };
+  const fingerprint = new Fingerprint().text("points").values(points);
+  for (const part of Object.values(parts)) fingerprint.values(part);
+  return {
+    name: "points",
+    kind: "points",
+    sampleShape: [2],
+    splits,
+    fingerprint: fingerprint.toString(),
+    describe: () => [
+      `points in memory: ${count} points of the plane`,
+      `${describeSplits(splits)}, split with seed ${seed}`,
     ],
   };
 }

@@ -1,9 +1,10 @@
 import { open, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
-import { DataError } from "../../errors.ts";
+import { DataError, EidosError } from "../../errors.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
+import type { Table, Wanted } from "./rows.node.ts";
 
 /** File extensions of tables, and the kind each stands for. */
 const TABLE_KINDS: Readonly<Record<string, "csv" | "parquet" | "json">> = {
@@ -26,7 +27,7 @@ export function isQuery(text: string): boolean {
 }
 
 /** Something that DuckDB can select from. */
-export interface TableSource {
+interface TableSource {
   /** What error messages call it: the path, or "query". */
   readonly label: string;
   /** What stands after `from` in a query. */
@@ -78,8 +79,62 @@ export function duckDbError(error: unknown, label: string): DataError {
 
 /** Where a table comes from: a file, a query, or a query over a file that it calls `data`. */
 export interface TablePlace {
+  readonly kind?: "place";
   readonly path?: string | undefined;
   readonly sql?: string | undefined;
+}
+
+/** What a column is in a query. */
+function cellExpression({ name, as, gaps }: Wanted): string {
+  const column = quoteName(name);
+  const text = `cast(${column} as varchar)`;
+  if (as === "cell") return text;
+  if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
+  const cast = `try_cast(${column} as double)`;
+  const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
+  return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
+}
+
+/**
+ * A table that DuckDB reads.
+ * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
+ * @throws DataError where the file is missing, or cannot be read as what its extension says.
+ */
+export async function openPlace(
+  connection: DuckDBConnection,
+  place: TablePlace,
+  options: { readonly binary?: boolean } = {},
+): Promise<Table> {
+  const { label, from, columns } = await openSource(connection, place, options);
+  return {
+    label,
+    columns,
+    rowName: (row) => `row ${row + 1}`,
+    async *cells(wanted) {
+      try {
+        const result = await connection.stream(
+          `select ${wanted.map(cellExpression).join(", ")} from ${from}`,
+        );
+        for (;;) {
+          const chunk = await result.fetchChunk();
+          if (chunk === null || chunk.rowCount === 0) break;
+          yield { count: chunk.rowCount, values: (column) => chunk.getColumnValues(column) };
+        }
+      } catch (error) {
+        throw error instanceof EidosError ? error : duckDbError(error, label);
+      }
+    },
+    async cellText(column, row) {
+      const query = `select cast(${quoteName(column)} as varchar) from ${from} limit 1 offset ${row}`;
+      const value = (await connection.runAndReadAll(query)).getRows()[0]?.[0];
+      return typeof value === "string" ? value : null;
+    },
+    async holdsBits(column) {
+      const test = `coalesce(try_cast(cast(${quoteName(column)} as varchar) as double) in (0, 1), false)`;
+      const answer = await connection.runAndReadAll(`select bool_and(${test}) from ${from}`);
+      return answer.getRows()[0]?.[0] === true;
+    },
+  };
 }
 
 /**
@@ -87,7 +142,7 @@ export interface TablePlace {
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
  * @throws DataError where the file is missing, or cannot be read as what its extension says.
  */
-export async function openSource(
+async function openSource(
   connection: DuckDBConnection,
   { path, sql }: TablePlace,
   { binary = false }: { readonly binary?: boolean } = {},

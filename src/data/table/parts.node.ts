@@ -5,24 +5,26 @@ import { listFolder } from "../files/files.node.ts";
 import { isImage } from "../image/folder.node.ts";
 import { randomSplit, range, type SplitName, splitNamed } from "../sources/data-set.ts";
 import type { ResolvedDataOptions } from "../sources/options.ts";
-import { isTablePath, openSource, type TablePlace, type TableSource, withDuckDb } from "./duckdb.node.ts";
-import { type Rows, readRows, type Wanted } from "./rows.node.ts";
+import { isTablePath, type TablePlace } from "./duckdb.node.ts";
+import { type TableInput, withTables } from "./input.node.ts";
+import { type Rows, readRows, type Table, type Wanted } from "./rows.node.ts";
 
 /** A folder that holds a table for each split. */
 export interface SplitTables {
+  readonly kind: "splits";
   readonly folder: string;
   readonly files: Readonly<Record<SplitName, string>>;
 }
 
 /** What a data set of rows is read from: one table, which is divided at random, or a table for each split. */
-export type TableData = TablePlace | (SplitTables & Pick<TablePlace, "sql">);
+export type TableData = TableInput | (SplitTables & Pick<TablePlace, "sql">);
 
 /** Rows of a data set of rows, and where they belong. */
 export interface TableParts {
-  /** The file name, the name of the folder, or "query". */
+  /** The file name, the name of the folder, "query" or "rows". */
   readonly name: string;
-  /** What messages call it: the path, or "query". */
-  readonly label: string;
+  /** The table, or the first of several, for messages; of several the label is the folder's. */
+  readonly table: Pick<Table, "label" | "rowName">;
   /** What was read; the column of classes, where there is one, is the last. */
   readonly wanted: readonly Wanted[];
   readonly rows: readonly Rows[];
@@ -65,13 +67,14 @@ export async function findSplitTables(folder: string): Promise<SplitTables | und
     );
   };
   return {
+    kind: "splits",
     folder,
     files: { train: fileOf("train"), validation: fileOf("validation"), test: fileOf("test") },
   };
 }
 
 function chooseColumns(
-  source: TableSource,
+  source: Table,
   { columns, categorical, label }: ResolvedDataOptions,
   as: "number" | "bit",
 ): Wanted[] {
@@ -92,7 +95,7 @@ function chooseColumns(
 }
 
 /** @throws DataError where the tables of two splits do not have the same number of columns */
-function checkWidth(source: TableSource, first: TableSource): void {
+function checkWidth(source: Table, first: Table): void {
   const [own, expected] = [source.columns.length, first.columns.length];
   if (own === expected) return;
   throw new DataError(`${source.label}: ${own} columns, where ${first.label} has ${expected}`);
@@ -108,34 +111,34 @@ export async function readParts(
   options: ResolvedDataOptions,
   as: "number" | "bit",
 ): Promise<TableParts> {
-  const { sql } = data;
-  const split = "files" in data;
-  const places = split ? SPLITS.map((name) => ({ path: data.files[name], sql })) : [data];
+  const inputs: readonly TableInput[] =
+    data.kind === "splits" ? SPLITS.map((name) => ({ path: data.files[name], sql: data.sql })) : [data];
   const rows: Rows[] = [];
   const ends: number[] = [];
-  let wanted: readonly Wanted[] = [];
   let count = 0;
-  await withDuckDb(async (connection) => {
-    let first: TableSource | undefined;
-    for (const place of places) {
-      const source = await openSource(connection, place, { binary: as === "bit" });
-      if (first === undefined) wanted = chooseColumns(source, options, as);
-      else checkWidth(source, first);
-      first ??= source;
+  const { table, wanted } = await withTables(async (open) => {
+    let first: { readonly table: Table; readonly wanted: readonly Wanted[] } | undefined;
+    for (const input of inputs) {
+      const table = await open(input, { binary: as === "bit" });
+      if (first === undefined) first = { table, wanted: chooseColumns(table, options, as) };
+      else checkWidth(table, first.table);
       const begin = count;
-      for await (const part of readRows(connection, source, wanted, "table")) {
+      for await (const part of readRows(table, first.wanted, "table")) {
         rows.push({ ...part, firstRow: begin + part.firstRow });
         count += part.count;
       }
-      if (count === begin) throw new DataError(`${source.label}: the table has no rows`);
+      if (count === begin) throw new DataError(`${table.label}: the table has no rows`);
       ends.push(count);
     }
+    if (first === undefined) throw new DataError("there are no tables");
+    return first;
   });
-  if (split) {
+  const { label, rowName } = table;
+  if (data.kind === "splits") {
     const [train = 0, validation = 0] = ends;
     return {
       name: basename(data.folder),
-      label: data.folder,
+      table: { label: data.folder, rowName },
       wanted,
       rows,
       count,
@@ -147,17 +150,21 @@ export async function readParts(
       division: "split by tables",
     };
   }
-  const label = data.path ?? "query";
   if (count < 3) {
     throw new DataError(`${label}: ${count} rows are too few to train, validate and test on`);
   }
   return {
-    name: data.path === undefined ? "query" : basename(data.path, extname(data.path)),
-    label,
+    name: nameOf(data),
+    table: { label, rowName },
     wanted,
     rows,
     count,
     parts: randomSplit(count, options, new Random(options.splitSeed).split("table").split("split")),
     division: `split with seed ${options.splitSeed}`,
   };
+}
+
+function nameOf(input: TableInput): string {
+  if (input.kind === "rows") return "rows";
+  return input.path === undefined ? "query" : basename(input.path, extname(input.path));
 }

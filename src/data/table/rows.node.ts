@@ -1,9 +1,7 @@
-import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import type { Random } from "../../random.ts";
 import { type Column, columnWidth, encodeCategory, encodeNumber, tableWidth } from "../sources/columns.ts";
-import { duckDbError, quoteName, type TableSource } from "./duckdb.node.ts";
 
 const NUMERIC_TYPE =
   /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
@@ -29,15 +27,29 @@ export interface Rows {
   readonly columns: readonly (Float64Array | Uint8Array | readonly (string | null)[])[];
 }
 
-/** What a column is in a query. */
-function cellExpression({ name, as, gaps }: Wanted): string {
-  const column = quoteName(name);
-  const text = `cast(${column} as varchar)`;
-  if (as === "cell") return text;
-  if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
-  const cast = `try_cast(${column} as double)`;
-  const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
-  return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
+/** Cells of some rows, by column in the order of what was wanted. */
+export interface CellChunk {
+  readonly count: number;
+  /**
+   * Numbers and bits are numbers, or null where a cell is none; texts and cells are texts, or null where they are missing. Where
+   * there may be gaps, a missing number is NaN.
+   */
+  values(column: number): readonly unknown[];
+}
+
+/** A table that is open for reading, wherever it is. */
+export interface Table {
+  /** What messages call it: the path, "query" or "rows in memory". */
+  readonly label: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** What messages call a row, which is counted from 0: `row 1`, `rows[0]`. */
+  rowName(row: number): string;
+  /** Reads columns in order, a few thousand rows at a time. */
+  cells(wanted: readonly Wanted[]): AsyncIterable<CellChunk>;
+  /** What is in a cell, as text; null where it is missing. */
+  cellText(column: string, row: number): Promise<string | null>;
+  /** Whether a column holds nothing but 0 and 1. */
+  holdsBits(column: string): Promise<boolean>;
 }
 
 /**
@@ -45,7 +57,7 @@ function cellExpression({ name, as, gaps }: Wanted): string {
  * @throws DataError naming the columns that are not there, each with the nearest name, and columns that no number can
  * be made of (dates, lists, …).
  */
-export function checkColumns(source: TableSource, wanted: readonly Wanted[]): void {
+export function checkColumns(source: Table, wanted: readonly Wanted[]): void {
   const names = source.columns.map((column) => column.name);
   const missing = wanted.filter(({ name }) => !names.includes(name));
   if (missing.length > 0) {
@@ -67,10 +79,40 @@ export function checkColumns(source: TableSource, wanted: readonly Wanted[]): vo
   }
 }
 
-/** Cells of one column that cannot be used: how many, and the first few rows, counted from 1 without the header. */
+/** Cells of one column that cannot be used: how many, and the first few rows. */
 interface Unusable {
   readonly rows: number[];
   count: number;
+}
+
+/** The cells of a column, checked; `note` is told the rows of those that cannot be used. */
+function checkedCells(
+  values: readonly unknown[],
+  { as, gaps = as === "cell" }: Wanted,
+  note: (row: number) => void,
+): Rows["columns"][number] {
+  switch (as) {
+    case "bit":
+      return Uint8Array.from(values, (value, row) => {
+        if (value === 0 || value === 1) return value;
+        if (!(gaps && Number.isNaN(value))) note(row);
+        return GAP;
+      });
+    case "number":
+      return Float64Array.from(values, (value, row) => {
+        if (typeof value === "number" && Number.isFinite(value)) return value;
+        if (!(gaps && Number.isNaN(value))) note(row);
+        return Number.NaN;
+      });
+    case "text":
+    case "cell":
+      return values.map((value, row) => {
+        if (typeof value === "string") return value;
+        if (gaps) return null;
+        note(row);
+        return "";
+      });
+  }
 }
 
 /**
@@ -81,61 +123,28 @@ interface Unusable {
  * nor 1, or a text is missing.
  */
 export async function* readRows(
-  connection: DuckDBConnection,
-  source: TableSource,
+  source: Table,
   wanted: readonly Wanted[],
   patience: "table" | "rows",
 ): AsyncGenerator<Rows, void, undefined> {
   checkColumns(source, wanted);
-  const cells = wanted.map(cellExpression);
   const unusable = wanted.map((): Unusable => ({ rows: [], count: 0 }));
   let firstRow = 0;
-  try {
-    const result = await connection.stream(`select ${cells.join(", ")} from ${source.from}`);
-    for (;;) {
-      const chunk = await result.fetchChunk();
-      if (chunk === null || chunk.rowCount === 0) break;
-      const count = chunk.rowCount;
-      const columns = wanted.map(({ as, gaps = as === "cell" }, index) => {
-        const values = chunk.getColumnValues(index);
+  for await (const chunk of source.cells(wanted)) {
+    const { count } = chunk;
+    const columns = wanted.map((column, index) =>
+      checkedCells(chunk.values(index), column, (row) => {
         const bad = unusable[index];
-        const note = (row: number) => {
-          if (bad === undefined) return;
-          if (bad.rows.length < 3) bad.rows.push(firstRow + row);
-          bad.count++;
-        };
-        if (as === "bit") {
-          return Uint8Array.from(values, (value, row) => {
-            if (value === 0 || value === 1) return value;
-            if (gaps && Number.isNaN(value)) return GAP;
-            note(row);
-            return GAP;
-          });
-        }
-        if (as === "number") {
-          return Float64Array.from(values, (value, row) => {
-            if (typeof value === "number" && (Number.isFinite(value) || (gaps && Number.isNaN(value)))) {
-              return value;
-            }
-            note(row);
-            return Number.NaN;
-          });
-        }
-        return values.map((value, row) => {
-          if (typeof value === "string") return value;
-          if (gaps) return null;
-          note(row);
-          return "";
-        });
-      });
-      if (patience === "rows") await reportUnusable(connection, source, wanted, unusable);
-      yield { firstRow, count, columns };
-      firstRow += count;
-    }
-  } catch (error) {
-    throw error instanceof DataError ? error : duckDbError(error, source.label);
+        if (bad === undefined) return;
+        if (bad.rows.length < 3) bad.rows.push(firstRow + row);
+        bad.count++;
+      }),
+    );
+    if (patience === "rows") await reportUnusable(source, wanted, unusable);
+    yield { firstRow, count, columns };
+    firstRow += count;
   }
-  await reportUnusable(connection, source, wanted, unusable);
+  await reportUnusable(source, wanted, unusable);
 }
 
 /** What is wrong with cells that are no numbers, bits or texts, and what to do about it. */
@@ -153,41 +162,32 @@ const FAULTS = {
 } as const;
 
 async function reportUnusable(
-  connection: DuckDBConnection,
-  source: TableSource,
+  source: Table,
   wanted: readonly Wanted[],
   unusable: readonly Unusable[],
 ): Promise<void> {
   const broken = wanted.flatMap(({ name, as }, index) => {
-    const { rows, count } = unusable[index] ?? { rows: [], count: 0 };
-    return count === 0 ? [] : [{ name, as, rows, count }];
+    const bad = unusable[index];
+    return bad === undefined || bad.count === 0 ? [] : [{ name, as, ...bad }];
   });
   if (broken.length === 0) return;
-  const told = await Promise.all(
+  const shown = await Promise.all(
     broken.slice(0, 3).map(async ({ name, rows, count }) => {
       const cells = await Promise.all(
-        rows.map(async (row) => `row ${row + 1} (${await cellText(connection, source, name, row)})`),
+        rows.map(async (row) => {
+          const text = await source.cellText(name, row);
+          const cell = text === null || text.trim() === "" ? "missing" : JSON.stringify(text.slice(0, 40));
+          return `${source.rowName(row)} (${cell})`;
+        }),
       );
       const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
       return `column "${name}": ${cells.join(", ")}${more}`;
     }),
   );
-  const rest = broken.length > told.length ? `; and ${broken.length - told.length} more columns` : "";
+  const rest = broken.length > shown.length ? `; and ${broken.length - shown.length} more columns` : "";
   const kind = (["bit", "number", "text"] as const).find((as) => broken.some((column) => column.as === as));
   const { what, advice } = FAULTS[kind ?? "text"];
-  throw new DataError(`${source.label}: ${what} in ${told.join("; ")}${rest}. ${advice}`);
-}
-
-/** What stands in a cell, for an error message. */
-async function cellText(
-  connection: DuckDBConnection,
-  source: TableSource,
-  column: string,
-  row: number,
-): Promise<string> {
-  const query = `select cast(${quoteName(column)} as varchar) from ${source.from} limit 1 offset ${row}`;
-  const value = (await connection.runAndReadAll(query)).getRows()[0]?.[0];
-  return typeof value === "string" && value.trim() !== "" ? JSON.stringify(value.slice(0, 40)) : "missing";
+  throw new DataError(`${source.label}: ${what} in ${shown.join("; ")}${rest}. ${advice}`);
 }
 
 const READ_AS = { numeric: "number", binary: "bit", categorical: "text" } as const;
@@ -205,8 +205,8 @@ export function areBinary(columns: readonly Column[]): boolean {
 interface EncodeTarget {
   readonly target: Float32Array;
   readonly known?: Float32Array;
-  /** Names the table in error messages. */
-  readonly label: string;
+  /** The table, for error messages. */
+  readonly table: Pick<Table, "label" | "rowName">;
 }
 
 /**
@@ -217,7 +217,7 @@ export function encodeRows(
   columns: readonly Column[],
   rows: Rows,
   random: Random,
-  { target, label, known }: EncodeTarget,
+  { target, table, known }: EncodeTarget,
 ): void {
   const width = tableWidth(columns);
   let offset = 0;
@@ -245,7 +245,7 @@ export function encodeRows(
         const place = places.get(String(cells[row]));
         if (place === undefined) {
           throw new DataError(
-            `${label}: column "${column.name}", row ${rows.firstRow + row + 1}: the category ${JSON.stringify(cells[row])} ` +
+            `${table.label}: column "${column.name}", ${table.rowName(rows.firstRow + row)}: the category ${JSON.stringify(cells[row])} ` +
               `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
           );
         }

@@ -2,8 +2,16 @@ import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { type Column, tableWidth } from "../sources/columns.ts";
-import { connectDuckDb, openSource, quoteName, type TablePlace, withDuckDb } from "./duckdb.node.ts";
-import { areBinary, encodeRows, type Rows, readRows, type Wanted, wantedOf } from "./rows.node.ts";
+import { readTable, type TableInput, withTables } from "./input.node.ts";
+import {
+  areBinary,
+  encodeRows,
+  type Rows,
+  readRows,
+  type Table,
+  type Wanted,
+  wantedOf,
+} from "./rows.node.ts";
 
 /** Consecutive rows of a table as a model sees them. */
 export interface TableBatch {
@@ -33,35 +41,31 @@ export interface StreamOptions {
  * @throws as `openTable` where the table cannot be read
  */
 export async function findMarks(
-  place: TablePlace,
+  input: TableInput,
   candidates: readonly string[],
 ): Promise<string | undefined> {
-  return withDuckDb(async (connection) => {
-    const source = await openSource(connection, place);
+  return withTables(async (open) => {
+    const table = await open(input);
     for (const name of candidates) {
-      if (!source.columns.some((column) => column.name === name)) continue;
-      const test = `coalesce(try_cast(cast(${quoteName(name)} as varchar) as double) in (0, 1), false)`;
-      const answer = await connection.runAndReadAll(`select bool_and(${test}) from ${source.from}`);
-      if (answer.getRows()[0]?.[0] === true) return name;
+      if (!table.columns.some((column) => column.name === name)) continue;
+      if (await table.holdsBits(name)) return name;
     }
     return undefined;
   });
 }
 
 /** Names of the columns of a table. @throws as `openTable` where it cannot be read */
-export async function columnNames(place: TablePlace): Promise<readonly string[]> {
-  return withDuckDb(async (connection) =>
-    (await openSource(connection, place)).columns.map(({ name }) => name),
-  );
+export async function columnNames(input: TableInput): Promise<readonly string[]> {
+  return (await tableColumns(input)).map(({ name }) => name);
 }
 
 /** Numbers of a column that must be 0 or 1. @throws DataError naming the first row that is not */
-function checkMarks(column: string, rows: Rows, cells: Rows["columns"][number], label: string): Uint8Array {
+function checkMarks(column: string, rows: Rows, cells: Rows["columns"][number], table: Table): Uint8Array {
   return Uint8Array.from({ length: rows.count }, (_, row) => {
     const value = Number(cells[row]);
     if (value === 0 || value === 1) return value;
     throw new DataError(
-      `${label}: column "${column}", row ${rows.firstRow + row + 1}: ${value} is neither 0 nor 1`,
+      `${table.label}: column "${column}", ${table.rowName(rows.firstRow + row)}: ${value} is neither 0 nor 1`,
     );
   });
 }
@@ -71,84 +75,83 @@ function checkClasses(
   { column, names }: NonNullable<StreamOptions["classes"]>,
   rows: Rows,
   cells: Rows["columns"][number],
-  label: string,
+  table: Table,
 ): BigInt64Array {
   const places = new Map(names.map((name, place) => [name, BigInt(place)]));
   return BigInt64Array.from({ length: rows.count }, (_, row) => {
     const place = places.get(String(cells[row]));
     if (place !== undefined) return place;
     throw new DataError(
-      `${label}: column "${column}", row ${rows.firstRow + row + 1}: the class ${JSON.stringify(cells[row])} was not there in training (${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""})`,
+      `${table.label}: column "${column}", ${table.rowName(rows.firstRow + row)}: the class ${JSON.stringify(cells[row])} was not there in training (${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""})`,
     );
   });
 }
 
 /**
- * Reads a table of any size in constant memory, encoded by the columns stored with a model. Columns that the model
+ * Reads a table of any size in constant memory, or rows in memory, encoded by the columns stored with a model. Columns that the model
  * does not know are ignored. All batches but the last hold `batchSize` rows.
  * @throws as `openTable`; DataError also where one of the model's columns is missing, a category or class is new, or a mark is neither
  * 0 nor 1.
  */
-export async function* streamTable(
-  place: TablePlace,
+export function streamTable(
+  input: TableInput,
   columns: readonly Column[],
   options: StreamOptions = {},
 ): AsyncGenerator<TableBatch, void, undefined> {
-  const { batchSize = 1024, seed = 0, marks, classes } = options;
+  return readTable(input, { binary: areBinary(columns) }, (table) => encodedBatches(table, columns, options));
+}
+
+async function* encodedBatches(
+  table: Table,
+  columns: readonly Column[],
+  { batchSize = 1024, seed = 0, marks, classes }: StreamOptions,
+): AsyncGenerator<TableBatch, void, undefined> {
   const random = new Random(seed).split("table");
   const width = tableWidth(columns);
-  const connection = await connectDuckDb();
-  try {
-    const source = await openSource(connection, place, { binary: areBinary(columns) });
-    const wanted = columns.map(wantedOf);
-    if (marks !== undefined) wanted.push({ name: marks, as: "number" });
-    if (classes !== undefined) wanted.push({ name: classes.column, as: "text" });
-    const empty = () => ({
-      x: new Float32Array(batchSize * width),
-      marks: new Uint8Array(marks === undefined ? 0 : batchSize),
-      label: new BigInt64Array(classes === undefined ? 0 : batchSize),
-    });
-    let held = empty();
-    let filled = 0;
-    let firstRow = 0;
-    const take = (count: number): TableBatch => {
-      const batch: TableBatch = {
-        x: { dtype: "float32", shape: [count, width], data: held.x.subarray(0, count * width) },
-        firstRow,
-        count,
-        ...(marks !== undefined && { marks: held.marks.subarray(0, count) }),
-        ...(classes !== undefined && {
-          label: { dtype: "int64", shape: [count], data: held.label.subarray(0, count) },
-        }),
-      };
-      held = empty();
-      firstRow += count;
-      filled = 0;
-      return batch;
+  const wanted = columns.map(wantedOf);
+  if (marks !== undefined) wanted.push({ name: marks, as: "number" });
+  if (classes !== undefined) wanted.push({ name: classes.column, as: "text" });
+  const empty = () => ({
+    x: new Float32Array(batchSize * width),
+    marks: new Uint8Array(marks === undefined ? 0 : batchSize),
+    label: new BigInt64Array(classes === undefined ? 0 : batchSize),
+  });
+  let held = empty();
+  let filled = 0;
+  let firstRow = 0;
+  const take = (count: number): TableBatch => {
+    const batch: TableBatch = {
+      x: { dtype: "float32", shape: [count, width], data: held.x.subarray(0, count * width) },
+      firstRow,
+      count,
+      ...(marks !== undefined && { marks: held.marks.subarray(0, count) }),
+      ...(classes !== undefined && {
+        label: { dtype: "int64", shape: [count], data: held.label.subarray(0, count) },
+      }),
     };
-    for await (const rows of readRows(connection, source, wanted, "rows")) {
-      const samples = new Float32Array(rows.count * width);
-      encodeRows(columns, rows, random, { target: samples, label: source.label });
-      const marked =
-        marks === undefined
-          ? undefined
-          : checkMarks(marks, rows, rows.columns[columns.length] ?? [], source.label);
-      const labels = classes && checkClasses(classes, rows, rows.columns.at(-1) ?? [], source.label);
-      for (let row = 0; row < rows.count; ) {
-        const count = Math.min(batchSize - filled, rows.count - row);
-        held.x.set(samples.subarray(row * width, (row + count) * width), filled * width);
-        if (marked !== undefined) held.marks.set(marked.subarray(row, row + count), filled);
-        if (labels !== undefined) held.label.set(labels.subarray(row, row + count), filled);
-        filled += count;
-        row += count;
-        if (filled === batchSize) yield take(batchSize);
-      }
+    held = empty();
+    firstRow += count;
+    filled = 0;
+    return batch;
+  };
+  for await (const rows of readRows(table, wanted, "rows")) {
+    const samples = new Float32Array(rows.count * width);
+    encodeRows(columns, rows, random, { target: samples, table });
+    const marked =
+      marks === undefined ? undefined : checkMarks(marks, rows, rows.columns[columns.length] ?? [], table);
+    const labels = classes && checkClasses(classes, rows, rows.columns.at(-1) ?? [], table);
+    for (let row = 0; row < rows.count; ) {
+      const count = Math.min(batchSize - filled, rows.count - row);
+      held.x.set(samples.subarray(row * width, (row + count) * width), filled * width);
+      if (marked !== undefined) held.marks.set(marked.subarray(row, row + count), filled);
+      if (labels !== undefined) held.label.set(labels.subarray(row, row + count), filled);
+      filled += count;
+      row += count;
+      if (filled === batchSize) yield take(batchSize);
     }
-    if (filled > 0) yield take(filled);
-    if (firstRow === 0) throw new DataError(`${source.label}: the table has no rows`);
-  } finally {
-    connection.closeSync();
   }
+  if (filled > 0) yield take(filled);
+  if (firstRow === 0) throw new DataError(`${table.label}: the table has no rows`);
 }
 
 /** Consecutive rows of a table with missing cells, as a model sees them and as they stand in the table. */
@@ -170,48 +173,50 @@ export interface GappedBatch {
  * @throws as `openTable` where it cannot be read
  */
 export async function tableColumns(
-  place: TablePlace,
+  input: TableInput,
   options: { readonly binary?: boolean } = {},
-): Promise<readonly { readonly name: string; readonly type: string }[]> {
-  return withDuckDb(async (connection) => (await openSource(connection, place, options)).columns);
+): Promise<Table["columns"]> {
+  return withTables(async (open) => (await open(input, options)).columns);
 }
 
 /**
- * Reads a table of any size in constant memory, as `streamTable`, but hands missing cells of the model's columns over:
- * cells that are empty, NULL or NaN. Batches are as large as they come, a few thousand rows.
+ * Reads a table as `streamTable`, but hands missing cells of the model's columns over: cells that are empty, NULL or NaN. Batches are
+ * as large as they come, a few thousand rows.
  * @throws as `streamTable`; DataError also where a cell is neither missing nor usable
  */
-export async function* streamGappedTable(
-  place: TablePlace,
+export function streamGappedTable(
+  input: TableInput,
   columns: readonly Column[],
   { seed = 0 }: { readonly seed?: number } = {},
 ): AsyncGenerator<GappedBatch, void, undefined> {
+  return readTable(input, { binary: areBinary(columns) }, (table) => gappedBatches(table, columns, seed));
+}
+
+async function* gappedBatches(
+  table: Table,
+  columns: readonly Column[],
+  seed: number,
+): AsyncGenerator<GappedBatch, void, undefined> {
   const random = new Random(seed).split("table");
   const width = tableWidth(columns);
-  const connection = await connectDuckDb();
-  try {
-    const source = await openSource(connection, place, { binary: areBinary(columns) });
-    const wanted = [
-      ...columns.map((column): Wanted => ({ ...wantedOf(column), gaps: true })),
-      ...source.columns.map(({ name }): Wanted => ({ name, as: "cell" })),
-    ];
-    let total = 0;
-    for await (const rows of readRows(connection, source, wanted, "rows")) {
-      const { firstRow, count } = rows;
-      const x = new Float32Array(count * width);
-      const known = new Float32Array(count * width);
-      encodeRows(columns, rows, random, { target: x, known, label: source.label });
-      yield {
-        x: float32(x, [count, width]),
-        known: float32(known, [count, width]),
-        firstRow,
-        count,
-        cells: rows.columns.slice(columns.length) as readonly (readonly (string | null)[])[],
-      };
-      total += count;
-    }
-    if (total === 0) throw new DataError(`${source.label}: the table has no rows`);
-  } finally {
-    connection.closeSync();
+  const wanted = [
+    ...columns.map((column): Wanted => ({ ...wantedOf(column), gaps: true })),
+    ...table.columns.map(({ name }): Wanted => ({ name, as: "cell" })),
+  ];
+  let total = 0;
+  for await (const rows of readRows(table, wanted, "rows")) {
+    const { firstRow, count } = rows;
+    const x = new Float32Array(count * width);
+    const known = new Float32Array(count * width);
+    encodeRows(columns, rows, random, { target: x, known, table });
+    yield {
+      x: float32(x, [count, width]),
+      known: float32(known, [count, width]),
+      firstRow,
+      count,
+      cells: rows.columns.slice(columns.length) as readonly (readonly (string | null)[])[],
+    };
+    total += count;
   }
+  if (total === 0) throw new DataError(`${table.label}: the table has no rows`);
 }

@@ -59,10 +59,10 @@ function numbersOf(rows: readonly Rows[], column: number, count: number): Float6
  * @throws DataError where the file is missing, empty or unreadable, a column is missing, or a cell cannot be used
  * (naming file, column and rows); MissingPackageError where DuckDB is not installed; OptionError for bad options.
  */
-export async function openTable(place: TableData, options: DataOptions = {}): Promise<DataSet> {
+export async function openTable(data: TableData, options: DataOptions = {}): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   const { splitSeed: seed, label: classColumn } = resolved;
-  const { name, label, wanted, rows, count, parts, division } = await readParts(place, resolved, "number");
+  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "number");
 
   const constant: string[] = [];
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
@@ -79,7 +79,7 @@ export async function openTable(place: TableData, options: DataOptions = {}): Pr
   const store = new Float32Array(count * width);
   encodeRows(columns, { firstRow: 0, count, columns: cells }, new Random(seed).split("table"), {
     target: store,
-    label,
+    table,
   });
 
   const { classes, labels } = classColumn === undefined ? {} : classesOf(textsOf(rows, features.length));
@@ -96,7 +96,7 @@ export async function openTable(place: TableData, options: DataOptions = {}): Pr
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...columns.flatMap((column) =>
         column.kind === "categorical" ? [`"${column.name}" has ${column.categories.length} categories`] : [],
@@ -150,7 +150,7 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
       `option categorical: ${categorical.join(", ")} cannot hold categories in a table of zeros and ones; make them columns of zeros and ones by sql, or leave binary out`,
     );
   }
-  const { name, label, wanted, rows, count, parts, division } = await readParts(data, resolved, "bit");
+  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "bit");
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
   const width = features.length;
   const columns = features.map(({ name }): BinaryColumn => ({ kind: "binary", name }));
@@ -171,7 +171,7 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${label}: ${count} rows of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${count} rows of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...constantLines(columns, ones, parts.train.length),
     ],

@@ -5,8 +5,14 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { packDigits } from "../../../scripts/pack-digits.ts";
 import { openData } from "../../../src/data/open.node.ts";
-import { type Binarization, binarized, binarizeImages } from "../../../src/data/sources/binarize.ts";
-import { type DataSet, isPicture, range, storedSplit } from "../../../src/data/sources/data-set.ts";
+import { binarized, binarizeImages } from "../../../src/data/sources/binarize.ts";
+import {
+  type Binarization,
+  type DataSet,
+  isPicture,
+  range,
+  storedSplit,
+} from "../../../src/data/sources/data-set.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { float32 } from "../../../src/tensor/array.ts";
 

@@ -173,11 +173,11 @@ describe("bad input", () => {
     await expect(openTable({ path: join(folder, "none.csv") })).rejects.toThrow(/no such file/);
     const path = await file("people.csv", people());
     await expect(openTable({ path }, { columns: ["valeu"] })).rejects.toThrow(
-      /no column "valeu" \(did you mean "value"\?\); there are id, value, color, parity/,
+      /no column "valeu" \(did you mean "value"\?\); there are id, value, colour, parity/,
     );
     await expect(openTable({ path }, { label: "class" })).rejects.toThrow(/no column "class"/);
     await expect(openTable({ path }, { columns: ["id"], categorical: ["colour"] })).rejects.toThrow(
-      /"color"/,
+      /"colour"/,
     );
     await expect(openTable({ sql: "select date '2024-01-01' as d, 1 as a from range(9)" })).rejects.toThrow(
       /"d" is of type DATE/,
@@ -267,10 +267,10 @@ describe("streaming", () => {
     await expect(drain(await file("m.csv", "values,color\n1,red\n"))).rejects.toThrow(
       /no column "value" \(did you mean "values"\?\)/,
     );
-    await expect(drain(await file("n.csv", "value,color\n1,red\n2,pink\n"))).rejects.toThrow(
-      /"color", row 2: the category "pink" was not there in training \(red, green\)/,
+    await expect(drain(await file("n.csv", "value,colour\n1,red\n2,pink\n"))).rejects.toThrow(
+      /"colour", row 2: the category "pink" was not there in training \(red, green\)/,
     );
-    await expect(drain(await file("o.csv", "value,color\n1,red\nx,red\n"))).rejects.toThrow(/row 2 \("x"\)/);
+    await expect(drain(await file("o.csv", "value,colour\n1,red\nx,red\n"))).rejects.toThrow(/row 2 \("x"\)/);
     await expect(drain(await file("p.csv", "value,colour\n"))).rejects.toThrow(/no rows/);
   });
 });

@@ -1,0 +1,50 @@
+import type { PlainRows } from "../sources/memory.ts";
+import { connectDuckDb, openPlace, type TablePlace } from "./duckdb.node.ts";
+import { memoryTable } from "./memory.node.ts";
+import type { Table } from "./rows.node.ts";
+
+/** A table to read: a file, a query, or rows in memory. */
+export type TableInput = TablePlace | PlainRows;
+
+/** How a table is read. */
+interface Reading {
+  /** Whether the cells are zeros and ones: a first line that counts columns in a CSV file is names. */
+  readonly binary?: boolean;
+}
+
+/**
+ * Opens tables one after the other for `work`, and closes what they need afterwards.
+ * @throws DataError where one is missing or cannot be read; MissingPackageError where a file is read and DuckDB is not installed
+ */
+export async function withTables<T>(
+  work: (open: (input: TableInput, reading?: Reading) => Promise<Table>) => Promise<T>,
+): Promise<T> {
+  let connection: Awaited<ReturnType<typeof connectDuckDb>> | undefined;
+  try {
+    return await work(async (input, reading) => {
+      if (input.kind === "rows") return memoryTable(input);
+      connection ??= await connectDuckDb();
+      return openPlace(connection, input, reading);
+    });
+  } finally {
+    connection?.closeSync();
+  }
+}
+
+/** What `read` reads of a table, which is closed afterwards. @throws as `withTables` */
+export async function* readTable<T>(
+  input: TableInput,
+  reading: Reading,
+  read: (table: Table) => AsyncIterable<T>,
+): AsyncGenerator<T, void, undefined> {
+  if (input.kind === "rows") {
+    yield* read(memoryTable(input));
+    return;
+  }
+  const connection = await connectDuckDb();
+  try {
+    yield* read(await openPlace(connection, input, reading));
+  } finally {
+    connection.closeSync();
+  }
+}
