@@ -1,75 +1,133 @@
 /**
- * The rooms of src/, topmost first. A room imports only from itself and from rooms above it; files directly in src/
- * (errors, random, nearest) stand above all rooms.
+ * The house: rooms of src/, topmost first, and the sub-rooms of each, topmost first. A room imports only from rooms above
+ * it, a sub-room only from sub-rooms above it in its room; types count as imports. Files directly in a room stand below
+ * its sub-rooms and gather them, but for those named in `above`, which stand above all of them.
  */
-const rooms = [
-  "tensor",
-  "program",
-  "ode",
-  "nn",
-  "data",
-  "train",
-  "metrics",
-  "flows",
-  "autoregressive",
-  "latent",
-  "diffusion",
-  "representation",
-  "detection",
-  "report",
-  "catalog",
-  "cli",
+const HOUSE = [
+  {
+    room: "tensor",
+    above: ["array", "shape", "graph", "leaves", "blocked", "core", "rules", "grad"],
+    subrooms: ["convolution", "operations"],
+  },
+  { room: "program" },
+  { room: "ode" },
+  { room: "nn" },
+  { room: "model" },
+  { room: "data", subrooms: ["sources", "files", "image", "table", "boxes", "scenes"] },
+  {
+    room: "data/boxes",
+    above: ["set", "check", "options", "statistics", "image.node"],
+    subrooms: ["formats"],
+  },
+  { room: "train" },
+  { room: "metrics" },
+  { room: "flows", subrooms: ["transforms", "densities", "images", "completion"] },
+  { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
+  { room: "latent" },
+  { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
+  { room: "representation" },
+  { room: "detection", subrooms: ["boxes", "augment", "network", "loss", "measure", "models"] },
+  { room: "catalog" },
+  {
+    room: "report",
+    above: ["points", "statistics"],
+    subrooms: ["raster", "plots", "plane", "boxes", "page", "leaderboard"],
+  },
+  { room: "tasks", subrooms: ["run", "use", "export", "measure", "report", "fit", "compare"] },
+  { room: "use" },
+  { room: "serve" },
+  { room: "cli", subrooms: ["shared", "commands"] },
 ];
 
-const room = (name) => `^src/${name}(/|\\.ts$|\\.node\\.ts$)`;
+/** Used by every room, and knowing none. */
+const ROOTS = ["errors", "random", "nearest", "version", "options"];
+
+/** Rooms that run in Node only; in all others, what needs Node stands in files named *.node.ts. */
+const NODE_ROOMS = ["train", "report", "serve", "cli"];
+
+const inRoom = (room) => `^src/${room}(/|\\.ts$|\\.node\\.ts$)`;
+const fileIn = (room, name) => `^src/${room}/${name.replace(".", "\\.")}\\.ts$`;
+const directlyIn = (room) => `^src/${room}/[^/]+\\.ts$`;
 const nodeFile = "(^|[./])node\\.ts$";
 // The package's main entrance is for Node; a browser uses the rooms' own.
 const frontDoor = "^src/index\\.ts$";
-const browserRooms = rooms.filter((name) => !["train", "report", "cli"].includes(name));
 
-const roomOrder = rooms.slice(0, -1).map((name, index) => ({
-  name: `${name}-imports-only-from-above`,
+const rooms = HOUSE.map(({ room }) => room).filter((room) => !room.includes("/"));
+const browserFiles = {
+  path: [...rooms.filter((room) => !NODE_ROOMS.includes(room)).map(inRoom), "^src/[^/]+\\.ts$"],
+  pathNot: [nodeFile, frontDoor],
+};
+
+const roomOrder = rooms.slice(0, -1).map((room, i) => ({
+  name: `${room}-imports-only-from-above`,
   severity: "error",
-  from: { path: room(name) },
-  to: { path: rooms.slice(index + 1).map(room) },
+  from: { path: inRoom(room) },
+  to: { path: rooms.slice(i + 1).map(inRoom) },
 }));
+
+const subroomOrder = HOUSE.flatMap(({ room, above = [], subrooms = [] }) => {
+  const top = above.map((name) => fileIn(room, name));
+  const folders = subrooms.map((subroom) => `^src/${room}/${subroom}/`);
+  const below = { path: directlyIn(room), ...(top.length > 0 && { pathNot: top }) };
+  const rule = (name, from, to) => ({ name: `${room}-${name}`, severity: "error", from, to });
+  return [
+    ...(top.length > 0 ? [rule("files-above-its-sub-rooms", { path: top }, { path: folders })] : []),
+    ...(top.length > 0 ? [rule("files-above-its-files", { path: top }, below)] : []),
+    ...folders.map((path, i) => rule(`${subrooms[i]}-imports-no-file-below`, { path }, below)),
+    ...folders
+      .slice(0, -1)
+      .map((path, i) =>
+        rule(`${subrooms[i]}-imports-only-from-above`, { path }, { path: folders.slice(i + 1) }),
+      ),
+  ];
+});
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
   forbidden: [
     ...roomOrder,
+    ...subroomOrder,
     {
       name: "roots-import-no-room",
-      comment: "errors, random and nearest are used by every room and know none; index.ts gathers them all.",
       severity: "error",
-      from: { path: "^src/[^/]+\\.ts$", pathNot: ["^src/index\\.ts$", "^src/catalog"] },
-      to: { path: "^src/[^/]+/" },
+      from: { path: ROOTS.map((name) => `^src/${name}\\.ts$`) },
+      to: { path: ["^src/[^/]+/", "^src/catalog\\.ts$", frontDoor] },
+    },
+    {
+      name: "root-of-its-own",
+      comment: "A file directly in src/ is one of ROOTS, the catalog or the front door.",
+      severity: "error",
+      from: {
+        path: "^src/[^/]+\\.ts$",
+        pathNot: [...[...ROOTS, "catalog"].map((name) => `^src/${name}\\.ts$`), frontDoor],
+      },
+      to: {},
     },
     {
       name: "browser-file-imports-node-file",
       comment: "These rooms run in a browser: what needs Node stands in *.node.ts.",
       severity: "error",
-      from: { path: [...browserRooms.map(room), "^src/[^/]+\\.ts$"], pathNot: [nodeFile, frontDoor] },
+      from: browserFiles,
       to: { path: nodeFile },
     },
     {
       name: "browser-file-imports-node-builtin",
       severity: "error",
-      from: { path: [...browserRooms.map(room), "^src/[^/]+\\.ts$"], pathNot: nodeFile },
+      from: { ...browserFiles, pathNot: nodeFile },
       to: { dependencyTypes: ["core"] },
     },
     {
       name: "browser-file-imports-node-package",
       severity: "error",
-      from: { path: [...browserRooms.map(room), "^src/[^/]+\\.ts$"], pathNot: nodeFile },
+      from: { ...browserFiles, pathNot: nodeFile },
       to: { path: "node_modules/(onnxruntime-node|sharp|@duckdb)/" },
     },
     {
-      name: "no-cycles",
-      comment: "Types may refer to each other; running code may not go in circles.",
+      name: "no-circles",
+      comment: "Types included.",
       severity: "error",
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only", "dynamic-import"] } },
+      to: { circular: true },
     },
     {
       name: "no-dev-dependency",

@@ -13,7 +13,7 @@ import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import type { State } from "../src/program/program.ts";
 import { Session } from "../src/program/program.ts";
 import { Random } from "../src/random.ts";
-import { float32, type NdArray, type Parameter, type Tensor } from "../src/tensor/index.ts";
+import { float32, type NdArray, type Parameter } from "../src/tensor/index.ts";
 import type { BatchedData, BatchFeeds, BatchShape } from "../src/train/batches.ts";
 import type { Prepared } from "./serve.ts";
 import { denseWeights, writeChecked } from "./weights.ts";
@@ -137,7 +137,7 @@ async function yoloWeights(yolo: Yolo, x: NdArray<"float32">): Promise<State> {
   const weights = new Map(denseWeights(yolo));
   const session = new Session(await nodeRuntime(), weights);
   const { scores } = await session
-    .compiled<"x", "scores">("scores", (inputs) => ({ scores: yolo.decoded(inputs.x).scores }))
+    .compiled(yolo, "scores", ["x"], ({ x }) => ({ scores: yolo.decoded(x).scores }))
     .run({ x });
   await session.release();
   const logits = Float32Array.from(scores.data as Float32Array, (score) => Math.log(score / (1 - score)));
@@ -192,13 +192,10 @@ export async function writeYoloWeights(file: string): Promise<void> {
   const batch = batchOf(someImages(BATCH), objects, [...objects.keys()]);
   const weights = await yoloWeights(yolo, batch.x);
   const session = new Session(await nodeRuntime(), weights);
-  const compiled = session.compiled(
-    "check",
-    (inputs: Record<keyof typeof batch, Tensor>): Record<string, Tensor> => {
-      const { boxes, scores } = yolo.decoded(inputs.x);
-      return { decoded: boxes, scores, ...yolo.loss(inputs) };
-    },
-  );
+  const compiled = session.compiled(yolo, "check", ["x", "boxes", "labels"], (inputs) => {
+    const { boxes, scores } = yolo.decoded(inputs.x);
+    return { decoded: boxes, scores, ...yolo.loss(inputs) };
+  });
   const results = await compiled.run(batch);
   await session.release();
   const found = pickedDetections(

@@ -3,7 +3,7 @@ import type { DataInfo } from "../src/model/index.ts";
 import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
-import { float32, int64, type NdArray, type Tensor } from "../src/tensor/index.ts";
+import { float32, int64, type NdArray } from "../src/tensor/index.ts";
 import type { Prepared } from "./serve.ts";
 import { denseWeights, writeChecked } from "./weights.ts";
 import { DIGIT_CLASSES, IMAGE_SIZE, normals } from "./works.ts";
@@ -49,7 +49,7 @@ export async function writeDdpmWeights(file: string): Promise<void> {
   const ddpm = benchDdpm();
   const weights = denseWeights(ddpm);
   const session = new Session(await nodeRuntime(), weights);
-  const compiled = session.compiled("check", ({ x, t, label }: Record<"x" | "t" | "label", Tensor>) => ({
+  const compiled = session.compiled(ddpm, "check", ["x", "t", "label"], ({ x, t, label }) => ({
     y: ddpm.network.forward(x, t, label),
   }));
   const feeds = {

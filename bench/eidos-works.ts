@@ -224,7 +224,7 @@ async function digitsSession(
 async function inference(options: NodeRuntimeOptions): Promise<Prepared> {
   const { flow, session } = await digitsSession(options);
   const batch = 64;
-  const velocity = session.compiled("velocity", ({ x, t, label }: Record<"x" | "t" | "label", Tensor>) => ({
+  const velocity = session.compiled(flow, "velocity", ["x", "t", "label"], ({ x, t, label }) => ({
     velocity: flow.network.forward(x, t, label),
   }));
   const feeds = {

@@ -15,7 +15,7 @@ import type { DataInfo } from "../src/model/index.ts";
 import { initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
-import { float32, type Tensor } from "../src/tensor/index.ts";
+import { float32 } from "../src/tensor/index.ts";
 import type { Prepared } from "./serve.ts";
 import { FLOW_SIZES, IMAGE_SIZE, normals } from "./works.ts";
 
@@ -77,7 +77,7 @@ async function opened(
 /** Log-densities of a batch of rows. */
 async function scoring(work: string, options: NodeRuntimeOptions): Promise<Prepared> {
   const { flow, session } = await opened(work, options);
-  const logProb = session.compiled("logProb", ({ x }: { readonly x: Tensor }) => ({
+  const logProb = session.compiled(flow, "logProb", ["x"], ({ x }) => ({
     logProb: flow.logProb(x),
   }));
   const feeds = { x: float32(normals(batch * features, work), [batch, features]) };

@@ -41,7 +41,7 @@ for await (const { step, losses } of training) {
 }
 
 const weights = await training.weights();
-const classify = compile(({ x }: Record<"x", Tensor>) => ({ digit: net.forward(x).argMax(1) }), {
+const classify = compile(["x"], ({ x }) => ({ digit: net.forward(x).argMax(1) }), {
   runtime,
   weights,
 });

@@ -37,7 +37,7 @@ class GaussianMixture implements Trainable, Density, Sampler {
 
   async sample(session: Session, { count, seed }: SampleOptions): Promise<NdArray<"float32">> {
     const [components = 0, dimensions = 0] = this.mean.shape;
-    const draw = session.compiled(`sample ${count}`, () => {
+    const draw = session.compiled(this, `sample ${count}`, [], () => {
       const gumbel = uniform([count, components]).log().neg().log().neg();
       const chosen = gumbel.add(this.logit).argMax(1); // a draw from softmax(logit)
       const scale = gather(this.logScale, chosen).exp().unsqueeze(1);

@@ -64,7 +64,7 @@ for await (const { step, losses } of training) {
 }
 
 const weights = await training.weights();
-const score = compile(({ x }: Record<"x", Tensor>) => ({ logProb: flow.logProb(x) }), { runtime, weights });
+const score = compile(["x"], ({ x }) => ({ logProb: flow.logProb(x) }), { runtime, weights });
 const { x } = data.splits.test.batch(Uint32Array.from({ length: 2000 }, (_, i) => i));
 const { logProb } = await score.run({ x });
 const mean = (values: Iterable<number | bigint>) => Array.from(values, Number).reduce((a, b) => a + b) / 2000;

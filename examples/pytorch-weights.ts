@@ -27,7 +27,7 @@ const net = nameParameters(new Net());
 const weights = checkState(tensors, net, file.pathname);
 
 const expected: { x: number[]; y: number[] } = JSON.parse(metadata.expected ?? "");
-const forward = compile(({ x }: Record<"x", Tensor>) => ({ y: net.forward(x) }), {
+const forward = compile(["x"], ({ x }) => ({ y: net.forward(x) }), {
   runtime: await nodeRuntime(),
   weights,
 });

@@ -3,13 +3,14 @@
 //     npx tsx examples/tensors.ts
 
 import { compile, nodeRuntime } from "eidos/program/node";
-import { float32, grad, type Tensor } from "eidos/tensor";
+import { float32, grad } from "eidos/tensor";
 
 const runtime = await nodeRuntime();
 
 // A tensor holds no numbers: it stands for a computation. `grad` makes another one, so it can be applied again.
 const wave = compile(
-  ({ x }: Record<"x", Tensor>) => {
+  ["x"],
+  ({ x }) => {
     const y = x.mul(x.sin());
     const [slope] = grad(y.sum(), [x]);
     const [curvature] = grad(slope.sum(), [x]);
@@ -28,7 +29,8 @@ for (const [i, x] of points.entries()) {
 
 // Training is the same thing: forward, backward and update are one program, called in a loop.
 const step = compile(
-  ({ x, target, w }: Record<"x" | "target" | "w", Tensor>) => {
+  ["x", "target", "w"],
+  ({ x, target, w }) => {
     const loss = x.matmul(w).sub(target).square().mean();
     const [slope] = grad(loss, [w]);
     return { loss, w: w.sub(slope.mul(0.1)) };

@@ -6,9 +6,43 @@ export class EidosError extends Error {
   override readonly name: string = "EidosError";
 }
 
-/** Shapes or dtypes that an operation cannot take; the message names the operation and every shape. */
+/**
+ * Shapes or dtypes that an operation cannot take. The message names the operation, every shape, and the file and line
+ * outside of eidos from which it was called, where there is one.
+ */
 export class ShapeError extends EidosError {
   override readonly name = "ShapeError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    const caller = callerOutside();
+    super(caller === undefined ? message : `${message} (called at ${caller})`, options);
+  }
+}
+
+/** A location in a stack, whether it is written as a path or as a URL. */
+const pathOf = (location: string): string =>
+  location.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, "").replaceAll("\\", "/");
+
+/** The folder of eidos's own files: src/, or dist/ of the package. */
+const OWN = pathOf(decodeURI(new URL(".", import.meta.url).href));
+
+/** Frames that are looked at for a caller: a model is a tower of layers, each of some frames. */
+const MOST_FRAMES = 200;
+
+/** The nearest file and line of the stack outside of eidos, of Node and of installed packages. */
+function callerOutside(): string | undefined {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = MOST_FRAMES;
+  const { stack = "" } = new Error("for its stack");
+  Error.stackTraceLimit = stackTraceLimit;
+  for (const frame of stack.split("\n")) {
+    const [, location, line] =
+      /(?:\(|@|at (?:async )?)((?:\w+:\/\/|\/|[A-Za-z]:[\\/]).+):(\d+):\d+\)?$/.exec(frame) ?? [];
+    if (location === undefined) continue;
+    const path = pathOf(location);
+    if (!path.startsWith(OWN) && !path.includes("/node_modules/")) return `${path}:${line}`;
+  }
+  return undefined;
 }
 
 /** A derivative was asked for where none is defined (argmax, comparison against an index, …). */

@@ -5,9 +5,14 @@ export { models } from "./catalog.ts";
 export {
   convertDetections,
   type DataSet,
+  type DataSource,
   type DetectionSet,
+  images,
   openData,
   openDetection,
+  photos,
+  points,
+  rows,
 } from "./data/index.node.ts";
 export * from "./errors.ts";
 export { defineModel } from "./model/definition.ts";

@@ -150,7 +150,7 @@ async function measured(name: string, data: string, trial: Trial, more: Row): Pr
   const run: Fitted = { name, model, data, seconds, ...(options && { options }) };
   return fitted(run, async (opened) => {
     const evaluation = await testOf(opened);
-    const validated = (await opened.folder.readMetrics()).map(
+    const validated = (await opened.loaded.folder.readMetrics()).map(
       ({ validationLoss }) => validationLoss ?? Infinity,
     );
     return {

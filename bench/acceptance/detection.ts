@@ -1,12 +1,6 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import {
-  annotatedData,
-  type DetectionEvaluation,
-  evaluateDetector,
-  fit,
-  openDetectorRun,
-} from "../../src/index.ts";
+import { type DetectionEvaluation, fit, openRun } from "../../src/index.ts";
 import { type Entry, type Row, type Suite, scale } from "./run.ts";
 
 const CELLS = "../shared/data/bccd";
@@ -32,13 +26,13 @@ async function measured({ name, title, model, data, seconds, options }: Trial): 
   const budget = seconds * scale.value;
   process.stderr.write(`${name}: ${budget} seconds\n`);
   await fit({ model, data, seconds: budget, seed: 0, out, ...options });
-  const run = await openDetectorRun(out);
+  const run = await openRun(out);
   try {
-    const evaluation = await evaluateDetector(run, await annotatedData(run));
-    const progress = (await run.folder.readCheckpoint())?.progress;
+    const evaluation = await run.evaluateBoxes();
+    const progress = (await run.loaded.folder.readCheckpoint())?.progress;
     return rowOf(title, options, evaluation, progress?.best?.measures ?? {});
   } finally {
-    await run.session.release();
+    await run.release();
   }
 }
 

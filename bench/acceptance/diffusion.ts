@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { openData } from "../../src/data/index.node.ts";
 import type { SplitName } from "../../src/data/sources/data-set.ts";
-import { type Evaluation, evaluateRun, fitToPairs, type OpenRun, openRun } from "../../src/index.ts";
+import { type Evaluation, fitToPairs, openRun, type Run } from "../../src/index.ts";
 import { Random } from "../../src/random.ts";
 import { frechetToTest, samplerCells, scaledCount } from "./frechet-cells.ts";
 import { conditions, type Entry, type Fitted, fitted, type Row, resultOf, type Suite, scale } from "./run.ts";
@@ -32,7 +32,7 @@ const folderOf = ({ name }: Fitted): string => `runs/acceptance/${name}`;
 const tried = new Set<Fitted>();
 
 /** Fits afresh, once a call. */
-async function fittedOnce<T>(run: Fitted, measure: (opened: OpenRun) => Promise<T>): Promise<T> {
+async function fittedOnce<T>(run: Fitted, measure: (opened: Run) => Promise<T>): Promise<T> {
   if (tried.has(run)) throw new Error(`${run.name} could not be fitted`);
   tried.add(run);
   if (run !== REFLOW) return fitted(run, measure);
@@ -45,16 +45,16 @@ async function fittedOnce<T>(run: Fitted, measure: (opened: OpenRun) => Promise<
 const isFinished = (run: Fitted): boolean => existsSync(`${folderOf(run)}/report.html`);
 
 /** Measures a finished fit, of this call or an earlier one, or a new one where there is none. */
-function opened<T>(run: Fitted, measure: (opened: OpenRun) => Promise<T>): Promise<T> {
+function opened<T>(run: Fitted, measure: (opened: Run) => Promise<T>): Promise<T> {
   return isFinished(run) ? measureOpened(run, measure) : fittedOnce(run, measure);
 }
 
-async function measureOpened<T>(run: Fitted, measure: (opened: OpenRun) => Promise<T>): Promise<T> {
+async function measureOpened<T>(run: Fitted, measure: (opened: Run) => Promise<T>): Promise<T> {
   const open = await openRun(folderOf(run));
   try {
     return await measure(open);
   } finally {
-    await open.session.release();
+    await open.release();
   }
 }
 
@@ -71,8 +71,8 @@ async function reflow(): Promise<void> {
   });
 }
 
-/** What a row tells of the training of a run that is measured without `evaluateRun`. */
-async function training({ folder, config }: OpenRun): Promise<Row> {
+/** What a row tells of the training of a run that is measured without `evaluate`. */
+async function training({ loaded: { folder }, config }: Run): Promise<Row> {
   const last = (await folder.readMetrics()).at(-1);
   return {
     split: "test",
@@ -100,7 +100,7 @@ const likelihoods = [DDPM, SDE, FLOW].map(
     section: "Digits: bits per dimension of test images",
     measure: () =>
       fittedOnce(run, async (open) => {
-        const evaluation = await evaluateRun(open, { split: "test", slowScores: SCORED });
+        const evaluation = await open.evaluate({ split: "test", slowScores: SCORED });
         const name = "bits per dimension";
         return {
           model: run === SDE ? "score-sde, vp" : run.model,
@@ -182,7 +182,7 @@ const straightening = [FLOW, REFLOW].map(
     // A reflow belongs to the flow that its pairs were drawn from.
     measure: () =>
       (run === REFLOW ? fittedOnce : opened)(run, async (open) => {
-        const { model, session } = open;
+        const { model, session } = open.loaded;
         const measures = await model.straightness?.(session, { count: PATHS, seed: 0 });
         return {
           model: run === FLOW ? "rectified flow" : "reflow",
@@ -213,7 +213,7 @@ const plane = PLANE.map(({ title, ...run }): Entry => {
     section: "two-moons: test log-likelihood in nats beside that of the true density",
     measure: () =>
       fitted({ ...run, name, data: "two-moons", seconds: 15 }, async (open) => {
-        const evaluation = await evaluateRun(open, { split: "test", slowScores: 1000 });
+        const evaluation = await open.evaluate({ split: "test", slowScores: 1000 });
         const [nats, truth] = [
           resultOf(evaluation, "log-likelihood"),
           resultOf(evaluation, "log-likelihood of the true density"),

@@ -1,7 +1,7 @@
 import { openData } from "../../src/data/index.node.ts";
 import { columnsSchema, logScale } from "../../src/data/sources/columns.ts";
 import { range, type Split } from "../../src/data/sources/data-set.ts";
-import { type OpenRun, score } from "../../src/index.ts";
+import type { Run } from "../../src/index.ts";
 import { areaUnderRoc, averagePrecision } from "../../src/metrics/index.ts";
 import { fitGaussian, gaussianLogProb } from "./gaussian.ts";
 import {
@@ -123,10 +123,8 @@ function half(table: string, which: "training" | "normal" | "anomalies"): string
   return `select * exclude (anomaly, place) from (${numbered}) where ${rows[which]}`;
 }
 
-async function logLikelihoods(run: OpenRun, query: string): Promise<number[]> {
-  const values: number[] = [];
-  for await (const { logLikelihood } of score(run, query)) values.push(...logLikelihood);
-  return values;
+async function logLikelihoods(run: Run, query: string): Promise<number[]> {
+  return [...(await run.score(query)).logLikelihood];
 }
 
 function ranking(normal: readonly number[], anomalies: readonly number[]): Row {
@@ -194,7 +192,7 @@ const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly En
           const options = { validation: 0.15, test: 0, ...run.options };
           const name = `flows-${run.model}-${table}`;
           return fitted({ ...run, name, data: half(table, "training"), options }, async (opened) => {
-            const last = (await opened.folder.readMetrics()).at(-1);
+            const last = (await opened.loaded.folder.readMetrics()).at(-1);
             const [normal, unusual] = [
               await logLikelihoods(opened, half(table, "normal")),
               await logLikelihoods(opened, half(table, "anomalies")),

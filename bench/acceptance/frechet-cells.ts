@@ -1,7 +1,7 @@
 import { openData } from "../../src/data/index.node.ts";
 import { range } from "../../src/data/sources/data-set.ts";
 import { EidosError } from "../../src/errors.ts";
-import { type OpenRun, sampleRun } from "../../src/index.ts";
+import type { Run } from "../../src/index.ts";
 import { digitFeatures } from "../../src/metrics/index.node.ts";
 import { frechetDistance } from "../../src/metrics/index.ts";
 import { float32, type NdArray } from "../../src/tensor/index.ts";
@@ -32,7 +32,7 @@ export async function frechetToTest({ data, shape }: NdArray<"float32">): Promis
 }
 
 /** A cell for each number of steps of a solver: the distance, and the seconds that drawing took. */
-export async function samplerCells(run: OpenRun, solver: string, steps: readonly number[]): Promise<Row> {
+export async function samplerCells(run: Run, solver: string, steps: readonly number[]): Promise<Row> {
   const cells: Record<string, string> = {};
   for (const count of steps) {
     const column = count === 1 ? "1 step" : `${count} steps`;
@@ -43,10 +43,10 @@ export async function samplerCells(run: OpenRun, solver: string, steps: readonly
 }
 
 /** One cell; a sampler that fails, say with numbers that are not finite, costs the cell and not the row. */
-async function cell(run: OpenRun, solver: string, steps: number): Promise<string> {
+async function cell(run: Run, solver: string, steps: number): Promise<string> {
   try {
     const begun = performance.now();
-    const samples = await sampleRun(run, { count: scaledCount(), seed: 0, guidance: 1, solver, steps });
+    const samples = await run.sample({ count: scaledCount(), seed: 0, guidance: 1, solver, steps });
     const seconds = (performance.now() - begun) / 1000;
     return `${(await frechetToTest(samples)).toFixed(2)} (${seconds.toFixed(seconds < 10 ? 1 : 0)} s)`;
   } catch (error) {

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { type Evaluation, evaluateRun, fit, type OpenRun, openRun } from "../../src/index.ts";
+import { type Evaluation, fit, openRun, type Run } from "../../src/index.ts";
 
 /** One model fitted to one data set. */
 export interface Fitted {
@@ -35,7 +35,7 @@ export interface Suite {
 export const scale = { value: 1 };
 
 /** Fits afresh with seed 0 and hands the opened run to `measure`. */
-export async function fitted<T>(run: Fitted, measure: (opened: OpenRun) => Promise<T>): Promise<T> {
+export async function fitted<T>(run: Fitted, measure: (opened: Run) => Promise<T>): Promise<T> {
   const out = `runs/acceptance/${run.name}`;
   await rm(out, { recursive: true, force: true });
   const seconds = run.seconds * scale.value;
@@ -45,7 +45,7 @@ export async function fitted<T>(run: Fitted, measure: (opened: OpenRun) => Promi
   try {
     return await measure(opened);
   } finally {
-    await opened.session.release();
+    await opened.release();
   }
 }
 
@@ -66,8 +66,8 @@ export function conditions({ split, seed, parameters, steps, seconds }: Evaluati
 }
 
 /** The test split of a run, measured. */
-export function testOf(run: OpenRun): Promise<Evaluation> {
-  return evaluateRun(run, { split: "test" });
+export function testOf(run: Run): Promise<Evaluation> {
+  return run.evaluate({ split: "test" });
 }
 
 function table(rows: readonly Row[]): string {

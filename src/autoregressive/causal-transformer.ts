@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, placesOf } from "./conditionals.ts";
-import { AutoregressiveModel, orderOptions } from "./model.ts";
+import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, positionsOf } from "./conditionals.ts";
+import { defineAutoregressive, orderOptions } from "./model.ts";
 import { drawSequence, TransformerNetwork, type TransformerNetworkOptions } from "./networks/transformer.ts";
 
 /** Numbers that the keys and values of all rows that are drawn at once may have. */
@@ -13,6 +13,7 @@ const CACHE_ELEMENTS = 1 << 26;
 
 /** The conditionals of a decoder-only Transformer over zeros and ones in some order. */
 export class TransformerConditionals implements Conditionals {
+  readonly kind = "one-order";
   readonly network: TransformerNetwork;
   readonly order: readonly number[];
   readonly rowsAtOnce: number;
@@ -29,12 +30,12 @@ export class TransformerConditionals implements Conditionals {
   }
 
   elementLogProb(x: Tensor): Tensor {
-    if (this.order.every((element, place) => element === place)) {
+    if (this.order.every((element, position) => element === position)) {
       return bernoulliLogProb(this.network.forward(x), x);
     }
     const order = orderTensor(this.order);
-    const byPlace = gather(x, order, 1);
-    return gather(bernoulliLogProb(this.network.forward(byPlace), byPlace), placesOf(order), 1);
+    const byPosition = gather(x, order, 1);
+    return gather(bernoulliLogProb(this.network.forward(byPosition), byPosition), positionsOf(order), 1);
   }
 
   draw(inputs: DrawInputs): Draw {
@@ -52,25 +53,18 @@ export const causalTransformerOptions = orderOptions.extend({
     .min(1)
     .optional()
     .describe("units of the perceptron of a layer (default: 4 times the width)"),
-  window: z.int().min(1).optional().describe("how many variables back a layer sees (default: all)"),
+  window: z.int().min(1).optional().describe("number of earlier variables that a layer sees (default: all)"),
   dropout: z
     .number()
     .min(0)
     .lt(1)
     .optional()
-    .describe(
-      "share of vectors' numbers and hidden units that training leaves out (vectors: 0.1, images: 0)",
-    ),
+    .describe("dropout rate of vectors between layers and of hidden units (default: vectors 0.1, images 0)"),
 });
 
 export type CausalTransformerOptions = z.output<typeof causalTransformerOptions>;
 
-/**
- * A small decoder-only Transformer (Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019) over the
- * variables of binary vectors or the pixels of binary images.
- * @throws OptionError where the heads do not divide the width
- */
-export function causalTransformer(options: CausalTransformerOptions, data: DataInfo): AutoregressiveModel {
+function conditionals(options: CausalTransformerOptions, data: DataInfo): TransformerConditionals {
   const isImage = data.sampleShape.length > 1;
   const { order, orderSeed, width, dropout = isImage ? 0 : 0.1, hidden = 4 * width, ...rest } = options;
   const axes = isImage ? data.sampleShape.slice(-2) : data.sampleShape;
@@ -78,7 +72,7 @@ export function causalTransformer(options: CausalTransformerOptions, data: DataI
   if (dimensions !== elementCount(axes)) {
     throw new OptionError(`causal-transformer: images must have one channel, not [${data.sampleShape}]`);
   }
-  const conditionals = new TransformerConditionals({
+  return new TransformerConditionals({
     ...rest,
     order: elementOrder(order, dimensions, orderSeed),
     axes,
@@ -86,31 +80,27 @@ export function causalTransformer(options: CausalTransformerOptions, data: DataI
     hidden,
     dropout,
   });
-  return new AutoregressiveModel(conditionals, data);
-}
-
-function preferences(data: DataInfo): FitPreferences {
-  const isImage = data.sampleShape.length > 1;
-  return {
-    warmupSteps: 100,
-    optimizer: "adamw",
-    weightDecay: 0.1,
-    learningRate: 2e-3,
-    batchSize: isImage ? 16 : 64,
-    averageDecay: 0.998,
-    clipNorm: 1,
-  };
 }
 
 /** The causal Transformer as the catalogue knows it. */
-export const causalTransformerDefinition = defineModel({
+export const causalTransformerDefinition = defineAutoregressive({
   name: "causal-transformer",
   summary: "decoder-only Transformer over the variables: exact log-probabilities of zeros and ones",
   paper:
     "Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser and Polosukhin 2017, Attention Is All You Need, arXiv:1706.03762",
-  dataKinds: ["binary"],
-  can: ["sample", "score", "inpaint", "export"],
   options: causalTransformerOptions,
-  build: causalTransformer,
-  preferences,
+  conditionals,
+  preferences: ({ sampleShape }) => ({
+    learningRate: 2e-3,
+    batchSize: sampleShape.length > 1 ? 16 : 64,
+    warmupSteps: 100,
+    clipNorm: 1,
+  }),
 });
+
+/**
+ * A small decoder-only Transformer (Vaswani et al. 2017, "Attention Is All You Need"; Radford et al. 2019) over the
+ * variables of binary vectors or the pixels of binary images.
+ * @throws OptionError where the heads do not divide the width
+ */
+export const causalTransformer = builderOf(causalTransformerDefinition);

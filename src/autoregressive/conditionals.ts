@@ -22,7 +22,7 @@ export const ELEMENT_ORDERS = ["natural", "random"] as const;
 
 export type ElementOrder = (typeof ELEMENT_ORDERS)[number];
 
-/** The element at each place. @param seed of a random order */
+/** The element at each position. @param seed of a random order */
 export function elementOrder(kind: ElementOrder, dimensions: number, seed: number): readonly number[] {
   return kind === "random"
     ? Array.from(new Random(seed).split("order").permutation(dimensions))
@@ -43,8 +43,8 @@ export function orderTensor(order: readonly number[]): Tensor {
   return constant(int64(order, [order.length]));
 }
 
-/** The place of each element of an order, int64 [D]: the inverse permutation. */
-export function placesOf(order: Tensor): Tensor {
+/** The position of each element of an order, int64 [D]: the inverse permutation. */
+export function positionsOf(order: Tensor): Tensor {
   return topK(order.cast("float32"), Number(order.shape[0]), -1, "smallest").indices;
 }
 
@@ -68,7 +68,7 @@ export function bernoulliLogProb(logits: Tensor, x: Tensor): Tensor {
 }
 
 /**
- * Layers that tell logits begin at zero: both values equally likely, whatever the elements before. Small sets are then
+ * Layers that output logits begin at zero: both values equally likely, whatever the elements before. Small sets are then
  * not fitted away from the noise of random weights, most of which no gradient ever removes.
  */
 export const AT_REST = { initializeWeight: zeros, initializeBias: zeros } satisfies LinearOptions;
@@ -77,7 +77,7 @@ export const AT_REST = { initializeWeight: zeros, initializeBias: zeros } satisf
 export interface DrawInputs {
   /** Uniform on [0, 1): element i is drawn by the i-th number. */
   readonly uniforms: Tensor;
-  /** Elements in data units; what stands in unknown places does not matter as long as it is an element. */
+  /** Elements in data units; unknown ones are ignored as long as they are valid elements. */
   readonly given: Tensor;
   /** 1 where the element is the given one, 0 where it is drawn. */
   readonly known: Tensor;
@@ -106,11 +106,12 @@ export interface Factors {
 
 /** The conditionals of a model in one order; elements are those of the flattened sample. */
 export interface Conditionals extends Factors, Module {
-  /** The element at each place. */
+  readonly kind: "one-order";
+  /** The element at each position of the order. */
   readonly order: readonly number[];
-  /** How many classes there are, where the conditionals are those of a class. */
+  /** Number of classes that the conditionals depend on (default: 0, none). */
   readonly classes?: number;
-  /** Rows that can be drawn at once, where that is fewer than numbers of samples would allow. */
+  /** Rows that memory allows to draw at once, where that is fewer than for other models. */
   readonly rowsAtOnce?: number;
 }
 
@@ -119,6 +120,7 @@ export interface Conditionals extends Factors, Module {
  * mixture p(x) = 1/M Σ_m p_m(x) (Uria et al. 2014, "A deep and tractable density estimator", section 4.1).
  */
 export interface Ensemble extends Module {
+  readonly kind: "ensemble";
   /** The order of each member. */
   readonly orders: readonly (readonly number[])[];
   /** The member of a number, an int64 scalar that may be known only while the program runs. */
@@ -128,17 +130,24 @@ export interface Ensemble extends Module {
    * that of the mixture where it is cheap.
    */
   lossLogProb(x: Tensor): Tensor;
-  /** For members that were trained to serve any order: the model in the order given as the element at each place, int64 [D]. */
+  /** For members that were trained to serve any order: the model in the order given as the element at each position, int64 [D]. */
   inOrder?(order: Tensor): Factors;
 }
 
-export function isEnsemble(conditionals: Conditionals | Ensemble): conditionals is Ensemble {
-  return "member" in conditionals;
+/** The order of every member. */
+export function ordersOf(conditionals: Conditionals | Ensemble): readonly (readonly number[])[] {
+  return conditionals.kind === "ensemble" ? conditionals.orders : [conditionals.order];
 }
 
-/** Whether the conditionals are those of a class. */
+/** The order that all members have; undefined where they differ. */
+export function commonOrder(orders: readonly (readonly number[])[]): readonly number[] | undefined {
+  const [first, ...others] = orders;
+  return others.every((order) => order.join() === first?.join()) ? first : undefined;
+}
+
+/** Whether the conditionals depend on a class. */
 export function isOfClass(conditionals: Conditionals | Ensemble): boolean {
-  return !isEnsemble(conditionals) && (conditionals.classes ?? 0) > 0;
+  return conditionals.kind === "one-order" && conditionals.classes !== undefined && conditionals.classes > 0;
 }
 
 /** Below every log-probability, with room for a difference of two. */
@@ -155,10 +164,9 @@ function logAddExp(a: Tensor, b: Tensor): Tensor {
  * @param logs l_k by k, an int64 scalar
  */
 function logSumOver(count: number, shape: Shape, logs: (index: Tensor) => Tensor): Tensor {
-  const start = constant(LOWEST).broadcastTo(shape);
-  const [total = start] = whileLoop(
-    [start],
-    ([before = start], index) => ({ state: [logAddExp(before, logs(index))] }),
+  const [total] = whileLoop(
+    [constant(LOWEST).broadcastTo(shape)],
+    ([before], index) => ({ state: [logAddExp(before, logs(index))] }),
     { maximum: count },
   );
   return total;
@@ -174,7 +182,7 @@ export function mixtureLogProb(ensemble: Ensemble, x: Tensor): Tensor {
 /**
  * log p(x_i | x_<i) of a mixture whose members have one order: quotients of the mixture's probabilities of the first
  * elements, [n, D] → [n, D] by element. Has no gradient.
- * @param order the element at each place
+ * @param order the element at each position
  */
 export function mixtureElementLogProb(ensemble: Ensemble, x: Tensor, order: readonly number[]): Tensor {
   const own = orderTensor(order);
@@ -182,7 +190,7 @@ export function mixtureElementLogProb(ensemble: Ensemble, x: Tensor, order: read
   const logs = (index: Tensor): Tensor => cumSum(gather(ensemble.member(index).elementLogProb(x), own, 1), 1);
   const first = logSumOver(count, x.shape, logs).sub(Math.log(count));
   const before = pad(slice(first, 1, 0, -1), [[1, 0]]);
-  return gather(first.sub(before), placesOf(own), 1);
+  return gather(first.sub(before), positionsOf(own), 1);
 }
 
 /**

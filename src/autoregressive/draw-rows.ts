@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
 import { float32, int64, type NdArray, type Tensor } from "../tensor/index.ts";
-import { type Conditionals, type Ensemble, type Factors, isEnsemble, isOfClass } from "./conditionals.ts";
+import { type Conditionals, type Ensemble, type Factors, isOfClass } from "./conditionals.ts";
 
 /** Rows, and numbers in them, that are drawn at once at most. */
 export const PART_ROWS = 2048;
@@ -12,9 +12,9 @@ export const PART_ELEMENTS = 1 << 20;
 export interface WantedRow {
   /** Gives the uniform numbers, by its child "elements". */
   readonly random: Random;
-  /** Elements in data units and 1 where they are known; all are drawn unless told. */
+  /** Elements in data units and 1 where they are known (default: all unknown). */
   readonly given?: { readonly x: Float32Array; readonly known: Float32Array };
-  /** Of an ensemble, the member to draw from; the first unless told. */
+  /** Of an ensemble, the member to draw from (default: the first). */
   readonly member?: number;
   /** The class, where the conditionals are those of a class. */
   readonly label?: number;
@@ -48,7 +48,7 @@ export async function drawRows(
   const x = new Float32Array(wanted.length * dimensions);
   const logKnown = new Float32Array(wanted.length);
   const groups = [...groupsOf(wanted).values()];
-  const own = isEnsemble(conditionals) ? undefined : conditionals.rowsAtOnce;
+  const own = conditionals.kind === "ensemble" ? undefined : conditionals.rowsAtOnce;
   const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / dimensions), own ?? PART_ROWS));
   const size = padded(Math.min(limit, Math.max(1, ...groups.map((group) => group.length))));
   let done = 0;
@@ -68,7 +68,7 @@ export async function drawRows(
   return { x, logKnown };
 }
 
-/** Places of the rows that one run of the program can draw. */
+/** Indices of the rows that one run of the program can draw. */
 function groupsOf(wanted: readonly WantedRow[]): ReadonlyMap<unknown, readonly number[]> {
   const groups = new Map<unknown, number[]>();
   wanted.forEach(({ member, order }, i) => {
@@ -96,16 +96,17 @@ async function drawPart(
     row.random.split("elements").fillUniform(uniforms.subarray(start, end));
     if (row.given === undefined) return;
     known.set(row.given.known, start);
-    // What stands in unknown places must not even be a number.
+    // Unknown elements may be NaN, which spreads.
     for (let k = start; k < end; k++) if (known[k] === 1) given[k] = row.given.x[k - start] ?? 0;
   });
   const [first] = rows;
   const order = first?.order;
   const which: NdArray = order ? int64(order, [dimensions]) : int64([first?.member ?? 0], []);
-  const program = session.compiled<string, "x" | "logKnown">(
+  const program = session.compiled(
+    conditionals,
     order ? "draw-in-order" : "draw",
+    ["uniforms", "given", "known", "which", "label?"],
     ({ uniforms: u, given: g, known: k, which: w, label }) => {
-      if (!u || !g || !k || !w) throw new OptionError("drawing takes uniforms, given, known and which");
       const factors = factorsOf(conditionals, w, order !== undefined);
       return { ...factors.draw({ uniforms: u, given: g, known: k, label }) };
     },
@@ -127,9 +128,10 @@ async function drawPart(
 
 /** @param which the number of a member, or an order */
 function factorsOf(conditionals: Conditionals | Ensemble, which: Tensor, isOrder: boolean): Factors {
-  if (!isEnsemble(conditionals)) return conditionals;
+  if (conditionals.kind === "one-order") return conditionals;
   if (!isOrder) return conditionals.member(which);
-  if (conditionals.inOrder === undefined)
-    throw new OptionError("this model has no conditionals in any order");
+  if (conditionals.inOrder === undefined) {
+    throw new OptionError("this model was not trained to serve any order");
+  }
   return conditionals.inOrder(which);
 }

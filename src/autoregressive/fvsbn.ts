@@ -1,11 +1,10 @@
 import type { z } from "zod";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { degreeMask, Linear } from "../nn/linear.ts";
-import { elementCount, linear, type Tensor } from "../tensor/index.ts";
+import { elementCount, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
 import { AT_REST, bernoulliLogProb, checkOrder, elementOrder } from "./conditionals.ts";
-import { AutoregressiveModel, orderOptions } from "./model.ts";
+import { defineAutoregressive, orderOptions } from "./model.ts";
 import { oneMask } from "./networks/connectivity.ts";
 import { drawMasked } from "./networks/masked.ts";
 
@@ -16,6 +15,7 @@ import { drawMasked } from "./networks/masked.ts";
  * elements that do not come before are there and not used.
  */
 export class SigmoidBeliefNetwork extends Linear implements Conditionals {
+  readonly kind = "one-order";
   readonly order: readonly number[];
 
   /** @throws OptionError where the order does not name each element once */
@@ -27,8 +27,8 @@ export class SigmoidBeliefNetwork extends Linear implements Conditionals {
 
   /** Logits of ones, [n, D] → [n, D]. */
   override forward(x: Tensor): Tensor {
-    const { places } = oneMask({ order: this.order, degrees: [] });
-    return linear(x, this.weight.mul(degreeMask(places, places, true)), this.bias);
+    const { positions } = oneMask({ order: this.order, degrees: [] });
+    return this.apply(x, this.weight.mul(degreeMask(positions, positions, true)));
   }
 
   elementLogProb(x: Tensor): Tensor {
@@ -53,27 +53,18 @@ export const fvsbnOptions = orderOptions;
 
 export type FvsbnOptions = z.output<typeof fvsbnOptions>;
 
-/** The fully visible sigmoid belief network over zeros and ones. */
-export function fvsbn({ order, orderSeed }: FvsbnOptions, data: DataInfo): AutoregressiveModel {
-  const dimensions = elementCount(data.sampleShape);
-  return new AutoregressiveModel(
-    new SigmoidBeliefNetwork(dimensions, elementOrder(order, dimensions, orderSeed)),
-    data,
-  );
-}
-
-function preferences(): FitPreferences {
-  return { optimizer: "adamw", learningRate: 1e-2, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
-}
-
 /** FVSBN as the catalogue knows it. */
-export const fvsbnDefinition = defineModel({
+export const fvsbnDefinition = defineAutoregressive({
   name: "fvsbn",
   summary: "fully visible sigmoid belief network: a logistic regression of each element on those before it",
   paper: "Frey 1998, Graphical Models for Machine Learning and Digital Communication; Neal 1992",
-  dataKinds: ["binary"],
-  can: ["sample", "score", "inpaint", "export"],
   options: fvsbnOptions,
-  build: fvsbn,
-  preferences,
+  conditionals: ({ order, orderSeed }, { sampleShape }) => {
+    const dimensions = elementCount(sampleShape);
+    return new SigmoidBeliefNetwork(dimensions, elementOrder(order, dimensions, orderSeed));
+  },
+  preferences: { learningRate: 1e-2 },
 });
+
+/** The fully visible sigmoid belief network over zeros and ones. */
+export const fvsbn = builderOf(fvsbnDefinition);

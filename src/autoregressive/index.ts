@@ -23,7 +23,7 @@ export {
   madeDefinition,
   madeOptions,
 } from "./made.ts";
-export { AutoregressiveModel } from "./model.ts";
+export { AutoregressiveModel, type AutoregressiveSystem, defineAutoregressive } from "./model.ts";
 export {
   Nade,
   type NadeModelOptions,

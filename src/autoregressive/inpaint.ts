@@ -6,10 +6,10 @@ import { type IncompleteRow, incompleteRows } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/index.ts";
-import { type Conditionals, type Ensemble, isEnsemble, isOfClass } from "./conditionals.ts";
+import { type Conditionals, type Ensemble, isOfClass, ordersOf } from "./conditionals.ts";
 import { type DrawnRows, drawRows, PART_ELEMENTS, PART_ROWS, type WantedRow } from "./draw-rows.ts";
 
-/** Proposals of a chain unless told. */
+/** Proposals of a chain by default. */
 const STEPS = 100;
 
 interface Work {
@@ -37,14 +37,18 @@ interface Chain extends Sample {
 }
 
 /** Makes a completion of each chain. */
-type Way = (work: Work, chains: readonly Chain[], report: (share: number) => void) => Promise<Float32Array>;
+type Method = (
+  work: Work,
+  chains: readonly Chain[],
+  report: (share: number) => void,
+) => Promise<Float32Array>;
 
 /**
  * Completions of partly known samples from p(x_unknown | x_known), by the first of these that can be had:
  *
  * - Nothing is unknown: the sample itself.
  * - The known elements come first in the order (of every member): the unknown ones are drawn one after the other, which
- *   is exact. A member of an ensemble, or the class where none is told, is drawn with the probability that it has given
+ *   is exact. A member of an ensemble, or the class where none is given, is drawn with the probability that it has given
  *   the known elements.
  * - The model serves any order: an order with the known elements first is drawn for each set of them, and the draw is
  *   exact under the model in that order.
@@ -52,8 +56,8 @@ type Way = (work: Work, chains: readonly Chain[], report: (share: number) => voi
  *   the one with weight w′ = ∏ p(x_i | x_<i) over known i replaces that with w with probability min(1, w′ / w). That
  *   leaves the exact conditional invariant, and reaches it the sooner the less the weights vary.
  *
- * @throws OptionError where shapes do not fit, a class is told to a model that knows none, or `exact` is asked and there
- *   is no such way
+ * @throws OptionError where shapes do not fit, a class is given to a model without classes, or `exact` is asked and there
+ *   is no exact method
  */
 export async function inpaintAutoregressive(
   conditionals: Conditionals | Ensemble,
@@ -65,13 +69,13 @@ export async function inpaintAutoregressive(
   const rows = incompleteRows(options, data.sampleShape).map(
     (row): Sample => ({ ...row, components: componentsOf(row.index) }),
   );
-  const orders = isEnsemble(conditionals) ? conditionals.orders : [conditionals.order];
+  const orders = ordersOf(conditionals);
   const size = elementCount(data.sampleShape);
   const work = { conditionals, orders, size, session, steps: options.steps ?? STEPS };
-  const groups = new Map<Way, Sample[]>();
+  const groups = new Map<Method, Sample[]>();
   for (const row of rows) {
-    const way = wayOf(work, row, options.exact);
-    groups.set(way, [...(groups.get(way) ?? []), row]);
+    const method = methodOf(work, row, options.exact);
+    groups.set(method, [...(groups.get(method) ?? []), row]);
   }
 
   const random = new Random(options.seed).split("inpaint");
@@ -79,13 +83,13 @@ export async function inpaintAutoregressive(
   const result = new Float32Array(rows.length * draws * size);
   const limit = Math.max(1, Math.floor(Math.min(PART_ROWS, PART_ELEMENTS / size) / draws));
   let done = 0;
-  for (const [way, group] of groups) {
+  for (const [method, group] of groups) {
     for (let first = 0; first < group.length; first += limit) {
       const part = group.slice(first, first + limit);
       const chains = part.flatMap((row) =>
         Array.from({ length: draws }, (_, draw) => ({ ...row, random: random.split(row.index).split(draw) })),
       );
-      const completed = await way(work, chains, (share) =>
+      const completed = await method(work, chains, (share) =>
         options.onProgress?.((done + share * part.length) / rows.length),
       );
       part.forEach(({ index }, i) => {
@@ -100,34 +104,34 @@ export async function inpaintAutoregressive(
 
 /**
  * The distributions that a sample may be of, by its index.
- * @param label class of all samples or of each, where it is told
- * @throws OptionError where a class is told to a model that knows none
+ * @param label class of all samples or of each, where it is given
+ * @throws OptionError where a class is given to a model without classes
  */
 function components(
   conditionals: Conditionals | Ensemble,
   data: DataInfo,
   label: InpaintOptions["label"],
 ): (index: number) => readonly Component[] {
-  if (isEnsemble(conditionals)) {
+  if (conditionals.kind === "ensemble") {
     const members = conditionals.orders.map((_, member) => ({ member, share: 1 }));
     if (label === undefined) return () => members;
   } else if (isOfClass(conditionals)) {
     const classes = classShares(data).map((share, k) => ({ label: k, share }));
     const possible = classes.filter(({ share }) => share > 0);
     return (index) => {
-      const told = typeof label === "number" ? label : label?.[index];
-      return told === undefined ? possible : [{ label: told, share: 1 }];
+      const given = typeof label === "number" ? label : label?.[index];
+      return given === undefined ? possible : [{ label: given, share: 1 }];
     };
   } else if (label === undefined) return () => [{ share: 1 }];
   throw new OptionError("option label: this model is not conditional on classes");
 }
 
-/** @throws OptionError where an exact way is asked for and there is none */
-function wayOf({ conditionals, orders }: Work, row: IncompleteRow, exact: boolean | undefined): Way {
+/** @throws OptionError where an exact method is asked for and there is none */
+function methodOf({ conditionals, orders }: Work, row: IncompleteRow, exact: boolean | undefined): Method {
   if (!row.known.some((value) => value !== 1)) return async (_work, chains) => joined(chains);
   if (exact === false) return iterate;
   if (orders.every((order) => comeFirst(order, row.known))) return drawInOrder;
-  if (isEnsemble(conditionals) && conditionals.inOrder !== undefined) return drawInOwnOrder;
+  if (conditionals.kind === "ensemble" && conditionals.inOrder !== undefined) return drawInOwnOrder;
   if (exact === true) {
     throw new OptionError(
       `there is no exact conditional draw for sample ${row.index}: its known elements do not come first in the model's order`,
@@ -158,7 +162,7 @@ function draw(
   return drawRows(conditionals, size, session, wanted, report);
 }
 
-const drawInOrder: Way = async (work, chains, report) => {
+const drawInOrder: Method = async (work, chains, report) => {
   const row = ({ random, ...given }: Chain, component: Component | undefined): WantedRow => ({
     ...component,
     random,
@@ -186,11 +190,11 @@ const drawInOrder: Way = async (work, chains, report) => {
   return (await draw(work, chosen, (share) => report((1 + share) / 2))).x;
 };
 
-/** The number at a place on [0, 1) that is divided in proportion to the exponentials of weights. */
-function drawIndex(logWeights: ArrayLike<number>, place: number): number {
+/** The number at a position on [0, 1) that is divided in proportion to the exponentials of weights. */
+function drawIndex(logWeights: ArrayLike<number>, position: number): number {
   const largest = Math.max(...Array.from(logWeights));
   const shares = Array.from(logWeights, (weight) => Math.exp(weight - largest));
-  let left = place * shares.reduce((sum, share) => sum + share, 0);
+  let left = position * shares.reduce((sum, share) => sum + share, 0);
   const found = shares.findIndex((share) => {
     left -= share;
     return left < 0;
@@ -205,7 +209,7 @@ function componentAt(among: readonly Component[], random: Random): Component | u
   return among[drawIndex(logShares, random.split("member").uniform())];
 }
 
-const drawInOwnOrder: Way = async (work, chains, report) => {
+const drawInOwnOrder: Method = async (work, chains, report) => {
   const orders = new Map<string, readonly number[]>();
   const wanted = chains.map((chain): WantedRow => {
     const key = chain.known.join("");
@@ -225,7 +229,7 @@ function orderFor(known: Float32Array): readonly number[] {
   ];
 }
 
-const iterate: Way = async (work, chains, report) => {
+const iterate: Method = async (work, chains, report) => {
   const { size, steps } = work;
   const state = new Float32Array(chains.length * size);
   const weights = new Array<number>(chains.length).fill(Number.NEGATIVE_INFINITY);

@@ -1,12 +1,14 @@
 import { z } from "zod";
+import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import {
   bernoulliLogProb,
   type Conditionals,
   checkOrder,
+  commonOrder,
   type Draw,
   type DrawInputs,
   type Ensemble,
@@ -16,7 +18,13 @@ import {
   orderTensor,
   uniformInteger,
 } from "./conditionals.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, AutoregressiveModel, dropoutOptions, orderOptions } from "./model.ts";
+import {
+  ACTIVATION_NAMES,
+  ACTIVATIONS,
+  defineAutoregressive,
+  dropoutOptions,
+  orderOptions,
+} from "./model.ts";
 import {
   Connectivities,
   type Connectivity,
@@ -29,6 +37,7 @@ import { MaskedNetwork, type MaskedNetworkOptions } from "./networks/masked.ts";
 
 /** MADE with one mask. */
 export class MaskedAutoencoder extends MaskedNetwork implements Conditionals {
+  readonly kind = "one-order";
   readonly order: readonly number[];
   private readonly connectivities: Connectivities;
 
@@ -66,6 +75,7 @@ export interface EnsembleMasks {
  * model is the mixture of all.
  */
 export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
+  readonly kind = "ensemble";
   readonly orders: readonly (readonly number[])[];
   readonly inOrder?: (order: Tensor) => Factors;
   private readonly connectivities: Connectivities;
@@ -94,11 +104,12 @@ export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
   }
 
   private trainingMask() {
-    const [order = []] = this.orders;
+    const order = commonOrder(this.orders);
     switch (this.training) {
       case "members":
         return this.connectivities.mask(uniformInteger(uniform([]), this.orders.length).cast("int64"));
       case "fresh":
+        if (order === undefined) throw new OptionError("fresh masks in one order: the members have several");
         return freshMask(this.sizes, orderTensor(order));
       case "fresh-orders":
         return freshMask(this.sizes);
@@ -110,12 +121,12 @@ export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
 export const madeOptions = orderOptions.extend({
   hiddenLayers: z.int().min(1).default(1).describe("hidden layers; with residual connections an odd number"),
   width: z.int().min(1).default(500).describe("units of a hidden layer"),
-  activation: z.enum(ACTIVATION_NAMES).default("relu").describe("between the layers"),
+  activation: z.enum(ACTIVATION_NAMES).default("relu").describe("activation function between the layers"),
   masks: z
     .int()
     .min(1)
     .default(1)
-    .describe("masks that training takes in turn and that the model averages over"),
+    .describe("number of masks; training takes one at random, the model averages over all"),
   orders: z
     .enum(["one", "agnostic"])
     .default("one")
@@ -124,8 +135,8 @@ export const madeOptions = orderOptions.extend({
     .boolean()
     .default(false)
     .describe(
-      "draw a new mask at each training step; with agnostic orders the model then serves any order, and any known elements " +
-        "can be completed without iteration",
+      "draw a new mask at each training step; with agnostic orders, the model then serves any order and completes samples " +
+        "from any known elements exactly",
     ),
   direct: z
     .boolean()
@@ -154,12 +165,8 @@ function connectivities(options: MadeModelOptions, sizes: NetworkSizes): readonl
   });
 }
 
-/**
- * MADE, the masked autoencoder for distribution estimation (Germain et al. 2015), over zeros and ones: one mask or
- * several, in one order or many, deep, with direct or residual connections.
- * @throws OptionError where residual layers do not come in pairs after the first
- */
-export function made(options: MadeModelOptions, data: DataInfo): AutoregressiveModel {
+/** One mask, or several, by the options of MADE. */
+function conditionals(options: MadeModelOptions, data: DataInfo): MaskedAutoencoder | MaskedEnsemble {
   const { hiddenLayers, width, residual, fresh, orders } = options;
   const sizes = {
     inputs: elementCount(data.sampleShape),
@@ -176,26 +183,27 @@ export function made(options: MadeModelOptions, data: DataInfo): AutoregressiveM
   const members = connectivities(options, sizes);
   const [first] = members;
   if (members.length === 1 && !fresh && first !== undefined) {
-    return new AutoregressiveModel(new MaskedAutoencoder(network, first), data);
+    return new MaskedAutoencoder(network, first);
   }
   const training = !fresh ? "members" : orders === "one" ? "fresh" : "fresh-orders";
-  return new AutoregressiveModel(new MaskedEnsemble(network, { members, training }), data);
-}
-
-function preferences(): FitPreferences {
-  return { optimizer: "adamw", learningRate: 1e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return new MaskedEnsemble(network, { members, training });
 }
 
 /** MADE as the catalogue knows it. */
-export const madeDefinition = defineModel({
+export const madeDefinition = defineAutoregressive({
   name: "made",
   summary:
     "masked autoencoder: all conditionals in one pass of a perceptron, one mask or an average of several",
   paper:
     "Germain, Gregor, Murray and Larochelle 2015, MADE: Masked Autoencoder for Distribution Estimation, arXiv:1502.03509",
-  dataKinds: ["binary"],
-  can: ["sample", "score", "inpaint", "export"],
   options: madeOptions,
-  build: made,
-  preferences,
+  conditionals,
+  preferences: { learningRate: 1e-3 },
 });
+
+/**
+ * MADE, the masked autoencoder for distribution estimation (Germain et al. 2015), over zeros and ones: one mask or
+ * several, in one order or many, deep, with direct or residual connections.
+ * @throws OptionError where residual layers do not come in pairs after the first
+ */
+export const made = builderOf(madeDefinition);

@@ -10,8 +10,14 @@ import type {
   Sampler,
   Trainable,
 } from "../model/capabilities.ts";
-import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
-import { classShares, drawClass } from "../model/data-info.ts";
+import {
+  classShares,
+  type DataInfo,
+  type DataKind,
+  drawClass,
+  type SymbolicBatch,
+} from "../model/data-info.ts";
+import { defineModel, type FitPreferences, type ModelDefinition } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Activation } from "../nn/linear.ts";
 import type { Session } from "../program/program.ts";
@@ -19,12 +25,13 @@ import { elementCount, float32, input, type NdArray, type Shape, type Tensor } f
 import {
   type Conditionals,
   classMixtureLogProb,
+  commonOrder,
   ELEMENT_ORDERS,
   type Ensemble,
-  isEnsemble,
   isOfClass,
   mixtureElementLogProb,
   mixtureLogProb,
+  ordersOf,
 } from "./conditionals.ts";
 import { drawRows, PART_ELEMENTS, PART_ROWS } from "./draw-rows.ts";
 import { inpaintAutoregressive } from "./inpaint.ts";
@@ -52,11 +59,24 @@ const share = z.number().min(0).lt(1);
 
 /** What keeps perceptrons from learning their training samples by heart. */
 export const dropoutOptions = z.strictObject({
-  dropout: share.default(0).describe("share of hidden units that each training step leaves out"),
-  inputDropout: share.default(0).describe("share of inputs that each training step leaves out"),
+  dropout: share.default(0).describe("dropout rate of hidden units"),
+  inputDropout: share.default(0).describe("dropout rate of inputs"),
 });
 
-export type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
+/** The option of models that can be conditioned on classes. */
+export const conditionalOption = z.strictObject({
+  conditional: z
+    .boolean()
+    .default(false)
+    .describe("learn the distribution of each class of labeled data, p(x | class), not that of all"),
+});
+
+/** Number of classes that a model depends on; 0 for none. @throws OptionError where the data has no classes */
+export function classesOf(conditional: boolean, { classes }: DataInfo): number {
+  if (!conditional) return 0;
+  if (classes === undefined) throw new OptionError("option conditional: the data has no classes");
+  return classes;
+}
 
 /**
  * An autoregressive model, p(x) = ∏ p(x_i | x_<i) over the elements of a sample in some order, or a mixture of such
@@ -76,13 +96,15 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
     this.data = data;
     for (const order of this.orders) {
       if (order.length === this.dimensions) continue;
-      throw new OptionError(`order: has ${order.length} places for samples of ${this.dimensions} elements`);
+      throw new OptionError(
+        `order: has ${order.length} positions for samples of ${this.dimensions} elements`,
+      );
     }
   }
 
-  /** The element at each place of every member's order. */
+  /** The element at each position of every member's order. */
   get orders(): readonly (readonly number[])[] {
-    return isEnsemble(this.conditionals) ? this.conditionals.orders : [this.conditionals.order];
+    return ordersOf(this.conditionals);
   }
 
   private rows(x: Tensor): Tensor {
@@ -97,23 +119,24 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
     const { conditionals } = this;
     const rows = this.rows(x);
     if (isOfClass(conditionals) && label === undefined) {
-      throw new OptionError("this model is conditional: tell the class of each sample");
+      throw new OptionError("this model is conditional: its batches need the class of each sample");
     }
-    const logProb = isEnsemble(conditionals)
-      ? conditionals.lossLogProb(rows)
-      : conditionals.elementLogProb(rows, label).sum(1);
+    const logProb =
+      conditionals.kind === "ensemble"
+        ? conditionals.lossLogProb(rows)
+        : conditionals.elementLogProb(rows, label).sum(1);
     const nats = logProb.mean().neg();
     return { total: this.data.kind === "image" ? nats.mul(1 / (this.dimensions * Math.LN2)) : nats };
   }
 
   /**
    * Exact log-probability in nats, [n, …sample] → [n]; of an ensemble, that of the mixture of its members, and of
-   * conditionals of a class that is not told, that of the mixture of the classes by their shares.
+   * conditionals of a class that is not given, that of the mixture of the classes by their shares.
    */
   logProb(x: Tensor, label?: Tensor): Tensor {
     const { conditionals } = this;
     const rows = this.rows(x);
-    if (isEnsemble(conditionals)) return mixtureLogProb(conditionals, rows);
+    if (conditionals.kind === "ensemble") return mixtureLogProb(conditionals, rows);
     return isOfClass(conditionals) && label === undefined
       ? classMixtureLogProb(conditionals, classShares(this.data), rows)
       : conditionals.elementLogProb(rows, label).sum(1);
@@ -144,10 +167,9 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
   /** log p(x_i | x_<i) of each element, [n, D] → [n, D], where all members have one order; otherwise undefined. */
   private elementLogProb(rows: Tensor, label: Tensor | undefined): Tensor | undefined {
     const { conditionals } = this;
-    if (!isEnsemble(conditionals)) return conditionals.elementLogProb(rows, label);
-    const [order = []] = conditionals.orders;
-    const isShared = conditionals.orders.every((other) => other.join() === order.join());
-    return isShared ? mixtureElementLogProb(conditionals, rows, order) : undefined;
+    if (conditionals.kind === "one-order") return conditionals.elementLogProb(rows, label);
+    const order = commonOrder(conditionals.orders);
+    return order && mixtureElementLogProb(conditionals, rows, order);
   }
 
   /** The log-probability as a graph and, for zeros and ones in one order, p(x_i = 1 | x_<i) of each element. */
@@ -169,4 +191,49 @@ export class AutoregressiveModel implements Trainable, Density, Sampler, Inpaint
       description: `${description} probability: that each element is one, given those before it.`,
     };
   }
+}
+
+/** What distinguishes an autoregressive model. Everything else is the same for all. */
+export interface AutoregressiveSystem<N extends string, S extends z.ZodType> {
+  /** Name on the command line. */
+  readonly name: N;
+  /** One line on what it is. */
+  readonly summary: string;
+  readonly paper: string;
+  /** Kinds of data (default: zeros and ones). */
+  readonly dataKinds?: readonly DataKind[];
+  /** Architecture options; each has a description and a default. */
+  readonly options: S;
+  /** The conditional distributions of the elements of a flattened sample. @throws OptionError where options do not fit the data */
+  conditionals(options: z.output<S>, data: DataInfo): Conditionals | Ensemble;
+  /** Training options that differ from those of most autoregressive models. */
+  readonly preferences: FitPreferences | ((data: DataInfo) => FitPreferences);
+}
+
+/** What most autoregressive models prefer: on small data they would learn their training samples by heart. */
+const PREFERENCES = {
+  optimizer: "adamw",
+  weightDecay: 0.1,
+  batchSize: 128,
+  averageDecay: 0.998,
+} as const satisfies FitPreferences;
+
+/** The definition of an autoregressive model for the catalogue, by its conditional distributions. */
+export function defineAutoregressive<const N extends string, S extends z.ZodType>({
+  dataKinds = ["binary"],
+  conditionals,
+  preferences,
+  ...system
+}: AutoregressiveSystem<N, S>): ModelDefinition<S, AutoregressiveModel> & { readonly name: N } {
+  return defineModel({
+    ...system,
+    dataKinds,
+    can: ["sample", "score", "inpaint", "export"],
+    build: (options: z.output<S>, data: DataInfo) =>
+      new AutoregressiveModel(conditionals(options, data), data),
+    preferences: (data: DataInfo) => ({
+      ...PREFERENCES,
+      ...(typeof preferences === "function" ? preferences(data) : preferences),
+    }),
+  });
 }

@@ -1,12 +1,18 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
 import { bernoulliLogProb, checkOrder, elementOrder, orderTensor } from "./conditionals.ts";
-import { ACTIVATION_NAMES, ACTIVATIONS, AutoregressiveModel, dropoutOptions, orderOptions } from "./model.ts";
+import {
+  ACTIVATION_NAMES,
+  ACTIVATIONS,
+  defineAutoregressive,
+  dropoutOptions,
+  orderOptions,
+} from "./model.ts";
 import { NadeNetwork, type NadeNetworkOptions } from "./networks/nade.ts";
 
 /** What either NADE is made of. */
@@ -14,6 +20,7 @@ export type NadeOptions = Omit<NadeNetworkOptions, "masked">;
 
 /** NADE in one order (Larochelle and Murray 2011). */
 export class Nade extends NadeNetwork implements Conditionals {
+  readonly kind = "one-order";
   readonly order: readonly number[];
 
   /** @throws OptionError where the order does not name each element once */
@@ -24,7 +31,7 @@ export class Nade extends NadeNetwork implements Conditionals {
   }
 
   override elementLogProb(x: Tensor): Tensor {
-    const isNatural = this.order.every((element, place) => element === place);
+    const isNatural = this.order.every((element, position) => element === position);
     return super.elementLogProb(x, isNatural ? undefined : orderTensor(this.order));
   }
 
@@ -38,9 +45,10 @@ const VALIDATION_DRAWS = 8;
 
 /**
  * Order-agnostic NADE (Uria, Murray and Larochelle 2014, "A deep and tractable density estimator"): one network for all
- * orders, trained to tell any elements from any others, and the mixture of the models in several orders (EoNADE).
+ * orders, trained to predict any elements from any others, and the mixture of the models in several orders (EoNADE).
  */
 export class OrderlessNade extends NadeNetwork implements Ensemble {
+  readonly kind = "ensemble";
   readonly orders: readonly (readonly number[])[];
 
   /**
@@ -66,8 +74,8 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   }
 
   /**
-   * An unbiased estimate of the mean over all orders of log p(x) (equation 13): of a random order and place, the
-   * log-probability of all elements from there on, each given those before the place. In validation, too: the mixture of
+   * An unbiased estimate of the mean over all orders of log p(x) (equation 13): of a random order and position, the
+   * log-probability of all elements from there on, each given those before the position. In validation, too: the mixture of
    * orders would take as many passes as there are elements, for each of them.
    */
   lossLogProb(x: Tensor): Tensor {
@@ -82,7 +90,8 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   private estimate(x: Tensor, first: number, width: number): Tensor {
     const [rows = 1, dimensions] = [x.shape[0], this.inputs];
     // Each element is known with the same random probability: then the number of known ones is uniform from 0 to D, and
-    // all sets of as many are equally probable. Where all are known there is nothing to tell, and the others make up.
+    // all sets of as many are equally probable. Where all are known there is nothing to predict; the factor D + 1 makes up
+    // for it.
     const share = uniform([rows, 1]).mul(width).add(first);
     const mask = uniform([rows, dimensions]).less(share).cast("float32");
     const unknown = mask.neg().add(1);
@@ -94,7 +103,7 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
   }
 }
 
-/** Options of NADE. What is left open depends on others; the doc of each says how. */
+/** Options of NADE. */
 export const nadeOptions = orderOptions.extend({
   width: z.int().min(1).default(500).describe("units of a hidden layer"),
   hiddenLayers: z.int().min(1).default(1).describe("hidden layers; more than one with agnostic orders"),
@@ -102,13 +111,13 @@ export const nadeOptions = orderOptions.extend({
     .enum(ACTIVATION_NAMES)
     .default("relu")
     .describe(
-      "of the hidden units; Larochelle and Murray's first NADE has sigmoid, which learns more slowly",
+      "activation function of the hidden units; the first NADE (Larochelle and Murray) has sigmoid, which learns more slowly",
     ),
   orders: z
     .enum(["one", "agnostic"])
     .default("one")
     .describe(
-      "one order of the elements, or one network for all orders: then any known elements can be completed without iteration",
+      "one order of the elements, or one network for all orders, which completes samples from any known elements exactly",
     ),
   ensemble: z
     .int()
@@ -120,11 +129,8 @@ export const nadeOptions = orderOptions.extend({
 
 export type NadeModelOptions = z.output<typeof nadeOptions>;
 
-/**
- * NADE, the neural autoregressive distribution estimator, over zeros and ones, in one order or order-agnostic.
- * @throws OptionError where a deep one is asked for in one order
- */
-export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveModel {
+/** One order, or an ensemble of several, by the options of NADE. */
+function conditionals(options: NadeModelOptions, data: DataInfo): Nade | OrderlessNade {
   const { width, hiddenLayers, orders, order, orderSeed, ensemble, dropout, inputDropout } = options;
   const inputs = elementCount(data.sampleShape);
   const activation = ACTIVATIONS[options.activation];
@@ -134,28 +140,28 @@ export function nade(options: NadeModelOptions, data: DataInfo): AutoregressiveM
     if (hiddenLayers > 1) {
       throw new OptionError("option hiddenLayers: NADE has one hidden layer unless orders is agnostic");
     }
-    return new AutoregressiveModel(new Nade(network, elementOrder(order, inputs, orderSeed)), data);
+    return new Nade(network, elementOrder(order, inputs, orderSeed));
   }
   const random = new Random(orderSeed).split("ensemble");
   const members = Array.from({ length: ensemble }, (_, i) => Array.from(random.split(i).permutation(inputs)));
-  return new AutoregressiveModel(new OrderlessNade(network, members), data);
-}
-
-function preferences(): FitPreferences {
-  return { optimizer: "adamw", learningRate: 3e-3, weightDecay: 0.1, batchSize: 128, averageDecay: 0.998 };
+  return new OrderlessNade(network, members);
 }
 
 /** NADE as the catalogue knows it. */
-export const nadeDefinition = defineModel({
+export const nadeDefinition = defineAutoregressive({
   name: "nade",
   summary:
     "neural autoregressive distribution estimator: one hidden layer for each element, all sharing their weights",
   paper:
     "Larochelle and Murray 2011, The Neural Autoregressive Distribution Estimator; Uria, Murray and Larochelle 2014, " +
     "A Deep and Tractable Density Estimator, arXiv:1310.1757",
-  dataKinds: ["binary"],
-  can: ["sample", "score", "inpaint", "export"],
   options: nadeOptions,
-  build: nade,
-  preferences,
+  conditionals,
+  preferences: { learningRate: 3e-3 },
 });
+
+/**
+ * NADE, the neural autoregressive distribution estimator, over zeros and ones, in one order or order-agnostic.
+ * @throws OptionError where several hidden layers are asked for in one order
+ */
+export const nade = builderOf(nadeDefinition);

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import type { Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { AutoregressiveModel } from "./model.ts";
+import { classesOf, conditionalOption, defineAutoregressive } from "./model.ts";
 import { PixelNetwork, type PixelNetworkOptions } from "./networks/pixel.ts";
 import { bits, byteLevels, drawPixels, type PixelValues } from "./networks/pixel-draw.ts";
 
@@ -13,6 +13,7 @@ import { bits, byteLevels, drawPixels, type PixelValues } from "./networks/pixel
  * those of a flattened image [C, H, W].
  */
 export class PixelConditionals implements Conditionals {
+  readonly kind = "one-order";
   readonly network: PixelNetwork;
   readonly order: readonly number[];
   readonly classes: number;
@@ -30,7 +31,7 @@ export class PixelConditionals implements Conditionals {
     this.network = new PixelNetwork({ ...options, channels, logits: values.logits });
     this.order = Array.from(
       { length: channels * pixels },
-      (_, place) => (place % channels) * pixels + Math.floor(place / channels),
+      (_, position) => (position % channels) * pixels + Math.floor(position / channels),
     );
     this.classes = options.classes;
     this.values = values;
@@ -54,17 +55,14 @@ export class PixelConditionals implements Conditionals {
 
 /** Options of the gated PixelCNN. */
 export const pixelCnnOptions = z.strictObject({
-  conditional: z
-    .boolean()
-    .default(false)
-    .describe("learn the distribution of each class of labeled data, p(x | class), not that of all"),
+  ...conditionalOption.shape,
   layers: z.int().min(1).default(6).describe("gated layers (the paper, on ImageNet: 20)"),
   features: z
     .int()
     .min(1)
     .optional()
     .describe("channels of each stack (default: 32, color 48; the paper, on ImageNet: 384)"),
-  kernel: z.int().min(1).default(3).describe("size of the filters, odd; half of one is before its pixel"),
+  kernel: z.int().min(1).default(3).describe("size of the filters, odd"),
   firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
   outputFeatures: z
     .int()
@@ -77,7 +75,7 @@ export const pixelCnnOptions = z.strictObject({
     .max(256)
     .default(256)
     .describe("levels into which the bytes of an image are divided; bytes of a level are equally probable"),
-  dropout: z.number().min(0).lt(1).default(0).describe("share of a gate's outputs that training leaves out"),
+  dropout: z.number().min(0).lt(1).default(0).describe("dropout rate of the outputs of gates"),
 });
 
 export type PixelCnnOptions = z.output<typeof pixelCnnOptions>;
@@ -93,39 +91,30 @@ function imageShape({ kind, sampleShape }: DataInfo): readonly [number, number, 
   return [channels, height, width];
 }
 
-/**
- * Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders") of binary images or
- * of images in bytes.
- * @throws OptionError where samples are no such images, or `conditional` is asked of data without classes
- */
-export function pixelCnn(options: PixelCnnOptions, data: DataInfo): AutoregressiveModel {
+function conditionals(options: PixelCnnOptions, data: DataInfo): PixelConditionals {
   const { conditional, levels, ...rest } = options;
   const shape = imageShape(data);
-  if (conditional && data.classes === undefined) {
-    throw new OptionError("option conditional: the data has no classes");
-  }
   const { features = shape[0] === 1 ? 32 : 48, outputFeatures = features } = rest;
   const values = data.kind === "binary" ? bits : byteLevels(levels);
-  const classes = conditional ? (data.classes ?? 0) : 0;
-  return new AutoregressiveModel(
-    new PixelConditionals(values, shape, { ...rest, features, outputFeatures, classes }),
-    data,
-  );
-}
-
-function preferences(_data: DataInfo): FitPreferences {
-  return { warmupSteps: 50, optimizer: "adam", learningRate: 2e-3, batchSize: 32, averageDecay: 0.998 };
+  const classes = classesOf(conditional, data);
+  return new PixelConditionals(values, shape, { ...rest, features, outputFeatures, classes });
 }
 
 /** The gated PixelCNN as the catalogue knows it. */
-export const pixelCnnDefinition = defineModel({
+export const pixelCnnDefinition = defineAutoregressive({
   name: "pixel-cnn",
   summary: "gated PixelCNN: images pixel by pixel, exact log-probabilities of zeros and ones or of bytes",
   paper:
     "van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu 2016, Conditional Image Generation with PixelCNN Decoders, arXiv:1606.05328",
   dataKinds: ["binary", "image"],
-  can: ["sample", "score", "inpaint", "export"],
   options: pixelCnnOptions,
-  build: pixelCnn,
-  preferences,
+  conditionals,
+  preferences: { learningRate: 2e-3, batchSize: 32, warmupSteps: 50, optimizer: "adam", weightDecay: 0 },
 });
+
+/**
+ * Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders") of binary images or
+ * of images in bytes.
+ * @throws OptionError where samples are no such images, or `conditional` is asked of data without classes
+ */
+export const pixelCnn = builderOf(pixelCnnDefinition);

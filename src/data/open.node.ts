@@ -167,7 +167,7 @@ export async function plainKind(data: string | DataSource, options: DataOptions 
  * options; MissingPackageError where sharp or DuckDB is needed and not installed.
  */
 export async function openData(data: string | DataSource, options: DataOptions = {}): Promise<DataSet> {
-  const { classes, source, sourceClasses, pairs, ...plain } = options;
+  const { classes, source, sourceClasses, pairs, ...plain } = resolveDataOptions(options);
   const given = checkedData(data);
   // What comes bit by bit comes once.
   const named = typeof given === "string" ? given : await gatherSource(given);

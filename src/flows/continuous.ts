@@ -11,7 +11,7 @@ import {
   integrate,
   type Velocity,
 } from "../ode/index.ts";
-import type { Session } from "../program/program.ts";
+import type { Feeds, Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import {
   concat,
@@ -129,7 +129,7 @@ export function solverSettings(options: Partial<SolverOptions>): SolverOptions {
 /** States on the way from noise to data that a picture of the path shows after the noise itself. */
 const PATH_STATES = 8;
 
-type Arrays = Readonly<Record<string, NdArray>>;
+type Arrays = Feeds<"x" | "label?", NdArray>;
 
 /**
  * A continuous normalizing flow. Training and graphs integrate with fixed steps inside one graph; samples and scores
@@ -182,14 +182,17 @@ export class ContinuousFlow extends FlowModel {
   /** @throws OptionError, SolverError */
   override async sample(session: Session, options: ContinuousFlowSampleOptions): Promise<NdArray<"float32">> {
     const settings = solverSettings(options);
-    const start = session.compiled<string, "state">("codes", (inputs) => ({
-      state: this.base.fromNoise(given(inputs, "noise"), given(inputs, "temperature")),
+    const start = session.compiled(this, "codes", ["noise", "temperature"], ({ noise, temperature }) => ({
+      state: this.base.fromNoise(noise, temperature),
     }));
-    const velocity = session.compiled<string, "velocity">("velocity", (inputs) => ({
-      velocity: this.continuous.velocity(given(inputs, "state"), given(inputs, "time"), inputs.context),
-    }));
-    const end = session.compiled<string, "x">("join", (inputs) => ({
-      x: this.conditioning.join(given(inputs, "state"), inputs.context),
+    const velocity = session.compiled(
+      this,
+      "velocity",
+      ["state", "time", "context?"],
+      ({ state, time, context }) => ({ velocity: this.continuous.velocity(state, time, context) }),
+    );
+    const end = session.compiled(this, "join", ["state", "context?"], ({ state, context }) => ({
+      x: this.conditioning.join(state, context),
     }));
     return this.drawInParts(options, async ({ context, ...inputs }, onProgress) => {
       const known = context === undefined ? {} : { context };
@@ -242,19 +245,22 @@ export class ContinuousFlow extends FlowModel {
     settings: SolverOptions,
   ): Promise<NdArray<"float32">> {
     const { dimensions, conditioning } = this;
-    const start = session.compiled<string, string>("score start", (symbols) => {
-      const { target, context } = conditioning.divide(given(symbols, "x"), symbols.label);
+    const start = session.compiled(this, "score start", ["x", "label?"], ({ x, label }) => {
+      const { target, context } = conditioning.divide(x, label);
       const none = constant(0).broadcastTo([target.shape[0] ?? 1, 1]);
       return { state: concat([target, none], 1), ...(context !== undefined && { context }) };
     });
-    const velocity = session.compiled<string, "velocity">("traced velocity", (symbols) => {
-      const x = slice(given(symbols, "state"), 1, 0, dimensions);
-      const time = given(symbols, "time");
-      const [towards, trace] = this.continuous.velocityAndTrace(x, time, symbols.context, symbols.probe);
-      return { velocity: concat([towards, trace.unsqueeze(1)], 1) };
-    });
-    const end = session.compiled<string, "logProb">("score end", (symbols) => {
-      const state = given(symbols, "state");
+    const velocity = session.compiled(
+      this,
+      "traced velocity",
+      ["state", "time", "context?", "probe?"],
+      ({ state, time, context, probe }) => {
+        const x = slice(state, 1, 0, dimensions);
+        const [towards, trace] = this.continuous.velocityAndTrace(x, time, context, probe);
+        return { velocity: concat([towards, trace.unsqueeze(1)], 1) };
+      },
+    );
+    const end = session.compiled(this, "score end", ["state"], ({ state }) => {
       const logDet = slice(state, 1, dimensions, dimensions + 1).squeeze(1);
       return { logProb: this.base.logProb(slice(state, 1, 0, dimensions)).add(logDet) };
     });
@@ -285,12 +291,6 @@ export class ContinuousFlow extends FlowModel {
     });
     return new FlowModel(this.info, { ...this.parts, transforms: [exact] }).exported();
   }
-}
-
-function given(inputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
-  const tensor = inputs[name];
-  if (tensor === undefined) throw new TypeError(`an input is missing: ${name}`);
-  return tensor;
 }
 
 const timeArray = (time: number): NdArray<"float32"> => float32([time], [1]);

@@ -216,10 +216,14 @@ export class FlowModel
 
   async sample(session: Session, options: FlowSampleOptions): Promise<NdArray<"float32">> {
     const { base } = this;
-    const decoder = session.compiled<string, "x">("sample", ({ noise, temperature, context }) => {
-      if (noise === undefined) throw new OptionError("sampling takes noise");
-      return { x: this.decode(base.fromNoise(noise, temperature), context) };
-    });
+    const decoder = session.compiled(
+      this,
+      "sample",
+      ["noise", "temperature", "context?"],
+      ({ noise, temperature, context }) => ({
+        x: this.decode(base.fromNoise(noise, temperature), context),
+      }),
+    );
     return this.drawInParts(options, async (inputs) => (await decoder.run(inputs)).x as NdArray<"float32">);
   }
 
@@ -230,7 +234,9 @@ export class FlowModel
   protected drawInParts(
     options: FlowSampleOptions,
     part: (
-      inputs: Readonly<Record<string, NdArray<"float32">>>,
+      inputs: Readonly<Record<"noise" | "temperature", NdArray<"float32">>> & {
+        readonly context?: NdArray<"float32">;
+      },
       onProgress: (share: number) => void,
     ) => Promise<NdArray<"float32">>,
   ): Promise<NdArray<"float32">> {

@@ -1,10 +1,10 @@
 import { grad, matmul, type Tensor } from "../tensor/index.ts";
 import type { GanObjective } from "./gan-options.ts";
 
-// The games of GANs as functions of logits: a discriminator tells by D(x) how likely x is data, σ(D(x)) as a probability.
+// The games of GANs as functions of logits: a discriminator D predicts that x is data with probability σ(D(x)).
 
 export interface SmoothingOptions {
-  /** By how much less than 1 the probability of data is to be (Salimans et al. 2016, section 3.4); 0 unless told. */
+  /** By how much less than 1 the target probability of data is (Salimans et al. 2016, section 3.4; default: 0). */
   readonly labelSmoothing?: number;
 }
 
@@ -68,15 +68,15 @@ const TINY = 1e-12;
 
 /**
  * E (|∇D(x̂)| − 1)² over points x̂ between data and samples (Gulrajani et al. 2017, equation 3).
- * @param place where each point lies between, [n]: 1 is data, 0 a sample
+ * @param mixing weight of data in each point, [n]: 1 is data, 0 a sample
  */
 export function gradientPenalty(
   discriminator: (x: Tensor) => Tensor,
   real: Tensor,
   fake: Tensor,
-  place: Tensor,
+  mixing: Tensor,
 ): Tensor {
-  const share = place.reshape([...place.shape, ...real.shape.slice(1).map(() => 1)]);
+  const share = mixing.reshape([...mixing.shape, ...real.shape.slice(1).map(() => 1)]);
   const between = fake.add(real.sub(fake).mul(share));
   const norm = squaredGradientNorm(discriminator(between), between).add(TINY).sqrt();
   return norm.sub(1).square().mean();

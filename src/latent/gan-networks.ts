@@ -1,19 +1,10 @@
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { Conv2d, ConvTranspose2d, SpectralConv2d, SpectralLinear } from "../nn/convolution.ts";
+import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../nn/initializers.ts";
-import { Embedding, Linear } from "../nn/linear.ts";
-import { BatchNorm2d } from "../nn/normalization.ts";
-import {
-  argMax,
-  concat,
-  elementCount,
-  type Initializer,
-  oneHot,
-  slice,
-  type Tensor,
-  uniform,
-} from "../tensor/index.ts";
+import { Embedding, Linear, linearLayers } from "../nn/linear.ts";
+import { BatchNorm2d, SpectralNorm, type WeightedLayer } from "../nn/normalization.ts";
+import { argMax, concat, elementCount, oneHot, slice, type Tensor, uniform } from "../tensor/index.ts";
 import type { SettledGanOptions } from "./gan-options.ts";
 
 /** Points lie in about [−4, 4]². */
@@ -29,8 +20,8 @@ interface Span {
 
 /**
  * The space in which the networks of a GAN see samples: bytes of images on [−1, 1], points halved, table columns
- * standardized as they are. The code of a category, which in data has noise on it, is seen without: the place of its
- * largest number is 1, all others 0.
+ * standardized as they are. The code of a category, which in data has noise on it, is seen without: its largest number
+ * is 1, all others 0.
  */
 export class SampleSpace {
   private readonly kind: DataInfo["kind"];
@@ -136,9 +127,20 @@ class Condition {
 
   forward(z: Tensor, label: Tensor | undefined): Tensor {
     if (this.classes === undefined) return z;
-    if (label === undefined) throw new OptionError("this GAN is conditional: tell the class of each sample");
+    if (label === undefined)
+      throw new OptionError("this GAN is conditional: it needs the class of each sample");
     return concat([z, this.classes.forward(label)], 1);
   }
+}
+
+/** A layer of a discriminator. */
+interface Layer {
+  forward(x: Tensor): Tensor;
+}
+
+/** The layer itself or, where options want that, its spectral normalization. */
+function normalized({ spectralNorm }: SettledGanOptions, layer: WeightedLayer & Layer): Layer {
+  return spectralNorm ? new SpectralNorm(layer) : layer;
 }
 
 /**
@@ -146,15 +148,15 @@ class Condition {
  * (Miyato and Koyama 2018, "cGANs with Projection Discriminator", equation 9).
  */
 class Logit {
-  readonly output: Linear | SpectralLinear;
-  readonly projection: Linear | SpectralLinear | undefined;
+  readonly output: Layer;
+  readonly projection: Layer | undefined;
   private readonly classes: number;
 
-  constructor(features: number, { classes, spectralNorm }: SettledGanOptions, initialize?: Initializer) {
-    const Layer = spectralNorm ? SpectralLinear : Linear;
-    const start = initialize && { initializeWeight: initialize, initializeBias: zeros };
-    this.output = new Layer(features, 1, start);
-    this.projection = classes === 0 ? undefined : new Layer(features, classes, { ...start, bias: false });
+  constructor(features: number, options: SettledGanOptions) {
+    const { classes } = options;
+    this.output = normalized(options, new Linear(features, 1));
+    this.projection =
+      classes === 0 ? undefined : normalized(options, new Linear(features, classes, { bias: false }));
     this.classes = classes;
   }
 
@@ -182,7 +184,7 @@ export class MlpGenerator implements Generator {
     this.condition = new Condition(options);
     this.sampleShape = sampleShape;
     const sizes = [this.condition.size, ...repeated(depth, width), elementCount(sampleShape)];
-    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size));
+    this.layers = linearLayers(sizes);
   }
 
   forward(z: Tensor, label?: Tensor): Tensor {
@@ -196,14 +198,13 @@ export class MlpGenerator implements Generator {
 
 /** A perceptron with leaky rectifiers, from a sample to a logit. */
 export class MlpDiscriminator implements Discriminator {
-  readonly layers: readonly (Linear | SpectralLinear)[];
+  readonly layers: readonly Layer[];
   readonly logit: Logit;
 
   constructor(options: SettledGanOptions, { sampleShape }: DataInfo) {
-    const { width, depth, spectralNorm } = options;
-    const Layer = spectralNorm ? SpectralLinear : Linear;
+    const { width, depth } = options;
     const sizes = [elementCount(sampleShape), ...repeated(depth, width)];
-    this.layers = sizes.slice(1).map((size, i) => new Layer(sizes[i] ?? size, size));
+    this.layers = linearLayers(sizes).map((layer) => normalized(options, layer));
     this.logit = new Logit(width, options);
   }
 
@@ -216,11 +217,21 @@ export class MlpDiscriminator implements Discriminator {
   }
 }
 
-/** Sizes and channels of the maps of a convolutional network, from half the size of an image down. */
+/** Sizes and channels of a map of a convolutional network. */
 interface Level {
   readonly height: number;
   readonly width: number;
   readonly channels: number;
+}
+
+/** The maps between an image and a vector. */
+interface Levels {
+  /** Channels of the image. */
+  readonly image: number;
+  /** From half the size of the image down. */
+  readonly maps: readonly Level[];
+  /** The last of the maps. */
+  readonly smallest: Level;
 }
 
 /** Channels grow by no more than this. */
@@ -230,21 +241,21 @@ const MOST_GROWTH = 8;
  * An image is halved twice, and on while its sides are even and above 4: 28 → 14 → 7, 64 → 32 → 16 → 8 → 4.
  * @throws OptionError where it cannot be halved twice
  */
-function levels({ channels }: SettledGanOptions, { sampleShape }: DataInfo): readonly Level[] {
-  const [, height = 0, width = 0] = sampleShape;
-  if (height % 4 !== 0 || width % 4 !== 0) {
+function levelsOf({ channels }: SettledGanOptions, { sampleShape }: DataInfo): Levels {
+  const [image = 0, height = 0, width = 0] = sampleShape;
+  if (sampleShape.length !== 3 || height % 4 !== 0 || width % 4 !== 0) {
     throw new OptionError(
       `option network: convolutional networks take images whose sides divide by 4, not ${height}×${width}; resize them, or choose mlp`,
     );
   }
-  const found: Level[] = [];
-  let size: readonly [number, number] = [height, width];
-  while (found.length < 2 || size.every((side) => side % 2 === 0 && side > 4)) {
-    size = [size[0] / 2, size[1] / 2];
-    const growth = Math.min(MOST_GROWTH, 2 ** found.length);
-    found.push({ height: size[0], width: size[1], channels: channels * growth });
+  let smallest: Level = { height: height / 2, width: width / 2, channels };
+  const maps = [smallest];
+  while (maps.length < 2 || [smallest.height, smallest.width].every((side) => side % 2 === 0 && side > 4)) {
+    const growth = Math.min(MOST_GROWTH, 2 ** maps.length);
+    smallest = { height: smallest.height / 2, width: smallest.width / 2, channels: channels * growth };
+    maps.push(smallest);
   }
-  return found;
+  return { image, maps, smallest };
 }
 
 /** Kernels of 4×4 halve and double sizes without overlapping unevenly. */
@@ -263,37 +274,37 @@ export class ConvolutionalGenerator implements Generator {
   readonly norms: readonly BatchNorm2d[];
   readonly up: readonly ConvTranspose2d[];
   private readonly smallest: Level;
+  /** The same layers in the order in which they are applied; parameters have the names of the fields above. */
+  private readonly steps: readonly { readonly norm: BatchNorm2d; readonly layer: ConvTranspose2d }[];
 
   /** @throws OptionError where the image cannot be halved twice */
   constructor(options: SettledGanOptions, data: DataInfo) {
     this.condition = new Condition(options);
-    const maps = levels(options, data).toReversed();
-    const [smallest = { height: 1, width: 1, channels: 1 }] = maps;
+    const { image, maps: downwards, smallest } = levelsOf(options, data);
+    const maps = downwards.toReversed();
     this.smallest = smallest;
     const { channels, height, width } = smallest;
     const start = { initializeWeight: dcganNormal };
     this.project = new Linear(this.condition.size, channels * height * width, { ...start, bias: false });
-    this.norms = maps.map((map) => new BatchNorm2d(map.channels));
-    this.up = maps.map((map, i) => {
+    const norms = maps.map((map) => ({ map, norm: new BatchNorm2d(map.channels) }));
+    this.steps = norms.map(({ map, norm }, i) => {
       const next = maps[i + 1];
-      return next === undefined
-        ? new ConvTranspose2d(map.channels, data.sampleShape[0] ?? 1, 4, {
-            ...HALVING,
-            ...start,
-            initializeBias: zeros,
-          })
-        : new ConvTranspose2d(map.channels, next.channels, 4, { ...HALVING, ...start, bias: false });
+      const bias = next === undefined ? { initializeBias: zeros } : { bias: false };
+      const outputs = next?.channels ?? image;
+      return {
+        norm,
+        layer: new ConvTranspose2d(map.channels, outputs, 4, { ...HALVING, ...start, ...bias }),
+      };
     });
+    this.norms = this.steps.map(({ norm }) => norm);
+    this.up = this.steps.map(({ layer }) => layer);
   }
 
   forward(z: Tensor, label?: Tensor): Tensor {
     const { channels, height, width } = this.smallest;
     const first = this.project.forward(this.condition.forward(z, label));
-    return this.up.reduce(
-      (h, layer, i) => {
-        const norm = this.norms[i];
-        return layer.forward((norm === undefined ? h : norm.forward(h)).relu());
-      },
+    return this.steps.reduce(
+      (h, { norm, layer }) => layer.forward(norm.forward(h).relu()),
       first.reshape([z.shape[0] ?? 1, channels, height, width]),
     );
   }
@@ -305,23 +316,18 @@ export class ConvolutionalGenerator implements Generator {
  * that, and spectral normalization takes its place.
  */
 export class ConvolutionalDiscriminator implements Discriminator {
-  readonly down: readonly (Conv2d | SpectralConv2d)[];
+  readonly down: readonly Layer[];
   readonly logit: Logit;
 
   /** @throws OptionError where the image cannot be halved twice */
   constructor(options: SettledGanOptions, data: DataInfo) {
-    const Layer = options.spectralNorm ? SpectralConv2d : Conv2d;
-    const maps = levels(options, data);
+    const { image, maps, smallest } = levelsOf(options, data);
     const start = { initializeWeight: kaimingNormal(SLOPE), initializeBias: zeros };
-    this.down = maps.map(
-      (map, i) =>
-        new Layer(maps[i - 1]?.channels ?? data.sampleShape[0] ?? 1, map.channels, 4, {
-          ...HALVING,
-          ...start,
-        }),
-    );
-    const { channels = 1, height = 1, width = 1 } = maps.at(-1) ?? {};
-    this.logit = new Logit(channels * height * width, options);
+    this.down = maps.map((map, i) => {
+      const inputs = maps[i - 1]?.channels ?? image;
+      return normalized(options, new Conv2d(inputs, map.channels, 4, { ...HALVING, ...start }));
+    });
+    this.logit = new Logit(smallest.channels * smallest.height * smallest.width, options);
   }
 
   forward(x: Tensor, label?: Tensor): Tensor {

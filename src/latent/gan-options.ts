@@ -7,24 +7,28 @@ export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstei
 
 export type GanObjective = (typeof GAN_OBJECTIVES)[number];
 
-/** Options of a GAN. What is left open depends on the data or on other options; the doc of each says how. */
+/** Options of a GAN. Defaults of optional ones depend on the data or on other options, as their descriptions say. */
 export const ganOptions = z.strictObject({
   objective: z
     .enum(GAN_OBJECTIVES)
     .default("non-saturating")
     .describe("losses of generator and discriminator; minimax is the original game"),
-  latentSize: z.int().min(1).optional().describe("length of a code (images: 64, otherwise 16)"),
+  latentSize: z.int().min(1).optional().describe("length of a code (default: images 64, otherwise 16)"),
   network: z
     .enum(["convolutional", "mlp"])
     .optional()
-    .describe("networks for images: convolutional (DCGAN) unless told, or a perceptron"),
-  width: z.int().min(1).default(128).describe("perceptrons: units of a hidden layer"),
-  depth: z.int().min(1).default(3).describe("perceptrons: hidden layers"),
+    .describe(
+      "networks: convolutional (DCGAN), for images, or a perceptron (default: images convolutional, otherwise mlp)",
+    ),
+  width: z.int().min(1).default(128).describe("units of a hidden layer of perceptrons"),
+  depth: z.int().min(1).default(3).describe("hidden layers of perceptrons"),
   channels: z
     .int()
     .min(1)
     .default(32)
-    .describe("convolutional: channels at half the size of an image; twice as many at each further halving"),
+    .describe(
+      "channels of convolutional networks at half the size of an image; twice as many at each further halving",
+    ),
   conditional: z
     .boolean()
     .default(true)
@@ -33,28 +37,28 @@ export const ganOptions = z.strictObject({
     .boolean()
     .optional()
     .describe(
-      "divide the discriminator's weights by their largest singular value (hinge on images: yes, otherwise no)",
+      "divide the discriminator's weights by their largest singular value, spectral normalization (default: with hinge on images yes, otherwise no)",
     ),
   r1: z
     .number()
     .min(0)
     .optional()
     .describe(
-      "γ of the penalty γ/2 · E|∇D(x)|² on data (wasserstein-gp and spectralNorm: 0; otherwise images 1, points and tables 0.02)",
+      "γ of the penalty γ/2 · E|∇D(x)|² on data, R1 (default: with wasserstein-gp or spectralNorm 0; otherwise images 1, points and tables 0.02)",
     ),
   gradientPenalty: z
     .number()
     .min(0)
     .optional()
     .describe(
-      "wasserstein-gp: λ of the penalty λ · E(|∇D| − 1)² between data and samples (images: 10, otherwise 0.1)",
+      "with wasserstein-gp, λ of the penalty λ · E(|∇D| − 1)² between data and samples (default: images 10, otherwise 0.1)",
     ),
   criticSteps: z
     .int()
     .min(1)
     .optional()
     .describe(
-      "updates of the discriminator in a step, each with its share of the batch (wasserstein-gp: 5, for images 2; otherwise 1)",
+      "updates of the discriminator in a step, each with its share of the batch (default: with wasserstein-gp images 2, others 5; otherwise 1)",
     ),
   criticRate: z
     .number()
@@ -66,12 +70,12 @@ export const ganOptions = z.strictObject({
     .min(0)
     .lt(1)
     .default(0)
-    .describe("minimax and non-saturating: by how much less than 1 the discriminator is to believe in data"),
+    .describe("with minimax and non-saturating, by how much less than 1 the target probability of data is"),
   instanceNoise: z
     .number()
     .min(0)
     .default(0)
-    .describe("deviation of noise that is added to all that the discriminator sees in training"),
+    .describe("standard deviation of noise added to the inputs of the discriminator in training"),
 });
 
 export type GanOptions = z.output<typeof ganOptions>;
@@ -82,7 +86,9 @@ export const ganSampleOptions = z.strictObject({
     .number()
     .positive()
     .optional()
-    .describe("draw numbers of a code that are larger than this anew: samples are more typical, less varied"),
+    .describe(
+      "largest absolute value of the numbers of a code, larger ones are drawn anew; below about 2, samples are more typical and less varied",
+    ),
 });
 
 /** Options with what depends on the data or on each other filled in. */
@@ -93,7 +99,7 @@ export interface SettledGanOptions extends GanOptions {
   readonly r1: number;
   readonly gradientPenalty: number;
   readonly criticSteps: number;
-  /** Number of classes that are told apart; 0 for none. */
+  /** Number of classes that the GAN is conditioned on; 0 for none. */
   readonly classes: number;
 }
 

@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import type { Adversarial, Exportable, Losses, SampleOptions, Sampler, Turn } from "../model/capabilities.ts";
 import { continuousKind, type DataInfo, drawClass, type SymbolicBatch } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
@@ -56,7 +56,7 @@ export interface GanSampleOptions extends SampleOptions {
 
 /**
  * A generative adversarial network (Goodfellow et al. 2014): a generator makes samples of Gaussian codes, a discriminator
- * learns to tell them from data, and each learns from the other. It has no likelihood, not even a bound.
+ * learns to distinguish them from data, and each learns from the other. It has no likelihood, not even a bound.
  */
 export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
   readonly generator: Generator;
@@ -80,7 +80,7 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     this.discriminator = isConvolutional
       ? new ConvolutionalDiscriminator(settled, data)
       : new MlpDiscriminator(settled, data);
-    // Distances between pixels say little of how good images are.
+    // Distances between pixels hardly measure how good images are.
     this.selection = kind === "image" ? "last" : "validation";
   }
 
@@ -89,7 +89,7 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     return this.options.latentSize;
   }
 
-  /** The label where this GAN is told classes. @throws OptionError where it is missing */
+  /** The label, where this GAN is conditional. @throws OptionError where it is missing */
   private labelOf(label: Tensor | undefined): Tensor | undefined {
     if (this.options.classes === 0) return undefined;
     if (label === undefined) throw new OptionError("this GAN is conditional: its batches need labels");
@@ -152,15 +152,15 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
 
   private criticLosses(real: Tensor, fake: Tensor, label: Tensor | undefined): Losses {
     const { objective, r1, labelSmoothing } = this.options;
-    const judge = (seen: Tensor): Tensor => this.discriminator.forward(seen, label);
+    const predict = (seen: Tensor): Tensor => this.discriminator.forward(seen, label);
     const [data, samples] = [this.noisy(real), this.noisy(fake)];
-    const logits = judge(data);
-    const game = discriminatorLoss(objective, logits, judge(samples), { labelSmoothing });
+    const logits = predict(data);
+    const game = discriminatorLoss(objective, logits, predict(samples), { labelSmoothing });
     const penalties = [
       ...(r1 > 0 ? [r1Penalty(logits, data).mul(r1)] : []),
       ...(objective === "wasserstein-gp"
         ? [
-            gradientPenalty(judge, data, samples, uniform([data.shape[0] ?? 1])).mul(
+            gradientPenalty(predict, data, samples, uniform([data.shape[0] ?? 1])).mul(
               this.options.gradientPenalty,
             ),
           ]
@@ -208,10 +208,9 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     if (truncation !== undefined && !(truncation > 0)) {
       throw new OptionError(`option truncation: must be above 0, not ${truncation}`);
     }
-    const generator = session.compiled<string, "x">("sample", ({ z, label: classes }) => {
-      if (z === undefined) throw new OptionError("sampling takes codes");
-      return { x: this.space.data(this.generate(z, classes)) };
-    });
+    const generator = session.compiled(this, "sample", ["z", "label?"], ({ z, label: classes }) => ({
+      x: this.space.data(this.generate(z, classes)),
+    }));
     const { sampleShape } = this.data;
     const limit = Math.max(1, Math.min(PART_ROWS, Math.floor(PART_ELEMENTS / elementCount(sampleShape))));
     return sampleInParts(options, sampleShape, limit, async (randoms) => {
@@ -307,3 +306,9 @@ export const ganDefinition = defineModel({
   build: (options, data) => new Gan(options, data),
   preferences,
 });
+
+/**
+ * A GAN for data. What options leave open depends on the data.
+ * @throws OptionError where options do not go with the data or with each other
+ */
+export const gan = builderOf(ganDefinition);

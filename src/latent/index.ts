@@ -1,10 +1,4 @@
-export {
-  byteToUnit,
-  DequantizedGaussianObservation,
-  DiscretisedLogisticObservation,
-  discretisedLogisticLogProb,
-} from "./byte-observations.ts";
-export { Gan, type GanSampleOptions, ganDefinition } from "./gan.ts";
+export { Gan, type GanSampleOptions, gan, ganDefinition } from "./gan.ts";
 export { discriminatorLoss, generatorLoss, gradientPenalty, r1Penalty } from "./gan-losses.ts";
 export {
   ConvolutionalDiscriminator,
@@ -23,7 +17,11 @@ export {
 } from "./gan-options.ts";
 export {
   BernoulliObservation,
+  byteToUnit,
   CategoryObservation,
+  DequantizedGaussianObservation,
+  DiscretizedLogisticObservation,
+  discretizedLogisticLogProb,
   GaussianObservation,
   JointObservation,
   type LocationScale,
@@ -45,8 +43,7 @@ export {
   type PriorOptions,
   priorOf,
 } from "./prior-posterior.ts";
-export type { VaeSampleOptions } from "./vae.ts";
-export { Vae, type VaeScoreOptions, vaeDefinition, WarmUp } from "./vae.ts";
+export { Vae, type VaeSampleOptions, type VaeScoreOptions, vae, vaeDefinition, WarmUp } from "./vae.ts";
 export {
   ConvolutionalDecoder,
   ConvolutionalEncoder,

@@ -13,6 +13,7 @@ import {
   realNvpOptions,
 } from "../flows/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
+import { parseOptions } from "../options.ts";
 import type { Random } from "../random.ts";
 import { normal, slice, type Tensor } from "../tensor/index.ts";
 
@@ -66,9 +67,11 @@ export function priorOf(name: PriorName, { latentSize, transforms, width }: Prio
     case "gaussian":
       return gaussian;
     case "real-nvp":
-      return new FlowPrior(realNvp(realNvpOptions.parse({ couplings: transforms, width }), codes));
+      return new FlowPrior(
+        realNvp(parseOptions("prior real-nvp", realNvpOptions, { couplings: transforms, width }), codes),
+      );
     case "maf":
-      return new FlowPrior(maf(mafOptions.parse({ blocks: transforms, width }), codes));
+      return new FlowPrior(maf(parseOptions("prior maf", mafOptions, { blocks: transforms, width }), codes));
   }
 }
 
@@ -78,7 +81,7 @@ const LOG_VARIANCE_LIMIT = 20;
 /** Largest absolute log-scale of one autoregressive step. */
 const STEP_LIMIT = 3;
 
-/** A diagonal Gaussian, [n, L] each, and what else an encoder says of each sample. */
+/** A diagonal Gaussian, [n, L] each, and further numbers of an encoder for each sample. */
 export interface Encoded {
   readonly mean: Tensor;
   readonly logVariance: Tensor;

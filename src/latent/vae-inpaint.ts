@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { type Row, readRows } from "../flows/completion/inpaint.ts";
+import type { Base, Conditioning } from "../flows/index.ts";
 import type { InpaintOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { drawClass } from "../model/data-info.ts";
@@ -15,18 +16,33 @@ import {
   type Tensor,
   where,
 } from "../tensor/index.ts";
-import type { Vae } from "./vae.ts";
+import type { ObservationModel } from "./observation.ts";
+import type { Encoded, Posterior } from "./prior-posterior.ts";
+import type { RowNetwork } from "./vae-networks.ts";
 
 /** Chains, and numbers in them, of one batch. */
 const PART_CHAINS = 1024;
 const PART_ELEMENTS = 1 << 18;
 
-/** Iterations unless told, and the share of them in which every proposal is taken. */
+/** Iterations by default, and the share of them in which every proposal is taken. */
 const ITERATIONS = 100;
 const GIBBS_SHARE = 0.2;
 
+/** The parts of a latent variable model that completing samples takes. */
+export interface LatentModel {
+  readonly conditioning: Conditioning;
+  readonly decoder: RowNetwork;
+  readonly observation: ObservationModel;
+  readonly posterior: Posterior;
+  readonly prior: Base;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** The encoder's parameters of q(z | x) for rows of what is modeled, [n, D] in data units. */
+  encoded(x: Tensor, context: Tensor | undefined): Encoded;
+}
+
 interface Work {
-  readonly model: Vae;
+  readonly model: LatentModel;
   readonly data: DataInfo;
   readonly session: Session;
   readonly iterations: number;
@@ -37,20 +53,18 @@ interface Chain extends Row {
   readonly random: Random;
 }
 
-type Inputs = Readonly<Record<string, Tensor>>;
-
 /**
  * Completions of partly known samples by Metropolis within Gibbs (Mattei and Frellsen 2018, "Leveraging the Exact
  * Likelihood of Deep Latent Variable Models", section 3.3): in turn a code is proposed by q(z | x) for the sample as it
  * stands and taken with the probability that leaves p(z | x) invariant, and the unknown elements are drawn from
  * p(x | z). In the first fifth of the iterations every proposal is taken (Rezende et al. 2014, appendix F), which leads
- * away from a bad beginning. Where classes are conditioned on and none is told, a class is proposed with the code.
+ * away from a bad beginning. Where the model is conditional and no class is given, a class is proposed with the code.
  *
  * Of images, what is expected of the unknown part given the last code is returned; of other data a draw.
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked
  */
 export async function inpaintVae(
-  model: Vae,
+  model: LatentModel,
   data: DataInfo,
   session: Session,
   options: InpaintOptions,
@@ -91,12 +105,6 @@ export async function inpaintVae(
   return float32(result, [rows.length, draws, ...data.sampleShape]);
 }
 
-function required(inputs: Inputs, name: string): Tensor {
-  const tensor = inputs[name];
-  if (tensor === undefined) throw new OptionError(`inpaint: the input ${name} of the program is missing`);
-  return tensor;
-}
-
 const asRows = (x: Tensor): Tensor => x.reshape([x.shape[0] ?? 1, -1]);
 
 /** Rows of numbers for all chains, one after the other. */
@@ -118,40 +126,50 @@ function programs({ model, data, session }: Work) {
     const whole = conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...conditioning.targetShape]), context);
     return where(known.greater(0.5), x, whole);
   };
-  const start = session.compiled<string, "x">("inpaint start", (inputs) => {
-    const [x, known] = [required(inputs, "x"), required(inputs, "known")];
+  const start = session.compiled(
+    model,
+    "inpaint start",
+    ["x", "known", "code", "noise", "label?"],
+    (inputs) => {
+      const { x, known } = inputs;
+      const { context } = conditioning.divide(x, inputs.label);
+      const outputs = decoder.forward(prior.fromNoise(inputs.code), context);
+      return { x: completed(x, known, observation.draw(outputs, inputs.noise), context) };
+    },
+  );
+  const step = session.compiled(
+    model,
+    "inpaint step",
+    ["x", "known", "z", "code", "noise", "threshold", "label?", "proposed?"],
+    (inputs) => {
+      const { x, known, z } = inputs;
+      const old = conditioning.divide(x, inputs.label);
+      const next = conditioning.divide(x, inputs.proposed);
+      const rows = asRows(next.target);
+      const proposal = posterior.draw(model.encoded(rows, next.context), inputs.code.unsqueeze(1));
+      // Both codes in one call, so that noise within a likelihood (that of dequantized bytes) is the same for both.
+      const outputs = stack([decoder.forward(z, old.context), decoder.forward(proposal.z, next.context)], 1);
+      const [ofOld, ofNew] = split(observation.logProb(rows.unsqueeze(1), outputs), 1, [1, 1]) as [
+        Tensor,
+        Tensor,
+      ];
+      const own = ofOld
+        .squeeze(1)
+        .add(prior.logProb(z))
+        .sub(posterior.logProb(model.encoded(rows, old.context), z));
+      const other = ofNew.add(prior.logProb(proposal.z).unsqueeze(1)).sub(proposal.logProb).squeeze(1);
+      const taken = inputs.threshold.lessEqual(other.sub(own));
+      const chosen = taken.unsqueeze(1);
+      const code = where(chosen, proposal.z, z);
+      const context = next.context && where(chosen, next.context, old.context ?? next.context);
+      const drawn = observation.draw(decoder.forward(code, context), inputs.noise);
+      return { x: completed(x, known, drawn, context), z: code, taken: taken.cast("float32") };
+    },
+  );
+  const end = session.compiled(model, "inpaint end", ["x", "known", "z", "label?"], (inputs) => {
+    const { x, known } = inputs;
     const { context } = conditioning.divide(x, inputs.label);
-    const outputs = decoder.forward(prior.fromNoise(required(inputs, "code")), context);
-    return { x: completed(x, known, observation.draw(outputs, required(inputs, "noise")), context) };
-  });
-  const step = session.compiled<string, "x" | "z" | "taken">("inpaint step", (inputs) => {
-    const [x, known, z] = [required(inputs, "x"), required(inputs, "known"), required(inputs, "z")];
-    const old = conditioning.divide(x, inputs.label);
-    const next = conditioning.divide(x, inputs.proposed);
-    const rows = asRows(next.target);
-    const proposal = posterior.draw(model.encoded(rows, next.context), required(inputs, "code").unsqueeze(1));
-    // Both codes in one call, so that noise within a likelihood (that of dequantized bytes) is the same for both.
-    const outputs = stack([decoder.forward(z, old.context), decoder.forward(proposal.z, next.context)], 1);
-    const [ofOld, ofNew] = split(observation.logProb(rows.unsqueeze(1), outputs), 1, [1, 1]) as [
-      Tensor,
-      Tensor,
-    ];
-    const own = ofOld
-      .squeeze(1)
-      .add(prior.logProb(z))
-      .sub(posterior.logProb(model.encoded(rows, old.context), z));
-    const other = ofNew.add(prior.logProb(proposal.z).unsqueeze(1)).sub(proposal.logProb).squeeze(1);
-    const taken = required(inputs, "threshold").lessEqual(other.sub(own));
-    const chosen = taken.unsqueeze(1);
-    const code = where(chosen, proposal.z, z);
-    const context = next.context && where(chosen, next.context, old.context ?? next.context);
-    const drawn = observation.draw(decoder.forward(code, context), required(inputs, "noise"));
-    return { x: completed(x, known, drawn, context), z: code, taken: taken.cast("float32") };
-  });
-  const end = session.compiled<string, "x">("inpaint end", (inputs) => {
-    const [x, known] = [required(inputs, "x"), required(inputs, "known")];
-    const { context } = conditioning.divide(x, inputs.label);
-    const expected = observation.mean(decoder.forward(required(inputs, "z"), context));
+    const expected = observation.mean(decoder.forward(inputs.z, context));
     return { x: completed(x, known, expected, context) };
   });
   return { start, step, end: data.kind === "image" ? end : undefined };
@@ -188,7 +206,7 @@ async function iterate(
     prior.drawNoise(target, random.split("start")),
   );
   let { x } = await start.run({
-    // What stands in unknown places is not looked at, but it may be no number.
+    // Unknown elements are ignored, but they may be NaN, which spreads.
     x: paste((chain) => chain.x.map((value, i) => (chain.known[i] === 1 ? value : 0))),
     known,
     code,

@@ -1,6 +1,6 @@
 import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
 import { kaimingNormal, zeros } from "../nn/initializers.ts";
-import { Linear } from "../nn/linear.ts";
+import { Linear, linearLayers } from "../nn/linear.ts";
 import { concat, type Tensor } from "../tensor/index.ts";
 
 /** Starting values of layers before a rectifier. */
@@ -27,10 +27,7 @@ export class PerceptronNetwork implements RowNetwork {
 
   constructor({ inputs, outputs, width, hiddenLayers, contextSize }: PerceptronOptions) {
     const sizes = [inputs + contextSize, ...new Array<number>(hiddenLayers).fill(width)];
-    this.layers = [
-      ...sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size, RELU_START)),
-      new Linear(width, outputs),
-    ];
+    this.layers = [...linearLayers(sizes, RELU_START), new Linear(width, outputs)];
   }
 
   forward(x: Tensor, context?: Tensor): Tensor {
@@ -122,7 +119,7 @@ export class ConvolutionalEncoder implements RowNetwork {
 }
 
 /**
- * The way back: two linear layers to the smallest map, then transposed convolutions that double it. Kernels of 4×4 double
+ * The decoder of an image: two linear layers to the smallest map, then transposed convolutions that double it. Kernels of 4×4 double
  * sizes without overlapping unevenly.
  */
 export class ConvolutionalDecoder implements RowNetwork {
@@ -131,7 +128,7 @@ export class ConvolutionalDecoder implements RowNetwork {
   readonly up: readonly ConvTranspose2d[];
   private readonly smallest: MapShape;
 
-  /** @param channels numbers that are made for each place of the image */
+  /** @param channels numbers for each location of the image */
   constructor(inputs: number, channels: number, { maps, width, contextSize }: ConvolutionOptions) {
     const upwards = maps.toReversed();
     const smallest = smallestOf(maps);

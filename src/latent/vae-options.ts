@@ -3,9 +3,10 @@ import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
-import { DequantizedGaussianObservation, DiscretisedLogisticObservation } from "./byte-observations.ts";
 import {
   BernoulliObservation,
+  DequantizedGaussianObservation,
+  DiscretizedLogisticObservation,
   GaussianObservation,
   type ObservationModel,
   SCALE_SOURCES,
@@ -27,20 +28,24 @@ export const LIKELIHOODS = ["gaussian", "bernoulli", "discretised-logistic"] as 
 
 export type VaeLikelihood = (typeof LIKELIHOODS)[number];
 
-/** Options of a VAE. What is left open depends on the data; the doc of each says how. */
+/** Options of a VAE. Defaults of optional ones depend on the data, as their descriptions say. */
 export const vaeOptions = conditioningOptions.extend({
-  latentSize: z.int().min(1).optional().describe("length of a code, L (points: 2; tables: 8; otherwise 16)"),
+  latentSize: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("length of a code, L (default: points 2, tables 8, otherwise 16)"),
   likelihood: z
     .enum(LIKELIHOODS)
     .optional()
     .describe(
-      "distribution of a sample given its code (points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantized bytes)",
+      "distribution of a sample given its code (default: points and tables: gaussian, with categories of tables as such; zeros and ones: bernoulli; images: discretised-logistic, of bytes, or gaussian, of dequantized bytes)",
     ),
   scale: z
     .enum(SCALE_SOURCES)
     .optional()
     .describe(
-      "deviation of gaussian and scale of discretised-logistic: one number, one of each dimension, or told by the decoder for each sample (images and points: per-sample; tables: per-dimension)",
+      "deviation of gaussian and scale of discretised-logistic: one number, one of each dimension, or predicted by the decoder for each sample (default: images and points: per-sample; tables: per-dimension)",
     ),
   network: z
     .enum(["convolutional", "mlp"])
@@ -52,42 +57,48 @@ export const vaeOptions = conditioningOptions.extend({
     .int()
     .min(1)
     .default(128)
-    .describe("units of a hidden layer; convolutional: of the layer between maps and code"),
-  hiddenLayers: z.int().min(1).default(2).describe("perceptrons: hidden layers of encoder and decoder each"),
+    .describe("units of a hidden layer; in convolutional networks, of the layer between maps and code"),
+  hiddenLayers: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("hidden layers of perceptrons, of encoder and decoder each"),
   channels: z
     .int()
     .min(1)
     .default(32)
     .describe(
-      "convolutional: channels at half the size of an image; twice as many at the next halving, four times after",
+      "channels of convolutional networks at half the size of an image; twice as many at the next halving, then four times as many",
     ),
   beta: z
     .number()
     .min(0)
     .default(1)
-    .describe("weight of the divergence in the loss; above 1 codes say less, in fewer numbers (β-VAE)"),
+    .describe(
+      "weight β of the divergence in the loss (β-VAE); above 1, codes carry less information, in fewer numbers",
+    ),
   freeBits: z
     .number()
     .min(0)
     .default(0)
-    .describe("nats of divergence that each number of a code may have for free"),
+    .describe("free bits λ: nats of divergence of each number of a code that the loss does not count"),
   warmUp: z
     .int()
     .min(0)
     .default(0)
-    .describe("steps over which the weight of the divergence rises from 0 to its own"),
+    .describe("steps over which the weight of the divergence rises linearly from 0 to beta"),
   importanceSamples: z
     .int()
     .min(1)
     .optional()
     .describe(
-      "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (points and tables: 8 where no other option weighs the divergence; otherwise 1)",
+      "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (default: points and tables: 8 where no other option weighs the divergence; otherwise 1)",
     ),
   scoreSamples: z
     .int()
     .min(1)
     .default(64)
-    .describe("codes drawn for each sample when it is scored; more of them give a higher, tighter bound"),
+    .describe("importance samples for each score; more of them give a tighter bound"),
   posterior: z
     .enum(["gaussian", "iaf"])
     .default("gaussian")
@@ -96,7 +107,7 @@ export const vaeOptions = conditioningOptions.extend({
   prior: z
     .enum(PRIORS)
     .default("gaussian")
-    .describe("distribution of codes: standard Gaussian, or a flow that learns along"),
+    .describe("distribution of codes p(z): a standard Gaussian, or a flow trained with the rest"),
   priorTransforms: z.int().min(1).default(6).describe("couplings, or blocks, of a prior that is a flow"),
   flowWidth: z
     .int()
@@ -113,11 +124,13 @@ export const vaeSampleOptions = z.strictObject({
     .number()
     .positive()
     .default(1)
-    .describe("deviation of the code relative to training; below 1 samples are more typical and less varied"),
+    .describe(
+      "standard deviation of the code relative to training; below 1, samples are more typical and less varied",
+    ),
   mean: z
     .boolean()
     .optional()
-    .describe("what is expected of a sample given its code, not a draw (images: yes, otherwise no)"),
+    .describe("the mean of p(x | z) in place of a draw (default: images yes, otherwise no)"),
 });
 
 /** Options with what depends on the data filled in. */
@@ -226,7 +239,7 @@ export function observationOf(
   const size = elementCount(sampleShape);
   switch (likelihood) {
     case "discretised-logistic":
-      return new DiscretisedLogisticObservation(size, scale);
+      return new DiscretizedLogisticObservation(size, scale);
     case "bernoulli":
       return new BernoulliObservation(size - given.length);
     case "gaussian":
@@ -261,10 +274,10 @@ export function networksOf(
   }
   const maps = imageMaps(sampleShape, channels);
   const [, height = 1, breadth = 1] = sampleShape;
-  const places = observation.outputs / (height * breadth);
+  const channelsOut = observation.outputs / (height * breadth);
   const options = { maps, width, contextSize };
   return {
     encoder: new ConvolutionalEncoder(encoded, options),
-    decoder: new ConvolutionalDecoder(latentSize, places, options),
+    decoder: new ConvolutionalDecoder(latentSize, channelsOut, options),
   };
 }

@@ -14,7 +14,7 @@ import type {
 } from "../model/capabilities.ts";
 import type { Codec } from "../model/codes.ts";
 import { classShares, type DataInfo, type SymbolicBatch } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { Session } from "../program/program.ts";
@@ -78,9 +78,9 @@ const SAMPLE_ELEMENTS = 1 << 20;
 
 /** What samples of a VAE may depend on beside count, seed and label. */
 export interface VaeSampleOptions extends SampleOptions {
-  /** Deviation of the code relative to training; 1 unless told. */
+  /** Deviation of the code relative to training (default: 1). */
   readonly temperature?: number;
-  /** What is expected of a sample given its code, in place of a draw; for images unless told. */
+  /** What is expected of a sample given its code, in place of a draw (default: true for images). */
   readonly mean?: boolean;
   /** Values of the columns that a conditional model is given, as the model sees them: [1 or count, size]. */
   readonly given?: NdArray<"float32">;
@@ -88,7 +88,7 @@ export interface VaeSampleOptions extends SampleOptions {
 
 /**
  * Samples in data units: codes drawn from the prior, and draws from p(x | z) or what is expected of it.
- * @throws OptionError where the temperature is not above 0 or given columns are not told
+ * @throws OptionError where the temperature is not above 0 or values of given columns are missing
  */
 export function sampleVae(
   model: Vae,
@@ -99,13 +99,16 @@ export function sampleVae(
   const { observation, prior, decoder, dimensions, conditioning } = model;
   const { temperature = 1, mean = data.kind === "image" } = options;
   if (!(temperature > 0)) throw new OptionError(`option temperature: must be above 0, not ${temperature}`);
-  const program = session.compiled<string, "x">(mean ? "sample mean" : "sample", (inputs) => {
-    const { code, temperature, noise, context } = inputs;
-    if (code === undefined || temperature === undefined) throw new OptionError("sampling takes noise");
-    const z = prior.fromNoise(code, temperature);
-    if (noise === undefined) return { x: model.decode(z, context) };
-    return { x: model.whole(observation.draw(decoder.forward(z, context), noise), context) };
-  });
+  const program = session.compiled(
+    model,
+    mean ? "sample mean" : "sample",
+    ["code", "temperature", "noise?", "context?"],
+    ({ code, temperature, noise, context }) => {
+      const z = prior.fromNoise(code, temperature);
+      if (noise === undefined) return { x: model.decode(z, context) };
+      return { x: model.whole(observation.draw(decoder.forward(z, context), noise), context) };
+    },
+  );
   const [codeSize, noiseSize] = [prior.noiseSize(dimensions), mean ? 0 : observation.noiseSize];
   const limit = Math.max(1, Math.min(SAMPLE_ROWS, Math.floor(SAMPLE_ELEMENTS / observation.size)));
   return sampleInParts(options, data.sampleShape, limit, async (randoms, first) => {
@@ -149,25 +152,24 @@ export async function importanceScore(
   const rows = x.shape[0] ?? 0;
   const fitting = Math.floor(SCORE_ELEMENTS / Math.max(1, rows * model.observation.outputs));
   const draws = Math.max(1, Math.min(samples, fitting));
-  const program = session.compiled<string, "logWeights">(`log-weights of ${draws}`, ({ x, label }) => {
-    if (x === undefined) throw new OptionError("scoring takes samples");
-    return { logWeights: model.logWeights(x, label, draws) };
-  });
+  const program = session.compiled(model, `log-weights of ${draws}`, ["x", "label?"], ({ x, label }) => ({
+    logWeights: model.logWeights(x, label, draws),
+  }));
   const random = new Random(seed).split("score");
   const terms = Array.from({ length: rows }, (): number[] => []);
   const { classes } = model.conditioning;
   const mixed = classes > 0 && label === undefined;
   for (const [k, share] of (mixed ? classShares(data) : [1]).entries()) {
     if (share === 0) continue;
-    const told = mixed ? int64(new Array<number>(rows).fill(k), [rows]) : label;
-    const inputs = { x, ...(told !== undefined && classes > 0 && { label: told }) };
+    const own = mixed ? int64(new Array<number>(rows).fill(k), [rows]) : label;
+    const inputs = { x, ...(own !== undefined && classes > 0 && { label: own }) };
     const source = mixed ? random.split(k) : random;
     const offset = Math.log(share / samples);
     for (let first = 0; first < samples; first += draws) {
       const { logWeights } = await program.run(inputs, { random: source.split(first) });
       const used = Math.min(draws, samples - first);
-      for (const [row, own] of terms.entries()) {
-        for (let i = 0; i < used; i++) own.push(Number(logWeights.data[row * draws + i]) + offset);
+      for (const [row, logs] of terms.entries()) {
+        for (let i = 0; i < used; i++) logs.push(Number(logWeights.data[row * draws + i]) + offset);
       }
     }
   }
@@ -176,11 +178,11 @@ export async function importanceScore(
 
 /** How a score is made. */
 export interface VaeScoreOptions extends DensityScoreOptions {
-  /** Codes drawn for each sample; those of the option `scoreSamples` unless told. */
+  /** Codes drawn for each sample (default: those of the option `scoreSamples`). */
   readonly samples?: number;
 }
 
-/** The terms of the bound for k codes of each sample, [n, k] in nats, and what the encoder says. */
+/** The terms of the bound for k codes of each sample, [n, k] in nats, and the output of the encoder. */
 interface Terms {
   /** log p(x | z). */
   readonly logLikelihood: Tensor;
@@ -255,7 +257,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     return this.data.kind === "image";
   }
 
-  /** What the encoder says of rows of what is modeled, [n, D] in data units. */
+  /** The encoder's parameters of q(z | x) for rows of what is modeled, [n, D] in data units. */
   encoded(x: Tensor, context: Tensor | undefined): Encoded {
     return this.posterior.divide(this.encoder.forward(this.observation.seen(x), context));
   }
@@ -284,7 +286,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
   /**
    * A lower bound on the log-likelihood, in nats (of bytes for images): the importance-weighted one of as many codes as
    * training takes, with the runtime's noise. Its expectation is below log p(x); `score` comes closer with more codes. A
-   * model that is conditional on classes weighs them by their shares where no label is told.
+   * model that is conditional on classes weighs them by their shares where no label is given.
    */
   logProb(x: Tensor, label?: Tensor): Tensor {
     const { importanceSamples: draws } = this.options;
@@ -294,7 +296,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     });
   }
 
-  /** The importance-weighted bound of `scoreSamples` codes, or as many as are told, for each sample of an array. */
+  /** The importance-weighted bound of `samples` codes for each sample of an array. */
   score(
     session: Session,
     x: NdArray<"float32">,
@@ -376,7 +378,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     return this.conditioning.join(rows.reshape([rows.shape[0] ?? 1, ...targetShape]), context);
   }
 
-  /** The context of codes: class and given columns of each, as a row. @throws OptionError where they are not told */
+  /** The context of codes: class and given columns of each, as a row. @throws OptionError where they are missing */
   codeContext(
     labels: readonly (number | undefined)[],
     given?: NdArray<"float32">,
@@ -384,7 +386,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
     return this.conditioning.codeContext(labels, given);
   }
 
-  /** @throws OptionError where the temperature is not above 0 or given columns are not told */
+  /** @throws OptionError where the temperature is not above 0 or values of given columns are missing */
   sample(session: Session, options: VaeSampleOptions): Promise<NdArray<"float32">> {
     return sampleVae(this, this.data, session, options);
   }
@@ -440,3 +442,9 @@ export const vaeDefinition = defineModel({
   build: (options, data) => new Vae(options, data),
   preferences,
 });
+
+/**
+ * A VAE for data. What options leave open depends on the data.
+ * @throws OptionError where options do not go with the data or with each other
+ */
+export const vae = builderOf(vaeDefinition);

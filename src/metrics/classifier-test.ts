@@ -18,18 +18,18 @@ import { fairCoinTail } from "./roc.ts";
 import { checkCount, comparableRows, type Rows } from "./rows.ts";
 
 export interface ClassifierTestOptions {
-  /** A linear classifier, or one hidden layer of ReLU units; `mlp` unless told. */
+  /** A linear classifier, or one hidden layer of ReLU units (default: `mlp`). */
   readonly classifier?: "logistic" | "mlp";
-  /** Units of the hidden layer; 20 unless told, as in the paper. */
+  /** Units of the hidden layer (default: 20), as in the paper. */
   readonly hidden?: number;
-  /** Training steps of at most 128 samples; 1,000 unless told. */
+  /** Training steps of at most 128 samples (default: 1,000). */
   readonly steps?: number;
   /** Seed of the halves, the first weights and the order of the samples. */
   readonly seed?: number;
 }
 
 export interface ClassifierTest {
-  /** Share of held-out samples whose set the classifier tells; ½ where the sets cannot be told apart. */
+  /** Share of held-out samples that the classifier assigns to the right set; ½ where the sets are indistinguishable. */
   readonly accuracy: number;
   /** Probability of as many right answers, or more, by throws of a fair coin. */
   readonly pValue: number;
@@ -62,7 +62,7 @@ class TwoSampleClassifier implements Trainable {
 
 /**
  * Classifier two-sample test (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests", section 3): a small
- * network learns on one half of the samples [n, …] and [m, …] to tell the sets apart, and its accuracy on the other half
+ * network learns on one half of the samples [n, …] and [m, …] to distinguish the sets, and its accuracy on the other half
  * is the statistic. Where both sets have the same distribution, the number of right answers is at most as spread as that
  * of fair coins, so that the p-value is the binomial tail (which the paper approximates by a normal). Equally
  * many samples of each set are used, chosen at random where one has more; coordinates are standardized by the training
@@ -110,15 +110,15 @@ async function logOddsOf(
   size: number,
   runtime: Runtime,
 ): Promise<Float32Array> {
-  const judge = compile(({ x }: Record<"x", Tensor>) => ({ odds: model.logOdds(x) }), {
+  const classifier = compile(["x"], ({ x }) => ({ odds: model.logOdds(x) }), {
     runtime,
     weights: await trainer.weights(),
   });
   try {
-    const { odds } = await judge.run({ x: float32(data, [data.length / size, size]) });
+    const { odds } = await classifier.run({ x: float32(data, [data.length / size, size]) });
     return Float32Array.from(odds.data, Number);
   } finally {
-    await judge.release();
+    await classifier.release();
   }
 }
 
@@ -159,13 +159,14 @@ function standardize(first: Float32Array, second: Float32Array, size: number): v
   const count = first.length / size;
   for (let k = 0; k < size; k++) {
     let [sum, squares] = [0, 0];
-    for (let place = k; place < first.length; place += size) sum += first[place] ?? 0;
+    for (let position = k; position < first.length; position += size) sum += first[position] ?? 0;
     const mean = sum / count;
-    for (let place = k; place < first.length; place += size) squares += ((first[place] ?? 0) - mean) ** 2;
+    for (let position = k; position < first.length; position += size)
+      squares += ((first[position] ?? 0) - mean) ** 2;
     const deviation = Math.sqrt(squares / count) || 1;
     for (const rows of [first, second]) {
-      for (let place = k; place < rows.length; place += size)
-        rows[place] = ((rows[place] ?? 0) - mean) / deviation;
+      for (let position = k; position < rows.length; position += size)
+        rows[position] = ((rows[position] ?? 0) - mean) / deviation;
     }
   }
 }

@@ -29,7 +29,7 @@ export function digitFeatureNetwork(): Promise<DigitFeatureNetwork> {
 /**
  * Features of digits, [n, 64], by the classifier that scripts/train-digit-features.ts trained.
  * @param images bytes 0 … 255, [n, 1, 28, 28] or [n, 784]
- * @param runtime where the network runs; the processor unless told
+ * @param runtime where the network runs (default: the processor)
  * @throws OptionError where the images are no digits, WeightsError where the weights are missing or damaged
  */
 export async function digitFeatures(

@@ -27,7 +27,7 @@ export class DigitClassifier implements Trainable {
   readonly head = new Linear(DIGIT_FEATURES, 10);
   private readonly dropout = new Dropout(0.25);
 
-  /** The features: what the last layer tells the classes from, [n, 64], none negative. */
+  /** The features: inputs of the last layer, [n, 64], none negative. */
   features(images: Tensor): Tensor {
     const x = images.mul(1 / 255);
     const half = maxPool2d(this.conv1.forward(x).relu(), { kernel: 2 });
@@ -85,7 +85,7 @@ export class DigitFeatureNetwork {
     if (elementCount(rest) !== PIXELS) {
       throw new OptionError(`digitFeatures: images of shape [${rest}] are no digits; they are [1,28,28]`);
     }
-    const program = compile(({ x }: Record<"x", Tensor>) => this.outputs(x), {
+    const program = compile(["x"], ({ x }) => this.outputs(x), {
       runtime,
       weights: this.weights,
     });

@@ -5,7 +5,7 @@ import { type Kernel, type PairKernel, pairKernel } from "./kernels.ts";
 import { checkCount, comparableRows, forEachRow, type Rows } from "./rows.ts";
 
 export interface DiscrepancyOptions {
-  /** Gaussian unless told. */
+  /** Default: Gaussian. */
   readonly kernel?: Kernel;
   /** Random divisions of both sets together that the p-value is counted from; 0, the default, for no p-value. */
   readonly permutations?: number;

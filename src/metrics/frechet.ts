@@ -54,7 +54,7 @@ export function frechetDistanceOfGaussians(a: Gaussian, b: Gaussian): number {
 function traceOfRoot(c: Float64Array, d: Float64Array, n: number): number {
   const { values, vectors } = symmetricEigen(c, n);
   const roots = values.map((value) => Math.sqrt(Math.max(0, value)));
-  const scaled = vectors.map((value, place) => value * (roots[Math.floor(place / n)] ?? 0));
+  const scaled = vectors.map((value, position) => value * (roots[Math.floor(position / n)] ?? 0));
   const inner = timesTransposed(timesTransposed(scaled, d, n), scaled, n);
   return symmetricEigenvalues(inner, n).reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
 }
@@ -70,7 +70,7 @@ function timesTransposed(a: Float64Array, b: Float64Array, n: number): Float64Ar
   return product;
 }
 
-/** Mean and unbiased covariance of rows: the inner products of centerd columns. */
+/** Mean and unbiased covariance of rows: the inner products of centered columns. */
 function fitGaussian(rows: Rows): Gaussian {
   const { count, size, data } = rows;
   const mean = meanOf(rows);
@@ -79,7 +79,7 @@ function fitGaussian(rows: Rows): Gaussian {
     for (let k = 0; k < size; k++) columns[k * count + i] = (data[i * size + k] ?? 0) - (mean[k] ?? 0);
   }
   const covariance = new Float64Array(size * size);
-  const centerd = { count: size, size: count, data: columns };
+  const centered = { count: size, size: count, data: columns };
   const keep = (a: number, values: Float64Array) => {
     for (let b = a; b < size; b++) {
       const value = (values[b] ?? 0) / (count - 1);
@@ -87,7 +87,7 @@ function fitGaussian(rows: Rows): Gaussian {
       covariance[b * size + a] = value;
     }
   };
-  forEachRow(centerd, centerd, "innerProduct", keep, true);
+  forEachRow(centered, centered, "innerProduct", keep, true);
   return { mean, covariance };
 }
 

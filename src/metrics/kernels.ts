@@ -11,7 +11,7 @@ import { forEachRow, type PairValue } from "./rows.ts";
  * - `linear`: xᵀy
  * - `polynomial`: (γ xᵀy + c)ᵖ
  *
- * The first three have bandwidths σ; with several, the kernel is the mean over them. Unless told, they are ¼, ½, 1, 2 and
+ * The first three have bandwidths σ; with several, the kernel is the mean over them. By default they are ¼, ½, 1, 2 and
  * 4 times the median distance between two samples of both sets together.
  */
 export type Kernel =
@@ -23,11 +23,11 @@ export type Kernel =
   | { readonly kind: "linear" }
   | {
       readonly kind: "polynomial";
-      /** p, a whole number; 3 unless told. */
+      /** p, a whole number (default: 3). */
       readonly degree?: number;
-      /** γ; 1 / d unless told. */
+      /** γ (default: 1 / d). */
       readonly scale?: number;
-      /** c; 1 unless told. */
+      /** c (default: 1). */
       readonly offset?: number;
     };
 

@@ -13,7 +13,7 @@ export function bitsPerDimension(logProb: number, dimensions: number): number {
 }
 
 /**
- * What a model says of a set of samples: the mean of its log-likelihoods, in nats a sample, or a lower bound on that
+ * How well a model predicts a set of samples: the mean of its log-likelihoods, in nats a sample, or a lower bound on that
  * mean, which the true one may exceed by any amount. For images in bytes, bits per dimension besides. The fields of the
  * two have different names, so that a bound is not taken for a likelihood by mistake. A model without a density has
  * neither: there the value is undefined.
@@ -32,7 +32,7 @@ export type MeanLikelihood =
 
 /**
  * A mean log-likelihood with its kind.
- * @param nats the mean of what the model's `logProb` tells, a sample
+ * @param nats the mean of the model's `logProb`, for each sample
  * @param dimensions numbers of an image in bytes; left out for other data, which has no bits per dimension
  */
 export function meanLikelihood(
@@ -127,8 +127,8 @@ function searched(samples: Rows, validation: Rows): number {
 function deviationOf(rows: Rows): number {
   const mean = meanOf(rows);
   let sum = 0;
-  for (let place = 0; place < rows.data.length; place++) {
-    sum += ((rows.data[place] ?? 0) - (mean[place % rows.size] ?? 0)) ** 2;
+  for (let position = 0; position < rows.data.length; position++) {
+    sum += ((rows.data[position] ?? 0) - (mean[position % rows.size] ?? 0)) ** 2;
   }
   return Math.sqrt(sum / rows.data.length);
 }

@@ -13,17 +13,17 @@ export interface Nearest {
 /** The nearest row of `others` to each row. */
 export function nearestRows(rows: Rows, others: Rows): Nearest {
   const distances = new Float64Array(rows.count);
-  const places = new Uint32Array(rows.count);
+  const positions = new Uint32Array(rows.count);
   forEachRow(rows, others, "squaredDistance", (i, values) => {
-    let [lowest, place] = [Number.POSITIVE_INFINITY, 0];
+    let [lowest, position] = [Number.POSITIVE_INFINITY, 0];
     for (let j = 0; j < values.length; j++) {
       const value = values[j] ?? 0;
-      if (value < lowest) [lowest, place] = [value, j];
+      if (value < lowest) [lowest, position] = [value, j];
     }
     distances[i] = Math.sqrt(lowest);
-    places[i] = place;
+    positions[i] = position;
   });
-  return { distances, rows: places };
+  return { distances, rows: positions };
 }
 
 /** Squared distance of each row to its k-th nearest among the other rows of the set; 1 ≤ k < count. */
@@ -37,10 +37,10 @@ export function neighborRadii(rows: Rows, k: number): Float64Array {
       const value = values[j] ?? 0;
       if (value >= farthest || j === i) continue;
       // Kept in ascending order: k is small.
-      let place = k - 1;
-      for (; place > 0 && (nearest[place - 1] ?? 0) > value; place--)
-        nearest[place] = nearest[place - 1] ?? 0;
-      nearest[place] = value;
+      let position = k - 1;
+      for (; position > 0 && (nearest[position - 1] ?? 0) > value; position--)
+        nearest[position] = nearest[position - 1] ?? 0;
+      nearest[position] = value;
       farthest = nearest[k - 1] ?? 0;
     }
     radii[i] = farthest;
@@ -65,7 +65,7 @@ export interface PrecisionRecall {
  * Improved precision and recall of generated samples [m, …] against real ones [n, …] (Kynkäänniemi, Karras, Laine,
  * Lehtinen and Aila 2019, "Improved precision and recall metric for assessing generative models", equations 1 and 2): the
  * manifold of a set is the union of balls around its samples, each as wide as the distance to its k-th nearest neighbor
- * in the set; k = 3 unless told. The paper takes features of a classifier and equal counts.
+ * in the set. Default: k = 3. The paper takes features of a classifier and equal counts.
  * @throws OptionError where the samples differ in size or are not finite, or a set has no k neighbors
  */
 export function precisionRecall(
@@ -95,7 +95,7 @@ export interface DensityCoverage {
  * Density and coverage of generated samples [m, …] against real ones [n, …] (Naeem, Oh, Uh, Choi and Yoo 2020, "Reliable
  * fidelity and diversity metrics for generative models", section 3): as precision and recall, but only the real
  * samples have balls, so that outliers among the generated ones do not help, and density counts how many balls overlap.
- * k = 5 unless told. Equal distributions of equal counts have density 1 and coverage near 1 − 2⁻ᵏ.
+ * Default: k = 5. Equal distributions of equal counts have density 1 and coverage near 1 − 2⁻ᵏ.
  * @throws OptionError as `precisionRecall`
  */
 export function densityCoverage(

@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 
 /**
- * Places of the scores in descending order; equal scores keep the order in which they stand. Infinite scores are
+ * Positions of the scores in descending order; equal scores keep the order in which they stand. Infinite scores are
  * ranked as any other.
  */
 export function descendingOrder(scores: ArrayLike<number>): Uint32Array {

@@ -33,8 +33,8 @@ export function comparableRows(
       `${metric}: samples of ${left.size} and of ${right.size} numbers do not compare; shapes are [${x.shape}] and [${y.shape}]`,
     );
   }
-  for (const [place, { count, size, data }] of pair.entries()) {
-    const set = place === 0 ? "first" : "second";
+  for (const [position, { count, size, data }] of pair.entries()) {
+    const set = position === 0 ? "first" : "second";
     if (count < least) {
       throw new OptionError(`${metric}: the ${set} set has ${count} samples; at least ${least} are needed`);
     }
@@ -169,20 +169,20 @@ function fillProducts(
         s30 += a3 * b0;
         s31 += a3 * b1;
       }
-      const place = i * stride + j;
-      target[place] = s00;
-      target[place + 1] = s01;
-      target[place + stride] = s10;
-      target[place + stride + 1] = s11;
-      target[place + 2 * stride] = s20;
-      target[place + 2 * stride + 1] = s21;
-      target[place + 3 * stride] = s30;
-      target[place + 3 * stride + 1] = s31;
+      const position = i * stride + j;
+      target[position] = s00;
+      target[position + 1] = s01;
+      target[position + stride] = s10;
+      target[position + stride + 1] = s11;
+      target[position + 2 * stride] = s20;
+      target[position + 2 * stride + 1] = s21;
+      target[position + 3 * stride] = s30;
+      target[position + 3 * stride + 1] = s31;
     }
   }
 }
 
-/** Manhattan distances, in the places of `fillProducts`. */
+/** Manhattan distances, in the positions of `fillProducts`. */
 function fillManhattan(
   a: Float64Array,
   b: Float64Array,
@@ -208,11 +208,11 @@ function fillManhattan(
         s10 += Math.abs(a1 - b0);
         s11 += Math.abs(a1 - b1);
       }
-      const place = i * stride + j;
-      target[place] = s00;
-      target[place + 1] = s01;
-      target[place + stride] = s10;
-      target[place + stride + 1] = s11;
+      const position = i * stride + j;
+      target[position] = s00;
+      target[position + 1] = s01;
+      target[position + stride] = s10;
+      target[position + stride + 1] = s11;
     }
   }
 }

@@ -161,7 +161,7 @@ function diagonalise(
 
 /** Rows in the directions in which they vary most. */
 export interface PrincipalComponents {
-  /** [n, count]: places along the axes, from the mean; the first axis is that of the largest variance. */
+  /** [n, count]: coordinates along the axes, from the mean; the first axis is that of the largest variance. */
   readonly scores: NdArray<"float32">;
   /** Share of each axis in the whole variance. */
   readonly shares: readonly number[];
@@ -180,10 +180,10 @@ export function principalComponents(rows: NdArray<"float32">, count: number): Pr
   const { data } = rows;
   const means = new Float64Array(d);
   for (let i = 0; i < data.length; i++) means[i % d] = (means[i % d] ?? 0) + (data[i] ?? 0) / n;
-  const centerd = Float64Array.from(data, (value, i) => value - (means[i % d] ?? 0));
+  const centered = Float64Array.from(data, (value, i) => value - (means[i % d] ?? 0));
   const covariance = new Float64Array(d * d);
   for (let row = 0; row < n; row++) {
-    const own = centerd.subarray(row * d, (row + 1) * d);
+    const own = centered.subarray(row * d, (row + 1) * d);
     for (let i = 0; i < d; i++) {
       for (let j = 0; j < d; j++) {
         covariance[i * d + j] = (covariance[i * d + j] ?? 0) + ((own[i] ?? 0) * (own[j] ?? 0)) / n;
@@ -197,9 +197,9 @@ export function principalComponents(rows: NdArray<"float32">, count: number): Pr
   const scores = new Float32Array(n * count);
   for (let row = 0; row < n; row++) {
     for (const [k, axis] of axes.entries()) {
-      let place = 0;
-      for (let i = 0; i < d; i++) place += (centerd[row * d + i] ?? 0) * (axis[i] ?? 0);
-      scores[row * count + k] = place;
+      let coordinate = 0;
+      for (let i = 0; i < d; i++) coordinate += (centered[row * d + i] ?? 0) * (axis[i] ?? 0);
+      scores[row * count + k] = coordinate;
     }
   }
   const shares = order.slice(0, count).map((i) => (total > 0 ? Math.max(0, values[i] ?? 0) / total : 0));

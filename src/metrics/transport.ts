@@ -72,7 +72,7 @@ class AugmentingSearch {
     while (end === UNASSIGNED) {
       const base = shortest - (rowPrices[row] ?? 0);
       let lowest = Number.POSITIVE_INFINITY;
-      let place = 0;
+      let position = 0;
       for (let k = 0; k < left; k++) {
         const column = open[k] ?? 0;
         const path = base + (cost[row * columns + column] ?? 0) - (columnPrices[column] ?? 0);
@@ -84,16 +84,16 @@ class AugmentingSearch {
         // Among equally near columns a free one ends the search.
         if (reach < lowest || (reach === lowest && rowOf[column] === UNASSIGNED)) {
           lowest = reach;
-          place = k;
+          position = k;
         }
       }
       shortest = lowest;
-      const column = open[place] ?? 0;
+      const column = open[position] ?? 0;
       if (rowOf[column] === UNASSIGNED) end = column;
       else row = rowOf[column] ?? 0;
       // The columns that are done gather behind the open ones.
       left -= 1;
-      open[place] = open[left] ?? 0;
+      open[position] = open[left] ?? 0;
       open[left] = column;
     }
     rowPrices[start] = (rowPrices[start] ?? 0) + shortest;
@@ -114,7 +114,7 @@ class AugmentingSearch {
   }
 }
 
-/** Mass that goes from one place to another. */
+/** Mass that goes from one row to a column. */
 export interface Shipment {
   readonly from: number;
   readonly to: number;
@@ -182,7 +182,7 @@ class TransportPlan {
     this.through = new Int32Array(this.rows);
   }
 
-  /** Finds a place for all that a row offers. */
+  /** Finds a receiver for all that a row offers. */
   ship(start: number): void {
     while ((this.offered[start] ?? 0) > this.tolerance) {
       const end = this.search(start);
@@ -214,11 +214,11 @@ class TransportPlan {
           }
         }
       }
-      const place = this.nearest(open);
-      const column = order[place] ?? 0;
+      const position = this.nearest(open);
+      const column = order[position] ?? 0;
       shortest = length[column] ?? 0;
       open -= 1;
-      order[place] = order[open] ?? 0;
+      order[position] = order[open] ?? 0;
       order[open] = column;
       if ((this.wanted[column] ?? 0) > this.tolerance) {
         this.adjustPrices(shortest, open);
@@ -237,17 +237,17 @@ class TransportPlan {
     return NONE;
   }
 
-  /** Place of the nearest open column; among equally near ones, of one that wants mass. */
+  /** Position of the nearest open column; among equally near ones, of one that wants mass. */
   private nearest(open: number): number {
-    let [lowest, place] = [Number.POSITIVE_INFINITY, 0];
+    let [lowest, position] = [Number.POSITIVE_INFINITY, 0];
     for (let k = 0; k < open; k++) {
       const column = this.order[k] ?? 0;
       const reach = this.length[column] ?? 0;
       if (reach < lowest || (reach === lowest && (this.wanted[column] ?? 0) > this.tolerance)) {
-        [lowest, place] = [reach, k];
+        [lowest, position] = [reach, k];
       }
     }
-    return place;
+    return position;
   }
 
   private adjustPrices(shortest: number, open: number): void {

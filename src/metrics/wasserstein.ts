@@ -5,11 +5,11 @@ import { checkCount, comparableRows, forEachRow, type Rows } from "./rows.ts";
 import { assign, type Shipment, transport } from "./transport.ts";
 
 export interface Wasserstein1dOptions {
-  /** The power p of the distance, at least 1; 1 unless told. */
+  /** The power p of the distance, at least 1 (default: 1). */
   readonly order?: number;
-  /** Masses of the values of the first set, in any unit; all alike unless told. */
+  /** Masses of the values of the first set, in any unit (default: all alike). */
   readonly weightsX?: ArrayLike<number>;
-  /** Masses of the values of the second set, in any unit; all alike unless told. */
+  /** Masses of the values of the second set, in any unit (default: all alike). */
   readonly weightsY?: ArrayLike<number>;
 }
 
@@ -147,11 +147,11 @@ function project({ data, count, size }: Rows, direction: Float64Array): Float64A
 }
 
 export interface OptimalTransportOptions {
-  /** The power p of the distance, at least 1; 2 unless told. */
+  /** The power p of the distance, at least 1 (default: 2). */
   readonly order?: number;
-  /** Masses of the samples of the first set, in any unit; all alike unless told. */
+  /** Masses of the samples of the first set, in any unit (default: all alike). */
   readonly weightsX?: ArrayLike<number>;
-  /** Masses of the samples of the second set, in any unit; all alike unless told. */
+  /** Masses of the samples of the second set, in any unit (default: all alike). */
   readonly weightsY?: ArrayLike<number>;
 }
 

@@ -13,21 +13,21 @@ export interface Trainable extends Module {
   /** Losses on a batch. Random numbers come from `normal()` and `uniform()`. */
   loss(batch: SymbolicBatch): Losses;
   /**
-   * Which weights of a fit are the ones to use: those with the lowest loss on the validation split (unless told), or the
-   * last ones, where the loss does not tell how good a model is.
+   * Which weights of a fit are used: those with the lowest loss on the validation split (the default), or the last ones,
+   * where the loss does not measure how good a model is.
    */
   readonly selection?: "validation" | "last";
 }
 
 /** One turn of a game between the parts of a model. */
 export interface Turn {
-  /** Whose turn it is; the name of its loss. */
+  /** Name of the player, and of its loss. */
   readonly name: string;
   /** The part of the model whose parameters change in this turn. */
   readonly player: Module;
-  /** What they are to minimize, and parts of it worth reporting. Called once, in the order of the turns. */
+  /** The loss to be minimized, and parts of it worth reporting. Called once, in the order of the turns. */
   losses(): Losses;
-  /** Learning rate relative to that of the step; 1 unless told. */
+  /** Learning rate relative to that of the step (default: 1). */
   readonly rate?: number;
 }
 
@@ -53,22 +53,21 @@ export interface Density {
    * Log-density of each sample in nats, shape [n], with respect to data units: for images in bytes it is that of the
    * dequantized image on [0, 256)ᴰ, or the log-probability of the bytes, so that bits per dimension are −logProb / (D · ln 2);
    * for zeros and ones it is the log-probability.
-   * @param label classes [n] (int64), for models that are conditional on them; without, such a model weighs the
-   *   classes by their shares
+   * @param label classes [n] (int64), for conditional models; without them, such a model mixes its classes by their shares
    */
   logProb(x: Tensor, label?: Tensor): Tensor;
   /** Exact, or a lower bound (as with dequantization noise or a variational model). */
   readonly likelihood: "exact" | "bound";
-  /** What else a reader of its numbers must know: how bytes are dequantized, how many samples a bound is made of. */
+  /** What qualifies its numbers: how bytes are dequantized, how many samples a bound takes. */
   readonly likelihoodDetail?: string | undefined;
-  /** Whether a score takes so many evaluations of a network that a report on a fit measures but a part of a split. */
+  /** Whether a score takes so many network evaluations that a report on a fit measures only a part of a split. */
   readonly scoresSlowly?: boolean;
   /**
    * `logProb` of an array, computed outside of one graph by a method that chooses its own steps: more accurate where a
    * model has both.
    */
   score?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<NdArray<"float32">>;
-  /** What a score is the negative sum of, where a bound has parts worth telling apart. */
+  /** The parts of a bound, whose negative sum is the score. */
   scoreParts?(session: Session, x: NdArray<"float32">, options?: DensityScoreOptions): Promise<ScoreParts>;
 }
 
@@ -90,13 +89,13 @@ export interface BoundTerm {
 
 /** What the score of an array may depend on. */
 export interface DensityScoreOptions {
-  /** Classes [n], for conditional models; without, such a model weighs the classes by their shares. */
+  /** Classes [n], for conditional models; without them, such a model mixes its classes by their shares. */
   readonly label?: NdArray<"int64">;
-  /** Decides random numbers, where a score takes any; 0 unless told. */
+  /** Decides random numbers, where a score takes any (default: 0). */
   readonly seed?: number;
 }
 
-/** What every sampler takes. */
+/** Options of every sampler. */
 export interface SampleOptions {
   readonly count: number;
   readonly seed: number;
@@ -111,29 +110,32 @@ export interface Sampler<O extends SampleOptions = SampleOptions> {
   sample(session: Session, options: O): Promise<NdArray<"float32">>;
 }
 
-/** Ways to complete samples by a diffusion model. */
+/** Methods by which diffusion models complete samples. */
 export const INPAINT_METHODS = ["repaint", "projection"] as const;
 
 export type InpaintMethod = (typeof INPAINT_METHODS)[number];
 
-/** What every completion of partly known samples takes. */
+/** Options of every completion of partly known samples. */
 export interface InpaintOptions {
-  /** Samples in data units, [n, …sampleShape]; what stands in unknown places does not matter. */
+  /** Samples in data units, [n, …sampleShape]; values of unknown elements are ignored. */
   readonly x: NdArray<"float32">;
   /** 1 where an element is known, 0 where it is to be drawn: [n or 1, …sampleShape]. */
   readonly known: NdArray<"float32">;
   /** Completions of each sample. */
   readonly draws: number;
   readonly seed: number;
-  /** Class of all samples or of each, for conditional models; without, they weigh classes by their shares. */
+  /** Class of all samples or of each, for conditional models; without one, they mix their classes by their shares. */
   readonly label?: number | readonly number[];
-  /** Iterations of a method that iterates; the model's own number unless told. */
+  /** Iterations of a method that iterates (default: the model's own number). */
   readonly steps?: number;
-  /** True for a draw from the exact conditional distribution or an error, false for iteration; the best there is unless told. */
+  /**
+   * True for a draw from the exact conditional distribution, or an error where there is none; false for iteration (default:
+   * exact where possible).
+   */
   readonly exact?: boolean;
-  /** The way of a diffusion model; repaint unless told. */
+  /** Method of a diffusion model (default: repaint). */
   readonly method?: InpaintMethod;
-  /** How often repaint goes each of its steps; the model's own number unless told. */
+  /** How often repaint repeats each of its steps (default: the model's own number). */
   readonly resamplings?: number;
   /** Called with the share that is done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
@@ -147,7 +149,7 @@ export interface Inpainter {
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">>;
 }
 
-/** What every edit of samples by noise takes. */
+/** Options of every edit of samples by noise. */
 export interface EditOptions {
   /** Samples in data units, [n, …sampleShape]. */
   readonly x: NdArray<"float32">;
@@ -156,13 +158,13 @@ export interface EditOptions {
   /** Edits of each sample. */
   readonly draws: number;
   readonly seed: number;
-  /** Class that edits are to be of, for conditional models; any unless told. */
+  /** Class of the edits, for conditional models (default: any). */
   readonly label?: number;
-  /** Weight of classifier-free guidance towards the class; the model's own unless told. */
+  /** Weight of classifier-free guidance towards the class (default: the model's own). */
   readonly guidance?: number;
-  /** The model's own number unless told. */
+  /** Default: the model's own number. */
   readonly steps?: number;
-  /** Noise of the steps back, from 0, none, to 1, that of the stochastic equation; 1 unless told. */
+  /** Noise of the steps back, from 0, none, to 1, that of the stochastic equation (default: 1). */
   readonly eta?: number;
   /** Called with the share that is done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
@@ -173,7 +175,7 @@ export interface Editor {
   edit(session: Session, options: EditOptions): Promise<NdArray<"float32">>;
 }
 
-/** Noise and the samples that a model makes of it, both [n, …sampleShape] in data units. */
+/** Noise and the samples that a model generates from it, both [n, …sampleShape] in data units. */
 export interface NoisePairs {
   readonly x: NdArray<"float32">;
   readonly source: NdArray<"float32">;
@@ -185,11 +187,11 @@ export interface NoisePairs {
 export interface PairOptions extends CodeSolverOptions {
   readonly count: number;
   readonly seed: number;
-  /** Weight of classifier-free guidance, for conditional models; 1, none, unless told. */
+  /** Weight of classifier-free guidance, for conditional models (default: 1, none). */
   readonly guidance?: number;
 }
 
-/** A model that joins noise and samples by a deterministic way from the one to the other. */
+/** A model that pairs noise and samples by a deterministic path from the one to the other. */
 export interface Coupler {
   drawPairs(session: Session, options: PairOptions): Promise<NoisePairs>;
 }
@@ -198,13 +200,13 @@ export interface Coupler {
 export interface StraightnessOptions {
   readonly count: number;
   readonly seed: number;
-  /** Steps of the solver; the model's own number unless told. */
+  /** Steps of the solver (default: the model's own number). */
   readonly steps?: number;
-  /** Where paths begin, [count, …sampleShape] in data units, for models that begin at data. */
+  /** Starts of the paths, [count, …sampleShape] in data units, for models that begin at data. */
   readonly source?: NdArray<"float32">;
 }
 
-/** What paths are like, as means over samples in the units in which the model works. */
+/** Measures of paths: means over samples, in the units in which the model works. */
 export interface PathMeasures {
   /** How far velocities along a path are from that of its chord, squared; 0 for straight paths at even speed. */
   readonly straightness: number;
@@ -217,21 +219,21 @@ export interface PathModel {
   straightness(session: Session, options: StraightnessOptions): Promise<PathMeasures>;
 }
 
-/** How samples of one data set are led to another. */
+/** How samples of one data set are mapped to another. */
 export interface TranslateOptions {
   /** [n, …sampleShape] in data units. */
   readonly x: NdArray<"float32">;
   /** From the data back to the source. */
   readonly back?: boolean;
-  /** Decides noise, where a model adds any; 0 unless told. */
+  /** Decides noise, where a model adds any (default: 0). */
   readonly seed?: number;
-  /** States to be returned, both ends among them, evenly in time; 2 unless told. */
+  /** States to be returned, both ends among them, evenly in time (default: 2). */
   readonly states?: number;
   /** Called with the share that is done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
 
-/** A model that leads samples of one data set to another: [n, states, …sampleShape] in data units, x itself first. */
+/** A model that maps samples of one data set to another: [n, states, …sampleShape] in data units, x itself first. */
 export interface Translator {
   translate(session: Session, options: TranslateOptions): Promise<NdArray<"float32">>;
 }
@@ -248,11 +250,11 @@ export interface GradualSampler {
   ): Promise<readonly NdArray<"float32">[]>;
 }
 
-/** A model that makes samples of codes in steps which can be shown. */
+/** A model that generates samples from codes in steps which can be shown. */
 export interface Stepwise {
   /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
   drawCodes(rows: number): Tensor;
-  /** The codes z₀, and what each step makes of them; the last are samples (for images, on [0, 1)). */
+  /** The codes z₀ and the result of each step; the last are samples (for images, on [0, 1)). */
   path(z: Tensor, context?: Tensor): readonly Tensor[];
 }
 
@@ -285,7 +287,7 @@ export type Model = Trainable &
   Partial<Stepwise> &
   Partial<Exportable>;
 
-/** What a model can do, read off its methods. */
+/** What a model can do, by the methods it has. */
 export function capabilities(model: Model): readonly string[] {
   return [
     "fit",

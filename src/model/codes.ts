@@ -2,17 +2,17 @@ import type { Session } from "../program/program.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
 
-/** What every model with codes tells of them. */
+/** Properties of every model with codes. */
 export interface Codes {
   /** Length of a code. */
   readonly dimensions: number;
   /** Whether codes of data are standard Gaussian: all of about the same norm, so that paths between them should keep it. */
   readonly hasGaussianCodes: boolean;
   /**
-   * What codes are decoded under, one row for each: undefined where the model is not conditional.
+   * The condition under which codes are decoded, a row for each; undefined where the model is not conditional.
    * @param labels the class of each code
    * @param given values of the columns that the model is conditioned on, as it sees them: [1 or count, size]
-   * @throws OptionError where the model is conditional and it is not told on what
+   * @throws OptionError where the model is conditional and the classes or given values are missing
    */
   codeContext(
     labels: readonly (number | undefined)[],
@@ -34,16 +34,16 @@ export interface Codec extends Codes {
   decode(z: Tensor, context?: Tensor): Tensor;
 }
 
-/** Solvers that lead to codes and back. */
+/** Solvers that map data to codes and back. */
 export const CODE_SOLVERS = ["heun", "ddim"] as const;
 
 export type CodeSolverName = (typeof CODE_SOLVERS)[number];
 
-/** How a solver leads from data to codes or back. */
+/** How a solver maps data to codes or back. */
 export interface CodeSolverOptions {
-  /** heun unless told. */
+  /** Default: heun. */
   readonly solver?: CodeSolverName;
-  /** The solver's own number unless told. */
+  /** Default: the solver's own number. */
   readonly steps?: number;
   /** Called with the share that is done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;

@@ -18,7 +18,7 @@ export function sampleKind(kind: FitKind): DataKind {
 /** Kinds of data that have a density. */
 export type ContinuousKind = Exclude<DataKind, "binary">;
 
-/** The kind of data that a density is to be learnt of. @throws OptionError for zeros and ones, which have none */
+/** The kind of data whose density is learned. @throws OptionError for zeros and ones, which have none */
 export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind {
   if (kind === "binary") throw new OptionError("zeros and ones have no density; this model takes other data");
   return kind;
@@ -41,7 +41,7 @@ export interface DataInfo {
   readonly sampleShape: readonly number[];
   /** Number of classes where samples have labels. */
   readonly classes?: number;
-  /** Share of each class among the training samples; equal shares unless told. */
+  /** Share of each class among the training samples (default: equal shares). */
   readonly classShares?: readonly number[];
   /** Columns of a table in the order of a sample. */
   readonly columns?: readonly DataColumn[];
@@ -59,18 +59,18 @@ export interface SymbolicBatch {
   readonly source?: Tensor;
 }
 
-/** Share of each class of labeled data. */
-export function classShares({ classes = 1, classShares: told }: DataInfo): readonly number[] {
-  return told ?? new Array<number>(classes).fill(1 / classes);
+/** Share of each class of labeled data; equal shares where they are not known. */
+export function classShares({ classes = 1, classShares: shares }: DataInfo): readonly number[] {
+  return shares ?? new Array<number>(classes).fill(1 / classes);
 }
 
-/** The class at a place on [0, 1) that the classes divide by their shares of the training samples. */
-export function drawClass({ classes = 1, classShares }: DataInfo, place: number): number {
-  if (classShares === undefined) return Math.floor(place * classes);
+/** The class at a position on [0, 1), which is divided among the classes by their shares of the training samples. */
+export function drawClass({ classes = 1, classShares }: DataInfo, position: number): number {
+  if (classShares === undefined) return Math.floor(position * classes);
   let end = 0;
   const found = classShares.findIndex((share) => {
     end += share;
-    return place < end;
+    return position < end;
   });
   // Rounding may leave the shares a hair below 1.
   return found >= 0 ? found : classShares.findLastIndex((share) => share > 0);

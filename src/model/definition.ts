@@ -1,8 +1,9 @@
 import type { z } from "zod";
+import { parseOptions } from "../options.ts";
 import type { Model } from "./capabilities.ts";
 import type { DataInfo, FitKind } from "./data-info.ts";
 
-/** Training options that a model prefers; the user's own come first. Names are those of the fit options. */
+/** Training options that a model prefers; options that a user gives replace them. Names are those of the fit options. */
 export interface FitPreferences {
   readonly learningRate?: number;
   readonly batchSize?: number;
@@ -15,12 +16,13 @@ export interface FitPreferences {
   readonly warmupSteps?: number;
 }
 
-/** A model by name: what the command, the catalogue and configuration files know of it. */
-export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
+/** A model by name: all that the command, the catalogue and configuration files use. */
+export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Model = Model> {
   /** Name on the command line: rectified-flow, nice. */
   readonly name: string;
   /** One line on what it is. */
   readonly summary: string;
+  /** Authors, year, title and arXiv number. */
   readonly paper: string;
   readonly dataKinds: readonly FitKind[];
   /** What a model of this kind can do once fitted. */
@@ -42,12 +44,13 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType> {
   readonly options: S;
   /** Options for drawing samples, beside count, seed and label. */
   readonly sampleOptions?: z.ZodType;
-  /** What a model is fitted to beside or in place of samples: pairs of noise and samples, where there are some or always. */
+  /** Whether a model can be fitted to pairs of noise and samples, or needs them. */
   readonly pairs?: "possible" | "needed";
-  /** Whether a model leads from another data set to the data, which must be named. */
+  /** Whether a model maps another data set, which must be named, to the data. */
   readonly needsSource?: boolean;
-  build(options: z.output<S>, data: DataInfo): Model;
-  /** Options with what follows from the data filled in, such as anchors: they are kept with the run. */
+  /** A model from parsed options. @throws OptionError where options do not fit the data or each other */
+  build(options: z.output<S>, data: DataInfo): M;
+  /** Options completed by what follows from the data, such as anchors; the run keeps them. */
   settled?(options: z.output<S>, data: DataInfo): z.output<S>;
   preferences?(data: DataInfo): FitPreferences;
 }
@@ -66,7 +69,21 @@ export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dat
   ];
 }
 
-/** Keeps the types of a definition's options together. */
-export function defineModel<S extends z.ZodType>(definition: ModelDefinition<S>): ModelDefinition<S> {
+/** Keeps the literal type of a definition's name, the type of its options and that of its models together. */
+export function defineModel<const N extends string, S extends z.ZodType, M extends Model = Model>(
+  definition: ModelDefinition<S, M> & { readonly name: N },
+): ModelDefinition<S, M> & { readonly name: N } {
   return definition;
+}
+
+/**
+ * The builder of a definition: a function from options, as a user gives them, and data to a model, whose weights have no
+ * values yet. Options that are left out have their defaults.
+ * @throws OptionError (the builder) that names the option at fault
+ */
+export function builderOf<S extends z.ZodType, M extends Model>(
+  definition: ModelDefinition<S, M>,
+): (options: z.input<S>, data: DataInfo) => M {
+  return (options, data) =>
+    definition.build(parseOptions(definition.name, definition.options, options), data);
 }

@@ -51,9 +51,9 @@ export interface IncompleteRow {
 }
 
 /**
- * The samples that a completion is asked of, one after the other, once its options have been checked: those that every model
- * takes; others are to be taken away before.
- * @throws OptionError where there are others, shapes do not fit the model's samples, or draws or steps are no whole numbers from 1 on
+ * The samples to complete, one after the other, with the options that every model takes checked.
+ * @throws OptionError where options are of diffusion models only (remove them first if the model takes them), shapes do not
+ *   fit the model's samples, or draws or steps are not whole numbers from 1 on
  */
 export function incompleteRows(
   { x, known, draws, steps, method, resamplings }: InpaintOptions,
@@ -61,7 +61,7 @@ export function incompleteRows(
 ): readonly IncompleteRow[] {
   if (method !== undefined || resamplings !== undefined) {
     throw new OptionError(
-      `option ${method === undefined ? "resamplings" : "method"}: ${method ?? "resampling"} is a way of diffusion models; leave it out`,
+      `option ${method === undefined ? "resamplings" : "method"}: ${method ?? "resampling"} is for diffusion models; leave it out`,
     );
   }
   const size = elementCount(sampleShape);

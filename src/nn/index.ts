@@ -3,9 +3,6 @@ export {
   type Conv2dOptions,
   ConvTranspose2d,
   type ConvTranspose2dOptions,
-  SpectralConv2d,
-  SpectralLinear,
-  SpectralWeight,
 } from "./convolution.ts";
 export * as initializers from "./initializers.ts";
 export {
@@ -33,6 +30,8 @@ export {
   InstanceNorm,
   LayerNorm,
   type NormOptions,
+  SpectralNorm,
+  type WeightedLayer,
 } from "./normalization.ts";
 export {
   type AdamOptions,
@@ -51,7 +50,6 @@ export { learningRateSchedule, type Schedule, type ScheduleOptions } from "./sch
 export { checkState } from "./state.ts";
 export {
   CausalSelfAttention,
-  causalAttention,
   type KeysAndValues,
   type StepMemory,
   type StepResult,

@@ -33,7 +33,7 @@ export function normal(deviation = 1): Initializer {
   };
 }
 
-/** Numbers of inputs and outputs that a weight of shape [out, in, …kernel] connects at each place. */
+/** Numbers of inputs and outputs that a weight of shape [out, in, …kernel] connects at each location. */
 export function fans(shape: readonly number[]): { readonly fanIn: number; readonly fanOut: number } {
   const [out = 1, inputs = 1, ...kernel] = shape;
   const area = kernel.reduce((a, b) => a * b, 1);

@@ -16,9 +16,9 @@ import { concat } from "../tensor/operations/shaping.ts";
 import { biasOf, kaimingUniform, normal } from "./initializers.ts";
 
 export interface LinearOptions {
-  /** Whether a bias is added; true unless told. */
+  /** Whether a bias is added (default: true). */
   readonly bias?: boolean;
-  /** Starting values of the weight; PyTorch's unless told. */
+  /** Starting values of the weight (default: PyTorch's). */
   readonly initializeWeight?: Initializer;
   readonly initializeBias?: Initializer;
 }
@@ -37,8 +37,24 @@ export class Linear {
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    return this.apply(x, this.weight);
   }
+
+  /** The layer with another weight of the same shape, such as a masked one. @throws ShapeError */
+  apply(x: Tensor, weight: Tensor): Tensor {
+    return linear(x, weight, this.bias);
+  }
+}
+
+/** Linear layers between consecutive sizes, one fewer than there are sizes. */
+export function linearLayers(sizes: readonly number[], options: LinearOptions = {}): readonly Linear[] {
+  const layers: Linear[] = [];
+  let inputs: number | undefined;
+  for (const size of sizes) {
+    if (inputs !== undefined) layers.push(new Linear(inputs, size, options));
+    inputs = size;
+  }
+  return layers;
 }
 
 /**
@@ -63,7 +79,7 @@ export class MaskedLinear extends Linear {
 
   /** @throws ShapeError */
   override forward(x: Tensor): Tensor {
-    return linear(x, this.weight.mul(this.mask), this.bias);
+    return this.apply(x, this.weight.mul(this.mask));
   }
 }
 
@@ -148,7 +164,7 @@ export class FourierFeatures {
   }
 }
 
-/** What a network is told beside its input: the time, and the class where it is conditioned on one. */
+/** A vector of what a network is conditioned on: the time, and the class where there is one. */
 export class ConditionEmbedding {
   readonly fc1: Linear;
   readonly fc2: Linear;
@@ -189,7 +205,7 @@ export type Activation = (x: Tensor) => Tensor;
 const silu: Activation = (x) => x.silu();
 
 export interface MlpOptions {
-  /** Between the layers, not after the last; SiLU unless told. */
+  /** Between the layers, not after the last (default: SiLU). */
   readonly activation?: Activation;
 }
 
@@ -201,7 +217,7 @@ export class Mlp {
   /** @throws OptionError where there are fewer than two sizes */
   constructor(sizes: readonly number[], options: MlpOptions = {}) {
     if (sizes.length < 2) throw new OptionError(`Mlp: sizes [${sizes}] must name an input and an output`);
-    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i] ?? size, size));
+    this.layers = linearLayers(sizes);
     this.activation = options.activation ?? silu;
   }
 
@@ -214,13 +230,13 @@ export class Mlp {
 export interface TimeConditionedMlpOptions {
   /** Size of an input vector. */
   readonly inputs: number;
-  /** Size of an output vector; that of the input unless told. */
+  /** Size of an output vector (default: that of the input). */
   readonly outputs?: number;
-  /** Size of every hidden layer; 256 unless told. */
+  /** Size of every hidden layer (default: 256). */
   readonly width?: number;
-  /** Number of hidden layers; 3 unless told. */
+  /** Number of hidden layers (default: 3). */
   readonly depth?: number;
-  /** Size of the sinusoidal embedding of the time; 64 unless told. */
+  /** Size of the sinusoidal embedding of the time (default: 64). */
   readonly timeFeatures?: number;
   /** Number of classes, for a class condition. */
   readonly classes?: number;

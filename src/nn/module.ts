@@ -1,6 +1,7 @@
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { type NdArray, zeros } from "../tensor/array.ts";
+import { Tensor } from "../tensor/graph.ts";
 import { Buffer, Parameter } from "../tensor/leaves.ts";
 
 /**
@@ -21,7 +22,7 @@ export function namedTensors(module: Module): ReadonlyMap<string, Parameter | Bu
       return;
     }
     // Other tensors and plain data hold no parameters; a module shared by two fields keeps its first name.
-    if (seen.has(value) || "node" in value) return;
+    if (seen.has(value) || value instanceof Tensor) return;
     seen.add(value);
     for (const [field, child] of Object.entries(value))
       visit(child, path === "" ? field : `${path}.${field}`);

@@ -1,6 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { shapeError } from "../tensor/graph.ts";
-import { Buffer, isTraining, Parameter, type Tensor } from "../tensor/index.ts";
+import { Buffer, type Initializer, isTraining, matmul, Parameter, type Tensor } from "../tensor/index.ts";
 import {
   batchNorm,
   batchNormWith,
@@ -12,9 +12,9 @@ import { slice } from "../tensor/operations/shaping.ts";
 import { ones, zeros } from "./initializers.ts";
 
 export interface NormOptions {
-  /** Whether there is a learned factor and shift; true unless told. */
+  /** Whether there is a learned factor and shift (default: true). */
   readonly affine?: boolean;
-  /** Added to the variance; 1e-5 unless told. */
+  /** Added to the variance (default: 1e-5). */
   readonly epsilon?: number;
 }
 
@@ -99,7 +99,7 @@ export class GroupNorm implements Affine {
   }
 }
 
-/** Instance normalization (Ulyanov et al. 2016); without learned factor and shift unless told, as in PyTorch. */
+/** Instance normalization (Ulyanov et al. 2016). By default, as in PyTorch, it has no learned factor and shift. */
 export class InstanceNorm implements Affine {
   readonly weight: Parameter | undefined;
   readonly bias: Parameter | undefined;
@@ -117,7 +117,7 @@ export class InstanceNorm implements Affine {
 }
 
 export interface BatchNormOptions extends NormOptions {
-  /** Share of a batch in the running statistics; 0.1 unless told. */
+  /** Share of a batch in the running statistics (default: 0.1). */
   readonly momentum?: number;
 }
 
@@ -183,5 +183,93 @@ export class BatchNorm2d extends BatchNorm {
 export class BatchNorm1d extends BatchNorm {
   constructor(channels: number, options: BatchNormOptions = {}) {
     super(channels, [2, 3], options);
+  }
+}
+
+/** Smallest norm that a vector is divided by, as in PyTorch. */
+const EPSILON = 1e-12;
+
+/** A random direction, of length 1. */
+const direction: Initializer = (target, _shape, random) => {
+  random.fillNormal(target);
+  const norm = Math.sqrt(target.reduce((sum, value) => sum + value * value, 0));
+  for (let i = 0; i < target.length; i++) target[i] = (target[i] ?? 0) / norm;
+};
+
+function normalized(x: Tensor): Tensor {
+  return x.div(x.square().sum().sqrt().maximum(EPSILON));
+}
+
+/**
+ * A weight divided by its largest singular value σ, so that the layer's Lipschitz constant is 1 (Miyato et al. 2018,
+ * "Spectral Normalization for Generative Adversarial Networks", section 2 and algorithm 1). The weight is seen as a
+ * matrix of out rows, W. In training each use does one power iteration, u ← W v / ‖W v‖ and v ← Wᵀ u / ‖Wᵀ u‖ without
+ * gradient; σ = uᵀ W v, whose gradient is that of W alone. Names are those of
+ * `torch.nn.utils.parametrizations.spectral_norm`: `original`, `0._u` and `0._v`.
+ *
+ * u and v start as random directions: PyTorch does 15 iterations beforehand, which the first steps of training make up
+ * for. Before any training, σ means nothing.
+ */
+export class SpectralWeight {
+  readonly original: Parameter;
+  readonly 0: { readonly _u: Buffer; readonly _v: Buffer };
+
+  /** @param shape [out, …] */
+  constructor(shape: readonly number[], initialize: Initializer) {
+    this.original = new Parameter(shape, initialize);
+    const [rows = 1, ...rest] = shape;
+    const columns = rest.reduce((product, size) => product * size, 1);
+    this[0] = { _u: new Buffer([rows], direction), _v: new Buffer([columns], direction) };
+  }
+
+  /** The weight over its largest singular value. */
+  normalized(): Tensor {
+    const { original } = this;
+    const { _u, _v } = this[0];
+    const matrix = original.reshape([_u.shape[0] ?? 1, -1]);
+    const [u, v] = isTraining() ? this.iterated(matrix.stopGradient()) : [_u, _v];
+    const sigma = matmul(matrix, v.reshape([-1, 1]))
+      .mul(u.reshape([-1, 1]))
+      .sum();
+    return original.div(sigma);
+  }
+
+  private iterated(matrix: Tensor): readonly [Tensor, Tensor] {
+    const { _u, _v } = this[0];
+    const u = normalized(matmul(matrix, _v.reshape([-1, 1])));
+    const v = normalized(matmul(matrix, u, { transposeA: true }));
+    _u.update(u.reshape(_u.shape));
+    _v.update(v.reshape(_v.shape));
+    return [u, v];
+  }
+}
+
+/** A layer whose weight can be exchanged: Linear, Conv2d. */
+export interface WeightedLayer {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+  /** The layer with another weight of the same shape. */
+  apply(x: Tensor, weight: Tensor): Tensor;
+}
+
+/**
+ * A layer whose weight is divided by its largest singular value; see `SpectralWeight`. Inputs and outputs are those of the
+ * layer, whose starting values it takes over.
+ */
+export class SpectralNorm {
+  readonly bias: Parameter | undefined;
+  readonly parametrizations: { readonly weight: SpectralWeight };
+  private readonly apply: (x: Tensor, weight: Tensor) => Tensor;
+
+  constructor(layer: WeightedLayer) {
+    this.bias = layer.bias;
+    this.parametrizations = { weight: new SpectralWeight(layer.weight.shape, layer.weight.initialize) };
+    // Functions are no fields of a state: the layer's own weight is no parameter any more.
+    this.apply = (x, weight) => layer.apply(x, weight);
+  }
+
+  /** @throws ShapeError */
+  forward(x: Tensor): Tensor {
+    return this.apply(x, this.parametrizations.weight.normalized());
   }
 }

@@ -31,11 +31,11 @@ export interface Optimizer {
 }
 
 export interface SgdOptions {
-  /** Share of the last step that is kept; 0 unless told. */
+  /** Share of the last step that is kept (default: 0). */
   readonly momentum?: number;
   /** Nesterov's look-ahead; needs momentum. */
   readonly nesterov?: boolean;
-  /** Factor of an L2 penalty's gradient; 0 unless told. */
+  /** Factor of an L2 penalty's gradient (default: 0). */
   readonly weightDecay?: number;
 }
 
@@ -62,13 +62,13 @@ export function sgd(options: SgdOptions = {}): Optimizer {
 }
 
 export interface AdamOptions {
-  /** Decay of the first moment; 0.9 unless told. */
+  /** Decay of the first moment (default: 0.9). */
   readonly beta1?: number;
-  /** Decay of the second moment; 0.999 unless told. */
+  /** Decay of the second moment (default: 0.999). */
   readonly beta2?: number;
-  /** Added to the square root of the second moment; 1e-8 unless told. */
+  /** Added to the square root of the second moment (default: 1e-8). */
   readonly epsilon?: number;
-  /** adam: factor of an L2 penalty's gradient, 0 unless told. adamW: decoupled decay, 0.01 unless told. */
+  /** adam: factor of an L2 penalty's gradient (default: 0). adamW: decoupled decay (default: 0.01). */
   readonly weightDecay?: number;
 }
 

@@ -6,21 +6,21 @@ export type Schedule = (step: number) => number;
 interface WarmUp {
   /** The learning rate at its height. */
   readonly rate: number;
-  /** Steps over which the rate grows linearly from 0 to `rate`; 0 unless told. */
+  /** Steps over which the rate grows linearly from 0 to `rate` (default: 0). */
   readonly warmupSteps?: number;
 }
 
 interface Decay extends WarmUp {
   /** Number of the last step; the rate stays at its end value after it. */
   readonly totalSteps: number;
-  /** The rate at the last step; 0 unless told. */
+  /** The rate at the last step (default: 0). */
   readonly finalRate?: number;
 }
 
 interface Stairs extends WarmUp {
   /** Steps between two drops, counted from the end of the warm-up. */
   readonly every: number;
-  /** Factor at each drop; 0.1 unless told. */
+  /** Factor at each drop (default: 0.1). */
   readonly factor?: number;
 }
 

@@ -4,7 +4,7 @@ import type { NdArray } from "../tensor/array.ts";
 import { sameShape, showShape } from "../tensor/shape.ts";
 import { type Module, namedTensors } from "./module.ts";
 
-/** Names listed in a message before it says "and n more". */
+/** Names listed in a message before "and n more". */
 const LISTED = 5;
 
 /** How values of some file fit a model, by name and shape. */

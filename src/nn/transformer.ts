@@ -29,7 +29,7 @@ const BLOCKS_OF_WINDOW = 2;
 /**
  * Attention in which each position sees itself and those before it: q, k, v [n, heads, T, d] → [n, heads, T, d]. Queries
  * are taken in blocks, each with the keys that any of it may see, so that about half of the scores are never computed.
- * @param window how many positions each sees, itself included; all before it unless told
+ * @param window how many positions each sees, itself included (default: all before it)
  */
 export function causalAttention(q: Tensor, k: Tensor, v: Tensor, window = Number.POSITIVE_INFINITY): Tensor {
   const [, , length = 1, size = 1] = q.shape.map(Number);
@@ -72,8 +72,8 @@ export interface StepMemory {
   readonly past?: KeysAndValues | undefined;
   /** Those of the segment, whose later positions are not filled yet. */
   readonly segment: KeysAndValues;
-  /** The place within the segment, an int64 scalar. */
-  readonly place: Tensor;
+  /** The position within the segment, an int64 scalar. */
+  readonly position: Tensor;
 }
 
 /** Multi-head self-attention of each position to itself and those before it; parameters are nn.MultiheadAttention's. */
@@ -85,7 +85,7 @@ export class CausalSelfAttention {
   private readonly window: number | undefined;
 
   /**
-   * @param window how many positions each sees, itself included; all before it unless told
+   * @param window how many positions each sees, itself included (default: all before it)
    * @throws OptionError where the heads do not divide the width
    */
   constructor(width: number, heads: number, window?: number) {
@@ -117,11 +117,11 @@ export class CausalSelfAttention {
     return this.out_proj.forward(mixed.transpose([0, 2, 1, 3]).reshape(x.shape));
   }
 
-  /** The next position, x [n, width] → the same shape, and the segment with its keys and values in their place. */
-  step(x: Tensor, { past, segment, place }: StepMemory): StepResult {
+  /** The next position, x [n, width] → the same shape, and the segment with its keys and values in their positions. */
+  step(x: Tensor, { past, segment, position }: StepMemory): StepResult {
     const [query, key, value] = this.project(x.unsqueeze(1));
     const length = Number(segment.keys.shape[2]);
-    const here = arange(0, length).equal(place).reshape([length, 1]);
+    const here = arange(0, length).equal(position).reshape([length, 1]);
     const next = { keys: where(here, key, segment.keys), values: where(here, value, segment.values) };
     const parts = past === undefined ? [next] : [past, next];
     const scaled = query.mul(1 / Math.sqrt(Number(query.shape[3])));
@@ -132,8 +132,8 @@ export class CausalSelfAttention {
     const before = Number(past?.keys.shape[2] ?? 0);
     // Counted from the start of the segment; those before it are negative.
     const positions = arange(-before, length);
-    const reached = positions.greater(place.sub(this.window ?? before + length));
-    const seen = logicalAnd(positions.lessEqual(place), reached);
+    const reached = positions.greater(position.sub(this.window ?? before + length));
+    const seen = logicalAnd(positions.lessEqual(position), reached);
     const weights = split(softmax(where(seen, scores, MASKED)), 3, past ? [before, length] : [length]);
     const [mixed = scaled, rest] = parts.map(({ values }, i) => matmul(weights[i] ?? scores, values));
     const sum = rest === undefined ? mixed : mixed.add(rest);
@@ -153,7 +153,7 @@ export interface TransformerLayerOptions {
   /** Units of the perceptron. */
   readonly hidden: number;
   readonly dropout: number;
-  /** How many positions each sees, itself included; all before it unless told. */
+  /** How many positions each sees, itself included (default: all before it). */
   readonly window?: number | undefined;
 }
 

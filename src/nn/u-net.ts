@@ -11,9 +11,9 @@ import { ConditionEmbedding, Dropout, Linear } from "./linear.ts";
 import { GroupNorm } from "./normalization.ts";
 
 export interface AttentionBlockOptions {
-  /** Heads among which the channels are divided; 1 unless told. */
+  /** Heads among which the channels are divided (default: 1). */
   readonly heads?: number;
-  /** Groups of the normalization; 8 unless told. */
+  /** Groups of the normalization (default: 8). */
   readonly groups?: number;
 }
 
@@ -60,9 +60,9 @@ export class AttentionBlock {
 export interface ResidualBlockOptions {
   readonly inputs: number;
   readonly outputs: number;
-  /** Size of the condition vector (time, class); no condition unless told. */
+  /** Size of the condition vector (time, class) (default: no condition). */
   readonly condition?: number;
-  /** Groups of the normalizations; 8 unless told. */
+  /** Groups of the normalizations (default: 8). */
   readonly groups?: number;
   readonly dropout?: number;
 }
@@ -108,23 +108,23 @@ export class ResidualBlock {
 export interface UNetOptions {
   /** Channels of an input image. */
   readonly inputs: number;
-  /** Channels of an output image; those of the input unless told. */
+  /** Channels of an output image (default: those of the input). */
   readonly outputs?: number;
-  /** Channels at full resolution; 16 unless told. Multiples of 16 run fastest. */
+  /** Channels at full resolution (default: 16). Multiples of 16 run fastest. */
   readonly base?: number;
-  /** Channels of each level as multiples of `base`; the resolution halves from level to level. [1, 2, 4] unless told. */
+  /** Channels of each level as multiples of `base`; the resolution halves from level to level (default: [1, 2, 4]). */
   readonly multipliers?: readonly number[];
-  /** Residual blocks of a level, on the way down and again on the way up; 1 unless told. */
+  /** Residual blocks of a level, of the downward path and of the upward path each (default: 1). */
   readonly blocks?: number;
-  /** Levels (0 is full resolution) with attention after every residual block; none unless told. */
+  /** Levels (0 is full resolution) with attention after every residual block (default: none). */
   readonly attentionLevels?: readonly number[];
-  /** Whether there is attention in the middle, at the lowest resolution; true unless told. */
+  /** Whether there is attention in the middle, at the lowest resolution (default: true). */
   readonly middleAttention?: boolean;
-  /** Attention heads; 1 unless told. */
+  /** Attention heads (default: 1). */
   readonly heads?: number;
-  /** Groups of the normalizations; 8 unless told. */
+  /** Groups of the normalizations (default: 8). */
   readonly groups?: number;
-  /** Size of the condition vector (time, class) and of the sinusoids it is made from; 4 · base unless told. */
+  /** Size of the condition vector (time, class) and of the sinusoids it is made from (default: 4 · base). */
   readonly condition?: number;
   /** Number of classes, for a class condition. */
   readonly classes?: number;
@@ -134,7 +134,7 @@ export interface UNetOptions {
 /**
  * The U-Net of diffusion models (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal and Nichol 2021): an image, a time and
  * maybe a class → an image. Maps are halved by averaging and doubled by a 1×1 convolution and repetition; every block on
- * the way up also reads the map of its mirror image on the way down.
+ * the upward path also reads the map of its counterpart on the downward path.
  */
 export class UNet {
   readonly condition: ConditionEmbedding;
@@ -230,7 +230,7 @@ class Block {
   }
 }
 
-/** The blocks at one resolution on the way down. */
+/** The blocks of the downward path at one resolution. */
 class Level {
   readonly blocks: readonly Block[];
 
@@ -242,7 +242,7 @@ class Level {
   }
 }
 
-/** The blocks at one resolution on the way up, and the 1×1 convolution before the map is doubled. */
+/** The blocks of the upward path at one resolution, and the 1×1 convolution before the map is doubled. */
 class UpLevel {
   readonly blocks: readonly Block[];
   readonly enlarge: Conv2d | undefined;

@@ -6,10 +6,19 @@ export {
   compile,
   type ExportMetadata,
   exportOnnx,
+  type Feeds,
+  type Inputs,
   Program,
   type RunOptions,
   Session,
   type State,
   type Traceable,
 } from "./program.ts";
-export type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
+export {
+  disposeValue,
+  type Runtime,
+  type RuntimeSession,
+  type RuntimeValue,
+  readValue,
+  type Value,
+} from "./runtime.ts";

@@ -13,7 +13,7 @@ import {
 } from "../tensor/leaves.ts";
 import { isConcrete, type Shape, sameShape, showShape } from "../tensor/shape.ts";
 import { type Graph, lowerToOnnx } from "./lower.ts";
-import type { Runtime, RuntimeSession, RuntimeValue } from "./runtime.ts";
+import type { Runtime, RuntimeSession, RuntimeValue, Value } from "./runtime.ts";
 import { simplify } from "./simplify.ts";
 
 /** Values of parameters and buffers by name. */
@@ -143,7 +143,7 @@ export class Program {
 
   /** Runs on values that may stay where the runtime keeps them; results stay there too. */
   async runValues(
-    feeds: Readonly<Record<string, NdArray | RuntimeValue>>,
+    feeds: Readonly<Record<string, Value>>,
     options: RunOptions = {},
   ): Promise<Readonly<Record<string, RuntimeValue>>> {
     const drawn = drawRandoms(this.randoms, feeds, options);
@@ -155,7 +155,7 @@ export class Program {
 
   /** Runs and copies all results out. */
   async run(
-    feeds: Readonly<Record<string, NdArray | RuntimeValue>>,
+    feeds: Readonly<Record<string, Value>>,
     options: RunOptions = {},
   ): Promise<Readonly<Record<string, NdArray>>> {
     const values = await this.runValues(feeds, options);
@@ -168,10 +168,28 @@ export class Program {
   }
 }
 
+/**
+ * The tensors that a compiled function is given, from the names of its inputs: `"x"` is always there, `"label?"` is a
+ * tensor or undefined, and with `"..."` there are others besides, of any name.
+ */
+export type Inputs<I extends string> = {
+  readonly [Name in I as Name extends `${string}?` | "..." ? never : Name]: Tensor;
+} & {
+  readonly [Name in I as Name extends `${infer Optional}?` ? Optional : never]?: Tensor;
+} & ("..." extends I ? Readonly<Record<string, Tensor>> : unknown);
+
+/** What a compiled function runs on, from the names of its inputs; an optional input may be left out or undefined. */
+export type Feeds<I extends string, V> = {
+  readonly [Name in I as Name extends `${string}?` | "..." ? never : Name]: V;
+} & {
+  readonly [Name in I as Name extends `${infer Optional}?` ? Optional : never]?: V | undefined;
+} & ("..." extends I ? Readonly<Record<string, V | undefined>> : unknown);
+
+/** Named tensors. Written in this way, so that interfaces without an index signature are outputs as well. */
+type Outputs<O> = { readonly [Name in keyof O]: Tensor };
+
 /** A function of named tensors that can be traced. */
-export type Traceable<I extends string, O extends string> = (
-  inputs: Readonly<Record<I, Tensor>>,
-) => Readonly<Record<O, Tensor>>;
+export type Traceable<I extends string, O extends Outputs<O>> = (inputs: Inputs<I>) => O;
 
 export interface CompileOptions {
   readonly runtime: Runtime;
@@ -180,12 +198,14 @@ export interface CompileOptions {
 }
 
 /** A compiled function: traced once for every combination of input shapes, then cached. */
-export class Compiled<I extends string, O extends string> {
+export class Compiled<I extends string, O extends Outputs<O>> {
+  private readonly inputs: ReadonlySet<string>;
   private readonly body: Traceable<I, O>;
   private readonly options: CompileOptions;
   private readonly programs = new Map<string, Promise<Program>>();
 
-  constructor(body: Traceable<I, O>, options: CompileOptions) {
+  constructor(inputs: readonly I[], body: Traceable<I, O>, options: CompileOptions) {
+    this.inputs = new Set(inputs);
     this.body = body;
     this.options = options;
   }
@@ -195,13 +215,17 @@ export class Compiled<I extends string, O extends string> {
     return this.programs.size;
   }
 
-  /** Runs the function on arrays. @throws ShapeError while tracing, RuntimeError while running */
+  /**
+   * Runs the function on arrays.
+   * @throws ShapeError while tracing
+   * @throws RuntimeError where an input is missing or unknown, and while running
+   */
   async run(
-    feeds: Readonly<Record<I, NdArray>>,
+    feeds: Feeds<I, NdArray>,
     options: RunOptions = {},
-  ): Promise<Readonly<Record<O, NdArray>>> {
-    const program = await this.programFor(feeds);
-    return (await program.run(feeds, options)) as Readonly<Record<O, NdArray>>;
+  ): Promise<{ readonly [Name in keyof O]: NdArray }> {
+    const { program, given } = await this.programFor(feeds);
+    return (await program.run(given, options)) as { readonly [Name in keyof O]: NdArray };
   }
 
   /**
@@ -209,32 +233,57 @@ export class Compiled<I extends string, O extends string> {
    * of a program copies nothing. @throws as `run`
    */
   async runValues(
-    feeds: Readonly<Record<I, NdArray | RuntimeValue>>,
+    feeds: Feeds<I, Value>,
     options: RunOptions = {},
-  ): Promise<Readonly<Record<O, RuntimeValue>>> {
-    const program = await this.programFor(feeds);
-    return (await program.runValues(feeds, options)) as Readonly<Record<O, RuntimeValue>>;
+  ): Promise<{ readonly [Name in keyof O]: RuntimeValue }> {
+    const { program, given } = await this.programFor(feeds);
+    return (await program.runValues(given, options)) as { readonly [Name in keyof O]: RuntimeValue };
   }
 
   /** The program for inputs of these types; inputs that its outputs do not depend on are no inputs of it. */
-  private async programFor(feeds: Readonly<Record<I, NdArray | RuntimeValue>>): Promise<Program> {
-    const entries = Object.entries<NdArray | RuntimeValue>(feeds);
+  private async programFor(feeds: Feeds<I, Value>): Promise<{
+    readonly program: Program;
+    readonly given: Readonly<Record<string, Value>>;
+  }> {
+    const given = this.checked(feeds);
+    const entries = Object.entries(given);
     const types = entries.map(([name, { dtype, shape }]) => `${name} ${dtype} ${shape}`);
     const key = types.sort().join("; ");
     let program = this.programs.get(key);
     if (program === undefined) {
       const tensors = entries.map(([name, { dtype, shape }]) => [name, input(name, shape, dtype)] as const);
-      const outputs = this.body(Object.fromEntries(tensors) as Record<I, Tensor>);
+      const outputs = this.body(Object.fromEntries(tensors) as Inputs<I>);
       program = Program.build(outputs, this.options.runtime, this.options.weights);
       this.programs.set(key, program);
     }
     try {
-      return await program;
+      return { program: await program, given };
     } catch (cause) {
       // A failure is not kept: the next call tries again.
       this.programs.delete(key);
       throw cause;
     }
+  }
+
+  /** The feeds that are given, by name. @throws RuntimeError where one is missing or unknown */
+  private checked(feeds: Feeds<I, Value>): Readonly<Record<string, Value>> {
+    const { inputs } = this;
+    const given: Record<string, Value> = {};
+    for (const [name, value] of Object.entries<Value | undefined>(feeds)) {
+      if (value === undefined) continue;
+      if (!inputs.has(name) && !inputs.has(`${name}?`) && !inputs.has("...")) {
+        throw new RuntimeError(
+          `the compiled function has no input ${name}; it has: ${[...inputs].join(", ")}`,
+        );
+      }
+      given[name] = value;
+    }
+    for (const name of inputs) {
+      if (name !== "..." && !name.endsWith("?") && given[name] === undefined) {
+        throw new RuntimeError(`the compiled function's input ${name} was not given`);
+      }
+    }
+    return given;
   }
 
   /** Frees the sessions. */
@@ -246,16 +295,18 @@ export class Compiled<I extends string, O extends string> {
 
 /**
  * Compiles a function of tensors to ONNX and runs it at native speed. It is traced on first use for the shapes it is
- * given, and again for other shapes.
+ * given, and again for other shapes. The names of its inputs come first, from which the rest is typed: `"label?"` may be
+ * left out, and `"..."` stands for further inputs of any name.
  *
- *     const forward = compile(({ x }) => ({ y: model.forward(x) }), { runtime, weights });
+ *     const forward = compile(["x"], ({ x }) => ({ y: model.forward(x) }), { runtime, weights });
  *     const { y } = await forward.run({ x: float32([1, 2], [1, 2]) });
  */
-export function compile<I extends string, O extends string>(
+export function compile<I extends string, O extends Outputs<O>>(
+  inputs: readonly I[],
   body: Traceable<I, O>,
   options: CompileOptions,
 ): Compiled<I, O> {
-  return new Compiled(body, options);
+  return new Compiled(inputs, body, options);
 }
 
 /**
@@ -265,28 +316,50 @@ export function compile<I extends string, O extends string>(
 export class Session {
   readonly runtime: Runtime;
   readonly weights: State;
-  private readonly functions = new Map<string, Compiled<string, string>>();
+  private readonly functions = new Map<object, Map<string, Releasable>>();
 
   constructor(runtime: Runtime, weights: State) {
     this.runtime = runtime;
     this.weights = weights;
   }
 
-  /** The compiled function of this name; `body` is traced the first time, and must be the same at every call. */
-  compiled<I extends string, O extends string>(name: string, body: Traceable<I, O>): Compiled<I, O> {
-    let held = this.functions.get(name);
-    if (held === undefined) {
-      held = new Compiled<string, string>(body, { runtime: this.runtime, weights: this.weights });
-      this.functions.set(name, held);
-    }
-    return held as unknown as Compiled<I, O>;
+  /**
+   * The compiled function of this name of an owner, usually the model whose method asks for it: names of two owners never
+   * clash. `body` is traced the first time, and must be the same at every call with the same owner and name.
+   *
+   *     const { boxes } = await session
+   *       .compiled(detector, "detections", ["x"], ({ x }) => detector.decoded(x))
+   *       .run({ x: images });
+   *
+   * @param inputs names of the inputs, as for `compile`
+   */
+  compiled<I extends string, O extends Outputs<O>>(
+    owner: object,
+    name: string,
+    inputs: readonly I[],
+    body: Traceable<I, O>,
+  ): Compiled<I, O> {
+    const ofOwner = this.functions.get(owner) ?? new Map<string, Releasable>();
+    this.functions.set(owner, ofOwner);
+    const held = ofOwner.get(name);
+    if (held !== undefined) return held as Compiled<I, O>;
+    const made = compile(inputs, body, { runtime: this.runtime, weights: this.weights });
+    ofOwner.set(name, made);
+    return made;
   }
 
   /** Frees all compiled functions. */
   async release(): Promise<void> {
-    for (const held of this.functions.values()) await held.release();
+    for (const ofOwner of this.functions.values()) {
+      for (const held of ofOwner.values()) await held.release();
+    }
     this.functions.clear();
   }
+}
+
+/** A compiled function, whatever its inputs and outputs. */
+interface Releasable {
+  release(): Promise<void>;
 }
 
 /** What is worth knowing of an exported model; texts are written as they are, everything else as JSON. */

@@ -5,6 +5,7 @@ import type { Target } from "../tensor/graph.ts";
 
 /** A value that lives where the runtime keeps its values: memory of the process, or of a GPU. */
 export interface RuntimeValue {
+  readonly kind: "runtime";
   readonly dtype: DType;
   readonly shape: readonly number[];
   /** Copies the value out if need be. */
@@ -13,11 +14,22 @@ export interface RuntimeValue {
   dispose(): void;
 }
 
+/** What programs run on: an array of this process, or a value that lives where the runtime keeps its values. */
+export type Value = NdArray | RuntimeValue;
+
+/** The array of a value, copied out if need be. */
+export async function readValue(value: Value): Promise<NdArray> {
+  return value.kind === "runtime" ? value.read() : value;
+}
+
+/** Frees a value's memory at once where the runtime keeps it; arrays are left to the garbage collector. */
+export function disposeValue(value: Value): void {
+  if (value.kind === "runtime") value.dispose();
+}
+
 /** A loaded program. */
 export interface RuntimeSession {
-  run(
-    feeds: Readonly<Record<string, RuntimeValue | NdArray>>,
-  ): Promise<Readonly<Record<string, RuntimeValue>>>;
+  run(feeds: Readonly<Record<string, Value>>): Promise<Readonly<Record<string, RuntimeValue>>>;
   release(): Promise<void>;
 }
 
@@ -82,6 +94,7 @@ function free(buffer: ArrayBufferLike): void {
 
 /** A value of ONNX Runtime. */
 class OrtValue implements RuntimeValue {
+  readonly kind = "runtime";
   readonly tensor: OrtTensor;
   private readonly ort: OrtModule;
   /** Whether somebody has been given the values themselves, not a copy. */
@@ -117,9 +130,9 @@ class OrtValue implements RuntimeValue {
   }
 }
 
-function toOrt(ort: OrtModule, name: string, value: RuntimeValue | NdArray): OrtTensor {
+function toOrt(ort: OrtModule, name: string, value: Value): OrtTensor {
   if (value instanceof OrtValue) return value.tensor;
-  if (!("data" in value)) throw new RuntimeError(`input ${name} is a value of another runtime`);
+  if (value.kind === "runtime") throw new RuntimeError(`input ${name} is a value of another runtime`);
   const { dtype, data, shape } = value;
   if (data.length !== elementCount(shape)) {
     throw new RuntimeError(

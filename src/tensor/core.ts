@@ -15,6 +15,7 @@ import {
   type Node,
   type OnnxNode,
   type Operation,
+  onlyGradient,
   outputAt,
   resolveAxis,
   shapeError,
@@ -110,7 +111,7 @@ export function broadcastType(operation: string, inputs: readonly Tensor[]): Ten
 export function lowerElementwise(
   context: LowerContext,
   node: Node,
-  build: (inputs: readonly string[]) => string,
+  build: (inputs: readonly [string, ...string[]]) => string,
 ): Lowered {
   const output = outputAt(node.outputs, 0);
   const full = (input: Tensor): boolean => sameShape(input.shape, output.shape);
@@ -119,21 +120,19 @@ export function lowerElementwise(
     node.inputs.every((input) => full(input) || sizeOf(input.shape) === 1) &&
     prefersBlocked(context, node.inputs.filter(full))
   ) {
-    return {
-      blocked: build(
-        node.inputs.map((input) => (full(input) ? context.blockedValue(input) : context.value(input))),
-      ),
-    };
+    const names = node.inputs.map((input) =>
+      full(input) ? context.blockedValue(input) : context.value(input),
+    );
+    return { blocked: build([outputAt(names, 0), ...names.slice(1)]) };
   }
   const shape = scalarShape(output.shape);
-  return build(
-    node.inputs.map((input) => {
-      const value = context.value(input);
-      return sizeOf(input.shape) === 1 && input.shape.length < shape.length
-        ? context.emit1({ op: "Reshape", inputs: [value, context.constant(int64Vector(shape))] })
-        : value;
-    }),
-  );
+  const names = node.inputs.map((input) => {
+    const value = context.value(input);
+    return sizeOf(input.shape) === 1 && input.shape.length < shape.length
+      ? context.emit1({ op: "Reshape", inputs: [value, context.constant(int64Vector(shape))] })
+      : value;
+  });
+  return build([outputAt(names, 0), ...names.slice(1)]);
 }
 
 /**
@@ -168,7 +167,7 @@ const reshapeOperation: Operation<ReshapeAttributes> = {
       throw shapeError("reshape", [x], `cannot become ${showShape(shape)}`);
     return [{ shape, dtype: x.dtype }];
   },
-  gradient: ({ inputs, gradients }) => [reshape(outputAt(gradients, 0) ?? zero(), inputAt(inputs, 0).shape)],
+  gradient: ({ inputs, gradients }) => [reshape(onlyGradient(gradients), inputAt(inputs, 0).shape)],
   lower: (context, node) => {
     const symbolic = node.attributes.shape.filter((dim) => typeof dim !== "number").length;
     const shape =
@@ -193,10 +192,6 @@ const reshapeOperation: Operation<ReshapeAttributes> = {
     return x.node.operation === reshapeOperation ? reshape(inputAt(x.node.inputs, 0), shape) : undefined;
   },
 };
-
-function zero(): Tensor {
-  return constant(0);
-}
 
 /** An int64 vector for ONNX operators that take shapes and axes as inputs. */
 export function int64Vector(values: readonly number[]): NdArray<"int64"> {
@@ -236,7 +231,7 @@ const broadcastOperation: Operation<ReshapeAttributes> = {
     return [{ shape, dtype: x.dtype }];
   },
   gradient: ({ inputs, gradients, attributes }) => [
-    reduceTo(outputAt(gradients, 0) ?? zero(), attributes.shape, inputAt(inputs, 0).shape),
+    reduceTo(onlyGradient(gradients), attributes.shape, inputAt(inputs, 0).shape),
   ],
   lower: (context, node) => {
     const x = inputAt(node.inputs, 0);
@@ -317,7 +312,7 @@ const sumOperation: Operation<AxesAttributes> = {
     return [{ shape: reducedShape(x.shape, axes, keepDims), dtype: x.dtype }];
   },
   gradient: ({ inputs, gradients, attributes }) => [
-    restoreAxes(outputAt(gradients, 0) ?? zero(), inputAt(inputs, 0).shape, attributes.axes),
+    restoreAxes(onlyGradient(gradients), inputAt(inputs, 0).shape, attributes.axes),
   ],
   lower: lowerReduction("ReduceSum"),
   simplify: ([x], { axes, keepDims }) =>
@@ -364,7 +359,8 @@ export function reduceTo(gradient: Tensor, from: Shape, to: Shape): Tensor {
   return lead > 0 ? reshape(result, result.shape.slice(lead)) : result;
 }
 
-function fold(compute: (a: number, b: number) => number): NonNullable<Operation["evaluate"]> {
+/** Constant folding of an operation on two operands. */
+export function fold(compute: (a: number, b: number) => number): NonNullable<Operation["evaluate"]> {
   return (inputs, _attributes, type) => evaluateElementwise(inputs, type, (a = 0, b = 0) => compute(a, b));
 }
 
@@ -379,7 +375,7 @@ const addOperation: Operation = {
   broadcastGradient: true,
   infer: (inputs) => [broadcastType("add", inputs)],
   gradient: ({ inputs, outputs, gradients }) => {
-    const g = outputAt(gradients, 0) ?? zero();
+    const g = onlyGradient(gradients);
     return inputs.map((input) => reduceTo(g, outputAt(outputs, 0).shape, input.shape));
   },
   lower: (context, node) => {
@@ -410,7 +406,7 @@ const multiplyOperation: Operation = {
   broadcastGradient: true,
   infer: (inputs) => [broadcastType("mul", inputs)],
   gradient: ({ inputs, outputs, gradients, needed }) => {
-    const g = outputAt(gradients, 0) ?? zero();
+    const g = onlyGradient(gradients);
     const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];
     const shape = outputAt(outputs, 0).shape;
     return [

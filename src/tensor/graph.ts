@@ -147,8 +147,12 @@ export class Tensor implements TensorType {
     return this.shape.length;
   }
 
+  /** One line: the operation, the name where there is one, dtype and shape. */
   toString(): string {
-    return `${this.node.operation.name}: ${this.dtype}${showShape(this.shape)}`;
+    const { operation, attributes } = this.node;
+    const name = "name" in this ? this.name : attributes.name;
+    const label = typeof name === "string" && name !== "" ? `${operation.name} ${name}` : operation.name;
+    return `${label}: ${this.dtype}${showShape(this.shape)}`;
   }
 }
 
@@ -192,6 +196,13 @@ export function outputAt<T>(list: readonly T[], index: number): T {
 
 /** Input `index` of an operation. */
 export const inputAt = outputAt<Tensor>;
+
+/** The gradient of an operation's only output: rules are called only where it is known. */
+export function onlyGradient(gradients: readonly (Tensor | undefined)[]): Tensor {
+  const [gradient] = gradients;
+  if (gradient === undefined) throw new RangeError("a gradient rule was called without a gradient");
+  return gradient;
+}
 
 /** The size of an axis that is known to exist. */
 export function dimAt(tensor: TensorType, axis: number): Shape[number] {

@@ -3,6 +3,7 @@ import {
   broadcastTo,
   broadcastType,
   evaluateElementwise,
+  fold,
   lowerElementwise,
   lowerTo,
   reduceTo,
@@ -15,12 +16,13 @@ import {
   type Lowered,
   type Node,
   type Operation,
+  onlyGradient,
   outputAt,
   shapeError,
   type Tensor,
   type TensorType,
 } from "./graph.ts";
-import { constant, filled } from "./leaves.ts";
+import { filled } from "./leaves.ts";
 import { isConcrete, type Shape, sizeOf, strides } from "./shape.ts";
 
 // What the rules of several operations share.
@@ -46,13 +48,6 @@ export function pickElements(
     result.data[i] = x.data[offset(position, from)] ?? 0;
   }
   return result;
-}
-
-/** The gradient of an operation's only output. */
-export function onlyGradient(gradients: readonly (Tensor | undefined)[]): Tensor {
-  const [gradient] = gradients;
-  if (gradient === undefined) throw new RangeError("a gradient rule was called without a gradient");
-  return gradient;
 }
 
 /** Repeats a gradient along those axes for which a rule needs it in full; other axes of size 1 stay as they are. */
@@ -83,7 +78,7 @@ export function unaryOperation(definition: {
       return [x];
     },
     gradient: ({ inputs, outputs, gradients }) => [
-      definition.gradient(inputAt(inputs, 0), outputAt(outputs, 0), outputAt(gradients, 0) ?? constant(0)),
+      definition.gradient(inputAt(inputs, 0), outputAt(outputs, 0), onlyGradient(gradients)),
     ],
     lower: definition.lower,
     evaluate: (inputs, _attributes, type) => evaluateElementwise(inputs, type, definition.compute),
@@ -94,23 +89,19 @@ export function unaryOperation(definition: {
   return (x) => apply(operation, [x], {});
 }
 
-/** A lowering of several ONNX nodes, still element by element. */
-export function lowerBy(build: (emit: Emit, inputs: readonly string[], scalar: Scalar) => string): Lowering {
+/** A lowering of an operation on one tensor to several ONNX nodes, still element by element. */
+export function lowerBy(build: (emit: Emit, x: string, scalar: Scalar) => string): Lowering {
   return (context, node) => {
     const { dtype, shape } = outputAt(node.outputs, 0);
     const emit: Emit = (op, ...inputs) => context.emit1({ op, inputs });
     const scalar: Scalar = (value) => context.constant(filled(dtype, scalarShape(shape), value));
-    return [lowerElementwise(context, node, (inputs) => build(emit, inputs, scalar))];
+    return [lowerElementwise(context, node, ([x]) => build(emit, x, scalar))];
   };
 }
 
 type Emit = (op: string, ...inputs: readonly string[]) => string;
 
 type Scalar = (value: number) => string;
-
-export function fold(compute: (a: number, b: number) => number): NonNullable<Operation["evaluate"]> {
-  return (inputs, _attributes, type) => evaluateElementwise(inputs, type, (a = 0, b = 0) => compute(a, b));
-}
 
 /** A two-operand operation whose gradient rule returns the full-shape gradients of both operands. */
 export function binaryOperation(definition: {
@@ -127,7 +118,7 @@ export function binaryOperation(definition: {
     gradient: ({ inputs, outputs, gradients, needed }) => {
       const [a, b] = [inputAt(inputs, 0), inputAt(inputs, 1)];
       const y = outputAt(outputs, 0);
-      const both = definition.gradient(a, b, y, outputAt(gradients, 0) ?? constant(0));
+      const both = definition.gradient(a, b, y, onlyGradient(gradients));
       return [
         needed[0] ? reduceTo(both[0](), y.shape, a.shape) : undefined,
         needed[1] ? reduceTo(both[1](), y.shape, b.shape) : undefined,

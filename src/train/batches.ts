@@ -102,7 +102,7 @@ function orderGenerator(random: Random): Random {
 }
 
 /** Feeds of a batch. */
-export function batchFeeds(batch: Batch): Record<string, NdArray> {
+export function batchFeeds(batch: Batch): Record<string, NdArray> & { readonly x: NdArray } {
   const { x, label, source } = batch;
   return { x, ...(label !== undefined && { label }), ...(source !== undefined && { source }) };
 }

@@ -4,15 +4,10 @@ import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
+import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import { batchSourceOf, type TrainData, type TrainingBatches } from "./batches.ts";
-import {
-  type GradientPool,
-  PartGradients,
-  type PartResult,
-  readValue,
-  type TrainingVectors,
-} from "./gradient-parts.ts";
+import { type GradientPool, PartGradients, type PartResult, type TrainingVectors } from "./gradient-parts.ts";
 import { tracerOf } from "./options.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { StepTracer } from "./step.ts";

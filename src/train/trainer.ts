@@ -1,11 +1,11 @@
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
-import type { Runtime, RuntimeValue } from "../program/runtime.ts";
+import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
-import { type GradientPool, isHeld, readLosses, readValue, type TrainingVectors } from "./gradient-parts.ts";
+import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
 import { averageOf, EVALUATED, type StepTracer } from "./step.ts";
 
 /** Everything that decides how training goes on. */
@@ -156,7 +156,7 @@ export class Trainer {
   }
 
   private async take(
-    outputs: Readonly<Record<string, NdArray | RuntimeValue>>,
+    outputs: Readonly<Record<string, Value>>,
     losses: Readonly<Record<string, number>>,
   ): Promise<StepResult> {
     const norm = outputs.gradientNorm;
@@ -165,7 +165,7 @@ export class Trainer {
       Object.keys(before).map((name) => [name, outputs[name] ?? before[name]]),
     ) as Record<string, RuntimeValue>;
     for (const [name, value] of Object.entries(before)) {
-      if (value !== this.vectors[name] && isHeld(value)) value.dispose();
+      if (value !== this.vectors[name]) disposeValue(value);
     }
     const gradientNorm = norm === undefined ? Number.NaN : Number((await readValue(norm)).data[0]);
     return { losses, gradientNorm };
@@ -241,7 +241,7 @@ export class Trainer {
 
   /** Frees the trainer's programs and values, which is its end; the pool is its maker's. */
   async release(): Promise<void> {
-    for (const value of Object.values(this.vectors)) if (isHeld(value)) value.dispose();
+    for (const value of Object.values(this.vectors)) disposeValue(value);
     this.vectors = {};
     await this.program.release();
     for (const sizes of this.validations.values())

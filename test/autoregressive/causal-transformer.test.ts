@@ -11,7 +11,7 @@ import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { constant, float32, grad, input, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, grad, input } from "../../src/tensor/index.ts";
 import { allVectors, numbers, randomWeights, withWeights } from "./support.ts";
 
 interface Fixture {
@@ -109,7 +109,7 @@ describe("a causal Transformer", () => {
       },
     }));
     const { x, logKnown } = await drawRows(conditionals, size, session, wanted);
-    const program = session.compiled("logs", (feeds: { readonly x: Tensor }) => ({
+    const program = session.compiled(conditionals, "logs", ["x"], (feeds) => ({
       logs: conditionals.elementLogProb(feeds.x),
     }));
     const naive = new Float32Array(rows * size);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { isEnsemble } from "../../src/autoregressive/conditionals.ts";
 import {
   type AutoregressiveModel,
   type Factors,
@@ -39,9 +38,10 @@ function uniforms(seed: number): NdArray<"float32"> {
 }
 
 describe.each(cases)("%s", (_name, { conditionals }) => {
-  const members: readonly Factors[] = isEnsemble(conditionals)
-    ? [0, conditionals.orders.length - 1].map((m) => conditionals.member(constant(int64([m], []))))
-    : [conditionals];
+  const members: readonly Factors[] =
+    conditionals.kind === "ensemble"
+      ? [0, conditionals.orders.length - 1].map((m) => conditionals.member(constant(int64([m], []))))
+      : [conditionals];
   const weights = randomWeights(conditionals, 4, 0.35);
   const u = uniforms(1);
   const given = float32(

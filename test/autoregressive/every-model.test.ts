@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { isEnsemble } from "../../src/autoregressive/conditionals.ts";
 import { drawRows } from "../../src/autoregressive/draw-rows.ts";
 import {
   type AutoregressiveModel,
@@ -99,9 +98,10 @@ describe.each(cases)("%s", (_name, make) => {
   it("has conditionals that depend on all elements before, and on none after", async () => {
     const { conditionals } = make();
     const weights = randomWeights(conditionals, 2, 0.5);
-    const orders = isEnsemble(conditionals) ? conditionals.orders : [conditionals.order];
+    const orders = conditionals.kind === "ensemble" ? conditionals.orders : [conditionals.order];
     for (const [m, order] of orders.entries()) {
-      const member = isEnsemble(conditionals) ? conditionals.member(constant(int64([m], []))) : conditionals;
+      const member =
+        conditionals.kind === "ensemble" ? conditionals.member(constant(int64([m], []))) : conditionals;
       const x = input("x", [9, N]);
       const dependence = stack(jacobian(member.elementLogProb(x).sum(0), x), 1)
         .abs()
@@ -181,7 +181,8 @@ describe.each(cases)("%s", (_name, make) => {
       member: 0,
     }));
     const { x, logKnown } = await drawRows(conditionals, N, session, wanted);
-    const member = isEnsemble(conditionals) ? conditionals.member(constant(int64([0], []))) : conditionals;
+    const member =
+      conditionals.kind === "ensemble" ? conditionals.member(constant(int64([0], []))) : conditionals;
     const leaf = input("x", [rows, N]);
     const [logs] = await evaluate(
       withWeights(model, session.weights, [member.elementLogProb(leaf)]),
@@ -212,7 +213,8 @@ describe("in an order that it was not made with", () => {
     "%s has probabilities that sum to 1, and conditionals of what stands before",
     async (_, make) => {
       const conditionals = nameParameters(make().conditionals);
-      if (!isEnsemble(conditionals) || conditionals.inOrder === undefined) throw new Error("one order alone");
+      if (conditionals.kind === "one-order" || conditionals.inOrder === undefined)
+        throw new Error("one order alone");
       const weights = randomWeights(conditionals, 6);
       const points = new Float32Array(9 * N);
       new Random(4).fillNormal(points);

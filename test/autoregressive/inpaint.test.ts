@@ -16,7 +16,7 @@ import {
 import { OptionError } from "../../src/errors.ts";
 import type { InpaintOptions } from "../../src/model/capabilities.ts";
 import type { Session } from "../../src/program/program.ts";
-import { constant, float32, int64, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, int64 } from "../../src/tensor/index.ts";
 import { allVectors, bitData, chiSquared, codeOf, codesOf, logProbs, numbers, wild } from "./support.ts";
 
 const N = 6;
@@ -107,7 +107,7 @@ describe("known elements anywhere", () => {
     async (_name, made) => {
       const open = await opened(made);
       const ensemble = open.model.conditionals as Ensemble;
-      const program = open.session.compiled("orders", ({ order }: { readonly order: Tensor }) => ({
+      const program = open.session.compiled(ensemble, "orders", ["order"], ({ order }) => ({
         logProb:
           ensemble
             .inOrder?.(order)

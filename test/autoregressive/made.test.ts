@@ -116,13 +116,13 @@ describe("MADE with several masks", () => {
   it("draws masks within a program: each order once, degrees that read something and are read", async () => {
     for (const residual of [false, true]) {
       const mask = freshMask({ inputs: 6, hidden: [200, 200], residual });
-      const [order, places, first, second] = await evaluateRandom(
-        [mask.order, mask.places, ...mask.degrees],
+      const [order, positions, first, second] = await evaluateRandom(
+        [mask.order, mask.positions, ...mask.degrees],
         new Random(7),
       );
       expect(numbers(order).toSorted()).toEqual([0, 1, 2, 3, 4, 5]);
       numbers(order).forEach((element, place) => {
-        expect(numbers(places)[element]).toBe(place);
+        expect(numbers(positions)[element]).toBe(place);
       });
       for (const degrees of [first, second]) {
         const counts = [0, 1, 2, 3, 4, 5, 6].map(

@@ -10,7 +10,7 @@ import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { constant, float32, grad, input, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, grad, input, int64, type NdArray } from "../../src/tensor/index.ts";
 import { allVectors, chiSquared, codesOf, numbers, randomWeights, withWeights } from "./support.ts";
 
 type Shape = readonly [number, number, number];
@@ -59,8 +59,8 @@ async function elementLogs(
   label?: readonly number[],
 ): Promise<number[]> {
   const rows = x.shape[0] ?? 1;
-  const program = session.compiled<string, "logs">("element-logs", (feeds) => ({
-    logs: conditionals.elementLogProb(feeds.x as Tensor, feeds.label),
+  const program = session.compiled(conditionals, "element-logs", ["x", "label?"], (feeds) => ({
+    logs: conditionals.elementLogProb(feeds.x, feeds.label),
   }));
   const { logs } = await program.run({ x, ...(label && { label: int64(label, [rows]) }) });
   return numbers(logs);
@@ -120,8 +120,8 @@ describe("a gated PixelCNN", () => {
     const x = { ...allVectors(12), shape: [4096, ...shape] };
     const sums: number[][] = [];
     for (const label of [0, 1, undefined]) {
-      const program = session.compiled<string, "logProb">(`all-${label}`, (feeds) => ({
-        logProb: model.logProb(feeds.x as Tensor, feeds.label),
+      const program = session.compiled(model, `all-${label}`, ["x", "label?"], (feeds) => ({
+        logProb: model.logProb(feeds.x, feeds.label),
       }));
       const told = label === undefined ? {} : { label: int64(new Array<number>(4096).fill(label), [4096]) };
       sums.push(numbers((await program.run({ x, ...told })).logProb).map(Math.exp));
@@ -286,8 +286,8 @@ describe("a gated PixelCNN", () => {
     const model = modelOf(conditionals, shape, 0);
     const session = await sessionOf(model, 0.6);
     for (const label of [1, undefined]) {
-      const program = session.compiled<string, "logProb">(`all-${label}`, (feeds) => ({
-        logProb: model.logProb(feeds.x as Tensor, feeds.label),
+      const program = session.compiled(model, `all-${label}`, ["x", "label?"], (feeds) => ({
+        logProb: model.logProb(feeds.x, feeds.label),
       }));
       const told = label === undefined ? {} : { label: int64(new Array<number>(256).fill(label), [256]) };
       const all = await program.run({ x: { ...allVectors(8), shape: [256, ...shape] }, ...told });
@@ -306,8 +306,8 @@ describe("a gated PixelCNN", () => {
     const conditionals = conditionalsOf(shape, 0, { classes: 3, features: 5 });
     const model = modelOf(conditionals, shape, 0);
     const session = await sessionOf(model, 0.6);
-    const program = session.compiled<string, "logProb">("all", (feeds) => ({
-      logProb: model.logProb(feeds.x as Tensor),
+    const program = session.compiled(model, "all", ["x"], (feeds) => ({
+      logProb: model.logProb(feeds.x),
     }));
     const all = numbers((await program.run({ x: { ...allVectors(6), shape: [64, ...shape] } })).logProb);
     const x = [1, 0, 1, 0, 1, 1];

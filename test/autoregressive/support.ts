@@ -83,7 +83,7 @@ export async function wild(
 
 /** Log-probabilities of all vectors, by their number. */
 export async function logProbs(model: AutoregressiveModel, session: Session): Promise<number[]> {
-  const program = session.compiled("all", ({ x }: { readonly x: Tensor }) => ({ logProb: model.logProb(x) }));
+  const program = session.compiled(model, "all", ["x"], ({ x }) => ({ logProb: model.logProb(x) }));
   return numbers((await program.run({ x: allVectors(model.dimensions) })).logProb);
 }
 

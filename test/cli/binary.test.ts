@@ -27,7 +27,7 @@ const MODEL = `
       return { total: this.logProb(x).mean().neg() };
     }
     async sample(session, { count, seed }) {
-      const draw = session.compiled("draw", ({ u }) => ({ x: u.less(this.logits.sigmoid()).cast("float32") }));
+      const draw = session.compiled(this, "draw", ["u"], ({ u }) => ({ x: u.less(this.logits.sigmoid()).cast("float32") }));
       let state = seed + 1;
       const next = () => (state = (state * 48271) % 2147483647) / 2147483647;
       const u = { dtype: "float32", shape: [count, this.size], data: Float32Array.from({ length: count * this.size }, next) };

@@ -5,9 +5,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { planeDensity } from "../../src/data/sources/toy.ts";
 import { openTable } from "../../src/data/table/table.node.ts";
-import { openRun } from "../../src/tasks/run/run.node.ts";
+import { loadRun as openRun } from "../../src/tasks/run/load.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import type { Tensor as SymbolicTensor } from "../../src/tensor/graph.ts";
 import {
   filesBelow,
   QUICK,
@@ -49,7 +48,7 @@ describe("help", () => {
     const loaded = stderr.split("\n").filter((line) => line.startsWith("file:"));
     expect(loaded.some((url) => url.endsWith("/cli/main.js"))).toBe(true);
     const light =
-      /\/dist\/(cli\/main|errors|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
+      /\/dist\/(cli\/main|cli\/command|errors|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
     expect(loaded.filter((url) => !light.test(url))).toEqual([]);
   });
 
@@ -180,7 +179,7 @@ describe("score", () => {
     const opened = await openRun(join(cwd, "nice"));
     const logProb = opened.model.logProb?.bind(opened.model);
     if (logProb === undefined) throw new Error("NICE has a density");
-    const direct = opened.session.compiled("direct", ({ x }: { readonly x: SymbolicTensor }) => ({
+    const direct = opened.session.compiled(opened, "direct", ["x"], ({ x }) => ({
       y: logProb(x),
     }));
     const { y } = await direct.run({ x: float32(rows.flat(), [600, 2]) });

@@ -21,6 +21,7 @@ import {
   points,
   rows,
 } from "../../src/data/sources/memory.ts";
+import type { DataOptions } from "../../src/data/sources/options.ts";
 import type { TableInput } from "../../src/data/table/input.node.ts";
 import {
   columnNames,
@@ -76,7 +77,7 @@ const csvOf = (flowers: readonly Flower[]) =>
 
 describe("rows", () => {
   test("are what the same rows are in a CSV file, whatever the options", async () => {
-    const options = fc.constantFrom(
+    const options = fc.constantFrom<DataOptions>(
       { categorical: ["place", "code"], label: "kind", splitSeed: 3 },
       { columns: ["code", "length"], validation: 0.3 },
       { columns: ["length"], label: "code", classes: ["0", "1"], test: 0 },

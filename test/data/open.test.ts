@@ -48,9 +48,9 @@ test("names and options that do not exist", async () => {
   await expect(openData("holiday-photos")).rejects.toThrow(/the named ones are digits, two-moons/);
   await expect(openData("wine.csv")).rejects.toThrow(/wine\.csv: there is no such file/);
   await expect(openData("digits", { siez: 3 } as object)).rejects.toThrow(
-    new OptionError('unknown data option "siez"; did you mean "size"?'),
+    new OptionError("data: there is no option siez; did you mean size?"),
   );
-  await expect(openData("digits", { size: -1 })).rejects.toThrow(/data option size: /);
+  await expect(openData("digits", { size: -1 })).rejects.toThrow(/data: option size: /);
   const text = join(folder, "notes.txt");
   await writeFile(text, "hello");
   await expect(openData(text)).rejects.toThrow(/notes\.txt: not a table; its name must end in \.csv/);

@@ -58,7 +58,7 @@ const fieldOf = (
 /** Runs a graph with random leaves once. */
 async function drawn(outputs: readonly Tensor[], seed: number): Promise<NdArray[]> {
   const names = outputs.map((_, i) => `output ${i}`);
-  const compiled = compile(() => Object.fromEntries(outputs.map((output, i) => [names[i], output])), {
+  const compiled = compile([], () => Object.fromEntries(outputs.map((output, i) => [names[i], output])), {
     runtime: await nodeRuntime(),
   });
   const results: Readonly<Record<string, NdArray>> = await compiled.run({}, { random: new Random(seed) });
@@ -231,7 +231,7 @@ describe("continuous flow", () => {
   const sessionOf = async (model: object, seed = 0): Promise<Session> =>
     new Session(await nodeRuntime(), wildState(model, seed));
   const logProbOf = async (model: ContinuousFlow, session: Session, x: NdArray<"float32">) => {
-    const compiled = session.compiled("logProb", ({ x }: Record<"x", Tensor>) => ({
+    const compiled = session.compiled(model, "logProb", ["x"], ({ x }) => ({
       logProb: model.logProb(x),
     }));
     return (await compiled.run({ x })).logProb;
@@ -308,7 +308,7 @@ describe("continuous flow", () => {
         1e-3,
       );
       // By the graph: decode(encode(x)) is x.
-      const both = session.compiled("codec", ({ x }: Record<"x", Tensor>) => ({
+      const both = session.compiled(model, "codec", ["x"], ({ x }) => ({
         back: model.decode(model.encode(x)),
         end: model.path(model.encode(x)).at(-1) as Tensor,
       }));
@@ -423,7 +423,7 @@ describe("continuous flow", () => {
     const runtime = await nodeRuntime();
     const [found, expected] = await Promise.all(
       [logProb, exact].map(
-        async (y) => (await compile(() => ({ y }), { runtime, weights: state }).run({ x })).y,
+        async (y) => (await compile(["x"], () => ({ y }), { runtime, weights: state }).run({ x })).y,
       ),
     );
     expect(largest(differences(found, expected))).toBeLessThan(1e-5);

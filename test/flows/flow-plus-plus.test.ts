@@ -294,7 +294,7 @@ describe("Flow++", () => {
       const loss = model.loss({ x, label }).total;
       const back = model.decode(model.encode(x, label), context);
       const outputs = withRandomParameters(model, [back, loss, ...grad(loss, parameters)], 2, 0.2);
-      const program = compile(() => Object.fromEntries(outputs.map((tensor, i) => [`o${i}`, tensor])), {
+      const program = compile([], () => Object.fromEntries(outputs.map((tensor, i) => [`o${i}`, tensor])), {
         runtime: await nodeRuntime(),
       });
       const found = (await program.run({}, { random: new Random(1) })) as Record<string, NdArray>;
@@ -358,7 +358,7 @@ describe("variational dequantization", () => {
     );
     const x = constant(float32(cells.flat(), [side ** 4, ...shape]));
     const weights = initialState(nameParameters(model), 3);
-    const program = compile(() => ({ logProb: model.continuousLogProb(x) }), {
+    const program = compile([], () => ({ logProb: model.continuousLogProb(x) }), {
       runtime: await nodeRuntime(),
       weights,
     });
@@ -375,7 +375,7 @@ describe("variational dequantization", () => {
     for (const [name, array] of state) {
       if (name.startsWith("dequantiser.")) state.set(name, normals(name.length, array.shape, deviation));
     }
-    const program = compile(() => ({ logProb: model.logProb(x) }), {
+    const program = compile([], () => ({ logProb: model.logProb(x) }), {
       runtime: await nodeRuntime(),
       weights: state,
     });
@@ -405,6 +405,7 @@ describe("variational dequantization", () => {
     const dequantizer = nameParameters(new VariationalDequantizer([1, 4, 4]));
     const bytes = constant(float32(new Float32Array(200 * 16).fill(7), [200, 1, 4, 4]));
     const program = compile(
+      [],
       () => {
         const { x, logNoise } = dequantizer.dequantize(bytes);
         return { x, logNoise, uniform: uniformDequantizer.dequantize(bytes).x };
@@ -432,6 +433,7 @@ describe("variational dequantization", () => {
     const noise = parametersOf(model).filter(({ name }) => name.startsWith("dequantiser."));
     const fixed = new Map([...state].filter(([name]) => !name.startsWith("dequantiser.")));
     const step = compile(
+      [],
       () => {
         const bound = model.logProb(x).mean();
         const slopes = grad(bound, noise);

@@ -220,7 +220,7 @@ describe("maf", () => {
     const many = await model.sample(session, { count: 5000, seed: 4 });
     const few = await model.sample(session, { count: 7, seed: 4 });
     expect(difference(few, Array.from(many.data.subarray(0, 21)))).toBeLessThan(1e-5);
-    const encoder = session.compiled("encode", ({ x }: { readonly x: Tensor }) => ({ z: model.encode(x) }));
+    const encoder = session.compiled(model, "encode", ["x"], ({ x }) => ({ z: model.encode(x) }));
     const codes = numbers((await encoder.run({ x: many })).z);
     const moment = (power: number): number => codes.reduce((sum, z) => sum + z ** power, 0) / codes.length;
     expect(Math.abs(moment(1))).toBeLessThan(0.04);

@@ -15,7 +15,7 @@ import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { constant, float32, input, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, input } from "../../src/tensor/index.ts";
 import { numbers } from "../support.ts";
 import { normals, withRandomParameters } from "./check-transform.ts";
 
@@ -69,10 +69,9 @@ describe("likelihood of images", () => {
   it("is exactly 8 bits per dimension for the uniform model", async () => {
     const model = new FlowModel(IMAGE, { base: unitUniform, transforms: [new Reshape([1, 4, 5], [20])] });
     const runtime = await nodeRuntime();
-    const scored = compile(
-      ({ x }: { readonly x: Tensor }) => ({ logProb: model.logProb(x), loss: model.loss({ x }).total }),
-      { runtime },
-    );
+    const scored = compile(["x"], ({ x }) => ({ logProb: model.logProb(x), loss: model.loss({ x }).total }), {
+      runtime,
+    });
     const { logProb, loss } = await scored.run({ x: bytes }, { random: new Random(0) });
     for (const value of logProb.data) expect(bitsPerDimension(Number(value), 20)).toBeCloseTo(8, 5);
     expect(loss.data[0]).toBeCloseTo(8, 5);
@@ -97,7 +96,7 @@ describe("likelihood of images", () => {
   it("noise comes from the generator: the same seed gives the same number", async () => {
     const model = nameParameters(nice(niceOptions.parse({ width: 8, hiddenLayers: 1 }), IMAGE));
     const weights = initialState(model, 0);
-    const scored = compile(({ x }: { readonly x: Tensor }) => ({ logProb: model.logProb(x) }), {
+    const scored = compile(["x"], ({ x }) => ({ logProb: model.logProb(x) }), {
       runtime: await nodeRuntime(),
       weights,
     });
@@ -163,7 +162,7 @@ describe("NICE", () => {
     });
     expect(shares.at(-1)).toBe(1);
     expect(shares.length).toBeGreaterThan(1);
-    const encoder = session.compiled("encode", ({ x }: { readonly x: Tensor }) => ({ z: model.encode(x) }));
+    const encoder = session.compiled(model, "encode", ["x"], ({ x }) => ({ z: model.encode(x) }));
     const { z } = await encoder.run({ x: many });
     const codes = Array.from(z.data, Number);
     expect(Math.abs(mean(codes))).toBeLessThan(0.04);

@@ -244,12 +244,14 @@ describe("validation", () => {
     const rows = new Float32Array(2 * count);
     new Random(1).fillNormal(rows);
     const x = float32(rows, [count, 2]);
-    const losses = session.compiled<"x", string>("loss", ({ x: batch }) => gan.loss({ x: batch }));
+    const losses = session.compiled(gan, "loss", ["x"], ({ x: batch }) => gan.loss({ x: batch }));
     const drawn = new Float32Array(3 * count * 3);
     new Random(2).fillNormal(drawn);
     const z = float32(drawn, [3 * count, 3]);
     const result = await losses.run({ x, "random.0": z } as { readonly x: typeof x });
-    const samples = session.compiled<"z", "x">("made", ({ z: codes }) => ({ x: gan.generate(codes).mul(2) }));
+    const samples = session.compiled(gan, "made", ["z"], ({ z: codes }) => ({
+      x: gan.generate(codes).mul(2),
+    }));
     const { x: model } = await samples.run({ z });
     expect(Number(result.total?.data[0])).toBeCloseTo(energyDistance(model as typeof x, x), 4);
     expect(Object.keys(result).sort()).toEqual(["discriminator", "generator", "total"]);
@@ -258,7 +260,7 @@ describe("validation", () => {
   it("is finite for a single sample", async () => {
     const gan = made({}, table);
     const session = await opened(gan);
-    const losses = session.compiled<"x", string>("loss", ({ x }) => gan.loss({ x }));
+    const losses = session.compiled(gan, "loss", ["x"], ({ x }) => gan.loss({ x }));
     const result = await losses.run({ x: float32([0.5, 1, 0, 0.2, -1], [1, 5]) }, { random: new Random(1) });
     for (const value of Object.values(result)) expect(Number.isFinite(Number(value.data[0]))).toBe(true);
   });

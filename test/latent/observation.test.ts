@@ -3,8 +3,8 @@ import {
   BernoulliObservation,
   CategoryObservation,
   DequantizedGaussianObservation,
-  DiscretisedLogisticObservation,
-  discretisedLogisticLogProb,
+  DiscretizedLogisticObservation,
+  discretizedLogisticLogProb,
   GaussianObservation,
   type ObservationModel,
   tableObservation,
@@ -63,7 +63,7 @@ describe("discretised logistic", () => {
 
   it("gives probabilities that sum to 1 over the bytes and match float64", async () => {
     const column = (values: readonly number[]): Tensor => constant(float32(values, [values.length, 1]));
-    const logProb = discretisedLogisticLogProb(constant(float32(bytes, [1, 256])), {
+    const logProb = discretizedLogisticLogProb(constant(float32(bytes, [1, 256])), {
       location: column(cases.map(({ location }) => location)),
       logScale: column(cases.map(({ logScale }) => logScale)),
     });
@@ -85,7 +85,7 @@ describe("discretised logistic", () => {
 
   it("stays finite for any outputs, also its gradients", async () => {
     const outputs = [1e4, -1e4, 30, 0, 1e4, -1e4, -90, 90];
-    const model = new DiscretisedLogisticObservation(4, "per-sample");
+    const model = new DiscretizedLogisticObservation(4, "per-sample");
     const raw = constant(float32(outputs, [1, 1, 8]));
     const logProb = model.logProb(constant(float32([0, 255, 7, 128], [1, 1, 4])), raw);
     for (const value of await evaluate([logProb, ...grad(logProb.sum(), [raw])])) {
@@ -99,7 +99,7 @@ describe("discretised logistic", () => {
       { location: -1.1, logScale: -1 },
       { location: 0.4, logScale: -6 },
     ]) {
-      const model = new DiscretisedLogisticObservation(1, "per-sample");
+      const model = new DiscretizedLogisticObservation(1, "per-sample");
       const probabilities = bytes.map((byte) => Math.exp(logisticLogProb(byte, location, logScale)));
       const expected = sum(probabilities.map((p, byte) => p * byte));
       const [mean] = await evaluate([model.mean(constant(float32([location, logScale], [1, 2])))]);

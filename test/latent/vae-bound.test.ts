@@ -62,7 +62,7 @@ describe("the bound of a linear Gaussian model", () => {
       const deviation = Math.sqrt(mean(scores.map((score) => (score - mean(scores)) ** 2)) / count);
       expect(Math.abs(mean(scores) - expected)).toBeLessThan(4 * deviation);
       // The divergence in closed form leaves less noise in the loss, and the same mean.
-      const loss = session.compiled<"x", "total">("loss", ({ x }) => ({
+      const loss = session.compiled(built.model, "loss", ["x"], ({ x }) => ({
         total: built.model.loss({ x }).total,
       }));
       const { total } = await loss.run({ x: copies(count) }, fixedNoise());
@@ -86,7 +86,9 @@ describe("the bound of a linear Gaussian model", () => {
     expect(exact - (means.at(-1) ?? 0)).toBeLessThan(0.02);
     // Training with several codes has the same bound.
     const several = linearVae({ shift: 0.4, logVariance: 0.7 }, { importanceSamples: 4 }).model;
-    const loss = session.compiled<"x", "total">("of four", ({ x }) => ({ total: several.loss({ x }).total }));
+    const loss = session.compiled(several, "of four", ["x"], ({ x }) => ({
+      total: several.loss({ x }).total,
+    }));
     const { total } = await loss.run({ x: copies(1500) }, fixedNoise());
     expect(Math.abs(Number(total.data[0]) + (means[1] ?? 0))).toBeLessThan(0.05);
     await session.release();

@@ -3,7 +3,7 @@ import { logSumExp, quadrature } from "../../src/data/sources/toy.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, parametersOf } from "../../src/nn/module.ts";
 import type { Session } from "../../src/program/program.ts";
-import { constant, float32, int64, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { constant, float32, int64, type NdArray } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";
 import { type BuiltVae, buildVae, DATA, mean, numbers, samplesOf, withVae } from "./vae-cases.ts";
 
@@ -43,9 +43,9 @@ async function integrals(
 ): Promise<number[]> {
   const [rows = 0, ...sampleShape] = x.shape;
   const nodes = LOG_WEIGHTS.length;
-  const program = session.compiled<string, "likelihood" | "prior">("on a grid", (inputs) => {
+  const program = session.compiled(model, "on a grid", ["x", "label?"], (inputs) => {
     const z = constant(GRID);
-    const { target, context } = model.conditioning.divide(inputs.x as Tensor, inputs.label);
+    const { target, context } = model.conditioning.divide(inputs.x, inputs.label);
     const made = model.decoder.forward(z, context?.broadcastTo([nodes, context.shape[1] ?? 1]));
     const likelihood = model.observation.logProb(target.reshape([1, 1, -1]), made.reshape([1, nodes, -1]));
     return { likelihood, prior: model.prior.logProb(z) };

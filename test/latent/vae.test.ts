@@ -8,7 +8,7 @@ import { adam } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { float32, type NdArray } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors } from "../../src/train/trainer.ts";
 import { buildVae, DATA, labelsOf, mean, numbers, samplesOf, VARIANTS, withVae } from "./vae-cases.ts";
@@ -67,7 +67,7 @@ describe("every VAE", () => {
         });
         expect(numbers(await model.sample(session, { count: 4, seed: 4, given }))).not.toEqual(numbers(few));
 
-        const program = session.compiled<"x" | "label", "z" | "back">("codes", ({ x, label }) => {
+        const program = session.compiled(model, "codes", ["x", "label?"], ({ x, label }) => {
           const z = model.encode(x, label);
           return { z, back: model.decode(z, model.conditioning.divide(x, label).context) };
         });
@@ -139,7 +139,7 @@ describe("samples", () => {
         ),
       );
       expect(zero).not.toEqual(one);
-      const program = session.compiled<"z" | "context", "x">("decode", ({ z, context }) => ({
+      const program = session.compiled(built.model, "decode", ["z", "context?"], ({ z, context }) => ({
         x: built.model.decode(z, context),
       }));
       const context = built.model.codeContext([2]);
@@ -185,7 +185,7 @@ describe("scores", () => {
       const scores = numbers(await built.model.score(session, x, { samples: 20, seed: 3 }));
       expect(numbers(await built.model.score(session, x, { samples: 20, seed: 3 }))).toEqual(scores);
       expect(numbers(await built.model.score(session, x, { samples: 20, seed: 4 }))).not.toEqual(scores);
-      const graph = session.compiled<"x", "w">("weights", ({ x }) => ({
+      const graph = session.compiled(built.model, "weights", ["x"], ({ x }) => ({
         w: built.model.logWeights(x, undefined, 8),
       }));
       const random = new Random(3).split("score");
@@ -203,7 +203,7 @@ describe("scores", () => {
   it("as a graph take as many codes as training and mix classes too", async () => {
     const built = buildVae({ conditional: true, importanceSamples: 4 }, DATA.vector);
     await withVae(built, async (session) => {
-      const program = session.compiled<"x", "logProb">("logProb", ({ x }: { readonly x: Tensor }) => ({
+      const program = session.compiled(built.model, "logProb", ["x"], ({ x }) => ({
         logProb: built.model.logProb(x),
       }));
       const { logProb } = await program.run({ x: samplesOf(DATA.vector, 5) }, { random: new Random(0) });

@@ -43,13 +43,10 @@ describe("a state_dict saved by PyTorch", () => {
 
   it("gives the same output in inference", async () => {
     const runtime = await nodeRuntime({ threads: 1 });
-    const forward = compile(
-      ({ x, label }: { x: Tensor; label: Tensor }) => ({ y: network.forward(x, label) }),
-      {
-        runtime,
-        weights: stateOf("layers-after.safetensors"),
-      },
-    );
+    const forward = compile(["x", "label"], ({ x, label }) => ({ y: network.forward(x, label) }), {
+      runtime,
+      weights: stateOf("layers-after.safetensors"),
+    });
     const { y } = await forward.run({ x, label });
     expect(largestError(numbers(y), numbers(tensorOf(values, "evaluation")))).toBeLessThan(1e-5);
     await forward.release();
@@ -166,7 +163,7 @@ describe("Dropout", () => {
 describe("U-Net", () => {
   it("starts as zero, since its last convolution does", async () => {
     const network = nameParameters(new UNet({ inputs: 1, base: 16, multipliers: [1, 1], groups: 4 }));
-    const forward = compile(({ x, t }: { x: Tensor; t: Tensor }) => ({ y: network.forward(x, t) }), {
+    const forward = compile(["x", "t"], ({ x, t }) => ({ y: network.forward(x, t) }), {
       runtime: await nodeRuntime({ threads: 1 }),
       weights: initialState(network, 0),
     });
@@ -203,7 +200,7 @@ describe("U-Net", () => {
 it("Fourier features are cos and sin of 2π x B", async () => {
   const features = nameParameters({ features: new FourierFeatures(2, 4, 3) }).features;
   const weights = new Map([["features.frequencies", float32([1, 0.5, -2, 0.25], [2, 2])]]);
-  const forward = compile(({ x }: { x: Tensor }) => ({ y: features.forward(x) }), {
+  const forward = compile(["x"], ({ x }) => ({ y: features.forward(x) }), {
     runtime: await nodeRuntime({ threads: 1 }),
     weights,
   });

@@ -2,14 +2,15 @@ import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
 import { symmetricEigenvalues } from "../../src/metrics/index.ts";
 import {
+  Conv2d,
   initialState,
+  Linear,
   namedTensors,
   nameParameters,
-  SpectralConv2d,
-  SpectralLinear,
-  SpectralWeight,
+  SpectralNorm,
 } from "../../src/nn/index.ts";
 import { normal } from "../../src/nn/initializers.ts";
+import { SpectralWeight } from "../../src/nn/normalization.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program, type State } from "../../src/program/program.ts";
 import { float32, grad, input, type NdArray, type Tensor, traceTraining } from "../../src/tensor/index.ts";
@@ -45,9 +46,13 @@ function singularValues(matrix: readonly (readonly number[])[]): number[] {
 }
 
 describe("spectral normalization", () => {
-  const layers: readonly (readonly [string, () => SpectralLinear | SpectralConv2d, SpectralCase])[] = [
-    ["a linear layer", () => new SpectralLinear(5, 7), ganFixture.spectral.linear],
-    ["a convolution", () => new SpectralConv2d(3, 4, 2, { stride: 2, padding: 1 }), ganFixture.spectral.conv],
+  const layers: readonly (readonly [string, () => SpectralNorm, SpectralCase])[] = [
+    ["a linear layer", () => new SpectralNorm(new Linear(5, 7)), ganFixture.spectral.linear],
+    [
+      "a convolution",
+      () => new SpectralNorm(new Conv2d(3, 4, 2, { stride: 2, padding: 1 })),
+      ganFixture.spectral.conv,
+    ],
   ];
   it.each(layers)("of %s equals PyTorch's, training and evaluating", async (_, make, fixture) => {
     const layer = nameParameters(make());
@@ -97,6 +102,6 @@ describe("spectral normalization", () => {
   });
 
   it("refuses groups that do not divide the channels", () => {
-    expect(() => new SpectralConv2d(4, 6, 3, { groups: 4 })).toThrow(OptionError);
+    expect(() => new SpectralNorm(new Conv2d(4, 6, 3, { groups: 4 }))).toThrow(OptionError);
   });
 });

@@ -143,7 +143,7 @@ describe("a symbolic batch axis inside eidos", () => {
     if (example === undefined) throw new Error("no case");
     const runtime = await nodeRuntime();
     const program = await Program.build(traceCase(example, "batch"), runtime, example.weights);
-    const concrete = compile(example.trace, { runtime, weights: example.weights });
+    const concrete = compile(["..."], example.trace, { runtime, weights: example.weights });
     for (const batch of [1, 4, 7]) {
       const feeds = samplesFor(example, batch);
       const expected = await concrete.run(feeds);

@@ -5,7 +5,7 @@ import type { Runtime, RuntimeSession } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 import { constant, input, normal, Parameter, type Tensor, uniform } from "../../src/tensor/index.ts";
-import { numbers } from "../support.ts";
+import { numbers, present } from "../support.ts";
 
 let runtime: Runtime;
 beforeAll(async () => {
@@ -46,7 +46,8 @@ describe("compile", () => {
     const { runtime, counts } = counting();
     let traced = 0;
     const double = compile(
-      ({ x }: Readonly<Record<"x", Tensor>>) => {
+      ["x"],
+      ({ x }) => {
         traced++;
         return { y: x.add(x) };
       },
@@ -65,7 +66,7 @@ describe("compile", () => {
 
   it("traces once where two calls for a new shape run at the same time", async () => {
     const { runtime, counts } = counting();
-    const square = compile(({ x }: Readonly<Record<"x", Tensor>>) => ({ y: x.square() }), { runtime });
+    const square = compile(["x"], ({ x }) => ({ y: x.square() }), { runtime });
     const results = await Promise.all([1, 2, 3].map((value) => square.run({ x: float32([value], [1]) })));
     expect(results.map(({ y }) => numbers(y)[0])).toEqual([1, 4, 9]);
     expect(counts.loaded).toBe(1);
@@ -73,37 +74,63 @@ describe("compile", () => {
   });
 
   it("can be tried again after tracing has failed", async () => {
-    const matched = compile(
-      ({ x }: Readonly<Record<"x", Tensor>>) => ({ y: x.add(constant(1).reshape([1])) }),
-      {
-        runtime: { ...runtime, load: failingOnce(runtime) },
-      },
-    );
+    const matched = compile(["x"], ({ x }) => ({ y: x.add(constant(1).reshape([1])) }), {
+      runtime: { ...runtime, load: failingOnce(runtime) },
+    });
     const x = float32([1], [1]);
     await expect(matched.run({ x })).rejects.toThrow("not this time");
     expect(numbers((await matched.run({ x })).y)).toEqual([2]);
     await matched.release();
   });
 
-  it("keeps compiled functions of a session by name", async () => {
+  it("types inputs that may be left out, and others of any name, by the names of its inputs", async () => {
+    const x = float32([1, 2], [2]);
+    const moved = compile(["x", "by?"], ({ x, by }) => ({ y: by ? x.add(by) : x }), { runtime });
+    expect(numbers((await moved.run({ x })).y)).toEqual([1, 2]);
+    expect(numbers((await moved.run({ x, by: undefined })).y)).toEqual([1, 2]);
+    expect(numbers((await moved.run({ x, by: x })).y)).toEqual([2, 4]);
+    // @ts-expect-error x must be given
+    await expect(moved.run({ by: x })).rejects.toThrow("input x was not given");
+    // @ts-expect-error there is no input z
+    await expect(moved.run({ x, z: x })).rejects.toThrow("no input z; it has: x, by?");
+    await moved.release();
+    const sum = compile(
+      ["x", "..."],
+      ({ x, ...others }) => ({ y: Object.values(others).reduce((total, other) => total.add(other), x) }),
+      { runtime },
+    );
+    expect(numbers((await sum.run({ x, a: x, b: x })).y)).toEqual([3, 6]);
+    await sum.release();
+  });
+
+  it("keeps compiled functions of a session by owner and name", async () => {
     const { runtime, counts } = counting();
-    const weight = new Parameter([2], () => {});
-    weight.name = "w";
-    const session = new Session(runtime, new Map([["w", float32([2, 3], [2])]]));
+    const [two, three] = ["two", "three"].map((name) => {
+      const weight = new Parameter([1], () => {});
+      weight.name = name;
+      return weight;
+    });
+    const weights = new Map([
+      ["two", float32([2], [1])],
+      ["three", float32([3], [1])],
+    ]);
+    const session = new Session(runtime, weights);
+    const scaled = async (weight: Parameter): Promise<number[]> => {
+      const scale = session.compiled(weight, "scale", ["x"], ({ x }) => ({ y: x.mul(weight) }));
+      return numbers((await scale.run({ x: float32([10, 20], [2]) })).y);
+    };
     for (let i = 0; i < 2; i++) {
-      const scale = session.compiled("scale", ({ x }: Readonly<Record<"x", Tensor>>) => ({
-        y: x.mul(weight),
-      }));
-      expect(numbers((await scale.run({ x: float32([10, 10], [2]) })).y)).toEqual([20, 30]);
+      expect(await scaled(present(two))).toEqual([20, 40]);
+      expect(await scaled(present(three))).toEqual([30, 60]);
     }
-    expect(counts.loaded).toBe(1);
+    expect(counts.loaded).toBe(2);
     await session.release();
-    expect(counts.released).toBe(1);
+    expect(counts.released).toBe(2);
   });
 
   it("runs on values that stay in the runtime, with the same program as on arrays", async () => {
     const { runtime, counts } = counting();
-    const double = compile(({ x }: Readonly<Record<"x", Tensor>>) => ({ y: x.add(x) }), { runtime });
+    const double = compile(["x"], ({ x }) => ({ y: x.add(x) }), { runtime });
     let { y } = await double.runValues({ x: float32([1, 2], [2]) });
     for (let step = 0; step < 3; step++) ({ y } = await double.runValues({ x: y }));
     expect(numbers(await y.read())).toEqual([16, 32]);

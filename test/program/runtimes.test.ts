@@ -93,6 +93,7 @@ describe("nodeRuntime", () => {
     await expect(runtime.load(new Uint8Array([1, 2, 3]))).rejects.toThrow(/cpu cannot load the program/);
     const program = await Program.build({ y: input("x", [1]).add(1) }, runtime);
     const foreign = {
+      kind: "runtime",
       dtype: "float32",
       shape: [1],
       read: async () => float32([1], [1]),

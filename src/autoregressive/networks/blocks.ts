@@ -9,39 +9,40 @@ import {
   where,
   whileLoop,
 } from "../../tensor/index.ts";
+import type { LoopState } from "../../tensor/operations/loop.ts";
 import type { Draw, DrawInputs } from "../conditionals.ts";
-import { bernoulliLogProb, placesOf } from "../conditionals.ts";
+import { bernoulliLogProb, positionsOf } from "../conditionals.ts";
 
 /** Beyond every logit. */
 const NEVER = 1e30;
 
-/** Places of a block: about as many as there are blocks, since each block costs, and so does each place written out. */
+/** Positions of a block: about as many as there are blocks, since each block costs, and so does each position written out. */
 export function blockSize(dimensions: number): number {
   return Math.min(32, Math.ceil(Math.sqrt(dimensions)));
 }
 
-/** One block of consecutive places, while it is drawn. Samples lie along the last axis. */
+/** One block of consecutive positions, while it is drawn. Samples lie along the last axis. */
 export interface Block {
-  /** Its number, an int64 scalar; the first place is this times `size`. */
+  /** Its number, an int64 scalar; the first position is this times `size`. */
   readonly index: Tensor;
-  /** Draws the element at the next place from the logit of a one, [1, n] → [1, n]. To be called `size` times. */
+  /** Draws the element at the next position from the logit of a one, [1, n] → [1, n]. To be called `size` times. */
   readonly choose: (logit: Tensor) => Tensor;
 }
 
 /**
- * Draws zeros and ones place by place: in a loop over blocks of places, within which the places are written out one
+ * Draws zeros and ones position by position: in a loop over blocks of positions, within which the positions are written out one
  * after the other. So the program is small, and what is known of earlier blocks is brought to the next all at once.
- * Places beyond the last, which fill the last block, hold zeros.
- * @param order the element at each place, int64 [D]
+ * Positions beyond the last, which fill the last block, hold zeros.
+ * @param order the element at each position, int64 [D]
  * @param initial state before the first block
  * @param round draws a block and returns the next state
  */
-export function drawInBlocks(
+export function drawInBlocks<const S extends readonly Tensor[]>(
   order: Tensor,
   inputs: DrawInputs,
   size: number,
-  initial: readonly Tensor[],
-  round: (state: readonly Tensor[], block: Block) => readonly Tensor[],
+  initial: S,
+  round: (state: LoopState<S>, block: Block) => LoopState<S>,
 ): Draw {
   const dimensions = Number(order.shape[0]);
   const rows = inputs.given.shape[0] ?? 1;
@@ -62,9 +63,9 @@ export function drawInBlocks(
   const held = blocks(known, 0);
 
   const none = constant(0).broadcastTo([count, size, rows]);
-  const [x = none, logKnown = none] = whileLoop(
+  const [x, logKnown] = whileLoop(
     [none, constant(0).broadcastTo([rows]), ...initial],
-    ([before = none, weight = none, ...state], index) => {
+    ([before, weight, ...state], index) => {
       const each = split(gather(thresholds, index, 0), 0, new Array<number>(size).fill(1));
       const logits: Tensor[] = [];
       const elements: Tensor[] = [];
@@ -82,5 +83,5 @@ export function drawInBlocks(
     },
     { maximum: count },
   );
-  return { x: gather(x.reshape([count * size, rows]), placesOf(order), 0).transpose(), logKnown };
+  return { x: gather(x.reshape([count * size, rows]), positionsOf(order), 0).transpose(), logKnown };
 }

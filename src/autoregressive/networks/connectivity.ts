@@ -1,7 +1,7 @@
 import { hiddenDegrees } from "../../flows/transforms/masked-autoregressive.ts";
 import type { Random } from "../../random.ts";
 import { constant, float32, gather, int64, type Tensor, uniform } from "../../tensor/index.ts";
-import { orderByKeys, orderTensor, placesOf, uniformInteger } from "../conditionals.ts";
+import { orderByKeys, orderTensor, positionsOf, uniformInteger } from "../conditionals.ts";
 import { blockSize } from "./blocks.ts";
 
 /** Sizes of a masked network. */
@@ -14,19 +14,19 @@ export interface NetworkSizes {
   readonly residual: boolean;
 }
 
-/** Which unit may read which: an order, and the degrees of hidden units. A unit of degree d reads the first d places. */
+/** Which unit may read which: an order, and the degrees of hidden units. A unit of degree d reads the first d positions. */
 export interface Connectivity {
-  /** The element at each place. */
+  /** The element at each position. */
   readonly order: readonly number[];
   readonly degrees: readonly (readonly number[])[];
 }
 
 /** A connectivity in a program: one that is known while tracing, one of several by number, or one that is drawn. */
 export interface Mask {
-  /** The element at each place, int64 [D]. */
+  /** The element at each position, int64 [D]. */
   readonly order: Tensor;
-  /** The place of each element, float32 [D]. */
-  readonly places: Tensor;
+  /** The position of each element, float32 [D]. */
+  readonly positions: Tensor;
   /** Degrees of the units of each hidden layer, float32 [units]. */
   readonly degrees: readonly Tensor[];
 }
@@ -34,7 +34,7 @@ export interface Mask {
 /** A mask with what drawing needs besides. */
 export interface DrawingMask extends Mask {
   /**
-   * For each hidden layer the units whose degrees lie in each block of places, int64 [blocks, units of a block], filled
+   * For each hidden layer the units whose degrees lie in each block of positions, int64 [blocks, units of a block], filled
    * up with the number of units, which is none.
    */
   readonly blocks: readonly Tensor[];
@@ -73,7 +73,7 @@ export function randomDegrees(
   return layers;
 }
 
-/** A mask that is drawn anew at every run of the program. @param order int64 [D]; random unless told */
+/** A mask that is drawn anew at every run of the program. @param order int64 [D] (default: random) */
 export function freshMask({ inputs, hidden, residual }: NetworkSizes, order?: Tensor): Mask {
   const [lowest, highest] = degreeRange(inputs);
   const own = order ?? orderByKeys(uniform([inputs]));
@@ -85,7 +85,7 @@ export function freshMask({ inputs, hidden, residual }: NetworkSizes, order?: Te
     const drawn = uniformInteger(uniform([units]), count).add(from);
     degrees.push(residual && before !== undefined ? before : drawn);
   }
-  return { order: own, places: placesOf(own).cast("float32"), degrees };
+  return { order: own, positions: positionsOf(own).cast("float32"), degrees };
 }
 
 /** Several connectivities as tables of one program, from which a member is taken by number. */
@@ -104,18 +104,18 @@ export class Connectivities {
 
   /** The mask of a member, by an int64 scalar. */
   mask(index: Tensor): Mask {
-    const places = this.orders.map((order) => {
-      const place = new Array<number>(order.length);
+    const positions = this.orders.map((order) => {
+      const position = new Array<number>(order.length);
       order.forEach((element, at) => {
-        place[element] = at;
+        position[element] = at;
       });
-      return place;
+      return position;
     });
     const table = (rows: readonly (readonly number[])[]): Tensor =>
       gather(constant(float32(rows.flat(), [rows.length, rows[0]?.length ?? 0])), index, 0);
     return {
       order: gather(constant(int64(this.orders.flat(), [this.orders.length, this.inputs])), index, 0),
-      places: table(places),
+      positions: table(positions),
       degrees: (this.members[0]?.degrees ?? []).map((_, layer) =>
         table(this.members.map(({ degrees }) => degrees[layer] ?? [])),
       ),
@@ -128,14 +128,14 @@ export class Connectivities {
     const blocks = mask.degrees.map((_, layer) => this.unitBlocks(layer, index));
     return order === undefined
       ? { ...mask, blocks }
-      : { ...mask, order, places: placesOf(order).cast("float32"), blocks };
+      : { ...mask, order, positions: positionsOf(order).cast("float32"), blocks };
   }
 
   private unitBlocks(layer: number, index: Tensor): Tensor {
     const size = blockSize(this.inputs);
     const count = Math.ceil(this.inputs / size);
     const units = this.members[0]?.degrees[layer]?.length ?? 0;
-    // A unit of degree d can be computed when the first d places are known, and is read from place d on.
+    // A unit of degree d can be computed when the first d positions are known, and is read from position d on.
     const lists = this.members.map(({ degrees }) => {
       const own = Array.from({ length: count }, (): number[] => []);
       for (const [unit, degree] of (degrees[layer] ?? []).entries()) {
@@ -156,7 +156,7 @@ export function oneMask({ order, degrees }: Connectivity): Mask {
   const own = orderTensor(order);
   return {
     order: own,
-    places: placesOf(own).cast("float32"),
+    positions: positionsOf(own).cast("float32"),
     degrees: degrees.map((layer) => constant(float32(layer, [layer.length]))),
   };
 }

@@ -1,7 +1,8 @@
 import { OptionError } from "../../errors.ts";
 import type { Activation } from "../../nn/linear.ts";
-import { Dropout, degreeMask, Linear } from "../../nn/linear.ts";
-import { arange, concat, constant, gather, linear, pad, split, type Tensor } from "../../tensor/index.ts";
+import { Dropout, degreeMask, Linear, linearLayers } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
+import { arange, concat, constant, gather, pad, split, type Tensor } from "../../tensor/index.ts";
 import { AT_REST, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
 import { type Block, blockSize, drawInBlocks } from "./blocks.ts";
 import type { DrawingMask, Mask, NetworkSizes } from "./connectivity.ts";
@@ -30,7 +31,7 @@ function padded(x: Tensor, ...after: readonly number[]): Tensor {
 const ones = (count: number): number[] => new Array<number>(count).fill(1);
 
 /**
- * Draws all elements for about the cost of one pass. Units are computed with the block of places that completes them:
+ * Draws all elements for about the cost of one pass. Units are computed with the block of positions that completes them:
  * sums over what earlier blocks have made known are kept for all units and logits, so that within a block only its own
  * units are followed from element to element.
  */
@@ -56,80 +57,73 @@ export function drawMasked(network: MaskedLayers, mask: DrawingMask, inputs: Dra
     .reshape([count, size, 1])
     .broadcastTo([count, size, rows]);
 
-  return drawInBlocks(
-    mask.order,
-    inputs,
-    size,
-    [logitSums, ...sums],
-    ([logits = logitSums, ...known], block) => {
-      const own = weights.of(block);
-      let first = own.units.map((units, l) => gather(known[l] ?? units, units, 0));
-      /** Activations of the block's units under what is known of the first layer. */
-      const activations = (): readonly Tensor[] => {
-        const result: Tensor[] = [];
-        let shortcut: Tensor | undefined;
-        own.units.forEach((_, l) => {
-          const before = result[l - 1];
-          const within = own.between[l];
-          let h = first[l] ?? logits;
-          if (before !== undefined && within !== undefined) h = h.add(within.matmul(before));
-          if (network.residual && l % 2 === 0) {
-            if (shortcut !== undefined) h = h.add(shortcut);
-            shortcut = h;
-          }
-          result.push(network.activation(h));
-        });
-        return result;
-      };
+  return drawInBlocks(mask.order, inputs, size, [logitSums, ...sums], ([logits, ...known], block) => {
+    const own = weights.of(block);
+    let first = own.units.map((units, l) => gather(outputAt(known, l), units, 0));
+    /** Activations of the block's units under what is known of the first layer. */
+    const activations = (): readonly Tensor[] => {
+      const result: Tensor[] = [];
+      let shortcut: Tensor | undefined;
+      first.forEach((start, l) => {
+        const before = result[l - 1];
+        const within = own.between[l];
+        let h = start;
+        if (before !== undefined && within !== undefined) h = h.add(within.matmul(before));
+        if (network.residual && l % 2 === 0) {
+          if (shortcut !== undefined) h = h.add(shortcut);
+          shortcut = h;
+        }
+        result.push(network.activation(h));
+      });
+      return result;
+    };
 
-      let direct = gather(logits, block.index, 0);
-      const elements: Tensor[] = [];
-      for (let place = 0; place < size; place++) {
-        let logit = split(direct, 0, ones(size))[place] ?? direct;
-        const last = activations().at(-1);
-        const read = own.outputs[place];
-        if (last !== undefined && read !== undefined) logit = logit.add(read.matmul(last));
-        const element = block.choose(logit);
-        elements.push(element);
-        const column = own.directColumns[place];
-        if (column !== undefined) direct = direct.add(column.mul(element));
-        const [bottom, ...rest] = first;
-        const into = own.inputColumns[place];
-        if (bottom !== undefined && into !== undefined) first = [bottom.add(into.mul(element)), ...rest];
-      }
-      return own.spread([logits, ...known], concat(elements, 0), activations());
-    },
-  );
+    let direct = gather(logits, block.index, 0);
+    const elements: Tensor[] = [];
+    for (let position = 0; position < size; position++) {
+      let logit = outputAt(split(direct, 0, ones(size)), position);
+      const last = activations().at(-1);
+      const read = own.outputs[position];
+      if (last !== undefined && read !== undefined) logit = logit.add(read.matmul(last));
+      const element = block.choose(logit);
+      elements.push(element);
+      const column = own.directColumns[position];
+      if (column !== undefined) direct = direct.add(column.mul(element));
+      const [bottom, ...rest] = first;
+      const into = own.inputColumns[position];
+      if (bottom !== undefined && into !== undefined) first = [bottom.add(into.mul(element)), ...rest];
+    }
+    return own.spread([logits, ...known], concat(elements, 0), activations());
+  });
 }
 
 interface BlockShape {
   readonly size: number;
   readonly count: number;
-  /** Places of the last block beyond the last element. */
+  /** Positions of the last block beyond the last element. */
   readonly beyond: number;
 }
 
-/** What of the weights a block of places needs. */
+/** What blocks so far have made known: sums of all logits, and of the units of each layer. */
+type Sums = readonly [logits: Tensor, ...units: Tensor[]];
+
+/** What of the weights a block of positions needs. */
 interface OwnWeights {
   /** Numbers of the block's units of each layer. */
   readonly units: readonly Tensor[];
-  /** For each place, the weights from its element to the block's units of the first layer, [units, 1]. */
+  /** For each position, the weights from its element to the block's units of the first layer, [units, 1]. */
   readonly inputColumns: readonly Tensor[];
   /** For each layer but the first, the weights between the block's own units, [units, units]. */
   readonly between: readonly (Tensor | undefined)[];
-  /** For each place, the weights of its logit, [1, units]. */
+  /** For each position, the weights of its logit, [1, units]. */
   readonly outputs: readonly Tensor[];
-  /** For each place, the weights from its element to the logits of the block, [size, 1]. */
+  /** For each position, the weights from its element to the logits of the block, [size, 1]. */
   readonly directColumns: readonly Tensor[];
   /** Adds what the block's elements and units give to all logits and units after the block. */
-  readonly spread: (
-    sums: readonly Tensor[],
-    elements: Tensor,
-    activations: readonly Tensor[],
-  ) => readonly Tensor[];
+  readonly spread: (sums: Sums, elements: Tensor, activations: readonly Tensor[]) => Sums;
 }
 
-/** Weights with elements in the order of their places, cut by block. */
+/** Weights with elements in the order of their positions, cut by block. */
 class BlockWeights {
   private readonly mask: DrawingMask;
   private readonly shape: BlockShape;
@@ -144,7 +138,7 @@ class BlockWeights {
 
   constructor({ layers, output, direct }: MaskedLayers, mask: DrawingMask, shape: BlockShape) {
     const { size, count, beyond } = shape;
-    const places = count * size;
+    const positions = count * size;
     const { order } = mask;
     const [first, ...hidden] = layers;
     this.mask = mask;
@@ -157,7 +151,7 @@ class BlockWeights {
     if (output !== undefined) this.output = padded(gather(output.weight, order, 0), beyond, 1);
     if (direct !== undefined) {
       const square = padded(gather(gather(direct, order, 0), order, 1), beyond, beyond);
-      this.direct = square.reshape([places, count, size]);
+      this.direct = square.reshape([positions, count, size]);
     }
   }
 
@@ -165,10 +159,8 @@ class BlockWeights {
     const { size, count } = this.shape;
     const units = this.mask.blocks.map((blocks) => gather(blocks, index, 0));
     // Units that fill up a block read nothing, and nothing reads them: their weights are zero.
-    const degrees = units.map((own, l) =>
-      gather(padded(this.mask.degrees[l] ?? constant(0).broadcastTo([0]), 1), own, 0),
-    );
-    const places = index
+    const degrees = units.map((own, l) => gather(padded(outputAt(this.mask.degrees, l), 1), own, 0));
+    const positions = index
       .mul(size)
       .cast("float32")
       .add(arange(0, size, 1, "float32"));
@@ -182,7 +174,7 @@ class BlockWeights {
 
     const inputColumns =
       input && first && firstDegrees
-        ? split(gather(input, first, 0).mul(degreeMask(firstDegrees, places, true)), 1, ones(size))
+        ? split(gather(input, first, 0).mul(degreeMask(firstDegrees, positions, true)), 1, ones(size))
         : [];
     const between = units.map((own, l) => {
       const [weight, sources] = [this.hidden[l - 1], units[l - 1]];
@@ -192,17 +184,17 @@ class BlockWeights {
     });
     const outputs =
       this.output && last && lastDegrees
-        ? split(gather(inBlock(this.output), last, 1).mul(degreeMask(places, lastDegrees)), 0, ones(size))
+        ? split(gather(inBlock(this.output), last, 1).mul(degreeMask(positions, lastDegrees)), 0, ones(size))
         : [];
     const directColumns = direct
-      ? split(inBlock(direct).mul(degreeMask(places, places, true)), 1, ones(size))
+      ? split(inBlock(direct).mul(degreeMask(positions, positions, true)), 1, ones(size))
       : [];
     const spread: OwnWeights["spread"] = ([logits, ...known], elements, activations) => {
       const rows = elements.shape[1] ?? 1;
       let next = logits;
       const top = activations.at(-1);
       const add = (product: Tensor): void => {
-        next = next?.add(product.reshape([count, size, rows]));
+        next = next.add(product.reshape([count, size, rows]));
       };
       if (direct) add(direct.matmul(elements));
       if (this.output && last && top) add(gather(this.output, last, 1).matmul(top));
@@ -212,7 +204,7 @@ class BlockWeights {
         const columns = l === 0 ? input : weight && sources && gather(weight, sources, 1);
         return columns && below ? sum.add(columns.matmul(below)) : sum;
       });
-      return [...(next ? [next] : []), ...sums];
+      return [next, ...sums];
     };
     return { units, inputColumns, between, outputs, directColumns, spread };
   }
@@ -245,16 +237,18 @@ export class MaskedNetwork {
   /** @throws OptionError where there is no hidden layer, or residual layers do not come in pairs of one size */
   constructor(options: MaskedNetworkOptions) {
     const { inputs, hidden, residual } = options;
-    const [first] = hidden;
-    if (first === undefined) throw new OptionError("MaskedNetwork: hidden: name the size of a hidden layer");
+    const [first, last] = [hidden[0], hidden.at(-1)];
+    if (first === undefined || last === undefined) {
+      throw new OptionError("MaskedNetwork: hidden: name the size of a hidden layer");
+    }
     if (residual && (hidden.length % 2 === 0 || new Set(hidden).size > 1)) {
       throw new OptionError(
         `MaskedNetwork: hidden [${hidden}]: residual layers come in pairs after the first, all of one size`,
       );
     }
     this.input = new Linear(inputs, first);
-    this.hidden = hidden.slice(1).map((units, l) => new Linear(hidden[l] ?? first, units));
-    this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
+    this.hidden = linearLayers(hidden);
+    this.output = new Linear(last, inputs, AT_REST);
     this.direct = options.direct ? new Linear(inputs, inputs, { ...AT_REST, bias: false }) : undefined;
     this.sizes = { inputs, hidden, residual };
     this.activation = options.activation;
@@ -263,16 +257,16 @@ export class MaskedNetwork {
   }
 
   /** Logits of ones of all elements at once: [n, D] → [n, D]. */
-  logits(x: Tensor, { places, degrees }: Mask): Tensor {
+  logits(x: Tensor, { positions, degrees }: Mask): Tensor {
     const source = this.inputDropout.forward(x);
     const between = (h: Tensor): Tensor => this.dropout.forward(this.activation(h));
     const layers = [this.input, ...this.hidden];
     let h = source;
     let shortcut: Tensor | undefined;
-    let before = places;
+    let before = positions;
     degrees.forEach((own, l) => {
-      const layer = layers[l] ?? this.input;
-      h = linear(h, layer.weight.mul(degreeMask(own, before, l === 0)), layer.bias);
+      const layer = outputAt(layers, l);
+      h = layer.apply(h, layer.weight.mul(degreeMask(own, before, l === 0)));
       if (this.sizes.residual && l % 2 === 0) {
         if (shortcut !== undefined) h = h.add(shortcut);
         shortcut = h;
@@ -280,9 +274,11 @@ export class MaskedNetwork {
       h = between(h);
       before = own;
     });
-    const logits = linear(h, this.output.weight.mul(degreeMask(places, before)), this.output.bias);
+    const logits = this.output.apply(h, this.output.weight.mul(degreeMask(positions, before)));
     if (this.direct === undefined) return logits;
-    return logits.add(linear(source, this.direct.weight.mul(degreeMask(places, places, true))));
+    return logits.add(
+      this.direct.apply(source, this.direct.weight.mul(degreeMask(positions, positions, true))),
+    );
   }
 
   /** The conditionals under a mask. */

@@ -1,5 +1,6 @@
 import type { Activation } from "../../nn/linear.ts";
-import { Dropout, Linear } from "../../nn/linear.ts";
+import { Dropout, Linear, linearLayers } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import {
   concat,
   constant,
@@ -13,10 +14,10 @@ import {
   type Tensor,
 } from "../../tensor/index.ts";
 import type { Draw, DrawInputs } from "../conditionals.ts";
-import { AT_REST, bernoulliLogProb, placesOf } from "../conditionals.ts";
+import { AT_REST, bernoulliLogProb, positionsOf } from "../conditionals.ts";
 import { blockSize, drawInBlocks } from "./blocks.ts";
 
-/** Hidden units of all samples and places of a block: few enough to stay in a processor's cache on their way through. */
+/** Hidden units of all samples and positions of a block: few enough to stay in a processor's cache. */
 const BLOCK_UNITS = 1 << 20;
 
 export interface NadeNetworkOptions {
@@ -25,7 +26,7 @@ export interface NadeNetworkOptions {
   /** Units of each hidden layer. */
   readonly hidden: readonly [number, ...number[]];
   readonly activation: Activation;
-  /** Whether the network is also told which elements are known: 2 D inputs, the known elements and the mask. */
+  /** Whether the mask of known elements is an input too: 2 D inputs, the known elements and the mask. */
   readonly masked: boolean;
   /** Share of hidden units, and of inputs, that a training step leaves out. */
   readonly dropout: number;
@@ -34,8 +35,8 @@ export interface NadeNetworkOptions {
 
 /**
  * The network of NADE: from the known elements (and, where it serves any order, from which these are) to the logits of all.
- * Under an order only the logit at place i is read when the first i elements are known, and hidden units go from place to
- * place by adding one column of the input's weight: h_i = φ(c + W_:,<i x_<i), logit_i = b_i + V_i h_i (Larochelle and
+ * Under an order only the logit at position i is read when the first i elements are known, and hidden units go from position to
+ * position by adding one column of the input's weight: h_i = φ(c + W_:,<i x_<i), logit_i = b_i + V_i h_i (Larochelle and
  * Murray 2011, "The Neural Autoregressive Distribution Estimator", equations 9 and 10).
  */
 export class NadeNetwork {
@@ -51,9 +52,9 @@ export class NadeNetwork {
   private readonly inputDropout: Dropout;
 
   constructor({ inputs, hidden, activation, masked, dropout, inputDropout }: NadeNetworkOptions) {
-    const [first, ...others] = hidden;
+    const [first] = hidden;
     this.input = new Linear(masked ? 2 * inputs : inputs, first);
-    this.hidden = others.map((units, l) => new Linear(hidden[l] ?? first, units));
+    this.hidden = linearLayers(hidden);
     this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
     this.inputs = inputs;
     this.masked = masked;
@@ -75,21 +76,21 @@ export class NadeNetwork {
 
   /**
    * log p(x_i | the elements before it in an order), [n, D] → [n, D] by element.
-   * @param order the element at each place, int64 [D]; the elements' own unless told
+   * @param order the element at each position, int64 [D] (default: the elements' own)
    */
   elementLogProb(x: Tensor, order?: Tensor): Tensor {
-    const logits = this.placeLogits(order === undefined ? x : gather(x, order, 1), order);
-    const own = order === undefined ? logits : gather(logits, placesOf(order), 0);
+    const logits = this.positionLogits(order === undefined ? x : gather(x, order, 1), order);
+    const own = order === undefined ? logits : gather(logits, positionsOf(order), 0);
     return bernoulliLogProb(own.transpose(), x);
   }
 
   /**
-   * Logits of all places, [n, D] in the order of places → [D, n]. All D hidden layers of a sample are about to be needed
-   * for the gradient; on the way they are made block by block, the sums over earlier elements running along a block.
+   * Logits of all positions, [n, D] in the order of positions → [D, n]. All D hidden layers of a sample are about to be needed
+   * for the gradient; they are made block by block, the sums over earlier elements running along a block.
    */
-  private placeLogits(x: Tensor, order?: Tensor): Tensor {
+  private positionLogits(x: Tensor, order?: Tensor): Tensor {
     const rows = x.shape[0] ?? 1;
-    const { columns, maskColumns, outputs, biases } = this.byPlace(order);
+    const { columns, maskColumns, outputs, biases } = this.byPosition(order);
     const sizes = blockSizes(this.inputs, rows, Number(this.input.weight.shape[0]));
     const cut = (table: Tensor, axis: number): readonly Tensor[] => split(table, axis, sizes);
     const [known, weights, masks, reads] = [
@@ -101,7 +102,7 @@ export class NadeNetwork {
     const kept = this.keptUnits(rows);
     let start = (this.input.bias ?? constant(0)).broadcastTo([rows, columns.shape[1] ?? 1]);
     const logits = weights.map((weight, block) => {
-      const [own = x, read = outputs, mask] = [known[block], reads[block], masks?.[block]];
+      const [own, read, mask] = [outputAt(known, block), outputAt(reads, block), masks?.[block]];
       let h = this.activation(sumsOfBlock(start, own, weight, mask));
       if (kept !== undefined) h = h.mul(kept);
       for (const layer of this.hidden) h = this.activation(layer.forward(h));
@@ -112,14 +113,14 @@ export class NadeNetwork {
     return concat(logits, 0).add(biases.unsqueeze(1));
   }
 
-  /** While training, 0 for the hidden units of a sample that are left out, the same at all places; otherwise nothing. */
+  /** While training, 0 for the hidden units of a sample that are left out, the same at all positions; otherwise nothing. */
   private keptUnits(rows: Dim): Tensor | undefined {
     if (!isTraining() || this.dropout.rate === 0) return undefined;
     return this.dropout.forward(constant(1).broadcastTo([rows, this.input.weight.shape[0] ?? 1]));
   }
 
-  /** Weights with the elements in the order of their places: rows [D, units], and the biases of the logits, [D]. */
-  private byPlace(order?: Tensor) {
+  /** Weights with the elements in the order of their positions: rows [D, units], and the biases of the logits, [D]. */
+  private byPosition(order?: Tensor) {
     const placed = (table: Tensor): Tensor => (order === undefined ? table : gather(table, order, 0));
     const columns = this.input.weight.transpose();
     const part = (index: number): Tensor =>
@@ -132,14 +133,14 @@ export class NadeNetwork {
     };
   }
 
-  /** Draws place by place; what goes from one to the next are the sums of the first hidden layer. */
+  /** Draws position by position; what goes from one to the next are the sums of the first hidden layer. */
   draw(inputs: DrawInputs, order: Tensor): Draw {
     const rows = inputs.given.shape[0] ?? 1;
     const size = blockSize(this.inputs);
     const count = Math.ceil(this.inputs / size);
-    const { columns, maskColumns, outputs, biases } = this.byPlace(order);
+    const { columns, maskColumns, outputs, biases } = this.byPosition(order);
     const units = columns.shape[1] ?? 1;
-    /** Places by block, each as [width, 1] or [1, width]. */
+    /** Positions by block, each as [width, 1] or [1, width]. */
     const blocks = (table: Tensor): Tensor =>
       pad(table, [
         [0, count * size - this.inputs],
@@ -152,22 +153,20 @@ export class NadeNetwork {
       blocks(biases.unsqueeze(1)),
     ];
     const first = (this.input.bias ?? constant(0).broadcastTo([units])).unsqueeze(1);
-    return drawInBlocks(order, inputs, size, [first.broadcastTo([units, rows])], ([start = first], block) => {
+    return drawInBlocks(order, inputs, size, [first.broadcastTo([units, rows])], ([start], block) => {
       const own = (table: Tensor): readonly Tensor[] =>
         split(gather(table, block.index, 0), 0, new Array<number>(size).fill(1));
       const [weight, mask, read, shift] = [own(weights), masks && own(masks), own(reads), own(shifts)];
       let sums = start;
-      read.forEach((row, place) => {
+      read.forEach((row, position) => {
         let h = this.activation(sums);
         for (const layer of this.hidden) {
           const next = layer.weight.matmul(h);
           h = this.activation(layer.bias === undefined ? next : next.add(layer.bias.unsqueeze(1)));
         }
-        const element = block.choose(row.matmul(h).add(shift[place] ?? 0));
-        const column = weight[place]?.transpose();
-        if (column !== undefined) sums = sums.add(column.mul(element));
-        const told = mask?.[place]?.transpose();
-        if (told !== undefined) sums = sums.add(told);
+        const element = block.choose(row.matmul(h).add(outputAt(shift, position)));
+        sums = sums.add(outputAt(weight, position).transpose().mul(element));
+        if (mask !== undefined) sums = sums.add(outputAt(mask, position).transpose());
       });
       return [sums];
     });
@@ -175,8 +174,8 @@ export class NadeNetwork {
 }
 
 /**
- * What the units of the first hidden layer sum up to at each place of a block, [size, n, units]: `start` at its first
- * place, and at each next one more by the weights of the element before, and by those of its being known.
+ * What the units of the first hidden layer sum up to at each position of a block, [size, n, units]: `start` at its first
+ * position, and at each next one more by the weights of the element before, and by those of its being known.
  */
 function sumsOfBlock(start: Tensor, x: Tensor, weight: Tensor, mask: Tensor | undefined): Tensor {
   const before = Number(weight.shape[0]) - 1;
@@ -190,10 +189,10 @@ function sumsOfBlock(start: Tensor, x: Tensor, weight: Tensor, mask: Tensor | un
   return cumSum(concat([first, steps], 0), 0);
 }
 
-/** Places of each block. */
-function blockSizes(places: number, rows: Dim, units: number): readonly number[] {
+/** Positions of each block. */
+function blockSizes(positions: number, rows: Dim, units: number): readonly number[] {
   const fitting = typeof rows === "number" ? Math.round(BLOCK_UNITS / (rows * units)) : 16;
-  const size = Math.min(places, Math.max(8, Math.min(64, fitting)));
-  const full = new Array<number>(Math.floor(places / size)).fill(size);
-  return places % size === 0 ? full : [...full, places % size];
+  const size = Math.min(positions, Math.max(8, Math.min(64, fitting)));
+  const full = new Array<number>(Math.floor(positions / size)).fill(size);
+  return positions % size === 0 ? full : [...full, positions % size];
 }

@@ -82,7 +82,7 @@ export function byteLevels(levels: number): PixelValues {
       const at = level.cast("int64");
       const end = gatherElements(ends, at, 1);
       const size = gatherElements(probabilities, at, 1).maximum(LEAST);
-      // What is left of the uniform number within its level is uniform again, and says which byte of it.
+      // What is left of the uniform number within its level is uniform again, and decides which byte of it.
       const share = u.sub(end.sub(size)).div(size).clamp(0, 1);
       const count = width(level);
       return first(level)
@@ -114,19 +114,19 @@ export function drawPixels(
   const [channels, height, width] = shape;
   const n = Number(uniforms.shape[0]);
   const { layers } = network;
-  // By place first, [H, W, n, C], since loops go over places.
-  const byPlace = (x: Tensor): Tensor => x.reshape([n, ...shape]).transpose([2, 3, 0, 1]);
-  const sources = [uniforms, given, known].map(byPlace);
+  // By position first, [H, W, n, C], since loops go over positions.
+  const byPosition = (x: Tensor): Tensor => x.reshape([n, ...shape]).transpose([2, 3, 0, 1]);
+  const sources = [uniforms, given, known].map(byPosition);
   const reaches = layers.map(({ vertical }) => (Number(vertical.weight.shape[3]) - 1) / 2);
   const inputs = layers.map(({ vertical }) => Number(vertical.weight.shape[1]));
 
-  const [image = uniforms, logKnown = uniforms] = whileLoop(
+  const [image, logKnown] = whileLoop(
     [
       zeros([height, width, n, channels]),
       zeros([n]),
       ...layers.map((_, l) => zeros([n, inputs[l] ?? 1, reaches[l] ?? 1, width])),
     ],
-    ([before = uniforms, weight = uniforms, ...windows], r) => {
+    ([before, weight, ...windows], r) => {
       const next: Tensor[] = [];
       const sideways: Tensor[] = [];
       let vertical: Tensor | undefined;
@@ -156,13 +156,13 @@ export function drawPixels(
     across: Tensor,
     weight: Tensor,
   ): { readonly row: Tensor; readonly logKnown: Tensor } {
-    const [row = across, total = weight] = whileLoop(
+    const [row, total] = whileLoop(
       [
         zeros([width, n, channels]),
         weight,
         ...layers.map((_, l) => zeros([n, inputs[l] ?? 1, reaches[l] ?? 1])),
       ],
-      ([before = across, sum = weight, ...windows], column) => {
+      ([before, sum, ...windows], column) => {
         const [u, fixed, isKnown] = rows.map((source) => gather(source, column)) as [Tensor, Tensor, Tensor];
         const sideways = split(gather(across, column), 1, layers.length);
         const pixel: Tensor[] = [];

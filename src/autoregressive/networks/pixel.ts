@@ -10,7 +10,7 @@ export interface GroupMask {
   readonly groups: number;
   /** Whether a group reads those up to its own (mask B of the paper), or those before it alone (mask A). */
   readonly own: boolean;
-  /** Outputs lie in so many equal parts, each of which has all groups; 1 unless told. */
+  /** Outputs lie in so many equal parts, each of which has all groups (default: 1). */
   readonly parts?: number;
 }
 
@@ -35,7 +35,7 @@ function maskOf(
 
 /**
  * A convolution over the rows of a map that reaches some columns back and never ahead: [n, I, H, W] → [n, O, H, W]. The
- * last column of its kernel is the pixel itself, whose channels it sees as far as the mask says.
+ * last column of its kernel is the pixel itself, whose channels it sees as far as the mask allows.
  */
 export class RowConvolution extends Conv2d {
   /** Columns that it sees. */
@@ -44,7 +44,7 @@ export class RowConvolution extends Conv2d {
 
   /** @param mask without effect where there is one group */
   constructor(inputs: number, outputs: number, columns: number, mask: GroupMask) {
-    super(inputs, outputs, [1, columns]);
+    super(inputs, outputs, [1, columns], { padding: [0, columns - 1, 0, 0] });
     this.columns = columns;
     this.mask = mask.groups > 1 ? maskOf(outputs, inputs, columns, mask) : undefined;
   }
@@ -54,13 +54,12 @@ export class RowConvolution extends Conv2d {
   }
 
   override forward(x: Tensor): Tensor {
-    const padding = [0, this.columns - 1, 0, 0] as const;
-    return conv2d(x, this.maskedWeight, { padding, ...(this.bias && { bias: this.bias }) });
+    return this.apply(x, this.maskedWeight);
   }
 
   /**
    * One pixel, from the columns that are seen: [n, I, columns] → [n, outputs].
-   * @param start the first of the outputs that are wanted, and the end of them; all unless told
+   * @param start the first of the outputs, and the end of them (default: all)
    */
   at(window: Tensor, start = 0, end = this.weight.shape[0]): Tensor {
     const weight = this.maskedWeight.reshape([this.weight.shape[0] ?? 1, -1]);
@@ -168,7 +167,7 @@ export class GatedLayer {
     return this.residual ? output.add(slice(window, 2, -1).squeeze(2)) : output;
   }
 
-  /** What the vertical filter made, gated, and on its way to the horizontal stack; with the class added to both. */
+  /** What the vertical filter made, gated, and its contribution to the horizontal stack; with the class added to both. */
   private pass(
     filtered: Tensor,
     label: Tensor | undefined,
@@ -221,7 +220,7 @@ function moved(x: Tensor, axis: 2 | 3): Tensor {
 
 /**
  * The network of a gated PixelCNN: layers of a vertical and a horizontal stack, then ReLU and a 1×1 convolution twice
- * (van den Oord et al. 2016, arXiv:1606.05328, section 2). What it says of a pixel depends on the pixels in the rows above
+ * (van den Oord et al. 2016, arXiv:1606.05328, section 2). Its output at a pixel depends on the pixels in the rows above
  * and on those to the left alone, and of a channel also on the channels before it in the same pixel.
  */
 export class PixelNetwork {

@@ -17,10 +17,10 @@ import {
   where,
   whileLoop,
 } from "../../tensor/index.ts";
-import { bernoulliLogProb, type Draw, type DrawInputs, orderTensor, placesOf } from "../conditionals.ts";
+import { bernoulliLogProb, type Draw, type DrawInputs, orderTensor, positionsOf } from "../conditionals.ts";
 
 export interface TransformerNetworkOptions {
-  /** The element at each place of the sequence. */
+  /** The element at each position of the sequence. */
   readonly order: readonly number[];
   /** Sizes of the axes that elements are numbered over, row by row: [n] for a vector, [h, w] for an image. */
   readonly axes: readonly number[];
@@ -29,7 +29,7 @@ export interface TransformerNetworkOptions {
   readonly heads: number;
   /** Units of the perceptron of a layer. */
   readonly hidden: number;
-  /** How many places each sees; all before it unless told. */
+  /** How many positions each sees (default: all before it). */
   readonly window?: number | undefined;
   readonly dropout: number;
 }
@@ -38,8 +38,8 @@ export interface TransformerNetworkOptions {
 const EMBEDDED = 0.1;
 
 /**
- * A decoder-only Transformer over a sequence of zeros and ones. At each place it is told the element at the place before
- * (a token of its own stands before the first) and which element is to come, and gives the logit of a one.
+ * A decoder-only Transformer over a sequence of zeros and ones. Its input at each position is the element at the position
+ * before (a token of its own stands before the first) and which element is to come; its output is the logit of a one.
  */
 export class TransformerNetwork {
   /** Vectors of a zero, of a one, and of the start. */
@@ -50,7 +50,7 @@ export class TransformerNetwork {
   readonly norm: LayerNorm;
   readonly output: Linear;
   private readonly dropout: Dropout;
-  /** The coordinates of the element at each place, axis by axis. */
+  /** The coordinates of the element at each position, axis by axis. */
   private readonly coordinates: readonly (readonly number[])[];
 
   /** @throws OptionError where the heads do not divide the width */
@@ -67,17 +67,17 @@ export class TransformerNetwork {
     });
   }
 
-  /** The vectors that say which element is to come at each place, [D, width]. */
+  /** The vectors of the element to come at each position, [D, width]. */
   targets(): Tensor {
     const [first, ...others] = this.positions.map((table, axis) => {
-      const places = this.coordinates[axis] ?? [];
-      return table.forward(constant(int64(places, [places.length])));
+      const positions = this.coordinates[axis] ?? [];
+      return table.forward(constant(int64(positions, [positions.length])));
     });
     return others.reduce((sum, next) => sum.add(next), first ?? this.tokens.weight);
   }
 
   /**
-   * The vectors of what stands before each place.
+   * The vectors of the element before each position.
    * @param before the elements before, [n, T]; zero at the start
    * @param isStart 1 where nothing stands before, broadcast to [n, T]
    */
@@ -87,11 +87,11 @@ export class TransformerNetwork {
     return matmul(kinds, this.tokens.weight);
   }
 
-  /** Zeros and ones by place, [n, D] → the logit of a one at each place given those before, [n, D]. */
+  /** Zeros and ones by position, [n, D] → the logit of a one at each position given those before, [n, D]. */
   forward(x: Tensor): Tensor {
     const length = Number(x.shape[1]);
     const before = pad(slice(x, 1, 0, length - 1), [[1, 0]]);
-    const isStart = Float32Array.from({ length }, (_, place) => Number(place === 0));
+    const isStart = Float32Array.from({ length }, (_, position) => Number(position === 0));
     const sources = this.sources(before, constant(float32(isStart, [length])));
     const start = this.dropout.forward(sources.add(this.targets()));
     return this.logits(this.layers.reduce((h, layer) => layer.forward(h), start)).reshape(x.shape);
@@ -103,13 +103,13 @@ export class TransformerNetwork {
   }
 }
 
-/** Places of a segment. */
+/** Positions of a segment. */
 const SEGMENT = 32;
 
 interface Drawing {
   readonly network: TransformerNetwork;
   readonly heads: number;
-  /** By place, [D, n]. */
+  /** By position, [D, n]. */
   readonly inputs: { readonly uniforms: Tensor; readonly given: Tensor; readonly known: Tensor };
   /** Vectors of the elements to come, [D, width]. */
   readonly targets: Tensor;
@@ -125,9 +125,9 @@ interface Before {
 }
 
 /**
- * Draws zeros and ones place by place. Keys and values of earlier places are kept: those of finished segments stand still,
+ * Draws zeros and ones position by position. Keys and values of earlier positions are kept: those of finished segments stand still,
  * so that a step writes to those of its own segment alone.
- * @param window how many places each sees; all before it unless told
+ * @param window how many positions each sees (default: all before it)
  */
 export function drawSequence(
   network: TransformerNetwork,
@@ -135,12 +135,12 @@ export function drawSequence(
   { heads, window = order.length }: { readonly heads: number; readonly window?: number | undefined },
   { uniforms, given, known }: DrawInputs,
 ): Draw {
-  const places = orderTensor(order);
-  const byPlace = (x: Tensor): Tensor => gather(x.transpose(), places, 0);
+  const positions = orderTensor(order);
+  const byPosition = (x: Tensor): Tensor => gather(x.transpose(), positions, 0);
   const drawing = {
     network,
     heads,
-    inputs: { uniforms: byPlace(uniforms), given: byPlace(given), known: byPlace(known) },
+    inputs: { uniforms: byPosition(uniforms), given: byPosition(given), known: byPosition(known) },
     targets: network.targets(),
   };
   const none = constant(0).broadcastTo([Number(uniforms.shape[0])]);
@@ -154,7 +154,7 @@ export function drawSequence(
       past: made.map((segment, l) => lastOf(before.past[l], segment, window - 1)),
     };
   }
-  return { x: gather(concat(drawn, 0), placesOf(places), 0).transpose(), logKnown: before.logKnown };
+  return { x: gather(concat(drawn, 0), positionsOf(positions), 0).transpose(), logKnown: before.logKnown };
 }
 
 /** Keys and values of the last positions. */
@@ -186,28 +186,28 @@ function drawSegment(
     part,
   ) as [Tensor, Tensor, Tensor, Tensor];
   const empty = constant(0).broadcastTo([rows, heads, length, width / heads]);
-  const [x = last, value = last, total = last, ...caches] = whileLoop(
+  const [x, value, total, ...caches] = whileLoop(
     [
       constant(0).broadcastTo([length, rows]),
       last,
       logKnown,
       ...network.layers.flatMap(() => [empty, empty]),
     ],
-    ([drawn = last, before = last, weight = last, ...held], place) => {
-      const isStart = start === 0 ? place.equal(constant(0, "int64")).cast("float32") : constant(0);
-      let h = network.sources(before.unsqueeze(1), isStart).squeeze(1).add(gather(coming, place));
+    ([drawn, before, weight, ...held], position) => {
+      const isStart = start === 0 ? position.equal(constant(0, "int64")).cast("float32") : constant(0);
+      let h = network.sources(before.unsqueeze(1), isStart).squeeze(1).add(gather(coming, position));
       const next = network.layers.flatMap((layer, l) => {
         const [keys = empty, values = empty] = held.slice(2 * l, 2 * l + 2);
-        const { y, segment } = layer.step(h, { past: past[l], segment: { keys, values }, place });
+        const { y, segment } = layer.step(h, { past: past[l], segment: { keys, values }, position });
         h = y;
         return [segment.keys, segment.values];
       });
       const logit = network.logits(h).squeeze(1);
-      const isKnown = gather(known, place).greater(0.5);
-      const ones = gather(uniforms, place).less(logit.sigmoid()).cast("float32");
-      const element = where(isKnown, gather(given, place), ones);
+      const isKnown = gather(known, position).greater(0.5);
+      const ones = gather(uniforms, position).less(logit.sigmoid()).cast("float32");
+      const element = where(isKnown, gather(given, position), ones);
       const log = where(isKnown, bernoulliLogProb(logit, element), 0);
-      const here = arange(0, length).equal(place).reshape([length, 1]);
+      const here = arange(0, length).equal(position).reshape([length, 1]);
       return { state: [where(here, element, drawn), element, weight.add(log), ...next] };
     },
     { maximum: length },

@@ -1,27 +1,25 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
-import { isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
-import { evaluateDetector } from "../../tasks/measure/detection.node.ts";
-import { evaluateRun } from "../../tasks/measure/eval.node.ts";
-import { annotatedData, detectorRun, type OpenRun, openRun } from "../../tasks/run/run.node.ts";
-import { detectFlags, detectOptions } from "../detect-options.ts";
+import type { Run } from "../../tasks/open-run.node.ts";
 import { print, printJson, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { runOptions } from "../run-options.ts";
+import { addVerb, runOptions } from "../verb.ts";
+import { detectFlags, detectOptions } from "../verb-options.ts";
 
-const common = {
+const flags = z.strictObject({
   split: z.enum(["train", "validation", "test"]).default("test").describe("split to measure on"),
   ...runOptions,
   json: z.boolean().default(false).describe("print everything as JSON"),
-};
+});
 
-const evalFlags = z.strictObject({
-  ...common,
+type CommonFlags = z.output<typeof flags>;
+
+const densityFlags = z.strictObject({
   seed: z.int().nonnegative().default(0).describe("seed of samples and noise"),
   distances: z
     .enum(["quick", "all"])
@@ -29,7 +27,7 @@ const evalFlags = z.strictObject({
     .describe("all distances between drawn samples and data, or those that take a moment (of images none)"),
 });
 
-const detectorFlags = z.strictObject({ ...common, ...detectFlags });
+const detectorFlags = z.strictObject(detectFlags);
 
 function printResults(headline: string, results: readonly ReportResult[]): void {
   print(headline);
@@ -51,11 +49,15 @@ function refuseOthers(
   if (other !== undefined) throw new OptionError(`option ${flagName(other)} is ${what}; leave it out`);
 }
 
-async function evaluateDensity(run: OpenRun, flags: Readonly<Record<string, unknown>>): Promise<void> {
-  refuseOthers(flags, [evalFlags], `of detectors, and ${run.config.model} is none`);
-  const { split, seed, distances, json } = parseOptions("eval", evalFlags, flagValues(flags, [evalFlags]));
+async function evaluateDensity(
+  run: Run,
+  { split, json }: CommonFlags,
+  others: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  refuseOthers(others, [densityFlags], `of detectors, and ${run.config.model} is none`);
+  const { seed, distances } = parseOptions("eval", densityFlags, flagValues(others, [densityFlags]));
   const line = new ProgressLine();
-  const evaluation = await evaluateRun(run, {
+  const evaluation = await run.evaluate({
     split,
     seed,
     distances,
@@ -71,15 +73,16 @@ async function evaluateDensity(run: OpenRun, flags: Readonly<Record<string, unkn
 }
 
 async function evaluateBoxes(
-  opened: OpenRun,
+  run: Run,
   data: string | undefined,
-  flags: Readonly<Record<string, unknown>>,
+  { split, json }: CommonFlags,
+  others: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const schemas = [detectorFlags, detectionOptionsSchema];
-  refuseOthers(flags, schemas, `not of detectors, and ${opened.config.model} is one`);
-  const values = flagValues(flags, schemas);
+  refuseOthers(others, schemas, `not of detectors, and ${run.config.model} is one`);
+  const values = flagValues(others, schemas);
   const own = (shape: object) => Object.fromEntries(Object.entries(values).filter(([name]) => name in shape));
-  const { split, json, ...detect } = parseOptions("eval", detectorFlags, own(detectorFlags.shape));
+  const detect = parseOptions("eval", detectorFlags, own(detectorFlags.shape));
   const reading = own(detectionOptionsSchema.shape);
   const [misplaced] = Object.keys(reading);
   if (data === undefined && misplaced !== undefined) {
@@ -87,45 +90,38 @@ async function evaluateBoxes(
       `option ${flagName(misplaced)}: the run's own data is read as it was fitted; leave it out`,
     );
   }
-  const run = detectorRun(opened);
-  const set = await annotatedData(run, data, reading);
   const line = new ProgressLine();
-  const evaluation = await evaluateDetector(run, set, {
+  const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
     split,
+    reading,
     onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),
   });
   line.clear();
   if (json) return printJson(evaluation);
   const { model, parameters, step, steps, seconds, results, size } = evaluation;
   printResults(
-    `${model} on ${set.name}, ${split} split, images of ${size} × ${size}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
+    `${model} on ${evaluation.data}, ${split} split, images of ${size} × ${size}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,
   );
 }
 
 export function configure(command: Command): void {
-  addSchemaOptions(command, "Evaluation", evalFlags);
-  addSchemaOptions(command, "Detectors", detectorFlags);
-  addSchemaOptions(command, "Other images with boxes", detectionOptionsSchema);
-  command.action(async (path: string, data: string | undefined, flags: Record<string, unknown>) => {
-    const { weights, provider, threads } = parseOptions(
-      "eval",
-      z.strictObject(runOptions),
-      flagValues(Object.fromEntries(Object.entries(flags).filter(([name]) => name in runOptions)), [
-        evalFlags,
-      ]),
-    );
-    const run = await openRun(path, { weights, provider, threads });
-    try {
-      if (isDetector(run.model)) await evaluateBoxes(run, data, flags);
-      else if (data !== undefined) {
+  addVerb(command, {
+    name: "eval",
+    heading: "Evaluation",
+    flags,
+    async action({ run, flags: common, others, operands: [data] }) {
+      if (run.isDetector) return evaluateBoxes(run, data as string | undefined, common, others);
+      if (data !== undefined) {
         throw new OptionError(
           `${data}: ${run.config.model} is measured on its own data; eidos score gives likelihoods of other data`,
         );
-      } else await evaluateDensity(run, flags);
-    } finally {
-      await run.session.release();
-    }
+      }
+      await evaluateDensity(run, common, others);
+    },
   });
+  addSchemaOptions(command, "Models with a density or samples", densityFlags);
+  addSchemaOptions(command, "Detectors", detectorFlags);
+  addSchemaOptions(command, "Other images with boxes", detectionOptionsSchema);
 }

@@ -8,10 +8,10 @@ import { parseOptions } from "../../options.ts";
 import { exportRun } from "../../tasks/export/export.node.ts";
 import { loadDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { detectFlags, detectOptions } from "../detect-options.ts";
 import { print, printJson, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
-import { runOptions } from "../run-options.ts";
+import { runOptions } from "../verb.ts";
+import { detectFlags, detectOptions } from "../verb-options.ts";
 
 const exportFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write (default: model.onnx in the run folder)"),

@@ -1,31 +1,20 @@
-import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { range } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
-import { openRun } from "../../tasks/run/run.node.ts";
+import { chosenSamples, forModel } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import {
   checkInpaintingPath,
-  imagesFromFiles,
-  imagesFromSplit,
-  inpaintRun,
   knownMask,
   type Region,
   writeInpainting,
 } from "../../tasks/use/inpaint.node.ts";
-import { completionOptions, completionSettings } from "../completion-options.ts";
 import { print } from "../format.ts";
-import { addSchemaOptions, flagValues } from "../options.ts";
-import { runOptions } from "../run-options.ts";
+import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import { completionOptions, completionSettings } from "../verb-options.ts";
 
-const inpaintFlags = z.strictObject({
-  index: z
-    .array(z.int().nonnegative())
-    .optional()
-    .describe("images of a split by position, in place of image files"),
-  split: z.enum(["train", "validation", "test"]).default("test").describe("split that --index counts in"),
+const flags = z.strictObject({
+  ...sampleChoice,
   count: z.int().positive().default(8).describe("images at most, of a folder or of the split"),
   half: z.enum(["top", "bottom", "left", "right"]).optional().describe("the half that is unknown"),
   box: z
@@ -45,12 +34,19 @@ const inpaintFlags = z.strictObject({
   ...runOptions,
 });
 
+/** The region of a box of four numbers, which the schema guarantees. */
+function boxRegion([x, y, width, height]: readonly number[]): Region {
+  if (x === undefined || y === undefined || width === undefined || height === undefined) {
+    throw new OptionError("option box: give x,y,width,height");
+  }
+  return { kind: "box", x, y, width, height };
+}
+
 /** @throws OptionError unless exactly one region is named */
-function regionOf({ half, box, mask }: Pick<z.output<typeof inpaintFlags>, "half" | "box" | "mask">): Region {
-  const [x = 0, y = 0, width = 0, height = 0] = box ?? [];
+function regionOf({ half, box, mask }: Pick<z.output<typeof flags>, "half" | "box" | "mask">): Region {
   const regions: Region[] = [
     ...(half === undefined ? [] : [{ kind: "half", half } as const]),
-    ...(box === undefined ? [] : [{ kind: "box", x, y, width, height } as const]),
+    ...(box === undefined ? [] : [boxRegion(box)]),
     ...(mask === undefined ? [] : [{ kind: "mask", path: mask } as const]),
   ];
   const [region] = regions;
@@ -63,48 +59,40 @@ function regionOf({ half, box, mask }: Pick<z.output<typeof inpaintFlags>, "half
 }
 
 export function configure(command: Command): void {
-  addSchemaOptions(command, "Completions", inpaintFlags);
-  command.addHelpText(
-    "after",
-    "\nIMAGES are files or folders; without them, images of the test split of the run's own data are taken.",
-  );
-  command.action(async (path: string, files: readonly string[], flags: Record<string, unknown>) => {
-    const parsed = parseOptions("inpaint", inpaintFlags, flagValues(flags, [inpaintFlags]));
-    const { index, split, count, half, box, mask, draws, seed, label, out, ...others } = parsed;
-    const { steps, method, resamplings, ...opening } = others;
-    if (index !== undefined && files.length > 0) {
-      throw new OptionError("inpaint: name images by files or by --index, not by both");
-    }
-    const region = regionOf({ half, box, mask });
-    const target = out ?? join(path, "samples", `inpaint-${seed}.png`);
-    checkInpaintingPath(target);
-    const run = await openRun(path, opening);
-    try {
-      checkLabel(run, label);
-      const known = await knownMask(run, region);
-      const images =
-        files.length > 0
-          ? await imagesFromFiles(run, files, count)
-          : await run.data().then(({ splits }) => {
-              const all = splits[split];
-              return imagesFromSplit(run, all, index ?? [...range(0, Math.min(count, all.count))]);
-            });
-      const begun = performance.now();
-      const drawn = await inpaintRun(run, images, {
-        known,
+  addVerb(command, {
+    name: "inpaint",
+    heading: "Completions",
+    flags,
+    help: "IMAGES are files or folders; without them, images of the test split of the run's own data are taken.",
+    check(options, [files]) {
+      chosenBy("inpaint", files as readonly string[], options);
+      regionOf(options);
+    },
+    target({ out, seed }, _info, folder) {
+      const path = out ?? inSamples(folder, `inpaint-${seed}.png`);
+      checkInpaintingPath(path);
+      return path;
+    },
+    async action({ run, flags: options, operands: [files], target, seconds }) {
+      const { draws, seed, label, method, steps, resamplings } = options;
+      checkLabel(run.loaded, label);
+      const known = await knownMask(run.loaded, regionOf(options));
+      const chosen = chosenBy("inpaint", files as readonly string[], options);
+      const { x, labels } = forModel(run.loaded, await chosenSamples(run.loaded, chosen, "inpaint"));
+      const begun = seconds();
+      const classes = label ?? labels;
+      const drawn = await run.inpaint(x, {
+        unknown: { kind: "known", known },
         draws,
         seed,
-        ...(label !== undefined && { label }),
+        ...(classes !== undefined && { label: classes }),
         ...completionSettings({ method, steps, resamplings }),
       });
-      const seconds = (performance.now() - begun) / 1000;
-      await writeInpainting(run, target, { x: images.x, known, drawn });
-      const number = images.x.shape[0] ?? 0;
+      const spent = seconds() - begun;
+      await writeInpainting(run.loaded, target, { x, known, drawn });
       print(
-        `${draws} completions of ${number} ${number === 1 ? "image" : "images"} in ${seconds.toFixed(1)} s: ${target}`,
+        `${draws} completions of ${counted(x.shape[0] ?? 0, "image")} in ${spent.toFixed(1)} s: ${target}`,
       );
-    } finally {
-      await run.session.release();
-    }
+    },
   });
 }

@@ -2,33 +2,20 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
-import { openRun } from "../../tasks/run/run.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
-import {
-  checkInterpolationPath,
-  endsFromFiles,
-  endsFromSplit,
-  interpolateRun,
-  writeInterpolation,
-} from "../../tasks/use/interpolate.node.ts";
-import { RunFolder } from "../../train/run-folder.node.ts";
-import { codeOptions, codeSolver } from "../code-options.ts";
+import { checkInterpolationPath, writeInterpolation } from "../../tasks/use/interpolate.node.ts";
 import { print } from "../format.ts";
-import { addSchemaOptions, flagValues } from "../options.ts";
-import { runOptions } from "../run-options.ts";
+import { addVerb, counted, runOptions, sampleChoice } from "../verb.ts";
+import { codeOptions, codeSolver } from "../verb-options.ts";
 
-const interpolateFlags = z.strictObject({
-  index: z
-    .array(z.int().nonnegative())
-    .optional()
-    .describe("samples of a split by position, in pairs, in place of image files"),
-  split: z.enum(["train", "validation", "test"]).default("test").describe("split that --index counts in"),
+const flags = z.strictObject({
+  ...sampleChoice,
+  index: sampleChoice.index.describe("samples of a split by position, in pairs, in place of image files"),
   steps: z.int().min(2).default(8).describe("samples along each path, its ends among them"),
   path: z
     .enum(["linear", "spherical"])
     .optional()
-    .describe("way between two codes (default: spherical where codes are Gaussian, otherwise linear)"),
+    .describe("path between two codes (default: spherical where codes are Gaussian, otherwise linear)"),
   label: z
     .int()
     .nonnegative()
@@ -47,45 +34,33 @@ const interpolateFlags = z.strictObject({
 });
 
 export function configure(command: Command): void {
-  addSchemaOptions(command, "Paths", interpolateFlags);
-  command.addHelpText(
-    "after",
-    "\nIMAGES are files in pairs: from the first to the second, from the third to the fourth, and so on, one row of the\npicture each.",
-  );
-  command.action(async (path: string, files: readonly string[], flags: Record<string, unknown>) => {
-    const {
-      index,
-      split,
-      steps,
-      path: along,
-      label,
-      solver,
-      solverSteps,
-      out,
-      ...opening
-    } = parseOptions("interpolate", interpolateFlags, flagValues(flags, [interpolateFlags]));
-    if ((index === undefined) === (files.length === 0)) {
-      throw new OptionError("interpolate: name two images, or samples of a split by --index 3,17");
-    }
-    const { dataInfo } = await new RunFolder(path).readConfig();
-    const target = out ?? (isPicture(dataInfo) ? "strip.png" : "path.csv");
-    checkInterpolationPath(target, dataInfo);
-    const run = await openRun(path, opening);
-    checkLabel(run, label);
-    const ends =
-      index === undefined
-        ? await endsFromFiles(run, files)
-        : endsFromSplit((await run.data()).splits[split], index);
-    const samples = await interpolateRun(run, ends.x, {
-      steps,
-      path: along,
-      labels: ends.labels,
-      label,
-      codes: codeSolver({ solver, solverSteps }),
-    });
-    await writeInterpolation(run, samples, steps, target);
-    const pairs = (samples.shape[0] ?? 0) / steps;
-    print(`${pairs} ${pairs === 1 ? "path" : "paths"} of ${steps} samples: ${target}`);
-    await run.session.release();
+  addVerb(command, {
+    name: "interpolate",
+    heading: "Paths",
+    flags,
+    help: "IMAGES are files in pairs: from the first to the second, from the third to the fourth, and so on, one row of the\npicture each.",
+    check({ index }, [files]) {
+      if ((index === undefined) === ((files as readonly string[]).length === 0)) {
+        throw new OptionError("interpolate: name two images, or samples of a split by --index 3,17");
+      }
+    },
+    target({ out }, info) {
+      const path = out ?? (isPicture(info) ? "strip.png" : "path.csv");
+      checkInterpolationPath(path, info);
+      return path;
+    },
+    async action({ run, flags: options, operands: [files], target }) {
+      const { index, split, steps, path, label, solver, solverSteps } = options;
+      checkLabel(run.loaded, label);
+      const ends = index === undefined ? { files: files as readonly string[] } : { index, split };
+      const samples = await run.interpolate(ends, {
+        steps,
+        path,
+        label,
+        codes: codeSolver({ solver, solverSteps }),
+      });
+      await writeInterpolation(run.loaded, samples, steps, target);
+      print(`${counted((samples.shape[0] ?? 0) / steps, "path")} of ${steps} samples: ${target}`);
+    },
   });
 }

@@ -4,13 +4,13 @@ import type { PathMeasures } from "../../model/capabilities.ts";
 import { parseOptions } from "../../options.ts";
 import { fitToPairs, PAIR_MODELS } from "../../tasks/fit/reflow.node.ts";
 import { loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
-import { openRun } from "../../tasks/run/run.node.ts";
+import { loadRun } from "../../tasks/run/load.node.ts";
 import { fitOptions } from "../../train/options.ts";
-import { codeOptions, codeSolver } from "../code-options.ts";
 import { print, printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
-import { runOptions } from "../run-options.ts";
+import { runOptions } from "../verb.ts";
+import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const pairFlags = z.strictObject({
   count: z
@@ -35,7 +35,7 @@ const MEASURED = 500;
 
 /** Straightness and cost of a run's paths; undefined where its model has none. */
 async function measuresOf(path: string): Promise<PathMeasures | undefined> {
-  const run = await openRun(path);
+  const run = await loadRun(path);
   try {
     const count = run.config.dataInfo.kind === "image" ? MEASURED / 20 : MEASURED;
     return await run.model.straightness?.(run.session, { count, seed: 0 });

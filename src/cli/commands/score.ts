@@ -4,15 +4,13 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
-import { openRun } from "../../tasks/run/run.node.ts";
-import { imageBits, rankAnomalies, score } from "../../tasks/use/score.node.ts";
+import type { Run } from "../../tasks/open-run.node.ts";
+import { imageBits } from "../../tasks/use/score.node.ts";
 import { printJson, showNumber } from "../format.ts";
-import { addSchemaOptions, flagValues } from "../options.ts";
 import { printRanking, rankingSummary, writeRanking } from "../ranking.ts";
-import { runOptions } from "../run-options.ts";
+import { addVerb, printUnreadable, runOptions } from "../verb.ts";
 
-const scoreFlags = z.strictObject({
+const flags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
   seed: z.int().nonnegative().default(0).describe("seed of dequantization noise"),
@@ -53,87 +51,103 @@ async function printRows(
   if (lines.length > 0) await flush();
 }
 
-function tellUnreadable(files: readonly string[]): void {
-  if (files.length === 0) return;
-  const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
-  process.stderr.write(`left out ${files.length} unreadable: ${shown}\n`);
+type ScoreFlags = z.output<typeof flags>;
+
+/** Ranks the samples, the most unusual first. */
+async function rank(run: Run, source: string | undefined, what: string, options: ScoreFlags): Promise<void> {
+  const { out, split, seed, conditional, top, label, json } = options;
+  const unreadable: string[] = [];
+  const onUnreadable = (file: string): void => {
+    unreadable.push(file);
+  };
+  const ranking = await run.anomalies(source, { split, seed, conditional, marks: label, onUnreadable });
+  if (out !== undefined) await writeRanking(out, ranking);
+  const facts = {
+    run: run.folder,
+    data: source ?? run.config.data,
+    seed,
+    step: run.weightsStep,
+    unreadable,
+  };
+  if (json)
+    return printJson({ ...facts, ...rankingSummary(ranking, top), ...(out !== undefined && { out }) });
+  printRanking(what, ranking, top);
+  printUnreadable(unreadable);
+}
+
+/** Writes the log-likelihood of every sample, and prints their mean. */
+async function scoreAll(
+  run: Run,
+  source: string | undefined,
+  what: string,
+  options: ScoreFlags,
+): Promise<void> {
+  const { out, split, seed, conditional, json } = options;
+  const images = run.config.dataInfo.kind === "image";
+  const unreadable: string[] = [];
+  const onUnreadable = (file: string): void => {
+    unreadable.push(file);
+  };
+  let count = 0;
+  let total = 0;
+  const batches = run.scores(source, { split, seed, conditional, onUnreadable });
+  // What names a row is known with the first batch.
+  const first = await batches.next();
+  async function* rows(): AsyncGenerator<readonly (string | number)[]> {
+    for (let batch = first; !batch.done; batch = await batches.next()) {
+      const { firstRow, logLikelihood, files } = batch.value;
+      for (const [i, value] of logLikelihood.entries()) {
+        count++;
+        total += value;
+        yield [files?.[i] ?? firstRow + i, value, ...(images ? [imageBits(run.loaded, value)] : [])];
+      }
+    }
+  }
+  const named = first.done !== true && first.value.files !== undefined;
+  const names = [named ? "file" : "row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
+  if (out !== undefined) await writeTable(out, names, rows());
+  else if (json) for await (const _ of rows());
+  else await printRows(names, rows());
+  const mean = total / count;
+  if (json) {
+    return printJson({
+      run: run.folder,
+      data: source ?? run.config.data,
+      ...(source === undefined && { split }),
+      seed,
+      step: run.weightsStep,
+      count,
+      meanLogLikelihood: mean,
+      ...(images && { bitsPerDimension: imageBits(run.loaded, mean) }),
+      ...(unreadable.length > 0 && { unreadable }),
+      ...(out !== undefined && { out }),
+    });
+  }
+  const bits = images ? `, ${showNumber(imageBits(run.loaded, mean))} bits per dimension` : "";
+  process.stderr.write(
+    `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}\n`,
+  );
+  printUnreadable(unreadable);
 }
 
 export function configure(command: Command): void {
-  addSchemaOptions(command, "Scores", scoreFlags);
-  command.addHelpText(
-    "after",
-    "\nDATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is judged where a column of the table tells the anomalies.",
-  );
-  command.action(async (path: string, source: string | undefined, flags: Record<string, unknown>) => {
-    const { out, split, seed, conditional, anomaly, top, label, json, ...opening } = parseOptions(
-      "score",
-      scoreFlags,
-      flagValues(flags, [scoreFlags]),
-    );
-    if (out !== undefined && ![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
-      throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
-    }
-    if (label !== undefined && !anomaly)
-      throw new OptionError("option label: judges a ranking; add --anomaly");
-    const run = await openRun(path, opening);
-    const images = run.config.dataInfo.kind === "image";
-    const unreadable: string[] = [];
-    let count = 0;
-    let total = 0;
-    let named = false;
-    const options = { split, seed, conditional, onUnreadable: (file: string) => unreadable.push(file) };
-    const what = source ?? `${run.config.data}, ${split} split`;
-    if (anomaly) {
-      const ranking = await rankAnomalies(run, source, { ...options, marks: label });
-      if (out !== undefined) await writeRanking(out, ranking);
-      const facts = { run: path, data: source ?? run.config.data, seed, step: run.weightsStep, unreadable };
-      if (json) printJson({ ...facts, ...rankingSummary(ranking, top), ...(out !== undefined && { out }) });
-      else {
-        printRanking(what, ranking, top);
-        tellUnreadable(unreadable);
+  addVerb(command, {
+    name: "score",
+    heading: "Scores",
+    flags,
+    help: "DATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is evaluated where a column of the table marks the anomalies.",
+    check({ out, label, anomaly }) {
+      if (out !== undefined && ![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
+        throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
       }
-      return run.session.release();
-    }
-    const batches = score(run, source, options);
-    // What names a row is known with the first batch.
-    const first = await batches.next();
-    async function* rows(): AsyncGenerator<readonly (string | number)[]> {
-      for (let batch = first; !batch.done; batch = await batches.next()) {
-        const { firstRow, logLikelihood, files } = batch.value;
-        for (const [i, value] of logLikelihood.entries()) {
-          count++;
-          total += value;
-          yield [files?.[i] ?? firstRow + i, value, ...(images ? [imageBits(run, value)] : [])];
-        }
+      if (label !== undefined && !anomaly) {
+        throw new OptionError("option label: evaluates a ranking; add --anomaly");
       }
-    }
-    named = first.done !== true && first.value.files !== undefined;
-    const names = [named ? "file" : "row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
-    if (out !== undefined) await writeTable(out, names, rows());
-    else if (json) for await (const _ of rows());
-    else await printRows(names, rows());
-    const mean = total / count;
-    if (json) {
-      printJson({
-        run: path,
-        data: source ?? run.config.data,
-        ...(source === undefined && { split }),
-        seed,
-        step: run.weightsStep,
-        count,
-        meanLogLikelihood: mean,
-        ...(images && { bitsPerDimension: imageBits(run, mean) }),
-        ...(unreadable.length > 0 && { unreadable }),
-        ...(out !== undefined && { out }),
-      });
-    } else {
-      const bits = images ? `, ${showNumber(imageBits(run, mean))} bits per dimension` : "";
-      process.stderr.write(
-        `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}\n`,
-      );
-      tellUnreadable(unreadable);
-    }
-    await run.session.release();
+    },
+    async action({ run, flags: options, operands: [source] }) {
+      const data = source as string | undefined;
+      const what = data ?? `${run.config.data}, ${options.split} split`;
+      await (options.anomaly ? rank : scoreAll)(run, data, what, options);
+    },
   });
 }

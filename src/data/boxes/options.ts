@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
+import { checkHeldOut } from "../sources/options.ts";
 import { DETECTION_FORMATS } from "./check.ts";
 
 /** How `digit-scenes` are drawn. */
@@ -104,27 +106,15 @@ export type ResolvedDetectionOptions = z.output<typeof detectionOptionsSchema>;
  * @throws OptionError naming the option at fault
  */
 export function resolveDetectionOptions(options: DetectionOptions = {}): ResolvedDetectionOptions {
-  const result = detectionOptionsSchema.safeParse(options);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    throw new OptionError(
-      issue?.code === "unrecognized_keys"
-        ? `there is no data option "${issue.keys[0]}"; there are ${Object.keys(detectionOptionsSchema.shape).join(", ")}`
-        : `data option ${issue?.path.join(".")}: ${issue?.message}`,
-    );
-  }
-  const { classes = [], validation, test, smallest, largest } = result.data;
-  const repeated = classes.find((name, i) => classes.indexOf(name) !== i);
-  if (repeated !== undefined) throw new OptionError(`data option classes: ${repeated} is there twice`);
-  if (validation + test >= 1) {
-    throw new OptionError(
-      `data options validation (${validation}) and test (${test}) leave nothing to train on; their sum must be below 1`,
-    );
-  }
+  const resolved = parseOptions("data", detectionOptionsSchema, options);
+  const { classes, smallest, largest } = resolved;
+  const repeated = classes?.find((name, i) => classes.indexOf(name) !== i);
+  if (repeated !== undefined) throw new OptionError(`data: option classes: ${repeated} is there twice`);
+  checkHeldOut(resolved);
   if (smallest > largest) {
     throw new OptionError(
-      `data options smallest (${smallest}) and largest (${largest}): the first is above the second`,
+      `data: options smallest (${smallest}) and largest (${largest}): the first is above the second`,
     );
   }
-  return result.data;
+  return resolved;
 }

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { OptionError } from "../../errors.ts";
-import { nearest } from "../../nearest.ts";
+import { parseOptions } from "../../options.ts";
 import { binarizationProtocols } from "./data-set.ts";
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
@@ -79,23 +79,15 @@ export type ResolvedDataOptions = z.output<typeof dataOptionsSchema>;
  * @throws OptionError naming the option at fault, with the nearest name for one that does not exist.
  */
 export function resolveDataOptions(options: DataOptions = {}): ResolvedDataOptions {
-  const result = dataOptionsSchema.safeParse(options);
-  if (!result.success) throw new OptionError(describeIssue(result.error.issues[0]));
-  const { validation, test } = result.data;
-  if (validation + test >= 1) {
-    throw new OptionError(
-      `data options validation (${validation}) and test (${test}) leave nothing to train on; their sum must be below 1`,
-    );
-  }
-  return result.data;
+  const resolved = parseOptions("data", dataOptionsSchema, options);
+  checkHeldOut(resolved);
+  return resolved;
 }
 
-function describeIssue(issue: z.core.$ZodIssue | undefined): string {
-  if (issue?.code === "unrecognized_keys") {
-    const key = issue.keys[0] ?? "";
-    const known = Object.keys(dataOptionsSchema.shape);
-    const meant = nearest(key, known);
-    return `unknown data option "${key}"; ${meant === undefined ? `there are ${known.join(", ")}` : `did you mean "${meant}"?`}`;
-  }
-  return `data option ${issue?.path.join(".")}: ${issue?.message}`;
+/** @throws OptionError where nothing is left to train on */
+export function checkHeldOut({ validation, test }: { validation: number; test: number }): void {
+  if (validation + test < 1) return;
+  throw new OptionError(
+    `data: options validation (${validation}) and test (${test}) leave nothing to train on; their sum must be below 1`,
+  );
 }

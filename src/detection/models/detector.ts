@@ -75,9 +75,7 @@ export async function detections(
   x: NdArray<"float32">,
   options: DetectOptions = {},
 ): Promise<readonly Detections[]> {
-  const decoded = session.compiled<"x", "boxes" | "scores">("detections", (inputs) => ({
-    ...detector.decoded(inputs.x),
-  }));
+  const decoded = session.compiled(detector, "detections", ["x"], ({ x }) => detector.decoded(x));
   const { boxes, scores } = await decoded.run({ x });
   return pickedDetections(
     detector,

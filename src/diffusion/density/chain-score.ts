@@ -74,6 +74,9 @@ function strata(steps: number, count: number): readonly { readonly first: number
   return edges.slice(1).map((to, k) => ({ first: 2 + (edges[k] ?? 0), size: to - (edges[k] ?? 0) }));
 }
 
+/** Inputs of both programs of `programs`. */
+const INPUTS = ["x", "noise", "step", "label?"] as const;
+
 /** Programs of the network at steps of the chain: a term of the bound, and what L_0 is made of. */
 function programs({ model, schedule, terms }: ChainBound, session: Session) {
   const denoised = (x: Tensor, noise: Tensor, step: Tensor, label: Tensor | undefined) => {
@@ -83,18 +86,14 @@ function programs({ model, schedule, terms }: ChainBound, session: Session) {
     const { output, variance } = model.predict(state, time, label);
     return { data, denoised: model.convert(state, output, time, "data"), variance };
   };
-  const term = session.compiled<string, "term">("term of the bound", ({ x, noise, step, label }) => {
-    if (x === undefined || noise === undefined || step === undefined) {
-      throw new OptionError("a term of the bound takes samples, noise and steps");
-    }
-    return { term: terms.termOf({ ...denoised(x, noise, step, label), step }) };
-  });
-  const estimate = session.compiled<string, "denoised" | "variance">(
+  const term = session.compiled(model, "term of the bound", INPUTS, ({ x, noise, step, label }) => ({
+    term: terms.termOf({ ...denoised(x, noise, step, label), step }),
+  }));
+  const estimate = session.compiled(
+    model,
     "estimate for the decoder",
+    INPUTS,
     ({ x, noise, step, label }) => {
-      if (x === undefined || noise === undefined || step === undefined) {
-        throw new OptionError("an estimate takes samples, noise and steps");
-      }
       const said = denoised(x, noise, step, label);
       return { denoised: said.denoised, variance: said.variance ?? said.denoised };
     },

@@ -1,5 +1,4 @@
 import { logSumExp } from "../../data/sources/toy.ts";
-import { OptionError } from "../../errors.ts";
 import type { DensityScoreOptions } from "../../model/capabilities.ts";
 import { classShares } from "../../model/data-info.ts";
 import type { Session } from "../../program/program.ts";
@@ -209,14 +208,11 @@ async function partDensity(
 ): Promise<Float64Array> {
   const { tolerance = usualTolerance(model), maxEvaluations = 2000, probe } = options;
   const { form, inputs, call } = model.call(condition, x.shape[0] ?? 0);
-  const program = session.compiled<string, keyof SymbolicCourse>(
+  const program = session.compiled(
+    model,
     `${form} flow, ${probe ? "estimated" : "exact"} trace`,
-    ({ x: state, time, scale, ...given }) => {
-      if (state === undefined || time === undefined || scale === undefined) {
-        throw new OptionError("the flow takes a state, a time and a scale");
-      }
-      return { ...symbolicCourse(model, call, state, { time, scale }, given) };
-    },
+    ["x", "time", "scale", "..."],
+    ({ x: state, time, scale, ...given }) => symbolicCourse(model, call, state, { time, scale }, given),
   );
   const { from, to, scale: start, levelAt } = flowAngles(model);
   const traced: TracedVelocity<"float32"> = async (state, angle) => {

@@ -269,13 +269,13 @@ export class DiffusionModel
   velocity(session: Session, condition: Condition, count: number): Velocity<"float32"> {
     const { form, inputs, call } = this.call(condition, count);
     const views = this.views(call, condition);
-    const compiled = session.compiled<string, "velocity">(
+    const compiled = session.compiled(
+      this,
       `${form} ${views.name} velocity`,
-      ({ x, time, ...given }) => {
-        const state = x as Tensor;
-        const t = (time as Tensor).broadcastTo([state.shape[0] ?? 1]);
-        return { velocity: views.velocity(state, t, given) };
-      },
+      ["x", "time", "..."],
+      ({ x, time, ...given }) => ({
+        velocity: views.velocity(x, time.broadcastTo([x.shape[0] ?? 1]), given),
+      }),
     );
     return async (x, time) =>
       (await compiled.run({ ...inputs, x, time: float32([time], [1]) })).velocity as NdArray<"float32">;

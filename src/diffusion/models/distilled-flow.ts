@@ -81,10 +81,9 @@ export class DistilledFlow implements Trainable, Sampler<DistilledFlowSampleOpti
         { labels, guidance },
         randoms.length,
       );
-      const compiled = session.compiled<string, "x">(`${form} map`, ({ z, ...given }) => {
-        const state = z as Tensor;
-        return { x: this.units.toData(call(state, constant(1), given).output) };
-      });
+      const compiled = session.compiled(this, `${form} map`, ["z", "..."], ({ z, ...given }) => ({
+        x: this.units.toData(call(z, constant(1), given).output),
+      }));
       const { x } = await compiled.run({ ...inputs, z: normalRows(randoms, sampleShape, "noise") });
       return x as NdArray<"float32">;
     });

@@ -1,6 +1,6 @@
 import { dormandPrince, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
-import { float32, type NdArray, type Tensor } from "../../tensor/index.ts";
+import { float32, type NdArray } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition } from "../objective/condition.ts";
 import { type RunTableOptions, runTable } from "./session.ts";
@@ -39,6 +39,7 @@ export async function followPlan(
     const { name, inputs, denoiser } = model.denoiser(condition, count);
     return runTable(session, plan.table, denoiser, {
       name,
+      owner: model,
       inputs,
       start,
       ...(noise !== undefined && { noise }),
@@ -64,9 +65,8 @@ export async function followPlan(
         );
   if (!denoise) return state;
   const { name, inputs, denoiser } = model.denoiser(condition, count);
-  const last = session.compiled<string, "denoised">(`${name} alone`, ({ x, time, ...given }) => ({
-    denoised: denoiser(x as Tensor, (time as Tensor).broadcastTo([(x as Tensor).shape[0] ?? 1]), given)
-      .denoised,
+  const last = session.compiled(model, `${name} alone`, ["x", "time", "..."], ({ x, time, ...given }) => ({
+    denoised: denoiser(x, time.broadcastTo([x.shape[0] ?? 1]), given).denoised,
   }));
   return (await last.run({ ...inputs, x: state, time: float32([to], [1]) })).denoised as NdArray<"float32">;
 }

@@ -1,5 +1,5 @@
 import type { DataInfo } from "../../model/data-info.ts";
-import type { RuntimeValue, Session } from "../../program/index.ts";
+import { disposeValue, type RuntimeValue, readValue, type Session } from "../../program/index.ts";
 import type { Random } from "../../random.ts";
 import {
   constant,
@@ -120,10 +120,12 @@ function stepGraph(
 
 export interface RunTableOptions {
   /**
-   * Names the denoiser in the session, which compiles it once: the same name must stand for the same denoiser. Tables of
+   * Names the denoiser in the session, which compiles it once: the same name of an owner must stand for the same denoiser. Tables of
    * different methods, paths and lengths share it.
    */
   readonly name: string;
+  /** What the name belongs to; default: the denoiser. */
+  readonly owner?: object;
   /** The state at the time of the first row, [n, …]. */
   readonly start: NdArray<"float32"> | RuntimeValue;
   /** What the denoiser is given beside state and time. */
@@ -151,17 +153,19 @@ export async function runTable(
   session: Session,
   table: SolverTable,
   denoiser: SymbolicDenoiser,
-  { name, start, inputs = {}, noise = withoutNoise, onRow }: RunTableOptions,
+  { name, owner = denoiser, start, inputs = {}, noise = withoutNoise, onRow }: RunTableOptions,
 ): Promise<NdArray<"float32">> {
   const stochastic = isStochastic(table);
-  const step = session.compiled<string, "x" | "memory">(
+  const step = session.compiled(
+    owner,
     `${name}: ${stochastic ? "step with noise" : "step"}`,
+    ["state", "kept", "row", "noise?", "..."],
     ({ state, kept, row, noise: drawn, ...given }) => {
-      const registers = { x: state, memory: kept } as Registers;
+      const registers: Registers = { x: state, memory: kept };
       const own = Object.fromEntries(
         Object.entries(given).map(([key, value]) => [key.slice(OWN.length), value]),
       );
-      return { ...stepGraph(registers, row as Tensor, drawn, (x, time) => denoiser(x, time, own)) };
+      return { ...stepGraph(registers, row, drawn, (x, time) => denoiser(x, time, own)) };
     },
   );
   const own = Object.fromEntries(Object.entries(inputs).map(([key, value]) => [`${OWN}${key}`, value]));
@@ -179,7 +183,7 @@ export async function runTable(
       }),
       ...own,
     });
-    for (const old of new Set([x, memory])) if (old !== start && "dispose" in old) old.dispose();
+    for (const old of new Set([x, memory])) if (old !== start) disposeValue(old);
     [x, memory] = [next.x, next.memory];
     const replaced = await onRow?.(next.x, i + 1);
     if (replaced !== undefined && replaced !== x) {
@@ -187,12 +191,8 @@ export async function runTable(
       x = replaced;
     }
   }
-  if (memory !== start && "dispose" in memory) memory.dispose();
-  return (await readOut(x)) as NdArray<"float32">;
-}
-
-async function readOut(x: NdArray | RuntimeValue): Promise<NdArray> {
-  return "read" in x ? x.read() : x;
+  if (memory !== start) disposeValue(memory);
+  return (await readValue(x)) as NdArray<"float32">;
 }
 
 /** Stands before the names of the denoiser's own inputs, which may then be any. */

@@ -3,7 +3,7 @@ import type { InpaintMethod, InpaintOptions } from "../../model/capabilities.ts"
 import { type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
-import { elementCount, float32, type NdArray, type Tensor, where } from "../../tensor/index.ts";
+import { elementCount, float32, type NdArray, where } from "../../tensor/index.ts";
 import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition } from "../objective/condition.ts";
 import type { NoiseLevel } from "../path/noise-level.ts";
@@ -224,17 +224,14 @@ function planOf(
 /** Follows a plan with known elements put back after each row, at its level with new noise. */
 function putBack({ model, session, plan, randoms, condition, held, known, report }: Work) {
   const { sampleShape } = model.data;
-  const compiled = session.compiled<string, "x">("put back what is known", (inputs) => {
-    const {
-      x,
-      known: mask,
-      held: own,
-      noise,
-      alpha,
-      sigma,
-    } = inputs as Readonly<Record<"x" | "known" | "held" | "noise" | "alpha" | "sigma", Tensor>>;
-    return { x: where(mask.greater(0.5), own.mul(alpha).add(noise.mul(sigma)), x) };
-  });
+  const compiled = session.compiled(
+    model,
+    "put back what is known",
+    ["x", "known", "held", "noise", "alpha", "sigma"],
+    ({ x, known: mask, held: own, noise, alpha, sigma }) => ({
+      x: where(mask.greater(0.5), own.mul(alpha).add(noise.mul(sigma)), x),
+    }),
+  );
   const steps = { kind: "table", table: plan.table } as const;
   return model.follow(session, steps, model.startOf(steps, randoms), condition, {
     noise: (row) => normalRows(randoms, sampleShape, row),
@@ -260,6 +257,7 @@ function project({ model, session, plan: { table }, randoms, condition, held, kn
     },
     {
       name: `${name}, held where known`,
+      owner: model,
       inputs: { ...inputs, known, held },
       start: model.startOf({ kind: "table", table }, randoms),
       noise: (row) => normalRows(randoms, model.data.sampleShape, row),

@@ -2,7 +2,7 @@ import { GradientError, InverseError, OptionError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
 import { continuousKind, type DataInfo, drawClass } from "../../model/data-info.ts";
 import { type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
-import type { Session } from "../../program/program.ts";
+import type { Feeds, Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } from "../../tensor/index.ts";
 import type { Base } from "../densities/bases.ts";
@@ -84,7 +84,8 @@ const COURSE = {
 } as const;
 
 /** What a program of this room takes: float rows, and the class of each where it is told. */
-type Feeds = Record<string, NdArray>;
+/** What the program of `decodeDraws` runs on. */
+type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
 
 /**
  * Completions of partly known samples, from the conditional density of a flow p(x_unknown | x_known) ∝ p(x).
@@ -171,7 +172,11 @@ function pasted({ data }: Work, chains: readonly Chain[]): Float32Array {
 }
 
 /** Classes of chains as feeds, where the density is that of one class each. */
-function labels({ model, data, options }: Work, chains: readonly Chain[], drawn: boolean): Feeds {
+function labels(
+  { model, data, options }: Work,
+  chains: readonly Chain[],
+  drawn: boolean,
+): { readonly label?: NdArray } {
   if (model.conditioning.classes === 0) return {};
   if (options.label === undefined && !drawn) return {};
   const values = chains.map(({ label, random }) => label ?? drawClass(data, random.split("label").uniform()));
@@ -199,32 +204,32 @@ function baseNoise({ base, dimensions }: FlowModel, chains: readonly Chain[]): N
   return float32(noise, [chains.length, size]);
 }
 
-const tensor = (given: Tensor | undefined): Tensor => {
-  if (given === undefined) throw new OptionError("inpaint: an input of the program is missing");
-  return given;
-};
-
 /**
  * Draws of the flow in data units, under codes that are drawn in full or, with `known`, those of x where it is known:
  * for a triangular flow whose known elements come first, draws of the exact conditional.
  */
 async function decodeDraws(
   { model, data, session }: Work,
-  feeds: Feeds,
+  feeds: DrawFeeds,
   keep: "nothing" | "known",
 ): Promise<Float32Array> {
   const isImage = data.kind === "image";
-  const program = session.compiled<string, "drawn">(`inpaint-${keep}`, ({ x, known, noise, label }) => {
-    const { context } = model.conditioning.divide(tensor(x), label);
-    let z = model.base.fromNoise(tensor(noise));
-    if (keep === "known") {
-      // `encode` places bytes in the middle of their interval; these have their noise already.
-      const code = model.encode(isImage ? tensor(x).sub(0.5) : tensor(x), label);
-      const held = model.conditioning.divide(tensor(known), label).target.reshape(z.shape);
-      z = where(held.greater(0.5), code, z);
-    }
-    return { drawn: model.decode(z, context) };
-  });
+  const program = session.compiled(
+    model,
+    `inpaint-${keep}`,
+    ["x", "known?", "noise", "label?"],
+    ({ x, known, noise, label }) => {
+      const { context } = model.conditioning.divide(x, label);
+      let z = model.base.fromNoise(noise);
+      if (known !== undefined) {
+        // `encode` places bytes in the middle of their interval; these have their noise already.
+        const code = model.encode(isImage ? x.sub(0.5) : x, label);
+        const held = model.conditioning.divide(known, label).target.reshape(z.shape);
+        z = where(held.greater(0.5), code, z);
+      }
+      return { drawn: model.decode(z, context) };
+    },
+  );
   const { drawn } = await program.run(feeds);
   return drawn.data as Float32Array;
 }
@@ -302,9 +307,9 @@ async function iterate(
   const starts = await startingStates(work, pool, space);
   const { center, scale } = quantileScale(starts, size);
 
-  const density = session.compiled<string, "logDensity" | "gradient">("inpaint-density", ({ x, label }) => {
-    const logDensity = model.continuousLogProb(tensor(x), label);
-    return { logDensity, gradient: gradientOf(logDensity, tensor(x)) };
+  const density = session.compiled(model, "inpaint-density", ["x", "label?"], ({ x, label }) => {
+    const logDensity = model.continuousLogProb(x, label);
+    return { logDensity, gradient: gradientOf(logDensity, x) };
   });
   const classes = labels(work, chains, false);
   // Log-densities that are estimated (a trace by random probes) are so with the same numbers throughout.

@@ -48,7 +48,7 @@ function averaged(points: readonly CurvePoint[]): CurvePoint[] {
   });
 }
 
-/** A moving mean over a twentieth of the curve, centerd, narrower towards the steep start. */
+/** A moving mean over a twentieth of the curve, centered, narrower towards the steep start. */
 function smoothed(points: readonly CurvePoint[]): CurvePoint[] {
   const reach = Math.floor(points.length / 40);
   return points.map(({ step }, i) => {

@@ -8,8 +8,8 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { type FitHooks, fit, resumeFit } from "../fit/fit.node.ts";
 import type { DistanceMeter } from "../measure/distances.node.ts";
 import { evaluateRun, slowScoresOf } from "../measure/eval.node.ts";
+import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { checkFinite } from "../run/pictures.node.ts";
-import { type OpenRun, openRun } from "../run/run.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import type { CompareFolder, ModelResult } from "./folder.node.ts";
 import { type PlaneSetting, pictureOfDensity, pictureOfSamples, writeNamed } from "./pictures.node.ts";
@@ -100,7 +100,7 @@ export async function train(
 
 /** A timed draw. @throws Interrupted */
 async function draw(
-  run: OpenRun,
+  run: LoadedRun,
   { count, seed }: { readonly count: number; readonly seed: number },
   { signal, onProgress }: { readonly signal: AbortSignal | undefined; onProgress(share: number): void },
 ): Promise<{ readonly samples: NdArray<"float32">; readonly seconds: number }> {
@@ -127,7 +127,7 @@ interface Drawn {
 
 /** Draws samples and measures how long that takes: after a draw of the same size, unless one is long enough. */
 async function drawAndTime(
-  run: OpenRun,
+  run: LoadedRun,
   { meter, comparison, signal }: Stage,
   onProgress: (share: number) => void,
 ): Promise<Drawn> {
@@ -167,7 +167,7 @@ export async function measure(
 ): Promise<ModelResult> {
   const { folder, comparison, data, meter, setting } = stage;
   const { provider, threads, seed } = comparison.shared;
-  const run = await openRun(folder.run(name), { data, provider, threads });
+  const run = await loadRun(folder.run(name), { data, provider, threads });
   try {
     const drawn = run.model.sample && (await drawAndTime(run, stage, onProgress));
     onProgress(undefined);

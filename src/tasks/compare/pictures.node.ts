@@ -17,8 +17,8 @@ import { fixed, significant } from "../../report/statistics.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { MEASURES, type MeasureName } from "../measure/measures.ts";
 import { densityOver, frameOf } from "../report/figures.node.ts";
+import type { LoadedRun } from "../run/load.node.ts";
 import { samplePicture } from "../run/pictures.node.ts";
-import type { OpenRun } from "../run/run.node.ts";
 import type { CompareFolder, ControlResult, ModelResult } from "./folder.node.ts";
 
 /** Images in a grid, and points or rows in a plot. */
@@ -96,7 +96,7 @@ function someOfTest({ splits: { test } }: DataSet, count: number, seed: number):
  * `samplePicture` makes of other data.
  */
 export async function pictureOfSamples(
-  run: OpenRun,
+  run: LoadedRun,
   samples: NdArray<"float32">,
   data: DataSet,
   { setting, seed }: { readonly setting: PlaneSetting | undefined; readonly seed: number },
@@ -129,7 +129,7 @@ export async function pictureOfTruth(setting: PlaneSetting | undefined): Promise
 
 /** A model's density in the setting of all pictures, or its samples where it has none. */
 export async function pictureOfDensity(
-  run: OpenRun,
+  run: LoadedRun,
   samples: NdArray<"float32"> | undefined,
   { frame, top }: PlaneSetting,
 ): Promise<Picture | undefined> {

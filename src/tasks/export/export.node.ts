@@ -8,7 +8,7 @@ import { checkState } from "../../nn/state.ts";
 import { exportOnnx } from "../../program/program.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { loadDefinition, modelInfo } from "../run/definition.node.ts";
-import { refuse } from "../run/run.node.ts";
+import { refuse } from "../run/load.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
 
 /** What was written. */

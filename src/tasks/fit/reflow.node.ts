@@ -7,12 +7,12 @@ import type { PairOptions } from "../../model/capabilities.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
-import { type OpenRunOptions, openRun, refuse } from "../run/run.node.ts";
+import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
 import { type FitHooks, type FitRequest, fit } from "./fit.node.ts";
 
 /** How pairs of a run are drawn. */
 export interface RunPairOptions extends Partial<PairOptions> {
-  readonly open?: OpenRunOptions;
+  readonly open?: LoadRunOptions;
 }
 
 /** Pairs that are drawn by default: as many as make a data set of points, and of images as many as can be waited for. */
@@ -27,7 +27,7 @@ export async function drawRunPairs(
   path: string,
   { open = {}, ...options }: RunPairOptions = {},
 ): Promise<string> {
-  const run = await openRun(path, open);
+  const run = await loadRun(path, open);
   try {
     const { model, session, config, weightsStep, folder } = run;
     if (model.drawPairs === undefined) return refuse(run, "join noise and samples");

@@ -112,9 +112,7 @@ export async function heatSheet(
   const { heat } = detector;
   if (heat === undefined) return undefined;
   const { x } = await letterboxBatch(split, indices, detector.imageSize.width);
-  const compiled = session.compiled<"x", "heat">("heat", (inputs) => ({
-    heat: heat.call(detector, inputs.x),
-  }));
+  const compiled = session.compiled(detector, "heat", ["x"], ({ x }) => ({ heat: heat.call(detector, x) }));
   const maps = (await compiled.run({ x })).heat as NdArray<"float32">;
   const [, classes = 0, rows = 0, columns = 0] = maps.shape;
   const cells = rows * columns;

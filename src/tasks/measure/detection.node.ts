@@ -8,7 +8,7 @@ import { OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
-import type { DetectorRun } from "../run/run.node.ts";
+import type { DetectorRun } from "../run/load.node.ts";
 import type { FoundIn } from "./detection-pictures.ts";
 import { inPixelsOf, judgedOptions, truthOf } from "./evaluator.ts";
 

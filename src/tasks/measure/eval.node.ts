@@ -5,11 +5,10 @@ import { parameterCount } from "../../nn/module.ts";
 import { Random } from "../../random.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { elementCount, type NdArray } from "../../tensor/array.ts";
-import type { Tensor } from "../../tensor/graph.ts";
 import { batchFeeds } from "../../train/batches.ts";
 import { sourceOfData } from "../run/given.node.ts";
+import type { LoadedRun } from "../run/load.node.ts";
 import { firstSamples } from "../run/pictures.node.ts";
-import type { OpenRun } from "../run/run.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import { scoreSplit } from "../use/score.node.ts";
 import { DistanceMeter, type Extent } from "./distances.node.ts";
@@ -82,7 +81,7 @@ export interface EvaluationOptions {
  * density; distances between drawn samples and those of the split where it can draw.
  * @throws OptionError where the data has changed since the fit, or the split is empty
  */
-export async function evaluateRun(run: OpenRun, options: EvaluationOptions = {}): Promise<Evaluation> {
+export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {}): Promise<Evaluation> {
   const { split: splitName = "test", seed = 0 } = options;
   const { config, model } = run;
   const data = await run.data();
@@ -182,14 +181,14 @@ function spread(split: Split, count: number): Split {
 }
 
 /** Numbers in an image of bytes; undefined of other data, which has no bits. */
-function dimensionsOf({ config }: OpenRun): number | undefined {
+function dimensionsOf({ config }: LoadedRun): number | undefined {
   const { kind, sampleShape } = config.dataInfo;
   return kind === "image" ? elementCount(sampleShape) : undefined;
 }
 
 /** The mean log-likelihood of a split, and the means of parts and terms of a bound; undefined where the model has no density. */
 async function likelihoodOf(
-  run: OpenRun,
+  run: LoadedRun,
   split: Split,
   seed: number,
 ): Promise<
@@ -232,7 +231,7 @@ const PATHS = { image: 32, other: 1000 } as const;
 
 /** How straight the paths of a model are, and how far they lead; nothing for a model without such. */
 async function pathMeasures(
-  { model, session }: OpenRun,
+  { model, session }: LoadedRun,
   data: DataSet,
   seed: number,
 ): Promise<readonly { readonly name: string; readonly value: number; readonly count: number }[]> {
@@ -248,7 +247,7 @@ async function pathMeasures(
 
 /** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */
 async function distancesOf(
-  run: OpenRun,
+  run: LoadedRun,
   data: DataSet,
   options: EvaluationOptions & { readonly split: SplitName; readonly seed: number },
 ): Promise<readonly SampleDistance[]> {
@@ -262,14 +261,19 @@ async function distancesOf(
 }
 
 /** Mean loss over a whole split, with fixed noise. */
-async function meanLoss(run: OpenRun, split: Split, seed: number): Promise<number> {
-  const loss = run.session.compiled<string, "total">("loss", ({ x, label, source }) => ({
-    total: run.model.loss({
-      x: given(x),
-      ...(label !== undefined && { label }),
-      ...(source !== undefined && { source }),
-    }).total,
-  }));
+async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<number> {
+  const loss = run.session.compiled(
+    run.model,
+    "loss",
+    ["x", "label?", "source?"],
+    ({ x, label, source }) => ({
+      total: run.model.loss({
+        x,
+        ...(label !== undefined && { label }),
+        ...(source !== undefined && { source }),
+      }).total,
+    }),
+  );
   const random = new Random(seed).split("evaluate");
   let total = 0;
   for (let first = 0; first < split.count; first += BATCH) {
@@ -279,9 +283,4 @@ async function meanLoss(run: OpenRun, split: Split, seed: number): Promise<numbe
     total += (Number(value.data[0]) * count) / split.count;
   }
   return total;
-}
-
-function given(x: Tensor | undefined): Tensor {
-  if (x === undefined) throw new OptionError("the batch holds no x");
-  return x;
 }

@@ -16,8 +16,8 @@ import {
 } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
 import { foundSheet, heatSheet, spreadOver } from "../measure/detection-pictures.ts";
+import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/pictures.node.ts";
-import { type DetectorRun, detectorRun, openRun } from "../run/run.node.ts";
 import type { NamedFigure } from "./figures.node.ts";
 import { pixels, readPictures, renderRun } from "./report.node.ts";
 
@@ -40,7 +40,7 @@ export async function writeDetectionReport(
   { measure }: { readonly measure: boolean },
 ): Promise<void> {
   const { provider, threads, samplePictures } = (await folder.readConfig()).fit;
-  const run = detectorRun(await openRun(folder.path, { provider, threads }));
+  const run = detectorRun(await loadRun(folder.path, { provider, threads }));
   try {
     const measured = measure && data.set.splits.validation.count > 0;
     const judged = measured ? await judgeSplit(run, data.set, "validation") : undefined;

@@ -18,17 +18,18 @@ import {
 } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { sampleSchema } from "../run/definition.node.ts";
+import { isClassConditional, type LoadedRun } from "../run/load.node.ts";
 import { firstSamples, toBytes } from "../run/pictures.node.ts";
-import type { OpenRun } from "../run/run.node.ts";
+import { forModel, samplesOfSplit } from "../run/samples.node.ts";
 import { decodeCodes, encodeSamples } from "../use/codes.node.ts";
-import { imagesFromSplit, inpaintingStrips, inpaintRun, knownMask } from "../use/inpaint.node.ts";
-import { endsFromSplit, interpolateRun } from "../use/interpolate.node.ts";
+import { inpaintingStrips, inpaintRun, knownMask } from "../use/inpaint.node.ts";
+import { interpolateRun } from "../use/interpolate.node.ts";
 import { sampleRun, sampleStatesOf } from "../use/sample.node.ts";
-import { isClassConditional, logDensity } from "../use/score.node.ts";
+import { logDensity } from "../use/score.node.ts";
 
 /** What a figure is made of: a fitted model and its data. */
 export interface FigureSource {
-  readonly run: OpenRun;
+  readonly run: LoadedRun;
   readonly data: DataSet;
   readonly seed: number;
 }
@@ -80,14 +81,14 @@ export function frameOf({ splits }: Pick<DataSet, "splits">): Frame {
 }
 
 /** Log-densities of a model over a frame, on a grid as fine as is quick: `[rows, columns]`, the lowest row first. */
-export async function densityOver(run: OpenRun, frame: Frame): Promise<NdArray<"float32">> {
+export async function densityOver(run: LoadedRun, frame: Frame): Promise<NdArray<"float32">> {
   const begun = performance.now();
   const values = await densityGrid(run, frame, COARSE_GRID);
   return performance.now() - begun < FAST_GRID ? densityGrid(run, frame, FINE_GRID) : values;
 }
 
 /** Log-densities at the centers of `size` × `size` cells of a frame, the lowest row first. */
-async function densityGrid(run: OpenRun, { x, y }: Frame, size: number): Promise<NdArray<"float32">> {
+async function densityGrid(run: LoadedRun, { x, y }: Frame, size: number): Promise<NdArray<"float32">> {
   const place = ([low, high]: readonly [number, number], cell: number): number =>
     low + ((cell + 0.5) / size) * (high - low);
   const score = logDensity(run);
@@ -114,7 +115,7 @@ const path: FigureMaker = {
     const { model, session } = run;
     const { path: pathOf, drawCodes } = model;
     if (data.kind !== "points" || !pathOf || !drawCodes) return undefined;
-    const compiled = session.compiled<never, string>("path", () => {
+    const compiled = session.compiled(model, "path", [], () => {
       const states = pathOf.call(model, drawCodes.call(model, PATH_POINTS));
       return Object.fromEntries(states.map((state, i) => [String(i), state]));
     });
@@ -209,7 +210,7 @@ const interpolation: FigureMaker = {
     const split = data.splits[name];
     const count = 2 * Math.min(PAIRS, Math.floor(split.count / 2));
     if (count < 2) return undefined;
-    const { x, labels } = endsFromSplit(split, spread(split, count));
+    const { x, labels } = samplesOfSplit(split, spread(split, count));
     const samples = await interpolateRun(run, x, {
       steps: STRIP_STEPS,
       labels,
@@ -238,7 +239,7 @@ const inpainting: FigureMaker = {
     const name = data.splits.test.count > 0 ? "test" : "train";
     const split = data.splits[name];
     const count = Math.min(INPAINTED, split.count);
-    const images = imagesFromSplit(run, split, spread(split, count));
+    const images = forModel(run, samplesOfSplit(split, spread(split, count)));
     const known = await knownMask(run, { kind: "half", half: "bottom" });
     const complete = (steps: number) =>
       inpaintRun(run, images, { known, draws: INPAINTED_DRAWS, seed, steps });
@@ -295,7 +296,7 @@ export const codeMap: FigureMaker = {
 
 /** Codes of samples spread evenly over a split, which may be sorted by class. */
 async function codesOf(
-  run: OpenRun,
+  run: LoadedRun,
   data: DataSet,
   name: "test" | "train",
 ): Promise<{ readonly z: NdArray<"float32">; readonly labels: readonly number[] | undefined }> {

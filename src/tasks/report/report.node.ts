@@ -19,8 +19,8 @@ import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
 import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
 import { dataSchema, modelSchema } from "../run/definition.node.ts";
+import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/pictures.node.ts";
-import { type OpenRun, openRun } from "../run/run.node.ts";
 import { makeFigures } from "./figures.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
@@ -99,7 +99,7 @@ export async function writeReport(
   { measure, warn }: { readonly measure: boolean; warn(message: string): void },
 ): Promise<void> {
   const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
-  const run = await openRun(folder.path, { data, provider, threads });
+  const run = await loadRun(folder.path, { data, provider, threads });
   try {
     const { model } = run;
     const { course, chosen } = await readPictures(folder);
@@ -172,7 +172,7 @@ export type ReportParts = Pick<
 
 /** The report of a run as a page: its parts, and what every run has. Commands that all models know are added. */
 export async function renderRun(
-  { folder, config, definition, model }: Pick<OpenRun, "folder" | "config" | "definition" | "model">,
+  { folder, config, definition, model }: Pick<LoadedRun, "folder" | "config" | "definition" | "model">,
   summary: FitSummary,
   parts: ReportParts,
 ): Promise<string> {

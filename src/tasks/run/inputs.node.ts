@@ -13,7 +13,7 @@ import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
-import type { OpenRun } from "./run.node.ts";
+import type { LoadedRun } from "./load.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
 export const SOURCE_BATCH = 256;
@@ -81,7 +81,7 @@ export function sampleColumns(info: RunConfig["dataInfo"]): readonly Column[] {
  * @throws OptionError where the data is of another kind than the run's; DataError
  */
 export async function* readSource(
-  run: OpenRun,
+  run: LoadedRun,
   source: string | undefined,
   options: SourceOptions = {},
 ): AsyncGenerator<SourceBatch> {
@@ -122,7 +122,7 @@ async function isImageFolder(source: string): Promise<boolean> {
 }
 
 /** The column of a run's tables that holds the class. @throws OptionError where the run has none */
-function classColumn({ config }: OpenRun): { readonly column: string; readonly names: readonly string[] } {
+function classColumn({ config }: LoadedRun): { readonly column: string; readonly names: readonly string[] } {
   const { label } = config.dataOptions;
   const { classNames } = config.dataInfo;
   if (typeof label !== "string" || classNames === undefined) {
@@ -139,7 +139,7 @@ export function* readSplit(split: Split): Generator<SourceBatch> {
   }
 }
 
-function otherKind({ config }: OpenRun, source: string, what: string): OptionError {
+function otherKind({ config }: LoadedRun, source: string, what: string): OptionError {
   const { kind, sampleShape } = config.dataInfo;
   return new OptionError(
     `${source} is ${what}; the run was fitted on ${kind} data of shape [${sampleShape}] (${config.data})`,
@@ -147,7 +147,7 @@ function otherKind({ config }: OpenRun, source: string, what: string): OptionErr
 }
 
 /** Opens named data of the kind and shape that the run was fitted on. */
-async function openLike(run: OpenRun, source: string): Promise<DataSet> {
+async function openLike(run: LoadedRun, source: string): Promise<DataSet> {
   const { dataInfo, dataOptions } = run.config;
   const opened = await openData(source, dataOptions);
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {

@@ -9,8 +9,8 @@ import type { Codec, CodeSolverOptions, Codes } from "../../model/codes.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "../run/given.node.ts";
 import { readSource, SOURCE_BATCH } from "../run/inputs.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
-import { isClassConditional } from "./score.node.ts";
+import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
+import {} from "./score.node.ts";
 
 /** How codes may be written and read. */
 const CODE_EXTENSIONS = [".npy", ".csv", ".parquet"] as const;
@@ -115,7 +115,7 @@ export interface RunCodec extends Codes {
  * The model of a run as a codec.
  * @throws OptionError where it has no codes, or options of a solver are given to one that takes none
  */
-export function codecOf(run: OpenRun, what: string, options: CodeSolverOptions = {}): RunCodec {
+export function codecOf(run: LoadedRun, what: string, options: CodeSolverOptions = {}): RunCodec {
   const { model, session } = run;
   const { encode, decode, encodeArray, decodeArray, dimensions, codeContext } = model;
   if (dimensions === undefined || codeContext === undefined) return refuse(run, what);
@@ -149,7 +149,7 @@ export function codecOf(run: OpenRun, what: string, options: CodeSolverOptions =
 }
 
 /** @throws OptionError where a class is named that the model does not tell apart */
-export function checkLabel(run: OpenRun, label: number | undefined): void {
+export function checkLabel(run: LoadedRun, label: number | undefined): void {
   if (label === undefined) return;
   const { classes = 0 } = run.config.dataInfo;
   if (!isClassConditional(run)) {
@@ -188,15 +188,14 @@ export interface EncodeOptions {
 
 /** Codes of samples by a model that has them in one graph. */
 async function encodeInGraph(
-  { session }: OpenRun,
+  { session }: LoadedRun,
   codec: Codec,
   x: NdArray<"float32">,
   labels?: readonly number[],
 ): Promise<NdArray<"float32">> {
-  const compiled = session.compiled<string, "z">("encode", ({ x, label }) => {
-    if (x === undefined) throw new OptionError("encoding takes samples");
-    return { z: codec.encode(x, label) };
-  });
+  const compiled = session.compiled(codec, "encode", ["x", "label?"], ({ x, label }) => ({
+    z: codec.encode(x, label),
+  }));
   const count = x.shape[0] ?? 0;
   const codes = new Float32Array(count * codec.dimensions);
   const rows = Math.min(SOURCE_BATCH, count);
@@ -214,15 +213,14 @@ async function encodeInGraph(
 
 /** Samples from codes by a model that has them in one graph. */
 async function decodeInGraph(
-  { session, config }: OpenRun,
+  { session, config }: LoadedRun,
   codec: Codec,
   z: NdArray<"float32">,
   context?: NdArray<"float32">,
 ): Promise<NdArray<"float32">> {
-  const compiled = session.compiled<string, "x">("decode", ({ z, context }) => {
-    if (z === undefined) throw new OptionError("decoding takes codes");
-    return { x: codec.decode(z, context) };
-  });
+  const compiled = session.compiled(codec, "decode", ["z", "context?"], ({ z, context }) => ({
+    x: codec.decode(z, context),
+  }));
   const count = z.shape[0] ?? 0;
   const rows = Math.min(SOURCE_BATCH, count);
   const size = elementCount(config.dataInfo.sampleShape);
@@ -240,7 +238,7 @@ async function decodeInGraph(
 
 /** Codes of samples in data units, [count, …sampleShape], of the given classes. @throws OptionError as `codecOf` */
 export function encodeSamples(
-  run: OpenRun,
+  run: LoadedRun,
   x: NdArray<"float32">,
   labels?: readonly number[],
   options?: CodeSolverOptions,
@@ -254,7 +252,7 @@ export function encodeSamples(
  * @throws OptionError as `codecOf`
  */
 export function decodeCodes(
-  run: OpenRun,
+  run: LoadedRun,
   z: NdArray<"float32">,
   context?: NdArray<"float32">,
   options?: CodeSolverOptions,
@@ -267,7 +265,7 @@ export function decodeCodes(
  * @throws OptionError where the model has no codes, or needs a class and none is known; DataError
  */
 export async function* encodeRun(
-  run: OpenRun,
+  run: LoadedRun,
   source: string | undefined,
   options: EncodeOptions = {},
 ): AsyncGenerator<CodeBatch> {
@@ -300,17 +298,17 @@ export interface DecodeOptions {
 }
 
 /**
- * Decodes a file of codes.
+ * Decodes codes [n, dimensions], or a file of them.
  * @throws OptionError where the model has no codes, or is conditional and not told on what; DataError
  */
 export async function decodeRun(
-  run: OpenRun,
-  path: string,
+  run: LoadedRun,
+  source: string | NdArray<"float32">,
   { label, given, codes }: DecodeOptions = {},
 ): Promise<NdArray<"float32">> {
   const codec = codecOf(run, "decode", codes);
   checkLabel(run, label);
-  const z = await readCodes(path, codec.dimensions);
+  const z = typeof source === "string" ? await readCodes(source, codec.dimensions) : source;
   const labels = new Array<number | undefined>(z.shape[0] ?? 0).fill(label);
   const columns =
     given !== undefined || isGivenColumns(run.config)

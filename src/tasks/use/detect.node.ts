@@ -13,7 +13,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import type { ImagePath } from "../run/inputs.node.ts";
-import type { DetectorRun } from "../run/run.node.ts";
+import type { DetectorRun } from "../run/load.node.ts";
 
 /** Images that are decoded while the detector looks at one. */
 const AHEAD = 3;

@@ -8,13 +8,13 @@ import type { EditOptions, TranslateOptions } from "../../model/capabilities.ts"
 import type { DataInfo } from "../../model/data-info.ts";
 import { encodePng, imageGrid } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import { type LoadedRun, refuse } from "../run/load.node.ts";
 import { toBytes } from "../run/pictures.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
 import { checkInterpolationPath } from "./interpolate.node.ts";
 import { asWritten, sampleRows } from "./sample.node.ts";
 
 /** Edits of samples by noising and denoising, [n, draws, …sampleShape]. @throws OptionError where the model has none */
-export async function editRun(run: OpenRun, options: EditOptions): Promise<NdArray<"float32">> {
+export async function editRun(run: LoadedRun, options: EditOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.edit === undefined) return refuse(run, "edit samples");
   return model.edit(session, options);
@@ -34,7 +34,7 @@ export function checkEditPath(path: string, info: Pick<DataInfo, "kind" | "sampl
  * @throws OptionError for another extension; FileError
  */
 export async function writeEdits(
-  { config }: OpenRun,
+  { config }: LoadedRun,
   path: string,
   { x, edited }: { readonly x: NdArray<"float32">; readonly edited: NdArray<"float32"> },
 ): Promise<void> {
@@ -66,26 +66,26 @@ export async function writeEdits(
 }
 
 /** The ways of samples from one data set to another, [n, states, …sampleShape]. @throws OptionError where the model has none */
-export async function translateRun(run: OpenRun, options: TranslateOptions): Promise<NdArray<"float32">> {
+export async function translateRun(run: LoadedRun, options: TranslateOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.translate === undefined) return refuse(run, "lead from one data set to another");
   return model.translate(session, options);
 }
 
 /**
- * Writes ways by the file's extension: .png a strip for each, .csv and .parquet a table whose first columns are the number of
- * the sample and the share of the way, .npy the array [n, states, …].
+ * Writes paths by the file's extension: .png a strip for each, .csv and .parquet a table whose first columns are the number of
+ * the sample and the share of the path, .npy the array [n, states, …].
  * @throws OptionError for another extension; FileError
  */
-export async function writeWays(
-  { config: { dataInfo } }: OpenRun,
+export async function writePaths(
+  { config: { dataInfo } }: LoadedRun,
   path: string,
-  ways: NdArray<"float32">,
+  paths: NdArray<"float32">,
 ): Promise<void> {
   checkInterpolationPath(path, dataInfo);
-  const [count = 0, states = 1] = ways.shape;
-  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, asWritten(dataInfo, ways));
-  const flat = float32(ways.data, [count * states, ...dataInfo.sampleShape]);
+  const [count = 0, states = 1] = paths.shape;
+  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, asWritten(dataInfo, paths));
+  const flat = float32(paths.data, [count * states, ...dataInfo.sampleShape]);
   if (isPicture(dataInfo)) {
     const grid = imageGrid(toBytes(flat, dataInfo.kind), { columns: states });
     return writeFileAtomic(path, await encodePng(grid));

@@ -7,7 +7,7 @@ import type { InpaintOptions } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { sampleColumns, tablePlace } from "../run/inputs.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
+import { type LoadedRun, refuse } from "../run/load.node.ts";
 
 /** The way in which a model completes. */
 type Way = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">;
@@ -52,7 +52,7 @@ const KEPT_TYPE =
  * column that the model is conditioned on has a missing cell
  */
 export async function imputeTable(
-  run: OpenRun,
+  run: LoadedRun,
   source: string,
   options: ImputeOptions = {},
 ): Promise<Imputation> {
@@ -105,7 +105,7 @@ interface TableLayout {
 }
 
 async function* filledRows(
-  run: OpenRun,
+  run: LoadedRun,
   batches: AsyncIterable<GappedBatch>,
   layout: TableLayout,
   options: ImputeOptions,
@@ -167,7 +167,7 @@ function gapsOf({ known, count }: GappedBatch, columns: readonly Column[]): read
 
 /** @throws DataError where a column that the model is conditioned on is missing */
 function checkGiven(
-  { config }: OpenRun,
+  { config }: LoadedRun,
   { source, columns }: TableLayout,
   { firstRow }: GappedBatch,
   gaps: readonly (readonly number[])[],
@@ -185,7 +185,7 @@ function checkGiven(
 
 /** Classes of the rows that are filled in; undefined where the model is not conditional, or weighs its classes. */
 function labelsOf(
-  { config }: OpenRun,
+  { config }: LoadedRun,
   { source, inTable }: TableLayout,
   { cells, firstRow }: GappedBatch,
   rows: readonly number[],
@@ -211,7 +211,7 @@ function labelsOf(
 
 /** Completions of some rows of a batch, [rows, draws, width]. */
 async function fill(
-  run: OpenRun,
+  run: LoadedRun,
   { x, known }: GappedBatch,
   rows: readonly number[],
   label: number | readonly number[] | undefined,

@@ -1,21 +1,18 @@
-import { stat } from "node:fs/promises";
 import { basename, extname } from "node:path";
 import { writeNpy } from "../../data/files/arrays.node.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { decodeImage } from "../../data/image/folder.node.ts";
-import { streamImages } from "../../data/image/stream.node.ts";
-import { isPicture, type Split } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
 import type { DataKind } from "../../model/data-info.ts";
 import { encodePng, imageGrid, type Raster } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
-import { asSeen, imageFormat } from "../run/inputs.node.ts";
+import { type LoadedRun, refuse } from "../run/load.node.ts";
 import { toBytes } from "../run/pictures.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
-import { endsFromSplit } from "./interpolate.node.ts";
+import { type ChosenSamples, checkImages } from "../run/samples.node.ts";
+import {} from "./interpolate.node.ts";
 import { asWritten } from "./sample.node.ts";
-import { isClassConditional } from "./score.node.ts";
+import {} from "./score.node.ts";
 
 /** What of each image is unknown. */
 export type Region =
@@ -31,35 +28,11 @@ export type Region =
   /** An image file that is bright where it is unknown, cut and resized as the run's images are. */
   | { readonly kind: "mask"; readonly path: string };
 
-/** Images to fill in. */
-export interface IncompleteImages {
-  /** [n, channels, height, width] in bytes, or zeros and ones. */
-  readonly x: NdArray<"float32">;
-  /** Their classes, where the data tells them. */
-  readonly labels?: readonly number[] | undefined;
-}
-
-/** Commands that take images, and what serves other data. */
-const ELSEWHERE = {
-  inpaint: "eidos impute fills in the missing cells of a table",
-  edit: "name samples by --index",
-  translate: "name samples by --index",
-} as const;
-
-/** @throws OptionError where the run's data are not images */
-function checkImages({ config }: OpenRun, command: keyof typeof ELSEWHERE): void {
-  const { dataInfo } = config;
-  if (isPicture(dataInfo)) return;
-  throw new OptionError(
-    `${command}: the run was fitted on ${dataInfo.kind} data (${config.data}); ${ELSEWHERE[command]}`,
-  );
-}
-
 /**
  * Which elements of the images of a run are known, [1, channels, height, width]: 0 in the region, 1 outside.
  * @throws OptionError where the region lies outside the image, or holds nothing; DataError where the mask cannot be read
  */
-export async function knownMask(run: OpenRun, region: Region): Promise<NdArray<"float32">> {
+export async function knownMask(run: LoadedRun, region: Region): Promise<NdArray<"float32">> {
   checkImages(run, "inpaint");
   const [channels = 1, height = 1, width = 1] = run.config.dataInfo.sampleShape;
   const isUnknown = await unknownPixels(region, height, width);
@@ -108,48 +81,13 @@ async function unknownPixels(
   }
 }
 
-/** Images of files and folders, decoded as the run's images are. @throws OptionError, DataError naming the file */
-export async function imagesFromFiles(
-  run: OpenRun,
-  paths: readonly string[],
-  limit: number,
-  command: keyof typeof ELSEWHERE = "inpaint",
-): Promise<IncompleteImages> {
-  checkImages(run, command);
-  const { dataInfo } = run.config;
-  const format = imageFormat(dataInfo);
-  const images: ArrayLike<number>[] = [];
-  for (const path of paths) {
-    if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
-      images.push(await decodeImage(path, format));
-      continue;
-    }
-    for await (const { x, files } of streamImages(path, format, { batchSize: limit })) {
-      const size = elementCount(dataInfo.sampleShape);
-      for (let i = 0; i < files.length; i++) images.push(x.data.subarray(i * size, (i + 1) * size));
-      if (images.length >= limit) break;
-    }
-  }
-  const chosen = images.slice(0, limit);
-  const data = new Float32Array(chosen.length * elementCount(dataInfo.sampleShape));
-  for (const [i, image] of chosen.entries()) data.set(image, i * image.length);
-  return { x: asSeen(dataInfo, float32(data, [chosen.length, ...dataInfo.sampleShape])) };
-}
-
-/** Images of a split by position. @throws OptionError where a position lies outside */
-export function imagesFromSplit(run: OpenRun, split: Split, positions: readonly number[]): IncompleteImages {
-  checkImages(run, "inpaint");
-  const { x, labels } = endsFromSplit(split, positions);
-  return isClassConditional(run) ? { x, labels } : { x };
-}
-
 /**
  * Completions of images, [n, draws, channels, height, width], not rounded.
  * @throws OptionError where the model cannot complete samples
  */
 export async function inpaintRun(
-  run: OpenRun,
-  { x, labels }: IncompleteImages,
+  run: LoadedRun,
+  { x, labels }: ChosenSamples,
   options: Omit<InpaintOptions, "x">,
 ): Promise<NdArray<"float32">> {
   const { model, session } = run;
@@ -204,7 +142,7 @@ export function checkInpaintingPath(path: string): void {
  * @throws OptionError, FileError
  */
 export async function writeInpainting(
-  { config }: OpenRun,
+  { config }: LoadedRun,
   path: string,
   inpainting: Inpainting,
 ): Promise<void> {

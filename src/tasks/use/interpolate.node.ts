@@ -1,55 +1,18 @@
 import { extname } from "node:path";
 import { writeNpy } from "../../data/files/arrays.node.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import { decodeImage } from "../../data/image/folder.node.ts";
-import { isPicture, type Split } from "../../data/sources/data-set.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { CodeSolverOptions } from "../../model/codes.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { encodePng, imageGrid } from "../../report/index.ts";
-import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import { float32, type NdArray } from "../../tensor/array.ts";
 import { givenOfSamples, isGivenColumns } from "../run/given.node.ts";
-import { asSeen, imageFormat } from "../run/inputs.node.ts";
+import type { LoadedRun } from "../run/load.node.ts";
 import { toBytes } from "../run/pictures.node.ts";
-import type { OpenRun } from "../run/run.node.ts";
 import { codecOf } from "./codes.node.ts";
 import { asWritten, sampleRows } from "./sample.node.ts";
-
-/** The ends of paths, in pairs, in data units. */
-export interface PathEnds {
-  /** [2 · pairs, …sampleShape]. */
-  readonly x: NdArray<"float32">;
-  /** Their classes, where the data tells them. */
-  readonly labels: readonly number[] | undefined;
-}
-
-/** Image files as ends of paths, decoded as the run's images are. @throws OptionError, DataError naming the file */
-export async function endsFromFiles(run: OpenRun, files: readonly string[]): Promise<PathEnds> {
-  const { dataInfo, data } = run.config;
-  if (!isPicture(dataInfo)) {
-    throw new OptionError(
-      `interpolate: the run was fitted on ${dataInfo.kind} data (${data}); name samples by --index`,
-    );
-  }
-  const size = elementCount(dataInfo.sampleShape);
-  const images = new Float32Array(files.length * size);
-  for (const [i, file] of files.entries())
-    images.set(await decodeImage(file, imageFormat(dataInfo)), i * size);
-  return { x: asSeen(dataInfo, float32(images, [files.length, ...dataInfo.sampleShape])), labels: undefined };
-}
-
-/** Samples of a split as ends of paths. @throws OptionError where a position lies outside */
-export function endsFromSplit(split: Split, positions: readonly number[]): PathEnds {
-  const outside = positions.find((position) => position >= split.count);
-  if (outside !== undefined) {
-    throw new OptionError(
-      `option index: there is no sample ${outside}; the split has 0 to ${split.count - 1}`,
-    );
-  }
-  const { x, label } = split.batch(positions);
-  return { x, labels: label && Array.from(label.data, Number) };
-}
 
 /** Checks before any work that paths can be written under this name. @throws OptionError */
 export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind" | "sampleShape">): void {
@@ -65,7 +28,7 @@ export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind"
  * @throws OptionError for another extension; FileError
  */
 export async function writeInterpolation(
-  run: OpenRun,
+  run: LoadedRun,
   samples: NdArray<"float32">,
   steps: number,
   path: string,
@@ -112,7 +75,7 @@ export interface InterpolateOptions {
  * @throws OptionError where the model has no codes, samples do not make pairs, or no classes are told to a conditional model
  */
 export async function interpolateRun(
-  run: OpenRun,
+  run: LoadedRun,
   x: NdArray<"float32">,
   { steps, path, labels, label, codes }: InterpolateOptions,
 ): Promise<NdArray<"float32">> {

@@ -21,8 +21,8 @@ import {
   isGivenColumns,
   sourceOfData,
 } from "../run/given.node.ts";
+import { type LoadedRun, refuse } from "../run/load.node.ts";
 import { firstSamples, samplePicture, toBytes } from "../run/pictures.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
 
 /** How samples may be written. */
 export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
@@ -35,7 +35,7 @@ export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
-  run: OpenRun,
+  run: LoadedRun,
   options: SampleOptions & { readonly given?: GivenValues } & Readonly<Record<string, unknown>>,
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
@@ -122,7 +122,7 @@ export function asWritten({ kind }: Pick<DataInfo, "kind">, samples: NdArray<"fl
  * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
  * @throws OptionError for another extension; FileError
  */
-export async function writeSamples(run: OpenRun, samples: NdArray<"float32">, path: string): Promise<void> {
+export async function writeSamples(run: LoadedRun, samples: NdArray<"float32">, path: string): Promise<void> {
   const { config } = run;
   const { dataInfo } = config;
   checkSamplePath(path, dataInfo);
@@ -151,7 +151,7 @@ const COMPARED_POINTS = 4000;
  * @throws OptionError where samples of the model do not form step by step, or an option is wrong
  */
 export async function sampleStatesOf(
-  run: OpenRun,
+  run: LoadedRun,
   options: SampleOptions & { readonly states: number } & Readonly<Record<string, unknown>>,
 ): Promise<readonly NdArray<"float32">[]> {
   const { model, session, definition } = run;
@@ -176,7 +176,7 @@ export async function sampleStatesOf(
  * Checks before any work that an animation can be written.
  * @throws OptionError where the ending is another, samples have no moving picture or the model cannot show them forming
  */
-export function checkAnimation(run: OpenRun, path: string): void {
+export function checkAnimation(run: LoadedRun, path: string): void {
   animationExtension(path, "option animate");
   const { dataInfo } = run.config;
   if (run.model.sampleStates === undefined) refuse(run, "show samples as they form");
@@ -189,7 +189,7 @@ export function checkAnimation(run: OpenRun, path: string): void {
  * @throws OptionError where the samples are neither, or the model cannot show them; MissingPackageError; FileError
  */
 export async function writeAnimation(
-  run: OpenRun,
+  run: LoadedRun,
   path: string,
   options: Parameters<typeof sampleStatesOf>[1],
 ): Promise<void> {
@@ -211,7 +211,7 @@ export async function writeAnimation(
 }
 
 /** Draws points over those of the run's data. */
-async function pointsPanel(run: OpenRun) {
+async function pointsPanel(run: LoadedRun) {
   const data = firstSamples((await run.data()).splits.train, COMPARED_POINTS);
   const frame = squareFrame(
     Array.from({ length: data.data.length / 2 }, (_, i) => [

@@ -14,7 +14,7 @@ import {
   sampleColumns,
   tablePlace,
 } from "../run/inputs.node.ts";
-import { type OpenRun, refuse } from "../run/run.node.ts";
+import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
 
 /** Log-likelihoods of consecutive rows. */
 export interface ScoreBatch {
@@ -49,20 +49,15 @@ export interface ScoreOptions {
 }
 
 /** Bits per dimension of log-likelihoods of images in bytes. */
-export function imageBits(run: OpenRun, logLikelihood: number): number {
+export function imageBits(run: LoadedRun, logLikelihood: number): number {
   return bitsPerDimension(logLikelihood, elementCount(run.config.dataInfo.sampleShape));
-}
-
-/** True where a run's model was fitted to the density of each class. */
-export function isClassConditional({ config }: OpenRun): boolean {
-  return config.modelOptions.conditional === true && config.dataInfo.classes !== undefined;
 }
 
 /**
  * What to subtract from log-densities of standardized columns to get those in the table's units: of the columns that
  * the model has a density of, not of those that it is given.
  */
-function unitShift({ config }: OpenRun): number {
+function unitShift({ config }: LoadedRun): number {
   if (config.dataInfo.columns === undefined) return 0;
   const { given } = config.modelOptions;
   const isGiven = ({ name }: Column): boolean => Array.isArray(given) && given.includes(name);
@@ -75,7 +70,7 @@ function unitShift({ config }: OpenRun): number {
  * @throws OptionError where the model has no likelihood
  */
 export function logDensity(
-  run: OpenRun,
+  run: LoadedRun,
 ): (
   inputs: { readonly x: NdArray<"float32">; readonly label?: NdArray<"int64"> },
   random: Random,
@@ -90,10 +85,9 @@ export function logDensity(
     };
   }
   const logProb = model.logProb.bind(model);
-  const compiled = session.compiled<string, "logProb">("logProb", ({ x, label }) => {
-    if (x === undefined) throw new OptionError("scoring takes samples");
-    return { logProb: logProb(x, label) };
-  });
+  const compiled = session.compiled(model, "logProb", ["x", "label?"], ({ x, label }) => ({
+    logProb: logProb(x, label),
+  }));
   return async (inputs, random) =>
     (await compiled.run({ ...inputs }, { random })).logProb as NdArray<"float32">;
 }
@@ -111,7 +105,7 @@ function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number
  * takes longer than a new program.
  */
 function scorer(
-  run: OpenRun,
+  run: LoadedRun,
   seed: number,
 ): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
   const density = logDensity(run);
@@ -157,7 +151,7 @@ function padLabels(label: NdArray<"int64">, rows: number): NdArray<"int64"> {
 
 /** Scores of batches, in order. */
 async function* scoreBatches(
-  run: OpenRun,
+  run: LoadedRun,
   batches: AsyncIterable<SourceBatch> | Iterable<SourceBatch>,
   { seed = 0, conditional = false }: ScoreOptions,
 ): AsyncGenerator<ScoreBatch> {
@@ -175,7 +169,7 @@ async function* scoreBatches(
 }
 
 /** Log-likelihoods of a split, batch by batch. @throws OptionError where the model has none, or the split is empty */
-export function scoreSplit(run: OpenRun, split: Split, seed = 0): AsyncGenerator<ScoreBatch> {
+export function scoreSplit(run: LoadedRun, split: Split, seed = 0): AsyncGenerator<ScoreBatch> {
   return scoreBatches(run, readSplit(split), { seed });
 }
 
@@ -185,7 +179,7 @@ export function scoreSplit(run: OpenRun, split: Split, seed = 0): AsyncGenerator
  * model or the data knows none; DataError
  */
 export async function* score(
-  run: OpenRun,
+  run: LoadedRun,
   source: string | undefined,
   options: ScoreOptions = {},
 ): AsyncGenerator<ScoreBatch> {
@@ -231,7 +225,7 @@ export interface AnomalyRanking {
  * @throws as `score`; DataError where a label is neither 0 nor 1
  */
 export async function rankAnomalies(
-  run: OpenRun,
+  run: LoadedRun,
   source: string | undefined,
   options: ScoreOptions = {},
 ): Promise<AnomalyRanking> {
@@ -264,7 +258,7 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 }
 
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
-async function findLabels(run: OpenRun, source: string | undefined): Promise<string | undefined> {
+async function findLabels(run: LoadedRun, source: string | undefined): Promise<string | undefined> {
   const place = tablePlace(source);
   if (place === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [

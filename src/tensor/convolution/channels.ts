@@ -7,11 +7,11 @@ import {
   type LowerContext,
   type Lowered,
   type Operation,
+  onlyGradient,
   shapeError,
   sizeAt,
   type Tensor,
 } from "../graph.ts";
-import { onlyGradient } from "../rules.ts";
 import { type Shape, sameShape } from "../shape.ts";
 
 // What normalization needs of maps [N, C, ...]: means over positions and linear combinations with one factor a channel.

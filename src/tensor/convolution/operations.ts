@@ -8,6 +8,7 @@ import {
   type Lowered,
   type OnnxAttribute,
   type Operation,
+  onlyGradient,
   outputAt,
   shapeError,
   sizeAt,
@@ -280,8 +281,7 @@ export const convolutionOperation: Operation<Geometry> = {
     return [{ shape: [dimAt(x, 0), filters, ...size], dtype: x.dtype }];
   },
   gradient: ({ inputs, gradients, attributes, needed }) => {
-    const [x, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), gradients[0]];
-    if (g === undefined) return [];
+    const [x, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), onlyGradient(gradients)];
     return [
       needed[0] ? inputGradient(g, weight, attributes, spatialSizes("conv2d", x)) : undefined,
       needed[1] ? kernelGradient(x, g, attributes, spatialSizes("conv2d", weight)) : undefined,
@@ -320,8 +320,7 @@ const inputGradientOperation: Operation<InputGradientAttributes> = {
     return [{ shape: [dimAt(g, 0), channels, ...attributes.size], dtype: g.dtype }];
   },
   gradient: ({ inputs, gradients, attributes, needed }) => {
-    const [y, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), gradients[0]];
-    if (g === undefined) return [];
+    const [y, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), onlyGradient(gradients)];
     return [
       needed[0] ? apply(convolutionOperation, [g, weight], geometryOf(attributes)) : undefined,
       needed[1] ? kernelGradient(g, y, attributes, spatialSizes("conv2d", weight)) : undefined,
@@ -351,8 +350,7 @@ const kernelGradientOperation: Operation<KernelGradientAttributes> = {
     return [{ shape: [dimAt(g, 1), channels, ...size], dtype: x.dtype }];
   },
   gradient: ({ inputs, gradients, attributes, needed }) => {
-    const [x, y, g] = [inputAt(inputs, 0), inputAt(inputs, 1), gradients[0]];
-    if (g === undefined) return [];
+    const [x, y, g] = [inputAt(inputs, 0), inputAt(inputs, 1), onlyGradient(gradients)];
     return [
       needed[0] ? inputGradient(y, g, attributes, spatialSizes("conv2d", x)) : undefined,
       needed[1] ? apply(convolutionOperation, [x, g], geometryOf(attributes)) : undefined,

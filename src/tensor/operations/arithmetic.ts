@@ -4,6 +4,7 @@ import {
   broadcastType,
   cast,
   evaluateElementwise,
+  fold,
   isConstantOf,
   isFloat,
   lowerTo,
@@ -11,9 +12,8 @@ import {
   reduceTo,
   type TensorLike,
 } from "../core.ts";
-import { apply, inputAt, type Operation, outputAt, shapeError, type Tensor } from "../graph.ts";
-import { constant } from "../leaves.ts";
-import { binaryOperation, fold, unaryOperation } from "../rules.ts";
+import { apply, inputAt, type Operation, onlyGradient, outputAt, shapeError, type Tensor } from "../graph.ts";
+import { binaryOperation, unaryOperation } from "../rules.ts";
 import { broadcastShapes, sameShape } from "../shape.ts";
 
 function comparison(name: string, onnx: string, compute: (a: number, b: number) => boolean): Operation {
@@ -123,7 +123,7 @@ const whereOperation: Operation = {
   },
   gradient: ({ inputs, outputs, gradients, needed }) => {
     const [condition, a, b] = [inputAt(inputs, 0), inputAt(inputs, 1), inputAt(inputs, 2)];
-    const g = outputAt(gradients, 0) ?? constant(0);
+    const g = onlyGradient(gradients);
     const { shape } = outputAt(outputs, 0);
     return [
       undefined,

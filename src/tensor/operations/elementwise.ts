@@ -10,8 +10,16 @@ import {
   multiply,
   type TensorLike,
 } from "../core.ts";
-import { type Attributes, apply, inputAt, type Operation, outputAt, type Tensor } from "../graph.ts";
-import { constant, filled } from "../leaves.ts";
+import {
+  type Attributes,
+  apply,
+  inputAt,
+  type Operation,
+  onlyGradient,
+  outputAt,
+  type Tensor,
+} from "../graph.ts";
+import { filled } from "../leaves.ts";
 import { binaryOperation, lowerBy, unaryOperation } from "../rules.ts";
 import { broadcastShapes, sameShape } from "../shape.ts";
 import { div, equal, greater, neg, sub, where } from "./arithmetic.ts";
@@ -35,7 +43,7 @@ export const log = unaryOperation({
 /** log(1 + x), exact to rounding also near 0: with u = 1 + x it is log(u) · x / (u − 1) (Kahan). */
 export const log1p = unaryOperation({
   name: "log1p",
-  lower: lowerBy((emit, [x = ""], scalar) => {
+  lower: lowerBy((emit, x, scalar) => {
     const u = emit("Add", x, scalar(1));
     const logU = emit("Log", u);
     const ratio = emit("Div", x, emit("Sub", u, scalar(1)));
@@ -50,7 +58,7 @@ export const log1p = unaryOperation({
 /** eˣ − 1, exact to rounding also near 0: with u = eˣ it is (u − 1) · x / log(u) (Kahan). */
 export const expm1 = unaryOperation({
   name: "expm1",
-  lower: lowerBy((emit, [x = ""], scalar) => {
+  lower: lowerBy((emit, x, scalar) => {
     const u = emit("Exp", x);
     const minus = emit("Sub", u, scalar(1));
     const regular = emit("Div", emit("Mul", minus, x), emit("Log", u));
@@ -203,7 +211,7 @@ export const softplus = unaryOperation({
  */
 export const logSigmoid = unaryOperation({
   name: "logSigmoid",
-  lower: lowerBy((emit, [x = ""], scalar) => {
+  lower: lowerBy((emit, x, scalar) => {
     const power = emit("Exp", emit("Neg", emit("Abs", x)));
     return emit("Sub", emit("Min", x, scalar(0)), emit("Log", emit("Add", power, scalar(1))));
   }),
@@ -257,7 +265,7 @@ function erfOfNumber(x: number): number {
 export const silu = unaryOperation({
   name: "silu",
   lower: (context, node) => [
-    lowerElementwise(context, node, ([x = ""]) =>
+    lowerElementwise(context, node, ([x]) =>
       context.target.contrib && outputAt(node.outputs, 0).dtype === "float32"
         ? context.emit1({
             op: "QuickGelu",
@@ -279,7 +287,7 @@ export const silu = unaryOperation({
 /** x · Φ(x), with Φ the normal distribution function (GELU, exact form). */
 export const gelu = unaryOperation({
   name: "gelu",
-  lower: lowerBy((emit, [x = ""], scalar) =>
+  lower: lowerBy((emit, x, scalar) =>
     emit(
       "Mul",
       emit("Mul", x, scalar(0.5)),
@@ -314,7 +322,7 @@ const stepOperation: Operation<SlopeAttributes> = {
     const { dtype } = outputAt(node.outputs, 0);
     const scalar = (value: number): string => context.constant(filled(dtype, [], value));
     return [
-      lowerElementwise(context, node, ([y = ""]) =>
+      lowerElementwise(context, node, ([y]) =>
         context.emit1({
           op: "Clip",
           inputs: [
@@ -335,7 +343,7 @@ const leakyReluOperation: Operation<SlopeAttributes> = {
   infer: (inputs) => [inputAt(inputs, 0)],
   gradient: ({ outputs, gradients, attributes }) => {
     const step = apply(stepOperation, [outputAt(outputs, 0)], attributes);
-    return [multiply(outputAt(gradients, 0) ?? constant(0), step)];
+    return [multiply(onlyGradient(gradients), step)];
   },
   lower: (context, node) => {
     const { slope } = node.attributes;
@@ -353,7 +361,7 @@ const leakyReluOperation: Operation<SlopeAttributes> = {
     );
     if (fused !== undefined) return [{ blocked: fused }];
     return [
-      lowerElementwise(context, node, ([x = ""]) => {
+      lowerElementwise(context, node, ([x]) => {
         const { dtype } = outputAt(node.outputs, 0);
         if (dtype === "float32") {
           return context.emit1({ op: "LeakyRelu", inputs: [x], attributes: { alpha: { float: slope } } });

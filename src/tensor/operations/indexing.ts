@@ -7,6 +7,7 @@ import {
   inputAt,
   type LowerContext,
   type Operation,
+  onlyGradient,
   outputAt,
   resolveAxis,
   shapeError,
@@ -14,7 +15,6 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { constant, filled } from "../leaves.ts";
-import { onlyGradient } from "../rules.ts";
 import { type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import { equal } from "./elementwise.ts";
 

@@ -21,6 +21,9 @@ export interface LoopRound {
   readonly again?: Tensor;
 }
 
+/** A state as long as the one that a loop begins with. */
+export type LoopState<S extends readonly Tensor[]> = { readonly [K in keyof S]: Tensor };
+
 export interface LoopOptions {
   /** Rounds at most. */
   readonly maximum: number;
@@ -38,14 +41,15 @@ const TRUE: NdArray = { dtype: "bool", shape: [], data: new Uint8Array([1]) };
  * @param body makes the next state from the current one and the number of rounds done (int64 scalar)
  * @throws ShapeError where the body changes the number, shapes or dtypes of the state
  */
-export function whileLoop(
-  initial: readonly Tensor[],
-  body: (state: readonly Tensor[], step: Tensor) => LoopRound,
+export function whileLoop<const S extends readonly Tensor[]>(
+  initial: S,
+  body: (state: LoopState<S>, step: Tensor) => LoopRound,
   { maximum }: LoopOptions,
-): readonly Tensor[] {
+): LoopState<S> {
   const step = input("loop.step", [], "int64");
   const state = initial.map((tensor, i) => input(`loop.state.${i}`, tensor.shape, tensor.dtype));
-  const round = body(state, step);
+  // As many, of the same types, in the same order.
+  const round = body(state as unknown as LoopState<S>, step);
   if (
     round.state.length !== state.length ||
     round.state.some((next, i) => {
@@ -59,9 +63,8 @@ export function whileLoop(
   const outside = valuesFromOutside(outputs, [step, ...state]);
   const leaves = outside.map((tensor, i) => input(`loop.outside.${i}`, tensor.shape, tensor.dtype));
   const inside = substitute(outputs, new Map(outside.map((tensor, i) => [tensor, outputAt(leaves, i)])));
-  return applyAll(loopOperation({ step, state, leaves, outputs: inside }), [...initial, ...outside], {
-    maximum,
-  });
+  const operation = loopOperation({ step, state, leaves, outputs: inside });
+  return applyAll(operation, [...initial, ...outside], { maximum }) as unknown as LoopState<S>;
 }
 
 /** The traced body of a loop: its leaves, and first whether to go on, then the next state. */

@@ -6,7 +6,7 @@ import {
   inputAt,
   type LowerContext,
   type Operation,
-  outputAt,
+  onlyGradient,
   shapeError,
   sizeAt,
   type Tensor,
@@ -51,8 +51,7 @@ const matmulOperation: Operation<MatmulAttributes> = {
   },
   // With A' = op(A), B' = op(B): dA' = G·B'ᵀ and dB' = A'ᵀ·G, each again one product with flags.
   gradient: ({ inputs, gradients, attributes: { transposeA, transposeB }, needed }) => {
-    const [a, b, g] = [inputAt(inputs, 0), inputAt(inputs, 1), gradients[0]];
-    if (g === undefined) return [];
+    const [a, b, g] = [inputAt(inputs, 0), inputAt(inputs, 1), onlyGradient(gradients)];
     const toOperand = (product: Tensor, operand: Tensor): Tensor =>
       reduceTo(product, product.shape, operand.shape);
     return [
@@ -164,8 +163,7 @@ const linearOperation: Operation = {
     return [{ shape: [dimAt(x, 0), dimAt(weight, 0)], dtype: x.dtype }];
   },
   gradient: ({ inputs, gradients, needed }) => {
-    const [x, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), outputAt(gradients, 0)];
-    if (g === undefined) return [];
+    const [x, weight, g] = [inputAt(inputs, 0), inputAt(inputs, 1), onlyGradient(gradients)];
     return [
       needed[0] ? matmul(g, weight) : undefined,
       needed[1] ? matmul(g, x, { transposeA: true }) : undefined,

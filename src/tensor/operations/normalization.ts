@@ -13,12 +13,13 @@ import {
   apply,
   inputAt,
   type Operation,
+  onlyGradient,
+  outputAt,
   shapeError,
   sizeAt,
   type Tensor,
 } from "../graph.ts";
 import { constant, filled, full } from "../leaves.ts";
-import { onlyGradient } from "../rules.ts";
 import { type Dim, type Shape, sameShape, showShape, sizeOf } from "../shape.ts";
 import { neg, reciprocal, relu, sqrt, square, sub } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
@@ -84,16 +85,16 @@ const layerNormOperation: Operation<LayerNormAttributes> = {
     // The kernel gives its statistics in float32.
     const emit = (op: string, ...args: readonly string[]): string => context.emit1({ op, inputs: args });
     const rowMean = (value: string): string => emit("ReduceMean", value, context.constant(int64Vector([1])));
-    const [x = "", weight = "", bias = ""] = names;
+    const [x, weight, bias] = [outputAt(names, 0), outputAt(names, 1), outputAt(names, 2)];
     const average = rowMean(x);
-    const centerd = emit("Sub", x, average);
+    const centered = emit("Sub", x, average);
     const variance = emit(
       "Add",
-      rowMean(emit("Mul", centerd, centerd)),
+      rowMean(emit("Mul", centered, centered)),
       context.constant(filled(dtype, [], epsilon)),
     );
     const inverse = emit("Reciprocal", emit("Sqrt", variance));
-    return [emit("Add", emit("Mul", emit("Mul", centerd, inverse), weight), bias), average, inverse];
+    return [emit("Add", emit("Mul", emit("Mul", centered, inverse), weight), bias), average, inverse];
   },
 };
 
@@ -197,8 +198,8 @@ const normalizeOperation: Operation<StatisticsAttributes> = {
     if (!needed[0] && !needed[1]) return [undefined, undefined, biasGradient];
     const weighted = overRows(channelMeanOfProduct(g, x));
     const weightGradient = (): Tensor => {
-      const centerd = sub(weighted, multiply(perChannel(average, channels), plain));
-      return toRows(multiply(centerd, perChannel(inverse, channels)), weight);
+      const centered = sub(weighted, multiply(perChannel(average, channels), plain));
+      return toRows(multiply(centered, perChannel(inverse, channels)), weight);
     };
     const inputGradient = (): Tensor => {
       const a = perGroup(multiply(plain, weight), attributes.groups);
@@ -308,8 +309,8 @@ export function batchNorm(x: Tensor, options: NormalizationOptions = {}): BatchN
   const average = mean(channelMean(x), 0, true);
   // In two passes: tables come with means far from 0.
   const one = full([1, channels], 1, x.dtype);
-  const centerd = channelCombination([{ x, factor: one }], neg(average));
-  const variance = mean(channelMeanOfProduct(centerd, centerd), 0, true);
+  const centered = channelCombination([{ x, factor: one }], neg(average));
+  const variance = mean(channelMeanOfProduct(centered, centered), 0, true);
   return {
     y: normalize("batchNorm", x, average, variance, attributes, options),
     mean: reshape(average, [channels]),

@@ -11,13 +11,13 @@ import {
   type LowerContext,
   type OnnxAttribute,
   type Operation,
+  onlyGradient,
   outputAt,
   shapeError,
   sizeAt,
   type Tensor,
 } from "../graph.ts";
 import { constant, filled } from "../leaves.ts";
-import { onlyGradient } from "../rules.ts";
 import type { Shape } from "../shape.ts";
 import { matmul } from "./matmul.ts";
 

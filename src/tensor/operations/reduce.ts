@@ -18,6 +18,7 @@ import {
   type LowerContext,
   type Node,
   type Operation,
+  onlyGradient,
   outputAt,
   resolveAxis,
   shapeError,
@@ -25,7 +26,7 @@ import {
   type TensorType,
 } from "../graph.ts";
 import { filled } from "../leaves.ts";
-import { materialize, onlyGradient } from "../rules.ts";
+import { materialize } from "../rules.ts";
 import { sizeOf } from "../shape.ts";
 import { div, equal, exp, greater, logicalNot, maximum, square, sub } from "./elementwise.ts";
 

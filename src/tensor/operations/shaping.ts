@@ -7,6 +7,7 @@ import {
   dimAt,
   inputAt,
   type Operation,
+  onlyGradient,
   outputAt,
   resolveAxis,
   shapeError,
@@ -14,7 +15,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { constant } from "../leaves.ts";
-import { materialize, onlyGradient, pickElements } from "../rules.ts";
+import { materialize, pickElements } from "../rules.ts";
 import { addDims, type Dim, multiplyDims, type Shape, sameShape, sizeOf } from "../shape.ts";
 import { slice } from "./slicing.ts";
 

@@ -6,6 +6,7 @@ import {
   dimAt,
   inputAt,
   type Operation,
+  onlyGradient,
   outputAt,
   resolveAxis,
   shapeError,
@@ -13,7 +14,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { constant } from "../leaves.ts";
-import { materialize, onlyGradient, pickElements } from "../rules.ts";
+import { materialize, pickElements } from "../rules.ts";
 import { addDims, type Dim } from "../shape.ts";
 
 // Slicing and padding: the gradient of each is the other.

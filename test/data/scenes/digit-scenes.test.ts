@@ -195,8 +195,8 @@ test("by name, with options that are checked", async () => {
     /there is no file or folder "nowhere\/at\/all"/,
   );
   await expect(openDetection("digit-scenes", { smallest: 50, largest: 40 })).rejects.toThrow(OptionError);
-  await expect(openDetection("digit-scenes", { canvas: 5 })).rejects.toThrow(/data option canvas/);
+  await expect(openDetection("digit-scenes", { canvas: 5 })).rejects.toThrow(/data: option canvas/);
   await expect(openDetection("digit-scenes", { color: 5 } as object)).rejects.toThrow(
-    /no data option "color"/,
+    /data: there is no option color/,
   );
 });

@@ -242,7 +242,7 @@ describe("moving an image moves the boxes", () => {
       return float32(x, [1, 3, side, side]);
     };
     const session = new Session(await testRuntime(), weights);
-    const see = session.compiled<"x", "boxes" | "scores">("see", ({ x }) => ({ ...detector.decoded(x) }));
+    const see = session.compiled(detector, "see", ["x"], ({ x }) => detector.decoded(x));
     const [right, down] = [2 * stride, stride];
     const [here, there] = [await see.run({ x: image(0, 0) }), await see.run({ x: image(right, down) })];
     await session.release();

@@ -3,7 +3,7 @@ import { detectors } from "../../../src/detection/models/detectors.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimizer.ts";
 import { Program, type State } from "../../../src/program/program.ts";
-import type { RuntimeValue } from "../../../src/program/runtime.ts";
+import { type RuntimeValue, readValue } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
 import {
@@ -123,7 +123,7 @@ export async function overfitted(
   const read = async (name: string): Promise<NdArray> => {
     const value = values[name];
     if (value === undefined) throw new Error(`no ${name}`);
-    return "read" in value ? value.read() : value;
+    return readValue(value);
   };
   const weights = new Map(layout.unpack((await read("parameters")).data as Float32Array));
   for (const { name } of buffers) weights.set(name, await read(name));

@@ -124,7 +124,7 @@ describe("the bound of a chain", () => {
       [1, 2, 3, 4].map(async (seed) => mean(sum(await model.boundParts(session, x, { terms: 13, seed })))),
     );
     expect(Math.abs(mean(few) - mean(full))).toBeLessThan(0.1);
-    const graph = session.compiled("logProb", ({ x: given }: Record<"x", Tensor>) => ({
+    const graph = session.compiled(model, "logProb", ["x"], ({ x: given }) => ({
       logProb: model.logProb(given),
     }));
     const drawn = await Promise.all(

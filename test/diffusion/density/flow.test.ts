@@ -98,7 +98,7 @@ describe("log-density by the probability flow", () => {
   it("inside a graph is close to it, and Hutchinson's estimate is right on average", async () => {
     const model = models.vp();
     const session = await sessionOf(model);
-    const graph = session.compiled("logProb", ({ x: given }: Record<"x", Tensor>) => ({
+    const graph = session.compiled(model, "logProb", ["x"], ({ x: given }) => ({
       logProb: model.logProb(given),
     }));
     const { logProb } = await graph.run({ x }, { random: new Random(0) });

@@ -92,7 +92,7 @@ async function sessionOf(model: DiffusionModel): Promise<Session> {
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 async function drawn(body: () => Tensor): Promise<number[]> {
-  const compiled = compile(() => ({ values: body() }), { runtime: await nodeRuntime() });
+  const compiled = compile([], () => ({ values: body() }), { runtime: await nodeRuntime() });
   return numbers((await compiled.run({}, { random: new Random(3) })).values);
 }
 
@@ -223,10 +223,10 @@ describe.each(Object.keys(makers))("%s", (name) => {
     const weights = new Map(
       [...initialState(model, 0)].map(([key, { shape }]) => [key, zeros("float32", shape)] as const),
     );
-    const loss = compile(
-      ({ x }: Record<"x", Tensor>): Readonly<Record<string, Tensor>> => ({ ...model.loss({ x }) }),
-      { runtime: await nodeRuntime(), weights },
-    );
+    const loss = compile(["x"], ({ x }): Readonly<Record<string, Tensor>> => ({ ...model.loss({ x }) }), {
+      runtime: await nodeRuntime(),
+      weights,
+    });
     // Points are halved on their way into the model.
     const x = float32(
       normals(4, [20_000, 2]).data.map((value) => 2 * value),
@@ -313,7 +313,8 @@ describe("one network, many views", () => {
           // A chain is asked at its steps.
           const time = process instanceof DiscreteSchedule ? Math.round(1000 * wanted) / 1000 : wanted;
           const views = compile(
-            ({ x, t }: Record<"x" | "t", Tensor>) => {
+            ["x", "t"],
+            ({ x, t }) => {
               const { output } = model.predict(x, t);
               return {
                 data: model.convert(x, output, t, "data"),

@@ -80,7 +80,7 @@ describe("linear path", () => {
 
 describe("training times", () => {
   const draw = async (times: Tensor): Promise<number[]> => {
-    const compiled = compile(() => ({ times }), { runtime: await nodeRuntime() });
+    const compiled = compile([], () => ({ times }), { runtime: await nodeRuntime() });
     return numbers((await compiled.run({}, { random: new Random(5) })).times);
   };
 
@@ -102,10 +102,10 @@ describe("rectified flow", () => {
   it("of images starts at the loss of a network that says zero: 1 + mean square of the data", async () => {
     const model = small(IMAGES);
     const runtime = await nodeRuntime();
-    const loss = compile(
-      ({ x, label }: Record<"x" | "label", Tensor>) => ({ loss: model.loss({ x, label }).total }),
-      { runtime, weights: initialState(model, 0) },
-    );
+    const loss = compile(["x", "label"], ({ x, label }) => ({ loss: model.loss({ x, label }).total }), {
+      runtime,
+      weights: initialState(model, 0),
+    });
     const bytes = Array.from({ length: 64 * 64 }, (_, i) => (i * 61) % 256);
     const labels = Array.from({ length: 64 }, (_, i) => i % 10);
     const result = await loss.run(

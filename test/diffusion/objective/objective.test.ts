@@ -56,7 +56,8 @@ describe("sliced score matching", () => {
       return objective(batch).total;
     };
     const losses = compile(
-      ({ x }: Record<"x", Tensor>) => ({
+      ["x"],
+      ({ x }) => ({
         sliced: lossOf(slicedLoss("noise"), x),
         denoising: lossOf(denoisingLoss("noise", "noise"), x),
       }),
@@ -116,7 +117,8 @@ describe("terms of the variational bound in a graph", () => {
     const weight = namedTensors(model).get("network.mlp.output.weight");
     if (!(weight instanceof Parameter)) throw new Error("the output layer is not where it was");
     const gradients = compile(
-      ({ x }: Record<"x", Tensor>) => {
+      ["x"],
+      ({ x }) => {
         const { simple, bound } = model.loss({ x });
         if (simple === undefined || bound === undefined) throw new Error("parts are missing");
         return { simple: grad(simple, [weight])[0], bound: grad(bound, [weight])[0] };

@@ -276,7 +276,7 @@ async function expectConditional(model: FlowModel, session: Session, x: number, 
     draws,
     seed: 1,
   });
-  const density = session.compiled("density", ({ x }: { readonly x: Tensor }) => ({
+  const density = session.compiled(model, "density", ["x"], ({ x }) => ({
     p: model.continuousLogProb(x).exp(),
   }));
   const grid = Array.from({ length: 4001 }, (_, i) => -20 + 0.01 * i);

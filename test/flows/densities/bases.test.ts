@@ -96,7 +96,7 @@ describe("base distributions in the plane", () => {
       const noise = noiseOf(base, 20_000, 2);
       const outputs = [base.fromNoise(constant(noise)), base.fromNoise(base.noise(20_000, 2))];
       const [first, second] = withRandomParameters(base, outputs, 11, 0.3) as [Tensor, Tensor];
-      const program = compile(() => ({ first, second }), { runtime: await nodeRuntime() });
+      const program = compile([], () => ({ first, second }), { runtime: await nodeRuntime() });
       const drawn = await program.run({}, { random: new Random(2) });
       await program.release();
       const [own, runtime] = [numbers(drawn.first), numbers(drawn.second)];

@@ -124,7 +124,7 @@ describe("reverse Kullback–Leibler divergence", () => {
         energy: { of: (x) => x.square().sum(1).mul(0.5), logNormalizer: Math.log(2 * Math.PI) },
       },
     );
-    const program = compile(({ x }: { readonly x: Tensor }) => model.loss({ x }), {
+    const program = compile(["x"], ({ x }) => model.loss({ x }), {
       runtime: await nodeRuntime(),
     });
     const losses = await program.run(

@@ -34,7 +34,7 @@ describe("pathPanels", () => {
   it("draws every point in the color of its first direction, wherever it goes", () => {
     const raster = pathPanels(states);
     expect([raster.width, raster.height]).toEqual([2 * 212 + 12, 238]);
-    // Frames are a tenth wider than the points and centerd on their extent.
+    // Frames are a tenth wider than the points and centered on their extent.
     const half = 0.55 * Math.sqrt(3);
     const at = (panel: number, [x = 0, y = 0]: readonly number[]): [number, number] => [
       Math.round(12 + panel * 212 + (0.5 + (x - 0.25) / (2 * half)) * 200),

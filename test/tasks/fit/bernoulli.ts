@@ -45,7 +45,7 @@ class Bernoullis {
 
   /** The conditional distribution of independent elements is their own. */
   async inpaint(session: Session, { x, known, draws, seed }: InpaintOptions): Promise<NdArray<"float32">> {
-    const compiled = session.compiled<never, "p">("ones", () => ({ p: this.logits.sigmoid() }));
+    const compiled = session.compiled(this, "ones", [], () => ({ p: this.logits.sigmoid() }));
     const { p } = await compiled.run({});
     const size = this.dimensions;
     const [count = 0] = x.shape;

@@ -16,21 +16,12 @@ import { evaluateRun } from "../../../src/tasks/measure/eval.node.ts";
 import { makeFigures } from "../../../src/tasks/report/figures.node.ts";
 import { modelInfo } from "../../../src/tasks/run/definition.node.ts";
 import { readSource } from "../../../src/tasks/run/inputs.node.ts";
-import { type OpenRun, openRun } from "../../../src/tasks/run/run.node.ts";
+import { type LoadedRun, loadRun } from "../../../src/tasks/run/load.node.ts";
+import { chosenSamples, forModel, samplesOfSplit } from "../../../src/tasks/run/samples.node.ts";
 import { decodeCodes, encodeSamples } from "../../../src/tasks/use/codes.node.ts";
 import { imputeTable } from "../../../src/tasks/use/impute.node.ts";
-import {
-  imagesFromFiles,
-  imagesFromSplit,
-  inpaintRun,
-  knownMask,
-  writeInpainting,
-} from "../../../src/tasks/use/inpaint.node.ts";
-import {
-  endsFromSplit,
-  interpolateRun,
-  writeInterpolation,
-} from "../../../src/tasks/use/interpolate.node.ts";
+import { inpaintRun, knownMask, writeInpainting } from "../../../src/tasks/use/inpaint.node.ts";
+import { interpolateRun, writeInterpolation } from "../../../src/tasks/use/interpolate.node.ts";
 import { checkSamplePath, sampleRun, writeSamples } from "../../../src/tasks/use/sample.node.ts";
 import { score } from "../../../src/tasks/use/score.node.ts";
 import { probability } from "./bernoulli.ts";
@@ -55,11 +46,11 @@ async function runOn(
   data: string,
   options: Readonly<Record<string, unknown>>,
   name: string,
-): Promise<OpenRun> {
+): Promise<LoadedRun> {
   const request = { model, data, ...options, out: join(folder, name) };
   const { fit } = await prepareFit({ kind: "new", request });
   await fit.folder.writeWeights("last", initialState(fit.model, 0), 7);
-  return openRun(fit.folder.path);
+  return loadRun(fit.folder.path);
 }
 
 const logLikelihood = (bits: readonly number[]): number =>
@@ -86,7 +77,7 @@ async function parquet(
 }
 
 describe("vectors of zeros and ones", () => {
-  let run: OpenRun;
+  let run: LoadedRun;
   beforeAll(async () => {
     const rows = Array.from({ length: 40 }, (_, i) => `${i & 1},${(i >> 1) & 1},${(i >> 2) & 1}`);
     const path = await file("data.csv", `a,b,c\n${rows.join("\n")}\n`);
@@ -247,7 +238,7 @@ test("a model of images and zeros and ones reads images as bytes unless told, an
 });
 
 describe("binary images", () => {
-  let run: OpenRun;
+  let run: LoadedRun;
   beforeAll(async () => {
     for (let i = 0; i < 12; i++) {
       const pixels = Uint8Array.from({ length: 16 }, (_, k) => (16 * k + 11 * i) % 256);
@@ -303,7 +294,11 @@ describe("binary images", () => {
       return Number(byte >= 128);
     });
     expect(read).toEqual(expected);
-    const { x } = await imagesFromFiles(run, [join(folder, "images", "03.png")], 4);
+    const { x } = await chosenSamples(
+      run,
+      { files: [join(folder, "images", "03.png")], count: 4 },
+      "inpaint",
+    );
     expect([...x.data]).toEqual(expected.slice(48, 64));
     await expect(async () => {
       for await (const _ of readSource(run, "select 1 as a")) expect(true).toBe(false);
@@ -311,7 +306,7 @@ describe("binary images", () => {
   });
 
   test("are filled in, and the strips show black, grey and white", async () => {
-    const images = imagesFromSplit(run, (await run.data()).splits.train, [0, 1]);
+    const images = forModel(run, samplesOfSplit((await run.data()).splits.train, [0, 1]));
     const known = await knownMask(run, { kind: "half", half: "bottom" });
     const drawn = await inpaintRun(run, images, { known, draws: 3, seed: 1 });
     expect(drawn.shape).toEqual([2, 3, 1, 4, 4]);
@@ -329,7 +324,7 @@ describe("binary images", () => {
   });
 
   test("are interpolated in probabilities, which pictures show as grey", async () => {
-    const ends = endsFromSplit((await run.data()).splits.train, [0, 1]);
+    const ends = samplesOfSplit((await run.data()).splits.train, [0, 1]);
     const path = await interpolateRun(run, ends.x, { steps: 3 });
     expect(path.data.every((value) => value > 0 && value < 1)).toBe(true);
     await writeInterpolation(run, path, 3, join(folder, "path.npy"));

@@ -6,7 +6,7 @@ import { readNpy } from "../../../src/data/files/arrays.node.ts";
 import { detections } from "../../../src/detection/index.ts";
 import type { State } from "../../../src/program/program.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
-import { openDetectorRun, openRun } from "../../../src/tasks/run/run.node.ts";
+import { loadDetectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { asWritten, sampleRun } from "../../../src/tasks/use/sample.node.ts";
 import { float32 } from "../../../src/tensor/array.ts";
 import { fitHere } from "../../../src/train/fit.node.ts";
@@ -92,7 +92,7 @@ it.each([
   // Bytes: where kernels differ, a value at the border between two is rounded the other way.
   ["rectified-flow-digits", 1],
 ] as const)("%s draws the samples of that version", async (name, most) => {
-  const run = await openRun(join(FIXTURES, name), { threads: 1 });
+  const run = await loadRun(join(FIXTURES, name), { threads: 1 });
   try {
     const samples = asWritten(run.config.dataInfo, await sampleRun(run, { count: 2, seed: 3 }));
     const recorded = await readNpy(join(FIXTURES, `${name}.samples.npy`));
@@ -104,7 +104,7 @@ it.each([
 });
 
 it("fcos-digit-scenes finds objects of its classes", async () => {
-  const run = await openDetectorRun(join(FIXTURES, "fcos-digit-scenes"), { threads: 1 });
+  const run = await loadDetectorRun(join(FIXTURES, "fcos-digit-scenes"), { threads: 1 });
   try {
     const x = float32(
       Float32Array.from({ length: 3 * 64 * 64 }, (_, i) => i % 251),

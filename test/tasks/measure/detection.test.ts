@@ -11,7 +11,7 @@ import { pngSize } from "../../../src/report/raster/raster.ts";
 import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
-import { annotatedData, openDetectorRun } from "../../../src/tasks/run/run.node.ts";
+import { annotatedData, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../../data/boxes/support.ts";
@@ -57,7 +57,7 @@ describe.each(NAMES)("%s", (model) => {
   });
 
   it("is measured as it was validated, and exported as it runs", async () => {
-    const run = await openDetectorRun(path(), { threads: 1 });
+    const run = await loadDetectorRun(path(), { threads: 1 });
     try {
       const set = await annotatedData(run);
       const evaluation = await evaluateDetector(run, set, { split: "validation" });
@@ -70,9 +70,7 @@ describe.each(NAMES)("%s", (model) => {
       const { description } = await exportRun(path(), file);
       expect(description).toContain("[batch, 3, 64, 64]");
       const { x } = await letterboxBatch(set.splits.test, [0, 1], 64);
-      const compiled = run.session.compiled<"x", "boxes" | "scores">("decoded", (inputs) => ({
-        ...run.model.decoded(inputs.x),
-      }));
+      const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
       const own = await compiled.run({ x });
       const plain = await ort.InferenceSession.create(file);
       const outside = await plain.run({ x: new ort.Tensor("float32", x.data, x.shape) });
@@ -152,7 +150,7 @@ describe("training", () => {
     expect(areas).toEqual(areas.toSorted((a, b) => a - b));
     // Digits of 6 to 40 pixels.
     expect(Math.max(...anchors)).toBeLessThan(45);
-    const run = await openDetectorRun(join(root, "anchors"), { threads: 1 });
+    const run = await loadDetectorRun(join(root, "anchors"), { threads: 1 });
     expect(run.classes).toHaveLength(10);
     await run.session.release();
   });
@@ -266,7 +264,7 @@ describe("other data", () => {
       samplePictures: 0,
       out: join(root, "squares"),
     });
-    const run = await openDetectorRun(path, { threads: 1 });
+    const run = await loadDetectorRun(path, { threads: 1 });
     try {
       expect(run.classes).toEqual(["blue", "red"]);
       const set = await annotatedData(run, swapped);
@@ -295,7 +293,7 @@ describe("other data", () => {
     expect(summary.step).toBe(2);
     expect(summary.best).toBeUndefined();
     expect(warnings).toEqual([]);
-    const run = await openDetectorRun(path, { threads: 1 });
+    const run = await loadDetectorRun(path, { threads: 1 });
     await expect(evaluateDetector(run, await annotatedData(run))).rejects.toThrow(
       /option split: the test split of .* is empty; choose another/,
     );

@@ -8,7 +8,7 @@ import { openDetection } from "../../../src/data/open.node.ts";
 import { letterboxBatch } from "../../../src/detection/augment/batches.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { findImages, patternOf } from "../../../src/tasks/run/inputs.node.ts";
-import { type DetectorRun, openDetectorRun } from "../../../src/tasks/run/run.node.ts";
+import { type DetectorRun, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
 import {
   type DetectedImage,
   DetectionWriter,
@@ -40,7 +40,7 @@ beforeAll(async () => {
     samplePictures: 0,
     out: join(root, "run"),
   });
-  run = await openDetectorRun(path, { threads: 1 });
+  run = await loadDetectorRun(path, { threads: 1 });
 }, 120_000);
 afterAll(async () => {
   await run.session.release();

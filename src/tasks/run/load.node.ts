@@ -18,7 +18,7 @@ import { loadDefinition, modelInfo } from "./definition.node.ts";
 import { detectionDataOptions } from "./detection-options.ts";
 
 /** A fitted model, ready to sample, score or export. */
-export interface OpenRun {
+export interface LoadedRun {
   readonly folder: RunFolder;
   readonly config: RunConfig;
   readonly model: Model;
@@ -30,7 +30,7 @@ export interface OpenRun {
   data(): Promise<DataSet>;
 }
 
-export interface OpenRunOptions {
+export interface LoadRunOptions {
   /** The best weights where validation has chosen some, otherwise the last; unless told. */
   readonly weights?: "best" | "last" | undefined;
   readonly provider?: string | undefined;
@@ -43,7 +43,7 @@ export interface OpenRunOptions {
  * Opens a run folder: its model with its weights on a runtime.
  * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
  */
-export async function openRun(path: string, options: OpenRunOptions = {}): Promise<OpenRun> {
+export async function loadRun(path: string, options: LoadRunOptions = {}): Promise<LoadedRun> {
   const folder = new RunFolder(path);
   const config = await folder.readConfig();
   const definition = await loadDefinition(config.model);
@@ -77,32 +77,37 @@ export async function runData(config: RunConfig): Promise<DataSet> {
 }
 
 /** @throws OptionError where a run's model cannot do what is asked, listing what it can */
-export function refuse(run: Pick<OpenRun, "config" | "definition">, what: string): never {
+export function refuse(run: Pick<LoadedRun, "config" | "definition">, what: string): never {
   throw new OptionError(
     `${run.config.model} cannot ${what}; it can ${abilities(run.definition).join(", ")} (eidos models lists them all)`,
   );
 }
 
+/** True where a run's model was fitted to the density of each class. */
+export function isClassConditional({ config }: LoadedRun): boolean {
+  return config.modelOptions.conditional === true && config.dataInfo.classes !== undefined;
+}
+
 /** A fitted detector, ready to find objects. */
-export interface DetectorRun extends Omit<OpenRun, "model" | "data"> {
-  readonly model: OpenRun["model"] & Detector;
+export interface DetectorRun extends Omit<LoadedRun, "model" | "data"> {
+  readonly model: LoadedRun["model"] & Detector;
   /** Names of the classes that it finds. */
   readonly classes: readonly string[];
 }
 
 /**
  * Opens a run folder whose model is a detector.
- * @throws OptionError where it is another model; what `openRun` throws
+ * @throws OptionError where it is another model; what `loadRun` throws
  */
-export async function openDetectorRun(
+export async function loadDetectorRun(
   path: string,
-  options: Omit<OpenRunOptions, "data"> = {},
+  options: Omit<LoadRunOptions, "data"> = {},
 ): Promise<DetectorRun> {
-  return detectorRun(await openRun(path, options));
+  return detectorRun(await loadRun(path, options));
 }
 
 /** An open run as that of a detector. @throws OptionError where its model is another one */
-export function detectorRun(run: OpenRun): DetectorRun {
+export function detectorRun(run: LoadedRun): DetectorRun {
   const { data: _data, model, ...others } = run;
   if (!isDetector(model)) return refuse(run, "find objects");
   const { classNames } = run.config.dataInfo;

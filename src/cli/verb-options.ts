@@ -1,0 +1,117 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import type { DetectOptions } from "../detection/models/detector.ts";
+import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
+import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
+
+import { type GivenValues, parseGiven } from "../tasks/run/given.node.ts";
+
+// Options that several verbs share, and what code calls them.
+
+/** Options of commands that go from samples to codes or back, for models whose codes take a solver. */
+export const codeOptions = {
+  solver: z
+    .enum(CODE_SOLVERS)
+    .optional()
+    .describe(
+      "diffusion models: how codes are found; heun: the probability flow to second order, ddim: to first order with one evaluation a step (default: heun)",
+    ),
+  solverSteps: z
+    .int()
+    .positive()
+    .optional()
+    .describe("diffusion models: steps from data to code (default: heun 50, ddim 100)"),
+};
+
+/** What a solver of codes is told of the flags. */
+export function codeSolver({
+  solver,
+  solverSteps: steps,
+}: {
+  readonly [name in keyof typeof codeOptions]: z.output<(typeof codeOptions)[name]>;
+}): CodeSolverOptions {
+  return { ...(solver !== undefined && { solver }), ...(steps !== undefined && { steps }) };
+}
+
+/** Options of commands that fill in what is unknown of samples. */
+export const completionOptions = {
+  seed: z.int().nonnegative().default(0).describe("seed of the draws"),
+  method: z
+    .enum(["auto", "exact", "hmc", ...INPAINT_METHODS])
+    .default("auto")
+    .describe(
+      "exact: in one pass, where the model's order of elements allows; hmc: Hamiltonian Monte Carlo; repaint, projection: of diffusion models; auto: exact where possible, of diffusion models repaint",
+    ),
+  steps: z
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "iterations of each chain, three quarters of them burn-in (default: 80); of diffusion models steps from noise (repaint 50, projection 25)",
+    ),
+  resamplings: z
+    .int()
+    .positive()
+    .optional()
+    .describe("diffusion models: how often each step is taken (default: repaint 10, projection 1)"),
+  label: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe("class of all samples, for conditional models (default: that of the data where it tells)"),
+};
+
+/** What a model is told of the flags on how to complete. */
+export function completionSettings({
+  method,
+  steps,
+  resamplings,
+}: {
+  readonly [name in "method" | "steps" | "resamplings"]: z.output<(typeof completionOptions)[name]>;
+}): Pick<InpaintOptions, "method" | "exact" | "steps" | "resamplings"> {
+  const isOfDiffusion = method === "repaint" || method === "projection";
+  return {
+    ...(isOfDiffusion && { method }),
+    ...((method === "exact" || method === "hmc") && { exact: method === "exact" }),
+    ...(steps !== undefined && { steps }),
+    ...(resamplings !== undefined && { resamplings }),
+  };
+}
+
+const share = z.number().min(0).max(1).optional();
+
+/** Options of commands that find objects. */
+export const detectFlags = {
+  confidence: share.describe(
+    "least score of a detection (detect and export: that at which F₁ was highest on the validation split, eval: 0.01)",
+  ),
+  iou: share.describe("of two detections of a class that overlap by a larger IoU the better one stays (0.6)"),
+  max: z.int().positive().optional().describe("most detections of an image (100)"),
+};
+
+/** The options by the names that code has for them. */
+export function detectOptions({
+  confidence,
+  iou,
+  max,
+}: z.output<z.ZodObject<typeof detectFlags>>): DetectOptions {
+  return {
+    ...(confidence !== undefined && { confidence }),
+    ...(iou !== undefined && { iou }),
+    ...(max !== undefined && { maximum: max }),
+  };
+}
+
+/** Adds the flag that gives values of table columns which the model is conditioned on. @param fallback what is taken without it */
+export function addGiven(command: Command, fallback: string): void {
+  command.option(
+    "--given <name=value>",
+    `value of a table column that the model is conditioned on; again for each${fallback}`,
+    (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+  );
+}
+
+/** The values that the flag gives. */
+export function givenValues({ given }: Readonly<Record<string, unknown>>): { readonly given?: GivenValues } {
+  return Array.isArray(given) ? { given: parseGiven(given) } : {};
+}

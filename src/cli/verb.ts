@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import { z } from "zod";
+import { OptionError } from "../errors.ts";
+import { currentName, parseOptions } from "../options.ts";
+import { openRun, type Run } from "../tasks/open-run.node.ts";
+import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import { RunFolder } from "../train/run-folder.node.ts";
+import { addSchemaOptions, flagValues } from "./options.ts";
+
+// The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
+
+/** Options of every command that runs a fitted model. */
+export const runOptions = {
+  weights: z
+    .enum(["best", "last"])
+    .optional()
+    .describe("which weights (default: best where validation has chosen some, otherwise last)"),
+  provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
+  threads: z.int().positive().optional().describe("threads inside one operation (default: all cores)"),
+};
+
+/** Options of commands that work on samples of a split, or on image files. */
+export const sampleChoice = {
+  index: z
+    .array(z.int().nonnegative())
+    .optional()
+    .describe("samples of a split by position, in place of image files"),
+  split: z.enum(["train", "validation", "test"]).default("test").describe("split that --index counts in"),
+};
+
+/** A command that uses a fitted model. */
+export interface Verb<F extends z.ZodObject> {
+  readonly name: string;
+  /** Heading of its options in the help. */
+  readonly heading: string;
+  /** Its flags; `runOptions` among them. */
+  readonly flags: F;
+  /** Text at the end of the help. */
+  readonly help?: string;
+  /** Checks that need no model; called before the run is opened. @throws OptionError */
+  check?(flags: z.output<F>, operands: readonly unknown[]): void;
+  /** The file to write, and a check that it can be written; called before the model is loaded. */
+  target?(flags: z.output<F>, info: RunConfig["dataInfo"], folder: string): string;
+  /** What the command does. */
+  action(use: VerbUse<F>): Promise<void>;
+}
+
+/** What the action of a verb works with. */
+export interface VerbUse<F extends z.ZodObject> {
+  readonly run: Run;
+  /** Flags that the schema knows, parsed. */
+  readonly flags: z.output<F>;
+  /** Flags of the model's own options, as texts. */
+  readonly others: Readonly<Record<string, unknown>>;
+  /** The operands behind the run folder. */
+  readonly operands: readonly unknown[];
+  /** The file to write; an empty text where the verb has no `target`. */
+  readonly target: string;
+  /** Seconds since the run was open. */
+  seconds(): number;
+}
+
+/** Makes of a command a verb on a run. */
+export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>): void {
+  addSchemaOptions(command, verb.heading, verb.flags);
+  if (verb.help !== undefined) command.addHelpText("after", `\n${verb.help}`);
+  command.action(async (folder: string, ...rest: readonly unknown[]) => {
+    // Commander hands over the operands, the flags and the command itself.
+    const operands = rest.slice(0, -2);
+    const given = rest.at(-2) as Readonly<Record<string, unknown>>;
+    const known = (name: string): boolean => name in verb.flags.shape;
+    const pick = (own: boolean) =>
+      Object.fromEntries(Object.entries(given).filter(([name]) => known(currentName(name) ?? name) === own));
+    const flags = parseOptions(verb.name, verb.flags, flagValues(pick(true), [verb.flags]));
+    verb.check?.(flags, operands);
+    const target =
+      verb.target === undefined
+        ? ""
+        : verb.target(flags, (await new RunFolder(folder).readConfig()).dataInfo, folder);
+    const { weights, provider, threads } = flags as z.output<z.ZodObject<typeof runOptions>>;
+    await using run = await openRun(folder, { weights, provider, threads });
+    const begun = performance.now();
+    const seconds = (): number => (performance.now() - begun) / 1000;
+    await verb.action({ run, flags, others: pick(false), operands, target, seconds });
+  });
+}
+
+/** A file in the samples folder of a run. */
+export function inSamples(folder: string, name: string): string {
+  return join(folder, "samples", name);
+}
+
+/** The samples that image files or flags name. @throws OptionError where both do */
+export function chosenBy(
+  verb: string,
+  files: readonly string[],
+  { index, split, count, source }: SplitSamples,
+): SampleFiles | SplitSamples {
+  if (index !== undefined && files.length > 0) {
+    throw new OptionError(`${verb}: name samples by files or by --index, not by both`);
+  }
+  return files.length > 0 ? { files, count } : { index, split, count, source };
+}
+
+/** 1 image, 2 images. */
+export function counted(count: number, what: string): string {
+  return `${count} ${count === 1 ? what : `${what}s`}`;
+}
+
+/** Says on standard error which files were left out. */
+export function printUnreadable(files: readonly string[]): void {
+  if (files.length === 0) return;
+  const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
+  process.stderr.write(`left out ${files.length} unreadable: ${shown}\n`);
+}

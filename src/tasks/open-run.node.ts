@@ -1,0 +1,320 @@
+import type { DetectionSet } from "../data/boxes/set.ts";
+import type { DataSet } from "../data/sources/data-set.ts";
+import type { Detection } from "../detection/boxes/detections.ts";
+import { isDetector } from "../detection/models/detector.ts";
+import { DataError } from "../errors.ts";
+import type { EditOptions, InpaintOptions, SampleOptions, TranslateOptions } from "../model/capabilities.ts";
+import type { NdArray } from "../tensor/array.ts";
+import type { RunConfig } from "../train/run-config.ts";
+import { type ExportOptions, type ExportSummary, exportRun } from "./export/export.node.ts";
+import {
+  type DetectionEvaluation,
+  type DetectionEvaluationOptions,
+  evaluateDetector,
+} from "./measure/detection.node.ts";
+import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
+import type { GivenValues } from "./run/given.node.ts";
+import type { ImagePath } from "./run/inputs.node.ts";
+import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
+import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
+import {
+  type CodeBatch,
+  type DecodeOptions,
+  decodeRun,
+  type EncodeOptions,
+  encodeRun,
+  encodeSamples,
+} from "./use/codes.node.ts";
+import { type DetectedImage, type DetectFilesOptions, detectFiles } from "./use/detect.node.ts";
+import { editRun, translateRun } from "./use/edit.node.ts";
+import { type Imputation, type ImputeOptions, imputeTable } from "./use/impute.node.ts";
+import { inpaintRun, knownMask, type Region } from "./use/inpaint.node.ts";
+import { type InterpolateOptions, interpolateRun } from "./use/interpolate.node.ts";
+import { sampleRun, sampleStatesOf, writeSamples } from "./use/sample.node.ts";
+import {
+  type AnomalyRanking,
+  rankAnomalies,
+  type ScoreBatch,
+  type ScoreOptions,
+  score,
+} from "./use/score.node.ts";
+
+/** What drawing samples takes; the model's own options for sampling beside it. */
+export interface SampleRequest extends Partial<SampleOptions> {
+  /** Values of the columns that the model is conditioned on. Default: those of random rows of its data. */
+  readonly given?: GivenValues;
+  /** An option of the model's own sampler, such as `solver`, `steps` or `temperature`. */
+  readonly [option: string]: unknown;
+}
+
+/** Scores of samples, gathered. */
+export interface Scores {
+  /** Nats a sample, in order of the data: for tables in the table's own units, for images of the bytes. */
+  readonly logLikelihood: Float64Array;
+  /** Paths of the images within their folder, where images of a folder were scored. */
+  readonly files?: readonly string[];
+}
+
+/** Objects found in an image. */
+export interface Found {
+  /** Size of the image in pixels, upright. */
+  readonly width: number;
+  readonly height: number;
+  /** From the best down, in pixels of the upright image. */
+  readonly objects: readonly (Detection & { readonly label: string })[];
+}
+
+/** How images are completed. */
+export interface InpaintRequest extends Partial<Omit<InpaintOptions, "x" | "known">> {
+  /** What of every image is unknown, or [n or 1, …sampleShape] with 1 where an element is known. */
+  readonly unknown: Region | { readonly kind: "known"; readonly known: NdArray<"float32"> };
+}
+
+/** How samples are edited: strength 0.5, 4 draws and seed 0 where not given. */
+export type EditRequest = Partial<Omit<EditOptions, "x">>;
+
+/**
+ * A fitted model from a run folder, ready for use. Its methods are what one does with a model; one that the model cannot do throws
+ * an OptionError that lists what it can, and is absent from the type where the model is named: `openRun<"yolo">(folder)`.
+ */
+export class Run {
+  /** The run as the tasks of this room take it: model, session and folder. For experts. */
+  readonly loaded: LoadedRun;
+
+  constructor(loaded: LoadedRun) {
+    this.loaded = loaded;
+  }
+
+  /** Path of the run folder. */
+  get folder(): string {
+    return this.loaded.folder.path;
+  }
+
+  /** The record of the run: model, data, and every option. */
+  get config(): RunConfig {
+    return this.loaded.config;
+  }
+
+  /** Names of the classes; empty where the data has none. */
+  get classes(): readonly string[] {
+    return this.config.dataInfo.classNames ?? [];
+  }
+
+  /** Step of training that the weights are of; undefined where their file does not say. */
+  get weightsStep(): number | undefined {
+    return this.loaded.weightsStep;
+  }
+
+  /** The data that the run was fitted on. @throws OptionError where it has changed; DataError */
+  data(): Promise<DataSet> {
+    return this.loaded.data();
+  }
+
+  /**
+   * Draws samples in data units, [count, …sampleShape]: bytes of images (not rounded), standardized columns of tables, points, zeros
+   * and ones. The same seed draws the same samples.
+   *
+   *     const samples = await run.sample({ count: 64, seed: 1 });
+   *     await run.save(samples, "samples.png");
+   *
+   * @param options count (default: 16), seed (default: 0), label, given, and the sampler's own options
+   * @throws OptionError where the model cannot draw samples or an option is wrong
+   */
+  sample(options: SampleRequest = {}): Promise<NdArray<"float32">> {
+    return sampleRun(this.loaded, { count: 16, seed: 0, ...options });
+  }
+
+  /** Samples as they form from noise: at most `states` arrays, the last of which `sample` draws. @throws OptionError as `sample` */
+  sampleStates(options: SampleRequest & { readonly states: number }): Promise<readonly NdArray<"float32">[]> {
+    return sampleStatesOf(this.loaded, { count: 16, seed: 0, ...options });
+  }
+
+  /**
+   * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table in the table's own units.
+   * @throws OptionError for another extension; FileError
+   */
+  save(samples: NdArray<"float32">, path: string): Promise<void> {
+    return writeSamples(this.loaded, samples, path);
+  }
+
+  /**
+   * The log-likelihood of every sample in nats.
+   *
+   *     const { logLikelihood } = await run.score("new-rows.csv");
+   *
+   * @param source a table file, a query, a folder of images or the name of data. Default: the test split of the run's own data
+   * @throws OptionError where the model has no density or the data is of another kind; DataError
+   */
+  async score(source?: string, options: ScoreOptions = {}): Promise<Scores> {
+    const values: number[] = [];
+    const files: string[] = [];
+    for await (const batch of this.scores(source, options)) {
+      for (const value of batch.logLikelihood) values.push(value);
+      files.push(...(batch.files ?? []));
+    }
+    return { logLikelihood: Float64Array.from(values), ...(files.length > 0 && { files }) };
+  }
+
+  /** As `score`, batch by batch in constant memory. */
+  scores(source?: string, options: ScoreOptions = {}): AsyncGenerator<ScoreBatch> {
+    return score(this.loaded, source, options);
+  }
+
+  /** Ranks samples by −log-likelihood, the most unusual first. @throws OptionError, DataError as `score` */
+  anomalies(source?: string, options: ScoreOptions = {}): Promise<AnomalyRanking> {
+    return rankAnomalies(this.loaded, source, options);
+  }
+
+  /**
+   * Fills in the missing cells of a table with draws from the model's conditional density.
+   * @throws OptionError where the model cannot do this or the data is no table; DataError while reading
+   */
+  impute(table: string, options: ImputeOptions = {}): Promise<Imputation> {
+    return imputeTable(this.loaded, table, options);
+  }
+
+  /**
+   * Completes images: [n, draws, channels, height, width] in data units, not rounded.
+   *
+   *     const drawn = await run.inpaint({ index: [3, 17] }, { unknown: { kind: "half", half: "bottom" }, draws: 4 });
+   *
+   * @throws OptionError where the model cannot complete samples, or the region lies outside of the images; DataError
+   */
+  async inpaint(images: SampleInput, { unknown, ...options }: InpaintRequest): Promise<NdArray<"float32">> {
+    const known = unknown.kind === "known" ? unknown.known : await knownMask(this.loaded, unknown);
+    const chosen = forModel(this.loaded, await chosenSamples(this.loaded, images, "inpaint"));
+    return inpaintRun(this.loaded, chosen, { draws: 1, seed: 0, ...options, known });
+  }
+
+  /** Changes samples by noising and denoising them: [n, draws, …sampleShape]. @throws OptionError where the model cannot; DataError */
+  async edit(samples: SampleInput, options: EditRequest = {}): Promise<NdArray<"float32">> {
+    const { x } = await chosenSamples(this.loaded, samples, "edit");
+    return editRun(this.loaded, { strength: 0.5, draws: 4, seed: 0, ...options, x });
+  }
+
+  /** Leads samples of one data set to another: [n, states, …sampleShape], x itself first. @throws OptionError, DataError */
+  async translate(
+    samples: SampleInput,
+    options: Partial<Omit<TranslateOptions, "x">> = {},
+  ): Promise<NdArray<"float32">> {
+    const { x } = await chosenSamples(this.loaded, samples, "translate");
+    return translateRun(this.loaded, { ...options, x });
+  }
+
+  /** Samples along paths through the space of codes, [pairs · steps, …sampleShape]. @throws OptionError, DataError */
+  async interpolate(
+    ends: SampleInput,
+    options: Partial<InterpolateOptions> = {},
+  ): Promise<NdArray<"float32">> {
+    const { x, labels } = await chosenSamples(this.loaded, ends, "interpolate");
+    return interpolateRun(this.loaded, x, { steps: 8, labels, ...options });
+  }
+
+  /**
+   * Codes of samples.
+   * @param source an array [n, …sampleShape] in data units gives codes [n, dimensions]
+   * @throws OptionError where the model has no codes, or needs a class and none is known
+   */
+  encode(
+    source: NdArray<"float32">,
+    options: Pick<EncodeOptions, "codes"> & { readonly labels?: readonly number[] } = {},
+  ): Promise<NdArray<"float32">> {
+    return encodeSamples(this.loaded, source, options.labels, options.codes);
+  }
+
+  /** Codes of the samples of some data, batch by batch: a table, a folder, or a split of the run's own data. */
+  codes(source?: string, options: EncodeOptions = {}): AsyncGenerator<CodeBatch> {
+    return encodeRun(this.loaded, source, options);
+  }
+
+  /**
+   * Samples in data units from codes [n, dimensions], or a file of them (.npy, .csv, .parquet).
+   * @throws OptionError where the model has no codes, or is conditional and no class is given; DataError
+   */
+  decode(codes: string | NdArray<"float32">, options: DecodeOptions = {}): Promise<NdArray<"float32">> {
+    return decodeRun(this.loaded, codes, options);
+  }
+
+  /**
+   * Finds objects in an image.
+   *
+   *     const { objects } = await run.detect("photo.jpg", { confidence: 0.5 });
+   *
+   * @throws OptionError where the model finds no objects; DataError naming the image
+   */
+  async detect(image: string, options: DetectFilesOptions = {}): Promise<Found> {
+    const { classes } = detectorRun(this.loaded);
+    const unreadable = (_: ImagePath, reason: string): never => {
+      throw new DataError(`${image}: ${reason}`);
+    };
+    for await (const { width, height, found } of this.detections([{ path: image, name: image }], {
+      onUnreadable: unreadable,
+      ...options,
+    })) {
+      const objects = found.map((detection) => ({
+        ...detection,
+        label: classes[detection.class] ?? String(detection.class),
+      }));
+      return { width, height, objects };
+    }
+    throw new DataError(`${image}: nothing was read`);
+  }
+
+  /** Finds objects in many images, one after the other; `findImages` lists those of folders and patterns. */
+  detections(images: readonly ImagePath[], options: DetectFilesOptions = {}): AsyncGenerator<DetectedImage> {
+    return detectFiles(detectorRun(this.loaded), images, options);
+  }
+
+  /**
+   * Measures the model on a split of its data: loss, log-likelihood, and distances between drawn samples and data.
+   * @throws OptionError where the data has changed since the fit, the split is empty or the model is a detector (`evaluateBoxes`)
+   */
+  evaluate(options: EvaluationOptions = {}): Promise<Evaluation> {
+    return evaluateRun(this.loaded, options);
+  }
+
+  /**
+   * Measures a detector on images with boxes: COCO's and VOC's average precision, the best cut, and what is wrong.
+   * @param data name, path, or an open set. Default: the run's own
+   */
+  async evaluateBoxes(
+    data?: string | DetectionSet,
+    options: DetectionEvaluationOptions & { readonly reading?: Readonly<Record<string, unknown>> } = {},
+  ): Promise<DetectionEvaluation> {
+    const { reading, ...measuring } = options;
+    const run = detectorRun(this.loaded);
+    const set = typeof data === "object" ? data : await annotatedData(run, data, reading);
+    return evaluateDetector(run, set, measuring);
+  }
+
+  /** True where the model finds objects. */
+  get isDetector(): boolean {
+    return isDetector(this.loaded.model);
+  }
+
+  /** Writes the model as one ONNX file, weights inside. @throws OptionError where it has no such graph; FileError */
+  export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
+    return exportRun(this.folder, path, options);
+  }
+
+  /** Frees what the runtime holds. `await using run = await openRun(folder)` calls it by itself. */
+  release(): Promise<void> {
+    return this.loaded.session.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+}
+
+/**
+ * Opens a run folder: its model with its weights, on a runtime.
+ *
+ *     await using run = await openRun("runs/moons");
+ *     const samples = await run.sample({ count: 1000, seed: 1 });
+ *
+ * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
+ */
+export async function openRun(folder: string, options: LoadRunOptions = {}): Promise<Run> {
+  return new Run(await loadRun(folder, options));
+}

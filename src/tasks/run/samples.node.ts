@@ -1,0 +1,160 @@
+import { stat } from "node:fs/promises";
+import { decodeImage } from "../../data/image/folder.node.ts";
+import { streamImages } from "../../data/image/stream.node.ts";
+import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
+import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import { asSeen, imageFormat } from "./inputs.node.ts";
+import { isClassConditional, type LoadedRun } from "./load.node.ts";
+
+/** The samples that a verb works on, in data units. */
+export interface ChosenSamples {
+  /** [n, …sampleShape]. */
+  readonly x: NdArray<"float32">;
+  /** Their classes, where the data has some. */
+  readonly labels?: readonly number[] | undefined;
+}
+
+/** Samples of a split. */
+export interface SplitSamples {
+  /** Default: test. */
+  readonly split?: SplitName | undefined;
+  /** By position, counted from 0; without, the first `count`. */
+  readonly index?: readonly number[] | undefined;
+  /** Default: 8. */
+  readonly count?: number | undefined;
+  /** The data that paths lead from, in place of the run's data (rectified-transport). Default: false. */
+  readonly source?: boolean | undefined;
+}
+
+/** Image files, and folders of them. */
+export interface SampleFiles {
+  readonly files: string | readonly string[];
+  /** Images at most. Default: 8; of interpolate all. */
+  readonly count?: number | undefined;
+}
+
+/**
+ * The samples that a verb is asked to work on: image files and folders, samples of a split of the run's own data, or an array
+ * [n, …sampleShape] in data units.
+ */
+export type SampleInput = string | readonly string[] | SampleFiles | SplitSamples | NdArray<"float32">;
+
+/** Images of a folder, or samples of a split, where no other number is given. */
+const USUAL_COUNT = 8;
+
+/** Verbs that take images, and what serves other data. */
+const ELSEWHERE = {
+  inpaint: "eidos impute fills in the missing cells of a table",
+  edit: "name samples by --index",
+  translate: "name samples by --index",
+  interpolate: "name samples by --index",
+} as const;
+
+/** A verb that works on chosen samples. */
+export type SampleVerb = keyof typeof ELSEWHERE;
+
+/** @throws OptionError where the run's data are not images */
+export function checkImages({ config }: LoadedRun, verb: SampleVerb): void {
+  const { dataInfo } = config;
+  if (isPicture(dataInfo)) return;
+  throw new OptionError(
+    `${verb}: the run was fitted on ${dataInfo.kind} data (${config.data}); ${ELSEWHERE[verb]}`,
+  );
+}
+
+/** An input with its kind. */
+type Choice =
+  | { readonly kind: "array"; readonly x: NdArray<"float32"> }
+  | ({ readonly kind: "files" } & SampleFiles)
+  | ({ readonly kind: "split" } & SplitSamples);
+
+function choiceOf(input: SampleInput): Choice {
+  if (typeof input === "string" || isList(input)) return { kind: "files", files: input };
+  if ("dtype" in input) return { kind: "array", x: input };
+  return "files" in input ? { kind: "files", ...input } : { kind: "split", ...input };
+}
+
+const isList = (input: SampleInput): input is readonly string[] => Array.isArray(input);
+
+/**
+ * The samples that an input names.
+ * @throws OptionError where the run's data are not images, or a position lies outside of the split; DataError naming the file
+ */
+export async function chosenSamples(
+  run: LoadedRun,
+  input: SampleInput,
+  verb: SampleVerb,
+): Promise<ChosenSamples> {
+  const choice = choiceOf(input);
+  switch (choice.kind) {
+    case "array":
+      return { x: checkedArray(run, choice.x, verb) };
+    case "files": {
+      const { files, count = verb === "interpolate" ? Number.POSITIVE_INFINITY : USUAL_COUNT } = choice;
+      return { x: await imagesOfFiles(run, typeof files === "string" ? [files] : files, verb, count) };
+    }
+    case "split": {
+      const { split = "test", index, count = USUAL_COUNT, source = false } = choice;
+      const data = await run.data();
+      const all = ((source ? data.source : undefined) ?? data).splits[split];
+      return samplesOfSplit(all, index ?? [...range(0, Math.min(count, all.count))]);
+    }
+  }
+}
+
+/** @throws OptionError where an array is not of the run's samples */
+function checkedArray({ config }: LoadedRun, x: NdArray<"float32">, verb: SampleVerb): NdArray<"float32"> {
+  const { sampleShape } = config.dataInfo;
+  if (x.shape.slice(1).join() !== sampleShape.join()) {
+    throw new OptionError(
+      `${verb}: the array has shape [${x.shape}]; samples of this run are [n,${sampleShape}]`,
+    );
+  }
+  return x;
+}
+
+/** Samples of a split by position, with their classes. @throws OptionError where a position lies outside */
+export function samplesOfSplit(split: Split, positions: readonly number[]): ChosenSamples {
+  const outside = positions.find((position) => position >= split.count);
+  if (outside !== undefined) {
+    throw new OptionError(
+      `option index: there is no sample ${outside}; the split has 0 to ${split.count - 1}`,
+    );
+  }
+  const { x, label } = split.batch(positions);
+  return { x, labels: label && Array.from(label.data, Number) };
+}
+
+/** Samples without their classes, where the run's model was not fitted to each class. */
+export function forModel(run: LoadedRun, { x, labels }: ChosenSamples): ChosenSamples {
+  return isClassConditional(run) ? { x, labels } : { x };
+}
+
+/** Images of files and folders, decoded as the run's images are. */
+async function imagesOfFiles(
+  run: LoadedRun,
+  paths: readonly string[],
+  verb: SampleVerb,
+  limit: number,
+): Promise<NdArray<"float32">> {
+  checkImages(run, verb);
+  const { dataInfo } = run.config;
+  const format = imageFormat(dataInfo);
+  const size = elementCount(dataInfo.sampleShape);
+  const images: ArrayLike<number>[] = [];
+  for (const path of paths) {
+    if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
+      images.push(await decodeImage(path, format));
+      continue;
+    }
+    for await (const { x, files } of streamImages(path, format, { batchSize: Math.min(limit, 256) })) {
+      for (let i = 0; i < files.length; i++) images.push(x.data.subarray(i * size, (i + 1) * size));
+      if (images.length >= limit) break;
+    }
+  }
+  const chosen = images.slice(0, limit);
+  const data = new Float32Array(chosen.length * size);
+  for (const [i, image] of chosen.entries()) data.set(image, i * size);
+  return asSeen(dataInfo, float32(data, [chosen.length, ...dataInfo.sampleShape]));
+}
