@@ -207,7 +207,7 @@ export function discretizedLogisticLogProb(x: Tensor, { location, logScale }: Lo
   return width.mul(isNotLowest.mul(isNotHighest)).sub(above.mul(isNotHighest)).sub(below.mul(isNotLowest));
 }
 
-/** Independent bytes from discretised logistics: log p(x | z) is a log-probability, no density. */
+/** Independent bytes from discretized logistics: log p(x | z) is a log-probability, no density. */
 export class DiscretizedLogisticObservation extends ScaledObservation {
   seen(x: Tensor): Tensor {
     return byteToUnit(x);
