@@ -2,7 +2,8 @@ import type { DataInfo } from "../model/data-info.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { Random } from "../random.ts";
 import { outputAt } from "../tensor/graph.ts";
-import { argMax, concat, oneHot, Parameter, slice, split, type Tensor, uniform } from "../tensor/index.ts";
+import { argMax } from "../tensor/index.operations.ts";
+import { concat, oneHot, Parameter, slice, split, type Tensor, uniform } from "../tensor/index.ts";
 
 /**
  * p(x | z), the distribution of a sample that the numbers of a decoder stand for. Samples are rows of D numbers in data

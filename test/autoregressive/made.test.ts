@@ -12,7 +12,8 @@ import { initialState, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
-import { constant, int64, stack, type Tensor, traceTraining } from "../../src/tensor/index.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { constant, int64, stack, type Tensor } from "../../src/tensor/index.ts";
 import {
   allVectors,
   bitData,

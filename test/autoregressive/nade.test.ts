@@ -4,16 +4,8 @@ import { OptionError } from "../../src/errors.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
-import {
-  constant,
-  float32,
-  grad,
-  int64,
-  type NdArray,
-  slice,
-  type Tensor,
-  traceTraining,
-} from "../../src/tensor/index.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { constant, float32, grad, int64, type NdArray, slice, type Tensor } from "../../src/tensor/index.ts";
 import {
   allVectors,
   bitData,

@@ -5,15 +5,8 @@ import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Program, Session, type State } from "../../src/program/program.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import {
-  constant,
-  float32,
-  grad,
-  input,
-  type NdArray,
-  type Tensor,
-  traceTraining,
-} from "../../src/tensor/index.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";
 import {
   along,

@@ -10,7 +10,7 @@ import { binarizeImages } from "../../data/sources/binarize.ts";
 import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
-import { checkedData, type PlainImages } from "../../data/sources/memory.ts";
+import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
@@ -65,10 +65,13 @@ export function sourceName(source: GatheredSource): string {
   return typeof source === "string" ? source : describeSource(source);
 }
 
-/** The table that a source is or names: rows, a file or a query; undefined for other data. */
+/** The table that a source is or names: rows, points, a file or a query; undefined for other data. */
 export function tableInput(source: GatheredSource | undefined): TableInput | undefined {
   if (source === undefined) return undefined;
-  if (typeof source === "object") return source.kind === "rows" ? source : undefined;
+  if (typeof source === "object") {
+    if (source.kind === "points") return asRows(source);
+    return source.kind === "rows" ? source : undefined;
+  }
   if (isQuery(source)) return { sql: source };
   return isTablePath(source) ? { path: source } : undefined;
 }
