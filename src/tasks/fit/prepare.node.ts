@@ -33,9 +33,9 @@ import { type FitSubject, outputsOf } from "./outputs.node.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** What `fit` takes: a model, data, where to write, and any option of training, data and model by its name. */
-export interface FitRequest {
-  /** Name in the catalogue, or path of a module (.js, .mjs) whose default export is a model definition. */
+/** What a fit is asked for, before its options are checked: `FitRequest` without its types. */
+export interface UncheckedRequest {
+  /** Name in the catalogue, path of a module (.js, .mjs, .ts) whose default export is a model definition, or `definition:NAME`. */
   readonly model: string;
   /** Name, path or query, as for `openData`, or data in memory. */
   readonly data: string | DataSource;
@@ -48,7 +48,7 @@ export interface FitRequest {
 type SentData = string | PlainSource;
 
 /** A request that can be sent to another thread. */
-export type SentRequest = FitRequest & { readonly data: SentData };
+export type SentRequest = UncheckedRequest & { readonly data: SentData };
 
 /** A new run, or one to go on with; it can be sent to another thread. */
 export type FitTask =

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gatherSource } from "../../../src/data/sources/gather.ts";
 import { type PlainSource, photos, points, rows } from "../../../src/data/sources/memory.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
-import { fit, resumeFit } from "../../../src/tasks/fit/fit.node.ts";
+import { fit, resumeFit, startFit } from "../../../src/tasks/fit/fit.node.ts";
 import { type PreparedFit, prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, fitHere } from "../../../src/train/fit.node.ts";
 import { temporaryFolder } from "../../support.ts";
@@ -91,9 +91,9 @@ describe("a fit to data in memory", () => {
 
 test("what cannot be sent to the thread of a fit is refused by name, before one is started", async () => {
   const wrong = { model: "nice", data: [1, 2] as unknown as string };
-  await expect(fit(wrong)).rejects.toThrow(OptionError);
+  await expect(startFit(wrong)).rejects.toThrow(OptionError);
   await expect(fit({ model: "nice", data: rows([]) })).rejects.toThrow(DataError);
-  await expect(fit({ model: "nice", data, learningRate: () => 1 })).rejects.toThrow(
+  await expect(startFit({ model: "nice", data, learningRate: () => 1 })).rejects.toThrow(
     /^option learningRate: must be a plain value, not a function$/,
   );
   await expect(resumeFit("nowhere", { onStep: () => 1 })).rejects.toThrow(/^option onStep: /);

@@ -1,6 +1,5 @@
 import { join } from "node:path";
-import type { FitRequest } from "../../../src/tasks/fit/fit.node.ts";
-import { prepareFit, type SentRequest } from "../../../src/tasks/fit/prepare.node.ts";
+import { prepareFit, type SentRequest, type UncheckedRequest } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
@@ -31,7 +30,9 @@ export interface Ran {
 
 /** Fits in this thread, as the fit worker does, to the end or until stopped. */
 export async function ran(
-  request: FitRequest | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
+  request:
+    | UncheckedRequest
+    | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
   more: Partial<Fit> = {},
 ): Promise<Ran> {
   const { fit, config, notes } = await prepareFit(
