@@ -84,7 +84,7 @@ const DATA: Readonly<Record<DataInfo["kind"], DataInfo>> = {
     classes: 3,
     columns: ["a", "b", "c", "d", "e"].map((name) => ({ name, size: 1 })),
   },
-  image: { kind: "image", sampleShape: [1, 8, 8], classes: 3 },
+  image: { kind: "image", sampleShape: [1, 4, 4], classes: 3 },
   binary: { kind: "binary", sampleShape: [5] },
 };
 
