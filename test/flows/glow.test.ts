@@ -178,8 +178,8 @@ describe("invertible linear map", () => {
 describe("Glow", () => {
   it("has the log-determinant of its Jacobian and is inverted, for images of 1, 2 and 3 channels", async () => {
     for (const [shape, levels] of [
-      [[2, 4, 4], 2],
-      [[1, 6, 4], 1],
+      [[1, 4, 4], 2],
+      [[2, 2, 4], 1],
       [[3, 2, 4], 1],
     ] as const) {
       const flow = new Composition(
