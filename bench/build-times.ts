@@ -3,8 +3,7 @@ import type { DataInfo } from "../src/model/index.ts";
 import { nameParameters, parameterCount } from "../src/nn/index.ts";
 import { nodeRuntime } from "../src/program/node.ts";
 import { Program } from "../src/program/program.ts";
-import { resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
-import { fitOptions } from "../src/train/options.ts";
+import { fitOptions, resolveFitOptions, tracerOf } from "../src/train/options.ts";
 import { table } from "./report.ts";
 
 /** Data of each kind, as large as what the product brings along. */

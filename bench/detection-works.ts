@@ -14,9 +14,7 @@ import type { State } from "../src/program/program.ts";
 import { Session } from "../src/program/program.ts";
 import { Random } from "../src/random.ts";
 import { float32, type NdArray, type Parameter } from "../src/tensor/index.ts";
-import type { BatchFeeds } from "../src/train/batches.ts";
-import type { BatchedData } from "../src/train/fit-setup.ts";
-import type { BatchShape } from "../src/train/step.ts";
+import type { BatchedData, BatchFeeds, BatchShape } from "../src/train/batches.ts";
 import type { Prepared } from "./serve.ts";
 import { denseWeights, writeChecked } from "./weights.ts";
 import { normals } from "./works.ts";
@@ -110,6 +108,7 @@ export function benchScenes(): BatchedData {
   const objects = Array.from({ length: SCENES }, (_, i) => someObjects(random.split(i)));
   const rowsFrom = (indices: ArrayLike<number>): BatchFeeds => batchOf(images, objects, indices);
   return {
+    kind: "batches",
     name: "bench",
     fingerprint: "bench",
     describe: () => [],

@@ -10,8 +10,8 @@ import { Conv2d, initialState, Mlp, nameParameters, parameterCount, UNet } from 
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
-import { batchSourceOf, type FitData, resolveFitOptions, tracerOf } from "../src/train/fit-setup.ts";
-import { fitOptions } from "../src/train/options.ts";
+import { batchSourceOf, type FitData } from "../src/train/batches.ts";
+import { fitOptions, resolveFitOptions, tracerOf } from "../src/train/options.ts";
 import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
@@ -190,7 +190,7 @@ async function trainingStep(work: string, { replicas, ...options }: EidosOptions
   const fit = resolveFitOptions(
     fitOptions.parse({ replicas, ...threads }),
     preferences,
-    "splits" in data ? data.splits.train.count : SCENES,
+    data.kind === "batches" ? SCENES : data.splits.train.count,
   );
   const tracer = tracerOf(model, fit);
   const source = batchSourceOf(data, fit);
@@ -200,7 +200,7 @@ async function trainingStep(work: string, { replicas, ...options }: EidosOptions
   const config = { model: work, fit } as RunConfig;
   const pool =
     replicas > 1
-      ? await replicaPool(tracer, source, config, new URL("./resolve-run.ts", import.meta.url).href)
+      ? await replicaPool(tracer, source, config, new URL("./replica.ts", import.meta.url))
       : undefined;
   const vectors = initialVectors(tracer, source.random);
   const trainer = await Trainer.create(tracer, source, runtime, { step: 0, vectors }, pool);

@@ -5,10 +5,10 @@
 
 import { openData } from "eidos";
 import type { SymbolicBatch } from "eidos/model";
-import { adam, Conv2d, Linear, nameParameters } from "eidos/nn";
-import { compile, nodeRuntime, Random } from "eidos/program/node";
+import { Conv2d, Linear } from "eidos/nn";
+import { compile, nodeRuntime } from "eidos/program/node";
 import { gatherElements, type Tensor } from "eidos/tensor";
-import { initialVectors, StepTracer, Trainer } from "eidos/train";
+import { train } from "eidos/train";
 
 const [steps = "300"] = process.argv.slice(2);
 
@@ -31,28 +31,22 @@ class DigitNet {
   }
 }
 
-const { splits } = await openData("digits");
+const data = await openData("digits");
 const runtime = await nodeRuntime();
-const random = new Random(0);
-const net = nameParameters(new DigitNet());
+const net = new DigitNet();
 
-const tracer = new StepTracer(net, { optimizer: adam(), averageDecay: 0 });
-const source = { split: splits.train, batchSize: 64, random };
-const start = { step: 0, vectors: initialVectors(tracer, random) };
-const trainer = await Trainer.create(tracer, source, runtime, start);
-while (trainer.step < Number(steps)) {
-  const { losses } = await trainer.train(2e-3);
-  if (trainer.step % 50 === 0) console.log(`step ${trainer.step}: loss ${losses.total?.toFixed(3)}`);
+const training = train(net, { data, runtime, batchSize: 64, learningRate: 2e-3, steps: Number(steps) });
+for await (const { step, losses } of training) {
+  if (step % 50 === 0) console.log(`step ${step}: loss ${losses.total.toFixed(3)}`);
 }
 
-const weights = await trainer.weights();
+const weights = await training.weights();
 const classify = compile(["x"], ({ x }) => ({ digit: net.forward(x).argMax(1) }), {
   runtime,
   weights,
 });
-const { x, label } = splits.test.batch(Uint32Array.from({ length: splits.test.count }, (_, i) => i));
+const { test } = data.splits;
+const { x, label } = test.batch(Uint32Array.from({ length: test.count }, (_, i) => i));
 const { digit } = await classify.run({ x });
 const right = digit.data.filter((value, i) => value === label?.data[i]).length;
-console.log(
-  `accuracy on ${splits.test.count} test digits: ${((100 * right) / splits.test.count).toFixed(1)} %`,
-);
+console.log(`accuracy on ${test.count} test digits: ${((100 * right) / test.count).toFixed(1)} %`);

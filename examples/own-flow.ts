@@ -13,10 +13,10 @@ import {
   ReluNetwork,
   type Transform,
 } from "eidos/flows";
-import { adam, initializers, nameParameters } from "eidos/nn";
-import { compile, nodeRuntime, Random, Session } from "eidos/program/node";
+import { initializers } from "eidos/nn";
+import { compile, nodeRuntime, Session } from "eidos/program/node";
 import { concat, constant, Parameter, split, type Tensor } from "eidos/tensor";
-import { initialVectors, StepTracer, Trainer } from "eidos/train";
+import { train } from "eidos/train";
 
 const [steps = "300"] = process.argv.slice(2);
 
@@ -47,29 +47,31 @@ const transforms = Array.from({ length: 4 }, () => [
   new BatchNormTransform(2),
 ]).flat();
 const points = { kind: "points", sampleShape: [2] } as const;
-const flow = nameParameters(new FlowModel(points, { base: new GaussianMixture(2, 4), transforms }));
+const flow = new FlowModel(points, { base: new GaussianMixture(2, 4), transforms });
 
-const { splits, logDensity } = await openData("two-moons");
+const data = await openData("two-moons");
 const runtime = await nodeRuntime();
-const random = new Random(0);
-const tracer = new StepTracer(flow, { optimizer: adam(), averageDecay: 0.99 });
-const source = { split: splits.train, batchSize: 512, random };
-const trainer = await Trainer.create(tracer, source, runtime, {
-  step: 0,
-  vectors: initialVectors(tracer, random),
+const training = train(flow, {
+  data,
+  runtime,
+  batchSize: 512,
+  learningRate: (step) => 0.01 * (1 - step / Number(steps)), // decays to 0
+  averageDecay: 0.99,
+  steps: Number(steps),
 });
-while (trainer.step < Number(steps)) {
-  const rate = 0.01 * (1 - trainer.step / Number(steps)); // decays to 0
-  const { losses } = await trainer.train(rate);
-  if (trainer.step % 50 === 0) console.log(`step ${trainer.step}: loss ${losses.total?.toFixed(3)}`);
+for await (const { step, losses } of training) {
+  if (step % 50 === 0) console.log(`step ${step}: loss ${losses.total.toFixed(3)}`);
 }
 
-const weights = await trainer.weights();
+const weights = await training.weights();
 const score = compile(["x"], ({ x }) => ({ logProb: flow.logProb(x) }), { runtime, weights });
-const { x } = splits.test.batch(Uint32Array.from({ length: 2000 }, (_, i) => i));
+const { x } = data.splits.test.batch(Uint32Array.from({ length: 2000 }, (_, i) => i));
 const { logProb } = await score.run({ x });
 const mean = (values: Iterable<number | bigint>) => Array.from(values, Number).reduce((a, b) => a + b) / 2000;
-const truth = Array.from({ length: 2000 }, (_, i) => logDensity?.(x.data.subarray(2 * i, 2 * i + 2)) ?? 0);
+const truth = Array.from(
+  { length: 2000 },
+  (_, i) => data.logDensity?.(x.data.subarray(2 * i, 2 * i + 2)) ?? 0,
+);
 console.log(`log-likelihood of 2000 test points: ${mean(logProb.data).toFixed(3)} nats`);
 console.log(`by the true density: ${mean(truth).toFixed(3)} nats`);
 

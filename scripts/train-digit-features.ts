@@ -5,12 +5,12 @@ import { range } from "../src/data/sources/data-set.ts";
 import { openDigits } from "../src/data/sources/digits.node.ts";
 import { digitFeaturesAsset } from "../src/metrics/digit-features.node.ts";
 import { DigitClassifier, DigitFeatureNetwork } from "../src/metrics/digit-features.ts";
-import { adam, learningRateSchedule, nameParameters, writeSafetensors } from "../src/nn/index.ts";
+import { learningRateSchedule, writeSafetensors } from "../src/nn/index.ts";
 import { nodeRuntime } from "../src/program/node.ts";
 import type { Runtime } from "../src/program/runtime.ts";
 import { Random } from "../src/random.ts";
 import { float32 } from "../src/tensor/array.ts";
-import { initialVectors, StepTracer, Trainer } from "../src/train/index.ts";
+import { train } from "../src/train/index.ts";
 
 // Trains the feature network of digits and writes assets/digit-features.safetensors (430 kB):
 //     npx tsx scripts/train-digit-features.ts [steps]
@@ -59,20 +59,23 @@ async function accuracyOn(split: Split, network: DigitFeatureNetwork, runtime: R
 
 const { splits } = await openDigits();
 const runtime = await nodeRuntime();
-const random = new Random(SEED);
-const model = nameParameters(new DigitClassifier());
-const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.995 });
-const source = { split: shifted(splits.train, random.split("shift")), batchSize: 64, random };
-const start = { step: 0, vectors: initialVectors(tracer, random) };
-const trainer = await Trainer.create(tracer, source, runtime, start);
+const shift = new Random(SEED).split("shift");
 const rate = learningRateSchedule({ kind: "cosine", rate: 3e-3, warmupSteps: STEPS / 25, totalSteps: STEPS });
+const training = train(new DigitClassifier(), {
+  data: { kind: "image", splits: { train: shifted(splits.train, shift) } },
+  runtime,
+  batchSize: 64,
+  learningRate: (step) => rate(step + 1),
+  averageDecay: 0.995,
+  seed: SEED,
+  steps: STEPS,
+});
 const begun = performance.now();
-while (trainer.step < STEPS) {
-  const { losses } = await trainer.train(rate(trainer.step + 1));
-  if (trainer.step % 250 === 0) console.log(`step ${trainer.step}: loss ${losses.total?.toFixed(4)}`);
+for await (const { step, losses } of training) {
+  if (step % 250 === 0) console.log(`step ${step}: loss ${losses.total.toFixed(4)}`);
 }
 console.log(`${STEPS} steps in ${((performance.now() - begun) / 1000).toFixed(0)} s`);
-const weights = await trainer.weights();
+const weights = await training.weights();
 const network = new DigitFeatureNetwork(writeSafetensors(weights));
 const [validation, test] = [
   await accuracyOn(splits.validation, network, runtime),

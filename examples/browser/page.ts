@@ -3,9 +3,8 @@
 
 import { planePoints } from "eidos/data";
 import { RectifiedFlow, rectifiedFlowOptions } from "eidos/diffusion";
-import { adam, nameParameters } from "eidos/nn";
-import { Random, Session, webRuntime } from "eidos/program/web";
-import { initialVectors, StepTracer, Trainer } from "eidos/train";
+import { Session, webRuntime } from "eidos/program/web";
+import { train } from "eidos/train";
 
 const steps = Number(new URLSearchParams(location.search).get("steps") ?? 1500);
 const status = document.querySelector("#status") as HTMLElement;
@@ -13,21 +12,23 @@ const canvas = document.querySelector("#canvas") as HTMLCanvasElement;
 
 const data = planePoints("two-moons", { seed: 0, count: 10_000 });
 const options = rectifiedFlowOptions.parse({ width: 64, depth: 3, timeSampling: "uniform" });
-const model = nameParameters(new RectifiedFlow(options, { kind: data.kind, sampleShape: data.sampleShape }));
+const model = new RectifiedFlow(options, { kind: data.kind, sampleShape: data.sampleShape });
 
 const runtime = await webRuntime({ provider: "wasm", wasmPaths: "/onnxruntime-web/" });
-const random = new Random(0);
-const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.99 });
-const source = { split: data.splits.train, batchSize: 256, random };
-const start = { step: 0, vectors: initialVectors(tracer, random) };
-const trainer = await Trainer.create(tracer, source, runtime, start);
+const training = train(model, {
+  data,
+  runtime,
+  batchSize: 256,
+  learningRate: (step) => 0.01 * (1 - step / steps),
+  averageDecay: 0.99,
+  steps,
+});
 
 const begun = performance.now();
-while (trainer.step < steps) {
-  const { losses } = await trainer.train(0.01 * (1 - trainer.step / steps));
-  if (trainer.step % 50 === 0) {
+for await (const { step, losses } of training) {
+  if (step % 50 === 0) {
     await draw();
-    status.textContent = `step ${trainer.step} of ${steps}: loss ${losses.total?.toFixed(3)}`;
+    status.textContent = `step ${step} of ${steps}: loss ${losses.total.toFixed(3)}`;
   }
 }
 const seconds = ((performance.now() - begun) / 1000).toFixed(1);
@@ -37,7 +38,7 @@ status.textContent = `done: ${steps} steps in ${seconds} s ${threads}; mean true
 
 /** Draws data and samples; returns the mean log-density of the samples under the true distribution. */
 async function draw(): Promise<number> {
-  const session = new Session(runtime, await trainer.weights());
+  const session = new Session(runtime, await training.weights());
   const samples = (await model.sample(session, { count: 1000, seed: 1, steps: 10 })).data;
   await session.release();
   const context = canvas.getContext("2d") as CanvasRenderingContext2D;

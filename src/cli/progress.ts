@@ -1,5 +1,8 @@
-import type { FitProgress } from "../train/fit.node.ts";
-import { showDuration, showNumber } from "./format.ts";
+import type { FitHooks } from "../tasks/fit/fit.node.ts";
+import type { FitProgress, FitSummary } from "../train/fit.node.ts";
+import { print, showDuration, showNumber } from "./format.ts";
+
+// What a command that takes long shows meanwhile, how Ctrl-C ends it, and what a fit prints at its end.
 
 /** Seconds between lines where standard error is no terminal: few enough for the log of a long run. */
 const FIRST_LINES = 10;
@@ -8,7 +11,7 @@ const LATER_LINES = 60;
 /** Seconds after which lines come less often. */
 const LATER = 120;
 
-/** Stages whose beginning is told in a log. */
+/** Stages whose beginning is shown in a log. */
 const NEWS = ["compiling", "reporting", "sampling", "measuring"];
 
 /** One line on how a fit stands. */
@@ -103,4 +106,68 @@ export class ProgressDisplay {
   end(): void {
     this.line.end();
   }
+}
+
+/** Shows a fit on a display. */
+export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: boolean): FitHooks {
+  return {
+    signal,
+    onWarning: (message) => display.say(`warning: ${message}`),
+    ...(!quiet && {
+      onProgress: (progress) => display.show(progress),
+      onBegin: (beginning) => {
+        for (const line of beginning.data) display.say(line);
+        display.say(`${beginning.resumed ? "continuing" : "run folder:"} ${beginning.folder}`);
+      },
+    }),
+  };
+}
+
+const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+
+/**
+ * Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal.
+ * @param display takes a line about it
+ */
+export async function interruptible<T>(
+  display: { say(line: string): void; end(): void },
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onSignal = (name: NodeJS.Signals): void => {
+    const code = 128 + (name === "SIGTERM" ? SIGNALS.SIGTERM : SIGNALS.SIGINT);
+    if (controller.signal.aborted) process.exit(code);
+    display.say("stopping after this step and saving; press Ctrl-C again to quit at once");
+    process.exitCode = code;
+    controller.abort();
+  };
+  for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
+  try {
+    return await run(controller.signal);
+  } finally {
+    for (const name of Object.keys(SIGNALS)) process.off(name, onSignal);
+    display.end();
+  }
+}
+
+/** Prints what a fit came to. */
+export function printSummary(summary: FitSummary): void {
+  const { folder, step, seconds, samplesPerSecond, best, reason } = summary;
+  const why = {
+    limit: "finished",
+    patience: "finished: validation no longer improves",
+    stopped: "stopped and saved",
+  };
+  print(
+    `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
+  );
+  if (best !== undefined) {
+    const measures = Object.entries(best.measures ?? {}).map(
+      ([name, value]) => `, ${name} ${showNumber(value)}`,
+    );
+    print(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
+  }
+  print(`run folder: ${folder}`);
+  if (reason === "stopped") print(`continue with: eidos fit --resume ${folder}`);
+  else print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
 }

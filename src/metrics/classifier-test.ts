@@ -11,6 +11,7 @@ import type { Runtime } from "../program/runtime.ts";
 import { Random } from "../random.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/index.ts";
+import { trainingBatches } from "../train/batches.ts";
 import { StepTracer } from "../train/step.ts";
 import { initialVectors, Trainer } from "../train/trainer.ts";
 import { fairCoinTail } from "./roc.ts";
@@ -87,7 +88,7 @@ export async function classifierTwoSampleTest(
   const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
   const order = Uint32Array.from({ length: training.labels.length }, (_, i) => i);
   const split = storedSplit(training.data, [left.size], order, training.labels);
-  const source = { split, batchSize: Math.min(BATCH, split.count), random };
+  const source = trainingBatches({ split, batchSize: Math.min(BATCH, split.count), random });
   const start = { step: 0, vectors: initialVectors(tracer, random) };
   const trainer = await Trainer.create(tracer, source, runtime, start);
   const rate = learningRateSchedule({ kind: "cosine", rate: RATE, totalSteps: steps });

@@ -1,9 +1,21 @@
-import { type Batch, batchIndices, range, type Split } from "../data/sources/data-set.ts";
+import { type Batch, batchIndices, type DataSet, range, type Split } from "../data/sources/data-set.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
-import type { Random } from "../random.ts";
-import type { NdArray } from "../tensor/array.ts";
+import { Random } from "../random.ts";
+import type { DType, NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
-import type { BatchShape } from "./step.ts";
+
+// Where the batches of a fit come from: both they and their noise are pure functions of the step, so that a resumed run
+// repeats them.
+
+/** Shapes of one batch: x of [n, …sample], whether there are labels, and what else there is. */
+export interface BatchShape {
+  readonly x: readonly number[];
+  readonly labeled: boolean;
+  /** Further inputs by name, as of the objects in an image. */
+  readonly others?: Readonly<Record<string, { readonly shape: readonly number[]; readonly dtype: DType }>>;
+  /** Whether x is fed as probabilities, from which zeros and ones are drawn. */
+  readonly intensities?: boolean;
+}
 
 /** Values of the inputs of a batch by name. */
 export type BatchFeeds = Readonly<Record<string, NdArray>>;
@@ -14,14 +26,7 @@ export interface Rows {
   readonly count: number;
 }
 
-/** Where batches and noise come from: both are pure functions of the step, so that a resumed run repeats them. */
-export interface BatchSource {
-  readonly split: Split;
-  readonly batchSize: number;
-  readonly random: Random;
-}
-
-/** Batches to train on, however they are made: pure functions of the step, as in `BatchSource`. */
+/** Batches to train on, however they are made. */
 export interface TrainingBatches {
   /** Samples of an epoch. */
   readonly count: number;
@@ -29,24 +34,24 @@ export interface TrainingBatches {
   readonly random: Random;
   /** The inputs of so many rows of a batch. */
   shape(rows: number): BatchShape;
-  /** Some rows of the batch of a step (counted from 0); all of them unless told. */
+  /** Some rows of the batch of a step (counted from 0); by default all of them. */
   feeds(step: number, rows?: Rows): BatchFeeds | Promise<BatchFeeds>;
   /** Names of the samples of a step, for errors. */
   names(step: number): readonly string[];
 }
 
 /** Measures what a model makes of held-out samples, beside its losses. */
-export interface Judge {
+export interface HeldOutEvaluator {
   /** The measure, larger being better, by which the best weights of a fit are chosen; where it is NaN, the loss does. */
   readonly criterion: string;
   /** What is to be computed of a batch. */
   outputs(batch: SymbolicBatch): Readonly<Record<string, Tensor>>;
   /** Begins to measure anew. */
-  begin(): JudgedSamples;
+  begin(): EvaluatedSamples;
 }
 
-/** Samples that are being judged. */
-export interface JudgedSamples {
+/** Samples that are being evaluated. */
+export interface EvaluatedSamples {
   /** Takes the outputs of some samples. */
   add(outputs: BatchFeeds, samples: Rows): void;
   /** Measures of all that was taken, by name. */
@@ -56,11 +61,32 @@ export interface JudgedSamples {
 /** Samples that are held out to validate with. */
 export interface HeldOut {
   readonly count: number;
-  /** Samples of a batch; 64, or as many as are trained on if those are more, unless told. */
+  /** Samples of a batch (default: 64, or as many as are trained on if those are more). */
   readonly batchSize?: number;
-  readonly judge?: Judge;
+  readonly evaluator?: HeldOutEvaluator;
   shape(rows: number): BatchShape;
   feeds(samples: Rows): BatchFeeds | Promise<BatchFeeds>;
+}
+
+/** Data that makes its own batches, such as images that are changed each time anew. */
+export interface BatchedData {
+  readonly kind: "batches";
+  readonly name: string;
+  /** Changes whenever the contents or the split change. */
+  readonly fingerprint: string;
+  /** Lines for a person. */
+  describe(): string[];
+  batches(options: BatchOptions): TrainingBatches;
+  readonly validation: HeldOut;
+}
+
+/** What a model is fitted to: samples of a distribution, of whatever kind, or data that makes its own batches. */
+export type FitData = DataSet | BatchedData;
+
+/** How data is divided into batches. */
+export interface BatchOptions {
+  readonly batchSize: number;
+  readonly seed: number;
 }
 
 const orderGenerators = new WeakMap<Random, Random>();
@@ -92,8 +118,20 @@ function batchShapeOf(split: Split, count: number): BatchShape {
   };
 }
 
-/** The batches of a split. Where its zeros and ones are drawn anew each time, they are fed as probabilities. */
-function splitBatches({ split, batchSize, random }: BatchSource): TrainingBatches {
+/**
+ * The batches of a split: every epoch in a fresh order. Where its zeros and ones are drawn anew each time, they are fed as
+ * probabilities.
+ * @param random decides the order, and the noise of training
+ */
+export function trainingBatches({
+  split,
+  batchSize,
+  random,
+}: {
+  readonly split: Split;
+  readonly batchSize: number;
+  readonly random: Random;
+}): TrainingBatches {
   const indices = (step: number): Uint32Array =>
     batchIndices(split.count, batchSize, step, orderGenerator(random));
   return {
@@ -109,17 +147,31 @@ function splitBatches({ split, batchSize, random }: BatchSource): TrainingBatche
   };
 }
 
-/** Batches to train on, whether they are taken from a split or made otherwise. */
-export function trainingBatches(source: BatchSource | TrainingBatches): TrainingBatches {
-  return "split" in source ? splitBatches(source) : source;
+/** The samples of a split, to validate with. */
+export function heldOut(split: Split): HeldOut {
+  return {
+    count: split.count,
+    shape: (rows) => batchShapeOf(split, rows),
+    feeds: ({ first, count }) => batchFeeds(split.batch(range(first, count))),
+  };
 }
 
-/** Samples to validate with, whether they are those of a split or come otherwise. */
-export function heldOut(part: Split | HeldOut): HeldOut {
-  if ("feeds" in part) return part;
-  return {
-    count: part.count,
-    shape: (rows) => batchShapeOf(part, rows),
-    feeds: ({ first, count }) => batchFeeds(part.batch(range(first, count))),
-  };
+/** What of a data set training takes: pairs in place of samples, where there are some. */
+export type TrainData =
+  | {
+      readonly kind: DataSet["kind"];
+      readonly splits: { readonly train: Split };
+      readonly pairs?: { readonly train: Split };
+    }
+  | Pick<BatchedData, "kind" | "batches">;
+
+/** Where the batches and the noise of a fit come from. */
+export function batchSourceOf(data: TrainData, { batchSize, seed }: BatchOptions): TrainingBatches {
+  if (data.kind === "batches") return data.batches({ batchSize, seed });
+  return trainingBatches({ split: (data.pairs ?? data.splits).train, batchSize, random: new Random(seed) });
+}
+
+/** What the weights of a fit are chosen by. */
+export function validationOf(data: FitData): HeldOut {
+  return data.kind === "batches" ? data.validation : heldOut((data.pairs ?? data.splits).validation);
 }

@@ -1,15 +1,16 @@
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
+import { FileError, TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
+import { parameterCount } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
 import type { State } from "../program/program.ts";
-import type { TrainingBatches } from "./batches.ts";
-import { FitLoop } from "./fit-loop.node.ts";
-import { batchSourceOf, type FitData, tracerOf } from "./fit-setup.ts";
+import { batchSourceOf, type FitData, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
 import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
-import type { ResolvedFitOptions } from "./options.ts";
+import { Budget, type ResolvedFitOptions, tracerOf } from "./options.ts";
 import { replicaThreads } from "./replicas.node.ts";
-import type { Checkpoint, RunFolder, RunProgress } from "./run-folder.node.ts";
+import type { Checkpoint, MetricRow, RunFolder, RunProgress } from "./run-folder.node.ts";
 import type { StepTracer } from "./step.ts";
-import { initialVectors, Trainer } from "./trainer.ts";
+import { initialVectors, type StepResult, Trainer, weightsOf } from "./trainer.ts";
 
 /** Where a fit stands; sent about four times a second. */
 export interface FitProgress {
@@ -20,7 +21,7 @@ export interface FitProgress {
   readonly seconds: number;
   readonly loss: number;
   readonly validationLoss?: number;
-  /** Measures of the last validation, where the data has a judge. */
+  /** Measures of the last validation, where the data has an evaluator. */
   readonly measures?: Readonly<Record<string, number>>;
   readonly samplesPerSecond: number;
   /** Undefined until the speed is known. */
@@ -43,6 +44,13 @@ export interface FitSummary {
   readonly reason: "limit" | "patience" | "stopped";
 }
 
+/** What a fit can be asked while it draws or reports, and given to pass on. */
+export interface FitControl {
+  readonly shouldStop: () => boolean;
+  /** Takes what went wrong without ending the fit. */
+  readonly warn: (message: string) => void;
+}
+
 /** A fit that is ready to run. */
 export interface Fit {
   readonly model: Trainable;
@@ -51,20 +59,22 @@ export interface Fit {
   readonly folder: RunFolder;
   /** Continue from the folder's checkpoint, bit for bit. */
   readonly resume: boolean;
-  /** Weights to begin with, of every parameter and buffer; drawn by the seed unless given. */
+  /** Weights to begin with, of every parameter and buffer; by default they are drawn by the seed. */
   readonly start?: State;
   readonly onProgress?: (progress: FitProgress) => void;
-  /** Told what went wrong without ending the fit. */
+  /** Takes what went wrong without ending the fit. */
   readonly onWarning?: (message: string) => void;
   /** Asked after every step; true ends the fit in good order. */
   readonly shouldStop?: () => boolean;
+  /** Writes what a run shows before its first step, such as batches as they are fed. */
+  readonly begin?: (control: FitControl) => Promise<void>;
   /**
    * Draws pictures of samples now and then. That a half-trained model cannot be sampled is a warning; only a failure of
    * the file system ends the fit.
    */
-  readonly draw?: (weights: State, step: number) => Promise<void>;
+  readonly draw?: (weights: State, step: number, control: FitControl) => Promise<void>;
   /** Writes what a run has besides weights. Until it is done, the checkpoint does not count as finished. */
-  readonly finish?: (summary: FitSummary) => Promise<void>;
+  readonly finish?: (summary: FitSummary, control: FitControl) => Promise<void>;
   /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
   readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;
 }
@@ -80,6 +90,11 @@ export interface Fit {
  */
 export async function fitHere(fit: Fit): Promise<FitSummary> {
   const { options, folder } = fit;
+  const control: FitControl = {
+    shouldStop: () => fit.shouldStop?.() ?? false,
+    warn: (message) => fit.onWarning?.(message),
+  };
+  if (!fit.resume) await fit.begin?.(control);
   const tracer = tracerOf(fit.model, options);
   const source = batchSourceOf(fit.data, options);
   const held = fit.resume ? await folder.readCheckpoint() : undefined;
@@ -88,13 +103,11 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
       ? { vectors: initialVectors(tracer, source.random, fit.start) }
       : folder.checked(held, initialVectors(tracer, source.random));
   const rows = held === undefined ? [] : await folder.readMetrics();
-  const loop = new FitLoop(fit, tracer, source, start.progress, rows);
+  const loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
-  const { parts, threads } = {
-    parts: options.replicas * options.accumulate,
-    threads: replicaThreads(options),
-  };
+  const parts = options.replicas * options.accumulate;
+  const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
     ...(threads !== undefined && { threads }),
@@ -120,8 +133,283 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
   }
   if (fit.finish !== undefined) {
     loop.report("reporting", true);
-    await fit.finish(summary);
+    await fit.finish(summary, control);
   }
   if (summary.reason !== "stopped") await folder.markFinished();
   return summary;
+}
+
+/** Milliseconds between reports of progress. */
+const REPORT_EVERY = 250;
+
+/** Share of the budget between two pictures of samples. */
+const DRAW_EVERY = 0.25;
+
+const FRESH: RunProgress = {
+  step: 0,
+  seconds: 0,
+  validationsSinceBest: 0,
+  pending: { count: 0, sums: {} },
+  finished: false,
+};
+
+/** What a validation comes to. */
+interface Validation {
+  readonly loss: number;
+  readonly measures: Readonly<Record<string, number>>;
+}
+
+const finite = (measures: Validation["measures"]): Validation["measures"] =>
+  Object.fromEntries(Object.entries(measures).filter(([, value]) => Number.isFinite(value)));
+
+/** Whether a validation is better than the best one: by the criterion where both have it, else by the loss. */
+function isBetter(
+  { loss, measures }: Validation,
+  best: NonNullable<RunProgress["best"]>,
+  criterion: string | undefined,
+): boolean {
+  const [now, before] = criterion === undefined ? [] : [measures[criterion], best.measures?.[criterion]];
+  if (now === undefined || before === undefined || !Number.isFinite(now)) return loss < best.loss;
+  return now > before || (now === before && loss < best.loss);
+}
+
+/** The loop of a fit: steps, validation, metrics, checkpoints, pictures, and when to end. */
+class FitLoop {
+  private readonly fit: Fit;
+  private readonly control: FitControl;
+  private readonly tracer: StepTracer;
+  private readonly batches: TrainingBatches;
+  private readonly validation: HeldOut;
+  private readonly budget: Budget;
+  private readonly epochSteps: number;
+  /** Seconds of training, those before a resume included; the clock stands until the first step. */
+  private readonly elapsed: () => number;
+  /** Rows of metrics.csv up to now. */
+  private readonly rows: MetricRow[];
+  private progress: RunProgress;
+  private loss: number;
+  private validated: Validation | undefined;
+  /** Steps a second, of training alone. */
+  private speed: number | undefined;
+  private begun: number | undefined;
+  private reportedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
+  constructor(
+    fit: Fit,
+    control: FitControl,
+    tracer: StepTracer,
+    batches: TrainingBatches,
+    progress: RunProgress = FRESH,
+    rows: readonly MetricRow[] = [],
+  ) {
+    this.fit = fit;
+    this.control = control;
+    this.tracer = tracer;
+    this.batches = batches;
+    this.validation = validationOf(fit.data);
+    this.progress = { ...progress, finished: false };
+    this.rows = rows.filter((row) => row.step <= progress.step);
+    this.loss = this.rows.at(-1)?.loss ?? Number.NaN;
+    const loss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
+    this.validated = loss === undefined ? undefined : { loss, measures: {} };
+    this.epochSteps = batchesPerEpoch(batches.count, fit.options.batchSize);
+    const before = progress.seconds;
+    this.elapsed = () => before + (this.begun === undefined ? 0 : (performance.now() - this.begun) / 1000);
+    this.budget = new Budget(fit.options, this.epochSteps, this.elapsed);
+  }
+
+  /** Reports how the fit stands, if enough time has passed since the last time. */
+  report(stage: FitProgress["stage"], always = false): void {
+    const now = performance.now();
+    if (!always && now - this.reportedAt < REPORT_EVERY) return;
+    this.reportedAt = now;
+    const { step } = this.progress;
+    const { stepLimit } = this.budget;
+    const secondsLeft = this.budget.secondsLeft(step, this.speed);
+    this.fit.onProgress?.({
+      step,
+      ...(Number.isFinite(stepLimit) && { stepLimit }),
+      epoch: step / this.epochSteps,
+      seconds: this.elapsed(),
+      loss: this.loss,
+      ...(this.validated !== undefined && {
+        validationLoss: this.validated.loss,
+        measures: this.validated.measures,
+      }),
+      samplesPerSecond: this.samplesPerSecond,
+      ...(secondsLeft !== undefined && { secondsLeft }),
+      share: this.budget.share(step),
+      stage,
+    });
+  }
+
+  private get samplesPerSecond(): number {
+    return (this.speed ?? 0) * this.fit.options.batchSize;
+  }
+
+  /** Trains to the end of the budget, until patience ends or until asked to stop; the checkpoint is then written. */
+  async run(trainer: Trainer): Promise<FitSummary> {
+    const { options } = this.fit;
+    this.begun = performance.now();
+    const stepsBefore = trainer.step;
+    let stepSeconds = 0;
+    let checkpointAt = this.begun;
+    let drawnShare = this.budget.share(trainer.step);
+    let reason = this.endReason();
+    while (reason === undefined) {
+      const rate = this.budget.learningRate(trainer.step);
+      const before = performance.now();
+      const result = await trainer.train(rate);
+      stepSeconds += (performance.now() - before) / 1000;
+      this.speed = (trainer.step - stepsBefore) / stepSeconds;
+      await this.take(trainer, result);
+      const limit = this.budget.reached(trainer.step);
+      const validated =
+        trainer.step % options.validateEvery === 0 || limit ? await this.validate(trainer) : undefined;
+      if (trainer.step % options.logEvery === 0 || validated !== undefined || limit)
+        this.log(rate, validated);
+      reason = this.endReason();
+      this.report("training");
+      if (reason !== undefined) break;
+      const due =
+        options.checkpointEvery === undefined
+          ? performance.now() - checkpointAt > options.checkpointSeconds * 1000
+          : trainer.step % options.checkpointEvery === 0;
+      if (due) {
+        await this.checkpoint(trainer);
+        checkpointAt = performance.now();
+      }
+      const share = this.budget.share(trainer.step);
+      if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
+        await this.draw(trainer);
+        drawnShare = share;
+      }
+    }
+    this.progress = { ...this.progress, seconds: this.elapsed() };
+    await this.checkpoint(trainer);
+    return {
+      folder: this.fit.folder.path,
+      step: trainer.step,
+      seconds: this.progress.seconds,
+      samplesPerSecond: this.samplesPerSecond,
+      parameters: parameterCount(this.fit.model),
+      loss: this.loss,
+      ...(this.progress.best !== undefined && { best: this.progress.best }),
+      reason,
+    };
+  }
+
+  private endReason(): FitSummary["reason"] | undefined {
+    const { patience } = this.fit.options;
+    if (this.budget.reached(this.progress.step)) return "limit";
+    if (patience !== undefined && this.progress.validationsSinceBest >= patience) return "patience";
+    return this.control.shouldStop() ? "stopped" : undefined;
+  }
+
+  /** Adds a step's losses to those of the next row of metrics. @throws TrainingError where they are not finite */
+  private async take(trainer: Trainer, { losses, gradientNorm }: StepResult): Promise<void> {
+    this.loss = losses.total ?? Number.NaN;
+    if (!Number.isFinite(this.loss) || !Number.isFinite(gradientNorm))
+      throw await this.diverged(trainer.step);
+    const { pending } = this.progress;
+    const sums: Record<string, number> = { ...pending.sums };
+    for (const name in losses) sums[name] = (sums[name] ?? 0) + (losses[name] ?? 0);
+    sums.gradientNorm = (sums.gradientNorm ?? 0) + gradientNorm;
+    this.progress = {
+      ...this.progress,
+      step: trainer.step,
+      seconds: this.elapsed(),
+      pending: { count: pending.count + 1, sums },
+    };
+  }
+
+  private log(learningRate: number, validated: Validation | undefined): void {
+    const { count, sums } = this.progress.pending;
+    const { total, ...others } = sums;
+    const { step } = this.progress;
+    this.rows.push({
+      step,
+      epoch: step / this.epochSteps,
+      seconds: Number(this.elapsed().toFixed(3)),
+      loss: (total ?? Number.NaN) / count,
+      ...Object.fromEntries(Object.entries(others).map(([name, value]) => [name, value / count])),
+      learningRate,
+      samplesPerSecond: Number(this.samplesPerSecond.toFixed(1)),
+      ...(validated !== undefined && {
+        validationLoss: validated.loss,
+        ...Object.fromEntries(
+          Object.entries(validated.measures).map(([name, value]) => [`validation${name}`, value]),
+        ),
+      }),
+    });
+    this.progress = { ...this.progress, pending: { count: 0, sums: {} } };
+  }
+
+  /** Loss and measures on the validation split, and better weights kept; undefined where the split is empty. */
+  private async validate(trainer: Trainer): Promise<Validation | undefined> {
+    const { validation } = this;
+    if (validation.count === 0) return undefined;
+    this.report("validating");
+    const { evaluator } = validation;
+    const evaluated = evaluator?.begin();
+    const losses = await trainer.validate(validation, this.fit.options.validationSamples, evaluated);
+    const validated = { loss: losses.total ?? Number.NaN, measures: evaluated?.measures() ?? {} };
+    this.validated = validated;
+    const { best, validationsSinceBest } = this.progress;
+    const isBest =
+      best === undefined ||
+      this.fit.model.selection === "last" ||
+      isBetter(validated, best, evaluator?.criterion);
+    if (Number.isFinite(validated.loss) && isBest) {
+      const { loss, measures } = validated;
+      this.progress = {
+        ...this.progress,
+        best: { step: trainer.step, loss, ...(evaluated !== undefined && { measures: finite(measures) }) },
+        validationsSinceBest: 0,
+      };
+      await this.fit.folder.writeWeights("best", await trainer.weights(), trainer.step);
+    } else {
+      this.progress = { ...this.progress, validationsSinceBest: validationsSinceBest + 1 };
+    }
+    return validated;
+  }
+
+  private async checkpoint(trainer: Trainer): Promise<void> {
+    this.report("saving");
+    const { folder } = this.fit;
+    const snapshot = await trainer.snapshot();
+    // Metrics first: rows past the checkpoint are dropped when the run is resumed, missing ones could not be made up.
+    await folder.writeMetrics(this.rows);
+    await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors });
+    await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
+  }
+
+  private async draw(trainer: Trainer): Promise<void> {
+    this.report("drawing", true);
+    try {
+      await this.fit.draw?.(await trainer.weights(), trainer.step, this.control);
+    } catch (error) {
+      if (this.control.shouldStop()) return;
+      if (error instanceof FileError || !(error instanceof Error)) throw error;
+      this.control.warn(`no picture of samples at step ${trainer.step}: ${error.message}`);
+    }
+  }
+
+  private async diverged(step: number): Promise<TrainingError> {
+    const { folder } = this.fit;
+    const kept = await folder.readCheckpoint();
+    const names = this.batches.names(step - 1);
+    const samples = `${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
+    const what = Number.isFinite(this.loss)
+      ? "gradient of the loss is no longer finite"
+      : `loss became ${this.loss}`;
+    const lower = Number((this.fit.options.learningRate / 3).toPrecision(2));
+    await folder.writeMetrics(this.rows);
+    return new TrainingError(
+      kept === undefined
+        ? `the ${what} at step ${step} (training samples ${samples}); no checkpoint had been written yet. Fit again with a lower learningRate, or set clipNorm`
+        : `the ${what} at step ${step} (training samples ${samples}); the checkpoint of step ${kept.progress.step} is kept. Go on from it with a lower rate: eidos fit --resume ${folder.path} --learning-rate ${lower} (or set clipNorm)`,
+    );
+  }
 }

@@ -1,19 +1,19 @@
 import { OptionError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import { Program } from "../program/program.ts";
-import type { Runtime, RuntimeValue } from "../program/runtime.ts";
-import { float32, type NdArray } from "../tensor/array.ts";
-import { type BatchSource, type TrainingBatches, trainingBatches } from "./batches.ts";
+import type { Runtime, RuntimeValue, Value } from "../program/runtime.ts";
+import { float32 } from "../tensor/array.ts";
+import type { TrainingBatches } from "./batches.ts";
 import type { StepTracer } from "./step.ts";
 
 /** Values of the vectors of training by name: parameters, slot.…, average, and buffers under their own names. */
-export type TrainingVectors = Readonly<Record<string, NdArray | RuntimeValue>>;
+export type TrainingVectors = Readonly<Record<string, Value>>;
 
 /** The gradient of one part of a batch. */
 export interface PartResult {
-  readonly gradient: NdArray | RuntimeValue;
+  readonly gradient: Value;
   readonly losses: Readonly<Record<string, number>>;
-  readonly buffers: Readonly<Record<string, NdArray | RuntimeValue>>;
+  readonly buffers: Readonly<Record<string, Value>>;
 }
 
 /** The losses among the outputs of a step. */
@@ -49,11 +49,10 @@ export class PartGradients {
   /** @throws OptionError where the batch does not divide into the parts. */
   static async build(
     tracer: StepTracer,
-    source: BatchSource | TrainingBatches,
+    batches: TrainingBatches,
     parts: number,
     runtime: Runtime,
   ): Promise<PartGradients> {
-    const batches = trainingBatches(source);
     const rows = batches.batchSize / parts;
     if (!Number.isInteger(rows)) {
       throw new OptionError(`option batchSize: ${batches.batchSize} does not divide into ${parts} parts`);
@@ -96,11 +95,11 @@ export interface GradientPool {
 /** All parts one after another in this thread: gradient accumulation. */
 export async function accumulatingPool(
   tracer: StepTracer,
-  source: BatchSource | TrainingBatches,
+  batches: TrainingBatches,
   parts: number,
   runtime: Runtime,
 ): Promise<GradientPool> {
-  const gradients = await PartGradients.build(tracer, source, parts, runtime);
+  const gradients = await PartGradients.build(tracer, batches, parts, runtime);
   return {
     parts,
     async compute(step, vectors) {

@@ -1,4 +1,12 @@
 import { z } from "zod";
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
+import { OptionError } from "../errors.ts";
+import type { Adversarial, Trainable } from "../model/capabilities.ts";
+import type { FitPreferences } from "../model/definition.ts";
+import { nameParameters } from "../nn/module.ts";
+import { adam, adamW, type Optimizer, sgd } from "../nn/optimizer.ts";
+import { learningRateSchedule } from "../nn/schedule.ts";
+import { isAdversarial, StepTracer } from "./step.ts";
 
 /** Options of training; the same names in the command, in configuration files and in code. */
 export const fitOptions = z.strictObject({
@@ -8,9 +16,9 @@ export const fitOptions = z.strictObject({
     .number()
     .positive()
     .optional()
-    .describe("stop after this many seconds of training (120 unless a limit is given)"),
+    .describe("stop after this many seconds of training (default: 120, where no other limit is given)"),
   seed: z.int().nonnegative().default(0).describe("seed of weights, batches and noise"),
-  batchSize: z.int().positive().optional().describe("samples a step"),
+  batchSize: z.int().positive().optional().describe("samples in a step"),
   learningRate: z.number().positive().optional().describe("peak learning rate"),
   schedule: z
     .enum(["constant", "cosine", "linear"])
@@ -19,8 +27,8 @@ export const fitOptions = z.strictObject({
   warmupSteps: z.int().nonnegative().optional().describe("steps over which the learning rate rises"),
   optimizer: z.enum(["sgd", "adam", "adamw"]).optional().describe("update rule"),
   momentum: z.number().min(0).max(1).default(0.9).describe("momentum of sgd"),
-  beta1: z.number().min(0).lt(1).optional().describe("decay of Adam's first moment (0.9 unless told)"),
-  beta2: z.number().min(0).lt(1).optional().describe("decay of Adam's second moment (0.999 unless told)"),
+  beta1: z.number().min(0).lt(1).optional().describe("decay of Adam's first moment (default: 0.9)"),
+  beta2: z.number().min(0).lt(1).optional().describe("decay of Adam's second moment (default: 0.999)"),
   weightDecay: z.number().nonnegative().optional().describe("weight decay"),
   clipNorm: z.number().positive().optional().describe("largest global norm of the gradient"),
   averageDecay: z
@@ -35,7 +43,7 @@ export const fitOptions = z.strictObject({
     .int()
     .positive()
     .optional()
-    .describe("threads of each replica (all cores shared out unless told)"),
+    .describe("threads of each replica (default: all cores, divided among replicas)"),
   weights: z
     .string()
     .min(1)
@@ -48,7 +56,7 @@ export const fitOptions = z.strictObject({
     .int()
     .positive()
     .optional()
-    .describe("steps between validations (about once an epoch unless told)"),
+    .describe("steps between validations (default: about once an epoch)"),
   validationSamples: z.int().positive().default(1000).describe("most samples used in a validation"),
   patience: z.int().positive().optional().describe("stop after this many validations without improvement"),
   logEvery: z.int().positive().default(10).describe("steps between rows of metrics.csv"),
@@ -76,3 +84,152 @@ export const resolvedFitOptions = fitOptions.required({
 });
 
 export type ResolvedFitOptions = z.output<typeof resolvedFitOptions>;
+
+/**
+ * Fills what the user left open: first by the model's preferences, then by general defaults.
+ * @throws OptionError where the batch does not divide into replicas and parts
+ */
+export function resolveFitOptions(
+  options: FitOptions,
+  preferences: FitPreferences,
+  trainCount: number,
+): ResolvedFitOptions {
+  const batchSize = batchSizeOf(options, preferences, trainCount);
+  const limited = options.steps ?? options.epochs ?? options.seconds;
+  const epoch = batchesPerEpoch(trainCount, batchSize);
+  const clipNorm = options.clipNorm ?? preferences.clipNorm;
+  const beta1 = options.beta1 ?? preferences.beta1;
+  const beta2 = options.beta2 ?? preferences.beta2;
+  return {
+    ...options,
+    ...(limited === undefined && { seconds: 120 }),
+    ...(clipNorm !== undefined && { clipNorm }),
+    ...(beta1 !== undefined && { beta1 }),
+    ...(beta2 !== undefined && { beta2 }),
+    batchSize,
+    learningRate: options.learningRate ?? preferences.learningRate ?? 1e-3,
+    warmupSteps: options.warmupSteps ?? preferences.warmupSteps ?? 50,
+    optimizer: options.optimizer ?? preferences.optimizer ?? "adam",
+    weightDecay: options.weightDecay ?? preferences.weightDecay ?? 0,
+    averageDecay: options.averageDecay ?? preferences.averageDecay ?? 0.999,
+    validateEvery: options.validateEvery ?? Math.min(1000, Math.max(50, epoch)),
+  };
+}
+
+function batchSizeOf(options: FitOptions, preferences: FitPreferences, trainCount: number): number {
+  const parts = options.replicas * options.accumulate;
+  if (options.batchSize === undefined) {
+    const preferred = Math.min(preferences.batchSize ?? 64, trainCount);
+    return Math.max(parts, preferred - (preferred % parts));
+  }
+  checkParts(options.batchSize, options);
+  return options.batchSize;
+}
+
+/** @throws OptionError where a batch does not divide into equal parts */
+export function checkParts(
+  batchSize: number,
+  { replicas, accumulate }: { readonly replicas: number; readonly accumulate: number },
+): void {
+  const parts = replicas * accumulate;
+  if (batchSize % parts === 0) return;
+  const below = batchSize - (batchSize % parts);
+  throw new OptionError(
+    `option batchSize: ${batchSize} does not divide into ${parts} parts (replicas × accumulate); choose ${below > 0 ? `${below} or ` : ""}${below + parts}`,
+  );
+}
+
+function optimizerOf(options: ResolvedFitOptions): Optimizer {
+  const { optimizer, momentum, weightDecay, beta1, beta2 } = options;
+  const betas = { ...(beta1 !== undefined && { beta1 }), ...(beta2 !== undefined && { beta2 }) };
+  switch (optimizer) {
+    case "sgd":
+      return sgd({ momentum, weightDecay });
+    case "adam":
+      return adam({ weightDecay, ...betas });
+    case "adamw":
+      return adamW({ weightDecay, ...betas });
+  }
+}
+
+/**
+ * Refuses to divide the batches of a model whose parts play against each other: its turns need the whole batch.
+ * @throws OptionError
+ */
+export function checkWhole(
+  model: Trainable & Partial<Pick<Adversarial, "turns">>,
+  { replicas, accumulate }: { readonly replicas: number; readonly accumulate: number },
+): void {
+  if (!isAdversarial(model) || replicas * accumulate === 1) return;
+  const option = replicas > 1 ? "replicas" : "accumulate";
+  throw new OptionError(
+    `option ${option}: the parts of this model take turns on whole batches, which are not divided; leave it out`,
+  );
+}
+
+/** The tracer of a fit's steps. */
+export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTracer {
+  return new StepTracer(nameParameters(model), {
+    optimizer: optimizerOf(options),
+    averageDecay: options.averageDecay,
+    ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
+  });
+}
+
+/** How much training there is to be: limits in steps, epochs or seconds, of which the first that is reached counts. */
+export class Budget {
+  /** Steps at which training ends; infinite where it is limited by seconds alone. */
+  readonly stepLimit: number;
+  private readonly options: ResolvedFitOptions;
+  private readonly elapsed: () => number;
+
+  /**
+   * @param epochSteps steps of an epoch
+   * @param elapsed seconds of training so far, those before a resume included
+   */
+  constructor(options: ResolvedFitOptions, epochSteps: number, elapsed: () => number) {
+    const { steps = Number.POSITIVE_INFINITY, epochs } = options;
+    const inEpochs = epochs === undefined ? Number.POSITIVE_INFINITY : Math.ceil(epochs * epochSteps);
+    this.stepLimit = Math.min(steps, inEpochs);
+    this.options = options;
+    this.elapsed = elapsed;
+  }
+
+  /** Share of the budget that is used after `step` steps, 0 to 1. */
+  share(step: number): number {
+    const { seconds } = this.options;
+    return Math.min(1, Math.max(step / this.stepLimit, seconds === undefined ? 0 : this.elapsed() / seconds));
+  }
+
+  reached(step: number): boolean {
+    const { seconds } = this.options;
+    return step >= this.stepLimit || (seconds !== undefined && this.elapsed() >= seconds);
+  }
+
+  /** Foreseen from the speed so far; undefined where it is not known yet. */
+  secondsLeft(step: number, stepsPerSecond: number | undefined): number | undefined {
+    const { seconds } = this.options;
+    const byTime = seconds === undefined ? Number.POSITIVE_INFINITY : seconds - this.elapsed();
+    const bySteps =
+      stepsPerSecond === undefined ? Number.POSITIVE_INFINITY : (this.stepLimit - step) / stepsPerSecond;
+    const left = Math.min(byTime, bySteps);
+    return Number.isFinite(left) ? Math.max(0, left) : undefined;
+  }
+
+  /**
+   * The learning rate of step `step` (from 0): a function of the step alone where steps or epochs limit the fit. A limit
+   * in seconds has a number of steps that is only foreseen, from the speed so far.
+   */
+  learningRate(step: number): number {
+    const { schedule, learningRate, warmupSteps, seconds } = this.options;
+    const share = this.share(step);
+    let totalSteps = this.stepLimit;
+    if (seconds !== undefined && share > 0.01) totalSteps = Math.min(totalSteps, (step + 1) / share);
+    return learningRateSchedule({
+      kind: schedule,
+      rate: learningRate,
+      warmupSteps: Math.min(warmupSteps, Math.floor(totalSteps / 5)),
+      totalSteps,
+    })(step + 1);
+  }
+}

@@ -1,26 +1,35 @@
 import { availableParallelism } from "node:os";
-import type { Worker } from "node:worker_threads";
+import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
+import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type { TrainingBatches } from "./batches.ts";
+import { batchSourceOf, type TrainData, type TrainingBatches } from "./batches.ts";
 import { type GradientPool, PartGradients, type PartResult, type TrainingVectors } from "./gradient-parts.ts";
+import { tracerOf } from "./options.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { StepTracer } from "./step.ts";
 import {
   type ErrorMessage,
   fromErrorMessage,
-  siblingModule,
-  startWorker,
+  startThread,
+  toErrorMessage,
   workerFailure,
-} from "./worker-protocol.node.ts";
+} from "./threads.node.ts";
+
+/** What a fit is of, as replicas find it again from its configuration. */
+export interface ReplicaSubject {
+  readonly model: Trainable;
+  readonly data: TrainData;
+}
 
 /** What a replica is started with: its share of the work and the memory it has in common with the coordinator. */
-export interface ReplicaData {
+interface ReplicaData<D = unknown> {
   readonly config: RunConfig;
-  readonly resolver: string;
+  /** What the configuration names as data, or the data itself where it is in memory. */
+  readonly data: D;
   /** Parts of the batch that this replica does, of `parts` in all. */
   readonly firstPart: number;
   readonly partCount: number;
@@ -33,15 +42,15 @@ export interface ReplicaData {
 }
 
 /** The coordinator asks a replica for the gradient of a step. */
-export interface ReplicaRequest {
+interface ReplicaRequest {
   readonly step: number;
 }
 
-/** What a replica says: that it is loaded, then an answer to each request; the gradient itself is in shared memory. */
-export type ReplicaAnswer =
-  | { readonly type: "ready" }
-  | { readonly type: "losses"; readonly losses: Readonly<Record<string, number>> }
-  | { readonly type: "error"; readonly error: ErrorMessage };
+/** What a replica answers: that it is loaded, then the losses of each step; the gradient itself is in shared memory. */
+type ReplicaAnswer =
+  | { readonly kind: "ready" }
+  | { readonly kind: "losses"; readonly losses: Readonly<Record<string, number>> }
+  | { readonly kind: "error"; readonly error: ErrorMessage };
 
 /** Threads of the runtime of a fit, and of each replica where several share the machine's cores. */
 export function replicaThreads(options: {
@@ -60,18 +69,18 @@ class Replica {
   private waiting: PromiseWithResolvers<Readonly<Record<string, number>>> | undefined;
   private failure: Error | undefined;
 
-  constructor(data: ReplicaData, number: number) {
+  constructor(entry: URL, data: ReplicaData, number: number) {
     this.gradient = new Float32Array(data.gradient);
-    this.worker = startWorker(siblingModule("replica-worker", import.meta.url), data);
+    this.worker = startThread(entry, data);
     const who = `replica ${number} of ${data.config.fit.replicas}`;
     // A replica may die at any time, also while nobody waits for it: that is remembered until somebody asks.
     this.worker.on("error", (error) => this.fail(workerFailure(who, error)));
     this.worker.on("exit", (code) => this.fail(workerFailure(who, code)));
     this.worker.on("message", (answer: ReplicaAnswer) => {
-      if (answer.type === "error") return this.fail(fromErrorMessage(answer.error));
+      if (answer.kind === "error") return this.fail(fromErrorMessage(answer.error));
       const { waiting } = this;
       this.waiting = undefined;
-      waiting?.resolve(answer.type === "losses" ? answer.losses : {});
+      waiting?.resolve(answer.kind === "losses" ? answer.losses : {});
     });
   }
 
@@ -81,7 +90,7 @@ class Replica {
     this.waiting = undefined;
   }
 
-  /** The next thing it says. @throws what it failed with */
+  /** Its next answer. @throws what it failed with */
   answer(): Promise<Readonly<Record<string, number>>> {
     const waiting = withResolvers<Readonly<Record<string, number>>>();
     if (this.failure !== undefined) waiting.reject(this.failure);
@@ -120,7 +129,7 @@ function withResolvers<T>(): PromiseWithResolvers<T> {
 }
 
 /** Computes several consecutive parts one after another: the mean of their gradients and losses. */
-export async function meanOfParts(
+async function meanOfParts(
   gradients: PartGradients,
   step: number,
   first: number,
@@ -148,12 +157,15 @@ export async function meanOfParts(
  * Synchronous data parallelism: each replica computes the gradient of its share of the batch in a thread of its own,
  * the coordinator that of the last share; the mean of the gradients makes one update. Samples and noise are those of a
  * single replica, so results agree with it up to the order of summation.
+ * @param entry the module of a replica's thread, which calls `serveReplica`
+ * @param data passed on beside the configuration, as a copy: its name, or itself where it is in memory
  */
 export async function replicaPool(
   tracer: StepTracer,
   source: TrainingBatches,
   config: RunConfig,
-  resolver: string,
+  entry: URL,
+  data?: unknown,
 ): Promise<GradientPool> {
   const { replicas, accumulate, provider } = config.fit;
   const parts = replicas * accumulate;
@@ -176,9 +188,10 @@ export async function replicaPool(
     { length: replicas - 1 },
     (_, i) =>
       new Replica(
+        entry,
         {
           config,
-          resolver,
+          data,
           firstPart: i * accumulate,
           partCount: accumulate,
           parts,
@@ -221,4 +234,57 @@ export async function replicaPool(
     await releaseOthers();
     throw error;
   }
+}
+
+/**
+ * The work of a replica's thread, from its beginning to its end: its module calls this at once.
+ * @param resolve finds the model and the data of a configuration again; `data` is what `replicaPool` was given
+ */
+export async function serveReplica<D>(
+  resolve: (config: RunConfig, data: D) => Promise<ReplicaSubject>,
+): Promise<void> {
+  const data: ReplicaData<D> = workerData;
+  const send = (answer: ReplicaAnswer): void => parentPort?.postMessage(answer);
+  try {
+    const compute = await shareOf(data, await resolve(data.config, data.data));
+    parentPort?.on("message", async ({ step }: ReplicaRequest) => {
+      try {
+        send({ kind: "losses", losses: await compute(step) });
+      } catch (error) {
+        send({ kind: "error", error: toErrorMessage(error) });
+      }
+    });
+    send({ kind: "ready" });
+  } catch (error) {
+    send({ kind: "error", error: toErrorMessage(error) });
+  }
+}
+
+/** Computes the replica's share of a step: the gradient goes into shared memory, the losses are returned. */
+async function shareOf(
+  { config, parts, firstPart, partCount, threads, state, gradient }: ReplicaData,
+  { model, data }: ReplicaSubject,
+): Promise<(step: number) => Promise<Readonly<Record<string, number>>>> {
+  const tracer = tracerOf(model, config.fit);
+  const runtime = await nodeRuntime({ provider: config.fit.provider, threads });
+  const gradients = await PartGradients.build(tracer, batchSourceOf(data, config.fit), parts, runtime);
+  const shared = new Float32Array(state);
+  const target = new Float32Array(gradient);
+  const shapes: readonly (readonly [string, readonly number[]])[] = [
+    ["parameters", [tracer.layout.size]],
+    ...buffersOf(model).map(({ name, shape }) => [name, shape] as const),
+  ];
+  return async (step) => {
+    const vectors: Record<string, NdArray> = {};
+    let offset = 0;
+    for (const [name, shape] of shapes) {
+      const size = elementCount(shape);
+      // A copy, since native code does not take shared memory.
+      vectors[name] = float32(shared.slice(offset, offset + size), shape);
+      offset += size;
+    }
+    const result = await meanOfParts(gradients, step, firstPart, partCount, vectors);
+    target.set(result.gradient.data as Float32Array);
+    return result.losses;
+  };
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { binarizationSchema } from "../data/sources/data-set.ts";
+import { OptionError } from "../errors.ts";
 import { isRecord, withCurrentNames } from "../options.ts";
 import { resolvedFitOptions } from "./options.ts";
 
@@ -45,4 +46,16 @@ export function withCurrentKeys(json: unknown): unknown {
     ...(isRecord(fit) && { fit: withCurrentNames(fit, (name) => name in resolvedFitOptions.shape) }),
     ...(isRecord(info) && { dataInfo: withCurrentNames(info, (name) => name in dataInfo.shape) }),
   };
+}
+
+/** Refuses to resume on other data than the run began with. @throws OptionError */
+export function checkFingerprint(
+  expected: string,
+  data: { readonly name: string; readonly fingerprint: string },
+): void {
+  if (expected !== data.fingerprint) {
+    throw new OptionError(
+      `${data.name} is no longer what this run was begun with (its contents or split changed); fit into a new folder`,
+    );
+  }
 }

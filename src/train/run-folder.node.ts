@@ -1,10 +1,21 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { fileError, isMissing, isTemporary, makeFolder, writeFileAtomic } from "../data/files/files.node.ts";
+import {
+  fileError,
+  isMissing,
+  isTemporary,
+  makeFolder,
+  readBytes,
+  writeFileAtomic,
+} from "../data/files/files.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
+import type { Trainable } from "../model/capabilities.ts";
+import { initialState } from "../nn/module.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
+import { matchState } from "../nn/state.ts";
 import type { State } from "../program/program.ts";
+import { Random } from "../random.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
 
@@ -146,7 +157,7 @@ export class RunFolder {
     return (await this.readWeightsFile(which)).weights;
   }
 
-  /** As `readWeights`, with the file they came from and the step they are of (where the file tells). */
+  /** As `readWeights`, with the file they came from and the step they are of (where the file has it). */
   async readWeightsFile(
     which?: keyof typeof WEIGHTS,
   ): Promise<{ readonly weights: State; readonly file: string; readonly step: number | undefined }> {
@@ -233,4 +244,24 @@ export class RunFolder {
       throw fileError(cause, "read", this.file(name));
     }
   }
+}
+
+/** Weights to begin a fit with, and lines for a person on what of the file did not fit. */
+export interface WarmStart {
+  readonly start: State;
+  readonly report: readonly string[];
+}
+
+/**
+ * Begins with the weights of a file, or with the best ones of a run: what fits by name and shape is taken, the rest is drawn
+ * as it would have been without.
+ * @throws WeightsError where nothing fits, or the file is damaged; DataError where there is none; FileError
+ */
+export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
+  const { weights, file } = isFolder
+    ? await new RunFolder(path).readWeightsFile()
+    : { weights: readSafetensors(await readBytes(path), path).tensors, file: path };
+  const { taken, report } = matchState(weights, model, file);
+  return { start: new Map([...initialState(model, new Random(seed)), ...taken]), report };
 }

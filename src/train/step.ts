@@ -3,33 +3,13 @@ import type { Adversarial, Trainable } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
-import type { DType } from "../tensor/array.ts";
 import { substitute } from "../tensor/graph.ts";
-import {
-  type Buffer,
-  grad,
-  input,
-  reshape,
-  sum,
-  type Tensor,
-  traceInitialization,
-  traceTraining,
-  uniform,
-} from "../tensor/index.ts";
+import { reshape, sum, traceInitialization, traceTraining } from "../tensor/index.operations.ts";
+import { type Buffer, grad, input, type Tensor, uniform } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
-import type { Judge } from "./batches.ts";
+import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
 import { gameStep } from "./game.ts";
 import { ParameterLayout } from "./layout.ts";
-
-/** Shapes of one batch: x of [n, …sample], whether there are labels, and what else there is. */
-export interface BatchShape {
-  readonly x: readonly number[];
-  readonly labeled: boolean;
-  /** Further inputs by name, as of the objects in an image. */
-  readonly others?: Readonly<Record<string, { readonly shape: readonly number[]; readonly dtype: DType }>>;
-  /** Whether x is fed as probabilities, from which zeros and ones are drawn. */
-  readonly intensities?: boolean;
-}
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
@@ -39,16 +19,17 @@ export interface StepOptions {
   readonly averageDecay: number;
 }
 
-/** Stands before the names of what a judge wants to see. */
-export const JUDGED = "judged.";
+/** Stands before the names of what an evaluator asks for. */
+export const EVALUATED = "evaluated.";
 
 /** The name of a buffer's moving average. */
 export function averageOf({ name }: Buffer): string {
   return `average.${name}`;
 }
 
-function isAdversarial(model: Trainable): model is Adversarial {
-  return "turns" in model && typeof model.turns === "function";
+/** Whether the parts of a model play against each other. */
+export function isAdversarial(model: Trainable & Partial<Pick<Adversarial, "turns">>): model is Adversarial {
+  return model.turns !== undefined;
 }
 
 /** A traced part of training: outputs by name. Inputs have the names of the outputs that they take over. */
@@ -187,16 +168,16 @@ export class StepTracer {
     );
   }
 
-  /** Losses without training: dropout off, running statistics. What a judge wants to see stands behind `judged.`. */
-  validation(shape: BatchShape, judge?: Judge): StepGraph {
+  /** Losses without training: dropout off, running statistics. What an evaluator asks for stands behind `evaluated.`. */
+  validation(shape: BatchShape, evaluator?: HeldOutEvaluator): StepGraph {
     const batch = symbolicBatch(shape);
     const losses = Object.entries(this.model.loss(batch)).map(
       ([name, loss]) => [`loss.${name}`, sum(loss)] as const,
     );
-    const judged = Object.entries(judge?.outputs(batch) ?? {}).map(
-      ([name, output]) => [`${JUDGED}${name}`, output] as const,
+    const evaluated = Object.entries(evaluator?.outputs(batch) ?? {}).map(
+      ([name, output]) => [`${EVALUATED}${name}`, output] as const,
     );
-    const outputs = [...losses, ...judged];
+    const outputs = [...losses, ...evaluated];
     const replaced = substitute(
       outputs.map(([, output]) => output),
       this.layout.views(this.vector("parameters")),

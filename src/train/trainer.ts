@@ -1,20 +1,12 @@
-import type { Split } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { buffersOf, initialState } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
 import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
-import {
-  type BatchSource,
-  type HeldOut,
-  heldOut,
-  type JudgedSamples,
-  type TrainingBatches,
-  trainingBatches,
-} from "./batches.ts";
+import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
-import { averageOf, JUDGED, type StepTracer } from "./step.ts";
+import { averageOf, EVALUATED, type StepTracer } from "./step.ts";
 
 /** Everything that decides how training goes on. */
 export interface Snapshot {
@@ -93,8 +85,8 @@ export class Trainer {
   private readonly runtime: Runtime;
   private readonly pool: GradientPool | undefined;
   private readonly program: Program;
-  /** Programs by judge and number of samples. */
-  private readonly validations = new Map<HeldOut["judge"], Map<number, Promise<Program>>>();
+  /** Programs by evaluator and number of samples. */
+  private readonly validations = new Map<HeldOut["evaluator"], Map<number, Promise<Program>>>();
   private vectors: TrainingVectors;
   /** Steps done. */
   step: number;
@@ -122,12 +114,11 @@ export class Trainer {
    */
   static async create(
     tracer: StepTracer,
-    source: BatchSource | TrainingBatches,
+    batches: TrainingBatches,
     runtime: Runtime,
     start: Snapshot,
     pool?: GradientPool,
   ): Promise<Trainer> {
-    const batches = trainingBatches(source);
     const graph = pool ? tracer.updateFrom(pool.parts) : tracer.whole(batches.shape(batches.batchSize));
     const program = await Program.build(graph, runtime);
     const begun =
@@ -196,16 +187,15 @@ export class Trainer {
   }
 
   /**
-   * Mean losses over the first samples of a split, with the weights to use. The noise is the same at every call, so
+   * Mean losses over the first held-out samples, with the weights to use. The noise is the same at every call, so
    * that numbers of two steps can be compared.
-   * @param judged takes what the part's judge wants to see of the samples
+   * @param evaluated takes what the part's evaluator asks for of the samples
    */
   async validate(
-    split: Split | HeldOut,
+    part: HeldOut,
     samples: number,
-    judged?: JudgedSamples,
+    evaluated?: EvaluatedSamples,
   ): Promise<Readonly<Record<string, number>>> {
-    const part = heldOut(split);
     const total = Math.min(part.count, samples);
     const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, 64));
     const sums: Record<string, number> = {};
@@ -221,17 +211,17 @@ export class Trainer {
       for (const [name, loss] of Object.entries(await readLosses(outputs))) {
         sums[name] = (sums[name] ?? 0) + (loss * rows.count) / total;
       }
-      judged?.add(await readJudged(outputs), rows);
+      evaluated?.add(await readEvaluated(outputs), rows);
     }
     return sums;
   }
 
-  private validationProgram({ shape, judge }: HeldOut, count: number): Promise<Program> {
-    const sizes = this.validations.get(judge) ?? new Map<number, Promise<Program>>();
-    this.validations.set(judge, sizes);
+  private validationProgram({ shape, evaluator }: HeldOut, count: number): Promise<Program> {
+    const sizes = this.validations.get(evaluator) ?? new Map<number, Promise<Program>>();
+    this.validations.set(evaluator, sizes);
     let program = sizes.get(count);
     if (program === undefined) {
-      program = Program.build(this.tracer.validation(shape(count), judge), this.runtime);
+      program = Program.build(this.tracer.validation(shape(count), evaluator), this.runtime);
       sizes.set(count, program);
     }
     return program;
@@ -249,8 +239,10 @@ export class Trainer {
     return weightsOf(this.tracer, await this.snapshot());
   }
 
-  /** Frees the trainer's programs; the pool is its maker's. */
+  /** Frees the trainer's programs and values, which is its end; the pool is its maker's. */
   async release(): Promise<void> {
+    for (const value of Object.values(this.vectors)) disposeValue(value);
+    this.vectors = {};
     await this.program.release();
     for (const sizes of this.validations.values())
       for (const program of sizes.values()) await (await program).release();
@@ -272,11 +264,13 @@ export function weightsOf(tracer: StepTracer, { vectors }: Snapshot): State {
   return weights;
 }
 
-/** What a judge has asked for, among the outputs of a validation. */
-async function readJudged(outputs: Readonly<Record<string, RuntimeValue>>): Promise<Record<string, NdArray>> {
+/** What an evaluator has asked for, among the outputs of a validation. */
+async function readEvaluated(
+  outputs: Readonly<Record<string, RuntimeValue>>,
+): Promise<Record<string, NdArray>> {
   const seen: Record<string, NdArray> = {};
   for (const [name, value] of Object.entries(outputs)) {
-    if (name.startsWith(JUDGED)) seen[name.slice(JUDGED.length)] = await value.read();
+    if (name.startsWith(EVALUATED)) seen[name.slice(EVALUATED.length)] = await value.read();
   }
   return seen;
 }

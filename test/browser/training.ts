@@ -8,7 +8,9 @@ import { adam } from "../../src/nn/optimizer.ts";
 import type { Runtime } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount } from "../../src/tensor/array.ts";
-import { averagePool2d, mean, normal, type Tensor } from "../../src/tensor/index.ts";
+import { mean } from "../../src/tensor/index.operations.ts";
+import { averagePool2d, normal, type Tensor } from "../../src/tensor/index.ts";
+import { trainingBatches } from "../../src/train/batches.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 
@@ -83,7 +85,10 @@ export async function train(name: TrainingName, runtime: Runtime): Promise<Train
   );
   const tracer = new StepTracer(nameParameters(model()), { optimizer: adam(), averageDecay: 0 });
   const vectors = initialVectors(tracer, random.split("weights"));
-  const trainer = await Trainer.create(tracer, { split, batchSize, random }, runtime, { step: 0, vectors });
+  const trainer = await Trainer.create(tracer, trainingBatches({ split, batchSize, random }), runtime, {
+    step: 0,
+    vectors,
+  });
   const losses: number[] = [];
   let started = 0;
   for (let step = 0; step < STEPS; step++) {

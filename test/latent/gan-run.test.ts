@@ -10,7 +10,7 @@ test.each(["replicas", "accumulate"])(
   async (option) => {
     const out = join(await temporaryFolder(), "run");
     const failure = prepareFit({
-      type: "new",
+      kind: "new",
       request: { model: "gan", data: "two-moons", out, [option]: 2 },
     });
     await expect(failure).rejects.toThrow(OptionError);

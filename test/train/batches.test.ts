@@ -7,7 +7,7 @@ import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import { float32, type NdArray } from "../../src/tensor/array.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
-import type { HeldOut, TrainingBatches } from "../../src/train/batches.ts";
+import { type HeldOut, type TrainingBatches, trainingBatches } from "../../src/train/batches.ts";
 import { accumulatingPool } from "../../src/train/gradient-parts.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
@@ -28,7 +28,7 @@ describe("running statistics", () => {
     const decay = 0.9;
     const model = normalizing();
     const tracer = new StepTracer(model, { optimizer: sgd(), averageDecay: decay });
-    const source = { split: points.train, batchSize: 16, random: new Random(3) };
+    const source = trainingBatches({ split: points.train, batchSize: 16, random: new Random(3) });
     const runtime = await nodeRuntime({ threads: 1 });
     const pool = parts === 1 ? undefined : await accumulatingPool(tracer, source, parts, runtime);
     const vectors = initialVectors(tracer, source.random);
@@ -82,7 +82,7 @@ describe("batches that data makes itself", () => {
     weights: float32(new Float32Array(count).fill(scale), [count, 1]),
   });
 
-  it("train and validate, part by part, and are judged", async () => {
+  it("train and validate, part by part, and are evaluated", async () => {
     const asked: string[] = [];
     const source: TrainingBatches = {
       count: 8,
@@ -112,7 +112,7 @@ describe("batches that data makes itself", () => {
       batchSize: 3,
       shape,
       feeds: ({ first, count }) => feedsOf(first, count, 2),
-      judge: {
+      evaluator: {
         criterion: "sum",
         outputs: ({ x }) => ({ doubled: x.mul(2) }),
         begin: () => ({
@@ -125,12 +125,12 @@ describe("batches that data makes itself", () => {
         }),
       },
     };
-    const judged = part.judge?.begin();
-    const losses = await whole.validate(part, 6, judged);
+    const evaluated = part.evaluator?.begin();
+    const losses = await whole.validate(part, 6, evaluated);
     // 0 … 5, doubled by their weights.
     expect(losses.seen).toBeCloseTo(5, 5);
     expect(seen).toEqual([0, 2, 4, 6, 8, 10]);
-    expect(judged?.measures()).toEqual({ sum: 30 });
+    expect(evaluated?.measures()).toEqual({ sum: 30 });
     for (const trainer of [whole, divided]) await trainer.release();
     await pool.release();
   });

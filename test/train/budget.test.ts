@@ -1,7 +1,5 @@
 import { expect, test } from "vitest";
-import { Budget } from "../../src/train/budget.ts";
-import { resolveFitOptions } from "../../src/train/fit-setup.ts";
-import { type FitInput, fitOptions } from "../../src/train/options.ts";
+import { Budget, type FitInput, fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 
 /** A budget for 1,000 samples in batches of 10, and its clock. */
 function budgetOf(options: FitInput): { readonly budget: Budget; readonly clock: { seconds: number } } {

@@ -4,7 +4,9 @@ import { nameParameters } from "../../src/nn/module.ts";
 import { sgd } from "../../src/nn/optimizer.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
-import { isInitializing, Parameter, type Tensor } from "../../src/tensor/index.ts";
+import { isInitializing } from "../../src/tensor/index.operations.ts";
+import { Parameter, type Tensor } from "../../src/tensor/index.ts";
+import { trainingBatches } from "../../src/train/batches.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../src/train/trainer.ts";
 
@@ -32,11 +34,8 @@ const model = () =>
 
 describe("data-dependent initialization", () => {
   it("takes parameters from the first batch, later layers after earlier ones, and leaves the others", async () => {
-    const source = {
-      split: planePoints("two-moons", { count: 64 }).splits.train,
-      batchSize: 64,
-      random: new Random(0),
-    };
+    const split = planePoints("two-moons", { count: 64 }).splits.train;
+    const source = trainingBatches({ split, batchSize: 64, random: new Random(0) });
     const tracer = new StepTracer(model(), {
       optimizer: sgd({ momentum: 0, weightDecay: 0 }),
       averageDecay: 0.9,
@@ -45,7 +44,7 @@ describe("data-dependent initialization", () => {
     const vectors = initialVectors(tracer, source.random);
     const trainer = await Trainer.create(tracer, source, runtime, { step: 0, vectors });
     const weights = await trainer.weights();
-    const { x } = source.split.batch(Array.from({ length: 64 }, (_, i) => i));
+    const { x } = split.batch(Array.from({ length: 64 }, (_, i) => i));
     const mean = [0, 1].map(
       (axis) => x.data.reduce((sum, value, i) => sum + (i % 2 === axis ? value : 0), 0) / 64,
     );

@@ -5,8 +5,7 @@ import { Linear } from "../../src/nn/index.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { constant } from "../../src/tensor/index.ts";
 import { fitHere } from "../../src/train/fit.node.ts";
-import { resolveFitOptions } from "../../src/train/fit-setup.ts";
-import { fitOptions } from "../../src/train/options.ts";
+import { fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 import { type MetricRow, RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "./support.ts";
 

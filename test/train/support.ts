@@ -6,8 +6,7 @@ import type { Model } from "../../src/model/capabilities.ts";
 import { Linear } from "../../src/nn/index.ts";
 import { isTraining, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
 import { type Fit, type FitSummary, fitHere } from "../../src/train/fit.node.ts";
-import { resolveFitOptions } from "../../src/train/fit-setup.ts";
-import { type FitInput, fitOptions } from "../../src/train/options.ts";
+import { type FitInput, fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 
 /** A small denoiser with noise of every kind that training knows: normal and uniform leaves, dropout while training. */

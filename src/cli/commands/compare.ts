@@ -7,9 +7,8 @@ import { type CompareProgress, type CompareRequest, compare } from "../../tasks/
 import { sharedOptions } from "../../tasks/compare/request.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { print, printJson, showDuration, showTable } from "../format.ts";
-import { interruptible } from "../interrupt.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { ProgressDisplay, progressLine } from "../progress.ts";
+import { interruptible, ProgressDisplay, progressLine } from "../progress.ts";
 
 const USAGE = "as in: eidos compare two-moons --models nice,spline-flow --seconds 20";
 

@@ -8,8 +8,7 @@ import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
 import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts";
 import { print, printJson, showDuration } from "../format.ts";
-import { interruptible } from "../interrupt.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
 import { detectFlags, detectOptions } from "../verb-options.ts";
 

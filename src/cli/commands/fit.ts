@@ -2,30 +2,36 @@ import type { Command } from "commander";
 import { models } from "../../catalog.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
+import type { ModelDefinition } from "../../model/definition.ts";
 import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../tasks/fit/fit.node.ts";
 import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
-import { fitHooks, printSummary } from "../fit-display.ts";
 import { printJson } from "../format.ts";
-import { interruptible } from "../interrupt.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { ProgressDisplay } from "../progress.ts";
+import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
 
 const USAGE =
   "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";
+
+/** The model that the command line names, whose options the help shows. */
+interface ShownModel {
+  readonly model: string;
+  readonly definition: ModelDefinition;
+}
 
 /** The request that the command line and a configuration file make together; the command line comes first. */
 async function requestOf(
   positional: { readonly model: string | undefined; readonly data: string | undefined },
   { config, ...flags }: Readonly<Record<string, unknown>>,
+  shown: ShownModel | undefined,
 ): Promise<FitRequest> {
   const { model: fileModel, data: fileData, ...fromFile } = await readConfigFile(textOf(config, "config"));
   const model = positional.model ?? textOf(fileModel, "model");
   if (model === undefined) throw new OptionError(`fit wants a model and data, ${USAGE}`);
-  const definition = await loadDefinition(model);
+  const definition = model === shown?.model ? shown.definition : await loadDefinition(model);
   const schemas = [fitOptions, dataSchema(definition), modelSchema(definition)];
   const options: Record<string, unknown> = { ...fromFile, ...flagValues(flags, schemas) };
   const { out, sql, ...others } = options;
@@ -56,14 +62,17 @@ export async function configure(command: Command, args: readonly string[]): Prom
     .option("--json", "print the summary as JSON")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Training", fitOptions);
-  const shown = named === undefined ? undefined : await loadDefinition(named);
-  addSchemaOptions(command, "Data", shown === undefined ? dataOptionsSchema : dataSchema(shown));
+  const shown = named === undefined ? undefined : { model: named, definition: await loadDefinition(named) };
+  addSchemaOptions(command, "Data", shown === undefined ? dataOptionsSchema : dataSchema(shown.definition));
   for (const schema of [dataOptionsSchema, detectionDataSchema]) {
     addSchemaOptions(command, "Data", schema, shown !== undefined);
   }
-  if (shown !== undefined) addSchemaOptions(command, `Model ${shown.name}`, modelSchema(shown));
-  // Options of other models are taken too, since the model may be named in a configuration file; that they do not
-  // belong to the model is said later.
+  if (shown !== undefined) {
+    const { definition } = shown;
+    addSchemaOptions(command, `Model ${definition.name}`, modelSchema(definition));
+  }
+  // Options of other models are taken too, since the model may be named in a configuration file; the fit refuses those
+  // that do not belong to the model.
   for (const definition of models.values()) {
     addSchemaOptions(command, `Model ${definition.name}`, modelSchema(definition), shown !== undefined);
   }
@@ -93,7 +102,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
         const overrides = flagValues(options, [fitOptions]);
         begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
       } else {
-        const request = await requestOf({ model, data }, options);
+        const request = await requestOf({ model, data }, options, shown);
         begin = (signal) => fitModel(request, hooks(signal));
       }
       const summary = await interruptible(display, begin);

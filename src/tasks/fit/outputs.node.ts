@@ -1,43 +1,96 @@
+import { writeFileAtomic } from "../../data/files/files.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
+import type { Detector } from "../../detection/models/detector.ts";
 import { FileError } from "../../errors.ts";
 import type { Model } from "../../model/capabilities.ts";
 import { nodeRuntime } from "../../program/node.ts";
-import type { State } from "../../program/program.ts";
-import { Session } from "../../program/program.ts";
+import { Session, type State } from "../../program/program.ts";
+import { encodePng } from "../../report/index.ts";
+import type { Fit, FitControl, FitSummary } from "../../train/fit.node.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
-import type { ResolvedRun, RunControl } from "../../train/worker-protocol.node.ts";
 import { exportRun } from "../export/export.node.ts";
+import { detectImages } from "../measure/detection.node.ts";
+import type { DetectionData } from "../measure/detection-data.ts";
+import { batchSheet, foundSheet, spreadOver } from "../measure/detection-pictures.ts";
+import { writeDetectionReport } from "../report/detection.node.ts";
 import { writeReport } from "../report/report.node.ts";
 import { givenOfData, isGivenColumns, sourceOfData } from "../run/given.node.ts";
 import { pictureCount, samplePicture, writePicture } from "../run/pictures.node.ts";
 
-/** Images in a picture drawn while training, whose time is taken from training. */
-const COURSE_IMAGES = 16;
+/** What is fitted: a model of a distribution to samples, or a detector to images with boxes. */
+export type FitSubject =
+  | { readonly kind: "samples"; readonly model: Model; readonly data: DataSet }
+  | { readonly kind: "boxes"; readonly model: Model & Detector; readonly data: DetectionData };
 
-/** Thrown out of a sampler that is told to stop. */
+/** Images in a picture of samples, or of detections, that is drawn while training: its time is taken from training. */
+const COURSE_IMAGES = { samples: 16, boxes: 4 } as const;
+
+/** Training batches of a detector that are drawn before the first step. */
+const BATCHES = 2;
+
+/** Score from which on detections are drawn while the best cut is not known. */
+const COURSE_SCORE = 0.25;
+
+/** Thrown out of a sampler when the fit is to stop. */
 class Interrupted extends Error {}
 
-/** What a run writes besides weights: pictures as it trains, then picture, exported model and report. */
-export function drawAndFinish(
+/** What a run writes besides weights: pictures as it trains, then pictures, exported model and report. */
+export function outputsOf(
+  subject: FitSubject,
   config: RunConfig,
+  folder: RunFolder,
+): Pick<Fit, "begin" | "draw" | "finish"> {
+  return subject.kind === "boxes"
+    ? detectionOutputs(subject.model, subject.data, config, folder)
+    : sampleOutputs(subject.model, subject.data, config, folder);
+}
+
+/** Does a part of the finish; what it cannot do is a warning, since the weights are safe. */
+async function attempt(what: string, control: FitControl, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof Interrupted) return;
+    if (error instanceof FileError || !(error instanceof Error)) throw error;
+    control.warn(`${what}: ${error.message}`);
+  }
+}
+
+/** Uses weights in a session of their own. */
+async function withSession<T>(
+  { provider, threads }: RunConfig["fit"],
+  weights: State,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const runtime = await nodeRuntime({ provider, ...(threads !== undefined && { threads }) });
+  const session = new Session(runtime, weights);
+  try {
+    return await work(session);
+  } finally {
+    await session.release();
+  }
+}
+
+const pictureOfStep = (step: number): string => `step-${String(step).padStart(6, "0")}`;
+
+function sampleOutputs(
   model: Model,
   data: DataSet,
-): Required<Pick<ResolvedRun, "draw" | "finish">> {
-  const { samplePictures, provider, threads, seed } = config.fit;
+  config: RunConfig,
+  folder: RunFolder,
+): Required<Pick<Fit, "draw" | "finish">> {
+  const { samplePictures, seed } = config.fit;
   const sample = model.sample?.bind(model);
 
   const drawAs = async (
-    folder: RunFolder,
-    weights: State,
     name: string,
     images: number,
-    { shouldStop }: RunControl,
+    weights: State,
+    { shouldStop }: FitControl,
   ): Promise<void> => {
     if (images === 0 || sample === undefined) return;
-    const runtime = await nodeRuntime({ provider, ...(threads !== undefined && { threads }) });
-    const session = new Session(runtime, weights);
-    try {
+    await withSession(config.fit, weights, async (session) => {
       const count = pictureCount(data, images);
       const onProgress = (): void => {
         if (shouldStop()) throw new Interrupted();
@@ -51,38 +104,19 @@ export function drawAndFinish(
       });
       const picture = await samplePicture(config.dataInfo, samples, async () => data);
       await writePicture(folder.file("samples", name), picture);
-    } finally {
-      await session.release();
-    }
-  };
-
-  /** Does a part of the finish; what it cannot do is a warning, since the weights are safe. */
-  const attempt = async (what: string, control: RunControl, work: () => Promise<unknown>): Promise<void> => {
-    try {
-      await work();
-    } catch (error) {
-      if (error instanceof Interrupted) return;
-      if (error instanceof FileError || !(error instanceof Error)) throw error;
-      control.warn(`${what}: ${error.message}`);
-    }
+    });
   };
 
   return {
-    draw: (folder, weights, step, control) =>
-      drawAs(
-        folder,
-        weights,
-        `step-${String(step).padStart(6, "0")}`,
-        Math.min(samplePictures, COURSE_IMAGES),
-        control,
-      ),
-    finish: async (folder, summary, control) => {
+    draw: (weights, step, control) =>
+      drawAs(pictureOfStep(step), Math.min(samplePictures, COURSE_IMAGES.samples), weights, control),
+    finish: async (summary, control) => {
       // Whoever stops a run by hand does not want to wait: no samples, no measurements.
       const stopped = summary.reason === "stopped";
       if (!stopped) {
         const weights = await folder.readWeights();
         await attempt("no picture of samples", control, () =>
-          drawAs(folder, weights, "samples", samplePictures, control),
+          drawAs("samples", samplePictures, weights, control),
         );
         if (model.exported !== undefined) {
           await attempt("no model.onnx", control, () => exportRun(folder.path, folder.file("model.onnx")));
@@ -90,6 +124,48 @@ export function drawAndFinish(
       }
       await attempt("no report", control, () =>
         writeReport(folder, summary, data, { measure: !stopped, warn: (message) => control.warn(message) }),
+      );
+    },
+  };
+}
+
+function detectionOutputs(
+  detector: Model & Detector,
+  data: DetectionData,
+  config: RunConfig,
+  folder: RunFolder,
+): Required<Pick<Fit, "begin" | "draw" | "finish">> {
+  const { samplePictures } = config.fit;
+  const { classes, splits } = data.set;
+  const shown = splits.validation.count > 0 ? splits.validation : splits.train;
+  return {
+    async begin() {
+      if (samplePictures === 0) return;
+      const batches = data.batches(config.fit);
+      for (let step = 0; step < BATCHES; step++) {
+        const sheet = batchSheet(await batches.feeds(step), classes);
+        const bytes = await encodePng(sheet, `training batch of step ${step}, as the detector sees it`);
+        await writeFileAtomic(folder.file("samples", `training-batch-${step}.png`), bytes);
+      }
+    },
+    async draw(weights, step) {
+      if (samplePictures === 0) return;
+      await withSession(config.fit, weights, async (session) => {
+        const indices = spreadOver(shown, COURSE_IMAGES.boxes);
+        const found = await detectImages(detector, session, shown, indices, { confidence: COURSE_SCORE });
+        const sheet = await foundSheet(shown, found, classes, COURSE_SCORE);
+        const bytes = await encodePng(sheet, `what was found at step ${step}`);
+        await writeFileAtomic(folder.file("samples", `${pictureOfStep(step)}.png`), bytes);
+      });
+    },
+    async finish(summary: FitSummary, control) {
+      // Whoever stops a run by hand does not want to wait: nothing is measured or exported.
+      const stopped = summary.reason === "stopped";
+      if (!stopped) {
+        await attempt("no model.onnx", control, () => exportRun(folder.path, folder.file("model.onnx")));
+      }
+      await attempt("no report", control, () =>
+        writeDetectionReport(folder, summary, data, { measure: !stopped }),
       );
     },
   };

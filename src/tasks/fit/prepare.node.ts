@@ -3,26 +3,395 @@ import { dirname, join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import { fileError, makeFolder } from "../../data/files/files.node.ts";
-import { openData, plainKind } from "../../data/open.node.ts";
+import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
+import { type DataSource, memoryName, type PlainSource } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
-import { checkFingerprint, checkParts, checkWhole, resolveFitOptions } from "../../train/fit-setup.ts";
-import { fitOptions } from "../../train/options.ts";
-import type { RunConfig } from "../../train/run-config.ts";
-import { RunFolder, type RunProgress } from "../../train/run-folder.node.ts";
-import { warmStart } from "../../train/warm-start.node.ts";
-import type { PreparedFit, ResolvedRun } from "../../train/worker-protocol.node.ts";
+import type { Fit } from "../../train/fit.node.ts";
+import { checkParts, checkWhole, fitOptions, resolveFitOptions } from "../../train/options.ts";
+import { replicaPool } from "../../train/replicas.node.ts";
+import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
+import { RunFolder, type RunProgress, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
+import { boxShapes, detectionData, detectionInfo, usualOptions } from "../measure/detection-data.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
-import { takesBoxes } from "../run/detection-options.ts";
-import { openAnnotated, resolveDetection } from "./detection.node.ts";
-import type { FitRequest, FitTask } from "./fit.node.ts";
-import { drawAndFinish } from "./outputs.node.ts";
+import {
+  type DetectionDataOptions,
+  detectionDataOptions,
+  PHOTO_SIZE,
+  takesBoxes,
+} from "../run/detection-options.ts";
+import { type FitSubject, outputsOf } from "./outputs.node.ts";
+
+// From options and names to a fit that is ready to run: here the options of a fit are divided and parsed, its model is
+// built and its data opened. The worker of a fit and its replicas import this.
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** What `fit` takes: a model, data, where to write, and any option of training, data and model by its name. */
+export interface FitRequest {
+  /** Name in the catalogue, or path of a module (.js, .mjs) whose default export is a model definition. */
+  readonly model: string;
+  /** Name, path or query, as for `openData`, or data in memory. */
+  readonly data: string | DataSource;
+  /** Run folder (default: runs/MODEL-DATA, with a number behind it where that is taken). */
+  readonly out?: string;
+  readonly [option: string]: unknown;
+}
+
+/** Data as it travels to the thread of a fit and to replicas. */
+type SentData = string | PlainSource;
+
+/** A request that can be sent to another thread. */
+export type SentRequest = FitRequest & { readonly data: SentData };
+
+/** A new run, or one to go on with; it can be sent to another thread. */
+export type FitTask =
+  | { readonly kind: "new"; readonly request: SentRequest }
+  | {
+      readonly kind: "resume";
+      readonly folder: string;
+      /** Options of training that are changed. */
+      readonly overrides: Options;
+      /** The data of the run, where it was in memory or is elsewhere now. */
+      readonly data?: SentData;
+    };
+
+/** A fit that can begin or go on. */
+export interface PreparedFit {
+  readonly fit: Fit;
+  readonly config: RunConfig;
+  /** Lines for a person beside those on the data: which of the weights that it begins with did not fit. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Makes a run ready to begin or go on. Errors in options, model and data come before anything is written.
+ * @throws OptionError, DataError, FileError, WeightsError
+ */
+export function prepareFit(task: FitTask): Promise<PreparedFit> {
+  return task.kind === "new" ? prepareNew(task.request) : prepareResume(task);
+}
+
+async function prepareNew(request: Extract<FitTask, { kind: "new" }>["request"]): Promise<PreparedFit> {
+  const { out, data } = request;
+  if (out !== undefined) await refuseTaken(out);
+  const { definition, opened, config } = await configure(request);
+  const subject = subjectOf(definition, config, opened);
+  const start = await startOf(config, subject);
+  let folder: RunFolder;
+  if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
+  else {
+    folder = new RunFolder(out);
+    await folder.create();
+  }
+  await folder.writeConfig(config);
+  return prepared({ subject, config, data, folder, resume: false, start });
+}
+
+async function prepareResume({
+  folder: path,
+  overrides,
+  data,
+}: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
+  const folder = new RunFolder(path);
+  const before = await folder.readConfig();
+  // A damaged checkpoint is found before anything is written.
+  const checkpoint = await folder.readCheckpoint();
+  const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
+  const config: RunConfig = { ...before, fit, ...(data !== undefined && { data: nameOf(data) }) };
+  const subject = await resolveRun(config, data);
+  // Killed before its first checkpoint, a run begins again as it has begun.
+  const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
+  await folder.removeTemporaries();
+  if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
+  return prepared({ subject, config, data: data ?? config.data, folder, resume: true, start });
+}
+
+/** What config.json calls the data. */
+function nameOf(data: SentData): string {
+  return typeof data === "string" ? data : memoryName(data);
+}
+
+function prepared({
+  subject,
+  config,
+  data,
+  folder,
+  resume,
+  start,
+}: {
+  readonly subject: FitSubject;
+  readonly config: RunConfig;
+  readonly data: SentData;
+  readonly folder: RunFolder;
+  readonly resume: boolean;
+  readonly start: WarmStart | undefined;
+}): PreparedFit {
+  return {
+    config,
+    notes: start?.report ?? [],
+    fit: {
+      model: subject.model,
+      data: subject.data,
+      options: config.fit,
+      folder,
+      resume,
+      ...(start !== undefined && { start: start.start }),
+      ...outputsOf(subject, config, folder),
+      replicaPool: (tracer, batches) =>
+        replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url), data),
+    },
+  };
+}
+
+/** Weights that a run begins with, where they are given, and what of them did not fit. */
+async function startOf(
+  { fit: { weights, seed } }: RunConfig,
+  { model }: FitSubject,
+): Promise<WarmStart | undefined> {
+  return weights === undefined ? undefined : warmStart(weights, model, seed);
+}
+
+/** Finds out that a folder is taken before data is read. */
+async function refuseTaken(path: string): Promise<void> {
+  const folder = new RunFolder(path);
+  if (await folder.exists()) await folder.create();
+}
+
+/** Data that is open. */
+type OpenedData =
+  | { readonly kind: "samples"; readonly data: DataSet }
+  | { readonly kind: "boxes"; readonly data: DetectionSet; readonly options: DetectionDataOptions };
+
+/** Data that is open, and what a new run keeps of it. */
+interface NewData {
+  readonly opened: OpenedData;
+  /** The options with which it is opened again. */
+  readonly dataOptions: Readonly<Record<string, unknown>>;
+  readonly info: RunConfig["dataInfo"];
+  /** Options of the model with what follows from the data. */
+  readonly modelOptions: Readonly<Record<string, unknown>>;
+}
+
+/** The configuration of a new fit, every option parsed, every default filled in, and its data. */
+async function configure({ model, data, out: _out, ...rest }: SentRequest): Promise<{
+  readonly definition: ModelDefinition;
+  readonly config: RunConfig;
+  readonly opened: OpenedData;
+}> {
+  const definition = await loadDefinition(model);
+  const options = divideOptions(definition.name, rest, {
+    fit: fitOptions,
+    data: dataSchema(definition),
+    model: modelSchema(definition),
+  });
+  const fit = parseOptions("fit", fitOptions, options.fit);
+  const parsed = parseOptions(definition.name, definition.options, options.model) as Options;
+  // A provider that is not there is cheaper to find out than data is to read.
+  if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
+  const open = takesBoxes(definition) ? openAnnotated : openSamples;
+  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed);
+  return {
+    definition,
+    opened,
+    config: {
+      eidos: version,
+      created: new Date().toISOString(),
+      model,
+      modelOptions,
+      data: nameOf(data),
+      dataOptions,
+      dataInfo: info,
+      fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
+    },
+  };
+}
+
+/**
+ * Opens data that a distribution is learnt of.
+ * @param given options of data as they are given
+ */
+async function openSamples(
+  definition: ModelDefinition,
+  source: SentData,
+  given: Options,
+  modelOptions: Options,
+): Promise<NewData> {
+  const parsed = parseOptions("data", dataOptionsSchema, given);
+  checkEnds(definition, parsed);
+  const binary = await readsBinary(definition, source, parsed);
+  const data = await openData(source, { ...parsed, binary });
+  return {
+    opened: { kind: "samples", data },
+    // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
+    dataOptions: {
+      ...given,
+      ...(binary && { binary }),
+      ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
+    },
+    info: infoOf(data),
+    modelOptions,
+  };
+}
+
+/**
+ * Opens images with boxes, and fills in what options follow from them.
+ * @param given options of data as they are given
+ */
+async function openAnnotated(
+  definition: ModelDefinition,
+  source: SentData,
+  given: Options,
+  modelOptions: Options,
+): Promise<NewData> {
+  const data = await openDetection(source, detectionDataOptions(given).reading);
+  const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
+  const options = detectionDataOptions(dataOptions);
+  const { size = PHOTO_SIZE } = options;
+  const info = detectionInfo(data, size);
+  const settled = definition.settled?.(modelOptions, {
+    ...modelInfo(info),
+    boxShapes: boxShapes(data, size),
+  });
+  return {
+    opened: { kind: "boxes", data, options },
+    dataOptions,
+    info,
+    modelOptions: (settled ?? modelOptions) as Options,
+  };
+}
+
+/**
+ * The model and the data of a configuration that a run folder holds.
+ * @param data the run's data, where it was in memory
+ * @throws OptionError where the data has changed since the run began, or was in memory and is not given; DataError
+ */
+export async function resolveRun(config: RunConfig, data: SentData = config.data): Promise<FitSubject> {
+  const definition = await loadDefinition(config.model);
+  return subjectOf(definition, config, await reopen(definition, data, config));
+}
+
+async function reopen(
+  definition: ModelDefinition,
+  data: SentData,
+  { dataOptions }: RunConfig,
+): Promise<OpenedData> {
+  if (takesBoxes(definition)) {
+    const options = detectionDataOptions(dataOptions);
+    return { kind: "boxes", options, data: await openDetection(data, options.reading) };
+  }
+  const options = parseOptions("data", dataOptionsSchema, dataOptions);
+  return { kind: "samples", data: await openData(data, options) };
+}
+
+function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  checkFingerprint(config.dataInfo.fingerprint, opened.data);
+  checkWhole(model, config.fit);
+  if (opened.kind === "samples") return { kind: "samples", model, data: opened.data };
+  if (!isDetector(model)) {
+    throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
+  }
+  return { kind: "boxes", model, data: detectionData(opened.data, model, opened.options) };
+}
+
+function infoOf(data: DataSet): RunConfig["dataInfo"] {
+  return {
+    kind: data.kind,
+    sampleShape: data.sampleShape,
+    fingerprint: data.fingerprint,
+    trainCount: (data.pairs ?? data.splits).train.count,
+    ...(data.classes !== undefined && {
+      classes: data.classes.length,
+      classNames: data.classes,
+      classShares: classShares(data.splits.train, data.classes.length),
+    }),
+    ...(data.columns !== undefined && { columns: data.columns }),
+    ...(data.binarization !== undefined && { binarization: data.binarization }),
+    ...(data.energy !== undefined && { energy: data.energy }),
+  };
+}
+
+/** The share of each class among the samples of a split. */
+function classShares(split: Split, classes: number): readonly number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (let first = 0; first < split.count; first += 1024) {
+    const count = Math.min(1024, split.count - first);
+    const { label } = split.batch(range(first, count));
+    for (const value of label?.data ?? []) counts[Number(value)] = (counts[Number(value)] ?? 0) + 1;
+  }
+  return counts.map((count) => count / Math.max(1, split.count));
+}
+
+/** The folder of a run, where none is given. */
+export function defaultFolder(model: string, data: string): string {
+  const plain = (text: string): string =>
+    text
+      .replace(/[\\/]+$/, "")
+      .replace(/^.*[\\/]/, "")
+      .replace(/\.[a-z]+$/i, "")
+      .replace(/[^A-Za-z0-9_-]+/g, "-")
+      .slice(0, 40);
+  return join("runs", `${plain(model)}-${plain(data) || "data"}`);
+}
+
+/** Makes the folder of that name, or the first of folder-2, folder-3, … that does not exist yet. */
+async function makeFreeFolder(path: string): Promise<RunFolder> {
+  for (let n = 1; ; n++) {
+    const free = n === 1 ? path : `${path}-${n}`;
+    try {
+      await makeFolder(dirname(free));
+      // Not recursive: of two runs that begin at the same time only one makes it.
+      await mkdir(free);
+    } catch (cause) {
+      if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") continue;
+      throw fileError(cause, "make the folder", free);
+    }
+    const folder = new RunFolder(free);
+    await folder.create();
+    return folder;
+  }
+}
+
+/** Whether data is read as zeros and ones: where asked, or where the model takes them and not the data as it is. */
+async function readsBinary(
+  { dataKinds }: ModelDefinition,
+  source: SentData,
+  options: DataOptions,
+): Promise<boolean> {
+  if (options.binary !== undefined || !dataKinds.includes("binary")) return options.binary === true;
+  return !dataKinds.includes(await plainKind(source, options));
+}
+
+/** @throws OptionError where a model needs pairs or a source and is given none, or takes none and is given some */
+function checkEnds(
+  { name, pairs, needsSource = false }: ModelDefinition,
+  options: Pick<DataOptions, "pairs" | "source" | "sourceClasses">,
+): void {
+  const isSourced = options.source !== undefined || options.sourceClasses !== undefined;
+  if (needsSource && !isSourced) {
+    throw new OptionError(
+      `${name} leads from one data set to another; name the first: --source DATA, or --source-classes for classes of the same data`,
+    );
+  }
+  if (!needsSource && isSourced) {
+    throw new OptionError(
+      `option ${options.source === undefined ? "sourceClasses" : "source"}: is of models from one data set to another (rectified-transport), not of ${name}; leave it out`,
+    );
+  }
+  if (pairs === "needed" && options.pairs === undefined) {
+    throw new OptionError(`${name} is fitted to pairs that a fitted model draws: eidos distill RUN`);
+  }
+  if (pairs === undefined && options.pairs !== undefined) {
+    throw new OptionError(`option pairs: ${name} is not fitted to pairs; leave it out`);
+  }
+}
 
 type FitConfig = RunConfig["fit"];
 
@@ -80,236 +449,4 @@ function refuseFinished(path: string, run: RunConfig, options: FitConfig, progre
       `${path} is finished (${reached.what}); to train on, raise the limit: eidos fit --resume ${path} ${reached.more}`,
     );
   }
-}
-
-// What the fit worker and its replicas import: from options and names to models and data.
-
-function infoOf(data: DataSet): RunConfig["dataInfo"] {
-  return {
-    kind: data.kind,
-    sampleShape: data.sampleShape,
-    fingerprint: data.fingerprint,
-    trainCount: (data.pairs ?? data.splits).train.count,
-    ...(data.classes !== undefined && {
-      classes: data.classes.length,
-      classNames: data.classes,
-      classShares: classShares(data.splits.train, data.classes.length),
-    }),
-    ...(data.columns !== undefined && { columns: data.columns }),
-    ...(data.binarization !== undefined && { binarization: data.binarization }),
-    ...(data.energy !== undefined && { energy: data.energy }),
-  };
-}
-
-/** The share of each class among the samples of a split. */
-function classShares(split: Split, classes: number): readonly number[] {
-  const counts = new Array<number>(classes).fill(0);
-  for (let first = 0; first < split.count; first += 1024) {
-    const count = Math.min(1024, split.count - first);
-    const { label } = split.batch(range(first, count));
-    for (const value of label?.data ?? []) counts[Number(value)] = (counts[Number(value)] ?? 0) + 1;
-  }
-  return counts.map((count) => count / Math.max(1, split.count));
-}
-
-/** The folder name of a run that was given none. */
-export function defaultFolder(model: string, data: string): string {
-  const plain = (text: string): string =>
-    text
-      .replace(/[\\/]+$/, "")
-      .replace(/^.*[\\/]/, "")
-      .replace(/\.[a-z]+$/i, "")
-      .replace(/[^A-Za-z0-9_-]+/g, "-")
-      .slice(0, 40);
-  return join("runs", `${plain(model)}-${plain(data) || "data"}`);
-}
-
-/** Makes the folder of that name, or the first of folder-2, folder-3, … that does not exist yet. */
-async function makeFreeFolder(path: string): Promise<RunFolder> {
-  for (let n = 1; ; n++) {
-    const free = n === 1 ? path : `${path}-${n}`;
-    try {
-      await makeFolder(dirname(free));
-      // Not recursive: of two runs that begin at the same time only one makes it.
-      await mkdir(free);
-    } catch (cause) {
-      if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") continue;
-      throw fileError(cause, "make the folder", free);
-    }
-    const folder = new RunFolder(free);
-    await folder.create();
-    return folder;
-  }
-}
-
-/** Whether data is read as zeros and ones: where asked, or where the model takes them and not the data as it is. */
-async function readsBinary(
-  { dataKinds }: ModelDefinition,
-  dataName: string,
-  options: DataOptions,
-): Promise<boolean> {
-  if (options.binary !== undefined || !dataKinds.includes("binary")) return options.binary === true;
-  return !dataKinds.includes(await plainKind(dataName, options));
-}
-
-/** Data that is open, with what a run keeps of it and the options with which it is opened again. */
-interface OpenedData {
-  readonly data: DataSet | DetectionSet;
-  readonly dataOptions: Readonly<Record<string, unknown>>;
-  readonly info: RunConfig["dataInfo"];
-  /** Options of the model with what follows from the data, where something does. */
-  readonly modelOptions?: Readonly<Record<string, unknown>>;
-}
-
-/** @throws OptionError where a model needs pairs or a source and is told none, or takes none and is told some */
-function checkEnds(
-  { name, pairs, needsSource = false }: ModelDefinition,
-  options: Pick<DataOptions, "pairs" | "source" | "sourceClasses">,
-): void {
-  const isSourced = options.source !== undefined || options.sourceClasses !== undefined;
-  if (needsSource && !isSourced) {
-    throw new OptionError(
-      `${name} leads from one data set to another; name the first: --source DATA, or --source-classes for classes of the same data`,
-    );
-  }
-  if (!needsSource && isSourced) {
-    throw new OptionError(
-      `option ${options.source === undefined ? "sourceClasses" : "source"}: is of models from one data set to another (rectified-transport), not of ${name}; leave it out`,
-    );
-  }
-  if (pairs === "needed" && options.pairs === undefined) {
-    throw new OptionError(`${name} is fitted to pairs that a fitted model draws: eidos distill RUN`);
-  }
-  if (pairs === undefined && options.pairs !== undefined) {
-    throw new OptionError(`option pairs: ${name} is not fitted to pairs; leave it out`);
-  }
-}
-
-/** Opens data that a distribution is learnt of, with options as they are given. */
-async function openSamples(
-  definition: ModelDefinition,
-  dataName: string,
-  given: Readonly<Record<string, unknown>>,
-): Promise<OpenedData> {
-  const dataOptions = parseOptions("data", dataOptionsSchema, given);
-  checkEnds(definition, dataOptions);
-  const binary = await readsBinary(definition, dataName, dataOptions);
-  const data = await openData(dataName, { ...dataOptions, binary });
-  return {
-    data,
-    // What data is read as depends on the model too, and a protocol is told even where it is the default one.
-    dataOptions: {
-      ...given,
-      ...(binary && { binary }),
-      ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
-    },
-    info: infoOf(data),
-  };
-}
-
-/** The configuration of a fit, every option parsed, every default filled in, and its data. */
-async function configure(
-  request: FitRequest,
-): Promise<{ readonly config: RunConfig; readonly data: DataSet | DetectionSet }> {
-  const { model, data: dataName, out: _out, ...rest } = request;
-  const definition = await loadDefinition(model);
-  const options = divideOptions(definition.name, rest, {
-    fit: fitOptions,
-    data: dataSchema(definition),
-    model: modelSchema(definition),
-  });
-  const fit = parseOptions("fit", fitOptions, options.fit);
-  const modelOptions = parseOptions(definition.name, definition.options, options.model);
-  // A provider that is not there is cheaper to find out than data is to read.
-  if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
-  const opened: OpenedData = takesBoxes(definition)
-    ? await openAnnotated(definition, dataName, { data: options.data, model: modelOptions })
-    : await openSamples(definition, dataName, options.data);
-  const { data, dataOptions, info } = opened;
-  return {
-    data,
-    config: {
-      eidos: version,
-      created: new Date().toISOString(),
-      model,
-      modelOptions: opened.modelOptions ?? (modelOptions as Record<string, unknown>),
-      data: dataName,
-      dataOptions,
-      dataInfo: info,
-      fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
-    },
-  };
-}
-
-/** Turns a configuration into a model and data; called in the fit worker and in replicas. */
-export async function resolveRun(config: RunConfig, opened?: DataSet | DetectionSet): Promise<ResolvedRun> {
-  const definition = await loadDefinition(config.model);
-  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
-  if (isDetector(model)) {
-    return resolveDetection(config, model, opened && "kind" in opened ? undefined : opened);
-  }
-  const data =
-    opened && "kind" in opened
-      ? opened
-      : await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
-  checkFingerprint(config.dataInfo.fingerprint, data);
-  checkWhole(model, config.fit);
-  return { model, data, ...drawAndFinish(config, model, data) };
-}
-
-/**
- * Makes a run ready to begin or go on: everything that can be wrong with options, model and data is said before
- * anything is written.
- * @throws OptionError, DataError, FileError, WeightsError
- */
-export async function prepareFit(task: FitTask): Promise<PreparedFit> {
-  if (task.type === "resume") return prepareResume(task.folder, task.overrides);
-  const { request } = task;
-  const { out } = request;
-  if (out !== undefined) await refuseTaken(out);
-  const { config, data } = await configure(request);
-  const run = await resolveRun(config, data);
-  const beginning = await beginningOf(config, run);
-  let folder: RunFolder;
-  if (out === undefined) folder = await makeFreeFolder(defaultFolder(request.model, request.data));
-  else {
-    folder = new RunFolder(out);
-    await folder.create();
-  }
-  await folder.writeConfig(config);
-  return { config, folder, resume: false, run, ...beginning };
-}
-
-/** Weights that a run begins with, where it is told, and what of them did not fit. */
-async function beginningOf(
-  { fit: { weights, seed } }: RunConfig,
-  { model }: ResolvedRun,
-): Promise<Pick<PreparedFit, "start" | "notes">> {
-  if (weights === undefined) return {};
-  const { start, report } = await warmStart(weights, model, seed);
-  return { start, notes: report };
-}
-
-/** Says that a folder is taken before data is read. */
-async function refuseTaken(path: string): Promise<void> {
-  const folder = new RunFolder(path);
-  if (await folder.exists()) await folder.create();
-}
-
-async function prepareResume(
-  path: string,
-  overrides: Readonly<Record<string, unknown>>,
-): Promise<PreparedFit> {
-  const folder = new RunFolder(path);
-  const before = await folder.readConfig();
-  // A damaged checkpoint is found before anything is written.
-  const checkpoint = await folder.readCheckpoint();
-  const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-  const config: RunConfig = { ...before, fit };
-  const run = await resolveRun(config);
-  // Killed before its first checkpoint, a run begins again as it has begun.
-  const beginning = checkpoint === undefined ? await beginningOf(config, run) : {};
-  await folder.removeTemporaries();
-  if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-  return { config, folder, resume: true, run, ...beginning };
 }

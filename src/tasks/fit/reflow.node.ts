@@ -1,11 +1,12 @@
 import { stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { findModel } from "../../catalog.ts";
 import { writePairs } from "../../data/files/arrays.node.ts";
 import { Fingerprint } from "../../data/sources/data-set.ts";
 import type { PairOptions } from "../../model/capabilities.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { loadDefinition, modelSchema } from "../run/definition.node.ts";
+import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
 import { type FitHooks, type FitRequest, fit } from "./fit.node.ts";
 
@@ -14,7 +15,7 @@ export interface RunPairOptions extends Partial<PairOptions> {
   readonly open?: LoadRunOptions;
 }
 
-/** Pairs unless told: as many as make a data set of points, and of images as many as can be waited for. */
+/** Pairs that are drawn by default: as many as make a data set of points, and of images as many as can be waited for. */
 const COUNTS = { image: 4000, other: 50_000 } as const;
 
 /**
@@ -64,7 +65,7 @@ export interface PairFitRequest {
   /** Folder of the run whose pairs are drawn. */
   readonly run: string;
   readonly pairs?: RunPairOptions;
-  /** Options of training and of the new model by name; what is not told of the model is as in the run. */
+  /** Options of training and of the new model by name; what is not given of the model is as in the run. */
   readonly fit?: Readonly<Record<string, unknown>>;
 }
 
@@ -89,7 +90,7 @@ async function fitRequest(
 ): Promise<FitRequest> {
   const run = await new RunFolder(path).readConfig();
   const model = PAIR_MODELS[kind];
-  const known = Object.keys(modelSchema(await loadDefinition(model)).shape);
+  const known = Object.keys(modelSchema(findModel(model)).shape);
   const isFlow = run.model === PAIR_MODELS.reflow;
   // Of another model the network is taken over as it is built, without what it has learnt.
   const { path: _path, coupling: _coupling, ...inherited } = run.modelOptions;
@@ -98,9 +99,9 @@ async function fitRequest(
     ...dataOptions,
     ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
     ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
+    data: run.data,
     ...own,
     model,
-    data: run.data,
     pairs,
   };
 }

@@ -8,10 +8,8 @@ import {
 } from "../../detection/augment/batches.ts";
 import type { Detector } from "../../detection/models/detector.ts";
 import { Random } from "../../random.ts";
-import type { BatchFeeds, HeldOut, Rows } from "../../train/batches.ts";
-import type { BatchedData } from "../../train/fit-setup.ts";
+import type { BatchedData, BatchFeeds, BatchShape, HeldOut, Rows } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
-import type { BatchShape } from "../../train/step.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionJudge } from "./evaluator.ts";
 
@@ -91,7 +89,7 @@ function validationPart(
   return {
     count: split.count,
     batchSize: VALIDATED,
-    judge: detectionJudge(detector, split, classes),
+    evaluator: detectionJudge(detector, split, classes),
     shape: (rows) => shapeOf(rows, size, room),
     async feeds({ first, count }): Promise<BatchFeeds> {
       const indices = Array.from({ length: count }, (_, i) => first + i);
@@ -109,6 +107,7 @@ export function detectionData(
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   return {
+    kind: "batches",
     name: set.name,
     fingerprint: set.fingerprint,
     describe: () => set.describe(),

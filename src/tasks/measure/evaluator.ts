@@ -10,7 +10,7 @@ import {
   pickedDetections,
 } from "../../detection/models/detector.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import type { Judge } from "../../train/batches.ts";
+import type { HeldOutEvaluator } from "../../train/batches.ts";
 
 /** Options of detection for measuring, those that are not told filled in: average precision looks at detections of nearly every score. */
 export function judgedOptions(options: DetectOptions = {}): Required<DetectOptions> {
@@ -30,7 +30,11 @@ export function inPixelsOf(split: DetectionSplit, index: number, found: Detectio
 }
 
 /** Judges a detector by COCO's average precision over a split, in pixels of the images as they are. */
-export function detectionJudge(detector: Detector, split: DetectionSplit, classes: readonly string[]): Judge {
+export function detectionJudge(
+  detector: Detector,
+  split: DetectionSplit,
+  classes: readonly string[],
+): HeldOutEvaluator {
   return {
     criterion: "AP",
     outputs: ({ x }) => ({ ...detector.decoded(x) }),

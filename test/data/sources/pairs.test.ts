@@ -11,8 +11,8 @@ import { planePoints } from "../../../src/data/sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "../../../src/data/sources/views.ts";
 import { writeSafetensors } from "../../../src/nn/safetensors.ts";
 import { float32, int64 } from "../../../src/tensor/array.ts";
-import { batchSourceOf, resolveFitOptions, validationOf } from "../../../src/train/fit-setup.ts";
-import { fitOptions } from "../../../src/train/options.ts";
+import { batchSourceOf, validationOf } from "../../../src/train/batches.ts";
+import { fitOptions, resolveFitOptions } from "../../../src/train/options.ts";
 
 const moons = planePoints("two-moons", { count: 200 });
 const rings = planePoints("rings", { count: 120 });

@@ -26,6 +26,7 @@ import {
   type NdArray,
   type Tensor,
 } from "../../../src/tensor/index.ts";
+import { trainingBatches } from "../../../src/train/batches.ts";
 import { StepTracer } from "../../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../../src/train/trainer.ts";
 import { numbers } from "../../support.ts";
@@ -219,7 +220,7 @@ describe("rectified flow", () => {
     const model = small(POINTS, { width: 64, depth: 3 });
     const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0.99 });
     const runtime = await nodeRuntime();
-    const source = { split: data.splits.train, batchSize: 256, random: new Random(0) };
+    const source = trainingBatches({ split: data.splits.train, batchSize: 256, random: new Random(0) });
     const start = { step: 0, vectors: initialVectors(tracer, source.random) };
     const trainer = await Trainer.create(tracer, source, runtime, start);
     for (let step = 0; step < 500; step++) await trainer.train(3e-3);

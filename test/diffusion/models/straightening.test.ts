@@ -19,6 +19,7 @@ import type { State } from "../../../src/program/program.ts";
 import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { float32, type NdArray } from "../../../src/tensor/index.ts";
+import { trainingBatches } from "../../../src/train/batches.ts";
 import { StepTracer } from "../../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../../src/train/trainer.ts";
 import { normals } from "../support.ts";
@@ -34,7 +35,7 @@ async function fitted(
 ): Promise<Session> {
   const runtime = await nodeRuntime({ threads: 1 });
   const tracer = new StepTracer(nameParameters(model), { optimizer: adam(), averageDecay: 0.99 });
-  const source = { split, batchSize: 256, random: new Random(3) };
+  const source = trainingBatches({ split, batchSize: 256, random: new Random(3) });
   const vectors = initialVectors(tracer, source.random, from ?? initialState(model, 1));
   const trainer = await Trainer.create(tracer, source, runtime, { step: 0, vectors });
   for (let step = 0; step < steps; step++) await trainer.train(rate * (1 - step / steps) + 1e-5);

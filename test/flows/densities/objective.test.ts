@@ -10,6 +10,7 @@ import { compile } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
 import { constant, float32, grad, input, type Tensor } from "../../../src/tensor/index.ts";
+import { trainingBatches } from "../../../src/train/batches.ts";
 import { StepTracer } from "../../../src/train/step.ts";
 import { initialVectors, Trainer } from "../../../src/train/trainer.ts";
 import { CELLS, cellProbabilities, EXTENT, WIDTH } from "../../data/sources/cells.ts";
@@ -151,10 +152,15 @@ describe("reverse Kullback–Leibler divergence", () => {
     const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
     const random = new Random(1);
     const split = energyPoints(name, { count: 256 }).splits.train;
-    const trainer = await Trainer.create(tracer, { split, batchSize: 256, random }, await nodeRuntime(), {
-      step: 0,
-      vectors: initialVectors(tracer, random),
-    });
+    const trainer = await Trainer.create(
+      tracer,
+      trainingBatches({ split, batchSize: 256, random }),
+      await nodeRuntime(),
+      {
+        step: 0,
+        vectors: initialVectors(tracer, random),
+      },
+    );
     const divergences: number[] = [];
     for (let step = 0; step < 600; step++) {
       const { losses } = await trainer.train(0.01 * Math.min(1, (600 - step) / 400));

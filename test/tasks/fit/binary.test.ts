@@ -48,9 +48,9 @@ async function runOn(
   name: string,
 ): Promise<LoadedRun> {
   const request = { model, data, ...options, out: join(folder, name) };
-  const { folder: made, run } = await prepareFit({ type: "new", request });
-  await made.writeWeights("last", initialState(run.model, 0), 7);
-  return loadRun(made.path);
+  const { fit } = await prepareFit({ kind: "new", request });
+  await fit.folder.writeWeights("last", initialState(fit.model, 0), 7);
+  return loadRun(fit.folder.path);
 }
 
 const logLikelihood = (bits: readonly number[]): number =>
@@ -225,7 +225,7 @@ test("a model of images and zeros and ones reads images as bytes unless told, an
   const both = fileURLToPath(new URL("bernoulli-or-image.ts", import.meta.url));
   const kindOf = async (data: string, options: object, name: string) => {
     const request = { model: both, data, ...options, out: join(folder, name) };
-    const { config } = await prepareFit({ type: "new", request });
+    const { config } = await prepareFit({ kind: "new", request });
     return [config.dataInfo.kind, config.dataOptions.binary];
   };
   expect(await kindOf("digits", {}, "bytes")).toEqual(["image", undefined]);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { FitRequest } from "../../../src/tasks/fit/fit.node.ts";
-import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { prepareFit, type SentRequest } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
@@ -34,28 +34,14 @@ export async function ran(
   request: FitRequest | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
   more: Partial<Fit> = {},
 ): Promise<Ran> {
-  const { config, folder, resume, run, start, notes } = await prepareFit(
+  const { fit, config, notes } = await prepareFit(
     "resume" in request
-      ? { type: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
-      : { type: "new", request: request as FitRequest },
+      ? { kind: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
+      : { kind: "new", request: request as SentRequest },
   );
   const warnings: string[] = [];
-  const control = { shouldStop: () => false, warn: (message: string) => void warnings.push(message) };
-  if (!resume) await run.begin?.(folder, control);
-  const { draw, finish } = run;
-  const summary = await fitHere({
-    model: run.model,
-    data: run.data,
-    options: config.fit,
-    folder,
-    resume,
-    onWarning: control.warn,
-    ...(start !== undefined && { start }),
-    ...(draw && { draw: (weights, step) => draw(folder, weights, step, control) }),
-    ...(finish && { finish: (done) => finish(folder, done, control) }),
-    ...more,
-  });
-  return { path: folder.path, config, summary, warnings, notes: notes ?? [] };
+  const summary = await fitHere({ ...fit, onWarning: (message) => void warnings.push(message), ...more });
+  return { path: fit.folder.path, config, summary, warnings, notes };
 }
 
 /** A folder with photographs of red and blue squares in CSV annotations, of which some parts are odd. */

@@ -12,7 +12,7 @@ import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
 import { annotatedData, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
-import { batchSourceOf } from "../../../src/train/fit-setup.ts";
+import { batchSourceOf } from "../../../src/train/batches.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../../data/boxes/support.ts";
 import { ran, squares, TINY } from "./detection-support.ts";
@@ -120,11 +120,11 @@ describe("training", () => {
   );
 
   it("feeds parts of a batch that are rows of the whole", async () => {
-    const { run, config } = await prepareFit({
-      type: "new",
+    const { fit, config } = await prepareFit({
+      kind: "new",
       request: { model: "fcos", ...TINY, batchSize: 4, out: join(root, "parts") },
     });
-    const [one, other] = [batchSourceOf(run.data, config.fit), batchSourceOf(run.data, config.fit)];
+    const [one, other] = [batchSourceOf(fit.data, config.fit), batchSourceOf(fit.data, config.fit)];
     const whole = await one.feeds(7);
     const part = await other.feeds(7, { first: 1, count: 2 });
     for (const name of ["x", "boxes", "labels"]) {
@@ -164,11 +164,11 @@ describe("training", () => {
       await writeFile(file, [`${head},crowd,difficult`, ...marked, ""].join("\n"));
       const { data: _, scenes: _s, canvas: _c, largest: _l, objects: _o, clutter: _t, ...tiny } = TINY;
       const request = { model: "yolo", ...tiny, data: photos, size: 64, batchSize: 4, mosaic: 0, steps: 2 };
-      const { run, config } = await prepareFit({
-        type: "new",
+      const { fit, config } = await prepareFit({
+        kind: "new",
         request: { ...request, out: join(root, "crowds-prepared") },
       });
-      const source = batchSourceOf(run.data, config.fit);
+      const source = batchSourceOf(fit.data, config.fit);
       const { ignored } = await source.feeds(0);
       expect(ignored?.shape).toEqual([4, 4, 4]);
       expect(source.shape(4).others?.ignored?.shape).toEqual([4, 4, 4]);
@@ -238,7 +238,7 @@ describe("weights to begin with", () => {
   it("are refused where nothing fits", async () => {
     await expect(
       prepareFit({
-        type: "new",
+        kind: "new",
         request: { model: "nice", data: "two-moons", count: 100, weights: first(), out: join(root, "none") },
       }),
     ).rejects.toThrow(WeightsError);
@@ -303,11 +303,11 @@ describe("other data", () => {
 });
 
 test("a batch of the detector's data depends on seed and step alone", async () => {
-  const { run, config } = await prepareFit({
-    type: "new",
+  const { fit, config } = await prepareFit({
+    kind: "new",
     request: { model: "yolo", ...TINY, seed: 4, out: join(root, "pure") },
   });
-  const source = batchSourceOf(run.data, config.fit);
+  const source = batchSourceOf(fit.data, config.fit);
   const later = await source.feeds(9);
   await source.feeds(0);
   expect((await source.feeds(9)).x?.data).toEqual(later.x?.data);

@@ -1,18 +1,16 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import type { PathMeasures } from "../model/capabilities.ts";
-import { parseOptions } from "../options.ts";
-import { fitToPairs, PAIR_MODELS } from "../tasks/fit/reflow.node.ts";
-import { loadDefinition, modelSchema } from "../tasks/run/definition.node.ts";
-import { loadRun } from "../tasks/run/load.node.ts";
-import { fitOptions } from "../train/options.ts";
-import { fitHooks, printSummary } from "./fit-display.ts";
-import { print, printJson, showNumber } from "./format.ts";
-import { interruptible } from "./interrupt.ts";
-import { addSchemaOptions, flagValues } from "./options.ts";
-import { ProgressDisplay } from "./progress.ts";
-import { runOptions } from "./verb.ts";
-import { codeOptions, codeSolver } from "./verb-options.ts";
+import type { PathMeasures } from "../../model/capabilities.ts";
+import { parseOptions } from "../../options.ts";
+import { fitToPairs, PAIR_MODELS } from "../../tasks/fit/reflow.node.ts";
+import { loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
+import { loadRun } from "../../tasks/run/load.node.ts";
+import { fitOptions } from "../../train/options.ts";
+import { print, printJson, showNumber } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
+import { runOptions } from "../verb.ts";
+import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const pairFlags = z.strictObject({
   count: z
@@ -46,8 +44,8 @@ async function measuresOf(path: string): Promise<PathMeasures | undefined> {
   }
 }
 
-/** Makes of a command one that draws pairs of a run and fits a new run to them. */
-export async function configurePairCommand(command: Command, kind: keyof typeof PAIR_MODELS): Promise<void> {
+/** Makes a command that draws pairs of a run and fits a new run to them. */
+async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS): Promise<void> {
   const schema = modelSchema(await loadDefinition(PAIR_MODELS[kind]));
   command
     .option(
@@ -58,7 +56,7 @@ export async function configurePairCommand(command: Command, kind: keyof typeof 
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Pairs", pairFlags);
   addSchemaOptions(command, "Training", fitOptions);
-  addSchemaOptions(command, `Model ${PAIR_MODELS[kind]} (as in the run unless told)`, schema);
+  addSchemaOptions(command, `Model ${PAIR_MODELS[kind]} (default: as in the run)`, schema);
   command.action(async (path: string, flags: Record<string, unknown>) => {
     const { json, quiet, out, ...given } = flags;
     const own = Object.keys(pairFlags.shape);
@@ -110,3 +108,7 @@ export async function configurePairCommand(command: Command, kind: keyof typeof 
     print(`straightness (0: straight) ${change("straightness")}\ntransport cost ${change("transportCost")}`);
   });
 }
+
+export const reflow = { configure: (command: Command) => configurePairs(command, "reflow") };
+
+export const distill = { configure: (command: Command) => configurePairs(command, "distill") };

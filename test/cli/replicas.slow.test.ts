@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
-import { built, QUICK, refused, run, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
+import { built, QUICK, refused, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
 
 let cwd: string;
 beforeAll(async () => {
@@ -64,7 +64,7 @@ test("two replicas give the losses of one, for images with classes", async () =>
 function dyingModel(where: string, death: string): string {
   return `
     import { workerData } from "node:worker_threads";
-    import { models } from ${JSON.stringify(built("catalog/models.js"))};
+    import { models } from ${JSON.stringify(built("catalog.js"))};
     const nice = models.get("nice");
     if (${where}) setTimeout(() => { ${death} }, 400);
     export default { ...nice, name: "dying" };
@@ -95,7 +95,7 @@ test("a replica that dies ends the fit with one clear line", async () => {
 test("a training worker that dies ends the fit with one clear line that tells how to go on", async () => {
   await writeFile(
     join(cwd, "worker.mjs"),
-    dyingModel("workerData?.request !== undefined", 'throw new Error("a bolt from the blue");'),
+    dyingModel("workerData?.task !== undefined", 'throw new Error("a bolt from the blue");'),
   );
   const args = [
     "fit",
@@ -111,13 +111,4 @@ test("a training worker that dies ends the fit with one clear line that tells ho
   expect(await refused(args, cwd)).toMatch(
     /the training worker of dead \(continue with eidos fit --resume dead\) failed: a bolt from the blue/,
   );
-});
-
-test("a batch that does not divide is refused before anything is written; one that was not asked for is made to fit", async () => {
-  const args = ["fit", "nice", "two-moons", "--count", "301", "--width", "16", "--steps", "2", "--quiet"];
-  expect(await refused([...args, "--replicas", "2", "--batch-size", "9"], cwd)).toMatch(
-    /batchSize: 9 does not divide into 2 parts .* choose 8 or 10/,
-  );
-  expect((await run(["runs"], cwd)).stdout).toMatch(/no runs/);
-  await succeed([...args, "--replicas", "2", "--sample-pictures", "0"], cwd);
 });
