@@ -20,8 +20,9 @@ import { initialState, nameParameters, parametersOf } from "../../src/nn/module.
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { numbers } from "../support.ts";
+import { numbers, present } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const IMAGE: DataInfo = { kind: "image", sampleShape: [1, 4, 6] };
@@ -433,10 +434,14 @@ describe("variational dequantization", () => {
     const noise = parametersOf(model).filter(({ name }) => name.startsWith("dequantiser."));
     const fixed = new Map([...state].filter(([name]) => !name.startsWith("dequantiser.")));
     const step = compile(
-      [],
-      () => {
-        const bound = model.logProb(x).mean();
-        const slopes = grad(bound, noise);
+      noise.map(({ name }) => name),
+      (inputs) => {
+        const fixedBound = model.logProb(x).mean();
+        const moving = new Map<Tensor, Tensor>(noise.map((own) => [own, present(inputs[own.name])]));
+        const [bound, ...slopes] = substitute([fixedBound, ...grad(fixedBound, noise)], moving) as [
+          Tensor,
+          ...Tensor[],
+        ];
         return { bound, ...Object.fromEntries(noise.map(({ name }, i) => [name, slopes[i] as Tensor])) };
       },
       { runtime: await nodeRuntime(), weights: fixed },

@@ -138,7 +138,7 @@ describe("maf", () => {
       {},
       { order: "same", activation: "tanh" },
       { order: "random", normalization: "act-norm" },
-    ]) {
+    ] as const) {
       const model = maf({ blocks: 3, width: 8, ...options }, POINTS);
       const [logProb] = await evaluate(withRandomParameters(model, [model.logProb(x)], 3, 0.25));
       const total = numbers(logProb).reduce((sum, value) => sum + Math.exp(value), 0);
@@ -191,7 +191,7 @@ describe("maf", () => {
       if (i % 4 > Math.floor(i / 4)) expect(size).toBe(0);
     });
     expect(numbers(found)[12]).toBeGreaterThan(1e-3);
-    for (const options of [{}, { order: "random" }, { order: "same", base: "mixture" }]) {
+    for (const options of [{}, { order: "random" }, { order: "same", base: "mixture" }] as const) {
       expect(maf(options, table(4)).triangularOrder).toBeUndefined();
     }
   });

@@ -160,7 +160,7 @@ describe("spline-flow", () => {
     expect(errors.change).toBeGreaterThan(0.1);
   });
 
-  it.each(["coupling", "autoregressive"])("%s: integrates to 1 in the plane", async (kind) => {
+  it.each(["coupling", "autoregressive"] as const)("%s: integrates to 1 in the plane", async (kind) => {
     const [side, step] = [301, 0.06];
     const grid = new Float32Array(2 * side * side);
     for (let i = 0; i < side * side; i++) {
@@ -210,7 +210,7 @@ describe("spline-flow", () => {
     });
   });
 
-  it.each(["coupling", "autoregressive"])("%s: survives inputs far in the tails", async (kind) => {
+  it.each(["coupling", "autoregressive"] as const)("%s: survives inputs far in the tails", async (kind) => {
     const model = nameParameters(splineFlow({ ...SMALL, kind }, table(4)));
     const far = [1e3, -1e3, 500, -20, -1e3, -1e3, -1e3, -1e3];
     const x = constant(float32(far, [2, 4]));
