@@ -33,7 +33,7 @@ import {
 const FIXED = Object.keys(FIXED_STEP_METHODS) as [FixedStepMethod, ...FixedStepMethod[]];
 const ACTIVATIONS = Object.keys(SMOOTH_ACTIVATIONS) as [SmoothActivationName, ...SmoothActivationName[]];
 
-/** Options of a continuous flow. What is left open depends on the data; the description says how. */
+/** Options of a continuous flow. What is left open depends on the data; its description gives the default. */
 export const continuousFlowOptions = flowOptions.extend({
   ...objectiveOptions.shape,
   width: z.int().min(1).default(64).describe("units of a hidden layer of the velocity network"),
@@ -112,7 +112,7 @@ export function solverSettings(options: Partial<SolverOptions>): SolverOptions {
   return parseOptions("continuous-flow", solverOptions, Object.fromEntries(chosen));
 }
 
-/** States on the way from noise to data that a picture of the path shows after the noise itself. */
+/** States on the path from noise to data that a picture of the path shows after the noise itself. */
 const PATH_STATES = 8;
 
 type Arrays = Feeds<"x" | "label?", NdArray>;
@@ -197,8 +197,8 @@ export class ContinuousFlow extends FlowModel {
 
   /**
    * Log-densities of samples [n, …sample] in nats, with the steps of the solver chosen to a tolerance unless a
-   * fixed-step solver is told. A model that is conditional on classes weighs them by their shares where no labels are
-   * told. Hutchinson's probes, where the trace is estimated, are decided by the seed.
+   * fixed-step solver is given. A model that is conditional on classes weighs them by their shares where no labels are
+   * given. Hutchinson's probes, where the trace is estimated, are decided by the seed.
    * @throws OptionError, SolverError
    */
   async score(
@@ -227,7 +227,7 @@ export class ContinuousFlow extends FlowModel {
     return float32(total, [rows]);
   }
 
-  /** The state and the integral of the trace travel as one array [n, D + 1], so that a step is judged by both. */
+  /** The state and the integral of the trace travel as one array [n, D + 1], so that a step is chosen by the errors of both. */
   private async scoreUnder(
     session: Session,
     inputs: Arrays,

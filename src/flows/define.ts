@@ -56,7 +56,7 @@ export interface FlowSystem<N extends string, S extends FlowSchema> {
 /** What every flow can do. */
 const ABILITIES = ["sample", "score", "inpaint", "encode", "decode", "export"] as const;
 
-/** What flows prefer in training where a system says nothing else. */
+/** What flows prefer in training where a system has no value of its own. */
 const PREFERENCES = { warmupSteps: 50, optimizer: "adam", averageDecay: 0.998 } as const;
 
 /** The parts of a flow: its transforms, and what options and data decide for every system alike. */

@@ -20,7 +20,7 @@ import { Coupling } from "./transforms/coupling.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { Reshape, type Transform } from "./transforms/transform.ts";
 
-/** Options of Flow++. What is left open depends on the data; the doc of each says how. */
+/** Options of Flow++. What is left open depends on the data; its description gives the default. */
 export const flowPlusPlusOptions = flowOptions.extend({
   components: z
     .int()

@@ -55,7 +55,7 @@ export class GlowStep extends Composition {
   }
 }
 
-/** Options of Glow. What is left open depends on the data; the doc of each says how. */
+/** Options of Glow. What is left open depends on the data; its description gives the default. */
 export const glowOptions = flowOptions.extend({
   levels: levelsOption(3),
   flowSteps: z.int().min(1).optional().describe("steps of flow, for images in each level (default: 8)"),

@@ -21,7 +21,7 @@ const ACTIVATION_NAMES = Object.keys(ACTIVATIONS) as [keyof typeof ACTIVATIONS];
 const LOG_SCALE_LIMIT = 3;
 const LOG_SCALE_TOTAL = 24;
 
-/** Options of MAF. What is left open depends on the data; the doc of each says how. */
+/** Options of MAF. What is left open depends on the data; its description gives the default. */
 export const mafOptions = flowOptions.extend({
   blocks: z.int().min(1).default(5).describe("masked autoregressive transforms (the paper: 5 or 10)"),
   hiddenLayers: z

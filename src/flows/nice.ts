@@ -45,7 +45,7 @@ export class DiagonalScaling implements Transform {
   }
 }
 
-/** Options of NICE. What is left open depends on the data; the doc of each says how. */
+/** Options of NICE. What is left open depends on the data; its description gives the default. */
 export const niceOptions = flowOptions.extend({
   couplings: z.int().min(1).optional().describe("additive coupling layers (images: 4, otherwise 8)"),
   hiddenLayers: z

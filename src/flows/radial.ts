@@ -28,8 +28,7 @@ const SMALLEST = 1e-6;
  * The inverse has a formula: with ρ = ‖y − z₀‖, r solves r² + (σ − ρ) r − αρ = 0.
  */
 export class Radial implements Transform {
-  /** z₀ */
-  /** Named as in weights files. */
+  /** z₀. Weights files and random streams know it by this name. */
   readonly centre: Parameter;
   /** a */
   readonly alpha: Parameter;

@@ -72,7 +72,7 @@ export class ResidualNetwork implements Conditioner {
   }
 }
 
-/** Options of RealNVP. What is left open depends on the data; the doc of each says how. */
+/** Options of RealNVP. What is left open depends on the data; its description gives the default. */
 export const realNvpOptions = flowOptions.extend({
   ...objectiveOptions.shape,
   levels: z

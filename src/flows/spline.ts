@@ -15,7 +15,7 @@ import { ActNorm } from "./transforms/normalization.ts";
 import { CircularSpline, onCircle, RationalQuadraticSpline } from "./transforms/rational-quadratic.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transforms/transform.ts";
 
-/** Options of the neural spline flow. What is left open depends on the data; the doc of each says how. */
+/** Options of the neural spline flow. What is left open depends on the data; its description gives the default. */
 export const splineFlowOptions = flowOptions.extend({
   ...objectiveOptions.shape,
   kind: z

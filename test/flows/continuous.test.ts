@@ -226,7 +226,7 @@ describe("continuous transform", () => {
 
 describe("continuous flow", () => {
   const build = (options: Record<string, unknown> = {}, data: DataInfo = POINTS): ContinuousFlow =>
-    nameParameters(continuousFlow(continuousFlowOptions.parse({ width: 24, ...options }), data));
+    nameParameters(continuousFlow({ width: 24, ...options }, data));
   const sessionOf = async (model: object, seed = 0): Promise<Session> =>
     new Session(await nodeRuntime(), wildState(model, seed));
   const logProbOf = async (model: ContinuousFlow, session: Session, x: NdArray<"float32">) => {

@@ -48,11 +48,11 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
   const size = elementCount(data.sampleShape);
   const count = rows.length;
   const { classes } = model.conditioning;
-  const told = typeof label === "number" ? new Array<number>(count).fill(label) : label;
-  if (told !== undefined && told.length !== count) {
-    throw new OptionError(`inpaint: ${told.length} labels were given for ${count} samples`);
+  const labels = typeof label === "number" ? new Array<number>(count).fill(label) : label;
+  if (labels !== undefined && labels.length !== count) {
+    throw new OptionError(`inpaint: ${labels.length} labels were given for ${count} samples`);
   }
-  for (const value of told ?? []) {
+  for (const value of labels ?? []) {
     if (Number.isInteger(value) && value >= 0 && value < classes) continue;
     throw new OptionError(
       classes === 0
@@ -76,7 +76,7 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
     const before = triangular ? order.findIndex((place) => mask[place] !== 1) : -1;
     const prefix = before >= 0 && order?.slice(before).every((place) => mask[place] !== 1) === true;
     const way = unknown.length === 0 ? "none" : prefix && exact !== false ? "exact" : "iterated";
-    return { ...row, label: told?.[index], way };
+    return { ...row, label: labels?.[index], way };
   });
 }
 
@@ -86,7 +86,7 @@ const PART_ELEMENTS = 1 << 18;
 /** Draws of the flow from which scales are read off, at least. */
 const SCALE_DRAWS = 64;
 /**
- * Iterations unless told, leapfrog steps of each, and the power of the density that chains begin with: in many dimensions
+ * Default iterations, leapfrog steps of each, and the power of the density that chains begin with: in many dimensions
  * a flat density leads far away from where the mass is.
  */
 const COURSE = {

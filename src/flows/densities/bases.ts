@@ -9,7 +9,7 @@ import { concat, normal, Parameter, slice, type Tensor, uniform } from "../../te
  * decides them, learned parameters take part and gradients flow through them.
  */
 export interface Base {
-  /** True where the components of z depend on each other; they do not unless told. */
+  /** True where the components of z depend on each other (default: they do not). */
   readonly dependent?: boolean;
   /** Log-density in nats of each row of z [n, d], shape [n]. */
   logProb(z: Tensor): Tensor;

@@ -134,9 +134,9 @@ export interface GatedNetworkOptions {
   readonly width: number;
   readonly blocks: number;
   readonly outputs: number;
-  /** Whether a layer of self-attention follows each block; not unless told. */
+  /** Whether a layer of self-attention follows each block (default: no). */
   readonly attention?: boolean;
-  /** Length of the context vector; 0 unless told. */
+  /** Length of the context vector (default: 0). */
   readonly contextSize?: number;
 }
 

@@ -42,7 +42,7 @@ export class ReluNetwork implements Conditioner {
 }
 
 /**
- * Puts the components at odd places (first, third, …) before those at even places, so that couplings can work on two
+ * Puts the components at odd positions (first, third, …) before those at even positions, so that couplings can work on two
  * halves; volume is preserved. With D components the first half has ⌈D/2⌉.
  */
 export class OddEvenOrder implements Transform {
