@@ -51,7 +51,7 @@ export function iaf(options: IafOptions, data: DataInfo): FlowModel {
 
 function preferences({ kind }: DataInfo): FitPreferences {
   const common = { warmupSteps: 50, optimizer: "adamw", averageDecay: 0.998, batchSize: 256 } as const;
-  // Chosen on validation rows of wine-red, in short runs (docs/iaf.md).
+  // Chosen on validation rows of wine-red, in short runs (docs/flows/iaf.md).
   return kind === "table"
     ? { ...common, weightDecay: 1, learningRate: 4e-3 }
     : { ...common, weightDecay: 0.1, learningRate: 2e-3 };

@@ -120,7 +120,7 @@ export function maf(options: MafOptions, data: DataInfo): FlowModel {
 
 function preferences({ kind }: DataInfo): FitPreferences {
   const common = { warmupSteps: 50, optimizer: "adamw", averageDecay: 0.998 } as const;
-  // Chosen on validation rows of wine-red, in short runs (docs/maf.md).
+  // Chosen on validation rows of wine-red, in short runs (docs/flows/maf.md).
   if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
   if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };
   return { ...common, weightDecay: 0.1, learningRate: 2e-3, batchSize: 256 };

@@ -131,7 +131,7 @@ export function nice(options: NiceOptions, data: DataInfo): FlowModel {
 }
 
 function preferences({ kind }: DataInfo): FitPreferences {
-  // The best of 17 short runs judged on validation digits; factors were not all varied alone (docs/nice.md).
+  // The best of 17 short runs judged on validation digits; factors were not all varied alone (docs/flows/nice.md).
   return kind === "image"
     ? {
         warmupSteps: 50,
