@@ -84,7 +84,7 @@ describe.skipIf(!built)("examples", () => {
     expect(rows.sort((a, b) => a - b)).toEqual([100, 700, 1500]);
   });
 
-  it("plain-onnxruntime: the exported model says what eidos says", async () => {
+  it("plain-onnxruntime: the exported model computes what eidos computes", async () => {
     const output = await run("plain-onnxruntime", "30");
     expect(output).toContain("inputs x, outputs logProb,z");
     expect(output.match(/^point \d/gm)).toHaveLength(5);
@@ -115,7 +115,7 @@ describe.skipIf(!built)("examples", () => {
     expect(output.match(/^00000\d-\d\.png: /gm)).toHaveLength(2);
     expect(output).toContain("classes: [batch, 100]");
     expect(output).toMatch(/^plain ONNX Runtime sees \d+ digits: /m);
-    for (const name of ["000000-3.jpg", "000001-3.jpg"]) {
+    for (const name of ["000000-3.png", "000001-3.png"]) {
       expect((await stat(join(folder, "runs/find-digits/found", name))).size).toBeGreaterThan(1000);
     }
   });
