@@ -12,7 +12,7 @@ export type { Batch, DataSet, Split, SplitName } from "./sources/data-set.ts";
 export { openDigits } from "./sources/digits.node.ts";
 export { gatherSource } from "./sources/gather.ts";
 export type { DataSource, PlainSource } from "./sources/memory.ts";
-export { describeSource, images, photos, points, rows } from "./sources/memory.ts";
+export { asRows, describeSource, images, memoryName, photos, points, rows } from "./sources/memory.ts";
 export type { DataOptions } from "./sources/options.ts";
 export { isQuery, isTablePath, type TablePlace } from "./table/duckdb.node.ts";
 export type { TableInput } from "./table/input.node.ts";

@@ -1,4 +1,6 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
+import type { DataSource } from "../data/index.node.ts";
+import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import type { Detection } from "../detection/boxes/detections.ts";
 import { isDetector } from "../detection/models/detector.ts";
@@ -14,7 +16,7 @@ import {
 } from "./measure/detection.node.ts";
 import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
 import type { GivenValues } from "./run/given.node.ts";
-import type { ImagePath } from "./run/inputs.node.ts";
+import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
 import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
 import {
@@ -141,11 +143,12 @@ export class Run {
    * The log-likelihood of every sample in nats.
    *
    *     const { logLikelihood } = await run.score("new-rows.csv");
+   *     const { logLikelihood } = await run.score(rows([{ alcohol: 9.4, pH: 3.5 }]));
    *
-   * @param source a table file, a query, a folder of images or the name of data. Default: the test split of the run's own data
+   * @param source a table file, a query, a folder of images, the name of data, or data in memory. Default: the test split of the run's own data
    * @throws OptionError where the model has no density or the data is of another kind; DataError
    */
-  async score(source?: string, options: ScoreOptions = {}): Promise<Scores> {
+  async score(source?: Source, options: ScoreOptions = {}): Promise<Scores> {
     const values: number[] = [];
     const files: string[] = [];
     for await (const batch of this.scores(source, options)) {
@@ -156,12 +159,12 @@ export class Run {
   }
 
   /** As `score`, batch by batch in constant memory. */
-  scores(source?: string, options: ScoreOptions = {}): AsyncGenerator<ScoreBatch> {
+  scores(source?: Source, options: ScoreOptions = {}): AsyncGenerator<ScoreBatch> {
     return score(this.loaded, source, options);
   }
 
   /** Ranks samples by −log-likelihood, the most unusual first. @throws OptionError, DataError as `score` */
-  anomalies(source?: string, options: ScoreOptions = {}): Promise<AnomalyRanking> {
+  anomalies(source?: Source, options: ScoreOptions = {}): Promise<AnomalyRanking> {
     return rankAnomalies(this.loaded, source, options);
   }
 
@@ -169,7 +172,7 @@ export class Run {
    * Fills in the missing cells of a table with draws from the model's conditional density.
    * @throws OptionError where the model cannot do this or the data is no table; DataError while reading
    */
-  impute(table: string, options: ImputeOptions = {}): Promise<Imputation> {
+  impute(table: Source, options: ImputeOptions = {}): Promise<Imputation> {
     return imputeTable(this.loaded, table, options);
   }
 
@@ -223,7 +226,7 @@ export class Run {
   }
 
   /** Codes of the samples of some data, batch by batch: a table, a folder, or a split of the run's own data. */
-  codes(source?: string, options: EncodeOptions = {}): AsyncGenerator<CodeBatch> {
+  codes(source?: Source, options: EncodeOptions = {}): AsyncGenerator<CodeBatch> {
     return encodeRun(this.loaded, source, options);
   }
 
@@ -240,14 +243,16 @@ export class Run {
    *
    *     const { objects } = await run.detect("photo.jpg", { confidence: 0.5 });
    *
+   * @param image a path, encoded bytes (PNG, JPEG, WebP, …), or RGBA pixels
    * @throws OptionError where the model finds no objects; DataError naming the image
    */
-  async detect(image: string, options: DetectFilesOptions = {}): Promise<Found> {
+  async detect(image: string | PhotoImage, options: DetectFilesOptions = {}): Promise<Found> {
     const { classes } = detectorRun(this.loaded);
-    const unreadable = (_: ImagePath, reason: string): never => {
-      throw new DataError(`${image}: ${reason}`);
+    const name = typeof image === "string" ? image : "the image";
+    const unreadable = (_: NamedImage, reason: string): never => {
+      throw new DataError(`${name}: ${reason}`);
     };
-    for await (const { width, height, found } of this.detections([{ path: image, name: image }], {
+    for await (const { width, height, found } of this.detections([{ image, name }], {
       onUnreadable: unreadable,
       ...options,
     })) {
@@ -257,11 +262,11 @@ export class Run {
       }));
       return { width, height, objects };
     }
-    throw new DataError(`${image}: nothing was read`);
+    throw new DataError(`${name}: nothing was read`);
   }
 
   /** Finds objects in many images, one after the other; `findImages` lists those of folders and patterns. */
-  detections(images: readonly ImagePath[], options: DetectFilesOptions = {}): AsyncGenerator<DetectedImage> {
+  detections(images: readonly NamedImage[], options: DetectFilesOptions = {}): AsyncGenerator<DetectedImage> {
     return detectFiles(detectorRun(this.loaded), images, options);
   }
 
@@ -278,12 +283,12 @@ export class Run {
    * @param data name, path, or an open set. Default: the run's own
    */
   async evaluateBoxes(
-    data?: string | DetectionSet,
+    data?: string | DataSource | DetectionSet,
     options: DetectionEvaluationOptions & { readonly reading?: Readonly<Record<string, unknown>> } = {},
   ): Promise<DetectionEvaluation> {
     const { reading, ...measuring } = options;
     const run = detectorRun(this.loaded);
-    const set = typeof data === "object" ? data : await annotatedData(run, data, reading);
+    const set = isOpenSet(data) ? data : await annotatedData(run, data, reading);
     return evaluateDetector(run, set, measuring);
   }
 
@@ -306,6 +311,9 @@ export class Run {
     return this.release();
   }
 }
+
+const isOpenSet = (data: string | DataSource | DetectionSet | undefined): data is DetectionSet =>
+  typeof data === "object" && "splits" in data;
 
 /**
  * Opens a run folder: its model with its weights, on a runtime.

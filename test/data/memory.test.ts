@@ -9,9 +9,11 @@ import type { DetectionSet } from "../../src/data/boxes/set.ts";
 import { decodeImage } from "../../src/data/image/folder.node.ts";
 import { streamImages } from "../../src/data/image/stream.node.ts";
 import { isDetectionData, openData, openDetection, plainKind } from "../../src/data/open.node.ts";
+import type { Column } from "../../src/data/sources/columns.ts";
 import { type DataSet, range } from "../../src/data/sources/data-set.ts";
 import { gatherSource } from "../../src/data/sources/gather.ts";
 import {
+  asRows,
   type DataSource,
   describeSource,
   images,
@@ -98,7 +100,7 @@ describe("rows", () => {
         expect(contents(memory.value)).toEqual(contents(file.value));
         expect(memory.value.describe().slice(1)).toEqual(file.value.describe().slice(1));
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 
@@ -185,6 +187,9 @@ describe("points", () => {
     );
     expect(seen.sort((a, b) => a - b)).toEqual(Array.from(flat));
     await expect(openData(points(flat, [20, 2]), { binary: true })).rejects.toThrow(DataError);
+    const axes = ["x", "y"].map((name): Column => ({ kind: "numeric", name, mean: 0, deviation: 1 }));
+    const [batch] = await collect(streamTable(asRows(await gatherSource(points(pairs))), axes));
+    expect(batch?.x).toEqual({ dtype: "float32", shape: [20, 2], data: flat });
   });
 });
 

@@ -9,6 +9,9 @@ export type DetectionFormat = (typeof DETECTION_FORMATS)[number];
 /** A box as four numbers that nothing is known of yet: edges, left, top, right and bottom. */
 export type RawBox = readonly [x1: number, y1: number, x2: number, y2: number];
 
+/** The box of an object whose edges cannot be read: a fault. */
+export const NO_BOX: RawBox = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
+
 export interface PixelSize {
   readonly width: number;
   readonly height: number;
@@ -24,8 +27,8 @@ export interface RawObject {
   readonly difficult?: boolean;
   readonly crowd?: boolean;
   readonly area?: number;
-  /** Where it stands in its file, as in `object 13` or `line 4`. */
-  readonly place: string;
+  /** Its location in its file, as in `object 13` or `line 4`. */
+  readonly location: string;
 }
 
 /** An image as a file of annotations has it. */
@@ -34,7 +37,7 @@ export interface RawImage {
   readonly file: string;
   /** The file that holds its annotations, likewise. */
   readonly source: string;
-  /** The size that the annotations say the image has. */
+  /** The size of the image by its annotations. */
   readonly declared?: PixelSize | undefined;
   readonly split?: SplitName | undefined;
   readonly objects: readonly RawObject[];
@@ -50,7 +53,7 @@ export interface RawDetections {
   readonly faults: readonly DetectionFault[];
 }
 
-/** The split that a name such as `instances_val2017.json` or `valid` speaks of; undefined where it speaks of none. */
+/** The split that a name such as `instances_val2017.json` or `valid` means; undefined where it means none. */
 export function splitOfName(name: string): SplitName | undefined {
   for (const word of name.split(/[^A-Za-z]+/)) {
     const split = splitNamed(word);
@@ -62,7 +65,7 @@ export function splitOfName(name: string): SplitName | undefined {
 /** EXIF's ways of storing an image: 1 is upright, 3 upside down, 6 and 8 on a side, the others mirrored as well. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
-/** What the header of an image file says. */
+/** The header of an image file. */
 export interface ImageHeader {
   /** Size of the pixels as they are stored. */
   readonly stored: PixelSize;
@@ -72,10 +75,10 @@ export interface ImageHeader {
 /** Boxes that reach this little beyond an image, in pixels, do so by rounding alone. */
 const ROUNDING = 0.01;
 
-/** A box that is narrower than this, in pixels, is told from none by rounding alone. */
+/** A box that is narrower than this, in pixels, differs from an empty one by rounding alone. */
 const LEAST_SIDE = 0.001;
 
-/** Size of an image that is turned as its EXIF orientation says. */
+/** Size of an image that is turned by its EXIF orientation. */
 export function uprightSize({ stored, orientation }: ImageHeader): PixelSize {
   return orientation < 5 ? stored : { width: stored.height, height: stored.width };
 }
@@ -109,8 +112,8 @@ const sameSize = (a: PixelSize, b: PixelSize): boolean => a.width === b.width &&
  * The annotations of an image with all that cannot be used left out: boxes in pixels of the upright image, clipped to it, each
  * with a class and a positive area, none twice.
  *
- * Where EXIF data turn the image, the size that annotations declare tells whether boxes are of the stored pixels, and turned
- * with them, or of the upright image; where it tells neither, they are taken to be of the upright image, which is what people
+ * Where EXIF data turn the image, the size that annotations declare shows whether boxes are of the stored pixels, and turned
+ * with them, or of the upright image; where it shows neither, they are taken to be of the upright image, which is what people
  * are shown who mark boxes.
  * @param classOf number of a class by its name, or by its number in the format's list; undefined for unknown ones
  */
@@ -142,36 +145,36 @@ export function checkAnnotations(
   const kept: { object: RawObject; box: RawBox; label: number; clipped: boolean }[] = [];
   const seen = new Set<string>();
   for (const object of raw.objects) {
-    const told = `${object.place} (${object.class}): [${object.box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
+    const shown = `${object.location} (${object.class}): [${object.box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
     if (!object.box.every(Number.isFinite)) {
-      fault("broken-box", told);
+      fault("broken-box", shown);
       continue;
     }
     const frame = boxesAreStored ? header.stored : upright;
     const pixels = object.unit === "pixels" ? object.box : scaled(object.box, frame);
     const box = boxesAreStored ? uprightBox(pixels, header) : pixels;
     if (isEmpty(box)) {
-      fault("empty-box", told);
+      fault("empty-box", shown);
       continue;
     }
     const inside = clipped(box, upright);
     if (isEmpty(inside)) {
-      fault("outside-box", `${told} in ${upright.width} × ${upright.height} pixels`);
+      fault("outside-box", `${shown} in ${upright.width} × ${upright.height} pixels`);
       continue;
     }
     const label = classOf(object.class);
     if (label === undefined) {
-      fault("unknown-class", told);
+      fault("unknown-class", shown);
       continue;
     }
     const key = `${label} ${inside.join(" ")} ${object.crowd === true}`;
     if (seen.has(key)) {
-      fault("repeated-box", told);
+      fault("repeated-box", shown);
       continue;
     }
     seen.add(key);
     const cut = inside.some((edge, side) => Math.abs(edge - (box[side] ?? edge)) > ROUNDING);
-    if (cut) fault("clipped-box", `${told} in ${upright.width} × ${upright.height} pixels`);
+    if (cut) fault("clipped-box", `${shown} in ${upright.width} × ${upright.height} pixels`);
     kept.push({ object, box: inside, label, clipped: cut });
   }
 

@@ -62,8 +62,8 @@ async function writePng({ width, height, data }: ByteImage, path: string): Promi
 /**
  * Writes a detection set as files of another format: classes, splits and boxes are kept, what was faulty is not. Images are
  * copied byte for byte where they are stored upright.
- * @param onProgress told the share that is done, from 0 to 1
- * @throws FileError where the folder is not empty or cannot be written; OptionError where classes cannot be told apart in the format;
+ * @param onProgress called with the share that is done, from 0 to 1
+ * @throws FileError where the folder is not empty or cannot be written; OptionError where classes cannot be distinguished in the format;
  * DataError where an image can no longer be read
  */
 export async function convertDetections(
@@ -91,13 +91,17 @@ export async function convertDetections(
     items.map(({ annotations, copied }) => ({ file: annotations.file, encoded: copied === undefined })),
   );
   const bySplit: Record<SplitName, NamedImage[]> = { train: [], validation: [], test: [] };
-  for (const [i, { split, annotations }] of items.entries())
-    bySplit[split].push({ name: names[i] ?? "", annotations });
+  const named = items.map((item, i) => {
+    const name = names[i];
+    if (name === undefined) throw new RangeError(`${names.length} names for ${items.length} images`);
+    return { ...item, name };
+  });
+  for (const { split, name, annotations } of named) bySplit[split].push({ name, annotations });
   const { texts, imagePath } = encodeDetections(format, bySplit, set.classes);
 
   let done = 0;
-  await forEachLimited(items, async ({ split, index, copied }, i) => {
-    const path = join(out, imagePath(split, names[i] ?? ""));
+  await forEachLimited(named, async ({ split, index, copied, name }) => {
+    const path = join(out, imagePath(split, name));
     if (copied === undefined) await writePng((await set.splits[split].sample(index)).image, path);
     else await replaceFile(path, (temporary) => copyFile(copied, temporary));
     onProgress?.(++done / items.length);

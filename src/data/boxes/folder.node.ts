@@ -7,7 +7,7 @@ import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
 import type { DetectionFormat, RawImage } from "./check.ts";
 import { checkAnnotations, type ImageHeader } from "./check.ts";
-import { FORMATS_TOLD, readAnnotations } from "./formats/read.node.ts";
+import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput, importSharp } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
 import { resolveDetectionOptions } from "./options.ts";
@@ -121,7 +121,7 @@ function divide(
   if (listed && (given.validation.length > 0 || open.length === 0)) {
     return { parts: { ...given, train: open }, drawn: [] };
   }
-  const places = randomSplit(
+  const positions = randomSplit(
     open.length,
     { validation, test: listed ? 0 : test },
     new Random(splitSeed).split("detection"),
@@ -130,9 +130,9 @@ function divide(
     [...indices].sort((a, b) => a - b).flatMap((index) => open[index] ?? []);
   return {
     parts: {
-      train: pick(places.train),
-      validation: pick(places.validation),
-      test: listed ? given.test : pick(places.test),
+      train: pick(positions.train),
+      validation: pick(positions.validation),
+      test: listed ? given.test : pick(positions.test),
     },
     drawn: listed ? ["validation"] : ["train", "validation", "test"],
   };
@@ -172,7 +172,7 @@ export async function openDetectionFolder(
   const read = await readAnnotations(path, resolved.format);
   if (read === undefined) {
     const wanted = resolved.format === undefined ? "" : ` in the format ${FORMAT_NAMES[resolved.format]}`;
-    throw new DataError(`${path}: no annotations of objects found${wanted}; there may be ${FORMATS_TOLD}`);
+    throw new DataError(`${path}: no annotations of objects found${wanted}; there may be ${FORMATS_READ}`);
   }
   const { files, raw } = read;
   const faults = [...raw.faults];
@@ -208,7 +208,7 @@ export async function openPhotos(
       source: name,
       split,
       objects: boxes.map(({ label, box, difficult = false, crowd = false }, i) => {
-        return { class: label, box, unit: "pixels", difficult, crowd, place: `boxes[${i}]` };
+        return { class: label, box, unit: "pixels", difficult, crowd, location: `boxes[${i}]` };
       }),
     }),
   );

@@ -16,7 +16,7 @@ export const FAULTS = {
   "identical-images": "files with the same bytes as another one; kept",
   "not-in-a-split": "images with annotations that no split lists; left out",
   "turned-image": "images that EXIF data turn; pixels and boxes are upright",
-  "other-size": "images of another size than their annotations say; the size of the image counts",
+  "other-size": "images of another size than their annotations state; the size of the image counts",
   "unknown-class": "objects of an unknown class; dropped",
   "broken-box": "boxes with a coordinate that is no number; dropped",
   "empty-box": "boxes of zero or negative area; dropped",
@@ -69,7 +69,7 @@ export interface ByteImage {
 export interface Annotations {
   /** Path of the image within its data set, with `/` between folders. */
   readonly file: string;
-  /** Size in pixels of the image, turned upright as its EXIF data say. */
+  /** Size in pixels of the image, turned upright by its EXIF data. */
   readonly width: number;
   readonly height: number;
   /** `[m, 4]`: [x1, y1, x2, y2], edges in pixels of that image; within it, of positive area. */
@@ -80,7 +80,7 @@ export interface Annotations {
   readonly difficult: Uint8Array;
   /** `[m]`: 1 for a region with many objects that nobody has counted (COCO's `iscrowd`). */
   readonly crowd: Uint8Array;
-  /** `[m]`: area in square pixels; that of the box unless the annotations give that of the outline (COCO). */
+  /** `[m]`: area in square pixels; that of the outline where the annotations give it (COCO), otherwise that of the box. */
   readonly areas: Float32Array;
 }
 
@@ -94,7 +94,7 @@ export interface DetectionSample extends Annotations {
 export interface SampleRequest {
   /**
    * The longer side that the image has at most, in pixels: a larger one is made smaller as it is decoded, and its boxes and areas with
-   * it. Its own size unless told.
+   * it (default: its own size).
    */
   readonly longest?: number;
 }
@@ -126,23 +126,23 @@ export interface DetectionSet {
   describe(): string[];
 }
 
-/** Images to be trained on or validated with, all of size S × S, with M places for the objects of each. */
+/** Images to be trained on or validated with, all of size S × S, with room for M objects in each. */
 export interface DetectionBatch {
   /** `[n, 3, S, S]`, bytes as floats 0 … 255. */
   readonly x: NdArray<"float32">;
-  /** `[n, M, 4]`: [x1, y1, x2, y2] in pixels of `x`; zeros where a place is empty. Empty places come last. */
+  /** `[n, M, 4]`: [x1, y1, x2, y2] in pixels of `x`; zeros past the last object of an image. */
   readonly boxes: NdArray<"float32">;
-  /** `[n, M]`: classes; −1 where a place is empty. */
+  /** `[n, M]`: classes; −1 past the last object. */
   readonly labels: NdArray<"int64">;
   /**
-   * `[n, R, 4]`: regions with objects that are not learnt from, in which nothing is background; zeros where a place is empty.
+   * `[n, R, 4]`: regions with objects that are not learnt from, in which nothing is background; zeros past the last one.
    * Absent where the data have none.
    */
   readonly ignored?: NdArray<"float32">;
 }
 
 /**
- * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 where a place is empty), and
+ * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 past the last object), and
  * perhaps ignored regions [n, R, 4].
  */
 export interface SymbolicDetectionBatch {
@@ -242,7 +242,7 @@ export function lazySplit(
 
 /**
  * A set whose labels are numbers into another list of classes, as a detector wants it that was fitted on other data: the same
- * classes may stand in another order, and classes that the set does not have may be among them.
+ * classes may be in another order, and classes that the set does not have may be among them.
  * @param whose what the classes are of, for errors: `the run runs/yolo-bccd`
  * @throws OptionError where the set has objects of a class that is not in the list
  */
@@ -253,10 +253,11 @@ export function withClasses(set: DetectionSet, classes: readonly string[], whose
   const unknown = set.classes.filter(
     (_, label) => numbers[label] === -1 && splits.some((split) => occurs(split, label)),
   );
-  if (unknown.length > 0) {
-    const meant = nearest(unknown[0] ?? "", classes);
+  const [first] = unknown;
+  if (first !== undefined) {
+    const meant = nearest(first, classes);
     throw new OptionError(
-      `${set.name}: classes of ${whose} are ${classes.join(", ")}; the data have ${unknown.join(", ")} besides${meant === undefined ? "" : ` (is ${unknown[0]} ${meant}?)`}. Rename them, or give --classes ${classes.join(",")}, which drops their objects`,
+      `${set.name}: classes of ${whose} are ${classes.join(", ")}; the data have ${unknown.join(", ")} besides${meant === undefined ? "" : ` (is ${first} ${meant}?)`}. Rename them, or give --classes ${classes.join(",")}, which drops their objects`,
     );
   }
   const renumbered = <A extends Annotations>(annotations: A): A => ({

@@ -2,7 +2,7 @@ import type { SplitName } from "../sources/data-set.ts";
 import type { DetectionSet, DetectionSplit, FaultKind } from "./set.ts";
 import { countFaults } from "./set.ts";
 
-/** Objects by their area as COCO tells sizes: small below 32² pixels, large from 96² on. */
+/** Objects by their area, in the sizes of COCO: small below 32² pixels, large from 96² on. */
 export interface SizeCounts {
   readonly small: number;
   readonly medium: number;

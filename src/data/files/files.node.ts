@@ -27,7 +27,7 @@ function errorCode(error: unknown): string | undefined {
 }
 
 /**
- * Turns an error of the file system into one that says what could not be done, where, why and what to do. Errors that
+ * Turns an error of the file system into one that states what could not be done, where, why and what to do. Errors that
  * are none of the file system's come back as they are.
  * @param action a verb and its object, as in "write the weights"
  */
@@ -53,7 +53,7 @@ export async function makeFolder(path: string): Promise<void> {
     await mkdir(path, { recursive: true });
   } catch (error) {
     if (errorCode(error) !== "ENOENT") throw error;
-    // Node says that of a read-only file system, too; making the first missing folder alone tells the reason.
+    // Node reports that of a read-only file system, too; making the first missing folder alone shows the reason.
     let missing = resolve(path);
     while (await isAbsent(dirname(missing))) missing = dirname(missing);
     await mkdir(missing);
@@ -73,7 +73,7 @@ export function isTemporary(name: string): boolean {
 }
 
 /**
- * Lets `write` make a file under a temporary name in the same folder and then puts it in the place of `path` at once: a
+ * Lets `write` make a file under a temporary name in the same folder and then replaces `path` by it at once: a
  * reader sees the old file or the new one, never half of either, and an interrupted write leaves the old one alone.
  * Missing folders are made.
  * @throws FileError where the file cannot be written; the temporary file is then gone.

@@ -25,7 +25,7 @@ export function encodeNpy(array: NdArray): Uint8Array<ArrayBuffer> {
 /**
  * Reads an array in `.npy` format, versions 1 to 3, of float32, float64, int64 or bool; bytes (`uint8`) become float32.
  * @param where names the file in error messages
- * @throws DataError where the bytes are no such file, or are not as long as their header says.
+ * @throws DataError where the bytes are no such file, or are not as long as their header states.
  */
 export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
   const broken = (what: string) => new DataError(`${where}: not a readable .npy file: ${what}`);

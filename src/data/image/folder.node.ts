@@ -18,7 +18,7 @@ const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".ti
 /** How many images are decoded at once; sharp has threads of its own. */
 const CONCURRENCY = 4;
 
-/** An image file and where it belongs, as far as its folders say. */
+/** An image file and where it belongs, as far as its folders show. */
 export interface ImageFile {
   readonly path: string;
   readonly className: string | undefined;
@@ -65,7 +65,7 @@ function importSharp() {
 }
 
 /**
- * Decodes one image to `[channels, size, size]` bytes: turned upright as its EXIF data say, the central square cut out,
+ * Decodes one image to `[channels, size, size]` bytes: turned upright by its EXIF data, the central square cut out,
  * resized, transparency laid on white.
  * @param image the path of a file, or its bytes
  * @param name what messages call it (default: the path)

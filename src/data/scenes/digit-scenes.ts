@@ -1,3 +1,4 @@
+import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { type DetectionOptions, resolveDetectionOptions } from "../boxes/options.ts";
 import type { Annotations, DetectionSet } from "../boxes/set.ts";
@@ -33,6 +34,8 @@ function annotationsOf(file: string, side: number, digits: readonly PlacedDigit[
  * @throws OptionError for bad options
  */
 export function digitScenes(digits: DataSet, options: DetectionOptions = {}): DetectionSet {
+  const { classes } = digits;
+  if (classes === undefined) throw new DataError(`${digits.name}: has no classes; scenes are made of digits`);
   const resolved = resolveDetectionOptions(options);
   const { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap, splitSeed } = resolved;
   const drawn = { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap };
@@ -73,7 +76,7 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
   };
   const set: DetectionSet = {
     name: DIGIT_SCENES,
-    classes: digits.classes ?? [],
+    classes,
     splits,
     faults: [],
     fingerprint: new Fingerprint()

@@ -12,7 +12,7 @@ export interface Ink {
 
 export type SceneColor = readonly [red: number, green: number, blue: number];
 
-/** A digit in its place: its ink stretched over the box. */
+/** A digit and its location: its ink stretched over the box. */
 export interface PlacedDigit {
   readonly ink: Ink;
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number];
@@ -23,16 +23,16 @@ const SMALL = 32;
 /** Bytes from here on are ink; fainter ones are what is left of smoothing. */
 const INK = 40;
 const SIDE = 28;
-/** Places tried for a digit before it is left out. */
+/** Locations tried for a digit before it is left out. */
 const TRIES = 40;
 
 /** Cuts digit `index` of a split out of its image, grey bytes of 28 × 28. */
 export function inkOf(split: Split, index: number): Ink {
   const { x, label } = split.batch([index]);
   let [left, top, right, bottom] = [SIDE, SIDE, 0, 0];
-  for (const [place, value] of x.data.entries()) {
+  for (const [position, value] of x.data.entries()) {
     if (value < INK) continue;
-    const [column, row] = [place % SIDE, Math.floor(place / SIDE)];
+    const [column, row] = [position % SIDE, Math.floor(position / SIDE)];
     [left, top] = [Math.min(left, column), Math.min(top, row)];
     [right, bottom] = [Math.max(right, column + 1), Math.max(bottom, row + 1)];
   }
@@ -41,7 +41,8 @@ export function inkOf(split: Split, index: number): Ink {
     { length: width * height },
     (_, i) => (x.data[(top + Math.floor(i / width)) * SIDE + left + (i % width)] ?? 0) / 255,
   );
-  return { label: Number(label?.data[0] ?? 0), width, height, data };
+  if (label === undefined) throw new RangeError("the digits have no labels");
+  return { label: Number(label.data[0]), width, height, data };
 }
 
 /** A size for a digit: small with the share asked for, and uniform in its logarithm on either side of 32. */
@@ -62,8 +63,8 @@ function covered(a: PlacedDigit["box"], b: PlacedDigit["box"]): number {
 }
 
 /**
- * Scatters digits over a canvas, the largest first, so that small ones lie on top. Boxes lie within the canvas; a digit for which
- * no place is found is left out.
+ * Scatters digits over a canvas, the largest first, so that small ones are on top. Boxes are within the canvas; a digit for which
+ * no location is found is left out.
  * @param inkAt one of the digits that scenes of this split are made of
  */
 export function placeDigits(

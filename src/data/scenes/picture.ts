@@ -15,7 +15,7 @@ interface Taps {
 
 /**
  * How `length` samples over the span `from` … `to` are seen by pixels: each pixel takes the mean over its width, or over that of a
- * sample where samples are larger, times the share of the pixel that lies in the span. So small digits are averaged, large ones
+ * sample where samples are larger, times the share of the pixel that is in the span. So small digits are averaged, large ones
  * smooth, and nothing is drawn outside of the span.
  */
 function tapsOf(length: number, from: number, to: number, canvas: number): Taps {
@@ -62,9 +62,9 @@ export function stampInk(
       if (alpha <= 0) continue;
       const at = (down.first + j) * width + across.first + i;
       for (let channel = 0; channel < 3; channel++) {
-        const place = channel * width * height + at;
-        const below = data[place] ?? 0;
-        data[place] = Math.round(below + ((color[channel] ?? 0) - below) * alpha * opacity);
+        const position = channel * width * height + at;
+        const below = data[position] ?? 0;
+        data[position] = Math.round(below + ((color[channel] ?? 0) - below) * alpha * opacity);
       }
     }
   }
@@ -78,7 +78,7 @@ const drawColor = (random: Random): SceneColor => [
 
 const brightness = ([red, green, blue]: SceneColor): number => 0.299 * red + 0.587 * green + 0.114 * blue;
 
-/** A color that is told from the ground. */
+/** A color that differs from the ground. */
 function contrasting(random: Random, ground: SceneColor): SceneColor {
   for (;;) {
     const color = drawColor(random);
@@ -139,9 +139,9 @@ function drawLine(random: Random, image: ByteImage, color: SceneColor, opacity: 
       const alpha = Math.min(1, Math.max(0, half + 0.5 - Math.abs(across + 0.5 - middle))) * opacity;
       const at = upright ? along * side + across : across * side + along;
       for (let channel = 0; channel < 3; channel++) {
-        const place = channel * side * side + at;
-        const below = data[place] ?? 0;
-        data[place] = Math.round(below + ((color[channel] ?? 0) - below) * alpha);
+        const position = channel * side * side + at;
+        const below = data[position] ?? 0;
+        data[position] = Math.round(below + ((color[channel] ?? 0) - below) * alpha);
       }
     }
   }

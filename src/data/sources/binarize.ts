@@ -24,13 +24,13 @@ export function describeBinarization({ protocol, seed }: Binarization): string {
 /**
  * Images of bytes as zeros and ones; where these are drawn, by the fixed draw.
  * @param x `[count, …]`, bytes as floats
- * @param place what the images are part of and the number of the first of them there: an image is drawn alike however the
+ * @param location what the images are part of and the number of the first of them there: an image is drawn alike however the
  *   part is cut into batches
  */
 export function binarizeImages(
   x: NdArray<"float32">,
   { protocol, seed }: Binarization,
-  place: { readonly part: string; readonly first: number },
+  location: { readonly part: string; readonly first: number },
 ): NdArray<"float32"> {
   const [count = 0] = x.shape;
   if (protocol === "threshold") {
@@ -40,7 +40,7 @@ export function binarizeImages(
     );
   }
   const bits = new Float32Array(x.data.length);
-  new Random(seed).split("binarise").split(place.part).fillRows(bits, count, place.first, "uniform");
+  new Random(seed).split("binarise").split(location.part).fillRows(bits, count, location.first, "uniform");
   for (let i = 0; i < bits.length; i++) bits[i] = Number((bits[i] ?? 0) * LEVELS < (x.data[i] ?? 0));
   return float32(bits, x.shape);
 }

@@ -14,7 +14,7 @@ const numericColumn = z.strictObject({
 const categoricalColumn = z.strictObject({
   kind: z.literal("categorical"),
   name: z.string(),
-  /** In sorted order; the position is the place in the one-hot code. */
+  /** In sorted order; the position is that in the one-hot code. */
   categories: z.array(z.string()).min(1).readonly(),
 });
 
@@ -36,7 +36,7 @@ export const columnsSchema = z.array(columnSchema).min(1).readonly();
  * category owns a cube of volume 1, the mean log-density over the noise is a lower bound on the log-probability of the
  * category (uniform dequantization; Theis et al. 2016, arXiv:1511.01844, section 3.1).
  *
- * A binary column is one number of a sample, 0 or 1 as it stands in the table; a table has only such columns or none.
+ * A binary column is one number of a sample, 0 or 1 as in the table; a table has only such columns or none.
  */
 export type Column = z.infer<typeof columnSchema>;
 export type NumericColumn = Extract<Column, { kind: "numeric" }>;
@@ -94,7 +94,7 @@ export function encodeCategory(
 
 /**
  * Undoes the encoding of one sample: numbers in the column's own units, rounded to the seven digits that float32
- * carries; categories by the largest number of their code. Where a model tells the probability of a one in place of
+ * carries; categories by the largest number of their code. Where a model gives the probability of a one instead of
  * zeros and ones, a binary column holds that.
  */
 export function decodeRow(columns: readonly Column[], sample: ArrayLike<number>, offset = 0): Cell[] {
@@ -103,7 +103,8 @@ export function decodeRow(columns: readonly Column[], sample: ArrayLike<number>,
     const start = at;
     at += columnWidth(column);
     if (column.kind !== "categorical") {
-      const value = sample[start] ?? Number.NaN;
+      const value = sample[start];
+      if (value === undefined) throw new DataError(`a sample has no number for column "${column.name}"`);
       const scaled = column.kind === "numeric" ? value * column.deviation + column.mean : value;
       return Number(scaled.toPrecision(7));
     }
@@ -111,7 +112,9 @@ export function decodeRow(columns: readonly Column[], sample: ArrayLike<number>,
     for (let k = 1; k < column.categories.length; k++) {
       if ((sample[start + k] ?? 0) > (sample[start + best] ?? 0)) best = k;
     }
-    return column.categories[best] ?? "";
+    const category = column.categories[best];
+    if (category === undefined) throw new DataError(`column "${column.name}" has no categories`);
+    return category;
   });
 }
 

@@ -78,7 +78,7 @@ export interface DataSet {
   readonly kind: DataKind;
   readonly sampleShape: readonly number[];
   readonly splits: Readonly<Record<SplitName, Split>>;
-  /** Pairs to fit a model to in place of the training and validation splits. */
+  /** Pairs to fit a model to, instead of the training and validation splits. */
   readonly pairs?: Readonly<Record<"train" | "validation", Split>>;
   /** Where paths to the samples begin, for models that lead from one data set to another. */
   readonly source?: DataSet;
@@ -110,7 +110,7 @@ export function describeSplits(splits: DataSet["splits"]): string {
 }
 
 /**
- * A split over samples stored one after another: `order` says which stored sample stands at each position.
+ * A split over samples stored one after another: `order` says which stored sample is at each position.
  * Numbers are converted to float32 as a batch is taken, so that images stay bytes in memory.
  */
 export function storedSplit(
@@ -132,7 +132,7 @@ export function storedSplit(
       const classes = new BigInt64Array(labels === undefined ? 0 : indices.length);
       for (let i = 0; i < indices.length; i++) {
         const stored = position(indices[i] ?? -1);
-        // Rows of a few numbers are copied faster one by one than by way of a view.
+        // Rows of a few numbers are copied faster one by one than through a view.
         if (size > 16) data.set(store.subarray(stored * size, (stored + 1) * size), i * size);
         else for (let k = 0; k < size; k++) data[i * size + k] = store[stored * size + k] ?? 0;
         if (labels !== undefined) classes[i] = BigInt(labels[stored] ?? 0);
@@ -150,7 +150,7 @@ export function range(start: number, length: number): Uint32Array {
 }
 
 /**
- * A 64-bit FNV-1a hash over bytes and words, in hexadecimal. It tells apart data sets that changed; it does not
+ * A 64-bit FNV-1a hash over bytes and words, in hexadecimal. It distinguishes data sets that changed; it does not
  * protect against anyone who wants a collision.
  */
 export class Fingerprint {

@@ -4,7 +4,7 @@ import { DataError } from "../../errors.ts";
 import type { DataSet } from "./data-set.ts";
 import { loadDigits } from "./digits.ts";
 
-/** Where the packed digits lie, seen from `src/data` and from `dist/data` alike. */
+/** Where the packed digits are, seen from `src/data/sources` and from `dist/data/sources` alike. */
 export const digitsAsset = new URL("../../../assets/digits.bin.gz", import.meta.url);
 
 /**

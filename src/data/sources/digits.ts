@@ -22,7 +22,7 @@ function stratifiedSplit(labels: Uint8Array): Readonly<Record<SplitName, number[
   const parts = { train: [] as number[], validation: [] as number[], test: [] as number[] };
   const byClass = Array.from({ length: 10 }, (_, digit) => {
     const members = Array.from(labels.keys()).filter((index) => labels[index] === digit);
-    return Array.from(random.split(digit).permutation(members.length), (place) => members[place] ?? 0);
+    return Array.from(random.split(digit).permutation(members.length), (position) => members[position] ?? 0);
   });
   // Largest remainders make the held-out parts exactly 1,000 each.
   const quotas = byClass.map((members) => Math.floor((members.length * HELD_OUT) / labels.length));

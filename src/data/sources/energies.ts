@@ -73,7 +73,7 @@ function twoArcs(): EnergyDensity {
     energy,
     sample(random) {
       for (;;) {
-        // r exp(−(r − 2)² / 0.32) lies below 2 exp((r − 2) / 2) exp(−(r − 2)² / 0.32), a Gaussian of mean 2.08.
+        // r exp(−(r − 2)² / 0.32) is below 2 exp((r − 2) / 2) exp(−(r − 2)² / 0.32), a Gaussian of mean 2.08.
         const r = 2.08 + 0.4 * random.normal();
         if (r <= 0 || random.uniform() > (r / 2) * Math.exp(1 - r / 2)) continue;
         const angle = 2 * Math.PI * random.uniform();

@@ -253,6 +253,14 @@ export function memoryName({ kind }: Pick<DataSource, "kind">): string {
   return `memory:${kind}`;
 }
 
+/** Points as a table of the columns `x` and `y`, as which tables of points are read: for `streamTable`. */
+export function asRows({ points, shape: [count] }: PlainPoints): PlainRows {
+  return {
+    kind: "rows",
+    rows: Array.from({ length: count }, (_, i) => ({ x: points[2 * i], y: points[2 * i + 1] })),
+  };
+}
+
 /** A line for a person: `3 rows in memory`. */
 export function describeSource(source: PlainSource): string {
   const count = countOf(source);

@@ -28,7 +28,7 @@ export const dataOptionsSchema = z.strictObject({
     .describe(
       "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",
     ),
-  columns: z.array(z.string()).min(1).optional().describe("columns of a table to use; all by default"),
+  columns: z.array(z.string()).min(1).optional().describe("columns of a table to use (default: all)"),
   categorical: z
     .array(z.string())
     .default([])
@@ -46,7 +46,7 @@ export const dataOptionsSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .optional()
-    .describe("keep the samples of these classes alone, by name; all by default"),
+    .describe("keep the samples of these classes alone, by name (default: all)"),
   source: z
     .string()
     .min(1)
@@ -58,7 +58,7 @@ export const dataOptionsSchema = z.strictObject({
     .array(z.string())
     .min(1)
     .optional()
-    .describe("classes of the source to keep; without `source`, they are those of this data"),
+    .describe("classes of the source to keep; where no `source` is given, of this data"),
   pairs: z
     .string()
     .min(1)

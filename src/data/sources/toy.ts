@@ -33,11 +33,11 @@ export function logSumExp(terms: readonly number[]): number {
   return largest + Math.log(terms.reduce((sum, term) => sum + Math.exp(term - largest), 0));
 }
 
-/** A distribution in the plane that can be drawn from and whose log-density is known. Nearly all of it lies in [−4, 4]². */
+/** A distribution in the plane that can be drawn from and whose log-density is known. Nearly all of it is in [−4, 4]². */
 export interface PlaneDensity {
   readonly name: string;
   readonly description: string;
-  /** How the log-density is had: by a formula, or by an integral along a curve (to 1e-7 where samples lie). */
+  /** How the log-density is had: by a formula, or by an integral along a curve (to 1e-7 near samples). */
   readonly exactness: "closed form" | "quadrature";
   sample(random: Random): readonly [x: number, y: number];
   /** Log-density in nats at a point; −Infinity outside the support. */
@@ -145,7 +145,7 @@ function pinwheel(): PlaneDensity {
   };
 }
 
-/** Points on a curve and the probability that each stands for. */
+/** Points on a curve and the probability of each. */
 interface Curve {
   readonly x: Float64Array;
   readonly y: Float64Array;

@@ -68,17 +68,19 @@ function subset(split: Split, labelOf: ReadonlyMap<number, number>): Split {
   const relabeled = (batch: ReturnType<Split["batch"]>): ReturnType<Split["batch"]> => {
     const { label, ...rest } = batch;
     if (label === undefined || labelOf.size === 1) return rest;
-    return {
-      ...rest,
-      label: { ...label, data: label.data.map((old) => BigInt(labelOf.get(Number(old)) ?? 0)) },
-    };
+    const data = label.data.map((old) => {
+      const kept = labelOf.get(Number(old));
+      if (kept === undefined) throw new RangeError(`class ${old} is not one that was kept`);
+      return BigInt(kept);
+    });
+    return { ...rest, label: { ...label, data } };
   };
   const placesOf = (indices: ArrayLike<number>): number[] =>
     Array.from(indices, (index) => {
-      const place = positions[index];
-      if (place === undefined)
+      const position = positions[index];
+      if (position === undefined)
         throw new RangeError(`sample ${index} asked of a split of ${positions.length}`);
-      return place;
+      return position;
     });
   const { intensities } = split;
   return {
@@ -151,7 +153,7 @@ export function randomRows(split: Split, count: number, random: Random): NdArray
 
 /**
  * A data set in which each sample is joined with one of another data set, drawn at random anew for each batch: the ends of
- * paths from the one to the other. Where a split of the source is empty, its training split stands in.
+ * paths from the one to the other. Where a split of the source is empty, its training split is used.
  * @throws DataError where samples are of another kind or shape
  */
 export function withSource(data: DataSet, source: DataSet): DataSet {

@@ -1,12 +1,12 @@
 import { open, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
-import { DataError, EidosError } from "../../errors.ts";
+import { DataError, EidosError, OptionError } from "../../errors.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
 import type { Table, Wanted } from "./rows.node.ts";
 
-/** File extensions of tables, and the kind each stands for. */
+/** File extensions of tables, and the kind of each. */
 const TABLE_KINDS: Readonly<Record<string, "csv" | "parquet" | "json">> = {
   ".csv": "csv",
   ".tsv": "csv",
@@ -30,7 +30,7 @@ export function isQuery(text: string): boolean {
 interface TableSource {
   /** What error messages call it: the path, or "query". */
   readonly label: string;
-  /** What stands after `from` in a query. */
+  /** What follows `from` in a query. */
   readonly from: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
 }
@@ -69,12 +69,12 @@ export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
-/** The first line of DuckDB's message, which says what is wrong; what follows quotes the query. */
+/** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
 export function duckDbError(error: unknown, label: string): DataError {
   const message = error instanceof Error ? error.message : String(error);
   const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
-  const told = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
-  return new DataError(`${label}: ${told}`, { cause: error });
+  const reason = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");
+  return new DataError(`${label}: ${reason}`, { cause: error });
 }
 
 /** Where a table comes from: a file, a query, or a query over a file that it calls `data`. */
@@ -98,7 +98,7 @@ function cellExpression({ name, as, gaps }: Wanted): string {
 /**
  * A table that DuckDB reads.
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
- * @throws DataError where the file is missing, or cannot be read as what its extension says.
+ * @throws DataError where the file is missing, or cannot be read as its extension demands.
  */
 export async function openPlace(
   connection: DuckDBConnection,
@@ -140,7 +140,7 @@ export async function openPlace(
 /**
  * Finds out how to read a table.
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
- * @throws DataError where the file is missing, or cannot be read as what its extension says.
+ * @throws DataError where the file is missing, or cannot be read as its extension demands.
  */
 async function openSource(
   connection: DuckDBConnection,
@@ -150,15 +150,17 @@ async function openSource(
   const fileFrom = path === undefined ? undefined : await fileExpression(path, binary);
   const label = path ?? "query";
   try {
-    let from = fileFrom ?? "";
+    let from = fileFrom;
     if (sql !== undefined) {
       if (fileFrom !== undefined) await createDataView(connection, fileFrom, kindOf(path) === "csv");
       from = `(${sql.trim().replace(/;+$/, "")})`;
     }
+    if (from === undefined)
+      throw new OptionError("a table is a file, or the result of a query; neither was given");
     const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
     return { label, from, columns: rows.map((row) => ({ name: String(row[0]), type: String(row[1]) })) };
   } catch (error) {
-    throw duckDbError(error, label);
+    throw error instanceof EidosError ? error : duckDbError(error, label);
   }
 }
 
@@ -221,7 +223,7 @@ function namesBits(cells: readonly string[]): boolean {
 }
 
 /**
- * DuckDB's own guessing of dialects may leave out lines that do not fit, so everything is told: separator and names
+ * DuckDB's own guessing of dialects may leave out lines that do not fit, so everything is given: separator and names
  * from the first line, every column as text. A file whose first line is all numbers has no header.
  */
 async function csvExpression(path: string, binary: boolean): Promise<string> {

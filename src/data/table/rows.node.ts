@@ -8,7 +8,7 @@ const NUMERIC_TYPE =
 
 /**
  * A column to read: numbers, bits (0 and 1, or what SQL takes for true and false: yes and no too), text where its values are categories or classes, or cells
- * as they stand in the table.
+ * as they are in the table.
  */
 export interface Wanted {
   readonly name: string;
@@ -25,6 +25,13 @@ export interface Rows {
   readonly firstRow: number;
   readonly count: number;
   readonly columns: readonly (Float64Array | Uint8Array | readonly (string | null)[])[];
+}
+
+/** The cells of a column. @throws RangeError where it was not read */
+export function columnAt({ columns }: Rows, index: number): Rows["columns"][number] {
+  const cells = columns.at(index);
+  if (cells === undefined) throw new RangeError(`column ${index} of ${columns.length} that were read`);
+  return cells;
 }
 
 /** Cells of some rows, by column in the order of what was wanted. */
@@ -61,12 +68,12 @@ export function checkColumns(source: Table, wanted: readonly Wanted[]): void {
   const names = source.columns.map((column) => column.name);
   const missing = wanted.filter(({ name }) => !names.includes(name));
   if (missing.length > 0) {
-    const told = missing.map(({ name }) => {
+    const lost = missing.map(({ name }) => {
       const meant = nearest(name, names);
       return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
     });
     throw new DataError(
-      `${source.label}: there is no column ${told.join(", ")}; there are ${names.join(", ")}`,
+      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
     );
   }
   for (const { name, as } of wanted) {
@@ -85,7 +92,7 @@ interface Unusable {
   count: number;
 }
 
-/** The cells of a column, checked; `note` is told the rows of those that cannot be used. */
+/** The cells of a column, checked; `note` is called with the rows of those that cannot be used. */
 function checkedCells(
   values: readonly unknown[],
   { as, gaps = as === "cell" }: Wanted,
@@ -197,7 +204,7 @@ export function wantedOf({ name, kind }: Column): Wanted {
   return { name, as: READ_AS[kind] };
 }
 
-/** True where the columns are those of zeros and ones, which have a way of their own to tell a header. */
+/** True where the columns are those of zeros and ones, which have a rule of their own for headers. */
 export function areBinary(columns: readonly Column[]): boolean {
   return columns.some(({ kind }) => kind === "binary");
 }
@@ -222,7 +229,7 @@ export function encodeRows(
   const width = tableWidth(columns);
   let offset = 0;
   for (const [index, column] of columns.entries()) {
-    const cells = rows.columns[index] ?? [];
+    const cells = columnAt(rows, index);
     if (column.kind === "binary") {
       for (let row = 0; row < rows.count; row++) {
         const bit = Number(cells[row]);
@@ -239,18 +246,18 @@ export function encodeRows(
       }
     } else {
       const noise = random.split(column.name);
-      const places = new Map(column.categories.map((category, place) => [category, place]));
+      const positions = new Map(column.categories.map((category, position) => [category, position]));
       for (let row = 0; row < rows.count; row++) {
         if (known !== undefined && cells[row] === null) continue;
-        const place = places.get(String(cells[row]));
-        if (place === undefined) {
+        const position = positions.get(String(cells[row]));
+        if (position === undefined) {
           throw new DataError(
             `${table.label}: column "${column.name}", ${table.rowName(rows.firstRow + row)}: the category ${JSON.stringify(cells[row])} ` +
               `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
           );
         }
         // A generator for each row: a row's noise does not depend on how the table is read.
-        encodeCategory(column, place, noise.split(rows.firstRow + row), target, row * width + offset);
+        encodeCategory(column, position, noise.split(rows.firstRow + row), target, row * width + offset);
         known?.fill(1, row * width + offset, row * width + offset + columnWidth(column));
       }
     }

@@ -5,6 +5,7 @@ import { type Column, tableWidth } from "../sources/columns.ts";
 import { readTable, type TableInput, withTables } from "./input.node.ts";
 import {
   areBinary,
+  columnAt,
   encodeRows,
   type Rows,
   readRows,
@@ -77,10 +78,10 @@ function checkClasses(
   cells: Rows["columns"][number],
   table: Table,
 ): BigInt64Array {
-  const places = new Map(names.map((name, place) => [name, BigInt(place)]));
+  const positions = new Map(names.map((name, position) => [name, BigInt(position)]));
   return BigInt64Array.from({ length: rows.count }, (_, row) => {
-    const place = places.get(String(cells[row]));
-    if (place !== undefined) return place;
+    const position = positions.get(String(cells[row]));
+    if (position !== undefined) return position;
     throw new DataError(
       `${table.label}: column "${column}", ${table.rowName(rows.firstRow + row)}: the class ${JSON.stringify(cells[row])} was not there in training (${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""})`,
     );
@@ -138,8 +139,8 @@ async function* encodedBatches(
     const samples = new Float32Array(rows.count * width);
     encodeRows(columns, rows, random, { target: samples, table });
     const marked =
-      marks === undefined ? undefined : checkMarks(marks, rows, rows.columns[columns.length] ?? [], table);
-    const labels = classes && checkClasses(classes, rows, rows.columns.at(-1) ?? [], table);
+      marks === undefined ? undefined : checkMarks(marks, rows, columnAt(rows, columns.length), table);
+    const labels = classes && checkClasses(classes, rows, columnAt(rows, -1), table);
     for (let row = 0; row < rows.count; ) {
       const count = Math.min(batchSize - filled, rows.count - row);
       held.x.set(samples.subarray(row * width, (row + count) * width), filled * width);
@@ -154,7 +155,7 @@ async function* encodedBatches(
   if (firstRow === 0) throw new DataError(`${table.label}: the table has no rows`);
 }
 
-/** Consecutive rows of a table with missing cells, as a model sees them and as they stand in the table. */
+/** Consecutive rows of a table with missing cells, as a model sees them and as they are in the table. */
 export interface GappedBatch {
   /** `[count, width]`, 0 where a cell is missing. */
   readonly x: NdArray<"float32">;
@@ -180,7 +181,7 @@ export async function tableColumns(
 }
 
 /**
- * Reads a table as `streamTable`, but hands missing cells of the model's columns over: cells that are empty, NULL or NaN. Batches are
+ * Reads a table as `streamTable`, but with missing cells of the model's columns: cells that are empty, NULL or NaN. Batches are
  * as large as they come, a few thousand rows.
  * @throws as `streamTable`; DataError also where a cell is neither missing nor usable
  */

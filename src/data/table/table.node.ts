@@ -5,7 +5,7 @@ import { type BinaryColumn, type Column, tableWidth } from "../sources/columns.t
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
 import { readParts, type TableData } from "./parts.node.ts";
-import { encodeRows, type Rows } from "./rows.node.ts";
+import { encodeRows, type Rows, type Wanted } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
 export function sortedCategories(values: Iterable<string>): string[] {
@@ -30,19 +30,30 @@ function statistics(
   return { mean, deviation: constant ? 1 : deviation };
 }
 
-/** Classes in order, and the place of that of each row. */
+/** Classes in order, and the position of that of each row. */
 export function classesOf(texts: readonly string[]): {
   readonly classes: readonly string[];
   readonly labels: Uint32Array;
 } {
   const classes = sortedCategories(texts);
-  const places = new Map(classes.map((name, index) => [name, index]));
-  return { classes, labels: Uint32Array.from(texts, (text) => places.get(text) ?? 0) };
+  const positions = new Map(classes.map((name, index) => [name, index]));
+  const positionOf = (text: string) => {
+    const position = positions.get(text);
+    if (position === undefined) throw new RangeError(`class ${text} is not among ${classes.length}`);
+    return position;
+  };
+  return { classes, labels: Uint32Array.from(texts, positionOf) };
 }
 
 /** All texts of a column that was read without gaps. */
 export function textsOf(rows: readonly Rows[], column: number): readonly string[] {
   return rows.flatMap(({ columns }) => columns[column] as readonly string[]);
+}
+
+function nameAt(wanted: readonly Wanted[], index: number): string {
+  const column = wanted[index];
+  if (column === undefined) throw new RangeError(`column ${index} of ${wanted.length}`);
+  return column.name;
 }
 
 /** All numbers of a column. */
@@ -67,8 +78,8 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
   const constant: string[] = [];
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
   const cells = features.map(({ as }, i) => (as === "text" ? textsOf(rows, i) : numbersOf(rows, i, count)));
-  const columns = features.map(({ name }, i): Column => {
-    const column = cells[i] ?? [];
+  const columns = cells.map((column, i): Column => {
+    const name = nameAt(features, i);
     if (!(column instanceof Float64Array)) {
       return { kind: "categorical", name, categories: sortedCategories(column) };
     }
@@ -139,7 +150,7 @@ function countOnes(store: Uint8Array, width: number, rows: Uint32Array): Uint32A
  * Vectors of zeros and ones: a table by file (CSV, TSV, Parquet, JSON) or SQL query (DuckDB), or a folder with a table for
  * each split. Every cell is 0 or 1, true or false, yes or no; `label` is left out of the samples and becomes the class. A CSV
  * file needs no names in its first line. The split of one table is random by seed.
- * @throws DataError as `openTable`, also where a cell is neither 0 nor 1 (naming file, column, rows and what stands
+ * @throws DataError as `openTable`, also where a cell is neither 0 nor 1 (naming file, column, rows and what is
  * there); MissingPackageError where DuckDB is not installed; OptionError for bad options.
  */
 export async function openBinaryTable(data: TableData, options: DataOptions = {}): Promise<DataSet> {

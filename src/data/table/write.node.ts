@@ -30,7 +30,7 @@ async function* csvLines(names: readonly string[], rows: CellRows, quoteAll = fa
 
 /**
  * Writes a table as `.csv` or `.parquet`, by the path's extension, in one step (see `replaceFile`) and in constant
- * memory. In Parquet, a column is text or double by its first row, unless its type is told.
+ * memory. In Parquet, a column is text or double by its first row, unless its type is given.
  * @param types of columns in Parquet as SQL has them; of CSV files they are of no matter
  * @throws OptionError for another extension, FileError where the file cannot be written, MissingPackageError where
  * Parquet is asked for and DuckDB is not installed.
@@ -70,7 +70,7 @@ export async function writeTable(
         ),
       );
     } catch (error) {
-      // The table is written by way of a CSV file beside it, of which nobody need know.
+      // The table is written through a CSV file beside it, which errors do not mention.
       if (error instanceof FileError && error.cause !== undefined)
         throw fileError(error.cause, "write", path);
       if (error instanceof EidosError || !(error instanceof Error) || "code" in error) throw error;

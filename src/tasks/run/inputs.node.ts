@@ -3,11 +3,15 @@ import { basename, join } from "node:path";
 import { isImagePath, listTree } from "../../data/boxes/formats/files.node.ts";
 import type { ImageFormat } from "../../data/image/folder.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
+import { describeSource, gatherSource, type PlainSource, type TableInput } from "../../data/index.node.ts";
+import type { PhotoImage } from "../../data/index.ts";
 import { openData } from "../../data/open.node.ts";
 import { binarizeImages } from "../../data/sources/binarize.ts";
 import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
-import { isQuery, isTablePath, type TablePlace } from "../../data/table/duckdb.node.ts";
+import type { DataSource } from "../../data/sources/memory.ts";
+import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
+import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
@@ -44,9 +48,30 @@ export interface SourceOptions {
   readonly onUnreadable?: (file: string) => void;
 }
 
-/** The table that a source names: a file or a query; undefined for other data. */
-export function tablePlace(source: string | undefined): TablePlace | undefined {
+/** Data to work on: a name, path or query, or data in memory (`rows(…)`, `images(…)`, `points(…)`). */
+export type Source = string | DataSource;
+
+/** A source whose items, where they come bit by bit, have been gathered. */
+export type GatheredSource = string | PlainSource;
+
+/** Gathers what comes bit by bit. @throws DataError where items are not what they should be */
+export async function gathered(source: Source | undefined): Promise<GatheredSource | undefined> {
+  const given = source === undefined ? undefined : checkedData(source);
+  return typeof given === "object" ? gatherSource(given) : given;
+}
+
+/** What messages call a source. */
+export function sourceName(source: GatheredSource): string {
+  return typeof source === "string" ? source : describeSource(source);
+}
+
+/** The table that a source is or names: rows, points, a file or a query; undefined for other data. */
+export function tableInput(source: GatheredSource | undefined): TableInput | undefined {
   if (source === undefined) return undefined;
+  if (typeof source === "object") {
+    if (source.kind === "points") return asRows(source);
+    return source.kind === "rows" ? source : undefined;
+  }
   if (isQuery(source)) return { sql: source };
   return isTablePath(source) ? { path: source } : undefined;
 }
@@ -82,29 +107,33 @@ export function sampleColumns(info: RunConfig["dataInfo"]): readonly Column[] {
  */
 export async function* readSource(
   run: LoadedRun,
-  source: string | undefined,
+  given: Source | undefined,
   options: SourceOptions = {},
 ): AsyncGenerator<SourceBatch> {
   const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
   const { dataInfo } = run.config;
-  const place = tablePlace(source);
-  if (marks !== undefined && place === undefined) {
-    throw new OptionError(`option label: ${source ?? run.config.data} is no table; a column is of a table`);
+  const source = await gathered(given);
+  const table = tableInput(source);
+  if (marks !== undefined && table === undefined) {
+    const what = source === undefined ? run.config.data : sourceName(source);
+    throw new OptionError(`option label: ${what} is no table; a column is of a table`);
   }
   if (source === undefined) {
     yield* readSplit((await run.data()).splits[split]);
-  } else if (place !== undefined) {
+  } else if (table !== undefined) {
     if (isPicture(dataInfo)) throw otherKind(run, source, "a table");
     const classes = labels ? classColumn(run) : undefined;
-    yield* streamTable(place, sampleColumns(dataInfo), {
+    yield* streamTable(table, sampleColumns(dataInfo), {
       batchSize: SOURCE_BATCH,
       seed,
       marks,
       classes,
     });
-  } else if (await isImageFolder(source)) {
-    if (!isPicture(dataInfo)) throw otherKind(run, source, "a folder");
-    if (labels) throw new OptionError(`${source}: the images of a folder are read without their classes`);
+  } else if (isImages(source) || (typeof source === "string" && (await isImageFolder(source)))) {
+    if (!isPicture(dataInfo)) throw otherKind(run, source, "images");
+    if (labels) {
+      throw new OptionError(`${sourceName(source)}: these images are read without their classes`);
+    }
     const images = streamImages(source, imageFormat(dataInfo), {
       batchSize: SOURCE_BATCH,
       ...(onUnreadable !== undefined && { onUnreadable }),
@@ -114,6 +143,9 @@ export async function* readSource(
     yield* readSplit((await openLike(run, source)).splits[split]);
   }
 }
+
+const isImages = (source: GatheredSource): source is PlainImages =>
+  typeof source === "object" && source.kind === "images";
 
 /** True for a folder, unless it holds a table for each split. */
 async function isImageFolder(source: string): Promise<boolean> {
@@ -139,15 +171,15 @@ export function* readSplit(split: Split): Generator<SourceBatch> {
   }
 }
 
-function otherKind({ config }: LoadedRun, source: string, what: string): OptionError {
+function otherKind({ config }: LoadedRun, source: GatheredSource, what: string): OptionError {
   const { kind, sampleShape } = config.dataInfo;
   return new OptionError(
-    `${source} is ${what}; the run was fitted on ${kind} data of shape [${sampleShape}] (${config.data})`,
+    `${sourceName(source)} is ${what}; the run was fitted on ${kind} data of shape [${sampleShape}] (${config.data})`,
   );
 }
 
 /** Opens named data of the kind and shape that the run was fitted on. */
-async function openLike(run: LoadedRun, source: string): Promise<DataSet> {
+async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet> {
   const { dataInfo, dataOptions } = run.config;
   const opened = await openData(source, dataOptions);
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
@@ -156,10 +188,17 @@ async function openLike(run: LoadedRun, source: string): Promise<DataSet> {
   return opened;
 }
 
-/** An image file: where it is, and what it is called in results, with `/` between folders. */
-export interface ImagePath {
-  readonly path: string;
+/** An image to look at: a file, or one in memory. */
+export interface NamedImage {
+  /** A path; encoded bytes (PNG, JPEG, WebP, …); or RGBA pixels. */
+  readonly image: string | PhotoImage;
+  /** What it is called in results, with `/` between folders. */
   readonly name: string;
+}
+
+/** An image file. */
+export interface ImagePath extends NamedImage {
+  readonly image: string;
 }
 
 /** A pattern of paths as a regular expression: `*` and `?` within a name, `**` over any number of folders. */
@@ -186,7 +225,7 @@ async function imagesBelow(
   const { all } = await listTree(folder);
   return all
     .filter((name) => isImagePath(name) && matches(name))
-    .map((name) => ({ path: join(folder, name), name }));
+    .map((name) => ({ image: join(folder, name), name }));
 }
 
 /**
@@ -197,14 +236,14 @@ async function imagesBelow(
 export async function findImages(places: readonly string[]): Promise<readonly ImagePath[]> {
   const found = new Map<string, ImagePath>();
   for (const place of places) {
-    for (const image of await imagesOf(place)) if (!found.has(image.path)) found.set(image.path, image);
+    for (const image of await imagesOf(place)) if (!found.has(image.image)) found.set(image.image, image);
   }
   return [...found.values()];
 }
 
 async function imagesOf(place: string): Promise<readonly ImagePath[]> {
   const held = await stat(place).catch(() => undefined);
-  if (held?.isFile()) return [{ path: place, name: basename(place) }];
+  if (held?.isFile()) return [{ image: place, name: basename(place) }];
   if (held === undefined && !isGlob(place)) {
     throw new DataError(`there is no file or folder ${place}; give a photo, a folder or a pattern in quotes`);
   }

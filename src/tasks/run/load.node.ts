@@ -2,6 +2,7 @@ import { buildModel } from "../../catalog.ts";
 import { type DetectionSet, withClasses } from "../../data/boxes/set.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
+import type { DataSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { type Detector, isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
@@ -124,7 +125,7 @@ export function detectorRun(run: LoadedRun): DetectorRun {
  */
 export async function annotatedData(
   { config, classes, folder }: Pick<DetectorRun, "config" | "classes" | "folder">,
-  name?: string,
+  name?: string | DataSource,
   options: Readonly<Record<string, unknown>> = {},
 ): Promise<DetectionSet> {
   if (name === undefined) {

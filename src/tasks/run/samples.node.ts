@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { decodeImage } from "../../data/image/folder.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
+import { gatherSource } from "../../data/index.node.ts";
+import type { ImagesSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
@@ -35,10 +37,16 @@ export interface SampleFiles {
 }
 
 /**
- * The samples that a verb is asked to work on: image files and folders, samples of a split of the run's own data, or an array
- * [n, …sampleShape] in data units.
+ * The samples that a verb is asked to work on: image files and folders, samples of a split of the run's own data, images in
+ * memory, or an array [n, …sampleShape] in data units.
  */
-export type SampleInput = string | readonly string[] | SampleFiles | SplitSamples | NdArray<"float32">;
+export type SampleInput =
+  | string
+  | readonly string[]
+  | SampleFiles
+  | SplitSamples
+  | NdArray<"float32">
+  | ImagesSource;
 
 /** Images of a folder, or samples of a split, where no other number is given. */
 const USUAL_COUNT = 8;
@@ -67,11 +75,13 @@ export function checkImages({ config }: LoadedRun, verb: SampleVerb): void {
 type Choice =
   | { readonly kind: "array"; readonly x: NdArray<"float32"> }
   | ({ readonly kind: "files" } & SampleFiles)
+  | { readonly kind: "memory"; readonly images: ImagesSource }
   | ({ readonly kind: "split" } & SplitSamples);
 
 function choiceOf(input: SampleInput): Choice {
   if (typeof input === "string" || isList(input)) return { kind: "files", files: input };
   if ("dtype" in input) return { kind: "array", x: input };
+  if ("kind" in input) return { kind: "memory", images: input };
   return "files" in input ? { kind: "files", ...input } : { kind: "split", ...input };
 }
 
@@ -94,6 +104,8 @@ export async function chosenSamples(
       const { files, count = verb === "interpolate" ? Number.POSITIVE_INFINITY : USUAL_COUNT } = choice;
       return { x: await imagesOfFiles(run, typeof files === "string" ? [files] : files, verb, count) };
     }
+    case "memory":
+      return { x: await imagesInMemory(run, choice.images, verb) };
     case "split": {
       const { split = "test", index, count = USUAL_COUNT, source = false } = choice;
       const data = await run.data();
@@ -129,6 +141,32 @@ export function samplesOfSplit(split: Split, positions: readonly number[]): Chos
 /** Samples without their classes, where the run's model was not fitted to each class. */
 export function forModel(run: LoadedRun, { x, labels }: ChosenSamples): ChosenSamples {
   return isClassConditional(run) ? { x, labels } : { x };
+}
+
+/** Images in memory, decoded as the run's images are. */
+async function imagesInMemory(
+  run: LoadedRun,
+  images: ImagesSource,
+  verb: SampleVerb,
+): Promise<NdArray<"float32">> {
+  checkImages(run, verb);
+  const { dataInfo } = run.config;
+  const parts: Float32Array[] = [];
+  for await (const { x } of streamImages(await gatherSource(images), imageFormat(dataInfo), {
+    batchSize: 256,
+  })) {
+    parts.push(x.data);
+  }
+  const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    data.set(part, at);
+    at += part.length;
+  }
+  return asSeen(
+    dataInfo,
+    float32(data, [data.length / elementCount(dataInfo.sampleShape), ...dataInfo.sampleShape]),
+  );
 }
 
 /** Images of files and folders, decoded as the run's images are. */

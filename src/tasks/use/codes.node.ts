@@ -8,7 +8,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import type { Codec, CodeSolverOptions, Codes } from "../../model/codes.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "../run/given.node.ts";
-import { readSource, SOURCE_BATCH } from "../run/inputs.node.ts";
+import { readSource, SOURCE_BATCH, type Source } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
 import {} from "./score.node.ts";
 
@@ -266,7 +266,7 @@ export function decodeCodes(
  */
 export async function* encodeRun(
   run: LoadedRun,
-  source: string | undefined,
+  source: Source | undefined,
   options: EncodeOptions = {},
 ): AsyncGenerator<CodeBatch> {
   const { label, codes, ...reading } = options;

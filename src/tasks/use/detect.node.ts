@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type ImageHeader, uprightSize } from "../../data/boxes/check.ts";
-import { decodeRgb, examineImage, importSharp, reasonOf } from "../../data/boxes/image.node.ts";
+import { importSharp, type OpenPhoto, openPhoto } from "../../data/boxes/image.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import type { ByteImage } from "../../data/boxes/set.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
@@ -12,7 +11,7 @@ import { type DetectOptions, detections } from "../../detection/models/detector.
 import { DataError, OptionError } from "../../errors.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
-import type { ImagePath } from "../run/inputs.node.ts";
+import type { NamedImage } from "../run/inputs.node.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 
 /** Images that are decoded while the detector looks at one. */
@@ -25,12 +24,12 @@ export interface DetectFilesOptions extends DetectOptions {
   /** Images of more pixels are not decoded. */
   readonly pixelLimit?: number;
   /** Told the image and the reason where one cannot be read: it is left out. */
-  readonly onUnreadable?: (image: ImagePath, reason: string) => void;
+  readonly onUnreadable?: (image: NamedImage, reason: string) => void;
   readonly signal?: AbortSignal;
 }
 
 /** An image with what was found in it. */
-export interface DetectedImage extends ImagePath {
+export interface DetectedImage extends NamedImage {
   /** Size in pixels of the image, turned upright as its EXIF data say. */
   readonly width: number;
   readonly height: number;
@@ -64,23 +63,19 @@ export function letterboxed(
 
 /** An image that is ready for a detector, or the reason why it is not. */
 type Ready =
-  | { readonly ok: true; readonly image: ImagePath; readonly header: ImageHeader; readonly small: ByteImage }
-  | { readonly ok: false; readonly image: ImagePath; readonly reason: string };
+  | { readonly ok: true; readonly image: NamedImage; readonly photo: OpenPhoto; readonly small: ByteImage }
+  | { readonly ok: false; readonly image: NamedImage; readonly reason: string };
 
-async function ready(image: ImagePath, longest: number, pixelLimit: number): Promise<Ready> {
-  const finding = await examineImage(image.path, { pixelLimit, verify: false });
-  if (!finding.ok) return { ok: false, image, reason: finding.detail };
+async function ready(image: NamedImage, longest: number, pixelLimit: number): Promise<Ready> {
   try {
-    const { header } = finding;
-    return {
-      ok: true,
-      image,
-      header,
-      small: await decodeRgb(image.path, image.name, header, { longest, pixelLimit }),
-    };
+    const photo = await openPhoto(image.image, image.name, { pixelLimit });
+    return { ok: true, image, photo, small: await photo.decode(longest) };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    return { ok: false, image, reason: reasonOf(error.cause) };
+    const told = error.message.startsWith(`${image.name}: `)
+      ? error.message.slice(image.name.length + 2)
+      : error.message;
+    return { ok: false, image, reason: told };
   }
 }
 
@@ -90,7 +85,7 @@ async function ready(image: ImagePath, longest: number, pixelLimit: number): Pro
  */
 export async function* detectFiles(
   run: DetectorRun,
-  images: readonly ImagePath[],
+  images: readonly NamedImage[],
   options: DetectFilesOptions = {},
 ): AsyncGenerator<DetectedImage> {
   const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
@@ -108,8 +103,9 @@ export async function* detectFiles(
       onUnreadable?.(image, taken.reason);
       continue;
     }
-    const { header, small } = taken;
-    const whole = uprightSize(header);
+    const { photo, small } = taken;
+    const { width, height } = photo;
+    const whole = { width, height };
     const [seen] = await detections(model, session, letterboxed(small, whole, side), {
       ...options,
       confidence,
@@ -122,7 +118,7 @@ export async function* detectFiles(
       ...image,
       ...whole,
       found,
-      decode: (longest) => decodeRgb(image.path, image.name, header, { longest, pixelLimit }),
+      decode: (longest) => photo.decode(longest),
     };
   }
   await Promise.allSettled(coming);
@@ -137,7 +133,7 @@ export class DetectionWriter {
   private readonly folder: string;
   private readonly classes: readonly string[];
   private readonly taken = new Set<string>();
-  private readonly images: (Omit<DetectedImage, "decode" | "path"> & { readonly picture?: string })[] = [];
+  private readonly images: (Omit<DetectedImage, "decode" | "image"> & { readonly picture?: string })[] = [];
   private readonly unreadable: { readonly name: string; readonly reason: string }[] = [];
 
   constructor(folder: string, { classes }: Pick<DetectorRun, "classes">) {
@@ -149,14 +145,14 @@ export class DetectionWriter {
    * Takes an image, and draws it where asked: NAME.jpg, or a name with a number where that is taken.
    * @throws OptionError where the picture would take the place of the image; FileError; DataError where the image can no longer be read
    */
-  async add({ decode, path, ...image }: DetectedImage, draw: boolean): Promise<void> {
+  async add({ decode, image: photo, ...image }: DetectedImage, draw: boolean): Promise<void> {
     if (!draw) {
       this.images.push(image);
       return;
     }
     const picture = this.freeName(image.name);
     const target = `${this.folder}/${picture}`;
-    if (resolve(target) === resolve(path)) {
+    if (typeof photo === "string" && resolve(target) === resolve(photo)) {
       throw new OptionError(`option out: ${target} would take the place of the image; choose another folder`);
     }
     const shown = await decode(LARGEST);
@@ -182,7 +178,7 @@ export class DetectionWriter {
   }
 
   /** Notes an image that cannot be read. */
-  leaveOut({ name }: ImagePath, reason: string): void {
+  leaveOut({ name }: NamedImage, reason: string): void {
     this.unreadable.push({ name, reason });
   }
 

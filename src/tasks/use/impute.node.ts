@@ -6,7 +6,7 @@ import { DataError, OptionError, RuntimeError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
-import { sampleColumns, tablePlace } from "../run/inputs.node.ts";
+import { gathered, type Source, sampleColumns, sourceName, tableInput } from "../run/inputs.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
 
 /** The way in which a model completes. */
@@ -53,12 +53,15 @@ const KEPT_TYPE =
  */
 export async function imputeTable(
   run: LoadedRun,
-  source: string,
+  table: Source,
   options: ImputeOptions = {},
 ): Promise<Imputation> {
   const { config, model } = run;
   if (model.inpaint === undefined) return refuse(run, "fill in missing cells");
-  const place = tablePlace(source);
+  const given = await gathered(table);
+  if (given === undefined) throw new OptionError("impute: give a table");
+  const source = sourceName(given);
+  const place = tableInput(given);
   if (place === undefined) {
     throw new OptionError(
       `${source} is no table; missing cells are filled in in .csv, .tsv, .parquet and .json`,

@@ -7,12 +7,14 @@ import type { BoundTerm, ScoreParts } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import {
+  gathered,
   readSource,
   readSplit,
   SOURCE_BATCH,
+  type Source,
   type SourceBatch,
   sampleColumns,
-  tablePlace,
+  tableInput,
 } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
 
@@ -180,7 +182,7 @@ export function scoreSplit(run: LoadedRun, split: Split, seed = 0): AsyncGenerat
  */
 export async function* score(
   run: LoadedRun,
-  source: string | undefined,
+  source: Source | undefined,
   options: ScoreOptions = {},
 ): AsyncGenerator<ScoreBatch> {
   if (run.model.logProb === undefined) refuse(run, "tell a likelihood");
@@ -226,7 +228,7 @@ export interface AnomalyRanking {
  */
 export async function rankAnomalies(
   run: LoadedRun,
-  source: string | undefined,
+  source: Source | undefined,
   options: ScoreOptions = {},
 ): Promise<AnomalyRanking> {
   const marks = options.marks ?? (await findLabels(run, source));
@@ -258,8 +260,8 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 }
 
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
-async function findLabels(run: LoadedRun, source: string | undefined): Promise<string | undefined> {
-  const place = tablePlace(source);
+async function findLabels(run: LoadedRun, source: Source | undefined): Promise<string | undefined> {
+  const place = tableInput(await gathered(source));
   if (place === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [
     ...sampleColumns(run.config.dataInfo).map(({ name }) => name),

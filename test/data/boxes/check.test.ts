@@ -37,7 +37,7 @@ describe("boxes", () => {
           class: "x",
           box,
           unit: "pixels",
-          place: `object ${i + 1}`,
+          location: `object ${i + 1}`,
           ...extra,
         })),
       },

@@ -142,7 +142,7 @@ test("from any format to any other: classes, splits, marks and boxes survive", {
         await rm(folder, { recursive: true });
       },
     ),
-    { numRuns: 30 },
+    { numRuns: 15 },
   );
 });
 

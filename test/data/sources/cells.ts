@@ -3,9 +3,9 @@ export const EXTENT = 6;
 export const CELLS = 24;
 export const WIDTH = (2 * EXTENT) / CELLS;
 
-/** Probability of each cell of a grid over [−6, 6]², by the midpoint rule with 8 × 8 points a cell. */
+/** Probability of each cell of a grid over [−6, 6]², by the midpoint rule with 6 × 6 points a cell. */
 export function cellProbabilities(logDensity: (point: readonly number[]) => number): number[] {
-  const fine = 8;
+  const fine = 6;
   const step = WIDTH / fine;
   const cells = new Array<number>(CELLS * CELLS).fill(0);
   for (let i = 0; i < CELLS * fine; i++) {

@@ -148,7 +148,7 @@ describe("detectFiles", () => {
 describe("DetectionWriter", () => {
   const image = (name: string, path = join(photos, "images/p0.png")): DetectedImage => ({
     name,
-    path,
+    image: path,
     width: 96,
     height: 64,
     found: [{ box: [4, 6, 24, 22], class: 1, score: 0.75 }],
@@ -161,7 +161,7 @@ describe("DetectionWriter", () => {
     await writer.add(image("sub/a.png"), true);
     await writer.add(image("sub/a.jpg"), true);
     await writer.add(image("b.jpg"), false);
-    writer.leaveOut({ name: "c.jpg", path: "c.jpg" }, "damaged");
+    writer.leaveOut({ name: "c.jpg", image: "c.jpg" }, "damaged");
     await writer.finish({ model: "center-net" });
     const own = JSON.parse(await readFile(join(folder, "detections.json"), "utf8"));
     expect(own).toMatchObject({

@@ -70,22 +70,25 @@ const isSet = (value: number | boolean | undefined): boolean =>
 function rawObject(
   { bbox = [], area, iscrowd, ignore }: z.output<typeof annotationSchema>,
   name: string | number,
-  place: string,
+  location: string,
 ): RawObject {
-  const [x, y, width, height] = bbox.map((edge) => (typeof edge === "number" ? edge : Number.NaN));
-  const at = (edge: number | undefined) => edge ?? Number.NaN;
+  const at = (position: number) => {
+    const value = bbox[position];
+    return typeof value === "number" ? value : Number.NaN;
+  };
+  const [x, y] = [at(0), at(1)];
   return {
     class: name,
-    box: [at(x), at(y), at(x) + at(width), at(y) + at(height)],
+    box: [x, y, x + at(2), y + at(3)],
     unit: "pixels",
-    place,
+    location,
     crowd: isSet(iscrowd),
     difficult: isSet(ignore),
     ...(area !== undefined && { area }),
   };
 }
 
-/** Folders in which the images of a file of annotations may lie, the likeliest first. */
+/** Folders in which the images of a file of annotations may be, the likeliest first. */
 function imageFolders(file: string): readonly string[] {
   const year = stemOf(fileNameOf(file)).match(/[A-Za-z]+\d*$/)?.[0] ?? "";
   const split = splitOfPath(file);
@@ -158,7 +161,7 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
       objects.delete(id);
     }
     for (const [id, orphans] of objects) {
-      const detail = `image ${id} is not among the images of ${file}; ${orphans.length} annotations are of it, the first is ${orphans[0]?.place}`;
+      const detail = `image ${id} is not among the images of ${file}; ${orphans.length} annotations are of it, the first is ${orphans[0]?.location}`;
       faults.push({ kind: "missing-image", file, detail });
     }
   }

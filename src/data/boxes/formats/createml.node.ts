@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
+import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
 import { type DetectionFiles, folderOf, readClassList, splitOfPath } from "./files.node.ts";
@@ -27,16 +28,15 @@ export function findCreateMl(json: readonly JsonFile[]): readonly JsonFile[] {
 }
 
 function rawObject(value: unknown, i: number): RawObject {
-  const place = `annotation ${i + 1}`;
+  const location = `annotation ${i + 1}`;
   const parsed = annotationSchema.safeParse(value);
   if (!parsed.success) {
-    const nothing = Number.NaN;
-    return { class: "", box: [nothing, nothing, nothing, nothing], unit: "pixels", place };
+    return { class: "", box: NO_BOX, unit: "pixels", location };
   }
   const { label, coordinates } = parsed.data;
   const { x, y, width, height } = coordinates;
   const box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2] as const;
-  return { class: label, box, unit: "pixels", place };
+  return { class: label, box, unit: "pixels", location };
 }
 
 /**

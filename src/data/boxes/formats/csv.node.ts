@@ -65,21 +65,21 @@ export function parseCsv(text: string): readonly (readonly string[])[] {
   return rows;
 }
 
-/** Where each column stands, and the rows below the names; undefined where the table does not hold annotations. */
+/** The position of each column, and the rows below the names; undefined where the table does not hold annotations. */
 function columnsOf(rows: readonly (readonly string[])[]) {
   const names = (rows[0] ?? []).map((name) => name.trim().toLowerCase());
-  const places = new Map<Column, number>();
+  const positions = new Map<Column, number>();
   for (const [column, known] of Object.entries(COLUMNS) as [Column, readonly string[]][]) {
-    const place = names.findIndex((name) => known.includes(name));
-    if (place >= 0) places.set(column, place);
+    const position = names.findIndex((name) => known.includes(name));
+    if (position >= 0) positions.set(column, position);
   }
-  if (NEEDED.every((column) => places.has(column))) return { places, rows: rows.slice(1), first: 2 };
+  if (NEEDED.every((column) => positions.has(column))) return { positions, rows: rows.slice(1), first: 2 };
   const nameless =
     names.length === 6 &&
     names.slice(1, 5).every((cell) => /^-?[\d.]+$/.test(cell)) &&
     /\.[a-z]+$/i.test(names[0] ?? "");
   if (!nameless) return undefined;
-  return { places: new Map(NAMELESS.map((column, place) => [column, place])), rows, first: 1 };
+  return { positions: new Map(NAMELESS.map((column, position) => [column, position])), rows, first: 1 };
 }
 
 export interface CsvFile {
@@ -115,17 +115,17 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
   for (const { file: source, rows: table } of sources) {
     const columns = columnsOf(table);
     if (columns === undefined) continue;
-    const { places, rows, first } = columns;
+    const { positions, rows, first } = columns;
     const folders = [folderOf(source), `${folderOf(source)}images/`, ""];
     const byImage = new Map<string, RawImage & { readonly objects: RawObject[] }>();
     for (const [i, row] of rows.entries()) {
-      const cell = (column: Column) => row[places.get(column) ?? -1]?.trim() ?? "";
-      const place = `line ${i + first}`;
+      const cell = (column: Column) => row[positions.get(column) ?? -1]?.trim() ?? "";
+      const location = `line ${i + first}`;
       if (cell("file") === "") {
         faults.push({
           kind: "unreadable-annotations",
           file: source,
-          detail: `${place}: no name of an image`,
+          detail: `${location}: no name of an image`,
         });
         continue;
       }
@@ -141,18 +141,16 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
         objects: [],
       };
       byImage.set(key, image);
-      const edges = (["x1", "y1", "x2", "y2"] as const).map(cell);
-      if (cell("class") === "" && edges.every((edge) => edge === "")) continue;
-      const [x1 = Number.NaN, y1 = Number.NaN, x2 = Number.NaN, y2 = Number.NaN] = edges.map((edge) =>
-        edge === "" ? Number.NaN : Number(edge),
-      );
+      const edge = (column: Column) => (cell(column) === "" ? Number.NaN : Number(cell(column)));
+      const hasEdges = (["x1", "y1", "x2", "y2"] as const).some((column) => cell(column) !== "");
+      if (cell("class") === "" && !hasEdges) continue;
       image.objects.push({
         class: cell("class"),
-        box: [x1, y1, x2, y2],
+        box: [edge("x1"), edge("y1"), edge("x2"), edge("y2")],
         unit: "pixels",
         difficult: isSet(cell("difficult")),
         crowd: isSet(cell("crowd")),
-        place,
+        location,
       });
     }
     images.push(...byImage.values());

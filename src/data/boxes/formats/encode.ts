@@ -27,7 +27,7 @@ interface PlainObject {
   readonly area: number;
 }
 
-/** What formats cannot say of an object. */
+/** What formats cannot express of an object. */
 export const LOST: Readonly<
   Record<DetectionFormat, { readonly difficult: boolean; readonly crowd: boolean }>
 > = {
@@ -40,19 +40,30 @@ export const LOST: Readonly<
 
 const digits = (value: number): number => Number(value.toPrecision(9));
 
+/** @throws RangeError where there is no such class */
+function className(classes: readonly string[], label: number): string {
+  const name = classes[label];
+  if (name === undefined) throw new RangeError(`class ${label} of ${classes.length}`);
+  return name;
+}
+
 /** The objects that a format has words for. */
 function objectsOf(
   { boxes, labels, difficult, crowd, areas }: Annotations,
   format: DetectionFormat,
 ): PlainObject[] {
   const all = Array.from(labels, (label, i): PlainObject => {
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = boxes.subarray(4 * i, 4 * i + 4);
+    const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4);
+    const area = areas[i];
+    if (x1 === undefined || y1 === undefined || x2 === undefined || y2 === undefined || area === undefined) {
+      throw new RangeError(`object ${i} of ${labels.length} has no box`);
+    }
     return {
       label,
       box: [x1, y1, x2, y2],
       difficult: difficult[i] === 1,
       crowd: crowd[i] === 1,
-      area: areas[i] ?? 0,
+      area,
     };
   });
   return all.filter((object) => !(object.crowd && LOST[format].crowd));
@@ -85,7 +96,7 @@ function vocXml({ name, annotations }: NamedImage, classes: readonly string[]): 
   const objects = objectsOf(annotations, "voc").map(({ label, box, difficult }) => {
     const [xmin, ymin, xmax, ymax] = box.map(digits);
     return `	<object>
-		<name>${escapeXml(classes[label] ?? "")}</name>
+		<name>${escapeXml(className(classes, label))}</name>
 		<pose>Unspecified</pose>
 		<truncated>0</truncated>
 		<difficult>${difficult ? 1 : 0}</difficult>
@@ -205,7 +216,7 @@ function encodeCsv(images: ImagesBySplit, classes: readonly string[]): EncodedSe
       for (const { label, box, difficult, crowd } of objects) {
         const edges = box.map(digits).join(",");
         const flags = `${difficult ? 1 : 0},${crowd ? 1 : 0}`;
-        rows.push(`${head},${quoted(classes[label] ?? "")},${edges},${flags},${SHORT[split]}`);
+        rows.push(`${head},${quoted(className(classes, label))},${edges},${flags},${SHORT[split]}`);
       }
     }
   }

@@ -58,13 +58,13 @@ export function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
-/** The split that a folder on the way to a file is named after. */
+/** The split that a folder above a file is named after. */
 export function splitOfFolders(path: string): SplitName | undefined {
   const folders = path.split("/").slice(0, -1);
   return folders.map((folder) => splitNamed(folder.replace(/\d+$/, ""))).find((split) => split !== undefined);
 }
 
-/** The split that a file of annotations is for: that of its folders, or else one that its name speaks of. */
+/** The split that a file of annotations is for: that of its folders, or else one that its name contains. */
 export function splitOfPath(path: string): SplitName | undefined {
   return splitOfFolders(path) ?? splitOfName(stemOf(fileNameOf(path)));
 }

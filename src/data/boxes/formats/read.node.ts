@@ -9,7 +9,7 @@ import { type DetectionFiles, findJson, listTree, rootOfFile } from "./files.nod
 import { findVoc, readVoc } from "./voc.node.ts";
 import { findYolo, readYolo } from "./yolo.node.ts";
 
-/** Reads annotations of one format, or says by undefined that there are none. */
+/** Reads annotations of one format, or returns undefined where there are none. */
 type Reader = (files: DetectionFiles) => Promise<RawDetections | undefined>;
 
 const READERS: Readonly<Record<DetectionFormat, Reader>> = {
@@ -35,8 +35,8 @@ const READERS: Readonly<Record<DetectionFormat, Reader>> = {
   },
 };
 
-/** A text that says what is looked for, for errors. */
-export const FORMATS_TOLD =
+/** The formats that are looked for, for errors. */
+export const FORMATS_READ =
   "Pascal VOC (Annotations/*.xml, or .xml beside images), COCO (.json), YOLO (data.yaml, or folders images and labels), Create ML (.json) and CSV (a row for each object: filename, class, xmin, ymin, xmax, ymax)";
 
 /**

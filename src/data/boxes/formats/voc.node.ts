@@ -4,6 +4,7 @@ import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
+import { NO_BOX } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
@@ -44,7 +45,7 @@ function texts(parent: XmlElement | undefined): Record<string, string> {
   return Object.fromEntries(leaves.map((child) => [child.name, child.text]));
 }
 
-/** What a VOC file says of its image. */
+/** What a VOC file holds of its image. */
 interface VocAnnotation {
   readonly filename: string | undefined;
   readonly declared: { readonly width: number; readonly height: number } | undefined;
@@ -64,16 +65,15 @@ export function parseVoc(text: string, file: string): VocAnnotation {
   }
   const declared = sizeSchema.safeParse(texts(elements(root, "size")[0]));
   const objects = elements(root, "object").map((element, i): RawObject => {
-    const place = `object ${i + 1}`;
+    const location = `object ${i + 1}`;
     const own = texts(element);
     const parsed = objectSchema.safeParse({ ...own, bndbox: texts(elements(element, "bndbox")[0]) });
     if (!parsed.success) {
-      const nothing = Number.NaN;
-      return { class: own.name ?? "", box: [nothing, nothing, nothing, nothing], unit: "pixels", place };
+      return { class: own.name ?? "", box: NO_BOX, unit: "pixels", location };
     }
     const { name, difficult, bndbox } = parsed.data;
     const box = [bndbox.xmin, bndbox.ymin, bndbox.xmax, bndbox.ymax] as const;
-    return { class: name, box, unit: "pixels", difficult: difficult?.trim() === "1", place };
+    return { class: name, box, unit: "pixels", difficult: difficult?.trim() === "1", location };
   });
   return {
     filename: texts(root).filename?.trim(),
@@ -82,7 +82,7 @@ export function parseVoc(text: string, file: string): VocAnnotation {
   };
 }
 
-/** The XML files of VOC's layout, `Annotations/*.xml`, or those that lie beside images of their name. */
+/** The XML files of VOC's layout, `Annotations/*.xml`, or those beside images of their name. */
 export function findVoc({ all, images }: DetectionFiles): readonly string[] {
   const xml = all.filter((path) => /\.xml$/i.test(path));
   const classic = xml.filter((path) => /^Annotations\//i.test(path));
@@ -96,7 +96,7 @@ async function readSplitLists(
 ): Promise<ReadonlyMap<SplitName, readonly string[]> | undefined> {
   const lists = new Map<SplitName, readonly string[]>();
   const read = async (path: string) =>
-    // A list of one class has a second column, which says whether the class is in the image.
+    // A list of one class has a second column, for whether the class is in the image.
     linesOf(await readText(join(root, path), path)).map((line) =>
       ids.has(line) ? line : line.replace(/\s+-?[01]$/, ""),
     );

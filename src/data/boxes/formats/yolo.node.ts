@@ -6,6 +6,7 @@ import { DataError } from "../../../errors.ts";
 import { isMissing } from "../../files/files.node.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
+import { NO_BOX } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
@@ -80,14 +81,14 @@ function classNames(yaml: string, names: YoloYaml["names"]): readonly string[] {
 /** The lines of a file of labels as objects. */
 export function parseYoloLabels(text: string): readonly RawObject[] {
   return linesOf(text).map((line, i): RawObject => {
-    const numbers = line.split(/\s+/).map(Number);
-    const [number = Number.NaN, ...rest] = numbers;
+    const [name = "", ...rest] = line.split(/\s+/);
+    const number = Number(name);
     const valid = Number.isInteger(number) && number >= 0;
     return {
-      class: valid ? number : (line.split(/\s+/)[0] ?? ""),
-      box: boxOf(valid ? rest : []),
+      class: valid ? number : name,
+      box: valid ? boxOf(rest.map(Number)) : NO_BOX,
       unit: "shares",
-      place: `line ${i + 1}`,
+      location: `line ${i + 1}`,
     };
   });
 }
@@ -95,11 +96,10 @@ export function parseYoloLabels(text: string): readonly RawObject[] {
 /** The box of center, width and height, or the one around the corners of an outline. */
 function boxOf(numbers: readonly number[]): RawBox {
   if (numbers.length === 4) {
-    const [x = 0, y = 0, width = 0, height = 0] = numbers;
+    const [x, y, width, height] = numbers as [number, number, number, number];
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
   }
-  const nothing = Number.NaN;
-  if (numbers.length < 6 || numbers.length % 2 !== 0) return [nothing, nothing, nothing, nothing];
+  if (numbers.length < 6 || numbers.length % 2 !== 0) return NO_BOX;
   const xs = numbers.filter((_, i) => i % 2 === 0);
   const ys = numbers.filter((_, i) => i % 2 === 1);
   return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];

@@ -245,7 +245,7 @@ describe("YOLO", () => {
     const objects = parseYoloLabels(
       "0 0.5 0.25 0.5 0.1\n\n11 0.1 0.1 0.3 0.2 0.2 0.4\n1 0.5 0.5 0.1\ncat 0 0 1 1\n",
     );
-    expect(objects.map(({ class: name, place }) => [name, place])).toEqual([
+    expect(objects.map(({ class: name, location }) => [name, location])).toEqual([
       [0, "line 1"],
       [11, "line 2"],
       [1, "line 3"],
