@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
+import packageJson from "../package.json" with { type: "json" };
 import { TABLE_PAGES, withTables } from "../scripts/option-tables.ts";
 import { fenced, PAGES, ROOT, TEXTS, textOf } from "../scripts/pages.ts";
 import { models } from "../src/catalog.ts";
@@ -90,6 +91,41 @@ describe("commands", () => {
     const folders = ["photos", "./my-boxes"];
     if (!free.test(data) && !folders.includes(data))
       expect(dataCatalog.map(({ name }) => name)).toContain(data);
+  });
+});
+
+describe("programs", () => {
+  /** The file of each entrance of the package. */
+  const entrances = new Map(
+    Object.entries(packageJson.exports).flatMap(([name, target]) =>
+      typeof target === "string"
+        ? []
+        : [
+            [
+              name.replace(/^\./, "eidos"),
+              target.default.replace("./dist/", "../src/").replace(/\.js$/, ".ts"),
+            ],
+          ],
+    ),
+  );
+  const imports = PAGES.flatMap((page) =>
+    fenced(page)
+      .filter(({ info }) => /^(ts|js)\b/.test(info))
+      .flatMap(({ text }) => [...text.matchAll(/^import \{([^}]*)\} from "(eidos[^"]*)"/gms)])
+      .map(([, names = "", entrance = ""]) => ({
+        page,
+        entrance,
+        names: names.split(",").map((n) => n.trim()),
+      })),
+  );
+
+  it.each(imports)("$page imports from $entrance what is there", async ({ entrance, names }) => {
+    const file = entrances.get(entrance);
+    expect(file, `there is no entrance ${entrance}`).toBeDefined();
+    const values = Object.keys(await import(/* @vite-ignore */ String(file)));
+    // Types leave no trace at run time.
+    const wanted = names.filter((name) => name !== "" && !name.startsWith("type "));
+    expect(values).toEqual(expect.arrayContaining(wanted.map((name) => name.replace(/ as .*/, ""))));
   });
 });
 
