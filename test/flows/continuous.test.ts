@@ -15,6 +15,7 @@ import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session, type State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { reachableNodes } from "../../src/tensor/graph.ts";
+import { matmul, traceTraining } from "../../src/tensor/index.operations.ts";
 import {
   constant,
   float32,
@@ -23,11 +24,9 @@ import {
   int64,
   jacobian,
   linear,
-  matmul,
   type NdArray,
   stack,
   type Tensor,
-  traceTraining,
 } from "../../src/tensor/index.ts";
 import { fittedOrder } from "../ode/fitted-order.ts";
 import { numbers } from "../support.ts";

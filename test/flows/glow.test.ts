@@ -15,14 +15,8 @@ import { initialState, namedTensors, nameParameters, parametersOf } from "../../
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Session } from "../../src/program/program.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import {
-  constant,
-  float32,
-  grad,
-  type Parameter,
-  type Tensor,
-  traceInitialization,
-} from "../../src/tensor/index.ts";
+import { traceInitialization } from "../../src/tensor/index.operations.ts";
+import { constant, float32, grad, type Parameter, type Tensor } from "../../src/tensor/index.ts";
 import { numbers } from "../support.ts";
 import { logAbsDeterminant, normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 

@@ -1,4 +1,5 @@
-import { concat, shapeError, split, type Tensor, topK } from "../../tensor/index.ts";
+import { shapeError } from "../../tensor/index.operations.ts";
+import { concat, split, type Tensor, topK } from "../../tensor/index.ts";
 import { type DeltaWeights, MOST_LOG_RATIO } from "./coding.ts";
 
 // The ways from a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are

@@ -1,12 +1,10 @@
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { argMax, broadcastTo, lowerTriangular } from "../../tensor/index.operations.ts";
 import {
-  argMax,
-  broadcastTo,
   full,
   gatherElements,
   logicalAnd,
   logicalNot,
-  lowerTriangular,
   oneHot,
   split,
   type Tensor,

@@ -1,4 +1,5 @@
-import { shapeError, split, stopGradient, type Tensor } from "../../tensor/index.ts";
+import { shapeError, stopGradient } from "../../tensor/index.operations.ts";
+import { split, type Tensor } from "../../tensor/index.ts";
 import type { OverlapKind } from "../boxes/boxes.ts";
 
 /** Binary cross entropy of logits with targets of 0 … 1, element by element: (1 − t) x − log σ(x). */

@@ -5,14 +5,13 @@ import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
+import { broadcastTo, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
   arange,
-  broadcastTo,
   concat,
   constant,
   type Initializer,
   oneHot,
-  scatterElementsAdd,
   split,
   stack,
   type Tensor,

@@ -3,17 +3,14 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
+import { argMax, broadcastTo, matmul, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
-  argMax,
-  broadcastTo,
   concat,
   constant,
   float32,
   type Initializer,
   logicalAnd,
-  matmul,
   oneHot,
-  scatterElementsAdd,
   split,
   stack,
   type Tensor,

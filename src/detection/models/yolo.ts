@@ -3,6 +3,7 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
+import { matmul } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
@@ -10,7 +11,6 @@ import {
   float32,
   type Initializer,
   logicalAnd,
-  matmul,
   oneHot,
   type Tensor,
   topK,

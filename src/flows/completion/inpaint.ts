@@ -8,7 +8,6 @@ import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } 
 import type { Base } from "../densities/bases.ts";
 import type { Conditioning } from "../densities/conditioning.ts";
 import { BYTE_LEVELS } from "../images/dequantize.ts";
-import type { FlowModel } from "../model.ts";
 import { hamiltonianMonteCarlo, type LogDensity } from "./hamiltonian.ts";
 import { columnLeaps, imageSpace, plainSpace, quantileScale, type Space } from "./space.ts";
 
@@ -24,6 +23,19 @@ export interface Completing {
   /** Elements in an order in which later ones can be drawn given earlier ones, where there is one. */
   readonly triangularOrder?: readonly number[] | undefined;
   readonly base?: Pick<Base, "dependent">;
+}
+
+/** A flow as a completion needs it. */
+export interface CompletableFlow extends Completing {
+  readonly base: Base;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** [n, …sample] → [n, D]. */
+  encode(x: Tensor, label?: Tensor): Tensor;
+  /** [n, D] → [n, …sample], in data units. */
+  decode(z: Tensor, context?: Tensor): Tensor;
+  /** Log-density in nats of continuous data: [n, …sample] → [n]. */
+  continuousLogProb(x: Tensor, label?: Tensor): Tensor;
 }
 
 /**
@@ -83,7 +95,6 @@ const COURSE = {
   table: { iterations: 80, leapfrogs: 8, startPower: 0.3 },
 } as const;
 
-/** What a program of this room takes: float rows, and the class of each where it is told. */
 /** What the program of `decodeDraws` runs on. */
 type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
 
@@ -98,7 +109,7 @@ type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked and there is no such way
  */
 export async function inpaintFlow(
-  model: FlowModel,
+  model: CompletableFlow,
   data: DataInfo,
   session: Session,
   options: InpaintOptions,
@@ -151,7 +162,7 @@ interface Chain extends Row {
 }
 
 interface Work {
-  readonly model: FlowModel;
+  readonly model: CompletableFlow;
   readonly data: DataInfo;
   readonly session: Session;
   readonly options: InpaintOptions;
@@ -195,7 +206,7 @@ function padded(chains: readonly Chain[], least = 1): readonly Chain[] {
 }
 
 /** Noise of the base for each chain, [chains, noiseSize]. */
-function baseNoise({ base, dimensions }: FlowModel, chains: readonly Chain[]): NdArray<"float32"> {
+function baseNoise({ base, dimensions }: CompletableFlow, chains: readonly Chain[]): NdArray<"float32"> {
   const size = base.noiseSize(dimensions);
   const noise = new Float32Array(chains.length * size);
   for (const [c, { random }] of chains.entries()) {

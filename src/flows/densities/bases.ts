@@ -1,7 +1,8 @@
 import { OptionError } from "../../errors.ts";
 import { constant, normal as normalInitializer, zeros } from "../../nn/initializers.ts";
 import type { Random } from "../../random.ts";
-import { concat, matmul, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
+import { matmul } from "../../tensor/index.operations.ts";
+import { concat, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
 
 /**
  * The distribution that a flow maps data to, over rows z of [n, d]. Draws are a function of noise, so that a seed

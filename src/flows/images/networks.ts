@@ -3,14 +3,8 @@ import { normal, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
 import { GroupNorm } from "../../nn/normalization.ts";
 import { AttentionBlock } from "../../nn/u-net.ts";
-import {
-  conv2d,
-  type Initializer,
-  isInitializing,
-  Parameter,
-  split,
-  type Tensor,
-} from "../../tensor/index.ts";
+import { isInitializing } from "../../tensor/index.operations.ts";
+import { conv2d, type Initializer, Parameter, split, type Tensor } from "../../tensor/index.ts";
 import type { Conditioner } from "../transforms/coupling.ts";
 import { normalizationOf } from "../transforms/normalization.ts";
 

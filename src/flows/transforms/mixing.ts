@@ -1,19 +1,15 @@
 import { OptionError } from "../../errors.ts";
 import { orthogonal } from "../../nn/initializers.ts";
 import { Random } from "../../random.ts";
+import { apply, flip, inputAt, type Operation, shapeError } from "../../tensor/index.operations.ts";
 import {
-  apply,
   constant,
   conv2d,
-  flip,
   float32,
   type Initializer,
-  inputAt,
   int64,
   linear,
-  type Operation,
   Parameter,
-  shapeError,
   type Tensor,
 } from "../../tensor/index.ts";
 import { positions } from "./normalization.ts";

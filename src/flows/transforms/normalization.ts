@@ -1,15 +1,6 @@
 import { ones, zeros } from "../../nn/initializers.ts";
-import {
-  Buffer,
-  batchNorm,
-  batchNormWith,
-  isInitializing,
-  isTraining,
-  Parameter,
-  shapeError,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { batchNorm, batchNormWith, isInitializing, shapeError } from "../../tensor/index.operations.ts";
+import { Buffer, isTraining, Parameter, type Tensor, where } from "../../tensor/index.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
 
 /** The scale (as a logarithm) and the bias that give values mean 0 and variance 1, per column or channel: [c] each. */

@@ -1,15 +1,6 @@
 import { OptionError } from "../../errors.ts";
-import {
-  constant,
-  float32,
-  full,
-  matmul,
-  slice,
-  split,
-  stopGradient,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { matmul, stopGradient } from "../../tensor/index.operations.ts";
+import { constant, float32, full, slice, split, type Tensor, where } from "../../tensor/index.ts";
 import type { Bijection, Elementwise } from "./bijections.ts";
 
 /** What decides the shape of a spline beside its parameters. */

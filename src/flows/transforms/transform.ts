@@ -1,13 +1,6 @@
 import { asTensor } from "../../tensor/core.ts";
-import {
-  any,
-  constant,
-  logicalOr,
-  type Tensor,
-  type TensorLike,
-  where,
-  whileLoop,
-} from "../../tensor/index.ts";
+import { any } from "../../tensor/index.operations.ts";
+import { constant, logicalOr, type Tensor, type TensorLike, where, whileLoop } from "../../tensor/index.ts";
 
 /** The image of a point and the logarithm of |det ∂y/∂x|, shape [n], in nats. */
 export interface Forward {

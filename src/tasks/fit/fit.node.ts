@@ -1,3 +1,6 @@
+import { gatherSource } from "../../data/sources/gather.ts";
+import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
+import { OptionError } from "../../errors.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import type { FitRequest, FitTask } from "./prepare.node.ts";
@@ -20,26 +23,56 @@ export interface FitHooks {
   readonly signal?: AbortSignal;
 }
 
+/** What of a run may change when it is resumed: options of training by name. */
+export interface ResumeOptions {
+  readonly data?: string | DataSource;
+  readonly [option: string]: unknown;
+}
+
 /**
  * Fits a model to data in a worker thread and writes a run folder.
  * @throws OptionError, DataError before anything is written; FileError, TrainingError later
  */
-export function fit(request: FitRequest, hooks: FitHooks = {}): Promise<FitSummary> {
-  return inWorker({ kind: "new", request }, hooks);
+export async function fit(request: FitRequest, hooks: FitHooks = {}): Promise<FitSummary> {
+  const { data, ...options } = request;
+  checkSendable(options);
+  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) } }, hooks);
 }
 
 /**
  * Continues a run from its last checkpoint, bit for bit.
- * @param overrides options of training to change, for example a later limit, which takes the place of the old one
+ * @param overrides options of training to change, for example a later limit, which takes the place of the old one; and the
+ * run's `data`, where it was in memory or is elsewhere now
  * @throws OptionError where the run is finished and no larger limit is given, or the data has changed; WeightsError
  * where the checkpoint is damaged
  */
-export function resumeFit(
+export async function resumeFit(
   folder: string,
-  overrides: Readonly<Record<string, unknown>> = {},
+  { data, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
-  return inWorker({ kind: "resume", folder, overrides }, hooks);
+  checkSendable(overrides);
+  return inWorker(
+    { kind: "resume", folder, overrides, ...(data !== undefined && { data: await sendable(data) }) },
+    hooks,
+  );
+}
+
+/** Data as it travels to the thread of a fit. @throws OptionError, DataError */
+async function sendable(data: unknown): Promise<string | PlainSource> {
+  const checked = checkedData(data);
+  return typeof checked === "string" ? checked : gatherSource(checked);
+}
+
+/** @throws OptionError for an option that is no plain value, such as a function */
+function checkSendable(options: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    try {
+      structuredClone(value);
+    } catch (cause) {
+      throw new OptionError(`option ${name}: must be a plain value, not ${shown(value)}`, { cause });
+    }
+  }
 }
 
 /** @throws what `prepareFit` and `fitHere` throw; TrainingError where the worker dies */

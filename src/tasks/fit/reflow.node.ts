@@ -99,9 +99,9 @@ async function fitRequest(
     ...dataOptions,
     ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
     ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
+    data: run.data,
     ...own,
     model,
-    data: run.data,
     pairs,
   };
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { FitRequest } from "../../../src/tasks/fit/fit.node.ts";
-import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { prepareFit, type SentRequest } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
@@ -37,7 +37,7 @@ export async function ran(
   const { fit, config, notes } = await prepareFit(
     "resume" in request
       ? { kind: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
-      : { kind: "new", request: request as FitRequest },
+      : { kind: "new", request: request as SentRequest },
   );
   const warnings: string[] = [];
   const summary = await fitHere({ ...fit, onWarning: (message) => void warnings.push(message), ...more });
