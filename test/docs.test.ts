@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
@@ -126,6 +126,34 @@ describe("programs", () => {
     // Types leave no trace at run time.
     const wanted = names.filter((name) => name !== "" && !name.startsWith("type "));
     expect(values).toEqual(expect.arrayContaining(wanted.map((name) => name.replace(/ as .*/, ""))));
+  });
+});
+
+describe("the architecture", () => {
+  const page = "docs/architecture.md";
+  /** Files that a step names by what is in them. */
+  const STEP_FILES = ["src/train/trainer.ts", "src/train/step.ts", "src/tasks/fit/worker.node.ts"];
+  const section = /^## The path of a batch\n(.*?)^## /ms.exec(textOf(page))?.[1] ?? "";
+  const steps = section
+    .split(/^(?=\d+\. |With )/m)
+    .slice(1)
+    .map((text) => text.replaceAll(/\s+/g, " "));
+
+  it("names files that are there", () => {
+    const files = [...textOf(page).matchAll(/`((?:src|test|docs|bench)\/[\w./-]+)`/g)].map(
+      ([, path = ""]) => path,
+    );
+    expect(files.length).toBeGreaterThan(40);
+    expect(files.filter((path) => !path.includes("NAME") && !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+
+  it.each(steps)("is followed by the code: %s", (text) => {
+    const code = [...text.matchAll(/`(src\/[\w./-]+\.ts)`/g)].map(([, path = ""]) =>
+      readFileSync(join(ROOT, path), "utf8"),
+    );
+    const names = [...text.matchAll(/`(?:[A-Z]\w+\.)?([a-zA-Z]+)`/g)].map(([, name = ""]) => name);
+    const known = [...code, ...STEP_FILES.map((path) => readFileSync(join(ROOT, path), "utf8"))].join("\n");
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(known))).toEqual([]);
   });
 });
 
