@@ -1,37 +1,37 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type {
-  Density,
-  Exportable,
-  Inpainter,
-  InpaintOptions,
-  Losses,
-  SampleOptions,
-  Sampler,
-  Trainable,
+    Density,
+    Exportable,
+    Inpainter,
+    InpaintOptions,
+    Losses,
+    SampleOptions,
+    Sampler,
+    Trainable,
 } from "../model/capabilities.ts";
 import {
-  classShares,
-  type DataInfo,
-  type DataKind,
-  drawClass,
-  type SymbolicBatch,
+    classShares,
+    type DataInfo,
+    type DataKind,
+    drawClass,
+    type SymbolicBatch,
 } from "../model/data-info.ts";
-import { defineModel, type FitPreferences, type ModelDefinition } from "../model/definition.ts";
+import { defineModel, type Defined, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Activation } from "../nn/linear.ts";
 import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
 import {
-  type Conditionals,
-  classMixtureLogProb,
-  commonOrder,
-  ELEMENT_ORDERS,
-  type Ensemble,
-  isOfClass,
-  mixtureElementLogProb,
-  mixtureLogProb,
-  ordersOf,
+    type Conditionals,
+    classMixtureLogProb,
+    commonOrder,
+    ELEMENT_ORDERS,
+    type Ensemble,
+    isOfClass,
+    mixtureElementLogProb,
+    mixtureLogProb,
+    ordersOf,
 } from "./conditionals.ts";
 import { drawRows, PART_ELEMENTS, PART_ROWS } from "./draw-rows.ts";
 import { inpaintAutoregressive } from "./inpaint.ts";
@@ -210,6 +210,9 @@ export interface AutoregressiveSystem<N extends string, S extends z.ZodType> {
   readonly preferences: FitPreferences | ((data: DataInfo) => FitPreferences);
 }
 
+/** What every autoregressive model can do. */
+const ABILITIES = ["sample", "score", "inpaint", "export"] as const;
+
 /** What most autoregressive models prefer: on small data they would learn their training samples by heart. */
 const PREFERENCES = {
   optimizer: "adamw",
@@ -224,11 +227,11 @@ export function defineAutoregressive<const N extends string, S extends z.ZodType
   conditionals,
   preferences,
   ...system
-}: AutoregressiveSystem<N, S>): ModelDefinition<S, AutoregressiveModel> & { readonly name: N } {
+}: AutoregressiveSystem<N, S>): Defined<N, S, typeof ABILITIES, AutoregressiveModel> {
   return defineModel({
     ...system,
     dataKinds,
-    can: ["sample", "score", "inpaint", "export"],
+    can: ABILITIES,
     build: (options: z.output<S>, data: DataInfo) =>
       new AutoregressiveModel(conditionals(options, data), data),
     preferences: (data: DataInfo) => ({

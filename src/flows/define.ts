@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { DataInfo, DataKind } from "../model/data-info.ts";
-import { defineModel, type FitPreferences, type ModelDefinition } from "../model/definition.ts";
+import { type Defined, defineModel, type FitPreferences } from "../model/definition.ts";
 import { elementCount } from "../tensor/index.ts";
 import { BASES, type Base, type BaseName } from "./densities/bases.ts";
 import { Conditioning } from "./densities/conditioning.ts";
@@ -53,6 +53,9 @@ export interface FlowSystem<N extends string, S extends FlowSchema> {
   preferences(data: DataInfo): FitPreferences;
 }
 
+/** What every flow can do. */
+const ABILITIES = ["sample", "score", "inpaint", "encode", "decode", "export"] as const;
+
 /** What flows prefer in training where a system says nothing else. */
 const PREFERENCES = { warmupSteps: 50, optimizer: "adam", averageDecay: 0.998 } as const;
 
@@ -90,26 +93,26 @@ function partsOf<N extends string, S extends FlowSchema>(
  */
 export function defineFlow<const N extends string, S extends FlowSchema>(
   system: FlowSystem<N, S>,
-): ModelDefinition<S, FlowModel> & { readonly name: N };
+): Defined<N, S, typeof ABILITIES, FlowModel>;
 export function defineFlow<const N extends string, S extends FlowSchema, M extends FlowModel>(
   system: FlowSystem<N, S>,
   model: (data: DataInfo, parts: FlowParts, options: z.output<S>) => M,
-): ModelDefinition<S, M> & { readonly name: N };
+): Defined<N, S, typeof ABILITIES, M>;
 export function defineFlow<const N extends string, S extends FlowSchema>(
   system: FlowSystem<N, S>,
   model: (data: DataInfo, parts: FlowParts, options: z.output<S>) => FlowModel = (data, parts) =>
     new FlowModel(data, parts),
-): ModelDefinition<S, FlowModel> & { readonly name: N } {
+): Defined<N, S, typeof ABILITIES, FlowModel> {
   const { name, summary, paper, dataKinds, options, sampleOptions = flowSampleOptions } = system;
-  return defineModel<N, S, FlowModel>({
+  return defineModel({
     name,
     summary,
     paper,
     dataKinds,
-    can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+    can: ABILITIES,
     options,
     sampleOptions,
-    build: (parsed, data) => model(data, partsOf(system, parsed, data), parsed),
-    preferences: (data) => ({ ...PREFERENCES, ...system.preferences(data) }),
+    build: (parsed: z.output<S>, data: DataInfo) => model(data, partsOf(system, parsed, data), parsed),
+    preferences: (data: DataInfo) => ({ ...PREFERENCES, ...system.preferences(data) }),
   });
 }

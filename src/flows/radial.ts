@@ -29,7 +29,8 @@ const SMALLEST = 1e-6;
  */
 export class Radial implements Transform {
   /** z₀ */
-  readonly center: Parameter;
+  /** Named as in weights files. */
+  readonly centre: Parameter;
   /** a */
   readonly alpha: Parameter;
   /** β */
@@ -41,7 +42,7 @@ export class Radial implements Transform {
   /** @param contextSize length of the context vector; 0 for none */
   constructor(dimensions: number, contextSize = 0) {
     this.dimensions = dimensions;
-    this.center = new Parameter([1, dimensions], normal(1));
+    this.centre = new Parameter([1, dimensions], normal(1));
     // Both begin with softplus 1: β̂ = 0, the identity.
     this.alpha = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
     this.beta = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
@@ -53,7 +54,7 @@ export class Radial implements Transform {
 
   private numbers(context?: Tensor): RadialNumbers {
     const sizes = [this.dimensions, 1, 1] as const;
-    const own = [this.center, this.alpha, this.beta] as const;
+    const own = [this.centre, this.alpha, this.beta] as const;
     const [center, a, beta] = underContext(own, this.context, context, sizes);
     return { center, alpha: a.softplus().add(SMALLEST), sigma: beta.softplus().add(SMALLEST) };
   }

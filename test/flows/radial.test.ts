@@ -17,7 +17,7 @@ function filled(
   { center, a, beta }: { readonly center: readonly number[]; readonly a: number; readonly beta: number },
 ): readonly Tensor[] {
   const places: [Tensor, Tensor][] = [
-    [map.center, row(center)],
+    [map.centre, row(center)],
     [map.alpha, row([a])],
     [map.beta, row([beta])],
   ];

@@ -154,7 +154,10 @@ describe("Gaussian", () => {
     const count = 5000;
     const x = constant(float32(new Float32Array(count).fill(141), [count, 1, 1]));
     const raw = constant(float32(outputs, [1, 1, 2]));
-    const program = await Program.build({ logProb: model.logProb(x, raw) }, await nodeRuntime({ threads: 1 }));
+    const program = await Program.build(
+      { logProb: model.logProb(x, raw) },
+      await nodeRuntime({ threads: 1 }),
+    );
     const values = numbers((await program.run({}, { random: new Random(0) })).logProb);
     // The probability of the byte's interval, by a sum of a thousand densities.
     const density = (byte: number): number => {

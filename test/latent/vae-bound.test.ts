@@ -259,7 +259,11 @@ describe("torch", () => {
       const unit = kind === "image" ? size * Math.LN2 : 1;
       const traced = input("x", x.shape);
       const latent = each.noise.length / rows / draws;
-      const program = await Program.build(model.loss({ x: traced }), await nodeRuntime({ threads: 1 }), weights);
+      const program = await Program.build(
+        model.loss({ x: traced }),
+        await nodeRuntime({ threads: 1 }),
+        weights,
+      );
       const first = each.noise.filter((_, i) => i % (draws * latent) < latent);
       const { total, reconstruction, divergence } = await program.run({
         x,

@@ -32,7 +32,10 @@ describe("every VAE", () => {
       const feeds = { x, ...(labeled && { label: labelsOf(16) }) };
 
       const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-      const step = await Program.build(tracer.whole({ x: x.shape, labeled }), await nodeRuntime({ threads: 1 }));
+      const step = await Program.build(
+        tracer.whole({ x: x.shape, labeled }),
+        await nodeRuntime({ threads: 1 }),
+      );
       let vectors: Record<string, NdArray> = Object.fromEntries(
         initialVectors(tracer, new Random(0), built.weights),
       );

@@ -40,7 +40,7 @@ describe("renderSvg", () => {
       mark: { type: "line", clip: true },
       encoding: { x: { field: "step", type: "quantitative" }, y: { field: "loss", type: "quantitative" } },
     });
-    await expect(svg).toMatchFileSnapshot("../fixtures/report/line.svg");
+    await expect(svg).toMatchFileSnapshot("../../fixtures/report/line.svg");
   });
 });
 
