@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -56,5 +56,62 @@ describe.skipIf(!built)("programs", () => {
     // Two linear layers; doing nothing but returning the noisy point would leave 0.09.
     expect(summary).toMatchObject({ step: 60, parameters: 2 * 32 + 32 + 32 * 2 + 2 });
     expect(summary.loss).toBeLessThan(0.3);
+  });
+});
+
+/** Indented code, and what stands below `@example`, in the doc comments of a file. */
+function examplesOf(file: string): readonly string[] {
+  const comments = readFileSync(join(ROOT, file), "utf8").match(/\/\*\*.*?\*\//gs) ?? [];
+  return comments.flatMap((comment) => {
+    const lines = comment.split("\n").map((line) => line.replace(/^\s*\*\/?( |$)/, ""));
+    const indented = lines.filter((line) => line.startsWith("    ")).join("\n");
+    const [, below = ""] = lines.join("\n").split("@example\n");
+    return [indented, below.split("\n@")[0] ?? ""].filter((code) => code.trim() !== "");
+  });
+}
+
+/** An example in parts, where it declares the same again: it then shows another call. */
+function alternatives(code: string): readonly string[] {
+  const parts: string[][] = [[]];
+  for (const line of code.split("\n")) {
+    const [declared] = /^\s*const .*? =/.exec(line) ?? [];
+    if (declared !== undefined && parts.at(-1)?.some((other) => other.startsWith(declared))) parts.push([]);
+    parts.at(-1)?.push(line);
+  }
+  return parts.map((lines) => lines.join("\n"));
+}
+
+describe.skipIf(!built)("examples in doc comments of the front door", () => {
+  const FILES = ["src/tasks/open-run.node.ts", "src/tasks/fit/fit.node.ts", "src/data/sources/memory.ts"];
+  const found = FILES.flatMap(examplesOf);
+
+  it("are there", () => {
+    expect(found.length).toBeGreaterThan(8);
+  });
+
+  it("compile against the package", async () => {
+    const folder = await mkdtemp(join(ROOT, ".cache", "examples-"));
+    try {
+      const blocks = found.flatMap(alternatives).map((code) => `async () => {\n${code}\n};`);
+      const head = [
+        'import { readFile } from "node:fs/promises";',
+        'import { fit, images, openRun, photos, points, resumeFit, rows, type Run } from "eidos";',
+        "declare const run: Run;",
+        "void [readFile, fit, images, openRun, photos, points, resumeFit, rows, run];",
+      ];
+      const file = join(folder, "examples.ts");
+      await writeFile(file, `${[...head, ...blocks].join("\n")}\n`);
+      const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
+      const options =
+        "--noEmit --strict --skipLibCheck --module nodenext --target es2023 --lib es2023,dom,esnext.disposable --types node";
+      const run = promisify(execFile)(process.execPath, [tsc, ...options.split(" "), file], { cwd: ROOT });
+      const output = await run.then(
+        () => "",
+        (error: { readonly stdout?: string }) => error.stdout ?? String(error),
+      );
+      expect(output).toBe("");
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
