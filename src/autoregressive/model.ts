@@ -1,37 +1,37 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
 import type {
-    Density,
-    Exportable,
-    Inpainter,
-    InpaintOptions,
-    Losses,
-    SampleOptions,
-    Sampler,
-    Trainable,
+  Density,
+  Exportable,
+  Inpainter,
+  InpaintOptions,
+  Losses,
+  SampleOptions,
+  Sampler,
+  Trainable,
 } from "../model/capabilities.ts";
 import {
-    classShares,
-    type DataInfo,
-    type DataKind,
-    drawClass,
-    type SymbolicBatch,
+  classShares,
+  type DataInfo,
+  type DataKind,
+  drawClass,
+  type SymbolicBatch,
 } from "../model/data-info.ts";
-import { defineModel, type Defined, type FitPreferences } from "../model/definition.ts";
+import { type Defined, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Activation } from "../nn/linear.ts";
 import type { Session } from "../program/program.ts";
 import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
 import {
-    type Conditionals,
-    classMixtureLogProb,
-    commonOrder,
-    ELEMENT_ORDERS,
-    type Ensemble,
-    isOfClass,
-    mixtureElementLogProb,
-    mixtureLogProb,
-    ordersOf,
+  type Conditionals,
+  classMixtureLogProb,
+  commonOrder,
+  ELEMENT_ORDERS,
+  type Ensemble,
+  isOfClass,
+  mixtureElementLogProb,
+  mixtureLogProb,
+  ordersOf,
 } from "./conditionals.ts";
 import { drawRows, PART_ELEMENTS, PART_ROWS } from "./draw-rows.ts";
 import { inpaintAutoregressive } from "./inpaint.ts";

@@ -13,7 +13,7 @@ function parts(name: string, x: Tensor): readonly [Tensor, Tensor, Tensor, Tenso
 }
 
 /** Center and sides of boxes. */
-function centerd(name: string, boxes: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
+function centered(name: string, boxes: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
   const [x1, y1, x2, y2] = parts(name, boxes);
   return [x1.add(x2).mul(0.5), y1.add(y2).mul(0.5), x2.sub(x1), y2.sub(y1)];
 }
@@ -26,7 +26,7 @@ function fromCenters(x: Tensor, y: Tensor, w: Tensor, h: Tensor): Tensor {
 /** As `decodeDeltas`, of tensors: deltas [..., 4] and anchors that broadcast with them. @throws ShapeError */
 export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWeights = [1, 1, 1, 1]): Tensor {
   const [dx, dy, dw, dh] = parts("boxesOfDeltas", deltas);
-  const [ax, ay, aw, ah] = centerd("boxesOfDeltas", anchors);
+  const [ax, ay, aw, ah] = centered("boxesOfDeltas", anchors);
   return fromCenters(
     dx
       .mul(1 / weights[0])
@@ -52,7 +52,7 @@ export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWei
 /** As `decodeYolo`, of tensors: codes [..., 4], anchors and strides [..., 1] that broadcast with them. @throws ShapeError */
 export function boxesOfYolo(codes: Tensor, anchors: Tensor, strides: Tensor, reach = 1): Tensor {
   const [tx, ty, tw, th] = parts("boxesOfYolo", codes);
-  const [ax, ay, aw, ah] = centerd("boxesOfYolo", anchors);
+  const [ax, ay, aw, ah] = centered("boxesOfYolo", anchors);
   const range = strides.mul(reach);
   return fromCenters(
     tx.sigmoid().sub(0.5).mul(range).add(ax),

@@ -17,7 +17,7 @@ export interface Letterbox {
 }
 
 /**
- * The largest letterbox of an image in a canvas, centerd (where padding is odd, its larger half is right or below).
+ * The largest letterbox of an image in a canvas, centered (where padding is odd, its larger half is right or below).
  * @param enlarge whether an image smaller than the canvas is enlarged; true unless told
  * @throws OptionError where a side is not a whole number of pixels of at least 1
  */

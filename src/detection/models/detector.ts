@@ -172,10 +172,10 @@ export interface DetectorDefinition<S extends z.ZodType = z.ZodType>
   preferences(data: DetectionInfo): FitPreferences;
 }
 
-/** Keeps the types of a definition's options together. */
-export function defineDetector<S extends z.ZodType>(
-  definition: DetectorDefinition<S>,
-): DetectorDefinition<S> {
+/** Keeps the literal type of a detector's name and the type of its options together. */
+export function defineDetector<const N extends string, S extends z.ZodType>(
+  definition: DetectorDefinition<S> & { readonly name: N },
+): DetectorDefinition<S> & { readonly name: N } {
   return definition;
 }
 

@@ -101,13 +101,13 @@ const LEAST_SIDE = 1e-3;
 
 /** As `encodeDeltas`, of tensors: boxes [n, k, 4] relative to anchors that broadcast with them. */
 export function deltasOf(boxes: Tensor, anchors: Tensor): Tensor {
-  const centerd = (edges: Tensor): readonly Tensor[] => {
+  const centered = (edges: Tensor): readonly Tensor[] => {
     const axis = edges.rank - 1;
     const [low = edges, high = edges] = split(edges, axis, 2);
     return [low.add(high).mul(0.5), high.sub(low).maximum(LEAST_SIDE)];
   };
-  const [center = boxes, side = boxes] = centerd(boxes);
-  const [anchor = anchors, size = anchors] = centerd(anchors);
+  const [center = boxes, side = boxes] = centered(boxes);
+  const [anchor = anchors, size = anchors] = centered(anchors);
   return concat([center.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
 }
 

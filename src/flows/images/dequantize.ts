@@ -134,8 +134,8 @@ export class VariationalDequantizer implements Dequantizer {
   /** From ε to u, both [n, c, h, w], for these bytes. */
   private flow(bytes: Tensor, context: Tensor | undefined): Composition {
     const squeeze = new Squeeze("checkerboard");
-    const centerd = bytes.mul(2 / BYTE_LEVELS).sub(1);
-    const features = this.features.forward(squeeze.forward(centerd).y, context);
+    const centered = bytes.mul(2 / BYTE_LEVELS).sub(1);
+    const features = this.features.forward(squeeze.forward(centered).y, context);
     const couplings = this.networks.map((network, i) => {
       const changes: CoupledHalf = i % 2 === 0 ? "second" : "first";
       const conditioner = { forward: (kept: Tensor) => network.forward(concat([kept, features], 1)) };

@@ -149,8 +149,8 @@ export class BatchNormTransform implements Transform {
       values.reshape([1, values.shape[0] ?? 1, ...y.shape.slice(2).map(() => 1)]);
     const deviation = this.running_var.add(this.epsilon).sqrt();
     const factor = this.scale === undefined ? deviation : deviation.mul(this.scale.neg().exp());
-    const centerd = this.shift === undefined ? y : y.sub(along(this.shift));
-    const x = centerd.mul(along(factor)).add(along(this.running_mean));
+    const centered = this.shift === undefined ? y : y.sub(along(this.shift));
+    const x = centered.mul(along(factor)).add(along(this.running_mean));
     return { x, logDet: this.logDet(y, this.running_var).neg() };
   }
 }
