@@ -3,7 +3,7 @@
 //     npx tsx examples/own-model.ts [steps]
 
 import { fileURLToPath } from "node:url";
-import { evaluateRun, fit, openRun, sampleRun, writeSamples } from "eidos";
+import { fit, openRun } from "eidos";
 
 const [steps = "400"] = process.argv.slice(2);
 
@@ -19,11 +19,11 @@ const { folder, reason } = await fit(
 );
 console.log(`\n${reason}: ${folder}`);
 
-const run = await openRun(folder);
-for (const { name, value, unit, split, samples } of (await evaluateRun(run)).results) {
+await using run = await openRun(folder);
+for (const { name, value, unit, split, samples } of (await run.evaluate()).results) {
   console.log(`${name}: ${value.toFixed(3)} ${unit} (${samples} samples of the ${split} split)`);
 }
 
 const picture = `${folder}/picture.png`;
-await writeSamples(run, await sampleRun(run, { count: 2000, seed: 1 }), picture);
+await run.save(await run.sample({ count: 2000, seed: 1 }), picture);
 console.log(`2000 samples: ${picture}`);

@@ -41,7 +41,7 @@ export const iafDefinition = defineFlow({
     });
     return blocks.map((block) => new Inverted(block));
   },
-  // Chosen on validation rows of wine-red, in short runs (docs/iaf.md).
+  // Chosen on validation rows of wine-red, in short runs (docs/flows/iaf.md).
   preferences: ({ kind }) => ({
     optimizer: "adamw",
     batchSize: 256,

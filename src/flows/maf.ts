@@ -110,7 +110,7 @@ export const mafDefinition = defineFlow({
     order === "same" ? elementOrders("same", 1, dimensions)[0] : undefined,
   preferences({ kind }) {
     const common = { optimizer: "adamw" } as const;
-    // Chosen on validation rows of wine-red, in short runs (docs/maf.md).
+    // Chosen on validation rows of wine-red, in short runs (docs/flows/maf.md).
     if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
     if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };
     return { ...common, weightDecay: 0.1, learningRate: 2e-3, batchSize: 256 };

@@ -90,7 +90,7 @@ export const niceDefinition = defineFlow({
     const rows = isImage ? [new Reshape(shape, [dimensions])] : [];
     return [...rows, new OddEvenOrder(dimensions), ...layers, scaling];
   },
-  // The best of 17 short runs on validation digits; factors were not all varied alone (docs/nice.md).
+  // The best of 17 short runs on validation digits; factors were not all varied alone (docs/flows/nice.md).
   preferences: ({ kind }) =>
     kind === "image"
       ? { optimizer: "adamw", weightDecay: 1.5, learningRate: 1e-3, batchSize: 128 }
