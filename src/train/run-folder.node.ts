@@ -145,7 +145,7 @@ export class RunFolder {
     const bytes = await this.readIfThere("metrics.csv");
     if (bytes === undefined) return [];
     const [head = "", ...lines] = new TextDecoder().decode(bytes).trim().split("\n");
-    const columns = head.split(",").map((column) => (OLD_COLUMNS.get(column) ?? column));
+    const columns = head.split(",").map((column) => OLD_COLUMNS.get(column) ?? column);
     return lines.map((line) => {
       const cells = line.split(",");
       const entries = columns.flatMap((column, i) => (cells[i] ? [[column, Number(cells[i])] as const] : []));
