@@ -25,7 +25,6 @@ export {
   DiffusionModel,
   type DiffusionParts,
   diffusionPreferences,
-  type NetworkViews,
   type Preconditioning,
 } from "./models/diffusion-model.ts";
 export {
@@ -136,7 +135,7 @@ export {
   DiscreteSchedule,
   zeroTerminalSnr,
 } from "./path/schedule.ts";
-export type { FollowOptions } from "./solver/follow.ts";
+export type { DiffusionCore, FollowOptions, NetworkViews } from "./solver/follow.ts";
 export {
   checkedSteps,
   evenLevels,

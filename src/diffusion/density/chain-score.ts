@@ -14,9 +14,9 @@ import {
   uniform,
   whileLoop,
 } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
-import { spreadOver } from "../models/diffusion-model.ts";
+import { spreadOver } from "../objective/training.ts";
 import type { DiscreteSchedule } from "../path/schedule.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import type { ReverseVariance } from "../solver/samplers.ts";
 import { normalRows } from "../solver/session.ts";
 import type { VariationalTerms } from "./variational.ts";
@@ -24,7 +24,7 @@ import { type Decoder, decoderTerm, decodingVariances, priorTerm } from "./varia
 
 /** What a bound is computed of. */
 export interface ChainBound {
-  readonly model: DiffusionModel;
+  readonly model: DiffusionCore;
   readonly schedule: DiscreteSchedule;
   readonly terms: VariationalTerms;
   readonly variance: ReverseVariance;
@@ -33,11 +33,11 @@ export interface ChainBound {
 
 /** How a bound is computed. */
 export interface ChainScoreOptions extends DensityScoreOptions {
-  /** Steps t ≥ 2 whose terms are computed for each sample, one in each of as many parts of the chain; 100 unless told. */
+  /** Steps t ≥ 2 whose terms are computed for each sample, one in each of as many parts of the chain; default: 100. */
   readonly terms?: number;
 }
 
-/** Steps whose terms a score computes, unless told. */
+/** Steps whose terms a score computes, by default. */
 export const USUAL_TERMS = 100;
 
 /** The bound of each sample, in nats and data units, [n]. */
@@ -204,7 +204,7 @@ const GRAPH_TERMS = 20;
 
 /**
  * The bound inside a graph, in nats and data units, [n], from the terms of a few steps: noisier than `chainScore`.
- * @param label classes [n]; any class unless told
+ * @param label classes [n]; default: any class
  */
 export function chainLogProb(
   { model, schedule, terms, decoder }: ChainBound,

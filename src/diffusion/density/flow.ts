@@ -17,10 +17,10 @@ import {
   where,
   whileLoop,
 } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition, ConditionedCall } from "../objective/condition.ts";
 import { dequantized } from "../objective/network.ts";
 import { type NoiseLevel, startingDeviation } from "../path/noise-level.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { flowSpan } from "../solver/levels.ts";
 import { flowLogDensity, gaussianEnd, type TracedVelocity } from "./likelihood.ts";
 
@@ -30,7 +30,7 @@ export const TRACES = ["exact", "hutchinson"] as const;
 /** Dimensions up to which the exact trace is worth a reverse pass for each of them. */
 const EXACT_TRACE_DIMENSIONS = 16;
 
-/** How the trace is found unless told. */
+/** How the trace is found, by default. */
 export function usualTrace(sampleShape: readonly number[]): (typeof TRACES)[number] {
   return elementCount(sampleShape) <= EXACT_TRACE_DIMENSIONS ? "exact" : "hutchinson";
 }
@@ -76,7 +76,7 @@ export interface SymbolicMoment {
  * finite everywhere: `v` over √(α² + σ²).
  */
 export function symbolicCourse(
-  model: DiffusionModel,
+  model: DiffusionCore,
   call: ConditionedCall["call"],
   x: Tensor,
   { time, scale }: SymbolicMoment,
@@ -91,7 +91,7 @@ export function symbolicCourse(
 }
 
 /** The angles of a model's flow from data to noise, and the level at each. */
-export function flowAngles({ process, subject }: DiffusionModel) {
+export function flowAngles({ process, subject }: DiffusionCore) {
   const { clean, noisy } = flowSpan(subject);
   const angleOf = ({ alpha, sigma }: NoiseLevel): number => Math.atan2(sigma, alpha);
   const first = process.at(clean);
@@ -109,19 +109,19 @@ export function flowAngles({ process, subject }: DiffusionModel) {
 
 /** How a log-density by the probability flow is computed. */
 export interface FlowDensityOptions extends DensityScoreOptions {
-  /** Tolerance of the solver, relative and absolute; 1e-4, of images 1e-2, unless told. */
+  /** Tolerance of the solver, relative and absolute; default: 1e-4, of images 1e-2. */
   readonly tolerance?: number;
-  /** exact in up to 16 dimensions unless told. */
+  /** Default: exact in up to 16 dimensions. */
   readonly trace?: (typeof TRACES)[number];
-  /** Velocity evaluations before the solver gives up; 2000 unless told. */
+  /** Velocity evaluations before the solver gives up; default: 2000. */
   readonly maxEvaluations?: number;
 }
 
 /** Numbers of a batch in one program. */
 const PART_NUMBERS = 1 << 17;
 
-/** Tolerance of a score unless told. */
-export function usualTolerance({ data: { kind } }: DiffusionModel): number {
+/** Tolerance of a score, by default. */
+export function usualTolerance({ data: { kind } }: DiffusionCore): number {
   return kind === "image" ? 1e-2 : 1e-4;
 }
 
@@ -148,7 +148,7 @@ function rowsOf(x: NdArray<"float32">, first: number, count: number): NdArray<"f
  * @throws SolverError where the solver gives up
  */
 export async function flowScore(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   x: NdArray<"float32">,
   options: FlowDensityOptions = {},
@@ -184,7 +184,7 @@ export async function flowScore(
 
 /** log p(x | label), or log p(x) where no label is told. */
 async function overClasses(
-  { condition, data }: DiffusionModel,
+  { condition, data }: DiffusionCore,
   count: number,
   labels: readonly number[] | undefined,
   densities: (labels: readonly number[] | undefined) => Promise<Float64Array>,
@@ -200,7 +200,7 @@ async function overClasses(
 }
 
 async function partDensity(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   x: NdArray<"float32">,
   condition: Condition,
@@ -252,9 +252,9 @@ const GRAPH_STEPS = 50;
 /**
  * The log-density inside a graph by fixed steps of Heun's method, in nats and data units, [n]: less accurate than `flowScore`.
  * A loop, through which no gradient flows.
- * @param label classes [n]; any class unless told
+ * @param label classes [n]; default: any class
  */
-export function flowLogProb(model: DiffusionModel, x: Tensor, label?: Tensor): Tensor {
+export function flowLogProb(model: DiffusionCore, x: Tensor, label?: Tensor): Tensor {
   const { kind, sampleShape } = model.data;
   const size = elementCount(sampleShape);
   const { from, to, scale, levelAt } = flowAngles(model);

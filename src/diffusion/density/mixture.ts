@@ -7,7 +7,7 @@ import { CLEAN, type NoiseLevel, type PathPoint } from "../path/noise-level.ts";
 
 /** One Gaussian of a mixture. */
 export type MixtureComponent = {
-  /** Share of the samples, in any unit; 1 unless told. */
+  /** Share of the samples, in any unit; default: 1. */
   readonly weight?: number;
   readonly mean: readonly number[];
 } & (
@@ -72,7 +72,7 @@ export class GaussianMixture {
 
   /**
    * The posterior of the data at one x [d].
-   * @param level data itself unless told
+   * @param level the data itself by default
    * @throws OptionError where x has another size
    */
   posterior(x: ArrayLike<number>, level: NoiseLevel = CLEAN): MixturePosterior {

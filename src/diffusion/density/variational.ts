@@ -117,11 +117,11 @@ export interface VariationalBoundOptions {
   readonly denoiser: Denoiser;
   /** Data, [n, …], in the units of the chain. */
   readonly x: NdArray<"float64">;
-  /** lower unless told. */
+  /** Default: lower. */
   readonly variance?: ReverseVariance;
-  /** gaussian unless told. */
+  /** Default: gaussian. */
   readonly decoder?: Decoder;
-  /** Draws of x_t for each step and sample; 1 unless told. */
+  /** Draws of x_t for each step and sample; default: 1. */
   readonly draws?: number;
   readonly random: Random;
 }

@@ -2,7 +2,6 @@ import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import type { ScoreParts } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
-import { defineModel } from "../../model/definition.ts";
 import type { Session } from "../../program/program.ts";
 import type { NdArray, Tensor } from "../../tensor/index.ts";
 import {
@@ -21,9 +20,8 @@ import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss, type Objective } from "../objective/objective.ts";
 import { stepTimes } from "../objective/training.ts";
 import { BETA_SCHEDULES, DiscreteSchedule } from "../path/schedule.ts";
-import { diffusionSampleOptions } from "../solver/options.ts";
 import { REVERSE_VARIANCES, type ReverseVariance } from "../solver/samplers.ts";
-import { DiffusionModel, diffusionPreferences } from "./diffusion-model.ts";
+import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /** Options of a DDPM: the chain, what the network says and by what it is fitted, and the network. */
 export const ddpmOptions = networkOptions.extend({
@@ -172,14 +170,10 @@ export class Ddpm extends DiffusionModel {
 }
 
 /** DDPM as the catalogue knows it. */
-export const ddpmDefinition = defineModel({
+export const ddpmDefinition = defineDiffusion({
   name: "ddpm",
   summary: "a chain of small steps from data to noise, undone step by step; also for DDIM",
   paper: "Ho, Jain and Abbeel 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: ddpmOptions,
-  sampleOptions: diffusionSampleOptions,
   build: (options, data) => new Ddpm(options, data),
-  preferences: diffusionPreferences,
 });

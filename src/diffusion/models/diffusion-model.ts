@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type {
   Coupler,
   Density,
@@ -15,7 +16,7 @@ import type {
 } from "../../model/capabilities.ts";
 import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../../model/codes.ts";
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
-import type { FitPreferences } from "../../model/definition.ts";
+import { type Ability, type Defined, defineModel, type FitPreferences } from "../../model/definition.ts";
 import { sampleInParts } from "../../model/sampling.ts";
 import type { Velocity } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
@@ -42,12 +43,13 @@ import {
 } from "../objective/network.ts";
 import type { Objective, Predicted } from "../objective/objective.ts";
 import { convertPrediction, type Prediction, type PredictionOptions } from "../objective/prediction.ts";
-import { type Coupling, coupledNoise } from "../objective/training.ts";
+import { type Coupling, coupledNoise, spreadOver } from "../objective/training.ts";
 import type { SymbolicPoint } from "../path/gaussian.ts";
-import { type FollowOptions, followPlan } from "../solver/follow.ts";
+import { type DiffusionCore, type FollowOptions, followPlan, type NetworkViews } from "../solver/follow.ts";
 import type { Process, SolverSubject } from "../solver/levels.ts";
 import {
   type DiffusionSampleOptions,
+  diffusionSampleOptions,
   parseSampleOptions,
   type SolverName,
   type SolverSettings,
@@ -65,7 +67,7 @@ import { sampleStates } from "../tasks/states.ts";
 export interface Preconditioning {
   /** The factor of the state. */
   readonly scale?: (point: SymbolicPoint) => Tensor;
-  /** What the network is told in place of the time, of the shape of the point's quantities. */
+  /** What the network is given in place of the time, of the shape of the point's quantities. */
   readonly time?: (point: SymbolicPoint) => Tensor;
 }
 
@@ -74,7 +76,7 @@ export interface DiffusionParts {
   readonly options: NetworkOptions & ClassOptions;
   /** How data turns to noise. */
   readonly process: Process;
-  /** What the network says. */
+  /** What the network predicts. */
   readonly prediction: Prediction;
   readonly predictionOptions?: PredictionOptions;
   readonly preconditioning?: Preconditioning;
@@ -82,27 +84,22 @@ export interface DiffusionParts {
   readonly times: (count: number) => Tensor;
   readonly objective: Objective;
   /**
-   * Variance of the steps of ancestral sampling, lower unless told; where it is learned the network tells it in as many
+   * Variance of the steps of ancestral sampling (default: lower); where it is learned the network predicts it in as many
    * numbers again.
    */
   readonly variance?: ReverseVariance;
-  /** independent unless told. */
+  /** Default: independent. */
   readonly coupling?: Coupling;
   /** Whether bytes are trained on with uniform noise between them, as likelihoods are of. */
   readonly dequantize?: boolean;
-  /** How samples are drawn unless told. */
+  /** How samples are drawn by default. */
   readonly sampling: {
     readonly solver: SolverName;
     /** Of that solver; others have their own. */
     readonly steps: number;
-    /** Whether estimates of images are clipped; false unless told. */
+    /** Whether estimates of images are clipped; default: false. */
     readonly clip?: boolean;
   };
-}
-
-/** Times [n] in a shape that broadcasts to states [n, …]. */
-export function spreadOver(time: Tensor, x: Tensor): Tensor {
-  return time.reshape([time.shape[0] ?? 1, ...x.shape.slice(1).map(() => 1)]);
 }
 
 /** Training options that diffusion models prefer. */
@@ -119,17 +116,9 @@ export function diffusionPreferences({ kind }: DataInfo): FitPreferences {
     : { optimizer: "adam", learningRate: 4e-3, batchSize: 512, averageDecay: 0.998, warmupSteps: 100 };
 }
 
-/** What solvers ask of a network call, in a graph; times are [n]. */
-export interface NetworkViews {
-  /** Tells views of one form from those of another. */
-  readonly name: string;
-  readonly denoised: SymbolicDenoiser;
-  readonly velocity: (x: Tensor, time: Tensor, inputs: Readonly<Record<string, Tensor>>) => Tensor;
-}
-
 /**
- * A diffusion model: a process from data to noise, a network that is fitted to say something of noisy data, and a solver that
- * makes samples from what it says. DDPM, score SDEs, EDM and rectified flow are this class with other parts.
+ * A diffusion model: a process from data to noise, a network that is fitted to predict something of noisy data, and a
+ * solver that makes samples from the predictions. DDPM, score SDEs, EDM and rectified flow are this class with other parts.
  */
 export class DiffusionModel
   implements
@@ -141,7 +130,8 @@ export class DiffusionModel
     SolverCodec,
     Coupler,
     GradualSampler,
-    Exportable
+    Exportable,
+    DiffusionCore
 {
   readonly network: DiffusionNetwork;
   readonly data: DataInfo;
@@ -186,27 +176,27 @@ export class DiffusionModel
     const count = Number(data.shape[0]);
     const time = times(count);
     const spread = spreadOver(time, data);
-    const told = this.condition.training(label, count);
+    const given = this.condition.training(label, count);
     return objective({
       data,
       noise,
       time,
       point: process.symbolic(spread),
       state: process.state(data, noise, spread),
-      predict: (state) => this.predict(state, time, told),
+      predict: (state) => this.predict(state, time, given),
     });
   }
 
-  /** What the network says of states [n, …] at times [n], told the class [n] or its hidden index where it knows classes. */
+  /** What the network predicts of states [n, …] at times [n], given the class [n] or its hidden index where it knows classes. */
   predict(x: Tensor, time: Tensor, label?: Tensor): Predicted {
     const { preconditioning = {}, variance, process } = this.parts;
     const { scale, time: timeOf } = preconditioning;
     const point = scale || timeOf ? process.symbolic(spreadOver(time, x)) : undefined;
     const seen = scale && point ? x.mul(scale(point)) : x;
-    const told = timeOf && point ? timeOf(point).reshape([x.shape[0] ?? 1]) : time;
-    const output = this.network.forward(seen, told, label);
+    const given = timeOf && point ? timeOf(point).reshape([x.shape[0] ?? 1]) : time;
+    const output = this.network.forward(seen, given, label);
     if (variance !== "learned") return { output };
-    const [own = output, between = output] = split(output, 1, 2);
+    const [own, between] = split(output, 1, 2);
     return { output: own, variance: between.add(1).mul(0.5) };
   }
 
@@ -281,7 +271,7 @@ export class DiffusionModel
       (await compiled.run({ ...inputs, x, time: float32([time], [1]) })).velocity as NdArray<"float32">;
   }
 
-  /** The solver that draws samples unless another is told. */
+  /** The solver that draws samples by default. */
   get solver(): SolverName {
     return this.parts.sampling.solver;
   }
@@ -434,7 +424,7 @@ export class DiffusionModel
     return decodeByFlow(this, session, z, options);
   }
 
-  /** What the network says as a graph, in the units it works in, and the denoiser where that is something else. */
+  /** What the network predicts as a graph, in the units it works in, and the denoiser where that is something else. */
   exported(): ExportedGraph {
     return exportedNetwork(this);
   }
@@ -443,4 +433,43 @@ export class DiffusionModel
   exportedSampler(options: unknown = {}): ExportedGraph {
     return exportedSampler(this, options);
   }
+}
+
+/** What every diffusion model can do. */
+const ABILITIES = [
+  "sample",
+  "score",
+  "inpaint",
+  "edit",
+  "encode",
+  "decode",
+  "reflow",
+  "distill",
+  "export",
+] as const satisfies readonly Ability[];
+
+/** What a system adds to what all diffusion models share: what its paper describes. */
+export interface DiffusionSystem<N extends string, S extends z.ZodType, M extends DiffusionModel> {
+  /** Name on the command line: score-sde. */
+  readonly name: N;
+  /** One line on what it is. */
+  readonly summary: string;
+  readonly paper: string;
+  readonly options: S;
+  /** Whether it can be fitted to pairs of noise and samples. */
+  readonly pairs?: "possible";
+  build(options: z.output<S>, data: DataInfo): M;
+}
+
+/** The definition of a diffusion model for the catalogue: data, abilities, options for sampling and training options are those of all. */
+export function defineDiffusion<const N extends string, S extends z.ZodType, M extends DiffusionModel>(
+  system: DiffusionSystem<N, S, M>,
+): Defined<N, S, typeof ABILITIES, M> {
+  return defineModel({
+    ...system,
+    dataKinds: ["points", "image", "table"],
+    can: ABILITIES,
+    sampleOptions: diffusionSampleOptions,
+    preferences: diffusionPreferences,
+  });
 }

@@ -1,14 +1,12 @@
 import { z } from "zod";
 import type { DataInfo } from "../../model/data-info.ts";
-import { defineModel } from "../../model/definition.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss } from "../objective/objective.ts";
 import { edmInput } from "../objective/prediction.ts";
 import { logNormalTimes } from "../objective/training.ts";
 import { edmPath } from "../path/paths.ts";
-import { diffusionSampleOptions } from "../solver/options.ts";
-import { DiffusionModel, diffusionPreferences } from "./diffusion-model.ts";
+import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /** Options of EDM: its noise levels, its training distribution, and the network. */
 export const edmOptions = networkOptions.extend({
@@ -73,15 +71,11 @@ export class Edm extends DiffusionModel {
 }
 
 /** EDM as the catalogue knows it. */
-export const edmDefinition = defineModel({
+export const edmDefinition = defineDiffusion({
   name: "edm",
   summary: "a preconditioned denoiser at all noise levels, sampled by few steps of Heun's method",
   paper:
     "Karras et al. 2022, Elucidating the Design Space of Diffusion-Based Generative Models, arXiv:2206.00364",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: edmOptions,
-  sampleOptions: diffusionSampleOptions,
   build: (options, data) => new Edm(options, data),
-  preferences: diffusionPreferences,
 });

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { Losses, PathMeasures, PathModel, StraightnessOptions } from "../../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
-import { defineModel } from "../../model/definition.ts";
 import { addScaled, evenTimes, type Velocity } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
@@ -11,9 +10,8 @@ import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss } from "../objective/objective.ts";
 import { COUPLINGS, MODE_SCALES, sampleTimes, TIME_SAMPLINGS } from "../objective/training.ts";
 import { PATHS } from "../path/paths.ts";
-import { diffusionSampleOptions } from "../solver/options.ts";
 import { normalRows } from "../solver/session.ts";
-import { DiffusionModel, diffusionPreferences } from "./diffusion-model.ts";
+import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /**
  * How straight the paths of a flow are, and how far they lead (Liu et al. 2022, sections 2.2 and 3.2), as means over samples:
@@ -90,7 +88,7 @@ export const rectifiedFlowOptions = networkOptions.extend({
 
 export type RectifiedFlowOptions = z.output<typeof rectifiedFlowOptions>;
 
-/** Steps from noise to samples unless told. */
+/** Steps from noise to samples, by default. */
 const STEPS = 25;
 
 /**
@@ -144,16 +142,12 @@ export class RectifiedFlow extends DiffusionModel implements PathModel {
 }
 
 /** Rectified flow as the catalogue knows it. */
-export const rectifiedFlowDefinition = defineModel({
+export const rectifiedFlowDefinition = defineDiffusion({
   name: "rectified-flow",
   summary: "a velocity field along straight lines from noise to data, integrated to draw samples",
   paper:
     "Liu, Gong and Liu 2022, Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow, arXiv:2209.03003",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   pairs: "possible",
   options: rectifiedFlowOptions,
-  sampleOptions: diffusionSampleOptions,
   build: (options, data) => new RectifiedFlow(options, data),
-  preferences: diffusionPreferences,
 });

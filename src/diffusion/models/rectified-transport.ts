@@ -16,6 +16,7 @@ import type {
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
 import { defineModel } from "../../model/definition.ts";
 import { evenTimes, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
+import { parseOptions } from "../../options.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray, normal, type Tensor } from "../../tensor/index.ts";
@@ -57,7 +58,7 @@ export type RectifiedTransportSampleOptions = SampleOptions & {
 /** How often states are evaluated on a way that is shown, at least. */
 const STEPS = 25;
 
-/** Noise of the source of images unless told. */
+/** Noise of the source of images, by default. */
 const SOURCE_NOISE = 0.5;
 
 /**
@@ -126,7 +127,11 @@ export class RectifiedTransport
   ): Promise<NdArray<"float32">> {
     if (source === undefined) throw new OptionError(NO_SOURCE);
     const { seed, label: _label, ...settings } = others;
-    const { solver, steps } = rectifiedTransportSampleOptions.parse(settings);
+    const { solver, steps } = parseOptions(
+      "sampling from rectified-transport",
+      rectifiedTransportSampleOptions,
+      settings,
+    );
     const { data, units } = this.#flow;
     const start = this.startOf(source, seed);
     const times = evenTimes(steps, 1, 0);

@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
-import { defineModel } from "../../model/definition.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
 import { denoisingLoss, type Objective, slicedLoss } from "../objective/objective.ts";
@@ -10,8 +9,7 @@ import { logRatioTimes, sampleTimes } from "../objective/training.ts";
 import type { GaussianPath } from "../path/gaussian.ts";
 import { subVariancePreservingPath, varianceExplodingPath, variancePreservingPath } from "../path/paths.ts";
 import { flowSpan } from "../solver/levels.ts";
-import { diffusionSampleOptions } from "../solver/options.ts";
-import { DiffusionModel, diffusionPreferences } from "./diffusion-model.ts";
+import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /** Options of a score SDE: the equation, what the score is fitted by, and the network. */
 export const scoreSdeOptions = networkOptions.extend({
@@ -139,15 +137,11 @@ export class ScoreSde extends DiffusionModel {
 }
 
 /** Score SDEs as the catalogue knows them. */
-export const scoreSdeDefinition = defineModel({
+export const scoreSdeDefinition = defineDiffusion({
   name: "score-sde",
   summary: "the score of noisy data in continuous time, for stochastic and deterministic samplers",
   paper:
     "Song et al. 2021, Score-Based Generative Modeling through Stochastic Differential Equations, arXiv:2011.13456",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "edit", "encode", "decode", "reflow", "distill", "export"],
   options: scoreSdeOptions,
-  sampleOptions: diffusionSampleOptions,
   build: (options, data) => new ScoreSde(options, data),
-  preferences: diffusionPreferences,
 });

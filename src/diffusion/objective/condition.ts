@@ -36,7 +36,7 @@ export type ClassOptions = z.output<typeof classOptions>;
 export interface Condition {
   /** The class of each sample; undefined where it is hidden, or the model knows none. */
   readonly labels?: readonly number[] | undefined;
-  /** w of classifier-free guidance; 1, none, unless told. */
+  /** w of classifier-free guidance; default: 1, none. */
   readonly guidance?: number;
   /** Whether estimates of images are kept within the range of bytes. */
   readonly clip?: boolean;

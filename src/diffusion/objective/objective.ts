@@ -35,7 +35,7 @@ export const WEIGHTINGS = [
 export type Weighting = (typeof WEIGHTINGS)[number];
 
 export interface WeightingOptions extends PredictionOptions {
-  /** γ of `min-snr`; 5 unless told. */
+  /** γ of `min-snr`; default: 5. */
   readonly gamma?: number;
 }
 

@@ -19,7 +19,7 @@ export type Prediction = (typeof PREDICTIONS)[number];
 export type PredictionPoint<T> = Quantities<"alpha" | "sigma" | "alphaRate" | "sigmaRate", T>;
 
 export interface PredictionOptions {
-  /** Deviation of the data, for `edm`; 0.5 unless told. */
+  /** Deviation of the data, for `edm`; default: 0.5. */
   readonly dataDeviation?: number;
 }
 

@@ -7,11 +7,11 @@ export const TIME_SAMPLINGS = ["uniform", "logit-normal", "mode"] as const;
 export type TimeSampling = (typeof TIME_SAMPLINGS)[number];
 
 export interface TimeSamplingOptions {
-  /** logit-normal: mean of logit t; 0, symmetric, unless told; larger values favor noise. */
+  /** logit-normal: mean of logit t; default: 0, symmetric; larger values favor noise. */
   readonly mean?: number;
-  /** logit-normal: deviation of logit t; 1 unless told. */
+  /** logit-normal: deviation of logit t; default: 1. */
   readonly deviation?: number;
-  /** mode: s, from −1 to 2 / (π − 2) ≈ 1.75; above 0 favors the middle, below the ends. 1.29 unless told. */
+  /** mode: s, from −1 to 2 / (π − 2) ≈ 1.75; above 0 favors the middle, below the ends; default: 1.29. */
   readonly scale?: number;
 }
 
@@ -132,4 +132,9 @@ export function coupledNoise(data: Tensor, noise: Tensor): Tensor {
     { maximum: rounds },
   );
   return gather(noise, order);
+}
+
+/** Times [n] in a shape that broadcasts to states [n, …]. */
+export function spreadOver(time: Tensor, x: Tensor): Tensor {
+  return time.reshape([time.shape[0] ?? 1, ...x.shape.slice(1).map(() => 1)]);
 }

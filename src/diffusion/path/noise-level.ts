@@ -69,7 +69,7 @@ export interface KarrasOptions {
   /** Least and largest σ / α. */
   readonly least: number;
   readonly largest: number;
-  /** Larger: more of the steps at little noise; 7 unless told. */
+  /** Larger: more of the steps at little noise; default: 7. */
   readonly rho?: number;
 }
 

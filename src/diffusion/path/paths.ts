@@ -3,8 +3,6 @@ import type { Tensor } from "../../tensor/index.ts";
 import { GaussianPath, type Span } from "./gaussian.ts";
 import type { Scalar } from "./scalar.ts";
 
-export type { Path } from "./gaussian.ts";
-
 /** Paths whose α vanishes at t = 1: their stochastic equation begins a little before. */
 const BEFORE_NOISE: Span = { noisy: 1 - 1e-3, clean: 1e-3 };
 
@@ -60,9 +58,9 @@ export const trigonometricPath = new GaussianPath({
 });
 
 export interface VariancePreservingOptions {
-  /** β at t = 0; 0.1 unless told. */
+  /** β at t = 0; default: 0.1. */
   readonly betaMin?: number;
-  /** β at t = 1; 20 unless told. */
+  /** β at t = 1; default: 20. */
   readonly betaMax?: number;
 }
 
@@ -151,9 +149,9 @@ export function subVariancePreservingPath(options: VariancePreservingOptions = {
 }
 
 export interface VarianceExplodingOptions {
-  /** σ at t = 0; 0.01 unless told. */
+  /** σ at t = 0; default: 0.01. */
   readonly sigmaMin?: number;
-  /** σ at t = 1: about the largest distance between data points; 50 unless told. */
+  /** σ at t = 1: about the largest distance between data points; default: 50. */
   readonly sigmaMax?: number;
 }
 
@@ -191,7 +189,7 @@ export function varianceExplodingPath({
 }
 
 export interface CosineOptions {
-  /** Keeps the noise of the first steps from vanishing; 0.008 unless told. */
+  /** Keeps the noise of the first steps from vanishing; default: 0.008. */
   readonly offset?: number;
 }
 
@@ -240,13 +238,13 @@ export function cosinePath({ offset = 0.008 }: CosineOptions = {}): GaussianPath
 }
 
 export interface EdmPathOptions extends VarianceExplodingOptions {
-  /** 7 unless told. */
+  /** Default: 7. */
   readonly rho?: number;
 }
 
 /**
  * EDM's path x_t = x₀ + σ(t) ε, with the time such that even times are the steps of Karras et al. 2022, equation 5:
- * σ(t) = (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ; σ_min = 0.002 and σ_max = 80 unless told. At t = 0 the noise is
+ * σ(t) = (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ; defaults: σ_min = 0.002 and σ_max = 80. At t = 0 the noise is
  * σ_min, not none.
  * @throws OptionError where the bounds are not in order or ρ is not positive
  */

@@ -11,11 +11,11 @@ export type BetaSchedule = (typeof BETA_SCHEDULES)[number];
 export interface BetaOptions {
   /** T, the number of steps. */
   readonly steps: number;
-  /** β_1; 0.1 / T unless told, so that T does not change the noise at the end (0.0001 of the 1000 steps of DDPM). */
+  /** β_1; default: 0.1 / T, so that T does not change the noise at the end (0.0001 of the 1000 steps of DDPM). */
   readonly first?: number;
-  /** β_T; 20 / T unless told (0.02). */
+  /** β_T; default: 20 / T (0.02). */
   readonly last?: number;
-  /** The offset s of the cosine schedule; 0.008 unless told. */
+  /** The offset s of the cosine schedule; default: 0.008. */
   readonly offset?: number;
 }
 

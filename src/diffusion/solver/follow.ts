@@ -1,8 +1,16 @@
+import type { DataInfo } from "../../model/data-info.ts";
+import type { Velocity } from "../../ode/index.ts";
 import { dormandPrince, FIXED_STEP_METHODS, integrate } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
+import type { Tensor } from "../../tensor/index.ts";
 import { float32, type NdArray } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
-import type { Condition } from "../objective/condition.ts";
+import type { ClassCondition, Condition, ConditionedCall } from "../objective/condition.ts";
+import type { DataUnits } from "../objective/network.ts";
+import type { Predicted } from "../objective/objective.ts";
+import type { Prediction } from "../objective/prediction.ts";
+import type { Process, SolverSubject } from "./levels.ts";
+import type { SolverName, SolverSettings } from "./options.ts";
+import type { normalRows, SymbolicDenoiser } from "./session.ts";
 import { type RunTableOptions, runTable } from "./session.ts";
 import type { SamplerPlan } from "./solvers.ts";
 
@@ -16,7 +24,62 @@ export interface FollowOptions {
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
-/** A way to follow, the states at its beginning, [n, …sampleShape] in model units, and under what. */
+/** What solvers ask of a network call, in a graph; times are [n]. */
+export interface NetworkViews {
+  /** Tells views of one form from those of another. */
+  readonly name: string;
+  readonly denoised: SymbolicDenoiser;
+  readonly velocity: (x: Tensor, time: Tensor, inputs: Readonly<Record<string, Tensor>>) => Tensor;
+}
+
+/**
+ * What solvers, densities and tasks need of a diffusion model: its data, its process, and its network under a condition. The class
+ * `DiffusionModel` is one.
+ */
+export interface DiffusionCore {
+  readonly data: DataInfo;
+  readonly units: DataUnits;
+  readonly condition: ClassCondition;
+  /** How data turns to noise. */
+  readonly process: Process;
+  /** What solvers must know of the model. */
+  readonly subject: SolverSubject;
+  /** The solver that draws samples by default. */
+  readonly solver: SolverName;
+  /** Numbers of a sample. */
+  readonly dimensions: number;
+  /** What the network predicts of states [n, …] at times [n]. */
+  predict(x: Tensor, time: Tensor, label?: Tensor): Predicted;
+  /** What a network's output at times [n] says of something else than it was fitted to. */
+  convert(x: Tensor, output: Tensor, time: Tensor, to: Prediction): Tensor;
+  /** The network under a condition. @param count rows of the states */
+  call(condition: Condition, count: number): ConditionedCall;
+  views(call: ConditionedCall["call"], options: Pick<Condition, "clip">): NetworkViews;
+  denoiser(
+    condition: Condition,
+    count: number,
+  ): {
+    readonly name: string;
+    readonly inputs: ConditionedCall["inputs"];
+    readonly denoiser: SymbolicDenoiser;
+  };
+  /** The velocity of the probability flow under a condition, in model units. */
+  velocity(session: Session, condition: Condition, count: number): Velocity<"float32">;
+  /** How samples are made: the solver asked for, or the model's own. @throws OptionError */
+  plan(settings: SolverSettings): SamplerPlan;
+  /** States that a plan begins with, in model units. */
+  startOf(plan: SamplerPlan, randoms: Parameters<typeof normalRows>[0]): NdArray<"float32">;
+  /** Follows a plan from states at its beginning to those at its end. @throws SolverError, OptionError */
+  follow(
+    session: Session,
+    plan: SamplerPlan,
+    start: NdArray<"float32">,
+    condition: Condition,
+    options?: FollowOptions,
+  ): Promise<NdArray<"float32">>;
+}
+
+/** A plan to follow, the states at its beginning, [n, …sampleShape] in model units, and under what. */
 export interface Course {
   readonly plan: SamplerPlan;
   readonly start: NdArray<"float32">;
@@ -26,10 +89,10 @@ export interface Course {
 /**
  * The states at the end of a plan: the rows of a table one after the other, or the flow by a method that takes velocities.
  * @throws SolverError where an adaptive solver runs out of evaluations
- * @throws OptionError where the plan draws noise and is given none
+ * @throws OptionError where the plan draws noise and no noise is given
  */
 export async function followPlan(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   { plan, start, condition }: Course,
   { onProgress, onRow, noise }: FollowOptions = {},

@@ -199,7 +199,7 @@ export function samplerLevels(
 export interface SolverSubject {
   readonly process: Process;
   readonly prediction: Prediction;
-  /** Variance of ancestral steps unless told; `learned` where the network tells it. */
+  /** Variance of ancestral steps; `learned` where the network tells it, by default. */
   readonly variance: ReverseVariance;
 }
 
@@ -261,7 +261,7 @@ function lastStepWithin(schedule: DiscreteSchedule, angle: number): number {
 /**
  * Noise levels with some noise, from a noisy one to the least noisy that a model serves: of a path `steps` parts evenly by the
  * angle arctan(σ / α), of a chain as many evenly spread steps, or all that there are.
- * @param noisiest the angle to begin at; that of noise unless told
+ * @param noisiest the angle to begin at; default: that of noise
  * @throws OptionError where steps is not a whole number from 1 on
  */
 export function evenLevels(

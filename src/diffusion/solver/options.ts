@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { OptionError } from "../../errors.ts";
 import type { SampleOptions } from "../../model/capabilities.ts";
+import { parseOptions } from "../../options.ts";
 import { SPACINGS } from "./levels.ts";
 import { REVERSE_VARIANCES } from "./samplers.ts";
 
@@ -108,8 +108,5 @@ export type DiffusionSampleOptions = SampleOptions & z.input<typeof diffusionSam
 
 /** Parses sampling options and fills in defaults. @throws OptionError that names the option at fault */
 export function parseSampleOptions(options: unknown): z.output<typeof diffusionSampleOptions> {
-  const parsed = diffusionSampleOptions.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw new OptionError(`sample options: ${faults.join("; ")}`);
+  return parseOptions("sampling", diffusionSampleOptions, options);
 }

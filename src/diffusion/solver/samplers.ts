@@ -87,7 +87,7 @@ export const REVERSE_VARIANCES = ["lower", "upper", "learned"] as const;
 export type ReverseVariance = (typeof REVERSE_VARIANCES)[number];
 
 export interface DdpmOptions {
-  /** lower unless told. */
+  /** Default: lower. */
   readonly variance?: ReverseVariance;
 }
 
@@ -123,7 +123,7 @@ export function ddpm(levels: readonly NoiseLevel[], { variance = "lower" }: Ddpm
 }
 
 export interface DpmSolverOptions {
-  /** 2, the multistep method, unless told; 1 is DDIM. */
+  /** Default: 2, the multistep method; 1 is DDIM. */
   readonly order?: 1 | 2;
 }
 
@@ -169,17 +169,17 @@ function halfLogSnrStep(from: NoiseLevel, to: NoiseLevel): number {
 export interface Churn {
   /** S_churn: how much noise is added over all steps; 0 for none. */
   readonly amount: number;
-  /** S_tmin and S_tmax: the ratios σ / α between which noise is added; everywhere unless told. */
+  /** S_tmin and S_tmax: the ratios σ / α between which noise is added; default: everywhere. */
   readonly least?: number;
   readonly largest?: number;
-  /** S_noise: deviation of the noise that is added; 1 unless told. */
+  /** S_noise: deviation of the noise that is added; default: 1. */
   readonly noise?: number;
   /** Where the levels come from: a step with churn begins at one of its own. */
   readonly levels: NoiseLevels;
 }
 
 export interface EdmOptions {
-  /** 2, Heun's method, unless told; 1 is Euler's. */
+  /** Default: 2, Heun's method; 1 is Euler's. */
   readonly order?: 1 | 2;
   readonly churn?: Churn;
 }
@@ -293,7 +293,7 @@ function heunRows(level: NoiseLevel, next: NoiseLevel): readonly SolverRow[] {
 }
 
 export interface ProbabilityFlowOptions {
-  /** heun unless told. */
+  /** Default: heun. */
   readonly method?: "euler" | "heun";
 }
 
@@ -399,9 +399,9 @@ export function reverseSde(
 }
 
 export interface LangevinOptions {
-  /** r, the ratio of the length of a Langevin step to that of its noise; 0.16 unless told (Song et al. 2021, appendix G). */
+  /** r, the ratio of the length of a Langevin step to that of its noise; default: 0.16 (Song et al. 2021, appendix G). */
   readonly ratio?: number;
-  /** M, corrector steps at each level; 1 unless told. */
+  /** M, corrector steps at each level; default: 1. */
   readonly steps?: number;
 }
 

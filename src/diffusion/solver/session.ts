@@ -214,15 +214,22 @@ export function samplerGraph(
   const { rows } = table;
   if (noise === undefined && isStochastic(table)) withoutNoise(rows.findIndex(({ s }) => s !== 0));
   const entries = constant(rowArray(rows));
-  const initial = hasMemory(table) ? [start, start] : [start];
-  const [end = start] = whileLoop(
-    initial,
-    ([x = start, memory = x], step) => {
-      const drawn = noise === undefined ? undefined : gather(noise, step, 0);
-      const next = stepGraph({ x, memory }, gather(entries, step, 0), drawn, denoiser);
-      return { state: hasMemory(table) ? [next.x, next.memory] : [next.x] };
+  const stepOf = (x: Tensor, memory: Tensor, step: Tensor) => {
+    const drawn = noise === undefined ? undefined : gather(noise, step, 0);
+    return stepGraph({ x, memory }, gather(entries, step, 0), drawn, denoiser);
+  };
+  const options = { maximum: rows.length };
+  if (!hasMemory(table)) {
+    const [end] = whileLoop([start], ([x], step) => ({ state: [stepOf(x, x, step).x] }), options);
+    return end;
+  }
+  const [end] = whileLoop(
+    [start, start],
+    ([x, memory], step) => {
+      const next = stepOf(x, memory, step);
+      return { state: [next.x, next.memory] };
     },
-    { maximum: rows.length },
+    options,
   );
   return end;
 }

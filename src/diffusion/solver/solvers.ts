@@ -46,7 +46,7 @@ type OwnOption = Exclude<keyof SolverInput, "solver" | "steps" | "rtol" | "atol"
 export interface SolverDefinition {
   /** One line on what it is, with the paper. */
   readonly summary: string;
-  /** Steps unless told; no more than a chain has. */
+  /** Default steps; no more than a chain has, by default. */
   readonly steps: number;
   /** Options it takes, beside the number of steps. */
   readonly options: readonly OwnOption[];
@@ -74,7 +74,7 @@ function needsRatio({ process }: SolverSubject): string | undefined {
     : "it divides the noise by the signal, and this chain ends without any";
 }
 
-/** How steps lie unless told. */
+/** How steps lie, by default. */
 function usualSpacing({ process }: SolverSubject): Spacing {
   return isContinuous(process) ? "uniform" : "trailing";
 }

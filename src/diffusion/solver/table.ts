@@ -96,7 +96,7 @@ export function rowArray(rows: readonly SolverRow[]): NdArray<"float32"> {
 export interface Denoised<T> {
   /** E[x₀ | x], of the state's shape. */
   readonly denoised: T;
-  /** v of the noise deviation s · exp(v · range), of the state's shape; 0 unless told. */
+  /** v of the noise deviation s · exp(v · range), of the state's shape; default: 0. */
   readonly variance?: T;
 }
 

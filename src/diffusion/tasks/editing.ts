@@ -3,24 +3,24 @@ import type { EditOptions } from "../../model/capabilities.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { evenSamplerLevels } from "../solver/levels.ts";
 import { ddim } from "../solver/samplers.ts";
 import { inParts, normalRows, partLimit, rowsAt } from "../solver/session.ts";
 
-/** Evaluations of an edit unless told. */
+/** Evaluations of an edit, by default. */
 const STEPS = 50;
 
 /**
  * Edits of samples by noising and denoising (SDEdit; Meng et al. 2022, "SDEdit: Guided image synthesis and editing with stochastic
  * differential equations", algorithm 1): a sample is moved to a noise level, α x + σ ε, and from there the reverse
  * process leads to a sample of the model. What is larger than the noise is kept, what is smaller made anew. Steps are
- * those of DDIM, with η = 1 unless told the stochastic ones of the paper.
+ * Default: those of DDIM, with η = 1 the stochastic ones of the paper.
  * @returns [n, draws, …sampleShape] in data units; images are not rounded
  * @throws OptionError where the strength is not in (0, 1], draws is no whole number from 1 on or a class is not the model's
  */
 export async function editByNoise(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   options: EditOptions,
 ): Promise<NdArray<"float32">> {

@@ -9,9 +9,9 @@ import type {
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, int64, type NdArray } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { ClassCondition } from "../objective/condition.ts";
 import { type NoiseLevel, startingDeviation } from "../path/noise-level.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { evenLevels, type SolverSubject } from "../solver/levels.ts";
 import { ddim } from "../solver/samplers.ts";
 import { inParts, normalRows, partLimit, rowsAt, scaled } from "../solver/session.ts";
@@ -72,7 +72,7 @@ export function angularFlow(levels: readonly NoiseLevel[]): SolverTable {
   });
 }
 
-/** Solvers that lead to codes and back, and their steps unless told: about 100 evaluations each. */
+/** Solvers that lead to codes and back, and their steps: about 100 evaluations each, by default. */
 const METHODS: Readonly<
   Record<
     CodeSolverName,
@@ -113,7 +113,7 @@ interface Followed {
 
 /** Follows a table for some rows. */
 function followRows(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   table: SolverTable,
   { rows, labels, guidance = 1 }: Followed,
@@ -158,7 +158,7 @@ function checkedLabels(
  * @throws OptionError where the model needs classes and is told none
  */
 export async function encodeByFlow(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   x: NdArray<"float32">,
   { label, onProgress, ...solver }: EncodeArrayOptions = {},
@@ -176,7 +176,7 @@ export async function encodeByFlow(
  * @throws OptionError where the model needs classes and is told none
  */
 export async function decodeByFlow(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   z: NdArray<"float32">,
   { context, onProgress, ...solver }: DecodeArrayOptions = {},
@@ -189,7 +189,7 @@ export async function decodeByFlow(
 
 /** Samples in data units from codes in the shape of samples, [n, …sampleShape], maybe with guidance. */
 export async function fromCodes(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   codes: Followed,
   { onProgress, ...solver }: CodeSolverOptions,
@@ -232,7 +232,7 @@ function labelsOf({ data, shape }: NdArray<"float32">): readonly number[] {
  * exploding paths too; it is returned in data units as samples are.
  */
 export async function pairsByFlow(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   { count, seed, guidance = 1, ...solver }: PairOptions,
 ): Promise<NoisePairs> {

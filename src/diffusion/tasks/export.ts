@@ -1,7 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { FIXED_STEP_METHODS } from "../../ode/index.ts";
 import { constant, float32, gather, input, type Shape, type Tensor, whileLoop } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { parseSampleOptions } from "../solver/options.ts";
 import { samplerGraph } from "../solver/session.ts";
 import type { FlowPlan } from "../solver/solvers.ts";
@@ -26,9 +26,9 @@ export function flowGraph(
   }
   const { nodes, stages, weights } = FIXED_STEP_METHODS[method];
   const moments = constant(float32(times, [times.length]));
-  const [end = start] = whileLoop(
+  const [end] = whileLoop(
     [start],
-    ([x = start], step) => {
+    ([x], step) => {
       const now = gather(moments, step, 0);
       const length = gather(moments, step.add(1), 0).sub(now);
       const moved = (known: readonly Tensor[], coefficients: readonly number[]): Tensor =>
@@ -54,7 +54,7 @@ export function flowGraph(
  * @param options those of `sample`
  * @throws OptionError where an option is wrong, or the solver chooses its steps
  */
-export function exportedSampler(model: DiffusionModel, options: unknown): ExportedGraph {
+export function exportedSampler(model: DiffusionCore, options: unknown): ExportedGraph {
   const settings = parseSampleOptions(options);
   const { sampleShape, kind } = model.data;
   const { guidance = kind === "image" ? 2 : 1, clip } = settings;
@@ -97,7 +97,7 @@ export function exportedSampler(model: DiffusionModel, options: unknown): Export
 }
 
 /** What the network of a model says as a graph, in the units it works in, and the denoiser where that is something else. */
-export function exportedNetwork(model: DiffusionModel): ExportedGraph {
+export function exportedNetwork(model: DiffusionCore): ExportedGraph {
   const { prediction, process } = model.subject;
   const shape: Shape = ["batch", ...model.data.sampleShape];
   const { classes } = model.condition;

@@ -4,9 +4,9 @@ import { type IncompleteRow, incompleteRows } from "../../model/sampling.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray, where } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition } from "../objective/condition.ts";
 import type { NoiseLevel } from "../path/noise-level.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { evenSamplerLevels } from "../solver/levels.ts";
 import { ddim, ddpm } from "../solver/samplers.ts";
 import { inParts, normalRows, partLimit, runTable } from "../solver/session.ts";
@@ -81,7 +81,7 @@ export function repaint(
   return { table: { rows, deviation: descent.deviation }, levels: reached };
 }
 
-/** Steps, and how often each is taken, unless told. */
+/** Steps, and how often each is taken, by default. */
 const USUAL: Readonly<Record<InpaintMethod, { readonly steps: number; readonly resamplings: number }>> = {
   repaint: { steps: 50, resamplings: 10 },
   projection: { steps: 25, resamplings: 1 },
@@ -98,7 +98,7 @@ interface Chain extends IncompleteRow {
 
 /** Completions to make at once, in model units. */
 interface Work {
-  readonly model: DiffusionModel;
+  readonly model: DiffusionCore;
   readonly session: Session;
   readonly plan: RepaintPlan;
   readonly randoms: readonly Random[];
@@ -122,7 +122,7 @@ interface Work {
  * @throws OptionError where shapes do not fit, a class is not the model's, or an exact way is asked for
  */
 export async function inpaintDiffusion(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   options: InpaintOptions,
 ): Promise<NdArray<"float32">> {
@@ -176,7 +176,7 @@ export async function inpaintDiffusion(
 
 /** @throws OptionError where there is not a class for each sample, or one is not the model's */
 function labelsOf(
-  { condition }: DiffusionModel,
+  { condition }: DiffusionCore,
   label: InpaintOptions["label"],
   count: number,
 ): readonly number[] | undefined {
@@ -190,7 +190,7 @@ function labelsOf(
 }
 
 function knownOf(
-  { data: { sampleShape }, units }: DiffusionModel,
+  { data: { sampleShape }, units }: DiffusionCore,
   chains: readonly Chain[],
 ): Pick<Work, "held" | "known"> {
   const size = elementCount(sampleShape);
@@ -208,7 +208,7 @@ function knownOf(
 }
 
 function planOf(
-  { data, subject }: DiffusionModel,
+  { data, subject }: DiffusionCore,
   method: InpaintMethod,
   { steps, resamplings }: { readonly steps: number; readonly resamplings: number },
 ): RepaintPlan {

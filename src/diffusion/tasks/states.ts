@@ -3,9 +3,9 @@ import { evenTimes } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/index.ts";
-import type { DiffusionModel } from "../models/diffusion-model.ts";
 import type { Condition } from "../objective/condition.ts";
 import { startingDeviation } from "../path/noise-level.ts";
+import type { DiffusionCore } from "../solver/follow.ts";
 import { type DiffusionSampleOptions, parseSampleOptions } from "../solver/options.ts";
 import { normalRows, partLimit, scaled } from "../solver/session.ts";
 import type { FlowPlan, SamplerPlan } from "../solver/solvers.ts";
@@ -39,7 +39,7 @@ function partsOf(plan: FlowPlan, parts: number): readonly FlowPlan[] {
  * @throws OptionError where states is not a whole number from 2 on, or there are too many samples to be made at once
  */
 export async function sampleStates(
-  model: DiffusionModel,
+  model: DiffusionCore,
   session: Session,
   { states, count, seed, label, onProgress, ...others }: DiffusionSampleOptions & { readonly states: number },
 ): Promise<readonly NdArray<"float32">[]> {
@@ -69,7 +69,7 @@ export async function sampleStates(
 }
 
 interface Work {
-  readonly model: DiffusionModel;
+  readonly model: DiffusionCore;
   readonly session: Session;
   readonly start: NdArray<"float32">;
   readonly condition: Condition;
