@@ -28,7 +28,7 @@ export const LIKELIHOODS = ["gaussian", "bernoulli", "discretised-logistic"] as 
 
 export type VaeLikelihood = (typeof LIKELIHOODS)[number];
 
-/** Options of a VAE. Defaults of optional ones depend on the data, as their descriptions say. */
+/** Options of a VAE. Defaults of optional ones depend on the data: see their descriptions. */
 export const vaeOptions = conditioningOptions.extend({
   latentSize: z
     .int()

@@ -198,7 +198,9 @@ describe("score", () => {
 
   test("refuses a model without likelihood, other data and a wrong extension", async () => {
     await succeed(["fit", "gan", "two-moons", ...QUICK, "--steps", "3", "--out", "gan"], cwd);
-    expect(await refused(["score", "gan"], cwd)).toMatch(/gan cannot tell a likelihood; it can fit, sample/);
+    expect(await refused(["score", "gan"], cwd)).toMatch(
+      /gan cannot compute a likelihood; it can fit, sample/,
+    );
     expect(await refused(["score", "nice", "digits"], cwd)).toMatch(
       /digits is image data of shape \[1,28,28\]/,
     );

@@ -211,7 +211,7 @@ describe("reflow and distill", () => {
     expect((await readCsv(join(cwd, "one.csv"))).rows).toHaveLength(20);
     const { stdout: told } = await succeed(["eval", "straight"], cwd);
     expect(told).toMatch(/straightness/);
-    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot tell a likelihood/);
+    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot compute a likelihood/);
     expect(await refused(["fit", "distilled-flow", "two-moons"], cwd)).toMatch(/eidos distill RUN/);
     expect(await refused(["fit", "nice", "two-moons", "--pairs", "p.safetensors"], cwd)).toMatch(
       /not fitted to pairs/,

@@ -233,7 +233,7 @@ export interface VariantSettings {
   readonly tolerance?: number;
   /** True where codes far out lead to pixels so near black or white that float32 cannot tell them apart. */
   readonly saturates?: boolean;
-  /** The square [−half, half]² over which the density is summed, in cells of this step; 15 and 0.1 unless told. */
+  /** The square [−half, half]² over which the density is summed, in cells of this step; default: 15 and 0.1. */
   readonly grid?: { readonly half: number; readonly step: number };
   /** False where the log-density is an estimate. */
   readonly exact?: boolean;

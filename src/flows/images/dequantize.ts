@@ -22,7 +22,7 @@ import { ContextBias, GatedBlock, GatedNetwork } from "./networks.ts";
 /** Number of values of a byte. */
 export const BYTE_LEVELS = 256;
 
-/** Reals in the places of whole numbers, and what the noise between them costs. */
+/** Reals instead of whole numbers, and what the noise between them costs. */
 export interface Dequantized {
   /** bytes + noise, on [0, 256). */
   readonly x: Tensor;

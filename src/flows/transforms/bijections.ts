@@ -75,7 +75,7 @@ export function sumElements(logDerivative: Tensor): Tensor {
   return logDerivative.sum(logDerivative.shape.slice(1).map((_, i) => i + 1));
 }
 
-/** What the parameters of one element mean, after bounds and starting places. All but the last two are [n, d, K, …]. */
+/** What the parameters of one element mean, after bounds and starting locations. All but the last two are [n, d, K, …]. */
 interface Mixture {
   /** Logarithms of the weights, up to a constant. */
   readonly logits: Tensor;

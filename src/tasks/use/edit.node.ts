@@ -65,7 +65,7 @@ export async function writeEdits(
   }
 }
 
-/** The ways of samples from one data set to another, [n, states, …sampleShape]. @throws OptionError where the model has none */
+/** The paths of samples from one data set to another, [n, states, …sampleShape]. @throws OptionError where the model has none */
 export async function translateRun(run: LoadedRun, options: TranslateOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.translate === undefined) return refuse(run, "lead from one data set to another");

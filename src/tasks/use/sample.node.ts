@@ -31,7 +31,7 @@ export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
  * ones).
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
- *   its data unless told) and the model's own options for sampling
+ *   its data by default) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
@@ -88,7 +88,7 @@ export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sa
 export interface SampleRows {
   readonly names: readonly string[];
   readonly rows: readonly (readonly (string | number)[])[];
-  /** Of the columns in Parquet, where they are not to be told by the first row. */
+  /** Of the columns in Parquet, where the first row does not determine them. */
   readonly types?: readonly string[];
 }
 

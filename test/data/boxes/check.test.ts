@@ -242,7 +242,7 @@ describe("files", () => {
     await writeText(folder, "boxes.csv", HEAD + row("images/a.jpg"));
     const { faults } = await openDetectionFolder(folder);
     expect(faults).toEqual([
-      { kind: "other-size", file: "images/a.jpg", detail: "64 × 24 pixels, where boxes.csv says 32 × 24" },
+      { kind: "other-size", file: "images/a.jpg", detail: "64 × 24 pixels, where boxes.csv has 32 × 24" },
     ]);
   });
 

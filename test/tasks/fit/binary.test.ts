@@ -221,7 +221,7 @@ describe("vectors of zeros and ones", () => {
   });
 });
 
-test("a model of images and zeros and ones reads images as bytes unless told, and tables as zeros and ones", async () => {
+test("a model of images and zeros and ones reads images as bytes by default, and tables as zeros and ones", async () => {
   const both = fileURLToPath(new URL("bernoulli-or-image.ts", import.meta.url));
   const kindOf = async (data: string, options: object, name: string) => {
     const request = { model: both, data, ...options, out: join(folder, name) };
