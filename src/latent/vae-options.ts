@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { conditioningOptions } from "../flows/index.ts";
+import { conditioningOptions } from "../flows/densities/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
 import {

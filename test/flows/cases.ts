@@ -1,42 +1,41 @@
+import { GlowNetwork } from "../../src/flows/glow.ts";
+import { byteScaling, ExchangeQuarters, MultiScale, Squeeze } from "../../src/flows/images/index.ts";
+import {
+  BatchNormTransform,
+  Coupling,
+  LogisticMixtureBijection,
+  Planar,
+  Radial,
+  ReluNetwork,
+  type Transform,
+} from "../../src/flows/index.ts";
+import { DiagonalScaling } from "../../src/flows/nice.ts";
 import {
   ActNorm,
   AffineBijection,
-  BatchNormTransform,
-  byteScaling,
   CircularSpline,
   Composition,
   ConcatSquashField,
   ContinuousTransform,
   type CoupledHalf,
-  Coupling,
-  DiagonalScaling,
   ElementwiseAffine,
   ElementwiseBijection,
-  ExchangeQuarters,
   ExpTransform,
-  GlowNetwork,
   InvertibleLinear,
   LeakyReluTransform,
-  LogisticMixtureBijection,
   LogitTransform,
   LogTransform,
   MaskedAutoregressive,
-  MultiScale,
   NumericalInverse,
   type NumericallyInvertible,
   OddEvenOrder,
   Permutation,
-  Planar,
-  Radial,
   RationalQuadraticSpline,
-  ReluNetwork,
   Reshape,
   SigmoidTransform,
   SoftplusTransform,
-  Squeeze,
   TanhTransform,
-  type Transform,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataKind } from "../../src/model/data-info.ts";
 import { float32, type NdArray } from "../../src/tensor/index.ts";
 import type { CheckOptions } from "./check-transform.ts";

@@ -1,14 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { OptionError, SolverError } from "../../src/errors.ts";
+import { type ContinuousFlow, continuousFlow, continuousFlowOptions } from "../../src/flows/index.ts";
 import {
   ConcatSquashField,
-  type ContinuousFlow,
   type ContinuousOptions,
   ContinuousTransform,
-  continuousFlow,
-  continuousFlowOptions,
   type VelocityField,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

@@ -1,14 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import {
-  AffineBijection,
-  Composition,
-  gaussian,
-  MaskedAutoregressive,
-  maf,
-  mafDefinition,
-  mafOptions,
-} from "../../src/flows/index.ts";
+import { gaussian } from "../../src/flows/densities/index.ts";
+import { maf, mafDefinition, mafOptions } from "../../src/flows/index.ts";
+import { AffineBijection, Composition, MaskedAutoregressive } from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

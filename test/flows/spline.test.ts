@@ -1,16 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
+import { gaussian } from "../../src/flows/densities/index.ts";
+import { Coupling, ReluNetwork, splineFlow, splineFlowOptions } from "../../src/flows/index.ts";
 import {
   Composition,
-  Coupling,
-  gaussian,
   MaskedAutoregressive,
   RationalQuadraticSpline,
-  ReluNetwork,
-  splineFlow,
-  splineFlowOptions,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";

@@ -92,7 +92,7 @@ function sharesPanel(
   title: string,
   positions: readonly { readonly x: number; readonly y: number }[],
 ): PlotPart {
-  const top = Math.max(0.01, ...places.flatMap(({ x, y }) => [x, y]));
+  const top = Math.max(0.01, ...positions.flatMap(({ x, y }) => [x, y]));
   const axis = (field: "x" | "y", name: string) => ({
     field,
     type: "quantitative" as const,
@@ -117,7 +117,7 @@ function sharesPanel(
         encoding,
       },
       {
-        data: { values: [...places] },
+        data: { values: [...positions] },
         mark: { type: "circle", size: 14, opacity: 1, fillOpacity: 0.55, color: COLORS.samples, clip: true },
         encoding,
       },

@@ -10,7 +10,6 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "../run/given.node.ts";
 import { readSource, SOURCE_BATCH, type Source } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
-import {} from "./score.node.ts";
 
 /** How codes may be written and read. */
 const CODE_EXTENSIONS = [".npy", ".csv", ".parquet"] as const;
