@@ -77,8 +77,8 @@ describe("score --anomaly", () => {
       places.map((place) => labels[place] ?? 0),
     );
     expect(area).toBeGreaterThan(0.95);
-    const told = /AUROC\) ([\d.]+), average precision ([\d.]+)/.exec(stdout);
-    expect(Number(told?.[1])).toBeCloseTo(area, 4);
+    const printed = /AUROC\) ([\d.]+), average precision ([\d.]+)/.exec(stdout);
+    expect(Number(printed?.[1])).toBeCloseTo(area, 4);
     expect(stdout).toMatch(/600 rows, of which 30 are anomalies by the column anomaly/);
     expect(
       stdout

@@ -366,7 +366,7 @@ describe("continuous flow", () => {
     expect(nodes(model.logProb(x))).toBeGreaterThan(3 * nodes(training.nats as Tensor));
   });
 
-  it("weighs classes by their shares where none is told, as the graph does", async () => {
+  it("weighs classes by their shares where none is given, as the graph does", async () => {
     const data: DataInfo = { kind: "points", sampleShape: [2], classes: 2, classShares: [0.25, 0.75] };
     const model = build({ conditional: true }, data);
     const session = await sessionOf(model, 90);

@@ -328,7 +328,7 @@ describe("Flow++", () => {
     await session.release();
   });
 
-  it("tells why images of odd size are refused", () => {
+  it("states why images of odd size are refused", () => {
     const odd: DataInfo = { kind: "image", sampleShape: [1, 5, 4] };
     expect(() => flowPlusPlus({}, odd)).toThrow(OptionError);
     expect(() => new VariationalDequantizer([1, 5, 4])).toThrow(/even height and width, not 5×4/);

@@ -116,16 +116,16 @@ export class MadeNetwork implements Conditioner {
     const degrees = hidden.map((units, l) =>
       l === 0 || this.residual ? first : hiddenDegrees(units, lowest, inputs - 1, random),
     );
-    const places = new Array<number>(inputs);
-    order.forEach((element, place) => {
-      places[element] = place;
+    const positions = new Array<number>(inputs);
+    order.forEach((element, position) => {
+      positions[element] = position;
     });
     const outputPlaces =
       layout === "by-element"
-        ? places.flatMap((place) => new Array<number>(parameterCount).fill(place))
-        : Array.from({ length: parameterCount }, () => places).flat();
+        ? positions.flatMap((position) => new Array<number>(parameterCount).fill(position))
+        : Array.from({ length: parameterCount }, () => positions).flat();
 
-    this.input = new MaskedLinear(maskOf(first, places, true));
+    this.input = new MaskedLinear(maskOf(first, positions, true));
     this.context = contextSize === 0 ? undefined : new Linear(contextSize, first.length, { bias: false });
     this.hidden = degrees
       .slice(1)
@@ -178,12 +178,12 @@ export class MadeNetwork implements Conditioner {
     const weights = this.unitWeights(inputs !== ones);
     const outputs = this.outputWeights();
     const found = new Array<Tensor>(this.order.length);
-    this.order.forEach((element, place) => {
+    this.order.forEach((element, position) => {
       let source = knownElements;
       let shortcut: Tensor | undefined;
       weights.forEach((layer, l) => {
         const target = knownUnits[l];
-        const own = layer.get(place);
+        const own = layer.get(position);
         if (own !== undefined && target !== undefined) {
           let h = source.times(own);
           if (this.residual && l % 2 === 0) {

@@ -251,7 +251,7 @@ describe("binary images", () => {
   });
   afterAll(() => run.session.release());
 
-  test("are binarized by the protocol that is asked for, which the run tells", async () => {
+  test("are binarized by the protocol that is asked for, which the run records", async () => {
     expect(run.config).toMatchObject({
       dataOptions: { size: 4, binary: true, binarize: "threshold" },
       dataInfo: { kind: "binary", sampleShape: [1, 4, 4], binarization: { protocol: "threshold", seed: 0 } },
