@@ -2,15 +2,16 @@
 //
 //     npx tsx examples/own-model.ts [steps]
 
-import { fileURLToPath } from "node:url";
 import { fit, openRun } from "eidos";
+import type mixture from "./gaussian-mixture.ts";
 
 const [steps = "400"] = process.argv.slice(2);
 
-// `model` is the name of a model in the catalogue, or the path of a module like this one.
-const { folder, reason } = await fit(
+// `model` is the name of a model in the catalogue, a definition, or the path or URL of a module like this one, whose definition types the
+// options.
+const { folder, reason } = await fit<typeof mixture>(
   {
-    model: fileURLToPath(new URL("gaussian-mixture.ts", import.meta.url)),
+    model: new URL("gaussian-mixture.ts", import.meta.url),
     data: "eight-gaussians",
     components: 16,
     steps: Number(steps),

@@ -3,7 +3,7 @@ import { models } from "../../catalog.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
-import { type FitHooks, startFit as fitModel, resumeFit } from "../../tasks/fit/fit.node.ts";
+import { type FitHooks, resumeFit, startFit } from "../../tasks/fit/fit.node.ts";
 import type { UncheckedRequest } from "../../tasks/fit/prepare.node.ts";
 import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
@@ -104,7 +104,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
         begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
       } else {
         const request = await requestOf({ model, data }, options, shown);
-        begin = (signal) => fitModel(request, hooks(signal));
+        begin = (signal) => startFit(request, hooks(signal));
       }
       const summary = await interruptible(display, begin);
       if (json) printJson(summary);

@@ -9,7 +9,7 @@ import { type FitHooks, resumeFit, startFit } from "../fit/fit.node.ts";
 import type { DistanceMeter } from "../measure/distances.node.ts";
 import { evaluateRun, slowScoresOf } from "../measure/eval.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
-import { checkFinite } from "../run/pictures.node.ts";
+import { checkFinite } from "../run/outputs.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import type { CompareFolder, ModelResult } from "./folder.node.ts";
 import { type PlaneSetting, pictureOfDensity, pictureOfSamples, writeNamed } from "./pictures.node.ts";

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { gatherSource } from "../../data/sources/gather.ts";
 import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
@@ -52,6 +53,7 @@ export function fit(
 ): Promise<FitSummary> {
   const { model, ...options } = request;
   if (typeof model === "string") return startFit({ ...options, model }, hooks);
+  if (model instanceof URL) return startFit({ ...options, model: fileURLToPath(model) }, hooks);
   return fitHereAndNow({ ...options, model: keepDefinition(model) }, hooks);
 }
 

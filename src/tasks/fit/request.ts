@@ -37,10 +37,10 @@ export type FitRequest = { [N in ModelName]: FitRequestOf<N> }[ModelName];
 export type ModulePath = `${string}.ts` | `${string}.js` | `${string}.mjs`;
 
 /**
- * A fit of a model of one's own: a definition made with `defineModel`, which is fitted in the calling thread, or the path of a module
+ * A fit of a model of one's own: a definition made with `defineModel`, which is fitted in the calling thread, or the path or URL of a module
  * that exports one by default, which is fitted in a worker: `fit<typeof definition>({ model: "./mine.ts", … })`.
  */
-export type OwnFitRequest<D extends ModelDefinition> = { readonly model: D | ModulePath } & Ends &
+export type OwnFitRequest<D extends ModelDefinition> = { readonly model: D | ModulePath | URL } & Ends &
   TrainingOptions &
   DataOptionsOf<D> &
   z.input<D["options"]>;
