@@ -1,16 +1,18 @@
 import { Conditioning } from "../src/flows/densities/conditioning.ts";
 import {
-  AffineBijection,
   BASES,
   Coupling,
   FlowModel,
   glowDefinition,
   glowOptions,
-  MaskedAutoregressive,
-  RationalQuadraticSpline,
   ReluNetwork,
   type Transform,
 } from "../src/flows/index.ts";
+import {
+  AffineBijection,
+  MaskedAutoregressive,
+  RationalQuadraticSpline,
+} from "../src/flows/transforms/index.ts";
 import type { DataInfo } from "../src/model/index.ts";
 import { initialState, nameParameters, parameterCount } from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";

@@ -1,6 +1,6 @@
 /**
  * Every error that eidos throws on purpose. The command prints the message of an EidosError alone, without a stack,
- * and exits with code 1: a message therefore says what is wrong, where, and what to do.
+ * and exits with code 1: a message therefore states what is wrong, where, and what to do.
  */
 export class EidosError extends Error {
   override readonly name: string = "EidosError";
@@ -80,7 +80,7 @@ export class FileError extends EidosError {
   override readonly name = "FileError";
 }
 
-/** A heavy helper (sharp, DuckDB, onnxruntime-web, …) is not installed; the message says what to install. */
+/** A heavy helper (sharp, DuckDB, onnxruntime-web, …) is not installed; the message names what to install. */
 export class MissingPackageError extends EidosError {
   override readonly name = "MissingPackageError";
 }
@@ -90,7 +90,7 @@ export class SolverError extends EidosError {
   override readonly name = "SolverError";
 }
 
-/** An inverse was asked of a map that has no analytic one; the message says which and what to use instead. */
+/** An inverse was asked of a map that has no analytic one; the message names which and what to use instead. */
 export class InverseError extends EidosError {
   override readonly name = "InverseError";
 }

@@ -74,7 +74,7 @@ export function divideOptions<G extends OptionGroups>(
   return result as { readonly [Name in keyof G]: Record<string, unknown> };
 }
 
-/** Says that an option does not exist, and what was probably meant. */
+/** The message that an option does not exist, with what was probably meant. */
 function noSuchOption(option: string, known: readonly string[]): string {
   const close = nearest(option, known);
   const instead =

@@ -9,7 +9,7 @@ const COMMANDS = {
   score: { arguments: "<run> [data]", summary: "log-likelihood of every row or image" },
   encode: { arguments: "<run> [data]", summary: "write the codes of samples" },
   decode: { arguments: "<run> <codes>", summary: "turn codes into samples" },
-  interpolate: { arguments: "<run> [images...]", summary: "draw the way from one sample to another" },
+  interpolate: { arguments: "<run> [images...]", summary: "draw the path from one sample to another" },
   inpaint: { arguments: "<run> [images...]", summary: "fill in unknown parts of images" },
   edit: { arguments: "<run> [images...]", summary: "change samples by noising and denoising them" },
   impute: { arguments: "<run> <table>", summary: "fill in missing cells of a table" },
@@ -29,7 +29,7 @@ const COMMANDS = {
 
 type CommandName = keyof typeof COMMANDS;
 
-/** What a command's module exports: it adds options and the action; `args` tells which model's options to show. */
+/** What a command's module exports: it adds options and the action; `args` selects which model's options to show. */
 export interface CommandModule {
   configure(command: Command, args: readonly string[]): Promise<void> | void;
 }
@@ -88,7 +88,7 @@ async function parse(args: readonly string[]): Promise<void> {
   await program.parseAsync([...args], { from: "user" });
 }
 
-/** Says what is wrong on standard error; the exit code will be 1. */
+/** Prints what is wrong on standard error; the exit code will be 1. */
 function fail(error: unknown): void {
   process.exitCode = 1;
   if (error instanceof CommanderError) {
@@ -96,8 +96,8 @@ function fail(error: unknown): void {
   } else if (error instanceof EidosError) {
     process.stderr.write(`eidos: ${error.message.replaceAll(/\s*\n\s*/g, " ")}\n`);
   } else {
-    const told = error instanceof Error ? error.stack : error;
-    process.stderr.write(`eidos: unexpected error; please report it\n${told}\n`);
+    const text = error instanceof Error ? error.stack : error;
+    process.stderr.write(`eidos: unexpected error; please report it\n${text}\n`);
   }
 }
 

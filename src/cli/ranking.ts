@@ -2,16 +2,16 @@ import { writeTable } from "../data/table/write.node.ts";
 import type { AnomalyRanking } from "../tasks/use/score.node.ts";
 import { print, showNumber, showTable } from "./format.ts";
 
-/** What names the sample at a place: its file, or its row. */
-function nameOf({ files }: AnomalyRanking, place: number): string | number {
-  return files?.[place] ?? place;
+/** What names the sample at a position: its file, or its row. */
+function nameOf({ files }: AnomalyRanking, position: number): string | number {
+  return files?.[position] ?? position;
 }
 
 /** Writes all samples of a ranking, the most unusual first: row (or file), anomalyScore, rank from 1. */
 export function writeRanking(path: string, ranking: AnomalyRanking): Promise<void> {
   function* rows() {
-    for (const [i, place] of ranking.order.entries()) {
-      yield [nameOf(ranking, place), ranking.scores[place] ?? 0, i + 1];
+    for (const [i, position] of ranking.order.entries()) {
+      yield [nameOf(ranking, position), ranking.scores[position] ?? 0, i + 1];
     }
   }
   return writeTable(path, [ranking.files === undefined ? "row" : "file", "anomalyScore", "rank"], rows());
@@ -22,9 +22,9 @@ export function rankingSummary(ranking: AnomalyRanking, top: number): Readonly<R
   const name = ranking.files === undefined ? "row" : "file";
   return {
     count: ranking.order.length,
-    top: Array.from(ranking.order.subarray(0, top), (place) => ({
-      [name]: nameOf(ranking, place),
-      anomalyScore: ranking.scores[place],
+    top: Array.from(ranking.order.subarray(0, top), (position) => ({
+      [name]: nameOf(ranking, position),
+      anomalyScore: ranking.scores[position],
     })),
     ...(ranking.measures !== undefined && { measures: ranking.measures }),
   };
@@ -33,9 +33,9 @@ export function rankingSummary(ranking: AnomalyRanking, top: number): Readonly<R
 /** Prints the top of a ranking and, where labels are known, the area under the ROC curve and average precision. */
 export function printRanking(what: string, ranking: AnomalyRanking, top: number): void {
   const { order, scores, files, measures } = ranking;
-  const rows = Array.from(order.subarray(0, top), (place) => [
-    String(nameOf(ranking, place)),
-    scores[place] ?? 0,
+  const rows = Array.from(order.subarray(0, top), (position) => [
+    String(nameOf(ranking, position)),
+    scores[position] ?? 0,
   ]);
   print(showTable([files === undefined ? "row" : "file", "anomaly score"], rows));
   const count = `${order.length} ${files === undefined ? "rows" : "images"}`;
@@ -44,9 +44,9 @@ export function printRanking(what: string, ranking: AnomalyRanking, top: number)
     return;
   }
   const { column, anomalies, areaUnderRoc, averagePrecision } = measures;
-  const judged =
+  const evaluated =
     areaUnderRoc === undefined || averagePrecision === undefined
-      ? "a ranking is judged where there are both"
+      ? "a ranking is evaluated where there are both"
       : `area under the ROC curve (AUROC) ${showNumber(areaUnderRoc)}, average precision ${showNumber(averagePrecision)}`;
-  print(`\n${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${judged}`);
+  print(`\n${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${evaluated}`);
 }

@@ -23,7 +23,7 @@ export const codeOptions = {
     .describe("diffusion models: steps from data to code (default: heun 50, ddim 100)"),
 };
 
-/** What a solver of codes is told of the flags. */
+/** The flags that a solver of codes takes. */
 export function codeSolver({
   solver,
   solverSteps: steps,
@@ -58,10 +58,12 @@ export const completionOptions = {
     .int()
     .nonnegative()
     .optional()
-    .describe("class of all samples, for conditional models (default: that of the data where it tells)"),
+    .describe(
+      "class of all samples, for conditional models (default: that of the data where it has classes)",
+    ),
 };
 
-/** What a model is told of the flags on how to complete. */
+/** The flags on how to complete that a model takes. */
 export function completionSettings({
   method,
   steps,

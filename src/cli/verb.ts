@@ -109,7 +109,7 @@ export function counted(count: number, what: string): string {
   return `${count} ${count === 1 ? what : `${what}s`}`;
 }
 
-/** Says on standard error which files were left out. */
+/** Prints on standard error which files were left out. */
 export function printUnreadable(files: readonly string[]): void {
   if (files.length === 0) return;
   const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;

@@ -13,6 +13,7 @@ import {
 import { parseOptions } from "../options.ts";
 import type { Feeds, Session } from "../program/program.ts";
 import { Random } from "../random.ts";
+import { outputAt } from "../tensor/graph.ts";
 import { concat, constant, float32, int64, type NdArray, slice, type Tensor } from "../tensor/index.ts";
 import { defineFlow } from "./define.ts";
 import { objectiveOptions } from "./densities/objective.ts";
@@ -237,7 +238,7 @@ export class ContinuousFlow extends FlowModel {
     const { dimensions, conditioning } = this;
     const start = session.compiled(this, "score start", ["x", "label?"], ({ x, label }) => {
       const { target, context } = conditioning.divide(x, label);
-      const none = constant(0).broadcastTo([target.shape[0] ?? 1, 1]);
+      const none = constant(0).broadcastTo([outputAt(target.shape, 0), 1]);
       return { state: concat([target, none], 1), ...(context !== undefined && { context }) };
     });
     const velocity = session.compiled(

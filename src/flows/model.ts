@@ -192,8 +192,10 @@ export class FlowModel
    */
   path(z: Tensor, context?: Tensor): readonly Tensor[] {
     const states = [z];
+    let state = z;
     for (const transform of this.transforms.toReversed()) {
-      states.push(transform.inverse(states.at(-1) ?? z, context).x);
+      state = transform.inverse(state, context).x;
+      states.push(state);
     }
     return states;
   }

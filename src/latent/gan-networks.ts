@@ -102,7 +102,7 @@ export interface Generator {
   forward(z: Tensor, label?: Tensor): Tensor;
 }
 
-/** Tells data from samples: x [n, …sampleShape] and maybe classes [n] → logits [n]. */
+/** Separates data from samples: x [n, …sampleShape] and maybe classes [n] → logits [n]. */
 export interface Discriminator {
   forward(x: Tensor, label?: Tensor): Tensor;
 }

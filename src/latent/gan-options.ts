@@ -7,7 +7,7 @@ export const GAN_OBJECTIVES = ["non-saturating", "minimax", "hinge", "wasserstei
 
 export type GanObjective = (typeof GAN_OBJECTIVES)[number];
 
-/** Options of a GAN. Defaults of optional ones depend on the data or on other options, as their descriptions say. */
+/** Options of a GAN. Defaults of optional ones depend on the data or on other options: see their descriptions. */
 export const ganOptions = z.strictObject({
   objective: z
     .enum(GAN_OBJECTIVES)

@@ -1,15 +1,12 @@
+import { gaussian } from "../flows/densities/index.ts";
+import { type Base, type FlowModel, maf, realNvp } from "../flows/index.ts";
 import {
   AffineBijection,
-  type Base,
   Composition,
   elementOrders,
-  type FlowModel,
   type Forward,
-  gaussian,
   MaskedAutoregressive,
-  maf,
-  realNvp,
-} from "../flows/index.ts";
+} from "../flows/transforms/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import type { Random } from "../random.ts";
 import { normal, slice, type Tensor } from "../tensor/index.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import { conditioningOptions } from "../flows/index.ts";
+import { conditioningOptions } from "../flows/densities/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { elementCount } from "../tensor/index.ts";
 import {
@@ -28,7 +28,7 @@ export const LIKELIHOODS = ["gaussian", "bernoulli", "discretised-logistic"] as 
 
 export type VaeLikelihood = (typeof LIKELIHOODS)[number];
 
-/** Options of a VAE. Defaults of optional ones depend on the data, as their descriptions say. */
+/** Options of a VAE. Defaults of optional ones depend on the data: see their descriptions. */
 export const vaeOptions = conditioningOptions.extend({
   latentSize: z
     .int()

@@ -1,6 +1,7 @@
 import { logSumExp } from "../data/sources/toy.ts";
 import { OptionError } from "../errors.ts";
-import { type Base, Conditioning, gaussian } from "../flows/index.ts";
+import { gaussian } from "../flows/densities/index.ts";
+import { type Base, Conditioning } from "../flows/index.ts";
 import type {
   Density,
   DensityScoreOptions,

@@ -122,7 +122,7 @@ export interface Shipment {
 }
 
 /**
- * The cheapest way to bring the supplies to the demands (Kantorovich's problem): exact, by successive shortest
+ * The cheapest plan that brings the supplies to the demands (Kantorovich's problem): exact, by successive shortest
  * augmenting paths with dual prices (Ahuja, Magnanti and Orlin 1993, "Network flows", section 9.7, with Dijkstra's
  * algorithm for dense graphs). With supplies and demands of 1 it is the algorithm of `assign`. Takes about
  * (supplies + demands) · supplies · demands steps.

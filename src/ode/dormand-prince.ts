@@ -31,7 +31,7 @@ export interface AdaptiveOptions {
   /** Velocity evaluations after which the solver gives up. */
   readonly maxEvaluations: number;
   /**
-   * Judges a step by the worst row (entry of the first axis) of the state, so that every row meets the tolerances
+   * Evaluates a step by the worst row (entry of the first axis) of the state, so that every row meets the tolerances
    * whatever rows are integrated with it; otherwise by all numbers together.
    */
   readonly everyRow?: boolean;

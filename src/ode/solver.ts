@@ -75,7 +75,7 @@ export async function stageVelocities<D extends FloatType>(
   return known;
 }
 
-/** One explicit Runge–Kutta step: the state at time `next`, from the state at `time`. Time may run either way. */
+/** One explicit Runge–Kutta step: the state at time `next`, from the state at `time`. Time may run in either direction. */
 export async function rungeKuttaStep<D extends FloatType>(
   tableau: ButcherTableau,
   velocity: Velocity<D>,

@@ -368,7 +368,7 @@ export type ExportMetadata = Readonly<Record<string, unknown>>;
 /**
  * Writes traced outputs and weights as one self-contained ONNX model: standard operators only, weights inside, any
  * batch size where the graph was traced with the axis `batch`. Its inputs are the graph's inputs by name and, where
- * the graph draws random numbers, `random.0`, `random.1`, …; the metadata entry `randomInputs` tells the distribution
+ * the graph draws random numbers, `random.0`, `random.1`, …; the metadata entry `randomInputs` names the distribution
  * of each (`normal`: standard normals, `uniform`: uniform on [0, 1)).
  * @throws OptionError where an input and an output have the same name
  * @throws WeightsError naming a weight that is missing or misshapen

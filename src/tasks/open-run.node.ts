@@ -103,7 +103,7 @@ export class Run {
     return this.config.dataInfo.classNames ?? [];
   }
 
-  /** Step of training that the weights are of; undefined where their file does not say. */
+  /** Step of training that the weights are of; undefined where their file does not record it. */
   get weightsStep(): number | undefined {
     return this.loaded.weightsStep;
   }

@@ -11,7 +11,7 @@ export interface DataOf {
 
 /** Concrete values: row-major data with a shape. What goes into and comes out of programs, files and data sets. */
 export interface NdArray<D extends DType = DType> {
-  /** Always absent: tells arrays from values of a runtime (`Value` of eidos/program), whose kind is "runtime". */
+  /** Always absent: separates arrays from values of a runtime (`Value` of eidos/program), whose kind is "runtime". */
   readonly kind?: undefined;
   readonly dtype: D;
   readonly shape: readonly number[];

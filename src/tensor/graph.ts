@@ -227,7 +227,7 @@ export function resolveAxis(operation: string, tensor: Tensor, axis: number): nu
   return resolved;
 }
 
-/** The name of the nearest parameter above the inputs: it tells the layer in which an error happened. */
+/** The name of the nearest parameter above the inputs: it names the layer in which an error happened. */
 function nearestParameter(inputs: readonly Tensor[]): string | undefined {
   let level = [...inputs];
   for (let depth = 0; depth < 6 && level.length > 0; depth++) {

@@ -20,7 +20,7 @@ export class ParameterLayout {
     this.size = parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
   }
 
-  /** Views of a flat symbolic vector in the shapes of the parameters, to stand in their places. */
+  /** Views of a flat symbolic vector in the shapes of the parameters, to stand in place of them. */
   views(flat: Tensor): ReadonlyMap<Tensor, Tensor> {
     const pieces =
       this.parameters.length === 1

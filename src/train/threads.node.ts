@@ -5,7 +5,7 @@ import * as errors from "../errors.ts";
 
 // Worker threads of this package: how they are started, and how their errors travel.
 
-/** An error on its way between threads: classes do not survive structured cloning. */
+/** An error sent between threads: classes do not survive structured cloning. */
 export interface ErrorMessage {
   readonly name: string;
   readonly message: string;

@@ -176,7 +176,7 @@ export class Trainer {
     return this.tracer.keepsAverage ? "average" : "parameters";
   }
 
-  /** The averages of buffers in the places of the buffers themselves. */
+  /** The averages of buffers in place of the buffers themselves. */
   private get averagedBuffers(): TrainingVectors {
     return Object.fromEntries(
       this.tracer.averagedBuffers.flatMap((buffer) => {

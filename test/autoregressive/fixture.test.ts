@@ -49,19 +49,19 @@ function build({ name, order, degrees, state }: Case): Conditionals | Ensemble {
 }
 
 describe("torch, with the same state_dict", () => {
-  it.each(cases)("$name: the same log-likelihoods", async (told) => {
-    const conditionals = build(told);
+  it.each(cases)("$name: the same log-likelihoods", async (recorded) => {
+    const conditionals = build(recorded);
     const names = [...namedTensors(nameParameters(conditionals)).keys()];
-    expect(names.toSorted()).toEqual(Object.keys(told.state).toSorted());
+    expect(names.toSorted()).toEqual(Object.keys(recorded.state).toSorted());
     const weights = new Map(
-      Object.entries(told.state).map(([name, { shape, data }]) => [name, float32(data, shape)]),
+      Object.entries(recorded.state).map(([name, { shape, data }]) => [name, float32(data, shape)]),
     );
-    const inputs = told.order.length;
-    const x = constant(float32(told.x, [told.x.length / inputs, inputs]));
+    const inputs = recorded.order.length;
+    const x = constant(float32(recorded.x, [recorded.x.length / inputs, inputs]));
     const model = new AutoregressiveModel(conditionals, bitData(inputs));
     const [found] = await evaluate(withWeights(conditionals, weights, [model.logProb(x)]));
     numbers(found).forEach((value, i) => {
-      expect(Math.abs(value - (told.logProb[i] ?? Number.NaN))).toBeLessThan(
+      expect(Math.abs(value - (recorded.logProb[i] ?? Number.NaN))).toBeLessThan(
         1e-5 * Math.max(1, Math.abs(value)),
       );
     });

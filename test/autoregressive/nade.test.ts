@@ -149,7 +149,7 @@ describe("order-agnostic NADE", () => {
   ];
 
   for (const hidden of [[9], [9, 7]] as const) {
-    it(`with ${hidden.length} hidden layers says place by place what a pass for each place says`, async () => {
+    it(`with ${hidden.length} hidden layers predicts position by position what a pass for each position predicts`, async () => {
       // Three blocks of places, the last of two.
       const [dimensions, rows] = [130, 2];
       const order = Array.from(new Random(6).permutation(dimensions));

@@ -87,26 +87,26 @@ const fixture = JSON.parse(
 ) as Fixture;
 
 describe("a gated PixelCNN", () => {
-  it.each(fixture.cases)("says what masked convolutions in torch say: $name", async (told) => {
-    const { shape, levels, classes, sizes, label } = told;
+  it.each(fixture.cases)("computes what masked convolutions in torch compute: $name", async (recorded) => {
+    const { shape, levels, classes, sizes, label } = recorded;
     const conditionals = conditionalsOf(shape, levels, {
       ...sizes,
       firstKernel: sizes.first_kernel,
       classes,
     });
     const weights = new Map(
-      Object.entries(told.state).map(([name, value]) => [name, float32([...value.data], value.shape)]),
+      Object.entries(recorded.state).map(([name, value]) => [name, float32([...value.data], value.shape)]),
     );
     const named = [...namedTensors(conditionals)];
     expect([...weights.keys()].sort()).toEqual(named.map(([name]) => name).sort());
     for (const [name, tensor] of named) expect(weights.get(name)?.shape, name).toEqual(tensor.shape);
-    const x = constant(float32([...told.x], [3, shape[0] * shape[1] * shape[2]]));
+    const x = constant(float32([...recorded.x], [3, shape[0] * shape[1] * shape[2]]));
     const labels = classes > 0 ? constant(int64(label, [3])) : undefined;
     const [found] = await evaluate(
       withWeights(conditionals, weights, [conditionals.elementLogProb(x, labels)]),
     );
     numbers(found).forEach((value, i) => {
-      expect(Math.abs(value - (told.logProb[i] ?? Number.NaN))).toBeLessThan(
+      expect(Math.abs(value - (recorded.logProb[i] ?? Number.NaN))).toBeLessThan(
         1e-5 * Math.max(1, Math.abs(value)),
       );
     });
@@ -123,8 +123,9 @@ describe("a gated PixelCNN", () => {
       const program = session.compiled(model, `all-${label}`, ["x", "label?"], (feeds) => ({
         logProb: model.logProb(feeds.x, feeds.label),
       }));
-      const told = label === undefined ? {} : { label: int64(new Array<number>(4096).fill(label), [4096]) };
-      sums.push(numbers((await program.run({ x, ...told })).logProb).map(Math.exp));
+      const condition =
+        label === undefined ? {} : { label: int64(new Array<number>(4096).fill(label), [4096]) };
+      sums.push(numbers((await program.run({ x, ...condition })).logProb).map(Math.exp));
     }
     const [first = [], second = [], mixture = []] = sums;
     for (const probabilities of sums) {
@@ -219,8 +220,8 @@ describe("a gated PixelCNN", () => {
     { shape: [1, 3, 4], levels: 7, classes: 3 },
     { shape: [3, 2, 3], levels: 5, classes: 0 },
     { shape: [1, 2, 3], levels: 256, classes: 0 },
-  ] as const)("draws row by row what it draws pixel by pixel: $shape, $levels levels", async (told) => {
-    const { shape, levels, classes } = told;
+  ] as const)("draws row by row what it draws pixel by pixel: $shape, $levels levels", async (recorded) => {
+    const { shape, levels, classes } = recorded;
     const conditionals = conditionalsOf(shape, levels, { classes, firstKernel: 5, layers: 3 });
     const session = await sessionOf(conditionals, 0.5);
     const elements = shape[0] * shape[1] * shape[2];
@@ -289,8 +290,9 @@ describe("a gated PixelCNN", () => {
       const program = session.compiled(model, `all-${label}`, ["x", "label?"], (feeds) => ({
         logProb: model.logProb(feeds.x, feeds.label),
       }));
-      const told = label === undefined ? {} : { label: int64(new Array<number>(256).fill(label), [256]) };
-      const all = await program.run({ x: { ...allVectors(8), shape: [256, ...shape] }, ...told });
+      const condition =
+        label === undefined ? {} : { label: int64(new Array<number>(256).fill(label), [256]) };
+      const all = await program.run({ x: { ...allVectors(8), shape: [256, ...shape] }, ...condition });
       const drawn = await model.sample(session, {
         count: 8000,
         seed: 2,
@@ -340,7 +342,7 @@ describe("a gated PixelCNN", () => {
     await session.release();
   });
 
-  it("says which data and options it does not take", () => {
+  it("names which data and options it does not take", () => {
     const build = (options: object, data: Partial<DataInfo>) => () =>
       pixelCnn(options, { kind: "binary", sampleShape: [1, 4, 4], ...data });
     expect(build({}, { sampleShape: [12] })).toThrow(/no images/);

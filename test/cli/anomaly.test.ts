@@ -60,7 +60,7 @@ beforeAll(async () => {
 });
 
 describe("score --anomaly", () => {
-  test("ranks rows, most unusual first, and judges the ranking by a column the run has not seen", async () => {
+  test("ranks rows, most unusual first, and evaluates the ranking by a column the run has not seen", async () => {
     const { stdout } = await succeed(
       ["score", "n", "sensor.csv", "--anomaly", "--top", "3", "--out", "r.csv"],
       cwd,
@@ -77,8 +77,8 @@ describe("score --anomaly", () => {
       places.map((place) => labels[place] ?? 0),
     );
     expect(area).toBeGreaterThan(0.95);
-    const told = /AUROC\) ([\d.]+), average precision ([\d.]+)/.exec(stdout);
-    expect(Number(told?.[1])).toBeCloseTo(area, 4);
+    const printed = /AUROC\) ([\d.]+), average precision ([\d.]+)/.exec(stdout);
+    expect(Number(printed?.[1])).toBeCloseTo(area, 4);
     expect(stdout).toMatch(/600 rows, of which 30 are anomalies by the column anomaly/);
     expect(
       stdout
@@ -114,7 +114,7 @@ describe("score --anomaly", () => {
     const onlyNormal = `select x, y, fault from '${join(cwd, "fault.csv")}' where fault = 0`;
     const one = await succeed(["score", "n", onlyNormal, "--anomaly", "--label", "fault"], cwd);
     expect(one.stdout).toMatch(
-      /of which 0 are anomalies by the column fault; a ranking is judged where there are both/,
+      /of which 0 are anomalies by the column fault; a ranking is evaluated where there are both/,
     );
   });
 

@@ -87,7 +87,7 @@ describe("vectors of zeros and ones", () => {
     expect((await succeed(["data"], cwd)).stdout).toMatch(/--binary reads tables as zeros and ones/);
   });
 
-  test("are what a model of nothing else reads, and the run says so", async () => {
+  test("are what a model of nothing else reads, and the run records it", async () => {
     const config = JSON.parse(await readFile(join(cwd, "vectors", "config.json"), "utf8"));
     expect(config).toMatchObject({ dataOptions: { binary: true }, dataInfo: { kind: "binary" } });
     const report = await readFile(join(cwd, "vectors", "report.html"), "utf8");
@@ -129,7 +129,7 @@ describe("vectors of zeros and ones", () => {
 });
 
 describe("digits binarized dynamically", () => {
-  test("tell their protocol, are drawn as pictures, and go on as they began", async () => {
+  test("print their protocol, are drawn as pictures, and go on as they began", async () => {
     const config = JSON.parse(await readFile(join(cwd, "digits", "config.json"), "utf8"));
     expect(config).toMatchObject({
       dataOptions: { binary: true, binarize: "dynamic" },

@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 
 describe("encode and decode", () => {
-  test("bring a table back, by way of each kind of file", async () => {
+  test("bring a table back, through each kind of file", async () => {
     const { rows } = await readCsv(join(cwd, "wares.csv"));
     for (const extension of ["npy", "csv", "parquet"]) {
       const codes = `codes.${extension}`;
@@ -85,7 +85,7 @@ describe("encode and decode", () => {
     expect(pngSize(await readFile(join(cwd, "images.png")))?.width).toBeGreaterThan(56);
   });
 
-  test("of a conditional model go by the classes of the data, or by one that is told", async () => {
+  test("of a conditional model go by the classes of the data, or by one that is given", async () => {
     await succeed(["encode", "classes", "--split", "train", "--label", "1", "--out", "one.npy"], cwd);
     await succeed(["decode", "classes", "one.npy", "--label", "1", "--out", "back.npy"], cwd);
     await succeed(["encode", "images", "--split", "train", "--out", "plain.npy"], cwd);

@@ -163,7 +163,7 @@ describe("sample", () => {
 });
 
 describe("score", () => {
-  test("scores every row of a table, as CSV, Parquet or lines, and tells the mean", async () => {
+  test("scores every row of a table, as CSV, Parquet or lines, and prints the mean", async () => {
     const rows = Array.from({ length: 600 }, (_, i) => [Math.sin(i), Math.cos(3 * i)]);
     await writeFile(join(cwd, "points.csv"), `x,y\n${rows.map((row) => row.join()).join("\n")}\n`);
     const [csv, parquet, lines] = await Promise.all([
@@ -187,8 +187,8 @@ describe("score", () => {
       expect(Number(score)).toBeCloseTo(Number(y?.data[i]), 4);
     });
     const mean = scores.reduce((sum, [, score]) => sum + Number(score), 0) / scores.length;
-    const told = /points\.csv: 600 rows, mean log-likelihood (-[\d.]+) nats; written to scores\.csv\n$/;
-    expect(Number(told.exec(csv?.stderr ?? "")?.[1])).toBeCloseTo(mean, 3);
+    const printed = /points\.csv: 600 rows, mean log-likelihood (-[\d.]+) nats; written to scores\.csv\n$/;
+    expect(Number(printed.exec(csv?.stderr ?? "")?.[1])).toBeCloseTo(mean, 3);
     const summary = JSON.parse(parquet?.stdout ?? "");
     expect(summary).toMatchObject({ count: 600, step: 60, seed: 0, data: "points.csv" });
     expect(summary.meanLogLikelihood).toBeCloseTo(mean, 6);
@@ -198,7 +198,9 @@ describe("score", () => {
 
   test("refuses a model without likelihood, other data and a wrong extension", async () => {
     await succeed(["fit", "gan", "two-moons", ...QUICK, "--steps", "3", "--out", "gan"], cwd);
-    expect(await refused(["score", "gan"], cwd)).toMatch(/gan cannot tell a likelihood; it can fit, sample/);
+    expect(await refused(["score", "gan"], cwd)).toMatch(
+      /gan cannot compute a likelihood; it can fit, sample/,
+    );
     expect(await refused(["score", "nice", "digits"], cwd)).toMatch(
       /digits is image data of shape \[1,28,28\]/,
     );
@@ -272,7 +274,7 @@ test("export writes a model that plain ONNX Runtime runs with the same output", 
   expect(await refused(["export", "nice", "--suppression"], cwd)).toMatch(/nice finds no objects/);
 });
 
-test("models tells what each can do, and its options as JSON schema", async () => {
+test("models prints what each can do, and its options as JSON schema", async () => {
   const models = JSON.parse((await succeed(["models", "--json"], cwd)).stdout);
   const nice = models.find(({ name }: { name: string }) => name === "nice");
   expect(nice).toMatchObject({ can: expect.arrayContaining(["fit", "score"]), dataKinds: expect.any(Array) });

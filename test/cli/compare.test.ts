@@ -61,7 +61,7 @@ describe("a comparison", () => {
     }
   });
 
-  test("ranks by the held-out distance, and tells the likelihoods of models that have one", async () => {
+  test("ranks by the held-out distance, and prints the likelihoods of models that have one", async () => {
     const { rows, measures, controls, split, seed } = await readBoard("whole");
     expect([split, seed, measures[0].key]).toEqual(["test", 3, "energy"]);
     const [first, second, failed] = rows;
@@ -100,7 +100,7 @@ describe("a comparison", () => {
     ]);
   });
 
-  test("its pages tell data, split, seed, budget and date, and lead to the reports of the runs", async () => {
+  test("its pages name data, split, seed, budget and date, and lead to the reports of the runs", async () => {
     const html = await readFile(join(cwd, "whole", "leaderboard.html"), "utf8");
     const text = await readFile(join(cwd, "whole", "leaderboard.md"), "utf8");
     for (const page of [html, text]) {
@@ -121,7 +121,7 @@ describe("a comparison", () => {
     ]);
   });
 
-  test("called again does nothing again, and tells all as JSON", async () => {
+  test("called again does nothing again, and prints all as JSON", async () => {
     const state = join(cwd, "whole", "runs", "nice", "state.safetensors");
     const [before, kept] = [(await stat(state)).mtimeMs, await readResult("whole", "nice")];
     const { stdout, stderr } = await succeed(["compare", "--config", "whole/compare.json", "--json"], cwd);
@@ -138,16 +138,16 @@ describe("a comparison", () => {
     await writeFile(join(cwd, "other.json"), JSON.stringify({ ...CONFIG, models }));
     const changed = (file: string, ...flags: string[]) =>
       refused(["compare", "--config", file, "--out", "whole", "--quiet", ...flags], cwd);
-    const told = await Promise.all([
+    const messages = await Promise.all([
       changed("all.json", "--steps", "20"),
       changed("all.json", "--seed", "4"),
       changed("all.json", "--count", "1200"),
       changed("other.json"),
     ]);
-    expect(told[0]).toMatch(/holds nice with another steps, 300 where 20 is asked for.*--fresh/);
-    expect(told[1]).toMatch(/another seed, 3 where 4/);
-    expect(told[2]).toMatch(/another state of its data/);
-    expect(told[3]).toMatch(/another couplings, 2 where 3/);
+    expect(messages[0]).toMatch(/holds nice with another steps, 300 where 20 is asked for.*--fresh/);
+    expect(messages[1]).toMatch(/another seed, 3 where 4/);
+    expect(messages[2]).toMatch(/another state of its data/);
+    expect(messages[3]).toMatch(/another couplings, 2 where 3/);
   });
 });
 
@@ -205,18 +205,18 @@ describe("what cannot be compared", () => {
   test("is refused before any work", async () => {
     const of = (...args: string[]) => refused(["compare", ...args, "--out", "nothing"], cwd);
     await writeFile(join(cwd, "bad.json"), JSON.stringify({ models: [{ name: "nice" }] }));
-    const told = await Promise.all([
+    const messages = await Promise.all([
       of("eight-gaussians", "--models", "nice,splin-flow"),
       of("eight-gausians", "--models", "nice"),
       of("eight-gaussians"),
       of("eight-gaussians", "--models", "nice", "--seconds", "soon"),
       of("eight-gaussians", "--config", "bad.json"),
     ]);
-    expect(told[0]).toMatch(/no model called splin-flow; did you mean spline-flow/);
-    expect(told[1]).toMatch(/did you mean "eight-gaussians"/);
-    expect(told[2]).toMatch(/compare wants models, as in: eidos compare two-moons --models/);
-    expect(told[3]).toMatch(/"soon" is not a number/);
-    expect(told[4]).toMatch(/option models: must be a list of names or objects/);
+    expect(messages[0]).toMatch(/no model called splin-flow; did you mean spline-flow/);
+    expect(messages[1]).toMatch(/did you mean "eight-gaussians"/);
+    expect(messages[2]).toMatch(/compare wants models, as in: eidos compare two-moons --models/);
+    expect(messages[3]).toMatch(/"soon" is not a number/);
+    expect(messages[4]).toMatch(/option models: must be a list of names or objects/);
     expect(await readdir(cwd)).not.toContain("nothing");
   });
 

@@ -68,7 +68,7 @@ async function printed(
 }
 
 describe("eidos detect", () => {
-  test("writes pictures and both forms of JSON, and tells what it left out", async () => {
+  test("writes pictures and both forms of JSON, and prints what it left out", async () => {
     const folder = join(root, "some");
     await writeImage(folder, "a.jpg", painted(90, 60, [120, 130, 110]));
     await writeImage(folder, "sub/b.png", painted(60, 90, [120, 130, 110]));
@@ -117,7 +117,7 @@ describe("eidos detect", () => {
     expect(existsSync(join(out, "p0.jpg"))).toBe(false);
   });
 
-  test("says in one line what cannot be", async () => {
+  test("prints in one line what cannot be", async () => {
     const broken = join(root, "broken.png");
     await writeText(root, "broken.png", "no image");
     for (const [args, kind] of [
@@ -183,7 +183,7 @@ describe("eidos eval", () => {
   });
 });
 
-test("eidos export tells what the file takes and gives", async () => {
+test("eidos export prints what the file takes and gives", async () => {
   const out = join(root, "model.onnx");
   const { out: text } = await printed("export", path(), "--out", out);
   expect(text).toMatch(/RGB images as bytes .* \[batch, 3, 64, 64\]\. boxes: \[batch, \d+, 4\]/);
@@ -202,7 +202,7 @@ test("eidos export --suppression writes what is found, and names options that it
   );
 });
 
-test("what is no data for a detector is told", async () => {
+test("what is no data for a detector is reported", async () => {
   await expect(ran({ ...TINY, model: "yolo", data: "digits", out: join(root, "x") })).rejects.toThrow(
     DataError,
   );

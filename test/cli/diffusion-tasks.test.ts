@@ -72,7 +72,7 @@ beforeAll(async () => {
 }, 120_000);
 
 describe("codes of diffusion models", () => {
-  test("bring a table back, by either solver; classes are told only where asked", async () => {
+  test("bring a table back, by either solver; classes are given only where asked", async () => {
     const { rows } = await readCsv(join(cwd, "wares.csv"));
     await succeed(["encode", "table", "wares.csv", "--out", "codes.npy"], cwd);
     await succeed(["decode", "table", "codes.npy", "--out", "back.csv"], cwd);
@@ -113,14 +113,14 @@ describe("codes of diffusion models", () => {
 });
 
 describe("completions by diffusion models", () => {
-  test("of images keep what is known, by both ways", async () => {
-    for (const way of [
+  test("of images keep what is known, by both methods", async () => {
+    for (const method of [
       ["--method", "projection"],
       ["--steps", "8", "--resamplings", "2"],
     ]) {
       const file = join("shades", "dark", "7.png");
       await succeed(
-        ["inpaint", "images", file, "--half", "bottom", "--draws", "3", ...way, "--out", "in.npy"],
+        ["inpaint", "images", file, "--half", "bottom", "--draws", "3", ...method, "--out", "in.npy"],
         cwd,
       );
       const { shape, data } = await readNpy(join(cwd, "in.npy"));
@@ -209,9 +209,9 @@ describe("reflow and distill", () => {
     expect((await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"))).toEqual(drawn);
     await succeed(["sample", "one", "--count", "20", "--out", "one.csv"], cwd);
     expect((await readCsv(join(cwd, "one.csv"))).rows).toHaveLength(20);
-    const { stdout: told } = await succeed(["eval", "straight"], cwd);
-    expect(told).toMatch(/straightness/);
-    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot tell a likelihood/);
+    const { stdout: printed } = await succeed(["eval", "straight"], cwd);
+    expect(printed).toMatch(/straightness/);
+    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot compute a likelihood/);
     expect(await refused(["fit", "distilled-flow", "two-moons"], cwd)).toMatch(/eidos distill RUN/);
     expect(await refused(["fit", "nice", "two-moons", "--pairs", "p.safetensors"], cwd)).toMatch(
       /not fitted to pairs/,

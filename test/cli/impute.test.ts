@@ -109,7 +109,7 @@ describe("impute", () => {
 });
 
 describe("sample --given", () => {
-  test("draws the other columns under the values that are told, in the table's units", async () => {
+  test("draws the other columns under the values that are given, in the table's units", async () => {
     const given = ["--given", "kind=high", "--given", "a=2.5"];
     await succeed(["sample", "given", ...given, "--count", "200", "--out", "under.csv"], cwd);
     const { names, rows } = await readCsv(join(cwd, "under.csv"));

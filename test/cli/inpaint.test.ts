@@ -74,9 +74,9 @@ describe("inpaint", () => {
     expect(Array.from(data.subarray(0, 32), Number)).not.toEqual(new Array(32).fill(9));
   });
 
-  test("refuses what it cannot do, and says what to do", async () => {
+  test("refuses what it cannot do, and states what to do", async () => {
     const refuse = (...args: string[]) => refused(["inpaint", "run", ...args], cwd);
-    expect(await refuse()).toMatch(/say what is unknown by one of --half/);
+    expect(await refuse()).toMatch(/give what is unknown by one of --half/);
     expect(await refuse("--half", "top", "--box", "0,0,1,1")).toMatch(/by one of/);
     expect(await refuse("--box", "5,5,4,4")).toMatch(/box: 5,5,4,4 lies outside images of 8 × 8/);
     expect(await refuse("--half", "top", "--method", "exact")).toMatch(/not autoregressive in one order/);

@@ -92,7 +92,7 @@ test("a replica that dies ends the fit with one clear line", async () => {
   );
 });
 
-test("a training worker that dies ends the fit with one clear line that tells how to go on", async () => {
+test("a training worker that dies ends the fit with one clear line that states how to go on", async () => {
   await writeFile(
     join(cwd, "worker.mjs"),
     dyingModel("workerData?.task !== undefined", 'throw new Error("a bolt from the blue");'),

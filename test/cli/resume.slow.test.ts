@@ -76,7 +76,7 @@ test("a run that is killed again and again ends as the uninterrupted one, bit fo
   expect((await filesBelow(join(cwd, "killed"))).filter((file) => file.endsWith(".tmp"))).toEqual([]);
 });
 
-test("Ctrl-C saves, says how to go on, and loses nothing", async () => {
+test("Ctrl-C saves, prints how to go on, and loses nothing", async () => {
   const outcome = await interrupt([...FIT.slice(0, -1), "--out", "stopped"], "stopped", "SIGINT", 20);
   expect(outcome.code).toBe(130);
   expect(outcome.stdout).toMatch(/stopped and saved after \d+ steps/);

@@ -42,7 +42,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** All that a data set says of its contents. */
+/** All that a data set describes of its contents. */
 function contents({ kind, sampleShape, columns, classes, splits, fingerprint }: DataSet) {
   const parts = Object.values(splits).map((split) => split.batch(range(0, split.count)));
   return { kind, sampleShape, columns, classes, parts, fingerprint };
@@ -287,7 +287,7 @@ describe("images", () => {
   });
 });
 
-/** All that a detection set says of its contents. */
+/** All that a detection set describes of its contents. */
 async function marked({ classes, splits, faults, fingerprint }: DetectionSet) {
   const parts = await Promise.all(
     Object.values(splits).map((split) =>

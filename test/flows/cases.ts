@@ -1,42 +1,41 @@
+import { GlowNetwork } from "../../src/flows/glow.ts";
+import { byteScaling, ExchangeQuarters, MultiScale, Squeeze } from "../../src/flows/images/index.ts";
+import {
+  BatchNormTransform,
+  Coupling,
+  LogisticMixtureBijection,
+  Planar,
+  Radial,
+  ReluNetwork,
+  type Transform,
+} from "../../src/flows/index.ts";
+import { DiagonalScaling } from "../../src/flows/nice.ts";
 import {
   ActNorm,
   AffineBijection,
-  BatchNormTransform,
-  byteScaling,
   CircularSpline,
   Composition,
   ConcatSquashField,
   ContinuousTransform,
   type CoupledHalf,
-  Coupling,
-  DiagonalScaling,
   ElementwiseAffine,
   ElementwiseBijection,
-  ExchangeQuarters,
   ExpTransform,
-  GlowNetwork,
   InvertibleLinear,
   LeakyReluTransform,
-  LogisticMixtureBijection,
   LogitTransform,
   LogTransform,
   MaskedAutoregressive,
-  MultiScale,
   NumericalInverse,
   type NumericallyInvertible,
   OddEvenOrder,
   Permutation,
-  Planar,
-  Radial,
   RationalQuadraticSpline,
-  ReluNetwork,
   Reshape,
   SigmoidTransform,
   SoftplusTransform,
-  Squeeze,
   TanhTransform,
-  type Transform,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataKind } from "../../src/model/data-info.ts";
 import { float32, type NdArray } from "../../src/tensor/index.ts";
 import type { CheckOptions } from "./check-transform.ts";
@@ -233,7 +232,7 @@ export interface VariantSettings {
   readonly tolerance?: number;
   /** True where codes far out lead to pixels so near black or white that float32 cannot tell them apart. */
   readonly saturates?: boolean;
-  /** The square [−half, half]² over which the density is summed, in cells of this step; 15 and 0.1 unless told. */
+  /** The square [−half, half]² over which the density is summed, in cells of this step; default: 15 and 0.1. */
   readonly grid?: { readonly half: number; readonly step: number };
   /** False where the log-density is an estimate. */
   readonly exact?: boolean;

@@ -74,7 +74,7 @@ export interface TransformErrors {
   readonly inverse: number;
   /** Largest |forward logDet + inverse logDet|. */
   readonly inverseLogDet: number;
-  /** Largest |forward(x) − x|: tells a transform from the identity. */
+  /** Largest |forward(x) − x|: separates a transform from the identity. */
   readonly change: number;
 }
 

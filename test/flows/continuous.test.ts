@@ -1,14 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { OptionError, SolverError } from "../../src/errors.ts";
+import { type ContinuousFlow, continuousFlow, continuousFlowOptions } from "../../src/flows/index.ts";
 import {
   ConcatSquashField,
-  type ContinuousFlow,
   type ContinuousOptions,
   ContinuousTransform,
-  continuousFlow,
-  continuousFlowOptions,
   type VelocityField,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
@@ -368,7 +366,7 @@ describe("continuous flow", () => {
     expect(nodes(model.logProb(x))).toBeGreaterThan(3 * nodes(training.nats as Tensor));
   });
 
-  it("weighs classes by their shares where none is told, as the graph does", async () => {
+  it("weighs classes by their shares where none is given, as the graph does", async () => {
     const data: DataInfo = { kind: "points", sampleShape: [2], classes: 2, classShares: [0.25, 0.75] };
     const model = build({ conditional: true }, data);
     const session = await sessionOf(model, 90);

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../../src/catalog.ts";
 import { InverseError } from "../../src/errors.ts";
-import { FlowModel, Inverted, NumericalInverse, type Transform } from "../../src/flows/index.ts";
+import { FlowModel, type Transform } from "../../src/flows/index.ts";
+import { Inverted, NumericalInverse } from "../../src/flows/transforms/index.ts";
 import { type DataInfo, sampleKind } from "../../src/model/data-info.ts";
 import type { ModelDefinition } from "../../src/model/definition.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";

@@ -1,20 +1,21 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
+import { gaussian } from "../../src/flows/densities/index.ts";
+import { uniformDequantizer, VariationalDequantizer } from "../../src/flows/images/index.ts";
 import {
-  Composition,
   Coupling,
-  ElementwiseBijection,
-  FixedAffine,
   FlowModel,
   flowPlusPlus,
-  gaussian,
-  InvertibleLinear,
   LogisticMixtureBijection,
   ReluNetwork,
-  Reshape,
-  uniformDequantizer,
-  VariationalDequantizer,
 } from "../../src/flows/index.ts";
+import {
+  Composition,
+  ElementwiseBijection,
+  FixedAffine,
+  InvertibleLinear,
+  Reshape,
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
@@ -327,7 +328,7 @@ describe("Flow++", () => {
     await session.release();
   });
 
-  it("tells why images of odd size are refused", () => {
+  it("states why images of odd size are refused", () => {
     const odd: DataInfo = { kind: "image", sampleShape: [1, 5, 4] };
     expect(() => flowPlusPlus({}, odd)).toThrow(OptionError);
     expect(() => new VariationalDequantizer([1, 5, 4])).toThrow(/even height and width, not 5×4/);

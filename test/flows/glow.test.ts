@@ -1,14 +1,13 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { OptionError } from "../../src/errors.ts";
+import { NormalizedConv2d } from "../../src/flows/images/index.ts";
+import { glow, glowOptions } from "../../src/flows/index.ts";
 import {
   ActNorm,
   Composition,
-  glow,
-  glowOptions,
   InvertibleLinear,
-  NormalizedConv2d,
   triangularInverse,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
-import { Inverted, iaf, iafDefinition, MaskedAutoregressive } from "../../src/flows/index.ts";
+import { iaf, iafDefinition } from "../../src/flows/index.ts";
+import { Inverted, MaskedAutoregressive } from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";

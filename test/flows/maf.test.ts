@@ -1,14 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import {
-  AffineBijection,
-  Composition,
-  gaussian,
-  MaskedAutoregressive,
-  maf,
-  mafDefinition,
-  mafOptions,
-} from "../../src/flows/index.ts";
+import { gaussian } from "../../src/flows/densities/index.ts";
+import { maf, mafDefinition, mafOptions } from "../../src/flows/index.ts";
+import { AffineBijection, Composition, MaskedAutoregressive } from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
@@ -62,9 +56,9 @@ function sortedUnits(units: number, degrees: number): readonly number[] {
 describe("zuko's MAF", () => {
   it.each(fixture.cases)(
     "with the same weights, $name: the same densities, codes and samples",
-    async (told) => {
-      const { features, context: contextSize, hidden } = told;
-      const blocks = told.blocks.map(
+    async (recorded) => {
+      const { features, context: contextSize, hidden } = recorded;
+      const blocks = recorded.blocks.map(
         (_, block) =>
           new MaskedAutoregressive(features, new AffineBijection(), {
             hidden,
@@ -92,7 +86,7 @@ describe("zuko's MAF", () => {
       const [first = [], second = []] = units;
       // Ours: scales of all elements, then shifts; zuko's: shift and scale of each element.
       const outputs = [1, 0].flatMap((parameter) => upTo(features).map((i) => 2 * i + parameter));
-      told.blocks.forEach((layers, block) => {
+      recorded.blocks.forEach((layers, block) => {
         const network = blocks[block]?.network;
         const [l0, l1, l2] = layers;
         if (!network || !l0 || !l1 || !l2) throw new Error("the fixture has three layers a block");
@@ -106,12 +100,12 @@ describe("zuko's MAF", () => {
         put(network.output.bias, outputs, [0], l2.bias, 1);
       });
       const row = (values: readonly number[], width: number) => constant(float32(values, [6, width]));
-      const context = contextSize === 0 ? undefined : row(told.c, contextSize);
+      const context = contextSize === 0 ? undefined : row(recorded.c, contextSize);
       const flow = new Composition(blocks);
-      const { y, logDet } = flow.forward(row(told.x, features), context);
-      const { x } = flow.inverse(row(told.z, features), context);
+      const { y, logDet } = flow.forward(row(recorded.x, features), context);
+      const { x } = flow.inverse(row(recorded.z, features), context);
       const results = await evaluate(substitute([gaussian.logProb(y).add(logDet), y, x], replaced));
-      for (const [i, expected] of [told.logProb, told.code, told.sample].entries()) {
+      for (const [i, expected] of [recorded.logProb, recorded.code, recorded.sample].entries()) {
         expect(results[i]?.data).toHaveLength(expected.length);
         numbers(results[i]).forEach((value, k) => {
           const other = expected[k] ?? Number.NaN;

@@ -1,14 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  type Base,
-  FlowModel,
-  gaussian,
-  logistic,
-  nice,
-  niceDefinition,
-  niceOptions,
-  Reshape,
-} from "../../src/flows/index.ts";
+import { gaussian, logistic } from "../../src/flows/densities/index.ts";
+import { type Base, FlowModel, nice, niceDefinition, niceOptions } from "../../src/flows/index.ts";
+import { Reshape } from "../../src/flows/transforms/index.ts";
 import { bitsPerDimension } from "../../src/metrics/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { InverseError, OptionError } from "../../src/errors.ts";
-import { Inverted, NumericalInverse, Planar, planar, planarOptions } from "../../src/flows/index.ts";
+import { Planar, planar, planarOptions } from "../../src/flows/index.ts";
+import { Inverted, NumericalInverse } from "../../src/flows/transforms/index.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { substitute } from "../../src/tensor/graph.ts";

@@ -1,14 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
-import {
-  Composition,
-  ExchangeQuarters,
-  MultiScale,
-  realNvp,
-  realNvpOptions,
-  Squeeze,
-} from "../../src/flows/index.ts";
+import { ExchangeQuarters, MultiScale, Squeeze } from "../../src/flows/images/index.ts";
+import { realNvp, realNvpOptions } from "../../src/flows/index.ts";
+import { Composition } from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { initialState, namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";

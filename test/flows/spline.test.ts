@@ -1,16 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
+import { gaussian } from "../../src/flows/densities/index.ts";
+import { Coupling, ReluNetwork, splineFlow, splineFlowOptions } from "../../src/flows/index.ts";
 import {
   Composition,
-  Coupling,
-  gaussian,
   MaskedAutoregressive,
   RationalQuadraticSpline,
-  ReluNetwork,
-  splineFlow,
-  splineFlowOptions,
-} from "../../src/flows/index.ts";
+} from "../../src/flows/transforms/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
@@ -87,8 +84,8 @@ function couplings({ features, context, hidden, blocks }: Case, replacements: Re
   });
 }
 
-function autoregressive(told: Case, replacements: Replacements): MaskedAutoregressive[] {
-  const { features, context, hidden, blocks } = told;
+function autoregressive(recorded: Case, replacements: Replacements): MaskedAutoregressive[] {
+  const { features, context, hidden, blocks } = recorded;
   const spline = new RationalQuadraticSpline(fixture);
   const degrees = features - (context > 0 ? 0 : 1);
   // zuko's hidden units have the degrees in turn, ours are sorted by them.
@@ -116,18 +113,20 @@ function autoregressive(told: Case, replacements: Replacements): MaskedAutoregre
 describe("splines of nflows in flows of zuko", () => {
   it.each(fixture.cases)(
     "with the same weights, $kind with a context of $context: the same densities, codes and samples",
-    async (told) => {
+    async (recorded) => {
       const replacements = new Replacements();
       const parts =
-        told.kind === "coupling" ? couplings(told, replacements) : autoregressive(told, replacements);
+        recorded.kind === "coupling"
+          ? couplings(recorded, replacements)
+          : autoregressive(recorded, replacements);
       const flow = new Composition(parts);
       const row = (values: readonly number[], width: number) => constant(float32(values, [12, width]));
-      const context = told.context === 0 ? undefined : row(told.c, told.context);
-      const { y, logDet } = flow.forward(row(told.x, told.features), context);
-      const { x } = flow.inverse(row(told.z, told.features), context);
+      const context = recorded.context === 0 ? undefined : row(recorded.c, recorded.context);
+      const { y, logDet } = flow.forward(row(recorded.x, recorded.features), context);
+      const { x } = flow.inverse(row(recorded.z, recorded.features), context);
       const outputs = [gaussian.logProb(y).add(logDet), y, x];
       const results = await evaluate(substitute(outputs, replacements.values));
-      for (const [i, expected] of [told.logProb, told.code, told.sample].entries()) {
+      for (const [i, expected] of [recorded.logProb, recorded.code, recorded.sample].entries()) {
         expect(results[i]?.data).toHaveLength(expected.length);
         numbers(results[i]).forEach((value, k) => {
           const other = expected[k] ?? Number.NaN;

@@ -128,7 +128,7 @@ describe("networks", () => {
     expect(down.map(({ weight }) => weight.shape[0])).toEqual(channels);
   });
 
-  it("are perceptrons for images too, where told", () => {
+  it("are perceptrons for images too, where asked for", () => {
     const gan = made({ network: "mlp" }, { kind: "image", sampleShape: [1, 5, 6] });
     const fake = gan.generate(input("z", [4, 3]));
     expect(fake.shape).toEqual([4, 1, 5, 6]);

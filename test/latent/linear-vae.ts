@@ -6,7 +6,7 @@ import { float32, type NdArray } from "../../src/tensor/index.ts";
 import type { BuiltVae } from "./vae-cases.ts";
 
 // Probabilistic principal components (Tipping and Bishop 1999): x = W z + b + σ ε has a Gaussian marginal, and with
-// orthogonal columns of W a posterior whose components are independent, which an encoder can tell exactly.
+// orthogonal columns of W a posterior whose components are independent, which an encoder can predict exactly.
 export const COLUMNS: readonly (readonly number[])[] = [
   [1, 1, 0],
   [1, -1, 0.5],

@@ -115,7 +115,7 @@ describe("samples", () => {
     });
   });
 
-  it("of images are means unless told: draws are whole bytes", async () => {
+  it("of images are means by default: draws are whole bytes", async () => {
     const built = buildVae({}, DATA.image);
     await withVae(built, async (session) => {
       const means = await built.model.sample(session, { count: 4, seed: 1 });

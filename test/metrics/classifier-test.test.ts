@@ -34,7 +34,7 @@ describe("classifier two-sample test", () => {
     expect(Math.abs(mean - accuracy)).toBeLessThan(0.02);
   });
 
-  it("tells by the shape what a line cannot", async () => {
+  it("separates by the shape what a line cannot", async () => {
     // A ring around the other set: the same mean.
     const inner = gaussian(1, 300, 2, 0.5);
     const ring = float32(

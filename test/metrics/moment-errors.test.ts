@@ -46,7 +46,7 @@ describe("momentErrors", () => {
 });
 
 describe("meanLikelihood", () => {
-  it("keeps a bound apart from a likelihood, and tells bits of images alone", () => {
+  it("keeps a bound apart from a likelihood, and states bits of images alone", () => {
     expect(meanLikelihood("exact", -1.5)).toEqual({ kind: "exact", nats: -1.5 });
     expect(meanLikelihood("bound", -1.5)).toEqual({ kind: "bound", atLeastNats: -1.5 });
     const bound = meanLikelihood("bound", -10 * Math.log(256), 10);

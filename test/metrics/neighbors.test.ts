@@ -42,7 +42,7 @@ describe("precision, recall, density and coverage", () => {
     expect(densityCoverage(real, generated, { neighbors: 1 })).toEqual({ density: 4 / 3, coverage: 2 / 3 });
   });
 
-  it("tell a dropped mode from samples off the data", () => {
+  it("separate a dropped mode from samples off the data", () => {
     const both = float32([...gaussian(1, 200, 2).data, ...gaussian(2, 200, 2, 1, 20).data], [400, 2]);
     const dropped = precisionRecall(both, gaussian(3, 400, 2));
     expect(dropped.precision).toBeGreaterThan(0.9);

@@ -8,7 +8,7 @@ import { float32 } from "../../src/tensor/array.ts";
 const network = (classes: number) => nameParameters({ body: new Linear(3, 4), head: new Linear(4, classes) });
 
 describe("matchState", () => {
-  it("takes what fits by name and shape, as float32, and tells what does not", () => {
+  it("takes what fits by name and shape, as float32, and lists what does not", () => {
     const model = network(2);
     const other = new Map(initialState(network(5), 1));
     const counted = Float64Array.from({ length: 12 }, (_, i) => i);

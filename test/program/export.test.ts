@@ -116,7 +116,7 @@ describe("exportOnnx", () => {
     }
   });
 
-  it("writes metadata and tells how random inputs are distributed", () => {
+  it("writes metadata and records how random inputs are distributed", () => {
     const x = input("x", ["batch", 2]);
     const outputs = { y: x.add(normal(["batch", 2])) };
     const metadata = { model: "rectified-flow", options: { width: 64 }, absent: undefined };

@@ -23,7 +23,7 @@ import { conv2d, input, normal } from "../../src/tensor/index.ts";
 const library = ort as unknown as OrtModule;
 
 describe("nodeRuntime", () => {
-  it("runs on the CPU unless told", async () => {
+  it("runs on the CPU by default", async () => {
     expect((await nodeRuntime()).provider).toBe("cpu");
     expect(await availableProviders()).toContain("cpu");
   });

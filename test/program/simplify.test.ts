@@ -70,7 +70,7 @@ describe("simplify", () => {
     expect(simplify([row.add(full([2, 3], 0))])[0]?.shape).toEqual([2, 3]);
   });
 
-  it("tells 0 from −0 and keeps NaN", () => {
+  it("distinguishes 0 from −0 and keeps NaN", () => {
     const [a, b] = simplify([x.div(constant(0)), x.div(constant(-0))]);
     expect(a).not.toBe(b);
     const [nan] = simplify([constant(Number.NaN).add(1)]);

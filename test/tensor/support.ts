@@ -98,7 +98,7 @@ export function generator(seed: number): () => number {
 }
 
 export interface Sampling {
-  /** Range of the numbers; −2 to 2 unless told. */
+  /** Range of the numbers; default: −2 to 2. */
   readonly low?: number;
   readonly high?: number;
   /** Points at which the function has a kink or a jump: numbers keep their distance. */

@@ -58,7 +58,7 @@ describe("running statistics", () => {
 });
 
 describe("batches that data makes itself", () => {
-  /** Sums of x over the rows that `labels` names, of batches that tell their step. */
+  /** Sums of x over the rows that `labels` names, of batches that name their step. */
   const model = () =>
     nameParameters({
       norm: new BatchNorm1d(1),

@@ -91,7 +91,7 @@ test("a loss that turns NaN ends the fit with step, samples and the checkpoint k
   );
 });
 
-test("early stopping waits for as many validations as told", async () => {
+test("early stopping waits for as many validations as given", async () => {
   class Constant extends Denoiser {
     override loss(batch: { readonly x: import("../../src/tensor/index.ts").Tensor }) {
       const { error } = super.loss(batch);

@@ -14,7 +14,7 @@ const SIZE = PROBABILITIES.length;
 const SAMPLES = 64;
 const [BATCH, STEPS] = [32, 150];
 
-/** Tells what it sees: the mean of each element over a batch, and how far elements are from being 0 or 1. */
+/** Reports what it sees: the mean of each element over a batch, and how far elements are from being 0 or 1. */
 class Watcher {
   readonly layer = new Linear(SIZE, 1);
 
@@ -70,7 +70,7 @@ async function fitWatcher(options: {
 }
 
 test.each([1, 4])(
-  "a step in %i parts draws zeros and ones anew, with the probabilities told",
+  "a step in %i parts draws zeros and ones anew, with the given probabilities",
   async (accumulate) => {
     const row = await fitWatcher({ seed: 1, accumulate });
     expect(row.between).toBe(0);

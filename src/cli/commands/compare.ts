@@ -66,7 +66,7 @@ async function requestOf(
 }
 
 /** One line on how a comparison stands. */
-function compareLine({ model, place, models, stage, fit, share, secondsLeft }: CompareProgress): string {
+function compareLine({ model, position, models, stage, fit, share, secondsLeft }: CompareProgress): string {
   const doing =
     fit !== undefined
       ? progressLine(fit)
@@ -74,7 +74,7 @@ function compareLine({ model, place, models, stage, fit, share, secondsLeft }: C
         ? `drawing samples ${Math.floor(100 * (share ?? 0))} %`
         : "measuring …";
   return [
-    `[${place}/${models}] ${model}`,
+    `[${position}/${models}] ${model}`,
     doing,
     ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left in all`]),
   ].join("  ");

@@ -30,9 +30,9 @@ export function configure(command: Command): void {
     heading: "Detection",
     flags: flagsSchema,
     help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
-    async action({ run, flags, operands: [places] }) {
+    async action({ run, flags, operands: [paths] }) {
       const { out, json, pictures, pixelLimit, weights: _w, provider: _p, threads: _t, ...found } = flags;
-      const images = await findImages(places as readonly string[]);
+      const images = await findImages(paths as readonly string[]);
       const detector = detectorRun(run.loaded);
       const options = completeDetectOptions({
         confidence: await usualConfidence(detector),

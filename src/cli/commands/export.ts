@@ -28,7 +28,7 @@ const exportFlags = z.strictObject({
   json: z.boolean().default(false).describe("print what was written as JSON"),
 });
 
-/** How detections are picked. @throws OptionError where options of that are told and it is not asked for */
+/** How detections are picked. @throws OptionError where options of that are given and it is not asked for */
 function suppressionOptions(
   suppression: boolean,
   flags: z.output<z.ZodObject<typeof detectFlags>>,

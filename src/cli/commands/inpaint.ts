@@ -52,7 +52,7 @@ function regionOf({ half, box, mask }: Pick<z.output<typeof flags>, "half" | "bo
   const [region] = regions;
   if (region === undefined || regions.length > 1) {
     throw new OptionError(
-      "inpaint: say what is unknown by one of --half bottom, --box 4,4,10,10 and --mask mask.png",
+      "inpaint: give what is unknown by one of --half bottom, --box 4,4,10,10 and --mask mask.png",
     );
   }
   return region;

@@ -24,7 +24,7 @@ const flags = z.strictObject({
     .string()
     .optional()
     .describe(
-      "column of zeros and ones (1 for an anomaly) to judge the ranking by (default: anomaly or label, where the model does not know it)",
+      "column of zeros and ones (1 for an anomaly) to evaluate the ranking by (default: anomaly or label, where the model does not know it)",
     ),
   ...runOptions,
   json: z.boolean().default(false).describe("print the mean, or the top of the ranking, as JSON"),

@@ -62,7 +62,7 @@ export function splitOfName(name: string): SplitName | undefined {
   return undefined;
 }
 
-/** EXIF's ways of storing an image: 1 is upright, 3 upside down, 6 and 8 on a side, the others mirrored as well. */
+/** EXIF's orientations of a stored image: 1 is upright, 3 upside down, 6 and 8 on a side, the others mirrored as well. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 /** The header of an image file. */
@@ -138,7 +138,7 @@ export function checkAnnotations(
     const { width, height } = raw.declared;
     fault(
       "other-size",
-      `${upright.width} × ${upright.height} pixels, where ${raw.source} says ${width} × ${height}`,
+      `${upright.width} × ${upright.height} pixels, where ${raw.source} has ${width} × ${height}`,
     );
   }
 

@@ -110,7 +110,7 @@ export function describeSplits(splits: DataSet["splits"]): string {
 }
 
 /**
- * A split over samples stored one after another: `order` says which stored sample is at each position.
+ * A split over samples stored one after another: `order` is which stored sample is at each position.
  * Numbers are converted to float32 as a batch is taken, so that images stay bytes in memory.
  */
 export function storedSplit(

@@ -271,7 +271,7 @@ function plainPhotos(photos: readonly unknown[]): readonly PlainPhoto[] {
 /**
  * An image in memory, checked.
  * @param name what messages call it
- * @throws DataError where it is neither the bytes of a file nor as many pixels as it says
+ * @throws DataError where it is neither the bytes of a file nor as many pixels as its size
  */
 export function checkedImage(image: unknown, name: string): PhotoImage {
   if (image instanceof Uint8Array) {

@@ -162,7 +162,7 @@ export function points(
  * Images in memory: files of images, or pixels.
  *
  * - The bytes of files (PNG, JPEG, …), a list of them, are decoded as those of a folder of images are; the options `size` and
- *   `color` say to what.
+ *   `color` set to what.
  * - Pixels are used as they are, whole numbers 0 … 255: one array with `shape: [n, channels, height, width]`, or a list of arrays
  *   with the shape of one image, `shape: [channels, height, width]`. One channel is gray, three are red, green and blue.
  *

@@ -89,7 +89,7 @@ export async function hamiltonianMonteCarlo(
     () => new Adaptation(dimensions, options.scale, acceptance),
   );
   const groupOf = (chain: number): Adaptation => groups[Math.floor(chain / groupSize)] as Adaptation;
-  const moves = (place: number): boolean => movable === undefined || movable[place] === 1;
+  const moves = (element: number): boolean => movable === undefined || movable[element] === 1;
 
   const states = Float64Array.from(start);
   const values = new Float64Array(chains);

@@ -67,14 +67,14 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
     order !== undefined && model.base?.dependent !== true && (classes === 0 || label !== undefined);
   return rows.map((row): Row => {
     const { index, known: mask } = row;
-    const unknown = modeled.filter((place) => mask[place] !== 1);
+    const unknown = modeled.filter((position) => mask[position] !== 1);
     if (unknown.length + mask.reduce((sum, value) => sum + Number(value === 1), 0) !== size) {
       throw new OptionError(
         `inpaint: sample ${index} lacks values that the model is conditioned on; they must be known`,
       );
     }
-    const before = triangular ? order.findIndex((place) => mask[place] !== 1) : -1;
-    const prefix = before >= 0 && order?.slice(before).every((place) => mask[place] !== 1) === true;
+    const before = triangular ? order.findIndex((position) => mask[position] !== 1) : -1;
+    const prefix = before >= 0 && order?.slice(before).every((position) => mask[position] !== 1) === true;
     const way = unknown.length === 0 ? "none" : prefix && exact !== false ? "exact" : "iterated";
     return { ...row, label: labels?.[index], way };
   });
@@ -106,7 +106,7 @@ type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
  * Elsewhere by Hamiltonian Monte Carlo over the unknown elements on the exact log-density, all chains (samples × draws)
  * in one batch. Known bytes are dequantized with noise that is drawn once for each chain.
  *
- * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked and there is no such way
+ * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked and there is no exact method
  */
 export async function inpaintFlow(
   model: CompletableFlow,
@@ -147,7 +147,7 @@ export async function inpaintFlow(
       options.onProgress?.(done / rows.length);
     }
   }
-  // What is known comes back as it was given, whatever its way through float32.
+  // What is known comes back as it was given, however float32 rounds it.
   for (const { index, x, known } of rows) {
     for (let draw = 0; draw < draws; draw++) {
       const offset = (index * draws + draw) * size;

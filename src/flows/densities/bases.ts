@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { constant, normal as normalInitializer, zeros } from "../../nn/initializers.ts";
 import type { Random } from "../../random.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { matmul } from "../../tensor/index.operations.ts";
 import { concat, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
 
@@ -247,7 +248,7 @@ export class GaussianMixture implements Base {
   }
 
   logProb(z: Tensor): Tensor {
-    const [, dimensions = 0] = this.means.shape;
+    const dimensions = outputAt(this.means.shape, 1);
     const standardized = z.unsqueeze(1).sub(this.means).mul(this.logDeviations.neg().exp());
     const logWeights = this.logits
       .logSoftmax(0)
@@ -276,12 +277,12 @@ export class GaussianMixture implements Base {
    * deviations; weights decide by steps, so that only `logProb` has gradients for them.
    */
   fromNoise(noise: Tensor, temperature?: Tensor): Tensor {
-    const [components = 1, dimensions = 1] = this.means.shape;
-    const place = slice(noise, 1, dimensions);
+    const [components, dimensions] = [outputAt(this.means.shape, 0), outputAt(this.means.shape, 1)];
+    const position = slice(noise, 1, dimensions);
     // The end of the last part is 1 but for rounding, and needs no comparison.
     const ends = slice(this.logits.softmax(0).cumSum(0), 0, 0, components - 1).stopGradient();
-    const passed = place.greaterEqual(ends).cast("float32");
-    const one = place.mul(0).add(1);
+    const passed = position.greaterEqual(ends).cast("float32");
+    const one = position.mul(0).add(1);
     const chosen = concat([one, passed], 1).sub(concat([passed, one.mul(0)], 1));
     const mean = matmul(chosen, this.means);
     const deviation = matmul(chosen, this.logDeviations.exp());

@@ -21,7 +21,7 @@ export const conditioningOptions = z.strictObject({
 
 export type ConditioningOptions = z.output<typeof conditioningOptions>;
 
-/** Places of a sample: a run of neighboring numbers. */
+/** Positions of a sample: a run of neighboring numbers. */
 interface Span {
   readonly start: number;
   readonly size: number;

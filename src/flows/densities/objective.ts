@@ -81,7 +81,7 @@ export function energyFunction(name: string): Energy {
 }
 
 /**
- * The option of flows that can be fitted in two ways. A flow that takes it needs transforms whose `inverse`, the direction
+ * The option of flows that can be fitted by two objectives. A flow that takes it needs transforms whose `inverse`, the direction
  * from the base to data, can be differentiated: it is what reverse-kl trains.
  */
 export const objectiveOptions = z.strictObject({

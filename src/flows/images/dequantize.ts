@@ -16,13 +16,13 @@ import {
   noVolumeChange,
   type Transform,
 } from "../transforms/transform.ts";
-import { Squeeze, squeezed, squeezeLimit } from "./multi-scale.ts";
+import { asImageShape, Squeeze, squeezed, squeezeLimit } from "./multi-scale.ts";
 import { ContextBias, GatedBlock, GatedNetwork } from "./networks.ts";
 
 /** Number of values of a byte. */
 export const BYTE_LEVELS = 256;
 
-/** Reals in the places of whole numbers, and what the noise between them costs. */
+/** Reals instead of whole numbers, and what the noise between them costs. */
 export interface Dequantized {
   /** bytes + noise, on [0, 256). */
   readonly x: Tensor;
@@ -116,13 +116,14 @@ export class VariationalDequantizer implements Dequantizer {
    */
   constructor(shape: readonly number[], options: VariationalDequantizerOptions = {}) {
     const { width = 16, couplings = 2, contextSize = 0 } = options;
-    const [channels = 1, height = 1, breadth = 1] = shape;
-    if (squeezeLimit([channels, height, breadth]) < 1) {
+    const image = asImageShape(shape);
+    const [, height, breadth] = image;
+    if (squeezeLimit(image) < 1) {
       throw new OptionError(
         `option dequantization: variational noise needs images of even height and width, not ${height}×${breadth}`,
       );
     }
-    const [inside] = squeezed([channels, height, breadth]);
+    const [inside] = squeezed(image);
     this.half = inside / 2;
     this.features = new ByteFeatures(inside, width, contextSize);
     this.networks = Array.from(

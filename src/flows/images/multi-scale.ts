@@ -2,6 +2,7 @@ import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences } from "../../model/definition.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { concat, elementCount, split, type Tensor } from "../../tensor/index.ts";
 import {
   Composition,
@@ -36,7 +37,7 @@ export class Squeeze implements Transform {
   /** @throws ShapeError unless height and width are even */
   forward(x: Tensor): Forward {
     const [c, h, w] = imageShape(x);
-    const n = x.shape[0] ?? 1;
+    const n = outputAt(x.shape, 0);
     const blocks = x.reshape([n, c, h / 2, 2, w / 2, 2]).transpose([0, 3, 5, 1, 2, 4]);
     const y = blocks.reshape([n, 4 * c, h / 2, w / 2]);
     return { y: this.order === "rows" ? y : regroup(y, [0, 3, 1, 2]), logDet: noVolumeChange(x) };
@@ -44,7 +45,7 @@ export class Squeeze implements Transform {
 
   inverse(y: Tensor): Inverse {
     const [c, h, w] = imageShape(y);
-    const n = y.shape[0] ?? 1;
+    const n = outputAt(y.shape, 0);
     const rows = this.order === "rows" ? y : regroup(y, [0, 2, 3, 1]);
     const blocks = rows.reshape([n, 2, 2, c / 4, h, w]).transpose([0, 3, 4, 1, 5, 2]);
     return { x: blocks.reshape([n, c / 4, 2 * h, 2 * w]), logDet: noVolumeChange(y) };
@@ -77,6 +78,15 @@ function regroup(x: Tensor, order: QuarterOrder): Tensor {
 
 function imageShape(x: Tensor): ImageShape {
   return [Number(x.shape[1]), Number(x.shape[2]), Number(x.shape[3])];
+}
+
+/** A sample's shape as that of an image. @throws OptionError where it is none */
+export function asImageShape(shape: readonly number[]): ImageShape {
+  const [channels, height, width, ...rest] = shape;
+  if (channels === undefined || height === undefined || width === undefined || rest.length > 0) {
+    throw new OptionError(`images are [channels, height, width], not [${shape.join(", ")}]`);
+  }
+  return [channels, height, width];
 }
 
 /** The shape of an image after a squeeze. */
@@ -120,7 +130,7 @@ export class MultiScale implements Transform {
   }
 
   forward(x: Tensor, context?: Tensor): Forward {
-    const n = x.shape[0] ?? 1;
+    const n = outputAt(x.shape, 0);
     const codes: Tensor[] = [];
     let rest = x;
     let logDet = noVolumeChange(x);
@@ -129,25 +139,26 @@ export class MultiScale implements Transform {
       logDet = logDet.add(passed.logDet);
       const last = i === this.levels.length - 1;
       const [kept, factored] = last ? [passed.y, passed.y] : split(passed.y, 1, 2);
-      codes.push(factored.reshape([n, this.sizes[i] ?? 1]));
+      codes.push(factored.reshape([n, outputAt(this.sizes, i)]));
       rest = kept;
     });
     return { y: concat(codes, 1), logDet };
   }
 
   inverse(y: Tensor, context?: Tensor): Inverse {
-    const n = y.shape[0] ?? 1;
+    const n = outputAt(y.shape, 0);
     const codes = split(y, 1, this.sizes);
     let rest: Tensor | undefined;
     let logDet = noVolumeChange(y);
     for (const [i, level] of [...this.levels.entries()].reverse()) {
-      const [channels, height, width] = this.shapes[i] ?? [1, 1, 1];
-      const code = (codes[i] ?? y).reshape([n, rest ? channels / 2 : channels, height, width]);
+      const [channels, height, width] = outputAt(this.shapes, i);
+      const code = outputAt(codes, i).reshape([n, rest ? channels / 2 : channels, height, width]);
       const before = level.inverse(rest ? concat([rest, code], 1) : code, context);
       rest = before.x;
       logDet = logDet.add(before.logDet);
     }
-    return { x: rest ?? y, logDet };
+    if (rest === undefined) throw new RangeError("a multi-scale flow has no levels");
+    return { x: rest, logDet };
   }
 }
 
@@ -162,8 +173,8 @@ export function imageLevels(
   wanted: number | undefined,
   most = 3,
 ): { readonly shape: ImageShape; readonly count: number } {
-  const [channels = 1, height = 1, width = 1] = sampleShape;
-  const shape = [channels, height, width] as const;
+  const shape = asImageShape(sampleShape);
+  const [, height, width] = shape;
   const limit = squeezeLimit(shape);
   if (limit === 0) {
     throw new OptionError(

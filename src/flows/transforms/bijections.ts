@@ -1,3 +1,4 @@
+import { outputAt } from "../../tensor/graph.ts";
 import { constant, float32, split, type Tensor } from "../../tensor/index.ts";
 import { monotoneRoot } from "./transform.ts";
 
@@ -75,7 +76,7 @@ export function sumElements(logDerivative: Tensor): Tensor {
   return logDerivative.sum(logDerivative.shape.slice(1).map((_, i) => i + 1));
 }
 
-/** What the parameters of one element mean, after bounds and starting places. All but the last two are [n, d, K, …]. */
+/** What the parameters of one element mean, after bounds and starting locations. All but the last two are [n, d, K, …]. */
 interface Mixture {
   /** Logarithms of the weights, up to a constant. */
   readonly logits: Tensor;
@@ -126,7 +127,8 @@ export class LogisticMixtureBijection implements Bijection {
 
   private mixture(raw: Tensor): Mixture {
     const { components: k, parameterCount } = this;
-    const [n = 1, count = 1, ...rest] = raw.shape;
+    const [n, count] = [outputAt(raw.shape, 0), outputAt(raw.shape, 1)];
+    const rest = raw.shape.slice(2);
     const grouped = raw.reshape([n, Number(count) / parameterCount, parameterCount, ...rest]);
     const [logits, means, scales, factor, shift] = split(grouped, 2, [k, k, k, 1, 1]) as [
       Tensor,
@@ -135,8 +137,8 @@ export class LogisticMixtureBijection implements Bijection {
       Tensor,
       Tensor,
     ];
-    const places = Array.from({ length: k }, (_, i) => (k === 1 ? 0 : SPREAD * ((2 * i) / (k - 1) - 1)));
-    const start = constant(float32(places, [k, ...rest.map(() => 1)]));
+    const locations = Array.from({ length: k }, (_, i) => (k === 1 ? 0 : SPREAD * ((2 * i) / (k - 1) - 1)));
+    const start = constant(float32(locations, [k, ...rest.map(() => 1)]));
     return {
       logits,
       means: means.add(start),
@@ -175,15 +177,15 @@ export class LogisticMixtureBijection implements Bijection {
     const mixture = this.mixture(parameters);
     const { means, logScales, logFactor, shift } = mixture;
     const target = y.sub(shift).mul(logFactor.neg().exp());
-    const places = means.add(target.unsqueeze(2).mul(logScales.exp()));
+    const ends = means.add(target.unsqueeze(2).mul(logScales.exp()));
     const x = monotoneRoot(
       (at) => {
         const { value, logDerivative } = this.logitOfCdf(at, mixture);
         return { value, derivative: logDerivative.exp() };
       },
       target,
-      places.min(2),
-      places.max(2),
+      ends.min(2),
+      ends.max(2),
     );
     const { logDerivative } = this.logitOfCdf(x, mixture);
     return { value: x, logDerivative: logDerivative.add(logFactor).neg() };

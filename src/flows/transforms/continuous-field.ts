@@ -1,5 +1,6 @@
 import { kaimingUniform, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { matmul, sub } from "../../tensor/index.operations.ts";
 import { constant, float32, type Initializer, linear, split, type Tensor } from "../../tensor/index.ts";
 
@@ -92,7 +93,7 @@ export class ConcatSquashField implements VelocityField {
     // A field of zero, so that the flow starts as the identity.
     this.layers = outputs.map(
       (size, i) =>
-        new Linear(this.sizes[i] ?? size, size, {
+        new Linear(outputAt(this.sizes, i), size, {
           bias: false,
           initializeWeight: i === hidden.length ? zeros : kaimingUniform(),
         }),
@@ -125,8 +126,8 @@ export class ConcatSquashField implements VelocityField {
     const gates = split(this.gate.forward(features).sigmoid().mul(2), 1, outputs);
     const shifts = split(this.shift.forward(features), 1, outputs);
     const weights = this.layers.map(({ weight }, i) => {
-      const size = outputs[i] ?? 0;
-      return weight.mul((gates[i] ?? features).reshape([count, size, 1]));
+      const size = outputAt(outputs, i);
+      return weight.mul(outputAt(gates, i).reshape([count, size, 1]));
     });
     const added =
       this.context && context
@@ -150,7 +151,7 @@ export class ConcatSquashField implements VelocityField {
 function endingInZeros(initialize: Initializer, rows: number): Initializer {
   return (target, shape, random) => {
     initialize(target, shape, random);
-    const rowSize = target.length / (shape[0] ?? 1);
+    const rowSize = target.length / outputAt(shape, 0);
     target.fill(0, target.length - rows * rowSize);
   };
 }
@@ -223,7 +224,7 @@ class PerceptronAtTime implements FieldAtTime {
   private trace(slopes: readonly Tensor[]): Tensor {
     const [first, second] = slopes;
     if (first === undefined) throw new TypeError("a velocity field has at least one hidden layer");
-    const rows = first.shape[0] ?? 1;
+    const rows = outputAt(first.shape, 0);
     if (this.contraction === undefined) return this.traceByTangents(slopes);
     const met = linear(first, this.contraction);
     return second === undefined ? met.reshape([rows]) : met.mul(second).sum(1);
@@ -238,8 +239,8 @@ class PerceptronAtTime implements FieldAtTime {
       .slice(1)
       .reduce(
         (before, slope, i) =>
-          matmul(before, (others[i] ?? last).weight, { transposeB: true }).mul(slope.unsqueeze(1)),
-        first.weight.transpose().mul((slopes[0] ?? last.weight).unsqueeze(1)),
+          matmul(before, outputAt(others, i).weight, { transposeB: true }).mul(slope.unsqueeze(1)),
+        first.weight.transpose().mul(outputAt(slopes, 0).unsqueeze(1)),
       );
     return tangents.mul(last.weight).sum([1, 2]);
   }

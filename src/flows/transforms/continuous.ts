@@ -6,6 +6,7 @@ import {
   stageTimes,
   type UnrolledOptions,
 } from "../../ode/index.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { constant, float32, isTraining, normal, type Tensor, uniform, where } from "../../tensor/index.ts";
 import type { FieldAtTime, VelocityField } from "./continuous-field.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
@@ -85,8 +86,8 @@ export class ContinuousTransform implements Transform {
     let state: readonly Tensor[] = [x, none, none];
     let jacobian = none;
     times.slice(1).forEach((to, i) => {
-      const from = times[i] ?? 0;
-      const start = state[0] ?? x;
+      const from = outputAt(times, i);
+      const start = outputAt(state, 0);
       const first = fieldAt(fields, from).evaluate(start, { ...query, probe });
       const product = asked(first.product);
       jacobian = jacobian.add(
@@ -96,7 +97,8 @@ export class ContinuousTransform implements Transform {
           .mul(to - from),
       );
       state = integrateUnrolled(
-        ([at = x], time) => {
+        (reached, time) => {
+          const at = outputAt(reached, 0);
           const found = at === start ? first : fieldAt(fields, time).evaluate(at, query);
           const trace = this.isExact ? asked(found.trace) : asked(found.product).mul(probe).sum(1);
           return [found.velocity, trace, found.velocity.square().sum(1)];
@@ -105,8 +107,7 @@ export class ContinuousTransform implements Transform {
         { ...unrolled, steps: 1, from, to },
       );
     });
-    const [y = x, logDet = none, kinetic = none] = state;
-    return { y, logDet, kinetic, jacobian };
+    return { y: outputAt(state, 0), logDet: outputAt(state, 1), kinetic: outputAt(state, 2), jacobian };
   }
 
   /** The states at evenly spaced times from noise (t = 1, y itself) to data (t = 0), `parts` of them after y. */
@@ -116,12 +117,12 @@ export class ContinuousTransform implements Transform {
     for (let k = 0; k < parts; k++) {
       const [from, to] = [1 - k / parts, 1 - (k + 1) / parts];
       const fields = this.fields(from, to, context, steps);
-      const [x] = integrateUnrolled(
-        ([state = y], time) => [fieldAt(fields, time).evaluate(state).velocity],
-        [states.at(-1) ?? y],
+      const reached = integrateUnrolled(
+        (state, time) => [fieldAt(fields, time).evaluate(outputAt(state, 0)).velocity],
+        [outputAt(states, k)],
         { ...this.unrolled(from, to), steps },
       );
-      if (x !== undefined) states.push(x);
+      states.push(outputAt(reached, 0));
     }
     return states;
   }
@@ -173,7 +174,7 @@ export class ContinuousTransform implements Transform {
   ): ReadonlyMap<number, FieldAtTime> {
     const times = stageTimes({ ...this.unrolled(from, to), steps });
     const fields = this.field.at(constant(float32(times, [times.length])), context);
-    return new Map(fields.map((field, i) => [times[i] ?? from, field]));
+    return new Map(fields.map((field, i) => [outputAt(times, i), field]));
   }
 
   private drawProbe(x: Tensor): Tensor {

@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { kaimingNormal, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { concat, slice, split, stack, type Tensor } from "../../tensor/index.ts";
 import { type Bijection, sumElements } from "./bijections.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
@@ -22,11 +23,11 @@ export class ReluNetwork implements Conditioner {
    */
   constructor(sizes: readonly number[], contextSize = 0) {
     this.context =
-      contextSize === 0 ? undefined : new Linear(contextSize, sizes[1] ?? contextSize, { bias: false });
+      contextSize === 0 ? undefined : new Linear(contextSize, outputAt(sizes, 1), { bias: false });
     const last = sizes.length - 2;
     this.layers = sizes.slice(1).map(
       (outputs, i) =>
-        new Linear(sizes[i] ?? outputs, outputs, {
+        new Linear(outputAt(sizes, i), outputs, {
           initializeWeight: i === last ? zeros : kaimingNormal(),
           initializeBias: zeros,
         }),
@@ -64,7 +65,7 @@ export class OddEvenOrder implements Transform {
     const second = slice(y, 1, odd, this.dimensions);
     // With one odd component too many, its partner is any column, cut off afterwards.
     const partner = odd === even ? second : concat([second, slice(first, 1, 0, 1)], 1);
-    const paired = stack([first, partner], 2).reshape([y.shape[0] ?? 1, 2 * odd]);
+    const paired = stack([first, partner], 2).reshape([outputAt(y.shape, 0), 2 * odd]);
     return { x: slice(paired, 1, 0, this.dimensions), logDet: noVolumeChange(y) };
   }
 }

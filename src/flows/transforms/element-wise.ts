@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import {
   constant,
   elementCount,
@@ -168,7 +169,11 @@ export class LeakyReluTransform extends ElementwiseTransform {
 
 /** Gives values of components (or channels) [n or 1, d] the shape that broadcasts over x [n, d, …]. */
 function alongAxis1(values: Tensor, x: Tensor): Tensor {
-  return values.reshape([values.shape[0] ?? 1, values.shape[1] ?? 1, ...x.shape.slice(2).map(() => 1)]);
+  return values.reshape([
+    outputAt(values.shape, 0),
+    outputAt(values.shape, 1),
+    ...x.shape.slice(2).map(() => 1),
+  ]);
 }
 
 /** Numbers of a sample of x [n, d, …] at each position of axis 1. */
@@ -234,7 +239,7 @@ export class ElementwiseAffine implements Transform {
   }
 
   private parameters(context: Tensor | undefined): { readonly logScale: Tensor; readonly shift: Tensor } {
-    const [, size = 1] = this.scale.shape;
+    const size = outputAt(this.scale.shape, 1);
     const change = context && this.context?.forward(context);
     const raw = change === undefined ? this.scale : this.scale.add(slice(change, 1, 0, size));
     return {
@@ -281,10 +286,10 @@ export class ElementwiseBijection implements Transform {
 
   /** Parameters for every number of x [n, d, …]: [n, parameterCount · d, …]. */
   private parametersFor(x: Tensor, context: Tensor | undefined): Tensor {
-    const [count = 1] = this.parameters.shape;
+    const count = outputAt(this.parameters.shape, 0);
     const change = context && this.context?.forward(context);
     const rows = change === undefined ? this.parameters.reshape([1, count]) : this.parameters.add(change);
-    return alongAxis1(rows, x).broadcastTo([x.shape[0] ?? 1, count, ...x.shape.slice(2)]);
+    return alongAxis1(rows, x).broadcastTo([outputAt(x.shape, 0), count, ...x.shape.slice(2)]);
   }
 
   forward(x: Tensor, context?: Tensor): Forward {

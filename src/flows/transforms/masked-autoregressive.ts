@@ -3,6 +3,7 @@ import { zeros } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { degreeMask, Linear, MaskedLinear } from "../../nn/linear.ts";
 import { Random } from "../../random.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import {
   concat,
   constant,
@@ -115,19 +116,21 @@ export class MadeNetwork implements Conditioner {
     const degrees = hidden.map((units, l) =>
       l === 0 || this.residual ? first : hiddenDegrees(units, lowest, inputs - 1, random),
     );
-    const places = new Array<number>(inputs);
-    order.forEach((element, place) => {
-      places[element] = place;
+    const positions = new Array<number>(inputs);
+    order.forEach((element, position) => {
+      positions[element] = position;
     });
     const outputPlaces =
       layout === "by-element"
-        ? places.flatMap((place) => new Array<number>(parameterCount).fill(place))
-        : Array.from({ length: parameterCount }, () => places).flat();
+        ? positions.flatMap((position) => new Array<number>(parameterCount).fill(position))
+        : Array.from({ length: parameterCount }, () => positions).flat();
 
-    this.input = new MaskedLinear(maskOf(first, places, true));
+    this.input = new MaskedLinear(maskOf(first, positions, true));
     this.context = contextSize === 0 ? undefined : new Linear(contextSize, first.length, { bias: false });
-    this.hidden = degrees.slice(1).map((own, l) => new MaskedLinear(maskOf(own, degrees[l] ?? first, false)));
-    this.output = new MaskedLinear(maskOf(outputPlaces, degrees.at(-1) ?? first, false), {
+    this.hidden = degrees
+      .slice(1)
+      .map((own, l) => new MaskedLinear(maskOf(own, outputAt(degrees, l), false)));
+    this.output = new MaskedLinear(maskOf(outputPlaces, outputAt(degrees, degrees.length - 1), false), {
       initializeWeight: zeros,
       initializeBias: zeros,
     });
@@ -175,12 +178,12 @@ export class MadeNetwork implements Conditioner {
     const weights = this.unitWeights(inputs !== ones);
     const outputs = this.outputWeights();
     const found = new Array<Tensor>(this.order.length);
-    this.order.forEach((element, place) => {
+    this.order.forEach((element, position) => {
       let source = knownElements;
       let shortcut: Tensor | undefined;
       weights.forEach((layer, l) => {
         const target = knownUnits[l];
-        const own = layer.get(place);
+        const own = layer.get(position);
         if (own !== undefined && target !== undefined) {
           let h = source.times(own);
           if (this.residual && l % 2 === 0) {
@@ -204,7 +207,7 @@ export class MadeNetwork implements Conditioner {
   private unitWeights(withContext: boolean): readonly ReadonlyMap<number, Tensor>[] {
     const { weight, bias } = this.input;
     const columns = split(weight, 1, new Array<number>(this.order.length).fill(1));
-    const ordered = this.order.map((element) => columns[element] ?? weight);
+    const ordered = this.order.map((element) => outputAt(columns, element));
     const extra = this.context && withContext ? [this.context.weight] : [];
     const first = concat([asColumn(bias), ...extra, ...ordered], 1);
     return [
@@ -253,7 +256,7 @@ function byDegree(weight: Tensor, degrees: readonly number[]): ReadonlyMap<numbe
   const distinct = [...new Set(degrees)];
   const sizes = distinct.map((degree) => degrees.filter((other) => other === degree).length);
   const pieces = split(weight, 0, sizes);
-  return new Map(distinct.map((degree, i) => [degree, pieces[i] ?? weight]));
+  return new Map(distinct.map((degree, i) => [degree, outputAt(pieces, i)]));
 }
 
 function asColumn(bias: Tensor | undefined): Tensor {
@@ -333,13 +336,13 @@ export class MaskedAutoregressive implements Transform {
 
   /** The inverse element by element, written out in the program; differentiable. */
   unrolledInverse(y: Tensor, context?: Tensor): Inverse {
-    const rows = y.shape[0] ?? 1;
+    const rows = outputAt(y.shape, 0);
     const { parameterCount } = this.bijection;
     const columns = split(y.transpose(), 0, new Array<number>(this.dimensions).fill(1));
     const logDerivatives: Tensor[] = [];
     const elements = this.network.unroll(
       (element, parameters) => {
-        const own = columns[element] ?? y;
+        const own = outputAt(columns, element);
         // One sample of one element whose trailing axis is the batch.
         const { value, logDerivative } = this.bijection.inverse(
           own.reshape([1, 1, rows]),
@@ -361,9 +364,9 @@ export class MaskedAutoregressive implements Transform {
    */
   iteratedInverse(y: Tensor, context?: Tensor): Inverse {
     const next = (x: Tensor) => this.bijection.inverse(y, this.network.forward(x, context));
-    const [x = y] = whileLoop(
+    const [x] = whileLoop(
       [y],
-      ([before = y]) => {
+      ([before]) => {
         const after = next(before).value.clamp(-ITERATE_BOUND, ITERATE_BOUND);
         const change = after.sub(before).abs().sub(after.abs().add(1).mul(TOLERANCE));
         return { state: [after], again: change.max().greater(0) };

@@ -1,6 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { orthogonal } from "../../nn/initializers.ts";
 import { Random } from "../../random.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { apply, flip, inputAt, type Operation, shapeError } from "../../tensor/index.operations.ts";
 import {
   constant,
@@ -90,7 +91,7 @@ function mask(size: number, holds: (row: number, column: number) => boolean): Te
  * given the signs that make pivots positive, which leaves it a rotation, or a reflection.
  */
 const factorsOfRotation: Initializer = (target, shape, random) => {
-  const size = shape[0] ?? 1;
+  const size = outputAt(shape, 0);
   const drawn = new Float32Array(size * size);
   orthogonal()(drawn, shape, random);
   const rows = Array.from({ length: size }, (_, i) => Array.from(drawn.subarray(i * size, (i + 1) * size)));

@@ -1,4 +1,5 @@
 import { ones, zeros } from "../../nn/initializers.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { batchNorm, batchNormWith, isInitializing, shapeError } from "../../tensor/index.operations.ts";
 import { Buffer, isTraining, Parameter, type Tensor, where } from "../../tensor/index.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
@@ -146,7 +147,7 @@ export class BatchNormTransform implements Transform {
 
   inverse(y: Tensor): Inverse {
     const along = (values: Tensor): Tensor =>
-      values.reshape([1, values.shape[0] ?? 1, ...y.shape.slice(2).map(() => 1)]);
+      values.reshape([1, outputAt(values.shape, 0), ...y.shape.slice(2).map(() => 1)]);
     const deviation = this.running_var.add(this.epsilon).sqrt();
     const factor = this.scale === undefined ? deviation : deviation.mul(this.scale.neg().exp());
     const centered = this.shift === undefined ? y : y.sub(along(this.shift));

@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { matmul, stopGradient } from "../../tensor/index.operations.ts";
 import { constant, float32, full, slice, split, type Tensor, where } from "../../tensor/index.ts";
 import type { Bijection, Elementwise } from "./bijections.ts";
@@ -77,7 +78,7 @@ class BinTable {
   /** The bins of points on an axis, [1, N], which must lie in [−bound, bound]. */
   find(axis: "x" | "y", points: Tensor, parameters: Tensor): Bin {
     const { bins, minimumDerivative } = this.options;
-    const count = points.shape[1] ?? 1;
+    const count = outputAt(points.shape, 1);
     const { derivatives } = this;
     const [raw, rawSlopes] = split(parameters, 0, [2 * bins, derivatives]) as unknown as Two;
     const logShares = raw.reshape([2, bins, count]);
@@ -181,9 +182,10 @@ function placeOfValue(bin: Bin, y: Tensor): Place {
 
 /** Elements [n, d, …] as one row [1, N], and their parameters [n, parameters · d, …] as [parameters, N]. */
 function asColumns(x: Tensor, parameters: Tensor, each: number): { row: Tensor; columns: Tensor } {
-  const [rows = 1, size = 1, ...positions] = x.shape;
+  const [rows, size] = [outputAt(x.shape, 0), outputAt(x.shape, 1)];
+  const positions = x.shape.slice(2);
   const row = x.reshape([1, -1]);
-  const count = row.shape[1] ?? 1;
+  const count = outputAt(row.shape, 1);
   if (rows === 1 && size === 1) return { row, columns: parameters.reshape([each, count]) };
   if (positions.length === 0) return { row, columns: parameters.reshape([count, each]).transpose() };
   const length = positions.reduce<number>((product, dim) => product * Number(dim), 1);

@@ -1,4 +1,5 @@
 import { asTensor } from "../../tensor/core.ts";
+import { outputAt } from "../../tensor/graph.ts";
 import { any } from "../../tensor/index.operations.ts";
 import { constant, logicalOr, type Tensor, type TensorLike, where, whileLoop } from "../../tensor/index.ts";
 
@@ -26,7 +27,7 @@ export interface Transform {
 
 /** The log-determinant of a map that preserves volume: zeros, one for each row of x. */
 export function noVolumeChange(x: Tensor): Tensor {
-  const rows = x.shape[0] ?? 1;
+  const rows = outputAt(x.shape, 0);
   return constant(0).broadcastTo([rows]);
 }
 
@@ -113,11 +114,11 @@ export class Reshape implements Transform {
   }
 
   forward(x: Tensor): Forward {
-    return { y: x.reshape([x.shape[0] ?? 1, ...this.to]), logDet: noVolumeChange(x) };
+    return { y: x.reshape([outputAt(x.shape, 0), ...this.to]), logDet: noVolumeChange(x) };
   }
 
   inverse(y: Tensor): Inverse {
-    return { x: y.reshape([y.shape[0] ?? 1, ...this.from]), logDet: noVolumeChange(y) };
+    return { x: y.reshape([outputAt(y.shape, 0), ...this.from]), logDet: noVolumeChange(y) };
   }
 }
 
@@ -166,9 +167,9 @@ export function monotoneRoot(
   const unit = target.abs().mul(PRECISION / 2);
   // The last of the state is the length of the step before, for a bisection the width of what it divided; 0 for elements
   // that are found.
-  const [found = target] = whileLoop(
+  const [found] = whileLoop(
     [first, low, high, high.sub(low)],
-    ([x = target, from = target, to = target, before = target]) => {
+    ([x, from, to, before]) => {
       const { value, derivative } = f(x);
       const residual = value.sub(target);
       const below = residual.less(0);

@@ -15,7 +15,7 @@ export interface LeaderboardMeasure {
   readonly better: Better;
   /** Default: those that its values call for. */
   readonly decimals?: number;
-  /** What it tells. */
+  /** What it measures. */
   readonly meaning: string;
   /** What it was measured on: counts of samples, the space. */
   readonly basis?: string;

@@ -15,7 +15,7 @@ export interface TableCell {
 /** A column: its head, with an arrow to the good values, and a cell for each finished row and each control. */
 export interface TableColumn {
   readonly head: string;
-  /** What the head does not say: unit, direction. */
+  /** What the head leaves out: unit, direction. */
   readonly title: string;
   readonly rows: readonly TableCell[];
   readonly controls: readonly string[];
@@ -225,7 +225,7 @@ export function leaderboardNotes(board: Leaderboard): readonly string[] {
   const details = likelihoodDetails(rows);
   return [
     board.rule,
-    `All numbers are of the ${board.split} split (${significant(board.splitCount, 9)} samples); weights were chosen by the validation split, or are the last ones where a model's loss does not tell how good it is.`,
+    `All numbers are of the ${board.split} split (${significant(board.splitCount, 9)} samples); weights were chosen by the validation split, or are the last ones where a model's loss does not measure how good it is.`,
     ...(bound
       ? [
           inBits

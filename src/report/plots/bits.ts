@@ -48,8 +48,8 @@ function sharesOf({ data, shape }: NdArray<"float32">): Shares {
       // Pairs of the columns before a come first.
       const start = a * paired - (a * (a + 1)) / 2;
       for (let b = a + 1; b < paired; b++) {
-        const place = start + b - a - 1;
-        pairs[place] = (pairs[place] ?? 0) + (value * (values[b] ?? 0)) / rows;
+        const position = start + b - a - 1;
+        pairs[position] = (pairs[position] ?? 0) + (value * (values[b] ?? 0)) / rows;
       }
     }
   }
@@ -88,8 +88,11 @@ const panelTitle = (text: string) =>
   ({ text, fontSize: 11, fontWeight: "normal", color: COLORS.muted, offset: 6 }) as const;
 
 /** Shares in data against those in samples: on the diagonal where they agree. */
-function sharesPanel(title: string, places: readonly { readonly x: number; readonly y: number }[]): PlotPart {
-  const top = Math.max(0.01, ...places.flatMap(({ x, y }) => [x, y]));
+function sharesPanel(
+  title: string,
+  positions: readonly { readonly x: number; readonly y: number }[],
+): PlotPart {
+  const top = Math.max(0.01, ...positions.flatMap(({ x, y }) => [x, y]));
   const axis = (field: "x" | "y", name: string) => ({
     field,
     type: "quantitative" as const,
@@ -114,7 +117,7 @@ function sharesPanel(title: string, places: readonly { readonly x: number; reado
         encoding,
       },
       {
-        data: { values: [...places] },
+        data: { values: [...positions] },
         mark: { type: "circle", size: 14, opacity: 1, fillOpacity: 0.55, color: COLORS.samples, clip: true },
         encoding,
       },

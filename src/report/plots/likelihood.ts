@@ -12,7 +12,7 @@ export interface TermOfBound {
 /**
  * The terms of a variational bound against the step of the chain, both logarithmic, as an SVG document: where several stand
  * together, their mean at the middle of their steps. L_0, at the left edge, stands at a half; where it is negative, as it may be of a
- * density, the subtitle tells it.
+ * density, the subtitle states it.
  * @param unit of a term, for the axis
  * @returns undefined where no term is positive
  */

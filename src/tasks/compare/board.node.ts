@@ -54,9 +54,9 @@ function rowsOf({ standings }: Standings, ranking: MeasureName | undefined): rea
       finished.push({ contender, result, value });
     } else others.push(standing.status === "failed" ? { name, ...standing } : { name, status: "waiting" });
   }
-  const place = ({ value }: { readonly value: number }) =>
+  const rank = ({ value }: { readonly value: number }) =>
     Number.isNaN(value) ? Number.POSITIVE_INFINITY : value;
-  finished.sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
+  finished.sort((a, b) => (rank(a) === rank(b) ? 0 : rank(a) - rank(b)));
   const rows = finished.map(({ contender, result, value }, i): LeaderboardRow => {
     const {
       name,
@@ -119,7 +119,7 @@ function controlsOf({ control }: Standings): readonly LeaderboardControl[] {
           {
             name: "training samples",
             meaning:
-              "as many training samples in the place of drawn ones: what samples of the data itself come to by chance alone, and what a model that only repeats its training split would",
+              "as many training samples instead of drawn ones: what samples of the data itself come to by chance alone, and what a model that only repeats its training split would",
             distances: valuesOf(distances),
           },
         ]),
@@ -167,11 +167,11 @@ export async function leaderboardOf(standings: Standings): Promise<Leaderboard> 
   );
   const ordered = rows.flatMap(({ name }) => results.filter((result) => result.name === name));
   const { binary, ...dataOptions } = comparison.dataOptions;
-  const told = Object.entries({ ...dataOptions, ...(binary === true && { binary }) });
+  const given = Object.entries({ ...dataOptions, ...(binary === true && { binary }) });
   return {
     data: comparison.data,
     dataDescription: data.describe(),
-    ...(told.length > 0 && { dataOptions: told.map(([key, value]) => `${key} ${value}`).join(", ") }),
+    ...(given.length > 0 && { dataOptions: given.map(([key, value]) => `${key} ${value}`).join(", ") }),
     split: "test",
     splitCount: data.splits.test.count,
     budget: budgetText(comparison.shared),

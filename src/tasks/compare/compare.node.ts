@@ -59,8 +59,8 @@ export type { CompareModel, CompareRequest } from "./request.node.ts";
 /** Where a comparison stands. */
 export interface CompareProgress {
   readonly model: string;
-  /** Its place among the models, from 1. */
-  readonly place: number;
+  /** Its position among the models, from 1. */
+  readonly position: number;
   readonly models: number;
   readonly stage: "training" | "drawing" | "measuring";
   /** While it is trained. */
@@ -77,7 +77,7 @@ export interface CompareHooks {
   readonly onProgress?: (progress: CompareProgress) => void;
   /** Called when a model is finished, was finished by an earlier call, or has failed. */
   readonly onModel?: (model: CompareOutcome) => void;
-  /** Told what went wrong without ending anything. */
+  /** Called with what went wrong without ending anything. */
   readonly onWarning?: (message: string) => void;
   /** Ends the comparison in good order; the same call goes on with it. */
   readonly signal?: AbortSignal;
@@ -103,7 +103,7 @@ export interface Comparison {
  * Trains several models on the same data with the same budget and seed, one after the other, measures each on the test
  * split, and writes one leaderboard of all into a folder: leaderboard.html, .md, .csv and .json. After each model it is
  * written anew, and what is finished is kept, so that the same call goes on where an earlier one was stopped or killed. A
- * model that does not take the data, or fails, has a row that says why; it is tried again by the next call.
+ * model that does not take the data, or fails, has a row that states why; it is tried again by the next call.
  * @throws OptionError, DataError before any work; FileError
  */
 export async function compare(request: CompareRequest, hooks: CompareHooks = {}): Promise<Comparison> {
@@ -137,7 +137,7 @@ export async function compare(request: CompareRequest, hooks: CompareHooks = {})
   const time = new TimeLeft(shared.seconds);
   for (const [i, contender] of contenders.entries()) {
     if (hooks.signal?.aborted) break;
-    const standing = await stand(contender, stage, hooks, { time, place: i + 1 });
+    const standing = await stand(contender, stage, hooks, { time, position: i + 1 });
     standings.set(contender, standing);
     if (standing.status !== "waiting") await publish();
   }
@@ -154,7 +154,7 @@ async function stand(
   contender: Contender,
   stage: Stage,
   hooks: CompareHooks,
-  { time, place }: { readonly time: TimeLeft; readonly place: number },
+  { time, position }: { readonly time: TimeLeft; readonly position: number },
 ): Promise<Standing> {
   const { name } = contender;
   const earlier = await stage.folder.readResult(name);
@@ -165,22 +165,25 @@ async function stand(
   const models = stage.comparison.contenders.length;
   const begun = performance.now();
   let trained: number | undefined;
-  const tell = (told: Pick<CompareProgress, "stage" | "fit" | "share">, left: number | undefined): void => {
+  const report = (
+    current: Pick<CompareProgress, "stage" | "fit" | "share">,
+    left: number | undefined,
+  ): void => {
     const since = trained === undefined ? undefined : secondsSince(trained);
     const measuring = since === undefined ? undefined : { since, ...(left !== undefined && { left }) };
-    const secondsLeft = time.estimate(left, models - place, measuring);
+    const secondsLeft = time.estimate(left, models - position, measuring);
     hooks.onProgress?.({
       model: name,
-      place,
+      position,
       models,
-      ...told,
+      ...current,
       ...(secondsLeft !== undefined && { secondsLeft }),
     });
   };
   const fitHooks: FitHooks = {
     onProgress: (fit) => {
       if (fit.stage === "reporting") trained ??= performance.now();
-      tell({ stage: "training", fit }, fit.secondsLeft);
+      report({ stage: "training", fit }, fit.secondsLeft);
     },
     onWarning: (message) => hooks.onWarning?.(`${name}: ${message}`),
     ...(hooks.signal !== undefined && { signal: hooks.signal }),
@@ -191,10 +194,10 @@ async function stand(
     trained ??= performance.now();
     const drawing = performance.now();
     const result = await measure(contender, stage, (share) => {
-      if (share === undefined) return tell({ stage: "measuring" }, 0);
-      // A share of nothing tells nothing.
+      if (share === undefined) return report({ stage: "measuring" }, 0);
+      // A share of nothing predicts no time.
       const left = share > 0.01 ? (secondsSince(drawing) * (1 - share)) / share : undefined;
-      tell({ stage: "drawing", share }, left);
+      report({ stage: "drawing", share }, left);
     });
     time.add(result.trainingSeconds, secondsSince(begun));
     hooks.onModel?.({ name, status: "finished" });

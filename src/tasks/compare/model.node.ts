@@ -20,7 +20,7 @@ const TIMED = 1000;
 /** Seconds of a draw after which a second one, without compiling, is not worth its time. */
 const LONG = 30;
 
-/** Thrown out of a sampler that is told to stop. */
+/** Thrown inside a sampler to stop it. */
 export class Interrupted extends Error {}
 
 /** What all models of a comparison are measured with. */
@@ -203,11 +203,11 @@ export async function measure(
   }
 }
 
-/** What of a model's options is worth telling beside its name. */
+/** The options of a model to print beside its name. */
 export function optionsText({ options, model, name }: Contender): string | undefined {
-  const told = Object.entries(options).map(
+  const given = Object.entries(options).map(
     ([key, value]) => `${key} ${Array.isArray(value) ? value.join() : value}`,
   );
-  const named = basename(model, extname(model)) === name ? told : [model, ...told];
+  const named = basename(model, extname(model)) === name ? given : [model, ...given];
   return named.length === 0 ? undefined : named.join(", ");
 }

@@ -12,7 +12,7 @@ import { takesBoxes } from "../run/detection-options.ts";
 export interface CompareModel {
   /** Name in the catalogue, or path of a module whose default export is a model definition. */
   readonly model: string;
-  /** What it is called in the leaderboard; the model's name unless told. */
+  /** What it is called in the leaderboard; default: the model's name. */
   readonly name?: string;
   /** Any option of the model or of training, except those that are the same for all. */
   readonly [option: string]: unknown;
@@ -23,7 +23,7 @@ export interface CompareRequest {
   /** Name, path or query, as for `openData`. */
   readonly data: string;
   readonly models: readonly (string | CompareModel)[];
-  /** Where to write; runs/compare-DATA unless told. A comparison that is there already goes on. */
+  /** Where to write; default: runs/compare-DATA. A comparison that is there already goes on. */
   readonly out?: string;
   /** Whether to begin anew where a comparison is there already. */
   readonly fresh?: boolean;
@@ -42,7 +42,7 @@ export const sharedOptions = fitOptions.pick({
 
 /** What may limit a fit. */
 export const LIMITS = ["seconds", "steps", "epochs"] as const;
-/** The budget where none is told, as that of a single fit. */
+/** The budget where none is given, as that of a single fit. */
 const SECONDS = 120;
 
 /** A model that takes part, its options checked. */
@@ -155,7 +155,7 @@ async function readsBinary(
   if (options.binary !== undefined) return options.binary;
   if (!contenders.every(({ definition }) => definition.dataKinds.includes("binary"))) return false;
   const plain = await plainKind(data, options);
-  // Points cannot be zeros and ones: there each row says so.
+  // Points cannot be zeros and ones: there each row records it.
   return plain !== "points" && !contenders.every(({ definition }) => definition.dataKinds.includes(plain));
 }
 

@@ -23,13 +23,13 @@ export interface ExportSummary {
 
 /** What is written. */
 export interface ExportOptions {
-  /** The best weights where validation has chosen some, otherwise the last; unless told. */
+  /** Default: the best weights where validation has chosen some, otherwise the last. */
   readonly weights?: "best" | "last" | undefined;
   /** A whole sampler, with the model's own options for drawing samples, in place of the model's main use. */
   readonly sampler?: Readonly<Record<string, unknown>> | undefined;
   /**
    * Of a detector: what is found, duplicates taken away inside, in place of all that it sees. The score from which on
-   * detections count is that of `eidos detect` unless told.
+   * detections count is, by default, that of `eidos detect`.
    */
   readonly suppression?: DetectOptions | undefined;
 }

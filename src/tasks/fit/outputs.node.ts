@@ -32,7 +32,7 @@ const BATCHES = 2;
 /** Score from which on detections are drawn while the best cut is not known. */
 const COURSE_SCORE = 0.25;
 
-/** Thrown out of a sampler when the fit is to stop. */
+/** Thrown inside a sampler to stop it when the fit is to stop. */
 class Interrupted extends Error {}
 
 /** What a run writes besides weights: pictures as it trains, then pictures, exported model and report. */

@@ -113,9 +113,9 @@ export function summarizeData(data: DataSet): DataSummary {
       for (const [c, { offset, column }] of coded.entries()) {
         // The largest number of a noisy one-hot code marks the category.
         const code = x.data.subarray(row * size + offset, row * size + offset + columnWidth(column));
-        const place = code.indexOf(Math.max(...code));
+        const position = code.indexOf(Math.max(...code));
         const held = counts[c];
-        if (held !== undefined) held[place] = (held[place] ?? 0) + 1;
+        if (held !== undefined) held[position] = (held[position] ?? 0) + 1;
       }
       const held = label === undefined ? undefined : Number(label.data[row]);
       if (classes !== undefined && held !== undefined) classes[held] = (classes[held] ?? 0) + 1;
@@ -181,7 +181,7 @@ function chosen(set: DetectionSet, count: number, seed: number) {
     Array.from({ length: set.splits[split].count }, (_, index) => ({ split, index })),
   );
   const order = new Random(seed).split("contact sheet").permutation(all.length).subarray(0, count).sort();
-  return Array.from(order, (place) => all[place]).filter((item) => item !== undefined);
+  return Array.from(order, (position) => all[position]).filter((item) => item !== undefined);
 }
 
 /**

@@ -11,7 +11,7 @@ import { Random } from "../../random.ts";
 import type { BatchedData, BatchFeeds, BatchShape, HeldOut, Rows } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
-import { detectionJudge } from "./evaluator.ts";
+import { detectionEvaluator } from "./evaluator.ts";
 
 /** Images that are validated at once. */
 const VALIDATED = 8;
@@ -78,7 +78,7 @@ const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom)
   },
 });
 
-/** Samples to validate with: images as they are, letterboxed, judged by average precision. */
+/** Samples to validate with: images as they are, letterboxed, evaluated by average precision. */
 function validationPart(
   split: DetectionSplit,
   classes: readonly string[],
@@ -89,7 +89,7 @@ function validationPart(
   return {
     count: split.count,
     batchSize: VALIDATED,
-    evaluator: detectionJudge(detector, split, classes),
+    evaluator: detectionEvaluator(detector, split, classes),
     shape: (rows) => shapeOf(rows, size, room),
     async feeds({ first, count }): Promise<BatchFeeds> {
       const indices = Array.from({ length: count }, (_, i) => first + i);
@@ -98,7 +98,7 @@ function validationPart(
   };
 }
 
-/** A set as a detector is fitted to it: batches of images that are changed by chance, and a judge. */
+/** A set as a detector is fitted to it: batches of images that are changed by chance, and an evaluator. */
 export function detectionData(
   set: DetectionSet,
   detector: Detector,

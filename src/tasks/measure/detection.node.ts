@@ -10,7 +10,7 @@ import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 import type { FoundIn } from "./detection-pictures.ts";
-import { inPixelsOf, judgedOptions, truthOf } from "./evaluator.ts";
+import { evaluationOptions, inPixelsOf, truthOf } from "./evaluator.ts";
 
 /** Images that a detector looks at in one run of its program. */
 const AT_ONCE = 4;
@@ -68,14 +68,14 @@ export interface DetectionEvaluation {
 }
 
 export interface DetectionEvaluationOptions extends DetectOptions {
-  /** The test split unless told. */
+  /** Default: the test split. */
   readonly split?: SplitName;
   /** Called with the share of images that are done. */
   readonly onProgress?: (share: number) => void;
 }
 
 /** What was found in a split, and how fast. */
-export interface JudgedSplit {
+export interface EvaluatedSplit {
   readonly evaluator: DetectionEvaluator;
   /** What was found in each image, in pixels of it. */
   readonly found: readonly FoundIn[];
@@ -83,12 +83,12 @@ export interface JudgedSplit {
 }
 
 /** Lets a detector find the objects of a split. @throws OptionError where it is empty; DataError where an image can no longer be read */
-export async function judgeSplit(
+export async function evaluateSplit(
   run: DetectorRun,
   set: DetectionSet,
   splitName: SplitName,
   options: DetectionEvaluationOptions = {},
-): Promise<JudgedSplit> {
+): Promise<EvaluatedSplit> {
   const split = set.splits[splitName];
   if (split.count === 0) {
     throw new OptionError(`option split: the ${splitName} split of ${set.name} is empty; choose another`);
@@ -101,7 +101,7 @@ export async function judgeSplit(
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
     const { x } = await letterboxBatch(split, indices, size);
     const begun = performance.now();
-    const seen = await detections(run.model, run.session, x, judgedOptions(options));
+    const seen = await detections(run.model, run.session, x, evaluationOptions(options));
     // The first and the last images wait for a program to be built.
     if (first > 0 && indices.length === AT_ONCE) {
       seconds += (performance.now() - begun) / 1000;
@@ -129,7 +129,7 @@ export async function evaluateDetector(
   options: DetectionEvaluationOptions = {},
 ): Promise<DetectionEvaluation> {
   const { split = "test" } = options;
-  return summarize(run, set, split, await judgeSplit(run, set, split, options), options);
+  return summarize(run, set, split, await evaluateSplit(run, set, split, options), options);
 }
 
 /** The measures of what was found in a split. */
@@ -137,7 +137,7 @@ export async function summarize(
   run: DetectorRun,
   set: DetectionSet,
   split: SplitName,
-  { evaluator, imagesPerSecond }: JudgedSplit,
+  { evaluator, imagesPerSecond }: EvaluatedSplit,
   options: DetectOptions = {},
 ): Promise<DetectionEvaluation> {
   const { config, folder, model } = run;
@@ -159,7 +159,7 @@ export async function summarize(
     steps: last?.step ?? 0,
     seconds: last?.seconds ?? 0,
     step,
-    detect: judgedOptions(options),
+    detect: evaluationOptions(options),
     imagesPerSecond,
     coco,
     voc,
@@ -182,8 +182,8 @@ type Measures = Pick<DetectionEvaluation, "coco" | "voc" | "errors" | "imagesPer
 
 const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
   class: "wrong class",
-  localisation: "wrong place",
-  both: "wrong class and place",
+  localisation: "wrong location",
+  both: "wrong class and location",
   duplicate: "found twice",
   background: "nothing there",
   missed: "not found",

@@ -28,7 +28,7 @@ const PERMUTATIONS = 200;
 const NEIGHBORED = 2000;
 /** Training samples that are searched for copies. */
 const SEARCHED = 10_000;
-/** Fewer held-out samples say nothing. */
+/** Fewer held-out samples measure nothing. */
 const LEAST = 10;
 
 /** Where samples are compared: as they are, as pixels, as zeros and ones, or as what a classifier sees in a digit. */
@@ -36,7 +36,7 @@ type Space = "numbers" | "pixels" | "bits" | "digits";
 
 function spaceOf({ name, kind, sampleShape }: DataSet): Space {
   const drawn = kind === "image" || kind === "binary";
-  // The classifier has seen these digits alone; of other images its features say nothing.
+  // The classifier has seen these digits alone; of other images its features mean nothing.
   if (drawn && name === "digits" && sampleShape.join() === "1,28,28") return "digits";
   return kind === "image" ? "pixels" : kind === "binary" ? "bits" : "numbers";
 }
@@ -60,7 +60,7 @@ export interface DistanceOptions {
   readonly runtime: Runtime;
 }
 
-/** Both sets that are compared, in the space where they are compared, and how that is told. */
+/** Both sets that are compared, in the space where they are compared, and the note that names this space. */
 interface Compared {
   readonly drawn: NdArray<"float32">;
   readonly real: NdArray<"float32">;
@@ -166,13 +166,13 @@ export class DistanceMeter {
     { drawn, real, note }: Compared,
     detail?: string,
   ): SampleDistance {
-    const told = [note, detail].filter((text) => text !== undefined).join(", ");
+    const notes = [note, detail].filter((text) => text !== undefined).join(", ");
     return {
       measure,
       value,
       samples: drawn.shape[0] ?? 0,
       real: real.shape[0] ?? 0,
-      ...(told !== "" && { note: told }),
+      ...(notes !== "" && { note: notes }),
     };
   }
 
@@ -228,7 +228,7 @@ export class DistanceMeter {
       this.result("density", density, some, "5 neighbors"),
       this.result("coverage", coverage, some, "5 neighbors"),
       this.result("memorization", nearerShare, some, `nearest of ${known.shape[0]} training samples`),
-      this.result("classifier", accuracy, some, `judged on ${count} of them`),
+      this.result("classifier", accuracy, some, `evaluated on ${count} of them`),
     ];
   }
 

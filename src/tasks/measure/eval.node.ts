@@ -16,7 +16,7 @@ import { describeDistance, likelihoodDetail, MEASURES, type SampleDistance } fro
 
 const BATCH = 128;
 
-/** `slowScores` for a page of results: 1,000, of images, whose likelihood takes longer, as many as are told. */
+/** `slowScores` for a page of results: 1,000, of images, whose likelihood takes longer, as many as are given. */
 export function slowScoresOf({ kind }: Pick<DataSet, "kind">, images: number): number {
   return kind === "image" ? images : 1000;
 }
@@ -52,7 +52,7 @@ export interface Evaluation {
   readonly likelihoodDetail?: string;
   /** Samples of the split whose likelihood is measured, where there is one. */
   readonly scored: number;
-  /** The terms of a variational bound, whose sum is the negative log-likelihood, where the model tells them. */
+  /** The terms of a variational bound, whose sum is the negative log-likelihood, where the model reports them. */
   readonly boundTerms?: readonly MeanTerm[];
   /** Between drawn samples and those of the split. */
   readonly distances: readonly SampleDistance[];
@@ -62,13 +62,13 @@ export interface Evaluation {
 
 /** What is measured, and how. */
 export interface EvaluationOptions {
-  /** The test split unless told. */
+  /** Default: the test split. */
   readonly split?: SplitName;
   /** Of samples and noise. */
   readonly seed?: number;
-  /** `quick`, unless told, for what takes a moment (of images, whose samples take longer, nothing), or `all`. */
+  /** `quick` for what takes a moment (of images, whose samples take longer, nothing), or `all`; default: `quick`. */
   readonly distances?: Extent;
-  /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; all unless told. */
+  /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; default: all. */
   readonly slowScores?: number;
   /** Samples that are drawn already, and what measures them, in place of `distances`. */
   readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
@@ -106,9 +106,9 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     });
   };
 
-  const judged = data.pairs === undefined ? split : data.pairs.validation;
+  const measured = data.pairs === undefined ? split : data.pairs.validation;
   const ofPairs = data.pairs === undefined ? undefined : "of the pairs held out for validation";
-  add("loss", await meanLoss(run, judged, seed), "", judged.count, ofPairs);
+  add("loss", await meanLoss(run, measured, seed), "", measured.count, ofPairs);
   const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
   const { likelihood, parts = {}, terms } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
@@ -176,8 +176,8 @@ export function meanTrueLogDensity({ logDensity, splits }: DataSet, name: SplitN
 /** Some samples of a split, evenly spread over it. */
 function spread(split: Split, count: number): Split {
   if (count === split.count) return split;
-  const place = (i: number): number => Math.floor(((i + 0.5) * split.count) / count);
-  return { count, batch: (indices) => split.batch(Array.from(indices, place)) };
+  const position = (i: number): number => Math.floor(((i + 0.5) * split.count) / count);
+  return { count, batch: (indices) => split.batch(Array.from(indices, position)) };
 }
 
 /** Numbers in an image of bytes; undefined of other data, which has no bits. */

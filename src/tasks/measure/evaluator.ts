@@ -12,8 +12,8 @@ import {
 import type { NdArray } from "../../tensor/array.ts";
 import type { HeldOutEvaluator } from "../../train/batches.ts";
 
-/** Options of detection for measuring, those that are not told filled in: average precision looks at detections of nearly every score. */
-export function judgedOptions(options: DetectOptions = {}): Required<DetectOptions> {
+/** Options of detection for measuring, those that are not given filled in: average precision looks at detections of nearly every score. */
+export function evaluationOptions(options: DetectOptions = {}): Required<DetectOptions> {
   return completeDetectOptions({ ...options, confidence: options.confidence ?? 0.01 });
 }
 
@@ -29,8 +29,8 @@ export function inPixelsOf(split: DetectionSplit, index: number, found: Detectio
   return { ...found, boxes: fromLetterbox(found.boxes, letterbox({ width, height }, seen)) };
 }
 
-/** Judges a detector by COCO's average precision over a split, in pixels of the images as they are. */
-export function detectionJudge(
+/** Evaluates a detector by COCO's average precision over a split, in pixels of the images as they are. */
+export function detectionEvaluator(
   detector: Detector,
   split: DetectionSplit,
   classes: readonly string[],
@@ -46,7 +46,7 @@ export function detectionJudge(
           const found = pickedDetections(
             detector,
             { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
-            judgedOptions(),
+            evaluationOptions(),
           );
           for (const [i, detections] of found.entries()) {
             const own = inPixelsOf(split, first + i, detections, detector.imageSize);

@@ -11,14 +11,14 @@ export interface Measure {
   readonly better: Better;
   /** Decimals for shares and probabilities; other numbers have those that their size calls for. */
   readonly decimals?: number;
-  /** What it tells, for the notes of a page. */
+  /** What it measures, for the notes of a page. */
   readonly meaning: string;
 }
 
 const lower: Better = { kind: "lower" };
 const higher: Better = { kind: "higher" };
 
-/** Every measure that `sampleDistances` may take; docs/guide/metrics.md says more on each. */
+/** Every measure that `sampleDistances` may take; docs/guide/metrics.md describes each. */
 export const MEASURES = {
   frechet: {
     name: "Fréchet distance",
@@ -31,7 +31,7 @@ export const MEASURES = {
     short: "energy",
     better: lower,
     meaning:
-      "sees any difference, mostly of place and spread; about 0, of either sign, for equal distributions",
+      "sees any difference, mostly of location and spread; about 0, of either sign, for equal distributions",
   },
   sliced: {
     name: "sliced Wasserstein distance",
@@ -107,7 +107,7 @@ export const MEASURES = {
     short: "classifier",
     better: { kind: "near", value: 0.5 },
     decimals: 2,
-    meaning: "how often a small network tells drawn from held-out samples; ½ where it cannot",
+    meaning: "how often a small network separates drawn from held-out samples; ½ where it cannot",
   },
 } as const satisfies Readonly<Record<string, Measure>>;
 
@@ -131,8 +131,8 @@ export function describeDistance({ samples, real, note }: SampleDistance): strin
 }
 
 /**
- * What the number that stands for a log-likelihood is of, beside whether it is exact: what the model tells of it, and how
- * images became zeros and ones. Undefined where there is nothing to tell.
+ * What the number that stands for a log-likelihood is of, beside whether it is exact: what the model notes on it, and how
+ * images became zeros and ones. Undefined where there is nothing to note.
  */
 export function likelihoodDetail(
   { likelihoodDetail: own }: Model,

@@ -10,8 +10,8 @@ import type { FitSummary } from "../../train/fit.node.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import {
   type DetectionEvaluation,
-  type JudgedSplit,
-  judgeSplit,
+  type EvaluatedSplit,
+  evaluateSplit,
   summarize,
 } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
@@ -43,13 +43,13 @@ export async function writeDetectionReport(
   const run = detectorRun(await loadRun(folder.path, { provider, threads }));
   try {
     const measured = measure && data.set.splits.validation.count > 0;
-    const judged = measured ? await judgeSplit(run, data.set, "validation") : undefined;
-    const evaluation = judged && (await summarize(run, data.set, "validation", judged));
+    const evaluated = measured ? await evaluateSplit(run, data.set, "validation") : undefined;
+    const evaluation = evaluated && (await summarize(run, data.set, "validation", evaluated));
     if (evaluation !== undefined) {
       await writeFileAtomic(folder.file("validation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
     }
     const figures =
-      judged && evaluation && samplePictures > 0 ? await figuresOf(run, data, judged, evaluation) : [];
+      evaluated && evaluation && samplePictures > 0 ? await figuresOf(run, data, evaluated, evaluation) : [];
     for (const { name, figure } of figures) {
       await writePicture(folder.file("samples", name), await pixels(figure.picture));
     }
@@ -77,7 +77,7 @@ export async function writeDetectionReport(
 async function figuresOf(
   run: DetectorRun,
   { set }: DetectionData,
-  { evaluator, found }: JudgedSplit,
+  { evaluator, found }: EvaluatedSplit,
   { best }: DetectionEvaluation,
 ): Promise<readonly NamedFigure[]> {
   const { validation } = set.splits;

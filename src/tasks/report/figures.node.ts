@@ -89,15 +89,15 @@ export async function densityOver(run: LoadedRun, frame: Frame): Promise<NdArray
 
 /** Log-densities at the centers of `size` × `size` cells of a frame, the lowest row first. */
 async function densityGrid(run: LoadedRun, { x, y }: Frame, size: number): Promise<NdArray<"float32">> {
-  const place = ([low, high]: readonly [number, number], cell: number): number =>
+  const coordinate = ([low, high]: readonly [number, number], cell: number): number =>
     low + ((cell + 0.5) / size) * (high - low);
   const score = logDensity(run);
   const values = new Float32Array(size * size);
   for (let first = 0; first < values.length; first += GRID_ROWS) {
     const points = new Float32Array(GRID_ROWS * 2);
     for (let i = 0; i < GRID_ROWS; i++) {
-      points[2 * i] = place(x, (first + i) % size);
-      points[2 * i + 1] = place(y, Math.floor((first + i) / size));
+      points[2 * i] = coordinate(x, (first + i) % size);
+      points[2 * i + 1] = coordinate(y, Math.floor((first + i) / size));
     }
     const { data } = await score({ x: float32(points, [GRID_ROWS, 2]) }, new Random(0).split(first));
     values.set(data.subarray(0, values.length - first), first);
@@ -108,7 +108,7 @@ async function densityGrid(run: LoadedRun, { x, y }: Frame, size: number): Promi
 const PATH_POINTS = 3000;
 const PATH_PANELS = 8;
 
-/** Points of the plane on their way through the steps of a model, z₀ … z_K. */
+/** Points of the plane on their path through the steps of a model, z₀ … z_K. */
 const path: FigureMaker = {
   name: "path",
   async make({ run, data, seed }) {
@@ -136,7 +136,7 @@ const path: FigureMaker = {
 const TRACED = 160;
 const TRACE_STATES = 26;
 
-/** The ways of points from noise, or from the source, to the data. */
+/** The paths of points from noise, or from the source, to the data. */
 const trajectories: FigureMaker = {
   name: "trajectories",
   async make({ run, data, seed }) {
@@ -147,7 +147,7 @@ const trajectories: FigureMaker = {
     return {
       title: "Trajectories",
       picture: { format: "png", bytes: await encodePng(raster) },
-      caption: `${TRACED} ways from ${begin} (orange) to samples (black) as the model's own solver goes them, over the data (grey)`,
+      caption: `${TRACED} paths from ${begin} (orange) to samples (black) as the model's own solver follows them, over the data (grey)`,
     };
   },
 };
@@ -200,7 +200,7 @@ const STRIP_STEPS = 8;
 /** Steps of a solver of codes: enough for a picture, and few enough to be waited for. */
 const FEW_CODE_STEPS = 16;
 
-/** The way between test images through the space of codes. */
+/** The path between test images through the space of codes. */
 const interpolation: FigureMaker = {
   name: "interpolation",
   async make({ run, data }) {
@@ -243,7 +243,7 @@ const inpainting: FigureMaker = {
     const known = await knownMask(run, { kind: "half", half: "bottom" });
     const complete = (steps: number) =>
       inpaintRun(run, images, { known, draws: INPAINTED_DRAWS, seed, steps });
-    // The first call compiles; the others tell how long an iteration takes.
+    // The first call compiles; the others measure how long an iteration takes.
     await complete(1);
     const begun = performance.now();
     await complete(1);
@@ -302,8 +302,8 @@ async function codesOf(
 ): Promise<{ readonly z: NdArray<"float32">; readonly labels: readonly number[] | undefined }> {
   const split = data.splits[name];
   const count = Math.min(MAPPED, split.count);
-  const places = Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * split.count) / count));
-  const { x, label } = split.batch(places);
+  const positions = Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * split.count) / count));
+  const { x, label } = split.batch(positions);
   const labels = label && Array.from(label.data, Number);
   return { z: await encodeSamples(run, x, isClassConditional(run) ? labels : undefined), labels };
 }
@@ -359,7 +359,7 @@ export const figureMakers: readonly FigureMaker[] = [
 const PATIENCE = 5000;
 
 /**
- * The figures that a run's model and data have. One that fails is left out and told (where it takes an inverse or a gradient that the
+ * The figures that a run's model and data have. One that fails is left out and reported (where it takes an inverse or a gradient that the
  * model does not have, it is only left out); none is begun after five seconds.
  */
 export async function makeFigures(

@@ -4,10 +4,10 @@ import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augm
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
 
-/** Side of the images that a detector of photographs sees, unless told. */
+/** Default side of the images that a detector of photographs sees. */
 export const PHOTO_SIZE = 320;
 
-/** Probability of mirrored images, unless told. */
+/** Default probability of mirrored images. */
 const USUAL_FLIP = augmentSchema.parse({}).flip;
 
 /** How a detector is fed. */
@@ -19,7 +19,7 @@ export const detectionFitOptions = z.strictObject({
     .multipleOf(32)
     .optional()
     .describe(
-      `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (${PHOTO_SIZE} unless told; digit-scenes: their own size)`,
+      `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (default: ${PHOTO_SIZE}; digit-scenes: their own size)`,
     ),
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
@@ -33,7 +33,7 @@ export const detectionDataSchema = z.strictObject({
     .unwrap()
     .optional()
     .describe(
-      `${augmentSchema.shape.flip.description} (${USUAL_FLIP} unless told; digit-scenes: 0, as mirrored digits are none)`,
+      `${augmentSchema.shape.flip.description} (default: ${USUAL_FLIP}; digit-scenes: 0, as mirrored digits are none)`,
     ),
   ...detectionOptionsSchema.shape,
 });

@@ -110,14 +110,14 @@ function writeValue(
     target[offset] = Number(value);
     return;
   }
-  const place = column.categories.indexOf(String(value));
-  if (place < 0) {
+  const position = column.categories.indexOf(String(value));
+  if (position < 0) {
     const shown = column.categories.slice(0, 8).join(", ");
     throw new OptionError(
       `option given: column ${column.name} has no category ${JSON.stringify(value)}; there are ${shown}${column.categories.length > 8 ? ", …" : ""}`,
     );
   }
-  encodeCategory(column, place, random.split(column.name), target, offset);
+  encodeCategory(column, position, random.split(column.name), target, offset);
 }
 
 /**

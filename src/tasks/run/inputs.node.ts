@@ -38,13 +38,13 @@ export interface SourceBatch {
 export interface SourceOptions {
   /** Seed of the noise that categories are dequantized with. */
   readonly seed?: number;
-  /** The split to read, where the data has splits; the test split unless told. */
+  /** The split to read, where the data has splits; default: test. */
   readonly split?: SplitName;
   /** A column of a table that holds 0 or 1. */
   readonly marks?: string | undefined;
   /** Whether the classes of samples are read too. */
   readonly labels?: boolean;
-  /** Told the path of each image that cannot be read, and is left out. */
+  /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }
 
@@ -216,7 +216,7 @@ export function patternOf(glob: string): RegExp {
   return new RegExp(`^${parts.join("")}$`);
 }
 
-const isGlob = (place: string): boolean => /[*?]/.test(place);
+const isGlob = (path: string): boolean => /[*?]/.test(path);
 
 /** Images below a folder, in order of names, those whose paths below it match. */
 async function imagesBelow(
@@ -230,31 +230,31 @@ async function imagesBelow(
 }
 
 /**
- * The images of places: files, folders with all that is below them, or patterns such as `photos/**` + `/*.jpg` in quotes.
+ * The images at paths: files, folders with all that is below them, or patterns such as `photos/**` + `/*.jpg` in quotes.
  * No file comes twice.
- * @throws DataError where a place does not exist or holds no image
+ * @throws DataError where a path does not exist or holds no image
  */
-export async function findImages(places: readonly string[]): Promise<readonly ImagePath[]> {
+export async function findImages(paths: readonly string[]): Promise<readonly ImagePath[]> {
   const found = new Map<string, ImagePath>();
-  for (const place of places) {
-    for (const image of await imagesOf(place)) if (!found.has(image.image)) found.set(image.image, image);
+  for (const path of paths) {
+    for (const image of await imagesOf(path)) if (!found.has(image.image)) found.set(image.image, image);
   }
   return [...found.values()];
 }
 
-async function imagesOf(place: string): Promise<readonly ImagePath[]> {
-  const held = await stat(place).catch(() => undefined);
-  if (held?.isFile()) return [{ image: place, name: basename(place) }];
-  if (held === undefined && !isGlob(place)) {
-    throw new DataError(`there is no file or folder ${place}; give a photo, a folder or a pattern in quotes`);
+async function imagesOf(path: string): Promise<readonly ImagePath[]> {
+  const held = await stat(path).catch(() => undefined);
+  if (held?.isFile()) return [{ image: path, name: basename(path) }];
+  if (held === undefined && !isGlob(path)) {
+    throw new DataError(`there is no file or folder ${path}; give a photo, a folder or a pattern in quotes`);
   }
-  const parts = place.replaceAll("\\", "/").split("/");
+  const parts = path.replaceAll("\\", "/").split("/");
   const first = held === undefined ? parts.findIndex(isGlob) : parts.length;
-  const root = parts.slice(0, first).join("/") || (place.startsWith("/") ? "/" : ".");
+  const root = parts.slice(0, first).join("/") || (path.startsWith("/") ? "/" : ".");
   const pattern = held === undefined ? patternOf(parts.slice(first).join("/")) : /./;
   const images = await imagesBelow(root, (name) => pattern.test(name));
   if (images.length === 0) {
-    throw new DataError(`${place}: no image ${held === undefined ? "matches" : "in this folder"}`);
+    throw new DataError(`${path}: no image ${held === undefined ? "matches" : "in this folder"}`);
   }
   return images;
 }

@@ -25,14 +25,14 @@ export interface LoadedRun {
   readonly model: Model;
   readonly definition: ModelDefinition;
   readonly session: Session;
-  /** Step of training that the weights are of; undefined where their file does not tell. */
+  /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly weightsStep: number | undefined;
   /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
   data(): Promise<DataSet>;
 }
 
 export interface LoadRunOptions {
-  /** The best weights where validation has chosen some, otherwise the last; unless told. */
+  /** Default: the best weights where validation has chosen some, otherwise the last. */
   readonly weights?: "best" | "last" | undefined;
   readonly provider?: string | undefined;
   readonly threads?: number | undefined;

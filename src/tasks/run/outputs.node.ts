@@ -77,7 +77,7 @@ export async function writePicture(path: string, picture: Picture): Promise<void
 export interface SampleRows {
   readonly names: readonly string[];
   readonly rows: readonly (readonly (string | number)[])[];
-  /** Of the columns in Parquet, where they are not to be told by the first row. */
+  /** Of the columns in Parquet, where the first row does not determine them. */
   readonly types?: readonly string[];
 }
 

@@ -101,7 +101,7 @@ export async function readCodes(path: string, dimensions: number): Promise<NdArr
 
 /** The codes of a run's model, by one graph or by a solver. */
 export interface RunCodec extends Codes {
-  /** Whether each sample and code must be told its class. */
+  /** Whether each sample and code must be given its class. */
   readonly needsClass: boolean;
   /** Codes of samples in data units, [n, …sampleShape] → [n, dimensions]. */
   encode(x: NdArray<"float32">, labels?: readonly number[]): Promise<NdArray<"float32">>;
@@ -146,7 +146,7 @@ export function codecOf(run: LoadedRun, what: string, options: CodeSolverOptions
   };
 }
 
-/** @throws OptionError where a class is named that the model does not tell apart */
+/** @throws OptionError where a class is named that the model does not know */
 export function checkLabel(run: LoadedRun, label: number | undefined): void {
   if (label === undefined) return;
   const { classes = 0 } = run.config.dataInfo;
@@ -177,7 +177,7 @@ function rowsOf(array: NdArray<"float32">, first: number, count: number): NdArra
 export interface EncodeOptions {
   readonly seed?: number;
   readonly split?: SplitName;
-  /** Class of all samples, for conditional models; the classes of the data, where the model needs some, unless told. */
+  /** Class of all samples, for conditional models; default: the classes of the data, where the model needs some. */
   readonly label?: number | undefined;
   /** How a solver leads to codes, for models whose codes take one. */
   readonly codes?: CodeSolverOptions | undefined;
@@ -297,7 +297,7 @@ export interface DecodeOptions {
 
 /**
  * Decodes codes [n, dimensions], or a file of them.
- * @throws OptionError where the model has no codes, or is conditional and not told on what; DataError
+ * @throws OptionError where the model has no codes, or is conditional and given no condition; DataError
  */
 export async function decodeRun(
   run: LoadedRun,

@@ -17,20 +17,20 @@ import type { DetectorRun } from "../run/load.node.ts";
 /** Images that are decoded while the detector looks at one. */
 const AHEAD = 3;
 
-/** Score from which on detections count where the run does not tell a better one. */
+/** Score from which on detections count where the run has no better one. */
 const USUAL_SCORE = 0.25;
 
 export interface DetectFilesOptions extends DetectOptions {
   /** Images of more pixels are not decoded. */
   readonly pixelLimit?: number;
-  /** Told the image and the reason where one cannot be read: it is left out. */
+  /** Called with the image and the reason where one cannot be read: it is left out. */
   readonly onUnreadable?: (image: NamedImage, reason: string) => void;
   readonly signal?: AbortSignal;
 }
 
 /** An image with what was found in it. */
 export interface DetectedImage extends NamedImage {
-  /** Size in pixels of the image, turned upright as its EXIF data say. */
+  /** Size in pixels of the image, turned upright by its EXIF data. */
   readonly width: number;
   readonly height: number;
   /** From the best down, in pixels of the upright image. */
@@ -39,7 +39,7 @@ export interface DetectedImage extends NamedImage {
   decode(longest?: number): Promise<ByteImage>;
 }
 
-/** The score from which on detections count unless told: that at which F₁ was highest on the validation split. */
+/** The default score from which on detections count: that at which F₁ was highest on the validation split. */
 export async function usualConfidence({ folder }: Pick<DetectorRun, "folder">): Promise<number> {
   const text = await readFile(folder.file("validation.json"), "utf8").catch(() => "{}");
   try {
@@ -72,10 +72,10 @@ async function ready(image: NamedImage, longest: number, pixelLimit: number): Pr
     return { ok: true, image, photo, small: await photo.decode(longest) };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    const told = error.message.startsWith(`${image.name}: `)
+    const reason = error.message.startsWith(`${image.name}: `)
       ? error.message.slice(image.name.length + 2)
       : error.message;
-    return { ok: false, image, reason: told };
+    return { ok: false, image, reason };
   }
 }
 

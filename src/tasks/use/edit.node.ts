@@ -14,7 +14,6 @@ import {
   writeForms,
 } from "../run/outputs.node.ts";
 import { checkInterpolationPath } from "./interpolate.node.ts";
-import {} from "./sample.node.ts";
 
 /** Edits of samples by noising and denoising, [n, draws, …sampleShape]. @throws OptionError where the model has none */
 export async function editRun(run: LoadedRun, options: EditOptions): Promise<NdArray<"float32">> {
@@ -66,7 +65,7 @@ function editStrips(
   return imageGrid(float32(tiles, [count * (draws + 1), ...sampleShape]), { columns: draws + 1 });
 }
 
-/** The ways of samples from one data set to another, [n, states, …sampleShape]. @throws OptionError where the model has none */
+/** The paths of samples from one data set to another, [n, states, …sampleShape]. @throws OptionError where the model has none */
 export async function translateRun(run: LoadedRun, options: TranslateOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.translate === undefined) return refuse(run, "lead from one data set to another");

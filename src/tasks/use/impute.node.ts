@@ -9,12 +9,12 @@ import { float32, type NdArray } from "../../tensor/array.ts";
 import { gathered, type Source, sampleColumns, sourceName, tableInput } from "../run/inputs.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
 
-/** The way in which a model completes. */
-type Way = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">;
+/** The method by which a model completes. */
+type Method = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">;
 
 /** How missing cells are filled in. */
-export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "seed">>, Way {
-  /** Class of all rows, for models that are conditional on it; unless told, that in the table's class column. */
+export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "seed">>, Method {
+  /** Class of all rows, for models that are conditional on it; default: that in the table's class column. */
   readonly label?: number | undefined;
   /** Called after each part of the table. */
   readonly onProgress?: (counts: ImputeCounts) => void;
@@ -61,8 +61,8 @@ export async function imputeTable(
   const given = await gathered(table);
   if (given === undefined) throw new OptionError("impute: give a table");
   const source = sourceName(given);
-  const place = tableInput(given);
-  if (place === undefined) {
+  const input = tableInput(given);
+  if (input === undefined) {
     throw new OptionError(
       `${source} is no table; missing cells are filled in in .csv, .tsv, .parquet and .json`,
     );
@@ -73,7 +73,7 @@ export async function imputeTable(
     );
   }
   const columns = sampleColumns(config.dataInfo);
-  const inTable = await tableColumns(place, { binary: areBinary(columns) });
+  const inTable = await tableColumns(input, { binary: areBinary(columns) });
   if (inTable.some(({ name }) => name.toLowerCase() === DRAW)) {
     throw new OptionError(
       `${source} has a column "${DRAW}", which counts the draws of the result; rename it`,
@@ -93,7 +93,7 @@ export async function imputeTable(
     ],
     rows: filledRows(
       run,
-      streamGappedTable(place, columns, { seed: options.seed ?? 0 }),
+      streamGappedTable(input, columns, { seed: options.seed ?? 0 }),
       { source, columns, inTable: inTable.map(({ name }) => name) },
       options,
     ),
@@ -116,7 +116,7 @@ async function* filledRows(
   const { columns, inTable } = layout;
   const { draws = 5, seed = 0 } = options;
   const random = new Random(seed).split("impute");
-  const places = new Map(columns.map(({ name }, i) => [name, i]));
+  const positions = new Map(columns.map(({ name }, i) => [name, i]));
   let [total, incomplete, missing] = [0, 0, 0];
   for await (const batch of batches) {
     const gaps = gapsOf(batch, columns);
@@ -139,12 +139,12 @@ async function* filledRows(
         const cells = at === undefined ? [] : decodeRow(columns, filled.data, (at * draws + draw) * width);
         yield [
           ...inTable.map((name, i) => {
-            const place = places.get(name);
-            if (place === undefined) return batch.cells[i]?.[row] ?? null;
-            if (gaps[row]?.includes(place)) return cells[place] ?? null;
+            const position = positions.get(name);
+            if (position === undefined) return batch.cells[i]?.[row] ?? null;
+            if (gaps[row]?.includes(position)) return cells[position] ?? null;
             // A binary column is one number of a sample, and all of them are.
-            return columns[place]?.kind === "binary"
-              ? (batch.x.data[row * width + place] ?? null)
+            return columns[position]?.kind === "binary"
+              ? (batch.x.data[row * width + position] ?? null)
               : (batch.cells[i]?.[row] ?? null);
           }),
           draw,
@@ -177,8 +177,10 @@ function checkGiven(
 ): void {
   const { given } = config.modelOptions;
   if (!Array.isArray(given)) return;
-  for (const [row, places] of gaps.entries()) {
-    const name = places.map((place) => columns[place]?.name ?? "").find((gap) => given.includes(gap));
+  for (const [row, positions] of gaps.entries()) {
+    const name = positions
+      .map((position) => columns[position]?.name ?? "")
+      .find((gap) => given.includes(gap));
     if (name === undefined) continue;
     throw new DataError(
       `${source}: column "${name}", row ${firstRow + row + 1}: the cell is missing, but the model is conditioned on this column; fill it in, or fit a model without --given ${name}`,
@@ -197,11 +199,11 @@ function labelsOf(
   const column = config.dataOptions.label;
   if (label !== undefined || config.modelOptions.conditional !== true || typeof column !== "string")
     return label;
-  const place = inTable.indexOf(column);
-  if (place < 0) return undefined;
+  const position = inTable.indexOf(column);
+  if (position < 0) return undefined;
   const names = config.dataInfo.classNames ?? [];
   return rows.map((row) => {
-    const cell = cells[place]?.[row] ?? null;
+    const cell = cells[position]?.[row] ?? null;
     const index = cell === null ? -1 : names.indexOf(cell);
     if (index >= 0) return index;
     const what =
@@ -218,7 +220,7 @@ async function fill(
   { x, known }: GappedBatch,
   rows: readonly number[],
   label: number | readonly number[] | undefined,
-  { draws, seed, steps, exact, method, resamplings }: Pick<InpaintOptions, "draws" | "seed"> & Way,
+  { draws, seed, steps, exact, method, resamplings }: Pick<InpaintOptions, "draws" | "seed"> & Method,
 ): Promise<NdArray<"float32">> {
   const width = x.shape[1] ?? 1;
   const { model, session } = run;

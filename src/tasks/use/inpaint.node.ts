@@ -7,9 +7,6 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
 import { asWritten, checkExtension, toBytes, writeForms } from "../run/outputs.node.ts";
 import { type ChosenSamples, checkImages } from "../run/samples.node.ts";
-import {} from "./interpolate.node.ts";
-import {} from "./sample.node.ts";
-import {} from "./score.node.ts";
 
 /** What of each image is unknown. */
 export type Region =

@@ -7,7 +7,6 @@ import { givenOfSamples, isGivenColumns } from "../run/given.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
 import { asWritten, checkExtension, seriesGrid, seriesRows, writeForms } from "../run/outputs.node.ts";
 import { codecOf } from "./codes.node.ts";
-import {} from "./sample.node.ts";
 
 /** Checks before any work that paths can be written under this name. @throws OptionError */
 export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind" | "sampleShape">): void {
@@ -17,7 +16,7 @@ export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind"
 
 /**
  * Writes paths by the file's extension: .png a strip for each, .csv and .parquet a table whose first columns are the
- * number of the path and the share of the way, .npy the samples one after another.
+ * number of the path and the share of the path, .npy the samples one after another.
  * @throws OptionError for another extension; FileError
  */
 export async function writeInterpolation(
@@ -42,11 +41,11 @@ export type CodePath = "linear" | "spherical";
 export interface InterpolateOptions {
   /** Samples along each path, its two ends among them. */
   readonly steps: number;
-  /** Spherical where codes are Gaussian, otherwise linear, unless told. */
+  /** Default: spherical where codes are Gaussian, otherwise linear. */
   readonly path?: CodePath | undefined;
   /** Class of each sample in the data, for models that need one; classes and given columns are blended in between. */
   readonly labels?: readonly number[] | undefined;
-  /** Class that all samples are told, in place of their own. */
+  /** Class that all samples are given, in place of their own. */
   readonly label?: number | undefined;
   /** How a solver leads to codes and back, for models whose codes take one. */
   readonly codes?: CodeSolverOptions | undefined;
@@ -57,7 +56,7 @@ export interface InterpolateOptions {
  * on. The ends are the samples themselves, as the model decodes their codes.
  * @param x pairs in data units, [2 · pairs, …sampleShape]
  * @returns [pairs · steps, …sampleShape]
- * @throws OptionError where the model has no codes, samples do not make pairs, or no classes are told to a conditional model
+ * @throws OptionError where the model has no codes, samples do not make pairs, or no classes are given to a conditional model
  */
 export async function interpolateRun(
   run: LoadedRun,
@@ -69,11 +68,11 @@ export async function interpolateRun(
   if (count < 2 || count % 2 === 1) throw new OptionError(`interpolate: ${count} samples do not make pairs`);
   if (steps < 2) throw new OptionError(`option steps: a path has two ends, so at least 2, not ${steps}`);
   const own = codec.needsClass ? labels : undefined;
-  const told = label === undefined ? own : new Array<number>(count).fill(label);
-  const z = await codec.encode(x, told);
+  const classes = label === undefined ? own : new Array<number>(count).fill(label);
+  const z = await codec.encode(x, classes);
   const given = isGivenColumns(run.config) ? givenOfSamples(run.config, x) : undefined;
   const context = codec.codeContext(
-    Array.from({ length: count }, (_, i) => told?.[i]),
+    Array.from({ length: count }, (_, i) => classes?.[i]),
     given,
   );
   const along = path ?? (codec.hasGaussianCodes ? "spherical" : "linear");

@@ -34,7 +34,7 @@ export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
  * ones).
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
- *   its data unless told) and the model's own options for sampling
+ *   its data by default) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(

@@ -37,16 +37,16 @@ export interface ScoreBatch {
 export interface ScoreOptions {
   /** Seed of dequantization noise. */
   readonly seed?: number;
-  /** The split to score, where the data has splits; the test split unless told. */
+  /** The split to score, where the data has splits; default: test. */
   readonly split?: SplitName;
   /**
-   * Whether the data's classes are told to the model, which gives log p(x | class). Without, a conditional model gives
+   * Whether the data's classes are given to the model, which gives log p(x | class). Without, a conditional model gives
    * log p(x), the mixture of its classes by their shares.
    */
   readonly conditional?: boolean;
   /** A column of the table that holds 0 or 1, to be handed over with the scores. */
   readonly marks?: string | undefined;
-  /** Told the path of each image that cannot be read, and is left out. */
+  /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }
 
@@ -78,7 +78,7 @@ export function logDensity(
   random: Random,
 ) => Promise<NdArray<"float32">> {
   const { model, session } = run;
-  if (model.logProb === undefined) return refuse(run, "tell a likelihood");
+  if (model.logProb === undefined) return refuse(run, "compute a likelihood");
   const own = model.score?.bind(model);
   if (own !== undefined) {
     return ({ x, label }, random) => {
@@ -177,7 +177,7 @@ export function scoreSplit(run: LoadedRun, split: Split, seed = 0): AsyncGenerat
 
 /**
  * Log-likelihood of every sample of some data, as `readSource` reads it.
- * @throws OptionError where the model has no likelihood, the data is of another kind, or classes are to be told and the
+ * @throws OptionError where the model has no likelihood, the data is of another kind, or classes are to be given and the
  * model or the data knows none; DataError
  */
 export async function* score(
@@ -185,7 +185,7 @@ export async function* score(
   source: Source | undefined,
   options: ScoreOptions = {},
 ): AsyncGenerator<ScoreBatch> {
-  if (run.model.logProb === undefined) refuse(run, "tell a likelihood");
+  if (run.model.logProb === undefined) refuse(run, "compute a likelihood");
   const { conditional = false, ...reading } = options;
   if (conditional && !isClassConditional(run)) {
     throw new OptionError(
@@ -212,7 +212,7 @@ export interface AnomalyMeasures {
 export interface AnomalyRanking {
   /** −log-likelihood of every sample, in order of the data. */
   readonly scores: Float64Array;
-  /** Places of the samples, the most unusual first. */
+  /** Positions of the samples, the most unusual first. */
   readonly order: Uint32Array;
   /** Paths of images within their folder, in order of the data. */
   readonly files: readonly string[] | undefined;
@@ -261,14 +261,14 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
 async function findLabels(run: LoadedRun, source: Source | undefined): Promise<string | undefined> {
-  const place = tableInput(await gathered(source));
-  if (place === undefined || isPicture(run.config.dataInfo)) return undefined;
+  const input = tableInput(await gathered(source));
+  if (input === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [
     ...sampleColumns(run.config.dataInfo).map(({ name }) => name),
     ...(run.config.modelOptions.conditional === true ? [run.config.dataOptions.label] : []),
   ];
   return findMarks(
-    place,
+    input,
     LABEL_COLUMNS.filter((name) => !known.includes(name)),
   );
 }

@@ -112,7 +112,7 @@ function emitMaximaAndPlaces(
   context: LowerContext,
   x: Tensor,
   attributes: WindowAttributes,
-): readonly [maxima: string, places: string] {
+): readonly [maxima: string, locations: string] {
   const { kernel, stride, padding } = attributes;
   const name = "maxPool2d";
   const [n, c, h, w] = [0, 1, 2, 3].map((axis) => sizeAt(name, x, axis)) as [number, number, number, number];
@@ -133,7 +133,7 @@ function emitMaximaAndPlaces(
   const pads = vector([0, 0, top, left, 0, 0, bottom, right]);
   const padded = context.emit1({ op: "Pad", inputs: [context.value(x), pads, lowest] });
   let maxima: string | undefined;
-  let places = "";
+  let locations = "";
   for (let tap = 0; tap < kernel[0] * kernel[1]; tap++) {
     const start = [Math.floor(tap / kernel[1]), tap % kernel[1]] as const;
     const end = [start[0] + (rows - 1) * stride[0] + 1, start[1] + (columns - 1) * stride[1] + 1];
@@ -147,15 +147,15 @@ function emitMaximaAndPlaces(
     });
     if (maxima === undefined) {
       maxima = values;
-      places = context.emit1({ op: "Expand", inputs: [here, vector([n, c, rows, columns])] });
+      locations = context.emit1({ op: "Expand", inputs: [here, vector([n, c, rows, columns])] });
       continue;
     }
     const larger = context.emit1({ op: "Greater", inputs: [values, maxima] });
     maxima = context.emit1({ op: "Where", inputs: [larger, values, maxima] });
-    places = context.emit1({ op: "Where", inputs: [larger, here, places] });
+    locations = context.emit1({ op: "Where", inputs: [larger, here, locations] });
   }
   const maps = int64([n, c, 1, 1], (i) => i * h * w);
-  return [maxima ?? padded, context.emit1({ op: "Add", inputs: [places, maps] })];
+  return [maxima ?? padded, context.emit1({ op: "Add", inputs: [locations, maps] })];
 }
 
 interface PlaceAttributes extends WindowAttributes {
@@ -171,7 +171,7 @@ const scatterMaxima: Operation<PlaceAttributes> = {
     undefined,
   ],
   lower: (context, node) => {
-    const [g, places] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
+    const [g, locations] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
     const { kernel, stride, padding, shape } = node.attributes;
     const exact = ([0, 1] as const).every((axis) => {
       const reached = (sizeAt("maxPool2d", g, 2 + axis) - 1) * stride[axis] + kernel[axis];
@@ -180,7 +180,7 @@ const scatterMaxima: Operation<PlaceAttributes> = {
       );
     });
     if (exact) {
-      const inputs = [context.value(g), context.value(places)];
+      const inputs = [context.value(g), context.value(locations)];
       return [context.emit1({ op: "MaxUnpool", inputs, attributes: windowNode(node.attributes) })];
     }
     const flat = (name: string): string =>
@@ -197,7 +197,7 @@ const scatterMaxima: Operation<PlaceAttributes> = {
     });
     const scattered = context.emit1({
       op: "ScatterElements",
-      inputs: [zeros, flat(context.value(places)), flat(context.value(g))],
+      inputs: [zeros, flat(context.value(locations)), flat(context.value(g))],
       attributes: { axis: { int: 0 }, reduction: { string: "add" } },
     });
     return [context.emit1({ op: "Reshape", inputs: [scattered, full] })];

@@ -45,7 +45,7 @@ describe("boxes", () => {
       (name) => (name === "x" ? 0 : undefined),
     );
 
-  test("what reaches out is clipped, what has no area or lies outside is dropped; each is told", () => {
+  test("what reaches out is clipped, what has no area or lies outside is dropped; each is reported", () => {
     const { annotations, faults } = check([
       [10, 10, 20, 20],
       [-5, 10, 20, 60],
@@ -81,7 +81,7 @@ describe("boxes", () => {
     expect(check([[0, 0, 9, 9]], { class: "y" }).faults[0]).toMatchObject({ kind: "unknown-class" });
   });
 
-  test("whatever comes in, what goes out is within the image, of positive area, and every object is kept or told", () => {
+  test("whatever comes in, what goes out is within the image, of positive area, and every object is kept or reported", () => {
     const edge = fc.oneof(
       fc.double({ min: -200, max: 200 }),
       fc.double(),
@@ -123,7 +123,7 @@ describe("EXIF orientation", () => {
     expect({ width, height }).toEqual(uprightSize({ stored, orientation }));
     const seen = extent(image, RED)?.box;
     expect(seen).toEqual(uprightBox(box, { stored, orientation }));
-    // Where the sizes tell that annotations are of the stored pixels, their boxes are turned.
+    // Where the sizes show that annotations are of the stored pixels, their boxes are turned.
     if (orientation >= 5) expect([...boxes]).toEqual(seen);
     else expect([...boxes]).toEqual([...box]);
     expect(set.faults.map(({ kind }) => kind)).toEqual(orientation === 1 ? [] : ["turned-image"]);
@@ -242,7 +242,7 @@ describe("files", () => {
     await writeText(folder, "boxes.csv", HEAD + row("images/a.jpg"));
     const { faults } = await openDetectionFolder(folder);
     expect(faults).toEqual([
-      { kind: "other-size", file: "images/a.jpg", detail: "64 × 24 pixels, where boxes.csv says 32 × 24" },
+      { kind: "other-size", file: "images/a.jpg", detail: "64 × 24 pixels, where boxes.csv has 32 × 24" },
     ]);
   });
 

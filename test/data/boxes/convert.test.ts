@@ -33,7 +33,7 @@ interface PlainObject {
   readonly crowd: boolean;
 }
 
-/** A set as plain values: what is in each image of each split, images told by their pixels, since names may change. */
+/** A set as plain values: what is in each image of each split, images identified by their pixels, since names may change. */
 async function contents({ splits, classes }: DetectionSet) {
   const all: Record<string, { split: string; width: number; objects: PlainObject[] }> = {};
   for (const split of ["train", "validation", "test"] as const) {
@@ -58,7 +58,7 @@ async function contents({ splits, classes }: DetectionSet) {
 const SAYS_DIFFICULT: ReadonlySet<DetectionFormat> = new Set(["voc", "coco", "csv"]);
 const SAYS_CROWD: ReadonlySet<DetectionFormat> = new Set(["coco", "csv"]);
 
-/** Every image has a shade of its own, by which it is told. */
+/** Every image has a shade of its own, by which it is identified. */
 const image = fc
   .record({ width: fc.integer({ min: 16, max: 40 }), height: fc.integer({ min: 16, max: 40 }) })
   .chain((size) =>
@@ -127,10 +127,12 @@ test("from any format to any other: classes, splits, marks and boxes survive", {
         expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort());
         for (const [key, { split, width, objects }] of Object.entries(before)) {
           expect(after[key]).toMatchObject({ split, width });
-          const told = objects.filter(({ crowd }) => !crowd || formats.every((name) => SAYS_CROWD.has(name)));
+          const representable = objects.filter(
+            ({ crowd }) => !crowd || formats.every((name) => SAYS_CROWD.has(name)),
+          );
           const read = after[key]?.objects ?? [];
-          expect(read.length).toBe(told.length);
-          for (const [k, object] of told.entries()) {
+          expect(read.length).toBe(representable.length);
+          for (const [k, object] of representable.entries()) {
             expect(read[k]).toMatchObject({
               class: object.class,
               crowd: object.crowd,

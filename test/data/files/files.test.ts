@@ -54,9 +54,9 @@ test("a path that goes through a file, and codes without words of their own", as
   const strange = Object.assign(new Error("?"), { code: "EWHATEVER" });
   expect(fileError(strange, "read", "x").message).toBe("cannot read x: EWHATEVER");
   for (const code of ["EROFS", "EACCES", "ENOENT"]) {
-    const told = fileError(Object.assign(new Error("?"), { code }), "write", "runs/a");
-    expect(told).toBeInstanceOf(FileError);
-    expect(told.message).toMatch(/^cannot write runs\/a: .*; (choose|check)/);
+    const typed = fileError(Object.assign(new Error("?"), { code }), "write", "runs/a");
+    expect(typed).toBeInstanceOf(FileError);
+    expect(typed.message).toMatch(/^cannot write runs\/a: .*; (choose|check)/);
   }
   const other = new TypeError("not of the file system");
   expect(fileError(other, "write", "x")).toBe(other);

@@ -114,7 +114,7 @@ describe("scenes", () => {
     expect(parts.reduce((sum, { count }) => sum + count, 0)).toBe(DIGITS_COUNT);
   });
 
-  test("a digit is told from the ground it stands on", async () => {
+  test("a digit is distinct from the ground it stands on", async () => {
     const set = digitScenes(digits, { scenes: 5, clutter: 0, objects: 1, smallest: 40, largest: 90 });
     for (let i = 0; i < 5; i++) {
       const { image, boxes } = await set.splits.train.sample(i);

@@ -101,7 +101,7 @@ describe("a table of zeros and ones", () => {
     expect(data.describe()[0]).toMatch(/classes\.csv: 16 rows of 2 zeros and ones, class "size"/);
   });
 
-  test("the seed decides the split, contents and seed the fingerprint; constant columns are told", async () => {
+  test("the seed decides the split, contents and seed the fingerprint; constant columns are reported", async () => {
     const path = await file("constant.csv", rowsOf(16, 6).replaceAll(/0\n/g, "1\n"));
     const open = (splitSeed: number) => openBinaryTable({ path }, { splitSeed });
     const [a, b, c] = [await open(1), await open(1), await open(2)];
@@ -123,10 +123,10 @@ describe("bad cells", () => {
     ["nothing", "gap.csv", "a,b\n0,1\n,0\n0,1\n", 'column "a": row 2 (missing)'],
     ["NaN", "nan.csv", "a,b\n0,1\nNaN,0\n0,1\n", 'column "a": row 2 ("NaN")'],
     ["many", "many.csv", `a\n${"3\n".repeat(9)}`, 'column "a": row 1 ("3"), row 2 ("3"), row 3 ("3") and 6'],
-  ])("%s: file, column, row and value are named", async (_, name, text, told) => {
+  ])("%s: file, column, row and value are named", async (_, name, text, location) => {
     const opened = openBinaryTable({ path: await file(name, text) });
     await expect(opened).rejects.toThrow(DataError);
-    await expect(opened).rejects.toThrow(`${name}: neither 0 nor 1 in ${told}`);
+    await expect(opened).rejects.toThrow(`${name}: neither 0 nor 1 in ${location}`);
   });
 
   test("also in a query, in dates, and in what is streamed", async () => {
@@ -170,7 +170,7 @@ describe("streaming", () => {
     expect(next).toBe(5000);
   });
 
-  test("a header that counts is told from zeros and ones there too", async () => {
+  test("a header that counts is distinguished from zeros and ones there too", async () => {
     const counted = ["0", "1", "2"].map((name) => ({ kind: "binary", name }) as const);
     const path = await file("counted.csv", "0,1,2\n1,0,1\n");
     for await (const { x } of streamTable({ path }, counted)) expect([...x.data]).toEqual([1, 0, 1]);

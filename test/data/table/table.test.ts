@@ -137,7 +137,7 @@ describe("reading", () => {
     expect(totals.map(Number).sort((a, b) => a - b)[0]).toBeCloseTo(10 + 10.5, 4);
   });
 
-  test("a constant column is told of and stays finite", async () => {
+  test("a constant column is reported and stays finite", async () => {
     const data = await openTable({ path: await file("constant.csv", "a,b\n1,7.7\n2,7.7\n3,7.7\n5,7.7\n") });
     expect(data.describe().join("\n")).toMatch(/"b" is constant/);
     expect((await all(data, "train")).x.data.every(Number.isFinite)).toBe(true);

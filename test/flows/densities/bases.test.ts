@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.ts";
-import {
-  BASE_NAMES,
-  BASES,
-  type Base,
-  GaussianMixture,
-  StudentBase,
-  UniformBase,
-} from "../../../src/flows/index.ts";
+import { BASE_NAMES, StudentBase, UniformBase } from "../../../src/flows/densities/index.ts";
+import { BASES, type Base, GaussianMixture } from "../../../src/flows/index.ts";
 import { namedTensors } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
 import { compile } from "../../../src/program/program.ts";

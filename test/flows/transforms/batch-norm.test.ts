@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { OptionError, ShapeError } from "../../../src/errors.ts";
-import { BatchNormTransform, Permutation } from "../../../src/flows/index.ts";
+import { BatchNormTransform } from "../../../src/flows/index.ts";
+import { Permutation } from "../../../src/flows/transforms/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
 import { traceTraining } from "../../../src/tensor/index.operations.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.ts";
+import type { Transform } from "../../../src/flows/index.ts";
 import {
   AffineBijection,
   Composition,
@@ -13,8 +14,7 @@ import {
   SigmoidTransform,
   SoftplusTransform,
   TanhTransform,
-  type Transform,
-} from "../../../src/flows/index.ts";
+} from "../../../src/flows/transforms/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, float32, grad, input } from "../../../src/tensor/index.ts";
 import { numbers } from "../../support.ts";

@@ -4,7 +4,7 @@ import {
   AffineBijection,
   MaskedAutoregressive,
   type MaskedAutoregressiveOptions,
-} from "../../../src/flows/index.ts";
+} from "../../../src/flows/transforms/index.ts";
 import { nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, grad, input, type NdArray } from "../../../src/tensor/index.ts";

@@ -1,17 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.ts";
+import { byteScaling, Scaling } from "../../../src/flows/images/index.ts";
+import { nice, ReluNetwork, type Transform } from "../../../src/flows/index.ts";
+import { DiagonalScaling } from "../../../src/flows/nice.ts";
 import {
   AdditiveCoupling,
-  byteScaling,
   Composition,
-  DiagonalScaling,
   Inverted,
-  nice,
   OddEvenOrder,
-  ReluNetwork,
-  Scaling,
-  type Transform,
-} from "../../../src/flows/index.ts";
+} from "../../../src/flows/transforms/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, float32 } from "../../../src/tensor/index.ts";
 import { logAbsDeterminant, transformErrors } from "../check-transform.ts";

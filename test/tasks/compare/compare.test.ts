@@ -30,7 +30,7 @@ describe("a request", () => {
     ]);
   });
 
-  it("has the budget of a single fit where none is told", async () => {
+  it("has the budget of a single fit where none is given", async () => {
     expect((await resolve({})).shared.seconds).toBe(120);
     expect((await resolve({ steps: 9 })).shared).not.toHaveProperty("seconds");
   });

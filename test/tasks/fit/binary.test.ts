@@ -221,7 +221,7 @@ describe("vectors of zeros and ones", () => {
   });
 });
 
-test("a model of images and zeros and ones reads images as bytes unless told, and tables as zeros and ones", async () => {
+test("a model of images and zeros and ones reads images as bytes by default, and tables as zeros and ones", async () => {
   const both = fileURLToPath(new URL("bernoulli-or-image.ts", import.meta.url));
   const kindOf = async (data: string, options: object, name: string) => {
     const request = { model: both, data, ...options, out: join(folder, name) };
@@ -251,7 +251,7 @@ describe("binary images", () => {
   });
   afterAll(() => run.session.release());
 
-  test("are binarized by the protocol that is asked for, which the run tells", async () => {
+  test("are binarized by the protocol that is asked for, which the run records", async () => {
     expect(run.config).toMatchObject({
       dataOptions: { size: 4, binary: true, binarize: "threshold" },
       dataInfo: { kind: "binary", sampleShape: [1, 4, 4], binarization: { protocol: "threshold", seed: 0 } },

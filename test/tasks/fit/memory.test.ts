@@ -37,7 +37,7 @@ function bare({ draw: _d, finish: _f, ...rest }: Fit): Fit {
 }
 
 describe("a fit to data in memory", () => {
-  test("keeps the name of such data with the run, and says how much there is", () => {
+  test("keeps the name of such data with the run, and prints how much there is", () => {
     expect(stopped.config.data).toBe("memory:points");
     expect(stopped.config.dataInfo).toMatchObject({ kind: "points", trainCount: 48 });
     expect(stopped.fit.data.describe().join()).toContain("60 points");

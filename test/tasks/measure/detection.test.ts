@@ -200,7 +200,7 @@ describe("training", () => {
 describe("weights to begin with", () => {
   const first = () => join(root, "yolo");
 
-  it("are taken where names and shapes agree, and the rest is told", async () => {
+  it("are taken where names and shapes agree, and the rest is listed", async () => {
     const photos = await squares(8);
     const { notes, path } = await ran({
       model: "yolo",

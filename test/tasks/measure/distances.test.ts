@@ -49,7 +49,7 @@ describe("of points", () => {
   const fresh = planePoints("two-moons", { count: 5000, seed: 1 }).splits.train.batch(range(0, 1000)).x;
   const board = planePoints("checkerboard", { count: 5000 }).splits.train.batch(range(0, 1000)).x;
 
-  it("tell samples of the data from others by every measure", async () => {
+  it("separate samples of the data from others by every measure", async () => {
     const meter = meterOf(moons);
     expect(meter.count).toBe(1000);
     const good = valuesOf(await meter.measure(fresh));
@@ -211,7 +211,7 @@ describe("of other images", () => {
   });
 });
 
-it("every measure says what it tells", () => {
+it("every measure describes what it measures", () => {
   for (const { name, short, meaning } of Object.values(MEASURES)) {
     expect([name, short, meaning].every((text) => text.length > 2)).toBe(true);
   }

@@ -178,7 +178,7 @@ describe("figures of short codes", () => {
 });
 
 describe("makeFigures", () => {
-  it("leaves out what cannot be made, tells why, and lets errors of its own through", async () => {
+  it("leaves out what cannot be made, reports why, and lets errors of its own through", async () => {
     const source = await sourceOf("nice", { couplings: 2, width: 8 }, imageSet());
     const failing = (error: Error) => ({ name: "failing", make: () => Promise.reject(error) });
     const warnings: string[] = [];

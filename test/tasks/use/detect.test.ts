@@ -102,7 +102,7 @@ describe("detectFiles", () => {
     }
   });
 
-  it("tells of what it cannot read, and goes on", async () => {
+  it("reports what it cannot read, and goes on", async () => {
     const folder = join(root, "odd");
     await writeImage(folder, "a.jpg", painted(80, 50, [90, 90, 90]));
     await writeImage(folder, "b.jpg", painted(80, 50, [90, 90, 90]));
@@ -129,11 +129,11 @@ describe("detectFiles", () => {
     expect(await usualConfidence(run)).toBe(measured.best.score);
     const images = await findImages([join(photos, "images")]);
     const usual = await all(detectFiles(run, images));
-    const told = await all(detectFiles(run, images, { confidence: measured.best.score }));
-    expect(usual.map(({ found }) => found)).toEqual(told.map(({ found }) => found));
+    const explicit = await all(detectFiles(run, images, { confidence: measured.best.score }));
+    expect(usual.map(({ found }) => found)).toEqual(explicit.map(({ found }) => found));
   });
 
-  it("stops where it is told to", async () => {
+  it("stops where its signal is aborted", async () => {
     const controller = new AbortController();
     const seen: string[] = [];
     const images = await findImages([join(photos, "images")]);

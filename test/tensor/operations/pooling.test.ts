@@ -161,7 +161,7 @@ for (const [name, apply, reference] of [
 }
 
 describe("maxPool2d", () => {
-  it("finds the places of maxima also where the runtime does not tell them", async () => {
+  it("finds the positions of maxima also where the runtime does not return them", async () => {
     const runtime = await nodeRuntime({ threads: 1, target: { contrib: false, block: 0 } });
     for (const [shape, windows] of Object.values(fixed)) {
       await checkOperation(

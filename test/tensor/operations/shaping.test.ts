@@ -92,7 +92,7 @@ describe("transpose", () => {
     );
   });
 
-  it("swaps the last two axes unless told", () => {
+  it("swaps the last two axes by default", () => {
     expect(transpose(input("x", [2, 3])).shape).toEqual([3, 2]);
     expect(transpose(input("x", ["batch", 5, 2, 3])).shape).toEqual(["batch", 5, 3, 2]);
   });

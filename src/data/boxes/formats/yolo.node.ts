@@ -23,14 +23,14 @@ import {
 // YOLO's text files: one for each image, in a folder `labels` where images are in a folder `images`, with a line for each object:
 // the number of its class, and center, width and height as shares of the image's. `data.yaml` names classes and splits.
 
-const places = z.union([z.string(), z.array(z.string())]).nullish();
+const locations = z.union([z.string(), z.array(z.string())]).nullish();
 
 const yamlSchema = z.object({
   path: z.string().nullish(),
-  train: places,
-  val: places,
-  valid: places,
-  test: places,
+  train: locations,
+  val: locations,
+  valid: locations,
+  test: locations,
   names: z.union([z.array(z.coerce.string()), z.record(z.coerce.number().int().min(0), z.coerce.string())]),
 });
 
@@ -114,9 +114,13 @@ function labelsOf(image: string): string {
 }
 
 /** An existing path that a YAML file means; its own `path` may be of another machine, and exports begin with a `../` too many. */
-async function resolvePlace(root: string, { path }: YoloYaml, place: string): Promise<string | undefined> {
+async function resolveLocation(
+  root: string,
+  { path }: YoloYaml,
+  location: string,
+): Promise<string | undefined> {
   const bases = [...(path ? [isAbsolute(path) ? path : resolve(root, path)] : []), root];
-  const names = [place, place.replace(/^(\.\.\/)+/, "")];
+  const names = [location, location.replace(/^(\.\.\/)+/, "")];
   for (const name of names) {
     for (const base of bases) {
       const candidate = isAbsolute(name) ? name : resolve(base, name);
@@ -131,13 +135,13 @@ async function resolvePlace(root: string, { path }: YoloYaml, place: string): Pr
 }
 
 /** The images of a split, by absolute paths: those in a folder, or those that a text file lists. */
-async function imagesAt(place: string): Promise<readonly string[]> {
-  if ((await stat(place)).isDirectory()) {
-    return (await listTree(place)).all.filter(isImagePath).map((file) => join(place, file));
+async function imagesAt(location: string): Promise<readonly string[]> {
+  if ((await stat(location)).isDirectory()) {
+    return (await listTree(location)).all.filter(isImagePath).map((file) => join(location, file));
   }
-  if (isImagePath(place)) return [place];
-  const lines = linesOf(await readText(place));
-  return lines.map((line) => (isAbsolute(line) ? line : resolve(dirname(place), line)));
+  if (isImagePath(location)) return [location];
+  const lines = linesOf(await readText(location));
+  return lines.map((line) => (isAbsolute(line) ? line : resolve(dirname(location), line)));
 }
 
 /** An image by its absolute path, and the part it belongs to. */
@@ -154,12 +158,12 @@ async function imagesOfYaml(
 ): Promise<readonly PlacedImage[]> {
   const images: PlacedImage[] = [];
   const parts = { train: content.train, validation: content.val ?? content.valid, test: content.test };
-  for (const [name, places] of Object.entries(parts)) {
-    for (const place of typeof places === "string" ? [places] : (places ?? [])) {
-      const found = await resolvePlace(root, content, place);
+  for (const [name, locations] of Object.entries(parts)) {
+    for (const location of typeof locations === "string" ? [locations] : (locations ?? [])) {
+      const found = await resolveLocation(root, content, location);
       if (found === undefined) {
         const detail = `${yaml} names it for ${name}; there is no such file or folder`;
-        faults.push({ kind: "missing-image", file: place, detail });
+        faults.push({ kind: "missing-image", file: location, detail });
         continue;
       }
       const split = name as SplitName;

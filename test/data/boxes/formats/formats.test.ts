@@ -227,8 +227,8 @@ describe("COCO", () => {
     await writeImage(folder, "images/000000397133.jpg", grey(640, 427));
     await writeImage(folder, "images/000000037777.jpg", grey(352, 230));
     const set = await openDetectionFolder(folder);
-    const told = set.faults.map(({ kind, file, detail }) => `${kind} ${file}: ${detail}`).sort();
-    expect(told).toEqual([
+    const faults = set.faults.map(({ kind, file, detail }) => `${kind} ${file}: ${detail}`).sort();
+    expect(faults).toEqual([
       expect.stringMatching(/^broken-box images\/000000397133.jpg: annotation 5 \(person\)/),
       expect.stringMatching(/^broken-box images\/000000397133.jpg: annotation 6 \(person\)/),
       expect.stringMatching(
@@ -331,7 +331,7 @@ describe("YOLO", () => {
     expect((await openDetectionFolder(folder)).classes).toEqual(["ant", "bee", "cow"]);
   });
 
-  test("images without any labels are told", async () => {
+  test("images without any labels are reported", async () => {
     const folder = join(root, "yolo-none");
     await writeImage(folder, "images/a.jpg", grey(20, 10));
     await writeText(folder, "data.yaml", "train: images\nnames: [a]\n");
@@ -427,7 +427,7 @@ describe("CSV", () => {
 });
 
 describe("what is no detection set", () => {
-  test("is told, with what is looked for", async () => {
+  test("is reported, with what is looked for", async () => {
     const folder = join(root, "none");
     await writeImage(folder, "a.jpg", grey(20, 10));
     await writeText(folder, "package.json", "{}");
