@@ -1,4 +1,5 @@
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { dimAt } from "../../tensor/graph.ts";
 import {
   argMax,
   broadcastTo,
@@ -12,6 +13,7 @@ import {
   type Tensor,
   where,
 } from "../../tensor/index.ts";
+import { sides } from "../boxes/decoding.ts";
 
 // What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); places are the k places or
 // anchors of all maps. All shapes are fixed, so that an assignment is a part of the training step.
@@ -54,8 +56,8 @@ export interface Offsets {
 
 /** Offsets of places [k, 2] from boxes [n, m, 4]. */
 export function offsets(centers: Tensor, boxes: Tensor): Offsets {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
-  const [x = centers, y = centers] = split(centers.transpose().unsqueeze(0), 1, 2);
+  const [x1, y1, x2, y2] = sides(boxes);
+  const [x, y] = split(centers.transpose().unsqueeze(0), 1, 2);
   return {
     dx: x.sub(x1.add(x2).mul(0.5)).abs(),
     dy: y.sub(y1.add(y2).mul(0.5)).abs(),
@@ -92,14 +94,14 @@ export function outsideRegions(
 
 /** Centers of boxes: [k, 4] → [k, 2]. */
 export function centresOf(boxes: Tensor): Tensor {
-  const [low = boxes, high = boxes] = split(boxes, 1, 2);
+  const [low, high] = split(boxes, 1, 2);
   return low.add(high).mul(0.5);
 }
 
 /** The rows at places, each sample its own: rows [n, m, c] at [n, k] (int64) → [n, k, c]. */
 export function rowsAt(rows: Tensor, places: Tensor): Tensor {
-  const [n = 1, k = 1] = places.shape;
-  return gatherElements(rows, broadcastTo(places.unsqueeze(2), [n, k, rows.shape[2] ?? 1]), 1);
+  const shape = [dimAt(places, 0), dimAt(places, 1), dimAt(rows, 2)];
+  return gatherElements(rows, broadcastTo(places.unsqueeze(2), shape), 1);
 }
 
 /** 1 for the class of the object that each place answers for, zeros where there is none: labels [n, m] → [n, k, classes]. */

@@ -1,5 +1,6 @@
-import { shapeError, split, stopGradient, type Tensor } from "../../tensor/index.ts";
+import { stopGradient, type Tensor } from "../../tensor/index.ts";
 import type { OverlapKind } from "../boxes/boxes.ts";
+import { squeezedSides } from "../boxes/decoding.ts";
 
 /** Binary cross entropy of logits with targets of 0 … 1, element by element: (1 − t) x − log σ(x). */
 export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
@@ -55,11 +56,7 @@ interface Edges {
 
 /** @throws ShapeError where the last axis is not of size 4 */
 function edgesOf(name: string, boxes: Tensor): Edges {
-  if (boxes.rank === 0 || boxes.shape[boxes.rank - 1] !== 4) {
-    throw shapeError(name, [boxes], "boxes [x1, y1, x2, y2] take a last axis of size 4");
-  }
-  const last = boxes.rank - 1;
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, last, 4).map((x) => x.squeeze(last));
+  const [x1, y1, x2, y2] = squeezedSides(boxes, name);
   return { x1, y1, x2, y2 };
 }
 

@@ -4,21 +4,22 @@ import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant } from "../../nn/initializers.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import {
   arange,
   concat,
   type Initializer,
+  inputAt,
   logicalAnd,
   maxPool2d,
   oneHot,
-  split,
   stack,
   type Tensor,
   where,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { bestPairs } from "../boxes/decoding.ts";
+import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { liesIn, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
@@ -99,18 +100,19 @@ export class CenterNetHead {
  * eight neighbors, the best `count` over all classes. No suppression follows.
  */
 export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid, count: number): Decoded {
-  const [n = 1, classes = 1, rows = 1, columns = 1] = heat.shape;
+  const [n, classes] = [dimAt(heat, 0), sizeAt("peaks", heat, 1)];
+  const { rows, columns } = grid;
   const highest = maxPool2d(heat, { kernel: 3, stride: 1, padding: 1 });
   const kept = where(heat.greaterEqual(highest), heat.sigmoid(), 0);
-  const best = bestPairs(kept.reshape([n, classes, Number(rows) * Number(columns)]), count);
-  const row = best.places.div(Number(columns)).floor();
-  const column = best.places.sub(row.mul(Number(columns)));
+  const best = bestPairs(kept.reshape([n, classes, rows * columns]), count);
+  const row = best.places.div(columns).floor();
+  const column = best.places.sub(row.mul(columns));
   const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, best.places.cast("int64"));
   const centers = stack([column, row], 2).add(at(offsets));
   const half = at(sizes).relu().mul(0.5);
   return {
     boxes: concat([centers.sub(half), centers.add(half)], 2).mul(grid.stride),
-    scores: oneHot(best.labels.cast("int64"), Number(classes)).mul(best.scores.unsqueeze(2)),
+    scores: oneHot(best.labels.cast("int64"), classes).mul(best.scores.unsqueeze(2)),
   };
 }
 
@@ -165,9 +167,7 @@ export function heatTargets(
   { rows, columns, stride }: CellGrid,
   classes: number,
 ): CenterNetTargets {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes.mul(1 / stride), 2, 4).map((side) =>
-    side.squeeze(2),
-  );
+  const [x1, y1, x2, y2] = squeezedSides(boxes.mul(1 / stride));
   const [x, y] = [x1.add(x2).mul(0.5), y1.add(y2).mul(0.5)];
   const [width, height] = [x2.sub(x1), y2.sub(y1)];
   const column = x.floor().clamp(0, columns - 1);
@@ -250,8 +250,7 @@ export class CenterNet implements Detector {
   }
 
   private outputs(x: Tensor): CenterNetOutputs {
-    const [map = x] = this.features.forward(x);
-    return this.head.forward(map);
+    return this.head.forward(inputAt(this.features.forward(x), 0));
   }
 
   /** Equation 4 of the paper. */

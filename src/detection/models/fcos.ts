@@ -3,10 +3,19 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
-import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
+import {
+  constant,
+  float32,
+  inputAt,
+  logicalAnd,
+  Parameter,
+  split,
+  type Tensor,
+  where,
+} from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { boxesOfDistances } from "../boxes/decoding.ts";
+import { boxesOfDistances, squeezedSides } from "../boxes/decoding.ts";
 import {
   type Assignment,
   areObjects,
@@ -29,6 +38,7 @@ import {
   imageSize,
   levelGrids,
   pyramidOptions,
+  sharedChannels,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import {
@@ -72,7 +82,7 @@ export class FcosHead {
   readonly scales: readonly Parameter[];
 
   constructor(levels: readonly FeatureLevel[], classes: number, blocks: number) {
-    const [{ channels } = { channels: 1 }] = levels;
+    const channels = sharedChannels(levels);
     const output = (outputs: number, bias: number) =>
       new Conv2d(channels, outputs, 3, {
         padding: 1,
@@ -92,8 +102,7 @@ export class FcosHead {
     const boxes = maps.map((map) => this.boxTower.forward(map));
     const scaled = boxes.map((tower, i) => {
       const logarithm = this.distances.forward(tower);
-      const scale = this.scales[i];
-      return (scale === undefined ? logarithm : logarithm.mul(scale)).minimum(MOST_LOG).exp();
+      return logarithm.mul(inputAt(this.scales, i)).minimum(MOST_LOG).exp();
     });
     return {
       classes: featureRows(maps.map((map) => this.classes.forward(this.classTower.forward(map)))),
@@ -184,8 +193,9 @@ export function centernessOf(
   boxes: Tensor,
   { centers, strides }: Pick<FeaturePoints, "centers" | "strides">,
 ): Tensor {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
-  const [x = centers, y = centers] = split(centers, 1, 2).map((axis) => axis.squeeze(1));
+  const [x1, y1, x2, y2] = squeezedSides(boxes);
+  const [columnX, columnY] = split(centers, 1, 2);
+  const [x, y] = [columnX.squeeze(1), columnY.squeeze(1)];
   const half = strides.squeeze(1).mul(0.5);
   const along = (at: Tensor, from: Tensor, to: Tensor): Tensor => {
     const reach = to.sub(from).mul(0.5).maximum(half);

@@ -4,6 +4,7 @@ import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, zeros } from "../../nn/initializers.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import {
   argMax,
   concat,
@@ -37,6 +38,7 @@ import {
   imageSize,
   levelGrids,
   pyramidOptions,
+  sharedChannels,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import {
@@ -70,7 +72,7 @@ export class RetinaNetHead {
 
   /** @param shapes anchors of a place */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
-    const [{ channels } = { channels: 1 }] = levels;
+    const channels = sharedChannels(levels);
     const start = { padding: 1, initializeWeight: normal(0.01) };
     this.classTower = new SharedTower(channels, blocks);
     this.boxTower = new SharedTower(channels, blocks);
@@ -86,8 +88,11 @@ export class RetinaNetHead {
   forward(maps: readonly Tensor[]): RetinaNetOutputs {
     const anchors = (tower: SharedTower, output: Conv2d): Tensor => {
       const rows = featureRows(maps.map((map) => output.forward(tower.forward(map))));
-      const [n = 1, places, values] = rows.shape;
-      return rows.reshape([n, Number(places) * this.shapes, Number(values) / this.shapes]);
+      return rows.reshape([
+        dimAt(rows, 0),
+        sizeAt("RetinaNet", rows, 1) * this.shapes,
+        sizeAt("RetinaNet", rows, 2) / this.shapes,
+      ]);
     };
     return {
       classes: anchors(this.classTower, this.classes),
@@ -101,13 +106,12 @@ const LEAST_SIDE = 1e-3;
 
 /** As `encodeDeltas`, of tensors: boxes [n, k, 4] relative to anchors that broadcast with them. */
 export function deltasOf(boxes: Tensor, anchors: Tensor): Tensor {
-  const centerd = (edges: Tensor): readonly Tensor[] => {
-    const axis = edges.rank - 1;
-    const [low = edges, high = edges] = split(edges, axis, 2);
+  const centered = (edges: Tensor): readonly [Tensor, Tensor] => {
+    const [low, high] = split(edges, edges.rank - 1, 2);
     return [low.add(high).mul(0.5), high.sub(low).maximum(LEAST_SIDE)];
   };
-  const [center = boxes, side = boxes] = centerd(boxes);
-  const [anchor = anchors, size = anchors] = centerd(anchors);
+  const [center, side] = centered(boxes);
+  const [anchor, size] = centered(anchors);
   return concat([center.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
 }
 

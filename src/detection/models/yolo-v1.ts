@@ -5,12 +5,14 @@ import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import {
   arange,
   broadcastTo,
   concat,
   constant,
   type Initializer,
+  inputAt,
   oneHot,
   scatterElementsAdd,
   split,
@@ -19,6 +21,7 @@ import {
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
+import { squeezedSides } from "../boxes/decoding.ts";
 import { firstAtPlace, type ObjectRows, outsideRegions, rowsAt } from "../loss/assignment.ts";
 import { boxOverlap } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
@@ -87,17 +90,17 @@ export class YoloV1Head {
   forward(map: Tensor): YoloV1Outputs {
     const { predictors, classes, grid } = this.options;
     const cells = grid.rows * grid.columns;
-    const n = map.shape[0] ?? 1;
+    const n = dimAt(map, 0);
     const rows = this.rows(map).reshape([n, cells, 5 * predictors + classes]);
-    const [boxes = rows, own = rows] = split(rows, 2, [5 * predictors, classes]);
-    const [codes = boxes, confidence = boxes] = split(boxes.reshape([n, cells, predictors, 5]), 3, [4, 1]);
+    const [boxes, own] = split(rows, 2, [5 * predictors, classes]);
+    const [codes, confidence] = split(boxes.reshape([n, cells, predictors, 5]), 3, [4, 1]);
     return { codes, confidence: confidence.squeeze(3), classes: own };
   }
 
   private rows(map: Tensor): Tensor {
     const { hidden, output } = this;
     if (hidden instanceof ConvBlock) return featureRows([output.forward(hidden.forward(map))]);
-    const flat = map.reshape([map.shape[0] ?? 1, -1]);
+    const flat = map.reshape([dimAt(map, 0), -1]);
     return output.forward(this.dropout.forward(hidden.forward(flat).leakyRelu(0.1)));
   }
 }
@@ -117,9 +120,9 @@ function firstOutputs(predictors: number, classes: number): Initializer {
 /** The boxes that codes stand for: codes [..., 4] of cells whose corners (in cells) are [..., 2] → [..., 4] in pixels. */
 export function boxesOfCodes(codes: Tensor, corners: Tensor, { rows, columns, stride }: CellGrid): Tensor {
   const axis = codes.rank - 1;
-  const [places = codes, roots = codes] = split(codes, axis, 2);
+  const [places, roots] = split(codes, axis, 2);
   const centers = places.add(corners).mul(stride);
-  const [width = roots, height = roots] = split(roots.square(), axis, 2);
+  const [width, height] = split(roots.square(), axis, 2);
   const half = concat([width.mul(columns * stride), height.mul(rows * stride)], axis).mul(0.5);
   return concat([centers.sub(half), centers.add(half)], axis);
 }
@@ -149,7 +152,7 @@ export interface CellTargets {
  */
 export function assignCells(boxes: Tensor, labels: Tensor, grid: CellGrid): CellTargets {
   const { rows, columns, stride } = grid;
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
+  const [x1, y1, x2, y2] = squeezedSides(boxes);
   const [x, y] = [x1.add(x2).mul(0.5 / stride), y1.add(y2).mul(0.5 / stride)];
   const column = x.floor().clamp(0, columns - 1);
   const row = y.floor().clamp(0, rows - 1);
@@ -252,8 +255,7 @@ export class YoloV1 implements Detector {
   }
 
   private outputs(x: Tensor): YoloV1Outputs {
-    const [map = x] = this.features.forward(x);
-    return this.head.forward(map);
+    return this.head.forward(inputAt(this.features.forward(x), 0));
   }
 
   /** Equation 3 of the paper, divided by the number of images. */
@@ -264,9 +266,10 @@ export class YoloV1 implements Detector {
   /** Scores are confidence · Pr(class | object), equation 1 of the paper. */
   decoded(x: Tensor): Decoded {
     const { codes, confidence, classes } = this.outputs(x);
-    const [n = 1, cells, predictors] = confidence.shape;
-    const places = arange(0, Number(cells)).unsqueeze(1);
-    const count = Number(cells) * Number(predictors);
+    const n = dimAt(confidence, 0);
+    const [cells, predictors] = [sizeAt("YOLO (v1)", confidence, 1), sizeAt("YOLO (v1)", confidence, 2)];
+    const places = arange(0, cells).unsqueeze(1);
+    const count = cells * predictors;
     const share = (value: Tensor): Tensor => value.clamp(0, 1);
     const scores = share(confidence).unsqueeze(3).mul(share(classes).unsqueeze(2));
     return {
@@ -287,11 +290,15 @@ export function yoloV1Losses(
   { boxes, labels, ignored }: ObjectRows,
   { coordinateGain, emptyGain }: Pick<YoloV1Options, "coordinateGain" | "emptyGain">,
 ): Losses {
-  const [n = 1, cells = 1, predictors = 1] = confidence.shape;
-  const [, m = 1] = labels.shape;
+  const [n, cells, predictors] = [
+    dimAt(confidence, 0),
+    dimAt(confidence, 1),
+    sizeAt("YOLO (v1)", confidence, 2),
+  ];
+  const m = dimAt(labels, 1);
   const targets = assignCells(boxes, labels, grid);
   const at = (rows: Tensor): Tensor => rowsAt(rows, targets.places);
-  const own = at(codes.reshape([n, cells, 4 * Number(predictors)])).reshape([n, m, predictors, 4]);
+  const own = at(codes.reshape([n, cells, 4 * predictors])).reshape([n, m, predictors, 4]);
   const predicted = boxesOfCodes(own, cornersOf(targets.places.unsqueeze(2), grid), grid).stopGradient();
   const { mask, iou } = responsible(predicted, boxes);
   const chosen = mask.mul(targets.weights.unsqueeze(2));
@@ -303,7 +310,7 @@ export function yoloV1Losses(
   );
 
   const errors = own.sub(targets.codes.unsqueeze(2)).square().mul(chosen.unsqueeze(3));
-  const [centers = errors, sides = errors] = split(errors, 3, 2);
+  const [centers, sides] = split(errors, 3, 2);
   const sure = at(confidence).sub(iou).square().mul(chosen);
   const answers = busy.max(2).greater(0.5);
   const points = featurePoints([grid]);

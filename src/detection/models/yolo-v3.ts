@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
-import { OptionError } from "../../errors.ts";
+import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import {
   argMax,
   broadcastTo,
@@ -10,6 +11,7 @@ import {
   constant,
   float32,
   type Initializer,
+  inputAt,
   logicalAnd,
   matmul,
   oneHot,
@@ -21,7 +23,7 @@ import {
 } from "../../tensor/index.ts";
 import { type AnchorGrid, anchorLevels, clusterAnchors } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { boxesOfYolo } from "../boxes/decoding.ts";
+import { boxesOfYolo, sides } from "../boxes/decoding.ts";
 import {
   areObjects,
   centresOf,
@@ -147,14 +149,15 @@ export class YoloV3Head {
 
   /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloV3Outputs {
-    const outputs = this.output.map((output, i) => {
-      const [map, hidden] = [maps[i], this.hidden[i]];
-      return map === undefined || hidden === undefined ? [] : [output.forward(hidden.forward(map))];
+    const outputs = this.hidden.map((hidden, i) => {
+      const output = this.output[i];
+      if (output === undefined) throw new ShapeError(`YOLOv3: level ${i} has no output`);
+      return output.forward(hidden.forward(inputAt(maps, i)));
     });
-    const rows = featureRows(outputs.flat());
-    const [n = 1, places] = rows.shape;
-    const all = rows.reshape([n, Number(places) * this.shapes, 5 + this.classes]);
-    const [codes = all, objectness = all, classes = all] = split(all, 2, [4, 1, this.classes]);
+    const rows = featureRows(outputs);
+    const places = sizeAt("YOLOv3", rows, 1);
+    const all = rows.reshape([dimAt(rows, 0), places * this.shapes, 5 + this.classes]);
+    const [codes, objectness, classes] = split(all, 2, [4, 1, this.classes]);
     return { codes, objectness: objectness.squeeze(2), classes };
   }
 }
@@ -183,7 +186,7 @@ const LEAST_SIDE = 1e-3;
 export function assignAnchors(boxes: Tensor, labels: Tensor, levels: readonly AnchorGrid[]): AnchorTargets {
   const shapes = levels.flatMap((level) => level.shapes);
   const column = (values: readonly number[]): Tensor => constant(float32(values, [values.length]));
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
+  const [x1, y1, x2, y2] = sides(boxes);
   const [width, height] = [x2.sub(x1), y2.sub(y1)];
   const [widths, heights] = [column(shapes.map((s) => s.width)), column(shapes.map((s) => s.height))];
   const shared = width.minimum(widths).mul(height.minimum(heights));
@@ -320,10 +323,11 @@ export function yoloV3Losses(
   const at = (rows: Tensor): Tensor => rowsAt(rows, targets.places);
   const summed = (each: Tensor): Tensor => each.mul(targets.weights).sum();
 
-  const [offsets = codes, logarithms = codes] = split(at(codes), 2, 2);
+  const [offsets, logarithms] = split(at(codes), 2, 2);
   const errors = concat([offsets.sigmoid(), logarithms], 2).sub(targets.codes).square().sum(2);
-  const [low = boxes, high = boxes] = split(boxes, 2, 2);
-  const [w = boxes, h = boxes] = split(high.sub(low), 2, 2).map((side) => side.squeeze(2));
+  const [low, high] = split(boxes, 2, 2);
+  const [wide, tall] = split(high.sub(low), 2, 2);
+  const [w, h] = [wide.squeeze(2), tall.squeeze(2)];
   const box = summed(
     errors.mul(
       w

@@ -3,12 +3,14 @@ import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
+import { dimAt } from "../../tensor/graph.ts";
 import {
   arange,
   concat,
   constant,
   float32,
   type Initializer,
+  inputAt,
   logicalAnd,
   matmul,
   oneHot,
@@ -104,9 +106,9 @@ export class YoloHead {
   /** Maps of the levels → what is said of all places. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloOutputs {
     const all = (branches: readonly Branch[]) =>
-      featureRows(maps.map((map, i) => branches[i]?.forward(map) ?? map));
+      featureRows(branches.map((branch, i) => branch.forward(inputAt(maps, i))));
     const distances = all(this.boxes);
-    const [n = 1, k = 1] = distances.shape;
+    const [n, k] = [dimAt(distances, 0), dimAt(distances, 1)];
     return { distances: distances.reshape([n, k, 4, this.bins]), classes: all(this.classes) };
   }
 }

@@ -153,7 +153,7 @@ export class CspBlock {
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    const [past = x, through = x] = split(this.divide.forward(x), 1, 2);
+    const [past, through] = split(this.divide.forward(x), 1, 2);
     return this.merge.forward(concat([past, this.blocks.reduce((h, block) => block.forward(h), through)], 1));
   }
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { concat, constant, float32, inputAt, type Tensor } from "../../tensor/index.ts";
 import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
@@ -122,6 +123,15 @@ export function levelGrids({ width, height }: Size, levels: readonly FeatureLeve
   }));
 }
 
+/** Channels of maps that a head sees with the same weights. @throws OptionError where they differ or there are none */
+export function sharedChannels(levels: readonly FeatureLevel[]): number {
+  const [first] = levels;
+  if (first === undefined || levels.some(({ channels }) => channels !== first.channels)) {
+    throw new OptionError("a head for all levels needs maps of the same channels");
+  }
+  return first.channels;
+}
+
 /** The places of grids. */
 export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
   const centers = grids.map(cellCenters);
@@ -139,8 +149,8 @@ export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
 /** Maps [n, C, H, W] of several levels as rows [n, places, C], in the order of `featurePoints`. @throws ShapeError */
 export function featureRows(maps: readonly Tensor[]): Tensor {
   const rows = maps.map((map) => {
-    const [n = 1, channels = 1, height, width] = map.shape;
-    return map.reshape([n, channels, Number(height) * Number(width)]).transpose();
+    const cells = sizeAt("featureRows", map, 2) * sizeAt("featureRows", map, 3);
+    return map.reshape([dimAt(map, 0), dimAt(map, 1), cells]).transpose();
   });
   return concat(rows, 1);
 }
