@@ -3,7 +3,6 @@ import { fvsbnDefinition } from "./autoregressive/fvsbn.ts";
 import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
-import type { DetectorDefinition } from "./detection/models/detector.ts";
 import { detectors } from "./detection/models/detectors.ts";
 import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
 import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
@@ -31,11 +30,6 @@ import { nearest } from "./nearest.ts";
 import { nameParameters } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 
-/** A detector among the models. */
-function asModel(definition: DetectorDefinition): ModelDefinition {
-  return { ...definition, dataKinds: ["detection"], can: ["detect", "export"] };
-}
-
 /** Every model by name. */
 export const models: ReadonlyMap<string, ModelDefinition> = new Map(
   [
@@ -62,7 +56,7 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
     causalTransformerDefinition,
     vaeDefinition,
     ganDefinition,
-    ...[...detectors.values()].map(asModel),
+    ...detectors.values(),
   ].map((definition) => [definition.name, definition as ModelDefinition]),
 );
 

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -18,29 +17,13 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { liesIn, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featurePoints,
-  featureRows,
-  imageSize,
-  levelGrids,
-} from "../network/feature-network.ts";
+import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** What the head says of each cell of its map. */
 export interface CenterNetOutputs {
@@ -85,8 +68,9 @@ export class CenterNetHead {
     this.sizes = new Branch(channels, 2, constant(1));
   }
 
-  /** @throws ShapeError */
-  forward(map: Tensor): CenterNetOutputs {
+  /** The only map → what its cells predict. @throws ShapeError */
+  forward(maps: readonly Tensor[]): CenterNetOutputs {
+    const map = inputAt(maps, 0);
     return {
       heat: this.heat.forward(map),
       offsets: featureRows([this.offsets.forward(map)]),
@@ -218,56 +202,36 @@ const CHANNELS = 32;
  * CenterNet (Zhou et al. 2019, "Objects as points"): an object is the peak of a heat map at its center; offset and size are read
  * off there. No anchors, and no suppression.
  */
-export class CenterNet implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs> {
   readonly needsSuppression = false;
-  readonly features: FeatureNetwork;
   readonly head: CenterNetHead;
-  private readonly grid: CellGrid;
-  private readonly options: CenterNetOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: CenterNetOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("center-net", data.sampleShape);
-    this.classes = classCount("center-net", data);
-    this.features = new FeatureNetwork({
+    super({ name: "center-net", title: "CenterNet" }, options, data, {
       ...options,
       finestStride: options.stride,
       levels: 1,
       neckChannels: CHANNELS,
     });
-    const [level] = this.features.levels;
-    const [grid] = levelGrids(this.imageSize, this.features.levels);
-    if (level === undefined || grid === undefined) throw new OptionError("center-net: there is no map");
-    this.head = new CenterNetHead(level.channels, this.classes);
-    this.grid = grid;
-    const cells = grid.rows * grid.columns * this.classes;
+    this.head = new CenterNetHead(sharedChannels(this.features.levels), this.classes);
+    const cells = this.grid.rows * this.grid.columns * this.classes;
     if (options.peaks > cells) {
       throw new OptionError(`option peaks: the heat maps have ${cells} cells, fewer than ${options.peaks}`);
     }
   }
 
-  private outputs(x: Tensor): CenterNetOutputs {
-    return this.head.forward(inputAt(this.features.forward(x), 0));
-  }
-
   /** Equation 4 of the paper. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return centerNetLosses(this.outputs(x), this.grid, objects, this.options);
+  protected lossesOf(outputs: CenterNetOutputs, objects: ObjectRows): Losses {
+    return centerNetLosses(outputs, this.grid, objects, this.options);
   }
 
   heat(x: Tensor): Tensor {
     return this.outputs(x).heat.sigmoid();
   }
 
-  decoded(x: Tensor): Decoded {
-    return peaks(this.outputs(x), this.grid, this.options.peaks);
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("CenterNet", this);
+  protected decode(outputs: CenterNetOutputs): Decoded {
+    return peaks(outputs, this.grid, this.options.peaks);
   }
 }
 
@@ -319,5 +283,4 @@ export const centerNetDefinition = defineDetector({
   paper: "Zhou, Wang and Krähenbühl 2019, Objects as Points, arXiv:1904.07850",
   options: centerNetOptions,
   build: (options, data) => new CenterNet(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
@@ -14,7 +13,6 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDistances, squeezedSides } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -30,26 +28,15 @@ import { atLeastOne, binaryCrossEntropy, boxLoss, focalLoss, PRIOR_LOGIT } from 
 import type { FeatureLevel } from "../network/backbones.ts";
 import { SharedTower } from "../network/blocks.ts";
 import {
-  FeatureNetwork,
   type FeaturePoints,
   featureOptions,
   featurePoints,
   featureRows,
-  imageSize,
-  levelGrids,
   pyramidOptions,
   sharedChannels,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** What the head says of each of k places. */
 export interface FcosOutputs {
@@ -232,46 +219,32 @@ export type FcosOptions = z.output<typeof fcosOptions>;
  * FCOS (Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection"): each place of a pyramid says the class of the
  * object that it lies in, the distances to the four edges, and how central it is.
  */
-export class Fcos implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class Fcos extends DenseDetector<FcosOptions, FcosOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: FcosHead;
   private readonly points: FeaturePoints;
   private readonly ranges: SizeRanges;
-  private readonly options: FcosOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: FcosOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("fcos", data.sampleShape);
-    this.classes = classCount("fcos", data);
-    this.features = new FeatureNetwork(options);
+    super({ name: "fcos", title: "FCOS" }, options, data, options);
     this.head = new FcosHead(this.features.levels, this.classes, options.headBlocks);
-    const grids = levelGrids(this.imageSize, this.features.levels);
-    this.points = featurePoints(grids);
-    this.ranges = sizeRanges(grids);
+    this.points = featurePoints(this.grids);
+    this.ranges = sizeRanges(this.grids);
   }
 
   /** Equation 2 of the paper. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: FcosOutputs, objects: ObjectRows): Losses {
     return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
   }
 
   /** Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. */
-  decoded(x: Tensor): Decoded {
-    const { classes, distances, centerness } = this.head.forward(this.features.forward(x));
+  protected decode({ classes, distances, centerness }: FcosOutputs): Decoded {
     const { centers, strides } = this.points;
     return {
       boxes: boxesOfDistances(distances, centers, strides),
       scores: classes.sigmoid().mul(centerness.sigmoid().unsqueeze(2)).sqrt(),
     };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("FCOS", this);
   }
 }
 
@@ -307,5 +280,4 @@ export const fcosDefinition = defineDetector({
   paper: "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355",
   options: fcosOptions,
   build: (options, data) => new Fcos(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -17,7 +16,6 @@ import {
   where,
 } from "../../tensor/index.ts";
 import { anchorLevels, anchorShapes } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -31,25 +29,9 @@ import {
 import { atLeastOne, boxOverlap, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { SharedTower } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featureRows,
-  imageSize,
-  levelGrids,
-  pyramidOptions,
-  sharedChannels,
-} from "../network/feature-network.ts";
+import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** What the head says of each of k anchors. */
 export interface RetinaNetOutputs {
@@ -222,32 +204,29 @@ const BETA = 1 / 9;
  * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each place of a pyramid; the
  * focal loss bears with the many that are background.
  */
-export class RetinaNet implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: RetinaNetHead;
   /** [k, 4]. */
   private readonly anchors: Tensor;
-  private readonly options: RetinaNetOptions;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
+    super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
     const { anchorScale, anchorSizes, anchorRatios, headBlocks } = options;
     if (options.background > options.foreground) {
       throw new OptionError(
         `option background: ${options.background} must not be above foreground, ${options.foreground}`,
       );
     }
-    this.options = options;
-    this.imageSize = imageSize("retina-net", data.sampleShape);
-    this.classes = classCount("retina-net", data);
-    this.features = new FeatureNetwork(options);
-    const { levels } = this.features;
-    this.head = new RetinaNetHead(levels, this.classes, anchorSizes * anchorRatios.length, headBlocks);
+    this.head = new RetinaNetHead(
+      this.features.levels,
+      this.classes,
+      anchorSizes * anchorRatios.length,
+      headBlocks,
+    );
     const { boxes } = anchorLevels(
-      levelGrids(this.imageSize, levels).map((grid) => {
+      this.grids.map((grid) => {
         const sizes = Array.from(
           { length: anchorSizes },
           (_, i) => grid.stride * anchorScale * 2 ** (i / anchorSizes),
@@ -258,18 +237,12 @@ export class RetinaNet implements Detector {
     this.anchors = constant(float32(boxes, [boxes.length / 4, 4]));
   }
 
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows): Losses {
     return retinaNetLosses(outputs, this.anchors, objects, this.options);
   }
 
-  decoded(x: Tensor): Decoded {
-    const { classes, deltas } = this.head.forward(this.features.forward(x));
+  protected decode({ classes, deltas }: RetinaNetOutputs): Decoded {
     return { boxes: boxesOfDeltas(deltas, this.anchors), scores: classes.sigmoid() };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("RetinaNet", this);
   }
 }
 
@@ -302,5 +275,4 @@ export const retinaNetDefinition = defineDetector({
   paper: "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002",
   options: retinaNetOptions,
   build: (options, data) => new RetinaNet(options, data),
-  preferences: () => detectorPreferences,
 });

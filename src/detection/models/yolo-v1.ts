@@ -1,6 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
-import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
@@ -20,28 +18,12 @@ import {
   type Tensor,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
 import { firstAtPlace, type ObjectRows, outsideRegions, rowsAt } from "../loss/assignment.ts";
 import { boxOverlap } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featurePoints,
-  featureRows,
-  imageSize,
-  levelGrids,
-} from "../network/feature-network.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** What a cell says, row by row. */
 export interface YoloV1Outputs {
@@ -86,8 +68,9 @@ export class YoloV1Head {
     }
   }
 
-  /** The map of the grid → what its cells say. @throws ShapeError */
-  forward(map: Tensor): YoloV1Outputs {
+  /** The only map → what its cells predict. @throws ShapeError */
+  forward(maps: readonly Tensor[]): YoloV1Outputs {
+    const map = inputAt(maps, 0);
     const { predictors, classes, grid } = this.options;
     const cells = grid.rows * grid.columns;
     const n = dimAt(map, 0);
@@ -217,22 +200,14 @@ const CHANNELS = 128;
  * answers for it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
  * today.
  */
-export class YoloV1 implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloV1Head;
-  private readonly grid: CellGrid;
-  private readonly options: YoloV1Options;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloV1Options, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo-v1", data.sampleShape);
-    this.classes = classCount("yolo-v1", data);
     const { backbone, width, depth, stride, predictors, hidden } = options;
-    this.features = new FeatureNetwork({
+    super({ name: "yolo-v1", title: "YOLO (v1)" }, options, data, {
       backbone,
       width,
       depth,
@@ -241,31 +216,22 @@ export class YoloV1 implements Detector {
       levels: 1,
       neckChannels: CHANNELS,
     });
-    const [level] = this.features.levels;
-    const [grid] = levelGrids(this.imageSize, this.features.levels);
-    if (level === undefined || grid === undefined) throw new OptionError("yolo-v1: there is no grid");
-    this.grid = grid;
     this.head = new YoloV1Head({
-      channels: level.channels,
+      channels: sharedChannels(this.features.levels),
       predictors,
       classes: this.classes,
-      grid,
+      grid: this.grid,
       ...(options.head === "connected" && { hidden }),
     });
   }
 
-  private outputs(x: Tensor): YoloV1Outputs {
-    return this.head.forward(inputAt(this.features.forward(x), 0));
-  }
-
   /** Equation 3 of the paper, divided by the number of images. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return yoloV1Losses(this.outputs(x), this.grid, objects, this.options);
+  protected lossesOf(outputs: YoloV1Outputs, objects: ObjectRows): Losses {
+    return yoloV1Losses(outputs, this.grid, objects, this.options);
   }
 
   /** Scores are confidence · Pr(class | object), equation 1 of the paper. */
-  decoded(x: Tensor): Decoded {
-    const { codes, confidence, classes } = this.outputs(x);
+  protected decode({ codes, confidence, classes }: YoloV1Outputs): Decoded {
     const n = dimAt(confidence, 0);
     const [cells, predictors] = [sizeAt("YOLO (v1)", confidence, 1), sizeAt("YOLO (v1)", confidence, 2)];
     const places = arange(0, cells).unsqueeze(1);
@@ -276,10 +242,6 @@ export class YoloV1 implements Detector {
       boxes: boxesOfCodes(codes, cornersOf(places, this.grid), this.grid).reshape([n, count, 4]),
       scores: scores.reshape([n, count, this.classes]),
     };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("YOLO (v1)", this);
   }
 }
 
@@ -321,7 +283,8 @@ export function yoloV1Losses(
     .sum(2)
     .mul(targets.weights);
   const parts = {
-    center: centers.sum().mul(coordinateGain),
+    // Named as in the metrics of runs.
+    centre: centers.sum().mul(coordinateGain),
     size: sides.sum().mul(coordinateGain),
     object: sure.sum(),
     empty: empty.sum().mul(emptyGain),
@@ -345,5 +308,4 @@ export const yoloV1Definition = defineDetector({
   paper: "Redmon et al. 2016, You Only Look Once: Unified, Real-Time Object Detection, arXiv:1506.02640",
   options: yoloV1Options,
   build: (options, data) => new YoloV1(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -35,24 +34,9 @@ import {
 import { atLeastOne, binaryCrossEntropy, boxOverlap, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featureRows,
-  imageSize,
-  levelGrids,
-  pyramidOptions,
-} from "../network/feature-network.ts";
+import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** The anchors of all levels. */
 export interface YoloV3Anchors {
@@ -262,48 +246,34 @@ export type YoloV3Options = z.output<typeof yoloV3Options>;
  * YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An incremental improvement") with the anchors of YOLOv2 ("YOLO9000", 2017): anchors
  * from the shapes of the training boxes, centers within their cells, objectness, and heads on maps of three strides.
  */
-export class YoloV3 implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloV3Head;
   private readonly anchors: YoloV3Anchors;
-  private readonly options: YoloV3Options;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: YoloV3Options, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo-v3", data.sampleShape);
-    this.classes = classCount("yolo-v3", data);
-    this.features = new FeatureNetwork(options);
-    const grids = levelGrids(this.imageSize, this.features.levels);
-    const strides = grids.map(({ stride }) => stride);
+    super({ name: "yolo-v3", title: "YOLOv3" }, options, data, options);
+    const strides = this.grids.map(({ stride }) => stride);
     const shapes = anchorShapesOf(options, strides, data.boxShapes ?? []);
     const each = options.anchorsPerLevel;
     this.anchors = yoloV3Anchors(
-      grids.map((grid, i) => ({ ...grid, shapes: shapes.slice(i * each, (i + 1) * each) })),
+      this.grids.map((grid, i) => ({ ...grid, shapes: shapes.slice(i * each, (i + 1) * each) })),
     );
     this.head = new YoloV3Head(this.features.levels, this.classes, each);
   }
 
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: YoloV3Outputs, objects: ObjectRows): Losses {
     return yoloV3Losses(outputs, this.anchors, objects, this.imageSize, this.options);
   }
 
   /** Scores are those of objectness times those of classes. */
-  decoded(x: Tensor): Decoded {
-    const { codes, objectness, classes } = this.head.forward(this.features.forward(x));
+  protected decode({ codes, objectness, classes }: YoloV3Outputs): Decoded {
     const own = this.options.classLoss === "softmax" ? classes.softmax(2) : classes.sigmoid();
     return {
       boxes: boxesOfYolo(codes, this.anchors.boxes, this.anchors.strides),
       scores: own.mul(objectness.sigmoid().unsqueeze(2)),
     };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("YOLOv3", this);
   }
 }
 
@@ -381,5 +351,4 @@ export const yoloV3Definition = defineDetector({
   options: yoloV3Options,
   build: (options, data) => new YoloV3(options, data),
   settled: (options, data) => ({ ...options, anchors: settledAnchors(options, data) }),
-  preferences: () => detectorPreferences,
 });

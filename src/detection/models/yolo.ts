@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
@@ -18,7 +17,6 @@ import {
   topK,
   where,
 } from "../../tensor/index.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDistances } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -34,25 +32,14 @@ import { atLeastOne, binaryCrossEntropy, boxLoss, boxOverlap, PRIOR_LOGIT } from
 import type { FeatureLevel } from "../network/backbones.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import {
-  FeatureNetwork,
   type FeaturePoints,
   featureOptions,
   featurePoints,
   featureRows,
-  imageSize,
-  levelGrids,
   pyramidOptions,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** What the head says of each of k places. */
 export interface YoloOutputs {
@@ -241,37 +228,25 @@ export type YoloOptions = z.output<typeof yoloOptions>;
  * A YOLO as it is today: no anchors, a decoupled head, task-aligned assignment, CIoU and distribution focal loss. Its parts were
  * published apart, in the papers named beside each.
  */
-export class Yolo implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class Yolo extends DenseDetector<YoloOptions, YoloOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloHead;
   private readonly points: FeaturePoints;
-  private readonly options: YoloOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo", data.sampleShape);
-    this.classes = classCount("yolo", data);
-    this.features = new FeatureNetwork(options);
+    super({ name: "yolo", title: "Anchor-free YOLO" }, options, data, options);
     this.head = new YoloHead(this.features.levels, this.classes, options.bins);
-    this.points = featurePoints(levelGrids(this.imageSize, this.features.levels));
+    this.points = featurePoints(this.grids);
   }
 
   /** Losses of boxes, classes and distributions, each divided by the sum of the targets' alignments. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return yoloLosses(this.head.forward(this.features.forward(x)), this.points, objects, this.options);
+  protected lossesOf(outputs: YoloOutputs, objects: ObjectRows): Losses {
+    return yoloLosses(outputs, this.points, objects, this.options);
   }
 
-  decoded(x: Tensor): Decoded {
-    const { distances, classes } = this.head.forward(this.features.forward(x));
+  protected decode({ distances, classes }: YoloOutputs): Decoded {
     return { boxes: boxesOfDistributions(distances, this.points), scores: classes.sigmoid() };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("Anchor-free YOLO", this);
   }
 }
 
@@ -305,5 +280,4 @@ export const yoloDefinition = defineDetector({
   paper: "Feng et al. 2021, TOOD: Task-aligned One-stage Object Detection, arXiv:2108.07755",
   options: yoloOptions,
   build: (options, data) => new Yolo(options, data),
-  preferences: () => detectorPreferences,
 });

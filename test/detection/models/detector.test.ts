@@ -17,6 +17,7 @@ import {
   type Tensor,
   traceTraining,
 } from "../../../src/tensor/index.ts";
+import { present } from "../../support.ts";
 import { testRuntime } from "../../tensor/support.ts";
 import { type Batch, detectorNamed, overfitted, rectangles, symbolic } from "./support.ts";
 
@@ -293,6 +294,7 @@ describe("detections", () => {
 
   function fake(needsSuppression: boolean): Detector {
     return {
+      kind: "detector",
       imageSize: { width: 64, height: 64 },
       classes: 2,
       needsSuppression,
@@ -342,15 +344,15 @@ describe("detections", () => {
 
 describe("options", () => {
   it.each([...detectors.keys()])("%s describes each and builds with its defaults", (name) => {
-    const { options, preferences, build } = detectors.get(name) ?? {};
+    const { options, preferences, build } = present(detectors.get(name));
     const detector = detectorNamed(name, {}, [3, 320, 320], 3);
     const { boxes, scores } = detector.decoded(input("x", ["batch", 3, 320, 320]));
     expect(boxes.shape).toEqual(["batch", scores.shape[1], 4]);
     expect(scores.shape[2]).toBe(3);
-    expect(preferences?.({ sampleShape: [3, 320, 320], classes: 3 }).batchSize).toBe(8);
+    expect(preferences({ sampleShape: [3, 320, 320], classes: 3 }).batchSize).toBe(8);
     expect(() => detector.decoded(input("x", [1, 3, 300, 320]))).toThrow(ShapeError);
-    expect(() => build?.(options?.parse({}), { sampleShape: [3, 320, 320] })).toThrow(/no classes/);
-    expect(() => options?.parse({ neckk: "fpn" })).toThrow();
+    expect(() => build(options.parse({}), { sampleShape: [3, 320, 320] })).toThrow(/no classes/);
+    expect(() => options.parse({ neckk: "fpn" })).toThrow();
   });
 
   it.each([
