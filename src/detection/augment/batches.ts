@@ -1,6 +1,7 @@
 import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
 import { batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
 import { type AugmentOptions, augmentSchema } from "./options.ts";
 import {
@@ -174,7 +175,7 @@ export function detectionBatches(
   checkCount(split, "size", size);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
-  const options = augment === false ? undefined : parse(augment);
+  const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
   const source = sourceOf(split);
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
@@ -230,13 +231,6 @@ function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, diff
     objects: recipeObjects(recipe, annotationsOf, visible, wanted(difficult)),
     ignored: recipeObjects(recipe, annotationsOf, 0, unwanted(difficult)),
   };
-}
-
-function parse(augment: AugmentOptions) {
-  const parsed = augmentSchema.safeParse(augment);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new OptionError(`augmentation: option ${issue?.path.join(".")}: ${issue?.message}`);
 }
 
 /** Room that the images of a split need as they are. */

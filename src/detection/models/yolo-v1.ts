@@ -283,8 +283,7 @@ export function yoloV1Losses(
     .sum(2)
     .mul(targets.weights);
   const parts = {
-    // Named as in the metrics of runs.
-    centre: centers.sum().mul(coordinateGain),
+    center: centers.sum().mul(coordinateGain),
     size: sides.sum().mul(coordinateGain),
     object: sure.sum(),
     empty: empty.sum().mul(emptyGain),
