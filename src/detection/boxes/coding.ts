@@ -1,7 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { type BoxArray, boxAt, boxCount } from "./boxes.ts";
 
-// What a head predicts for a box, and back. Everything here is numbers; `box-decoding.ts` has the ways back for tensors.
+// What a head predicts for a box, and back. Everything here is numbers; `decoding.ts` has the inverses for tensors.
 
 /** Largest log-ratio of sides that is decoded: a prediction cannot be wider than 62.5 anchors. */
 export const MOST_LOG_RATIO = Math.log(1000 / 16);
@@ -32,7 +32,7 @@ function checkPairs(name: string, boxes: BoxArray, anchors: BoxArray): void {
 }
 
 /** A box by its center and its sides. */
-function centerd(boxes: ArrayLike<number>, index: number): readonly [number, number, number, number] {
+function centered(boxes: ArrayLike<number>, index: number): readonly [number, number, number, number] {
   const [x1, y1, x2, y2] = boxAt(boxes, index);
   return [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1];
 }
@@ -58,8 +58,8 @@ export function encodeDeltas<T extends BoxArray>(
 ): T {
   checkPairs("encodeDeltas", boxes, anchors);
   return fill(boxes, (i) => {
-    const [x, y, w, h] = centerd(boxes, i);
-    const [ax, ay, aw, ah] = centerd(anchors, i);
+    const [x, y, w, h] = centered(boxes, i);
+    const [ax, ay, aw, ah] = centered(anchors, i);
     return [
       (weights[0] * (x - ax)) / aw,
       (weights[1] * (y - ay)) / ah,
@@ -77,7 +77,7 @@ export function decodeDeltas<T extends BoxArray>(
 ): T {
   return fill(deltas, (i) => {
     const [dx, dy, dw, dh] = boxAt(deltas, i);
-    const [ax, ay, aw, ah] = centerd(anchors, i);
+    const [ax, ay, aw, ah] = centered(anchors, i);
     return edges(
       ax + (dx / weights[0]) * aw,
       ay + (dy / weights[1]) * ah,
@@ -96,8 +96,8 @@ export interface YoloCoding {
   /** Side of the cell of each anchor, in pixels. */
   readonly strides: ArrayLike<number>;
   /**
-   * How many cells the center may range over, centerd on its own: 1 in YOLOv2 and v3; more lets it reach the cell's border
-   * (Bochkovskiy et al. 2020, "YOLOv4", section 3.4). 1 unless told.
+   * How many cells the center may range over, centered on its own: 1 in YOLOv2 and v3; more lets it reach the cell's border
+   * (Bochkovskiy et al. 2020, "YOLOv4", section 3.4). Default: 1.
    */
   readonly reach?: number;
 }
@@ -106,7 +106,7 @@ export interface YoloCoding {
  * Boxes as YOLO predicts them (Redmon and Farhadi 2017, "YOLO9000", section 2, figure 3): b = σ(t) + c for the center in cells
  * with the corner c of the cell, and b = p eᵗ for sides with the anchor's side p. With a `reach` α, b = α σ(t) − (α − 1) / 2 + c.
  * A center on the border of its range, up to rounding, is encoded 10⁻⁶ of the range inside.
- * @param anchors boxes centerd on the centers of their cells, as `anchorGrid` makes them
+ * @param anchors boxes centered on the centers of their cells, as `anchorGrid` makes them
  * @throws OptionError where there are not as many boxes as anchors, one is empty, or the center of a box is out of the cell's reach
  */
 export function encodeYolo<T extends BoxArray>(
@@ -116,8 +116,8 @@ export function encodeYolo<T extends BoxArray>(
 ): T {
   checkPairs("encodeYolo", boxes, anchors);
   return fill(boxes, (i) => {
-    const [x, y, w, h] = centerd(boxes, i);
-    const [ax, ay, aw, ah] = centerd(anchors, i);
+    const [x, y, w, h] = centered(boxes, i);
+    const [ax, ay, aw, ah] = centered(anchors, i);
     const stride = strides[i] ?? Number.NaN;
     const logit = (offset: number): number => {
       const share = offset / (stride * reach) + 0.5;
@@ -141,7 +141,7 @@ export function decodeYolo<T extends BoxArray>(
 ): T {
   return fill(codes, (i) => {
     const [tx, ty, tw, th] = boxAt(codes, i);
-    const [ax, ay, aw, ah] = centerd(anchors, i);
+    const [ax, ay, aw, ah] = centered(anchors, i);
     const range = (strides[i] ?? Number.NaN) * reach;
     const offset = (t: number) => (1 / (1 + Math.exp(-t)) - 0.5) * range;
     return edges(
@@ -155,7 +155,7 @@ export function decodeYolo<T extends BoxArray>(
 
 /**
  * Boxes as distances from points to their left, top, right and bottom edge (Tian et al. 2019, "FCOS", equation 1), divided by
- * the strides where they are told. Distances are negative for a point outside.
+ * the strides where they are given. Distances are negative for a point outside.
  * @param points x and y of a point for each box, as `cellCenters` makes them
  * @throws OptionError where there are not as many boxes as points
  */

@@ -2,7 +2,7 @@ import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { concat, shapeError, split, type Tensor, topK } from "../../tensor/index.ts";
 import { type DeltaWeights, MOST_LOG_RATIO } from "./coding.ts";
 
-// The ways from a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are
+// From a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are
 // relative to broadcasts with them.
 
 /** The four numbers of boxes along their last axis. */
@@ -28,7 +28,7 @@ export function squeezedSides(boxes: Tensor, owner = "sides"): Sides {
 }
 
 /** Center and sides of boxes. */
-function centerd(name: string, boxes: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
+function centered(name: string, boxes: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
   const [x1, y1, x2, y2] = sides(boxes, name);
   return [x1.add(x2).mul(0.5), y1.add(y2).mul(0.5), x2.sub(x1), y2.sub(y1)];
 }
@@ -41,7 +41,7 @@ function fromCenters(x: Tensor, y: Tensor, w: Tensor, h: Tensor): Tensor {
 /** As `decodeDeltas`, of tensors: deltas [..., 4] and anchors that broadcast with them. @throws ShapeError */
 export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWeights = [1, 1, 1, 1]): Tensor {
   const [dx, dy, dw, dh] = sides(deltas, "boxesOfDeltas");
-  const [ax, ay, aw, ah] = centerd("boxesOfDeltas", anchors);
+  const [ax, ay, aw, ah] = centered("boxesOfDeltas", anchors);
   return fromCenters(
     dx
       .mul(1 / weights[0])
@@ -67,7 +67,7 @@ export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWei
 /** As `decodeYolo`, of tensors: codes [..., 4], anchors and strides [..., 1] that broadcast with them. @throws ShapeError */
 export function boxesOfYolo(codes: Tensor, anchors: Tensor, strides: Tensor, reach = 1): Tensor {
   const [tx, ty, tw, th] = sides(codes, "boxesOfYolo");
-  const [ax, ay, aw, ah] = centerd("boxesOfYolo", anchors);
+  const [ax, ay, aw, ah] = centered("boxesOfYolo", anchors);
   const range = strides.mul(reach);
   return fromCenters(
     tx.sigmoid().sub(0.5).mul(range).add(ax),
@@ -96,7 +96,7 @@ export function boxesOfDistances(distances: Tensor, points: Tensor, strides: Ten
 }
 
 /**
- * The best pairs of a class and a place, from the highest score down: scores [n, classes, k] → scores, labels and places, each [n,
+ * The best pairs of a class and a location, from the highest score down: scores [n, classes, k] → scores, labels and locations, each [n,
  * count] in float32, which holds whole numbers below 2²⁴ exactly.
  * @throws ShapeError where there are fewer pairs
  */

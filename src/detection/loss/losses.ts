@@ -8,9 +8,9 @@ export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
 }
 
 export interface FocalOptions {
-  /** Weight of ones; zeros have 1 − alpha. 0.25 unless told. */
+  /** Weight of ones; zeros have 1 − alpha. Default: 0.25. */
   readonly alpha?: number;
-  /** How much what is right already is spared; 2 unless told. */
+  /** Focusing parameter γ: down-weights easy examples; default: 2. */
   readonly gamma?: number;
 }
 
@@ -38,7 +38,7 @@ export function atLeastOne(count: Tensor): Tensor {
 }
 
 /**
- * Logit of the share of objects among places that a head starts from (Lin et al. 2017, section 3.3), so that first losses are
+ * Logit of the share of objects among locations that a head starts from (Lin et al. 2017, section 3.3), so that first losses are
  * small.
  */
 export const PRIOR_LOGIT = -Math.log((1 - 0.01) / 0.01);

@@ -25,7 +25,7 @@ import { featureOptions, featurePoints, featureRows, sharedChannels } from "../n
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each cell of its map. */
+/** What the head predicts of each cell of its map. */
 export interface CenterNetOutputs {
   /** Logit of each class's heat, [n, classes, rows, columns]. */
   readonly heat: Tensor;
@@ -51,7 +51,7 @@ class Branch {
 }
 
 /**
- * Cells that a side is first. What the branch says counts in this unit: in cells, an optimizer whose steps are of one size would need
+ * Cells that a side is first. What the branch predicts counts in this unit: in cells, an optimizer whose steps are of one size would need
  * hundreds of them to reach large objects.
  */
 const FIRST_SIDE = 8;
@@ -100,7 +100,7 @@ export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid
   };
 }
 
-/** What maps ought to hold, and where objects are in them. */
+/** What maps should hold, and where objects are in them. */
 export interface CenterNetTargets {
   /** Heat of each class, [n, classes, rows, columns]: 1 at the cells of centers, falling off around them. */
   readonly heat: Tensor;
@@ -195,7 +195,7 @@ export const centerNetOptions = z.strictObject({
 
 export type CenterNetOptions = z.output<typeof centerNetOptions>;
 
-/** Channels of the neck for width 1: its map is fine, and so dear. */
+/** Channels of the neck for width 1: its map is fine, and so expensive. */
 const CHANNELS = 32;
 
 /**
@@ -257,7 +257,7 @@ function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tenso
 }
 
 /**
- * The losses of what the head says, for objects [n, m], each divided by the number of objects; L1 of offsets and sizes (equations
+ * The losses of what the head predicts, for objects [n, m], each divided by the number of objects; L1 of offsets and sizes (equations
  * 2 and 3).
  */
 export function centerNetLosses(
@@ -276,7 +276,7 @@ export function centerNetLosses(
   return { total: heatPart.add(offset).add(size), heat: heatPart, offset, size };
 }
 
-/** CenterNet as the catalogue is to know it. */
+/** CenterNet as the catalogue has it. */
 export const centerNetDefinition = defineDetector({
   name: "center-net",
   summary: "objects are peaks of a heat map, with offset and size read off there; no anchors, no suppression",

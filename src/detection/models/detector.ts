@@ -19,7 +19,7 @@ import {
   levelGrids,
 } from "../network/feature-network.ts";
 
-/** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its places or anchors. */
+/** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
 export interface Decoded {
   /** [n, k, 4]: x1, y1, x2, y2 in pixels of the image; they may reach beyond it. */
   readonly boxes: Tensor;
@@ -51,15 +51,15 @@ export function isDetector(model: object): model is Detector {
 }
 
 export interface DetectOptions {
-  /** Detections of a lower score are left out, 0 … 1; 0.05 unless told. */
+  /** Detections of a lower score are left out, 0 … 1; default: 0.05. */
   readonly confidence?: number;
-  /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; 0.6 unless told. */
+  /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; default: 0.6. */
   readonly iou?: number;
-  /** Most detections of an image; 100 unless told. */
+  /** Most detections of an image; default: 100. */
   readonly maximum?: number;
 }
 
-/** Options of detection, those that are not told filled in. @throws OptionError where a share does not lie in 0 … 1 */
+/** Options of detection, those not given filled in. @throws OptionError where a share does not lie in 0 … 1 */
 export function completeDetectOptions({
   confidence = 0.05,
   iou = 0.6,
@@ -95,7 +95,7 @@ export async function detections(
 }
 
 /**
- * What of all that a detector has seen is said to be found: of each image the detections from the best down, without duplicates,
+ * What of all that a detector has seen counts as found: of each image the detections from the best down, without duplicates,
  * in pixels of the images that it sees and cut off at their borders.
  * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
  * @throws OptionError where an option is not acceptable
@@ -124,7 +124,7 @@ export function pickedDetections(
   });
 }
 
-/** All pairs of a place and a class with a score that counts; of too many the best. */
+/** All pairs of a location and a class with a score that counts; of too many the best. */
 function candidates(
   boxes: Float32Array,
   scores: Float32Array,
@@ -202,7 +202,7 @@ export interface DetectorNames {
 
 /**
  * A detector that predicts at every location of its maps: backbone and neck make the maps, and a head reads them. What its head,
- * losses and decoding are, its paper says.
+ * losses and decoding are, its paper gives.
  */
 export abstract class DenseDetector<Options, Outputs> implements Detector {
   readonly kind = "detector";

@@ -20,7 +20,7 @@ import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
   type Assignment,
   areObjects,
-  centresOf,
+  centersOf,
   type ObjectRows,
   outsideRegions,
   ownClasses,
@@ -33,7 +33,7 @@ import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each of k anchors. */
+/** What the head predicts of each of k anchors. */
 export interface RetinaNetOutputs {
   /** Logits of the classes, [n, k, classes]. */
   readonly classes: Tensor;
@@ -52,7 +52,7 @@ export class RetinaNetHead {
   readonly deltas: Conv2d;
   private readonly shapes: number;
 
-  /** @param shapes anchors of a place */
+  /** @param shapes anchors of a location */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
     const channels = sharedChannels(levels);
     const start = { padding: 1, initializeWeight: normal(0.01) };
@@ -66,7 +66,7 @@ export class RetinaNetHead {
     this.shapes = shapes;
   }
 
-  /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
+  /** Maps of the levels → predictions of all anchors, location by location, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): RetinaNetOutputs {
     const anchors = (tower: SharedTower, output: Conv2d): Tensor => {
       const rows = featureRows(maps.map((map) => output.forward(tower.forward(map))));
@@ -107,9 +107,9 @@ export function smoothL1(x: Tensor, beta: number): Tensor {
     .add(size.sub(inner));
 }
 
-/** What anchors ought to say. */
+/** What anchors should predict. */
 export interface RetinaNetTargets extends Assignment {
-  /** Box of the object that each anchor answers for, [n, k, 4]; any where there is none. */
+  /** Box of the object that each anchor is assigned to, [n, k, 4]; any where there is none. */
   readonly boxes: Tensor;
   /** 1 for its class, [n, k, classes]. */
   readonly classes: Tensor;
@@ -117,7 +117,7 @@ export interface RetinaNetTargets extends Assignment {
   readonly counted: Tensor;
 }
 
-/** From which IoU on an anchor answers for an object, and below which it is background. */
+/** From which IoU on an anchor is assigned to an object, and below which it is background. */
 export interface OverlapThresholds {
   readonly foreground: number;
   readonly background: number;
@@ -127,9 +127,9 @@ export interface OverlapThresholds {
 const LEAST_OVERLAP = 1e-9;
 
 /**
- * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor answers for the object with which its IoU is
+ * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor is assigned to the object with which its IoU is
  * largest, if that is at least `foreground`; below `background` it is background; between it counts for nothing. Beside that, the
- * anchors with the largest IoU of an object answer for it however small that is, as in Faster R-CNN (Ren et al. 2015, section
+ * anchors with the largest IoU of an object are assigned to it however small that is, as in Faster R-CNN (Ren et al. 2015, section
  * 3.1.2), so that none goes without.
  * @param anchors [k, 4]
  * @param boxes [n, m, 4]
@@ -189,10 +189,10 @@ export const retinaNetOptions = z.strictObject({
     .min(0)
     .max(1)
     .default(0.5)
-    .describe("IoU with an object from which on an anchor answers for it"),
+    .describe("IoU with an object from which on an anchor is assigned to it"),
   background: z.number().min(0).max(1).default(0.4).describe("IoU below which an anchor is background"),
   focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
+  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
 });
 
 export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
@@ -201,8 +201,8 @@ export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
 const BETA = 1 / 9;
 
 /**
- * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each place of a pyramid; the
- * focal loss bears with the many that are background.
+ * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each location of a pyramid; the
+ * focal loss copes with the many that are background.
  */
 export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs> {
   readonly needsSuppression = true;
@@ -246,7 +246,7 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs>
   }
 }
 
-/** The losses of what the head says, for objects [n, m], divided by the number of anchors that answer for one (section 4.1). */
+/** The losses of what the head predicts, for objects [n, m], divided by the number of anchors that are assigned to one (section 4.1). */
 export function retinaNetLosses(
   { classes, deltas }: RetinaNetOutputs,
   anchors: Tensor,
@@ -262,16 +262,16 @@ export function retinaNetLosses(
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
   const counted = focal.sum(2).mul(targets.counted.cast("float32"));
-  const label = outsideRegions(counted, targets.positive, centresOf(anchors), ignored).sum().div(positives);
+  const label = outsideRegions(counted, targets.positive, centersOf(anchors), ignored).sum().div(positives);
   const errors = smoothL1(deltas.sub(deltasOf(targets.boxes, anchors)), BETA).sum(2);
   const box = errors.mul(positive).sum().div(positives);
   return { total: label.add(box), class: label, box };
 }
 
-/** RetinaNet as the catalogue is to know it. */
+/** RetinaNet as the catalogue has it. */
 export const retinaNetDefinition = defineDetector({
   name: "retina-net",
-  summary: "anchors of several shapes at each place of a feature pyramid, with focal loss",
+  summary: "anchors of several shapes at each location of a feature pyramid, with focal loss",
   paper: "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002",
   options: retinaNetOptions,
   build: (options, data) => new RetinaNet(options, data),

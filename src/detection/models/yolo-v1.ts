@@ -25,7 +25,7 @@ import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What a cell says, row by row. */
+/** What a cell predicts, row by row. */
 export interface YoloV1Outputs {
   /** For each predictor x and y in the cell (in cells) and √w and √h (shares of the image): [n, cells, predictors, 4]. */
   readonly codes: Tensor;
@@ -40,7 +40,7 @@ export interface YoloV1HeadOptions {
   readonly predictors: number;
   readonly classes: number;
   readonly grid: CellGrid;
-  /** Units of the hidden layer of a connected head; a head of convolutions unless told. */
+  /** Units of the hidden layer of a connected head; default: a head of convolutions. */
   readonly hidden?: number;
 }
 
@@ -110,25 +110,25 @@ export function boxesOfCodes(codes: Tensor, corners: Tensor, { rows, columns, st
   return concat([centers.sub(half), centers.add(half)], axis);
 }
 
-/** Column and row of each cell, from the places of cells, [...] (int64) → [..., 2]. */
+/** Column and row of each cell, from the locations of cells, [...] (int64) → [..., 2]. */
 export function cornersOf(places: Tensor, { columns }: CellGrid): Tensor {
   const at = places.cast("float32");
   const row = at.div(columns).floor();
   return stack([at.sub(row.mul(columns)), row], places.rank);
 }
 
-/** Which cell answers for each object, and what it ought to say. */
+/** Which cell is assigned to each object, and what it should predict. */
 export interface CellTargets {
   /** The cell of the object's center, row by row, [n, m] (int64). */
   readonly places: Tensor;
-  /** 1 for an object that its cell answers for, 0 for other rows, [n, m]. */
+  /** 1 for an object that is assigned to its cell, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
   /** Center in its cell, in cells (0 … 1), and the square roots of width and height as shares of the image: [n, m, 4]. */
   readonly codes: Tensor;
 }
 
 /**
- * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's center falls answers for it. A cell has
+ * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's center falls is assigned to it. A cell has
  * one class, so that of several objects the first counts.
  * @param boxes [n, m, 4]
  * @param labels [n, m] (int64), −1 where a row is no object
@@ -197,7 +197,7 @@ const CHANNELS = 128;
 
 /**
  * YOLO as first published (Redmon et al. 2016, "You only look once"): a coarse grid, of which the cell with an object's center
- * answers for it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
+ * is assigned to it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
  * today.
  */
 export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
@@ -245,7 +245,7 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
   }
 }
 
-/** The five parts of the loss of what the cells say, for objects [n, m] (Redmon et al. 2016, equation 3). */
+/** The five parts of the loss of what the cells predict, for objects [n, m] (Redmon et al. 2016, equation 3). */
 export function yoloV1Losses(
   { codes, confidence, classes }: YoloV1Outputs,
   grid: CellGrid,
@@ -299,11 +299,11 @@ function meanLosses(parts: Readonly<Record<string, Tensor>>, count: number): Los
   return { total, ...Object.fromEntries(means) };
 }
 
-/** YOLO as first published, as the catalogue is to know it. */
+/** YOLO as first published, as the catalogue has it. */
 export const yoloV1Definition = defineDetector({
   name: "yolo-v1",
   summary:
-    "the first YOLO: a coarse grid whose cell with an object's center answers for it, one squared loss",
+    "the first YOLO: a coarse grid whose cell with an object's center is assigned to it, one squared loss",
   paper: "Redmon et al. 2016, You Only Look Once: Unified, Real-Time Object Detection, arXiv:1506.02640",
   options: yoloV1Options,
   build: (options, data) => new YoloV1(options, data),

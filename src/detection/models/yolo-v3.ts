@@ -25,7 +25,7 @@ import type { Size } from "../boxes/boxes.ts";
 import { boxesOfYolo, sides } from "../boxes/decoding.ts";
 import {
   areObjects,
-  centresOf,
+  centersOf,
   firstAtPlace,
   type ObjectRows,
   outsideRegions,
@@ -98,7 +98,7 @@ export function yoloV3Anchors(levels: readonly AnchorGrid[]): YoloV3Anchors {
   };
 }
 
-/** What the head says of each of k anchors. */
+/** What the head predicts of each of k anchors. */
 export interface YoloV3Outputs {
   /** t_x, t_y, t_w, t_h: [n, k, 4]. */
   readonly codes: Tensor;
@@ -117,7 +117,7 @@ export class YoloV3Head {
   private readonly shapes: number;
   private readonly classes: number;
 
-  /** @param shapes anchors of a place */
+  /** @param shapes anchors of a location */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number) {
     const values = 5 + classes;
     const start: Initializer = (target) => {
@@ -131,7 +131,7 @@ export class YoloV3Head {
     this.classes = classes;
   }
 
-  /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
+  /** Maps of the levels → predictions of all anchors, location by location, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloV3Outputs {
     const outputs = this.hidden.map((hidden, i) => {
       const output = this.output[i];
@@ -146,11 +146,11 @@ export class YoloV3Head {
   }
 }
 
-/** Which anchor answers for each object, and what it ought to say. */
+/** Which anchor is assigned to each object, and what it should predict. */
 export interface AnchorTargets {
   /** The anchor among all k of all levels, [n, m] (int64). */
   readonly places: Tensor;
-  /** 1 for an object that an anchor answers for, 0 for other rows, [n, m]. */
+  /** 1 for an object to which an anchor is assigned, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
   /** Center in its cell, in cells (0 … 1), and log(w / anchor's), log(h / anchor's): [n, m, 4]. */
   readonly codes: Tensor;
@@ -216,12 +216,12 @@ export const yoloV3Options = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
-  anchorsPerLevel: z.int().min(1).default(3).describe("anchors of a place; 5 in YOLOv2"),
+  anchorsPerLevel: z.int().min(1).default(3).describe("anchors of a location; 5 in YOLOv2"),
   anchors: z
     .array(z.number().positive())
     .optional()
     .describe(
-      "width and height of each anchor in pixels, one after another, smallest first (by k-means from the training boxes unless told)",
+      "width and height of each anchor in pixels, one after another, smallest first (default: k-means of the training boxes)",
     ),
   ignore: z
     .number()
@@ -278,7 +278,7 @@ export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs> {
 }
 
 /**
- * The losses of what the head says, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
+ * The losses of what the head predicts, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
  * weighted by 2 less the share of the image that the object covers (as in the authors' code), and cross entropy of objectness and
  * classes.
  */
@@ -317,7 +317,7 @@ export function yoloV3Losses(
   const quality =
     options.objectness === "iou" ? put(boxOverlap(at(predicted), boxes).mul(targets.weights)) : answers;
   const sure = where(spared, 0, binaryCrossEntropy(objectness, quality));
-  const object = outsideRegions(sure, answers.greater(0.5), centresOf(anchors.boxes), ignored).sum();
+  const object = outsideRegions(sure, answers.greater(0.5), centersOf(anchors.boxes), ignored).sum();
 
   const wanted = oneHot(labels, Number(classes.shape[2]));
   const own = at(classes);
@@ -343,7 +343,7 @@ function settledAnchors(options: YoloV3Options, { boxShapes = [] }: DetectionInf
   );
 }
 
-/** YOLOv3 as the catalogue is to know it. */
+/** YOLOv3 as the catalogue has it. */
 export const yoloV3Definition = defineDetector({
   name: "yolo-v3",
   summary: "YOLOv2 and v3: anchors from the training boxes, objectness, heads on maps of three strides",

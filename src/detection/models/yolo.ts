@@ -41,7 +41,7 @@ import {
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each of k places. */
+/** What the head predicts of each of k locations. */
 export interface YoloOutputs {
   /** Logits of the distances to the four edges being 0, 1, … bins − 1 strides, [n, k, 4, bins]. */
   readonly distances: Tensor;
@@ -71,7 +71,7 @@ const DECAY = 2 / 3;
 
 /**
  * A decoupled head (Ge et al. 2021, "YOLOX", section 2.1): at each level one branch for the edges of boxes and one for classes.
- * The distance from a place to an edge is a distribution over whole strides (Li et al. 2020, "Generalized focal loss", equation
+ * The distance from a location to an edge is a distribution over whole strides (Li et al. 2020, "Generalized focal loss", equation
  * 4), whose mean is the distance.
  */
 export class YoloHead {
@@ -90,7 +90,7 @@ export class YoloHead {
     this.bins = bins;
   }
 
-  /** Maps of the levels → what is said of all places. @throws ShapeError */
+  /** Maps of the levels → predictions of all locations. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloOutputs {
     const all = (branches: readonly Branch[]) =>
       featureRows(branches.map((branch, i) => branch.forward(inputAt(maps, i))));
@@ -110,7 +110,7 @@ export function boxesOfDistributions(distances: Tensor, { centers, strides }: Fe
   return boxesOfDistances(means, centers, strides);
 }
 
-/** Distances from places to the left, top, right and bottom edge of boxes [n, k, 4], in strides; negative for a place outside. */
+/** Distances from locations to the left, top, right and bottom edge of boxes [n, k, 4], in strides; negative for a location outside. */
 export function distancesOf(boxes: Tensor, { centers, strides }: FeaturePoints): Tensor {
   const outward = constant(float32([1, 1, -1, -1], [4]));
   return concat([centers, centers], 1).sub(boxes).mul(outward).div(strides);
@@ -137,7 +137,7 @@ export function distributionLoss(distances: Tensor, targets: Tensor): Tensor {
   return distances.logSumExp(distances.rank - 1).sub(distances.mul(weights).sum(distances.rank - 1));
 }
 
-/** What places predict at the moment: alignment depends on it. Gradients do not flow through an assignment. */
+/** What locations predict at the moment: alignment depends on it. Gradients do not flow through an assignment. */
 export interface YoloPredictions {
   /** [n, k, classes], 0 … 1. */
   readonly scores: Tensor;
@@ -145,25 +145,25 @@ export interface YoloPredictions {
   readonly boxes: Tensor;
 }
 
-/** What places ought to predict. */
+/** What locations should predict. */
 export interface YoloTargets extends Assignment {
-  /** Box of the object that each place answers for, [n, k, 4]; any where there is none. */
+  /** Box of the object that each location is assigned to, [n, k, 4]; any where there is none. */
   readonly boxes: Tensor;
   /** Score of each class, [n, k, classes]: t̂ for the class of the object, else 0. */
   readonly scores: Tensor;
-  /** t̂, how well the place is aligned, [n, k]; 0 where it answers for no object. */
+  /** t̂, how well the location is aligned, [n, k]; 0 where it is assigned to no object. */
   readonly weights: Tensor;
 }
 
-/** Keeps quotients finite where no place is aligned at all. */
+/** Keeps quotients finite where no location is aligned at all. */
 const TINY = 1e-30;
 
 /**
- * Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2.1 and equation 1): how well a place is aligned with an object is
+ * Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2.1 and equation 1): how well a location is aligned with an object is
  * t = s^α u^β, of the score s that it gives the object's class and the IoU u of its box with the object's, with α = ½ and β = 6.
- * The best `candidates` places whose centers lie in the object answer for it (more where the last of them are equal); a place
- * that several objects claim answers for the one with the largest IoU. Targets are t̂: t scaled so that the largest of an object
- * is the largest IoU of its places.
+ * The best `candidates` locations whose centers lie in the object are assigned to it (more where the last of them are equal); a location
+ * that several objects claim is assigned to the one with the largest IoU. Targets are t̂: t scaled so that the largest of an object
+ * is the largest IoU of its locations.
  *
  * When centers are looked for, an object narrower than the finest cell counts as one cell wide, so that none goes without.
  * @param boxes [n, m, 4]
@@ -216,7 +216,7 @@ export const yoloOptions = z.strictObject({
     .min(2)
     .default(16)
     .describe("whole distances in strides, from 0 on, that the distribution of an edge is over"),
-  candidates: z.int().min(1).default(10).describe("places that may answer for an object"),
+  candidates: z.int().min(1).default(10).describe("locations that may be assigned to an object"),
   boxGain: z.number().min(0).default(7.5).describe("weight of the box loss (CIoU)"),
   classGain: z.number().min(0).default(0.5).describe("weight of the class loss (binary cross entropy)"),
   distributionGain: z.number().min(0).default(1.5).describe("weight of the distribution focal loss"),
@@ -250,7 +250,7 @@ export class Yolo extends DenseDetector<YoloOptions, YoloOutputs> {
   }
 }
 
-/** The losses of what the head says, for objects [n, m]: boxes where a row is none are ignored. */
+/** The losses of what the head predicts, for objects [n, m]: boxes where a row is none are ignored. */
 export function yoloLosses(
   { distances, classes }: YoloOutputs,
   points: FeaturePoints,
@@ -273,7 +273,7 @@ export function yoloLosses(
   return { total: box.add(label).add(distribution), box, class: label, distribution };
 }
 
-/** The anchor-free YOLO as the catalogue is to know it. */
+/** The anchor-free YOLO as the catalogue has it. */
 export const yoloDefinition = defineDetector({
   name: "yolo",
   summary: "an anchor-free YOLO: decoupled head, task-aligned assignment, CIoU and distribution focal loss",

@@ -1,7 +1,7 @@
 import { concat, shapeError, split, type Tensor } from "../../tensor/index.ts";
 import { ConvBlock } from "./blocks.ts";
 
-/** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its places. */
+/** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */
 export interface FeatureLevel {
   readonly channels: number;
   readonly stride: number;
@@ -19,7 +19,7 @@ export interface Backbone {
 export interface BackboneOptions {
   readonly width: number;
   readonly depth: number;
-  /** The stride at which it ends; 32 unless told. */
+  /** The stride at which it ends; default: 32. */
   readonly coarsestStride?: number;
 }
 

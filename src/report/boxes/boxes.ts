@@ -9,18 +9,18 @@ export interface MarkedBox {
   readonly box: Box;
   /** Stands above the box, or within where there is no room. */
   readonly label?: string;
-  /** `boxColor(0)` unless told. */
+  /** Default: `boxColor(0)`. */
   readonly color?: Color;
-  /** Whether the lines are broken, as those of truth beside predictions; they are whole unless told. */
+  /** Whether the lines are broken, as those of truth beside predictions; default: whole. */
   readonly dashed?: boolean;
 }
 
 export interface BoxPictureOptions {
-  /** How many pixels of the picture a pixel of the image becomes, along each axis; a whole number, 1 unless told. */
+  /** How many pixels of the picture a pixel of the image becomes, along each axis; a whole number, default: 1. */
   readonly enlarge?: number;
 }
 
-/** Colors that are told apart on photographs, also by most who are color-blind. */
+/** Colors that can be told apart on photographs, also by most who are color-blind. */
 const PALETTE: readonly Color[] = [
   [230, 57, 70],
   [29, 120, 236],

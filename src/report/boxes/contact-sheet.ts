@@ -12,11 +12,11 @@ export interface SheetPicture {
   /** Four numbers a box. */
   readonly boxes: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
-  /** What stands at each box; nothing unless told. */
+  /** What stands at each box; default: nothing. */
   readonly texts?: readonly string[];
   /** 1 where a box is drawn with broken lines, as of what need not be found. */
   readonly dashed?: ArrayLike<number>;
-  /** How many pixels of the sheet a pixel becomes, along each axis; 1 unless told. */
+  /** How many pixels of the sheet a pixel becomes, along each axis; default: 1. */
   readonly enlarge?: number;
 }
 
@@ -59,7 +59,7 @@ function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: 
  * Images with their boxes in a grid, a caption below each, and the colors of the classes above. A column is as wide as the
  * widest image, a row as high as its highest one.
  * @param names of the classes
- * @param columns images a row; as square as can be unless told
+ * @param columns images a row; default: as square as can be
  */
 export function contactSheet(
   pictures: readonly SheetPicture[],

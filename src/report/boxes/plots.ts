@@ -5,7 +5,7 @@ import { significant, thin } from "../statistics.ts";
 
 /** More than a curve of the plot's width can show. */
 const MOST_POINTS = 400;
-/** More classes than colors that are told apart: then they are all grey. */
+/** More classes than colors that can be told apart: then they are all grey. */
 const MOST_COLORS = 10;
 const SIZE = 380;
 const ALL = "all classes";

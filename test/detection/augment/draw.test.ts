@@ -129,7 +129,7 @@ describe("boxes and pixels move together", () => {
             if (u < margin || v < margin || u > 40 - margin || v > 30 - margin) continue;
             if (mirrored) u = 40 - u;
             if (flipped) v = 30 - v;
-            // A triangle over few samples is centerd to within a small part of a sample.
+            // A triangle over few samples is centered to within a small part of a sample.
             expect(Math.abs((target.data[y * SIDE + x] ?? 0) / 6 - (u - 0.5))).toBeLessThan(0.15);
             expect(Math.abs((target.data[(SIDE + y) * SIDE + x] ?? 0) / 8 - (v - 0.5))).toBeLessThan(0.15);
           }
