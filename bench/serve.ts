@@ -30,8 +30,8 @@ function memory(): { readonly now: number; readonly peak: number } {
 }
 
 /**
- * Answers requests, one JSON object a line, until the input ends: `prepare` builds a work, `run` repeats it and tells the
- * milliseconds of each repetition, `release` frees it. Every answer tells the memory in use.
+ * Answers requests, one JSON object a line, until the input ends: `prepare` builds a work, `run` repeats it and reports the
+ * milliseconds of each repetition, `release` frees it. Every answer has the memory in use.
  */
 export async function serve({ version, works }: Contender): Promise<void> {
   const answer = (message: object): void => {

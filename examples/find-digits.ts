@@ -3,19 +3,10 @@
 //
 //     npx tsx examples/find-digits.ts [steps]
 
-import {
-  annotatedData,
-  convertDetections,
-  DetectionWriter,
-  detectFiles,
-  evaluateDetector,
-  exportRun,
-  findImages,
-  fit,
-  openDetection,
-  openDetectorRun,
-} from "eidos";
+import { mkdir, writeFile } from "node:fs/promises";
+import { convertDetections, findImages, fit, openDetection, openRun } from "eidos";
 import { letterboxBatch } from "eidos/detection";
+import { boxColor, drawBoxes, encodePng, rasterOfBytes } from "eidos/report";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
 const [steps = "1000"] = process.argv.slice(2);
@@ -37,8 +28,8 @@ const { folder, seconds } = await fit(
 );
 console.log(`\nfitted in ${seconds.toFixed(0)} s: ${folder}`);
 
-const run = await openDetectorRun(folder);
-const { coco, imagesPerSecond } = await evaluateDetector(run, await annotatedData(run));
+await using run = await openRun(folder);
+const { coco, imagesPerSecond } = await run.evaluateBoxes();
 console.log(
   `test split: AP ${coco.ap.toFixed(3)}, AP50 ${coco.ap50.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`,
 );
@@ -46,18 +37,22 @@ console.log(
 // Image files: some scenes written as a data set in YOLO's format stand for a folder of photos.
 const photos = `${folder}/photos`;
 await convertDetections(await openDetection(data, { ...scenes, scenes: 12 }), photos, "yolo");
-const writer = new DetectionWriter(`${folder}/found`, run);
-for await (const image of detectFiles(run, await findImages([`${photos}/images/test`]), {
-  confidence: 0.3,
-})) {
-  const seen = image.found.map(({ class: label, score }) => `${run.classes[label]} (${score.toFixed(2)})`);
-  console.log(`${image.name}: ${seen.join(", ") || "nothing"}`);
-  await writer.add(image, true);
+await mkdir(`${folder}/found`, { recursive: true });
+const images = await findImages([`${photos}/images/test`]);
+for await (const { name, found, decode } of run.detections(images, { confidence: 0.3 })) {
+  const marks = found.map(({ box, class: label, score }) => ({
+    box,
+    text: `${run.classes[label]} ${score.toFixed(2)}`,
+    color: boxColor(label),
+  }));
+  console.log(`${name}: ${marks.map(({ text }) => text).join(", ") || "nothing"}`);
+  // The scenes are as small as the network sees them: they are drawn four times as large.
+  const picture = drawBoxes(rasterOfBytes(await decode()), marks, { enlarge: 4 });
+  await writeFile(`${folder}/found/${name}`, await encodePng(picture));
 }
-await run.session.release();
 
-// The file that `exportRun` writes needs nothing but ONNX Runtime; duplicates are taken away inside.
-const { path, description } = await exportRun(folder, `${folder}/digits.onnx`, {
+// The exported file needs nothing but ONNX Runtime; duplicates are taken away inside.
+const { path, description } = await run.export(`${folder}/digits.onnx`, {
   suppression: { confidence: 0.3 },
 });
 console.log(description);

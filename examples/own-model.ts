@@ -2,15 +2,16 @@
 //
 //     npx tsx examples/own-model.ts [steps]
 
-import { fileURLToPath } from "node:url";
-import { evaluateRun, fit, openRun, sampleRun, writeSamples } from "eidos";
+import { fit, openRun } from "eidos";
+import type mixture from "./gaussian-mixture.ts";
 
 const [steps = "400"] = process.argv.slice(2);
 
-// `model` is the name of a model in the catalogue, or the path of a module like this one.
-const { folder, reason } = await fit(
+// `model` is the name of a model in the catalogue, a definition, or the path or URL of a module like this one, whose definition types the
+// options.
+const { folder, reason } = await fit<typeof mixture>(
   {
-    model: fileURLToPath(new URL("gaussian-mixture.ts", import.meta.url)),
+    model: new URL("gaussian-mixture.ts", import.meta.url),
     data: "eight-gaussians",
     components: 16,
     steps: Number(steps),
@@ -19,11 +20,11 @@ const { folder, reason } = await fit(
 );
 console.log(`\n${reason}: ${folder}`);
 
-const run = await openRun(folder);
-for (const { name, value, unit, split, samples } of (await evaluateRun(run)).results) {
+await using run = await openRun(folder);
+for (const { name, value, unit, split, samples } of (await run.evaluate()).results) {
   console.log(`${name}: ${value.toFixed(3)} ${unit} (${samples} samples of the ${split} split)`);
 }
 
 const picture = `${folder}/picture.png`;
-await writeSamples(run, await sampleRun(run, { count: 2000, seed: 1 }), picture);
+await run.save(await run.sample({ count: 2000, seed: 1 }), picture);
 console.log(`2000 samples: ${picture}`);

@@ -2,13 +2,14 @@
 //
 //     npx tsx examples/plain-onnxruntime.ts [steps]
 
-import { exportRun, fit, openData, openRun, score } from "eidos";
+import { fit, openData, openRun } from "eidos";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
 const [steps = "300"] = process.argv.slice(2);
 
 const { folder } = await fit({ model: "nice", data: "two-moons", steps: Number(steps) });
-const { path, bytes, description } = await exportRun(folder, `${folder}/density.onnx`);
+await using run = await openRun(folder);
+const { path, bytes, description } = await run.export(`${folder}/density.onnx`);
 console.log(`${path}: ${Math.round(bytes / 1024)} kB\n${description}`);
 
 // From here on nothing but ONNX Runtime: the file runs the same in Python, C++, a browser or on a phone.
@@ -20,12 +21,11 @@ const test = (await openData("two-moons")).splits.test;
 const points = test.batch(Uint32Array.from({ length: count }, (_, i) => i)).x.data;
 const { logProb } = await session.run({ x: new Tensor("float32", points, [count, 2]) });
 
-// What eidos itself says about the same points.
-const run = await openRun(folder);
-const { value: first } = await score(run, undefined, { split: "test" }).next();
+// What eidos itself computes for the same points.
+const { logLikelihood } = await run.score(undefined, { split: "test" });
 let largest = 0;
 for (let i = 0; i < count; i++) {
-  const [plain, own] = [Number(logProb?.data[i]), Number(first?.logLikelihood[i])];
+  const [plain, own] = [Number(logProb?.data[i]), Number(logLikelihood[i])];
   largest = Math.max(largest, Math.abs(plain - own));
   console.log(`point ${i}: plain ONNX Runtime ${plain.toFixed(4)}, eidos ${own.toFixed(4)} nats`);
 }

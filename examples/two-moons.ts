@@ -1,8 +1,8 @@
-// A rectified flow learns the two moons; its samples are drawn as a picture and judged by the true density.
+// A rectified flow learns the two moons; its samples are drawn as a picture and evaluated by the true density.
 //
 //     npx tsx examples/two-moons.ts [steps]
 
-import { fit, openData, openRun, sampleRun, writeSamples } from "eidos";
+import { fit, openData, openRun } from "eidos";
 
 const [steps = "1000"] = process.argv.slice(2);
 
@@ -22,10 +22,10 @@ const { folder, seconds } = await fit(
 );
 console.log(`\nfitted in ${seconds.toFixed(1)} s: ${folder}`);
 
-const run = await openRun(folder);
-const samples = await sampleRun(run, { count: 2000, seed: 1, solver: "heun", steps: 25 });
+await using run = await openRun(folder);
+const samples = await run.sample({ count: 2000, seed: 1, solver: "heun", steps: 25 });
 const picture = `${folder}/two-moons.png`;
-await writeSamples(run, samples, picture);
+await run.save(samples, picture);
 console.log(`${samples.shape[0]} samples: ${picture}`);
 
 // The two moons have a known density. Noise would score far below the data.

@@ -4,7 +4,7 @@
 //     npx tsx examples/unusual-rows.ts [steps]
 
 import { mkdir, writeFile } from "node:fs/promises";
-import { fit, openRun, Random, score } from "eidos";
+import { fit, openRun, Random } from "eidos";
 
 const [steps = "300"] = process.argv.slice(2);
 
@@ -38,10 +38,10 @@ const { folder } = await fit({
   width: 32,
 });
 
-// `score` reads tables of any size in constant memory; `firstRow` counts from 0.
-const run = await openRun(folder);
+// `scores` reads tables of any size in constant memory; `firstRow` counts from 0.
+await using run = await openRun(folder);
 const scores: { readonly row: number; readonly logLikelihood: number }[] = [];
-for await (const { firstRow, logLikelihood } of score(run, table)) {
+for await (const { firstRow, logLikelihood } of run.scores(table)) {
   scores.push(...Array.from(logLikelihood, (value, i) => ({ row: firstRow + i, logLikelihood: value })));
 }
 scores.sort((a, b) => a.logLikelihood - b.logLikelihood);

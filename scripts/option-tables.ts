@@ -1,7 +1,7 @@
-import { readFileSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { argv } from "node:process";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { models } from "../src/catalog.ts";
 import { flagName } from "../src/cli/options.ts";
@@ -10,6 +10,7 @@ import { dataOptionsSchema } from "../src/data/sources/options.ts";
 import { augmentSchema } from "../src/detection/augment/options.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
+import { ROOT, TEXTS } from "./pages.ts";
 
 // Writes the tables of options in docs/ from the schemas:  npx tsx scripts/option-tables.ts
 // A table stands between `<!-- options: NAME -->` and `<!-- end -->`; test/docs.test.ts checks that none is stale.
@@ -23,13 +24,10 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
 };
 
-const folder = new URL("../docs/", import.meta.url);
-
 /** The pages that hold tables. */
-export const PAGES = (await readdir(folder))
-  .filter((name) => name.endsWith(".md"))
-  .map((name) => new URL(name, folder))
-  .filter((page) => readFileSync(page, "utf8").includes("<!-- options: "));
+export const TABLE_PAGES = [...TEXTS]
+  .filter(([, text]) => text.includes("<!-- options: "))
+  .map(([page]) => page);
 
 function cell(text: string): string {
   return text.replaceAll("|", "\\|");
@@ -58,8 +56,10 @@ export function withTables(markdown: string): string {
 }
 
 if (argv[1] !== undefined && import.meta.url === pathToFileURL(argv[1]).href) {
-  for (const page of PAGES) {
-    await writeFile(page, withTables(await readFile(page, "utf8")));
-    console.log(fileURLToPath(page));
+  for (const [page, text] of TEXTS) {
+    const anew = withTables(text);
+    if (anew === text) continue;
+    await writeFile(join(ROOT, page), anew);
+    console.log(page);
   }
 }

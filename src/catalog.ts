@@ -1,9 +1,15 @@
+import type { z } from "zod";
 import { causalTransformerDefinition } from "./autoregressive/causal-transformer.ts";
 import { fvsbnDefinition } from "./autoregressive/fvsbn.ts";
 import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
-import { detectors } from "./detection/models/detectors.ts";
+import { centerNetDefinition } from "./detection/models/center-net.ts";
+import { fcosDefinition } from "./detection/models/fcos.ts";
+import { retinaNetDefinition } from "./detection/models/retina-net.ts";
+import { yoloDefinition } from "./detection/models/yolo.ts";
+import { yoloV1Definition } from "./detection/models/yolo-v1.ts";
+import { yoloV3Definition } from "./detection/models/yolo-v3.ts";
 import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
 import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
 import { edmDefinition } from "./diffusion/models/edm.ts";
@@ -30,34 +36,56 @@ import { nearest } from "./nearest.ts";
 import { nameParameters } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 
+/** Every model. A new one is one line here. */
+const definitions = [
+  rectifiedFlowDefinition,
+  ddpmDefinition,
+  scoreSdeDefinition,
+  edmDefinition,
+  distilledFlowDefinition,
+  rectifiedTransportDefinition,
+  niceDefinition,
+  planarDefinition,
+  radialDefinition,
+  realNvpDefinition,
+  glowDefinition,
+  flowPlusPlusDefinition,
+  mafDefinition,
+  iafDefinition,
+  splineFlowDefinition,
+  continuousFlowDefinition,
+  fvsbnDefinition,
+  nadeDefinition,
+  madeDefinition,
+  pixelCnnDefinition,
+  causalTransformerDefinition,
+  vaeDefinition,
+  ganDefinition,
+  yoloDefinition,
+  fcosDefinition,
+  centerNetDefinition,
+  retinaNetDefinition,
+  yoloV1Definition,
+  yoloV3Definition,
+] as const;
+
+type Definitions = (typeof definitions)[number];
+
+/** The name of a model of the catalogue. */
+export type ModelName = Definitions["name"];
+
+/** The definition of the model of that name. */
+export type DefinitionOf<N extends ModelName> = Extract<Definitions, { readonly name: N }>;
+
+/** What the model of that name can do. */
+export type AbilityOf<N extends ModelName> = DefinitionOf<N>["can"][number];
+
+/** The options of the model of that name, as a user gives them. */
+export type ModelOptions<N extends ModelName> = z.input<DefinitionOf<N>["options"]>;
+
 /** Every model by name. */
 export const models: ReadonlyMap<string, ModelDefinition> = new Map(
-  [
-    rectifiedFlowDefinition,
-    ddpmDefinition,
-    scoreSdeDefinition,
-    edmDefinition,
-    distilledFlowDefinition,
-    rectifiedTransportDefinition,
-    niceDefinition,
-    planarDefinition,
-    radialDefinition,
-    realNvpDefinition,
-    glowDefinition,
-    flowPlusPlusDefinition,
-    mafDefinition,
-    iafDefinition,
-    splineFlowDefinition,
-    continuousFlowDefinition,
-    fvsbnDefinition,
-    nadeDefinition,
-    madeDefinition,
-    pixelCnnDefinition,
-    causalTransformerDefinition,
-    vaeDefinition,
-    ganDefinition,
-    ...detectors.values(),
-  ].map((definition) => [definition.name, definition as ModelDefinition]),
+  definitions.map((definition) => [definition.name, definition as unknown as ModelDefinition]),
 );
 
 /**

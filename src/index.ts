@@ -1,7 +1,7 @@
 // The package's front door in Node: fit a model by name, open a run, sample, score, evaluate and export it. The rooms
 // themselves (eidos/tensor, eidos/nn, eidos/flows, …) have entrances of their own, which also work in a browser.
 
-export { models } from "./catalog.ts";
+export { type AbilityOf, type ModelName, type ModelOptions, models } from "./catalog.ts";
 export {
   convertDetections,
   type DataSet,

@@ -1,40 +1,22 @@
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { Command } from "commander";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PAGES, withTables } from "../scripts/option-tables.ts";
+import { describe, expect, it } from "vitest";
+import packageJson from "../package.json" with { type: "json" };
+import { TABLE_PAGES, withTables } from "../scripts/option-tables.ts";
+import { fenced, PAGES, ROOT, TEXTS, textOf } from "../scripts/pages.ts";
 import { models } from "../src/catalog.ts";
 import { dataCatalog } from "../src/data/catalog.ts";
 
 // What the documentation says is true: links lead somewhere, commands have the options that are shown, tables of
-// options are those of the schemas, and the programs print what stands below them.
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const docs = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md"));
-const pages = ["README.md", "CONTRIBUTING.md", "examples/README.md", ...docs.map((name) => `docs/${name}`)];
-const texts = new Map<string, string>();
-for (const page of pages) texts.set(page, await readFile(join(root, page), "utf8"));
-
-interface Block {
-  readonly page: string;
-  /** What stands behind the opening fence; empty for an indented block. */
-  readonly info: string;
-  readonly text: string;
-}
-
-/** Fenced blocks of code, in order. */
-function fenced(page: string): readonly Block[] {
-  const found = (texts.get(page) ?? "").matchAll(/^```([^\n]*)\n(.*?)^```$/gms);
-  return [...found].map(([, info = "", text = ""]) => ({ page, info, text }));
-}
+// options are those of the schemas. What the programs print is checked in docs.slow.test.ts.
 
 /** Fenced and indented lines of code: where commands stand. */
 function codeLines(page: string): readonly string[] {
-  const indented = (texts.get(page) ?? "").replaceAll(/^```.*?^```$/gms, "").match(/^ {4}\S.*$/gm) ?? [];
+  const indented =
+    textOf(page)
+      .replaceAll(/^```.*?^```$/gms, "")
+      .match(/^ {4}\S.*$/gm) ?? [];
   return [...fenced(page).flatMap(({ text }) => text.split("\n")), ...indented].map((line) => line.trim());
 }
 
@@ -45,20 +27,24 @@ function anchorOf(heading: string): string {
 }
 
 describe("links", () => {
-  it.each(pages)("of %s lead to something", (page) => {
-    const prose = (texts.get(page) ?? "").replaceAll(/^```.*?^```$/gms, "").replaceAll(/`[^`\n]*`/g, "``");
+  it.each(PAGES)("of %s lead to something", (page) => {
+    const prose = textOf(page)
+      .replaceAll(/^```.*?^```$/gms, "")
+      .replaceAll(/`[^`\n]*`/g, "``");
     const targets = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? "");
     for (const target of targets.filter((link) => !/^[a-z]+:/.test(link))) {
       const [path = "", anchor] = target.split("#");
       const file = path === "" ? page : join(dirname(page), path);
-      expect(existsSync(join(root, file)), `${page} links to ${target}`).toBe(true);
+      expect(existsSync(join(ROOT, file)), `${page} links to ${target}`).toBe(true);
       if (anchor !== undefined) {
-        const headings = [...(texts.get(file) ?? "").matchAll(/^#+ (.*)$/gm)].map((match) => match[1] ?? "");
+        const headings = [...(TEXTS.get(file) ?? "").matchAll(/^#+ (.*)$/gm)].map((match) => match[1] ?? "");
         expect(headings.map(anchorOf), `${page} links to ${target}`).toContain(anchor);
       }
     }
   });
 });
+
+const PAIR_COMMANDS = new Set(["reflow", "distill"]);
 
 const describedFlags = new Map<string, Promise<readonly string[]>>();
 
@@ -71,14 +57,17 @@ function flagsOf(command: string, args: readonly string[]): Promise<readonly str
 }
 
 async function describeFlags(command: string, args: readonly string[]): Promise<readonly string[]> {
-  const { configure } = await import(`../src/cli/commands/${command}.ts`);
+  // Two commands share a file.
+  const { configure } = PAIR_COMMANDS.has(command)
+    ? (await import("../src/cli/commands/pairs.ts"))[command as "reflow" | "distill"]
+    : await import(`../src/cli/commands/${command}.ts`);
   const described = new Command(command);
   await configure(described, args);
   return [...described.options.map(({ long }) => long ?? ""), "--help"];
 }
 
 describe("commands", () => {
-  const commands = pages.flatMap((page) =>
+  const commands = PAGES.flatMap((page) =>
     codeLines(page)
       .filter((line) => /^(npx )?eidos [a-z]/.test(line))
       .map((line) => ({ page, line })),
@@ -105,64 +94,78 @@ describe("commands", () => {
   });
 });
 
-describe("tables of options", () => {
-  it.each(PAGES.map((page) => fileURLToPath(page)))("in %s are those of the schemas", async (page) => {
-    const text = await readFile(page, "utf8");
-    expect(text).toContain("<!-- options: ");
-    expect(text, "make them anew: npx tsx scripts/option-tables.ts").toBe(withTables(text));
-  });
+describe("programs", () => {
+  /** The file of each entrance of the package. */
+  const entrances = new Map(
+    Object.entries(packageJson.exports).flatMap(([name, target]) =>
+      typeof target === "string"
+        ? []
+        : [
+            [
+              name.replace(/^\./, "eidos"),
+              target.default.replace("./dist/", "../src/").replace(/\.js$/, ".ts"),
+            ],
+          ],
+    ),
+  );
+  const imports = PAGES.flatMap((page) =>
+    fenced(page)
+      .filter(({ info }) => /^(ts|js)\b/.test(info))
+      .flatMap(({ text }) => [...text.matchAll(/^import \{([^}]*)\} from "(eidos[^"]*)"/gms)])
+      .map(([, names = "", entrance = ""]) => ({
+        page,
+        entrance,
+        names: names.split(",").map((n) => n.trim()),
+      })),
+  );
 
-  it.each([...models.keys()])("%s has a page with its options", (name) => {
-    expect(texts.get(`docs/${name}.md`)).toContain(`<!-- options: ${name} -->`);
+  it.each(imports)("$page imports from $entrance what is there", async ({ entrance, names }) => {
+    const file = entrances.get(entrance);
+    expect(file, `there is no entrance ${entrance}`).toBeDefined();
+    const values = Object.keys(await import(/* @vite-ignore */ String(file)));
+    // Types leave no trace at run time.
+    const wanted = names.filter((name) => name !== "" && !name.startsWith("type "));
+    expect(values).toEqual(expect.arrayContaining(wanted.map((name) => name.replace(/ as .*/, ""))));
   });
 });
 
-const built = existsSync(join(root, "dist", "index.js"));
-if (!built) console.warn("programs of the documentation skipped: dist/ is missing; npm test builds it first");
-
-describe.skipIf(!built)("programs", () => {
-  let folder: string;
-  beforeAll(async () => {
-    // Inside the package, so that it can import itself by name.
-    await mkdir(join(root, ".cache"), { recursive: true });
-    folder = await mkdtemp(join(root, ".cache", "docs-"));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
-
-  /** Programs marked `ts run`, each with the block below it where that is what it prints. */
-  const programs = pages.flatMap((page) => {
-    const blocks = fenced(page);
-    return blocks.flatMap((block, i) => {
-      if (block.info !== "ts run") return [];
-      const next = blocks[i + 1];
-      return [{ page, number: i, text: block.text, prints: next?.info === "text" ? next.text : undefined }];
-    });
-  });
-
-  it.each(programs)("$page, block $number", async ({ number, page, text, prints }) => {
-    const file = join(folder, `${page.replaceAll(/\W/g, "-")}-${number}.ts`);
-    await writeFile(file, text);
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      ["--import", import.meta.resolve("tsx"), file],
-      { cwd: folder },
+describe("files of the checkout", () => {
+  it.each(PAGES)("that %s names are there", (page) => {
+    const files = [...textOf(page).matchAll(/`((?:src|test|bench|scripts|examples)\/[\w./-]+)`/g)].map(
+      ([, path = ""]) => path,
     );
-    expect(prints).toBeDefined();
-    expect(stdout).toBe(prints);
+    expect(files.filter((path) => !/NAME|ROOM|…/.test(path) && !existsSync(join(ROOT, path)))).toEqual([]);
+  });
+});
+
+describe("the architecture", () => {
+  const page = "docs/architecture.md";
+  /** Files that a step names by what is in them. */
+  const STEP_FILES = ["src/train/trainer.ts", "src/train/step.ts", "src/tasks/fit/worker.node.ts"];
+  const section = /^## The path of a batch\n(.*?)^## /ms.exec(textOf(page))?.[1] ?? "";
+  const steps = section
+    .split(/^(?=\d+\. |With )/m)
+    .slice(1)
+    .map((text) => text.replaceAll(/\s+/g, " "));
+
+  it.each(steps)("is followed by the code: %s", (text) => {
+    const code = [...text.matchAll(/`(src\/[\w./-]+\.ts)`/g)].map(([, path = ""]) =>
+      readFileSync(join(ROOT, path), "utf8"),
+    );
+    const names = [...text.matchAll(/`(?:[A-Z]\w+\.)?([a-zA-Z]+)`/g)].map(([, name = ""]) => name);
+    const known = [...code, ...STEP_FILES.map((path) => readFileSync(join(ROOT, path), "utf8"))].join("\n");
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(known))).toEqual([]);
+  });
+});
+
+describe("tables of options", () => {
+  it.each(TABLE_PAGES)("in %s are those of the schemas", (page) => {
+    const text = textOf(page);
+    expect(text, "make them anew: npx tsx scripts/option-tables.ts").toBe(withTables(text));
   });
 
-  it("include a model that the command can fit", async () => {
-    const model = fenced("docs/own-model.md").find(({ info }) => info === "js file=denoiser.mjs");
-    await writeFile(join(folder, "denoiser.mjs"), model?.text ?? "");
-    const args = ["fit", "./denoiser.mjs", "two-moons", "--width", "32", "--steps", "60", "--count", "2000"];
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [join(root, "dist/cli/main.js"), ...args, "--quiet", "--json"],
-      { cwd: folder },
-    );
-    const summary: { loss: number; step: number; parameters: number } = JSON.parse(stdout);
-    // Two linear layers; doing nothing but returning the noisy point would leave 0.09.
-    expect(summary).toMatchObject({ step: 60, parameters: 2 * 32 + 32 + 32 * 2 + 2 });
-    expect(summary.loss).toBeLessThan(0.3);
+  it.each([...models.keys()])("%s has a page of its name with its options", (name) => {
+    const page = PAGES.find((path) => path.startsWith("docs/") && basename(path) === `${name}.md`);
+    expect(textOf(page ?? `docs/…/${name}.md`)).toContain(`<!-- options: ${name} -->`);
   });
 });

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { type DetectionEvaluation, fit, openRun } from "../../src/index.ts";
+import { type DetectionEvaluation, openRun } from "../../src/index.ts";
+import { startFit } from "../../src/tasks/fit/fit.node.ts";
 import { type Entry, type Row, type Suite, scale } from "./run.ts";
 
 const CELLS = "../shared/data/bccd";
@@ -25,7 +26,7 @@ async function measured({ name, title, model, data, seconds, options }: Trial): 
   await rm(out, { recursive: true, force: true });
   const budget = seconds * scale.value;
   process.stderr.write(`${name}: ${budget} seconds\n`);
-  await fit({ model, data, seconds: budget, seed: 0, out, ...options });
+  await startFit({ model, data, seconds: budget, seed: 0, out, ...options });
   const run = await openRun(out);
   try {
     const evaluation = await run.evaluateBoxes();

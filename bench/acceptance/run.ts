@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { type Evaluation, fit, openRun, type Run } from "../../src/index.ts";
+import { type Evaluation, openRun, type Run } from "../../src/index.ts";
+import { startFit } from "../../src/tasks/fit/fit.node.ts";
 
 /** One model fitted to one data set. */
 export interface Fitted {
@@ -40,7 +41,7 @@ export async function fitted<T>(run: Fitted, measure: (opened: Run) => Promise<T
   await rm(out, { recursive: true, force: true });
   const seconds = run.seconds * scale.value;
   process.stderr.write(`${run.name}: ${seconds} seconds\n`);
-  await fit({ model: run.model, data: run.data, seconds, seed: 0, out, ...run.options });
+  await startFit({ model: run.model, data: run.data, seconds, seed: 0, out, ...run.options });
   const opened = await openRun(out);
   try {
     return await measure(opened);

@@ -3,9 +3,9 @@ import { zeros } from "../nn/initializers.ts";
 import type { LinearOptions } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { Random } from "../random.ts";
+import { cumSum } from "../tensor/index.operations.ts";
 import {
   constant,
-  cumSum,
   float32,
   gather,
   int64,

@@ -8,7 +8,6 @@ import {
   bernoulliLogProb,
   type Conditionals,
   checkOrder,
-  commonOrder,
   type Draw,
   type DrawInputs,
   type Ensemble,
@@ -66,7 +65,7 @@ export class MaskedAutoencoder extends MaskedNetwork implements Conditionals {
 export interface EnsembleMasks {
   /** Those that are averaged over and drawn from. */
   readonly members: readonly Connectivity[];
-  /** What a training step takes: one of the members, or a mask of its own, in the members' order or in a new one. */
+  /** What a training step takes: one of the members, or a mask of its own, in the order of the first member or in a new one. */
   readonly training: "members" | "fresh" | "fresh-orders";
 }
 
@@ -104,12 +103,12 @@ export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
   }
 
   private trainingMask() {
-    const order = commonOrder(this.orders);
+    const [order] = this.orders;
     switch (this.training) {
       case "members":
         return this.connectivities.mask(uniformInteger(uniform([]), this.orders.length).cast("int64"));
       case "fresh":
-        if (order === undefined) throw new OptionError("fresh masks in one order: the members have several");
+        if (order === undefined) throw new OptionError("MaskedEnsemble: name at least one member");
         return freshMask(this.sizes, orderTensor(order));
       case "fresh-orders":
         return freshMask(this.sizes);

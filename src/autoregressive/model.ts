@@ -17,7 +17,7 @@ import {
   drawClass,
   type SymbolicBatch,
 } from "../model/data-info.ts";
-import { defineModel, type FitPreferences, type ModelDefinition } from "../model/definition.ts";
+import { type Defined, defineModel, type FitPreferences } from "../model/definition.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Activation } from "../nn/linear.ts";
 import type { Session } from "../program/program.ts";
@@ -210,6 +210,9 @@ export interface AutoregressiveSystem<N extends string, S extends z.ZodType> {
   readonly preferences: FitPreferences | ((data: DataInfo) => FitPreferences);
 }
 
+/** What every autoregressive model can do. */
+const ABILITIES = ["sample", "score", "inpaint", "export"] as const;
+
 /** What most autoregressive models prefer: on small data they would learn their training samples by heart. */
 const PREFERENCES = {
   optimizer: "adamw",
@@ -224,11 +227,11 @@ export function defineAutoregressive<const N extends string, S extends z.ZodType
   conditionals,
   preferences,
   ...system
-}: AutoregressiveSystem<N, S>): ModelDefinition<S, AutoregressiveModel> & { readonly name: N } {
+}: AutoregressiveSystem<N, S>): Defined<N, S, typeof ABILITIES, AutoregressiveModel> {
   return defineModel({
     ...system,
     dataKinds,
-    can: ["sample", "score", "inpaint", "export"],
+    can: ABILITIES,
     build: (options: z.output<S>, data: DataInfo) =>
       new AutoregressiveModel(conditionals(options, data), data),
     preferences: (data: DataInfo) => ({

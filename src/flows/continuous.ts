@@ -1,8 +1,7 @@
 import { z } from "zod";
-import { OptionError } from "../errors.ts";
 import type { DensityScoreOptions, Losses } from "../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import {
   dormandPrince,
   evenTimes,
@@ -11,21 +10,12 @@ import {
   integrate,
   type Velocity,
 } from "../ode/index.ts";
+import { parseOptions } from "../options.ts";
 import type { Feeds, Session } from "../program/program.ts";
 import { Random } from "../random.ts";
-import {
-  concat,
-  constant,
-  elementCount,
-  float32,
-  int64,
-  type NdArray,
-  slice,
-  type Tensor,
-} from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { energyOf, objectiveOptions } from "./densities/objective.ts";
+import { concat, constant, float32, int64, type NdArray, slice, type Tensor } from "../tensor/index.ts";
+import { defineFlow } from "./define.ts";
+import { objectiveOptions } from "./densities/objective.ts";
 import {
   FlowModel,
   type FlowParts,
@@ -33,7 +23,7 @@ import {
   flowOptions,
   flowSampleOptions,
 } from "./model.ts";
-import { type ContinuousOptions, ContinuousTransform, PROBES, TRACES } from "./transforms/continuous.ts";
+import { ContinuousTransform, PROBES, TRACES } from "./transforms/continuous.ts";
 import {
   ConcatSquashField,
   SMOOTH_ACTIVATIONS,
@@ -43,7 +33,7 @@ import {
 const FIXED = Object.keys(FIXED_STEP_METHODS) as [FixedStepMethod, ...FixedStepMethod[]];
 const ACTIVATIONS = Object.keys(SMOOTH_ACTIVATIONS) as [SmoothActivationName, ...SmoothActivationName[]];
 
-/** Options of a continuous flow. What is left open depends on the data; the description says how. */
+/** Options of a continuous flow. What is left open depends on the data; its description gives the default. */
 export const continuousFlowOptions = flowOptions.extend({
   ...objectiveOptions.shape,
   width: z.int().min(1).default(64).describe("units of a hidden layer of the velocity network"),
@@ -115,18 +105,14 @@ export type ContinuousFlowScoreOptions = DensityScoreOptions & Partial<SolverOpt
 
 /** Fills in defaults. @throws OptionError that names the option at fault */
 export function solverSettings(options: Partial<SolverOptions>): SolverOptions {
-  const told = Object.keys(solverOptions.shape).flatMap((name) => {
+  const chosen = Object.keys(solverOptions.shape).flatMap((name) => {
     const value = options[name as keyof SolverOptions];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const parsed = solverOptions.safeParse(Object.fromEntries(told));
-  if (parsed.success) return parsed.data;
-  throw new OptionError(
-    parsed.error.issues.map(({ path, message }) => `option ${path.join(".")}: ${message}`).join("; "),
-  );
+  return parseOptions("continuous-flow", solverOptions, Object.fromEntries(chosen));
 }
 
-/** States on the way from noise to data that a picture of the path shows after the noise itself. */
+/** States on the path from noise to data that a picture of the path shows after the noise itself. */
 const PATH_STATES = 8;
 
 type Arrays = Feeds<"x" | "label?", NdArray>;
@@ -141,17 +127,21 @@ export class ContinuousFlow extends FlowModel {
   private readonly penalties: { readonly kinetic: number; readonly jacobian: number };
   private readonly parts: FlowParts;
 
+  /** @throws TypeError unless the one transform is continuous */
   constructor(
     data: DataInfo,
-    parts: Omit<FlowParts, "transforms">,
-    transform: ContinuousTransform,
+    parts: FlowParts,
     penalties: { readonly kinetic: number; readonly jacobian: number },
   ) {
-    super(data, { ...parts, transforms: [transform] });
+    super(data, parts);
+    const [transform, ...others] = parts.transforms;
+    if (!(transform instanceof ContinuousTransform) || others.length > 0) {
+      throw new TypeError("a continuous flow has one transform, a continuous one");
+    }
     this.info = data;
     this.continuous = transform;
     this.penalties = penalties;
-    this.parts = { ...parts, transforms: [transform] };
+    this.parts = parts;
   }
 
   /**
@@ -207,8 +197,8 @@ export class ContinuousFlow extends FlowModel {
 
   /**
    * Log-densities of samples [n, …sample] in nats, with the steps of the solver chosen to a tolerance unless a
-   * fixed-step solver is told. A model that is conditional on classes weighs them by their shares where no labels are
-   * told. Hutchinson's probes, where the trace is estimated, are decided by the seed.
+   * fixed-step solver is given. A model that is conditional on classes weighs them by their shares where no labels are
+   * given. Hutchinson's probes, where the trace is estimated, are decided by the seed.
    * @throws OptionError, SolverError
    */
   async score(
@@ -237,7 +227,7 @@ export class ContinuousFlow extends FlowModel {
     return float32(total, [rows]);
   }
 
-  /** The state and the integral of the trace travel as one array [n, D + 1], so that a step is judged by both. */
+  /** The state and the integral of the trace travel as one array [n, D + 1], so that a step is chosen by the errors of both. */
   private async scoreUnder(
     session: Session,
     inputs: Arrays,
@@ -323,43 +313,29 @@ async function solve(
   return state;
 }
 
-/** A continuous flow over points or rows of a table. @throws OptionError where options do not fit the data */
-export function continuousFlow(options: ContinuousFlowOptions, data: DataInfo): ContinuousFlow {
-  const conditioning = new Conditioning(options, data);
-  const dimensions = elementCount(conditioning.targetShape);
-  const { width, hiddenLayers, activation, timeFeatures, solver, solverSteps, trace, probe } = options;
-  const { evaluationSteps } = options;
-  const field = new ConcatSquashField({
-    dimensions,
-    hidden: new Array<number>(hiddenLayers).fill(width),
-    contextSize: conditioning.size,
-    activation,
-    timeFeatures,
-  });
-  const settings: ContinuousOptions = { solver, steps: solverSteps, evaluationSteps, trace, probe };
-  return new ContinuousFlow(
-    data,
-    { base: BASES[options.base ?? "gaussian"](dimensions), conditioning, ...energyOf(options, data) },
-    new ContinuousTransform(field, settings),
-    { kinetic: options.kineticPenalty, jacobian: options.jacobianPenalty },
-  );
-}
-
-function preferences(): FitPreferences {
-  return { optimizer: "adam", learningRate: 3e-3, batchSize: 256, averageDecay: 0.998, warmupSteps: 50 };
-}
-
 /** Continuous flows as the catalogue knows them. */
-export const continuousFlowDefinition = defineModel({
-  name: "continuous-flow",
-  summary:
-    "a velocity field from data to noise with exact likelihoods, integrated like a differential equation",
-  paper:
-    "Chen et al. 2018, Neural Ordinary Differential Equations, arXiv:1806.07366; Grathwohl et al. 2019, FFJORD, arXiv:1810.01367",
-  dataKinds: ["points", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: continuousFlowOptions,
-  sampleOptions: continuousFlowSampleOptions,
-  build: continuousFlow,
-  preferences,
-});
+export const continuousFlowDefinition = defineFlow(
+  {
+    name: "continuous-flow",
+    summary:
+      "a velocity field from data to noise with exact likelihoods, integrated like a differential equation",
+    paper:
+      "Chen et al. 2018, Neural Ordinary Differential Equations, arXiv:1806.07366; Grathwohl et al. 2019, FFJORD, arXiv:1810.01367",
+    dataKinds: ["points", "table"],
+    options: continuousFlowOptions,
+    sampleOptions: continuousFlowSampleOptions,
+    transforms(options, { dimensions, contextSize }) {
+      const { width, hiddenLayers, activation, timeFeatures } = options;
+      const hidden = new Array<number>(hiddenLayers).fill(width);
+      const field = new ConcatSquashField({ dimensions, hidden, contextSize, activation, timeFeatures });
+      const { solver, solverSteps: steps, evaluationSteps, trace, probe } = options;
+      return [new ContinuousTransform(field, { solver, steps, evaluationSteps, trace, probe })];
+    },
+    preferences: () => ({ learningRate: 3e-3, batchSize: 256 }),
+  },
+  (data, parts, { kineticPenalty: kinetic, jacobianPenalty: jacobian }) =>
+    new ContinuousFlow(data, parts, { kinetic, jacobian }),
+);
+
+/** A continuous flow over points or rows of a table. @throws OptionError where options do not fit the data */
+export const continuousFlow = builderOf(continuousFlowDefinition);

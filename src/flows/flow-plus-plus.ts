@@ -1,21 +1,26 @@
 import { z } from "zod";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { elementCount } from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { GlowStep } from "./glow.ts";
-import { dequantizationOption, dequantizerFor } from "./images/dequantize.ts";
-import { type ImageShape, imageLevels, Squeeze, squeezed } from "./images/multi-scale.ts";
+import { defineFlow, type FlowSubject } from "./define.ts";
+import { GlowStep, rowSteps } from "./glow.ts";
+import { dequantizationOption } from "./images/dequantize.ts";
+import {
+  alphaOption,
+  hiddenLayersOption,
+  imageLevels,
+  imagePreferences,
+  levelsOption,
+  Squeeze,
+  squeezed,
+} from "./images/multi-scale.ts";
 import { GatedNetwork } from "./images/networks.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
-import { ReluNetwork } from "./nice.ts";
+import { flowOptions } from "./model.ts";
 import { LogisticMixtureBijection } from "./transforms/bijections.ts";
 import { Coupling } from "./transforms/coupling.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { Reshape, type Transform } from "./transforms/transform.ts";
 
-/** Options of Flow++. What is left open depends on the data; the doc of each says how. */
+/** Options of Flow++. What is left open depends on the data; its description gives the default. */
 export const flowPlusPlusOptions = flowOptions.extend({
   components: z
     .int()
@@ -27,11 +32,7 @@ export const flowPlusPlusOptions = flowOptions.extend({
     .min(1)
     .optional()
     .describe("couplings, for images at each level (images: 3, otherwise 6)"),
-  levels: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("levels of images, each at half the height and width (default: as many as fit, at most 2)"),
+  levels: levelsOption(2),
   width: z
     .int()
     .min(1)
@@ -46,35 +47,22 @@ export const flowPlusPlusOptions = flowOptions.extend({
     .boolean()
     .default(false)
     .describe("whether self-attention follows each residual block, for images (the paper: yes)"),
-  hiddenLayers: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("hidden layers of a coupling's network, for points and tables"),
+  hiddenLayers: hiddenLayersOption,
   dequantization: dequantizationOption("variational"),
-  alpha: z
-    .number()
-    .min(0)
-    .max(0.49)
-    .default(0.05)
-    .describe("how far from 0 and 1 pixels are kept before the logit, for images"),
+  alpha: alphaOption(0.05),
 });
 
 export type FlowPlusPlusOptions = z.output<typeof flowPlusPlusOptions>;
 
 /** Levels of images: each is squeezed, then goes through steps whose couplings change half of the channels. */
-function imageFlow(
-  options: FlowPlusPlusOptions,
-  sampleShape: readonly number[],
-  contextSize: number,
-): readonly Transform[] {
+function imageFlow(options: FlowPlusPlusOptions, subject: FlowSubject): readonly Transform[] {
   const { components = 4, couplings = 3, width = 32, blocks, attention } = options;
-  const { shape, count } = imageLevels("flow-plus-plus", sampleShape, options.levels);
-  const levels = options.levels ?? Math.min(count, 2);
+  const { contextSize } = subject;
+  const { shape, count } = imageLevels("flow-plus-plus", subject.shape, options.levels, 2);
   const bijection = new LogisticMixtureBijection(components);
   const transforms: Transform[] = [new LogitTransform(options.alpha)];
-  let inside: ImageShape = shape;
-  for (let level = 0; level < levels; level++) {
+  let inside = shape;
+  for (let level = 0; level < count; level++) {
     inside = squeezed(inside);
     const [channels] = inside;
     const half = channels / 2;
@@ -89,22 +77,24 @@ function imageFlow(
 }
 
 /** Steps of rows, with perceptrons in place of convolutions. */
-function rowFlow(
-  options: FlowPlusPlusOptions,
-  dimensions: number,
-  contextSize: number,
-): readonly Transform[] {
+function rowFlow(options: FlowPlusPlusOptions, subject: FlowSubject): readonly Transform[] {
   const { components = 8, couplings = 6, width = 64, hiddenLayers } = options;
-  const bijection = new LogisticMixtureBijection(components);
-  const kept = Math.ceil(dimensions / 2);
-  const changed = dimensions - kept;
   const hidden = new Array<number>(hiddenLayers).fill(width);
-  const sizes = [kept, ...hidden, changed * bijection.parameterCount];
-  return Array.from({ length: couplings }, () => {
-    const network = new ReluNetwork(sizes, contextSize);
-    return new GlowStep(dimensions, new Coupling([kept, changed], "second", bijection, network));
-  });
+  return rowSteps(couplings, hidden, new LogisticMixtureBijection(components), subject);
 }
+
+/** Flow++ as the catalogue knows it. */
+export const flowPlusPlusDefinition = defineFlow({
+  name: "flow-plus-plus",
+  summary: "flow of mixture-of-logistics couplings, with variational dequantization of images",
+  paper:
+    "Ho et al. 2019, Flow++: Improving Flow-Based Generative Models with Variational Dequantization and Architecture Design, arXiv:1902.00275",
+  dataKinds: ["points", "image", "table"],
+  options: flowPlusPlusOptions,
+  transforms: (options, subject) =>
+    subject.data.kind === "image" ? imageFlow(options, subject) : rowFlow(options, subject),
+  preferences: imagePreferences({ learningRate: 5e-3 }),
+});
 
 /**
  * Flow++ (Ho et al. 2019): couplings by the distribution function of a mixture of logistics, networks of gated residual
@@ -112,42 +102,4 @@ function rowFlow(
  * activation normalization and an invertible linear map before it.
  * @throws OptionError where images cannot be halved so often, or samples have fewer than two numbers
  */
-export function flowPlusPlus(options: FlowPlusPlusOptions, data: DataInfo): FlowModel {
-  const conditioning = new Conditioning(options, data);
-  const { targetShape, size } = conditioning;
-  const dimensions = elementCount(targetShape);
-  const base = BASES[options.base ?? "gaussian"](dimensions);
-  if (data.kind !== "image") {
-    return new FlowModel(data, { base, conditioning, transforms: rowFlow(options, dimensions, size) });
-  }
-  const transforms = imageFlow(options, targetShape, size);
-  const dequantizer = dequantizerFor(options.dequantization, data, conditioning);
-  return new FlowModel(data, { base, conditioning, transforms, dequantizer });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  return kind === "image"
-    ? {
-        warmupSteps: 100,
-        optimizer: "adam",
-        learningRate: 2e-3,
-        batchSize: 64,
-        averageDecay: 0.998,
-        clipNorm: 50,
-      }
-    : { warmupSteps: 50, optimizer: "adam", learningRate: 5e-3, batchSize: 512, averageDecay: 0.998 };
-}
-
-/** Flow++ as the catalogue knows it. */
-export const flowPlusPlusDefinition = defineModel({
-  name: "flow-plus-plus",
-  summary: "flow of mixture-of-logistics couplings, with variational dequantization of images",
-  paper:
-    "Ho et al. 2019, Flow++: Improving Flow-Based Generative Models with Variational Dequantization and Architecture Design, arXiv:1902.00275",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: flowPlusPlusOptions,
-  sampleOptions: flowSampleOptions,
-  build: flowPlusPlus,
-  preferences,
-});
+export const flowPlusPlus = builderOf(flowPlusPlusDefinition);

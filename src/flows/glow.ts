@@ -1,23 +1,22 @@
 import { z } from "zod";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
-import { elementCount, type Tensor } from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { dequantizationOption, dequantizerFor } from "./images/dequantize.ts";
+import { builderOf } from "../model/definition.ts";
+import type { Tensor } from "../tensor/index.ts";
+import { defineFlow, type FlowSubject } from "./define.ts";
+import { dequantizationOption } from "./images/dequantize.ts";
 import {
-  type ImageShape,
+  alphaOption,
+  hiddenLayersOption,
   imageLevels,
-  type Level,
-  MultiScale,
+  imagePreferences,
+  levelsOption,
+  multiScaleFlow,
   Squeeze,
-  squeezed,
+  scaleLimitOption,
 } from "./images/multi-scale.ts";
 import { ContextBias, NormalizedConv2d, SplitPrior, ZeroConv2d } from "./images/networks.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
-import { ReluNetwork } from "./nice.ts";
-import { AffineBijection, scaleLimitOf } from "./transforms/bijections.ts";
-import { type Conditioner, Coupling } from "./transforms/coupling.ts";
+import { flowOptions } from "./model.ts";
+import { AffineBijection, type Bijection, scaleLimitOf } from "./transforms/bijections.ts";
+import { type Conditioner, Coupling, ReluNetwork } from "./transforms/coupling.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { InvertibleLinear } from "./transforms/mixing.ts";
 import { ActNorm } from "./transforms/normalization.ts";
@@ -56,83 +55,83 @@ export class GlowStep extends Composition {
   }
 }
 
-/** Options of Glow. What is left open depends on the data; the doc of each says how. */
+/** Options of Glow. What is left open depends on the data; its description gives the default. */
 export const glowOptions = flowOptions.extend({
-  levels: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("levels of images, each at half the height and width (default: as many as fit, at most 3)"),
+  levels: levelsOption(3),
   flowSteps: z.int().min(1).optional().describe("steps of flow, for images in each level (default: 8)"),
   width: z
     .int()
     .min(1)
     .optional()
     .describe("channels or units of a hidden layer (images: 64, otherwise 128; the paper: 512)"),
-  hiddenLayers: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("hidden layers of a coupling's network, for points and tables"),
-  scaleLimit: z
-    .number()
-    .positive()
-    .optional()
-    .describe(
-      "largest absolute log-scale of an affine coupling (default: 3, or 24 over their number if that is less)",
-    ),
+  hiddenLayers: hiddenLayersOption,
+  scaleLimit: scaleLimitOption,
   logit: z
     .boolean()
     .default(true)
     .describe("send pixels through a logit first, as RealNVP does; the paper does not"),
-  alpha: z
-    .number()
-    .min(0)
-    .max(0.49)
-    .default(0.002)
-    .describe("how far from 0 and 1 pixels are kept before the logit, for images"),
+  alpha: alphaOption(0.002),
   dequantization: dequantizationOption("uniform"),
 });
 
 export type GlowOptions = z.output<typeof glowOptions>;
 
 /** The levels of Glow over images (figure 2b): squeeze, steps of flow, and the learned prior of the half that leaves. */
-function imageFlow(options: GlowOptions, sampleShape: readonly number[], contextSize: number): Transform {
+function imageFlow(options: GlowOptions, { shape, contextSize }: FlowSubject): Transform {
   const { flowSteps: steps = 8, width = 64 } = options;
-  const { shape, count } = imageLevels("glow", sampleShape, options.levels);
-  const { scaleLimit = scaleLimitOf(steps * count) } = options;
-  const coupling = (halves: number, network: Conditioner): Coupling =>
-    new Coupling([halves, halves], "second", new AffineBijection(scaleLimit), network);
-  const levels: Level[] = [];
-  let next: ImageShape = shape;
-  for (let level = 0; level < count; level++) {
-    const inside = squeezed(next);
-    const [channels, height, breadth] = inside;
+  const levels = imageLevels("glow", shape, options.levels);
+  const { scaleLimit = scaleLimitOf(steps * levels.count) } = options;
+  const coupling = (half: number, network: Conditioner): Coupling =>
+    new Coupling([half, half], "second", new AffineBijection(scaleLimit), network);
+  return multiScaleFlow(levels, (channels, isLast) => {
     const half = channels / 2;
-    const flow: Transform[] = [new Squeeze()];
-    for (let step = 0; step < steps; step++) {
-      flow.push(new GlowStep(channels, coupling(half, new GlowNetwork(half, width, channels, contextSize))));
-    }
-    if (level < count - 1) flow.push(coupling(half, new SplitPrior(half, channels, contextSize)));
-    levels.push({ transform: new Composition(flow), shape: inside });
-    next = [half, height, breadth];
-  }
-  return new MultiScale(levels);
+    const flow = Array.from({ length: steps }, () => {
+      const network = new GlowNetwork(half, width, channels, contextSize);
+      return new GlowStep(channels, coupling(half, network));
+    });
+    const prior = isLast ? [] : [coupling(half, new SplitPrior(half, channels, contextSize))];
+    return [new Squeeze(), ...flow, ...prior];
+  });
 }
 
-/** Steps of Glow over rows, with perceptrons in place of convolutions. */
-function rowFlow(options: GlowOptions, dimensions: number, contextSize: number): readonly Transform[] {
-  const { flowSteps: steps = 8, width = 128, hiddenLayers } = options;
-  const { scaleLimit = scaleLimitOf(steps) } = options;
+/**
+ * Steps of flow over rows, with perceptrons in place of convolutions. Each coupling changes the second half, of ⌊D/2⌋.
+ * @param hidden units of the hidden layers
+ */
+export function rowSteps(
+  steps: number,
+  hidden: readonly number[],
+  bijection: Bijection,
+  { dimensions, contextSize }: FlowSubject,
+): readonly Transform[] {
   const kept = Math.ceil(dimensions / 2);
   const changed = dimensions - kept;
-  const sizes = [kept, ...new Array<number>(hiddenLayers).fill(width), 2 * changed];
   return Array.from({ length: steps }, () => {
-    const network = new ReluNetwork(sizes, contextSize);
-    const bijection = new AffineBijection(scaleLimit);
+    const network = new ReluNetwork([kept, ...hidden, changed * bijection.parameterCount], contextSize);
     return new GlowStep(dimensions, new Coupling([kept, changed], "second", bijection, network));
   });
 }
+
+function rowFlow(options: GlowOptions, subject: FlowSubject): readonly Transform[] {
+  const { flowSteps: steps = 8, width = 128, hiddenLayers } = options;
+  const { scaleLimit = scaleLimitOf(steps) } = options;
+  const hidden = new Array<number>(hiddenLayers).fill(width);
+  return rowSteps(steps, hidden, new AffineBijection(scaleLimit), subject);
+}
+
+/** Glow as the catalogue knows it. */
+export const glowDefinition = defineFlow({
+  name: "glow",
+  summary: "multi-scale flow of actnorm, invertible 1×1 convolutions and affine couplings",
+  paper: "Kingma and Dhariwal 2018, Glow: Generative Flow with Invertible 1×1 Convolutions, arXiv:1807.03039",
+  dataKinds: ["points", "image", "table"],
+  options: glowOptions,
+  transforms: (options, subject) =>
+    subject.data.kind === "image"
+      ? [...(options.logit ? [new LogitTransform(options.alpha)] : []), imageFlow(options, subject)]
+      : rowFlow(options, subject),
+  preferences: imagePreferences({ warmupSteps: 100, learningRate: 2e-3 }),
+});
 
 /**
  * Glow (Kingma and Dhariwal 2018): steps of activation normalization, invertible 1×1 convolution and affine coupling, in
@@ -140,41 +139,4 @@ function rowFlow(options: GlowOptions, dimensions: number, contextSize: number):
  * tables go through the same steps as rows, without levels.
  * @throws OptionError where images cannot be halved so often, or samples have fewer than two numbers
  */
-export function glow(options: GlowOptions, data: DataInfo): FlowModel {
-  const conditioning = new Conditioning(options, data);
-  const { targetShape, size } = conditioning;
-  const dimensions = elementCount(targetShape);
-  const transforms =
-    data.kind === "image"
-      ? [...(options.logit ? [new LogitTransform(options.alpha)] : []), imageFlow(options, targetShape, size)]
-      : rowFlow(options, dimensions, size);
-  const base = BASES[options.base ?? "gaussian"](dimensions);
-  const dequantizer = dequantizerFor(options.dequantization, data, conditioning);
-  return new FlowModel(data, { base, conditioning, dequantizer, transforms });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  return kind === "image"
-    ? {
-        warmupSteps: 100,
-        optimizer: "adam",
-        learningRate: 2e-3,
-        batchSize: 64,
-        averageDecay: 0.998,
-        clipNorm: 50,
-      }
-    : { warmupSteps: 100, optimizer: "adam", learningRate: 2e-3, batchSize: 512, averageDecay: 0.998 };
-}
-
-/** Glow as the catalogue knows it. */
-export const glowDefinition = defineModel({
-  name: "glow",
-  summary: "multi-scale flow of actnorm, invertible 1×1 convolutions and affine couplings",
-  paper: "Kingma and Dhariwal 2018, Glow: Generative Flow with Invertible 1×1 Convolutions, arXiv:1807.03039",
-  dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: glowOptions,
-  sampleOptions: flowSampleOptions,
-  build: glow,
-  preferences,
-});
+export const glow = builderOf(glowDefinition);

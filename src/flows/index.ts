@@ -16,6 +16,7 @@ export {
   continuousFlowOptions,
   continuousFlowSampleOptions,
 } from "./continuous.ts";
+export { defineFlow, type FlowSchema, type FlowSubject, type FlowSystem } from "./define.ts";
 export {
   BASE_NAMES,
   BASES,
@@ -83,14 +84,7 @@ export {
   flowOptions,
   flowSampleOptions,
 } from "./model.ts";
-export {
-  DiagonalScaling,
-  type NiceOptions,
-  nice,
-  niceDefinition,
-  niceOptions,
-  ReluNetwork,
-} from "./nice.ts";
+export { DiagonalScaling, type NiceOptions, nice, niceDefinition, niceOptions } from "./nice.ts";
 export {
   Planar,
   type PlanarNumbers,
@@ -138,6 +132,7 @@ export {
   type CoupledHalf,
   Coupling,
   OddEvenOrder,
+  ReluNetwork,
 } from "./transforms/coupling.ts";
 export {
   ElementwiseAffine,

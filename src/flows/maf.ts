@@ -1,11 +1,8 @@
 import { z } from "zod";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import type { Activation } from "../nn/linear.ts";
-import { elementCount } from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
+import { defineFlow, type FlowSubject } from "./define.ts";
+import { flowOptions } from "./model.ts";
 import { AffineBijection } from "./transforms/bijections.ts";
 import { LogitTransform } from "./transforms/element-wise.ts";
 import { ELEMENT_ORDERS, elementOrders, MaskedAutoregressive } from "./transforms/masked-autoregressive.ts";
@@ -24,7 +21,7 @@ const ACTIVATION_NAMES = Object.keys(ACTIVATIONS) as [keyof typeof ACTIVATIONS];
 const LOG_SCALE_LIMIT = 3;
 const LOG_SCALE_TOTAL = 24;
 
-/** Options of MAF. What is left open depends on the data; the doc of each says how. */
+/** Options of MAF. What is left open depends on the data; its description gives the default. */
 export const mafOptions = flowOptions.extend({
   blocks: z.int().min(1).default(5).describe("masked autoregressive transforms (the paper: 5 or 10)"),
   hiddenLayers: z
@@ -69,8 +66,7 @@ export interface NetworkDefaults {
  */
 export function affineAutoregressiveBlocks(
   options: MafOptions,
-  dimensions: number,
-  contextSize: number,
+  { dimensions, contextSize }: FlowSubject,
   defaults: NetworkDefaults,
 ): readonly Transform[] {
   const { blocks, order, normalization } = options;
@@ -91,51 +87,39 @@ export function affineAutoregressiveBlocks(
   });
 }
 
-/**
- * MAF, masked autoregressive flow (Papamakarios, Pavlakou and Murray 2017): a stack of affine autoregressive transforms
- * u_i = (x_i − μ_i) exp(−α_i) with μ, α functions of x_1 … x_{i−1}, computed by masked networks. Densities take one pass;
- * drawing goes element by element.
- */
-export function maf(options: MafOptions, data: DataInfo): FlowModel {
-  const isImage = data.kind === "image";
-  const conditioning = new Conditioning(options, data);
-  const dimensions = elementCount(conditioning.targetShape);
-  const rows = isImage ? [new LogitTransform(), new Reshape(conditioning.targetShape, [dimensions])] : [];
-  const blocks = affineAutoregressiveBlocks(options, dimensions, conditioning.size, {
-    ...(isImage ? { hiddenLayers: 1, width: 512 } : { hiddenLayers: 2, width: 64 }),
-    activation: data.kind === "table" ? "tanh" : "relu",
-  });
-  // Tables have outliers.
-  const base = options.base ?? (data.kind === "table" ? "student" : "gaussian");
-  const [own] = elementOrders("same", 1, dimensions);
-  // The components of a mixture's code depend on each other.
-  const triangular = options.order === "same" && base !== "mixture";
-  return new FlowModel(data, {
-    base: BASES[base](dimensions),
-    conditioning,
-    transforms: [...rows, ...blocks],
-    ...(own && triangular && { triangularOrder: own }),
-  });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  const common = { warmupSteps: 50, optimizer: "adamw", averageDecay: 0.998 } as const;
-  // Chosen on validation rows of wine-red, in short runs (docs/maf.md).
-  if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
-  if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };
-  return { ...common, weightDecay: 0.1, learningRate: 2e-3, batchSize: 256 };
-}
-
 /** MAF as the catalogue knows it. */
-export const mafDefinition = defineModel({
+export const mafDefinition = defineFlow({
   name: "maf",
   summary: "masked autoregressive flow: strong densities in one pass, sampling element by element",
   paper:
     "Papamakarios, Pavlakou and Murray 2017, Masked Autoregressive Flow for Density Estimation, arXiv:1705.07057",
   dataKinds: ["points", "image", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
   options: mafOptions,
-  sampleOptions: flowSampleOptions,
-  build: maf,
-  preferences,
+  // Tables have outliers.
+  base: ({ base }, { kind }) => base ?? (kind === "table" ? "student" : "gaussian"),
+  transforms(options, subject) {
+    const { data, shape, dimensions } = subject;
+    const isImage = data.kind === "image";
+    const blocks = affineAutoregressiveBlocks(options, subject, {
+      ...(isImage ? { hiddenLayers: 1, width: 512 } : { hiddenLayers: 2, width: 64 }),
+      activation: data.kind === "table" ? "tanh" : "relu",
+    });
+    return isImage ? [new LogitTransform(), new Reshape(shape, [dimensions]), ...blocks] : blocks;
+  },
+  order: ({ order }, { dimensions }) =>
+    order === "same" ? elementOrders("same", 1, dimensions)[0] : undefined,
+  preferences({ kind }) {
+    const common = { optimizer: "adamw" } as const;
+    // Chosen on validation rows of wine-red, in short runs (docs/flows/maf.md).
+    if (kind === "table") return { ...common, weightDecay: 1, learningRate: 4e-3, batchSize: 256 };
+    if (kind === "image") return { ...common, weightDecay: 0.1, learningRate: 5e-4, batchSize: 128 };
+    return { ...common, weightDecay: 0.1, learningRate: 2e-3, batchSize: 256 };
+  },
 });
+
+/**
+ * MAF, masked autoregressive flow (Papamakarios, Pavlakou and Murray 2017): a stack of affine autoregressive transforms
+ * u_i = (x_i − μ_i) exp(−α_i) with μ, α functions of x_1 … x_{i−1}, computed by masked networks. Densities take one pass;
+ * drawing goes element by element.
+ */
+export const maf = builderOf(mafDefinition);

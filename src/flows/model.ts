@@ -48,9 +48,9 @@ export interface FlowParts {
   readonly base: Base;
   /** From data (images as reals on [0, 1), [n, c, h, w]) to the base's space, rows [n, D]; in this order. */
   readonly transforms: readonly Transform[];
-  /** What the density is conditioned on; nothing unless told. */
+  /** What the density is conditioned on (default: nothing). */
   readonly conditioning?: Conditioning;
-  /** How bytes become reals; by uniform noise unless told. */
+  /** How bytes become reals (default: uniform noise). */
   readonly dequantizer?: Dequantizer;
   /**
    * An energy of samples. Where there is one, the loss is not the negative log-likelihood of data
@@ -202,7 +202,7 @@ export class FlowModel
     return this.base === gaussian;
   }
 
-  /** The context of codes: class and given columns of each, as a row. @throws OptionError where they are not told */
+  /** The context of codes: class and given columns of each, as a row. @throws OptionError where they are not given */
   codeContext(
     labels: readonly (number | undefined)[],
     given?: NdArray<"float32">,

@@ -1,14 +1,12 @@
 import { z } from "zod";
 import { InverseError } from "../errors.ts";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import { builderOf } from "../model/definition.ts";
 import { normal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
-import { elementCount, linear, Parameter, split, type Tensor } from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { energyOf, objectiveOptions } from "./densities/objective.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
+import { linear, Parameter, split, type Tensor } from "../tensor/index.ts";
+import { defineFlow } from "./define.ts";
+import { objectiveOptions } from "./densities/objective.ts";
+import { flowOptions } from "./model.ts";
 import {
   type Forward,
   type Inverse,
@@ -24,6 +22,21 @@ const KAPPA = Math.log(Math.E - 1);
 
 /** How far wᵀû stays above −1, so that the inverse exists in float32 too. */
 const MARGIN = 1e-6;
+
+/**
+ * Three numbers or vectors of a map, [1, size] each, plus what depends on the context, [n, size] each.
+ * @param layer from the context to what is added to the three, one beside the other
+ */
+export function underContext(
+  own: readonly [Parameter, Parameter, Parameter],
+  layer: Linear | undefined,
+  context: Tensor | undefined,
+  sizes: readonly [number, number, number],
+): readonly [Tensor, Tensor, Tensor] {
+  if (layer === undefined || context === undefined) return own;
+  const [first, second, third] = split(layer.forward(context), 1, sizes);
+  return [own[0].add(first), own[1].add(second), own[2].add(third)];
+}
 
 /** The numbers of a planar map after the constraint; rows are 1, or n where a context decides them. */
 export interface PlanarNumbers {
@@ -69,14 +82,12 @@ export class Planar implements NumericallyInvertible {
 
   /** w, û and b under a context. */
   numbers(context?: Tensor): PlanarNumbers {
-    let [w, u, b]: readonly [Tensor, Tensor, Tensor] = [this.w, this.u, this.b];
-    if (this.context && context) {
-      const { dimensions: d } = this;
-      const [addedW, addedU, addedB] = split(this.context.forward(context), 1, [d, d, 1]);
-      w = w.add(addedW ?? 0);
-      u = u.add(addedU ?? 0);
-      b = b.add(addedB ?? 0);
-    }
+    const { dimensions } = this;
+    const [w, u, b] = underContext([this.w, this.u, this.b], this.context, context, [
+      dimensions,
+      dimensions,
+      1,
+    ]);
     const a = w.mul(u).sum(1, true);
     const stretch = a
       .add(KAPPA)
@@ -139,52 +150,59 @@ export class Planar implements NumericallyInvertible {
   }
 }
 
-export const planarOptions = flowOptions.extend({
-  ...objectiveOptions.shape,
-  layers: z.int().min(1).default(32).describe("planar maps, one after the other"),
+/** A system of Rezende and Mohamed 2015: many simple maps of one kind, one after the other. */
+export interface MapSystem<N extends string> {
+  readonly name: N;
+  /** The maps, as in "planar maps". */
+  readonly maps: string;
+  map(dimensions: number, contextSize: number): Transform;
+}
+
+/** Options of a flow of simple maps. */
+export function mapOptions(maps: string) {
+  return flowOptions.extend({
+    ...objectiveOptions.shape,
+    layers: z.int().min(1).default(32).describe(`${maps}, one after the other`),
+  });
+}
+
+/**
+ * A flow of simple maps (Rezende and Mohamed 2015, section 4.1). By maximum likelihood the maps lead from data to the
+ * base, where densities are cheap; by reverse-kl they lead, as in the paper, from the base to samples.
+ */
+export function defineMapFlow<const N extends string>({ name, maps, map }: MapSystem<N>) {
+  return defineFlow({
+    name,
+    summary: `flow of ${maps}, fitted to samples or as a variational posterior to an energy`,
+    paper: "Rezende and Mohamed 2015, Variational Inference with Normalizing Flows, arXiv:1505.05770",
+    dataKinds: ["points", "table"],
+    options: mapOptions(maps),
+    transforms: ({ layers, objective }, { dimensions, contextSize }) =>
+      Array.from({ length: layers }, () => {
+        const layer = map(dimensions, contextSize);
+        return objective === "reverse-kl" ? new Inverted(layer) : layer;
+      }),
+    preferences: ({ kind }) => ({
+      learningRate: kind === "points" ? 0.02 : 5e-3,
+      batchSize: 512,
+      clipNorm: 1,
+    }),
+  });
+}
+
+/** Planar flows as the catalogue knows them. The direction without a formula is found by iteration. */
+export const planarDefinition = defineMapFlow({
+  name: "planar",
+  maps: "planar maps",
+  map: (dimensions, contextSize) => new NumericalInverse(new Planar(dimensions, contextSize)),
 });
+
+export const planarOptions = planarDefinition.options;
 
 export type PlanarOptions = z.output<typeof planarOptions>;
 
 /**
- * A flow of planar maps (Rezende and Mohamed 2015, section 4.1). By maximum likelihood the maps lead from data to the
- * base, where densities are cheap, and samples are found by iteration; by reverse-kl they lead, as in the paper, from
- * the base to samples, and densities of given points are found by iteration.
+ * A flow of planar maps. By maximum likelihood samples are found by iteration, by reverse-kl densities of given points.
  * @throws OptionError where reverse-kl is asked for and the data has no energy
  */
-export function planar(options: PlanarOptions, data: DataInfo): FlowModel {
-  const conditioning = new Conditioning(options, data);
-  const dimensions = elementCount(conditioning.targetShape);
-  const layers = Array.from(
-    { length: options.layers },
-    () => new NumericalInverse(new Planar(dimensions, conditioning.size)),
-  );
-  const transforms: readonly Transform[] =
-    options.objective === "reverse-kl" ? layers.map((layer) => new Inverted(layer)) : layers;
-  const base = BASES[options.base ?? "gaussian"](dimensions);
-  return new FlowModel(data, { base, conditioning, transforms, ...energyOf(options, data) });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  return {
-    warmupSteps: 50,
-    optimizer: "adam",
-    learningRate: kind === "points" ? 0.02 : 5e-3,
-    batchSize: 512,
-    clipNorm: 1,
-    averageDecay: 0.998,
-  };
-}
-
-/** Planar flows as the catalogue knows them. */
-export const planarDefinition = defineModel({
-  name: "planar",
-  summary: "flow of planar maps, fitted to samples or as a variational posterior to an energy",
-  paper: "Rezende and Mohamed 2015, Variational Inference with Normalizing Flows, arXiv:1505.05770",
-  dataKinds: ["points", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: planarOptions,
-  sampleOptions: flowSampleOptions,
-  build: planar,
-  preferences,
-});
+export const planar = builderOf(planarDefinition);

@@ -1,14 +1,10 @@
-import { z } from "zod";
-import type { DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
+import type { z } from "zod";
+import { builderOf } from "../model/definition.ts";
 import { constant, normal, zeros } from "../nn/initializers.ts";
 import { Linear } from "../nn/linear.ts";
-import { elementCount, Parameter, split, type Tensor, where } from "../tensor/index.ts";
-import { BASES } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { energyOf, objectiveOptions } from "./densities/objective.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
-import { type Forward, type Inverse, Inverted, type Transform } from "./transforms/transform.ts";
+import { Parameter, type Tensor, where } from "../tensor/index.ts";
+import { defineMapFlow, underContext } from "./planar.ts";
+import type { Forward, Inverse, Transform } from "./transforms/transform.ts";
 
 /** The numbers of a radial map after the constraint; rows are 1, or n where a context decides them. */
 interface RadialNumbers {
@@ -32,8 +28,8 @@ const SMALLEST = 1e-6;
  * The inverse has a formula: with ρ = ‖y − z₀‖, r solves r² + (σ − ρ) r − αρ = 0.
  */
 export class Radial implements Transform {
-  /** z₀ */
-  readonly center: Parameter;
+  /** z₀. Weights files and random streams know it by this name. */
+  readonly centre: Parameter;
   /** a */
   readonly alpha: Parameter;
   /** β */
@@ -45,7 +41,7 @@ export class Radial implements Transform {
   /** @param contextSize length of the context vector; 0 for none */
   constructor(dimensions: number, contextSize = 0) {
     this.dimensions = dimensions;
-    this.center = new Parameter([1, dimensions], normal(1));
+    this.centre = new Parameter([1, dimensions], normal(1));
     // Both begin with softplus 1: β̂ = 0, the identity.
     this.alpha = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
     this.beta = new Parameter([1, 1], constant(Math.log(Math.E - 1)));
@@ -56,17 +52,9 @@ export class Radial implements Transform {
   }
 
   private numbers(context?: Tensor): RadialNumbers {
-    let [center, a, beta]: readonly [Tensor, Tensor, Tensor] = [this.center, this.alpha, this.beta];
-    if (this.context && context) {
-      const [addedCenter, addedA, addedBeta] = split(this.context.forward(context), 1, [
-        this.dimensions,
-        1,
-        1,
-      ]);
-      center = center.add(addedCenter ?? 0);
-      a = a.add(addedA ?? 0);
-      beta = beta.add(addedBeta ?? 0);
-    }
+    const sizes = [this.dimensions, 1, 1] as const;
+    const own = [this.centre, this.alpha, this.beta] as const;
+    const [center, a, beta] = underContext(own, this.context, context, sizes);
     return { center, alpha: a.softplus().add(SMALLEST), sigma: beta.softplus().add(SMALLEST) };
   }
 
@@ -116,48 +104,19 @@ function positiveRoot(k: Tensor, larger: Tensor, product: Tensor): Tensor {
   return where(k.greater(0), product.div(larger), larger);
 }
 
-export const radialOptions = flowOptions.extend({
-  ...objectiveOptions.shape,
-  layers: z.int().min(1).default(32).describe("radial maps, one after the other"),
+/** Radial flows as the catalogue knows them. */
+export const radialDefinition = defineMapFlow({
+  name: "radial",
+  maps: "radial maps",
+  map: (dimensions, contextSize) => new Radial(dimensions, contextSize),
 });
+
+export const radialOptions = radialDefinition.options;
 
 export type RadialOptions = z.output<typeof radialOptions>;
 
 /**
- * A flow of radial maps (Rezende and Mohamed 2015, section 4.1). By maximum likelihood the maps lead from data to the
- * base, by reverse-kl, as in the paper, from the base to samples; both ways have formulas.
+ * A flow of radial maps; both directions have formulas.
  * @throws OptionError where reverse-kl is asked for and the data has no energy
  */
-export function radial(options: RadialOptions, data: DataInfo): FlowModel {
-  const conditioning = new Conditioning(options, data);
-  const dimensions = elementCount(conditioning.targetShape);
-  const layers = Array.from({ length: options.layers }, () => new Radial(dimensions, conditioning.size));
-  const transforms: readonly Transform[] =
-    options.objective === "reverse-kl" ? layers.map((layer) => new Inverted(layer)) : layers;
-  const base = BASES[options.base ?? "gaussian"](dimensions);
-  return new FlowModel(data, { base, conditioning, transforms, ...energyOf(options, data) });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  return {
-    warmupSteps: 50,
-    optimizer: "adam",
-    learningRate: kind === "points" ? 0.02 : 5e-3,
-    batchSize: 512,
-    clipNorm: 1,
-    averageDecay: 0.998,
-  };
-}
-
-/** Radial flows as the catalogue knows them. */
-export const radialDefinition = defineModel({
-  name: "radial",
-  summary: "flow of radial maps, fitted to samples or as a variational posterior to an energy",
-  paper: "Rezende and Mohamed 2015, Variational Inference with Normalizing Flows, arXiv:1505.05770",
-  dataKinds: ["points", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: radialOptions,
-  sampleOptions: flowSampleOptions,
-  build: radial,
-  preferences,
-});
+export const radial = builderOf(radialDefinition);

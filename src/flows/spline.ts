@@ -1,22 +1,21 @@
 import { z } from "zod";
 import { OptionError } from "../errors.ts";
-import type { DataColumn, DataInfo } from "../model/data-info.ts";
-import { defineModel, type FitPreferences } from "../model/definition.ts";
-import { concat, constant, elementCount, float32, type Tensor } from "../tensor/index.ts";
-import { BASES, UniformBase } from "./densities/bases.ts";
-import { Conditioning } from "./densities/conditioning.ts";
-import { energyOf, objectiveOptions } from "./densities/objective.ts";
-import { FlowModel, flowOptions, flowSampleOptions } from "./model.ts";
-import { ReluNetwork } from "./nice.ts";
+import type { DataColumn } from "../model/data-info.ts";
+import { builderOf } from "../model/definition.ts";
+import { concat, constant, float32, type Tensor } from "../tensor/index.ts";
+import { defineFlow, type FlowSubject } from "./define.ts";
+import { UniformBase } from "./densities/bases.ts";
+import { objectiveOptions } from "./densities/objective.ts";
+import { flowOptions } from "./model.ts";
 import type { Bijection } from "./transforms/bijections.ts";
-import { type Conditioner, Coupling } from "./transforms/coupling.ts";
+import { alternatingHalves, type Conditioner, Coupling, ReluNetwork } from "./transforms/coupling.ts";
 import { elementOrders, MaskedAutoregressive } from "./transforms/masked-autoregressive.ts";
 import { InvertibleLinear, Permutation } from "./transforms/mixing.ts";
 import { ActNorm } from "./transforms/normalization.ts";
 import { CircularSpline, onCircle, RationalQuadraticSpline } from "./transforms/rational-quadratic.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transforms/transform.ts";
 
-/** Options of the neural spline flow. What is left open depends on the data; the doc of each says how. */
+/** Options of the neural spline flow. What is left open depends on the data; its description gives the default. */
 export const splineFlowOptions = flowOptions.extend({
   ...objectiveOptions.shape,
   kind: z
@@ -98,8 +97,7 @@ export class AngleUnits implements Transform {
 /** The columns that are modeled; coordinates of points stand for columns in the units of the data. */
 function modeledColumns(
   { given }: SplineFlowOptions,
-  data: DataInfo,
-  dimensions: number,
+  { data, dimensions }: FlowSubject,
 ): readonly DataColumn[] {
   const columns = data.columns?.filter(({ name }) => !given.includes(name));
   const wide = columns?.find(({ size }) => size !== 1);
@@ -107,22 +105,18 @@ function modeledColumns(
   return columns ?? Array.from({ length: dimensions }, (_, i) => ({ name: `${i}`, size: 1 }));
 }
 
-/** The sizes of a model, with what depends on the data filled in. */
-interface Sizes {
-  readonly dimensions: number;
-  readonly contextSize: number;
-  readonly hidden: readonly number[];
-}
-
 /** A coupling that changes the second half, or the first, by the other. */
-function splineCoupling(index: number, spline: Bijection, sizes: Sizes, angles: boolean): Coupling {
-  const { dimensions, contextSize, hidden } = sizes;
-  const halves = [Math.ceil(dimensions / 2), Math.floor(dimensions / 2)] as const;
-  const [from, to] = index % 2 === 0 ? halves : [halves[1], halves[0]];
-  const inputs = angles ? 2 * from : from;
-  const network = new ReluNetwork([inputs, ...hidden, to * spline.parameterCount], contextSize);
-  const changes = index % 2 === 0 ? "second" : "first";
-  return new Coupling(halves, changes, spline, angles ? new AngleNetwork(network) : network);
+function splineCoupling(
+  index: number,
+  spline: Bijection,
+  hidden: readonly number[],
+  { dimensions, contextSize }: FlowSubject,
+  angles: boolean,
+): Coupling {
+  const { sizes, changes, kept, changed } = alternatingHalves(index, dimensions);
+  const inputs = angles ? 2 * kept : kept;
+  const network = new ReluNetwork([inputs, ...hidden, changed * spline.parameterCount], contextSize);
+  return new Coupling(sizes, changes, spline, angles ? new AngleNetwork(network) : network);
 }
 
 function mixingOf(options: SplineFlowOptions, dimensions: number, index: number): readonly Transform[] {
@@ -133,14 +127,35 @@ function mixingOf(options: SplineFlowOptions, dimensions: number, index: number)
   return dimensions === 2 ? [] : [Permutation.random(dimensions, index)];
 }
 
+/** Sizes of a model, with what depends on the data filled in. */
+interface Sizes {
+  readonly bins: number;
+  /** Spline transforms. */
+  readonly count: number;
+  /** Units of the hidden layers. */
+  readonly hidden: readonly number[];
+}
+
+/** Whether each number depends on those before it, by options and data. */
+function isAutoregressive({ kind }: SplineFlowOptions, { data, dimensions }: FlowSubject): boolean {
+  return (
+    (kind ?? (data.kind === "points" ? "coupling" : "autoregressive")) === "autoregressive" ||
+    dimensions === 1
+  );
+}
+
+/** Whether the flow is autoregressive in one order. */
+function hasOneOrder(options: SplineFlowOptions, subject: FlowSubject): boolean {
+  return !options.circular && options.mixing === "none" && isAutoregressive(options, subject);
+}
+
 /** Splines over angles: couplings, since their networks can be made periodic; a single angle has nothing to depend on. */
 function circularTransforms(
   options: SplineFlowOptions,
-  sizes: Sizes,
-  bins: number,
-  count: number,
-): Transform[] {
-  const { dimensions, contextSize, hidden } = sizes;
+  subject: FlowSubject,
+  { bins, count, hidden }: Sizes,
+): readonly Transform[] {
+  const { dimensions, contextSize } = subject;
   if (options.kind === "autoregressive" && dimensions > 1) {
     throw new OptionError("option circular: angles are modeled by couplings; leave kind at coupling");
   }
@@ -152,13 +167,51 @@ function circularTransforms(
   if (options.base !== undefined && options.base !== "uniform") {
     throw new OptionError("option base: the code of angles is uniform; leave base out");
   }
+  if (options.objective === "reverse-kl") {
+    throw new OptionError("option objective: energies are functions of the plane, not of angles");
+  }
+  const units = new AngleUnits(modeledColumns(options, subject));
   const spline = new CircularSpline({ bins });
-  if (dimensions === 1) return [new MaskedAutoregressive(1, spline, { hidden, contextSize })];
-  return Array.from({ length: count }, (_, i) => [
-    splineCoupling(i, spline, sizes, true),
+  if (dimensions === 1) return [units, new MaskedAutoregressive(1, spline, { hidden, contextSize })];
+  const layers = Array.from({ length: count }, (_, i) => [
+    splineCoupling(i, spline, hidden, subject, true),
     ...(i === count - 1 ? [] : mixingOf(options, dimensions, i)),
-  ]).flat();
+  ]);
+  return [units, ...layers.flat()];
 }
+
+/** The neural spline flow as the catalogue knows it. */
+export const splineFlowDefinition = defineFlow({
+  name: "spline-flow",
+  summary: "neural spline flow: rational-quadratic splines in couplings or autoregressively; angles too",
+  paper: "Durkan, Bekasov, Murray and Papamakarios 2019, Neural Spline Flows, arXiv:1906.04032",
+  dataKinds: ["points", "table"],
+  options: splineFlowOptions,
+  base: ({ base = "gaussian", circular }) => (circular ? new UniformBase(-Math.PI, Math.PI) : base),
+  transforms(options, subject) {
+    const { data, dimensions, contextSize } = subject;
+    const isPoints = data.kind === "points";
+    const { transforms: count = isPoints ? 6 : 5, bins = isPoints ? 16 : 8, bound = 4 } = options;
+    const hidden = new Array<number>(options.hiddenLayers).fill(options.width);
+    if (options.circular) return circularTransforms(options, subject, { bins, count, hidden });
+    const spline = new RationalQuadraticSpline({ bins, bound });
+    const autoregressive = isAutoregressive(options, subject);
+    const orders = elementOrders(hasOneOrder(options, subject) ? "same" : "alternating", count, dimensions);
+    const transforms = orders.flatMap((order, i): Transform[] => [
+      ...mixingOf(options, dimensions, i),
+      autoregressive
+        ? new MaskedAutoregressive(dimensions, spline, { hidden, order, contextSize })
+        : splineCoupling(i, spline, hidden, subject, false),
+    ]);
+    return [new ActNorm(dimensions), ...transforms, ...mixingOf(options, dimensions, count)];
+  },
+  order: (options, subject) =>
+    hasOneOrder(options, subject) ? elementOrders("same", 1, subject.dimensions)[0] : undefined,
+  preferences: ({ kind }) =>
+    kind === "points"
+      ? { warmupSteps: 100, learningRate: 2e-3, batchSize: 512, clipNorm: 5 }
+      : { optimizer: "adamw", weightDecay: 0.1, learningRate: 2e-3, batchSize: 256, clipNorm: 5 },
+});
 
 /**
  * Neural spline flow (Durkan, Bekasov, Murray and Papamakarios 2019): monotonic rational-quadratic splines whose knots a
@@ -166,76 +219,4 @@ function circularTransforms(
  * section 4). Data is brought to mean 0 and deviation 1 first.
  * @throws OptionError where options contradict each other
  */
-export function splineFlow(options: SplineFlowOptions, data: DataInfo): FlowModel {
-  const isPoints = data.kind === "points";
-  const { circular, hiddenLayers, width, kind = isPoints ? "coupling" : "autoregressive" } = options;
-  const { transforms: count = isPoints ? 6 : 5, bins = isPoints ? 16 : 8, bound = 4 } = options;
-  const conditioning = new Conditioning(options, data);
-  const dimensions = elementCount(conditioning.targetShape);
-  const hidden = new Array<number>(hiddenLayers).fill(width);
-  const sizes = { dimensions, contextSize: conditioning.size, hidden };
-  if (circular) {
-    return new FlowModel(data, {
-      base: new UniformBase(-Math.PI, Math.PI),
-      conditioning,
-      transforms: [
-        new AngleUnits(modeledColumns(options, data, dimensions)),
-        ...circularTransforms(options, sizes, bins, count),
-      ],
-    });
-  }
-  const spline = new RationalQuadraticSpline({ bins, bound });
-  const autoregressive = kind === "autoregressive" || dimensions === 1;
-  const oneOrder = autoregressive && options.mixing === "none";
-  const orders = elementOrders(oneOrder ? "same" : "alternating", count, dimensions);
-  const transforms = orders.flatMap((order, i): Transform[] => [
-    ...mixingOf(options, dimensions, i),
-    autoregressive
-      ? new MaskedAutoregressive(dimensions, spline, { hidden, order, contextSize: conditioning.size })
-      : splineCoupling(i, spline, sizes, false),
-  ]);
-  const base = options.base ?? "gaussian";
-  const [own] = orders;
-  return new FlowModel(data, {
-    base: BASES[base](dimensions),
-    conditioning,
-    transforms: [new ActNorm(dimensions), ...transforms, ...mixingOf(options, dimensions, count)],
-    ...energyOf(options, data),
-    // The components of a mixture's code depend on each other.
-    ...(own && oneOrder && base !== "mixture" && { triangularOrder: own }),
-  });
-}
-
-function preferences({ kind }: DataInfo): FitPreferences {
-  return kind === "points"
-    ? {
-        warmupSteps: 100,
-        optimizer: "adam",
-        learningRate: 2e-3,
-        batchSize: 512,
-        averageDecay: 0.998,
-        clipNorm: 5,
-      }
-    : {
-        warmupSteps: 50,
-        optimizer: "adamw",
-        weightDecay: 0.1,
-        learningRate: 2e-3,
-        batchSize: 256,
-        averageDecay: 0.998,
-        clipNorm: 5,
-      };
-}
-
-/** The neural spline flow as the catalogue knows it. */
-export const splineFlowDefinition = defineModel({
-  name: "spline-flow",
-  summary: "neural spline flow: rational-quadratic splines in couplings or autoregressively; angles too",
-  paper: "Durkan, Bekasov, Murray and Papamakarios 2019, Neural Spline Flows, arXiv:1906.04032",
-  dataKinds: ["points", "table"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
-  options: splineFlowOptions,
-  sampleOptions: flowSampleOptions,
-  build: splineFlow,
-  preferences,
-});
+export const splineFlow = builderOf(splineFlowDefinition);

@@ -1,4 +1,5 @@
-import { grad, matmul, type Tensor } from "../tensor/index.ts";
+import { matmul } from "../tensor/index.operations.ts";
+import { grad, type Tensor } from "../tensor/index.ts";
 import type { GanObjective } from "./gan-options.ts";
 
 // The games of GANs as functions of logits: a discriminator D predicts that x is data with probability σ(D(x)).

@@ -4,7 +4,8 @@ import { Conv2d, ConvTranspose2d } from "../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../nn/initializers.ts";
 import { Embedding, Linear, linearLayers } from "../nn/linear.ts";
 import { BatchNorm2d, SpectralNorm, type WeightedLayer } from "../nn/normalization.ts";
-import { argMax, concat, elementCount, oneHot, slice, type Tensor, uniform } from "../tensor/index.ts";
+import { argMax } from "../tensor/index.operations.ts";
+import { concat, elementCount, oneHot, slice, type Tensor, uniform } from "../tensor/index.ts";
 import type { SettledGanOptions } from "./gan-options.ts";
 
 /** Points lie in about [−4, 4]². */

@@ -2,7 +2,8 @@ import type { DataInfo } from "../model/data-info.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { Random } from "../random.ts";
 import { outputAt } from "../tensor/graph.ts";
-import { argMax, concat, oneHot, Parameter, slice, split, type Tensor, uniform } from "../tensor/index.ts";
+import { argMax } from "../tensor/index.operations.ts";
+import { concat, oneHot, Parameter, slice, split, type Tensor, uniform } from "../tensor/index.ts";
 
 /**
  * p(x | z), the distribution of a sample that the numbers of a decoder stand for. Samples are rows of D numbers in data
@@ -206,7 +207,7 @@ export function discretizedLogisticLogProb(x: Tensor, { location, logScale }: Lo
   return width.mul(isNotLowest.mul(isNotHighest)).sub(above.mul(isNotHighest)).sub(below.mul(isNotLowest));
 }
 
-/** Independent bytes from discretised logistics: log p(x | z) is a log-probability, no density. */
+/** Independent bytes from discretized logistics: log p(x | z) is a log-probability, no density. */
 export class DiscretizedLogisticObservation extends ScaledObservation {
   seen(x: Tensor): Tensor {
     return byteToUnit(x);

@@ -8,12 +8,9 @@ import {
   gaussian,
   MaskedAutoregressive,
   maf,
-  mafOptions,
   realNvp,
-  realNvpOptions,
 } from "../flows/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
-import { parseOptions } from "../options.ts";
 import type { Random } from "../random.ts";
 import { normal, slice, type Tensor } from "../tensor/index.ts";
 
@@ -67,11 +64,9 @@ export function priorOf(name: PriorName, { latentSize, transforms, width }: Prio
     case "gaussian":
       return gaussian;
     case "real-nvp":
-      return new FlowPrior(
-        realNvp(parseOptions("prior real-nvp", realNvpOptions, { couplings: transforms, width }), codes),
-      );
+      return new FlowPrior(realNvp({ couplings: transforms, width }, codes));
     case "maf":
-      return new FlowPrior(maf(parseOptions("prior maf", mafOptions, { blocks: transforms, width }), codes));
+      return new FlowPrior(maf({ blocks: transforms, width }, codes));
   }
 }
 

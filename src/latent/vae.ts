@@ -423,7 +423,7 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
 
 function preferences({ kind, sampleShape }: DataInfo): FitPreferences {
   const common = { optimizer: "adam", averageDecay: 0.998, warmupSteps: 100 } as const;
-  // Chosen on validation samples, in short runs (docs/vae.md).
+  // Chosen on validation samples, in short runs (docs/latent/vae.md).
   if (sampleShape.length === 3) return { ...common, learningRate: 3e-3, batchSize: 64 };
   return kind === "points"
     ? { ...common, learningRate: 3e-3, batchSize: 256 }

@@ -34,7 +34,7 @@ export function memorization(
   training: NdArray<"float32">,
   heldOut: NdArray<"float32">,
 ): Memorization {
-  const [samples, known] = comparableRows("memorisation", generated, training);
+  const [samples, known] = comparableRows("memorization", generated, training);
   const [other] = comparableRows("memorization (held-out set first)", heldOut, training);
   const { distances, rows } = nearestRows(samples, known);
   const usual = nearestRows(other, known).distances;

@@ -118,7 +118,7 @@ function setsWithNeighbors(
   neighbors: number,
   leastGenerated: number,
 ): readonly [Rows, Rows] {
-  checkCount(metric, "neighbours", neighbors, 1);
+  checkCount(metric, "neighbors", neighbors, 1);
   const pair = comparableRows(metric, real, generated);
   const [x, y] = pair;
   if (x.count <= neighbors || y.count < leastGenerated) {

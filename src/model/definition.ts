@@ -16,6 +16,21 @@ export interface FitPreferences {
   readonly warmupSteps?: number;
 }
 
+/** What a fitted model can be asked for. */
+export type Ability =
+  | "sample"
+  | "score"
+  | "inpaint"
+  | "edit"
+  | "translate"
+  | "reflow"
+  | "distill"
+  | "encode"
+  | "decode"
+  | "export"
+  | "detect"
+  | "embed";
+
 /** A model by name: all that the command, the catalogue and configuration files use. */
 export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Model = Model> {
   /** Name on the command line: rectified-flow, nice. */
@@ -26,20 +41,7 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Mode
   readonly paper: string;
   readonly dataKinds: readonly FitKind[];
   /** What a model of this kind can do once fitted. */
-  readonly can: readonly (
-    | "sample"
-    | "score"
-    | "inpaint"
-    | "edit"
-    | "translate"
-    | "reflow"
-    | "distill"
-    | "encode"
-    | "decode"
-    | "export"
-    | "detect"
-    | "embed"
-  )[];
+  readonly can: readonly Ability[];
   /** Architecture options; every field has a description and a default (a default may depend on the data in `build`). */
   readonly options: S;
   /** Options for drawing samples, beside count, seed and label. */
@@ -69,10 +71,21 @@ export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dat
   ];
 }
 
-/** Keeps the literal type of a definition's name, the type of its options and that of its models together. */
-export function defineModel<const N extends string, S extends z.ZodType, M extends Model = Model>(
-  definition: ModelDefinition<S, M> & { readonly name: N },
-): ModelDefinition<S, M> & { readonly name: N } {
+/** A definition with the literal types of its name and abilities, from which the front door infers options and methods. */
+export type Defined<
+  N extends string,
+  S extends z.ZodType,
+  C extends readonly Ability[],
+  M extends Model = Model,
+> = ModelDefinition<S, M> & { readonly name: N; readonly can: C };
+
+/** Keeps the literal types of a definition's name and abilities, the type of its options and that of its models together. */
+export function defineModel<
+  const N extends string,
+  S extends z.ZodType,
+  const C extends readonly Ability[],
+  M extends Model = Model,
+>(definition: Defined<N, S, C, M>): Defined<N, S, C, M> {
   return definition;
 }
 

@@ -1,6 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { shapeError } from "../tensor/graph.ts";
-import { Buffer, type Initializer, isTraining, matmul, Parameter, type Tensor } from "../tensor/index.ts";
+import { matmul } from "../tensor/index.operations.ts";
+import { Buffer, type Initializer, isTraining, Parameter, type Tensor } from "../tensor/index.ts";
 import {
   batchNorm,
   batchNormWith,

@@ -1,13 +1,12 @@
 import { OptionError } from "../errors.ts";
+import { matmul, softmax } from "../tensor/index.operations.ts";
 import {
   arange,
   concat,
   float32,
   linear,
   logicalAnd,
-  matmul,
   Parameter,
-  softmax,
   split,
   type Tensor,
   where,

@@ -22,10 +22,10 @@ const PLAIN: Target = { contrib: false, block: 0 };
 export interface NodeRuntimeOptions {
   /** Execution provider: cpu (default), webgpu, cuda, dml, coreml, where this machine has it. */
   readonly provider?: string;
-  /** Threads inside one operation; as many as there are cores unless told. */
+  /** Threads inside one operation. Default: as many as there are cores. */
   readonly threads?: number;
   /**
-   * Microseconds that idle threads wait awake for their next share of an operation; 50 unless told, 0 for none. ONNX
+   * Microseconds that idle threads wait awake for their next share of an operation. Default: 50; 0 for none. ONNX
    * Runtime's own, much longer default is no faster on an idle machine and several times slower on a busy one.
    */
   readonly spinMicroseconds?: number;
@@ -143,7 +143,7 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
   });
 }
 
-/** The first line of a failure's message, without the place in ONNX Runtime's sources. */
+/** The first line of a failure's message, without the location in ONNX Runtime's sources. */
 function firstLine(cause: unknown): string {
   const line = messageOf(cause).split("\n")[0] ?? "";
   return line.replace(/^\/\S+:\d+ .* was false\. /, "").trim();

@@ -185,7 +185,7 @@ export type Feeds<I extends string, V> = {
   readonly [Name in I as Name extends `${infer Optional}?` ? Optional : never]?: V | undefined;
 } & ("..." extends I ? Readonly<Record<string, V | undefined>> : unknown);
 
-/** Named tensors. Written in this way, so that interfaces without an index signature are outputs as well. */
+/** Named tensors. Written so, so that interfaces without an index signature are outputs as well. */
 type Outputs<O> = { readonly [Name in keyof O]: Tensor };
 
 /** A function of named tensors that can be traced. */

@@ -78,7 +78,7 @@ export function simplify(outputs: readonly Tensor[]): Tensor[] {
   });
 }
 
-/** What an operation's own rule or its value on constants puts in its place. */
+/** What an operation's own rule or its value on constants puts instead of it. */
 function cheaper({ operation, attributes, outputs }: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const type = outputs[0];
   if (type === undefined || outputs.length > 1 || inputs.length === 0) return undefined;

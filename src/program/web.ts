@@ -6,7 +6,7 @@ export interface WebRuntimeOptions {
   /** wasm (default): the CPU kernels compiled to WebAssembly; webgpu: the graphics processor. */
   readonly provider?: "wasm" | "webgpu";
   /**
-   * Threads of the WebAssembly kernels. As many as there are cores, at most 8, unless told; 1 where the page is not
+   * Threads of the WebAssembly kernels. Default: as many as there are cores, at most 8; 1 where the page is not
    * cross-origin isolated (headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy:
    * require-corp), since WebAssembly threads need shared memory. Settled by the first runtime of a page.
    */
@@ -28,7 +28,7 @@ interface WebModule extends OrtModule {
   };
 }
 
-/** The most threads taken without being told: beyond this WebAssembly gains little. */
+/** The most threads by default: beyond this WebAssembly gains little. */
 const MOST_THREADS = 8;
 
 /**

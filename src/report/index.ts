@@ -31,7 +31,7 @@ export {
 } from "./page/report.ts";
 export { type PlanePanel, planePanel, scatterRaster } from "./plane/panel.ts";
 export { type PathState, pathPanels, type Trajectories, trajectoryRaster } from "./plane/paths.ts";
-export { type DensityGrid, densityHeatMap, type LatentCodes, latentMap, scatterPlot } from "./plane/plots.ts";
+export { type DensityGrid, densityHeatMap, type LatentCodes, latentMap } from "./plane/plots.ts";
 export { type BitRows, bitPlot } from "./plots/bits.ts";
 export {
   gradientNormCurve,
@@ -41,15 +41,10 @@ export {
   type MetricRow,
   measureCurves,
 } from "./plots/curves.ts";
-export {
-  boundTermsPlot,
-  type LikelihoodSet,
-  likelihoodHistogram,
-  type TermOfBound,
-} from "./plots/likelihood.ts";
+export { boundTermsPlot, type TermOfBound } from "./plots/likelihood.ts";
 export { type PlotSpec, renderSvg } from "./plots/plot.ts";
-export { type TableRows, tableMarginals, tablePairs } from "./plots/tables.ts";
+export { type TableRows, tableMarginals } from "./plots/tables.ts";
 export { type Frame, type PointSets, squareFrame } from "./points.ts";
-export { type GridGeometry, type GridOptions, gridGeometry, imageGrid, labeledRow } from "./raster/grid.ts";
+export { type GridOptions, imageGrid, labeledRow } from "./raster/grid.ts";
 export type { Raster } from "./raster/raster.ts";
 export { encodePng, pngSize, rasterOfBytes } from "./raster/raster.ts";

@@ -21,20 +21,6 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Pearson's correlation coefficient of pairs, over the pairs that are finite; 0 where one side does not vary. */
-export function correlation(pairs: readonly (readonly [number, number])[]): number {
-  const whole = pairs.filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b));
-  const meanA = mean(whole.map(([a]) => a));
-  const meanB = mean(whole.map(([, b]) => b));
-  let [ab, aa, bb] = [0, 0, 0];
-  for (const [a, b] of whole) {
-    ab += (a - meanA) * (b - meanB);
-    aa += (a - meanA) ** 2;
-    bb += (b - meanB) ** 2;
-  }
-  return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
-}
-
 /** At most `most` of the items, evenly spaced, the first and the last among them. */
 export function thin<T>(items: readonly T[], most: number): T[] {
   if (items.length <= most) return [...items];
@@ -112,7 +98,7 @@ export function fixed(value: number, decimals: number): string {
   return value.toFixed(decimals).replace("-", "−");
 }
 
-/** Seconds as a person says them: 8.3 s, 2 min, 2 min 5 s, 1 h 20 min. */
+/** Seconds as a person writes them: 8.3 s, 2 min, 2 min 5 s, 1 h 20 min. */
 export function duration(seconds: number): string {
   if (seconds < 60) return `${significant(seconds, 2)} s`;
   const whole = Math.round(seconds);

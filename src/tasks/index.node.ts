@@ -7,7 +7,14 @@ export {
   type Comparison,
   compare,
 } from "./compare/compare.node.ts";
-export { type FitHooks, type FitRequest, fit, resumeFit } from "./fit/fit.node.ts";
+export {
+  type FitHooks,
+  type FitRequest,
+  type FitRequestOf,
+  fit,
+  type OwnFitRequest,
+  resumeFit,
+} from "./fit/fit.node.ts";
 export { fitToPairs, type PairFitRequest, type RunPairOptions } from "./fit/reflow.node.ts";
 export type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/detection.node.ts";
 export type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
@@ -15,13 +22,14 @@ export {
   type EditRequest,
   type Found,
   type InpaintRequest,
+  type OpenRunOptions,
   openRun,
   Run,
+  type RunOf,
   type SampleRequest,
   type Scores,
 } from "./open-run.node.ts";
 export { findImages, type ImagePath } from "./run/inputs.node.ts";
-export type { LoadRunOptions } from "./run/load.node.ts";
 export type { SampleInput } from "./run/samples.node.ts";
 export type { Imputation, ImputeOptions } from "./use/impute.node.ts";
 export type { Region } from "./use/inpaint.node.ts";

@@ -1,10 +1,11 @@
+import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { DetectionSet } from "../data/boxes/set.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
 import type { Detection } from "../detection/boxes/detections.ts";
 import { isDetector } from "../detection/models/detector.ts";
-import { DataError } from "../errors.ts";
+import { DataError, OptionError } from "../errors.ts";
 import type { EditOptions, InpaintOptions, SampleOptions, TranslateOptions } from "../model/capabilities.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
@@ -315,14 +316,52 @@ export class Run {
 const isOpenSet = (data: string | DataSource | DetectionSet | undefined): data is DetectionSet =>
   typeof data === "object" && "splits" in data;
 
+/** The methods that an ability of a model stands for. */
+interface Methods {
+  sample: "sample" | "sampleStates";
+  score: "score" | "scores" | "anomalies";
+  inpaint: "inpaint" | "impute";
+  edit: "edit";
+  translate: "translate";
+  encode: "encode" | "codes" | "interpolate";
+  decode: "decode";
+  export: "export";
+  detect: "detect" | "detections" | "evaluateBoxes";
+}
+
+/** Methods that only some models have. */
+type SomeMethod = Methods[keyof Methods];
+
+/** A run of the model of that name: the methods that the model cannot do are absent. */
+export type RunOf<N extends ModelName> = Omit<Run, SomeMethod> &
+  Pick<Run, Methods[Extract<AbilityOf<N>, keyof Methods>]>;
+
+/** How a run is opened. */
+export interface OpenRunOptions<N extends ModelName = ModelName> extends LoadRunOptions {
+  /** The model that the run must be of; the methods of the result are then those that it can do. */
+  readonly model?: N;
+}
+
 /**
  * Opens a run folder: its model with its weights, on a runtime.
  *
  *     await using run = await openRun("runs/moons");
  *     const samples = await run.sample({ count: 1000, seed: 1 });
  *
- * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
+ *     const cells = await openRun("runs/yolo-cells", { model: "yolo" });   // has detect, and no sample
+ *
+ * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged, or the run is of another
+ * model than the one that is named
  */
-export async function openRun(folder: string, options: LoadRunOptions = {}): Promise<Run> {
-  return new Run(await loadRun(folder, options));
+export function openRun<const N extends ModelName>(
+  folder: string,
+  options: OpenRunOptions<N> & { readonly model: N },
+): Promise<RunOf<N>>;
+export function openRun<N extends ModelName>(folder: string, options?: OpenRunOptions<N>): Promise<RunOf<N>>;
+export function openRun(folder: string, options?: OpenRunOptions): Promise<Run>;
+export async function openRun(folder: string, { model, ...options }: OpenRunOptions = {}): Promise<Run> {
+  const run = new Run(await loadRun(folder, options));
+  if (model === undefined || run.config.model === model) return run;
+  await run.release();
+  throw new OptionError(`${folder} is a run of ${run.config.model}, not of ${model}`);
 }

@@ -266,7 +266,7 @@ export function resolveAxes(
   return list.sort((a, b) => a - b);
 }
 
-/** The shape after reducing axes, with or without axes of size 1 in their places. */
+/** The shape after reducing axes, with or without axes of size 1 instead of them. */
 export function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {
   return keepDims
     ? shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim))
@@ -321,7 +321,7 @@ const sumOperation: Operation<AxesAttributes> = {
       : undefined,
 };
 
-/** Sum over axes (all unless told). Shape: without the axes, or with size 1 where `keepDims`. @throws ShapeError */
+/** Sum over axes (default: all). Shape: without the axes, or with size 1 where `keepDims`. @throws ShapeError */
 export function sum(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
   const resolved = resolveAxes("sum", x, axes);
   return resolved.length === 0 ? x : apply(sumOperation, [x], { axes: resolved, keepDims });

@@ -105,7 +105,7 @@ export function jvp<O extends readonly Tensor[] | []>(
   const dummies = outputs.map((output, i) => input(`cotangent.${i}`, output.shape, output.dtype));
   const products = vjp(outputs, dummies, wrt);
   const results = vjp(products, tangents, dummies);
-  // The result is linear in the tangents and does not depend on the dummies; any value may stand in their place.
+  // The result is linear in the tangents and does not depend on the dummies; any value may stand for them.
   return substitute(results, new Map(dummies.map((dummy) => [dummy, zerosLike(dummy)]))) as TensorFor<O>;
 }
 

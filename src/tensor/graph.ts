@@ -27,7 +27,7 @@ export interface OnnxNode {
   readonly inputs: readonly string[];
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   readonly domain?: string;
-  /** Number of outputs; 1 unless told. */
+  /** Number of outputs. Default: 1. */
   readonly outputs?: number;
 }
 

@@ -1,50 +1,41 @@
 import "./methods.ts";
 
-export * from "./array.ts";
-export { conv1d, conv2d, convTranspose2d } from "./convolution/convolution.ts";
-export { add, broadcastTo, cast, multiply, reshape, sum, type TensorLike } from "./core.ts";
+export { type DataOf, type DType, elementCount, float32, int64, type NdArray, zeros } from "./array.ts";
+export { conv2d, convTranspose2d } from "./convolution/convolution.ts";
+export type { TensorLike } from "./core.ts";
 export { grad, jacobian, jvp, vjp } from "./grad.ts";
-// what an operation of one's own is defined with
-export {
-  type Attributes,
-  apply,
-  applyAll,
-  type GradientContext,
-  inputAt,
-  type LowerContext,
-  type Lowered,
-  type Node,
-  type OnnxAttribute,
-  type OnnxNode,
-  type Operation,
-  shapeError,
-  Tensor,
-  type TensorType,
-} from "./graph.ts";
+export { Tensor, type TensorType } from "./graph.ts";
 export {
   Buffer,
   constant,
   full,
   type Initializer,
   input,
-  isInitializing,
   isTraining,
   normal,
   Parameter,
-  traceInitialization,
-  traceTraining,
   uniform,
 } from "./leaves.ts";
 // also keeps the declaration of the methods in the published types
 export type { TensorMethods } from "./methods.ts";
-export * from "./operations/einsum.ts";
-export * from "./operations/elementwise.ts";
-export * from "./operations/indexing.ts";
+export { logicalAnd, logicalNot, logicalOr, where } from "./operations/arithmetic.ts";
+export { einsum } from "./operations/einsum.ts";
+export { arange, gather, gatherElements, oneHot, topK } from "./operations/indexing.ts";
 export { type LoopOptions, type LoopRound, whileLoop } from "./operations/loop.ts";
-export * from "./operations/matmul.ts";
-export * from "./operations/normalization.ts";
-export * from "./operations/pooling.ts";
-export * from "./operations/reduce.ts";
-export * from "./operations/resize.ts";
-export * from "./operations/shaping.ts";
+export {
+  type AttentionOptions,
+  linear,
+  type MatmulOptions,
+  scaledDotProductAttention,
+} from "./operations/matmul.ts";
+export {
+  groupNorm,
+  type LayerNormOptions,
+  layerNorm,
+  type NormalizationOptions,
+} from "./operations/normalization.ts";
+export { averagePool2d, maxPool2d, type PoolingOptions } from "./operations/pooling.ts";
+export type { CumSumOptions } from "./operations/reduce.ts";
+export { concat, type Pieces, split, stack } from "./operations/shaping.ts";
+export { type PadMode, pad, slice } from "./operations/slicing.ts";
 export type { Dim, Shape } from "./shape.ts";

@@ -182,7 +182,7 @@ export const constantOperation: Operation<ConstantAttributes> = {
   lower: (context, node) => [context.constant(node.attributes.value)],
 };
 
-/** A value known while tracing: an array, or a number that becomes a scalar of the dtype (float32 unless told). */
+/** A value known while tracing: an array, or a number that becomes a scalar of the dtype (default: float32). */
 export function constant(value: NdArray | number, dtype: DType = "float32"): Tensor {
   return apply(constantOperation, [], {
     value: typeof value === "number" ? filled(dtype, [], value) : value,
@@ -215,7 +215,7 @@ export function numberAt(data: DataOf[DType], index: number): number {
   return Number(data[index] ?? 0);
 }
 
-/** A constant of zeros or of any number in every place; the shape must be concrete. */
+/** A constant of zeros or of any number at every location; the shape must be concrete. */
 export function full(shape: Shape, value: number, dtype: DType = "float32"): Tensor {
   if (!isConcrete(shape))
     throw new OptionError(`full: shape [${shape}] holds a symbolic axis; broadcast a scalar instead`);

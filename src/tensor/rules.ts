@@ -30,7 +30,7 @@ import { isConcrete, type Shape, sizeOf, strides } from "./shape.ts";
 /** Largest constant that folding may make. */
 const FOLD_LIMIT = 1 << 16;
 
-/** Folds an operation that only moves elements: `offset` says which element of the constant stands at a position. */
+/** Folds an operation that only moves elements: `offset` gives the element of the constant that stands at a position. */
 export function pickElements(
   x: NdArray | undefined,
   type: TensorType,

@@ -4,7 +4,8 @@ import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { outputAt, substitute } from "../tensor/graph.ts";
-import { grad, input, reshape, slice, type Tensor, traceTraining } from "../tensor/index.ts";
+import { reshape, traceTraining } from "../tensor/index.operations.ts";
+import { grad, input, slice, type Tensor } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
 import { ParameterLayout } from "./layout.ts";
 

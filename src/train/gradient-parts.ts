@@ -1,19 +1,19 @@
 import { OptionError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import { Program } from "../program/program.ts";
-import type { Runtime, RuntimeValue } from "../program/runtime.ts";
-import { float32, type NdArray } from "../tensor/array.ts";
+import type { Runtime, RuntimeValue, Value } from "../program/runtime.ts";
+import { float32 } from "../tensor/array.ts";
 import type { TrainingBatches } from "./batches.ts";
 import type { StepTracer } from "./step.ts";
 
 /** Values of the vectors of training by name: parameters, slot.…, average, and buffers under their own names. */
-export type TrainingVectors = Readonly<Record<string, NdArray | RuntimeValue>>;
+export type TrainingVectors = Readonly<Record<string, Value>>;
 
 /** The gradient of one part of a batch. */
 export interface PartResult {
-  readonly gradient: NdArray | RuntimeValue;
+  readonly gradient: Value;
   readonly losses: Readonly<Record<string, number>>;
-  readonly buffers: Readonly<Record<string, NdArray | RuntimeValue>>;
+  readonly buffers: Readonly<Record<string, Value>>;
 }
 
 /** The losses among the outputs of a step. */

@@ -1,7 +1,8 @@
 import { WeightsError } from "../errors.ts";
 import type { State } from "../program/program.ts";
 import { elementCount } from "../tensor/array.ts";
-import { reshape, type Tensor } from "../tensor/index.ts";
+import { reshape } from "../tensor/index.operations.ts";
+import type { Tensor } from "../tensor/index.ts";
 import type { Parameter } from "../tensor/leaves.ts";
 import { split } from "../tensor/operations/shaping.ts";
 

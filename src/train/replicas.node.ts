@@ -26,10 +26,10 @@ export interface ReplicaSubject {
 }
 
 /** What a replica is started with: its share of the work and the memory it has in common with the coordinator. */
-interface ReplicaData {
+interface ReplicaData<D = unknown> {
   readonly config: RunConfig;
-  /** What the configuration does not hold of the data, passed on as it is. */
-  readonly extra: unknown;
+  /** What the configuration names as data, or the data itself where it is in memory. */
+  readonly data: D;
   /** Parts of the batch that this replica does, of `parts` in all. */
   readonly firstPart: number;
   readonly partCount: number;
@@ -158,14 +158,14 @@ async function meanOfParts(
  * the coordinator that of the last share; the mean of the gradients makes one update. Samples and noise are those of a
  * single replica, so results agree with it up to the order of summation.
  * @param entry the module of a replica's thread, which calls `serveReplica`
- * @param extra passed to `serveReplica` beside the configuration; it is cloned
+ * @param data passed on beside the configuration, as a copy: its name, or itself where it is in memory
  */
 export async function replicaPool(
   tracer: StepTracer,
   source: TrainingBatches,
   config: RunConfig,
   entry: URL,
-  extra?: unknown,
+  data?: unknown,
 ): Promise<GradientPool> {
   const { replicas, accumulate, provider } = config.fit;
   const parts = replicas * accumulate;
@@ -191,7 +191,7 @@ export async function replicaPool(
         entry,
         {
           config,
-          extra,
+          data,
           firstPart: i * accumulate,
           partCount: accumulate,
           parts,
@@ -238,15 +238,15 @@ export async function replicaPool(
 
 /**
  * The work of a replica's thread, from its beginning to its end: its module calls this at once.
- * @param resolve finds the model and the data of a configuration again; `extra` is what `replicaPool` was given
+ * @param resolve finds the model and the data of a configuration again; `data` is what `replicaPool` was given
  */
-export async function serveReplica(
-  resolve: (config: RunConfig, extra: unknown) => Promise<ReplicaSubject>,
+export async function serveReplica<D>(
+  resolve: (config: RunConfig, data: D) => Promise<ReplicaSubject>,
 ): Promise<void> {
-  const data: ReplicaData = workerData;
+  const data: ReplicaData<D> = workerData;
   const send = (answer: ReplicaAnswer): void => parentPort?.postMessage(answer);
   try {
-    const compute = await shareOf(data, await resolve(data.config, data.extra));
+    const compute = await shareOf(data, await resolve(data.config, data.data));
     parentPort?.on("message", async ({ step }: ReplicaRequest) => {
       try {
         send({ kind: "losses", losses: await compute(step) });

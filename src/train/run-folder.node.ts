@@ -50,6 +50,12 @@ export interface Checkpoint {
 
 const WEIGHTS = { best: "best.safetensors", last: "last.safetensors" } as const;
 
+/** Columns of metrics.csv that earlier versions spelled otherwise. */
+const OLD_COLUMNS: ReadonlyMap<string, string> = new Map([
+  ["centreness", "centerness"],
+  ["centre", "center"],
+]);
+
 /**
  * The folder of a run, which can be read without eidos:
  *
@@ -139,7 +145,7 @@ export class RunFolder {
     const bytes = await this.readIfThere("metrics.csv");
     if (bytes === undefined) return [];
     const [head = "", ...lines] = new TextDecoder().decode(bytes).trim().split("\n");
-    const columns = head.split(",").map((column) => (column === "centreness" ? "centerness" : column));
+    const columns = head.split(",").map((column) => OLD_COLUMNS.get(column) ?? column);
     return lines.map((line) => {
       const cells = line.split(",");
       const entries = columns.flatMap((column, i) => (cells[i] ? [[column, Number(cells[i])] as const] : []));

@@ -4,17 +4,8 @@ import type { SymbolicBatch } from "../model/data-info.ts";
 import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { substitute } from "../tensor/graph.ts";
-import {
-  type Buffer,
-  grad,
-  input,
-  reshape,
-  sum,
-  type Tensor,
-  traceInitialization,
-  traceTraining,
-  uniform,
-} from "../tensor/index.ts";
+import { reshape, sum, traceInitialization, traceTraining } from "../tensor/index.operations.ts";
+import { type Buffer, grad, input, type Tensor, uniform } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
 import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
 import { gameStep } from "./game.ts";

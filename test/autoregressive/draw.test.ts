@@ -1,14 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  type AutoregressiveModel,
-  type Factors,
-  fvsbn,
-  fvsbnOptions,
-  made,
-  madeOptions,
-  nade,
-  nadeOptions,
-} from "../../src/autoregressive/index.ts";
+import { type AutoregressiveModel, type Factors, fvsbn, made, nade } from "../../src/autoregressive/index.ts";
 import { evaluate } from "../../src/program/node.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, int64, type NdArray } from "../../src/tensor/index.ts";
@@ -20,15 +11,15 @@ const ROWS = 20;
 const data = bitData(N);
 
 const cases: readonly (readonly [string, AutoregressiveModel])[] = [
-  ["FVSBN", fvsbn(fvsbnOptions.parse({ order: "random" }), data)],
-  ["MADE", made(madeOptions.parse({ width: 70, hiddenLayers: 2, order: "random", direct: true }), data)],
-  ["residual MADE", made(madeOptions.parse({ width: 50, hiddenLayers: 5, residual: true }), data)],
+  ["FVSBN", fvsbn({ order: "random" }, data)],
+  ["MADE", made({ width: 70, hiddenLayers: 2, order: "random", direct: true }, data)],
+  ["residual MADE", made({ width: 50, hiddenLayers: 5, residual: true }, data)],
   [
     "MADE with masks of few and many units",
-    made(madeOptions.parse({ width: 33, masks: 3, hiddenLayers: 3, orders: "agnostic" }), data),
+    made({ width: 33, masks: 3, hiddenLayers: 3, orders: "agnostic" }, data),
   ],
-  ["NADE", nade(nadeOptions.parse({ width: 12, order: "random" }), data)],
-  ["NADE, agnostic", nade(nadeOptions.parse({ width: 12, orders: "agnostic", hiddenLayers: 2 }), data)],
+  ["NADE", nade({ width: 12, order: "random" }, data)],
+  ["NADE, agnostic", nade({ width: 12, orders: "agnostic", hiddenLayers: 2 }, data)],
 ];
 
 function uniforms(seed: number): NdArray<"float32"> {

@@ -1,17 +1,12 @@
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { drawRows } from "../../src/autoregressive/draw-rows.ts";
 import {
   type AutoregressiveModel,
   causalTransformer,
-  causalTransformerOptions,
   fvsbn,
-  fvsbnOptions,
   made,
-  madeOptions,
   nade,
-  nadeOptions,
   pixelCnn,
-  pixelCnnOptions,
 } from "../../src/autoregressive/index.ts";
 import { nameParameters } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
@@ -32,37 +27,35 @@ import {
 } from "./support.ts";
 
 const N = 8;
-/** Elements over whose vectors probabilities are summed. */
-const MANY = 12;
 
 type Make = (dimensions?: number) => AutoregressiveModel;
 const ofMade =
   (options: object): Make =>
   (n = N) =>
-    made(madeOptions.parse({ width: 24, ...options }), bitData(n));
+    made({ width: 24, ...options }, bitData(n));
 const ofFvsbn =
   (options: object): Make =>
   (n = N) =>
-    fvsbn(fvsbnOptions.parse(options), bitData(n));
+    fvsbn(options, bitData(n));
 const ofNade =
   (options: object): Make =>
   (n = N) =>
-    nade(nadeOptions.parse({ width: 16, ...options }), bitData(n));
+    nade({ width: 16, ...options }, bitData(n));
 const ofTransformer =
   (options: object): Make =>
   (n = N) =>
-    causalTransformer(
-      causalTransformerOptions.parse({ width: 12, layers: 2, heads: 3, ...options }),
-      bitData(n),
-    );
+    causalTransformer({ width: 12, layers: 2, heads: 3, ...options }, bitData(n));
 /** Of images with four columns. */
 const ofPixelCnn =
   (options: object): Make =>
   (n = N) =>
-    pixelCnn(pixelCnnOptions.parse({ features: 6, layers: 2, ...options }), {
-      kind: "binary",
-      sampleShape: [1, n / 4, 4],
-    });
+    pixelCnn(
+      { features: 6, layers: 2, ...options },
+      {
+        kind: "binary",
+        sampleShape: [1, n / 4, 4],
+      },
+    );
 
 const cases: readonly (readonly [string, Make])[] = [
   ["FVSBN", ofFvsbn({})],
@@ -88,11 +81,17 @@ const cases: readonly (readonly [string, Make])[] = [
 ];
 
 describe.each(cases)("%s", (_name, make) => {
-  it("has probabilities that sum to 1", async () => {
-    const { model, session } = await wild(make(MANY).conditionals, MANY);
-    const total = (await logProbs(model, session)).reduce((sum, value) => sum + Math.exp(value), 0);
+  let open: Awaited<ReturnType<typeof wild>>;
+  let logs: readonly number[];
+  beforeAll(async () => {
+    open = await wild(make().conditionals, N, { deviation: 0.5 });
+    logs = await logProbs(open.model, open.session);
+  });
+  afterAll(() => open.session.release());
+
+  it("has probabilities that sum to 1", () => {
+    const total = logs.reduce((sum, value) => sum + Math.exp(value), 0);
     expect(Math.abs(total - 1)).toBeLessThan(1e-5);
-    await session.release();
   });
 
   it("has conditionals that depend on all elements before, and on none after", async () => {
@@ -124,17 +123,15 @@ describe.each(cases)("%s", (_name, make) => {
   });
 
   it("draws with its probabilities, the same samples in parts of any size", async () => {
-    const { model, session } = await wild(make().conditionals, N, { deviation: 0.5 });
-    const probabilities = (await logProbs(model, session)).map(Math.exp);
-    const drawn = await model.sample(session, { count: 6000, seed: 5 });
-    expect(chiSquared(codesOf(drawn.data, N), probabilities)).toBeLessThan(3);
+    const { model, session } = open;
+    const drawn = await model.sample(session, { count: 3000, seed: 5 });
+    expect(chiSquared(codesOf(drawn.data, N), logs.map(Math.exp))).toBeLessThan(3);
     const few = await model.sample(session, { count: 11, seed: 5 });
     expect(numbers(few)).toEqual(numbers(drawn).slice(0, 11 * N));
-    await session.release();
   });
 
   it("exports its log-probabilities and, in one order, the probability of each one given those before", async () => {
-    const { model, session } = await wild(make().conditionals, N);
+    const { model, session } = open;
     const { outputs, description } = model.exported();
     expect(description).toContain("logProb");
     const isInOneOrder = new Set(model.orders.map((order) => order.join())).size === 1;
@@ -143,7 +140,6 @@ describe.each(cases)("%s", (_name, make) => {
     const [order = []] = model.orders;
     const loaded = await session.runtime.load(bytes, true);
     const found = await loaded.run({ x: allVectors(N) });
-    const logs = await logProbs(model, session);
     const read = async (name: string): Promise<number[]> => numbers(await found[name]?.read());
     (await read("logProb")).forEach((value, code) => {
       expect(Math.abs(value - (logs[code] ?? Number.NaN))).toBeLessThan(1e-4);
@@ -164,12 +160,11 @@ describe.each(cases)("%s", (_name, make) => {
       });
     }
     await loaded.release();
-    await session.release();
   });
 
   it("holds known elements while drawing, and weighs them", async () => {
-    const { conditionals } = make();
-    const { model, session } = await wild(conditionals, N, { deviation: 0.5 });
+    const { model, session } = open;
+    const { conditionals } = model;
     const rows = 60;
     const random = new Random(8);
     const wanted = Array.from({ length: rows }, (_, i) => ({
@@ -184,7 +179,7 @@ describe.each(cases)("%s", (_name, make) => {
     const member =
       conditionals.kind === "ensemble" ? conditionals.member(constant(int64([0], []))) : conditionals;
     const leaf = input("x", [rows, N]);
-    const [logs] = await evaluate(
+    const [each] = await evaluate(
       withWeights(model, session.weights, [member.elementLogProb(leaf)]),
       new Map([[leaf, float32(x, [rows, N])]]),
     );
@@ -193,11 +188,10 @@ describe.each(cases)("%s", (_name, make) => {
       for (let k = 0; k < N; k++) {
         if (given.known[k] !== 1) continue;
         expect(x[i * N + k]).toBe(given.x[k]);
-        weight += numbers(logs)[i * N + k] ?? Number.NaN;
+        weight += numbers(each)[i * N + k] ?? Number.NaN;
       }
       expect(Math.abs((logKnown[i] ?? 0) - weight)).toBeLessThan(2e-5);
     });
-    await session.release();
   });
 });
 

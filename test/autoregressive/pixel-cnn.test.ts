@@ -4,7 +4,7 @@ import { drawRows } from "../../src/autoregressive/draw-rows.ts";
 import { AutoregressiveModel } from "../../src/autoregressive/model.ts";
 import { PixelNetwork } from "../../src/autoregressive/networks/pixel.ts";
 import { bits, byteLevels } from "../../src/autoregressive/networks/pixel-draw.ts";
-import { PixelConditionals, pixelCnn, pixelCnnOptions } from "../../src/autoregressive/pixel-cnn.ts";
+import { PixelConditionals, pixelCnn } from "../../src/autoregressive/pixel-cnn.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { namedTensors, nameParameters } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
@@ -48,7 +48,7 @@ function modelOf(conditionals: PixelConditionals, shape: Shape, levels: number):
 }
 
 async function sessionOf(module: object, deviation = 0.7, seed = 1): Promise<Session> {
-  return new Session(await nodeRuntime(), randomWeights(module, seed, deviation));
+  return new Session(await nodeRuntime({ threads: 1 }), randomWeights(module, seed, deviation));
 }
 
 /** log p(x_i | …) of rows, one after the other. */
@@ -315,7 +315,7 @@ describe("a gated PixelCNN", () => {
       [1, 1, 1, 0, 0, 0],
       [0, 0, 1, 1, 0, 1],
     ]) {
-      const draws = 1500;
+      const draws = 700;
       const completed = await model.inpaint(session, {
         x: float32(x, [1, ...shape]),
         known: float32(known, [1, ...shape]),
@@ -342,14 +342,13 @@ describe("a gated PixelCNN", () => {
 
   it("says which data and options it does not take", () => {
     const build = (options: object, data: Partial<DataInfo>) => () =>
-      pixelCnn(pixelCnnOptions.parse(options), { kind: "binary", sampleShape: [1, 4, 4], ...data });
+      pixelCnn(options, { kind: "binary", sampleShape: [1, 4, 4], ...data });
     expect(build({}, { sampleShape: [12] })).toThrow(/no images/);
     expect(build({}, { sampleShape: [2, 4, 4] })).toThrow(/no images/);
     expect(build({ kernel: 4 }, {})).toThrow(/odd/);
     expect(build({ features: 10 }, { kind: "image", sampleShape: [3, 4, 4] })).toThrow(/multiple of the 3/);
     expect(build({ conditional: true }, {})).toThrow(/no classes/);
     expect(build({ conditional: true }, { classes: 3 })().logProb).toBeTypeOf("function");
-    for (const field of Object.values(pixelCnnOptions.shape)) expect(field.description).toBeTruthy();
   });
 });
 

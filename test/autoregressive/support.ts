@@ -65,7 +65,7 @@ export function withWeights(
 /** Values of tensors that depend on random numbers. */
 export async function evaluateRandom(outputs: readonly Tensor[], random: Random): Promise<NdArray[]> {
   const named = new Map(outputs.map((output, i) => [`${i}`, output]));
-  const program = await Program.build(named, await nodeRuntime());
+  const program = await Program.build(named, await nodeRuntime({ threads: 1 }));
   const results = await program.run({}, { random });
   await program.release();
   return outputs.flatMap((_, i) => results[`${i}`] ?? []);
@@ -78,7 +78,10 @@ export async function wild(
   { seed = 1, deviation = 0.8 } = {},
 ): Promise<{ readonly model: AutoregressiveModel; readonly session: Session }> {
   const model = nameParameters(new AutoregressiveModel(conditionals, bitData(n)));
-  return { model, session: new Session(await nodeRuntime(), randomWeights(model, seed, deviation)) };
+  return {
+    model,
+    session: new Session(await nodeRuntime({ threads: 1 }), randomWeights(model, seed, deviation)),
+  };
 }
 
 /** Log-probabilities of all vectors, by their number. */

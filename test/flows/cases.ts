@@ -246,11 +246,11 @@ const SMALL: Readonly<Record<string, object>> = {
   nice: { width: 8, couplings: 4 },
   planar: { layers: 4 },
   radial: { layers: 4 },
-  "real-nvp": { width: 8 },
+  "real-nvp": { width: 8, couplings: 2, blocks: 1 },
   glow: { width: 8, flowSteps: 2 },
   maf: { width: 16, blocks: 3 },
   iaf: { width: 16, blocks: 3 },
-  "continuous-flow": { width: 16 },
+  "continuous-flow": { width: 16, solverSteps: 2, evaluationSteps: 12 },
   "spline-flow": { width: 16, transforms: 2, bins: 5 },
   "flow-plus-plus": { width: 8, couplings: 2, components: 3 },
 };

@@ -15,6 +15,7 @@ import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session, type State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { reachableNodes } from "../../src/tensor/graph.ts";
+import { matmul, traceTraining } from "../../src/tensor/index.operations.ts";
 import {
   constant,
   float32,
@@ -23,11 +24,9 @@ import {
   int64,
   jacobian,
   linear,
-  matmul,
   type NdArray,
   stack,
   type Tensor,
-  traceTraining,
 } from "../../src/tensor/index.ts";
 import { fittedOrder } from "../ode/fitted-order.ts";
 import { numbers } from "../support.ts";
@@ -227,7 +226,7 @@ describe("continuous transform", () => {
 
 describe("continuous flow", () => {
   const build = (options: Record<string, unknown> = {}, data: DataInfo = POINTS): ContinuousFlow =>
-    nameParameters(continuousFlow(continuousFlowOptions.parse({ width: 24, ...options }), data));
+    nameParameters(continuousFlow({ width: 24, ...options }, data));
   const sessionOf = async (model: object, seed = 0): Promise<Session> =>
     new Session(await nodeRuntime(), wildState(model, seed));
   const logProbOf = async (model: ContinuousFlow, session: Session, x: NdArray<"float32">) => {

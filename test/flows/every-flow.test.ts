@@ -84,9 +84,15 @@ const DATA: Readonly<Record<DataInfo["kind"], DataInfo>> = {
     classes: 3,
     columns: ["a", "b", "c", "d", "e"].map((name) => ({ name, size: 1 })),
   },
-  image: { kind: "image", sampleShape: [1, 8, 8], classes: 3 },
+  image: { kind: "image", sampleShape: [1, 4, 4], classes: 3 },
   binary: { kind: "binary", sampleShape: [5] },
 };
+
+/** Flow++ normalizes maps, which of 1×1 pixels leaves nothing at its second level. */
+function dataOf(name: string, kind: DataInfo["kind"]): DataInfo {
+  const data = DATA[kind];
+  return kind === "image" && name === "flow-plus-plus" ? { ...data, sampleShape: [1, 8, 8] } : data;
+}
 
 function samplesOf({ kind, sampleShape }: DataInfo, count: number, seed = 9): NdArray<"float32"> {
   const values = normals(seed, [count, ...sampleShape]);
@@ -105,7 +111,7 @@ interface Built {
 
 /** Builds a flow, with weights moved away from where training begins. */
 function built(definition: ModelDefinition, kind: DataInfo["kind"], options: object): Built {
-  const data = DATA[kind];
+  const data = dataOf(definition.name, kind);
   const model = nameParameters(definition.build(definition.options.parse(options), data)) as FlowModel;
   const weights = new Map(initialState(model, 1));
   const random = new Random(2);

@@ -7,7 +7,6 @@ import {
   FixedAffine,
   FlowModel,
   flowPlusPlus,
-  flowPlusPlusOptions,
   gaussian,
   InvertibleLinear,
   LogisticMixtureBijection,
@@ -21,8 +20,9 @@ import { initialState, nameParameters, parametersOf } from "../../src/nn/module.
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { compile, Session } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
+import { substitute } from "../../src/tensor/graph.ts";
 import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
-import { numbers } from "../support.ts";
+import { numbers, present } from "../support.ts";
 import { normals, transformErrors, withRandomParameters } from "./check-transform.ts";
 
 const IMAGE: DataInfo = { kind: "image", sampleShape: [1, 4, 6] };
@@ -229,10 +229,13 @@ describe("mixture-of-logistics bijection", () => {
       "whole flow",
       4,
       new Composition(
-        flowPlusPlus(flowPlusPlusOptions.parse({ couplings: 3, width: 8, components: 3 }), {
-          kind: "table",
-          sampleShape: [4],
-        }).transforms,
+        flowPlusPlus(
+          { couplings: 3, width: 8, components: 3 },
+          {
+            kind: "table",
+            sampleShape: [4],
+          },
+        ).transforms,
       ),
     ],
   ] as const) {
@@ -249,10 +252,13 @@ describe("mixture-of-logistics bijection", () => {
 
 describe("Flow++", () => {
   it("in the plane integrates to 1", async () => {
-    const model = flowPlusPlus(flowPlusPlusOptions.parse({ couplings: 3, width: 8, components: 3 }), {
-      kind: "points",
-      sampleShape: [2],
-    });
+    const model = flowPlusPlus(
+      { couplings: 3, width: 8, components: 3 },
+      {
+        kind: "points",
+        sampleShape: [2],
+      },
+    );
     const [side, step] = [301, 0.1];
     const grid = Array.from({ length: side * side }, (_, i) => [
       ((i % side) - 150) * step,
@@ -278,10 +284,7 @@ describe("Flow++", () => {
   ] as const) {
     it(`images, ${name}: encode and decode are inverse, and all parameters get gradients`, async () => {
       const data: DataInfo = { kind: "image", sampleShape: [2, 8, 4], classes: 3 };
-      const model = flowPlusPlus(
-        flowPlusPlusOptions.parse({ couplings: 2, width: 8, components: 2, ...options }),
-        data,
-      );
+      const model = flowPlusPlus({ couplings: 2, width: 8, components: 2, ...options }, data);
       nameParameters(model);
       const bytes = float32(
         Array.from({ length: 4 * 64 }, (_, i) => (i * 53) % 256),
@@ -315,9 +318,7 @@ describe("Flow++", () => {
   }
 
   it("draws images of the right shape, and exports a graph", async () => {
-    const model = nameParameters(
-      flowPlusPlus(flowPlusPlusOptions.parse({ couplings: 1, width: 8, components: 2 }), IMAGE),
-    );
+    const model = nameParameters(flowPlusPlus({ couplings: 1, width: 8, components: 2 }, IMAGE));
     const session = new Session(await nodeRuntime(), initialState(model, 1));
     const samples = await model.sample(session, { count: 3, seed: 1, temperature: 0.7 });
     expect(samples.shape).toEqual([3, 1, 4, 6]);
@@ -328,7 +329,7 @@ describe("Flow++", () => {
 
   it("tells why images of odd size are refused", () => {
     const odd: DataInfo = { kind: "image", sampleShape: [1, 5, 4] };
-    expect(() => flowPlusPlus(flowPlusPlusOptions.parse({}), odd)).toThrow(OptionError);
+    expect(() => flowPlusPlus({}, odd)).toThrow(OptionError);
     expect(() => new VariationalDequantizer([1, 5, 4])).toThrow(/even height and width, not 5×4/);
   });
 });
@@ -433,10 +434,14 @@ describe("variational dequantization", () => {
     const noise = parametersOf(model).filter(({ name }) => name.startsWith("dequantiser."));
     const fixed = new Map([...state].filter(([name]) => !name.startsWith("dequantiser.")));
     const step = compile(
-      [],
-      () => {
-        const bound = model.logProb(x).mean();
-        const slopes = grad(bound, noise);
+      noise.map(({ name }) => name),
+      (inputs) => {
+        const fixedBound = model.logProb(x).mean();
+        const moving = new Map<Tensor, Tensor>(noise.map((own) => [own, present(inputs[own.name])]));
+        const [bound, ...slopes] = substitute([fixedBound, ...grad(fixedBound, noise)], moving) as [
+          Tensor,
+          ...Tensor[],
+        ];
         return { bound, ...Object.fromEntries(noise.map(({ name }, i) => [name, slopes[i] as Tensor])) };
       },
       { runtime: await nodeRuntime(), weights: fixed },

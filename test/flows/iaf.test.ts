@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../src/errors.ts";
-import { Inverted, iaf, iafDefinition, iafOptions, MaskedAutoregressive } from "../../src/flows/index.ts";
+import { Inverted, iaf, iafDefinition, MaskedAutoregressive } from "../../src/flows/index.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate } from "../../src/program/node.ts";
@@ -12,7 +12,7 @@ const table = (columns: number): DataInfo => ({ kind: "table", sampleShape: [col
 
 describe("iaf", () => {
   it("is made of masked autoregressive transforms the other way round", async () => {
-    const model = iaf(iafOptions.parse({ width: 8, blocks: 2 }), table(3));
+    const model = iaf({ width: 8, blocks: 2 }, table(3));
     const z = constant(normals(1, [5, 3]));
     const byHand = model.transforms.toReversed().reduce((state, transform) => {
       if (!(transform instanceof Inverted && transform.transform instanceof MaskedAutoregressive)) {
@@ -31,10 +31,7 @@ describe("iaf", () => {
     [5, { normalization: "act-norm" }],
   ] as const) {
     it(`in ${dimensions} dimensions: its density is that of its own samples`, async () => {
-      const model = iaf(
-        iafOptions.parse({ width: 10, blocks: 3, base: "gaussian", ...options }),
-        table(dimensions),
-      );
+      const model = iaf({ width: 10, blocks: 3, base: "gaussian", ...options }, table(dimensions));
       const z = input("z", [4, dimensions]);
       const x = model.decode(z);
       const derivatives = stack(jacobian(x.sum(0), z), 1);
@@ -66,7 +63,7 @@ describe("iaf", () => {
     const x = constant(float32(grid, [side * side, 2]));
     const data: DataInfo = { kind: "points", sampleShape: [2], classes: 2 };
     for (const conditional of [false, true]) {
-      const model = iaf(iafOptions.parse({ blocks: 2, width: 8, conditional }), data);
+      const model = iaf({ blocks: 2, width: 8, conditional }, data);
       const [logProb] = await evaluate(withRandomParameters(model, [model.logProb(x)], 3, 0.25));
       const total = numbers(logProb).reduce((sum, value) => sum + Math.exp(value), 0);
       expect(Math.abs(total * step * step - 1)).toBeLessThan(0.01);
@@ -74,7 +71,7 @@ describe("iaf", () => {
   });
 
   it("can be fitted by maximum likelihood: gradients of all parameters are finite and there", async () => {
-    const model = nameParameters(iaf(iafOptions.parse({ blocks: 3, width: 12 }), table(6)));
+    const model = nameParameters(iaf({ blocks: 3, width: 12 }, table(6)));
     const { total } = model.loss({ x: constant(normals(1, [32, 6], 2)) });
     const gradients = grad(total, parametersOf(model));
     for (const value of await evaluate(withRandomParameters(model, gradients, 2, 0.2))) {
@@ -84,8 +81,8 @@ describe("iaf", () => {
   });
 
   it("says why it does not take large samples", () => {
-    expect(() => iaf(iafOptions.parse({}), table(65))).toThrow(OptionError);
-    expect(() => iaf(iafOptions.parse({}), table(65))).toThrow(/65.*maf/);
+    expect(() => iaf({}, table(65))).toThrow(OptionError);
+    expect(() => iaf({}, table(65))).toThrow(/65.*maf/);
     expect(iafDefinition.dataKinds).not.toContain("image");
   });
 });

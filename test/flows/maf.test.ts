@@ -138,8 +138,8 @@ describe("maf", () => {
       {},
       { order: "same", activation: "tanh" },
       { order: "random", normalization: "act-norm" },
-    ]) {
-      const model = maf(mafOptions.parse({ blocks: 3, width: 8, ...options }), POINTS);
+    ] as const) {
+      const model = maf({ blocks: 3, width: 8, ...options }, POINTS);
       const [logProb] = await evaluate(withRandomParameters(model, [model.logProb(x)], 3, 0.25));
       const total = numbers(logProb).reduce((sum, value) => sum + Math.exp(value), 0);
       expect(Math.abs(total * step * step - 1)).toBeLessThan(0.01);
@@ -159,7 +159,7 @@ describe("maf", () => {
       ],
     ];
     for (const [data, options] of kinds) {
-      const model = maf(mafOptions.parse({ width: 16, ...options }), data);
+      const model = maf({ width: 16, ...options }, data);
       const x = input("x", [7, ...data.sampleShape]);
       const { context } = model.conditioning.divide(x);
       const isImage = data.kind === "image";
@@ -177,7 +177,7 @@ describe("maf", () => {
   });
 
   it("has a code whose every element depends on those before it alone, where it says so", async () => {
-    const named = maf(mafOptions.parse({ order: "same", normalization: "act-norm", width: 9 }), table(4));
+    const named = maf({ order: "same", normalization: "act-norm", width: 9 }, table(4));
     expect(named.triangularOrder).toEqual([0, 1, 2, 3]);
     const x = input("x", [3, 4]);
     const derivatives = stack(jacobian(named.encode(x).sum(0), x), 1)
@@ -191,13 +191,13 @@ describe("maf", () => {
       if (i % 4 > Math.floor(i / 4)) expect(size).toBe(0);
     });
     expect(numbers(found)[12]).toBeGreaterThan(1e-3);
-    for (const options of [{}, { order: "random" }, { order: "same", base: "mixture" }]) {
-      expect(maf(mafOptions.parse(options), table(4)).triangularOrder).toBeUndefined();
+    for (const options of [{}, { order: "random" }, { order: "same", base: "mixture" }] as const) {
+      expect(maf(options, table(4)).triangularOrder).toBeUndefined();
     }
   });
 
   it("stays finite far out, with its gradients", async () => {
-    const model = nameParameters(maf(mafOptions.parse({ blocks: 16, width: 12 }), table(5)));
+    const model = nameParameters(maf({ blocks: 16, width: 12 }, table(5)));
     const far = normals(1, [6, 5]).data.map((value, i) => (i % 3 === 0 ? 1e3 * Math.sign(value) : value));
     const logProb = model.logProb(constant(float32(far, [6, 5])));
     const outputs = [logProb, ...grad(logProb.mean(), parametersOf(model))];
@@ -210,7 +210,7 @@ describe("maf", () => {
   });
 
   it("draws the same samples in parts of any size, of the density it has", async () => {
-    const model = nameParameters(maf(mafOptions.parse({ blocks: 2, width: 12, base: "gaussian" }), table(3)));
+    const model = nameParameters(maf({ blocks: 2, width: 12, base: "gaussian" }, table(3)));
     const weights = new Map(initialState(model, 0));
     for (const [i, name] of [...namedTensors(model).keys()].entries()) {
       const shape = weights.get(name)?.shape ?? [];
@@ -228,13 +228,12 @@ describe("maf", () => {
     await session.release();
   });
 
-  it("describes every option and has defaults", () => {
+  it("has defaults", () => {
     expect(mafDefinition.options.parse({})).toMatchObject({
       blocks: 5,
       order: "alternating",
       normalization: "none",
     });
-    for (const field of Object.values(mafOptions.shape)) expect(field.description).toBeTruthy();
     expect(() => mafOptions.parse({ blocks: 0 })).toThrow();
   });
 });

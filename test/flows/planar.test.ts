@@ -194,7 +194,7 @@ describe("the planar flow", () => {
 
   it.each(["maximum-likelihood", "reverse-kl"] as const)("integrates to 1: %s", async (objective) => {
     const data = { kind: "points", sampleShape: [2], energy: "energy-u2" } as const;
-    const model = planar(planarOptions.parse({ layers: 4, objective }), data);
+    const model = planar({ layers: 4, objective }, data);
     const { x, area } = grid(300, 15);
     const [logProb] = await evaluate(withRandomParameters(model, [model.logProb(x)], 5, 0.7));
     const total = numbers(logProb).reduce((sum, value) => sum + Math.exp(value), 0) * area;
@@ -204,7 +204,7 @@ describe("the planar flow", () => {
   it("decodes what it encodes, both ways round", async () => {
     for (const objective of ["maximum-likelihood", "reverse-kl"] as const) {
       const data = { kind: "points", sampleShape: [2], energy: "energy-u1" } as const;
-      const model = planar(planarOptions.parse({ layers: 6, objective }), data);
+      const model = planar({ layers: 6, objective }, data);
       const x = normals(3, [20, 2], 2);
       const z = model.encode(constant(x));
       const [back] = await evaluate(withRandomParameters(model, [model.decode(z)], 7));
@@ -215,7 +215,7 @@ describe("the planar flow", () => {
   });
 
   it("begins near the identity, with a map for each layer", async () => {
-    const model = nameParameters(planar(planarOptions.parse({}), { kind: "table", sampleShape: [5] }));
+    const model = nameParameters(planar({}, { kind: "table", sampleShape: [5] }));
     expect(model.transforms).toHaveLength(32);
     const x = normals(4, [10, 5]);
     const weights = initialState(model, 0);
@@ -231,12 +231,15 @@ describe("the planar flow", () => {
   });
 
   it("takes classes and given columns as context", async () => {
-    const model = planar(planarOptions.parse({ layers: 2, conditional: true, given: ["a"] }), {
-      kind: "table",
-      sampleShape: [3],
-      classes: 2,
-      columns: ["a", "b", "c"].map((name) => ({ name, size: 1 })),
-    });
+    const model = planar(
+      { layers: 2, conditional: true, given: ["a"] },
+      {
+        kind: "table",
+        sampleShape: [3],
+        classes: 2,
+        columns: ["a", "b", "c"].map((name) => ({ name, size: 1 })),
+      },
+    );
     const x = constant(normals(5, [4, 3]));
     const label = (value: bigint) =>
       ({ dtype: "int64", shape: [4], data: new BigInt64Array(4).fill(value) }) as const;

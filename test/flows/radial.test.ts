@@ -17,7 +17,7 @@ function filled(
   { center, a, beta }: { readonly center: readonly number[]; readonly a: number; readonly beta: number },
 ): readonly Tensor[] {
   const places: [Tensor, Tensor][] = [
-    [map.center, row(center)],
+    [map.centre, row(center)],
     [map.alpha, row([a])],
     [map.beta, row([beta])],
   ];
@@ -91,7 +91,7 @@ describe("the radial map", () => {
 describe("the radial flow", () => {
   it.each(["maximum-likelihood", "reverse-kl"] as const)("integrates to 1: %s", async (objective) => {
     const data = { kind: "points", sampleShape: [2], energy: "energy-u2" } as const;
-    const model = radial(radialOptions.parse({ layers: 4, objective }), data);
+    const model = radial({ layers: 4, objective }, data);
     const [side, extent] = [300, 15];
     const step = (2 * extent) / side;
     const points = new Float32Array(2 * side * side);
@@ -110,7 +110,7 @@ describe("the radial flow", () => {
   it("decodes what it encodes, both ways round, and has no energy unless the data has", async () => {
     for (const objective of ["maximum-likelihood", "reverse-kl"] as const) {
       const data = { kind: "points", sampleShape: [2], energy: "energy-u1" } as const;
-      const model = radial(radialOptions.parse({ layers: 6, objective }), data);
+      const model = radial({ layers: 6, objective }, data);
       const x = normals(3, [20, 2], 2);
       const [back] = await evaluate(
         withRandomParameters(model, [model.decode(model.encode(constant(x)))], 7),

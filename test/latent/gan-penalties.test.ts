@@ -71,7 +71,7 @@ interface Case {
 }
 
 const rows: DataInfo = { kind: "table", sampleShape: [3] };
-const images: DataInfo = { kind: "image", sampleShape: [1, 8, 4] };
+const images: DataInfo = { kind: "image", sampleShape: [1, 4, 4] };
 const settled = (options: Readonly<Record<string, unknown>>, info: DataInfo) =>
   settleOptions(ganOptions.parse(options), info);
 
@@ -94,15 +94,15 @@ const cases: readonly (readonly [string, Case])[] = [
       info: images,
       make: () => new ConvolutionalDiscriminator(settled({ channels: 2 }, images), images),
       plain: (x, parameters) => {
-        const h = plainHalving(x, [8, 4], parameters, "down.0").map(leaky);
-        const next = plainHalving(h, [4, 2], parameters, "down.1").map(leaky);
+        const h = plainHalving(x, [4, 4], parameters, "down.0").map(leaky);
+        const next = plainHalving(h, [2, 2], parameters, "down.1").map(leaky);
         return plainLinear(next, parameters, "logit.output")[0] ?? 0;
       },
     },
   ],
 ];
 
-const COUNT = 3;
+const COUNT = 2;
 /** The critics are linear between kinks: differences in x are exact for small steps. */
 const STEP = 1e-4;
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
@@ -116,22 +116,22 @@ describe.each(cases)("penalties of %s", (_, { info, make, plain }) => {
   const size = info.sampleShape.reduce((a, b) => a * b, 1);
   const shape = [COUNT, ...info.sampleShape];
   const [data, samples] = [randomValues(shape, random), randomValues(shape, random)];
-  const place: Values = { shape: [COUNT], data: [0.2, 0.5, 0.9] };
+  const mixing: Values = { shape: [COUNT], data: [0.2, 0.9] };
   const critic = nameParameters(make());
   const tensors = [...namedTensors(critic)];
   const start: Parameters = Object.fromEntries(
     tensors.map(([name, tensor]) => [name, randomValues(tensor.shape, random, { low: -0.6, high: 0.9 })]),
   );
-  const inputs = { x: input("x", shape), y: input("y", shape), place: input("place", [COUNT]) };
+  const inputs = { x: input("x", shape), y: input("y", shape), mixing: input("mixing", [COUNT]) };
   const feedOf = (parameters: Parameters) =>
     Object.fromEntries(
-      Object.entries({ x: data, y: samples, place, ...parameters }).map(([name, values]) => [
+      Object.entries({ x: data, y: samples, mixing, ...parameters }).map(([name, values]) => [
         name,
         toArray(values, "float32"),
       ]),
     );
   const between: readonly number[] = data.data.map((value, i) => {
-    const share = place.data[Math.floor(i / size)] ?? 0;
+    const share = mixing.data[Math.floor(i / size)] ?? 0;
     return share * value + (1 - share) * (samples.data[i] ?? 0);
   });
 
@@ -177,12 +177,12 @@ describe.each(cases)("penalties of %s", (_, { info, make, plain }) => {
 
   it("the gradient penalty is the mean of (norm − 1)² between data and samples", () =>
     check(
-      gradientPenalty((x) => critic.forward(x), inputs.x, inputs.y, inputs.place),
+      gradientPenalty((x) => critic.forward(x), inputs.x, inputs.y, inputs.mixing),
       (parameters) => mean(norms(between, parameters).map((norm) => (norm - 1) ** 2)),
     ));
 
   it("stays finite where the critic is flat", async () => {
-    const penalty = gradientPenalty((x) => critic.forward(x), inputs.x, inputs.y, inputs.place);
+    const penalty = gradientPenalty((x) => critic.forward(x), inputs.x, inputs.y, inputs.mixing);
     const gradients = grad(
       penalty,
       tensors.map(([, tensor]) => tensor),

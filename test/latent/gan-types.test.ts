@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, expectTypeOf, test } from "vitest";
 import { Gan, ganDefinition, ganOptions } from "../../src/latent/index.ts";
 import { capabilities, type Density, type Sampler } from "../../src/model/capabilities.ts";
 import { abilities } from "../../src/model/definition.ts";
@@ -12,9 +12,8 @@ function meanLogProb(density: Density, x: Tensor): Tensor {
 
 const gan = new Gan(ganOptions.parse({}), { kind: "points", sampleShape: [2] });
 
-test("a GAN draws samples, and cannot be asked for a likelihood", () => {
-  const sampler: Sampler = gan;
-  expect(sampler).toBe(gan);
+test("a GAN is a sampler, and cannot be asked for a likelihood", () => {
+  expectTypeOf(gan).toExtend<Sampler>();
   const x = input("x", [3, 2]);
   // @ts-expect-error a GAN has no log-density
   expect(() => gan.logProb(x)).toThrow(TypeError);

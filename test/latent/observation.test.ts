@@ -104,7 +104,7 @@ describe("discretised logistic", () => {
       const expected = sum(probabilities.map((p, byte) => p * byte));
       const [mean] = await evaluate([model.mean(constant(float32([location, logScale], [1, 2])))]);
       expect(Math.abs(Number(mean?.data[0]) - expected)).toBeLessThan(0.5);
-      const count = 20_000;
+      const count = 5000;
       const drawn = await drawsOf(model, [location, logScale], count);
       expect(drawn.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255)).toBe(true);
       const deviation = Math.sqrt(sum(probabilities.map((p, byte) => p * (byte - expected) ** 2)));
@@ -139,7 +139,7 @@ describe("Gaussian", () => {
       const scale = source === "shared" ? [0.05] : [-0.07, 0.04];
       const program = await Program.build(
         { logProb },
-        await nodeRuntime(),
+        await nodeRuntime({ threads: 1 }),
         new Map([["scaled.scale", float32(scale, [scale.length])]]),
       );
       const expected = part(0, 10 * (scale[0] ?? 0)) + part(1, 10 * (scale.at(-1) ?? 0));
@@ -151,10 +151,13 @@ describe("Gaussian", () => {
   it("over dequantized bytes is a lower bound on the probability of the bytes in an interval", async () => {
     const model = new DequantizedGaussianObservation(1, "per-sample");
     const outputs = [0.1, -4.2];
-    const count = 20_000;
+    const count = 5000;
     const x = constant(float32(new Float32Array(count).fill(141), [count, 1, 1]));
     const raw = constant(float32(outputs, [1, 1, 2]));
-    const program = await Program.build({ logProb: model.logProb(x, raw) }, await nodeRuntime());
+    const program = await Program.build(
+      { logProb: model.logProb(x, raw) },
+      await nodeRuntime({ threads: 1 }),
+    );
     const values = numbers((await program.run({}, { random: new Random(0) })).logProb);
     // The probability of the byte's interval, by a sum of a thousand densities.
     const density = (byte: number): number => {
@@ -177,8 +180,8 @@ describe("zeros and ones", () => {
     const log = (logit: number): number => Math.min(logit, 0) - Math.log1p(Math.exp(-Math.abs(logit)));
     expect(Number(value?.data[0])).toBeCloseTo(sum(logits.map(log)), 3);
     expect(Number(value?.data[1])).toBeCloseTo(sum(logits.map((logit) => log(-logit))), 3);
-    const drawn = await drawsOf(model, logits, 10_000);
-    const share = drawn.filter((_, i) => i % 4 === 0).reduce((a, b) => a + b, 0) / 10_000;
+    const drawn = await drawsOf(model, logits, 4000);
+    const share = drawn.filter((_, i) => i % 4 === 0).reduce((a, b) => a + b, 0) / 4000;
     expect(Math.abs(share - 1 / (1 + Math.exp(-0.3)))).toBeLessThan(0.02);
     expect(drawn.every((bit) => bit === 0 || bit === 1)).toBe(true);
   });
@@ -193,7 +196,7 @@ describe("categories", () => {
     const x = constant(float32([-0.3, 0.6, 0.4], [1, 1, 3]));
     const [value] = await evaluate([model.logProb(x, constant(float32(logits, [1, 1, 3])))]);
     expect(Number(value?.data[0])).toBeCloseTo(1.5 - Math.log(total), 5);
-    const count = 12_000;
+    const count = 4000;
     const drawn = await drawsOf(model, logits, count);
     const counts = [0, 0, 0];
     for (let i = 0; i < count; i++) {

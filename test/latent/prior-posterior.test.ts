@@ -122,7 +122,7 @@ describe("prior", () => {
       parametersOf(prior).forEach(({ name, shape }, i) => {
         weights.set(name, normals(i, shape, 0.3));
       });
-      const program = await Program.build(outputs, await nodeRuntime(), weights as State);
+      const program = await Program.build(outputs, await nodeRuntime({ threads: 1 }), weights as State);
       const values = normals(11, [4, size]);
       const found = await program.run({ noise: values }, { random: new Random(0) });
       const entries = numbers(found.jacobian);

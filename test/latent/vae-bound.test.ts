@@ -5,15 +5,8 @@ import { nameParameters, parametersOf } from "../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../src/program/node.ts";
 import { Program, Session, type State } from "../../src/program/program.ts";
 import { substitute } from "../../src/tensor/graph.ts";
-import {
-  constant,
-  float32,
-  grad,
-  input,
-  type NdArray,
-  type Tensor,
-  traceTraining,
-} from "../../src/tensor/index.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { normals } from "../flows/check-transform.ts";
 import {
   along,
@@ -38,7 +31,7 @@ describe("the bound of a linear Gaussian model", () => {
   it("with the exact posterior is the log-likelihood, whatever the noise and the number of codes", async () => {
     const built = linearVae(EXACT);
     const x = normals(1, [20, 3], 1.5);
-    const session = new Session(await nodeRuntime(), built.weights);
+    const session = new Session(await nodeRuntime({ threads: 1 }), built.weights);
     for (const samples of [1, 7]) {
       const scores = numbers(await built.model.score(session, x, { samples }));
       scores.forEach((score, i) => {
@@ -55,7 +48,7 @@ describe("the bound of a linear Gaussian model", () => {
       { shift: 0, logVariance: -0.7 },
     ]) {
       const built = linearVae(departure);
-      const session = new Session(await nodeRuntime(), built.weights);
+      const session = new Session(await nodeRuntime({ threads: 1 }), built.weights);
       const expected = logMarginal(POINT) - gap(departure);
       const count = 4000;
       const scores = numbers(await built.model.score(session, copies(count), { samples: 1 }));
@@ -73,7 +66,7 @@ describe("the bound of a linear Gaussian model", () => {
 
   it("rises to it with the number of codes, from below in expectation", async () => {
     const built = linearVae({ shift: 0.4, logVariance: 0.7 });
-    const session = new Session(await nodeRuntime(), built.weights);
+    const session = new Session(await nodeRuntime({ threads: 1 }), built.weights);
     const means: number[] = [];
     for (const samples of [1, 4, 16, 128]) {
       means.push(mean(numbers(await built.model.score(session, copies(1500), { samples }))));
@@ -126,7 +119,7 @@ describe("parts of the loss", () => {
     for (const { options, penalty } of cases) {
       const built = linearVae(departure, options);
       const losses = built.model.loss({ x: input("x", x.shape) });
-      const program = await Program.build(losses, await nodeRuntime(), built.weights);
+      const program = await Program.build(losses, await nodeRuntime({ threads: 1 }), built.weights);
       const { total, reconstruction, divergence } = await program.run({ x }, fixedNoise());
       expect(Number(divergence?.data[0])).toBeCloseTo(first + second, 4);
       expect(Number(total?.data[0]) - Number(reconstruction?.data[0])).toBeCloseTo(penalty, 3);
@@ -150,7 +143,7 @@ describe("parts of the loss", () => {
           .sum(),
       ]),
     );
-    const program = await Program.build(outputs, await nodeRuntime(), built.weights);
+    const program = await Program.build(outputs, await nodeRuntime({ threads: 1 }), built.weights);
     for (const value of Object.values(await program.run({ x }, fixedNoise()))) {
       expect(Number(value.data[0])).toBeLessThan(1e-4);
     }
@@ -192,7 +185,7 @@ describe("gradients by reparametrization", () => {
         ["loss", total],
         ...parameters.map(({ name }, i) => [`d.${name}`, gradients[i] ?? total] as const),
       ]);
-      const program = await Program.build(outputs, await nodeRuntime());
+      const program = await Program.build(outputs, await nodeRuntime({ threads: 1 }));
       const feeds = { x, ...(labeled && { label: labelsOf(6) }) };
       const run = (state: State) => program.run({ ...Object.fromEntries(state), ...feeds }, fixedNoise());
       const at = await run(weights);
@@ -266,7 +259,11 @@ describe("torch", () => {
       const unit = kind === "image" ? size * Math.LN2 : 1;
       const traced = input("x", x.shape);
       const latent = each.noise.length / rows / draws;
-      const program = await Program.build(model.loss({ x: traced }), await nodeRuntime(), weights);
+      const program = await Program.build(
+        model.loss({ x: traced }),
+        await nodeRuntime({ threads: 1 }),
+        weights,
+      );
       const first = each.noise.filter((_, i) => i % (draws * latent) < latent);
       const { total, reconstruction, divergence } = await program.run({
         x,
@@ -280,7 +277,7 @@ describe("torch", () => {
       await program.release();
       const several = await Program.build(
         { weights: model.logWeights(traced, undefined, draws) },
-        await nodeRuntime(),
+        await nodeRuntime({ threads: 1 }),
         weights,
       );
       const found = await several.run({ x, "random.0": float32(each.noise, [rows, draws * latent]) });

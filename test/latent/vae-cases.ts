@@ -120,7 +120,7 @@ export function buildVae(options: object, data: DataInfo): BuiltVae {
 
 /** Runs a body in a session of a VAE. */
 export async function withVae<T>({ weights }: BuiltVae, body: (session: Session) => Promise<T>): Promise<T> {
-  const session = new Session(await nodeRuntime(), weights);
+  const session = new Session(await nodeRuntime({ threads: 1 }), weights);
   try {
     return await body(session);
   } finally {

@@ -27,13 +27,13 @@ describe("completion by Metropolis within Gibbs", () => {
     const built = linearVae({ shift: 0.25, logVariance: 0.6 });
     const known = [1.4, -0.9] as const;
     await withVae(built, async (session) => {
-      const draws = 4000;
+      const draws = 1500;
       const drawn = await built.model.inpaint(session, {
         x: float32([...known, Number.NaN], [1, 3]),
         known: firstTwo,
         draws,
         seed: 1,
-        steps: 40,
+        steps: 25,
       });
       expect(drawn.shape).toEqual([1, draws, 3]);
       const values = numbers(drawn).filter((_, i) => i % 3 === 2);

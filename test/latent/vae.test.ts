@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { logSumExp } from "../../src/data/sources/toy.ts";
 import { OptionError } from "../../src/errors.ts";
-import { Vae, vaeDefinition, vaeOptions, vaeSampleOptions } from "../../src/latent/index.ts";
+import { Vae, vaeDefinition, vaeOptions } from "../../src/latent/index.ts";
 import { capabilities } from "../../src/model/capabilities.ts";
 import type { DataInfo } from "../../src/model/data-info.ts";
 import { adam } from "../../src/nn/optimizer.ts";
@@ -32,12 +32,15 @@ describe("every VAE", () => {
       const feeds = { x, ...(labeled && { label: labelsOf(16) }) };
 
       const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-      const step = await Program.build(tracer.whole({ x: x.shape, labeled }), await nodeRuntime());
+      const step = await Program.build(
+        tracer.whole({ x: x.shape, labeled }),
+        await nodeRuntime({ threads: 1 }),
+      );
       let vectors: Record<string, NdArray> = Object.fromEntries(
         initialVectors(tracer, new Random(0), built.weights),
       );
       const losses: number[] = [];
-      for (let i = 0; i < 30; i++) {
+      for (let i = 0; i < 15; i++) {
         const outputs = await step.run(
           { ...vectors, ...feeds, learningRate: float32([0.01], []), step: float32([i + 1], []) },
           { random: new Random(i) },
@@ -236,10 +239,7 @@ describe("options", () => {
     expect(make({}, { kind: "image", sampleShape: [3, 32, 32] })().encoder).toHaveProperty("down");
   });
 
-  it("each have a description, and the definition is whole", () => {
-    for (const field of Object.values({ ...vaeOptions.shape, ...vaeSampleOptions.shape })) {
-      expect(field.description).toBeTruthy();
-    }
+  it("make a model that can do what the definition promises", () => {
     const model = vaeDefinition.build(vaeOptions.parse({}), DATA.image);
     expect(capabilities(model)).toEqual(
       expect.arrayContaining(["fit", "sample", "score", "encode", "decode", "interpolate", "export"]),

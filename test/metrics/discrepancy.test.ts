@@ -41,7 +41,7 @@ describe("maximum mean discrepancy", () => {
 
   it("takes the median of a part of many samples", () => {
     // The distance of two standard normal points of the plane has Rayleigh's distribution: median √2 √(2 ln 2).
-    const { bandwidths } = maximumMeanDiscrepancy(gaussian(1, 1500, 2), gaussian(2, 900, 2));
+    const { bandwidths } = maximumMeanDiscrepancy(gaussian(1, 900, 2), gaussian(2, 400, 2));
     expect(Math.abs((bandwidths[2] ?? 0) - 2 * Math.sqrt(Math.LN2))).toBeLessThan(0.05);
   });
 
@@ -52,7 +52,7 @@ describe("maximum mean discrepancy", () => {
       (sigma ** 2 / (sigma ** 2 + variance)) ** (d / 2) *
       Math.exp((-d * apart ** 2) / (2 * (sigma ** 2 + variance)));
     const expected = mean(2 * s * s, 0) + mean(2 * t * t, 0) - 2 * mean(s * s + t * t, shift);
-    const { squared } = maximumMeanDiscrepancy(gaussian(1, 2500, d, s), gaussian(2, 2500, d, t, shift), {
+    const { squared } = maximumMeanDiscrepancy(gaussian(1, 1600, d, s), gaussian(2, 1600, d, t, shift), {
       kernel: { kind: "gaussian", bandwidths: [sigma] },
     });
     expect(Math.abs(squared / expected - 1)).toBeLessThan(0.05);

@@ -137,9 +137,9 @@ describe("Parzen log-likelihood", () => {
   it("tends to the entropy of the samples", () => {
     // −½ log 2πe a dimension for a standard normal.
     const { logLikelihood } = parzenLogLikelihood(
-      gaussian(1, 4000, 2),
-      gaussian(2, 800, 2),
-      gaussian(3, 800, 2),
+      gaussian(1, 2000, 2),
+      gaussian(2, 400, 2),
+      gaussian(3, 400, 2),
     );
     expect(Math.abs(logLikelihood + Math.log(2 * Math.PI * Math.E))).toBeLessThan(0.1);
   });

@@ -9,7 +9,8 @@ import { nodeRuntime } from "../../src/program/node.ts";
 import { compile, Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { float32, zeros } from "../../src/tensor/array.ts";
-import { input, mean, type Tensor, traceTraining } from "../../src/tensor/index.ts";
+import { mean, traceTraining } from "../../src/tensor/index.operations.ts";
+import { input, type Tensor } from "../../src/tensor/index.ts";
 import { fixtureTensors, largestError, numbers, tensorOf } from "./support.ts";
 
 /** The network of make.py that holds one of every layer. */

@@ -8,7 +8,8 @@ import { UNet, type UNetOptions } from "../../src/nn/u-net.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { compile, Program } from "../../src/program/program.ts";
 import { float32, type NdArray, zeros } from "../../src/tensor/array.ts";
-import { input, mean, type Tensor } from "../../src/tensor/index.ts";
+import { mean } from "../../src/tensor/index.operations.ts";
+import { input, type Tensor } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { batchAt, fixtureJson, fixtureTensors, largestError, numbers, tensorOf } from "./support.ts";
 

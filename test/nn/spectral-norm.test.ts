@@ -13,7 +13,8 @@ import { normal } from "../../src/nn/initializers.ts";
 import { SpectralWeight } from "../../src/nn/normalization.ts";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { Program, type State } from "../../src/program/program.ts";
-import { float32, grad, input, type NdArray, type Tensor, traceTraining } from "../../src/tensor/index.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 import { arraysOf, ganFixture, largestDifference, type SpectralCase } from "../latent/gan-fixture.ts";
 
 /** Runs a training pass, several times over, and returns its outputs with the state that it leaves. */

@@ -10,7 +10,8 @@ import { Program } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { float32, zeros } from "../../src/tensor/array.ts";
 import type { Target } from "../../src/tensor/graph.ts";
-import { constant, input, mean, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
+import { mean } from "../../src/tensor/index.operations.ts";
+import { constant, input, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
 import { StepTracer } from "../../src/train/step.ts";
 import { weightsOf } from "./models.ts";
 

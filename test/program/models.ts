@@ -4,7 +4,8 @@ import { BatchNorm2d } from "../../src/nn/normalization.ts";
 import type { State } from "../../src/program/program.ts";
 import { Random } from "../../src/random.ts";
 import { elementCount, float32, type NdArray } from "../../src/tensor/array.ts";
-import { input, maxPool2d, mean, normal, softmax, type Tensor } from "../../src/tensor/index.ts";
+import { mean, softmax } from "../../src/tensor/index.operations.ts";
+import { input, maxPool2d, normal, type Tensor } from "../../src/tensor/index.ts";
 import type { Dim } from "../../src/tensor/shape.ts";
 
 // Small models whose exported graphs are compared with eidos itself and with ONNX's reference implementation.

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodeRuntime } from "../../src/program/node.ts";
 import { compile, Program, Session } from "../../src/program/program.ts";
-import type { Runtime, RuntimeSession } from "../../src/program/runtime.ts";
+import { disposeValue, type Runtime, type RuntimeSession, readValue } from "../../src/program/runtime.ts";
 import { Random } from "../../src/random.ts";
 import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 import { constant, input, normal, Parameter, type Tensor, uniform } from "../../src/tensor/index.ts";
@@ -133,7 +133,12 @@ describe("compile", () => {
     const double = compile(["x"], ({ x }) => ({ y: x.add(x) }), { runtime });
     let { y } = await double.runValues({ x: float32([1, 2], [2]) });
     for (let step = 0; step < 3; step++) ({ y } = await double.runValues({ x: y }));
-    expect(numbers(await y.read())).toEqual([16, 32]);
+    expect(y.kind).toBe("runtime");
+    expect(numbers(await readValue(y))).toEqual([16, 32]);
+    const array = float32([1], [1]);
+    expect(await readValue(array)).toBe(array);
+    disposeValue(array);
+    disposeValue(y);
     expect(numbers((await double.run({ x: float32([1, 2], [2]) })).y)).toEqual([2, 4]);
     expect(counts.loaded).toBe(1);
     await double.release();

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   binEdges,
-  correlation,
   duration,
   fixed,
   histogram,
@@ -82,32 +81,6 @@ describe("thin", () => {
         expect(kept.every((item, i) => i === 0 || item > (kept[i - 1] ?? 0))).toBe(true);
       }),
     );
-  });
-});
-
-describe("correlation", () => {
-  it("is that of the textbook", () => {
-    expect(
-      correlation([
-        [1, 2],
-        [2, 4],
-        [3, 6],
-      ]),
-    ).toBeCloseTo(1, 12);
-    expect(
-      correlation([
-        [1, 1],
-        [2, 3],
-        [3, 2],
-        [Number.NaN, 8],
-      ]),
-    ).toBeCloseTo(0.5, 12);
-    expect(
-      correlation([
-        [1, 5],
-        [2, 5],
-      ]),
-    ).toBe(0);
   });
 });
 

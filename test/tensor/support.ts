@@ -380,6 +380,6 @@ export const cases = fc.record({
 });
 
 /** Options of fast-check for checks that create sessions. The seed is fixed: a red test stays red. */
-export function few(numRuns = 8): fc.Parameters<unknown> {
+export function few(numRuns = 6): fc.Parameters<unknown> {
   return { numRuns, seed: 20240229, endOnFailure: false };
 }

@@ -23,7 +23,7 @@ function counting(): { readonly runtime: Runtime; readonly held: { sessions: num
   const counted = (value: RuntimeValue): RuntimeValue => {
     held.values += 1;
     return {
-      kind: value.kind,
+      kind: "runtime",
       dtype: value.dtype,
       shape: value.shape,
       read: () => value.read(),
@@ -48,7 +48,7 @@ function counting(): { readonly runtime: Runtime; readonly held: { sessions: num
               Object.fromEntries(
                 Object.entries(feeds).map(([name, value]) => [
                   name,
-                  "dispose" in value ? (own.get(value) ?? value) : value,
+                  value.kind === "runtime" ? (own.get(value) ?? value) : value,
                 ]),
               ),
             );

@@ -1,10 +1,10 @@
 import type { Activation } from "../../nn/linear.ts";
 import { Dropout, Linear, linearLayers } from "../../nn/linear.ts";
 import { outputAt } from "../../tensor/graph.ts";
+import { cumSum } from "../../tensor/index.operations.ts";
 import {
   concat,
   constant,
-  cumSum,
   type Dim,
   gather,
   isTraining,

@@ -1,8 +1,8 @@
+import { cumSum } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
   constant,
-  cumSum,
   gather,
   gatherElements,
   slice,

@@ -2,6 +2,7 @@ import { normal, zeros } from "../../nn/initializers.ts";
 import { Dropout, Embedding, Linear } from "../../nn/linear.ts";
 import { LayerNorm } from "../../nn/normalization.ts";
 import { type KeysAndValues, TransformerLayer } from "../../nn/transformer.ts";
+import { matmul } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
@@ -9,7 +10,6 @@ import {
   float32,
   gather,
   int64,
-  matmul,
   pad,
   slice,
   stack,

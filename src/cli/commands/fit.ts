@@ -3,7 +3,8 @@ import { models } from "../../catalog.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
-import { type FitHooks, type FitRequest, fit as fitModel, resumeFit } from "../../tasks/fit/fit.node.ts";
+import { type FitHooks, resumeFit, startFit } from "../../tasks/fit/fit.node.ts";
+import type { UncheckedRequest } from "../../tasks/fit/prepare.node.ts";
 import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
@@ -27,7 +28,7 @@ async function requestOf(
   positional: { readonly model: string | undefined; readonly data: string | undefined },
   { config, ...flags }: Readonly<Record<string, unknown>>,
   shown: ShownModel | undefined,
-): Promise<FitRequest> {
+): Promise<UncheckedRequest> {
   const { model: fileModel, data: fileData, ...fromFile } = await readConfigFile(textOf(config, "config"));
   const model = positional.model ?? textOf(fileModel, "model");
   if (model === undefined) throw new OptionError(`fit wants a model and data, ${USAGE}`);
@@ -103,7 +104,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
         begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
       } else {
         const request = await requestOf({ model, data }, options, shown);
-        begin = (signal) => fitModel(request, hooks(signal));
+        begin = (signal) => startFit(request, hooks(signal));
       }
       const summary = await interruptible(display, begin);
       if (json) printJson(summary);

@@ -1,8 +1,7 @@
-import { extname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { writeTable } from "../../data/table/write.node.ts";
-import { OptionError } from "../../errors.ts";
+import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
 import { print } from "../format.ts";
@@ -23,9 +22,7 @@ export function configure(command: Command): void {
     flags,
     help: "TABLE is a file or query with the columns that the run was fitted on. Empty, NULL and NaN cells of these are drawn\nfrom the model's density given the other cells of their row. The result holds every row once for each draw, numbered\nin the column draw from 0; other cells stay as they are.",
     check({ out }) {
-      if (![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
-        throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
-      }
+      checkExtension(out, [".csv", ".parquet"]);
     },
     async action({ run, flags: options, operands: [table], seconds }) {
       const { out, draws, seed, label, method, steps, resamplings } = options;

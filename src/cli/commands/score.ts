@@ -1,10 +1,10 @@
 import { once } from "node:events";
-import { extname } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
+import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { imageBits } from "../../tasks/use/score.node.ts";
 import { printJson, showNumber } from "../format.ts";
 import { printRanking, rankingSummary, writeRanking } from "../ranking.ts";
@@ -137,9 +137,7 @@ export function configure(command: Command): void {
     flags,
     help: "DATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is evaluated where a column of the table marks the anomalies.",
     check({ out, label, anomaly }) {
-      if (out !== undefined && ![".csv", ".parquet"].includes(extname(out).toLowerCase())) {
-        throw new OptionError(`option out: ${out} must end in .csv or .parquet`);
-      }
+      if (out !== undefined) checkExtension(out, [".csv", ".parquet"]);
       if (label !== undefined && !anomaly) {
         throw new OptionError("option label: evaluates a ranking; add --anomaly");
       }

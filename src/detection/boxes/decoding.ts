@@ -1,5 +1,6 @@
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
-import { concat, shapeError, split, type Tensor, topK } from "../../tensor/index.ts";
+import { shapeError } from "../../tensor/index.operations.ts";
+import { concat, split, type Tensor, topK } from "../../tensor/index.ts";
 import { type DeltaWeights, MOST_LOG_RATIO } from "./coding.ts";
 
 // From a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are

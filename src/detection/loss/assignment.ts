@@ -1,13 +1,11 @@
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { dimAt } from "../../tensor/graph.ts";
+import { argMax, broadcastTo, lowerTriangular } from "../../tensor/index.operations.ts";
 import {
-  argMax,
-  broadcastTo,
   full,
   gatherElements,
   logicalAnd,
   logicalNot,
-  lowerTriangular,
   oneHot,
   split,
   type Tensor,

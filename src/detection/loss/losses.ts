@@ -1,4 +1,5 @@
-import { stopGradient, type Tensor } from "../../tensor/index.ts";
+import { stopGradient } from "../../tensor/index.operations.ts";
+import type { Tensor } from "../../tensor/index.ts";
 import type { OverlapKind } from "../boxes/boxes.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
 

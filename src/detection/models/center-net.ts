@@ -4,11 +4,11 @@ import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant } from "../../nn/initializers.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
   type Initializer,
-  inputAt,
   logicalAnd,
   maxPool2d,
   oneHot,

@@ -2,16 +2,11 @@ import type { Exportable } from "../../model/capabilities.ts";
 import {
   type Attributes,
   apply,
-  constant,
-  float32,
-  input,
   inputAt,
-  int64,
   type Operation,
   shapeError,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+} from "../../tensor/index.operations.ts";
+import { constant, float32, input, int64, type Tensor, where } from "../../tensor/index.ts";
 import { bestPairs } from "../boxes/decoding.ts";
 import { rowsAt } from "../loss/assignment.ts";
 import { completeDetectOptions, type DetectOptions, type Detector } from "./detector.ts";

@@ -2,16 +2,8 @@ import { z } from "zod";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
-import {
-  constant,
-  float32,
-  inputAt,
-  logicalAnd,
-  Parameter,
-  split,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
+import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import { boxesOfDistances, squeezedSides } from "../boxes/decoding.ts";
 import {

@@ -4,8 +4,8 @@ import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, zeros } from "../../nn/initializers.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { argMax } from "../../tensor/index.operations.ts";
 import {
-  argMax,
   concat,
   constant,
   float32,

@@ -4,15 +4,13 @@ import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { broadcastTo, inputAt, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
   arange,
-  broadcastTo,
   concat,
   constant,
   type Initializer,
-  inputAt,
   oneHot,
-  scatterElementsAdd,
   split,
   stack,
   type Tensor,

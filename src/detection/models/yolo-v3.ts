@@ -3,18 +3,14 @@ import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { argMax, broadcastTo, inputAt, matmul, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
-  argMax,
-  broadcastTo,
   concat,
   constant,
   float32,
   type Initializer,
-  inputAt,
   logicalAnd,
-  matmul,
   oneHot,
-  scatterElementsAdd,
   split,
   stack,
   type Tensor,

@@ -3,15 +3,14 @@ import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
 import { dimAt } from "../../tensor/graph.ts";
+import { inputAt, matmul } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
   constant,
   float32,
   type Initializer,
-  inputAt,
   logicalAnd,
-  matmul,
   oneHot,
   type Tensor,
   topK,

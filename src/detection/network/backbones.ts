@@ -1,4 +1,5 @@
-import { concat, shapeError, split, type Tensor } from "../../tensor/index.ts";
+import { shapeError } from "../../tensor/index.operations.ts";
+import { concat, split, type Tensor } from "../../tensor/index.ts";
 import { ConvBlock } from "./blocks.ts";
 
 /** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */

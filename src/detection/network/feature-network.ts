@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
-import { concat, constant, float32, inputAt, type Tensor } from "../../tensor/index.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
+import { concat, constant, float32, type Tensor } from "../../tensor/index.ts";
 import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import { type Backbone, CspNet, type FeatureLevel, ResNet, scaledChannels } from "./backbones.ts";

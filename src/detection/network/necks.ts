@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { concat, inputAt, type Tensor, upsampleNearest } from "../../tensor/index.ts";
+import { inputAt, upsampleNearest } from "../../tensor/index.operations.ts";
+import { concat, type Tensor } from "../../tensor/index.ts";
 import { CspBlock, type FeatureLevel } from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
 

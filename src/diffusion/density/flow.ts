@@ -3,13 +3,13 @@ import type { DensityScoreOptions } from "../../model/capabilities.ts";
 import { classShares } from "../../model/data-info.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
 import {
   constant,
   elementCount,
   float32,
   gather,
   grad,
-  inputAt,
   type NdArray,
   split,
   type Tensor,

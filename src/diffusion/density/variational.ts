@@ -1,15 +1,8 @@
 import { OptionError } from "../../errors.ts";
 import { normalTail } from "../../metrics/roc.ts";
 import type { Random } from "../../random.ts";
-import {
-  constant,
-  float32,
-  gather,
-  type NdArray,
-  stopGradient,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { stopGradient } from "../../tensor/index.operations.ts";
+import { constant, float32, gather, type NdArray, type Tensor, where } from "../../tensor/index.ts";
 import { meanOfRows, type NoisyBatch, type Objective } from "../objective/objective.ts";
 import { convertPrediction, type Prediction } from "../objective/prediction.ts";
 import type { NoiseLevel } from "../path/noise-level.ts";

@@ -1,12 +1,12 @@
 import type { DataInfo } from "../../model/data-info.ts";
 import { disposeValue, type RuntimeValue, readValue, type Session } from "../../program/index.ts";
 import type { Random } from "../../random.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
 import {
   constant,
   elementCount,
   float32,
   gather,
-  inputAt,
   type NdArray,
   split,
   type Tensor,

@@ -19,18 +19,18 @@ export interface HamiltonianOptions {
   readonly dimensions: number;
   /** A generator for each chain. */
   readonly randoms: readonly Random[];
-  /** Chains of a group follow one distribution, stand side by side and share step size and masses; all unless told. */
+  /** Chains of a group follow one distribution, stand side by side and share step size and masses (default: all). */
   readonly groupSize?: number;
-  /** 1 where a coordinate moves, 0 where it stays: [chains · dimensions]; all move unless told. */
+  /** 1 where a coordinate moves, 0 where it stays: [chains · dimensions] (default: all move). */
   readonly movable?: ArrayLike<number>;
-  /** Guess of the standard deviation of each coordinate, [dimensions]; 1 unless told. Masses are their inverse squares. */
+  /** Guess of the standard deviation of each coordinate, [dimensions] (default: 1). Masses are their inverse squares. */
   readonly scale?: ArrayLike<number>;
-  /** Trajectories of each chain, and how many of the first are for adaptation; three quarters unless told. */
+  /** Trajectories of each chain, and how many of the first are for adaptation (default: three quarters). */
   readonly iterations: number;
   readonly burnIn?: number;
-  /** Mean number of leapfrog steps of a trajectory; 10 unless told. The number varies, so that none comes full circle. */
+  /** Mean number of leapfrog steps of a trajectory (default: 10). The number varies, so that none comes full circle. */
   readonly leapfrogs?: number;
-  /** Acceptance that the step size is adapted to; 0.8 unless told. */
+  /** Acceptance that the step size is adapted to (default: 0.8). */
   readonly acceptance?: number;
   /** Power of the density that the chains begin with, below 1: flat enough to leave a bad start and cross valleys. */
   readonly startPower?: number;

@@ -8,7 +8,6 @@ import { elementCount, float32, grad, int64, type NdArray, type Tensor, where } 
 import type { Base } from "../densities/bases.ts";
 import type { Conditioning } from "../densities/conditioning.ts";
 import { BYTE_LEVELS } from "../images/dequantize.ts";
-import type { FlowModel } from "../model.ts";
 import { hamiltonianMonteCarlo, type LogDensity } from "./hamiltonian.ts";
 import { columnLeaps, imageSpace, plainSpace, quantileScale, type Space } from "./space.ts";
 
@@ -26,6 +25,19 @@ export interface Completing {
   readonly base?: Pick<Base, "dependent">;
 }
 
+/** A flow as a completion needs it. */
+export interface CompletableFlow extends Completing {
+  readonly base: Base;
+  /** Length of a code. */
+  readonly dimensions: number;
+  /** [n, …sample] → [n, D]. */
+  encode(x: Tensor, label?: Tensor): Tensor;
+  /** [n, D] → [n, …sample], in data units. */
+  decode(z: Tensor, context?: Tensor): Tensor;
+  /** Log-density in nats of continuous data: [n, …sample] → [n]. */
+  continuousLogProb(x: Tensor, label?: Tensor): Tensor;
+}
+
 /**
  * Checks what is to be completed and decides how each sample is: not at all, exactly, or by iteration.
  * @throws OptionError
@@ -36,11 +48,11 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
   const size = elementCount(data.sampleShape);
   const count = rows.length;
   const { classes } = model.conditioning;
-  const told = typeof label === "number" ? new Array<number>(count).fill(label) : label;
-  if (told !== undefined && told.length !== count) {
-    throw new OptionError(`inpaint: ${told.length} labels were given for ${count} samples`);
+  const labels = typeof label === "number" ? new Array<number>(count).fill(label) : label;
+  if (labels !== undefined && labels.length !== count) {
+    throw new OptionError(`inpaint: ${labels.length} labels were given for ${count} samples`);
   }
-  for (const value of told ?? []) {
+  for (const value of labels ?? []) {
     if (Number.isInteger(value) && value >= 0 && value < classes) continue;
     throw new OptionError(
       classes === 0
@@ -64,7 +76,7 @@ export function readRows(model: Completing, data: DataInfo, options: InpaintOpti
     const before = triangular ? order.findIndex((place) => mask[place] !== 1) : -1;
     const prefix = before >= 0 && order?.slice(before).every((place) => mask[place] !== 1) === true;
     const way = unknown.length === 0 ? "none" : prefix && exact !== false ? "exact" : "iterated";
-    return { ...row, label: told?.[index], way };
+    return { ...row, label: labels?.[index], way };
   });
 }
 
@@ -74,7 +86,7 @@ const PART_ELEMENTS = 1 << 18;
 /** Draws of the flow from which scales are read off, at least. */
 const SCALE_DRAWS = 64;
 /**
- * Iterations unless told, leapfrog steps of each, and the power of the density that chains begin with: in many dimensions
+ * Default iterations, leapfrog steps of each, and the power of the density that chains begin with: in many dimensions
  * a flat density leads far away from where the mass is.
  */
 const COURSE = {
@@ -83,7 +95,6 @@ const COURSE = {
   table: { iterations: 80, leapfrogs: 8, startPower: 0.3 },
 } as const;
 
-/** What a program of this room takes: float rows, and the class of each where it is told. */
 /** What the program of `decodeDraws` runs on. */
 type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
 
@@ -98,7 +109,7 @@ type DrawFeeds = Feeds<"x" | "known?" | "noise" | "label?", NdArray>;
  * @throws OptionError where shapes do not fit, given columns are unknown, or `exact` is asked and there is no such way
  */
 export async function inpaintFlow(
-  model: FlowModel,
+  model: CompletableFlow,
   data: DataInfo,
   session: Session,
   options: InpaintOptions,
@@ -151,7 +162,7 @@ interface Chain extends Row {
 }
 
 interface Work {
-  readonly model: FlowModel;
+  readonly model: CompletableFlow;
   readonly data: DataInfo;
   readonly session: Session;
   readonly options: InpaintOptions;
@@ -195,7 +206,7 @@ function padded(chains: readonly Chain[], least = 1): readonly Chain[] {
 }
 
 /** Noise of the base for each chain, [chains, noiseSize]. */
-function baseNoise({ base, dimensions }: FlowModel, chains: readonly Chain[]): NdArray<"float32"> {
+function baseNoise({ base, dimensions }: CompletableFlow, chains: readonly Chain[]): NdArray<"float32"> {
   const size = base.noiseSize(dimensions);
   const noise = new Float32Array(chains.length * size);
   for (const [c, { random }] of chains.entries()) {

@@ -1,14 +1,15 @@
 import { OptionError } from "../../errors.ts";
 import { constant, normal as normalInitializer, zeros } from "../../nn/initializers.ts";
 import type { Random } from "../../random.ts";
-import { concat, matmul, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
+import { matmul } from "../../tensor/index.operations.ts";
+import { concat, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
 
 /**
  * The distribution that a flow maps data to, over rows z of [n, d]. Draws are a function of noise, so that a seed
  * decides them, learned parameters take part and gradients flow through them.
  */
 export interface Base {
-  /** True where the components of z depend on each other; they do not unless told. */
+  /** True where the components of z depend on each other (default: they do not). */
   readonly dependent?: boolean;
   /** Log-density in nats of each row of z [n, d], shape [n]. */
   logProb(z: Tensor): Tensor;

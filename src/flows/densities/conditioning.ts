@@ -82,7 +82,7 @@ export class Conditioning {
     this.targetShape = this.givenSize === 0 ? data.sampleShape : [left];
   }
 
-  /** The places of given (or of modeled) columns in a sample. */
+  /** The positions of given (or of modeled) columns in a sample. */
   private pick(x: Tensor, given: boolean): readonly Tensor[] {
     return this.spans
       .filter((span) => span.given === given)
@@ -100,13 +100,13 @@ export class Conditioning {
   /**
    * Divides a batch into what is modeled and what is given.
    * @param label classes [n], int64
-   * @throws OptionError where classes are conditioned on and none are told
+   * @throws OptionError where classes are conditioned on and none are given
    */
   divide(x: Tensor, label?: Tensor): Divided {
     const parts: Tensor[] = [];
     if (this.classes > 0) {
       if (label === undefined)
-        throw new OptionError("this model is conditional: tell the class of each sample");
+        throw new OptionError("this model is conditional: give the class of each sample");
       parts.push(oneHot(label, this.classes));
     }
     if (this.givenSize === 0) return { target: x, context: parts[0] };
@@ -130,7 +130,7 @@ export class Conditioning {
 
   /**
    * Context rows for drawn samples, [n, size]; undefined where nothing is conditioned on.
-   * @param randoms one generator a sample; decides its class where none is told, by the shares of the training data
+   * @param randoms one generator a sample; decides its class where none is given, by the shares of the training data
    * @param first index of the first sample, where `given` has a row for each
    * @param given values of the given columns as the model sees them, [1 or count, givenSize]
    * @throws OptionError where given columns have no values
@@ -161,7 +161,7 @@ export class Conditioning {
   }
 
   /**
-   * The log-density under a label or, where classes are conditioned on and none is told, of the mixture of them by their
+   * The log-density under a label or, where classes are conditioned on and none is given, of the mixture of them by their
    * shares.
    * @param logProb log p(x | label), [n]
    */
@@ -178,7 +178,7 @@ export class Conditioning {
 
   /**
    * The context of codes: class and given columns of each, as a row; undefined where nothing is conditioned on.
-   * @throws OptionError where they are not told
+   * @throws OptionError where they are not given
    */
   codeContext(
     labels: readonly (number | undefined)[],
@@ -188,7 +188,7 @@ export class Conditioning {
     if (size === 0) return undefined;
     const rows = labels.map((label, i) => {
       if (classes > 0 && label === undefined) {
-        throw new OptionError("this model is conditional: tell the class of each code with label");
+        throw new OptionError("this model is conditional: give the class of each code with label");
       }
       return this.contexts([new Random(0)], i, {
         ...(label !== undefined && { label }),

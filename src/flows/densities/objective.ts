@@ -9,7 +9,6 @@ import {
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { slice, type Tensor } from "../../tensor/index.ts";
-import type { FlowParts } from "../model.ts";
 
 /** An energy of samples, for a flow that is fitted to the density exp(−energy) / Z. */
 export interface Energy {
@@ -82,7 +81,7 @@ export function energyFunction(name: string): Energy {
 }
 
 /**
- * The option of flows that can be fitted in two ways. A flow that takes it needs transforms whose `inverse`, the way
+ * The option of flows that can be fitted in two ways. A flow that takes it needs transforms whose `inverse`, the direction
  * from the base to data, can be differentiated: it is what reverse-kl trains.
  */
 export const objectiveOptions = z.strictObject({
@@ -100,7 +99,7 @@ export type ObjectiveOptions = z.output<typeof objectiveOptions>;
  * What the objective adds to the parts of a flow: for reverse-kl, the energy of the data.
  * @throws OptionError where the data has no energy
  */
-export function energyOf({ objective }: ObjectiveOptions, data: DataInfo): Pick<FlowParts, "energy"> {
+export function energyOf({ objective }: ObjectiveOptions, data: DataInfo): { readonly energy?: Energy } {
   if (objective === "maximum-likelihood") return {};
   if (data.energy === undefined) {
     throw new OptionError(

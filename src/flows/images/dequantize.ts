@@ -31,7 +31,7 @@ export interface Dequantized {
 }
 
 /**
- * A way to make whole numbers 0 … 255 reals by adding noise from [0, 1)ᴰ. For any density q of the noise,
+ * A method to make whole numbers 0 … 255 reals by adding noise from [0, 1)ᴰ. For any density q of the noise,
  * log P(bytes) ≥ E_q[log p(bytes + noise) − log q(noise | bytes)] (Theis et al. 2016, section 3.1; Ho et al. 2019,
  * "Flow++", equation 7).
  */
@@ -89,11 +89,11 @@ class ByteFeatures {
 }
 
 export interface VariationalDequantizerOptions {
-  /** Channels of its networks; 16 unless told. */
+  /** Channels of its networks (default: 16). */
   readonly width?: number;
-  /** Affine couplings under the two colors of a checkerboard in turn; 2 unless told. */
+  /** Affine couplings under the two colors of a checkerboard in turn (default: 2). */
   readonly couplings?: number;
-  /** Length of the context vector; 0 unless told. */
+  /** Length of the context vector (default: 0). */
   readonly contextSize?: number;
 }
 
@@ -134,8 +134,8 @@ export class VariationalDequantizer implements Dequantizer {
   /** From ε to u, both [n, c, h, w], for these bytes. */
   private flow(bytes: Tensor, context: Tensor | undefined): Composition {
     const squeeze = new Squeeze("checkerboard");
-    const centerd = bytes.mul(2 / BYTE_LEVELS).sub(1);
-    const features = this.features.forward(squeeze.forward(centerd).y, context);
+    const centered = bytes.mul(2 / BYTE_LEVELS).sub(1);
+    const features = this.features.forward(squeeze.forward(centered).y, context);
     const couplings = this.networks.map((network, i) => {
       const changes: CoupledHalf = i % 2 === 0 ? "second" : "first";
       const conditioner = { forward: (kept: Tensor) => network.forward(concat([kept, features], 1)) };

@@ -1,6 +1,15 @@
+import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import type { DataInfo } from "../../model/data-info.ts";
+import type { FitPreferences } from "../../model/definition.ts";
 import { concat, elementCount, split, type Tensor } from "../../tensor/index.ts";
-import { type Forward, type Inverse, noVolumeChange, type Transform } from "../transforms/transform.ts";
+import {
+  Composition,
+  type Forward,
+  type Inverse,
+  noVolumeChange,
+  type Transform,
+} from "../transforms/transform.ts";
 
 /** Channels, height and width of an image. */
 export type ImageShape = readonly [channels: number, height: number, width: number];
@@ -119,7 +128,7 @@ export class MultiScale implements Transform {
       const passed = level.forward(rest, context);
       logDet = logDet.add(passed.logDet);
       const last = i === this.levels.length - 1;
-      const [kept, factored] = last ? [passed.y, passed.y] : (split(passed.y, 1, 2) as [Tensor, Tensor]);
+      const [kept, factored] = last ? [passed.y, passed.y] : split(passed.y, 1, 2);
       codes.push(factored.reshape([n, this.sizes[i] ?? 1]));
       rest = kept;
     });
@@ -144,13 +153,14 @@ export class MultiScale implements Transform {
 
 /**
  * The shape of images, and how many levels a flow of them may have, for a model that squeezes once a level.
- * @param wanted number of levels asked for; as many as 2 divides height and width, at most three, unless told
+ * @param wanted number of levels asked for; as many as 2 divides height and width, at most `most`, where it is undefined
  * @throws OptionError where height and width are not divisible by 2 so many times
  */
 export function imageLevels(
   model: string,
   sampleShape: readonly number[],
   wanted: number | undefined,
+  most = 3,
 ): { readonly shape: ImageShape; readonly count: number } {
   const [channels = 1, height = 1, width = 1] = sampleShape;
   const shape = [channels, height, width] as const;
@@ -165,5 +175,71 @@ export function imageLevels(
       `option levels: ${wanted} levels halve height and width ${wanted} times; ${height}×${width} allows ${limit}`,
     );
   }
-  return { shape, count: wanted ?? Math.min(limit, 3) };
+  return { shape, count: wanted ?? Math.min(limit, most) };
+}
+
+/**
+ * A multi-scale flow of images: each level squeezes, transforms, and factors out half of the channels.
+ * @param shape of the images, and the number of levels, as `imageLevels` gives them
+ * @param level the transforms of a level, the squeeze first, from the number of channels inside it
+ */
+export function multiScaleFlow(
+  { shape, count }: { readonly shape: ImageShape; readonly count: number },
+  level: (channels: number, isLast: boolean) => readonly Transform[],
+): MultiScale {
+  const levels: Level[] = [];
+  let next = shape;
+  for (let i = 0; i < count; i++) {
+    const inside = squeezed(next);
+    const [channels, height, width] = inside;
+    levels.push({ transform: new Composition(level(channels, i === count - 1)), shape: inside });
+    next = [channels / 2, height, width];
+  }
+  return new MultiScale(levels);
+}
+
+/** The option of how often images are halved. */
+export function levelsOption(most: number) {
+  return z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      `levels of images, each at half the height and width (default: as many as fit, at most ${most})`,
+    );
+}
+
+/** The depth of the perceptrons that stand in place of convolutions. */
+export const hiddenLayersOption = z
+  .int()
+  .min(1)
+  .default(2)
+  .describe("hidden layers of a coupling's network, for points and tables");
+
+/** The bound of log-scales; see `scaleLimitOf`. */
+export const scaleLimitOption = z
+  .number()
+  .positive()
+  .optional()
+  .describe(
+    "largest absolute log-scale of an affine coupling (default: 3, or 24 over their number if that is less)",
+  );
+
+/** The margin of the logit of pixels. */
+export function alphaOption(value: number, paper?: string) {
+  const description = "how far from 0 and 1 pixels are kept before the logit, for images";
+  return z
+    .number()
+    .min(0)
+    .max(0.49)
+    .default(value)
+    .describe(paper === undefined ? description : `${description} (the paper: ${paper})`);
+}
+
+/** What multi-scale flows of images prefer in training; for other data their systems differ. */
+export function imagePreferences(others: FitPreferences): (data: DataInfo) => FitPreferences {
+  return ({ kind }) =>
+    kind === "image"
+      ? { warmupSteps: 100, learningRate: 2e-3, batchSize: 64, clipNorm: 50 }
+      : { batchSize: 512, ...others };
 }

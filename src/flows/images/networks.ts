@@ -3,14 +3,8 @@ import { normal, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
 import { GroupNorm } from "../../nn/normalization.ts";
 import { AttentionBlock } from "../../nn/u-net.ts";
-import {
-  conv2d,
-  type Initializer,
-  isInitializing,
-  Parameter,
-  split,
-  type Tensor,
-} from "../../tensor/index.ts";
+import { isInitializing } from "../../tensor/index.operations.ts";
+import { conv2d, type Initializer, Parameter, split, type Tensor } from "../../tensor/index.ts";
 import type { Conditioner } from "../transforms/coupling.ts";
 import { normalizationOf } from "../transforms/normalization.ts";
 
@@ -140,9 +134,9 @@ export interface GatedNetworkOptions {
   readonly width: number;
   readonly blocks: number;
   readonly outputs: number;
-  /** Whether a layer of self-attention follows each block; not unless told. */
+  /** Whether a layer of self-attention follows each block (default: no). */
   readonly attention?: boolean;
-  /** Length of the context vector; 0 unless told. */
+  /** Length of the context vector (default: 0). */
   readonly contextSize?: number;
 }
 

@@ -8,7 +8,7 @@ export interface Elementwise {
 }
 
 /**
- * A strictly monotonic function applied to each element by itself, whose parameters are told from outside, by the
+ * A strictly monotonic function applied to each element by itself, whose parameters are given from outside, by the
  * conditioner network of a coupling or an autoregressive transform.
  */
 export interface Bijection {

@@ -1,15 +1,7 @@
 import { kaimingUniform, zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
-import {
-  constant,
-  float32,
-  type Initializer,
-  linear,
-  matmul,
-  split,
-  sub,
-  type Tensor,
-} from "../../tensor/index.ts";
+import { matmul, sub } from "../../tensor/index.operations.ts";
+import { constant, float32, type Initializer, linear, split, type Tensor } from "../../tensor/index.ts";
 
 /** What is asked of a velocity field beside the velocity. */
 export interface FieldQuery {

@@ -22,7 +22,7 @@ export interface ContinuousOptions {
   readonly solver: FixedStepMethod;
   /** Steps from data to noise in training. */
   readonly steps: number;
-  /** Steps in graphs outside of training, where no gradient is kept and more cost little; as many as there unless told. */
+  /** Steps in graphs outside of training, where no gradient is kept and more cost little (default: as many as there). */
   readonly evaluationSteps?: number;
   /** How the trace of the Jacobian is found; `auto` is exact where that is cheap or there are few dimensions. */
   readonly trace: (typeof TRACES)[number];

@@ -1,4 +1,6 @@
 import { OptionError } from "../../errors.ts";
+import { kaimingNormal, zeros } from "../../nn/initializers.ts";
+import { Linear } from "../../nn/linear.ts";
 import { concat, slice, split, stack, type Tensor } from "../../tensor/index.ts";
 import { type Bijection, sumElements } from "./bijections.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
@@ -8,8 +10,39 @@ export interface Conditioner {
   forward(x: Tensor, context?: Tensor): Tensor;
 }
 
+/** A multilayer perceptron with ReLU between its layers and a linear output: the coupling function m of NICE. The last layer starts at zero. */
+export class ReluNetwork implements Conditioner {
+  readonly layers: readonly Linear[];
+  /** Adds the context to the first hidden layer. */
+  readonly context: Linear | undefined;
+
+  /**
+   * @param sizes of the input, of every hidden layer and of the output
+   * @param contextSize length of the context vector; 0 for none
+   */
+  constructor(sizes: readonly number[], contextSize = 0) {
+    this.context =
+      contextSize === 0 ? undefined : new Linear(contextSize, sizes[1] ?? contextSize, { bias: false });
+    const last = sizes.length - 2;
+    this.layers = sizes.slice(1).map(
+      (outputs, i) =>
+        new Linear(sizes[i] ?? outputs, outputs, {
+          initializeWeight: i === last ? zeros : kaimingNormal(),
+          initializeBias: zeros,
+        }),
+    );
+  }
+
+  forward(x: Tensor, context?: Tensor): Tensor {
+    return this.layers.reduce((hidden, layer, i) => {
+      const next = layer.forward(i === 0 ? hidden : hidden.relu());
+      return i === 0 && this.context && context ? next.add(this.context.forward(context)) : next;
+    }, x);
+  }
+}
+
 /**
- * Puts the components at odd places (first, third, …) before those at even places, so that couplings can work on two
+ * Puts the components at odd positions (first, third, …) before those at even positions, so that couplings can work on two
  * halves; volume is preserved. With D components the first half has ⌈D/2⌉.
  */
 export class OddEvenOrder implements Transform {
@@ -38,6 +71,29 @@ export class OddEvenOrder implements Transform {
 
 /** Which half of the components a coupling changes; the other half is passed on and steers the change. */
 export type CoupledHalf = "first" | "second";
+
+/** The halves of rows as one coupling sees them. */
+export interface Halves {
+  /** Components of the first and of the second half. */
+  readonly sizes: readonly [number, number];
+  readonly changes: CoupledHalf;
+  /** Components of the half that is passed on, and of the half that is changed. */
+  readonly kept: number;
+  readonly changed: number;
+}
+
+/**
+ * The halves of coupling `index` of rows with `dimensions` components, in a stack that changes the halves in turn: the
+ * second first (Dinh et al. 2014, section 3.2). The first half has ⌈D/2⌉ components.
+ */
+export function alternatingHalves(index: number, dimensions: number): Halves {
+  const first = Math.ceil(dimensions / 2);
+  const second = dimensions - first;
+  const sizes = [first, second] as const;
+  return index % 2 === 0
+    ? { sizes, changes: "second", kept: first, changed: second }
+    : { sizes, changes: "first", kept: second, changed: first };
+}
 
 /**
  * Additive coupling: one half is passed on, y₁ = x₁, and the other shifted, y₂ = x₂ + m(x₁). Its determinant is 1 for

@@ -44,7 +44,7 @@ export class LogitTransform extends ElementwiseTransform {
   private readonly alpha: number;
 
   /**
-   * @param alpha how far the ends of the interval are kept from 0 and 1: 0.05 as in the paper, unless told
+   * @param alpha how far the ends of the interval are kept from 0 and 1 (default: 0.05, as in the paper)
    * @throws OptionError unless 0 ≤ alpha < 0.5
    */
   constructor(alpha = 0.05) {
@@ -171,7 +171,7 @@ function alongAxis1(values: Tensor, x: Tensor): Tensor {
   return values.reshape([values.shape[0] ?? 1, values.shape[1] ?? 1, ...x.shape.slice(2).map(() => 1)]);
 }
 
-/** Numbers of a sample of x [n, d, …] at each place of axis 1. */
+/** Numbers of a sample of x [n, d, …] at each position of axis 1. */
 function placesOf(x: Tensor): number {
   return elementCount(x.shape.slice(2).map(Number));
 }
@@ -268,7 +268,7 @@ export class ElementwiseBijection implements Transform {
   readonly parameters: Parameter;
   readonly context: Linear | undefined;
 
-  /** @param initialize starting values of the parameters [parameterCount · size]; zeros unless told */
+  /** @param initialize starting values of the parameters [parameterCount · size] (default: zeros) */
   constructor(size: number, bijection: Bijection, contextSize = 0, initialize: Initializer = zeros) {
     const count = size * bijection.parameterCount;
     this.bijection = bijection;

@@ -46,17 +46,17 @@ export interface MadeOptions {
   readonly hidden: readonly number[];
   /** Outputs for each element, P. */
   readonly parameterCount: number;
-  /** How the D · P outputs lie, as `Bijection.order` says; by element unless told. */
+  /** How the D · P outputs lie, see `Bijection.order` (default: by element). */
   readonly layout?: "by-parameter" | "by-element";
-  /** The elements in the order in which each may depend on those before it; 0, 1, … unless told. */
+  /** The elements in the order in which each may depend on those before it (default: 0, 1, …). */
   readonly order?: readonly number[];
   /** Length of a vector that all outputs may depend on; 0 for none. */
   readonly contextSize?: number;
-  /** Between the layers; ReLU unless told. */
+  /** Between the layers (default: ReLU). */
   readonly activation?: Activation;
   /** Adds each pair of hidden layers to what went in; all hidden layers must then have one size. */
   readonly residual?: boolean;
-  /** Draws the degrees of hidden units at random, as the paper does; unless told, they are spread evenly. */
+  /** Draws the degrees of hidden units at random, as the paper does (default: evenly spread). */
   readonly seed?: number;
 }
 
@@ -69,7 +69,7 @@ function maskOf(readers: readonly number[], sources: readonly number[], strict: 
 }
 
 /**
- * Degrees of the units of a hidden layer: a unit of degree d depends on the elements at the first d places alone. They
+ * Degrees of the units of a hidden layer: a unit of degree d depends on the elements at the first d positions alone. They
  * are sorted, so that the units of a degree are neighbors, and spread evenly or drawn at random.
  */
 export function hiddenDegrees(
@@ -154,7 +154,7 @@ export class MadeNetwork implements Conditioner {
 
   /**
    * Goes through the elements in order: asks for each by its parameters, which depend on those already known. Only the
-   * hidden units that depend on the last known element are computed at each place, so that all D places together cost
+   * hidden units that depend on the last known element are computed at each position, so that all D positions together cost
    * about as much as one pass.
    * @param choose the element [1, n] from its parameters [P, n]
    * @param rows n
@@ -289,7 +289,7 @@ const ITERATE_BOUND = 1e6;
 export interface MaskedAutoregressiveOptions {
   /** Units of each hidden layer of the masked network. */
   readonly hidden: readonly number[];
-  /** The elements in the order in which each may depend on those before it; 0, 1, … unless told. */
+  /** The elements in the order in which each may depend on those before it (default: 0, 1, …). */
   readonly order?: readonly number[];
   /** Length of the context vector; 0 for none. */
   readonly contextSize?: number;
@@ -355,7 +355,7 @@ export class MaskedAutoregressive implements Transform {
   }
 
   /**
-   * The inverse of all elements at once, x ← f⁻¹(y; θ(x)), until nothing changes: the element at place k is exact after k
+   * The inverse of all elements at once, x ← f⁻¹(y; θ(x)), until nothing changes: the element at position k is exact after k
    * rounds, usually far earlier (Song et al. 2021, "Accelerating Feedforward Computation via Parallel Nonlinear Equation
    * Solving", section 4). Not differentiable.
    */

@@ -1,19 +1,15 @@
 import { OptionError } from "../../errors.ts";
 import { orthogonal } from "../../nn/initializers.ts";
 import { Random } from "../../random.ts";
+import { apply, flip, inputAt, type Operation, shapeError } from "../../tensor/index.operations.ts";
 import {
-  apply,
   constant,
   conv2d,
-  flip,
   float32,
   type Initializer,
-  inputAt,
   int64,
   linear,
-  type Operation,
   Parameter,
-  shapeError,
   type Tensor,
 } from "../../tensor/index.ts";
 import { positions } from "./normalization.ts";
@@ -51,10 +47,10 @@ const permuteOperation: Operation<Order> = {
 
 /** Puts the components, or the channels, of axis 1 in another order that never changes. Volume is preserved. */
 export class Permutation implements Transform {
-  /** Place i of the result takes the component at place order[i]. */
+  /** Position i of the result takes the component at position order[i]. */
   readonly order: readonly number[];
 
-  /** @throws OptionError where a place is missing or taken twice */
+  /** @throws OptionError where a position is missing or taken twice */
   constructor(order: readonly number[]) {
     const sorted = [...order].sort((a, b) => a - b);
     if (sorted.some((place, i) => place !== i))

@@ -1,15 +1,6 @@
 import { ones, zeros } from "../../nn/initializers.ts";
-import {
-  Buffer,
-  batchNorm,
-  batchNormWith,
-  isInitializing,
-  isTraining,
-  Parameter,
-  shapeError,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { batchNorm, batchNormWith, isInitializing, shapeError } from "../../tensor/index.operations.ts";
+import { Buffer, isTraining, Parameter, type Tensor, where } from "../../tensor/index.ts";
 import { type Forward, type Inverse, noVolumeChange, type Transform } from "./transform.ts";
 
 /** The scale (as a logarithm) and the bias that give values mean 0 and variance 1, per column or channel: [c] each. */
@@ -32,7 +23,7 @@ export function normalizationOf(x: Tensor): Normalization {
   return { logScale: logScale.reshape(flat), bias: mean.mul(logScale.exp()).neg().reshape(flat) };
 }
 
-/** A vector of channels in the place where it broadcasts to x, rows or maps. */
+/** A vector of channels in the shape in which it broadcasts to x, rows or maps. */
 export function perChannel(values: Tensor, x: Tensor): Tensor {
   return x.rank === 2 ? values : values.reshape([1, ...values.shape, ...x.shape.slice(2).map(() => 1)]);
 }
@@ -81,17 +72,17 @@ export class ActNorm implements Transform {
 }
 
 export interface BatchNormTransformOptions {
-  /** Added to the variance; 1e-5 unless told. */
+  /** Added to the variance (default: 1e-5). */
   readonly epsilon?: number;
-  /** Share of a batch in the running statistics; 0.1 unless told. */
+  /** Share of a batch in the running statistics (default: 0.1). */
   readonly momentum?: number;
-  /** Whether there is a learned scale and shift; true unless told. */
+  /** Whether there is a learned scale and shift (default: true). */
   readonly affine?: boolean;
 }
 
 /**
  * Batch normalization as a transform, of rows [n, d] or of the channels of maps [n, c, h, w]:
- * y = (x − m) / √(v + ε) · exp(γ) + β, with log-determinant Σ (γ − ½ log(v + ε)) times the number of places of a channel
+ * y = (x − m) / √(v + ε) · exp(γ) + β, with log-determinant Σ (γ − ½ log(v + ε)) times the number of positions of a channel
  * (Dinh et al. 2017, "RealNVP", section 3.7; Papamakarios et al. 2017, "MAF", section 4.2, with γ and β).
  *
  * While training, the forward map takes mean and variance from the batch, gradients flow through them, and running
@@ -119,7 +110,7 @@ export class BatchNormTransform implements Transform {
     this.epsilon = epsilon;
   }
 
-  /** Σ (γ − ½ log(v + ε)) times the places of a channel, for each row of x. */
+  /** Σ (γ − ½ log(v + ε)) times the positions of a channel, for each row of x. */
   private logDet(x: Tensor, variance: Tensor): Tensor {
     const places = x.shape.slice(2).reduce<number>((product, size) => product * Number(size), 1);
     const logFactor = variance.add(this.epsilon).log().mul(-0.5);
@@ -158,8 +149,8 @@ export class BatchNormTransform implements Transform {
       values.reshape([1, values.shape[0] ?? 1, ...y.shape.slice(2).map(() => 1)]);
     const deviation = this.running_var.add(this.epsilon).sqrt();
     const factor = this.scale === undefined ? deviation : deviation.mul(this.scale.neg().exp());
-    const centerd = this.shift === undefined ? y : y.sub(along(this.shift));
-    const x = centerd.mul(along(factor)).add(along(this.running_mean));
+    const centered = this.shift === undefined ? y : y.sub(along(this.shift));
+    const x = centered.mul(along(factor)).add(along(this.running_mean));
     return { x, logDet: this.logDet(y, this.running_var).neg() };
   }
 }

@@ -1,15 +1,6 @@
 import { OptionError } from "../../errors.ts";
-import {
-  constant,
-  float32,
-  full,
-  matmul,
-  slice,
-  split,
-  stopGradient,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
+import { matmul, stopGradient } from "../../tensor/index.operations.ts";
+import { constant, float32, full, slice, split, type Tensor, where } from "../../tensor/index.ts";
 import type { Bijection, Elementwise } from "./bijections.ts";
 
 /** What decides the shape of a spline beside its parameters. */
@@ -18,9 +9,9 @@ export interface SplineOptions {
   readonly bins: number;
   /** The spline maps [−bound, bound] onto itself. */
   readonly bound: number;
-  /** Smallest width and height of a bin as a share of the interval; 0.001 unless told. */
+  /** Smallest width and height of a bin as a share of the interval (default: 0.001). */
   readonly minimumBin?: number;
-  /** Smallest derivative at a knot; 0.001 unless told. */
+  /** Smallest derivative at a knot (default: 0.001). */
   readonly minimumDerivative?: number;
 }
 
@@ -48,7 +39,7 @@ class BinTable {
   private readonly derivatives: number;
   /** [K, K]: from the shares of all bins, not normalized, to (sum of shares) · knot, for knots 0 … K − 1. */
   private readonly knots: Tensor;
-  /** From the comparisons with knots 0 … K − 1 to masks, as told at each. */
+  /** From the comparisons with knots 0 … K − 1 to masks, as given at each. */
   private readonly bins: Tensor;
   private readonly slopes: Tensor;
   private readonly offsets: Tensor;
@@ -139,7 +130,7 @@ function positive(x: Tensor, least: number): Tensor {
     .add(least);
 }
 
-/** θ and φ = 1 − θ, the place of a point in its bin, and the bin's slope s. */
+/** θ and φ = 1 − θ, the position of a point in its bin, and the bin's slope s. */
 interface Place {
   readonly theta: Tensor;
   readonly phi: Tensor;
@@ -147,7 +138,7 @@ interface Place {
 }
 
 /**
- * Value and derivative at a place. With p = s θ + δₖ φ and q = s φ + δₖ₊₁ θ, equations 4 and 5 of Durkan et al. 2019 are
+ * Value and derivative at a point. With p = s θ + δₖ φ and q = s φ + δₖ₊₁ θ, equations 4 and 5 of Durkan et al. 2019 are
  * y = yₖ + h θp / (θp + φq) and dy/dx = s² (θq + φp) / (θp + φq)²: sums of positive terms, where nothing cancels.
  */
 function rationalQuadratic(bin: Bin, { theta, phi, slope }: Place): { value: Tensor; logDerivative: Tensor } {
@@ -166,7 +157,7 @@ function placeOf(bin: Bin, x: Tensor): Place {
 }
 
 /**
- * The place θ where the spline has the value y. With η = (y − yₖ) / h and ε = δₖ (1 − η) − δₖ₊₁ η, the quadratic equation
+ * The position θ where the spline has the value y. With η = (y − yₖ) / h and ε = δₖ (1 − η) − δₖ₊₁ η, the quadratic equation
  * of Durkan et al. 2019 (their equations 6 to 8, 29) has the discriminant ε² + 4 s² η (1 − η), which cannot be negative,
  * and with R = |ε| + √discriminant its root is θ = 2 s η / (2 s η + R) for ε ≥ 0, and φ = 2 s (1 − η) / (2 s (1 − η) + R)
  * otherwise. No difference of near numbers is taken.
@@ -287,7 +278,7 @@ export class CircularSpline implements Bijection {
   private readonly bound: number;
   private readonly table: BinTable;
 
-  /** @param options `bound` is half the circumference; π unless told @throws OptionError */
+  /** @param options `bound` is half the circumference (default: π) @throws OptionError */
   constructor(options: Omit<SplineOptions, "bound"> & { readonly bound?: number }) {
     const all = checked({ ...options, bound: options.bound ?? Math.PI });
     this.bound = all.bound;

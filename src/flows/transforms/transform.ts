@@ -1,13 +1,6 @@
 import { asTensor } from "../../tensor/core.ts";
-import {
-  any,
-  constant,
-  logicalOr,
-  type Tensor,
-  type TensorLike,
-  where,
-  whileLoop,
-} from "../../tensor/index.ts";
+import { any } from "../../tensor/index.operations.ts";
+import { constant, logicalOr, type Tensor, type TensorLike, where, whileLoop } from "../../tensor/index.ts";
 
 /** The image of a point and the logarithm of |det ∂y/∂x|, shape [n], in nats. */
 export interface Forward {
@@ -135,13 +128,13 @@ export interface Slope {
 }
 
 export interface RootOptions {
-  /** Where the search begins, between the bounds; their middle unless told. */
+  /** Where the search begins, between the bounds (default: their middle). */
   readonly start?: TensorLike;
   /** Rounds at most; about ten are usual, and the loop ends as soon as all elements are found. */
   readonly maximum?: number;
 }
 
-/** Two units in the last place of a float32 number, relative to it. */
+/** Two units in the last digit of a float32 number, relative to it. */
 const PRECISION = 2 ** -22;
 
 /** Keeps quotients finite where a function is flat. */

@@ -1,6 +1,7 @@
 import type { ConfusionMatrix } from "../../detection/measure/confusion.ts";
 import type { DetectionCurve, DetectionCurves } from "../../detection/measure/precision-recall.ts";
-import { COLORS, type PlotLayer, renderSvg } from "../plots/plot.ts";
+import { type PlotLayer, renderSvg } from "../plots/plot.ts";
+import { COLORS } from "../raster/palette.ts";
 import { significant, thin } from "../statistics.ts";
 
 /** More than a curve of the plot's width can show. */

@@ -13,7 +13,7 @@ export interface LeaderboardMeasure {
   /** For the head of a column. */
   readonly short: string;
   readonly better: Better;
-  /** Those that its values call for unless told. */
+  /** Default: those that its values call for. */
   readonly decimals?: number;
   /** What it tells. */
   readonly meaning: string;

@@ -74,7 +74,7 @@ function header(board: Leaderboard): string {
     ([name, value, detail]) =>
       `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(detail)}</small></dd></div>`,
   );
-  const told = [
+  const remarks = [
     dateText(date),
     ...(dataOptions === undefined ? [] : [escapeHtml(dataOptions)]),
     `eidos ${escapeHtml(version)}`,
@@ -82,7 +82,7 @@ function header(board: Leaderboard): string {
   ];
   return `<header>
 <h1>Models <span>on</span> ${escapeHtml(data)}</h1>
-<p>${told.join(" · ")}</p>
+<p>${remarks.join(" · ")}</p>
 </header>
 <dl class="figures">\n${cards.join("\n")}\n</dl>`;
 }

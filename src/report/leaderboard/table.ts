@@ -114,7 +114,7 @@ function numberOf(likelihood: MeanLikelihood, inBits: boolean): number | undefin
   return inBits ? likelihood.atMostBitsPerDimension : likelihood.atLeastNats;
 }
 
-/** True where likelihoods are told in bits per dimension. */
+/** True where likelihoods are given in bits per dimension. */
 export function isInBits(board: Leaderboard): boolean {
   return finishedRows(board).some(({ likelihood }) =>
     likelihood === undefined ? false : numberOf(likelihood, true) !== undefined,
@@ -207,7 +207,7 @@ export function distanceColumns(board: Leaderboard): readonly TableColumn[] {
   return board.measures.map((measure) => measureColumn(measure, board));
 }
 
-/** What likelihoods are of, each told once with the models it holds for. */
+/** What likelihoods are of, each given once with the models it holds for. */
 function likelihoodDetails(rows: readonly FinishedRow[]): readonly string[] {
   const names = new Map<string, string[]>();
   for (const { name, likelihoodDetail: detail } of rows) {

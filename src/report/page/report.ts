@@ -81,7 +81,7 @@ export interface ReportInput {
   readonly lossLabel: string;
   readonly results: readonly ReportResult[];
   readonly metrics: readonly MetricRow[];
-  /** What pictures show: "Samples" unless told. */
+  /** What pictures show. Default: "Samples". */
   readonly shown?: string;
   /** In the order of training. */
   readonly samples: readonly SamplePicture[];

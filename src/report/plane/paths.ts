@@ -1,21 +1,18 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { type Frame, type Point, pointsOf, squareFrame, within } from "../points.ts";
-import { blankRaster, type Color, drawStroke, type Raster } from "../raster/raster.ts";
+import { pointsOf, squareFrame } from "../points.ts";
+import { rgb } from "../raster/palette.ts";
+import { blankRaster, type Color, type Raster } from "../raster/raster.ts";
 import { drawText } from "../raster/text.ts";
 import { thin } from "../statistics.ts";
+import { PlaneCanvas } from "./canvas.ts";
 
-const BORDER: Color = [200, 205, 213];
-const DATA: Color = [150, 157, 170];
-const PATH: Color = [37, 99, 235];
-const START: Color = [217, 119, 6];
-const END: Color = [31, 36, 48];
-
+/** Pixels of a picture of trajectories inside its border. */
 const INSIDE = 560;
 const RIM = 8;
 const MOST_DATA = 3000;
 
-/** Points on their way, and what to draw them over. */
+/** Points on their paths, and what to draw them over. */
 export interface Trajectories {
   /** States one after the other, each [count, 2]. */
   readonly states: readonly NdArray<"float32">[];
@@ -24,7 +21,7 @@ export interface Trajectories {
 }
 
 /**
- * The ways of points through the plane as lines: orange where they begin, black where they end, over data in grey. Straight
+ * The paths of points through the plane as lines: orange where they begin, black where they end, over data in gray. Straight
  * lines are gone in one step, curved ones take many.
  * @throws ShapeError where a state is not [count, 2], or there are fewer than two
  */
@@ -34,65 +31,31 @@ export function trajectoryRaster({ states, data }: Trajectories): Raster {
   const [starts = [], ends = []] = [points[0], points.at(-1)];
   const background = data === undefined ? [] : pointsOf(data, "data");
   const frame = squareFrame([...background, ...starts, ...ends]);
-  const raster = blankRaster(INSIDE + 2 * RIM, INSIDE + 2 * RIM, [255, 255, 255]);
+  const raster = blankRaster(INSIDE + 2 * RIM, INSIDE + 2 * RIM, rgb("paper"));
+  const canvas = new PlaneCanvas(raster, frame, { left: RIM, top: RIM, size: INSIDE });
   for (const point of thin(background, MOST_DATA)) {
-    dot(raster, frame, point, { radius: 1.2, color: DATA, opacity: 0.4 });
+    canvas.dot(point, { radius: 1.2, color: rgb("data"), opacity: 0.4 });
   }
   for (const [i] of starts.entries()) {
     for (let k = 1; k < points.length; k++) {
       const [from, to] = [points[k - 1]?.[i], points[k]?.[i]];
-      if (from === undefined || to === undefined || !within(frame, from) || !within(frame, to)) continue;
-      drawStroke(raster, {
-        from: place(frame, from),
-        to: place(frame, to),
-        radius: 0.6,
-        color: PATH,
-        opacity: 0.45,
-      });
+      if (from === undefined || to === undefined) continue;
+      canvas.line(from, to, { radius: 0.6, color: rgb("samples"), opacity: 0.45 });
     }
   }
-  for (const point of starts) dot(raster, frame, point, { radius: 2, color: START, opacity: 0.9 });
-  for (const point of ends) dot(raster, frame, point, { radius: 2, color: END, opacity: 0.9 });
-  const [low, high] = [RIM, RIM + INSIDE];
-  const corners: readonly Point[] = [
-    [low, low],
-    [high, low],
-    [high, high],
-    [low, high],
-  ];
-  for (const [i, from] of corners.entries()) {
-    const to = corners[(i + 1) % corners.length] ?? from;
-    drawStroke(raster, { from, to, radius: 0.5, color: BORDER, opacity: 1 });
-  }
+  for (const point of starts) canvas.dot(point, { radius: 2, color: rgb("start"), opacity: 0.9 });
+  for (const point of ends) canvas.dot(point, { radius: 2, color: rgb("ink"), opacity: 0.9 });
+  canvas.border();
   return raster;
 }
 
-function place(frame: Frame, [x, y]: Point): Point {
-  return [
-    RIM + ((x - frame.x[0]) / (frame.x[1] - frame.x[0])) * INSIDE,
-    RIM + INSIDE - ((y - frame.y[0]) / (frame.y[1] - frame.y[0])) * INSIDE,
-  ];
-}
-
-function dot(
-  raster: Raster,
-  frame: Frame,
-  point: Point,
-  look: { readonly radius: number; readonly color: Color; readonly opacity: number },
-): void {
-  if (!within(frame, point)) return;
-  const at = place(frame, point);
-  drawStroke(raster, { from: at, to: at, ...look });
-}
-
-const INK: Color = [31, 36, 48];
-const PANEL_BORDER: Color = [214, 218, 224];
-const PANEL_INSIDE = 200;
+/** Pixels of a small panel inside its border. */
+const PANEL = 200;
 const GAP = 12;
 const LABEL_HEIGHT = 26;
 const COLUMNS = 4;
 
-/** Points on their way from the base to the data. */
+/** Points between the base and the data. */
 export interface PathState {
   /** [count, 2]. */
   readonly points: NdArray<"float32">;
@@ -111,7 +74,7 @@ function hue(turn: number): Color {
 }
 
 /**
- * Small multiples of points on their way from the base distribution to the data, four a row, each called z and the
+ * Small multiples of points on their path from the base distribution to the data, four a row, each called z and the
  * number of steps behind it, the last x. A point keeps the color of the direction in which it lay at first, so that one
  * sees how the plane is folded. Every panel has a square frame of its own around its points.
  * @throws ShapeError where a state is not `[count, 2]`, or there is none
@@ -129,41 +92,26 @@ export function pathPanels(states: readonly PathState[]): Raster {
   );
   const columns = Math.min(COLUMNS, states.length);
   const rows = Math.ceil(states.length / columns);
-  const [tileWidth, tileHeight] = [PANEL_INSIDE + GAP, LABEL_HEIGHT + PANEL_INSIDE + GAP];
-  const raster = blankRaster(columns * tileWidth + GAP, rows * tileHeight, [255, 255, 255]);
+  const [tileWidth, tileHeight] = [PANEL + GAP, LABEL_HEIGHT + PANEL + GAP];
+  const raster = blankRaster(columns * tileWidth + GAP, rows * tileHeight, rgb("paper"));
   for (const [i, { points, step }] of states.entries()) {
     const left = GAP + (i % columns) * tileWidth;
     const top = Math.floor(i / columns) * tileHeight + LABEL_HEIGHT;
-    drawFrame(raster, left, top);
-    drawName(raster, left, top - LABEL_HEIGHT / 2, i === states.length - 1 && i > 0 ? undefined : step);
     const placed = pointsOf(points, "points of the path");
-    const frame = squareFrame(placed);
+    const canvas = new PlaneCanvas(raster, squareFrame(placed), { left, top, size: PANEL });
+    canvas.border(0.4);
+    drawName(raster, left, top - LABEL_HEIGHT / 2, i === states.length - 1 && i > 0 ? undefined : step);
     for (const [k, point] of placed.entries()) {
-      if (!within(frame, point)) continue;
-      const at = [
-        left + ((point[0] - frame.x[0]) / (frame.x[1] - frame.x[0])) * PANEL_INSIDE,
-        top + PANEL_INSIDE - ((point[1] - frame.y[0]) / (frame.y[1] - frame.y[0])) * PANEL_INSIDE,
-      ] as const;
-      drawStroke(raster, { from: at, to: at, radius: 0.9, color: colors[k] ?? INK, opacity: 0.75 });
+      canvas.dot(point, { radius: 0.9, color: colors[k] ?? rgb("ink"), opacity: 0.75 });
     }
   }
   return raster;
 }
 
-function drawFrame(raster: Raster, left: number, top: number): void {
-  const [right, bottom] = [left + PANEL_INSIDE, top + PANEL_INSIDE];
-  const line = (from: readonly [number, number], to: readonly [number, number]) =>
-    drawStroke(raster, { from, to, radius: 0.4, color: PANEL_BORDER, opacity: 1 });
-  line([left, top], [right, top]);
-  line([right, top], [right, bottom]);
-  line([right, bottom], [left, bottom]);
-  line([left, bottom], [left, top]);
-}
-
 /** z with the number of steps below the line; x at the end of the path. */
 function drawName(raster: Raster, x: number, y: number, step: number | undefined): void {
-  const letter = { x: x + 2, y, align: "start", color: INK, scale: 1.3 } as const;
+  const letter = { x: x + 2, y, align: "start", color: rgb("ink"), scale: 1.3 } as const;
   drawText(raster, step === undefined ? "x" : "z", letter);
   if (step === undefined) return;
-  drawText(raster, String(step), { x: x + 14, y: y + 6, align: "start", color: INK, scale: 0.8 });
+  drawText(raster, String(step), { x: x + 14, y: y + 6, align: "start", color: rgb("ink"), scale: 0.8 });
 }

@@ -1,78 +1,28 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { COLORS, renderSvg } from "../plots/plot.ts";
-import {
-  type Frame,
-  type Point,
-  type PointSets,
-  placePoints,
-  pointsOf,
-  squareFrame,
-  within,
-} from "../points.ts";
+import { renderSvg } from "../plots/plot.ts";
+import { type Frame, pointsOf, squareFrame, within } from "../points.ts";
 import { VIRIDIS, viridis } from "../raster/heat.ts";
+import { COLORS } from "../raster/palette.ts";
 import { base64, blankRaster, encodePng } from "../raster/raster.ts";
 import { quantile, sorted, thin } from "../statistics.ts";
 
-/** A circle a point is some 100 bytes of SVG. */
-const MOST_POINTS = 2000;
-const SIZE = 420;
-
-/**
- * A scatter plot of samples over data as an SVG document, at most 2,000 points of each. The subtitle counts the samples
- * outside the frame.
- * @throws ShapeError where the arrays are not `[count, 2]`.
- */
-export async function scatterPlot(sets: PointSets, title = "Samples over data"): Promise<string> {
-  const { data, samples, frame } = placePoints(sets);
-  const outside = samples.filter((point) => !within(frame, point)).length;
-  const rows = (points: readonly Point[], name: string) =>
-    thin(points, MOST_POINTS).flatMap((point) =>
-      within(frame, point) ? [{ x: point[0], y: point[1], name }] : [],
-    );
-  const axis = { grid: true, domain: false, tickCount: 6 } as const;
-  const names = data.length > 0 ? ["data", "samples"] : ["samples"];
-  return renderSvg({
-    width: SIZE,
-    height: SIZE,
-    title: {
-      text: title,
-      subtitle: `${samples.length} samples${outside > 0 ? `, ${outside} of them outside the frame` : ""}`,
-    },
-    data: { values: [...rows(data, "data"), ...rows(samples, "samples")] },
-    mark: { type: "circle", size: 9, opacity: 1, fillOpacity: 0.55, clip: true },
-    encoding: {
-      x: {
-        field: "x",
-        type: "quantitative",
-        title: "x₁",
-        scale: { domain: [...frame.x], nice: false },
-        axis,
-      },
-      y: {
-        field: "y",
-        type: "quantitative",
-        title: "x₂",
-        scale: { domain: [...frame.y], nice: false },
-        axis,
-      },
-      color: {
-        field: "name",
-        type: "nominal",
-        scale: {
-          domain: names,
-          range: names.map((name) => (name === "data" ? COLORS.data : COLORS.samples)),
-        },
-        legend: { symbolSize: 60 },
-      },
-    },
+/** Both axes of a plot of the plane: they end where the frame does. */
+function planeAxes(frame: Frame, titles: readonly [x: string, y: string], grid: boolean) {
+  const axis = (field: "x" | "y", title: string) => ({
+    field,
+    type: "quantitative" as const,
+    title,
+    scale: { domain: [...frame[field]], nice: false },
+    axis: { grid, domain: false, tickCount: 6 },
   });
+  return { x: axis("x", titles[0]), y: axis("y", titles[1]) };
 }
 
 const HEAT_MAP_SIZE = 420;
 const HEAT_MAP_MOST_POINTS = 800;
 
-/** A density at the places of a grid. */
+/** A density at the points of a grid. */
 export interface DensityGrid {
   /** Log-densities in nats, `[rows, columns]`, the first row at the lowest y; −∞ and NaN count as density 0. */
   readonly values: NdArray<"float32">;
@@ -104,7 +54,6 @@ export async function densityHeatMap(
   const png = await encodePng(picture);
   const url = `data:image/png;base64,${base64(png)}`;
   const points = thin(samples === undefined ? [] : pointsOf(samples, "samples"), HEAT_MAP_MOST_POINTS);
-  const axis = { grid: false, domain: false, tickCount: 6 } as const;
   return renderSvg({
     width: HEAT_MAP_SIZE,
     height: HEAT_MAP_SIZE,
@@ -130,20 +79,7 @@ export async function densityHeatMap(
         },
         mark: { type: "point", opacity: 0 },
         encoding: {
-          x: {
-            field: "x",
-            type: "quantitative",
-            title: "x₁",
-            scale: { domain: [...frame.x], nice: false },
-            axis,
-          },
-          y: {
-            field: "y",
-            type: "quantitative",
-            title: "x₂",
-            scale: { domain: [...frame.y], nice: false },
-            axis,
-          },
+          ...planeAxes(frame, ["x₁", "x₂"], false),
           color: {
             field: "density",
             type: "quantitative",
@@ -166,7 +102,7 @@ export async function densityHeatMap(
 }
 
 const LATENT_MAP_SIZE = 460;
-/** Of more classes than these the colors are not told apart. */
+/** The colors of more classes than these look alike. */
 const MOST_CLASSES = 20;
 
 /** Codes of samples in the plane. */
@@ -197,13 +133,6 @@ export async function latentMap(
     within(frame, point) ? [{ x: point[0], y: point[1], name: name(i) }] : [],
   );
   const outside = points.length - shown.length;
-  const [x, y] = (["x", "y"] as const).map((field, i) => ({
-    field,
-    type: "quantitative" as const,
-    title: axes[i] ?? field,
-    scale: { domain: [...frame[field]], nice: false },
-    axis: { grid: true, domain: false, tickCount: 6 },
-  }));
   return renderSvg({
     width: LATENT_MAP_SIZE,
     height: LATENT_MAP_SIZE,
@@ -214,8 +143,7 @@ export async function latentMap(
     data: { values: shown },
     mark: { type: "circle", size: 22, opacity: 1, fillOpacity: 0.75, clip: true },
     encoding: {
-      ...(x && { x }),
-      ...(y && { y }),
+      ...planeAxes(frame, axes, true),
       color: isColored
         ? {
             field: "name",

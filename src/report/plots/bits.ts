@@ -1,8 +1,9 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { base64, blankRaster, type Color, encodePng } from "../raster/raster.ts";
+import { COLORS, rgb } from "../raster/palette.ts";
+import { base64, blankRaster, encodePng } from "../raster/raster.ts";
 import { thin } from "../statistics.ts";
-import { COLORS, type PlotPart, renderSvg } from "./plot.ts";
+import { type PlotPart, renderSvg } from "./plot.ts";
 
 /** Zeros and ones that a model drew, or probabilities of ones, and data to compare them with: both `[count, columns]`. */
 export interface BitRows {
@@ -18,11 +19,8 @@ const MOST_PAIRS = 1500;
 /** Columns of which pairs are counted. */
 const PAIRED = 512;
 
-const ZERO: Color = [240, 242, 245];
-const ONES: Readonly<Record<"data" | "samples", Color>> = {
-  data: [91, 100, 114],
-  samples: [37, 99, 235],
-};
+const ZERO = rgb("empty");
+const ONES = { data: rgb("muted"), samples: rgb("samples") };
 
 /** Shares of rows with a one in each column, and in both of each pair of columns (a before b, row by row). */
 interface Shares {

@@ -1,5 +1,6 @@
+import { COLORS } from "../raster/palette.ts";
 import { logTicks, mean, quantile, significant, sorted, thin } from "../statistics.ts";
-import { COLORS, type PlotLayer, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { type PlotLayer, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** A row of the metrics of a run; what was not measured at that step is left out. */
 export interface MetricRow {

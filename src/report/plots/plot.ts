@@ -1,4 +1,5 @@
 import type { Config, TopLevelSpec } from "vega-lite";
+import { COLORS } from "../raster/palette.ts";
 
 /** Widths of the letters of Helvetica and Arial, in thousandths of the font size; 556, a digit's, for all others. */
 const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
@@ -32,17 +33,6 @@ export type PlotLayer = Extract<PlotSpec, { layer: unknown }>["layer"][number];
 /** One of the plots that stand side by side. */
 export type PlotPart = Extract<PlotSpec, { concat: unknown }>["concat"][number];
 
-/** Colors that mean the same in every plot. */
-export const COLORS = {
-  data: "#8b93a1",
-  samples: "#2563eb",
-  training: "#2563eb",
-  validation: "#d9480f",
-  ink: "#1f2430",
-  muted: "#5b6472",
-  line: "#e6e8ec",
-} as const;
-
 const FONT = '"Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif';
 
 /** The look of all plots: light, thin grid, no frame. */
@@ -63,7 +53,7 @@ const config: Config = {
     titleFontWeight: "normal",
     titlePadding: 8,
   },
-  axisX: { grid: false, domain: true, domainColor: "#b9bfc9", tickColor: "#b9bfc9", tickSize: 4 },
+  axisX: { grid: false, domain: true, domainColor: COLORS.border, tickColor: COLORS.border, tickSize: 4 },
   axisY: { ticks: false, labelPadding: 6, minExtent: 34 },
   legend: {
     orient: "top",
@@ -96,7 +86,7 @@ const config: Config = {
 /** Labels of an axis of large numbers, each with its own unit: 0, 500, 1k, 1.5k. */
 export const SHORT_LABELS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 
-/** The part of Vega that says how wide a text is; its declarations leave it out. */
+/** The part of Vega that measures how wide a text is; its declarations leave it out. */
 interface TextMetrics {
   readonly estimateWidth: unknown;
   width: unknown;

@@ -1,7 +1,8 @@
 import type { Cell, Column } from "../../data/sources/columns.ts";
 import { DataError } from "../../errors.ts";
-import { binEdges, correlation, finite, fixed, histogram, quantile, sorted, thin } from "../statistics.ts";
-import { COLORS, type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { COLORS } from "../raster/palette.ts";
+import { binEdges, finite, histogram, quantile, sorted } from "../statistics.ts";
+import { type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** Rows of a table as a person writes them, and rows that a model drew, both with the given columns. */
 export interface TableRows {
@@ -11,7 +12,6 @@ export interface TableRows {
 }
 
 const MOST_COLUMNS = 24;
-const MOST_PAIRS = 6;
 const MOST_CATEGORIES = 12;
 const BINS = 28;
 
@@ -163,59 +163,5 @@ export async function tableMarginals(
             samples.map((row) => row[i] ?? ""),
           ),
     ),
-  });
-}
-
-/**
- * Scatter plots of the six pairs of numeric columns that are most strongly correlated in the data, with the correlation
- * in data and in samples, as an SVG document; undefined where there are fewer than two numeric columns.
- */
-export async function tablePairs(
-  { columns, data, samples }: TableRows,
-  title = "Pairs of columns: data and samples",
-): Promise<string | undefined> {
-  const numeric = columns.slice(0, 100).flatMap((column, i) => (column.kind === "numeric" ? [i] : []));
-  const pairOf = (rows: readonly (readonly Cell[])[], a: number, b: number) =>
-    rows.map((row) => [Number(row[a]), Number(row[b])] as const);
-  const [dataRows, sampleRows] = [thin(data, 5000), thin(samples, 5000)];
-  const pairs = numeric
-    .flatMap((a, i) => numeric.slice(i + 1).map((b) => ({ a, b, r: correlation(pairOf(dataRows, a, b)) })))
-    .sort((one, other) => Math.abs(other.r) - Math.abs(one.r))
-    .slice(0, MOST_PAIRS);
-  if (pairs.length === 0) return undefined;
-  const encoding = (field: "x" | "y", column: number) => {
-    const edges = edgesOf(numbers(dataRows, column), numbers(sampleRows, column));
-    return {
-      field,
-      type: "quantitative" as const,
-      title: short(columns[column]?.name ?? ""),
-      scale: { domain: [edges[0] ?? 0, edges.at(-1) ?? 1], nice: true, zero: false },
-      axis: { ...numberAxis(edges), grid: true },
-    };
-  };
-  return renderSvg({
-    title: { text: title, subtitle: "the pairs most strongly correlated in the data (r: Pearson)" },
-    columns: 3,
-    concat: pairs.map(({ a, b, r }) => {
-      const rows = (from: readonly (readonly Cell[])[], name: string) =>
-        pairOf(thin(from, 300), a, b).flatMap(([x, y]) =>
-          Number.isFinite(x) && Number.isFinite(y) ? [{ x, y, name }] : [],
-        );
-      const found = correlation(pairOf(sampleRows, a, b));
-      return {
-        width: 185,
-        height: 160,
-        title: {
-          text: `r = ${fixed(r, 2)} in data, ${fixed(found, 2)} in samples`,
-          fontSize: 11,
-          fontWeight: "normal",
-          color: COLORS.muted,
-          offset: 6,
-        },
-        data: { values: [...rows(dataRows, "data"), ...rows(sampleRows, "samples")] },
-        mark: { type: "circle", size: 9, opacity: 1, fillOpacity: 0.55, clip: true },
-        encoding: { x: encoding("x", a), y: encoding("y", b), color },
-      };
-    }),
   });
 }

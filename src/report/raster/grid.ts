@@ -1,6 +1,7 @@
 import { ShapeError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import { blankRaster, type Color, type Raster } from "./raster.ts";
+import { rgb } from "./palette.ts";
+import { blankRaster, type Raster } from "./raster.ts";
 import { drawText } from "./text.ts";
 
 export interface GridOptions {
@@ -10,7 +11,7 @@ export interface GridOptions {
   readonly padding?: number;
   /** How many pixels wide and high each pixel is drawn; small images are enlarged where it is not given. */
   readonly scale?: number;
-  /** Grey value of the padding and of places left empty, 0 … 255. */
+  /** Gray value of the padding and of empty cells, 0 … 255. */
   readonly background?: number;
 }
 
@@ -79,7 +80,7 @@ export function gridGeometry(
 
 /**
  * Arranges images into one picture. Values are rounded, and clamped to 0 … 255; NaN is drawn black.
- * @param images `[count, channels, height, width]`, bytes as floats; 1 channel gives a grey raster, 3 an RGB one.
+ * @param images `[count, channels, height, width]`, bytes as floats; 1 channel gives a gray raster, 3 an RGB one.
  * @throws ShapeError where `images` has another shape.
  */
 export function imageGrid(images: NdArray<"float32">, options: GridOptions = {}): Raster {
@@ -113,11 +114,10 @@ export function imageGrid(images: NdArray<"float32">, options: GridOptions = {})
   return { width: grid.width, height: grid.height, channels, data: new Uint8Array(data.buffer) };
 }
 
-const INK: Color = [31, 36, 48];
 const LABEL_HEIGHT = 30;
 const GAP = 16;
 
-/** Copies a grey or RGB raster into an RGB one, its top left corner at x, y. It must lie within. */
+/** Copies a gray or RGB raster into an RGB one, its top left corner at x, y. It must lie within. */
 export function paste(target: Raster, source: Raster, x: number, y: number): void {
   for (let row = 0; row < source.height; row++) {
     for (let column = 0; column < source.width; column++) {
@@ -133,14 +133,14 @@ export function paste(target: Raster, source: Raster, x: number, y: number): voi
 export function labeledRow(pictures: readonly { readonly label: number; readonly raster: Raster }[]): Raster {
   const width = pictures.reduce((sum, { raster }) => sum + raster.width + GAP, -GAP);
   const height = LABEL_HEIGHT + Math.max(...pictures.map(({ raster }) => raster.height));
-  const row = blankRaster(width, height, [255, 255, 255]);
+  const row = blankRaster(width, height, rgb("paper"));
   let left = 0;
   for (const { label, raster } of pictures) {
     drawText(row, String(label), {
       x: left + raster.width / 2,
       y: LABEL_HEIGHT / 2,
       align: "middle",
-      color: INK,
+      color: rgb("ink"),
       scale: 1.2,
     });
     paste(row, raster, left, LABEL_HEIGHT);

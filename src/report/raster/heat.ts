@@ -29,7 +29,7 @@ export function viridis(share: number): Color {
 const THROUGH = 0.35;
 
 /**
- * An image with a heat map laid over it, as an RGB picture: grey where it is cold, in the colors of viridis where it is hot.
+ * An image with a heat map laid over it, as an RGB picture: gray where it is cold, in the colors of viridis where it is hot.
  * Between the centers of cells heat is interpolated.
  * @param heat 0 … 1, [rows, columns], over the whole image; beyond 0 … 1 it counts as the nearer end
  * @throws ShapeError where heat is not [rows, columns]
@@ -53,17 +53,17 @@ export function heatOverlay(image: Raster, heat: NdArray<"float32">): Raster {
           }),
         ),
       );
-      const grey = greyOf(image, at);
+      const gray = grayOf(image, at);
       const cover = (1 - THROUGH) * Math.sqrt(hot);
       for (const [channel, color] of viridis(hot).entries()) {
-        picture.data[3 * at + channel] = Math.round(grey + (color - grey) * cover);
+        picture.data[3 * at + channel] = Math.round(gray + (color - gray) * cover);
       }
     }
   }
   return picture;
 }
 
-function greyOf({ channels, data }: Raster, at: number): number {
+function grayOf({ channels, data }: Raster, at: number): number {
   if (channels === 1) return data[at] ?? 0;
   const [red = 0, green = 0, blue = 0] = data.subarray(3 * at, 3 * at + 3);
   return 0.299 * red + 0.587 * green + 0.114 * blue;

@@ -1,6 +1,6 @@
 import type { ByteImage } from "../../data/boxes/set.ts";
 
-/** Pixels in rows from the top left, `channels` bytes each: 1 is grey, 3 is RGB. */
+/** Pixels in rows from the top left, `channels` bytes each: 1 is gray, 3 is RGB. */
 export interface Raster {
   readonly width: number;
   readonly height: number;

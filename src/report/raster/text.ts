@@ -112,7 +112,8 @@ export function strokeTextWidth(text: string, scale = 1): number {
 /** Lines of a character; of a letter with an accent those of the letter, of an unknown character those of a box. */
 function strokesOf(character: string): readonly (readonly Point[])[] {
   if (character.trim() === "") return [];
-  const plain = character.normalize("NFD").replace(/\p{M}/gu, "");
+  // A minus sign is drawn as a hyphen.
+  const plain = character.replace("−", "-").normalize("NFD").replace(/\p{M}/gu, "");
   const glyph = GLYPHS[character] ?? GLYPHS[plain] ?? UNKNOWN;
   return glyph.split(";").map((line) =>
     line.split(" ").map((corner): Point => {

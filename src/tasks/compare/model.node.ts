@@ -5,11 +5,11 @@ import { OptionError } from "../../errors.ts";
 import type { SamplingTime } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { type FitHooks, fit, resumeFit } from "../fit/fit.node.ts";
+import { type FitHooks, resumeFit, startFit } from "../fit/fit.node.ts";
 import type { DistanceMeter } from "../measure/distances.node.ts";
 import { evaluateRun, slowScoresOf } from "../measure/eval.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
-import { checkFinite } from "../run/pictures.node.ts";
+import { checkFinite } from "../run/outputs.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import type { CompareFolder, ModelResult } from "./folder.node.ts";
 import { type PlaneSetting, pictureOfDensity, pictureOfSamples, writeNamed } from "./pictures.node.ts";
@@ -95,7 +95,7 @@ export async function train(
     data: comparison.data,
     out: path,
   };
-  return (await fit(request, hooks)).reason !== "stopped";
+  return (await startFit(request, hooks)).reason !== "stopped";
 }
 
 /** A timed draw. @throws Interrupted */

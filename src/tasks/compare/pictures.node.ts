@@ -18,7 +18,7 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { MEASURES, type MeasureName } from "../measure/measures.ts";
 import { densityOver, frameOf } from "../report/figures.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
-import { samplePicture } from "../run/pictures.node.ts";
+import { samplePicture } from "../run/outputs.node.ts";
 import type { CompareFolder, ControlResult, ModelResult } from "./folder.node.ts";
 
 /** Images in a grid, and points or rows in a plot. */

@@ -1,9 +1,16 @@
+import { fileURLToPath } from "node:url";
+import { gatherSource } from "../../data/sources/gather.ts";
+import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
+import { OptionError } from "../../errors.ts";
+import type { ModelDefinition } from "../../model/definition.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
-import type { FitRequest, FitTask } from "./prepare.node.ts";
+import { keepDefinition } from "../run/definition.node.ts";
+import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
+import type { FitRequest, OwnFitRequest } from "./request.ts";
 import type { FitBeginning, FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
 
-export type { FitRequest } from "./prepare.node.ts";
+export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
 
 // A fit runs in a thread of its own (worker.node.ts), so that this one stays responsive. This module is light: model, data and
 // runtime are loaded there alone.
@@ -20,26 +27,103 @@ export interface FitHooks {
   readonly signal?: AbortSignal;
 }
 
+/** What of a run may change when it is resumed: options of training by name. */
+export interface ResumeOptions {
+  readonly data?: string | DataSource;
+  readonly [option: string]: unknown;
+}
+
 /**
- * Fits a model to data in a worker thread and writes a run folder.
+ * Fits a model to data and writes a run folder. A model of the catalogue, or of a module, is fitted in a worker thread; a definition that
+ * is given as an object in the calling thread, which it blocks while steps run.
+ *
+ *     const { folder } = await fit({ model: "nice", data: "two-moons", steps: 200, couplings: 4 });
+ *     await fit({ model: "spline-flow", data: rows(table), label: "quality", seconds: 60 });
+ *
  * @throws OptionError, DataError before anything is written; FileError, TrainingError later
  */
-export function fit(request: FitRequest, hooks: FitHooks = {}): Promise<FitSummary> {
-  return inWorker({ kind: "new", request }, hooks);
+export function fit<D extends ModelDefinition>(
+  request: OwnFitRequest<D>,
+  hooks?: FitHooks,
+): Promise<FitSummary>;
+export function fit(request: FitRequest, hooks?: FitHooks): Promise<FitSummary>;
+export function fit(
+  request: FitRequest | OwnFitRequest<ModelDefinition>,
+  hooks: FitHooks = {},
+): Promise<FitSummary> {
+  const { model, ...options } = request;
+  if (typeof model === "string") return startFit({ ...options, model }, hooks);
+  if (model instanceof URL) return startFit({ ...options, model: fileURLToPath(model) }, hooks);
+  return fitHereAndNow({ ...options, model: keepDefinition(model) }, hooks);
+}
+
+/** As `fit`, for options that are not known while compiling, such as those of a command line. */
+export async function startFit(request: UncheckedRequest, hooks: FitHooks = {}): Promise<FitSummary> {
+  const { data, ...options } = request;
+  checkSendable(options);
+  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) } }, hooks);
+}
+
+/** Fits in this thread, where the definition is. @throws OptionError where replicas are asked for, which have threads of their own */
+async function fitHereAndNow(
+  request: UncheckedRequest,
+  { onBegin, onProgress, onWarning, signal }: FitHooks,
+): Promise<FitSummary> {
+  if (typeof request.replicas === "number" && request.replicas > 1) {
+    throw new OptionError(
+      "option replicas: a definition that is given as an object is fitted in one thread; give the path of its module",
+    );
+  }
+  const { prepareFit } = await import("./prepare.node.ts");
+  const { fitHere } = await import("../../train/fit.node.ts");
+  const { fit, config, notes } = await prepareFit({
+    kind: "new",
+    request: { ...request, data: await sendable(request.data) },
+  });
+  const data = [...fit.data.describe(), ...notes];
+  onBegin?.({ folder: fit.folder.path, model: config.model, data, resumed: fit.resume });
+  return fitHere({
+    ...fit,
+    ...(onProgress !== undefined && { onProgress }),
+    ...(onWarning !== undefined && { onWarning }),
+    shouldStop: () => signal?.aborted === true,
+  });
 }
 
 /**
  * Continues a run from its last checkpoint, bit for bit.
- * @param overrides options of training to change, for example a later limit, which takes the place of the old one
+ * @param overrides options of training to change, for example a later limit, which takes the place of the old one; and the
+ * run's `data`, where it was in memory or is elsewhere now
  * @throws OptionError where the run is finished and no larger limit is given, or the data has changed; WeightsError
  * where the checkpoint is damaged
  */
-export function resumeFit(
+export async function resumeFit(
   folder: string,
-  overrides: Readonly<Record<string, unknown>> = {},
+  { data, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
-  return inWorker({ kind: "resume", folder, overrides }, hooks);
+  checkSendable(overrides);
+  return inWorker(
+    { kind: "resume", folder, overrides, ...(data !== undefined && { data: await sendable(data) }) },
+    hooks,
+  );
+}
+
+/** Data as it travels to the thread of a fit. @throws OptionError, DataError */
+async function sendable(data: unknown): Promise<string | PlainSource> {
+  const checked = checkedData(data);
+  return typeof checked === "string" ? checked : gatherSource(checked);
+}
+
+/** @throws OptionError for an option that is no plain value, such as a function */
+function checkSendable(options: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    try {
+      structuredClone(value);
+    } catch (cause) {
+      throw new OptionError(`option ${name}: must be a plain value, not ${shown(value)}`, { cause });
+    }
+  }
 }
 
 /** @throws what `prepareFit` and `fitHere` throw; TrainingError where the worker dies */

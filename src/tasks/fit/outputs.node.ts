@@ -16,7 +16,7 @@ import { batchSheet, foundSheet, spreadOver } from "../measure/detection-picture
 import { writeDetectionReport } from "../report/detection.node.ts";
 import { writeReport } from "../report/report.node.ts";
 import { givenOfData, isGivenColumns, sourceOfData } from "../run/given.node.ts";
-import { pictureCount, samplePicture, writePicture } from "../run/pictures.node.ts";
+import { pictureCount, samplePicture, writePicture } from "../run/outputs.node.ts";
 
 /** What is fitted: a model of a distribution to samples, or a detector to images with boxes. */
 export type FitSubject =

@@ -5,6 +5,7 @@ import type { DetectionSet } from "../../data/boxes/set.ts";
 import { fileError, makeFolder } from "../../data/files/files.node.ts";
 import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
+import { type DataSource, memoryName, type PlainSource } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
@@ -30,25 +31,35 @@ import { type FitSubject, outputsOf } from "./outputs.node.ts";
 // From options and names to a fit that is ready to run: here the options of a fit are divided and parsed, its model is
 // built and its data opened. The worker of a fit and its replicas import this.
 
-/** What `fit` takes: a model, data, where to write, and any option of training, data and model by its name. */
-export interface FitRequest {
-  /** Name in the catalogue, or path of a module (.js, .mjs) whose default export is a model definition. */
+type Options = Readonly<Record<string, unknown>>;
+
+/** What a fit is asked for, before its options are checked: `FitRequest` without its types. */
+export interface UncheckedRequest {
+  /** Name in the catalogue, path of a module (.js, .mjs, .ts) whose default export is a model definition, or `definition:NAME`. */
   readonly model: string;
-  /** Name, path or query, as for `openData`. */
-  readonly data: string;
+  /** Name, path or query, as for `openData`, or data in memory. */
+  readonly data: string | DataSource;
   /** Run folder (default: runs/MODEL-DATA, with a number behind it where that is taken). */
   readonly out?: string;
   readonly [option: string]: unknown;
 }
 
-/** A new run, or one to go on with. */
+/** Data as it travels to the thread of a fit and to replicas. */
+type SentData = string | PlainSource;
+
+/** A request that can be sent to another thread. */
+export type SentRequest = UncheckedRequest & { readonly data: SentData };
+
+/** A new run, or one to go on with; it can be sent to another thread. */
 export type FitTask =
-  | { readonly kind: "new"; readonly request: FitRequest }
+  | { readonly kind: "new"; readonly request: SentRequest }
   | {
       readonly kind: "resume";
       readonly folder: string;
       /** Options of training that are changed. */
-      readonly overrides: Readonly<Record<string, unknown>>;
+      readonly overrides: Options;
+      /** The data of the run, where it was in memory or is elsewhere now. */
+      readonly data?: SentData;
     };
 
 /** A fit that can begin or go on. */
@@ -64,52 +75,60 @@ export interface PreparedFit {
  * @throws OptionError, DataError, FileError, WeightsError
  */
 export function prepareFit(task: FitTask): Promise<PreparedFit> {
-  return task.kind === "new" ? prepareNew(task.request) : prepareResume(task.folder, task.overrides);
+  return task.kind === "new" ? prepareNew(task.request) : prepareResume(task);
 }
 
-async function prepareNew(request: FitRequest): Promise<PreparedFit> {
-  const { out } = request;
+async function prepareNew(request: Extract<FitTask, { kind: "new" }>["request"]): Promise<PreparedFit> {
+  const { out, data } = request;
   if (out !== undefined) await refuseTaken(out);
   const { definition, opened, config } = await configure(request);
   const subject = subjectOf(definition, config, opened);
   const start = await startOf(config, subject);
   let folder: RunFolder;
-  if (out === undefined) folder = await makeFreeFolder(defaultFolder(request.model, request.data));
+  if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
   else {
     folder = new RunFolder(out);
     await folder.create();
   }
   await folder.writeConfig(config);
-  return prepared({ subject, config, folder, resume: false, start });
+  return prepared({ subject, config, data, folder, resume: false, start });
 }
 
-async function prepareResume(
-  path: string,
-  overrides: Readonly<Record<string, unknown>>,
-): Promise<PreparedFit> {
+async function prepareResume({
+  folder: path,
+  overrides,
+  data,
+}: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
   const folder = new RunFolder(path);
   const before = await folder.readConfig();
   // A damaged checkpoint is found before anything is written.
   const checkpoint = await folder.readCheckpoint();
   const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-  const config: RunConfig = { ...before, fit };
-  const subject = await resolveRun(config);
+  const config: RunConfig = { ...before, fit, ...(data !== undefined && { data: nameOf(data) }) };
+  const subject = await resolveRun(config, data);
   // Killed before its first checkpoint, a run begins again as it has begun.
   const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
   await folder.removeTemporaries();
   if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-  return prepared({ subject, config, folder, resume: true, start });
+  return prepared({ subject, config, data: data ?? config.data, folder, resume: true, start });
+}
+
+/** What config.json calls the data. */
+function nameOf(data: SentData): string {
+  return typeof data === "string" ? data : memoryName(data);
 }
 
 function prepared({
   subject,
   config,
+  data,
   folder,
   resume,
   start,
 }: {
   readonly subject: FitSubject;
   readonly config: RunConfig;
+  readonly data: SentData;
   readonly folder: RunFolder;
   readonly resume: boolean;
   readonly start: WarmStart | undefined;
@@ -126,7 +145,7 @@ function prepared({
       ...(start !== undefined && { start: start.start }),
       ...outputsOf(subject, config, folder),
       replicaPool: (tracer, batches) =>
-        replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url)),
+        replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url), data),
     },
   };
 }
@@ -160,15 +179,12 @@ interface NewData {
   readonly modelOptions: Readonly<Record<string, unknown>>;
 }
 
-type Options = Readonly<Record<string, unknown>>;
-
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
-async function configure(request: FitRequest): Promise<{
+async function configure({ model, data, out: _out, ...rest }: SentRequest): Promise<{
   readonly definition: ModelDefinition;
   readonly config: RunConfig;
   readonly opened: OpenedData;
 }> {
-  const { model, data: dataName, out: _out, ...rest } = request;
   const definition = await loadDefinition(model);
   const options = divideOptions(definition.name, rest, {
     fit: fitOptions,
@@ -180,7 +196,7 @@ async function configure(request: FitRequest): Promise<{
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(definition, dataName, options.data, parsed);
+  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed);
   return {
     definition,
     opened,
@@ -189,7 +205,7 @@ async function configure(request: FitRequest): Promise<{
       created: new Date().toISOString(),
       model,
       modelOptions,
-      data: dataName,
+      data: nameOf(data),
       dataOptions,
       dataInfo: info,
       fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
@@ -203,14 +219,14 @@ async function configure(request: FitRequest): Promise<{
  */
 async function openSamples(
   definition: ModelDefinition,
-  dataName: string,
+  source: SentData,
   given: Options,
   modelOptions: Options,
 ): Promise<NewData> {
   const parsed = parseOptions("data", dataOptionsSchema, given);
   checkEnds(definition, parsed);
-  const binary = await readsBinary(definition, dataName, parsed);
-  const data = await openData(dataName, { ...parsed, binary });
+  const binary = await readsBinary(definition, source, parsed);
+  const data = await openData(source, { ...parsed, binary });
   return {
     opened: { kind: "samples", data },
     // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
@@ -230,12 +246,12 @@ async function openSamples(
  */
 async function openAnnotated(
   definition: ModelDefinition,
-  dataName: string,
+  source: SentData,
   given: Options,
   modelOptions: Options,
 ): Promise<NewData> {
-  const data = await openDetection(dataName, detectionDataOptions(given).reading);
-  const dataOptions = { ...usualOptions(dataName, data), ...given };
+  const data = await openDetection(source, detectionDataOptions(given).reading);
+  const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
   const options = detectionDataOptions(dataOptions);
   const { size = PHOTO_SIZE } = options;
   const info = detectionInfo(data, size);
@@ -253,14 +269,19 @@ async function openAnnotated(
 
 /**
  * The model and the data of a configuration that a run folder holds.
- * @throws OptionError where the data has changed since the run began; DataError
+ * @param data the run's data, where it was in memory
+ * @throws OptionError where the data has changed since the run began, or was in memory and is not given; DataError
  */
-export async function resolveRun(config: RunConfig): Promise<FitSubject> {
+export async function resolveRun(config: RunConfig, data: SentData = config.data): Promise<FitSubject> {
   const definition = await loadDefinition(config.model);
-  return subjectOf(definition, config, await reopen(definition, config));
+  return subjectOf(definition, config, await reopen(definition, data, config));
 }
 
-async function reopen(definition: ModelDefinition, { data, dataOptions }: RunConfig): Promise<OpenedData> {
+async function reopen(
+  definition: ModelDefinition,
+  data: SentData,
+  { dataOptions }: RunConfig,
+): Promise<OpenedData> {
   if (takesBoxes(definition)) {
     const options = detectionDataOptions(dataOptions);
     return { kind: "boxes", options, data: await openDetection(data, options.reading) };
@@ -341,11 +362,11 @@ async function makeFreeFolder(path: string): Promise<RunFolder> {
 /** Whether data is read as zeros and ones: where asked, or where the model takes them and not the data as it is. */
 async function readsBinary(
   { dataKinds }: ModelDefinition,
-  dataName: string,
+  source: SentData,
   options: DataOptions,
 ): Promise<boolean> {
   if (options.binary !== undefined || !dataKinds.includes("binary")) return options.binary === true;
-  return !dataKinds.includes(await plainKind(dataName, options));
+  return !dataKinds.includes(await plainKind(source, options));
 }
 
 /** @throws OptionError where a model needs pairs or a source and is given none, or takes none and is given some */

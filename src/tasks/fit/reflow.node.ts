@@ -8,7 +8,8 @@ import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
-import { type FitHooks, type FitRequest, fit } from "./fit.node.ts";
+import { type FitHooks, startFit } from "./fit.node.ts";
+import type { UncheckedRequest } from "./prepare.node.ts";
 
 /** How pairs of a run are drawn. */
 export interface RunPairOptions extends Partial<PairOptions> {
@@ -79,7 +80,7 @@ export async function fitToPairs(
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
   const file = await drawRunPairs(run, pairs);
-  return fit(await fitRequest(kind, run, file, own), hooks);
+  return startFit(await fitRequest(kind, run, file, own), hooks);
 }
 
 async function fitRequest(
@@ -87,7 +88,7 @@ async function fitRequest(
   path: string,
   pairs: string,
   own: Readonly<Record<string, unknown>>,
-): Promise<FitRequest> {
+): Promise<UncheckedRequest> {
   const run = await new RunFolder(path).readConfig();
   const model = PAIR_MODELS[kind];
   const known = Object.keys(modelSchema(findModel(model)).shape);
@@ -99,9 +100,9 @@ async function fitRequest(
     ...dataOptions,
     ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
     ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
+    data: run.data,
     ...own,
     model,
-    data: run.data,
     pairs,
   };
 }

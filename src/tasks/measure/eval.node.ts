@@ -8,7 +8,7 @@ import { elementCount, type NdArray } from "../../tensor/array.ts";
 import { batchFeeds } from "../../train/batches.ts";
 import { sourceOfData } from "../run/given.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
-import { firstSamples } from "../run/pictures.node.ts";
+import { firstSamples } from "../run/outputs.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import { scoreSplit } from "../use/score.node.ts";
 import { DistanceMeter, type Extent } from "./distances.node.ts";

@@ -18,7 +18,7 @@ export interface Measure {
 const lower: Better = { kind: "lower" };
 const higher: Better = { kind: "higher" };
 
-/** Every measure that `sampleDistances` may take; docs/metrics.md says more on each. */
+/** Every measure that `sampleDistances` may take; docs/guide/metrics.md says more on each. */
 export const MEASURES = {
   frechet: {
     name: "Fréchet distance",

@@ -17,7 +17,7 @@ import {
 import type { DetectionData } from "../measure/detection-data.ts";
 import { foundSheet, heatSheet, spreadOver } from "../measure/detection-pictures.ts";
 import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
-import { writePicture } from "../run/pictures.node.ts";
+import { writePicture } from "../run/outputs.node.ts";
 import type { NamedFigure } from "./figures.node.ts";
 import { pixels, readPictures, renderRun } from "./report.node.ts";
 

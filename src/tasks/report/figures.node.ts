@@ -19,7 +19,7 @@ import {
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { sampleSchema } from "../run/definition.node.ts";
 import { isClassConditional, type LoadedRun } from "../run/load.node.ts";
-import { firstSamples, toBytes } from "../run/pictures.node.ts";
+import { firstSamples, toBytes } from "../run/outputs.node.ts";
 import { forModel, samplesOfSplit } from "../run/samples.node.ts";
 import { decodeCodes, encodeSamples } from "../use/codes.node.ts";
 import { inpaintingStrips, inpaintRun, knownMask } from "../use/inpaint.node.ts";

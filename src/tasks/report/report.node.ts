@@ -20,7 +20,7 @@ import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node
 import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
 import { dataSchema, modelSchema } from "../run/definition.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
-import { writePicture } from "../run/pictures.node.ts";
+import { writePicture } from "../run/outputs.node.ts";
 import { makeFigures } from "./figures.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */

@@ -28,8 +28,28 @@ async function supportTypeScript(): Promise<void> {
   register();
 }
 
+/** Stands before the name of a definition that was given as an object, in config.json and in requests. */
+const OWN = "definition:";
+
+/** Definitions that were given as objects, by the names under which runs keep them. */
+const ownDefinitions = new Map<string, ModelDefinition>();
+
+/** Makes a definition that is given as an object known in this process. @returns what requests and config.json call it */
+export function keepDefinition(definition: ModelDefinition): string {
+  const name = `${OWN}${definition.name}`;
+  ownDefinitions.set(name, definition);
+  return name;
+}
+
 /** The definition of a model by name or by the path of a module. @throws OptionError */
 export async function loadDefinition(model: string): Promise<ModelDefinition> {
+  if (model.startsWith(OWN)) {
+    const own = ownDefinitions.get(model);
+    if (own !== undefined) return own;
+    throw new OptionError(
+      `this run was fitted with the definition ${model.slice(OWN.length)}, an object; give it: openRun(folder, { definition })`,
+    );
+  }
   if (!isModulePath(model)) return findModel(model);
   if ((await stat(model).catch(() => undefined)) === undefined) {
     throw new OptionError(`${model}: there is no such file; give the path of a module that exports a model`);

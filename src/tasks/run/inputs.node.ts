@@ -130,7 +130,8 @@ export async function* readSource(
       classes,
     });
   } else if (isImages(source) || (typeof source === "string" && (await isImageFolder(source)))) {
-    if (!isPicture(dataInfo)) throw otherKind(run, source, "images");
+    if (!isPicture(dataInfo))
+      throw otherKind(run, source, typeof source === "string" ? "a folder" : "images");
     if (labels) {
       throw new OptionError(`${sourceName(source)}: these images are read without their classes`);
     }

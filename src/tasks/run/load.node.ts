@@ -15,7 +15,7 @@ import { Session } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { checkFingerprint } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { loadDefinition, modelInfo } from "./definition.node.ts";
+import { keepDefinition, loadDefinition, modelInfo } from "./definition.node.ts";
 import { detectionDataOptions } from "./detection-options.ts";
 
 /** A fitted model, ready to sample, score or export. */
@@ -36,6 +36,8 @@ export interface LoadRunOptions {
   readonly weights?: "best" | "last" | undefined;
   readonly provider?: string | undefined;
   readonly threads?: number | undefined;
+  /** The definition of the model, for a run that was fitted with a definition object. */
+  readonly definition?: ModelDefinition | undefined;
   /** The run's data, where it is open already. */
   readonly data?: DataSet | undefined;
 }
@@ -47,6 +49,7 @@ export interface LoadRunOptions {
 export async function loadRun(path: string, options: LoadRunOptions = {}): Promise<LoadedRun> {
   const folder = new RunFolder(path);
   const config = await folder.readConfig();
+  if (options.definition !== undefined) keepDefinition(options.definition);
   const definition = await loadDefinition(config.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
   const read = await folder.readWeightsFile(options.weights);

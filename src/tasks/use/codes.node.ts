@@ -10,16 +10,14 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { encodeGiven, type GivenValues, isGivenColumns } from "../run/given.node.ts";
 import { readSource, SOURCE_BATCH, type Source } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
-import {} from "./score.node.ts";
+import { checkExtension } from "../run/outputs.node.ts";
 
 /** How codes may be written and read. */
 const CODE_EXTENSIONS = [".npy", ".csv", ".parquet"] as const;
 
 /** Checks before any work that codes can be written, or read, under this name. @throws OptionError */
 export function checkCodePath(path: string, option: string): void {
-  if (!CODE_EXTENSIONS.some((known) => known === extname(path).toLowerCase())) {
-    throw new OptionError(`${option}: ${path} must end in ${CODE_EXTENSIONS.join(", ")}`);
-  }
+  checkExtension(path, CODE_EXTENSIONS, option);
 }
 
 /** Codes of consecutive samples. */

@@ -1,17 +1,14 @@
-import { basename, extname } from "node:path";
-import { writeNpy } from "../../data/files/arrays.node.ts";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { decodeImage } from "../../data/image/folder.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
 import type { DataKind } from "../../model/data-info.ts";
-import { encodePng, imageGrid, type Raster } from "../../report/index.ts";
+import { imageGrid, type Raster } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
-import { toBytes } from "../run/pictures.node.ts";
+import { asWritten, checkExtension, toBytes, writeForms } from "../run/outputs.node.ts";
 import { type ChosenSamples, checkImages } from "../run/samples.node.ts";
 import {} from "./interpolate.node.ts";
-import { asWritten } from "./sample.node.ts";
+import {} from "./sample.node.ts";
 import {} from "./score.node.ts";
 
 /** What of each image is unknown. */
@@ -131,9 +128,7 @@ export function inpaintingStrips({ x, known, drawn }: Inpainting, kind: DataKind
 
 /** Checks before any work that completions can be written under this name. @throws OptionError */
 export function checkInpaintingPath(path: string): void {
-  if (![".png", ".npy"].includes(extname(path).toLowerCase())) {
-    throw new OptionError(`option out: ${basename(path)} must end in .png or .npy`);
-  }
+  checkExtension(path, [".png", ".npy"]);
 }
 
 /**
@@ -148,6 +143,8 @@ export async function writeInpainting(
 ): Promise<void> {
   checkInpaintingPath(path);
   const { dataInfo } = config;
-  if (extname(path).toLowerCase() === ".npy") return writeNpy(path, asWritten(dataInfo, inpainting.drawn));
-  return writeFileAtomic(path, await encodePng(inpaintingStrips(inpainting, dataInfo.kind)));
+  return writeForms(path, {
+    raster: () => inpaintingStrips(inpainting, dataInfo.kind),
+    array: () => asWritten(dataInfo, inpainting.drawn),
+  });
 }

@@ -1,25 +1,18 @@
-import { extname } from "node:path";
-import { writeNpy } from "../../data/files/arrays.node.ts";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
-import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { CodeSolverOptions } from "../../model/codes.ts";
 import type { DataInfo } from "../../model/data-info.ts";
-import { encodePng, imageGrid } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { givenOfSamples, isGivenColumns } from "../run/given.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
-import { toBytes } from "../run/pictures.node.ts";
+import { asWritten, checkExtension, seriesGrid, seriesRows, writeForms } from "../run/outputs.node.ts";
 import { codecOf } from "./codes.node.ts";
-import { asWritten, sampleRows } from "./sample.node.ts";
+import {} from "./sample.node.ts";
 
 /** Checks before any work that paths can be written under this name. @throws OptionError */
 export function checkInterpolationPath(path: string, info: Pick<DataInfo, "kind" | "sampleShape">): void {
   const allowed = isPicture(info) ? [".png", ".npy"] : [".csv", ".parquet", ".npy"];
-  if (!allowed.includes(extname(path).toLowerCase())) {
-    throw new OptionError(`option out: ${path} must end in ${allowed.join(" or ")}`);
-  }
+  checkExtension(path, allowed);
 }
 
 /**
@@ -35,19 +28,11 @@ export async function writeInterpolation(
 ): Promise<void> {
   const { dataInfo } = run.config;
   checkInterpolationPath(path, dataInfo);
-  switch (extname(path).toLowerCase()) {
-    case ".png": {
-      const grid = imageGrid(toBytes(samples, dataInfo.kind), { columns: steps });
-      return writeFileAtomic(path, await encodePng(grid));
-    }
-    case ".npy":
-      return writeNpy(path, asWritten(dataInfo, samples));
-    default: {
-      const { names, rows } = sampleRows(dataInfo, samples);
-      const placed = rows.map((row, i) => [Math.floor(i / steps), (i % steps) / (steps - 1), ...row]);
-      return writeTable(path, ["path", "share", ...names], placed);
-    }
-  }
+  return writeForms(path, {
+    raster: () => seriesGrid(dataInfo, samples, steps),
+    array: () => asWritten(dataInfo, samples),
+    table: () => seriesRows(dataInfo, samples, steps, ["path", "share"], (step) => step / (steps - 1)),
+  });
 }
 
 /** A path between two codes: straight, or along a great circle with the norm changing evenly. */

@@ -1,18 +1,14 @@
 import { extname } from "node:path";
 import { z } from "zod";
-import { writeNpy } from "../../data/files/arrays.node.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import { columnsSchema, decodeTable } from "../../data/sources/columns.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
-import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { SampleOptions } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { parseOptions } from "../../options.ts";
-import { animationExtension, encodeAnimation, rasterize } from "../../report/index.node.ts";
+import { animationExtension, encodeAnimation } from "../../report/index.node.ts";
 import { imageGrid, planePanel, squareFrame } from "../../report/index.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import type { RunConfig } from "../../train/run-config.ts";
 import { sampleSchema } from "../run/definition.node.ts";
 import {
   encodeGiven,
@@ -22,7 +18,14 @@ import {
   sourceOfData,
 } from "../run/given.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
-import { firstSamples, samplePicture, toBytes } from "../run/pictures.node.ts";
+import {
+  asWritten,
+  firstSamples,
+  samplePicture,
+  sampleRows,
+  toBytes,
+  writeForms,
+} from "../run/outputs.node.ts";
 
 /** How samples may be written. */
 export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
@@ -84,60 +87,18 @@ export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sa
   }
 }
 
-/** Samples as a table. */
-export interface SampleRows {
-  readonly names: readonly string[];
-  readonly rows: readonly (readonly (string | number)[])[];
-  /** Of the columns in Parquet, where they are not to be told by the first row. */
-  readonly types?: readonly string[];
-}
-
-/** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
-export function sampleRows(info: RunConfig["dataInfo"], samples: NdArray<"float32">): SampleRows {
-  if (info.columns !== undefined) {
-    const columns = columnsSchema.parse(info.columns);
-    // Zeros and ones are whole numbers; the probabilities that a model decodes are not.
-    const isWhole = info.kind === "binary" && samples.data.every((value) => value === 0 || value === 1);
-    return {
-      names: columns.map(({ name }) => name),
-      rows: decodeTable(columns, samples),
-      ...(isWhole && { types: columns.map(() => "UTINYINT") }),
-    };
-  }
-  const width = samples.shape[1] ?? 1;
-  return {
-    names: ["x", "y"],
-    rows: Array.from({ length: samples.shape[0] ?? 0 }, (_, i) => [
-      ...samples.data.subarray(i * width, (i + 1) * width),
-    ]),
-  };
-}
-
-/** Samples as an array is written of them: images as bytes, all else as the model sees it. */
-export function asWritten({ kind }: Pick<DataInfo, "kind">, samples: NdArray<"float32">): NdArray<"float32"> {
-  return kind === "image" ? toBytes(samples, kind) : samples;
-}
-
 /**
  * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
  * @throws OptionError for another extension; FileError
  */
 export async function writeSamples(run: LoadedRun, samples: NdArray<"float32">, path: string): Promise<void> {
-  const { config } = run;
-  const { dataInfo } = config;
+  const { dataInfo } = run.config;
   checkSamplePath(path, dataInfo);
-  switch (extname(path).toLowerCase()) {
-    case ".png": {
-      const picture = await samplePicture(dataInfo, samples, () => run.data());
-      return writeFileAtomic(path, picture.format === "png" ? picture.bytes : await rasterize(picture.text));
-    }
-    case ".npy":
-      return writeNpy(path, asWritten(dataInfo, samples));
-    default: {
-      const { names, rows, types } = sampleRows(dataInfo, samples);
-      return writeTable(path, names, rows, types);
-    }
-  }
+  return writeForms(path, {
+    picture: () => samplePicture(dataInfo, samples, () => run.data()),
+    array: () => asWritten(dataInfo, samples),
+    table: () => sampleRows(dataInfo, samples),
+  });
 }
 
 /** Samples that are seen at most, and milliseconds that a picture stands. */

@@ -109,7 +109,7 @@ export function emitBlockedConvolution(
 
 /**
  * A convolution to less than a block of channels, by two that fill blocks: the products of every position with every
- * kernel element (pointwise), then a shift of each to its place (depthwise, with one 1 a channel) and their sum. The
+ * kernel element (pointwise), then a shift of each to its location (depthwise, with one 1 a channel) and their sum. The
  * name of the result in plain layout.
  */
 export function emitNarrowConvolution(

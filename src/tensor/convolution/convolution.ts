@@ -8,13 +8,13 @@ import { convolutionOperation, inputGradient } from "./operations.ts";
 export type Padding = number | readonly [number, number] | readonly [number, number, number, number];
 
 export interface ConvolutionOptions {
-  /** Step of the kernel; 1 unless told. */
+  /** Step of the kernel. Default: 1. */
   readonly stride?: number | readonly [number, number];
-  /** Zeros added around the map; 0 unless told. */
+  /** Zeros added around the map. Default: 0. */
   readonly padding?: Padding;
-  /** Distance between neighboring kernel elements; 1 unless told. */
+  /** Distance between neighboring kernel elements. Default: 1. */
   readonly dilation?: number | readonly [number, number];
-  /** Number of groups of channels that are convolved apart; 1 unless told. */
+  /** Number of groups of channels that are convolved apart. Default: 1. */
   readonly groups?: number;
   /** Added to every output channel; of shape [O]. */
   readonly bias?: Tensor;
@@ -93,7 +93,7 @@ export function conv1d(
 }
 
 export interface TransposedConvolutionOptions extends ConvolutionOptions {
-  /** Rows and columns added to one side of the output, smaller than the stride; 0 unless told. */
+  /** Rows and columns added to one side of the output, smaller than the stride. Default: 0. */
   readonly outputPadding?: number | readonly [number, number];
 }
 

@@ -50,7 +50,7 @@ function letterSizes(operands: readonly Tensor[], inputs: readonly (readonly str
       const size = dimAt(operand, axis);
       const known = sizes.get(label);
       if (known !== undefined && known !== size) {
-        throw shapeError("einsum", operands, `"${label}" is ${known} in one place and ${size} in another`);
+        throw shapeError("einsum", operands, `"${label}" is ${known} at one operand and ${size} at another`);
       }
       sizes.set(label, size);
     });

@@ -208,7 +208,7 @@ export function scatterElementsAdd(x: Tensor, indices: Tensor, updates: Tensor, 
   });
 }
 
-/** The numbers `start`, `start + step`, … before `end`, as a constant (int64 unless told). */
+/** The numbers `start`, `start + step`, … before `end`, as a constant (default: int64). */
 export function arange(start: number, end: number, step = 1, dtype: DType = "int64"): Tensor {
   const count = Math.max(0, Math.ceil((end - start) / step));
   const result = filled(dtype, [count], 0);

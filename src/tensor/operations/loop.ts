@@ -35,7 +35,7 @@ const SMALL = 64;
 const TRUE: NdArray = { dtype: "bool", shape: [], data: new Uint8Array([1]) };
 
 /**
- * Repeats a round inside the program until it says stop, at least once and at most `maximum` times, and returns the last
+ * Repeats a round inside the program until it asks to stop, at least once and at most `maximum` times, and returns the last
  * state. What the body uses from outside is computed once, random leaves too: they hold the same draws in every round.
  * A loop has no derivative: gradients do not flow through it.
  * @param body makes the next state from the current one and the number of rounds done (int64 scalar)
@@ -71,7 +71,7 @@ export function whileLoop<const S extends readonly Tensor[]>(
 interface LoopBody {
   readonly step: Tensor;
   readonly state: readonly Tensor[];
-  /** In the places of values from outside. */
+  /** For the values from outside. */
   readonly leaves: readonly Tensor[];
   readonly outputs: readonly Tensor[];
 }

@@ -199,7 +199,7 @@ export interface AttentionOptions {
   readonly mask?: Tensor;
   /** Position i attends to positions 0…i only. */
   readonly causal?: boolean;
-  /** Factor of the scores; 1 / √d unless told. */
+  /** Factor of the scores. Default: 1 / √d. */
   readonly scale?: number;
 }
 

@@ -29,7 +29,7 @@ import { mean } from "./reduce.ts";
 export interface NormalizationOptions {
   readonly weight?: Tensor;
   readonly bias?: Tensor;
-  /** Added to the variance; 1e-5 unless told. */
+  /** Added to the variance. Default: 1e-5. */
   readonly epsilon?: number;
 }
 
@@ -99,7 +99,7 @@ const layerNormOperation: Operation<LayerNormAttributes> = {
 };
 
 export interface LayerNormOptions extends NormalizationOptions {
-  /** How many trailing axes are normalized together; those of the weight, or 1, unless told. */
+  /** How many trailing axes are normalized together. Default: those of the weight, or 1. */
   readonly axes?: number;
 }
 

@@ -31,9 +31,9 @@ interface WindowAttributes extends Attributes {
 export interface PoolingOptions {
   /** Height and width of the window. */
   readonly kernel: number | readonly [number, number];
-  /** Step of the window; the kernel unless told, so that windows do not overlap. */
+  /** Step of the window. Default: the kernel, so that windows do not overlap. */
   readonly stride?: number | readonly [number, number];
-  /** Border around the map, smaller than the kernel; 0 unless told. */
+  /** Border around the map, smaller than the kernel. Default: 0. */
   readonly padding?: Padding;
 }
 
@@ -71,7 +71,7 @@ function windowNode({ kernel, stride, padding }: WindowAttributes): Record<strin
   return { kernel_shape: { ints: kernel }, strides: { ints: stride }, pads: { ints: padding } };
 }
 
-// The place of every maximum is the operation's second output: its index in the flattened input. The gradient puts the
+// The location of every maximum is the operation's second output: its index in the flattened input. The gradient puts the
 // incoming values there; being linear, its own gradient takes the values from there.
 
 const maxPoolOperation: Operation<WindowAttributes> = {
@@ -86,8 +86,8 @@ const maxPoolOperation: Operation<WindowAttributes> = {
   },
   gradient: ({ inputs, outputs, attributes, gradients: [g] }) => {
     if (g === undefined) return [];
-    const places = outputAt(outputs, 1);
-    return [apply(placeMaxima, [g, places], { ...attributes, shape: inputAt(inputs, 0).shape })];
+    const locations = outputAt(outputs, 1);
+    return [apply(scatterMaxima, [g, locations], { ...attributes, shape: inputAt(inputs, 0).shape })];
   },
   lower: (context, node) => {
     const x = inputAt(node.inputs, 0);
@@ -105,7 +105,7 @@ const maxPoolOperation: Operation<WindowAttributes> = {
 };
 
 /**
- * Maxima and their places where the runtime's pooling kernel does not tell places (WebGPU): the elements of each window
+ * Maxima and their locations where the runtime's pooling kernel does not give them (WebGPU): the elements of each window
  * are gone through, one position of the window after another.
  */
 function emitMaximaAndPlaces(
@@ -163,7 +163,7 @@ interface PlaceAttributes extends WindowAttributes {
   readonly shape: Shape;
 }
 
-const placeMaxima: Operation<PlaceAttributes> = {
+const scatterMaxima: Operation<PlaceAttributes> = {
   name: "maxPool2dGradient",
   infer: (inputs, { shape }) => [{ shape, dtype: inputAt(inputs, 0).dtype }],
   gradient: ({ inputs, attributes, gradients }) => [
@@ -208,7 +208,7 @@ const takeMaxima: Operation<PlaceAttributes> = {
   name: "maxPool2dTake",
   infer: (inputs) => [{ shape: inputAt(inputs, 1).shape, dtype: inputAt(inputs, 0).dtype }],
   gradient: ({ inputs, attributes, gradients }) => [
-    apply(placeMaxima, [onlyGradient(gradients), inputAt(inputs, 1)], attributes),
+    apply(scatterMaxima, [onlyGradient(gradients), inputAt(inputs, 1)], attributes),
     undefined,
   ],
   lower: (context, node) => {

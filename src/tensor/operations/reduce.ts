@@ -95,7 +95,7 @@ const meanOperation: Operation<AxesAttributes> = {
 };
 
 /**
- * Arithmetic mean over axes (all unless told), of floats. Shape: without the axes, or with size 1 where `keepDims`.
+ * Arithmetic mean over axes (default: all), of floats. Shape: without the axes, or with size 1 where `keepDims`.
  * @throws ShapeError where an axis does not exist or is empty.
  */
 export function mean(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
@@ -122,7 +122,7 @@ const maxOperation = extremum("max", "ReduceMax");
 const minOperation = extremum("min", "ReduceMin");
 
 /**
- * Largest element over axes (all unless told). The gradient is shared equally among equal largest elements.
+ * Largest element over axes (default: all). The gradient is shared equally among equal largest elements.
  * @throws ShapeError where an axis does not exist or is empty.
  */
 export function max(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
@@ -130,7 +130,7 @@ export function max(x: Tensor, axes?: number | readonly number[], keepDims = fal
 }
 
 /**
- * Smallest element over axes (all unless told). The gradient is shared equally among equal smallest elements.
+ * Smallest element over axes (default: all). The gradient is shared equally among equal smallest elements.
  * @throws ShapeError where an axis does not exist or is empty.
  */
 export function min(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
@@ -172,14 +172,14 @@ const logSumExpOperation: Operation<AxesAttributes> = {
 };
 
 /**
- * log Σ eˣ over axes (all unless told), without overflow; −∞ over an empty axis. @throws ShapeError
+ * log Σ eˣ over axes (default: all), without overflow; −∞ over an empty axis. @throws ShapeError
  */
 export function logSumExp(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
   return reduce(logSumExpOperation, x, axes, keepDims);
 }
 
 /**
- * Mean squared deviation from the mean over axes (all unless told), divided by (count − `correction`): 0, as told by
+ * Mean squared deviation from the mean over axes (default: all), divided by (count − `correction`): 0, the
  * default, gives the population's variance, 1 the unbiased estimate from a sample.
  * @throws ShapeError
  */
@@ -280,13 +280,13 @@ export function argMin(x: Tensor, axis: number, keepDims = false): Tensor {
   return apply(argMinOperation, [x], { axis: resolveAxis("argMin", x, axis), keepDims });
 }
 
-/** Whether any of the booleans over axes (all unless told) is true; false over an empty axis. @throws ShapeError */
+/** Whether any of the booleans over axes (default: all) is true; false over an empty axis. @throws ShapeError */
 export function any(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
   if (x.dtype !== "bool") throw shapeError("any", [x], "wants booleans");
   return greater(sum(cast(x, "float32"), axes, keepDims), 0);
 }
 
-/** Whether all booleans over axes (all unless told) are true; true over an empty axis. @throws ShapeError */
+/** Whether all booleans over axes (default: all) are true; true over an empty axis. @throws ShapeError */
 export function all(x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor {
   if (x.dtype !== "bool") throw shapeError("all", [x], "wants booleans");
   return logicalNot(any(logicalNot(x), axes, keepDims));
@@ -332,12 +332,12 @@ const logSoftmaxOperation = normalizedExponential("logSoftmax", "LogSoftmax", (y
   sub(gradient, multiply(exp(y), sumAlong(gradient))),
 );
 
-/** eˣ / Σ eˣ along an axis (the last unless told), without overflow. @throws ShapeError */
+/** eˣ / Σ eˣ along an axis (default: the last), without overflow. @throws ShapeError */
 export function softmax(x: Tensor, axis = -1): Tensor {
   return apply(softmaxOperation, [x], { axis: resolveAxis("softmax", x, axis) });
 }
 
-/** x − log Σ eˣ along an axis (the last unless told), without overflow. @throws ShapeError */
+/** x − log Σ eˣ along an axis (default: the last), without overflow. @throws ShapeError */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   return apply(logSoftmaxOperation, [x], { axis: resolveAxis("logSoftmax", x, axis) });
 }

@@ -83,7 +83,7 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   }
   const at = axis < 0 ? axis + first.rank + 1 : axis;
   if (!Number.isInteger(at) || at < 0 || at > first.rank) {
-    throw shapeError("stack", tensors, `there is no place ${axis} for an axis`);
+    throw shapeError("stack", tensors, `there cannot be an axis ${axis}`);
   }
   return concat(
     tensors.map((x) => reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)])),
@@ -231,7 +231,7 @@ const transposeOperation: Operation<PermutationAttributes> = {
 };
 
 /**
- * Reorders the axes: axis i of the result is axis `permutation[i]` of `x`. The last two are swapped unless told.
+ * Reorders the axes: axis i of the result is axis `permutation[i]` of `x`. Default: the last two are swapped.
  * @throws ShapeError where the list is not a permutation of the axes.
  */
 export function transpose(x: Tensor, permutation?: readonly number[]): Tensor {
@@ -246,7 +246,7 @@ export function transpose(x: Tensor, permutation?: readonly number[]): Tensor {
 export function unsqueeze(x: Tensor, axis: number): Tensor {
   const at = axis < 0 ? axis + x.rank + 1 : axis;
   if (!Number.isInteger(at) || at < 0 || at > x.rank) {
-    throw shapeError("unsqueeze", [x], `there is no place ${axis} for an axis`);
+    throw shapeError("unsqueeze", [x], `there cannot be an axis ${axis}`);
   }
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }

@@ -163,7 +163,7 @@ export function slice(x: Tensor, axis: number, start?: number, end?: number, ste
   return sliceRanges(x, [{ axis, start, end, step }]);
 }
 
-/** Reverses the order of the elements along axes (all unless told). @throws ShapeError */
+/** Reverses the order of the elements along axes (default: all). @throws ShapeError */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   return sliceRanges(
     x,
@@ -279,7 +279,7 @@ function foldPadding(
 
 /**
  * Adds elements before and after along axes. `padding` holds one pair [before, after] for each of the *last* axes;
- * axes before those are left as they are. The constant (0 unless told) stands in the new places, or with mode "edge" the
+ * axes before those are left as they are. The constant (default: 0) stands at the new locations, or with mode "edge" the
  * nearest element, or with "reflect" the mirror image without the border element (NumPy's names).
  * @throws ShapeError where an amount is negative or a mirror image would not be long enough.
  */

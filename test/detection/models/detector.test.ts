@@ -7,6 +7,7 @@ import { OptionError, ShapeError } from "../../../src/errors.ts";
 import { initialState, parametersOf } from "../../../src/nn/module.ts";
 import { exportOnnx, Program, Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
+import { traceTraining } from "../../../src/tensor/index.operations.ts";
 import {
   constant,
   float32,
@@ -15,7 +16,6 @@ import {
   int64,
   type NdArray,
   type Tensor,
-  traceTraining,
 } from "../../../src/tensor/index.ts";
 import { present } from "../../support.ts";
 import { testRuntime } from "../../tensor/support.ts";

@@ -6,6 +6,7 @@ import { Program, type State } from "../../../src/program/program.ts";
 import { type RuntimeValue, readValue } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
+import { traceTraining } from "../../../src/tensor/index.operations.ts";
 import {
   concat,
   float32,
@@ -14,7 +15,6 @@ import {
   int64,
   type NdArray,
   type Tensor,
-  traceTraining,
   zeros,
 } from "../../../src/tensor/index.ts";
 import { ParameterLayout } from "../../../src/train/layout.ts";

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { InverseError } from "../../../src/errors.ts";
 import { hamiltonianMonteCarlo } from "../../../src/flows/completion/hamiltonian.ts";
 import { gaussian } from "../../../src/flows/densities/bases.ts";
-import { maf, mafOptions } from "../../../src/flows/maf.ts";
+import { maf } from "../../../src/flows/maf.ts";
 import { FlowModel } from "../../../src/flows/model.ts";
-import { nice, niceOptions } from "../../../src/flows/nice.ts";
+import { nice } from "../../../src/flows/nice.ts";
 import {
   type Forward,
   type Inverse,
@@ -308,9 +308,7 @@ describe("conditionals of points", () => {
   });
 
   it("of NICE with wild weights are those of its density", async () => {
-    const model = nameParameters(
-      nice(niceOptions.parse({ couplings: 4, hiddenLayers: 1, width: 16 }), POINTS),
-    );
+    const model = nameParameters(nice({ couplings: 4, hiddenLayers: 1, width: 16 }, POINTS));
     let seed = 7;
     const weights = new Map(
       [...namedTensors(model)].map(([name, { shape }]) => [name, normals(seed++, shape, 0.7)] as const),
@@ -324,7 +322,7 @@ describe("conditionals of points", () => {
 describe("images", () => {
   it("keep known bytes, stay within bytes, and follow the flow's density", async () => {
     const data: DataInfo = { kind: "image", sampleShape: [1, 2, 2] };
-    const model = nice(niceOptions.parse({ couplings: 2, hiddenLayers: 1, width: 8 }), data);
+    const model = nice({ couplings: 2, hiddenLayers: 1, width: 8 }, data);
     const session = await sessionOf(model);
     const x = float32([3, 250, 7, 100], [1, 1, 2, 2]);
     const known = float32([1, 1, 0, 0], [1, 1, 2, 2]);
@@ -349,7 +347,7 @@ describe("images", () => {
 
 describe("an autoregressive flow", () => {
   it("draws the same distribution exactly and by HMC", async () => {
-    const model = nameParameters(maf(mafOptions.parse({ blocks: 2, order: "same", width: 12 }), TABLE));
+    const model = nameParameters(maf({ blocks: 2, order: "same", width: 12 }, TABLE));
     expect(model.triangularOrder).toEqual([0, 1, 2]);
     let seed = 40;
     const weights = new Map(

@@ -2,14 +2,7 @@ import { describe, expect, it } from "vitest";
 import { openData } from "../../../src/data/index.node.ts";
 import { energyDensity, energyNames, energyPoints } from "../../../src/data/sources/energies.ts";
 import { OptionError } from "../../../src/errors.ts";
-import {
-  energyFunction,
-  energyOf,
-  FlowModel,
-  gaussian,
-  planar,
-  planarOptions,
-} from "../../../src/flows/index.ts";
+import { energyFunction, energyOf, FlowModel, gaussian, planar } from "../../../src/flows/index.ts";
 import { nameParameters } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimizer.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";
@@ -147,11 +140,14 @@ describe("reverse Kullback–Leibler divergence", () => {
   it("falls near 0 in a short training of a planar flow on U1, and agrees with an integral", async () => {
     const name = "energy-u1";
     const model = nameParameters(
-      planar(planarOptions.parse({ objective: "reverse-kl", layers: 16 }), {
-        kind: "points",
-        sampleShape: [2],
-        energy: name,
-      }),
+      planar(
+        { objective: "reverse-kl", layers: 16 },
+        {
+          kind: "points",
+          sampleShape: [2],
+          energy: name,
+        },
+      ),
     );
     const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
     const random = new Random(1);

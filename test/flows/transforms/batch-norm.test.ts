@@ -3,7 +3,8 @@ import { OptionError, ShapeError } from "../../../src/errors.ts";
 import { BatchNormTransform, Permutation } from "../../../src/flows/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
-import { constant, float32, grad, type Tensor, traceTraining } from "../../../src/tensor/index.ts";
+import { traceTraining } from "../../../src/tensor/index.operations.ts";
+import { constant, float32, grad, type Tensor } from "../../../src/tensor/index.ts";
 import { numbers } from "../../support.ts";
 import { logAbsDeterminant, normals, transformErrors } from "../check-transform.ts";
 

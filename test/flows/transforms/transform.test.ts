@@ -7,7 +7,6 @@ import {
   DiagonalScaling,
   Inverted,
   nice,
-  niceOptions,
   OddEvenOrder,
   ReluNetwork,
   Scaling,
@@ -25,10 +24,7 @@ const coupling = (dimensions: number, changes: "first" | "second"): AdditiveCoup
 };
 
 const whole = (dimensions: number): Transform =>
-  new Composition(
-    nice(niceOptions.parse({ width: 8, couplings: 4 }), { kind: "table", sampleShape: [dimensions] })
-      .transforms,
-  );
+  new Composition(nice({ width: 8, couplings: 4 }, { kind: "table", sampleShape: [dimensions] }).transforms);
 
 const cases: readonly (readonly [string, number, Transform])[] = [
   ["scaling", 3, new Scaling(-0.25, 3)],
@@ -75,7 +71,7 @@ describe("transforms", () => {
   });
 
   it("a coupling needs two numbers", () => {
-    expect(() => nice(niceOptions.parse({}), { kind: "table", sampleShape: [1] })).toThrow(OptionError);
+    expect(() => nice({}, { kind: "table", sampleShape: [1] })).toThrow(OptionError);
   });
 
   it("the determinant used in these tests is right", () => {

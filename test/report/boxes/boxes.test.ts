@@ -25,7 +25,7 @@ function extent(raster: Raster, ground: Color): readonly number[] {
 }
 
 describe("drawBoxes", () => {
-  it("draws lines centerd on the edges, and leaves the image and the inside as they were", () => {
+  it("draws lines centered on the edges, and leaves the image and the inside as they were", () => {
     const image = blankRaster(60, 50, GREY);
     const picture = drawBoxes(image, [{ box: [10, 20, 40, 30], color: RED }]);
     expect([picture.width, picture.height, picture.channels]).toEqual([60, 50, 3]);

@@ -30,6 +30,13 @@ describe("map of codes", () => {
     expect(texts(svg)).not.toContain("class 1");
   });
 
+  it("says how many samples lie outside of the frame", async () => {
+    const far = float32([...codes.data.subarray(0, 598), 1e6, 1e6], [300, 2]);
+    expect(texts(await latentMap({ codes: far, axes })).join()).toMatch(
+      /300 samples, \d+ of them outside the frame/,
+    );
+  });
+
   it("wants codes in the plane", async () => {
     await expect(latentMap({ codes: float32([1, 2, 3], [1, 3]), axes })).rejects.toThrow(ShapeError);
   });

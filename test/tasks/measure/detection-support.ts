@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { FitRequest } from "../../../src/tasks/fit/fit.node.ts";
-import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { prepareFit, type SentRequest, type UncheckedRequest } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
@@ -34,13 +33,15 @@ export interface Ran {
 
 /** Fits in this thread, as the fit worker does, to the end or until stopped. */
 export async function ran(
-  request: FitRequest | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
+  request:
+    | UncheckedRequest
+    | { readonly resume: string; readonly overrides?: Readonly<Record<string, unknown>> },
   more: Partial<Fit> = {},
 ): Promise<Ran> {
   const { fit, config, notes } = await prepareFit(
     "resume" in request
       ? { kind: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
-      : { kind: "new", request: request as FitRequest },
+      : { kind: "new", request: request as SentRequest },
   );
   const warnings: string[] = [];
   const summary = await fitHere({ ...fit, onWarning: (message) => void warnings.push(message), ...more });

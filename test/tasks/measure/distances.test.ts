@@ -123,7 +123,7 @@ describe("of digits", () => {
     const good = await meter.measure(held);
     expect(good[0]).toMatchObject({ measure: "frechet", samples: 1000, real: 1000 });
     expect(good.every(({ note }) => note?.includes("features of a digit classifier"))).toBe(true);
-    // As in the table of docs/metrics.md; values are not rounded or limited before, since the meter does that.
+    // As in the table of docs/guide/metrics.md; values are not rounded or limited before, since the meter does that.
     expect(valuesOf(good).frechet).toBeCloseTo(6.2, 1);
     const values = valuesOf(await meter.measure(noisy(held, 80)));
     expect(values.frechet).toBeGreaterThan(150);

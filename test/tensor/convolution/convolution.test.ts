@@ -105,7 +105,7 @@ interface Case {
 }
 
 const fixedCases: Readonly<Record<string, Case>> = {
-  "3×3 same": { x: [2, 3, 4, 5], w: [2, 3, 3, 3], geometry: { ...PLAIN, padding: [1, 1, 1, 1] } },
+  "3×3 same": { x: [2, 2, 3, 4], w: [2, 2, 3, 3], geometry: { ...PLAIN, padding: [1, 1, 1, 1] } },
   "1×1": { x: [2, 3, 2, 3], w: [4, 3, 1, 1], geometry: PLAIN },
   "stride 2": {
     x: [1, 2, 5, 6],
@@ -129,8 +129,8 @@ const fixedCases: Readonly<Record<string, Case>> = {
     w: [2, 2, 2, 2],
     geometry: { ...PLAIN, dilation: [2, 1], stride: [2, 2], padding: [1, 0, 0, 1] },
   },
-  groups: { x: [2, 4, 3, 3], w: [6, 2, 2, 2], geometry: { ...PLAIN, groups: 2, padding: [1, 1, 0, 0] } },
-  depthwise: { x: [2, 3, 4, 3], w: [3, 1, 3, 3], geometry: { ...PLAIN, groups: 3, padding: [1, 1, 1, 1] } },
+  groups: { x: [2, 4, 3, 2], w: [4, 2, 2, 2], geometry: { ...PLAIN, groups: 2, padding: [1, 1, 0, 0] } },
+  depthwise: { x: [2, 2, 3, 3], w: [2, 1, 3, 3], geometry: { ...PLAIN, groups: 2, padding: [1, 1, 1, 1] } },
 };
 
 const randomCase: fc.Arbitrary<Case> = fc
@@ -206,7 +206,7 @@ async function checkAll({ x, w, geometry }: Case, seed: number): Promise<void> {
 describe("conv2d", () => {
   let seed = 1;
   for (const [name, fixed] of Object.entries(fixedCases)) {
-    it(`computes values, gradients and second derivatives: ${name}`, () => checkAll(fixed, seed++), 20_000);
+    it(`computes values, gradients and second derivatives: ${name}`, () => checkAll(fixed, seed++));
   }
 
   it("computes values, gradients and second derivatives for random geometries", async () => {
@@ -214,7 +214,7 @@ describe("conv2d", () => {
       fc.asyncProperty(randomCase, fc.nat(), (random, caseSeed) => checkAll(random, caseSeed)),
       few(8),
     );
-  }, 60_000);
+  });
 
   it("takes a symbolic batch", async () => {
     const random = generator(5);
@@ -262,7 +262,7 @@ describe("conv1d", () => {
       },
       [randomValues([2, 4, 7], random), randomValues([2, 2, 3], random)],
     );
-  }, 20_000);
+  });
 });
 
 describe("convTranspose2d", () => {
@@ -300,7 +300,7 @@ describe("convTranspose2d", () => {
         { seed },
       );
     }
-  }, 30_000);
+  });
 
   it("names the operation and the shapes where they do not fit", () => {
     const x = input("x", [2, 3, 4, 4]);

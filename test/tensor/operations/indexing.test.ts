@@ -77,7 +77,7 @@ describe("gather and scatterAdd", () => {
         };
         await checkOperation(subject, [randomValues(shape, random)], rest);
       }),
-      few(20),
+      few(6),
     );
   });
 
@@ -101,7 +101,7 @@ describe("gather and scatterAdd", () => {
         };
         await checkOperation(subject, [randomValues(shape, random), randomValues(whole, random)], rest);
       }),
-      few(20),
+      few(6),
     );
   });
 
@@ -152,7 +152,7 @@ describe("gatherElements and scatterElementsAdd", () => {
         };
         await checkOperation(subject, [randomValues(shape, random)], rest);
       }),
-      few(20),
+      few(6),
     );
   });
 
@@ -176,7 +176,7 @@ describe("gatherElements and scatterElementsAdd", () => {
         };
         await checkOperation(subject, [randomValues(shape, random), randomValues(picks, random)], rest);
       }),
-      few(20),
+      few(6),
     );
   });
 });
@@ -218,7 +218,7 @@ describe("oneHot, arange and masks", () => {
         };
         await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
       }),
-      few(15),
+      few(8),
     );
   });
 
@@ -271,7 +271,7 @@ describe("topK", () => {
           await checkOperation(indices, [x], rest);
         },
       ),
-      few(15),
+      few(8),
     );
   });
 });

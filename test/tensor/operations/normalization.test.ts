@@ -104,7 +104,7 @@ describe("groupNorm", () => {
       ),
       few(8),
     );
-  }, 30_000);
+  });
 
   it("takes a weight and a bias for every sample", async () => {
     const random = generator(12);
@@ -179,7 +179,7 @@ describe("batchNorm", () => {
         );
       }
     }
-  }, 20_000);
+  });
 
   it("returns the statistics of the batch, accurate also for means far from 0", async () => {
     const x = randomValues([6, 2, 3], generator(5), { low: 1000, high: 1001 });
@@ -272,7 +272,7 @@ describe("layerNorm", () => {
       ),
       few(8),
     );
-  }, 30_000);
+  });
 
   it("takes a symbolic batch and rejects what does not fit", async () => {
     const x = randomValues([3, 2, 4], generator(8));

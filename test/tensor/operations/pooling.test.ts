@@ -143,7 +143,7 @@ for (const [name, apply, reference] of [
         ),
         few(6),
       );
-    }, 20_000);
+    });
 
     it("takes a symbolic batch and rejects what does not fit", async () => {
       const x = randomValues([3, 2, 4, 4], generator(3));

@@ -78,7 +78,7 @@ describe("reductions over any axes", () => {
           };
           await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
         }),
-        few(20),
+        few(6),
       );
     });
 
@@ -178,7 +178,7 @@ describe("softmax and logSoftmax", () => {
           };
           await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
         }),
-        few(15),
+        few(8),
       );
     });
   }
@@ -230,7 +230,7 @@ describe("cumSum", () => {
           await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
         },
       ),
-      few(15),
+      few(8),
     );
   });
 });
@@ -294,7 +294,7 @@ describe("argMax, argMin, any and all", () => {
           await checkOperation(subject, [x]);
         }
       }),
-      few(15),
+      few(8),
     );
   });
 });

@@ -88,7 +88,7 @@ describe("transpose", () => {
         };
         await checkOperation(subject, [randomValues(shape, random)], rest);
       }),
-      few(15),
+      few(8),
     );
   });
 
@@ -152,7 +152,7 @@ describe("slice", () => {
         };
         await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
       }),
-      few(10),
+      few(6),
     );
   });
 });
@@ -196,7 +196,7 @@ describe("pad", () => {
           };
           await checkOperation(subject, [randomValues(shape, generator(rest.seed))], rest);
         }),
-        few(20),
+        few(6),
       );
     });
   }
@@ -254,7 +254,7 @@ describe("concat, stack and split", () => {
         };
         await checkOperation(subject, inputs, rest);
       }),
-      few(15),
+      few(8),
     );
   });
 
@@ -289,7 +289,7 @@ describe("concat, stack and split", () => {
         };
         await checkOperation(subject, [randomValues(shape, random), randomValues(shape, random)], rest);
       }),
-      few(10),
+      few(6),
     );
   });
 
@@ -328,7 +328,7 @@ describe("concat, stack and split", () => {
           await checkOperation(subject, [randomValues(whole, generator(rest.seed))], rest);
         },
       ),
-      few(20),
+      few(6),
     );
   });
 
@@ -411,7 +411,7 @@ describe("squeeze, unsqueeze, tile and repeat", () => {
         };
         await checkOperation(repeated, [x], rest);
       }),
-      few(12),
+      few(7),
     );
   });
 });

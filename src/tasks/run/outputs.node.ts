@@ -1,0 +1,177 @@
+import { extname } from "node:path";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { writeNpy, writeTable } from "../../data/index.node.ts";
+import { columnsSchema, decodeTable } from "../../data/sources/columns.ts";
+import { type DataSet, isPicture, range, type Split } from "../../data/sources/data-set.ts";
+import { OptionError, RuntimeError } from "../../errors.ts";
+import type { DataInfo, DataKind } from "../../model/data-info.ts";
+import { drawSamples, rasterize } from "../../report/index.node.ts";
+import { encodePng, imageGrid, type Picture, type Raster } from "../../report/index.ts";
+import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+
+/** Rows of data that a plot compares samples with, and as many samples. */
+const COMPARED_ROWS = 2000;
+
+/** The first samples of a split. */
+export function firstSamples(split: Split, count: number): NdArray<"float32"> {
+  return split.batch(range(0, Math.min(count, split.count))).x;
+}
+
+/** How many samples a picture takes: as many images as asked for, of points and rows what a plot needs for them. */
+export function pictureCount(info: Pick<DataInfo, "kind" | "sampleShape">, images: number): number {
+  return isPicture(info) ? images : Math.min(COMPARED_ROWS, 32 * images);
+}
+
+/**
+ * Images as whole bytes, rounded and limited to 0 … 255. Of binary images, ones are 255, and probabilities of ones the
+ * grey values between.
+ */
+export function toBytes(images: NdArray<"float32">, kind: DataKind): NdArray<"float32"> {
+  const scale = kind === "binary" ? 255 : 1;
+  return float32(
+    images.data.map((value) => Math.min(255, Math.max(0, Math.round(scale * value)))),
+    images.shape,
+  );
+}
+
+/** @throws RuntimeError where samples are not finite */
+export function checkFinite(samples: NdArray<"float32">): void {
+  const bad = samples.data.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) {
+    const row = Math.floor((bad * (samples.shape[0] ?? 1)) / samples.data.length);
+    throw new RuntimeError(
+      `sample ${row} holds ${samples.data[bad]}; the model has diverged, fit it with a lower learningRate`,
+    );
+  }
+}
+
+/**
+ * A picture of samples: a grid of images, a scatter plot over data points, histograms of table columns beside those of
+ * the data, or rows of zeros and ones and how often they are one, beside those of the data.
+ * @param data opens that of the run, which pictures of images do without
+ * @throws RuntimeError where samples are not finite
+ */
+export async function samplePicture(
+  info: RunConfig["dataInfo"],
+  samples: NdArray<"float32">,
+  data: () => Promise<DataSet>,
+): Promise<Picture> {
+  checkFinite(samples);
+  const compared = async () => firstSamples((await data()).splits.train, COMPARED_ROWS);
+  if (isPicture(info)) return drawSamples({ kind: "image", samples: toBytes(samples, info.kind) });
+  if (info.columns === undefined) return drawSamples({ kind: "points", samples, data: await compared() });
+  if (info.kind === "binary") return drawSamples({ kind: "binary", samples, data: await compared() });
+  const columns = columnsSchema.parse(info.columns);
+  return drawSamples({ kind: "table", samples, data: await compared(), columns });
+}
+
+/** Writes a picture under a path without extension: .png, or .svg where plots cannot be made pixels. */
+export async function writePicture(path: string, picture: Picture): Promise<void> {
+  await (picture.format === "png"
+    ? writeFileAtomic(`${path}.png`, picture.bytes)
+    : writeFileAtomic(`${path}.svg`, picture.text));
+}
+
+/** Samples as a table. */
+export interface SampleRows {
+  readonly names: readonly string[];
+  readonly rows: readonly (readonly (string | number)[])[];
+  /** Of the columns in Parquet, where they are not to be told by the first row. */
+  readonly types?: readonly string[];
+}
+
+/** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
+export function sampleRows(info: RunConfig["dataInfo"], samples: NdArray<"float32">): SampleRows {
+  if (info.columns !== undefined) {
+    const columns = columnsSchema.parse(info.columns);
+    // Zeros and ones are whole numbers; the probabilities that a model decodes are not.
+    const isWhole = info.kind === "binary" && samples.data.every((value) => value === 0 || value === 1);
+    return {
+      names: columns.map(({ name }) => name),
+      rows: decodeTable(columns, samples),
+      ...(isWhole && { types: columns.map(() => "UTINYINT") }),
+    };
+  }
+  const width = samples.shape[1] ?? 1;
+  return {
+    names: ["x", "y"],
+    rows: Array.from({ length: samples.shape[0] ?? 0 }, (_, i) => [
+      ...samples.data.subarray(i * width, (i + 1) * width),
+    ]),
+  };
+}
+
+/** Samples as an array is written of them: images as bytes, all else as the model sees it. */
+export function asWritten({ kind }: Pick<DataInfo, "kind">, samples: NdArray<"float32">): NdArray<"float32"> {
+  return kind === "image" ? toBytes(samples, kind) : samples;
+}
+
+/** The forms that a result can be written in, by the file's extension; each is made only if it is asked for. */
+export interface Forms {
+  /** .png, of a plot or of pixels */
+  readonly picture?: () => Promise<Picture>;
+  readonly raster?: () => Raster;
+  /** .npy */
+  readonly array?: () => NdArray;
+  /** .csv and .parquet */
+  readonly table?: () => SampleRows;
+}
+
+/**
+ * Checks before any work that a result can be written under this name.
+ * @param extensions that it can be written with
+ * @throws OptionError
+ */
+export function checkExtension(path: string, extensions: readonly string[], option = "option out"): void {
+  if (extensions.includes(extname(path).toLowerCase())) return;
+  throw new OptionError(
+    `${option}: ${path} must end in ${extensions.join(extensions.length > 2 ? ", " : " or ")}`,
+  );
+}
+
+/** Writes a result in the form that the file's extension names. @throws OptionError where it has no such form; FileError */
+export async function writeForms(path: string, { picture, raster, array, table }: Forms): Promise<void> {
+  const extension = extname(path).toLowerCase();
+  if (extension === ".png" && picture !== undefined) {
+    const drawn = await picture();
+    return writeFileAtomic(path, drawn.format === "png" ? drawn.bytes : await rasterize(drawn.text));
+  }
+  if (extension === ".png" && raster !== undefined) return writeFileAtomic(path, await encodePng(raster()));
+  if (extension === ".npy" && array !== undefined) return writeNpy(path, array());
+  if ((extension === ".csv" || extension === ".parquet") && table !== undefined) {
+    const { names, rows, types } = table();
+    return writeTable(path, names, rows, types);
+  }
+  return checkExtension(path, [
+    ...(picture === undefined && raster === undefined ? [] : [".png"]),
+    ...(array === undefined ? [] : [".npy"]),
+    ...(table === undefined ? [] : [".csv", ".parquet"]),
+  ]);
+}
+
+/** A table whose first columns say which series a sample is of, and where in it. */
+export function seriesRows(
+  info: RunConfig["dataInfo"],
+  samples: NdArray<"float32">,
+  length: number,
+  columns: readonly [series: string, position: string],
+  position: (i: number) => number,
+): SampleRows {
+  const [count = 0, ...rest] = samples.shape;
+  const flat = rest.length > info.sampleShape.length ? [count * length, ...info.sampleShape] : samples.shape;
+  const { names, rows } = sampleRows(info, float32(samples.data, flat));
+  return {
+    names: [...columns, ...names],
+    rows: rows.map((row, i) => [Math.floor(i / length), position(i % length), ...row]),
+  };
+}
+
+/** A row of images for each series of `length` samples. */
+export function seriesGrid(info: RunConfig["dataInfo"], samples: NdArray<"float32">, length: number): Raster {
+  const flat = float32(samples.data, [
+    samples.data.length / elementCount(info.sampleShape),
+    ...info.sampleShape,
+  ]);
+  return imageGrid(toBytes(flat, info.kind), { columns: length });
+}

@@ -1,0 +1,129 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readSafetensors } from "../src/nn/safetensors.ts";
+
+// The programs of examples/, each in a process of its own, on the built package: `npm run test:slow` builds it first.
+
+const built = existsSync(new URL("../dist/index.js", import.meta.url));
+if (!built) console.warn("examples skipped: dist/ is missing; npm run test:slow builds it first");
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eidos-examples-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Runs an example in a scratch folder; its standard output. */
+async function run(name: string, ...args: readonly string[]): Promise<string> {
+  const script = fileURLToPath(new URL(`../examples/${name}.ts`, import.meta.url));
+  const tsx = import.meta.resolve("tsx");
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", tsx, script, ...args], {
+    cwd: folder,
+  });
+  return stdout;
+}
+
+/** The number in the first group of a pattern that the text must match. */
+function numberIn(text: string, pattern: RegExp): number {
+  const found = pattern.exec(text)?.[1];
+  if (found === undefined) throw new Error(`nothing matches ${pattern} in:\n${text}`);
+  return Number(found);
+}
+
+const NUMBER = "(-?\\d+(?:\\.\\d+)?(?:e[-+]\\d+)?)";
+
+describe.skipIf(!built)("examples", () => {
+  it("tensors: values, slopes and curvatures of x sin x, and a linear regression", async () => {
+    const output = await run("tensors");
+    for (const x of [0, 1, 2, 3]) {
+      const [sin, cos] = [Math.sin(x), Math.cos(x)];
+      const row = [x * sin, sin + x * cos, 2 * cos - x * sin].map((value) => value.toFixed(4)).join(" +");
+      expect(output).toMatch(new RegExp(`^${x} +${row}$`, "m"));
+    }
+    expect(output).toContain("weights after 100 steps: 3.000, -2.000");
+  });
+
+  it("two-moons: samples come near the density of the data, and there is a picture", async () => {
+    const output = await run("two-moons", "150");
+    // Untrained, samples would be noise: below −10 nats.
+    expect(numberIn(output, new RegExp(`log-density of samples: ${NUMBER}`))).toBeGreaterThan(-5);
+    expect(numberIn(output, new RegExp(`log-density of test points: ${NUMBER}`))).toBeCloseTo(-2.41, 1);
+    const picture = /2000 samples: (.*\.png)/.exec(output)?.[1] ?? "";
+    const bytes = await readFile(join(folder, picture));
+    expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+  });
+
+  it("own-model: a mixture of Gaussians reaches the likelihood of the true density", async () => {
+    const output = await run("own-model", "150");
+    const own = numberIn(output, new RegExp(`^log-likelihood: ${NUMBER}`, "m"));
+    const truth = numberIn(output, new RegExp(`^log-likelihood of the true density: ${NUMBER}`, "m"));
+    expect(own).toBeLessThan(truth + 0.01);
+    expect(own).toBeGreaterThan(truth - 0.3);
+    const picture = /2000 samples: (.*\.png)/.exec(output)?.[1] ?? "";
+    expect((await stat(join(folder, picture))).size).toBeGreaterThan(1000);
+  });
+
+  it("own-flow: a flow put together from parts comes near the true density", async () => {
+    const output = await run("own-flow", "200");
+    const own = numberIn(output, new RegExp(`^log-likelihood of 2000 test points: ${NUMBER}`, "m"));
+    const truth = numberIn(output, new RegExp(`^by the true density: ${NUMBER}`, "m"));
+    expect(own).toBeLessThan(truth + 0.01);
+    expect(own).toBeGreaterThan(truth - 0.2);
+    expect(output.match(/^sample: /gm)).toHaveLength(3);
+  });
+
+  it("unusual-rows: the three planted rows come first", async () => {
+    const output = await run("unusual-rows", "200");
+    const rows = [...output.matchAll(/^row (\d+): /gm)].slice(0, 3).map((match) => Number(match[1]));
+    expect(rows.sort((a, b) => a - b)).toEqual([100, 700, 1500]);
+  });
+
+  it("plain-onnxruntime: the exported model computes what eidos computes", async () => {
+    const output = await run("plain-onnxruntime", "30");
+    expect(output).toContain("inputs x, outputs logProb,z");
+    expect(output.match(/^point \d/gm)).toHaveLength(5);
+    expect(numberIn(output, new RegExp(`largest difference: ${NUMBER}`))).toBeLessThan(1e-4);
+  });
+
+  it("pytorch-weights: the output is PyTorch's, and the file written back holds the same values", async () => {
+    const output = await run("pytorch-weights");
+    expect(numberIn(output, new RegExp(`largest difference to PyTorch: ${NUMBER}`))).toBeLessThan(1e-6);
+    const original = new URL("../examples/pytorch/mlp.safetensors", import.meta.url);
+    const [before, after] = await Promise.all([
+      readFile(original),
+      readFile(join(folder, "runs", "mlp-from-eidos.safetensors")),
+    ]);
+    const tensors = readSafetensors(before, "before").tensors;
+    expect(readSafetensors(after, "after").tensors).toEqual(tensors);
+    expect([...tensors.keys()]).toContain("4.weight");
+  });
+
+  it("classify-digits: a small network reads most of the test digits", async () => {
+    const output = await run("classify-digits", "120");
+    expect(numberIn(output, new RegExp(`accuracy on 1000 test digits: ${NUMBER} %`))).toBeGreaterThan(80);
+  });
+
+  it("find-digits: a detector is measured, run on files, and run as a file of ONNX", async () => {
+    const output = await run("find-digits", "12");
+    expect(numberIn(output, new RegExp(`AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect(output.match(/^00000\d-\d\.png: /gm)).toHaveLength(2);
+    expect(output).toContain("classes: [batch, 100]");
+    expect(output).toMatch(/^plain ONNX Runtime sees \d+ digits: /m);
+    for (const name of ["000000-3.png", "000001-3.png"]) {
+      expect((await stat(join(folder, "runs/find-digits/found", name))).size).toBeGreaterThan(1000);
+    }
+  });
+
+  it("anchors-and-cells: counts what the pages of RetinaNet and YOLO v1 quote", async () => {
+    const output = await run("anchors-and-cells", "digit-scenes", "160");
+    expect(output).toContain("1732 objects in 400 images");
+    expect(output).toMatch(/^ +2\.0 +0\.59 +24\.8 %$/m);
+    expect(output).toMatch(/^ +32 +34$/m);
+  });
+});
