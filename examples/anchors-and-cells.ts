@@ -4,7 +4,9 @@
 //     npx tsx examples/anchors-and-cells.ts [data] [size] [finest stride]
 
 import { openDetection } from "eidos";
-import { anchorLevels, anchorShapes, iouMatrix, letterbox, levelGrids, toLetterbox } from "eidos/detection";
+import { iouMatrix, letterbox, toLetterbox } from "eidos/detection";
+import { anchorLevels, anchorShapes } from "eidos/detection/boxes";
+import { levelGrids } from "eidos/detection/network";
 
 const [data = "digit-scenes", side, stride = "8"] = process.argv.slice(2);
 /** Images that are looked at, the first ones of the training split. */

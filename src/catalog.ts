@@ -5,7 +5,6 @@ import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
 import { centerNetDefinition } from "./detection/models/center-net.ts";
-import type { DetectorDefinition } from "./detection/models/detector.ts";
 import { fcosDefinition } from "./detection/models/fcos.ts";
 import { retinaNetDefinition } from "./detection/models/retina-net.ts";
 import { yoloDefinition } from "./detection/models/yolo.ts";
@@ -37,13 +36,6 @@ import { nearest } from "./nearest.ts";
 import { nameParameters } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 
-/** A detector among the models. */
-function asModel<D extends DetectorDefinition>(definition: D): D & typeof DETECTION {
-  return { ...definition, ...DETECTION };
-}
-
-const DETECTION = { dataKinds: ["detection"], can: ["detect", "export"] } as const;
-
 /** Every model. A new one is one line here. */
 const definitions = [
   rectifiedFlowDefinition,
@@ -69,12 +61,12 @@ const definitions = [
   causalTransformerDefinition,
   vaeDefinition,
   ganDefinition,
-  asModel(yoloDefinition),
-  asModel(fcosDefinition),
-  asModel(centerNetDefinition),
-  asModel(retinaNetDefinition),
-  asModel(yoloV1Definition),
-  asModel(yoloV3Definition),
+  yoloDefinition,
+  fcosDefinition,
+  centerNetDefinition,
+  retinaNetDefinition,
+  yoloV1Definition,
+  yoloV3Definition,
 ] as const;
 
 type Definitions = (typeof definitions)[number];

@@ -1,6 +1,7 @@
 import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
 import { batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
 import { type AugmentOptions, augmentSchema } from "./options.ts";
 import {
@@ -19,12 +20,12 @@ export interface DetectionBatchOptions {
   readonly size: number;
   readonly batchSize: number;
   readonly seed: number;
-  /** How images are changed; those of the schema unless told. `false` leaves them as they are, in the middle of the canvas. */
+  /** How images are changed; default: those of the schema. `false` leaves them as they are, in the middle of the canvas. */
   readonly augment?: AugmentOptions | false | undefined;
-  /** Places for the objects of an image, M; as many as the split's images need unless told. */
+  /** Rows for the objects of an image, M; default: as many as the split's images need. */
   readonly places?: number | undefined;
   /**
-   * Whether objects marked as difficult are learnt from. They are not unless told, and crowds never are: they become ignored
+   * Whether objects marked as difficult are learnt from. Default: they are not; crowds never are: they become ignored
    * regions, in which nothing is background.
    */
   readonly difficult?: boolean | undefined;
@@ -33,7 +34,7 @@ export interface DetectionBatchOptions {
 /** Batches of a split for training, each a pure function of seed and step. */
 export interface DetectionBatches extends DetectionRoom {
   readonly size: number;
-  /** Objects that found no place up to now, the smallest ones of their images. */
+  /** Objects that found no row up to now, the smallest ones of their images. */
   readonly dropped: number;
   /**
    * The batch of a training step, from 0.
@@ -43,7 +44,7 @@ export interface DetectionBatches extends DetectionRoom {
   batch(step: number, rows?: readonly [from: number, to: number]): Promise<DetectionBatch>;
 }
 
-/** Recipes drawn to see how many places objects need. */
+/** Recipes drawn to see how many rows objects need. */
 const TRIALS = 256;
 
 /** Places come in multiples of this, so that about the same data give the same graph. */
@@ -96,7 +97,7 @@ function largest(objects: readonly RecipeObject[], most: number): readonly Recip
   return objects.length <= most ? objects : objects.toSorted((a, b) => area(b) - area(a)).slice(0, most);
 }
 
-/** Puts what is in image `row` into a batch. @returns how many objects found no place */
+/** Puts what is in image `row` into a batch. @returns how many objects found no row */
 function writeObjects(batch: DetectionBatch, row: number, { objects, ignored }: Contents): number {
   const places = batch.labels.shape[1] ?? 0;
   const kept = largest(objects, places);
@@ -174,7 +175,7 @@ export function detectionBatches(
   checkCount(split, "size", size);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
-  const options = augment === false ? undefined : parse(augment);
+  const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
   const source = sourceOf(split);
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
@@ -211,7 +212,7 @@ export function detectionBatches(
     async batch(step, rows = [0, batchSize]) {
       const recipes = recipesOf(step, rows);
       const imageOf = await imagesFor(split, recipes, longest);
-      // What cannot be decoded is told when its own batch is asked for.
+      // What cannot be decoded is reported when its own batch is asked for.
       imagesFor(split, recipesOf(step + 1, rows), longest).catch(() => undefined);
       const batch = emptyBatch(recipes.length, size, room);
       for (const [row, recipe] of recipes.entries()) {
@@ -232,13 +233,6 @@ function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, diff
   };
 }
 
-function parse(augment: AugmentOptions) {
-  const parsed = augmentSchema.safeParse(augment);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new OptionError(`augmentation: option ${issue?.path.join(".")}: ${issue?.message}`);
-}
-
 /** Room that the images of a split need as they are. */
 export function letterboxRoom(split: DetectionSplit, size: number): DetectionRoom {
   const recipes = Array.from({ length: split.count }, (_, index) =>
@@ -250,7 +244,7 @@ export function letterboxRoom(split: DetectionSplit, size: number): DetectionRoo
 /**
  * Images of a split as they are, letterboxed, with their objects: what a detector is validated and tested with. `letterbox` of an
  * image's size and S × S leads boxes back.
- * @param room as much as these images need unless told; the largest objects come first in need
+ * @param room default: as much as these images need; the largest objects come first in need
  * @throws DataError naming the file where an image can no longer be read
  */
 export async function letterboxBatch(

@@ -236,7 +236,7 @@ const cut = (value: number): number => Math.max(0, Math.min(value, 255));
 
 const UNCHANGED: ColorMap = { matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], shift: 0 };
 
-/** Draws an image on a canvas where its placement says, in other colors where asked; the rest of the canvas stays. */
+/** Draws an image on a canvas where its placement puts it, in other colors where asked; the rest of the canvas stays. */
 export function drawImage(
   canvas: Canvas,
   image: ByteImage,

@@ -3,7 +3,7 @@ import { Random } from "../../random.ts";
 import type { Size } from "./boxes.ts";
 import { boxAt, boxCount } from "./boxes.ts";
 
-/** A grid of cells over an image, one for each place of a feature map. */
+/** A grid of cells over an image, one for each location of a feature map. */
 export interface CellGrid {
   readonly rows: number;
   readonly columns: number;
@@ -74,9 +74,9 @@ export function anchorLevels(levels: readonly AnchorGrid[]): {
 }
 
 export interface AnchorClusterOptions {
-  /** Decides the first anchors; 0 unless told. */
+  /** Decides the first anchors; default: 0. */
   readonly seed?: number;
-  /** Most rounds of assignment and update; 300 unless told. */
+  /** Most rounds of assignment and update; default: 300. */
   readonly iterations?: number;
 }
 

@@ -23,7 +23,7 @@ export function boxCount(boxes: ArrayLike<number>): number {
   return boxes.length / 4;
 }
 
-/** The box at a place of an array; NaN beyond its end. */
+/** The box at an index of an array; NaN beyond its end. */
 export function boxAt(boxes: ArrayLike<number>, index: number): Box {
   const at = (side: number) => boxes[4 * index + side] ?? Number.NaN;
   return [at(0), at(1), at(2), at(3)];

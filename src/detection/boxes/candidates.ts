@@ -16,9 +16,9 @@ export interface Candidates {
 
 /** What takes part. */
 export interface CandidateOptions {
-  /** Class of each box: boxes of different classes do not touch each other. Unless told, all are of one class. */
+  /** Class of each box: boxes of different classes do not touch each other. Default: all are of one class. */
   readonly classes?: ArrayLike<number>;
-  /** Boxes of a lower score are left out from the start. All take part unless told. */
+  /** Boxes of a lower score are left out from the start. Default: all take part. */
   readonly minimumScore?: number;
 }
 
@@ -74,7 +74,7 @@ export function candidatesOf(
   return { count, places, ...columns };
 }
 
-/** Numbers of the candidates of each class, from the best score down; one list where no classes are told. */
+/** Numbers of the candidates of each class, from the best score down; one list where no classes are given. */
 export function classMembers(
   { count, places }: Candidates,
   classes: ArrayLike<number> | undefined,

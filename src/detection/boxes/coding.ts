@@ -1,7 +1,7 @@
 import { OptionError } from "../../errors.ts";
 import { type BoxArray, boxAt, boxCount } from "./boxes.ts";
 
-// What a head predicts for a box, and back. Everything here is numbers; `box-decoding.ts` has the ways back for tensors.
+// What a head predicts for a box, and back. Everything here is numbers; `decoding.ts` has the inverses for tensors.
 
 /** Largest log-ratio of sides that is decoded: a prediction cannot be wider than 62.5 anchors. */
 export const MOST_LOG_RATIO = Math.log(1000 / 16);
@@ -97,7 +97,7 @@ export interface YoloCoding {
   readonly strides: ArrayLike<number>;
   /**
    * How many cells the center may range over, centered on its own: 1 in YOLOv2 and v3; more lets it reach the cell's border
-   * (Bochkovskiy et al. 2020, "YOLOv4", section 3.4). 1 unless told.
+   * (Bochkovskiy et al. 2020, "YOLOv4", section 3.4). Default: 1.
    */
   readonly reach?: number;
 }
@@ -155,7 +155,7 @@ export function decodeYolo<T extends BoxArray>(
 
 /**
  * Boxes as distances from points to their left, top, right and bottom edge (Tian et al. 2019, "FCOS", equation 1), divided by
- * the strides where they are told. Distances are negative for a point outside.
+ * the strides where they are given. Distances are negative for a point outside.
  * @param points x and y of a point for each box, as `cellCenters` makes them
  * @throws OptionError where there are not as many boxes as points
  */

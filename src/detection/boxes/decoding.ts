@@ -1,20 +1,36 @@
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { shapeError } from "../../tensor/index.operations.ts";
 import { concat, split, type Tensor, topK } from "../../tensor/index.ts";
 import { type DeltaWeights, MOST_LOG_RATIO } from "./coding.ts";
 
-// The ways from a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are
+// From a head's predictions to boxes, while tracing and with gradients. Predictions are [..., 4]; what they are
 // relative to broadcasts with them.
 
-/** The four numbers of the last axis, each [..., 1]. @throws ShapeError where it is not of size 4 */
-function parts(name: string, x: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
-  if (x.rank === 0 || x.shape[x.rank - 1] !== 4) throw shapeError(name, [x], "takes a last axis of size 4");
-  const [a = x, b = x, c = x, d = x] = split(x, x.rank - 1, 4);
-  return [a, b, c, d];
+/** The four numbers of boxes along their last axis. */
+export type Sides = readonly [x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor];
+
+/**
+ * The four numbers of the last axis: x1, y1, x2 and y2 of boxes [..., 4], each [..., 1].
+ * @param owner named in errors: whose boxes these are
+ * @throws ShapeError where the last axis is not of size 4
+ */
+export function sides(boxes: Tensor, owner = "sides"): Sides {
+  if (boxes.rank === 0 || boxes.shape[boxes.rank - 1] !== 4) {
+    throw shapeError(owner, [boxes], "boxes [x1, y1, x2, y2] take a last axis of size 4");
+  }
+  return split(boxes, boxes.rank - 1, 4);
+}
+
+/** As `sides`, without the last axis: each [...]. @throws ShapeError where it is not of size 4 */
+export function squeezedSides(boxes: Tensor, owner = "sides"): Sides {
+  const [x1, y1, x2, y2] = sides(boxes, owner);
+  const axis = boxes.rank - 1;
+  return [x1.squeeze(axis), y1.squeeze(axis), x2.squeeze(axis), y2.squeeze(axis)];
 }
 
 /** Center and sides of boxes. */
 function centered(name: string, boxes: Tensor): readonly [Tensor, Tensor, Tensor, Tensor] {
-  const [x1, y1, x2, y2] = parts(name, boxes);
+  const [x1, y1, x2, y2] = sides(boxes, name);
   return [x1.add(x2).mul(0.5), y1.add(y2).mul(0.5), x2.sub(x1), y2.sub(y1)];
 }
 
@@ -25,7 +41,7 @@ function fromCenters(x: Tensor, y: Tensor, w: Tensor, h: Tensor): Tensor {
 
 /** As `decodeDeltas`, of tensors: deltas [..., 4] and anchors that broadcast with them. @throws ShapeError */
 export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWeights = [1, 1, 1, 1]): Tensor {
-  const [dx, dy, dw, dh] = parts("boxesOfDeltas", deltas);
+  const [dx, dy, dw, dh] = sides(deltas, "boxesOfDeltas");
   const [ax, ay, aw, ah] = centered("boxesOfDeltas", anchors);
   return fromCenters(
     dx
@@ -51,7 +67,7 @@ export function boxesOfDeltas(deltas: Tensor, anchors: Tensor, weights: DeltaWei
 
 /** As `decodeYolo`, of tensors: codes [..., 4], anchors and strides [..., 1] that broadcast with them. @throws ShapeError */
 export function boxesOfYolo(codes: Tensor, anchors: Tensor, strides: Tensor, reach = 1): Tensor {
-  const [tx, ty, tw, th] = parts("boxesOfYolo", codes);
+  const [tx, ty, tw, th] = sides(codes, "boxesOfYolo");
   const [ax, ay, aw, ah] = centered("boxesOfYolo", anchors);
   const range = strides.mul(reach);
   return fromCenters(
@@ -67,8 +83,8 @@ export function boxesOfDistances(distances: Tensor, points: Tensor, strides: Ten
   if (points.rank === 0 || points.shape[points.rank - 1] !== 2) {
     throw shapeError("boxesOfDistances", [points], "points take a last axis of size 2");
   }
-  const [left, top, right, bottom] = parts("boxesOfDistances", distances);
-  const [x = points, y = points] = split(points, points.rank - 1, 2);
+  const [left, top, right, bottom] = sides(distances, "boxesOfDistances");
+  const [x, y] = split(points, points.rank - 1, 2);
   return concat(
     [
       x.sub(left.mul(strides)),
@@ -81,7 +97,7 @@ export function boxesOfDistances(distances: Tensor, points: Tensor, strides: Ten
 }
 
 /**
- * The best pairs of a class and a place, from the highest score down: scores [n, classes, k] → scores, labels and places, each [n,
+ * The best pairs of a class and a location, from the highest score down: scores [n, classes, k] → scores, labels and locations, each [n,
  * count] in float32, which holds whole numbers below 2²⁴ exactly.
  * @throws ShapeError where there are fewer pairs
  */
@@ -89,9 +105,8 @@ export function bestPairs(
   scores: Tensor,
   count: number,
 ): { readonly scores: Tensor; readonly labels: Tensor; readonly places: Tensor } {
-  const [n = 1, classes = 1, k = 1] = scores.shape;
-  const size = Number(k);
-  const { values, indices } = topK(scores.reshape([n, Number(classes) * size]), count);
+  const [classes, size] = [sizeAt("bestPairs", scores, 1), sizeAt("bestPairs", scores, 2)];
+  const { values, indices } = topK(scores.reshape([dimAt(scores, 0), classes * size]), count);
   const index = indices.cast("float32");
   const labels = index.div(size).floor();
   return { scores: values, labels, places: index.sub(labels.mul(size)) };

@@ -24,15 +24,15 @@ export interface Truth {
   readonly classes: ArrayLike<number>;
   /**
    * 1 for a region with many objects that nobody has counted (COCO's `iscrowd`): detections within it are neither right nor
-   * wrong. None unless told.
+   * wrong. Default: none.
    */
   readonly crowd?: ArrayLike<number>;
   /**
-   * 1 for an object that need not be found (VOC's `difficult`): a detection of it is neither right nor wrong. None unless
-   * told.
+   * 1 for an object that need not be found (VOC's `difficult`): a detection of it is neither right nor wrong. Default:
+   * none.
    */
   readonly ignore?: ArrayLike<number>;
-  /** Area of each object, which says whether it is small; that of its box unless told (COCO gives that of its outline). */
+  /** Area of each object, which decides whether it is small; default: that of its box (COCO gives that of its outline). */
   readonly areas?: ArrayLike<number>;
 }
 
@@ -50,7 +50,7 @@ export function listDetections({ boxes, scores, classes }: Detections): readonly
   return Array.from(scores, (score, i) => ({ box: boxAt(boxes, i), score, class: classes[i] ?? 0 }));
 }
 
-/** The detections at the places given, in their order: those that `nms` has kept, for example. */
+/** The detections at the indices given, in their order: those that `nms` has kept, for example. */
 export function pickDetections(
   { boxes, scores, classes }: Detections,
   places: ArrayLike<number>,

@@ -5,13 +5,13 @@ import type { Detection, Detections } from "./detections.ts";
 import { toDetections } from "./detections.ts";
 
 export interface FusionOptions {
-  /** A box joins the fused box that it overlaps with most, by more than this IoU; 0.55 unless told. */
+  /** A box joins the fused box that it overlaps with most, by more than this IoU; default: 0.55. */
   readonly threshold?: number;
-  /** How much each set of detections is to be trusted; 1 each unless told. */
+  /** How much each set of detections is to be trusted; default: 1 each. */
   readonly weights?: readonly number[];
   /** Boxes of a lower score are left out. */
   readonly minimumScore?: number;
-  /** Score of a fused box: the mean of its boxes, lowered where sets lack it, or the highest; `mean` unless told. */
+  /** Score of a fused box: the mean of its boxes, lowered where sets lack it, or the highest; default: `mean`. */
   readonly score?: "mean" | "maximum";
 }
 

@@ -18,7 +18,7 @@ export interface Letterbox {
 
 /**
  * The largest letterbox of an image in a canvas, centered (where padding is odd, its larger half is right or below).
- * @param enlarge whether an image smaller than the canvas is enlarged; true unless told
+ * @param enlarge whether an image smaller than the canvas is enlarged; default: true
  * @throws OptionError where a side is not a whole number of pixels of at least 1
  */
 export function letterbox(image: Size, canvas: Size, enlarge = true): Letterbox {
@@ -53,7 +53,7 @@ export function toLetterbox<T extends BoxArray>(boxes: T, { image, inner, left, 
 
 /**
  * Boxes of the canvas as boxes of the image: the inverse of `toLetterbox`.
- * @param clip whether boxes are cut off at the borders of the image; true unless told, as detections may reach into the padding
+ * @param clip whether boxes are cut off at the borders of the image; default: true, as detections may reach into the padding
  */
 export function fromLetterbox<T extends BoxArray>(
   boxes: T,

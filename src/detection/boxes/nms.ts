@@ -64,7 +64,7 @@ export class SuppressionGrid {
     const { x1, y1, x2, y2, areas } = candidates;
     this.threshold = threshold;
     this.byDistance = byDistance;
-    // A little more than what the bounds above say, for the rounding of centers and logarithms.
+    // A little more than what the bounds above give, for the rounding of centers and logarithms.
     this.reach = 1e-6 + Math.max(1 - threshold, (1 / threshold - 1) / 2);
     const usable = members.length >= WORTHWHILE && threshold >= LEAST_THRESHOLD;
     const finest = usable ? Math.min(FINEST, Math.ceil(Math.sqrt(members.length))) : 1;
@@ -190,25 +190,25 @@ function doubled(values: Int32Array): Int32Array {
 }
 
 export interface NmsOptions extends CandidateOptions {
-  /** A box is suppressed by a better one that it overlaps with by more than this, 0 … 1; ½ unless told. */
+  /** A box is suppressed by a better one that it overlaps with by more than this, 0 … 1; default: ½. */
   readonly threshold?: number;
   /**
    * What is compared with the threshold: the IoU, or the DIoU (Zheng et al. 2020, "Distance-IoU loss", equation 13), which
-   * spares boxes whose centers lie apart, as those of one object behind another do. `iou` unless told.
+   * spares boxes whose centers lie apart, as those of one object behind another do. Default: `iou`.
    */
   readonly overlap?: "iou" | "diou";
-  /** Most boxes to keep; all unless told. */
+  /** Most boxes to keep; default: all. */
   readonly maximum?: number;
 }
 
 /**
  * Non-maximum suppression: from the best score down, a box is kept unless it overlaps with one kept before by more than the
- * threshold. Over all boxes together (class-agnostic), or within each class where `classes` are told.
+ * threshold. Over all boxes together (class-agnostic), or within each class where `classes` are given.
  *
  * Of boxes with equal scores the first comes first. A box whose score is NaN, or with a coordinate that is not finite, is never
  * kept. An empty box overlaps with nothing and is kept. A grid spares most comparisons: 10,000 boxes take some milliseconds.
  * @param boxes four numbers a box, [x1, y1, x2, y2]
- * @returns places of the kept boxes, from the best score down
+ * @returns indices of the kept boxes, from the best score down
  * @throws OptionError where the arrays do not belong together or an option is not acceptable
  */
 export function nms(

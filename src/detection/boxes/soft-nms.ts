@@ -8,21 +8,21 @@ import {
 } from "./candidates.ts";
 
 export interface SoftNmsOptions extends CandidateOptions {
-  /** How a score sinks with the overlap; `gaussian` unless told. */
+  /** How a score sinks with the overlap; default: `gaussian`. */
   readonly method?: "linear" | "gaussian";
-  /** For `linear`: the IoU from which on scores sink; 0.3 unless told. */
+  /** For `linear`: the IoU from which on scores sink; default: 0.3. */
   readonly threshold?: number;
-  /** For `gaussian`: σ, the larger the gentler; ½ unless told. */
+  /** For `gaussian`: σ, the larger the gentler; default: ½. */
   readonly sigma?: number;
-  /** Boxes are left out once their score is lower; 0.001 unless told. */
+  /** Boxes are left out once their score is lower; default: 0.001. */
   readonly minimumScore?: number;
-  /** Most boxes to keep; all unless told. */
+  /** Most boxes to keep; default: all. */
   readonly maximum?: number;
 }
 
 /** Boxes with the scores that are left of theirs. */
 export interface SoftSuppression {
-  /** Places of the kept boxes, from the best score down. */
+  /** Indices of the kept boxes, from the best score down. */
   readonly places: Uint32Array;
   /** The score of each after the others have lowered it. */
   readonly scores: Float64Array;
@@ -31,7 +31,7 @@ export interface SoftSuppression {
 /**
  * Soft-NMS (Bodla et al. 2017, "Soft-NMS: improving object detection with one line of code", figure 2): the best box is kept
  * and lowers the scores of all that overlap with it, then the best of the rest, and so on. A score s becomes s (1 − IoU) where
- * IoU ≥ threshold (`linear`), or s exp(−IoU² / σ) (`gaussian`). Within each class where `classes` are told.
+ * IoU ≥ threshold (`linear`), or s exp(−IoU² / σ) (`gaussian`). Within each class where `classes` are given.
  *
  * Of equal scores the one that was better before any was lowered comes first, then the one that stands first. NaN as in `nms`. The
  * cost is the square of the number of boxes: 10,000 take up to a second.

@@ -1,4 +1,5 @@
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { dimAt } from "../../tensor/graph.ts";
 import { argMax, broadcastTo, lowerTriangular } from "../../tensor/index.operations.ts";
 import {
   full,
@@ -10,8 +11,9 @@ import {
   type Tensor,
   where,
 } from "../../tensor/index.ts";
+import { sides } from "../boxes/decoding.ts";
 
-// What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); places are the k places or
+// What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); locations are the k locations or
 // anchors of all maps. All shapes are fixed, so that an assignment is a part of the training step.
 
 /**
@@ -20,16 +22,16 @@ import {
  */
 export type ObjectRows = Omit<SymbolicDetectionBatch, "x">;
 
-/** The object that each place answers for. */
+/** The object that each location is assigned to. */
 export interface Assignment {
-  /** Whether the place answers for one at all, [n, k] (bool). */
+  /** Whether the location is assigned to one at all, [n, k] (bool). */
   readonly positive: Tensor;
   /** Its row, [n, k] (int64); any where there is none. */
   readonly owner: Tensor;
 }
 
 /**
- * Each place answers for the object of the highest rank, if that is above 0; of equal ones for the first. Ranks are [n, m, k].
+ * Each location is assigned to the object of the highest rank, if that is above 0; of equal ones for the first. Ranks are [n, m, k].
  */
 export function assignHighest(ranks: Tensor): Assignment {
   return { positive: ranks.max(1).greater(0), owner: argMax(ranks, 1) };
@@ -40,9 +42,9 @@ export function areObjects(labels: Tensor): Tensor {
   return labels.greaterEqual(0).unsqueeze(2);
 }
 
-/** How places lie to the centers of objects. */
+/** How locations lie to the centers of objects. */
 export interface Offsets {
-  /** Distance of each place from each object's center along an axis, [n, m, k]. */
+  /** Distance of each location from each object's center along an axis, [n, m, k]. */
   readonly dx: Tensor;
   readonly dy: Tensor;
   /** Half the sides of each object, [n, m, 1]. */
@@ -50,10 +52,10 @@ export interface Offsets {
   readonly halfHeight: Tensor;
 }
 
-/** Offsets of places [k, 2] from boxes [n, m, 4]. */
+/** Offsets of locations [k, 2] from boxes [n, m, 4]. */
 export function offsets(centers: Tensor, boxes: Tensor): Offsets {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
-  const [x = centers, y = centers] = split(centers.transpose().unsqueeze(0), 1, 2);
+  const [x1, y1, x2, y2] = sides(boxes);
+  const [x, y] = split(centers.transpose().unsqueeze(0), 1, 2);
   return {
     dx: x.sub(x1.add(x2).mul(0.5)).abs(),
     dy: y.sub(y1.add(y2).mul(0.5)).abs(),
@@ -63,7 +65,7 @@ export function offsets(centers: Tensor, boxes: Tensor): Offsets {
 }
 
 /**
- * Which places lie in a region of their image: centers [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
+ * Which locations lie in a region of their image: centers [k, 2], regions [n, r, 4], of which those without an area are none → [n, k]
  * (bool).
  */
 export function liesIn(centers: Tensor, regions: Tensor): Tensor {
@@ -72,10 +74,10 @@ export function liesIn(centers: Tensor, regions: Tensor): Tensor {
 }
 
 /**
- * Losses of what places are sure of, 0 where a place lies in an ignored region and answers for no object: what is there, nobody
+ * Losses of what locations are sure of, 0 where a location lies in an ignored region and is assigned to no object: what is there, nobody
  * has said.
  * @param losses [n, k, …]
- * @param positive whether a place answers for an object, [n, k] (bool)
+ * @param positive whether a location is assigned to an object, [n, k] (bool)
  */
 export function outsideRegions(
   losses: Tensor,
@@ -89,24 +91,24 @@ export function outsideRegions(
 }
 
 /** Centers of boxes: [k, 4] → [k, 2]. */
-export function centresOf(boxes: Tensor): Tensor {
-  const [low = boxes, high = boxes] = split(boxes, 1, 2);
+export function centersOf(boxes: Tensor): Tensor {
+  const [low, high] = split(boxes, 1, 2);
   return low.add(high).mul(0.5);
 }
 
-/** The rows at places, each sample its own: rows [n, m, c] at [n, k] (int64) → [n, k, c]. */
+/** The rows at locations, each sample its own: rows [n, m, c] at [n, k] (int64) → [n, k, c]. */
 export function rowsAt(rows: Tensor, places: Tensor): Tensor {
-  const [n = 1, k = 1] = places.shape;
-  return gatherElements(rows, broadcastTo(places.unsqueeze(2), [n, k, rows.shape[2] ?? 1]), 1);
+  const shape = [dimAt(places, 0), dimAt(places, 1), dimAt(rows, 2)];
+  return gatherElements(rows, broadcastTo(places.unsqueeze(2), shape), 1);
 }
 
-/** 1 for the class of the object that each place answers for, zeros where there is none: labels [n, m] → [n, k, classes]. */
+/** 1 for the class of the object that each location is assigned to, zeros where there is none: labels [n, m] → [n, k, classes]. */
 export function ownClasses(labels: Tensor, { owner, positive }: Assignment, classes: number): Tensor {
   return oneHot(gatherElements(labels, owner, 1), classes).mul(positive.cast("float32").unsqueeze(2));
 }
 
 /**
- * Which rows are objects that have their place for themselves or are the first there, 1 or 0: places [n, m] (int64), labels [n,
+ * Which rows are objects that have their location for themselves or are the first there, 1 or 0: places [n, m] (int64), labels [n,
  * m] → [n, m].
  */
 export function firstAtPlace(places: Tensor, labels: Tensor): Tensor {

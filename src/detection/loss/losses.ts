@@ -1,6 +1,7 @@
-import { shapeError, stopGradient } from "../../tensor/index.operations.ts";
-import { split, type Tensor } from "../../tensor/index.ts";
+import { stopGradient } from "../../tensor/index.operations.ts";
+import type { Tensor } from "../../tensor/index.ts";
 import type { OverlapKind } from "../boxes/boxes.ts";
+import { squeezedSides } from "../boxes/decoding.ts";
 
 /** Binary cross entropy of logits with targets of 0 … 1, element by element: (1 − t) x − log σ(x). */
 export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
@@ -8,9 +9,9 @@ export function binaryCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
 }
 
 export interface FocalOptions {
-  /** Weight of ones; zeros have 1 − alpha. 0.25 unless told. */
+  /** Weight of ones; zeros have 1 − alpha. Default: 0.25. */
   readonly alpha?: number;
-  /** How much what is right already is spared; 2 unless told. */
+  /** Focusing parameter γ: down-weights easy examples; default: 2. */
   readonly gamma?: number;
 }
 
@@ -38,7 +39,7 @@ export function atLeastOne(count: Tensor): Tensor {
 }
 
 /**
- * Logit of the share of objects among places that a head starts from (Lin et al. 2017, section 3.3), so that first losses are
+ * Logit of the share of objects among locations that a head starts from (Lin et al. 2017, section 3.3), so that first losses are
  * small.
  */
 export const PRIOR_LOGIT = -Math.log((1 - 0.01) / 0.01);
@@ -56,11 +57,7 @@ interface Edges {
 
 /** @throws ShapeError where the last axis is not of size 4 */
 function edgesOf(name: string, boxes: Tensor): Edges {
-  if (boxes.rank === 0 || boxes.shape[boxes.rank - 1] !== 4) {
-    throw shapeError(name, [boxes], "boxes [x1, y1, x2, y2] take a last axis of size 4");
-  }
-  const last = boxes.rank - 1;
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, last, 4).map((x) => x.squeeze(last));
+  const [x1, y1, x2, y2] = squeezedSides(boxes, name);
   return { x1, y1, x2, y2 };
 }
 

@@ -12,7 +12,7 @@ import {
 /** Smallest and largest area in square pixels; both belong to the range. */
 export type AreaRange = readonly [smallest: number, largest: number];
 
-/** What COCO's measures are taken over. Those of COCO unless told. */
+/** What COCO's measures are taken over. Default: those of COCO. */
 export interface CocoOptions {
   /** IoU thresholds, from the lowest up: 0.5, 0.55, … 0.95. */
   readonly thresholds?: readonly number[];
@@ -113,7 +113,7 @@ const RIGHT = 1;
 
 /** Detections of a class, group by group, in the order of their ranks: plain arrays, as there may be very many. */
 interface Ranking {
-  /** The place of each among all of them. */
+  /** The index of each among all of them. */
   readonly places: Uint32Array;
   /** How many better ones the image has of each. */
   readonly better: Uint32Array;

@@ -3,9 +3,9 @@ import type { EvaluatedImage } from "./matching.ts";
 import { evaluationOverlaps } from "./matching.ts";
 
 export interface ConfusionOptions {
-  /** The IoU that a detection must reach to belong to an object; ½ unless told. */
+  /** The IoU that a detection must reach to belong to an object; default: ½. */
   readonly threshold?: number;
-  /** Detections of a lower score do not count; ¼ unless told. */
+  /** Detections of a lower score do not count; default: ¼. */
   readonly minimumScore?: number;
 }
 

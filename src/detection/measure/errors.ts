@@ -16,11 +16,11 @@ export const ERROR_KINDS: readonly ErrorKind[] = [
 ];
 
 export interface ErrorOptions {
-  /** The IoU that a detection must reach; ½ unless told. */
+  /** The IoU that a detection must reach; default: ½. */
   readonly threshold?: number;
-  /** An IoU below it is chance; 0.1 unless told. */
+  /** An IoU below it is chance; default: 0.1. */
   readonly background?: number;
-  /** How many detections of an image count; 100 unless told. */
+  /** How many detections of an image count; default: 100. */
   readonly maximum?: number;
 }
 
@@ -50,10 +50,10 @@ interface Judged {
  * - `class`: IoU ≥ t_f with an object of another class;
  * - `duplicate`: IoU ≥ t_f with an object of its class that a better one has taken;
  * - `background`: IoU ≤ t_b with all objects;
- * - `both`: neither class nor place are right.
+ * - `both`: neither class nor location is right.
  *
- * An object is `missed` that neither a right detection nor one with an error of class or place has seen. The cost of a kind is
- * what average precision (at 101 recalls) gains when its errors are undone: the best detection with an error of class or place
+ * An object is `missed` that neither a right detection nor one with an error of class or location has seen. The cost of a kind is
+ * what average precision (at 101 recalls) gains when its errors are undone: the best detection with an error of class or location
  * becomes right where its object was not found, all other wrong ones of the kind go, missed objects are not asked for.
  * Detections in crowds and on objects to be ignored do not count.
  * @throws OptionError where a threshold is not in 0 … 1

@@ -92,13 +92,15 @@ function checkArrays(
     if (Number.isNaN(values?.[i])) throw new OptionError(`${name}: number ${i} has a score or area of NaN`);
     for (let side = 4 * i; side < 4 * i + 4; side++) {
       if (!Number.isFinite(boxes[side])) {
-        throw new OptionError(`${name}: number ${i} has a coordinate of ${boxes[side]}, which is no place`);
+        throw new OptionError(
+          `${name}: number ${i} has a coordinate of ${boxes[side]}, which is no location`,
+        );
       }
     }
   }
 }
 
-/** The detections and objects of one class in an image, by their places in it. */
+/** The detections and objects of one class in an image, by their indices in it. */
 export interface ClassGroup {
   readonly image: EvaluatedImage;
   /** Detections from the best down. */

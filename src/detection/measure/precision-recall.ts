@@ -8,9 +8,9 @@ import {
 } from "./matching.ts";
 
 export interface CurveOptions {
-  /** The IoU that a detection must reach; ½ unless told. */
+  /** The IoU that a detection must reach; default: ½. */
   readonly threshold?: number;
-  /** How many detections of a class in an image count; 100 unless told. */
+  /** How many detections of a class in an image count; default: 100. */
   readonly maximum?: number;
 }
 

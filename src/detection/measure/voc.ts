@@ -2,11 +2,11 @@ import { checkShare } from "../boxes/candidates.ts";
 import { type ClassGroup, type EvaluatedImage, evaluationOverlaps, groupByClass } from "./matching.ts";
 
 export interface VocOptions {
-  /** The IoU that a detection must reach; ½ unless told. */
+  /** The IoU that a detection must reach; default: ½. */
   readonly threshold?: number;
   /**
    * How precision is integrated over recall: at the recalls 0, 0.1, … 1 (`11`, the rule up to VOC 2009) or exactly (`all`, from
-   * 2010 on, and unless told).
+   * 2010 on; the default).
    */
   readonly points?: 11 | "all";
 }

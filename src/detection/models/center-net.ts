@@ -1,9 +1,10 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant } from "../../nn/initializers.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
@@ -11,37 +12,20 @@ import {
   logicalAnd,
   maxPool2d,
   oneHot,
-  split,
   stack,
   type Tensor,
   where,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
-import { bestPairs } from "../boxes/decoding.ts";
+import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { liesIn, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featurePoints,
-  featureRows,
-  imageSize,
-  levelGrids,
-} from "../network/feature-network.ts";
+import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each cell of its map. */
+/** What the head predicts of each cell of its map. */
 export interface CenterNetOutputs {
   /** Logit of each class's heat, [n, classes, rows, columns]. */
   readonly heat: Tensor;
@@ -67,7 +51,7 @@ class Branch {
 }
 
 /**
- * Cells that a side is first. What the branch says counts in this unit: in cells, an optimizer whose steps are of one size would need
+ * Cells that a side is first. What the branch predicts counts in this unit: in cells, an optimizer whose steps are of one size would need
  * hundreds of them to reach large objects.
  */
 const FIRST_SIDE = 8;
@@ -84,8 +68,9 @@ export class CenterNetHead {
     this.sizes = new Branch(channels, 2, constant(1));
   }
 
-  /** @throws ShapeError */
-  forward(map: Tensor): CenterNetOutputs {
+  /** The only map → what its cells predict. @throws ShapeError */
+  forward(maps: readonly Tensor[]): CenterNetOutputs {
+    const map = inputAt(maps, 0);
     return {
       heat: this.heat.forward(map),
       offsets: featureRows([this.offsets.forward(map)]),
@@ -99,22 +84,23 @@ export class CenterNetHead {
  * eight neighbors, the best `count` over all classes. No suppression follows.
  */
 export function peaks({ heat, offsets, sizes }: CenterNetOutputs, grid: CellGrid, count: number): Decoded {
-  const [n = 1, classes = 1, rows = 1, columns = 1] = heat.shape;
+  const [n, classes] = [dimAt(heat, 0), sizeAt("peaks", heat, 1)];
+  const { rows, columns } = grid;
   const highest = maxPool2d(heat, { kernel: 3, stride: 1, padding: 1 });
   const kept = where(heat.greaterEqual(highest), heat.sigmoid(), 0);
-  const best = bestPairs(kept.reshape([n, classes, Number(rows) * Number(columns)]), count);
-  const row = best.places.div(Number(columns)).floor();
-  const column = best.places.sub(row.mul(Number(columns)));
+  const best = bestPairs(kept.reshape([n, classes, rows * columns]), count);
+  const row = best.places.div(columns).floor();
+  const column = best.places.sub(row.mul(columns));
   const at = (rowsOfMap: Tensor): Tensor => rowsAt(rowsOfMap, best.places.cast("int64"));
   const centers = stack([column, row], 2).add(at(offsets));
   const half = at(sizes).relu().mul(0.5);
   return {
     boxes: concat([centers.sub(half), centers.add(half)], 2).mul(grid.stride),
-    scores: oneHot(best.labels.cast("int64"), Number(classes)).mul(best.scores.unsqueeze(2)),
+    scores: oneHot(best.labels.cast("int64"), classes).mul(best.scores.unsqueeze(2)),
   };
 }
 
-/** What maps ought to hold, and where objects are in them. */
+/** What maps should hold, and where objects are in them. */
 export interface CenterNetTargets {
   /** Heat of each class, [n, classes, rows, columns]: 1 at the cells of centers, falling off around them. */
   readonly heat: Tensor;
@@ -165,9 +151,7 @@ export function heatTargets(
   { rows, columns, stride }: CellGrid,
   classes: number,
 ): CenterNetTargets {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes.mul(1 / stride), 2, 4).map((side) =>
-    side.squeeze(2),
-  );
+  const [x1, y1, x2, y2] = squeezedSides(boxes.mul(1 / stride));
   const [x, y] = [x1.add(x2).mul(0.5), y1.add(y2).mul(0.5)];
   const [width, height] = [x2.sub(x1), y2.sub(y1)];
   const column = x.floor().clamp(0, columns - 1);
@@ -211,64 +195,43 @@ export const centerNetOptions = z.strictObject({
 
 export type CenterNetOptions = z.output<typeof centerNetOptions>;
 
-/** Channels of the neck for width 1: its map is fine, and so dear. */
+/** Channels of the neck for width 1: its map is fine, and so expensive. */
 const CHANNELS = 32;
 
 /**
  * CenterNet (Zhou et al. 2019, "Objects as points"): an object is the peak of a heat map at its center; offset and size are read
  * off there. No anchors, and no suppression.
  */
-export class CenterNet implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs> {
   readonly needsSuppression = false;
-  readonly features: FeatureNetwork;
   readonly head: CenterNetHead;
-  private readonly grid: CellGrid;
-  private readonly options: CenterNetOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: CenterNetOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("center-net", data.sampleShape);
-    this.classes = classCount("center-net", data);
-    this.features = new FeatureNetwork({
+    super({ name: "center-net", title: "CenterNet" }, options, data, {
       ...options,
       finestStride: options.stride,
       levels: 1,
       neckChannels: CHANNELS,
     });
-    const [level] = this.features.levels;
-    const [grid] = levelGrids(this.imageSize, this.features.levels);
-    if (level === undefined || grid === undefined) throw new OptionError("center-net: there is no map");
-    this.head = new CenterNetHead(level.channels, this.classes);
-    this.grid = grid;
-    const cells = grid.rows * grid.columns * this.classes;
+    this.head = new CenterNetHead(sharedChannels(this.features.levels), this.classes);
+    const cells = this.grid.rows * this.grid.columns * this.classes;
     if (options.peaks > cells) {
       throw new OptionError(`option peaks: the heat maps have ${cells} cells, fewer than ${options.peaks}`);
     }
   }
 
-  private outputs(x: Tensor): CenterNetOutputs {
-    const [map = x] = this.features.forward(x);
-    return this.head.forward(map);
-  }
-
   /** Equation 4 of the paper. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return centerNetLosses(this.outputs(x), this.grid, objects, this.options);
+  protected lossesOf(outputs: CenterNetOutputs, objects: ObjectRows): Losses {
+    return centerNetLosses(outputs, this.grid, objects, this.options);
   }
 
   heat(x: Tensor): Tensor {
     return this.outputs(x).heat.sigmoid();
   }
 
-  decoded(x: Tensor): Decoded {
-    return peaks(this.outputs(x), this.grid, this.options.peaks);
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("CenterNet", this);
+  protected decode(outputs: CenterNetOutputs): Decoded {
+    return peaks(outputs, this.grid, this.options.peaks);
   }
 }
 
@@ -294,7 +257,7 @@ function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tenso
 }
 
 /**
- * The losses of what the head says, for objects [n, m], each divided by the number of objects; L1 of offsets and sizes (equations
+ * The losses of what the head predicts, for objects [n, m], each divided by the number of objects; L1 of offsets and sizes (equations
  * 2 and 3).
  */
 export function centerNetLosses(
@@ -313,12 +276,11 @@ export function centerNetLosses(
   return { total: heatPart.add(offset).add(size), heat: heatPart, offset, size };
 }
 
-/** CenterNet as the catalogue is to know it. */
+/** CenterNet as the catalogue has it. */
 export const centerNetDefinition = defineDetector({
   name: "center-net",
   summary: "objects are peaks of a heat map, with offset and size read off there; no anchors, no suppression",
   paper: "Zhou, Wang and Krähenbühl 2019, Objects as Points, arXiv:1904.07850",
   options: centerNetOptions,
   build: (options, data) => new CenterNet(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -6,12 +6,20 @@ import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
+import type { CellGrid } from "../boxes/anchors.ts";
 import { clipBoxes, type Size } from "../boxes/boxes.ts";
 import { checkShare } from "../boxes/candidates.ts";
 import { type Detections, pickDetections } from "../boxes/detections.ts";
 import { nms } from "../boxes/nms.ts";
+import type { ObjectRows } from "../loss/assignment.ts";
+import {
+  FeatureNetwork,
+  type FeatureNetworkOptions,
+  imageSize,
+  levelGrids,
+} from "../network/feature-network.ts";
 
-/** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its places or anchors. */
+/** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
 export interface Decoded {
   /** [n, k, 4]: x1, y1, x2, y2 in pixels of the image; they may reach beyond it. */
   readonly boxes: Tensor;
@@ -21,6 +29,8 @@ export interface Decoded {
 
 /** A model that finds objects: its losses and its detections come from one object and one forward pass. */
 export interface Detector extends Trainable, Exportable {
+  /** Tells detectors from other models. */
+  readonly kind: "detector";
   readonly imageSize: Size;
   readonly classes: number;
   /**
@@ -37,19 +47,19 @@ export interface Detector extends Trainable, Exportable {
 
 /** Whether a model finds objects. */
 export function isDetector(model: object): model is Detector {
-  return "decoded" in model && "needsSuppression" in model;
+  return "kind" in model && model.kind === "detector";
 }
 
 export interface DetectOptions {
-  /** Detections of a lower score are left out, 0 … 1; 0.05 unless told. */
+  /** Detections of a lower score are left out, 0 … 1; default: 0.05. */
   readonly confidence?: number;
-  /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; 0.6 unless told. */
+  /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; default: 0.6. */
   readonly iou?: number;
-  /** Most detections of an image; 100 unless told. */
+  /** Most detections of an image; default: 100. */
   readonly maximum?: number;
 }
 
-/** Options of detection, those that are not told filled in. @throws OptionError where a share does not lie in 0 … 1 */
+/** Options of detection, those not given filled in. @throws OptionError where a share does not lie in 0 … 1 */
 export function completeDetectOptions({
   confidence = 0.05,
   iou = 0.6,
@@ -85,7 +95,7 @@ export async function detections(
 }
 
 /**
- * What of all that a detector has seen is said to be found: of each image the detections from the best down, without duplicates,
+ * What of all that a detector has seen counts as found: of each image the detections from the best down, without duplicates,
  * in pixels of the images that it sees and cut off at their borders.
  * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
  * @throws OptionError where an option is not acceptable
@@ -114,7 +124,7 @@ export function pickedDetections(
   });
 }
 
-/** All pairs of a place and a class with a score that counts; of too many the best. */
+/** All pairs of a location and a class with a score that counts; of too many the best. */
 function candidates(
   boxes: Float32Array,
   scores: Float32Array,
@@ -140,58 +150,40 @@ function candidates(
   };
 }
 
-/** The graph of a detector for use outside: decoding is inside, suppression is not. */
-export function exportedDetector(name: string, detector: Detector): ReturnType<Exportable["exported"]> {
-  const { imageSize, classes, needsSuppression } = detector;
-  const { width, height } = imageSize;
-  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
-  return {
-    outputs: { boxes, scores },
-    description:
-      `${name}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
-      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${classes}], 0 … 1 for each class. ${
-        needsSuppression
-          ? "An object is found several times: non-maximum suppression by class has to follow."
-          : "Duplicates are taken away already; boxes that stand for none have low scores."
-      }`,
-  };
-}
-
 /** What a detector must know of its data: images [3, height, width], and the number of classes. */
 export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes"> {
   /** Shapes of training boxes (all, or a sample) in pixels of those images, from which anchors are made. */
   readonly boxShapes?: readonly Size[];
 }
 
-/** A detector by name: a model definition without the kind of data, which is annotated images. */
-export interface DetectorDefinition<S extends z.ZodType = z.ZodType>
-  extends Pick<ModelDefinition<S>, "name" | "summary" | "paper" | "options"> {
+/** A detector by name: a model definition whose data are annotated images. */
+export interface DetectorDefinition<N extends string = string, S extends z.ZodObject = z.ZodObject>
+  extends ModelDefinition<S, Detector> {
+  readonly name: N;
+  readonly dataKinds: readonly ["detection"];
+  readonly can: readonly ["detect", "export"];
   build(options: z.output<S>, data: DetectionInfo): Detector;
-  /** Options with what follows from the data filled in, so that a detector is built again without it. */
   settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
   preferences(data: DetectionInfo): FitPreferences;
 }
 
-/** Keeps the literal type of a detector's name and the type of its options together. */
-export function defineDetector<const N extends string, S extends z.ZodType>(
-  definition: DetectorDefinition<S> & { readonly name: N },
-): DetectorDefinition<S> & { readonly name: N } {
-  return definition;
-}
-
-/** The number of classes. @throws OptionError where the data tells none */
-export function classCount(name: string, { classes }: Pick<DataInfo, "classes">): number {
-  if (classes === undefined || classes < 1) {
-    throw new OptionError(`${name}: the data has no classes; a detector needs annotated images`);
-  }
-  return classes;
+/** The definition of a detector: what all of them share is added. Keeps the literal name and the types of the options. */
+export function defineDetector<const N extends string, S extends z.ZodObject>(
+  definition: Pick<DetectorDefinition<N, S>, "name" | "summary" | "paper" | "options" | "build" | "settled">,
+): DetectorDefinition<N, S> {
+  return {
+    ...definition,
+    dataKinds: ["detection"],
+    can: ["detect", "export"],
+    preferences: () => detectorPreferences,
+  };
 }
 
 /**
  * Training options that the detectors prefer. First gradients are many times larger than later ones, and runs are short: with a
  * long memory of their squares, Adam's steps would stay small.
  */
-export const detectorPreferences: FitPreferences = {
+const detectorPreferences: FitPreferences = {
   optimizer: "adamw",
   learningRate: 2e-3,
   beta2: 0.99,
@@ -201,3 +193,86 @@ export const detectorPreferences: FitPreferences = {
   warmupSteps: 100,
   clipNorm: 10,
 };
+
+/** How a dense detector is called: by name in errors and by title in the description of its graph. */
+export interface DetectorNames {
+  readonly name: string;
+  readonly title: string;
+}
+
+/**
+ * A detector that predicts at every location of its maps: backbone and neck make the maps, and a head reads them. What its head,
+ * losses and decoding are, its paper gives.
+ */
+export abstract class DenseDetector<Options, Outputs> implements Detector {
+  readonly kind = "detector";
+  readonly imageSize: Size;
+  readonly classes: number;
+  readonly features: FeatureNetwork;
+  abstract readonly needsSuppression: boolean;
+  abstract readonly head: { forward(maps: readonly Tensor[]): Outputs };
+  protected readonly options: Options;
+  /** The grid of each map, from the finest on. */
+  protected readonly grids: readonly CellGrid[];
+  private readonly title: string;
+
+  /** @throws OptionError where the data are no images of a size that the network takes, or have no classes */
+  constructor(
+    { name, title }: DetectorNames,
+    options: Options,
+    data: DetectionInfo,
+    network: FeatureNetworkOptions,
+  ) {
+    const { classes } = data;
+    this.imageSize = imageSize(name, data.sampleShape);
+    if (classes === undefined || classes < 1) {
+      throw new OptionError(`${name}: the data has no classes; a detector needs annotated images`);
+    }
+    this.classes = classes;
+    this.options = options;
+    this.title = title;
+    this.features = new FeatureNetwork(network);
+    this.grids = levelGrids(this.imageSize, this.features.levels);
+  }
+
+  /** The losses of what the head predicts. */
+  protected abstract lossesOf(outputs: Outputs, objects: ObjectRows): Losses;
+  /** The boxes and scores that the head's predictions stand for. */
+  protected abstract decode(outputs: Outputs): Decoded;
+
+  /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
+  protected outputs(x: Tensor): Outputs {
+    return this.head.forward(this.features.forward(x));
+  }
+
+  /** The grid of a detector with one map. @throws OptionError where it has none */
+  protected get grid(): CellGrid {
+    const [grid] = this.grids;
+    if (grid === undefined) throw new OptionError(`${this.title}: there is no map`);
+    return grid;
+  }
+
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    return this.lossesOf(this.outputs(x), objects);
+  }
+
+  decoded(x: Tensor): Decoded {
+    return this.decode(this.outputs(x));
+  }
+
+  /** The graph for use outside: decoding is inside, suppression is not. */
+  exported(): ReturnType<Exportable["exported"]> {
+    const { width, height } = this.imageSize;
+    const { boxes, scores } = this.decoded(input("x", ["batch", 3, height, width]));
+    return {
+      outputs: { boxes, scores },
+      description:
+        `${this.title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
+        `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${this.classes}], 0 … 1 for each class. ${
+          this.needsSuppression
+            ? "An object is found several times: non-maximum suppression by class has to follow."
+            : "Duplicates are taken away already; boxes that stand for none have low scores."
+        }`,
+    };
+  }
+}

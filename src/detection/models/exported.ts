@@ -16,7 +16,7 @@ interface SuppressionAttributes extends Attributes {
   readonly iou: number;
 }
 
-/** The runtime's own suppression says which pairs stay; their scores are written into zeros. */
+/** The runtime's own suppression finds which pairs stay; their scores are written into zeros. */
 const suppressionOperation: Operation<SuppressionAttributes> = {
   name: "suppressed",
   infer: (inputs) => {

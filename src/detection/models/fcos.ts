@@ -1,12 +1,11 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
 import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
-import { boxesOfDistances } from "../boxes/decoding.ts";
+import { boxesOfDistances, squeezedSides } from "../boxes/decoding.ts";
 import {
   type Assignment,
   areObjects,
@@ -21,33 +20,23 @@ import { atLeastOne, binaryCrossEntropy, boxLoss, focalLoss, PRIOR_LOGIT } from 
 import type { FeatureLevel } from "../network/backbones.ts";
 import { SharedTower } from "../network/blocks.ts";
 import {
-  FeatureNetwork,
   type FeaturePoints,
   featureOptions,
   featurePoints,
   featureRows,
-  imageSize,
-  levelGrids,
   pyramidOptions,
+  sharedChannels,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each of k places. */
+/** What the head predicts of each of k locations. */
 export interface FcosOutputs {
   /** Logits of the classes, [n, k, classes]. */
   readonly classes: Tensor;
   /** Distances to the left, top, right and bottom edge in strides, [n, k, 4]; above 0. */
   readonly distances: Tensor;
-  /** Logit of how central the place is, [n, k]. */
+  /** Logit of how central the location is, [n, k]. */
   readonly centerness: Tensor;
 }
 
@@ -72,7 +61,7 @@ export class FcosHead {
   readonly scales: readonly Parameter[];
 
   constructor(levels: readonly FeatureLevel[], classes: number, blocks: number) {
-    const [{ channels } = { channels: 1 }] = levels;
+    const channels = sharedChannels(levels);
     const output = (outputs: number, bias: number) =>
       new Conv2d(channels, outputs, 3, {
         padding: 1,
@@ -87,13 +76,12 @@ export class FcosHead {
     this.scales = levels.map(() => new Parameter([1], ones));
   }
 
-  /** Maps of the levels → what is said of all places. @throws ShapeError */
+  /** Maps of the levels → predictions of all locations. @throws ShapeError */
   forward(maps: readonly Tensor[]): FcosOutputs {
     const boxes = maps.map((map) => this.boxTower.forward(map));
     const scaled = boxes.map((tower, i) => {
       const logarithm = this.distances.forward(tower);
-      const scale = this.scales[i];
-      return (scale === undefined ? logarithm : logarithm.mul(scale)).minimum(MOST_LOG).exp();
+      return logarithm.mul(inputAt(this.scales, i)).minimum(MOST_LOG).exp();
     });
     return {
       classes: featureRows(maps.map((map) => this.classes.forward(this.classTower.forward(map)))),
@@ -103,24 +91,24 @@ export class FcosHead {
   }
 }
 
-/** What places ought to say. */
+/** What locations should predict. */
 export interface FcosTargets extends Assignment {
-  /** Box of the object that each place answers for, [n, k, 4]; any where there is none. */
+  /** Box of the object that each location is assigned to, [n, k, 4]; any where there is none. */
   readonly boxes: Tensor;
   /** 1 for its class, [n, k, classes]. */
   readonly classes: Tensor;
-  /** How central the place is in it, [n, k]; any where there is none. */
+  /** How central the location is in it, [n, k]; any where there is none. */
   readonly centerness: Tensor;
 }
 
-/** The largest distance from a place to an edge that its level answers for, from and up to: [k] each. */
+/** The largest distance from a location to an edge of the objects that are assigned to its level, from and up to: [k] each. */
 export interface SizeRanges {
   readonly from: Tensor;
   readonly to: Tensor;
 }
 
 /**
- * Sizes by level (Tian et al. 2019, section 3.2): a level of stride s answers where the largest of the four distances is 4 s … 8
+ * Sizes by level (Tian et al. 2019, section 3.2): objects are assigned to a level of stride s where the largest of the four distances is 4 s … 8
  * s, which is 64 … 128 for stride 16; the finest level for all smaller ones, the coarsest for all larger ones.
  */
 export function sizeRanges(grids: readonly CellGrid[]): SizeRanges {
@@ -137,11 +125,11 @@ export function sizeRanges(grids: readonly CellGrid[]): SizeRanges {
 }
 
 /**
- * The assignment of FCOS (Tian et al. 2019, sections 3.1 and 3.2): a place answers for an object if it lies in its box and the
- * object has the size of its level; of several objects for the one with the smallest area. With a `radius` r, the place must also
+ * The assignment of FCOS (Tian et al. 2019, sections 3.1 and 3.2): a location is assigned to an object if it lies in its box and the
+ * object has the size of its level; of several objects for the one with the smallest area. With a `radius` r, the location must also
  * lie within r strides of the object's center along both axes (center sampling, in the version of 2022).
  *
- * Along each axis half a stride around the center always counts as inside, so that an object narrower than a cell has a place,
+ * Along each axis half a stride around the center always counts as inside, so that an object narrower than a cell has a location,
  * too.
  * @param radius in strides; 0 for anywhere in the box
  * @param boxes [n, m, 4]
@@ -177,15 +165,16 @@ export function assignBySize(
 }
 
 /**
- * How central places are in boxes (Tian et al. 2019, equation 3): √(min(l, r) / max(l, r) · min(t, b) / max(t, b)), 1 in the
+ * How central locations are in boxes (Tian et al. 2019, equation 3): √(min(l, r) / max(l, r) · min(t, b) / max(t, b)), 1 in the
  * middle and 0 on an edge: boxes [n, k, 4] → [n, k]. A box narrower than a cell counts as one cell wide.
  */
 export function centernessOf(
   boxes: Tensor,
   { centers, strides }: Pick<FeaturePoints, "centers" | "strides">,
 ): Tensor {
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
-  const [x = centers, y = centers] = split(centers, 1, 2).map((axis) => axis.squeeze(1));
+  const [x1, y1, x2, y2] = squeezedSides(boxes);
+  const [columnX, columnY] = split(centers, 1, 2);
+  const [x, y] = [columnX.squeeze(1), columnY.squeeze(1)];
   const half = strides.squeeze(1).mul(0.5);
   const along = (at: Tensor, from: Tensor, to: Tensor): Tensor => {
     const reach = to.sub(from).mul(0.5).maximum(half);
@@ -211,63 +200,51 @@ export const fcosOptions = z.strictObject({
     .number()
     .min(0)
     .default(1.5)
-    .describe("strides from an object's center within which places answer for it; 0: anywhere in its box"),
+    .describe(
+      "strides from an object's center within which locations are assigned to it; 0: anywhere in its box",
+    ),
   focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
+  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
 });
 
 export type FcosOptions = z.output<typeof fcosOptions>;
 
 /**
- * FCOS (Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection"): each place of a pyramid says the class of the
+ * FCOS (Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection"): each location of a pyramid predicts the class of the
  * object that it lies in, the distances to the four edges, and how central it is.
  */
-export class Fcos implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class Fcos extends DenseDetector<FcosOptions, FcosOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: FcosHead;
   private readonly points: FeaturePoints;
   private readonly ranges: SizeRanges;
-  private readonly options: FcosOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: FcosOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("fcos", data.sampleShape);
-    this.classes = classCount("fcos", data);
-    this.features = new FeatureNetwork(options);
+    super({ name: "fcos", title: "FCOS" }, options, data, options);
     this.head = new FcosHead(this.features.levels, this.classes, options.headBlocks);
-    const grids = levelGrids(this.imageSize, this.features.levels);
-    this.points = featurePoints(grids);
-    this.ranges = sizeRanges(grids);
+    this.points = featurePoints(this.grids);
+    this.ranges = sizeRanges(this.grids);
   }
 
   /** Equation 2 of the paper. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: FcosOutputs, objects: ObjectRows): Losses {
     return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
   }
 
   /** Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. */
-  decoded(x: Tensor): Decoded {
-    const { classes, distances, centerness } = this.head.forward(this.features.forward(x));
+  protected decode({ classes, distances, centerness }: FcosOutputs): Decoded {
     const { centers, strides } = this.points;
     return {
       boxes: boxesOfDistances(distances, centers, strides),
       scores: classes.sigmoid().mul(centerness.sigmoid().unsqueeze(2)).sqrt(),
     };
   }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("FCOS", this);
-  }
 }
 
 /**
- * The losses of what the head says, for objects [n, m]: focal loss of classes and cross entropy of center-ness, divided by the
- * number of places that answer for an object; GIoU loss of boxes, weighted by the center-ness that is right, as in the authors'
+ * The losses of what the head predicts, for objects [n, m]: focal loss of classes and cross entropy of center-ness, divided by the
+ * number of locations that are assigned to an object; GIoU loss of boxes, weighted by the center-ness that is right, as in the authors'
  * code.
  */
 export function fcosLosses(
@@ -290,12 +267,12 @@ export function fcosLosses(
   return { total: label.add(box).add(center), class: label, box, centerness: center };
 }
 
-/** FCOS as the catalogue is to know it. */
+/** FCOS as the catalogue has it. */
 export const fcosDefinition = defineDetector({
   name: "fcos",
-  summary: "each place of a feature pyramid says class, distances to the edges and center-ness; no anchors",
+  summary:
+    "each location of a feature pyramid predicts class, distances to the edges and center-ness; no anchors",
   paper: "Tian et al. 2019, FCOS: Fully Convolutional One-Stage Object Detection, arXiv:1904.01355",
   options: fcosOptions,
   build: (options, data) => new Fcos(options, data),
-  preferences: () => detectorPreferences,
 });

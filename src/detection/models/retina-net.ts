@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantInitializer, normal, zeros } from "../../nn/initializers.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { argMax } from "../../tensor/index.operations.ts";
 import {
   concat,
@@ -16,12 +16,11 @@ import {
   where,
 } from "../../tensor/index.ts";
 import { anchorLevels, anchorShapes } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
   type Assignment,
   areObjects,
-  centresOf,
+  centersOf,
   type ObjectRows,
   outsideRegions,
   ownClasses,
@@ -30,26 +29,11 @@ import {
 import { atLeastOne, boxOverlap, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { SharedTower } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featureRows,
-  imageSize,
-  levelGrids,
-  pyramidOptions,
-} from "../network/feature-network.ts";
+import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each of k anchors. */
+/** What the head predicts of each of k anchors. */
 export interface RetinaNetOutputs {
   /** Logits of the classes, [n, k, classes]. */
   readonly classes: Tensor;
@@ -68,9 +52,9 @@ export class RetinaNetHead {
   readonly deltas: Conv2d;
   private readonly shapes: number;
 
-  /** @param shapes anchors of a place */
+  /** @param shapes anchors of a location */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
-    const [{ channels } = { channels: 1 }] = levels;
+    const channels = sharedChannels(levels);
     const start = { padding: 1, initializeWeight: normal(0.01) };
     this.classTower = new SharedTower(channels, blocks);
     this.boxTower = new SharedTower(channels, blocks);
@@ -82,12 +66,15 @@ export class RetinaNetHead {
     this.shapes = shapes;
   }
 
-  /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
+  /** Maps of the levels → predictions of all anchors, location by location, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): RetinaNetOutputs {
     const anchors = (tower: SharedTower, output: Conv2d): Tensor => {
       const rows = featureRows(maps.map((map) => output.forward(tower.forward(map))));
-      const [n = 1, places, values] = rows.shape;
-      return rows.reshape([n, Number(places) * this.shapes, Number(values) / this.shapes]);
+      return rows.reshape([
+        dimAt(rows, 0),
+        sizeAt("RetinaNet", rows, 1) * this.shapes,
+        sizeAt("RetinaNet", rows, 2) / this.shapes,
+      ]);
     };
     return {
       classes: anchors(this.classTower, this.classes),
@@ -101,13 +88,12 @@ const LEAST_SIDE = 1e-3;
 
 /** As `encodeDeltas`, of tensors: boxes [n, k, 4] relative to anchors that broadcast with them. */
 export function deltasOf(boxes: Tensor, anchors: Tensor): Tensor {
-  const centered = (edges: Tensor): readonly Tensor[] => {
-    const axis = edges.rank - 1;
-    const [low = edges, high = edges] = split(edges, axis, 2);
+  const centered = (edges: Tensor): readonly [Tensor, Tensor] => {
+    const [low, high] = split(edges, edges.rank - 1, 2);
     return [low.add(high).mul(0.5), high.sub(low).maximum(LEAST_SIDE)];
   };
-  const [center = boxes, side = boxes] = centered(boxes);
-  const [anchor = anchors, size = anchors] = centered(anchors);
+  const [center, side] = centered(boxes);
+  const [anchor, size] = centered(anchors);
   return concat([center.sub(anchor).div(size), side.div(size).log()], boxes.rank - 1);
 }
 
@@ -121,9 +107,9 @@ export function smoothL1(x: Tensor, beta: number): Tensor {
     .add(size.sub(inner));
 }
 
-/** What anchors ought to say. */
+/** What anchors should predict. */
 export interface RetinaNetTargets extends Assignment {
-  /** Box of the object that each anchor answers for, [n, k, 4]; any where there is none. */
+  /** Box of the object that each anchor is assigned to, [n, k, 4]; any where there is none. */
   readonly boxes: Tensor;
   /** 1 for its class, [n, k, classes]. */
   readonly classes: Tensor;
@@ -131,7 +117,7 @@ export interface RetinaNetTargets extends Assignment {
   readonly counted: Tensor;
 }
 
-/** From which IoU on an anchor answers for an object, and below which it is background. */
+/** From which IoU on an anchor is assigned to an object, and below which it is background. */
 export interface OverlapThresholds {
   readonly foreground: number;
   readonly background: number;
@@ -141,9 +127,9 @@ export interface OverlapThresholds {
 const LEAST_OVERLAP = 1e-9;
 
 /**
- * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor answers for the object with which its IoU is
+ * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor is assigned to the object with which its IoU is
  * largest, if that is at least `foreground`; below `background` it is background; between it counts for nothing. Beside that, the
- * anchors with the largest IoU of an object answer for it however small that is, as in Faster R-CNN (Ren et al. 2015, section
+ * anchors with the largest IoU of an object are assigned to it however small that is, as in Faster R-CNN (Ren et al. 2015, section
  * 3.1.2), so that none goes without.
  * @param anchors [k, 4]
  * @param boxes [n, m, 4]
@@ -203,10 +189,10 @@ export const retinaNetOptions = z.strictObject({
     .min(0)
     .max(1)
     .default(0.5)
-    .describe("IoU with an object from which on an anchor answers for it"),
+    .describe("IoU with an object from which on an anchor is assigned to it"),
   background: z.number().min(0).max(1).default(0.4).describe("IoU below which an anchor is background"),
   focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focal loss: how much what is right already is spared"),
+  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
 });
 
 export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
@@ -215,35 +201,32 @@ export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
 const BETA = 1 / 9;
 
 /**
- * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each place of a pyramid; the
- * focal loss bears with the many that are background.
+ * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each location of a pyramid; the
+ * focal loss copes with the many that are background.
  */
-export class RetinaNet implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: RetinaNetHead;
   /** [k, 4]. */
   private readonly anchors: Tensor;
-  private readonly options: RetinaNetOptions;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
+    super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
     const { anchorScale, anchorSizes, anchorRatios, headBlocks } = options;
     if (options.background > options.foreground) {
       throw new OptionError(
         `option background: ${options.background} must not be above foreground, ${options.foreground}`,
       );
     }
-    this.options = options;
-    this.imageSize = imageSize("retina-net", data.sampleShape);
-    this.classes = classCount("retina-net", data);
-    this.features = new FeatureNetwork(options);
-    const { levels } = this.features;
-    this.head = new RetinaNetHead(levels, this.classes, anchorSizes * anchorRatios.length, headBlocks);
+    this.head = new RetinaNetHead(
+      this.features.levels,
+      this.classes,
+      anchorSizes * anchorRatios.length,
+      headBlocks,
+    );
     const { boxes } = anchorLevels(
-      levelGrids(this.imageSize, levels).map((grid) => {
+      this.grids.map((grid) => {
         const sizes = Array.from(
           { length: anchorSizes },
           (_, i) => grid.stride * anchorScale * 2 ** (i / anchorSizes),
@@ -254,22 +237,16 @@ export class RetinaNet implements Detector {
     this.anchors = constant(float32(boxes, [boxes.length / 4, 4]));
   }
 
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows): Losses {
     return retinaNetLosses(outputs, this.anchors, objects, this.options);
   }
 
-  decoded(x: Tensor): Decoded {
-    const { classes, deltas } = this.head.forward(this.features.forward(x));
+  protected decode({ classes, deltas }: RetinaNetOutputs): Decoded {
     return { boxes: boxesOfDeltas(deltas, this.anchors), scores: classes.sigmoid() };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("RetinaNet", this);
   }
 }
 
-/** The losses of what the head says, for objects [n, m], divided by the number of anchors that answer for one (section 4.1). */
+/** The losses of what the head predicts, for objects [n, m], divided by the number of anchors that are assigned to one (section 4.1). */
 export function retinaNetLosses(
   { classes, deltas }: RetinaNetOutputs,
   anchors: Tensor,
@@ -285,18 +262,17 @@ export function retinaNetLosses(
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
   const counted = focal.sum(2).mul(targets.counted.cast("float32"));
-  const label = outsideRegions(counted, targets.positive, centresOf(anchors), ignored).sum().div(positives);
+  const label = outsideRegions(counted, targets.positive, centersOf(anchors), ignored).sum().div(positives);
   const errors = smoothL1(deltas.sub(deltasOf(targets.boxes, anchors)), BETA).sum(2);
   const box = errors.mul(positive).sum().div(positives);
   return { total: label.add(box), class: label, box };
 }
 
-/** RetinaNet as the catalogue is to know it. */
+/** RetinaNet as the catalogue has it. */
 export const retinaNetDefinition = defineDetector({
   name: "retina-net",
-  summary: "anchors of several shapes at each place of a feature pyramid, with focal loss",
+  summary: "anchors of several shapes at each location of a feature pyramid, with focal loss",
   paper: "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002",
   options: retinaNetOptions,
   build: (options, data) => new RetinaNet(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -1,11 +1,10 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
-import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
 import { Dropout, Linear } from "../../nn/linear.ts";
-import { broadcastTo, scatterElementsAdd } from "../../tensor/index.operations.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { broadcastTo, inputAt, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
@@ -17,29 +16,14 @@ import {
   type Tensor,
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import type { Size } from "../boxes/boxes.ts";
+import { squeezedSides } from "../boxes/decoding.ts";
 import { firstAtPlace, type ObjectRows, outsideRegions, rowsAt } from "../loss/assignment.ts";
 import { boxOverlap } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featurePoints,
-  featureRows,
-  imageSize,
-  levelGrids,
-} from "../network/feature-network.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What a cell says, row by row. */
+/** What a cell predicts, row by row. */
 export interface YoloV1Outputs {
   /** For each predictor x and y in the cell (in cells) and √w and √h (shares of the image): [n, cells, predictors, 4]. */
   readonly codes: Tensor;
@@ -54,7 +38,7 @@ export interface YoloV1HeadOptions {
   readonly predictors: number;
   readonly classes: number;
   readonly grid: CellGrid;
-  /** Units of the hidden layer of a connected head; a head of convolutions unless told. */
+  /** Units of the hidden layer of a connected head; default: a head of convolutions. */
   readonly hidden?: number;
 }
 
@@ -82,21 +66,22 @@ export class YoloV1Head {
     }
   }
 
-  /** The map of the grid → what its cells say. @throws ShapeError */
-  forward(map: Tensor): YoloV1Outputs {
+  /** The only map → what its cells predict. @throws ShapeError */
+  forward(maps: readonly Tensor[]): YoloV1Outputs {
+    const map = inputAt(maps, 0);
     const { predictors, classes, grid } = this.options;
     const cells = grid.rows * grid.columns;
-    const n = map.shape[0] ?? 1;
+    const n = dimAt(map, 0);
     const rows = this.rows(map).reshape([n, cells, 5 * predictors + classes]);
-    const [boxes = rows, own = rows] = split(rows, 2, [5 * predictors, classes]);
-    const [codes = boxes, confidence = boxes] = split(boxes.reshape([n, cells, predictors, 5]), 3, [4, 1]);
+    const [boxes, own] = split(rows, 2, [5 * predictors, classes]);
+    const [codes, confidence] = split(boxes.reshape([n, cells, predictors, 5]), 3, [4, 1]);
     return { codes, confidence: confidence.squeeze(3), classes: own };
   }
 
   private rows(map: Tensor): Tensor {
     const { hidden, output } = this;
     if (hidden instanceof ConvBlock) return featureRows([output.forward(hidden.forward(map))]);
-    const flat = map.reshape([map.shape[0] ?? 1, -1]);
+    const flat = map.reshape([dimAt(map, 0), -1]);
     return output.forward(this.dropout.forward(hidden.forward(flat).leakyRelu(0.1)));
   }
 }
@@ -116,39 +101,39 @@ function firstOutputs(predictors: number, classes: number): Initializer {
 /** The boxes that codes stand for: codes [..., 4] of cells whose corners (in cells) are [..., 2] → [..., 4] in pixels. */
 export function boxesOfCodes(codes: Tensor, corners: Tensor, { rows, columns, stride }: CellGrid): Tensor {
   const axis = codes.rank - 1;
-  const [places = codes, roots = codes] = split(codes, axis, 2);
+  const [places, roots] = split(codes, axis, 2);
   const centers = places.add(corners).mul(stride);
-  const [width = roots, height = roots] = split(roots.square(), axis, 2);
+  const [width, height] = split(roots.square(), axis, 2);
   const half = concat([width.mul(columns * stride), height.mul(rows * stride)], axis).mul(0.5);
   return concat([centers.sub(half), centers.add(half)], axis);
 }
 
-/** Column and row of each cell, from the places of cells, [...] (int64) → [..., 2]. */
+/** Column and row of each cell, from the locations of cells, [...] (int64) → [..., 2]. */
 export function cornersOf(places: Tensor, { columns }: CellGrid): Tensor {
   const at = places.cast("float32");
   const row = at.div(columns).floor();
   return stack([at.sub(row.mul(columns)), row], places.rank);
 }
 
-/** Which cell answers for each object, and what it ought to say. */
+/** Which cell is assigned to each object, and what it should predict. */
 export interface CellTargets {
   /** The cell of the object's center, row by row, [n, m] (int64). */
   readonly places: Tensor;
-  /** 1 for an object that its cell answers for, 0 for other rows, [n, m]. */
+  /** 1 for an object that is assigned to its cell, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
   /** Center in its cell, in cells (0 … 1), and the square roots of width and height as shares of the image: [n, m, 4]. */
   readonly codes: Tensor;
 }
 
 /**
- * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's center falls answers for it. A cell has
+ * The assignment of YOLO (Redmon et al. 2016, section 2): the cell in which an object's center falls is assigned to it. A cell has
  * one class, so that of several objects the first counts.
  * @param boxes [n, m, 4]
  * @param labels [n, m] (int64), −1 where a row is no object
  */
 export function assignCells(boxes: Tensor, labels: Tensor, grid: CellGrid): CellTargets {
   const { rows, columns, stride } = grid;
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4).map((side) => side.squeeze(2));
+  const [x1, y1, x2, y2] = squeezedSides(boxes);
   const [x, y] = [x1.add(x2).mul(0.5 / stride), y1.add(y2).mul(0.5 / stride)];
   const column = x.floor().clamp(0, columns - 1);
   const row = y.floor().clamp(0, rows - 1);
@@ -210,25 +195,17 @@ const CHANNELS = 128;
 
 /**
  * YOLO as first published (Redmon et al. 2016, "You only look once"): a coarse grid, of which the cell with an object's center
- * answers for it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
+ * is assigned to it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
  * today.
  */
-export class YoloV1 implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloV1Head;
-  private readonly grid: CellGrid;
-  private readonly options: YoloV1Options;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloV1Options, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo-v1", data.sampleShape);
-    this.classes = classCount("yolo-v1", data);
     const { backbone, width, depth, stride, predictors, hidden } = options;
-    this.features = new FeatureNetwork({
+    super({ name: "yolo-v1", title: "YOLO (v1)" }, options, data, {
       backbone,
       width,
       depth,
@@ -237,35 +214,26 @@ export class YoloV1 implements Detector {
       levels: 1,
       neckChannels: CHANNELS,
     });
-    const [level] = this.features.levels;
-    const [grid] = levelGrids(this.imageSize, this.features.levels);
-    if (level === undefined || grid === undefined) throw new OptionError("yolo-v1: there is no grid");
-    this.grid = grid;
     this.head = new YoloV1Head({
-      channels: level.channels,
+      channels: sharedChannels(this.features.levels),
       predictors,
       classes: this.classes,
-      grid,
+      grid: this.grid,
       ...(options.head === "connected" && { hidden }),
     });
   }
 
-  private outputs(x: Tensor): YoloV1Outputs {
-    const [map = x] = this.features.forward(x);
-    return this.head.forward(map);
-  }
-
   /** Equation 3 of the paper, divided by the number of images. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return yoloV1Losses(this.outputs(x), this.grid, objects, this.options);
+  protected lossesOf(outputs: YoloV1Outputs, objects: ObjectRows): Losses {
+    return yoloV1Losses(outputs, this.grid, objects, this.options);
   }
 
   /** Scores are confidence · Pr(class | object), equation 1 of the paper. */
-  decoded(x: Tensor): Decoded {
-    const { codes, confidence, classes } = this.outputs(x);
-    const [n = 1, cells, predictors] = confidence.shape;
-    const places = arange(0, Number(cells)).unsqueeze(1);
-    const count = Number(cells) * Number(predictors);
+  protected decode({ codes, confidence, classes }: YoloV1Outputs): Decoded {
+    const n = dimAt(confidence, 0);
+    const [cells, predictors] = [sizeAt("YOLO (v1)", confidence, 1), sizeAt("YOLO (v1)", confidence, 2)];
+    const places = arange(0, cells).unsqueeze(1);
+    const count = cells * predictors;
     const share = (value: Tensor): Tensor => value.clamp(0, 1);
     const scores = share(confidence).unsqueeze(3).mul(share(classes).unsqueeze(2));
     return {
@@ -273,24 +241,24 @@ export class YoloV1 implements Detector {
       scores: scores.reshape([n, count, this.classes]),
     };
   }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("YOLO (v1)", this);
-  }
 }
 
-/** The five parts of the loss of what the cells say, for objects [n, m] (Redmon et al. 2016, equation 3). */
+/** The five parts of the loss of what the cells predict, for objects [n, m] (Redmon et al. 2016, equation 3). */
 export function yoloV1Losses(
   { codes, confidence, classes }: YoloV1Outputs,
   grid: CellGrid,
   { boxes, labels, ignored }: ObjectRows,
   { coordinateGain, emptyGain }: Pick<YoloV1Options, "coordinateGain" | "emptyGain">,
 ): Losses {
-  const [n = 1, cells = 1, predictors = 1] = confidence.shape;
-  const [, m = 1] = labels.shape;
+  const [n, cells, predictors] = [
+    dimAt(confidence, 0),
+    dimAt(confidence, 1),
+    sizeAt("YOLO (v1)", confidence, 2),
+  ];
+  const m = dimAt(labels, 1);
   const targets = assignCells(boxes, labels, grid);
   const at = (rows: Tensor): Tensor => rowsAt(rows, targets.places);
-  const own = at(codes.reshape([n, cells, 4 * Number(predictors)])).reshape([n, m, predictors, 4]);
+  const own = at(codes.reshape([n, cells, 4 * predictors])).reshape([n, m, predictors, 4]);
   const predicted = boxesOfCodes(own, cornersOf(targets.places.unsqueeze(2), grid), grid).stopGradient();
   const { mask, iou } = responsible(predicted, boxes);
   const chosen = mask.mul(targets.weights.unsqueeze(2));
@@ -302,7 +270,7 @@ export function yoloV1Losses(
   );
 
   const errors = own.sub(targets.codes.unsqueeze(2)).square().mul(chosen.unsqueeze(3));
-  const [centers = errors, sides = errors] = split(errors, 3, 2);
+  const [centers, sides] = split(errors, 3, 2);
   const sure = at(confidence).sub(iou).square().mul(chosen);
   const answers = busy.max(2).greater(0.5);
   const points = featurePoints([grid]);
@@ -329,13 +297,12 @@ function meanLosses(parts: Readonly<Record<string, Tensor>>, count: number): Los
   return { total, ...Object.fromEntries(means) };
 }
 
-/** YOLO as first published, as the catalogue is to know it. */
+/** YOLO as first published, as the catalogue has it. */
 export const yoloV1Definition = defineDetector({
   name: "yolo-v1",
   summary:
-    "the first YOLO: a coarse grid whose cell with an object's center answers for it, one squared loss",
+    "the first YOLO: a coarse grid whose cell with an object's center is assigned to it, one squared loss",
   paper: "Redmon et al. 2016, You Only Look Once: Unified, Real-Time Object Detection, arXiv:1506.02640",
   options: yoloV1Options,
   build: (options, data) => new YoloV1(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
-import { OptionError } from "../../errors.ts";
+import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
-import { argMax, broadcastTo, matmul, scatterElementsAdd } from "../../tensor/index.operations.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
+import { argMax, broadcastTo, inputAt, matmul, scatterElementsAdd } from "../../tensor/index.operations.ts";
 import {
   concat,
   constant,
@@ -18,10 +18,10 @@ import {
 } from "../../tensor/index.ts";
 import { type AnchorGrid, anchorLevels, clusterAnchors } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { boxesOfYolo } from "../boxes/decoding.ts";
+import { boxesOfYolo, sides } from "../boxes/decoding.ts";
 import {
   areObjects,
-  centresOf,
+  centersOf,
   firstAtPlace,
   type ObjectRows,
   outsideRegions,
@@ -30,24 +30,9 @@ import {
 import { atLeastOne, binaryCrossEntropy, boxOverlap, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { ConvBlock } from "../network/blocks.ts";
-import {
-  FeatureNetwork,
-  featureOptions,
-  featureRows,
-  imageSize,
-  levelGrids,
-  pyramidOptions,
-} from "../network/feature-network.ts";
+import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
 /** The anchors of all levels. */
 export interface YoloV3Anchors {
@@ -109,7 +94,7 @@ export function yoloV3Anchors(levels: readonly AnchorGrid[]): YoloV3Anchors {
   };
 }
 
-/** What the head says of each of k anchors. */
+/** What the head predicts of each of k anchors. */
 export interface YoloV3Outputs {
   /** t_x, t_y, t_w, t_h: [n, k, 4]. */
   readonly codes: Tensor;
@@ -128,7 +113,7 @@ export class YoloV3Head {
   private readonly shapes: number;
   private readonly classes: number;
 
-  /** @param shapes anchors of a place */
+  /** @param shapes anchors of a location */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number) {
     const values = 5 + classes;
     const start: Initializer = (target) => {
@@ -142,25 +127,26 @@ export class YoloV3Head {
     this.classes = classes;
   }
 
-  /** Maps of the levels → what is said of all anchors, place by place, shape by shape. @throws ShapeError */
+  /** Maps of the levels → predictions of all anchors, location by location, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloV3Outputs {
-    const outputs = this.output.map((output, i) => {
-      const [map, hidden] = [maps[i], this.hidden[i]];
-      return map === undefined || hidden === undefined ? [] : [output.forward(hidden.forward(map))];
+    const outputs = this.hidden.map((hidden, i) => {
+      const output = this.output[i];
+      if (output === undefined) throw new ShapeError(`YOLOv3: level ${i} has no output`);
+      return output.forward(hidden.forward(inputAt(maps, i)));
     });
-    const rows = featureRows(outputs.flat());
-    const [n = 1, places] = rows.shape;
-    const all = rows.reshape([n, Number(places) * this.shapes, 5 + this.classes]);
-    const [codes = all, objectness = all, classes = all] = split(all, 2, [4, 1, this.classes]);
+    const rows = featureRows(outputs);
+    const places = sizeAt("YOLOv3", rows, 1);
+    const all = rows.reshape([dimAt(rows, 0), places * this.shapes, 5 + this.classes]);
+    const [codes, objectness, classes] = split(all, 2, [4, 1, this.classes]);
     return { codes, objectness: objectness.squeeze(2), classes };
   }
 }
 
-/** Which anchor answers for each object, and what it ought to say. */
+/** Which anchor is assigned to each object, and what it should predict. */
 export interface AnchorTargets {
   /** The anchor among all k of all levels, [n, m] (int64). */
   readonly places: Tensor;
-  /** 1 for an object that an anchor answers for, 0 for other rows, [n, m]. */
+  /** 1 for an object to which an anchor is assigned, 0 for other rows, [n, m]. */
   readonly weights: Tensor;
   /** Center in its cell, in cells (0 … 1), and log(w / anchor's), log(h / anchor's): [n, m, 4]. */
   readonly codes: Tensor;
@@ -180,7 +166,7 @@ const LEAST_SIDE = 1e-3;
 export function assignAnchors(boxes: Tensor, labels: Tensor, levels: readonly AnchorGrid[]): AnchorTargets {
   const shapes = levels.flatMap((level) => level.shapes);
   const column = (values: readonly number[]): Tensor => constant(float32(values, [values.length]));
-  const [x1 = boxes, y1 = boxes, x2 = boxes, y2 = boxes] = split(boxes, 2, 4);
+  const [x1, y1, x2, y2] = sides(boxes);
   const [width, height] = [x2.sub(x1), y2.sub(y1)];
   const [widths, heights] = [column(shapes.map((s) => s.width)), column(shapes.map((s) => s.height))];
   const shared = width.minimum(widths).mul(height.minimum(heights));
@@ -226,12 +212,12 @@ export const yoloV3Options = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
-  anchorsPerLevel: z.int().min(1).default(3).describe("anchors of a place; 5 in YOLOv2"),
+  anchorsPerLevel: z.int().min(1).default(3).describe("anchors of a location; 5 in YOLOv2"),
   anchors: z
     .array(z.number().positive())
     .optional()
     .describe(
-      "width and height of each anchor in pixels, one after another, smallest first (by k-means from the training boxes unless told)",
+      "width and height of each anchor in pixels, one after another, smallest first (default: k-means of the training boxes)",
     ),
   ignore: z
     .number()
@@ -256,53 +242,39 @@ export type YoloV3Options = z.output<typeof yoloV3Options>;
  * YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An incremental improvement") with the anchors of YOLOv2 ("YOLO9000", 2017): anchors
  * from the shapes of the training boxes, centers within their cells, objectness, and heads on maps of three strides.
  */
-export class YoloV3 implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloV3Head;
   private readonly anchors: YoloV3Anchors;
-  private readonly options: YoloV3Options;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: YoloV3Options, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo-v3", data.sampleShape);
-    this.classes = classCount("yolo-v3", data);
-    this.features = new FeatureNetwork(options);
-    const grids = levelGrids(this.imageSize, this.features.levels);
-    const strides = grids.map(({ stride }) => stride);
+    super({ name: "yolo-v3", title: "YOLOv3" }, options, data, options);
+    const strides = this.grids.map(({ stride }) => stride);
     const shapes = anchorShapesOf(options, strides, data.boxShapes ?? []);
     const each = options.anchorsPerLevel;
     this.anchors = yoloV3Anchors(
-      grids.map((grid, i) => ({ ...grid, shapes: shapes.slice(i * each, (i + 1) * each) })),
+      this.grids.map((grid, i) => ({ ...grid, shapes: shapes.slice(i * each, (i + 1) * each) })),
     );
     this.head = new YoloV3Head(this.features.levels, this.classes, each);
   }
 
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    const outputs = this.head.forward(this.features.forward(x));
+  protected lossesOf(outputs: YoloV3Outputs, objects: ObjectRows): Losses {
     return yoloV3Losses(outputs, this.anchors, objects, this.imageSize, this.options);
   }
 
   /** Scores are those of objectness times those of classes. */
-  decoded(x: Tensor): Decoded {
-    const { codes, objectness, classes } = this.head.forward(this.features.forward(x));
+  protected decode({ codes, objectness, classes }: YoloV3Outputs): Decoded {
     const own = this.options.classLoss === "softmax" ? classes.softmax(2) : classes.sigmoid();
     return {
       boxes: boxesOfYolo(codes, this.anchors.boxes, this.anchors.strides),
       scores: own.mul(objectness.sigmoid().unsqueeze(2)),
     };
   }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("YOLOv3", this);
-  }
 }
 
 /**
- * The losses of what the head says, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
+ * The losses of what the head predicts, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
  * weighted by 2 less the share of the image that the object covers (as in the authors' code), and cross entropy of objectness and
  * classes.
  */
@@ -317,10 +289,11 @@ export function yoloV3Losses(
   const at = (rows: Tensor): Tensor => rowsAt(rows, targets.places);
   const summed = (each: Tensor): Tensor => each.mul(targets.weights).sum();
 
-  const [offsets = codes, logarithms = codes] = split(at(codes), 2, 2);
+  const [offsets, logarithms] = split(at(codes), 2, 2);
   const errors = concat([offsets.sigmoid(), logarithms], 2).sub(targets.codes).square().sum(2);
-  const [low = boxes, high = boxes] = split(boxes, 2, 2);
-  const [w = boxes, h = boxes] = split(high.sub(low), 2, 2).map((side) => side.squeeze(2));
+  const [low, high] = split(boxes, 2, 2);
+  const [wide, tall] = split(high.sub(low), 2, 2);
+  const [w, h] = [wide.squeeze(2), tall.squeeze(2)];
   const box = summed(
     errors.mul(
       w
@@ -340,7 +313,7 @@ export function yoloV3Losses(
   const quality =
     options.objectness === "iou" ? put(boxOverlap(at(predicted), boxes).mul(targets.weights)) : answers;
   const sure = where(spared, 0, binaryCrossEntropy(objectness, quality));
-  const object = outsideRegions(sure, answers.greater(0.5), centresOf(anchors.boxes), ignored).sum();
+  const object = outsideRegions(sure, answers.greater(0.5), centersOf(anchors.boxes), ignored).sum();
 
   const wanted = oneHot(labels, Number(classes.shape[2]));
   const own = at(classes);
@@ -366,7 +339,7 @@ function settledAnchors(options: YoloV3Options, { boxShapes = [] }: DetectionInf
   );
 }
 
-/** YOLOv3 as the catalogue is to know it. */
+/** YOLOv3 as the catalogue has it. */
 export const yoloV3Definition = defineDetector({
   name: "yolo-v3",
   summary: "YOLOv2 and v3: anchors from the training boxes, objectness, heads on maps of three strides",
@@ -374,5 +347,4 @@ export const yoloV3Definition = defineDetector({
   options: yoloV3Options,
   build: (options, data) => new YoloV3(options, data),
   settled: (options, data) => ({ ...options, anchors: settledAnchors(options, data) }),
-  preferences: () => detectorPreferences,
 });

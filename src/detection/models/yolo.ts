@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
-import { matmul } from "../../tensor/index.operations.ts";
+import { dimAt } from "../../tensor/graph.ts";
+import { inputAt, matmul } from "../../tensor/index.operations.ts";
 import {
   arange,
   concat,
@@ -16,7 +16,6 @@ import {
   topK,
   where,
 } from "../../tensor/index.ts";
-import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDistances } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -32,27 +31,16 @@ import { atLeastOne, binaryCrossEntropy, boxLoss, boxOverlap, PRIOR_LOGIT } from
 import type { FeatureLevel } from "../network/backbones.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import {
-  FeatureNetwork,
   type FeaturePoints,
   featureOptions,
   featurePoints,
   featureRows,
-  imageSize,
-  levelGrids,
   pyramidOptions,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import {
-  classCount,
-  type Decoded,
-  type DetectionInfo,
-  type Detector,
-  defineDetector,
-  detectorPreferences,
-  exportedDetector,
-} from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
 
-/** What the head says of each of k places. */
+/** What the head predicts of each of k locations. */
 export interface YoloOutputs {
   /** Logits of the distances to the four edges being 0, 1, … bins − 1 strides, [n, k, 4, bins]. */
   readonly distances: Tensor;
@@ -82,7 +70,7 @@ const DECAY = 2 / 3;
 
 /**
  * A decoupled head (Ge et al. 2021, "YOLOX", section 2.1): at each level one branch for the edges of boxes and one for classes.
- * The distance from a place to an edge is a distribution over whole strides (Li et al. 2020, "Generalized focal loss", equation
+ * The distance from a location to an edge is a distribution over whole strides (Li et al. 2020, "Generalized focal loss", equation
  * 4), whose mean is the distance.
  */
 export class YoloHead {
@@ -101,12 +89,12 @@ export class YoloHead {
     this.bins = bins;
   }
 
-  /** Maps of the levels → what is said of all places. @throws ShapeError */
+  /** Maps of the levels → predictions of all locations. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloOutputs {
     const all = (branches: readonly Branch[]) =>
-      featureRows(maps.map((map, i) => branches[i]?.forward(map) ?? map));
+      featureRows(branches.map((branch, i) => branch.forward(inputAt(maps, i))));
     const distances = all(this.boxes);
-    const [n = 1, k = 1] = distances.shape;
+    const [n, k] = [dimAt(distances, 0), dimAt(distances, 1)];
     return { distances: distances.reshape([n, k, 4, this.bins]), classes: all(this.classes) };
   }
 }
@@ -121,7 +109,7 @@ export function boxesOfDistributions(distances: Tensor, { centers, strides }: Fe
   return boxesOfDistances(means, centers, strides);
 }
 
-/** Distances from places to the left, top, right and bottom edge of boxes [n, k, 4], in strides; negative for a place outside. */
+/** Distances from locations to the left, top, right and bottom edge of boxes [n, k, 4], in strides; negative for a location outside. */
 export function distancesOf(boxes: Tensor, { centers, strides }: FeaturePoints): Tensor {
   const outward = constant(float32([1, 1, -1, -1], [4]));
   return concat([centers, centers], 1).sub(boxes).mul(outward).div(strides);
@@ -148,7 +136,7 @@ export function distributionLoss(distances: Tensor, targets: Tensor): Tensor {
   return distances.logSumExp(distances.rank - 1).sub(distances.mul(weights).sum(distances.rank - 1));
 }
 
-/** What places predict at the moment: alignment depends on it. Gradients do not flow through an assignment. */
+/** What locations predict at the moment: alignment depends on it. Gradients do not flow through an assignment. */
 export interface YoloPredictions {
   /** [n, k, classes], 0 … 1. */
   readonly scores: Tensor;
@@ -156,25 +144,25 @@ export interface YoloPredictions {
   readonly boxes: Tensor;
 }
 
-/** What places ought to predict. */
+/** What locations should predict. */
 export interface YoloTargets extends Assignment {
-  /** Box of the object that each place answers for, [n, k, 4]; any where there is none. */
+  /** Box of the object that each location is assigned to, [n, k, 4]; any where there is none. */
   readonly boxes: Tensor;
   /** Score of each class, [n, k, classes]: t̂ for the class of the object, else 0. */
   readonly scores: Tensor;
-  /** t̂, how well the place is aligned, [n, k]; 0 where it answers for no object. */
+  /** t̂, how well the location is aligned, [n, k]; 0 where it is assigned to no object. */
   readonly weights: Tensor;
 }
 
-/** Keeps quotients finite where no place is aligned at all. */
+/** Keeps quotients finite where no location is aligned at all. */
 const TINY = 1e-30;
 
 /**
- * Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2.1 and equation 1): how well a place is aligned with an object is
+ * Task-aligned assignment (Feng et al. 2021, "TOOD", section 3.2.1 and equation 1): how well a location is aligned with an object is
  * t = s^α u^β, of the score s that it gives the object's class and the IoU u of its box with the object's, with α = ½ and β = 6.
- * The best `candidates` places whose centers lie in the object answer for it (more where the last of them are equal); a place
- * that several objects claim answers for the one with the largest IoU. Targets are t̂: t scaled so that the largest of an object
- * is the largest IoU of its places.
+ * The best `candidates` locations whose centers lie in the object are assigned to it (more where the last of them are equal); a location
+ * that several objects claim is assigned to the one with the largest IoU. Targets are t̂: t scaled so that the largest of an object
+ * is the largest IoU of its locations.
  *
  * When centers are looked for, an object narrower than the finest cell counts as one cell wide, so that none goes without.
  * @param boxes [n, m, 4]
@@ -227,7 +215,7 @@ export const yoloOptions = z.strictObject({
     .min(2)
     .default(16)
     .describe("whole distances in strides, from 0 on, that the distribution of an edge is over"),
-  candidates: z.int().min(1).default(10).describe("places that may answer for an object"),
+  candidates: z.int().min(1).default(10).describe("locations that may be assigned to an object"),
   boxGain: z.number().min(0).default(7.5).describe("weight of the box loss (CIoU)"),
   classGain: z.number().min(0).default(0.5).describe("weight of the class loss (binary cross entropy)"),
   distributionGain: z.number().min(0).default(1.5).describe("weight of the distribution focal loss"),
@@ -239,41 +227,29 @@ export type YoloOptions = z.output<typeof yoloOptions>;
  * A YOLO as it is today: no anchors, a decoupled head, task-aligned assignment, CIoU and distribution focal loss. Its parts were
  * published apart, in the papers named beside each.
  */
-export class Yolo implements Detector {
-  readonly imageSize: Size;
-  readonly classes: number;
+export class Yolo extends DenseDetector<YoloOptions, YoloOutputs> {
   readonly needsSuppression = true;
-  readonly features: FeatureNetwork;
   readonly head: YoloHead;
   private readonly points: FeaturePoints;
-  private readonly options: YoloOptions;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloOptions, data: DetectionInfo) {
-    this.options = options;
-    this.imageSize = imageSize("yolo", data.sampleShape);
-    this.classes = classCount("yolo", data);
-    this.features = new FeatureNetwork(options);
+    super({ name: "yolo", title: "Anchor-free YOLO" }, options, data, options);
     this.head = new YoloHead(this.features.levels, this.classes, options.bins);
-    this.points = featurePoints(levelGrids(this.imageSize, this.features.levels));
+    this.points = featurePoints(this.grids);
   }
 
   /** Losses of boxes, classes and distributions, each divided by the sum of the targets' alignments. */
-  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return yoloLosses(this.head.forward(this.features.forward(x)), this.points, objects, this.options);
+  protected lossesOf(outputs: YoloOutputs, objects: ObjectRows): Losses {
+    return yoloLosses(outputs, this.points, objects, this.options);
   }
 
-  decoded(x: Tensor): Decoded {
-    const { distances, classes } = this.head.forward(this.features.forward(x));
+  protected decode({ distances, classes }: YoloOutputs): Decoded {
     return { boxes: boxesOfDistributions(distances, this.points), scores: classes.sigmoid() };
-  }
-
-  exported(): ReturnType<Detector["exported"]> {
-    return exportedDetector("Anchor-free YOLO", this);
   }
 }
 
-/** The losses of what the head says, for objects [n, m]: boxes where a row is none are ignored. */
+/** The losses of what the head predicts, for objects [n, m]: boxes where a row is none are ignored. */
 export function yoloLosses(
   { distances, classes }: YoloOutputs,
   points: FeaturePoints,
@@ -296,12 +272,11 @@ export function yoloLosses(
   return { total: box.add(label).add(distribution), box, class: label, distribution };
 }
 
-/** The anchor-free YOLO as the catalogue is to know it. */
+/** The anchor-free YOLO as the catalogue has it. */
 export const yoloDefinition = defineDetector({
   name: "yolo",
   summary: "an anchor-free YOLO: decoupled head, task-aligned assignment, CIoU and distribution focal loss",
   paper: "Feng et al. 2021, TOOD: Task-aligned One-stage Object Detection, arXiv:2108.07755",
   options: yoloOptions,
   build: (options, data) => new Yolo(options, data),
-  preferences: () => detectorPreferences,
 });

@@ -2,7 +2,7 @@ import { shapeError } from "../../tensor/index.operations.ts";
 import { concat, split, type Tensor } from "../../tensor/index.ts";
 import { ConvBlock } from "./blocks.ts";
 
-/** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its places. */
+/** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */
 export interface FeatureLevel {
   readonly channels: number;
   readonly stride: number;
@@ -20,7 +20,7 @@ export interface Backbone {
 export interface BackboneOptions {
   readonly width: number;
   readonly depth: number;
-  /** The stride at which it ends; 32 unless told. */
+  /** The stride at which it ends; default: 32. */
   readonly coarsestStride?: number;
 }
 
@@ -154,7 +154,7 @@ export class CspBlock {
 
   /** @throws ShapeError */
   forward(x: Tensor): Tensor {
-    const [past = x, through = x] = split(this.divide.forward(x), 1, 2);
+    const [past, through] = split(this.divide.forward(x), 1, 2);
     return this.merge.forward(concat([past, this.blocks.reduce((h, block) => block.forward(h), through)], 1));
   }
 }

@@ -5,9 +5,9 @@ import { BatchNorm2d, GroupNorm } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
 
 export interface ConvBlockOptions {
-  /** 1 unless told. */
+  /** Default: 1. */
   readonly stride?: number;
-  /** SiLU unless told; `none` for a sum that is activated later. */
+  /** Default: SiLU; `none` for a sum that is activated later. */
   readonly activation?: Activation | "none";
 }
 

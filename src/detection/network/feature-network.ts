@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
+import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { concat, constant, float32, type Tensor } from "../../tensor/index.ts";
 import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
@@ -27,7 +28,7 @@ export const pyramidOptions = {
   finestStride: z
     .literal([4, 8, 16, 32])
     .default(8)
-    .describe("pixels between places of the finest map; 4 for very small objects"),
+    .describe("pixels between locations of the finest map; 4 for very small objects"),
   levels: z
     .int()
     .min(1)
@@ -46,7 +47,7 @@ export interface FeatureNetworkOptions {
   readonly finestStride: number;
   /** Number of maps, each stride twice the one before. */
   readonly levels: number;
-  /** Channels of the neck's maps for width 1; 64 unless told. */
+  /** Channels of the neck's maps for width 1; default: 64. */
   readonly neckChannels?: number;
 }
 
@@ -70,7 +71,7 @@ export class FeatureNetwork {
     const channels = scaledChannels(neckChannels, width);
     const strides = Array.from({ length: levels }, (_, i) => finestStride * 2 ** i);
     const inside = strides.filter((stride) => stride <= COARSEST);
-    // Without ways between the maps nothing is seen of the coarser ones.
+    // Without paths between the maps nothing is seen of the coarser ones.
     const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
     const Network = backbone === "csp" ? CspNet : ResNet;
     this.backbone = new Network({ width, depth, coarsestStride });
@@ -105,16 +106,16 @@ export function imageSize(name: string, sampleShape: readonly number[]): Size {
   return { width, height };
 }
 
-/** The places of all maps of a detector, map by map, row by row, as constants. */
+/** The locations of all maps of a detector, map by map, row by row, as constants. */
 export interface FeaturePoints {
   readonly count: number;
-  /** x and y of the center of each place's cell in pixels of the image, [count, 2]. */
+  /** x and y of the center of each location's cell in pixels of the image, [count, 2]. */
   readonly centers: Tensor;
-  /** Side of each place's cell in pixels, [count, 1]. */
+  /** Side of each location's cell in pixels, [count, 1]. */
   readonly strides: Tensor;
 }
 
-/** The grid of places that each level has over an image; cells at the right and lower border may reach beyond it. */
+/** The grid of locations that each level has over an image; cells at the right and lower border may reach beyond it. */
 export function levelGrids({ width, height }: Size, levels: readonly FeatureLevel[]): readonly CellGrid[] {
   return levels.map(({ stride }) => ({
     rows: Math.ceil(height / stride),
@@ -123,7 +124,16 @@ export function levelGrids({ width, height }: Size, levels: readonly FeatureLeve
   }));
 }
 
-/** The places of grids. */
+/** Channels of maps that a head sees with the same weights. @throws OptionError where they differ or there are none */
+export function sharedChannels(levels: readonly FeatureLevel[]): number {
+  const [first] = levels;
+  if (first === undefined || levels.some(({ channels }) => channels !== first.channels)) {
+    throw new OptionError("a head for all levels needs maps of the same channels");
+  }
+  return first.channels;
+}
+
+/** The locations of grids. */
 export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
   const centers = grids.map(cellCenters);
   const strides = grids.flatMap(({ rows, columns, stride }) =>
@@ -137,11 +147,11 @@ export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
   };
 }
 
-/** Maps [n, C, H, W] of several levels as rows [n, places, C], in the order of `featurePoints`. @throws ShapeError */
+/** Maps [n, C, H, W] of several levels as rows [n, locations, C], in the order of `featurePoints`. @throws ShapeError */
 export function featureRows(maps: readonly Tensor[]): Tensor {
   const rows = maps.map((map) => {
-    const [n = 1, channels = 1, height, width] = map.shape;
-    return map.reshape([n, channels, Number(height) * Number(width)]).transpose();
+    const cells = sizeAt("featureRows", map, 2) * sizeAt("featureRows", map, 3);
+    return map.reshape([dimAt(map, 0), dimAt(map, 1), cells]).transpose();
   });
   return concat(rows, 1);
 }

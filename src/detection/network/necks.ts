@@ -18,7 +18,7 @@ export class Fpn implements Neck {
 
   /**
    * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
-   * @param outputs how many maps it gives, the finest ones; all unless told
+   * @param outputs how many maps it gives, the finest ones; default: all
    */
   constructor(levels: readonly FeatureLevel[], channels: number, outputs = levels.length) {
     const used = levels.slice(0, outputs);
@@ -55,20 +55,20 @@ class StepUp {
 
 /**
  * A path aggregation network (Liu et al. 2018, "Path aggregation network for instance segmentation", section 3.1) as YOLO has had
- * it since YOLOv4: down from the coarsest map as a feature pyramid, and up again from the finest, so that places of coarse maps
- * know exact edges by a short way. Maps are joined by their channels, and cross-stage partial blocks mix them.
+ * it since YOLOv4: down from the coarsest map as a feature pyramid, and up again from the finest, so that locations of coarse maps
+ * know exact edges by a short path. Maps are joined by their channels, and cross-stage partial blocks mix them.
  */
 export class Pan implements Neck {
   readonly levels: readonly FeatureLevel[];
   readonly lateral: readonly ConvBlock[];
-  /** On the way down, for every level but the coarsest. */
+  /** On the path down, for every level but the coarsest. */
   readonly down: readonly CspBlock[];
-  /** On the way up, for every level but the finest. */
+  /** On the path up, for every level but the finest. */
   readonly up: readonly StepUp[];
 
   /**
    * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
-   * @param outputs how many maps it gives, the finest ones; all unless told
+   * @param outputs how many maps it gives, the finest ones; default: all
    */
   constructor(levels: readonly FeatureLevel[], channels: number, outputs = levels.length) {
     const used = levels.slice(0, outputs);
@@ -114,7 +114,7 @@ export function neckOption(usual: NeckKind) {
     .describe("how maps of several strides are joined: top down, top down and up again, or not at all");
 }
 
-/** Each map by itself through a 1×1 and a 3×3 convolution: a pyramid without its ways, to compare with. */
+/** Each map by itself through a 1×1 and a 3×3 convolution: a pyramid without its paths, to compare with. */
 class SeparateLevels implements Neck {
   readonly levels: readonly FeatureLevel[];
   readonly lateral: readonly ConvBlock[];

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CellGrid } from "../../../src/detection/boxes/anchors.ts";
 import { type Box, iou } from "../../../src/detection/boxes/boxes.ts";
-import { centresOf, firstAtPlace, liesIn, outsideRegions } from "../../../src/detection/loss/assignment.ts";
+import { centersOf, firstAtPlace, liesIn, outsideRegions } from "../../../src/detection/loss/assignment.ts";
 import { heatRadius, heatTargets } from "../../../src/detection/models/center-net.ts";
 import { assignBySize, sizeRanges } from "../../../src/detection/models/fcos.ts";
 import { assignByOverlap } from "../../../src/detection/models/retina-net.ts";
@@ -92,9 +92,9 @@ describe("ignored regions", () => {
     const ignored = constant(float32([1, 1, 6, 6], [1, 1, 4]));
     const positive = row(0, 0, 1).greater(0);
     const { flat, deep, untouched } = await valuesOf({
-      flat: outsideRegions(row(5, 6, 7), positive, centresOf(anchors), ignored),
-      deep: outsideRegions(row(5, 6, 7).unsqueeze(2), positive, centresOf(anchors), ignored),
-      untouched: outsideRegions(row(5, 6, 7), positive, centresOf(anchors), undefined),
+      flat: outsideRegions(row(5, 6, 7), positive, centersOf(anchors), ignored),
+      deep: outsideRegions(row(5, 6, 7).unsqueeze(2), positive, centersOf(anchors), ignored),
+      untouched: outsideRegions(row(5, 6, 7), positive, centersOf(anchors), undefined),
     });
     expect(flat.data).toEqual([0, 6, 7]);
     expect(deep.data).toEqual([0, 6, 7]);

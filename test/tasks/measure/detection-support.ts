@@ -1,15 +1,18 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { prepareFit, type SentRequest, type UncheckedRequest } from "../../../src/tasks/fit/prepare.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
+import { RunFolder } from "../../../src/train/run-folder.node.ts";
 import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
 
 /** Options with which a fit of scenes takes a moment. */
 export const TINY = {
   data: "digit-scenes",
   scenes: 10,
-  canvas: 64,
-  largest: 40,
+  canvas: 32,
+  largest: 24,
   objects: 3,
   clutter: 2,
   width: 0.25,
@@ -71,6 +74,30 @@ export async function squares(images: number, names: readonly string[] = ["red",
   }
   await writeText(root, "annotations.csv", `${rows.join("\n")}\n`);
   return root;
+}
+
+/**
+ * Fits once without a break and once stopped and resumed, in folders under `root`.
+ * @throws where weights or metrics of both differ in a bit
+ */
+export async function expectResumedEqual(
+  root: string,
+  { model, accumulate }: { readonly model: string; readonly accumulate: number },
+): Promise<void> {
+  const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
+  const [whole, broken] = [join(root, `whole-${model}`), join(root, `broken-${model}`)];
+  await ran({ ...request, out: whole });
+  let asked = 0;
+  await ran({ ...request, out: broken }, { shouldStop: () => ++asked > 3 });
+  expect((await new RunFolder(broken).readCheckpoint())?.progress.step).toBeLessThan(5);
+  await ran({ resume: broken });
+  for (const name of ["best", "last"]) {
+    const [a, b] = [whole, broken].map((folder) => readFile(join(folder, "weights", `${name}.safetensors`)));
+    expect(await a).toEqual(await b);
+  }
+  const timeless = async (folder: string) =>
+    (await new RunFolder(folder).readMetrics()).map(({ seconds: _s, samplesPerSecond: _p, ...row }) => row);
+  expect(await timeless(broken)).toEqual(await timeless(whole));
 }
 
 export const folderIn = (root: string, name: string): string => join(root, name);

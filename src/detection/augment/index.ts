@@ -1,0 +1,21 @@
+export {
+  type DetectionBatches,
+  type DetectionBatchOptions,
+  type DetectionRoom,
+  detectionBatches,
+  letterboxBatch,
+  letterboxRoom,
+} from "./batches.ts";
+export {
+  type Canvas,
+  type ColorChange,
+  type ColorMap,
+  colorMap,
+  drawImage,
+  type Placement,
+  placeBox,
+  placeBoxes,
+  type VisibilityRule,
+} from "./draw.ts";
+export { type AugmentOptions, augmentSchema } from "./options.ts";
+export { drawRecipe, drawRecipeImage, type Recipe, recipeObjects } from "./recipe.ts";

@@ -1,0 +1,16 @@
+export * from "./anchors.ts";
+export * from "./boxes.ts";
+export * from "./coding.ts";
+export {
+  boxesOfDeltas,
+  boxesOfDistances,
+  boxesOfYolo,
+  type Sides,
+  sides,
+  squeezedSides,
+} from "./decoding.ts";
+export * from "./detections.ts";
+export { type FusionOptions, weightedBoxesFusion } from "./fusion.ts";
+export * from "./letterbox.ts";
+export { type NmsOptions, nms } from "./nms.ts";
+export { type SoftNmsOptions, type SoftSuppression, softNms } from "./soft-nms.ts";

@@ -1,0 +1,94 @@
+export {
+  CenterNet,
+  type CenterNetOptions,
+  type CenterNetOutputs,
+  type CenterNetTargets,
+  centerNetDefinition,
+  centerNetLosses,
+  centerNetOptions,
+  heatLoss,
+  heatRadius,
+  heatTargets,
+  peaks,
+} from "./center-net.ts";
+
+export {
+  type Decoded,
+  DenseDetector,
+  type DetectionInfo,
+  type DetectOptions,
+  type Detector,
+  type DetectorDefinition,
+  type DetectorNames,
+  defineDetector,
+  detections,
+  isDetector,
+  pickedDetections,
+} from "./detector.ts";
+export { detectors } from "./detectors.ts";
+export { exportedDetections, suppressed } from "./exported.ts";
+export type { FcosOutputs } from "./fcos.ts";
+export {
+  assignBySize,
+  centernessOf,
+  Fcos,
+  type FcosOptions,
+  type FcosTargets,
+  fcosDefinition,
+  fcosLosses,
+  fcosOptions,
+  type SizeRanges,
+  sizeRanges,
+} from "./fcos.ts";
+export {
+  assignByOverlap,
+  deltasOf,
+  type OverlapThresholds,
+  RetinaNet,
+  type RetinaNetOptions,
+  type RetinaNetOutputs,
+  type RetinaNetTargets,
+  retinaNetDefinition,
+  retinaNetLosses,
+  retinaNetOptions,
+  smoothL1,
+} from "./retina-net.ts";
+export {
+  alignTasks,
+  boxesOfDistributions,
+  distancesOf,
+  distributionLoss,
+  Yolo,
+  type YoloOptions,
+  type YoloOutputs,
+  type YoloPredictions,
+  type YoloTargets,
+  yoloDefinition,
+  yoloLosses,
+  yoloOptions,
+} from "./yolo.ts";
+export {
+  assignCells,
+  boxesOfCodes,
+  type CellTargets,
+  cornersOf,
+  responsible,
+  YoloV1,
+  type YoloV1Options,
+  type YoloV1Outputs,
+  yoloV1Definition,
+  yoloV1Losses,
+  yoloV1Options,
+} from "./yolo-v1.ts";
+export type { YoloV3Outputs } from "./yolo-v3.ts";
+export {
+  type AnchorTargets,
+  assignAnchors,
+  YoloV3,
+  type YoloV3Anchors,
+  type YoloV3Options,
+  yoloV3Anchors,
+  yoloV3Definition,
+  yoloV3Losses,
+  yoloV3Options,
+} from "./yolo-v3.ts";

@@ -1,0 +1,17 @@
+import { rm } from "node:fs/promises";
+import { afterAll, beforeAll, it } from "vitest";
+import { detectors } from "../../../src/detection/models/detectors.ts";
+import { temporaryFolder } from "../../data/boxes/support.ts";
+import { expectResumedEqual } from "./detection-support.ts";
+
+let root = "";
+beforeAll(async () => {
+  root = await temporaryFolder();
+});
+afterAll(() => rm(root, { recursive: true }));
+
+// CenterNet stands in the quick tests.
+it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
+  "training that is stopped and resumed equals the uninterrupted one, bit for bit: %s",
+  (model) => expectResumedEqual(root, { model, accumulate: 1 }),
+);
