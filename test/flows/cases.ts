@@ -128,6 +128,7 @@ export const transformCases: readonly TransformCase[] = [
       sample: [3],
       ...(contextSize > 0 && { contextSize }),
       tolerance: 1e-3,
+      deviation: 0.3,
       make: () =>
         new ContinuousTransform(
           new ConcatSquashField({
@@ -137,7 +138,7 @@ export const transformCases: readonly TransformCase[] = [
             activation: "tanh",
             timeFeatures: 1,
           }),
-          { solver: "rk4", steps: 8, trace: "auto", probe: "rademacher" },
+          { solver: "rk4", steps: 5, trace: "auto", probe: "rademacher" },
         ),
     }),
   ),
