@@ -36,7 +36,20 @@ const HOUSE = [
   { room: "tasks", subrooms: ["run", "use", "export", "measure", "report", "fit", "compare"] },
   { room: "use" },
   { room: "serve" },
-  { room: "cli", subrooms: ["shared", "commands"] },
+  {
+    room: "cli",
+    above: [
+      "config-file",
+      "detection-summary",
+      "format",
+      "options",
+      "progress",
+      "ranking",
+      "verb",
+      "verb-options",
+    ],
+    subrooms: ["commands"],
+  },
 ];
 
 /** Used by every room, and knowing none. */

@@ -3,10 +3,9 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
-import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
-import { filesBelow, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
 
 let cwd: string;
 const SMALL = [
@@ -20,16 +19,16 @@ const SMALL = [
   "0",
   "--quiet",
 ];
-const POINTS = [...SMALL, "--count", "2000", "--batch-size", "128", "--steps", "150"];
+const POINTS = [...SMALL, "--count", "400", "--batch-size", "64", "--steps", "120"];
 const IMAGES = [
   "--channels",
   "8",
   "--multipliers",
-  "1,2",
+  "1",
   "--batch-size",
-  "16",
+  "8",
   "--steps",
-  "12",
+  "8",
   "--sample-pictures",
   "0",
   "--quiet",
@@ -46,12 +45,12 @@ async function halves(path: string, top: number, bottom: number): Promise<void> 
 beforeAll(async () => {
   cwd = await temporaryFolder();
   for (const name of ["dark", "light"]) await mkdir(join(cwd, "shades", name), { recursive: true });
-  for (let i = 0; i < 30; i++) {
+  for (let i = 0; i < 12; i++) {
     await halves(join("shades", "dark", `${i}.png`), 30 + i, 220);
     await halves(join("shades", "light", `${i}.png`), 200 + i, 20);
   }
   const random = new Random(2);
-  const rows = Array.from({ length: 300 }, () => {
+  const rows = Array.from({ length: 200 }, () => {
     const a = random.normal();
     return [100 + 20 * a, 5 * a + random.normal()];
   });
@@ -69,7 +68,7 @@ beforeAll(async () => {
     ["fit", "edm", "shades", "--size", "8", "--colour", "grey", ...IMAGES, "--out", "images"],
     cwd,
   );
-}, 120_000);
+});
 
 describe("codes of diffusion models", () => {
   test("bring a table back, by either solver; classes are given only where asked", async () => {
@@ -79,7 +78,7 @@ describe("codes of diffusion models", () => {
     const back = await readCsv(join(cwd, "back.csv"));
     expect(back.names).toEqual(["weight", "length"]);
     const errors = back.rows.map((row, i) => Math.abs(Number(row[0]) - Number(rows[i]?.[0])));
-    expect(errors.toSorted((a, b) => a - b)[270]).toBeLessThan(0.5);
+    expect(errors.toSorted((a, b) => a - b)[180]).toBeLessThan(0.5);
     await succeed(["encode", "table", "wares.csv", "--solver", "ddim", "--out", "coarse.npy"], cwd);
     expect((await readNpy(join(cwd, "coarse.npy"))).data).not.toEqual(
       (await readNpy(join(cwd, "codes.npy"))).data,
@@ -88,7 +87,7 @@ describe("codes of diffusion models", () => {
     await succeed(["encode", "images", "shades", "--solver-steps", "20", "--out", "images.npy"], cwd);
     await succeed(["decode", "images", "images.npy", "--solver-steps", "20", "--out", "again.npy"], cwd);
     const again = await readNpy(join(cwd, "again.npy"));
-    expect(again.shape).toEqual([60, 1, 8, 8]);
+    expect(again.shape).toEqual([24, 1, 8, 8]);
     const file = await sharp(join(cwd, "shades", "dark", "0.png"))
       .greyscale()
       .raw()
@@ -171,52 +170,11 @@ describe("edit", () => {
 });
 
 describe("reflow and distill", () => {
-  test("fit runs on pairs of a run, which are drawn once, and go on where they stopped", {
-    timeout: 60_000,
-  }, async () => {
-    const pairs = ["--count", "1500", "--solver-steps", "10"];
-    const { stdout } = await succeed(
-      [
-        "reflow",
-        "flow",
-        ...pairs,
-        "--steps",
-        "150",
-        "--quiet",
-        "--sample-pictures",
-        "0",
-        "--out",
-        "straight",
-      ],
-      cwd,
-    );
-    expect(stdout).toMatch(/straightness \(0: straight\) [\d.e-]+ before, [\d.e-]+ now\ntransport cost/);
-    const [before, after] = /([\d.e-]+) before, ([\d.e-]+) now/.exec(stdout)?.slice(1).map(Number) ?? [];
-    expect(after).toBeLessThan((before ?? 0) / 2);
-    const config = JSON.parse(await readFile(join(cwd, "straight", "config.json"), "utf8"));
-    expect(config).toMatchObject({ model: "rectified-flow", data: "two-moons", fit: { weights: "flow" } });
-    expect(config.modelOptions).toMatchObject({ width: 32, depth: 2, coupling: "independent" });
-    const drawn = (await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"));
-    expect(drawn).toHaveLength(1);
-    const { tensors } = readSafetensors(await readFile(join(cwd, "flow", drawn[0] ?? "")), "pairs");
-    expect(tensors.get("x")?.shape).toEqual([1500, 2]);
-    await succeed(["fit", "--resume", "straight", "--steps", "160", "--quiet"], cwd);
-
-    await succeed(
-      ["distill", "flow", ...pairs, "--steps", "40", "--quiet", "--sample-pictures", "0", "--out", "one"],
-      cwd,
-    );
-    expect((await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"))).toEqual(drawn);
-    await succeed(["sample", "one", "--count", "20", "--out", "one.csv"], cwd);
-    expect((await readCsv(join(cwd, "one.csv"))).rows).toHaveLength(20);
-    const { stdout: printed } = await succeed(["eval", "straight"], cwd);
-    expect(printed).toMatch(/straightness/);
-    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot compute a likelihood/);
+  test("names the command that fits models to pairs of a run", async () => {
     expect(await refused(["fit", "distilled-flow", "two-moons"], cwd)).toMatch(/eidos distill RUN/);
     expect(await refused(["fit", "nice", "two-moons", "--pairs", "p.safetensors"], cwd)).toMatch(
       /not fitted to pairs/,
     );
-    expect(await refused(["reflow", "one"], cwd)).toMatch(/cannot join noise/);
   });
 
   test("rectify other diffusion models too", async () => {
@@ -225,11 +183,11 @@ describe("reflow and distill", () => {
         "reflow",
         "table",
         "--count",
-        "400",
+        "100",
         "--solver-steps",
-        "8",
+        "4",
         "--steps",
-        "20",
+        "4",
         "--quiet",
         "--sample-pictures",
         "0",
@@ -269,18 +227,7 @@ describe("translate", () => {
     expect(await refused(["translate", "flow"], cwd)).toMatch(/cannot lead from one data set/);
   });
 
-  test("leads between classes of one data set", async () => {
-    const classes = ["--classes", "light", "--source-classes", "dark", "--size", "8", "--colour", "grey"];
-    await succeed(["fit", "rectified-transport", "shades", ...classes, ...IMAGES, "--out", "shading"], cwd);
-    const config = JSON.parse(await readFile(join(cwd, "shading", "config.json"), "utf8"));
-    expect(config.dataInfo.classes).toBeUndefined();
-    await succeed(
-      ["translate", "shading", join("shades", "dark", "1.png"), "--states", "4", "--out", "s.png"],
-      cwd,
-    );
-    expect(pngSize(await readFile(join(cwd, "s.png")))?.width).toBe(4 * 58 + 2);
-    await succeed(["translate", "shading", "--split", "train", "--out", "s.npy"], cwd);
-    expect((await readNpy(join(cwd, "s.npy"))).shape.slice(1)).toEqual([8, 1, 8, 8]);
+  test("classes that the data do not have are refused", async () => {
     expect(await refused(["fit", "nice", "shades", "--classes", "drak"], cwd)).toMatch(/did you mean "dark"/);
     expect(await refused(["fit", "nice", "two-moons", "--classes", "1"], cwd)).toMatch(/has no classes/);
   });
@@ -300,8 +247,5 @@ describe("sample --animate", () => {
     );
     expect((await sharp(join(cwd, "i.webp"), { animated: true }).metadata()).pages).toBe(5);
     expect(await refused(["sample", "flow", "--animate", "a.mp4"], cwd)).toMatch(/\.gif or \.webp/);
-    expect(await refused(["sample", "one", "--animate", "a.gif", "--out", "b.csv"], cwd)).toMatch(
-      /cannot show samples/,
-    );
   });
 });

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -147,4 +147,14 @@ export async function readCsv(
 ): Promise<{ readonly names: string[]; readonly rows: string[][] }> {
   const [head = "", ...lines] = (await readFile(path, "utf8")).trim().split("\n");
   return { names: head.split(","), rows: lines.map((line) => line.split(",")) };
+}
+
+/** A file system of this size, where this machine lets us mount one. */
+export function mounted(folder: string, options: string): boolean {
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -127,6 +127,7 @@ export const transformCases: readonly TransformCase[] = [
       sample: [3],
       ...(contextSize > 0 && { contextSize }),
       tolerance: 1e-3,
+      deviation: 0.3,
       make: () =>
         new ContinuousTransform(
           new ConcatSquashField({
@@ -136,7 +137,7 @@ export const transformCases: readonly TransformCase[] = [
             activation: "tanh",
             timeFeatures: 1,
           }),
-          { solver: "rk4", steps: 8, trace: "auto", probe: "rademacher" },
+          { solver: "rk4", steps: 5, trace: "auto", probe: "rademacher" },
         ),
     }),
   ),
@@ -232,7 +233,7 @@ export interface VariantSettings {
   readonly tolerance?: number;
   /** True where codes far out lead to pixels so near black or white that float32 cannot tell them apart. */
   readonly saturates?: boolean;
-  /** The square [−half, half]² over which the density is summed, in cells of this step; default: 15 and 0.1. */
+  /** The square [−half, half]² over which the density is summed, in cells of this step; default: 15 and 0.25. */
   readonly grid?: { readonly half: number; readonly step: number };
   /** False where the log-density is an estimate. */
   readonly exact?: boolean;
@@ -249,9 +250,9 @@ const SMALL: Readonly<Record<string, object>> = {
   glow: { width: 8, flowSteps: 2 },
   maf: { width: 16, blocks: 3 },
   iaf: { width: 16, blocks: 3 },
-  "continuous-flow": { width: 16, solverSteps: 2, evaluationSteps: 12 },
+  "continuous-flow": { width: 8, solverSteps: 1, evaluationSteps: 8 },
   "spline-flow": { width: 16, transforms: 2, bins: 5 },
-  "flow-plus-plus": { width: 8, couplings: 2, components: 3 },
+  "flow-plus-plus": { width: 4, couplings: 1, components: 2 },
 };
 
 /** What is special about a model of a kind of data. */
@@ -260,7 +261,7 @@ const SETTINGS: Readonly<Record<string, VariantSettings>> = {
   "glow image": { saturates: true },
   "flow-plus-plus image": { saturates: true },
   // With these weights 4 % of the mass lie beyond ±15.
-  "flow-plus-plus points": { grid: { half: 120, step: 0.3 } },
+  "flow-plus-plus points": { grid: { half: 120, step: 0.6 } },
 };
 
 /** Variants of a model beside those that every model has. */

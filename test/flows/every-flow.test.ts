@@ -170,8 +170,8 @@ describe("every flow", () => {
 
         it(`${name}: every parameter has a gradient that is finite and not zero`, async () => {
           const { model, data, weights } = built(definition, kind, options);
-          const x = input("x", [16, ...data.sampleShape]);
-          const label = labels(model, 16);
+          const x = input("x", [8, ...data.sampleShape]);
+          const label = labels(model, 8);
           const loss = model.loss({ x, ...(label && { label }) }).total;
           const parameters = parametersOf(model);
           const gradients = grad(loss, parameters);
@@ -180,7 +180,7 @@ describe("every flow", () => {
             ...parameters.map(({ name }, i) => [`d.${name}`, gradients[i] ?? loss] as const),
           ]);
           const program = await Program.build(outputs, await nodeRuntime(), weights);
-          const values = await program.run({ x: samplesOf(data, 16) }, { random: new Random(0) });
+          const values = await program.run({ x: samplesOf(data, 8) }, { random: new Random(0) });
           for (const [key, value] of Object.entries(values)) {
             expect(numbers(value).every(Number.isFinite), key).toBe(true);
             expect(largest(numbers(value)), key).toBeGreaterThan(0);
@@ -188,18 +188,23 @@ describe("every flow", () => {
           await program.release();
         });
 
-        it(`${name}: weights written and read give the same log-density`, async () => {
+        it(`${name}: weights written and read give the same log-density, which is a number far out in the tails`, async () => {
           const { model, data, weights } = built(definition, kind, options);
           const read = readSafetensors(writeSafetensors(weights, {}), "memory").tensors;
-          const x = input("x", [3, ...data.sampleShape]);
-          const feeds = { x: samplesOf(data, 3) };
+          // Three samples, and of other kinds than images six that are far from the data.
+          const near = samplesOf(data, 3).data;
+          const far = samplesOf(data, 6).data.map((value, i) => value * ([1e3, 1e2][i % 3] ?? 10));
+          const count = kind === "image" ? 3 : 9;
+          const shape = [count, ...data.sampleShape];
+          const x = input("x", shape);
+          const feeds = { x: float32(kind === "image" ? near : [...near, ...far], shape) };
           const results: number[][] = [];
           for (const state of [weights, read]) {
             const again = nameParameters(
               definition.build(definition.options.parse(options), data),
             ) as FlowModel;
             const program = await Program.build(
-              { logProb: again.logProb(x, labels(model, 3)) },
+              { logProb: again.logProb(x, labels(model, count)) },
               await nodeRuntime(),
               state,
             );
@@ -207,14 +212,16 @@ describe("every flow", () => {
             await program.release();
           }
           expect(results[0]).toEqual(results[1]);
-          expect(results[0]?.every(Number.isFinite)).toBe(true);
+          expect(results[0]?.slice(0, 3).every(Number.isFinite)).toBe(true);
+          expect(results[0]).toHaveLength(count);
+          for (const value of results[0] ?? []) expect(value).not.toBeNaN();
           expect(buffersOf(model).every(({ name }) => weights.has(name))).toBe(true);
         });
 
         if (kind === "points" && exact) {
           it(`${name}: the density integrates to 1`, async () => {
             const { model, weights } = built(definition, kind, options);
-            const { half, step } = settings.grid ?? { half: 15, step: 0.1 };
+            const { half, step } = settings.grid ?? { half: 15, step: 0.25 };
             const side = Math.round((2 * half) / step) + 1;
             const grid = new Float32Array(2 * side * side);
             for (let i = 0; i < side * side; i++) {
@@ -234,26 +241,6 @@ describe("every flow", () => {
           });
         }
 
-        if (kind !== "image") {
-          it(`${name}: log-densities far out in the tails are numbers`, async () => {
-            const { model, data, weights } = built(definition, kind, options);
-            const count = 6;
-            const x = input("x", [count, ...data.sampleShape]);
-            const far = samplesOf(data, count).data.map((value, i) => value * ([1e3, 1e2][i % 3] ?? 10));
-            const program = await Program.build(
-              { logProb: model.logProb(x, labels(model, count)) },
-              await nodeRuntime(),
-              weights,
-            );
-            const { logProb } = await program.run(
-              { x: float32(far, [count, ...data.sampleShape]) },
-              { random: new Random(0) },
-            );
-            for (const value of numbers(logProb)) expect(value).not.toBeNaN();
-            await program.release();
-          });
-        }
-
         it(`${name}: samples are finite, and colder ones vary less`, async () => {
           const { model, data, weights } = built(definition, kind, options);
           const session = new Session(await nodeRuntime(), weights);
@@ -262,8 +249,8 @@ describe("every flow", () => {
             model.conditioning.givenSize,
           ]);
           const spread = async (temperature: number): Promise<number> => {
-            const samples = await model.sample(session, { count: 64, seed: 1, temperature, given });
-            expect(samples.shape).toEqual([64, ...data.sampleShape]);
+            const samples = await model.sample(session, { count: 32, seed: 1, temperature, given });
+            expect(samples.shape).toEqual([32, ...data.sampleShape]);
             const values = numbers(samples);
             expect(values.every(Number.isFinite)).toBe(true);
             const mean = values.reduce((a, b) => a + b, 0) / values.length;

@@ -48,9 +48,9 @@ describe("scenes", () => {
 
   test.each([0, 0.25, 0.5, 0.9, 1])("a share of %f of the objects is small", (smallShare) => {
     const { sizes, objects } = detectionStatistics(
-      digitScenes(digits, { scenes: 700, smallShare, objects: 4 }),
+      digitScenes(digits, { scenes: 250, smallShare, objects: 4 }),
     ).total;
-    // Four binomial deviations of about 2,000 objects; large digits find no place a little more often.
+    // Four binomial deviations of about 1,400 objects; large digits find no place a little more often.
     expect(Math.abs(sizes.small / objects - smallShare)).toBeLessThan(0.05);
     expect(sizes.large / objects).toBeLessThan(0.05);
   });
@@ -58,9 +58,7 @@ describe("scenes", () => {
   test("boxes cover no more of each other than is allowed", () => {
     for (const overlap of [0, 0.3]) {
       let most = 0;
-      for (const { boxes, labels, areas } of all(
-        digitScenes(digits, { scenes: 100, objects: 20, overlap }),
-      )) {
+      for (const { boxes, labels, areas } of all(digitScenes(digits, { scenes: 50, objects: 20, overlap }))) {
         for (let i = 0; i < labels.length; i++) {
           for (let j = 0; j < i; j++) {
             const edge = (k: number, side: number) => boxes[4 * k + side] ?? 0;
@@ -78,7 +76,7 @@ describe("scenes", () => {
 
   test("depend on seed, split and place alone", async () => {
     const few = digitScenes(digits, { scenes: 10 });
-    const many = digitScenes(digits, { scenes: 50, cache: 0 });
+    const many = digitScenes(digits, { scenes: 20, cache: 0 });
     for (const i of [7, 0, 9]) {
       const [a, b] = [await few.splits.train.sample(i), await many.splits.train.sample(i)];
       const { image: drawn, ...annotations } = a;
@@ -157,21 +155,23 @@ describe("ink", () => {
       fc.property(boxWithin({ width: 30, height: 20 }), (box) => {
         const image = painted(30, 20, [0, 0, 0]);
         stampInk(image, { ink: full, box }, [255, 255, 255], 1);
-        let covered = 0;
+        let [covered, outside] = [0, 0];
         for (let y = 0; y < 20; y++) {
           for (let x = 0; x < 30; x++) {
             const value = image.data[y * 30 + x] ?? 0;
             covered += value / 255;
             const width = Math.min(x + 1, box[2]) - Math.max(x, box[0]);
             const height = Math.min(y + 1, box[3]) - Math.max(y, box[1]);
-            if (width <= 0 || height <= 0) expect(value).toBe(0);
+            if ((width <= 0 || height <= 0) && value !== 0) outside++;
           }
         }
+        expect(outside).toBe(0);
         const area = (box[2] - box[0]) * (box[3] - box[1]);
         expect(covered).toBeLessThanOrEqual(area + 1.2); // bytes are rounded
         // Half a sample at the borders fades out where samples are larger than pixels.
         expect(covered).toBeGreaterThan(0.6 * area - 1.5);
       }),
+      { numRuns: 40 },
     );
   });
 

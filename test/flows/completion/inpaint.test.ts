@@ -103,7 +103,7 @@ describe("Hamiltonian Monte Carlo", () => {
     // Precision [[1, 0.9·100], …]: deviations 1 and 0.01, correlation −0.9.
     const [a, b] = [1 / (1 - 0.81), 1e4 / (1 - 0.81)];
     const c = (0.9 * 100) / (1 - 0.81);
-    const chains = 400;
+    const chains = 200;
     const result = await hamiltonianMonteCarlo(
       async (x) => {
         const logDensity = new Float64Array(chains);
@@ -132,7 +132,7 @@ describe("Hamiltonian Monte Carlo", () => {
       uv += (u * v) / chains;
       vv += (v * v) / chains;
     }
-    // Sampling errors of second moments: √(2/400) = 0.07.
+    // Sampling errors of second moments: √(2/200) = 0.1.
     expect(Math.abs(uu - 1)).toBeLessThan(0.22);
     expect(Math.abs(vv - 1)).toBeLessThan(0.22);
     expect(Math.abs(uv + 0.9)).toBeLessThan(0.22);
@@ -170,7 +170,7 @@ describe("Hamiltonian Monte Carlo", () => {
 });
 
 describe("completions of a Gaussian flow", () => {
-  const draws = 1000;
+  const draws = 400;
   const firsts = [1.3, -0.4];
   const x = float32([1.3, 99, 99, -0.4, 99, 99], [2, 3]);
   const known = float32([1, 0, 0], [1, 3]);
@@ -269,7 +269,7 @@ const POINTS: DataInfo = { kind: "points", sampleShape: [2] };
 
 /** Compares draws of y given x with quadrature of the flow's own density along y. */
 async function expectConditional(model: FlowModel, session: Session, x: number, bounds: readonly number[]) {
-  const draws = 1500;
+  const draws = 500;
   const drawn = await model.inpaint(session, {
     x: float32([x, 0], [1, 2]),
     known: float32([1, 0], [1, 2]),
@@ -279,7 +279,7 @@ async function expectConditional(model: FlowModel, session: Session, x: number, 
   const density = session.compiled(model, "density", ["x"], ({ x }) => ({
     p: model.continuousLogProb(x).exp(),
   }));
-  const grid = Array.from({ length: 4001 }, (_, i) => -20 + 0.01 * i);
+  const grid = Array.from({ length: 2001 }, (_, i) => -20 + 0.02 * i);
   const { p } = await density.run({
     x: float32(
       grid.flatMap((y) => [x, y]),
@@ -326,7 +326,7 @@ describe("images", () => {
     const session = await sessionOf(model);
     const x = float32([3, 250, 7, 100], [1, 1, 2, 2]);
     const known = float32([1, 1, 0, 0], [1, 1, 2, 2]);
-    const draws = 600;
+    const draws = 300;
     const result = await model.inpaint(session, { x, known, draws, seed: 0, steps: 60 });
     await session.release();
     expect(result.shape).toEqual([1, draws, 1, 2, 2]);
@@ -354,7 +354,7 @@ describe("an autoregressive flow", () => {
       [...namedTensors(model)].map(([name, { shape }]) => [name, normals(seed++, shape, 0.4)] as const),
     );
     const session = new Session(await nodeRuntime(), weights);
-    const draws = 1000;
+    const draws = 400;
     const options = {
       x: float32([0.4, -0.8, 0], [1, 3]),
       known: float32([1, 1, 0], [1, 3]),

@@ -1,0 +1,116 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { beforeAll, describe, expect, test } from "vitest";
+import { readNpy } from "../../src/data/files/arrays.node.ts";
+import { readSafetensors } from "../../src/nn/safetensors.ts";
+import { pngSize } from "../../src/report/raster/raster.ts";
+import { filesBelow, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+
+let cwd: string;
+const SMALL = [
+  "--width",
+  "32",
+  "--depth",
+  "2",
+  "--fourier-features",
+  "16",
+  "--sample-pictures",
+  "0",
+  "--quiet",
+];
+const POINTS = [...SMALL, "--count", "400", "--batch-size", "64", "--steps", "120"];
+const IMAGES = [
+  "--channels",
+  "8",
+  "--multipliers",
+  "1",
+  "--batch-size",
+  "8",
+  "--steps",
+  "8",
+  "--sample-pictures",
+  "0",
+  "--quiet",
+];
+
+/** Images whose upper half is one grey value and whose lower half another, in two folders by the shade of the upper. */
+async function halves(path: string, top: number, bottom: number): Promise<void> {
+  const bytes = Uint8Array.from({ length: 64 }, (_, i) => (i < 32 ? top : bottom));
+  await sharp(bytes, { raw: { width: 8, height: 8, channels: 1 } })
+    .png()
+    .toFile(join(cwd, path));
+}
+
+beforeAll(async () => {
+  cwd = await temporaryFolder();
+  for (const name of ["dark", "light"]) await mkdir(join(cwd, "shades", name), { recursive: true });
+  for (let i = 0; i < 12; i++) {
+    await halves(join("shades", "dark", `${i}.png`), 30 + i, 220);
+    await halves(join("shades", "light", `${i}.png`), 200 + i, 20);
+  }
+  await succeed(["fit", "rectified-flow", "two-moons", ...POINTS, "--out", "flow"], cwd);
+});
+
+describe("reflow and distill", () => {
+  test("fit runs on pairs of a run, which are drawn once, and go on where they stopped", async () => {
+    const pairs = ["--count", "600", "--solver-steps", "10"];
+    const { stdout } = await succeed(
+      [
+        "reflow",
+        "flow",
+        ...pairs,
+        "--steps",
+        "120",
+        "--quiet",
+        "--sample-pictures",
+        "0",
+        "--out",
+        "straight",
+      ],
+      cwd,
+    );
+    expect(stdout).toMatch(/straightness \(0: straight\) [\d.e-]+ before, [\d.e-]+ now\ntransport cost/);
+    const [before, after] = /([\d.e-]+) before, ([\d.e-]+) now/.exec(stdout)?.slice(1).map(Number) ?? [];
+    expect(after).toBeLessThan((before ?? 0) / 2);
+    const config = JSON.parse(await readFile(join(cwd, "straight", "config.json"), "utf8"));
+    expect(config).toMatchObject({ model: "rectified-flow", data: "two-moons", fit: { weights: "flow" } });
+    expect(config.modelOptions).toMatchObject({ width: 32, depth: 2, coupling: "independent" });
+    const drawn = (await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"));
+    expect(drawn).toHaveLength(1);
+    const { tensors } = readSafetensors(await readFile(join(cwd, "flow", drawn[0] ?? "")), "pairs");
+    expect(tensors.get("x")?.shape).toEqual([600, 2]);
+    await succeed(["fit", "--resume", "straight", "--steps", "122", "--quiet"], cwd);
+
+    await succeed(
+      ["distill", "flow", ...pairs, "--steps", "10", "--quiet", "--sample-pictures", "0", "--out", "one"],
+      cwd,
+    );
+    expect((await filesBelow(join(cwd, "flow"))).filter((name) => name.startsWith("pairs-"))).toEqual(drawn);
+    await succeed(["sample", "one", "--count", "20", "--out", "one.csv"], cwd);
+    expect((await readCsv(join(cwd, "one.csv"))).rows).toHaveLength(20);
+    const { stdout: told } = await succeed(["eval", "straight"], cwd);
+    expect(told).toMatch(/straightness/);
+    expect(await refused(["score", "one"], cwd)).toMatch(/distilled-flow cannot compute a likelihood/);
+    expect(await refused(["reflow", "one"], cwd)).toMatch(/cannot join noise/);
+    expect(await refused(["sample", "one", "--animate", "a.gif", "--out", "b.csv"], cwd)).toMatch(
+      /cannot show samples/,
+    );
+  });
+});
+
+describe("translate", () => {
+  test("leads between classes of one data set", async () => {
+    const classes = ["--classes", "light", "--source-classes", "dark", "--size", "8", "--colour", "grey"];
+    await succeed(["fit", "rectified-transport", "shades", ...classes, ...IMAGES, "--out", "shading"], cwd);
+    const config = JSON.parse(await readFile(join(cwd, "shading", "config.json"), "utf8"));
+    expect(config.dataInfo.classes).toBeUndefined();
+    await succeed(
+      ["translate", "shading", join("shades", "dark", "1.png"), "--states", "4", "--out", "s.png"],
+      cwd,
+    );
+    expect(pngSize(await readFile(join(cwd, "s.png")))?.width).toBe(4 * 58 + 2);
+    await succeed(["translate", "shading", "--split", "train", "--out", "s.npy"], cwd);
+    expect((await readNpy(join(cwd, "s.npy"))).shape.slice(1)).toEqual([8, 1, 8, 8]);
+  });
+});
