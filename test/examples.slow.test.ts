@@ -1,27 +1,27 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../src/nn/safetensors.ts";
+import { installedPackage, root } from "./packed.ts";
 
-// The programs of examples/, each in a process of its own, on the built package: `npm run test:slow` builds it first.
+// The programs of examples/, each in a process of its own, on the packed and installed package: `npm run test:slow` builds it first.
 
 const built = existsSync(new URL("../dist/index.js", import.meta.url));
 if (!built) console.warn("examples skipped: dist/ is missing; npm run test:slow builds it first");
 
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "eidos-examples-"));
+  folder = await installedPackage(["sharp", "@duckdb/node-api", "onnxruntime-web", "tsx"]);
+  await cp(join(root, "examples"), join(folder, "examples"), { recursive: true });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Runs an example in a scratch folder; its standard output. */
 async function run(name: string, ...args: readonly string[]): Promise<string> {
-  const script = fileURLToPath(new URL(`../examples/${name}.ts`, import.meta.url));
+  const script = join(folder, "examples", `${name}.ts`);
   const tsx = import.meta.resolve("tsx");
   const { stdout } = await promisify(execFile)(process.execPath, ["--import", tsx, script, ...args], {
     cwd: folder,

@@ -27,7 +27,7 @@ export interface ImageChecks {
   readonly verify: boolean;
 }
 
-/** Sharp, or an error that names what to install. @throws MissingPackageError */
+/** Sharp, or an error that names what to install. @throws MissingPackageError @internal */
 export function importSharp() {
   return optional("sharp", "reading images", async () => (await import("sharp")).default);
 }

@@ -38,6 +38,7 @@ interface TableSource {
 /**
  * A connection to a DuckDB of its own, in memory.
  * @throws MissingPackageError where @duckdb/node-api is not installed.
+ * @internal
  */
 export async function connectDuckDb(): Promise<DuckDBConnection> {
   const { DuckDBInstance } = await optional(
@@ -49,7 +50,7 @@ export async function connectDuckDb(): Promise<DuckDBConnection> {
   return instance.connect();
 }
 
-/** Runs `work` on a connection that is closed afterwards. */
+/** Runs `work` on a connection that is closed afterwards. @internal */
 export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
   const connection = await connectDuckDb();
   try {
@@ -99,6 +100,7 @@ function cellExpression({ name, as, gaps }: Wanted): string {
  * A table that DuckDB reads.
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
  * @throws DataError where the file is missing, or cannot be read as its extension demands.
+ * @internal
  */
 export async function openPlace(
   connection: DuckDBConnection,

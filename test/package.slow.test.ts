@@ -1,0 +1,81 @@
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { execute, installedPackage, root } from "./packed.ts";
+
+// The package as others get it: packed, and installed into an empty project where install scripts do not run.
+
+interface Manifest {
+  readonly exports: Readonly<Record<string, string | { readonly types: string; readonly default: string }>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+}
+
+let project = "";
+let manifest: Manifest;
+beforeAll(async () => {
+  // Optional packages are peers and are not installed: sharp, DuckDB, onnxruntime-web.
+  project = await installedPackage();
+  manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+});
+afterAll(() => rm(project, { recursive: true, force: true }));
+
+const installed = (path: string): string => join(project, "node_modules", "eidos", path);
+
+describe("the packed package", () => {
+  it("holds its documentation, its sources for stack traces and what each entrance names, and installs no optional package", async () => {
+    for (const path of ["docs/README.md", "src/index.ts", "README.md", "CHANGELOG.md", "LICENSE"]) {
+      expect((await stat(installed(path))).isFile(), path).toBe(true);
+    }
+    for (const entrance of Object.values(manifest.exports)) {
+      for (const path of typeof entrance === "string" ? [entrance] : [entrance.types, entrance.default]) {
+        expect((await stat(installed(path))).isFile(), path).toBe(true);
+      }
+    }
+    for (const peer of Object.keys(manifest.peerDependencies)) {
+      await expect(stat(join(project, "node_modules", peer)), peer).rejects.toThrow();
+    }
+  });
+
+  it("has declarations that pass without skipLibCheck, and without the optional packages", async () => {
+    const entrances = Object.entries(manifest.exports).filter(([, entrance]) => typeof entrance !== "string");
+    const lines = entrances.map(([name], i) => `export * as e${i} from "eidos${name.slice(1)}";`);
+    await writeFile(join(project, "all.ts"), `${lines.join("\n")}\n`);
+    await writeFile(
+      join(project, "tsconfig.json"),
+      JSON.stringify({
+        compilerOptions: {
+          target: "ES2023",
+          lib: ["ES2023", "DOM", "DOM.Iterable", "ESNext.Disposable"],
+          module: "NodeNext",
+          strict: true,
+          noEmit: true,
+          skipLibCheck: false,
+          types: ["node"],
+          typeRoots: [join(root, "node_modules", "@types")],
+        },
+        files: ["all.ts"],
+      }),
+    );
+    const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+    const { stdout } = await execute(process.execPath, [compiler, "-p", "."], { cwd: project }).catch(
+      (error: { readonly stdout: string }) => error,
+    );
+    expect(stdout).toBe("");
+  });
+
+  it("runs: the command, and a fit from code", async () => {
+    const { stdout } = await execute("npx", ["eidos", "models"], { cwd: project });
+    expect(stdout).toMatch(/rectified-flow/);
+    await writeFile(
+      join(project, "run.mjs"),
+      `import { fit, openRun, points } from "eidos";
+const data = points(Float32Array.from({ length: 200 }, (_, i) => Math.sin(i)), [100, 2]);
+const { folder } = await fit({ model: "nice", data, steps: 3, width: 8, couplings: 2, batchSize: 8, samplePictures: 0, out: "run" });
+const run = await openRun(folder);
+console.log((await run.sample({ count: 5 })).shape.join());
+await run.release();
+`,
+    );
+    expect((await execute(process.execPath, ["run.mjs"], { cwd: project })).stdout.trim()).toBe("5,2");
+  });
+});
