@@ -102,9 +102,7 @@ function build(images: readonly (typeof image extends fc.Arbitrary<infer T> ? T 
 
 let folders = 0;
 
-test("from any format to any other: classes, splits, marks and boxes survive", {
-  timeout: 120_000,
-}, async () => {
+test("from any format to any other: classes, splits, marks and boxes survive", async () => {
   const format = fc.constantFrom(...DETECTION_FORMATS);
   await fc.assert(
     fc.asyncProperty(

@@ -236,9 +236,7 @@ describe.each(Object.keys(makers))("%s", (name) => {
     expect(Math.abs(Number(simple?.data[0]) / targetSquare(name) - 1)).toBeLessThan(0.03);
   });
 
-  it("draws the same samples however many there are, with every solver that can", {
-    timeout: 60_000,
-  }, async () => {
+  it("draws the same samples however many there are, with every solver that can", async () => {
     const model = modelOf(name, CLASSES);
     const session = await sessionOf(model);
     for (const solver of solversFor(model.subject)) {

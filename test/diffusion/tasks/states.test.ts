@@ -4,7 +4,7 @@ import { nameParameters } from "../../../src/nn/module.ts";
 import { CLOUDS, exactModel, randomSession } from "./exact-model.ts";
 
 describe("samples as they form", () => {
-  it("end where the sampler ends, whatever the solver", { timeout: 60_000 }, async () => {
+  it("end where the sampler ends, whatever the solver", async () => {
     const data = { kind: "points", sampleShape: [2], classes: 3 } as const;
     const model = nameParameters(new ScoreSde(scoreSdeOptions.parse({ width: 16, depth: 2 }), data));
     const session = await randomSession(model);

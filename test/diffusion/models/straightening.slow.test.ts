@@ -79,7 +79,7 @@ describe("straightness", () => {
   });
 });
 
-describe("reflow and distillation", { timeout: 120_000 }, () => {
+describe("reflow and distillation", () => {
   it("straighten paths at no larger cost, and make one step do", async () => {
     const data = planePoints("two-moons", { count: 5000 });
     const flow = (): RectifiedFlow =>
@@ -119,7 +119,7 @@ describe("reflow and distillation", { timeout: 120_000 }, () => {
   });
 });
 
-describe("transport", { timeout: 120_000 }, () => {
+describe("transport", () => {
   it("leads one data set to another and back", async () => {
     const data = withSource(
       planePoints("two-moons", { count: 5000 }),
