@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import type { Denoiser, GaussianMixture, SolverTable } from "../../src/diffusion/index.ts";
+import type { GaussianMixture } from "../../src/diffusion/index.ts";
+import type { Denoiser, SolverTable } from "../../src/diffusion/solver/index.ts";
 import { maximumMeanDiscrepancy, slicedWasserstein } from "../../src/metrics/index.ts";
 import { Random } from "../../src/random.ts";
 import type { NdArray } from "../../src/tensor/index.ts";

@@ -1,12 +1,11 @@
+import { GaussianMixture, type Process } from "../../src/diffusion/index.ts";
+import type { NoiseLevel } from "../../src/diffusion/path/index.ts";
 import {
   type Denoised,
   type Denoiser,
-  GaussianMixture,
   interpretTable,
-  type NoiseLevel,
-  type Process,
   type SolverTable,
-} from "../../src/diffusion/index.ts";
+} from "../../src/diffusion/solver/index.ts";
 import { Random } from "../../src/random.ts";
 import { constant, float32, type NdArray, type Tensor } from "../../src/tensor/index.ts";
 

@@ -1,12 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  type BoundParts,
-  convertPrediction,
-  Ddpm,
-  ddpmOptions,
-  type Predicted,
-  variationalBound,
-} from "../../../src/diffusion/index.ts";
+import { type BoundParts, variationalBound } from "../../../src/diffusion/density/index.ts";
+import { Ddpm, ddpmOptions } from "../../../src/diffusion/index.ts";
+import { convertPrediction, type Predicted } from "../../../src/diffusion/objective/index.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";

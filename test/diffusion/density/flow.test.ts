@@ -1,14 +1,13 @@
 import { describe, expect, it } from "vitest";
 import {
-  convertPrediction,
   Edm,
   edmOptions,
-  type Predicted,
   RectifiedFlow,
   rectifiedFlowOptions,
   ScoreSde,
   scoreSdeOptions,
 } from "../../../src/diffusion/index.ts";
+import { convertPrediction, type Predicted } from "../../../src/diffusion/objective/index.ts";
 import type { Density } from "../../../src/model/capabilities.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";

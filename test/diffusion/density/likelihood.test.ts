@@ -1,18 +1,15 @@
 import { describe, expect, it } from "vitest";
 import {
   flowLogDensity,
-  type GaussianMixture,
   gaussianEnd,
   type Integration,
-  levelsOf,
-  PATHS,
-  type PathName,
-  probabilityFlowVelocity,
   type TracedVelocity,
   tracedCourse,
-  varianceExplodingPath,
   withDifferenceDivergence,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/density/index.ts";
+import { type GaussianMixture, PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import { levelsOf, varianceExplodingPath } from "../../../src/diffusion/path/index.ts";
+import { probabilityFlowVelocity } from "../../../src/diffusion/solver/index.ts";
 import { SolverError } from "../../../src/errors.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { Random } from "../../../src/random.ts";

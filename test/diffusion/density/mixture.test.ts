@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GaussianMixture, type NoiseLevel, PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import { GaussianMixture, PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import type { NoiseLevel } from "../../../src/diffusion/path/index.ts";
 import { Random } from "../../../src/random.ts";
 import { float64, plane, relativeDifference, space } from "../support.ts";
 

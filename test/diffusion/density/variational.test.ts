@@ -1,14 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  type Denoiser,
-  DiscreteSchedule,
-  GaussianMixture,
-  gaussianKl,
-  priorTerm,
-  REVERSE_VARIANCES,
-  stepTerm,
-  variationalBound,
-} from "../../../src/diffusion/index.ts";
+import { gaussianKl, priorTerm, stepTerm, variationalBound } from "../../../src/diffusion/density/index.ts";
+import { DiscreteSchedule, GaussianMixture } from "../../../src/diffusion/index.ts";
+import { type Denoiser, REVERSE_VARIANCES } from "../../../src/diffusion/solver/index.ts";
 import { Random } from "../../../src/random.ts";
 import type { NdArray } from "../../../src/tensor/index.ts";
 import { exact, float64, plane, space } from "../support.ts";

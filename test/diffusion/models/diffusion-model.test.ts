@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  coupledNoise,
   Ddpm,
   type DiffusionModel,
   DiscreteSchedule,
@@ -9,20 +8,22 @@ import {
   diffusionSampleOptions,
   Edm,
   edmOptions,
-  logNormalTimes,
-  logRatioTimes,
   PATHS,
   type PathName,
   RectifiedFlow,
   rectifiedFlowOptions,
   ScoreSde,
   SOLVERS,
-  sampleTimes,
   scoreSdeOptions,
-  solvers,
-  solversFor,
-  stepTimes,
 } from "../../../src/diffusion/index.ts";
+import {
+  coupledNoise,
+  logNormalTimes,
+  logRatioTimes,
+  sampleTimes,
+  stepTimes,
+} from "../../../src/diffusion/objective/index.ts";
+import { solvers, solversFor } from "../../../src/diffusion/solver/index.ts";
 import { parseSampleOptions } from "../../../src/diffusion/solver/options.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { assign } from "../../../src/metrics/transport.ts";

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { planePoints } from "../../../src/data/sources/toy.ts";
 import {
   diffusionSampleOptions,
-  linearPath,
   RectifiedFlow,
   rectifiedFlowDefinition,
   rectifiedFlowOptions,
-  sampleTimes,
 } from "../../../src/diffusion/index.ts";
+import { sampleTimes } from "../../../src/diffusion/objective/index.ts";
+import { linearPath } from "../../../src/diffusion/path/index.ts";
 import { OptionError, SolverError } from "../../../src/errors.ts";
 import { slicedWasserstein } from "../../../src/metrics/index.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";

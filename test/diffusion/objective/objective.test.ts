@@ -1,22 +1,18 @@
 import { describe, expect, it } from "vitest";
+import { type Decoder, stepTerm } from "../../../src/diffusion/density/index.ts";
 import {
   decoderTerm,
   decodingVariances,
   VariationalTerms,
 } from "../../../src/diffusion/density/variational.ts";
+import { Ddpm, DiscreteSchedule, ddpmOptions, PATHS } from "../../../src/diffusion/index.ts";
 import {
-  Ddpm,
-  type Decoder,
-  DiscreteSchedule,
-  ddpmOptions,
   denoisingLoss,
   type NoisyBatch,
   type Objective,
-  PATHS,
-  type ReverseVariance,
   slicedLoss,
-  stepTerm,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/objective/index.ts";
+import type { ReverseVariance } from "../../../src/diffusion/solver/index.ts";
 import { TimeConditionedMlp } from "../../../src/nn/linear.ts";
 import { initialState, namedTensors, nameParameters } from "../../../src/nn/module.ts";
 import { evaluate, nodeRuntime } from "../../../src/program/node.ts";

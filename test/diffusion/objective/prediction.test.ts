@@ -1,18 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { PATHS, type PathName, PREDICTIONS, WEIGHTINGS } from "../../../src/diffusion/index.ts";
 import {
   convertPrediction,
   edmInput,
   lossWeight,
-  PATHS,
-  type PathName,
-  PREDICTIONS,
   type Prediction,
   type PredictionPoint,
   predictionChange,
   predictionTarget,
-  stochasticEquation,
-  WEIGHTINGS,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/objective/index.ts";
+import { stochasticEquation } from "../../../src/diffusion/path/index.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, float32, input } from "../../../src/tensor/index.ts";
 

@@ -1,11 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  PATHS,
-  type PathName,
-  probabilityFlowVelocity,
-  stochasticEquation,
-  varianceExplodingPath,
-} from "../../../src/diffusion/index.ts";
+import { PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import { stochasticEquation, varianceExplodingPath } from "../../../src/diffusion/path/index.ts";
+import { probabilityFlowVelocity } from "../../../src/diffusion/solver/index.ts";
 import { integrate, rk4 } from "../../../src/ode/index.ts";
 import { Random } from "../../../src/random.ts";
 import { exact, float64, plane, space } from "../support.ts";

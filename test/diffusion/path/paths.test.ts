@@ -1,16 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { DiscreteSchedule, PATHS, type PathName } from "../../../src/diffusion/index.ts";
 import {
   CLEAN,
   cosinePath,
-  DiscreteSchedule,
   edmPath,
   karrasLevels,
   karrasRatios,
   levelsOf,
   linearPath,
   logSnrLevels,
-  PATHS,
-  type PathName,
   ratioOf,
   signalToNoise,
   startingDeviation,
@@ -21,7 +19,7 @@ import {
   trigonometricPath,
   varianceExplodingPath,
   variancePreservingPath,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/path/index.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { evaluate } from "../../../src/program/node.ts";
 import { constant, grad, input, type NdArray } from "../../../src/tensor/index.ts";

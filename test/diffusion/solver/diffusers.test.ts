@@ -1,26 +1,27 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { DiscreteSchedule } from "../../../src/diffusion/index.ts";
+import { type Prediction, predictionChange } from "../../../src/diffusion/objective/index.ts";
 import {
   type BetaSchedule,
   CLEAN,
+  karrasRatios,
+  linearPath,
+  type NoiseLevel,
+  shiftedTimes,
+} from "../../../src/diffusion/path/index.ts";
+import {
   checkedSteps,
-  DiscreteSchedule,
   ddim,
   ddpm,
   dpmSolver,
   edm,
   interpretTable,
-  karrasRatios,
-  linearPath,
-  type NoiseLevel,
-  type Prediction,
-  predictionChange,
   probabilityFlow,
   type SolverTable,
   type StepSpacing,
   selectSteps,
-  shiftedTimes,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { float32, type NdArray } from "../../../src/tensor/index.ts";
 

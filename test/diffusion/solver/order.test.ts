@@ -1,19 +1,14 @@
 import { describe, expect, it } from "vitest";
+import { GaussianMixture, PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import { karrasLevels, levelsOf, logSnrLevels, type PathPoint } from "../../../src/diffusion/path/index.ts";
 import {
   ddim,
   dpmSolver,
   edm,
-  GaussianMixture,
   interpretTable,
-  karrasLevels,
-  levelsOf,
-  logSnrLevels,
-  PATHS,
-  type PathName,
-  type PathPoint,
   probabilityFlow,
   probabilityFlowVelocity,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { dormandPrince, evenTimes, FIXED_STEP_METHODS, integrate } from "../../../src/ode/index.ts";
 import { Random } from "../../../src/random.ts";
 import type { NdArray } from "../../../src/tensor/index.ts";

@@ -1,25 +1,25 @@
 import { describe, expect, it } from "vitest";
+import { DiscreteSchedule, PATHS, type PathName } from "../../../src/diffusion/index.ts";
 import {
-  DiscreteSchedule,
+  karrasLevels,
+  levelsOf,
+  type NoiseLevel,
+  type NoiseLevels,
+  ratioOf,
+  thenClean,
+} from "../../../src/diffusion/path/index.ts";
+import {
   ddim,
   ddpm,
   dpmSolver,
   edm,
   interpretTable,
-  karrasLevels,
-  levelsOf,
-  type NoiseLevel,
-  type NoiseLevels,
-  PATHS,
-  type PathName,
   probabilityFlow,
-  ratioOf,
   reverseSde,
   type SolverTable,
   selectSteps,
-  thenClean,
   withLangevinCorrector,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { Recovery } from "../recovery.ts";
 import { exact, normals, plane, relativeDifference } from "../support.ts";

@@ -1,18 +1,15 @@
 import { describe, it } from "vitest";
+import { PATHS, type PathName } from "../../../src/diffusion/index.ts";
+import { karrasLevels, levelsOf, thenClean } from "../../../src/diffusion/path/index.ts";
 import {
   ddim,
   ddpm,
   dpmSolver,
   edm,
-  karrasLevels,
-  levelsOf,
-  PATHS,
-  type PathName,
   probabilityFlow,
   reverseSde,
-  thenClean,
   withLangevinCorrector,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { Recovery } from "../recovery.ts";
 import { exact, space } from "../support.ts";

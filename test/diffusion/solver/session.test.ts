@@ -1,24 +1,22 @@
 import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
+import { PATHS } from "../../../src/diffusion/index.ts";
+import { karrasLevels, levelsOf, thenClean } from "../../../src/diffusion/path/index.ts";
 import {
   ddim,
   ddpm,
   dpmSolver,
   edm,
   interpretTable,
-  karrasLevels,
-  levelsOf,
   normalRows,
-  PATHS,
   probabilityFlow,
   reverseSde,
   runTable,
   type SolverTable,
   type SymbolicDenoiser,
   samplerGraph,
-  thenClean,
   withLangevinCorrector,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { TimeConditionedMlp } from "../../../src/nn/linear.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";

@@ -1,29 +1,29 @@
 import { describe, expect, it } from "vitest";
+import { DiscreteSchedule, PATHS, type PathName } from "../../../src/diffusion/index.ts";
 import {
   CLEAN,
-  DiscreteSchedule,
-  ddim,
-  ddpm,
-  dpmSolver,
-  edm,
   edmPath,
-  interpretTable,
   karrasLevels,
   karrasRatios,
   levelsOf,
   linearPath,
   type NoiseLevel,
-  PATHS,
-  type PathName,
   type PathPoint,
+  thenClean,
+  towardsNoise,
+} from "../../../src/diffusion/path/index.ts";
+import {
+  ddim,
+  ddpm,
+  dpmSolver,
+  edm,
+  interpretTable,
   probabilityFlow,
   reverseSde,
   type SolverTable,
   selectSteps,
-  thenClean,
-  towardsNoise,
   withLangevinCorrector,
-} from "../../../src/diffusion/index.ts";
+} from "../../../src/diffusion/solver/index.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { evenTimes } from "../../../src/ode/index.ts";
 import { Random } from "../../../src/random.ts";

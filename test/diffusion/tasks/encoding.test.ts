@@ -1,17 +1,10 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { openDigits } from "../../../src/data/sources/digits.node.ts";
-import {
-  angularFlow,
-  DiscreteSchedule,
-  ddim,
-  GaussianMixture,
-  interpretTable,
-  type NoiseLevel,
-  PATHS,
-  type Process,
-  type SolverTable,
-} from "../../../src/diffusion/index.ts";
+import { DiscreteSchedule, GaussianMixture, PATHS, type Process } from "../../../src/diffusion/index.ts";
+import type { NoiseLevel } from "../../../src/diffusion/path/index.ts";
+import { ddim, interpretTable, type SolverTable } from "../../../src/diffusion/solver/index.ts";
 import { evenLevels } from "../../../src/diffusion/solver/levels.ts";
+import { angularFlow } from "../../../src/diffusion/tasks/index.ts";
 import { Random } from "../../../src/random.ts";
 import type { NdArray } from "../../../src/tensor/index.ts";
 import { exact, inFloat32, plane } from "../support.ts";

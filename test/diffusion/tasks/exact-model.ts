@@ -1,9 +1,5 @@
-import {
-  DiffusionModel,
-  GaussianMixture,
-  type Predicted,
-  type Process,
-} from "../../../src/diffusion/index.ts";
+import { DiffusionModel, GaussianMixture, type Process } from "../../../src/diffusion/index.ts";
+import type { Predicted } from "../../../src/diffusion/objective/index.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";

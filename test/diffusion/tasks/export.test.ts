@@ -7,12 +7,12 @@ import {
   ddpmOptions,
   Edm,
   edmOptions,
-  normalRows,
   RectifiedFlow,
   rectifiedFlowOptions,
   ScoreSde,
   scoreSdeOptions,
 } from "../../../src/diffusion/index.ts";
+import { normalRows } from "../../../src/diffusion/solver/index.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";

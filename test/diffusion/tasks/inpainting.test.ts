@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 import {
-  angularFlow,
   Ddpm,
-  ddpm,
   ddpmOptions,
   PATHS,
   RectifiedFlow,
   rectifiedFlowOptions,
 } from "../../../src/diffusion/index.ts";
+import { ddpm } from "../../../src/diffusion/solver/index.ts";
 import { evenSamplerLevels } from "../../../src/diffusion/solver/levels.ts";
+import { angularFlow } from "../../../src/diffusion/tasks/index.ts";
 import { repaint } from "../../../src/diffusion/tasks/inpainting.ts";
 import type { InpaintOptions } from "../../../src/model/capabilities.ts";
 import type { DataInfo } from "../../../src/model/data-info.ts";

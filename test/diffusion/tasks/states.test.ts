@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { PATHS, ScoreSde, scoreSdeOptions, solversFor } from "../../../src/diffusion/index.ts";
+import { PATHS, ScoreSde, scoreSdeOptions } from "../../../src/diffusion/index.ts";
+import { solversFor } from "../../../src/diffusion/solver/index.ts";
 import { nameParameters } from "../../../src/nn/module.ts";
 import { CLOUDS, exactModel, randomSession } from "./exact-model.ts";
 

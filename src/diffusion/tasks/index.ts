@@ -1,0 +1,2 @@
+export { angularFlow } from "./encoding.ts";
+export { type RepaintOptions, type RepaintPlan, repaint } from "./inpainting.ts";
