@@ -38,7 +38,9 @@ export interface ResumeOptions {
  * is given as an object in the calling thread, which it blocks while steps run.
  *
  *     const { folder } = await fit({ model: "nice", data: "two-moons", steps: 200, couplings: 4 });
- *     await fit({ model: "spline-flow", data: rows(table), label: "quality", seconds: 60 });
+ *
+ *     const wine = rows([{ alcohol: 9.4, quality: 5 }, { alcohol: 11.2, quality: 7 }]);
+ *     await fit({ model: "spline-flow", data: wine, label: "quality", seconds: 60 });
  *
  * @throws OptionError, DataError before anything is written; FileError, TrainingError later
  */
