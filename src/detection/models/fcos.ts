@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Losses } from "../../model/capabilities.ts";
-import { Conv2d } from "../../nn/convolution.ts";
-import { constant as constantInitializer, normal, ones, zeros } from "../../nn/initializers.ts";
+import type { Conv2d } from "../../nn/convolution.ts";
+import { ones } from "../../nn/initializers.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
@@ -18,17 +18,16 @@ import {
 } from "../loss/assignment.ts";
 import { atLeastOne, binaryCrossEntropy, boxLoss, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
-import { SharedTower } from "../network/blocks.ts";
 import {
   type FeaturePoints,
   featureOptions,
   featurePoints,
   featureRows,
   pyramidOptions,
-  sharedChannels,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { focalOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k locations. */
 export interface FcosOutputs {
@@ -51,9 +50,7 @@ const FIRST_LOG = Math.log(2);
  * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Center-ness hangs on the tower of
  * distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
  */
-export class FcosHead {
-  readonly classTower: SharedTower;
-  readonly boxTower: SharedTower;
+export class FcosHead extends TowerHead {
   readonly classes: Conv2d;
   readonly distances: Conv2d;
   /** Named as in weights files. */
@@ -61,18 +58,10 @@ export class FcosHead {
   readonly scales: readonly Parameter[];
 
   constructor(levels: readonly FeatureLevel[], classes: number, blocks: number) {
-    const channels = sharedChannels(levels);
-    const output = (outputs: number, bias: number) =>
-      new Conv2d(channels, outputs, 3, {
-        padding: 1,
-        initializeWeight: normal(0.01),
-        initializeBias: bias === 0 ? zeros : constantInitializer(bias),
-      });
-    this.classTower = new SharedTower(channels, blocks);
-    this.boxTower = new SharedTower(channels, blocks);
-    this.classes = output(classes, PRIOR_LOGIT);
-    this.distances = output(4, FIRST_LOG);
-    this.centreness = output(1, 0);
+    super(levels, blocks);
+    this.classes = towerOutput(levels, classes, PRIOR_LOGIT);
+    this.distances = towerOutput(levels, 4, FIRST_LOG);
+    this.centreness = towerOutput(levels, 1, 0);
     this.scales = levels.map(() => new Parameter([1], ones));
   }
 
@@ -191,11 +180,7 @@ export const fcosOptions = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
-  headBlocks: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  ...towerOptions,
   radius: z
     .number()
     .min(0)
@@ -203,8 +188,7 @@ export const fcosOptions = z.strictObject({
     .describe(
       "strides from an object's center within which locations are assigned to it; 0: anywhere in its box",
     ),
-  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
+  ...focalOptions,
 });
 
 export type FcosOptions = z.output<typeof fcosOptions>;

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
-import { Conv2d } from "../../nn/convolution.ts";
-import { constant as constantInitializer, normal, zeros } from "../../nn/initializers.ts";
+import type { Conv2d } from "../../nn/convolution.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { argMax } from "../../tensor/index.operations.ts";
 import {
@@ -28,10 +27,11 @@ import {
 } from "../loss/assignment.ts";
 import { atLeastOne, boxOverlap, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
-import { SharedTower } from "../network/blocks.ts";
-import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
+import type { SharedTower } from "../network/blocks.ts";
+import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { focalOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k anchors. */
 export interface RetinaNetOutputs {
@@ -45,24 +45,16 @@ export interface RetinaNetOutputs {
  * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
  * boxes. Unlike in the paper, they have group normalization: networks are trained from scratch here.
  */
-export class RetinaNetHead {
-  readonly classTower: SharedTower;
-  readonly boxTower: SharedTower;
+export class RetinaNetHead extends TowerHead {
   readonly classes: Conv2d;
   readonly deltas: Conv2d;
   private readonly shapes: number;
 
   /** @param shapes anchors of a location */
   constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
-    const channels = sharedChannels(levels);
-    const start = { padding: 1, initializeWeight: normal(0.01) };
-    this.classTower = new SharedTower(channels, blocks);
-    this.boxTower = new SharedTower(channels, blocks);
-    this.classes = new Conv2d(channels, shapes * classes, 3, {
-      ...start,
-      initializeBias: constantInitializer(PRIOR_LOGIT),
-    });
-    this.deltas = new Conv2d(channels, shapes * 4, 3, { ...start, initializeBias: zeros });
+    super(levels, blocks);
+    this.classes = towerOutput(levels, shapes * classes, PRIOR_LOGIT);
+    this.deltas = towerOutput(levels, shapes * 4, 0);
     this.shapes = shapes;
   }
 
@@ -164,11 +156,7 @@ export const retinaNetOptions = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
-  headBlocks: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  ...towerOptions,
   anchorScale: z
     .number()
     .positive()
@@ -191,8 +179,7 @@ export const retinaNetOptions = z.strictObject({
     .default(0.5)
     .describe("IoU with an object from which on an anchor is assigned to it"),
   background: z.number().min(0).max(1).default(0.4).describe("IoU below which an anchor is background"),
-  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
+  ...focalOptions,
 });
 
 export type RetinaNetOptions = z.output<typeof retinaNetOptions>;

@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { Conv2d } from "../../nn/convolution.ts";
+import { constant, normal } from "../../nn/initializers.ts";
+import type { FeatureLevel } from "../network/backbones.ts";
+import { SharedTower } from "../network/blocks.ts";
+import { sharedChannels } from "../network/feature-network.ts";
+
+/** Options of a head of two towers. */
+export const towerOptions = {
+  headBlocks: z
+    .int()
+    .min(1)
+    .default(2)
+    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+};
+
+/** Options of the focal loss (Lin et al. 2017, "Focal loss for dense object detection", equation 5). */
+export const focalOptions = {
+  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
+  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
+};
+
+/**
+ * A head that is the same for all levels of a pyramid: one tower of convolutions for classes and one for boxes, as RetinaNet (Lin et al.
+ * 2017, figure 3) and FCOS (Tian et al. 2019, figure 2) have it. Unlike in the papers, towers have group normalization: networks are trained
+ * from scratch here.
+ */
+export abstract class TowerHead {
+  readonly classTower: SharedTower;
+  readonly boxTower: SharedTower;
+
+  constructor(levels: readonly FeatureLevel[], blocks: number) {
+    const channels = sharedChannels(levels);
+    this.classTower = new SharedTower(channels, blocks);
+    this.boxTower = new SharedTower(channels, blocks);
+  }
+}
+
+/** The last convolution of a tower, 3×3, with small first weights. @param bias of all outputs */
+export function towerOutput(levels: readonly FeatureLevel[], outputs: number, bias: number): Conv2d {
+  return new Conv2d(sharedChannels(levels), outputs, 3, {
+    padding: 1,
+    initializeWeight: normal(0.01),
+    initializeBias: constant(bias),
+  });
+}
