@@ -23,8 +23,12 @@ export class ShapeError extends EidosError {
 const pathOf = (location: string): string =>
   location.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, "").replaceAll("\\", "/");
 
-/** The folder of eidos's own files: src/, or dist/ of the package. */
-const OWN = pathOf(decodeURI(new URL(".", import.meta.url).href));
+const here = (relative: string): string => pathOf(decodeURI(new URL(relative, import.meta.url).href));
+
+/** The folders of eidos's own files. Compiled files stand in dist/, and with source maps their frames name src/ beside it. */
+const OWN = /\/(?:src|dist)\/errors\.[jt]s$/.test(import.meta.url)
+  ? [here("../src/"), here("../dist/")]
+  : [here(".")];
 
 /** Frames that are looked at for a caller: a model is a tower of layers, each of some frames. */
 const MOST_FRAMES = 200;
@@ -40,7 +44,8 @@ function callerOutside(): string | undefined {
       /(?:\(|@|at (?:async )?)((?:\w+:\/\/|\/|[A-Za-z]:[\\/]).+):(\d+):\d+\)?$/.exec(frame) ?? [];
     if (location === undefined) continue;
     const path = pathOf(location);
-    if (!path.startsWith(OWN) && !path.includes("/node_modules/")) return `${path}:${line}`;
+    if (path.includes("/node_modules/") || OWN.some((folder) => path.startsWith(folder))) continue;
+    return `${path}:${line}`;
   }
   return undefined;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../src/nn/safetensors.ts";
-import { installedPackage, root } from "./packed.ts";
+import { installedPackage } from "./packed.ts";
 
 // The programs of examples/, each in a process of its own, on the packed and installed package: `npm run test:slow` builds it first.
 
@@ -15,7 +15,7 @@ if (!built) console.warn("examples skipped: dist/ is missing; npm run test:slow 
 let folder: string;
 beforeAll(async () => {
   folder = await installedPackage(["sharp", "@duckdb/node-api", "onnxruntime-web", "tsx"]);
-  await cp(join(root, "examples"), join(folder, "examples"), { recursive: true });
+  await cp(join(folder, "node_modules", "eidos", "examples"), join(folder, "examples"), { recursive: true });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

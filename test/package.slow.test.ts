@@ -1,5 +1,6 @@
 import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { execute, installedPackage, root } from "./packed.ts";
 
@@ -45,13 +46,12 @@ describe("the packed package", () => {
       JSON.stringify({
         compilerOptions: {
           target: "ES2023",
-          lib: ["ES2023", "DOM", "DOM.Iterable", "ESNext.Disposable"],
           module: "NodeNext",
           strict: true,
           noEmit: true,
           skipLibCheck: false,
-          types: ["node"],
-          typeRoots: [join(root, "node_modules", "@types")],
+          // Without the types of Node and of explicit resource management.
+          types: [],
         },
         files: ["all.ts"],
       }),
@@ -77,5 +77,23 @@ await run.release();
 `,
     );
     expect((await execute(process.execPath, ["run.mjs"], { cwd: project })).stdout.trim()).toBe("5,2");
+  });
+
+  it("names the caller of a shape error, also where source maps name the sources of eidos", async () => {
+    const compiled = pathToFileURL(join(root, "dist", "tensor", "index.js")).href;
+    await writeFile(
+      join(project, "shapes.mjs"),
+      `import { input } from ${JSON.stringify(compiled)};
+try {
+  input("x", [3]).add(input("y", [2]));
+} catch (error) {
+  console.log(error.message);
+}
+`,
+    );
+    for (const options of [[], ["--enable-source-maps"]]) {
+      const { stdout } = await execute(process.execPath, [...options, "shapes.mjs"], { cwd: project });
+      expect(stdout.trim()).toMatch(/\(called at .*\/shapes\.mjs:3\)$/);
+    }
   });
 });

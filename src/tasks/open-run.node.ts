@@ -1,3 +1,5 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { DetectionSet } from "../data/boxes/set.ts";
 import type { DataSource } from "../data/index.node.ts";

@@ -48,6 +48,7 @@ export function workerFailure(who: string, cause: unknown): Error {
  * Starts a thread of this package.
  * @param entry its module by the name of its source, as `new URL("./worker.node.ts", import.meta.url)`: compiled, it is the .js
  * file beside; sources (in development) run through tsx
+ * @internal
  */
 export function startThread(entry: URL, workerData: unknown): Worker {
   if (!import.meta.url.endsWith(".ts")) {

@@ -26,7 +26,7 @@ beforeAll(async () => {
     samplePictures: 0,
     out: path(),
   });
-}, 120_000);
+});
 afterAll(async () => {
   await rm(root, { recursive: true });
   await rm(photos, { recursive: true });

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { Dirent } from "node:fs";
 import { basename, extname, join, relative } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
@@ -32,7 +31,7 @@ export interface ImageFormat {
 }
 
 /** True for the entry of a folder that has the extension of an image. */
-export const isImage = (entry: Dirent): boolean =>
+export const isImage = (entry: { readonly name: string; isDirectory(): boolean }): boolean =>
   !entry.isDirectory() && IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase());
 
 /** Images below a folder: directly in it, or one class a subfolder (images deeper down belong to that class too). */

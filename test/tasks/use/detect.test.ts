@@ -41,7 +41,7 @@ beforeAll(async () => {
     out: join(root, "run"),
   });
   run = await loadDetectorRun(path, { threads: 1 });
-}, 120_000);
+});
 afterAll(async () => {
   await run.session.release();
   await rm(root, { recursive: true });
