@@ -15,6 +15,7 @@ export const plane = new GaussianMixture([
   {
     weight: 2,
     mean: [0.7, 1],
+    kind: "full",
     covariance: [
       [0.25, 0.15],
       [0.15, 0.13],

@@ -42,7 +42,7 @@ export const USUAL_TERMS = 100;
 
 /** The bound of each sample, in nats and data units, [n]. */
 export interface BoundParts {
-  /** −L_0: what the decoder tells of the data given x_1. */
+  /** −L_0: the log-likelihood of the data under the decoder, negative, given x_1. */
   readonly decoder: Float64Array;
   /** L_1 + … + L_{T−1}. */
   readonly steps: Float64Array;
@@ -94,8 +94,8 @@ function programs({ model, schedule, terms }: ChainBound, session: Session) {
     "estimate for the decoder",
     INPUTS,
     ({ x, noise, step, label }) => {
-      const said = denoised(x, noise, step, label);
-      return { denoised: said.denoised, variance: said.variance ?? said.denoised };
+      const predicted = denoised(x, noise, step, label);
+      return { denoised: predicted.denoised, variance: predicted.variance ?? predicted.denoised };
     },
   );
   return { term, estimate };
@@ -104,7 +104,7 @@ function programs({ model, schedule, terms }: ChainBound, session: Session) {
 /**
  * The variational bound of a chain (Ho et al. 2020, equation 5) on the log-likelihood of samples in data units, in parts. With
  * fewer terms than the chain has steps, each stands for its part of the chain at a random step of it: the expectation is the
- * same. A model of classes takes those told, otherwise any class.
+ * same. A conditional model takes the classes that are given, otherwise any class.
  * @throws OptionError where the number of terms is not a whole number from 1 on
  */
 export async function chainBound(
@@ -143,14 +143,14 @@ export async function chainBound(
   for (let first = 0; first < rows; first += limit) {
     const n = Math.min(limit, rows - first);
     const randoms = Array.from({ length: n }, (_, i) => random.split(first + i));
-    const told = Array.from({ length: n }, (_, i) =>
+    const classOf = Array.from({ length: n }, (_, i) =>
       label === undefined ? classes : Number(label.data[first + i]),
     );
     const inputs = (steps: readonly number[], name: string) => ({
       x: float32(x.data.subarray(first * size, (first + n) * size), [n, ...sampleShape]),
       noise: normalRows(randoms, sampleShape, name),
       step: int64(steps, [n]),
-      ...(classes > 0 && { label: int64(told, [n]) }),
+      ...(classes > 0 && { label: int64(classOf, [n]) }),
     });
     for (const [k, { first: from, size: width }] of chain.entries()) {
       const steps = randoms.map((own) => from + own.split("step").split(k).integer(width));
@@ -162,15 +162,15 @@ export async function chainBound(
         parts.steps[first + i] = (parts.steps[first + i] ?? 0) + nats;
       }
     }
-    const said = await estimate.run(inputs(new Array<number>(n).fill(1), "noise"));
+    const predicted = await estimate.run(inputs(new Array<number>(n).fill(1), "noise"));
     for (let i = 0; i < n; i++) {
       const row = (array: ArrayLike<number>): Float32Array =>
         (array as Float32Array).subarray(i * size, (i + 1) * size);
       const own = states.data.subarray((first + i) * size, (first + i + 1) * size);
       const given = {
         x: own,
-        denoised: row(said.denoised.data as Float32Array),
-        variance: row(said.variance.data as Float32Array),
+        denoised: row(predicted.denoised.data as Float32Array),
+        variance: row(predicted.variance.data as Float32Array),
       };
       parts.decoder[first + i] = decoderTerm(given, decoding, kind, decoder) + shift;
       parts.prior[first + i] = priorTerm(own, last);
@@ -216,11 +216,11 @@ export function chainLogProb(
   const size = elementCount(sampleShape);
   const data = model.units.toModel(x);
   const { classes } = model.condition;
-  const told = classes > 0 ? (label ?? constant(classes, "int64").broadcastTo([rows])) : undefined;
+  const given = classes > 0 ? (label ?? constant(classes, "int64").broadcastTo([rows])) : undefined;
   const at = (step: Tensor, noise: Tensor): Tensor => {
     const time = step.cast("float32").mul(1 / schedule.steps);
     const state = schedule.state(data, noise, spreadOver(time, x));
-    const { output, variance } = model.predict(state, time, told);
+    const { output, variance } = model.predict(state, time, given);
     return terms.termOf({ data, denoised: model.convert(state, output, time, "data"), variance, step });
   };
   const parts = strata(schedule.steps, GRAPH_TERMS);
@@ -231,9 +231,9 @@ export function chainLogProb(
   const steps = within.add(column(parts.map(({ first }) => first))).cast("int64");
   const noises = normal([parts.length, ...x.shape]);
   const decoded = at(constant(1, "int64").broadcastTo([rows]), normal(x.shape));
-  const [sum = decoded] = whileLoop(
+  const [sum] = whileLoop(
     [decoded],
-    ([total = decoded], k) => {
+    ([total], k) => {
       const own = at(gather(steps, k, 0), gather(noises, k, 0));
       return { state: [total.add(own.mul(gather(widths, k, 0)))] };
     },

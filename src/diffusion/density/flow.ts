@@ -64,7 +64,7 @@ function estimatedCourse(velocityOf: VelocityOf, x: Tensor, probe: Tensor): Symb
   return { velocity, divergence: product.mul(probe).sum(axes) };
 }
 
-/** A moment of the flow inside a graph: the time that the network is told and √(α² + σ²), [1] each. */
+/** A moment of the flow inside a graph: the time that the network is given and √(α² + σ²), [1] each. */
 export interface SymbolicMoment {
   readonly time: Tensor;
   readonly scale: Tensor;
@@ -143,7 +143,7 @@ function rowsOf(x: NdArray<"float32">, first: number, count: number): NdArray<"f
 /**
  * The exact log-density of samples by the probability flow, in nats and data units, [n] (Song et al. 2021, equation 39): the
  * flow is followed from data to noise, whose density is known, and its divergence integrated on the way. Bytes are
- * dequantized by uniform noise, which makes it a lower bound on their log-probability. A model of classes takes those told;
+ * dequantized by uniform noise, which makes it a lower bound on their log-probability. A conditional model takes the classes that are given;
  * otherwise what it has learnt of any class or, where it has hidden none in training, weighs classes by their shares.
  * @throws SolverError where the solver gives up
  */
@@ -175,14 +175,14 @@ export async function flowScore(
         { labels },
         { ...options, probe: probe && rowsOf(probe, first, count) },
       );
-    const told = label && Array.from(label.data.subarray(first, first + count), Number);
-    const values = await overClasses(model, count, told, densities);
+    const labels = label && Array.from(label.data.subarray(first, first + count), Number);
+    const values = await overClasses(model, count, labels, densities);
     for (const [i, value] of values.entries()) result[first + i] = value - shift;
   }
   return float32(result, [rows]);
 }
 
-/** log p(x | label), or log p(x) where no label is told. */
+/** log p(x | label), or log p(x) where no label is given. */
 async function overClasses(
   { condition, data }: DiffusionCore,
   count: number,
@@ -277,15 +277,15 @@ export function flowLogProb(model: DiffusionCore, x: Tensor, label?: Tensor): Te
   const at = (state: Tensor, index: Tensor): SymbolicCourse =>
     symbolicCourse(
       model,
-      (seen, t, { label: told }) => model.predict(seen, t, told),
+      (seen, t, { label: own }) => model.predict(seen, t, own),
       state,
       { time: gather(moments, index, 0).reshape([1]), scale: gather(scales, index, 0).reshape([1]) },
       given,
     );
   const none = constant(0).broadcastTo([rows]);
-  const [end = start, change = none] = whileLoop(
+  const [end, change] = whileLoop(
     [start, none],
-    ([state = start, total = none], step) => {
+    ([state, total], step) => {
       const first = at(state, step);
       const second = at(state.add(first.velocity.mul(length)), step.add(1));
       return {

@@ -31,7 +31,7 @@ export interface TracedCourse<D extends FloatType> {
 /**
  * Follows a velocity and integrates its divergence beside it: the instantaneous change of variables (Chen et al. 2018,
  * "Neural ordinary differential equations", theorem 1; Song et al. 2021, equation 39). State and integral are integrated as
- * one, so that an adaptive solver judges its steps by both.
+ * one, so that an adaptive solver chooses its steps by both.
  * @throws SolverError as `dormandPrince`
  */
 export async function tracedCourse<D extends FloatType>(

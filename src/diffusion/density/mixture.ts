@@ -12,10 +12,14 @@ export type MixtureComponent = {
   readonly mean: readonly number[];
 } & (
   | {
+      /** A covariance along the axes of space, which is the default. */
+      readonly kind?: "diagonal";
       /** The variance of every coordinate, or those of each; 0 for a single point. */
       readonly variance: number | readonly number[];
     }
   | {
+      /** Any covariance. */
+      readonly kind: "full";
       /** The covariance in rows. */
       readonly covariance: readonly (readonly number[])[];
     }
@@ -148,11 +152,11 @@ export class GaussianMixture {
     const data = new Float64Array(count * d);
     for (let n = 0; n < count; n++) {
       const own = random.split(n);
-      let place = own.uniform();
+      let rest = own.uniform();
       const chosen =
         this.components.find(({ logWeight }) => {
-          place -= Math.exp(logWeight);
-          return place < 0;
+          rest -= Math.exp(logWeight);
+          return rest < 0;
         }) ?? this.components.at(-1);
       if (chosen === undefined) break;
       const along = chosen.variances.map((variance) => Math.sqrt(variance) * own.normal());
@@ -199,7 +203,7 @@ function principalAxes(
   component: MixtureComponent,
   dimensions: number,
 ): Pick<Ellipsoid, "variances" | "axes"> {
-  if ("variance" in component) {
+  if (component.kind !== "full") {
     const { variance } = component;
     const each = typeof variance === "number" ? new Array<number>(dimensions).fill(variance) : variance;
     return { variances: Float64Array.from(each), axes: undefined };

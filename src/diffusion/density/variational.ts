@@ -264,7 +264,7 @@ export class VariationalTerms {
     const high = where(data.greater(1 - half), 1, below(error.add(half)));
     const low = where(data.less(-1 + half), -1, below(error.sub(half)));
     const mass = high.sub(low).mul(0.5);
-    // Where the mass of a cell is lost in rounding its density takes the place, which also has a gradient.
+    // Where the mass of a cell is lost in rounding its density stands in for it, which also has a gradient.
     const safe = mass.maximum(LEAST_MASS);
     return where(mass.greater(LEAST_MASS), safe.log().neg(), density.sub(Math.log(2 * half)));
   }
@@ -309,9 +309,9 @@ const HYBRID_SHARE = 0.001;
  */
 export function hybridLoss(terms: VariationalTerms, prediction: Prediction, mean: Objective): Objective {
   return (batch) => {
-    const said = batch.predict(batch.state);
+    const predicted = batch.predict(batch.state);
     // One evaluation for both.
-    const known = { ...batch, predict: () => said };
+    const known = { ...batch, predict: () => predicted };
     const { total: simple } = mean(known);
     const bound = termsOf(terms, prediction, known, true).mean().mul(terms.schedule.steps);
     return { total: simple.add(bound.mul(HYBRID_SHARE)), simple, bound };

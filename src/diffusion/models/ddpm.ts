@@ -23,7 +23,7 @@ import { BETA_SCHEDULES, DiscreteSchedule } from "../path/schedule.ts";
 import { REVERSE_VARIANCES, type ReverseVariance } from "../solver/samplers.ts";
 import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
-/** Options of a DDPM: the chain, what the network says and by what it is fitted, and the network. */
+/** Options of a DDPM: the chain, what the network predicts and by what it is fitted, and the network. */
 export const ddpmOptions = networkOptions.extend({
   noiseSteps: z.int().min(2).default(1000).describe("steps of the chain, T"),
   noiseSchedule: z.enum(BETA_SCHEDULES).default("linear").describe("variances of the steps of the chain"),
@@ -34,7 +34,7 @@ export const ddpmOptions = networkOptions.extend({
   prediction: z
     .enum(["noise", "data", "v"])
     .default("v")
-    .describe("what the network says: the noise, the data, or v between them, which is learnt sooner"),
+    .describe("what the network predicts: the noise, the data, or v between them, which is learned sooner"),
   loss: z
     .enum(["simple", "hybrid", "variational"])
     .optional()
@@ -45,7 +45,7 @@ export const ddpmOptions = networkOptions.extend({
     .enum(["noise", "v", "truncated-snr", "min-snr"])
     .optional()
     .describe(
-      "weight of the squared error at each noise level, whatever the network says (default: the plain error of noise or v; for data truncated-snr)",
+      "weight of the squared error at each noise level, whatever the network predicts (default: the plain error of noise or v; for data truncated-snr)",
     ),
   variance: z
     .enum(REVERSE_VARIANCES)
@@ -75,7 +75,7 @@ function objectiveOf(
   const { weighting = prediction === "data" ? "truncated-snr" : prediction } = options;
   if (zeroTerminal && prediction === "noise") {
     throw new OptionError(
-      "option zeroTerminal: at the last step noise is all there is, so that saying it says nothing; choose prediction v or data",
+      "option zeroTerminal: the last step holds nothing but noise, whose prediction is no information; choose prediction v or data",
     );
   }
   if (loss === "hybrid" && variance !== "learned") {
@@ -99,7 +99,7 @@ function objectiveOf(
  *
  *     q(x_t | x_{t−1}) = N(√(1 − β_t) x_{t−1}, β_t I),   hence   x_t = √ᾱ_t x₀ + √(1 − ᾱ_t) ε
  *
- * turns data to noise, and a network is fitted to say the noise ε (or x₀, or v between them) of x_t, from which the mean of
+ * turns data to noise, and a network is fitted to predict the noise ε (or x₀, or v between them) of x_t, from which the mean of
  * the reverse step p(x_{t−1} | x_t) is made. Its loss is the squared error, E ‖ε − ε_θ(x_t, t)‖² (equation 14), or the
  * variational bound.
  */

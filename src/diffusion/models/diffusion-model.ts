@@ -200,7 +200,7 @@ export class DiffusionModel
     return { output: own, variance: between.add(1).mul(0.5) };
   }
 
-  /** What a network's output at times [n] says of something else than it was fitted to. */
+  /** A network's output at times [n] as another prediction than the one it was fitted to. */
   convert(x: Tensor, output: Tensor, time: Tensor, to: Prediction): Tensor {
     const { process, prediction, predictionOptions } = this.parts;
     if (to === prediction) return output;

@@ -62,8 +62,8 @@ export class DistilledFlow implements Trainable, Sampler<DistilledFlowSampleOpti
         "a distilled flow is fitted to pairs, which eidos distill draws: eidos distill RUN",
       );
     }
-    const told = this.condition.training(label, Number(x.shape[0]));
-    const made = this.made(this.units.toModel(source), told);
+    const given = this.condition.training(label, Number(x.shape[0]));
+    const made = this.made(this.units.toModel(source), given);
     return { total: made.sub(this.units.toModel(x)).square().mean() };
   }
 
@@ -77,7 +77,7 @@ export class DistilledFlow implements Trainable, Sampler<DistilledFlowSampleOpti
     return sampleInParts(general, sampleShape, partLimit(this.data), async (randoms) => {
       const labels = this.condition.draw(randoms, label);
       const { form, inputs, call } = this.condition.apply(
-        (z, _, told) => ({ output: this.made(z, told) }),
+        (z, _, given) => ({ output: this.made(z, given) }),
         { labels, guidance },
         randoms.length,
       );

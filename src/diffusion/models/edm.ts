@@ -36,7 +36,7 @@ export type EdmModelOptions = z.output<typeof edmOptions>;
  *     D(x; σ) = c_skip x + c_out F(c_in x; c_noise)                                                   (equation 7)
  *
  * with c_skip = s² / (σ² + s²), c_out = σ s / √(σ² + s²), c_in = 1 / √(σ² + s²), c_noise = ¼ ln σ and the deviation s of the data
- * (table 1), so that what goes into F and what it is to say have unit variance at every noise level. The loss is the plain
+ * (table 1), so that the input of F and its target have unit variance at every noise level. The loss is the plain
  * error of F at ln σ ~ N(P_mean, P_std²).
  */
 export class Edm extends DiffusionModel {

@@ -26,7 +26,7 @@ import { inParts, normalRows, partLimit, rowsAt } from "../solver/session.ts";
 import { diffusionPreferences } from "./diffusion-model.ts";
 import { measureStraightness, RectifiedFlow, rectifiedFlowOptions } from "./rectified-flow.ts";
 
-/** Options of a transport: those of a rectified flow without classes, which neither end tells. */
+/** Options of a transport: those of a rectified flow without classes, which neither end has. */
 export const rectifiedTransportOptions = rectifiedFlowOptions
   .omit({ conditional: true, classDropout: true, dequantize: true })
   .extend({
@@ -55,7 +55,7 @@ export type RectifiedTransportSampleOptions = SampleOptions & {
   readonly source?: NdArray<"float32">;
 } & z.input<typeof rectifiedTransportSampleOptions>;
 
-/** How often states are evaluated on a way that is shown, at least. */
+/** How often states are evaluated on a path that is shown, at least. */
 const STEPS = 25;
 
 /** Noise of the source of images, by default. */
@@ -151,13 +151,13 @@ export class RectifiedTransport
     return units.arrayToData(end);
   }
 
-  /** The way of samples from source to data, or back, by Heun's method: [n, states, …sampleShape]. */
+  /** The path of samples from source to data, or back, by Heun's method: [n, states, …sampleShape]. */
   async translate(
     session: Session,
     { x, back = false, states = 2, seed = 0, onProgress }: TranslateOptions,
   ): Promise<NdArray<"float32">> {
     if (!Number.isInteger(states) || states < 2) {
-      throw new OptionError(`option states: a way has two ends, so at least 2, not ${states}`);
+      throw new OptionError(`option states: a path has two ends, so at least 2, not ${states}`);
     }
     const { data, units } = this.#flow;
     const size = elementCount(data.sampleShape);
@@ -166,7 +166,7 @@ export class RectifiedTransport
     const [from, to] = back ? [0, 1] : [1, 0];
     const own = units.arrayToModel(x);
     const start = back ? own : this.startOf(x, seed);
-    const ways = await inParts(
+    const paths = await inParts(
       x.shape[0] ?? 0,
       { limit: partLimit(data), shape: [states, ...data.sampleShape] },
       async (positions, report) => {
@@ -192,23 +192,23 @@ export class RectifiedTransport
       },
       onProgress,
     );
-    return units.arrayToData(ways);
+    return units.arrayToData(paths);
   }
 
-  /** Samples of the source on their way to the data. @throws OptionError where none are given */
+  /** Samples of the source on their path to the data. @throws OptionError where none are given */
   async sampleStates(
     session: Session,
     { source, seed, states }: RectifiedTransportSampleOptions & { readonly states: number },
   ): Promise<readonly NdArray<"float32">[]> {
     if (source === undefined) throw new OptionError(NO_SOURCE);
-    const ways = await this.translate(session, { x: source, seed, states });
+    const paths = await this.translate(session, { x: source, seed, states });
     const { sampleShape } = this.#flow.data;
     const size = elementCount(sampleShape);
     const count = source.shape[0] ?? 0;
     return Array.from({ length: states }, (_, k) => {
       const at = (i: number): number => (i * states + k) * size;
       const data = new Float32Array(count * size);
-      for (let i = 0; i < count; i++) data.set(ways.data.subarray(at(i), at(i) + size), i * size);
+      for (let i = 0; i < count; i++) data.set(paths.data.subarray(at(i), at(i) + size), i * size);
       return float32(data, [count, ...sampleShape]);
     });
   }

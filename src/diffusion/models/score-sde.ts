@@ -31,13 +31,13 @@ export const scoreSdeOptions = networkOptions.extend({
     .enum(["noise", "v"])
     .default("v")
     .describe(
-      "what the network says, from which the score follows: the noise, or v between noise and data, which is learnt sooner",
+      "what the network predicts, from which the score follows: the noise, or v between noise and data, which is learned sooner",
     ),
   weighting: z
     .enum(["plain", "likelihood"])
     .default("plain")
     .describe(
-      "plain: error of what the network says; likelihood: g², which bounds the log-likelihood, by importance sampling of times",
+      "plain: error of what the network predicts; likelihood: g², which bounds the log-likelihood, by importance sampling of times",
     ),
   matching: z
     .enum(["denoising", "sliced"])
@@ -101,7 +101,7 @@ function objectiveOf(
  *     E_t λ(t) ‖s_θ(x_t, t) − ∇log p(x_t | x₀)‖²                                                    (equation 7)
  *
  * With the score the equation runs in reverse (equation 6), or as a deterministic flow with the same marginals, the
- * probability-flow equation (equation 13). The network says ε, of which λ = σ² makes the plain error, or v; λ = g² makes a
+ * probability-flow equation (equation 13). The network predicts ε, of which λ = σ² makes the plain error, or v; λ = g² makes a
  * bound on the log-likelihood (Song, Durkan, Murray and Ermon 2021, theorem 1).
  */
 export class ScoreSde extends DiffusionModel {

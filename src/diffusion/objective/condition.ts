@@ -16,7 +16,7 @@ import {
 } from "../../tensor/index.ts";
 import type { Predicted } from "./objective.ts";
 
-/** Options of models that may be told the class, which every diffusion model has. */
+/** Options of conditional models, which every diffusion model has. */
 export const classOptions = z.strictObject({
   conditional: z
     .boolean()
@@ -42,12 +42,12 @@ export interface Condition {
   readonly clip?: boolean;
 }
 
-/** A network: state [n, …], times [n] and maybe classes [n] to what it says of the state. */
+/** A network: state [n, …], times [n] and maybe classes [n] to what it predicts. */
 export type NetworkCall = (x: Tensor, time: Tensor, label?: Tensor) => Predicted;
 
 /** A network under a condition, for programs: what they give it beside state and time, and how it is then called. */
 export interface ConditionedCall {
-  /** Tells calls of one form from those of another, which are other programs. */
+  /** Calls of different forms are different programs. */
   readonly form: "plain" | "conditional" | "guided";
   readonly inputs: Readonly<Record<string, NdArray>>;
   readonly call: (x: Tensor, time: Tensor, inputs: Readonly<Record<string, Tensor>>) => Predicted;
@@ -57,7 +57,7 @@ export interface ConditionedCall {
  * The classes of a model, one of which may be hidden in training: the index after the last stands for any.
  */
 export class ClassCondition {
-  /** Number of classes; 0 where the model is told none. */
+  /** Number of classes; 0 where the model is not conditional. */
   readonly classes: number;
   private readonly data: DataInfo;
   private readonly dropout: number;
@@ -105,7 +105,7 @@ export class ClassCondition {
   }
 
   /**
-   * The same inside a graph that is told the class of each sample, [batch] int64: the network for a solver alone.
+   * The same inside a graph that is given the class of each sample, [batch] int64: the network for a solver alone.
    * @param label undefined where the model knows no classes
    */
   applyInGraph(
@@ -116,8 +116,8 @@ export class ClassCondition {
     if (label === undefined) return (x, time) => network(x, time);
     const hidden = label.mul(0).add(this.classes);
     if (guidance === 0 || guidance === 1) {
-      const told = guidance === 0 ? hidden : label;
-      return (x, time) => network(x, time, told);
+      const own = guidance === 0 ? hidden : label;
+      return (x, time) => network(x, time, own);
     }
     const given = { label: concat([label, hidden], 0), guidance: constant(guidance) };
     return (x, time) => guided(network, x, time, given);
@@ -125,7 +125,7 @@ export class ClassCondition {
 
   /**
    * A network under a condition, with guidance as in Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6,
-   * (1 − w) any + w class, evaluated as one batch of twice the size. What a network says is linear in the denoiser, so
+   * (1 − w) any + w class, evaluated as one batch of twice the size. What a network predicts is linear in the denoiser, so
    * guidance is the same for every prediction.
    * @param count rows of a batch
    */
@@ -133,10 +133,10 @@ export class ClassCondition {
     if (this.classes === 0) return { form: "plain", inputs: {}, call: (x, time) => network(x, time) };
     const hidden = new Array<number>(count).fill(this.classes);
     if (labels === undefined || guidance === 0 || guidance === 1) {
-      const told = labels === undefined || guidance === 0 ? hidden : labels;
+      const own = labels === undefined || guidance === 0 ? hidden : labels;
       return {
         form: "conditional",
-        inputs: { label: int64(told, [count]) },
+        inputs: { label: int64(own, [count]) },
         call: (x, time, { label }) => network(x, time, label),
       };
     }
@@ -165,6 +165,6 @@ function guided(
 
 /** The two halves of a doubled batch, each of the shape of x, whose rows may be a symbol. */
 function halves(both: Tensor, x: Tensor): readonly [Tensor, Tensor] {
-  const [first = both, second = both] = split(both.reshape([2, ...x.shape]), 0, 2);
+  const [first, second] = split(both.reshape([2, ...x.shape]), 0, 2);
   return [first.squeeze(0), second.squeeze(0)];
 }

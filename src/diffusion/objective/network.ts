@@ -92,19 +92,19 @@ export interface DiffusionNetwork {
   forward(x: Tensor, t: Tensor, label?: Tensor): Tensor;
 }
 
-/** What a network is told, and how much it says. */
+/** What a network is given beside state and time, and how much it predicts. */
 export interface NetworkRole {
-  /** Number of classes it is told; 0 for none. */
+  /** Number of classes it is given; 0 for none. */
   readonly classes: number;
-  /** Numbers it says of each number of the state: channels of images are a multiple of those of the state. */
+  /** Numbers it predicts for each number of the state: channels of images are a multiple of those of the state. */
   readonly multiple: number;
 }
 
 /** Deviation of the frequencies of Fourier features, in cycles per model unit. */
 const FOURIER_SCALE = 0.5;
 
-/** Options of a network that is told the class. */
-interface ClassCondition {
+/** Options of a network that is given the class. */
+interface GivenClasses {
   readonly classes?: number;
 }
 
@@ -113,7 +113,7 @@ class VectorNetwork implements DiffusionNetwork {
   readonly features: FourierFeatures | undefined;
   readonly mlp: TimeConditionedMlp;
 
-  constructor(options: NetworkOptions, data: DataInfo, multiple: number, condition: ClassCondition) {
+  constructor(options: NetworkOptions, data: DataInfo, multiple: number, condition: GivenClasses) {
     const { width, depth, fourierFeatures } = options;
     const size = elementCount(data.sampleShape);
     const extra = data.kind === "points" ? fourierFeatures : 0;
@@ -152,7 +152,7 @@ function imageNetwork(
   options: NetworkOptions,
   [channels = 1, height = 1, width = 1]: readonly number[],
   multiple: number,
-  condition: ClassCondition,
+  condition: GivenClasses,
 ): UNet {
   const multipliers = options.multipliers ?? fittingMultipliers(height, width);
   const factor = 2 ** (multipliers.length - 1);

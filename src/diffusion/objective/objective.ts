@@ -40,7 +40,7 @@ export interface WeightingOptions extends PredictionOptions {
 }
 
 /**
- * The factor of the squared error of a network that says `prediction`, so that its loss has a weighting: whatever is
+ * The factor of the squared error of a network that predicts `prediction`, so that its loss has a weighting: whatever is
  * predicted, the loss is then the same function of the denoiser. For numbers and for tensors.
  */
 export const lossWeight = dual(
@@ -67,7 +67,7 @@ export const lossWeight = dual(
   },
 );
 
-/** What a network says of a state, in its own prediction. */
+/** What a network predicts of a state, in its own form of prediction. */
 export interface Predicted {
   /** Of the state's shape. */
   readonly output: Tensor;
@@ -102,7 +102,7 @@ const PLAIN: Readonly<Partial<Record<Weighting, Prediction>>> = {
   edm: "edm",
 };
 
-/** What a network that says `prediction` is to say of a batch. */
+/** What a network that predicts `prediction` is fitted to on a batch. */
 export function targetOf(
   { data, noise, point }: Pick<NoisyBatch, "data" | "noise" | "point">,
   prediction: Prediction,
@@ -133,8 +133,8 @@ function weighedError(
 }
 
 /**
- * Denoising score matching in all its forms: the mean squared error of a network that says `prediction`, weighed as
- * `weighting` says (Vincent 2011; Ho et al. 2020, equation 14; Song et al. 2021, equation 7; Liu et al. 2022, equation 1; Karras
+ * Denoising score matching in all its forms: the mean squared error of a network that predicts `prediction`, weighed by
+ * `weighting` (Vincent 2011; Ho et al. 2020, equation 14; Song et al. 2021, equation 7; Liu et al. 2022, equation 1; Karras
  * et al. 2022, equation 2). Averaged over components.
  */
 export function denoisingLoss(

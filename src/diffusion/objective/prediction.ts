@@ -2,7 +2,7 @@ import type { Tensor } from "../../tensor/index.ts";
 import { dual, type Quantities, type Scalar } from "../path/scalar.ts";
 
 /**
- * What a network may say of x = α x₀ + σ ε. Each is a fixed combination of x₀ and ε:
+ * What a network may predict of x = α x₀ + σ ε. Each is a fixed combination of x₀ and ε:
  *
  * - noise: ε (Ho et al. 2020)
  * - data: x₀
@@ -65,7 +65,7 @@ function partsOf<T extends Scalar<T>>(
 }
 
 /**
- * What a network that says `prediction` is fitted to: its target is data · x₀ + noise · ε. For numbers and for tensors.
+ * What a network that predicts `prediction` is fitted to: its target is data · x₀ + noise · ε. For numbers and for tensors.
  */
 export const predictionTarget = dual(
   POINT,
@@ -92,7 +92,7 @@ export function changeOf<T extends Scalar<T>>(
 }
 
 /**
- * How one prediction is had from another and from x: to = state · x + output · from. Where `from` does not tell `to`
+ * How one prediction is had from another and from x: to = state · x + output · from. Where `from` does not determine `to`
  * (noise, where there is no data in x), the coefficients are not finite. For numbers and for tensors.
  */
 export const predictionChange = dual(POINT, changeOf);

@@ -1,9 +1,9 @@
 import { OptionError } from "../../errors.ts";
 import { dual } from "./scalar.ts";
 
-/** A place on the way from data to noise, x = α x₀ + σ ε: all that most solvers need to know of a path. */
+/** A location on the path from data to noise, x = α x₀ + σ ε: all that most solvers need to know of a path. */
 export interface NoiseLevel {
-  /** What a network is told: 0 is data, 1 is noise. */
+  /** What a network is given: 0 is data, 1 is noise. */
   readonly time: number;
   /** Scale of the data. */
   readonly alpha: number;

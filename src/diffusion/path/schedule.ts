@@ -71,7 +71,7 @@ export function alphaBars(variances: ArrayLike<number>): Float64Array {
 
 /**
  * ᾱ_1 … ᾱ_T changed so that the last holds no signal and the first is as before: √ᾱ is shifted and scaled (Lin et al. 2024,
- * algorithm 1). A network must then predict v or x₀: noise says nothing where there is nothing else.
+ * algorithm 1). A network must then predict v or x₀: a prediction of noise is no information where there is nothing else.
  * @param bars ᾱ_0 … ᾱ_T with T at least 2
  */
 export function zeroTerminalSnr(bars: Float64Array): Float64Array {
@@ -140,12 +140,12 @@ export class DiscreteSchedule implements NoiseLevels {
    */
   at(time: number): NoiseLevel {
     if (!(time >= 0 && time <= 1)) throw new OptionError(`noise schedule: time ${time} must be in [0, 1]`);
-    const place = time * this.steps;
-    const nearest = Math.round(place);
-    if (Math.abs(place - nearest) < 1e-9) return this.level(nearest);
-    const below = Math.floor(place);
+    const position = time * this.steps;
+    const nearest = Math.round(position);
+    if (Math.abs(position - nearest) < 1e-9) return this.level(nearest);
+    const below = Math.floor(position);
     const [low, high] = [this.angle(below), this.angle(below + 1)];
-    const angle = low + (place - below) * (high - low);
+    const angle = low + (position - below) * (high - low);
     return { time, alpha: Math.cos(angle), sigma: Math.sin(angle) };
   }
 
@@ -154,10 +154,10 @@ export class DiscreteSchedule implements NoiseLevels {
    * numbers.
    */
   symbolic(t: Tensor): SymbolicPoint {
-    const place = t.mul(this.steps);
-    const below = place.floor().clamp(0, this.steps - 1);
+    const position = t.mul(this.steps);
+    const below = position.floor().clamp(0, this.steps - 1);
     const index = below.cast("int64");
-    const share = place.sub(below);
+    const share = position.sub(below);
     // Both angles, since the sine of a small angle keeps its digits and its cosine does not.
     const [sigma, alpha] = [
       (level: NoiseLevel) => Math.atan2(level.sigma, level.alpha),

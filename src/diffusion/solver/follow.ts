@@ -26,7 +26,7 @@ export interface FollowOptions {
 
 /** What solvers ask of a network call, in a graph; times are [n]. */
 export interface NetworkViews {
-  /** Tells views of one form from those of another. */
+  /** Names the form of the views: those of one name are the same. */
   readonly name: string;
   readonly denoised: SymbolicDenoiser;
   readonly velocity: (x: Tensor, time: Tensor, inputs: Readonly<Record<string, Tensor>>) => Tensor;
@@ -50,7 +50,7 @@ export interface DiffusionCore {
   readonly dimensions: number;
   /** What the network predicts of states [n, …] at times [n]. */
   predict(x: Tensor, time: Tensor, label?: Tensor): Predicted;
-  /** What a network's output at times [n] says of something else than it was fitted to. */
+  /** A network's output at times [n] as another prediction than the one it was fitted to. */
   convert(x: Tensor, output: Tensor, time: Tensor, to: Prediction): Tensor;
   /** The network under a condition. @param count rows of the states */
   call(condition: Condition, count: number): ConditionedCall;

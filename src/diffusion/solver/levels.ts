@@ -13,7 +13,7 @@ import type { DiscreteSchedule } from "../path/schedule.ts";
 import type { ReverseVariance } from "./samplers.ts";
 
 /**
- * Ways to choose some steps of a chain of T, after Lin et al. 2024, "Common diffusion noise schedules and sample steps are
+ * Rules that choose some steps of a chain of T, after Lin et al. 2024, "Common diffusion noise schedules and sample steps are
  * flawed", table 2, and DDIM. Only `trailing` and `linspace` begin at T, where training ended.
  *
  * - trailing: round(T − i T / N), i = 0 … N − 1: from T down, in equal parts.
@@ -124,7 +124,7 @@ export interface Ends {
 
 /**
  * Times of a path, next to noise first and data last. Where the path itself ends in data the last time is 0; where it keeps
- * some noise, time 0 is evaluated as well. Either way there are as many evaluations as steps.
+ * some noise, time 0 is evaluated as well. In both cases there are as many evaluations as steps.
  */
 function pathTimes(
   path: GaussianPath,
@@ -199,11 +199,11 @@ export function samplerLevels(
 export interface SolverSubject {
   readonly process: Process;
   readonly prediction: Prediction;
-  /** Variance of ancestral steps; `learned` where the network tells it, by default. */
+  /** Variance of ancestral steps; `learned` where the network predicts it, by default. */
   readonly variance: ReverseVariance;
 }
 
-/** Predictions that tell the data also where there is none left in the state. */
+/** Predictions that determine the data also where there is none left in the state. */
 const TELLS_DATA_IN_NOISE: readonly Prediction[] = ["data", "v", "velocity", "edm"];
 
 /** The ends between which a sampler works: solvers that divide by α begin where there is some data. */

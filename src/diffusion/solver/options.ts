@@ -21,7 +21,7 @@ export const SOLVERS = [
 
 export type SolverName = (typeof SOLVERS)[number];
 
-/** Options of solvers. What a solver takes of them, and its defaults, are told by `solvers`. */
+/** Options of solvers. What a solver takes of them, and its defaults, stand in `solvers`. */
 export const solverOptions = z.strictObject({
   solver: z
     .enum(SOLVERS)
@@ -53,7 +53,7 @@ export const solverOptions = z.strictObject({
     .number()
     .min(0)
     .optional()
-    .describe("edm: S_churn, how much noise is added on the way (default: 0)"),
+    .describe("edm: S_churn, how much noise is added during sampling (default: 0)"),
   churnLeast: z.number().min(0).optional().describe("edm: S_tmin, least noise level with churn (default: 0)"),
   churnLargest: z
     .number()

@@ -80,7 +80,7 @@ export function ddim(levels: readonly NoiseLevel[], { eta = 0 }: DdimOptions = {
  *
  * - lower: β̃_t, that of the posterior q(x_s | x_t, x₀), right for data of a single point
  * - upper: β_t, that of q(x_t | x_s), right for data that is standard normal
- * - learned: exp(v log β_t + (1 − v) log β̃_t), v in [0, 1] told by the network for each element
+ * - learned: exp(v log β_t + (1 − v) log β̃_t), v in [0, 1] predicted by the network for each element
  */
 export const REVERSE_VARIANCES = ["lower", "upper", "learned"] as const;
 

@@ -237,7 +237,7 @@ export function samplerGraph(
 /**
  * Standard normal numbers for some samples, each from a generator of its own, so that a sample is the same whatever others
  * are drawn with it: [randoms, …shape].
- * @param label tells one draw of a sample from another
+ * @param label names one draw of a sample among others
  */
 export function normalRows(
   randoms: readonly Random[],

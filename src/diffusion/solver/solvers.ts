@@ -186,7 +186,7 @@ export const solvers: Readonly<Record<SolverName, SolverDefinition>> = {
   ),
   edm: levelSolver(
     {
-      summary: "Heun's method in σ / α, with noise added on the way if wanted (Karras et al. 2022)",
+      summary: "Heun's method in σ / α, with noise added at each step if wanted (Karras et al. 2022)",
       steps: 18,
       options: ["order", "churn", "churnLeast", "churnLargest", "churnNoise"],
       evaluations: (steps, { order = 2 }) => order * steps - (order - 1),

@@ -8,7 +8,7 @@ import { checkLevels, type NoiseLevel, startingDeviation } from "../path/noise-l
  *
  *     x ← a x + b D + c m + s z        m ← e x + f D
  *
- * with standard normal z. Where the denoiser also tells a number v for each element (learned variances), the deviation
+ * with standard normal z. Where the denoiser also predicts a number v for each element (learned variances), the deviation
  * is s · exp(v · range) in place of s.
  */
 export interface SolverRow {
@@ -39,7 +39,7 @@ export interface SolverTable {
   readonly deviation: number;
 }
 
-/** A row; what is not told is 0. */
+/** A row; what is not given is 0. */
 export function row(entries: Pick<SolverRow, "time" | "next"> & Partial<SolverRow>): SolverRow {
   return { a: 0, b: 0, c: 0, s: 0, e: 0, f: 0, range: 0, ...entries };
 }
@@ -92,7 +92,7 @@ export function rowArray(rows: readonly SolverRow[]): NdArray<"float32"> {
   );
 }
 
-/** What a denoiser says of a state [n, …]. */
+/** What a denoiser predicts of a state [n, …]. */
 export interface Denoised<T> {
   /** E[x₀ | x], of the state's shape. */
   readonly denoised: T;

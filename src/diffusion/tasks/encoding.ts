@@ -39,8 +39,8 @@ function slope({ angle }: Place): { readonly state: number; readonly output: num
  *     dx̃/dθ = cos θ ε̂ − sin θ D
  *
  * (Salimans and Ho 2022, "Progressive distillation for fast sampling of diffusion models", appendix D, there for DDIM) bends
- * little and is finite from data to pure noise. The same steps serve continuous paths and chains, and lead back the way
- * they came up to an error of third order. Two evaluations a step, one in the step to clean data.
+ * little and is finite from data to pure noise. The same steps serve continuous paths and chains, and lead back along
+ * the same path up to an error of third order. Two evaluations a step, one in the step to clean data.
  * @param levels from noise to data, or from data to noise
  * @throws OptionError as `checkLevels`
  */
@@ -83,8 +83,8 @@ const METHODS: Readonly<
   ddim: { steps: 100, table: (levels) => ddim(levels) },
 };
 
-/** A way between data and codes. */
-interface Way {
+/** A path between data and codes. */
+interface CodePath {
   readonly encode: SolverTable;
   readonly decode: SolverTable;
   /** What data is multiplied by to stand at the first level, and codes to stand at the last. */
@@ -92,7 +92,7 @@ interface Way {
   readonly codeScale: number;
 }
 
-function wayOf(subject: SolverSubject, { solver = "heun", steps }: CodeSolverOptions): Way {
+function codePath(subject: SolverSubject, { solver = "heun", steps }: CodeSolverOptions): CodePath {
   const { steps: usual, table } = METHODS[solver];
   const levels = evenLevels(subject, steps ?? usual).toReversed();
   const [first, last] = [levels[0], levels.at(-1)];
@@ -135,7 +135,7 @@ function followRows(
   );
 }
 
-/** @throws OptionError where a model has learnt nothing without a class and is told none, or a class is not one of its own */
+/** @throws OptionError where a model has learnt nothing without a class and is given none, or a class is not one of its own */
 function checkedLabels(
   condition: ClassCondition,
   labels: readonly number[] | undefined,
@@ -143,7 +143,7 @@ function checkedLabels(
 ): readonly number[] | undefined {
   if (labels === undefined) {
     if (condition.knowsAny) return undefined;
-    throw new OptionError("this model is conditional: the class of each sample or code must be told");
+    throw new OptionError("this model is conditional: the class of each sample or code must be given");
   }
   if (labels.length !== count)
     throw new OptionError(`${labels.length} labels were given for ${count} samples`);
@@ -154,8 +154,8 @@ function checkedLabels(
 /**
  * Codes of samples by the probability flow from data to noise, deterministic (Song, Meng and Ermon 2021, "DDIM", section 4.3;
  * Song et al. 2021, section 4.3): [n, …sampleShape] in data units → [n, D], standard Gaussian for data of the model. Classes are
- * told without guidance, which would lead codes away from where data has them.
- * @throws OptionError where the model needs classes and is told none
+ * given without guidance, which would lead codes away from where data has them.
+ * @throws OptionError where the model needs classes and is given none
  */
 export async function encodeByFlow(
   model: DiffusionCore,
@@ -164,7 +164,7 @@ export async function encodeByFlow(
   { label, onProgress, ...solver }: EncodeArrayOptions = {},
 ): Promise<NdArray<"float32">> {
   const count = x.shape[0] ?? 0;
-  const { encode, dataScale, codeScale } = wayOf(model.subject, solver);
+  const { encode, dataScale, codeScale } = codePath(model.subject, solver);
   const labels = checkedLabels(model.condition, label, count);
   const rows = scaled(model.units.arrayToModel(x), dataScale);
   const end = await followRows(model, session, encode, { rows, labels }, onProgress);
@@ -173,7 +173,7 @@ export async function encodeByFlow(
 
 /**
  * Samples from codes, the inverse of `encodeByFlow` up to the error of its steps: [n, D] → [n, …sampleShape] in data units.
- * @throws OptionError where the model needs classes and is told none
+ * @throws OptionError where the model needs classes and is given none
  */
 export async function decodeByFlow(
   model: DiffusionCore,
@@ -194,26 +194,26 @@ export async function fromCodes(
   codes: Followed,
   { onProgress, ...solver }: CodeSolverOptions,
 ): Promise<NdArray<"float32">> {
-  const { decode, dataScale, codeScale } = wayOf(model.subject, solver);
+  const { decode, dataScale, codeScale } = codePath(model.subject, solver);
   const rows = scaled(codes.rows, codeScale);
   const end = await followRows(model, session, decode, { ...codes, rows }, onProgress);
   return model.units.arrayToData(scaled(end, 1 / dataScale));
 }
 
 /**
- * The class of each code as a row of ones and zeros, [n, classes], so that ways between codes may go between classes too;
+ * The class of each code as a row of ones and zeros, [n, classes], so that paths between codes may go between classes too;
  * undefined where codes are of any class.
- * @throws OptionError where some classes are told and others are not, or a class is not one of the model's
+ * @throws OptionError where some classes are given and others are not, or a class is not one of the model's
  */
 export function classContext(
   condition: ClassCondition,
   labels: readonly (number | undefined)[],
 ): NdArray<"float32"> | undefined {
-  const told = labels.filter((label) => label !== undefined);
-  if (told.length === 0) return undefined;
-  checkedLabels(condition, told, labels.length);
+  const given = labels.filter((label) => label !== undefined);
+  if (given.length === 0) return undefined;
+  checkedLabels(condition, given, labels.length);
   const data = new Float32Array(labels.length * condition.classes);
-  for (const [i, label] of told.entries()) data[i * condition.classes + label] = 1;
+  for (const [i, label] of given.entries()) data[i * condition.classes + label] = 1;
   return float32(data, [labels.length, condition.classes]);
 }
 

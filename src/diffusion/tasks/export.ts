@@ -96,7 +96,7 @@ export function exportedSampler(model: DiffusionCore, options: unknown): Exporte
   };
 }
 
-/** What the network of a model says as a graph, in the units it works in, and the denoiser where that is something else. */
+/** What the network of a model predicts as a graph, in the units it works in, and the denoiser where that is something else. */
 export function exportedNetwork(model: DiffusionCore): ExportedGraph {
   const { prediction, process } = model.subject;
   const shape: Shape = ["batch", ...model.data.sampleShape];

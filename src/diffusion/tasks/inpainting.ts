@@ -13,7 +13,7 @@ import { inParts, normalRows, partLimit, runTable } from "../solver/session.ts";
 import type { SolverRow, SolverTable } from "../solver/table.ts";
 
 export interface RepaintOptions {
-  /** r, how often each stretch of steps is gone; 1 is once, without a way back. */
+  /** r, how often each stretch of steps is sampled; 1 is once, without a return to its start. */
   readonly resamplings: number;
   /** j, steps of a stretch. */
   readonly jump: number;
@@ -41,11 +41,12 @@ function raised(row: SolverRow, from: NoiseLevel, to: NoiseLevel): SolverRow {
 /**
  * The steps of RePaint (Lugmayr et al. 2022, "RePaint: Inpainting using denoising diffusion probabilistic models", algorithm 1):
  * steps of a sampler, after each of which known elements are to be put back at the level reached, α y + σ z with new z
- * (equation 8a). That alone lets the unknown elements see known ones that say little, since they are noisy; so every stretch
- * of j steps is gone r times, with noise in between that leads back to its beginning, until both parts agree (section 4.2).
+ * (equation 8a). That alone lets the unknown elements see known ones that hold little information, since they are
+ * noisy; so every stretch of j steps is sampled r times, with noise in between that leads back to its beginning, until both
+ * parts agree (section 4.2).
  *
  * Known elements that are put back before noise is added are, after it, as if put back there with new noise. So the noise is
- * part of the row before it, and no evaluation is spent on the way back.
+ * part of the row before it, and no evaluation is spent on the return.
  * @param levels from noise to data
  * @param descent rows of these levels, one a step, without memory: `ddpm`, or `ddim`
  * @throws OptionError where r or j is not a whole number from 1 on, or rows are not one a step
@@ -110,16 +111,16 @@ interface Work {
 }
 
 /**
- * Completions of partly known samples. Two ways:
+ * Completions of partly known samples. Two methods:
  *
  * - repaint: ancestral steps, after each of which known elements are put back with new noise, and stretches of them gone
  *   several times; see `repaint`. The more resamplings there are, the closer the draws come to the conditional distribution.
  * - projection: the probability flow by steps of DDIM, with the denoiser's estimate of known elements replaced by what they
  *   are (Wang et al. 2023, "Zero-shot image restoration using denoising diffusion null-space model", equation 13, for a
- *   mask): they follow the straight way from their own noise. A sketch in few steps; with resamplings, closer.
+ *   mask): they follow the straight path from their own noise. A sketch in few steps; with resamplings, closer.
  *
  * Without a class, a conditional model completes under any class.
- * @throws OptionError where shapes do not fit, a class is not the model's, or an exact way is asked for
+ * @throws OptionError where shapes do not fit, a class is not the model's, or an exact draw is asked for
  */
 export async function inpaintDiffusion(
   model: DiffusionCore,
@@ -166,7 +167,7 @@ export async function inpaintDiffusion(
     },
     options.onProgress,
   );
-  // What is known comes back as it was given, whatever its way through model units.
+  // What is known comes back as it was given, whatever model units make of it.
   const size = elementCount(sampleShape);
   for (const [c, { x, known }] of chains.entries()) {
     for (let i = 0; i < size; i++) if (known[i] === 1) drawn.data[c * size + i] = x[i] ?? 0;
@@ -238,8 +239,8 @@ function putBack({ model, session, plan, randoms, condition, held, known, report
     onRow: async (x, done) => {
       const { alpha = 1, sigma = 0 } = plan.levels[done - 1] ?? {};
       const noise = normalRows(randoms, sampleShape, `known ${done}`);
-      const told = { alpha: float32([alpha], []), sigma: float32([sigma], []) };
-      return (await compiled.runValues({ x, known, held, noise, ...told })).x;
+      const level = { alpha: float32([alpha], []), sigma: float32([sigma], []) };
+      return (await compiled.runValues({ x, known, held, noise, ...level })).x;
     },
     onProgress: report,
   });

@@ -54,7 +54,7 @@ export async function sampleStates(
   const plan = model.plan(settings);
   const random = new Random(seed).split("sample");
   const randoms = Array.from({ length: count }, (_, i) => random.split(i));
-  const told = {
+  const given = {
     labels: condition.draw(randoms, label),
     guidance: guidance ?? (model.data.kind === "image" ? 2 : 1),
     ...(clip !== undefined && { clip }),
@@ -62,7 +62,7 @@ export async function sampleStates(
   const shown = (x: NdArray<"float32">, time: number): NdArray<"float32"> =>
     units.arrayToData(scaled(x, 1 / Math.max(1, startingDeviation(model.process.at(time)))));
   const start = model.startOf(plan, randoms);
-  const work = { model, session, start, condition: told, states, shown };
+  const work = { model, session, start, condition: given, states, shown };
   return plan.kind === "flow"
     ? flowStates(work, plan, onProgress)
     : tableStates(work, plan, (row) => normalRows(randoms, model.data.sampleShape, row), onProgress);

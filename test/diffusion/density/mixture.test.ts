@@ -52,7 +52,7 @@ describe("Gaussian mixture", () => {
   it("has the posterior mean and variance of an integral over the data", () => {
     const line = new GaussianMixture([
       { weight: 1, mean: [-1], variance: 0.3 },
-      { weight: 2, mean: [0.5], covariance: [[0.02]] },
+      { weight: 2, mean: [0.5], kind: "full", covariance: [[0.02]] },
     ]);
     const x = 0.3;
     let [mass, first, second] = [0, 0, 0];
@@ -113,7 +113,9 @@ describe("Gaussian mixture", () => {
     expect(() => new GaussianMixture([first, { mean: [0], variance: 1 }])).toThrow("component 1");
     expect(() => new GaussianMixture([{ ...first, weight: 0 }])).toThrow("weight");
     expect(() => new GaussianMixture([{ mean: [0, 0], variance: [1, -1] }])).toThrow("negative");
-    expect(() => new GaussianMixture([{ mean: [0, 0], covariance: [[1, 0]] }])).toThrow("2 dimensions");
+    expect(() => new GaussianMixture([{ mean: [0, 0], kind: "full", covariance: [[1, 0]] }])).toThrow(
+      "2 dimensions",
+    );
     expect(() => plane.posterior([1])).toThrow("1 numbers");
   });
 });

@@ -66,8 +66,11 @@ export async function drawn(process: Process, known: number, options: Partial<In
 }
 
 /** That repaint draws the second coordinate from its distribution given the first. */
-export async function expectConditional(process: Process): Promise<void> {
-  for (const known of [0.5, -0.6]) {
+export async function expectConditional(
+  process: Process,
+  given: readonly number[] = [0.5, -0.6],
+): Promise<void> {
+  for (const known of given) {
     const values = await drawn(process, known, { method: "repaint", steps: 60, resamplings: 30 });
     expect(distance(values, conditional(known))).toBeLessThan(CRITICAL);
   }

@@ -53,7 +53,7 @@ function thereAndBack(
 }
 
 describe.each(Object.entries(processes))("codes on the %s process, with the exact denoiser", (_, process) => {
-  const x = plane.sample(1500, new Random(4));
+  const x = plane.sample(1000, new Random(4));
 
   it("come back, and are standard normal", () => {
     const { code, back } = thereAndBack(plane, process, angularFlow, 50, x);
@@ -70,7 +70,7 @@ describe.each(Object.entries(processes))("codes on the %s process, with the exac
   });
 
   it("are found to second order, and by DDIM to first", () => {
-    const some = { ...x, shape: [100, 2], data: x.data.slice(0, 200) };
+    const some = { ...x, shape: [40, 2], data: x.data.slice(0, 80) };
     const codeOf = (solver: (levels: readonly NoiseLevel[]) => SolverTable, steps: number) =>
       thereAndBack(plane, process, solver, steps, some).code.data;
     // Steps of a chain are fine where a step of the solver is many of them.

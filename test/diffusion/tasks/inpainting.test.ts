@@ -20,8 +20,11 @@ import { CRITICAL, conditional, distance, drawn, expectConditional, processes } 
 import { exactModel, randomSession } from "./exact-model.ts";
 
 describe("repaint", () => {
-  // The other processes are slow tests.
-  it("recovers conditional distributions on the linear process", () => expectConditional(PATHS.linear));
+  const recovery = new Recovery(triangle);
+
+  // Both given coordinates on every process are slow tests.
+  it("recovers a conditional distribution on the linear process", () =>
+    expectConditional(PATHS.linear, [0.5]));
 
   it("needs its resamplings", async () => {
     const plain = await drawn(PATHS.vp, 0.5, { steps: 60, resamplings: 1 });
@@ -42,7 +45,7 @@ describe("repaint", () => {
         expect(time).toBe(reached[i]?.time);
       });
       expect(reached.at(-1)?.sigma).toBe(0);
-      new Recovery(triangle).expectRecovered(table, exact(triangle, process));
+      recovery.expectRecovered(table, exact(triangle, process));
     },
   );
 
