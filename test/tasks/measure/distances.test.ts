@@ -45,26 +45,21 @@ function bitData(size: number, count: number): DataSet {
 }
 
 describe("of points", () => {
-  const moons = planePoints("two-moons", { count: 2000 });
-  const fresh = planePoints("two-moons", { count: 2000, seed: 2 }).splits.train.batch(range(0, 400)).x;
-  const board = planePoints("checkerboard", { count: 2000 }).splits.train.batch(range(0, 400)).x;
+  const moons = planePoints("two-moons", { count: 5000 });
+  const fresh = planePoints("two-moons", { count: 5000, seed: 1 }).splits.train.batch(range(0, 1000)).x;
+  const board = planePoints("checkerboard", { count: 5000 }).splits.train.batch(range(0, 1000)).x;
 
   it("separate samples of the data from others by every measure", async () => {
     const meter = meterOf(moons);
-    expect(meter.count).toBe(400);
+    expect(meter.count).toBe(1000);
     const good = valuesOf(await meter.measure(fresh));
     const bad = valuesOf(await meter.measure(board));
     expect(Object.keys(good)).toEqual([
       ...["energy", "sliced", "discrepancy", "discrepancyP", "precision", "recall"],
       ...["density", "coverage", "memorization", "classifier"],
     ]);
-    // The sliced distance of few samples is that of its sampling error.
-    for (const [measure, times] of [
-      ["energy", 5],
-      ["sliced", 3],
-      ["discrepancy", 5],
-    ] as const) {
-      expect(bad[measure], measure).toBeGreaterThan(times * Math.abs(good[measure] ?? Number.NaN));
+    for (const measure of ["energy", "sliced", "discrepancy"]) {
+      expect(bad[measure], measure).toBeGreaterThan(5 * Math.abs(good[measure] ?? Number.NaN));
     }
     expect(good.discrepancyP).toBeGreaterThan(0.01);
     expect(bad.discrepancyP).toBeLessThan(0.01);
@@ -85,8 +80,8 @@ describe("of points", () => {
     expect(Math.abs(values.energy ?? Number.NaN)).toBeLessThan(0.01);
     expect(values.memorization).toBe(1);
     expect(values.precision).toBeGreaterThan(0.93);
-    expect(control.every(({ samples, real }) => samples === 400 && real === 400)).toBe(true);
-    expect(control.find(({ measure }) => measure === "memorization")?.note).toMatch(/2000 training samples/);
+    expect(control.every(({ samples, real }) => samples === 1000 && real === 1000)).toBe(true);
+    expect(control.find(({ measure }) => measure === "memorization")?.note).toMatch(/5000 training samples/);
   });
 
   it("are two where they are to be quick, of the validation split too", async () => {
@@ -95,9 +90,9 @@ describe("of points", () => {
   });
 
   it("are the same for the same seed", async () => {
-    const few = planePoints("two-moons", { count: 250 });
-    const drawn = board.data.slice(0, 100);
-    const measure = (seed: number) => meterOf(few, { seed }).measure(float32(drawn, [50, 2]));
+    const few = planePoints("two-moons", { count: 500 });
+    const drawn = board.data.slice(0, 200);
+    const measure = (seed: number) => meterOf(few, { seed }).measure(float32(drawn, [100, 2]));
     const first = await measure(1);
     expect(await measure(1)).toEqual(first);
     expect(await measure(2)).not.toEqual(first);
@@ -170,18 +165,18 @@ describe("of digits", () => {
 
 describe("of zeros and ones", () => {
   it("see wrong marginals, and pairs that are wrong where marginals are right", async () => {
-    const data = bitData(9, 500);
+    const data = bitData(9, 700);
     const meter = meterOf(data);
-    const { x } = data.splits.validation.batch(range(0, 500));
+    const { x } = data.splits.validation.batch(range(0, 700));
     const good = valuesOf(await meter.measure(x));
     // Columns shuffled apart: every marginal is kept, and no two elements go together.
     const apart = Float32Array.from(
       x.data,
-      (_, i) => x.data[((Math.floor(i / 9) + 37 * (i % 9)) % 500) * 9 + (i % 9)] ?? 0,
+      (_, i) => x.data[((Math.floor(i / 9) + 37 * (i % 9)) % 700) * 9 + (i % 9)] ?? 0,
     );
     const bad = valuesOf(await meter.measure(float32(apart, x.shape)));
     expect(bad.marginals).toBeCloseTo(good.marginals ?? 0, 6);
-    expect(good.pairs).toBeLessThan(0.06);
+    expect(good.pairs).toBeLessThan(0.05);
     expect(bad.pairs).toBeGreaterThan(0.07);
     expect(good.discrepancyP).toBeGreaterThan(0.01);
     expect(bad.discrepancyP).toBeLessThan(0.01);
