@@ -11,7 +11,7 @@ let cwd: string;
 /** Independent zeros and ones, as a module of a user's own that takes nothing else. */
 const MODEL = `
   import { z } from ${JSON.stringify(new URL("../../node_modules/zod/index.js", import.meta.url).href)};
-  import { defineModel } from ${JSON.stringify(built("nn/index.js"))};
+  import { defineModel } from ${JSON.stringify(built("model/index.js"))};
   import { Parameter } from ${JSON.stringify(built("tensor/index.js"))};
   class Bernoullis {
     likelihood = "exact";
