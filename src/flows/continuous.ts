@@ -98,14 +98,14 @@ const solverOptions = z.strictObject({
 export type SolverOptions = z.output<typeof solverOptions>;
 
 /** Options for drawing samples, beside count, seed and label. */
-export const continuousFlowSampleOptions = flowSampleOptions.extend(solverOptions.shape);
+const continuousFlowSampleOptions = flowSampleOptions.extend(solverOptions.shape);
 
 export type ContinuousFlowSampleOptions = FlowSampleOptions & Partial<SolverOptions>;
 
 export type ContinuousFlowScoreOptions = DensityScoreOptions & Partial<SolverOptions>;
 
 /** Fills in defaults. @throws OptionError that names the option at fault */
-export function solverSettings(options: Partial<SolverOptions>): SolverOptions {
+function solverSettings(options: Partial<SolverOptions>): SolverOptions {
   const chosen = Object.keys(solverOptions.shape).flatMap((name) => {
     const value = options[name as keyof SolverOptions];
     return value === undefined ? [] : [[name, value] as const];

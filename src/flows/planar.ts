@@ -159,7 +159,7 @@ export interface MapSystem<N extends string> {
 }
 
 /** Options of a flow of simple maps. */
-export function mapOptions(maps: string) {
+function mapOptions(maps: string) {
   return flowOptions.extend({
     ...objectiveOptions.shape,
     layers: z.int().min(1).default(32).describe(`${maps}, one after the other`),

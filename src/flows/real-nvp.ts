@@ -31,7 +31,7 @@ import { ActNorm, BatchNormTransform } from "./transforms/normalization.ts";
 import type { Transform } from "./transforms/transform.ts";
 
 /** x + w₂ ∗ relu(w₁ ∗ relu(x)) with 3×3 convolutions, the second starting at zero (He et al. 2016). */
-export class ResidualConvolutions {
+class ResidualConvolutions {
   readonly first: NormalizedConv2d;
   readonly second: Conv2d;
 
@@ -53,7 +53,7 @@ export class ResidualConvolutions {
  * The network of RealNVP's couplings of images: a 3×3 convolution, residual blocks, and a 3×3 convolution that starts at
  * zero (section 3.7 and appendix B). The context is added, as one bias a channel, after the first convolution.
  */
-export class ResidualNetwork implements Conditioner {
+class ResidualNetwork implements Conditioner {
   readonly first: NormalizedConv2d;
   readonly context: ContextBias;
   readonly blocks: readonly ResidualConvolutions[];

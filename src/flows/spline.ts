@@ -52,7 +52,7 @@ export const splineFlowOptions = flowOptions.extend({
 export type SplineFlowOptions = z.output<typeof splineFlowOptions>;
 
 /** Reads angles by their cosine and sine, so that what a network makes of them has no seam. */
-export class AngleNetwork implements Conditioner {
+class AngleNetwork implements Conditioner {
   readonly network: Conditioner;
 
   /** @param network takes twice as many inputs as there are angles */
@@ -66,7 +66,7 @@ export class AngleNetwork implements Conditioner {
 }
 
 /** From angles as a table's columns hold them, standardized, to angles on [−π, π). */
-export class AngleUnits implements Transform {
+class AngleUnits implements Transform {
   private readonly means: readonly number[];
   private readonly deviations: readonly number[];
 

@@ -91,7 +91,7 @@ export interface VaeSampleOptions extends SampleOptions {
  * Samples in data units: codes drawn from the prior, and draws from p(x | z) or what is expected of it.
  * @throws OptionError where the temperature is not above 0 or values of given columns are missing
  */
-export function sampleVae(
+function sampleVae(
   model: Vae,
   data: DataInfo,
   session: Session,
@@ -140,7 +140,7 @@ const SCORE_ELEMENTS = 1 << 21;
  * Without labels, a model of classes weighs them by their shares.
  * @throws OptionError where the number of samples is not a whole number from 1 on
  */
-export async function importanceScore(
+async function importanceScore(
   model: Vae,
   data: DataInfo,
   session: Session,

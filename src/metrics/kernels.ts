@@ -127,7 +127,7 @@ function bandwidthsOf(
  * Median distance between two different rows (Gretton et al. 2012, section 8), of at most 1,000 rows that stand evenly
  * in the set. Where more than half of the distances are 0, it is the median of the others, and 1 where there are none.
  */
-export function medianDistance(rows: Rows, value: "squaredDistance" | "manhattanDistance"): number {
+function medianDistance(rows: Rows, value: "squaredDistance" | "manhattanDistance"): number {
   const some = evenly(rows, MEDIAN_ROWS);
   const distances = new Float64Array((some.count * (some.count - 1)) / 2);
   let filled = 0;

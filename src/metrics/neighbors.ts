@@ -27,7 +27,7 @@ export function nearestRows(rows: Rows, others: Rows): Nearest {
 }
 
 /** Squared distance of each row to its k-th nearest among the other rows of the set; 1 ≤ k < count. */
-export function neighborRadii(rows: Rows, k: number): Float64Array {
+function neighborRadii(rows: Rows, k: number): Float64Array {
   const radii = new Float64Array(rows.count);
   const nearest = new Float64Array(k);
   forEachRow(rows, rows, "squaredDistance", (i, values) => {

@@ -38,7 +38,7 @@ export function wasserstein1d(
  * meet exactly.
  * @throws OptionError where weights are negative, not finite, all zero, or not as many as the values
  */
-export function massesOf(
+function massesOf(
   metric: string,
   first: readonly [number, ArrayLike<number> | undefined],
   second: readonly [number, ArrayLike<number> | undefined],

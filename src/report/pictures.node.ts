@@ -69,7 +69,7 @@ export async function rasterize(svg: string): Promise<Uint8Array> {
 }
 
 /** Endings of files of moving pictures. */
-export const ANIMATION_EXTENSIONS = [".gif", ".webp"] as const;
+const ANIMATION_EXTENSIONS = [".gif", ".webp"] as const;
 
 export interface AnimationOptions {
   readonly extension: (typeof ANIMATION_EXTENSIONS)[number];

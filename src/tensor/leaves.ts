@@ -71,8 +71,8 @@ export function uniform(shape: Shape): Tensor {
 export type Initializer = (target: Float32Array, shape: readonly number[], random: Random) => void;
 
 /** The operations under which parameters and buffers are found in a graph. */
-export const parameterOperation = leaf<Attributes>("parameter");
-export const bufferOperation = leaf<Attributes>("buffer");
+const parameterOperation = leaf<Attributes>("parameter");
+const bufferOperation = leaf<Attributes>("buffer");
 
 /**
  * A trainable tensor. It holds no values: those live in a state (a map from names to arrays), so that one model can be

@@ -23,7 +23,7 @@ import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
 export type MetricRow = Readonly<Record<string, number | undefined>> & { readonly step: number };
 
 /** What a checkpoint holds besides vectors. */
-export const progressSchema = z.object({
+const progressSchema = z.object({
   step: z.int().nonnegative(),
   seconds: z.number().nonnegative(),
   best: z

@@ -2,7 +2,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Random } from "../../src/random.ts";
-import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const NORMAL = "select * exclude anomaly from data where anomaly = 0";

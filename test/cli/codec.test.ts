@@ -7,7 +7,8 @@ import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
 import { pathsBetween } from "../../src/tasks/use/interpolate.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const SMALL = ["--width", "16", "--batch-size", "16", "--steps", "8", "--sample-pictures", "0", "--quiet"];

@@ -7,17 +7,8 @@ import { planeDensity } from "../../src/data/sources/toy.ts";
 import { openTable } from "../../src/data/table/table.node.ts";
 import { loadRun as openRun } from "../../src/tasks/run/load.node.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import {
-  filesBelow,
-  QUICK,
-  readCsv,
-  refused,
-  run,
-  start,
-  succeed,
-  temporaryFolder,
-  timelessMetrics,
-} from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, QUICK, readCsv, refused, run, start, succeed, timelessMetrics } from "./support.ts";
 
 let cwd: string;
 const flow = join("runs", "rectified-flow-two-moons");

@@ -2,7 +2,8 @@ import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { filesBelow, start, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, start, succeed } from "./support.ts";
 
 // A flow, a model without a likelihood, and one that does not take points.
 const OWN = { batchSize: 64, width: 16, samplePictures: 0 };

@@ -4,7 +4,8 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { Random } from "../../src/random.ts";
-import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 

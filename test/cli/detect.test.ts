@@ -5,7 +5,8 @@ import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/command.ts";
 import { DataError, EidosError, OptionError } from "../../src/errors.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
+import { painted, writeImage, writeText } from "../data/boxes/support.ts";
+import { temporaryFolder } from "../support.ts";
 import { ran, squares, TINY } from "../tasks/measure/detection-support.ts";
 
 let root = "";

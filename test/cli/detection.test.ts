@@ -7,7 +7,8 @@ import type { CommandModule } from "../../src/cli/command.ts";
 import { openDetection } from "../../src/data/open.node.ts";
 import { DataError, EidosError, FileError, OptionError } from "../../src/errors.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../data/boxes/support.ts";
+import { painted, writeImage, writeText } from "../data/boxes/support.ts";
+import { temporaryFolder } from "../support.ts";
 
 let root = "";
 let cells = "";

@@ -5,7 +5,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
-import { filesBelow, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const SMALL = [

@@ -5,7 +5,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { Random } from "../../src/random.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
-import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const SMALL = [

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, test } from "vitest";
-import { QUICK, readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { QUICK, readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const SMALL = [...QUICK, "--depth", "2", "--fourier-features", "0", "--steps", "20"];

@@ -3,7 +3,8 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { filesBelow, mounted, QUICK, refused, start, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, mounted, QUICK, refused, start, succeed } from "./support.ts";
 
 // Fits that meet a limit of the machine: a process of its own under ulimit, a disk that is full, and the same runs gone on with.
 // test/cli/errors.test.ts checks what is written of each in one step.

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fileError } from "../../src/data/files/files.node.ts";
 import { writeSafetensors } from "../../src/nn/safetensors.ts";
 import { float32 } from "../../src/tensor/array.ts";
-import { filesBelow, mounted, QUICK, refused, run, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, mounted, QUICK, refused, run, succeed } from "./support.ts";
 
 let cwd: string;
 const FIT = ["fit", "nice", "two-moons", ...QUICK, "--quiet"];

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { openTable } from "../../src/data/table/table.node.ts";
 import { Random } from "../../src/random.ts";
-import { readCsv, refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const QUICK = ["--width", "32", "--batch-size", "64", "--sample-pictures", "0", "--steps", "300"];

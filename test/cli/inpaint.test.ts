@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { encodePng } from "../../src/report/raster/raster.ts";
-import { refused, succeed, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { refused, succeed } from "./support.ts";
 
 let cwd: string;
 const SIZE = 8;

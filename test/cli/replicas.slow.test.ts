@@ -2,7 +2,8 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
-import { built, QUICK, refused, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { built, QUICK, refused, succeed, timelessMetrics } from "./support.ts";
 
 let cwd: string;
 beforeAll(async () => {

@@ -2,7 +2,8 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { filesBelow, QUICK, start, succeed, temporaryFolder, timelessMetrics } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { filesBelow, QUICK, start, succeed, timelessMetrics } from "./support.ts";
 
 // Long enough to be killed in the middle; checkpoints at odd places of the rows of metrics.csv.
 const STEPS = 400;

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { refused, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { refused } from "./support.ts";
 
 // Runs that are killed and resumed: resume.slow.test.ts. What is refused of the options: test/tasks/fit/prepare.test.ts.
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { OptionError } from "../../src/errors.ts";
 import { prepareFit } from "../../src/tasks/fit/prepare.node.ts";
-import { temporaryFolder } from "../train/support.ts";
+import { temporaryFolder } from "../support.ts";
 
 test.each(["replicas", "accumulate"])(
   "%s are refused in one line before anything is written",

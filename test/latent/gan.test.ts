@@ -16,8 +16,7 @@ import { fitHere } from "../../src/train/fit.node.ts";
 import { fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { StepTracer } from "../../src/train/step.ts";
-import { numbers } from "../support.ts";
-import { temporaryFolder } from "../train/support.ts";
+import { numbers, temporaryFolder } from "../support.ts";
 
 const points: DataInfo = { kind: "points", sampleShape: [2] };
 const digits: DataInfo = { kind: "image", sampleShape: [1, 28, 28], classes: 10 };

@@ -1,10 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { images, openRun, points, type Run, rows } from "../../src/index.ts";
-import { largestDifference, numbers } from "../support.ts";
+import { largestDifference, numbers, temporaryFolder } from "../support.ts";
 
 // A run as an object, on the runs that are kept as fixtures: what its methods take, and what they refuse.
 
@@ -15,7 +14,7 @@ let flow: Run;
 let detector: Run;
 let digits: Run;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "eidos-run-"));
+  folder = await temporaryFolder();
   flow = await openRun(fixture("nice-two-moons"), { threads: 1 });
   detector = await openRun(fixture("fcos-digit-scenes"), { threads: 1 });
   digits = await openRun(fixture("rectified-flow-digits"), { threads: 1 });

@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { TrainingError, WeightsError } from "../../src/errors.ts";
 import { Linear } from "../../src/nn/index.ts";
 import type { MetricRow } from "../../src/train/run-folder.node.ts";
-import { Denoiser, data, fitDenoiser, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { Denoiser, data, fitDenoiser } from "./support.ts";
 
 const timeless = (rows: readonly MetricRow[]) =>
   rows.map(({ seconds: _s, samplesPerSecond: _p, ...row }) => row);

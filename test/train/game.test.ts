@@ -9,7 +9,8 @@ import { nodeRuntime } from "../../src/program/node.ts";
 import { Program } from "../../src/program/program.ts";
 import { Buffer, constant, float32, isTraining, type NdArray, Parameter } from "../../src/tensor/index.ts";
 import { type StepOptions, StepTracer } from "../../src/train/step.ts";
-import { fitDenoiser, temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
+import { fitDenoiser } from "./support.ts";
 
 // A game of two players on the plane: a minimizes ½ |a|² k + a · b + a₀ m, b minimizes ½ |b|² k − a · b, where k is a
 // buffer that grows by 1 in every turn of b, and m is the mean of the batch. Its steps are done again by plain numbers.

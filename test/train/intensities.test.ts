@@ -7,7 +7,7 @@ import { constant } from "../../src/tensor/index.ts";
 import { fitHere } from "../../src/train/fit.node.ts";
 import { fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 import { type MetricRow, RunFolder } from "../../src/train/run-folder.node.ts";
-import { temporaryFolder } from "./support.ts";
+import { temporaryFolder } from "../support.ts";
 
 const PROBABILITIES = [0, 0.1, 0.5, 0.8, 1];
 const SIZE = PROBABILITIES.length;

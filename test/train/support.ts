@@ -1,6 +1,3 @@
-import { mkdtemp } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { planePoints } from "../../src/data/sources/toy.ts";
 import type { Model } from "../../src/model/capabilities.ts";
 import { Linear } from "../../src/nn/index.ts";
@@ -25,10 +22,6 @@ export class Denoiser {
 }
 
 export const data = planePoints("two-moons", { count: 512 });
-
-export async function temporaryFolder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), "eidos-"));
-}
 
 /** Fits the denoiser in this process. */
 export async function fitDenoiser(

@@ -37,7 +37,7 @@ function maskOf(
  * A convolution over the rows of a map that reaches some columns back and never ahead: [n, I, H, W] → [n, O, H, W]. The
  * last column of its kernel is the pixel itself, whose channels it sees as far as the mask allows.
  */
-export class RowConvolution extends Conv2d {
+class RowConvolution extends Conv2d {
   /** Columns that it sees. */
   readonly columns: number;
   private readonly mask: Tensor | undefined;
@@ -107,7 +107,7 @@ function gate(x: Tensor): Tensor {
  * to the horizontal stack by a 1×1 convolution as it is. The horizontal stack has a residual connection but in the first
  * layer.
  */
-export class GatedLayer {
+class GatedLayer {
   readonly vertical: Conv2d;
   readonly between: Conv2d;
   readonly horizontal: RowConvolution;

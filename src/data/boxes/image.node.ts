@@ -99,7 +99,7 @@ export async function examineImage(
 }
 
 /** The size at which an image has the longer side asked for; its own where it is no larger. */
-export function sizeWithin({ width, height }: PixelSize, longest: number | undefined): PixelSize {
+function sizeWithin({ width, height }: PixelSize, longest: number | undefined): PixelSize {
   const factor = Math.min(1, (longest ?? Number.POSITIVE_INFINITY) / Math.max(width, height));
   const scaled = (side: number) => Math.max(1, Math.round(side * factor));
   return { width: scaled(width), height: scaled(height) };

@@ -5,7 +5,7 @@ import { checkHeldOut } from "../sources/options.ts";
 import { DETECTION_FORMATS } from "./check.ts";
 
 /** How `digit-scenes` are drawn. */
-export const sceneOptions = {
+const sceneOptions = {
   scenes: z
     .int()
     .min(1)

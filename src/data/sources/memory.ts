@@ -225,7 +225,7 @@ export function photos(photos: Each<Photo>): PhotosSource {
 }
 
 /** True for what `points`, `images`, `rows` and `photos` make. */
-export function isSource(value: unknown): value is DataSource {
+function isSource(value: unknown): value is DataSource {
   return isRecord(value) && KINDS.some((kind) => kind === value.kind);
 }
 

@@ -71,7 +71,7 @@ export function quoteText(text: string): string {
 }
 
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
-export function duckDbError(error: unknown, label: string): DataError {
+function duckDbError(error: unknown, label: string): DataError {
   const message = error instanceof Error ? error.message : String(error);
   const lines = message.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("LINE"));
   const reason = lines.slice(0, /CSV Error/.test(message) ? 3 : 1).join(" ");

@@ -64,7 +64,7 @@ export interface Table {
  * @throws DataError naming the columns that are not there, each with the nearest name, and columns that no number can
  * be made of (dates, lists, …).
  */
-export function checkColumns(source: Table, wanted: readonly Wanted[]): void {
+function checkColumns(source: Table, wanted: readonly Wanted[]): void {
   const names = source.columns.map((column) => column.name);
   const missing = wanted.filter(({ name }) => !names.includes(name));
   if (missing.length > 0) {

@@ -8,7 +8,7 @@ import { readParts, type TableData } from "./parts.node.ts";
 import { encodeRows, type Rows, type Wanted } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
-export function sortedCategories(values: Iterable<string>): string[] {
+function sortedCategories(values: Iterable<string>): string[] {
   const distinct = [...new Set(values)];
   if (distinct.every((value) => value.trim() !== "" && !Number.isNaN(Number(value)))) {
     return distinct.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));
@@ -46,7 +46,7 @@ export function classesOf(texts: readonly string[]): {
 }
 
 /** All texts of a column that was read without gaps. */
-export function textsOf(rows: readonly Rows[], column: number): readonly string[] {
+function textsOf(rows: readonly Rows[], column: number): readonly string[] {
   return rows.flatMap(({ columns }) => columns[column] as readonly string[]);
 }
 

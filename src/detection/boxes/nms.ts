@@ -37,7 +37,7 @@ interface Axis {
  * largest value is that for w′ = w where t ≥ ½ and that for w′ = w / t elsewhere. A kept box is entered in all cells
  * where the center of a box can lie that it suppresses; a candidate looks in the cell of its own center.
  */
-export class SuppressionGrid {
+class SuppressionGrid {
   private readonly threshold: number;
   private readonly byDistance: boolean;
   /** How far from its center a kept box suppresses, in widths and heights of its own. */

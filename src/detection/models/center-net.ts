@@ -57,7 +57,7 @@ class Branch {
 const FIRST_SIDE = 8;
 
 /** The heads of CenterNet (Zhou et al. 2019, section 4): heat, offsets and sizes, each a branch on the same map. */
-export class CenterNetHead {
+class CenterNetHead {
   readonly heat: Branch;
   readonly offsets: Branch;
   readonly sizes: Branch;

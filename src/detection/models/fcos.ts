@@ -50,7 +50,7 @@ const FIRST_LOG = Math.log(2);
  * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Center-ness hangs on the tower of
  * distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
  */
-export class FcosHead extends TowerHead {
+class FcosHead extends TowerHead {
   readonly classes: Conv2d;
   readonly distances: Conv2d;
   /** Named as in weights files. */

@@ -45,7 +45,7 @@ export interface RetinaNetOutputs {
  * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
  * boxes. Unlike in the paper, they have group normalization: networks are trained from scratch here.
  */
-export class RetinaNetHead extends TowerHead {
+class RetinaNetHead extends TowerHead {
   readonly classes: Conv2d;
   readonly deltas: Conv2d;
   private readonly shapes: number;

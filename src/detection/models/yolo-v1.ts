@@ -46,7 +46,7 @@ export interface YoloV1HeadOptions {
  * The last layers of YOLO (Redmon et al. 2016, section 2.1), linear at the end: connected ones as in the paper, which see the
  * whole image, or convolutions, whose cells have the same weights.
  */
-export class YoloV1Head {
+class YoloV1Head {
   readonly output: Conv2d | Linear;
   readonly hidden: ConvBlock | Linear;
   private readonly dropout = new Dropout(0.5);

@@ -107,7 +107,7 @@ export interface YoloV3Outputs {
 /**
  * The last convolutions of YOLOv3 (Redmon and Farhadi 2018, section 2.3): at each level a 3×3 and a 1×1 convolution of its own.
  */
-export class YoloV3Head {
+class YoloV3Head {
   readonly hidden: readonly ConvBlock[];
   readonly output: readonly Conv2d[];
   private readonly shapes: number;

@@ -73,7 +73,7 @@ const DECAY = 2 / 3;
  * The distance from a location to an edge is a distribution over whole strides (Li et al. 2020, "Generalized focal loss", equation
  * 4), whose mean is the distance.
  */
-export class YoloHead {
+class YoloHead {
   readonly boxes: readonly Branch[];
   readonly classes: readonly Branch[];
   private readonly bins: number;

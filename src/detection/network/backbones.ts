@@ -41,7 +41,7 @@ const STAGES = [
 ] as const;
 
 /** The parts of a backbone: the channels of its stem, which halves the image, and its stages, each of which halves the map. */
-export function backbonePlan({ width, depth, coarsestStride = 32 }: BackboneOptions): {
+function backbonePlan({ width, depth, coarsestStride = 32 }: BackboneOptions): {
   readonly stem: number;
   readonly stages: readonly (FeatureLevel & { readonly inputs: number; readonly blocks: number })[];
 } {

@@ -75,7 +75,7 @@ export interface SymbolicMoment {
  * θ = arctan(σ / α) every path is the quarter circle, x̃ = cos θ x₀ + sin θ ε, whose flow cos θ ε̂ − sin θ D bends little and is
  * finite everywhere: `v` over √(α² + σ²).
  */
-export function symbolicCourse(
+function symbolicCourse(
   model: DiffusionCore,
   call: ConditionedCall["call"],
   x: Tensor,
@@ -91,7 +91,7 @@ export function symbolicCourse(
 }
 
 /** The angles of a model's flow from data to noise, and the level at each. */
-export function flowAngles({ process, subject }: DiffusionCore) {
+function flowAngles({ process, subject }: DiffusionCore) {
   const { clean, noisy } = flowSpan(subject);
   const angleOf = ({ alpha, sigma }: NoiseLevel): number => Math.atan2(sigma, alpha);
   const first = process.at(clean);

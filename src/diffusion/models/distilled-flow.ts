@@ -16,7 +16,7 @@ export const distilledFlowOptions = networkOptions.extend(classOptions.shape);
 
 export type DistilledFlowOptions = z.output<typeof distilledFlowOptions>;
 
-export const distilledFlowSampleOptions = z.strictObject({
+const distilledFlowSampleOptions = z.strictObject({
   guidance: z
     .number()
     .min(0)

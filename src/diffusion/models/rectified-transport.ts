@@ -42,7 +42,7 @@ export const rectifiedTransportOptions = rectifiedFlowOptions
 export type RectifiedTransportOptions = z.output<typeof rectifiedTransportOptions>;
 
 /** Options for drawing samples: how paths are followed. */
-export const rectifiedTransportSampleOptions = z.strictObject({
+const rectifiedTransportSampleOptions = z.strictObject({
   solver: z
     .enum(["euler", "midpoint", "heun", "rk4"])
     .default("heun")

@@ -103,7 +103,7 @@ const PLAIN: Readonly<Partial<Record<Weighting, Prediction>>> = {
 };
 
 /** What a network that predicts `prediction` is fitted to on a batch. */
-export function targetOf(
+function targetOf(
   { data, noise, point }: Pick<NoisyBatch, "data" | "noise" | "point">,
   prediction: Prediction,
   options: PredictionOptions = {},

@@ -20,7 +20,7 @@ import {
   reverseSde,
   withLangevinCorrector,
 } from "./samplers.ts";
-import { isStochastic, type SolverTable } from "./table.ts";
+import type { SolverTable } from "./table.ts";
 
 /** Which equation a solver outside of a graph follows, and from when to when. */
 export interface FlowPlan {
@@ -282,8 +282,3 @@ export function samplerPlan(
 }
 
 const OWN_OPTIONS: readonly OwnOption[] = [...new Set(SOLVERS.flatMap((name) => solvers[name].options))];
-
-/** Whether samples of a plan depend on noise beside that which they begin with. */
-export function isRandom(plan: SamplerPlan): boolean {
-  return plan.kind === "table" && isStochastic(plan.table);
-}

@@ -188,7 +188,7 @@ export async function decodeByFlow(
 }
 
 /** Samples in data units from codes in the shape of samples, [n, …sampleShape], maybe with guidance. */
-export async function fromCodes(
+async function fromCodes(
   model: DiffusionCore,
   session: Session,
   codes: Followed,

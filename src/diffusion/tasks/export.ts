@@ -14,7 +14,7 @@ export interface ExportedGraph {
 }
 
 /** A flow by fixed steps as a loop inside a graph. @throws OptionError where the method chooses its steps */
-export function flowGraph(
+function flowGraph(
   { method, times }: FlowPlan,
   velocityOf: (x: Tensor, time: Tensor) => Tensor,
   start: Tensor,

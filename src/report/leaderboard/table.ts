@@ -3,7 +3,7 @@ import { significant } from "../statistics.ts";
 import type { Better, Leaderboard, LeaderboardMeasure, LeaderboardRow } from "./input.ts";
 
 /** What stands where there is no value. */
-export const ABSENT = "—";
+const ABSENT = "—";
 
 /** A cell as it is shown. */
 export interface TableCell {
@@ -115,7 +115,7 @@ function numberOf(likelihood: MeanLikelihood, inBits: boolean): number | undefin
 }
 
 /** True where likelihoods are given in bits per dimension. */
-export function isInBits(board: Leaderboard): boolean {
+function isInBits(board: Leaderboard): boolean {
   return finishedRows(board).some(({ likelihood }) =>
     likelihood === undefined ? false : numberOf(likelihood, true) !== undefined,
   );

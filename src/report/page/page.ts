@@ -17,7 +17,7 @@ export function escapeHtml(text: string): string {
  * An SVG document of this room as a part of an HTML page: without namespaces, and with names of its own for what it
  * defines (names are shared by all of a page), each led by `prefix`.
  */
-export function inlineSvg(svg: string, prefix: string): string {
+function inlineSvg(svg: string, prefix: string): string {
   return svg.slice(svg.indexOf("<svg")).replace(/<[^>]+>/g, (tag) =>
     tag
       .replace(/ xmlns(?::[a-z]+)?="[^"]*"/g, "")

@@ -19,7 +19,7 @@ const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
 const LETTERS = new Map(WIDTHS.flatMap(([letters, width]) => [...letters].map((letter) => [letter, width])));
 
 /** Width of a line of text in pixels, in Helvetica or a font made to its measure, where no canvas can measure it. */
-export function textWidth(text: string, fontSize: number, bold: boolean): number {
+function textWidth(text: string, fontSize: number, bold: boolean): number {
   const thousandths = [...text].reduce((sum, letter) => sum + (LETTERS.get(letter) ?? 556), 0);
   return (thousandths / 1000) * fontSize * (bold ? 1.06 : 1);
 }

@@ -8,7 +8,8 @@ import { fromErrorMessage, startThread, workerFailure } from "../../train/thread
 import { keepDefinition } from "../run/definition.node.ts";
 import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest } from "./request.ts";
-import type { FitBeginning, FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
+import type { FitBeginning } from "./run-fit.node.ts";
+import type { FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
 
 export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
 
@@ -30,6 +31,8 @@ export interface FitHooks {
 /** What of a run may change when it is resumed: options of training by name. */
 export interface ResumeOptions {
   readonly data?: string | DataSource;
+  /** The definition of the model, for a run that was fitted with a definition object; it then goes on in the calling thread. */
+  readonly definition?: ModelDefinition;
   readonly [option: string]: unknown;
 }
 
@@ -56,7 +59,17 @@ export function fit(
   const { model, ...options } = request;
   if (typeof model === "string") return startFit({ ...options, model }, hooks);
   if (model instanceof URL) return startFit({ ...options, model: fileURLToPath(model) }, hooks);
-  return fitHereAndNow({ ...options, model: keepDefinition(model) }, hooks);
+  return fitDefinition(model, options, hooks);
+}
+
+async function fitDefinition(
+  definition: ModelDefinition,
+  { data, ...options }: Readonly<Record<string, unknown>>,
+  hooks: FitHooks,
+): Promise<FitSummary> {
+  refuseReplicas(options);
+  const request = { ...options, model: keepDefinition(definition), data: await sendable(data) };
+  return inThisThread({ kind: "new", request }, hooks);
 }
 
 /** As `fit`, for options that are not known while compiling, such as those of a command line. */
@@ -66,49 +79,51 @@ export async function startFit(request: UncheckedRequest, hooks: FitHooks = {}):
   return inWorker({ kind: "new", request: { ...request, data: await sendable(data) } }, hooks);
 }
 
-/** Fits in this thread, where the definition is. @throws OptionError where replicas are asked for, which have threads of their own */
-async function fitHereAndNow(
-  request: UncheckedRequest,
+/** Runs a fit in this thread, where the definition of its model is. What it needs is loaded now. */
+async function inThisThread(
+  task: FitTask,
   { onBegin, onProgress, onWarning, signal }: FitHooks,
 ): Promise<FitSummary> {
-  if (typeof request.replicas === "number" && request.replicas > 1) {
-    throw new OptionError(
-      "option replicas: a definition that is given as an object is fitted in one thread; give the path of its module",
-    );
-  }
-  const { prepareFit } = await import("./prepare.node.ts");
-  const { fitHere } = await import("../../train/fit.node.ts");
-  const { fit, config, notes } = await prepareFit({
-    kind: "new",
-    request: { ...request, data: await sendable(request.data) },
-  });
-  const data = [...fit.data.describe(), ...notes];
-  onBegin?.({ folder: fit.folder.path, model: config.model, data, resumed: fit.resume });
-  return fitHere({
-    ...fit,
-    ...(onProgress !== undefined && { onProgress }),
-    ...(onWarning !== undefined && { onWarning }),
+  const { runFit } = await import("./run-fit.node.ts");
+  return runFit(task, {
+    onBegin: (beginning) => onBegin?.(beginning),
+    onProgress: (progress) => onProgress?.(progress),
+    onWarning: (message) => onWarning?.(message),
     shouldStop: () => signal?.aborted === true,
   });
 }
 
+/** @throws OptionError where replicas are asked for, which have threads of their own */
+function refuseReplicas({ replicas }: Readonly<Record<string, unknown>>): void {
+  if (typeof replicas !== "number" || replicas <= 1) return;
+  throw new OptionError(
+    "option replicas: a definition that is given as an object is fitted in one thread; give the path of its module",
+  );
+}
+
 /**
  * Continues a run from its last checkpoint, bit for bit.
- * @param overrides options of training to change, for example a later limit, which takes the place of the old one; and the
- * run's `data`, where it was in memory or is elsewhere now
+ * @param overrides options of training to change, for example a later limit, which takes the place of the old one; the run's `data`,
+ * where it was in memory or is elsewhere now; and the `definition` of its model, where that was given as an object
  * @throws OptionError where the run is finished and no larger limit is given, or the data has changed; WeightsError
  * where the checkpoint is damaged
  */
 export async function resumeFit(
   folder: string,
-  { data, ...overrides }: ResumeOptions = {},
+  { data, definition, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
   checkSendable(overrides);
-  return inWorker(
-    { kind: "resume", folder, overrides, ...(data !== undefined && { data: await sendable(data) }) },
-    hooks,
-  );
+  const task: FitTask = {
+    kind: "resume",
+    folder,
+    overrides,
+    ...(data !== undefined && { data: await sendable(data) }),
+  };
+  if (definition === undefined) return inWorker(task, hooks);
+  refuseReplicas(overrides);
+  keepDefinition(definition);
+  return inThisThread(task, hooks);
 }
 
 /** Data as it travels to the thread of a fit. @throws OptionError, DataError */

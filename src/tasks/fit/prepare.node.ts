@@ -401,7 +401,7 @@ const LIMITS = ["steps", "epochs", "seconds"] as const;
  * The options with which a run goes on. A limit that is given takes the place of all limits the run had.
  * @throws OptionError for options that cannot be changed, and where the run is finished by these options
  */
-export function resumedOptions(
+function resumedOptions(
   path: string,
   before: RunConfig,
   overrides: Readonly<Record<string, unknown>>,

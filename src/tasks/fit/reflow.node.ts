@@ -24,10 +24,7 @@ const COUNTS = { image: 4000, other: 50_000 } as const;
  * @returns the path of the file
  * @throws OptionError where the model draws none; FileError
  */
-export async function drawRunPairs(
-  path: string,
-  { open = {}, ...options }: RunPairOptions = {},
-): Promise<string> {
+async function drawRunPairs(path: string, { open = {}, ...options }: RunPairOptions = {}): Promise<string> {
   const run = await loadRun(path, open);
   try {
     const { model, session, config, weightsStep, folder } = run;

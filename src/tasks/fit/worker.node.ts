@@ -1,7 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { type FitProgress, type FitSummary, fitHere } from "../../train/fit.node.ts";
+import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../../train/threads.node.ts";
-import { type FitTask, prepareFit } from "./prepare.node.ts";
+import type { FitTask } from "./prepare.node.ts";
+import { type FitBeginning, runFit } from "./run-fit.node.ts";
 
 // The thread of a fit: data and model are opened here alone.
 
@@ -10,15 +11,6 @@ export interface FitWorkerData {
   readonly task: FitTask;
   /** One Int32: not 0 means stop. */
   readonly control: SharedArrayBuffer;
-}
-
-/** A fit as it begins. */
-export interface FitBeginning {
-  readonly folder: string;
-  readonly model: string;
-  /** Lines for a person on the data. */
-  readonly data: readonly string[];
-  readonly resumed: boolean;
 }
 
 /** What it reports. */
@@ -34,18 +26,8 @@ const flags = new Int32Array(control);
 const send = (message: FitWorkerMessage): void => parentPort?.postMessage(message);
 
 try {
-  const { fit, config, notes } = await prepareFit(task);
-  send({
-    kind: "begin",
-    beginning: {
-      folder: fit.folder.path,
-      model: config.model,
-      data: [...fit.data.describe(), ...notes],
-      resumed: fit.resume,
-    },
-  });
-  const summary = await fitHere({
-    ...fit,
+  const summary = await runFit(task, {
+    onBegin: (beginning) => send({ kind: "begin", beginning }),
     onProgress: (progress) => send({ kind: "progress", progress }),
     onWarning: (message) => send({ kind: "warning", message }),
     shouldStop: () => Atomics.load(flags, 0) !== 0,

@@ -20,7 +20,7 @@ export interface BitSummary {
 const BIT_ROWS = 1024;
 
 /** Counts the ones of a data set of kind `binary`. */
-export function summarizeBits({ splits, sampleShape, columns = [] }: DataSet): BitSummary {
+function summarizeBits({ splits, sampleShape, columns = [] }: DataSet): BitSummary {
   const split = splits.train;
   const size = elementCount(sampleShape);
   const counts = new Float64Array(size);

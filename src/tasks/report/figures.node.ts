@@ -266,7 +266,7 @@ const MAPPED = 1500;
 const LONGEST_CODE = 256;
 
 /** Where a model with short codes puts samples. */
-export const codeMap: FigureMaker = {
+const codeMap: FigureMaker = {
   name: "codes",
   async make({ run, data }) {
     const { dimensions = 0, encode, path } = run.model;
@@ -323,7 +323,7 @@ function gaussianQuantile(share: number): number {
 }
 
 /** Pictures of codes all over the plane, as dense as the prior has them. */
-export const codeGrid: FigureMaker = {
+const codeGrid: FigureMaker = {
   name: "code-grid",
   async make({ run, data }) {
     const { dimensions, decode, hasGaussianCodes, path, codeContext } = run.model;

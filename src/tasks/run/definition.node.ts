@@ -47,7 +47,7 @@ export async function loadDefinition(model: string): Promise<ModelDefinition> {
     const own = ownDefinitions.get(model);
     if (own !== undefined) return own;
     throw new OptionError(
-      `this run was fitted with the definition ${model.slice(OWN.length)}, an object; give it: openRun(folder, { definition })`,
+      `this run was fitted with the definition ${model.slice(OWN.length)}, an object; give it: openRun(folder, { definition }), resumeFit(folder, { definition })`,
     );
   }
   if (!isModulePath(model)) return findModel(model);

@@ -74,7 +74,7 @@ export async function loadRun(path: string, options: LoadRunOptions = {}): Promi
 }
 
 /** The data of a run, checked to be what it was fitted on. @throws OptionError, DataError */
-export async function runData(config: RunConfig): Promise<DataSet> {
+async function runData(config: RunConfig): Promise<DataSet> {
   const data = await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
   checkFingerprint(config.dataInfo.fingerprint, data);
   return data;
@@ -97,17 +97,6 @@ export interface DetectorRun extends Omit<LoadedRun, "model" | "data"> {
   readonly model: LoadedRun["model"] & Detector;
   /** Names of the classes that it finds. */
   readonly classes: readonly string[];
-}
-
-/**
- * Opens a run folder whose model is a detector.
- * @throws OptionError where it is another model; what `loadRun` throws
- */
-export async function loadDetectorRun(
-  path: string,
-  options: Omit<LoadRunOptions, "data"> = {},
-): Promise<DetectorRun> {
-  return detectorRun(await loadRun(path, options));
 }
 
 /** An open run as that of a detector. @throws OptionError where its model is another one */

@@ -4,9 +4,10 @@ import { streamImages } from "../../data/image/stream.node.ts";
 import { gatherSource } from "../../data/index.node.ts";
 import type { ImagesSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import type { PlainImages } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
-import { asSeen, imageFormat } from "./inputs.node.ts";
+import { asSeen, imageFormat, SOURCE_BATCH } from "./inputs.node.ts";
 import { isClassConditional, type LoadedRun } from "./load.node.ts";
 
 /** The samples that a verb works on, in data units. */
@@ -102,10 +103,10 @@ export async function chosenSamples(
       return { x: checkedArray(run, choice.x, verb) };
     case "files": {
       const { files, count = verb === "interpolate" ? Number.POSITIVE_INFINITY : USUAL_COUNT } = choice;
-      return { x: await imagesOfFiles(run, typeof files === "string" ? [files] : files, verb, count) };
+      return { x: await decoded(run, typeof files === "string" ? [files] : files, verb, count) };
     }
     case "memory":
-      return { x: await imagesInMemory(run, choice.images, verb) };
+      return { x: await decoded(run, [await gatherSource(choice.images)], verb, Number.POSITIVE_INFINITY) };
     case "split": {
       const { split = "test", index, count = USUAL_COUNT, source = false } = choice;
       const data = await run.data();
@@ -143,36 +144,10 @@ export function forModel(run: LoadedRun, { x, labels }: ChosenSamples): ChosenSa
   return isClassConditional(run) ? { x, labels } : { x };
 }
 
-/** Images in memory, decoded as the run's images are. */
-async function imagesInMemory(
+/** Images of files, folders and memory, decoded as the run's images are. @param limit of images */
+async function decoded(
   run: LoadedRun,
-  images: ImagesSource,
-  verb: SampleVerb,
-): Promise<NdArray<"float32">> {
-  checkImages(run, verb);
-  const { dataInfo } = run.config;
-  const parts: Float32Array[] = [];
-  for await (const { x } of streamImages(await gatherSource(images), imageFormat(dataInfo), {
-    batchSize: 256,
-  })) {
-    parts.push(x.data);
-  }
-  const data = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    data.set(part, at);
-    at += part.length;
-  }
-  return asSeen(
-    dataInfo,
-    float32(data, [data.length / elementCount(dataInfo.sampleShape), ...dataInfo.sampleShape]),
-  );
-}
-
-/** Images of files and folders, decoded as the run's images are. */
-async function imagesOfFiles(
-  run: LoadedRun,
-  paths: readonly string[],
+  sources: readonly (string | PlainImages)[],
   verb: SampleVerb,
   limit: number,
 ): Promise<NdArray<"float32">> {
@@ -181,13 +156,13 @@ async function imagesOfFiles(
   const format = imageFormat(dataInfo);
   const size = elementCount(dataInfo.sampleShape);
   const images: ArrayLike<number>[] = [];
-  for (const path of paths) {
-    if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
-      images.push(await decodeImage(path, format));
+  for (const source of sources) {
+    if (typeof source === "string" && !(await stat(source).catch(() => undefined))?.isDirectory()) {
+      images.push(await decodeImage(source, format));
       continue;
     }
-    for await (const { x, files } of streamImages(path, format, { batchSize: Math.min(limit, 256) })) {
-      for (let i = 0; i < files.length; i++) images.push(x.data.subarray(i * size, (i + 1) * size));
+    for await (const { x } of streamImages(source, format, { batchSize: Math.min(limit, SOURCE_BATCH) })) {
+      for (let at = 0; at < x.data.length; at += size) images.push(x.data.subarray(at, at + size));
       if (images.length >= limit) break;
     }
   }

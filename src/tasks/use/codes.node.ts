@@ -75,7 +75,7 @@ export async function writeCodes(path: string, batches: AsyncIterable<CodeBatch>
  * Reads codes as `writeCodes` writes them: [count, dimensions].
  * @throws DataError where the file is missing, cannot be read or holds codes of another length
  */
-export async function readCodes(path: string, dimensions: number): Promise<NdArray<"float32">> {
+async function readCodes(path: string, dimensions: number): Promise<NdArray<"float32">> {
   checkCodePath(path, "codes");
   const wrong = (found: string) =>
     new DataError(`${path}: ${found}; codes of this run are rows of ${dimensions} numbers`);

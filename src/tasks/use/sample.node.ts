@@ -20,6 +20,7 @@ import {
 import { type LoadedRun, refuse } from "../run/load.node.ts";
 import {
   asWritten,
+  checkExtension,
   firstSamples,
   samplePicture,
   sampleRows,
@@ -28,7 +29,7 @@ import {
 } from "../run/outputs.node.ts";
 
 /** How samples may be written. */
-export const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
+const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
@@ -79,9 +80,7 @@ export async function sampleRun(
  */
 export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sampleShape">): void {
   const extension = extname(path).toLowerCase();
-  if (!SAMPLE_EXTENSIONS.some((known) => known === extension)) {
-    throw new OptionError(`option out: ${path} must end in ${SAMPLE_EXTENSIONS.join(", ")}`);
-  }
+  checkExtension(path, SAMPLE_EXTENSIONS);
   if (info !== undefined && isPicture(info) && (extension === ".csv" || extension === ".parquet")) {
     throw new OptionError(`option out: images are written as .png or .npy, not ${extension}`);
   }

@@ -14,7 +14,7 @@ export interface Kernel {
 }
 
 /** Channels that a kernel reads and writes, and its number of elements a channel pair. */
-export function kernelSizes({ weight, groups, adjoint }: Kernel) {
+function kernelSizes({ weight, groups, adjoint }: Kernel) {
   const [o = 1, i = 1, height = 1, width = 1] = weight.shape.map(Number);
   const [from, to] = adjoint ? [o, i * groups] : [i * groups, o];
   return { from, to, height, width, taps: height * width };

@@ -59,7 +59,7 @@ function lowerKernel(
 }
 
 /** The convolution. */
-export function lowerConvolution(
+function lowerConvolution(
   context: LowerContext,
   x: Tensor,
   weight: Tensor,
@@ -75,7 +75,7 @@ export function lowerConvolution(
  * The gradient of a convolution to its input. At stride 1 it is a convolution with the flipped kernel, its two channel
  * axes exchanged, which is faster than ConvTranspose.
  */
-export function lowerInputGradient(
+function lowerInputGradient(
   context: LowerContext,
   g: Tensor,
   weight: Tensor,
@@ -122,7 +122,7 @@ function flippedKernel(context: LowerContext, weight: Tensor, groups: number): s
  * The gradient of a convolution to its kernel. In plain layout: for every kernel element the product of the output gradient with the
  * input shifted to it, summed over positions by a matrix product and over the batch.
  */
-export function lowerKernelGradient(
+function lowerKernelGradient(
   context: LowerContext,
   x: Tensor,
   g: Tensor,

@@ -13,7 +13,8 @@ import {
 import { openDetectionFolder } from "../../../src/data/boxes/folder.node.ts";
 import { countFaults, faultLines } from "../../../src/data/boxes/set.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
-import { boxWithin, extent, painted, temporaryFolder, writeImage, writeText } from "./support.ts";
+import { temporaryFolder } from "../../support.ts";
+import { boxWithin, extent, painted, writeImage, writeText } from "./support.ts";
 
 let root = "";
 beforeAll(async () => {

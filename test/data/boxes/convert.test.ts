@@ -9,16 +9,8 @@ import { openDetectionFolder } from "../../../src/data/boxes/folder.node.ts";
 import type { Annotations, ByteImage, DetectionSet } from "../../../src/data/boxes/set.ts";
 import type { SplitName } from "../../../src/data/sources/data-set.ts";
 import { FileError, OptionError } from "../../../src/errors.ts";
-import {
-  annotationsOf,
-  boxWithin,
-  extent,
-  painted,
-  setInMemory,
-  temporaryFolder,
-  writeImage,
-  writeText,
-} from "./support.ts";
+import { temporaryFolder } from "../../support.ts";
+import { annotationsOf, boxWithin, extent, painted, setInMemory, writeImage, writeText } from "./support.ts";
 
 let root = "";
 beforeAll(async () => {

@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
@@ -13,10 +12,6 @@ type Color = readonly [red: number, green: number, blue: number];
 export interface Patch {
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number];
   readonly color: Color;
-}
-
-export function temporaryFolder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), "eidos-detection-"));
 }
 
 export async function writeText(root: string, path: string, text: string): Promise<void> {

@@ -6,7 +6,7 @@ import { readNpy } from "../../../src/data/files/arrays.node.ts";
 import { detections } from "../../../src/detection/index.ts";
 import type { State } from "../../../src/program/program.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
-import { loadDetectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
+import { detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { asWritten } from "../../../src/tasks/run/outputs.node.ts";
 import { sampleRun } from "../../../src/tasks/use/sample.node.ts";
 import { float32 } from "../../../src/tensor/array.ts";
@@ -105,7 +105,7 @@ it.each([
 });
 
 it("fcos-digit-scenes finds objects of its classes", async () => {
-  const run = await loadDetectorRun(join(FIXTURES, "fcos-digit-scenes"), { threads: 1 });
+  const run = detectorRun(await loadRun(join(FIXTURES, "fcos-digit-scenes"), { threads: 1 }));
   try {
     const x = float32(
       Float32Array.from({ length: 3 * 64 * 64 }, (_, i) => i % 251),

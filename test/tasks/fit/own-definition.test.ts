@@ -1,13 +1,13 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { fit, openRun, points } from "../../../src/index.ts";
+import { fit, openRun, points, resumeFit } from "../../../src/index.ts";
 import type { Trainable } from "../../../src/model/capabilities.ts";
 import { defineModel } from "../../../src/model/definition.ts";
 import { zeros } from "../../../src/nn/initializers.ts";
 import { Parameter, type Tensor } from "../../../src/tensor/index.ts";
+import { temporaryFolder } from "../../support.ts";
 
 // A model that is given as an object, not by name.
 
@@ -36,7 +36,7 @@ const mean = defineModel({
 describe("a definition that is given as an object", () => {
   let root = "";
   beforeAll(async () => {
-    root = await mkdtemp(join(tmpdir(), "eidos-own-"));
+    root = await temporaryFolder();
   });
   afterAll(() => rm(root, { recursive: true, force: true }));
 
@@ -52,6 +52,22 @@ describe("a definition that is given as an object", () => {
     const run = await openRun(out, { definition: mean });
     expect(run.config).toMatchObject({ model: "definition:mean", modelOptions: { scale: 2 } });
     await run.release();
+  });
+
+  it("goes on, bit for bit, where the definition and the data are given again", async () => {
+    const [whole, parts] = [join(root, "whole"), join(root, "parts")];
+    const options = { model: mean, data, batchSize: 8, schedule: "constant", threads: 1 } as const;
+    await fit({ ...options, steps: 6, out: whole });
+    await fit({ ...options, steps: 2, out: parts });
+    await expect(resumeFit(parts, { steps: 6, data })).rejects.toThrow(
+      /resumeFit\(folder, \{ definition \}\)/,
+    );
+    const begun: boolean[] = [];
+    const hooks = { onBegin: ({ resumed }: { readonly resumed: boolean }) => void begun.push(resumed) };
+    expect(await resumeFit(parts, { steps: 6, data, definition: mean }, hooks)).toMatchObject({ step: 6 });
+    expect(begun).toEqual([true]);
+    const weights = (folder: string) => readFile(join(folder, "weights", "last.safetensors"));
+    expect(await weights(parts)).toEqual(await weights(whole));
   });
 
   it("has options that are checked, and does not go to replicas", async () => {

@@ -5,7 +5,8 @@ import { prepareFit, type SentRequest, type UncheckedRequest } from "../../../sr
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
+import { painted, writeImage, writeText } from "../../data/boxes/support.ts";
+import { temporaryFolder } from "../../support.ts";
 
 /** Options with which a fit of scenes takes a moment. */
 export const TINY = {

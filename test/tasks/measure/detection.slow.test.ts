@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, it } from "vitest";
 import { detectors } from "../../../src/detection/models/detectors.ts";
-import { temporaryFolder } from "../../data/boxes/support.ts";
+import { temporaryFolder } from "../../support.ts";
 import { expectResumedEqual } from "./detection-support.ts";
 
 let root = "";

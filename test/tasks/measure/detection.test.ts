@@ -11,10 +11,10 @@ import { pngSize } from "../../../src/report/raster/raster.ts";
 import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
-import { annotatedData, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
+import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
-import { temporaryFolder } from "../../data/boxes/support.ts";
+import { temporaryFolder } from "../../support.ts";
 import { expectResumedEqual, ran, squares, TINY } from "./detection-support.ts";
 
 let root = "";
@@ -57,7 +57,7 @@ describe.each(NAMES)("%s", (model) => {
   });
 
   it("is measured as it was validated, and exported as it runs", async () => {
-    const run = await loadDetectorRun(path(), { threads: 1 });
+    const run = detectorRun(await loadRun(path(), { threads: 1 }));
     try {
       const set = await annotatedData(run);
       const evaluation = await evaluateDetector(run, set, { split: "validation" });
@@ -120,7 +120,7 @@ describe("training", () => {
     expect(areas).toEqual(areas.toSorted((a, b) => a - b));
     // Digits of 6 to 24 pixels.
     expect(Math.max(...anchors)).toBeLessThan(28);
-    const run = await loadDetectorRun(path, { threads: 1 });
+    const run = detectorRun(await loadRun(path, { threads: 1 }));
     expect(run.classes).toHaveLength(10);
     await run.session.release();
   });
@@ -235,7 +235,7 @@ describe("other data", () => {
       samplePictures: 0,
       out: join(root, "squares"),
     });
-    const run = await loadDetectorRun(path, { threads: 1 });
+    const run = detectorRun(await loadRun(path, { threads: 1 }));
     try {
       expect(run.classes).toEqual(["blue", "red"]);
       const set = await annotatedData(run, swapped);
@@ -265,7 +265,7 @@ describe("other data", () => {
     expect(summary.step).toBe(2);
     expect(summary.best).toBeUndefined();
     expect(warnings).toEqual([]);
-    const run = await loadDetectorRun(path, { threads: 1 });
+    const run = detectorRun(await loadRun(path, { threads: 1 }));
     await expect(evaluateDetector(run, await annotatedData(run))).rejects.toThrow(
       /option split: the test split of .* is empty; choose another/,
     );

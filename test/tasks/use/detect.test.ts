@@ -8,7 +8,7 @@ import { openDetection } from "../../../src/data/open.node.ts";
 import { letterboxBatch } from "../../../src/detection/augment/batches.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { findImages, patternOf } from "../../../src/tasks/run/inputs.node.ts";
-import { type DetectorRun, loadDetectorRun } from "../../../src/tasks/run/load.node.ts";
+import { type DetectorRun, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import {
   type DetectedImage,
   DetectionWriter,
@@ -16,7 +16,8 @@ import {
   letterboxed,
   usualConfidence,
 } from "../../../src/tasks/use/detect.node.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../../data/boxes/support.ts";
+import { painted, writeImage, writeText } from "../../data/boxes/support.ts";
+import { temporaryFolder } from "../../support.ts";
 import { ran, squares } from "../measure/detection-support.ts";
 
 let root = "";
@@ -40,7 +41,7 @@ beforeAll(async () => {
     samplePictures: 0,
     out: join(root, "run"),
   });
-  run = await loadDetectorRun(path, { threads: 1 });
+  run = detectorRun(await loadRun(path, { threads: 1 }));
 });
 afterAll(async () => {
   await run.session.release();

@@ -70,7 +70,7 @@ export function splitOfPath(path: string): SplitName | undefined {
 }
 
 /** The images below a root: finds one by what annotations call it. */
-export class ImageIndex {
+class ImageIndex {
   readonly paths: ReadonlySet<string>;
   private readonly root: string;
   private readonly byName = new Map<string, string[]>();
@@ -170,7 +170,7 @@ export interface JsonFile {
 }
 
 /** Reads a file of JSON. @throws DataError where it is none */
-export async function readJson(root: string, file: string): Promise<JsonFile> {
+async function readJson(root: string, file: string): Promise<JsonFile> {
   const text = await readText(join(root, file), file);
   try {
     return { file, value: JSON.parse(text) };

@@ -40,7 +40,7 @@ type YoloYaml = z.output<typeof yamlSchema>;
 export type YoloSource = { readonly yaml: string; readonly content: YoloYaml } | { readonly yaml: undefined };
 
 /** Reads a YAML file of a data set; undefined where it is about other things. @throws DataError where it is damaged */
-export async function readYoloYaml(root: string, file: string): Promise<YoloSource | undefined> {
+async function readYoloYaml(root: string, file: string): Promise<YoloSource | undefined> {
   const text = await readText(join(root, file), file);
   let value: unknown;
   try {

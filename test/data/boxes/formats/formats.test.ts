@@ -6,7 +6,8 @@ import { parseCsv } from "../../../../src/data/boxes/formats/csv.node.ts";
 import { parseVoc } from "../../../../src/data/boxes/formats/voc.node.ts";
 import { parseYoloLabels } from "../../../../src/data/boxes/formats/yolo.node.ts";
 import type { DetectionSet } from "../../../../src/data/boxes/set.ts";
-import { painted, temporaryFolder, writeImage, writeText } from "../support.ts";
+import { temporaryFolder } from "../../../support.ts";
+import { painted, writeImage, writeText } from "../support.ts";
 
 // Files as the formats' own documentation and tools write them, none made by this project.
 

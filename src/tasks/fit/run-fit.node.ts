@@ -1,0 +1,33 @@
+import { type FitProgress, type FitSummary, fitHere } from "../../train/fit.node.ts";
+import { type FitTask, prepareFit } from "./prepare.node.ts";
+
+/** A fit as it begins. */
+export interface FitBeginning {
+  readonly folder: string;
+  readonly model: string;
+  /** Lines for a person on the data. */
+  readonly data: readonly string[];
+  readonly resumed: boolean;
+}
+
+/** What a fit reports to the thread that it runs in, and how it is stopped there. */
+export interface FitReports {
+  /** Called once, when model and data are there and the run folder is made. */
+  readonly onBegin: (beginning: FitBeginning) => void;
+  readonly onProgress: (progress: FitProgress) => void;
+  readonly onWarning: (message: string) => void;
+  /** Asked after each step. */
+  readonly shouldStop: () => boolean;
+}
+
+/** Prepares a fit and runs it in this thread. @throws what `prepareFit` and `fitHere` throw */
+export async function runFit(task: FitTask, { onBegin, ...reports }: FitReports): Promise<FitSummary> {
+  const { fit, config, notes } = await prepareFit(task);
+  onBegin({
+    folder: fit.folder.path,
+    model: config.model,
+    data: [...fit.data.describe(), ...notes],
+    resumed: fit.resume,
+  });
+  return fitHere({ ...fit, ...reports });
+}
