@@ -1,24 +1,12 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../support.ts";
+import { COMPARE, comparisonOf, readBoard, readResult } from "./comparison.ts";
 import { filesBelow, start, succeed } from "./support.ts";
 
-// A flow, a model without a likelihood, and one that does not take points.
-const OWN = { batchSize: 64, width: 16, samplePictures: 0 };
-const CONFIG = {
-  data: "eight-gaussians",
-  count: 400,
-  steps: 300,
-  seed: 3,
-  models: [
-    { model: "nice", couplings: 2, checkpointEvery: 10, ...OWN },
-    "pixel-cnn",
-    { model: "rectified-flow", name: "flow", depth: 1, checkpointEvery: 10, ...OWN },
-  ],
-};
-const COMPARE = ["compare", "--config", "all.json"];
+const CONFIG = comparisonOf(300);
 
 let cwd: string;
 beforeAll(async () => {
@@ -26,11 +14,6 @@ beforeAll(async () => {
   await writeFile(join(cwd, "all.json"), JSON.stringify(CONFIG));
   await succeed([...COMPARE, "--out", "whole", "--quiet"], cwd);
 });
-
-const readBoard = async (folder: string) =>
-  JSON.parse(await readFile(join(cwd, folder, "leaderboard.json"), "utf8"));
-const readResult = async (folder: string, name: string) =>
-  JSON.parse(await readFile(join(cwd, folder, "results", `${name}.json`), "utf8"));
 
 describe("a comparison that is stopped", () => {
   const exists = (path: string): Promise<boolean> =>
@@ -57,7 +40,11 @@ describe("a comparison that is stopped", () => {
     const stopped = await interrupt("runs/nice/state.safetensors", "SIGINT");
     expect(stopped.code).toBe(130);
     expect(stopped.stdout).toContain("stopped and saved; the same command goes on");
-    expect((await readBoard("parts")).rows).toMatchObject([{ name: "nice", status: "waiting" }, {}, {}]);
+    expect((await readBoard(join(cwd, "parts"))).rows).toMatchObject([
+      { name: "nice", status: "waiting" },
+      {},
+      {},
+    ]);
     const step = (await new RunFolder(join(cwd, "parts/runs/nice")).readCheckpoint())?.progress.step ?? 0;
     expect(step).toBeGreaterThan(0);
     expect(step).toBeLessThan(300);
@@ -67,7 +54,10 @@ describe("a comparison that is stopped", () => {
     const { stderr } = await succeed([...COMPARE, "--out", "parts"], cwd);
     expect(stderr).toContain("nice: done by an earlier call\n");
     for (const name of ["nice", "flow"]) {
-      const [whole, parts] = [await readResult("whole", name), await readResult("parts", name)];
+      const [whole, parts] = [
+        await readResult(join(cwd, "whole"), name),
+        await readResult(join(cwd, "parts"), name),
+      ];
       for (const key of ["likelihood", "distances", "steps", "weightsStep"])
         expect(parts[key]).toEqual(whole[key]);
     }
@@ -77,7 +67,7 @@ describe("a comparison that is stopped", () => {
   test("begins anew with --fresh", async () => {
     const args = ["compare", "--config", "all.json", "--models", "nice", "--out", "parts", "--steps", "5"];
     await succeed([...args, "--fresh", "--quiet"], cwd);
-    expect((await readBoard("parts")).rows).toMatchObject([{ name: "nice", steps: 5 }]);
+    expect((await readBoard(join(cwd, "parts"))).rows).toMatchObject([{ name: "nice", steps: 5 }]);
     expect(await readdir(join(cwd, "parts", "runs"))).toEqual(["nice"]);
   });
 });

@@ -3,22 +3,10 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../support.ts";
+import { COMPARE, comparisonOf, OWN, readBoard, readResult } from "./comparison.ts";
 import { filesBelow, readCsv, refused, run, succeed } from "./support.ts";
 
-// A flow, a model without a likelihood, and one that does not take points.
-const OWN = { batchSize: 64, width: 16, samplePictures: 0 };
-const CONFIG = {
-  data: "eight-gaussians",
-  count: 400,
-  steps: 40,
-  seed: 3,
-  models: [
-    { model: "nice", couplings: 2, checkpointEvery: 10, ...OWN },
-    "pixel-cnn",
-    { model: "rectified-flow", name: "flow", depth: 1, checkpointEvery: 10, ...OWN },
-  ],
-};
-const COMPARE = ["compare", "--config", "all.json"];
+const CONFIG = comparisonOf(40);
 
 let cwd: string;
 beforeAll(async () => {
@@ -34,11 +22,6 @@ beforeAll(async () => {
   expect(stderr).toMatch(/\d left in all\n/);
   expect(stderr).toContain("pixel-cnn: failed\n");
 });
-
-const readBoard = async (folder: string) =>
-  JSON.parse(await readFile(join(cwd, folder, "leaderboard.json"), "utf8"));
-const readResult = async (folder: string, name: string) =>
-  JSON.parse(await readFile(join(cwd, folder, "results", `${name}.json`), "utf8"));
 
 describe("a comparison", () => {
   test("writes the leaderboard in four forms, pictures, results and a run folder a model", async () => {
@@ -63,7 +46,7 @@ describe("a comparison", () => {
   });
 
   test("ranks by the held-out distance, and prints the likelihoods of models that have one", async () => {
-    const { rows, measures, controls, split, seed } = await readBoard("whole");
+    const { rows, measures, controls, split, seed } = await readBoard(join(cwd, "whole"));
     expect([split, seed, measures[0].key]).toEqual(["test", 3, "energy"]);
     const [first, second, failed] = rows;
     expect([first.rank, second.rank, failed.status]).toEqual([1, 2, "failed"]);
@@ -88,7 +71,7 @@ describe("a comparison", () => {
   test("its numbers are those of eidos eval", async () => {
     const { stdout } = await succeed(["eval", "whole/runs/nice", "--seed", "3", "--json"], cwd);
     const { likelihood, distances, results } = JSON.parse(stdout);
-    const kept = await readResult("whole", "nice");
+    const kept = await readResult(join(cwd, "whole"), "nice");
     expect(likelihood).toEqual(kept.likelihood);
     expect(distances).toEqual(kept.distances);
     const named = results.map(({ name }: { name: string }) => name);
@@ -124,13 +107,13 @@ describe("a comparison", () => {
 
   test("called again does nothing again, and prints all as JSON", async () => {
     const state = join(cwd, "whole", "runs", "nice", "state.safetensors");
-    const [before, kept] = [(await stat(state)).mtimeMs, await readResult("whole", "nice")];
+    const [before, kept] = [(await stat(state)).mtimeMs, await readResult(join(cwd, "whole"), "nice")];
     const { stdout, stderr } = await succeed(["compare", "--config", "whole/compare.json", "--json"], cwd);
     expect(stderr).toContain("nice: done by an earlier call\n");
     expect(stderr).toContain("flow: done by an earlier call\n");
     expect((await stat(state)).mtimeMs).toBe(before);
-    expect(await readResult("whole", "nice")).toEqual(kept);
-    expect(JSON.parse(stdout).rows).toEqual((await readBoard("whole")).rows);
+    expect(await readResult(join(cwd, "whole"), "nice")).toEqual(kept);
+    expect(JSON.parse(stdout).rows).toEqual((await readBoard(join(cwd, "whole"))).rows);
     expect(JSON.stringify(JSON.parse(stdout).galleries)).toContain("pictures/nice-samples.png");
   });
 

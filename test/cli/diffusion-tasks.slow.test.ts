@@ -1,55 +1,18 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { pngSize } from "../../src/report/raster/raster.ts";
 import { temporaryFolder } from "../support.ts";
+import { IMAGES, POINTS, paintShades } from "./diffusion-runs.ts";
 import { filesBelow, readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
-const SMALL = [
-  "--width",
-  "32",
-  "--depth",
-  "2",
-  "--fourier-features",
-  "16",
-  "--sample-pictures",
-  "0",
-  "--quiet",
-];
-const POINTS = [...SMALL, "--count", "400", "--batch-size", "64", "--steps", "120"];
-const IMAGES = [
-  "--channels",
-  "8",
-  "--multipliers",
-  "1",
-  "--batch-size",
-  "8",
-  "--steps",
-  "8",
-  "--sample-pictures",
-  "0",
-  "--quiet",
-];
-
-/** Images whose upper half is one grey value and whose lower half another, in two folders by the shade of the upper. */
-async function halves(path: string, top: number, bottom: number): Promise<void> {
-  const bytes = Uint8Array.from({ length: 64 }, (_, i) => (i < 32 ? top : bottom));
-  await sharp(bytes, { raw: { width: 8, height: 8, channels: 1 } })
-    .png()
-    .toFile(join(cwd, path));
-}
 
 beforeAll(async () => {
   cwd = await temporaryFolder();
-  for (const name of ["dark", "light"]) await mkdir(join(cwd, "shades", name), { recursive: true });
-  for (let i = 0; i < 12; i++) {
-    await halves(join("shades", "dark", `${i}.png`), 30 + i, 220);
-    await halves(join("shades", "light", `${i}.png`), 200 + i, 20);
-  }
+  await paintShades(cwd);
   await succeed(["fit", "rectified-flow", "two-moons", ...POINTS, "--out", "flow"], cwd);
 });
 
