@@ -4,12 +4,7 @@ import { fvsbnDefinition } from "./autoregressive/fvsbn.ts";
 import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
-import { centerNetDefinition } from "./detection/models/center-net.ts";
-import { fcosDefinition } from "./detection/models/fcos.ts";
-import { retinaNetDefinition } from "./detection/models/retina-net.ts";
-import { yoloDefinition } from "./detection/models/yolo.ts";
-import { yoloV1Definition } from "./detection/models/yolo-v1.ts";
-import { yoloV3Definition } from "./detection/models/yolo-v3.ts";
+import { detectorDefinitions } from "./detection/models/detectors.ts";
 import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
 import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
 import { edmDefinition } from "./diffusion/models/edm.ts";
@@ -36,7 +31,7 @@ import { nearest } from "./nearest.ts";
 import { nameParameters } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 
-/** Every model. A new one is one line here. */
+/** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
 const definitions = [
   rectifiedFlowDefinition,
   ddpmDefinition,
@@ -61,12 +56,7 @@ const definitions = [
   causalTransformerDefinition,
   vaeDefinition,
   ganDefinition,
-  yoloDefinition,
-  fcosDefinition,
-  centerNetDefinition,
-  retinaNetDefinition,
-  yoloV1Definition,
-  yoloV3Definition,
+  ...detectorDefinitions,
 ] as const;
 
 type Definitions = (typeof definitions)[number];

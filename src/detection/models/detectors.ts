@@ -6,14 +6,17 @@ import { yoloDefinition } from "./yolo.ts";
 import { yoloV1Definition } from "./yolo-v1.ts";
 import { yoloV3Definition } from "./yolo-v3.ts";
 
+/** Every detector. A new one is one line here: the catalogue takes the list as it is. */
+export const detectorDefinitions = [
+  yoloDefinition,
+  fcosDefinition,
+  centerNetDefinition,
+  retinaNetDefinition,
+  yoloV1Definition,
+  yoloV3Definition,
+] as const;
+
 /** Every detector by name. */
 export const detectors: ReadonlyMap<string, DetectorDefinition> = new Map(
-  [
-    yoloDefinition,
-    fcosDefinition,
-    centerNetDefinition,
-    retinaNetDefinition,
-    yoloV1Definition,
-    yoloV3Definition,
-  ].map((definition) => [definition.name, definition as DetectorDefinition]),
+  detectorDefinitions.map((definition) => [definition.name, definition as DetectorDefinition]),
 );

@@ -150,6 +150,14 @@ export async function writeForms(path: string, { picture, raster, array, table }
   ]);
 }
 
+/** The samples of series [n, length, …sampleShape], or of series that are joined already, one after another. */
+function oneByOne(
+  { sampleShape }: Pick<DataInfo, "sampleShape">,
+  { data }: NdArray<"float32">,
+): NdArray<"float32"> {
+  return float32(data, [data.length / elementCount(sampleShape), ...sampleShape]);
+}
+
 /** A table whose first columns say which series a sample is of, and where in it. */
 export function seriesRows(
   info: RunConfig["dataInfo"],
@@ -158,9 +166,7 @@ export function seriesRows(
   columns: readonly [series: string, position: string],
   position: (i: number) => number,
 ): SampleRows {
-  const [count = 0, ...rest] = samples.shape;
-  const flat = rest.length > info.sampleShape.length ? [count * length, ...info.sampleShape] : samples.shape;
-  const { names, rows } = sampleRows(info, float32(samples.data, flat));
+  const { names, rows } = sampleRows(info, oneByOne(info, samples));
   return {
     names: [...columns, ...names],
     rows: rows.map((row, i) => [Math.floor(i / length), position(i % length), ...row]),
@@ -169,9 +175,5 @@ export function seriesRows(
 
 /** A row of images for each series of `length` samples. */
 export function seriesGrid(info: RunConfig["dataInfo"], samples: NdArray<"float32">, length: number): Raster {
-  const flat = float32(samples.data, [
-    samples.data.length / elementCount(info.sampleShape),
-    ...info.sampleShape,
-  ]);
-  return imageGrid(toBytes(flat, info.kind), { columns: length });
+  return imageGrid(toBytes(oneByOne(info, samples), info.kind), { columns: length });
 }
