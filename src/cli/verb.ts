@@ -5,11 +5,35 @@ import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
+import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
+
+/** Flags that trust what a run folder names, for runs that a stranger may have made. */
+export const trustFlags = {
+  trustModule: z
+    .boolean()
+    .default(false)
+    .describe("import the module that the run names as its model: it may do whatever you may do"),
+  trustQuery: z
+    .boolean()
+    .default(false)
+    .describe("let a query of the run read any file that you may read (default: the run's data alone)"),
+};
+
+/** Trust as flags give it. */
+export function trustOf({
+  trustModule,
+  trustQuery,
+}: {
+  readonly trustModule: boolean;
+  readonly trustQuery: boolean;
+}): Trust {
+  return { module: trustModule, query: trustQuery };
+}
 
 /** Options of every command that runs a fitted model. */
 export const runOptions = {
@@ -19,6 +43,7 @@ export const runOptions = {
     .describe("which weights (default: best where validation has chosen some, otherwise last)"),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   threads: z.int().positive().optional().describe("threads inside one operation (default: all cores)"),
+  ...trustFlags,
 };
 
 /** Options of commands that work on samples of a split, or on image files. */
@@ -79,8 +104,8 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       verb.target === undefined
         ? ""
         : verb.target(flags, (await new RunFolder(folder).readConfig()).dataInfo, folder);
-    const { weights, provider, threads } = flags as z.output<z.ZodObject<typeof runOptions>>;
-    await using run = await openRun(folder, { weights, provider, threads });
+    const { weights, provider, threads, ...trust } = flags as z.output<z.ZodObject<typeof runOptions>>;
+    await using run = await openRun(folder, { weights, provider, threads, trust: trustOf(trust) });
     const begun = performance.now();
     const seconds = (): number => (performance.now() - begun) / 1000;
     await verb.action({ run, flags, others: pick(false), operands, target, seconds });

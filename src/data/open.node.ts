@@ -20,7 +20,7 @@ import { checkedData, type DataSource } from "./sources/memory.ts";
 import { type DataOptions, type ResolvedDataOptions, resolveDataOptions } from "./sources/options.ts";
 import { isPlaneName, openPoints, planePoints } from "./sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
-import { isQuery, isTablePath } from "./table/duckdb.node.ts";
+import { isQuery, isTablePath, type TablePlace } from "./table/duckdb.node.ts";
 import { findSplitTables, type TableData } from "./table/parts.node.ts";
 import { openBinaryTable, openTable } from "./table/table.node.ts";
 
@@ -57,6 +57,12 @@ export async function isDetectionData(data: string | DataSource): Promise<boolea
   const found = await stat(data).catch(() => undefined);
   const mayBe = found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(data));
   return mayBe && (await readAnnotations(data).catch(() => undefined)) !== undefined;
+}
+
+/** How far data is trusted. */
+export interface DataTrust {
+  /** What a query may read: any file (default), or the file that is named beside it alone, where it comes out of a run folder. */
+  readonly reads?: TablePlace["reads"];
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -97,7 +103,11 @@ function findSource(source: DataSource): Found | Promise<Found> {
 }
 
 /** Finds data by name, path or query, or in memory. @throws DataError where there is no such data, with the nearest name */
-async function findData(data: string | DataSource, sql: string | undefined): Promise<Found> {
+async function findData(
+  data: string | DataSource,
+  sql: string | undefined,
+  { reads = "any" }: DataTrust = {},
+): Promise<Found> {
   const nameOrPath = checkedData(data);
   if (typeof nameOrPath !== "string") {
     if (sql === undefined) return findSource(nameOrPath);
@@ -121,11 +131,11 @@ async function findData(data: string | DataSource, sql: string | undefined): Pro
   if (isQuery(nameOrPath)) {
     if (sql !== undefined)
       throw new DataError("two queries were given: one as the data, one by the option sql");
-    return { kind: "table", table: { sql: nameOrPath } };
+    return { kind: "table", table: { sql: nameOrPath, reads } };
   }
   if (nameOrPath === "") {
     if (sql === undefined) throw new DataError("no data was named; give a name, a path or a query");
-    return { kind: "table", table: { sql } };
+    return { kind: "table", table: { sql, reads } };
   }
   const found = await stat(nameOrPath).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
@@ -135,10 +145,10 @@ async function findData(data: string | DataSource, sql: string | undefined): Pro
     const tables = await findSplitTables(nameOrPath);
     return tables === undefined
       ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
-      : { kind: "table", table: { ...tables, sql } };
+      : { kind: "table", table: { ...tables, sql, reads } };
   }
   if (found !== undefined || isTablePath(nameOrPath)) {
-    return { kind: "table", table: { path: nameOrPath, sql } };
+    return { kind: "table", table: { path: nameOrPath, sql, reads } };
   }
   const names = dataCatalog.filter(({ kind }) => kind !== "detection").map(({ name }) => name);
   const meant = nearest(nameOrPath, names);
@@ -166,13 +176,17 @@ export async function plainKind(data: string | DataSource, options: DataOptions 
  * @throws DataError where there is no such data (with the nearest name), or it cannot be used; OptionError for bad
  * options; MissingPackageError where sharp or DuckDB is needed and not installed.
  */
-export async function openData(data: string | DataSource, options: DataOptions = {}): Promise<DataSet> {
+export async function openData(
+  data: string | DataSource,
+  options: DataOptions = {},
+  trust: DataTrust = {},
+): Promise<DataSet> {
   const { classes, source, sourceClasses, pairs, ...plain } = resolveDataOptions(options);
   const given = checkedData(data);
   // What comes bit by bit comes once.
   const named = typeof given === "string" ? given : await gatherSource(given);
   const kept = async (name: string | DataSource, wanted: DataOptions["classes"]): Promise<DataSet> => {
-    const data = await openWhole(name, plain);
+    const data = await openWhole(name, plain, trust);
     return wanted === undefined ? data : onlyClasses(data, wanted);
   };
   const opened = await kept(named, classes);
@@ -187,9 +201,13 @@ export async function openData(data: string | DataSource, options: DataOptions =
 }
 
 /** Data with all of its classes. */
-async function openWhole(data: string | DataSource, options: DataOptions): Promise<DataSet> {
+async function openWhole(
+  data: string | DataSource,
+  options: DataOptions,
+  trust: DataTrust,
+): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
-  const found = await findData(data, resolved.sql);
+  const found = await findData(data, resolved.sql, trust);
   switch (found.kind) {
     case "table":
       return resolved.binary ? openBinaryTable(found.table, options) : openTable(found.table, options);

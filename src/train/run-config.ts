@@ -33,6 +33,17 @@ export const runConfig = z.object({
   dataOptions: z.record(z.string(), z.unknown()),
   dataInfo,
   fit: resolvedFitOptions,
+  /** Whole paths, as they were when the run began, of the files that it names. */
+  paths: z
+    .object({
+      model: z.string().optional(),
+      data: z.string().optional(),
+      source: z.string().optional(),
+      pairs: z.string().optional(),
+      weights: z.string().optional(),
+    })
+    .readonly()
+    .optional(),
 });
 
 export type RunConfig = z.output<typeof runConfig>;

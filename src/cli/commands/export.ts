@@ -6,7 +6,8 @@ import type { DetectOptions } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { exportRun } from "../../tasks/export/export.node.ts";
-import { loadDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
+import { runDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
+import type { Trust } from "../../tasks/run/trust.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
@@ -25,6 +26,7 @@ const exportFlags = z.strictObject({
     .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
   ...detectFlags,
   weights: runOptions.weights,
+  trustModule: runOptions.trustModule,
   json: z.boolean().default(false).describe("print what was written as JSON"),
 });
 
@@ -44,13 +46,14 @@ async function samplerOptions(
   run: string,
   sampler: boolean,
   flags: Readonly<Record<string, unknown>>,
+  trust: Trust,
 ): Promise<Record<string, unknown> | undefined> {
   const [first] = Object.keys(flags);
   if (!sampler) {
     if (first === undefined) return undefined;
     throw new OptionError(`option ${flagName(first)}: is of a sampler; add --sampler to export one`);
   }
-  const definition = await loadDefinition((await new RunFolder(run).readConfig()).model);
+  const definition = await runDefinition(await new RunFolder(run).readConfig(), run, trust);
   const schema = sampleSchema(definition) ?? z.strictObject({});
   return parseOptions(`sampling from ${definition.name}`, schema, flagValues(flags, [schema]));
 }
@@ -65,14 +68,16 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, suppression, weights, json, ...found } = parseOptions(
+    const { out, sampler, suppression, weights, trustModule, json, ...found } = parseOptions(
       "export",
       exportFlags,
       flagValues(pick(true), [exportFlags]),
     );
+    const trust = { module: trustModule };
     const options = {
       weights,
-      sampler: await samplerOptions(run, sampler, pick(false)),
+      trust,
+      sampler: await samplerOptions(run, sampler, pick(false), trust),
       suppression: suppressionOptions(suppression, found),
     };
     const path = out ?? join(run, sampler ? "sampler.onnx" : suppression ? "detections.onnx" : "model.onnx");

@@ -1,21 +1,31 @@
 import type { Command } from "commander";
+import { z } from "zod";
 import { models } from "../../catalog.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { type FitHooks, resumeFit, startFit } from "../../tasks/fit/fit.node.ts";
 import type { UncheckedRequest } from "../../tasks/fit/prepare.node.ts";
-import { dataSchema, isModulePath, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
+import { dataSchema, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
+import { isModulePath } from "../../tasks/run/run-data.node.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { printJson } from "../format.ts";
-import { addSchemaOptions, flagValues } from "../options.ts";
+import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
+import { trustFlags } from "../verb.ts";
 
 const USAGE =
   "as in: eidos fit rectified-flow digits --seconds 120 (eidos models and eidos data list what there is)";
+
+/** Flags that belong to --resume. */
+const resumeFlags = z.strictObject({
+  data: z.string().optional().describe("where the run's data is now; its contents are to be the same"),
+  trustModule: trustFlags.trustModule,
+  trustQuery: trustFlags.trustQuery,
+});
 
 /** The model that the command line names, whose options the help shows. */
 interface ShownModel {
@@ -62,6 +72,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
     .option("--config <file>", "JSON file of options by their camelCase names; those of the command line win")
     .option("--json", "print the summary as JSON")
     .option("--quiet", "show no progress");
+  addSchemaOptions(command, "With --resume", resumeFlags);
   addSchemaOptions(command, "Training", fitOptions);
   const shown = named === undefined ? undefined : { model: named, definition: await loadDefinition(named) };
   addSchemaOptions(command, "Data", shown === undefined ? dataOptionsSchema : dataSchema(shown.definition));
@@ -100,9 +111,16 @@ export async function configure(command: Command, args: readonly string[]): Prom
             `--resume takes model, data and folder from the run; leave ${misplaced} out, as in: eidos fit --resume ${resume}`,
           );
         }
-        const overrides = flagValues(options, [fitOptions]);
+        const { data, trustModule, trustQuery, ...changed } = flagValues(options, [fitOptions, resumeFlags]);
+        const moved = textOf(data, "data");
+        const trust = { module: trustModule === true, query: trustQuery === true };
+        const overrides = { ...changed, trust, ...(moved !== undefined && { data: moved }) };
         begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
       } else {
+        const misplaced = Object.keys(resumeFlags.shape).find((name) => options[name] !== undefined);
+        if (misplaced !== undefined) {
+          throw new OptionError(`--${flagName(misplaced)} is of a run that goes on (--resume); leave it out`);
+        }
         const request = await requestOf({ model, data }, options, shown);
         begin = (signal) => startFit(request, hooks(signal));
       }

@@ -5,11 +5,12 @@ import { parseOptions } from "../../options.ts";
 import { fitToPairs, PAIR_MODELS } from "../../tasks/fit/reflow.node.ts";
 import { loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { loadRun } from "../../tasks/run/load.node.ts";
+import type { Trust } from "../../tasks/run/trust.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { print, printJson, showNumber } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
-import { runOptions } from "../verb.ts";
+import { runOptions, trustFlags, trustOf } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const pairFlags = z.strictObject({
@@ -28,14 +29,15 @@ const pairFlags = z.strictObject({
     ),
   ...codeOptions,
   runWeights: runOptions.weights,
+  ...trustFlags,
 });
 
 /** Paths that are measured before and after. */
 const MEASURED = 500;
 
 /** Straightness and cost of a run's paths; undefined where its model has none. */
-async function measuresOf(path: string): Promise<PathMeasures | undefined> {
-  const run = await loadRun(path);
+async function measuresOf(path: string, trust: Trust): Promise<PathMeasures | undefined> {
+  const run = await loadRun(path, { trust });
   try {
     const count = run.config.dataInfo.kind === "image" ? MEASURED / 20 : MEASURED;
     return await run.model.straightness?.(run.session, { count, seed: 0 });
@@ -62,11 +64,12 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
     const own = Object.keys(pairFlags.shape);
     const pick = (ofPairs: boolean) =>
       Object.fromEntries(Object.entries(given).filter(([name]) => own.includes(name) === ofPairs));
-    const { count, pairSeed, guidance, solver, solverSteps, runWeights } = parseOptions(
+    const { count, pairSeed, guidance, solver, solverSteps, runWeights, ...flagged } = parseOptions(
       kind,
       pairFlags,
       flagValues(pick(true), [pairFlags]),
     );
+    const trust = trustOf(flagged);
     const display = new ProgressDisplay();
     const begun = performance.now();
     const summary = await interruptible(display, (signal) =>
@@ -79,7 +82,7 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
             ...(guidance !== undefined && { guidance }),
             ...codeSolver({ solver, solverSteps }),
             seed: pairSeed,
-            open: { weights: runWeights },
+            open: { weights: runWeights, trust },
             ...(quiet !== true && {
               onProgress: (share) =>
                 display.showLine(`${String(Math.floor(100 * share)).padStart(3)} %  drawing pairs`, {
@@ -101,7 +104,7 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
     if (summary.reason === "stopped") return;
     process.exitCode = 0;
     if (json) return;
-    const [before, after] = [await measuresOf(path), await measuresOf(summary.folder)];
+    const [before, after] = [await measuresOf(path, trust), await measuresOf(summary.folder, trust)];
     if (before === undefined || after === undefined) return;
     const change = (name: keyof PathMeasures): string =>
       `${showNumber(before[name])} before, ${showNumber(after[name])} now`;

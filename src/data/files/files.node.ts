@@ -18,6 +18,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
   EFBIG:
     "the file would be larger than is allowed here; raise the limit (ulimit -f), or choose another folder",
+  ERR_INVALID_ARG_VALUE: "the path holds a NUL character, which no name of a file may; check the path",
   EIO: "the disk reports an input/output error; check the disk",
 };
 

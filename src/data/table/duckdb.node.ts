@@ -1,5 +1,5 @@
 import { open, stat } from "node:fs/promises";
-import { extname } from "node:path";
+import { extname, resolve } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
@@ -7,18 +7,18 @@ import { optional } from "../files/optional.node.ts";
 import type { Table, Wanted } from "./rows.node.ts";
 
 /** File extensions of tables, and the kind of each. */
-const TABLE_KINDS: Readonly<Record<string, "csv" | "parquet" | "json">> = {
-  ".csv": "csv",
-  ".tsv": "csv",
-  ".parquet": "parquet",
-  ".json": "json",
-  ".jsonl": "json",
-  ".ndjson": "json",
-};
+const TABLE_KINDS: ReadonlyMap<string, "csv" | "parquet" | "json"> = new Map([
+  [".csv", "csv"],
+  [".tsv", "csv"],
+  [".parquet", "parquet"],
+  [".json", "json"],
+  [".jsonl", "json"],
+  [".ndjson", "json"],
+]);
 
 /** True where the path has the extension of a table. */
 export function isTablePath(path: string): boolean {
-  return extname(path).toLowerCase() in TABLE_KINDS;
+  return TABLE_KINDS.has(extname(path).toLowerCase());
 }
 
 /** True where the text is a query rather than a name or a path. */
@@ -35,29 +35,55 @@ interface TableSource {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
 }
 
-/**
- * A connection to a DuckDB of its own, in memory.
- * @throws MissingPackageError where @duckdb/node-api is not installed.
- * @internal
- */
-export async function connectDuckDb(): Promise<DuckDBConnection> {
-  const { DuckDBInstance } = await optional(
-    "@duckdb/node-api",
-    "reading and writing tables",
-    () => import("@duckdb/node-api"),
-  );
-  const instance = await DuckDBInstance.create(":memory:", { autoinstall_known_extensions: "false" });
-  return instance.connect();
+/** DuckDB, which is loaded when a table is first read or written. @throws MissingPackageError where it is not installed */
+function importDuckDb(): Promise<typeof import("@duckdb/node-api")> {
+  return optional("@duckdb/node-api", "reading and writing tables", () => import("@duckdb/node-api"));
 }
 
-/** Runs `work` on a connection that is closed afterwards. @internal */
+/** A DuckDB of its own, in memory. */
+interface Database {
+  readonly connection: DuckDBConnection;
+  close(): void;
+}
+
+async function openDatabase(): Promise<Database> {
+  const { DuckDBInstance } = await importDuckDb();
+  const instance = await DuckDBInstance.create(":memory:", { autoinstall_known_extensions: "false" });
+  const connection = await instance.connect();
+  return {
+    connection,
+    close() {
+      connection.closeSync();
+      instance.closeSync();
+    },
+  };
+}
+
+/**
+ * Runs `work` on a connection to a DuckDB of its own, which is closed afterwards.
+ * @throws MissingPackageError where @duckdb/node-api is not installed
+ * @internal
+ */
 export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-  const connection = await connectDuckDb();
+  const database = await openDatabase();
   try {
-    return await work(connection);
+    return await work(database.connection);
   } finally {
-    connection.closeSync();
+    database.close();
   }
+}
+
+/**
+ * Ends the set-up of a database: its settings stay as they are, so that no query changes them.
+ * @param paths what queries may read; everything where undefined
+ */
+async function lockDatabase(connection: DuckDBConnection, paths?: readonly string[]): Promise<void> {
+  if (paths !== undefined) {
+    await connection.run("set temp_directory = ''");
+    await connection.run(`set allowed_paths = [${paths.map(quoteText).join(", ")}]`);
+    await connection.run("set enable_external_access = false");
+  }
+  await connection.run("set lock_configuration = true");
 }
 
 /** A name in double quotes, as SQL wants it. */
@@ -68,6 +94,25 @@ export function quoteName(name: string): string {
 /** A text in single quotes, as SQL wants it. */
 export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
+}
+
+/**
+ * A file as DuckDB wants it in a query: it alone. Names of files are patterns to DuckDB, so that `wine[1].csv` would be `wine1.csv`; `~`
+ * and `s3://` would lead elsewhere.
+ * @throws DataError for a name that DuckDB has no way to write
+ */
+export function quoteFile(path: string): string {
+  return quoteText(patternOf(path));
+}
+
+/** The pattern that a file alone matches. @throws DataError */
+function patternOf(path: string): string {
+  const whole = resolve(path);
+  const isPattern = /[*?[]/.test(whole);
+  if (whole.includes("\0") || (isPattern && process.platform !== "win32" && whole.includes("\\"))) {
+    throw new DataError(`${path}: a table whose path has such characters cannot be read; rename it`);
+  }
+  return isPattern ? whole.replaceAll(/[*?[]/g, "[$&]") : whole;
 }
 
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
@@ -83,6 +128,16 @@ export interface TablePlace {
   readonly kind?: "place";
   readonly path?: string | undefined;
   readonly sql?: string | undefined;
+  /**
+   * What the query may read: any file that this process can, as a query of one's own command line or code does (default); or the
+   * file at `path` alone, as one out of a run folder does.
+   */
+  readonly reads?: "any" | "path" | undefined;
+}
+
+/** A table that DuckDB reads, until it is closed. */
+export interface OpenTable extends Table {
+  close(): void;
 }
 
 /** What a column is in a query. */
@@ -99,13 +154,27 @@ function cellExpression({ name, as, gaps }: Wanted): string {
 /**
  * A table that DuckDB reads.
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
- * @throws DataError where the file is missing, or cannot be read as its extension demands.
+ * @throws DataError where the file is missing, or cannot be read as its extension demands; OptionError where the query is not a single
+ * SELECT, or reads more than it may; MissingPackageError where @duckdb/node-api is not installed
  * @internal
  */
 export async function openPlace(
-  connection: DuckDBConnection,
   place: TablePlace,
   options: { readonly binary?: boolean } = {},
+): Promise<OpenTable> {
+  const database = await openDatabase();
+  try {
+    return { ...(await tableOf(database.connection, place, options)), close: () => database.close() };
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+async function tableOf(
+  connection: DuckDBConnection,
+  place: TablePlace,
+  options: { readonly binary?: boolean },
 ): Promise<Table> {
   const { label, from, columns } = await openSource(connection, place, options);
   return {
@@ -123,7 +192,7 @@ export async function openPlace(
           yield { count: chunk.rowCount, values: (column) => chunk.getColumnValues(column) };
         }
       } catch (error) {
-        throw error instanceof EidosError ? error : duckDbError(error, label);
+        throw sourceError(error, place, label);
       }
     },
     async cellText(column, row) {
@@ -146,24 +215,58 @@ export async function openPlace(
  */
 async function openSource(
   connection: DuckDBConnection,
-  { path, sql }: TablePlace,
+  place: TablePlace,
   { binary = false }: { readonly binary?: boolean } = {},
 ): Promise<TableSource> {
+  const { path, sql, reads = "any" } = place;
   const fileFrom = path === undefined ? undefined : await fileExpression(path, binary);
   const label = path ?? "query";
   try {
-    let from = fileFrom;
+    // DuckDB asks twice: for the pattern, and for the file that matches.
+    const paths = path === undefined ? [] : [resolve(path), patternOf(path)];
     if (sql !== undefined) {
       if (fileFrom !== undefined) await createDataView(connection, fileFrom, kindOf(path) === "csv");
-      from = `(${sql.trim().replace(/;+$/, "")})`;
-    }
+      await lockDatabase(connection, reads === "path" ? paths : undefined);
+      await checkQuery(connection, sql);
+    } else await lockDatabase(connection, paths);
+    // A comment at the end of a query ends with its line.
+    const from = sql === undefined ? fileFrom : `(${sql.trim().replace(/(\s*;)+$/, "")}\n)`;
     if (from === undefined)
       throw new OptionError("a table is a file, or the result of a query; neither was given");
     const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
     return { label, from, columns: rows.map((row) => ({ name: String(row[0]), type: String(row[1]) })) };
   } catch (error) {
-    throw error instanceof EidosError ? error : duckDbError(error, label);
+    throw sourceError(error, place, label);
   }
+}
+
+/** @throws OptionError where a text is more, or something else, than one SELECT: it would not only be read */
+async function checkQuery(connection: DuckDBConnection, sql: string): Promise<void> {
+  const { StatementType } = await importDuckDb();
+  const statements = await connection.extractStatements(sql);
+  const type = statements.count === 1 ? (await statements.prepare(0)).statementType : undefined;
+  if (type === StatementType.SELECT) return;
+  throw new OptionError(
+    `${quotedQuery(sql)}: a query is a single SELECT; ${type === undefined ? `these are ${statements.count} statements` : `this is ${StatementType[type]}`}`,
+  );
+}
+
+/** The beginning of a query, for messages. */
+function quotedQuery(sql: string): string {
+  const line = sql.replaceAll(/\s+/g, " ").trim();
+  return `query "${line.length > 80 ? `${line.slice(0, 80)}…` : line}"`;
+}
+
+/** What went wrong while a table was opened or read, as an error of eidos. */
+function sourceError(error: unknown, { sql, reads }: TablePlace, label: string): EidosError {
+  if (error instanceof EidosError) return error;
+  const refused =
+    error instanceof Error && /^Permission Error|disabled (by|through) configuration/.test(error.message);
+  if (!refused || sql === undefined || reads !== "path") return duckDbError(error, label);
+  return new OptionError(
+    `${quotedQuery(sql)} stands in the run's config.json and reads more than the run's data (${error.message.split("\n")[0]}); where you know what it does, trust it: --trust-query, openRun(folder, { trust: true })`,
+    { cause: error },
+  );
 }
 
 /**
@@ -193,22 +296,26 @@ async function createDataView(connection: DuckDBConnection, from: string, isCsv:
 }
 
 function kindOf(path: string | undefined): "csv" | "parquet" | "json" | undefined {
-  return TABLE_KINDS[extname(path ?? "").toLowerCase()];
+  return TABLE_KINDS.get(extname(path ?? "").toLowerCase());
 }
 
 async function fileExpression(path: string, binary: boolean): Promise<string> {
   const kind = kindOf(path);
   if (kind === undefined) {
-    throw new DataError(`${path}: not a table; its name must end in ${Object.keys(TABLE_KINDS).join(", ")}`);
+    throw new DataError(`${path}: not a table; its name must end in ${[...TABLE_KINDS.keys()].join(", ")}`);
   }
   try {
-    if ((await stat(path)).size === 0) throw new DataError(`${path}: the file is empty`);
+    const held = await stat(path);
+    if (!held.isFile()) throw new DataError(`${path}: not a regular file, but a folder, pipe or device`);
+    if (held.size === 0) throw new DataError(`${path}: the file is empty`);
   } catch (error) {
+    if (error instanceof DataError) throw error;
     if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
     throw fileError(error, "read", path);
   }
-  if (kind === "parquet") return `read_parquet(${quoteText(path)})`;
-  if (kind === "json") return `read_json_auto(${quoteText(path)})`;
+  // Folders called year=2020 would become columns.
+  if (kind === "parquet") return `read_parquet(${quoteFile(path)}, hive_partitioning = false)`;
+  if (kind === "json") return `read_json_auto(${quoteFile(path)}, hive_partitioning = false)`;
   return csvExpression(path, binary);
 }
 
@@ -245,7 +352,7 @@ async function csvExpression(path: string, binary: boolean): Promise<string> {
   }
   const columns = names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(", ");
   return (
-    `read_csv(${quoteText(path)}, auto_detect = false, header = ${header}, delim = ${quoteText(separator)}, ` +
+    `read_csv(${quoteFile(path)}, auto_detect = false, hive_partitioning = false, header = ${header}, delim = ${quoteText(separator)}, ` +
     `quote = '"', escape = '"', nullstr = '', columns = {${columns}})`
   );
 }

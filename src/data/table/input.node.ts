@@ -1,5 +1,5 @@
 import type { PlainRows } from "../sources/memory.ts";
-import { connectDuckDb, openPlace, type TablePlace } from "./duckdb.node.ts";
+import { openPlace, type TablePlace } from "./duckdb.node.ts";
 import { memoryTable } from "./memory.node.ts";
 import type { Table } from "./rows.node.ts";
 
@@ -19,15 +19,16 @@ interface Reading {
 export async function withTables<T>(
   work: (open: (input: TableInput, reading?: Reading) => Promise<Table>) => Promise<T>,
 ): Promise<T> {
-  let connection: Awaited<ReturnType<typeof connectDuckDb>> | undefined;
+  const opened: { close(): void }[] = [];
   try {
     return await work(async (input, reading) => {
       if (input.kind === "rows") return memoryTable(input);
-      connection ??= await connectDuckDb();
-      return openPlace(connection, input, reading);
+      const table = await openPlace(input, reading);
+      opened.push(table);
+      return table;
     });
   } finally {
-    connection?.closeSync();
+    for (const table of opened) table.close();
   }
 }
 
@@ -41,10 +42,10 @@ export async function* readTable<T>(
     yield* read(memoryTable(input));
     return;
   }
-  const connection = await connectDuckDb();
+  const table = await openPlace(input, reading);
   try {
-    yield* read(await openPlace(connection, input, reading));
+    yield* read(table);
   } finally {
-    connection.closeSync();
+    table.close();
   }
 }

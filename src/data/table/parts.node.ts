@@ -17,7 +17,7 @@ export interface SplitTables {
 }
 
 /** What a data set of rows is read from: one table, which is divided at random, or a table for each split. */
-export type TableData = TableInput | (SplitTables & Pick<TablePlace, "sql">);
+export type TableData = TableInput | (SplitTables & Pick<TablePlace, "sql" | "reads">);
 
 /** Rows of a data set of rows, and where they belong. */
 export interface TableParts {
@@ -112,7 +112,9 @@ export async function readParts(
   as: "number" | "bit",
 ): Promise<TableParts> {
   const inputs: readonly TableInput[] =
-    data.kind === "splits" ? SPLITS.map((name) => ({ path: data.files[name], sql: data.sql })) : [data];
+    data.kind === "splits"
+      ? SPLITS.map((name) => ({ path: data.files[name], sql: data.sql, reads: data.reads }))
+      : [data];
   const rows: Rows[] = [];
   const ends: number[] = [];
   let count = 0;

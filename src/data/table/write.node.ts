@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import { EidosError, FileError, OptionError } from "../../errors.ts";
 import { fileError, replaceFile, writeFileAtomic } from "../files/files.node.ts";
 import type { Cell } from "../sources/columns.ts";
-import { quoteName, quoteText, withDuckDb } from "./duckdb.node.ts";
+import { quoteFile, quoteName, quoteText, withDuckDb } from "./duckdb.node.ts";
 
 /** Rows of cells; null is a missing one. */
 type CellRows = Iterable<readonly (Cell | null)[]> | AsyncIterable<readonly (Cell | null)[]>;
@@ -63,7 +63,7 @@ export async function writeTable(
         (name, i) =>
           `${quoteText(name)}: ${quoteText(types?.[i] ?? (typeof first[i] === "string" ? "VARCHAR" : "DOUBLE"))}`,
       );
-      const read = `read_csv(${quoteText(text)}, auto_detect = false, header = true, columns = {${columns.join(", ")}}, quote = '"', escape = '"', allow_quoted_nulls = false)`;
+      const read = `read_csv(${quoteFile(text)}, auto_detect = false, header = true, columns = {${columns.join(", ")}}, quote = '"', escape = '"', allow_quoted_nulls = false)`;
       await withDuckDb((connection) =>
         connection.run(
           `copy (select ${names.map(quoteName).join(", ")} from ${read}) to ${quoteText(temporary)} (format parquet)`,

@@ -57,6 +57,9 @@ export async function checkRun(
   const compared: readonly (readonly [string, unknown, unknown])[] = [
     ...[...LIMITS, ...Object.keys(given)].map((key) => [key, trained[key], given[key]] as const),
     ...Object.entries(modelOptions).map(([key, value]) => [key, config.modelOptions[key], value] as const),
+    ...(["sql", "source"] as const).map(
+      (key) => [key, config.dataOptions[key], comparison.dataOptions[key]] as const,
+    ),
   ];
   for (const [key, before, now] of compared) {
     if (JSON.stringify(before) !== JSON.stringify(now)) {
@@ -83,7 +86,8 @@ export async function train(
   if (await run.exists()) {
     const checkpoint = await run.readCheckpoint();
     if (checkpoint?.progress.finished) return true;
-    return (await resumeFit(path, {}, hooks)).reason !== "stopped";
+    // It is what is asked for, its module and its queries too (checkRun).
+    return (await resumeFit(path, { trust: true }, hooks)).reason !== "stopped";
   }
   // What was killed before it wrote its configuration is no run yet.
   await rm(path, { recursive: true, force: true });
@@ -167,7 +171,7 @@ export async function measure(
 ): Promise<ModelResult> {
   const { folder, comparison, data, meter, setting } = stage;
   const { provider, threads, seed } = comparison.shared;
-  const run = await loadRun(folder.run(name), { data, provider, threads });
+  const run = await loadRun(folder.run(name), { opened: data, provider, threads, trust: true });
   try {
     const drawn = run.model.sample && (await drawAndTime(run, stage, onProgress));
     onProgress(undefined);

@@ -5,8 +5,9 @@ import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { type FitOptions, fitOptions } from "../../train/options.ts";
-import { isModulePath, loadDefinition, modelSchema } from "../run/definition.node.ts";
+import { loadDefinition, modelSchema } from "../run/definition.node.ts";
 import { takesBoxes } from "../run/detection-options.ts";
+import { isModulePath } from "../run/run-data.node.ts";
 
 /** A model with options of its own, and a name where the same model is compared with itself. */
 export interface CompareModel {

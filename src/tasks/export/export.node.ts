@@ -7,8 +7,9 @@ import type { Exportable, Model } from "../../model/capabilities.ts";
 import { checkState } from "../../nn/state.ts";
 import { exportOnnx } from "../../program/program.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { loadDefinition, modelInfo } from "../run/definition.node.ts";
+import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { refuse } from "../run/load.node.ts";
+import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
 
 /** What was written. */
@@ -32,6 +33,8 @@ export interface ExportOptions {
    * detections count is, by default, that of `eidos detect`.
    */
   readonly suppression?: DetectOptions | undefined;
+  /** What of the run is trusted, where it is a stranger's. Default: nothing. */
+  readonly trust?: GivenTrust | undefined;
 }
 
 const isExportable = (model: Model): model is Model & Exportable => model.exported !== undefined;
@@ -73,7 +76,7 @@ export async function exportRun(
 ): Promise<ExportSummary> {
   const folder = new RunFolder(run);
   const config = await folder.readConfig();
-  const definition = await loadDefinition(config.model);
+  const definition = await runDefinition(config, run, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
   if (!isExportable(model)) return refuse({ config, definition }, "be exported");
   const { outputs, description } = await graphOf(config.model, model, folder, options);

@@ -6,6 +6,7 @@ import type { ModelDefinition } from "../../model/definition.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
+import type { GivenTrust } from "../run/trust.node.ts";
 import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest } from "./request.ts";
 import type { FitBeginning } from "./run-fit.node.ts";
@@ -30,7 +31,10 @@ export interface FitHooks {
 
 /** What of a run may change when it is resumed: options of training by name. */
 export interface ResumeOptions {
+  /** Where the run's data is now, or the data itself where it was in memory. */
   readonly data?: string | DataSource;
+  /** What of the run is trusted, where it is a stranger's: its module, its queries. Default: nothing. */
+  readonly trust?: GivenTrust;
   /** The definition of the model, for a run that was fitted with a definition object; it then goes on in the calling thread. */
   readonly definition?: ModelDefinition;
   readonly [option: string]: unknown;
@@ -72,11 +76,18 @@ async function fitDefinition(
   return inThisThread({ kind: "new", request }, hooks);
 }
 
-/** As `fit`, for options that are not known while compiling, such as those of a command line. */
-export async function startFit(request: UncheckedRequest, hooks: FitHooks = {}): Promise<FitSummary> {
+/**
+ * As `fit`, for options that are not known while compiling, such as those of a command line.
+ * @param trust whether queries among its data are trusted: not where they come out of a run folder
+ */
+export async function startFit(
+  request: UncheckedRequest,
+  hooks: FitHooks = {},
+  trust: GivenTrust = true,
+): Promise<FitSummary> {
   const { data, ...options } = request;
   checkSendable(options);
-  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) } }, hooks);
+  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) }, trust }, hooks);
 }
 
 /** Runs a fit in this thread, where the definition of its model is. What it needs is loaded now. */
@@ -104,13 +115,14 @@ function refuseReplicas({ replicas }: Readonly<Record<string, unknown>>): void {
 /**
  * Continues a run from its last checkpoint, bit for bit.
  * @param overrides options of training to change, for example a later limit, which takes the place of the old one; the run's `data`,
- * where it was in memory or is elsewhere now; and the `definition` of its model, where that was given as an object
+ * where it was in memory or is elsewhere now; the `definition` of its model, where that was given as an object; and `trust` in the module
+ * or the queries that the run names
  * @throws OptionError where the run is finished and no larger limit is given, or the data has changed; WeightsError
  * where the checkpoint is damaged
  */
 export async function resumeFit(
   folder: string,
-  { data, definition, ...overrides }: ResumeOptions = {},
+  { data, definition, trust, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
   checkSendable(overrides);
@@ -118,6 +130,7 @@ export async function resumeFit(
     kind: "resume",
     folder,
     overrides,
+    ...(trust !== undefined && { trust }),
     ...(data !== undefined && { data: await sendable(data) }),
   };
   if (definition === undefined) return inWorker(task, hooks);

@@ -19,13 +19,15 @@ import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type RunProgress, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionData, detectionInfo, usualOptions } from "../measure/detection-data.ts";
-import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
+import { dataSchema, loadDefinition, modelInfo, modelSchema, runDefinition } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
   detectionDataOptions,
   PHOTO_SIZE,
   takesBoxes,
 } from "../run/detection-options.ts";
+import { locatedData, locatedWeights, pathsOf } from "../run/run-data.node.ts";
+import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 
 // From options and names to a fit that is ready to run: here the options of a fit are divided and parsed, its model is
@@ -45,14 +47,19 @@ export interface UncheckedRequest {
 }
 
 /** Data as it travels to the thread of a fit and to replicas. */
-type SentData = string | PlainSource;
+export type SentData = string | PlainSource;
 
 /** A request that can be sent to another thread. */
 export type SentRequest = UncheckedRequest & { readonly data: SentData };
 
 /** A new run, or one to go on with; it can be sent to another thread. */
 export type FitTask =
-  | { readonly kind: "new"; readonly request: SentRequest }
+  | {
+      readonly kind: "new";
+      readonly request: SentRequest;
+      /** Whether queries among its data are trusted: not where they come out of a run folder. Default: true. */
+      readonly trust?: GivenTrust;
+    }
   | {
       readonly kind: "resume";
       readonly folder: string;
@@ -60,6 +67,8 @@ export type FitTask =
       readonly overrides: Options;
       /** The data of the run, where it was in memory or is elsewhere now. */
       readonly data?: SentData;
+      /** What of the run is trusted. Default: nothing. */
+      readonly trust?: GivenTrust;
     };
 
 /** A fit that can begin or go on. */
@@ -75,13 +84,16 @@ export interface PreparedFit {
  * @throws OptionError, DataError, FileError, WeightsError
  */
 export function prepareFit(task: FitTask): Promise<PreparedFit> {
-  return task.kind === "new" ? prepareNew(task.request) : prepareResume(task);
+  return task.kind === "new" ? prepareNew(task) : prepareResume(task);
 }
 
-async function prepareNew(request: Extract<FitTask, { kind: "new" }>["request"]): Promise<PreparedFit> {
+async function prepareNew({
+  request,
+  trust = true,
+}: Extract<FitTask, { kind: "new" }>): Promise<PreparedFit> {
   const { out, data } = request;
   if (out !== undefined) await refuseTaken(out);
-  const { definition, opened, config } = await configure(request);
+  const { definition, opened, config } = await configure(request, trust);
   const subject = subjectOf(definition, config, opened);
   const start = await startOf(config, subject);
   let folder: RunFolder;
@@ -97,20 +109,29 @@ async function prepareNew(request: Extract<FitTask, { kind: "new" }>["request"])
 async function prepareResume({
   folder: path,
   overrides,
-  data,
+  data: given,
+  trust,
 }: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
   const folder = new RunFolder(path);
   const before = await folder.readConfig();
   // A damaged checkpoint is found before anything is written.
   const checkpoint = await folder.readCheckpoint();
   const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-  const config: RunConfig = { ...before, fit, ...(data !== undefined && { data: nameOf(data) }) };
-  const subject = await resolveRun(config, data);
+  const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
+  const { subject, data } = await resolveRun(config, path, given, trust);
   // Killed before its first checkpoint, a run begins again as it has begun.
   const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
   await folder.removeTemporaries();
   if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-  return prepared({ subject, config, data: data ?? config.data, folder, resume: true, start });
+  return prepared({ subject, config, data, folder, resume: true, start });
+}
+
+/** What config.json says of the data of a run, where that is elsewhere now. */
+function movedTo(config: RunConfig, given: SentData): Pick<RunConfig, "data" | "paths"> {
+  const data = nameOf(given);
+  const { data: where } = pathsOf({ ...config, data });
+  const { data: _before, ...others } = config.paths ?? {};
+  return { data, paths: { ...others, ...(where !== undefined && { data: where }) } };
 }
 
 /** What config.json calls the data. */
@@ -151,11 +172,9 @@ function prepared({
 }
 
 /** Weights that a run begins with, where they are given, and what of them did not fit. */
-async function startOf(
-  { fit: { weights, seed } }: RunConfig,
-  { model }: FitSubject,
-): Promise<WarmStart | undefined> {
-  return weights === undefined ? undefined : warmStart(weights, model, seed);
+async function startOf(config: RunConfig, { model }: FitSubject): Promise<WarmStart | undefined> {
+  const weights = await locatedWeights(config);
+  return weights === undefined ? undefined : warmStart(weights, model, config.fit.seed);
 }
 
 /** Finds out that a folder is taken before data is read. */
@@ -180,7 +199,10 @@ interface NewData {
 }
 
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
-async function configure({ model, data, out: _out, ...rest }: SentRequest): Promise<{
+async function configure(
+  { model, data, out: _out, ...rest }: SentRequest,
+  trust: GivenTrust,
+): Promise<{
   readonly definition: ModelDefinition;
   readonly config: RunConfig;
   readonly opened: OpenedData;
@@ -196,21 +218,24 @@ async function configure({ model, data, out: _out, ...rest }: SentRequest): Prom
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed);
-  return {
+  const { opened, dataOptions, info, modelOptions } = await open(
     definition,
-    opened,
-    config: {
-      eidos: version,
-      created: new Date().toISOString(),
-      model,
-      modelOptions,
-      data: nameOf(data),
-      dataOptions,
-      dataInfo: info,
-      fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
-    },
+    data,
+    options.data,
+    parsed,
+    trust,
+  );
+  const config = {
+    eidos: version,
+    created: new Date().toISOString(),
+    model,
+    modelOptions,
+    data: nameOf(data),
+    dataOptions,
+    dataInfo: info,
+    fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
   };
+  return { definition, opened, config: { ...config, paths: pathsOf(config) } };
 }
 
 /**
@@ -222,11 +247,12 @@ async function openSamples(
   source: SentData,
   given: Options,
   modelOptions: Options,
+  trust: GivenTrust,
 ): Promise<NewData> {
   const parsed = parseOptions("data", dataOptionsSchema, given);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
-  const data = await openData(source, { ...parsed, binary });
+  const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
   return {
     opened: { kind: "samples", data },
     // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
@@ -267,27 +293,42 @@ async function openAnnotated(
   };
 }
 
+/** The model and the data of a run, and its data where it lies. */
+interface ResolvedRun {
+  readonly subject: FitSubject;
+  readonly data: SentData;
+}
+
 /**
  * The model and the data of a configuration that a run folder holds.
- * @param data the run's data, where it was in memory
- * @throws OptionError where the data has changed since the run began, or was in memory and is not given; DataError
+ * @param folder of the run, for messages
+ * @param given the run's data, where it was in memory or is elsewhere now
+ * @throws OptionError where the data has changed since the run began, or was in memory and is not given, or the run wants more trust;
+ * DataError
  */
-export async function resolveRun(config: RunConfig, data: SentData = config.data): Promise<FitSubject> {
-  const definition = await loadDefinition(config.model);
-  return subjectOf(definition, config, await reopen(definition, data, config));
+export async function resolveRun(
+  config: RunConfig,
+  folder: string,
+  given: SentData | undefined,
+  trust: GivenTrust | undefined,
+): Promise<ResolvedRun> {
+  const definition = await runDefinition(config, folder, trust);
+  const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
+  return { subject: subjectOf(definition, config, await reopen(definition, data, dataOptions, trust)), data };
 }
 
 async function reopen(
   definition: ModelDefinition,
   data: SentData,
-  { dataOptions }: RunConfig,
+  dataOptions: RunConfig["dataOptions"],
+  trust: GivenTrust | undefined,
 ): Promise<OpenedData> {
   if (takesBoxes(definition)) {
     const options = detectionDataOptions(dataOptions);
     return { kind: "boxes", options, data: await openDetection(data, options.reading) };
   }
   const options = parseOptions("data", dataOptionsSchema, dataOptions);
-  return { kind: "samples", data: await openData(data, options) };
+  return { kind: "samples", data: await openData(data, options, queryTrust(trust)) };
 }
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {

@@ -8,6 +8,7 @@ import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
+import { locatedData } from "../run/run-data.node.ts";
 import { type FitHooks, startFit } from "./fit.node.ts";
 import type { UncheckedRequest } from "./prepare.node.ts";
 
@@ -77,7 +78,8 @@ export async function fitToPairs(
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
   const file = await drawRunPairs(run, pairs);
-  return startFit(await fitRequest(kind, run, file, own), hooks);
+  // The data is that of the run, with what queries it has.
+  return startFit(await fitRequest(kind, run, file, own), hooks, pairs?.open?.trust ?? false);
 }
 
 async function fitRequest(
@@ -92,12 +94,13 @@ async function fitRequest(
   const isFlow = run.model === PAIR_MODELS.reflow;
   // Of another model the network is taken over as it is built, without what it has learnt.
   const { path: _path, coupling: _coupling, ...inherited } = run.modelOptions;
-  const { pairs: _pairs, ...dataOptions } = run.dataOptions;
+  const { data, dataOptions: located } = await locatedData(run, path);
+  const { pairs: _pairs, ...dataOptions } = located;
   return {
     ...dataOptions,
     ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
     ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
-    data: run.data,
+    data,
     ...own,
     model,
     pairs,

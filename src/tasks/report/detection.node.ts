@@ -40,7 +40,7 @@ export async function writeDetectionReport(
   { measure }: { readonly measure: boolean },
 ): Promise<void> {
   const { provider, threads, samplePictures } = (await folder.readConfig()).fit;
-  const run = detectorRun(await loadRun(folder.path, { provider, threads }));
+  const run = detectorRun(await loadRun(folder.path, { provider, threads, trust: true }));
   try {
     const measured = measure && data.set.splits.validation.count > 0;
     const evaluated = measured ? await evaluateSplit(run, data.set, "validation") : undefined;

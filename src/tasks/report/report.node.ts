@@ -99,7 +99,7 @@ export async function writeReport(
   { measure, warn }: { readonly measure: boolean; warn(message: string): void },
 ): Promise<void> {
   const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
-  const run = await loadRun(folder.path, { data, provider, threads });
+  const run = await loadRun(folder.path, { opened: data, provider, threads, trust: true });
   try {
     const { model } = run;
     const { course, chosen } = await readPictures(folder);

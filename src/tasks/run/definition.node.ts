@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import type { z } from "zod";
 import { findModel } from "../../catalog.ts";
@@ -10,11 +10,8 @@ import type { DataInfo } from "../../model/data-info.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { detectionDataSchema, takesBoxes } from "./detection-options.ts";
-
-/** True where a model is named by the path of a module, not by a name of the catalogue. */
-export function isModulePath(model: string): boolean {
-  return /\.(js|mjs|ts)$/.test(model);
-}
+import { isModulePath, locatedModel } from "./run-data.node.ts";
+import { type GivenTrust, trusts } from "./trust.node.ts";
 
 /** The loader of tsx, a package that is the user's own and no dependency of this one. */
 const TSX: string = "tsx/esm/api";
@@ -41,7 +38,32 @@ export function keepDefinition(definition: ModelDefinition): string {
   return name;
 }
 
-/** The definition of a model by name or by the path of a module. @throws OptionError */
+/**
+ * The definition of the model of a run: one of the catalogue, one that was given as an object, or, where the run's module is trusted,
+ * the one that it exports.
+ * @param folder of the run, for messages
+ * @throws OptionError for a module that is not trusted, with the path of the file that would run
+ */
+export async function runDefinition(
+  config: Pick<RunConfig, "model" | "paths">,
+  folder: string,
+  trust: GivenTrust | undefined,
+): Promise<ModelDefinition> {
+  if (!isModulePath(config.model)) return loadDefinition(config.model);
+  const model = await locatedModel(config);
+  if (trusts(trust, "module")) return loadDefinition(model);
+  const file = await realpath(model).catch(() => undefined);
+  throw new OptionError(
+    file === undefined
+      ? `the run ${folder} names the module ${config.model} as its model, and there is no such file`
+      : `the run ${folder} names a module as its model: ${file} would run with all rights of this process. Where you know its code, trust it: --trust-module, openRun(folder, { trust: true })`,
+  );
+}
+
+/**
+ * The definition of a model by name, or of a module that one's own command or code names, which is imported.
+ * @throws OptionError
+ */
 export async function loadDefinition(model: string): Promise<ModelDefinition> {
   if (model.startsWith(OWN)) {
     const own = ownDefinitions.get(model);

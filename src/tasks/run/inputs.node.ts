@@ -18,6 +18,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { LoadedRun } from "./load.node.ts";
+import { queryTrust } from "./trust.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
 export const SOURCE_BATCH = 256;
@@ -182,7 +183,9 @@ function otherKind({ config }: LoadedRun, source: GatheredSource, what: string):
 /** Opens named data of the kind and shape that the run was fitted on. */
 async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet> {
   const { dataInfo, dataOptions } = run.config;
-  const opened = await openData(source, dataOptions);
+  // A query that the caller gives reads what it likes; one out of the run does not.
+  const isOwn = dataOptions.sql === undefined && dataOptions.source === undefined;
+  const opened = await openData(source, dataOptions, isOwn ? {} : queryTrust(run.source.trust));
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
     throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);
   }

@@ -15,8 +15,10 @@ import { Session } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { checkFingerprint } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { keepDefinition, loadDefinition, modelInfo } from "./definition.node.ts";
+import { keepDefinition, modelInfo, runDefinition } from "./definition.node.ts";
 import { detectionDataOptions } from "./detection-options.ts";
+import { locatedData } from "./run-data.node.ts";
+import { type GivenTrust, queryTrust } from "./trust.node.ts";
 
 /** A fitted model, ready to sample, score or export. */
 export interface LoadedRun {
@@ -27,6 +29,11 @@ export interface LoadedRun {
   readonly session: Session;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly weightsStep: number | undefined;
+  /** Where its data is now, where that was said, and what of the run is trusted. */
+  readonly source: {
+    readonly given: string | DataSource | undefined;
+    readonly trust: GivenTrust | undefined;
+  };
   /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
   data(): Promise<DataSet>;
 }
@@ -38,19 +45,27 @@ export interface LoadRunOptions {
   readonly threads?: number | undefined;
   /** The definition of the model, for a run that was fitted with a definition object. */
   readonly definition?: ModelDefinition | undefined;
-  /** The run's data, where it is open already. */
-  readonly data?: DataSet | undefined;
+  /** Where the run's data is now, or the data itself where it was in memory. Default: as the run has it. */
+  readonly data?: string | DataSource | undefined;
+  /** What of the run is trusted, where it is a stranger's: its module, its queries. Default: nothing. */
+  readonly trust?: GivenTrust | undefined;
 }
 
 /**
  * Opens a run folder: its model with its weights on a runtime.
  * @throws FileError, OptionError, WeightsError where folder, configuration or weights are missing or damaged
  */
-export async function loadRun(path: string, options: LoadRunOptions = {}): Promise<LoadedRun> {
+export async function loadRun(
+  path: string,
+  options: LoadRunOptions & {
+    /** The run's data, where it is open already. */
+    readonly opened?: DataSet | undefined;
+  } = {},
+): Promise<LoadedRun> {
   const folder = new RunFolder(path);
   const config = await folder.readConfig();
   if (options.definition !== undefined) keepDefinition(options.definition);
-  const definition = await loadDefinition(config.model);
+  const definition = await runDefinition(config, path, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
@@ -58,7 +73,7 @@ export async function loadRun(path: string, options: LoadRunOptions = {}): Promi
     provider: options.provider ?? "cpu",
     ...(options.threads !== undefined && { threads: options.threads }),
   });
-  let data = options.data === undefined ? undefined : Promise.resolve(options.data);
+  let data = options.opened === undefined ? undefined : Promise.resolve(options.opened);
   return {
     folder,
     config,
@@ -66,18 +81,28 @@ export async function loadRun(path: string, options: LoadRunOptions = {}): Promi
     definition,
     session: new Session(runtime, weights),
     weightsStep: read.step,
+    source: { given: options.data, trust: options.trust },
     data() {
-      data ??= runData(config);
+      data ??= runData(config, folder.path, options);
       return data;
     },
   };
 }
 
 /** The data of a run, checked to be what it was fitted on. @throws OptionError, DataError */
-async function runData(config: RunConfig): Promise<DataSet> {
-  const data = await openData(config.data, parseOptions("data", dataOptionsSchema, config.dataOptions));
-  checkFingerprint(config.dataInfo.fingerprint, data);
-  return data;
+async function runData(
+  config: RunConfig,
+  folder: string,
+  { data: given, trust }: Pick<LoadRunOptions, "data" | "trust">,
+): Promise<DataSet> {
+  const { data, dataOptions } = await locatedData(config, folder, given);
+  const opened = await openData(
+    data,
+    parseOptions("data", dataOptionsSchema, dataOptions),
+    queryTrust(trust),
+  );
+  checkFingerprint(config.dataInfo.fingerprint, opened);
+  return opened;
 }
 
 /** @throws OptionError where a run's model cannot do what is asked, listing what it can */
@@ -116,12 +141,13 @@ export function detectorRun(run: LoadedRun): DetectorRun {
  * @throws OptionError where the run's own have changed, or the others have classes that the run has not; DataError
  */
 export async function annotatedData(
-  { config, classes, folder }: Pick<DetectorRun, "config" | "classes" | "folder">,
+  { config, classes, folder, source }: Pick<DetectorRun, "config" | "classes" | "folder" | "source">,
   name?: string | DataSource,
   options: Readonly<Record<string, unknown>> = {},
 ): Promise<DetectionSet> {
   if (name === undefined) {
-    const set = await openDetection(config.data, detectionDataOptions(config.dataOptions).reading);
+    const { data, dataOptions } = await locatedData(config, folder.path, source.given);
+    const set = await openDetection(data, detectionDataOptions(dataOptions).reading);
     checkFingerprint(config.dataInfo.fingerprint, set);
     return set;
   }

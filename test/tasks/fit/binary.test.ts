@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../../src/data/files/arrays.node.ts";
 import { range } from "../../../src/data/sources/data-set.ts";
-import { connectDuckDb } from "../../../src/data/table/duckdb.node.ts";
+import { withDuckDb } from "../../../src/data/table/duckdb.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { initialState } from "../../../src/nn/module.ts";
@@ -50,7 +50,7 @@ async function runOn(
   const request = { model, data, ...options, out: join(folder, name) };
   const { fit } = await prepareFit({ kind: "new", request });
   await fit.folder.writeWeights("last", initialState(fit.model, 0), 7);
-  return loadRun(fit.folder.path);
+  return loadRun(fit.folder.path, { trust: true });
 }
 
 const logLikelihood = (bits: readonly number[]): number =>
@@ -69,11 +69,11 @@ async function csv(path: string): Promise<readonly (readonly string[])[]> {
 async function parquet(
   path: string,
 ): Promise<{ readonly types: readonly string[]; readonly rows: unknown[][] }> {
-  const connection = await connectDuckDb();
-  const types = (await connection.runAndReadAll(`describe select * from '${path}'`)).getRows();
-  const rows = (await connection.runAndReadAll(`select * from '${path}'`)).getRows();
-  connection.closeSync();
-  return { types: types.map(([, type]) => String(type)), rows };
+  return withDuckDb(async (connection) => {
+    const types = (await connection.runAndReadAll(`describe select * from '${path}'`)).getRows();
+    const rows = (await connection.runAndReadAll(`select * from '${path}'`)).getRows();
+    return { types: types.map(([, type]) => String(type)), rows };
+  });
 }
 
 describe("vectors of zeros and ones", () => {

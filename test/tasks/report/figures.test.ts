@@ -47,6 +47,7 @@ async function sourceOf(
     definition,
     session,
     weightsStep: undefined,
+    source: { given: undefined, trust: undefined },
     data: async () => data,
   };
   return { run, data, seed: 0 };
