@@ -97,7 +97,8 @@ export async function locatedData<S = never>(
 /** @throws DataError */
 async function checkThere(what: string, typed: string, path: string, folder: string): Promise<void> {
   if (!isPath(path) || (await exists(path))) return;
-  const places = typed === path ? path : `${typed} (${path} when the run began)`;
+  const whole = resolve(path);
+  const places = typed === whole ? whole : `${typed} (${whole})`;
   const remedy =
     what === "data"
       ? `put it back, or say where it is now: eidos fit --resume ${folder} --data PATH, openRun(folder, { data })`
