@@ -123,7 +123,8 @@ export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: b
   };
 }
 
-const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+/** Signals that end a command in good order: Ctrl-C, a scheduler's, and that of a terminal which is closed. */
+const SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
 /**
  * Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal.
@@ -135,7 +136,7 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {
-    const code = 128 + (name === "SIGTERM" ? SIGNALS.SIGTERM : SIGNALS.SIGINT);
+    const code = 128 + (SIGNALS[name] ?? 0);
     if (controller.signal.aborted) process.exit(code);
     display.say("stopping after this step and saving; press Ctrl-C again to quit at once");
     process.exitCode = code;

@@ -1,5 +1,3 @@
-import "./no-telemetry.node.ts";
-
 import * as ort from "onnxruntime-node";
 import { OptionError, RuntimeError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
@@ -9,13 +7,22 @@ import { reachableNodes } from "../tensor/graph.ts";
 import { type InputAttributes, input, inputOperation } from "../tensor/leaves.ts";
 import { findBlock } from "./block-probe.ts";
 import { lowerToOnnx } from "./lower.ts";
+import { nativeCall } from "./native-calls.node.ts";
 import { Program } from "./program.ts";
-import { messageOf, type OrtModule, ortRuntime, type Runtime, SESSION_CONFIG } from "./runtime.ts";
+import {
+  guardCalls,
+  messageOf,
+  type OrtModule,
+  ortRuntime,
+  type Runtime,
+  SESSION_CONFIG,
+} from "./runtime.ts";
 
 // Failures are thrown; the library need not print them as well.
 ort.env.logLevel = "fatal";
 
 const library = ort as unknown as OrtModule;
+guardCalls(library, nativeCall);
 
 const PLAIN: Target = { contrib: false, block: 0 };
 
@@ -51,12 +58,14 @@ async function failureOf(provider: string): Promise<unknown> {
     PLAIN,
   );
   try {
-    const session = await ort.InferenceSession.create(model, {
-      executionProviders: [provider],
-      logSeverityLevel: 4,
-      extra: { session: SESSION_CONFIG },
+    await nativeCall(async () => {
+      const session = await ort.InferenceSession.create(model, {
+        executionProviders: [provider],
+        logSeverityLevel: 4,
+        extra: { session: SESSION_CONFIG },
+      });
+      await session.release();
     });
-    await session.release();
     return undefined;
   } catch (cause) {
     return cause;

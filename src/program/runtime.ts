@@ -60,9 +60,20 @@ export interface OrtModule {
 // thread, so that nothing is lost by a queue.
 const queues = new WeakMap<OrtModule, Promise<unknown>>();
 
+/** Makes a call of a library. */
+type Guard = <T>(call: () => Promise<T>) => Promise<T>;
+
+const guards = new WeakMap<OrtModule, Guard>();
+
+/** Has every call of a library made by `guard`. */
+export function guardCalls(ort: OrtModule, guard: Guard): void {
+  guards.set(ort, guard);
+}
+
 /** Calls an asynchronous function of the library after all earlier calls have ended. */
 function inTurn<T>(ort: OrtModule, call: () => Promise<T>): Promise<T> {
-  const turn = (queues.get(ort) ?? Promise.resolve()).then(call);
+  const guard = guards.get(ort);
+  const turn = (queues.get(ort) ?? Promise.resolve()).then(guard === undefined ? call : () => guard(call));
   queues.set(
     ort,
     turn.catch(() => undefined),

@@ -83,12 +83,20 @@ export interface Fit {
  * Fits a model in this thread, which it blocks while steps run, and keeps the run folder up to date.
  *
  * Batches and noise are functions of seed and step; metrics are gathered by step. A resumed fit therefore repeats the
- * uninterrupted one bit for bit, as long as its limit is in steps or epochs.
+ * uninterrupted one bit for bit, as long as its limit is in steps or epochs. At its end the folder is unlocked.
  *
  * @throws TrainingError where the loss turns NaN or infinite: with the step, the samples of the batch and the last good
  * checkpoint. FileError where the folder cannot be written. WeightsError where the checkpoint is damaged or foreign.
  */
 export async function fitHere(fit: Fit): Promise<FitSummary> {
+  try {
+    return await fitLocked(fit);
+  } finally {
+    await fit.folder.unlock();
+  }
+}
+
+async function fitLocked(fit: Fit): Promise<FitSummary> {
   const { options, folder } = fit;
   const control: FitControl = {
     shouldStop: () => fit.shouldStop?.() ?? false,

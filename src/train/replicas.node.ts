@@ -3,6 +3,7 @@ import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
+import { endThread } from "../program/native-calls.node.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
@@ -106,7 +107,7 @@ class Replica {
   }
 
   async release(): Promise<void> {
-    await this.worker.terminate();
+    await endThread(this.worker);
   }
 }
 

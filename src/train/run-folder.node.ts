@@ -18,6 +18,7 @@ import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
+import { describeHolder, LOCK, type LockHolder, lockHolder, RunLock } from "./run-lock.node.ts";
 
 /** A row of metrics.csv. */
 export type MetricRow = Readonly<Record<string, number | undefined>> & { readonly step: number };
@@ -48,6 +49,8 @@ export interface Checkpoint {
   readonly vectors: ReadonlyMap<string, NdArray>;
 }
 
+const SUBFOLDERS = ["weights", "samples"] as const;
+
 const WEIGHTS = { best: "best.safetensors", last: "last.safetensors" } as const;
 
 /** Columns of metrics.csv that earlier versions spelled otherwise. */
@@ -65,6 +68,7 @@ const OLD_COLUMNS: ReadonlyMap<string, string> = new Map([
  */
 export class RunFolder {
   readonly path: string;
+  private held: RunLock | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -76,27 +80,99 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder and its sub-folders.
-   * @throws FileError where it cannot be made, or holds anything already: nothing is ever overwritten
+   * Makes the folder and its sub-folders, and locks it: it is written by this fit alone, until `unlock`.
+   * @throws FileError where it cannot be made, or holds anything already: nothing is ever overwritten. What a fit has left that was
+   * killed before it wrote its configuration is no obstacle.
    */
   async create(): Promise<void> {
-    if (await this.exists()) {
-      throw new FileError(
-        `${this.path} holds a run already; continue it with eidos fit --resume ${this.path}, or choose another folder with --out`,
-      );
-    }
-    for (const folder of [this.path, this.file("weights"), this.file("samples")]) {
-      try {
-        await makeFolder(folder);
-        if (folder === this.path && (await readdir(folder)).length > 0) {
-          throw new FileError(
-            `${folder} is not empty and holds no run; choose another folder with --out, or empty it`,
-          );
-        }
-      } catch (cause) {
-        throw fileError(cause, "make the folder", folder);
+    const obstacle = await this.createUnlessTaken();
+    if (obstacle !== undefined) throw new FileError(obstacle);
+  }
+
+  /** As `create`; what is in the way is returned, not thrown. @throws FileError where it cannot be made */
+  async createUnlessTaken(): Promise<string | undefined> {
+    await this.makeFolder(this.path);
+    const obstacle = (await this.obstacle()) ?? (await this.tryLock());
+    if (obstacle !== undefined) return obstacle;
+    try {
+      // Another fit may have begun since.
+      const late = await this.obstacle();
+      if (late !== undefined) {
+        await this.unlock();
+        return late;
       }
+      await this.removeTemporaries();
+      for (const name of SUBFOLDERS) await this.makeFolder(this.file(name));
+      return undefined;
+    } catch (error) {
+      await this.unlock();
+      throw error;
     }
+  }
+
+  private async makeFolder(path: string): Promise<void> {
+    try {
+      await makeFolder(path);
+    } catch (cause) {
+      throw fileError(cause, "make the folder", path);
+    }
+  }
+
+  /** Why no run can begin here: there is one, or something that a fit does not leave that has written nothing yet. */
+  async obstacle(): Promise<string | undefined> {
+    if (await this.exists()) {
+      return `${this.path} holds a run already; continue it with eidos fit --resume ${this.path}, or choose another folder with --out`;
+    }
+    const stray = await this.strayEntry();
+    if (stray === undefined) return undefined;
+    return `${this.path} is not empty and holds no run (${stray}); choose another folder with --out, or empty it`;
+  }
+
+  /** Something in the folder that is not left by a fit that was killed before it wrote its configuration. */
+  private async strayEntry(): Promise<string | undefined> {
+    try {
+      for (const entry of await readdir(this.path, { withFileTypes: true })) {
+        const { name } = entry;
+        if (name.startsWith(LOCK) || isTemporary(name)) continue;
+        const isOwn = entry.isDirectory() && SUBFOLDERS.some((folder) => folder === name);
+        const held = isOwn ? await readdir(this.file(name)) : [];
+        if (!isOwn || held.some((file) => !isTemporary(file))) return name;
+      }
+    } catch (cause) {
+      if (isMissing(cause)) return undefined;
+      throw fileError(cause, "read the folder", this.path);
+    }
+    return undefined;
+  }
+
+  /**
+   * Takes the folder for one fit. Reading needs no lock.
+   * @throws FileError where another fit holds it, saying which process
+   */
+  async lock(): Promise<void> {
+    const obstacle = await this.tryLock();
+    if (obstacle !== undefined) throw new FileError(obstacle);
+  }
+
+  private async tryLock(): Promise<string | undefined> {
+    const taking = await RunLock.take(this.file(LOCK));
+    if (taking.kind === "taken") {
+      this.held = taking.lock;
+      return undefined;
+    }
+    return `${this.path} is being fitted by ${describeHolder(taking.holder)}; wait for it or stop it. Where you know that it is gone, remove ${this.file(LOCK)}`;
+  }
+
+  /** Gives the folder back, where it is held. */
+  async unlock(): Promise<void> {
+    const { held } = this;
+    this.held = undefined;
+    await held?.release();
+  }
+
+  /** Who fits this run now; undefined where nobody does. */
+  fitter(): Promise<LockHolder | undefined> {
+    return lockHolder(this.file(LOCK));
   }
 
   /** True where a run has been begun in this folder. */
@@ -182,6 +258,7 @@ export class RunFolder {
   }
 
   async writeCheckpoint({ progress, vectors }: Checkpoint): Promise<void> {
+    await this.held?.check(this.path);
     const bytes = writeSafetensors(vectors, { progress: JSON.stringify(progress) });
     await writeFileAtomic(this.file("state.safetensors"), bytes);
   }
@@ -234,11 +311,12 @@ export class RunFolder {
     }
   }
 
-  /** Removes what a killed process has left of files that it was writing. */
+  /** Removes what a killed process has left of files that it was writing. The folder is locked by the caller. */
   async removeTemporaries(): Promise<void> {
-    for (const folder of [this.path, this.file("weights"), this.file("samples")]) {
+    for (const folder of [this.path, ...SUBFOLDERS.map((name) => this.file(name))]) {
       const names = await readdir(folder).catch(() => []);
-      for (const name of names) if (isTemporary(name)) await rm(join(folder, name), { force: true });
+      for (const name of names)
+        if (isTemporary(name) || name.startsWith(`${LOCK}.`)) await rm(join(folder, name), { force: true });
     }
   }
 

@@ -1,7 +1,6 @@
-import "../program/no-telemetry.node.ts";
-
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import * as errors from "../errors.ts";
+import { startWorker } from "../program/native-calls.node.ts";
 
 // Worker threads of this package: how they are started, and how their errors travel.
 
@@ -45,15 +44,15 @@ export function workerFailure(who: string, cause: unknown): Error {
 }
 
 /**
- * Starts a thread of this package.
+ * Starts a thread of this package, which `endThread` ends.
  * @param entry its module by the name of its source, as `new URL("./worker.node.ts", import.meta.url)`: compiled, it is the .js
  * file beside; sources (in development) run through tsx
  * @internal
  */
 export function startThread(entry: URL, workerData: unknown): Worker {
   if (!import.meta.url.endsWith(".ts")) {
-    return new Worker(new URL(entry.href.replace(/\.ts$/, ".js")), { workerData });
+    return startWorker(new URL(entry.href.replace(/\.ts$/, ".js")), { workerData });
   }
   const code = `import("tsx/esm/api").then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
-  return new Worker(code, { workerData, eval: true });
+  return startWorker(code, { workerData, eval: true });
 }

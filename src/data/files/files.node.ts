@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Dirent } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
@@ -70,7 +71,7 @@ let temporaries = 0;
 
 /** True for the names that `replaceFile` gives to files it has not finished. */
 export function isTemporary(name: string): boolean {
-  return /\.\d+-\d+\.tmp(\.csv)?$/.test(name);
+  return /\.\d+-\d+(-[0-9a-f]+)?\.tmp(\.csv)?$/.test(name);
 }
 
 /**
@@ -82,7 +83,8 @@ export function isTemporary(name: string): boolean {
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   // Where the path is a link, it is what it leads to that is replaced.
   const target = await realpath(path).catch(() => resolve(path));
-  const temporary = `${target}.${process.pid}-${temporaries++}.tmp`;
+  // In a container every process may have the same number, and so may one that left a file behind.
+  const temporary = `${target}.${process.pid}-${temporaries++}-${randomBytes(4).toString("hex")}.tmp`;
   try {
     const held = await stat(target).catch(() => undefined);
     if (held !== undefined && !held.isFile() && !held.isDirectory()) {

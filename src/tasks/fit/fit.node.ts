@@ -3,10 +3,13 @@ import { gatherSource } from "../../data/sources/gather.ts";
 import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
+import { endThread } from "../../program/native-calls.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
+import { unlockThread } from "../../train/run-lock.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
+import { guarded } from "./hooks.ts";
 import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest } from "./request.ts";
 import type { FitBeginning } from "./run-fit.node.ts";
@@ -17,7 +20,10 @@ export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
 // A fit runs in a thread of its own (worker.node.ts), so that this one stays responsive. This module is light: model, data and
 // runtime are loaded there alone.
 
-/** What a fit reports, and how it is stopped. */
+/**
+ * What a fit reports, and how it is stopped. A hook that throws ends the fit after the step under way, with its checkpoint; `fit` is then
+ * rejected with what was thrown.
+ */
 export interface FitHooks {
   /** Called once, when model and data are there and the run folder is made. */
   readonly onBegin?: (beginning: FitBeginning) => void;
@@ -91,17 +97,12 @@ export async function startFit(
 }
 
 /** Runs a fit in this thread, where the definition of its model is. What it needs is loaded now. */
-async function inThisThread(
-  task: FitTask,
-  { onBegin, onProgress, onWarning, signal }: FitHooks,
-): Promise<FitSummary> {
+async function inThisThread(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const { runFit } = await import("./run-fit.node.ts");
-  return runFit(task, {
-    onBegin: (beginning) => onBegin?.(beginning),
-    onProgress: (progress) => onProgress?.(progress),
-    onWarning: (message) => onWarning?.(message),
-    shouldStop: () => signal?.aborted === true,
-  });
+  const hooks = guarded(given);
+  const summary = await runFit(task, hooks);
+  await hooks.settle();
+  return summary;
 }
 
 /** @throws OptionError where replicas are asked for, which have threads of their own */
@@ -156,43 +157,51 @@ function checkSendable(options: Readonly<Record<string, unknown>>): void {
   }
 }
 
-/** @throws what `prepareFit` and `fitHere` throw; TrainingError where the worker dies */
-async function inWorker(
-  task: FitTask,
-  { onBegin, onProgress, onWarning, signal }: FitHooks,
-): Promise<FitSummary> {
+/** @throws what `prepareFit` and `fitHere` throw, and what hooks throw; TrainingError where the worker dies */
+async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
+  const { signal } = given;
   const control = new SharedArrayBuffer(4);
   const data: FitWorkerData = { task, control };
   const worker = startThread(new URL("./worker.node.ts", import.meta.url), data);
+  const { threadId } = worker;
   const stop = (): void => {
     Atomics.store(new Int32Array(control), 0, 1);
   };
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
-  let who = "the training worker";
+  const hooks = guarded(given);
+  hooks.onFailure = stop;
+  let folder = task.kind === "resume" ? task.folder : undefined;
+  const who = (): string =>
+    `the training worker${folder === undefined ? "" : ` of ${folder} (continue with eidos fit --resume ${folder})`}`;
+  let summary: FitSummary;
   try {
-    return await new Promise<FitSummary>((resolve, reject) => {
+    summary = await new Promise<FitSummary>((resolve, reject) => {
       worker.on("message", (message: FitWorkerMessage) => {
         switch (message.kind) {
           case "begin":
-            who += ` of ${message.beginning.folder} (continue with eidos fit --resume ${message.beginning.folder})`;
-            return onBegin?.(message.beginning);
+            folder = message.beginning.folder;
+            return hooks.onBegin(message.beginning);
           case "progress":
-            return onProgress?.(message.progress);
+            return hooks.onProgress(message.progress);
           case "warning":
-            return onWarning?.(message.message);
+            return hooks.onWarning(message.message);
           case "done":
             return resolve(message.summary);
           case "error":
             return reject(fromErrorMessage(message.error));
         }
       });
-      worker.on("messageerror", (error) => reject(workerFailure(who, error)));
-      worker.on("error", (error) => reject(workerFailure(who, error)));
-      worker.on("exit", (code) => reject(workerFailure(who, code)));
+      worker.on("messageerror", (error) => reject(workerFailure(who(), error)));
+      worker.on("error", (error) => reject(workerFailure(who(), error)));
+      worker.on("exit", (code) => reject(workerFailure(who(), code)));
     });
   } finally {
     signal?.removeEventListener("abort", stop);
-    await worker.terminate();
+    await endThread(worker);
+    // A worker that died has given nothing back.
+    if (folder !== undefined) await unlockThread(folder, threadId);
   }
+  await hooks.settle();
+  return summary;
 }

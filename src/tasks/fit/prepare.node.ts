@@ -1,14 +1,13 @@
-import { mkdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
-import { fileError, makeFolder } from "../../data/files/files.node.ts";
 import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
 import { type DataSource, memoryName, type PlainSource } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
-import { OptionError } from "../../errors.ts";
+import { FileError, OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
@@ -80,7 +79,8 @@ export interface PreparedFit {
 }
 
 /**
- * Makes a run ready to begin or go on. Errors in options, model and data come before anything is written.
+ * Makes a run ready to begin or go on. Errors in options, model and data come before anything is written. The folder is then locked:
+ * `fitHere` unlocks it.
  * @throws OptionError, DataError, FileError, WeightsError
  */
 export function prepareFit(task: FitTask): Promise<PreparedFit> {
@@ -102,8 +102,20 @@ async function prepareNew({
     folder = new RunFolder(out);
     await folder.create();
   }
-  await folder.writeConfig(config);
-  return prepared({ subject, config, data, folder, resume: false, start });
+  return unlockingOnError(folder, async () => {
+    await folder.writeConfig(config);
+    return prepared({ subject, config, data, folder, resume: false, start });
+  });
+}
+
+/** Does what is left to prepare in a folder that is locked. */
+async function unlockingOnError<T>(folder: RunFolder, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await folder.unlock();
+    throw error;
+  }
 }
 
 async function prepareResume({
@@ -113,17 +125,22 @@ async function prepareResume({
   trust,
 }: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
   const folder = new RunFolder(path);
-  const before = await folder.readConfig();
-  // A damaged checkpoint is found before anything is written.
-  const checkpoint = await folder.readCheckpoint();
-  const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-  const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
-  const { subject, data } = await resolveRun(config, path, given, trust);
-  // Killed before its first checkpoint, a run begins again as it has begun.
-  const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
-  await folder.removeTemporaries();
-  if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-  return prepared({ subject, config, data, folder, resume: true, start });
+  // A folder without a run is left as it is.
+  await folder.readConfig();
+  await folder.lock();
+  return unlockingOnError(folder, async () => {
+    const before = await folder.readConfig();
+    // A damaged checkpoint is found before anything is written.
+    const checkpoint = await folder.readCheckpoint();
+    const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
+    const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
+    const { subject, data } = await resolveRun(config, path, given, trust);
+    // Killed before its first checkpoint, a run begins again as it has begun.
+    const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
+    await folder.removeTemporaries();
+    if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
+    return prepared({ subject, config, data, folder, resume: true, start });
+  });
 }
 
 /** What config.json says of the data of a run, where that is elsewhere now. */
@@ -177,10 +194,10 @@ async function startOf(config: RunConfig, { model }: FitSubject): Promise<WarmSt
   return weights === undefined ? undefined : warmStart(weights, model, config.fit.seed);
 }
 
-/** Finds out that a folder is taken before data is read. */
+/** Finds out that a folder is taken before data is read. @throws FileError */
 async function refuseTaken(path: string): Promise<void> {
-  const folder = new RunFolder(path);
-  if (await folder.exists()) await folder.create();
+  const obstacle = await new RunFolder(path).obstacle();
+  if (obstacle !== undefined) throw new FileError(obstacle);
 }
 
 /** Data that is open. */
@@ -382,21 +399,13 @@ export function defaultFolder(model: string, data: string): string {
   return join("runs", `${plain(model)}-${plain(data) || "data"}`);
 }
 
-/** Makes the folder of that name, or the first of folder-2, folder-3, … that does not exist yet. */
+/** Makes the folder of that name, or the first of folder-2, folder-3, … that holds nothing yet. */
 async function makeFreeFolder(path: string): Promise<RunFolder> {
   for (let n = 1; ; n++) {
     const free = n === 1 ? path : `${path}-${n}`;
-    try {
-      await makeFolder(dirname(free));
-      // Not recursive: of two runs that begin at the same time only one makes it.
-      await mkdir(free);
-    } catch (cause) {
-      if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") continue;
-      throw fileError(cause, "make the folder", free);
-    }
+    if ((await stat(free).catch(() => undefined))?.isDirectory() === false) continue;
     const folder = new RunFolder(free);
-    await folder.create();
-    return folder;
+    if ((await folder.createUnlessTaken()) === undefined) return folder;
   }
 }
 

@@ -23,11 +23,16 @@ export interface FitReports {
 /** Prepares a fit and runs it in this thread. @throws what `prepareFit` and `fitHere` throw */
 export async function runFit(task: FitTask, { onBegin, ...reports }: FitReports): Promise<FitSummary> {
   const { fit, config, notes } = await prepareFit(task);
-  onBegin({
-    folder: fit.folder.path,
-    model: config.model,
-    data: [...fit.data.describe(), ...notes],
-    resumed: fit.resume,
-  });
+  try {
+    onBegin({
+      folder: fit.folder.path,
+      model: config.model,
+      data: [...fit.data.describe(), ...notes],
+      resumed: fit.resume,
+    });
+  } catch (error) {
+    await fit.folder.unlock();
+    throw error;
+  }
   return fitHere({ ...fit, ...reports });
 }

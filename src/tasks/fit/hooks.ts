@@ -1,0 +1,44 @@
+import type { FitHooks } from "./fit.node.ts";
+import type { FitReports } from "./run-fit.node.ts";
+
+/** Hooks of a fit that never throw into it. */
+export interface GuardedHooks extends FitReports {
+  /** Called with each failure of a hook. */
+  onFailure?: () => void;
+  /** Waits for hooks that return promises. @throws what the first hook threw that did */
+  settle(): Promise<void>;
+}
+
+/**
+ * Hooks that are called by a fit. One that throws, or whose promise is rejected, ends the fit in good order after the step under way: the
+ * checkpoint is written, and what was thrown comes out of `settle`.
+ */
+export function guarded({ onBegin, onProgress, onWarning, signal }: FitHooks): GuardedHooks {
+  const pending = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    hooks.onFailure?.();
+  };
+  const call = (work: () => unknown): void => {
+    try {
+      const result = work();
+      if (!(result instanceof Promise)) return;
+      const settled = result.then(() => undefined, fail).finally(() => pending.delete(settled));
+      pending.add(settled);
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const hooks: GuardedHooks = {
+    onBegin: (beginning) => call(() => onBegin?.(beginning)),
+    onProgress: (progress) => call(() => onProgress?.(progress)),
+    onWarning: (message) => call(() => onWarning?.(message)),
+    shouldStop: () => failure !== undefined || signal?.aborted === true,
+    async settle() {
+      await Promise.all(pending);
+      if (failure !== undefined) throw failure.error;
+    },
+  };
+  return hooks;
+}

@@ -1,0 +1,213 @@
+import { randomUUID } from "node:crypto";
+import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { threadId } from "node:worker_threads";
+import { z } from "zod";
+import { fileError, isMissing } from "../data/files/files.node.ts";
+import { FileError } from "../errors.ts";
+
+// One fit at a time writes a run folder: two would mix a configuration with the weights of another. Whoever fits holds the file
+// `run.lock`, which says who it is. Readers need no lock, since files are replaced whole.
+
+const holderSchema = z.object({
+  pid: z.int().positive(),
+  /** Of the process; one that ends takes its threads with it. */
+  thread: z.int().nonnegative(),
+  host: z.string().max(1000),
+  /** When the process began, as its system counts; a later process may have the same number. */
+  born: z.string().max(1000),
+  since: z.string().max(100),
+  token: z.string().max(100),
+});
+
+/** Who fits a run. */
+export type LockHolder = Readonly<z.output<typeof holderSchema>>;
+
+/** The file in a run folder that says who fits it. */
+export const LOCK = "run.lock";
+
+/** Seconds between two signs of life of a holder. */
+const BEAT = 15;
+
+/** Seconds without a sign of life after which a holder on another machine, which cannot be asked, counts as gone. */
+const SILENCE = 600;
+
+/** Seconds in which a holder may write who it is, after it has made the file. */
+const WRITING = 10;
+
+/** When a process began, by its system: its number may be another's later. Empty where the system does not tell. */
+async function birthOf(pid: number): Promise<string> {
+  try {
+    const [boot, text] = await Promise.all([
+      readFile("/proc/sys/kernel/random/boot_id", "utf8"),
+      readFile(`/proc/${pid}/stat`, "utf8"),
+    ]);
+    // The second field is the command in parentheses, which may hold anything; the 22nd is the time.
+    return `${boot.trim()} ${text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? ""}`;
+  } catch {
+    return "";
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // A process of another user is there, and may not be signalled.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** What stands in a lock file. */
+type Found =
+  | { readonly kind: "none" }
+  | { readonly kind: "held"; readonly holder: LockHolder }
+  /** Its holder is gone, or has not said who it is. */
+  | { readonly kind: "stale"; readonly text: string };
+
+async function look(path: string): Promise<Found> {
+  let text: string;
+  let silence: number;
+  try {
+    text = await readFile(path, "utf8");
+    silence = (Date.now() - (await stat(path)).mtimeMs) / 1000;
+  } catch (error) {
+    if (isMissing(error)) return { kind: "none" };
+    throw fileError(error, "read", path);
+  }
+  const parsed = holderSchema.safeParse(jsonOf(text));
+  if (!parsed.success) {
+    if (silence > WRITING) return { kind: "stale", text };
+    const unknown = { pid: 0, thread: 0, host: "", born: "", since: "now", token: "" };
+    return { kind: "held", holder: unknown };
+  }
+  const holder = parsed.data;
+  const gone =
+    holder.host === hostname()
+      ? !isAlive(holder.pid) || (holder.born !== "" && (await birthOf(holder.pid)) !== holder.born)
+      : silence > SILENCE;
+  return gone ? { kind: "stale", text } : { kind: "held", holder };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who fits a run now; undefined where nobody does. @param path of its lock file */
+export async function lockHolder(path: string): Promise<LockHolder | undefined> {
+  const found = await look(path);
+  return found.kind === "held" ? found.holder : undefined;
+}
+
+/** A holder for a person: `process 4711 since 2026-11-28T10:00:00Z`. */
+export function describeHolder({ pid, host, since }: LockHolder): string {
+  if (pid === 0) return "another process";
+  return `process ${pid}${host === hostname() ? "" : ` on ${host}`} since ${since}`;
+}
+
+/** What came of taking a lock. */
+export type Taking =
+  | { readonly kind: "taken"; readonly lock: RunLock }
+  | { readonly kind: "held"; readonly holder: LockHolder };
+
+/** A lock that is held. */
+export class RunLock {
+  private readonly path: string;
+  private readonly token: string;
+  private readonly beat: NodeJS.Timeout;
+
+  private constructor(path: string, token: string) {
+    this.path = path;
+    this.token = token;
+    this.beat = setInterval(() => {
+      const now = new Date();
+      utimes(path, now, now).catch(() => undefined);
+    }, 1000 * BEAT);
+    this.beat.unref();
+  }
+
+  /**
+   * Takes a lock; one whose holder is gone is replaced.
+   * @returns the lock, or who holds it
+   * @throws FileError where it cannot be written
+   */
+  static async take(path: string): Promise<Taking> {
+    const token = randomUUID();
+    const holder: LockHolder = {
+      pid: process.pid,
+      thread: threadId,
+      host: hostname(),
+      born: await birthOf(process.pid),
+      since: new Date().toISOString(),
+      token,
+    };
+    for (;;) {
+      if (await writeNew(path, `${JSON.stringify(holder)}\n`)) {
+        return { kind: "taken", lock: new RunLock(path, token) };
+      }
+      const found = await look(path);
+      if (found.kind === "held") return found;
+      if (found.kind === "stale") await removeStale(path, found.text);
+    }
+  }
+
+  /** @throws FileError where the file was taken away or is another's: two fits would write one run */
+  async check(run: string): Promise<void> {
+    const found = await look(this.path);
+    if (found.kind === "held" && found.holder.token === this.token) return;
+    const who = found.kind === "held" ? `taken by ${describeHolder(found.holder)}` : "removed";
+    throw new FileError(
+      `${this.path} was ${who} while ${run} was being fitted; this fit ends, and writes nothing more`,
+    );
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.beat);
+    const found = await look(this.path);
+    if (found.kind === "held" && found.holder.token === this.token) await rm(this.path, { force: true });
+  }
+}
+
+/** Gives back the lock of a run folder that a thread of this process has left behind when it died. */
+export async function unlockThread(folder: string, thread: number): Promise<void> {
+  const path = join(folder, LOCK);
+  const found = await look(path);
+  if (found.kind !== "held") return;
+  const { pid, host, thread: holder } = found.holder;
+  if (pid === process.pid && host === hostname() && holder === thread) await rm(path, { force: true });
+}
+
+/** Makes a file with this text, unless there is one. */
+async function writeNew(path: string, text: string): Promise<boolean> {
+  try {
+    const file = await open(path, "wx");
+    try {
+      await file.writeFile(text);
+    } finally {
+      await file.close();
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw fileError(error, "write", path);
+  }
+}
+
+/** Takes a stale lock away. Of several processes that do so at once, one succeeds; a lock taken since is put back. */
+async function removeStale(path: string, text: string): Promise<void> {
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw fileError(error, "replace", path);
+  }
+  if ((await readFile(aside, "utf8")) !== text) await rename(aside, path);
+  else await rm(aside, { force: true });
+}
