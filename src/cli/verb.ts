@@ -8,6 +8,7 @@ import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
+import { describeHolder } from "../train/run-lock.node.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
@@ -104,6 +105,11 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       verb.target === undefined
         ? ""
         : verb.target(flags, (await new RunFolder(folder).readConfig()).dataInfo, folder);
+    const fitter = await new RunFolder(folder).fitter();
+    if (fitter !== undefined) {
+      const who = describeHolder(fitter);
+      process.stderr.write(`${folder} is being fitted by ${who}: these are its weights up to now\n`);
+    }
     const { weights, provider, threads, ...trust } = flags as z.output<z.ZodObject<typeof runOptions>>;
     await using run = await openRun(folder, { weights, provider, threads, trust: trustOf(trust) });
     const begun = performance.now();

@@ -110,7 +110,7 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
     held === undefined
       ? { vectors: initialVectors(tracer, source.random, fit.start) }
       : folder.checked(held, initialVectors(tracer, source.random));
-  const rows = held === undefined ? [] : await folder.readMetrics();
+  const rows = held === undefined ? [] : await folder.resumedMetrics(held, control.warn);
   const loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
@@ -389,7 +389,7 @@ class FitLoop {
     const snapshot = await trainer.snapshot();
     // Metrics first: rows past the checkpoint are dropped when the run is resumed, missing ones could not be made up.
     await folder.writeMetrics(this.rows);
-    await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors });
+    await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors, rows: this.rows });
     await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
   }
 

@@ -17,11 +17,16 @@ import { matchState } from "../nn/state.ts";
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
+import {
+  type MetricRow,
+  metricsText,
+  packMetrics,
+  parseMetrics,
+  type ReadMetrics,
+  unpackMetrics,
+} from "./metrics-file.node.ts";
 import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
 import { describeHolder, LOCK, type LockHolder, lockHolder, RunLock } from "./run-lock.node.ts";
-
-/** A row of metrics.csv. */
-export type MetricRow = Readonly<Record<string, number | undefined>> & { readonly step: number };
 
 /** What a checkpoint holds besides vectors. */
 const progressSchema = z.object({
@@ -47,17 +52,17 @@ export type RunProgress = z.output<typeof progressSchema>;
 export interface Checkpoint {
   readonly progress: RunProgress;
   readonly vectors: ReadonlyMap<string, NdArray>;
+  /** Rows of metrics.csv up to now; undefined where an earlier version has written the checkpoint. */
+  readonly rows?: readonly MetricRow[];
 }
 
 const SUBFOLDERS = ["weights", "samples"] as const;
 
 const WEIGHTS = { best: "best.safetensors", last: "last.safetensors" } as const;
 
-/** Columns of metrics.csv that earlier versions spelled otherwise. */
-const OLD_COLUMNS: ReadonlyMap<string, string> = new Map([
-  ["centreness", "centerness"],
-  ["centre", "center"],
-]);
+export type { MetricRow } from "./metrics-file.node.ts";
+
+const METRICS = "metrics.csv";
 
 /**
  * The folder of a run, which can be read without eidos:
@@ -209,24 +214,41 @@ export class RunFolder {
     return parsed.data;
   }
 
-  /** Writes all rows of metrics.csv; columns are those of all rows, in order of appearance. */
+  /** Writes all rows of metrics.csv. */
   async writeMetrics(rows: readonly MetricRow[]): Promise<void> {
-    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-    const lines = rows.map((row) => columns.map((column) => row[column] ?? "").join());
-    await writeFileAtomic(this.file("metrics.csv"), `${[columns.join(), ...lines].join("\n")}\n`);
+    await writeFileAtomic(this.file(METRICS), metricsText(rows));
   }
 
-  /** The rows of metrics.csv; none where the file is missing. */
-  async readMetrics(): Promise<MetricRow[]> {
-    const bytes = await this.readIfThere("metrics.csv");
-    if (bytes === undefined) return [];
-    const [head = "", ...lines] = new TextDecoder().decode(bytes).trim().split("\n");
-    const columns = head.split(",").map((column) => OLD_COLUMNS.get(column) ?? column);
-    return lines.map((line) => {
-      const cells = line.split(",");
-      const entries = columns.flatMap((column, i) => (cells[i] ? [[column, Number(cells[i])] as const] : []));
-      return { step: 0, ...Object.fromEntries(entries) };
-    });
+  /** The rows of metrics.csv up to the first damaged one; none where the file is missing. */
+  async readMetrics(): Promise<readonly MetricRow[]> {
+    return (await this.readMetricsFile())?.rows ?? [];
+  }
+
+  /**
+   * Rows with which a run goes on from a checkpoint: those that it keeps. Where metrics.csv is missing or damaged, that is told; it is
+   * written again with the next checkpoint.
+   * @param warn takes the message
+   */
+  async resumedMetrics(
+    { progress, rows }: Checkpoint,
+    warn: (message: string) => void,
+  ): Promise<readonly MetricRow[]> {
+    const found = await this.readMetricsFile();
+    const kept = rows ?? found?.rows ?? [];
+    const fault = found === undefined ? "is missing" : found.damage && `is damaged (${found.damage})`;
+    // A run that has not come to its first row has an empty file, or none.
+    if (fault === undefined || rows?.length === 0) return kept;
+    const remedy =
+      rows === undefined
+        ? `its checkpoint is of an earlier version and keeps no rows: ${kept.length} remain`
+        : `its ${kept.length} rows are written again from the checkpoint of step ${progress.step}`;
+    warn(`${this.file(METRICS)} ${fault}; ${remedy}`);
+    return kept;
+  }
+
+  private async readMetricsFile(): Promise<ReadMetrics | undefined> {
+    const bytes = await this.readIfThere(METRICS);
+    return bytes === undefined ? undefined : parseMetrics(new TextDecoder().decode(bytes));
   }
 
   async writeWeights(which: keyof typeof WEIGHTS, weights: State, step: number): Promise<void> {
@@ -257,9 +279,13 @@ export class RunFolder {
     );
   }
 
-  async writeCheckpoint({ progress, vectors }: Checkpoint): Promise<void> {
+  async writeCheckpoint({ progress, vectors, rows }: Checkpoint): Promise<void> {
     await this.held?.check(this.path);
-    const bytes = writeSafetensors(vectors, { progress: JSON.stringify(progress) });
+    const metrics = rows && packMetrics(rows);
+    const bytes = writeSafetensors(new Map([...vectors, ...(metrics?.arrays ?? [])]), {
+      progress: JSON.stringify(progress),
+      ...(metrics !== undefined && { metrics: metrics.columns }),
+    });
     await writeFileAtomic(this.file("state.safetensors"), bytes);
   }
 
@@ -280,7 +306,9 @@ export class RunFolder {
     const parsed = progressSchema.safeParse(progress);
     if (!parsed.success)
       throw new WeightsError(`${name}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
-    return { progress: parsed.data, vectors: tensors };
+    const vectors = new Map(tensors);
+    const rows = unpackMetrics(vectors, metadata.metrics, name);
+    return { progress: parsed.data, vectors, ...(rows !== undefined && { rows }) };
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { fileError, isMissing } from "../../data/files/files.node.ts";
 import { EidosError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { describeHolder } from "../../train/run-lock.node.ts";
 import { print, printJson, showDuration, showNumber, showTable } from "../format.ts";
 
 /** @param optional whether the folder may be missing */
@@ -26,6 +27,7 @@ async function describeRun(path: string) {
     const rows = await folder.readMetrics();
     const losses = rows.flatMap((row) => (row.validationLoss === undefined ? [] : [row.validationLoss]));
     const last = rows.at(-1);
+    const fitter = await folder.fitter();
     return {
       path,
       model,
@@ -33,6 +35,7 @@ async function describeRun(path: string) {
       created,
       step: last?.step ?? 0,
       seconds: last?.seconds ?? 0,
+      ...(fitter !== undefined && { fittedBy: describeHolder(fitter) }),
       ...(losses.length > 0 && { bestValidationLoss: Math.min(...losses) }),
     };
   } catch (error) {
@@ -54,7 +57,7 @@ export function configure(command: Command): void {
     if (runs.length === 0) return print(`no runs in ${root}; eidos fit makes one`);
     const rows = runs.map((run) =>
       "fault" in run
-        ? [run.path, run.fault, "", "", "", ""]
+        ? [run.path, run.fault, "", "", "", "", ""]
         : [
             run.path,
             run.model,
@@ -62,8 +65,9 @@ export function configure(command: Command): void {
             String(run.step),
             showDuration(run.seconds),
             run.bestValidationLoss === undefined ? "" : showNumber(run.bestValidationLoss),
+            run.fittedBy === undefined ? "" : `by ${run.fittedBy}`,
           ],
     );
-    print(showTable(["run", "model", "data", "step", "time", "best validation loss"], rows));
+    print(showTable(["run", "model", "data", "step", "time", "best validation loss", "being fitted"], rows));
   });
 }

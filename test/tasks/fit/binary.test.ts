@@ -50,6 +50,7 @@ async function runOn(
   const request = { model, data, ...options, out: join(folder, name) };
   const { fit } = await prepareFit({ kind: "new", request });
   await fit.folder.writeWeights("last", initialState(fit.model, 0), 7);
+  await fit.folder.unlock();
   return loadRun(fit.folder.path, { trust: true });
 }
 

@@ -23,6 +23,7 @@ beforeAll(async () => {
   const request = { model: "rectified-flow", data: "wine.csv", width: 8, depth: 1, steps: 1, out: "run" };
   const { fit } = await prepareFit({ kind: "new", request });
   await fit.folder.writeWeights("last", initialState(fit.model, 0), 0);
+  await fit.folder.unlock();
 });
 beforeEach(() => process.chdir(join(folder, "home")));
 afterAll(async () => {
@@ -47,7 +48,9 @@ describe("the data of a run", () => {
     process.chdir(join(folder, "elsewhere"));
     expect(await trainCount()).toBe(48);
     const resume: FitTask = { kind: "resume", folder: run(), overrides: { steps: 2 } };
-    expect((await prepareFit(resume)).fit.data.describe()[0]).toMatch(/wine\.csv: 60 rows/);
+    const { fit } = await prepareFit(resume);
+    expect(fit.data.describe()[0]).toMatch(/wine\.csv: 60 rows/);
+    await fit.folder.unlock();
   });
 
   test("of the working directory does not take its place", async () => {
@@ -77,7 +80,7 @@ describe("the data of a run", () => {
       /no longer what this run/,
     );
     process.chdir(join(folder, "elsewhere"));
-    await prepareFit(resume("moved.csv"));
+    await (await prepareFit(resume("moved.csv"))).fit.folder.unlock();
     expect(await config()).toMatchObject({ data: "moved.csv", paths: { data: moved } });
     process.chdir(folder);
     expect(await trainCount()).toBe(48);

@@ -24,6 +24,7 @@ beforeAll(async () => {
   const request = { model: "rectified-flow", data: "wine.csv", width: 8, depth: 1, steps: 1, out: "run" };
   const { fit } = await prepareFit({ kind: "new", request });
   await fit.folder.writeWeights("last", initialState(fit.model, 0), 0);
+  await fit.folder.unlock();
   await mkdir("evil");
   await writeFile("evil/m.mjs", `import { writeFileSync } from "node:fs"; writeFileSync("acted", "");`);
 });

@@ -1,0 +1,236 @@
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FileError } from "../../src/errors.ts";
+import {
+  type MetricRow,
+  metricsText,
+  packMetrics,
+  parseMetrics,
+  unpackMetrics,
+} from "../../src/train/metrics-file.node.ts";
+import { RunFolder } from "../../src/train/run-folder.node.ts";
+import { RunLock, unlockThread } from "../../src/train/run-lock.node.ts";
+import { present, temporaryFolder } from "../support.ts";
+import { fitDenoiser } from "./support.ts";
+
+let root = "";
+beforeAll(async () => {
+  root = await temporaryFolder();
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const at = (...names: readonly string[]): string => join(root, ...names);
+
+/** A process that is there, and is not this one. */
+const OTHER = process.ppid;
+
+async function lockFile(folder: string, change: Readonly<Record<string, unknown>>): Promise<string> {
+  await mkdir(at(folder), { recursive: true });
+  const holder = {
+    pid: OTHER,
+    thread: 0,
+    host: hostname(),
+    born: "",
+    since: "2026-01-01",
+    token: "x",
+    ...change,
+  };
+  await writeFile(at(folder, "run.lock"), JSON.stringify(holder));
+  return at(folder);
+}
+
+describe("a run folder that is locked", () => {
+  test("is refused to others, who are told who fits it, and free afterwards", async () => {
+    const folder = new RunFolder(at("locked"));
+    await folder.create();
+    await folder.writeConfig({} as Parameters<RunFolder["writeConfig"]>[0]);
+    expect(await new RunFolder(folder.path).fitter()).toMatchObject({ pid: process.pid, host: hostname() });
+    await expect(new RunFolder(folder.path).lock()).rejects.toThrow(
+      new RegExp(`locked is being fitted by process ${process.pid} since .*remove .*run.lock`),
+    );
+    await folder.unlock();
+    expect(await folder.fitter()).toBeUndefined();
+    await new RunFolder(folder.path).lock();
+    await unlockThread(folder.path, 0);
+    expect(await readdir(folder.path)).not.toContain("run.lock");
+  });
+
+  test("by a living process is not taken over; by one that is gone it is", async () => {
+    await expect(new RunFolder(await lockFile("alive", {})).lock()).rejects.toThrow(`process ${OTHER}`);
+    const gone: readonly Readonly<Record<string, unknown>>[] = [
+      { pid: 2 ** 22 + 1 },
+      // The number is another process's now.
+      ...(process.platform === "linux" ? [{ born: "another boot 1" }] : []),
+    ];
+    for (const [i, change] of gone.entries()) {
+      const folder = new RunFolder(await lockFile(`gone-${i}`, change));
+      await folder.lock();
+      expect(await folder.fitter()).toMatchObject({ pid: process.pid });
+      await folder.unlock();
+      expect(await readdir(folder.path)).toEqual([]);
+    }
+  });
+
+  test("on another machine counts as gone after ten minutes without a sign of life", async () => {
+    const path = await lockFile("away", { host: "elsewhere" });
+    await expect(new RunFolder(path).lock()).rejects.toThrow(`process ${OTHER} on elsewhere since`);
+    const { utimes } = await import("node:fs/promises");
+    const before = new Date(Date.now() - 11 * 60_000);
+    await utimes(join(path, "run.lock"), before, before);
+    const folder = new RunFolder(path);
+    await folder.lock();
+    await folder.unlock();
+  });
+
+  test("of many that take it at once, or take over a stale one, one has it", async () => {
+    for (const name of ["race", "stale-race"]) {
+      await mkdir(at(name));
+      if (name === "stale-race") await lockFile(name, { pid: 2 ** 22 + 1 });
+      const takings = await Promise.all(Array.from({ length: 20 }, () => RunLock.take(at(name, "run.lock"))));
+      const taken = takings.flatMap((taking) => (taking.kind === "taken" ? [taking.lock] : []));
+      expect(taken).toHaveLength(1);
+      await taken[0]?.release();
+    }
+  });
+
+  test("is not written any more once the lock is another's", async () => {
+    const folder = new RunFolder(at("robbed"));
+    await folder.create();
+    await lockFile("robbed", {});
+    const checkpoint = { progress: {}, vectors: new Map() } as unknown as Parameters<
+      RunFolder["writeCheckpoint"]
+    >[0];
+    await expect(folder.writeCheckpoint(checkpoint)).rejects.toThrow(
+      /was taken by process .* writes nothing more/,
+    );
+    await rm(at("robbed", "run.lock"));
+    await expect(folder.writeCheckpoint(checkpoint)).rejects.toThrow(/was removed while/);
+    expect(await readdir(folder.path)).not.toContain("state.safetensors");
+  });
+});
+
+describe("a folder in which a fit was killed before it wrote its configuration", () => {
+  test("is used by the next, whatever the number of its process", async () => {
+    await lockFile("killed", { pid: 2 ** 22 + 1 });
+    await mkdir(at("killed", "weights"));
+    await mkdir(at("killed", "samples"));
+    for (const name of [
+      `config.json.${process.pid}-0.tmp`,
+      `config.json.${process.pid}-0-0123abcd.tmp`,
+      "run.lock.aside",
+    ]) {
+      await writeFile(at("killed", name), "{");
+    }
+    await writeFile(at("killed", "weights", `last.safetensors.${process.pid}-1.tmp`), "");
+    const folder = new RunFolder(at("killed"));
+    await folder.create();
+    await folder.writeConfig({} as Parameters<RunFolder["writeConfig"]>[0]);
+    await folder.unlock();
+    expect((await readdir(folder.path)).toSorted()).toEqual(["config.json", "samples", "weights"]);
+  });
+
+  test.each(["notes.txt", "weights/best.safetensors", "samples/mine.png"])(
+    "but not where %s is there",
+    async (name) => {
+      const path = at(`full-${name.replaceAll(/\W/g, "-")}`);
+      await mkdir(join(path, name, ".."), { recursive: true });
+      await writeFile(join(path, name), "");
+      await expect(new RunFolder(path).create()).rejects.toThrow(FileError);
+      await expect(new RunFolder(path).create()).rejects.toThrow(/is not empty and holds no run/);
+      expect(await readFile(join(path, name), "utf8")).toBe("");
+    },
+  );
+
+  test("nor while that fit lives", async () => {
+    await expect(new RunFolder(await lockFile("young", {})).create()).rejects.toThrow(
+      /being fitted by process/,
+    );
+  });
+});
+
+describe("metrics.csv", () => {
+  const number = fc.oneof(fc.double(), fc.integer(), fc.constant(Number.NaN));
+  const name = fc.oneof(
+    fc.constantFrom("loss", "a,b", 'a"b', "a\nb", "constructor", "__proto__", "名"),
+    fc.string({ minLength: 1 }),
+  );
+  const rows: fc.Arbitrary<MetricRow[]> = fc
+    .array(
+      fc.dictionary(
+        name.filter((text) => text !== "step" && text !== "centre" && text !== "centreness"),
+        number,
+      ),
+      { minLength: 1, maxLength: 6 },
+    )
+    .map((list) => list.map((row, i) => ({ step: i + 1, ...row })));
+
+  test("is read back as it was written, whatever its columns are called", () => {
+    fc.assert(
+      fc.property(rows, (list) => {
+        // A carriage return is not kept by the reader of tables.
+        fc.pre(!list.some((row) => Object.keys(row).some((key) => key.includes("\r"))));
+        const read = parseMetrics(metricsText(list));
+        expect(read.damage).toBeUndefined();
+        expect(entriesOf(read.rows)).toEqual(entriesOf(list.map((row) => plus0(row))));
+      }),
+    );
+  });
+
+  test("is kept in a checkpoint bit for bit", () => {
+    fc.assert(
+      fc.property(rows, (list) => {
+        const { arrays, columns } = packMetrics(list);
+        const held = new Map(arrays);
+        expect(entriesOf(present(unpackMetrics(held, columns, "state")))).toEqual(entriesOf(list));
+        expect(held.size).toBe(0);
+      }),
+    );
+  });
+
+  test.each([
+    ["", /does not name a column step/],
+    ["step,loss\n1,2\n2", /line 3 has 1 cells, not 2/],
+    ["step,loss\n1,2\n2,x\n3,1", /line 3 holds no number under loss: "x"/],
+    ["step,loss\n1,2\n2,3\n1,1", /line 4 is of step 1, below one of step 2/],
+    ["step,loss\n1,2\n\u0000\u0000", /line 3 has 1 cells/],
+  ])("%j is damaged", (text, damage) => {
+    expect(parseMetrics(text).damage).toMatch(damage);
+  });
+
+  test.each([
+    ["missing", (path: string) => rm(path)],
+    ["damaged", (path: string) => writeFile(path, "step,loss\n3,garbage\n")],
+    ["cut short", async (path: string) => writeFile(path, (await readFile(path, "utf8")).slice(0, -20))],
+  ] as const)("that is %s is told on resume, and repaired from the checkpoint", async (what, spoil) => {
+    const path = at(`metrics-${what.replaceAll(" ", "-")}`);
+    const { folder } = await fitDenoiser(path, { steps: 12 });
+    const before = await folder.readMetrics();
+    await spoil(folder.file("metrics.csv"));
+    const warnings: string[] = [];
+    await fitDenoiser(path, { steps: 15 }, { resume: true, onWarning: (message) => warnings.push(message) });
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]).toMatch(
+      /metrics\.csv is (missing|damaged).*rows are written again from the checkpoint of step 12/,
+    );
+    const after = await folder.readMetrics();
+    expect(after.slice(0, before.length)).toEqual(before);
+    expect(present(after.at(-1)).step).toBe(15);
+  });
+});
+
+/** What rows hold, by name: also under names that objects have from the language. */
+function entriesOf(
+  rows: readonly MetricRow[],
+): readonly (readonly (readonly [string, number | undefined])[])[] {
+  return rows.map((row) => Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** -0 is written as 0. */
+function plus0(row: MetricRow): MetricRow {
+  return Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [key, value === 0 ? 0 : value]),
+  ) as MetricRow;
+}
