@@ -4,15 +4,18 @@ import { availableParallelism, cpus, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { Random } from "../../src/random.ts";
+import { disk } from "./fits/disk.ts";
+import { growth } from "./fits/growth.ts";
+import { kills } from "./fits/kills.ts";
+import { together } from "./fits/together.ts";
 import { Budget, FAULTS, type Kind } from "./kind.ts";
 import { readers } from "./readers/readers.ts";
 import { lineOfRow, Results, tableOf } from "./results.ts";
-import { kills } from "./runs/kills.ts";
 
 // Tries to make eidos lose, mix or leak something, for so many minutes: `npm run campaign -- --minutes 20 --seed 7`.
 // Each kind is a file; a line of result for each row, and code 1 where there was any fault. What led to a fault is kept.
 
-const KINDS: readonly Kind[] = [readers, kills];
+const KINDS: readonly Kind[] = [readers, kills, together, disk, growth];
 
 const { values: flags } = parseArgs({
   options: {

@@ -95,7 +95,10 @@ class Child {
         onMessage(message);
       };
       const exited = (code: number | null, signal: string | null): void => {
-        if (code === BROKEN) return reject(new Error(words.trim()));
+        if (code === BROKEN) {
+          reject(new Error(words.trim()));
+          return;
+        }
         const { index = work.first, name = "between inputs", folder = "" } = current ?? {};
         const how = hung
           ? `no end after ${LIMIT / 1000} s`
