@@ -40,7 +40,7 @@ const NO_PICTURES = ["--sample-pictures", "0"] as const;
 export const FITS: readonly Fit[] = [
   fit("points", "nice", 400, 7, "two-moons", ...points, "--sample-pictures", "4"),
   fit("table", "spline-flow", 80, 7, "table.csv", "--categorical", "color", "--width", "16", ...NO_PICTURES),
-  fit("image flow", "real-nvp", 60, 7, ...image, "--width", "8", "--sample-pictures", "2"),
+  fit("image flow", "real-nvp", 60, 7, ...image, "--width", "8", ...NO_PICTURES),
   fit(
     "diffusion",
     "rectified-flow",

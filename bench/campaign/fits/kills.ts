@@ -104,7 +104,7 @@ async function chain(
 
 export const kills: Kind = {
   name: "kills",
-  share: 9,
+  share: 10,
 
   async run(budget: Budget, random: Random, report: Report): Promise<void> {
     const cwd = report.folder;
