@@ -20,7 +20,15 @@ const MOST = 32;
 /** Fits that last long, in the folder of the data. */
 const FITS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   points: { model: "nice", data: "two-moons", count: 2000, width: 32 },
-  images: { model: "rectified-flow", data: "images", size: 8, color: "grey", channels: 8, multipliers: [1], batchSize: 4 },
+  images: {
+    model: "rectified-flow",
+    data: "images",
+    size: 8,
+    color: "grey",
+    channels: 8,
+    multipliers: [1],
+    batchSize: 4,
+  },
   detector: { model: "center-net", data: "photos", size: 32, batchSize: 2 },
 };
 

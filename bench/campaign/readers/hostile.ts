@@ -149,7 +149,7 @@ export function hostile(random: Random, strangers: Strangers): Hostile {
         ? { name: "a text", value: pick<string>(random, TEXTS) }
         : { name: "a long text", value: "x".repeat(1_000_000) };
     default:
-      return random.integer(4) > 0
+      return random.integer(12) > 0
         ? { name: "many numbers", value: Array.from({ length: 300 }, (_, i) => i) }
         : { name: "many more numbers", value: Array.from({ length: 300_000 }, () => 1) };
   }

@@ -62,6 +62,20 @@ const BY_FORMAT: Readonly<
   ".onnx": changeOnnx,
 };
 
+/** A change that knows the format; none where an earlier one has left nothing to know. */
+function knownChange(
+  path: string,
+  bytes: Uint8Array,
+  random: Random,
+  strangers: Strangers,
+): ChangedBytes | undefined {
+  try {
+    return BY_FORMAT[extname(path)]?.(bytes, random, strangers);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Changes of what a file is. */
 function changeEntry(
   random: Random,
@@ -119,9 +133,8 @@ export function mutate(
       names.push(`${path} ${name}`);
       continue;
     }
-    const byFormat = BY_FORMAT[extname(path)];
     // Knowing changes get further into a reader than blind ones.
-    const known = random.integer(3) > 0 ? byFormat?.(entry.bytes, random, strangers) : undefined;
+    const known = random.integer(3) > 0 ? knownChange(path, entry.bytes, random, strangers) : undefined;
     const donor = pick(
       random,
       [...other.values()].filter(({ kind }) => kind === "bytes"),

@@ -223,7 +223,7 @@ export function changeCsv(text: string, random: Random, strangers: Strangers): C
       return done("a column of one value");
     case 6:
       if (random.integer(4) > 0) row[at] = (rows[0] ?? [])[at] ?? "";
-      else rows[0] = Array.from({ length: 3_000 }, (_, i) => `c${i}`);
+      else rows[0] = Array.from({ length: 1_000 }, (_, i) => `c${i}`);
       return done("names");
     default: {
       const made = hostileText(random, strangers);
