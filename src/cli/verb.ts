@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { threadCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -18,7 +19,7 @@ export const runOptions = {
     .optional()
     .describe("which weights (default: best where validation has chosen some, otherwise last)"),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
-  threads: z.int().positive().optional().describe("threads inside one operation (default: all cores)"),
+  threads: threadCount().optional().describe("threads inside one operation (default: all cores)"),
 };
 
 /** Options of commands that work on samples of a split, or on image files. */

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
 import { print } from "../format.ts";
 import { addVerb, printUnreadable, runOptions } from "../verb.ts";
@@ -15,7 +16,7 @@ const flags = z.strictObject({
     .describe(
       "class of all samples, for conditional models (default: those of the data; diffusion models: any class)",
     ),
-  seed: z.int().nonnegative().default(0).describe("seed of the noise of categories"),
+  seed: seedNumber().default(0).describe("seed of the noise of categories"),
   ...codeOptions,
   ...runOptions,
 });

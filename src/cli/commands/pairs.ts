@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
 import type { PathMeasures } from "../../model/capabilities.ts";
 import { parseOptions } from "../../options.ts";
 import { fitToPairs, PAIR_MODELS } from "../../tasks/fit/reflow.node.ts";
@@ -18,7 +19,7 @@ const pairFlags = z.strictObject({
     .positive()
     .optional()
     .describe("pairs of noise and samples to draw (default: 50000, of images 4000)"),
-  pairSeed: z.int().nonnegative().default(0).describe("seed of the pairs"),
+  pairSeed: seedNumber().default(0).describe("seed of the pairs"),
   guidance: z
     .number()
     .min(0)
