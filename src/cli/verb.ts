@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { threadCount } from "../bounds.ts";
+import { positions, threadCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -24,10 +24,7 @@ export const runOptions = {
 
 /** Options of commands that work on samples of a split, or on image files. */
 export const sampleChoice = {
-  index: z
-    .array(z.int().nonnegative())
-    .optional()
-    .describe("samples of a split by position, in place of image files"),
+  index: positions().optional().describe("samples of a split by position, in place of image files"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split that --index counts in"),
 };
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { seedNumber } from "../../bounds.ts";
+import { seedNumber, unitCount } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
 import { print } from "../format.ts";
 import { addVerb, printUnreadable, runOptions } from "../verb.ts";
@@ -9,9 +9,7 @@ import { codeOptions, codeSolver } from "../verb-options.ts";
 const flags = z.strictObject({
   out: z.string().default("codes.npy").describe("file to write: .npy, .csv or .parquet"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
-  label: z
-    .int()
-    .nonnegative()
+  label: unitCount(0)
     .optional()
     .describe(
       "class of all samples, for conditional models (default: those of the data; diffusion models: any class)",

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { sampleCount } from "../../bounds.ts";
+import { positions, sampleCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { chosenSamples, forModel } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -18,8 +18,7 @@ const flags = z.strictObject({
   ...sampleChoice,
   count: sampleCount().default(8).describe("images at most, of a folder or of the split"),
   half: z.enum(["top", "bottom", "left", "right"]).optional().describe("the half that is unknown"),
-  box: z
-    .array(z.int().nonnegative())
+  box: positions()
     .length(4)
     .optional()
     .describe("x,y,width,height of the box that is unknown, in pixels of the model's images"),

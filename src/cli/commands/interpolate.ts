@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { stepCount } from "../../bounds.ts";
+import { stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -17,9 +17,7 @@ const flags = z.strictObject({
     .enum(["linear", "spherical"])
     .optional()
     .describe("path between two codes (default: spherical where codes are Gaussian, otherwise linear)"),
-  label: z
-    .int()
-    .nonnegative()
+  label: unitCount(0)
     .optional()
     .describe(
       "class of all samples, for conditional models (default: those of the data, with --index; diffusion models: any class)",
