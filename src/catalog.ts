@@ -24,11 +24,12 @@ import { realNvpDefinition } from "./flows/real-nvp.ts";
 import { splineFlowDefinition } from "./flows/spline.ts";
 import { ganDefinition } from "./latent/gan.ts";
 import { vaeDefinition } from "./latent/vae.ts";
+import { building, checkMemory, FLOAT_BYTES, type MemoryLimit, showCount, UNLIMITED } from "./memory.ts";
 import type { Model } from "./model/capabilities.ts";
 import { type DataInfo, sampleKind } from "./model/data-info.ts";
 import type { ModelDefinition } from "./model/definition.ts";
 import { nearest } from "./nearest.ts";
-import { nameParameters } from "./nn/module.ts";
+import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 
 /** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
@@ -94,15 +95,32 @@ export function findModel(name: string): ModelDefinition {
 
 /**
  * Builds a model for data from its options, named and ready to be given weights.
- * @throws OptionError where an option is wrong or the model does not take data of this kind.
+ * @param memory how much there is for the weights
+ * @throws OptionError where an option is wrong or the model does not take data of this kind; MemoryError where its weights do not fit
  */
-export function buildModel(definition: ModelDefinition, options: unknown, data: DataInfo): Model {
+export function buildModel(
+  definition: ModelDefinition,
+  options: unknown,
+  data: DataInfo,
+  memory: MemoryLimit = UNLIMITED,
+): Model {
   if (!definition.dataKinds.some((kind) => sampleKind(kind) === data.kind)) {
     throw new OptionError(
       `${definition.name} takes ${definition.dataKinds.join(" or ")} data, not ${data.kind} data`,
     );
   }
-  return nameParameters(definition.build(parseOptions(definition.name, definition.options, options), data));
+  const parsed = parseOptions(definition.name, definition.options, options);
+  const model = nameParameters(building(() => definition.build(parsed, data)));
+  const size = stateSize(model);
+  checkMemory(
+    {
+      what: `${definition.name}: its ${showCount(size)} weights`,
+      bytes: FLOAT_BYTES * size,
+      instead: "take fewer or narrower layers",
+    },
+    memory,
+  );
+  return model;
 }
 
 export { parseOptions } from "./options.ts";

@@ -90,6 +90,18 @@ export class MissingPackageError extends EidosError {
   override readonly name = "MissingPackageError";
 }
 
+/** What is asked for would need more memory than there is; nothing of it has been taken. */
+export class MemoryError extends EidosError {
+  override readonly name = "MemoryError";
+  /** The estimate in bytes; undefined where the error comes from another thread. */
+  readonly bytes: number | undefined;
+
+  constructor(message: string, options: ErrorOptions & { readonly bytes?: number } = {}) {
+    super(message, options);
+    this.bytes = options.bytes;
+  }
+}
+
 /** A numerical method did not reach its goal, such as a solver that ran out of evaluations. */
 export class SolverError extends EidosError {
   override readonly name = "SolverError";

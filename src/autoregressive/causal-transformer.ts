@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
@@ -45,15 +46,11 @@ export class TransformerConditionals implements Conditionals {
 
 /** Options of the causal Transformer. */
 export const causalTransformerOptions = orderOptions.extend({
-  width: z.int().min(1).default(64).describe("length of the vectors between the layers"),
-  layers: z.int().min(1).default(4).describe("layers"),
-  heads: z.int().min(1).default(4).describe("heads of attention; they divide the width"),
-  hidden: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("units of the perceptron of a layer (default: 4 times the width)"),
-  window: z.int().min(1).optional().describe("number of earlier variables that a layer sees (default: all)"),
+  width: unitCount().default(64).describe("length of the vectors between the layers"),
+  layers: layerCount().default(4).describe("layers"),
+  heads: unitCount().default(4).describe("heads of attention; they divide the width"),
+  hidden: unitCount().optional().describe("units of the perceptron of a layer (default: 4 times the width)"),
+  window: unitCount().optional().describe("number of earlier variables that a layer sees (default: all)"),
   dropout: z
     .number()
     .min(0)

@@ -1,4 +1,5 @@
 import { OptionError } from "../errors.ts";
+import { countNumbers } from "../memory.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { LinearOptions } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -24,6 +25,7 @@ export type ElementOrder = (typeof ELEMENT_ORDERS)[number];
 
 /** The element at each position. @param seed of a random order */
 export function elementOrder(kind: ElementOrder, dimensions: number, seed: number): readonly number[] {
+  countNumbers("order of elements", dimensions);
   return kind === "random"
     ? Array.from(new Random(seed).split("order").permutation(dimensions))
     : Array.from({ length: dimensions }, (_, i) => i);
@@ -31,9 +33,10 @@ export function elementOrder(kind: ElementOrder, dimensions: number, seed: numbe
 
 /** @throws OptionError where an order does not name each element once */
 export function checkOrder(order: readonly number[], dimensions: number): void {
-  const named = new Set(order);
-  if (order.length === dimensions && order.every((i) => i >= 0 && i < dimensions && named.has(i))) {
-    if (named.size === dimensions && order.every(Number.isInteger)) return;
+  if (order.length === dimensions) {
+    const named = new Uint8Array(dimensions);
+    for (const element of order) if (Number.isInteger(element)) named[element] = 1;
+    if (named.every((is) => is === 1)) return;
   }
   throw new OptionError(`order [${order}]: must name each of ${dimensions} elements, from 0 on, once`);
 }

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
+import { countNumbers } from "../memory.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
@@ -118,12 +120,10 @@ export class MaskedEnsemble extends MaskedNetwork implements Ensemble {
 
 /** Options of MADE. */
 export const madeOptions = orderOptions.extend({
-  hiddenLayers: z.int().min(1).default(1).describe("hidden layers; with residual connections an odd number"),
-  width: z.int().min(1).default(500).describe("units of a hidden layer"),
+  hiddenLayers: layerCount().default(1).describe("hidden layers; with residual connections an odd number"),
+  width: unitCount().default(500).describe("units of a hidden layer"),
   activation: z.enum(ACTIVATION_NAMES).default("relu").describe("activation function between the layers"),
-  masks: z
-    .int()
-    .min(1)
+  masks: layerCount()
     .default(1)
     .describe("number of masks; training takes one at random, the model averages over all"),
   orders: z
@@ -151,6 +151,8 @@ export type MadeModelOptions = z.output<typeof madeOptions>;
 function connectivities(options: MadeModelOptions, sizes: NetworkSizes): readonly Connectivity[] {
   const { order, orderSeed, masks, orders, fresh } = options;
   const random = new Random(orderSeed).split("masks");
+  const units = sizes.hidden.reduce((sum, width) => sum + width, 0);
+  countNumbers("orders and degrees of masks", masks * (sizes.inputs + units));
   return Array.from({ length: masks }, (_, i) => {
     const own = random.split(i);
     return {

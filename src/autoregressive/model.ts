@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { seedNumber } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type {
   Density,
@@ -52,7 +53,7 @@ export const orderOptions = z.strictObject({
     .enum(ELEMENT_ORDERS)
     .default("natural")
     .describe("order of the elements: their own (images: row by row), or a random one"),
-  orderSeed: z.int().min(0).default(0).describe("seed of random orders and masks"),
+  orderSeed: seedNumber().default(0).describe("seed of random orders and masks"),
 });
 
 const share = z.number().min(0).lt(1);

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
+import { countNumbers } from "../memory.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
@@ -105,8 +107,8 @@ export class OrderlessNade extends NadeNetwork implements Ensemble {
 
 /** Options of NADE. */
 export const nadeOptions = orderOptions.extend({
-  width: z.int().min(1).default(500).describe("units of a hidden layer"),
-  hiddenLayers: z.int().min(1).default(1).describe("hidden layers; more than one with agnostic orders"),
+  width: unitCount().default(500).describe("units of a hidden layer"),
+  hiddenLayers: layerCount().default(1).describe("hidden layers; more than one with agnostic orders"),
   activation: z
     .enum(ACTIVATION_NAMES)
     .default("relu")
@@ -119,9 +121,7 @@ export const nadeOptions = orderOptions.extend({
     .describe(
       "one order of the elements, or one network for all orders, which completes samples from any known elements exactly",
     ),
-  ensemble: z
-    .int()
-    .min(1)
+  ensemble: layerCount()
     .default(8)
     .describe("with agnostic orders, the number of random ones that the model averages over"),
   ...dropoutOptions.shape,
@@ -143,6 +143,7 @@ function conditionals(options: NadeModelOptions, data: DataInfo): Nade | Orderle
     return new Nade(network, elementOrder(order, inputs, orderSeed));
   }
   const random = new Random(orderSeed).split("ensemble");
+  countNumbers("orders of elements", ensemble * inputs);
   const members = Array.from({ length: ensemble }, (_, i) => Array.from(random.split(i).permutation(inputs)));
   return new OrderlessNade(network, members);
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, pixelCount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
@@ -56,17 +57,13 @@ export class PixelConditionals implements Conditionals {
 /** Options of the gated PixelCNN. */
 export const pixelCnnOptions = z.strictObject({
   ...conditionalOption.shape,
-  layers: z.int().min(1).default(6).describe("gated layers (the paper, on ImageNet: 20)"),
-  features: z
-    .int()
-    .min(1)
+  layers: layerCount().default(6).describe("gated layers (the paper, on ImageNet: 20)"),
+  features: unitCount()
     .optional()
     .describe("channels of each stack (default: 32, color 48; the paper, on ImageNet: 384)"),
-  kernel: z.int().min(1).default(3).describe("size of the filters, odd"),
-  firstKernel: z.int().min(3).default(7).describe("size of the first layer's filter, odd"),
-  outputFeatures: z
-    .int()
-    .min(1)
+  kernel: pixelCount().default(3).describe("size of the filters, odd"),
+  firstKernel: pixelCount(3).default(7).describe("size of the first layer's filter, odd"),
+  outputFeatures: unitCount()
     .optional()
     .describe("units of the output's hidden layer (default: those of a stack)"),
   levels: z

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber, stepCount, unitCount } from "../bounds.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
@@ -16,9 +17,7 @@ export const codeOptions = {
     .describe(
       "diffusion models: how codes are found; heun: the probability flow to second order, ddim: to first order with one evaluation a step (default: heun)",
     ),
-  solverSteps: z
-    .int()
-    .positive()
+  solverSteps: stepCount()
     .optional()
     .describe("diffusion models: steps from data to code (default: heun 50, ddim 100)"),
 };
@@ -35,28 +34,22 @@ export function codeSolver({
 
 /** Options of commands that fill in what is unknown of samples. */
 export const completionOptions = {
-  seed: z.int().nonnegative().default(0).describe("seed of the draws"),
+  seed: seedNumber().default(0).describe("seed of the draws"),
   method: z
     .enum(["auto", "exact", "hmc", ...INPAINT_METHODS])
     .default("auto")
     .describe(
       "exact: in one pass, where the model's order of elements allows; hmc: Hamiltonian Monte Carlo; repaint, projection: of diffusion models; auto: exact where possible, of diffusion models repaint",
     ),
-  steps: z
-    .int()
-    .positive()
+  steps: stepCount()
     .optional()
     .describe(
       "iterations of each chain, three quarters of them burn-in (default: 80); of diffusion models steps from noise (repaint 50, projection 25)",
     ),
-  resamplings: z
-    .int()
-    .positive()
+  resamplings: stepCount()
     .optional()
     .describe("diffusion models: how often each step is taken (default: repaint 10, projection 1)"),
-  label: z
-    .int()
-    .nonnegative()
+  label: unitCount(0)
     .optional()
     .describe(
       "class of all samples, for conditional models (default: that of the data where it has classes)",
@@ -88,7 +81,7 @@ export const detectFlags = {
     "least score of a detection (detect and export: that at which F₁ was highest on the validation split, eval: 0.01)",
   ),
   iou: share.describe("of two detections of a class that overlap by a larger IoU the better one stays (0.6)"),
-  max: z.int().positive().optional().describe("most detections of an image (100)"),
+  max: stepCount().optional().describe("most detections of an image (100)"),
 };
 
 /** The options by the names that code has for them. */

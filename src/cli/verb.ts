@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { positions, threadCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -43,16 +44,13 @@ export const runOptions = {
     .optional()
     .describe("which weights (default: best where validation has chosen some, otherwise last)"),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
-  threads: z.int().positive().optional().describe("threads inside one operation (default: all cores)"),
+  threads: threadCount().optional().describe("threads inside one operation (default: all cores)"),
   ...trustFlags,
 };
 
 /** Options of commands that work on samples of a split, or on image files. */
 export const sampleChoice = {
-  index: z
-    .array(z.int().nonnegative())
-    .optional()
-    .describe("samples of a split by position, in place of image files"),
+  index: positions().optional().describe("samples of a split by position, in place of image files"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split that --index counts in"),
 };
 

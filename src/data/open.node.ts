@@ -1,5 +1,7 @@
 import { stat } from "node:fs/promises";
 import { DataError, OptionError } from "../errors.ts";
+import { memoryLimit } from "../memory.node.ts";
+import { checkMemory, FLOAT_BYTES, showCount } from "../memory.ts";
 import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
 import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
@@ -124,7 +126,13 @@ async function findData(
   const drawn = (open: (options: { seed: number; count: number }) => DataSet): Found => ({
     kind: "points",
     name: nameOrPath,
-    open: ({ splitSeed: seed, count }) => open({ seed, count }),
+    open: ({ splitSeed: seed, count }) => {
+      // With a fifth each for validation and test: two numbers, and a place in its split.
+      const bytes = Math.ceil(1.4 * count) * (2 * FLOAT_BYTES + 8);
+      const what = `${nameOrPath}: ${showCount(count)} points`;
+      checkMemory({ what, bytes, instead: "take a smaller count" }, memoryLimit());
+      return open({ seed, count });
+    },
   });
   if (isPlaneName(nameOrPath)) return drawn((options) => planePoints(nameOrPath, options));
   if (isEnergyName(nameOrPath)) return drawn((options) => energyPoints(nameOrPath, options));

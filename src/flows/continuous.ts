@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, layerCount, positiveAmount, stepCount, unitCount } from "../bounds.ts";
 import type { DensityScoreOptions, Losses } from "../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
@@ -37,23 +38,17 @@ const ACTIVATIONS = Object.keys(SMOOTH_ACTIVATIONS) as [SmoothActivationName, ..
 /** Options of a continuous flow. What is left open depends on the data; its description gives the default. */
 export const continuousFlowOptions = flowOptions.extend({
   ...objectiveOptions.shape,
-  width: z.int().min(1).default(64).describe("units of a hidden layer of the velocity network"),
-  hiddenLayers: z
-    .int()
-    .min(1)
+  width: unitCount().default(64).describe("units of a hidden layer of the velocity network"),
+  hiddenLayers: layerCount()
     .default(2)
     .describe("hidden layers; with one or two the exact trace costs little in any dimension"),
   activation: z.enum(ACTIVATIONS).default("tanh").describe("smooth activation of the velocity network"),
-  timeFeatures: z
-    .int()
-    .min(1)
+  timeFeatures: unitCount()
     .default(2)
     .describe("cosines of the time that gate and shift every layer of the network"),
   solver: z.enum(FIXED).default("rk4").describe("fixed-step method of training"),
-  solverSteps: z.int().min(1).default(6).describe("steps of the solver from data to noise in training"),
-  evaluationSteps: z
-    .int()
-    .min(1)
+  solverSteps: layerCount().default(6).describe("steps of the solver from data to noise in training"),
+  evaluationSteps: layerCount()
     .default(24)
     .describe("steps of the solver in graphs outside of training: validation, codes, exported models"),
   trace: z
@@ -63,14 +58,10 @@ export const continuousFlowOptions = flowOptions.extend({
       "divergence of the velocity; auto is exact with at most two hidden layers or 16 dimensions, otherwise Hutchinson's",
     ),
   probe: z.enum(PROBES).default("rademacher").describe("distribution of the probe of Hutchinson's estimate"),
-  kineticPenalty: z
-    .number()
-    .min(0)
+  kineticPenalty: amount()
     .default(0)
     .describe("weight of the mean squared velocity in the loss, for straight paths (RNODE: 0.01)"),
-  jacobianPenalty: z
-    .number()
-    .min(0)
+  jacobianPenalty: amount()
     .default(0.01)
     .describe("weight of the mean squared norm of the velocity's Jacobian in the loss (RNODE: 0.01)"),
 });
@@ -82,15 +73,11 @@ const solverOptions = z.strictObject({
     .enum([...FIXED, "dormand-prince"])
     .default("dormand-prince")
     .describe("how the flow is integrated; dormand-prince chooses its steps itself"),
-  steps: z.int().min(1).default(20).describe("steps from noise to data, for solvers with fixed steps"),
-  tolerance: z
-    .number()
-    .positive()
+  steps: stepCount().default(20).describe("steps from noise to data, for solvers with fixed steps"),
+  tolerance: positiveAmount()
     .default(1e-4)
     .describe("dormand-prince: relative and absolute tolerance of a step"),
-  maxEvaluations: z
-    .int()
-    .min(8)
+  maxEvaluations: stepCount(8)
     .default(2000)
     .describe("dormand-prince: velocity evaluations before it gives up"),
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { builderOf } from "../model/definition.ts";
 import { elementCount } from "../tensor/index.ts";
 import { defineFlow, type FlowSubject } from "./define.ts";
@@ -22,25 +23,15 @@ import { Reshape, type Transform } from "./transforms/transform.ts";
 
 /** Options of Flow++. What is left open depends on the data; its description gives the default. */
 export const flowPlusPlusOptions = flowOptions.extend({
-  components: z
-    .int()
-    .min(1)
+  components: unitCount()
     .optional()
     .describe("logistics in the mixture of each element (images: 4, otherwise 8; the paper: 32)"),
-  couplings: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("couplings, for images at each level (images: 3, otherwise 6)"),
+  couplings: layerCount().optional().describe("couplings, for images at each level (images: 3, otherwise 6)"),
   levels: levelsOption(2),
-  width: z
-    .int()
-    .min(1)
+  width: unitCount()
     .optional()
     .describe("channels or units of a hidden layer (images: 32, otherwise 64; the paper: 96)"),
-  blocks: z
-    .int()
-    .min(0)
+  blocks: layerCount(0)
     .default(1)
     .describe("gated residual blocks of a coupling's network, for images (the paper: 10)"),
   attention: z

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { builderOf } from "../model/definition.ts";
 import type { Tensor } from "../tensor/index.ts";
 import { defineFlow, type FlowSubject } from "./define.ts";
@@ -58,10 +59,8 @@ export class GlowStep extends Composition {
 /** Options of Glow. What is left open depends on the data; its description gives the default. */
 export const glowOptions = flowOptions.extend({
   levels: levelsOption(3),
-  flowSteps: z.int().min(1).optional().describe("steps of flow, for images in each level (default: 8)"),
-  width: z
-    .int()
-    .min(1)
+  flowSteps: layerCount().optional().describe("steps of flow, for images in each level (default: 8)"),
+  width: unitCount()
     .optional()
     .describe("channels or units of a hidden layer (images: 64, otherwise 128; the paper: 512)"),
   hiddenLayers: hiddenLayersOption,

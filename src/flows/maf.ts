@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { builderOf } from "../model/definition.ts";
 import type { Activation } from "../nn/linear.ts";
 import { defineFlow, type FlowSubject } from "./define.ts";
@@ -23,15 +24,11 @@ const LOG_SCALE_TOTAL = 24;
 
 /** Options of MAF. What is left open depends on the data; its description gives the default. */
 export const mafOptions = flowOptions.extend({
-  blocks: z.int().min(1).default(5).describe("masked autoregressive transforms (the paper: 5 or 10)"),
-  hiddenLayers: z
-    .int()
-    .min(1)
+  blocks: layerCount().default(5).describe("masked autoregressive transforms (the paper: 5 or 10)"),
+  hiddenLayers: layerCount()
     .optional()
     .describe("hidden layers of each masked network (images: 1, otherwise 2; the paper: 1 or 2)"),
-  width: z
-    .int()
-    .min(1)
+  width: unitCount()
     .optional()
     .describe("units of a hidden layer (images: 512, otherwise 64; the paper: 100 to 1024)"),
   activation: z

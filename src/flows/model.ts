@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { positiveAmount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type {
   Density,
@@ -32,9 +33,7 @@ export type FlowOptions = z.output<typeof flowOptions>;
 
 /** Options for drawing samples of a flow. */
 export const flowSampleOptions = z.strictObject({
-  temperature: z
-    .number()
-    .positive()
+  temperature: positiveAmount()
     .default(1)
     .describe("deviation of the code relative to training; below 1 samples are more typical and less varied"),
 });

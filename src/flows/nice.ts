@@ -1,4 +1,5 @@
-import { z } from "zod";
+import type { z } from "zod";
+import { layerCount, positiveAmount, unitCount } from "../bounds.ts";
 import { builderOf } from "../model/definition.ts";
 import { zeros } from "../nn/initializers.ts";
 import { Parameter, type Tensor } from "../tensor/index.ts";
@@ -47,21 +48,15 @@ export class DiagonalScaling implements Transform {
 
 /** Options of NICE. What is left open depends on the data; its description gives the default. */
 export const niceOptions = flowOptions.extend({
-  couplings: z.int().min(1).optional().describe("additive coupling layers (images: 4, otherwise 8)"),
-  hiddenLayers: z
-    .int()
-    .min(1)
+  couplings: layerCount().optional().describe("additive coupling layers (images: 4, otherwise 8)"),
+  hiddenLayers: layerCount()
     .default(2)
     .describe("hidden layers of each coupling function (the paper's MNIST model: 5)"),
-  width: z
-    .int()
-    .min(1)
+  width: unitCount()
     .optional()
     .describe("units of a hidden layer (images: 512, otherwise 128; the paper's MNIST model: 1000)"),
   base: flowOptions.shape.base.describe("distribution of the code (images: logistic, otherwise gaussian)"),
-  scaleGain: z
-    .number()
-    .positive()
+  scaleGain: positiveAmount()
     .optional()
     .describe(
       "how many times faster than weights the log-scales move (images: 30, otherwise 1; the paper: 1)",

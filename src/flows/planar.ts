@@ -1,4 +1,5 @@
-import { z } from "zod";
+import type { z } from "zod";
+import { layerCount } from "../bounds.ts";
 import { InverseError } from "../errors.ts";
 import { builderOf } from "../model/definition.ts";
 import { normal, zeros } from "../nn/initializers.ts";
@@ -162,7 +163,7 @@ export interface MapSystem<N extends string> {
 function mapOptions(maps: string) {
   return flowOptions.extend({
     ...objectiveOptions.shape,
-    layers: z.int().min(1).default(32).describe(`${maps}, one after the other`),
+    layers: layerCount().default(32).describe(`${maps}, one after the other`),
   });
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, unitCount } from "../bounds.ts";
 import { builderOf } from "../model/definition.ts";
 import { Conv2d } from "../nn/convolution.ts";
 import { zeros } from "../nn/initializers.ts";
@@ -75,24 +76,18 @@ class ResidualNetwork implements Conditioner {
 /** Options of RealNVP. What is left open depends on the data; its description gives the default. */
 export const realNvpOptions = flowOptions.extend({
   ...objectiveOptions.shape,
-  levels: z
-    .int()
-    .min(1)
+  levels: layerCount()
     .optional()
     .describe("scales of images, each at half the height and width (default: as many as fit, at most 3)"),
-  couplings: z
-    .int()
-    .min(1)
+  couplings: layerCount()
     .optional()
     .describe(
       "affine couplings (default: 8); for images, under each mask of a scale (default: 3, and 4 in the last)",
     ),
-  width: z
-    .int()
-    .min(1)
+  width: unitCount()
     .optional()
     .describe("channels or units of a hidden layer (images: 32, otherwise 128; the paper: 32 to 64)"),
-  blocks: z.int().min(0).default(2).describe("residual blocks of a coupling's network, for images"),
+  blocks: layerCount(0).default(2).describe("residual blocks of a coupling's network, for images"),
   hiddenLayers: hiddenLayersOption,
   scaleLimit: scaleLimitOption,
   normalization: z

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, positiveAmount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type { DataColumn } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
@@ -25,17 +26,15 @@ export const splineFlowOptions = flowOptions.extend({
       "how splines depend on the rest of a sample: half on half, as fast to draw as to score, or each number on all " +
         "before it (tables: autoregressive; points and angles: coupling)",
     ),
-  transforms: z.int().min(1).optional().describe("spline transforms (points: 6, otherwise 5)"),
-  bins: z.int().min(2).optional().describe("bins of each spline (points: 16, otherwise 8)"),
-  bound: z
-    .number()
-    .positive()
+  transforms: layerCount().optional().describe("spline transforms (points: 6, otherwise 5)"),
+  bins: unitCount(2).optional().describe("bins of each spline (points: 16, otherwise 8)"),
+  bound: positiveAmount()
     .optional()
     .describe(
       "splines act on [-bound, bound], in deviations of the data; beyond is the identity (default: 4)",
     ),
-  hiddenLayers: z.int().min(1).default(2).describe("hidden layers of each network"),
-  width: z.int().min(1).default(64).describe("units of a hidden layer"),
+  hiddenLayers: layerCount().default(2).describe("hidden layers of each network"),
+  width: unitCount().default(64).describe("units of a hidden layer"),
   mixing: z
     .enum(["linear", "permutation", "none"])
     .optional()

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, layerCount, positiveAmount, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import type { DataInfo } from "../model/data-info.ts";
 
@@ -13,18 +14,16 @@ export const ganOptions = z.strictObject({
     .enum(GAN_OBJECTIVES)
     .default("non-saturating")
     .describe("losses of generator and discriminator; minimax is the original game"),
-  latentSize: z.int().min(1).optional().describe("length of a code (default: images 64, otherwise 16)"),
+  latentSize: unitCount().optional().describe("length of a code (default: images 64, otherwise 16)"),
   network: z
     .enum(["convolutional", "mlp"])
     .optional()
     .describe(
       "networks: convolutional (DCGAN), for images, or a perceptron (default: images convolutional, otherwise mlp)",
     ),
-  width: z.int().min(1).default(128).describe("units of a hidden layer of perceptrons"),
-  depth: z.int().min(1).default(3).describe("hidden layers of perceptrons"),
-  channels: z
-    .int()
-    .min(1)
+  width: unitCount().default(128).describe("units of a hidden layer of perceptrons"),
+  depth: layerCount().default(3).describe("hidden layers of perceptrons"),
+  channels: unitCount()
     .default(32)
     .describe(
       "channels of convolutional networks at half the size of an image; twice as many at each further halving",
@@ -39,30 +38,22 @@ export const ganOptions = z.strictObject({
     .describe(
       "divide the discriminator's weights by their largest singular value, spectral normalization (default: with hinge on images yes, otherwise no)",
     ),
-  r1: z
-    .number()
-    .min(0)
+  r1: amount()
     .optional()
     .describe(
       "γ of the penalty γ/2 · E|∇D(x)|² on data, R1 (default: with wasserstein-gp or spectralNorm 0; otherwise images 1, points and tables 0.02)",
     ),
-  gradientPenalty: z
-    .number()
-    .min(0)
+  gradientPenalty: amount()
     .optional()
     .describe(
       "with wasserstein-gp, λ of the penalty λ · E(|∇D| − 1)² between data and samples (default: images 10, otherwise 0.1)",
     ),
-  criticSteps: z
-    .int()
-    .min(1)
+  criticSteps: layerCount()
     .optional()
     .describe(
       "updates of the discriminator in a step, each with its share of the batch (default: with wasserstein-gp images 2, others 5; otherwise 1)",
     ),
-  criticRate: z
-    .number()
-    .positive()
+  criticRate: positiveAmount()
     .default(1)
     .describe("learning rate of the discriminator relative to that of the generator"),
   labelSmoothing: z
@@ -71,9 +62,7 @@ export const ganOptions = z.strictObject({
     .lt(1)
     .default(0)
     .describe("with minimax and non-saturating, by how much less than 1 the target probability of data is"),
-  instanceNoise: z
-    .number()
-    .min(0)
+  instanceNoise: amount()
     .default(0)
     .describe("standard deviation of noise added to the inputs of the discriminator in training"),
 });
@@ -82,9 +71,7 @@ export type GanOptions = z.output<typeof ganOptions>;
 
 /** Options for drawing samples, beside count, seed and label. */
 export const ganSampleOptions = z.strictObject({
-  truncation: z
-    .number()
-    .positive()
+  truncation: positiveAmount()
     .optional()
     .describe(
       "largest absolute value of the numbers of a code, larger ones are drawn anew; below about 2, samples are more typical and less varied",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, layerCount, positiveAmount, stepCount, trainingSteps, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/densities/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
@@ -30,9 +31,7 @@ export type VaeLikelihood = (typeof LIKELIHOODS)[number];
 
 /** Options of a VAE. Defaults of optional ones depend on the data: see their descriptions. */
 export const vaeOptions = conditioningOptions.extend({
-  latentSize: z
-    .int()
-    .min(1)
+  latentSize: unitCount()
     .optional()
     .describe("length of a code, L (default: points 2, tables 8, otherwise 16)"),
   likelihood: z
@@ -53,65 +52,45 @@ export const vaeOptions = conditioningOptions.extend({
     .describe(
       "networks for images: convolutional, or a perceptron (default: convolutional where an image can be halved twice)",
     ),
-  width: z
-    .int()
-    .min(1)
+  width: unitCount()
     .default(128)
     .describe("units of a hidden layer; in convolutional networks, of the layer between maps and code"),
-  hiddenLayers: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("hidden layers of perceptrons, of encoder and decoder each"),
-  channels: z
-    .int()
-    .min(1)
+  hiddenLayers: layerCount().default(2).describe("hidden layers of perceptrons, of encoder and decoder each"),
+  channels: unitCount()
     .default(32)
     .describe(
       "channels of convolutional networks at half the size of an image; twice as many at the next halving, then four times as many",
     ),
-  beta: z
-    .number()
-    .min(0)
+  beta: amount()
     .default(1)
     .describe(
       "weight β of the divergence in the loss (β-VAE); above 1, codes carry less information, in fewer numbers",
     ),
-  freeBits: z
-    .number()
-    .min(0)
+  freeBits: amount()
     .default(0)
     .describe("free bits λ: nats of divergence of each number of a code that the loss does not count"),
-  warmUp: z
-    .int()
-    .min(0)
+  warmUp: trainingSteps(0)
     .default(0)
     .describe("steps over which the weight of the divergence rises linearly from 0 to beta"),
-  importanceSamples: z
-    .int()
-    .min(1)
+  importanceSamples: unitCount()
     .optional()
     .describe(
       "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (default: points and tables: 8 where no other option weighs the divergence; otherwise 1)",
     ),
-  scoreSamples: z
-    .int()
-    .min(1)
+  scoreSamples: stepCount()
     .default(64)
     .describe("importance samples for each score; more of them give a tighter bound"),
   posterior: z
     .enum(["gaussian", "iaf"])
     .default("gaussian")
     .describe("approximate posterior q(z | x): a Gaussian, or one followed by inverse autoregressive steps"),
-  posteriorTransforms: z.int().min(1).default(2).describe("inverse autoregressive steps of the posterior"),
+  posteriorTransforms: layerCount().default(2).describe("inverse autoregressive steps of the posterior"),
   prior: z
     .enum(PRIORS)
     .default("gaussian")
     .describe("distribution of codes p(z): a standard Gaussian, or a flow trained with the rest"),
-  priorTransforms: z.int().min(1).default(6).describe("couplings, or blocks, of a prior that is a flow"),
-  flowWidth: z
-    .int()
-    .min(1)
+  priorTransforms: layerCount().default(6).describe("couplings, or blocks, of a prior that is a flow"),
+  flowWidth: unitCount()
     .default(128)
     .describe("units of a hidden layer in the networks of posterior and prior flows"),
 });
@@ -120,9 +99,7 @@ export type VaeOptions = z.output<typeof vaeOptions>;
 
 /** Options for drawing samples, beside count, seed and label. */
 export const vaeSampleOptions = z.strictObject({
-  temperature: z
-    .number()
-    .positive()
+  temperature: positiveAmount()
     .default(1)
     .describe(
       "standard deviation of the code relative to training; below 1, samples are more typical and less varied",

@@ -1,6 +1,6 @@
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
-import { type NdArray, zeros } from "../tensor/array.ts";
+import { elementCount, type NdArray, zeros } from "../tensor/array.ts";
 import { Tensor } from "../tensor/graph.ts";
 import { Buffer, Parameter } from "../tensor/leaves.ts";
 
@@ -50,6 +50,11 @@ export function buffersOf(module: Module): readonly Buffer[] {
 /** Number of trainable numbers. */
 export function parameterCount(module: Module): number {
   return parametersOf(module).reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
+}
+
+/** Numbers of all parameters and buffers: the length of the model's weights. */
+export function stateSize(module: Module): number {
+  return [...namedTensors(module).values()].reduce((total, { shape }) => total + elementCount(shape), 0);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { OptionError } from "../errors.ts";
+import { countTensor } from "../memory.ts";
 import type { Random } from "../random.ts";
 import { type DataOf, type DType, elementCount, type NdArray } from "./array.ts";
 import {
@@ -84,6 +85,7 @@ export class Parameter extends Tensor {
   override readonly shape: readonly number[];
 
   constructor(shape: readonly number[], initialize: Initializer) {
+    countTensor();
     const node = leafNode(parameterOperation, {});
     super(node, 0, { shape, dtype: "float32" });
     node.outputs.push(this);
@@ -107,6 +109,7 @@ export class Buffer extends Tensor {
   override readonly shape: readonly number[];
 
   constructor(shape: readonly number[], initialize: Initializer) {
+    countTensor();
     const node = leafNode(bufferOperation, {});
     super(node, 0, { shape, dtype: "float32" });
     node.outputs.push(this);

@@ -1,4 +1,15 @@
 import { z } from "zod";
+import {
+  amount,
+  duration,
+  positiveAmount,
+  sampleCount,
+  seedNumber,
+  share,
+  stepCount,
+  threadCount,
+  trainingSteps,
+} from "../bounds.ts";
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { Adversarial, Trainable } from "../model/capabilities.ts";
@@ -10,38 +21,34 @@ import { isAdversarial, StepTracer } from "./step.ts";
 
 /** Options of training; the same names in the command, in configuration files and in code. */
 export const fitOptions = z.strictObject({
-  steps: z.int().positive().optional().describe("stop after this many steps"),
-  epochs: z.number().positive().optional().describe("stop after this many passes over the training split"),
-  seconds: z
-    .number()
-    .positive()
+  steps: trainingSteps().optional().describe("stop after this many steps"),
+  epochs: duration().optional().describe("stop after this many passes over the training split"),
+  seconds: duration()
     .optional()
     .describe("stop after this many seconds of training (default: 120, where no other limit is given)"),
-  seed: z.int().nonnegative().default(0).describe("seed of weights, batches and noise"),
-  batchSize: z.int().positive().optional().describe("samples in a step"),
-  learningRate: z.number().positive().optional().describe("peak learning rate"),
+  seed: seedNumber().default(0).describe("seed of weights, batches and noise"),
+  batchSize: sampleCount().optional().describe("samples in a step"),
+  learningRate: positiveAmount().optional().describe("peak learning rate"),
   schedule: z
     .enum(["constant", "cosine", "linear"])
     .default("cosine")
     .describe("learning rate after warm-up"),
-  warmupSteps: z.int().nonnegative().optional().describe("steps over which the learning rate rises"),
+  warmupSteps: trainingSteps(0).optional().describe("steps over which the learning rate rises"),
   optimizer: z.enum(["sgd", "adam", "adamw"]).optional().describe("update rule"),
-  momentum: z.number().min(0).max(1).default(0.9).describe("momentum of sgd"),
+  momentum: share().default(0.9).describe("momentum of sgd"),
   beta1: z.number().min(0).lt(1).optional().describe("decay of Adam's first moment (default: 0.9)"),
   beta2: z.number().min(0).lt(1).optional().describe("decay of Adam's second moment (default: 0.999)"),
-  weightDecay: z.number().nonnegative().optional().describe("weight decay"),
-  clipNorm: z.number().positive().optional().describe("largest global norm of the gradient"),
+  weightDecay: amount().optional().describe("weight decay"),
+  clipNorm: positiveAmount().optional().describe("largest global norm of the gradient"),
   averageDecay: z
     .number()
     .min(0)
     .max(0.99999)
     .optional()
     .describe("decay of the moving average of the weights; 0: none"),
-  accumulate: z.int().positive().default(1).describe("split each batch into this many parts, to save memory"),
-  replicas: z.int().positive().default(1).describe("split each batch over this many workers"),
-  threads: z
-    .int()
-    .positive()
+  accumulate: stepCount().default(1).describe("split each batch into this many parts, to save memory"),
+  replicas: threadCount().default(1).describe("split each batch over this many workers"),
+  threads: threadCount()
     .optional()
     .describe("threads of each replica (default: all cores, divided among replicas)"),
   weights: z
@@ -52,19 +59,15 @@ export const fitOptions = z.strictObject({
       "begin with these weights: a .safetensors file, or the folder of a run; what fits by name and shape is taken",
     ),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
-  validateEvery: z
-    .int()
-    .positive()
+  validateEvery: trainingSteps()
     .optional()
     .describe("steps between validations (default: about once an epoch)"),
-  validationSamples: z.int().positive().default(1000).describe("most samples used in a validation"),
-  patience: z.int().positive().optional().describe("stop after this many validations without improvement"),
-  logEvery: z.int().positive().default(10).describe("steps between rows of metrics.csv"),
-  checkpointSeconds: z.number().positive().default(30).describe("seconds between checkpoints"),
-  checkpointEvery: z.int().positive().optional().describe("steps between checkpoints, instead of seconds"),
-  samplePictures: z
-    .int()
-    .nonnegative()
+  validationSamples: sampleCount().default(1000).describe("most samples used in a validation"),
+  patience: trainingSteps().optional().describe("stop after this many validations without improvement"),
+  logEvery: trainingSteps().default(10).describe("steps between rows of metrics.csv"),
+  checkpointSeconds: duration().default(30).describe("seconds between checkpoints"),
+  checkpointEvery: trainingSteps().optional().describe("steps between checkpoints, instead of seconds"),
+  samplePictures: stepCount(0)
     .default(64)
     .describe("images in the pictures of the run folder, and 32 times as many points or rows; 0: none"),
 });

@@ -1,36 +1,45 @@
 import { z } from "zod";
+import { list, MOST, nameList, share, text, unitCount } from "../bounds.ts";
 import { binarizationSchema } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { isRecord, withCurrentNames } from "../options.ts";
+import { elementCount } from "../tensor/array.ts";
 import { resolvedFitOptions } from "./options.ts";
+
+/** Numbers of a sample at most: a color image of 4,096 × 4,096 pixels has fewer. */
+const MOST_ELEMENTS = 2 ** 26;
+
+/** Samples of a training split at most; they may be streamed, and are then never in memory together. */
+const MOST_STREAMED = 1e12;
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
 export const dataInfo = z.object({
   kind: z.enum(["points", "image", "table", "binary"]),
-  sampleShape: z.array(z.int().positive()).readonly(),
+  sampleShape: list(z.int().min(1), 4)
+    .readonly()
+    .refine((shape) => elementCount(shape) <= MOST_ELEMENTS, `a sample has at most ${MOST_ELEMENTS} numbers`),
   marks: z.enum(["boxes"]).optional().describe("what is marked in images, and learnt"),
-  classes: z.int().positive().optional(),
-  classNames: z.array(z.string()).readonly().optional(),
-  classShares: z.array(z.number().min(0)).readonly().optional().describe("among the training samples"),
-  columns: z
-    .array(z.unknown())
+  classes: unitCount().optional(),
+  classNames: nameList(text()).readonly().optional(),
+  classShares: list(share(), MOST.names).readonly().optional().describe("among the training samples"),
+  columns: list(z.unknown(), MOST.names)
     .readonly()
     .optional()
     .describe("how to undo the standardization of table columns"),
   binarization: binarizationSchema.optional().describe("how images became zeros and ones"),
-  energy: z.string().optional().describe("name of the energy function that the data is drawn from"),
-  fingerprint: z.string(),
-  trainCount: z.int().positive(),
+  energy: text().optional().describe("name of the energy function that the data is drawn from"),
+  fingerprint: text(),
+  trainCount: z.int().min(1).max(MOST_STREAMED),
 });
 
 /** config.json of a run folder: everything that is needed to repeat, resume or use the run. */
 export const runConfig = z.object({
-  eidos: z.string().describe("version that made the run"),
-  created: z.string(),
-  model: z.string().describe("name in the catalogue, or path of a module that exports a model definition"),
-  modelOptions: z.record(z.string(), z.unknown()),
-  data: z.string().describe("name or path of the data"),
-  dataOptions: z.record(z.string(), z.unknown()),
+  eidos: text().describe("version that made the run"),
+  created: text(),
+  model: text().describe("name in the catalogue, or path of a module that exports a model definition"),
+  modelOptions: z.record(text(), z.unknown()),
+  data: text().describe("name or path of the data"),
+  dataOptions: z.record(text(), z.unknown()),
   dataInfo,
   fit: resolvedFitOptions,
   /** Whole paths, as they were when the run began, of the files that it names. */

@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { countNumbers } from "../../memory.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { zeros } from "../../nn/initializers.ts";
 import { Dropout, Embedding } from "../../nn/linear.ts";
@@ -21,6 +22,7 @@ function maskOf(
   columns: number,
   { groups, own, parts = 1 }: GroupMask,
 ): Tensor {
+  countNumbers("masks of filters", outputs * inputs * columns);
   const mask = new Float32Array(outputs * inputs * columns).fill(1);
   const size = outputs / parts;
   for (let o = 0; o < outputs; o++) {

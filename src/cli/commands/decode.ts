@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { checkCodePath } from "../../tasks/use/codes.node.ts";
 import { checkSamplePath } from "../../tasks/use/sample.node.ts";
@@ -9,7 +10,7 @@ import { addGiven, codeOptions, codeSolver, givenValues } from "../verb-options.
 
 const flags = z.strictObject({
   out: z.string().optional().describe(".png, .npy, .csv or .parquet file (default: decoded.png or .csv)"),
-  label: z.int().nonnegative().optional().describe("class of all samples, for conditional models"),
+  label: unitCount(0).optional().describe("class of all samples, for conditional models"),
   ...codeOptions,
   ...runOptions,
 });

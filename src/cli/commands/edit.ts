@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { amount, sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -15,20 +16,14 @@ const flags = z.strictObject({
     .default(0.5)
     .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise"),
   ...sampleChoice,
-  count: z.int().positive().default(8).describe("samples at most, of a folder or of the split"),
-  draws: z.int().positive().default(4).describe("edits of each sample"),
-  seed: z.int().nonnegative().default(0).describe("seed of the noise"),
-  label: z
-    .int()
-    .nonnegative()
-    .optional()
-    .describe("class of the edits, for conditional models (default: any)"),
-  guidance: z
-    .number()
-    .min(0)
+  count: sampleCount().default(8).describe("samples at most, of a folder or of the split"),
+  draws: sampleCount().default(4).describe("edits of each sample"),
+  seed: seedNumber().default(0).describe("seed of the noise"),
+  label: unitCount(0).optional().describe("class of the edits, for conditional models (default: any)"),
+  guidance: amount()
     .optional()
     .describe("classifier-free guidance towards the class (default: images 2, otherwise 1)"),
-  steps: z.int().positive().optional().describe("steps from the noise to the edit (default: 50)"),
+  steps: stepCount().optional().describe("steps from the noise to the edit (default: 50)"),
   eta: z
     .number()
     .min(0)

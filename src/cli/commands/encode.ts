@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber, unitCount } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
 import { print } from "../format.ts";
 import { addVerb, printUnreadable, runOptions } from "../verb.ts";
@@ -8,14 +9,12 @@ import { codeOptions, codeSolver } from "../verb-options.ts";
 const flags = z.strictObject({
   out: z.string().default("codes.npy").describe("file to write: .npy, .csv or .parquet"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
-  label: z
-    .int()
-    .nonnegative()
+  label: unitCount(0)
     .optional()
     .describe(
       "class of all samples, for conditional models (default: those of the data; diffusion models: any class)",
     ),
-  seed: z.int().nonnegative().default(0).describe("seed of the noise of categories"),
+  seed: seedNumber().default(0).describe("seed of the noise of categories"),
   ...codeOptions,
   ...runOptions,
 });

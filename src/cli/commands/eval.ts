@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
@@ -20,7 +21,7 @@ const flags = z.strictObject({
 type CommonFlags = z.output<typeof flags>;
 
 const densityFlags = z.strictObject({
-  seed: z.int().nonnegative().default(0).describe("seed of samples and noise"),
+  seed: seedNumber().default(0).describe("seed of samples and noise"),
   distances: z
     .enum(["quick", "all"])
     .default("all")

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { sampleCount } from "../../bounds.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -10,7 +11,7 @@ import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
   out: z.string().default("filled.csv").describe("file to write: .csv or .parquet"),
-  draws: z.int().positive().default(5).describe("completions of each row"),
+  draws: sampleCount().default(5).describe("completions of each row"),
   ...completionOptions,
   ...runOptions,
 });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { positions, sampleCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { chosenSamples, forModel } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -15,15 +16,14 @@ import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
   ...sampleChoice,
-  count: z.int().positive().default(8).describe("images at most, of a folder or of the split"),
+  count: sampleCount().default(8).describe("images at most, of a folder or of the split"),
   half: z.enum(["top", "bottom", "left", "right"]).optional().describe("the half that is unknown"),
-  box: z
-    .array(z.int().nonnegative())
+  box: positions()
     .length(4)
     .optional()
     .describe("x,y,width,height of the box that is unknown, in pixels of the model's images"),
   mask: z.string().optional().describe("image file that is white where the images are unknown"),
-  draws: z.int().positive().default(8).describe("completions of each image"),
+  draws: sampleCount().default(8).describe("completions of each image"),
   ...completionOptions,
   out: z
     .string()

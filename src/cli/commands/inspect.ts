@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
@@ -13,7 +14,7 @@ import { addSchemaOptions, flagValues } from "../options.ts";
 const inspectFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),
   images: z.int().min(0).max(400).default(12).describe("images on the contact sheet; 0 for no sheet"),
-  seed: z.int().min(0).default(0).describe("seed that chooses the images of the sheet"),
+  seed: seedNumber().default(0).describe("seed that chooses the images of the sheet"),
   json: z.boolean().default(false).describe("print as JSON, with every fault"),
 });
 

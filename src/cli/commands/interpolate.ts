@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
@@ -11,14 +12,12 @@ import { codeOptions, codeSolver } from "../verb-options.ts";
 const flags = z.strictObject({
   ...sampleChoice,
   index: sampleChoice.index.describe("samples of a split by position, in pairs, in place of image files"),
-  steps: z.int().min(2).default(8).describe("samples along each path, its ends among them"),
+  steps: stepCount(2).default(8).describe("samples along each path, its ends among them"),
   path: z
     .enum(["linear", "spherical"])
     .optional()
     .describe("path between two codes (default: spherical where codes are Gaussian, otherwise linear)"),
-  label: z
-    .int()
-    .nonnegative()
+  label: unitCount(0)
     .optional()
     .describe(
       "class of all samples, for conditional models (default: those of the data, with --index; diffusion models: any class)",

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { amount, sampleCount, seedNumber } from "../../bounds.ts";
 import type { PathMeasures } from "../../model/capabilities.ts";
 import { parseOptions } from "../../options.ts";
 import { fitToPairs, PAIR_MODELS } from "../../tasks/fit/reflow.node.ts";
@@ -14,15 +15,11 @@ import { runOptions, trustFlags, trustOf } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const pairFlags = z.strictObject({
-  count: z
-    .int()
-    .positive()
+  count: sampleCount()
     .optional()
     .describe("pairs of noise and samples to draw (default: 50000, of images 4000)"),
-  pairSeed: z.int().nonnegative().default(0).describe("seed of the pairs"),
-  guidance: z
-    .number()
-    .min(0)
+  pairSeed: seedNumber().default(0).describe("seed of the pairs"),
+  guidance: amount()
     .optional()
     .describe(
       "classifier-free guidance with which pairs are drawn, and which the new model then has in itself (default: 1, none)",

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
@@ -10,9 +11,9 @@ import { addVerb, inSamples, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({
-  count: z.int().positive().default(64).describe("how many samples"),
-  seed: z.int().nonnegative().default(0).describe("seed of the samples"),
-  label: z.int().nonnegative().optional().describe("class of the samples, for conditional models"),
+  count: sampleCount().default(64).describe("how many samples"),
+  seed: seedNumber().default(0).describe("seed of the samples"),
+  label: unitCount(0).optional().describe("class of the samples, for conditional models"),
   out: z
     .string()
     .optional()
@@ -21,7 +22,7 @@ const flags = z.strictObject({
     .string()
     .optional()
     .describe(".gif or .webp file: the first samples as they form, for models that draw step by step"),
-  frames: z.int().min(2).default(40).describe("pictures of the animation at most"),
+  frames: stepCount(2).default(40).describe("pictures of the animation at most"),
   ...runOptions,
 });
 

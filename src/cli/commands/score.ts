@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Command } from "commander";
 import { z } from "zod";
+import { sampleCount, seedNumber } from "../../bounds.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
@@ -13,13 +14,13 @@ import { addVerb, printUnreadable, runOptions } from "../verb.ts";
 const flags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
   split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
-  seed: z.int().nonnegative().default(0).describe("seed of dequantization noise"),
+  seed: seedNumber().default(0).describe("seed of dequantization noise"),
   conditional: z
     .boolean()
     .default(false)
     .describe("log p(x | class) by the classes of the data, not log p(x), of a class-conditional model"),
   anomaly: z.boolean().default(false).describe("rank by -log-likelihood, the most unusual first"),
-  top: z.int().positive().default(20).describe("how many of the ranking are printed"),
+  top: sampleCount().default(20).describe("how many of the ranking are printed"),
   label: z
     .string()
     .optional()

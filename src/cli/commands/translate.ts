@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { writePaths } from "../../tasks/use/edit.node.ts";
 import { checkInterpolationPath } from "../../tasks/use/interpolate.node.ts";
@@ -9,9 +10,9 @@ import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from 
 const flags = z.strictObject({
   back: z.boolean().default(false).describe("from the run's data back to its source"),
   ...sampleChoice,
-  count: z.int().positive().default(8).describe("samples at most, of a folder or of the split"),
-  seed: z.int().nonnegative().default(0).describe("seed of the noise of images"),
-  states: z.int().min(2).default(8).describe("states of each path that are written, its ends among them"),
+  count: sampleCount().default(8).describe("samples at most, of a folder or of the split"),
+  seed: seedNumber().default(0).describe("seed of the noise of images"),
+  states: stepCount(2).default(8).describe("states of each path that are written, its ends among them"),
   out: z
     .string()
     .optional()

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { nameList, seedNumber, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut } from "../sources/options.ts";
@@ -61,14 +62,13 @@ export const detectionOptionsSchema = z.strictObject({
     .describe(
       "format of the annotations, where a folder has them in several (default: the first that is found)",
     ),
-  classes: z
-    .array(z.string().min(1))
+  classes: nameList(z.string().min(1))
     .min(1)
     .optional()
     .describe(
       "the classes, in order (default: as the annotations list them, or all names in order of letters)",
     ),
-  splitSeed: z.int().min(0).default(0).describe("seed of random splits and of drawn scenes"),
+  splitSeed: seedNumber().default(0).describe("seed of random splits and of drawn scenes"),
   validation: z
     .number()
     .min(0)
@@ -91,7 +91,7 @@ export const detectionOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("decode every image once when the data are opened, to find those that are cut off"),
-  cache: z.int().min(0).default(512).describe("megabytes of decoded images that are kept in memory"),
+  cache: stepCount(0).default(512).describe("megabytes of decoded images that are kept in memory"),
   ...sceneOptions,
 });
 

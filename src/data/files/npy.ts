@@ -51,6 +51,7 @@ export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
   const shape = dimensions.split(",").flatMap((part) => (part.trim() === "" ? [] : [Number(part)]));
   const expected = elementCount(shape) * itemSize;
   const found = bytes.length - start - length;
+  if (!Number.isSafeInteger(expected)) throw broken(`shape (${shape}) has more elements than can be counted`);
   if (found !== expected) throw broken(`shape (${shape}) takes ${expected} bytes, the file has ${found}`);
   // A copy, since the file's bytes need not be aligned to the elements; the slice of a Node Buffer would share memory.
   const values = Uint8Array.prototype.slice.call(bytes, start + length).buffer;

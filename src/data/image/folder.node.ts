@@ -1,6 +1,9 @@
+import { constants } from "node:buffer";
 import { createHash } from "node:crypto";
 import { basename, extname, join, relative } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
+import { memoryLimit } from "../../memory.node.ts";
+import { checkMemory, showCount } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
 import { listFolder } from "../files/files.node.ts";
@@ -182,6 +185,20 @@ function imageSet(
   return binary ? binarized(data, { protocol, seed }) : data;
 }
 
+/** @throws MemoryError where decoded images would not fit into memory, or into one array */
+function checkDecoded(label: string, count: number, shape: readonly number[]): void {
+  const limit = memoryLimit();
+  const largest = { bytes: constants.MAX_LENGTH, source: "one array holds" };
+  checkMemory(
+    {
+      what: `${label}: ${showCount(count)} images of ${shape.join(" × ")} bytes`,
+      bytes: count * elementCount(shape),
+      instead: "take a smaller size or fewer images",
+    },
+    largest.bytes < limit.bytes ? largest : limit,
+  );
+}
+
 /** Images that are decoded once and kept in memory as bytes. */
 async function decodedSet(
   naming: Naming,
@@ -191,6 +208,7 @@ async function decodedSet(
   const format = formatOf(options);
   const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size];
   const length = elementCount(shape);
+  checkDecoded(naming.label, items.length, shape);
   const pixels = new Uint8Array(items.length * length);
   const broken = new Set<number>();
   await forEachLimited(items, async (item, index) => {

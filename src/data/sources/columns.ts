@@ -1,11 +1,12 @@
 import * as z from "zod";
+import { list, MOST, nameList, text } from "../../bounds.ts";
 import { DataError } from "../../errors.ts";
 import type { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
 
 const numericColumn = z.strictObject({
   kind: z.literal("numeric"),
-  name: z.string(),
+  name: text(),
   /** Mean and standard deviation over the training split, in the column's own units; a constant has deviation 1. */
   mean: z.number(),
   deviation: z.number().positive(),
@@ -13,12 +14,12 @@ const numericColumn = z.strictObject({
 
 const categoricalColumn = z.strictObject({
   kind: z.literal("categorical"),
-  name: z.string(),
+  name: text(),
   /** In sorted order; the position is that in the one-hot code. */
-  categories: z.array(z.string()).min(1).readonly(),
+  categories: nameList(text()).min(1).readonly(),
 });
 
-const binaryColumn = z.strictObject({ kind: z.literal("binary"), name: z.string() });
+const binaryColumn = z.strictObject({ kind: z.literal("binary"), name: text() });
 
 /** A column of a table as plain JSON: what is stored with a model, so that new tables are read as the training table. */
 export const columnSchema = z
@@ -26,7 +27,7 @@ export const columnSchema = z
   .readonly();
 
 /** All columns of a table, in the order in which a sample holds them. */
-export const columnsSchema = z.array(columnSchema).min(1).readonly();
+export const columnsSchema = list(columnSchema, MOST.names).min(1).readonly();
 
 /**
  * A numeric column is one number of a sample: (value − mean) / deviation.

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { seedNumber } from "../../bounds.ts";
 import { EidosError } from "../../errors.ts";
 import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import type { Random } from "../../random.ts";
@@ -59,7 +60,7 @@ export const binarizationProtocols = ["threshold", "stochastic", "dynamic"] as c
 
 /** A protocol and the seed of its draws: what numbers measured on binarized images depend on. */
 export const binarizationSchema = z
-  .strictObject({ protocol: z.enum(binarizationProtocols), seed: z.int().min(0) })
+  .strictObject({ protocol: z.enum(binarizationProtocols), seed: seedNumber() })
   .readonly();
 
 export type Binarization = z.infer<typeof binarizationSchema>;

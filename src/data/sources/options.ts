@@ -1,16 +1,15 @@
 import * as z from "zod";
+import { nameList, sampleCount, seedNumber } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { binarizationProtocols } from "./data-set.ts";
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
-  splitSeed: z
-    .int()
-    .min(0)
+  splitSeed: seedNumber()
     .default(0)
     .describe("seed of drawn points, of random splits, of binarization and of dequantization noise"),
-  count: z.int().min(1).default(50_000).describe("training points to draw from a density in the plane"),
+  count: sampleCount().default(50_000).describe("training points to draw from a density in the plane"),
   size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
   color: z
     .enum(["grey", "rgb"])
@@ -28,11 +27,8 @@ export const dataOptionsSchema = z.strictObject({
     .describe(
       "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",
     ),
-  columns: z.array(z.string()).min(1).optional().describe("columns of a table to use (default: all)"),
-  categorical: z
-    .array(z.string())
-    .default([])
-    .describe("columns of a table that hold categories, not numbers"),
+  columns: nameList().min(1).optional().describe("columns of a table to use (default: all)"),
+  categorical: nameList().default([]).describe("columns of a table that hold categories, not numbers"),
   label: z
     .string()
     .optional()
@@ -42,8 +38,7 @@ export const dataOptionsSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("query whose result is the table; a file given as well is `data` in it"),
-  classes: z
-    .array(z.string())
+  classes: nameList()
     .min(1)
     .optional()
     .describe("keep the samples of these classes alone, by name (default: all)"),
@@ -54,8 +49,7 @@ export const dataOptionsSchema = z.strictObject({
     .describe(
       "data from which paths lead to this data, for models from one data set to another; read with the same options",
     ),
-  sourceClasses: z
-    .array(z.string())
+  sourceClasses: nameList()
     .min(1)
     .optional()
     .describe("classes of the source to keep; where no `source` is given, of this data"),

@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { countNumbers } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import type { Size } from "./boxes.ts";
 import { boxAt, boxCount } from "./boxes.ts";
@@ -61,6 +62,10 @@ export function anchorLevels(levels: readonly AnchorGrid[]): {
   readonly boxes: Float32Array;
   readonly strides: Float32Array;
 } {
+  countNumbers(
+    "anchors",
+    levels.reduce((sum, { rows, columns, shapes }) => sum + 4 * rows * columns * shapes.length, 0),
+  );
   const grids = levels.map((level) => ({ boxes: anchorGrid(level), stride: level.stride }));
   const count = grids.reduce((sum, { boxes }) => sum + boxes.length / 4, 0);
   const [boxes, strides] = [new Float32Array(4 * count), new Float32Array(count)];

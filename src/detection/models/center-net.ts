@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, unitCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -188,9 +189,9 @@ export const centerNetOptions = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   stride: z.literal([4, 8, 16, 32]).default(4).describe("pixels between cells of the heat map"),
-  peaks: z.int().min(1).default(100).describe("most objects that are found in an image"),
-  offsetGain: z.number().min(0).default(1).describe("weight of the offset loss"),
-  sizeGain: z.number().min(0).default(0.1).describe("weight of the size loss, which is in cells"),
+  peaks: unitCount().default(100).describe("most objects that are found in an image"),
+  offsetGain: amount().default(1).describe("weight of the offset loss"),
+  sizeGain: amount().default(0.1).describe("weight of the size loss, which is in cells"),
 });
 
 export type CenterNetOptions = z.output<typeof centerNetOptions>;

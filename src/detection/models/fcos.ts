@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
 import { ones } from "../../nn/initializers.ts";
@@ -181,9 +182,7 @@ export const fcosOptions = z.strictObject({
   neck: neckOption("fpn"),
   ...pyramidOptions,
   ...towerOptions,
-  radius: z
-    .number()
-    .min(0)
+  radius: amount()
     .default(1.5)
     .describe(
       "strides from an object's center within which locations are assigned to it; 0: anywhere in its box",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { list, MOST, positiveAmount, shapeCount, share } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
@@ -157,28 +158,18 @@ export const retinaNetOptions = z.strictObject({
   neck: neckOption("fpn"),
   ...pyramidOptions,
   ...towerOptions,
-  anchorScale: z
-    .number()
-    .positive()
+  anchorScale: positiveAmount()
     .default(2)
     .describe("side of a level's smallest anchors in strides; 4 in the paper, for images of 800 pixels"),
-  anchorSizes: z
-    .int()
-    .min(1)
+  anchorSizes: shapeCount()
     .default(3)
     .describe("sizes of anchors of a level: this many steps to twice the smallest"),
-  anchorRatios: z
-    .array(z.number().positive())
+  anchorRatios: list(positiveAmount(), MOST.shapes)
     .min(1)
     .default([0.5, 1, 2])
     .describe("shapes of anchors, height / width"),
-  foreground: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.5)
-    .describe("IoU with an object from which on an anchor is assigned to it"),
-  background: z.number().min(0).max(1).default(0.4).describe("IoU below which an anchor is background"),
+  foreground: share().default(0.5).describe("IoU with an object from which on an anchor is assigned to it"),
+  background: share().default(0.4).describe("IoU below which an anchor is background"),
   ...focalOptions,
 });
 

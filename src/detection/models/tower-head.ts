@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { amount, layerCount, share } from "../../bounds.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant, normal } from "../../nn/initializers.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
@@ -7,17 +7,13 @@ import { sharedChannels } from "../network/feature-network.ts";
 
 /** Options of a head of two towers. */
 export const towerOptions = {
-  headBlocks: z
-    .int()
-    .min(1)
-    .default(2)
-    .describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  headBlocks: layerCount().default(2).describe("3×3 convolutions of each tower of the head; 4 in the paper"),
 };
 
 /** Options of the focal loss (Lin et al. 2017, "Focal loss for dense object detection", equation 5). */
 export const focalOptions = {
-  focalAlpha: z.number().min(0).max(1).default(0.25).describe("focal loss: weight of objects"),
-  focalGamma: z.number().min(0).default(2).describe("focusing parameter γ: down-weights easy examples"),
+  focalAlpha: share().default(0.25).describe("focal loss: weight of objects"),
+  focalGamma: amount().default(2).describe("focusing parameter γ: down-weights easy examples"),
 };
 
 /**

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, shapeCount, unitCount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { normal } from "../../nn/initializers.ts";
@@ -170,20 +171,14 @@ export const yoloV1Options = z.strictObject({
     .literal([16, 32])
     .default(16)
     .describe("pixels from cell to cell; with 32, images of 224 pixels have the paper's grid of 7 × 7"),
-  predictors: z.int().min(1).default(2).describe("boxes of a cell, B in the paper"),
+  predictors: shapeCount().default(2).describe("boxes of a cell, B in the paper"),
   head: z
     .enum(["convolutional", "connected"])
     .default("convolutional")
     .describe("last layers: convolutions, or connected ones as in the paper, which need far more images"),
-  hidden: z
-    .int()
-    .min(1)
-    .default(512)
-    .describe("connected head: units of the hidden layer; 4096 in the paper"),
-  coordinateGain: z.number().min(0).default(5).describe("weight of the coordinates, λ_coord in the paper"),
-  emptyGain: z
-    .number()
-    .min(0)
+  hidden: unitCount().default(512).describe("connected head: units of the hidden layer; 4096 in the paper"),
+  coordinateGain: amount().default(5).describe("weight of the coordinates, λ_coord in the paper"),
+  emptyGain: amount()
     .default(0.5)
     .describe("weight of the confidence of predictors without an object, λ_noobj in the paper"),
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, list, positiveAmount, shapeCount, share } from "../../bounds.ts";
 import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -212,19 +213,13 @@ export const yoloV3Options = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
-  anchorsPerLevel: z.int().min(1).default(3).describe("anchors of a location; 5 in YOLOv2"),
-  anchors: z
-    .array(z.number().positive())
+  anchorsPerLevel: shapeCount().default(3).describe("anchors of a location; 5 in YOLOv2"),
+  anchors: list(positiveAmount())
     .optional()
     .describe(
       "width and height of each anchor in pixels, one after another, smallest first (default: k-means of the training boxes)",
     ),
-  ignore: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.5)
-    .describe("IoU with an object above which a box without one costs nothing"),
+  ignore: share().default(0.5).describe("IoU with an object above which a box without one costs nothing"),
   objectness: z
     .enum(["one", "iou"])
     .default("one")
@@ -233,7 +228,7 @@ export const yoloV3Options = z.strictObject({
     .enum(["logistic", "softmax"])
     .default("logistic")
     .describe("each class by itself, or one of all (YOLOv2)"),
-  boxGain: z.number().min(0).default(1).describe("weight of the coordinates"),
+  boxGain: amount().default(1).describe("weight of the coordinates"),
 });
 
 export type YoloV3Options = z.output<typeof yoloV3Options>;

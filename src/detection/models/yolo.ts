@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, unitCount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import * as initializers from "../../nn/initializers.ts";
@@ -210,15 +211,13 @@ export const yoloOptions = z.strictObject({
   ...featureOptions,
   neck: neckOption("pan"),
   ...pyramidOptions,
-  bins: z
-    .int()
-    .min(2)
+  bins: unitCount(2)
     .default(16)
     .describe("whole distances in strides, from 0 on, that the distribution of an edge is over"),
-  candidates: z.int().min(1).default(10).describe("locations that may be assigned to an object"),
-  boxGain: z.number().min(0).default(7.5).describe("weight of the box loss (CIoU)"),
-  classGain: z.number().min(0).default(0.5).describe("weight of the class loss (binary cross entropy)"),
-  distributionGain: z.number().min(0).default(1.5).describe("weight of the distribution focal loss"),
+  candidates: unitCount().default(10).describe("locations that may be assigned to an object"),
+  boxGain: amount().default(7.5).describe("weight of the box loss (CIoU)"),
+  classGain: amount().default(0.5).describe("weight of the class loss (binary cross entropy)"),
+  distributionGain: amount().default(1.5).describe("weight of the distribution focal loss"),
 });
 
 export type YoloOptions = z.output<typeof yoloOptions>;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ratio } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
@@ -15,12 +16,10 @@ export const featureOptions = {
     .enum(["csp", "resnet"])
     .default("csp")
     .describe("network that makes the features: cross-stage partial or residual blocks"),
-  width: z
-    .number()
-    .positive()
+  width: ratio()
     .default(1)
     .describe("channels of backbone, neck and head relative to the usual ones; rounded to multiples of 16"),
-  depth: z.number().positive().default(1).describe("blocks of the backbone relative to the usual ones"),
+  depth: ratio().default(1).describe("blocks of the backbone relative to the usual ones"),
 };
 
 /** Options of the maps that have a head, for detectors with several. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { ScoreParts } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
@@ -25,7 +26,7 @@ import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /** Options of a DDPM: the chain, what the network predicts and by what it is fitted, and the network. */
 export const ddpmOptions = networkOptions.extend({
-  noiseSteps: z.int().min(2).default(1000).describe("steps of the chain, T"),
+  noiseSteps: stepCount(2).default(1000).describe("steps of the chain, T"),
   noiseSchedule: z.enum(BETA_SCHEDULES).default("linear").describe("variances of the steps of the chain"),
   zeroTerminal: z
     .boolean()

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, SampleOptions, Sampler, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
@@ -17,9 +18,7 @@ export const distilledFlowOptions = networkOptions.extend(classOptions.shape);
 export type DistilledFlowOptions = z.output<typeof distilledFlowOptions>;
 
 const distilledFlowSampleOptions = z.strictObject({
-  guidance: z
-    .number()
-    .min(0)
+  guidance: amount()
     .default(1)
     .describe("classifier-free guidance: 1 none, beside that which the pairs were drawn with"),
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { positiveAmount, realNumber } from "../../bounds.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { classOptions } from "../objective/condition.ts";
 import { networkOptions } from "../objective/network.ts";
@@ -10,16 +11,14 @@ import { DiffusionModel, defineDiffusion } from "./diffusion-model.ts";
 
 /** Options of EDM: its noise levels, its training distribution, and the network. */
 export const edmOptions = networkOptions.extend({
-  dataDeviation: z
-    .number()
-    .positive()
+  dataDeviation: positiveAmount()
     .optional()
     .describe("σ_data, deviation of the data in the units of the model (images: 0.5, otherwise 1)"),
-  sigmaMin: z.number().positive().default(0.002).describe("least noise of samplers"),
-  sigmaMax: z.number().positive().default(80).describe("largest noise of samplers"),
-  rho: z.number().positive().default(7).describe("ρ; larger: more of a sampler's steps at little noise"),
-  noiseMean: z.number().default(-1.2).describe("P_mean, mean of log σ in training"),
-  noiseDeviation: z.number().positive().default(1.2).describe("P_std, deviation of log σ in training"),
+  sigmaMin: positiveAmount().default(0.002).describe("least noise of samplers"),
+  sigmaMax: positiveAmount().default(80).describe("largest noise of samplers"),
+  rho: positiveAmount().default(7).describe("ρ; larger: more of a sampler's steps at little noise"),
+  noiseMean: realNumber().default(-1.2).describe("P_mean, mean of log σ in training"),
+  noiseDeviation: positiveAmount().default(1.2).describe("P_std, deviation of log σ in training"),
   dequantize: z
     .boolean()
     .default(false)

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { positiveAmount, realNumber } from "../../bounds.ts";
 import type { Losses, PathMeasures, PathModel, StraightnessOptions } from "../../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
 import { addScaled, evenTimes, type Velocity } from "../../ode/index.ts";
@@ -71,8 +72,8 @@ export const rectifiedFlowOptions = networkOptions.extend({
     .describe(
       "distribution of the training time: uniform, or logit-normal or mode, which favor the middle of the path",
     ),
-  timeMean: z.number().default(0).describe("logit-normal: mean of logit t; above 0 favors noise"),
-  timeDeviation: z.number().positive().default(1).describe("logit-normal: deviation of logit t"),
+  timeMean: realNumber().default(0).describe("logit-normal: mean of logit t; above 0 favors noise"),
+  timeDeviation: positiveAmount().default(1).describe("logit-normal: deviation of logit t"),
   timeScale: z
     .number()
     .min(MODE_SCALES.least)

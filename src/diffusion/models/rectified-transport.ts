@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type {
   Exportable,
@@ -30,9 +31,7 @@ import { measureStraightness, RectifiedFlow, rectifiedFlowOptions } from "./rect
 export const rectifiedTransportOptions = rectifiedFlowOptions
   .omit({ conditional: true, classDropout: true, dequantize: true })
   .extend({
-    sourceNoise: z
-      .number()
-      .min(0)
+    sourceNoise: amount()
       .optional()
       .describe(
         "deviation of the noise that the source is given, in model units, so that it fills space as thin sheets of images do not (default: images 0.5, otherwise none)",
@@ -47,7 +46,7 @@ const rectifiedTransportSampleOptions = z.strictObject({
     .enum(["euler", "midpoint", "heun", "rk4"])
     .default("heun")
     .describe("method by which paths are followed"),
-  steps: z.int().min(1).default(25).describe("steps from the source to the data"),
+  steps: stepCount().default(25).describe("steps from the source to the data"),
 });
 
 export type RectifiedTransportSampleOptions = SampleOptions & {

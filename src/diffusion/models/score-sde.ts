@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { positiveAmount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { classOptions } from "../objective/condition.ts";
@@ -17,12 +18,10 @@ export const scoreSdeOptions = networkOptions.extend({
     .enum(["vp", "ve", "sub-vp"])
     .default("vp")
     .describe("the stochastic equation: variance preserving, exploding, or below the preserving one"),
-  betaMin: z.number().positive().default(0.1).describe("vp, sub-vp: β at time 0"),
-  betaMax: z.number().positive().default(20).describe("vp, sub-vp: β at time 1"),
-  sigmaMin: z.number().positive().default(0.01).describe("ve: deviation of the noise at time 0"),
-  sigmaMax: z
-    .number()
-    .positive()
+  betaMin: positiveAmount().default(0.1).describe("vp, sub-vp: β at time 0"),
+  betaMax: positiveAmount().default(20).describe("vp, sub-vp: β at time 1"),
+  sigmaMin: positiveAmount().default(0.01).describe("ve: deviation of the noise at time 0"),
+  sigmaMax: positiveAmount()
     .optional()
     .describe(
       "ve: deviation of the noise at time 1, about the largest distance between samples (images: 50, otherwise 10)",

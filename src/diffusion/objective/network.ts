@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, list, unitCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { type ContinuousKind, continuousKind, type DataInfo } from "../../model/data-info.ts";
 import { FourierFeatures, TimeConditionedMlp } from "../../nn/linear.ts";
@@ -55,33 +56,32 @@ export function dequantized(bytes: Tensor): Tensor {
   return bytes.add(uniform(bytes.shape).sub(0.5));
 }
 
+/** Levels of a U-Net at most: an image is halved at each. */
+const LEVELS = 16;
+
 /** Options of the network, which every diffusion model has. */
 export const networkOptions = z.strictObject({
-  width: z.int().min(8).default(128).describe("points and tables: units of a hidden layer"),
-  depth: z.int().min(1).default(4).describe("points and tables: hidden layers"),
-  fourierFeatures: z
-    .int()
-    .min(0)
+  width: unitCount(8).default(128).describe("points and tables: units of a hidden layer"),
+  depth: layerCount().default(4).describe("points and tables: hidden layers"),
+  fourierFeatures: unitCount(0)
     .multipleOf(2)
     .default(64)
     .describe(
       "points: Fourier features of the state that the network sees beside it, for sharp edges; 0: none",
     ),
-  channels: z.int().min(8).default(16).describe("images: channels at full resolution, a multiple of 8"),
-  multipliers: z
-    .array(z.int().min(1))
+  channels: unitCount(8).default(16).describe("images: channels at full resolution, a multiple of 8"),
+  multipliers: list(layerCount(), LEVELS)
     .min(1)
     .optional()
     .describe(
       "images: channels of each level as multiples of `channels` (1,2,4, or as deep as the size can be halved)",
     ),
-  blocks: z.int().min(1).default(1).describe("images: residual blocks of a level"),
-  attention: z
-    .array(z.int().min(0))
+  blocks: layerCount().default(1).describe("images: residual blocks of a level"),
+  attention: list(layerCount(0), LEVELS)
     .default([])
     .describe("images: levels with attention (0: full resolution), beside the middle"),
   middleAttention: z.boolean().default(true).describe("images: attention at the lowest resolution"),
-  heads: z.int().min(1).default(1).describe("images: attention heads"),
+  heads: unitCount().default(1).describe("images: attention heads"),
   dropout: z.number().min(0).max(0.9).default(0).describe("images: share of activations dropped in training"),
 });
 

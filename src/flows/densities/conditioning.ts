@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { nameList } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { classShares, drawClass } from "../../model/data-info.ts";
@@ -13,8 +14,7 @@ export const conditioningOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe("learn the density of each class of labeled data, p(x | class), not that of all"),
-  given: z
-    .array(z.string())
+  given: nameList()
     .default([])
     .describe("columns of a table to condition on: the density is that of the others given these"),
 });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { layerCount, positiveAmount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences } from "../../model/definition.ts";
@@ -211,9 +212,7 @@ export function multiScaleFlow(
 
 /** The option of how often images are halved. */
 export function levelsOption(most: number) {
-  return z
-    .int()
-    .min(1)
+  return layerCount()
     .optional()
     .describe(
       `levels of images, each at half the height and width (default: as many as fit, at most ${most})`,
@@ -221,16 +220,12 @@ export function levelsOption(most: number) {
 }
 
 /** The depth of the perceptrons that stand in place of convolutions. */
-export const hiddenLayersOption = z
-  .int()
-  .min(1)
+export const hiddenLayersOption = layerCount()
   .default(2)
   .describe("hidden layers of a coupling's network, for points and tables");
 
 /** The bound of log-scales; see `scaleLimitOf`. */
-export const scaleLimitOption = z
-  .number()
-  .positive()
+export const scaleLimitOption = positiveAmount()
   .optional()
   .describe(
     "largest absolute log-scale of an affine coupling (default: 3, or 24 over their number if that is less)",

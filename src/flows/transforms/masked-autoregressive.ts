@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { countNumbers } from "../../memory.ts";
 import { zeros } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { degreeMask, Linear, MaskedLinear } from "../../nn/linear.ts";
@@ -32,6 +33,7 @@ export function elementOrders(
   blocks: number,
   dimensions: number,
 ): readonly (readonly number[])[] {
+  countNumbers("orders of elements", kind === "same" ? dimensions : blocks * dimensions);
   const own = Array.from({ length: dimensions }, (_, i) => i);
   const random = new Random(0).split("order");
   return Array.from({ length: blocks }, (_, block) => {
@@ -65,6 +67,7 @@ const relu: Activation = (x) => x.relu();
 
 /** M[j, i] = 1 where unit j may read unit i. */
 function maskOf(readers: readonly number[], sources: readonly number[], strict: boolean): Tensor {
+  countNumbers("degrees of units", readers.length + sources.length);
   const degrees = (of: readonly number[]): Tensor => constant(float32(of, [of.length]));
   return degreeMask(degrees(readers), degrees(sources), strict);
 }
@@ -80,9 +83,10 @@ export function hiddenDegrees(
   random?: Random,
 ): readonly number[] {
   const count = highest - lowest + 1;
-  return Array.from({ length: units }, (_, j) =>
-    random === undefined ? lowest + Math.floor((j * count) / units) : lowest + random.integer(count),
-  ).sort((a, b) => a - b);
+  if (random === undefined) {
+    return Array.from({ length: units }, (_, j) => lowest + Math.floor((j * count) / units));
+  }
+  return Array.from({ length: units }, () => lowest + random.integer(count)).sort((a, b) => a - b);
 }
 
 /**
@@ -106,6 +110,7 @@ export class MadeNetwork implements Conditioner {
   /** @throws OptionError where there is no hidden layer, the order is none, or sizes of residual layers differ */
   constructor(options: MadeOptions) {
     const { inputs, hidden, parameterCount, contextSize = 0, layout = "by-element" } = options;
+    countNumbers("places of outputs", inputs * (1 + parameterCount));
     const order = options.order ?? Array.from({ length: inputs }, (_, i) => i);
     checkOptions(options, order);
     const random = options.seed === undefined ? undefined : new Random(options.seed).split("degrees");
@@ -114,7 +119,9 @@ export class MadeNetwork implements Conditioner {
     this.residual = options.residual ?? false;
     const first = hiddenDegrees(hidden[0] ?? 1, lowest, inputs - 1, random);
     const degrees = hidden.map((units, l) =>
-      l === 0 || this.residual ? first : hiddenDegrees(units, lowest, inputs - 1, random),
+      l === 0 || this.residual || (random === undefined && units === first.length)
+        ? first
+        : hiddenDegrees(units, lowest, inputs - 1, random),
     );
     const positions = new Array<number>(inputs);
     order.forEach((element, position) => {

@@ -3,6 +3,7 @@ import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { type DetectOptions, isDetector } from "../../detection/models/detector.ts";
 import { exportedDetections } from "../../detection/models/exported.ts";
 import { OptionError } from "../../errors.ts";
+import { memoryLimit } from "../../memory.node.ts";
 import type { Exportable, Model } from "../../model/capabilities.ts";
 import { checkState } from "../../nn/state.ts";
 import { exportOnnx } from "../../program/program.ts";
@@ -77,7 +78,7 @@ export async function exportRun(
   const folder = new RunFolder(run);
   const config = await folder.readConfig();
   const definition = await runDefinition(config, run, options.trust);
-  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   if (!isExportable(model)) return refuse({ config, definition }, "be exported");
   const { outputs, description } = await graphOf(config.model, model, folder, options);
   const read = await folder.readWeightsFile(options.weights);

@@ -8,10 +8,12 @@ import { type DataSource, memoryName, type PlainSource } from "../../data/source
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
 import { FileError, OptionError } from "../../errors.ts";
+import { memoryLimit } from "../../memory.node.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Fit } from "../../train/fit.node.ts";
+import { checkFitMemory } from "../../train/memory.ts";
 import { checkParts, checkWhole, fitOptions, resolveFitOptions } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
@@ -349,7 +351,8 @@ async function reopen(
 }
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
-  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
+  checkFitMemory(model, config.fit, config.dataInfo.sampleShape, memoryLimit());
   checkFingerprint(config.dataInfo.fingerprint, opened.data);
   checkWhole(model, config.fit);
   if (opened.kind === "samples") return { kind: "samples", model, data: opened.data };

@@ -8,6 +8,7 @@ import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 import { locatedData } from "../run/run-data.node.ts";
 import { type FitHooks, startFit } from "./fit.node.ts";
 import type { UncheckedRequest } from "./prepare.node.ts";
@@ -32,6 +33,7 @@ async function drawRunPairs(path: string, { open = {}, ...options }: RunPairOpti
     if (model.drawPairs === undefined) return refuse(run, "join noise and samples");
     const { seed = 0, onProgress, ...others } = options;
     const count = options.count ?? COUNTS[config.dataInfo.kind === "image" ? "image" : "other"];
+    checkResult(run, "pairs", { count });
     const origin = {
       run: basename(folder.path),
       created: config.created,

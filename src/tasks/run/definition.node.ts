@@ -8,6 +8,7 @@ import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
+import { parseOptions } from "../../options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { detectionDataSchema, takesBoxes } from "./detection-options.ts";
 import { isModulePath, locatedModel } from "./run-data.node.ts";
@@ -119,7 +120,7 @@ export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
   const { kind, sampleShape, classes, classShares, energy } = info;
   const columns =
     info.columns &&
-    columnsSchema.parse(info.columns).map((column) => ({
+    parseOptions("dataInfo.columns", columnsSchema, info.columns).map((column) => ({
       name: column.name,
       size: columnWidth(column),
       ...(column.kind === "numeric" && { mean: column.mean, deviation: column.deviation }),

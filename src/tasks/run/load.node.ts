@@ -6,6 +6,7 @@ import type { DataSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { type Detector, isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
+import { memoryLimit } from "../../memory.node.ts";
 import type { Model } from "../../model/capabilities.ts";
 import { abilities, type ModelDefinition } from "../../model/definition.ts";
 import { checkState } from "../../nn/state.ts";
@@ -66,7 +67,7 @@ export async function loadRun(
   const config = await folder.readConfig();
   if (options.definition !== undefined) keepDefinition(options.definition);
   const definition = await runDefinition(config, path, options.trust);
-  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo));
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
   const runtime = await nodeRuntime({

@@ -5,6 +5,7 @@ import { imageGrid, type Raster } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 import {
   asWritten,
   checkExtension,
@@ -19,6 +20,7 @@ import { checkInterpolationPath } from "./interpolate.node.ts";
 export async function editRun(run: LoadedRun, options: EditOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.edit === undefined) return refuse(run, "edit samples");
+  checkResult(run, "edit", { count: options.x.shape[0] ?? 1, draws: options.draws });
   return model.edit(session, options);
 }
 
@@ -69,6 +71,7 @@ function editStrips(
 export async function translateRun(run: LoadedRun, options: TranslateOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.translate === undefined) return refuse(run, "lead from one data set to another");
+  checkResult(run, "translate", { count: options.x.shape[0] ?? 1, states: options.states ?? 2 });
   return model.translate(session, options);
 }
 

@@ -8,6 +8,7 @@ import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { gathered, type Source, sampleColumns, sourceName, tableInput } from "../run/inputs.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 
 /** The method by which a model completes. */
 type Method = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">;
@@ -225,6 +226,7 @@ async function fill(
   const width = x.shape[1] ?? 1;
   const { model, session } = run;
   if (rows.length === 0 || model.inpaint === undefined) return float32([], [0, draws, width]);
+  checkResult(run, "impute", { rows: rows.length, draws });
   const pick = ({ data }: NdArray<"float32">): NdArray<"float32"> => {
     const picked = new Float32Array(rows.length * width);
     for (const [i, row] of rows.entries())

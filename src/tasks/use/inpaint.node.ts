@@ -5,6 +5,7 @@ import type { DataKind } from "../../model/data-info.ts";
 import { imageGrid, type Raster } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 import { asWritten, checkExtension, toBytes, writeForms } from "../run/outputs.node.ts";
 import { type ChosenSamples, checkImages } from "../run/samples.node.ts";
 
@@ -86,6 +87,7 @@ export async function inpaintRun(
 ): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.inpaint === undefined) return refuse(run, "fill in images");
+  checkResult(run, "inpaint", { count: x.shape[0] ?? 1, draws: options.draws });
   const label = options.label ?? labels;
   return model.inpaint(session, { ...options, x, ...(label !== undefined && { label }) });
 }

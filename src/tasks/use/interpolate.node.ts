@@ -5,6 +5,7 @@ import type { DataInfo } from "../../model/data-info.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { givenOfSamples, isGivenColumns } from "../run/given.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 import { asWritten, checkExtension, seriesGrid, seriesRows, writeForms } from "../run/outputs.node.ts";
 import { codecOf } from "./codes.node.ts";
 
@@ -67,6 +68,7 @@ export async function interpolateRun(
   const count = x.shape[0] ?? 0;
   if (count < 2 || count % 2 === 1) throw new OptionError(`interpolate: ${count} samples do not make pairs`);
   if (steps < 2) throw new OptionError(`option steps: a path has two ends, so at least 2, not ${steps}`);
+  checkResult(run, "interpolate", { count: count / 2, steps });
   const own = codec.needsClass ? labels : undefined;
   const classes = label === undefined ? own : new Array<number>(count).fill(label);
   const z = await codec.encode(x, classes);

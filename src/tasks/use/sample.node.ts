@@ -18,6 +18,7 @@ import {
   sourceOfData,
 } from "../run/given.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
+import { checkResult } from "../run/memory.node.ts";
 import {
   asWritten,
   checkExtension,
@@ -45,6 +46,7 @@ export async function sampleRun(
   const { model, definition, session, config } = run;
   if (model.sample === undefined) return refuse(run, "draw samples");
   const { count, seed, label, given, onProgress, ...own } = options;
+  checkResult(run, "sample", { count });
   const classes = config.dataInfo.classes ?? 0;
   if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
     throw new OptionError(
@@ -120,6 +122,7 @@ export async function sampleStatesOf(
     return refuse(run, "show samples as they form");
   }
   const { count, seed, label, states, ...own } = options;
+  checkResult(run, "sample", { count, states });
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
   return model.sampleStates(session, {

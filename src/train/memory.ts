@@ -1,0 +1,57 @@
+import {
+  checkMemory,
+  FLOAT_BYTES,
+  type MemoryLimit,
+  type MemoryNeed,
+  showBytes,
+  showCount,
+} from "../memory.ts";
+import { type Module, parameterCount, stateSize } from "../nn/module.ts";
+import { elementCount } from "../tensor/array.ts";
+import type { ResolvedFitOptions } from "./options.ts";
+
+/** What of the options of a fit decides the memory that it takes. */
+export type FitMemoryOptions = Pick<
+  ResolvedFitOptions,
+  "batchSize" | "optimizer" | "momentum" | "averageDecay" | "replicas"
+>;
+
+/** Vectors of the length of the parameters that an optimizer keeps. */
+function slotCount({ optimizer, momentum }: FitMemoryOptions): number {
+  if (optimizer !== "sgd") return 2;
+  return momentum === 0 ? 0 : 1;
+}
+
+/**
+ * What a fit needs at the least: weights, the optimizer's vectors and the moving average, each as a step takes it and as it returns it,
+ * the gradient, and a batch. Replicas have weights and gradients of their own. What layers compute comes on top: it depends on the model,
+ * and is often more than all of this.
+ */
+export function fitMemory(
+  model: Module,
+  options: FitMemoryOptions,
+  sampleShape: readonly number[],
+): MemoryNeed {
+  const parameters = parameterCount(model);
+  const { batchSize, averageDecay, replicas } = options;
+  const vectors = 1 + slotCount(options) + (averageDecay > 0 ? 1 : 0);
+  const copies = 2 * vectors + 1 + (replicas > 1 ? 2 * replicas : 0);
+  const weights = FLOAT_BYTES * (copies * parameters + 2 * (stateSize(model) - parameters));
+  const batch = FLOAT_BYTES * batchSize * elementCount(sampleShape);
+  return {
+    what: `fit: ${showCount(parameters)} parameters with ${options.optimizer} (${showBytes(weights)}) and batches of ${showCount(batchSize)} samples (${showBytes(batch)} each)`,
+    bytes: weights + batch,
+    instead:
+      batch > weights ? "take a smaller batchSize or smaller samples" : "take fewer or narrower layers",
+  };
+}
+
+/** Refuses a fit that would not fit into memory. @throws MemoryError with the estimate */
+export function checkFitMemory(
+  model: Module,
+  options: FitMemoryOptions,
+  sampleShape: readonly number[],
+  limit: MemoryLimit,
+): void {
+  checkMemory(fitMemory(model, options, sampleShape), limit);
+}
