@@ -53,7 +53,7 @@ const HOUSE = [
 ];
 
 /** Used by every room, and knowing none. */
-const ROOTS = ["errors", "random", "nearest", "version", "options"];
+const ROOTS = ["printable", "errors", "random", "nearest", "version", "options"];
 
 /** Rooms that run in Node only; in all others, what needs Node stands in files named *.node.ts. */
 const NODE_ROOMS = ["train", "report", "serve", "cli"];

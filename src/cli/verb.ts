@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
+import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
@@ -20,6 +22,27 @@ export const runOptions = {
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   threads: z.int().positive().optional().describe("threads inside one operation (default: all cores)"),
 };
+
+/** Options of commands that write tables. */
+export const csvFlags = {
+  csvSafe: z
+    .boolean()
+    .default(true)
+    .describe("in .csv, mark texts that a spreadsheet would take for formulas by an apostrophe in front"),
+};
+
+/** How a command writes tables: what was marked is printed on standard error. */
+export function csvWriting(csvSafe: boolean): CsvWriting {
+  return { csvSafe, onMarked: noteMarked };
+}
+
+/** Prints on standard error that texts of a table were marked. */
+export function noteMarked({ count, example, column }: MarkedCells): void {
+  const quoted = JSON.stringify(example.length > 40 ? `${example.slice(0, 40)}…` : example);
+  printNote(
+    `${counted(count, "text")} that a spreadsheet would take for a formula marked by an apostrophe in front (the first: ${quoted}, column ${column}); --no-csv-safe writes them as they are`,
+  );
+}
 
 /** Options of commands that work on samples of a split, or on image files. */
 export const sampleChoice = {
@@ -113,5 +136,5 @@ export function counted(count: number, what: string): string {
 export function printUnreadable(files: readonly string[]): void {
   if (files.length === 0) return;
   const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
-  process.stderr.write(`left out ${files.length} unreadable: ${shown}\n`);
+  printNote(`left out ${files.length} unreadable: ${shown}`);
 }

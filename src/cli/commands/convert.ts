@@ -6,7 +6,7 @@ import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { faultLines } from "../../data/boxes/set.ts";
 import { openDetection } from "../../data/open.node.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
-import { print, printJson } from "../format.ts";
+import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 
@@ -30,14 +30,15 @@ export function configure(command: Command): void {
     progress.clear();
     if (json) return printJson({ ...done, faults: set.faults });
     const { train, validation, test } = done.images;
-    print(
+    printLine(
       `${out}: ${train} training, ${validation} validation and ${test} test images, ${done.objects} objects`,
     );
-    if (done.encoded > 0) print(`${done.encoded} images written anew as PNG, the others copied as they are`);
+    if (done.encoded > 0)
+      printLine(`${done.encoded} images written anew as PNG, the others copied as they are`);
     const { difficult, crowds } = done.lost;
     if (difficult > 0)
-      print(`marks of what is difficult, which the format does not have: ${difficult} left out`);
-    if (crowds > 0) print(`crowds, which the format does not have: ${crowds} left out`);
-    for (const line of faultLines(set.faults)) print(line);
+      printLine(`marks of what is difficult, which the format does not have: ${difficult} left out`);
+    if (crowds > 0) printLine(`crowds, which the format does not have: ${crowds} left out`);
+    for (const line of faultLines(set.faults)) printLine(line);
   });
 }

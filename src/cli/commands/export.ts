@@ -8,7 +8,7 @@ import { parseOptions } from "../../options.ts";
 import { exportRun } from "../../tasks/export/export.node.ts";
 import { loadDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { print, printJson, showBytes } from "../format.ts";
+import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../verb.ts";
 import { detectFlags, detectOptions } from "../verb-options.ts";
@@ -79,6 +79,7 @@ export function configure(command: Command): void {
     const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);
     const step = summary.step === undefined ? "" : `, weights of step ${summary.step}`;
-    print(`${summary.path}: ${showBytes(summary.bytes)}${step}\n${summary.description}`);
+    printLine(`${summary.path}: ${showBytes(summary.bytes)}${step}`);
+    print(summary.description);
   });
 }
