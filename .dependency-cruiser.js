@@ -53,7 +53,17 @@ const HOUSE = [
 ];
 
 /** Used by every room, and knowing none. */
-const ROOTS = ["errors", "random", "nearest", "version", "options", "bounds", "memory", "memory.node"];
+const ROOTS = [
+  "printable",
+  "errors",
+  "random",
+  "nearest",
+  "version",
+  "options",
+  "bounds",
+  "memory",
+  "memory.node",
+];
 
 /** Rooms that run in Node only; in all others, what needs Node stands in files named *.node.ts. */
 const NODE_ROOMS = ["train", "report", "serve", "cli"];

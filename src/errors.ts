@@ -1,9 +1,16 @@
+import { printableLines } from "./printable.ts";
+
 /**
  * Every error that eidos throws on purpose. The command prints the message of an EidosError alone, without a stack,
- * and exits with code 1: a message therefore states what is wrong, where, and what to do.
+ * and exits with code 1: a message therefore states what is wrong, where, and what to do. It may quote names out of files, whose
+ * control characters are written out.
  */
 export class EidosError extends Error {
   override readonly name: string = "EidosError";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(printableLines(message), options);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import type { NdArray } from "../src/tensor/array.ts";
 
 // What tests of all rooms share.
@@ -27,3 +28,58 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
 export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), "eidos-"));
 }
+
+/** Names that strangers may give to classes, columns, categories and parts of a loss. */
+export const NASTY_NAMES: readonly string[] = [
+  "__proto__",
+  "constructor",
+  "toString",
+  "valueOf",
+  "hasOwnProperty",
+  "length",
+  "",
+  " ",
+  " leading",
+  "a\u0000b",
+  "\u001b[31mred\u001b[0m",
+  "\u009b31m",
+  "a\u007fb",
+  "two\nlines",
+  "a\ttab",
+  "<script>alert(1)</script>",
+  "]]>&amp;<!--",
+  "a\"b'c`",
+  "a,b;c|d",
+  "=1+1",
+  "@SUM(A1)",
+  "-2+3",
+  "'=1",
+  "'-5",
+  "-5",
+  "a.b[c]",
+  "all classes",
+  "true",
+  "null",
+  "1e3",
+  "# no comment",
+  "- item",
+  "\u202eevil",
+  "\u2028",
+  "a\u2028b",
+  "\ufeffmark",
+  "\ufffe",
+  "名前",
+  "\ud800",
+  "\udc00\ud800",
+  "x".repeat(10_000),
+];
+
+/** One of these names, or any other text. */
+export const nastyName: fc.Arbitrary<string> = fc.oneof(
+  fc.constantFrom(...NASTY_NAMES),
+  fc.string({ unit: "binary", maxLength: 12 }),
+  fc.string({ unit: fc.constantFrom(..."'=+-@\t\n\r\"\\,;: #a1\u0000\u001b"), maxLength: 6 }),
+  fc
+    .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 })
+    .map((units) => String.fromCharCode(...units)),
+);

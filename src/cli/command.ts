@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { EidosError } from "../errors.ts";
+import { printable, printableLines } from "../printable.ts";
 import { version } from "../version.ts";
 
 // Commands are imported when they are called: `eidos --help` loads neither ONNX Runtime nor the models.
@@ -65,7 +66,7 @@ function oneLine(complaint: string, command: string | undefined): string {
     .replace(/^error: /, "")
     .replace(/\n\(Did you mean (one of )?(.*)\?\)/s, "; did you mean $2?");
   const help = command === undefined ? "eidos --help lists the commands" : `see eidos ${command} --help`;
-  return `eidos: ${text} (${help})\n`;
+  return `eidos: ${printable(text)} (${help})\n`;
 }
 
 async function parse(args: readonly string[]): Promise<void> {
@@ -76,7 +77,10 @@ async function parse(args: readonly string[]): Promise<void> {
       "Learn distributions and find objects: generative models and detectors, trained on your own data.",
     )
     .version(version)
-    .configureOutput({ outputError: (text, write) => write(oneLine(text, known)) })
+    .configureOutput({
+      writeOut: (text) => process.stdout.write(printableLines(text)),
+      outputError: (text, write) => write(oneLine(text, known)),
+    })
     .exitOverride();
   for (const [name, { arguments: positional, summary }] of Object.entries(COMMANDS)) {
     const command = program.command(`${name} ${positional}`.trim()).description(summary).exitOverride();
@@ -94,10 +98,10 @@ function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exitCode = 0;
   } else if (error instanceof EidosError) {
-    process.stderr.write(`eidos: ${error.message.replaceAll(/\s*\n\s*/g, " ")}\n`);
+    process.stderr.write(`eidos: ${printable(error.message.replaceAll(/\s*\n\s*/g, " "))}\n`);
   } else {
     const text = error instanceof Error ? error.stack : error;
-    process.stderr.write(`eidos: unexpected error; please report it\n${text}\n`);
+    process.stderr.write(`eidos: unexpected error; please report it\n${printableLines(String(text))}\n`);
   }
 }
 

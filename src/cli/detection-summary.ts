@@ -1,7 +1,7 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import { type DetectionFault, FAULTS } from "../data/boxes/set.ts";
 import type { DetectionStatistics, Quartiles } from "../data/boxes/statistics.ts";
-import { print, showTable } from "./format.ts";
+import { print, printLine, showTable } from "./format.ts";
 
 /** Classes shown in a table. */
 const CLASSES = 60;
@@ -26,7 +26,7 @@ export function printStatistics(set: DetectionSet, { splits, total, ...of }: Det
   print("");
   print(showTable(marked ? [...header, "difficult", "crowd"] : header, [...rows, all]));
   if (set.classes.length > CLASSES)
-    print(`… and ${set.classes.length - CLASSES} more classes; --json has all`);
+    printLine(`… and ${set.classes.length - CLASSES} more classes; --json has all`);
   print("small: below 32² pixels, medium: below 96²");
 
   const measured: readonly (readonly [string, Quartiles | undefined])[] = [
@@ -49,7 +49,7 @@ export function printFaults(faults: readonly DetectionFault[]): void {
     const own = faults.filter((fault) => fault.kind === kind);
     if (own.length === 0) continue;
     print(`\n${what}: ${own.length}`);
-    for (const { file, detail } of own.slice(0, FAULTS_SHOWN)) print(`  ${file}: ${detail}`);
-    if (own.length > FAULTS_SHOWN) print(`  … and ${own.length - FAULTS_SHOWN} more; --json lists all`);
+    for (const { file, detail } of own.slice(0, FAULTS_SHOWN)) printLine(`  ${file}: ${detail}`);
+    if (own.length > FAULTS_SHOWN) printLine(`  … and ${own.length - FAULTS_SHOWN} more; --json lists all`);
   }
 }

@@ -1,3 +1,7 @@
+import { printable, printableJson, printableLines } from "../printable.ts";
+
+// All that a command prints goes through the functions of this file, which write out control characters of what stands in files.
+
 /** 75 → 1:15, 3700 → 1:01:40. */
 export function showDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
@@ -13,14 +17,14 @@ export function showNumber(value: number): string {
   return Number(value.toPrecision(5)).toString();
 }
 
-/** Lines with columns padded to equal width; numbers to the right. */
+/** Lines with columns padded to equal width; numbers to the right. Line breaks in a cell are written out. */
 export function showTable(
   header: readonly string[],
   rows: readonly (readonly (string | number)[])[],
 ): string {
   const cells = [
-    header,
-    ...rows.map((row) => row.map((cell) => (typeof cell === "number" ? showNumber(cell) : cell))),
+    header.map(printable),
+    ...rows.map((row) => row.map((cell) => (typeof cell === "number" ? showNumber(cell) : printable(cell)))),
   ];
   const widths = header.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? "").length)));
   return cells
@@ -37,12 +41,22 @@ export function showTable(
 
 /** Prints a value as JSON to standard output. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
-/** Prints a line to standard output. */
-export function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+/** Prints lines to standard output. Names in them that may hold line breaks are made `printable` by the caller, or printed by `printLine`. */
+export function print(lines: string): void {
+  process.stdout.write(`${printableLines(lines)}\n`);
+}
+
+/** Prints a text to standard output as one line, whatever is in it. */
+export function printLine(line: string): void {
+  process.stdout.write(`${printable(line)}\n`);
+}
+
+/** Prints a text to standard error as one line, whatever is in it. */
+export function printNote(line: string): void {
+  process.stderr.write(`${printable(line)}\n`);
 }
 
 /** 1536 → 1.5 kB. */

@@ -1,6 +1,7 @@
+import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
 import type { FitProgress, FitSummary } from "../train/fit.node.ts";
-import { print, showDuration, showNumber } from "./format.ts";
+import { print, printLine, printNote, showDuration, showNumber } from "./format.ts";
 
 // What a command that takes long shows meanwhile, how Ctrl-C ends it, and what a fit prints at its end.
 
@@ -49,7 +50,7 @@ export class ProgressLine {
 
   show(line: string): void {
     if (!this.terminal) return;
-    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns ?? 120) - 1)}`);
+    process.stderr.write(`\r\x1b[2K${printable(line).slice(0, (process.stderr.columns ?? 120) - 1)}`);
     this.open = true;
   }
 
@@ -91,7 +92,7 @@ export class ProgressDisplay {
     if (stage === "compiling") this.shownAt = Number.NEGATIVE_INFINITY;
     if (news || (stage === "training" && seconds - this.shownAt >= every)) {
       if (stage === "training") this.shownAt = seconds;
-      process.stderr.write(`${line}\n`);
+      printNote(line);
     }
     this.stage = stage;
   }
@@ -99,7 +100,7 @@ export class ProgressDisplay {
   /** A line beside the progress, on a line of its own. */
   say(line: string): void {
     this.end();
-    process.stderr.write(`${line}\n`);
+    printNote(line);
   }
 
   /** Leaves the last line standing. */
@@ -166,9 +167,9 @@ export function printSummary(summary: FitSummary): void {
     const measures = Object.entries(best.measures ?? {}).map(
       ([name, value]) => `, ${name} ${showNumber(value)}`,
     );
-    print(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
+    printLine(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
   }
-  print(`run folder: ${folder}`);
-  if (reason === "stopped") print(`continue with: eidos fit --resume ${folder}`);
-  else print(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
+  printLine(`run folder: ${folder}`);
+  if (reason === "stopped") printLine(`continue with: eidos fit --resume ${folder}`);
+  else printLine(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
 }

@@ -1,6 +1,7 @@
+import type { CsvWriting } from "../data/files/csv.ts";
 import { writeTable } from "../data/table/write.node.ts";
 import type { AnomalyRanking } from "../tasks/use/score.node.ts";
-import { print, showNumber, showTable } from "./format.ts";
+import { print, printLine, showNumber, showTable } from "./format.ts";
 
 /** What names the sample at a position: its file, or its row. */
 function nameOf({ files }: AnomalyRanking, position: number): string | number {
@@ -8,13 +9,19 @@ function nameOf({ files }: AnomalyRanking, position: number): string | number {
 }
 
 /** Writes all samples of a ranking, the most unusual first: row (or file), anomalyScore, rank from 1. */
-export function writeRanking(path: string, ranking: AnomalyRanking): Promise<void> {
+export function writeRanking(path: string, ranking: AnomalyRanking, writing?: CsvWriting): Promise<void> {
   function* rows() {
     for (const [i, position] of ranking.order.entries()) {
       yield [nameOf(ranking, position), ranking.scores[position] ?? 0, i + 1];
     }
   }
-  return writeTable(path, [ranking.files === undefined ? "row" : "file", "anomalyScore", "rank"], rows());
+  return writeTable(
+    path,
+    [ranking.files === undefined ? "row" : "file", "anomalyScore", "rank"],
+    rows(),
+    undefined,
+    writing,
+  );
 }
 
 /** The top of a ranking and how well it finds the labeled rows, as plain values. */
@@ -40,7 +47,8 @@ export function printRanking(what: string, ranking: AnomalyRanking, top: number)
   print(showTable([files === undefined ? "row" : "file", "anomaly score"], rows));
   const count = `${order.length} ${files === undefined ? "rows" : "images"}`;
   if (measures === undefined) {
-    print(`\n${what}: ${count}`);
+    print("");
+    printLine(`${what}: ${count}`);
     return;
   }
   const { column, anomalies, areaUnderRoc, averagePrecision } = measures;
@@ -48,5 +56,6 @@ export function printRanking(what: string, ranking: AnomalyRanking, top: number)
     areaUnderRoc === undefined || averagePrecision === undefined
       ? "a ranking is evaluated where there are both"
       : `area under the ROC curve (AUROC) ${showNumber(areaUnderRoc)}, average precision ${showNumber(averagePrecision)}`;
-  print(`\n${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${evaluated}`);
+  print("");
+  printLine(`${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${evaluated}`);
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { positions, threadCount } from "../bounds.ts";
+import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -10,6 +11,7 @@ import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { describeHolder } from "../train/run-lock.node.ts";
+import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
@@ -47,6 +49,27 @@ export const runOptions = {
   threads: threadCount().optional().describe("threads inside one operation (default: all cores)"),
   ...trustFlags,
 };
+
+/** Options of commands that write tables. */
+export const csvFlags = {
+  csvSafe: z
+    .boolean()
+    .default(true)
+    .describe("in .csv, mark texts that a spreadsheet would take for formulas by an apostrophe in front"),
+};
+
+/** How a command writes tables: what was marked is printed on standard error. */
+export function csvWriting(csvSafe: boolean): CsvWriting {
+  return { csvSafe, onMarked: noteMarked };
+}
+
+/** Prints on standard error that texts of a table were marked. */
+export function noteMarked({ count, example, column }: MarkedCells): void {
+  const quoted = JSON.stringify(example.length > 40 ? `${example.slice(0, 40)}…` : example);
+  printNote(
+    `${counted(count, "text")} that a spreadsheet would take for a formula marked by an apostrophe in front (the first: ${quoted}, column ${column}); --no-csv-safe writes them as they are`,
+  );
+}
 
 /** Options of commands that work on samples of a split, or on image files. */
 export const sampleChoice = {
@@ -106,7 +129,7 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
     const fitter = await new RunFolder(folder).fitter();
     if (fitter !== undefined) {
       const who = describeHolder(fitter);
-      process.stderr.write(`${folder} is being fitted by ${who}: these are its weights up to now\n`);
+      printNote(`${folder} is being fitted by ${who}: these are its weights up to now`);
     }
     const { weights, provider, threads, ...trust } = flags as z.output<z.ZodObject<typeof runOptions>>;
     await using run = await openRun(folder, { weights, provider, threads, trust: trustOf(trust) });
@@ -142,5 +165,5 @@ export function counted(count: number, what: string): string {
 export function printUnreadable(files: readonly string[]): void {
   if (files.length === 0) return;
   const shown = `${files.slice(0, 10).join(", ")}${files.length > 10 ? ", …" : ""}`;
-  process.stderr.write(`left out ${files.length} unreadable: ${shown}\n`);
+  printNote(`left out ${files.length} unreadable: ${shown}`);
 }

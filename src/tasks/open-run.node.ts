@@ -2,6 +2,7 @@
 
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { DetectionSet } from "../data/boxes/set.ts";
+import type { CsvWriting } from "../data/files/csv.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
@@ -136,10 +137,12 @@ export class Run {
 
   /**
    * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table in the table's own units.
+   * @param writing in .csv, texts that a spreadsheet would take for formulas are marked by an apostrophe in front, unless `csvSafe` is
+   * false; `onMarked` is called where there were some
    * @throws OptionError for another extension; FileError
    */
-  save(samples: NdArray<"float32">, path: string): Promise<void> {
-    return writeSamples(this.loaded, samples, path);
+  save(samples: NdArray<"float32">, path: string, writing?: CsvWriting): Promise<void> {
+    return writeSamples(this.loaded, samples, path, writing);
   }
 
   /**

@@ -45,11 +45,11 @@ export const runConfig = z.object({
   /** Whole paths, as they were when the run began, of the files that it names. */
   paths: z
     .object({
-      model: z.string().optional(),
-      data: z.string().optional(),
-      source: z.string().optional(),
-      pairs: z.string().optional(),
-      weights: z.string().optional(),
+      model: text().optional(),
+      data: text().optional(),
+      source: text().optional(),
+      pairs: text().optional(),
+      weights: text().optional(),
     })
     .readonly()
     .optional(),

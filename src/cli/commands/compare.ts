@@ -6,7 +6,7 @@ import { leaderboardJson } from "../../tasks/compare/board.node.ts";
 import { type CompareProgress, type CompareRequest, compare } from "../../tasks/compare/compare.node.ts";
 import { sharedOptions } from "../../tasks/compare/request.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
-import { print, printJson, showDuration, showTable } from "../format.ts";
+import { print, printJson, printLine, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { interruptible, ProgressDisplay, progressLine } from "../progress.ts";
 
@@ -129,8 +129,9 @@ export function configure(command: Command): void {
     else {
       const { names, rows } = leaderboardLines(leaderboard);
       if (rows.length > 0) print(showTable(names, rows));
-      for (const row of leaderboard.rows) if (row.status === "failed") print(`${row.name}: ${row.reason}`);
-      print(`leaderboard: ${folder}/leaderboard.html (also .md, .csv, .json)`);
+      for (const row of leaderboard.rows)
+        if (row.status === "failed") printLine(`${row.name}: ${row.reason}`);
+      printLine(`leaderboard: ${folder}/leaderboard.html (also .md, .csv, .json)`);
       if (reason === "stopped") print("stopped and saved; the same command goes on");
     }
     if (reason === "finished") {

@@ -6,12 +6,14 @@ import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { faultLines } from "../../data/boxes/set.ts";
 import { openDetection } from "../../data/open.node.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
-import { print, printJson } from "../format.ts";
+import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
+import { csvFlags, noteMarked } from "../verb.ts";
 
 const convertFlags = z.strictObject({
   to: z.enum(DETECTION_FORMATS).describe("format to write"),
+  ...csvFlags,
   json: z.boolean().default(false).describe("print what was written as JSON"),
 });
 
@@ -21,23 +23,24 @@ export function configure(command: Command): void {
   command.action(async (name: string, out: string, flags: Record<string, unknown>) => {
     const schemas = { convert: convertFlags, data: detectionOptionsSchema };
     const divided = divideOptions("convert", flagValues(flags, Object.values(schemas)), schemas);
-    const { to, json } = parseOptions("convert", convertFlags, divided.convert);
+    const { to, json, csvSafe } = parseOptions("convert", convertFlags, divided.convert);
     const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
     const progress = new ProgressLine();
-    const done = await convertDetections(set, out, to, (share) => {
-      progress.show(`${Math.floor(100 * share)} % of the images`);
-    });
+    const onProgress = (share: number): void => progress.show(`${Math.floor(100 * share)} % of the images`);
+    const done = await convertDetections(set, out, to, onProgress, { csvSafe });
     progress.clear();
     if (json) return printJson({ ...done, faults: set.faults });
     const { train, validation, test } = done.images;
-    print(
+    printLine(
       `${out}: ${train} training, ${validation} validation and ${test} test images, ${done.objects} objects`,
     );
-    if (done.encoded > 0) print(`${done.encoded} images written anew as PNG, the others copied as they are`);
+    if (done.encoded > 0)
+      printLine(`${done.encoded} images written anew as PNG, the others copied as they are`);
     const { difficult, crowds } = done.lost;
     if (difficult > 0)
-      print(`marks of what is difficult, which the format does not have: ${difficult} left out`);
-    if (crowds > 0) print(`crowds, which the format does not have: ${crowds} left out`);
-    for (const line of faultLines(set.faults)) print(line);
+      printLine(`marks of what is difficult, which the format does not have: ${difficult} left out`);
+    if (crowds > 0) printLine(`crowds, which the format does not have: ${crowds} left out`);
+    if (done.marked !== undefined) noteMarked(done.marked);
+    for (const line of faultLines(set.faults)) printLine(line);
   });
 }

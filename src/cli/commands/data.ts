@@ -7,7 +7,7 @@ import { parseOptions } from "../../options.ts";
 import type { BitSummary } from "../../tasks/measure/data.node.ts";
 import { summarizeData } from "../../tasks/measure/data.node.ts";
 import { printStatistics } from "../detection-summary.ts";
-import { print, printJson, showNumber, showTable } from "../format.ts";
+import { print, printJson, printLine, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
 /** Categories listed for a column. */
@@ -15,17 +15,17 @@ const LISTED = 12;
 
 function printBits({ ones, perSample, columns }: BitSummary): void {
   const { minimum, mean, maximum } = perSample;
-  print(
+  printLine(
     `ones: ${showNumber(100 * ones)} % of all values; ${minimum} to ${maximum} in a sample, ${showNumber(mean)} on average`,
   );
   const list = (entries: BitSummary["columns"]) =>
     entries.map(({ name, ones }) => `${name} (${ones.toFixed(3)})`).join(", ");
   if (columns.length <= 2 * LISTED) {
-    if (columns.length > 0) print(`share of ones in each column: ${list(columns)}`);
+    if (columns.length > 0) printLine(`share of ones in each column: ${list(columns)}`);
     return;
   }
-  print(`most often one: ${list(columns.slice(0, LISTED))}`);
-  print(`least often one: ${list(columns.slice(-LISTED))}`);
+  printLine(`most often one: ${list(columns.slice(0, LISTED))}`);
+  printLine(`least often one: ${list(columns.slice(-LISTED))}`);
 }
 
 /** Looks at images with boxes, of which the command takes the options of the split alone. */
@@ -42,9 +42,10 @@ async function lookAtDetections(
     printJson({ name: set.name, kind: "detection", classes, fingerprint, summary: statistics });
     return;
   }
-  for (const line of set.describe()) print(line);
+  for (const line of set.describe()) printLine(line);
   printStatistics(set, statistics);
-  print(`\neidos inspect ${name} lists faults and draws some of the images with their boxes`);
+  print("");
+  printLine(`eidos inspect ${name} lists faults and draws some of the images with their boxes`);
 }
 
 async function lookAt(
@@ -62,7 +63,7 @@ async function lookAt(
     printJson({ ...facts, splits: counts, summary });
     return;
   }
-  for (const line of data.describe()) print(line);
+  for (const line of data.describe()) printLine(line);
   print("\nin the training split:");
   if (numbers.length > 0) {
     const rows = numbers.map(({ name, minimum, mean, deviation, maximum }) => [
@@ -78,7 +79,7 @@ async function lookAt(
   for (const { name, counts } of categories) {
     const shown = counts.slice(0, LISTED).map(({ category, count }) => `${category} (${count})`);
     const more = counts.length > LISTED ? `, and ${counts.length - LISTED} more` : "";
-    print(`${name}: ${shown.join(", ")}${more}`);
+    printLine(`${name}: ${shown.join(", ")}${more}`);
   }
 }
 

@@ -4,14 +4,15 @@ import { unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { checkCodePath } from "../../tasks/use/codes.node.ts";
 import { checkSamplePath } from "../../tasks/use/sample.node.ts";
-import { print } from "../format.ts";
-import { addVerb, runOptions } from "../verb.ts";
+import { printLine } from "../format.ts";
+import { addVerb, csvFlags, csvWriting, runOptions } from "../verb.ts";
 import { addGiven, codeOptions, codeSolver, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({
   out: z.string().optional().describe(".png, .npy, .csv or .parquet file (default: decoded.png or .csv)"),
   label: unitCount(0).optional().describe("class of all samples, for conditional models"),
   ...codeOptions,
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -30,14 +31,14 @@ export function configure(command: Command): void {
       checkSamplePath(path, info);
       return path;
     },
-    async action({ run, flags: { label, solver, solverSteps }, others, operands: [codes], target }) {
+    async action({ run, flags: { label, solver, solverSteps, csvSafe }, others, operands: [codes], target }) {
       const samples = await run.decode(String(codes), {
         label,
         codes: codeSolver({ solver, solverSteps }),
         ...givenValues(others),
       });
-      await run.save(samples, target);
-      print(`${samples.shape[0]} samples: ${target}`);
+      await run.save(samples, target, csvWriting(csvSafe));
+      printLine(`${samples.shape[0]} samples: ${target}`);
     },
   });
 }

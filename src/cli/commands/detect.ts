@@ -7,7 +7,7 @@ import { DataError } from "../../errors.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
 import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts";
-import { print, printJson, showDuration } from "../format.ts";
+import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
 import { detectFlags, detectOptions } from "../verb-options.ts";
@@ -86,7 +86,7 @@ export function configure(command: Command): void {
       if (json) printJson(writer.summary(about));
       else {
         const left = unreadable === 0 ? "" : `, ${unreadable} left out`;
-        print(
+        printLine(
           `${done} images${left}, ${objects} objects with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${folder}`,
         );
       }

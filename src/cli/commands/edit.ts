@@ -5,8 +5,17 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkEditPath, writeEdits } from "../../tasks/use/edit.node.ts";
-import { print } from "../format.ts";
-import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import { printLine } from "../format.ts";
+import {
+  addVerb,
+  chosenBy,
+  counted,
+  csvFlags,
+  csvWriting,
+  inSamples,
+  runOptions,
+  sampleChoice,
+} from "../verb.ts";
 
 const flags = z.strictObject({
   strength: z
@@ -36,6 +45,7 @@ const flags = z.strictObject({
     .describe(
       ".png: a strip for each image (itself, then its edits); .npy; .csv or .parquet of other data (default: samples/ in the run folder)",
     ),
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -71,8 +81,10 @@ export function configure(command: Command): void {
         ...(eta !== undefined && { eta }),
       });
       const spent = seconds();
-      await writeEdits(run.loaded, target, { x, edited });
-      print(`${draws} edits of ${counted(x.shape[0] ?? 0, "sample")} in ${spent.toFixed(1)} s: ${target}`);
+      await writeEdits(run.loaded, target, { x, edited }, csvWriting(options.csvSafe));
+      printLine(
+        `${draws} edits of ${counted(x.shape[0] ?? 0, "sample")} in ${spent.toFixed(1)} s: ${target}`,
+      );
     },
   });
 }

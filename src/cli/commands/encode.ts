@@ -2,8 +2,8 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, unitCount } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
-import { print } from "../format.ts";
-import { addVerb, printUnreadable, runOptions } from "../verb.ts";
+import { printLine } from "../format.ts";
+import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -16,6 +16,7 @@ const flags = z.strictObject({
     ),
   seed: seedNumber().default(0).describe("seed of the noise of categories"),
   ...codeOptions,
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -28,15 +29,19 @@ export function configure(command: Command): void {
     check({ out }) {
       checkCodePath(out, "option out");
     },
-    async action({ run, flags: { out, split, label, seed, solver, solverSteps }, operands: [source] }) {
+    async action({
+      run,
+      flags: { out, split, label, seed, solver, solverSteps, csvSafe },
+      operands: [source],
+    }) {
       const unreadable: string[] = [];
       const onUnreadable = (file: string): void => {
         unreadable.push(file);
       };
       const codes = codeSolver({ solver, solverSteps });
       const batches = run.codes(source as string | undefined, { split, label, seed, codes, onUnreadable });
-      const count = await writeCodes(out, batches);
-      print(`${count} codes of ${run.loaded.model.dimensions} numbers: ${out}`);
+      const count = await writeCodes(out, batches, csvWriting(csvSafe));
+      printLine(`${count} codes of ${run.loaded.model.dimensions} numbers: ${out}`);
       printUnreadable(unreadable);
     },
   });

@@ -6,7 +6,7 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
-import { print, printJson, showDuration, showTable } from "../format.ts";
+import { print, printJson, printLine, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -31,7 +31,7 @@ const densityFlags = z.strictObject({
 const detectorFlags = z.strictObject(detectFlags);
 
 function printResults(headline: string, results: readonly ReportResult[]): void {
-  print(headline);
+  printLine(headline);
   print(
     showTable(
       ["measure", "value", "unit", "samples", "note"],

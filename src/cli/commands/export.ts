@@ -9,7 +9,7 @@ import { exportRun } from "../../tasks/export/export.node.ts";
 import { runDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
 import type { Trust } from "../../tasks/run/trust.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { print, printJson, showBytes } from "../format.ts";
+import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../verb.ts";
 import { detectFlags, detectOptions } from "../verb-options.ts";
@@ -84,6 +84,7 @@ export function configure(command: Command): void {
     const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);
     const step = summary.step === undefined ? "" : `, weights of step ${summary.step}`;
-    print(`${summary.path}: ${showBytes(summary.bytes)}${step}\n${summary.description}`);
+    printLine(`${summary.path}: ${showBytes(summary.bytes)}${step}`);
+    print(summary.description);
   });
 }

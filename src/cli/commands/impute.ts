@@ -5,14 +5,15 @@ import { writeTable } from "../../data/table/write.node.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
-import { print } from "../format.ts";
-import { addVerb, runOptions } from "../verb.ts";
+import { printLine } from "../format.ts";
+import { addVerb, csvFlags, csvWriting, runOptions } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
   out: z.string().default("filled.csv").describe("file to write: .csv or .parquet"),
   draws: sampleCount().default(5).describe("completions of each row"),
   ...completionOptions,
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -38,8 +39,8 @@ export function configure(command: Command): void {
           counts = reached;
         },
       });
-      await writeTable(out, names, rows, types);
-      print(
+      await writeTable(out, names, rows, types, csvWriting(options.csvSafe));
+      printLine(
         `${table}: ${counts.cells} missing cells in ${counts.incomplete} of ${counts.rows} rows, ${draws} draws each in ${seconds().toFixed(1)} s: ${out}`,
       );
     },

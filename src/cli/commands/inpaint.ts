@@ -10,7 +10,7 @@ import {
   type Region,
   writeInpainting,
 } from "../../tasks/use/inpaint.node.ts";
-import { print } from "../format.ts";
+import { printLine } from "../format.ts";
 import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
@@ -90,7 +90,7 @@ export function configure(command: Command): void {
       });
       const spent = seconds() - begun;
       await writeInpainting(run.loaded, target, { x, known, drawn });
-      print(
+      printLine(
         `${draws} completions of ${counted(x.shape[0] ?? 0, "image")} in ${spent.toFixed(1)} s: ${target}`,
       );
     },

@@ -8,7 +8,7 @@ import { openDetection } from "../../data/open.node.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { detectionSheet } from "../../tasks/measure/data.node.ts";
 import { printFaults, printStatistics } from "../detection-summary.ts";
-import { print, printJson } from "../format.ts";
+import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
 const inspectFlags = z.strictObject({
@@ -34,9 +34,12 @@ export function configure(command: Command): void {
       const { faults: faultCounts, ...counts } = statistics;
       return printJson({ name, classes, fingerprint, ...counts, faultCounts, faults, sheet });
     }
-    for (const line of set.describe()) print(line);
+    for (const line of set.describe()) printLine(line);
     printStatistics(set, statistics);
     printFaults(set.faults);
-    if (sheet !== undefined) print(`\ncontact sheet: ${sheet}`);
+    if (sheet !== undefined) {
+      print("");
+      printLine(`contact sheet: ${sheet}`);
+    }
   });
 }

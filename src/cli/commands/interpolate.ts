@@ -5,8 +5,8 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkInterpolationPath, writeInterpolation } from "../../tasks/use/interpolate.node.ts";
-import { print } from "../format.ts";
-import { addVerb, counted, runOptions, sampleChoice } from "../verb.ts";
+import { printLine } from "../format.ts";
+import { addVerb, counted, csvFlags, csvWriting, runOptions, sampleChoice } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -29,6 +29,7 @@ const flags = z.strictObject({
     .describe(
       ".png or .npy file of images, .csv, .parquet or .npy of others (default: strip.png or path.csv)",
     ),
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -58,8 +59,8 @@ export function configure(command: Command): void {
         label,
         codes: codeSolver({ solver, solverSteps }),
       });
-      await writeInterpolation(run.loaded, samples, steps, target);
-      print(`${counted((samples.shape[0] ?? 0) / steps, "path")} of ${steps} samples: ${target}`);
+      await writeInterpolation(run.loaded, samples, steps, target, csvWriting(options.csvSafe));
+      printLine(`${counted((samples.shape[0] ?? 0) / steps, "path")} of ${steps} samples: ${target}`);
     },
   });
 }

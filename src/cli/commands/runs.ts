@@ -5,7 +5,7 @@ import { fileError, isMissing } from "../../data/files/files.node.ts";
 import { EidosError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { describeHolder } from "../../train/run-lock.node.ts";
-import { print, printJson, showDuration, showNumber, showTable } from "../format.ts";
+import { print, printJson, printLine, showDuration, showNumber, showTable } from "../format.ts";
 
 /** @param optional whether the folder may be missing */
 async function foldersIn(path: string, optional: boolean): Promise<readonly string[]> {
@@ -54,7 +54,7 @@ export function configure(command: Command): void {
       if (run !== undefined) runs.push(run);
     }
     if (json) return printJson(runs);
-    if (runs.length === 0) return print(`no runs in ${root}; eidos fit makes one`);
+    if (runs.length === 0) return printLine(`no runs in ${root}; eidos fit makes one`);
     const rows = runs.map((run) =>
       "fault" in run
         ? [run.path, run.fault, "", "", "", "", ""]

@@ -4,10 +4,10 @@ import { sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
-import { print, showDuration } from "../format.ts";
+import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine, progressBar } from "../progress.ts";
-import { addVerb, inSamples, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, inSamples, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -23,6 +23,7 @@ const flags = z.strictObject({
     .optional()
     .describe(".gif or .webp file: the first samples as they form, for models that draw step by step"),
   frames: stepCount(2).default(40).describe("pictures of the animation at most"),
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -39,7 +40,7 @@ export function configure(command: Command): void {
       checkSamplePath(path, info);
       return path;
     },
-    async action({ run, flags: { count, seed, label, animate, frames }, others, target, seconds }) {
+    async action({ run, flags: { count, seed, label, animate, frames, csvSafe }, others, target, seconds }) {
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -57,11 +58,13 @@ export function configure(command: Command): void {
       });
       line.clear();
       const spent = seconds();
-      await run.save(samples, target);
-      print(`${count} samples in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`);
+      await run.save(samples, target, csvWriting(csvSafe));
+      printLine(
+        `${count} samples in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
+      );
       if (animate !== undefined) {
         await writeAnimation(run.loaded, animate, { ...settings, states: frames });
-        print(`as they form: ${animate}`);
+        printLine(`as they form: ${animate}`);
       }
     },
   });

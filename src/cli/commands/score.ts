@@ -2,14 +2,16 @@ import { once } from "node:events";
 import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount, seedNumber } from "../../bounds.ts";
+import { CsvLines } from "../../data/files/csv.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
+import { printable } from "../../printable.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { imageBits } from "../../tasks/use/score.node.ts";
-import { printJson, showNumber } from "../format.ts";
+import { printJson, printNote, showNumber } from "../format.ts";
 import { printRanking, rankingSummary, writeRanking } from "../ranking.ts";
-import { addVerb, printUnreadable, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, noteMarked, printUnreadable, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
   out: z.string().optional().describe("file to write: .csv or .parquet (default: lines on standard output)"),
@@ -27,6 +29,7 @@ const flags = z.strictObject({
     .describe(
       "column of zeros and ones (1 for an anomaly) to evaluate the ranking by (default: anomaly or label, where the model does not know it)",
     ),
+  ...csvFlags,
   ...runOptions,
   json: z.boolean().default(false).describe("print the mean, or the top of the ranking, as JSON"),
 });
@@ -38,31 +41,36 @@ const LINES = 512;
 async function printRows(
   names: readonly string[],
   rows: AsyncIterable<readonly (string | number)[]>,
+  csvSafe: boolean,
 ): Promise<void> {
-  let lines = [names.join()];
+  const csv = new CsvLines(names, { csvSafe });
+  // A terminal would obey what a file is called; a file or a program is given the name as it is.
+  const written = process.stdout.isTTY === true ? printable : (line: string) => line;
+  let lines = [csv.head()];
   const flush = async (): Promise<void> => {
     const ready = process.stdout.write(`${lines.join("\n")}\n`);
     lines = [];
     if (!ready) await once(process.stdout, "drain");
   };
   for await (const row of rows) {
-    lines.push(row.map((cell) => (/[",\n]/.test(String(cell)) ? JSON.stringify(cell) : cell)).join());
+    lines.push(written(csv.row(row)));
     if (lines.length >= LINES) await flush();
   }
   if (lines.length > 0) await flush();
+  if (csv.marked !== undefined) noteMarked(csv.marked);
 }
 
 type ScoreFlags = z.output<typeof flags>;
 
 /** Ranks the samples, the most unusual first. */
 async function rank(run: Run, source: string | undefined, what: string, options: ScoreFlags): Promise<void> {
-  const { out, split, seed, conditional, top, label, json } = options;
+  const { out, split, seed, conditional, top, label, json, csvSafe } = options;
   const unreadable: string[] = [];
   const onUnreadable = (file: string): void => {
     unreadable.push(file);
   };
   const ranking = await run.anomalies(source, { split, seed, conditional, marks: label, onUnreadable });
-  if (out !== undefined) await writeRanking(out, ranking);
+  if (out !== undefined) await writeRanking(out, ranking, csvWriting(csvSafe));
   const facts = {
     run: run.folder,
     data: source ?? run.config.data,
@@ -83,7 +91,7 @@ async function scoreAll(
   what: string,
   options: ScoreFlags,
 ): Promise<void> {
-  const { out, split, seed, conditional, json } = options;
+  const { out, split, seed, conditional, json, csvSafe } = options;
   const images = run.config.dataInfo.kind === "image";
   const unreadable: string[] = [];
   const onUnreadable = (file: string): void => {
@@ -106,9 +114,9 @@ async function scoreAll(
   }
   const named = first.done !== true && first.value.files !== undefined;
   const names = [named ? "file" : "row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
-  if (out !== undefined) await writeTable(out, names, rows());
+  if (out !== undefined) await writeTable(out, names, rows(), undefined, csvWriting(csvSafe));
   else if (json) for await (const _ of rows());
-  else await printRows(names, rows());
+  else await printRows(names, rows(), csvSafe);
   const mean = total / count;
   if (json) {
     return printJson({
@@ -125,8 +133,8 @@ async function scoreAll(
     });
   }
   const bits = images ? `, ${showNumber(imageBits(run.loaded, mean))} bits per dimension` : "";
-  process.stderr.write(
-    `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}\n`,
+  printNote(
+    `${what}: ${count} ${named ? "images" : "rows"}, mean log-likelihood ${showNumber(mean)} nats${bits}${out ? `; written to ${out}` : ""}`,
   );
   printUnreadable(unreadable);
 }

@@ -4,8 +4,17 @@ import { sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { writePaths } from "../../tasks/use/edit.node.ts";
 import { checkInterpolationPath } from "../../tasks/use/interpolate.node.ts";
-import { print } from "../format.ts";
-import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import { printLine } from "../format.ts";
+import {
+  addVerb,
+  chosenBy,
+  counted,
+  csvFlags,
+  csvWriting,
+  inSamples,
+  runOptions,
+  sampleChoice,
+} from "../verb.ts";
 
 const flags = z.strictObject({
   back: z.boolean().default(false).describe("from the run's data back to its source"),
@@ -19,6 +28,7 @@ const flags = z.strictObject({
     .describe(
       ".png or .npy file of images, .csv, .parquet or .npy of others (default: samples/ in the run folder)",
     ),
+  ...csvFlags,
   ...runOptions,
 });
 
@@ -41,8 +51,8 @@ export function configure(command: Command): void {
       const { back, seed, states } = options;
       const samples = chosenBy("translate", files as readonly string[], { ...options, source: !back });
       const paths = await run.translate(samples, { back, seed, states });
-      await writePaths(run.loaded, target, paths);
-      print(`${counted(paths.shape[0] ?? 0, "path")} of ${states} states: ${target}`);
+      await writePaths(run.loaded, target, paths, csvWriting(options.csvSafe));
+      printLine(`${counted(paths.shape[0] ?? 0, "path")} of ${states} states: ${target}`);
     },
   });
 }

@@ -1,6 +1,7 @@
 import { copyFile, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { FileError, OptionError } from "../../errors.ts";
+import { FileError } from "../../errors.ts";
+import type { CsvWriting, MarkedCells } from "../files/csv.ts";
 import { fileError, isMissing, makeFolder, replaceFile, writeFileAtomic } from "../files/files.node.ts";
 import { forEachLimited } from "../image/folder.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
@@ -19,6 +20,8 @@ export interface Conversion {
   readonly encoded: number;
   /** Marks that the format has no words for: objects written as plain ones, and crowds left out. */
   readonly lost: { readonly difficult: number; readonly crowds: number };
+  /** Of the format csv: names of classes that were marked, since a spreadsheet would take them for formulas. */
+  readonly marked?: MarkedCells;
 }
 
 /** Names for files in one folder, of which no two differ by their extensions alone. */
@@ -63,22 +66,18 @@ async function writePng({ width, height, data }: ByteImage, path: string): Promi
  * Writes a detection set as files of another format: classes, splits and boxes are kept, what was faulty is not. Images are
  * copied byte for byte where they are stored upright.
  * @param onProgress called with the share that is done, from 0 to 1
- * @throws FileError where the folder is not empty or cannot be written; OptionError where classes cannot be distinguished in the format;
- * DataError where an image can no longer be read
+ * @param writing whether the table of the format csv marks what a spreadsheet would take for formulas (it does); reading takes marks off
+ * @throws FileError where the folder is not empty or cannot be written; OptionError where the format cannot hold the name of a class, or
+ * DataError that of an image, so that it is read again as it was; DataError where an image can no longer be read
  */
 export async function convertDetections(
   set: DetectionSet,
   out: string,
   format: DetectionFormat,
   onProgress?: (share: number) => void,
+  { csvSafe = true }: Pick<CsvWriting, "csvSafe"> = {},
 ): Promise<Conversion> {
   await refuseTaken(out);
-  const broken = set.classes.find((name) => /[\r\n]/.test(name) || name.trim() !== name);
-  if (broken !== undefined) {
-    throw new OptionError(
-      `class ${JSON.stringify(broken)}: names with line breaks, or spaces at an end, cannot be written`,
-    );
-  }
   const items = (Object.keys(set.splits) as SplitName[]).flatMap((split) =>
     Array.from({ length: set.splits[split].count }, (_, index) => {
       const original = set.splits[split].original?.(index);
@@ -97,7 +96,7 @@ export async function convertDetections(
     return { ...item, name };
   });
   for (const { split, name, annotations } of named) bySplit[split].push({ name, annotations });
-  const { texts, imagePath } = encodeDetections(format, bySplit, set.classes);
+  const { texts, imagePath, marked } = encodeDetections(format, bySplit, set.classes, csvSafe);
 
   let done = 0;
   await forEachLimited(named, async ({ split, index, copied, name }) => {
@@ -123,5 +122,6 @@ export async function convertDetections(
     objects: items.reduce((sum, { annotations }) => sum + annotations.labels.length, 0) - crowds,
     encoded: items.filter(({ copied }) => copied === undefined).length,
     lost: { difficult: LOST[format].difficult ? count(({ difficult }) => difficult) : 0, crowds },
+    ...(marked !== undefined && { marked }),
   };
 }

@@ -1,6 +1,6 @@
 import type { ConfusionMatrix } from "../../detection/measure/confusion.ts";
 import type { DetectionCurve, DetectionCurves } from "../../detection/measure/precision-recall.ts";
-import { type PlotLayer, renderSvg } from "../plots/plot.ts";
+import { type PlotLayer, PlotNames, renderSvg } from "../plots/plot.ts";
 import { COLORS } from "../raster/palette.ts";
 import { significant, thin } from "../statistics.ts";
 
@@ -9,27 +9,37 @@ const MOST_POINTS = 400;
 /** More classes than distinct colors: then they are all grey. */
 const MOST_COLORS = 10;
 const SIZE = 380;
-const ALL = "all classes";
 
 interface Point {
   readonly x: number;
   readonly y: number;
-  readonly name: string;
 }
 
-/** The curves of the classes that have objects, thin, with that of all together over them. */
+/** Colors of as many classes. */
+const SCHEME = [
+  "#e63946",
+  "#1d78ec",
+  "#ffb703",
+  "#06a77d",
+  "#b554d6",
+  "#fb8500",
+  "#00b4d8",
+  "#9aab00",
+  "#ff70a6",
+  "#86603e",
+];
+
+/** The curves of the classes that have objects, thin, with that of all together over them; and the names of the legend. */
 function curveLayers(
   curves: DetectionCurves,
   names: readonly string[],
-  points: (curve: DetectionCurve) => readonly Omit<Point, "name">[],
+  points: (curve: DetectionCurve) => readonly Point[],
   axes: { readonly x: object; readonly y: object; readonly interpolate: "linear" | "step-before" },
-): readonly PlotLayer[] {
+): { readonly layers: readonly PlotLayer[]; readonly legend: PlotNames } {
   const { x, y, interpolate } = axes;
   const classes = curves.classes.flatMap((curve, i) =>
     curve.objects === 0 ? [] : [{ name: names[i] ?? `class ${i}`, curve }],
   );
-  const values = (name: string, curve: DetectionCurve): Point[] =>
-    thin(points(curve), MOST_POINTS).map((point) => ({ ...point, name }));
   // One class alone is all classes.
   const shown = classes.length > 1 ? classes : [];
   const colored = shown.length <= MOST_COLORS;
@@ -38,44 +48,37 @@ function curveLayers(
     x: { field: "x", type: "quantitative", ...x },
     y: { field: "y", type: "quantitative", ...y },
   } as const;
-  const domain = [
-    ...(colored ? shown.map(({ name }) => name) : shown.slice(0, 1).map(() => "each class")),
-    ALL,
-  ];
-  const scheme = [
-    "#e63946",
-    "#1d78ec",
-    "#ffb703",
-    "#06a77d",
-    "#b554d6",
-    "#fb8500",
-    "#00b4d8",
-    "#9aab00",
-    "#ff70a6",
-    "#86603e",
-  ];
-  const range = [...(colored ? scheme.slice(0, shown.length) : [COLORS.data]), COLORS.ink];
+  const legend = new PlotNames("classes", [
+    ...(colored ? shown.map(({ name }) => name) : ["each class"]),
+    "all classes",
+  ]);
+  const all = legend.positions.length - 1;
   const color = {
     field: "legend",
     type: "nominal",
-    scale: { domain, range: range.slice(-domain.length) },
+    scale: {
+      domain: legend.positions,
+      range: [...(colored ? SCHEME.slice(0, shown.length) : [COLORS.data]), COLORS.ink],
+    },
+    legend: { labelExpr: legend.labelExpr },
   } as const;
-  return [
+  const layers: PlotLayer[] = [
     {
       data: {
-        values: shown.flatMap(({ name, curve }) =>
-          values(name, curve).map((point) => ({ ...point, legend: colored ? name : "each class" })),
+        values: shown.flatMap(({ curve }, i) =>
+          thin(points(curve), MOST_POINTS).map((point) => ({ ...point, curve: i, legend: colored ? i : 0 })),
         ),
       },
       mark: { ...line, strokeWidth: 1.5, opacity: colored ? 0.9 : 0.5 },
-      encoding: { ...encoding, color, detail: { field: "name", type: "nominal" } },
+      encoding: { ...encoding, color, detail: { field: "curve", type: "nominal" } },
     },
     {
-      data: { values: values(ALL, curves.all).map((point) => ({ ...point, legend: ALL })) },
+      data: { values: thin(points(curves.all), MOST_POINTS).map((point) => ({ ...point, legend: all })) },
       mark: { ...line, strokeWidth: 2.5 },
       encoding: { ...encoding, color },
     },
   ];
+  return { layers, legend };
 }
 
 const share = (title: string) => ({
@@ -123,18 +126,17 @@ export async function precisionRecallPlot(
     const [first] = own;
     return first === undefined ? [] : [{ x: 0, y: first.y }, ...own];
   };
+  const { layers, legend } = curveLayers(curves, names, points, {
+    x: share("recall"),
+    y: share("precision"),
+    interpolate: "linear",
+  });
   return renderSvg({
+    params: [legend.param],
     width: SIZE,
     height: SIZE,
     title: { text: "Precision and recall", ...(subtitle === undefined ? {} : { subtitle }) },
-    layer: [
-      ...curveLayers(curves, names, points, {
-        x: share("recall"),
-        y: share("precision"),
-        interpolate: "linear",
-      }),
-      note({ x: best.recall, y: best.precision }, `score ≥ ${significant(best.score, 3)}`),
-    ],
+    layer: [...layers, note({ x: best.recall, y: best.precision }, `score ≥ ${significant(best.score, 3)}`)],
   });
 }
 
@@ -162,12 +164,18 @@ export async function f1Plot(
   };
   const domain = [Math.min(0, scores.at(-1) ?? 0), Math.max(1, scores[0] ?? 1)];
   const x = { ...share("score from which on detections count"), scale: { domain, nice: false } };
+  const { layers, legend } = curveLayers(curves, names, points, {
+    x,
+    y: share("F₁"),
+    interpolate: "step-before",
+  });
   return renderSvg({
+    params: [legend.param],
     width: SIZE,
     height: SIZE,
     title: { text: "F₁ over the score", ...(subtitle === undefined ? {} : { subtitle }) },
     layer: [
-      ...curveLayers(curves, names, points, { x, y: share("F₁"), interpolate: "step-before" }),
+      ...layers,
       note({ x: best.score, y: best.f1 }, `${significant(best.f1, 3)} at ${significant(best.score, 3)}`),
     ],
   });
@@ -204,22 +212,29 @@ export async function confusionPlot(
   });
   const side = Math.max(8, Math.min(54, Math.floor(640 / size)));
   const indices = Array.from({ length: size }, (_, i) => i);
-  const labels = (background: string) =>
-    `[${indices.map((i) => JSON.stringify(name(i, background))).join(",")}][datum.value]`;
+  const rows = new PlotNames(
+    "truth",
+    indices.map((i) => name(i, nothing)),
+  );
+  const columns = new PlotNames(
+    "found",
+    indices.map((i) => name(i, missed)),
+  );
   const axis = { domain: false, ticks: false, labelLimit: 120, labelOverlap: side < 13 } as const;
   const y = {
     field: "truth",
     type: "ordinal",
     title: "object",
-    axis: { ...axis, grid: false, labelExpr: labels(nothing) },
+    axis: { ...axis, grid: false, labelExpr: rows.labelExpr },
   } as const;
   const x = {
     field: "found",
     type: "ordinal",
     title: "detected as",
-    axis: { ...axis, orient: "top", labelAngle: -45, labelAlign: "left", labelExpr: labels(missed) },
+    axis: { ...axis, orient: "top", labelAngle: -45, labelAlign: "left", labelExpr: columns.labelExpr },
   } as const;
   return renderSvg({
+    params: [rows.param, columns.param],
     width: { step: side },
     height: { step: side },
     title: { text: "Confusion of classes", subtitle: subtitle ?? "colors are shares of each row" },

@@ -1,3 +1,4 @@
+import { printable } from "../../printable.ts";
 import { significant } from "../statistics.ts";
 import type { Leaderboard, LeaderboardGallery, LeaderboardRow } from "./input.ts";
 import {
@@ -13,7 +14,10 @@ const PANELS_A_ROW = 4;
 
 /** Text that Markdown shows as it is, on one line. */
 function plain(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, " ").replaceAll(/[\\|*_[\]<>`]/g, (character) => `\\${character}`);
+  return printable(text.replaceAll(/\s*\n\s*/g, " ")).replaceAll(
+    /[\\|*_[\]<>`]/g,
+    (character) => `\\${character}`,
+  );
 }
 
 /** A path as the target of a link. */

@@ -1,16 +1,17 @@
+import { printableLines } from "../../printable.ts";
 import { base64, pngSize } from "../raster/raster.ts";
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
+const ENTITIES: ReadonlyMap<string, string> = new Map([
+  ["&", "&amp;"],
+  ["<", "&lt;"],
+  [">", "&gt;"],
+  ['"', "&quot;"],
+  ["'", "&#39;"],
+]);
 
-/** Text as it stands between tags or in a quoted attribute. */
+/** Text as it stands between tags or in a quoted attribute. Control characters, which HTML cannot hold, are written out. */
 export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
+  return printableLines(text).replace(/[&<>"']/g, (character) => ENTITIES.get(character) ?? character);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { COLORS } from "../raster/palette.ts";
 import { logTicks, mean, quantile, significant, sorted, thin } from "../statistics.ts";
-import { type PlotLayer, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { type PlotLayer, PlotNames, renderSvg, SHORT_LABELS } from "./plot.ts";
 
 /** A row of the metrics of a run; what was not measured at that step is left out. */
 export interface MetricRow {
@@ -203,17 +203,38 @@ function stepCurve(
   });
 }
 
+/** Numbers of a row by their names, and those of a name: an object's own words are no names of it. */
+const namesOf = (rows: readonly MetricRow[], kind: "measures" | "parts"): readonly string[] => [
+  ...new Set(rows.flatMap((row) => Object.keys(row[kind] ?? {}))),
+];
+const numberOf = (row: MetricRow, kind: "measures" | "parts", name: string): number | undefined => {
+  const numbers = row[kind];
+  return numbers !== undefined && Object.hasOwn(numbers, name) ? numbers[name] : undefined;
+};
+
+/** The colors of curves by their positions, and a legend of their names. */
+function colorOf(names: PlotNames) {
+  return {
+    field: "curve",
+    type: "nominal",
+    scale: { scheme: "tableau10", domain: names.positions },
+    legend: { labelExpr: names.labelExpr },
+  } as const;
+}
+
 /** Measures of validations against the step; undefined where fewer than two rows have any. */
 export async function measureCurves(rows: readonly MetricRow[]): Promise<string | undefined> {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.measures ?? {})))];
-  const values = names.flatMap((name) =>
+  const names = namesOf(rows, "measures");
+  const values = names.flatMap((name, curve) =>
     thin(
-      pointsOf(rows, (row) => row.measures?.[name]),
+      pointsOf(rows, (row) => numberOf(row, "measures", name)),
       MOST_POINTS,
-    ).map((point) => ({ ...point, name })),
+    ).map((point) => ({ ...point, curve })),
   );
   if (values.length < 2 * names.length || values.length === 0) return undefined;
+  const shown = new PlotNames("measures", names);
   return renderSvg({
+    params: [shown.param],
     width: WIDTH,
     height: 200,
     title: "Measures on the validation split",
@@ -228,20 +249,22 @@ export async function measureCurves(rows: readonly MetricRow[]): Promise<string 
         scale: { domain: [0, 1] },
         axis: { tickCount: 6 },
       },
-      color: { field: "name", type: "nominal", scale: { scheme: "tableau10", domain: names } },
+      color: colorOf(shown),
     },
   });
 }
 
 /** The named parts of the training loss against the step; undefined where there are fewer than two parts. */
 export async function lossPartCurves(rows: readonly MetricRow[]): Promise<string | undefined> {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.parts ?? {})))];
-  const values = names.flatMap((name) =>
-    averaged(pointsOf(rows, (row) => row.parts?.[name])).map((point) => ({ ...point, name })),
+  const names = namesOf(rows, "parts");
+  const values = names.flatMap((name, curve) =>
+    averaged(pointsOf(rows, (row) => numberOf(row, "parts", name))).map((point) => ({ ...point, curve })),
   );
   if (names.length < 2 || values.length === 0) return undefined;
   const { scale, axis } = valueScale(values.map(({ value }) => value));
+  const shown = new PlotNames("parts", names);
   return renderSvg({
+    params: [shown.param],
     width: WIDTH,
     height: 200,
     title: "Parts of the training loss",
@@ -250,7 +273,7 @@ export async function lossPartCurves(rows: readonly MetricRow[]): Promise<string
     encoding: {
       x: { field: "step", type: "quantitative", axis: stepAxis },
       y: { field: "value", type: "quantitative", title: "loss", scale, axis },
-      color: { field: "name", type: "nominal", scale: { scheme: "tableau10", domain: names } },
+      color: colorOf(shown),
     },
   });
 }

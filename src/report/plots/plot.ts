@@ -1,4 +1,5 @@
 import type { Config, TopLevelSpec } from "vega-lite";
+import { printable } from "../../printable.ts";
 import { COLORS } from "../raster/palette.ts";
 
 /** Widths of the letters of Helvetica and Arial, in thousandths of the font size; 556, a digit's, for all others. */
@@ -112,11 +113,76 @@ export async function renderSvg(spec: PlotSpec): Promise<string> {
   const [{ compile }, vega] = await Promise.all([import("vega-lite"), import("vega")]);
   measureText((vega as unknown as { readonly textMetrics: TextMetrics }).textMetrics);
   const compiled = compile({ ...spec, config: { ...config, ...spec.config } }).spec;
-  const view = new vega.View(vega.parse(compiled), { renderer: "none", logLevel: vega.Error });
+  const view = new vega.View(vega.parse(plainTitles(compiled)), { renderer: "none", logLevel: vega.Error });
   try {
-    return compact(await view.toSVG());
+    return compact(visible(await view.toSVG()));
   } finally {
     view.finalize();
+  }
+}
+
+/**
+ * A specification of Vega in which no title is a word that all objects have, such as `constructor`: its parser of expressions takes
+ * that for a name, even in quotes. Such a title is put together of two texts.
+ */
+function plainTitles<T>(value: T): T;
+function plainTitles(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => plainTitles(item));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, held]: [string, unknown]) => {
+      if (key === "data" || key === "signals") return [key, held];
+      const isTitle =
+        (key === "title" || key === "text") && typeof held === "string" && held in Object.prototype;
+      if (!isTitle) return [key, plainTitles(held)];
+      return [key, { signal: `${JSON.stringify(held[0])}+${JSON.stringify(held.slice(1))}` }];
+    }),
+  );
+}
+
+/** Names out of files with their control characters written out: XML cannot hold them. */
+function visible(svg: string): string {
+  return svg.replace(/[^\n\t]+/g, printable).replace(/[\ufffe\uffff]/g, "\ufffd");
+}
+
+/** A name that fits: long ones lose their middle, since names often share their start. */
+export function short(name: string, most = 28): string {
+  const letters = [...printable(name)];
+  if (letters.length <= most) return letters.join("");
+  const tail = Math.floor(most / 3);
+  return `${letters.slice(0, most - 1 - tail).join("")}…${letters.slice(-tail).join("")}`;
+}
+
+/**
+ * Names that stand in a plot by their positions. Vega takes some texts for words of its own, names that are cut short may be equal, and
+ * an object's own words (`constructor`) are found where a name is looked up: so data hold positions, and axes and legends show names.
+ */
+export class PlotNames {
+  private readonly key: string;
+  private readonly names: readonly string[];
+
+  /**
+   * @param key what the names are of: a word, another one for each of the lists of a plot
+   * @param most letters of a name that are shown
+   */
+  constructor(key: string, names: readonly string[], most = 40) {
+    this.key = `names_${key}`;
+    this.names = names.map((name) => short(name, most));
+  }
+
+  /** To be among the `params` of the plot as a whole. */
+  get param(): { readonly name: string; readonly value: readonly string[] } {
+    return { name: this.key, value: this.names };
+  }
+
+  /** An expression for the labels of an axis or a legend whose values are positions. */
+  get labelExpr(): string {
+    return `${this.key}[datum.value]`;
+  }
+
+  /** The positions: the domain of a scale. */
+  get positions(): number[] {
+    return this.names.map((_, i) => i);
   }
 }
 

@@ -2,7 +2,7 @@ import type { Cell, Column } from "../../data/sources/columns.ts";
 import { DataError } from "../../errors.ts";
 import { COLORS } from "../raster/palette.ts";
 import { binEdges, finite, histogram, quantile, sorted } from "../statistics.ts";
-import { type PlotPart, renderSvg, SHORT_LABELS } from "./plot.ts";
+import { PlotNames, type PlotPart, renderSvg, SHORT_LABELS, short } from "./plot.ts";
 
 /** Rows of a table as a person writes them, and rows that a model drew, both with the given columns. */
 export interface TableRows {
@@ -15,22 +15,15 @@ const MOST_COLUMNS = 24;
 const MOST_CATEGORIES = 12;
 const BINS = 28;
 
-const names = ["data", "samples"];
+const SETS = ["data", "samples"];
 const color = {
   field: "name",
   type: "nominal",
-  scale: { domain: names, range: [COLORS.data, COLORS.samples] },
+  scale: { domain: SETS, range: [COLORS.data, COLORS.samples] },
 } as const;
 
 const numbers = (rows: readonly (readonly Cell[])[], column: number): number[] =>
   finite(rows.map((row) => Number(row[column])));
-
-/** A name that fits under its plot: long ones lose their middle, since names often share their start. */
-function short(name: string, most = 28): string {
-  if (name.length <= most) return name;
-  const tail = Math.floor(most / 3);
-  return `${name.slice(0, most - 1 - tail)}…${name.slice(-tail)}`;
-}
 
 /**
  * Edges of the bins of a numeric column: one bin a value where the data has few whole numbers. Samples widen the range
@@ -95,7 +88,12 @@ function numericMarginal(name: string, data: readonly number[], samples: readonl
 }
 
 /** Shares of categories, side by side; the rarest beyond a dozen as one. */
-function categoricalMarginal(name: string, data: readonly Cell[], samples: readonly Cell[]): PlotPart {
+function categoricalMarginal(
+  name: string,
+  data: readonly Cell[],
+  samples: readonly Cell[],
+  position: number,
+): { readonly plot: PlotPart; readonly names: PlotNames } {
   const count = (cells: readonly Cell[]) => {
     const counts = new Map<string, number>();
     for (const cell of cells) counts.set(String(cell), (counts.get(String(cell)) ?? 0) + 1);
@@ -111,18 +109,29 @@ function categoricalMarginal(name: string, data: readonly Cell[], samples: reado
     categories.reduce((sum, category) => sum + (counts.get(category) ?? 0), 0) / Math.max(1, all);
   const groups: [string, string[]][] = shown.map((category) => [category, [category]]);
   if (rest.length > 0) groups.push([`${rest.length} others`, rest]);
-  const values = groups.flatMap(([category, members]) => [
-    { category: short(category, 12), name: "data", share: share(inData, members, data.length) },
-    { category: short(category, 12), name: "samples", share: share(inSamples, members, samples.length) },
+  const values = groups.flatMap(([, members], category) => [
+    { category, name: "data", share: share(inData, members, data.length) },
+    { category, name: "samples", share: share(inSamples, members, samples.length) },
   ]);
-  return {
+  const names = new PlotNames(
+    `column${position}`,
+    groups.map(([category]) => category),
+    12,
+  );
+  const plot: PlotPart = {
     width: 170,
     height: 90,
     data: { values },
     mark: { type: "bar", opacity: 0.8 },
     encoding: {
-      x: { field: "category", type: "nominal", title: short(name), sort: null, axis: { labelAngle: -40 } },
-      xOffset: { field: "name", sort: names },
+      x: {
+        field: "category",
+        type: "nominal",
+        title: short(name),
+        sort: null,
+        axis: { labelAngle: -40, labelExpr: names.labelExpr },
+      },
+      xOffset: { field: "name", sort: SETS },
       y: {
         field: "share",
         type: "quantitative",
@@ -132,6 +141,7 @@ function categoricalMarginal(name: string, data: readonly Cell[], samples: reado
       color,
     },
   };
+  return { plot, names };
 }
 
 /**
@@ -146,7 +156,18 @@ export async function tableMarginals(
   if (columns.length === 0) throw new DataError("table plot: the table has no columns");
   const shown = columns.slice(0, MOST_COLUMNS);
   const left = columns.length - shown.length;
+  const plots = shown.map((column, i): { readonly plot: PlotPart; readonly names?: PlotNames } =>
+    column.kind === "numeric"
+      ? { plot: numericMarginal(column.name, numbers(data, i), numbers(samples, i)) }
+      : categoricalMarginal(
+          column.name,
+          data.map((row) => row[i] ?? ""),
+          samples.map((row) => row[i] ?? ""),
+          i,
+        ),
+  );
   return renderSvg({
+    params: plots.flatMap(({ names }) => (names === undefined ? [] : [names.param])),
     title: {
       text: title,
       subtitle: `${data.length} rows of data, ${samples.length} samples; densities${
@@ -154,14 +175,6 @@ export async function tableMarginals(
       }`,
     },
     columns: 4,
-    concat: shown.map((column, i) =>
-      column.kind === "numeric"
-        ? numericMarginal(column.name, numbers(data, i), numbers(samples, i))
-        : categoricalMarginal(
-            column.name,
-            data.map((row) => row[i] ?? ""),
-            samples.map((row) => row[i] ?? ""),
-          ),
-    ),
+    concat: plots.map(({ plot }) => plot),
   });
 }

@@ -153,15 +153,15 @@ const COMMON = [
 
 /** A row of metrics.csv as curves take it. */
 function curveRow(row: RunRow): MetricRow {
-  const parts: Record<string, number> = {};
-  const measures: Record<string, number> = {};
+  const parts = new Map<string, number>();
+  const measures = new Map<string, number>();
   for (const [name, value] of Object.entries(row)) {
     if (value === undefined || COMMON.includes(name)) continue;
     const [, measure] = /^validation(.+)$/.exec(name) ?? [];
-    if (measure === undefined) parts[name] = value;
-    else measures[measure] = value;
+    if (measure === undefined) parts.set(name, value);
+    else measures.set(measure, value);
   }
-  return { ...row, parts, measures };
+  return { ...row, parts: Object.fromEntries(parts), measures: Object.fromEntries(measures) };
 }
 
 /** What of a report depends on what a model does and is fitted to. */

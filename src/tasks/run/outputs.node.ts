@@ -1,4 +1,5 @@
 import { extname } from "node:path";
+import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { writeNpy, writeTable } from "../../data/index.node.ts";
 import { columnsSchema, decodeTable } from "../../data/sources/columns.ts";
@@ -130,8 +131,16 @@ export function checkExtension(path: string, extensions: readonly string[], opti
   );
 }
 
-/** Writes a result in the form that the file's extension names. @throws OptionError where it has no such form; FileError */
-export async function writeForms(path: string, { picture, raster, array, table }: Forms): Promise<void> {
+/**
+ * Writes a result in the form that the file's extension names.
+ * @param writing of CSV files
+ * @throws OptionError where it has no such form; FileError
+ */
+export async function writeForms(
+  path: string,
+  { picture, raster, array, table }: Forms,
+  writing?: CsvWriting,
+): Promise<void> {
   const extension = extname(path).toLowerCase();
   if (extension === ".png" && picture !== undefined) {
     const drawn = await picture();
@@ -141,7 +150,7 @@ export async function writeForms(path: string, { picture, raster, array, table }
   if (extension === ".npy" && array !== undefined) return writeNpy(path, array());
   if ((extension === ".csv" || extension === ".parquet") && table !== undefined) {
     const { names, rows, types } = table();
-    return writeTable(path, names, rows, types);
+    return writeTable(path, names, rows, types, writing);
   }
   return checkExtension(path, [
     ...(picture === undefined && raster === undefined ? [] : [".png"]),

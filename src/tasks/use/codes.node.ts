@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { readNpy, writeNpy } from "../../data/files/arrays.node.ts";
+import type { CsvWriting } from "../../data/files/csv.ts";
 import type { Column } from "../../data/sources/columns.ts";
 import type { SplitName } from "../../data/sources/data-set.ts";
 import { columnNames, streamTable } from "../../data/table/stream.node.ts";
@@ -35,7 +36,11 @@ export interface CodeBatch {
  * @returns how many there were
  * @throws OptionError for another extension; FileError
  */
-export async function writeCodes(path: string, batches: AsyncIterable<CodeBatch>): Promise<number> {
+export async function writeCodes(
+  path: string,
+  batches: AsyncIterable<CodeBatch>,
+  writing?: CsvWriting,
+): Promise<number> {
   checkCodePath(path, "option out");
   let count = 0;
   if (extname(path).toLowerCase() === ".npy") {
@@ -67,7 +72,7 @@ export async function writeCodes(path: string, batches: AsyncIterable<CodeBatch>
       }
     }
   }
-  await writeTable(path, files === undefined ? names : ["file", ...names], rows());
+  await writeTable(path, files === undefined ? names : ["file", ...names], rows(), undefined, writing);
   return count;
 }
 

@@ -1,3 +1,4 @@
+import type { CsvWriting } from "../../data/files/csv.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import type { EditOptions, TranslateOptions } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
@@ -38,15 +39,20 @@ export async function writeEdits(
   { config }: LoadedRun,
   path: string,
   { x, edited }: { readonly x: NdArray<"float32">; readonly edited: NdArray<"float32"> },
+  writing?: CsvWriting,
 ): Promise<void> {
   const { dataInfo } = config;
   checkEditPath(path, dataInfo);
   const [, draws = 1] = edited.shape;
-  return writeForms(path, {
-    raster: () => editStrips(dataInfo, x, edited),
-    array: () => asWritten(dataInfo, edited),
-    table: () => seriesRows(dataInfo, edited, draws, ["sample", "draw"], (draw) => draw),
-  });
+  return writeForms(
+    path,
+    {
+      raster: () => editStrips(dataInfo, x, edited),
+      array: () => asWritten(dataInfo, edited),
+      table: () => seriesRows(dataInfo, edited, draws, ["sample", "draw"], (draw) => draw),
+    },
+    writing,
+  );
 }
 
 /** A row for each image: itself, then its edits. */
@@ -84,12 +90,17 @@ export async function writePaths(
   { config: { dataInfo } }: LoadedRun,
   path: string,
   paths: NdArray<"float32">,
+  writing?: CsvWriting,
 ): Promise<void> {
   checkInterpolationPath(path, dataInfo);
   const [, states = 1] = paths.shape;
-  return writeForms(path, {
-    raster: () => seriesGrid(dataInfo, paths, states),
-    array: () => asWritten(dataInfo, paths),
-    table: () => seriesRows(dataInfo, paths, states, ["sample", "share"], (state) => state / (states - 1)),
-  });
+  return writeForms(
+    path,
+    {
+      raster: () => seriesGrid(dataInfo, paths, states),
+      array: () => asWritten(dataInfo, paths),
+      table: () => seriesRows(dataInfo, paths, states, ["sample", "share"], (state) => state / (states - 1)),
+    },
+    writing,
+  );
 }

@@ -1,3 +1,4 @@
+import type { CsvWriting } from "../../data/files/csv.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import type { CodeSolverOptions } from "../../model/codes.ts";
@@ -25,14 +26,19 @@ export async function writeInterpolation(
   samples: NdArray<"float32">,
   steps: number,
   path: string,
+  writing?: CsvWriting,
 ): Promise<void> {
   const { dataInfo } = run.config;
   checkInterpolationPath(path, dataInfo);
-  return writeForms(path, {
-    raster: () => seriesGrid(dataInfo, samples, steps),
-    array: () => asWritten(dataInfo, samples),
-    table: () => seriesRows(dataInfo, samples, steps, ["path", "share"], (step) => step / (steps - 1)),
-  });
+  return writeForms(
+    path,
+    {
+      raster: () => seriesGrid(dataInfo, samples, steps),
+      array: () => asWritten(dataInfo, samples),
+      table: () => seriesRows(dataInfo, samples, steps, ["path", "share"], (step) => step / (steps - 1)),
+    },
+    writing,
+  );
 }
 
 /** A path between two codes: straight, or along a great circle with the norm changing evenly. */

@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { z } from "zod";
+import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
@@ -90,16 +91,26 @@ export function checkSamplePath(path: string, info?: Pick<DataInfo, "kind" | "sa
 
 /**
  * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table.
+ * @param writing of texts in CSV files that a spreadsheet would take for formulas
  * @throws OptionError for another extension; FileError
  */
-export async function writeSamples(run: LoadedRun, samples: NdArray<"float32">, path: string): Promise<void> {
+export async function writeSamples(
+  run: LoadedRun,
+  samples: NdArray<"float32">,
+  path: string,
+  writing?: CsvWriting,
+): Promise<void> {
   const { dataInfo } = run.config;
   checkSamplePath(path, dataInfo);
-  return writeForms(path, {
-    picture: () => samplePicture(dataInfo, samples, () => run.data()),
-    array: () => asWritten(dataInfo, samples),
-    table: () => sampleRows(dataInfo, samples),
-  });
+  return writeForms(
+    path,
+    {
+      picture: () => samplePicture(dataInfo, samples, () => run.data()),
+      array: () => asWritten(dataInfo, samples),
+      table: () => sampleRows(dataInfo, samples),
+    },
+    writing,
+  );
 }
 
 /** Samples that are seen at most, and milliseconds that a picture stands. */

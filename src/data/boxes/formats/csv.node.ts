@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { unmarkFormula } from "../../files/csv.ts";
 import { splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
@@ -143,9 +144,11 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
       byImage.set(key, image);
       const edge = (column: Column) => (cell(column) === "" ? Number.NaN : Number(cell(column)));
       const hasEdges = (["x1", "y1", "x2", "y2"] as const).some((column) => cell(column) !== "");
-      if (cell("class") === "" && !hasEdges) continue;
+      // Where names begin as formulas do, eidos has marked them.
+      const name = unmarkFormula(cell("class"));
+      if (name === "" && !hasEdges) continue;
       image.objects.push({
-        class: cell("class"),
+        class: name,
         box: [edge("x1"), edge("y1"), edge("x2"), edge("y2")],
         unit: "pixels",
         difficult: isSet(cell("difficult")),

@@ -1,4 +1,6 @@
 import { stringify } from "yaml";
+import { DataError, OptionError } from "../../../errors.ts";
+import { CsvLines, isMarked, type MarkedCells } from "../../files/csv.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { DetectionFormat } from "../check.ts";
 import type { Annotations } from "../set.ts";
@@ -17,6 +19,8 @@ export type ImagesBySplit = Readonly<Record<SplitName, readonly NamedImage[]>>;
 export interface EncodedSet {
   readonly texts: ReadonlyMap<string, string>;
   imagePath(split: SplitName, name: string): string;
+  /** Names of classes that were marked, as often as they were, since a spreadsheet would take them for formulas. */
+  readonly marked?: MarkedCells;
 }
 
 interface PlainObject {
@@ -45,6 +49,66 @@ function className(classes: readonly string[], label: number): string {
   const name = classes[label];
   if (name === undefined) throw new RangeError(`class ${label} of ${classes.length}`);
   return name;
+}
+
+/** What XML 1.0 cannot hold, not even escaped: most controls, halves of surrogate pairs and two code points that are none. */
+const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+
+/** Half of a surrogate pair, which only JSON can hold. */
+const HALF = /\p{Surrogate}/u;
+
+/** Why a format cannot hold the name of a class so that it is read again as it was; undefined where it can. */
+function faultOfClass(format: DetectionFormat, name: string): string | undefined {
+  if (name === "") return "a class without a name cannot be told from no class";
+  if (/[\r\n]/.test(name) || name.trim() !== name) {
+    return "names with line breaks, or spaces at an end, cannot be written";
+  }
+  if (format === "voc" && NOT_XML.test(name)) {
+    return "it holds a character that XML has no words for; write another format, such as coco";
+  }
+  if (format !== "coco" && HALF.test(name)) {
+    return "it holds half of a character, which no text in UTF-8 can; write coco, or rename it";
+  }
+  return undefined;
+}
+
+/** Why a format cannot hold the name of an image; undefined where it can. */
+function faultOfFile(format: DetectionFormat, name: string): string | undefined {
+  if (format !== "voc") return undefined;
+  return /[\r\n]/.test(name) || stem(name).trim() !== stem(name) || NOT_XML.test(name)
+    ? "it holds a line break, a space at an end, or a character that XML has no words for; write another format, such as coco"
+    : undefined;
+}
+
+/**
+ * Checks that names can be written in a format and read again as they were.
+ * @param csvSafe as for `encodeDetections`
+ * @throws OptionError naming the class; DataError naming the image
+ */
+function checkNames(
+  format: DetectionFormat,
+  classes: readonly string[],
+  images: readonly string[],
+  csvSafe = true,
+): void {
+  for (const name of classes) {
+    const fault =
+      faultOfClass(format, name) ??
+      // Reading takes marks off, whoever made them.
+      (format === "csv" && !csvSafe && isMarked(name)
+        ? "an apostrophe before a formula is taken for a mark when the table is read; leave csvSafe on"
+        : undefined);
+    if (fault !== undefined) throw new OptionError(`class ${quotedName(name)}: ${fault}`);
+  }
+  for (const name of images) {
+    const fault = faultOfFile(format, name);
+    if (fault !== undefined) throw new DataError(`image ${quotedName(name)}: ${fault}`);
+  }
+}
+
+/** A name as messages quote it. */
+function quotedName(name: string): string {
+  return JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
 }
 
 /** The objects that a format has words for. */
@@ -202,21 +266,33 @@ function encodeCreateMl(images: ImagesBySplit, classes: readonly string[]): Enco
   return { texts, imagePath: (split, name) => `${folder(split)}/${name}` };
 }
 
-const quoted = (text: string): string =>
-  /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+const CSV_COLUMNS = [
+  "filename",
+  "width",
+  "height",
+  "class",
+  "xmin",
+  "ymin",
+  "xmax",
+  "ymax",
+  "difficult",
+  "crowd",
+  "split",
+];
 
-function encodeCsv(images: ImagesBySplit, classes: readonly string[]): EncodedSet {
-  const rows = ["filename,width,height,class,xmin,ymin,xmax,ymax,difficult,crowd,split"];
+function encodeCsv(images: ImagesBySplit, classes: readonly string[], csvSafe: boolean): EncodedSet {
+  const csv = new CsvLines(CSV_COLUMNS, { csvSafe });
+  const rows = [csv.head()];
+  const nothing = [null, null, null, null, null, null, null];
   for (const [split, part] of parts(images)) {
     for (const { name, annotations } of part) {
       const { width, height } = annotations;
-      const head = `${quoted(`images/${name}`)},${width},${height}`;
+      const head = [`images/${name}`, width, height];
       const objects = objectsOf(annotations, "csv");
-      if (objects.length === 0) rows.push(`${head},,,,,,,,${SHORT[split]}`);
+      if (objects.length === 0) rows.push(csv.row([...head, ...nothing, SHORT[split]]));
       for (const { label, box, difficult, crowd } of objects) {
-        const edges = box.map(digits).join(",");
-        const flags = `${difficult ? 1 : 0},${crowd ? 1 : 0}`;
-        rows.push(`${head},${quoted(className(classes, label))},${edges},${flags},${SHORT[split]}`);
+        const flags = [difficult ? 1 : 0, crowd ? 1 : 0];
+        rows.push(csv.row([...head, className(classes, label), ...box.map(digits), ...flags, SHORT[split]]));
       }
     }
   }
@@ -224,7 +300,11 @@ function encodeCsv(images: ImagesBySplit, classes: readonly string[]): EncodedSe
     ["classes.txt", lines(classes)],
     ["annotations.csv", lines(rows)],
   ]);
-  return { texts, imagePath: (_, name) => `images/${name}` };
+  return {
+    texts,
+    imagePath: (_, name) => `images/${name}`,
+    ...(csv.marked !== undefined && { marked: csv.marked }),
+  };
 }
 
 const ENCODERS = {
@@ -235,11 +315,19 @@ const ENCODERS = {
   csv: encodeCsv,
 } as const;
 
-/** A detection set as files of a format. Parts that are empty are not written. */
+/**
+ * A detection set as files of a format. Parts that are empty are not written.
+ * @param csvSafe whether names of classes that a spreadsheet would take for formulas are marked in the table of the format csv; reading
+ * takes the marks off
+ * @throws OptionError naming a class, DataError naming an image that the format cannot hold the name of
+ */
 export function encodeDetections(
   format: DetectionFormat,
   images: ImagesBySplit,
   classes: readonly string[],
+  csvSafe = true,
 ): EncodedSet {
-  return ENCODERS[format](images, classes);
+  const names = parts(images).flatMap(([, part]) => part.map(({ name }) => name));
+  checkNames(format, classes, names, csvSafe);
+  return ENCODERS[format](images, classes, csvSafe);
 }
