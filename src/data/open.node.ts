@@ -53,12 +53,15 @@ export async function openDetection(
 /**
  * True for data that `openDetection` opens: the name of scenes, a folder or file that holds annotations of objects, or photos in memory.
  */
-export async function isDetectionData(data: string | DataSource): Promise<boolean> {
+export async function isDetectionData(
+  data: string | DataSource,
+  options: Pick<DetectionOptions, "followLinks"> = {},
+): Promise<boolean> {
   if (typeof data !== "string") return data.kind === "photos";
   if (data === DIGIT_SCENES) return true;
   const found = await stat(data).catch(() => undefined);
   const mayBe = found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(data));
-  return mayBe && (await readAnnotations(data).catch(() => undefined)) !== undefined;
+  return mayBe && (await readAnnotations(data, options).catch(() => undefined))?.raw !== undefined;
 }
 
 /** How far data is trusted. */

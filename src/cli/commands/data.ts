@@ -34,8 +34,8 @@ async function lookAtDetections(
   options: Readonly<Record<string, unknown>>,
   json: boolean,
 ): Promise<void> {
-  const { splitSeed, validation, test } = parseOptions("data", dataOptionsSchema, options);
-  const set = await openDetection(name, { splitSeed, validation, test });
+  const { splitSeed, validation, test, followLinks } = parseOptions("data", dataOptionsSchema, options);
+  const set = await openDetection(name, { splitSeed, validation, test, followLinks });
   const statistics = detectionStatistics(set);
   if (json) {
     const { classes, fingerprint } = set;
@@ -102,7 +102,8 @@ export function configure(command: Command): void {
       return;
     }
     const options = flagValues(flags, [dataOptionsSchema]);
-    if (name !== undefined && flags.sql === undefined && (await isDetectionData(name))) {
+    const { followLinks } = parseOptions("data", dataOptionsSchema, options);
+    if (name !== undefined && flags.sql === undefined && (await isDetectionData(name, { followLinks }))) {
       await lookAtDetections(name, options, json === true);
     } else await lookAt(name ?? "", options, json === true);
   });

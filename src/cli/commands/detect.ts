@@ -17,6 +17,7 @@ const flagsSchema = z.strictObject({
   ...detectFlags,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: detectionOptionsSchema.shape.pixelLimit,
+  followLinks: detectionOptionsSchema.shape.followLinks,
   ...runOptions,
   json: z.boolean().default(false).describe("print what was found as JSON, too"),
 });
@@ -31,8 +32,22 @@ export function configure(command: Command): void {
     flags: flagsSchema,
     help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
     async action({ run, flags, operands: [paths] }) {
-      const { out, json, pictures, pixelLimit, weights: _w, provider: _p, threads: _t, ...found } = flags;
-      const images = await findImages(paths as readonly string[]);
+      const {
+        out,
+        json,
+        pictures,
+        pixelLimit,
+        followLinks,
+        weights: _w,
+        provider: _p,
+        threads: _t,
+        ...found
+      } = flags;
+      const apart: { readonly image: string; readonly name: string; readonly why: string }[] = [];
+      const images = await findImages(paths as readonly string[], {
+        followLinks,
+        onLeftOut: (name, why) => apart.push({ image: name, name, why }),
+      });
       const detector = detectorRun(run.loaded);
       const options = completeDetectOptions({
         confidence: await usualConfidence(detector),
@@ -41,6 +56,11 @@ export function configure(command: Command): void {
       const folder = out ?? join(run.folder, "detections");
       const writer = new DetectionWriter(folder, detector);
       const display = new ProgressDisplay();
+      for (const { why, ...image } of apart) writer.leaveOut(image, why);
+      const [link] = apart;
+      if (link !== undefined) {
+        display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);
+      }
       const begun = performance.now();
       let [done, objects, unreadable, shownAt] = [0, 0, 0, 0];
       let reason = "";

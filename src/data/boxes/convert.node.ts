@@ -1,13 +1,14 @@
-import { copyFile, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../errors.ts";
 import type { CsvWriting, MarkedCells } from "../files/csv.ts";
-import { fileError, isMissing, makeFolder, replaceFile, writeFileAtomic } from "../files/files.node.ts";
+import { pathBelow } from "../files/data-folder.node.ts";
+import { fileError, isMissing, makeFolder, writeFileAtomic } from "../files/files.node.ts";
 import { forEachLimited } from "../image/folder.node.ts";
+import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import type { DetectionFormat } from "./check.ts";
 import { encodeDetections, LOST, type NamedImage } from "./formats/encode.ts";
-import { importSharp } from "./image.node.ts";
 import type { ByteImage, DetectionSet } from "./set.ts";
 
 /** What a conversion has written. */
@@ -24,11 +25,15 @@ export interface Conversion {
   readonly marked?: MarkedCells;
 }
 
-/** Names for files in one folder, of which no two differ by their extensions alone. */
+/**
+ * Names for files in one folder, of which no two differ by their extensions alone. They are names and no paths, and none is hidden,
+ * whatever the images were called.
+ */
 function namesOf(files: readonly { readonly file: string; readonly encoded: boolean }[]): readonly string[] {
   const taken = new Set<string>();
   return files.map(({ file, encoded }) => {
-    const name = file.slice(file.lastIndexOf("/") + 1);
+    const [own = ""] = pathBelow(file).split("/").slice(-1);
+    const name = own.replace(/^\.+/, "") || "unnamed";
     const dot = name.lastIndexOf(".");
     const stem = dot > 0 ? name.slice(0, dot) : name;
     const extension = encoded ? ".png" : dot > 0 ? name.slice(dot) : "";
@@ -82,7 +87,7 @@ export async function convertDetections(
     Array.from({ length: set.splits[split].count }, (_, index) => {
       const original = set.splits[split].original?.(index);
       const annotations = set.splits[split].annotations(index);
-      const copied = original?.upright === true ? original.path : undefined;
+      const copied = original?.upright === true ? original : undefined;
       return { split, index, annotations, copied };
     }),
   );
@@ -102,7 +107,7 @@ export async function convertDetections(
   await forEachLimited(named, async ({ split, index, copied, name }) => {
     const path = join(out, imagePath(split, name));
     if (copied === undefined) await writePng((await set.splits[split].sample(index)).image, path);
-    else await replaceFile(path, (temporary) => copyFile(copied, temporary));
+    else await writeFileAtomic(path, await copied.read());
     onProgress?.(++done / items.length);
   });
   // Annotations come last: a folder with them is whole.

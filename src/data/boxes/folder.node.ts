@@ -1,14 +1,16 @@
 import { basename, join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
+import { FILE_KINDS, printable } from "../files/files.node.ts";
 import { forEachLimited } from "../image/folder.node.ts";
+import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
 import type { DetectionFormat, RawImage } from "./check.ts";
 import { checkAnnotations, type ImageHeader } from "./check.ts";
 import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
-import { decodeRgb, examineImage, type ImageInput, importSharp } from "./image.node.ts";
+import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
 import { resolveDetectionOptions } from "./options.ts";
 import type { Annotations, DetectionFault, DetectionSet, SampleRequest } from "./set.ts";
@@ -31,6 +33,8 @@ interface Annotated {
   readonly faults: readonly DetectionFault[];
   /** The image of annotations. */
   imageOf(raw: RawImage): ImageInput;
+  /** The path of its file; undefined for images in memory. */
+  pathOf(raw: RawImage): string | undefined;
 }
 
 /** An image that can be used. */
@@ -91,7 +95,7 @@ async function examineAll(
     const finding = await examineImage(imageOf(raw), options);
     findings[i] = finding.ok
       ? { kind: "usable", raw, header: finding.header, bytes: finding.bytes, hash: finding.hash }
-      : { kind: finding.kind, file: raw.file, detail: finding.detail };
+      : { kind: finding.kind, file: printable(raw.file), detail: finding.detail };
   });
   const usable: Usable[] = [];
   const first = new Map<string, string>();
@@ -159,7 +163,7 @@ function occurring(images: readonly Usable[]): readonly string[] {
 /**
  * Opens a folder of images with annotations in Pascal VOC's, COCO's, YOLO's or Create ML's format or in CSV, or one file of
  * annotations beside its images. Everything is checked as it is opened: what is wrong is in `faults`, and named by `describe`.
- * Images are decoded when they are asked for.
+ * Images are decoded when they are asked for. Regular files below the folder are read, and nothing else.
  * @throws DataError where there are no annotations, no image can be used or no object is marked; OptionError;
  * MissingPackageError where sharp is not installed; FileError
  */
@@ -169,13 +173,16 @@ export async function openDetectionFolder(
 ): Promise<DetectionSet> {
   const resolved = resolveDetectionOptions(options);
   await importSharp();
-  const read = await readAnnotations(path, resolved.format);
-  if (read === undefined) {
+  const { files, raw } = await readAnnotations(path, resolved);
+  if (raw === undefined) {
     const wanted = resolved.format === undefined ? "" : ` in the format ${FORMAT_NAMES[resolved.format]}`;
-    throw new DataError(`${path}: no annotations of objects found${wanted}; there may be ${FORMATS_READ}`);
+    const left = faultLines(files.leftOut).map((line) => `; ${line}`);
+    throw new DataError(
+      `${path}: no annotations of objects found${wanted}; there may be ${FORMATS_READ}${left.join("")}`,
+    );
   }
-  const { files, raw } = read;
-  const faults = [...raw.faults];
+  const { folder } = files;
+  const faults = [...files.leftOut, ...raw.faults];
   const images = onceEach(raw.images, faults);
   return detectionSet(
     {
@@ -185,7 +192,8 @@ export async function openDetectionFolder(
       classes: raw.classes,
       images,
       faults,
-      imageOf: ({ file }) => join(files.root, file),
+      imageOf: ({ file }) => ({ read: () => folder.read(file, FILE_KINDS.image) }),
+      pathOf: ({ file }) => join(files.root, file),
     },
     resolved,
   );
@@ -221,6 +229,7 @@ export async function openPhotos(
       images: raws,
       faults: [],
       imageOf: ({ file }) => images.get(file) ?? missing("photos", file),
+      pathOf: () => undefined,
     },
     resolved,
   );
@@ -228,7 +237,7 @@ export async function openPhotos(
 
 /** Images and annotations, all of them checked, as a detection set. */
 async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOptions): Promise<DetectionSet> {
-  const { name: setName, label, format, classes: listed, imageOf } = annotated;
+  const { name: setName, label, format, classes: listed, imageOf, pathOf } = annotated;
   const faults = [...annotated.faults];
   const images = await examineAll(annotated, resolved, faults);
   if (images.length === 0) {
@@ -246,7 +255,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   const open = (name: SplitName) => {
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
       const { annotations, faults: found } = checkAnnotations(raw, header, classOf);
-      faults.push(...found);
+      for (const fault of found) faults.push(fault);
       const { file, width, height, boxes, labels, difficult, crowd } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
       fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
@@ -267,8 +276,10 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     );
     const original = (index: number) => {
       const { raw, header } = imageAt(index);
-      const path = imageOf(raw);
-      return typeof path === "string" ? { path, upright: header.orientation === 1 } : undefined;
+      const path = pathOf(raw);
+      const image = imageOf(raw);
+      if (path === undefined || typeof image === "string" || !("read" in image)) return undefined;
+      return { path, upright: header.orientation === 1, read: () => image.read() };
     };
     return { ...lazy, original };
   };

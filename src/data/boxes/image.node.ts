@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { DataError } from "../../errors.ts";
-import { isMissing, readBytes } from "../files/files.node.ts";
-import { optional } from "../files/optional.node.ts";
+import { FILE_KINDS, readRegularFile, UnreadFileError, type UnreadReason } from "../files/files.node.ts";
+import { importSharp, refuseDrawing } from "../image/sharp.node.ts";
 import { checkedImage } from "../sources/gather.ts";
 import type { PhotoImage } from "../sources/memory.ts";
 import type { ImageHeader, Orientation, PixelSize } from "./check.ts";
@@ -27,11 +27,6 @@ export interface ImageChecks {
   readonly verify: boolean;
 }
 
-/** Sharp, or an error that names what to install. @throws MissingPackageError @internal */
-export function importSharp() {
-  return optional("sharp", "reading images", async () => (await import("sharp")).default);
-}
-
 /** The first line of an error's message. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
@@ -43,55 +38,75 @@ function damageOf(error: unknown): string {
   return /^Warning treated as error/.test(reason) ? "damaged, or cut off" : reason;
 }
 
-/** An image to read: the path of a file, the bytes of one, or pixels. */
-export type ImageInput = string | PhotoImage;
+/** An image file of a folder, which knows where it may be read. */
+export interface ImageFile {
+  /** @throws DataError where it cannot be read */
+  read(): Promise<Uint8Array>;
+}
+
+/** An image to read: the path of a file, a file of a folder, the bytes of one, or pixels. */
+export type ImageInput = string | ImageFile | PhotoImage;
 
 type Sharp = Awaited<ReturnType<typeof importSharp>>;
 
-/** Reads an image with sharp. */
-function reader(sharp: Sharp, image: ImageInput, limitInputPixels?: number | false) {
-  const limit = limitInputPixels === undefined ? {} : { limitInputPixels };
-  if (typeof image === "string" || image instanceof Uint8Array) return sharp(image, limit);
-  const { width, height, data } = image;
-  return sharp(data, { ...limit, raw: { width, height, channels: 4 } });
+const isFile = (image: ImageInput): image is string | ImageFile =>
+  typeof image === "string" || "read" in image;
+
+/** The bytes of an image's file, or its pixels: files are decoded from bytes, as a decoder may keep what a path held before. */
+async function contentsOf(image: ImageInput): Promise<PhotoImage> {
+  if (typeof image === "string") return readRegularFile(image, FILE_KINDS.image);
+  return "read" in image ? image.read() : image;
 }
 
-/** The bytes of an image: of its file, or its pixels. @throws DataError where there is no such file, FileError */
-async function bytesOf(image: ImageInput): Promise<Uint8Array> {
-  if (typeof image === "string") return readBytes(image);
-  return image instanceof Uint8Array
-    ? image
-    : new Uint8Array(image.data.buffer, image.data.byteOffset, image.data.byteLength);
+/** Opens an image with sharp. */
+function reader(sharp: Sharp, image: PhotoImage, limitInputPixels: number | false) {
+  if (image instanceof Uint8Array) return sharp(image, { limitInputPixels });
+  const { width, height, data } = image;
+  return sharp(data, { limitInputPixels, raw: { width, height, channels: 4 } });
+}
+
+function hashOf(image: PhotoImage): string {
+  const bytes = image instanceof Uint8Array ? image : image.data;
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** The fault of an image whose file is not read. */
+function unread(error: unknown): ImageFinding {
+  if (!(error instanceof UnreadFileError)) {
+    return { ok: false, kind: "unreadable-image", detail: reasonOf(error) };
+  }
+  const kinds: Partial<Record<UnreadReason, FaultKind>> = { missing: "missing-image", outside: "outside" };
+  const detail = error.reason === "missing" ? "there is no such file" : error.detail;
+  return { ok: false, kind: kinds[error.reason] ?? "unreadable-image", detail };
 }
 
 /** Reads the header of an image, and its pixels where asked, without keeping them. @throws MissingPackageError */
-export async function examineImage(
-  image: ImageInput,
-  { pixelLimit, verify }: ImageChecks,
-): Promise<ImageFinding> {
-  const sharp = await importSharp();
-  let bytes: Uint8Array;
+export async function examineImage(image: ImageInput, checks: ImageChecks): Promise<ImageFinding> {
+  let contents: PhotoImage;
   try {
-    bytes = await bytesOf(image);
+    contents = await contentsOf(image);
   } catch (error) {
-    if (error instanceof DataError) {
-      return { ok: false, kind: "missing-image", detail: "there is no such file" };
-    }
-    return { ok: false, kind: "unreadable-image", detail: reasonOf(error) };
+    return unread(error);
   }
-  const read = typeof image === "string" ? bytes : image;
+  return examine(contents, checks);
+}
+
+/** Looks at what a file holds, or at pixels. */
+async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks): Promise<ImageFinding> {
+  const sharp = await importSharp();
   try {
-    const { width, height, orientation = 1 } = await reader(sharp, read, false).metadata();
+    const { width, height, orientation = 1, format } = await reader(sharp, contents, false).metadata();
+    if (contents instanceof Uint8Array) refuseDrawing(format);
     if (width * height > pixelLimit) {
       const detail = `${width} × ${height} pixels, more than the limit of ${pixelLimit}`;
       return { ok: false, kind: "huge-image", detail };
     }
-    if (verify) await reader(sharp, read).resize(16, 16, { fit: "fill" }).raw().toBuffer();
+    if (verify) await reader(sharp, contents, pixelLimit).resize(16, 16, { fit: "fill" }).raw().toBuffer();
     return {
       ok: true,
       header: { stored: { width, height }, orientation: orientation as Orientation },
-      bytes: bytes.length,
-      hash: createHash("sha256").update(bytes).digest("hex"),
+      bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
+      hash: hashOf(contents),
     };
   } catch (error) {
     return { ok: false, kind: "unreadable-image", detail: damageOf(error) };
@@ -106,7 +121,7 @@ function sizeWithin({ width, height }: PixelSize, longest: number | undefined): 
 }
 
 /**
- * Decodes an image, upright, what is transparent laid on white, made smaller where it is larger than `longest`.
+ * Decodes an image as it is now, upright, what is transparent laid on white, made smaller where it is larger than `longest`.
  * @param name of the image, for errors
  * @throws DataError where it is no readable image, or no longer of the size that its header gave
  */
@@ -119,13 +134,30 @@ export async function decodeRgb(
   const sharp = await importSharp();
   const { width, height } = sizeWithin(uprightSize(header), longest);
   try {
-    const upright = reader(sharp, image, pixelLimit).autoOrient().flatten({ background: "white" });
+    const opened = reader(sharp, await contentsOf(image), pixelLimit);
+    if (isFile(image)) refuseOther(header, await opened.metadata());
+    const upright = opened.autoOrient().flatten({ background: "white" });
     const colored = upright.resize(width, height, { fit: "fill" }).toColorspace("srgb");
     const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {
-    const reason = isMissing(error) ? "there is no such file" : damageOf(error);
+    const reason = error instanceof UnreadFileError ? error.detail : damageOf(error);
     throw new DataError(`${name}: no longer a readable image (${reason})`, { cause: error });
+  }
+}
+
+/** @throws DataError for a file that was replaced by an image of another size, or by what is none */
+function refuseOther(
+  { stored, orientation }: ImageHeader,
+  now: PixelSize & { readonly orientation?: number | undefined; readonly format?: string | undefined },
+): void {
+  refuseDrawing(now.format);
+  const isSame =
+    now.width === stored.width && now.height === stored.height && (now.orientation ?? 1) === orientation;
+  if (!isSame) {
+    throw new DataError(
+      `${now.width} × ${now.height} pixels, where it had ${stored.width} × ${stored.height}; open the data again`,
+    );
   }
 }
 
@@ -145,13 +177,28 @@ export async function openPhoto(
   name: string,
   { pixelLimit }: Pick<ImageChecks, "pixelLimit">,
 ): Promise<OpenPhoto> {
-  const checked = typeof image === "string" ? image : checkedImage(image, name);
-  const finding = await examineImage(checked, { pixelLimit, verify: false });
+  const checked = isFile(image) ? image : checkedImage(image, name);
+  let contents: PhotoImage | undefined;
+  try {
+    contents = await contentsOf(checked);
+  } catch (error) {
+    const finding = unread(error);
+    throw new DataError(`${name}: ${finding.ok ? reasonOf(error) : finding.detail}`, { cause: error });
+  }
+  const finding = await examine(contents, { pixelLimit, verify: false });
   if (!finding.ok) throw new DataError(`${name}: ${finding.detail}`);
-  const { header } = finding;
+  const { header, hash } = finding;
   return {
     ...uprightSize(header),
-    decode: (longest) => decodeRgb(checked, name, header, { longest, pixelLimit }),
+    async decode(longest) {
+      // The first time it is decoded from the bytes that were looked at; they are not kept longer, as there may be many photos.
+      const again = contents ?? (await contentsOf(checked));
+      if (contents === undefined && isFile(checked) && hashOf(again) !== hash) {
+        throw new DataError(`${name}: the file was replaced since it was looked at; look at it again`);
+      }
+      if (isFile(checked)) contents = undefined;
+      return decodeRgb(again, name, header, { longest, pixelLimit });
+    },
   };
 }
 

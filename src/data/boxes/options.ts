@@ -2,7 +2,7 @@ import { z } from "zod";
 import { nameList, seedNumber, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
-import { checkHeldOut } from "../sources/options.ts";
+import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
 import { DETECTION_FORMATS } from "./check.ts";
 
 /** How `digit-scenes` are drawn. */
@@ -91,6 +91,7 @@ export const detectionOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("decode every image once when the data are opened, to find those that are cut off"),
+  followLinks: followLinksSchema,
   cache: stepCount(0).default(512).describe("megabytes of decoded images that are kept in memory"),
   ...sceneOptions,
 });

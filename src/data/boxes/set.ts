@@ -6,6 +6,8 @@ import type { SplitName } from "../sources/data-set.ts";
 
 /** What can be wrong with an image or an object of a detection set, and what is done about it. */
 export const FAULTS = {
+  outside: "files outside of the data's folder; left out (--follow-links follows links out of it)",
+  "not-looked-into": "folders too deep, or links in circles; left out",
   "unreadable-annotations": "annotations that cannot be read; their image is left out",
   "missing-annotations": "images listed in a split without annotations; left out",
   "missing-image": "annotations of an image that is not there; left out",
@@ -99,6 +101,15 @@ export interface SampleRequest {
   readonly longest?: number;
 }
 
+/** The file of an image. */
+export interface OriginalImage {
+  readonly path: string;
+  /** Whether it is stored upright. */
+  readonly upright: boolean;
+  /** Its bytes. @throws DataError where it can no longer be read */
+  read(): Promise<Uint8Array>;
+}
+
 /** One of the parts of a detection set; a part that the data do not have is empty. */
 export interface DetectionSplit {
   readonly count: number;
@@ -109,8 +120,8 @@ export interface DetectionSplit {
    * @throws DataError naming the file where it can no longer be read, RangeError where there is no such image
    */
   sample(index: number, request?: SampleRequest): Promise<DetectionSample>;
-  /** The file of image `index`, and whether it is stored upright; undefined where images are drawn, or in memory. */
-  original?(index: number): { readonly path: string; readonly upright: boolean } | undefined;
+  /** The file of image `index`; undefined where images are drawn, or in memory. */
+  original?(index: number): OriginalImage | undefined;
 }
 
 /** Photographs, or other images, in which objects are marked by boxes. */

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import type { Dirent } from "node:fs";
+import type { Dirent, Stats } from "node:fs";
+import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, FileError } from "../../errors.ts";
 
@@ -19,8 +20,10 @@ const REASONS: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
   EFBIG:
     "the file would be larger than is allowed here; raise the limit (ulimit -f), or choose another folder",
-  ERR_INVALID_ARG_VALUE: "the path holds a NUL character, which no name of a file may; check the path",
   EIO: "the disk reports an input/output error; check the disk",
+  ELOOP: "its links lead in a circle; mend them",
+  ENAMETOOLONG: "the name is longer than the system allows; shorten it",
+  ERR_INVALID_ARG_VALUE: "the path holds a NUL character, which no name of a file may; check the path",
 };
 
 function errorCode(error: unknown): string | undefined {
@@ -128,17 +131,142 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/**
- * The bytes of a file.
- * @throws DataError where there is no such file, FileError where it cannot be read.
- */
-export async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
-    throw fileError(error, "read", path);
+/** Why a file is not read. */
+export type UnreadReason = "missing" | "outside" | "no-path" | "no-file" | "too-large";
+
+/** A file that is not read, and why. */
+export class UnreadFileError extends DataError {
+  readonly reason: UnreadReason;
+  /** The message without the name of the file. */
+  readonly detail: string;
+
+  constructor(name: string, reason: UnreadReason, detail: string) {
+    super(`${printable(name)}: ${detail}`);
+    this.reason = reason;
+    this.detail = detail;
   }
+}
+
+/** A path in which NUL characters can be seen. */
+export function printable(path: string): string {
+  return path.replaceAll("\0", "\\0");
+}
+
+/** @throws UnreadFileError for a path with a NUL character, which the file system does not take */
+export function refuseNul(path: string, name = path): void {
+  if (!path.includes("\0")) return;
+  throw new UnreadFileError(name, "no-path", "the path has a NUL character, which no path may have");
+}
+
+/** An error of the file system while a file was found and read, as one that names it. @param name what messages call it */
+export function readingError(error: unknown, path: string, name = path): Error {
+  if (error instanceof DataError) return error;
+  if (isMissing(error)) {
+    return new UnreadFileError(name, "missing", "there is no such file; check the path");
+  }
+  const code = errorCode(error);
+  if (code === "ENAMETOOLONG" || code === "ELOOP") {
+    return new UnreadFileError(name, "no-path", REASONS[code] ?? code);
+  }
+  return fileError(error, "read", path);
+}
+
+/** What a kind of file is called, and the most bytes of it that are read. */
+export interface FileKind {
+  readonly what: string;
+  readonly limit: number;
+}
+
+/**
+ * The kinds of files that are read whole, and how large one may be: its size is checked before any of it is read. Texts stay below the
+ * longest string of the engine, 536 MB.
+ */
+export const FILE_KINDS = {
+  image: { what: "an image", limit: 256e6 },
+  annotations: { what: "a file of annotations", limit: 512e6 },
+  list: { what: "a list of images", limit: 128e6 },
+  text: { what: "a small text, as labels of one image and settings are", limit: 16e6 },
+  array: { what: "an array", limit: 2 ** 31 - 1 },
+} as const satisfies Record<string, FileKind>;
+
+const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
+
+/** What an entry of the file system is that is no regular file; undefined for a regular file. */
+function oddity(held: Stats): string | undefined {
+  if (held.isFile()) return undefined;
+  if (held.isDirectory()) return "a folder";
+  if (held.isFIFO()) return "a pipe";
+  return held.isSocket() ? "a socket" : "a device";
+}
+
+/** @throws UnreadFileError for all but regular files */
+export function refuseOddity(held: Stats, name: string): void {
+  const odd = oddity(held);
+  if (odd !== undefined) throw new UnreadFileError(name, "no-file", `it is ${odd}, not a regular file`);
+}
+
+// A pipe that takes the place of a file between the look at it and its opening would block the opening. Windows has no such flags.
+const READ_ONLY = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+
+/** How a file is read. */
+export interface ReadOptions extends FileKind {
+  /** What messages call the file (default: its path). */
+  readonly name?: string;
+  /** Reads so many bytes of its beginning, whatever its size. */
+  readonly head?: number;
+}
+
+/**
+ * The bytes of a regular file, of which the size is checked first. Pipes, sockets and devices, on which a read may last for ever, are
+ * never opened.
+ * @throws UnreadFileError where there is no such file, it is not a regular one or larger than the limit; FileError where it cannot be read
+ */
+export async function readRegularFile(
+  path: string,
+  { what, limit, name = path, head }: ReadOptions,
+): Promise<Uint8Array> {
+  refuseNul(path, name);
+  try {
+    refuseOddity(await stat(path), name);
+    const file = await open(path, READ_ONLY);
+    try {
+      const held = await file.stat();
+      refuseOddity(held, name);
+      if (head === undefined && held.size > limit) {
+        const detail = `${megabytes(held.size)}, where ${what} has ${megabytes(limit)} at most`;
+        throw new UnreadFileError(name, "too-large", detail);
+      }
+      return await readUpTo(file, Math.min(held.size, head ?? limit));
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw readingError(error, path, name);
+  }
+}
+
+/** The most that one call reads, in bytes. */
+const PIECE = 2 ** 30;
+
+async function readUpTo(file: FileHandle, length: number): Promise<Uint8Array> {
+  // The memory is no part of Node's pool, so that it can be sent to another thread.
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let read = 0;
+  while (read < length) {
+    const { bytesRead } = await file.read(bytes, read, Math.min(PIECE, length - read), read);
+    // The file was cut while it was read.
+    if (bytesRead === 0) break;
+    read += bytesRead;
+  }
+  return bytes.subarray(0, read);
+}
+
+/**
+ * The bytes of a regular file: an array, or another kind that is given.
+ * @throws DataError where there is no such file, it is no regular one or too large; FileError where it cannot be read.
+ */
+export function readBytes(path: string, kind: FileKind = FILE_KINDS.array): Promise<Uint8Array> {
+  return readRegularFile(path, kind);
 }
 
 /**

@@ -1,30 +1,42 @@
 import { constants } from "node:buffer";
 import { createHash } from "node:crypto";
-import { basename, extname, join, relative } from "node:path";
+import { basename, extname, join } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkMemory, showCount } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
-import { listFolder } from "../files/files.node.ts";
-import { optional } from "../files/optional.node.ts";
+import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
+import { FILE_KINDS, readRegularFile } from "../files/files.node.ts";
 import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
 import { describeSplits, randomSplit, splitNamed, storedSplit } from "../sources/data-set.ts";
 import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
+import { importSharp, MOST_PIXELS, refuseDrawing } from "./sharp.node.ts";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
 
 /** How many images are decoded at once; sharp has threads of its own. */
 const CONCURRENCY = 4;
 
-/** An image file and where it belongs, as far as its folders show. */
+/** An image file of a folder and where it belongs, as far as its folders show. */
 export interface ImageFile {
-  readonly path: string;
+  /** Path below the folder. */
+  readonly name: string;
   readonly className: string | undefined;
   readonly split: SplitName | undefined;
+  /** The bytes of the file. @throws DataError where it cannot be read */
+  read(): Promise<Uint8Array>;
+}
+
+/** The images of a folder. */
+export interface FolderImages {
+  /** In order of names. */
+  readonly images: readonly ImageFile[];
+  /** Links to images that lead out of the folder, and folders that are not looked into; with the reason. */
+  readonly leftOut: readonly { readonly name: string; readonly detail: string }[];
 }
 
 /** How decoded images come out: square, `size` × `size`. */
@@ -37,33 +49,39 @@ export interface ImageFormat {
 export const isImage = (entry: { readonly name: string; isDirectory(): boolean }): boolean =>
   !entry.isDirectory() && IMAGE_EXTENSIONS.has(extname(entry.name).toLowerCase());
 
-/** Images below a folder: directly in it, or one class a subfolder (images deeper down belong to that class too). */
-async function findImages(folder: string, split: SplitName | undefined): Promise<ImageFile[]> {
-  const found: ImageFile[] = [];
-  const walk = async (directory: string, className: string | undefined): Promise<void> => {
-    for (const entry of await listFolder(directory)) {
-      const path = join(directory, entry.name);
-      if (entry.isDirectory()) await walk(path, className ?? entry.name);
-      else if (isImage(entry)) found.push({ path, className, split });
-    }
-  };
-  await walk(folder, undefined);
-  return found;
-}
+const hasImageName = (path: string): boolean => IMAGE_EXTENSIONS.has(extname(path).toLowerCase());
 
-/** Every image below a folder, in order of names. */
-export async function findAllImages(folder: string): Promise<ImageFile[]> {
-  const entries = await listFolder(folder);
-  const parts = entries.flatMap((entry) => {
-    const split = entry.isDirectory() ? splitNamed(entry.name) : undefined;
-    return split === undefined ? [] : [{ path: join(folder, entry.name), split }];
+/**
+ * Every image below a folder: directly in it, or one class a subfolder (images deeper down belong to that class too), within folders
+ * of splits where there is one `train`. Links are followed; one to an image that leads out of the folder is left out unless
+ * `followLinks`.
+ * @throws DataError where there is no such folder, or a link to a folder leads out: classes and splits are folders
+ */
+export async function findAllImages(path: string, options: FolderOptions = {}): Promise<FolderImages> {
+  const folder = await DataFolder.open(path, options);
+  const { files, folders, leftOut } = await folder.list();
+  const away = leftOut.find(({ kind, isFolder }) => kind === "outside" && isFolder);
+  if (away !== undefined) throw new DataError(`${join(path, away.path)}: ${away.detail}`);
+  const parts = new Map(
+    folders.flatMap((name) => {
+      const split = name.includes("/") ? undefined : splitNamed(name);
+      return split === undefined ? [] : [[name, split] as const];
+    }),
+  );
+  const inParts = [...parts.values()].includes("train");
+  const images = files.filter(hasImageName).flatMap((name): ImageFile[] => {
+    const [first = "", ...rest] = name.split("/").slice(0, -1);
+    const split = inParts ? parts.get(first) : undefined;
+    if (inParts && split === undefined) return [];
+    const className = inParts ? rest[0] : first === "" ? undefined : first;
+    return [{ name, className, split, read: () => folder.read(name, FILE_KINDS.image) }];
   });
-  if (!parts.some(({ split }) => split === "train")) return findImages(folder, undefined);
-  return (await Promise.all(parts.map(({ path, split }) => findImages(path, split)))).flat();
-}
-
-function importSharp() {
-  return optional("sharp", "reading images", async () => (await import("sharp")).default);
+  return {
+    images,
+    leftOut: leftOut
+      .filter(({ path, isFolder }) => isFolder || hasImageName(path))
+      .map(({ path: name, detail }) => ({ name, detail })),
+  };
 }
 
 /**
@@ -71,7 +89,8 @@ function importSharp() {
  * resized, transparency laid on white.
  * @param image the path of a file, or its bytes
  * @param name what messages call it (default: the path)
- * @throws DataError naming the file where it is no readable image, MissingPackageError where sharp is not installed.
+ * @throws DataError naming the file where it is no readable image or larger than the limits, MissingPackageError where sharp is not
+ * installed.
  */
 export async function decodeImage(
   image: string | Uint8Array,
@@ -80,8 +99,13 @@ export async function decodeImage(
 ): Promise<Uint8Array> {
   const sharp = await importSharp();
   const planes = channels === "grey" ? 1 : 3;
+  // Bytes are decoded and never a path: for a path, the decoder may keep what the file held before.
+  const bytesOfFile =
+    typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
   try {
-    const upright = sharp(image).autoOrient().flatten({ background: "white" });
+    const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
+    refuseDrawing((await opened.metadata()).format);
+    const upright = opened.autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
     const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
     const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
@@ -127,6 +151,8 @@ interface Naming {
   readonly name: string;
   /** What messages call where they are. */
   readonly label: string;
+  /** What was left out before anything was read. */
+  readonly leftOut: FolderImages["leftOut"];
   /** Puts the names of classes in order. */
   order(classes: readonly string[]): string[];
 }
@@ -139,9 +165,17 @@ function formatOf({ size, color, binary = false }: ResolvedDataOptions): ImageFo
   return { size, channels: color ?? (binary ? "grey" : "rgb") };
 }
 
+/** A line that counts what was not looked into, and names the first of it. */
+function leftOutLines(leftOut: FolderImages["leftOut"]): readonly string[] {
+  const [first] = leftOut;
+  return first === undefined
+    ? []
+    : [`left out ${leftOut.length} not looked into: ${first.name} (${first.detail})`];
+}
+
 /** Images of bytes, with classes where all have one. Those that are `broken` are left out. */
 function imageSet(
-  { name, label, order }: Naming,
+  { name, label, leftOut, order }: Naming,
   items: readonly Omit<Item, "decode">[],
   { pixels, shape, broken }: { pixels: Uint8Array; shape: readonly number[]; broken: ReadonlySet<number> },
   options: ResolvedDataOptions,
@@ -180,6 +214,7 @@ function imageSet(
         : [
             `left out ${brokenNames.length} unreadable: ${brokenNames.slice(0, 10).join(", ")}${brokenNames.length > 10 ? ", …" : ""}`,
           ]),
+      ...leftOutLines(leftOut),
     ],
   };
   return binary ? binarized(data, { protocol, seed }) : data;
@@ -223,7 +258,7 @@ async function decodedSet(
 }
 
 /**
- * A folder of images, decoded once and kept in memory as bytes (sharp).
+ * A folder of images, decoded once and kept in memory as bytes (sharp). Regular files below the folder are read, and nothing else.
  *
  * Subfolders `train`, `validation` (`val`, `valid`) and `test` fix the split; without a `train` it is random by seed,
  * and a missing validation or test part is taken from the training images. Where every image is in a further
@@ -236,22 +271,23 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
   const resolved = resolveDataOptions(options);
   formatOf(resolved);
   await importSharp();
-  const files = await findAllImages(folder);
-  if (files.length === 0) {
+  const { images, leftOut } = await findAllImages(folder, resolved);
+  if (images.length === 0) {
+    const looked = [...IMAGE_EXTENSIONS].join(", ");
     throw new DataError(
-      `${folder}: no images in this folder; looked for ${[...IMAGE_EXTENSIONS].join(", ")}`,
+      [`${folder}: no images in this folder; looked for ${looked}`, ...leftOutLines(leftOut)].join("; "),
     );
   }
-  const items = files.map(
-    ({ path, className, split }): Item => ({
-      name: relative(folder, path),
+  const items = images.map(
+    ({ name, className, split, read }): Item => ({
+      name,
       className,
       split,
-      decode: (format) => decodeImage(path, format),
+      decode: async (format) => decodeImage(await read(), format, name),
     }),
   );
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
-  return decodedSet({ name: basename(folder), label: folder, order }, items, resolved);
+  return decodedSet({ name: basename(folder), label: folder, leftOut, order }, items, resolved);
 }
 
 /**
@@ -265,6 +301,7 @@ export async function openImages(source: PlainImages, options: DataOptions = {})
   const naming: Naming = {
     name: "images",
     label: "images in memory",
+    leftOut: [],
     order: (classes) =>
       classes.toSorted((a, b) => (typeof labels?.[0] === "number" ? Number(a) - Number(b) : a < b ? -1 : 1)),
   };

@@ -1,8 +1,8 @@
-import { relative } from "node:path";
 import { DataError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
+import type { FolderOptions } from "../files/data-folder.node.ts";
 import type { PlainImages } from "../sources/memory.ts";
-import { decodeImage, findAllImages, type ImageFormat, imageName } from "./folder.node.ts";
+import { decodeImage, type FolderImages, findAllImages, type ImageFormat, imageName } from "./folder.node.ts";
 
 /** Consecutive images of a folder, or in memory, as a model sees them. */
 export interface ImageBatch {
@@ -15,10 +15,10 @@ export interface ImageBatch {
 }
 
 /** How images are streamed. */
-interface StreamOptions {
+interface StreamOptions extends FolderOptions {
   readonly batchSize: number;
-  /** Called with the path of each image that is left out because it cannot be read. */
-  readonly onUnreadable?: (file: string) => void;
+  /** Called with the path of each image that is left out because it cannot be read, and the reason. */
+  readonly onUnreadable?: (file: string, reason: string) => void;
 }
 
 /**
@@ -35,7 +35,8 @@ export async function* streamImages(
   const channels = format.channels === "grey" ? 1 : 3;
   const shape = [channels, format.size, format.size];
   const size = elementCount(shape);
-  const [label, items] = await itemsOf(source, format, shape);
+  const { label, items, leftOut } = await itemsOf(source, format, shape, options);
+  for (const { name, detail } of leftOut) options.onUnreadable?.(name, detail);
   let images: Uint8Array[] = [];
   let names: string[] = [];
   let firstRow = 0;
@@ -56,7 +57,7 @@ export async function* streamImages(
       names.push(name);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      options.onUnreadable?.(name);
+      options.onUnreadable?.(name, error.message);
     }
     if (images.length === options.batchSize) yield take();
   }
@@ -69,19 +70,29 @@ interface Item {
   read(): Promise<Uint8Array> | Uint8Array;
 }
 
+interface Items extends Pick<FolderImages, "leftOut"> {
+  readonly label: string;
+  readonly items: readonly Item[];
+}
+
 async function itemsOf(
   source: string | PlainImages,
   format: ImageFormat,
   shape: readonly number[],
-): Promise<readonly [label: string, items: readonly Item[]]> {
+  options: FolderOptions,
+): Promise<Items> {
   if (typeof source === "string") {
-    const files = await findAllImages(source);
-    if (files.length === 0) throw new DataError(`${source}: no images in this folder`);
-    const items = files.map(({ path }) => ({
-      name: relative(source, path),
-      read: () => decodeImage(path, format),
+    const { images, leftOut } = await findAllImages(source, options);
+    if (images.length === 0) {
+      const [first] = leftOut;
+      const why = first === undefined ? "" : `; ${first.name}: ${first.detail}`;
+      throw new DataError(`${source}: no images in this folder${why}`);
+    }
+    const items = images.map(({ name, read }) => ({
+      name,
+      read: async () => decodeImage(await read(), format, name),
     }));
-    return [source, items];
+    return { label: source, items, leftOut };
   }
   const label = "images in memory";
   if (source.form === "encoded") {
@@ -89,7 +100,7 @@ async function itemsOf(
       name: imageName(i),
       read: () => decodeImage(bytes, format, imageName(i)),
     }));
-    return [label, items];
+    return { label, items, leftOut: [] };
   }
   const [count, ...own] = source.shape;
   if (own.join() !== shape.join()) {
@@ -100,5 +111,5 @@ async function itemsOf(
     name: imageName(i),
     read: () => source.images.subarray(i * size, (i + 1) * size),
   }));
-  return [label, items];
+  return { label, items, leftOut: [] };
 }

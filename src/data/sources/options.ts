@@ -4,6 +4,12 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { binarizationProtocols } from "./data-set.ts";
 
+/** An option of images in folders, with boxes or without. */
+export const followLinksSchema = z
+  .boolean()
+  .default(false)
+  .describe("follow links that lead out of a folder of images; links within it are followed in any case");
+
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
   splitSeed: seedNumber()
@@ -58,6 +64,7 @@ export const dataOptionsSchema = z.strictObject({
     .min(1)
     .optional()
     .describe("file of pairs of noise and samples to fit to, as eidos reflow and distill draw them"),
+  followLinks: followLinksSchema,
   validation: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for validation"),
   test: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for the test"),
 });

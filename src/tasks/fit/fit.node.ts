@@ -4,36 +4,21 @@ import { checkedData, type DataSource, type PlainSource, shown } from "../../dat
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
-import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit.node.ts";
 import { unlockThread } from "../../train/run-lock.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
-import { guarded } from "./hooks.ts";
+import { type FitHooks, guarded } from "./hooks.node.ts";
 import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest } from "./request.ts";
-import type { FitBeginning } from "./run-fit.node.ts";
 import type { FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
 
+export type { FitHooks } from "./hooks.node.ts";
 export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
 
 // A fit runs in a thread of its own (worker.node.ts), so that this one stays responsive. This module is light: model, data and
 // runtime are loaded there alone.
-
-/**
- * What a fit reports, and how it is stopped. A hook that throws ends the fit after the step under way, with its checkpoint; `fit` is then
- * rejected with what was thrown.
- */
-export interface FitHooks {
-  /** Called once, when model and data are there and the run folder is made. */
-  readonly onBegin?: (beginning: FitBeginning) => void;
-  /** Called about four times a second. */
-  readonly onProgress?: (progress: FitProgress) => void;
-  /** Takes what went wrong without ending the fit. */
-  readonly onWarning?: (message: string) => void;
-  /** Ends the fit after the step under way; its checkpoint is written. */
-  readonly signal?: AbortSignal;
-}
 
 /** What of a run may change when it is resumed: options of training by name. */
 export interface ResumeOptions {

@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { isImagePath, listTree } from "../../data/boxes/formats/files.node.ts";
+import { isImagePath } from "../../data/boxes/formats/files.node.ts";
+import { DataFolder } from "../../data/files/data-folder.node.ts";
+import { printable, refuseOddity } from "../../data/files/files.node.ts";
 import type { ImageFormat } from "../../data/image/folder.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
 import { describeSource, gatherSource, type PlainSource, type TableInput } from "../../data/index.node.ts";
@@ -45,8 +47,8 @@ export interface SourceOptions {
   readonly marks?: string | undefined;
   /** Whether the classes of samples are read too. */
   readonly labels?: boolean;
-  /** Called with the path of each image that cannot be read, and is left out. */
-  readonly onUnreadable?: (file: string) => void;
+  /** Called with the path of each image that cannot be read, and is left out, and the reason. */
+  readonly onUnreadable?: (file: string, reason: string) => void;
 }
 
 /** Data to work on: a name, path or query, or data in memory (`rows(…)`, `images(…)`, `points(…)`). */
@@ -138,6 +140,7 @@ export async function* readSource(
     }
     const images = streamImages(source, imageFormat(dataInfo), {
       batchSize: SOURCE_BATCH,
+      followLinks: run.config.dataOptions.followLinks === true,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });
     for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.firstRow) };
@@ -221,43 +224,84 @@ export function patternOf(glob: string): RegExp {
 
 const isGlob = (path: string): boolean => /[*?]/.test(path);
 
-/** Images below a folder, in order of names, those whose paths below it match. */
+/** How images are looked for. */
+export interface FindImagesOptions {
+  /** Follows links that lead out of a folder, too (default: false). */
+  readonly followLinks?: boolean | undefined;
+  /** Called with the path of each link that leads out and each folder that is not looked into, and the reason. */
+  readonly onLeftOut?: (path: string, reason: string) => void;
+}
+
+/** The most folders between a folder and images below it. */
+const DEEPEST = 8;
+
+/** Images below a folder, in order of names, those whose paths below it match. @param deepest folders between */
 async function imagesBelow(
-  folder: string,
+  path: string,
   matches: (name: string) => boolean,
+  deepest: number,
+  { followLinks, onLeftOut }: FindImagesOptions,
 ): Promise<readonly ImagePath[]> {
-  const { all } = await listTree(folder);
-  return all
+  const folder = await DataFolder.open(path, { followLinks });
+  const { files, leftOut } = await folder.list(deepest);
+  for (const { path: name, isFolder, kind, detail } of leftOut) {
+    // Of a pattern, what is deeper than it is not meant.
+    const isMeant = isFolder ? kind !== "deep" || deepest === DEEPEST : isImagePath(name) && matches(name);
+    if (isMeant) onLeftOut?.(join(path, name), detail);
+  }
+  return files
     .filter((name) => isImagePath(name) && matches(name))
-    .map((name) => ({ image: join(folder, name), name }));
+    .map((name) => ({ image: join(path, name), name }));
 }
 
 /**
  * The images at paths: files, folders with all that is below them, or patterns such as `photos/**` + `/*.jpg` in quotes.
- * No file comes twice.
- * @throws DataError where a path does not exist or holds no image
+ * No file comes twice. Links within a folder are followed, those that lead out of it are left out unless `followLinks`.
+ * @throws DataError where a path does not exist, is a pipe or a device, or holds no image
  */
-export async function findImages(paths: readonly string[]): Promise<readonly ImagePath[]> {
+export async function findImages(
+  paths: readonly string[],
+  options: FindImagesOptions = {},
+): Promise<readonly ImagePath[]> {
   const found = new Map<string, ImagePath>();
   for (const path of paths) {
-    for (const image of await imagesOf(path)) if (!found.has(image.image)) found.set(image.image, image);
+    for (const image of await imagesOf(path, options)) {
+      if (!found.has(image.image)) found.set(image.image, image);
+    }
   }
   return [...found.values()];
 }
 
-async function imagesOf(path: string): Promise<readonly ImagePath[]> {
+async function imagesOf(path: string, options: FindImagesOptions): Promise<readonly ImagePath[]> {
   const held = await stat(path).catch(() => undefined);
-  if (held?.isFile()) return [{ image: path, name: basename(path) }];
-  if (held === undefined && !isGlob(path)) {
-    throw new DataError(`there is no file or folder ${path}; give a photo, a folder or a pattern in quotes`);
+  if (held?.isDirectory() === false) {
+    refuseOddity(held, path);
+    return [{ image: path, name: basename(path) }];
+  }
+  if (held === undefined && (path.includes("\0") || !isGlob(path))) {
+    throw new DataError(
+      `there is no file or folder ${printable(path)}; give a photo, a folder or a pattern in quotes`,
+    );
   }
   const parts = path.replaceAll("\\", "/").split("/");
   const first = held === undefined ? parts.findIndex(isGlob) : parts.length;
   const root = parts.slice(0, first).join("/") || (path.startsWith("/") ? "/" : ".");
-  const pattern = held === undefined ? patternOf(parts.slice(first).join("/")) : /./;
-  const images = await imagesBelow(root, (name) => pattern.test(name));
+  const below = parts.slice(first);
+  const pattern = held === undefined ? patternOf(below.join("/")) : /./;
+  // A pattern without ** has a depth of its own.
+  const deepest = held === undefined && !below.includes("**") ? below.length - 1 : DEEPEST;
+  const leftOut: string[] = [];
+  const images = await imagesBelow(root, (name) => pattern.test(name), Math.min(deepest, DEEPEST), {
+    ...options,
+    onLeftOut(name, reason) {
+      leftOut.push(`; ${name}: ${reason}`);
+      options.onLeftOut?.(name, reason);
+    },
+  });
   if (images.length === 0) {
-    throw new DataError(`${path}: no image ${held === undefined ? "matches" : "in this folder"}`);
+    throw new DataError(
+      `${path}: no image ${held === undefined ? "matches" : "in this folder"}${leftOut[0] ?? ""}`,
+    );
   }
   return images;
 }

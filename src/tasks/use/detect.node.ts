@@ -1,9 +1,10 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { importSharp, type OpenPhoto, openPhoto } from "../../data/boxes/image.node.ts";
+import { join, resolve } from "node:path";
+import { type OpenPhoto, openPhoto } from "../../data/boxes/image.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import type { ByteImage } from "../../data/boxes/set.ts";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { pathBelow } from "../../data/files/data-folder.node.ts";
+import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
+import { importSharp } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
 import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
@@ -41,9 +42,10 @@ export interface DetectedImage extends NamedImage {
 
 /** The default score from which on detections count: that at which F₁ was highest on the validation split. */
 export async function usualConfidence({ folder }: Pick<DetectorRun, "folder">): Promise<number> {
-  const text = await readFile(folder.file("validation.json"), "utf8").catch(() => "{}");
+  const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
+  if (bytes === undefined) return USUAL_SCORE;
   try {
-    const score: unknown = JSON.parse(text)?.best?.score;
+    const score: unknown = JSON.parse(new TextDecoder().decode(bytes))?.best?.score;
     return typeof score === "number" && score >= 0 && score <= 1 ? score : USUAL_SCORE;
   } catch {
     return USUAL_SCORE;
@@ -151,7 +153,7 @@ export class DetectionWriter {
       return;
     }
     const picture = this.freeName(image.name);
-    const target = `${this.folder}/${picture}`;
+    const target = join(this.folder, picture);
     if (typeof photo === "string" && resolve(target) === resolve(photo)) {
       throw new OptionError(`option out: ${target} would take the place of the image; choose another folder`);
     }
@@ -183,7 +185,8 @@ export class DetectionWriter {
   }
 
   private freeName(name: string): string {
-    const stem = name.replace(/\.[^./]*$/, "");
+    // A name may come with an upload, or be the path of a photo: the picture stays in the folder.
+    const stem = pathBelow(name).replace(/(?<=[^/])\.[^./]*$/, "");
     let free = `${stem}.jpg`;
     for (let n = 2; this.taken.has(free.toLowerCase()); n++) free = `${stem}-${n}.jpg`;
     this.taken.add(free.toLowerCase());

@@ -241,7 +241,7 @@ describe("files", () => {
     await mkdir(folder);
     await symlink(join(root, "elsewhere"), join(folder, "images"));
     await writeText(folder, "boxes.csv", HEAD + row("images/a.jpg"));
-    const { faults } = await openDetectionFolder(folder);
+    const { faults } = await openDetectionFolder(folder, { followLinks: true });
     expect(faults).toEqual([
       { kind: "other-size", file: "images/a.jpg", detail: "64 × 24 pixels, where boxes.csv has 32 × 24" },
     ]);

@@ -1,6 +1,6 @@
-import { join } from "node:path";
 import { z } from "zod";
 import { unmarkFormula } from "../../files/csv.ts";
+import { FILE_KINDS } from "../../files/files.node.ts";
 import { splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
@@ -89,13 +89,12 @@ export interface CsvFile {
 }
 
 /** The tables that hold annotations of objects: at the root, in `annotations`, or in a folder beside images. */
-export async function findCsv({ root, all }: DetectionFiles): Promise<readonly CsvFile[]> {
+export async function findCsv(files: DetectionFiles): Promise<readonly CsvFile[]> {
   const found: CsvFile[] = [];
-  for (const file of all) {
+  for (const file of files.all) {
     if (!/^([^/]+\/){0,2}[^/]+\.csv$/i.test(file)) continue;
-    const head = await readHead(join(root, file));
-    if (columnsOf(parseCsv(head.text)) === undefined) continue;
-    const rows = parseCsv(await readText(join(root, file), file));
+    if (columnsOf(parseCsv(await readHead(files, file))) === undefined) continue;
+    const rows = parseCsv(await readText(files, file, FILE_KINDS.annotations));
     found.push({ file, rows });
   }
   return found;
@@ -156,7 +155,7 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
         location,
       });
     }
-    images.push(...byImage.values());
+    for (const image of byImage.values()) images.push(image);
   }
   return { format: "csv", classes: await readClassList(files), images, faults };
 }

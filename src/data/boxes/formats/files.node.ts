@@ -1,40 +1,46 @@
-import { open, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { DataError } from "../../../errors.ts";
-import { fileError, listFolder, readBytes } from "../../files/files.node.ts";
+import { DataFolder, type FolderOptions } from "../../files/data-folder.node.ts";
+import { FILE_KINDS, type FileKind } from "../../files/files.node.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import { splitOfName } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
+import type { DetectionFault } from "../set.ts";
 
-/** Deeper folders are not looked into; links may lead in circles. */
+/** Deeper folders are not looked into. */
 const DEEPEST = 8;
 
 const IMAGE = /\.(png|jpe?g|webp|gif|tiff?|avif|bmp)$/i;
 
+/** Files that a data set may be made of, besides images. */
+const ANNOTATIONS = /\.(xml|json|ya?ml|csv|txt)$/i;
+
 /** The files of a data set, by their paths below its root, with `/` between folders. */
 export interface DetectionFiles {
   readonly root: string;
+  /** The root, where alone files are read. */
+  readonly folder: DataFolder;
   /** All of them, in order of names. */
   readonly all: readonly string[];
   /** Finds an image by the name that annotations give it. */
   readonly images: ImageIndex;
+  /** The file of annotations that was asked for, where it was one file. */
+  readonly given?: string | undefined;
+  /** Links that lead out of the root, and folders that were not looked into. */
+  readonly leftOut: readonly DetectionFault[];
 }
 
-/** Lists what is below a folder; links are followed, hidden files left out. @throws DataError, FileError */
-export async function listTree(root: string): Promise<DetectionFiles> {
-  const all: string[] = [];
-  const walk = async (folder: string, depth: number): Promise<void> => {
-    for (const entry of await listFolder(folder)) {
-      const path = join(folder, entry.name);
-      const isFolder =
-        entry.isDirectory() ||
-        (entry.isSymbolicLink() && (await stat(path).catch(() => undefined))?.isDirectory() === true);
-      if (!isFolder) all.push(withSlashes(relative(root, path)));
-      else if (depth < DEEPEST) await walk(path, depth + 1);
-    }
-  };
-  await walk(root, 0);
-  return { root, all, images: new ImageIndex(root, all.filter(isImagePath)) };
+/** Lists what is below a folder; links within it are followed, hidden files left out. @throws DataError, FileError */
+export async function listTree(root: string, options: FolderOptions = {}): Promise<DetectionFiles> {
+  const folder = await DataFolder.open(root, options);
+  const { files, leftOut } = await folder.list(DEEPEST);
+  const faults = leftOut
+    .filter(({ path, isFolder }) => isFolder || isImagePath(path) || ANNOTATIONS.test(path))
+    .map(({ path: file, kind, detail }): DetectionFault => {
+      return { kind: kind === "outside" ? "outside" : "not-looked-into", file, detail };
+    });
+  const images = new ImageIndex(root, files.filter(isImagePath));
+  return { root, folder, all: files, images, leftOut: faults };
 }
 
 export const isImagePath = (path: string): boolean => IMAGE.test(path);
@@ -117,29 +123,35 @@ class ImageIndex {
   }
 }
 
-/** The text of a file in UTF-8. @throws DataError where it is no such text, or there is no such file; FileError */
-export async function readText(path: string, name = path): Promise<string> {
-  const bytes = await readBytes(path);
+/**
+ * The text of a file below the root, in UTF-8.
+ * @throws DataError where it is no such text, has a NUL character, is larger than its kind, or there is no such regular file; FileError
+ */
+export async function readText(
+  { folder }: Pick<DetectionFiles, "folder">,
+  file: string,
+  kind: FileKind = FILE_KINDS.text,
+): Promise<string> {
+  const bytes = await folder.read(file, kind);
+  const zero = bytes.indexOf(0);
+  if (zero >= 0) {
+    throw new DataError(
+      `${file}: a NUL character at byte ${zero}; the file is damaged, or is no text in UTF-8`,
+    );
+  }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new DataError(`${name}: not a text in UTF-8; write it again in that encoding`);
+    throw new DataError(`${file}: not a text in UTF-8; write it again in that encoding`);
   }
 }
 
-/** What a file begins with, for a look at what it may be. @throws FileError where it cannot be read */
-export async function readHead(path: string): Promise<{ readonly text: string; readonly size: number }> {
-  try {
-    const file = await open(path);
-    try {
-      const { bytesRead, buffer } = await file.read(Buffer.alloc(4096), 0, 4096, 0);
-      return { text: buffer.toString("utf8", 0, bytesRead), size: (await file.stat()).size };
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    throw fileError(error, "read", path);
-  }
+/** Bytes of a look at what a file may be. */
+const HEAD = 4096;
+
+/** What a file begins with, for a look at what it may be. @throws DataError, FileError where it cannot be read */
+export async function readHead({ folder }: Pick<DetectionFiles, "folder">, file: string): Promise<string> {
+  return new TextDecoder().decode(await folder.read(file, { ...FILE_KINDS.annotations, head: HEAD }));
 }
 
 /** The lines of a text that are not empty. */
@@ -151,9 +163,9 @@ export function linesOf(text: string): readonly string[] {
 }
 
 /** The names in a file `classes.txt` at the root, a line each; undefined where there is none. @throws DataError */
-export async function readClassList({ root, all }: DetectionFiles): Promise<readonly string[] | undefined> {
-  const file = all.find((path) => /^_?classes\.txt$/.test(path));
-  return file === undefined ? undefined : linesOf(await readText(join(root, file), file));
+export async function readClassList(files: DetectionFiles): Promise<readonly string[] | undefined> {
+  const file = files.all.find((path) => /^_?classes\.txt$/.test(path));
+  return file === undefined ? undefined : linesOf(await readText(files, file));
 }
 
 /** The root of the data set that a file of annotations belongs to: its folder, or that above a folder `annotations`. */
@@ -170,8 +182,8 @@ export interface JsonFile {
 }
 
 /** Reads a file of JSON. @throws DataError where it is none */
-async function readJson(root: string, file: string): Promise<JsonFile> {
-  const text = await readText(join(root, file), file);
+async function readJson(files: DetectionFiles, file: string): Promise<JsonFile> {
+  const text = await readText(files, file, FILE_KINDS.annotations);
   try {
     return { file, value: JSON.parse(text) };
   } catch (error) {
@@ -182,29 +194,29 @@ async function readJson(root: string, file: string): Promise<JsonFile> {
 /** A larger file is read only where its beginning is that of annotations, in bytes. */
 const SMALL = 16e6;
 
-async function mayBeAnnotations(path: string): Promise<boolean> {
-  const { text, size } = await readHead(path);
+async function mayBeAnnotations(files: DetectionFiles, file: string): Promise<boolean> {
+  const size = (await files.folder.look(file))?.size ?? 0;
   return (
     size < SMALL ||
     /^\s*(\{\s*"(info|licenses|images|annotations|categories|type)"|\[\s*\{\s*"(image|annotations)")/.test(
-      text,
+      await readHead(files, file),
     )
   );
 }
 
 /**
- * The JSON files in which annotations may be: at the root, in `annotations`, or in a folder beside images; one that does not
- * parse is left out unless it is named as annotations are.
+ * The JSON files in which annotations may be: at the root, in `annotations`, or in a folder beside images; one that cannot be read or
+ * does not parse is left out unless it is named as annotations are, or is the one that was asked for.
  * @throws DataError
  */
-export async function findJson({ root, all }: DetectionFiles): Promise<readonly JsonFile[]> {
+export async function findJson(files: DetectionFiles): Promise<readonly JsonFile[]> {
   const found: JsonFile[] = [];
-  for (const file of all) {
-    if (!/^([^/]+\/){0,2}[^/]+\.json$/i.test(file) || !(await mayBeAnnotations(join(root, file)))) continue;
+  for (const file of files.all) {
+    if (!/^([^/]+\/){0,2}[^/]+\.json$/i.test(file)) continue;
     try {
-      found.push(await readJson(root, file));
+      if (await mayBeAnnotations(files, file)) found.push(await readJson(files, file));
     } catch (error) {
-      if (/annotations|instances/i.test(file)) throw error;
+      if (file === files.given || /annotations|instances/i.test(file)) throw error;
     }
   }
   return found;

@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { DataError } from "../../../errors.ts";
+import type { FolderOptions } from "../../files/data-folder.node.ts";
+import { printable, refuseOddity } from "../../files/files.node.ts";
 import { DETECTION_FORMATS, type DetectionFormat, type RawDetections } from "../check.ts";
 import { findCoco, readCoco } from "./coco.node.ts";
 import { findCreateMl, readCreateMl } from "./createml.node.ts";
@@ -39,29 +41,47 @@ const READERS: Readonly<Record<DetectionFormat, Reader>> = {
 export const FORMATS_READ =
   "Pascal VOC (Annotations/*.xml, or .xml beside images), COCO (.json), YOLO (data.yaml, or folders images and labels), Create ML (.json) and CSV (a row for each object: filename, class, xmin, ymin, xmax, ymax)";
 
+/** How annotations are read. */
+interface AnnotationOptions extends FolderOptions {
+  /** Their format (default: the first that is found). */
+  readonly format?: DetectionFormat | undefined;
+}
+
+/** The files below a root, and what annotations of them were found. */
+interface FoundAnnotations {
+  readonly files: DetectionFiles;
+  /** Undefined where there are none. */
+  readonly raw: RawDetections | undefined;
+}
+
 /**
  * Reads the annotations of a folder, or of one file of annotations, in the first format that is found, or the one asked for.
- * @returns undefined where there are none
- * @throws DataError where there is no such file or folder, or annotations are damaged as a whole; FileError
+ * @throws DataError where there is no such folder or regular file, or annotations are damaged as a whole; FileError
  */
 export async function readAnnotations(
   path: string,
-  format?: DetectionFormat,
-): Promise<{ readonly files: DetectionFiles; readonly raw: RawDetections } | undefined> {
+  { format, followLinks }: AnnotationOptions = {},
+): Promise<FoundAnnotations> {
   const found = await stat(path).catch(() => undefined);
-  if (found === undefined) throw new DataError(`${path}: there is no such file or folder; check the path`);
-  const tree = await listTree(found.isDirectory() ? path : rootOfFile(path));
-  const files = found.isDirectory() ? tree : onlyFile(tree, path);
+  if (found === undefined) {
+    throw new DataError(`${printable(path)}: there is no such file or folder; check the path`);
+  }
+  const isFolder = found.isDirectory();
+  if (!isFolder) refuseOddity(found, path);
+  const tree = isFolder
+    ? await listTree(path, { followLinks })
+    : await listTree(rootOfFile(path), { followLinks, named: path });
+  const files = isFolder ? tree : onlyFile(tree, path);
   for (const name of format === undefined ? DETECTION_FORMATS : [format]) {
     const raw = await READERS[name](files);
     if (raw !== undefined) return { files, raw };
   }
-  return undefined;
+  return { files, raw: undefined };
 }
 
 /** A tree in which the one file of annotations is the one given; images and lists of classes stay. */
 function onlyFile(tree: DetectionFiles, path: string): DetectionFiles {
   const own = dirname(path) === tree.root ? basename(path) : `${basename(dirname(path))}/${basename(path)}`;
   const other = /\.(xml|json|ya?ml|csv)$/i;
-  return { ...tree, all: tree.all.filter((file) => file === own || !other.test(file)) };
+  return { ...tree, given: own, all: tree.all.filter((file) => file === own || !other.test(file)) };
 }

@@ -1,7 +1,7 @@
-import { join } from "node:path";
 import { parseXml, type XmlElement } from "@rgrove/parse-xml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
+import { FILE_KINDS } from "../../files/files.node.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
@@ -91,16 +91,16 @@ export function findVoc({ all, images }: DetectionFiles): readonly string[] {
 
 /** The images that each split lists in `ImageSets/Main`; undefined where there are no lists. */
 async function readSplitLists(
-  { root, all }: DetectionFiles,
+  files: DetectionFiles,
   ids: ReadonlyMap<string, string>,
 ): Promise<ReadonlyMap<SplitName, readonly string[]> | undefined> {
   const lists = new Map<SplitName, readonly string[]>();
   const read = async (path: string) =>
     // A list of one class has a second column, for whether the class is in the image.
-    linesOf(await readText(join(root, path), path)).map((line) =>
-      ids.has(line) ? line : line.replace(/\s+-?[01]$/, ""),
+    linesOf(await readText(files, path, FILE_KINDS.list)).map((line) =>
+      ids.has(line) ? line : (/^(.*\S)\s+-?[01]$/.exec(line)?.[1] ?? line),
     );
-  const main = all.filter((path) => /^ImageSets\/Main\/[^/]+\.txt$/i.test(path));
+  const main = files.all.filter((path) => /^ImageSets\/Main\/[^/]+\.txt$/i.test(path));
   for (const path of main) {
     const split = splitNamed(stemOf(fileNameOf(path)));
     if (split !== undefined) lists.set(split, await read(path));
@@ -125,10 +125,7 @@ export async function readVoc(files: DetectionFiles, sources: readonly string[])
   const classic = sources.some((path) => /^Annotations\//i.test(path));
   const read = async (source: string): Promise<Omit<RawImage, "split"> | undefined> => {
     try {
-      const { filename, declared, objects } = parseVoc(
-        await readText(join(files.root, source), source),
-        source,
-      );
+      const { filename, declared, objects } = parseVoc(await readText(files, source), source);
       const folder = classic ? "JPEGImages/" : folderOf(source);
       const own = folder + (classic ? source.slice("Annotations/".length) : fileNameOf(source));
       const file = files.images.withStem(stemOf(own)) ?? files.images.find(filename ?? own, [folder]);

@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
-import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
-import { isMissing } from "../../files/files.node.ts";
+import { FILE_KINDS, printable, UnreadFileError } from "../../files/files.node.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
@@ -13,7 +12,6 @@ import {
   type DetectionFiles,
   isImagePath,
   linesOf,
-  listTree,
   readClassList,
   readText,
   splitOfFolders,
@@ -40,8 +38,8 @@ type YoloYaml = z.output<typeof yamlSchema>;
 export type YoloSource = { readonly yaml: string; readonly content: YoloYaml } | { readonly yaml: undefined };
 
 /** Reads a YAML file of a data set; undefined where it is about other things. @throws DataError where it is damaged */
-async function readYoloYaml(root: string, file: string): Promise<YoloSource | undefined> {
-  const text = await readText(join(root, file), file);
+async function readYoloYaml(files: DetectionFiles, file: string): Promise<YoloSource | undefined> {
+  const text = await readText(files, file);
   let value: unknown;
   try {
     value = parse(text);
@@ -58,9 +56,10 @@ async function readYoloYaml(root: string, file: string): Promise<YoloSource | un
 }
 
 /** Finds a data set in YOLO's format. @throws DataError where its YAML file is damaged */
-export async function findYolo({ root, all }: DetectionFiles): Promise<YoloSource | undefined> {
+export async function findYolo(files: DetectionFiles): Promise<YoloSource | undefined> {
+  const { all } = files;
   for (const file of all.filter((path) => /^[^/]+\.ya?ml$/i.test(path))) {
-    const source = await readYoloYaml(root, file);
+    const source = await readYoloYaml(files, file);
     if (source !== undefined) return source;
   }
   const hasLabels = all.some((path) => /(^|\/)labels\/.*\.txt$/.test(path));
@@ -77,6 +76,9 @@ function classNames(yaml: string, names: YoloYaml["names"]): readonly string[] {
   if (missing >= 0) throw new DataError(`${yaml}: names: there is none for class ${missing}`);
   return list.map((name) => name ?? "");
 }
+
+/** Where no names are given, classes have numbers below this one. */
+const MOST_CLASSES = 10_000;
 
 /** The lines of a file of labels as objects. */
 export function parseYoloLabels(text: string): readonly RawObject[] {
@@ -100,9 +102,15 @@ function boxOf(numbers: readonly number[]): RawBox {
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
   }
   if (numbers.length < 6 || numbers.length % 2 !== 0) return NO_BOX;
-  const xs = numbers.filter((_, i) => i % 2 === 0);
-  const ys = numbers.filter((_, i) => i % 2 === 1);
-  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+  // An outline may have any number of corners, more than a call takes arguments.
+  const most = Number.POSITIVE_INFINITY;
+  const edges: [number, number, number, number] = [most, most, -most, -most];
+  for (const [i, value] of numbers.entries()) {
+    const axis = i % 2;
+    edges[axis] = Math.min(edges[axis] ?? value, value);
+    edges[axis + 2] = Math.max(edges[axis + 2] ?? value, value);
+  }
+  return edges;
 }
 
 /** The file of labels that belongs to an image. */
@@ -113,62 +121,97 @@ function labelsOf(image: string): string {
   return `${stemOf(swapped)}.txt`;
 }
 
-/** An existing path that a YAML file means; its own `path` may be of another machine, and exports begin with a `../` too many. */
-async function resolveLocation(
-  root: string,
+/** What a YAML file names: a path below the root, or what is outside of it, where nothing is read. */
+type Located =
+  | { readonly kind: "file" | "folder"; readonly path: string }
+  | { readonly kind: "outside"; readonly named: string }
+  | { readonly kind: "missing" };
+
+/**
+ * The path below the root that a YAML file means; its own `path` may be of another machine, and exports begin with a `../` too many.
+ * Outside of the root nothing is looked at.
+ */
+async function locate(
+  { folder, root }: DetectionFiles,
   { path }: YoloYaml,
   location: string,
-): Promise<string | undefined> {
-  const bases = [...(path ? [isAbsolute(path) ? path : resolve(root, path)] : []), root];
+): Promise<Located> {
+  const bases = [...(path ? [resolve(root, path)] : []), resolve(root)];
   const names = [location, location.replace(/^(\.\.\/)+/, "")];
+  let outside: string | undefined;
   for (const name of names) {
     for (const base of bases) {
-      const candidate = isAbsolute(name) ? name : resolve(base, name);
-      const found = await stat(candidate).catch((error: unknown) => {
-        if (isMissing(error)) return undefined;
-        throw error;
-      });
-      if (found !== undefined) return candidate;
+      const candidate = resolve(base, name);
+      const below = folder.below(candidate);
+      if (below === undefined) {
+        outside ??= candidate;
+        continue;
+      }
+      const found = await folder.look(below);
+      if (found !== undefined) return { kind: found.isDirectory() ? "folder" : "file", path: below };
     }
   }
-  return undefined;
+  return outside === undefined ? { kind: "missing" } : { kind: "outside", named: outside };
 }
 
-/** The images of a split, by absolute paths: those in a folder, or those that a text file lists. */
-async function imagesAt(location: string): Promise<readonly string[]> {
-  if ((await stat(location)).isDirectory()) {
-    return (await listTree(location)).all.filter(isImagePath).map((file) => join(location, file));
+/** The images of a split: those in a folder, or those that a text file lists, by paths below the root or outside of it. */
+async function imagesAt(
+  files: DetectionFiles,
+  { kind, path }: Extract<Located, { kind: "file" | "folder" }>,
+): Promise<readonly string[]> {
+  if (kind === "folder") {
+    return files.all.filter((file) => isImagePath(file) && (path === "" || file.startsWith(`${path}/`)));
   }
-  if (isImagePath(location)) return [location];
-  const lines = linesOf(await readText(location));
-  return lines.map((line) => (isAbsolute(line) ? line : resolve(dirname(location), line)));
+  if (isImagePath(path)) return [path];
+  const lines = linesOf(await readText(files, path, FILE_KINDS.list));
+  return lines.map((line) => {
+    const named = isAbsolute(line) ? line : join(dirname(path), line);
+    return files.folder.below(named) ?? named;
+  });
 }
 
-/** An image by its absolute path, and the part it belongs to. */
+/** An image by its path below the root, and the part it belongs to. */
 interface PlacedImage {
   readonly path: string;
   readonly split: SplitName | undefined;
 }
 
-/** The images that a YAML file means. A folder that it names and that is not there is a fault. */
+/**
+ * The images that a YAML file means. A folder that it names and that is not there, or is outside of the root, is a fault.
+ * @throws DataError where all that it names is outside
+ */
 async function imagesOfYaml(
-  root: string,
+  files: DetectionFiles,
   { yaml, content }: Extract<YoloSource, { yaml: string }>,
   faults: DetectionFault[],
 ): Promise<readonly PlacedImage[]> {
   const images: PlacedImage[] = [];
   const parts = { train: content.train, validation: content.val ?? content.valid, test: content.test };
+  let outside: string | undefined;
   for (const [name, locations] of Object.entries(parts)) {
     for (const location of typeof locations === "string" ? [locations] : (locations ?? [])) {
-      const found = await resolveLocation(root, content, location);
-      if (found === undefined) {
-        const detail = `${yaml} names it for ${name}; there is no such file or folder`;
-        faults.push({ kind: "missing-image", file: location, detail });
+      const found = await locate(files, content, location);
+      if (found.kind === "file" || found.kind === "folder") {
+        const split = name as SplitName;
+        for (const path of await imagesAt(files, found)) images.push({ path, split });
         continue;
       }
-      const split = name as SplitName;
-      images.push(...(await imagesAt(found)).map((path) => ({ path, split })));
+      const file = printable(location);
+      if (found.kind === "outside") outside ??= `${name} is ${printable(found.named)}`;
+      const isOutside = found.kind === "outside" && isAbsolute(location);
+      faults.push({
+        kind: isOutside ? "outside" : "missing-image",
+        file,
+        detail: isOutside
+          ? `${yaml} names it for ${name}; nothing outside of ${files.root} is read`
+          : `${yaml} names it for ${name}; there is no such file or folder below ${files.root}`,
+      });
     }
+  }
+  if (images.length === 0 && outside !== undefined) {
+    throw new DataError(
+      `${join(files.root, yaml)}: ${outside}, outside of the folder of this file, where nothing is read; put a copy of the file into the folder of the data set, and give that`,
+    );
   }
   return images;
 }
@@ -196,28 +239,34 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
     source.yaml === undefined
       ? [...files.images.paths]
           .filter((file) => /(^|\/)images\//.test(file))
-          .map((file) => ({ path: join(root, file), split: splitOfFolders(file) }))
-      : await imagesOfYaml(root, source, faults);
+          .map((file) => ({ path: file, split: splitOfFolders(file) }))
+      : await imagesOfYaml(files, source, faults);
 
-  const below = (path: string) => relative(root, path).replaceAll(sep, "/");
   const images: RawImage[] = [];
   const found = new Set<string>();
   let most = -1;
   for (const { path, split } of placed) {
-    const labels = below(labelsOf(path.replaceAll(sep, "/")));
+    if (isAbsolute(path) || files.folder.below(path) === undefined) {
+      faults.push({ kind: "outside", file: printable(path), detail: `nothing outside of ${root} is read` });
+      continue;
+    }
+    const labels = labelsOf(path);
     let objects: readonly RawObject[] = [];
     try {
-      objects = parseYoloLabels(await readText(join(root, labels), labels));
+      objects = parseYoloLabels(await readText(files, labels));
       found.add(labels);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      if (await exists(join(root, labels))) {
-        faults.push({ kind: "unreadable-annotations", file: labels, detail: "not a text in UTF-8" });
+      if (!(error instanceof UnreadFileError && error.reason === "missing")) {
+        const detail = withoutName(error.message, labels);
+        faults.push({ kind: "unreadable-annotations", file: printable(labels), detail });
         continue;
       }
     }
-    most = objects.reduce((last, object) => Math.max(last, Number(object.class) || 0), most);
-    images.push({ file: below(path), source: labels, split, objects });
+    for (const { class: number } of objects) {
+      if (typeof number === "number" && number > most && number < MOST_CLASSES) most = number;
+    }
+    images.push({ file: path, source: labels, split, objects });
   }
   if (found.size === 0 && images.length > 0) {
     throw new DataError(
@@ -231,6 +280,8 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
   return { format: "yolo", classes, images, faults: [...faults, ...orphans(files, found)] };
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+/** A message without the name of the file in front. */
+function withoutName(message: string, file: string): string {
+  const name = `${printable(file)}: `;
+  return message.startsWith(name) ? message.slice(name.length) : message;
 }

@@ -1,5 +1,20 @@
-import type { FitHooks } from "./fit.node.ts";
-import type { FitReports } from "./run-fit.node.ts";
+import type { FitProgress } from "../../train/fit.node.ts";
+import type { FitBeginning, FitReports } from "./run-fit.node.ts";
+
+/**
+ * What a fit reports, and how it is stopped. A hook that throws ends the fit after the step under way, with its checkpoint; `fit` is then
+ * rejected with what was thrown.
+ */
+export interface FitHooks {
+  /** Called once, when model and data are there and the run folder is made. */
+  readonly onBegin?: (beginning: FitBeginning) => void;
+  /** Called about four times a second. */
+  readonly onProgress?: (progress: FitProgress) => void;
+  /** Takes what went wrong without ending the fit. */
+  readonly onWarning?: (message: string) => void;
+  /** Ends the fit after the step under way; its checkpoint is written. */
+  readonly signal?: AbortSignal;
+}
 
 /** Hooks of a fit that never throw into it. */
 export interface GuardedHooks extends FitReports {

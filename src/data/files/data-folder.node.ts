@@ -1,0 +1,214 @@
+import type { Stats } from "node:fs";
+import { realpath, stat } from "node:fs/promises";
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { DataError } from "../../errors.ts";
+import {
+  type FileKind,
+  isMissing,
+  listFolder,
+  type ReadOptions,
+  readingError,
+  readRegularFile,
+  refuseNul,
+  UnreadFileError,
+} from "./files.node.ts";
+
+/** What is not looked into below a folder, and why. */
+export interface LeftOut {
+  /** Path below the folder, with `/` between folders. */
+  readonly path: string;
+  readonly isFolder: boolean;
+  /** A link that leads out of the folder; a link to a folder above it; a folder that is too deep. */
+  readonly kind: "outside" | "circle" | "deep";
+  readonly detail: string;
+}
+
+/** What is below a folder, by paths below it with `/` between folders, in order of names; hidden entries are left out. */
+export interface FolderListing {
+  readonly files: readonly string[];
+  readonly folders: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** How the folder of a data set is read. */
+export interface FolderOptions {
+  /** Follows links that lead out of the folder, too (default: false). */
+  readonly followLinks?: boolean | undefined;
+  /** A file in the folder that the caller named: it is read wherever its link leads. */
+  readonly named?: string | undefined;
+}
+
+/** What is said of a link that leads out. */
+const LINKS_ADVICE =
+  "copy what it leads to, or follow links out of the folder (option followLinks, --follow-links)";
+
+/** The most entries below a folder, and the most links to folders that are followed. */
+const MOST_ENTRIES = 10_000_000;
+const MOST_LINKED_FOLDERS = 50_000;
+
+/** Folders this deep are not looked into. */
+const DEEPEST = 32;
+
+function withSlashes(path: string): string {
+  return sep === "/" ? path : path.replaceAll(sep, "/");
+}
+
+/** True where a path is a folder, or below it, by its name alone. */
+function isWithin(folder: string, path: string): boolean {
+  const below = relative(folder, path);
+  return below !== ".." && !below.startsWith(`..${sep}`) && !isAbsolute(below);
+}
+
+/**
+ * A path below a folder for a name that comes from elsewhere: its parts without those that lead upwards, nor a drive or a root, nor
+ * control characters.
+ */
+export function pathBelow(name: string): string {
+  const parts = name
+    .replaceAll("\\", "/")
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is taken out
+    .replaceAll(/[\0-\x1f\x7f]/g, "_")
+    .replace(/^[A-Za-z]:(?=\/|$)/, "")
+    .split("/")
+    .filter((part) => part !== "" && part !== "." && part !== "..");
+  return parts.length === 0 ? "unnamed" : parts.join("/");
+}
+
+/**
+ * The folder of a data set. What its files name is read where it is a regular file below this folder, and nowhere else: names that
+ * lead out of it are refused, and links that do so unless they are to be followed.
+ */
+export class DataFolder {
+  /** The path as it was given. */
+  readonly path: string;
+  private readonly real: string;
+  private readonly followLinks: boolean;
+  /** Where the file is that the caller named. */
+  private readonly named: string | undefined;
+
+  private constructor(path: string, real: string, followLinks: boolean, named: string | undefined) {
+    this.path = path;
+    this.real = real;
+    this.followLinks = followLinks;
+    this.named = named;
+  }
+
+  /** @throws DataError where there is no such folder, FileError */
+  static async open(path: string, { followLinks = false, named }: FolderOptions = {}): Promise<DataFolder> {
+    refuseNul(path);
+    const real = await realpath(path).catch((error: unknown) => {
+      if (isMissing(error)) throw new DataError(`${path}: there is no such folder; check the path`);
+      throw readingError(error, path);
+    });
+    return new DataFolder(path, real, followLinks, named && (await realpath(named).catch(() => undefined)));
+  }
+
+  /** True for where links may lead. */
+  private isOpen(real: string): boolean {
+    return isWithin(this.real, real) || real === this.named;
+  }
+
+  /** A path below the folder, with `/` between folders, of one that is relative to it or absolute; undefined for one outside. */
+  below(path: string): string | undefined {
+    for (const root of [resolve(this.path), this.real]) {
+      const full = resolve(root, path);
+      if (isWithin(root, full)) return withSlashes(relative(root, full));
+    }
+    return undefined;
+  }
+
+  /**
+   * Where a file or folder is, by its path below this one.
+   * @throws UnreadFileError where it is outside of the folder, by its name or by links, or does not exist
+   */
+  private async locate(path: string): Promise<string> {
+    refuseNul(path);
+    const below = isAbsolute(path) ? undefined : this.below(path);
+    if (below === undefined) {
+      throw new UnreadFileError(path, "outside", `outside of ${this.path}, where nothing is read`);
+    }
+    const full = join(this.path, below);
+    if (this.followLinks) return full;
+    const real = await realpath(full).catch((error: unknown) => {
+      throw readingError(error, full, path);
+    });
+    if (this.isOpen(real)) return real;
+    throw new UnreadFileError(path, "outside", `a link to ${real}; ${LINKS_ADVICE}`);
+  }
+
+  /** The bytes of a file below the folder. @throws UnreadFileError, FileError as `readRegularFile` does */
+  async read(path: string, options: FileKind & Pick<ReadOptions, "head">): Promise<Uint8Array> {
+    return readRegularFile(await this.locate(path), { ...options, name: path });
+  }
+
+  /** What is at a path below the folder; undefined where there is nothing. @throws UnreadFileError for a path outside */
+  async look(path: string): Promise<Stats | undefined> {
+    try {
+      return await stat(await this.locate(path));
+    } catch (error) {
+      if (isMissing(error) || (error instanceof UnreadFileError && error.reason !== "outside"))
+        return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Lists what is below the folder. Links are followed; those that lead out, those that lead in circles and what is deeper than
+   * `deepest` folders is left out.
+   * @throws DataError where there are too many entries; FileError
+   */
+  async list(deepest = DEEPEST): Promise<FolderListing> {
+    const files: string[] = [];
+    const folders: string[] = [];
+    const leftOut: LeftOut[] = [];
+    let [entries, linked] = [0, 0];
+    const tooMany = (most: number, what: string) =>
+      new DataError(
+        `${this.path}: more than ${most.toLocaleString("en")} ${what}; give a folder with less in it`,
+      );
+    const walk = async (folder: string, below: string, above: readonly string[]): Promise<void> => {
+      const found = await listFolder(folder);
+      entries += found.length;
+      if (entries > MOST_ENTRIES) throw tooMany(MOST_ENTRIES, "files and folders");
+      for (const entry of found) {
+        const path = below + entry.name;
+        const here = join(folder, entry.name);
+        const target = entry.isSymbolicLink() ? await this.follow(here) : { real: here, held: entry };
+        // A link that leads nowhere is listed: it is missing when it is read.
+        const isFolder = target?.held.isDirectory() === true;
+        if (target !== undefined && !this.followLinks && !this.isOpen(target.real)) {
+          const detail = `a link to ${target.real}; ${LINKS_ADVICE}`;
+          leftOut.push({ path, isFolder, kind: "outside", detail });
+          continue;
+        }
+        if (target === undefined || !isFolder) {
+          files.push(path);
+          continue;
+        }
+        folders.push(path);
+        if (above.includes(target.real)) {
+          leftOut.push({ path, isFolder, kind: "circle", detail: "a link to a folder that it is in" });
+        } else if (above.length > deepest) {
+          leftOut.push({ path, isFolder, kind: "deep", detail: `more than ${deepest} folders deep` });
+        } else {
+          if (entry.isSymbolicLink() && ++linked > MOST_LINKED_FOLDERS) {
+            throw tooMany(MOST_LINKED_FOLDERS, "links to folders");
+          }
+          await walk(target.real, `${path}/`, [...above, target.real]);
+        }
+      }
+    };
+    await walk(this.real, "", [this.real]);
+    return { files, folders, leftOut };
+  }
+
+  /** Where a link leads, and what is there; undefined for nowhere. */
+  private async follow(link: string): Promise<{ readonly real: string; readonly held: Stats } | undefined> {
+    try {
+      const real = await realpath(link);
+      return { real, held: await stat(real) };
+    } catch {
+      return undefined;
+    }
+  }
+}
