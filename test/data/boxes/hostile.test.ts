@@ -56,11 +56,11 @@ describe("names that lead out of the folder", () => {
       const set = await openDetectionFolder(path, { validation: 0, test: 0 });
       expect(set.splits.train.count).toBe(1);
       expect(faultsOf(set)).toEqual([
+        ["repeated-image", "../private/y.png"],
+        ["repeated-image", "../private/y.png"],
         ["outside", "../private/y.png"],
-        ["repeated-image", "../private/y.png"],
-        ["repeated-image", "../private/y.png"],
         ["unreadable-image", "a\\0.png"],
-      ].sort());
+      ]);
     }
     const set = await openDetectionFolder(folder, { validation: 0, test: 0 });
     await convertDetections(set, join(root, "coco/out"), "yolo");
@@ -165,7 +165,9 @@ describe.skipIf(isWindows)("links", () => {
     await rm(join(folder, "labels"), { recursive: true });
     await writeText(join(root, "labels-store"), "a.txt", "0 0.5 0.5 0.5 0.5\n");
     await symlink(join(root, "labels-store"), join(folder, "labels"));
-    await expect(openDetectionFolder(folder)).rejects.toThrow(/no image can be used; .*--follow-links.* \(labels\)/);
+    await expect(openDetectionFolder(folder)).rejects.toThrow(
+      /no image can be used; .*--follow-links.* \(labels\)/,
+    );
     expect((await openDetectionFolder(folder, { followLinks: true })).splits.train.count).toBe(1);
   });
 
@@ -240,7 +242,11 @@ describe("contents of no sane size or kind", () => {
   test("the number of a class does not decide how many classes there are", async () => {
     const folder = await yolo("numbers", YAML);
     await rm(join(folder, "data.yaml"));
-    await writeText(folder, "labels/a.txt", "2 0.5 0.5 0.5 0.5\n4000000000 0.5 0.5 0.2 0.2\n1e300 0.5 0.5 0.2 0.2\n");
+    await writeText(
+      folder,
+      "labels/a.txt",
+      "2 0.5 0.5 0.5 0.5\n4000000000 0.5 0.5 0.2 0.2\n1e300 0.5 0.5 0.2 0.2\n",
+    );
     const set = await openDetectionFolder(folder, { validation: 0, test: 0 });
     expect(set.classes).toEqual(["0", "1", "2"]);
     expect(faultsOf(set)).toEqual([
@@ -292,7 +298,8 @@ describe("contents of no sane size or kind", () => {
     const folder = join(root, "odd-images");
     await writeImage(folder, "a.png", grey);
     await writeImage(folder, "large.png", painted(200, 100, [1, 1, 1]));
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="24"><rect width="9" height="9"/></svg>';
+    const svg =
+      '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="24"><rect width="9" height="9"/></svg>';
     await writeText(folder, "drawing.png", svg);
     await writeText(folder, "boxes.json", coco(["a.png", "large.png", "drawing.png"]));
     const set = await openDetectionFolder(folder, { validation: 0, test: 0, pixelLimit: 10_000 });
