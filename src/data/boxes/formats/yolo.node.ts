@@ -43,7 +43,8 @@ async function readYoloYaml(files: DetectionFiles, file: string): Promise<YoloSo
   const text = await readText(files, file);
   let value: unknown;
   try {
-    value = parse(text);
+    // Warnings would print parts of the text.
+    value = parse(text, { logLevel: "error" });
   } catch (error) {
     throw new DataError(`${file}: not valid YAML (${reasonOf(error)})`, { cause: error });
   }
