@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -90,6 +90,28 @@ describe("eidos detect", () => {
     ]);
     for (const { picture } of own.images) expect(existsSync(join(out, picture))).toBe(true);
     expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
+  });
+
+  test.skipIf(process.platform === "win32")("follows links out of a folder where asked", async () => {
+    await writeImage(root, "store/a.png", painted(90, 60, [120, 130, 110]));
+    await writeImage(root, "linked/b.png", painted(90, 60, [120, 130, 110]));
+    await symlink("../store/a.png", join(root, "linked/a.png"));
+    const args = [path(), join(root, "linked"), "--out", join(root, "linked-found"), "--confidence", "0"];
+    const plain = await printed("detect", ...args);
+    expect(plain.error).toMatch(
+      /not looked into, left out: 1, the first is .*linked\/a\.png: a link to .*store/,
+    );
+    expect(plain.out).toMatch(/^1 images?, /);
+    const own = JSON.parse(await readFile(join(root, "linked-found/detections.json"), "utf8"));
+    expect(own.unreadable).toEqual([
+      { name: join(root, "linked/a.png"), reason: expect.stringMatching(/^a link/) },
+    ]);
+    expect((await printed("detect", ...args, "--follow-links")).out).toMatch(/^2 images, /);
+    await mkdir(join(root, "linked-alone"));
+    await symlink("../store/a.png", join(root, "linked-alone/a.png"));
+    await expect(printed("detect", path(), join(root, "linked-alone"))).rejects.toThrow(
+      /no image .*a link to .*store/,
+    );
   });
 
   test("of a single image prints JSON where asked, without pictures where asked", async () => {

@@ -99,9 +99,11 @@ async function examineAll(
   });
   const usable: Usable[] = [];
   const first = new Map<string, string>();
+  // A link that leads out was found as the folder was listed, and is counted once.
+  const outside = new Set(faults.filter(({ kind }) => kind === "outside").map(({ file }) => file));
   for (const finding of findings) {
     if (finding.kind !== "usable") {
-      faults.push(finding);
+      if (finding.kind !== "outside" || !outside.has(finding.file)) faults.push(finding);
       continue;
     }
     usable.push(finding);

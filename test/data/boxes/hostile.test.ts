@@ -55,14 +55,12 @@ describe("names that lead out of the folder", () => {
     for (const path of [folder, join(folder, "boxes.json")]) {
       const set = await openDetectionFolder(path, { validation: 0, test: 0 });
       expect(set.splits.train.count).toBe(1);
-      expect(faultsOf(set)).toEqual(
-        [
-          ["outside", "../private/y.png"],
-          ["repeated-image", "../private/y.png"],
-          ["repeated-image", "../private/y.png"],
-          ["unreadable-image", "a\\0.png"],
-        ].sort(),
-      );
+      expect(faultsOf(set)).toEqual([
+        ["repeated-image", "../private/y.png"],
+        ["repeated-image", "../private/y.png"],
+        ["outside", "../private/y.png"],
+        ["unreadable-image", "a\\0.png"],
+      ]);
     }
     const set = await openDetectionFolder(folder, { validation: 0, test: 0 });
     await convertDetections(set, join(root, "coco/out"), "yolo");
@@ -134,11 +132,8 @@ describe.skipIf(isWindows)("links", () => {
     await writeText(folder, "boxes.json", coco(["images/a.png", "more/x.png"]));
     const set = await openDetectionFolder(folder, { validation: 0, test: 0 });
     expect(set.splits.train.count).toBe(1);
-    expect(faultsOf(set)).toEqual([
-      ["outside", "more/x.png"],
-      ["outside", "more/x.png"],
-    ]);
-    expect(set.faults[1]?.detail).toMatch(/^a link to .*x\.png; copy .*--follow-links/);
+    expect(faultsOf(set)).toEqual([["outside", "more/x.png"]]);
+    expect(set.faults[0]?.detail).toMatch(/^a link to .*x\.png; copy .*--follow-links/);
     const all = await openDetectionFolder(folder, { validation: 0, test: 0, followLinks: true });
     expect(all.splits.train.count).toBe(2);
   });

@@ -1,4 +1,5 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
@@ -134,6 +135,30 @@ describe("detectFiles", () => {
     expect(usual.map(({ found }) => found)).toEqual(explicit.map(({ found }) => found));
   });
 
+  it("sees a file as it is now, though it was replaced by one of the same name, size and time", async () => {
+    const path = join(root, "stale.webp");
+    const seen: unknown[] = [];
+    for (const [red, x] of [
+      [220, 10],
+      [40, 50],
+    ] as const) {
+      const patch = { box: [x, 12, x + 22, 30], color: [red, 40, 260 - red] } as const;
+      const { width, height, data } = painted(90, 60, [120, 130, 110], [patch]);
+      const pixels = Buffer.alloc(data.length, 0);
+      for (let i = 0; i < data.length; i++)
+        pixels[3 * (i % (90 * 60)) + Math.floor(i / (90 * 60))] = data[i] ?? 0;
+      const picture = sharp(pixels, { raw: { width, height, channels: 3 } }).webp({ lossless: true });
+      const padded = Buffer.alloc(8000);
+      (await picture.toBuffer()).copy(padded);
+      await writeFile(path, padded);
+      await utimes(path, 1_000_000, 1_000_000);
+      const [found] = await all(detectFiles(run, await findImages([path]), { confidence: 0, maximum: 1 }));
+      seen.push((await found?.decode())?.data);
+      expect((await found?.decode())?.data).toEqual(data);
+    }
+    expect(seen[0]).not.toEqual(seen[1]);
+  });
+
   it("stops where its signal is aborted", async () => {
     const controller = new AbortController();
     const seen: string[] = [];
@@ -202,6 +227,18 @@ describe("DetectionWriter", () => {
     expect(at(2 * scale, 14 * scale)[2]).toBeLessThan(60);
   });
 
+  it("writes pictures into its folder, whatever images are called", async () => {
+    const folder = join(root, "names/written");
+    const writer = new DetectionWriter(folder, run);
+    for (const name of ["../../up.png", "/etc/passwd", "a\0b.png", "..", "C:\\x\\..\\y.png"]) {
+      await writer.add(image(name), true);
+    }
+    expect(await readdir(join(root, "names"))).toEqual(["written"]);
+    expect((await readdir(folder, { recursive: true })).sort()).toEqual([
+      ...["a_b.jpg", "etc", "etc/passwd.jpg", "unnamed.jpg", "up.jpg", "x", "x/y.jpg"],
+    ]);
+  });
+
   it("does not put a picture in the place of its image", async () => {
     await writeImage(root, "same/p.jpg", painted(40, 30, [0, 0, 0]));
     const path = join(root, "same/p.jpg");
@@ -229,6 +266,38 @@ describe("findImages", () => {
     await expect(names("*.webp")).rejects.toThrow(/no image matches/);
     await writeText(root, "bare/readme.md", "");
     await expect(findImages([join(root, "bare")])).rejects.toThrow(/no image in this folder/);
+  });
+
+  it.skipIf(process.platform === "win32")("follows links within a folder, and pipes never", async () => {
+    const folder = join(root, "links/photos");
+    await writeImage(folder, "store/a.png", painted(8, 8, [0, 0, 0]));
+    await writeImage(root, "links/private/x.png", painted(8, 8, [0, 0, 0]));
+    await symlink("store", join(folder, "again"));
+    await symlink("../private", join(folder, "out"));
+    await symlink("..", join(folder, "store/up"));
+    const left: string[] = [];
+    const onLeftOut = (path: string, reason: string) => left.push(`${path.slice(folder.length)}: ${reason}`);
+    const names = (await findImages([folder], { onLeftOut })).map(({ name }) => name);
+    expect(names).toEqual(["again/a.png", "store/a.png"]);
+    expect(left).toEqual([
+      expect.stringMatching(/^\/again\/up: a link to/),
+      expect.stringMatching(/^\/out: a link to .*--follow-links/),
+      expect.stringMatching(/^\/store\/up: a link to/),
+    ]);
+    const all = await findImages([folder], { followLinks: true });
+    expect(all.map(({ name }) => name)).toContain("out/x.png");
+
+    const pipe = join(root, "links/pipe.png");
+    execFileSync("mkfifo", [pipe]);
+    await expect(findImages([pipe])).rejects.toThrow(/pipe\.png: it is a pipe/);
+    await expect(findImages(["/dev/zero"])).rejects.toThrow(/it is a device/);
+    await expect(findImages(["a\0*.png"])).rejects.toThrow(DataError);
+    await mkdir(join(root, "links/pipes"));
+    execFileSync("mkfifo", [join(root, "links/pipes/b.png")]);
+    const reasons: string[] = [];
+    const images = await findImages([join(root, "links/pipes")]);
+    for await (const _ of detectFiles(run, images, { onUnreadable: (_image, why) => reasons.push(why) }));
+    expect(reasons).toEqual(["it is a pipe, not a regular file"]);
   });
 
   test("patterns without wildcards match themselves alone", () => {

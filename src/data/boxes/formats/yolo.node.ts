@@ -3,6 +3,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { FILE_KINDS, printable, UnreadFileError } from "../../files/files.node.ts";
+import { forEachLimited } from "../../image/folder.node.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
@@ -42,7 +43,8 @@ async function readYoloYaml(files: DetectionFiles, file: string): Promise<YoloSo
   const text = await readText(files, file);
   let value: unknown;
   try {
-    value = parse(text);
+    // Warnings would print parts of the text.
+    value = parse(text, { logLevel: "error" });
   } catch (error) {
     throw new DataError(`${file}: not valid YAML (${reasonOf(error)})`, { cause: error });
   }
@@ -216,6 +218,25 @@ async function imagesOfYaml(
   return images;
 }
 
+/** The objects of each file of labels, read once however often its image is listed: why it cannot be read, or undefined where there is none. */
+async function readLabels(
+  files: DetectionFiles,
+  placed: readonly PlacedImage[],
+): Promise<ReadonlyMap<string, readonly RawObject[] | DataError | undefined>> {
+  const names = [...new Set(placed.map(({ path }) => labelsOf(path)))];
+  const labeled = new Map<string, readonly RawObject[] | DataError | undefined>();
+  await forEachLimited(names, async (labels) => {
+    try {
+      labeled.set(labels, parseYoloLabels(await readText(files, labels)));
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      const isMissing = error instanceof UnreadFileError && error.reason === "missing";
+      labeled.set(labels, isMissing ? undefined : error);
+    }
+  });
+  return labeled;
+}
+
 /** Files of labels below the root that belong to no image. */
 function orphans({ all }: DetectionFiles, labels: ReadonlySet<string>): readonly DetectionFault[] {
   return all
@@ -242,6 +263,7 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
           .map((file) => ({ path: file, split: splitOfFolders(file) }))
       : await imagesOfYaml(files, source, faults);
 
+  const labeled = await readLabels(files, placed);
   const images: RawImage[] = [];
   const found = new Set<string>();
   let most = -1;
@@ -251,18 +273,14 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
       continue;
     }
     const labels = labelsOf(path);
-    let objects: readonly RawObject[] = [];
-    try {
-      objects = parseYoloLabels(await readText(files, labels));
-      found.add(labels);
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      if (!(error instanceof UnreadFileError && error.reason === "missing")) {
-        const detail = withoutName(error.message, labels);
-        faults.push({ kind: "unreadable-annotations", file: printable(labels), detail });
-        continue;
-      }
+    const read = labeled.get(labels);
+    if (read instanceof DataError) {
+      const detail = withoutName(read.message, labels);
+      faults.push({ kind: "unreadable-annotations", file: printable(labels), detail });
+      continue;
     }
+    if (read !== undefined) found.add(labels);
+    const objects = read ?? [];
     for (const { class: number } of objects) {
       if (typeof number === "number" && number > most && number < MOST_CLASSES) most = number;
     }
