@@ -18,6 +18,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
   EFBIG:
     "the file would be larger than is allowed here; raise the limit (ulimit -f), or choose another folder",
+  ERR_INVALID_ARG_VALUE: "it is no path, as one with a NUL character in it; correct it",
   EIO: "the disk reports an input/output error; check the disk",
 };
 

@@ -60,14 +60,22 @@ export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Prom
   }
 }
 
-/** A name in double quotes, as SQL wants it. */
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
+/** A text that a query can hold: DuckDB takes a query to end at a NUL character. @throws DataError */
+function inQuery(text: string): string {
+  if (!text.includes("\0")) return text;
+  throw new DataError(
+    `${JSON.stringify(text)} holds a NUL character, which a name of a column or a path cannot have; correct it in the data`,
+  );
 }
 
-/** A text in single quotes, as SQL wants it. */
+/** A name in double quotes, as SQL wants it. @throws DataError where it holds a NUL character */
+export function quoteName(name: string): string {
+  return `"${inQuery(name).replaceAll('"', '""')}"`;
+}
+
+/** A text in single quotes, as SQL wants it. @throws DataError where it holds a NUL character */
 export function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
+  return `'${inQuery(text).replaceAll("'", "''")}'`;
 }
 
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
