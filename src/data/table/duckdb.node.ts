@@ -265,7 +265,8 @@ async function firstLine(path: string): Promise<string> {
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 20), 0, 1 << 20, 0);
     const text = buffer.toString("utf8", 0, bytesRead).replace(/^\uFEFF/, "");
-    return text.split(/\r?\n|\r/, 1)[0] ?? "";
+    // Within quotes a line goes on.
+    return /^(?:[^"\r\n]+|"[^"]*(?:""[^"]*)*"|")*/.exec(text)?.[0] ?? "";
   } finally {
     await file.close();
   }

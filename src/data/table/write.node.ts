@@ -34,9 +34,9 @@ async function* checked(
 ): AsyncGenerator<readonly (Cell | null)[]> {
   for (const [i, name] of names.entries()) {
     checkText(path, name, () => `the name of column ${i + 1}`);
-    if (name.includes("\0")) {
+    if (name.includes("\0") || name.startsWith("\ufeff")) {
       throw new DataError(
-        `${path}: the name of column ${i + 1}, ${shown(name)}, holds a NUL character, with which no table can be read; rename it`,
+        `${path}: the name of column ${i + 1}, ${shown(name)}, holds a NUL character or begins with a byte order mark, with which no table can be read; rename it`,
       );
     }
   }
