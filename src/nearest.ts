@@ -21,6 +21,9 @@ export function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
+/** Longer words are no names that anybody misspells, and comparing them takes time with the product of their lengths. */
+const LONGEST = 200;
+
 /**
  * The candidate that a misspelt word most likely means, ignoring case and the difference between `-`, `_` and space;
  * undefined where none is near (more than a third of the letters differ and neither begins with the other).
@@ -33,9 +36,11 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   for (const name of candidates) {
     const candidate = plain(name);
     const longest = Math.max(wanted.length, candidate.length);
+    const most = Math.max(1, Math.floor(longest / 3));
     const prefix = wanted.length >= 3 && candidate.startsWith(wanted);
-    const distance = prefix ? 0.5 : editDistance(wanted, candidate);
-    const near = prefix || distance <= Math.max(1, Math.floor(longest / 3));
+    const comparable = longest <= LONGEST && Math.abs(wanted.length - candidate.length) <= most;
+    const distance = prefix ? 0.5 : comparable ? editDistance(wanted, candidate) : Number.POSITIVE_INFINITY;
+    const near = prefix || distance <= most;
     if (near && (best === undefined || distance < best.distance)) best = { name, distance };
   }
   return best?.name;

@@ -61,10 +61,12 @@ export function divideOptions<G extends OptionGroups>(
 ): { readonly [Name in keyof G]: Record<string, unknown> } {
   const entries = Object.entries(groups);
   const result = Object.fromEntries(entries.map(([name]) => [name, {} as Record<string, unknown>]));
-  const named = withCurrentNames(options, (option) => entries.some(([, schema]) => option in schema.shape));
+  const named = withCurrentNames(options, (option) =>
+    entries.some(([, schema]) => Object.hasOwn(schema.shape, option)),
+  );
   for (const [option, value] of Object.entries(named)) {
     if (value === undefined) continue;
-    const owners = entries.filter(([, schema]) => option in schema.shape);
+    const owners = entries.filter(([, schema]) => Object.hasOwn(schema.shape, option));
     if (owners.length === 0) {
       const known = entries.flatMap(([, schema]) => Object.keys(schema.shape));
       throw new OptionError(`${owner}: ${noSuchOption(option, known)}`);

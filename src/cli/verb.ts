@@ -117,7 +117,7 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
     // Commander hands over the operands, the flags and the command itself.
     const operands = rest.slice(0, -2);
     const given = rest.at(-2) as Readonly<Record<string, unknown>>;
-    const known = (name: string): boolean => name in verb.flags.shape;
+    const known = (name: string): boolean => Object.hasOwn(verb.flags.shape, name);
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(given).filter(([name]) => known(currentName(name) ?? name) === own));
     const flags = parseOptions(verb.name, verb.flags, flagValues(pick(true), [verb.flags]));

@@ -10,7 +10,7 @@ import type { DetectionOptions } from "./boxes/options.ts";
 import type { DetectionSet } from "./boxes/set.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
-import { isMissing } from "./files/files.node.ts";
+import { fileError, isMissing } from "./files/files.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
@@ -150,7 +150,7 @@ async function findData(
   }
   const found = await stat(nameOrPath).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
-    throw error;
+    throw fileError(error, "read", nameOrPath);
   });
   if (found?.isDirectory()) {
     const tables = await findSplitTables(nameOrPath);

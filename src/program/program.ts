@@ -79,9 +79,9 @@ function drawRandoms(
   given: Readonly<Record<string, unknown>>,
   { random, rows }: RunOptions,
 ): Record<string, NdArray> {
-  const feeds: Record<string, NdArray> = {};
+  const feeds = new Map<string, NdArray>();
   randoms.forEach(({ name, distribution, shape }, i) => {
-    if (given[name] !== undefined) return;
+    if (Object.hasOwn(given, name) && given[name] !== undefined) return;
     if (random === undefined) throw new RuntimeError("the program draws random numbers; give it a generator");
     if (!isConcrete(shape)) {
       throw new RuntimeError(`${name} of shape ${showShape(shape)} cannot be drawn: give it as an input`);
@@ -90,9 +90,9 @@ function drawRandoms(
     const count = shape[0] ?? 1;
     const first = rows !== undefined && rows.count === count ? rows.first : 0;
     random.split(i).fillRows(array.data, count, first, distribution);
-    feeds[name] = array;
+    feeds.set(name, array);
   });
-  return feeds;
+  return Object.fromEntries(feeds);
 }
 
 export interface RunOptions {
@@ -268,7 +268,7 @@ export class Compiled<I extends string, O extends Outputs<O>> {
   /** The feeds that are given, by name. @throws RuntimeError where one is missing or unknown */
   private checked(feeds: Feeds<I, Value>): Readonly<Record<string, Value>> {
     const { inputs } = this;
-    const given: Record<string, Value> = {};
+    const given = new Map<string, Value>();
     for (const [name, value] of Object.entries<Value | undefined>(feeds)) {
       if (value === undefined) continue;
       if (!inputs.has(name) && !inputs.has(`${name}?`) && !inputs.has("...")) {
@@ -276,14 +276,14 @@ export class Compiled<I extends string, O extends Outputs<O>> {
           `the compiled function has no input ${name}; it has: ${[...inputs].join(", ")}`,
         );
       }
-      given[name] = value;
+      given.set(name, value);
     }
     for (const name of inputs) {
-      if (name !== "..." && !name.endsWith("?") && given[name] === undefined) {
+      if (name !== "..." && !name.endsWith("?") && !given.has(name)) {
         throw new RuntimeError(`the compiled function's input ${name} was not given`);
       }
     }
-    return given;
+    return Object.fromEntries(given);
   }
 
   /** Frees the sessions. */

@@ -175,15 +175,15 @@ export function ortRuntime(
       }
       return {
         async run(feeds) {
-          const inputs: Record<string, OrtTensor> = {};
+          const inputs = new Map<string, OrtTensor>();
           for (const name of session.inputNames) {
-            const value = feeds[name];
+            const value = Object.hasOwn(feeds, name) ? feeds[name] : undefined;
             if (value === undefined) throw new RuntimeError(`the program's input ${name} was not given`);
-            inputs[name] = toOrt(ort, name, value);
+            inputs.set(name, toOrt(ort, name, value));
           }
           let outputs: InferenceSession.OnnxValueMapType;
           try {
-            outputs = await inTurn(ort, () => session.run(inputs));
+            outputs = await inTurn(ort, () => session.run(Object.fromEntries(inputs)));
           } catch (cause) {
             throw new RuntimeError(`${provider} cannot run the program: ${messageOf(cause)}`, { cause });
           }

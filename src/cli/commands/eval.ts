@@ -46,7 +46,7 @@ function refuseOthers(
   known: readonly z.ZodObject[],
   what: string,
 ): void {
-  const other = Object.keys(flags).find((name) => !known.some(({ shape }) => name in shape));
+  const other = Object.keys(flags).find((name) => !known.some(({ shape }) => Object.hasOwn(shape, name)));
   if (other !== undefined) throw new OptionError(`option ${flagName(other)} is ${what}; leave it out`);
 }
 
@@ -82,7 +82,8 @@ async function evaluateBoxes(
   const schemas = [detectorFlags, detectionOptionsSchema];
   refuseOthers(others, schemas, `not of detectors, and ${run.config.model} is one`);
   const values = flagValues(others, schemas);
-  const own = (shape: object) => Object.fromEntries(Object.entries(values).filter(([name]) => name in shape));
+  const own = (shape: object) =>
+    Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(shape, name)));
   const detect = parseOptions("eval", detectorFlags, own(detectorFlags.shape));
   const reading = own(detectionOptionsSchema.shape);
   const [misplaced] = Object.keys(reading);

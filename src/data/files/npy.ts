@@ -6,7 +6,13 @@ const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
 const DESCRIPTORS = { float32: "<f4", float64: "<f8", int64: "<i8", bool: "|b1" } as const;
 
-const ITEM_SIZES: Readonly<Record<string, number>> = { "<f4": 4, "<f8": 8, "<i8": 8, "|b1": 1, "|u1": 1 };
+const ITEM_SIZES: ReadonlyMap<string, number> = new Map([
+  ["<f4", 4],
+  ["<f8", 8],
+  ["<i8", 8],
+  ["|b1", 1],
+  ["|u1", 1],
+]);
 
 /** An array in NumPy's `.npy` format, version 1.0 (NEP 1): row-major, little-endian. */
 export function encodeNpy(array: NdArray): Uint8Array<ArrayBuffer> {
@@ -42,7 +48,7 @@ export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
   const dimensions = /'shape'\s*:\s*\(([\d\s,]*)\)/.exec(header)?.[1];
   if (descriptor === undefined || dimensions === undefined) throw broken("its header cannot be read");
   if (!/'fortran_order'\s*:\s*False/.test(header)) throw broken("it is in Fortran order; save it in C order");
-  const itemSize = ITEM_SIZES[descriptor];
+  const itemSize = ITEM_SIZES.get(descriptor);
   if (itemSize === undefined) {
     throw broken(
       `element type ${descriptor} is not supported; save it as float32, float64, int64, bool or uint8`,

@@ -105,6 +105,7 @@ const MOST_HELD_OUT = 1000;
 /** A data set whose models are fitted to given pairs; its splits stay what they are, to measure by. @throws DataError */
 export function withPairs(data: DataSet, pairs: Pairs): DataSet {
   const count = pairs.x.shape[0] ?? 0;
+  if (count === 0) throw new DataError("pairs: there are none, and nothing can be fitted to; draw some");
   for (const [name, { shape }] of Object.entries({ x: pairs.x, source: pairs.source })) {
     if (shape.join() === [count, ...data.sampleShape].join()) continue;
     throw new DataError(
@@ -113,6 +114,17 @@ export function withPairs(data: DataSet, pairs: Pairs): DataSet {
   }
   if (pairs.label !== undefined && data.classes === undefined) {
     throw new DataError(`pairs: they have labels, and ${data.name} has no classes`);
+  }
+  if (pairs.label !== undefined && pairs.label.shape.join() !== String(count)) {
+    throw new DataError(
+      `pairs: label has shape [${pairs.label.shape}]; for ${count} pairs it must be [${count}]`,
+    );
+  }
+  const strange = pairs.label?.data.find((label) => label < 0n || label >= (data.classes?.length ?? 0));
+  if (strange !== undefined) {
+    throw new DataError(
+      `pairs: one has the class ${strange}; ${data.name} has the classes 0 to ${(data.classes?.length ?? 0) - 1}`,
+    );
   }
   const held = Math.min(MOST_HELD_OUT, Math.floor(count / HELD_OUT_SHARE));
   const part = (first: number, length: number): Split => {

@@ -86,14 +86,22 @@ async function lockDatabase(connection: DuckDBConnection, paths?: readonly strin
   await connection.run("set lock_configuration = true");
 }
 
-/** A name in double quotes, as SQL wants it. */
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
+/** A text that a query can hold: DuckDB takes a query to end at a NUL character. @throws DataError */
+function inQuery(text: string): string {
+  if (!text.includes("\0")) return text;
+  throw new DataError(
+    `${JSON.stringify(text)} holds a NUL character, which a name of a column or a path cannot have; correct it in the data`,
+  );
 }
 
-/** A text in single quotes, as SQL wants it. */
+/** A name in double quotes, as SQL wants it. @throws DataError where it holds a NUL character */
+export function quoteName(name: string): string {
+  return `"${inQuery(name).replaceAll('"', '""')}"`;
+}
+
+/** A text in single quotes, as SQL wants it. @throws DataError where it holds a NUL character */
 export function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
+  return `'${inQuery(text).replaceAll("'", "''")}'`;
 }
 
 /**
@@ -364,7 +372,8 @@ async function firstLine(path: string): Promise<string> {
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 20), 0, 1 << 20, 0);
     const text = buffer.toString("utf8", 0, bytesRead).replace(/^\uFEFF/, "");
-    return text.split(/\r?\n|\r/, 1)[0] ?? "";
+    // Within quotes a line goes on.
+    return /^(?:[^"\r\n]+|"[^"]*(?:""[^"]*)*"|")*/.exec(text)?.[0] ?? "";
   } finally {
     await file.close();
   }

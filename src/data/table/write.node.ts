@@ -32,7 +32,14 @@ async function* checked(
   names: readonly string[],
   rows: CellRows,
 ): AsyncGenerator<readonly (Cell | null)[]> {
-  for (const [i, name] of names.entries()) checkText(path, name, () => `the name of column ${i + 1}`);
+  for (const [i, name] of names.entries()) {
+    checkText(path, name, () => `the name of column ${i + 1}`);
+    if (name.includes("\0") || name.startsWith("\ufeff")) {
+      throw new DataError(
+        `${path}: the name of column ${i + 1}, ${shown(name)}, holds a NUL character or begins with a byte order mark, with which no table can be read; rename it`,
+      );
+    }
+  }
   let position = 0;
   for await (const row of rows) {
     position++;

@@ -1,4 +1,5 @@
 import { boxAt } from "../../detection/boxes/boxes.ts";
+import { printable } from "../../printable.ts";
 import { paste } from "../raster/grid.ts";
 import { blankRaster, type Color, type Raster } from "../raster/raster.ts";
 import { drawText, strokeTextWidth } from "../raster/text.ts";
@@ -27,12 +28,14 @@ const LEGEND = 30;
 /** Classes named in the legend; the others have the same colors again. */
 const NAMED = 20;
 
-/** A text cut off at the end where it would be wider. */
+/** A text cut off at the end where it would be wider; its control characters are written out. */
 function fitted(text: string, width: number, scale: number): string {
-  if (strokeTextWidth(text, scale) <= width) return text;
-  let length = text.length;
-  while (length > 1 && strokeTextWidth(`${text.slice(0, length)}...`, scale) > width) length--;
-  return `${text.slice(0, length)}...`;
+  const shown = printable(text);
+  if (strokeTextWidth(shown, scale) <= width) return shown;
+  const letters = [...shown];
+  const wide = strokeTextWidth("..", scale) - strokeTextWidth(".", scale);
+  const room = Math.floor((width - strokeTextWidth(".", scale)) / wide) + 1 - "...".length;
+  return `${letters.slice(0, Math.max(1, room)).join("")}...`;
 }
 
 /** The names of classes on grounds of their colors, in as many lines as they need. */

@@ -1,5 +1,5 @@
 import type { Config, TopLevelSpec } from "vega-lite";
-import { printable } from "../../printable.ts";
+import { printable, printableLines } from "../../printable.ts";
 import { COLORS } from "../raster/palette.ts";
 
 /** Widths of the letters of Helvetica and Arial, in thousandths of the font size; 556, a digit's, for all others. */
@@ -142,7 +142,7 @@ function plainTitles(value: unknown): unknown {
 
 /** Names out of files with their control characters written out: XML cannot hold them. */
 function visible(svg: string): string {
-  return svg.replace(/[^\n\t]+/g, printable).replace(/[\ufffe\uffff]/g, "\ufffd");
+  return printableLines(svg).replace(/[\ufffe\uffff]/g, "\ufffd");
 }
 
 /** A name that fits: long ones lose their middle, since names often share their start. */

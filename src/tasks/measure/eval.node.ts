@@ -203,14 +203,14 @@ async function likelihoodOf(
   if (model.logProb === undefined) return undefined;
   const sum = (values: Float64Array): number => values.reduce((before, value) => before + value, 0);
   let total = 0;
-  const parts: Record<string, number> = {};
+  const parts = new Map<string, number>();
   const dimensions = dimensionsOf(run);
   let terms: readonly MeanTerm[] | undefined;
   for await (const { logLikelihood, parts: own = {}, terms: further } of scoreSplit(run, split, seed)) {
     total += sum(logLikelihood);
     for (const [name, values] of Object.entries(own)) {
       const known = values.subarray(0, logLikelihood.length);
-      parts[name] = (parts[name] ?? 0) + sum(known) / split.count;
+      parts.set(name, (parts.get(name) ?? 0) + sum(known) / split.count);
     }
     terms = further?.map(({ first, last, nats: values }, k): MeanTerm => {
       const known = values.subarray(0, logLikelihood.length);
@@ -221,7 +221,7 @@ async function likelihoodOf(
   }
   return {
     likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions),
-    parts,
+    parts: Object.fromEntries(parts),
     ...(terms && { terms }),
   };
 }

@@ -51,7 +51,7 @@ export interface DetectionDataOptions {
 export function detectionDataOptions(options: Readonly<Record<string, unknown>>): DetectionDataOptions {
   const parsed = parseOptions("data", detectionDataSchema, options);
   const own = (shape: object): Record<string, unknown> =>
-    Object.fromEntries(Object.entries(parsed).filter(([name]) => name in shape));
+    Object.fromEntries(Object.entries(parsed).filter(([name]) => Object.hasOwn(shape, name)));
   return {
     size: parsed.size,
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),

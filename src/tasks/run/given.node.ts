@@ -69,7 +69,8 @@ export function encodeGiven(
   const random = new Random(seed).split("given");
   let offset = 0;
   for (const { column } of columns) {
-    const value = values[column.name];
+    // A word of all objects, such as constructor, is no value of theirs.
+    const value = Object.hasOwn(values, column.name) ? values[column.name] : undefined;
     if (value === undefined) {
       throw new OptionError(
         `option given: column ${column.name} has no value; add --given ${column.name}=VALUE`,
@@ -150,16 +151,16 @@ export function givenOfSamples(config: RunConfig, x: NdArray<"float32">): NdArra
 
 /** Reads name=value texts. @throws OptionError for a text without = or a name given twice */
 export function parseGiven(texts: readonly string[]): GivenValues {
-  const values: Record<string, string> = {};
+  const values = new Map<string, string>();
   for (const text of texts) {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
     if (name === undefined || value === undefined) {
       throw new OptionError(`option given: ${JSON.stringify(text)} must be NAME=VALUE`);
     }
-    if (Object.hasOwn(values, name)) throw new OptionError(`option given: ${name} has two values`);
-    values[name] = value;
+    if (values.has(name)) throw new OptionError(`option given: ${name} has two values`);
+    values.set(name, value);
   }
-  return values;
+  return Object.fromEntries(values);
 }
 
 /**
