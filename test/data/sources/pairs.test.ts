@@ -9,6 +9,7 @@ import type { DataSet } from "../../../src/data/sources/data-set.ts";
 import { openDigits } from "../../../src/data/sources/digits.node.ts";
 import { planePoints } from "../../../src/data/sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "../../../src/data/sources/views.ts";
+import { DataError } from "../../../src/errors.ts";
 import { writeSafetensors } from "../../../src/nn/safetensors.ts";
 import { float32, int64 } from "../../../src/tensor/array.ts";
 import { batchSourceOf, validationOf } from "../../../src/train/batches.ts";
@@ -121,5 +122,22 @@ describe("pairs", () => {
     await expect(readPairs(other)).rejects.toThrow(/o\.safetensors holds no pairs/);
     await expect(readPairs(join(folder, "none"))).rejects.toThrow(/no such file/);
     await expect(openData("two-moons", { pairs: path, source: "rings" })).rejects.toThrow(/option pairs/);
+  });
+});
+
+describe("pairs that nothing can be fitted to", () => {
+  it("are refused: none, labels of another number, and classes that the data do not have", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "eidos-pairs-"));
+    const path = join(folder, "none.safetensors");
+    await writePairs(path, { x: float32([], [0, 2]), source: float32([], [0, 2]) }, {});
+    await expect(openData("two-moons", { pairs: path })).rejects.toThrow(DataError);
+    await expect(openData("two-moons", { pairs: path })).rejects.toThrow(/pairs: there are none/);
+    const digits = await openDigits();
+    const images = float32(new Float32Array(2 * 784), [2, ...digits.sampleShape]);
+    const labeled = (labels: readonly number[]) => () =>
+      withPairs(digits, { x: images, source: images, label: int64([...labels], [labels.length]) });
+    expect(labeled([1])).toThrow(/label has shape \[1\]; for 2 pairs/);
+    expect(labeled([1, 10])).toThrow(/one has the class 10; .* classes 0 to 9/);
+    expect(labeled([1, 9])).not.toThrow();
   });
 });
