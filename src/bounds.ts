@@ -9,6 +9,7 @@ export const MOST = {
   pixels: 8192,
   ratio: 64,
   shapes: 16,
+  /** Numbers of a sample: a color image of 4,096 × 4,096 pixels has fewer. */
   elements: 2 ** 26,
   units: 65_536,
   steps: 1_000_000,
