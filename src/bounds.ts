@@ -9,8 +9,10 @@ export const MOST = {
   pixels: 8192,
   ratio: 64,
   shapes: 16,
+  /** Numbers of a sample: a color image of 4,096 × 4,096 pixels has fewer. */
   elements: 2 ** 26,
   units: 65_536,
+  unrolled: 256,
   steps: 1_000_000,
   trainingSteps: 1_000_000_000,
   samples: 100_000_000,
@@ -39,6 +41,9 @@ export const ratio = () => z.number().positive().max(MOST.ratio);
 
 /** Steps of a solver, a chain or a path of samples. At most a million. */
 export const stepCount = (least = 1) => z.int().min(least).max(MOST.steps);
+
+/** Steps that are written out in a program one by one. At most 256. */
+export const unrolledSteps = (least = 1) => z.int().min(least).max(MOST.unrolled);
 
 /** Steps of training. At most 10⁹. */
 export const trainingSteps = (least = 1) => z.int().min(least).max(MOST.trainingSteps);

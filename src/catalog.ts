@@ -4,6 +4,7 @@ import { fvsbnDefinition } from "./autoregressive/fvsbn.ts";
 import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
+import { MOST } from "./bounds.ts";
 import { detectorDefinitions } from "./detection/models/detectors.ts";
 import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
 import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
@@ -31,6 +32,7 @@ import type { ModelDefinition } from "./model/definition.ts";
 import { nearest } from "./nearest.ts";
 import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
+import { elementCount } from "./tensor/array.ts";
 
 /** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
 const definitions = [
@@ -109,6 +111,7 @@ export function buildModel(
       `${definition.name} takes ${definition.dataKinds.join(" or ")} data, not ${data.kind} data`,
     );
   }
+  checkSize(definition, data);
   const parsed = parseOptions(definition.name, definition.options, options);
   const model = nameParameters(building(() => definition.build(parsed, data)));
   const size = stateSize(model);
@@ -121,6 +124,17 @@ export function buildModel(
     memory,
   );
   return model;
+}
+
+/** @throws OptionError where a sample has more numbers, or the data more classes, than any model is built for */
+function checkSize({ name }: ModelDefinition, { sampleShape, classes = 0 }: DataInfo): void {
+  const size = elementCount(sampleShape);
+  if (size <= MOST.elements && classes <= MOST.units) return;
+  throw new OptionError(
+    size <= MOST.elements
+      ? `${name}: the data has ${showCount(classes)} classes; at most ${showCount(MOST.units)} can be learned`
+      : `${name}: a sample of [${sampleShape}] has ${showCount(size)} numbers; at most ${showCount(MOST.elements)} can be learned`,
+  );
 }
 
 export { parseOptions } from "./options.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { amount, layerCount, positiveAmount, stepCount, unitCount } from "../bounds.ts";
+import { amount, layerCount, positiveAmount, stepCount, unitCount, unrolledSteps } from "../bounds.ts";
 import type { DensityScoreOptions, Losses } from "../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
@@ -47,8 +47,8 @@ export const continuousFlowOptions = flowOptions.extend({
     .default(2)
     .describe("cosines of the time that gate and shift every layer of the network"),
   solver: z.enum(FIXED).default("rk4").describe("fixed-step method of training"),
-  solverSteps: layerCount().default(6).describe("steps of the solver from data to noise in training"),
-  evaluationSteps: layerCount()
+  solverSteps: unrolledSteps().default(6).describe("steps of the solver from data to noise in training"),
+  evaluationSteps: unrolledSteps()
     .default(24)
     .describe("steps of the solver in graphs outside of training: validation, codes, exported models"),
   trace: z

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { amount, layerCount, positiveAmount, stepCount, trainingSteps, unitCount } from "../bounds.ts";
+import { amount, layerCount, positiveAmount, trainingSteps, unitCount } from "../bounds.ts";
 import { OptionError } from "../errors.ts";
 import { conditioningOptions } from "../flows/densities/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
@@ -77,7 +77,7 @@ export const vaeOptions = conditioningOptions.extend({
     .describe(
       "codes drawn for each sample in training; above 1 the loss is their importance-weighted bound (IWAE) (default: points and tables: 8 where no other option weighs the divergence; otherwise 1)",
     ),
-  scoreSamples: stepCount()
+  scoreSamples: unitCount()
     .default(64)
     .describe("importance samples for each score; more of them give a tighter bound"),
   posterior: z

@@ -1,3 +1,7 @@
+import { memoryLimit } from "../memory.node.ts";
+import type { MemoryLimit } from "../memory.ts";
+import "./no-telemetry.node.ts";
+
 import * as ort from "onnxruntime-node";
 import { OptionError, RuntimeError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
@@ -43,6 +47,8 @@ export interface NodeRuntimeOptions {
   readonly profile?: string;
   /** Overrides what programs are lowered for. Without a block, the block of this machine is found out. */
   readonly target?: Partial<Target>;
+  /** What a program's values may take together on the CPU. Default: what this machine or container has, or EIDOS_MEMORY. */
+  readonly memory?: MemoryLimit;
 }
 
 /** Execution providers that are built into or can be loaded by this onnxruntime-node; not all need start. */
@@ -133,7 +139,7 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
     contrib: options.target?.contrib ?? cpu,
     block: options.target?.block ?? (cpu ? await blockOfThisMachine() : 0),
   };
-  return ortRuntime(library, provider, target, {
+  const runtime = ortRuntime(library, provider, target, {
     executionProviders: [provider],
     graphOptimizationLevel: "all",
     logSeverityLevel: 4,
@@ -150,6 +156,8 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
       },
     },
   });
+  // How much memory an accelerator has is not known.
+  return cpu ? { ...runtime, memory: options.memory ?? memoryLimit() } : runtime;
 }
 
 /** The first line of a failure's message, without the location in ONNX Runtime's sources. */

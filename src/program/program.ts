@@ -1,4 +1,5 @@
 import { OptionError, RuntimeError, WeightsError } from "../errors.ts";
+import { checkMemory } from "../memory.ts";
 import type { Random } from "../random.ts";
 import { type NdArray, zeros } from "../tensor/array.ts";
 import { outputAt, reachableNodes, type Tensor } from "../tensor/graph.ts";
@@ -13,8 +14,12 @@ import {
 } from "../tensor/leaves.ts";
 import { isConcrete, type Shape, sameShape, showShape } from "../tensor/shape.ts";
 import { type Graph, lowerToOnnx } from "./lower.ts";
+import { peakBytes } from "./memory.ts";
 import type { Runtime, RuntimeSession, RuntimeValue, Value } from "./runtime.ts";
 import { simplify } from "./simplify.ts";
+
+/** What to do where the values of a program do not fit into memory. */
+const SMALLER = "take a smaller batchSize (accumulate splits batches), smaller samples or a narrower model";
 
 /** Values of parameters and buffers by name. */
 export type State = ReadonlyMap<string, NdArray>;
@@ -128,6 +133,7 @@ export class Program {
   /**
    * Builds a program from traced outputs.
    * @param weights values that become constants of the program; parameters without a value are inputs by name.
+   * @throws MemoryError where its values would not fit into the runtime's memory, with an estimate from below
    */
   static async build(
     outputs: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
@@ -136,6 +142,10 @@ export class Program {
   ): Promise<Program> {
     const named = outputs instanceof Map ? outputs : new Map(Object.entries(outputs));
     const { graph, randoms } = graphOf(named, weights);
+    if (runtime.memory !== undefined) {
+      const bytes = peakBytes([...graph.outputs.values()]);
+      checkMemory({ what: "a program of this model", bytes, instead: SMALLER }, runtime.memory);
+    }
     const results = new Map([...graph.outputs].map(([name, tensor]) => [`${RESULT}${name}`, tensor]));
     const model = lowerToOnnx({ ...graph, outputs: results }, runtime.target);
     return new Program(model, graph, randoms, await runtime.load(model, graph.weights.size > 0));

@@ -1,5 +1,6 @@
 import type { InferenceSession, Tensor as OrtTensor, TypedTensor } from "onnxruntime-common";
 import { RuntimeError } from "../errors.ts";
+import type { MemoryLimit } from "../memory.ts";
 import { type DType, elementCount, type NdArray } from "../tensor/array.ts";
 import type { Target } from "../tensor/graph.ts";
 
@@ -38,6 +39,8 @@ export interface Runtime {
   /** The execution provider: cpu, cuda, wasm, webgpu, … */
   readonly provider: string;
   readonly target: Target;
+  /** What the values of a program may take together; undefined where that is not known. */
+  readonly memory?: MemoryLimit;
   /** @param weightsInside whether the model has weights as constants, which is worth more work while loading */
   load(model: Uint8Array, weightsInside?: boolean): Promise<RuntimeSession>;
 }

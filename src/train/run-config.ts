@@ -6,18 +6,15 @@ import { isRecord, withCurrentNames } from "../options.ts";
 import { elementCount } from "../tensor/array.ts";
 import { resolvedFitOptions } from "./options.ts";
 
-/** Numbers of a sample at most: a color image of 4,096 × 4,096 pixels has fewer. */
-const MOST_ELEMENTS = 2 ** 26;
-
 /** Samples of a training split at most; they may be streamed, and are then never in memory together. */
 const MOST_STREAMED = 1e12;
 
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
 export const dataInfo = z.object({
   kind: z.enum(["points", "image", "table", "binary"]),
-  sampleShape: list(z.int().min(1), 4)
+  sampleShape: list(z.int().min(1).max(MOST.elements), 4)
     .readonly()
-    .refine((shape) => elementCount(shape) <= MOST_ELEMENTS, `a sample has at most ${MOST_ELEMENTS} numbers`),
+    .refine((shape) => elementCount(shape) <= MOST.elements, `a sample has at most ${MOST.elements} numbers`),
   marks: z.enum(["boxes"]).optional().describe("what is marked in images, and learnt"),
   classes: unitCount().optional(),
   classNames: nameList(text()).readonly().optional(),

@@ -139,7 +139,7 @@ test("a table marks texts and names that spreadsheets take for formulas, and cou
 
 test("a NUL character in a path, a name of a column or a query is a typed error", async () => {
   await expect(openData("a\0b")).rejects.toThrow(FileError);
-  await expect(openData("a\0b.csv")).rejects.toThrow(/a\\u0000b\.csv: it is no path/);
+  await expect(openData("a\0b.csv")).rejects.toThrow(/a\\u0000b\.csv: the path holds a NUL/);
   await expect(writeTable(join(root, "a\0b.csv"), ["x"], [[1]])).rejects.toThrow(FileError);
   await expect(writeTable(join(root, "c.csv"), ["a\0b"], [[1]])).rejects.toThrow(
     /the name of column 1, "a\\u0000b", holds a NUL character/,
