@@ -24,7 +24,7 @@ export interface Seen {
 /** A reader of eidos, with sound inputs to begin with. */
 export interface Reader {
   readonly name: string;
-  /** Writes sound inputs, each a folder below `folder`. */
+  /** Writes sound inputs, each a folder below `folder`; those called `stranger-…` may be refused as they are. */
   make(folder: string): Promise<void>;
   /** The files of an input that are changed. Default: all */
   readonly changes?: RegExp;
@@ -232,11 +232,11 @@ export const READERS: readonly Reader[] = [
         await put(join(folder, format, "image.png"), await picture(5, 16, 3, format));
       }
       await put(
-        join(folder, "drawing", "image.png"),
+        join(folder, "stranger-drawing", "image.png"),
         drawing('<image href="../../../private/secret.png" width="16" height="16"/>'),
       );
       await put(
-        join(folder, "entity", "image.png"),
+        join(folder, "stranger-entity", "image.png"),
         drawing("<text>words</text>").replace("<svg", '<!DOCTYPE svg [<!ENTITY e "ha">]><svg'),
       );
     },
