@@ -30,6 +30,8 @@ export interface Reader {
   readonly changes?: RegExp;
   /** True where a user names the file itself: where a link of that name leads is then the user's affair. */
   readonly named?: boolean;
+  /** Changes that are left out, by parts of their names. */
+  readonly without?: readonly string[];
   /** Reads an input as a user's program would: opens it, and takes what is in it. */
   read(folder: string): Promise<Seen>;
 }
@@ -307,6 +309,8 @@ export const READERS: readonly Reader[] = [
   {
     name: "configurations",
     named: true,
+    // It is the user's own, and may come through a pipe: `--config <(…)`.
+    without: ["is a pipe", "is a link"],
     async make(folder) {
       await put(
         join(folder, "a", "fit.json"),

@@ -216,7 +216,7 @@ async function work({ reader: name, seed, first, count, avoid, milliseconds, kep
   let index = first;
   for (; index < first + count && performance.now() < until; index++) {
     const input = await inputOf(reader, seed, index);
-    if (avoid.some((part) => input.name.includes(part))) continue;
+    if ([...avoid, ...(reader.without ?? [])].some((part) => input.name.includes(part))) continue;
     // A path of its own each time: nothing that remembers paths may help or hinder.
     const folder = join(root, `inputs-${number}`, reader.name.replaceAll(/\W+/g, "-"), String(index));
     if (await tryInput(reader, index, input, folder)) rmSync(folder, { recursive: true, force: true });
