@@ -67,7 +67,8 @@ async function within(kind: string, work: (folder: string) => Promise<void>): Pr
   try {
     await work(folder);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    // What still writes is ending: a moment later the folder can go.
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }
 

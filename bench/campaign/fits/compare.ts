@@ -9,8 +9,8 @@ import { lineOf } from "../kind.ts";
 /** What the clock decides is not compared. */
 const CLOCK = new Set(["seconds", "samplesPerSecond"]);
 
-/** Pictures that follow from the steps alone. Figures of the report are as fine as the clock allows. */
-const isDrawnByStep = (name: string): boolean => /^(step-\d+|samples)\.png$/.test(name);
+/** The picture at the end follows from the weights. When others are drawn, and how fine figures are, depends on the clock. */
+const isDrawnAtEnd = (name: string): boolean => name === "samples.png";
 
 /** A thing that cannot be read of a run folder, or the step of its checkpoint. What was not written yet is no damage. */
 export async function damageOf(
@@ -36,7 +36,7 @@ export async function differences(one: string, other: string): Promise<readonly 
   const found: string[] = [];
   const bytes = ["weights/best.safetensors", "weights/last.safetensors", "model.onnx"];
   const samples = [one, other].map((folder) =>
-    readdirSync(join(folder, "samples")).filter(isDrawnByStep).sort(),
+    readdirSync(join(folder, "samples")).filter(isDrawnAtEnd).sort(),
   );
   if (String(samples[0]) !== String(samples[1])) found.push("names of samples");
   for (const file of [...bytes, ...(samples[0] ?? []).map((name) => join("samples", name))]) {

@@ -24,12 +24,14 @@ export interface Seen {
 /** A reader of eidos, with sound inputs to begin with. */
 export interface Reader {
   readonly name: string;
-  /** Writes sound inputs, each a folder below `folder`. */
+  /** Writes sound inputs, each a folder below `folder`; those called `stranger-…` may be refused as they are. */
   make(folder: string): Promise<void>;
   /** The files of an input that are changed. Default: all */
   readonly changes?: RegExp;
   /** True where a user names the file itself: where a link of that name leads is then the user's affair. */
   readonly named?: boolean;
+  /** Changes that are left out, by parts of their names. */
+  readonly without?: readonly string[];
   /** Reads an input as a user's program would: opens it, and takes what is in it. */
   read(folder: string): Promise<Seen>;
 }
@@ -232,11 +234,11 @@ export const READERS: readonly Reader[] = [
         await put(join(folder, format, "image.png"), await picture(5, 16, 3, format));
       }
       await put(
-        join(folder, "drawing", "image.png"),
+        join(folder, "stranger-drawing", "image.png"),
         drawing('<image href="../../../private/secret.png" width="16" height="16"/>'),
       );
       await put(
-        join(folder, "entity", "image.png"),
+        join(folder, "stranger-entity", "image.png"),
         drawing("<text>words</text>").replace("<svg", '<!DOCTYPE svg [<!ENTITY e "ha">]><svg'),
       );
     },
@@ -307,6 +309,8 @@ export const READERS: readonly Reader[] = [
   {
     name: "configurations",
     named: true,
+    // It is the user's own, and may come through a pipe: `--config <(…)`.
+    without: ["is a pipe", "is a link"],
     async make(folder) {
       await put(
         join(folder, "a", "fit.json"),

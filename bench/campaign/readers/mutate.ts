@@ -144,5 +144,6 @@ export function mutate(
     changed.set(path, { kind: "bytes", bytes });
     names.push(`${path}: ${name}`);
   }
-  return { name: names.join("; "), files: changed };
+  // Paths within a document can be as deep as the document.
+  return { name: names.map((name) => name.slice(0, 150)).join("; "), files: changed };
 }

@@ -40,6 +40,7 @@ type Ending =
 /** A process that reads inputs; a fresh one where the last has died. */
 class Child {
   private process: ChildProcess | undefined;
+  private isOver = false;
   private readonly root: string;
   private readonly number: number;
 
@@ -99,6 +100,10 @@ class Child {
           reject(new Error(words.trim()));
           return;
         }
+        if (this.isOver) {
+          settle({ kind: "done", next: work.first });
+          return;
+        }
         const { index = work.first, name = "between inputs", folder = "" } = current ?? {};
         const how = hung
           ? `no end after ${LIMIT / 1000} s`
@@ -114,6 +119,7 @@ class Child {
   }
 
   end(): void {
+    this.isOver = true;
     this.process?.kill("SIGKILL");
   }
 }
@@ -228,22 +234,25 @@ export const readers: Kind = {
       (_, number) => new Child(root, number),
     );
     const total = (): number => all.reduce((sum, { next }) => sum + next, 0);
-    await Promise.all(
-      children.map(async (child) => {
-        while (budget.left > 0) {
-          // Whoever has had the least time is next; cheap readers come to their end early and leave the rest of it.
-          const [next] = all
-            .filter((one) => one.next < MOST && !busy.has(one))
-            .sort((a, b) => a.seconds - b.seconds);
-          if (next === undefined) return;
-          busy.add(next);
-          await turn(child, next, seed, Math.min(CHUNK.milliseconds, 1000 * budget.left), report);
-          busy.delete(next);
-          report.progress(`${total()} inputs`);
-        }
-      }),
-    );
-    for (const child of children) child.end();
+    try {
+      await Promise.all(
+        children.map(async (child) => {
+          while (budget.left > 0) {
+            // Whoever has had the least time is next; cheap readers come to their end early and leave the rest of it.
+            const [next] = all
+              .filter((one) => one.next < MOST && !busy.has(one))
+              .sort((a, b) => a.seconds - b.seconds);
+            if (next === undefined) return;
+            busy.add(next);
+            await turn(child, next, seed, Math.min(CHUNK.milliseconds, 1000 * budget.left), report);
+            busy.delete(next);
+            report.progress(`${total()} inputs`);
+          }
+        }),
+      );
+    } finally {
+      for (const child of children) child.end();
+    }
     for (const { reader, next, read, hangs } of all) {
       const row = `reader: ${reader.name}`;
       report.note(row, `${read} read, the others refused`);
