@@ -110,6 +110,7 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
   const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
+    deterministic: options.deterministic,
     ...(threads !== undefined && { threads }),
   });
   let pool: GradientPool | undefined;

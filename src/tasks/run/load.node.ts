@@ -56,6 +56,7 @@ export async function loadRun(path: string, options: LoadRunOptions = {}): Promi
   const weights = checkState(read.weights, model, read.file);
   const runtime = await nodeRuntime({
     provider: options.provider ?? "cpu",
+    deterministic: config.fit.deterministic,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   let data = options.data === undefined ? undefined : Promise.resolve(options.data);
