@@ -140,7 +140,9 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
     // Planning all memory of a step ahead takes half as much again, and saves no time.
     enableMemPattern: false,
     extra: {
-      ...(deterministic && { optimization: { disable_specified_optimizers: "TransposeOptimizer" } }),
+      ...(deterministic && {
+        optimization: { disable_specified_optimizers: "TransposeOptimizer;GemmTransposeFusion" },
+      }),
       session: {
         ...SESSION_CONFIG,
         ...(spinMicroseconds === 0
