@@ -6,7 +6,7 @@
 const HOUSE = [
   {
     room: "tensor",
-    above: ["array", "shape", "graph", "leaves", "blocked", "core", "rules", "grad"],
+    above: ["array", "shape", "graph", "leaves", "steady", "blocked", "core", "rules", "grad"],
     subrooms: ["convolution", "operations"],
   },
   { room: "program" },

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from "../tensor/graph.ts";
 import { batchFactor, isConcrete, type Shape } from "../tensor/shape.ts";
+import { steadyLog } from "../tensor/steady.ts";
 import { attributeProto, tensorProto, valueInfo } from "./proto.ts";
 import { simplify } from "./simplify.ts";
 
@@ -67,6 +68,7 @@ class Emitter implements LowerContext {
   }
 
   emit(node: OnnxNode): readonly string[] {
+    if (this.target.deterministic && node.op === "Log") return [steadyLog(this, node.inputs[0] ?? "")];
     const id = this.count++;
     const outputs = Array.from(
       { length: node.outputs ?? 1 },

@@ -41,6 +41,10 @@ export interface NodeRuntimeOptions {
    */
   readonly spinMicroseconds?: number;
   /**
+   * Whether numbers must not depend on the number of threads (provider cpu). Default: false, since a few kernels are slower then.
+   */
+  readonly deterministic?: boolean;
+  /**
    * Writes a profile of every program, in Chrome's trace format, to a file whose name begins so; it is complete when the
    * program is released.
    */
@@ -135,19 +139,25 @@ export async function nodeRuntime(options: NodeRuntimeOptions = {}): Promise<Run
     }
   }
   const cpu = provider === "cpu";
+  const deterministic = cpu && (options.deterministic ?? options.target?.deterministic ?? false);
   const target: Target = {
     contrib: options.target?.contrib ?? cpu,
     block: options.target?.block ?? (cpu ? await blockOfThisMachine() : 0),
+    ...(deterministic && { deterministic }),
   };
   const runtime = ortRuntime(library, provider, target, {
     executionProviders: [provider],
-    graphOptimizationLevel: "all",
+    // The search for faster nodes would undo what makes products deterministic.
+    graphOptimizationLevel: deterministic ? "basic" : "all",
     logSeverityLevel: 4,
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     ...(options.profile !== undefined && { enableProfiling: true, profileFilePrefix: options.profile }),
     // Planning all memory of a step ahead takes half as much again, and saves no time.
     enableMemPattern: false,
     extra: {
+      ...(deterministic && {
+        optimization: { disable_specified_optimizers: "TransposeOptimizer;GemmTransposeFusion" },
+      }),
       session: {
         ...SESSION_CONFIG,
         ...(spinMicroseconds === 0

@@ -34,6 +34,7 @@ import {
   sizeOf,
   strides,
 } from "./shape.ts";
+import { steadyReduction } from "./steady.ts";
 
 // The closed core of differentiation: reshape, broadcast, sum, cast, add and multiply. The gradient of each is made of
 // the others, so they stand in one file; every other operation builds on them.
@@ -281,12 +282,14 @@ export function lowerReduction(
     const x = inputAt(inputs, 0);
     const blocked = lowerPositionReduction(context, op, x, axes, keepDims);
     if (blocked !== undefined) return [blocked];
+    const name = context.value(x);
     return [
-      context.emit1({
-        op,
-        inputs: [context.value(x), context.constant(int64Vector(axes))],
-        attributes: { keepdims: { int: keepDims ? 1 : 0 } },
-      }),
+      steadyReduction(context, op, x, name, axes, keepDims) ??
+        context.emit1({
+          op,
+          inputs: [name, context.constant(int64Vector(axes))],
+          attributes: { keepdims: { int: keepDims ? 1 : 0 } },
+        }),
     ];
   };
 }

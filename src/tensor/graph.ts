@@ -46,6 +46,8 @@ export interface Target {
   readonly contrib: boolean;
   /** Block of the NCHWc convolution kernels of this machine; 0 where they cannot be used. */
   readonly block: 0 | 8 | 16;
+  /** Kernels are chosen so that numbers do not depend on the number of threads. Default: false. */
+  readonly deterministic?: boolean;
 }
 
 /**

@@ -118,6 +118,7 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
   const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
+    deterministic: options.deterministic,
     ...(threads !== undefined && { threads }),
   });
   let pool: GradientPool | undefined;

@@ -51,6 +51,10 @@ export const fitOptions = z.strictObject({
   threads: threadCount()
     .optional()
     .describe("threads of each replica (default: all cores, divided among replicas)"),
+  deterministic: z
+    .boolean()
+    .default(false)
+    .describe("the same numbers with any number of threads (provider cpu); a little slower"),
   weights: z
     .string()
     .min(1)

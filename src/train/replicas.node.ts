@@ -168,7 +168,7 @@ export async function replicaPool(
   entry: URL,
   data?: unknown,
 ): Promise<GradientPool> {
-  const { replicas, accumulate, provider } = config.fit;
+  const { replicas, accumulate, provider, deterministic } = config.fit;
   const parts = replicas * accumulate;
   const threads = replicaThreads(config.fit) ?? 1;
   const buffers = buffersOf(tracer.model);
@@ -208,7 +208,12 @@ export async function replicaPool(
   };
   try {
     const ready = others.map((replica) => replica.answer());
-    const own = await PartGradients.build(tracer, source, parts, await nodeRuntime({ provider, threads }));
+    const own = await PartGradients.build(
+      tracer,
+      source,
+      parts,
+      await nodeRuntime({ provider, threads, deterministic }),
+    );
     await Promise.all(ready);
     return {
       parts: replicas,
@@ -267,7 +272,11 @@ async function shareOf(
   { model, data }: ReplicaSubject,
 ): Promise<(step: number) => Promise<Readonly<Record<string, number>>>> {
   const tracer = tracerOf(model, config.fit);
-  const runtime = await nodeRuntime({ provider: config.fit.provider, threads });
+  const runtime = await nodeRuntime({
+    provider: config.fit.provider,
+    threads,
+    deterministic: config.fit.deterministic,
+  });
   const gradients = await PartGradients.build(tracer, batchSourceOf(data, config.fit), parts, runtime);
   const shared = new Float32Array(state);
   const target = new Float32Array(gradient);

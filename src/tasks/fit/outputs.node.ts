@@ -59,11 +59,11 @@ async function attempt(what: string, control: FitControl, work: () => Promise<un
 
 /** Uses weights in a session of their own. */
 async function withSession<T>(
-  { provider, threads }: RunConfig["fit"],
+  { provider, threads, deterministic }: RunConfig["fit"],
   weights: State,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const runtime = await nodeRuntime({ provider, ...(threads !== undefined && { threads }) });
+  const runtime = await nodeRuntime({ provider, deterministic, ...(threads !== undefined && { threads }) });
   const session = new Session(runtime, weights);
   try {
     return await work(session);

@@ -72,6 +72,7 @@ export async function loadRun(
   const weights = checkState(read.weights, model, read.file);
   const runtime = await nodeRuntime({
     provider: options.provider ?? "cpu",
+    deterministic: config.fit.deterministic,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   let data = options.opened === undefined ? undefined : Promise.resolve(options.opened);

@@ -1,6 +1,7 @@
 import { BLOCKED_DOMAIN } from "../blocked.ts";
 import { type LowerContext, type Lowered, sizeAt, type Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
+import { emitProduct } from "../steady.ts";
 import { exchangedBlocks } from "./blocked.ts";
 import { flippedPadding, type Geometry, movers } from "./geometry.ts";
 
@@ -65,12 +66,11 @@ function pointwise({ kernel }: Sizes, { stride, padding }: Geometry): boolean {
 function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, output }: Sizes): string {
   const { reshape, sum } = movers(context);
   const positions = output[0] * output[1];
-  const products = context.emit1({
-    op: "FusedMatMul",
-    domain: "com.microsoft",
-    inputs: [reshape(context.value(g), [-1, o, positions]), reshape(context.value(x), [-1, c, positions])],
-    attributes: { transB: { int: 1 } },
-  });
+  const maps = [
+    reshape(context.value(g), [-1, o, positions]),
+    reshape(context.value(x), [-1, c, positions]),
+  ] as const;
+  const products = emitProduct(context, maps, 3, { m: o, n: c, k: positions }, true);
   return reshape(sum(products, [0]), [o, c, 1, 1]);
 }
 
@@ -209,10 +209,8 @@ function emitProducts(
   const { reshape, transpose, sum } = movers(context);
   const { block: b } = context.target;
   const blocked = reshape(context.blockedValue(map), [-1, channels / b, positions, b]);
-  const product = context.emit1({
-    op: "MatMul",
-    inputs: [reshape(taps, [-1, 1, rows, positions]), blocked],
-  });
+  const operands = [reshape(taps, [-1, 1, rows, positions]), blocked] as const;
+  const product = emitProduct(context, operands, 4, { m: rows, n: b, k: positions });
   return reshape(transpose(sum(product, [0]), [0, 2, 1]), [channels, rows]);
 }
 

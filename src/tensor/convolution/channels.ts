@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { type Shape, sameShape } from "../shape.ts";
+import { steadyReduction } from "../steady.ts";
 
 // What normalization needs of maps [N, C, ...]: means over positions and linear combinations with one factor a channel.
 // They form a closed set under differentiation and can be done on blocked values, so that activations need not be
@@ -42,6 +43,8 @@ export function positionsOf(x: Tensor): number {
 /** Mean over positions of a value: [N, C], from the plain or from the blocked layout. */
 function emitChannelMean(context: LowerContext, name: string, x: Tensor, blocked: boolean): string {
   if (!blocked) {
+    const steady = steadyReduction(context, "ReduceMean", x, name, spatialAxes(x), false);
+    if (steady !== undefined) return steady;
     return context.emit1({
       op: "ReduceMean",
       inputs: [name, vector(context, spatialAxes(x))],

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from "../graph.ts";
 import { filled } from "../leaves.ts";
+import { emitProduct, steadyConvolution } from "../steady.ts";
 import { blockedForm, emitBlockedConvolution, emitNarrowConvolution, type Kernel } from "./blocked.ts";
 import { blockedKernelGradient, blockedStridedGradient } from "./blocked-gradients.ts";
 import { channelMean, positionsOf } from "./channels.ts";
@@ -54,8 +55,11 @@ function lowerKernel(
   const weight = kernel.adjoint
     ? flippedKernel(context, kernel.weight, kernel.groups)
     : context.value(kernel.weight);
-  const inputs = [context.value(x), weight, ...(bias === undefined ? [] : [context.value(bias)])];
-  return context.emit1({ op: "Conv", inputs, attributes });
+  const others = [weight, ...(bias === undefined ? [] : [context.value(bias)])];
+  const convolve = (name: string): string =>
+    context.emit1({ op: "Conv", inputs: [name, ...others], attributes });
+  const inner = (size[0] ?? 1) * (size[1] ?? 1) * (sizeAt(name, x, 1) / geometry.groups);
+  return steadyConvolution(context, x, inner, convolve) ?? convolve(context.value(x));
 }
 
 /** The convolution. */
@@ -154,7 +158,11 @@ function lowerKernelGradient(
       [top + (h - 1) * stride[0] + 1, left + (w - 1) * stride[1] + 1],
       stride,
     );
-    const product = context.emit1({ op: "MatMul", inputs: [reshape(shifted, [-1, groups, i, h * w]), rows] });
+    const operands = [reshape(shifted, [-1, groups, i, h * w]), rows] as const;
+    const product =
+      x.dtype === "float32"
+        ? emitProduct(context, operands, 4, { m: i, n: o / groups, k: h * w })
+        : context.emit1({ op: "MatMul", inputs: operands });
     taps.push(
       context.emit1({
         op: "ReduceSum",

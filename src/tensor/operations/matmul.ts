@@ -13,6 +13,7 @@ import {
 } from "../graph.ts";
 import { full } from "../leaves.ts";
 import { broadcastShapes, multiplyDims, type Shape } from "../shape.ts";
+import { type ProductSizes, steadyOperand } from "../steady.ts";
 import { where } from "./elementwise.ts";
 import { lowerTriangularMask } from "./indexing.ts";
 import { softmax } from "./reduce.ts";
@@ -79,6 +80,12 @@ const matmulOperation: Operation<MatmulAttributes> = {
   },
 };
 
+/** Sizes of a product whose first operand is not transposed. */
+function sizes(a: Tensor, b: Tensor, transposeB: boolean): ProductSizes {
+  const size = (dim: Shape[number]): number | undefined => (typeof dim === "number" ? dim : undefined);
+  return { m: size(dimAt(a, -2)), k: size(dimAt(a, -1)), n: size(dimAt(b, transposeB ? -2 : -1)) };
+}
+
 /** Emits the cheapest node for a product of values of the given types. */
 function emitMatmul(
   context: LowerContext,
@@ -88,6 +95,13 @@ function emitMatmul(
   typeB: Tensor,
   { transposeA, transposeB }: MatmulAttributes,
 ): string {
+  const steady =
+    transposeA || typeA.dtype !== "float32"
+      ? undefined
+      : steadyOperand(context, a, typeA.rank, sizes(typeA, typeB, transposeB));
+  if (steady !== undefined) {
+    return emitMatmul(context, steady, b, typeA, typeB, { transposeA: true, transposeB });
+  }
   if (!transposeA && !transposeB) return context.emit1({ op: "MatMul", inputs: [a, b] });
   const flags = { transA: { int: transposeA ? 1 : 0 }, transB: { int: transposeB ? 1 : 0 } };
   if (typeA.rank === 2 && typeB.rank === 2 && typeA.dtype !== "int64") {
@@ -170,13 +184,19 @@ const linearOperation: Operation = {
       needed[2] ? sumOfRows(g) : undefined,
     ];
   },
-  lower: (context, node) => [
-    context.emit1({
-      op: "Gemm",
-      inputs: node.inputs.map((input) => context.value(input)),
-      attributes: { transB: { int: 1 } },
-    }),
-  ],
+  lower: (context, node) => {
+    const [x, weight] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
+    const [first = "", ...others] = node.inputs.map((input) => context.value(input));
+    const steady =
+      x.dtype === "float32" ? steadyOperand(context, first, 2, sizes(x, weight, true)) : undefined;
+    return [
+      context.emit1({
+        op: "Gemm",
+        inputs: [steady ?? first, ...others],
+        attributes: { transB: { int: 1 }, ...(steady !== undefined && { transA: { int: 1 } }) },
+      }),
+    ];
+  },
 };
 
 /**
