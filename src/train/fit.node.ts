@@ -264,7 +264,9 @@ class FitLoop {
     const stepsBefore = trainer.step;
     let stepSeconds = 0;
     let checkpointAt = this.begun;
-    let drawnShare = this.budget.share(trainer.step);
+    // Pictures are drawn at the same shares of the budget whether or not the run was interrupted.
+    const drawnUntil = (): number => Math.floor(this.budget.share(trainer.step) / DRAW_EVERY) * DRAW_EVERY;
+    let drawnShare = drawnUntil();
     let reason = this.endReason();
     while (reason === undefined) {
       const rate = this.budget.learningRate(trainer.step);
@@ -292,7 +294,7 @@ class FitLoop {
       const share = this.budget.share(trainer.step);
       if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
         await this.draw(trainer);
-        drawnShare = share;
+        drawnShare = drawnUntil();
       }
     }
     this.progress = { ...this.progress, seconds: this.elapsed() };

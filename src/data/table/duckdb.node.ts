@@ -4,6 +4,7 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
+import { refuseDeepJson } from "./json-depth.node.ts";
 import type { Table, Wanted } from "./rows.node.ts";
 
 /** File extensions of tables, and the kind of each. */
@@ -321,6 +322,7 @@ async function fileExpression(path: string, binary: boolean): Promise<string> {
     if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
     throw fileError(error, "read", path);
   }
+  if (kind === "json") await refuseDeepJson(path);
   // Folders called year=2020 would become columns.
   if (kind === "parquet") return `read_parquet(${quoteFile(path)}, hive_partitioning = false)`;
   if (kind === "json") return `read_json_auto(${quoteFile(path)}, hive_partitioning = false)`;

@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { parse } from "yaml";
+import { isScalar, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { FILE_KINDS, printable, UnreadFileError } from "../../files/files.node.ts";
@@ -38,13 +38,34 @@ type YoloYaml = z.output<typeof yamlSchema>;
 /** What describes a data set in YOLO's format: a YAML file, or the folders `images` and `labels` alone. */
 export type YoloSource = { readonly yaml: string; readonly content: YoloYaml } | { readonly yaml: undefined };
 
+/**
+ * The value of a YAML text. The parser's own look for keys that come twice takes the square of their number.
+ * @throws Error where the text is no YAML, or a key comes twice
+ */
+function parseYaml(text: string): unknown {
+  const document = parseDocument(text, { uniqueKeys: false, logLevel: "error" });
+  const [error] = document.errors;
+  if (error !== undefined) throw error;
+  visit(document, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) throw new Error(`the key ${key.value} comes twice`);
+        seen.add(key.value);
+      }
+    },
+  });
+  return document.toJS();
+}
+
 /** Reads a YAML file of a data set; undefined where it is about other things. @throws DataError where it is damaged */
 async function readYoloYaml(files: DetectionFiles, file: string): Promise<YoloSource | undefined> {
   const text = await readText(files, file);
   let value: unknown;
   try {
     // Warnings would print parts of the text.
-    value = parse(text, { logLevel: "error" });
+    value = parseYaml(text);
   } catch (error) {
     throw new DataError(`${file}: not valid YAML (${reasonOf(error)})`, { cause: error });
   }
