@@ -100,7 +100,7 @@ describe("vectors of zeros and ones", () => {
   });
 
   test("are sampled into a table of their columns, and learnt", async () => {
-    const { stdout } = await succeed(["sample", "vectors", "--count", "2000"], cwd);
+    const { stdout } = await succeed(["sample", "vectors", "--trust-module", "--count", "2000"], cwd);
     expect(stdout).toContain(join("vectors", "samples", "seed-0.csv"));
     const { names, rows } = await readCsv(join(cwd, "vectors", "samples", "seed-0.csv"));
     expect(names).toEqual(["x0", "x1", "x2"]);
@@ -113,15 +113,17 @@ describe("vectors of zeros and ones", () => {
 
   test("are scored and evaluated in exact nats", async () => {
     await writeFile(join(cwd, "new.csv"), "0,1,0\n1,0,1\n");
-    await succeed(["score", "vectors", "new.csv", "--out", "scores.csv"], cwd);
+    await succeed(["score", "vectors", "--trust-module", "new.csv", "--out", "scores.csv"], cwd);
     const { names, rows: scores } = await readCsv(join(cwd, "scores.csv"));
     expect(names).toEqual(["row", "logLikelihood"]);
     expect(Number(scores[0]?.[1])).toBeGreaterThan(Number(scores[1]?.[1]) + 3);
     await writeFile(join(cwd, "bad.csv"), "0,1,0\n0,1,2\n");
-    expect(await refused(["score", "vectors", "bad.csv"], cwd)).toMatch(
+    expect(await refused(["score", "vectors", "--trust-module", "bad.csv"], cwd)).toMatch(
       /bad\.csv: neither 0 nor 1 in column "x2": row 2 \("2"\)/,
     );
-    const { results } = JSON.parse((await succeed(["eval", "vectors", "--json"], cwd)).stdout);
+    const { results } = JSON.parse(
+      (await succeed(["eval", "vectors", "--trust-module", "--json"], cwd)).stdout,
+    );
     const found = results.find(({ name }: { name: string }) => name === "log-likelihood");
     expect(found).toMatchObject({ unit: "nats per sample", note: "exact", samples: 300 });
     // The entropy of the three columns is 0.50 + 0.33 + 0 nats.
@@ -136,14 +138,19 @@ describe("digits binarized dynamically", () => {
       dataOptions: { binary: true, binarize: "dynamic" },
       dataInfo: { kind: "binary", sampleShape: [1, 28, 28], binarization: { protocol: "dynamic", seed: 0 } },
     });
-    const { stdout } = await succeed(["eval", "digits"], cwd);
+    const { stdout } = await succeed(["eval", "digits", "--trust-module"], cwd);
     expect(stdout).toMatch(/nats per image +1000 +exact: binarized by draws, .*\(dynamic\), seed 0/);
     expect(stdout).not.toMatch(/bits per dimension/);
-    await succeed(["sample", "digits", "--count", "4", "--out", "digits.npy"], cwd);
+    await succeed(["sample", "digits", "--trust-module", "--count", "4", "--out", "digits.npy"], cwd);
     const { shape, data } = await readNpy(join(cwd, "digits.npy"));
     expect(shape).toEqual([4, 1, 28, 28]);
     expect(new Set(data as Float32Array)).toEqual(new Set([0, 1]));
-    expect(await refused(["sample", "digits", "--out", "digits.csv"], cwd)).toMatch(/\.png or \.npy/);
-    await succeed(["fit", "--resume", "digits", "--steps", "4", "--sample-pictures", "0"], cwd);
+    expect(await refused(["sample", "digits", "--trust-module", "--out", "digits.csv"], cwd)).toMatch(
+      /\.png or \.npy/,
+    );
+    await succeed(
+      ["fit", "--resume", "digits", "--trust-module", "--steps", "4", "--sample-pictures", "0"],
+      cwd,
+    );
   });
 });

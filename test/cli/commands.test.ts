@@ -39,7 +39,7 @@ describe("help", () => {
     const loaded = stderr.split("\n").filter((line) => line.startsWith("file:"));
     expect(loaded.some((url) => url.endsWith("/cli/main.js"))).toBe(true);
     const light =
-      /\/dist\/(cli\/main|cli\/command|errors|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
+      /\/dist\/(cli\/main|cli\/command|errors|printable|version|_virtual\/_rolldown\/runtime)\.js$|\/node_modules\/commander\//;
     expect(loaded.filter((url) => !light.test(url))).toEqual([]);
   });
 

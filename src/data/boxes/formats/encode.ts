@@ -66,6 +66,9 @@ function faultOfClass(format: DetectionFormat, name: string): string | undefined
   if (format === "voc" && NOT_XML.test(name)) {
     return "it holds a character that XML has no words for; write another format, such as coco";
   }
+  if (format !== "coco" && name.includes("\0")) {
+    return "it holds a NUL character, which is taken for damage in a text; write coco, or rename it";
+  }
   if (format !== "coco" && HALF.test(name)) {
     return "it holds half of a character, which no text in UTF-8 can; write coco, or rename it";
   }
