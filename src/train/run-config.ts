@@ -60,8 +60,12 @@ export function withCurrentKeys(json: unknown): unknown {
   const { fit, dataInfo: info } = json;
   return {
     ...json,
-    ...(isRecord(fit) && { fit: withCurrentNames(fit, (name) => name in resolvedFitOptions.shape) }),
-    ...(isRecord(info) && { dataInfo: withCurrentNames(info, (name) => name in dataInfo.shape) }),
+    ...(isRecord(fit) && {
+      fit: withCurrentNames(fit, (name) => Object.hasOwn(resolvedFitOptions.shape, name)),
+    }),
+    ...(isRecord(info) && {
+      dataInfo: withCurrentNames(info, (name) => Object.hasOwn(dataInfo.shape, name)),
+    }),
   };
 }
 

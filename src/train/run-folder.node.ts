@@ -1,12 +1,17 @@
-import { readdir, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readlink, realpath, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { z } from "zod";
+import { isWithin } from "../data/files/data-folder.node.ts";
 import {
+  FILE_KINDS,
+  type FileKind,
   fileError,
   isMissing,
   isTemporary,
   makeFolder,
   readBytes,
+  readRegularFile,
+  UnreadFileError,
   writeFileAtomic,
 } from "../data/files/files.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
@@ -182,21 +187,22 @@ export class RunFolder {
 
   /** True where a run has been begun in this folder. */
   async exists(): Promise<boolean> {
-    return (await this.readIfThere("config.json")) !== undefined;
+    return (await this.readIfThere("config.json", FILE_KINDS.text)) !== undefined;
   }
 
   async writeConfig(config: RunConfig): Promise<void> {
     await writeFileAtomic(this.file("config.json"), `${JSON.stringify(config, null, 2)}\n`);
   }
 
-  /** @throws FileError where there is no run; OptionError where config.json is not one of eidos. */
+  /** @throws FileError where there is no run, or a link in it leads out; OptionError where config.json is not one of eidos. */
   async readConfig(): Promise<RunConfig> {
-    const text = await this.readIfThere("config.json");
+    const text = await this.readIfThere("config.json", FILE_KINDS.text);
     if (text === undefined) {
       throw new FileError(
         `${this.path} holds no run (no config.json); give the folder that eidos fit has written`,
       );
     }
+    await this.refuseLinks();
     let json: unknown;
     try {
       json = JSON.parse(new TextDecoder().decode(text));
@@ -247,7 +253,7 @@ export class RunFolder {
   }
 
   private async readMetricsFile(): Promise<ReadMetrics | undefined> {
-    const bytes = await this.readIfThere(METRICS);
+    const bytes = await this.readIfThere(METRICS, FILE_KINDS.annotations);
     return bytes === undefined ? undefined : parseMetrics(new TextDecoder().decode(bytes));
   }
 
@@ -348,12 +354,37 @@ export class RunFolder {
     }
   }
 
-  private async readIfThere(name: string): Promise<Uint8Array | undefined> {
+  /** A file of the folder, which is a regular one within the size of its kind; undefined where there is none. */
+  private async readIfThere(
+    name: string,
+    kind: FileKind = FILE_KINDS.array,
+  ): Promise<Uint8Array | undefined> {
     try {
-      return await readFile(this.file(name));
-    } catch (cause) {
-      if (isMissing(cause)) return undefined;
-      throw fileError(cause, "read", this.file(name));
+      return await readRegularFile(this.file(name), kind);
+    } catch (error) {
+      if (error instanceof UnreadFileError && error.reason === "missing") return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * A run folder is read and written within itself: a stranger's may hold links that lead to one's own files.
+   * @throws FileError naming a link that leads out
+   */
+  private async refuseLinks(): Promise<void> {
+    const root = await realpath(this.path).catch(() => undefined);
+    if (root === undefined) return;
+    for (const folder of ["", ...SUBFOLDERS, "detections"]) {
+      const entries = await readdir(this.file(folder), { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        if (!entry.isSymbolicLink()) continue;
+        const link = this.file(folder, entry.name);
+        const real = await realpath(link).catch(() => readlink(link));
+        if (isWithin(root, resolve(root, real))) continue;
+        throw new FileError(
+          `${link} is a link that leads out of the run, to ${real}; a run is read and written within its folder alone: copy the file here, or remove the link`,
+        );
+      }
     }
   }
 }

@@ -116,7 +116,12 @@ export class StepTracer {
     const outputs = new Map<string, Tensor>([
       ["gradient", gradients.length === 1 && first !== undefined ? first : concat(gradients, 0)],
     ]);
-    for (const [name, loss] of Object.entries(losses)) outputs.set(`loss.${name}`, loss);
+    for (const [name, loss] of Object.entries(losses)) {
+      // It could not be kept in the records of a run.
+      if (name === "__proto__")
+        throw new OptionError("a part of a loss cannot be called __proto__; rename it");
+      outputs.set(`loss.${name}`, loss);
+    }
     for (const buffer of buffersOf(this.model)) outputs.set(buffer.name, updates.get(buffer) ?? buffer);
     const replaced = substitute([...outputs.values()], this.layout.views(parameters));
     return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));

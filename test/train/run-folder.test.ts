@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -234,3 +235,45 @@ function plus0(row: MetricRow): MetricRow {
     Object.entries(row).map(([key, value]) => [key, value === 0 ? 0 : value]),
   ) as MetricRow;
 }
+
+describe("a run folder of a stranger", () => {
+  const links = [
+    "weights/last.safetensors",
+    "metrics.csv",
+    "state.safetensors",
+    "samples/samples.png",
+    "weights",
+  ];
+
+  test.each(links)("in which %s leads out of it is neither read nor written", async (name) => {
+    const path = at(`linked-${name.replaceAll(/\W/g, "-")}`);
+    const { folder } = await fitDenoiser(path, { steps: 3 });
+    await folder.writeConfig({} as Parameters<RunFolder["writeConfig"]>[0]);
+    const private_ = at(`private-${name.replaceAll(/\W/g, "-")}`);
+    await writeFile(private_, "mine");
+    await rm(folder.file(name), { recursive: true, force: true });
+    await symlink(private_, folder.file(name));
+    await expect(folder.readConfig()).rejects.toThrow(/is a link that leads out of the run, to .*private/);
+    expect(await readFile(private_, "utf8")).toBe("mine");
+  });
+
+  test("may hold links within itself", async () => {
+    const { folder } = await fitDenoiser(at("linked-within"), { steps: 3 });
+    await symlink("last.safetensors", folder.file("weights", "best-of-all.safetensors"));
+    await folder.writeConfig({} as Parameters<RunFolder["writeConfig"]>[0]);
+    // It gets as far as the configuration, which is none.
+    await expect(folder.readConfig()).rejects.toThrow(/config\.json: /);
+  });
+
+  test.skipIf(process.platform === "win32")("in which a file is a pipe does not hang", async () => {
+    const { folder } = await fitDenoiser(at("piped"), { steps: 3 });
+    for (const name of ["config.json", "metrics.csv", "state.safetensors", "weights/last.safetensors"]) {
+      await rm(folder.file(name), { force: true });
+      execFileSync("mkfifo", [folder.file(name)]);
+    }
+    await expect(folder.readConfig()).rejects.toThrow(/it is a pipe, not a regular file/);
+    await expect(folder.readMetrics()).rejects.toThrow(/it is a pipe/);
+    await expect(folder.readCheckpoint()).rejects.toThrow(/it is a pipe/);
+    await expect(folder.readWeights("last")).rejects.toThrow(/it is a pipe/);
+  });
+});

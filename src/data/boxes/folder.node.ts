@@ -1,7 +1,8 @@
 import { basename, join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { printable } from "../../printable.ts";
 import { Random } from "../../random.ts";
-import { FILE_KINDS, printable } from "../files/files.node.ts";
+import { FILE_KINDS } from "../files/files.node.ts";
 import { forEachLimited } from "../image/folder.node.ts";
 import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";

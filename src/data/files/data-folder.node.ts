@@ -54,7 +54,7 @@ function withSlashes(path: string): string {
 }
 
 /** True where a path is a folder, or below it, by its name alone. */
-function isWithin(folder: string, path: string): boolean {
+export function isWithin(folder: string, path: string): boolean {
   const below = relative(folder, path);
   return below !== ".." && !below.startsWith(`..${sep}`) && !isAbsolute(below);
 }

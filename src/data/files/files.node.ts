@@ -5,6 +5,7 @@ import type { FileHandle } from "node:fs/promises";
 import { mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, FileError } from "../../errors.ts";
+import { printable } from "../../printable.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: "there is no space left on the disk; free some, or choose another folder",
@@ -145,11 +146,6 @@ export class UnreadFileError extends DataError {
     this.reason = reason;
     this.detail = detail;
   }
-}
-
-/** A path in which NUL characters can be seen. */
-export function printable(path: string): string {
-  return path.replaceAll("\0", "\\0");
 }
 
 /** @throws UnreadFileError for a path with a NUL character, which the file system does not take */

@@ -252,6 +252,7 @@ async function openSource(
 /** @throws OptionError where a text is more, or something else, than one SELECT: it would not only be read */
 async function checkQuery(connection: DuckDBConnection, sql: string): Promise<void> {
   const { StatementType } = await importDuckDb();
+  inQuery(sql);
   const statements = await connection.extractStatements(sql);
   const type = statements.count === 1 ? (await statements.prepare(0)).statementType : undefined;
   if (type === StatementType.SELECT) return;

@@ -69,7 +69,12 @@ pre { margin: 0 0 16px; padding: 11px 14px; overflow-x: auto; background: var(--
 /** A picture as the bytes of a PNG file or the text of an SVG document. */
 export type Picture =
   | { readonly format: "png"; readonly bytes: Uint8Array }
-  | { readonly format: "svg"; readonly text: string };
+  | {
+      readonly format: "svg";
+      readonly text: string;
+      /** Read from a file, which may be a stranger's: it is shown as an image, in which nothing runs and no link leads anywhere. */
+      readonly isFile?: boolean;
+    };
 
 /** What a page is made of. */
 export interface Page {
@@ -136,7 +141,11 @@ export class PictureWriter {
   /** The picture alone. */
   picture(picture: Picture, description: string): string {
     this.count++;
-    if (picture.format === "svg") return inlineSvg(picture.text, `p${this.count}`);
+    if (picture.format === "svg") {
+      if (picture.isFile !== true) return inlineSvg(picture.text, `p${this.count}`);
+      const source = `data:image/svg+xml;base64,${base64(new TextEncoder().encode(picture.text))}`;
+      return `<img src="${source}" alt="${escapeHtml(description)}">`;
+    }
     const size = pngSize(picture.bytes);
     const measure = size === undefined ? "" : ` width="${size.width}" height="${size.height}"`;
     const source = `data:image/png;base64,${base64(picture.bytes)}`;

@@ -1,11 +1,14 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import {
+  FILE_KINDS,
   fileError,
   isMissing,
   isTemporary,
   makeFolder,
+  readRegularFile,
+  UnreadFileError,
   writeFileAtomic,
 } from "../../data/files/files.node.ts";
 import { FileError } from "../../errors.ts";
@@ -160,10 +163,10 @@ export class CompareFolder {
   private async read<S extends z.ZodType>(path: string, schema: S): Promise<z.output<S> | undefined> {
     let text: string;
     try {
-      text = await readFile(path, "utf8");
+      text = new TextDecoder().decode(await readRegularFile(path, FILE_KINDS.text));
     } catch (cause) {
-      if (isMissing(cause)) return undefined;
-      throw fileError(cause, "read", path);
+      if (cause instanceof UnreadFileError && cause.reason === "missing") return undefined;
+      throw cause;
     }
     try {
       return schema.parse(JSON.parse(text));

@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import { fileError, writeFileAtomic } from "../../data/files/files.node.ts";
+import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
 import { type DataSet, isPicture, range } from "../../data/sources/data-set.ts";
 import type { MeanLikelihood } from "../../metrics/index.ts";
 import { Random } from "../../random.ts";
@@ -217,12 +216,10 @@ async function panelsOf(
   for (const [file, name, caption] of entries) {
     if (file === undefined) continue;
     const path = folder.file("pictures", file);
-    const bytes = await readFile(path).catch((cause) => {
-      throw fileError(cause, "read the picture", path);
-    });
+    const bytes = Buffer.from(await readRegularFile(path, FILE_KINDS.image));
     const picture =
       extname(file) === ".svg"
-        ? ({ format: "svg", text: bytes.toString("utf8") } as const)
+        ? ({ format: "svg", text: bytes.toString("utf8"), isFile: true } as const)
         : ({ format: "png", bytes } as const);
     panels.push({ name, caption, picture, file: `pictures/${file}` });
   }

@@ -1,6 +1,6 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { batchesPerEpoch } from "../../data/sources/data-set.ts";
 import { MissingPackageError } from "../../errors.ts";
@@ -31,12 +31,12 @@ export async function readPictures(
   let chosen: Picture | undefined;
   for (const name of (await readdir(folder.file("samples"))).sort()) {
     const [, stem = "", extension] = /^(.*)\.(png|svg)$/.exec(name) ?? [];
-    const bytes = await readFile(folder.file("samples", name));
+    const bytes = Buffer.from(await readRegularFile(folder.file("samples", name), FILE_KINDS.image));
     const picture: Picture | undefined =
       extension === "png"
         ? { format: "png", bytes }
         : extension === "svg"
-          ? { format: "svg", text: bytes.toString("utf8") }
+          ? { format: "svg", text: bytes.toString("utf8"), isFile: true }
           : undefined;
     if (picture === undefined) continue;
     const step = /^step-(\d+)$/.exec(stem);

@@ -59,7 +59,7 @@ describe("names that lead out of the folder", () => {
         ["repeated-image", "../private/y.png"],
         ["repeated-image", "../private/y.png"],
         ["outside", "../private/y.png"],
-        ["unreadable-image", "a\\0.png"],
+        ["unreadable-image", "a\\u0000.png"],
       ]);
     }
     const set = await openDetectionFolder(folder, { validation: 0, test: 0 });
@@ -275,7 +275,7 @@ describe("contents of no sane size or kind", () => {
     }
     // YAML and JSON spell the character out, too.
     const spelled = await yolo("nul-spelled", 'train: "im\\0ages"\nval: images\nnames: [thing]\n');
-    expect(faultsOf(await openDetectionFolder(spelled))).toEqual([["missing-image", "im\\0ages"]]);
+    expect(faultsOf(await openDetectionFolder(spelled))).toEqual([["missing-image", "im\\u0000ages"]]);
     await expect(openDetection("a\0b")).rejects.toThrow(DataError);
   });
 

@@ -111,7 +111,7 @@ test("files that are too large, drawings and NUL characters are refused", async 
   whole.writeUInt32BE(100_000, 16);
   whole.writeUInt32BE(100_000, 20);
   await expect(decodeImage(whole, FORMAT, "bomb.png")).rejects.toThrow(DataError);
-  await expect(decodeImage("a\0.png", FORMAT)).rejects.toThrow(/a\\0\.png: the path has a NUL character/);
+  await expect(decodeImage("a\0.png", FORMAT)).rejects.toThrow(/a\\u0000\.png: the path has a NUL character/);
 });
 
 test("a file that is replaced under its path, of the same size and time, is decoded as it is now", async () => {

@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { DataError } from "../../../errors.ts";
+import { printable } from "../../../printable.ts";
 import type { FolderOptions } from "../../files/data-folder.node.ts";
-import { printable, refuseOddity } from "../../files/files.node.ts";
+import { refuseOddity } from "../../files/files.node.ts";
 import { DETECTION_FORMATS, type DetectionFormat, type RawDetections } from "../check.ts";
 import { findCoco, readCoco } from "./coco.node.ts";
 import { findCreateMl, readCreateMl } from "./createml.node.ts";
