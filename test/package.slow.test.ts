@@ -1,8 +1,9 @@
-import { readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { execute, installedPackage, root } from "./packed.ts";
+import { temporaryFolder } from "./support.ts";
 
 // The package as others get it: packed, and installed into an empty project where install scripts do not run.
 
@@ -79,6 +80,20 @@ await run.release();
     expect((await execute(process.execPath, ["run.mjs"], { cwd: project })).stdout.trim()).toBe("5,2");
   });
 
+  it("runs with ONNX Runtime's libraries of this platform alone, as the guide removes the others", async () => {
+    if (process.platform === "win32") return;
+    const guide = await readFile(join(root, "docs", "guide", "getting-started.md"), "utf8");
+    const [command] = /^find node_modules\/onnxruntime-node.*$/m.exec(guide) ?? [];
+    if (command === undefined) throw new Error("the guide has no such command");
+    await execute("sh", ["-c", command], { cwd: project });
+    const libraries = join(project, "node_modules", "onnxruntime-node", "bin");
+    const left = (await readdir(libraries, { recursive: true })).filter((path) => path.endsWith(".node"));
+    expect(left).toHaveLength(1);
+    expect(left[0]).toContain(join(process.platform, process.arch));
+    await rm(join(project, "run"), { recursive: true, force: true });
+    expect((await execute(process.execPath, ["run.mjs"], { cwd: project })).stdout.trim()).toBe("5,2");
+  });
+
   it("names the caller of a shape error, also where source maps name the sources of eidos", async () => {
     const compiled = pathToFileURL(join(root, "dist", "tensor", "index.js")).href;
     await writeFile(
@@ -96,4 +111,33 @@ try {
       expect(stdout.trim()).toMatch(/\(called at .*\/shapes\.mjs:3\)$/);
     }
   });
+});
+
+it("npm run pack makes a whole package of a fresh clone, which has no build", async () => {
+  if ((await stat(join(root, ".git")).catch(() => undefined)) === undefined) return;
+  const clone = await temporaryFolder();
+  try {
+    await execute("git", ["clone", "--quiet", "--no-hardlinks", root, clone]);
+    await symlink(join(root, "node_modules"), join(clone, "node_modules"));
+    const { stdout } = await execute("npm", ["run", "--silent", "pack", "--", "--json"], {
+      cwd: clone,
+      maxBuffer: 1 << 26,
+    });
+    const [{ files }] = JSON.parse(stdout.slice(stdout.indexOf("[\n")));
+    const paths = new Set(files.map(({ path }: { readonly path: string }) => path));
+    for (const path of [
+      "dist/index.js",
+      "dist/index.d.ts",
+      "dist/cli/main.js",
+      "assets/digits.bin.gz",
+      "SECURITY.md",
+    ]) {
+      expect(paths, path).toContain(path);
+    }
+    for (const path of ["docs/README.md", "src/index.ts", "README.md", "LICENSE", "CHANGELOG.md"]) {
+      expect(paths, path).toContain(path);
+    }
+  } finally {
+    await rm(clone, { recursive: true, force: true });
+  }
 });
