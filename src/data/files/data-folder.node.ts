@@ -141,7 +141,7 @@ export class DataFolder {
     return readRegularFile(await this.locate(path), { ...options, name: path });
   }
 
-  /** What is at a path below the folder; undefined where there is nothing. @throws UnreadFileError for a path outside */
+  /** What is at a path below the folder; undefined where there is nothing. @throws UnreadFileError for a path outside @internal */
   async look(path: string): Promise<Stats | undefined> {
     try {
       return await stat(await this.locate(path));

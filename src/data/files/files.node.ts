@@ -195,7 +195,7 @@ function oddity(held: Stats): string | undefined {
   return held.isSocket() ? "a socket" : "a device";
 }
 
-/** @throws UnreadFileError for all but regular files */
+/** @throws UnreadFileError for all but regular files @internal */
 export function refuseOddity(held: Stats, name: string): void {
   const odd = oddity(held);
   if (odd !== undefined) throw new UnreadFileError(name, "no-file", `it is ${odd}, not a regular file`);
@@ -268,6 +268,7 @@ export function readBytes(path: string, kind: FileKind = FILE_KINDS.array): Prom
 /**
  * What a folder holds, hidden entries left out, in order of names.
  * @throws DataError where there is no such folder, FileError where it cannot be read.
+ * @internal
  */
 export async function listFolder(folder: string): Promise<Dirent[]> {
   try {
