@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { Random } from "../../src/random.ts";
-import type { UncheckedRequest } from "../../src/tasks/fit/prepare.node.ts";
+import type { UncheckedRequest } from "../../src/tasks/fit/request.ts";
 import { built } from "./kind.ts";
 
 // Small sound data of every kind, made anew by each campaign: what fits are given, and what mutations begin with.

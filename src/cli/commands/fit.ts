@@ -5,7 +5,7 @@ import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { type FitHooks, resumeFit, startFit } from "../../tasks/fit/fit.node.ts";
-import type { UncheckedRequest } from "../../tasks/fit/prepare.node.ts";
+import type { UncheckedRequest } from "../../tasks/fit/request.ts";
 import { dataSchema, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import { isModulePath } from "../../tasks/run/run-data.node.ts";

@@ -10,8 +10,8 @@ import { fromErrorMessage, startThread, workerFailure } from "../../train/thread
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { type FitHooks, guarded } from "./hooks.node.ts";
-import type { FitTask, UncheckedRequest } from "./prepare.node.ts";
-import type { FitRequest, OwnFitRequest } from "./request.ts";
+import type { FitTask } from "./prepare.node.ts";
+import type { FitRequest, OwnFitRequest, UncheckedRequest } from "./request.ts";
 import type { FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
 
 export type { FitHooks } from "./hooks.node.ts";

@@ -11,7 +11,7 @@ import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
 import { checkResult } from "../run/memory.node.ts";
 import { locatedData } from "../run/run-data.node.ts";
 import { type FitHooks, startFit } from "./fit.node.ts";
-import type { UncheckedRequest } from "./prepare.node.ts";
+import type { UncheckedRequest } from "./request.ts";
 
 /** How pairs of a run are drawn. */
 export interface RunPairOptions extends Partial<PairOptions> {

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { DefinitionOf, ModelName, ModelOptions } from "../../catalog.ts";
-import type { DataSource } from "../../data/sources/memory.ts";
+import type { DataSource, PlainSource } from "../../data/sources/memory.ts";
 import type { dataOptionsSchema } from "../../data/sources/options.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import type { fitOptions } from "../../train/options.ts";
@@ -44,3 +44,20 @@ export type OwnFitRequest<D extends ModelDefinition> = { readonly model: D | Mod
   TrainingOptions &
   DataOptionsOf<D> &
   z.input<D["options"]>;
+
+/** What a fit is asked for, before its options are checked: `FitRequest` without its types. */
+export interface UncheckedRequest {
+  /** Name in the catalogue, path of a module (.js, .mjs, .ts) whose default export is a model definition, or `definition:NAME`. */
+  readonly model: string;
+  /** Name, path or query, as for `openData`, or data in memory. */
+  readonly data: string | DataSource;
+  /** Run folder (default: runs/MODEL-DATA, with a number behind it where that is taken). */
+  readonly out?: string;
+  readonly [option: string]: unknown;
+}
+
+/** Data as it travels to the thread of a fit and to replicas. */
+export type SentData = string | PlainSource;
+
+/** A request that can be sent to another thread. */
+export type SentRequest = UncheckedRequest & { readonly data: SentData };

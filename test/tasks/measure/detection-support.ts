@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { prepareFit, type SentRequest, type UncheckedRequest } from "../../../src/tasks/fit/prepare.node.ts";
+import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import type { SentRequest, UncheckedRequest } from "../../../src/tasks/fit/request.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";

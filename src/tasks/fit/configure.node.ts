@@ -1,0 +1,204 @@
+import type { DetectionSet } from "../../data/boxes/set.ts";
+import { openData, openDetection, plainKind } from "../../data/open.node.ts";
+import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
+import { memoryName } from "../../data/sources/memory.ts";
+import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
+import { OptionError } from "../../errors.ts";
+import type { ModelDefinition } from "../../model/definition.ts";
+import { divideOptions, parseOptions } from "../../options.ts";
+import { nodeRuntime } from "../../program/node.ts";
+import { fitOptions, resolveFitOptions } from "../../train/options.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import { version } from "../../version.ts";
+import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
+import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
+import {
+  type DetectionDataOptions,
+  detectionDataOptions,
+  PHOTO_SIZE,
+  takesBoxes,
+} from "../run/detection-options.ts";
+import { pathsOf } from "../run/run-data.node.ts";
+import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
+import type { SentData, SentRequest } from "./request.ts";
+
+// The configuration of a new fit: its options are divided and parsed, its data opened, and what follows from the data filled in.
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** Data that is open. */
+export type OpenedData =
+  | { readonly kind: "samples"; readonly data: DataSet }
+  | { readonly kind: "boxes"; readonly data: DetectionSet; readonly options: DetectionDataOptions };
+
+/** Data that is open, and what a new run keeps of it. */
+interface NewData {
+  readonly opened: OpenedData;
+  /** The options with which it is opened again. */
+  readonly dataOptions: Readonly<Record<string, unknown>>;
+  readonly info: RunConfig["dataInfo"];
+  /** Options of the model with what follows from the data. */
+  readonly modelOptions: Readonly<Record<string, unknown>>;
+}
+
+/** The configuration of a new fit, every option parsed, every default filled in, and its data. */
+export async function configure(
+  { model, data, out: _out, ...rest }: SentRequest,
+  trust: GivenTrust,
+): Promise<{
+  readonly definition: ModelDefinition;
+  readonly config: RunConfig;
+  readonly opened: OpenedData;
+}> {
+  const definition = await loadDefinition(model);
+  const options = divideOptions(definition.name, rest, {
+    fit: fitOptions,
+    data: dataSchema(definition),
+    model: modelSchema(definition),
+  });
+  const fit = parseOptions("fit", fitOptions, options.fit);
+  const parsed = parseOptions(definition.name, definition.options, options.model) as Options;
+  // A provider that is not there is cheaper to find out than data is to read.
+  if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
+  const open = takesBoxes(definition) ? openAnnotated : openSamples;
+  const { opened, dataOptions, info, modelOptions } = await open(
+    definition,
+    data,
+    options.data,
+    parsed,
+    trust,
+  );
+  const config = {
+    eidos: version,
+    created: new Date().toISOString(),
+    model,
+    modelOptions,
+    data: nameOf(data),
+    dataOptions,
+    dataInfo: info,
+    fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
+  };
+  return { definition, opened, config: { ...config, paths: pathsOf(config) } };
+}
+
+/**
+ * Opens data that a distribution is learnt of.
+ * @param given options of data as they are given
+ */
+async function openSamples(
+  definition: ModelDefinition,
+  source: SentData,
+  given: Options,
+  modelOptions: Options,
+  trust: GivenTrust,
+): Promise<NewData> {
+  const parsed = parseOptions("data", dataOptionsSchema, given);
+  checkEnds(definition, parsed);
+  const binary = await readsBinary(definition, source, parsed);
+  const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
+  return {
+    opened: { kind: "samples", data },
+    // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
+    dataOptions: {
+      ...given,
+      ...(binary && { binary }),
+      ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
+    },
+    info: infoOf(data),
+    modelOptions,
+  };
+}
+
+/**
+ * Opens images with boxes, and fills in what options follow from them.
+ * @param given options of data as they are given
+ */
+async function openAnnotated(
+  definition: ModelDefinition,
+  source: SentData,
+  given: Options,
+  modelOptions: Options,
+): Promise<NewData> {
+  const data = await openDetection(source, detectionDataOptions(given).reading);
+  const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
+  const options = detectionDataOptions(dataOptions);
+  const { size = PHOTO_SIZE } = options;
+  const info = detectionInfo(data, size);
+  const settled = definition.settled?.(modelOptions, {
+    ...modelInfo(info),
+    boxShapes: boxShapes(data, size),
+  });
+  return {
+    opened: { kind: "boxes", data, options },
+    dataOptions,
+    info,
+    modelOptions: (settled ?? modelOptions) as Options,
+  };
+}
+
+/** What config.json calls the data. */
+export function nameOf(data: SentData): string {
+  return typeof data === "string" ? data : memoryName(data);
+}
+
+function infoOf(data: DataSet): RunConfig["dataInfo"] {
+  return {
+    kind: data.kind,
+    sampleShape: data.sampleShape,
+    fingerprint: data.fingerprint,
+    trainCount: (data.pairs ?? data.splits).train.count,
+    ...(data.classes !== undefined && {
+      classes: data.classes.length,
+      classNames: data.classes,
+      classShares: classShares(data.splits.train, data.classes.length),
+    }),
+    ...(data.columns !== undefined && { columns: data.columns }),
+    ...(data.binarization !== undefined && { binarization: data.binarization }),
+    ...(data.energy !== undefined && { energy: data.energy }),
+  };
+}
+
+/** The share of each class among the samples of a split. */
+function classShares(split: Split, classes: number): readonly number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (let first = 0; first < split.count; first += 1024) {
+    const count = Math.min(1024, split.count - first);
+    const { label } = split.batch(range(first, count));
+    for (const value of label?.data ?? []) counts[Number(value)] = (counts[Number(value)] ?? 0) + 1;
+  }
+  return counts.map((count) => count / Math.max(1, split.count));
+}
+
+/** Whether data is read as zeros and ones: where asked, or where the model takes them and not the data as it is. */
+async function readsBinary(
+  { dataKinds }: ModelDefinition,
+  source: SentData,
+  options: DataOptions,
+): Promise<boolean> {
+  if (options.binary !== undefined || !dataKinds.includes("binary")) return options.binary === true;
+  return !dataKinds.includes(await plainKind(source, options));
+}
+
+/** @throws OptionError where a model needs pairs or a source and is given none, or takes none and is given some */
+function checkEnds(
+  { name, pairs, needsSource = false }: ModelDefinition,
+  options: Pick<DataOptions, "pairs" | "source" | "sourceClasses">,
+): void {
+  const isSourced = options.source !== undefined || options.sourceClasses !== undefined;
+  if (needsSource && !isSourced) {
+    throw new OptionError(
+      `${name} leads from one data set to another; name the first: --source DATA, or --source-classes for classes of the same data`,
+    );
+  }
+  if (!needsSource && isSourced) {
+    throw new OptionError(
+      `option ${options.source === undefined ? "sourceClasses" : "source"}: is of models from one data set to another (rectified-transport), not of ${name}; leave it out`,
+    );
+  }
+  if (pairs === "needed" && options.pairs === undefined) {
+    throw new OptionError(`${name} is fitted to pairs that a fitted model draws: eidos distill RUN`);
+  }
+  if (pairs === undefined && options.pairs !== undefined) {
+    throw new OptionError(`option pairs: ${name} is not fitted to pairs; leave it out`);
+  }
+}
