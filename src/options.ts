@@ -103,6 +103,21 @@ export function parseOptions<S extends z.ZodType>(owner: string, schema: S, opti
   throw new OptionError(`${owner}: ${faults.join("; ")}`);
 }
 
+/** Levels of lists and objects within each other that a file of settings may have. */
+const DEEPEST = 64;
+
+/** Whether lists and objects of parsed JSON stand deeper in each other than any settings do; what walks through them would fail. */
+export function isTooDeep(json: unknown): boolean {
+  let level: unknown[] = [json];
+  for (let depth = 0; depth < DEEPEST; depth++) {
+    level = level.flatMap((value) =>
+      typeof value === "object" && value !== null ? Object.values(value) : [],
+    );
+    if (level.length === 0) return false;
+  }
+  return true;
+}
+
 /** Whether a value is an object with named values. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileError } from "../data/files/files.node.ts";
 import { OptionError } from "../errors.ts";
+import { isTooDeep } from "../options.ts";
 
 /** A JSON file of options, or nothing. @throws FileError; OptionError where it is no JSON object */
 export async function readConfigFile(path: string | undefined): Promise<Record<string, unknown>> {
@@ -19,6 +20,7 @@ export async function readConfigFile(path: string | undefined): Promise<Record<s
       cause,
     });
   }
+  if (isTooDeep(value)) throw new OptionError(`${path}: lists and objects are nested too deeply`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new OptionError(`${path}: a configuration is one JSON object, { "model": …, "data": …, … }`);
   }

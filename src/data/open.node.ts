@@ -10,7 +10,7 @@ import type { DetectionOptions } from "./boxes/options.ts";
 import type { DetectionSet } from "./boxes/set.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
-import { fileError, isMissing } from "./files/files.node.ts";
+import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
@@ -153,6 +153,7 @@ async function findData(
     throw fileError(error, "read", nameOrPath);
   });
   if (found?.isDirectory()) {
+    if (isTablePath(nameOrPath)) await refuseLinkedFolder(nameOrPath, "a table");
     const tables = await findSplitTables(nameOrPath);
     return tables === undefined
       ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }

@@ -8,16 +8,17 @@ import {
   type WorkerOptions,
 } from "node:worker_threads";
 
-// A thread that ends while ONNX Runtime computes in it takes the whole process down: its native code meets a runtime that is gone, and
-// aborts (code 134). Therefore threads count their calls in shared memory. Whoever ends a thread, or the process, first closes a gate, so
-// that no call begins any more, and waits for those under way.
+// A thread that ends while native code runs for it (ONNX Runtime, DuckDB, sharp) takes the whole process down: that code meets a runtime
+// that is gone, and aborts (code 134). Therefore threads count their calls in shared memory. Whoever ends a thread, or the process, first
+// closes a gate, so that no call begins any more, and waits for those under way. Loading the libraries counts as a call.
 
-/** Memory that threads share: whether the gate is closed, and how many calls are under way. */
+/** Memory that threads share: whether the gate is closed, how many calls are under way, and whether the thread has loaded its modules. */
 type Gate = SharedArrayBuffer;
 const CLOSED = 0;
 const UNDER_WAY = 1;
+const LOADED = 2;
 
-const newGate = (): Gate => new SharedArrayBuffer(8);
+const newGate = (): Gate => new SharedArrayBuffer(12);
 
 /** Gates of a thread: that of the process, and its own. */
 interface Gates {
@@ -37,13 +38,34 @@ if (isMainThread) {
   process.on("exit", () => closeNow(gates.process));
 }
 
+// A thread that ends by itself while it loads its modules is no longer waited for.
+if (!isMainThread) process.on("exit", threadLoaded);
+
+/** Milliseconds after which a process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
+const PATIENCE = 120_000;
+
 /** Closes a gate and blocks until no call is under way. */
 function closeNow(gate: Gate): void {
   const state = new Int32Array(gate);
   Atomics.store(state, CLOSED, 1);
+  const end = Date.now() + PATIENCE;
   for (let calls = Atomics.load(state, UNDER_WAY); calls > 0; calls = Atomics.load(state, UNDER_WAY)) {
-    Atomics.wait(state, UNDER_WAY, calls);
+    const left = end - Date.now();
+    if (left <= 0) return;
+    Atomics.wait(state, UNDER_WAY, calls, left);
   }
+}
+
+/** Says that the modules of this thread are loaded: it can be ended between two calls from now on. */
+export function threadLoaded(): void {
+  loaded(gates);
+}
+
+function loaded({ process, thread }: Gates): void {
+  const state = new Int32Array(thread);
+  if (Atomics.compareExchange(state, LOADED, 0, 1) !== 0 || Atomics.load(state, UNDER_WAY) === 0) return;
+  leave(process);
+  leave(thread);
 }
 
 /** Enters a gate, unless it is closed. */
@@ -61,37 +83,93 @@ function leave(gate: Gate): void {
   Atomics.notify(state, UNDER_WAY);
 }
 
+/** Enters all gates of this thread. @returns what leaves them again; undefined where this thread is to end */
+function enterAll(): (() => void) | undefined {
+  // The main thread ends by itself, when it is in no call.
+  if (isMainThread) return () => undefined;
+  if (!enter(gates.process)) return undefined;
+  if (enter(gates.thread)) {
+    return () => {
+      leave(gates.thread);
+      leave(gates.process);
+    };
+  }
+  leave(gates.process);
+  return undefined;
+}
+
 /** Makes a call of native code. Where this thread is to end, it does not begin, and the promise stays open. */
 export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
-  // The main thread ends by itself, when it is in no call.
-  if (isMainThread) return call();
-  const entered: Gate[] = [];
-  for (const gate of [gates.process, gates.thread]) {
-    if (enter(gate)) entered.push(gate);
-    else {
-      for (const other of entered) leave(other);
-      return new Promise<never>(() => undefined);
-    }
-  }
+  const leaveAll = enterAll();
+  if (leaveAll === undefined) return new Promise<never>(() => undefined);
   try {
     return await call();
   } finally {
-    for (const gate of entered) leave(gate);
+    leaveAll();
   }
+}
+
+/** Makes a call of native code that returns at once, or a promise. Where this thread is to end, it waits for that. */
+function nativeNow<T>(call: () => T): T {
+  let leaveAll = enterAll();
+  // Nothing wakes it: the gate stays closed.
+  for (; leaveAll === undefined; leaveAll = enterAll()) {
+    const closed = [gates.process, gates.thread].map((gate) => new Int32Array(gate));
+    Atomics.wait(
+      closed.find((state) => Atomics.load(state, CLOSED) === 1) ?? new Int32Array(gates.process),
+      CLOSED,
+      1,
+    );
+  }
+  try {
+    const result = call();
+    if (!(result instanceof Promise)) return result;
+    const leaveLater = leaveAll;
+    leaveAll = () => undefined;
+    return result.finally(leaveLater) as T;
+  } finally {
+    leaveAll();
+  }
+}
+
+/**
+ * An object of a native library whose methods and properties are calls of native code, as are those of the objects that they return.
+ * @param isNative whether something that a method returns is such an object
+ */
+export function nativeObject<T extends object>(object: T, isNative: (value: object) => boolean): T {
+  if (isMainThread) return object;
+  const wrapped = (value: unknown): unknown =>
+    typeof value === "object" && value !== null && isNative(value) ? nativeObject(value, isNative) : value;
+  return new Proxy(object, {
+    get(target, property) {
+      const value: unknown = nativeNow(() => Reflect.get(target, property, target));
+      if (typeof value !== "function") return wrapped(value);
+      return (...args: readonly unknown[]): unknown => {
+        const result: unknown = nativeNow(() => value.apply(target, args));
+        return result instanceof Promise ? result.then(wrapped) : wrapped(result);
+      };
+    },
+  });
 }
 
 /** Gates of the threads that this one has started. */
 const started = new WeakMap<Worker, Gate>();
 
-/** Starts a thread that can be ended by `endThread` at any time. */
+/** Starts a thread that can be ended by `endThread` at any time. Its module calls `threadLoaded` first. */
 export function startWorker(entry: URL | string, options: WorkerOptions): Worker {
   const thread = newGate();
   const before = getEnvironmentData(KEY);
   setEnvironmentData(KEY, { process: gates.process, thread } satisfies Gates);
+  // Until it has loaded its modules, it counts as being in a call.
+  for (const gate of [gates.process, thread]) Atomics.add(new Int32Array(gate), UNDER_WAY, 1);
   try {
     const worker = new Worker(entry, options);
     started.set(worker, thread);
+    worker.on("exit", () => loaded({ process: gates.process, thread }));
     return worker;
+  } catch (error) {
+    loaded({ process: gates.process, thread });
+    throw error;
   } finally {
     setEnvironmentData(KEY, before);
   }

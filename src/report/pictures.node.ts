@@ -1,6 +1,7 @@
 import { optional } from "../data/files/optional.node.ts";
 import { type Column, decodeTable } from "../data/sources/columns.ts";
 import { MissingPackageError, OptionError, ShapeError } from "../errors.ts";
+import { nativeCall } from "../program/native-calls.node.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Picture } from "./page/page.ts";
 import { scatterRaster } from "./plane/panel.ts";
@@ -65,7 +66,8 @@ async function asPixels(text: string): Promise<Picture> {
  */
 export async function rasterize(svg: string): Promise<Uint8Array> {
   const { default: sharp } = await optional("sharp", "writing a plot as PNG", () => import("sharp"));
-  return new Uint8Array(await sharp(Buffer.from(svg), { density: 144 }).png().toBuffer());
+  const png = sharp(Buffer.from(svg), { density: 144 }).png();
+  return new Uint8Array(await nativeCall(() => png.toBuffer()));
 }
 
 /** Endings of files of moving pictures. */
@@ -102,7 +104,7 @@ export async function encodeAnimation(
   });
   const options = { delay: frames.map((_, i) => (i === frames.length - 1 ? lastDelay : delay)), loop: 0 };
   const encoded = extension === ".gif" ? image.gif(options) : image.webp({ ...options, lossless: true });
-  return new Uint8Array(await encoded.toBuffer());
+  return new Uint8Array(await nativeCall(() => encoded.toBuffer()));
 }
 
 /** The ending of a moving picture's file. @throws OptionError where it is another */

@@ -3,7 +3,7 @@ import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { buffersOf } from "../nn/module.ts";
-import { endThread } from "../program/native-calls.node.ts";
+import { endThread, threadLoaded } from "../program/native-calls.node.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
@@ -249,6 +249,7 @@ export async function replicaPool(
 export async function serveReplica<D>(
   resolve: (config: RunConfig, data: D) => Promise<ReplicaSubject>,
 ): Promise<void> {
+  threadLoaded();
   const data: ReplicaData<D> = workerData;
   const send = (answer: ReplicaAnswer): void => parentPort?.postMessage(answer);
   try {

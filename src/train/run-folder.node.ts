@@ -19,6 +19,7 @@ import type { Trainable } from "../model/capabilities.ts";
 import { initialState } from "../nn/module.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import { matchState } from "../nn/state.ts";
+import { isTooDeep } from "../options.ts";
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
@@ -210,6 +211,9 @@ export class RunFolder {
       throw new OptionError(`${this.file("config.json")} is not valid JSON; restore it or fit again`, {
         cause,
       });
+    }
+    if (isTooDeep(json)) {
+      throw new OptionError(`${this.file("config.json")} is nested too deeply; restore it or fit again`);
     }
     const parsed = runConfig.safeParse(withCurrentKeys(json));
     if (!parsed.success) {

@@ -276,4 +276,16 @@ describe("a run folder of a stranger", () => {
     await expect(folder.readCheckpoint()).rejects.toThrow(/it is a pipe/);
     await expect(folder.readWeights("last")).rejects.toThrow(/it is a pipe/);
   });
+
+  test("with a configuration that is nested deeply is refused", async () => {
+    await mkdir(at("deep"));
+    const nested = (open: string, close: string): string =>
+      `{"model": ${open.repeat(50_000)}1${close.repeat(50_000)}}`;
+    for (const text of [nested("[", "]"), nested('{"a":', "}")]) {
+      await writeFile(at("deep", "config.json"), text);
+      await expect(new RunFolder(at("deep")).readConfig()).rejects.toThrow(
+        /config\.json is nested too deeply/,
+      );
+    }
+  });
 });

@@ -182,7 +182,7 @@ export async function finish(
 
 /** True for the answer that there is nothing left to do. */
 export function isFinished(stderr: string): boolean {
-  return /^eidos: [^\n]* is finished/.test(stderr);
+  return /^eidos: [^\n]* is finished/m.test(stderr);
 }
 
 /** True for one clear line, as every error of eidos is. */

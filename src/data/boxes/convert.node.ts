@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileError } from "../../errors.ts";
+import { nativeCall } from "../../program/native-calls.node.ts";
 import type { CsvWriting, MarkedCells } from "../files/csv.ts";
 import { pathBelow } from "../files/data-folder.node.ts";
 import { fileError, isMissing, makeFolder, writeFileAtomic } from "../files/files.node.ts";
@@ -61,10 +62,8 @@ async function writePng({ width, height, data }: ByteImage, path: string): Promi
   for (let i = 0; i < count; i++) {
     for (let channel = 0; channel < 3; channel++) pixels[3 * i + channel] = data[channel * count + i] ?? 0;
   }
-  const png = await sharp(pixels, { raw: { width, height, channels: 3 } })
-    .png()
-    .toBuffer();
-  await writeFileAtomic(path, png);
+  const png = sharp(pixels, { raw: { width, height, channels: 3 } }).png();
+  await writeFileAtomic(path, await nativeCall(() => png.toBuffer()));
 }
 
 /**

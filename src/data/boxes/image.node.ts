@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { DataError } from "../../errors.ts";
+import { nativeCall } from "../../program/native-calls.node.ts";
 import { FILE_KINDS, readRegularFile, UnreadFileError, type UnreadReason } from "../files/files.node.ts";
 import { importSharp, refuseDrawing } from "../image/sharp.node.ts";
 import { checkedImage } from "../sources/gather.ts";
@@ -95,13 +96,17 @@ export async function examineImage(image: ImageInput, checks: ImageChecks): Prom
 async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks): Promise<ImageFinding> {
   const sharp = await importSharp();
   try {
-    const { width, height, orientation = 1, format } = await reader(sharp, contents, false).metadata();
+    const opened = reader(sharp, contents, false);
+    const { width, height, orientation = 1, format } = await nativeCall(() => opened.metadata());
     if (contents instanceof Uint8Array) refuseDrawing(format);
     if (width * height > pixelLimit) {
       const detail = `${width} × ${height} pixels, more than the limit of ${pixelLimit}`;
       return { ok: false, kind: "huge-image", detail };
     }
-    if (verify) await reader(sharp, contents, pixelLimit).resize(16, 16, { fit: "fill" }).raw().toBuffer();
+    if (verify) {
+      const tiny = reader(sharp, contents, pixelLimit).resize(16, 16, { fit: "fill" }).raw();
+      await nativeCall(() => tiny.toBuffer());
+    }
     return {
       ok: true,
       header: { stored: { width, height }, orientation: orientation as Orientation },
@@ -135,10 +140,11 @@ export async function decodeRgb(
   const { width, height } = sizeWithin(uprightSize(header), longest);
   try {
     const opened = reader(sharp, await contentsOf(image), pixelLimit);
-    if (isFile(image)) refuseOther(header, await opened.metadata());
+    if (isFile(image)) refuseOther(header, await nativeCall(() => opened.metadata()));
     const upright = opened.autoOrient().flatten({ background: "white" });
     const colored = upright.resize(width, height, { fit: "fill" }).toColorspace("srgb");
-    const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const raw = colored.raw({ depth: "uchar" });
+    const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {
     const reason = error instanceof UnreadFileError ? error.detail : damageOf(error);

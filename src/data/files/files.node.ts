@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Dirent, Stats } from "node:fs";
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { DataError, FileError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
@@ -199,6 +199,16 @@ function oddity(held: Stats): string | undefined {
 export function refuseOddity(held: Stats, name: string): void {
   const odd = oddity(held);
   if (odd !== undefined) throw new UnreadFileError(name, "no-file", `it is ${odd}, not a regular file`);
+}
+
+/**
+ * Refuses a link to a folder that is called as a file is: a stranger's may lead anywhere, and what is there would be walked through.
+ * @param what the name says that it is: "a table"
+ * @throws DataError
+ */
+export async function refuseLinkedFolder(path: string, what: string): Promise<void> {
+  if (!(await lstat(path)).isSymbolicLink()) return;
+  throw new DataError(`${path}: a link to a folder with the name of ${what}; give the folder itself`);
 }
 
 // A pipe that takes the place of a file between the look at it and its opening would block the opening. Windows has no such flags.

@@ -1,4 +1,5 @@
 import { MissingPackageError, RuntimeError } from "../../errors.ts";
+import { nativeCall } from "../../program/native-calls.node.ts";
 
 /**
  * Imports an optional package when it is first needed.
@@ -7,7 +8,7 @@ import { MissingPackageError, RuntimeError } from "../../errors.ts";
  */
 export async function optional<T>(name: string, purpose: string, load: () => Promise<T>): Promise<T> {
   try {
-    return await load();
+    return await nativeCall(load);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND") {

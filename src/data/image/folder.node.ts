@@ -4,6 +4,7 @@ import { basename, extname, join } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkMemory, showCount } from "../../memory.ts";
+import { nativeCall } from "../../program/native-calls.node.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
 import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
@@ -104,11 +105,12 @@ export async function decodeImage(
     typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
   try {
     const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
-    refuseDrawing((await opened.metadata()).format);
+    refuseDrawing((await nativeCall(() => opened.metadata())).format);
     const upright = opened.autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
     const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
-    const { data, info } = await colored.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const raw = colored.raw({ depth: "uchar" });
+    const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     const bytes = new Uint8Array(planes * size * size);
     for (let pixel = 0; pixel < size * size; pixel++) {
       for (let plane = 0; plane < planes; plane++) {

@@ -2,6 +2,7 @@ import { open, stat } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
+import { nativeCall, nativeObject } from "../../program/native-calls.node.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
 import { optional } from "../files/optional.node.ts";
 import { refuseDeepJson } from "./json-depth.node.ts";
@@ -47,9 +48,17 @@ interface Database {
   close(): void;
 }
 
+/** True for the objects of DuckDB's package, not for the values that it returns. */
+const isDuckDb = (value: object): boolean =>
+  /^DuckDB(Instance|Connection|.*Statements?|.*Result.*|.*Reader|DataChunk|Vector.*)$/.test(
+    value.constructor?.name ?? "",
+  );
+
 async function openDatabase(): Promise<Database> {
   const { DuckDBInstance } = await importDuckDb();
-  const instance = await DuckDBInstance.create(":memory:", { autoinstall_known_extensions: "false" });
+  const settings = { autoinstall_known_extensions: "false" };
+  const created = await nativeCall(() => DuckDBInstance.create(":memory:", settings));
+  const instance = nativeObject(created, isDuckDb);
   const connection = await instance.connect();
   return {
     connection,

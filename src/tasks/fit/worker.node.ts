@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import { threadLoaded } from "../../program/native-calls.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../../train/threads.node.ts";
 import type { FitTask } from "./prepare.node.ts";
@@ -21,6 +22,7 @@ export type FitWorkerMessage =
   | { readonly kind: "done"; readonly summary: FitSummary }
   | { readonly kind: "error"; readonly error: ErrorMessage };
 
+threadLoaded();
 const { task, control }: FitWorkerData = workerData;
 const flags = new Int32Array(control);
 const send = (message: FitWorkerMessage): void => parentPort?.postMessage(message);

@@ -10,6 +10,7 @@ import { type Detection, listDetections } from "../../detection/boxes/detections
 import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
 import { type DetectOptions, detections } from "../../detection/models/detector.ts";
 import { DataError, OptionError } from "../../errors.ts";
+import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import type { NamedImage } from "../run/inputs.node.ts";
@@ -172,9 +173,9 @@ export class DetectionWriter {
     );
     const sharp = await importSharp();
     const { width, height, channels, data } = drawn;
-    const bytes = await sharp(data, { raw: { width, height, channels } })
-      .jpeg({ quality: 92, chromaSubsampling: "4:4:4" })
-      .toBuffer();
+    const plain = sharp(data, { raw: { width, height, channels } });
+    const jpeg = plain.jpeg({ quality: 92, chromaSubsampling: "4:4:4" });
+    const bytes = await nativeCall(() => jpeg.toBuffer());
     await writeFileAtomic(target, bytes);
     this.images.push({ ...image, picture });
   }

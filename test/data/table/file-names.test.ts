@@ -1,7 +1,7 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openData } from "../../../src/data/open.node.ts";
+import { openData, openDetection } from "../../../src/data/open.node.ts";
 import { withDuckDb } from "../../../src/data/table/duckdb.node.ts";
 import { tableColumns } from "../../../src/data/table/stream.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
@@ -114,4 +114,22 @@ describe("a table with a name that is a pattern", () => {
       withDuckDb(async (connection) => (await connection.runAndReadAll("select 1")).getRows()),
     ).resolves.toEqual([[1]]);
   });
+});
+
+describe("a link with the name of a file that leads to a folder", () => {
+  test.each(["data.tsv", "data.json", "data.csv"])(
+    "%s is refused before anything is walked through",
+    async (name) => {
+      await symlink("/", join(folder, name));
+      await expect(openData(join(folder, name))).rejects.toThrow(
+        /a link to a folder with the name of a table/,
+      );
+      if (name !== "data.tsv") {
+        await expect(openDetection(join(folder, name))).rejects.toThrow(
+          /a link to a folder with the name of a file of annotations/,
+        );
+      }
+      await rm(join(folder, name));
+    },
+  );
 });

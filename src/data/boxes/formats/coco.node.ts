@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
+import { isRecord } from "../../../options.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
@@ -128,6 +129,10 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
 
     const objects = new Map<string | number, RawObject[]>();
     for (const [i, value] of document.annotations.entries()) {
+      if (!isRecord(value)) {
+        unreadable(`annotation ${i + 1}: not an object`);
+        continue;
+      }
       const parsed = annotationSchema.safeParse(value);
       if (!parsed.success) {
         const [issue] = parsed.error.issues;
@@ -144,6 +149,10 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
     const folders = imageFolders(file);
     const split = splitOfPath(file);
     for (const [i, value] of document.images.entries()) {
+      if (!isRecord(value)) {
+        unreadable(`image ${i + 1}: not an object`);
+        continue;
+      }
       const parsed = imageSchema.safeParse(value);
       if (!parsed.success) {
         const [issue] = parsed.error.issues;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
+import { isRecord } from "../../../options.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
@@ -29,8 +30,9 @@ export function findCreateMl(json: readonly JsonFile[]): readonly JsonFile[] {
 
 function rawObject(value: unknown, i: number): RawObject {
   const location = `annotation ${i + 1}`;
-  const parsed = annotationSchema.safeParse(value);
-  if (!parsed.success) {
+  // A list of a million numbers is refused at once; a schema takes its time over each.
+  const parsed = isRecord(value) ? annotationSchema.safeParse(value) : undefined;
+  if (parsed?.success !== true) {
     return { class: "", box: NO_BOX, unit: "pixels", location };
   }
   const { label, coordinates } = parsed.data;

@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { DataError } from "../../../errors.ts";
 import { printable } from "../../../printable.ts";
 import type { FolderOptions } from "../../files/data-folder.node.ts";
-import { refuseOddity } from "../../files/files.node.ts";
+import { refuseLinkedFolder, refuseOddity } from "../../files/files.node.ts";
 import { DETECTION_FORMATS, type DetectionFormat, type RawDetections } from "../check.ts";
 import { findCoco, readCoco } from "./coco.node.ts";
 import { findCreateMl, readCreateMl } from "./createml.node.ts";
@@ -69,6 +69,7 @@ export async function readAnnotations(
   }
   const isFolder = found.isDirectory();
   if (!isFolder) refuseOddity(found, path);
+  else if (/\.(json|csv|ya?ml|xml)$/i.test(path)) await refuseLinkedFolder(path, "a file of annotations");
   const tree = isFolder
     ? await listTree(path, { followLinks })
     : await listTree(rootOfFile(path), { followLinks, named: path });
