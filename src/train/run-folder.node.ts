@@ -143,7 +143,8 @@ export class RunFolder {
     try {
       for (const entry of await readdir(this.path, { withFileTypes: true })) {
         const { name } = entry;
-        if (name.startsWith(LOCK) || isTemporary(name)) continue;
+        const isLeft = name.startsWith(LOCK) || isTemporary(name);
+        if (isLeft && !entry.isDirectory()) continue;
         const isOwn = entry.isDirectory() && SUBFOLDERS.some((folder) => folder === name);
         const held = isOwn ? await readdir(this.file(name)) : [];
         if (!isOwn || held.some((file) => !isTemporary(file))) return name;
@@ -348,9 +349,12 @@ export class RunFolder {
   /** Removes what a killed process has left of files that it was writing. The folder is locked by the caller. */
   async removeTemporaries(): Promise<void> {
     for (const folder of [this.path, ...SUBFOLDERS.map((name) => this.file(name))]) {
-      const names = await readdir(folder).catch(() => []);
-      for (const name of names)
-        if (isTemporary(name) || name.startsWith(`${LOCK}.`)) await rm(join(folder, name), { force: true });
+      const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const isLeft = isTemporary(entry.name) || entry.name.startsWith(`${LOCK}.`);
+        // A folder of such a name is no file of a fit.
+        if (isLeft && !entry.isDirectory()) await rm(join(folder, entry.name), { force: true });
+      }
     }
   }
 

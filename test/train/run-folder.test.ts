@@ -97,6 +97,23 @@ describe("a run folder that is locked", () => {
     }
   });
 
+  test.each(["pipe", "link", "folder"])(
+    "by a %s in place of its lock is refused, and names what to remove",
+    async (what) => {
+      const path = at(`lock-is-a-${what}`);
+      const folder = new RunFolder(path);
+      await folder.create();
+      await folder.unlock();
+      const lock = join(path, "run.lock");
+      if (what === "pipe") execFileSync("mkfifo", [lock]);
+      else if (what === "link") await symlink("nowhere", lock);
+      else await mkdir(lock);
+      const refusal = /run.lock is a link, folder, pipe or device, and a lock is a file; remove it/;
+      await expect(folder.lock()).rejects.toThrow(refusal);
+      await expect(folder.fitter()).rejects.toThrow(FileError);
+    },
+  );
+
   test("is not written any more once the lock is another's", async () => {
     const folder = new RunFolder(at("robbed"));
     await folder.create();
@@ -142,6 +159,17 @@ describe("a folder in which a fit was killed before it wrote its configuration",
       await expect(new RunFolder(path).create()).rejects.toThrow(FileError);
       await expect(new RunFolder(path).create()).rejects.toThrow(/is not empty and holds no run/);
       expect(await readFile(join(path, name), "utf8")).toBe("");
+    },
+  );
+
+  test.each(["run.lock.d", "config.json.1-0.tmp"])(
+    "nor where %s is a folder, which a fit goes on beside",
+    async (name) => {
+      const path = at(`left-${name}`);
+      await mkdir(join(path, name), { recursive: true });
+      await expect(new RunFolder(path).create()).rejects.toThrow(/is not empty and holds no run/);
+      await new RunFolder(path).removeTemporaries();
+      expect(await readdir(path)).toEqual([name]);
     },
   );
 
