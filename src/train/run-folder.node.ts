@@ -1,7 +1,7 @@
-import { readdir, readlink, realpath, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
-import { isWithin } from "../data/files/data-folder.node.ts";
+import { refuseLinksOut } from "../data/files/data-folder.node.ts";
 import {
   FILE_KINDS,
   type FileKind,
@@ -203,7 +203,7 @@ export class RunFolder {
         `${this.path} holds no run (no config.json); give the folder that eidos fit has written`,
       );
     }
-    await this.refuseLinks();
+    await refuseLinksOut(this.path, [...SUBFOLDERS, "detections"], "run");
     let json: unknown;
     try {
       json = JSON.parse(new TextDecoder().decode(text));
@@ -368,27 +368,6 @@ export class RunFolder {
     } catch (error) {
       if (error instanceof UnreadFileError && error.reason === "missing") return undefined;
       throw error;
-    }
-  }
-
-  /**
-   * A run folder is read and written within itself: a stranger's may hold links that lead to one's own files.
-   * @throws FileError naming a link that leads out
-   */
-  private async refuseLinks(): Promise<void> {
-    const root = await realpath(this.path).catch(() => undefined);
-    if (root === undefined) return;
-    for (const folder of ["", ...SUBFOLDERS, "detections"]) {
-      const entries = await readdir(this.file(folder), { withFileTypes: true }).catch(() => []);
-      for (const entry of entries) {
-        if (!entry.isSymbolicLink()) continue;
-        const link = this.file(folder, entry.name);
-        const real = await realpath(link).catch(() => readlink(link));
-        if (isWithin(root, resolve(root, real))) continue;
-        throw new FileError(
-          `${link} is a link that leads out of the run, to ${real}; a run is read and written within its folder alone: copy the file here, or remove the link`,
-        );
-      }
     }
   }
 }
