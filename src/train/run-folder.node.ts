@@ -30,7 +30,7 @@ import {
   type ReadMetrics,
   unpackMetrics,
 } from "./metrics-file.node.ts";
-import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
+import { type RunConfig, refuseManyKeys, runConfig, withCurrentKeys } from "./run-config.ts";
 import { describeHolder, LOCK, type LockHolder, lockHolder, RunLock } from "./run-lock.node.ts";
 
 /** What a checkpoint holds besides vectors. */
@@ -212,11 +212,10 @@ export class RunFolder {
         cause,
       });
     }
+    refuseManyKeys(json, this.file("config.json"));
     const parsed = runConfig.safeParse(withCurrentKeys(json));
     if (!parsed.success) {
-      throw new OptionError(
-        `${this.file("config.json")}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`,
-      );
+      throw new OptionError(`${this.file("config.json")}: ${faultsOf(parsed.error)}`);
     }
     return parsed.data;
   }
@@ -311,8 +310,7 @@ export class RunFolder {
       });
     }
     const parsed = progressSchema.safeParse(progress);
-    if (!parsed.success)
-      throw new WeightsError(`${name}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
+    if (!parsed.success) throw new WeightsError(`${name}: ${faultsOf(parsed.error)}`);
     const vectors = new Map(tensors);
     const rows = unpackMetrics(vectors, metadata.metrics, name);
     return { progress: parsed.data, vectors, ...(rows !== undefined && { rows }) };
@@ -370,6 +368,13 @@ export class RunFolder {
       throw error;
     }
   }
+}
+
+/** The first faults of a file, on one line: it may have as many as it has entries. */
+function faultsOf({ issues }: z.ZodError): string {
+  const most = 20;
+  const more = issues.length > most ? ` and ${issues.length - most} more faults` : "";
+  return z.prettifyError({ issues: issues.slice(0, most) }).replaceAll("\n", " ") + more;
 }
 
 /** Weights to begin a fit with, and lines for a person on what of the file did not fit. */

@@ -287,6 +287,22 @@ describe("a run folder of a stranger", () => {
     expect(await readFile(private_, "utf8")).toBe("mine");
   });
 
+  test("of ten thousands of options is refused before they are looked at, in a few words", async () => {
+    const file = new URL("../fixtures/runs/nice-two-moons/config.json", import.meta.url);
+    const config = JSON.parse(await readFile(file, "utf8"));
+    const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`o${i}`, 1]));
+    await mkdir(at("many-keys"));
+    for (const part of ["modelOptions", "dataOptions", "fit", "dataInfo"]) {
+      await writeFile(at("many-keys", "config.json"), JSON.stringify({ ...config, [part]: many }));
+      await expect(new RunFolder(at("many-keys")).readConfig()).rejects.toThrow(
+        `${part} has 20000 keys, where 1000 are read at most`,
+      );
+    }
+    const dataInfo = { ...config.dataInfo, classNames: Array.from({ length: 60_000 }, () => 1) };
+    await writeFile(at("many-keys", "config.json"), JSON.stringify({ ...config, dataInfo }));
+    await expect(new RunFolder(at("many-keys")).readConfig()).rejects.toThrow(/ and 59980 more faults$/);
+  });
+
   test("may hold links within itself", async () => {
     const { folder } = await fitDenoiser(at("linked-within"), { steps: 3 });
     await symlink("last.safetensors", folder.file("weights", "best-of-all.safetensors"));
