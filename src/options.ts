@@ -94,13 +94,21 @@ export function parseOptions<S extends z.ZodType>(owner: string, schema: S, opti
   const named = isRecord(options) ? withCurrentNames(options, (option) => known.includes(option)) : options;
   const parsed = schema.safeParse(named);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map((issue) => {
+  const faults = parsed.error.issues.slice(0, MOST_FAULTS).flatMap((issue) => {
     if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => noSuchOption(key, known)).join("; ");
+      return issue.keys.slice(0, MOST_FAULTS).map((key) => noSuchOption(key, known));
     }
     return issue.path.length === 0 ? issue.message : `option ${issue.path.join(".")}: ${issue.message}`;
   });
-  throw new OptionError(`${owner}: ${faults.join("; ")}`);
+  const more = countFaults(parsed.error.issues) - faults.length;
+  throw new OptionError(`${owner}: ${faults.join("; ")}${more > 0 ? `; and ${more} more faults` : ""}`);
+}
+
+/** The most faults that a message names: a file may have a million. */
+const MOST_FAULTS = 20;
+
+function countFaults(issues: readonly z.core.$ZodIssue[]): number {
+  return issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
 }
 
 /** Levels of lists and objects within each other that a file of settings may have. */

@@ -92,13 +92,18 @@ async function parse(args: readonly string[]): Promise<void> {
   await program.parseAsync([...args], { from: "user" });
 }
 
+/** The most characters of a message: it may quote a stranger's file. */
+const LONGEST = 4000;
+
 /** Prints what is wrong on standard error; the exit code will be 1. */
 function fail(error: unknown): void {
   process.exitCode = 1;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exitCode = 0;
   } else if (error instanceof EidosError) {
-    process.stderr.write(`eidos: ${printable(error.message.replaceAll(/\s*\n\s*/g, " "))}\n`);
+    const { message } = error;
+    const shown = message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message;
+    process.stderr.write(`eidos: ${printable(shown.replaceAll(/\s*\n\s*/g, " "))}\n`);
   } else {
     const text = error instanceof Error ? error.stack : error;
     process.stderr.write(`eidos: unexpected error; please report it\n${printableLines(String(text))}\n`);

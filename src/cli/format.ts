@@ -26,7 +26,7 @@ export function showTable(
     header.map(printable),
     ...rows.map((row) => row.map((cell) => (typeof cell === "number" ? showNumber(cell) : printable(cell)))),
   ];
-  const widths = header.map((_, i) => Math.max(...cells.map((row) => (row[i] ?? "").length)));
+  const widths = header.map((_, i) => cells.reduce((most, row) => Math.max(most, (row[i] ?? "").length), 0));
   return cells
     .map((row) =>
       row

@@ -69,6 +69,23 @@ export function withCurrentKeys(json: unknown): unknown {
   };
 }
 
+/** The most keys of an object in config.json; no model has as many options. */
+const MOST_KEYS = 1000;
+
+/**
+ * Refuses a config.json of more keys than any run has, before each of them is looked at.
+ * @throws OptionError
+ */
+export function refuseManyKeys(json: unknown, file: string): void {
+  if (!isRecord(json)) return;
+  for (const [name, value] of [["it", json] as const, ...Object.entries(json).slice(0, MOST_KEYS)]) {
+    const count = isRecord(value) ? Object.keys(value).length : 0;
+    if (count > MOST_KEYS) {
+      throw new OptionError(`${file}: ${name} has ${count} keys, where ${MOST_KEYS} are read at most`);
+    }
+  }
+}
+
 /** Refuses to resume on other data than the run began with. @throws OptionError */
 export function checkFingerprint(
   expected: string,

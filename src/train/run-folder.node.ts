@@ -1,7 +1,7 @@
-import { readdir, readlink, realpath, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
-import { isWithin } from "../data/files/data-folder.node.ts";
+import { refuseLinksOut } from "../data/files/data-folder.node.ts";
 import {
   FILE_KINDS,
   type FileKind,
@@ -31,7 +31,7 @@ import {
   type ReadMetrics,
   unpackMetrics,
 } from "./metrics-file.node.ts";
-import { type RunConfig, runConfig, withCurrentKeys } from "./run-config.ts";
+import { type RunConfig, refuseManyKeys, runConfig, withCurrentKeys } from "./run-config.ts";
 import { describeHolder, LOCK, type LockHolder, lockHolder, RunLock } from "./run-lock.node.ts";
 
 /** What a checkpoint holds besides vectors. */
@@ -144,7 +144,8 @@ export class RunFolder {
     try {
       for (const entry of await readdir(this.path, { withFileTypes: true })) {
         const { name } = entry;
-        if (name.startsWith(LOCK) || isTemporary(name)) continue;
+        const isLeft = name.startsWith(LOCK) || isTemporary(name);
+        if (isLeft && !entry.isDirectory()) continue;
         const isOwn = entry.isDirectory() && SUBFOLDERS.some((folder) => folder === name);
         const held = isOwn ? await readdir(this.file(name)) : [];
         if (!isOwn || held.some((file) => !isTemporary(file))) return name;
@@ -203,7 +204,7 @@ export class RunFolder {
         `${this.path} holds no run (no config.json); give the folder that eidos fit has written`,
       );
     }
-    await this.refuseLinks();
+    await refuseLinksOut(this.path, [...SUBFOLDERS, "detections"], "run");
     let json: unknown;
     try {
       json = JSON.parse(new TextDecoder().decode(text));
@@ -215,11 +216,10 @@ export class RunFolder {
     if (isTooDeep(json)) {
       throw new OptionError(`${this.file("config.json")} is nested too deeply; restore it or fit again`);
     }
+    refuseManyKeys(json, this.file("config.json"));
     const parsed = runConfig.safeParse(withCurrentKeys(json));
     if (!parsed.success) {
-      throw new OptionError(
-        `${this.file("config.json")}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`,
-      );
+      throw new OptionError(`${this.file("config.json")}: ${faultsOf(parsed.error)}`);
     }
     return parsed.data;
   }
@@ -314,8 +314,7 @@ export class RunFolder {
       });
     }
     const parsed = progressSchema.safeParse(progress);
-    if (!parsed.success)
-      throw new WeightsError(`${name}: ${z.prettifyError(parsed.error).replaceAll("\n", " ")}`);
+    if (!parsed.success) throw new WeightsError(`${name}: ${faultsOf(parsed.error)}`);
     const vectors = new Map(tensors);
     const rows = unpackMetrics(vectors, metadata.metrics, name);
     return { progress: parsed.data, vectors, ...(rows !== undefined && { rows }) };
@@ -352,9 +351,12 @@ export class RunFolder {
   /** Removes what a killed process has left of files that it was writing. The folder is locked by the caller. */
   async removeTemporaries(): Promise<void> {
     for (const folder of [this.path, ...SUBFOLDERS.map((name) => this.file(name))]) {
-      const names = await readdir(folder).catch(() => []);
-      for (const name of names)
-        if (isTemporary(name) || name.startsWith(`${LOCK}.`)) await rm(join(folder, name), { force: true });
+      const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const isLeft = isTemporary(entry.name) || entry.name.startsWith(`${LOCK}.`);
+        // A folder of such a name is no file of a fit.
+        if (isLeft && !entry.isDirectory()) await rm(join(folder, entry.name), { force: true });
+      }
     }
   }
 
@@ -370,27 +372,13 @@ export class RunFolder {
       throw error;
     }
   }
+}
 
-  /**
-   * A run folder is read and written within itself: a stranger's may hold links that lead to one's own files.
-   * @throws FileError naming a link that leads out
-   */
-  private async refuseLinks(): Promise<void> {
-    const root = await realpath(this.path).catch(() => undefined);
-    if (root === undefined) return;
-    for (const folder of ["", ...SUBFOLDERS, "detections"]) {
-      const entries = await readdir(this.file(folder), { withFileTypes: true }).catch(() => []);
-      for (const entry of entries) {
-        if (!entry.isSymbolicLink()) continue;
-        const link = this.file(folder, entry.name);
-        const real = await realpath(link).catch(() => readlink(link));
-        if (isWithin(root, resolve(root, real))) continue;
-        throw new FileError(
-          `${link} is a link that leads out of the run, to ${real}; a run is read and written within its folder alone: copy the file here, or remove the link`,
-        );
-      }
-    }
-  }
+/** The first faults of a file, on one line: it may have as many as it has entries. */
+function faultsOf({ issues }: z.ZodError): string {
+  const most = 20;
+  const more = issues.length > most ? ` and ${issues.length - most} more faults` : "";
+  return z.prettifyError({ issues: issues.slice(0, most) }).replaceAll("\n", " ") + more;
 }
 
 /** Weights to begin a fit with, and lines for a person on what of the file did not fit. */

@@ -1,10 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { lstat, open, readFile, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { threadId } from "node:worker_threads";
 import { z } from "zod";
-import { fileError, isMissing } from "../data/files/files.node.ts";
+import {
+  FILE_KINDS,
+  fileError,
+  isMissing,
+  readRegularFile,
+  UnreadFileError,
+} from "../data/files/files.node.ts";
 import { FileError } from "../errors.ts";
 
 // One fit at a time writes a run folder: two would mix a configuration with the weights of another. Whoever fits holds the file
@@ -67,14 +73,20 @@ type Found =
   /** Its holder is gone, or has not said who it is. */
   | { readonly kind: "stale"; readonly text: string };
 
+/** @throws FileError where it is no regular file: one waits for ever on a pipe, and a link that leads nowhere is there and is not */
 async function look(path: string): Promise<Found> {
   let text: string;
   let silence: number;
   try {
-    text = await readFile(path, "utf8");
-    silence = (Date.now() - (await stat(path)).mtimeMs) / 1000;
+    const held = await lstat(path);
+    if (!held.isFile()) {
+      throw new FileError(`${path} is a link, folder, pipe or device, and a lock is a file; remove it`);
+    }
+    text = new TextDecoder().decode(await readRegularFile(path, FILE_KINDS.text));
+    silence = (Date.now() - held.mtimeMs) / 1000;
   } catch (error) {
     if (isMissing(error)) return { kind: "none" };
+    if (error instanceof UnreadFileError && error.reason === "missing") return { kind: "none" };
     throw fileError(error, "read", path);
   }
   const parsed = holderSchema.safeParse(jsonOf(text));

@@ -108,6 +108,15 @@ describe("safetensors", () => {
     }
   });
 
+  it("a header of more than ten million bytes, a shape of many numbers, and names of any length are told in a few words", () => {
+    const read = (file: Uint8Array) => () => readSafetensors(file, "large.safetensors");
+    expect(read(fileOf(" ".repeat(10_000_001), 0))).toThrow(
+      /has 10000001 bytes, where 10000000 are read at most/,
+    );
+    expect(read(fileOf({ a: entry("F32", Array(65).fill(1), 0, 4) }, 4))).toThrow(/tensor a: shape/);
+    expect(read(fileOf({ ["x".repeat(1e6)]: entry("F31", [1], 0, 4) }, 4))).toThrow(/^.{500,600}…$/);
+  });
+
   it("appended bytes are refused", () => {
     expect(() => readSafetensors(Uint8Array.of(...good, 0), "long.safetensors")).toThrow("belong to none");
   });

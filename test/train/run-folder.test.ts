@@ -97,6 +97,23 @@ describe("a run folder that is locked", () => {
     }
   });
 
+  test.each(["pipe", "link", "folder"])(
+    "by a %s in place of its lock is refused, and names what to remove",
+    async (what) => {
+      const path = at(`lock-is-a-${what}`);
+      const folder = new RunFolder(path);
+      await folder.create();
+      await folder.unlock();
+      const lock = join(path, "run.lock");
+      if (what === "pipe") execFileSync("mkfifo", [lock]);
+      else if (what === "link") await symlink("nowhere", lock);
+      else await mkdir(lock);
+      const refusal = /run.lock is a link, folder, pipe or device, and a lock is a file; remove it/;
+      await expect(folder.lock()).rejects.toThrow(refusal);
+      await expect(folder.fitter()).rejects.toThrow(FileError);
+    },
+  );
+
   test("is not written any more once the lock is another's", async () => {
     const folder = new RunFolder(at("robbed"));
     await folder.create();
@@ -142,6 +159,17 @@ describe("a folder in which a fit was killed before it wrote its configuration",
       await expect(new RunFolder(path).create()).rejects.toThrow(FileError);
       await expect(new RunFolder(path).create()).rejects.toThrow(/is not empty and holds no run/);
       expect(await readFile(join(path, name), "utf8")).toBe("");
+    },
+  );
+
+  test.each(["run.lock.d", "config.json.1-0.tmp"])(
+    "nor where %s is a folder, which a fit goes on beside",
+    async (name) => {
+      const path = at(`left-${name}`);
+      await mkdir(join(path, name), { recursive: true });
+      await expect(new RunFolder(path).create()).rejects.toThrow(/is not empty and holds no run/);
+      await new RunFolder(path).removeTemporaries();
+      expect(await readdir(path)).toEqual([name]);
     },
   );
 
@@ -243,6 +271,7 @@ describe("a run folder of a stranger", () => {
     "state.safetensors",
     "samples/samples.png",
     "weights",
+    "detections/photos/a",
   ];
 
   test.each(links)("in which %s leads out of it is neither read nor written", async (name) => {
@@ -252,9 +281,26 @@ describe("a run folder of a stranger", () => {
     const private_ = at(`private-${name.replaceAll(/\W/g, "-")}`);
     await writeFile(private_, "mine");
     await rm(folder.file(name), { recursive: true, force: true });
+    await mkdir(join(folder.file(name), ".."), { recursive: true });
     await symlink(private_, folder.file(name));
     await expect(folder.readConfig()).rejects.toThrow(/is a link that leads out of the run, to .*private/);
     expect(await readFile(private_, "utf8")).toBe("mine");
+  });
+
+  test("of ten thousands of options is refused before they are looked at, in a few words", async () => {
+    const file = new URL("../fixtures/runs/nice-two-moons/config.json", import.meta.url);
+    const config = JSON.parse(await readFile(file, "utf8"));
+    const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`o${i}`, 1]));
+    await mkdir(at("many-keys"));
+    for (const part of ["modelOptions", "dataOptions", "fit", "dataInfo"]) {
+      await writeFile(at("many-keys", "config.json"), JSON.stringify({ ...config, [part]: many }));
+      await expect(new RunFolder(at("many-keys")).readConfig()).rejects.toThrow(
+        `${part} has 20000 keys, where 1000 are read at most`,
+      );
+    }
+    const dataInfo = { ...config.dataInfo, classNames: Array.from({ length: 60_000 }, () => 1) };
+    await writeFile(at("many-keys", "config.json"), JSON.stringify({ ...config, dataInfo }));
+    await expect(new RunFolder(at("many-keys")).readConfig()).rejects.toThrow(/ and 59980 more faults$/);
   });
 
   test("may hold links within itself", async () => {

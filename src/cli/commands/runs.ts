@@ -21,11 +21,15 @@ async function foldersIn(path: string, optional: boolean): Promise<readonly stri
 /** What is known of a run without loading its model. */
 async function describeRun(path: string) {
   const folder = new RunFolder(path);
-  if (!(await folder.exists())) return undefined;
   try {
+    if (!(await folder.exists())) return undefined;
     const { model, data, created } = await folder.readConfig();
     const rows = await folder.readMetrics();
-    const losses = rows.flatMap((row) => (row.validationLoss === undefined ? [] : [row.validationLoss]));
+    // A run may have more rows than a call takes arguments.
+    const best = rows.reduce<number | undefined>(
+      (least, { validationLoss: loss }) => (loss === undefined ? least : Math.min(least ?? loss, loss)),
+      undefined,
+    );
     const last = rows.at(-1);
     const fitter = await folder.fitter();
     return {
@@ -36,7 +40,7 @@ async function describeRun(path: string) {
       step: last?.step ?? 0,
       seconds: last?.seconds ?? 0,
       ...(fitter !== undefined && { fittedBy: describeHolder(fitter) }),
-      ...(losses.length > 0 && { bestValidationLoss: Math.min(...losses) }),
+      ...(best !== undefined && { bestValidationLoss: best }),
     };
   } catch (error) {
     if (error instanceof EidosError) return { path, fault: error.message };

@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
-import { realpath, stat } from "node:fs/promises";
+import { readdir, readlink, realpath, stat } from "node:fs/promises";
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
-import { DataError } from "../../errors.ts";
+import { DataError, FileError } from "../../errors.ts";
 import {
   type FileKind,
   isMissing,
@@ -57,6 +57,33 @@ function withSlashes(path: string): string {
 export function isWithin(folder: string, path: string): boolean {
   const below = relative(folder, path);
   return below !== ".." && !below.startsWith(`..${sep}`) && !isAbsolute(below);
+}
+
+/**
+ * A folder that eidos has made is read and written within itself: a stranger's may hold links that lead to one's own files.
+ * @param folders in it in which files are read or written, with all that is below them
+ * @param what it is, for the message: `run`
+ * @throws FileError naming a link that leads out
+ */
+export async function refuseLinksOut(path: string, folders: readonly string[], what: string): Promise<void> {
+  const root = await realpath(path).catch(() => undefined);
+  if (root === undefined) return;
+  const look = async (below: string, deepest: number): Promise<void> => {
+    const entries = await readdir(join(path, below), { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      const here = join(below, entry.name);
+      if (entry.isDirectory() && (deepest > 0 || folders.includes(here)))
+        await look(here, deepest > 0 ? deepest - 1 : DEEPEST);
+      if (!entry.isSymbolicLink()) continue;
+      const link = join(path, here);
+      const real = await realpath(link).catch(async () => resolve(root, below, await readlink(link)));
+      if (isWithin(root, real)) continue;
+      throw new FileError(
+        `${link} is a link that leads out of the ${what}, to ${real}; a ${what} is read and written within its folder alone: copy the file here, or remove the link`,
+      );
+    }
+  };
+  await look("", 0);
 }
 
 /**

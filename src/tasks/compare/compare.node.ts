@@ -122,6 +122,7 @@ export async function compare(request: CompareRequest, hooks: CompareHooks = {})
   const folder = new CompareFolder(comparison.out);
   const meter = new DistanceMeter(data, { split: "test", seed: shared.seed, extent: "all", runtime });
   const stage: Stage = { folder, comparison, data, meter, setting: planeSetting(data), signal: hooks.signal };
+  await folder.check();
   if (!fresh) for (const contender of contenders) await checkRun(contender, stage);
   await folder.open(requestJson(comparison), fresh);
   hooks.onBegin?.({ folder: folder.path, data: data.describe() });

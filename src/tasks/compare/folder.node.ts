@@ -1,6 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { refuseLinksOut } from "../../data/files/data-folder.node.ts";
 import {
   FILE_KINDS,
   fileError,
@@ -28,6 +29,9 @@ const likelihood = z.discriminatedUnion("kind", [
 
 const measureNames = Object.keys(MEASURES) as [MeasureName, ...MeasureName[]];
 
+/** A file in `pictures`, as it is called here; what leads elsewhere is not of a comparison. */
+const pictureName = z.string().regex(/^(data\/)?\w[\w.-]*\.(png|svg)$/);
+
 const distances = z.array(
   z.object({
     measure: z.enum(measureNames),
@@ -50,9 +54,9 @@ const modelResult = z.object({
   sampling: z.exactOptional(z.object({ seconds: z.number(), warm: z.boolean() })),
   parameters: z.int(),
   /** Of its samples. */
-  picture: z.exactOptional(z.string()),
+  picture: z.exactOptional(pictureName),
   /** Of its density. */
-  density: z.exactOptional(z.string()),
+  density: z.exactOptional(pictureName),
 });
 
 export type ModelResult = z.output<typeof modelResult>;
@@ -65,8 +69,8 @@ const controlResult = z.object({
   trueLogDensity: z.exactOptional(number),
   /** Of training samples to held-out ones. */
   distances,
-  picture: z.exactOptional(z.string()),
-  density: z.exactOptional(z.string()),
+  picture: z.exactOptional(pictureName),
+  density: z.exactOptional(pictureName),
   /** The density at the end of the color scale of pictures of densities. */
   top: z.exactOptional(z.number()),
 });
@@ -105,6 +109,14 @@ export class CompareFolder {
   }
 
   /**
+   * Looks at what is there before anything of it is read.
+   * @throws FileError naming a link that leads out of the folder
+   */
+  check(): Promise<void> {
+    return refuseLinksOut(this.path, PARTS, "comparison");
+  }
+
+  /**
    * Makes the folder, or opens one that an earlier comparison has made.
    * @param fresh takes away what the earlier one has left
    * @throws FileError where it holds anything else: nothing is overwritten
@@ -136,15 +148,17 @@ export class CompareFolder {
   /** Removes what a killed process has left of files that it was writing; run folders see to their own. */
   private async removeTemporaries(): Promise<void> {
     for (const folder of [this.path, this.file("results"), this.file("pictures")]) {
-      for (const name of await readdir(folder)) {
-        if (isTemporary(name)) await rm(join(folder, name), { force: true });
+      for (const entry of await readdir(folder, { withFileTypes: true })) {
+        const isLeft = isTemporary(entry.name) && !entry.isDirectory();
+        if (isLeft) await rm(join(folder, entry.name), { force: true });
       }
     }
   }
 
   /** What was measured of a model; undefined where nothing readable is there. */
-  readResult(name: string): Promise<ModelResult | undefined> {
-    return this.read(this.file("results", `${name}.json`), modelResult);
+  async readResult(name: string): Promise<ModelResult | undefined> {
+    const result = await this.read(this.file("results", `${name}.json`), modelResult);
+    return result?.name === name ? result : undefined;
   }
 
   writeResult(result: ModelResult): Promise<void> {

@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { basename, extname } from "node:path";
+import { basename, extname, resolve } from "node:path";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import type { SamplingTime } from "../../report/index.ts";
@@ -10,6 +10,7 @@ import type { DistanceMeter } from "../measure/distances.node.ts";
 import { evaluateRun, slowScoresOf } from "../measure/eval.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { checkFinite } from "../run/outputs.node.ts";
+import { locatedModel } from "../run/run-data.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import type { CompareFolder, ModelResult } from "./folder.node.ts";
 import { type PlaneSetting, pictureOfDensity, pictureOfSamples, writeNamed } from "./pictures.node.ts";
@@ -50,6 +51,9 @@ export async function checkRun(
       `${folder.path} holds ${name} with another ${what}; begin anew with --fresh, or choose another folder with --out`,
     );
   if (config.model !== model) throw differs(`model, ${config.model}`);
+  // Its module is trusted, since it is the one that is asked for.
+  const located = await locatedModel(config);
+  if (resolve(located) !== resolve(model)) throw differs(`model, ${located}`);
   if (config.data !== comparison.data) throw differs(`data set, ${config.data}`);
   if (config.dataInfo.fingerprint !== data.fingerprint)
     throw differs("state of its data (contents, split or options)");

@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { planeDensity, planePoints } from "../../../src/data/sources/toy.ts";
-import { TimeLeft } from "../../../src/tasks/compare/compare.node.ts";
+import { compare, TimeLeft } from "../../../src/tasks/compare/compare.node.ts";
 import { CompareFolder } from "../../../src/tasks/compare/folder.node.ts";
+import { checkRun } from "../../../src/tasks/compare/model.node.ts";
 import { planeSetting } from "../../../src/tasks/compare/pictures.node.ts";
 import { requestJson, resolveComparison } from "../../../src/tasks/compare/request.node.ts";
 
@@ -134,6 +135,79 @@ describe("the folder", () => {
     expect(await folder.readResult("nice")).toBeUndefined();
     await writeFile(folder.file("results", "gan.json"), "{ half");
     expect(await folder.readResult("gan")).toBeUndefined();
+  });
+
+  it("takes results for missing that name pictures elsewhere, or are another model's", async () => {
+    const folder = new CompareFolder(path);
+    await folder.open({ data: "x" }, false);
+    for (const picture of ["gan-samples.png", "data/samples.svg"]) {
+      await folder.writeResult({ ...result, picture });
+      expect((await folder.readResult("gan"))?.picture).toBe(picture);
+    }
+    for (const picture of [
+      "../../private.png",
+      "/etc/passwd",
+      "data/../../x.png",
+      "..",
+      "passwd",
+      "a\0.png",
+    ]) {
+      await folder.writeResult({ ...result, picture });
+      expect(await folder.readResult("gan")).toBeUndefined();
+    }
+    await writeFile(
+      folder.file("results", "nice.json"),
+      JSON.stringify({ ...result, likelihood: undefined }),
+    );
+    expect(await folder.readResult("nice")).toBeUndefined();
+  });
+
+  it.each([
+    "leaderboard.html",
+    "data.json",
+    "runs",
+    "runs/nice",
+    "results",
+    "pictures",
+    "pictures/nice-samples.png",
+  ])("in which %s leads out of it is neither read nor written, fresh or not", async (name) => {
+    const own = await mkdtemp(join(tmpdir(), "eidos-private-"));
+    await mkdir(join(own, "nice"));
+    await writeFile(join(own, "nice", "notes.txt"), "mine");
+    const folder = new CompareFolder(path);
+    await folder.open({ data: "two-moons" }, false);
+    await rm(folder.file(name), { recursive: true, force: true });
+    await symlink(/[.]/.test(name) ? join(own, "nice", "notes.txt") : own, folder.file(name));
+    for (const fresh of [false, true]) {
+      const request = { data: "two-moons", models: ["nice"], count: 100, steps: 1, out: path, fresh };
+      await expect(compare(request)).rejects.toThrow(
+        /is a link that leads out of the comparison, to .*private/,
+      );
+    }
+    expect(await readdir(own)).toEqual(["nice"]);
+    expect(await readFile(join(own, "nice", "notes.txt"), "utf8")).toBe("mine");
+  });
+
+  it("imports the module that is asked for, never the one that a run in it names", async () => {
+    const modules = await mkdtemp(join(tmpdir(), "eidos-modules-"));
+    await writeFile(join(modules, "evil.mjs"), "export default { build() {} };\n");
+    await writeFile(join(modules, "mine.mjs"), "export default { build() {} };\n");
+    const folder = new CompareFolder(path);
+    await folder.open({ data: "two-moons" }, false);
+    const config = JSON.parse(
+      await readFile(new URL("../../fixtures/runs/nice-two-moons/config.json", import.meta.url), "utf8"),
+    );
+    const model = join(modules, "mine.mjs");
+    await mkdir(folder.run("mine"), { recursive: true });
+    await writeFile(
+      join(folder.run("mine"), "config.json"),
+      JSON.stringify({ ...config, model, paths: { model: join(modules, "evil.mjs") } }),
+    );
+    const stage = { folder, comparison: { data: "two-moons" } } as unknown as Parameters<typeof checkRun>[1];
+    const contender = { name: "mine", model, modelOptions: {}, fit: {} } as unknown as Parameters<
+      typeof checkRun
+    >[0];
+    await expect(checkRun(contender, stage)).rejects.toThrow(/holds mine with another model, .*evil.mjs/);
   });
 
   it("begins anew where asked, clears what a killed process has left, and touches no other folder", async () => {

@@ -91,6 +91,32 @@ describe("a run that holds a query", () => {
   });
 
   test.each([
+    "select d.* from data d, (select count(*) from enable_logging(level = 'trace', storage = 'stdout'))",
+    "select d.* from data d, (select count(*) from enable_logging(storage = 'file', storage_config = {'path': 'written'}))",
+    "select d.* from data d, (select count(*) from enable_profiling(save_location = 'written.txt', format = 'query_tree'))",
+    'select a, b from data where a in (select 1 from system.main."Force_Checkpoint"())',
+    "select d.* from data d, query('select * from enable_logging()')",
+    "select d.* from data d, json_execute_serialized_sql(json_serialize_sql('select 1'))",
+    "select a, b from data where write_log(chr(27) || 'c') is null",
+    "select a, b from data order by (select sum(sleep_ms(10000000)))",
+  ])("%s calls what acts, and does not run, not even trusted", async (sql) => {
+    const name = `acts-${sql.replaceAll(/\W/g, "-")}`;
+    for (const trust of [false, true]) {
+      await expect(read(`${name}-${trust}`, options(sql), trust)).rejects.toThrow(
+        /it calls \w+, and a query reads data and does nothing else/,
+      );
+    }
+    expect(existsSync("written")).toBe(false);
+    expect(existsSync("written.txt")).toBe(false);
+  });
+
+  test("with ten thousands of spaces or semicolons within is read as any other", async () => {
+    for (const many of [`${" ".repeat(99_000)}, b`, `, b/*${";".repeat(99_000)}*/`]) {
+      await expect(read(`many-${many.length}`, options(`select a${many} from data ; ;`))).resolves.toBe(48);
+    }
+  });
+
+  test.each([
     "select * from 'secret.csv'",
     "select * from read_csv('*.csv')",
     "select content as a, size as b from read_text('secret.csv')",
@@ -130,6 +156,8 @@ describe("a run that holds a query", () => {
     await expect(read("set", options("select * from pragma_version(); set threads = 1"))).rejects.toThrow(
       /single SELECT/,
     );
-    await expect(read("pragma", options("pragma version"))).rejects.toThrow(/Parser Error/);
+    await expect(read("pragma", options("pragma version"))).rejects.toThrow(
+      /Parser Error|cannot be looked through/,
+    );
   });
 });
