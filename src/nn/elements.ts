@@ -15,6 +15,20 @@ export const ELEMENT_BYTES = {
   U8: 1,
   BOOL: 1,
 } as const;
+/** Bytes of an element of the array that becomes of it. */
+export const ARRAY_BYTES: Readonly<Record<StoredType, number>> = {
+  F64: 8,
+  F32: 4,
+  F16: 4,
+  BF16: 4,
+  I64: 8,
+  I32: 8,
+  I16: 8,
+  I8: 8,
+  U8: 8,
+  BOOL: 1,
+};
+
 export type StoredType = keyof typeof ELEMENT_BYTES;
 
 /**

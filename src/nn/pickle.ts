@@ -1,3 +1,4 @@
+import { shortened } from "../printable.ts";
 import { ELEMENT_BYTES, type StoredType } from "./elements.ts";
 
 // Python's pickle is a program for a small machine with a stack and a memo, and may call anything. This machine has the operations that
@@ -83,6 +84,7 @@ const MOST_OPERATIONS = 1_000_000;
 /** Bytes of a whole number at most; PyTorch's magic number has ten. */
 const MOST_DIGITS = 16;
 const MOST_AXES = 64;
+const MOST_ARGUMENTS = 16;
 const LONGEST_NAME = 200;
 
 /** Names of operations that are not run here, for messages. */
@@ -140,6 +142,7 @@ export function unpickle(bytes: Uint8Array, start: number, fail: (why: string) =
 
 class Machine {
   private position: number;
+  private spent = 0;
   private readonly view: DataView;
   private readonly stack: Pickled[] = [];
   private readonly marks: number[] = [];
@@ -160,14 +163,22 @@ class Machine {
   }
 
   run(): Unpickled {
-    for (let count = 0; count < MOST_OPERATIONS; count++) {
+    for (;;) {
+      this.spend(1);
       const operation = this.take(1);
       const code = this.view.getUint8(operation);
       if (code === 0x2e) return this.stop();
       const made = this.operate(code, operation);
       if (made !== undefined) this.stack.push(made);
     }
-    return this.fail(`it has more than ${MOST_OPERATIONS.toLocaleString("en")} operations`);
+  }
+
+  /** Counts work: operations, and what they copy that the memo may hand them again and again. */
+  private spend(count: number): void {
+    this.spent += count;
+    if (this.spent > MOST_OPERATIONS) {
+      this.fail(`it has more than ${MOST_OPERATIONS.toLocaleString("en")} operations`);
+    }
   }
 
   private stop(): Unpickled {
@@ -402,7 +413,7 @@ class Machine {
     if (dtype !== undefined) return { kind: "global", name: full, dtype };
     if (GLOBALS.has(full)) return { kind: "global", name: full };
     return this.refuse(
-      `names ${full.slice(0, LONGEST_NAME)}, which this reader does not run: it makes tensors, dictionaries, lists and numbers alone. In Python, save the weights by themselves: torch.save(model.state_dict(), "weights.pth")`,
+      `names ${shortened(full)}, which this reader does not run: it makes tensors, dictionaries, lists and numbers alone. In Python, save the weights by themselves: torch.save(model.state_dict(), "weights.pth")`,
     );
   }
 
@@ -413,11 +424,13 @@ class Machine {
       return this.fail("a persistent id is not that of a storage");
     }
     if (type.dtype === undefined) return this.fail(`a storage is of ${type.name}, which holds no numbers`);
-    if (part !== undefined && part !== null) return this.fail(`storage ${key} is a part of another one`);
+    if (part !== undefined && part !== null)
+      return this.fail(`storage ${shortened(key)} is a part of another one`);
     const known = this.storages.get(key);
     const storage: PickledStorage = { kind: "storage", key, dtype: type.dtype, count };
     if (known === undefined) this.storages.set(key, storage);
-    else if (byteCount(known) !== byteCount(storage)) return this.fail(`storage ${key} has two sizes`);
+    else if (byteCount(known) !== byteCount(storage))
+      return this.fail(`storage ${shortened(key)} has two sizes`);
     return storage;
   }
 
@@ -426,6 +439,7 @@ class Machine {
     if (!isGlobal(callee) || !isList(given) || given.kind !== "tuple") {
       return this.fail("operation REDUCE calls what is no name");
     }
+    if (given.items.length > MOST_ARGUMENTS) return this.fail(`${callee.name} is given too much`);
     const { name } = callee;
     const [first, ...others] = given.items;
     switch (name) {
@@ -438,7 +452,7 @@ class Machine {
         if (isTensor(first)) return first;
         return this.fail("a parameter is made of what is no tensor");
       case "torch.Size":
-        if (isList(first) && first.items.every(isSize)) return first;
+        if (isList(first) && sizesOf(first) !== undefined) return first;
         return this.fail("a torch.Size is made of what are no sizes");
       case "torch.device":
         if (typeof first === "string") return [first, ...others.map(String)].join(":");
@@ -454,6 +468,7 @@ class Machine {
     this.ordered.add(dict);
     if (pairs === undefined) return dict;
     if (!isList(pairs)) return this.fail("an OrderedDict is made of what is no list of pairs");
+    this.spend(pairs.items.length);
     for (const pair of pairs.items) {
       if (!isList(pair) || pair.items.length !== 2) return this.fail("an OrderedDict is made of no pairs");
       this.setItem(dict, pair.items[0], pair.items[1]);
@@ -463,11 +478,12 @@ class Machine {
 
   private tensor([storage, offset, size, stride]: readonly Pickled[]): PickledTensor {
     if (!isStorage(storage)) return this.fail("a tensor is made of what is no storage");
-    const shape = isList(size) ? size.items : [];
-    const strides = isList(stride) ? stride.items : [];
-    const sound = isList(size) && isList(stride) && shape.every(isSize) && strides.every(isSize);
-    if (!sound || !isSize(offset) || shape.length !== strides.length || shape.length > MOST_AXES) {
-      return this.fail(`a tensor of storage ${storage.key} has a shape, strides or an offset that cannot be`);
+    const shape = sizesOf(size);
+    const strides = sizesOf(stride);
+    if (shape === undefined || strides?.length !== shape.length || !isSize(offset)) {
+      return this.fail(
+        `a tensor of storage ${shortened(storage.key)} has a shape, strides or an offset that cannot be`,
+      );
     }
     const tensor: PickledTensor = { kind: "tensor", storage, offset, shape, strides };
     const count = shape.reduce((product, length) => product * length, 1);
@@ -476,7 +492,7 @@ class Machine {
     const inside = count === 0 ? offset <= storage.count : last < storage.count;
     if (!Number.isSafeInteger(count) || !inside) {
       return this.fail(
-        `a tensor [${shape.join(", ")}] reaches beyond its storage ${storage.key}, which has ${storage.count} elements`,
+        `a tensor [${shape.join(", ")}] reaches beyond its storage ${shortened(storage.key)}, which has ${storage.count} elements`,
       );
     }
     return tensor;
@@ -510,6 +526,13 @@ function isStorage(value: Pickled | undefined): value is PickledStorage {
 
 function isGlobal(value: Pickled | undefined): value is PickledGlobal {
   return hasKind(value, "global");
+}
+
+/** Lengths or strides, copied: a list may still change. Undefined where they are none, or too many. */
+function sizesOf(value: Pickled | undefined): readonly number[] | undefined {
+  if (!isList(value) || value.items.length > MOST_AXES) return undefined;
+  const sizes = value.items.filter(isSize);
+  return sizes.length === value.items.length ? sizes : undefined;
 }
 
 /** A length or a stride. */

@@ -1,5 +1,6 @@
+import { shortened } from "../printable.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
-import { decodeElements, ELEMENT_BYTES } from "./elements.ts";
+import { ARRAY_BYTES, decodeElements, ELEMENT_BYTES } from "./elements.ts";
 import {
   byteCount,
   isDict,
@@ -41,8 +42,8 @@ const USUAL_KEYS = [
   "params",
 ];
 
-/** What the arrays may take, by the size of the file: a storage that several tensors share is copied for each. */
-const MOST_COPIES = 4;
+/** Memory that the arrays may take, in sizes of the file: a storage that several tensors share is copied for each. */
+const MOST_TIMES = 8;
 /** Bytes that small files may take beyond that. */
 const SMALL = 4096;
 
@@ -62,9 +63,9 @@ export function readPytorchZip(bytes: Uint8Array, fail: Fail): PytorchWeights {
   const contents = new Map<string, Uint8Array>();
   for (const [key, storage] of storages) {
     const content = archive.read(`${folder}data/${key}`);
-    if (content === undefined) return fail(`storage ${key} is missing in its archive`);
+    if (content === undefined) return fail(`storage ${shortened(key)} is missing in its archive`);
     if (content.length !== byteCount(storage)) {
-      fail(`storage ${key} should have ${byteCount(storage)} bytes, and has ${content.length}`);
+      fail(`storage ${shortened(key)} should have ${byteCount(storage)} bytes, and has ${content.length}`);
     }
     contents.set(key, content);
   }
@@ -74,7 +75,8 @@ export function readPytorchZip(bytes: Uint8Array, fail: Fail): PytorchWeights {
 /** The folder that all entries of PyTorch stand in. @throws by `fail` where the archive is of another kind */
 function folderOf({ names }: Archive, fail: Fail): string {
   const [pickle, ...others] = names.filter((name) => /^[^/]*\/data\.pkl$/.test(name));
-  if (others.length > 0) fail(`its archive has several pickles: ${[pickle, ...others].join(", ")}`);
+  if (others.length > 0)
+    fail(`its archive has several pickles: ${some(names.filter((name) => name.endsWith("/data.pkl")))}`);
   if (pickle !== undefined) {
     const folder = pickle.slice(0, -"data.pkl".length);
     if (names.includes(`${folder}constants.pkl`)) {
@@ -89,9 +91,7 @@ function folderOf({ names }: Archive, fail: Fail): string {
   }
   if (names.some((name) => name.endsWith(".weights.h5")))
     fail("it is a model of Keras, not weights of PyTorch");
-  return fail(
-    `it is a zip archive, but not one of PyTorch: it has no data.pkl; it holds ${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`,
-  );
+  return fail(`it is a zip archive, but not one of PyTorch: it has no data.pkl; it holds ${some(names)}`);
 }
 
 /**
@@ -127,18 +127,23 @@ function storagesAt(
   for (const key of keys) {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
     if (storage === undefined) return fail("its list of storages has one that no tensor is a view of");
-    if (contents.has(storage.key)) return fail(`storage ${storage.key} is there twice`);
-    if (at + 8 > bytes.length) return fail(`storage ${storage.key} is missing; the file is truncated`);
+    if (contents.has(storage.key)) return fail(`storage ${shortened(storage.key)} is there twice`);
+    if (at + 8 > bytes.length)
+      return fail(`storage ${shortened(storage.key)} is missing; the file is truncated`);
     const count = view.getBigUint64(at, true);
     if (count !== BigInt(storage.count)) {
-      return fail(`storage ${storage.key} should have ${storage.count} elements, and has ${count}`);
+      return fail(
+        `storage ${shortened(storage.key)} should have ${storage.count} elements, and has ${count}`,
+      );
     }
     const begin = at + 8;
     at = begin + byteCount(storage);
-    if (at > bytes.length) return fail(`storage ${storage.key} ends beyond the file, which is truncated`);
+    if (at > bytes.length)
+      return fail(`storage ${shortened(storage.key)} ends beyond the file, which is truncated`);
     contents.set(storage.key, bytes.subarray(begin, at));
   }
-  for (const key of storages.keys()) if (!contents.has(key)) fail(`storage ${key} is missing in the file`);
+  for (const key of storages.keys())
+    if (!contents.has(key)) fail(`storage ${shortened(key)} is missing in the file`);
   if (at !== bytes.length) fail(`${bytes.length - at} bytes after the last storage belong to none`);
   return contents;
 }
@@ -153,19 +158,20 @@ function stateOf(
   const { path, dict, notes } = findState(value, fail);
   const tensors = new Map<string, NdArray>();
   const left: string[] = [];
-  let room = MOST_COPIES * fileLength + SMALL;
+  let room = MOST_TIMES * fileLength + SMALL;
   for (const [key, entry] of dict.entries) {
     if (typeof key !== "string" || !isTensor(entry)) {
       left.push(String(key));
       continue;
     }
-    room -= elementCount(entry.shape) * ELEMENT_BYTES[entry.storage.dtype];
+    room -= elementCount(entry.shape) * ARRAY_BYTES[entry.storage.dtype];
     if (room < 0) {
       fail(
-        `tensor ${key} [${entry.shape.join(", ")}]: with it, the tensors would take more than ${MOST_COPIES} times the file's ${fileLength} bytes, as many share a storage; save them as copies`,
+        `tensor ${shortened(key)} [${entry.shape.join(", ")}]: with it, the tensors would take more than ${MOST_TIMES} times the file's ${fileLength} bytes, as many share a storage; save them as copies`,
       );
     }
-    const content = contents.get(entry.storage.key) ?? fail(`storage ${entry.storage.key} is missing`);
+    const content =
+      contents.get(entry.storage.key) ?? fail(`storage ${shortened(entry.storage.key)} is missing`);
     tensors.set(key, arrayOf(entry, content));
   }
   const beside =
@@ -177,7 +183,7 @@ function stateOf(
 /** The first three of many names. */
 function some(names: readonly string[]): string {
   const more = names.length > 3 ? ` and ${names.length - 3} more` : "";
-  return `${names.slice(0, 3).join(", ")}${more}`;
+  return `${names.slice(0, 3).map(shortened).join(", ")}${more}`;
 }
 
 interface FoundState {

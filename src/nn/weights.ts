@@ -52,7 +52,7 @@ const OTHER_FORMATS: readonly OtherFormat[] = [
     instead: "fetch it with git lfs pull",
   },
   {
-    is: (start) => /^(\u00ef\u00bb\u00bf)?\s*(<!--[^]*?-->\s*)?<(!doctype html|html|head)/i.test(start),
+    is: (start) => /^(\u00ef\u00bb\u00bf)?\s*(<!--[\s\S]*?-->\s*)?<(!doctype html|html|head)/i.test(start),
     what: "a page of HTML, as a server sends it in place of a file",
     instead: FILE_ITSELF,
   },
@@ -105,7 +105,7 @@ export function readWeights(bytes: Uint8Array, fileName: string): Weights {
     return { kind: "pytorch", ...readPytorchStream(bytes, fail) };
   const other = OTHER_FORMATS.find(({ is }) => is(start));
   if (other !== undefined) return fail(`it is ${other.what}, not weights; ${other.instead}`);
-  const text = /^[\t\r\n -~]+$/.test(start);
+  const text = /^[^\p{Cc}]+$/u.test(start.replace(/[\t\r\n\u0080-\u00ff]/g, " "));
   return fail(
     `it is ${text ? `a text that begins with ${JSON.stringify(start.slice(0, 40))}` : "of no kind that is known here, or damaged"}; weights are read as safetensors, or as PyTorch's .pth or .pt (${PYTORCH})`,
   );

@@ -1,3 +1,5 @@
+import { shortened } from "../printable.ts";
+
 // Zip archives whose entries are stored as they are, as PyTorch writes them, with the fields of 64 bits of large ones. The central directory
 // is the list that holds; https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT has the format.
 
@@ -48,11 +50,12 @@ export function openZip(bytes: Uint8Array, fail: (why: string) => never): Archiv
   let free = 0;
   for (const entry of [...entries].sort((a, b) => a.begin - b.begin)) {
     const { name } = entry;
-    if (data.has(name)) fail(`its archive has ${name} twice`);
-    if (entry.begin < free) fail(`its archive: ${name} overlaps another entry`);
+    if (data.has(name)) fail(`its archive has ${shortened(name)} twice`);
+    if (entry.begin < free) fail(`its archive: ${shortened(name)} overlaps another entry`);
     const begin = dataBegin(view, entry, directory.begin, fail);
     free = begin + entry.stored;
-    if (free > directory.begin) fail(`its archive: ${name} ends beyond the file; it is truncated or damaged`);
+    if (free > directory.begin)
+      fail(`its archive: ${shortened(name)} ends beyond the file; it is truncated or damaged`);
     data.set(name, [entry, bytes.subarray(begin, free)]);
   }
   return {
@@ -61,9 +64,11 @@ export function openZip(bytes: Uint8Array, fail: (why: string) => never): Archiv
       const found = data.get(name);
       if (found === undefined) return undefined;
       const [{ method, encrypted, stored, size }, content] = found;
-      if (encrypted) fail(`its archive: ${name} is encrypted`);
+      if (encrypted) fail(`its archive: ${shortened(name)} is encrypted`);
       if (method !== 0 || stored !== size) {
-        fail(`its archive: ${name} is compressed, as torch.save never does; save the file anew in Python`);
+        fail(
+          `its archive: ${shortened(name)} is compressed, as torch.save never does; save the file anew in Python`,
+        );
       }
       return content;
     },
@@ -172,7 +177,9 @@ function dataBegin(
   fail: (why: string) => never,
 ): number {
   if (begin + LOCAL_BYTES > limit || view.getUint32(begin, true) !== LOCAL) {
-    return fail(`its archive: ${name} does not begin where the directory says; the file is damaged`);
+    return fail(
+      `its archive: ${shortened(name)} does not begin where the directory says; the file is damaged`,
+    );
   }
   return begin + LOCAL_BYTES + view.getUint16(begin + 26, true) + view.getUint16(begin + 28, true);
 }
