@@ -79,8 +79,13 @@ const GLOBALS: ReadonlySet<string> = new Set([
   "torch.device",
 ]);
 
-/** Operations at most. A network of a thousand layers with the state of its optimizer takes some hundred thousand. */
-const MOST_OPERATIONS = 1_000_000;
+/**
+ * Operations at most, where what takes more memory counts as several. A network of a thousand tensors takes about fifty thousand, the
+ * state of its optimizer twice as many. So a pickle takes less than 200 MB, whatever it holds.
+ */
+const MOST_OPERATIONS = 2_000_000;
+/** What a dictionary and a tensor count for, beside the tensor's axes. */
+const LARGE = 10;
 /** Bytes of a whole number at most; PyTorch's magic number has ten. */
 const MOST_DIGITS = 16;
 const MOST_AXES = 64;
@@ -131,8 +136,8 @@ export interface Unpickled {
 }
 
 /**
- * Reads one pickle of PyTorch, without running anything. Memory is taken in proportion to the bytes that are read, of a million operations
- * at most; tensors are described, not made.
+ * Reads one pickle of PyTorch, without running anything. Memory is taken in proportion to the bytes that are read, with a limit on
+ * operations; tensors are described, not made.
  * @param start where the pickle begins
  * @param fail throws the error that says what is wrong
  */
@@ -231,7 +236,7 @@ class Machine {
       case 0x8d: // BINUNICODE8
         return this.string(this.unsigned(8));
       case 0x7d: // EMPTY_DICT
-        return { kind: "dict", entries: new Map() };
+        return this.emptyDict();
       case 0x5d: // EMPTY_LIST
         return { kind: "list", items: [] };
       case 0x29: // EMPTY_TUPLE
@@ -387,6 +392,11 @@ class Machine {
     return value === undefined ? this.fail(`there is no value ${index} in its memo`) : value;
   }
 
+  private emptyDict(): PickledDict {
+    this.spend(LARGE);
+    return { kind: "dict", entries: new Map() };
+  }
+
   private setItems(items: readonly Pickled[]): void {
     const dict = this.top();
     if (!isDict(dict)) this.fail("entries are put into what is no dictionary");
@@ -464,7 +474,7 @@ class Machine {
 
   /** Empty, or of pairs, as Python 2 wrote it. */
   private orderedDict([pairs]: readonly Pickled[]): PickledDict {
-    const dict: PickledDict = { kind: "dict", entries: new Map() };
+    const dict = this.emptyDict();
     this.ordered.add(dict);
     if (pairs === undefined) return dict;
     if (!isList(pairs)) return this.fail("an OrderedDict is made of what is no list of pairs");
@@ -485,6 +495,7 @@ class Machine {
         `a tensor of storage ${shortened(storage.key)} has a shape, strides or an offset that cannot be`,
       );
     }
+    this.spend(LARGE + 2 * shape.length);
     const tensor: PickledTensor = { kind: "tensor", storage, offset, shape, strides };
     const count = shape.reduce((product, length) => product * length, 1);
     // The last element is the farthest, as no stride is negative.

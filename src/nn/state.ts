@@ -118,6 +118,8 @@ function shapesOf({ model, file }: Misfit): string {
   return `${showShape(file)}, the model wants ${showShape(model)}`;
 }
 
+const differing = (misfit: Misfit): string => `${shortened(misfit.name)} is ${shapesOf(misfit)}`;
+
 /**
  * The values of a file that fit a model by name and shape, to begin a fit with, and lines on what did not fit: a table whose first rows
  * say most.
@@ -133,13 +135,12 @@ export function matchState(
   const fitting = fittingOf(state, wanted);
   const { taken, misshapen, missing, unexpected } = fitting;
   if (![...taken].some(([name, value]) => !isCounter(name, state.get(name) ?? value))) {
-    if (misshapen.length > 0) {
-      const lines = tableOf(fitting).join("\n");
-      throw new WeightsError(`${fileName}: nothing in it fits this model by name and shape\n${lines}`);
-    }
-    throw new WeightsError(
-      `${fileName}: nothing in it fits this model by name and shape; it holds ${telling(unexpected) || "no tensors"}; the model wants ${telling(missing)}`,
-    );
+    const shapes = listed("; of another shape", misshapen.map(differing)).join("");
+    const holds = unexpected.length > 0 || misshapen.length === 0;
+    const names = holds
+      ? `; it holds ${telling(unexpected) || "no tensors"}; the model wants ${telling(missing)}`
+      : "";
+    throw new WeightsError(`${fileName}: nothing in it fits this model by name and shape${shapes}${names}`);
   }
   return {
     taken,
@@ -159,10 +160,7 @@ export function checkState(state: State, module: Module, fileName: string): Stat
   const problems = [
     ...listed("missing", names(missing)),
     ...listed("unexpected", names(unexpected)),
-    ...listed(
-      "of another shape",
-      misshapen.map((misfit) => `${shortened(misfit.name)} is ${shapesOf(misfit)}`),
-    ),
+    ...listed("of another shape", misshapen.map(differing)),
   ];
   if (problems.length > 0) {
     throw new WeightsError(`${fileName}: does not fit this model; ${problems.join("; ")}`);

@@ -46,31 +46,31 @@ export function openZip(bytes: Uint8Array, fail: (why: string) => never): Archiv
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const directory = findDirectory(view, fail);
   const entries = readDirectory(bytes, view, directory, fail);
-  const data = new Map<string, readonly [Entry, Uint8Array]>();
+  const places = new Map<string, readonly [Entry, number]>();
   let free = 0;
   for (const entry of [...entries].sort((a, b) => a.begin - b.begin)) {
     const { name } = entry;
-    if (data.has(name)) fail(`its archive has ${shortened(name)} twice`);
+    if (places.has(name)) fail(`its archive has ${shortened(name)} twice`);
     if (entry.begin < free) fail(`its archive: ${shortened(name)} overlaps another entry`);
     const begin = dataBegin(view, entry, directory.begin, fail);
     free = begin + entry.stored;
     if (free > directory.begin)
       fail(`its archive: ${shortened(name)} ends beyond the file; it is truncated or damaged`);
-    data.set(name, [entry, bytes.subarray(begin, free)]);
+    places.set(name, [entry, begin]);
   }
   return {
     names: entries.map(({ name }) => name),
     read(name) {
-      const found = data.get(name);
+      const found = places.get(name);
       if (found === undefined) return undefined;
-      const [{ method, encrypted, stored, size }, content] = found;
+      const [{ method, encrypted, stored, size }, begin] = found;
       if (encrypted) fail(`its archive: ${shortened(name)} is encrypted`);
       if (method !== 0 || stored !== size) {
         fail(
           `its archive: ${shortened(name)} is compressed, as torch.save never does; save the file anew in Python`,
         );
       }
-      return content;
+      return bytes.subarray(begin, begin + size);
     },
   };
 }

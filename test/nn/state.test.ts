@@ -46,6 +46,13 @@ describe("matchState", () => {
     );
   });
 
+  it("says in one line that all shapes differ", () => {
+    const wider = nameParameters({ body: new Linear(5, 6), head: new Linear(6, 7) });
+    expect(() => matchState(initialState(wider, 0), network(2), "wider.pth")).toThrow(
+      "wider.pth: nothing in it fits this model by name and shape; of another shape: body.weight is [6, 5], the model wants [4, 3], head.weight is [7, 6], the model wants [2, 4], body.bias is [6], the model wants [4], head.bias is [7], the model wants [2]",
+    );
+  });
+
   it("shows the most telling names first, in about twenty lines", () => {
     const model = nameParameters({
       layers: Array.from({ length: 20 }, (_, i) => new Linear(2, i + 1)),
