@@ -1,59 +1,26 @@
 import { shortened } from "../printable.ts";
-import { ELEMENT_BYTES, type StoredType } from "./elements.ts";
+import type { StoredType } from "./elements.ts";
+import {
+  byteCount,
+  isDict,
+  isGlobal,
+  isList,
+  isSize,
+  isStorage,
+  isTensor,
+  OTHER_OPERATIONS,
+  type Pickled,
+  type PickledDict,
+  type PickledGlobal,
+  type PickledList,
+  type PickledStorage,
+  type PickledTensor,
+  sizesOf,
+} from "./pickled.ts";
 
 // Python's pickle is a program for a small machine with a stack and a memo, and may call anything. This machine has the operations that
 // torch.save writes, and makes tensors, dictionaries, lists and numbers alone: what else a pickle names is refused by name, and nothing is
 // ever called. https://github.com/python/cpython/blob/main/Lib/pickletools.py describes the operations.
-
-/** What stands in a pickle of PyTorch. Texts are strings, whole numbers beyond 2^53 are bigints. */
-export type Pickled =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | PickledList
-  | PickledDict
-  | PickledTensor
-  | PickledStorage
-  | PickledGlobal;
-
-/** A list or a tuple. It may hold itself. */
-export interface PickledList {
-  readonly kind: "list" | "tuple";
-  readonly items: Pickled[];
-}
-
-/** A dictionary. It may hold itself. */
-export interface PickledDict {
-  readonly kind: "dict";
-  readonly entries: Map<string | number | bigint | boolean | null, Pickled>;
-}
-
-/** Numbers in the file, of one type, that tensors are views of. */
-export interface PickledStorage {
-  readonly kind: "storage";
-  readonly key: string;
-  readonly dtype: StoredType;
-  /** Number of elements. */
-  readonly count: number;
-}
-
-/** A view of a storage, whose every element lies in it; in elements, not bytes. */
-export interface PickledTensor {
-  readonly kind: "tensor";
-  readonly storage: PickledStorage;
-  readonly offset: number;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-}
-
-/** One of the few names that a pickle may use. */
-interface PickledGlobal {
-  readonly kind: "global";
-  readonly name: string;
-  readonly dtype?: StoredType;
-}
 
 /** Elements of PyTorch's storages, by their classes. */
 const STORAGES: ReadonlyMap<string, StoredType> = new Map([
@@ -88,43 +55,8 @@ const MOST_OPERATIONS = 2_000_000;
 const LARGE = 10;
 /** Bytes of a whole number at most; PyTorch's magic number has ten. */
 const MOST_DIGITS = 16;
-const MOST_AXES = 64;
 const MOST_ARGUMENTS = 16;
 const LONGEST_NAME = 200;
-
-/** Names of operations that are not run here, for messages. */
-const OTHER_OPERATIONS: Readonly<Record<number, string>> = {
-  40: "MARK",
-  48: "POP",
-  49: "POP_MARK",
-  50: "DUP",
-  66: "BINBYTES",
-  67: "SHORT_BINBYTES",
-  70: "FLOAT",
-  73: "INT",
-  76: "LONG",
-  80: "PERSID",
-  83: "STRING",
-  86: "UNICODE",
-  100: "DICT",
-  103: "GET",
-  105: "INST",
-  108: "LIST",
-  111: "OBJ",
-  112: "PUT",
-  129: "NEWOBJ",
-  130: "EXT1",
-  131: "EXT2",
-  132: "EXT4",
-  142: "BINBYTES8",
-  143: "ADDITEMS",
-  144: "FROZENSET",
-  145: "EMPTY_SET",
-  146: "NEWOBJ_EX",
-  150: "BYTEARRAY8",
-  151: "NEXT_BUFFER",
-  152: "READONLY_BUFFER",
-};
 
 /** A pickle that has been read. */
 export interface Unpickled {
@@ -238,15 +170,15 @@ class Machine {
       case 0x7d: // EMPTY_DICT
         return this.emptyDict();
       case 0x5d: // EMPTY_LIST
-        return { kind: "list", items: [] };
+        return this.sequence("list", []);
       case 0x29: // EMPTY_TUPLE
-        return { kind: "tuple", items: [] };
+        return this.sequence("tuple", []);
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        return { kind: "tuple", items: this.popped(code - 0x84) };
+        return this.sequence("tuple", this.popped(code - 0x84));
       case 0x74: // TUPLE
-        return { kind: "tuple", items: this.sinceMark() };
+        return this.sequence("tuple", this.sinceMark());
       case 0x73: // SETITEM
         this.setItems(this.popped(2));
         return undefined;
@@ -392,6 +324,11 @@ class Machine {
     return value === undefined ? this.fail(`there is no value ${index} in its memo`) : value;
   }
 
+  private sequence(kind: "list" | "tuple", items: Pickled[]): PickledList {
+    this.spend(1);
+    return { kind, items };
+  }
+
   private emptyDict(): PickledDict {
     this.spend(LARGE);
     return { kind: "dict", entries: new Map() };
@@ -508,45 +445,4 @@ class Machine {
     }
     return tensor;
   }
-}
-
-/** Bytes of a storage. */
-export function byteCount({ dtype, count }: PickledStorage): number {
-  return count * ELEMENT_BYTES[dtype];
-}
-
-function hasKind(value: Pickled | undefined, ...kinds: readonly string[]): boolean {
-  return typeof value === "object" && value !== null && kinds.includes(value.kind);
-}
-
-export function isDict(value: Pickled | undefined): value is PickledDict {
-  return hasKind(value, "dict");
-}
-
-export function isList(value: Pickled | undefined): value is PickledList {
-  return hasKind(value, "list", "tuple");
-}
-
-export function isTensor(value: Pickled | undefined): value is PickledTensor {
-  return hasKind(value, "tensor");
-}
-
-function isStorage(value: Pickled | undefined): value is PickledStorage {
-  return hasKind(value, "storage");
-}
-
-function isGlobal(value: Pickled | undefined): value is PickledGlobal {
-  return hasKind(value, "global");
-}
-
-/** Lengths or strides, copied: a list may still change. Undefined where they are none, or too many. */
-function sizesOf(value: Pickled | undefined): readonly number[] | undefined {
-  if (!isList(value) || value.items.length > MOST_AXES) return undefined;
-  const sizes = value.items.filter(isSize);
-  return sizes.length === value.items.length ? sizes : undefined;
-}
-
-/** A length or a stride. */
-function isSize(value: Pickled | undefined): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }

@@ -1,6 +1,7 @@
 import { shortened } from "../printable.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import { ARRAY_BYTES, decodeElements, ELEMENT_BYTES } from "./elements.ts";
+import { unpickle } from "./pickle.ts";
 import {
   byteCount,
   isDict,
@@ -10,8 +11,7 @@ import {
   type PickledDict,
   type PickledStorage,
   type PickledTensor,
-  unpickle,
-} from "./pickle.ts";
+} from "./pickled.ts";
 import { type Archive, openZip } from "./zip.ts";
 
 // Files of torch.save: a pickle, and the bytes of the storages that its tensors are views of. Since PyTorch 1.6 both are entries of a zip
@@ -26,8 +26,7 @@ export interface PytorchWeights {
 
 type Fail = (why: string) => never;
 
-/** 0x1950a86a20f9469cfc6c */
-export const MAGIC = 0x1950a86a20f9469cfc6cn;
+const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
 
 /** Where training scripts keep the state dict, likeliest first. */
