@@ -38,3 +38,11 @@ export function printableJson(json: string): string {
   // Outside of texts there are spaces and line breaks alone.
   return json.replace(HIDDEN, (character) => (character === "\n" ? character : escaped(character)));
 }
+
+/** Characters of a name out of a file that messages have. */
+const LONGEST_NAME = 200;
+
+/** A name as messages have it: that of a file may be of any length. */
+export function shortened(text: string): string {
+  return text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
+}

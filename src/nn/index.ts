@@ -64,3 +64,4 @@ export {
   UNet,
   type UNetOptions,
 } from "./u-net.ts";
+export { readWeights, type Weights } from "./weights.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { WeightsError } from "../errors.ts";
 import { type DType, elementCount, type NdArray } from "../tensor/array.ts";
+import { decodeElements, ELEMENT_BYTES, type StoredType } from "./elements.ts";
 
 // The safetensors format (https://github.com/huggingface/safetensors#format): eight bytes with the length of a JSON
 // header, the header, then the tensors' bytes, little-endian, without gaps.
@@ -14,9 +15,8 @@ export interface Safetensors {
 /** The most bytes of a header, some 100,000 tensors. The format allows ten times as many, which take half a minute to look through. */
 const HEADER_LIMIT = 10_000_000;
 
-/** Bytes of an element, by the format's names. */
-const ELEMENT_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, BOOL: 1 } as const;
-type StoredType = keyof typeof ELEMENT_BYTES;
+/** What eidos reads of the format's dtypes. */
+const READ: readonly StoredType[] = ["F64", "F32", "F16", "BF16", "I64", "BOOL"];
 
 const STORED_TYPE: Readonly<Record<DType, StoredType>> = {
   float64: "F64",
@@ -74,7 +74,7 @@ export function readSafetensors(bytes: Uint8Array, fileName: string): Safetensor
   for (const entry of entries) {
     // The slice of a Uint8Array copies; that of a Node Buffer, which is one too, would share memory.
     const copy = Uint8Array.prototype.slice.call(bytes, dataStart + entry.begin, dataStart + entry.end);
-    tensors.set(entry.name, decode(entry, copy));
+    tensors.set(entry.name, decodeElements(entry.dtype, entry.shape, copy));
   }
   return { tensors, metadata: checkMetadata(header.__metadata__ ?? {}, fail) };
 }
@@ -108,10 +108,10 @@ function checkEntry(name: string, value: unknown, fail: (why: string) => never):
     return fail(`tensor ${name}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "malformed"}`);
   }
   const { dtype, shape, data_offsets } = parsed.data;
-  if (!Object.hasOwn(ELEMENT_BYTES, dtype)) {
-    return fail(`tensor ${name}: dtype ${dtype} is not one of ${Object.keys(ELEMENT_BYTES).join(", ")}`);
+  const stored = READ.find((known) => known === dtype);
+  if (stored === undefined) {
+    return fail(`tensor ${name}: dtype ${dtype} is not one of ${READ.join(", ")}`);
   }
-  const stored = dtype as StoredType;
   const [begin, end] = data_offsets;
   const length = elementCount(shape) * ELEMENT_BYTES[stored];
   if (!Number.isSafeInteger(length) || end - begin !== length) {
@@ -137,41 +137,6 @@ function checkLayout(entries: readonly Entry[], available: number, fail: (why: s
     position = end;
   }
   if (position !== available) fail(`${available - position} bytes after the last tensor belong to none`);
-}
-
-/** `bytes` is a copy, so that it begins at a multiple of the element size and nothing else refers to it. */
-function decode({ dtype, shape }: Entry, bytes: Uint8Array<ArrayBuffer>): NdArray {
-  switch (dtype) {
-    case "F32":
-      return { dtype: "float32", shape, data: new Float32Array(bytes.buffer) };
-    case "F64":
-      return { dtype: "float64", shape, data: new Float64Array(bytes.buffer) };
-    case "I64":
-      return { dtype: "int64", shape, data: new BigInt64Array(bytes.buffer) };
-    case "BOOL":
-      return { dtype: "bool", shape, data: bytes.map((value) => (value === 0 ? 0 : 1)) };
-    case "F16":
-      return {
-        dtype: "float32",
-        shape,
-        data: Float32Array.from(new Uint16Array(bytes.buffer), halfToNumber),
-      };
-    case "BF16": {
-      // A bfloat16 is the upper half of a float32.
-      const words = Uint32Array.from(new Uint16Array(bytes.buffer), (half) => half << 16);
-      return { dtype: "float32", shape, data: new Float32Array(words.buffer) };
-    }
-  }
-}
-
-/** An IEEE 754 half: sign, five bits of exponent, ten of fraction. */
-function halfToNumber(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const fraction = (half & 1023) / 1024;
-  if (exponent === 0) return sign * fraction * 2 ** -14;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction) * 2 ** (exponent - 15);
 }
 
 /**

@@ -60,7 +60,7 @@ export const fitOptions = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "begin with these weights: a .safetensors file, or the folder of a run; what fits by name and shape is taken",
+      "begin with these weights: a file (.safetensors, or PyTorch's .pth or .pt), or the folder of a run; what fits by name and shape is taken",
     ),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   validateEvery: trainingSteps()

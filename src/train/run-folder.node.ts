@@ -19,6 +19,7 @@ import type { Trainable } from "../model/capabilities.ts";
 import { initialState } from "../nn/module.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import { matchState } from "../nn/state.ts";
+import { readWeights } from "../nn/weights.ts";
 import { isTooDeep } from "../options.ts";
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
@@ -388,15 +389,31 @@ export interface WarmStart {
 }
 
 /**
- * Begins with the weights of a file, or with the best ones of a run: what fits by name and shape is taken, the rest is drawn
+ * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and shape is taken, the rest is drawn
  * as it would have been without.
  * @throws WeightsError where nothing fits, or the file is damaged; DataError where there is none; FileError
  */
 export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
-  const { weights, file } = isFolder
-    ? await new RunFolder(path).readWeightsFile()
-    : { weights: readSafetensors(await readBytes(path), path).tensors, file: path };
+  if (isFolder) {
+    const { weights, file } = await new RunFolder(path).readWeightsFile();
+    return beginWith(weights, file, [], model, seed);
+  }
+  const { tensors, notes } = readWeights(await readBytes(path), path);
+  return beginWith(tensors, path, notes, model, seed);
+}
+
+function beginWith(
+  weights: State,
+  file: string,
+  notes: readonly string[],
+  model: Trainable,
+  seed: number,
+): WarmStart {
   const { taken, report } = matchState(weights, model, file);
-  return { start: new Map([...initialState(model, new Random(seed)), ...taken]), report };
+  const said = notes.map((note) => `weights of ${file}: ${note}`);
+  return {
+    start: new Map([...initialState(model, new Random(seed)), ...taken]),
+    report: [...said, ...report],
+  };
 }

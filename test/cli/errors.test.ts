@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fileError } from "../../src/data/files/files.node.ts";
 import { writeSafetensors } from "../../src/nn/safetensors.ts";
@@ -111,6 +112,23 @@ describe("run folders", () => {
     expect(await readFile(join(cwd, "mine", "metrics.csv"), "utf8")).toBe("precious");
     expect(await readFile(join(cwd, "file"), "utf8")).toBe("precious");
     expect(await filesBelow(join(cwd, "run"))).toEqual(before);
+  });
+
+  test("weights to begin with are told by what they hold, and nothing of them is run", async () => {
+    const from = (name: string) =>
+      [...FIT, "--weights", fileURLToPath(new URL(`../fixtures/pytorch/${name}`, import.meta.url))] as const;
+    await writeFile(join(cwd, "page.pth"), "<!doctype html><html><body>404</body></html>");
+    await refusals([
+      [
+        from("whole-model.pt"),
+        /whole-model\.pt: names torch\.nn\.modules\.container\.Sequential, which this/,
+      ],
+      [
+        from("network.pth"),
+        /network\.pth: nothing in it fits this model .* it holds 0\.weight \[3, 2, 2, 2\], /,
+      ],
+      [[...FIT, "--weights", "page.pth"], /page\.pth: it is a page of HTML, .*download the file itself/],
+    ]);
   });
 
   test("damaged weights and checkpoints are refused, and nothing is written", async () => {

@@ -2,8 +2,9 @@ import { describe, expect, it } from "vitest";
 import { WeightsError } from "../../src/errors.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import { initialState, nameParameters } from "../../src/nn/module.ts";
+import { BatchNorm2d } from "../../src/nn/normalization.ts";
 import { checkState, matchState } from "../../src/nn/state.ts";
-import { float32 } from "../../src/tensor/array.ts";
+import { float32, int64, type NdArray } from "../../src/tensor/array.ts";
 
 const network = (classes: number) => nameParameters({ body: new Linear(3, 4), head: new Linear(4, classes) });
 
@@ -23,9 +24,13 @@ describe("matchState", () => {
     );
     expect(report).toEqual([
       "weights of other.safetensors: 1 of 4 tensors taken",
-      "of another shape, begun afresh: head.weight is [5, 4], the model wants [2, 4], head.bias is [5], the model wants [2]",
-      "not in the file, begun afresh: body.bias",
-      "in the file, not used: extra",
+      "2 of another shape, begun afresh:",
+      "  head.weight  [5, 4], the model wants [2, 4]",
+      "  head.bias    [5], the model wants [2]",
+      "1 not in the file, begun afresh:",
+      "  body.bias    [4]",
+      "1 not in the model, not used:",
+      "  extra        [1]",
     ]);
   });
 
@@ -37,8 +42,49 @@ describe("matchState", () => {
     const foreign = new Map([["layer.weight", float32([1], [1])]]);
     expect(() => matchState(foreign, model, "foreign.safetensors")).toThrow(WeightsError);
     expect(() => matchState(foreign, model, "foreign.safetensors")).toThrow(
-      /holds layer\.weight, …, the model wants body\.weight, body\.bias/,
+      "it holds layer.weight [1]; the model wants body.weight [4, 3], head.weight [2, 4], body.bias [4], head.bias [2]",
     );
+  });
+
+  it("says in one line that all shapes differ", () => {
+    const wider = nameParameters({ body: new Linear(5, 6), head: new Linear(6, 7) });
+    expect(() => matchState(initialState(wider, 0), network(2), "wider.pth")).toThrow(
+      "wider.pth: nothing in it fits this model by name and shape; of another shape: body.weight is [6, 5], the model wants [4, 3], head.weight is [7, 6], the model wants [2, 4], body.bias is [6], the model wants [4], head.bias is [7], the model wants [2]",
+    );
+  });
+
+  it("shows the most telling names first, in about twenty lines", () => {
+    const model = nameParameters({
+      layers: Array.from({ length: 20 }, (_, i) => new Linear(2, i + 1)),
+      norm: new BatchNorm2d(3),
+    });
+    const foreign = new Map<string, NdArray>();
+    for (let i = 0; i < 40; i++) {
+      foreign.set(`bn${i}.num_batches_tracked`, int64([1], []));
+      foreign.set(`bn${i}.weight`, float32(new Float32Array(i + 1), [i + 1]));
+    }
+    const refused = () => matchState(foreign, model, "foreign.pth");
+    expect(refused).toThrow(
+      "it holds bn39.weight [40], bn38.weight [39], bn37.weight [38], bn36.weight [37], bn35.weight [36], and 75 more; the model wants layers.19.weight [20, 2], layers.18.weight [19, 2], ",
+    );
+    // Counters alone are no weights.
+    foreign.set("norm.num_batches_tracked", int64([7], []));
+    expect(refused).toThrow("nothing in it fits");
+    foreign.set("norm.weight", float32([1, 2, 3], [3]));
+    foreign.set("norm.bias", float32([1], [1]));
+    const { taken, report } = matchState(foreign, model, "foreign.pth");
+    expect([...taken.keys()]).toEqual(["norm.weight", "norm.num_batches_tracked"]);
+    expect(report.length).toBeLessThanOrEqual(24);
+    expect(report.slice(0, 5)).toEqual([
+      "weights of foreign.pth: 2 of 45 tensors taken",
+      "1 of another shape, begun afresh:",
+      "  norm.bias         [1], the model wants [3]",
+      "42 not in the file, begun afresh:",
+      "  layers.19.weight  [20, 2]",
+    ]);
+    expect(report).toContain("  and 34 more");
+    expect(report).toContain("80 not in the model, not used:");
+    expect(report.join()).not.toContain("num_batches_tracked");
   });
 });
 

@@ -117,6 +117,61 @@ export function changeSafetensors(
   return { name: changed.name, bytes: join(size, header, bytes.subarray(8 + length)) };
 }
 
+/** Operations of a pickle that name what must not run, take what is not there, or claim what cannot be. */
+const OPERATIONS_OF_PICKLES = [
+  "cos\nsystem\n",
+  "cbuiltins\neval\n",
+  "ccollections\nOrderedDict\n",
+  "ctorch\nFloatStorage\n",
+  "ctorch._utils\n_rebuild_tensor_v2\n",
+  "(ios\nsystem\n",
+  "X\xff\xff\xff\x7f",
+  "\x8d\xff\xff\xff\xff\xff\xff\xff\x7f",
+  "\x8b\xff\xff\xff\x7f",
+  "r\xff\xff\xff\xff",
+  "j\x01\x00\x00\x00",
+  "h\x00",
+  "h\x01",
+  "M\xff\xff",
+  "J\xff\xff\xff\xff",
+  "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+  "(",
+  ")",
+  "]",
+  "}",
+  "0",
+  "R",
+  "Q",
+  "b",
+  "u",
+  "e",
+  "a",
+  "t",
+  ".",
+  "]".repeat(20_000),
+] as const;
+
+/** Where an operation may begin. */
+const STANDS = /[(\])}RQuetaqhKMNX]/;
+
+/** A file of PyTorch, whose sums nobody compares, with an operation of its pickle in place of another, or put in. */
+export function changePickle(bytes: Uint8Array, random: Random): ChangedBytes | undefined {
+  const text = Buffer.from(bytes).toString("latin1");
+  const begin = text.indexOf("\x80");
+  if (begin < 0) return undefined;
+  const span = Math.min(text.length - begin, 2500);
+  let at = begin + random.integer(span);
+  while (at < text.length && !STANDS.test(text[at] ?? "")) at++;
+  const operation = pick<string>(random, OPERATIONS_OF_PICKLES);
+  // In a zip archive the places of what follows are part of the format.
+  const kept = text.startsWith("PK") || random.integer(2) === 0 ? operation.length : 0;
+  const changed = text.slice(0, at) + operation + text.slice(at + kept);
+  return {
+    name: `operation ${JSON.stringify(operation.slice(0, 24))} at ${at}`,
+    bytes: Uint8Array.from(Buffer.from(changed, "latin1")),
+  };
+}
+
 const SHAPES = [
   "()",
   "(0,)",

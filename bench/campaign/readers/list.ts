@@ -109,6 +109,16 @@ async function writeParquet(path: string, count: number): Promise<void> {
 const drawing = (inside: string) =>
   `<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="16" height="16">${inside}</svg>`;
 
+/** What PyTorch wrote, in both of its forms. */
+const PICKLES = [
+  "kinds.pth",
+  "kinds-older.pth",
+  "kinds-protocol-4.pth",
+  "network-older.pth",
+  "checkpoint.pt",
+  "newer-network.pth",
+] as const;
+
 const NETWORKS = { couplings: 2, width: 8 } as const;
 
 /** A run, with what a stranger may have put beside it. */
@@ -121,7 +131,7 @@ async function strangersRun(folder: string, request: Parameters<typeof run>[1]):
 }
 
 /**
- * Readers, in the order of the table. A further one, such as of Python's pickles, is an entry here: sound inputs and a function
+ * Readers, in the order of the table. A further one is an entry here: sound inputs and a function
  * that reads them; changes that know its format stand in binary.ts or structured.ts and are chosen by extension in mutate.ts.
  */
 export const READERS: readonly Reader[] = [
@@ -158,6 +168,27 @@ export const READERS: readonly Reader[] = [
       const path = join(folder, "weights.safetensors");
       const { tensors, metadata } = readSafetensors(await readBytes(path), path);
       return { texts: [...tensors.keys(), JSON.stringify(metadata)], pictures: [] };
+    },
+  },
+  {
+    name: "pickles of PyTorch",
+    named: true,
+    async make(folder) {
+      const fixtures = new URL("../../../test/fixtures/pytorch/", import.meta.url);
+      for (const [i, name] of PICKLES.entries()) {
+        await put(join(folder, `${i}`, "weights.pth"), await readFile(new URL(name, fixtures)));
+      }
+    },
+    async read(folder) {
+      const { readWeights }: typeof import("../../../src/nn/weights.ts") = await import(
+        built("nn/weights.js")
+      );
+      const { readBytes }: typeof import("../../../src/data/files/files.node.ts") = await import(
+        built("data/files/files.node.js")
+      );
+      const path = join(folder, "weights.pth");
+      const { tensors, notes } = readWeights(await readBytes(path), path);
+      return { texts: [...tensors.keys(), ...notes], pictures: [] };
     },
   },
   {

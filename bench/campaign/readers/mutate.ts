@@ -5,6 +5,7 @@ import {
   changeBytes,
   changeNpy,
   changeOnnx,
+  changePickle,
   changePng,
   changeSafetensors,
 } from "./binary.ts";
@@ -57,6 +58,7 @@ const BY_FORMAT: Readonly<
   ".tsv": ofText(changeCsv),
   ".txt": ofText(changeLines),
   ".safetensors": changeSafetensors,
+  ".pth": changePickle,
   ".npy": changeNpy,
   ".png": changePng,
   ".onnx": changeOnnx,

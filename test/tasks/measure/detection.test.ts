@@ -188,11 +188,9 @@ describe("weights to begin with", () => {
       out: join(root, "warm"),
     });
     expect(notes[0]).toMatch(/^weights of .*best\.safetensors: \d+ of \d+ tensors taken$/);
-    expect(notes.slice(1)).toEqual([
-      expect.stringMatching(
-        /^of another shape, begun afresh: head\.classes\.0\.output\.weight is \[10, .*\], the model wants \[2, /,
-      ),
-    ]);
+    expect(notes[1]).toMatch(/^\d of another shape, begun afresh:$/);
+    expect(notes[2]).toMatch(/^ {2}head\.classes\.0\.output\.weight +\[10, .*\], the model wants \[2, /);
+    expect(notes.slice(2).join("\n")).not.toMatch(/not in/);
     const [before, after] = [
       await new RunFolder(first()).readWeights(),
       await new RunFolder(path).readWeights("last"),
