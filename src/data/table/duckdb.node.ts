@@ -83,13 +83,22 @@ export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Prom
   }
 }
 
+/** Memory that a query out of a run folder may take. */
+const QUERY_MEMORY = "2GB";
+
 /**
  * Ends the set-up of a database: its settings stay as they are, so that no query changes them.
  * @param paths what queries may read; everything where undefined
+ * @param isQuery whether a query is put to it that is limited to these paths: its memory is limited too
  */
-async function lockDatabase(connection: DuckDBConnection, paths?: readonly string[]): Promise<void> {
+async function lockDatabase(
+  connection: DuckDBConnection,
+  paths?: readonly string[],
+  isQuery = false,
+): Promise<void> {
   if (paths !== undefined) {
     await connection.run("set temp_directory = ''");
+    if (isQuery) await connection.run(`set memory_limit = '${QUERY_MEMORY}'`);
     await connection.run(`set allowed_paths = [${paths.map(quoteText).join(", ")}]`);
     await connection.run("set enable_external_access = false");
   }
@@ -244,7 +253,7 @@ async function openSource(
     const paths = path === undefined ? [] : [resolve(path), patternOf(path)];
     if (sql !== undefined) {
       if (fileFrom !== undefined) await createDataView(connection, fileFrom, kindOf(path) === "csv");
-      await lockDatabase(connection, reads === "path" ? paths : undefined);
+      await lockDatabase(connection, reads === "path" ? paths : undefined, true);
       await checkQuery(connection, sql);
     } else await lockDatabase(connection, paths);
     // A comment at the end of a query ends with its line.

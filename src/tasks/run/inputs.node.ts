@@ -141,7 +141,6 @@ export async function* readSource(
     }
     const images = streamImages(source, imageFormat(dataInfo), {
       batchSize: SOURCE_BATCH,
-      followLinks: run.config.dataOptions.followLinks === true,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });
     for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.firstRow) };
@@ -186,7 +185,9 @@ function otherKind({ config }: LoadedRun, source: GatheredSource, what: string):
 
 /** Opens named data of the kind and shape that the run was fitted on. */
 async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet> {
-  const { dataInfo, dataOptions } = run.config;
+  const { dataInfo } = run.config;
+  // Which links are followed is the caller's to say, not the run's.
+  const { followLinks: _, ...dataOptions } = run.config.dataOptions;
   // A query that the caller gives reads what it likes; one out of the run does not.
   const isOwn = dataOptions.sql === undefined && dataOptions.source === undefined;
   const opened = await openData(source, dataOptions, isOwn ? {} : queryTrust(run.source.trust));

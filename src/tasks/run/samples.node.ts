@@ -161,10 +161,7 @@ async function decoded(
       images.push(await decodeImage(source, format));
       continue;
     }
-    const reading = {
-      batchSize: Math.min(limit, SOURCE_BATCH),
-      followLinks: run.config.dataOptions.followLinks === true,
-    };
+    const reading = { batchSize: Math.min(limit, SOURCE_BATCH) };
     for await (const { x } of streamImages(source, format, reading)) {
       for (let at = 0; at < x.data.length; at += size) images.push(x.data.subarray(at, at + size));
       if (images.length >= limit) break;

@@ -371,3 +371,21 @@ describe("a file that is replaced under its path", () => {
     await expect(set.splits.train.sample(0)).rejects.toThrow(/24 × 32 pixels, where it had 32 × 24/);
   });
 });
+
+describe("a YAML file of many", () => {
+  test.each([
+    [
+      "aliases",
+      `names: [a]\nx: [${Array.from({ length: 2000 }, (_, i) => `&a${i} x, *a${i}`).join(", ")}]\n`,
+      /more than 100 aliases/,
+    ],
+    [
+      "errors in one line",
+      `names: [a]\nx: ${'"\\q" '.repeat(2000)}\n`,
+      /not valid YAML \(.* at line 2, column \d+/,
+    ],
+  ])("%s is refused in a few words", async (name, yaml, refusal) => {
+    const opened = openDetectionFolder(await yolo(`yaml-${name.replaceAll(" ", "-")}`, yaml));
+    await expect(opened).rejects.toThrow(refusal);
+  });
+});

@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { isScalar, parseDocument, visit } from "yaml";
+import { isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { printable } from "../../../printable.ts";
@@ -39,15 +39,32 @@ type YoloYaml = z.output<typeof yamlSchema>;
 /** What describes a data set in YOLO's format: a YAML file, or the folders `images` and `labels` alone. */
 export type YoloSource = { readonly yaml: string; readonly content: YoloYaml } | { readonly yaml: undefined };
 
+/** The most references to other places of a YAML text: each is looked for in all of it. */
+const MOST_ALIASES = 100;
+
 /**
  * The value of a YAML text. The parser's own look for keys that come twice takes the square of their number.
  * @throws Error where the text is no YAML, or a key comes twice
  */
 function parseYaml(text: string): unknown {
-  const document = parseDocument(text, { uniqueKeys: false, logLevel: "error" });
+  const lineCounter = new LineCounter();
+  // Errors would each quote their whole line.
+  const document = parseDocument(text, {
+    uniqueKeys: false,
+    logLevel: "error",
+    prettyErrors: false,
+    lineCounter,
+  });
   const [error] = document.errors;
-  if (error !== undefined) throw error;
+  if (error !== undefined) {
+    const { line, col } = lineCounter.linePos(error.pos[0]);
+    throw new Error(`${error.message} at line ${line}, column ${col}`, { cause: error });
+  }
+  let aliases = 0;
   visit(document, {
+    Alias() {
+      if (++aliases > MOST_ALIASES) throw new Error(`more than ${MOST_ALIASES} aliases`);
+    },
     Map(_, { items }) {
       const seen = new Set<unknown>();
       for (const { key } of items) {
