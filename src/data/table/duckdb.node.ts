@@ -2,10 +2,10 @@ import { open, stat } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
-import { nativeCall, nativeObject } from "../../program/native-calls.node.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
-import { optional } from "../files/optional.node.ts";
+import { lockDatabase, openDatabase, patternOf, quoteFile, quoteName, quoteText } from "./database.node.ts";
 import { refuseDeepJson } from "./json-depth.node.ts";
+import { checkQuery, quotedQuery, withoutEnd } from "./query.node.ts";
 import type { Table, Wanted } from "./rows.node.ts";
 
 /** File extensions of tables, and the kind of each. */
@@ -35,111 +35,6 @@ interface TableSource {
   /** What follows `from` in a query. */
   readonly from: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
-}
-
-/** DuckDB, which is loaded when a table is first read or written. @throws MissingPackageError where it is not installed */
-function importDuckDb(): Promise<typeof import("@duckdb/node-api")> {
-  return optional("@duckdb/node-api", "reading and writing tables", () => import("@duckdb/node-api"));
-}
-
-/** A DuckDB of its own, in memory. */
-interface Database {
-  readonly connection: DuckDBConnection;
-  close(): void;
-}
-
-/** True for the objects of DuckDB's package, not for the values that it returns. */
-const isDuckDb = (value: object): boolean =>
-  /^DuckDB(Instance|Connection|.*Statements?|.*Result.*|.*Reader|DataChunk|Vector.*)$/.test(
-    value.constructor?.name ?? "",
-  );
-
-async function openDatabase(): Promise<Database> {
-  const { DuckDBInstance } = await importDuckDb();
-  const settings = { autoinstall_known_extensions: "false" };
-  const created = await nativeCall(() => DuckDBInstance.create(":memory:", settings));
-  const instance = nativeObject(created, isDuckDb);
-  const connection = await instance.connect();
-  return {
-    connection,
-    close() {
-      connection.closeSync();
-      instance.closeSync();
-    },
-  };
-}
-
-/**
- * Runs `work` on a connection to a DuckDB of its own, which is closed afterwards.
- * @throws MissingPackageError where @duckdb/node-api is not installed
- * @internal
- */
-export async function withDuckDb<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-  const database = await openDatabase();
-  try {
-    return await work(database.connection);
-  } finally {
-    database.close();
-  }
-}
-
-/** Memory that a query out of a run folder may take. */
-const QUERY_MEMORY = "2GB";
-
-/**
- * Ends the set-up of a database: its settings stay as they are, so that no query changes them.
- * @param paths what queries may read; everything where undefined
- * @param isQuery whether a query is put to it that is limited to these paths: its memory is limited too
- */
-async function lockDatabase(
-  connection: DuckDBConnection,
-  paths?: readonly string[],
-  isQuery = false,
-): Promise<void> {
-  if (paths !== undefined) {
-    await connection.run("set temp_directory = ''");
-    if (isQuery) await connection.run(`set memory_limit = '${QUERY_MEMORY}'`);
-    await connection.run(`set allowed_paths = [${paths.map(quoteText).join(", ")}]`);
-    await connection.run("set enable_external_access = false");
-  }
-  await connection.run("set lock_configuration = true");
-}
-
-/** A text that a query can hold: DuckDB takes a query to end at a NUL character. @throws DataError */
-function inQuery(text: string): string {
-  if (!text.includes("\0")) return text;
-  throw new DataError(
-    `${JSON.stringify(text)} holds a NUL character, which a name of a column or a path cannot have; correct it in the data`,
-  );
-}
-
-/** A name in double quotes, as SQL wants it. @throws DataError where it holds a NUL character */
-export function quoteName(name: string): string {
-  return `"${inQuery(name).replaceAll('"', '""')}"`;
-}
-
-/** A text in single quotes, as SQL wants it. @throws DataError where it holds a NUL character */
-export function quoteText(text: string): string {
-  return `'${inQuery(text).replaceAll("'", "''")}'`;
-}
-
-/**
- * A file as DuckDB wants it in a query: it alone. Names of files are patterns to DuckDB, so that `wine[1].csv` would be `wine1.csv`; `~`
- * and `s3://` would lead elsewhere.
- * @throws DataError for a name that DuckDB has no way to write
- */
-export function quoteFile(path: string): string {
-  return quoteText(patternOf(path));
-}
-
-/** The pattern that a file alone matches. @throws DataError */
-function patternOf(path: string): string {
-  const whole = resolve(path);
-  const isPattern = /[*?[]/.test(whole);
-  if (whole.includes("\0") || (isPattern && process.platform !== "win32" && whole.includes("\\"))) {
-    throw new DataError(`${path}: a table whose path has such characters cannot be read; rename it`);
-  }
-  return isPattern ? whole.replaceAll(/[*?[]/g, "[$&]") : whole;
 }
 
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
@@ -265,80 +160,6 @@ async function openSource(
   } catch (error) {
     throw sourceError(error, place, label);
   }
-}
-
-/** A query without the semicolons that end it. An expression for them would try each of many spaces as a beginning. */
-function withoutEnd(sql: string): string {
-  let end = sql.length;
-  while (end > 0 && /[\s;]/.test(sql[end - 1] ?? "")) end--;
-  return sql.slice(0, end);
-}
-
-/**
- * The functions that a query may select from. All of them read; DuckDB has others, which write logs and profiles, change settings, or
- * run a text as a query.
- */
-const READING_FUNCTIONS: ReadonlySet<string> = new Set(
-  (
-    "range generate_series unnest repeat repeat_row histogram histogram_values summary json_each json_tree glob sniff_csv " +
-    "read_text read_blob read_csv read_csv_auto read_parquet parquet_scan parquet_schema parquet_metadata parquet_file_metadata " +
-    "parquet_kv_metadata read_json read_json_auto read_json_objects read_json_objects_auto read_ndjson read_ndjson_auto " +
-    "read_ndjson_objects read_ndjson_objects_auto duckdb_functions duckdb_settings duckdb_types pragma_version"
-  ).split(" "),
-);
-
-/** Functions of values that do more than give a value. */
-const ACTING_FUNCTIONS: ReadonlySet<string> = new Set(["write_log", "sleep_ms"]);
-
-/** The first function in a query, as DuckDB's parser gives it, that does more than read; undefined where there is none. */
-function actingFunction(tree: unknown): string | undefined {
-  const left: unknown[] = [tree];
-  while (left.length > 0) {
-    const node = left.pop();
-    if (typeof node !== "object" || node === null) continue;
-    if (!Array.isArray(node)) {
-      const { function: called, type, function_name: name } = node as Readonly<Record<string, unknown>>;
-      if (typeof name === "string" && ACTING_FUNCTIONS.has(name.toLowerCase())) return name;
-      if (type === "TABLE_FUNCTION") {
-        const table = (called as { readonly function_name?: unknown } | undefined)?.function_name;
-        if (typeof table !== "string" || !READING_FUNCTIONS.has(table.toLowerCase())) return String(table);
-      }
-    }
-    for (const value of Object.values(node)) left.push(value);
-  }
-  return undefined;
-}
-
-/**
- * @throws OptionError where a text is more, or something else, than one SELECT, or calls a function that does more than read: a query
- * would have effects
- */
-async function checkQuery(connection: DuckDBConnection, sql: string): Promise<void> {
-  const { StatementType } = await importDuckDb();
-  const refuse = (why: string): never => {
-    throw new OptionError(`${quotedQuery(sql)}: ${why}`);
-  };
-  inQuery(sql);
-  const statements = await connection.extractStatements(sql);
-  if (statements.count !== 1) refuse(`a query is a single SELECT; these are ${statements.count} statements`);
-  // Preparing a statement may run what it calls: it is looked through first.
-  const [[text] = []] = (
-    await connection.runAndReadAll(`select json_serialize_sql(${quoteText(sql)})::varchar`)
-  ).getRows();
-  const parsed: { readonly error?: boolean } = JSON.parse(String(text));
-  if (parsed.error !== true) {
-    const acting = actingFunction(parsed);
-    if (acting !== undefined) refuse(`it calls ${acting}, and a query reads data and does nothing else`);
-  }
-  const type = (await statements.prepare(0)).statementType;
-  if (type !== StatementType.SELECT) refuse(`a query is a single SELECT; this is ${StatementType[type]}`);
-  if (parsed.error === true) refuse("it cannot be looked through for what it does; write it in another way");
-}
-
-/** The beginning of a query, for messages. */
-function quotedQuery(sql: string): string {
-  const line = sql.replaceAll(/\s+/g, " ").trim();
-  return `query "${line.length > 80 ? `${line.slice(0, 80)}…` : line}"`;
 }
 
 /** What went wrong while a table was opened or read, as an error of eidos. */

@@ -4,7 +4,7 @@ import { DataError, EidosError, FileError, OptionError } from "../../errors.ts";
 import { CsvLines, type CsvWriting, csvText } from "../files/csv.ts";
 import { fileError, replaceFile, writeFileAtomic } from "../files/files.node.ts";
 import type { Cell } from "../sources/columns.ts";
-import { quoteFile, quoteName, quoteText, withDuckDb } from "./duckdb.node.ts";
+import { quoteFile, quoteName, quoteText, withDuckDb } from "./database.node.ts";
 
 /** Rows of cells; null is a missing one. */
 type CellRows = Iterable<readonly (Cell | null)[]> | AsyncIterable<readonly (Cell | null)[]>;

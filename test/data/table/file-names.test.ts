@@ -2,7 +2,7 @@ import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openData, openDetection } from "../../../src/data/open.node.ts";
-import { withDuckDb } from "../../../src/data/table/duckdb.node.ts";
+import { withDuckDb } from "../../../src/data/table/database.node.ts";
 import { tableColumns } from "../../../src/data/table/stream.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
 import { temporaryFolder } from "../../support.ts";

@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../../src/data/files/arrays.node.ts";
 import { range } from "../../../src/data/sources/data-set.ts";
-import { withDuckDb } from "../../../src/data/table/duckdb.node.ts";
+import { withDuckDb } from "../../../src/data/table/database.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { initialState } from "../../../src/nn/module.ts";
