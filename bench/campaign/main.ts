@@ -110,7 +110,7 @@ const page = (): string =>
   [
     "# Reliability",
     "",
-    `Made by \`npm run campaign -- --minutes ${minutes} --seed ${seed} --write\` on ${new Date().toISOString().slice(0, 10)}, in ${took.toFixed(1)} minutes; ${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}. [What it does](README.md#reliability).`,
+    `Made by \`npm run campaign -- --minutes ${minutes} --seed ${seed} ${wanted === undefined ? "--write" : `--only ${wanted.join()}`}\` on ${new Date().toISOString().slice(0, 10)}, in ${took.toFixed(1)} minutes; ${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}. [What it does](README.md#reliability).`,
     "",
     tableOf(rows),
     "",
