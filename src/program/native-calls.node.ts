@@ -38,8 +38,8 @@ if (isMainThread) {
   process.on("exit", () => closeNow(gates.process));
 }
 
-// A thread that ends by itself while it loads its modules is no longer waited for.
-if (!isMainThread) process.on("exit", threadLoaded);
+// A thread that ends by itself is no longer waited for, wherever it was.
+if (!isMainThread) process.on("exit", () => abandon(gates));
 
 /** Milliseconds after which a process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
 const PATIENCE = 120_000;
@@ -152,6 +152,16 @@ export function nativeObject<T extends object>(object: T, isNative: (value: obje
   });
 }
 
+/** Takes the calls of a thread that has ended off the gates. */
+function abandon({ process, thread }: Gates): void {
+  const state = new Int32Array(thread);
+  Atomics.store(state, LOADED, 1);
+  const calls = Atomics.exchange(state, UNDER_WAY, 0);
+  const all = new Int32Array(process);
+  Atomics.sub(all, UNDER_WAY, calls);
+  Atomics.notify(all, UNDER_WAY);
+}
+
 /** Gates of the threads that this one has started. */
 const started = new WeakMap<Worker, Gate>();
 
@@ -165,10 +175,10 @@ export function startWorker(entry: URL | string, options: WorkerOptions): Worker
   try {
     const worker = new Worker(entry, options);
     started.set(worker, thread);
-    worker.on("exit", () => loaded({ process: gates.process, thread }));
+    worker.on("exit", () => abandon({ process: gates.process, thread }));
     return worker;
   } catch (error) {
-    loaded({ process: gates.process, thread });
+    abandon({ process: gates.process, thread });
     throw error;
   } finally {
     setEnvironmentData(KEY, before);
