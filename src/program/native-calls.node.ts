@@ -33,13 +33,13 @@ const inherited = getEnvironmentData(KEY) as Gates | undefined;
 const gates: Gates = inherited ?? { process: newGate(), thread: newGate() };
 
 if (isMainThread) {
+  process.on("exit", () => closeNow(gates.process));
   // A thread that somebody else starts has the gate of the process alone.
   setEnvironmentData(KEY, { process: gates.process, thread: newGate() } satisfies Gates);
-  process.on("exit", () => closeNow(gates.process));
+} else {
+  // A thread that ends by itself is no longer waited for, wherever it was.
+  process.on("exit", () => abandon(gates));
 }
-
-// A thread that ends by itself is no longer waited for, wherever it was.
-if (!isMainThread) process.on("exit", () => abandon(gates));
 
 /** Milliseconds after which a process ends although a call is under way, which then aborts it: a call of hours, or a thread that died. */
 const PATIENCE = 120_000;
@@ -58,14 +58,10 @@ function closeNow(gate: Gate): void {
 
 /** Says that the modules of this thread are loaded: it can be ended between two calls from now on. */
 export function threadLoaded(): void {
-  loaded(gates);
-}
-
-function loaded({ process, thread }: Gates): void {
-  const state = new Int32Array(thread);
+  const state = new Int32Array(gates.thread);
   if (Atomics.compareExchange(state, LOADED, 0, 1) !== 0 || Atomics.load(state, UNDER_WAY) === 0) return;
-  leave(process);
-  leave(thread);
+  leave(gates.process);
+  leave(gates.thread);
 }
 
 /** Enters a gate, unless it is closed. */
@@ -109,18 +105,14 @@ export async function nativeCall<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Waits until whoever has closed a gate ends this thread. */
+function waitForEnd(): never {
+  for (;;) Atomics.wait(new Int32Array(newGate()), CLOSED, 0);
+}
+
 /** Makes a call of native code that returns at once, or a promise. Where this thread is to end, it waits for that. */
 function nativeNow<T>(call: () => T): T {
-  let leaveAll = enterAll();
-  // Nothing wakes it: the gate stays closed.
-  for (; leaveAll === undefined; leaveAll = enterAll()) {
-    const closed = [gates.process, gates.thread].map((gate) => new Int32Array(gate));
-    Atomics.wait(
-      closed.find((state) => Atomics.load(state, CLOSED) === 1) ?? new Int32Array(gates.process),
-      CLOSED,
-      1,
-    );
-  }
+  let leaveAll = enterAll() ?? waitForEnd();
   try {
     const result = call();
     if (!(result instanceof Promise)) return result;

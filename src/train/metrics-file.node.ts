@@ -1,4 +1,5 @@
 import { parseCsv } from "../data/boxes/formats/csv.node.ts";
+import { csvText } from "../data/files/csv.ts";
 import { WeightsError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
 
@@ -23,14 +24,13 @@ function valueIn(row: MetricRow, column: string): number | undefined {
   return Object.hasOwn(row, column) ? row[column] : undefined;
 }
 
-/** A name of a measure as RFC 4180 writes it: parts of a loss of one's own may be called anything. */
-const cell = (name: string): string => (/[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
-
 /** The text of metrics.csv; columns are those of all rows, in order of appearance. */
 export function metricsText(rows: readonly MetricRow[]): string {
   const columns = columnsOf(rows);
   const lines = rows.map((row) => columns.map((column) => valueIn(row, column) ?? "").join());
-  return `${[columns.map(cell).join(), ...lines].join("\n")}\n`;
+  // Parts of a loss of one's own may be called anything.
+  const head = columns.map((column) => csvText(column)).join();
+  return `${[head, ...lines].join("\n")}\n`;
 }
 
 /** What metrics.csv holds. */
