@@ -24,7 +24,7 @@ import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector, onlyGrid } from "./detector.ts";
 
 /** What the head predicts of each cell of its map. */
 export interface CenterNetOutputs {
@@ -203,7 +203,7 @@ const CHANNELS = 32;
  * CenterNet (Zhou et al. 2019, "Objects as points"): an object is the peak of a heat map at its center; offset and size are read
  * off there. No anchors, and no suppression.
  */
-export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs> {
+export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs, CellGrid> {
   readonly needsSuppression = false;
   readonly head: CenterNetHead;
 
@@ -216,23 +216,31 @@ export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs>
       neckChannels: CHANNELS,
     });
     this.head = new CenterNetHead(sharedChannels(this.features.levels), this.classes);
-    const cells = this.grid.rows * this.grid.columns * this.classes;
-    if (options.peaks > cells) {
-      throw new OptionError(`option peaks: the heat maps have ${cells} cells, fewer than ${options.peaks}`);
+    this.geometryOf(this.grids);
+  }
+
+  /** @throws OptionError where there are fewer cells than peaks */
+  protected geometryOf(grids: readonly CellGrid[]): CellGrid {
+    const grid = onlyGrid(grids);
+    const { peaks } = this.options;
+    const cells = grid.rows * grid.columns * this.classes;
+    if (peaks > cells) {
+      throw new OptionError(`option peaks: the heat maps have ${cells} cells, fewer than ${peaks}`);
     }
+    return grid;
   }
 
   /** Equation 4 of the paper. */
-  protected lossesOf(outputs: CenterNetOutputs, objects: ObjectRows): Losses {
-    return centerNetLosses(outputs, this.grid, objects, this.options);
+  protected lossesOf(outputs: CenterNetOutputs, objects: ObjectRows, grid: CellGrid): Losses {
+    return centerNetLosses(outputs, grid, objects, this.options);
   }
 
   heat(x: Tensor): Tensor {
     return this.outputs(x).heat.sigmoid();
   }
 
-  protected decode(outputs: CenterNetOutputs): Decoded {
-    return peaks(outputs, this.grid, this.options.peaks);
+  protected decode(outputs: CenterNetOutputs, grid: CellGrid): Decoded {
+    return peaks(outputs, grid, this.options.peaks);
   }
 }
 

@@ -77,7 +77,7 @@ const MOST_CANDIDATES = 20_000;
  * What a detector finds in images, x [n, 3, H, W] in bytes: of each image the detections from the best down, in pixels of x and
  * cut off at its borders.
  * @throws OptionError where an option is not acceptable
- * @throws ShapeError where the images are not of the detector's size
+ * @throws ShapeError where the images are not of a size that the detector takes
  */
 export async function detections(
   detector: Detector,
@@ -91,19 +91,27 @@ export async function detections(
     detector,
     { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
     options,
+    sizeOf(x),
   );
+}
+
+/** The size of images [n, 3, H, W]. */
+function sizeOf({ shape }: { readonly shape: readonly unknown[] }): Size {
+  return { width: Number(shape[3]), height: Number(shape[2]) };
 }
 
 /**
  * What of all that a detector has seen counts as found: of each image the detections from the best down, without duplicates,
  * in pixels of the images that it sees and cut off at their borders.
  * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
+ * @param seen size of the images that it looked at; default: the size it is made for
  * @throws OptionError where an option is not acceptable
  */
 export function pickedDetections(
   detector: Pick<Detector, "imageSize" | "needsSuppression">,
   { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
   options: DetectOptions = {},
+  seen: Size = detector.imageSize,
 ): readonly Detections[] {
   const { confidence, iou, maximum } = completeDetectOptions(options);
   const [count = 0, places = 0, classes = 0] = scores.shape;
@@ -120,7 +128,7 @@ export function pickedDetections(
       threshold: detector.needsSuppression ? iou : 1,
     });
     const picked = pickDetections(found, kept);
-    return { ...picked, boxes: clipBoxes(picked.boxes, detector.imageSize) };
+    return { ...picked, boxes: clipBoxes(picked.boxes, seen) };
   });
 }
 
@@ -194,6 +202,12 @@ const detectorPreferences: FitPreferences = {
   clipNorm: 10,
 };
 
+/** The grid of a detector with one map. @throws OptionError where there is none */
+export function onlyGrid([grid]: readonly CellGrid[]): CellGrid {
+  if (grid === undefined) throw new OptionError("the detector has no map");
+  return grid;
+}
+
 /** How a dense detector is called: by name in errors and by title in the description of its graph. */
 export interface DetectorNames {
   readonly name: string;
@@ -202,9 +216,10 @@ export interface DetectorNames {
 
 /**
  * A detector that predicts at every location of its maps: backbone and neck make the maps, and a head reads them. What its head,
- * losses and decoding are, its paper gives.
+ * losses and decoding are, its paper gives. All but the geometry is the same for images of any size that its strides divide.
+ * @typeParam Geometry what follows from the size of the images: grids, points, anchors
  */
-export abstract class DenseDetector<Options, Outputs> implements Detector {
+export abstract class DenseDetector<Options, Outputs, Geometry> implements Detector {
   readonly kind = "detector";
   readonly imageSize: Size;
   readonly classes: number;
@@ -212,9 +227,11 @@ export abstract class DenseDetector<Options, Outputs> implements Detector {
   abstract readonly needsSuppression: boolean;
   abstract readonly head: { forward(maps: readonly Tensor[]): Outputs };
   protected readonly options: Options;
-  /** The grid of each map, from the finest on. */
+  /** The grid of each map over images of the size it is made for, from the finest on. */
   protected readonly grids: readonly CellGrid[];
   private readonly title: string;
+  /** By height and width. Not a field of a state: a map's entries are no properties. */
+  private readonly geometries = new Map<string, Geometry>();
 
   /** @throws OptionError where the data are no images of a size that the network takes, or have no classes */
   constructor(
@@ -235,29 +252,35 @@ export abstract class DenseDetector<Options, Outputs> implements Detector {
     this.grids = levelGrids(this.imageSize, this.features.levels);
   }
 
+  /** What the head's predictions are relative to, for maps of these grids over images of that size. */
+  protected abstract geometryOf(grids: readonly CellGrid[], size: Size): Geometry;
   /** The losses of what the head predicts. */
-  protected abstract lossesOf(outputs: Outputs, objects: ObjectRows): Losses;
+  protected abstract lossesOf(outputs: Outputs, objects: ObjectRows, geometry: Geometry): Losses;
   /** The boxes and scores that the head's predictions stand for. */
-  protected abstract decode(outputs: Outputs): Decoded;
+  protected abstract decode(outputs: Outputs, geometry: Geometry): Decoded;
+
+  /** The geometry for images x [n, 3, H, W]. */
+  private geometry(x: Tensor): Geometry {
+    const size = sizeOf(x);
+    const key = `${size.height}x${size.width}`;
+    const known = this.geometries.get(key);
+    if (known !== undefined) return known;
+    const made = this.geometryOf(levelGrids(size, this.features.levels), size);
+    this.geometries.set(key, made);
+    return made;
+  }
 
   /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
   protected outputs(x: Tensor): Outputs {
     return this.head.forward(this.features.forward(x));
   }
 
-  /** The grid of a detector with one map. @throws OptionError where it has none */
-  protected get grid(): CellGrid {
-    const [grid] = this.grids;
-    if (grid === undefined) throw new OptionError(`${this.title}: there is no map`);
-    return grid;
-  }
-
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return this.lossesOf(this.outputs(x), objects);
+    return this.lossesOf(this.outputs(x), objects, this.geometry(x));
   }
 
   decoded(x: Tensor): Decoded {
-    return this.decode(this.outputs(x));
+    return this.decode(this.outputs(x), this.geometry(x));
   }
 
   /** The graph for use outside: decoding is inside, suppression is not. */

@@ -192,32 +192,38 @@ export const fcosOptions = z.strictObject({
 
 export type FcosOptions = z.output<typeof fcosOptions>;
 
+/** Locations over images of a size, and the sizes of objects that are assigned to them. */
+interface FcosGeometry {
+  readonly points: FeaturePoints;
+  readonly ranges: SizeRanges;
+}
+
 /**
  * FCOS (Tian et al. 2019, "FCOS: Fully convolutional one-stage object detection"): each location of a pyramid predicts the class of the
  * object that it lies in, the distances to the four edges, and how central it is.
  */
-export class Fcos extends DenseDetector<FcosOptions, FcosOutputs> {
+export class Fcos extends DenseDetector<FcosOptions, FcosOutputs, FcosGeometry> {
   readonly needsSuppression = true;
   readonly head: FcosHead;
-  private readonly points: FeaturePoints;
-  private readonly ranges: SizeRanges;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: FcosOptions, data: DetectionInfo) {
     super({ name: "fcos", title: "FCOS" }, options, data, options);
     this.head = new FcosHead(this.features.levels, this.classes, options.headBlocks);
-    this.points = featurePoints(this.grids);
-    this.ranges = sizeRanges(this.grids);
+  }
+
+  protected geometryOf(grids: readonly CellGrid[]): FcosGeometry {
+    return { points: featurePoints(grids), ranges: sizeRanges(grids) };
   }
 
   /** Equation 2 of the paper. */
-  protected lossesOf(outputs: FcosOutputs, objects: ObjectRows): Losses {
-    return fcosLosses(outputs, this.points, this.ranges, objects, this.options);
+  protected lossesOf(outputs: FcosOutputs, objects: ObjectRows, { points, ranges }: FcosGeometry): Losses {
+    return fcosLosses(outputs, points, ranges, objects, this.options);
   }
 
   /** Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. */
-  protected decode({ classes, distances, centerness }: FcosOutputs): Decoded {
-    const { centers, strides } = this.points;
+  protected decode({ classes, distances, centerness }: FcosOutputs, { points }: FcosGeometry): Decoded {
+    const { centers, strides } = points;
     return {
       boxes: boxesOfDistances(distances, centers, strides),
       scores: classes.sigmoid().mul(centerness.sigmoid().unsqueeze(2)).sqrt(),

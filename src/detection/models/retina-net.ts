@@ -15,7 +15,7 @@ import {
   type Tensor,
   where,
 } from "../../tensor/index.ts";
-import { anchorLevels, anchorShapes } from "../boxes/anchors.ts";
+import { anchorLevels, anchorShapes, type CellGrid } from "../boxes/anchors.ts";
 import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -182,16 +182,14 @@ const BETA = 1 / 9;
  * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each location of a pyramid; the
  * focal loss copes with the many that are background.
  */
-export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs> {
+export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs, Tensor> {
   readonly needsSuppression = true;
   readonly head: RetinaNetHead;
-  /** [k, 4]. */
-  private readonly anchors: Tensor;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
     super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
-    const { anchorScale, anchorSizes, anchorRatios, headBlocks } = options;
+    const { anchorSizes, anchorRatios, headBlocks } = options;
     if (options.background > options.foreground) {
       throw new OptionError(
         `option background: ${options.background} must not be above foreground, ${options.foreground}`,
@@ -203,8 +201,13 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs>
       anchorSizes * anchorRatios.length,
       headBlocks,
     );
+  }
+
+  /** The anchors of all locations, [k, 4]. */
+  protected geometryOf(grids: readonly CellGrid[]): Tensor {
+    const { anchorScale, anchorSizes, anchorRatios } = this.options;
     const { boxes } = anchorLevels(
-      this.grids.map((grid) => {
+      grids.map((grid) => {
         const sizes = Array.from(
           { length: anchorSizes },
           (_, i) => grid.stride * anchorScale * 2 ** (i / anchorSizes),
@@ -212,15 +215,15 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs>
         return { ...grid, shapes: anchorShapes(sizes, anchorRatios) };
       }),
     );
-    this.anchors = constant(float32(boxes, [boxes.length / 4, 4]));
+    return constant(float32(boxes, [boxes.length / 4, 4]));
   }
 
-  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows): Losses {
-    return retinaNetLosses(outputs, this.anchors, objects, this.options);
+  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows, anchors: Tensor): Losses {
+    return retinaNetLosses(outputs, anchors, objects, this.options);
   }
 
-  protected decode({ classes, deltas }: RetinaNetOutputs): Decoded {
-    return { boxes: boxesOfDeltas(deltas, this.anchors), scores: classes.sigmoid() };
+  protected decode({ classes, deltas }: RetinaNetOutputs, anchors: Tensor): Decoded {
+    return { boxes: boxesOfDeltas(deltas, anchors), scores: classes.sigmoid() };
   }
 }
 

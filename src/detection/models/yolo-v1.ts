@@ -22,7 +22,7 @@ import { firstAtPlace, type ObjectRows, outsideRegions, rowsAt } from "../loss/a
 import { boxOverlap } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
-import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { type Decoded, DenseDetector, type DetectionInfo, defineDetector, onlyGrid } from "./detector.ts";
 
 /** What a cell predicts, row by row. */
 export interface YoloV1Outputs {
@@ -70,8 +70,8 @@ class YoloV1Head {
   /** The only map → what its cells predict. @throws ShapeError */
   forward(maps: readonly Tensor[]): YoloV1Outputs {
     const map = inputAt(maps, 0);
-    const { predictors, classes, grid } = this.options;
-    const cells = grid.rows * grid.columns;
+    const { predictors, classes } = this.options;
+    const cells = sizeAt("YOLO (v1)", map, 2) * sizeAt("YOLO (v1)", map, 3);
     const n = dimAt(map, 0);
     const rows = this.rows(map).reshape([n, cells, 5 * predictors + classes]);
     const [boxes, own] = split(rows, 2, [5 * predictors, classes]);
@@ -193,7 +193,7 @@ const CHANNELS = 128;
  * is assigned to it, with one class and a few boxes a cell, and one squared loss for everything. The backbone is a small one of
  * today.
  */
-export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
+export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid> {
   readonly needsSuppression = true;
   readonly head: YoloV1Head;
 
@@ -213,18 +213,22 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
       channels: sharedChannels(this.features.levels),
       predictors,
       classes: this.classes,
-      grid: this.grid,
+      grid: onlyGrid(this.grids),
       ...(options.head === "connected" && { hidden }),
     });
   }
 
+  protected geometryOf(grids: readonly CellGrid[]): CellGrid {
+    return onlyGrid(grids);
+  }
+
   /** Equation 3 of the paper, divided by the number of images. */
-  protected lossesOf(outputs: YoloV1Outputs, objects: ObjectRows): Losses {
-    return yoloV1Losses(outputs, this.grid, objects, this.options);
+  protected lossesOf(outputs: YoloV1Outputs, objects: ObjectRows, grid: CellGrid): Losses {
+    return yoloV1Losses(outputs, grid, objects, this.options);
   }
 
   /** Scores are confidence · Pr(class | object), equation 1 of the paper. */
-  protected decode({ codes, confidence, classes }: YoloV1Outputs): Decoded {
+  protected decode({ codes, confidence, classes }: YoloV1Outputs, grid: CellGrid): Decoded {
     const n = dimAt(confidence, 0);
     const [cells, predictors] = [sizeAt("YOLO (v1)", confidence, 1), sizeAt("YOLO (v1)", confidence, 2)];
     const places = arange(0, cells).unsqueeze(1);
@@ -232,7 +236,7 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs> {
     const share = (value: Tensor): Tensor => value.clamp(0, 1);
     const scores = share(confidence).unsqueeze(3).mul(share(classes).unsqueeze(2));
     return {
-      boxes: boxesOfCodes(codes, cornersOf(places, this.grid), this.grid).reshape([n, count, 4]),
+      boxes: boxesOfCodes(codes, cornersOf(places, grid), grid).reshape([n, count, 4]),
       scores: scores.reshape([n, count, this.classes]),
     };
   }

@@ -17,7 +17,7 @@ import {
   type Tensor,
   where,
 } from "../../tensor/index.ts";
-import { type AnchorGrid, anchorLevels, clusterAnchors } from "../boxes/anchors.ts";
+import { type AnchorGrid, anchorLevels, type CellGrid, clusterAnchors } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import { boxesOfYolo, sides } from "../boxes/decoding.ts";
 import {
@@ -233,36 +233,48 @@ export const yoloV3Options = z.strictObject({
 
 export type YoloV3Options = z.output<typeof yoloV3Options>;
 
+/** Anchors over images of a size. */
+interface YoloV3Geometry {
+  readonly anchors: YoloV3Anchors;
+  readonly size: Size;
+}
+
 /**
  * YOLOv3 (Redmon and Farhadi 2018, "YOLOv3: An incremental improvement") with the anchors of YOLOv2 ("YOLO9000", 2017): anchors
  * from the shapes of the training boxes, centers within their cells, objectness, and heads on maps of three strides.
  */
-export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs> {
+export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs, YoloV3Geometry> {
   readonly needsSuppression = true;
   readonly head: YoloV3Head;
-  private readonly anchors: YoloV3Anchors;
+  /** Sides of the anchors of each level in pixels, level by level. */
+  private readonly shapes: readonly Size[];
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: YoloV3Options, data: DetectionInfo) {
     super({ name: "yolo-v3", title: "YOLOv3" }, options, data, options);
     const strides = this.grids.map(({ stride }) => stride);
-    const shapes = anchorShapesOf(options, strides, data.boxShapes ?? []);
-    const each = options.anchorsPerLevel;
-    this.anchors = yoloV3Anchors(
-      this.grids.map((grid, i) => ({ ...grid, shapes: shapes.slice(i * each, (i + 1) * each) })),
-    );
-    this.head = new YoloV3Head(this.features.levels, this.classes, each);
+    this.shapes = anchorShapesOf(options, strides, data.boxShapes ?? []);
+    this.head = new YoloV3Head(this.features.levels, this.classes, options.anchorsPerLevel);
   }
 
-  protected lossesOf(outputs: YoloV3Outputs, objects: ObjectRows): Losses {
-    return yoloV3Losses(outputs, this.anchors, objects, this.imageSize, this.options);
+  protected geometryOf(grids: readonly CellGrid[], size: Size): YoloV3Geometry {
+    const each = this.options.anchorsPerLevel;
+    const levels = grids.map((grid, i) => ({
+      ...grid,
+      shapes: this.shapes.slice(i * each, (i + 1) * each),
+    }));
+    return { anchors: yoloV3Anchors(levels), size };
+  }
+
+  protected lossesOf(outputs: YoloV3Outputs, objects: ObjectRows, geometry: YoloV3Geometry): Losses {
+    return yoloV3Losses(outputs, geometry.anchors, objects, geometry.size, this.options);
   }
 
   /** Scores are those of objectness times those of classes. */
-  protected decode({ codes, objectness, classes }: YoloV3Outputs): Decoded {
+  protected decode({ codes, objectness, classes }: YoloV3Outputs, { anchors }: YoloV3Geometry): Decoded {
     const own = this.options.classLoss === "softmax" ? classes.softmax(2) : classes.sigmoid();
     return {
-      boxes: boxesOfYolo(codes, this.anchors.boxes, this.anchors.strides),
+      boxes: boxesOfYolo(codes, anchors.boxes, anchors.strides),
       scores: own.mul(objectness.sigmoid().unsqueeze(2)),
     };
   }

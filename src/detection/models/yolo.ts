@@ -17,6 +17,7 @@ import {
   topK,
   where,
 } from "../../tensor/index.ts";
+import type { CellGrid } from "../boxes/anchors.ts";
 import { boxesOfDistances } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -226,25 +227,27 @@ export type YoloOptions = z.output<typeof yoloOptions>;
  * A YOLO as it is today: no anchors, a decoupled head, task-aligned assignment, CIoU and distribution focal loss. Its parts were
  * published apart, in the papers named beside each.
  */
-export class Yolo extends DenseDetector<YoloOptions, YoloOutputs> {
+export class Yolo extends DenseDetector<YoloOptions, YoloOutputs, FeaturePoints> {
   readonly needsSuppression = true;
   readonly head: YoloHead;
-  private readonly points: FeaturePoints;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloOptions, data: DetectionInfo) {
     super({ name: "yolo", title: "Anchor-free YOLO" }, options, data, options);
     this.head = new YoloHead(this.features.levels, this.classes, options.bins);
-    this.points = featurePoints(this.grids);
+  }
+
+  protected geometryOf(grids: readonly CellGrid[]): FeaturePoints {
+    return featurePoints(grids);
   }
 
   /** Losses of boxes, classes and distributions, each divided by the sum of the targets' alignments. */
-  protected lossesOf(outputs: YoloOutputs, objects: ObjectRows): Losses {
-    return yoloLosses(outputs, this.points, objects, this.options);
+  protected lossesOf(outputs: YoloOutputs, objects: ObjectRows, points: FeaturePoints): Losses {
+    return yoloLosses(outputs, points, objects, this.options);
   }
 
-  protected decode({ distances, classes }: YoloOutputs): Decoded {
-    return { boxes: boxesOfDistributions(distances, this.points), scores: classes.sigmoid() };
+  protected decode({ distances, classes }: YoloOutputs, points: FeaturePoints): Decoded {
+    return { boxes: boxesOfDistributions(distances, points), scores: classes.sigmoid() };
   }
 }
 

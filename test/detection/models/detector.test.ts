@@ -44,6 +44,16 @@ const forms = [
 
 const SIDE = 64;
 
+/** What a detector sees in an image of that side, with weights that depend on their names alone. */
+async function seenAt(detector: Detector, side: number): Promise<readonly (readonly number[])[]> {
+  const { x } = rectangles(1, side, 1, 1);
+  const { boxes, scores } = detector.decoded(input("x", x.shape));
+  const program = await Program.build(new Map(Object.entries({ boxes, scores })), await testRuntime());
+  const values = await program.run({ ...Object.fromEntries(initialState(detector, 1)), x });
+  await program.release();
+  return [present(values.boxes), present(values.scores)].map(({ data }) => Array.from(data, Number));
+}
+
 /** Losses while training, and the gradient of each parameter where asked, of several batches of the same shape. */
 async function lossesOf(
   detector: Detector,
@@ -115,6 +125,17 @@ describe.each(forms)("%s %j", (name, options) => {
         parameter,
       ).toBe(true);
     }
+  });
+
+  it("looks at images of another size as the same detector made for that size does", async () => {
+    const other = SIDE + 32;
+    if (name === "yolo-v1" && "head" in options && options.head === "connected") {
+      // Its layer has a weight for each cell.
+      await expect(seenAt(detector, other)).rejects.toThrow(ShapeError);
+      return;
+    }
+    const made = detectorNamed(name, { ...TINY, ...options }, [3, other, other]);
+    expect(await seenAt(detector, other)).toEqual(await seenAt(made, other));
   });
 
   it("takes nothing in an ignored region for background, and learns of the objects in it all the same", async () => {
