@@ -25,3 +25,6 @@ describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s
   it("is measured as it was validated, and exported as it runs", () =>
     expectMeasuredAndExported(join(root, model)));
 });
+
+it("so does training at several scales in parts of batches", () =>
+  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
