@@ -1,11 +1,12 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUN_LOCK, releaseThread } from "../../data/files/lock.node.ts";
 import { gatherSource } from "../../data/sources/gather.ts";
 import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
-import { unlockThread } from "../../train/run-lock.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
@@ -185,7 +186,7 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
     signal?.removeEventListener("abort", stop);
     await endThread(worker);
     // A worker that died has given nothing back.
-    if (folder !== undefined) await unlockThread(folder, threadId);
+    if (folder !== undefined) await releaseThread(join(folder, RUN_LOCK), threadId);
   }
   await hooks.settle();
   return summary;
