@@ -14,7 +14,14 @@ import { type FileKind, fileError, makeFolder } from "./files.node.ts";
 import { addressesOf, hubEndpoint, hubToken, NoSuchFileError } from "./hub.node.ts";
 import { describeHolder, FileLock } from "./lock.node.ts";
 import { type RemoteSource, shownSource } from "./source.ts";
-import { type DownloadProgress, PACE, type Pace, removePart, transfer } from "./transfer.node.ts";
+import {
+  type DownloadProgress,
+  PACE,
+  type Pace,
+  removePart,
+  transfer,
+  type WantedSum,
+} from "./transfer.node.ts";
 
 // A file that is elsewhere: out of the cache without any request, or fetched once into it.
 
@@ -27,7 +34,7 @@ export interface DownloadOptions {
   /** Why nothing may be asked of a server, as a clause; undefined where it may. */
   readonly forbidden?: string | undefined;
   /** Checksum that the file must have beside the one in its address. */
-  readonly expected?: { readonly sha256: string; readonly by: string } | undefined;
+  readonly expected?: WantedSum | undefined;
   /**
    * Looks at a file that has come before it is kept; what it throws is thrown.
    * @param name what messages are to call it
@@ -72,7 +79,7 @@ export async function remoteFile(source: RemoteSource, options: DownloadOptions)
   const endpoint = hubEndpoint();
   const folder = options.folder ?? cacheFolder();
   const places = addressesOf(source, endpoint).map((url) => ({ url, place: cachePlace(folder, url) }));
-  const task = { source, name, endpoint, sha256: promisedSum(source, name, options), options };
+  const task = { source, name, endpoint, wanted: wantedSum(source, name, options), options };
   for (const { place } of places) {
     const held = await cachedFile(place, task);
     if (held !== undefined) return held;
@@ -98,19 +105,19 @@ interface Task {
   readonly source: RemoteSource;
   readonly name: string;
   readonly endpoint: URL;
-  readonly sha256: string | undefined;
+  readonly wanted: WantedSum | undefined;
   readonly options: DownloadOptions;
 }
 
 /** The checksum that is asked for. @throws DownloadError where two are, and they differ */
-function promisedSum(
+function wantedSum(
   { sha256 }: RemoteSource,
   name: string,
   { expected }: DownloadOptions,
-): string | undefined {
-  if (expected === undefined || sha256 === undefined || expected.sha256 === sha256) {
-    return sha256 ?? expected?.sha256;
-  }
+): WantedSum | undefined {
+  if (sha256 === undefined) return expected;
+  if (expected === undefined) return { sha256, by: "the checksum you gave" };
+  if (expected.sha256 === sha256) return expected;
   throw new DownloadError(
     `${name} names the SHA-256 ${sha256}, and ${expected.by} has ${expected.sha256}; they cannot both be right`,
   );
@@ -119,7 +126,7 @@ function promisedSum(
 /** A file of the cache; undefined where there is none that will do, which is then told. @throws FileError, DataError */
 async function cachedFile(
   place: CachePlace,
-  { name, sha256, options }: Task,
+  { name, wanted, options }: Task,
 ): Promise<RemoteFile | undefined> {
   const entry = await cacheEntry(place);
   if (entry.kind === "none") return undefined;
@@ -127,9 +134,9 @@ async function cachedFile(
     options.onWarning?.(`${place.file} is not as it was fetched; it is not used`);
     return undefined;
   }
-  if (sha256 !== undefined && entry.record.sha256 !== sha256) {
+  if (wanted !== undefined && entry.record.sha256 !== wanted.sha256) {
     options.onWarning?.(
-      `${name}: the file in the cache has the SHA-256 ${entry.record.sha256}, not ${sha256}${options.expected === undefined ? "" : ` of ${options.expected.by}`}; it is not used`,
+      `${name}: the file in the cache has the SHA-256 ${entry.record.sha256}, not ${wanted.sha256} of ${wanted.by}; it is not used`,
     );
     return undefined;
   }

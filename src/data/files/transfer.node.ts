@@ -47,14 +47,21 @@ const ADVANCE = 2 ** 20;
 /** Seconds between two reports. */
 const REPORTS = 0.25;
 
+/** A checksum that a file must have. */
+export interface WantedSum {
+  readonly sha256: string;
+  /** Whose it is, behind `those of`. */
+  readonly by: string;
+}
+
 /** What is fetched, and where to. */
 export interface TransferTask extends Omit<FileRequest, "signal" | "from"> {
   readonly place: CachePlace;
   /** What messages call it. */
   readonly name: string;
   readonly kind: FileKind;
-  /** Checksum that the bytes must have, where the user gave one. */
-  readonly sha256: string | undefined;
+  /** Checksum that the bytes must have beside what the server promises. */
+  readonly wanted: WantedSum | undefined;
   readonly pace: Pace;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: ((progress: DownloadProgress) => void) | undefined;
@@ -177,12 +184,12 @@ async function attempt(task: TransferTask): Promise<Transferred> {
 }
 
 /** What is there of the file, if the rest can be asked for. */
-async function resumable({ place, url, sha256 }: TransferTask): Promise<Part> {
+async function resumable({ place, url, wanted }: TransferTask): Promise<Part> {
   const offset = await receivedSoFar(place);
   const parsed = partSchema.safeParse(await readJson(place.partRecord));
   const record = parsed.success && parsed.data.url === url ? parsed.data : undefined;
   // With a checksum at the end it does not matter that parts of two files may have met.
-  const belongs = record?.etag !== undefined || record?.sha256 !== undefined || sha256 !== undefined;
+  const belongs = record?.etag !== undefined || record?.sha256 !== undefined || wanted !== undefined;
   return offset > 0 && record !== undefined && belongs
     ? { offset, record }
     : { offset: 0, record: undefined };
@@ -391,8 +398,8 @@ async function finish(task: TransferTask, record: PartRecord): Promise<Transferr
   const bytes = await receivedSoFar(place);
   const sha256 = await sha256Of(place.part);
   const promised = [
-    { by: "you gave", value: task.sha256 },
-    { by: "the server promised", value: record.sha256 },
+    { by: `of ${task.wanted?.by ?? ""}`, value: task.wanted?.sha256 },
+    { by: "that the server promised", value: record.sha256 },
   ];
   for (const { by, value } of promised) {
     if (value === undefined || value === sha256) continue;

@@ -11,8 +11,8 @@ import {
   remoteFile,
 } from "../../../src/data/files/download.node.ts";
 import { remoteSource } from "../../../src/data/files/source.ts";
+import { type FileBehavior, type Handler, sendFile, serve, type TestServer } from "../../server.ts";
 import { present, temporaryFolder } from "../../support.ts";
-import { type FileBehavior, type Handler, sendFile, serve, type TestServer } from "./server.ts";
 
 // Everything is fetched from a server on this machine, which drops, lies and loops.
 
@@ -189,7 +189,9 @@ describe("a file behind an address", () => {
     const server = await fileServer();
     const wanted = "0".repeat(64);
     await expect(get(`${server.origin}/a#sha256=${wanted}`)).rejects.toThrow(
-      new RegExp(`not those you gave: their SHA-256 is ${sha256(BYTES)}, not ${wanted}; they are removed`),
+      new RegExp(
+        `not those of the checksum you gave: their SHA-256 is ${sha256(BYTES)}, not ${wanted}; they are removed`,
+      ),
     );
     expect(await inCache()).toEqual([]);
     const right = `${server.origin}/a#sha256=${sha256(BYTES).toUpperCase()}`;
@@ -408,7 +410,7 @@ describe("the hub", () => {
       BYTES.map((byte) => byte ^ 1),
     );
     await hub(`${wrong.origin}/blob`);
-    await expect(get("hf:a/b")).rejects.toThrow(/not those the server promised: .*they are removed/);
+    await expect(get("hf:a/b")).rejects.toThrow(/not those that the server promised: .*they are removed/);
     const short = await fileServer(() => ({}), BYTES.subarray(1));
     await hub(`${short.origin}/blob`);
     await expect(get("hf:a/b")).rejects.toThrow(/should have 300000 bytes, and the server sends 299999/);
