@@ -9,6 +9,7 @@ import type { Size } from "../boxes/boxes.ts";
 import { type Backbone, CspNet, type FeatureLevel, ResNet, scaledChannels } from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
 import { type Neck, type NeckKind, neckOf } from "./necks.ts";
+import { type Dilations, PLAIN, Trident, type TridentOptions, tridentOptions } from "./trident.ts";
 
 /** Options of backbone and neck by the names that all detectors give them, beside `neck`. */
 export const featureOptions = {
@@ -20,6 +21,7 @@ export const featureOptions = {
     .default(1)
     .describe("channels of backbone, neck and head relative to the usual ones; rounded to multiples of 16"),
   depth: ratio().default(1).describe("blocks of the backbone relative to the usual ones"),
+  ...tridentOptions,
 };
 
 /** Options of the maps that have a head, for detectors with several. */
@@ -37,7 +39,7 @@ export const pyramidOptions = {
 };
 
 /** What a network of features is made from. */
-export interface FeatureNetworkOptions {
+export interface FeatureNetworkOptions extends TridentOptions {
   readonly backbone: "csp" | "resnet";
   readonly width: number;
   readonly depth: number;
@@ -62,9 +64,12 @@ export class FeatureNetwork {
   readonly backbone: Backbone;
   readonly neck: Neck;
   readonly coarser: readonly ConvBlock[];
+  /** The branches of the backbone's last stage. */
+  readonly trident: Trident;
   /** Maps of the backbone that are finer than the finest asked for. */
   private readonly skipped: number;
 
+  /** @throws OptionError where there are to be branches of more than one map */
   constructor(options: FeatureNetworkOptions) {
     const { backbone, width, depth, neck, finestStride, levels, neckChannels = 64 } = options;
     const channels = scaledChannels(neckChannels, width);
@@ -75,6 +80,12 @@ export class FeatureNetwork {
     const Network = backbone === "csp" ? CspNet : ResNet;
     this.backbone = new Network({ width, depth, coarsestStride });
     const taken = this.backbone.levels.filter(({ stride }) => stride >= finestStride);
+    this.trident = new Trident(options);
+    if (this.trident.trained.length > 1 && (levels > 1 || neck !== "none")) {
+      throw new OptionError(
+        `option trident: branches are of one map that stands alone, not of ${levels > 1 ? `${levels} maps` : `neck ${neck}`}; ${levels > 1 ? "choose levels 1 and neck none" : "choose neck none"}`,
+      );
+    }
     this.skipped = this.backbone.levels.length - taken.length;
     this.neck = neckOf(neck, taken, channels, inside.length);
     this.coarser = strides
@@ -83,9 +94,14 @@ export class FeatureNetwork {
     this.levels = strides.map((stride) => ({ channels, stride }));
   }
 
-  /** x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level. @throws ShapeError */
-  forward(x: Tensor): readonly Tensor[] {
-    const maps = [...this.neck.forward(this.backbone.forward(x.mul(1 / 255)).slice(this.skipped))];
+  /**
+   * x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level.
+   * @param dilations of the branches of a trident network: its only map is then [branches · n, …], branch by branch
+   * @throws ShapeError
+   */
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
+    const features = this.backbone.forward(x.mul(1 / 255), dilations);
+    const maps = [...this.neck.forward(features.slice(this.skipped))];
     for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
     return maps;
   }

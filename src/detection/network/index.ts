@@ -9,3 +9,4 @@ export {
   levelGrids,
 } from "./feature-network.ts";
 export { Fpn, type Neck, type NeckKind, neckOf, Pan } from "./necks.ts";
+export { type Dilations, Trident, type TridentMode, type TridentOptions, tridentOptions } from "./trident.ts";

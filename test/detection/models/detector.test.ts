@@ -40,6 +40,13 @@ const forms = [
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],
   ["yolo-v3", {}],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
+  ["yolo", { trident: "full", levels: 1, finestStride: 16, neck: "none" }],
+  ["fcos", { trident: "full", backbone: "resnet", levels: 1, finestStride: 16, neck: "none" }],
+  ["center-net", { trident: "full", neck: "none", stride: 8, peaks: 20 }],
+  ["center-net", { trident: "fast", neck: "none", stride: 8, peaks: 20 }],
+  ["retina-net", { trident: "fast", backbone: "resnet", levels: 1, neck: "none" }],
+  ["yolo-v1", { trident: "full" }],
+  ["yolo-v3", { trident: "full", tridentRanges: [0, 24, 12, 48, 24, 1e6], levels: 1, neck: "none" }],
 ] as const;
 
 const SIDE = 64;
