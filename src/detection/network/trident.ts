@@ -65,6 +65,9 @@ export interface TridentOptions {
   readonly tridentRanges?: readonly number[] | undefined;
 }
 
+/** The objects of a batch. */
+type Rows = Omit<SymbolicDetectionBatch, "x">;
+
 /** Sizes of objects that a branch is for: √(width · height) in pixels, both ends included. */
 interface SizeRange {
   readonly from: number;
@@ -127,30 +130,27 @@ export class Trident {
    * The objects of a batch once for each branch that is trained, stacked as its maps are. Those of sizes that a branch is not for are
    * ignored regions there: neither objects nor background.
    */
-  objects(objects: Omit<SymbolicDetectionBatch, "x">): Omit<SymbolicDetectionBatch, "x"> {
+  objects(objects: Rows): Rows {
     if (this.trained.length === 1) return objects;
     const rows = this.trained.map((_, branch) => this.objectsOf(objects, branch));
-    const ignored = rows.flatMap((row) => (row.ignored === undefined ? [] : [row.ignored]));
-    return {
-      boxes: stackedMaps(objects.boxes, this.trained),
-      labels: concat(
-        rows.map(({ labels }) => labels),
-        0,
-      ),
-      ...(ignored.length > 0 && { ignored: concat(ignored, 0) }),
-    };
+    return rows.reduce((before, after) => {
+      const joined = Object.entries(before).map(([name, all]) => {
+        const own = after[name as keyof Rows];
+        return [name, all && own && concat([all, own], 0)] as const;
+      });
+      return { ...before, ...Object.fromEntries(joined) };
+    });
   }
 
-  private objectsOf(
-    { boxes, labels, ignored }: Omit<SymbolicDetectionBatch, "x">,
-    branch: number,
-  ): Pick<SymbolicDetectionBatch, "labels" | "ignored"> {
+  private objectsOf(objects: Rows, branch: number): Rows {
     const range = this.ranges?.[branch];
-    if (range === undefined) return { labels, ...(ignored !== undefined && { ignored }) };
+    if (range === undefined) return objects;
+    const { boxes, labels, ignored } = objects;
     const own = fits(boxes, range);
     const other = logicalAnd(logicalNot(own), labels.greaterEqual(0));
     const regions = where(other.unsqueeze(2), boxes, 0);
     return {
+      ...objects,
       labels: where(own, labels, -1),
       ignored: ignored === undefined ? regions : concat([ignored, regions], 1),
     };
