@@ -84,9 +84,9 @@ export async function squares(images: number, names: readonly string[] = ["red",
  */
 export async function expectResumedEqual(
   root: string,
-  { model, accumulate }: { readonly model: string; readonly accumulate: number },
+  { model, ...options }: Readonly<Record<string, unknown>> & { readonly model: string },
 ): Promise<void> {
-  const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
+  const request = { model, ...TINY, steps: 5, samplePictures: 0, ...options, batchSize: 4 };
   const [whole, broken] = [join(root, `whole-${model}`), join(root, `broken-${model}`)];
   await ran({ ...request, out: whole });
   let asked = 0;
