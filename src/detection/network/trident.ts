@@ -132,14 +132,13 @@ export class Trident {
    */
   objects(objects: Rows): Rows {
     if (this.trained.length === 1) return objects;
-    const rows = this.trained.map((_, branch) => this.objectsOf(objects, branch));
-    return rows.reduce((before, after) => {
-      const joined = Object.entries(before).map(([name, all]) => {
-        const own = after[name as keyof Rows];
-        return [name, all && own && concat([all, own], 0)] as const;
-      });
-      return { ...before, ...Object.fromEntries(joined) };
+    const branches = this.trained.map((_, branch) => this.objectsOf(objects, branch));
+    const names = Object.keys({ ...branches[0] }) as (keyof Rows)[];
+    const joined = names.flatMap((name) => {
+      const rows = branches.flatMap((own) => own[name] ?? []);
+      return rows.length === 0 ? [] : [[name, concat(rows, 0)] as const];
     });
+    return { ...objects, ...Object.fromEntries(joined) };
   }
 
   private objectsOf(objects: Rows, branch: number): Rows {
