@@ -191,7 +191,7 @@ class CspStage {
     this.block = new CspBlock(outputs, outputs, blocks);
   }
 
-  forward(x: Tensor, dilations: Dilations): Tensor {
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
     return this.block.forward(this.reduce.forward(x), dilations);
   }
 }

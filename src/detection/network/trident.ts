@@ -128,7 +128,7 @@ export class Trident {
 
   /**
    * The objects of a batch once for each branch that is trained, stacked as its maps are. Those of sizes that a branch is not for are
-   * ignored regions there: neither objects nor background.
+   * not learnt there: neither objects nor background.
    */
   objects(objects: Rows): Rows {
     if (this.trained.length === 1) return objects;
@@ -144,14 +144,14 @@ export class Trident {
   private objectsOf(objects: Rows, branch: number): Rows {
     const range = this.ranges?.[branch];
     if (range === undefined) return objects;
-    const { boxes, labels, ignored } = objects;
+    const { boxes, labels, invalid } = objects;
     const own = fits(boxes, range);
     const other = logicalAnd(logicalNot(own), labels.greaterEqual(0));
-    const regions = where(other.unsqueeze(2), boxes, 0);
+    const others = where(other.unsqueeze(2), boxes, 0);
     return {
       ...objects,
       labels: where(own, labels, -1),
-      ignored: ignored === undefined ? regions : concat([ignored, regions], 1),
+      invalid: invalid === undefined ? others : concat([invalid, others], 1),
     };
   }
 

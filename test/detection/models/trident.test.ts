@@ -23,6 +23,7 @@ const forms = [
   ["retina-net", { levels: 1, neck: "none" }],
   ["yolo-v1", {}],
   ["yolo-v3", { levels: 1, neck: "none", anchorsPerLevel: 2 }],
+  ["faster-rcnn", { levels: 1, neck: "none", finestStride: 16, hidden: 32 }],
 ] as const;
 
 /** What a detector sees, with the weights of another. */

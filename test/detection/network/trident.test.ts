@@ -140,7 +140,7 @@ describe("ranges", () => {
     return size > from - 1e-4 && size < to + 1e-4;
   };
 
-  it("make objects of other sizes ignored regions of a branch, and their scores 0", async () => {
+  it("make objects of other sizes no objects of a branch and no background, and their scores 0", async () => {
     const [rows, classes] = [4, 2];
     await fc.assert(
       fc.asyncProperty(
@@ -158,7 +158,8 @@ describe("ranges", () => {
           const stacked = trident.objects({
             boxes: constant(float32(edges, [2, rows, 4])),
             labels: constant(int64(labels, [2, rows])),
-            ...(marked && { ignored: constant(float32(ignored, [2, 1, 4])) }),
+            ignored: constant(float32(ignored, [2, 1, 4])),
+            ...(marked && { invalid: constant(float32(ignored, [2, 1, 4])) }),
           });
           const seen = {
             boxes: constant(float32(edges, [2, rows, 4])),
@@ -188,7 +189,8 @@ describe("ranges", () => {
                 ),
             ]),
           );
-          expect(read("ignored")).toEqual(regions);
+          expect(read("invalid")).toEqual(regions);
+          expect(read("ignored")).toEqual([...ignored, ...ignored, ...ignored]);
           expect(read("found")).toEqual(
             [0, 1].flatMap((image) => {
               const ofImage = edges.slice(4 * rows * image, 4 * rows * (image + 1));
