@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Backbone, CspNet, ResNet } from "../../../src/detection/network/backbones.ts";
+import { PUBLISHED_NAMES, publishedBackbone } from "../../../src/detection/network/published/index.ts";
 import { Trident } from "../../../src/detection/network/trident.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
@@ -77,6 +78,10 @@ function expectSummary(name: string, value: NdArray | undefined, { shape, sums, 
   );
 }
 
+function greatest(values: readonly number[]): number {
+  return values.reduce((a, b) => Math.max(a, b));
+}
+
 describe.each([
   ["csp", new CspNet({ width: 0.25, depth: 0.5, coarsestStride: 8 })],
   ["resnet", new ResNet({ width: 0.25, depth: 1, coarsestStride: 8 })],
@@ -125,6 +130,31 @@ describe.each([
       expectSummary("y", (await program.run({ x: images })).y, expected.looking);
       await program.release();
     });
+  },
+);
+
+it.each(PUBLISHED_NAMES)(
+  "branches of %s stacked are those one by one, and the first is the plain network",
+  async (name) => {
+    const network = nameParameters(publishedBackbone(name, { coarsestStride: 8 }));
+    const state = initialState(network, 1);
+    const images = sines([1, 3, 64, 64], 0.5, 0.5, 0.3);
+    const x = input("x", images.shape);
+    const last = (dilations?: readonly number[]): Tensor => present(network.forward(x, dilations).at(-1));
+    const outputs = { plain: last(), all: last([1, 2, 3]), one: last([1]), two: last([2]), three: last([3]) };
+    const program = await Program.build(outputs, await testRuntime(), state);
+    const values = await program.run({ x: images });
+    await program.release();
+    const read = (key: keyof typeof outputs) => Array.from(present(values[key]).data, Number);
+    expect(values.all?.shape).toEqual([3, present(network.levels.at(-1)).channels, 8, 8]);
+    const apart = [...read("one"), ...read("two"), ...read("three")];
+    const largest = greatest(apart.map(Math.abs));
+    const differences = read("all").map((value, i) => Math.abs(value - present(apart[i])));
+    expect(greatest(differences)).toBeLessThan(1e-4 * largest);
+    expect(read("one")).toEqual(read("plain"));
+    const two = read("two");
+    const apartness = read("three").map((value, i) => Math.abs(value - present(two[i])));
+    expect(greatest(apartness)).toBeGreaterThan(1e-3 * largest);
   },
 );
 
