@@ -10,11 +10,12 @@ import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
 
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),
   ...detectFlags,
+  ...tridentFlag,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: detectionOptionsSchema.shape.pixelLimit,
   followLinks: detectionOptionsSchema.shape.followLinks,

@@ -279,9 +279,11 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return made;
   }
 
-  /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
-  protected outputs(x: Tensor): Outputs {
-    return this.head.forward(this.features.forward(x));
+  /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
+  protected outputs(x: Tensor): readonly Outputs[] {
+    return this.features.trident.looking.map((dilations) =>
+      this.head.forward(this.features.forward(x, dilations)),
+    );
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -290,11 +292,14 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
   }
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return this.lossesOf(this.outputs(x), objects, this.geometry(x));
+    const { trident } = this.features;
+    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 
   decoded(x: Tensor): Decoded {
-    return this.decode(this.outputs(x), this.geometry(x));
+    const geometry = this.geometry(x);
+    return this.features.trident.merged(this.outputs(x).map((outputs) => this.decode(outputs, geometry)));
   }
 
   /** The graph for use outside: decoding is inside, suppression is not. */

@@ -45,6 +45,14 @@ const forms = [
     "faster-rcnn",
     { hidden: 32, neck: "none", levels: 1, finestStride: 16, cascade: [0.5, 0.6, 0.7], bins: 5 },
   ],
+  ["yolo", { trident: "full", levels: 1, finestStride: 16, neck: "none" }],
+  ["fcos", { trident: "full", backbone: "resnet", levels: 1, finestStride: 16, neck: "none" }],
+  ["center-net", { trident: "full", neck: "none", stride: 8, peaks: 20 }],
+  ["center-net", { trident: "fast", neck: "none", stride: 8, peaks: 20 }],
+  ["retina-net", { trident: "fast", backbone: "resnet", levels: 1, neck: "none" }],
+  ["yolo-v1", { trident: "full" }],
+  ["yolo-v3", { trident: "full", tridentRanges: [0, 24, 12, 48, 24, 1e6], levels: 1, neck: "none" }],
+  ["faster-rcnn", { trident: "full", hidden: 32, neck: "none", levels: 1, finestStride: 16, bins: 5 }],
 ] as const;
 
 const SIDE = 64;
