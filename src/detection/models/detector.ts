@@ -4,6 +4,7 @@ import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
+import type { ForeignNames } from "../../nn/names.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
@@ -19,6 +20,7 @@ import {
   levelGrids,
   settledFeatures,
 } from "../network/feature-network.ts";
+import { backboneNames } from "../network/published/names.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
 export interface Decoded {
@@ -289,6 +291,10 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
   rateOf(name: string): number {
     return name.startsWith("features.") ? this.features.rateOf(name.slice("features.".length)) : 1;
+  }
+
+  foreignNames(): ForeignNames {
+    return backboneNames(this.features.backboneName, "features.backbone.");
   }
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {

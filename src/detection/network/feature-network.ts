@@ -119,6 +119,7 @@ const COARSEST = 32;
  */
 export class FeatureNetwork {
   readonly levels: readonly FeatureLevel[];
+  readonly backboneName: BackboneName;
   readonly backbone: Backbone;
   readonly neck: Neck;
   readonly coarser: readonly ConvBlock[];
@@ -138,6 +139,7 @@ export class FeatureNetwork {
     const inside = strides.filter((stride) => stride <= COARSEST);
     // Without paths between the maps nothing is seen of the coarser ones.
     const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
+    this.backboneName = backbone;
     this.backbone = backboneOf(options, coarsestStride);
     this.normalize = options.normalize ?? usualNormalization(backbone);
     const taken = this.backbone.levels.filter(({ stride }) => stride >= finestStride);
