@@ -27,6 +27,11 @@ const HOUSE = [
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
   { room: "representation" },
   { room: "detection", subrooms: ["boxes", "augment", "network", "loss", "measure", "models"] },
+  {
+    room: "detection/network",
+    above: ["image-normalization", "blocks", "backbones"],
+    subrooms: ["published"],
+  },
   { room: "catalog" },
   {
     room: "report",
