@@ -245,8 +245,12 @@ describe.each(forms)("%s %j", (name, options) => {
 });
 
 describe("training", () => {
-  it("of a YOLO on two images ends with their objects found", async () => {
-    const detector = detectorNamed("yolo", SMALL, [3, SIDE, SIDE]);
+  it.each([
+    ["yolo", {}, 0.7],
+    // Its boxes are learnt from a few regions of each image, and take longer.
+    ["faster-rcnn", { hidden: 64 }, 0.4],
+  ])("of a %s on two images ends with their objects found", async (name, options, least) => {
+    const detector = detectorNamed(name, { ...SMALL, ...options }, [3, SIDE, SIDE]);
     const batch = rectangles(2, SIDE, 4, 4);
     const weights = await overfitted(detector, batch, { steps: 60, learningRate: 5e-3 });
     const session = new Session(await testRuntime(), weights);
@@ -261,7 +265,7 @@ describe("training", () => {
     }
     const { ap50, ap75 } = evaluator.coco();
     expect(ap50).toBeGreaterThan(0.95);
-    expect(ap75).toBeGreaterThan(0.7);
+    expect(ap75).toBeGreaterThan(least);
   });
 });
 
