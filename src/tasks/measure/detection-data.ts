@@ -6,9 +6,8 @@ import {
   letterboxBatch,
   letterboxRoom,
 } from "../../detection/augment/batches.ts";
-import type { Detector } from "../../detection/models/detector.ts";
+import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
 import { scaledSizes, sizesOfSteps } from "../../detection/scale/training-sizes.ts";
-import { OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type { BatchedData, BatchFeeds, BatchShape, HeldOut, Rows } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -108,16 +107,6 @@ export function trainingSizes(
   return scales === undefined ? [size] : scaledSizes(size, scales);
 }
 
-/** @throws OptionError where a detector takes images of one size alone, and training images have others */
-function checkSizes({ imageSize, takesOneSize }: Detector, sizes: readonly number[]): void {
-  const { width } = imageSize;
-  const other = sizes.find((size) => size !== width);
-  if (!takesOneSize || other === undefined) return;
-  throw new OptionError(
-    `option scales: this detector has weights for each place of images of ${width} × ${width} pixels, and takes none of ${other} × ${other}; leave it out, or take a head of convolutions`,
-  );
-}
-
 /** A set as a detector is fitted to it: batches of images that are changed by chance, and an evaluator. */
 export function detectionData(
   set: DetectionSet,
@@ -128,7 +117,7 @@ export function detectionData(
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const sizes = trainingSizes(size, options);
-  checkSizes(detector, sizes);
+  checkTakesSizes(detector, "scales", sizes);
   return {
     kind: "batches",
     name: set.name,
