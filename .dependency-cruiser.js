@@ -26,7 +26,7 @@ const HOUSE = [
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
   { room: "representation" },
-  { room: "detection", subrooms: ["boxes", "scale", "augment", "network", "loss", "measure", "models"] },
+  { room: "detection", subrooms: ["boxes", "augment", "network", "loss", "scale", "measure", "models"] },
   { room: "catalog" },
   {
     room: "report",

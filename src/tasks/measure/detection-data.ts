@@ -68,13 +68,14 @@ export function boxShapes(
   return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step));
 }
 
-const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom): BatchShape => ({
+const shapeOf = (rows: number, size: number, { places, regions, invalid }: DetectionRoom): BatchShape => ({
   x: [rows, 3, size, size],
   labeled: false,
   others: {
     boxes: { shape: [rows, places, 4], dtype: "float32" },
     labels: { shape: [rows, places], dtype: "int64" },
     ...(regions > 0 && { ignored: { shape: [rows, regions, 4], dtype: "float32" } }),
+    ...(invalid > 0 && { invalid: { shape: [rows, invalid, 4], dtype: "float32" } }),
   },
 });
 
