@@ -195,6 +195,8 @@ const CHANNELS = 128;
  */
 export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid> {
   readonly needsSuppression = true;
+  /** A connected head has weights for each cell. */
+  readonly takesOneSize: boolean;
   readonly head: YoloV1Head;
 
   /** @throws OptionError where options do not fit the data */
@@ -209,6 +211,7 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid
       levels: 1,
       neckChannels: CHANNELS,
     });
+    this.takesOneSize = options.head === "connected";
     this.head = new YoloV1Head({
       channels: sharedChannels(this.features.levels),
       predictors,

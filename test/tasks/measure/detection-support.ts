@@ -79,15 +79,19 @@ export async function squares(images: number, names: readonly string[] = ["red",
 }
 
 /**
- * Fits once without a break and once stopped and resumed, in folders under `root`.
+ * Fits with options beside `TINY` once without a break and once stopped and resumed, in folders under `root`.
  * @throws where weights or metrics of both differ in a bit
  */
 export async function expectResumedEqual(
   root: string,
-  { model, accumulate }: { readonly model: string; readonly accumulate: number },
+  {
+    name,
+    ...options
+  }: Readonly<Record<string, unknown>> & { readonly model: string; readonly name?: string },
 ): Promise<void> {
-  const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
-  const [whole, broken] = [join(root, `whole-${model}`), join(root, `broken-${model}`)];
+  const request = { ...TINY, steps: 5, samplePictures: 0, batchSize: 4, ...options };
+  const folder = (kind: string) => join(root, `${kind}-${name ?? options.model}`);
+  const [whole, broken] = [folder("whole"), folder("broken")];
   await ran({ ...request, out: whole });
   let asked = 0;
   await ran({ ...request, out: broken }, { shouldStop: () => ++asked > 3 });

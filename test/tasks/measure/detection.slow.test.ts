@@ -15,3 +15,6 @@ it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
   "training that is stopped and resumed equals the uninterrupted one, bit for bit: %s",
   (model) => expectResumedEqual(root, { model, accumulate: 1 }),
 );
+
+it("so does training at several scales in parts of batches", () =>
+  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
