@@ -6,6 +6,7 @@ import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
+import { parameterValue } from "./layout.ts";
 import { ShapedPrograms } from "./programs.ts";
 import { averageOf, EVALUATED, type StepTracer } from "./step.ts";
 
@@ -37,6 +38,9 @@ export function initialVectors(
   const vectors = new Map<string, NdArray>([["parameters", parameters]]);
   for (const slot of tracer.slotNames) vectors.set(slot, zeros("float32", [layout.size]));
   if (tracer.keepsAverage) vectors.set("average", parameters);
+  for (const parameter of tracer.frozen) {
+    vectors.set(parameter.name, float32(parameterValue(state, parameter).data, parameter.shape));
+  }
   for (const { name, shape } of buffersOf(model))
     vectors.set(name, state.get(name) ?? zeros("float32", shape));
   for (const buffer of tracer.averagedBuffers) {
@@ -70,7 +74,7 @@ async function initializedByData(
       vectors: new Map(
         [...start.vectors].map(([name, value]) => [
           name,
-          name === "parameters" || name === "average" ? parameters : value,
+          name === "parameters" || name === "average" ? parameters : (values[name] ?? value),
         ]),
       ),
     };
@@ -274,7 +278,10 @@ export function weightsOf(tracer: StepTracer, { vectors }: Snapshot): State {
   if (flat === undefined || flat.data.length !== tracer.layout.size) {
     throw new OptionError("the snapshot does not belong to this model");
   }
-  const weights = new Map(tracer.layout.unpack(flat.data as Float32Array));
+  const weights = new Map([
+    ...tracer.layout.unpack(flat.data as Float32Array),
+    ...tracer.frozen.map((parameter) => [parameter.name, parameterValue(vectors, parameter)] as const),
+  ]);
   for (const buffer of buffersOf(tracer.model)) {
     const { name, shape } = buffer;
     const value = vectors.get(averageOf(buffer)) ?? vectors.get(name);

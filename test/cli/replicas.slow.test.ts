@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
+import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { temporaryFolder } from "../support.ts";
 import { built, QUICK, refused, succeed, timelessMetrics } from "./support.ts";
 
@@ -84,6 +85,33 @@ test("two replicas give the losses of two parts, for images with boxes at severa
   );
   expect(one).toHaveLength(12);
   expect(other).toEqual(one);
+});
+
+test("two replicas give the losses of one where parameters are frozen or train at rates of their own", async () => {
+  await writeFile(
+    join(cwd, "tuned.mjs"),
+    `
+      import { models } from ${JSON.stringify(built("catalog.js"))};
+      const nice = models.get("nice");
+      const rateOf = (name) => (name.startsWith("transforms.1.") ? 0 : name.endsWith("weight") ? 0.5 : 1);
+      const build = (...given) => Object.assign(nice.build(...given), { rateOf });
+      export default { ...nice, name: "tuned", build };
+    `,
+  );
+  const args = ["fit", "./tuned.mjs", "two-moons", ...QUICK, "--steps", "20", "--log-every", "1"];
+  const quiet = ["--quiet", "--validate-every", "10"];
+  await succeed([...args, ...quiet, "--out", "tuned-1"], cwd);
+  await succeed([...args, ...quiet, "--out", "tuned-2", "--replicas", "2"], cwd);
+  await expectClose("tuned-1", "tuned-2", 20);
+  const [one, two] = await Promise.all(
+    ["tuned-1", "tuned-2"].map(async (name) => {
+      const path = join(cwd, name, "weights", "last.safetensors");
+      return readSafetensors(new Uint8Array(await readFile(path)), name).tensors;
+    }),
+  );
+  const frozen = [...(one?.keys() ?? [])].filter((name) => name.startsWith("transforms.1."));
+  expect(frozen.length).toBeGreaterThan(0);
+  for (const name of frozen) expect(two?.get(name)).toEqual(one?.get(name));
 });
 
 /** A model that is NICE until something happens to the thread it is built in. */
