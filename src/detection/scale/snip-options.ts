@@ -57,5 +57,8 @@ export const snipOptions = {
     .max(1000)
     .default(2)
     .describe("negativesFrom: what must be found in a chip for it to be one of background"),
-  proposalScore: positiveAmount().max(1).default(0.1).describe("negativesFrom: score from which on a detection counts"),
+  proposalScore: positiveAmount()
+    .max(1)
+    .default(0.1)
+    .describe("negativesFrom: score from which on a detection counts"),
 };
