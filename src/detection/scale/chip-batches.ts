@@ -289,13 +289,13 @@ function changedChip(
  * in each epoch. What a chip shows of an object is learnt where its whole box is of a size that is valid at the chip's scale, and enough of
  * it is seen; boxes are cut off at the chip. All other objects are neither found nor background. A batch depends on the seed, the step and
  * the split alone.
- * @param plan positive chips; default: `planChips` of the split
+ * @param planned positive chips; default: `planChips` of the split
  * @throws OptionError where the split is empty, no object is valid at any scale, or an option is not acceptable
  */
 export function chipBatches(
   split: DetectionSplit,
   options: ChipBatchOptions,
-  plan: ChipPlan = planChips(split, options),
+  planned?: ChipPlan,
 ): ChipBatches {
   const {
     size,
@@ -323,6 +323,7 @@ export function chipBatches(
   }
   const changes = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
   const { visible } = changes ?? augmentSchema.parse({});
+  const plan = planned ?? planChips(split, options);
   const positive = plan.chips.length;
   if (positive === 0) {
     throw new OptionError(
