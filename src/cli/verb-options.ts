@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, stepCount, unitCount } from "../bounds.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
+import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
 
@@ -94,6 +95,30 @@ export function detectOptions({
     ...(confidence !== undefined && { confidence }),
     ...(iou !== undefined && { iou }),
     ...(max !== undefined && { maximum: max }),
+  };
+}
+
+/** Options of commands that look at images several times. */
+export const testTimeFlags = {
+  ...testTimeSchema.shape,
+  merge: testTimeSchema.shape.merge
+    .unwrap()
+    .optional()
+    .describe(`${testTimeSchema.shape.merge.description} (default: nms)`),
+};
+
+/** Those that are given. */
+export function testTimeOptions({
+  testScales,
+  mirror,
+  merge,
+  testRanges,
+}: z.output<z.ZodObject<typeof testTimeFlags>>): TestTimeOptions {
+  return {
+    testScales,
+    mirror,
+    ...(merge !== undefined && { merge }),
+    ...(testRanges !== undefined && { testRanges }),
   };
 }
 

@@ -92,6 +92,23 @@ describe("eidos detect", () => {
     expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
   });
 
+  test("looks at images several times where asked, and records how", async () => {
+    const folder = join(root, "twice");
+    await writeImage(folder, "a.png", painted(90, 60, [120, 130, 110]));
+    const out = join(root, "twice-found");
+    const several = ["--test-scales", "1,2", "--mirror", "--merge", "fusion", "--test-ranges", "0-80,40-inf"];
+    await printed("detect", path(), folder, "--out", out, "--confidence", "0", "--no-pictures", ...several);
+    expect(JSON.parse(await readFile(join(out, "detections.json"), "utf8"))).toMatchObject({
+      testScales: [1, 2],
+      mirror: true,
+      merge: "fusion",
+      testRanges: ["0-80", "40-inf"],
+    });
+    await expect(
+      printed("detect", path(), folder, "--test-scales", "1,2", "--test-ranges", "0-80"),
+    ).rejects.toThrow(/option testRanges: 1 range for 2 scales/);
+  });
+
   test.skipIf(process.platform === "win32")("follows links out of a folder where asked", async () => {
     await writeImage(root, "store/a.png", painted(90, 60, [120, 130, 110]));
     await writeImage(root, "linked/b.png", painted(90, 60, [120, 130, 110]));
@@ -158,6 +175,24 @@ describe("eidos detect", () => {
 });
 
 describe("eidos eval", () => {
+  test("looks at images several times where asked: at scale 1 alone it finds what it does without", async () => {
+    const json = async (...args: readonly string[]) =>
+      JSON.parse((await printed("eval", path(), "--json", ...args)).out);
+    const plain = await json();
+    expect(plain.detect).toEqual({ confidence: 0.01, iou: 0.6, maximum: 100 });
+    const { imagesPerSecond: _s, results: _r, ...one } = await json("--test-scales", "1");
+    const { imagesPerSecond: _t, results: _q, ...none } = plain;
+    expect(one).toEqual(none);
+    const several = await json("--test-scales", "0.5,1,2", "--mirror", "--merge", "soft-nms");
+    expect(several.detect).toMatchObject({
+      testScales: [0.5, 1, 2],
+      mirror: true,
+      merge: "soft-nms",
+    });
+    const { out } = await printed("eval", path(), "--test-scales", "1,2", "--mirror");
+    expect(out).toMatch(/ images of 64, 128 pixels and their mirror images, merged by nms: weights of step/);
+  });
+
   test("of a detector has COCO's and VOC's measures and what is wrong", async () => {
     const json = JSON.parse((await printed("eval", path(), "--json", "--split", "validation")).out);
     expect(json).toMatchObject({

@@ -293,7 +293,9 @@ describe("a game with frozen parameters", () => {
       rateOf: (name: string) => (name.startsWith("generator.") ? 0 : 1),
     });
     const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-    expect(() => tracer.whole(points.shape(6, 0))).toThrow(/all parameters of the player generator are frozen/);
+    expect(() => tracer.whole(points.shape(6, 0))).toThrow(
+      /all parameters of the player generator are frozen/,
+    );
   });
 });
 

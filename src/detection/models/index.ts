@@ -41,6 +41,13 @@ export {
   sizeRanges,
 } from "./fcos.ts";
 export {
+  detectionsInViews,
+  mergeViews,
+  type PyramidImages,
+  pyramidDetections,
+  type ViewDetections,
+} from "./image-pyramid.ts";
+export {
   assignByOverlap,
   deltasOf,
   type OverlapThresholds,

@@ -8,11 +8,10 @@ import {
   letterboxRoom,
 } from "../../detection/augment/batches.ts";
 import type { Size } from "../../detection/boxes/boxes.ts";
-import type { Detector } from "../../detection/models/detector.ts";
+import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
 import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
 import { inRange } from "../../detection/scale/ranges.ts";
 import { sizesOfSteps } from "../../detection/scale/training-sizes.ts";
-import { OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type {
   BatchedData,
@@ -136,16 +135,6 @@ function validationPart(
   };
 }
 
-/** @throws OptionError where a detector takes images of one size alone, and training images have others */
-function checkSizes({ imageSize, takesOneSize }: Detector, sizes: readonly number[]): void {
-  const { width } = imageSize;
-  const other = sizes.find((size) => size !== width);
-  if (!takesOneSize || other === undefined) return;
-  throw new OptionError(
-    `option scales: this detector has weights for each place of images of ${width} × ${width} pixels, and takes none of ${other} × ${other}; leave it out (and sniper), or take a head of convolutions`,
-  );
-}
-
 /** A set as a detector is fitted to it: batches of images that are changed by chance, or of chips of them, and an evaluator. */
 export function detectionData(
   set: DetectionSet,
@@ -157,12 +146,16 @@ export function detectionData(
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
-  checkSizes(detector, trainedSizes(training));
+  checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", trainedSizes(training));
   const plan = training.kind === "chips" ? planChips(train, training) : undefined;
-  const open = ({ batchSize, seed }: BatchOptions): DetectionBatches & { readonly count: number } => {
+  const open = ({
+    batchSize,
+    seed,
+  }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
     if (training.kind === "chips") {
       const { background } = options.bySize;
-      return chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
+      const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
+      return { made, count: made.count };
     }
     const sizes = sizesOfSteps(
       training.sizes.toSorted((a, b) => a - b),
@@ -178,7 +171,7 @@ export function detectionData(
       difficult: learnDifficult,
       learns: learns && ((object, step) => learns(object, sizes.at(step))),
     });
-    return { ...made, count: train.count };
+    return { made, count: train.count };
   };
   return {
     kind: "batches",
@@ -195,9 +188,9 @@ export function detectionData(
     size,
     validation: validationPart(validation, set.classes, size, detector),
     batches({ batchSize, seed }) {
-      const made = open({ batchSize, seed });
+      const { made, count: samples } = open({ batchSize, seed });
       return {
-        count: made.count,
+        count: samples,
         batchSize,
         random: new Random(seed),
         shape: (rows, step) => shapeOf(rows, made.sizeAt(step), made),
