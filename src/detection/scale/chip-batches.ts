@@ -82,12 +82,19 @@ function learntBoxes(annotations: Annotations, difficult: boolean): readonly Box
     });
 }
 
-/** Sizes of the objects of a split that are to be learnt, in pixels of images whose longer side is `size`. */
-export function learntSizes(split: DetectionSplit, size: number, difficult = false): Float64Array {
+/**
+ * Sizes of the objects of a split that are to be learnt, in pixels of images whose longer side is `size`; of the images as they are where
+ * it is undefined.
+ */
+export function learntSizes(
+  split: DetectionSplit,
+  size: number | undefined,
+  difficult = false,
+): Float64Array {
   const sizes: number[] = [];
   for (let index = 0; index < split.count; index++) {
     const annotations = split.annotations(index);
-    const factor = size / Math.max(annotations.width, annotations.height);
+    const factor = size === undefined ? 1 : size / Math.max(annotations.width, annotations.height);
     for (const box of learntBoxes(annotations, difficult)) sizes.push(factor * objectSize(box));
   }
   return Float64Array.from(sizes);

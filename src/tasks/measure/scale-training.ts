@@ -1,4 +1,5 @@
 import type { DetectionSet } from "../../data/boxes/set.ts";
+import { type ObjectSizes, objectSizes } from "../../data/boxes/statistics.ts";
 import {
   backgroundCount,
   type ChipOptions,
@@ -18,7 +19,7 @@ import {
 import { SNIPER_SCALES } from "../../detection/scale/snip-options.ts";
 import { SIZE_UNIT, scaledSize, scaledSizes } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
-import type { DetectionDataOptions } from "../run/detection-options.ts";
+import { type DetectionDataOptions, detectionDataOptions } from "../run/detection-options.ts";
 
 /** What of the options of data decides at which scales which objects are learnt. */
 export type ScaleTrainingOptions = Pick<
@@ -220,4 +221,66 @@ export function describeTraining(
       : [`${nowhere} of ${objects} objects lie wholly in no chip of a scale at which they are learnt`]),
     "chips are flipped, moved and recolored; zoom, stretch, mosaic and mix-up are off",
   ];
+}
+
+/** The scales at which a set is looked at for SNIP, where none are given. */
+const SNIP_SCALES = [0.5, 1, 2] as const;
+
+/** How large the training objects of a set are, and what that suggests. */
+export interface SizeReport {
+  /** Height and width of the images that a detector sees. */
+  readonly size: number;
+  /** In pixels of the images as they are. */
+  readonly original: ObjectSizes;
+  /** In pixels of images of that size. */
+  readonly seen: ObjectSizes;
+  /** The ranges that --snip would choose, and lines on them; undefined where there is no object. */
+  readonly snip: ScaleSuggestion | undefined;
+  /** The ranges and chips that --sniper would choose. */
+  readonly sniper: (ScaleSuggestion & { readonly chips: ChipCounts }) | undefined;
+}
+
+/** Ranges of sizes for scales. */
+export interface ScaleSuggestion {
+  readonly scales: readonly number[];
+  readonly validRanges: readonly string[];
+  readonly lines: readonly string[];
+}
+
+/**
+ * Measures the training objects of a set, and chooses ranges and chips for it as a fit would.
+ * @param scales of both; default: 0.5, 1 and 2 for SNIP, 1, 0.5 and 0.25 for SNIPER
+ */
+export function sizeReport(
+  set: DetectionSet,
+  size: number,
+  {
+    scales,
+    chip,
+  }: { readonly scales?: readonly number[] | undefined; readonly chip?: number | undefined } = {},
+): SizeReport {
+  const { train } = set.splits;
+  const sizes = learntSizes(train, size);
+  const report = { size, original: objectSizes(learntSizes(train, undefined)), seen: objectSizes(sizes) };
+  if (sizes.length === 0) return { ...report, snip: undefined, sniper: undefined };
+  const options = (given: Readonly<Record<string, unknown>>): ScaleTrainingOptions =>
+    detectionDataOptions(given);
+  const suggestion = (training: Exclude<ScaleTraining, { kind: "all" }>, lines: readonly string[]) => ({
+    scales: training.scales,
+    validRanges: rangeTexts(training.ranges),
+    lines: [...lines, ...describeRanges(sizes, size, training.scales, training.ranges)],
+  });
+  const several = scales !== undefined && scales.length < 2 ? undefined : (scales ?? SNIP_SCALES);
+  const snip = several && scaleTraining(set, size, options({ snip: true, scales: several }));
+  const usual = options({ sniper: true, ...(scales && { scales }), ...(chip !== undefined && { chip }) });
+  const sniper = scaleTraining(set, size, usual);
+  const chips = plannedChips(set, sniper, usual);
+  return {
+    ...report,
+    snip: snip?.kind === "snip" ? suggestion(snip, []) : undefined,
+    sniper:
+      sniper.kind === "chips" && chips !== undefined
+        ? { ...suggestion(sniper, [describeChips(set, sniper, chips)]), chips }
+        : undefined,
+  };
 }
