@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
@@ -25,6 +26,7 @@ export const detectionFitOptions = z.strictObject({
       `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (default: ${PHOTO_SIZE}; digit-scenes: their own size)`,
     ),
   ...trainingScaleOptions,
+  ...snipOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -42,6 +44,8 @@ export const detectionDataSchema = z.strictObject({
   ...detectionOptionsSchema.shape,
 });
 
+const bySizeSchema = z.object(snipOptions);
+
 /** Options of data for detectors, by what they are for. */
 export interface DetectionDataOptions {
   readonly size: number | undefined;
@@ -49,6 +53,8 @@ export interface DetectionDataOptions {
   readonly scales: readonly number[] | undefined;
   /** Batches until the next of them. */
   readonly scaleEvery: number;
+  /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
+  readonly bySize: z.output<typeof bySizeSchema>;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -64,6 +70,7 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     size: parsed.size,
     scales: parsed.scales,
     scaleEvery: parsed.scaleEvery,
+    bySize: bySizeSchema.parse(own(snipOptions)),
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
