@@ -465,7 +465,7 @@ describe("the hub", () => {
     ],
     [401, "", /there is no model a\/b, or it is private/],
     [401, "GatedRepo", /the model is gated; ask for access at http:.*\/a\/b, and set HF_TOKEN/],
-    [403, "", /the model is gated/],
+    [403, "", /where the model is gated, ask for access at/],
     [404, "RevisionNotFound", /has no branch, tag or commit main/],
   ])("that answers %d %s explains itself", async (status, code, message) => {
     const server = await started((_, response) =>
