@@ -13,6 +13,11 @@ export interface Trainable extends Module {
   /** Losses on a batch. Random numbers come from `normal()` and `uniform()`. */
   loss(batch: SymbolicBatch): Losses;
   /**
+   * The share of the learning rate with which the parameter of this name is trained, finite and at least 0; 1 for all where the
+   * method is absent. A parameter of share 0 is frozen: it has no gradient and no optimizer state, and its values stay as they are.
+   */
+  rateOf?(name: string): number;
+  /**
    * Which weights of a fit are used: those with the lowest loss on the validation split (the default), or the last ones,
    * where the loss does not measure how good a model is.
    */

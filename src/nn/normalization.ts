@@ -120,11 +120,17 @@ export class InstanceNorm implements Affine {
 export interface BatchNormOptions extends NormOptions {
   /** Share of a batch in the running statistics (default: 0.1). */
   readonly momentum?: number;
+  /**
+   * Whether training leaves the running statistics as they are and normalizes with them, as PyTorch does in its evaluation mode
+   * (default: false). Factor and shift are trained all the same.
+   */
+  readonly frozen?: boolean;
 }
 
 /**
  * Batch normalization (Ioffe and Szegedy 2015): x [N, C, ...], each channel to mean 0 and variance 1. While training it
- * uses the statistics of the batch and updates the running ones, which it uses otherwise. Buffers have PyTorch's names.
+ * uses the statistics of the batch and updates the running ones, which it uses otherwise, and always where it is frozen.
+ * Buffers have PyTorch's names.
  */
 class BatchNorm implements Affine {
   readonly weight: Parameter | undefined;
@@ -135,6 +141,7 @@ class BatchNorm implements Affine {
   private readonly momentum: number;
   private readonly epsilon: number;
   private readonly ranks: readonly number[];
+  private readonly frozen: boolean;
 
   constructor(channels: number, ranks: readonly number[], options: BatchNormOptions) {
     ({ weight: this.weight, bias: this.bias } = affine([channels], options.affine ?? true));
@@ -144,6 +151,7 @@ class BatchNorm implements Affine {
     this.momentum = options.momentum ?? 0.1;
     this.epsilon = options.epsilon ?? 1e-5;
     this.ranks = ranks;
+    this.frozen = options.frozen ?? false;
   }
 
   /** @throws ShapeError */
@@ -152,7 +160,7 @@ class BatchNorm implements Affine {
       throw shapeError("BatchNorm", [x], `wants ${this.ranks.join(" or ")} axes`);
     }
     const options = { ...given(this), epsilon: this.epsilon };
-    if (!isTraining()) {
+    if (this.frozen || !isTraining()) {
       return batchNormWith(x, { mean: this.running_mean, variance: this.running_var }, options);
     }
     const { y, mean, variance } = batchNorm(x, options);

@@ -15,6 +15,8 @@ export interface UpdateContext {
   readonly learningRate: Tensor;
   /** Number of this step as a float32 scalar; the first is 1. */
   readonly step: Tensor;
+  /** What the learning rate is multiplied by for each number, [N] or a scalar; 1 where absent. */
+  readonly rates?: Tensor;
 }
 
 /** What an update rule makes. */
@@ -51,12 +53,14 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   if (nesterov && momentum === 0) throw new OptionError("sgd: nesterov needs a momentum above 0");
   return {
     slots: momentum === 0 ? [] : ["velocity"],
-    update: ({ parameters, gradient, slots, learningRate }) => {
+    update: ({ parameters, gradient, slots, learningRate, rates }) => {
       const decayed = addPenalty(gradient, parameters, weightDecay);
-      if (momentum === 0) return { parameters: parameters.sub(decayed.mul(learningRate)), slots: {} };
+      if (momentum === 0) {
+        return { parameters: parameters.sub(atRates(decayed, rates).mul(learningRate)), slots: {} };
+      }
       const velocity = slotOf(slots, "velocity").mul(momentum).add(decayed);
       const direction = nesterov ? decayed.add(velocity.mul(momentum)) : velocity;
-      return { parameters: parameters.sub(direction.mul(learningRate)), slots: { velocity } };
+      return { parameters: parameters.sub(atRates(direction, rates).mul(learningRate)), slots: { velocity } };
     },
   };
 }
@@ -90,9 +94,11 @@ export function adam(options: AdamOptions = {}): Optimizer {
  */
 export function adamW(options: AdamOptions = {}): Optimizer {
   const { weightDecay = 0.01 } = options;
-  return adamCore("adamw", { ...options, weightDecay }, ({ parameters, gradient, learningRate }) => ({
+  return adamCore("adamw", { ...options, weightDecay }, ({ parameters, gradient, learningRate, rates }) => ({
     parameters:
-      weightDecay === 0 ? parameters : parameters.mul(constant(1).sub(learningRate.mul(weightDecay))),
+      weightDecay === 0
+        ? parameters
+        : parameters.mul(constant(1).sub(atRates(learningRate.mul(weightDecay), rates))),
     gradient,
   }));
 }
@@ -121,7 +127,10 @@ function adamCore(
       const unit = overComplement(1 - beta2, beta2, context.step).sqrt();
       const rate = context.learningRate.mul(overComplement(1 - beta1, beta1, context.step)).div(unit);
       const direction = gradientSum.div(squareSum.sqrt().add(constant(epsilon).div(unit)));
-      return { parameters: parameters.sub(direction.mul(rate)), slots: { gradientSum, squareSum } };
+      return {
+        parameters: parameters.sub(atRates(direction, context.rates).mul(rate)),
+        slots: { gradientSum, squareSum },
+      };
     },
   };
 }
@@ -135,6 +144,10 @@ function overComplement(a: number, beta: number, step: Tensor): Tensor {
   return constant(a / 2)
     .div(step.mul(-Math.log(beta) / 2).tanh())
     .add(a / 2);
+}
+
+function atRates(direction: Tensor, rates: Tensor | undefined): Tensor {
+  return rates === undefined ? direction : direction.mul(rates);
 }
 
 function addPenalty(gradient: Tensor, parameters: Tensor, weightDecay: number): Tensor {

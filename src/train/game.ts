@@ -8,6 +8,7 @@ import { reshape, traceTraining } from "../tensor/index.operations.ts";
 import { grad, input, slice, type Tensor } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
 import { ParameterLayout } from "./layout.ts";
+import type { Rates } from "./rates.ts";
 
 /** How the players of a game learn. */
 export interface GameOptions {
@@ -78,6 +79,7 @@ class Game {
         : clipByGlobalNorm(gradient, clipNorm);
     this.squares.push(clipped.norm.square());
     seat.done += 1;
+    const { rates } = seat.layout;
     const next = optimizer.update({
       parameters: seat.parameters,
       gradient: clipped.gradient,
@@ -85,6 +87,7 @@ class Game {
       learningRate: rate === 1 ? this.learningRate : this.learningRate.mul(rate),
       // An optimizer counts the updates of its own player.
       step: seat.turns === 1 ? this.step : this.step.sub(1).mul(seat.turns).add(seat.done),
+      ...(rates !== undefined && { rates }),
     });
     seat.parameters = next.parameters;
     seat.slots = next.slots;
@@ -119,13 +122,15 @@ class Game {
  * A whole step of a game: every turn's losses with the parameters and buffers that the turns before it have left, their
  * gradient with respect to the player's own parameters, and an update of these, all in one graph. Losses that several
  * turns have are those of the last one; `loss.total` is that of the last turn.
- * @param layout of all parameters of the model
- * @throws OptionError where there are no turns, or the players do not hold all parameters of the model, one after the
- * other
+ * @param layout of all trained parameters of the model
+ * @param rates of all its parameters
+ * @throws OptionError where there are no turns, a player is frozen, or the players do not hold all trained parameters of the
+ * model, one after the other
  */
 export function gameStep(
   model: Adversarial,
   layout: ParameterLayout,
+  rates: Rates,
   options: GameOptions,
   batch: SymbolicBatch,
 ): ReadonlyMap<string, Tensor> {
@@ -133,8 +138,7 @@ export function gameStep(
   const slots = Object.fromEntries(options.optimizer.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
   const turns = model.turns(batch);
   if (turns.length === 0) throw new OptionError("the model's game has no turns");
-  const players = turns.map(({ player }) => player);
-  const game = new Game(seatsOf(players, layout, vector("parameters"), slots), options);
+  const game = new Game(seatsOf(turns, layout, rates, vector("parameters"), slots), options);
   for (const turn of turns) game.play(turn);
 
   const vectors = game.vectors(options.averageDecay > 0 ? vector("average") : undefined);
@@ -161,15 +165,21 @@ function settle(
 
 /** The players in the order of their parameters, each once. */
 function seatsOf(
-  players: readonly object[],
+  played: readonly Turn[],
   layout: ParameterLayout,
+  rates: Rates,
   parameters: Tensor,
   slots: Readonly<Record<string, Tensor>>,
 ): ReadonlyMap<object, Seat> {
   const counts = new Map<object, number>();
-  for (const player of players) counts.set(player, (counts.get(player) ?? 0) + 1);
+  for (const { player } of played) counts.set(player, (counts.get(player) ?? 0) + 1);
   const placed = [...counts].map(([player, turns]) => {
-    const own = parametersOf(player);
+    const all = parametersOf(player);
+    const own = all.filter((parameter) => rates.get(parameter) !== 0);
+    if (own.length === 0 && all.length > 0) {
+      const name = played.find((turn) => turn.player === player)?.name;
+      throw new OptionError(`all parameters of the player ${name} are frozen; leave some of them to train`);
+    }
     return { player, turns, own, first: own[0] === undefined ? -1 : layout.parameters.indexOf(own[0]) };
   });
   placed.sort((a, b) => a.first - b.first);
@@ -185,7 +195,7 @@ function seatsOf(
   let start = 0;
   const seats = new Map<object, Seat>();
   for (const { player, turns, own } of placed) {
-    const layoutOfOwn = new ParameterLayout(own);
+    const layoutOfOwn = new ParameterLayout(own, rates);
     const [from, to] = [start, start + layoutOfOwn.size];
     start = to;
     const cut = (vector: Tensor): Tensor => slice(vector, 0, from, to);

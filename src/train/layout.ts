@@ -1,22 +1,38 @@
 import { WeightsError } from "../errors.ts";
 import type { State } from "../program/program.ts";
-import { elementCount } from "../tensor/array.ts";
-import { reshape } from "../tensor/index.operations.ts";
-import type { Tensor } from "../tensor/index.ts";
+import { elementCount, type NdArray } from "../tensor/array.ts";
+import { broadcastTo, reshape } from "../tensor/index.operations.ts";
+import { constant, type Tensor } from "../tensor/index.ts";
 import type { Parameter } from "../tensor/leaves.ts";
-import { split } from "../tensor/operations/shaping.ts";
+import { concat, split } from "../tensor/operations/shaping.ts";
+import type { Rates } from "./rates.ts";
+
+/** A parameter's value among named values. @throws WeightsError naming it where it is missing or misshapen */
+export function parameterValue(state: State, { name, shape }: Parameter): NdArray<"float32"> {
+  const value = state.get(name);
+  if (value === undefined) throw new WeightsError(`weights: parameter ${name} is missing`);
+  if (value.dtype !== "float32" || value.data.length !== elementCount(shape)) {
+    throw new WeightsError(
+      `weights: parameter ${name} is ${value.dtype}[${value.shape}], the model wants float32[${shape}]`,
+    );
+  }
+  return value as NdArray<"float32">;
+}
 
 /**
- * How the parameters of a model lie one after another in a single vector. Optimizers work on that vector: one chain of
- * element-wise operations instead of one for every parameter, and one value to pass in and out of a step.
+ * How the trained parameters of a model lie one after another in a single vector. Optimizers work on that vector: one chain
+ * of element-wise operations instead of one for every parameter, and one value to pass in and out of a step.
  */
 export class ParameterLayout {
   readonly parameters: readonly Parameter[];
   /** Length of the vector. */
   readonly size: number;
+  private readonly shares: Rates;
 
-  constructor(parameters: readonly Parameter[]) {
+  /** @param rates shares of the learning rate; 1 for a parameter that has none there */
+  constructor(parameters: readonly Parameter[], rates: Rates = new Map()) {
     this.parameters = parameters;
+    this.shares = rates;
     this.size = parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
   }
 
@@ -39,20 +55,32 @@ export class ParameterLayout {
     );
   }
 
+  /**
+   * The share of the learning rate of each number of the vector; undefined where all are 1. It is put together from a scalar a
+   * stretch, which the runtime does once, when it loads the program.
+   */
+  get rates(): Tensor | undefined {
+    const stretches: { readonly rate: number; readonly size: number }[] = [];
+    for (const parameter of this.parameters) {
+      const rate = this.shares.get(parameter) ?? 1;
+      const size = elementCount(parameter.shape);
+      const last = stretches.at(-1);
+      if (last?.rate === rate) stretches.splice(-1, 1, { rate, size: last.size + size });
+      else stretches.push({ rate, size });
+    }
+    if (stretches.every(({ rate }) => rate === 1)) return undefined;
+    const pieces = stretches.map(({ rate, size }) => broadcastTo(constant(rate), [size]));
+    return pieces.length === 1 ? constant(stretches[0]?.rate ?? 1) : concat(pieces, 0);
+  }
+
   /** Copies named values into one vector. @throws WeightsError naming a parameter that is missing or misshapen. */
   pack(state: State): Float32Array {
     const flat = new Float32Array(this.size);
     let offset = 0;
-    for (const { name, shape } of this.parameters) {
-      const value = state.get(name);
-      if (value === undefined) throw new WeightsError(`weights: parameter ${name} is missing`);
-      if (value.dtype !== "float32" || value.data.length !== elementCount(shape)) {
-        throw new WeightsError(
-          `weights: parameter ${name} is ${value.dtype}[${value.shape}], the model wants float32[${shape}]`,
-        );
-      }
-      flat.set(value.data as Float32Array, offset);
-      offset += value.data.length;
+    for (const parameter of this.parameters) {
+      const { data } = parameterValue(state, parameter);
+      flat.set(data, offset);
+      offset += data.length;
     }
     return flat;
   }

@@ -6,9 +6,11 @@ import {
   showBytes,
   showCount,
 } from "../memory.ts";
+import type { Trainable } from "../model/capabilities.ts";
 import { type Module, parameterCount, stateSize } from "../nn/module.ts";
 import { elementCount } from "../tensor/array.ts";
 import type { ResolvedFitOptions } from "./options.ts";
+import { frozenOf, ratesOf } from "./rates.ts";
 
 /** What of the options of a fit decides the memory that it takes. */
 export type FitMemoryOptions = Pick<
@@ -16,7 +18,10 @@ export type FitMemoryOptions = Pick<
   "batchSize" | "optimizer" | "momentum" | "averageDecay" | "replicas"
 >;
 
-/** Vectors of the length of the parameters that an optimizer keeps. */
+/** A model, or what of it decides which of its parameters are trained. */
+type Fitted = Module & Pick<Trainable, "rateOf">;
+
+/** Vectors of the length of the trained parameters that an optimizer keeps. */
 function slotCount({ optimizer, momentum }: FitMemoryOptions): number {
   if (optimizer !== "sgd") return 2;
   return momentum === 0 ? 0 : 1;
@@ -24,22 +29,26 @@ function slotCount({ optimizer, momentum }: FitMemoryOptions): number {
 
 /**
  * What a fit needs at the least: weights, the optimizer's vectors and the moving average, each as a step takes it and as it returns it,
- * the gradient, and a batch. Replicas have weights and gradients of their own. What layers compute comes on top: it depends on the model,
+ * the gradient, and a batch. Frozen parameters are held once, and once more where replicas share them. Replicas have weights and gradients
+ * of their own. What layers compute comes on top: it depends on the model,
  * and is often more than all of this.
  */
 export function fitMemory(
-  model: Module,
+  model: Fitted,
   options: FitMemoryOptions,
   sampleShape: readonly number[],
 ): MemoryNeed {
   const parameters = parameterCount(model);
+  const frozen = frozenOf(ratesOf(model)).reduce((total, { shape }) => total + elementCount(shape), 0);
   const { batchSize, averageDecay, replicas } = options;
   const vectors = 1 + slotCount(options) + (averageDecay > 0 ? 1 : 0);
   const copies = 2 * vectors + 1 + (replicas > 1 ? 2 * replicas : 0);
-  const weights = FLOAT_BYTES * (copies * parameters + 2 * (stateSize(model) - parameters));
+  const ofFrozen = 1 + (replicas > 1 ? replicas : 0);
+  const weights =
+    FLOAT_BYTES * (copies * (parameters - frozen) + ofFrozen * frozen + 2 * (stateSize(model) - parameters));
   const batch = FLOAT_BYTES * batchSize * elementCount(sampleShape);
   return {
-    what: `fit: ${showCount(parameters)} parameters with ${options.optimizer} (${showBytes(weights)}) and batches of ${showCount(batchSize)} samples (${showBytes(batch)} each)`,
+    what: `fit: ${showCount(parameters)} parameters${frozen > 0 ? `, ${showCount(frozen)} of them frozen,` : ""} with ${options.optimizer} (${showBytes(weights)}) and batches of ${showCount(batchSize)} samples (${showBytes(batch)} each)`,
     bytes: weights + batch,
     instead:
       batch > weights ? "take a smaller batchSize or smaller samples" : "take fewer or narrower layers",
@@ -48,7 +57,7 @@ export function fitMemory(
 
 /** Refuses a fit that would not fit into memory. @throws MemoryError with the estimate */
 export function checkFitMemory(
-  model: Module,
+  model: Fitted,
   options: FitMemoryOptions,
   sampleShape: readonly number[],
   limit: MemoryLimit,

@@ -38,6 +38,8 @@ interface ReplicaData<D = unknown> {
   readonly threads: number;
   /** Parameters, then buffers, written by the coordinator before it asks for a step. */
   readonly state: SharedArrayBuffer;
+  /** Frozen parameters one after another, written before the first step. */
+  readonly frozen: SharedArrayBuffer;
   /** Mean gradient of the replica's parts, written before it answers. */
   readonly gradient: SharedArrayBuffer;
 }
@@ -60,6 +62,50 @@ export function replicaThreads(options: {
 }) {
   const { replicas, threads } = options;
   return threads ?? (replicas > 1 ? Math.max(1, Math.floor(availableParallelism() / replicas)) : undefined);
+}
+
+/** Names and shapes of vectors of training in shared memory, one after another. */
+type Shares = readonly (readonly [name: string, shape: readonly number[]])[];
+
+/** What a step may change of what a replica reads: parameters, then buffers. */
+function movingShares({ layout, model }: StepTracer): Shares {
+  return [
+    ["parameters", [layout.size]],
+    ...buffersOf(model).map(({ name, shape }): Shares[number] => [name, shape]),
+  ];
+}
+
+/** What no step changes of it. */
+function frozenShares({ frozen }: StepTracer): Shares {
+  return frozen.map(({ name, shape }): Shares[number] => [name, shape]);
+}
+
+function memoryOf(shares: Shares): Float32Array {
+  const size = shares.reduce((total, [, shape]) => total + elementCount(shape), 0);
+  return new Float32Array(new SharedArrayBuffer(4 * size));
+}
+
+async function writeShares(target: Float32Array, shares: Shares, vectors: TrainingVectors): Promise<void> {
+  let offset = 0;
+  for (const [name] of shares) {
+    const value = vectors[name];
+    if (value === undefined) throw new TrainingError(`training holds no ${name}`);
+    const { data } = await readValue(value);
+    target.set(data as Float32Array, offset);
+    offset += data.length;
+  }
+}
+
+/** Copies, since native code does not take shared memory. */
+function readShares(source: Float32Array, shares: Shares): Record<string, NdArray> {
+  const vectors: Record<string, NdArray> = {};
+  let offset = 0;
+  for (const [name, shape] of shares) {
+    const size = elementCount(shape);
+    vectors[name] = float32(source.slice(offset, offset + size), shape);
+    offset += size;
+  }
+  return vectors;
 }
 
 /** A replica's thread, seen from the coordinator. */
@@ -171,18 +217,13 @@ export async function replicaPool(
   const { replicas, accumulate, provider, deterministic } = config.fit;
   const parts = replicas * accumulate;
   const threads = replicaThreads(config.fit) ?? 1;
-  const buffers = buffersOf(tracer.model);
-  const size = tracer.layout.size + buffers.reduce((total, { shape }) => total + elementCount(shape), 0);
-  const state = new Float32Array(new SharedArrayBuffer(4 * size));
+  const [moving, fixed] = [movingShares(tracer), frozenShares(tracer)];
+  const [state, frozen] = [memoryOf(moving), memoryOf(fixed)];
+  let begun = false;
   const share = async (vectors: TrainingVectors): Promise<void> => {
-    let offset = 0;
-    for (const name of ["parameters", ...buffers.map((buffer) => buffer.name)]) {
-      const value = vectors[name];
-      if (value === undefined) throw new TrainingError(`training holds no ${name}`);
-      const { data } = await readValue(value);
-      state.set(data as Float32Array, offset);
-      offset += data.length;
-    }
+    await writeShares(state, moving, vectors);
+    if (!begun) await writeShares(frozen, fixed, vectors);
+    begun = true;
   };
 
   const others = Array.from(
@@ -198,6 +239,7 @@ export async function replicaPool(
           parts,
           threads,
           state: state.buffer as SharedArrayBuffer,
+          frozen: frozen.buffer as SharedArrayBuffer,
           gradient: new SharedArrayBuffer(4 * tracer.layout.size),
         },
         i + 1,
@@ -269,7 +311,7 @@ export async function serveReplica<D>(
 
 /** Computes the replica's share of a step: the gradient goes into shared memory, the losses are returned. */
 async function shareOf(
-  { config, parts, firstPart, partCount, threads, state, gradient }: ReplicaData,
+  { config, parts, firstPart, partCount, threads, state, frozen, gradient }: ReplicaData,
   { model, data }: ReplicaSubject,
 ): Promise<(step: number) => Promise<Readonly<Record<string, number>>>> {
   const tracer = tracerOf(model, config.fit);
@@ -279,21 +321,12 @@ async function shareOf(
     deterministic: config.fit.deterministic,
   });
   const gradients = await PartGradients.build(tracer, batchSourceOf(data, config.fit), parts, runtime);
-  const shared = new Float32Array(state);
   const target = new Float32Array(gradient);
-  const shapes: readonly (readonly [string, readonly number[]])[] = [
-    ["parameters", [tracer.layout.size]],
-    ...buffersOf(model).map(({ name, shape }) => [name, shape] as const),
-  ];
+  const moving = movingShares(tracer);
+  let fixed: Record<string, NdArray> | undefined;
   return async (step) => {
-    const vectors: Record<string, NdArray> = {};
-    let offset = 0;
-    for (const [name, shape] of shapes) {
-      const size = elementCount(shape);
-      // A copy, since native code does not take shared memory.
-      vectors[name] = float32(shared.slice(offset, offset + size), shape);
-      offset += size;
-    }
+    fixed ??= readShares(new Float32Array(frozen), frozenShares(tracer));
+    const vectors = { ...fixed, ...readShares(new Float32Array(state), moving) };
     const result = await meanOfParts(gradients, step, firstPart, partCount, vectors);
     target.set(result.gradient.data as Float32Array);
     return result.losses;

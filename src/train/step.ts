@@ -1,15 +1,16 @@
 import { OptionError } from "../errors.ts";
 import type { Adversarial, Trainable } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
-import { buffersOf, parametersOf } from "../nn/module.ts";
+import { buffersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { substitute } from "../tensor/graph.ts";
 import { reshape, sum, traceInitialization, traceTraining } from "../tensor/index.operations.ts";
-import { type Buffer, grad, input, type Tensor, uniform } from "../tensor/index.ts";
+import { type Buffer, grad, input, type Parameter, type Tensor, uniform } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
 import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
 import { gameStep } from "./game.ts";
 import { ParameterLayout } from "./layout.ts";
+import { frozenOf, type Rates, ratesOf, trainedOf } from "./rates.ts";
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
@@ -49,19 +50,33 @@ function symbolicBatch(shape: BatchShape): SymbolicBatch {
 }
 
 /**
- * Traces training steps of a model. All parameters travel as one vector, `parameters`; so do the optimizer's state
- * vectors, `slot.…`, and the moving `average`. Buffers keep their own names.
+ * Traces training steps of a model. All trained parameters travel as one vector, `parameters`; so do the optimizer's state
+ * vectors, `slot.…`, and the moving `average`. Buffers and frozen parameters keep their own names; a step reads the latter and
+ * gives none of them back.
  */
 export class StepTracer {
   readonly model: Trainable;
+  /** Of the trained parameters. */
   readonly layout: ParameterLayout;
+  /** The parameters that training leaves as they are. */
+  readonly frozen: readonly Parameter[];
+  private readonly rates: Rates;
   private readonly options: StepOptions;
 
+  /** @throws OptionError where the model has no parameters, freezes all of them, or trains one at a rate that is none */
   constructor(model: Trainable, options: StepOptions) {
     this.model = model;
     this.options = options;
-    this.layout = new ParameterLayout(parametersOf(model));
-    if (this.layout.size === 0) throw new OptionError("the model has no parameters to train");
+    this.rates = ratesOf(model);
+    this.layout = new ParameterLayout(trainedOf(this.rates), this.rates);
+    this.frozen = frozenOf(this.rates);
+    if (this.layout.size === 0) {
+      throw new OptionError(
+        this.frozen.length === 0
+          ? "the model has no parameters to train"
+          : `all ${this.frozen.length} parameters of the model are frozen; leave some of them to train`,
+      );
+    }
   }
 
   /** Names of the optimizer's state vectors as program inputs and outputs. */
@@ -137,7 +152,15 @@ export class StepTracer {
         ? { gradient, norm: gradient.square().sum().sqrt() }
         : clipByGlobalNorm(gradient, clipNorm);
     const slots = Object.fromEntries(optimizer.slots.map((slot) => [slot, this.vector(`slot.${slot}`)]));
-    const next = optimizer.update({ parameters, gradient: clipped.gradient, slots, learningRate, step });
+    const { rates } = this.layout;
+    const next = optimizer.update({
+      parameters,
+      gradient: clipped.gradient,
+      slots,
+      learningRate,
+      step,
+      ...(rates !== undefined && { rates }),
+    });
     const outputs = new Map<string, Tensor>([
       ["parameters", next.parameters],
       ["gradientNorm", clipped.norm],
@@ -156,7 +179,8 @@ export class StepTracer {
   /** A whole step: forward, backward, optimizer and moving average in one graph. */
   whole(shape: BatchShape): StepGraph {
     const { model } = this;
-    if (isAdversarial(model)) return gameStep(model, this.layout, this.options, symbolicBatch(shape));
+    if (isAdversarial(model))
+      return gameStep(model, this.layout, this.rates, this.options, symbolicBatch(shape));
     const parameters = this.vector("parameters");
     const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, shape));
     if (gradient === undefined) throw new OptionError("the step has no gradient");

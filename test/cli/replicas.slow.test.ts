@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { beforeAll, expect, test } from "vitest";
+import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { temporaryFolder } from "../support.ts";
 import { built, QUICK, refused, succeed, timelessMetrics } from "./support.ts";
 
@@ -59,6 +60,58 @@ test("two replicas give the losses of one, for images with classes", async () =>
   await succeed([...args, "--out", "images-1"], cwd);
   await succeed([...args, "--out", "images-2", "--replicas", "2"], cwd);
   await expectClose("images-1", "images-2", 20);
+});
+
+test("two replicas give the losses of two parts, for images with boxes at several scales", async () => {
+  const scenes = ["--scenes", "10", "--canvas", "32", "--largest", "24", "--objects", "3"];
+  const scales = ["--scales", "1,2", "--scale-every", "3", "--width", "0.25", "--depth", "0.5"];
+  const args = [
+    "fit",
+    "center-net",
+    "digit-scenes",
+    ...scenes,
+    ...scales,
+    "--batch-size",
+    "4",
+    "--steps",
+    "12",
+  ];
+  const quiet = ["--log-every", "1", "--validate-every", "6", "--sample-pictures", "0", "--quiet"];
+  await succeed([...args, ...quiet, "--out", "scales-1", "--accumulate", "2"], cwd);
+  await succeed([...args, ...quiet, "--out", "scales-2", "--replicas", "2"], cwd);
+  // The same parts, and the same order of summation.
+  const [one, other] = await Promise.all(
+    ["scales-1", "scales-2"].map((name) => timelessMetrics(join(cwd, name))),
+  );
+  expect(one).toHaveLength(12);
+  expect(other).toEqual(one);
+});
+
+test("two replicas give the losses of one where parameters are frozen or train at rates of their own", async () => {
+  await writeFile(
+    join(cwd, "tuned.mjs"),
+    `
+      import { models } from ${JSON.stringify(built("catalog.js"))};
+      const nice = models.get("nice");
+      const rateOf = (name) => (name.startsWith("transforms.1.") ? 0 : name.endsWith("weight") ? 0.5 : 1);
+      const build = (...given) => Object.assign(nice.build(...given), { rateOf });
+      export default { ...nice, name: "tuned", build };
+    `,
+  );
+  const args = ["fit", "./tuned.mjs", "two-moons", ...QUICK, "--steps", "20", "--log-every", "1"];
+  const quiet = ["--quiet", "--validate-every", "10"];
+  await succeed([...args, ...quiet, "--out", "tuned-1"], cwd);
+  await succeed([...args, ...quiet, "--out", "tuned-2", "--replicas", "2"], cwd);
+  await expectClose("tuned-1", "tuned-2", 20);
+  const [one, two] = await Promise.all(
+    ["tuned-1", "tuned-2"].map(async (name) => {
+      const path = join(cwd, name, "weights", "last.safetensors");
+      return readSafetensors(new Uint8Array(await readFile(path)), name).tensors;
+    }),
+  );
+  const frozen = [...(one?.keys() ?? [])].filter((name) => name.startsWith("transforms.1."));
+  expect(frozen.length).toBeGreaterThan(0);
+  for (const name of frozen) expect(two?.get(name)).toEqual(one?.get(name));
 });
 
 /** A model that is NICE until something happens to the thread it is built in. */

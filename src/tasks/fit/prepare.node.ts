@@ -16,7 +16,7 @@ import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
-import { detectionData } from "../measure/detection-data.ts";
+import { detectionData, trainingSizes } from "../measure/detection-data.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
 import { locatedData, pathsOf } from "../run/run-data.node.ts";
@@ -280,7 +280,7 @@ async function reopen(
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
-  checkFitMemory(model, config.fit, config.dataInfo.sampleShape, memoryLimit());
+  checkFitMemory(model, config.fit, largestSample(config, opened), memoryLimit());
   checkFingerprint(config.dataInfo.fingerprint, opened.data);
   checkWhole(model, config.fit);
   if (opened.kind === "samples") return { kind: "samples", model, data: opened.data };
@@ -288,6 +288,14 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
     throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
   }
   return { kind: "boxes", model, data: detectionData(opened.data, model, opened.options) };
+}
+
+/** The shape of the largest samples that are trained on. */
+function largestSample({ dataInfo: { sampleShape } }: RunConfig, opened: OpenedData): readonly number[] {
+  const [channels = 0, , width = 0] = sampleShape;
+  if (opened.kind === "samples" || opened.options.scales === undefined) return sampleShape;
+  const largest = Math.max(...trainingSizes(width, opened.options));
+  return [channels, largest, largest];
 }
 
 /** The folder of a run, where none is given. */
