@@ -114,6 +114,20 @@ export const WORKS: readonly Work[] = [
     rounds: 9,
   },
   {
+    name: "faster-rcnn-step",
+    title: "training step, Faster R-CNN, 320×320",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
+  {
+    name: "faster-rcnn-inference",
+    title: "detection by Faster R-CNN, 320×320",
+    batch: 8,
+    repetitions: 4,
+    rounds: 9,
+  },
+  {
     name: "mobilenet-step",
     title: "training step, MobileNetV2 (17 inverted residuals), 160×160",
     batch: 8,

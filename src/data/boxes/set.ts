@@ -101,6 +101,14 @@ export interface SampleRequest {
   readonly longest?: number;
 }
 
+/** A part of an image, in whole pixels. */
+export interface ImagePart {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** The file of an image. */
 export interface OriginalImage {
   readonly path: string;
@@ -120,6 +128,12 @@ export interface DetectionSplit {
    * @throws DataError naming the file where it can no longer be read, RangeError where there is no such image
    */
   sample(index: number, request?: SampleRequest): Promise<DetectionSample>;
+  /**
+   * A part of image `index` as `sample` gives it, in its pixels, without holding all of it in memory; not cached. Absent where images are
+   * drawn.
+   * @throws as `sample`
+   */
+  part?(index: number, request: SampleRequest, part: ImagePart): Promise<ByteImage>;
   /** The file of image `index`; undefined where images are drawn, or in memory. */
   original?(index: number): OriginalImage | undefined;
 }
@@ -150,17 +164,23 @@ export interface DetectionBatch {
    * Absent where the data have none.
    */
   readonly ignored?: NdArray<"float32">;
+  /**
+   * `[n, I, 4]`: objects of a size that is not learnt at this scale, neither found nor background; zeros past the last one. Absent where
+   * every size is learnt.
+   */
+  readonly invalid?: NdArray<"float32">;
 }
 
 /**
  * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 past the last object), and
- * perhaps ignored regions [n, R, 4].
+ * perhaps ignored regions [n, R, 4] and objects of sizes that are not learnt [n, I, 4].
  */
 export interface SymbolicDetectionBatch {
   readonly x: Tensor;
   readonly boxes: Tensor;
   readonly labels: Tensor;
   readonly ignored?: Tensor | undefined;
+  readonly invalid?: Tensor | undefined;
 }
 
 /** Decoded images of a data set, the ones asked for last, up to a number of bytes. */

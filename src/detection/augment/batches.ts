@@ -3,8 +3,10 @@ import { batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
+import type { NdArray } from "../../tensor/array.ts";
 import { type AugmentOptions, augmentSchema } from "./options.ts";
 import {
+  type DrawnObject,
   drawRecipe,
   drawRecipeImage,
   letterboxRecipe,
@@ -15,9 +17,17 @@ import {
   recipeObjects,
 } from "./recipe.ts";
 
+/** Sizes of images that change from step to step. */
+export interface StepSizes {
+  /** The largest one. */
+  readonly largest: number;
+  /** The size of the images of a step, from 0. */
+  at(step: number): number;
+}
+
 export interface DetectionBatchOptions {
-  /** Height and width of the images of a batch, S. */
-  readonly size: number;
+  /** Height and width of the images of a batch, S, or of those of each step. */
+  readonly size: number | StepSizes;
   readonly batchSize: number;
   readonly seed: number;
   /** How images are changed; default: those of the schema. `false` leaves them as they are, in the middle of the canvas. */
@@ -29,11 +39,17 @@ export interface DetectionBatchOptions {
    * regions, in which nothing is background.
    */
   readonly difficult?: boolean | undefined;
+  /**
+   * Whether objects of a size are learnt from at a step: the square root of the area of their whole box on the canvas. Others, and what
+   * is left of those that are cut off too far, are neither found nor background (SNIP). Default: all are, and rests are background.
+   */
+  readonly learns?: ((size: number, step: number) => boolean) | undefined;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
 export interface DetectionBatches extends DetectionRoom {
-  readonly size: number;
+  /** Height and width of the images of a step, from 0. */
+  sizeAt(step: number): number;
   /** Objects that found no row up to now, the smallest ones of their images. */
   readonly dropped: number;
   /**
@@ -51,7 +67,7 @@ const TRIALS = 256;
 const PLACES = 4;
 
 /** What is learnt from: objects that are to be found. */
-const wanted =
+export const wanted =
   (difficult: boolean) =>
   (annotations: Annotations, i: number): boolean =>
     annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
@@ -62,7 +78,7 @@ const unwanted =
   (annotations: Annotations, i: number): boolean =>
     !wanted(difficult)(annotations, i);
 
-const sourceOf = (split: DetectionSplit): RecipeSource => ({
+export const sourceOf = (split: DetectionSplit): RecipeSource => ({
   count: split.count,
   sizeOf: (index) => split.annotations(index),
 });
@@ -73,22 +89,27 @@ export interface DetectionRoom {
   readonly places: number;
   /** For ignored regions, R; with 0 batches have none. */
   readonly regions: number;
+  /** For objects of sizes that are not learnt, I; with 0 batches have none. */
+  readonly invalid: number;
 }
 
-/** What is in an image: objects to be found, and regions that are ignored. */
-interface Contents {
+/** What is in an image: objects to be found, regions that are ignored, and objects of sizes that are not learnt. */
+export interface Contents {
   readonly objects: readonly RecipeObject[];
   readonly ignored: readonly RecipeObject[];
+  readonly invalid: readonly RecipeObject[];
 }
 
-function roomFor(images: Iterable<Contents>): DetectionRoom {
-  let [places, regions] = [1, 0];
-  for (const { objects, ignored } of images) {
+/** Room for what is in some images. */
+export function roomFor(images: Iterable<Contents>): DetectionRoom {
+  let [places, regions, most] = [1, 0, 0];
+  for (const { objects, ignored, invalid } of images) {
     places = Math.max(places, objects.length);
     regions = Math.max(regions, ignored.length);
+    most = Math.max(most, invalid.length);
   }
   const rounded = (count: number) => PLACES * Math.ceil(count / PLACES);
-  return { places: rounded(places), regions: rounded(regions) };
+  return { places: rounded(places), regions: rounded(regions), invalid: rounded(most) };
 }
 
 /** The largest ones, where there are too many. */
@@ -98,21 +119,33 @@ function largest(objects: readonly RecipeObject[], most: number): readonly Recip
 }
 
 /** Puts what is in image `row` into a batch. @returns how many objects found no row */
-function writeObjects(batch: DetectionBatch, row: number, { objects, ignored }: Contents): number {
+export function writeObjects(
+  batch: DetectionBatch,
+  row: number,
+  { objects, ignored, invalid }: Contents,
+): number {
   const places = batch.labels.shape[1] ?? 0;
   const kept = largest(objects, places);
   for (const [i, { box, label }] of kept.entries()) {
     batch.boxes.data.set(box, 4 * (row * places + i));
     batch.labels.data[row * places + i] = BigInt(label);
   }
-  const regions = batch.ignored?.shape[1] ?? 0;
-  for (const [i, { box }] of largest(ignored, regions).entries()) {
-    batch.ignored?.data.set(box, 4 * (row * regions + i));
-  }
-  return objects.length - kept.length;
+  const write = (rows: NdArray<"float32"> | undefined, those: readonly RecipeObject[]): number => {
+    const most = rows?.shape[1] ?? 0;
+    const written = largest(those, most);
+    for (const [i, { box }] of written.entries()) rows?.data.set(box, 4 * (row * most + i));
+    return those.length - written.length;
+  };
+  write(batch.ignored, ignored);
+  return objects.length - kept.length + write(batch.invalid, invalid);
 }
 
-function emptyBatch(count: number, size: number, { places, regions }: DetectionRoom): DetectionBatch {
+/** A batch of `count` images of size × size pixels, in which nothing is yet. */
+export function emptyBatch(
+  count: number,
+  size: number,
+  { places, regions, invalid }: DetectionRoom,
+): DetectionBatch {
   const boxes = (rows: number) =>
     ({ dtype: "float32", shape: [count, rows, 4], data: new Float32Array(count * rows * 4) }) as const;
   return {
@@ -120,11 +153,12 @@ function emptyBatch(count: number, size: number, { places, regions }: DetectionR
     boxes: boxes(places),
     labels: { dtype: "int64", shape: [count, places], data: new BigInt64Array(count * places).fill(-1n) },
     ...(regions > 0 && { ignored: boxes(regions) }),
+    ...(invalid > 0 && { invalid: boxes(invalid) }),
   };
 }
 
 /** Decodes the images that recipes need, no larger than they will be drawn. */
-async function imagesFor(
+export async function imagesFor(
   split: DetectionSplit,
   recipes: readonly Recipe[],
   longest: number,
@@ -142,7 +176,8 @@ async function imagesFor(
   };
 }
 
-function drawInto(
+/** Draws the image of a recipe as image `row` of a batch. */
+export function drawInto(
   batch: DetectionBatch,
   row: number,
   recipe: Recipe,
@@ -170,9 +205,10 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
  */
 export function detectionBatches(
   split: DetectionSplit,
-  { size, batchSize, seed, augment = {}, places, difficult = false }: DetectionBatchOptions,
+  { size, batchSize, seed, augment = {}, places, difficult = false, learns }: DetectionBatchOptions,
 ): DetectionBatches {
-  checkCount(split, "size", size);
+  const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
+  checkCount(split, "size", sizes.largest);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
   const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
@@ -180,56 +216,85 @@ export function detectionBatches(
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
-  const longest = Math.ceil(size * (options?.zoomIn ?? 1) * (1 + (options?.stretch ?? 0) / 2));
+  const longestOf = (side: number) =>
+    Math.ceil(side * (options?.zoomIn ?? 1) * (1 + (options?.stretch ?? 0) / 2));
 
-  const recipeAt = (random: Random, index: number): Recipe =>
+  const recipeAt = (random: Random, index: number, side: number): Recipe =>
     options === undefined
-      ? letterboxRecipe(index, source, size)
-      : drawRecipe(random, index, source, size, options);
-  const contents = (recipe: Recipe) => contentsOf(split, recipe, options?.visible ?? 0, difficult);
+      ? letterboxRecipe(index, source, side)
+      : drawRecipe(random, index, source, side, options);
+  const contents = (recipe: Recipe, learnt?: (size: number) => boolean) =>
+    contentsOf(split, recipe, options?.visible ?? 0, difficult, learnt);
+  // Any object may be of a size that is not learnt at some step.
+  const atMost = (recipe: Recipe): Contents =>
+    learns === undefined
+      ? contents(recipe)
+      : { ...contents(recipe), invalid: contents(recipe, () => false).invalid };
   const onTrial = function* () {
-    for (let index = 0; index < split.count; index++) yield contents(letterboxRecipe(index, source, size));
+    for (let index = 0; index < split.count; index++) {
+      yield atMost(letterboxRecipe(index, source, sizes.largest));
+    }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield contents(recipeAt(trials.split(trial), trials.integer(split.count)));
+      yield atMost(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
-  const room = { ...needed, places: places ?? needed.places };
+  const room: DetectionRoom = { ...needed, places: places ?? needed.places };
+  const learntAt = (step: number) =>
+    learns === undefined ? undefined : (size: number) => learns(size, step);
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
     const indices = batchIndices(split.count, batchSize, step, orders);
-    return Array.from(indices.subarray(from, to), (index, i) => recipeAt(random.split(from + i), index));
+    const side = sizes.at(step);
+    return Array.from(indices.subarray(from, to), (index, i) =>
+      recipeAt(random.split(from + i), index, side),
+    );
   };
+  const imagesOf = (recipes: readonly Recipe[], step: number) =>
+    imagesFor(split, recipes, longestOf(sizes.at(step)));
   let dropped = 0;
   return {
-    size,
+    sizeAt: (step) => sizes.at(step),
     ...room,
     get dropped() {
       return dropped;
     },
     async batch(step, rows = [0, batchSize]) {
       const recipes = recipesOf(step, rows);
-      const imageOf = await imagesFor(split, recipes, longest);
+      const imageOf = await imagesOf(recipes, step);
       // What cannot be decoded is reported when its own batch is asked for.
-      imagesFor(split, recipesOf(step + 1, rows), longest).catch(() => undefined);
-      const batch = emptyBatch(recipes.length, size, room);
+      imagesOf(recipesOf(step + 1, rows), step + 1).catch(() => undefined);
+      const batch = emptyBatch(recipes.length, sizes.at(step), room);
       for (const [row, recipe] of recipes.entries()) {
         drawInto(batch, row, recipe, imageOf);
-        dropped += writeObjects(batch, row, contents(recipe));
+        dropped += writeObjects(batch, row, contents(recipe, learntAt(step)));
       }
       return batch;
     },
   };
 }
 
-/** What is in the image of a recipe. Of a region that is ignored the smallest part counts. */
-function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, difficult: boolean): Contents {
+/** What is in the image of a recipe. Of a region that is ignored, or of an object that is not learnt, the smallest part counts. */
+export function contentsOf(
+  split: DetectionSplit,
+  recipe: Recipe,
+  visible: number,
+  difficult: boolean,
+  learns?: (size: number) => boolean,
+): Contents {
   const annotationsOf = (index: number) => split.annotations(index);
+  const objectsThat = (least: number, counts: Parameters<typeof recipeObjects>[3]) =>
+    recipeObjects(recipe, annotationsOf, least, counts);
+  const isWanted = wanted(difficult);
+  const ignored = objectsThat(0, unwanted(difficult));
+  if (learns === undefined) return { objects: objectsThat(visible, isWanted), ignored, invalid: [] };
+  const isLearnt = ({ size, seen }: DrawnObject) => seen >= visible && learns(size);
   return {
-    objects: recipeObjects(recipe, annotationsOf, visible, wanted(difficult)),
-    ignored: recipeObjects(recipe, annotationsOf, 0, unwanted(difficult)),
+    objects: objectsThat(0, (annotations, i, drawn) => isWanted(annotations, i) && isLearnt(drawn())),
+    ignored,
+    invalid: objectsThat(0, (annotations, i, drawn) => isWanted(annotations, i) && !isLearnt(drawn())),
   };
 }
 
@@ -259,7 +324,7 @@ export async function letterboxBatch(
   const batch = emptyBatch(recipes.length, size, room ?? roomFor(contents));
   for (const [row, recipe] of recipes.entries()) {
     drawInto(batch, row, recipe, imageOf);
-    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [] });
+    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [], invalid: [] });
   }
   return batch;
 }

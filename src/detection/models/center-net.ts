@@ -19,7 +19,7 @@ import {
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
-import { liesIn, type ObjectRows, rowsAt } from "../loss/assignment.ts";
+import { liesInAny, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
@@ -204,7 +204,7 @@ const CHANNELS = 32;
  * off there. No anchors, and no suppression.
  */
 export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs, CellGrid> {
-  readonly needsSuppression = false;
+  readonly needsSuppression: boolean;
   readonly head: CenterNetHead;
 
   /** @throws OptionError where options do not fit the data */
@@ -216,6 +216,8 @@ export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs,
       neckChannels: CHANNELS,
     });
     this.head = new CenterNetHead(sharedChannels(this.features.levels), this.classes);
+    // Of one branch the peaks are picked; several branches find the same objects.
+    this.needsSuppression = this.features.trident.merges;
     this.geometryOf(this.grids);
   }
 
@@ -235,8 +237,11 @@ export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs,
     return centerNetLosses(outputs, grid, objects, this.options);
   }
 
+  /** The largest of all branches. */
   heat(x: Tensor): Tensor {
-    return this.outputs(x).heat.sigmoid();
+    return this.outputs(x)
+      .map(({ heat }) => heat.sigmoid())
+      .reduce((a, b) => a.maximum(b));
   }
 
   protected decode(outputs: CenterNetOutputs, grid: CellGrid): Decoded {
@@ -258,10 +263,16 @@ export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
 }
 
 /** Losses of the heat, 0 for cells in ignored regions but for the centers of objects. */
-function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tensor | undefined): Tensor {
-  if (ignored === undefined) return losses;
+function outside(
+  losses: Tensor,
+  targets: Tensor,
+  grid: CellGrid,
+  regions: readonly (Tensor | undefined)[],
+): Tensor {
+  const lies = liesInAny(featurePoints([grid]).centers, regions);
+  if (lies === undefined) return losses;
   const { rows, columns } = grid;
-  const inside = liesIn(featurePoints([grid]).centers, ignored).reshape([-1, 1, rows, columns]);
+  const inside = lies.reshape([-1, 1, rows, columns]);
   return where(logicalAnd(inside, targets.less(1)), 0, losses);
 }
 
@@ -272,14 +283,16 @@ function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tenso
 export function centerNetLosses(
   { heat, offsets, sizes }: CenterNetOutputs,
   grid: CellGrid,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { offsetGain, sizeGain }: Pick<CenterNetOptions, "offsetGain" | "sizeGain">,
 ): Losses {
   const targets = heatTargets(boxes, labels, grid, Number(heat.shape[1]));
   const objects = atLeastOne(targets.valid);
   const distance = (predicted: Tensor, target: Tensor): Tensor =>
     rowsAt(predicted, targets.places).sub(target).abs().sum(2).mul(targets.valid).sum().div(objects);
-  const heatPart = outside(heatLoss(heat, targets.heat), targets.heat, grid, ignored).sum().div(objects);
+  const heatPart = outside(heatLoss(heat, targets.heat), targets.heat, grid, [ignored, invalid])
+    .sum()
+    .div(objects);
   const offset = distance(offsets, targets.offsets).mul(offsetGain);
   const size = distance(sizes, targets.sizes).mul(sizeGain);
   return { total: heatPart.add(offset).add(size), heat: heatPart, offset, size };

@@ -165,6 +165,19 @@ describe("batches", () => {
     expect(part.labels.data).toEqual(third.labels.data.subarray(2 * a.places, 4 * a.places));
   });
 
+  test("may have another size at each step: those of a step are as if all were of its size", async () => {
+    const split = splitOf(paintedItems(6));
+    const options = { batchSize: 3, seed: 4, places: 4 };
+    const sizes = { largest: 64, at: (step: number) => [64, 32, 48][step % 3] ?? 0 };
+    const batches = detectionBatches(split, { ...options, size: sizes });
+    for (const [step, size] of [64, 32, 48, 64].entries()) {
+      expect(batches.sizeAt(step)).toBe(size);
+      const batch = await batches.batch(step);
+      expect(batch.x.shape).toEqual([3, 3, size, size]);
+      expect(batch).toEqual(await detectionBatches(split, { ...options, size }).batch(step));
+    }
+  });
+
   test("an epoch has every image once, where images are not mixed", async () => {
     const items = Array.from({ length: 6 }, (_, i) => ({
       ...annotationsOf(`${i}.png`, { width: 8, height: 8 }, [{ box: [1, 1, 7, 7], label: 0 }]),
@@ -220,7 +233,7 @@ describe("batches", () => {
     expect(await seen(true)).toEqual({ labels: [0, 1], ignored: [third, empty, empty, empty].flat() });
     const { ignored } = await letterboxBatch(split, [0], 40);
     expect([...(ignored?.data ?? [])]).toEqual([second, third, empty, empty].flat().map((edge) => 2 * edge));
-    expect(letterboxRoom(split, 40)).toEqual({ places: 4, regions: 4 });
+    expect(letterboxRoom(split, 40)).toEqual({ places: 4, regions: 4, invalid: 0 });
   });
 
   test("ignored regions are cut off as images are, and stay however little is seen", async () => {
