@@ -26,7 +26,10 @@ const HOUSE = [
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
   { room: "representation" },
-  { room: "detection", subrooms: ["boxes", "augment", "network", "loss", "measure", "models"] },
+  {
+    room: "detection",
+    subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
+  },
   {
     room: "detection/network",
     above: ["image-normalization", "blocks", "backbones"],

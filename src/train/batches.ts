@@ -32,8 +32,8 @@ export interface TrainingBatches {
   readonly count: number;
   readonly batchSize: number;
   readonly random: Random;
-  /** The inputs of so many rows of a batch. */
-  shape(rows: number): BatchShape;
+  /** The inputs of so many rows of the batch of a step (counted from 0); the shapes of a few steps may differ. */
+  shape(rows: number, step: number): BatchShape;
   /** Some rows of the batch of a step (counted from 0); by default all of them. */
   feeds(step: number, rows?: Rows): BatchFeeds | Promise<BatchFeeds>;
   /** Names of the samples of a step, for errors. */

@@ -1,9 +1,9 @@
 import { OptionError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
-import { Program } from "../program/program.ts";
 import type { Runtime, RuntimeValue, Value } from "../program/runtime.ts";
 import { float32 } from "../tensor/array.ts";
 import type { TrainingBatches } from "./batches.ts";
+import { ShapedPrograms } from "./programs.ts";
 import type { StepTracer } from "./step.ts";
 
 /** Values of the vectors of training by name: parameters, slot.…, average, and buffers under their own names. */
@@ -29,24 +29,24 @@ export async function readLosses(
 
 /** Computes gradients of equal parts of the batches of a source. */
 export class PartGradients {
-  private readonly program: Program;
+  private readonly programs: ShapedPrograms;
   private readonly batches: TrainingBatches;
   private readonly rows: number;
   private readonly bufferNames: readonly string[];
 
   private constructor(
-    program: Program,
+    programs: ShapedPrograms,
     batches: TrainingBatches,
     rows: number,
     bufferNames: readonly string[],
   ) {
-    this.program = program;
+    this.programs = programs;
     this.batches = batches;
     this.rows = rows;
     this.bufferNames = bufferNames;
   }
 
-  /** @throws OptionError where the batch does not divide into the parts. */
+  /** The program for parts of the first batch is built at once. @throws OptionError where the batch does not divide into the parts */
   static async build(
     tracer: StepTracer,
     batches: TrainingBatches,
@@ -57,9 +57,10 @@ export class PartGradients {
     if (!Number.isInteger(rows)) {
       throw new OptionError(`option batchSize: ${batches.batchSize} does not divide into ${parts} parts`);
     }
-    const program = await Program.build(tracer.gradient(batches.shape(rows)), runtime);
+    const programs = new ShapedPrograms((shape) => tracer.gradient(shape), runtime);
+    await programs.at(batches.shape(rows, 0));
     return new PartGradients(
-      program,
+      programs,
       batches,
       rows,
       buffersOf(tracer.model).map(({ name }) => name),
@@ -71,7 +72,8 @@ export class PartGradients {
     const rows = { first: part * this.rows, count: this.rows };
     const feeds = await this.batches.feeds(step, rows);
     const random = this.batches.random.split("noise").split(step);
-    const outputs = await this.program.runValues({ ...vectors, ...feeds }, { random, rows });
+    const program = await this.programs.at(this.batches.shape(this.rows, step));
+    const outputs = await program.runValues({ ...vectors, ...feeds }, { random, rows });
     const { gradient } = outputs;
     if (gradient === undefined) throw new OptionError("the program has no gradient");
     const buffers = Object.fromEntries(
@@ -81,7 +83,7 @@ export class PartGradients {
   }
 
   release(): Promise<void> {
-    return this.program.release();
+    return this.programs.release();
   }
 }
 

@@ -7,6 +7,7 @@ import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
 import { parameterValue } from "./layout.ts";
+import { ShapedPrograms } from "./programs.ts";
 import { averageOf, EVALUATED, type StepTracer } from "./step.ts";
 
 /** Everything that decides how training goes on. */
@@ -58,7 +59,7 @@ async function initializedByData(
   runtime: Runtime,
   start: Snapshot,
 ): Promise<Snapshot> {
-  const graph = tracer.initialization(batches.shape(batches.batchSize));
+  const graph = tracer.initialization(batches.shape(batches.batchSize, 0));
   const before = start.vectors.get("parameters");
   if (graph === undefined || before === undefined) return start;
   const program = await Program.build(graph, runtime);
@@ -82,13 +83,17 @@ async function initializedByData(
   }
 }
 
+/** How steps are computed: each in a program of its own, or its gradient in parts, which a program takes for the update. */
+type StepPrograms =
+  | { readonly kind: "whole"; readonly programs: ShapedPrograms }
+  | { readonly kind: "parts"; readonly pool: GradientPool; readonly update: Program };
+
 /** Runs training steps; holds parameters and optimizer state where the runtime keeps its values. */
 export class Trainer {
   private readonly tracer: StepTracer;
   private readonly batches: TrainingBatches;
   private readonly runtime: Runtime;
-  private readonly pool: GradientPool | undefined;
-  private readonly program: Program;
+  private readonly steps: StepPrograms;
   /** Programs by evaluator and number of samples. */
   private readonly validations = new Map<HeldOut["evaluator"], Map<number, Promise<Program>>>();
   private vectors: TrainingVectors;
@@ -99,15 +104,13 @@ export class Trainer {
     tracer: StepTracer,
     batches: TrainingBatches,
     runtime: Runtime,
-    pool: GradientPool | undefined,
-    program: Program,
+    steps: StepPrograms,
     start: Snapshot,
   ) {
     this.tracer = tracer;
     this.batches = batches;
     this.runtime = runtime;
-    this.pool = pool;
-    this.program = program;
+    this.steps = steps;
     this.vectors = Object.fromEntries(start.vectors);
     this.step = start.step;
   }
@@ -123,33 +126,48 @@ export class Trainer {
     start: Snapshot,
     pool?: GradientPool,
   ): Promise<Trainer> {
-    const graph = pool ? tracer.updateFrom(pool.parts) : tracer.whole(batches.shape(batches.batchSize));
-    const program = await Program.build(graph, runtime);
+    let steps: StepPrograms;
+    if (pool === undefined) {
+      const programs = new ShapedPrograms((shape) => tracer.whole(shape), runtime);
+      await programs.at(batches.shape(batches.batchSize, start.step));
+      steps = { kind: "whole", programs };
+    } else {
+      steps = { kind: "parts", pool, update: await Program.build(tracer.updateFrom(pool.parts), runtime) };
+    }
     const begun =
       start.step > 0 || start.given ? start : await initializedByData(tracer, batches, runtime, start);
-    return new Trainer(tracer, batches, runtime, pool, program, begun);
+    return new Trainer(tracer, batches, runtime, steps, begun);
   }
 
   /** One step at this learning rate. Non-finite losses are returned, not thrown: the caller decides. */
   async train(learningRate: number): Promise<StepResult> {
     const scalars = { learningRate: float32([learningRate], []), step: float32([this.step + 1], []) };
-    const result = this.pool ? await this.trainInParts(this.pool, scalars) : await this.trainWhole(scalars);
+    const { steps } = this;
+    const result =
+      steps.kind === "whole"
+        ? await this.trainWhole(steps.programs, scalars)
+        : await this.trainInParts(steps, scalars);
     this.step += 1;
     return result;
   }
 
-  private async trainWhole(scalars: Record<string, NdArray>): Promise<StepResult> {
+  private async trainWhole(programs: ShapedPrograms, scalars: Record<string, NdArray>): Promise<StepResult> {
+    const { batchSize } = this.batches;
+    const program = await programs.at(this.batches.shape(batchSize, this.step));
     const feeds = await this.batches.feeds(this.step);
     const random = this.batches.random.split("noise").split(this.step);
-    const outputs = await this.program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
+    const outputs = await program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
     return this.take(outputs, await readLosses(outputs));
   }
 
-  private async trainInParts(pool: GradientPool, scalars: Record<string, NdArray>): Promise<StepResult> {
+  private async trainInParts(
+    { pool, update }: Extract<StepPrograms, { kind: "parts" }>,
+    scalars: Record<string, NdArray>,
+  ): Promise<StepResult> {
     const parts = await pool.compute(this.step, this.vectors);
     const gradients = Object.fromEntries(parts.map(({ gradient }, i) => [`gradient.${i}`, gradient]));
     const buffers = parts.at(-1)?.buffers ?? {};
-    const outputs = await this.program.runValues({ ...this.vectors, ...buffers, ...scalars, ...gradients });
+    const outputs = await update.runValues({ ...this.vectors, ...buffers, ...scalars, ...gradients });
     const losses: Record<string, number> = {};
     for (const part of parts) {
       for (const [name, loss] of Object.entries(part.losses))
@@ -247,7 +265,8 @@ export class Trainer {
   async release(): Promise<void> {
     for (const value of Object.values(this.vectors)) disposeValue(value);
     this.vectors = {};
-    await this.program.release();
+    const { steps } = this;
+    await (steps.kind === "whole" ? steps.programs : steps.update).release();
     for (const sizes of this.validations.values())
       for (const program of sizes.values()) await (await program).release();
   }

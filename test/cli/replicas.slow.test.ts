@@ -62,6 +62,31 @@ test("two replicas give the losses of one, for images with classes", async () =>
   await expectClose("images-1", "images-2", 20);
 });
 
+test("two replicas give the losses of two parts, for images with boxes at several scales", async () => {
+  const scenes = ["--scenes", "10", "--canvas", "32", "--largest", "24", "--objects", "3"];
+  const scales = ["--scales", "1,2", "--scale-every", "3", "--width", "0.25", "--depth", "0.5"];
+  const args = [
+    "fit",
+    "center-net",
+    "digit-scenes",
+    ...scenes,
+    ...scales,
+    "--batch-size",
+    "4",
+    "--steps",
+    "12",
+  ];
+  const quiet = ["--log-every", "1", "--validate-every", "6", "--sample-pictures", "0", "--quiet"];
+  await succeed([...args, ...quiet, "--out", "scales-1", "--accumulate", "2"], cwd);
+  await succeed([...args, ...quiet, "--out", "scales-2", "--replicas", "2"], cwd);
+  // The same parts, and the same order of summation.
+  const [one, other] = await Promise.all(
+    ["scales-1", "scales-2"].map((name) => timelessMetrics(join(cwd, name))),
+  );
+  expect(one).toHaveLength(12);
+  expect(other).toEqual(one);
+});
+
 test("two replicas give the losses of one where parameters are frozen or train at rates of their own", async () => {
   await writeFile(
     join(cwd, "tuned.mjs"),

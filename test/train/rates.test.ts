@@ -221,7 +221,7 @@ describe("parameters that train at their own rates", () => {
 
 describe("the graph of a step", () => {
   const options = { optimizer: adamW(), averageDecay: 0.99, clipNorm: 1 };
-  const graphOf = (network: Trainable) => new StepTracer(network, options).whole(batches.shape(6));
+  const graphOf = (network: Trainable) => new StepTracer(network, options).whole(batches.shape(6, 0));
   const bytesOf = async (network: Trainable): Promise<Uint8Array> => {
     const program = await Program.build(graphOf(network), runtime);
     await program.release();
@@ -293,7 +293,9 @@ describe("a game with frozen parameters", () => {
       rateOf: (name: string) => (name.startsWith("generator.") ? 0 : 1),
     });
     const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-    expect(() => tracer.whole(points.shape(6))).toThrow(/all parameters of the player generator are frozen/);
+    expect(() => tracer.whole(points.shape(6, 0))).toThrow(
+      /all parameters of the player generator are frozen/,
+    );
   });
 });
 

@@ -150,17 +150,23 @@ export interface DetectionBatch {
    * Absent where the data have none.
    */
   readonly ignored?: NdArray<"float32">;
+  /**
+   * `[n, I, 4]`: objects of a size that is not learnt at this scale, neither found nor background; zeros past the last one. Absent where
+   * every size is learnt.
+   */
+  readonly invalid?: NdArray<"float32">;
 }
 
 /**
  * A detection batch while tracing: x [n, 3, S, S], boxes [n, M, 4], labels [n, M] (int64, −1 past the last object), and
- * perhaps ignored regions [n, R, 4].
+ * perhaps ignored regions [n, R, 4] and objects of sizes that are not learnt [n, I, 4].
  */
 export interface SymbolicDetectionBatch {
   readonly x: Tensor;
   readonly boxes: Tensor;
   readonly labels: Tensor;
   readonly ignored?: Tensor | undefined;
+  readonly invalid?: Tensor | undefined;
 }
 
 /** Decoded images of a data set, the ones asked for last, up to a number of bytes. */

@@ -15,9 +15,17 @@ import {
   recipeObjects,
 } from "./recipe.ts";
 
+/** Sizes of images that change from step to step. */
+export interface StepSizes {
+  /** The largest one. */
+  readonly largest: number;
+  /** The size of the images of a step, from 0. */
+  at(step: number): number;
+}
+
 export interface DetectionBatchOptions {
-  /** Height and width of the images of a batch, S. */
-  readonly size: number;
+  /** Height and width of the images of a batch, S, or of those of each step. */
+  readonly size: number | StepSizes;
   readonly batchSize: number;
   readonly seed: number;
   /** How images are changed; default: those of the schema. `false` leaves them as they are, in the middle of the canvas. */
@@ -33,7 +41,8 @@ export interface DetectionBatchOptions {
 
 /** Batches of a split for training, each a pure function of seed and step. */
 export interface DetectionBatches extends DetectionRoom {
-  readonly size: number;
+  /** Height and width of the images of a step, from 0. */
+  sizeAt(step: number): number;
   /** Objects that found no row up to now, the smallest ones of their images. */
   readonly dropped: number;
   /**
@@ -172,7 +181,8 @@ export function detectionBatches(
   split: DetectionSplit,
   { size, batchSize, seed, augment = {}, places, difficult = false }: DetectionBatchOptions,
 ): DetectionBatches {
-  checkCount(split, "size", size);
+  const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
+  checkCount(split, "size", sizes.largest);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
   const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
@@ -180,18 +190,21 @@ export function detectionBatches(
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
-  const longest = Math.ceil(size * (options?.zoomIn ?? 1) * (1 + (options?.stretch ?? 0) / 2));
+  const longestOf = (side: number) =>
+    Math.ceil(side * (options?.zoomIn ?? 1) * (1 + (options?.stretch ?? 0) / 2));
 
-  const recipeAt = (random: Random, index: number): Recipe =>
+  const recipeAt = (random: Random, index: number, side: number): Recipe =>
     options === undefined
-      ? letterboxRecipe(index, source, size)
-      : drawRecipe(random, index, source, size, options);
+      ? letterboxRecipe(index, source, side)
+      : drawRecipe(random, index, source, side, options);
   const contents = (recipe: Recipe) => contentsOf(split, recipe, options?.visible ?? 0, difficult);
   const onTrial = function* () {
-    for (let index = 0; index < split.count; index++) yield contents(letterboxRecipe(index, source, size));
+    for (let index = 0; index < split.count; index++) {
+      yield contents(letterboxRecipe(index, source, sizes.largest));
+    }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield contents(recipeAt(trials.split(trial), trials.integer(split.count)));
+      yield contents(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
@@ -200,21 +213,26 @@ export function detectionBatches(
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
     const indices = batchIndices(split.count, batchSize, step, orders);
-    return Array.from(indices.subarray(from, to), (index, i) => recipeAt(random.split(from + i), index));
+    const side = sizes.at(step);
+    return Array.from(indices.subarray(from, to), (index, i) =>
+      recipeAt(random.split(from + i), index, side),
+    );
   };
+  const imagesOf = (recipes: readonly Recipe[], step: number) =>
+    imagesFor(split, recipes, longestOf(sizes.at(step)));
   let dropped = 0;
   return {
-    size,
+    sizeAt: (step) => sizes.at(step),
     ...room,
     get dropped() {
       return dropped;
     },
     async batch(step, rows = [0, batchSize]) {
       const recipes = recipesOf(step, rows);
-      const imageOf = await imagesFor(split, recipes, longest);
+      const imageOf = await imagesOf(recipes, step);
       // What cannot be decoded is reported when its own batch is asked for.
-      imagesFor(split, recipesOf(step + 1, rows), longest).catch(() => undefined);
-      const batch = emptyBatch(recipes.length, size, room);
+      imagesOf(recipesOf(step + 1, rows), step + 1).catch(() => undefined);
+      const batch = emptyBatch(recipes.length, sizes.at(step), room);
       for (const [row, recipe] of recipes.entries()) {
         drawInto(batch, row, recipe, imageOf);
         dropped += writeObjects(batch, row, contents(recipe));

@@ -5,6 +5,7 @@ export {
   detectionBatches,
   letterboxBatch,
   letterboxRoom,
+  type StepSizes,
 } from "./batches.ts";
 export {
   type Canvas,

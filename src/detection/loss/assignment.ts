@@ -6,19 +6,21 @@ import {
   gatherElements,
   logicalAnd,
   logicalNot,
+  logicalOr,
   oneHot,
   split,
   type Tensor,
   where,
 } from "../../tensor/index.ts";
 import { sides } from "../boxes/decoding.ts";
+import { boxOverlap } from "./losses.ts";
 
 // What target assignments have in common. Objects are rows [n, m], some of which stand for none (label −1); locations are the k locations or
 // anchors of all maps. All shapes are fixed, so that an assignment is a part of the training step.
 
 /**
- * The objects of a batch: boxes [n, m, 4] and labels [n, m] (int64), −1 where a row is none; and ignored regions [n, r, 4], if there
- * are any in the data.
+ * The objects of a batch: boxes [n, m, 4] and labels [n, m] (int64), −1 where a row is none; and ignored regions [n, r, 4] and objects of
+ * sizes that are not learnt [n, i, 4], if there are any.
  */
 export type ObjectRows = Omit<SymbolicDetectionBatch, "x">;
 
@@ -78,16 +80,45 @@ export function liesIn(centers: Tensor, regions: Tensor): Tensor {
  * has said.
  * @param losses [n, k, …]
  * @param positive whether a location is assigned to an object, [n, k] (bool)
+ * @param regions of several kinds, each [n, r, 4]: ignored regions, and for detectors without anchors the objects of sizes that are not
+ * learnt
  */
 export function outsideRegions(
   losses: Tensor,
   positive: Tensor,
   centers: Tensor,
-  ignored: Tensor | undefined,
+  ...regions: readonly (Tensor | undefined)[]
 ): Tensor {
-  if (ignored === undefined) return losses;
-  const unsaid = logicalAnd(liesIn(centers, ignored), logicalNot(positive));
+  const inside = liesInAny(centers, regions);
+  if (inside === undefined) return losses;
+  const unsaid = logicalAnd(inside, logicalNot(positive));
   return where(losses.rank > 2 ? unsaid.unsqueeze(2) : unsaid, 0, losses);
+}
+
+/** As `liesIn`, for regions of several kinds; undefined where there are none. */
+export function liesInAny(centers: Tensor, regions: readonly (Tensor | undefined)[]): Tensor | undefined {
+  let inside: Tensor | undefined;
+  for (const own of regions) {
+    if (own === undefined) continue;
+    const lies = liesIn(centers, own);
+    inside = inside === undefined ? lies : logicalOr(inside, lies);
+  }
+  return inside;
+}
+
+/** IoU with an object of a size that is not learnt above which an anchor is not trained (Singh and Davis 2018, "SNIP", section 5.1). */
+const INVALID_OVERLAP = 0.3;
+
+/**
+ * Which anchors are not trained, as they overlap an object of a size that is not learnt at this scale by an IoU above 0.3: neither as
+ * background nor for another object. Anchors that merely have their center in such an object are.
+ * @param anchors [k, 4]
+ * @param invalid [n, i, 4], of which those without an area are none
+ * @returns [n, k] (bool)
+ */
+export function overlapsInvalid(anchors: Tensor, invalid: Tensor): Tensor {
+  const iou = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), invalid.unsqueeze(2));
+  return iou.max(1).greater(INVALID_OVERLAP);
 }
 
 /** Centers of boxes: [k, 4] → [k, 2]. */

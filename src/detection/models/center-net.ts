@@ -19,7 +19,7 @@ import {
 } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
-import { liesIn, type ObjectRows, rowsAt } from "../loss/assignment.ts";
+import { liesInAny, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
 import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
@@ -258,10 +258,16 @@ export function heatLoss(logits: Tensor, targets: Tensor): Tensor {
 }
 
 /** Losses of the heat, 0 for cells in ignored regions but for the centers of objects. */
-function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tensor | undefined): Tensor {
-  if (ignored === undefined) return losses;
+function outside(
+  losses: Tensor,
+  targets: Tensor,
+  grid: CellGrid,
+  regions: readonly (Tensor | undefined)[],
+): Tensor {
+  const lies = liesInAny(featurePoints([grid]).centers, regions);
+  if (lies === undefined) return losses;
   const { rows, columns } = grid;
-  const inside = liesIn(featurePoints([grid]).centers, ignored).reshape([-1, 1, rows, columns]);
+  const inside = lies.reshape([-1, 1, rows, columns]);
   return where(logicalAnd(inside, targets.less(1)), 0, losses);
 }
 
@@ -272,14 +278,16 @@ function outside(losses: Tensor, targets: Tensor, grid: CellGrid, ignored: Tenso
 export function centerNetLosses(
   { heat, offsets, sizes }: CenterNetOutputs,
   grid: CellGrid,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { offsetGain, sizeGain }: Pick<CenterNetOptions, "offsetGain" | "sizeGain">,
 ): Losses {
   const targets = heatTargets(boxes, labels, grid, Number(heat.shape[1]));
   const objects = atLeastOne(targets.valid);
   const distance = (predicted: Tensor, target: Tensor): Tensor =>
     rowsAt(predicted, targets.places).sub(target).abs().sum(2).mul(targets.valid).sum().div(objects);
-  const heatPart = outside(heatLoss(heat, targets.heat), targets.heat, grid, ignored).sum().div(objects);
+  const heatPart = outside(heatLoss(heat, targets.heat), targets.heat, grid, [ignored, invalid])
+    .sum()
+    .div(objects);
   const offset = distance(offsets, targets.offsets).mul(offsetGain);
   const size = distance(sizes, targets.sizes).mul(sizeGain);
   return { total: heatPart.add(offset).add(size), heat: heatPart, offset, size };

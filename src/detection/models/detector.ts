@@ -41,6 +41,8 @@ export interface Detector extends Trainable, Exportable {
    * picked one box an object.
    */
   readonly needsSuppression: boolean;
+  /** Whether it takes images of `imageSize` alone, not of any size that 32 divides; default: false. */
+  readonly takesOneSize?: boolean;
   loss(batch: SymbolicDetectionBatch): Losses;
   /** x [n, 3, H, W] in bytes → boxes and scores. @throws ShapeError */
   decoded(x: Tensor): Decoded;

@@ -240,7 +240,7 @@ export function fcosLosses(
   { classes, distances, centerness }: FcosOutputs,
   points: FeaturePoints,
   ranges: SizeRanges,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { radius, focalAlpha, focalGamma }: Pick<FcosOptions, "radius" | "focalAlpha" | "focalGamma">,
 ): Losses {
   const count = Number(classes.shape[2]);
@@ -248,7 +248,9 @@ export function fcosLosses(
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });
-  const label = outsideRegions(focal, targets.positive, points.centers, ignored).sum().div(positives);
+  const label = outsideRegions(focal, targets.positive, points.centers, ignored, invalid)
+    .sum()
+    .div(positives);
   const weights = targets.centerness.mul(positive);
   const predicted = boxesOfDistances(distances, points.centers, points.strides);
   const box = boxLoss(predicted, targets.boxes, "giou").mul(weights).sum().div(weights.sum().maximum(1e-6));

@@ -23,6 +23,7 @@ import {
   centersOf,
   type ObjectRows,
   outsideRegions,
+  overlapsInvalid,
   ownClasses,
   rowsAt,
 } from "../loss/assignment.ts";
@@ -152,6 +153,19 @@ export function assignByOverlap(
   };
 }
 
+/** Targets without those anchors, [n, k] (bool): they are assigned to no object and count for nothing. */
+export function sparing<T extends Pick<RetinaNetTargets, "positive" | "counted">>(
+  targets: T,
+  spared: Tensor,
+): T {
+  const others = logicalNot(spared);
+  return {
+    ...targets,
+    positive: logicalAnd(targets.positive, others),
+    counted: logicalAnd(targets.counted, others),
+  };
+}
+
 /** Options of RetinaNet. */
 export const retinaNetOptions = z.strictObject({
   ...featureOptions,
@@ -231,14 +245,15 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
 export function retinaNetLosses(
   { classes, deltas }: RetinaNetOutputs,
   anchors: Tensor,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   options: Pick<RetinaNetOptions, "foreground" | "background" | "focalAlpha" | "focalGamma">,
 ): Losses {
   const { foreground, background, focalAlpha, focalGamma } = options;
-  const targets = assignByOverlap(anchors, boxes, labels, Number(classes.shape[2]), {
+  const assigned = assignByOverlap(anchors, boxes, labels, Number(classes.shape[2]), {
     foreground,
     background,
   });
+  const targets = invalid === undefined ? assigned : sparing(assigned, overlapsInvalid(anchors, invalid));
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
   const focal = focalLoss(classes, targets.classes, { alpha: focalAlpha, gamma: focalGamma });

@@ -195,6 +195,8 @@ const CHANNELS = 128;
  */
 export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid> {
   readonly needsSuppression = true;
+  /** A connected head has weights for each cell. */
+  readonly takesOneSize: boolean;
   readonly head: YoloV1Head;
 
   /** @throws OptionError where options do not fit the data */
@@ -209,6 +211,7 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid
       levels: 1,
       neckChannels: CHANNELS,
     });
+    this.takesOneSize = options.head === "connected";
     this.head = new YoloV1Head({
       channels: sharedChannels(this.features.levels),
       predictors,
@@ -246,7 +249,7 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid
 export function yoloV1Losses(
   { codes, confidence, classes }: YoloV1Outputs,
   grid: CellGrid,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { coordinateGain, emptyGain }: Pick<YoloV1Options, "coordinateGain" | "emptyGain">,
 ): Losses {
   const [n, cells, predictors] = [
@@ -273,7 +276,13 @@ export function yoloV1Losses(
   const sure = at(confidence).sub(iou).square().mul(chosen);
   const answers = busy.max(2).greater(0.5);
   const points = featurePoints([grid]);
-  const empty = outsideRegions(confidence.square().mul(busy.neg().add(1)), answers, points.centers, ignored);
+  const empty = outsideRegions(
+    confidence.square().mul(busy.neg().add(1)),
+    answers,
+    points.centers,
+    ignored,
+    invalid,
+  );
   const wrong = at(classes)
     .sub(oneHot(labels, Number(classes.shape[2])))
     .square()

@@ -9,8 +9,10 @@ import {
   concat,
   constant,
   float32,
+  gatherElements,
   type Initializer,
   logicalAnd,
+  logicalOr,
   oneHot,
   split,
   stack,
@@ -26,6 +28,7 @@ import {
   firstAtPlace,
   type ObjectRows,
   outsideRegions,
+  overlapsInvalid,
   rowsAt,
 } from "../loss/assignment.ts";
 import { atLeastOne, binaryCrossEntropy, boxOverlap, PRIOR_LOGIT } from "../loss/losses.ts";
@@ -280,6 +283,12 @@ export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs, YoloV3Ge
   }
 }
 
+/** Targets without those of anchors that are not trained, [n, k] (bool). */
+function sparing(targets: AnchorTargets, spared: Tensor): AnchorTargets {
+  const own = gatherElements(spared.cast("float32"), targets.places, 1);
+  return { ...targets, weights: targets.weights.mul(own.neg().add(1)) };
+}
+
 /**
  * The losses of what the head predicts, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
  * weighted by 2 less the share of the image that the object covers (as in the authors' code), and cross entropy of objectness and
@@ -288,11 +297,13 @@ export class YoloV3 extends DenseDetector<YoloV3Options, YoloV3Outputs, YoloV3Ge
 export function yoloV3Losses(
   { codes, objectness, classes }: YoloV3Outputs,
   anchors: YoloV3Anchors,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { width, height }: Size,
   options: Pick<YoloV3Options, "ignore" | "objectness" | "classLoss" | "boxGain">,
 ): Losses {
-  const targets = assignAnchors(boxes, labels, anchors.levels);
+  const assigned = assignAnchors(boxes, labels, anchors.levels);
+  const spare = invalid === undefined ? undefined : overlapsInvalid(anchors.boxes, invalid);
+  const targets = spare === undefined ? assigned : sparing(assigned, spare);
   const at = (rows: Tensor): Tensor => rowsAt(rows, targets.places);
   const summed = (each: Tensor): Tensor => each.mul(targets.weights).sum();
 
@@ -313,13 +324,22 @@ export function yoloV3Losses(
   const predicted = boxesOfYolo(codes, anchors.boxes, anchors.strides).stopGradient();
   const overlaps = boxOverlap(predicted.unsqueeze(1), boxes.unsqueeze(2));
   const covered = where(areObjects(labels), overlaps, 0).max(1).greater(options.ignore);
+  // What is found of an object that is not learnt here is no more wrong than what is found of one that is.
+  const found =
+    invalid === undefined
+      ? covered
+      : logicalOr(
+          covered,
+          boxOverlap(predicted.unsqueeze(1), invalid.unsqueeze(2)).max(1).greater(options.ignore),
+        );
   const put = (values: Tensor): Tensor =>
     scatterElementsAdd(broadcastTo(constant(0), objectness.shape), targets.places, values, 1);
   const answers = put(targets.weights);
-  const spared = logicalAnd(covered, answers.less(0.5));
+  const spared = logicalAnd(found, answers.less(0.5));
   const quality =
     options.objectness === "iou" ? put(boxOverlap(at(predicted), boxes).mul(targets.weights)) : answers;
-  const sure = where(spared, 0, binaryCrossEntropy(objectness, quality));
+  const unsaid = spare === undefined ? spared : logicalOr(spared, spare);
+  const sure = where(unsaid, 0, binaryCrossEntropy(objectness, quality));
   const object = outsideRegions(sure, answers.greater(0.5), centersOf(anchors.boxes), ignored).sum();
 
   const wanted = oneHot(labels, Number(classes.shape[2]));

@@ -255,7 +255,7 @@ export class Yolo extends DenseDetector<YoloOptions, YoloOutputs, FeaturePoints>
 export function yoloLosses(
   { distances, classes }: YoloOutputs,
   points: FeaturePoints,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   options: Pick<YoloOptions, "candidates" | "boxGain" | "classGain" | "distributionGain">,
 ): Losses {
   const predicted = boxesOfDistributions(distances, points);
@@ -267,7 +267,7 @@ export function yoloLosses(
   const edges = distributionLoss(distances, distancesOf(targets.boxes, points)).mean(2);
   const distribution = weighted(edges).mul(options.distributionGain);
   const sure = binaryCrossEntropy(classes, targets.scores);
-  const label = outsideRegions(sure, targets.positive, points.centers, ignored)
+  const label = outsideRegions(sure, targets.positive, points.centers, ignored, invalid)
     .sum()
     .div(norm)
     .mul(options.classGain);

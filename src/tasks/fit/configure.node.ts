@@ -50,7 +50,7 @@ interface Circumstances {
 
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
 export async function configure(
-  { model, data, out: _out, ...rest }: SentRequest,
+  { model, data, out: _out, offline: _offline, ...rest }: SentRequest,
   trust: GivenTrust,
 ): Promise<{
   readonly definition: ModelDefinition;

@@ -7,6 +7,8 @@ import {
   letterboxRoom,
 } from "../../detection/augment/batches.ts";
 import type { Detector } from "../../detection/models/detector.ts";
+import { scaledSizes, sizesOfSteps } from "../../detection/scale/training-sizes.ts";
+import { OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type { BatchedData, BatchFeeds, BatchShape, HeldOut, Rows } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -98,29 +100,61 @@ function validationPart(
   };
 }
 
+/** The sizes of training images, from the smallest on. */
+export function trainingSizes(
+  size: number,
+  { scales }: Pick<DetectionDataOptions, "scales">,
+): readonly number[] {
+  return scales === undefined ? [size] : scaledSizes(size, scales);
+}
+
+/** @throws OptionError where a detector takes images of one size alone, and training images have others */
+function checkSizes({ imageSize, takesOneSize }: Detector, sizes: readonly number[]): void {
+  const { width } = imageSize;
+  const other = sizes.find((size) => size !== width);
+  if (!takesOneSize || other === undefined) return;
+  throw new OptionError(
+    `option scales: this detector has weights for each place of images of ${width} × ${width} pixels, and takes none of ${other} × ${other}; leave it out, or take a head of convolutions`,
+  );
+}
+
 /** A set as a detector is fitted to it: batches of images that are changed by chance, and an evaluator. */
 export function detectionData(
   set: DetectionSet,
   detector: Detector,
-  { augment, learnDifficult }: Pick<DetectionDataOptions, "augment" | "learnDifficult">,
+  options: Pick<DetectionDataOptions, "augment" | "learnDifficult" | "scales" | "scaleEvery">,
 ): DetectionData {
+  const { augment, learnDifficult, scaleEvery } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
+  const sizes = trainingSizes(size, options);
+  checkSizes(detector, sizes);
   return {
     kind: "batches",
     name: set.name,
     fingerprint: set.fingerprint,
-    describe: () => set.describe(),
+    describe: () => [
+      ...set.describe(),
+      ...(sizes.length === 1 && sizes[0] === size
+        ? []
+        : [`training images of ${sizes.join(", ")} pixels, another size every ${scaleEvery} batches`]),
+    ],
     set,
     size,
     validation: validationPart(validation, set.classes, size, detector),
     batches({ batchSize, seed }) {
-      const made = detectionBatches(train, { size, batchSize, seed, augment, difficult: learnDifficult });
+      const made = detectionBatches(train, {
+        size: sizesOfSteps(sizes, scaleEvery, seed),
+        batchSize,
+        seed,
+        augment,
+        difficult: learnDifficult,
+      });
       return {
         count: train.count,
         batchSize,
         random: new Random(seed),
-        shape: (rows) => shapeOf(rows, size, made),
+        shape: (rows, step) => shapeOf(rows, made.sizeAt(step), made),
         async feeds(step: number, { first, count }: Rows = { first: 0, count: batchSize }) {
           return { ...(await made.batch(step, [first, first + count])) };
         },

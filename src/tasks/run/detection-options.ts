@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
 
@@ -21,6 +22,7 @@ export const detectionFitOptions = z.strictObject({
     .describe(
       `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (default: ${PHOTO_SIZE}; digit-scenes: their own size)`,
     ),
+  ...trainingScaleOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -41,6 +43,10 @@ export const detectionDataSchema = z.strictObject({
 /** Options of data for detectors, by what they are for. */
 export interface DetectionDataOptions {
   readonly size: number | undefined;
+  /** Sizes of training images in parts of `size`; undefined for `size` alone. */
+  readonly scales: readonly number[] | undefined;
+  /** Batches until the next of them. */
+  readonly scaleEvery: number;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -54,6 +60,8 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     Object.fromEntries(Object.entries(parsed).filter(([name]) => Object.hasOwn(shape, name)));
   return {
     size: parsed.size,
+    scales: parsed.scales,
+    scaleEvery: parsed.scaleEvery,
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),

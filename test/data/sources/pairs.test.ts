@@ -102,7 +102,7 @@ describe("pairs", () => {
     const options = resolveFitOptions(fitOptions.parse({ steps: 3, batchSize: 8 }), {}, 57);
     const batches = batchSourceOf(paired, options);
     expect([batches.count, validationOf(paired).count]).toEqual([57, 3]);
-    expect(batches.shape(8).others).toEqual({ source: { shape: [8, 2], dtype: "float32" } });
+    expect(batches.shape(8, 0).others).toEqual({ source: { shape: [8, 2], dtype: "float32" } });
     const feeds = batches.feeds(0) as { x: typeof x; source: typeof source };
     expect(Array.from(feeds.source.data)).toEqual(Array.from(feeds.x.data, (value) => 0 - value));
     expect(() => withPairs(moons, { x, source: float32([1], [1, 1]) })).toThrow(/source has shape \[1,1\]/);

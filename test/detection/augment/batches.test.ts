@@ -165,6 +165,19 @@ describe("batches", () => {
     expect(part.labels.data).toEqual(third.labels.data.subarray(2 * a.places, 4 * a.places));
   });
 
+  test("may have another size at each step: those of a step are as if all were of its size", async () => {
+    const split = splitOf(paintedItems(6));
+    const options = { batchSize: 3, seed: 4, places: 4 };
+    const sizes = { largest: 64, at: (step: number) => [64, 32, 48][step % 3] ?? 0 };
+    const batches = detectionBatches(split, { ...options, size: sizes });
+    for (const [step, size] of [64, 32, 48, 64].entries()) {
+      expect(batches.sizeAt(step)).toBe(size);
+      const batch = await batches.batch(step);
+      expect(batch.x.shape).toEqual([3, 3, size, size]);
+      expect(batch).toEqual(await detectionBatches(split, { ...options, size }).batch(step));
+    }
+  });
+
   test("an epoch has every image once, where images are not mixed", async () => {
     const items = Array.from({ length: 6 }, (_, i) => ({
       ...annotationsOf(`${i}.png`, { width: 8, height: 8 }, [{ box: [1, 1, 7, 7], label: 0 }]),

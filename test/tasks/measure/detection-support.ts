@@ -1,8 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as ort from "onnxruntime-node";
 import { expect } from "vitest";
+import { letterboxBatch } from "../../../src/detection/augment/batches.ts";
+import { pngSize } from "../../../src/report/raster/raster.ts";
+import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import type { SentRequest, UncheckedRequest } from "../../../src/tasks/fit/request.ts";
+import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
+import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
 import { RunFolder } from "../../../src/train/run-folder.node.ts";
@@ -24,6 +30,9 @@ export const TINY = {
   validateEvery: 2,
   logEvery: 1,
 } as const;
+
+/** The detectors that the quick tests fit whole; the slow ones fit the others. */
+export const QUICK: readonly string[] = ["yolo", "center-net", "yolo-v3"];
 
 export interface Ran {
   readonly path: string;
@@ -79,15 +88,19 @@ export async function squares(images: number, names: readonly string[] = ["red",
 }
 
 /**
- * Fits once without a break and once stopped and resumed, in folders under `root`.
+ * Fits with options beside `TINY` once without a break and once stopped and resumed, in folders under `root`.
  * @throws where weights or metrics of both differ in a bit
  */
 export async function expectResumedEqual(
   root: string,
-  { model, accumulate }: { readonly model: string; readonly accumulate: number },
+  {
+    name,
+    ...options
+  }: Readonly<Record<string, unknown>> & { readonly model: string; readonly name?: string },
 ): Promise<void> {
-  const request = { model, ...TINY, steps: 5, samplePictures: 0, accumulate, batchSize: 4 };
-  const [whole, broken] = [join(root, `whole-${model}`), join(root, `broken-${model}`)];
+  const request = { ...TINY, steps: 5, samplePictures: 0, batchSize: 4, ...options };
+  const folder = (kind: string) => join(root, `${kind}-${name ?? options.model}`);
+  const [whole, broken] = [folder("whole"), folder("broken")];
   await ran({ ...request, out: whole });
   let asked = 0;
   await ran({ ...request, out: broken }, { shouldStop: () => ++asked > 3 });
@@ -103,3 +116,66 @@ export async function expectResumedEqual(
 }
 
 export const folderIn = (root: string, name: string): string => join(root, name);
+
+/** A detector is fitted to scenes for a moment, and leaves a run folder with pictures, report and model. */
+export async function expectFitted(model: string, path: string): Promise<void> {
+  const { summary, warnings, config } = await ran({ model, ...TINY, steps: 4, out: path });
+  expect(warnings).toEqual([]);
+  expect(summary).toMatchObject({ step: 4, reason: "limit" });
+  expect(Object.keys(summary.best?.measures ?? {})).toEqual(["AP", "AP50"]);
+  expect(config.dataInfo).toMatchObject({
+    kind: "image",
+    marks: "boxes",
+    sampleShape: [3, TINY.canvas, TINY.canvas],
+    classes: 10,
+    classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+  });
+  // Mirrored digits are none.
+  expect(config.dataOptions).toMatchObject({ size: TINY.canvas, flip: 0 });
+  const rows = await new RunFolder(path).readMetrics();
+  expect(rows.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+  expect(rows[1]).toHaveProperty("validationAP50");
+  const pictures = ["training-batch-0", "training-batch-1", "detections", "confusion"];
+  for (const name of [...pictures, ...(model === "center-net" ? ["heat-maps"] : [])]) {
+    expect(pngSize(await readFile(join(path, "samples", `${name}.png`)))?.width).toBeGreaterThan(200);
+  }
+  const page = await readFile(join(path, "report.html"), "utf8");
+  expect(page).toContain("Confusion of classes");
+  expect(page).toContain("Detections of the best weights");
+  const measured = JSON.parse(await readFile(join(path, "validation.json"), "utf8"));
+  expect(measured).toMatchObject({ model, split: "validation", coco: { images: 2 } });
+}
+
+/** A run is measured as it was validated, and exported as it runs. */
+export async function expectMeasuredAndExported(path: string): Promise<void> {
+  const run = detectorRun(await loadRun(path, { threads: 1 }));
+  try {
+    const set = await annotatedData(run);
+    const evaluation = await evaluateDetector(run, set, { split: "validation" });
+    const best = (await new RunFolder(path).readCheckpoint())?.progress.best;
+    expect(evaluation.step).toBe(best?.step);
+    expect(evaluation.coco.ap).toBeCloseTo(best?.measures?.AP ?? Number.NaN, 6);
+    expect(evaluation.coco.ap50).toBeCloseTo(best?.measures?.AP50 ?? Number.NaN, 6);
+
+    const file = `${path}.onnx`;
+    const { description } = await exportRun(path, file);
+    expect(description).toContain(`[batch, 3, ${TINY.canvas}, ${TINY.canvas}]`);
+    const { x } = await letterboxBatch(set.splits.test, [0, 1], TINY.canvas);
+    const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
+    const own = await compiled.run({ x });
+    const plain = await ort.InferenceSession.create(file);
+    const outside = await plain.run({ x: new ort.Tensor("float32", x.data, x.shape) });
+    for (const name of ["boxes", "scores"] as const) {
+      expect(outside[name]?.dims).toEqual(own[name].shape);
+      const values = outside[name]?.data as Float32Array;
+      const difference = values.reduce(
+        (most, value, i) => Math.max(most, Math.abs(value - Number(own[name].data[i]))),
+        0,
+      );
+      expect(difference).toBeLessThan(name === "boxes" ? 2e-2 : 1e-4);
+    }
+    await plain.release();
+  } finally {
+    await run.session.release();
+  }
+}

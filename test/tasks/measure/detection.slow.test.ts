@@ -1,8 +1,9 @@
 import { rm } from "node:fs/promises";
-import { afterAll, beforeAll, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectResumedEqual } from "./detection-support.ts";
+import { expectFitted, expectMeasuredAndExported, expectResumedEqual, QUICK } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -15,3 +16,15 @@ it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
   "training that is stopped and resumed equals the uninterrupted one, bit for bit: %s",
   (model) => expectResumedEqual(root, { model, accumulate: 1 }),
 );
+
+it("so does training at several scales in parts of batches", () =>
+  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
+
+// The others stand in the quick tests.
+describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s", (model) => {
+  it("is fitted to scenes and leaves a run folder with pictures, report and model", () =>
+    expectFitted(model, join(root, model)));
+
+  it("is measured as it was validated, and exported as it runs", () =>
+    expectMeasuredAndExported(join(root, model)));
+});
