@@ -48,9 +48,12 @@ test.each([
     const own = await decodeRgb(path, name, found.header, { ...limits, longest }, part);
     const expected = cropped(whole, part);
     expect([own.width, own.height, own.data.length]).toEqual([50, 40, expected.data.length]);
-    // Rounding may differ by a level where an image is turned and made smaller in other portions; edges would differ by a hundred.
+    // A turned image that is made smaller may be turned first or last, and overshoots at edges are cut off between: a few levels. A part
+    // that lay elsewhere would differ by a hundred.
     const apart = own.data.map((value, i) => Math.abs(value - (expected.data[i] ?? 0)));
-    expect(Math.max(...apart)).toBeLessThanOrEqual(longest === undefined ? 0 : 1);
+    expect(Math.max(...apart)).toBeLessThanOrEqual(
+      longest !== undefined && orientation !== undefined ? 12 : 0,
+    );
     expect(new Set(own.data).size).toBeGreaterThan(2);
   }
 });
