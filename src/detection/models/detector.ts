@@ -4,6 +4,7 @@ import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
+import type { ForeignNames } from "../../nn/names.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
@@ -17,7 +18,9 @@ import {
   type FeatureNetworkOptions,
   imageSize,
   levelGrids,
+  settledFeatures,
 } from "../network/feature-network.ts";
+import { backboneNames } from "../network/published/names.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -190,6 +193,8 @@ function candidates(
 export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes"> {
   /** Shapes of training boxes (all, or a sample) in pixels of those images, from which anchors are made. */
   readonly boxShapes?: readonly Size[];
+  /** Whether a fit begins with given weights, on which it depends what of a backbone is trained; default: false. */
+  readonly fromWeights?: boolean;
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
@@ -212,6 +217,10 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
     dataKinds: ["detection"],
     can: ["detect", "export"],
     preferences: () => detectorPreferences,
+    settled(options, data) {
+      const own = definition.settled?.(options, data) ?? options;
+      return { ...own, ...settledFeatures(own, data.fromWeights === true) };
+    },
   };
 }
 
@@ -298,17 +307,31 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return made;
   }
 
-  /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
-  protected outputs(x: Tensor): Outputs {
-    return this.head.forward(this.features.forward(x));
+  /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
+  protected outputs(x: Tensor): readonly Outputs[] {
+    return this.features.trident.looking.map((dilations) =>
+      this.head.forward(this.features.forward(x, dilations)),
+    );
+  }
+
+  /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
+  rateOf(name: string): number {
+    return name.startsWith("features.") ? this.features.rateOf(name.slice("features.".length)) : 1;
+  }
+
+  foreignNames(): ForeignNames {
+    return backboneNames(this.features.backboneName, "features.backbone.");
   }
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return this.lossesOf(this.outputs(x), objects, this.geometry(x));
+    const { trident } = this.features;
+    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 
   decoded(x: Tensor): Decoded {
-    return this.decode(this.outputs(x), this.geometry(x));
+    const geometry = this.geometry(x);
+    return this.features.trident.merged(this.outputs(x).map((outputs) => this.decode(outputs, geometry)));
   }
 
   /** The graph for use outside: decoding is inside, suppression is not. */

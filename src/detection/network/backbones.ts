@@ -1,6 +1,7 @@
 import { shapeError } from "../../tensor/index.operations.ts";
 import { concat, split, type Tensor } from "../../tensor/index.ts";
 import { ConvBlock } from "./blocks.ts";
+import { type Dilations, PLAIN, stackedMaps } from "./trident.ts";
 
 /** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */
 export interface FeatureLevel {
@@ -12,9 +13,19 @@ export interface FeatureLevel {
 export interface Backbone {
   /** What `forward` gives, from the finest map to the coarsest: strides 4, 8, 16 and 32, or as far as was asked for. */
   readonly levels: readonly FeatureLevel[];
-  /** x [n, 3, H, W], about 0 … 1 → [n, channels, H / stride, W / stride] of each level. @throws ShapeError */
-  forward(x: Tensor): readonly Tensor[];
+  /**
+   * x [n, 3, H, W], normalized → [n, channels, H / stride, W / stride] of each level.
+   * @param dilations of the branches that the last stage runs in after its reduction, for trident networks: the last map is then [branches · n,
+   *   …], branch by branch
+   * @throws ShapeError
+   */
+  forward(x: Tensor, dilations?: Dilations): readonly Tensor[];
+  /** The stage that a parameter or buffer belongs to, by its name in the backbone: 1 for the stem, 2 … 5 for strides 4 … 32. */
+  stageOf(name: string): number;
 }
+
+/** Stages of a backbone, the stem among them. */
+export const STAGE_COUNT = 5;
 
 /** What a backbone is made from. */
 export interface BackboneOptions {
@@ -22,6 +33,8 @@ export interface BackboneOptions {
   readonly depth: number;
   /** The stride at which it ends; default: 32. */
   readonly coarsestStride?: number;
+  /** Whether the batch norms of a stage, 1 … 5, use the statistics they are given even in training; default: none. */
+  readonly frozenNorm?: (stage: number) => boolean;
 }
 
 /** Channels that are fast: whole blocks of the runtime's convolutions. */
@@ -69,6 +82,12 @@ export function checkImages(name: string, x: Tensor, levels: readonly FeatureLev
 
 const relu = (x: Tensor): Tensor => x.relu();
 
+/** The stage of what a backbone of `stem` and `stages` holds. */
+function stageOfField(name: string): number {
+  const stage = /^stages\.(\d+)\./.exec(name)?.[1];
+  return stage === undefined ? 1 : 2 + Number(stage);
+}
+
 /**
  * The basic block of a residual network (He et al. 2016, "Deep residual learning", figure 2): relu(x + conv(relu(conv(x)))) with
  * 3×3 convolutions, each with batch normalization. Where the map is halved or its channels change, x goes through a 1×1
@@ -79,18 +98,28 @@ class BasicBlock {
   readonly conv2: ConvBlock;
   readonly skip: ConvBlock | undefined;
 
-  constructor(inputs: number, outputs: number, stride: number) {
-    this.conv1 = new ConvBlock(inputs, outputs, 3, { stride, activation: relu });
-    this.conv2 = new ConvBlock(outputs, outputs, 3, { activation: "none" });
+  constructor(inputs: number, outputs: number, stride: number, frozenNorm: boolean) {
+    this.conv1 = new ConvBlock(inputs, outputs, 3, { stride, activation: relu, frozenNorm });
+    this.conv2 = new ConvBlock(outputs, outputs, 3, { activation: "none", frozenNorm });
     this.skip =
       stride === 1 && inputs === outputs
         ? undefined
-        : new ConvBlock(inputs, outputs, 1, { stride, activation: "none" });
+        : new ConvBlock(inputs, outputs, 1, { stride, activation: "none", frozenNorm });
   }
 
-  forward(x: Tensor): Tensor {
-    const sum = this.conv2.forward(this.conv1.forward(x)).add(this.skip?.forward(x) ?? x);
-    return sum.relu();
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const inner = this.conv1.forward(x, dilations);
+    return this.conv2
+      .forward(inner, dilations)
+      .add(this.skip?.forward(x) ?? x)
+      .relu();
+  }
+
+  /** A block that halves the map, in branches from its second convolution on: [n, …] → [branches · n, …]. */
+  divided(x: Tensor, dilations: Dilations): Tensor {
+    const inner = this.conv2.forward(stackedMaps(this.conv1.forward(x), dilations), dilations);
+    return inner.add(stackedMaps(this.skip?.forward(x) ?? x, dilations)).relu();
   }
 }
 
@@ -102,20 +131,29 @@ export class ResNet implements Backbone {
 
   constructor(options: BackboneOptions) {
     const { stem, stages } = backbonePlan(options);
+    const { frozenNorm = () => false } = options;
     this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
-    this.stem = new ConvBlock(3, stem, 3, { stride: 2, activation: relu });
-    this.stages = stages.map(({ inputs, channels, blocks }) =>
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2, activation: relu, frozenNorm: frozenNorm(1) });
+    this.stages = stages.map(({ inputs, channels, blocks }, stage) =>
       Array.from({ length: blocks }, (_, i) =>
-        i === 0 ? new BasicBlock(inputs, channels, 2) : new BasicBlock(channels, channels, 1),
+        i === 0
+          ? new BasicBlock(inputs, channels, 2, frozenNorm(2 + stage))
+          : new BasicBlock(channels, channels, 1, frozenNorm(2 + stage)),
       ),
     );
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  /** Stage 1 is `stem`, stages 2 … 5 are `stages.0` … `stages.3`. */
+  stageOf(name: string): number {
+    return stageOfField(name);
+  }
+
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("ResNet", x, this.levels);
     let map = this.stem.forward(x);
-    return this.stages.map((blocks) => {
-      map = blocks.reduce((h, block) => block.forward(h), map);
+    return this.stages.map((blocks, i) => {
+      const own = i === this.stages.length - 1 ? dilations : PLAIN;
+      map = blocks.reduce((h, block, j) => (j === 0 ? block.divided(h, own) : block.forward(h, own)), map);
       return map;
     });
   }
@@ -126,13 +164,14 @@ class Bottleneck {
   readonly conv1: ConvBlock;
   readonly conv2: ConvBlock;
 
-  constructor(channels: number) {
-    this.conv1 = new ConvBlock(channels, channels, 3);
-    this.conv2 = new ConvBlock(channels, channels, 3);
+  constructor(channels: number, frozenNorm: boolean) {
+    this.conv1 = new ConvBlock(channels, channels, 3, { frozenNorm });
+    this.conv2 = new ConvBlock(channels, channels, 3, { frozenNorm });
   }
 
-  forward(x: Tensor): Tensor {
-    return x.add(this.conv2.forward(this.conv1.forward(x)));
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    return x.add(this.conv2.forward(this.conv1.forward(x, dilations), dilations));
   }
 }
 
@@ -145,17 +184,21 @@ export class CspBlock {
   readonly blocks: readonly Bottleneck[];
   readonly merge: ConvBlock;
 
-  constructor(inputs: number, outputs: number, blocks: number) {
+  constructor(inputs: number, outputs: number, blocks: number, frozenNorm = false) {
     const half = scaledChannels(outputs, 0.5);
-    this.divide = new ConvBlock(inputs, 2 * half, 1);
-    this.blocks = Array.from({ length: blocks }, () => new Bottleneck(half));
-    this.merge = new ConvBlock(2 * half, outputs, 1);
+    this.divide = new ConvBlock(inputs, 2 * half, 1, { frozenNorm });
+    this.blocks = Array.from({ length: blocks }, () => new Bottleneck(half, frozenNorm));
+    this.merge = new ConvBlock(2 * half, outputs, 1, { frozenNorm });
   }
 
-  /** @throws ShapeError */
-  forward(x: Tensor): Tensor {
+  /** @param dilations of the branches that the blocks run in: the result is [branches · N, …]. @throws ShapeError */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
     const [past, through] = split(this.divide.forward(x), 1, 2);
-    return this.merge.forward(concat([past, this.blocks.reduce((h, block) => block.forward(h), through)], 1));
+    const inner = this.blocks.reduce(
+      (h, block) => block.forward(h, dilations),
+      stackedMaps(through, dilations),
+    );
+    return this.merge.forward(concat([stackedMaps(past, dilations), inner], 1));
   }
 }
 
@@ -164,13 +207,13 @@ class CspStage {
   readonly reduce: ConvBlock;
   readonly block: CspBlock;
 
-  constructor(inputs: number, outputs: number, blocks: number) {
-    this.reduce = new ConvBlock(inputs, outputs, 3, { stride: 2 });
-    this.block = new CspBlock(outputs, outputs, blocks);
+  constructor(inputs: number, outputs: number, blocks: number, frozenNorm: boolean) {
+    this.reduce = new ConvBlock(inputs, outputs, 3, { stride: 2, frozenNorm });
+    this.block = new CspBlock(outputs, outputs, blocks, frozenNorm);
   }
 
-  forward(x: Tensor): Tensor {
-    return this.block.forward(this.reduce.forward(x));
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    return this.block.forward(this.reduce.forward(x), dilations);
   }
 }
 
@@ -182,16 +225,24 @@ export class CspNet implements Backbone {
 
   constructor(options: BackboneOptions) {
     const { stem, stages } = backbonePlan(options);
+    const { frozenNorm = () => false } = options;
     this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
-    this.stem = new ConvBlock(3, stem, 3, { stride: 2 });
-    this.stages = stages.map(({ inputs, channels, blocks }) => new CspStage(inputs, channels, blocks));
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2, frozenNorm: frozenNorm(1) });
+    this.stages = stages.map(
+      ({ inputs, channels, blocks }, i) => new CspStage(inputs, channels, blocks, frozenNorm(2 + i)),
+    );
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  /** Stage 1 is `stem`, stages 2 … 5 are `stages.0` … `stages.3`. */
+  stageOf(name: string): number {
+    return stageOfField(name);
+  }
+
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("CspNet", x, this.levels);
     let map = this.stem.forward(x);
-    return this.stages.map((stage) => {
-      map = stage.forward(map);
+    return this.stages.map((stage, i) => {
+      map = stage.forward(map, i === this.stages.length - 1 ? dilations : PLAIN);
       return map;
     });
   }

@@ -3,12 +3,15 @@ import { kaimingNormal } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { BatchNorm2d, GroupNorm } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { convolveBranches, type Dilations, PLAIN } from "./trident.ts";
 
 export interface ConvBlockOptions {
   /** Default: 1. */
   readonly stride?: number;
   /** Default: SiLU; `none` for a sum that is activated later. */
   readonly activation?: Activation | "none";
+  /** Whether the normalization uses the statistics it is given even in training; default: false. */
+  readonly frozenNorm?: boolean;
 }
 
 const silu: Activation = (x) => x.silu();
@@ -29,13 +32,13 @@ export class ConvBlock {
       bias: false,
       initializeWeight: kaimingNormal(),
     });
-    this.norm = new BatchNorm2d(outputs);
+    this.norm = new BatchNorm2d(outputs, { frozen: options.frozenNorm ?? false });
     this.activation = options.activation ?? silu;
   }
 
-  /** @throws ShapeError */
-  forward(x: Tensor): Tensor {
-    const y = this.norm.forward(this.conv.forward(x));
+  /** @param dilations of the branches that are stacked in the batch. @throws ShapeError */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const y = this.norm.forward(convolveBranches(this.conv, x, dilations));
     return this.activation === "none" ? y : this.activation(y);
   }
 }

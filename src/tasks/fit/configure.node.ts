@@ -50,9 +50,16 @@ interface NewData {
   readonly modelOptions: Readonly<Record<string, unknown>>;
 }
 
+/** What else decides how data is opened and options are completed. */
+interface Circumstances {
+  readonly trust: GivenTrust;
+  /** Whether the fit begins with given weights. */
+  readonly fromWeights: boolean;
+}
+
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
 export async function configure(
-  { model, data, out: _out, ...rest }: SentRequest,
+  { model, data, out: _out, offline: _offline, ...rest }: SentRequest,
   trust: GivenTrust,
 ): Promise<{
   readonly definition: ModelDefinition;
@@ -70,13 +77,10 @@ export async function configure(
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(
-    definition,
-    data,
-    options.data,
-    parsed,
+  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed, {
     trust,
-  );
+    fromWeights: fit.weights !== undefined,
+  });
   const config = {
     eidos: version,
     created: new Date().toISOString(),
@@ -99,7 +103,7 @@ async function openSamples(
   source: SentData,
   given: Options,
   modelOptions: Options,
-  trust: GivenTrust,
+  { trust }: Circumstances,
 ): Promise<NewData> {
   const parsed = parseOptions("data", dataOptionsSchema, given);
   checkEnds(definition, parsed);
@@ -127,6 +131,7 @@ async function openAnnotated(
   source: SentData,
   given: Options,
   modelOptions: Options,
+  { fromWeights }: Circumstances,
 ): Promise<NewData> {
   const data = await openDetection(source, detectionDataOptions(given).reading);
   const usual = { ...usualOptions(nameOf(source), data), ...given };
@@ -150,6 +155,7 @@ async function openAnnotated(
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
     boxShapes: boxShapes(data, size, training),
+    fromWeights,
   });
   return {
     opened: { kind: "boxes", data, options, negatives },

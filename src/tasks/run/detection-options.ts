@@ -3,8 +3,10 @@ import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
+import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
+import type { RunConfig } from "../../train/run-config.ts";
 
 /** Default side of the images that a detector of photographs sees. */
 export const PHOTO_SIZE = 320;
@@ -73,6 +75,27 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
   };
+}
+
+/** Which branches of a detector look, for one that was fitted in branches (TridentNet): all three, or the middle one. */
+export const LOOKING = ["full", "fast"] as const;
+
+export type Looking = (typeof LOOKING)[number];
+
+/** The branches of a run's detector that look; undefined where it has none. */
+export function lookingOf({ modelOptions }: Pick<RunConfig, "modelOptions">): Looking | undefined {
+  return LOOKING.find((mode) => mode === modelOptions.trident);
+}
+
+/** A run whose detector looks by the branches asked for: its weights are the same. @throws OptionError where it was fitted without */
+export function lookingBy(config: RunConfig, trident: Looking | undefined): RunConfig {
+  if (trident === undefined) return config;
+  if (lookingOf(config) === undefined) {
+    throw new OptionError(
+      `option trident: this run of ${config.model} was fitted without branches; leave it out, or fit a detector with --trident full`,
+    );
+  }
+  return { ...config, modelOptions: { ...config.modelOptions, trident } };
 }
 
 /** Whether a model is fitted to images with boxes. */
