@@ -36,6 +36,7 @@ export const dataInfo = z.object({
       count: z.int().min(1).max(MOST_STREAMED),
       background: z.int().min(0).max(MOST_STREAMED),
       pixels: z.number().min(0).max(MOST.amount),
+      negatives: text().optional(),
     })
     .readonly()
     .optional()
