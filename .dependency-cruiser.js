@@ -26,7 +26,15 @@ const HOUSE = [
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
   { room: "representation" },
-  { room: "detection", subrooms: ["boxes", "augment", "network", "loss", "scale", "measure", "models"] },
+  {
+    room: "detection",
+    subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
+  },
+  {
+    room: "detection/network",
+    above: ["image-normalization", "blocks", "backbones"],
+    subrooms: ["published"],
+  },
   { room: "catalog" },
   {
     room: "report",

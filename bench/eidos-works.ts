@@ -20,6 +20,7 @@ import { benchScenes, benchYolo, detectionWorks, SCENES, YOLO_PREFERENCES } from
 import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
+import { benchFasterRcnn, FASTER_RCNN_PREFERENCES, regionWorks } from "./region-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
 import { suppressionWorks } from "./suppression-works.ts";
 import {
@@ -172,6 +173,8 @@ export function subjectOf(work: string): Subject {
     }
     case "yolo-step":
       return { model: benchYolo(), data: benchScenes(), preferences: YOLO_PREFERENCES };
+    case "faster-rcnn-step":
+      return { model: benchFasterRcnn(), data: benchScenes(), preferences: FASTER_RCNN_PREFERENCES };
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
       return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
@@ -271,6 +274,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...AUTOREGRESSIVE_STEPS,
           ...LATENT_STEPS,
           "yolo-step",
+          "faster-rcnn-step",
         ];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
@@ -281,6 +285,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
       ...flowWorks(options),
       ...autoregressiveWorks(options),
       ...detectionWorks(options),
+      ...regionWorks(options),
       ...suppressionWorks(),
     }),
   };

@@ -12,6 +12,7 @@ import { unetShape } from "./eidos-works.ts";
 import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
 import { operationShares } from "./profile.ts";
+import { writeFasterRcnnWeights } from "./region-works.ts";
 import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
 import { writeSuppressionBoxes } from "./suppression-works.ts";
 import { WORKS } from "./works.ts";
@@ -73,9 +74,13 @@ process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
 process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
 process.env.EIDOS_BENCH_YOLO = join(folder, "yolo.safetensors");
+process.env.EIDOS_BENCH_FASTER_RCNN = join(folder, "faster-rcnn.safetensors");
 process.env.EIDOS_BENCH_SUPPRESSION = join(folder, "suppression.safetensors");
 if (works.some(({ name }) => name === "ddim-50")) await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
 if (works.some(({ name }) => name.startsWith("yolo"))) await writeYoloWeights(process.env.EIDOS_BENCH_YOLO);
+if (works.some(({ name }) => name.startsWith("faster-rcnn"))) {
+  await writeFasterRcnnWeights(process.env.EIDOS_BENCH_FASTER_RCNN);
+}
 if (works.some(({ name }) => name.startsWith("suppression"))) {
   await writeSuppressionBoxes(process.env.EIDOS_BENCH_SUPPRESSION);
 }

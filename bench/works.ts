@@ -113,6 +113,20 @@ export const WORKS: readonly Work[] = [
     repetitions: 4,
     rounds: 9,
   },
+  {
+    name: "faster-rcnn-step",
+    title: "training step, Faster R-CNN, 320×320",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
+  {
+    name: "faster-rcnn-inference",
+    title: "detection by Faster R-CNN, 320×320",
+    batch: 8,
+    repetitions: 4,
+    rounds: 9,
+  },
   ...[
     ["crowded", "around 100 objects"],
     ["scattered", "anywhere"],

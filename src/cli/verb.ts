@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { positions, threadCount } from "../bounds.ts";
 import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
+import { describeHolder } from "../data/files/lock.node.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -10,7 +11,6 @@ import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
-import { describeHolder } from "../train/run-lock.node.ts";
 import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 

@@ -1,4 +1,5 @@
-// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, scale, measure and models.
+// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, regions, scale, measure
+// and models.
 
 export {
   type DetectionBatches,
@@ -34,6 +35,12 @@ export {
 } from "./models/detector.ts";
 export { detectors } from "./models/detectors.ts";
 export { exportedDetections } from "./models/exported.ts";
+export {
+  FasterRcnn,
+  type FasterRcnnOptions,
+  fasterRcnnDefinition,
+  fasterRcnnOptions,
+} from "./models/faster-rcnn.ts";
 export { Fcos, type FcosOptions, fcosDefinition, fcosOptions } from "./models/fcos.ts";
 export { type PyramidImages, pyramidDetections } from "./models/image-pyramid.ts";
 export {

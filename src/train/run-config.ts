@@ -9,6 +9,9 @@ import { resolvedFitOptions } from "./options.ts";
 /** Samples of a training split at most; they may be streamed, and are then never in memory together. */
 const MOST_STREAMED = 1e12;
 
+/** Bytes of a file of weights. */
+const MOST_WEIGHTS = 2 ** 31 - 1;
+
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
 export const dataInfo = z.object({
   kind: z.enum(["points", "image", "table", "binary"]),
@@ -29,6 +32,15 @@ export const dataInfo = z.object({
   trainCount: z.int().min(1).max(MOST_STREAMED),
 });
 
+/** Where weights are from that were fetched to begin with, and what they were. */
+const fetchedWeights = z.object({
+  url: text(),
+  /** The commit of the hub. */
+  revision: text().optional(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z.int().min(0).max(MOST_WEIGHTS),
+});
+
 /** config.json of a run folder: everything that is needed to repeat, resume or use the run. */
 export const runConfig = z.object({
   eidos: text().describe("version that made the run"),
@@ -39,6 +51,7 @@ export const runConfig = z.object({
   dataOptions: z.record(text(), z.unknown()),
   dataInfo,
   fit: resolvedFitOptions,
+  weights: fetchedWeights.optional(),
   /** Whole paths, as they were when the run began, of the files that it names. */
   paths: z
     .object({

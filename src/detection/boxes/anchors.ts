@@ -12,9 +12,17 @@ export interface CellGrid {
   readonly stride: number;
 }
 
+/**
+ * Where anchors of a cell stand: around its center, or around its upper left corner with edges rounded to whole pixels, as torchvision's
+ * do.
+ */
+export type AnchorOrigin = "center" | "corner";
+
 /** A grid with anchors of the same shapes in each cell. */
 export interface AnchorGrid extends CellGrid {
   readonly shapes: readonly Size[];
+  /** Default: `center`. */
+  readonly origin?: AnchorOrigin;
 }
 
 /**
@@ -40,10 +48,23 @@ export function cellCenters({ rows, columns, stride }: CellGrid): Float32Array {
   return centers;
 }
 
-/** Anchors as boxes around the centers of the cells: row by row, column by column, shape by shape. */
+/** Half a side, to the nearest whole number, halves to even. */
+function wholeHalf(side: number): number {
+  const half = side / 2;
+  const low = Math.floor(half);
+  return half - low === 0.5 ? low + (low % 2) : Math.round(half);
+}
+
+/** Anchors as boxes around the centers of the cells, or their corners: row by row, column by column, shape by shape. */
 export function anchorGrid(grid: AnchorGrid): Float32Array {
-  const centers = cellCenters(grid);
-  const { shapes } = grid;
+  const corner = grid.origin === "corner";
+  const centers = cellCenters(grid).map((at) => (corner ? at - grid.stride / 2 : at));
+  const shapes = corner
+    ? grid.shapes.map(({ width, height }) => ({
+        width: 2 * wholeHalf(width),
+        height: 2 * wholeHalf(height),
+      }))
+    : grid.shapes;
   const boxes = new Float32Array(2 * centers.length * shapes.length);
   for (let cell = 0; cell < centers.length / 2; cell++) {
     const [x, y] = [centers[2 * cell] ?? 0, centers[2 * cell + 1] ?? 0];

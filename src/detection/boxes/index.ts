@@ -14,3 +14,4 @@ export { type FusionOptions, weightedBoxesFusion } from "./fusion.ts";
 export * from "./letterbox.ts";
 export { type NmsOptions, nms } from "./nms.ts";
 export { type SoftNmsOptions, type SoftSuppression, softNms } from "./soft-nms.ts";
+export { suppressed } from "./suppressed.ts";

@@ -1,5 +1,6 @@
 import { centerNetDefinition } from "./center-net.ts";
 import type { DetectorDefinition } from "./detector.ts";
+import { fasterRcnnDefinition } from "./faster-rcnn.ts";
 import { fcosDefinition } from "./fcos.ts";
 import { retinaNetDefinition } from "./retina-net.ts";
 import { yoloDefinition } from "./yolo.ts";
@@ -14,6 +15,7 @@ export const detectorDefinitions = [
   retinaNetDefinition,
   yoloV1Definition,
   yoloV3Definition,
+  fasterRcnnDefinition,
 ] as const;
 
 /** Every detector by name. */

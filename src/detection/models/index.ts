@@ -1,3 +1,4 @@
+export { suppressed } from "../boxes/suppressed.ts";
 export {
   CenterNet,
   type CenterNetOptions,
@@ -11,7 +12,6 @@ export {
   heatTargets,
   peaks,
 } from "./center-net.ts";
-
 export {
   type Decoded,
   DenseDetector,
@@ -26,7 +26,18 @@ export {
   pickedDetections,
 } from "./detector.ts";
 export { detectors } from "./detectors.ts";
-export { exportedDetections, suppressed } from "./exported.ts";
+export { exportedDetections } from "./exported.ts";
+export {
+  FasterRcnn,
+  type FasterRcnnOptions,
+  fasterRcnnDefinition,
+  fasterRcnnOptions,
+  type RegionGeometry,
+  regionGeometry,
+  TwoStageHead,
+  type TwoStageOptions,
+  type TwoStageOutputs,
+} from "./faster-rcnn.ts";
 export type { FcosOutputs } from "./fcos.ts";
 export {
   assignBySize,
@@ -47,6 +58,18 @@ export {
   pyramidDetections,
   type ViewDetections,
 } from "./image-pyramid.ts";
+export {
+  RegionHead,
+  type RegionHeadOptions,
+  type RegionOutputs,
+  type RegionTargetOptions,
+  type RegionTargets,
+  regionBoxes,
+  regionLosses,
+  regionTargets,
+  rematched,
+  stageWeights,
+} from "./region-head.ts";
 export {
   assignByOverlap,
   deltasOf,

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
+import type { DownloadProgress } from "../../data/files/download.node.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { PlainSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
@@ -18,8 +19,9 @@ import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.nod
 import { detectionData, trainingSizes } from "../measure/detection-data.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
-import { locatedData, locatedWeights, pathsOf } from "../run/run-data.node.ts";
-import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
+import { locatedData, pathsOf } from "../run/run-data.node.ts";
+import { type GivenTrust, queryTrust, trusts } from "../run/trust.node.ts";
+import { offlineOption, startingWeights, type WeightsAccess } from "../run/weights.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
@@ -45,7 +47,17 @@ export type FitTask =
       readonly data?: SentData;
       /** What of the run is trusted. Default: nothing. */
       readonly trust?: GivenTrust;
+      /** Whether the weights that the run began with may only come from the cache. */
+      readonly offline?: boolean;
     };
+
+/** What is reported while a fit is prepared, and how that is ended. */
+export interface PrepareReports {
+  readonly onDownload?: (progress: DownloadProgress) => void;
+  readonly onWarning?: (message: string) => void;
+  /** Asked after each step, and now and then while weights are fetched. */
+  readonly shouldStop?: () => boolean;
+}
 
 /** A fit that can begin or go on. */
 export interface PreparedFit {
@@ -58,21 +70,23 @@ export interface PreparedFit {
 /**
  * Makes a run ready to begin or go on. Errors in options, model and data come before anything is written. The folder is then locked:
  * `fitHere` unlocks it.
- * @throws OptionError, DataError, FileError, WeightsError
+ * @throws OptionError, DataError, FileError, DownloadError, WeightsError
  */
-export function prepareFit(task: FitTask): Promise<PreparedFit> {
-  return task.kind === "new" ? prepareNew(task) : prepareResume(task);
+export function prepareFit(task: FitTask, reports: PrepareReports = {}): Promise<PreparedFit> {
+  return task.kind === "new" ? prepareNew(task, reports) : prepareResume(task, reports);
 }
 
-async function prepareNew({
-  request,
-  trust = true,
-}: Extract<FitTask, { kind: "new" }>): Promise<PreparedFit> {
+async function prepareNew(
+  { request, trust = true }: Extract<FitTask, { kind: "new" }>,
+  reports: PrepareReports,
+): Promise<PreparedFit> {
   const { out, data } = request;
+  const offline = offlineOption(request.offline);
   if (out !== undefined) await refuseTaken(out);
-  const { definition, opened, config } = await configure(request, trust);
-  const subject = subjectOf(definition, config, opened);
-  const start = await startOf(config, subject);
+  const { definition, opened, config: configured } = await configure(request, trust);
+  const subject = subjectOf(definition, configured, opened);
+  const start = await startOf(configured, subject, { offline, asked: true }, reports);
+  const config = { ...configured, ...recordOf(start) };
   let folder: RunFolder;
   if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
   else {
@@ -95,12 +109,10 @@ async function unlockingOnError<T>(folder: RunFolder, work: () => Promise<T>): P
   }
 }
 
-async function prepareResume({
-  folder: path,
-  overrides,
-  data: given,
-  trust,
-}: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
+async function prepareResume(
+  { folder: path, overrides, data: given, trust, offline }: Extract<FitTask, { kind: "resume" }>,
+  reports: PrepareReports,
+): Promise<PreparedFit> {
   const folder = new RunFolder(path);
   // A folder without a run is left as it is.
   await folder.readConfig();
@@ -110,10 +122,21 @@ async function prepareResume({
     // A damaged checkpoint is found before anything is written.
     const checkpoint = await folder.readCheckpoint();
     const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-    const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
-    const { subject, data } = await resolveRun(config, path, given, trust);
+    const isOther = fit.weights !== before.fit.weights;
+    const resumed: RunConfig = {
+      ...(isOther ? withWeights(before, fit) : before),
+      fit,
+      ...(given !== undefined && movedTo(before, given)),
+    };
+    const { subject, data } = await resolveRun(resumed, path, given, trust);
     // Killed before its first checkpoint, a run begins again as it has begun.
-    const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
+    const access = {
+      offline: offlineOption(offline),
+      asked: overrides.weights !== undefined || trusts(trust, "download"),
+      ...(!isOther && { run: path }),
+    };
+    const start = checkpoint === undefined ? await startOf(resumed, subject, access, reports) : undefined;
+    const config = { ...resumed, ...recordOf(start) };
     await folder.removeTemporaries();
     if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
     return prepared({ subject, config, data, folder, resume: true, start });
@@ -126,6 +149,23 @@ function movedTo(config: RunConfig, given: SentData): Pick<RunConfig, "data" | "
   const { data: where } = pathsOf({ ...config, data });
   const { data: _before, ...others } = config.paths ?? {};
   return { data, paths: { ...others, ...(where !== undefined && { data: where }) } };
+}
+
+/** What config.json says of a run that is to begin with other weights. */
+function withWeights(before: RunConfig, fit: RunConfig["fit"]): RunConfig {
+  const { weights: _record, paths: { weights: _path, ...paths } = {}, ...others } = before;
+  const { weights: path } = pathsOf({ ...before, fit });
+  return { ...others, paths: { ...paths, ...(path !== undefined && { weights: path }) } };
+}
+
+/** What config.json keeps of weights that were fetched. */
+function recordOf(start: Start | undefined): Pick<RunConfig, "weights"> {
+  return start?.record === undefined ? {} : { weights: start.record };
+}
+
+/** Weights that a run begins with. */
+interface Start extends WarmStart {
+  readonly record: RunConfig["weights"];
 }
 
 function prepared({
@@ -161,9 +201,37 @@ function prepared({
 }
 
 /** Weights that a run begins with, where they are given, and what of them did not fit. */
-async function startOf(config: RunConfig, { model }: FitSubject): Promise<WarmStart | undefined> {
-  const weights = await locatedWeights(config);
-  return weights === undefined ? undefined : warmStart(weights, model, config.fit.seed);
+async function startOf(
+  config: RunConfig,
+  { model }: FitSubject,
+  access: WeightsAccess,
+  reports: PrepareReports,
+): Promise<Start | undefined> {
+  const weights = await unlessStopped(reports, (signal) =>
+    startingWeights(config, { ...access, ...reports, signal }),
+  );
+  if (weights === undefined) return undefined;
+  const { start, report } = await warmStart(weights.path, model, config.fit.seed);
+  return { start, report: [...weights.notes, ...report], record: weights.record };
+}
+
+/** Milliseconds between two questions whether a fit is to stop. */
+const QUESTIONS = 100;
+
+/** Does what may take long, and has it stop where the fit is to. */
+async function unlessStopped<T>(
+  { shouldStop }: PrepareReports,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const timer = setInterval(() => {
+    if (shouldStop?.() === true) controller.abort();
+  }, QUESTIONS);
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** Finds out that a folder is taken before data is read. @throws FileError */

@@ -40,6 +40,11 @@ const forms = [
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],
   ["yolo-v3", {}],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
+  ["faster-rcnn", { hidden: 32 }],
+  [
+    "faster-rcnn",
+    { hidden: 32, neck: "none", levels: 1, finestStride: 16, cascade: [0.5, 0.6, 0.7], bins: 5 },
+  ],
 ] as const;
 
 const SIDE = 64;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { nms } from "../../../src/detection/boxes/nms.ts";
-import { suppressed } from "../../../src/detection/models/exported.ts";
+import { suppressed } from "../../../src/detection/boxes/suppressed.ts";
 import { ShapeError } from "../../../src/errors.ts";
 import { exportOnnx } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
