@@ -41,7 +41,7 @@ const STRIDE = 4;
 const GREY = 114;
 
 /** Channels of the layers for width 1. */
-const CHANNELS = [16, 32, 64] as const;
+const CHANNELS = [16, 16, 32] as const;
 
 /** Most negatives of an image that are learnt from, at least and at most. */
 const [FEWEST_NEGATIVES, MOST_NEGATIVES] = [8, 512] as const;
@@ -125,13 +125,13 @@ export const slidingWindowOptions = z.strictObject({
     .max(MOST.pixels)
     .optional()
     .describe(
-      "height of the smallest objects in pixels of the image, which decides how large the pyramid's first level is (default: that of the smallest twentieth of the training boxes, at least a quarter of the window)",
+      "height of the smallest objects in pixels of the image, which decides how large the pyramid's first level is (default: that of the smallest twentieth of the training boxes, at least 0.4 of the window)",
     ),
   octave: z
     .int()
     .min(1)
     .max(8)
-    .default(3)
+    .default(2)
     .describe("levels of the pyramid from a size of objects to twice that size"),
   width: ratio().default(1).describe("channels relative to the usual ones; rounded to multiples of 16"),
   depth: ratio().default(1).describe("3×3 convolutions relative to the usual two"),
@@ -158,7 +158,7 @@ function settledShape(
   const small = heights[Math.floor(heights.length / 20)] ?? window * fill;
   return {
     ratio: ratio ?? Math.min(MOST.ratio, Math.max(1 / MOST.ratio, Number(usual.toPrecision(3)))),
-    smallest: smallest ?? Math.max(window / 4, Math.floor(small)),
+    smallest: smallest ?? Math.max(0.4 * window, Math.floor(small)),
   };
 }
 
