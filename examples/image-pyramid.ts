@@ -8,11 +8,12 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { fit, openDetection, openRun } from "eidos";
 import { type Detections, isDetector, letterboxBatch, type TestTimeOptions } from "eidos/detection";
 import { detectionsInViews, mergeViews } from "eidos/detection/models";
+import { viewsOf } from "eidos/detection/scale";
 import { contactSheet, encodePng, rasterOfBytes } from "eidos/report";
 
 const [seconds = "90"] = process.argv.slice(2);
-const canvas = 96;
-const learnt = { canvas, smallest: 20, largest: 32, objects: 6, clutter: 3, smallShare: 1, scenes: 800 };
+const canvas = 128;
+const learnt = { canvas, smallest: 20, largest: 32, objects: 8, clutter: 4, smallShare: 1, scenes: 800 };
 const wide = { ...learnt, smallest: 8, largest: 64, smallShare: 0.6 };
 
 const { folder } = await fit(
@@ -57,7 +58,7 @@ const { test } = scenes.splits;
 const pictures = [];
 for (const index of [0, 1]) {
   const x = new Map<number, Awaited<ReturnType<typeof letterboxBatch>>["x"]>();
-  for (const side of [canvas / 2, canvas, 2 * canvas])
+  for (const side of viewsOf(canvas, pyramid).sides)
     x.set(side, (await letterboxBatch(test, [index], side)).x);
   const images = {
     sizes: [{ width: canvas, height: canvas }],
@@ -82,7 +83,7 @@ for (const index of [0, 1]) {
     boxes: found.flatMap(([, own]) => [...(own?.boxes ?? [])]),
     labels: found.flatMap(([view, own]) => Array.from(own?.scores ?? [], () => view)),
     texts: found.flatMap(([, own]) => Array.from(own?.classes ?? [], (label) => run.classes[label] ?? "")),
-    enlarge: 4,
+    enlarge: 3,
   });
   const each = views.map(({ found }, i) => [i, found[0]] as const);
   pictures.push(
