@@ -5,7 +5,7 @@ import type { DetectOptions } from "../detection/models/detector.ts";
 import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
-
+import { LOOKING } from "../tasks/run/detection-options.ts";
 import { type GivenValues, parseGiven } from "../tasks/run/given.node.ts";
 
 // Options that several verbs share, and what code calls them.
@@ -83,6 +83,16 @@ export const detectFlags = {
   ),
   iou: share.describe("of two detections of a class that overlap by a larger IoU the better one stays (0.6)"),
   max: stepCount().optional().describe("most detections of an image (100)"),
+};
+
+/** The option of commands that find objects, for detectors with branches. */
+export const tridentFlag = {
+  trident: z
+    .enum(LOOKING)
+    .optional()
+    .describe(
+      "detectors fitted with --trident: which branches look, all three or the middle one (default: as fitted)",
+    ),
 };
 
 /** The options by the names that code has for them. */

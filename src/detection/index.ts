@@ -1,5 +1,5 @@
-// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, regions, scale, measure
-// and models.
+// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, regions, scale, measure and
+// models.
 
 export {
   type DetectionBatches,

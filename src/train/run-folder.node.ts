@@ -398,9 +398,9 @@ export interface WarmStart {
 }
 
 /**
- * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and shape is taken, the rest is drawn
- * as it would have been without.
- * @throws WeightsError where nothing fits, or the file is damaged; DataError where there is none; FileError
+ * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and
+ * shape is taken, names that others give to parts of the model among them, and the rest is drawn as it would have been without.
+ * @throws WeightsError where nothing fits, or the file is damaged or of another architecture; DataError where there is none; FileError
  */
 export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
@@ -419,7 +419,7 @@ function beginWith(
   model: Trainable,
   seed: number,
 ): WarmStart {
-  const { taken, report } = matchState(weights, model, file);
+  const { taken, report } = matchState(weights, model, file, model.foreignNames?.());
   const said = notes.map((note) => `weights of ${file}: ${note}`);
   return {
     start: new Map([...initialState(model, new Random(seed)), ...taken]),

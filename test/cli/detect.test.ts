@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/command.ts";
 import { DataError, EidosError, OptionError } from "../../src/errors.ts";
+import { openRun } from "../../src/tasks/open-run.node.ts";
 import { painted, writeImage, writeText } from "../data/boxes/support.ts";
 import { temporaryFolder } from "../support.ts";
 import { ran, squares, TINY } from "../tasks/measure/detection-support.ts";
@@ -258,6 +259,36 @@ test("eidos export --suppression writes what is found, and names options that it
   await expect(printed("export", path(), "--suppression", "--sampler")).rejects.toThrow(
     /sampler and suppression/,
   );
+});
+
+test("all three branches of a trident or the middle one look, as asked for", async () => {
+  const trident = join(root, "trident");
+  const options = { model: "yolo", trident: "full", levels: 1, neck: "none", finestStride: 16 };
+  const cheap = { size: 64, width: 0.25, batchSize: 2, threads: 1, steps: 2, samplePictures: 0 };
+  await ran({ ...options, ...cheap, data: photos, out: trident });
+  const places = async (...flags: readonly string[]) => {
+    const out = join(trident, "some.onnx");
+    const { out: text } = await printed("export", trident, "--out", out, ...flags);
+    return Number(/boxes: \[batch, (\d+), 4\]/.exec(text)?.[1]);
+  };
+  expect(await places()).toBe(3 * 16);
+  expect(await places("--trident", "fast")).toBe(16);
+  for (const mode of ["full", "fast"]) {
+    const json = JSON.parse((await printed("eval", trident, "--json", "--trident", mode)).out);
+    expect(json.modelOptions).toMatchObject({ trident: mode, levels: 1 });
+  }
+  const found = async (...flags: readonly string[]) => {
+    const args = [trident, join(photos, "images/p0.png"), "--json", "--no-pictures", "--confidence", "0"];
+    const { out: text } = await printed("detect", ...args, "--iou", "1", ...flags);
+    return JSON.parse(text).images[0].objects.length;
+  };
+  expect(await found("--max", "1000")).toBe(3 * (await found("--max", "1000", "--trident", "fast")));
+  await expect(printed("eval", path(), "--trident", "fast")).rejects.toThrow(
+    /option trident: this run of center-net was fitted without branches; leave it out/,
+  );
+  await using run = await openRun(trident, { trident: "fast", threads: 1 });
+  const exported = await run.export(join(trident, "fast.onnx"));
+  expect(exported.description).toContain("[batch, 16, 4]");
 });
 
 test("what is no data for a detector is reported", async () => {

@@ -12,11 +12,12 @@ import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions, testTimeFlags, testTimeOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
 
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),
   ...detectFlags,
+  ...tridentFlag,
   ...testTimeFlags,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: detectionOptionsSchema.shape.pixelLimit,

@@ -11,10 +11,11 @@ import { print, printJson, printLine, showDuration, showTable } from "../format.
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions, testTimeFlags, testTimeOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
 
 const flags = z.strictObject({
   split: z.enum(["train", "validation", "test"]).default("test").describe("split to measure on"),
+  ...tridentFlag,
   ...runOptions,
   json: z.boolean().default(false).describe("print everything as JSON"),
 });

@@ -4,6 +4,7 @@ import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
+import type { ForeignNames } from "../../nn/names.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
@@ -19,6 +20,7 @@ import {
   levelGrids,
   settledFeatures,
 } from "../network/feature-network.ts";
+import { backboneNames } from "../network/published/names.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -306,9 +308,11 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return made;
   }
 
-  /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
-  protected outputs(x: Tensor): Outputs {
-    return this.head.forward(this.features.forward(x));
+  /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
+  protected outputs(x: Tensor): readonly Outputs[] {
+    return this.features.trident.looking.map((dilations) =>
+      this.head.forward(this.features.forward(x, dilations)),
+    );
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -316,12 +320,19 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return name.startsWith("features.") ? this.features.rateOf(name.slice("features.".length)) : 1;
   }
 
+  foreignNames(): ForeignNames {
+    return backboneNames(this.features.backboneName, "features.backbone.");
+  }
+
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return this.lossesOf(this.outputs(x), objects, this.geometry(x));
+    const { trident } = this.features;
+    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 
   decoded(x: Tensor): Decoded {
-    return this.decode(this.outputs(x), this.geometry(x));
+    const geometry = this.geometry(x);
+    return this.features.trident.merged(this.outputs(x).map((outputs) => this.decode(outputs, geometry)));
   }
 
   /** The graph for use outside: decoding is inside, suppression is not. */

@@ -71,7 +71,8 @@ export function chooseRanges(
     const isLast = rank === count - 1;
     const upper = quantile(sorted, Math.min(1, (rank + 1 + OVERLAP) / count));
     const to = isLast ? Number.POSITIVE_INFINITY : Math.max(from, Math.min(upper, most / scale));
-    ranges[i] = { from: Math.floor(from * scale), to: Math.ceil(to * scale) };
+    const first = Math.floor(from * scale);
+    ranges[i] = { from: first, to: Math.max(first + 1, Math.ceil(to * scale)) };
     if (isLast) break;
     // Where the range was cut short, the next one begins as much earlier.
     const shortened = upper > to ? to / upper : 1;
