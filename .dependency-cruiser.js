@@ -30,6 +30,11 @@ const HOUSE = [
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
   },
+  {
+    room: "detection/network",
+    above: ["image-normalization", "blocks", "backbones"],
+    subrooms: ["published"],
+  },
   { room: "catalog" },
   {
     room: "report",

@@ -49,6 +49,8 @@ export interface DataInfo {
   readonly energy?: string;
   /** Shapes of the boxes that are marked in training images, in their pixels. */
   readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
+  /** Whether a fit begins with given weights. */
+  readonly fromWeights?: boolean;
 }
 
 /** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */

@@ -17,6 +17,7 @@ import {
   type FeatureNetworkOptions,
   imageSize,
   levelGrids,
+  settledFeatures,
 } from "../network/feature-network.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -164,6 +165,8 @@ function candidates(
 export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes"> {
   /** Shapes of training boxes (all, or a sample) in pixels of those images, from which anchors are made. */
   readonly boxShapes?: readonly Size[];
+  /** Whether a fit begins with given weights, on which it depends what of a backbone is trained; default: false. */
+  readonly fromWeights?: boolean;
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
@@ -186,6 +189,10 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
     dataKinds: ["detection"],
     can: ["detect", "export"],
     preferences: () => detectorPreferences,
+    settled(options, data) {
+      const own = definition.settled?.(options, data) ?? options;
+      return { ...own, ...settledFeatures(own, data.fromWeights === true) };
+    },
   };
 }
 
@@ -275,6 +282,11 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
   /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
   protected outputs(x: Tensor): Outputs {
     return this.head.forward(this.features.forward(x));
+  }
+
+  /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
+  rateOf(name: string): number {
+    return name.startsWith("features.") ? this.features.rateOf(name.slice("features.".length)) : 1;
   }
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {

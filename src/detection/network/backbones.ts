@@ -12,9 +12,14 @@ export interface FeatureLevel {
 export interface Backbone {
   /** What `forward` gives, from the finest map to the coarsest: strides 4, 8, 16 and 32, or as far as was asked for. */
   readonly levels: readonly FeatureLevel[];
-  /** x [n, 3, H, W], about 0 … 1 → [n, channels, H / stride, W / stride] of each level. @throws ShapeError */
+  /** x [n, 3, H, W], normalized → [n, channels, H / stride, W / stride] of each level. @throws ShapeError */
   forward(x: Tensor): readonly Tensor[];
+  /** The stage that a parameter or buffer belongs to, by its name in the backbone: 1 for the stem, 2 … 5 for strides 4 … 32. */
+  stageOf(name: string): number;
 }
+
+/** Stages of a backbone, the stem among them. */
+export const STAGE_COUNT = 5;
 
 /** What a backbone is made from. */
 export interface BackboneOptions {
@@ -22,6 +27,8 @@ export interface BackboneOptions {
   readonly depth: number;
   /** The stride at which it ends; default: 32. */
   readonly coarsestStride?: number;
+  /** Whether the batch norms of a stage, 1 … 5, use the statistics they are given even in training; default: none. */
+  readonly frozenNorm?: (stage: number) => boolean;
 }
 
 /** Channels that are fast: whole blocks of the runtime's convolutions. */
@@ -69,6 +76,12 @@ export function checkImages(name: string, x: Tensor, levels: readonly FeatureLev
 
 const relu = (x: Tensor): Tensor => x.relu();
 
+/** The stage of what a backbone of `stem` and `stages` holds. */
+function stageOfField(name: string): number {
+  const stage = /^stages\.(\d+)\./.exec(name)?.[1];
+  return stage === undefined ? 1 : 2 + Number(stage);
+}
+
 /**
  * The basic block of a residual network (He et al. 2016, "Deep residual learning", figure 2): relu(x + conv(relu(conv(x)))) with
  * 3×3 convolutions, each with batch normalization. Where the map is halved or its channels change, x goes through a 1×1
@@ -79,13 +92,13 @@ class BasicBlock {
   readonly conv2: ConvBlock;
   readonly skip: ConvBlock | undefined;
 
-  constructor(inputs: number, outputs: number, stride: number) {
-    this.conv1 = new ConvBlock(inputs, outputs, 3, { stride, activation: relu });
-    this.conv2 = new ConvBlock(outputs, outputs, 3, { activation: "none" });
+  constructor(inputs: number, outputs: number, stride: number, frozenNorm: boolean) {
+    this.conv1 = new ConvBlock(inputs, outputs, 3, { stride, activation: relu, frozenNorm });
+    this.conv2 = new ConvBlock(outputs, outputs, 3, { activation: "none", frozenNorm });
     this.skip =
       stride === 1 && inputs === outputs
         ? undefined
-        : new ConvBlock(inputs, outputs, 1, { stride, activation: "none" });
+        : new ConvBlock(inputs, outputs, 1, { stride, activation: "none", frozenNorm });
   }
 
   forward(x: Tensor): Tensor {
@@ -102,13 +115,21 @@ export class ResNet implements Backbone {
 
   constructor(options: BackboneOptions) {
     const { stem, stages } = backbonePlan(options);
+    const { frozenNorm = () => false } = options;
     this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
-    this.stem = new ConvBlock(3, stem, 3, { stride: 2, activation: relu });
-    this.stages = stages.map(({ inputs, channels, blocks }) =>
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2, activation: relu, frozenNorm: frozenNorm(1) });
+    this.stages = stages.map(({ inputs, channels, blocks }, stage) =>
       Array.from({ length: blocks }, (_, i) =>
-        i === 0 ? new BasicBlock(inputs, channels, 2) : new BasicBlock(channels, channels, 1),
+        i === 0
+          ? new BasicBlock(inputs, channels, 2, frozenNorm(2 + stage))
+          : new BasicBlock(channels, channels, 1, frozenNorm(2 + stage)),
       ),
     );
+  }
+
+  /** Stage 1 is `stem`, stages 2 … 5 are `stages.0` … `stages.3`. */
+  stageOf(name: string): number {
+    return stageOfField(name);
   }
 
   forward(x: Tensor): readonly Tensor[] {
@@ -126,9 +147,9 @@ class Bottleneck {
   readonly conv1: ConvBlock;
   readonly conv2: ConvBlock;
 
-  constructor(channels: number) {
-    this.conv1 = new ConvBlock(channels, channels, 3);
-    this.conv2 = new ConvBlock(channels, channels, 3);
+  constructor(channels: number, frozenNorm: boolean) {
+    this.conv1 = new ConvBlock(channels, channels, 3, { frozenNorm });
+    this.conv2 = new ConvBlock(channels, channels, 3, { frozenNorm });
   }
 
   forward(x: Tensor): Tensor {
@@ -145,11 +166,11 @@ export class CspBlock {
   readonly blocks: readonly Bottleneck[];
   readonly merge: ConvBlock;
 
-  constructor(inputs: number, outputs: number, blocks: number) {
+  constructor(inputs: number, outputs: number, blocks: number, frozenNorm = false) {
     const half = scaledChannels(outputs, 0.5);
-    this.divide = new ConvBlock(inputs, 2 * half, 1);
-    this.blocks = Array.from({ length: blocks }, () => new Bottleneck(half));
-    this.merge = new ConvBlock(2 * half, outputs, 1);
+    this.divide = new ConvBlock(inputs, 2 * half, 1, { frozenNorm });
+    this.blocks = Array.from({ length: blocks }, () => new Bottleneck(half, frozenNorm));
+    this.merge = new ConvBlock(2 * half, outputs, 1, { frozenNorm });
   }
 
   /** @throws ShapeError */
@@ -164,9 +185,9 @@ class CspStage {
   readonly reduce: ConvBlock;
   readonly block: CspBlock;
 
-  constructor(inputs: number, outputs: number, blocks: number) {
-    this.reduce = new ConvBlock(inputs, outputs, 3, { stride: 2 });
-    this.block = new CspBlock(outputs, outputs, blocks);
+  constructor(inputs: number, outputs: number, blocks: number, frozenNorm: boolean) {
+    this.reduce = new ConvBlock(inputs, outputs, 3, { stride: 2, frozenNorm });
+    this.block = new CspBlock(outputs, outputs, blocks, frozenNorm);
   }
 
   forward(x: Tensor): Tensor {
@@ -182,9 +203,17 @@ export class CspNet implements Backbone {
 
   constructor(options: BackboneOptions) {
     const { stem, stages } = backbonePlan(options);
+    const { frozenNorm = () => false } = options;
     this.levels = stages.map(({ channels, stride }) => ({ channels, stride }));
-    this.stem = new ConvBlock(3, stem, 3, { stride: 2 });
-    this.stages = stages.map(({ inputs, channels, blocks }) => new CspStage(inputs, channels, blocks));
+    this.stem = new ConvBlock(3, stem, 3, { stride: 2, frozenNorm: frozenNorm(1) });
+    this.stages = stages.map(
+      ({ inputs, channels, blocks }, i) => new CspStage(inputs, channels, blocks, frozenNorm(2 + i)),
+    );
+  }
+
+  /** Stage 1 is `stem`, stages 2 … 5 are `stages.0` … `stages.3`. */
+  stageOf(name: string): number {
+    return stageOfField(name);
   }
 
   forward(x: Tensor): readonly Tensor[] {

@@ -9,6 +9,8 @@ export interface ConvBlockOptions {
   readonly stride?: number;
   /** Default: SiLU; `none` for a sum that is activated later. */
   readonly activation?: Activation | "none";
+  /** Whether the normalization uses the statistics it is given even in training; default: false. */
+  readonly frozenNorm?: boolean;
 }
 
 const silu: Activation = (x) => x.silu();
@@ -29,7 +31,7 @@ export class ConvBlock {
       bias: false,
       initializeWeight: kaimingNormal(),
     });
-    this.norm = new BatchNorm2d(outputs);
+    this.norm = new BatchNorm2d(outputs, { frozen: options.frozenNorm ?? false });
     this.activation = options.activation ?? silu;
   }
 

@@ -1,25 +1,72 @@
 import { z } from "zod";
 import { ratio } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
+import { namedTensors } from "../../nn/module.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { concat, constant, float32, type Tensor } from "../../tensor/index.ts";
 import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { type Backbone, CspNet, type FeatureLevel, ResNet, scaledChannels } from "./backbones.ts";
+import {
+  type Backbone,
+  CspNet,
+  type FeatureLevel,
+  ResNet,
+  STAGE_COUNT,
+  scaledChannels,
+} from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
+import { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
 import { type Neck, type NeckKind, neckOf } from "./necks.ts";
+import {
+  isPublished,
+  PUBLISHED_NAMES,
+  publishedBackbone,
+  publishedNormalization,
+} from "./published/index.ts";
+
+/** Backbones by name: two small ones, and those that others have published, with weights. */
+export const BACKBONES = ["csp", "resnet", ...PUBLISHED_NAMES] as const;
 
 /** Options of backbone and neck by the names that all detectors give them, beside `neck`. */
 export const featureOptions = {
   backbone: z
-    .enum(["csp", "resnet"])
+    .enum(BACKBONES)
     .default("csp")
-    .describe("network that makes the features: cross-stage partial or residual blocks"),
+    .describe(
+      "network that makes the features: small ones of cross-stage partial or residual blocks, or by published names, for weights that others have trained",
+    ),
   width: ratio()
     .default(1)
-    .describe("channels of backbone, neck and head relative to the usual ones; rounded to multiples of 16"),
-  depth: ratio().default(1).describe("blocks of the backbone relative to the usual ones"),
+    .describe(
+      "channels of backbone, neck and head relative to the usual ones; rounded to multiples of 16; published backbones keep theirs",
+    ),
+  depth: ratio()
+    .default(1)
+    .describe("blocks of the backbone relative to the usual ones; published backbones have theirs"),
+  normalize: z
+    .enum(NORMALIZATIONS)
+    .optional()
+    .describe(
+      "how bytes become inputs of the backbone, as its weights want them: ImageNet's mean and deviation, (x − 127) / 128, or x / 255 (default: as its authors trained it; x / 255 for the small ones)",
+    ),
+  frozenStages: z
+    .int()
+    .min(0)
+    .max(STAGE_COUNT)
+    .default(0)
+    .describe(
+      "stages of the backbone that stay as they are given: 1 is the stem, 2 to 5 end at strides 4 to 32; 0: none",
+    ),
+  frozenNorm: z
+    .boolean()
+    .optional()
+    .describe(
+      "batch norms of the backbone stay as they are given, statistics, factors and shifts (default: where a published backbone begins with weights)",
+    ),
+  backboneRate: ratio()
+    .default(1)
+    .describe("learning rate of the backbone relative to that of neck and head"),
 };
 
 /** Options of the maps that have a head, for detectors with several. */
@@ -36,9 +83,12 @@ export const pyramidOptions = {
     .describe("maps with a head, each of twice the stride of the one before"),
 };
 
+/** A backbone by name. */
+export type BackboneName = (typeof BACKBONES)[number];
+
 /** What a network of features is made from. */
 export interface FeatureNetworkOptions {
-  readonly backbone: "csp" | "resnet";
+  readonly backbone: BackboneName;
   readonly width: number;
   readonly depth: number;
   readonly neck: NeckKind;
@@ -48,6 +98,14 @@ export interface FeatureNetworkOptions {
   readonly levels: number;
   /** Channels of the neck's maps for width 1; default: 64. */
   readonly neckChannels?: number;
+  /** Default: as the weights of a published backbone want it, and 0 … 1 for the others. */
+  readonly normalize?: NormalizationKind | undefined;
+  /** Stages of the backbone that are not trained, from the stem on; default: 0. */
+  readonly frozenStages?: number;
+  /** Whether no batch norm of the backbone changes; default: those of frozen stages alone. */
+  readonly frozenNorm?: boolean | undefined;
+  /** Learning rate of the backbone relative to that of the rest; default: 1. */
+  readonly backboneRate?: number;
 }
 
 /** Stride of a backbone's last map. */
@@ -64,16 +122,20 @@ export class FeatureNetwork {
   readonly coarser: readonly ConvBlock[];
   /** Maps of the backbone that are finer than the finest asked for. */
   private readonly skipped: number;
+  private readonly normalize: NormalizationKind;
+  /** By name, where it is not 1. Not a field of a state: a map's entries are no properties. */
+  private readonly rates: ReadonlyMap<string, number>;
 
+  /** @throws OptionError where a published backbone is to have another depth */
   constructor(options: FeatureNetworkOptions) {
-    const { backbone, width, depth, neck, finestStride, levels, neckChannels = 64 } = options;
+    const { backbone, width, neck, finestStride, levels, neckChannels = 64 } = options;
     const channels = scaledChannels(neckChannels, width);
     const strides = Array.from({ length: levels }, (_, i) => finestStride * 2 ** i);
     const inside = strides.filter((stride) => stride <= COARSEST);
     // Without paths between the maps nothing is seen of the coarser ones.
     const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
-    const Network = backbone === "csp" ? CspNet : ResNet;
-    this.backbone = new Network({ width, depth, coarsestStride });
+    this.backbone = backboneOf(options, coarsestStride);
+    this.normalize = options.normalize ?? usualNormalization(backbone);
     const taken = this.backbone.levels.filter(({ stride }) => stride >= finestStride);
     this.skipped = this.backbone.levels.length - taken.length;
     this.neck = neckOf(neck, taken, channels, inside.length);
@@ -81,14 +143,93 @@ export class FeatureNetwork {
       .slice(inside.length)
       .map(() => new ConvBlock(channels, channels, 3, { stride: 2 }));
     this.levels = strides.map((stride) => ({ channels, stride }));
+    this.rates = backboneRates(this.backbone, options);
+  }
+
+  /** The share of the learning rate of a parameter, by its name in this network; 0: it stays as it is. */
+  rateOf(name: string): number {
+    return this.rates.get(name) ?? 1;
   }
 
   /** x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level. @throws ShapeError */
   forward(x: Tensor): readonly Tensor[] {
-    const maps = [...this.neck.forward(this.backbone.forward(x.mul(1 / 255)).slice(this.skipped))];
+    const maps = [...this.neck.forward(this.features(x))];
     for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
     return maps;
   }
+
+  /** The maps of the backbone that the neck takes. */
+  private features(x: Tensor): readonly Tensor[] {
+    return this.backbone.forward(normalizedImages(x, this.normalize)).slice(this.skipped);
+  }
+}
+
+/** How images are normalized for a backbone where nothing else is asked for. */
+export function usualNormalization(backbone: BackboneName): NormalizationKind {
+  return isPublished(backbone) ? publishedNormalization(backbone) : "unit";
+}
+
+/** What a user may leave open of a backbone. */
+type OpenFeatures = Partial<
+  Pick<FeatureNetworkOptions, "backbone" | "normalize" | "frozenStages" | "frozenNorm">
+>;
+
+/**
+ * What options leave open of a backbone, decided for a fit, which records it: how images are normalized, and whether batch norms are
+ * frozen, which as in torchvision they are where a published backbone begins with weights.
+ * @throws OptionError where something is to stay as it is given, and nothing is given
+ */
+export function settledFeatures(
+  { backbone = "csp", normalize, frozenStages = 0, frozenNorm }: OpenFeatures,
+  fromWeights: boolean,
+): Required<Pick<OpenFeatures, "normalize" | "frozenNorm">> {
+  if (!fromWeights && (frozenStages > 0 || frozenNorm === true)) {
+    const option = frozenStages > 0 ? "frozenStages" : "frozenNorm";
+    throw new OptionError(
+      `option ${option}: without weights to begin with, random values would be kept; give weights, or leave it out`,
+    );
+  }
+  return {
+    normalize: normalize ?? usualNormalization(backbone),
+    frozenNorm: frozenNorm ?? (fromWeights && isPublished(backbone)),
+  };
+}
+
+/** The backbone of a network of features, up to a stride. @throws OptionError */
+function backboneOf(options: FeatureNetworkOptions, coarsestStride: number): Backbone {
+  const { backbone, width, depth, frozenStages = 0 } = options;
+  const frozenNorm = (stage: number): boolean => options.frozenNorm === true || stage <= frozenStages;
+  if (isPublished(backbone)) {
+    if (depth !== 1) {
+      throw new OptionError(
+        `option depth: ${backbone} has the depth it was published with; leave it out, or take the backbone csp or resnet`,
+      );
+    }
+    return publishedBackbone(backbone, { coarsestStride, frozenNorm });
+  }
+  const Network = backbone === "csp" ? CspNet : ResNet;
+  return new Network({ width, depth, coarsestStride, frozenNorm });
+}
+
+/**
+ * Shares of the learning rate of a backbone's parameters, by name from the network of features on: 0 in frozen stages and for frozen batch
+ * norms, whose factor and shift go with their statistics, as in torchvision.
+ */
+function backboneRates(
+  backbone: Backbone,
+  { frozenStages = 0, frozenNorm = false, backboneRate = 1 }: FeatureNetworkOptions,
+): ReadonlyMap<string, number> {
+  const names = [...namedTensors(backbone).keys()];
+  const norms = new Set(
+    names.flatMap((name) => (name.endsWith("running_mean") ? [name.slice(0, -"running_mean".length)] : [])),
+  );
+  const isNorm = (name: string): boolean => norms.has(name.replace(/[^.]+$/, ""));
+  return new Map(
+    names.map((name) => {
+      const frozen = backbone.stageOf(name) <= frozenStages || (frozenNorm && isNorm(name));
+      return [`backbone.${name}`, frozen ? 0 : backboneRate];
+    }),
+  );
 }
 
 /** The size of the images that a detector is made for. @throws OptionError where a network cannot take them */

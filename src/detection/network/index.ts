@@ -1,6 +1,8 @@
 export type { Backbone, BackboneOptions, FeatureLevel } from "./backbones.ts";
 export { CspNet, ResNet } from "./backbones.ts";
 export {
+  BACKBONES,
+  type BackboneName,
   FeatureNetwork,
   type FeatureNetworkOptions,
   type FeaturePoints,
@@ -8,4 +10,18 @@ export {
   featureRows,
   levelGrids,
 } from "./feature-network.ts";
-export { Fpn, type Neck, type NeckKind, neckOf, Pan } from "./necks.ts";
+export { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
+export { type ExtraLevels, Fpn, type Neck, type NeckKind, neckOf, Pan, PlainFpn } from "./necks.ts";
+export {
+  EfficientNetLite0,
+  EfficientNetLite0Classifier,
+  isPublished,
+  MobileNetV2,
+  PUBLISHED_NAMES,
+  type PublishedBackbone,
+  type PublishedName,
+  PublishedResNet,
+  publishedBackbone,
+  publishedNormalization,
+  type ResNetName,
+} from "./published/index.ts";

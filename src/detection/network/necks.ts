@@ -1,6 +1,9 @@
 import { z } from "zod";
+import { OptionError } from "../../errors.ts";
+import { Conv2d } from "../../nn/convolution.ts";
+import { kaimingUniform, zeros } from "../../nn/initializers.ts";
 import { inputAt, upsampleNearest } from "../../tensor/index.operations.ts";
-import { concat, type Tensor } from "../../tensor/index.ts";
+import { concat, maxPool2d, type Tensor } from "../../tensor/index.ts";
 import { CspBlock, type FeatureLevel } from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
 
@@ -35,6 +38,83 @@ export class Fpn implements Neck {
       sums.unshift(coarser === undefined ? own : own.add(upsampleNearest(coarser, 2)));
     }
     return this.output.map((output, i) => output.forward(inputAt(sums, i)));
+  }
+}
+
+/** Maps that a pyramid gives beyond its coarsest one, each of twice the stride: torchvision's `LastLevelMaxPool` and `LastLevelP6P7`. */
+export type ExtraLevels = "none" | "pool" | "p6p7-of-c5" | "p6p7-of-p5";
+
+/** A convolution of a pyramid without normalization, as torchvision starts it. */
+function pyramidConvolution(inputs: number, outputs: number, kernel: 1 | 3, stride = 1): Conv2d {
+  return new Conv2d(inputs, outputs, kernel, {
+    stride,
+    padding: (kernel - 1) / 2,
+    initializeWeight: kaimingUniform(1),
+    initializeBias: zeros,
+  });
+}
+
+/** Two convolutions that halve the map, with ReLU between them (Lin et al. 2017, "Focal loss for dense object detection", section 4). */
+class TwoCoarser {
+  readonly p6: Conv2d;
+  readonly p7: Conv2d;
+
+  constructor(inputs: number, channels: number) {
+    this.p6 = pyramidConvolution(inputs, channels, 3, 2);
+    this.p7 = pyramidConvolution(channels, channels, 3, 2);
+  }
+
+  /** [n, inputs, H, W] → maps of half and of a quarter of its sides. @throws ShapeError */
+  forward(x: Tensor): readonly [Tensor, Tensor] {
+    const p6 = this.p6.forward(x);
+    return [p6, this.p7.forward(p6.relu())];
+  }
+}
+
+/**
+ * A feature pyramid as the paper and torchvision have it (`FeaturePyramidNetwork`), with its names, for weights that were trained with it:
+ * convolutions have a bias and neither normalization nor activation. Maps beyond the coarsest are every other location of it
+ * (`pool`), or made by convolutions with strides of the coarsest map it takes (`p6p7-of-c5`) or gives (`p6p7-of-p5`).
+ */
+export class PlainFpn implements Neck {
+  readonly levels: readonly FeatureLevel[];
+  readonly inner_blocks: readonly (readonly [Conv2d])[];
+  readonly layer_blocks: readonly (readonly [Conv2d])[];
+  readonly extra_blocks: TwoCoarser | undefined;
+  private readonly extra: ExtraLevels;
+
+  /**
+   * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
+   * @throws OptionError where there are none
+   */
+  constructor(levels: readonly FeatureLevel[], channels: number, extra: ExtraLevels = "none") {
+    this.inner_blocks = levels.map((level) => [pyramidConvolution(level.channels, channels, 1)]);
+    this.layer_blocks = levels.map(() => [pyramidConvolution(channels, channels, 3)]);
+    const coarsest = levels.at(-1);
+    if (coarsest === undefined) throw new OptionError("PlainFpn: a pyramid wants at least one map");
+    if (extra === "p6p7-of-c5") this.extra_blocks = new TwoCoarser(coarsest.channels, channels);
+    if (extra === "p6p7-of-p5") this.extra_blocks = new TwoCoarser(channels, channels);
+    this.extra = extra;
+    const times = { none: [], pool: [2], "p6p7-of-c5": [2, 4], "p6p7-of-p5": [2, 4] }[extra];
+    const strides = [
+      ...levels.map(({ stride }) => stride),
+      ...times.map((factor) => factor * coarsest.stride),
+    ];
+    this.levels = strides.map((stride) => ({ channels, stride }));
+  }
+
+  forward(maps: readonly Tensor[]): readonly Tensor[] {
+    const sums: Tensor[] = [];
+    for (const [i, [inner]] of [...this.inner_blocks.entries()].reverse()) {
+      const own = inner.forward(inputAt(maps, i));
+      const [coarser] = sums;
+      sums.unshift(coarser === undefined ? own : own.add(upsampleNearest(coarser, 2)));
+    }
+    const results = this.layer_blocks.map(([layer], i) => layer.forward(inputAt(sums, i)));
+    const last = inputAt(results, results.length - 1);
+    if (this.extra === "pool") return [...results, maxPool2d(last, { kernel: 1, stride: 2 })];
+    const from = this.extra === "p6p7-of-c5" ? inputAt(maps, maps.length - 1) : last;
+    return [...results, ...(this.extra_blocks?.forward(from) ?? [])];
   }
 }
 

@@ -41,6 +41,13 @@ interface NewData {
   readonly modelOptions: Readonly<Record<string, unknown>>;
 }
 
+/** What else decides how data is opened and options are completed. */
+interface Circumstances {
+  readonly trust: GivenTrust;
+  /** Whether the fit begins with given weights. */
+  readonly fromWeights: boolean;
+}
+
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
 export async function configure(
   { model, data, out: _out, ...rest }: SentRequest,
@@ -61,13 +68,10 @@ export async function configure(
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(
-    definition,
-    data,
-    options.data,
-    parsed,
+  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed, {
     trust,
-  );
+    fromWeights: fit.weights !== undefined,
+  });
   const config = {
     eidos: version,
     created: new Date().toISOString(),
@@ -90,7 +94,7 @@ async function openSamples(
   source: SentData,
   given: Options,
   modelOptions: Options,
-  trust: GivenTrust,
+  { trust }: Circumstances,
 ): Promise<NewData> {
   const parsed = parseOptions("data", dataOptionsSchema, given);
   checkEnds(definition, parsed);
@@ -118,6 +122,7 @@ async function openAnnotated(
   source: SentData,
   given: Options,
   modelOptions: Options,
+  { fromWeights }: Circumstances,
 ): Promise<NewData> {
   const data = await openDetection(source, detectionDataOptions(given).reading);
   const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
@@ -127,6 +132,7 @@ async function openAnnotated(
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
     boxShapes: boxShapes(data, size),
+    fromWeights,
   });
   return {
     opened: { kind: "boxes", data, options },

@@ -1,0 +1,5 @@
+import { checkPublished } from "./published.ts";
+
+// The two with the most weights.
+checkPublished("resnet34");
+checkPublished("resnet50");
