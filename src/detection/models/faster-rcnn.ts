@@ -18,7 +18,7 @@ import {
 } from "../../tensor/index.ts";
 import { anchorLevels, anchorShapes, type CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { bestPairs } from "../boxes/decoding.ts";
+import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { binaryCrossEntropy } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
@@ -191,6 +191,9 @@ export interface TwoStageOutputs {
 /** Coarsest stride of the maps that regions are read from: the paper's P6 has anchors alone. */
 const COARSEST_READ = 32;
 
+/** Smallest side of a detection, in pixels, as in torchvision. */
+const LEAST_SIDE = 0.01;
+
 /** Most pairs of a region and a class that suppression is asked to look at. */
 const MOST_PAIRS = 1000;
 
@@ -338,7 +341,11 @@ export class TwoStageHead {
       .greater(0)
       .cast("float32")
       .mul(1 / probabilities.length);
-    const scores = slice(sum, 2, 1).mul(real.unsqueeze(2));
+    // Boxes of which nothing is left within the image are none.
+    const [x1, y1, x2, y2] = squeezedSides(boxes);
+    const [width, height] = [x2.sub(x1), y2.sub(y1)];
+    const large = width.minimum(height).greaterEqual(LEAST_SIDE).cast("float32");
+    const scores = slice(sum, 2, 1).mul(real.unsqueeze(2)).mul(large);
 
     const [n, count, kinds] = [
       dimAt(boxes, 0),
