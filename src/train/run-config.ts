@@ -29,6 +29,9 @@ export const dataInfo = z.object({
   trainCount: z.int().min(1).max(MOST_STREAMED),
 });
 
+/** Stands in place of data before the name of the file that a run was imported from. */
+export const IMPORTED = "imported:";
+
 /** config.json of a run folder: everything that is needed to repeat, resume or use the run. */
 export const runConfig = z.object({
   eidos: text().describe("version that made the run"),
@@ -39,6 +42,11 @@ export const runConfig = z.object({
   dataOptions: z.record(text(), z.unknown()),
   dataInfo,
   fit: resolvedFitOptions,
+  imported: z
+    .object({ file: text(), sha256: text() })
+    .readonly()
+    .optional()
+    .describe("the file of weights that the run was made of, where nothing was fitted"),
   /** Whole paths, as they were when the run began, of the files that it names. */
   paths: z
     .object({
