@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { z } from "zod";
-import { DenseDetector, detections } from "../../../src/detection/models/detector.ts";
+import { type Decoded, DenseDetector, pickedDetections } from "../../../src/detection/models/detector.ts";
 import { FasterRcnn } from "../../../src/detection/models/faster-rcnn.ts";
 import { Fcos } from "../../../src/detection/models/fcos.ts";
 import { RetinaNet } from "../../../src/detection/models/retina-net.ts";
@@ -155,11 +155,11 @@ export async function expectTorchvisionsResults(
   if (!(model instanceof DenseDetector)) throw new Error("no detector with a pyramid");
   for (const { height, width, outputs, found } of expected.images) {
     const x = imageOf(height, width);
-    const program = session.compiled(model, "raw", ["x"], ({ x: images }) => ({
-      ...model.decoded(present(images)),
-      ...rawOutputs(model, present(images)),
-    }));
-    const values = await program.run({ x });
+    const program = session.compiled(model, "raw", ["x"], ({ x: images }): Record<string, Tensor> => {
+      const { boxes, scores } = model.decoded(present(images));
+      return { boxes, scores, ...rawOutputs(model, present(images)) };
+    });
+    const values: Record<string, NdArray> = await program.run({ x });
     for (const [name, summary] of Object.entries(outputs)) expectLike(values[name], summary, 1e-3);
 
     const [seen] = pickedDetections(
