@@ -38,7 +38,7 @@ import {
   rematched,
   stageWeights,
 } from "./region-head.ts";
-import { deltasOf, smoothL1 } from "./retina-net.ts";
+import { anchorOriginOption, deltasOf, smoothL1 } from "./retina-net.ts";
 
 /** Options of both stages. */
 const stageOptions = {
@@ -52,12 +52,7 @@ const stageOptions = {
     .min(1)
     .default([0.5, 1, 2])
     .describe("shapes of anchors, height / width"),
-  anchorOrigin: z
-    .enum(["center", "corner"])
-    .default("center")
-    .describe(
-      "where anchors of a cell stand: around its center, or its corner and in whole pixels as torchvision's",
-    ),
+  anchorOrigin: anchorOriginOption,
   foreground: share().default(0.7).describe("IoU with an object from which on an anchor is assigned to it"),
   background: share().default(0.3).describe("IoU below which an anchor is background"),
   sampledAnchors: sampleCount(2)
@@ -137,6 +132,7 @@ export function regionGeometry(
             anchorRatios,
           ),
           origin: anchorOrigin,
+          image: size,
         },
       ]).boxes,
   );
