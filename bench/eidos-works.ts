@@ -16,6 +16,7 @@ import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
 import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
+import { BACKBONE_IMAGES, BACKBONE_STEPS, benchBackbone, PICTURES } from "./backbone-works.ts";
 import { benchScenes, benchYolo, detectionWorks, SCENES, YOLO_PREFERENCES } from "./detection-works.ts";
 import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
@@ -175,6 +176,13 @@ export function subjectOf(work: string): Subject {
       return { model: benchYolo(), data: benchScenes(), preferences: YOLO_PREFERENCES };
     case "faster-rcnn-step":
       return { model: benchFasterRcnn(), data: benchScenes(), preferences: FASTER_RCNN_PREFERENCES };
+    case "mobilenet-step":
+    case "resnet-step":
+    case "resnet-frozen-step": {
+      const size = PICTURES * elementCount(BACKBONE_IMAGES.sampleShape);
+      const bytes = Uint8Array.from(normals(size, "pictures"), (value) => 128 + 40 * value);
+      return { model: benchBackbone(work), data: dataSet(BACKBONE_IMAGES, bytes), preferences };
+    }
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
       return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
@@ -275,6 +283,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...LATENT_STEPS,
           "yolo-step",
           "faster-rcnn-step",
+          ...BACKBONE_STEPS,
         ];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),

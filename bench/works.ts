@@ -127,6 +127,27 @@ export const WORKS: readonly Work[] = [
     repetitions: 4,
     rounds: 9,
   },
+  {
+    name: "mobilenet-step",
+    title: "training step, MobileNetV2 (17 inverted residuals), 160×160",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
+  {
+    name: "resnet-step",
+    title: "training step, ResNet-18, 160×160, all of it trained",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
+  {
+    name: "resnet-frozen-step",
+    title: "training step, ResNet-18, 160×160, stem and first two stages frozen",
+    batch: 8,
+    repetitions: 2,
+    rounds: 9,
+  },
   ...[
     ["crowded", "around 100 objects"],
     ["scattered", "anywhere"],

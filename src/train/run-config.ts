@@ -30,6 +30,16 @@ export const dataInfo = z.object({
   energy: text().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: text(),
   trainCount: z.int().min(1).max(MOST_STREAMED),
+  chips: z
+    .object({
+      side: z.int().min(1).max(MOST.pixels),
+      count: z.int().min(1).max(MOST_STREAMED),
+      background: z.int().min(0).max(MOST_STREAMED),
+      pixels: z.number().min(0).max(MOST.amount),
+    })
+    .readonly()
+    .optional()
+    .describe("of an epoch of training on chips; their pixels in parts of those of all images"),
 });
 
 /** Where weights are from that were fetched to begin with, and what they were. */

@@ -7,7 +7,10 @@ import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { openDetection } from "../../data/open.node.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { detectionSheet } from "../../tasks/measure/data.node.ts";
-import { printFaults, printStatistics } from "../detection-summary.ts";
+import { usualOptions } from "../../tasks/measure/detection-data.ts";
+import { sizeReport } from "../../tasks/measure/scale-training.ts";
+import { detectionFitOptions } from "../../tasks/run/detection-options.ts";
+import { printFaults, printSizes, printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
@@ -15,6 +18,13 @@ const inspectFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),
   images: z.int().min(0).max(400).default(12).describe("images on the contact sheet; 0 for no sheet"),
   seed: seedNumber().default(0).describe("seed that chooses the images of the sheet"),
+  size: detectionFitOptions.shape.size.describe(
+    "height and width of the images that a detector would see, for the sizes of objects there (default: as for a fit)",
+  ),
+  scales: detectionFitOptions.shape.scales.describe(
+    "scales to choose ranges and chips for, in parts of size (default: 0.5,1,2 for --snip, 1,0.5,0.25 for --sniper)",
+  ),
+  chip: detectionFitOptions.shape.chip,
   json: z.boolean().default(false).describe("print as JSON, with every fault"),
 });
 
@@ -24,18 +34,33 @@ export function configure(command: Command): void {
   command.action(async (name: string, flags: Record<string, unknown>) => {
     const schemas = { inspect: inspectFlags, data: detectionOptionsSchema };
     const divided = divideOptions("inspect", flagValues(flags, Object.values(schemas)), schemas);
-    const { out, images, seed, json } = parseOptions("inspect", inspectFlags, divided.inspect);
+    const { out, images, seed, json, size, scales, chip } = parseOptions(
+      "inspect",
+      inspectFlags,
+      divided.inspect,
+    );
     const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
     const statistics = detectionStatistics(set);
+    const sizes = sizeReport(set, size ?? usualOptions(name, set).size, { scales, chip });
     const sheet = images === 0 ? undefined : (out ?? `${set.name}-boxes.png`);
     if (sheet !== undefined) await writeFileAtomic(sheet, await detectionSheet(set, images, seed));
     if (json) {
       const { name, classes, faults, fingerprint } = set;
       const { faults: faultCounts, ...counts } = statistics;
-      return printJson({ name, classes, fingerprint, ...counts, faultCounts, faults, sheet });
+      return printJson({
+        name,
+        classes,
+        fingerprint,
+        ...counts,
+        objectSizes: sizes,
+        faultCounts,
+        faults,
+        sheet,
+      });
     }
     for (const line of set.describe()) printLine(line);
     printStatistics(set, statistics);
+    printSizes(sizes);
     printFaults(set.faults);
     if (sheet !== undefined) {
       print("");

@@ -201,8 +201,8 @@ async function fetchNow({
   try {
     await check?.(place.part, task.name);
   } catch (error) {
-    // What nobody has vouched for, as a page in place of a file, is not kept.
-    if (!got.verified) await removePart(place);
+    // A page in place of a file, or a file that the next commit of the hub may mend, is not kept.
+    await removePart(place);
     throw error;
   }
   const record: CacheRecord = {

@@ -91,12 +91,9 @@ export function refusal(
     const why = status === 401 || status === 403 ? ": it does not give it to everybody" : "";
     return new DownloadError(`${answers}${why}`);
   }
-  if (code === "GatedRepo" || (status === 403 && code === "")) {
-    const access = `ask for access at ${page}`;
-    return new DownloadError(
-      `${answers}: the model is gated; ${access}${sent.token ? " with the account of your HF_TOKEN" : ", and set HF_TOKEN to a token of yours"}`,
-    );
-  }
+  const access = `ask for access at ${page}${sent.token ? " with the account of your HF_TOKEN" : ", and set HF_TOKEN to a token of yours"}`;
+  if (code === "GatedRepo") return new DownloadError(`${answers}: the model is gated; ${access}`);
+  if (status === 403) return new DownloadError(`${answers}; where the model is gated, ${access}`);
   if (code === "RevisionNotFound") {
     return new DownloadError(`${answers}: the model has no branch, tag or commit ${source.revision}`);
   }

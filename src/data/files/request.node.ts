@@ -1,4 +1,5 @@
 import { DownloadError } from "../../errors.ts";
+import { version } from "../../version.ts";
 import { type HubFacts, hubFacts, refusal } from "./hub.node.ts";
 import { addressFault, isLoopback, type RemoteSource, shownSource } from "./source.ts";
 
@@ -81,7 +82,7 @@ function headersOf({ from }: FileRequest, token: string | undefined): Record<str
     // Bytes are counted, and a resumed file is put together of them: they come as they are.
     "accept-encoding": "identity",
     accept: "*/*",
-    "user-agent": "eidos",
+    "user-agent": `eidos/${version}`,
     ...(token !== undefined && { authorization: `Bearer ${token}` }),
     ...(from !== undefined && { range: `bytes=${from.offset}-` }),
     ...(from?.etag !== undefined && { "if-range": from.etag }),

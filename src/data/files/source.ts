@@ -39,9 +39,9 @@ const LONGEST = 2000;
 /** `#sha256=…` at the end of a text: 64 hexadecimal digits. */
 const CHECKSUM = /^sha256=([0-9a-f]{64})$/i;
 
-/** True where a text is meant to name a file that is elsewhere, whether or not it is spelled well; all others are paths. */
+/** True where a text is meant to name a file that is elsewhere, whether or not it is spelled well; all others are paths, `C://a` too. */
 export function isRemote(text: string): boolean {
-  return /^(hf:|[a-z][a-z0-9+.-]*:\/\/)/i.test(text);
+  return /^(hf:|[a-z][a-z0-9+.-]+:\/\/)/i.test(text);
 }
 
 /**

@@ -73,8 +73,6 @@ export interface TransferTask extends Omit<FileRequest, "signal" | "from"> {
 export interface Transferred {
   readonly bytes: number;
   readonly sha256: string;
-  /** Whether there was a checksum to compare with. */
-  readonly verified: boolean;
   readonly etag: string | undefined;
   /** The commit of the hub that it is of. */
   readonly revision: string | undefined;
@@ -128,7 +126,10 @@ export async function transfer(task: TransferTask): Promise<Transferred> {
       if (failures >= pace.tries) throw given(task, `${why}, ${failures} times in a row`, received);
       const from = received === 0 ? "the beginning" : megabytes(received);
       wait = Math.max(pace.wait * 2 ** (failures - 1), error instanceof PassingError ? error.after : 0);
-      onWarning?.(`${task.name}: ${why}; going on from ${from} (try ${failures + 1} of ${pace.tries})`);
+      const when = wait < 5 ? "" : ` in ${Math.ceil(wait)} s`;
+      onWarning?.(
+        `${task.name}: ${why}; going on from ${from}${when} (try ${failures + 1} of ${pace.tries})`,
+      );
     }
     try {
       await sleep(1000 * wait, undefined, signal ? { signal } : {});
@@ -408,13 +409,7 @@ async function finish(task: TransferTask, record: PartRecord): Promise<Transferr
       `${name}: the bytes that came are not those ${by}: their SHA-256 is ${sha256}, not ${value}; they are removed`,
     );
   }
-  return {
-    bytes,
-    sha256,
-    verified: promised.some(({ value }) => value !== undefined),
-    etag: record.etag,
-    revision: record.revision,
-  };
+  return { bytes, sha256, etag: record.etag, revision: record.revision };
 }
 
 /** Ends a request that brings nothing for long, or that the user ends. */

@@ -52,6 +52,13 @@ export {
   sizeRanges,
 } from "./fcos.ts";
 export {
+  detectionsInViews,
+  mergeViews,
+  type PyramidImages,
+  pyramidDetections,
+  type ViewDetections,
+} from "./image-pyramid.ts";
+export {
   RegionHead,
   type RegionHeadOptions,
   type RegionOutputs,

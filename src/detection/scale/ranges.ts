@@ -71,7 +71,8 @@ export function chooseRanges(
     const isLast = rank === count - 1;
     const upper = quantile(sorted, Math.min(1, (rank + 1 + OVERLAP) / count));
     const to = isLast ? Number.POSITIVE_INFINITY : Math.max(from, Math.min(upper, most / scale));
-    ranges[i] = { from: Math.floor(from * scale), to: Math.ceil(to * scale) };
+    const first = Math.floor(from * scale);
+    ranges[i] = { from: first, to: Math.max(first + 1, Math.ceil(to * scale)) };
     if (isLast) break;
     // Where the range was cut short, the next one begins as much earlier.
     const shortened = upper > to ? to / upper : 1;
@@ -95,22 +96,27 @@ const RANGE = /^(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?|inf)$/;
 /**
  * Ranges as they are given in options: `0-80`, `40-160`, `120-inf`.
  * @param count how many there must be: one a scale
+ * @param option that they are given by, for errors
  * @throws OptionError where a text is no range, or there are more or fewer
  */
-export function parseRanges(texts: readonly string[], count: number): readonly ValidRange[] {
+export function parseRanges(
+  texts: readonly string[],
+  count: number,
+  option = "validRanges",
+): readonly ValidRange[] {
   const ranges = texts.map((text): ValidRange => {
     const [, low, high] = RANGE.exec(text.trim()) ?? [];
     const range = { from: Number(low), to: high === "inf" ? Number.POSITIVE_INFINITY : Number(high) };
     if (low === undefined || !(range.to > range.from)) {
       throw new OptionError(
-        `option validRanges: ${JSON.stringify(text)} is no range of sizes; write it as 40-160, or 120-inf for one without an end`,
+        `option ${option}: ${JSON.stringify(text)} is no range of sizes; write it as 40-160, or 120-inf for one without an end`,
       );
     }
     return range;
   });
   if (ranges.length !== count) {
     throw new OptionError(
-      `option validRanges: ${ranges.length} ${ranges.length === 1 ? "range" : "ranges"} for ${count} ${count === 1 ? "scale" : "scales"}; give one for each, in their order`,
+      `option ${option}: ${ranges.length} ${ranges.length === 1 ? "range" : "ranges"} for ${count} ${count === 1 ? "scale" : "scales"}; give one for each, in their order`,
     );
   }
   return ranges;

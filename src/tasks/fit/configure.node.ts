@@ -11,6 +11,7 @@ import { fitOptions, resolveFitOptions } from "../../train/options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
+import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -125,14 +126,16 @@ async function openAnnotated(
   { fromWeights }: Circumstances,
 ): Promise<NewData> {
   const data = await openDetection(source, detectionDataOptions(given).reading);
-  const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
+  const usual = { ...usualOptions(nameOf(source), data), ...given };
+  const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
+  const training = scaleTraining(data, size, first);
+  const dataOptions = { ...usual, ...settledScales(training) };
   const options = detectionDataOptions(dataOptions);
-  const { size = PHOTO_SIZE } = options;
-  const info = detectionInfo(data, size);
+  const info = detectionInfo(data, size, plannedChips(data, training, options));
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
-    boxShapes: boxShapes(data, size),
-    fromWeights,
+      boxShapes: boxShapes(data, size, training),
+      fromWeights,
   });
   return {
     opened: { kind: "boxes", data, options },

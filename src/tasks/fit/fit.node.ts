@@ -88,9 +88,12 @@ export async function startFit(
 async function inThisThread(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const { runFit } = await import("./run-fit.node.ts");
   const hooks = guarded(given);
-  const summary = await runFit(task, hooks);
-  await hooks.settle();
-  return summary;
+  try {
+    return await runFit(task, hooks);
+  } finally {
+    // What a hook threw comes first: for it the fit may have ended.
+    await hooks.settle();
+  }
 }
 
 /** @throws OptionError where replicas are asked for, which have threads of their own */
@@ -192,7 +195,8 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
     await endThread(worker);
     // A worker that died has given nothing back.
     if (folder !== undefined) await releaseThread(join(folder, RUN_LOCK), threadId);
+    // What a hook threw comes first: for it the fit may have ended.
+    await hooks.settle();
   }
-  await hooks.settle();
   return summary;
 }

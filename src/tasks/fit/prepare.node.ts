@@ -16,7 +16,8 @@ import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
-import { detectionData, trainingSizes } from "../measure/detection-data.ts";
+import { detectionData } from "../measure/detection-data.ts";
+import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
 import { locatedData, pathsOf } from "../run/run-data.node.ts";
@@ -292,9 +293,9 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
 
 /** The shape of the largest samples that are trained on. */
 function largestSample({ dataInfo: { sampleShape } }: RunConfig, opened: OpenedData): readonly number[] {
+  if (opened.kind === "samples") return sampleShape;
   const [channels = 0, , width = 0] = sampleShape;
-  if (opened.kind === "samples" || opened.options.scales === undefined) return sampleShape;
-  const largest = Math.max(...trainingSizes(width, opened.options));
+  const largest = Math.max(...trainedSizes(scaleTraining(opened.data, width, opened.options)));
   return [channels, largest, largest];
 }
 

@@ -13,7 +13,7 @@ const HUB = hubEndpoint({});
 const addresses = (text: string): readonly string[] => addressesOf(remoteSource(text), HUB);
 
 describe("a source", () => {
-  test.each(["weights.pth", "./hf:x", "C:\\weights\\a.pth", "runs/hf", "hfx:a", "/a/b", "a//b"])(
+  test.each(["weights.pth", "./hf:x", "C:\\weights\\a.pth", "C://a.pth", "runs/hf", "hfx:a", "/a/b", "a//b"])(
     "%s is a path",
     (text) => expect(isRemote(text)).toBe(false),
   );

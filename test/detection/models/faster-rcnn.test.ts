@@ -125,7 +125,7 @@ describe("a whole Faster R-CNN with torchvision's weights", () => {
     expect(largestDifference(found?.scores ?? [], expected.scores)).toBeLessThan(1e-4);
     // Of equal scores either may come first.
     const left = new Set(expected.scores.keys());
-    for (const [i, label] of (found?.classes ?? []).entries()) {
+    for (const [i, label] of Array.from(found?.classes ?? []).entries()) {
       const edges = found?.boxes.slice(4 * i, 4 * i + 4) ?? [];
       const same = [...left].find(
         (j) =>

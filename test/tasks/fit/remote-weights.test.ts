@@ -2,9 +2,12 @@ import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { DownloadProgress } from "../../../src/data/files/download.node.ts";
+import { DownloadError } from "../../../src/errors.ts";
 import { initialState } from "../../../src/nn/module.ts";
 import { writeSafetensors } from "../../../src/nn/safetensors.ts";
 import type { State } from "../../../src/program/program.ts";
+import { train } from "../../../src/tasks/compare/model.node.ts";
+import { fit } from "../../../src/tasks/fit/fit.node.ts";
 import { type FitTask, type PreparedFit, prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { fitToPairs } from "../../../src/tasks/fit/reflow.node.ts";
 import { loadRun } from "../../../src/tasks/run/load.node.ts";
@@ -159,6 +162,24 @@ describe("a new run", () => {
   });
 });
 
+test("a hook that throws while weights are fetched ends the fit, in a worker too", async () => {
+  const slow = await serve((_, response) => response.writeHead(200, { "content-length": 1000 }).write("a"));
+  const boom = (): never => {
+    throw new TypeError("mine");
+  };
+  try {
+    const request = { ...REQUEST, weights: `${slow.origin}/a.pth`, out: at("hooked") } as const;
+    await expect(fit(request, { onDownload: boom })).rejects.toThrow(/^mine$/);
+    const controller = new AbortController();
+    const hooks = { onDownload: () => controller.abort(), signal: controller.signal };
+    await expect(fit(request, hooks)).rejects.toThrow(DownloadError);
+    await expect(fit({ ...request, offline: true })).rejects.toThrow(/--offline forbids/);
+    expect(slow.requests).toHaveLength(2);
+  } finally {
+    await slow.close();
+  }
+});
+
 describe("a run that was killed before its first checkpoint", () => {
   test("begins again with the same bytes out of the cache", async () => {
     await fresh("killed");
@@ -241,6 +262,16 @@ describe("a stranger's run", () => {
     await expect(prepared({ kind: "resume", folder, overrides: {} })).rejects.toThrow(
       record === undefined ? /keeps no checksum of it/ : /it is the run that asks for it/,
     );
+    expect(requests()).toBe(0);
+  });
+
+  test("in a comparison is not taken for what the user asked for", async () => {
+    const record = { url: "x", sha256: "0".repeat(64), bytes: 1 };
+    const folder = await strangers("stranger-compared", { fit: { weights: evil() }, weights: record });
+    await rm(join(folder, "state.safetensors"));
+    const stage = { folder: { run: () => folder }, comparison: {} } as unknown as Parameters<typeof train>[1];
+    const contender = { name: "a", model: REQUEST.model, fit: {} } as Parameters<typeof train>[0];
+    await expect(train(contender, stage, {})).rejects.toThrow(/it is the run that asks for it/);
     expect(requests()).toBe(0);
   });
 

@@ -28,3 +28,13 @@ describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s
   it("is measured as it was validated, and exported as it runs", () =>
     expectMeasuredAndExported(join(root, model)));
 });
+
+it("training in branches that is stopped and resumed equals the uninterrupted one, bit for bit", () =>
+  expectResumedEqual(root, {
+    model: "yolo",
+    name: "trident",
+    trident: "full",
+    tridentRanges: [0, 12, 8, 20, 16, 1e6],
+    levels: 1,
+    neck: "none",
+  }));

@@ -253,6 +253,12 @@ describe("maps that stay in blocked layout", () => {
       const [first, second] = split(joined, 1, [16, 32]);
       return conv(inputs, add(outputAt([first], 0) ?? p, slice(second ?? q, 1, 16)), 16);
     },
+    "joining and cutting samples": (inputs) => {
+      const h = conv(inputs, inputs.add([2, 1, 4, 4]), 16);
+      const joined = conv(inputs, concat([h, silu(h), h], 0), 16);
+      const [first, second] = split(joined, 0, [2, 4]);
+      return conv(inputs, add(outputAt([first], 0) ?? h, slice(second ?? h, 0, 1, 3)), 16);
+    },
     "a factor and a shift a channel": (inputs) => {
       const h = conv(inputs, inputs.add([3, 1, 4, 4]), 16);
       const scaled = multiply(inputs.add([1, 16, 1, 1]), add(multiply(h, inputs.add([3, 16, 1, 1])), 0.5));

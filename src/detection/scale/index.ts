@@ -1,0 +1,13 @@
+export { chooseRanges, inRange, objectSize, parseRanges, rangeTexts, type ValidRange } from "./ranges.ts";
+export {
+  type MergeOptions,
+  mergeDetections,
+  mirrorBoxes,
+  mirrorImages,
+  type TestTimeOptions,
+  testTimeSchema,
+  type View,
+  type Views,
+  viewsOf,
+} from "./test-time.ts";
+export { scaledSize, scaledSizes, sizesOfSteps, trainingScaleOptions } from "./training-sizes.ts";
