@@ -41,7 +41,7 @@ const HOUSE = [
     above: ["points", "statistics"],
     subrooms: ["raster", "plots", "plane", "boxes", "page", "leaderboard"],
   },
-  { room: "tasks", subrooms: ["run", "use", "export", "measure", "report", "fit", "compare"] },
+  { room: "tasks", subrooms: ["run", "import", "use", "export", "measure", "report", "fit", "compare"] },
   { room: "use" },
   { room: "serve" },
   {

@@ -13,7 +13,7 @@ import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
 import { operationShares } from "./profile.ts";
 import { writeFasterRcnnWeights } from "./region-works.ts";
-import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
+import { bestRatio, failures, milliseconds, shareTable, table, timeTable } from "./report.ts";
 import { writeSuppressionBoxes } from "./suppression-works.ts";
 import { WORKS } from "./works.ts";
 
@@ -120,7 +120,8 @@ for (const contender of contenders) await contender.stop();
 await rm(folder, { recursive: true });
 
 const ours = [ONE, REPLICAS].filter((name) => present.has(name));
-const sections = [timeTable(all, [...present], ours)];
+const frozen = shareTable(all, "resnet-step", "resnet-frozen-step");
+const sections = [timeTable(all, [...present], ours), ...(frozen === undefined ? [] : [frozen])];
 /** What was measured so far is not lost where a section fails. */
 async function section(make: () => Promise<string>): Promise<void> {
   try {

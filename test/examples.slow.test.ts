@@ -131,6 +131,13 @@ describe.skipIf(!built)("examples", () => {
     }
   });
 
+  it("image-pyramid: a detector is measured at one scale and over a pyramid, and drawn", async () => {
+    const output = await run("image-pyramid", "3");
+    expect(numberIn(output, new RegExp(`one scale +AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect(numberIn(output, new RegExp(`pyramid +AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect((await stat(join(folder, "runs/image-pyramid/image-pyramid.png"))).size).toBeGreaterThan(10_000);
+  });
+
   it("anchors-and-cells: counts what the pages of RetinaNet and YOLO v1 quote", async () => {
     const output = await run("anchors-and-cells", "digit-scenes", "160");
     expect(output).toContain("1732 objects in 400 images");

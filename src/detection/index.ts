@@ -49,6 +49,12 @@ export {
   retinaNetDefinition,
   retinaNetOptions,
 } from "./models/retina-net.ts";
+export {
+  SlidingWindow,
+  type SlidingWindowOptions,
+  slidingWindowDefinition,
+  slidingWindowOptions,
+} from "./models/sliding-window.ts";
 export { Yolo, type YoloOptions, yoloDefinition, yoloOptions } from "./models/yolo.ts";
 export { YoloV1, type YoloV1Options, yoloV1Definition, yoloV1Options } from "./models/yolo-v1.ts";
 export { YoloV3, type YoloV3Options, yoloV3Definition, yoloV3Options } from "./models/yolo-v3.ts";

@@ -16,6 +16,7 @@ export {
   resumeFit,
 } from "./fit/fit.node.ts";
 export { fitToPairs, type PairFitRequest, type RunPairOptions } from "./fit/reflow.node.ts";
+export { type ImportRequest, type ImportSummary, importDetector } from "./import/import.node.ts";
 export type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/detection.node.ts";
 export type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
 export {

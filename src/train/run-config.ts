@@ -36,6 +36,7 @@ export const dataInfo = z.object({
       count: z.int().min(1).max(MOST_STREAMED),
       background: z.int().min(0).max(MOST_STREAMED),
       pixels: z.number().min(0).max(MOST.amount),
+      negatives: text().optional(),
     })
     .readonly()
     .optional()
@@ -51,6 +52,9 @@ const fetchedWeights = z.object({
   bytes: z.int().min(0).max(MOST_WEIGHTS),
 });
 
+/** Stands in place of data before the name of the file that a run was imported from. */
+export const IMPORTED = "imported:";
+
 /** config.json of a run folder: everything that is needed to repeat, resume or use the run. */
 export const runConfig = z.object({
   eidos: text().describe("version that made the run"),
@@ -62,6 +66,11 @@ export const runConfig = z.object({
   dataInfo,
   fit: resolvedFitOptions,
   weights: fetchedWeights.optional(),
+  imported: z
+    .object({ file: text(), sha256: text() })
+    .readonly()
+    .optional()
+    .describe("the file of weights that the run was made of, where nothing was fitted"),
   /** Whole paths, as they were when the run began, of the files that it names. */
   paths: z
     .object({

@@ -26,7 +26,10 @@ export interface StepResult {
   readonly gradientNorm: number;
 }
 
-/** Fresh vectors for a model: initial parameters and buffers, zero slots, average equal to the parameters. */
+/**
+ * Fresh vectors for a model: initial parameters and buffers, zero slots, average equal to the parameters; frozen parameters by their own
+ * names.
+ */
 export function initialVectors(
   tracer: StepTracer,
   random: Random,

@@ -18,11 +18,19 @@ export interface CellGrid {
  */
 export type AnchorOrigin = "center" | "corner";
 
-/** A grid with anchors of the same shapes in each cell. */
-export interface AnchorGrid extends CellGrid {
-  readonly shapes: readonly Size[];
+/** Where what a location predicts is relative to: the center of its cell, or the upper left corner, as in torchvision. */
+export interface CellOrigin {
   /** Default: `center`. */
   readonly origin?: AnchorOrigin;
+  /**
+   * Size of the image. Where a stride does not divide it, torchvision's corners are ⌊side / cells⌋ apart; default: they are a stride apart.
+   */
+  readonly image?: Size;
+}
+
+/** A grid with anchors of the same shapes in each cell. */
+export interface AnchorGrid extends CellGrid, CellOrigin {
+  readonly shapes: readonly Size[];
 }
 
 /**
@@ -48,6 +56,20 @@ export function cellCenters({ rows, columns, stride }: CellGrid): Float32Array {
   return centers;
 }
 
+/** The points of the cells that predictions are relative to, x and y one after another, row by row. */
+export function cellPoints(grid: CellGrid, { origin = "center", image }: CellOrigin): Float32Array {
+  if (origin === "center") return cellCenters(grid);
+  const { rows, columns, stride } = grid;
+  const [dx, dy] =
+    image === undefined
+      ? [stride, stride]
+      : [Math.floor(image.width / columns), Math.floor(image.height / rows)];
+  return Float32Array.from({ length: 2 * rows * columns }, (_, i) => {
+    const cell = Math.floor(i / 2);
+    return i % 2 === 0 ? (cell % columns) * dx : Math.floor(cell / columns) * dy;
+  });
+}
+
 /** Half a side, to the nearest whole number, halves to even. */
 function wholeHalf(side: number): number {
   const half = side / 2;
@@ -58,7 +80,7 @@ function wholeHalf(side: number): number {
 /** Anchors as boxes around the centers of the cells, or their corners: row by row, column by column, shape by shape. */
 export function anchorGrid(grid: AnchorGrid): Float32Array {
   const corner = grid.origin === "corner";
-  const centers = cellCenters(grid).map((at) => (corner ? at - grid.stride / 2 : at));
+  const centers = cellPoints(grid, grid);
   const shapes = corner
     ? grid.shapes.map(({ width, height }) => ({
         width: 2 * wholeHalf(width),

@@ -219,6 +219,7 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
     preferences: () => detectorPreferences,
     settled(options, data) {
       const own = definition.settled?.(options, data) ?? options;
+      if (!("backbone" in own)) return own;
       return { ...own, ...settledFeatures(own, data.fromWeights === true) };
     },
   };
@@ -336,17 +337,25 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   /** The graph for use outside: decoding is inside, suppression is not. */
   exported(): ReturnType<Exportable["exported"]> {
-    const { width, height } = this.imageSize;
-    const { boxes, scores } = this.decoded(input("x", ["batch", 3, height, width]));
-    return {
-      outputs: { boxes, scores },
-      description:
-        `${this.title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
-        `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${this.classes}], 0 … 1 for each class. ${
-          this.needsSuppression
-            ? "An object is found several times: non-maximum suppression by class has to follow."
-            : "Duplicates are taken away already; boxes that stand for none have low scores."
-        }`,
-    };
+    return exportedDetector(this, this.title);
   }
+}
+
+/** A detector's graph for use outside, with a description: decoding is inside, suppression is not. @param title how it is called there */
+export function exportedDetector(
+  detector: Pick<Detector, "imageSize" | "classes" | "needsSuppression" | "decoded">,
+  title: string,
+): ReturnType<Exportable["exported"]> {
+  const { width, height } = detector.imageSize;
+  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
+  return {
+    outputs: { boxes, scores },
+    description:
+      `${title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
+      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ${
+        detector.needsSuppression
+          ? "An object is found several times: non-maximum suppression by class has to follow."
+          : "Duplicates are taken away already; boxes that stand for none have low scores."
+      }`,
+  };
 }

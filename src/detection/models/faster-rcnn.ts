@@ -24,7 +24,7 @@ import { binaryCrossEntropy } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import { matchBoxes } from "../regions/matching.ts";
+import { matchBoxes, nearestObjects } from "../regions/matching.ts";
 import { type AnchorPredictions, clipped, type Proposals, proposalsOf } from "../regions/proposals.ts";
 import { regionFeatures } from "../regions/roi-align.ts";
 import { sampleRows } from "../regions/sampling.ts";
@@ -38,7 +38,7 @@ import {
   rematched,
   stageWeights,
 } from "./region-head.ts";
-import { deltasOf, smoothL1 } from "./retina-net.ts";
+import { anchorOriginOption, deltasOf, smoothL1 } from "./retina-net.ts";
 
 /** Options of both stages. */
 const stageOptions = {
@@ -52,12 +52,7 @@ const stageOptions = {
     .min(1)
     .default([0.5, 1, 2])
     .describe("shapes of anchors, height / width"),
-  anchorOrigin: z
-    .enum(["center", "corner"])
-    .default("center")
-    .describe(
-      "where anchors of a cell stand: around its center, or its corner and in whole pixels as torchvision's",
-    ),
+  anchorOrigin: anchorOriginOption,
   foreground: share().default(0.7).describe("IoU with an object from which on an anchor is assigned to it"),
   background: share().default(0.3).describe("IoU below which an anchor is background"),
   sampledAnchors: sampleCount(2)
@@ -137,6 +132,7 @@ export function regionGeometry(
             anchorRatios,
           ),
           origin: anchorOrigin,
+          image: size,
         },
       ]).boxes,
   );
@@ -267,10 +263,9 @@ export class TwoStageHead {
     ).mul(rows.taken.cast("float32"));
 
     const places = slice(rows.indices, 1, 0, rows.positives);
-    const own = rowsAt(objects.boxes, gatherElements(matches.owner, places, 1));
-    const errors = smoothL1(rowsAt(deltas, places).sub(deltasOf(own, gather(all, places))), REGION_BETA).sum(
-      2,
-    );
+    const from = gather(all, places);
+    const own = rowsAt(objects.boxes, nearestObjects(from, objects));
+    const errors = smoothL1(rowsAt(deltas, places).sub(deltasOf(own, from)), REGION_BETA).sum(2);
     const positive = slice(rows.positive, 1, 0, rows.positives).cast("float32");
     const mean = (losses: Tensor): Tensor =>
       losses

@@ -6,6 +6,7 @@ import { ones } from "../../nn/initializers.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { constant, float32, logicalAnd, Parameter, split, type Tensor, where } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
+import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDistances, squeezedSides } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -27,14 +28,15 @@ import {
   pyramidOptions,
 } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
+import { clipped } from "../regions/proposals.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
-import { focalOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
+import { focalOptions, type HeadTowerOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k locations. */
 export interface FcosOutputs {
   /** Logits of the classes, [n, k, classes]. */
   readonly classes: Tensor;
-  /** Distances to the left, top, right and bottom edge in strides, [n, k, 4]; above 0. */
+  /** Distances to the left, top, right and bottom edge in strides, [n, k, 4]; above 0, or not below it. */
   readonly distances: Tensor;
   /** Logit of how central the location is, [n, k]. */
   readonly centerness: Tensor;
@@ -43,13 +45,16 @@ export interface FcosOutputs {
 /** Largest logarithm of a distance in strides: more than any image has. */
 const MOST_LOG = 8;
 
-/** First distances are 2 strides, so that first boxes are 4 strides wide: what is typical for a level. */
-const FIRST_LOG = Math.log(2);
+/** First distances in strides, so that first boxes are 4 strides wide: what is typical for a level. */
+const FIRST = 2;
+
+/** What the head is made from. */
+type FcosHeadOptions = HeadTowerOptions & Pick<FcosOptions, "distances">;
 
 /**
  * The head of FCOS (Tian et al. 2019, section 3.1 and figure 2), the same for all levels: one tower for classes, one for
- * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides. Center-ness hangs on the tower of
- * distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
+ * distances, which are exp(s x) with a factor s of each level (section 3.2), here in strides; or max(0, x), as in torchvision. Center-ness
+ * hangs on the tower of distances, as in the version of 2022 ("FCOS: A simple and strong anchor-free object detector", section 3.4).
  */
 class FcosHead extends TowerHead {
   readonly classes: Conv2d;
@@ -58,20 +63,23 @@ class FcosHead extends TowerHead {
   readonly centreness: Conv2d;
   readonly scales: readonly Parameter[];
 
-  constructor(levels: readonly FeatureLevel[], classes: number, blocks: number) {
-    super(levels, blocks);
+  private readonly form: FcosOptions["distances"];
+
+  constructor(levels: readonly FeatureLevel[], classes: number, options: FcosHeadOptions) {
+    super(levels, options);
+    this.form = options.distances;
     this.classes = towerOutput(levels, classes, PRIOR_LOGIT);
-    this.distances = towerOutput(levels, 4, FIRST_LOG);
+    this.distances = towerOutput(levels, 4, this.form === "exp" ? Math.log(FIRST) : FIRST);
     this.centreness = towerOutput(levels, 1, 0);
-    this.scales = levels.map(() => new Parameter([1], ones));
+    this.scales = this.form === "exp" ? levels.map(() => new Parameter([1], ones)) : [];
   }
 
   /** Maps of the levels → predictions of all locations. @throws ShapeError */
   forward(maps: readonly Tensor[]): FcosOutputs {
     const boxes = maps.map((map) => this.boxTower.forward(map));
     const scaled = boxes.map((tower, i) => {
-      const logarithm = this.distances.forward(tower);
-      return logarithm.mul(inputAt(this.scales, i)).minimum(MOST_LOG).exp();
+      const raw = this.distances.forward(tower);
+      return this.form === "relu" ? raw.relu() : raw.mul(inputAt(this.scales, i)).minimum(MOST_LOG).exp();
     });
     return {
       classes: featureRows(maps.map((map) => this.classes.forward(this.classTower.forward(map)))),
@@ -182,6 +190,16 @@ export const fcosOptions = z.strictObject({
   neck: neckOption("fpn"),
   ...pyramidOptions,
   ...towerOptions,
+  distances: z
+    .enum(["exp", "relu"])
+    .default("exp")
+    .describe(
+      "how distances to the edges are predicted: exp(s x) with a factor s of each level, or max(0, x), as in torchvision",
+    ),
+  anchorOrigin: z
+    .enum(["center", "corner"])
+    .default("center")
+    .describe("where a cell's location stands: in its center, or in its upper left corner as torchvision's"),
   radius: amount()
     .default(1.5)
     .describe(
@@ -196,6 +214,7 @@ export type FcosOptions = z.output<typeof fcosOptions>;
 interface FcosGeometry {
   readonly points: FeaturePoints;
   readonly ranges: SizeRanges;
+  readonly image: Size;
 }
 
 /**
@@ -209,11 +228,12 @@ export class Fcos extends DenseDetector<FcosOptions, FcosOutputs, FcosGeometry> 
   /** @throws OptionError where options do not fit the data */
   constructor(options: FcosOptions, data: DetectionInfo) {
     super({ name: "fcos", title: "FCOS" }, options, data, options);
-    this.head = new FcosHead(this.features.levels, this.classes, options.headBlocks);
+    this.head = new FcosHead(this.features.levels, this.classes, options);
   }
 
-  protected geometryOf(grids: readonly CellGrid[]): FcosGeometry {
-    return { points: featurePoints(grids), ranges: sizeRanges(grids) };
+  protected geometryOf(grids: readonly CellGrid[], image: Size): FcosGeometry {
+    const points = featurePoints(grids, { origin: this.options.anchorOrigin, image });
+    return { points, ranges: sizeRanges(grids), image };
   }
 
   /** Equation 2 of the paper. */
@@ -221,11 +241,18 @@ export class Fcos extends DenseDetector<FcosOptions, FcosOutputs, FcosGeometry> 
     return fcosLosses(outputs, points, ranges, objects, this.options);
   }
 
-  /** Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. */
-  protected decode({ classes, distances, centerness }: FcosOutputs, { points }: FcosGeometry): Decoded {
+  /**
+   * Scores are √(p · center-ness), as in the version of 2022: those of the paper, squared. As in torchvision, boxes of locations at corners end
+   * at the image's border, which decides what is suppressed.
+   */
+  protected decode(
+    { classes, distances, centerness }: FcosOutputs,
+    { points, image }: FcosGeometry,
+  ): Decoded {
     const { centers, strides } = points;
+    const boxes = boxesOfDistances(distances, centers, strides);
     return {
-      boxes: boxesOfDistances(distances, centers, strides),
+      boxes: this.options.anchorOrigin === "corner" ? clipped(boxes, image) : boxes,
       scores: classes.sigmoid().mul(centerness.sigmoid().unsqueeze(2)).sqrt(),
     };
   }

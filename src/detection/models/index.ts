@@ -84,6 +84,12 @@ export {
   smoothL1,
 } from "./retina-net.ts";
 export {
+  SlidingWindow,
+  type SlidingWindowOptions,
+  slidingWindowDefinition,
+  slidingWindowOptions,
+} from "./sliding-window.ts";
+export {
   alignTasks,
   boxesOfDistributions,
   distancesOf,

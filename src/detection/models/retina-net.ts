@@ -16,6 +16,7 @@ import {
   where,
 } from "../../tensor/index.ts";
 import { anchorLevels, anchorShapes, type CellGrid } from "../boxes/anchors.ts";
+import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
   type Assignment,
@@ -32,8 +33,9 @@ import type { FeatureLevel } from "../network/backbones.ts";
 import type { SharedTower } from "../network/blocks.ts";
 import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
+import { clipped } from "../regions/proposals.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
-import { focalOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
+import { focalOptions, type HeadTowerOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k anchors. */
 export interface RetinaNetOutputs {
@@ -45,7 +47,7 @@ export interface RetinaNetOutputs {
 
 /**
  * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
- * boxes. Unlike in the paper, they have group normalization: networks are trained from scratch here.
+ * boxes. Unlike in the paper, they have group normalization unless `headGroups` is 0: networks are trained from scratch here.
  */
 class RetinaNetHead extends TowerHead {
   readonly classes: Conv2d;
@@ -53,8 +55,8 @@ class RetinaNetHead extends TowerHead {
   private readonly shapes: number;
 
   /** @param shapes anchors of a location */
-  constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, blocks: number) {
-    super(levels, blocks);
+  constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, towers: HeadTowerOptions) {
+    super(levels, towers);
     this.classes = towerOutput(levels, shapes * classes, PRIOR_LOGIT);
     this.deltas = towerOutput(levels, shapes * 4, 0);
     this.shapes = shapes;
@@ -166,6 +168,14 @@ export function sparing<T extends Pick<RetinaNetTargets, "positive" | "counted">
   };
 }
 
+/** The option of where anchors stand. */
+export const anchorOriginOption = z
+  .enum(["center", "corner"])
+  .default("center")
+  .describe(
+    "where anchors of a cell stand: around its center, or its corner and in whole pixels as torchvision's",
+  );
+
 /** Options of RetinaNet. */
 export const retinaNetOptions = z.strictObject({
   ...featureOptions,
@@ -182,12 +192,20 @@ export const retinaNetOptions = z.strictObject({
     .min(1)
     .default([0.5, 1, 2])
     .describe("shapes of anchors, height / width"),
+  anchorOrigin: anchorOriginOption,
   foreground: share().default(0.5).describe("IoU with an object from which on an anchor is assigned to it"),
   background: share().default(0.4).describe("IoU below which an anchor is background"),
   ...focalOptions,
 });
 
 export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
+
+/** Anchors over images of a size. */
+interface RetinaNetGeometry {
+  /** Of all locations, [k, 4]. */
+  readonly anchors: Tensor;
+  readonly image: Size;
+}
 
 /** Where the box loss turns from a square to a line, in deltas. */
 const BETA = 1 / 9;
@@ -196,14 +214,14 @@ const BETA = 1 / 9;
  * RetinaNet (Lin et al. 2017, "Focal loss for dense object detection"): anchors of several shapes at each location of a pyramid; the
  * focal loss copes with the many that are background.
  */
-export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs, Tensor> {
+export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs, RetinaNetGeometry> {
   readonly needsSuppression = true;
   readonly head: RetinaNetHead;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
     super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
-    const { anchorSizes, anchorRatios, headBlocks } = options;
+    const { anchorSizes, anchorRatios } = options;
     if (options.background > options.foreground) {
       throw new OptionError(
         `option background: ${options.background} must not be above foreground, ${options.foreground}`,
@@ -213,31 +231,36 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
       this.features.levels,
       this.classes,
       anchorSizes * anchorRatios.length,
-      headBlocks,
+      options,
     );
   }
 
-  /** The anchors of all locations, [k, 4]. */
-  protected geometryOf(grids: readonly CellGrid[]): Tensor {
-    const { anchorScale, anchorSizes, anchorRatios } = this.options;
+  protected geometryOf(grids: readonly CellGrid[], image: Size): RetinaNetGeometry {
+    const { anchorScale, anchorSizes, anchorRatios, anchorOrigin } = this.options;
+    // Where anchors have whole pixels, torchvision cuts off their sizes, too: 40 for 32 · 2^(1/3).
+    const whole = (size: number): number => (anchorOrigin === "corner" ? Math.floor(size) : size);
     const { boxes } = anchorLevels(
       grids.map((grid) => {
-        const sizes = Array.from(
-          { length: anchorSizes },
-          (_, i) => grid.stride * anchorScale * 2 ** (i / anchorSizes),
+        const sizes = Array.from({ length: anchorSizes }, (_, i) =>
+          whole(grid.stride * anchorScale * 2 ** (i / anchorSizes)),
         );
-        return { ...grid, shapes: anchorShapes(sizes, anchorRatios) };
+        return { ...grid, shapes: anchorShapes(sizes, anchorRatios), origin: anchorOrigin, image };
       }),
     );
-    return constant(float32(boxes, [boxes.length / 4, 4]));
+    return { anchors: constant(float32(boxes, [boxes.length / 4, 4])), image };
   }
 
-  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows, anchors: Tensor): Losses {
+  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows, { anchors }: RetinaNetGeometry): Losses {
     return retinaNetLosses(outputs, anchors, objects, this.options);
   }
 
-  protected decode({ classes, deltas }: RetinaNetOutputs, anchors: Tensor): Decoded {
-    return { boxes: boxesOfDeltas(deltas, anchors), scores: classes.sigmoid() };
+  /** As in torchvision, boxes of anchors at corners end at the image's border, which decides what is suppressed. */
+  protected decode({ classes, deltas }: RetinaNetOutputs, { anchors, image }: RetinaNetGeometry): Decoded {
+    const boxes = boxesOfDeltas(deltas, anchors);
+    return {
+      boxes: this.options.anchorOrigin === "corner" ? clipped(boxes, image) : boxes,
+      scores: classes.sigmoid(),
+    };
   }
 }
 

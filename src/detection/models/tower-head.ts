@@ -1,4 +1,5 @@
-import { amount, layerCount, share } from "../../bounds.ts";
+import { z } from "zod";
+import { amount, layerCount, share, unitCount } from "../../bounds.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant, normal } from "../../nn/initializers.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
@@ -8,7 +9,25 @@ import { sharedChannels } from "../network/feature-network.ts";
 /** Options of a head of two towers. */
 export const towerOptions = {
   headBlocks: layerCount().default(2).describe("3×3 convolutions of each tower of the head; 4 in the paper"),
+  headGroups: unitCount(0)
+    .default(8)
+    .describe(
+      "groups of the normalizations in the towers; 32 in the paper of FCOS; 0: none, as in that of RetinaNet",
+    ),
+  headBias: z
+    .boolean()
+    .default(false)
+    .describe(
+      "convolutions of the towers have a bias before the normalization, too, as in torchvision's FCOS; without normalization they always have",
+    ),
 };
+
+/** How a head's towers are made. */
+export interface HeadTowerOptions {
+  readonly headBlocks: number;
+  readonly headGroups: number;
+  readonly headBias: boolean;
+}
 
 /** Options of the focal loss (Lin et al. 2017, "Focal loss for dense object detection", equation 5). */
 export const focalOptions = {
@@ -18,17 +37,21 @@ export const focalOptions = {
 
 /**
  * A head that is the same for all levels of a pyramid: one tower of convolutions for classes and one for boxes, as RetinaNet (Lin et al.
- * 2017, figure 3) and FCOS (Tian et al. 2019, figure 2) have it. Unlike in the papers, towers have group normalization: networks are trained
- * from scratch here.
+ * 2017, figure 3) and FCOS (Tian et al. 2019, figure 2) have it. Unlike in RetinaNet's paper, towers have group normalization unless
+ * `headGroups` is 0: networks are trained from scratch here.
  */
 export abstract class TowerHead {
   readonly classTower: SharedTower;
   readonly boxTower: SharedTower;
 
-  constructor(levels: readonly FeatureLevel[], blocks: number) {
-    const channels = sharedChannels(levels);
-    this.classTower = new SharedTower(channels, blocks);
-    this.boxTower = new SharedTower(channels, blocks);
+  constructor(levels: readonly FeatureLevel[], { headBlocks, headGroups, headBias }: HeadTowerOptions) {
+    const tower = (): SharedTower =>
+      new SharedTower(sharedChannels(levels), headBlocks, {
+        groups: headGroups,
+        bias: headBias || headGroups === 0,
+      });
+    this.classTower = tower();
+    this.boxTower = tower();
   }
 }
 

@@ -1,5 +1,5 @@
 import { Conv2d } from "../../nn/convolution.ts";
-import { kaimingNormal } from "../../nn/initializers.ts";
+import { kaimingNormal, zeros } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { BatchNorm2d, GroupNorm } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
@@ -43,25 +43,32 @@ export class ConvBlock {
   }
 }
 
-/** Groups of a tower's normalizations. */
-const GROUPS = 8;
+/** How the convolutions of a tower are made. */
+export interface TowerOptions {
+  /** Groups of each normalization, 0 for none; default: 8. */
+  readonly groups?: number;
+  /** Whether convolutions have a bias; default: only without normalization. */
+  readonly bias?: boolean;
+}
 
-/** A 3×3 convolution, group normalization and ReLU. */
+/** A 3×3 convolution, group normalization or none, and ReLU. */
 class TowerBlock {
   readonly conv: Conv2d;
-  readonly norm: GroupNorm;
+  readonly norm: GroupNorm | undefined;
 
-  constructor(channels: number) {
+  constructor(channels: number, { groups = 8, bias = groups === 0 }: TowerOptions) {
     this.conv = new Conv2d(channels, channels, 3, {
       padding: 1,
-      bias: false,
+      bias,
       initializeWeight: kaimingNormal(),
+      initializeBias: zeros,
     });
-    this.norm = new GroupNorm(GROUPS, channels);
+    this.norm = groups === 0 ? undefined : new GroupNorm(groups, channels);
   }
 
   forward(x: Tensor): Tensor {
-    return this.norm.forward(this.conv.forward(x)).relu();
+    const y = this.conv.forward(x);
+    return (this.norm?.forward(y) ?? y).relu();
   }
 }
 
@@ -72,8 +79,9 @@ class TowerBlock {
 export class SharedTower {
   readonly blocks: readonly TowerBlock[];
 
-  constructor(channels: number, blocks: number) {
-    this.blocks = Array.from({ length: blocks }, () => new TowerBlock(channels));
+  /** @throws OptionError where the groups do not divide the channels */
+  constructor(channels: number, blocks: number, options: TowerOptions = {}) {
+    this.blocks = Array.from({ length: blocks }, () => new TowerBlock(channels, options));
   }
 
   /** [n, channels, H, W] → the same shape. @throws ShapeError */

@@ -5,7 +5,7 @@ import { namedTensors } from "../../nn/module.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { concat, constant, float32, type Tensor } from "../../tensor/index.ts";
-import { type CellGrid, cellCenters } from "../boxes/anchors.ts";
+import { type CellGrid, type CellOrigin, cellPoints } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import {
   type Backbone,
@@ -17,7 +17,7 @@ import {
 } from "./backbones.ts";
 import { ConvBlock } from "./blocks.ts";
 import { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
-import { type Neck, type NeckKind, neckOf } from "./necks.ts";
+import { COARSER_LEVELS, type CoarserLevels, type Neck, type NeckKind, neckOf } from "./necks.ts";
 import {
   isPublished,
   PUBLISHED_NAMES,
@@ -83,6 +83,12 @@ export const pyramidOptions = {
     .max(5)
     .default(3)
     .describe("maps with a head, each of twice the stride of the one before"),
+  coarser: z
+    .enum(COARSER_LEVELS)
+    .default("blocks")
+    .describe(
+      "how maps beyond stride 32 are made: by blocks with normalization; of neck plain-fpn: every other location, or convolutions of the backbone's or the neck's coarsest map, as torchvision's",
+    ),
 };
 
 /** A backbone by name. */
@@ -98,6 +104,8 @@ export interface FeatureNetworkOptions extends TridentOptions {
   readonly finestStride: number;
   /** Number of maps, each stride twice the one before. */
   readonly levels: number;
+  /** How maps beyond those of the backbone are made; default: `blocks`. */
+  readonly coarser?: CoarserLevels;
   /** Channels of the neck's maps for width 1; default: 64. */
   readonly neckChannels?: number;
   /** Default: as the weights of a published backbone want it, and 0 … 1 for the others. */
@@ -150,9 +158,11 @@ export class FeatureNetwork {
       );
     }
     this.skipped = this.backbone.levels.length - taken.length;
-    this.neck = neckOf(neck, taken, channels, inside.length);
+    const { coarser = "blocks" } = options;
+    this.neck = neckOf(neck, taken, channels, { outputs: inside.length, coarser });
+    checkLevels(this.neck.levels.length, strides.length, options);
     this.coarser = strides
-      .slice(inside.length)
+      .slice(this.neck.levels.length)
       .map(() => new ConvBlock(channels, channels, 3, { stride: 2 }));
     this.levels = strides.map((stride) => ({ channels, stride }));
     this.rates = backboneRates(this.backbone, options);
@@ -178,6 +188,14 @@ export class FeatureNetwork {
   private features(x: Tensor, dilations: Dilations): readonly Tensor[] {
     return this.backbone.forward(normalizedImages(x, this.normalize), dilations).slice(this.skipped);
   }
+}
+
+/** @throws OptionError where a neck that makes coarser maps of its own does not make as many as are asked for */
+function checkLevels(made: number, asked: number, { neck, coarser = "blocks" }: FeatureNetworkOptions): void {
+  if (coarser === "blocks" || made === asked) return;
+  throw new OptionError(
+    `option levels: ${neck} with coarser ${coarser} gives ${made} maps from this finest stride on, not ${asked}; set it to ${made}`,
+  );
 }
 
 /** How images are normalized for a backbone where nothing else is asked for. */
@@ -289,9 +307,9 @@ export function sharedChannels(levels: readonly FeatureLevel[]): number {
   return first.channels;
 }
 
-/** The locations of grids. */
-export function featurePoints(grids: readonly CellGrid[]): FeaturePoints {
-  const centers = grids.map(cellCenters);
+/** The locations of grids. @param origin where in its cell a location stands; default: in the middle */
+export function featurePoints(grids: readonly CellGrid[], origin: CellOrigin = {}): FeaturePoints {
+  const centers = grids.map((grid) => cellPoints(grid, origin));
   const strides = grids.flatMap(({ rows, columns, stride }) =>
     new Array<number>(rows * columns).fill(stride),
   );

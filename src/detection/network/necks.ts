@@ -181,17 +181,33 @@ export interface Neck {
   forward(maps: readonly Tensor[]): readonly Tensor[];
 }
 
-const NECKS = ["fpn", "pan", "none"] as const;
+const NECKS = ["fpn", "plain-fpn", "pan", "none"] as const;
 
 /** How maps of several strides are joined. */
 export type NeckKind = (typeof NECKS)[number];
+
+/** How maps coarser than those of the backbone are made: by blocks behind the neck, or by the neck as `ExtraLevels`. */
+export const COARSER_LEVELS = ["blocks", "pool", "p6p7-of-c5", "p6p7-of-p5"] as const;
+
+/** How maps coarser than those of the backbone are made. */
+export type CoarserLevels = (typeof COARSER_LEVELS)[number];
+
+/** What a neck gives. */
+export interface NeckOutputs {
+  /** How many maps of the strides that it takes, the finest ones; default: all. */
+  readonly outputs?: number;
+  /** How it makes coarser ones beside them; default: `blocks`, which makes none. */
+  readonly coarser?: CoarserLevels;
+}
 
 /** The option `neck` with a default of the detector's own. */
 export function neckOption(usual: NeckKind) {
   return z
     .enum(NECKS)
     .default(usual)
-    .describe("how maps of several strides are joined: top down, top down and up again, or not at all");
+    .describe(
+      "how maps of several strides are joined: top down, the same without normalization (plain-fpn, as torchvision has it), top down and up again, or not at all",
+    );
 }
 
 /** Each map by itself through a 1×1 and a 3×3 convolution: a pyramid without its paths, to compare with. */
@@ -217,17 +233,29 @@ class SeparateLevels implements Neck {
  * A neck by name.
  * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
  * @param channels of the maps that it gives
- * @param outputs how many maps it gives, the finest ones
+ * @throws OptionError where a kind does not give what is asked for
  */
 export function neckOf(
   kind: NeckKind,
   levels: readonly FeatureLevel[],
   channels: number,
-  outputs = levels.length,
+  { outputs = levels.length, coarser = "blocks" }: NeckOutputs = {},
 ): Neck {
+  if (kind !== "plain-fpn" && coarser !== "blocks") {
+    throw new OptionError(
+      `option coarser: ${coarser} is of the neck plain-fpn, not of ${kind}; leave it out, or take that neck`,
+    );
+  }
   switch (kind) {
     case "fpn":
       return new Fpn(levels, channels, outputs);
+    case "plain-fpn":
+      if (outputs < levels.length) {
+        throw new OptionError(
+          `option neck: plain-fpn gives all ${levels.length} maps of the backbone from the finest stride on, not ${outputs}; raise levels, or take fpn`,
+        );
+      }
+      return new PlainFpn(levels, channels, coarser === "blocks" ? "none" : coarser);
     case "pan":
       return new Pan(levels, channels, outputs);
     case "none":

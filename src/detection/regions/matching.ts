@@ -68,3 +68,12 @@ function centersIn(boxes: Tensor, regions: Tensor): Tensor {
     .max(1)
     .greater(0);
 }
+
+/**
+ * The `owner` of `matchBoxes` for a few of the candidates, [n, k, 4] → [n, k] (int64): where most are not learnt from, the index of the largest
+ * IoU, the slowest pass over all, is spared.
+ */
+export function nearestObjects(candidates: Tensor, { boxes, labels }: ObjectRows): Tensor {
+  const objects = where(areObjects(labels), boxes, 0);
+  return argMax(boxOverlap(candidates.unsqueeze(1), objects.unsqueeze(2)), 1);
+}

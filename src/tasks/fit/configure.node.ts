@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
@@ -21,6 +22,7 @@ import {
 } from "../run/detection-options.ts";
 import { pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
+import { type Negatives, negativesOf } from "./negatives.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 
 // The configuration of a new fit: its options are divided and parsed, its data opened, and what follows from the data filled in.
@@ -30,7 +32,13 @@ type Options = Readonly<Record<string, unknown>>;
 /** Data that is open. */
 export type OpenedData =
   | { readonly kind: "samples"; readonly data: DataSet }
-  | { readonly kind: "boxes"; readonly data: DetectionSet; readonly options: DetectionDataOptions };
+  | {
+      readonly kind: "boxes";
+      readonly data: DetectionSet;
+      readonly options: DetectionDataOptions;
+      /** Chips of background that an earlier run has found. */
+      readonly negatives: Negatives | undefined;
+    };
 
 /** Data that is open, and what a new run keeps of it. */
 interface NewData {
@@ -129,16 +137,28 @@ async function openAnnotated(
   const usual = { ...usualOptions(nameOf(source), data), ...given };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
-  const dataOptions = { ...usual, ...settledScales(training) };
+  const { negativesFrom } = first.bySize;
+  const dataOptions = {
+    ...usual,
+    ...settledScales(training),
+    // The run may be resumed in another folder.
+    ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
+  };
   const options = detectionDataOptions(dataOptions);
-  const info = detectionInfo(data, size, plannedChips(data, training, options));
+  const negatives = training.kind === "chips" ? await negativesOf(data, training, options) : undefined;
+  const chips = plannedChips(data, training, options);
+  const info = detectionInfo(
+    data,
+    size,
+    chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
+  );
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
-      boxShapes: boxShapes(data, size, training),
-      fromWeights,
+    boxShapes: boxShapes(data, size, training),
+    fromWeights,
   });
   return {
-    opened: { kind: "boxes", data, options },
+    opened: { kind: "boxes", data, options, negatives },
     dataOptions,
     info,
     modelOptions: (settled ?? modelOptions) as Options,

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
+import type { DetectionSet } from "../../data/boxes/set.ts";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { PlainSource } from "../../data/sources/memory.ts";
@@ -19,11 +20,12 @@ import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.nod
 import { detectionData } from "../measure/detection-data.ts";
 import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
+import { type DetectionDataOptions, detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
 import { locatedData, pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust, trusts } from "../run/trust.node.ts";
 import { offlineOption, startingWeights, type WeightsAccess } from "../run/weights.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
+import { type Negatives, negativesOf } from "./negatives.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 import { resumedOptions } from "./resumed-options.node.ts";
@@ -262,21 +264,42 @@ export async function resolveRun(
 ): Promise<ResolvedRun> {
   const definition = await runDefinition(config, folder, trust);
   const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
-  return { subject: subjectOf(definition, config, await reopen(definition, data, dataOptions, trust)), data };
+  return {
+    subject: subjectOf(definition, config, await reopen(definition, config, data, dataOptions, trust)),
+    data,
+  };
 }
 
 async function reopen(
   definition: ModelDefinition,
+  config: RunConfig,
   data: SentData,
   dataOptions: RunConfig["dataOptions"],
   trust: GivenTrust | undefined,
 ): Promise<OpenedData> {
   if (takesBoxes(definition)) {
     const options = detectionDataOptions(dataOptions);
-    return { kind: "boxes", options, data: await openDetection(data, options.reading) };
+    const set = await openDetection(data, options.reading);
+    return { kind: "boxes", options, data: set, negatives: await reopenNegatives(config, set, options) };
   }
   const options = parseOptions("data", dataOptionsSchema, dataOptions);
   return { kind: "samples", data: await openData(data, options, queryTrust(trust)) };
+}
+
+/** Chips of background that an earlier run has found. @throws OptionError where it finds others than when the run began */
+async function reopenNegatives(
+  { dataInfo: { sampleShape, chips } }: RunConfig,
+  set: DetectionSet,
+  options: DetectionDataOptions,
+): Promise<Negatives | undefined> {
+  const training = scaleTraining(set, sampleShape[2] ?? 0, options);
+  const negatives = training.kind === "chips" ? await negativesOf(set, training, options) : undefined;
+  if (negatives?.fingerprint !== chips?.negatives) {
+    throw new OptionError(
+      `option negativesFrom: ${options.bySize.negativesFrom} is no longer what this run was begun with (its weights changed, or the data); fit into a new folder`,
+    );
+  }
+  return negatives;
 }
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
@@ -288,7 +311,11 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
   if (!isDetector(model)) {
     throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
   }
-  return { kind: "boxes", model, data: detectionData(opened.data, model, opened.options) };
+  return {
+    kind: "boxes",
+    model,
+    data: detectionData(opened.data, model, opened.options, opened.negatives?.chips),
+  };
 }
 
 /** The shape of the largest samples that are trained on. */

@@ -145,6 +145,8 @@ export interface ChipCounts {
   readonly background: number;
   /** Pixels of an epoch in parts of those of all images at full size. */
   readonly pixels: number;
+  /** Fingerprint of the chips of background that an earlier run has found, where one was asked. */
+  readonly negatives?: string;
 }
 
 /** Counts the chips of an epoch, and their pixels. */
@@ -237,7 +239,9 @@ export interface SizeReport {
   /** The ranges that --snip would choose, and lines on them; undefined where there is no object. */
   readonly snip: ScaleSuggestion | undefined;
   /** The ranges and chips that --sniper would choose. */
-  readonly sniper: (ScaleSuggestion & { readonly chips: ChipCounts }) | undefined;
+  readonly sniper:
+    | (ScaleSuggestion & { readonly chips: ChipCounts; readonly options: ChipOptions })
+    | undefined;
 }
 
 /** Ranges of sizes for scales. */
@@ -280,7 +284,7 @@ export function sizeReport(
     snip: snip?.kind === "snip" ? suggestion(snip, []) : undefined,
     sniper:
       sniper.kind === "chips" && chips !== undefined
-        ? { ...suggestion(sniper, [describeChips(set, sniper, chips)]), chips }
+        ? { ...suggestion(sniper, [describeChips(set, sniper, chips)]), chips, options: sniper }
         : undefined,
   };
 }

@@ -4,7 +4,7 @@ import { dataCatalog } from "../../data/catalog.ts";
 import { isRemote } from "../../data/files/source.ts";
 import { isQuery } from "../../data/table/duckdb.node.ts";
 import { DataError } from "../../errors.ts";
-import type { RunConfig } from "../../train/run-config.ts";
+import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
 
 // Where the files lie that a run names: its data, the data that paths lead from, pairs, weights that it began with, the module of its
 // model. config.json keeps each as it was typed, and whole, so that the run is used from any working directory.
@@ -26,7 +26,12 @@ const names = new Set(dataCatalog.map(({ name }) => name));
 /** True for data that is a path, not a name, a query or in memory. */
 function isPath(data: unknown): data is string {
   return (
-    typeof data === "string" && data !== "" && !names.has(data) && !isQuery(data) && !/^memory:/.test(data)
+    typeof data === "string" &&
+    data !== "" &&
+    !names.has(data) &&
+    !isQuery(data) &&
+    !/^memory:/.test(data) &&
+    !data.startsWith(IMPORTED)
   );
 }
 
@@ -82,6 +87,11 @@ export async function locatedData<S = never>(
   folder: string,
   given?: string | S,
 ): Promise<LocatedData<S>> {
+  if (data.startsWith(IMPORTED)) {
+    throw new DataError(
+      `the run ${folder} was imported (${data.slice(IMPORTED.length)}) and has no data of its own: name some (eidos eval ${folder} DATA), or begin a fit from it (eidos fit MODEL DATA --from ${folder})`,
+    );
+  }
   const found = given ?? (await locate(data, paths.data));
   if (given === undefined) await checkThere("data", data, String(found), folder);
   const options = { ...dataOptions };

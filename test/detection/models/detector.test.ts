@@ -40,6 +40,8 @@ const forms = [
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],
   ["yolo-v3", {}],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
+  ["sliding-window", {}],
+  ["sliding-window", { window: 24, depth: 0.25, smallest: 12, octave: 1, ratio: 1.5, negatives: 1 }],
   ["faster-rcnn", { hidden: 32 }],
   [
     "faster-rcnn",

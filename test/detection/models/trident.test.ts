@@ -80,7 +80,7 @@ class AskedFcos extends Fcos {
   /** The losses of one plain forward pass with that dilation. */
   branchLosses({ x, ...objects }: ReturnType<typeof symbolic>, dilation: number): Losses {
     const outputs = this.head.forward(this.features.forward(x, [dilation]));
-    return this.lossesOf(outputs, objects, this.geometryOf(this.grids));
+    return this.lossesOf(outputs, objects, this.geometryOf(this.grids, this.imageSize));
   }
 }
 

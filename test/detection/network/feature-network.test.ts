@@ -56,7 +56,7 @@ describe("necks", () => {
 
   /** Which input maps each output depends on: the largest derivative of the output's sum. */
   async function influences(kind: NeckKind, outputs?: number) {
-    const neck = nameParameters(neckOf(kind, levels, 16, outputs));
+    const neck = nameParameters(neckOf(kind, levels, 16, { ...(outputs !== undefined && { outputs }) }));
     const inputs = maps();
     const results = neck.forward(inputs);
     expect(results.map(({ shape }) => shape)).toEqual(

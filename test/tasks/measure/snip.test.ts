@@ -1,10 +1,10 @@
-import { rm } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectResumedEqual, TINY } from "./detection-support.ts";
+import { expectResumedEqual, ran, TINY } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -96,6 +96,43 @@ describe("SNIPER", () => {
 
   it("goes on bit for bit where it is stopped and resumed", () =>
     expectResumedEqual(root, { model: "yolo-v3", ...SCENES, sniper: true }));
+
+  it("takes background from what an earlier run finds, keeps it there, and notices where that has changed", async () => {
+    const early = join(root, "early");
+    const short = { model: "center-net", ...SCENES, steps: 2, samplePictures: 0 };
+    await ran({ ...short, out: early });
+    const options = {
+      sniper: true,
+      negativesFrom: early,
+      leastProposals: 1,
+      proposalScore: 1e-4,
+      background: 0.4,
+    };
+    const { fit, config } = await prepared(options);
+    const kept = (await readdir(early)).filter((name) => name.startsWith("negatives-"));
+    expect(kept).toHaveLength(1);
+    const { fingerprint, chips } = JSON.parse(await readFile(join(early, kept[0] ?? ""), "utf8"));
+    expect(config.dataInfo.chips?.negatives).toBe(fingerprint);
+    expect(config.dataOptions.negativesFrom).toBe(early);
+    expect(chips.length).toBeGreaterThan(0);
+    expect(fit.data.describe().at(-1)).toBe(`${chips.length} chips of background hold what ${early} found`);
+    // Chips lie in their scaled image of 64, 32 or 16 pixels.
+    for (const [image, scale, left, top] of chips as readonly (readonly [number, number, number, number])[]) {
+      expect(image).toBeLessThan(10);
+      for (const at of [left, top]) expect(at).toBeLessThanOrEqual(Math.max(0, 64 * 0.5 ** scale - 32));
+    }
+    const again = await prepared(options);
+    expect(again.config.dataInfo.chips).toEqual(config.dataInfo.chips);
+    const batch = async ({ fit, config }: typeof again) => batchSourceOf(fit.data, config.fit).feeds(3);
+    expect(await batch(again)).toEqual(await batch({ fit, config, notes: [] }));
+
+    await again.fit.folder.unlock();
+    await ran({ resume: early, overrides: { steps: 4 } });
+    await expect(
+      prepareFit({ kind: "resume", folder: again.fit.folder.path, overrides: {} }),
+    ).rejects.toThrow(/option negativesFrom: .* is no longer what this run was begun with/);
+    await expect(prepared({ ...options, negativesFrom: join(root, "nothing") })).rejects.toThrow(/nothing/);
+  });
 
   it("refuses options that do not go together", async () => {
     await expect(prepared({ sniper: true, snip: true })).rejects.toThrow(/give one of the two/);

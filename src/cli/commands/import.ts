@@ -1,0 +1,33 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { parseOptions } from "../../options.ts";
+import { importDetector, importOptions } from "../../tasks/import/import.node.ts";
+import { printJson, printLine } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+
+const importFlags = z.strictObject({
+  ...importOptions.shape,
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("run folder to make (default: runs/NAME, of the file's name); nothing is overwritten"),
+  json: z.boolean().default(false).describe("print what was made as JSON"),
+});
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Import", importFlags);
+  command.addHelpText(
+    "after",
+    "\nReads torchvision's fasterrcnn_resnet50_fpn (--as faster-rcnn), retinanet_resnet50_fpn and its _v2 (--as retina-net), and fcos_resnet50_fpn\n(--as fcos), as .pth, .pt or .safetensors.\n\nExamples:\n  eidos import fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --as faster-rcnn --out runs/coco\n  eidos detect runs/coco street.jpg\n  eidos fit faster-rcnn ./my-boxes --from runs/coco",
+  );
+  command.action(async (file: string, flags: Record<string, unknown>) => {
+    const { json, out, ...options } = parseOptions("import", importFlags, flagValues(flags, [importFlags]));
+    const made = await importDetector({ file, out, ...options });
+    if (json) return printJson(made);
+    printLine(
+      `${made.folder}: ${made.model}, ${made.classes.length} classes, ${made.tensors} tensors, ${made.parameters.toLocaleString("en")} numbers, all of them fit`,
+    );
+    for (const note of made.notes) printLine(note);
+  });
+}

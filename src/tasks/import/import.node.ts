@@ -1,0 +1,231 @@
+import { createHash } from "node:crypto";
+import { rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { amount, list, MOST, text } from "../../bounds.ts";
+import { buildModel, findModel } from "../../catalog.ts";
+import { FILE_KINDS, readBytes, readRegularFile } from "../../data/files/files.node.ts";
+import { BACKGROUND, COCO_GAPS, COCO_IDS } from "../../detection/models/coco-classes.ts";
+import {
+  readTorchvision,
+  TORCHVISION_MODELS,
+  type TorchvisionDetector,
+  type TorchvisionModel,
+} from "../../detection/models/torchvision.ts";
+import { FileError, OptionError } from "../../errors.ts";
+import { memoryLimit } from "../../memory.node.ts";
+import { checkState } from "../../nn/state.ts";
+import { readWeights } from "../../nn/weights.ts";
+import { parseOptions } from "../../options.ts";
+import { fitOptions, resolveFitOptions } from "../../train/options.ts";
+import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
+import { version } from "../../version.ts";
+import { modelInfo } from "../run/definition.node.ts";
+import { detectionFitOptions } from "../run/detection-options.ts";
+
+/**
+ * Side of the square that images are fitted into. torchvision enlarges photos to a shorter side of 800 pixels, those of 4 : 3 to 1067 × 800:
+ * at 1024, which all strides up to 128 divide, objects are within 4 % of the size that it was trained on.
+ */
+const USUAL_SIZE = 1024;
+
+/** Options of an import. */
+export const importOptions = z.strictObject({
+  as: z.enum(TORCHVISION_MODELS).describe("the model that it becomes"),
+  size: detectionFitOptions.shape.size
+    .unwrap()
+    .default(USUAL_SIZE)
+    .describe(
+      "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; 1024 is nearest to torchvision's 800 pixels of the shorter side for photos of 4 : 3",
+    ),
+  classes: list(text().min(1), MOST.names)
+    .min(1)
+    .optional()
+    .describe(
+      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers)",
+    ),
+  epsilon: amount()
+    .optional()
+    .describe(
+      "ε of the backbone's batch norms (default: as torchvision has it with such weights: 0 where frozen, in FCOS and otherwise 0.00001)",
+    ),
+});
+
+/** What is imported, and where it goes. */
+export interface ImportRequest {
+  /** A file of weights: .safetensors, or PyTorch's .pth or .pt. */
+  readonly file: string;
+  readonly as: TorchvisionModel;
+  /** Run folder; default: runs/NAME, of the file's name. */
+  readonly out?: string | undefined;
+  /** Default: 1024. */
+  readonly size?: number | undefined;
+  /** Names of the classes without background, or the path of a file with one a line. */
+  readonly classes?: readonly string[] | string | undefined;
+  readonly epsilon?: number | undefined;
+}
+
+/** What was imported. */
+export interface ImportSummary {
+  /** Path of the run folder. */
+  readonly folder: string;
+  readonly model: TorchvisionModel;
+  readonly classes: readonly string[];
+  /** Tensors, and numbers in them. */
+  readonly tensors: number;
+  readonly parameters: number;
+  /** Lines for a person: what was assumed, and left out. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Makes a run folder of a detector that torchvision has trained: one that detects, is measured and exported, and that a fit begins from
+ * (`from`). Every tensor of the file must fit.
+ *
+ *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
+ *     await using run = await openRun(folder);
+ *     const { objects } = await run.detect("street.jpg");
+ *
+ * @throws OptionError for a model that the file is not of, or classes that are not as many; WeightsError where the file is damaged or of
+ * another architecture, which is named; FileError where the folder is taken. Nothing is left behind then.
+ */
+export async function importDetector({ file, out, classes, ...rest }: ImportRequest): Promise<ImportSummary> {
+  const names = typeof classes === "string" ? [classes] : classes;
+  const options = parseOptions("import", importOptions, { ...rest, ...(names && { classes: names }) });
+  const folder = new RunFolder(out ?? join("runs", plainName(file)));
+  const { path } = folder;
+  const obstacle = await folder.obstacle();
+  if (obstacle !== undefined) throw new FileError(obstacle);
+
+  const bytes = await readBytes(file);
+  const weights = readWeights(bytes, file);
+  const detector = readTorchvision(weights.tensors, options.as, file, options.epsilon);
+  const named = await classNames(detector, options.classes, file);
+  const config = configOf(detector, named.classes, options.size, {
+    file,
+    sha256: createHash("sha256").update(bytes).digest("hex"),
+  });
+  const definition = findModel(detector.model);
+  const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
+  const state = checkState(detector.state, model, file);
+
+  const wasThere = (await stat(path).catch(() => undefined)) !== undefined;
+  await folder.create();
+  try {
+    await folder.writeWeights("best", state, 0);
+    // A folder is a run once it has this file, so that it comes last.
+    await folder.writeConfig(config);
+  } catch (error) {
+    for (const name of ["config.json", "weights", "samples"]) await remove(folder.file(name));
+    await folder.unlock();
+    if (!wasThere) await remove(path);
+    throw error;
+  }
+  await folder.unlock();
+  const sizes = [...state.values()].map(({ data }) => data.length);
+  return {
+    folder: path,
+    model: detector.model,
+    classes: named.classes,
+    tensors: sizes.length,
+    parameters: sizes.reduce((sum, size) => sum + size, 0),
+    notes: [...weights.notes, ...detector.notes, ...named.notes],
+  };
+}
+
+const remove = (path: string): Promise<void> => rm(path, { recursive: true, force: true });
+
+/** A file's name without its folder and extension, in letters that any system takes. */
+function plainName(file: string): string {
+  const stem = basename(file).replace(/\.[a-z]+$/i, "");
+  return stem.replace(/[^A-Za-z0-9_-]+/g, "-").slice(0, 80) || "imported";
+}
+
+/** Names of the classes, and lines on what was assumed of them. @throws OptionError where they are not as many as the weights have */
+async function classNames(
+  { model, classes: count }: TorchvisionDetector,
+  given: readonly string[] | undefined,
+  file: string,
+): Promise<{ readonly classes: readonly string[]; readonly notes: readonly string[] }> {
+  // In RetinaNet and FCOS, torchvision's numbers of classes have background among them, which nothing is trained to be.
+  const own = model === "faster-rcnn" ? COCO_IDS.slice(1) : COCO_IDS;
+  if (given !== undefined) return namedClasses(await fromFile(given, count), count, model, file);
+  if (count === own.length) {
+    return {
+      classes: own,
+      notes: [
+        `${count} classes by the ids of COCO: ${COCO_GAPS.length} ids that COCO does not use are called N/A, as N/A ${COCO_GAPS[0]}${model === "faster-rcnn" ? "" : `, and the first class is ${BACKGROUND}, which stands for nothing`}`,
+      ],
+    };
+  }
+  return {
+    classes: Array.from({ length: count }, (_, i) => `class ${i + 1}`),
+    notes: [`${count} classes without names: called class 1 to class ${count}; --classes a,b,… names them`],
+  };
+}
+
+/** One name for several classes is the path of a file that has them, one a line. @throws DataError */
+async function fromFile(given: readonly string[], count: number): Promise<readonly string[]> {
+  const [path] = given;
+  if (path === undefined || given.length > 1 || count === 1) return given;
+  const lines = new TextDecoder().decode(await readRegularFile(path, FILE_KINDS.text)).split(/\r?\n/);
+  return lines.map((line) => line.trim()).filter((line) => line !== "");
+}
+
+function namedClasses(
+  given: readonly string[],
+  count: number,
+  model: TorchvisionModel,
+  file: string,
+): { readonly classes: readonly string[]; readonly notes: readonly string[] } {
+  const twice = given.find((name, i) => given.indexOf(name) !== i);
+  if (twice !== undefined) throw new OptionError(`option classes: ${JSON.stringify(twice)} is there twice`);
+  const [first, ...others] = given;
+  if (given.length === count) return { classes: given, notes: [] };
+  if (model === "faster-rcnn" && given.length === count + 1 && /^_*background_*$/.test(first ?? "")) {
+    return { classes: others, notes: [`${first} is no class of faster-rcnn here: left out of the names`] };
+  }
+  if (model !== "faster-rcnn" && given.length === count - 1 && !given.includes(BACKGROUND)) {
+    return {
+      classes: [BACKGROUND, ...given],
+      notes: [
+        `${count} classes with ${given.length} names: the first class is called ${BACKGROUND}, as torchvision numbers them`,
+      ],
+    };
+  }
+  throw new OptionError(
+    `option classes: ${given.length} names, where ${file} has ${count} classes${model === "faster-rcnn" ? " beside background" : ""}`,
+  );
+}
+
+/** The record of a run that was imported: it has no data, and nothing was fitted. */
+function configOf(
+  { model, modelOptions }: TorchvisionDetector,
+  classes: readonly string[],
+  size: number,
+  imported: { readonly file: string; readonly sha256: string },
+): RunConfig {
+  const definition = findModel(model);
+  const dataInfo: RunConfig["dataInfo"] = {
+    kind: "image",
+    sampleShape: [3, size, size],
+    marks: "boxes",
+    classes: classes.length,
+    classNames: classes,
+    fingerprint: `sha256:${imported.sha256}`,
+    trainCount: 1,
+  };
+  const fit = parseOptions("fit", fitOptions, {});
+  return {
+    eidos: version,
+    created: new Date().toISOString(),
+    model,
+    modelOptions: parseOptions(model, definition.options, modelOptions) as Record<string, unknown>,
+    data: `${IMPORTED}${basename(imported.file)}`,
+    dataOptions: { size },
+    dataInfo,
+    fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(dataInfo)) ?? {}, dataInfo.trainCount),
+    imported,
+  };
+}
