@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectResumedEqual, ran, TINY } from "./detection-support.ts";
+import { ran, TINY } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -54,9 +54,6 @@ describe("SNIP", () => {
     expect(apart).toBeGreaterThan(0);
   });
 
-  it("goes on bit for bit where it is stopped and resumed", () =>
-    expectResumedEqual(root, { model: "center-net", snip: true, scales: [1, 2], scaleEvery: 1 }));
-
   it("with given ranges needs one for each scale, and takes one scale", async () => {
     const { config } = await prepared({ snip: true, validRanges: ["4-20.5"] });
     expect(config.dataOptions).toMatchObject({ validRanges: ["4-20.5"] });
@@ -93,9 +90,6 @@ describe("SNIPER", () => {
     if (fit.data.kind !== "batches") throw new Error("no batches");
     expect(fit.data.validation.shape(2).x).toEqual([2, 3, 64, 64]);
   });
-
-  it("goes on bit for bit where it is stopped and resumed", () =>
-    expectResumedEqual(root, { model: "yolo-v3", ...SCENES, sniper: true }));
 
   it("takes background from what an earlier run finds, keeps it there, and notices where that has changed", async () => {
     const early = join(root, "early");
