@@ -21,6 +21,7 @@ import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
 import { locatedData, locatedWeights, pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
+import { withOwnClasses } from "./from-run.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 import { resumedOptions } from "./resumed-options.node.ts";
@@ -72,7 +73,7 @@ async function prepareNew({
   if (out !== undefined) await refuseTaken(out);
   const { definition, opened, config } = await configure(request, trust);
   const subject = subjectOf(definition, config, opened);
-  const start = await startOf(config, subject);
+  const start = await startOf(config, subject, definition);
   let folder: RunFolder;
   if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
   else {
@@ -111,9 +112,9 @@ async function prepareResume({
     const checkpoint = await folder.readCheckpoint();
     const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
     const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
-    const { subject, data } = await resolveRun(config, path, given, trust);
+    const { definition, subject, data } = await resolveRun(config, path, given, trust);
     // Killed before its first checkpoint, a run begins again as it has begun.
-    const start = checkpoint === undefined ? await startOf(config, subject) : undefined;
+    const start = checkpoint === undefined ? await startOf(config, subject, definition) : undefined;
     await folder.removeTemporaries();
     if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
     return prepared({ subject, config, data, folder, resume: true, start });
@@ -161,9 +162,15 @@ function prepared({
 }
 
 /** Weights that a run begins with, where they are given, and what of them did not fit. */
-async function startOf(config: RunConfig, { model }: FitSubject): Promise<WarmStart | undefined> {
+async function startOf(
+  config: RunConfig,
+  { model }: FitSubject,
+  definition: ModelDefinition,
+): Promise<WarmStart | undefined> {
   const weights = await locatedWeights(config);
-  return weights === undefined ? undefined : warmStart(weights, model, config.fit.seed);
+  if (weights === undefined) return undefined;
+  const start = await warmStart(weights, model, config.fit.seed);
+  return config.fit.from === undefined ? start : withOwnClasses(start, weights, definition, config);
 }
 
 /** Finds out that a folder is taken before data is read. @throws FileError */
@@ -174,6 +181,7 @@ async function refuseTaken(path: string): Promise<void> {
 
 /** The model and the data of a run, and its data where it lies. */
 interface ResolvedRun {
+  readonly definition: ModelDefinition;
   readonly subject: FitSubject;
   readonly data: SentData;
 }
@@ -193,7 +201,8 @@ export async function resolveRun(
 ): Promise<ResolvedRun> {
   const definition = await runDefinition(config, folder, trust);
   const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
-  return { subject: subjectOf(definition, config, await reopen(definition, data, dataOptions, trust)), data };
+  const opened = await reopen(definition, data, dataOptions, trust);
+  return { definition, subject: subjectOf(definition, config, opened), data };
 }
 
 async function reopen(
