@@ -12,9 +12,9 @@ beforeAll(async () => {
   await writeState(root, "fcos_small", stateOf(present(fcos)));
   for (let i = 0; i < 2; i++) {
     await writeImage(root, `cells/c${i}.png`, painted(64, 48, [20 * i, 90, 90]));
-    await writeText(root, `cells/c${i}.txt`, "0 0.5 0.5 0.2 0.2\n");
   }
-  await writeText(root, "cells/classes.txt", "red\n");
+  const lines = [0, 1].map((i) => `c${i}.png,red,10,10,30,30\n`);
+  await writeText(root, "cells/boxes.csv", `filename,class,xmin,ymin,xmax,ymax\n${lines.join("")}`);
 });
 
 describe("eidos import", () => {

@@ -77,6 +77,12 @@ export {
   smoothL1,
 } from "./retina-net.ts";
 export {
+  readTorchvision,
+  TORCHVISION_MODELS,
+  type TorchvisionDetector,
+  type TorchvisionModel,
+} from "./torchvision.ts";
+export {
   alignTasks,
   boxesOfDistributions,
   distancesOf,
