@@ -32,7 +32,7 @@ const HOUSE = [
   },
   {
     room: "detection/network",
-    above: ["image-normalization", "blocks", "backbones"],
+    above: ["image-normalization", "trident", "blocks", "backbones"],
     subrooms: ["published"],
   },
   { room: "catalog" },

@@ -20,18 +20,18 @@ import { denseWeights, writeChecked } from "./weights.ts";
 import { normals } from "./works.ts";
 
 /** Images, classes, places for objects and their sizes as in a fit to BCCD with the usual options. */
-const SIDE = 320;
+export const SIDE = 320;
 const CLASSES = 3;
 const PLACES = 64;
 export const SCENES = 64;
-const BATCH = 8;
+export const BATCH = 8;
 /** Pairs of a place and a class in an image that are sure enough to be looked at for duplicates. */
 const CANDIDATES = 300;
 /** Standard deviation of the logits of classes. */
 const SPREAD = 2;
 const CONFIDENCE = 0.05;
 
-const DATA: DetectionInfo = { sampleShape: [3, SIDE, SIDE], classes: CLASSES };
+export const DATA: DetectionInfo = { sampleShape: [3, SIDE, SIDE], classes: CLASSES };
 
 /** The anchor-free YOLO as it is by default. */
 export function benchYolo(): Yolo {
@@ -45,7 +45,7 @@ export const YOLO_PREFERENCES = yoloDefinition.preferences(DATA);
 const PATCH = 16;
 
 /** Images as bytes: patches of chance colors, so that places differ from each other. */
-function someImages(count: number): Uint8Array {
+export function someImages(count: number): Uint8Array {
   const row = SIDE / PATCH;
   const colors = normals(count * 3 * row ** 2, "scenes");
   return Uint8Array.from({ length: count * 3 * SIDE ** 2 }, (_, i) => {
@@ -73,6 +73,13 @@ function someObjects(random: Random): Objects {
     labels[i] = BigInt(random.integer(CLASSES));
   }
   return { boxes, labels };
+}
+
+/** A batch of annotated images, as a peer checks itself by. */
+export function checkedBatch() {
+  const random = new Random(0).split("check");
+  const objects = Array.from({ length: BATCH }, (_, i) => someObjects(random.split(i)));
+  return batchOf(someImages(BATCH), objects, [...objects.keys()]);
 }
 
 function batchOf(images: Uint8Array, objects: readonly Objects[], indices: ArrayLike<number>) {
@@ -187,9 +194,7 @@ async function inference(options: NodeRuntimeOptions): Promise<Prepared> {
  */
 export async function writeYoloWeights(file: string): Promise<void> {
   const yolo = benchYolo();
-  const random = new Random(0).split("check");
-  const objects = Array.from({ length: BATCH }, (_, i) => someObjects(random.split(i)));
-  const batch = batchOf(someImages(BATCH), objects, [...objects.keys()]);
+  const batch = checkedBatch();
   const weights = await yoloWeights(yolo, batch.x);
   const session = new Session(await nodeRuntime(), weights);
   const compiled = session.compiled(yolo, "check", ["x", "boxes", "labels"], (inputs) => {

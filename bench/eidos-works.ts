@@ -16,10 +16,12 @@ import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
 import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
+import { BACKBONE_IMAGES, BACKBONE_STEPS, benchBackbone, PICTURES } from "./backbone-works.ts";
 import { benchScenes, benchYolo, detectionWorks, SCENES, YOLO_PREFERENCES } from "./detection-works.ts";
 import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
+import { benchFasterRcnn, FASTER_RCNN_PREFERENCES, regionWorks } from "./region-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
 import { suppressionWorks } from "./suppression-works.ts";
 import {
@@ -172,6 +174,15 @@ export function subjectOf(work: string): Subject {
     }
     case "yolo-step":
       return { model: benchYolo(), data: benchScenes(), preferences: YOLO_PREFERENCES };
+    case "faster-rcnn-step":
+      return { model: benchFasterRcnn(), data: benchScenes(), preferences: FASTER_RCNN_PREFERENCES };
+    case "mobilenet-step":
+    case "resnet-step":
+    case "resnet-frozen-step": {
+      const size = PICTURES * elementCount(BACKBONE_IMAGES.sampleShape);
+      const bytes = Uint8Array.from(normals(size, "pictures"), (value) => 128 + 40 * value);
+      return { model: benchBackbone(work), data: dataSet(BACKBONE_IMAGES, bytes), preferences };
+    }
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
       return { model: benchFlow(work), data: dataSet(FLOW_ROWS, values), preferences };
@@ -271,6 +282,8 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...AUTOREGRESSIVE_STEPS,
           ...LATENT_STEPS,
           "yolo-step",
+          "faster-rcnn-step",
+          ...BACKBONE_STEPS,
         ];
   return {
     ...Object.fromEntries(steps.map((work) => [work, () => trainingStep(work, options)])),
@@ -281,6 +294,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
       ...flowWorks(options),
       ...autoregressiveWorks(options),
       ...detectionWorks(options),
+      ...regionWorks(options),
       ...suppressionWorks(),
     }),
   };

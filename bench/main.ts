@@ -12,7 +12,8 @@ import { unetShape } from "./eidos-works.ts";
 import { GLOW_SHAPE } from "./flow-works.ts";
 import { freshRun, measure, type WorkResults } from "./measure.ts";
 import { operationShares } from "./profile.ts";
-import { bestRatio, failures, milliseconds, table, timeTable } from "./report.ts";
+import { writeFasterRcnnWeights } from "./region-works.ts";
+import { bestRatio, failures, milliseconds, shareTable, table, timeTable } from "./report.ts";
 import { writeSuppressionBoxes } from "./suppression-works.ts";
 import { WORKS } from "./works.ts";
 
@@ -73,9 +74,13 @@ process.env.EIDOS_BENCH_GLOW = JSON.stringify(GLOW_SHAPE);
 const folder = await mkdtemp(join(tmpdir(), "eidos-bench-"));
 process.env.EIDOS_BENCH_DDPM = join(folder, "ddpm.safetensors");
 process.env.EIDOS_BENCH_YOLO = join(folder, "yolo.safetensors");
+process.env.EIDOS_BENCH_FASTER_RCNN = join(folder, "faster-rcnn.safetensors");
 process.env.EIDOS_BENCH_SUPPRESSION = join(folder, "suppression.safetensors");
 if (works.some(({ name }) => name === "ddim-50")) await writeDdpmWeights(process.env.EIDOS_BENCH_DDPM);
 if (works.some(({ name }) => name.startsWith("yolo"))) await writeYoloWeights(process.env.EIDOS_BENCH_YOLO);
+if (works.some(({ name }) => name.startsWith("faster-rcnn"))) {
+  await writeFasterRcnnWeights(process.env.EIDOS_BENCH_FASTER_RCNN);
+}
 if (works.some(({ name }) => name.startsWith("suppression"))) {
   await writeSuppressionBoxes(process.env.EIDOS_BENCH_SUPPRESSION);
 }
@@ -115,7 +120,8 @@ for (const contender of contenders) await contender.stop();
 await rm(folder, { recursive: true });
 
 const ours = [ONE, REPLICAS].filter((name) => present.has(name));
-const sections = [timeTable(all, [...present], ours)];
+const frozen = shareTable(all, "resnet-step", "resnet-frozen-step");
+const sections = [timeTable(all, [...present], ours), ...(frozen === undefined ? [] : [frozen])];
 /** What was measured so far is not lost where a section fails. */
 async function section(make: () => Promise<string>): Promise<void> {
   try {

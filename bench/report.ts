@@ -70,3 +70,16 @@ export function bestRatio(
     .filter((ratio) => Number.isFinite(ratio));
   return ratios.length === 0 ? undefined : Math.max(...ratios);
 }
+
+/** How much of the time of a work another one takes, by contender; undefined where none did both. */
+export function shareTable(all: readonly WorkResults[], whole: string, part: string): string | undefined {
+  const resultsOf = (name: string) => all.find(({ work }) => work.name === name)?.results;
+  const title = all.find(({ work }) => work.name === part)?.work.title ?? part;
+  const rows = [...(resultsOf(part) ?? [])].flatMap(([name, result]) => {
+    const [of, all] = [roundsOf(result), roundsOf(resultsOf(whole)?.get(name))].map(median);
+    return of === undefined || all === undefined || !Number.isFinite(of / all)
+      ? []
+      : [[name, milliseconds(all), milliseconds(of), (of / all).toFixed(2)]];
+  });
+  return rows.length === 0 ? undefined : table([[title, "whole, ms", "ms", "share"], ...rows]);
+}

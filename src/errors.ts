@@ -92,6 +92,11 @@ export class FileError extends EidosError {
   override readonly name = "FileError";
 }
 
+/** A file cannot be fetched: no network, no such file, no permission, other bytes than were promised, or a request is forbidden. */
+export class DownloadError extends EidosError {
+  override readonly name = "DownloadError";
+}
+
 /** A heavy helper (sharp, DuckDB, onnxruntime-web, …) is not installed; the message names what to install. */
 export class MissingPackageError extends EidosError {
   override readonly name = "MissingPackageError";

@@ -49,6 +49,17 @@ describe.skipIf(!built)("examples", () => {
     expect(output).toContain("weights after 100 steps: 3.000, -2.000");
   });
 
+  it("receptive-fields: a larger dilation sees farther, and there is a picture", async () => {
+    const output = await run("receptive-fields");
+    const within = [1, 2, 3].map((dilation) =>
+      numberIn(output, new RegExp(`^dilation ${dilation}: .* 90 % within ${NUMBER} pixels$`, "m")),
+    );
+    expect(within).toEqual(within.toSorted((a, b) => a - b));
+    expect(new Set(within).size).toBe(3);
+    const bytes = await readFile(join(folder, "runs/receptive-fields.png"));
+    expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+  });
+
   it("two-moons: samples come near the density of the data, and there is a picture", async () => {
     const output = await run("two-moons", "150");
     // Untrained, samples would be noise: below −10 nats.
@@ -118,6 +129,13 @@ describe.skipIf(!built)("examples", () => {
     for (const name of ["000000-3.png", "000001-3.png"]) {
       expect((await stat(join(folder, "runs/find-digits/found", name))).size).toBeGreaterThan(1000);
     }
+  });
+
+  it("image-pyramid: a detector is measured at one scale and over a pyramid, and drawn", async () => {
+    const output = await run("image-pyramid", "3");
+    expect(numberIn(output, new RegExp(`one scale +AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect(numberIn(output, new RegExp(`pyramid +AP50 ${NUMBER}`))).toBeGreaterThanOrEqual(0);
+    expect((await stat(join(folder, "runs/image-pyramid/image-pyramid.png"))).size).toBeGreaterThan(10_000);
   });
 
   it("anchors-and-cells: counts what the pages of RetinaNet and YOLO v1 quote", async () => {

@@ -1,13 +1,9 @@
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { type DetectionEvaluation, openRun } from "../../src/index.ts";
-import { startFit } from "../../src/tasks/fit/fit.node.ts";
-import { type Entry, type Row, type Suite, scale } from "./run.ts";
+import { fittedDetector, measuresOf, type Options, opened, share, validationAp50 } from "./boxes.ts";
+import type { Entry, Row, Suite } from "./run.ts";
 
 const CELLS = "../shared/data/bccd";
 const SCENES = "digit-scenes";
-
-type Options = Readonly<Record<string, unknown>>;
 
 interface Trial {
   readonly name: string;
@@ -18,50 +14,28 @@ interface Trial {
   readonly options: Options;
 }
 
-const share = (value: number): string => (Number.isFinite(value) ? value.toFixed(3) : "–");
-
 /** Fits afresh with seed 0 and measures the best weights on the test split, once. */
-async function measured({ name, title, model, data, seconds, options }: Trial): Promise<Row> {
-  const out = `runs/acceptance/${name}`;
-  await rm(out, { recursive: true, force: true });
-  const budget = seconds * scale.value;
-  process.stderr.write(`${name}: ${budget} seconds\n`);
-  await startFit({ model, data, seconds: budget, seed: 0, out, ...options });
-  const run = await openRun(out);
-  try {
-    const evaluation = await run.evaluateBoxes();
-    const progress = (await run.loaded.folder.readCheckpoint())?.progress;
-    return rowOf(title, options, evaluation, progress?.best?.measures ?? {});
-  } finally {
-    await run.release();
-  }
-}
-
-function rowOf(
-  title: string,
-  options: Options,
-  { seed, size, parameters, steps, seconds, coco, imagesPerSecond }: DetectionEvaluation,
-  validation: Readonly<Record<string, number>>,
-): Row {
-  return {
-    model: title,
-    options: Object.entries(options)
-      .filter(([name]) => name !== "size" && name !== "validateEvery")
-      .map(([name, value]) => `${name} ${value}`)
-      .join(", "),
-    size: String(size),
-    seed: String(seed),
-    parameters: String(parameters),
-    steps: String(steps),
-    seconds: seconds.toFixed(0),
-    "validation AP50": share(validation.AP50 ?? Number.NaN),
-    AP: share(coco.ap),
-    AP50: share(coco.ap50),
-    small: share(coco.apSmall),
-    medium: share(coco.apMedium),
-    large: share(coco.apLarge),
-    "images/s": imagesPerSecond.toFixed(0),
-  };
+function measured({ title, seconds, ...trial }: Trial): Promise<Row> {
+  const { options } = trial;
+  return fittedDetector({ ...trial, limit: { seconds } }, (folder) =>
+    opened(folder, {}, async (run) => {
+      const { size, parameters, steps, seconds: spent, ...others } = measuresOf(await run.evaluateBoxes());
+      return {
+        model: title,
+        options: Object.entries(options)
+          .filter(([name]) => name !== "size" && name !== "validateEvery")
+          .map(([name, value]) => `${name} ${value}`)
+          .join(", "),
+        size,
+        seed: "0",
+        parameters,
+        steps,
+        seconds: spent,
+        "validation AP50": share(await validationAp50(run)),
+        ...others,
+      };
+    }),
+  );
 }
 
 /** The six detectors on photographs of blood cells. */

@@ -5,12 +5,14 @@ import { diffusion } from "./diffusion.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
 import { runSuite, scale } from "./run.ts";
+import { scales } from "./scales.ts";
+import { weights } from "./weights.ts";
 
 // Fits the models on the data that README and docs quote, measures each, and writes tables. `npm run acceptance` runs
 // every suite, `npm run acceptance flows` one of them; --only NAME,… picks rows, --scale 0.1 shortens all fits,
 // --write FILE writes another page than that of the project.
 
-const SUITES = { foundation, flows, autoregressive, diffusion, detection };
+const SUITES = { foundation, flows, autoregressive, diffusion, detection, scales, weights };
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

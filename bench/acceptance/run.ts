@@ -16,11 +16,11 @@ export interface Fitted {
 /** A row of a table of results: cells by column. */
 export type Row = Readonly<Record<string, string>>;
 
-/** A row to be made: a name to pick it by, and the work that measures it. */
+/** A row to be made, or several of one fit: a name to pick them by, and the work that measures them. */
 export interface Entry {
   readonly name: string;
   readonly section: string;
-  readonly measure: () => Promise<Row>;
+  readonly measure: () => Promise<Row | readonly Row[]>;
 }
 
 /** A page of results. */
@@ -101,15 +101,16 @@ export async function runSuite(
       process.exitCode = 1;
     });
     if (row === undefined) continue;
-    process.stderr.write(`${Object.values(row).join(" | ")}\n`);
-    await writeFile(rowFile(name), JSON.stringify(row));
+    const rows = [row].flat();
+    for (const each of rows) process.stderr.write(`${Object.values(each).join(" | ")}\n`);
+    await writeFile(rowFile(name), JSON.stringify(rows));
   }
   const minutes = (performance.now() - begun) / 60_000;
   const sections = new Map<string, Row[]>();
   for (const { name, section } of suite.entries) {
     const text = await readFile(rowFile(name), "utf8").catch(() => undefined);
     if (text === undefined) continue;
-    sections.set(section, [...(sections.get(section) ?? []), JSON.parse(text)]);
+    sections.set(section, [...(sections.get(section) ?? []), ...[JSON.parse(text)].flat()]);
   }
   const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
   const page = [

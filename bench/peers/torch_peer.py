@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoregressive_peer import AUTOREGRESSIVE_WORKS
+from backbone_peer import BACKBONE_WORKS
 from detection_peer import DETECTION_WORKS
 from diffusion_peer import DIFFUSION_WORKS, digits_step
 from latent_peer import LATENT_WORKS
+from region_peer import REGION_WORKS
 from serve import serve
 from suppression_peer import SUPPRESSION_WORKS
 
@@ -174,7 +176,14 @@ def generation(network, count=64, steps=25):
     return run
 
 
-OTHERS = {**AUTOREGRESSIVE_WORKS, **LATENT_WORKS, **DETECTION_WORKS, **SUPPRESSION_WORKS}
+OTHERS = {
+    **AUTOREGRESSIVE_WORKS,
+    **LATENT_WORKS,
+    **DETECTION_WORKS,
+    **REGION_WORKS,
+    **BACKBONE_WORKS,
+    **SUPPRESSION_WORKS,
+}
 
 
 def make(work):

@@ -99,7 +99,8 @@ const LONGEST = 4000;
 
 /** Prints what is wrong on standard error; the exit code will be 1. */
 function fail(error: unknown): void {
-  process.exitCode = 1;
+  // What a signal has ended has the code of that signal.
+  if (!(Number(process.exitCode) > 128)) process.exitCode = 1;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exitCode = 0;
   } else if (error instanceof EidosError) {

@@ -1,6 +1,7 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import { type DetectionFault, FAULTS } from "../data/boxes/set.ts";
-import type { DetectionStatistics, Quartiles } from "../data/boxes/statistics.ts";
+import type { DetectionStatistics, ObjectSizes, Quartiles } from "../data/boxes/statistics.ts";
+import type { SizeReport } from "../tasks/measure/scale-training.ts";
 import { print, printLine, showTable } from "./format.ts";
 
 /** Classes shown in a table. */
@@ -41,6 +42,55 @@ export function printStatistics(set: DetectionSet, { splits, total, ...of }: Det
   );
   print("");
   print(showTable(["", "minimum", "25 %", "median", "75 %", "maximum"], lines));
+}
+
+/** Length of the longest bar of a histogram. */
+const BAR = 40;
+
+/** Prints how large the training objects are, in the images and as a detector sees them, and what SNIP and SNIPER would choose. */
+export function printSizes({ size, original, seen, snip, sniper }: SizeReport): void {
+  print("");
+  if (original.quantiles === undefined) {
+    print("training images have no objects whose sizes could be looked at");
+    return;
+  }
+  const rounded = (value: number): number => Number(value.toFixed(1));
+  const row = (name: string, { quantiles = [] }: ObjectSizes) => [
+    name,
+    ...quantiles.map((each) => rounded(each.size)),
+  ];
+  print("size of training objects: square root of the area of their box, in pixels");
+  print(
+    showTable(
+      ["", ...original.quantiles.map(({ percent }) => `${percent} %`)],
+      [row("in the images", original), row(`at ${size} pixels`, seen)],
+    ),
+  );
+  const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
+  for (const [where, { shares }] of [
+    ["in the images", original],
+    [`at ${size} pixels`, seen],
+  ] as const) {
+    if (shares === undefined) continue;
+    const { small, medium, large } = shares;
+    print(`${where}: small ${percent(small)}, medium ${percent(medium)}, large ${percent(large)} (COCO)`);
+  }
+  print(`\nat ${size} pixels`);
+  const most = Math.max(...seen.histogram.map(({ objects }) => objects));
+  for (const { from, to, objects } of seen.histogram) {
+    const bar = "█".repeat(Math.ceil((BAR * objects) / most));
+    print(`${String(rounded(from)).padStart(7)} – ${String(rounded(to)).padEnd(6)} ${bar} ${objects}`);
+  }
+  for (const [flag, suggestion] of [
+    ["--snip", snip],
+    ["--sniper", sniper],
+  ] as const) {
+    if (suggestion === undefined) continue;
+    print(
+      `\n${flag} --scales ${suggestion.scales.join()} would take --valid-ranges ${suggestion.validRanges.join()}`,
+    );
+    for (const line of suggestion.lines) printLine(`  ${line}`);
+  }
 }
 
 /** Prints faults one by one, by kind. */

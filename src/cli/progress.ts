@@ -1,3 +1,4 @@
+import type { DownloadProgress } from "../data/files/download.node.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
 import type { FitProgress, FitSummary } from "../train/fit.node.ts";
@@ -30,6 +31,23 @@ export function progressLine(progress: FitProgress): string {
     `${showNumber(Math.round(samplesPerSecond))} samples/s`,
     ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left`]),
     ...(stage === "training" ? [] : [stage]),
+  ].join("  ");
+}
+
+/** One line on a file that is fetched. */
+export function downloadLine({
+  source,
+  received,
+  total,
+  bytesPerSecond,
+  secondsLeft,
+}: DownloadProgress): string {
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  return [
+    `fetching ${source}`,
+    `${megabytes(received)}${total === undefined ? "" : ` of ${megabytes(total)}`} MB`,
+    ...(bytesPerSecond === undefined ? [] : [`${megabytes(bytesPerSecond)} MB/s`]),
+    ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left`]),
   ].join("  ");
 }
 
@@ -85,6 +103,7 @@ export class ProgressDisplay {
   showLine(line: string, { stage, seconds }: { readonly stage: string; readonly seconds: number }): void {
     if (this.terminal) {
       this.line.show(line);
+      this.stage = stage;
       return;
     }
     const every = seconds < LATER ? FIRST_LINES : LATER_LINES;
@@ -95,6 +114,19 @@ export class ProgressDisplay {
       printNote(line);
     }
     this.stage = stage;
+  }
+
+  /** A file that is fetched: shown on a terminal alone. */
+  showDownload(progress: DownloadProgress): void {
+    this.line.show(downloadLine(progress));
+    this.stage = "fetching";
+  }
+
+  /** What an interrupt does now, for a person. */
+  get stopping(): string {
+    return this.stage === "fetching"
+      ? "stopping; what has come is kept"
+      : "stopping after this step and saving";
   }
 
   /** A line beside the progress, on a line of its own. */
@@ -116,6 +148,7 @@ export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: b
     onWarning: (message) => display.say(`warning: ${message}`),
     ...(!quiet && {
       onProgress: (progress) => display.show(progress),
+      onDownload: (progress) => display.showDownload(progress),
       onBegin: (beginning) => {
         for (const line of beginning.data) display.say(line);
         display.say(`${beginning.resumed ? "continuing" : "run folder:"} ${beginning.folder}`);
@@ -132,14 +165,14 @@ const SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTER
  * @param display takes a line about it
  */
 export async function interruptible<T>(
-  display: { say(line: string): void; end(): void },
+  display: { say(line: string): void; end(): void; readonly stopping: string },
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
   const onSignal = (name: NodeJS.Signals): void => {
     const code = 128 + (SIGNALS[name] ?? 0);
     if (controller.signal.aborted) process.exit(code);
-    display.say("stopping after this step and saving; press Ctrl-C again to quit at once");
+    display.say(`${display.stopping}; press Ctrl-C again to quit at once`);
     process.exitCode = code;
     controller.abort();
   };

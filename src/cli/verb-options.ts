@@ -2,9 +2,10 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, stepCount, unitCount } from "../bounds.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
+import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
-
+import { LOOKING } from "../tasks/run/detection-options.ts";
 import { type GivenValues, parseGiven } from "../tasks/run/given.node.ts";
 
 // Options that several verbs share, and what code calls them.
@@ -84,6 +85,16 @@ export const detectFlags = {
   max: stepCount().optional().describe("most detections of an image (100)"),
 };
 
+/** The option of commands that find objects, for detectors with branches. */
+export const tridentFlag = {
+  trident: z
+    .enum(LOOKING)
+    .optional()
+    .describe(
+      "detectors fitted with --trident: which branches look, all three or the middle one (default: as fitted)",
+    ),
+};
+
 /** The options by the names that code has for them. */
 export function detectOptions({
   confidence,
@@ -94,6 +105,30 @@ export function detectOptions({
     ...(confidence !== undefined && { confidence }),
     ...(iou !== undefined && { iou }),
     ...(max !== undefined && { maximum: max }),
+  };
+}
+
+/** Options of commands that look at images several times. */
+export const testTimeFlags = {
+  ...testTimeSchema.shape,
+  merge: testTimeSchema.shape.merge
+    .unwrap()
+    .optional()
+    .describe(`${testTimeSchema.shape.merge.description} (default: nms)`),
+};
+
+/** Those that are given. */
+export function testTimeOptions({
+  testScales,
+  mirror,
+  merge,
+  testRanges,
+}: z.output<z.ZodObject<typeof testTimeFlags>>): TestTimeOptions {
+  return {
+    testScales,
+    mirror,
+    ...(merge !== undefined && { merge }),
+    ...(testRanges !== undefined && { testRanges }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { positions, threadCount } from "../bounds.ts";
 import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
+import { describeHolder } from "../data/files/lock.node.ts";
 import { OptionError } from "../errors.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
@@ -10,9 +11,9 @@ import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
-import { describeHolder } from "../train/run-lock.node.ts";
 import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
+import type { tridentFlag } from "./verb-options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
 
@@ -131,8 +132,9 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       const who = describeHolder(fitter);
       printNote(`${folder} is being fitted by ${who}: these are its weights up to now`);
     }
-    const { weights, provider, threads, ...trust } = flags as z.output<z.ZodObject<typeof runOptions>>;
-    await using run = await openRun(folder, { weights, provider, threads, trust: trustOf(trust) });
+    const opening = flags as z.output<z.ZodObject<typeof runOptions & typeof tridentFlag>>;
+    const { weights, provider, threads, trident, ...trust } = opening;
+    await using run = await openRun(folder, { weights, provider, threads, trident, trust: trustOf(trust) });
     const begun = performance.now();
     const seconds = (): number => (performance.now() - begun) / 1000;
     await verb.action({ run, flags, others: pick(false), operands, target, seconds });

@@ -6,8 +6,9 @@ import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
 import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
-import type { DetectionOptions } from "./boxes/options.ts";
+import { type DetectionOptions, resolveDetectionOptions } from "./boxes/options.ts";
 import type { DetectionSet } from "./boxes/set.ts";
+import { withFewerTrained } from "./boxes/subset.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
 import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts";
@@ -35,6 +36,12 @@ export async function openDetection(
   data: string | DataSource,
   options: DetectionOptions = {},
 ): Promise<DetectionSet> {
+  const { trainImages, splitSeed } = resolveDetectionOptions(options);
+  const set = await openAllDetection(data, options);
+  return trainImages === undefined ? set : withFewerTrained(set, trainImages, splitSeed);
+}
+
+async function openAllDetection(data: string | DataSource, options: DetectionOptions): Promise<DetectionSet> {
   const given = checkedData(data);
   if (typeof given !== "string") {
     if (given.kind === "photos") return openPhotos(await gatherSource(given), options);

@@ -1,4 +1,5 @@
-// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, regions, measure and models.
+// What finds objects, and what most programs need beside. Parts for experts stand in boxes, augment, network, loss, regions, scale, measure and
+// models.
 
 export {
   type DetectionBatches,
@@ -41,12 +42,20 @@ export {
   fasterRcnnOptions,
 } from "./models/faster-rcnn.ts";
 export { Fcos, type FcosOptions, fcosDefinition, fcosOptions } from "./models/fcos.ts";
+export { type PyramidImages, pyramidDetections } from "./models/image-pyramid.ts";
 export {
   RetinaNet,
   type RetinaNetOptions,
   retinaNetDefinition,
   retinaNetOptions,
 } from "./models/retina-net.ts";
+export {
+  SlidingWindow,
+  type SlidingWindowOptions,
+  slidingWindowDefinition,
+  slidingWindowOptions,
+} from "./models/sliding-window.ts";
 export { Yolo, type YoloOptions, yoloDefinition, yoloOptions } from "./models/yolo.ts";
 export { YoloV1, type YoloV1Options, yoloV1Definition, yoloV1Options } from "./models/yolo-v1.ts";
 export { YoloV3, type YoloV3Options, yoloV3Definition, yoloV3Options } from "./models/yolo-v3.ts";
+export type { TestTimeOptions } from "./scale/test-time.ts";

@@ -1,4 +1,5 @@
 import type { Module } from "../nn/module.ts";
+import type { ForeignNames } from "../nn/names.ts";
 import type { Session } from "../program/program.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
@@ -17,6 +18,8 @@ export interface Trainable extends Module {
    * method is absent. A parameter of share 0 is frozen: it has no gradient and no optimizer state, and its values stay as they are.
    */
   rateOf?(name: string): number;
+  /** How others name parts of the model, for weights that they have trained. */
+  foreignNames?(): ForeignNames;
   /**
    * Which weights of a fit are used: those with the lowest loss on the validation split (the default), or the last ones,
    * where the loss does not measure how good a model is.

@@ -3,6 +3,7 @@ import {
   type ConvolutionOptions,
   conv2d,
   convTranspose2d,
+  edges,
   pair,
   type TransposedConvolutionOptions,
 } from "../tensor/convolution/convolution.ts";
@@ -55,6 +56,22 @@ export class Conv2d {
   /** The layer with another weight of the same shape, such as a masked one. @throws ShapeError */
   apply(x: Tensor, weight: Tensor): Tensor {
     return conv2d(x, weight, { ...this.geometry, ...(this.bias && { bias: this.bias }) });
+  }
+
+  /**
+   * The layer with a dilation and a padding that are `factor` times its own: where outputs are as large as inputs they stay so, and each sees
+   * farther. @throws ShapeError
+   */
+  spread(x: Tensor, factor: number): Tensor {
+    const { dilation = 1, padding = 0, ...others } = this.geometry;
+    const [vertical, horizontal] = pair(dilation);
+    const [top, left, bottom, right] = edges(padding);
+    return conv2d(x, this.weight, {
+      ...others,
+      dilation: [vertical * factor, horizontal * factor],
+      padding: [top * factor, left * factor, bottom * factor, right * factor],
+      ...(this.bias && { bias: this.bias }),
+    });
   }
 }
 

@@ -5,6 +5,7 @@ import type { State } from "../program/program.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import { sameShape, showShape } from "../tensor/shape.ts";
 import { type Module, namedTensors } from "./module.ts";
+import { bestReading, type ForeignNames, fittingNumbers, isCounter, type Reading } from "./names.ts";
 
 /** Names listed in a message before "and n more". */
 const LISTED = 5;
@@ -47,7 +48,7 @@ function fittingOf(state: State, wanted: Wanted): Fitting {
     if (wanted.has(name)) continue;
     misfits.push({ name, counter: isCounter(name, value), model: undefined, file: value.shape });
   }
-  const ordered = misfits.sort((a, b) => Number(a.counter) - Number(b.counter) || sizeOf(b) - sizeOf(a));
+  const ordered = inOrder(misfits);
   return {
     taken,
     misshapen: ordered.filter(({ model, file }) => model !== undefined && file !== undefined),
@@ -56,21 +57,17 @@ function fittingOf(state: State, wanted: Wanted): Fitting {
   };
 }
 
-/** Counts of batches of batch normalization, and whole numbers and marks of a file, which are no weights. */
-function isCounter(name: string, value: NdArray | undefined): boolean {
-  return /(^|\.)num_batches_tracked$/.test(name) || value?.dtype === "int64" || value?.dtype === "bool";
-}
-
 function sizeOf({ model, file }: Misfit): number {
   return elementCount(model ?? file ?? []);
 }
 
-/** Names and shapes that say most of what something holds: the largest first, counters last. */
+/** Names and shapes that say most of what something holds: the largest first, counters never. */
 function telling(misfits: readonly Misfit[]): string {
   const named = misfits
+    .filter(({ counter }) => !counter)
     .slice(0, LISTED)
     .map(({ name, model, file }) => `${shortened(name)} ${showShape(model ?? file ?? [])}`);
-  return `${named.join(", ")}${misfits.length > LISTED ? `, and ${misfits.length - LISTED} more` : ""}`;
+  return `${named.join(", ")}${misfits.length > LISTED ? `, and ${misfits.length - named.length} more` : ""}`;
 }
 
 function listed(what: string, names: readonly string[]): readonly string[] {
@@ -94,17 +91,21 @@ function tableOf(fitting: Fitting): readonly string[] {
   // Small groups are shown whole, and leave their rows to the others.
   const shares = new Map<string, number>();
   let rows = ROWS;
-  for (const [i, { misfits, why }] of [...groups]
-    .sort((a, b) => a.misfits.length - b.misfits.length)
-    .entries()) {
-    const share = Math.min(misfits.length, Math.floor(rows / (groups.length - i)));
-    shares.set(why, share);
+  const told = groups.map(({ misfits, why }) => ({
+    misfits,
+    why,
+    told: misfits.filter(({ counter }) => !counter),
+  }));
+  for (const [i, group] of [...told].sort((a, b) => a.misfits.length - b.misfits.length).entries()) {
+    const share = Math.min(group.told.length, Math.floor(rows / (groups.length - i)));
+    shares.set(group.why, share);
     rows -= share;
   }
-  const all = groups.map(({ misfits, why }) => ({ misfits, why, rows: misfits.slice(0, shares.get(why)) }));
+  const all = told.map((group) => ({ ...group, rows: group.told.slice(0, shares.get(group.why)) }));
   const width = Math.max(0, ...all.flatMap((group) => group.rows.map(({ name }) => shortened(name).length)));
   return all.flatMap(({ misfits, why, rows: shown }) => {
     const more = misfits.length - shown.length;
+    if (shown.length === 0) return [`${showCount(more)} ${more === 1 ? "counter" : "counters"} ${why}`];
     return [
       `${showCount(misfits.length)} ${why}:`,
       ...shown.map((misfit) => `  ${shortened(misfit.name).padEnd(width)}  ${shapesOf(misfit)}`),
@@ -120,21 +121,80 @@ function shapesOf({ model, file }: Misfit): string {
 
 const differing = (misfit: Misfit): string => `${shortened(misfit.name)} is ${shapesOf(misfit)}`;
 
+/** The smallest share of a part's numbers that must be in a file whose names are those of that part. */
+const LEAST_OF_PART = 0.5;
+
+/** @throws WeightsError where a file that is read as a part of a model has too little of it */
+function checkPart({ state, mapping }: Reading, wanted: Wanted, fileName: string): void {
+  if (mapping === undefined) return;
+  const part = new Map([...wanted].filter(([name]) => name.startsWith(mapping.part)));
+  const all = [...part].reduce(
+    (sum, [name, { shape }]) => sum + (isCounter(name, undefined) ? 0 : elementCount(shape)),
+    0,
+  );
+  const share = fittingNumbers(state, part) / all;
+  if (share < LEAST_OF_PART) {
+    throw new WeightsError(
+      `${fileName}: read as ${mapping.source}, it has ${Math.round(100 * share)} % of the numbers of ${mapping.part.slice(0, -1)}; it is most likely another architecture`,
+    );
+  }
+}
+
+/** The first line on what was taken: how many tensors, and by which names. */
+function takenLine({ mapping, prefix }: Reading, taken: number, wanted: number, fileName: string): string {
+  const by = mapping === undefined ? "" : `, by the names of ${mapping.source}`;
+  const without = prefix === "" ? "" : `, without the prefix ${shortened(prefix)}`;
+  return `weights of ${fileName}: ${showCount(taken)} of ${showCount(wanted)} tensors taken${by}${without}`;
+}
+
+/** One line on what the file has and no model of this kind takes. */
+function leftOutLines({ leftOut }: Reading, state: State): readonly string[] {
+  const values = leftOut.flatMap((name): Misfit[] => {
+    const file = state.get(name);
+    return file === undefined
+      ? []
+      : [{ name, counter: isCounter(name, file), model: undefined, file: file.shape }];
+  });
+  if (values.length === 0) return [];
+  const ordered = values.sort((a, b) => sizeOf(b) - sizeOf(a));
+  return [`${showCount(values.length)} of its classifier, not used: ${telling(ordered)}`];
+}
+
+/** One line on the tensors of the model outside of the part that a file is about: how many, by the first two fields of their names. */
+function besideLines(missing: readonly Misfit[]): readonly string[] {
+  if (missing.length === 0) return [];
+  const counts = new Map<string, number>();
+  for (const { name } of missing) {
+    const path = name.split(".");
+    const field = path.slice(0, path[0] === "features" ? 2 : 1).join(".");
+    counts.set(field, (counts.get(field) ?? 0) + 1);
+  }
+  const each = [...counts].map(([field, count]) => `${shortened(field)} (${showCount(count)})`);
+  return [`${showCount(missing.length)} beside it, begun afresh: ${each.join(", ")}`];
+}
+
 /**
- * The values of a file that fit a model by name and shape, to begin a fit with, and lines on what did not fit: a table whose first rows
- * say most.
+ * The values of a file that fit a model by name and shape, to begin a fit with, and lines on what was read how and what did not fit: a
+ * table whose first rows say most. Names are read as they are, without a prefix, or as others call a part of the model, whichever
+ * makes the most numbers fit.
  * @param fileName named in errors and lines
- * @throws WeightsError where nothing fits
+ * @param foreign how others name parts of the model
+ * @throws WeightsError where nothing fits, or the file holds another architecture, which is named
  */
 export function matchState(
   state: State,
   module: Module,
   fileName: string,
+  foreign?: ForeignNames,
 ): { readonly taken: State; readonly report: readonly string[] } {
   const wanted = namedTensors(module);
-  const fitting = fittingOf(state, wanted);
+  const refusal = foreign?.refusal(state);
+  if (refusal !== undefined) throw new WeightsError(`${fileName}: ${refusal}`);
+  const reading = bestReading(state, wanted, foreign);
+  checkPart(reading, wanted, fileName);
+  const fitting = namedAsInFile(fittingOf(reading.state, wanted), reading, state);
   const { taken, misshapen, missing, unexpected } = fitting;
-  if (![...taken].some(([name, value]) => !isCounter(name, state.get(name) ?? value))) {
+  if (![...taken].some(([name, value]) => !isCounter(name, reading.state.get(name) ?? value))) {
     const shapes = listed("; of another shape", misshapen.map(differing)).join("");
     const holds = unexpected.length > 0 || misshapen.length === 0;
     const names = holds
@@ -142,10 +202,37 @@ export function matchState(
       : "";
     throw new WeightsError(`${fileName}: nothing in it fits this model by name and shape${shapes}${names}`);
   }
+  const { mapping } = reading;
+  const isBeside = ({ name }: Misfit): boolean => mapping !== undefined && !name.startsWith(mapping.part);
   return {
     taken,
-    report: [`weights of ${fileName}: ${taken.size} of ${wanted.size} tensors taken`, ...tableOf(fitting)],
+    report: [
+      takenLine(reading, taken.size, wanted.size, fileName),
+      ...leftOutLines(reading, state),
+      ...besideLines(missing.filter(isBeside)),
+      ...tableOf({ ...fitting, missing: missing.filter((misfit) => !isBeside(misfit)) }),
+    ],
   };
+}
+
+/** What the model has not by the names that the file gives it, and what of the file was not read at all among it. */
+function namedAsInFile(fitting: Fitting, { originals, outside }: Reading, state: State): Fitting {
+  const others = outside.flatMap((name): Misfit[] => {
+    const value = state.get(name);
+    return value === undefined
+      ? []
+      : [{ name, counter: isCounter(name, value), model: undefined, file: value.shape }];
+  });
+  const own = fitting.unexpected.map((misfit) => ({
+    ...misfit,
+    name: originals.get(misfit.name) ?? misfit.name,
+  }));
+  return { ...fitting, unexpected: inOrder([...own, ...others]) };
+}
+
+/** In order of weight, the largest first, counters last. */
+function inOrder(misfits: readonly Misfit[]): readonly Misfit[] {
+  return [...misfits].sort((a, b) => Number(a.counter) - Number(b.counter) || sizeOf(b) - sizeOf(a));
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   evaluateDetector,
 } from "./measure/detection.node.ts";
 import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
+import { lookingOf } from "./run/detection-options.ts";
 import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
@@ -305,7 +306,7 @@ export class Run {
 
   /** Writes the model as one ONNX file, weights inside. @throws OptionError where it has no such graph; FileError */
   export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
-    return exportRun(this.folder, path, options);
+    return exportRun(this.folder, path, { trident: lookingOf(this.config), ...options });
   }
 
   /** Frees what the runtime holds. `await using run = await openRun(folder)` calls it by itself. */

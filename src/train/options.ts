@@ -10,6 +10,7 @@ import {
   threadCount,
   trainingSteps,
 } from "../bounds.ts";
+import { isRemote, remoteSource } from "../data/files/source.ts";
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import type { Adversarial, Trainable } from "../model/capabilities.ts";
@@ -18,6 +19,16 @@ import { nameParameters } from "../nn/module.ts";
 import { adam, adamW, type Optimizer, sgd } from "../nn/optimizer.ts";
 import { learningRateSchedule } from "../nn/schedule.ts";
 import { isAdversarial, StepTracer } from "./step.ts";
+
+/** An address that is not spelled well is told before data is read. */
+function checkWeights(text: string, context: z.RefinementCtx): void {
+  try {
+    if (isRemote(text)) remoteSource(text);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
+}
 
 /** Options of training; the same names in the command, in configuration files and in code. */
 export const fitOptions = z.strictObject({
@@ -58,9 +69,10 @@ export const fitOptions = z.strictObject({
   weights: z
     .string()
     .min(1)
+    .superRefine(checkWeights)
     .optional()
     .describe(
-      "begin with these weights: a file (.safetensors, or PyTorch's .pth or .pt), or the folder of a run; what fits by name and shape is taken",
+      "begin with these weights: a file (.safetensors, or PyTorch's .pth or .pt), the folder of a run, https://…, or hf:OWNER/NAME[@REVISION][/FILE]; what fits by name and shape is taken",
     ),
   from: z
     .string()

@@ -9,6 +9,9 @@ import { resolvedFitOptions } from "./options.ts";
 /** Samples of a training split at most; they may be streamed, and are then never in memory together. */
 const MOST_STREAMED = 1e12;
 
+/** Bytes of a file of weights. */
+const MOST_WEIGHTS = 2 ** 31 - 1;
+
 /** What a model must know of the data, kept with the run so that it can be rebuilt without the data. */
 export const dataInfo = z.object({
   kind: z.enum(["points", "image", "table", "binary"]),
@@ -27,6 +30,26 @@ export const dataInfo = z.object({
   energy: text().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: text(),
   trainCount: z.int().min(1).max(MOST_STREAMED),
+  chips: z
+    .object({
+      side: z.int().min(1).max(MOST.pixels),
+      count: z.int().min(1).max(MOST_STREAMED),
+      background: z.int().min(0).max(MOST_STREAMED),
+      pixels: z.number().min(0).max(MOST.amount),
+      negatives: text().optional(),
+    })
+    .readonly()
+    .optional()
+    .describe("of an epoch of training on chips; their pixels in parts of those of all images"),
+});
+
+/** Where weights are from that were fetched to begin with, and what they were. */
+const fetchedWeights = z.object({
+  url: text(),
+  /** The commit of the hub. */
+  revision: text().optional(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z.int().min(0).max(MOST_WEIGHTS),
 });
 
 /** Stands in place of data before the name of the file that a run was imported from. */
@@ -42,6 +65,7 @@ export const runConfig = z.object({
   dataOptions: z.record(text(), z.unknown()),
   dataInfo,
   fit: resolvedFitOptions,
+  weights: fetchedWeights.optional(),
   imported: z
     .object({ file: text(), sha256: text() })
     .readonly()

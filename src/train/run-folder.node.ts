@@ -14,6 +14,7 @@ import {
   UnreadFileError,
   writeFileAtomic,
 } from "../data/files/files.node.ts";
+import { describeHolder, FileLock, type LockHolder, lockHolder, RUN_LOCK } from "../data/files/lock.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { initialState } from "../nn/module.ts";
@@ -33,7 +34,6 @@ import {
   unpackMetrics,
 } from "./metrics-file.node.ts";
 import { type RunConfig, refuseManyKeys, runConfig, withCurrentKeys } from "./run-config.ts";
-import { describeHolder, LOCK, type LockHolder, lockHolder, RunLock } from "./run-lock.node.ts";
 
 /** What a checkpoint holds besides vectors. */
 const progressSchema = z.object({
@@ -80,7 +80,7 @@ const METRICS = "metrics.csv";
  */
 export class RunFolder {
   readonly path: string;
-  private held: RunLock | undefined;
+  private held: FileLock | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -145,7 +145,7 @@ export class RunFolder {
     try {
       for (const entry of await readdir(this.path, { withFileTypes: true })) {
         const { name } = entry;
-        const isLeft = name.startsWith(LOCK) || isTemporary(name);
+        const isLeft = name.startsWith(RUN_LOCK) || isTemporary(name);
         if (isLeft && !entry.isDirectory()) continue;
         const isOwn = entry.isDirectory() && SUBFOLDERS.some((folder) => folder === name);
         const held = isOwn ? await readdir(this.file(name)) : [];
@@ -168,12 +168,12 @@ export class RunFolder {
   }
 
   private async tryLock(): Promise<string | undefined> {
-    const taking = await RunLock.take(this.file(LOCK));
+    const taking = await FileLock.take(this.file(RUN_LOCK));
     if (taking.kind === "taken") {
       this.held = taking.lock;
       return undefined;
     }
-    return `${this.path} is being fitted by ${describeHolder(taking.holder)}; wait for it or stop it. Where you know that it is gone, remove ${this.file(LOCK)}`;
+    return `${this.path} is being fitted by ${describeHolder(taking.holder)}; wait for it or stop it. Where you know that it is gone, remove ${this.file(RUN_LOCK)}`;
   }
 
   /** Gives the folder back, where it is held. */
@@ -183,9 +183,18 @@ export class RunFolder {
     await held?.release();
   }
 
+  /** @throws FileError where its lock was taken away or is another's: two fits would write one run */
+  private async checkLock(): Promise<void> {
+    const lost = await this.held?.lost();
+    if (lost === undefined) return;
+    throw new FileError(
+      `${this.file(RUN_LOCK)} was ${lost} while ${this.path} was being fitted; this fit ends, and writes nothing more`,
+    );
+  }
+
   /** Who fits this run now; undefined where nobody does. */
   fitter(): Promise<LockHolder | undefined> {
-    return lockHolder(this.file(LOCK));
+    return lockHolder(this.file(RUN_LOCK));
   }
 
   /** True where a run has been begun in this folder. */
@@ -291,7 +300,7 @@ export class RunFolder {
   }
 
   async writeCheckpoint({ progress, vectors, rows }: Checkpoint): Promise<void> {
-    await this.held?.check(this.path);
+    await this.checkLock();
     const metrics = rows && packMetrics(rows);
     const bytes = writeSafetensors(new Map([...vectors, ...(metrics?.arrays ?? [])]), {
       progress: JSON.stringify(progress),
@@ -354,7 +363,7 @@ export class RunFolder {
     for (const folder of [this.path, ...SUBFOLDERS.map((name) => this.file(name))]) {
       const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
       for (const entry of entries) {
-        const isLeft = isTemporary(entry.name) || entry.name.startsWith(`${LOCK}.`);
+        const isLeft = isTemporary(entry.name) || entry.name.startsWith(`${RUN_LOCK}.`);
         // A folder of such a name is no file of a fit.
         if (isLeft && !entry.isDirectory()) await rm(join(folder, entry.name), { force: true });
       }
@@ -389,9 +398,9 @@ export interface WarmStart {
 }
 
 /**
- * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and shape is taken, the rest is drawn
- * as it would have been without.
- * @throws WeightsError where nothing fits, or the file is damaged; DataError where there is none; FileError
+ * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and
+ * shape is taken, names that others give to parts of the model among them, and the rest is drawn as it would have been without.
+ * @throws WeightsError where nothing fits, or the file is damaged or of another architecture; DataError where there is none; FileError
  */
 export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
@@ -410,7 +419,7 @@ function beginWith(
   model: Trainable,
   seed: number,
 ): WarmStart {
-  const { taken, report } = matchState(weights, model, file);
+  const { taken, report } = matchState(weights, model, file, model.foreignNames?.());
   const said = notes.map((note) => `weights of ${file}: ${note}`);
   return {
     start: new Map([...initialState(model, new Random(seed)), ...taken]),

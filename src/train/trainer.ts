@@ -1,5 +1,5 @@
 import { OptionError } from "../errors.ts";
-import { buffersOf, initialState } from "../nn/module.ts";
+import { buffersOf, initialState, parametersOf } from "../nn/module.ts";
 import { Program, type State } from "../program/program.ts";
 import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } from "../program/runtime.ts";
 import type { Random } from "../random.ts";
@@ -26,7 +26,10 @@ export interface StepResult {
   readonly gradientNorm: number;
 }
 
-/** Fresh vectors for a model: initial parameters and buffers, zero slots, average equal to the parameters. */
+/**
+ * Fresh vectors for a model: initial parameters and buffers, zero slots, average equal to the parameters; frozen parameters by their own
+ * names.
+ */
 export function initialVectors(
   tracer: StepTracer,
   random: Random,
@@ -278,10 +281,13 @@ export function weightsOf(tracer: StepTracer, { vectors }: Snapshot): State {
   if (flat === undefined || flat.data.length !== tracer.layout.size) {
     throw new OptionError("the snapshot does not belong to this model");
   }
-  const weights = new Map([
-    ...tracer.layout.unpack(flat.data as Float32Array),
-    ...tracer.frozen.map((parameter) => [parameter.name, parameterValue(vectors, parameter)] as const),
-  ]);
+  const trained = tracer.layout.unpack(flat.data as Float32Array);
+  const weights = new Map(
+    parametersOf(tracer.model).map((parameter): readonly [string, NdArray] => [
+      parameter.name,
+      trained.get(parameter.name) ?? parameterValue(vectors, parameter),
+    ]),
+  );
   for (const buffer of buffersOf(tracer.model)) {
     const { name, shape } = buffer;
     const value = vectors.get(averageOf(buffer)) ?? vectors.get(name);

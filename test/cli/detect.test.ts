@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CommandModule } from "../../src/cli/command.ts";
 import { DataError, EidosError, OptionError } from "../../src/errors.ts";
+import { openRun } from "../../src/tasks/open-run.node.ts";
 import { painted, writeImage, writeText } from "../data/boxes/support.ts";
 import { temporaryFolder } from "../support.ts";
 import { ran, squares, TINY } from "../tasks/measure/detection-support.ts";
@@ -92,6 +93,23 @@ describe("eidos detect", () => {
     expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
   });
 
+  test("looks at images several times where asked, and records how", async () => {
+    const folder = join(root, "twice");
+    await writeImage(folder, "a.png", painted(90, 60, [120, 130, 110]));
+    const out = join(root, "twice-found");
+    const several = ["--test-scales", "1,2", "--mirror", "--merge", "fusion", "--test-ranges", "0-80,40-inf"];
+    await printed("detect", path(), folder, "--out", out, "--confidence", "0", "--no-pictures", ...several);
+    expect(JSON.parse(await readFile(join(out, "detections.json"), "utf8"))).toMatchObject({
+      testScales: [1, 2],
+      mirror: true,
+      merge: "fusion",
+      testRanges: ["0-80", "40-inf"],
+    });
+    await expect(
+      printed("detect", path(), folder, "--test-scales", "1,2", "--test-ranges", "0-80"),
+    ).rejects.toThrow(/option testRanges: 1 range for 2 scales/);
+  });
+
   test.skipIf(process.platform === "win32")("follows links out of a folder where asked", async () => {
     await writeImage(root, "store/a.png", painted(90, 60, [120, 130, 110]));
     await writeImage(root, "linked/b.png", painted(90, 60, [120, 130, 110]));
@@ -158,6 +176,24 @@ describe("eidos detect", () => {
 });
 
 describe("eidos eval", () => {
+  test("looks at images several times where asked: at scale 1 alone it finds what it does without", async () => {
+    const json = async (...args: readonly string[]) =>
+      JSON.parse((await printed("eval", path(), "--json", ...args)).out);
+    const plain = await json();
+    expect(plain.detect).toEqual({ confidence: 0.01, iou: 0.6, maximum: 100 });
+    const { imagesPerSecond: _s, results: _r, ...one } = await json("--test-scales", "1");
+    const { imagesPerSecond: _t, results: _q, ...none } = plain;
+    expect(one).toEqual(none);
+    const several = await json("--test-scales", "0.5,1,2", "--mirror", "--merge", "soft-nms");
+    expect(several.detect).toMatchObject({
+      testScales: [0.5, 1, 2],
+      mirror: true,
+      merge: "soft-nms",
+    });
+    const { out } = await printed("eval", path(), "--test-scales", "1,2", "--mirror");
+    expect(out).toMatch(/ images of 64, 128 pixels and their mirror images, merged by nms: weights of step/);
+  });
+
   test("of a detector has COCO's and VOC's measures and what is wrong", async () => {
     const json = JSON.parse((await printed("eval", path(), "--json", "--split", "validation")).out);
     expect(json).toMatchObject({
@@ -223,6 +259,36 @@ test("eidos export --suppression writes what is found, and names options that it
   await expect(printed("export", path(), "--suppression", "--sampler")).rejects.toThrow(
     /sampler and suppression/,
   );
+});
+
+test("all three branches of a trident or the middle one look, as asked for", async () => {
+  const trident = join(root, "trident");
+  const options = { model: "yolo", trident: "full", levels: 1, neck: "none", finestStride: 16 };
+  const cheap = { size: 64, width: 0.25, batchSize: 2, threads: 1, steps: 2, samplePictures: 0 };
+  await ran({ ...options, ...cheap, data: photos, out: trident });
+  const places = async (...flags: readonly string[]) => {
+    const out = join(trident, "some.onnx");
+    const { out: text } = await printed("export", trident, "--out", out, ...flags);
+    return Number(/boxes: \[batch, (\d+), 4\]/.exec(text)?.[1]);
+  };
+  expect(await places()).toBe(3 * 16);
+  expect(await places("--trident", "fast")).toBe(16);
+  for (const mode of ["full", "fast"]) {
+    const json = JSON.parse((await printed("eval", trident, "--json", "--trident", mode)).out);
+    expect(json.modelOptions).toMatchObject({ trident: mode, levels: 1 });
+  }
+  const found = async (...flags: readonly string[]) => {
+    const args = [trident, join(photos, "images/p0.png"), "--json", "--no-pictures", "--confidence", "0"];
+    const { out: text } = await printed("detect", ...args, "--iou", "1", ...flags);
+    return JSON.parse(text).images[0].objects.length;
+  };
+  expect(await found("--max", "1000")).toBe(3 * (await found("--max", "1000", "--trident", "fast")));
+  await expect(printed("eval", path(), "--trident", "fast")).rejects.toThrow(
+    /option trident: this run of center-net was fitted without branches; leave it out/,
+  );
+  await using run = await openRun(trident, { trident: "fast", threads: 1 });
+  const exported = await run.export(join(trident, "fast.onnx"));
+  expect(exported.description).toContain("[batch, 16, 4]");
 });
 
 test("what is no data for a detector is reported", async () => {

@@ -89,6 +89,42 @@ describe("inspect", () => {
     expect(pngSize(bytes)).toMatchObject({ width: 2 * (300 + 12) + 12 });
   });
 
+  test("shows how large training objects are, and the ranges and chips that a fit would choose", async () => {
+    const scenes = ["--scenes", "20", "--canvas", "128"];
+    const text = await printed("inspect", "digit-scenes", ...scenes, "--images", "0", "--size", "256");
+    expect(text).toMatch(/^in the images\s+[\d.]+(\s+[\d.]+){8}$/m);
+    expect(text).toMatch(/^at 256 pixels: small [\d.]+ %, medium [\d.]+ %, large [\d.]+ % \(COCO\)$/m);
+    expect(text).toMatch(/^--snip --scales 0.5,1,2 would take --valid-ranges \d+-inf,\d+-\d+,0-\d+$/m);
+    expect(text).toMatch(/^--sniper --scales 1,0.5,0.25 would take --valid-ranges 0-\d+,\d+-\d+,\d+-inf$/m);
+    expect(text).toMatch(
+      /^ {2}SNIPER: \d+ chips of 64 × 64 pixels an epoch, \d+ of background: [\d.]+ % of the pixels of 20 /m,
+    );
+    const json = JSON.parse(await printed("inspect", "digit-scenes", ...scenes, "--images", "0", "--json"));
+    const { original, seen, size, sniper } = json.objectSizes;
+    expect(size).toBe(128);
+    expect(seen).toEqual(original);
+    const counted = original.histogram.reduce(
+      (sum: number, bin: { objects: number }) => sum + bin.objects,
+      0,
+    );
+    expect(counted).toBe(json.splits.train.objects);
+    const { side, count, pixels } = sniper.chips;
+    expect(pixels).toBeCloseTo((count * side ** 2) / (20 * 128 ** 2), 9);
+    const one = await printed(
+      "inspect",
+      "digit-scenes",
+      ...scenes,
+      "--images",
+      "0",
+      "--scales",
+      "1",
+      "--chip",
+      "32",
+    );
+    expect(one).not.toContain("--snip --scales");
+    expect(one).toContain("chips of 32 × 32 pixels");
+  });
+
   test("as JSON: everything, and every fault", async () => {
     const text = await printed("inspect", cells, "--json", "--images", "0", "--no-verify");
     const json = JSON.parse(text);

@@ -39,6 +39,22 @@ const CASES: Readonly<Record<string, () => Tensor>> = {
     const [dx, dw] = grad(conv2d(x, w, { padding: 1 }).square().sum(), [x, w]);
     return dx.reshape([-1]).sum().add(dw);
   },
+  ...Object.fromEntries(
+    [
+      { channels: 32, stride: 1 },
+      { channels: 32, stride: 2 },
+      { channels: 7, stride: 1 },
+      { channels: 7, stride: 2 },
+    ].map(({ channels, stride }) => [
+      `gradients of a depthwise convolution of ${channels} channels, stride ${stride}`,
+      () => {
+        const [x, w] = [normal([2, channels, 20, 20]), normal([channels, 1, 3, 3])];
+        const y = conv2d(x, w, { padding: 1, stride, groups: channels });
+        const [dx, dw] = grad(y.square().sum(), [x, w]);
+        return dx.reshape([-1]).sum().add(dw);
+      },
+    ]),
+  ),
 };
 
 async function bits(make: () => Tensor, threads: number, deterministic: boolean): Promise<number[]> {

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FileLock, RUN_LOCK, releaseThread } from "../../src/data/files/lock.node.ts";
 import { FileError } from "../../src/errors.ts";
 import {
   type MetricRow,
@@ -13,7 +14,6 @@ import {
   unpackMetrics,
 } from "../../src/train/metrics-file.node.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
-import { RunLock, unlockThread } from "../../src/train/run-lock.node.ts";
 import { present, temporaryFolder } from "../support.ts";
 import { fitDenoiser } from "./support.ts";
 
@@ -55,7 +55,7 @@ describe("a run folder that is locked", () => {
     await folder.unlock();
     expect(await folder.fitter()).toBeUndefined();
     await new RunFolder(folder.path).lock();
-    await unlockThread(folder.path, 0);
+    await releaseThread(join(folder.path, RUN_LOCK), 0);
     expect(await readdir(folder.path)).not.toContain("run.lock");
   });
 
@@ -90,7 +90,7 @@ describe("a run folder that is locked", () => {
     for (const name of ["race", "stale-race"]) {
       await mkdir(at(name));
       if (name === "stale-race") await lockFile(name, { pid: 2 ** 22 + 1 });
-      const takings = await Promise.all(Array.from({ length: 20 }, () => RunLock.take(at(name, "run.lock"))));
+      const takings = await Promise.all(Array.from({ length: 20 }, () => FileLock.take(at(name, RUN_LOCK))));
       const taken = takings.flatMap((taking) => (taking.kind === "taken" ? [taking.lock] : []));
       expect(taken).toHaveLength(1);
       await taken[0]?.release();

@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { completeDetectOptions } from "../../detection/models/detector.ts";
+import { detectorViews } from "../../detection/models/image-pyramid.ts";
+import { isPlain } from "../../detection/scale/test-time.ts";
 import { DataError } from "../../errors.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
@@ -10,11 +12,13 @@ import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
 
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),
   ...detectFlags,
+  ...tridentFlag,
+  ...testTimeFlags,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: detectionOptionsSchema.shape.pixelLimit,
   followLinks: detectionOptionsSchema.shape.followLinks,
@@ -30,7 +34,7 @@ export function configure(command: Command): void {
     name: "detect",
     heading: "Detection",
     flags: flagsSchema,
-    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
+    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
     async action({ run, flags, operands: [paths] }) {
       const {
         out,
@@ -53,6 +57,9 @@ export function configure(command: Command): void {
         confidence: await usualConfidence(detector),
         ...detectOptions(found),
       });
+      const looks = testTimeOptions(found);
+      const views = detectorViews(detector.model, looks);
+      const severalViews = isPlain(views, detector.model.imageSize.width) ? {} : views.options;
       const folder = out ?? join(run.folder, "detections");
       const writer = new DetectionWriter(folder, detector);
       const display = new ProgressDisplay();
@@ -71,6 +78,7 @@ export function configure(command: Command): void {
       await interruptible(display, async (signal) => {
         const seen = run.detections(images, {
           ...options,
+          ...looks,
           pixelLimit,
           signal,
           onUnreadable: (image, why) => {
@@ -101,7 +109,13 @@ export function configure(command: Command): void {
           unreadable === 1 ? reason : `none of ${unreadable} images can be read; the last: ${reason}`,
         );
       }
-      const about = { run: run.folder, model: run.config.model, step: run.weightsStep, ...options };
+      const about = {
+        run: run.folder,
+        model: run.config.model,
+        step: run.weightsStep,
+        ...options,
+        ...severalViews,
+      };
       await writer.finish(about);
       if (json) printJson(writer.summary(about));
       else {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber } from "../../bounds.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
@@ -10,10 +11,11 @@ import { print, printJson, printLine, showDuration, showTable } from "../format.
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
 
 const flags = z.strictObject({
   split: z.enum(["train", "validation", "test"]).default("test").describe("split to measure on"),
+  ...tridentFlag,
   ...runOptions,
   json: z.boolean().default(false).describe("print everything as JSON"),
 });
@@ -28,7 +30,7 @@ const densityFlags = z.strictObject({
     .describe("all distances between drawn samples and data, or those that take a moment (of images none)"),
 });
 
-const detectorFlags = z.strictObject(detectFlags);
+const detectorFlags = z.strictObject({ ...detectFlags, ...testTimeFlags });
 
 function printResults(headline: string, results: readonly ReportResult[]): void {
   printLine(headline);
@@ -95,6 +97,7 @@ async function evaluateBoxes(
   const line = new ProgressLine();
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
+    ...testTimeOptions(detect),
     split,
     reading,
     onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),
@@ -102,8 +105,13 @@ async function evaluateBoxes(
   line.clear();
   if (json) return printJson(evaluation);
   const { model, parameters, step, steps, seconds, results, size } = evaluation;
+  const { testScales = [1], mirror = false, merge } = evaluation.detect;
+  const sides = testScales.map((scale) => scaledSize(size, scale));
+  const seen = sides.length === 1 ? `${sides[0]} × ${sides[0]}` : `${sides.join(", ")} pixels`;
+  const mirrored = mirror ? " and their mirror images" : "";
+  const merged = sides.length > 1 || mirror ? `, merged by ${merge}` : "";
   printResults(
-    `${model} on ${evaluation.data}, ${split} split, images of ${size} × ${size}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
+    `${model} on ${evaluation.data}, ${split} split, images of ${seen}${mirrored}${merged}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,
   );
 }

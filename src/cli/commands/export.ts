@@ -12,7 +12,7 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../verb.ts";
-import { detectFlags, detectOptions } from "../verb-options.ts";
+import { detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
 
 const exportFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write (default: model.onnx in the run folder)"),
@@ -25,6 +25,7 @@ const exportFlags = z.strictObject({
     .default(false)
     .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
   ...detectFlags,
+  ...tridentFlag,
   weights: runOptions.weights,
   trustModule: runOptions.trustModule,
   json: z.boolean().default(false).describe("print what was written as JSON"),
@@ -68,7 +69,7 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, suppression, weights, trustModule, json, ...found } = parseOptions(
+    const { out, sampler, suppression, trident, weights, trustModule, json, ...found } = parseOptions(
       "export",
       exportFlags,
       flagValues(pick(true), [exportFlags]),
@@ -76,6 +77,7 @@ export function configure(command: Command): void {
     const trust = { module: trustModule };
     const options = {
       weights,
+      trident,
       trust,
       sampler: await samplerOptions(run, sampler, pick(false), trust),
       suppression: suppressionOptions(suppression, found),

@@ -25,6 +25,12 @@ const resumeFlags = z.strictObject({
   data: z.string().optional().describe("where the run's data is now; its contents are to be the same"),
   trustModule: trustFlags.trustModule,
   trustQuery: trustFlags.trustQuery,
+  download: z
+    .boolean()
+    .default(false)
+    .describe(
+      "fetch the weights that the run began with from where it names, if it has no checkpoint yet and they are not in the cache",
+    ),
 });
 
 /** The model that the command line names, whose options the help shows. */
@@ -71,6 +77,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
     )
     .option("--config <file>", "JSON file of options by their camelCase names; those of the command line win")
     .option("--json", "print the summary as JSON")
+    .option("--offline", "take weights that are elsewhere from the cache alone, without any request")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "With --resume", resumeFlags);
   addSchemaOptions(command, "Training", fitOptions);
@@ -111,9 +118,16 @@ export async function configure(command: Command, args: readonly string[]): Prom
             `--resume takes model, data and folder from the run; leave ${misplaced} out, as in: eidos fit --resume ${resume}`,
           );
         }
-        const { data, trustModule, trustQuery, ...changed } = flagValues(options, [fitOptions, resumeFlags]);
+        const { data, trustModule, trustQuery, download, ...changed } = flagValues(options, [
+          fitOptions,
+          resumeFlags,
+        ]);
         const moved = textOf(data, "data");
-        const trust = { module: trustModule === true, query: trustQuery === true };
+        const trust = {
+          module: trustModule === true,
+          query: trustQuery === true,
+          download: download === true,
+        };
         const overrides = { ...changed, trust, ...(moved !== undefined && { data: moved }) };
         begin = (signal) => resumeFit(String(resume), overrides, hooks(signal));
       } else {

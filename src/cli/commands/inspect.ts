@@ -2,12 +2,20 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber } from "../../bounds.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import type { DetectionSet } from "../../data/boxes/set.ts";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { openDetection } from "../../data/open.node.ts";
+import { OptionError } from "../../errors.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
+import { Random } from "../../random.ts";
+import { encodePng } from "../../report/index.ts";
+import { chipSheet } from "../../tasks/measure/chip-pictures.ts";
 import { detectionSheet } from "../../tasks/measure/data.node.ts";
-import { printFaults, printStatistics } from "../detection-summary.ts";
+import { usualOptions } from "../../tasks/measure/detection-data.ts";
+import { type SizeReport, sizeReport } from "../../tasks/measure/scale-training.ts";
+import { detectionFitOptions } from "../../tasks/run/detection-options.ts";
+import { printFaults, printSizes, printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
@@ -15,6 +23,18 @@ const inspectFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),
   images: z.int().min(0).max(400).default(12).describe("images on the contact sheet; 0 for no sheet"),
   seed: seedNumber().default(0).describe("seed that chooses the images of the sheet"),
+  size: detectionFitOptions.shape.size.describe(
+    "height and width of the images that a detector would see, for the sizes of objects there (default: as for a fit)",
+  ),
+  scales: detectionFitOptions.shape.scales.describe(
+    "scales to choose ranges and chips for, in parts of size (default: 0.5,1,2 for --snip, 1,0.5,0.25 for --sniper)",
+  ),
+  chip: detectionFitOptions.shape.chip,
+  chips: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("where to draw a few training images with the chips of --sniper"),
   json: z.boolean().default(false).describe("print as JSON, with every fault"),
 });
 
@@ -24,22 +44,57 @@ export function configure(command: Command): void {
   command.action(async (name: string, flags: Record<string, unknown>) => {
     const schemas = { inspect: inspectFlags, data: detectionOptionsSchema };
     const divided = divideOptions("inspect", flagValues(flags, Object.values(schemas)), schemas);
-    const { out, images, seed, json } = parseOptions("inspect", inspectFlags, divided.inspect);
+    const { out, images, seed, json, size, scales, chip, chips } = parseOptions(
+      "inspect",
+      inspectFlags,
+      divided.inspect,
+    );
     const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
     const statistics = detectionStatistics(set);
+    const sizes = sizeReport(set, size ?? usualOptions(name, set).size, { scales, chip });
     const sheet = images === 0 ? undefined : (out ?? `${set.name}-boxes.png`);
     if (sheet !== undefined) await writeFileAtomic(sheet, await detectionSheet(set, images, seed));
+    if (chips !== undefined) await writeFileAtomic(chips, await chipPicture(set, sizes, seed));
     if (json) {
       const { name, classes, faults, fingerprint } = set;
       const { faults: faultCounts, ...counts } = statistics;
-      return printJson({ name, classes, fingerprint, ...counts, faultCounts, faults, sheet });
+      return printJson({
+        name,
+        classes,
+        fingerprint,
+        ...counts,
+        objectSizes: sizes,
+        faultCounts,
+        faults,
+        sheet,
+        chips,
+      });
     }
     for (const line of set.describe()) printLine(line);
     printStatistics(set, statistics);
+    printSizes(sizes);
     printFaults(set.faults);
     if (sheet !== undefined) {
       print("");
       printLine(`contact sheet: ${sheet}`);
     }
+    if (chips !== undefined) printLine(`chips: ${chips}`);
   });
+}
+
+/** Training images with chips on a picture. */
+const CHIP_IMAGES = 2;
+
+/** The picture of a few training images with their chips. @throws OptionError where there are no objects */
+async function chipPicture(set: DetectionSet, { sniper }: SizeReport, seed: number): Promise<Uint8Array> {
+  if (sniper === undefined)
+    throw new OptionError("option chips: no training image has an object; leave it out");
+  const { count } = set.splits.train;
+  const images = new Random(seed).permutation(count).subarray(0, CHIP_IMAGES);
+  const sheet = await chipSheet(
+    set,
+    sniper.options,
+    [...images].sort((a, b) => a - b),
+  );
+  return encodePng(sheet, `chips of ${images.length} training images of ${set.name}`);
 }

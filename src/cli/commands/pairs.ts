@@ -52,6 +52,7 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
       `run folder (default: runs/${PAIR_MODELS[kind]}-DATA, numbered where it exists)`,
     )
     .option("--json", "print the summary as JSON")
+    .option("--offline", "take weights that are elsewhere from the cache alone, without any request")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Pairs", pairFlags);
   addSchemaOptions(command, "Training", fitOptions);

@@ -2,9 +2,9 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { fileError, isMissing } from "../../data/files/files.node.ts";
+import { describeHolder } from "../../data/files/lock.node.ts";
 import { EidosError } from "../../errors.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
-import { describeHolder } from "../../train/run-lock.node.ts";
 import { print, printJson, printLine, showDuration, showNumber, showTable } from "../format.ts";
 
 /** @param optional whether the folder may be missing */

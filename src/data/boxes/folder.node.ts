@@ -14,7 +14,7 @@ import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
 import { resolveDetectionOptions } from "./options.ts";
-import type { Annotations, DetectionFault, DetectionSet, SampleRequest } from "./set.ts";
+import type { Annotations, DetectionFault, DetectionSet, ImagePart, SampleRequest } from "./set.ts";
 import { faultLines, ImageCache, lazySplit } from "./set.ts";
 import { describeObjects } from "./statistics.ts";
 
@@ -265,16 +265,16 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
       return annotations;
     });
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);
-    const decode = (index: number, { longest }: SampleRequest) => {
+    const decode = async (index: number, { longest }: SampleRequest, part?: ImagePart) => {
       const { raw, header } = imageAt(index);
       const { pixelLimit } = resolved;
-      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit });
+      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit }, part);
     };
     const lazy = lazySplit(
       name,
       checked.length,
       (index) => checked[index] ?? missing(name, index),
-      decode,
+      (index, request) => decode(index, request),
       cache,
     );
     const original = (index: number) => {
@@ -284,7 +284,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
       if (path === undefined || typeof image === "string" || !("read" in image)) return undefined;
       return { path, upright: header.orientation === 1, read: () => image.read() };
     };
-    return { ...lazy, original };
+    return { ...lazy, part: decode, original };
   };
   const splits = { train: open("train"), validation: open("validation"), test: open("test") };
   const objects = Object.values(splits).some((split) => {

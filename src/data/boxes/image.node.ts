@@ -7,7 +7,7 @@ import { checkedImage } from "../sources/gather.ts";
 import type { PhotoImage } from "../sources/memory.ts";
 import type { ImageHeader, Orientation, PixelSize } from "./check.ts";
 import { uprightSize } from "./check.ts";
-import type { ByteImage, FaultKind } from "./set.ts";
+import type { ByteImage, FaultKind, ImagePart } from "./set.ts";
 
 /** What is found out of an image file, or what is wrong with it. */
 export type ImageFinding =
@@ -128,6 +128,7 @@ function sizeWithin({ width, height }: PixelSize, longest: number | undefined): 
 /**
  * Decodes an image as it is now, upright, what is transparent laid on white, made smaller where it is larger than `longest`.
  * @param name of the image, for errors
+ * @param part of the image as it would be decoded (default: all of it); the rest is never held in memory
  * @throws DataError where it is no readable image, or no longer of the size that its header gave
  */
 export async function decodeRgb(
@@ -135,15 +136,17 @@ export async function decodeRgb(
   name: string,
   header: ImageHeader,
   { longest, pixelLimit }: { readonly longest?: number | undefined; readonly pixelLimit: number },
+  part?: ImagePart,
 ): Promise<ByteImage> {
   const sharp = await importSharp();
-  const { width, height } = sizeWithin(uprightSize(header), longest);
+  const all = sizeWithin(uprightSize(header), longest);
+  const { width, height } = part ?? all;
   try {
     const opened = reader(sharp, await contentsOf(image), pixelLimit);
     if (isFile(image)) refuseOther(header, await nativeCall(() => opened.metadata()));
     const upright = opened.autoOrient().flatten({ background: "white" });
-    const colored = upright.resize(width, height, { fit: "fill" }).toColorspace("srgb");
-    const raw = colored.raw({ depth: "uchar" });
+    const colored = upright.resize(all.width, all.height, { fit: "fill" }).toColorspace("srgb");
+    const raw = (part === undefined ? colored : colored.extract({ ...part })).raw({ depth: "uchar" });
     const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {

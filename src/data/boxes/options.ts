@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nameList, seedNumber, stepCount } from "../../bounds.ts";
+import { nameList, sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
@@ -81,6 +81,9 @@ export const detectionOptionsSchema = z.strictObject({
     .max(0.9)
     .default(0.1)
     .describe("fraction held out for the test, where the data have no splits"),
+  trainImages: sampleCount()
+    .optional()
+    .describe("use only so many of the training images, drawn by the seed of splits (default: all)"),
   pixelLimit: z
     .int()
     .min(1)

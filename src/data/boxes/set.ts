@@ -101,6 +101,14 @@ export interface SampleRequest {
   readonly longest?: number;
 }
 
+/** A part of an image, in whole pixels. */
+export interface ImagePart {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** The file of an image. */
 export interface OriginalImage {
   readonly path: string;
@@ -120,6 +128,12 @@ export interface DetectionSplit {
    * @throws DataError naming the file where it can no longer be read, RangeError where there is no such image
    */
   sample(index: number, request?: SampleRequest): Promise<DetectionSample>;
+  /**
+   * A part of image `index` as `sample` gives it, in its pixels, without holding all of it in memory; not cached. Absent where images are
+   * drawn.
+   * @throws as `sample`
+   */
+  part?(index: number, request: SampleRequest, part: ImagePart): Promise<ByteImage>;
   /** The file of image `index`; undefined where images are drawn, or in memory. */
   original?(index: number): OriginalImage | undefined;
 }

@@ -155,6 +155,56 @@ export function detectionStatistics({ splits, classes, faults }: DetectionSet): 
   };
 }
 
+/** Shares at which quantiles of sizes are given, in percent. */
+const QUANTILES = [0, 5, 10, 25, 50, 75, 90, 95, 100] as const;
+
+/** The bin of a histogram that a size is in: each begins at √2 times the size at which the one before does, 0 at 1 pixel. */
+const binOf = (size: number): number => Math.floor(2 * Math.log2(size));
+
+const binStart = (bin: number): number => 2 ** (bin / 2);
+
+/** How large objects are: sizes are square roots of the areas of their boxes, in pixels. */
+export interface ObjectSizes {
+  readonly count: number;
+  /** The size below which a percentage of the objects is; undefined where there are none. */
+  readonly quantiles: readonly { readonly percent: number; readonly size: number }[] | undefined;
+  /** Objects by size, from the smallest to the largest that occurs; `to` is beyond the bin. */
+  readonly histogram: readonly { readonly from: number; readonly to: number; readonly objects: number }[];
+  /** Shares of small, medium and large ones by COCO's areas; undefined where there are none. */
+  readonly shares: SizeCounts | undefined;
+}
+
+/** Counts sizes of objects, which are those of their boxes; COCO's outlines are smaller. */
+export function objectSizes(sizes: ArrayLike<number>): ObjectSizes {
+  const sorted = Float64Array.from(sizes).sort();
+  const count = sorted.length;
+  const [least, most] = [sorted[0], sorted[count - 1]];
+  if (least === undefined || most === undefined) {
+    return { count, quantiles: undefined, histogram: [], shares: undefined };
+  }
+  const below = (size: number): number => sorted.reduce((sum, value) => sum + Number(value < size), 0);
+  const [first, last] = [binOf(least), binOf(most)];
+  const bins = Array.from({ length: last - first + 1 }, (_, i) => ({
+    from: binStart(first + i),
+    to: binStart(first + i + 1),
+    objects: 0,
+  }));
+  for (const size of sorted) {
+    const bin = bins[binOf(size) - first];
+    if (bin !== undefined) bin.objects++;
+  }
+  const [small, notLarge] = [below(Math.sqrt(SMALL)), below(Math.sqrt(LARGE))];
+  return {
+    count,
+    quantiles: QUANTILES.map((percent) => ({
+      percent,
+      size: sorted[Math.round((percent / 100) * (count - 1))] ?? most,
+    })),
+    histogram: bins,
+    shares: { small: small / count, medium: (notLarge - small) / count, large: 1 - notLarge / count },
+  };
+}
+
 /** Classes named in a line. */
 const NAMED = 12;
 

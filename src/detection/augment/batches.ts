@@ -3,8 +3,10 @@ import { batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
+import type { NdArray } from "../../tensor/array.ts";
 import { type AugmentOptions, augmentSchema } from "./options.ts";
 import {
+  type DrawnObject,
   drawRecipe,
   drawRecipeImage,
   letterboxRecipe,
@@ -37,6 +39,11 @@ export interface DetectionBatchOptions {
    * regions, in which nothing is background.
    */
   readonly difficult?: boolean | undefined;
+  /**
+   * Whether objects of a size are learnt from at a step: the square root of the area of their whole box on the canvas. Others, and what
+   * is left of those that are cut off too far, are neither found nor background (SNIP). Default: all are, and rests are background.
+   */
+  readonly learns?: ((size: number, step: number) => boolean) | undefined;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
@@ -60,7 +67,7 @@ const TRIALS = 256;
 const PLACES = 4;
 
 /** What is learnt from: objects that are to be found. */
-const wanted =
+export const wanted =
   (difficult: boolean) =>
   (annotations: Annotations, i: number): boolean =>
     annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
@@ -71,7 +78,7 @@ const unwanted =
   (annotations: Annotations, i: number): boolean =>
     !wanted(difficult)(annotations, i);
 
-const sourceOf = (split: DetectionSplit): RecipeSource => ({
+export const sourceOf = (split: DetectionSplit): RecipeSource => ({
   count: split.count,
   sizeOf: (index) => split.annotations(index),
 });
@@ -82,22 +89,27 @@ export interface DetectionRoom {
   readonly places: number;
   /** For ignored regions, R; with 0 batches have none. */
   readonly regions: number;
+  /** For objects of sizes that are not learnt, I; with 0 batches have none. */
+  readonly invalid: number;
 }
 
-/** What is in an image: objects to be found, and regions that are ignored. */
-interface Contents {
+/** What is in an image: objects to be found, regions that are ignored, and objects of sizes that are not learnt. */
+export interface Contents {
   readonly objects: readonly RecipeObject[];
   readonly ignored: readonly RecipeObject[];
+  readonly invalid: readonly RecipeObject[];
 }
 
-function roomFor(images: Iterable<Contents>): DetectionRoom {
-  let [places, regions] = [1, 0];
-  for (const { objects, ignored } of images) {
+/** Room for what is in some images. */
+export function roomFor(images: Iterable<Contents>): DetectionRoom {
+  let [places, regions, most] = [1, 0, 0];
+  for (const { objects, ignored, invalid } of images) {
     places = Math.max(places, objects.length);
     regions = Math.max(regions, ignored.length);
+    most = Math.max(most, invalid.length);
   }
   const rounded = (count: number) => PLACES * Math.ceil(count / PLACES);
-  return { places: rounded(places), regions: rounded(regions) };
+  return { places: rounded(places), regions: rounded(regions), invalid: rounded(most) };
 }
 
 /** The largest ones, where there are too many. */
@@ -107,21 +119,33 @@ function largest(objects: readonly RecipeObject[], most: number): readonly Recip
 }
 
 /** Puts what is in image `row` into a batch. @returns how many objects found no row */
-function writeObjects(batch: DetectionBatch, row: number, { objects, ignored }: Contents): number {
+export function writeObjects(
+  batch: DetectionBatch,
+  row: number,
+  { objects, ignored, invalid }: Contents,
+): number {
   const places = batch.labels.shape[1] ?? 0;
   const kept = largest(objects, places);
   for (const [i, { box, label }] of kept.entries()) {
     batch.boxes.data.set(box, 4 * (row * places + i));
     batch.labels.data[row * places + i] = BigInt(label);
   }
-  const regions = batch.ignored?.shape[1] ?? 0;
-  for (const [i, { box }] of largest(ignored, regions).entries()) {
-    batch.ignored?.data.set(box, 4 * (row * regions + i));
-  }
-  return objects.length - kept.length;
+  const write = (rows: NdArray<"float32"> | undefined, those: readonly RecipeObject[]): number => {
+    const most = rows?.shape[1] ?? 0;
+    const written = largest(those, most);
+    for (const [i, { box }] of written.entries()) rows?.data.set(box, 4 * (row * most + i));
+    return those.length - written.length;
+  };
+  write(batch.ignored, ignored);
+  return objects.length - kept.length + write(batch.invalid, invalid);
 }
 
-function emptyBatch(count: number, size: number, { places, regions }: DetectionRoom): DetectionBatch {
+/** A batch of `count` images of size × size pixels, in which nothing is yet. */
+export function emptyBatch(
+  count: number,
+  size: number,
+  { places, regions, invalid }: DetectionRoom,
+): DetectionBatch {
   const boxes = (rows: number) =>
     ({ dtype: "float32", shape: [count, rows, 4], data: new Float32Array(count * rows * 4) }) as const;
   return {
@@ -129,11 +153,12 @@ function emptyBatch(count: number, size: number, { places, regions }: DetectionR
     boxes: boxes(places),
     labels: { dtype: "int64", shape: [count, places], data: new BigInt64Array(count * places).fill(-1n) },
     ...(regions > 0 && { ignored: boxes(regions) }),
+    ...(invalid > 0 && { invalid: boxes(invalid) }),
   };
 }
 
 /** Decodes the images that recipes need, no larger than they will be drawn. */
-async function imagesFor(
+export async function imagesFor(
   split: DetectionSplit,
   recipes: readonly Recipe[],
   longest: number,
@@ -151,7 +176,8 @@ async function imagesFor(
   };
 }
 
-function drawInto(
+/** Draws the image of a recipe as image `row` of a batch. */
+export function drawInto(
   batch: DetectionBatch,
   row: number,
   recipe: Recipe,
@@ -179,7 +205,7 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
  */
 export function detectionBatches(
   split: DetectionSplit,
-  { size, batchSize, seed, augment = {}, places, difficult = false }: DetectionBatchOptions,
+  { size, batchSize, seed, augment = {}, places, difficult = false, learns }: DetectionBatchOptions,
 ): DetectionBatches {
   const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
   checkCount(split, "size", sizes.largest);
@@ -197,18 +223,26 @@ export function detectionBatches(
     options === undefined
       ? letterboxRecipe(index, source, side)
       : drawRecipe(random, index, source, side, options);
-  const contents = (recipe: Recipe) => contentsOf(split, recipe, options?.visible ?? 0, difficult);
+  const contents = (recipe: Recipe, learnt?: (size: number) => boolean) =>
+    contentsOf(split, recipe, options?.visible ?? 0, difficult, learnt);
+  // Any object may be of a size that is not learnt at some step.
+  const atMost = (recipe: Recipe): Contents =>
+    learns === undefined
+      ? contents(recipe)
+      : { ...contents(recipe), invalid: contents(recipe, () => false).invalid };
   const onTrial = function* () {
     for (let index = 0; index < split.count; index++) {
-      yield contents(letterboxRecipe(index, source, sizes.largest));
+      yield atMost(letterboxRecipe(index, source, sizes.largest));
     }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield contents(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
+      yield atMost(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
-  const room = { ...needed, places: places ?? needed.places };
+  const room: DetectionRoom = { ...needed, places: places ?? needed.places };
+  const learntAt = (step: number) =>
+    learns === undefined ? undefined : (size: number) => learns(size, step);
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
@@ -235,19 +269,32 @@ export function detectionBatches(
       const batch = emptyBatch(recipes.length, sizes.at(step), room);
       for (const [row, recipe] of recipes.entries()) {
         drawInto(batch, row, recipe, imageOf);
-        dropped += writeObjects(batch, row, contents(recipe));
+        dropped += writeObjects(batch, row, contents(recipe, learntAt(step)));
       }
       return batch;
     },
   };
 }
 
-/** What is in the image of a recipe. Of a region that is ignored the smallest part counts. */
-function contentsOf(split: DetectionSplit, recipe: Recipe, visible: number, difficult: boolean): Contents {
+/** What is in the image of a recipe. Of a region that is ignored, or of an object that is not learnt, the smallest part counts. */
+export function contentsOf(
+  split: DetectionSplit,
+  recipe: Recipe,
+  visible: number,
+  difficult: boolean,
+  learns?: (size: number) => boolean,
+): Contents {
   const annotationsOf = (index: number) => split.annotations(index);
+  const objectsThat = (least: number, counts: Parameters<typeof recipeObjects>[3]) =>
+    recipeObjects(recipe, annotationsOf, least, counts);
+  const isWanted = wanted(difficult);
+  const ignored = objectsThat(0, unwanted(difficult));
+  if (learns === undefined) return { objects: objectsThat(visible, isWanted), ignored, invalid: [] };
+  const isLearnt = ({ size, seen }: DrawnObject) => seen >= visible && learns(size);
   return {
-    objects: recipeObjects(recipe, annotationsOf, visible, wanted(difficult)),
-    ignored: recipeObjects(recipe, annotationsOf, 0, unwanted(difficult)),
+    objects: objectsThat(0, (annotations, i, drawn) => isWanted(annotations, i) && isLearnt(drawn())),
+    ignored,
+    invalid: objectsThat(0, (annotations, i, drawn) => isWanted(annotations, i) && !isLearnt(drawn())),
   };
 }
 
@@ -277,7 +324,7 @@ export async function letterboxBatch(
   const batch = emptyBatch(recipes.length, size, room ?? roomFor(contents));
   for (const [row, recipe] of recipes.entries()) {
     drawInto(batch, row, recipe, imageOf);
-    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [] });
+    writeObjects(batch, row, contents[row] ?? { objects: [], ignored: [], invalid: [] });
   }
   return batch;
 }

@@ -1,6 +1,6 @@
 import type { Annotations, ByteImage } from "../../data/boxes/set.ts";
 import type { Random } from "../../random.ts";
-import type { Box, Size } from "../boxes/boxes.ts";
+import { area, type Box, boxAt, intersection, type Size } from "../boxes/boxes.ts";
 import {
   type Canvas,
   type ColorMap,
@@ -9,6 +9,7 @@ import {
   letterboxPlacement,
   PADDING,
   type Placement,
+  placeBox,
   placeBoxes,
   type VisibilityRule,
 } from "./draw.ts";
@@ -35,6 +36,14 @@ export interface Recipe {
 export interface RecipeObject {
   readonly box: Box;
   readonly label: number;
+}
+
+/** How an object is drawn. */
+export interface DrawnObject {
+  /** Its size as a whole, cut off or not: the square root of its box's area in pixels of the canvas. */
+  readonly size: number;
+  /** The share of its box that is seen. */
+  readonly seen: number;
 }
 
 /** Least side of what is seen of an object that is cut off, in pixels. */
@@ -156,16 +165,24 @@ export function recipeImages(recipe: Recipe): readonly number[] {
   return [...new Set(allParts(recipe).map(({ index }) => index))];
 }
 
+/** How object i of an image is drawn where a placement puts it. */
+function drawnObject(annotations: Annotations, i: number, placement: Placement): DrawnObject {
+  const whole = placeBox(boxAt(annotations.boxes, i), annotations, placement);
+  const all = area(whole);
+  return { size: Math.sqrt(all), seen: intersection(whole, placement.window) / all };
+}
+
 /**
  * The objects on the image of a recipe.
  * @param annotationsOf image `index`, of the size that the recipe was drawn for
+ * @param visible share of an object's box that must be seen for it to count
  * @param counts whether object i is one to be found
  */
 export function recipeObjects(
   recipe: Recipe,
   annotationsOf: (index: number) => Annotations,
   visible: number,
-  counts: (annotations: Annotations, i: number) => boolean,
+  counts: (annotations: Annotations, i: number, drawn: () => DrawnObject) => boolean,
 ): readonly RecipeObject[] {
   const rule: VisibilityRule = { visible, leastSide: LEAST_SIDE };
   return allParts(recipe).flatMap(({ index, placement }) => {
@@ -173,7 +190,8 @@ export function recipeObjects(
     const { boxes, indices } = placeBoxes(annotations.boxes, annotations, placement, rule);
     return indices.flatMap((i, k): RecipeObject[] => {
       const box = boxes[k];
-      if (box === undefined || !counts(annotations, i)) return [];
+      if (box === undefined || !counts(annotations, i, () => drawnObject(annotations, i, placement)))
+        return [];
       return [{ box, label: annotations.labels[i] ?? 0 }];
     });
   });

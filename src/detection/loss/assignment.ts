@@ -112,12 +112,13 @@ const INVALID_OVERLAP = 0.3;
 /**
  * Which anchors are not trained, as they overlap an object of a size that is not learnt at this scale by an IoU above 0.3: neither as
  * background nor for another object. Anchors that merely have their center in such an object are.
- * @param anchors [k, 4]
+ * @param anchors [k, 4], or those of each image [n, k, 4]
  * @param invalid [n, i, 4], of which those without an area are none
  * @returns [n, k] (bool)
  */
 export function overlapsInvalid(anchors: Tensor, invalid: Tensor): Tensor {
-  const iou = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), invalid.unsqueeze(2));
+  const each = anchors.rank === 2 ? anchors.unsqueeze(0) : anchors;
+  const iou = boxOverlap(each.unsqueeze(1), invalid.unsqueeze(2));
   return iou.max(1).greater(INVALID_OVERLAP);
 }
 

@@ -204,7 +204,7 @@ const CHANNELS = 32;
  * off there. No anchors, and no suppression.
  */
 export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs, CellGrid> {
-  readonly needsSuppression = false;
+  readonly needsSuppression: boolean;
   readonly head: CenterNetHead;
 
   /** @throws OptionError where options do not fit the data */
@@ -216,6 +216,8 @@ export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs,
       neckChannels: CHANNELS,
     });
     this.head = new CenterNetHead(sharedChannels(this.features.levels), this.classes);
+    // Of one branch the peaks are picked; several branches find the same objects.
+    this.needsSuppression = this.features.trident.merges;
     this.geometryOf(this.grids);
   }
 
@@ -235,8 +237,11 @@ export class CenterNet extends DenseDetector<CenterNetOptions, CenterNetOutputs,
     return centerNetLosses(outputs, grid, objects, this.options);
   }
 
+  /** The largest of all branches. */
   heat(x: Tensor): Tensor {
-    return this.outputs(x).heat.sigmoid();
+    return this.outputs(x)
+      .map(({ heat }) => heat.sigmoid())
+      .reduce((a, b) => a.maximum(b));
   }
 
   protected decode(outputs: CenterNetOutputs, grid: CellGrid): Decoded {

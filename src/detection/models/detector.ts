@@ -4,10 +4,11 @@ import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
+import type { ForeignNames } from "../../nn/names.ts";
 import type { Session } from "../../program/program.ts";
 import { input, type NdArray, type Tensor } from "../../tensor/index.ts";
 import type { CellGrid } from "../boxes/anchors.ts";
-import { clipBoxes, type Size } from "../boxes/boxes.ts";
+import { boxAt, clipBoxes, type Size } from "../boxes/boxes.ts";
 import { checkShare } from "../boxes/candidates.ts";
 import { type Detections, pickDetections } from "../boxes/detections.ts";
 import { nms } from "../boxes/nms.ts";
@@ -19,6 +20,8 @@ import {
   levelGrids,
   settledFeatures,
 } from "../network/feature-network.ts";
+import { backboneNames } from "../network/published/names.ts";
+import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
 export interface Decoded {
@@ -73,12 +76,29 @@ export function completeDetectOptions({
   return { confidence, iou, maximum };
 }
 
+/**
+ * @param option that asks for the sizes, for errors
+ * @throws OptionError where a detector takes images of one size alone, and there are others among the sizes
+ */
+export function checkTakesSizes(
+  { imageSize: { width }, takesOneSize = false }: Pick<Detector, "imageSize" | "takesOneSize">,
+  option: string,
+  sizes: readonly number[],
+): void {
+  const other = sizes.find((size) => size !== width);
+  if (!takesOneSize || other === undefined) return;
+  throw new OptionError(
+    `option ${option}: this detector has weights for each place of images of ${width} × ${width} pixels, and takes none of ${other} × ${other}; leave it out, or fit one whose head is of convolutions`,
+  );
+}
+
 /** Most detections of an image that suppression is asked to look at, the best ones. */
 const MOST_CANDIDATES = 20_000;
 
 /**
  * What a detector finds in images, x [n, 3, H, W] in bytes: of each image the detections from the best down, in pixels of x and
  * cut off at its borders.
+ * @param range sizes of objects that count, in pixels of x; default: all
  * @throws OptionError where an option is not acceptable
  * @throws ShapeError where the images are not of a size that the detector takes
  */
@@ -87,6 +107,7 @@ export async function detections(
   session: Session,
   x: NdArray<"float32">,
   options: DetectOptions = {},
+  range?: ValidRange,
 ): Promise<readonly Detections[]> {
   const decoded = session.compiled(detector, "detections", ["x"], ({ x }) => detector.decoded(x));
   const { boxes, scores } = await decoded.run({ x });
@@ -95,6 +116,7 @@ export async function detections(
     { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
     options,
     sizeOf(x),
+    range,
   );
 }
 
@@ -108,6 +130,7 @@ function sizeOf({ shape }: { readonly shape: readonly unknown[] }): Size {
  * in pixels of the images that it sees and cut off at their borders.
  * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
  * @param seen size of the images that it looked at; default: the size it is made for
+ * @param range sizes of objects that count, in pixels of those images; default: all
  * @throws OptionError where an option is not acceptable
  */
 export function pickedDetections(
@@ -115,6 +138,7 @@ export function pickedDetections(
   { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
   options: DetectOptions = {},
   seen: Size = detector.imageSize,
+  range?: ValidRange,
 ): readonly Detections[] {
   const { confidence, iou, maximum } = completeDetectOptions(options);
   const [count = 0, places = 0, classes = 0] = scores.shape;
@@ -124,6 +148,7 @@ export function pickedDetections(
       scores.data.subarray(places * classes * i, places * classes * (i + 1)),
       classes,
       confidence,
+      range,
     );
     const kept = nms(found.boxes, found.scores, {
       classes: found.classes,
@@ -135,12 +160,13 @@ export function pickedDetections(
   });
 }
 
-/** All pairs of a location and a class with a score that counts; of too many the best. */
+/** All pairs of a location and a class with a score and a size that count; of too many the best. */
 function candidates(
   boxes: Float32Array,
   scores: Float32Array,
   classes: number,
   confidence: number,
+  range: ValidRange | undefined,
 ): Detections {
   let least = confidence;
   if (scores.length > MOST_CANDIDATES) {
@@ -148,7 +174,9 @@ function candidates(
     least = Math.max(least, ranked[ranked.length - MOST_CANDIDATES] ?? 0);
   }
   const found: number[] = [];
-  for (const [i, score] of scores.entries()) if (score >= least) found.push(i);
+  const counts = (i: number): boolean =>
+    range === undefined || inRange(objectSize(boxAt(boxes, Math.floor(i / classes))), range);
+  for (const [i, score] of scores.entries()) if (score >= least && counts(i)) found.push(i);
   return {
     boxes: Float32Array.from(
       found.flatMap((i) => {
@@ -191,6 +219,7 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
     preferences: () => detectorPreferences,
     settled(options, data) {
       const own = definition.settled?.(options, data) ?? options;
+      if (!("backbone" in own)) return own;
       return { ...own, ...settledFeatures(own, data.fromWeights === true) };
     },
   };
@@ -279,9 +308,11 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return made;
   }
 
-  /** What the head predicts for x [n, 3, H, W] in bytes. @throws ShapeError */
-  protected outputs(x: Tensor): Outputs {
-    return this.head.forward(this.features.forward(x));
+  /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
+  protected outputs(x: Tensor): readonly Outputs[] {
+    return this.features.trident.looking.map((dilations) =>
+      this.head.forward(this.features.forward(x, dilations)),
+    );
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -289,27 +320,42 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
     return name.startsWith("features.") ? this.features.rateOf(name.slice("features.".length)) : 1;
   }
 
+  foreignNames(): ForeignNames {
+    return backboneNames(this.features.backboneName, "features.backbone.");
+  }
+
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
-    return this.lossesOf(this.outputs(x), objects, this.geometry(x));
+    const { trident } = this.features;
+    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 
   decoded(x: Tensor): Decoded {
-    return this.decode(this.outputs(x), this.geometry(x));
+    const geometry = this.geometry(x);
+    return this.features.trident.merged(this.outputs(x).map((outputs) => this.decode(outputs, geometry)));
   }
 
   /** The graph for use outside: decoding is inside, suppression is not. */
   exported(): ReturnType<Exportable["exported"]> {
-    const { width, height } = this.imageSize;
-    const { boxes, scores } = this.decoded(input("x", ["batch", 3, height, width]));
-    return {
-      outputs: { boxes, scores },
-      description:
-        `${this.title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
-        `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${this.classes}], 0 … 1 for each class. ${
-          this.needsSuppression
-            ? "An object is found several times: non-maximum suppression by class has to follow."
-            : "Duplicates are taken away already; boxes that stand for none have low scores."
-        }`,
-    };
+    return exportedDetector(this, this.title);
   }
+}
+
+/** A detector's graph for use outside, with a description: decoding is inside, suppression is not. @param title how it is called there */
+export function exportedDetector(
+  detector: Pick<Detector, "imageSize" | "classes" | "needsSuppression" | "decoded">,
+  title: string,
+): ReturnType<Exportable["exported"]> {
+  const { width, height } = detector.imageSize;
+  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
+  return {
+    outputs: { boxes, scores },
+    description:
+      `${title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
+      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ${
+        detector.needsSuppression
+          ? "An object is found several times: non-maximum suppression by class has to follow."
+          : "Duplicates are taken away already; boxes that stand for none have low scores."
+      }`,
+  };
 }

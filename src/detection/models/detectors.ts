@@ -3,6 +3,7 @@ import type { DetectorDefinition } from "./detector.ts";
 import { fasterRcnnDefinition } from "./faster-rcnn.ts";
 import { fcosDefinition } from "./fcos.ts";
 import { retinaNetDefinition } from "./retina-net.ts";
+import { slidingWindowDefinition } from "./sliding-window.ts";
 import { yoloDefinition } from "./yolo.ts";
 import { yoloV1Definition } from "./yolo-v1.ts";
 import { yoloV3Definition } from "./yolo-v3.ts";
@@ -16,6 +17,7 @@ export const detectorDefinitions = [
   yoloV1Definition,
   yoloV3Definition,
   fasterRcnnDefinition,
+  slidingWindowDefinition,
 ] as const;
 
 /** Every detector by name. */

@@ -24,7 +24,7 @@ import { binaryCrossEntropy } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import { matchBoxes } from "../regions/matching.ts";
+import { matchBoxes, nearestObjects } from "../regions/matching.ts";
 import { type AnchorPredictions, clipped, type Proposals, proposalsOf } from "../regions/proposals.ts";
 import { regionFeatures } from "../regions/roi-align.ts";
 import { sampleRows } from "../regions/sampling.ts";
@@ -263,10 +263,9 @@ export class TwoStageHead {
     ).mul(rows.taken.cast("float32"));
 
     const places = slice(rows.indices, 1, 0, rows.positives);
-    const own = rowsAt(objects.boxes, gatherElements(matches.owner, places, 1));
-    const errors = smoothL1(rowsAt(deltas, places).sub(deltasOf(own, gather(all, places))), REGION_BETA).sum(
-      2,
-    );
+    const from = gather(all, places);
+    const own = rowsAt(objects.boxes, nearestObjects(from, objects));
+    const errors = smoothL1(rowsAt(deltas, places).sub(deltasOf(own, from)), REGION_BETA).sum(2);
     const positive = slice(rows.positive, 1, 0, rows.positives).cast("float32");
     const mean = (losses: Tensor): Tensor =>
       losses

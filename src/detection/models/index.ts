@@ -52,6 +52,13 @@ export {
   sizeRanges,
 } from "./fcos.ts";
 export {
+  detectionsInViews,
+  mergeViews,
+  type PyramidImages,
+  pyramidDetections,
+  type ViewDetections,
+} from "./image-pyramid.ts";
+export {
   RegionHead,
   type RegionHeadOptions,
   type RegionOutputs,
@@ -76,6 +83,12 @@ export {
   retinaNetOptions,
   smoothL1,
 } from "./retina-net.ts";
+export {
+  SlidingWindow,
+  type SlidingWindowOptions,
+  slidingWindowDefinition,
+  slidingWindowOptions,
+} from "./sliding-window.ts";
 export {
   readTorchvision,
   TORCHVISION_MODELS,

@@ -1,6 +1,7 @@
 import { shapeError } from "../../tensor/index.operations.ts";
 import { concat, split, type Tensor } from "../../tensor/index.ts";
 import { ConvBlock } from "./blocks.ts";
+import { type Dilations, PLAIN, stackedMaps } from "./trident.ts";
 
 /** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */
 export interface FeatureLevel {
@@ -12,8 +13,13 @@ export interface FeatureLevel {
 export interface Backbone {
   /** What `forward` gives, from the finest map to the coarsest: strides 4, 8, 16 and 32, or as far as was asked for. */
   readonly levels: readonly FeatureLevel[];
-  /** x [n, 3, H, W], normalized → [n, channels, H / stride, W / stride] of each level. @throws ShapeError */
-  forward(x: Tensor): readonly Tensor[];
+  /**
+   * x [n, 3, H, W], normalized → [n, channels, H / stride, W / stride] of each level.
+   * @param dilations of the branches that the last stage runs in after its reduction, for trident networks: the last map is then [branches · n,
+   *   …], branch by branch
+   * @throws ShapeError
+   */
+  forward(x: Tensor, dilations?: Dilations): readonly Tensor[];
   /** The stage that a parameter or buffer belongs to, by its name in the backbone: 1 for the stem, 2 … 5 for strides 4 … 32. */
   stageOf(name: string): number;
 }
@@ -101,9 +107,19 @@ class BasicBlock {
         : new ConvBlock(inputs, outputs, 1, { stride, activation: "none", frozenNorm });
   }
 
-  forward(x: Tensor): Tensor {
-    const sum = this.conv2.forward(this.conv1.forward(x)).add(this.skip?.forward(x) ?? x);
-    return sum.relu();
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const inner = this.conv1.forward(x, dilations);
+    return this.conv2
+      .forward(inner, dilations)
+      .add(this.skip?.forward(x) ?? x)
+      .relu();
+  }
+
+  /** A block that halves the map, in branches from its second convolution on: [n, …] → [branches · n, …]. */
+  divided(x: Tensor, dilations: Dilations): Tensor {
+    const inner = this.conv2.forward(stackedMaps(this.conv1.forward(x), dilations), dilations);
+    return inner.add(stackedMaps(this.skip?.forward(x) ?? x, dilations)).relu();
   }
 }
 
@@ -132,11 +148,12 @@ export class ResNet implements Backbone {
     return stageOfField(name);
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("ResNet", x, this.levels);
     let map = this.stem.forward(x);
-    return this.stages.map((blocks) => {
-      map = blocks.reduce((h, block) => block.forward(h), map);
+    return this.stages.map((blocks, i) => {
+      const own = i === this.stages.length - 1 ? dilations : PLAIN;
+      map = blocks.reduce((h, block, j) => (j === 0 ? block.divided(h, own) : block.forward(h, own)), map);
       return map;
     });
   }
@@ -152,8 +169,9 @@ class Bottleneck {
     this.conv2 = new ConvBlock(channels, channels, 3, { frozenNorm });
   }
 
-  forward(x: Tensor): Tensor {
-    return x.add(this.conv2.forward(this.conv1.forward(x)));
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    return x.add(this.conv2.forward(this.conv1.forward(x, dilations), dilations));
   }
 }
 
@@ -173,10 +191,14 @@ export class CspBlock {
     this.merge = new ConvBlock(2 * half, outputs, 1, { frozenNorm });
   }
 
-  /** @throws ShapeError */
-  forward(x: Tensor): Tensor {
+  /** @param dilations of the branches that the blocks run in: the result is [branches · N, …]. @throws ShapeError */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
     const [past, through] = split(this.divide.forward(x), 1, 2);
-    return this.merge.forward(concat([past, this.blocks.reduce((h, block) => block.forward(h), through)], 1));
+    const inner = this.blocks.reduce(
+      (h, block) => block.forward(h, dilations),
+      stackedMaps(through, dilations),
+    );
+    return this.merge.forward(concat([stackedMaps(past, dilations), inner], 1));
   }
 }
 
@@ -190,8 +212,8 @@ class CspStage {
     this.block = new CspBlock(outputs, outputs, blocks, frozenNorm);
   }
 
-  forward(x: Tensor): Tensor {
-    return this.block.forward(this.reduce.forward(x));
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    return this.block.forward(this.reduce.forward(x), dilations);
   }
 }
 
@@ -216,11 +238,11 @@ export class CspNet implements Backbone {
     return stageOfField(name);
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("CspNet", x, this.levels);
     let map = this.stem.forward(x);
-    return this.stages.map((stage) => {
-      map = stage.forward(map);
+    return this.stages.map((stage, i) => {
+      map = stage.forward(map, i === this.stages.length - 1 ? dilations : PLAIN);
       return map;
     });
   }

@@ -3,6 +3,7 @@ import { kaimingNormal, zeros } from "../../nn/initializers.ts";
 import type { Activation } from "../../nn/linear.ts";
 import { BatchNorm2d, GroupNorm } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { convolveBranches, type Dilations, PLAIN } from "./trident.ts";
 
 export interface ConvBlockOptions {
   /** Default: 1. */
@@ -35,9 +36,9 @@ export class ConvBlock {
     this.activation = options.activation ?? silu;
   }
 
-  /** @throws ShapeError */
-  forward(x: Tensor): Tensor {
-    const y = this.norm.forward(this.conv.forward(x));
+  /** @param dilations of the branches that are stacked in the batch. @throws ShapeError */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const y = this.norm.forward(convolveBranches(this.conv, x, dilations));
     return this.activation === "none" ? y : this.activation(y);
   }
 }

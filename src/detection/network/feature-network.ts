@@ -24,6 +24,7 @@ import {
   publishedBackbone,
   publishedNormalization,
 } from "./published/index.ts";
+import { type Dilations, PLAIN, Trident, type TridentOptions, tridentOptions } from "./trident.ts";
 
 /** Backbones by name: two small ones, and those that others have published, with weights. */
 export const BACKBONES = ["csp", "resnet", ...PUBLISHED_NAMES] as const;
@@ -67,6 +68,7 @@ export const featureOptions = {
   backboneRate: ratio()
     .default(1)
     .describe("learning rate of the backbone relative to that of neck and head"),
+  ...tridentOptions,
 };
 
 /** Options of the maps that have a head, for detectors with several. */
@@ -93,7 +95,7 @@ export const pyramidOptions = {
 export type BackboneName = (typeof BACKBONES)[number];
 
 /** What a network of features is made from. */
-export interface FeatureNetworkOptions {
+export interface FeatureNetworkOptions extends TridentOptions {
   readonly backbone: BackboneName;
   readonly width: number;
   readonly depth: number;
@@ -125,16 +127,19 @@ const COARSEST = 32;
  */
 export class FeatureNetwork {
   readonly levels: readonly FeatureLevel[];
+  readonly backboneName: BackboneName;
   readonly backbone: Backbone;
   readonly neck: Neck;
   readonly coarser: readonly ConvBlock[];
+  /** The branches of the backbone's last stage. */
+  readonly trident: Trident;
   /** Maps of the backbone that are finer than the finest asked for. */
   private readonly skipped: number;
   private readonly normalize: NormalizationKind;
   /** By name, where it is not 1. Not a field of a state: a map's entries are no properties. */
   private readonly rates: ReadonlyMap<string, number>;
 
-  /** @throws OptionError where a published backbone is to have another depth */
+  /** @throws OptionError where a published backbone is to have another depth, or there are to be branches of more than one map */
   constructor(options: FeatureNetworkOptions) {
     const { backbone, width, neck, finestStride, levels, neckChannels = 64 } = options;
     const channels = scaledChannels(neckChannels, width);
@@ -142,9 +147,16 @@ export class FeatureNetwork {
     const inside = strides.filter((stride) => stride <= COARSEST);
     // Without paths between the maps nothing is seen of the coarser ones.
     const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
+    this.backboneName = backbone;
     this.backbone = backboneOf(options, coarsestStride);
     this.normalize = options.normalize ?? usualNormalization(backbone);
     const taken = this.backbone.levels.filter(({ stride }) => stride >= finestStride);
+    this.trident = new Trident(options);
+    if (this.trident.trained.length > 1 && (levels > 1 || neck !== "none")) {
+      throw new OptionError(
+        `option trident: branches are of one map that stands alone, not of ${levels > 1 ? `${levels} maps` : `neck ${neck}`}; ${levels > 1 ? "choose levels 1 and neck none" : "choose neck none"}`,
+      );
+    }
     this.skipped = this.backbone.levels.length - taken.length;
     const { coarser = "blocks" } = options;
     this.neck = neckOf(neck, taken, channels, { outputs: inside.length, coarser });
@@ -161,16 +173,20 @@ export class FeatureNetwork {
     return this.rates.get(name) ?? 1;
   }
 
-  /** x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level. @throws ShapeError */
-  forward(x: Tensor): readonly Tensor[] {
-    const maps = [...this.neck.forward(this.features(x))];
+  /**
+   * x [n, 3, H, W] in bytes → a map [n, channels, ⌈H / stride⌉, ⌈W / stride⌉] of each level.
+   * @param dilations of the branches of a trident network: its only map is then [branches · n, …], branch by branch
+   * @throws ShapeError
+   */
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
+    const maps = [...this.neck.forward(this.features(x, dilations))];
     for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
     return maps;
   }
 
   /** The maps of the backbone that the neck takes. */
-  private features(x: Tensor): readonly Tensor[] {
-    return this.backbone.forward(normalizedImages(x, this.normalize)).slice(this.skipped);
+  private features(x: Tensor, dilations: Dilations): readonly Tensor[] {
+    return this.backbone.forward(normalizedImages(x, this.normalize), dilations).slice(this.skipped);
   }
 }
 

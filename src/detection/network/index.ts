@@ -35,3 +35,4 @@ export {
   publishedNormalization,
   type ResNetName,
 } from "./published/index.ts";
+export { type Dilations, Trident, type TridentMode, type TridentOptions, tridentOptions } from "./trident.ts";

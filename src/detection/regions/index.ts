@@ -1,4 +1,4 @@
-export { type Matches, type MatchingOptions, matchBoxes } from "./matching.ts";
+export { type Matches, type MatchingOptions, matchBoxes, nearestObjects } from "./matching.ts";
 export {
   type AnchorPredictions,
   clipped,

@@ -1,7 +1,7 @@
 import { argMax } from "../../tensor/index.operations.ts";
 import { logicalAnd, logicalNot, logicalOr, split, type Tensor, where } from "../../tensor/index.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
-import { type Assignment, areObjects, type ObjectRows } from "../loss/assignment.ts";
+import { type Assignment, areObjects, type ObjectRows, overlapsInvalid } from "../loss/assignment.ts";
 import { boxOverlap } from "../loss/losses.ts";
 
 /** How candidates are matched with objects. */
@@ -26,14 +26,14 @@ const LEAST_OVERLAP = 1e-9;
 /**
  * Matches candidates with objects (Ren et al. 2015, "Faster R-CNN", section 3.1.2), as torchvision's and detectron2's matchers do: each belongs
  * to the object with which its IoU is largest. A candidate whose center lies in an ignored region is not background, nor is one between both
- * thresholds. Where an image has no object all candidates are background.
+ * thresholds. Candidates that overlap an object of a size that is not learnt are neither positive nor negative. Where an image has no object all candidates are background.
  *
  * @param candidates anchors [k, 4], the same for all images, or boxes of each image [n, k, 4]; those without an area are neither positive nor
  * negative
  */
 export function matchBoxes(
   candidates: Tensor,
-  { boxes, labels, ignored }: ObjectRows,
+  { boxes, labels, ignored, invalid }: ObjectRows,
   { foreground, background, lowQuality = false }: MatchingOptions,
 ): Matches {
   const each = candidates.rank === 2 ? candidates.unsqueeze(0) : candidates;
@@ -46,10 +46,12 @@ export function matchBoxes(
     ? logicalOr(enough, iou.sub(iou.max(2, true).maximum(LEAST_OVERLAP)).max(1).greaterEqual(0))
     : enough;
   const [x1, y1, x2, y2] = squeezedSides(each);
-  const real = logicalAnd(x2.greater(x1), y2.greater(y1));
+  const whole = logicalAnd(x2.greater(x1), y2.greater(y1));
+  const learnt = invalid === undefined ? undefined : logicalNot(overlapsInvalid(each, invalid));
+  const real = learnt === undefined ? whole : logicalAnd(whole, learnt);
   const far = logicalAnd(logicalAnd(highest.less(background), logicalNot(positive)), real);
   return {
-    positive,
+    positive: learnt === undefined ? positive : logicalAnd(positive, learnt),
     negative: ignored === undefined ? far : logicalAnd(far, logicalNot(centersIn(each, ignored))),
     owner: argMax(iou, 1),
   };
@@ -65,4 +67,13 @@ function centersIn(boxes: Tensor, regions: Tensor): Tensor {
     .cast("float32")
     .max(1)
     .greater(0);
+}
+
+/**
+ * The `owner` of `matchBoxes` for a few of the candidates, [n, k, 4] → [n, k] (int64): where most are not learnt from, the index of the largest
+ * IoU, the slowest pass over all, is spared.
+ */
+export function nearestObjects(candidates: Tensor, { boxes, labels }: ObjectRows): Tensor {
+  const objects = where(areObjects(labels), boxes, 0);
+  return argMax(boxOverlap(candidates.unsqueeze(1), objects.unsqueeze(2)), 1);
 }

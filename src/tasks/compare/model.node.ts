@@ -90,8 +90,9 @@ export async function train(
   if (await run.exists()) {
     const checkpoint = await run.readCheckpoint();
     if (checkpoint?.progress.finished) return true;
-    // It is what is asked for, its module and its queries too (checkRun).
-    return (await resumeFit(path, { trust: true }, hooks)).reason !== "stopped";
+    // It is what is asked for, its module and its queries too (checkRun); of weights, where some are asked for.
+    const trust = { module: true, query: true, download: given.weights !== undefined };
+    return (await resumeFit(path, { trust }, hooks)).reason !== "stopped";
   }
   // What was killed before it wrote its configuration is no run yet.
   await rm(path, { recursive: true, force: true });

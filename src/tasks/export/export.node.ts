@@ -9,6 +9,7 @@ import { checkState } from "../../nn/state.ts";
 import { exportOnnx } from "../../program/program.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
+import { type Looking, lookingBy } from "../run/detection-options.ts";
 import { refuse } from "../run/load.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
@@ -34,6 +35,8 @@ export interface ExportOptions {
    * detections count is, by default, that of `eidos detect`.
    */
   readonly suppression?: DetectOptions | undefined;
+  /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
+  readonly trident?: Looking | undefined;
   /** What of the run is trusted, where it is a stranger's. Default: nothing. */
   readonly trust?: GivenTrust | undefined;
 }
@@ -76,7 +79,7 @@ export async function exportRun(
   options: ExportOptions = {},
 ): Promise<ExportSummary> {
   const folder = new RunFolder(run);
-  const config = await folder.readConfig();
+  const config = lookingBy(await folder.readConfig(), options.trident);
   const definition = await runDefinition(config, run, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   if (!isExportable(model)) return refuse({ config, definition }, "be exported");

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
@@ -11,6 +12,7 @@ import { type FitOptions, fitOptions, resolveFitOptions } from "../../train/opti
 import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
+import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -21,6 +23,7 @@ import {
 import { pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
 import { type FromRun, fromRun } from "./from-run.node.ts";
+import { type Negatives, negativesOf } from "./negatives.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 
 // The configuration of a new fit: its options are divided and parsed, its data opened, and what follows from the data filled in.
@@ -30,7 +33,13 @@ type Options = Readonly<Record<string, unknown>>;
 /** Data that is open. */
 export type OpenedData =
   | { readonly kind: "samples"; readonly data: DataSet }
-  | { readonly kind: "boxes"; readonly data: DetectionSet; readonly options: DetectionDataOptions };
+  | {
+      readonly kind: "boxes";
+      readonly data: DetectionSet;
+      readonly options: DetectionDataOptions;
+      /** Chips of background that an earlier run has found. */
+      readonly negatives: Negatives | undefined;
+    };
 
 /** Data that is open, and what a new run keeps of it. */
 interface NewData {
@@ -51,7 +60,7 @@ interface Circumstances {
 
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
 export async function configure(
-  { model, data, out: _out, ...rest }: SentRequest,
+  { model, data, out: _out, offline: _offline, ...rest }: SentRequest,
   trust: GivenTrust,
 ): Promise<{
   readonly definition: ModelDefinition;
@@ -144,17 +153,31 @@ async function openAnnotated(
   { fromWeights }: Circumstances,
 ): Promise<NewData> {
   const data = await openDetection(source, detectionDataOptions(given).reading);
-  const dataOptions = { ...usualOptions(nameOf(source), data), ...given };
+  const usual = { ...usualOptions(nameOf(source), data), ...given };
+  const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
+  const training = scaleTraining(data, size, first);
+  const { negativesFrom } = first.bySize;
+  const dataOptions = {
+    ...usual,
+    ...settledScales(training),
+    // The run may be resumed in another folder.
+    ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
+  };
   const options = detectionDataOptions(dataOptions);
-  const { size = PHOTO_SIZE } = options;
-  const info = detectionInfo(data, size);
+  const negatives = training.kind === "chips" ? await negativesOf(data, training, options) : undefined;
+  const chips = plannedChips(data, training, options);
+  const info = detectionInfo(
+    data,
+    size,
+    chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
+  );
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
-    boxShapes: boxShapes(data, size),
+    boxShapes: boxShapes(data, size, training),
     fromWeights,
   });
   return {
-    opened: { kind: "boxes", data, options },
+    opened: { kind: "boxes", data, options, negatives },
     dataOptions,
     info,
     modelOptions: (settled ?? modelOptions) as Options,

@@ -1,11 +1,12 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUN_LOCK, releaseThread } from "../../data/files/lock.node.ts";
 import { gatherSource } from "../../data/sources/gather.ts";
 import { checkedData, type DataSource, type PlainSource, shown } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
-import { unlockThread } from "../../train/run-lock.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
@@ -24,8 +25,10 @@ export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
 export interface ResumeOptions {
   /** Where the run's data is now, or the data itself where it was in memory. */
   readonly data?: string | DataSource;
-  /** What of the run is trusted, where it is a stranger's: its module, its queries. Default: nothing. */
+  /** What of the run is trusted, where it is a stranger's: its module, its queries, the address of its weights. Default: nothing. */
   readonly trust?: GivenTrust;
+  /** Whether weights that the run began with, and that are elsewhere, are taken from the cache alone. */
+  readonly offline?: boolean;
   /** The definition of the model, for a run that was fitted with a definition object; it then goes on in the calling thread. */
   readonly definition?: ModelDefinition;
   readonly [option: string]: unknown;
@@ -85,9 +88,12 @@ export async function startFit(
 async function inThisThread(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const { runFit } = await import("./run-fit.node.ts");
   const hooks = guarded(given);
-  const summary = await runFit(task, hooks);
-  await hooks.settle();
-  return summary;
+  try {
+    return await runFit(task, hooks);
+  } finally {
+    // What a hook threw comes first: for it the fit may have ended.
+    await hooks.settle();
+  }
 }
 
 /** @throws OptionError where replicas are asked for, which have threads of their own */
@@ -101,14 +107,14 @@ function refuseReplicas({ replicas }: Readonly<Record<string, unknown>>): void {
 /**
  * Continues a run from its last checkpoint, bit for bit.
  * @param overrides options of training to change, for example a later limit, which takes the place of the old one; the run's `data`,
- * where it was in memory or is elsewhere now; the `definition` of its model, where that was given as an object; and `trust` in the module
- * or the queries that the run names
+ * where it was in memory or is elsewhere now; the `definition` of its model, where that was given as an object; `trust` in the module, the
+ * queries or the address of weights that the run names; and `offline`, as for `fit`
  * @throws OptionError where the run is finished and no larger limit is given, or the data has changed; WeightsError
  * where the checkpoint is damaged
  */
 export async function resumeFit(
   folder: string,
-  { data, definition, trust, ...overrides }: ResumeOptions = {},
+  { data, definition, trust, offline, ...overrides }: ResumeOptions = {},
   hooks: FitHooks = {},
 ): Promise<FitSummary> {
   checkSendable(overrides);
@@ -117,6 +123,7 @@ export async function resumeFit(
     folder,
     overrides,
     ...(trust !== undefined && { trust }),
+    ...(offline !== undefined && { offline }),
     ...(data !== undefined && { data: await sendable(data) }),
   };
   if (definition === undefined) return inWorker(task, hooks);
@@ -169,6 +176,8 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
             return hooks.onBegin(message.beginning);
           case "progress":
             return hooks.onProgress(message.progress);
+          case "download":
+            return hooks.onDownload(message.progress);
           case "warning":
             return hooks.onWarning(message.message);
           case "done":
@@ -185,8 +194,9 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
     signal?.removeEventListener("abort", stop);
     await endThread(worker);
     // A worker that died has given nothing back.
-    if (folder !== undefined) await unlockThread(folder, threadId);
+    if (folder !== undefined) await releaseThread(join(folder, RUN_LOCK), threadId);
+    // What a hook threw comes first: for it the fit may have ended.
+    await hooks.settle();
   }
-  await hooks.settle();
   return summary;
 }

@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
+import type { DetectionSet } from "../../data/boxes/set.ts";
+import type { DownloadProgress } from "../../data/files/download.node.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { PlainSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
@@ -15,13 +17,16 @@ import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
-import { detectionData, trainingSizes } from "../measure/detection-data.ts";
+import { detectionData } from "../measure/detection-data.ts";
+import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
-import { locatedData, locatedWeights, pathsOf } from "../run/run-data.node.ts";
-import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
+import { type DetectionDataOptions, detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
+import { locatedData, pathsOf } from "../run/run-data.node.ts";
+import { type GivenTrust, queryTrust, trusts } from "../run/trust.node.ts";
+import { offlineOption, startingWeights, type WeightsAccess } from "../run/weights.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
 import { withOwnClasses } from "./from-run.node.ts";
+import { type Negatives, negativesOf } from "./negatives.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 import { resumedOptions } from "./resumed-options.node.ts";
@@ -46,7 +51,17 @@ export type FitTask =
       readonly data?: SentData;
       /** What of the run is trusted. Default: nothing. */
       readonly trust?: GivenTrust;
+      /** Whether the weights that the run began with may only come from the cache. */
+      readonly offline?: boolean;
     };
+
+/** What is reported while a fit is prepared, and how that is ended. */
+export interface PrepareReports {
+  readonly onDownload?: (progress: DownloadProgress) => void;
+  readonly onWarning?: (message: string) => void;
+  /** Asked after each step, and now and then while weights are fetched. */
+  readonly shouldStop?: () => boolean;
+}
 
 /** A fit that can begin or go on. */
 export interface PreparedFit {
@@ -59,21 +74,23 @@ export interface PreparedFit {
 /**
  * Makes a run ready to begin or go on. Errors in options, model and data come before anything is written. The folder is then locked:
  * `fitHere` unlocks it.
- * @throws OptionError, DataError, FileError, WeightsError
+ * @throws OptionError, DataError, FileError, DownloadError, WeightsError
  */
-export function prepareFit(task: FitTask): Promise<PreparedFit> {
-  return task.kind === "new" ? prepareNew(task) : prepareResume(task);
+export function prepareFit(task: FitTask, reports: PrepareReports = {}): Promise<PreparedFit> {
+  return task.kind === "new" ? prepareNew(task, reports) : prepareResume(task, reports);
 }
 
-async function prepareNew({
-  request,
-  trust = true,
-}: Extract<FitTask, { kind: "new" }>): Promise<PreparedFit> {
+async function prepareNew(
+  { request, trust = true }: Extract<FitTask, { kind: "new" }>,
+  reports: PrepareReports,
+): Promise<PreparedFit> {
   const { out, data } = request;
+  const offline = offlineOption(request.offline);
   if (out !== undefined) await refuseTaken(out);
-  const { definition, opened, config } = await configure(request, trust);
-  const subject = subjectOf(definition, config, opened);
-  const start = await startOf(config, subject, definition);
+  const { definition, opened, config: configured } = await configure(request, trust);
+  const subject = subjectOf(definition, configured, opened);
+  const start = await startOf(configured, { subject, definition }, { offline, asked: true }, reports);
+  const config = { ...configured, ...recordOf(start) };
   let folder: RunFolder;
   if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
   else {
@@ -96,12 +113,10 @@ async function unlockingOnError<T>(folder: RunFolder, work: () => Promise<T>): P
   }
 }
 
-async function prepareResume({
-  folder: path,
-  overrides,
-  data: given,
-  trust,
-}: Extract<FitTask, { kind: "resume" }>): Promise<PreparedFit> {
+async function prepareResume(
+  { folder: path, overrides, data: given, trust, offline }: Extract<FitTask, { kind: "resume" }>,
+  reports: PrepareReports,
+): Promise<PreparedFit> {
   const folder = new RunFolder(path);
   // A folder without a run is left as it is.
   await folder.readConfig();
@@ -111,10 +126,22 @@ async function prepareResume({
     // A damaged checkpoint is found before anything is written.
     const checkpoint = await folder.readCheckpoint();
     const fit = resumedOptions(path, before, overrides, checkpoint?.progress);
-    const config: RunConfig = { ...before, fit, ...(given !== undefined && movedTo(before, given)) };
-    const { definition, subject, data } = await resolveRun(config, path, given, trust);
+    const isOther = fit.weights !== before.fit.weights;
+    const resumed: RunConfig = {
+      ...(isOther ? withWeights(before, fit) : before),
+      fit,
+      ...(given !== undefined && movedTo(before, given)),
+    };
+    const { definition, subject, data } = await resolveRun(resumed, path, given, trust);
     // Killed before its first checkpoint, a run begins again as it has begun.
-    const start = checkpoint === undefined ? await startOf(config, subject, definition) : undefined;
+    const access = {
+      offline: offlineOption(offline),
+      asked: overrides.weights !== undefined || trusts(trust, "download"),
+      ...(!isOther && { run: path }),
+    };
+    const start =
+      checkpoint === undefined ? await startOf(resumed, { subject, definition }, access, reports) : undefined;
+    const config = { ...resumed, ...recordOf(start) };
     await folder.removeTemporaries();
     if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
     return prepared({ subject, config, data, folder, resume: true, start });
@@ -127,6 +154,23 @@ function movedTo(config: RunConfig, given: SentData): Pick<RunConfig, "data" | "
   const { data: where } = pathsOf({ ...config, data });
   const { data: _before, ...others } = config.paths ?? {};
   return { data, paths: { ...others, ...(where !== undefined && { data: where }) } };
+}
+
+/** What config.json says of a run that is to begin with other weights. */
+function withWeights(before: RunConfig, fit: RunConfig["fit"]): RunConfig {
+  const { weights: _record, paths: { weights: _path, ...paths } = {}, ...others } = before;
+  const { weights: path } = pathsOf({ ...before, fit });
+  return { ...others, paths: { ...paths, ...(path !== undefined && { weights: path }) } };
+}
+
+/** What config.json keeps of weights that were fetched. */
+function recordOf(start: Start | undefined): Pick<RunConfig, "weights"> {
+  return start?.record === undefined ? {} : { weights: start.record };
+}
+
+/** Weights that a run begins with. */
+interface Start extends WarmStart {
+  readonly record: RunConfig["weights"];
 }
 
 function prepared({
@@ -164,13 +208,40 @@ function prepared({
 /** Weights that a run begins with, where they are given, and what of them did not fit. */
 async function startOf(
   config: RunConfig,
-  { model }: FitSubject,
-  definition: ModelDefinition,
-): Promise<WarmStart | undefined> {
-  const weights = await locatedWeights(config);
+  { subject, definition }: { readonly subject: FitSubject; readonly definition: ModelDefinition },
+  access: WeightsAccess,
+  reports: PrepareReports,
+): Promise<Start | undefined> {
+  const weights = await unlessStopped(reports, (signal) =>
+    startingWeights(config, { ...access, ...reports, signal }),
+  );
   if (weights === undefined) return undefined;
-  const start = await warmStart(weights, model, config.fit.seed);
-  return config.fit.from === undefined ? start : withOwnClasses(start, weights, definition, config);
+  const { from, seed } = config.fit;
+  const fitting = await warmStart(weights.path, subject.model, seed);
+  const { start, report } =
+    from === undefined || from !== config.fit.weights
+      ? fitting
+      : await withOwnClasses(fitting, weights.path, definition, config);
+  return { start, report: [...weights.notes, ...report], record: weights.record };
+}
+
+/** Milliseconds between two questions whether a fit is to stop. */
+const QUESTIONS = 100;
+
+/** Does what may take long, and has it stop where the fit is to. */
+async function unlessStopped<T>(
+  { shouldStop }: PrepareReports,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const timer = setInterval(() => {
+    if (shouldStop?.() === true) controller.abort();
+  }, QUESTIONS);
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** Finds out that a folder is taken before data is read. @throws FileError */
@@ -201,22 +272,40 @@ export async function resolveRun(
 ): Promise<ResolvedRun> {
   const definition = await runDefinition(config, folder, trust);
   const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
-  const opened = await reopen(definition, data, dataOptions, trust);
+  const opened = await reopen(definition, config, data, dataOptions, trust);
   return { definition, subject: subjectOf(definition, config, opened), data };
 }
 
 async function reopen(
   definition: ModelDefinition,
+  config: RunConfig,
   data: SentData,
   dataOptions: RunConfig["dataOptions"],
   trust: GivenTrust | undefined,
 ): Promise<OpenedData> {
   if (takesBoxes(definition)) {
     const options = detectionDataOptions(dataOptions);
-    return { kind: "boxes", options, data: await openDetection(data, options.reading) };
+    const set = await openDetection(data, options.reading);
+    return { kind: "boxes", options, data: set, negatives: await reopenNegatives(config, set, options) };
   }
   const options = parseOptions("data", dataOptionsSchema, dataOptions);
   return { kind: "samples", data: await openData(data, options, queryTrust(trust)) };
+}
+
+/** Chips of background that an earlier run has found. @throws OptionError where it finds others than when the run began */
+async function reopenNegatives(
+  { dataInfo: { sampleShape, chips } }: RunConfig,
+  set: DetectionSet,
+  options: DetectionDataOptions,
+): Promise<Negatives | undefined> {
+  const training = scaleTraining(set, sampleShape[2] ?? 0, options);
+  const negatives = training.kind === "chips" ? await negativesOf(set, training, options) : undefined;
+  if (negatives?.fingerprint !== chips?.negatives) {
+    throw new OptionError(
+      `option negativesFrom: ${options.bySize.negativesFrom} is no longer what this run was begun with (its weights changed, or the data); fit into a new folder`,
+    );
+  }
+  return negatives;
 }
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
@@ -228,14 +317,18 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
   if (!isDetector(model)) {
     throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
   }
-  return { kind: "boxes", model, data: detectionData(opened.data, model, opened.options) };
+  return {
+    kind: "boxes",
+    model,
+    data: detectionData(opened.data, model, opened.options, opened.negatives?.chips),
+  };
 }
 
 /** The shape of the largest samples that are trained on. */
 function largestSample({ dataInfo: { sampleShape } }: RunConfig, opened: OpenedData): readonly number[] {
+  if (opened.kind === "samples") return sampleShape;
   const [channels = 0, , width = 0] = sampleShape;
-  if (opened.kind === "samples" || opened.options.scales === undefined) return sampleShape;
-  const largest = Math.max(...trainingSizes(width, opened.options));
+  const largest = Math.max(...trainedSizes(scaleTraining(opened.data, width, opened.options)));
   return [channels, largest, largest];
 }
 

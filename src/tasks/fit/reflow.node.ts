@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { findModel } from "../../catalog.ts";
 import { writePairs } from "../../data/files/arrays.node.ts";
 import { Fingerprint } from "../../data/sources/data-set.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import type { PairOptions } from "../../model/capabilities.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
@@ -98,8 +99,10 @@ async function fitRequest(
   const { path: _path, coupling: _coupling, ...inherited } = run.modelOptions;
   const { data, dataOptions: located } = await locatedData(run, path);
   const { pairs: _pairs, ...dataOptions } = located;
+  const isOfData = (name: string): boolean => Object.hasOwn(dataOptionsSchema.shape, name);
   return {
-    ...dataOptions,
+    // A stranger's config.json may have options of a fit among those of its data: where to write, what to fetch.
+    ...Object.fromEntries(Object.entries(dataOptions).filter(([name]) => isOfData(name))),
     ...Object.fromEntries(Object.entries(inherited).filter(([name]) => known.includes(name))),
     ...(isFlow && run.modelOptions.path === "linear" && { weights: path }),
     data,

@@ -22,6 +22,8 @@ interface Ends {
   readonly data: string | DataSource;
   /** Run folder. Default: runs/MODEL-DATA, with a number behind it where that is taken. */
   readonly out?: string;
+  /** Whether weights that are elsewhere are taken from the cache alone, without any request. Default: false, or as EIDOS_OFFLINE says. */
+  readonly offline?: boolean;
 }
 
 /** A fit of the model of that name: data, folder, and any option of training, data and model by its name. */
@@ -53,6 +55,8 @@ export interface UncheckedRequest {
   readonly data: string | DataSource;
   /** Run folder (default: runs/MODEL-DATA, with a number behind it where that is taken). */
   readonly out?: string;
+  /** Whether weights that are elsewhere are taken from the cache alone. */
+  readonly offline?: unknown;
   readonly [option: string]: unknown;
 }
 

@@ -1,5 +1,5 @@
 import { type FitProgress, type FitSummary, fitHere } from "../../train/fit.node.ts";
-import { type FitTask, prepareFit } from "./prepare.node.ts";
+import { type FitTask, type PrepareReports, prepareFit } from "./prepare.node.ts";
 
 /** A fit as it begins. */
 export interface FitBeginning {
@@ -11,18 +11,18 @@ export interface FitBeginning {
 }
 
 /** What a fit reports to the thread that it runs in, and how it is stopped there. */
-export interface FitReports {
+export interface FitReports extends Required<PrepareReports> {
   /** Called once, when model and data are there and the run folder is made. */
   readonly onBegin: (beginning: FitBeginning) => void;
   readonly onProgress: (progress: FitProgress) => void;
-  readonly onWarning: (message: string) => void;
-  /** Asked after each step. */
-  readonly shouldStop: () => boolean;
 }
 
 /** Prepares a fit and runs it in this thread. @throws what `prepareFit` and `fitHere` throw */
-export async function runFit(task: FitTask, { onBegin, ...reports }: FitReports): Promise<FitSummary> {
-  const { fit, config, notes } = await prepareFit(task);
+export async function runFit(
+  task: FitTask,
+  { onBegin, onDownload, ...reports }: FitReports,
+): Promise<FitSummary> {
+  const { fit, config, notes } = await prepareFit(task, { onDownload, ...reports });
   try {
     onBegin({
       folder: fit.folder.path,

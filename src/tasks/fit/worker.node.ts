@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { DownloadProgress } from "../../data/files/download.node.ts";
 import { threadLoaded } from "../../program/native-calls.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../../train/threads.node.ts";
@@ -18,6 +19,7 @@ export interface FitWorkerData {
 export type FitWorkerMessage =
   | { readonly kind: "begin"; readonly beginning: FitBeginning }
   | { readonly kind: "progress"; readonly progress: FitProgress }
+  | { readonly kind: "download"; readonly progress: DownloadProgress }
   | { readonly kind: "warning"; readonly message: string }
   | { readonly kind: "done"; readonly summary: FitSummary }
   | { readonly kind: "error"; readonly error: ErrorMessage };
@@ -31,6 +33,7 @@ try {
   const summary = await runFit(task, {
     onBegin: (beginning) => send({ kind: "begin", beginning }),
     onProgress: (progress) => send({ kind: "progress", progress }),
+    onDownload: (progress) => send({ kind: "download", progress }),
     onWarning: (message) => send({ kind: "warning", message }),
     shouldStop: () => Atomics.load(flags, 0) !== 0,
   });

@@ -1,19 +1,38 @@
 import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
 import { DIGIT_SCENES } from "../../data/scenes/digit-scenes.ts";
 import {
+  type DetectionBatches,
   type DetectionRoom,
   detectionBatches,
   letterboxBatch,
   letterboxRoom,
 } from "../../detection/augment/batches.ts";
-import type { Detector } from "../../detection/models/detector.ts";
-import { scaledSizes, sizesOfSteps } from "../../detection/scale/training-sizes.ts";
-import { OptionError } from "../../errors.ts";
+import type { Size } from "../../detection/boxes/boxes.ts";
+import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
+import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
+import { inRange } from "../../detection/scale/ranges.ts";
+import { sizesOfSteps } from "../../detection/scale/training-sizes.ts";
 import { Random } from "../../random.ts";
-import type { BatchedData, BatchFeeds, BatchShape, HeldOut, Rows } from "../../train/batches.ts";
+import type {
+  BatchedData,
+  BatchFeeds,
+  BatchOptions,
+  BatchShape,
+  HeldOut,
+  Rows,
+} from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionEvaluator } from "./evaluator.ts";
+import {
+  type ChipCounts,
+  describeTraining,
+  learnsAt,
+  type ScaleTraining,
+  type ScaleTrainingOptions,
+  scaleTraining,
+  trainedSizes,
+} from "./scale-training.ts";
 
 /** Images that are validated at once. */
 const VALIDATED = 8;
@@ -34,8 +53,8 @@ export function usualOptions(
   return { size: 32 * Math.ceil(train.annotations(0).width / 32), flip: 0 };
 }
 
-/** What a run keeps of a set. */
-export function detectionInfo(set: DetectionSet, size: number): RunConfig["dataInfo"] {
+/** What a run keeps of a set. @param chips those of an epoch, where it is trained on chips */
+export function detectionInfo(set: DetectionSet, size: number, chips?: ChipCounts): RunConfig["dataInfo"] {
   return {
     kind: "image",
     sampleShape: [3, size, size],
@@ -43,40 +62,56 @@ export function detectionInfo(set: DetectionSet, size: number): RunConfig["dataI
     classes: set.classes.length,
     classNames: set.classes,
     fingerprint: set.fingerprint,
-    trainCount: set.splits.train.count,
+    trainCount: chips?.count ?? set.splits.train.count,
+    ...(chips !== undefined && { chips }),
   };
 }
 
 /** Boxes whose shapes are looked at, evenly spread over all. */
 const MOST_SHAPES = 5000;
 
-/** Width and height of training boxes, in pixels of the images that the detector sees. */
+/**
+ * Width and height of training boxes, in pixels of the images that the detector sees.
+ * @param training where each scale has objects of some sizes: boxes are then as large as at the scales at which they are learnt
+ */
 export function boxShapes(
   { splits: { train } }: DetectionSet,
   size: number,
-): readonly { readonly width: number; readonly height: number }[] {
+  training?: ScaleTraining,
+): readonly Size[] {
+  const seen = (shape: Size): readonly Size[] => {
+    if (training === undefined || training.kind === "all") return [shape];
+    return training.scales.flatMap((scale, i) => {
+      const [width, height] = [scale * shape.width, scale * shape.height];
+      const range = training.ranges[i];
+      return range !== undefined && inRange(Math.sqrt(width * height), range) ? [{ width, height }] : [];
+    });
+  };
   const all = Array.from({ length: train.count }, (_, index) => train.annotations(index)).flatMap(
     ({ boxes, labels, crowd, width, height }) => {
       const scale = size / Math.max(width, height);
       return Array.from(labels.keys())
         .filter((i) => crowd[i] !== 1)
-        .map((i) => ({
-          width: ((boxes[4 * i + 2] ?? 0) - (boxes[4 * i] ?? 0)) * scale,
-          height: ((boxes[4 * i + 3] ?? 0) - (boxes[4 * i + 1] ?? 0)) * scale,
-        }));
+        .flatMap((i) =>
+          seen({
+            width: ((boxes[4 * i + 2] ?? 0) - (boxes[4 * i] ?? 0)) * scale,
+            height: ((boxes[4 * i + 3] ?? 0) - (boxes[4 * i + 1] ?? 0)) * scale,
+          }),
+        );
     },
   );
   const step = Math.max(1, all.length / MOST_SHAPES);
   return all.filter((_, i) => Math.floor(i / step) > Math.floor((i - 1) / step));
 }
 
-const shapeOf = (rows: number, size: number, { places, regions }: DetectionRoom): BatchShape => ({
+const shapeOf = (rows: number, size: number, { places, regions, invalid }: DetectionRoom): BatchShape => ({
   x: [rows, 3, size, size],
   labeled: false,
   others: {
     boxes: { shape: [rows, places, 4], dtype: "float32" },
     labels: { shape: [rows, places], dtype: "int64" },
     ...(regions > 0 && { ignored: { shape: [rows, regions, 4], dtype: "float32" } }),
+    ...(invalid > 0 && { invalid: { shape: [rows, invalid, 4], dtype: "float32" } }),
   },
 });
 
@@ -100,58 +135,62 @@ function validationPart(
   };
 }
 
-/** The sizes of training images, from the smallest on. */
-export function trainingSizes(
-  size: number,
-  { scales }: Pick<DetectionDataOptions, "scales">,
-): readonly number[] {
-  return scales === undefined ? [size] : scaledSizes(size, scales);
-}
-
-/** @throws OptionError where a detector takes images of one size alone, and training images have others */
-function checkSizes({ imageSize, takesOneSize }: Detector, sizes: readonly number[]): void {
-  const { width } = imageSize;
-  const other = sizes.find((size) => size !== width);
-  if (!takesOneSize || other === undefined) return;
-  throw new OptionError(
-    `option scales: this detector has weights for each place of images of ${width} × ${width} pixels, and takes none of ${other} × ${other}; leave it out, or take a head of convolutions`,
-  );
-}
-
-/** A set as a detector is fitted to it: batches of images that are changed by chance, and an evaluator. */
+/** A set as a detector is fitted to it: batches of images that are changed by chance, or of chips of them, and an evaluator. */
 export function detectionData(
   set: DetectionSet,
   detector: Detector,
-  options: Pick<DetectionDataOptions, "augment" | "learnDifficult" | "scales" | "scaleEvery">,
+  options: Pick<DetectionDataOptions, "augment"> & ScaleTrainingOptions,
+  negatives?: readonly ImageChip[],
 ): DetectionData {
   const { augment, learnDifficult, scaleEvery } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
-  const sizes = trainingSizes(size, options);
-  checkSizes(detector, sizes);
+  const training = scaleTraining(set, size, options);
+  checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", trainedSizes(training));
+  const plan = training.kind === "chips" ? planChips(train, training) : undefined;
+  const open = ({
+    batchSize,
+    seed,
+  }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
+    if (training.kind === "chips") {
+      const { background } = options.bySize;
+      const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
+      return { made, count: made.count };
+    }
+    const sizes = sizesOfSteps(
+      training.sizes.toSorted((a, b) => a - b),
+      scaleEvery,
+      seed,
+    );
+    const learns = learnsAt(training);
+    const made = detectionBatches(train, {
+      size: sizes,
+      batchSize,
+      seed,
+      augment,
+      difficult: learnDifficult,
+      learns: learns && ((object, step) => learns(object, sizes.at(step))),
+    });
+    return { made, count: train.count };
+  };
   return {
     kind: "batches",
     name: set.name,
     fingerprint: set.fingerprint,
     describe: () => [
       ...set.describe(),
-      ...(sizes.length === 1 && sizes[0] === size
+      ...describeTraining(set, size, training, options, plan),
+      ...(negatives === undefined
         ? []
-        : [`training images of ${sizes.join(", ")} pixels, another size every ${scaleEvery} batches`]),
+        : [`${negatives.length} chips of background hold what ${options.bySize.negativesFrom} found`]),
     ],
     set,
     size,
     validation: validationPart(validation, set.classes, size, detector),
     batches({ batchSize, seed }) {
-      const made = detectionBatches(train, {
-        size: sizesOfSteps(sizes, scaleEvery, seed),
-        batchSize,
-        seed,
-        augment,
-        difficult: learnDifficult,
-      });
+      const { made, count: samples } = open({ batchSize, seed });
       return {
-        count: train.count,
+        count: samples,
         batchSize,
         random: new Random(seed),
         shape: (rows, step) => shapeOf(rows, made.sizeAt(step), made),

@@ -4,10 +4,17 @@ import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
 import { type DetectOptions, type Detector, detections } from "../../detection/models/detector.ts";
+import {
+  detectorViews,
+  type PyramidImages,
+  pyramidDetections,
+} from "../../detection/models/image-pyramid.ts";
+import { isPlain, type TestTimeOptions, type Views } from "../../detection/scale/test-time.ts";
 import { OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
+import type { NdArray } from "../../tensor/array.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 import type { FoundIn } from "./detection-pictures.ts";
 import { evaluationOptions, inPixelsOf, truthOf } from "./evaluator.ts";
@@ -48,9 +55,12 @@ export interface DetectionEvaluation {
   readonly seconds: number;
   /** Step of the weights that were measured. */
   readonly step: number;
-  /** What counted as found. */
-  readonly detect: Required<DetectOptions>;
-  /** Images a second that the detector looks at, a few at once, with decoding and suppression, without reading files. */
+  /** What counted as found; and how often the detector looked at an image, where that is more than once. */
+  readonly detect: Required<DetectOptions> & TestTimeOptions;
+  /**
+   * Images a second that the detector looks at, a few at once, with decoding and suppression, without reading files; an image that it looks
+   * at several times counts once.
+   */
   readonly imagesPerSecond: number;
   readonly coco: CocoResult;
   /** Average precision at IoU ½ by VOC's rules: exact, and at eleven recalls. */
@@ -67,7 +77,7 @@ export interface DetectionEvaluation {
   readonly results: readonly ReportResult[];
 }
 
-export interface DetectionEvaluationOptions extends DetectOptions {
+export interface DetectionEvaluationOptions extends DetectOptions, TestTimeOptions {
   /** Default: the test split. */
   readonly split?: SplitName;
   /** Called with the share of images that are done. */
@@ -80,6 +90,24 @@ export interface EvaluatedSplit {
   /** What was found in each image, in pixels of it. */
   readonly found: readonly FoundIn[];
   readonly imagesPerSecond: number;
+}
+
+/** Images of a split as a detector looks at them in all views. */
+async function pyramidImages(
+  split: DetectionSplit,
+  indices: readonly number[],
+  { sides }: Pick<Views, "sides">,
+): Promise<PyramidImages> {
+  const images = new Map<number, NdArray<"float32">>();
+  for (const side of sides) images.set(side, (await letterboxBatch(split, indices, side)).x);
+  return {
+    sizes: indices.map((index) => split.annotations(index)),
+    at(side) {
+      const x = images.get(side);
+      if (x === undefined) throw new RangeError(`images of ${side} pixels are not among those of the views`);
+      return x;
+    },
+  };
 }
 
 /** Lets a detector find the objects of a split. @throws OptionError where it is empty; DataError where an image can no longer be read */
@@ -95,13 +123,14 @@ export async function evaluateSplit(
   }
   const evaluator = new DetectionEvaluator(run.classes);
   const found: FoundIn[] = [];
-  const { width: size } = run.model.imageSize;
+  const views = detectorViews(run.model, options);
+  const settings = { ...options, ...evaluationOptions(options) };
   let [timed, seconds] = [0, 0];
   for (let first = 0; first < split.count; first += AT_ONCE) {
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
-    const { x } = await letterboxBatch(split, indices, size);
+    const images = await pyramidImages(split, indices, views);
     const begun = performance.now();
-    const seen = await detections(run.model, run.session, x, evaluationOptions(options));
+    const seen = await pyramidDetections(run.model, run.session, images, settings);
     // The first and the last images wait for a program to be built.
     if (first > 0 && indices.length === AT_ONCE) {
       seconds += (performance.now() - begun) / 1000;
@@ -110,9 +139,8 @@ export async function evaluateSplit(
     for (const [i, index] of indices.entries()) {
       const own = seen[i];
       if (own === undefined) continue;
-      const placed = inPixelsOf(split, index, own, run.model.imageSize);
-      evaluator.add(placed, truthOf(split, index), split.annotations(index).file);
-      found.push({ index, found: placed });
+      evaluator.add(own, truthOf(split, index), split.annotations(index).file);
+      found.push({ index, found: own });
     }
     options.onProgress?.((first + indices.length) / split.count);
   }
@@ -138,7 +166,7 @@ export async function summarize(
   set: DetectionSet,
   split: SplitName,
   { evaluator, imagesPerSecond }: EvaluatedSplit,
-  options: DetectOptions = {},
+  options: DetectOptions & TestTimeOptions = {},
 ): Promise<DetectionEvaluation> {
   const { config, folder, model } = run;
   const last = (await folder.readMetrics()).at(-1);
@@ -147,6 +175,7 @@ export async function summarize(
   const errors = evaluator.errors();
   const voc = { ap: evaluator.voc().ap, ap11: evaluator.voc({ points: 11 }).ap };
   const { best } = evaluator.curves().all;
+  const views = detectorViews(model, options);
   return {
     run: folder.path,
     model: config.model,
@@ -159,7 +188,10 @@ export async function summarize(
     steps: last?.step ?? 0,
     seconds: last?.seconds ?? 0,
     step,
-    detect: evaluationOptions(options),
+    detect: {
+      ...evaluationOptions(options),
+      ...(!isPlain(views, model.imageSize.width) && views.options),
+    },
     imagesPerSecond,
     coco,
     voc,

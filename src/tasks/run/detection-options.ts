@@ -1,9 +1,12 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
+import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
+import type { RunConfig } from "../../train/run-config.ts";
 
 /** Default side of the images that a detector of photographs sees. */
 export const PHOTO_SIZE = 320;
@@ -23,6 +26,7 @@ export const detectionFitOptions = z.strictObject({
       `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (default: ${PHOTO_SIZE}; digit-scenes: their own size)`,
     ),
   ...trainingScaleOptions,
+  ...snipOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -40,6 +44,8 @@ export const detectionDataSchema = z.strictObject({
   ...detectionOptionsSchema.shape,
 });
 
+const bySizeSchema = z.object(snipOptions);
+
 /** Options of data for detectors, by what they are for. */
 export interface DetectionDataOptions {
   readonly size: number | undefined;
@@ -47,6 +53,8 @@ export interface DetectionDataOptions {
   readonly scales: readonly number[] | undefined;
   /** Batches until the next of them. */
   readonly scaleEvery: number;
+  /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
+  readonly bySize: z.output<typeof bySizeSchema>;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -62,10 +70,32 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     size: parsed.size,
     scales: parsed.scales,
     scaleEvery: parsed.scaleEvery,
+    bySize: bySizeSchema.parse(own(snipOptions)),
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
   };
+}
+
+/** Which branches of a detector look, for one that was fitted in branches (TridentNet): all three, or the middle one. */
+export const LOOKING = ["full", "fast"] as const;
+
+export type Looking = (typeof LOOKING)[number];
+
+/** The branches of a run's detector that look; undefined where it has none. */
+export function lookingOf({ modelOptions }: Pick<RunConfig, "modelOptions">): Looking | undefined {
+  return LOOKING.find((mode) => mode === modelOptions.trident);
+}
+
+/** A run whose detector looks by the branches asked for: its weights are the same. @throws OptionError where it was fitted without */
+export function lookingBy(config: RunConfig, trident: Looking | undefined): RunConfig {
+  if (trident === undefined) return config;
+  if (lookingOf(config) === undefined) {
+    throw new OptionError(
+      `option trident: this run of ${config.model} was fitted without branches; leave it out, or fit a detector with --trident full`,
+    );
+  }
+  return { ...config, modelOptions: { ...config.modelOptions, trident } };
 }
 
 /** Whether a model is fitted to images with boxes. */

@@ -17,7 +17,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { checkFingerprint } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { keepDefinition, modelInfo, runDefinition } from "./definition.node.ts";
-import { detectionDataOptions } from "./detection-options.ts";
+import { detectionDataOptions, type Looking, lookingBy } from "./detection-options.ts";
 import { locatedData } from "./run-data.node.ts";
 import { type GivenTrust, queryTrust } from "./trust.node.ts";
 
@@ -50,6 +50,8 @@ export interface LoadRunOptions {
   readonly data?: string | DataSource | undefined;
   /** What of the run is trusted, where it is a stranger's: its module, its queries. Default: nothing. */
   readonly trust?: GivenTrust | undefined;
+  /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
+  readonly trident?: Looking | undefined;
 }
 
 /**
@@ -64,7 +66,7 @@ export async function loadRun(
   } = {},
 ): Promise<LoadedRun> {
   const folder = new RunFolder(path);
-  const config = await folder.readConfig();
+  const config = lookingBy(await folder.readConfig(), options.trident);
   if (options.definition !== undefined) keepDefinition(options.definition);
   const definition = await runDefinition(config, path, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());

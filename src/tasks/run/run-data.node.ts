@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { dataCatalog } from "../../data/catalog.ts";
+import { isRemote } from "../../data/files/source.ts";
 import { isQuery } from "../../data/table/duckdb.node.ts";
 import { DataError } from "../../errors.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
@@ -40,7 +41,7 @@ export function pathsOf({ model, data, dataOptions, fit }: Named): NonNullable<R
     ...(isModulePath(model) && { model }),
     data,
     ...Object.fromEntries(DATA_PATHS.map((name) => [name, dataOptions[name]])),
-    weights: fit.weights,
+    weights: fit.weights !== undefined && isRemote(fit.weights) ? undefined : fit.weights,
   };
   return Object.fromEntries(
     Object.entries(named).flatMap(([what, path]) => (isPath(path) ? [[what, resolve(path)]] : [])),

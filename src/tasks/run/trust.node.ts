@@ -1,7 +1,8 @@
 import type { DataTrust } from "../../data/open.node.ts";
 
 // A run folder may come from a stranger. It is data: nothing in it runs unless whoever uses it says so. What may be asked for: the module
-// of a model, which runs with all rights of this process, and a query that reads other files than the run's data.
+// of a model, which runs with all rights of this process, a query that reads other files than the run's data, and a request for the weights that it began
+// with.
 
 /** What of a run folder is trusted. */
 export interface Trust {
@@ -9,6 +10,8 @@ export interface Trust {
   readonly module?: boolean;
   /** A query of the run that reads any file that this process can. Default: false, the run's own data alone. */
   readonly query?: boolean;
+  /** Fetching the weights that the run began with, where they are elsewhere: a request to an address that it names. Default: false. */
+  readonly download?: boolean;
 }
 
 /** Trust as it is given; true is trust in everything. */

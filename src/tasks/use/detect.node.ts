@@ -7,8 +7,9 @@ import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/f
 import { importSharp } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
-import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
-import { type DetectOptions, detections } from "../../detection/models/detector.ts";
+import type { DetectOptions } from "../../detection/models/detector.ts";
+import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
+import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
@@ -22,7 +23,7 @@ const AHEAD = 3;
 /** Score from which on detections count where the run has no better one. */
 const USUAL_SCORE = 0.25;
 
-export interface DetectFilesOptions extends DetectOptions {
+export interface DetectFilesOptions extends DetectOptions, TestTimeOptions {
   /** Images of more pixels are not decoded. */
   readonly pixelLimit?: number;
   /** Called with the image and the reason where one cannot be read: it is left out. */
@@ -93,13 +94,13 @@ export async function* detectFiles(
 ): AsyncGenerator<DetectedImage> {
   const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
   const { model, session } = run;
-  const side = model.imageSize.width;
+  const longest = Math.max(...detectorViews(model, options).sides);
   const confidence = options.confidence ?? (await usualConfidence(run));
-  const coming = images.slice(0, AHEAD).map((image) => ready(image, side, pixelLimit));
+  const coming = images.slice(0, AHEAD).map((image) => ready(image, longest, pixelLimit));
   for (let next = coming.length; coming.length > 0; next++) {
     const taken = await coming.shift();
     const following = images[next];
-    if (following !== undefined) coming.push(ready(following, side, pixelLimit));
+    if (following !== undefined) coming.push(ready(following, longest, pixelLimit));
     if (taken === undefined || signal?.aborted) break;
     const { image } = taken;
     if (!taken.ok) {
@@ -109,18 +110,12 @@ export async function* detectFiles(
     const { photo, small } = taken;
     const { width, height } = photo;
     const whole = { width, height };
-    const [seen] = await detections(model, session, letterboxed(small, whole, side), {
-      ...options,
-      confidence,
-    });
-    const found =
-      seen === undefined
-        ? []
-        : listDetections({ ...seen, boxes: fromLetterbox(seen.boxes, letterbox(whole, model.imageSize)) });
+    const seen = { sizes: [whole], at: (side: number) => letterboxed(small, whole, side) };
+    const [found] = await pyramidDetections(model, session, seen, { ...options, confidence });
     yield {
       ...image,
       ...whole,
-      found,
+      found: found === undefined ? [] : listDetections(found),
       decode: (longest) => photo.decode(longest),
     };
   }

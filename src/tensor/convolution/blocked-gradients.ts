@@ -285,8 +285,8 @@ function phases(
  * The gradient of a strided convolution to its input in blocked layout (a transposed convolution): for each phase of the
  * stride a convolution at stride 1 with the kernel elements that meet it; their results are interleaved (Shi et al.,
  * Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016).
- * Undefined where channels are not whole blocks, the size is no multiple of the stride or the kernel is dilated or
- * grouped.
+ * Undefined where channels are not whole blocks, the size is no multiple of the stride, or the kernel is dilated or has groups of
+ * several channels.
  */
 export function blockedStridedGradient(
   context: LowerContext,
@@ -299,7 +299,9 @@ export function blockedStridedGradient(
   const { block: b } = context.target;
   const sizes = (tensor: Tensor): number[] => [1, 2, 3].map((axis) => sizeAt(name, tensor, axis));
   const [o, i = 0, kh = 0, kw = 0] = [sizeAt(name, weight, 0), ...sizes(weight)];
-  if (b === 0 || o % b !== 0 || i % b !== 0 || groups !== 1 || weight.dtype !== "float32") return undefined;
+  const depthwise = groups > 1 && groups === o && i === 1;
+  if (b === 0 || weight.dtype !== "float32" || o % b !== 0) return undefined;
+  if (!depthwise && (groups !== 1 || i % b !== 0)) return undefined;
   if (dilation[0] !== 1 || dilation[1] !== 1) return undefined;
   const [, height = 0, width = 0] = sizes(input);
   const rows = phases(height, sizeAt(name, g, 2), kh, stride[0], padding[0]);
@@ -307,7 +309,10 @@ export function blockedStridedGradient(
   if (rows === undefined || columns === undefined) return undefined;
 
   const { reshape, transpose, take } = movers(context);
-  const exchanged = exchangedBlocks(context, { weight, groups });
+  const c = i * groups;
+  const [elements, axis] = depthwise
+    ? [transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1]), 1]
+    : [exchangedBlocks(context, { weight, groups }), 2];
   const results = rows.flatMap((row) =>
     columns.map((column) => {
       const window = [row.elements.length, column.elements.length];
@@ -315,17 +320,24 @@ export function blockedStridedGradient(
       return context.emit1({
         op: "Conv",
         domain: BLOCKED_DOMAIN,
-        inputs: [context.blockedValue(g), reshape(take(exchanged, 2, picked), [i, o, ...window])],
+        inputs: [context.blockedValue(g), reshape(take(elements, axis, picked), [c, o / groups, ...window])],
         attributes: {
+          group: { int: groups },
           kernel_shape: { ints: window },
           pads: { ints: [row.before, column.before, row.after, column.after] },
         },
       });
     }),
   );
-  const together = context.emit1({ op: "Concat", inputs: results, attributes: { axis: { int: 1 } } });
-  const [vertical, horizontal] = stride;
-  const apart = [-1, vertical, horizontal, i / b, height / vertical, width / horizontal, b];
-  const interleaved = transpose(reshape(together, apart), [0, 3, 4, 1, 5, 2, 6]);
-  return { blocked: reshape(interleaved, [-1, i, height, width]) };
+  // Neighboring columns first, then the rows: two copies, in a fifth less time than a copy and a general transposition.
+  const join = (names: readonly string[], length: number): string =>
+    context.emit1({
+      op: "Concat",
+      inputs: names.map((name) => reshape(name, [-1, length])),
+      attributes: { axis: { int: 1 } },
+    });
+  const lines = rows.map((_, row) =>
+    join(results.slice(row * columns.length, (row + 1) * columns.length), b),
+  );
+  return { blocked: reshape(join(lines, width * b), [-1, c, height, width]) };
 }

@@ -1,3 +1,4 @@
+import type { DType } from "../array.ts";
 import { int64Vector } from "../core.ts";
 import type { Attributes, LowerContext } from "../graph.ts";
 import { filled } from "../leaves.ts";
@@ -74,4 +75,31 @@ export function movers(context: LowerContext) {
         attributes: { keepdims: { int: 0 } },
       }),
   };
+}
+
+/** A map with zeros around it. */
+export function padMap(
+  context: LowerContext,
+  x: string,
+  dtype: DType,
+  { padding: [top, left, bottom, right] }: Geometry,
+): string {
+  if (Math.max(top, left, bottom, right) === 0) return x;
+  const pads = context.constant(int64Vector([0, 0, top, left, 0, 0, bottom, right]));
+  return context.emit1({ op: "Pad", inputs: [x, pads, context.constant(filled(dtype, [], 0))] });
+}
+
+/** Rows and columns of a map from `start` to before `end` in steps. */
+export function sliceMap(
+  context: LowerContext,
+  x: string,
+  start: readonly [number, number],
+  end: readonly [number, number],
+  step: readonly [number, number],
+): string {
+  const vector = (values: readonly number[]): string => context.constant(int64Vector(values));
+  return context.emit1({
+    op: "Slice",
+    inputs: [x, vector(start), vector(end), vector([2, 3]), vector(step)],
+  });
 }

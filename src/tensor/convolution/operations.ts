@@ -1,4 +1,3 @@
-import type { DType } from "../array.ts";
 import { int64Vector, multiply, sum } from "../core.ts";
 import {
   apply,
@@ -14,12 +13,12 @@ import {
   sizeAt,
   type Tensor,
 } from "../graph.ts";
-import { filled } from "../leaves.ts";
 import { emitProduct, steadyConvolution } from "../steady.ts";
 import { blockedForm, emitBlockedConvolution, emitNarrowConvolution, type Kernel } from "./blocked.ts";
 import { blockedKernelGradient, blockedStridedGradient } from "./blocked-gradients.ts";
 import { channelMean, positionsOf } from "./channels.ts";
-import { convolutionSize, flippedPadding, type Geometry, movers } from "./geometry.ts";
+import { depthwiseKernelGradient } from "./depthwise.ts";
+import { convolutionSize, flippedPadding, type Geometry, movers, padMap, sliceMap } from "./geometry.ts";
 
 /** The ONNX attributes of a convolution node. */
 function convolutionAttributes(geometry: Geometry, kernel: readonly number[]): Record<string, OnnxAttribute> {
@@ -134,8 +133,10 @@ function lowerKernelGradient(
   geometry: Geometry,
 ): Lowered {
   const name = "conv2dKernelGradient";
-  const blocked = blockedKernelGradient(context, x, g, output, geometry);
-  if (blocked !== undefined) return blocked;
+  const fast =
+    depthwiseKernelGradient(context, x, g, output, geometry) ??
+    blockedKernelGradient(context, x, g, output, geometry);
+  if (fast !== undefined) return fast;
   const { reshape, transpose } = movers(context);
   const { stride, dilation, groups } = geometry;
   const [o, i, kh, kw] = [0, 1, 2, 3].map((axis) => sizeAt(name, output, axis)) as [
@@ -173,32 +174,6 @@ function lowerKernelGradient(
   }
   const stacked = context.emit1({ op: "Concat", inputs: taps, attributes: { axis: { int: 0 } } });
   return reshape(transpose(stacked, [1, 3, 2, 0]), [o, i, kh, kw]);
-}
-
-function padMap(
-  context: LowerContext,
-  x: string,
-  dtype: DType,
-  { padding: [top, left, bottom, right] }: Geometry,
-): string {
-  if (Math.max(top, left, bottom, right) === 0) return x;
-  const pads = context.constant(int64Vector([0, 0, top, left, 0, 0, bottom, right]));
-  return context.emit1({ op: "Pad", inputs: [x, pads, context.constant(filled(dtype, [], 0))] });
-}
-
-/** Rows and columns of a map from `start` to before `end` in steps. */
-function sliceMap(
-  context: LowerContext,
-  x: string,
-  start: readonly [number, number],
-  end: readonly [number, number],
-  step: readonly [number, number],
-): string {
-  const vector = (values: readonly number[]): string => context.constant(int64Vector(values));
-  return context.emit1({
-    op: "Slice",
-    inputs: [x, vector(start), vector(end), vector([2, 3]), vector(step)],
-  });
 }
 
 // Convolution is a trilinear form T(input, kernel, output): fixing two of the three and asking for the third gives

@@ -57,8 +57,8 @@ const concatOperation: Operation<AxisAttributes> = {
     });
   },
   lower: (context, { inputs, attributes: { axis } }) => {
-    // Whole blocks of channels are joined in blocked layout just as in plain layout.
-    const blocked = axis === 1 && prefersBlocked(context, inputs);
+    // Samples and whole blocks of channels are joined in blocked layout just as in plain layout.
+    const blocked = axis <= 1 && prefersBlocked(context, inputs);
     const names = inputs.map((x) => (blocked ? context.blockedValue(x) : context.value(x)));
     const joined = context.emit1({ op: "Concat", inputs: names, attributes: { axis: { int: axis } } });
     return [blocked ? { blocked: joined } : joined];
@@ -125,7 +125,7 @@ const splitOperation: Operation<SplitAttributes> = {
   lower: (context, { inputs, outputs, attributes: { axis, sizes } }) => {
     const x = inputAt(inputs, 0);
     const blocked =
-      axis === 1 && prefersBlocked(context, [x]) && outputs.every((output) => canBlock(context, output));
+      axis <= 1 && prefersBlocked(context, [x]) && outputs.every((output) => canBlock(context, output));
     const pieces = context.emit({
       op: "Split",
       inputs: [blocked ? context.blockedValue(x) : context.value(x), context.constant(int64Vector(sizes))],

@@ -62,10 +62,12 @@ const sliceOperation: Operation<SliceAttributes> = {
   lower: (context, node) => {
     const { ranges } = node.attributes;
     const x = inputAt(node.inputs, 0);
-    // Whole blocks of channels are cut out of blocked layout just as out of plain layout.
+    // Samples and whole blocks of channels are cut out of blocked layout just as out of plain layout.
     const { block } = context.target;
     const blocked =
-      ranges.every(({ axis, start, step }) => axis === 1 && step === 1 && start % block === 0) &&
+      ranges.every(
+        ({ axis, start, step }) => step === 1 && (axis === 0 || (axis === 1 && start % block === 0)),
+      ) &&
       canBlock(context, outputAt(node.outputs, 0)) &&
       prefersBlocked(context, [x]);
     const list = (pickNumber: (range: AxisRange) => number): string =>

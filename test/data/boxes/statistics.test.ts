@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ByteImage } from "../../../src/data/boxes/set.ts";
 import { ImageCache } from "../../../src/data/boxes/set.ts";
-import { detectionStatistics } from "../../../src/data/boxes/statistics.ts";
+import { detectionStatistics, objectSizes } from "../../../src/data/boxes/statistics.ts";
 import { annotationsOf, painted, setInMemory } from "./support.ts";
 
 test("statistics of a set counted by hand", () => {
@@ -35,6 +35,36 @@ test("statistics of a set counted by hand", () => {
   expect(boxWidth).toEqual([32, 32, 96, 96, 96]);
   expect(objectsPerImage).toEqual([0, 1, 1, 3, 3]);
   expect(imageHeight).toEqual([100, 100, 100, 100, 100]);
+});
+
+test("sizes of objects: quantiles, shares by COCO's areas, and a histogram in steps of √2", () => {
+  const sizes = [100, 8, 9, 31.9, 32, 40, 96, 12];
+  const { count, quantiles, histogram, shares } = objectSizes(sizes);
+  expect(count).toBe(8);
+  expect(quantiles?.map(({ percent, size }) => [percent, size])).toEqual([
+    [0, 8],
+    [5, 8],
+    [10, 9],
+    [25, 12],
+    [50, 32],
+    [75, 40],
+    [90, 96],
+    [95, 100],
+    [100, 100],
+  ]);
+  expect(shares).toEqual({ small: 0.5, medium: 0.25, large: 0.25 });
+  expect(histogram.map(({ from, objects }) => [Math.round(from), objects])).toEqual([
+    [8, 2],
+    [11, 1],
+    [16, 0],
+    [23, 1],
+    [32, 2],
+    [45, 0],
+    [64, 0],
+    [91, 2],
+  ]);
+  for (const [i, bin] of histogram.entries()) expect(bin.to).toBe(histogram[i + 1]?.from ?? bin.to);
+  expect(objectSizes([])).toEqual({ count: 0, quantiles: undefined, histogram: [], shares: undefined });
 });
 
 describe("the cache of images", () => {

@@ -233,7 +233,7 @@ describe("batches", () => {
     expect(await seen(true)).toEqual({ labels: [0, 1], ignored: [third, empty, empty, empty].flat() });
     const { ignored } = await letterboxBatch(split, [0], 40);
     expect([...(ignored?.data ?? [])]).toEqual([second, third, empty, empty].flat().map((edge) => 2 * edge));
-    expect(letterboxRoom(split, 40)).toEqual({ places: 4, regions: 4 });
+    expect(letterboxRoom(split, 40)).toEqual({ places: 4, regions: 4, invalid: 0 });
   });
 
   test("ignored regions are cut off as images are, and stay however little is seen", async () => {

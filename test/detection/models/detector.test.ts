@@ -40,11 +40,21 @@ const forms = [
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],
   ["yolo-v3", {}],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
+  ["sliding-window", {}],
+  ["sliding-window", { window: 24, depth: 0.25, smallest: 12, octave: 1, ratio: 1.5, negatives: 1 }],
   ["faster-rcnn", { hidden: 32 }],
   [
     "faster-rcnn",
     { hidden: 32, neck: "none", levels: 1, finestStride: 16, cascade: [0.5, 0.6, 0.7], bins: 5 },
   ],
+  ["yolo", { trident: "full", levels: 1, finestStride: 16, neck: "none" }],
+  ["fcos", { trident: "full", backbone: "resnet", levels: 1, finestStride: 16, neck: "none" }],
+  ["center-net", { trident: "full", neck: "none", stride: 8, peaks: 20 }],
+  ["center-net", { trident: "fast", neck: "none", stride: 8, peaks: 20 }],
+  ["retina-net", { trident: "fast", backbone: "resnet", levels: 1, neck: "none" }],
+  ["yolo-v1", { trident: "full" }],
+  ["yolo-v3", { trident: "full", tridentRanges: [0, 24, 12, 48, 24, 1e6], levels: 1, neck: "none" }],
+  ["faster-rcnn", { trident: "full", hidden: 32, neck: "none", levels: 1, finestStride: 16, bins: 5 }],
 ] as const;
 
 const SIDE = 64;
@@ -237,8 +247,12 @@ describe.each(forms)("%s %j", (name, options) => {
 });
 
 describe("training", () => {
-  it("of a YOLO on two images ends with their objects found", async () => {
-    const detector = detectorNamed("yolo", SMALL, [3, SIDE, SIDE]);
+  it.each([
+    ["yolo", {}, 0.7],
+    // Its boxes are learnt from a few regions of each image, and take longer.
+    ["faster-rcnn", { hidden: 64 }, 0.4],
+  ])("of a %s on two images ends with their objects found", async (name, options, least) => {
+    const detector = detectorNamed(name, { ...SMALL, ...options }, [3, SIDE, SIDE]);
     const batch = rectangles(2, SIDE, 4, 4);
     const weights = await overfitted(detector, batch, { steps: 60, learningRate: 5e-3 });
     const session = new Session(await testRuntime(), weights);
@@ -253,7 +267,7 @@ describe("training", () => {
     }
     const { ap50, ap75 } = evaluator.coco();
     expect(ap50).toBeGreaterThan(0.95);
-    expect(ap75).toBeGreaterThan(0.7);
+    expect(ap75).toBeGreaterThan(least);
   });
 });
 

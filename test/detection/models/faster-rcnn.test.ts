@@ -125,7 +125,7 @@ describe("a whole Faster R-CNN with torchvision's weights", () => {
     expect(largestDifference(found?.scores ?? [], expected.scores)).toBeLessThan(1e-4);
     // Of equal scores either may come first.
     const left = new Set(expected.scores.keys());
-    for (const [i, label] of (found?.classes ?? []).entries()) {
+    for (const [i, label] of Array.from(found?.classes ?? []).entries()) {
       const edges = found?.boxes.slice(4 * i, 4 * i + 4) ?? [];
       const same = [...left].find(
         (j) =>
@@ -179,6 +179,29 @@ describe("a whole Faster R-CNN with torchvision's weights", () => {
 });
 
 describe("losses", () => {
+  it("of anchors are torchvision's", async () => {
+    const { losses, sampled } = cases["rpn losses"];
+    const geometry = regionGeometry(gridsOf(96, 64), { width: 96, height: 64 }, OPTIONS);
+    const counts = geometry.anchors.map(({ shape }) => Number(shape[0]));
+    const total = Number(geometry.all.shape[0]);
+    const logits = constant(noise([2, total], 3, 0, 0.3));
+    const deltas = constant(noise([2, total, 4], 0.6, 0, 1.1));
+    const predictions = counts.map((count, level) => {
+      const from = level === 0 ? 0 : (counts[0] ?? 0);
+      return {
+        objectness: slice(logits, 1, from, from + count),
+        deltas: slice(deltas, 1, from, from + count),
+      };
+    });
+    const found = small.head.proposalLosses(predictions, objects(), geometry);
+    const program = await Program.build(new Map(Object.entries(found)), await testRuntime());
+    const values = await program.run({}, { random: new Random(3) });
+    await program.release();
+    const factor = (2 * total) / sampled;
+    expect(present(numbers(values.objectness)[0]) * factor).toBeCloseTo(losses[0] ?? Number.NaN, 5);
+    expect(present(numbers(values.proposal)[0]) * factor).toBeCloseTo(losses[1] ?? Number.NaN, 6);
+  });
+
   it("of regions are torchvision's", async () => {
     const { classes, losses } = cases["region losses"];
     // Positive rows stand in front here: rows of both images are put in that order.
@@ -313,6 +336,42 @@ describe("anchors", () => {
     for (const part of ["objectness", "proposal", "class", "box"]) {
       expect(numbers(values[part])[0], part).toBeGreaterThan(1e-4);
     }
+  });
+});
+
+describe("maps beyond stride 32", () => {
+  it("have anchors, but no region is read from them", async () => {
+    const levels = [32, 64].map((stride) => ({ channels: 8, stride }));
+    const size = { width: 128, height: 128 };
+    const grids = levels.map(({ stride }) => ({ rows: 128 / stride, columns: 128 / stride, stride }));
+    const options = fasterRcnnOptions.parse({ anchorSides: [1], hidden: 8 });
+    const head = nameParameters(new TwoStageHead(levels, 3, options));
+    const maps = [4, 2].map((side, i) => input(`map${i}`, [1, 8, side, side]));
+    const rows = {
+      // Of the size that the level of stride 64 is for.
+      boxes: constant(float32([3, 4, 120, 125], [1, 1, 4])),
+      labels: constant(int64([1], [1, 1])),
+    };
+    const losses = head.losses(head.forward(maps), rows, regionGeometry(grids, size, options));
+    const slopes = (part: string) => grad(present(losses[part]), maps);
+    const outputs = new Map<string, Tensor>();
+    for (const part of ["objectness", "class"]) {
+      for (const [i, slope] of slopes(part).entries()) outputs.set(`${part} ${i}`, slope);
+    }
+    const state = new Map(
+      parametersOf(head).map(({ name, shape }, i) => [name, noise(shape, 0.2, 0, i)] as const),
+    );
+    const program = await Program.build(outputs, await testRuntime(), state);
+    const feeds = { map0: noise([1, 8, 4, 4], 1), map1: noise([1, 8, 2, 2], 1) };
+    const values = await program.run(feeds, { random: new Random(3) });
+    await program.release();
+    const moves = (name: string) => numbers(values[name]).some((value) => value !== 0);
+    expect(["objectness 0", "objectness 1", "class 0", "class 1"].map(moves)).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
   });
 });
 

@@ -117,7 +117,7 @@ export async function overfitted(
   for (let step = 1; step <= steps; step++) {
     const rate = learningRate * Math.min(1, step / 10) * (1 - (step - 1) / steps);
     const clock = { step: float32([step], []), learningRate: float32([rate], []) };
-    values = await program.runValues({ ...values, ...batch, ...clock });
+    values = await program.runValues({ ...values, ...batch, ...clock }, { random: new Random(step) });
   }
   await program.release();
   const read = async (name: string): Promise<NdArray> => {

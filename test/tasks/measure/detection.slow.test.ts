@@ -17,6 +17,9 @@ it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
   (model) => expectResumedEqual(root, { model, accumulate: 1 }),
 );
 
+it("so does training at several scales in parts of batches", () =>
+  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
+
 // The others stand in the quick tests.
 describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s", (model) => {
   it("is fitted to scenes and leaves a run folder with pictures, report and model", () =>
@@ -26,5 +29,12 @@ describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s
     expectMeasuredAndExported(join(root, model)));
 });
 
-it("so does training at several scales in parts of batches", () =>
-  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
+it("training in branches that is stopped and resumed equals the uninterrupted one, bit for bit", () =>
+  expectResumedEqual(root, {
+    model: "yolo",
+    name: "trident",
+    trident: "full",
+    tridentRanges: [0, 12, 8, 20, 16, 1e6],
+    levels: 1,
+    neck: "none",
+  }));

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import onnxProto from "onnx-proto";
 import { describe, expect, it } from "vitest";
 import { lowerToOnnx } from "../../../src/program/lower.ts";
@@ -27,7 +28,7 @@ import { batchNorm, groupNorm } from "../../../src/tensor/operations/normalizati
 import { averagePool2d, maxPool2d, upsampleNearest } from "../../../src/tensor/operations/pooling.ts";
 import { mean } from "../../../src/tensor/operations/reduce.ts";
 import { concat, slice, split } from "../../../src/tensor/operations/shaping.ts";
-import { expectClose, generator, randomValues, runAll, toArray } from "../support.ts";
+import { expectClose, few, generator, randomValues, runAll, toArray } from "../support.ts";
 
 const { onnx } = onnxProto;
 
@@ -121,6 +122,27 @@ describe("blocked convolutions", () => {
       options: { groups: 2 * b, padding: 1 },
       bias: true,
     },
+    "depthwise, stride 2": {
+      x: [3, 2 * b, 6, 8],
+      w: [2 * b, 1, 3, 3],
+      options: { groups: 2 * b, stride: 2, padding: 1 },
+      bias: true,
+    },
+    "depthwise 5×5, stride 2, padding on one side": {
+      x: [2, b, 8, 8],
+      w: [b, 1, 5, 5],
+      options: { groups: b, stride: 2, padding: [1, 1, 2, 2] },
+    },
+    "depthwise, stride 3 that leaves a rest": {
+      x: [2, b, 9, 8],
+      w: [b, 1, 2, 2],
+      options: { groups: b, stride: 3 },
+    },
+    "depthwise with a filter more a channel": {
+      x: [2, b, 4, 5],
+      w: [2 * b, 1, 3, 3],
+      options: { groups: b, padding: 1 },
+    },
     "groups of whole blocks": {
       x: [2, 2 * b, 4, 4],
       w: [4 * b, b, 3, 3],
@@ -137,6 +159,33 @@ describe("blocked convolutions", () => {
         }),
       ));
   }
+
+  it("agrees with plain depthwise convolution for random geometries", async () => {
+    const pair = (min: number, max: number) => fc.tuple(fc.integer({ min, max }), fc.integer({ min, max }));
+    const edges = fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2), fc.nat(2));
+    const geometry = fc.record({
+      samples: fc.integer({ min: 1, max: 3 }),
+      kernel: pair(1, 3),
+      stride: pair(1, 3),
+      dilation: pair(1, 2),
+      padding: edges,
+      room: pair(0, 4),
+    });
+    await fc.assert(
+      fc.asyncProperty(geometry, ({ samples, kernel, stride, dilation, padding, room }) => {
+        const size = [0, 1].map(
+          (axis) => (dilation[axis] ?? 1) * ((kernel[axis] ?? 1) - 1) + 1 + (room[axis] ?? 0),
+        );
+        return compare(JSON.stringify({ samples, kernel, stride, dilation, padding, room }), (inputs) =>
+          conv2d(inputs.add([samples, b, ...size]), inputs.add([b, 1, ...kernel]), {
+            ...{ stride, dilation, padding },
+            groups: b,
+          }),
+        );
+      }),
+      few(12),
+    );
+  });
 
   it("agrees for transposed convolution", () =>
     compare("convTranspose2d", (inputs) =>
@@ -203,6 +252,12 @@ describe("maps that stay in blocked layout", () => {
       const joined = conv(inputs, concat([p, q], 1), 48);
       const [first, second] = split(joined, 1, [16, 32]);
       return conv(inputs, add(outputAt([first], 0) ?? p, slice(second ?? q, 1, 16)), 16);
+    },
+    "joining and cutting samples": (inputs) => {
+      const h = conv(inputs, inputs.add([2, 1, 4, 4]), 16);
+      const joined = conv(inputs, concat([h, silu(h), h], 0), 16);
+      const [first, second] = split(joined, 0, [2, 4]);
+      return conv(inputs, add(outputAt([first], 0) ?? h, slice(second ?? h, 0, 1, 3)), 16);
     },
     "a factor and a shift a channel": (inputs) => {
       const h = conv(inputs, inputs.add([3, 1, 4, 4]), 16);

@@ -131,6 +131,21 @@ const fixedCases: Readonly<Record<string, Case>> = {
   },
   groups: { x: [2, 4, 3, 2], w: [4, 2, 2, 2], geometry: { ...PLAIN, groups: 2, padding: [1, 1, 0, 0] } },
   depthwise: { x: [2, 2, 3, 3], w: [2, 1, 3, 3], geometry: { ...PLAIN, groups: 2, padding: [1, 1, 1, 1] } },
+  "depthwise, stride 2": {
+    x: [2, 3, 6, 7],
+    w: [3, 1, 3, 3],
+    geometry: { ...PLAIN, groups: 3, stride: [2, 2], padding: [1, 1, 1, 1] },
+  },
+  "depthwise, stride 3 that leaves a rest": {
+    x: [2, 3, 9, 8],
+    w: [3, 1, 2, 2],
+    geometry: { ...PLAIN, groups: 3, stride: [3, 3] },
+  },
+  "depthwise with two filters a channel": {
+    x: [2, 2, 4, 3],
+    w: [4, 1, 3, 3],
+    geometry: { ...PLAIN, groups: 2, padding: [1, 1, 1, 1] },
+  },
 };
 
 const randomCase: fc.Arbitrary<Case> = fc
@@ -216,6 +231,20 @@ describe("conv2d", () => {
     );
   });
 
+  it("computes them for random depthwise geometries", async () => {
+    const depthwise = randomCase.map(
+      ({ x, w, geometry }): Case => ({
+        x: x.with(1, 3),
+        w: w.with(0, 3).with(1, 1),
+        geometry: { ...geometry, groups: 3 },
+      }),
+    );
+    await fc.assert(
+      fc.asyncProperty(depthwise, fc.nat(), (random, caseSeed) => checkAll(random, caseSeed)),
+      few(8),
+    );
+  });
+
   it("takes a symbolic batch", async () => {
     const random = generator(5);
     const [x, w] = [randomValues([3, 2, 4, 4], random), randomValues([2, 2, 3, 3], random)];
@@ -223,6 +252,15 @@ describe("conv2d", () => {
     expect(y.shape).toEqual(["batch", 2, 4, 4]);
     const [result] = await runAll({ y }, [{ x: toArray(x, "float32"), w: toArray(w, "float32") }]);
     expectClose(result?.y, reference(x, w, { ...PLAIN, padding: [1, 1, 1, 1] }), 1e-5, "symbolic batch");
+
+    const geometry: Geometry = { ...PLAIN, stride: [2, 1], padding: [1, 0, 0, 1], groups: 2 };
+    const [kernel, g] = [randomValues([2, 1, 3, 3], random), randomValues([3, 2, 2, 3], random)];
+    const weight = input("w", kernel.shape);
+    const depthwise = conv2d(input("x", ["batch", 2, 4, 4]), weight, geometry);
+    const [gradient] = vjp([depthwise], [input("g", ["batch", 2, 2, 3])], [weight]);
+    const feed = Object.fromEntries(Object.entries({ x, g }).map(([k, v]) => [k, toArray(v, "float32")]));
+    const [results] = await runAll({ gradient }, [feed]);
+    expectClose(results?.gradient, kernelReference(x, g, kernel.shape, geometry), 1e-5, "kernel gradient");
   });
 
   it("names the operation and the shapes where they do not fit", () => {

@@ -4,6 +4,7 @@ import { BatchNorm2d } from "../../../nn/normalization.ts";
 import { inputAt } from "../../../tensor/index.operations.ts";
 import type { Tensor } from "../../../tensor/index.ts";
 import { checkImages, type FeatureLevel } from "../backbones.ts";
+import { type Dilations, PLAIN, stackedMaps } from "../trident.ts";
 import { applied, convolution, type PublishedBackbone, type PublishedOptions, relu6 } from "./layers.ts";
 
 /** The table of the authors' `efficientnet_lite_builder.py`, which is that of EfficientNet-B0; and the stage that blocks belong to. */
@@ -70,10 +71,11 @@ class MobileBlock {
     this.residual = stride === 1 && inputs === channels;
   }
 
-  forward(x: Tensor): Tensor {
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
     const { _expand_conv, _bn0 } = this;
     const wide = _expand_conv && _bn0 ? relu6(applied([_expand_conv, _bn0], x)) : x;
-    const inner = relu6(applied([this._depthwise_conv, this._bn1], wide));
+    const inner = relu6(applied([this._depthwise_conv, this._bn1], wide, dilations));
     const y = applied([this._project_conv, this._bn2], inner);
     return this.residual ? x.add(y) : y;
   }
@@ -114,11 +116,14 @@ export class EfficientNetLite0 implements PublishedBackbone {
     return (index === undefined ? undefined : this.blocks[Number(index)]?.stage) ?? 1;
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  /** Branches begin behind the first block of the last stage, which halves the map. */
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("EfficientNet-Lite0", x, this.levels);
+    const branching = this.blocks.findIndex(({ stage }) => stage === this.blocks.at(-1)?.stage);
     let map = relu6(applied([this._conv_stem, this._bn0], x));
     return this._blocks.flatMap((block, i) => {
-      map = block.forward(map);
+      map = block.forward(map, i > branching ? dilations : PLAIN);
+      if (i === branching) map = stackedMaps(map, dilations);
       return this.endsStage(i) ? [map] : [];
     });
   }

@@ -3,6 +3,7 @@ import { fans, normal } from "../../../nn/initializers.ts";
 import type { BatchNorm2d } from "../../../nn/normalization.ts";
 import type { Initializer, Tensor } from "../../../tensor/index.ts";
 import type { Backbone, FeatureLevel } from "../backbones.ts";
+import { convolveBranches, type Dilations, PLAIN } from "../trident.ts";
 
 /** What a backbone that is built as it was published is made from: its widths and depths are given. */
 export interface PublishedOptions {
@@ -68,7 +69,11 @@ export const relu6 = (x: Tensor): Tensor => x.relu().minimum(6);
 /** A convolution and its normalization, by the indices 0 and 1 that PyTorch's sequences give them. */
 export type NormalizedConvolution = readonly [Conv2d, BatchNorm2d];
 
-/** Both applied. @throws ShapeError */
-export function applied([conv, norm]: NormalizedConvolution, x: Tensor): Tensor {
-  return norm.forward(conv.forward(x));
+/** Both applied. @param dilations of the branches that x is stacked in. @throws ShapeError */
+export function applied(
+  [conv, norm]: NormalizedConvolution,
+  x: Tensor,
+  dilations: Dilations = PLAIN,
+): Tensor {
+  return norm.forward(convolveBranches(conv, x, dilations));
 }

@@ -2,6 +2,7 @@ import type { Conv2d } from "../../../nn/convolution.ts";
 import { BatchNorm2d } from "../../../nn/normalization.ts";
 import type { Tensor } from "../../../tensor/index.ts";
 import { checkImages, type FeatureLevel } from "../backbones.ts";
+import { type Dilations, PLAIN, stackedMaps } from "../trident.ts";
 import {
   applied,
   convolution,
@@ -71,8 +72,9 @@ class InvertedResidual {
     this.residual = stride === 1 && inputs === channels;
   }
 
-  forward(x: Tensor): Tensor {
-    const inner = this.active.reduce((h, step) => relu6(applied(step, h)), x);
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const inner = this.active.reduce((h, step) => relu6(applied(step, h, dilations)), x);
     const y = applied(this.down, inner);
     return this.residual ? x.add(y) : y;
   }
@@ -111,12 +113,15 @@ export class MobileNetV2 implements PublishedBackbone {
     return this.blocks[index - 1]?.stage ?? 1;
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  /** Branches begin behind the first block of the last stage, which halves the map. */
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("MobileNetV2", x, this.levels);
     const [stem, ...blocks] = this.features;
+    const branching = this.blocks.findIndex(({ stage }) => stage === this.blocks.at(-1)?.stage);
     let map = relu6(applied(stem, x));
     return blocks.flatMap((block, i) => {
-      map = block.forward(map);
+      map = block.forward(map, i > branching ? dilations : PLAIN);
+      if (i === branching) map = stackedMaps(map, dilations);
       return this.endsStage(i) ? [map] : [];
     });
   }

@@ -2,6 +2,7 @@ import type { Conv2d } from "../../../nn/convolution.ts";
 import { BatchNorm2d } from "../../../nn/normalization.ts";
 import { maxPool2d, type Tensor } from "../../../tensor/index.ts";
 import { checkImages, type FeatureLevel } from "../backbones.ts";
+import { type Dilations, PLAIN, stackedMaps } from "../trident.ts";
 import {
   applied,
   convolution,
@@ -63,10 +64,11 @@ class BasicBlock {
     this.downsample = shortcut(channels, options);
   }
 
-  forward(x: Tensor): Tensor {
-    const inner = applied([this.conv1, this.bn1], x).relu();
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
+    const inner = applied([this.conv1, this.bn1], x, dilations).relu();
     const past = this.downsample === undefined ? x : applied(this.downsample, x);
-    return applied([this.conv2, this.bn2], inner).add(past).relu();
+    return applied([this.conv2, this.bn2], inner, dilations).add(past).relu();
   }
 }
 
@@ -95,9 +97,10 @@ class Bottleneck {
     this.downsample = shortcut(outputs, options);
   }
 
-  forward(x: Tensor): Tensor {
+  /** @param dilations of the branches that x is stacked in */
+  forward(x: Tensor, dilations: Dilations = PLAIN): Tensor {
     const first = applied([this.conv1, this.bn1], x).relu();
-    const second = applied([this.conv2, this.bn2], first).relu();
+    const second = applied([this.conv2, this.bn2], first, dilations).relu();
     const past = this.downsample === undefined ? x : applied(this.downsample, x);
     return applied([this.conv3, this.bn3], second).add(past).relu();
   }
@@ -150,14 +153,17 @@ export class PublishedResNet implements PublishedBackbone {
     return layer === undefined ? 1 : 1 + Number(layer);
   }
 
-  forward(x: Tensor): readonly Tensor[] {
+  /** Branches begin behind the first block of the last stage. */
+  forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("ResNet", x, this.levels);
     const stem = applied([this.conv1, this.bn1], x).relu();
     let map = maxPool2d(stem, { kernel: 3, stride: 2, padding: 1 });
     return [this.layer1, this.layer2, this.layer3, this.layer4]
       .filter((stage) => stage.length > 0)
-      .map((stage) => {
-        map = stage.reduce((h, block) => block.forward(h), map);
+      .map(([first, ...others], i, stages) => {
+        const own = i === stages.length - 1 ? dilations : PLAIN;
+        const begun = stackedMaps(first === undefined ? map : first.forward(map), own);
+        map = others.reduce((h, block) => block.forward(h, own), begun);
         return map;
       });
   }

@@ -1,20 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { lstat, open, readFile, rename, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
 import { threadId } from "node:worker_threads";
 import { z } from "zod";
-import {
-  FILE_KINDS,
-  fileError,
-  isMissing,
-  readRegularFile,
-  UnreadFileError,
-} from "../data/files/files.node.ts";
-import { FileError } from "../errors.ts";
+import { FileError } from "../../errors.ts";
+import { FILE_KINDS, fileError, isMissing, readRegularFile, UnreadFileError } from "./files.node.ts";
 
-// One fit at a time writes a run folder: two would mix a configuration with the weights of another. Whoever fits holds the file
-// `run.lock`, which says who it is. Readers need no lock, since files are replaced whole.
+// What one process at a time may write has a lock beside it: a file that says who writes. Readers need none, since files are replaced whole.
 
 const holderSchema = z.object({
   pid: z.int().positive(),
@@ -27,11 +19,11 @@ const holderSchema = z.object({
   token: z.string().max(100),
 });
 
-/** Who fits a run. */
+/** Who holds a lock. */
 export type LockHolder = Readonly<z.output<typeof holderSchema>>;
 
-/** The file in a run folder that says who fits it. */
-export const LOCK = "run.lock";
+/** The file in a run folder that says who fits it: two fits would mix the configuration of one with the weights of the other. */
+export const RUN_LOCK = "run.lock";
 
 /** Seconds between two signs of life of a holder. */
 const BEAT = 15;
@@ -111,7 +103,7 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** Who fits a run now; undefined where nobody does. @param path of its lock file */
+/** Who holds a lock now; undefined where nobody does. @param path of its file */
 export async function lockHolder(path: string): Promise<LockHolder | undefined> {
   const found = await look(path);
   return found.kind === "held" ? found.holder : undefined;
@@ -125,11 +117,11 @@ export function describeHolder({ pid, host, since }: LockHolder): string {
 
 /** What came of taking a lock. */
 export type Taking =
-  | { readonly kind: "taken"; readonly lock: RunLock }
+  | { readonly kind: "taken"; readonly lock: FileLock }
   | { readonly kind: "held"; readonly holder: LockHolder };
 
 /** A lock that is held. */
-export class RunLock {
+export class FileLock {
   private readonly path: string;
   private readonly token: string;
   private readonly beat: NodeJS.Timeout;
@@ -161,7 +153,7 @@ export class RunLock {
     };
     for (;;) {
       if (await writeNew(path, `${JSON.stringify(holder)}\n`)) {
-        return { kind: "taken", lock: new RunLock(path, token) };
+        return { kind: "taken", lock: new FileLock(path, token) };
       }
       const found = await look(path);
       if (found.kind === "held") return found;
@@ -169,14 +161,11 @@ export class RunLock {
     }
   }
 
-  /** @throws FileError where the file was taken away or is another's: two fits would write one run */
-  async check(run: string): Promise<void> {
+  /** What became of the file, where it is no longer this holder's: `removed`, `taken by process 4711 …`. @throws FileError */
+  async lost(): Promise<string | undefined> {
     const found = await look(this.path);
-    if (found.kind === "held" && found.holder.token === this.token) return;
-    const who = found.kind === "held" ? `taken by ${describeHolder(found.holder)}` : "removed";
-    throw new FileError(
-      `${this.path} was ${who} while ${run} was being fitted; this fit ends, and writes nothing more`,
-    );
+    if (found.kind === "held" && found.holder.token === this.token) return undefined;
+    return found.kind === "held" ? `taken by ${describeHolder(found.holder)}` : "removed";
   }
 
   async release(): Promise<void> {
@@ -186,9 +175,8 @@ export class RunLock {
   }
 }
 
-/** Gives back the lock of a run folder that a thread of this process has left behind when it died. */
-export async function unlockThread(folder: string, thread: number): Promise<void> {
-  const path = join(folder, LOCK);
+/** Gives back a lock that a thread of this process has left behind when it died. @param path of its file */
+export async function releaseThread(path: string, thread: number): Promise<void> {
   const found = await look(path);
   if (found.kind !== "held") return;
   const { pid, host, thread: holder } = found.holder;

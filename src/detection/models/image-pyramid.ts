@@ -1,0 +1,112 @@
+import { OptionError } from "../../errors.ts";
+import type { Session } from "../../program/program.ts";
+import type { NdArray } from "../../tensor/array.ts";
+import type { Size } from "../boxes/boxes.ts";
+import type { Detections } from "../boxes/detections.ts";
+import { fromLetterbox, letterbox } from "../boxes/letterbox.ts";
+import {
+  mergeDetections,
+  mirrorBoxes,
+  mirrorImages,
+  type TestTimeOptions,
+  type View,
+  type Views,
+  viewsOf,
+} from "../scale/test-time.ts";
+import {
+  checkTakesSizes,
+  completeDetectOptions,
+  type DetectOptions,
+  type Detector,
+  detections,
+} from "./detector.ts";
+
+/** Images that a detector looks at several times. */
+export interface PyramidImages {
+  /** Their sizes, in whose pixels objects are found. */
+  readonly sizes: readonly Size[];
+  /** All of them letterboxed in a canvas of that side: [n, 3, side, side] in bytes. */
+  at(side: number): NdArray<"float32">;
+}
+
+/** What was found in one view of images. */
+export interface ViewDetections extends View {
+  /** Of each image, in pixels of it. */
+  readonly found: readonly Detections[];
+}
+
+/**
+ * The views of a detector's images that options ask for.
+ * @throws OptionError as `viewsOf`, and where the detector takes images of one size alone
+ */
+export function detectorViews(detector: Detector, options: TestTimeOptions): Views {
+  const views = viewsOf(detector.imageSize.width, options);
+  checkTakesSizes(detector, "testScales", views.sides);
+  return views;
+}
+
+/**
+ * What a detector finds in each view of some images: at every size of the image pyramid, and in mirror images where asked.
+ * @throws OptionError where an option is not acceptable
+ */
+export async function detectionsInViews(
+  detector: Detector,
+  session: Session,
+  images: PyramidImages,
+  options: DetectOptions & TestTimeOptions = {},
+): Promise<readonly ViewDetections[]> {
+  const results: ViewDetections[] = [];
+  for (const view of detectorViews(detector, options).views) {
+    const { side, mirrored, range } = view;
+    const x = images.at(side);
+    const seen = await detections(detector, session, mirrored ? mirrorImages(x) : x, options, range);
+    const found = seen.map((own, i): Detections => {
+      const size = images.sizes[i];
+      if (size === undefined) throw new OptionError(`image pyramid: the size of image ${i} is not given`);
+      const boxes = mirrored ? mirrorBoxes(own.boxes, side) : own.boxes;
+      return { ...own, boxes: fromLetterbox(boxes, letterbox(size, { width: side, height: side })) };
+    });
+    results.push({ ...view, found });
+  }
+  return results;
+}
+
+/** What was found in all views of images as one set for each image, from the best down. @throws OptionError where an option is not acceptable */
+export function mergeViews(
+  detector: Pick<Detector, "imageSize">,
+  results: readonly ViewDetections[],
+  options: DetectOptions & TestTimeOptions = {},
+): readonly Detections[] {
+  const [first, ...others] = results;
+  if (first === undefined || others.length === 0) return first?.found ?? [];
+  const { merge } = viewsOf(detector.imageSize.width, options).options;
+  const settings = {
+    ...completeDetectOptions(options),
+    merge,
+    partial: results.some(({ range }) => range !== undefined),
+  };
+  return first.found.map((_, i) =>
+    mergeDetections(
+      results.flatMap(({ found }) => found[i] ?? []),
+      settings,
+    ),
+  );
+}
+
+/**
+ * What a detector finds in images that it looks at several times (test-time augmentation): at every size of an image pyramid, each for the
+ * objects of its valid range, and in mirror images; of each image the detections from the best down, in pixels of it. Duplicates of a view
+ * are taken away, then those of all views are merged. With one view the result is that of `detections`.
+ *
+ *     const [found] = await pyramidDetections(yolo, session, images, { testScales: [0.5, 1, 2], mirror: true, merge: "fusion" });
+ *
+ * @throws OptionError where an option is not acceptable, or the detector takes images of one size alone
+ */
+export async function pyramidDetections(
+  detector: Detector,
+  session: Session,
+  images: PyramidImages,
+  options: DetectOptions & TestTimeOptions = {},
+): Promise<readonly Detections[]> {
+  return mergeViews(detector, await detectionsInViews(detector, session, images, options), options);
+}

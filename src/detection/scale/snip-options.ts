@@ -1,0 +1,64 @@
+import { z } from "zod";
+import { list, positiveAmount, text } from "../../bounds.ts";
+
+/** Most scales that have a range of sizes. */
+const MOST_SCALES = 8;
+
+/** The scales of SNIPER, in parts of the size, where none are given. */
+export const SNIPER_SCALES = [1, 0.5, 0.25] as const;
+
+/** Largest share of background among chips. */
+export const MOST_BACKGROUND = 0.9;
+
+/** Options of training that looks at each scale at objects of some sizes alone. */
+export const snipOptions = {
+  snip: z
+    .boolean()
+    .default(false)
+    .describe(
+      "SNIP: at each of the scales learn of objects of some sizes alone; all others are neither found nor background",
+    ),
+  sniper: z
+    .boolean()
+    .default(false)
+    .describe(
+      `SNIPER: train on chips around objects in place of images, at each scale around objects of some sizes (default of scales: ${SNIPER_SCALES})`,
+    ),
+  validRanges: list(z.string().max(40), MOST_SCALES)
+    .min(1)
+    .optional()
+    .describe(
+      "snip, sniper: sizes of the objects that are learnt at each scale, as 0-80,40-160,120-inf: square roots of areas in pixels of the image at that scale (default: from the sizes of the training objects)",
+    ),
+  chip: z
+    .int()
+    .min(32)
+    .max(2048)
+    .multipleOf(32)
+    .optional()
+    .describe(
+      "sniper: height and width of a chip, a multiple of 32 (default: as large as the image at its smallest scale, at most half of size)",
+    ),
+  background: z
+    .number()
+    .min(0)
+    .max(MOST_BACKGROUND)
+    .default(0.1)
+    .describe("sniper: share of chips without objects, others in each epoch"),
+  negativesFrom: text()
+    .min(1)
+    .optional()
+    .describe(
+      "sniper: folder of an earlier, short run on the same classes; chips with what it finds where there are no objects come first among those of background (default: they are from anywhere)",
+    ),
+  leastProposals: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(2)
+    .describe("negativesFrom: what must be found in a chip for it to be one of background"),
+  proposalScore: positiveAmount()
+    .max(1)
+    .default(0.1)
+    .describe("negativesFrom: score from which on a detection counts"),
+};
