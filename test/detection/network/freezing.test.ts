@@ -25,6 +25,11 @@ const usual: FeatureNetworkOptions = {
   levels: 3,
 };
 
+/** The detectors whose features are those of a backbone. */
+const withBackbone = [...detectors].flatMap(([name, { options }]) =>
+  "backbone" in options.shape ? [name] : [],
+);
+
 /** Rates by name from the backbone on. */
 const ratesOf = (options: Partial<FeatureNetworkOptions>) => {
   const network = nameParameters(new FeatureNetwork({ ...usual, ...options }));
@@ -32,7 +37,7 @@ const ratesOf = (options: Partial<FeatureNetworkOptions>) => {
 };
 
 describe.each(BACKBONES)("a detector on %s", (backbone) => {
-  it.each([...detectors.keys()])("%s trains on it", (name) => {
+  it.each(withBackbone)("%s trains on it", (name) => {
     const detector = detectorNamed(name, { backbone }, [3, 64, 64]);
     const batch = symbolic(rectangles(2, 64, 3, 2));
     const { total } = traceTraining(() => detector.loss(batch)).result;
@@ -103,6 +108,25 @@ describe("freezing", () => {
       const { updates } = traceTraining(() => frozen.forward(input("x", [2, 3, 64, 64])));
       expect([...updates.keys()].filter(({ name }) => name.startsWith("backbone."))).toEqual([]);
       expect(updates.size).toBeGreaterThan(0);
+    }
+  });
+
+  it("is taken, like the rate, by every detector with a backbone", () => {
+    for (const name of withBackbone) {
+      const given = { backbone: "resnet18", frozenStages: 1, frozenNorm: true, backboneRate: 0.25 };
+      const detector = detectorNamed(name, given, [3, 64, 64]);
+      const rates = parametersOf(detector).map((parameter) => [
+        parameter.name,
+        detector.rateOf?.(parameter.name),
+      ]);
+      expect([name, Object.fromEntries(rates)]).toMatchObject([
+        name,
+        {
+          "features.backbone.conv1.weight": 0,
+          "features.backbone.layer3.0.bn1.weight": 0,
+          "features.backbone.layer3.0.conv1.weight": 0.25,
+        },
+      ]);
     }
   });
 
