@@ -87,6 +87,21 @@ test("two replicas give the losses of two parts, for images with boxes at severa
   expect(other).toEqual(one);
 });
 
+test.each([
+  ["snip", ["--snip", "--scales", "1,2", "--scale-every", "3"]],
+  ["sniper", ["--sniper", "--chip", "32"]],
+])("two replicas give the losses of two parts with --%s", async (name, flags) => {
+  const scenes = ["--scenes", "10", "--canvas", "64", "--largest", "48", "--objects", "3"];
+  const size = ["--width", "0.25", "--depth", "0.5", "--batch-size", "4", "--steps", "8"];
+  const quiet = ["--log-every", "1", "--validate-every", "8", "--sample-pictures", "0", "--quiet"];
+  const args = ["fit", "center-net", "digit-scenes", ...scenes, ...flags, ...size, ...quiet];
+  await succeed([...args, "--out", `${name}-1`, "--accumulate", "2"], cwd);
+  await succeed([...args, "--out", `${name}-2`, "--replicas", "2"], cwd);
+  const [one, other] = await Promise.all([1, 2].map((n) => timelessMetrics(join(cwd, `${name}-${n}`))));
+  expect(one).toHaveLength(8);
+  expect(other).toEqual(one);
+});
+
 test("two replicas give the losses of one where parameters are frozen or train at rates of their own", async () => {
   await writeFile(
     join(cwd, "tuned.mjs"),

@@ -1,3 +1,13 @@
+export {
+  type ChipBatches,
+  type ChipBatchOptions,
+  type ChipOptions,
+  type ChipPlan,
+  chipBatches,
+  type ImageChip,
+  planChips,
+} from "./chip-batches.ts";
+export { type Chip, type CoveringChips, coverByChips, negativeChips } from "./chips.ts";
 export { chooseRanges, inRange, objectSize, parseRanges, rangeTexts, type ValidRange } from "./ranges.ts";
 export {
   type MergeOptions,

@@ -25,6 +25,9 @@ export function inRange(size: number, { from, to }: ValidRange): boolean {
 /** How far the ranges of neighboring scales overlap, in parts of the share of the objects that one scale has for itself. */
 const OVERLAP = 0.25;
 
+/** Least ratio of the end of a range to the beginning of the next one, as the paper has it: 160 / 120. */
+const LEAST_RATIO = 4 / 3;
+
 /** A linear interpolation between the order statistics. */
 function quantile(sorted: ArrayLike<number>, share: number): number {
   const at = share * (sorted.length - 1);
@@ -45,7 +48,8 @@ export interface RangeOptions {
  * Valid ranges from the sizes of a data set's own objects. Every scale has an equal share of them for itself, the finest the smallest
  * ones, and a quarter of that share more on either side, so that neighboring ranges overlap. On COCO this gives about the ranges of the
  * paper, [0, 80], [40, 160] and [120, ∞) for three scales; ranges that are copied from there ruin data of other sizes. Ends are rounded
- * outward to whole pixels. Every object is in the range of at least one scale.
+ * outward to whole pixels; where most objects have nearly the same size, a range begins at three quarters of the end of the one before at
+ * the latest. Every object is in the range of at least one scale.
  * @param sizes of objects in pixels at scale 1; at least one
  * @param scales factors of the size at scale 1, in any order
  * @returns a range for each scale, in their order
@@ -76,7 +80,8 @@ export function chooseRanges(
     if (isLast) break;
     // Where the range was cut short, the next one begins as much earlier.
     const shortened = upper > to ? to / upper : 1;
-    from = Math.max(from, shortened * quantile(sorted, (rank + 1 - OVERLAP) / count));
+    const lower = shortened * quantile(sorted, (rank + 1 - OVERLAP) / count);
+    from = Math.max(from, Math.min(lower, to / LEAST_RATIO));
   }
   return ranges;
 }

@@ -25,19 +25,19 @@ const usual: FeatureNetworkOptions = {
   levels: 3,
 };
 
-/** The detectors whose features are those of a backbone. */
-const withBackbone = [...detectors].flatMap(([name, { options }]) =>
-  "backbone" in options.shape ? [name] : [],
-);
-
 /** Rates by name from the backbone on. */
 const ratesOf = (options: Partial<FeatureNetworkOptions>) => {
   const network = nameParameters(new FeatureNetwork({ ...usual, ...options }));
   return new Map(parametersOf(network).map(({ name }) => [name, network.rateOf(name)]));
 };
 
+/** The detectors that stand on a backbone. */
+const onBackbones = [...detectors].flatMap(([name, { options }]) =>
+  "backbone" in options.shape ? [name] : [],
+);
+
 describe.each(BACKBONES)("a detector on %s", (backbone) => {
-  it.each(withBackbone)("%s trains on it", (name) => {
+  it.each(onBackbones)("%s trains on it", (name) => {
     const detector = detectorNamed(name, { backbone }, [3, 64, 64]);
     const batch = symbolic(rectangles(2, 64, 3, 2));
     const { total } = traceTraining(() => detector.loss(batch)).result;
@@ -76,6 +76,12 @@ describe.each(BACKBONES)("a detector on %s", (backbone) => {
 });
 
 describe("freezing", () => {
+  it("is an option of all detectors on backbones", () => {
+    expect(onBackbones).toEqual(
+      expect.arrayContaining(["yolo", "fcos", "center-net", "retina-net", "faster-rcnn"]),
+    );
+  });
+
   it("counts stages as the documentation says", () => {
     const zero = (options: Partial<FeatureNetworkOptions>) =>
       [...ratesOf(options)].flatMap(([name, rate]) =>
@@ -112,7 +118,7 @@ describe("freezing", () => {
   });
 
   it("is taken, like the rate, by every detector with a backbone", () => {
-    for (const name of withBackbone) {
+    for (const name of onBackbones) {
       const given = { backbone: "resnet18", frozenStages: 1, frozenNorm: true, backboneRate: 0.25 };
       const detector = detectorNamed(name, given, [3, 64, 64]);
       const rates = parametersOf(detector).map((parameter) => [

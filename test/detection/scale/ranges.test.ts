@@ -57,8 +57,14 @@ describe("ranges from the data's own sizes", () => {
   test("three scales of evenly spread sizes: five, six and five twelfths of them", () => {
     const even = Array.from({ length: 1201 }, (_, i) => i);
     const ranges = chooseRanges(even, [1, 2, 0.5]);
-    expect(rangeTexts(ranges)).toEqual(["300-900", "0-1000", "350-inf"]);
-    expect(countInRanges(even, [1, 2, 0.5], ranges)).toEqual({ valid: [601, 501, 501], nowhere: 0 });
+    expect(rangeTexts(ranges)).toEqual(["300-900", "0-1000", "337-inf"]);
+    expect(countInRanges(even, [1, 2, 0.5], ranges)).toEqual({ valid: [601, 501, 527], nowhere: 0 });
+  });
+
+  test("of objects of nearly one size the ranges overlap by a third all the same", () => {
+    const [fine, coarse] = chooseRanges([50, 50, 50, 51], [1, 0.5]);
+    expect(fine).toEqual({ from: 0, to: 50 });
+    expect(coarse).toEqual({ from: 18, to: Number.POSITIVE_INFINITY });
   });
 
   test("what is too large for a chip is left to coarser scales", () => {
