@@ -67,9 +67,24 @@ describe("SNIP", () => {
   });
 });
 
+describe("options that are without effect", () => {
+  it.each([
+    ["chip", { chip: 32 }, "sniper"],
+    ["chipBackground", { chipBackground: 0.5 }, "sniper"],
+    ["leastProposals", { sniper: true, leastProposals: 3 }, "negativesFrom"],
+    ["proposalScore", { proposalScore: 0.3 }, "negativesFrom"],
+    ["scaleEvery", { scaleEvery: 3 }, "scales"],
+    ["scaleEvery", { sniper: true, scales: [1, 0.5], scaleEvery: 3 }, "with sniper"],
+  ])("are refused by name: %s, %j", async (option, options, needed) => {
+    await expect(prepared(options)).rejects.toThrow(
+      new RegExp(`^option ${option}: is without effect with(out)? .*${needed.replace("with ", "")}`),
+    );
+  });
+});
+
 describe("SNIPER", () => {
   it("trains on chips, prints and keeps how many there are and their share of the pixels", async () => {
-    const { fit, config } = await prepared({ sniper: true, background: 0.2 });
+    const { fit, config } = await prepared({ sniper: true, chipBackground: 0.2 });
     expect(config.dataOptions).toMatchObject({
       scales: [1, 0.5, 0.25],
       chip: 32,
@@ -100,7 +115,7 @@ describe("SNIPER", () => {
       negativesFrom: early,
       leastProposals: 1,
       proposalScore: 1e-4,
-      background: 0.4,
+      chipBackground: 0.4,
     };
     const { fit, config } = await prepared(options);
     const kept = (await readdir(early)).filter((name) => name.startsWith("negatives-"));
