@@ -31,8 +31,13 @@ const ratesOf = (options: Partial<FeatureNetworkOptions>) => {
   return new Map(parametersOf(network).map(({ name }) => [name, network.rateOf(name)]));
 };
 
+/** The detectors that stand on a backbone. */
+const onBackbones = [...detectors].flatMap(([name, { options }]) =>
+  "backbone" in options.shape ? [name] : [],
+);
+
 describe.each(BACKBONES)("a detector on %s", (backbone) => {
-  it.each([...detectors.keys()])("%s trains on it", (name) => {
+  it.each(onBackbones)("%s trains on it", (name) => {
     const detector = detectorNamed(name, { backbone }, [3, 64, 64]);
     const batch = symbolic(rectangles(2, 64, 3, 2));
     const { total } = traceTraining(() => detector.loss(batch)).result;
@@ -71,6 +76,12 @@ describe.each(BACKBONES)("a detector on %s", (backbone) => {
 });
 
 describe("freezing", () => {
+  it("is an option of all detectors on backbones", () => {
+    expect(onBackbones).toEqual(
+      expect.arrayContaining(["yolo", "fcos", "center-net", "retina-net", "faster-rcnn"]),
+    );
+  });
+
   it("counts stages as the documentation says", () => {
     const zero = (options: Partial<FeatureNetworkOptions>) =>
       [...ratesOf(options)].flatMap(([name, rate]) =>
