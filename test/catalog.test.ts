@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../src/catalog.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
-import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
+import { detectionDataSchema, detectionFitOptions, takesBoxes } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 
 /** Options by name, as schemas hold them. */
@@ -28,17 +28,18 @@ describe("options of the catalogue", () => {
   });
 
   it("of a model have no name of an option of training or data: one flag would set both", () => {
-    const others = [
-      ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(dataOptionsSchema) }),
-      "model",
-      "data",
-      "out",
-      "resume",
-    ];
-    for (const { name, options } of models.values()) {
+    for (const definition of models.values()) {
+      const data = takesBoxes(definition) ? detectionDataSchema : dataOptionsSchema;
+      const others = [
+        ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(data) }),
+        "model",
+        "data",
+        "out",
+        "resume",
+      ];
       expect(
-        Object.keys(optionsOf(options)).filter((option) => others.includes(option)),
-        name,
+        Object.keys(optionsOf(definition.options)).filter((option) => others.includes(option)),
+        definition.name,
       ).toEqual([]);
     }
   });

@@ -121,7 +121,7 @@ export const slidingWindowOptions = z.strictObject({
     .max(MOST.ratio)
     .optional()
     .describe("width / height of all objects (default: the median of the training boxes)"),
-  smallest: positiveAmount()
+  smallestHeight: positiveAmount()
     .max(MOST.pixels)
     .optional()
     .describe(
@@ -148,9 +148,9 @@ export type SlidingWindowOptions = z.output<typeof slidingWindowOptions>;
 
 /** What options leave open, from the shapes of training boxes. */
 function settledShape(
-  { ratio, smallest, window, fill }: SlidingWindowOptions,
+  { ratio, smallestHeight, window, fill }: SlidingWindowOptions,
   { boxShapes = [] }: DetectionInfo,
-): { readonly ratio: number; readonly smallest: number } {
+): { readonly ratio: number; readonly smallestHeight: number } {
   const sorted = (values: readonly number[]) => values.filter((value) => value > 0).sort((a, b) => a - b);
   const ratios = sorted(boxShapes.map(({ width, height }) => (height > 0 ? width / height : 0)));
   const heights = sorted(boxShapes.map(({ height }) => height));
@@ -158,7 +158,7 @@ function settledShape(
   const small = heights[Math.floor(heights.length / 20)] ?? window * fill;
   return {
     ratio: ratio ?? Math.min(MOST.ratio, Math.max(1 / MOST.ratio, Number(usual.toPrecision(3)))),
-    smallest: smallest ?? Math.max(0.4 * window, Math.floor(small)),
+    smallestHeight: smallestHeight ?? Math.max(0.4 * window, Math.floor(small)),
   };
 }
 
@@ -176,7 +176,7 @@ export class SlidingWindow implements Detector {
   readonly needsSuppression = true;
   readonly classifier: WindowClassifier;
   private readonly options: SlidingWindowOptions;
-  private readonly shape: { readonly ratio: number; readonly smallest: number };
+  private readonly shape: { readonly ratio: number; readonly smallestHeight: number };
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: SlidingWindowOptions, data: DetectionInfo) {
@@ -199,7 +199,7 @@ export class SlidingWindow implements Detector {
   /** The levels of the pyramid over images of that size, from the one for the smallest objects on. */
   private levels({ width, height }: Size): readonly PyramidLevel[] {
     const { window, fill, octave } = this.options;
-    const { ratio, smallest } = this.shape;
+    const { ratio, smallestHeight: smallest } = this.shape;
     const objectHeight = fill * window;
     const largest = Math.max(smallest, Math.min(height, width / ratio));
     const count = 1 + Math.floor(octave * Math.log2(largest / smallest) + 1e-9);
@@ -311,7 +311,7 @@ function hardest(losses: Tensor, wanted: Tensor): Tensor {
 export const slidingWindowDefinition = defineDetector({
   name: "sliding-window",
   summary:
-    "a classifier of windows at every place and scale of an image pyramid, as before deep detectors: a baseline",
+    "a classifier of windows at every position and scale of an image pyramid, as before deep detectors: a baseline",
   paper:
     "Rowley, Baluja and Kanade 1998, Neural Network-Based Face Detection; Sermanet et al. 2014, OverFeat, arXiv:1312.6229",
   options: slidingWindowOptions,

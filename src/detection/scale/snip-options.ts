@@ -39,7 +39,7 @@ export const snipOptions = {
     .describe(
       "sniper: height and width of a chip, a multiple of 32 (default: as large as the image at its smallest scale, at most half of size)",
     ),
-  background: z
+  backgroundChips: z
     .number()
     .min(0)
     .max(MOST_BACKGROUND)
@@ -56,9 +56,9 @@ export const snipOptions = {
     .min(1)
     .max(1000)
     .default(2)
-    .describe("negativesFrom: what must be found in a chip for it to be one of background"),
+    .describe("negatives-from: detections that a chip must hold to be one of background"),
   proposalScore: positiveAmount()
     .max(1)
     .default(0.1)
-    .describe("negativesFrom: score from which on a detection counts"),
+    .describe("negatives-from: score from which on a detection counts"),
 };

@@ -153,7 +153,7 @@ export function detectionData(
     seed,
   }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
     if (training.kind === "chips") {
-      const { background } = options.bySize;
+      const { backgroundChips: background } = options.bySize;
       const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
       return { made, count: made.count };
     }

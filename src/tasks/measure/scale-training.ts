@@ -165,10 +165,10 @@ export function chipCounts(
 export function plannedChips(
   set: DetectionSet,
   training: ScaleTraining,
-  { bySize: { background } }: ScaleTrainingOptions,
+  { bySize: { backgroundChips } }: ScaleTrainingOptions,
 ): ChipCounts | undefined {
   if (training.kind !== "chips") return undefined;
-  return chipCounts(set, training, planChips(set.splits.train, training), background);
+  return chipCounts(set, training, planChips(set.splits.train, training), backgroundChips);
 }
 
 const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;
@@ -216,7 +216,7 @@ export function describeTraining(
   if (plan === undefined) return [];
   const { nowhere, objects } = plan;
   return [
-    describeChips(set, training, chipCounts(set, training, plan, bySize.background)),
+    describeChips(set, training, chipCounts(set, training, plan, bySize.backgroundChips)),
     ...ranges(),
     ...(nowhere === 0
       ? []

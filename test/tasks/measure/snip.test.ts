@@ -72,7 +72,7 @@ describe("SNIP", () => {
 
 describe("SNIPER", () => {
   it("trains on chips, prints and keeps how many there are and their share of the pixels", async () => {
-    const { fit, config } = await prepared({ sniper: true, background: 0.2 });
+    const { fit, config } = await prepared({ sniper: true, backgroundChips: 0.2 });
     expect(config.dataOptions).toMatchObject({
       scales: [1, 0.5, 0.25],
       chip: 32,
@@ -106,7 +106,7 @@ describe("SNIPER", () => {
       negativesFrom: early,
       leastProposals: 1,
       proposalScore: 1e-4,
-      background: 0.4,
+      backgroundChips: 0.4,
     };
     const { fit, config } = await prepared(options);
     const kept = (await readdir(early)).filter((name) => name.startsWith("negatives-"));
