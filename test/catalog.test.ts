@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../src/catalog.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
-import { detectionDataSchema, detectionFitOptions, takesBoxes } from "../src/tasks/run/detection-options.ts";
+import { dataSchema } from "../src/tasks/run/definition.node.ts";
+import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 
 /** Options by name, as schemas hold them. */
@@ -29,17 +30,17 @@ describe("options of the catalogue", () => {
 
   it("of a model have no name of an option of training or data: one flag would set both", () => {
     for (const definition of models.values()) {
-      const data = takesBoxes(definition) ? detectionDataSchema : dataOptionsSchema;
+      const { name, options } = definition;
       const others = [
-        ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(data) }),
+        ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(dataSchema(definition)) }),
         "model",
         "data",
         "out",
         "resume",
       ];
       expect(
-        Object.keys(optionsOf(definition.options)).filter((option) => others.includes(option)),
-        definition.name,
+        Object.keys(optionsOf(options)).filter((option) => others.includes(option)),
+        name,
       ).toEqual([]);
     }
   });

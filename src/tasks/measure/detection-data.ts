@@ -11,7 +11,7 @@ import type { Size } from "../../detection/boxes/boxes.ts";
 import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
 import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
 import { inRange } from "../../detection/scale/ranges.ts";
-import { sizesOfSteps } from "../../detection/scale/training-sizes.ts";
+import { sizesOfSteps, USUAL_SCALE_EVERY } from "../../detection/scale/training-sizes.ts";
 import { Random } from "../../random.ts";
 import type {
   BatchedData,
@@ -25,6 +25,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionEvaluator } from "./evaluator.ts";
 import {
+  backgroundShare,
   type ChipCounts,
   describeTraining,
   learnsAt,
@@ -142,7 +143,7 @@ export function detectionData(
   options: Pick<DetectionDataOptions, "augment"> & ScaleTrainingOptions,
   negatives?: readonly ImageChip[],
 ): DetectionData {
-  const { augment, learnDifficult, scaleEvery } = options;
+  const { augment, learnDifficult, scaleEvery = USUAL_SCALE_EVERY } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
@@ -153,7 +154,7 @@ export function detectionData(
     seed,
   }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
     if (training.kind === "chips") {
-      const { backgroundChips: background } = options.bySize;
+      const background = backgroundShare(options);
       const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
       return { made, count: made.count };
     }

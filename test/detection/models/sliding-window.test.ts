@@ -87,6 +87,17 @@ describe("windows", () => {
     expect(seen.filter(([, y1 = 0, , y2 = 0]) => Math.round(y2 - y1) === 16)).toHaveLength(26 * 52);
   });
 
+  it("are not more than can be held, whatever a configuration says of the smallest objects", () => {
+    for (const smallestHeight of [1e-300, 1e-9, 0.02]) {
+      expect(() => built({ smallestHeight })).toThrow(
+        /^option smallestHeight: .* windows of images of 64 × 64/,
+      );
+    }
+    expect(() => built({ smallestHeight: 10, ratio: 1e-300 })).toThrow(OptionError);
+    const detector = built({ smallestHeight: 0.6 });
+    expect(() => detector.decoded(input("x", [1, 3, 256, 256]))).toThrow(/256 × 256 pixels, more than/);
+  });
+
   it("take what options leave open from the training boxes", () => {
     const definition = present(detectors.get("sliding-window"));
     const boxShapes = Array.from({ length: 40 }, (_, i) => ({ width: 20 + i, height: 40 + 2 * i }));

@@ -117,6 +117,25 @@ describe("freezing", () => {
     }
   });
 
+  it("is taken, like the rate, by every detector with a backbone", () => {
+    for (const name of onBackbones) {
+      const given = { backbone: "resnet18", frozenStages: 1, frozenNorm: true, backboneRate: 0.25 };
+      const detector = detectorNamed(name, given, [3, 64, 64]);
+      const rates = parametersOf(detector).map((parameter) => [
+        parameter.name,
+        detector.rateOf?.(parameter.name),
+      ]);
+      expect([name, Object.fromEntries(rates)]).toMatchObject([
+        name,
+        {
+          "features.backbone.conv1.weight": 0,
+          "features.backbone.layer3.0.bn1.weight": 0,
+          "features.backbone.layer3.0.conv1.weight": 0.25,
+        },
+      ]);
+    }
+  });
+
   it("is decided by whether weights are given", () => {
     for (const backbone of BACKBONES) {
       const normalize =

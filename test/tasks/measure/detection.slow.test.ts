@@ -17,8 +17,12 @@ it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
   (model) => expectResumedEqual(root, { model, accumulate: 1 }),
 );
 
-it("so does training at several scales in parts of batches", () =>
-  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
+it.each([
+  { model: "center-net", name: "scales", scales: [1, 2], scaleEvery: 1 },
+  { model: "fcos", name: "scales-in-parts", scales: [1, 2], scaleEvery: 1, accumulate: 2 },
+  { model: "center-net", name: "snip", snip: true, scales: [1, 2], scaleEvery: 1 },
+  { model: "yolo-v3", name: "sniper", canvas: 64, largest: 48, sniper: true },
+])("so does training at several scales, and by size: %j", (request) => expectResumedEqual(root, request));
 
 // The others stand in the quick tests.
 describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s", (model) => {
