@@ -48,7 +48,7 @@ export const importOptions = z.strictObject({
   epsilon: amount()
     .optional()
     .describe(
-      "ε of the backbone's batch norms (default: as torchvision has it with such weights: 0 where frozen, in FCOS and otherwise 0.00001)",
+      "ε of the backbone's batch norms (default: torchvision's, 0 where they are frozen, except in FCOS, otherwise 0.00001)",
     ),
 });
 

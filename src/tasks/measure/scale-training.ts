@@ -230,7 +230,7 @@ export function describeTraining(
             `training images of ${sizes.toSorted((a, b) => a - b).join(", ")} pixels, another size every ${scaleEvery} batches`,
           ]),
       ...(training.kind === "snip"
-        ? ["SNIP: objects of other sizes are neither found nor background", ...ranges()]
+        ? ["SNIP: objects of other sizes count neither as objects nor as background", ...ranges()]
         : []),
     ];
   }

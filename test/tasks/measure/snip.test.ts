@@ -25,7 +25,7 @@ describe("SNIP", () => {
   it("chooses ranges, prints them, keeps them with the run, and feeds what is not learnt apart", async () => {
     const { fit, config } = await prepared({ snip: true, scales: [1, 2], scaleEvery: 1, objects: 6 });
     const lines = fit.data.describe();
-    expect(lines.at(-3)).toBe("SNIP: objects of other sizes are neither found nor background");
+    expect(lines.at(-3)).toBe("SNIP: objects of other sizes count neither as objects nor as background");
     expect(lines.at(-1)).toMatch(
       /^scale 2, 128 pixels: objects of size 0 to \d+ \(0 to [\d.]+ at scale 1\), \d+ of \d+$/,
     );
