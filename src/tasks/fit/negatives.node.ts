@@ -117,16 +117,27 @@ async function chooseChips(
 /**
  * Chips of what an earlier run finds where there are no objects. They are kept in its folder, so that neither a resumed fit nor a replica has
  * to look at all images again.
- * @throws OptionError where the run is no detector of the same classes; FileError
+ * @param begun the fingerprint with which a fit was begun that goes on: nothing is looked at, and nothing written, where there would be another
+ * @throws OptionError where the run is no detector of the same classes, or finds others than when the fit was begun; FileError
  */
 export async function negativesOf(
   set: DetectionSet,
   options: ChipOptions,
   { bySize }: Pick<DetectionDataOptions, "bySize">,
+  begun?: { readonly fingerprint: string | undefined },
 ): Promise<Negatives | undefined> {
   const { negativesFrom } = bySize;
   const { leastProposals = USUAL_LEAST_PROPOSALS, proposalScore = USUAL_PROPOSAL_SCORE } = bySize;
-  if (negativesFrom === undefined) return undefined;
+  const checkBegun = (fingerprint: string | undefined): void => {
+    if (begun === undefined || begun.fingerprint === fingerprint) return;
+    throw new OptionError(
+      `option negativesFrom: ${negativesFrom ?? "no run"} is no longer what this run was begun with (its weights changed, or the data); fit into a new folder`,
+    );
+  };
+  if (negativesFrom === undefined) {
+    checkBegun(undefined);
+    return undefined;
+  }
   const run = detectorRun(await loadRun(negativesFrom));
   try {
     if (run.classes.join("\n") !== set.classes.join("\n")) {
@@ -147,6 +158,7 @@ export async function negativesOf(
     const key = createHash("sha256")
       .update(`${asked} ${weights} ${leastProposals} ${proposalScore}`)
       .digest("hex");
+    checkBegun(key);
     const kept = run.folder.file(`negatives-${key.slice(0, 12)}.json`);
     const known = await readKept(kept, key);
     if (known !== undefined) return { chips: known, fingerprint: key };

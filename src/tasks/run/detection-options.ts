@@ -87,12 +87,20 @@ export function lookingOf({ modelOptions }: Pick<RunConfig, "modelOptions">): Lo
   return LOOKING.find((mode) => mode === modelOptions.trident);
 }
 
-/** A run whose detector looks by the branches asked for: its weights are the same. @throws OptionError where it was fitted without */
+/**
+ * A run whose detector looks by the branches asked for: its weights are the same.
+ * @throws OptionError where it was fitted without, or the middle one is to look for objects that it has not learnt
+ */
 export function lookingBy(config: RunConfig, trident: Looking | undefined): RunConfig {
   if (trident === undefined) return config;
   if (lookingOf(config) === undefined) {
     throw new OptionError(
       `option trident: this run of ${config.model} was fitted without branches; leave it out, or fit a detector with --trident full`,
+    );
+  }
+  if (trident === "fast" && config.modelOptions.tridentRanges !== undefined) {
+    throw new OptionError(
+      "option trident: each branch of this run has learnt objects of some sizes alone (tridentRanges), and the middle one would miss the others; leave it out",
     );
   }
   return { ...config, modelOptions: { ...config.modelOptions, trident } };

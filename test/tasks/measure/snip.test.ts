@@ -60,6 +60,11 @@ describe("SNIP", () => {
   it("with given ranges needs one for each scale, and takes one scale", async () => {
     const { config } = await prepared({ snip: true, validRanges: ["4-20.5"] });
     expect(config.dataOptions).toMatchObject({ validRanges: ["4-20.5"] });
+    const tiny = await prepared({ snip: true, validRanges: ["0.0000001-40"] });
+    expect(tiny.config.dataOptions).toMatchObject({ validRanges: ["0.0000001-40"] });
+    await expect(prepared({ snip: true, validRanges: ["500-600"] })).rejects.toThrow(
+      /^option validRanges: none of \d+ training objects is in the range of a scale/,
+    );
     await expect(prepared({ snip: true })).rejects.toThrow(/at one scale all objects are learnt/);
     await expect(prepared({ snip: true, scales: [1, 2], validRanges: ["4-20"] })).rejects.toThrow(
       /1 range for 2 scales/,
@@ -146,6 +151,8 @@ describe("SNIPER", () => {
     await expect(
       prepareFit({ kind: "resume", folder: again.fit.folder.path, overrides: {} }),
     ).rejects.toThrow(/option negativesFrom: .* is no longer what this run was begun with/);
+    // Nothing is written into the folder of another run because a run that goes on names it.
+    expect((await readdir(early)).filter((name) => name.startsWith("negatives-"))).toEqual(kept);
     await expect(prepared({ ...options, negativesFrom: join(root, "nothing") })).rejects.toThrow(/nothing/);
   });
 
