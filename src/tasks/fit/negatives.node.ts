@@ -3,7 +3,12 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { list, MOST } from "../../bounds.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
+import {
+  FILE_KINDS,
+  readRegularFile,
+  UnreadFileError,
+  writeFileAtomic,
+} from "../../data/files/files.node.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type Box, boxAt } from "../../detection/boxes/boxes.ts";
 import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
@@ -18,7 +23,7 @@ import { negativeChips } from "../../detection/scale/chips.ts";
 import { inRange, objectSize } from "../../detection/scale/ranges.ts";
 import { USUAL_LEAST_PROPOSALS, USUAL_PROPOSAL_SCORE } from "../../detection/scale/snip-options.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
-import { FileError, OptionError } from "../../errors.ts";
+import { OptionError } from "../../errors.ts";
 import type { DetectionDataOptions } from "../run/detection-options.ts";
 import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
 
@@ -160,7 +165,7 @@ export async function negativesOf(
       .digest("hex");
     checkBegun(key);
     const kept = run.folder.file(`negatives-${key.slice(0, 12)}.json`);
-    const known = await readKept(kept, key);
+    const known = await readKept(kept, key, set, options);
     if (known !== undefined) return { chips: known, fingerprint: key };
     const chips = await chooseChips(run, set, options, leastProposals, proposalScore);
     const rows = chips.map(({ image, scale, left, top }) => [image, scale, left, top]);
@@ -171,14 +176,19 @@ export async function negativesOf(
   }
 }
 
-/** Chips that were found before; undefined where there are none, or they are others. */
-async function readKept(path: string, fingerprint: string): Promise<readonly ImageChip[] | undefined> {
+/** Chips that were found before; undefined where there are none, or they are others, or none of these images. */
+async function readKept(
+  path: string,
+  fingerprint: string,
+  { splits: { train } }: DetectionSet,
+  { size, scales }: ChipOptions,
+): Promise<readonly ImageChip[] | undefined> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = new TextDecoder().decode(await readRegularFile(path, FILE_KINDS.array));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new FileError(`${path}: cannot be read`, { cause: error });
+    if (error instanceof UnreadFileError && error.reason === "missing") return undefined;
+    throw error;
   }
   let json: unknown;
   try {
@@ -189,5 +199,13 @@ async function readKept(path: string, fingerprint: string): Promise<readonly Ima
   }
   const stored = storedChips.safeParse(json);
   if (!stored.success || stored.data.fingerprint !== fingerprint) return undefined;
-  return stored.data.chips.map(([image, scale, left, top]) => ({ image, scale, left, top, hull: undefined }));
+  const { chips } = stored.data;
+  const areInside = chips.every(([image, scale, left, top]) => {
+    const factor = scales[scale];
+    if (factor === undefined || image >= train.count) return false;
+    const { width, height } = scaledImage(train.annotations(image), size, factor);
+    return left < width && top < height;
+  });
+  if (!areInside) return undefined;
+  return chips.map(([image, scale, left, top]) => ({ image, scale, left, top, hull: undefined }));
 }

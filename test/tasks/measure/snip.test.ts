@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
@@ -140,6 +140,18 @@ describe("SNIPER", () => {
     for (const [image, scale, left, top] of chips as readonly (readonly [number, number, number, number])[]) {
       expect(image).toBeLessThan(10);
       for (const at of [left, top]) expect(at).toBeLessThanOrEqual(Math.max(0, 64 * 0.5 ** scale - 32));
+    }
+    // A file of chips that are none of these images is not believed.
+    const path = join(early, kept[0] ?? "");
+    const own = await readFile(path, "utf8");
+    for (const chip of [
+      [10, 0, 0, 0],
+      [0, 3, 0, 0],
+      [0, 0, 64, 0],
+    ]) {
+      await writeFile(path, JSON.stringify({ fingerprint, chips: [chip] }));
+      await prepared(options);
+      expect(await readFile(path, "utf8")).toBe(own);
     }
     const again = await prepared(options);
     expect(again.config.dataInfo.chips).toEqual(config.dataInfo.chips);
