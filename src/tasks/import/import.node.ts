@@ -81,7 +81,7 @@ export interface ImportSummary {
 
 /**
  * Makes a run folder of a detector that torchvision has trained: one that detects, is measured and exported, and that a fit begins from
- * (`weights`). Every tensor of the file must fit.
+ * (`from`). Every tensor of the file must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);

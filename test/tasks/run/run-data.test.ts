@@ -4,6 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { initialState } from "../../../src/nn/module.ts";
 import { type FitTask, prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { openRun } from "../../../src/tasks/open-run.node.ts";
+import { locatedData } from "../../../src/tasks/run/run-data.node.ts";
+import { fitOptions } from "../../../src/train/options.ts";
 import { temporaryFolder } from "../../support.ts";
 
 // A run finds the files that it names from any working directory, and says that it is its data that is missing.
@@ -85,4 +87,11 @@ describe("the data of a run", () => {
     process.chdir(folder);
     expect(await trainCount()).toBe(48);
   });
+});
+
+test("a run that was imported has no data, and its message names an option that fit has", async () => {
+  const run = { data: "imported:fcos.pth", dataOptions: {} };
+  const refused = await locatedData(run, "runs/coco").catch((error: unknown) => String(error));
+  const [, option = ""] = /eidos fit MODEL DATA --(\w+) runs\/coco/.exec(String(refused)) ?? [];
+  expect(Object.keys(fitOptions.shape)).toContain(option);
 });
