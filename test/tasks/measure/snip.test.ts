@@ -2,23 +2,29 @@ import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
+import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
+import { detectFiles } from "../../../src/tasks/use/detect.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectResumedEqual, ran, TINY } from "./detection-support.ts";
+import { expectMeasuredAndExported, expectResumedEqual, ran, squares, TINY } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
   root = await temporaryFolder();
 });
-afterAll(() => rm(root, { recursive: true }));
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of [root, ...folders]) await rm(folder, { recursive: true });
+});
 
 const SCENES = { ...TINY, canvas: 64, largest: 48 } as const;
 
-let folders = 0;
+let count = 0;
 const prepared = (options: Readonly<Record<string, unknown>>) =>
   prepareFit({
     kind: "new",
-    request: { model: "fcos", ...SCENES, out: join(root, String(folders++)), ...options },
+    request: { model: "fcos", ...SCENES, out: join(root, String(count++)), ...options },
   });
 
 describe("SNIP", () => {
@@ -67,6 +73,153 @@ describe("SNIP", () => {
     await expect(prepared({ snip: true, scales: [1, 1.1] })).rejects.toThrow(
       /two of them are images of 64 pixels/,
     );
+  });
+});
+
+/** A run on photos of squares that has learnt something of both scales. */
+async function fittedToSquares(name: string, options: Readonly<Record<string, unknown>>): Promise<string> {
+  const photos = await squares(8);
+  try {
+    const { path, warnings } = await ran({
+      model: "fcos",
+      data: photos,
+      size: 64,
+      width: 0.25,
+      depth: 0.5,
+      batchSize: 4,
+      threads: 1,
+      learningRate: 5e-3,
+      warmupSteps: 5,
+      averageDecay: 0.9,
+      steps: 40,
+      validateEvery: 40,
+      samplePictures: 1,
+      ...options,
+      out: join(root, name),
+    });
+    expect(warnings).toEqual([]);
+    return path;
+  } finally {
+    folders.push(photos);
+  }
+}
+
+describe("a run that was fitted so looks at its own scales", () => {
+  const looks = { testScales: [2, 1], mirror: false, merge: "nms" } as const;
+  let path = "";
+  beforeAll(async () => {
+    path = await fittedToSquares("snip", {
+      snip: true,
+      scales: [2, 1],
+      scaleEvery: 1,
+      validRanges: ["0-28", "14-inf"],
+    });
+  });
+
+  it("where it is measured, as it was validated, and its export says of which sizes it is", async () => {
+    const { evaluation, description } = await expectMeasuredAndExported(path);
+    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
+    expect(evaluation.detect).toEqual({
+      confidence: 0.01,
+      iou: 0.6,
+      maximum: 100,
+      ...looks,
+      testRanges: ["0-28", "14-inf"],
+    });
+    expect(description).toMatch(
+      /Fitted with snip: of the scale of x it has learnt objects of size 14-inf alone, .*; objects of other sizes want images at scale 2 \(sizes 0-28\)\.$/,
+    );
+    // The cut at which detections count is of the same looks.
+    const kept = JSON.parse(await readFile(join(path, "validation.json"), "utf8"));
+    expect(kept.detect).toEqual(evaluation.detect);
+    expect(kept.coco.ap).toBeCloseTo(evaluation.coco.ap, 9);
+  });
+
+  it("and at others where they are given, then for objects of all sizes or of ranges that are given", async () => {
+    const run = detectorRun(await loadRun(path, { threads: 1 }));
+    try {
+      const set = await annotatedData(run);
+      const measured = (options: Parameters<typeof evaluateDetector>[2]) =>
+        evaluateDetector(run, set, { split: "validation", ...options });
+      const own = await measured({});
+      const same = await measured({ testScales: [2, 1], testRanges: ["0-28", "14-inf"] });
+      expect(same.coco).toEqual(own.coco);
+      const [once, all, others] = [
+        await measured({ testScales: [1] }),
+        await measured({ testScales: [2, 1] }),
+        await measured({ testRanges: ["0-5", "0-5"] }),
+      ];
+      expect(once.detect).toEqual({ confidence: 0.01, iou: 0.6, maximum: 100 });
+      expect(all.detect).toEqual({ ...once.detect, ...looks });
+      const figures = ({ coco, best, errors }: typeof own) => ({ coco, best, errors });
+      for (const [i, other] of [once, all, others].entries()) {
+        expect(figures(other), String(i)).not.toEqual(figures(own));
+      }
+      expect(others.coco.ap).toBe(0);
+
+      // Photos likewise.
+      const image = join(folders[0] ?? "", "images/p0.png");
+      const found = async (options: Parameters<typeof detectFiles>[2]) => {
+        for await (const { found } of detectFiles(run, [{ image, name: "p0.png" }], {
+          confidence: 0.01,
+          ...options,
+        }))
+          return found;
+        return undefined;
+      };
+      const usual = await found({});
+      expect(usual?.length).toBeGreaterThan(0);
+      expect(usual).toEqual(await found({ testScales: [2, 1], testRanges: ["0-28", "14-inf"] }));
+      expect(usual).not.toEqual(await found({ testScales: [1] }));
+    } finally {
+      await run.session.release();
+    }
+  });
+
+  it("after SNIPER, too; scales that are the same size once rounded are looked at once", async () => {
+    const sniper = await fittedToSquares("sniper", {
+      sniper: true,
+      scales: [2, 1, 0.9],
+      chip: 64,
+      validRanges: ["0-28", "14-inf", "12-inf"],
+    });
+    const { evaluation, description } = await expectMeasuredAndExported(sniper);
+    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
+    expect(evaluation.detect).toMatchObject({ ...looks, testRanges: ["0-28", "12-inf"] });
+    expect(description).toMatch(/Fitted with sniper: .* size 12-inf alone, .* at scale 2 \(sizes 0-28\)\.$/);
+  });
+
+  it("in validation, of which the losses ignore objects that are not learnt at scale 1", async () => {
+    const { fit } = await prepared({
+      snip: true,
+      scales: [1, 2],
+      validRanges: ["14-inf", "0-32"],
+      objects: 6,
+    });
+    if (fit.data.kind !== "batches") throw new Error("no batches");
+    const { validation } = fit.data;
+    expect(fit.data.describe()).toContain(
+      "validation looks at images of 64, 128 pixels, each for its objects, and merges what is found",
+    );
+    // 1 + 4 times the pixels: fewer images at once.
+    expect(validation.batchSize).toBe(1);
+    const { x, others } = validation.shape(2);
+    expect(x).toEqual([2, 3, 64, 64]);
+    expect(others?.x128).toEqual({ shape: [2, 3, 128, 128], dtype: "float32" });
+    const feeds = await validation.feeds({ first: 0, count: validation.count });
+    for (const [name, { shape }] of Object.entries(others ?? {}))
+      expect(feeds[name]?.shape.slice(1)).toEqual(shape.slice(1));
+    const sizes = (name: string) => {
+      const edges = Array.from(feeds[name]?.data ?? [], Number);
+      return Array.from({ length: edges.length / 4 }, (_, i) => {
+        const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = edges.slice(4 * i, 4 * i + 4);
+        return Math.sqrt((x2 - x1) * (y2 - y1));
+      }).filter((size) => size > 0);
+    };
+    expect(sizes("boxes").length).toBeGreaterThan(0);
+    expect(sizes("invalid").length).toBeGreaterThan(0);
+    for (const size of sizes("boxes")) expect(size).toBeGreaterThanOrEqual(14);
+    for (const size of sizes("invalid")) expect(size).toBeLessThan(14);
   });
 });
 
@@ -141,6 +294,9 @@ describe("SNIPER", () => {
       /option validRanges: is without effect/,
     );
     await expect(prepared({ sniper: true, chip: 40 })).rejects.toThrow(/chip/);
+    await expect(prepared({ sniper: true, chip: 64, model: "yolo-v1", head: "connected" })).rejects.toThrow(
+      /option sniper: .* takes none of 32 × 32/,
+    );
     await expect(prepared({ sniper: true, model: "yolo-v1", head: "connected" })).rejects.toThrow(
       /takes none of 32 × 32/,
     );
