@@ -2,6 +2,7 @@ import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { type DetectOptions, isDetector } from "../../detection/models/detector.ts";
 import { exportedDetections } from "../../detection/models/exported.ts";
+import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import type { Exportable, Model } from "../../model/capabilities.ts";
@@ -75,17 +76,17 @@ function scaleHint(config: RunConfig): readonly string[] {
   const looks = ownLooks(config);
   if (looks === undefined) return [];
   const { fittedBy, testScales, testRanges } = looks;
-  const own = testRanges[testScales.indexOf(1)];
-  const others = testScales.flatMap((scale, i) => (scale === 1 ? [] : [`${scale} (sizes ${testRanges[i]})`]));
-  const learnt =
-    own === undefined
-      ? "nothing was learnt at the scale of x"
-      : `of the scale of x it has learnt objects of size ${own} alone, the square root of their area in pixels`;
-  const rest =
-    others.length === 0
-      ? "others are not found"
-      : `objects of other sizes want images at scale ${others.join(", ")}`;
-  return [`Fitted with ${fittedBy}: ${learnt}; ${rest}.`];
+  const size = config.dataInfo.sampleShape[2] ?? Number.NaN;
+  const at = testScales.findIndex((scale) => scaledSize(size, scale) === size);
+  const others = testScales.flatMap((scale, i) => (i === at ? [] : [`${scale} (sizes ${testRanges[i]})`]));
+  const want = `want images at scale ${others.join(", ")}`;
+  const hint =
+    at < 0
+      ? `nothing was learnt at the scale of x: objects ${want}`
+      : `of the scale of x it has learnt objects of size ${testRanges[at]} alone, the square root of their area in pixels; ${
+          others.length === 0 ? "others are not found" : `objects of other sizes ${want}`
+        }`;
+  return [`Fitted with ${fittedBy}: ${hint}.`];
 }
 
 /**
