@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../src/catalog.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
+import { dataSchema } from "../src/tasks/run/definition.node.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 
@@ -28,14 +29,15 @@ describe("options of the catalogue", () => {
   });
 
   it("of a model have no name of an option of training or data: one flag would set both", () => {
-    const others = [
-      ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(dataOptionsSchema) }),
-      "model",
-      "data",
-      "out",
-      "resume",
-    ];
-    for (const { name, options } of models.values()) {
+    for (const definition of models.values()) {
+      const { name, options } = definition;
+      const others = [
+        ...Object.keys({ ...optionsOf(fitOptions), ...optionsOf(dataSchema(definition)) }),
+        "model",
+        "data",
+        "out",
+        "resume",
+      ];
       expect(
         Object.keys(optionsOf(options)).filter((option) => others.includes(option)),
         name,

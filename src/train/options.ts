@@ -74,6 +74,13 @@ export const fitOptions = z.strictObject({
     .describe(
       "begin with these weights: a file (.safetensors, or PyTorch's .pth or .pt), the folder of a run, https://…, or hf:OWNER/NAME[@REVISION][/FILE]; what fits by name and shape is taken",
     ),
+  from: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "begin from this run, fitted or imported: with its weights, the options of its model and the size of its images, as far as they are not given",
+    ),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   validateEvery: trainingSteps()
     .optional()

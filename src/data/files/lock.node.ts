@@ -1,10 +1,18 @@
-import { randomUUID } from "node:crypto";
-import { lstat, open, readFile, rename, rm, utimes } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { lstat, open, readFile, rm, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import { z } from "zod";
 import { FileError } from "../../errors.ts";
-import { FILE_KINDS, fileError, isMissing, readRegularFile, UnreadFileError } from "./files.node.ts";
+import {
+  FILE_KINDS,
+  fileError,
+  isMissing,
+  readRegularFile,
+  UnreadFileError,
+  writeFileAtomic,
+} from "./files.node.ts";
 
 // What one process at a time may write has a lock beside it: a file that says who writes. Readers need none, since files are replaced whole.
 
@@ -151,14 +159,12 @@ export class FileLock {
       since: new Date().toISOString(),
       token,
     };
-    for (;;) {
-      if (await writeNew(path, `${JSON.stringify(holder)}\n`)) {
-        return { kind: "taken", lock: new FileLock(path, token) };
+    return (
+      (await acquire(path, `${JSON.stringify(holder)}\n`)) ?? {
+        kind: "taken",
+        lock: new FileLock(path, token),
       }
-      const found = await look(path);
-      if (found.kind === "held") return found;
-      if (found.kind === "stale") await removeStale(path, found.text);
-    }
+    );
   }
 
   /** What became of the file, where it is no longer this holder's: `removed`, `taken by process 4711 …`. @throws FileError */
@@ -199,15 +205,36 @@ async function writeNew(path: string, text: string): Promise<boolean> {
   }
 }
 
-/** Takes a stale lock away. Of several processes that do so at once, one succeeds; a lock taken since is put back. */
-async function removeStale(path: string, text: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw fileError(error, "replace", path);
+/** Milliseconds until a lock is looked at again that another one takes over. */
+const TAKEOVER = 20;
+
+/**
+ * Puts a text in place of a lock that nobody holds.
+ *
+ * What is stale may be replaced by one process alone: the holder of a second lock, named after the stale text. Without it, two could find the
+ * same stale lock, and the slower one would take away what the faster one has just put there. The holder of that second lock may die as
+ * well; then it is stale, and is taken over in the same way.
+ * @returns who holds the lock; undefined where the text is in its place now
+ */
+async function acquire(path: string, text: string): Promise<Extract<Taking, { kind: "held" }> | undefined> {
+  for (;;) {
+    if (await writeNew(path, text)) return undefined;
+    const found = await look(path);
+    if (found.kind === "held") return found;
+    if (found.kind === "none") continue;
+    const second = `${path}.${createHash("sha256").update(found.text).digest("hex").slice(0, 16)}`;
+    if ((await acquire(second, text)) !== undefined) {
+      await setTimeout(TAKEOVER);
+      continue;
+    }
+    try {
+      const now = await look(path);
+      if (now.kind === "stale" && now.text === found.text) {
+        await writeFileAtomic(path, text);
+        return undefined;
+      }
+    } finally {
+      await rm(second, { force: true });
+    }
   }
-  if ((await readFile(aside, "utf8")) !== text) await rename(aside, path);
-  else await rm(aside, { force: true });
 }

@@ -91,6 +91,12 @@ export {
   slidingWindowOptions,
 } from "./sliding-window.ts";
 export {
+  readTorchvision,
+  TORCHVISION_MODELS,
+  type TorchvisionDetector,
+  type TorchvisionModel,
+} from "./torchvision.ts";
+export {
   alignTasks,
   boxesOfDistributions,
   distancesOf,

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { MOST, positiveAmount, ratio, share } from "../../bounds.ts";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
+import { showCount } from "../../memory.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant as constantly, kaimingNormal, normal } from "../../nn/initializers.ts";
@@ -42,6 +43,9 @@ const GREY = 114;
 
 /** Channels of the layers for width 1. */
 const CHANNELS = [16, 16, 32] as const;
+
+/** Most windows of an image: those of a pyramid that begins with 4096 × 4096 pixels are 1.4 million, with an octave of two levels 2.1. */
+const MOST_WINDOWS = 2 ** 22;
 
 /** Most negatives of an image that are learnt from, at least and at most. */
 const [FEWEST_NEGATIVES, MOST_NEGATIVES] = [8, 512] as const;
@@ -121,7 +125,7 @@ export const slidingWindowOptions = z.strictObject({
     .max(MOST.ratio)
     .optional()
     .describe("width / height of all objects (default: the median of the training boxes)"),
-  smallest: positiveAmount()
+  smallestHeight: positiveAmount()
     .max(MOST.pixels)
     .optional()
     .describe(
@@ -146,11 +150,17 @@ export const slidingWindowOptions = z.strictObject({
 
 export type SlidingWindowOptions = z.output<typeof slidingWindowOptions>;
 
+/** The one aspect ratio of all objects, and the height of the smallest ones. */
+interface ObjectShape {
+  readonly ratio: number;
+  readonly smallestHeight: number;
+}
+
 /** What options leave open, from the shapes of training boxes. */
 function settledShape(
-  { ratio, smallest, window, fill }: SlidingWindowOptions,
+  { ratio, smallestHeight, window, fill }: SlidingWindowOptions,
   { boxShapes = [] }: DetectionInfo,
-): { readonly ratio: number; readonly smallest: number } {
+): ObjectShape {
   const sorted = (values: readonly number[]) => values.filter((value) => value > 0).sort((a, b) => a - b);
   const ratios = sorted(boxShapes.map(({ width, height }) => (height > 0 ? width / height : 0)));
   const heights = sorted(boxShapes.map(({ height }) => height));
@@ -158,7 +168,7 @@ function settledShape(
   const small = heights[Math.floor(heights.length / 20)] ?? window * fill;
   return {
     ratio: ratio ?? Math.min(MOST.ratio, Math.max(1 / MOST.ratio, Number(usual.toPrecision(3)))),
-    smallest: smallest ?? Math.max(0.4 * window, Math.floor(small)),
+    smallestHeight: smallestHeight ?? Math.max(0.4 * window, Math.floor(small)),
   };
 }
 
@@ -176,7 +186,7 @@ export class SlidingWindow implements Detector {
   readonly needsSuppression = true;
   readonly classifier: WindowClassifier;
   private readonly options: SlidingWindowOptions;
-  private readonly shape: { readonly ratio: number; readonly smallest: number };
+  private readonly shape: ObjectShape;
 
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: SlidingWindowOptions, data: DetectionInfo) {
@@ -194,21 +204,42 @@ export class SlidingWindow implements Detector {
     this.options = options;
     this.shape = settledShape(options, data);
     this.classifier = new WindowClassifier(options.window, classes, options.width, options.depth);
+    this.levelSizes(this.imageSize);
   }
 
-  /** The levels of the pyramid over images of that size, from the one for the smallest objects on. */
-  private levels({ width, height }: Size): readonly PyramidLevel[] {
+  /**
+   * How large images of that size are on the levels of the pyramid, from the one for the smallest objects on.
+   * @throws OptionError where they would have too many windows
+   */
+  private levelSizes({ width, height }: Size): readonly Size[] {
     const { window, fill, octave } = this.options;
-    const { ratio, smallest } = this.shape;
-    const objectHeight = fill * window;
-    const largest = Math.max(smallest, Math.min(height, width / ratio));
-    const count = 1 + Math.floor(octave * Math.log2(largest / smallest) + 1e-9);
-    return Array.from({ length: count }, (_, i): PyramidLevel => {
-      const scale = objectHeight / (smallest * 2 ** (i / octave));
-      const size = {
+    const { ratio, smallestHeight } = this.shape;
+    const largest = Math.max(smallestHeight, Math.min(height, width / ratio));
+    const count = 1 + Math.floor(octave * Math.log2(largest / smallestHeight) + 1e-9);
+    const sizes = Array.from({ length: count }, (_, i): Size => {
+      const scale = (fill * window) / (smallestHeight * 2 ** (i / octave));
+      return {
         width: Math.max(1, Math.round((width * scale) / ratio)),
         height: Math.max(1, Math.round(height * scale)),
       };
+    });
+    const windows = sizes.reduce(
+      (sum, size) => sum + windowsAlong(size.width) * windowsAlong(size.height),
+      0,
+    );
+    if (windows > MOST_WINDOWS) {
+      throw new OptionError(
+        `option smallestHeight: objects of ${smallestHeight} pixels and a ratio of ${ratio} want ${showCount(windows)} windows of images of ${width} × ${height} pixels, more than ${showCount(MOST_WINDOWS)}; take larger objects, or smaller images`,
+      );
+    }
+    return sizes;
+  }
+
+  /** The levels of the pyramid over images of that size. @throws OptionError where they would have too many windows */
+  private levels(image: Size): readonly PyramidLevel[] {
+    const { width, height } = image;
+    const objectHeight = this.options.fill * this.options.window;
+    return this.levelSizes(image).map((size): PyramidLevel => {
       const [across, down] = [width / size.width, height / size.height];
       const boxes: number[] = [];
       for (let row = 0; row < windowsAlong(size.height); row++) {

@@ -201,13 +201,9 @@ export class YoloV1 extends DenseDetector<YoloV1Options, YoloV1Outputs, CellGrid
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: YoloV1Options, data: DetectionInfo) {
-    const { backbone, width, depth, trident, tridentRanges, stride, predictors, hidden } = options;
+    const { stride, predictors, hidden } = options;
     super({ name: "yolo-v1", title: "YOLO (v1)" }, options, data, {
-      backbone,
-      width,
-      depth,
-      trident,
-      tridentRanges,
+      ...options,
       neck: "none",
       finestStride: stride,
       levels: 1,

@@ -11,7 +11,17 @@ export {
   levelGrids,
 } from "./feature-network.ts";
 export { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
-export { type ExtraLevels, Fpn, type Neck, type NeckKind, neckOf, Pan, PlainFpn } from "./necks.ts";
+export {
+  type CoarserLevels,
+  type ExtraLevels,
+  Fpn,
+  type Neck,
+  type NeckKind,
+  type NeckOutputs,
+  neckOf,
+  Pan,
+  PlainFpn,
+} from "./necks.ts";
 export {
   EfficientNetLite0,
   EfficientNetLite0Classifier,

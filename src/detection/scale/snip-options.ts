@@ -7,8 +7,12 @@ const MOST_SCALES = 8;
 /** The scales of SNIPER, in parts of the size, where none are given. */
 export const SNIPER_SCALES = [1, 0.5, 0.25] as const;
 
-/** Largest share of background among chips. */
-export const MOST_BACKGROUND = 0.9;
+/** Largest share of background among chips, and the one where none is given. */
+const MOST_BACKGROUND = 0.9;
+export const USUAL_BACKGROUND = 0.1;
+
+/** What must be found in a chip for it to be one of background, and with which score, where nothing else is given. */
+export const [USUAL_LEAST_PROPOSALS, USUAL_PROPOSAL_SCORE] = [2, 0.1] as const;
 
 /** Options of training that looks at each scale at objects of some sizes alone. */
 export const snipOptions = {
@@ -39,12 +43,12 @@ export const snipOptions = {
     .describe(
       "sniper: height and width of a chip, a multiple of 32 (default: as large as the image at its smallest scale, at most half of size)",
     ),
-  background: z
+  chipBackground: z
     .number()
     .min(0)
     .max(MOST_BACKGROUND)
-    .default(0.1)
-    .describe("sniper: share of chips without objects, others in each epoch"),
+    .optional()
+    .describe(`sniper: share of chips without objects, others in each epoch (default: ${USUAL_BACKGROUND})`),
   negativesFrom: text()
     .min(1)
     .optional()
@@ -55,10 +59,12 @@ export const snipOptions = {
     .int()
     .min(1)
     .max(1000)
-    .default(2)
-    .describe("negativesFrom: what must be found in a chip for it to be one of background"),
+    .optional()
+    .describe(
+      `negativesFrom: what must be found in a chip for it to be one of background (default: ${USUAL_LEAST_PROPOSALS})`,
+    ),
   proposalScore: positiveAmount()
     .max(1)
-    .default(0.1)
-    .describe("negativesFrom: score from which on a detection counts"),
+    .optional()
+    .describe(`negativesFrom: score from which on a detection counts (default: ${USUAL_PROPOSAL_SCORE})`),
 };

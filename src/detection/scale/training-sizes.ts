@@ -14,6 +14,9 @@ export const [LEAST_SCALE, LARGEST_SCALE] = [0.1, 4] as const;
 /** Most sizes of a fit: as many programs as training holds at once. */
 const MOST_SCALES = 8;
 
+/** Batches until the next size where no other number is given. */
+export const USUAL_SCALE_EVERY = 10;
+
 /** Options of training at several scales. */
 export const trainingScaleOptions = {
   scales: list(z.number().min(LEAST_SCALE).max(LARGEST_SCALE), MOST_SCALES)
@@ -22,7 +25,9 @@ export const trainingScaleOptions = {
     .describe(
       `train at several scales: sizes of the images of a batch in parts of size, such as 0.75,1,1.25, rounded to multiples of ${SIZE_UNIT}; at most ${MOST_SCALES} (default: size alone)`,
     ),
-  scaleEvery: trainingSteps().default(10).describe("scales: batches until the next size"),
+  scaleEvery: trainingSteps()
+    .optional()
+    .describe(`scales: batches until the next size (default: ${USUAL_SCALE_EVERY})`),
 };
 
 /** A size in parts of another one, rounded to a multiple of 32, at least 32. */

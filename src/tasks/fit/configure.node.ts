@@ -8,7 +8,7 @@ import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
-import { fitOptions, resolveFitOptions } from "../../train/options.ts";
+import { type FitOptions, fitOptions, resolveFitOptions } from "../../train/options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
@@ -22,6 +22,7 @@ import {
 } from "../run/detection-options.ts";
 import { pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
+import { type FromRun, fromRun } from "./from-run.node.ts";
 import { type Negatives, negativesOf } from "./negatives.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 
@@ -72,15 +73,21 @@ export async function configure(
     data: dataSchema(definition),
     model: modelSchema(definition),
   });
-  const fit = parseOptions("fit", fitOptions, options.fit);
-  const parsed = parseOptions(definition.name, definition.options, options.model) as Options;
+  const { fit, from } = await beginning(parseOptions("fit", fitOptions, options.fit), model);
+  const parsed = parseOptions(definition.name, definition.options, {
+    ...from?.modelOptions,
+    ...options.model,
+  }) as Options;
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(definition, data, options.data, parsed, {
-    trust,
-    fromWeights: fit.weights !== undefined,
-  });
+  const { opened, dataOptions, info, modelOptions } = await open(
+    definition,
+    data,
+    { ...from?.dataOptions, ...options.data },
+    parsed,
+    { trust, fromWeights: fit.weights !== undefined },
+  );
   const config = {
     eidos: version,
     created: new Date().toISOString(),
@@ -92,6 +99,18 @@ export async function configure(
     fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
   };
   return { definition, opened, config: { ...config, paths: pathsOf(config) } };
+}
+
+/** Options of training with the weights of the run that the fit begins from, and what else it takes from it. @throws OptionError, FileError */
+async function beginning(
+  fit: FitOptions,
+  model: string,
+): Promise<{ readonly fit: FitOptions; readonly from: FromRun | undefined }> {
+  if (fit.from === undefined) return { fit, from: undefined };
+  if (fit.weights !== undefined) {
+    throw new OptionError("options from and weights: both are weights to begin with; leave one out");
+  }
+  return { fit: { ...fit, weights: fit.from }, from: await fromRun(fit.from, model) };
 }
 
 /**

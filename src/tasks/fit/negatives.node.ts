@@ -16,6 +16,7 @@ import {
 } from "../../detection/scale/chip-batches.ts";
 import { negativeChips } from "../../detection/scale/chips.ts";
 import { inRange, objectSize } from "../../detection/scale/ranges.ts";
+import { USUAL_LEAST_PROPOSALS, USUAL_PROPOSAL_SCORE } from "../../detection/scale/snip-options.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import type { DetectionDataOptions } from "../run/detection-options.ts";
@@ -121,8 +122,10 @@ async function chooseChips(
 export async function negativesOf(
   set: DetectionSet,
   options: ChipOptions,
-  { bySize: { negativesFrom, leastProposals, proposalScore } }: Pick<DetectionDataOptions, "bySize">,
+  { bySize }: Pick<DetectionDataOptions, "bySize">,
 ): Promise<Negatives | undefined> {
+  const { negativesFrom } = bySize;
+  const { leastProposals = USUAL_LEAST_PROPOSALS, proposalScore = USUAL_PROPOSAL_SCORE } = bySize;
   if (negativesFrom === undefined) return undefined;
   const run = detectorRun(await loadRun(negativesFrom));
   try {

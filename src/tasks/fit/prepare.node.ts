@@ -25,6 +25,7 @@ import { locatedData, pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust, trusts } from "../run/trust.node.ts";
 import { offlineOption, startingWeights, type WeightsAccess } from "../run/weights.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
+import { withOwnClasses } from "./from-run.node.ts";
 import { type Negatives, negativesOf } from "./negatives.node.ts";
 import { type FitSubject, outputsOf } from "./outputs.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
@@ -88,7 +89,7 @@ async function prepareNew(
   if (out !== undefined) await refuseTaken(out);
   const { definition, opened, config: configured } = await configure(request, trust);
   const subject = subjectOf(definition, configured, opened);
-  const start = await startOf(configured, subject, { offline, asked: true }, reports);
+  const start = await startOf(configured, { subject, definition }, { offline, asked: true }, reports);
   const config = { ...configured, ...recordOf(start) };
   let folder: RunFolder;
   if (out === undefined) folder = await makeFreeFolder(defaultFolder(config.model, config.data));
@@ -131,14 +132,15 @@ async function prepareResume(
       fit,
       ...(given !== undefined && movedTo(before, given)),
     };
-    const { subject, data } = await resolveRun(resumed, path, given, trust);
+    const { definition, subject, data } = await resolveRun(resumed, path, given, trust);
     // Killed before its first checkpoint, a run begins again as it has begun.
     const access = {
       offline: offlineOption(offline),
       asked: overrides.weights !== undefined || trusts(trust, "download"),
       ...(!isOther && { run: path }),
     };
-    const start = checkpoint === undefined ? await startOf(resumed, subject, access, reports) : undefined;
+    const start =
+      checkpoint === undefined ? await startOf(resumed, { subject, definition }, access, reports) : undefined;
     const config = { ...resumed, ...recordOf(start) };
     await folder.removeTemporaries();
     if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
@@ -206,7 +208,7 @@ function prepared({
 /** Weights that a run begins with, where they are given, and what of them did not fit. */
 async function startOf(
   config: RunConfig,
-  { model }: FitSubject,
+  { subject, definition }: { readonly subject: FitSubject; readonly definition: ModelDefinition },
   access: WeightsAccess,
   reports: PrepareReports,
 ): Promise<Start | undefined> {
@@ -214,7 +216,12 @@ async function startOf(
     startingWeights(config, { ...access, ...reports, signal }),
   );
   if (weights === undefined) return undefined;
-  const { start, report } = await warmStart(weights.path, model, config.fit.seed);
+  const { from, seed } = config.fit;
+  const fitting = await warmStart(weights.path, subject.model, seed);
+  const { start, report } =
+    from === undefined || from !== config.fit.weights
+      ? fitting
+      : await withOwnClasses(fitting, weights.path, definition, config);
   return { start, report: [...weights.notes, ...report], record: weights.record };
 }
 
@@ -245,6 +252,7 @@ async function refuseTaken(path: string): Promise<void> {
 
 /** The model and the data of a run, and its data where it lies. */
 interface ResolvedRun {
+  readonly definition: ModelDefinition;
   readonly subject: FitSubject;
   readonly data: SentData;
 }
@@ -264,10 +272,8 @@ export async function resolveRun(
 ): Promise<ResolvedRun> {
   const definition = await runDefinition(config, folder, trust);
   const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
-  return {
-    subject: subjectOf(definition, config, await reopen(definition, config, data, dataOptions, trust)),
-    data,
-  };
+  const opened = await reopen(definition, config, data, dataOptions, trust);
+  return { definition, subject: subjectOf(definition, config, opened), data };
 }
 
 async function reopen(

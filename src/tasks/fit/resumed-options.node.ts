@@ -22,6 +22,9 @@ export function resumedOptions(
 ): FitConfig {
   const owner = `resuming ${path} (model and data stay as they were)`;
   const { fit: changed } = divideOptions(owner, overrides, { fit: fitOptions });
+  if ("from" in changed) {
+    throw new OptionError(`option from: ${path} has begun already, and goes on from itself; leave it out`);
+  }
   const parsed = parseOptions("fit", fitOptions, changed) as Record<string, unknown>;
   const changes = Object.fromEntries(Object.keys(changed).map((name) => [name, parsed[name]]));
   const { steps, epochs, seconds, ...others } = before.fit;

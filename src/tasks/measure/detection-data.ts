@@ -12,7 +12,7 @@ import { checkTakesSizes, type Detector } from "../../detection/models/detector.
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
 import { inRange } from "../../detection/scale/ranges.ts";
-import { scaledSize, sizesOfSteps } from "../../detection/scale/training-sizes.ts";
+import { scaledSize, sizesOfSteps, USUAL_SCALE_EVERY } from "../../detection/scale/training-sizes.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type {
@@ -27,6 +27,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionEvaluator, scaledInput } from "./evaluator.ts";
 import {
+  backgroundShare,
   type ChipCounts,
   describeTraining,
   learnsAt,
@@ -181,7 +182,7 @@ export function detectionData(
   options: Pick<DetectionDataOptions, "augment"> & ScaleTrainingOptions,
   negatives?: readonly ImageChip[],
 ): DetectionData {
-  const { augment, learnDifficult, scaleEvery } = options;
+  const { augment, learnDifficult, scaleEvery = USUAL_SCALE_EVERY } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
@@ -196,7 +197,7 @@ export function detectionData(
     seed,
   }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
     if (training.kind === "chips") {
-      const { background } = options.bySize;
+      const background = backgroundShare(options);
       const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
       return { made, count: made.count };
     }

@@ -16,9 +16,14 @@ import {
   rangeTexts,
   type ValidRange,
 } from "../../detection/scale/ranges.ts";
-import { SNIPER_SCALES } from "../../detection/scale/snip-options.ts";
+import { SNIPER_SCALES, USUAL_BACKGROUND } from "../../detection/scale/snip-options.ts";
 import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
-import { SIZE_UNIT, scaledSize, scaledSizes } from "../../detection/scale/training-sizes.ts";
+import {
+  SIZE_UNIT,
+  scaledSize,
+  scaledSizes,
+  USUAL_SCALE_EVERY,
+} from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { type DetectionDataOptions, detectionDataOptions } from "../run/detection-options.ts";
 
@@ -44,7 +49,9 @@ export type ScaleTraining =
 
 /** Refuses options that are without effect. @throws OptionError */
 function checkIdle({
-  bySize: { snip, sniper, validRanges, chip, negativesFrom },
+  scales,
+  scaleEvery,
+  bySize: { snip, sniper, validRanges, chip, chipBackground, negativesFrom, leastProposals, proposalScore },
 }: ScaleTrainingOptions): void {
   if (snip && sniper) {
     throw new OptionError(
@@ -56,13 +63,21 @@ function checkIdle({
       "option validRanges: is without effect without snip or sniper; give one of the two",
     );
   }
-  for (const [name, value] of Object.entries({ chip, negativesFrom })) {
-    if (value !== undefined && !sniper) {
-      throw new OptionError(
-        `option ${name}: is without effect without sniper; give it, or leave ${name} out`,
-      );
-    }
+  const without = (condition: string, options: Readonly<Record<string, unknown>>): void => {
+    const [idle] = Object.entries(options).find(([, value]) => value !== undefined) ?? [];
+    if (idle === undefined) return;
+    throw new OptionError(
+      `option ${idle}: is without effect without ${condition}; give it, or leave ${idle} out`,
+    );
+  };
+  if (!sniper) without("sniper", { chip, chipBackground, negativesFrom });
+  if (negativesFrom === undefined) without("negativesFrom", { leastProposals, proposalScore });
+  if (sniper && scaleEvery !== undefined) {
+    throw new OptionError(
+      "option scaleEvery: is without effect with sniper, whose batches have chips of all scales; leave it out",
+    );
   }
+  if (scales === undefined) without("scales", { scaleEvery });
 }
 
 /** The side of chips where none is given: that of an image at its smallest scale, at most half of the size. */
@@ -155,6 +170,11 @@ export function looksOfTraining(
   return training.kind === "all" ? undefined : looksByScale(size, training.scales, training.ranges);
 }
 
+/** The share of background among the chips of an epoch. */
+export function backgroundShare({ bySize }: Pick<ScaleTrainingOptions, "bySize">): number {
+  return bySize.chipBackground ?? USUAL_BACKGROUND;
+}
+
 /** What an epoch of chips comes to. */
 export interface ChipCounts {
   readonly side: number;
@@ -183,10 +203,10 @@ export function chipCounts(
 export function plannedChips(
   set: DetectionSet,
   training: ScaleTraining,
-  { bySize: { background } }: ScaleTrainingOptions,
+  options: ScaleTrainingOptions,
 ): ChipCounts | undefined {
   if (training.kind !== "chips") return undefined;
-  return chipCounts(set, training, planChips(set.splits.train, training), background);
+  return chipCounts(set, training, planChips(set.splits.train, training), backgroundShare(options));
 }
 
 const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;
@@ -206,9 +226,10 @@ export function describeTraining(
   set: DetectionSet,
   size: number,
   training: ScaleTraining,
-  { scaleEvery, learnDifficult, bySize }: ScaleTrainingOptions,
+  options: ScaleTrainingOptions,
   plan: ChipPlan | undefined,
 ): readonly string[] {
+  const { scaleEvery = USUAL_SCALE_EVERY, learnDifficult } = options;
   const ranges = () =>
     training.kind === "all"
       ? []
@@ -242,7 +263,7 @@ export function describeTraining(
   if (plan === undefined) return [];
   const { nowhere, objects } = plan;
   return [
-    describeChips(set, training, chipCounts(set, training, plan, bySize.background)),
+    describeChips(set, training, chipCounts(set, training, plan, backgroundShare(options))),
     ...validated,
     ...ranges(),
     ...(nowhere === 0

@@ -53,8 +53,8 @@ export interface DetectionDataOptions {
   readonly size: number | undefined;
   /** Sizes of training images in parts of `size`; undefined for `size` alone. */
   readonly scales: readonly number[] | undefined;
-  /** Batches until the next of them. */
-  readonly scaleEvery: number;
+  /** Batches until the next of them; default: 10. */
+  readonly scaleEvery: number | undefined;
   /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
   readonly bySize: z.output<typeof bySizeSchema>;
   /** False where training images are not changed. */

@@ -41,7 +41,7 @@ const forms = [
   ["yolo-v3", {}],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
   ["sliding-window", {}],
-  ["sliding-window", { window: 24, depth: 0.25, smallest: 12, octave: 1, ratio: 1.5, negatives: 1 }],
+  ["sliding-window", { window: 24, depth: 0.25, smallestHeight: 12, octave: 1, ratio: 1.5, negatives: 1 }],
   ["faster-rcnn", { hidden: 32 }],
   [
     "faster-rcnn",

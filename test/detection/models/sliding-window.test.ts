@@ -61,7 +61,7 @@ describe("the classifier of windows", () => {
 
 describe("windows", () => {
   it("are as large as objects from the smallest to the image, of one aspect ratio, centered on the picture", async () => {
-    const detector = built({ smallest: 16, octave: 2, ratio: 0.5 });
+    const detector = built({ smallestHeight: 16, octave: 2, ratio: 0.5 });
     const { boxes, scores } = detector.decoded(input("x", [1, 3, SIDE, SIDE]));
     const program = await Program.build({ boxes, scores }, await testRuntime());
     const x = float32(new Float32Array(3 * SIDE * SIDE), [1, 3, SIDE, SIDE]);
@@ -87,17 +87,31 @@ describe("windows", () => {
     expect(seen.filter(([, y1 = 0, , y2 = 0]) => Math.round(y2 - y1) === 16)).toHaveLength(26 * 52);
   });
 
+  it("are not more than can be held, whatever a configuration says of the smallest objects", () => {
+    for (const smallestHeight of [1e-300, 1e-9, 0.02]) {
+      expect(() => built({ smallestHeight })).toThrow(
+        /^option smallestHeight: .* windows of images of 64 × 64/,
+      );
+    }
+    expect(() => built({ smallestHeight: 10, ratio: 1e-300 })).toThrow(OptionError);
+    const detector = built({ smallestHeight: 0.6 });
+    expect(() => detector.decoded(input("x", [1, 3, 256, 256]))).toThrow(/256 × 256 pixels, more than/);
+  });
+
   it("take what options leave open from the training boxes", () => {
     const definition = present(detectors.get("sliding-window"));
     const boxShapes = Array.from({ length: 40 }, (_, i) => ({ width: 20 + i, height: 40 + 2 * i }));
     const options = definition.options.parse({});
-    expect(definition.settled?.(options, { ...data, boxShapes })).toMatchObject({ ratio: 0.5, smallest: 44 });
-    expect(definition.settled?.({ ...options, ratio: 2, smallest: 9 }, { ...data, boxShapes })).toMatchObject(
-      {
-        ratio: 2,
-        smallest: 9,
-      },
-    );
+    expect(definition.settled?.(options, { ...data, boxShapes })).toMatchObject({
+      ratio: 0.5,
+      smallestHeight: 44,
+    });
+    expect(
+      definition.settled?.({ ...options, ratio: 2, smallestHeight: 9 }, { ...data, boxShapes }),
+    ).toMatchObject({
+      ratio: 2,
+      smallestHeight: 9,
+    });
     expect(definition.settled?.(options, data)).not.toHaveProperty("normalize");
   });
 });

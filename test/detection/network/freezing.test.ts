@@ -31,8 +31,13 @@ const ratesOf = (options: Partial<FeatureNetworkOptions>) => {
   return new Map(parametersOf(network).map(({ name }) => [name, network.rateOf(name)]));
 };
 
+/** The detectors that stand on a backbone. */
+const onBackbones = [...detectors].flatMap(([name, { options }]) =>
+  "backbone" in options.shape ? [name] : [],
+);
+
 describe.each(BACKBONES)("a detector on %s", (backbone) => {
-  it.each([...detectors.keys()])("%s trains on it", (name) => {
+  it.each(onBackbones)("%s trains on it", (name) => {
     const detector = detectorNamed(name, { backbone }, [3, 64, 64]);
     const batch = symbolic(rectangles(2, 64, 3, 2));
     const { total } = traceTraining(() => detector.loss(batch)).result;
@@ -71,6 +76,12 @@ describe.each(BACKBONES)("a detector on %s", (backbone) => {
 });
 
 describe("freezing", () => {
+  it("is an option of all detectors on backbones", () => {
+    expect(onBackbones).toEqual(
+      expect.arrayContaining(["yolo", "fcos", "center-net", "retina-net", "faster-rcnn"]),
+    );
+  });
+
   it("counts stages as the documentation says", () => {
     const zero = (options: Partial<FeatureNetworkOptions>) =>
       [...ratesOf(options)].flatMap(([name, rate]) =>
@@ -103,6 +114,25 @@ describe("freezing", () => {
       const { updates } = traceTraining(() => frozen.forward(input("x", [2, 3, 64, 64])));
       expect([...updates.keys()].filter(({ name }) => name.startsWith("backbone."))).toEqual([]);
       expect(updates.size).toBeGreaterThan(0);
+    }
+  });
+
+  it("is taken, like the rate, by every detector with a backbone", () => {
+    for (const name of onBackbones) {
+      const given = { backbone: "resnet18", frozenStages: 1, frozenNorm: true, backboneRate: 0.25 };
+      const detector = detectorNamed(name, given, [3, 64, 64]);
+      const rates = parametersOf(detector).map((parameter) => [
+        parameter.name,
+        detector.rateOf?.(parameter.name),
+      ]);
+      expect([name, Object.fromEntries(rates)]).toMatchObject([
+        name,
+        {
+          "features.backbone.conv1.weight": 0,
+          "features.backbone.layer3.0.bn1.weight": 0,
+          "features.backbone.layer3.0.conv1.weight": 0.25,
+        },
+      ]);
     }
   });
 

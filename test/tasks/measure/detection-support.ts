@@ -87,6 +87,33 @@ export async function squares(images: number, names: readonly string[] = ["red",
   return root;
 }
 
+/** Fits to photos of squares until something of them is found. @returns the folder of the run */
+export async function fittedToSquares(
+  photos: string,
+  out: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const { path, warnings } = await ran({
+    model: "fcos",
+    data: photos,
+    size: 64,
+    width: 0.25,
+    depth: 0.5,
+    batchSize: 4,
+    threads: 1,
+    learningRate: 5e-3,
+    warmupSteps: 5,
+    averageDecay: 0.9,
+    steps: 40,
+    validateEvery: 40,
+    samplePictures: 1,
+    ...options,
+    out,
+  });
+  expect(warnings).toEqual([]);
+  return path;
+}
+
 /**
  * Fits with options beside `TINY` once without a break and once stopped and resumed, in folders under `root`.
  * @throws where weights or metrics of both differ in a bit

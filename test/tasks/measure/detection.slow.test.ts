@@ -1,9 +1,16 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectFitted, expectMeasuredAndExported, expectResumedEqual, QUICK } from "./detection-support.ts";
+import {
+  expectFitted,
+  expectMeasuredAndExported,
+  expectResumedEqual,
+  fittedToSquares,
+  QUICK,
+  squares,
+} from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -17,8 +24,12 @@ it.each([...detectors.keys()].filter((name) => name !== "center-net"))(
   (model) => expectResumedEqual(root, { model, accumulate: 1 }),
 );
 
-it("so does training at several scales in parts of batches", () =>
-  expectResumedEqual(root, { model: "fcos", name: "scales", scales: [1, 2], scaleEvery: 1, accumulate: 2 }));
+it.each([
+  { model: "center-net", name: "scales", scales: [1, 2], scaleEvery: 1 },
+  { model: "fcos", name: "scales-in-parts", scales: [1, 2], scaleEvery: 1, accumulate: 2 },
+  { model: "center-net", name: "snip", snip: true, scales: [1, 2], scaleEvery: 1 },
+  { model: "yolo-v3", name: "sniper", canvas: 64, largest: 48, sniper: true },
+])("so does training at several scales, and by size: %j", (request) => expectResumedEqual(root, request));
 
 // The others stand in the quick tests.
 describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s", (model) => {
@@ -38,3 +49,22 @@ it("training in branches that is stopped and resumed equals the uninterrupted on
     levels: 1,
     neck: "none",
   }));
+
+// SNIP stands in the quick tests.
+it("a run by SNIPER is measured at its own scales as it was validated; those of the same size once rounded are one look", async () => {
+  const photos = await squares(8);
+  try {
+    const path = await fittedToSquares(photos, join(root, "sniper-looks"), {
+      sniper: true,
+      scales: [2, 1, 0.9],
+      chip: 64,
+      validRanges: ["0-28", "14-inf", "12-inf"],
+    });
+    const { evaluation, description } = await expectMeasuredAndExported(path);
+    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
+    expect(evaluation.detect).toMatchObject({ testScales: [2, 1], testRanges: ["0-28", "12-inf"] });
+    expect(description).toMatch(/Fitted with sniper: .* size 12-inf alone, .* at scale 2 \(sizes 0-28\)\.$/);
+  } finally {
+    await rm(photos, { recursive: true });
+  }
+});

@@ -7,16 +7,13 @@ import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load
 import { detectFiles } from "../../../src/tasks/use/detect.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectMeasuredAndExported, expectResumedEqual, ran, squares, TINY } from "./detection-support.ts";
+import { expectMeasuredAndExported, fittedToSquares, ran, squares, TINY } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
   root = await temporaryFolder();
 });
-const folders: string[] = [];
-afterAll(async () => {
-  for (const folder of [root, ...folders]) await rm(folder, { recursive: true });
-});
+afterAll(() => rm(root, { recursive: true }));
 
 const SCENES = { ...TINY, canvas: 64, largest: 48 } as const;
 
@@ -60,9 +57,6 @@ describe("SNIP", () => {
     expect(apart).toBeGreaterThan(0);
   });
 
-  it("goes on bit for bit where it is stopped and resumed", () =>
-    expectResumedEqual(root, { model: "center-net", snip: true, scales: [1, 2], scaleEvery: 1 }));
-
   it("with given ranges needs one for each scale, and takes one scale", async () => {
     const { config } = await prepared({ snip: true, validRanges: ["4-20.5"] });
     expect(config.dataOptions).toMatchObject({ validRanges: ["4-20.5"] });
@@ -76,45 +70,19 @@ describe("SNIP", () => {
   });
 });
 
-/** A run on photos of squares that has learnt something of both scales. */
-async function fittedToSquares(name: string, options: Readonly<Record<string, unknown>>): Promise<string> {
-  const photos = await squares(8);
-  try {
-    const { path, warnings } = await ran({
-      model: "fcos",
-      data: photos,
-      size: 64,
-      width: 0.25,
-      depth: 0.5,
-      batchSize: 4,
-      threads: 1,
-      learningRate: 5e-3,
-      warmupSteps: 5,
-      averageDecay: 0.9,
-      steps: 40,
-      validateEvery: 40,
-      samplePictures: 1,
-      ...options,
-      out: join(root, name),
-    });
-    expect(warnings).toEqual([]);
-    return path;
-  } finally {
-    folders.push(photos);
-  }
-}
-
 describe("a run that was fitted so looks at its own scales", () => {
   const looks = { testScales: [2, 1], mirror: false, merge: "nms" } as const;
-  let path = "";
+  let [photos, path] = ["", ""];
   beforeAll(async () => {
-    path = await fittedToSquares("snip", {
+    photos = await squares(8);
+    path = await fittedToSquares(photos, join(root, "snip"), {
       snip: true,
       scales: [2, 1],
       scaleEvery: 1,
       validRanges: ["0-28", "14-inf"],
     });
   });
+  afterAll(() => rm(photos, { recursive: true }));
 
   it("where it is measured, as it was validated, and its export says of which sizes it is", async () => {
     const { evaluation, description } = await expectMeasuredAndExported(path);
@@ -158,7 +126,7 @@ describe("a run that was fitted so looks at its own scales", () => {
       expect(others.coco.ap).toBe(0);
 
       // Photos likewise.
-      const image = join(folders[0] ?? "", "images/p0.png");
+      const image = join(photos, "images/p0.png");
       const found = async (options: Parameters<typeof detectFiles>[2]) => {
         for await (const { found } of detectFiles(run, [{ image, name: "p0.png" }], {
           confidence: 0.01,
@@ -174,19 +142,6 @@ describe("a run that was fitted so looks at its own scales", () => {
     } finally {
       await run.session.release();
     }
-  });
-
-  it("after SNIPER, too; scales that are the same size once rounded are looked at once", async () => {
-    const sniper = await fittedToSquares("sniper", {
-      sniper: true,
-      scales: [2, 1, 0.9],
-      chip: 64,
-      validRanges: ["0-28", "14-inf", "12-inf"],
-    });
-    const { evaluation, description } = await expectMeasuredAndExported(sniper);
-    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
-    expect(evaluation.detect).toMatchObject({ ...looks, testRanges: ["0-28", "12-inf"] });
-    expect(description).toMatch(/Fitted with sniper: .* size 12-inf alone, .* at scale 2 \(sizes 0-28\)\.$/);
   });
 
   it("in validation, of which the losses ignore objects that are not learnt at scale 1", async () => {
@@ -223,9 +178,24 @@ describe("a run that was fitted so looks at its own scales", () => {
   });
 });
 
+describe("options that are without effect", () => {
+  it.each([
+    ["chip", { chip: 32 }, "sniper"],
+    ["chipBackground", { chipBackground: 0.5 }, "sniper"],
+    ["leastProposals", { sniper: true, leastProposals: 3 }, "negativesFrom"],
+    ["proposalScore", { proposalScore: 0.3 }, "negativesFrom"],
+    ["scaleEvery", { scaleEvery: 3 }, "scales"],
+    ["scaleEvery", { sniper: true, scales: [1, 0.5], scaleEvery: 3 }, "with sniper"],
+  ])("are refused by name: %s, %j", async (option, options, needed) => {
+    await expect(prepared(options)).rejects.toThrow(
+      new RegExp(`^option ${option}: is without effect with(out)? .*${needed.replace("with ", "")}`),
+    );
+  });
+});
+
 describe("SNIPER", () => {
   it("trains on chips, prints and keeps how many there are and their share of the pixels", async () => {
-    const { fit, config } = await prepared({ sniper: true, background: 0.2 });
+    const { fit, config } = await prepared({ sniper: true, chipBackground: 0.2 });
     expect(config.dataOptions).toMatchObject({
       scales: [1, 0.5, 0.25],
       chip: 32,
@@ -247,9 +217,6 @@ describe("SNIPER", () => {
     expect(fit.data.validation.shape(2).x).toEqual([2, 3, 64, 64]);
   });
 
-  it("goes on bit for bit where it is stopped and resumed", () =>
-    expectResumedEqual(root, { model: "yolo-v3", ...SCENES, sniper: true }));
-
   it("takes background from what an earlier run finds, keeps it there, and notices where that has changed", async () => {
     const early = join(root, "early");
     const short = { model: "center-net", ...SCENES, steps: 2, samplePictures: 0 };
@@ -259,7 +226,7 @@ describe("SNIPER", () => {
       negativesFrom: early,
       leastProposals: 1,
       proposalScore: 1e-4,
-      background: 0.4,
+      chipBackground: 0.4,
     };
     const { fit, config } = await prepared(options);
     const kept = (await readdir(early)).filter((name) => name.startsWith("negatives-"));
