@@ -49,6 +49,17 @@ describe.skipIf(!built)("examples", () => {
     expect(output).toContain("weights after 100 steps: 3.000, -2.000");
   });
 
+  it("two-detectors: both are measured on the same images, and there is a picture", async () => {
+    const output = await run("two-detectors", "4");
+    for (const model of ["yolo", "faster-rcnn"]) {
+      expect(output).toMatch(
+        new RegExp(`^${model}: AP50 [01]\\.\\d{3}, \\d+ parameters, .* errors: class \\d+`, "m"),
+      );
+    }
+    const bytes = await readFile(join(folder, "runs/two-detectors.png"));
+    expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+  });
+
   it("receptive-fields: a larger dilation sees farther, and there is a picture", async () => {
     const output = await run("receptive-fields");
     const within = [1, 2, 3].map((dilation) =>

@@ -91,7 +91,7 @@ export const tridentFlag = {
     .enum(LOOKING)
     .optional()
     .describe(
-      "detectors fitted with --trident: which branches look, all three or the middle one (default: as fitted)",
+      "detectors fitted with --trident: which branches find objects. full: all three; fast: the middle one (default: as fitted)",
     ),
 };
 

@@ -168,7 +168,13 @@ class BatchNorm implements Affine {
       (product: number, size, axis) => (axis === 1 ? product : product * Number(size)),
       1,
     );
-    if (!(count > 1)) throw shapeError("BatchNorm", [x], "one value a channel has no variance to train with");
+    if (!(count > 1)) {
+      throw shapeError(
+        "BatchNorm",
+        [x],
+        "one value a channel has no variance to train with; take larger samples, or a batchSize of more for each replica and part (replicas, accumulate)",
+      );
+    }
     // The running variance is the unbiased estimate, as in PyTorch.
     this.follow(this.running_mean, mean);
     this.follow(this.running_var, variance.mul(count / (count - 1)));

@@ -17,7 +17,7 @@ import {
 import { describeHolder, FileLock, type LockHolder, lockHolder, RUN_LOCK } from "../data/files/lock.node.ts";
 import { FileError, OptionError, WeightsError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
-import { initialState } from "../nn/module.ts";
+import { initialState, namedTensors } from "../nn/module.ts";
 import { readSafetensors, writeSafetensors } from "../nn/safetensors.ts";
 import { matchState } from "../nn/state.ts";
 import { readWeights } from "../nn/weights.ts";
@@ -25,6 +25,7 @@ import { isTooDeep } from "../options.ts";
 import type { State } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
+import { Parameter } from "../tensor/leaves.ts";
 import {
   type MetricRow,
   metricsText,
@@ -33,6 +34,7 @@ import {
   type ReadMetrics,
   unpackMetrics,
 } from "./metrics-file.node.ts";
+import { frozenOf, ratesOf } from "./rates.ts";
 import { type RunConfig, refuseManyKeys, runConfig, withCurrentKeys } from "./run-config.ts";
 
 /** What a checkpoint holds besides vectors. */
@@ -400,7 +402,7 @@ export interface WarmStart {
 /**
  * Begins with the weights of a file (safetensors, or PyTorch's .pth and .pt), or with the best ones of a run: what fits by name and
  * shape is taken, names that others give to parts of the model among them, and the rest is drawn as it would have been without.
- * @throws WeightsError where nothing fits, or the file is damaged or of another architecture; DataError where there is none; FileError
+ * @throws WeightsError where nothing fits, the file has not all that is frozen, or it is damaged or of another architecture; DataError where there is none; FileError
  */
 export async function warmStart(path: string, model: Trainable, seed: number): Promise<WarmStart> {
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
@@ -412,6 +414,20 @@ export async function warmStart(path: string, model: Trainable, seed: number): P
   return beginWith(tensors, path, notes, model, seed);
 }
 
+/** What is frozen is frozen as it is given. @throws WeightsError where the file has not all of it: random values would be kept */
+function checkFrozen(model: Trainable, taken: State, file: string): void {
+  const frozen = new Set(frozenOf(ratesOf(model)));
+  const names = [...namedTensors(model)].flatMap(([name, tensor]) =>
+    tensor instanceof Parameter && frozen.has(tensor) ? [name] : [],
+  );
+  const missing = names.filter((name) => !taken.has(name));
+  const [first] = missing;
+  if (first === undefined) return;
+  throw new WeightsError(
+    `${file}: has not ${missing.length} of the ${names.length} parameters that are frozen (the first is ${first}), whose random values would be kept; train them (of detectors: frozenStages 0, frozenNorm false), or give weights that have them`,
+  );
+}
+
 function beginWith(
   weights: State,
   file: string,
@@ -420,6 +436,7 @@ function beginWith(
   seed: number,
 ): WarmStart {
   const { taken, report } = matchState(weights, model, file, model.foreignNames?.());
+  checkFrozen(model, taken, file);
   const said = notes.map((note) => `weights of ${file}: ${note}`);
   return {
     start: new Map([...initialState(model, new Random(seed)), ...taken]),

@@ -52,6 +52,15 @@ describe("a fit that begins with weights of PyTorch", () => {
     ]);
   });
 
+  it("must find all that is frozen in the file", async () => {
+    const frozen = (outputs: number, part: string): Trainable =>
+      Object.assign(network(outputs), { rateOf: (name: string) => (name.startsWith(part) ? 0 : 1) });
+    await expect(warmStart(fixture("network.pth"), frozen(5, "3."), 0)).rejects.toThrow(
+      /has not 2 of the 2 parameters that are frozen \(the first is 3\.weight\)/,
+    );
+    expect((await warmStart(fixture("network.pth"), frozen(5, "0."), 0)).start.size).toBe(9);
+  });
+
   it("is told by what a file holds, not by its name", async () => {
     const folder = await mkdtemp(join(tmpdir(), "eidos-"));
     const path = join(folder, "weights.safetensors");

@@ -77,7 +77,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
     )
     .option("--config <file>", "JSON file of options by their camelCase names; those of the command line win")
     .option("--json", "print the summary as JSON")
-    .option("--offline", "take weights that are elsewhere from the cache alone, without any request")
+    .option("--offline", "make no request: weights that are named by an address come out of the cache")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "With --resume", resumeFlags);
   addSchemaOptions(command, "Training", fitOptions);

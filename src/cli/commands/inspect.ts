@@ -24,17 +24,17 @@ const inspectFlags = z.strictObject({
   images: z.int().min(0).max(400).default(12).describe("images on the contact sheet; 0 for no sheet"),
   seed: seedNumber().default(0).describe("seed that chooses the images of the sheet"),
   size: detectionFitOptions.shape.size.describe(
-    "height and width of the images that a detector would see, for the sizes of objects there (default: as for a fit)",
+    "height and width of the images that a detector would see; sizes of objects are counted there, too (default: as for a fit)",
   ),
   scales: detectionFitOptions.shape.scales.describe(
-    "scales to choose ranges and chips for, in parts of size (default: 0.5,1,2 for --snip, 1,0.5,0.25 for --sniper)",
+    "scales to choose valid ranges and chips for, factors of --size (default: 0.5,1,2 for --snip of fit, 1,0.5,0.25 for --sniper)",
   ),
   chip: detectionFitOptions.shape.chip,
   chips: z
     .string()
     .min(1)
     .optional()
-    .describe("where to draw a few training images with the chips of --sniper"),
+    .describe("picture to write: a few training images with the chips that fit --sniper would train on"),
   json: z.boolean().default(false).describe("print as JSON, with every fault"),
 });
 

@@ -52,7 +52,7 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
       `run folder (default: runs/${PAIR_MODELS[kind]}-DATA, numbered where it exists)`,
     )
     .option("--json", "print the summary as JSON")
-    .option("--offline", "take weights that are elsewhere from the cache alone, without any request")
+    .option("--offline", "make no request: weights that are named by an address come out of the cache")
     .option("--quiet", "show no progress");
   addSchemaOptions(command, "Pairs", pairFlags);
   addSchemaOptions(command, "Training", fitOptions);

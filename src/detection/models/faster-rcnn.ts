@@ -46,7 +46,7 @@ const stageOptions = {
     .min(1)
     .default([2, 3])
     .describe(
-      "sides of a level's anchors in strides; 8 in the paper of FPN, for images of 800 pixels; 8,16,32 for its one map",
+      "sides of anchors, in strides of their map; 8 in the paper of FPN and 8,16,32 in that of Faster R-CNN, for images of 600 to 800 pixels",
     ),
   anchorRatios: list(positiveAmount(), MOST.shapes)
     .min(1)
@@ -60,11 +60,13 @@ const stageOptions = {
     .describe("anchors of an image that are learnt from, half of them positive at most"),
   candidates: sampleCount()
     .default(300)
-    .describe("best anchors of a level that may become proposals; 2000 in the paper, 1000 in detection"),
+    .describe(
+      "most anchors of a level that may become proposals, the best ones; 2000 in the paper, 1000 in detection",
+    ),
   proposals: sampleCount()
     .default(150)
     .describe(
-      "regions of an image that the second stage looks at; 2000 in the paper, 300 or 1000 in detection",
+      "regions of an image that go on to the second stage; 2000 in the paper, 300 or 1000 in detection",
     ),
   proposalIou: share()
     .default(0.7)
@@ -72,19 +74,21 @@ const stageOptions = {
   sampledRegions: sampleCount(2)
     .default(64)
     .describe("regions of an image that are learnt from; 128 in the paper, 512 in torchvision"),
-  positiveRegions: share().default(0.25).describe("share of them that are objects, at most"),
+  positiveRegions: share().default(0.25).describe("largest share of positive ones among the sampled regions"),
   cascade: list(share(), 8)
     .min(1)
     .default([0.5])
     .describe(
-      "IoU from which on a region is an object; several, as 0.5,0.6,0.7: heads one after another (Cascade R-CNN)",
+      "IoU with an object from which on a region is positive; several, as 0.5,0.6,0.7: so many heads one after another (Cascade R-CNN)",
     ),
-  bins: z.int().min(1).max(32).default(7).describe("bins along each side of a region"),
-  samples: z.int().min(1).max(8).default(2).describe("samples along each side of a bin"),
+  bins: z.int().min(1).max(32).default(7).describe("RoIAlign: bins along each side of a region"),
+  samples: z.int().min(1).max(8).default(2).describe("RoIAlign: samples along each side of a bin"),
   aligned: z
     .boolean()
     .default(true)
-    .describe("maps are read half a location aside, where pixels are; false in torchvision's detectors"),
+    .describe(
+      "RoIAlign: the value of a location stands in the middle of its cell; false, as in torchvision's detectors: in its upper left corner",
+    ),
   hidden: unitCount()
     .default(256)
     .describe("units of both hidden layers of the second stage; 1024 in the paper of FPN"),

@@ -35,7 +35,7 @@ export const featureOptions = {
     .enum(BACKBONES)
     .default("csp")
     .describe(
-      "network that makes the features: small ones of cross-stage partial or residual blocks, or by published names, for weights that others have trained",
+      "network that makes the features: csp and resnet are small and meant for training from scratch; the others are published networks, for weights that others have trained",
     ),
   width: ratio()
     .default(1)
@@ -49,7 +49,7 @@ export const featureOptions = {
     .enum(NORMALIZATIONS)
     .optional()
     .describe(
-      "how bytes become inputs of the backbone, as its weights want them: ImageNet's mean and deviation, (x − 127) / 128, or x / 255 (default: as its authors trained it; x / 255 for the small ones)",
+      "how bytes x become inputs of the backbone. imagenet: minus ImageNet's mean, divided by its deviation; half: (x − 127) / 128; unit: x / 255 (default: as the authors of a published backbone trained it; unit for csp and resnet)",
     ),
   frozenStages: z
     .int()
@@ -57,13 +57,13 @@ export const featureOptions = {
     .max(STAGE_COUNT)
     .default(0)
     .describe(
-      "stages of the backbone that stay as they are given: 1 is the stem, 2 to 5 end at strides 4 to 32; 0: none",
+      "so many stages of the backbone are not trained, which needs --weights: the first is the stem, the second to fifth end at strides 4 to 32",
     ),
   frozenNorm: z
     .boolean()
     .optional()
     .describe(
-      "batch norms of the backbone stay as they are given, statistics, factors and shifts (default: where a published backbone begins with weights)",
+      "keep batch norms of the backbone as the weights have them: statistics, factors and shifts (default: true where a published backbone begins with weights)",
     ),
   backboneRate: ratio()
     .default(1)
@@ -87,7 +87,7 @@ export const pyramidOptions = {
     .enum(COARSER_LEVELS)
     .default("blocks")
     .describe(
-      "how maps beyond stride 32 are made: by blocks with normalization; of neck plain-fpn: every other location, or convolutions of the backbone's or the neck's coarsest map, as torchvision's",
+      "how maps beyond stride 32 are made. blocks: by convolutions with normalization; with neck plain-fpn also as in torchvision, pool: of every other location, p6p7-of-c5, p6p7-of-p5: by convolutions of the coarsest map of the backbone or the neck",
     ),
 };
 

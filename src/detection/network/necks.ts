@@ -206,7 +206,7 @@ export function neckOption(usual: NeckKind) {
     .enum(NECKS)
     .default(usual)
     .describe(
-      "how maps of several strides are joined: top down, the same without normalization (plain-fpn, as torchvision has it), top down and up again, or not at all",
+      "how maps of several strides are joined. fpn: top down; plain-fpn: the same without normalization, as in torchvision; pan: top down and up again; none: not at all",
     );
 }
 

@@ -51,12 +51,12 @@ export const tridentOptions = {
     .enum(TRIDENT_MODES)
     .default("off")
     .describe(
-      "one map: last stage in three branches of dilation 1, 2, 3 with the same weights; full: all three look and are merged, fast: three are trained, the middle one looks",
+      "TridentNet, for a detector with one map: three branches of the last stage, of dilation 1, 2 and 3, are trained with the same weights. full: all three find objects, and results are merged; fast: the middle one finds them alone",
     ),
   tridentRanges: list(amount(), 2 * BRANCHES.length)
     .optional()
     .describe(
-      "trident full: sizes √(width · height) in pixels that each branch is for, from and to of the three, such as 0,90,30,160,90,1000000 (default: all sizes)",
+      "trident full: from and to of the sizes that each of the three branches is for, such as 0,90,30,160,90,1000000; the size of an object is √(width · height) in pixels of the image at --size (default: all sizes)",
     ),
 };
 

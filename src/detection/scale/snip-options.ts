@@ -20,13 +20,13 @@ export const snipOptions = {
     .boolean()
     .default(false)
     .describe(
-      "SNIP: at each of the scales learn of objects of some sizes alone; all others are neither found nor background",
+      "SNIP: at each of --scales only objects of some sizes are learnt; others count neither as objects nor as background",
     ),
   sniper: z
     .boolean()
     .default(false)
     .describe(
-      `SNIPER: train on chips around objects in place of images, at each scale around objects of some sizes (default of scales: ${SNIPER_SCALES})`,
+      `SNIPER: train on chips, squares that are cut out around objects of some sizes at each scale, in place of whole images (default of --scales: ${SNIPER_SCALES})`,
     ),
   validRanges: list(z.string().max(40), MOST_SCALES)
     .min(1)
@@ -41,19 +41,21 @@ export const snipOptions = {
     .multipleOf(32)
     .optional()
     .describe(
-      "sniper: height and width of a chip, a multiple of 32 (default: as large as the image at its smallest scale, at most half of size)",
+      "sniper: height and width of a chip in pixels, a multiple of 32 (default: size times the smallest scale, at most half of size)",
     ),
   chipBackground: z
     .number()
     .min(0)
     .max(MOST_BACKGROUND)
     .optional()
-    .describe(`sniper: share of chips without objects, others in each epoch (default: ${USUAL_BACKGROUND})`),
+    .describe(
+      `sniper: share of the chips that are background; other ones in each epoch (default: ${USUAL_BACKGROUND})`,
+    ),
   negativesFrom: text()
     .min(1)
     .optional()
     .describe(
-      "sniper: folder of an earlier, short run on the same classes; chips with what it finds where there are no objects come first among those of background (default: they are from anywhere)",
+      "sniper: folder of an earlier, short run on the same classes; chips of background show what it takes for objects (default: they are from anywhere)",
     ),
   leastProposals: z
     .int()

@@ -22,19 +22,19 @@ export const testTimeSchema = z.strictObject({
     .min(1)
     .default([1])
     .describe(
-      "image pyramid: sizes at which images are looked at, in parts of the run's own, such as 0.5,1,2; rounded to multiples of 32",
+      "image pyramid: look at each image at several scales, factors of the run's --size, such as 0.5,1,2; sizes are rounded to multiples of 32",
     ),
-  mirror: z.boolean().default(false).describe("look at mirror images, too, left for right"),
+  mirror: z.boolean().default(false).describe("look at each image a second time, mirrored left for right"),
   merge: z
     .enum(["nms", "soft-nms", "fusion"])
     .default("nms")
     .describe(
-      "how detections of several sizes and of mirror images become one set: nms, the best of those that overlap stays; soft-nms, overlap lowers scores; fusion, weighted means of those that overlap",
+      "how detections of several scales and of mirror images become one set. nms: the best of those that overlap stays; soft-nms: overlap lowers scores; fusion: weighted means of those that overlap",
     ),
   testRanges: list(z.string().max(64), MOST_SCALES)
     .optional()
     .describe(
-      "sizes of objects that count at each of the test scales, as 0-80,40-160,120-inf: square roots of areas, in pixels of the image at that scale (default: all)",
+      "sizes of objects that count at each of --test-scales, as 0-80,40-160,120-inf: square roots of areas in pixels of the image at that scale (default: all)",
     ),
 });
 

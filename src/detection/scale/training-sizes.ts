@@ -23,7 +23,7 @@ export const trainingScaleOptions = {
     .min(1)
     .optional()
     .describe(
-      `train at several scales: sizes of the images of a batch in parts of size, such as 0.75,1,1.25, rounded to multiples of ${SIZE_UNIT}; at most ${MOST_SCALES} (default: size alone)`,
+      `train at several scales: factors of --size, such as 0.75,1,1.25, one for each batch; sizes are rounded to multiples of ${SIZE_UNIT}; at most ${MOST_SCALES} (default: size alone)`,
     ),
   scaleEvery: trainingSteps()
     .optional()

@@ -159,7 +159,7 @@ async function openAnnotated(
   const { negativesFrom } = first.bySize;
   const dataOptions = {
     ...usual,
-    ...settledScales(training),
+    ...settledScales(training, first),
     // The run may be resumed in another folder.
     ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
   };

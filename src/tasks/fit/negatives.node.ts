@@ -3,7 +3,12 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { list, MOST } from "../../bounds.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
-import { writeFileAtomic } from "../../data/files/files.node.ts";
+import {
+  FILE_KINDS,
+  readRegularFile,
+  UnreadFileError,
+  writeFileAtomic,
+} from "../../data/files/files.node.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type Box, boxAt } from "../../detection/boxes/boxes.ts";
 import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
@@ -18,7 +23,7 @@ import { negativeChips } from "../../detection/scale/chips.ts";
 import { inRange, objectSize } from "../../detection/scale/ranges.ts";
 import { USUAL_LEAST_PROPOSALS, USUAL_PROPOSAL_SCORE } from "../../detection/scale/snip-options.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
-import { FileError, OptionError } from "../../errors.ts";
+import { OptionError } from "../../errors.ts";
 import type { DetectionDataOptions } from "../run/detection-options.ts";
 import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
 
@@ -117,16 +122,27 @@ async function chooseChips(
 /**
  * Chips of what an earlier run finds where there are no objects. They are kept in its folder, so that neither a resumed fit nor a replica has
  * to look at all images again.
- * @throws OptionError where the run is no detector of the same classes; FileError
+ * @param begun the fingerprint with which a fit was begun that goes on: nothing is looked at, and nothing written, where there would be another
+ * @throws OptionError where the run is no detector of the same classes, or finds others than when the fit was begun; FileError
  */
 export async function negativesOf(
   set: DetectionSet,
   options: ChipOptions,
   { bySize }: Pick<DetectionDataOptions, "bySize">,
+  begun?: { readonly fingerprint: string | undefined },
 ): Promise<Negatives | undefined> {
   const { negativesFrom } = bySize;
   const { leastProposals = USUAL_LEAST_PROPOSALS, proposalScore = USUAL_PROPOSAL_SCORE } = bySize;
-  if (negativesFrom === undefined) return undefined;
+  const checkBegun = (fingerprint: string | undefined): void => {
+    if (begun === undefined || begun.fingerprint === fingerprint) return;
+    throw new OptionError(
+      `option negativesFrom: ${negativesFrom ?? "no run"} is no longer what this run was begun with (its weights changed, or the data); fit into a new folder`,
+    );
+  };
+  if (negativesFrom === undefined) {
+    checkBegun(undefined);
+    return undefined;
+  }
   const run = detectorRun(await loadRun(negativesFrom));
   try {
     if (run.classes.join("\n") !== set.classes.join("\n")) {
@@ -147,8 +163,9 @@ export async function negativesOf(
     const key = createHash("sha256")
       .update(`${asked} ${weights} ${leastProposals} ${proposalScore}`)
       .digest("hex");
+    checkBegun(key);
     const kept = run.folder.file(`negatives-${key.slice(0, 12)}.json`);
-    const known = await readKept(kept, key);
+    const known = await readKept(kept, key, set, options);
     if (known !== undefined) return { chips: known, fingerprint: key };
     const chips = await chooseChips(run, set, options, leastProposals, proposalScore);
     const rows = chips.map(({ image, scale, left, top }) => [image, scale, left, top]);
@@ -159,14 +176,19 @@ export async function negativesOf(
   }
 }
 
-/** Chips that were found before; undefined where there are none, or they are others. */
-async function readKept(path: string, fingerprint: string): Promise<readonly ImageChip[] | undefined> {
+/** Chips that were found before; undefined where there are none, or they are others, or none of these images. */
+async function readKept(
+  path: string,
+  fingerprint: string,
+  { splits: { train } }: DetectionSet,
+  { size, scales }: ChipOptions,
+): Promise<readonly ImageChip[] | undefined> {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = new TextDecoder().decode(await readRegularFile(path, FILE_KINDS.array));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw new FileError(`${path}: cannot be read`, { cause: error });
+    if (error instanceof UnreadFileError && error.reason === "missing") return undefined;
+    throw error;
   }
   let json: unknown;
   try {
@@ -177,5 +199,13 @@ async function readKept(path: string, fingerprint: string): Promise<readonly Ima
   }
   const stored = storedChips.safeParse(json);
   if (!stored.success || stored.data.fingerprint !== fingerprint) return undefined;
-  return stored.data.chips.map(([image, scale, left, top]) => ({ image, scale, left, top, hull: undefined }));
+  const { chips } = stored.data;
+  const areInside = chips.every(([image, scale, left, top]) => {
+    const factor = scales[scale];
+    if (factor === undefined || image >= train.count) return false;
+    const { width, height } = scaledImage(train.annotations(image), size, factor);
+    return left < width && top < height;
+  });
+  if (!areInside) return undefined;
+  return chips.map(([image, scale, left, top]) => ({ image, scale, left, top, hull: undefined }));
 }

@@ -299,13 +299,8 @@ async function reopenNegatives(
   options: DetectionDataOptions,
 ): Promise<Negatives | undefined> {
   const training = scaleTraining(set, sampleShape[2] ?? 0, options);
-  const negatives = training.kind === "chips" ? await negativesOf(set, training, options) : undefined;
-  if (negatives?.fingerprint !== chips?.negatives) {
-    throw new OptionError(
-      `option negativesFrom: ${options.bySize.negativesFrom} is no longer what this run was begun with (its weights changed, or the data); fit into a new folder`,
-    );
-  }
-  return negatives;
+  if (training.kind !== "chips") return undefined;
+  return negativesOf(set, training, options, { fingerprint: chips?.negatives });
 }
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {

@@ -12,6 +12,7 @@ const LIMITS = ["steps", "epochs", "seconds"] as const;
 
 /**
  * The options with which a run goes on. A limit that is given takes the place of all limits the run had.
+ * @param progress of its checkpoint; undefined where it has none, and begins again
  * @throws OptionError for options that cannot be changed, and where the run is finished by these options
  */
 export function resumedOptions(
@@ -37,7 +38,14 @@ export function resumedOptions(
       };
   const options = { ...others, ...limits, ...changes } as FitConfig;
   checkParts(options.batchSize, options);
-  if (progress !== undefined) refuseFinished(path, before, options, progress);
+  if (progress !== undefined) {
+    if (options.weights !== before.fit.weights) {
+      throw new OptionError(
+        `option weights: ${path} is past its beginning (${progress.step} steps), and goes on with its own weights; leave it out, or fit into a new folder`,
+      );
+    }
+    refuseFinished(path, before, options, progress);
+  }
   return options;
 }
 

@@ -48,7 +48,7 @@ export const importOptions = z.strictObject({
   epsilon: amount()
     .optional()
     .describe(
-      "ε of the backbone's batch norms (default: as torchvision has it with such weights: 0 where frozen, in FCOS and otherwise 0.00001)",
+      "ε of the backbone's batch norms (default: torchvision's, 0 where they are frozen, except in FCOS, otherwise 0.00001)",
     ),
 });
 
@@ -81,7 +81,7 @@ export interface ImportSummary {
 
 /**
  * Makes a run folder of a detector that torchvision has trained: one that detects, is measured and exported, and that a fit begins from
- * (`from`). Every tensor of the file must fit.
+ * (`weights`). Every tensor of the file must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);

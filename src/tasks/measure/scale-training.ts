@@ -10,6 +10,7 @@ import {
 } from "../../detection/scale/chip-batches.ts";
 import {
   chooseRanges,
+  countInRanges,
   describeRanges,
   inRange,
   parseRanges,
@@ -126,13 +127,23 @@ export function scaleTraining(set: DetectionSet, size: number, options: ScaleTra
     );
   }
   const exact = sizes.map((one) => one / size);
-  return { kind: "snip", sizes, scales: exact, ranges: rangesOf(set, size, exact, options) };
+  const ranges = rangesOf(set, size, exact, options);
+  const objects = learntSizes(set.splits.train, size, learnDifficult);
+  if (countInRanges(objects, exact, ranges).nowhere === objects.length) {
+    throw new OptionError(
+      `option validRanges: none of ${objects.length} training objects is in the range of a scale; give other ranges`,
+    );
+  }
+  return { kind: "snip", sizes, scales: exact, ranges };
 }
 
 /** What of the options follows from the data, so that a run keeps it. */
-export function settledScales(training: ScaleTraining): Readonly<Record<string, unknown>> {
+export function settledScales(
+  training: ScaleTraining,
+  { bySize }: Pick<ScaleTrainingOptions, "bySize">,
+): Readonly<Record<string, unknown>> {
   if (training.kind === "all") return {};
-  const validRanges = rangeTexts(training.ranges);
+  const validRanges = bySize.validRanges ?? rangeTexts(training.ranges);
   return training.kind === "snip"
     ? { validRanges }
     : { validRanges, scales: training.scales, chip: training.side };
@@ -256,7 +267,7 @@ export function describeTraining(
             `training images of ${sizes.toSorted((a, b) => a - b).join(", ")} pixels, another size every ${scaleEvery} batches`,
           ]),
       ...(training.kind === "snip"
-        ? ["SNIP: objects of other sizes are neither found nor background", ...ranges()]
+        ? ["SNIP: objects of other sizes count neither as objects nor as background", ...ranges()]
         : []),
     ];
   }

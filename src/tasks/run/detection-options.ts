@@ -89,12 +89,17 @@ export function lookingOf({ modelOptions }: Pick<RunConfig, "modelOptions">): Lo
   return LOOKING.find((mode) => mode === modelOptions.trident);
 }
 
-/** A run whose detector looks by the branches asked for: its weights are the same. @throws OptionError where it was fitted without */
+/** A run whose detector looks by the branches asked for: its weights are the same. @throws OptionError where it was fitted without, or one branch cannot look alone */
 export function lookingBy(config: RunConfig, trident: Looking | undefined): RunConfig {
   if (trident === undefined) return config;
   if (lookingOf(config) === undefined) {
     throw new OptionError(
       `option trident: this run of ${config.model} was fitted without branches; leave it out, or fit a detector with --trident full`,
+    );
+  }
+  if (trident === "fast" && config.modelOptions.tridentRanges !== undefined) {
+    throw new OptionError(
+      "option trident: this run was fitted with ranges of sizes, so that no branch has learnt objects of all sizes; choose full",
     );
   }
   return { ...config, modelOptions: { ...config.modelOptions, trident } };

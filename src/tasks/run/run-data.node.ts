@@ -89,7 +89,7 @@ export async function locatedData<S = never>(
 ): Promise<LocatedData<S>> {
   if (data.startsWith(IMPORTED)) {
     throw new DataError(
-      `the run ${folder} was imported (${data.slice(IMPORTED.length)}) and has no data of its own: name some (eidos eval ${folder} DATA), or begin a fit from it (eidos fit MODEL DATA --from ${folder})`,
+      `the run ${folder} was imported (${data.slice(IMPORTED.length)}) and has no data of its own: name some (eidos eval ${folder} DATA), or begin a fit from it (eidos fit MODEL DATA --weights ${folder})`,
     );
   }
   const found = given ?? (await locate(data, paths.data));

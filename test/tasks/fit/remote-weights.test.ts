@@ -251,6 +251,13 @@ describe("a stranger's run", () => {
     expect(made.fit.start).toBeUndefined();
     await (await loadRun(folder)).session.release();
     expect(requests()).toBe(0);
+    await made.fit.folder.unlock();
+    const before = await readFile(join(folder, "config.json"), "utf8");
+    const overrides = { steps: 3, weights: at("trained") };
+    await expect(prepared({ kind: "resume", folder, overrides })).rejects.toThrow(
+      /^option weights: .* is past its beginning \(\d+ steps\), and goes on with its own/,
+    );
+    expect(await readFile(join(folder, "config.json"), "utf8")).toBe(before);
   });
 
   test.each([

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
@@ -28,7 +28,7 @@ describe("SNIP", () => {
   it("chooses ranges, prints them, keeps them with the run, and feeds what is not learnt apart", async () => {
     const { fit, config } = await prepared({ snip: true, scales: [1, 2], scaleEvery: 1, objects: 6 });
     const lines = fit.data.describe();
-    expect(lines.at(-3)).toBe("SNIP: objects of other sizes are neither found nor background");
+    expect(lines.at(-3)).toBe("SNIP: objects of other sizes count neither as objects nor as background");
     expect(lines.at(-1)).toMatch(
       /^scale 2, 128 pixels: objects of size 0 to \d+ \(0 to [\d.]+ at scale 1\), \d+ of \d+$/,
     );
@@ -60,6 +60,11 @@ describe("SNIP", () => {
   it("with given ranges needs one for each scale, and takes one scale", async () => {
     const { config } = await prepared({ snip: true, validRanges: ["4-20.5"] });
     expect(config.dataOptions).toMatchObject({ validRanges: ["4-20.5"] });
+    const tiny = await prepared({ snip: true, validRanges: ["0.0000001-40"] });
+    expect(tiny.config.dataOptions).toMatchObject({ validRanges: ["0.0000001-40"] });
+    await expect(prepared({ snip: true, validRanges: ["500-600"] })).rejects.toThrow(
+      /^option validRanges: none of \d+ training objects is in the range of a scale/,
+    );
     await expect(prepared({ snip: true })).rejects.toThrow(/at one scale all objects are learnt/);
     await expect(prepared({ snip: true, scales: [1, 2], validRanges: ["4-20"] })).rejects.toThrow(
       /1 range for 2 scales/,
@@ -241,6 +246,18 @@ describe("SNIPER", () => {
       expect(image).toBeLessThan(10);
       for (const at of [left, top]) expect(at).toBeLessThanOrEqual(Math.max(0, 64 * 0.5 ** scale - 32));
     }
+    // A file of chips that are none of these images is not believed.
+    const path = join(early, kept[0] ?? "");
+    const own = await readFile(path, "utf8");
+    for (const chip of [
+      [10, 0, 0, 0],
+      [0, 3, 0, 0],
+      [0, 0, 64, 0],
+    ]) {
+      await writeFile(path, JSON.stringify({ fingerprint, chips: [chip] }));
+      await prepared(options);
+      expect(await readFile(path, "utf8")).toBe(own);
+    }
     const again = await prepared(options);
     expect(again.config.dataInfo.chips).toEqual(config.dataInfo.chips);
     const batch = async ({ fit, config }: typeof again) => batchSourceOf(fit.data, config.fit).feeds(3);
@@ -251,6 +268,8 @@ describe("SNIPER", () => {
     await expect(
       prepareFit({ kind: "resume", folder: again.fit.folder.path, overrides: {} }),
     ).rejects.toThrow(/option negativesFrom: .* is no longer what this run was begun with/);
+    // Nothing is written into the folder of another run because a run that goes on names it.
+    expect((await readdir(early)).filter((name) => name.startsWith("negatives-"))).toEqual(kept);
     await expect(prepared({ ...options, negativesFrom: join(root, "nothing") })).rejects.toThrow(/nothing/);
   });
 
