@@ -29,6 +29,11 @@ describe("looks by scale", () => {
       { side: 128, range: ranges[0] },
       { side: 64, range: ranges[1] },
     ]);
+    // Ranges are written without exponents, so that they can be read again.
+    const [tiny, huge] = [1.25e-9, 3e21];
+    const far = looksByScale(64, [1], [{ from: tiny, to: huge }]);
+    expect(far.testRanges).toEqual([`0.00000000125-3${"0".repeat(21)}`]);
+    expect(viewsOf(64, far).views[0]?.range).toEqual({ from: tiny, to: huge });
     expect(() => looksByScale(64, [2, 1, 0.5], ranges)).toThrow(/2 ranges for 3 scales/);
   });
 
