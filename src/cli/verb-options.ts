@@ -111,6 +111,12 @@ export function detectOptions({
 /** Options of commands that look at images several times. */
 export const testTimeFlags = {
   ...testTimeSchema.shape,
+  testScales: testTimeSchema.shape.testScales
+    .unwrap()
+    .optional()
+    .describe(
+      `${testTimeSchema.shape.testScales.description} (default: 1; runs fitted with snip or sniper: their scales and ranges)`,
+    ),
   merge: testTimeSchema.shape.merge
     .unwrap()
     .optional()
@@ -125,7 +131,7 @@ export function testTimeOptions({
   testRanges,
 }: z.output<z.ZodObject<typeof testTimeFlags>>): TestTimeOptions {
   return {
-    testScales,
+    ...(testScales !== undefined && { testScales }),
     mirror,
     ...(merge !== undefined && { merge }),
     ...(testRanges !== undefined && { testRanges }),

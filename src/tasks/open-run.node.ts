@@ -246,7 +246,8 @@ export class Run {
   }
 
   /**
-   * Finds objects in an image.
+   * Finds objects in an image. A run that was fitted with SNIP or SNIPER looks at the scales of its fit, each for the objects that were learnt
+   * there, unless `testScales` are given; `testScales: [1]` looks once.
    *
    *     const { objects } = await run.detect("photo.jpg", { confidence: 0.5 });
    *
@@ -286,7 +287,7 @@ export class Run {
   }
 
   /**
-   * Measures a detector on images with boxes: COCO's and VOC's average precision, the best cut, and what is wrong.
+   * Measures a detector on images with boxes: COCO's and VOC's average precision, the best cut, and what is wrong. It looks as `detect` does.
    * @param data name, path, or an open set. Default: the run's own
    */
   async evaluateBoxes(

@@ -32,11 +32,13 @@ function slotCount({ optimizer, momentum }: FitMemoryOptions): number {
  * the gradient, and a batch. Frozen parameters are held once, and once more where replicas share them. Replicas have weights and gradients
  * of their own. What layers compute comes on top: it depends on the model,
  * and is often more than all of this.
+ * @param validated numbers of a batch of held-out samples, where those may be larger than batches of training
  */
 export function fitMemory(
   model: Fitted,
   options: FitMemoryOptions,
   sampleShape: readonly number[],
+  validated = 0,
 ): MemoryNeed {
   const parameters = parameterCount(model);
   const frozen = frozenOf(ratesOf(model)).reduce((total, { shape }) => total + elementCount(shape), 0);
@@ -46,21 +48,28 @@ export function fitMemory(
   const ofFrozen = 1 + (replicas > 1 ? replicas : 0);
   const weights =
     FLOAT_BYTES * (copies * (parameters - frozen) + ofFrozen * frozen + 2 * (stateSize(model) - parameters));
-  const batch = FLOAT_BYTES * batchSize * elementCount(sampleShape);
+  const trained = FLOAT_BYTES * batchSize * elementCount(sampleShape);
+  const heldOut = FLOAT_BYTES * validated;
+  const batch = Math.max(trained, heldOut);
+  const batches =
+    heldOut > trained
+      ? `batches of validation (${showBytes(heldOut)} each)`
+      : `batches of ${showCount(batchSize)} samples (${showBytes(trained)} each)`;
   return {
-    what: `fit: ${showCount(parameters)} parameters${frozen > 0 ? `, ${showCount(frozen)} of them frozen,` : ""} with ${options.optimizer} (${showBytes(weights)}) and batches of ${showCount(batchSize)} samples (${showBytes(batch)} each)`,
+    what: `fit: ${showCount(parameters)} parameters${frozen > 0 ? `, ${showCount(frozen)} of them frozen,` : ""} with ${options.optimizer} (${showBytes(weights)}) and ${batches}`,
     bytes: weights + batch,
     instead:
       batch > weights ? "take a smaller batchSize or smaller samples" : "take fewer or narrower layers",
   };
 }
 
-/** Refuses a fit that would not fit into memory. @throws MemoryError with the estimate */
+/** Refuses a fit that would not fit into memory. @param validated as in `fitMemory` @throws MemoryError with the estimate */
 export function checkFitMemory(
   model: Fitted,
   options: FitMemoryOptions,
   sampleShape: readonly number[],
   limit: MemoryLimit,
+  validated = 0,
 ): void {
-  checkMemory(fitMemory(model, options, sampleShape), limit);
+  checkMemory(fitMemory(model, options, sampleShape, validated), limit);
 }

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -68,6 +68,40 @@ async function printed(
   }
   return texts;
 }
+
+/** The run as if it had been fitted with SNIP. */
+async function snipRun(): Promise<string> {
+  const folder = join(root, "snip");
+  await cp(path(), folder, { recursive: true });
+  const config = JSON.parse(await readFile(join(folder, "config.json"), "utf8"));
+  const snip = { snip: true, scales: [1, 2], validRanges: ["0-40", "30-inf"] };
+  Object.assign(config.dataOptions, snip);
+  await writeFile(join(folder, "config.json"), JSON.stringify(config));
+  return folder;
+}
+
+test("a run that was fitted with SNIP looks at its own scales, which is told and recorded", async () => {
+  const run = await snipRun();
+  const note = /^looks at scales 1, 2, as it was fitted with --snip; --test-scales 1 looks once$/m;
+  const own = { testScales: [1, 2], merge: "nms", testRanges: ["0-40", "30-inf"] };
+  const usual = await printed("eval", run, "--json");
+  expect(usual.error.match(note)).toHaveLength(1);
+  expect(JSON.parse(usual.out).detect).toMatchObject(own);
+  const once = await printed("eval", run, "--json", "--test-scales", "1");
+  expect(once.error).not.toMatch(/looks/);
+  expect(JSON.parse(once.out).detect).not.toHaveProperty("testScales");
+  const [others, mirrored] = [
+    await printed("eval", run, "--json", "--test-scales", "0.5,1"),
+    await printed("eval", run, "--json", "--mirror", "--merge", "fusion"),
+  ];
+  expect(JSON.parse(others.out).detect).toMatchObject({ testScales: [0.5, 1] });
+  expect(JSON.parse(others.out).detect).not.toHaveProperty("testRanges");
+  expect(JSON.parse(mirrored.out).detect).toMatchObject({ ...own, mirror: true, merge: "fusion" });
+  const out = join(root, "snip-found");
+  const found = await printed("detect", run, join(photos, "images/p0.png"), "--out", out, "--no-pictures");
+  expect(found.error.match(note)).toHaveLength(1);
+  expect(JSON.parse(await readFile(join(out, "detections.json"), "utf8"))).toMatchObject(own);
+});
 
 describe("eidos detect", () => {
   test("writes pictures and both forms of JSON, and prints what it left out", async () => {

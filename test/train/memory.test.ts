@@ -76,6 +76,14 @@ describe("the memory of a fit", () => {
     );
   });
 
+  it("counts batches of validation where those are larger", () => {
+    const plain = fitMemory(model, options, [2]);
+    expect(fitMemory(model, options, [2], 64 * 2)).toEqual(plain);
+    const { bytes, what } = fitMemory(model, options, [2], 1000);
+    expect(bytes).toBe(plain.bytes + 4 * (1000 - 64 * 2));
+    expect(what).toMatch(/ and batches of validation \(/);
+  });
+
   it("is refused beyond the limit, with what is largest", () => {
     const check = (batchSize: number, shape: readonly number[]) => () =>
       checkFitMemory(model, { ...options, batchSize }, shape, { bytes: 1e9, source: "the test has" });

@@ -6,6 +6,7 @@ import { completeDetectOptions } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { isPlain } from "../../detection/scale/test-time.ts";
 import { DataError } from "../../errors.ts";
+import { looksNote, looksOf } from "../../tasks/run/detection-options.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
 import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts";
@@ -57,13 +58,16 @@ export function configure(command: Command): void {
         confidence: await usualConfidence(detector),
         ...detectOptions(found),
       });
-      const looks = testTimeOptions(found);
+      const given = testTimeOptions(found);
+      const looks = looksOf(run.config, given);
+      const note = looksNote(run.config, given);
       const views = detectorViews(detector.model, looks);
       const severalViews = isPlain(views, detector.model.imageSize.width) ? {} : views.options;
       const folder = out ?? join(run.folder, "detections");
       const writer = new DetectionWriter(folder, detector);
       const display = new ProgressDisplay();
       for (const { why, ...image } of apart) writer.leaveOut(image, why);
+      if (note !== undefined) display.say(note);
       const [link] = apart;
       if (link !== undefined) {
         display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);

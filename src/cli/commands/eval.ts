@@ -7,7 +7,8 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
-import { print, printJson, printLine, showDuration, showTable } from "../format.ts";
+import { looksNote } from "../../tasks/run/detection-options.ts";
+import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -94,10 +95,13 @@ async function evaluateBoxes(
       `option ${flagName(misplaced)}: the run's own data is read as it was fitted; leave it out`,
     );
   }
+  const looks = testTimeOptions(detect);
+  const note = looksNote(run.config, looks);
+  if (note !== undefined) printNote(note);
   const line = new ProgressLine();
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
-    ...testTimeOptions(detect),
+    ...looks,
     split,
     reading,
     onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),

@@ -298,18 +298,24 @@ export function contentsOf(
   };
 }
 
-/** Room that the images of a split need as they are. */
-export function letterboxRoom(split: DetectionSplit, size: number): DetectionRoom {
+/** Room that the images of a split need as they are. @param learns as in `letterboxBatch` */
+export function letterboxRoom(
+  split: DetectionSplit,
+  size: number,
+  learns?: (size: number) => boolean,
+): DetectionRoom {
   const recipes = Array.from({ length: split.count }, (_, index) =>
     letterboxRecipe(index, sourceOf(split), size),
   );
-  return roomFor(recipes.map((recipe) => contentsOf(split, recipe, 0, false)));
+  return roomFor(recipes.map((recipe) => contentsOf(split, recipe, 0, false, learns)));
 }
 
 /**
  * Images of a split as they are, letterboxed, with their objects: what a detector is validated and tested with. `letterbox` of an
  * image's size and S × S leads boxes back.
  * @param room default: as much as these images need; the largest objects come first in need
+ * @param learns whether objects of a size count, by the square root of the area of their box on the canvas; others are neither to be found nor
+ * background. Default: all do
  * @throws DataError naming the file where an image can no longer be read
  */
 export async function letterboxBatch(
@@ -317,10 +323,11 @@ export async function letterboxBatch(
   indices: readonly number[],
   size: number,
   room?: DetectionRoom,
+  learns?: (size: number) => boolean,
 ): Promise<DetectionBatch> {
   const recipes = indices.map((index) => letterboxRecipe(index, sourceOf(split), size));
   const imageOf = await imagesFor(split, recipes, size);
-  const contents = recipes.map((recipe) => contentsOf(split, recipe, 0, false));
+  const contents = recipes.map((recipe) => contentsOf(split, recipe, 0, false, learns));
   const batch = emptyBatch(recipes.length, size, room ?? roomFor(contents));
   for (const [row, recipe] of recipes.entries()) {
     drawInto(batch, row, recipe, imageOf);

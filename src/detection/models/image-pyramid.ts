@@ -60,15 +60,26 @@ export async function detectionsInViews(
     const { side, mirrored, range } = view;
     const x = images.at(side);
     const seen = await detections(detector, session, mirrored ? mirrorImages(x) : x, options, range);
-    const found = seen.map((own, i): Detections => {
-      const size = images.sizes[i];
-      if (size === undefined) throw new OptionError(`image pyramid: the size of image ${i} is not given`);
-      const boxes = mirrored ? mirrorBoxes(own.boxes, side) : own.boxes;
-      return { ...own, boxes: fromLetterbox(boxes, letterbox(size, { width: side, height: side })) };
-    });
-    results.push({ ...view, found });
+    results.push(inImages(view, seen, images.sizes));
   }
   return results;
+}
+
+/**
+ * What was found in a view of images, led back to them.
+ * @param seen of each image, in pixels of the canvas
+ * @param sizes of the images
+ * @throws OptionError where there are more images than sizes
+ */
+export function inImages(view: View, seen: readonly Detections[], sizes: readonly Size[]): ViewDetections {
+  const { side, mirrored } = view;
+  const found = seen.map((own, i): Detections => {
+    const size = sizes[i];
+    if (size === undefined) throw new OptionError(`image pyramid: the size of image ${i} is not given`);
+    const boxes = mirrored ? mirrorBoxes(own.boxes, side) : own.boxes;
+    return { ...own, boxes: fromLetterbox(boxes, letterbox(size, { width: side, height: side })) };
+  });
+  return { ...view, found };
 }
 
 /** What was found in all views of images as one set for each image, from the best down. @throws OptionError where an option is not acceptable */

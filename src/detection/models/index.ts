@@ -53,6 +53,7 @@ export {
 } from "./fcos.ts";
 export {
   detectionsInViews,
+  inImages,
   mergeViews,
   type PyramidImages,
   pyramidDetections,

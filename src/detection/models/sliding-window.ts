@@ -21,7 +21,7 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { centersOf, outsideRegions, overlapsInvalid } from "../loss/assignment.ts";
+import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../loss/assignment.ts";
 import { atLeastOne } from "../loss/losses.ts";
 import { scaledChannels } from "../network/backbones.ts";
 import { imageSize } from "../network/feature-network.ts";
@@ -287,23 +287,9 @@ export class SlidingWindow implements Detector {
     return { logits: concat(rows, 1), boxes: constant(float32(boxes, [boxes.length / 4, 4])) };
   }
 
-  loss({ x, boxes, labels, ignored, invalid }: SymbolicDetectionBatch): Losses {
-    const { foreground, background, negatives } = this.options;
-    const { logits, boxes: windows } = this.windows(x);
-    const assigned = assignByOverlap(windows, boxes, labels, this.classes, { foreground, background });
-    const targets = invalid === undefined ? assigned : sparing(assigned, overlapsInvalid(windows, invalid));
-    const positive = targets.positive.cast("float32");
-    const likelihoods = logits.logSoftmax(2);
-    const own = slice(likelihoods, 2, 0, this.classes).mul(targets.classes).sum(2).neg().mul(positive);
-    const nothing = slice(likelihoods, 2, this.classes, this.classes + 1)
-      .squeeze(2)
-      .neg();
-    const empty = where(logicalAnd(targets.counted, logicalNot(targets.positive)), nothing, 0);
-    const counted = outsideRegions(empty, targets.positive, centersOf(windows), ignored);
-    const hard = hardest(counted, positive.sum(1).mul(negatives));
-    const count = atLeastOne(positive);
-    const parts = { object: own.sum().div(count), background: counted.mul(hard).sum().div(count) };
-    return { total: parts.object.add(parts.background), ...parts };
+  loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
+    const { logits, boxes } = this.windows(x);
+    return slidingWindowLosses(logits, boxes, objects, this.options);
   }
 
   decoded(x: Tensor): Decoded {
@@ -318,6 +304,39 @@ export class SlidingWindow implements Detector {
   exported(): ReturnType<Detector["exported"]> {
     return exportedDetector(this, "Sliding windows over an image pyramid");
   }
+}
+
+/**
+ * Cross entropy of the windows of objects and of the worst windows of background, both divided by the number of the former. Windows that
+ * overlap an object of a size that is not learnt count for nothing.
+ * @param logits of the classes and of background, [n, k, classes + 1]
+ * @param windows boxes that they stand for, [k, 4]
+ */
+export function slidingWindowLosses(
+  logits: Tensor,
+  windows: Tensor,
+  { boxes, labels, ignored, invalid }: ObjectRows,
+  {
+    foreground,
+    background,
+    negatives,
+  }: Pick<SlidingWindowOptions, "foreground" | "background" | "negatives">,
+): Losses {
+  const classes = sizeAt("sliding-window", logits, 2) - 1;
+  const assigned = assignByOverlap(windows, boxes, labels, classes, { foreground, background });
+  const targets = invalid === undefined ? assigned : sparing(assigned, overlapsInvalid(windows, invalid));
+  const positive = targets.positive.cast("float32");
+  const likelihoods = logits.logSoftmax(2);
+  const own = slice(likelihoods, 2, 0, classes).mul(targets.classes).sum(2).neg().mul(positive);
+  const nothing = slice(likelihoods, 2, classes, classes + 1)
+    .squeeze(2)
+    .neg();
+  const empty = where(logicalAnd(targets.counted, logicalNot(targets.positive)), nothing, 0);
+  const counted = outsideRegions(empty, targets.positive, centersOf(windows), ignored);
+  const hard = hardest(counted, positive.sum(1).mul(negatives));
+  const count = atLeastOne(positive);
+  const parts = { object: own.sum().div(count), background: counted.mul(hard).sum().div(count) };
+  return { total: parts.object.add(parts.background), ...parts };
 }
 
 /** Windows along a side of so many pixels: their centers are 4 pixels apart, from one border on, and none beyond the other. */

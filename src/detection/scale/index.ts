@@ -10,6 +10,7 @@ export {
 export { type Chip, type CoveringChips, coverByChips, negativeChips } from "./chips.ts";
 export { chooseRanges, inRange, objectSize, parseRanges, rangeTexts, type ValidRange } from "./ranges.ts";
 export {
+  looksByScale,
   type MergeOptions,
   mergeDetections,
   mirrorBoxes,

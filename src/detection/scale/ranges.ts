@@ -129,7 +129,17 @@ export function parseRanges(
 
 /** Ranges as options have them: what `parseRanges` reads. */
 export function rangeTexts(ranges: readonly ValidRange[]): string[] {
-  return ranges.map(({ from, to }) => `${from}-${Number.isFinite(to) ? to : "inf"}`);
+  return ranges.map(({ from, to }) => `${decimal(from)}-${Number.isFinite(to) ? decimal(to) : "inf"}`);
+}
+
+/** A number that is not negative, without an exponent. */
+function decimal(value: number): string {
+  const [mantissa = "", exponent] = String(value).split("e");
+  if (exponent === undefined) return mantissa;
+  const [whole = "", rest = ""] = mantissa.split(".");
+  const point = whole.length + Number(exponent);
+  const digits = whole + rest;
+  return point <= 0 ? `0.${"0".repeat(-point)}${digits}` : digits.padEnd(point, "0");
 }
 
 /** What ranges do to the objects of some data. */

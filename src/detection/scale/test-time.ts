@@ -8,7 +8,7 @@ import { type Detections, pickDetections } from "../boxes/detections.ts";
 import { weightedBoxesFusion } from "../boxes/fusion.ts";
 import { nms } from "../boxes/nms.ts";
 import { softNms } from "../boxes/soft-nms.ts";
-import { parseRanges, type ValidRange } from "./ranges.ts";
+import { parseRanges, rangeTexts, type ValidRange } from "./ranges.ts";
 import { LARGEST_SCALE, LEAST_SCALE, scaledSize } from "./training-sizes.ts";
 
 // A detector that looks at an image several times: at the sizes of an image pyramid, and in the mirror. What it finds is merged.
@@ -108,6 +108,37 @@ export function viewsOf(side: number, given: TestTimeOptions): Views {
     sides,
     options: { testScales, mirror, merge, ...(testRanges !== undefined && { testRanges }) },
   };
+}
+
+/**
+ * The looks of a detector that has learnt at each scale of objects of some sizes alone (SNIP, SNIPER): at those scales, each for those objects.
+ * Scales that are images of the same size once they are rounded are one look, for the sizes of all their ranges and what lies between.
+ * @param side height and width of the images that the detector is made for
+ * @param ranges one for each scale, in their order
+ */
+export function looksByScale(
+  side: number,
+  scales: readonly number[],
+  ranges: readonly ValidRange[],
+): Required<Pick<TestTimeOptions, "testScales" | "testRanges">> {
+  const looks = new Map<number, { readonly scale: number; readonly range: ValidRange }>();
+  for (const [i, scale] of scales.entries()) {
+    const range = ranges[i];
+    if (range === undefined) {
+      throw new OptionError(
+        `option validRanges: ${ranges.length} ranges for ${scales.length} scales; give one for each, in their order`,
+      );
+    }
+    const seen = scaledSize(side, scale);
+    const known = looks.get(seen);
+    const both = known && {
+      from: Math.min(known.range.from, range.from),
+      to: Math.max(known.range.to, range.to),
+    };
+    looks.set(seen, { scale: known?.scale ?? scale, range: both ?? range });
+  }
+  const all = [...looks.values()];
+  return { testScales: all.map(({ scale }) => scale), testRanges: rangeTexts(all.map(({ range }) => range)) };
 }
 
 /** Whether views are no more than the plain look at an image. */

@@ -2,14 +2,16 @@ import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { type DetectOptions, isDetector } from "../../detection/models/detector.ts";
 import { exportedDetections } from "../../detection/models/exported.ts";
+import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import type { Exportable, Model } from "../../model/capabilities.ts";
 import { checkState } from "../../nn/state.ts";
 import { exportOnnx } from "../../program/program.ts";
+import type { RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { type Looking, lookingBy } from "../run/detection-options.ts";
+import { type Looking, lookingBy, ownLooks } from "../run/detection-options.ts";
 import { refuse } from "../run/load.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
@@ -69,6 +71,24 @@ async function graphOf(
   return graph;
 }
 
+/** What is to be known of a detector that has learnt of objects of some sizes alone in images of the size that its graph takes. */
+function scaleHint(config: RunConfig): readonly string[] {
+  const looks = ownLooks(config);
+  if (looks === undefined) return [];
+  const { fittedBy, testScales, testRanges } = looks;
+  const size = config.dataInfo.sampleShape[2] ?? Number.NaN;
+  const at = testScales.findIndex((scale) => scaledSize(size, scale) === size);
+  const others = testScales.flatMap((scale, i) => (i === at ? [] : [`${scale} (sizes ${testRanges[i]})`]));
+  const want = `want images at scale ${others.join(", ")}`;
+  const hint =
+    at < 0
+      ? `nothing was learnt at the scale of x: objects ${want}`
+      : `of the scale of x it has learnt objects of size ${testRanges[at]} alone, the square root of their area in pixels; ${
+          others.length === 0 ? "others are not found" : `objects of other sizes ${want}`
+        }`;
+  return [`Fitted with ${fittedBy}: ${hint}.`];
+}
+
 /**
  * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata.
  * @throws OptionError where the model has no such graph to export; FileError, WeightsError
@@ -83,7 +103,11 @@ export async function exportRun(
   const definition = await runDefinition(config, run, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   if (!isExportable(model)) return refuse({ config, definition }, "be exported");
-  const { outputs, description } = await graphOf(config.model, model, folder, options);
+  const graph = await graphOf(config.model, model, folder, options);
+  const { outputs } = graph;
+  const description = isDetector(model)
+    ? [graph.description, ...scaleHint(config)].join(" ")
+    : graph.description;
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
   const bytes = exportOnnx(outputs, weights, {

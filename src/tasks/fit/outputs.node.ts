@@ -15,6 +15,7 @@ import type { DetectionData } from "../measure/detection-data.ts";
 import { batchSheet, foundSheet, spreadOver } from "../measure/detection-pictures.ts";
 import { writeDetectionReport } from "../report/detection.node.ts";
 import { writeReport } from "../report/report.node.ts";
+import { looksOf } from "../run/detection-options.ts";
 import { givenOfData, isGivenColumns, sourceOfData } from "../run/given.node.ts";
 import { pictureCount, samplePicture, writePicture } from "../run/outputs.node.ts";
 
@@ -154,7 +155,10 @@ function detectionOutputs(
       if (samplePictures === 0) return;
       await withSession(config.fit, weights, async (session) => {
         const indices = spreadOver(shown, COURSE_IMAGES.boxes);
-        const found = await detectImages(detector, session, shown, indices, { confidence: COURSE_SCORE });
+        const found = await detectImages(detector, session, shown, indices, {
+          confidence: COURSE_SCORE,
+          ...looksOf(config, {}),
+        });
         const sheet = await foundSheet(shown, found, classes, COURSE_SCORE);
         const bytes = await encodePng(sheet, `what was found at step ${step}`);
         await writeFileAtomic(folder.file("samples", `${pictureOfStep(step)}.png`), bytes);

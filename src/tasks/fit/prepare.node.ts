@@ -17,7 +17,7 @@ import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
-import { detectionData } from "../measure/detection-data.ts";
+import { detectionData, validatedNumbers } from "../measure/detection-data.ts";
 import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { type DetectionDataOptions, detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
@@ -305,7 +305,8 @@ async function reopenNegatives(
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
-  checkFitMemory(model, config.fit, largestSample(config, opened), memoryLimit());
+  const { trained, validated } = samplesOf(config, opened);
+  checkFitMemory(model, config.fit, trained, memoryLimit(), validated);
   checkFingerprint(config.dataInfo.fingerprint, opened.data);
   checkWhole(model, config.fit);
   if (opened.kind === "samples") return { kind: "samples", model, data: opened.data };
@@ -319,12 +320,16 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
   };
 }
 
-/** The shape of the largest samples that are trained on. */
-function largestSample({ dataInfo: { sampleShape } }: RunConfig, opened: OpenedData): readonly number[] {
-  if (opened.kind === "samples") return sampleShape;
+/** The shape of the largest samples that are trained on, and the numbers of a batch that is validated, where those may be more. */
+function samplesOf(
+  { dataInfo: { sampleShape } }: RunConfig,
+  opened: OpenedData,
+): { readonly trained: readonly number[]; readonly validated: number } {
+  if (opened.kind === "samples") return { trained: sampleShape, validated: 0 };
   const [channels = 0, , width = 0] = sampleShape;
-  const largest = Math.max(...trainedSizes(scaleTraining(opened.data, width, opened.options)));
-  return [channels, largest, largest];
+  const training = scaleTraining(opened.data, width, opened.options);
+  const largest = Math.max(...trainedSizes(training));
+  return { trained: [channels, largest, largest], validated: validatedNumbers(width, training) };
 }
 
 /** The folder of a run, where none is given. */

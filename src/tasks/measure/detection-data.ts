@@ -9,10 +9,12 @@ import {
 } from "../../detection/augment/batches.ts";
 import type { Size } from "../../detection/boxes/boxes.ts";
 import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
+import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
 import { inRange } from "../../detection/scale/ranges.ts";
-import { sizesOfSteps, USUAL_SCALE_EVERY } from "../../detection/scale/training-sizes.ts";
+import { scaledSize, sizesOfSteps, USUAL_SCALE_EVERY } from "../../detection/scale/training-sizes.ts";
 import { Random } from "../../random.ts";
+import type { NdArray } from "../../tensor/array.ts";
 import type {
   BatchedData,
   BatchFeeds,
@@ -23,20 +25,37 @@ import type {
 } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
-import { detectionEvaluator } from "./evaluator.ts";
+import { detectionEvaluator, scaledInput } from "./evaluator.ts";
 import {
   backgroundShare,
   type ChipCounts,
   describeTraining,
   learnsAt,
+  looksOfTraining,
+  rangeAtFullSize,
   type ScaleTraining,
   type ScaleTrainingOptions,
   scaleTraining,
   trainedSizes,
 } from "./scale-training.ts";
 
-/** Images that are validated at once. */
+/** Images that are validated at once, where each is looked at in the usual size alone. */
 const VALIDATED = 8;
+
+/** Images that are validated at once: of those with more pixels, as they are looked at at several scales, fewer. */
+function validatedAtOnce(size: number, sides: readonly number[]): number {
+  const pixels = sides.reduce((sum, side) => sum + side ** 2, 0);
+  return Math.max(1, Math.min(VALIDATED, Math.floor((VALIDATED * size ** 2) / pixels)));
+}
+
+/** Numbers that a batch of validation has for its images, where they are looked at at several scales; 0 otherwise. */
+export function validatedNumbers(size: number, training: ScaleTraining): number {
+  const looks = looksOfTraining(size, training);
+  if (looks === undefined) return 0;
+  const sides = new Set([size, ...looks.testScales.map((scale) => scaledSize(size, scale))]);
+  const pixels = [...sides].reduce((sum, side) => sum + side ** 2, 0);
+  return validatedAtOnce(size, [...sides]) * 3 * pixels;
+}
 
 /** Images with boxes, as a fit sees them. */
 export interface DetectionData extends BatchedData {
@@ -116,22 +135,42 @@ const shapeOf = (rows: number, size: number, { places, regions, invalid }: Detec
   },
 });
 
-/** Samples to validate with: images as they are, letterboxed, evaluated by average precision. */
+/**
+ * Samples to validate with: images as they are, letterboxed, evaluated by average precision. Where a detector learns of some sizes alone at each
+ * scale, it looks at all of its scales, so that batches have the images of the other ones, too; losses are those at scale 1, where objects
+ * that are not learnt there are ignored.
+ */
 function validationPart(
   split: DetectionSplit,
   classes: readonly string[],
   size: number,
   detector: Detector,
+  training: ScaleTraining,
 ): HeldOut {
-  const room = letterboxRoom(split, size);
+  const range = rangeAtFullSize(training);
+  const learns = range && ((object: number) => inRange(object, range));
+  const room = letterboxRoom(split, size, learns);
+  const looks = looksOfTraining(size, training) ?? {};
+  const others = detectorViews(detector, looks).sides.filter((side) => side !== size);
   return {
     count: split.count,
-    batchSize: VALIDATED,
-    evaluator: detectionEvaluator(detector, split, classes),
-    shape: (rows) => shapeOf(rows, size, room),
+    batchSize: validatedAtOnce(size, [size, ...others]),
+    evaluator: detectionEvaluator(detector, split, classes, looks),
+    shape(rows) {
+      const shape = shapeOf(rows, size, room);
+      if (others.length === 0) return shape;
+      const scaled = others.map(
+        (side) => [scaledInput(side), { shape: [rows, 3, side, side], dtype: "float32" }] as const,
+      );
+      return { ...shape, others: { ...shape.others, ...Object.fromEntries(scaled) } };
+    },
     async feeds({ first, count }): Promise<BatchFeeds> {
       const indices = Array.from({ length: count }, (_, i) => first + i);
-      return { ...(await letterboxBatch(split, indices, size, room)) };
+      const feeds: Record<string, NdArray> = {
+        ...(await letterboxBatch(split, indices, size, room, learns)),
+      };
+      for (const side of others) feeds[scaledInput(side)] = (await letterboxBatch(split, indices, side)).x;
+      return feeds;
     },
   };
 }
@@ -147,7 +186,11 @@ export function detectionData(
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
-  checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", trainedSizes(training));
+  const { testScales = [] } = looksOfTraining(size, training) ?? {};
+  checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", [
+    ...trainedSizes(training),
+    ...testScales.map((scale) => scaledSize(size, scale)),
+  ]);
   const plan = training.kind === "chips" ? planChips(train, training) : undefined;
   const open = ({
     batchSize,
@@ -187,7 +230,7 @@ export function detectionData(
     ],
     set,
     size,
-    validation: validationPart(validation, set.classes, size, detector),
+    validation: validationPart(validation, set.classes, size, detector, training),
     batches({ batchSize, seed }) {
       const { made, count: samples } = open({ batchSize, seed });
       return {

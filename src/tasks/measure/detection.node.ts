@@ -3,7 +3,7 @@ import type { SplitName } from "../../data/sources/data-set.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
-import { type DetectOptions, type Detector, detections } from "../../detection/models/detector.ts";
+import type { DetectOptions, Detector } from "../../detection/models/detector.ts";
 import {
   detectorViews,
   type PyramidImages,
@@ -15,9 +15,10 @@ import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
 import type { NdArray } from "../../tensor/array.ts";
+import { looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 import type { FoundIn } from "./detection-pictures.ts";
-import { evaluationOptions, inPixelsOf, truthOf } from "./evaluator.ts";
+import { evaluationOptions, truthOf } from "./evaluator.ts";
 
 /** Images that a detector looks at in one run of its program. */
 const AT_ONCE = 4;
@@ -28,13 +29,13 @@ export async function detectImages(
   session: Session,
   split: DetectionSplit,
   indices: readonly number[],
-  options: DetectOptions,
+  options: DetectOptions & TestTimeOptions,
 ): Promise<readonly FoundIn[]> {
-  const { x } = await letterboxBatch(split, indices, detector.imageSize.width);
-  const found = await detections(detector, session, x, options);
+  const images = await pyramidImages(split, indices, detectorViews(detector, options));
+  const found = await pyramidDetections(detector, session, images, options);
   return indices.flatMap((index, i) => {
     const own = found[i];
-    return own === undefined ? [] : [{ index, found: inPixelsOf(split, index, own, detector.imageSize) }];
+    return own === undefined ? [] : [{ index, found: own }];
   });
 }
 
@@ -110,7 +111,10 @@ async function pyramidImages(
   };
 }
 
-/** Lets a detector find the objects of a split. @throws OptionError where it is empty; DataError where an image can no longer be read */
+/**
+ * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given.
+ * @throws OptionError where it is empty; DataError where an image can no longer be read
+ */
 export async function evaluateSplit(
   run: DetectorRun,
   set: DetectionSet,
@@ -123,8 +127,9 @@ export async function evaluateSplit(
   }
   const evaluator = new DetectionEvaluator(run.classes);
   const found: FoundIn[] = [];
-  const views = detectorViews(run.model, options);
-  const settings = { ...options, ...evaluationOptions(options) };
+  const looks = looksOf(run.config, options);
+  const views = detectorViews(run.model, looks);
+  const settings = { ...looks, ...evaluationOptions(options) };
   let [timed, seconds] = [0, 0];
   for (let first = 0; first < split.count; first += AT_ONCE) {
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
@@ -148,7 +153,8 @@ export async function evaluateSplit(
 }
 
 /**
- * Measures a detector on a split: COCO's and VOC's average precision, the best cut, and what is wrong.
+ * Measures a detector on a split: COCO's and VOC's average precision, the best cut, and what is wrong. One that was fitted with SNIP or
+ * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
  * @throws OptionError where the split is empty; DataError where an image can no longer be read
  */
 export async function evaluateDetector(
@@ -175,7 +181,7 @@ export async function summarize(
   const errors = evaluator.errors();
   const voc = { ap: evaluator.voc().ap, ap11: evaluator.voc({ points: 11 }).ap };
   const { best } = evaluator.curves().all;
-  const views = detectorViews(model, options);
+  const views = detectorViews(model, looksOf(config, options));
   return {
     run: folder.path,
     model: config.model,

@@ -1,7 +1,5 @@
 import type { DetectionSplit } from "../../data/boxes/set.ts";
-import type { Size } from "../../detection/boxes/boxes.ts";
-import type { Detections, Truth } from "../../detection/boxes/detections.ts";
-import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
+import type { Truth } from "../../detection/boxes/detections.ts";
 import { DetectionEvaluator } from "../../detection/measure/evaluator.ts";
 import {
   completeDetectOptions,
@@ -9,7 +7,11 @@ import {
   type Detector,
   pickedDetections,
 } from "../../detection/models/detector.ts";
+import { detectorViews, inImages, mergeViews } from "../../detection/models/image-pyramid.ts";
+import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
+import type { SymbolicBatch } from "../../model/data-info.ts";
 import type { NdArray } from "../../tensor/array.ts";
+import type { Tensor } from "../../tensor/graph.ts";
 import type { HeldOutEvaluator } from "../../train/batches.ts";
 
 /** Options of detection for measuring, those that are not given filled in: average precision looks at detections of nearly every score. */
@@ -23,35 +25,63 @@ export function truthOf(split: DetectionSplit, index: number): Truth {
   return { boxes, classes: labels, crowd, ignore: difficult, areas };
 }
 
-/** Detections in what a detector sees of image `index` of a split, as those of the image itself. */
-export function inPixelsOf(split: DetectionSplit, index: number, found: Detections, seen: Size): Detections {
-  const { width, height } = split.annotations(index);
-  return { ...found, boxes: fromLetterbox(found.boxes, letterbox({ width, height }, seen)) };
+/** The input of a batch that has its images in a canvas of that side, for a detector that is made for another one. */
+export function scaledInput(side: number): string {
+  return `x${side}`;
 }
 
-/** Evaluates a detector by COCO's average precision over a split, in pixels of the images as they are. */
+/**
+ * Evaluates a detector by COCO's average precision over a split, in pixels of the images as they are. Batches have the images in a canvas of
+ * each size that it looks at: `x` is that which the detector is made for, the others are called by `scaledInput`.
+ * @param looks how often it looks at an image; default: once
+ * @throws OptionError where the looks are not acceptable
+ */
 export function detectionEvaluator(
   detector: Detector,
   split: DetectionSplit,
   classes: readonly string[],
+  looks: TestTimeOptions = {},
 ): HeldOutEvaluator {
+  const { views, sides } = detectorViews(detector, looks);
+  const isUsual = (side: number): boolean => side === detector.imageSize.width;
+  const named = (name: string, side: number): string => (isUsual(side) ? name : `${name}${side}`);
   return {
     criterion: "AP",
-    outputs: ({ x }) => ({ ...detector.decoded(x) }),
+    outputs(batch: SymbolicBatch & Readonly<Record<string, Tensor | undefined>>) {
+      const outputs = sides.flatMap((side) => {
+        const x = isUsual(side) ? batch.x : batch[scaledInput(side)];
+        if (x === undefined) throw new RangeError(`the batch has no images of ${side} pixels`);
+        const { boxes, scores } = detector.decoded(x);
+        return [[named("boxes", side), boxes] as const, [named("scores", side), scores] as const];
+      });
+      return Object.fromEntries(outputs);
+    },
     begin() {
       const evaluator = new DetectionEvaluator(classes);
+      const options = evaluationOptions();
       return {
-        add({ boxes, scores }, { first }) {
-          if (boxes === undefined || scores === undefined) return;
-          const found = pickedDetections(
-            detector,
-            { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
-            evaluationOptions(),
-          );
-          for (const [i, detections] of found.entries()) {
-            const own = inPixelsOf(split, first + i, detections, detector.imageSize);
-            evaluator.add(own, truthOf(split, first + i));
-          }
+        add(outputs, { first, count }) {
+          const indices = Array.from({ length: count }, (_, i) => first + i);
+          const sizes = indices.map((index) => split.annotations(index));
+          const of = (name: string, side: number): NdArray<"float32"> => {
+            const value = outputs[named(name, side)];
+            if (value?.dtype !== "float32")
+              throw new RangeError(`${named(name, side)} is not among the outputs`);
+            return value as NdArray<"float32">;
+          };
+          const results = views.map((view) => {
+            const { side, range } = view;
+            const seen = pickedDetections(
+              detector,
+              { boxes: of("boxes", side), scores: of("scores", side) },
+              options,
+              { width: side, height: side },
+              range,
+            );
+            return inImages(view, seen, sizes);
+          });
+          const found = mergeViews(detector, results, { ...options, ...looks });
+          for (const [i, own] of found.entries()) evaluator.add(own, truthOf(split, first + i));
         },
         measures() {
           const { ap, ap50 } = evaluator.coco();

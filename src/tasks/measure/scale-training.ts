@@ -18,6 +18,7 @@ import {
   type ValidRange,
 } from "../../detection/scale/ranges.ts";
 import { SNIPER_SCALES, USUAL_BACKGROUND } from "../../detection/scale/snip-options.ts";
+import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import {
   SIZE_UNIT,
   scaledSize,
@@ -163,6 +164,23 @@ export function learnsAt(training: ScaleTraining): ((size: number, image: number
   };
 }
 
+/** The sizes of objects that are learnt in images of the usual size; undefined where all are, or where nothing is learnt at that size. */
+export function rangeAtFullSize(training: ScaleTraining): ValidRange | undefined {
+  return training.kind === "all" ? undefined : training.ranges[training.scales.indexOf(1)];
+}
+
+/**
+ * How a detector is looked with that learns of objects of some sizes alone at each scale: at those scales, each for those objects; undefined
+ * where it learns of all.
+ * @param size height and width of the images that it is made for
+ */
+export function looksOfTraining(
+  size: number,
+  training: ScaleTraining,
+): Required<Pick<TestTimeOptions, "testScales" | "testRanges">> | undefined {
+  return training.kind === "all" ? undefined : looksByScale(size, training.scales, training.ranges);
+}
+
 /** The share of background among the chips of an epoch. */
 export function backgroundShare({ bySize }: Pick<ScaleTrainingOptions, "bySize">): number {
   return bySize.chipBackground ?? USUAL_BACKGROUND;
@@ -233,8 +251,16 @@ export function describeTraining(
           training.ranges,
         );
   const sizes = trainedSizes(training);
+  const looks = looksOfTraining(size, training)?.testScales ?? [];
+  const validated =
+    looks.length < 2
+      ? []
+      : [
+          `validation looks at images of ${looks.map((scale) => scaledSize(size, scale)).join(", ")} pixels, each for its objects, and merges what is found`,
+        ];
   if (training.kind !== "chips") {
     return [
+      ...validated,
       ...(sizes.length === 1 && sizes[0] === size
         ? []
         : [
@@ -249,6 +275,7 @@ export function describeTraining(
   const { nowhere, objects } = plan;
   return [
     describeChips(set, training, chipCounts(set, training, plan, backgroundShare(options))),
+    ...validated,
     ...ranges(),
     ...(nowhere === 0
       ? []

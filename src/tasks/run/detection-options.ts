@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { parseRanges } from "../../detection/scale/ranges.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
+import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
@@ -101,6 +103,49 @@ export function lookingBy(config: RunConfig, trident: Looking | undefined): RunC
     );
   }
   return { ...config, modelOptions: { ...config.modelOptions, trident } };
+}
+
+/** How a run looks at images that was fitted by sizes: at its own scales, each for the objects that were learnt there. */
+interface OwnLooks extends Required<Pick<TestTimeOptions, "testScales" | "testRanges">> {
+  /** By which option it was fitted so. */
+  readonly fittedBy: "snip" | "sniper";
+}
+
+/** What of a run says how it was fitted. */
+type FittedRun = Pick<RunConfig, "dataOptions" | "dataInfo">;
+
+/** The looks of a detector's run that was fitted with SNIP or SNIPER; undefined of others. @throws OptionError where its ranges are missing */
+export function ownLooks({ dataOptions, dataInfo: { sampleShape } }: FittedRun): OwnLooks | undefined {
+  const { scales = [1], bySize } = detectionDataOptions(dataOptions);
+  if (!bySize.snip && !bySize.sniper) return undefined;
+  const fittedBy = bySize.snip ? "snip" : "sniper";
+  if (bySize.validRanges === undefined) {
+    throw new OptionError(`option validRanges: the run was fitted with ${fittedBy} and has none; fit again`);
+  }
+  const ranges = parseRanges(bySize.validRanges, scales.length);
+  return { fittedBy, ...looksByScale(sampleShape[2] ?? Number.NaN, scales, ranges) };
+}
+
+/**
+ * How a detector's run looks at images: as is asked for, or, where no scales are given, at the scales that it was fitted at with SNIP or
+ * SNIPER, each for the objects that were learnt there, or for those of the ranges that are given.
+ * @throws OptionError where the run's own ranges are missing
+ */
+export function looksOf<O extends TestTimeOptions>(config: FittedRun, given: O): O {
+  const own = given.testScales === undefined ? ownLooks(config) : undefined;
+  if (own === undefined) return given;
+  return { ...given, testScales: own.testScales, testRanges: given.testRanges ?? own.testRanges };
+}
+
+/** A line for a person where a run looks at images in its own way, since no scales are given. */
+export function looksNote(config: FittedRun, given: TestTimeOptions): string | undefined {
+  const own = given.testScales === undefined ? ownLooks(config) : undefined;
+  if (own === undefined) return undefined;
+  const { fittedBy, testScales, testRanges } = own;
+  const why = `as it was fitted with --${fittedBy}`;
+  return testScales.length === 1
+    ? `looks for objects of sizes ${given.testRanges ?? testRanges} alone, ${why}; --test-scales 1 looks for all`
+    : `looks at scales ${testScales.join(", ")}, ${why}; --test-scales 1 looks once`;
 }
 
 /** Whether a model is fitted to images with boxes. */

@@ -14,6 +14,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
+import { looksOf } from "../run/detection-options.ts";
 import type { NamedImage } from "../run/inputs.node.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 
@@ -84,7 +85,8 @@ async function ready(image: NamedImage, longest: number, pixelLimit: number): Pr
 }
 
 /**
- * What a detector finds in image files, one after the other; while it looks at one the next are decoded.
+ * What a detector finds in image files, one after the other; while it looks at one the next are decoded. One that was fitted with SNIP or
+ * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
  * @throws OptionError where an option is not acceptable; MissingPackageError where sharp is not installed
  */
 export async function* detectFiles(
@@ -94,7 +96,8 @@ export async function* detectFiles(
 ): AsyncGenerator<DetectedImage> {
   const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
   const { model, session } = run;
-  const longest = Math.max(...detectorViews(model, options).sides);
+  const looks = looksOf(run.config, options);
+  const longest = Math.max(...detectorViews(model, looks).sides);
   const confidence = options.confidence ?? (await usualConfidence(run));
   const coming = images.slice(0, AHEAD).map((image) => ready(image, longest, pixelLimit));
   for (let next = coming.length; coming.length > 0; next++) {
@@ -111,7 +114,7 @@ export async function* detectFiles(
     const { width, height } = photo;
     const whole = { width, height };
     const seen = { sizes: [whole], at: (side: number) => letterboxed(small, whole, side) };
-    const [found] = await pyramidDetections(model, session, seen, { ...options, confidence });
+    const [found] = await pyramidDetections(model, session, seen, { ...looks, confidence });
     yield {
       ...image,
       ...whole,

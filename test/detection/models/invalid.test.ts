@@ -4,15 +4,24 @@ import { anchorGrid, anchorShapes } from "../../../src/detection/boxes/anchors.t
 import { type Box, boxAt, iou } from "../../../src/detection/boxes/boxes.ts";
 import { overlapsInvalid } from "../../../src/detection/loss/assignment.ts";
 import { centerNetLosses, centerNetOptions } from "../../../src/detection/models/center-net.ts";
+import {
+  fasterRcnnOptions,
+  regionGeometry,
+  TwoStageHead,
+} from "../../../src/detection/models/faster-rcnn.ts";
 import { fcosLosses, fcosOptions, sizeRanges } from "../../../src/detection/models/fcos.ts";
+import { regionLosses, regionTargets, stageWeights } from "../../../src/detection/models/region-head.ts";
 import { retinaNetLosses, retinaNetOptions } from "../../../src/detection/models/retina-net.ts";
+import { slidingWindowLosses, slidingWindowOptions } from "../../../src/detection/models/sliding-window.ts";
 import { yoloLosses, yoloOptions } from "../../../src/detection/models/yolo.ts";
 import { yoloV1Losses, yoloV1Options } from "../../../src/detection/models/yolo-v1.ts";
 import { yoloV3Anchors, yoloV3Losses, yoloV3Options } from "../../../src/detection/models/yolo-v3.ts";
 import { featurePoints } from "../../../src/detection/network/feature-network.ts";
+import { Program } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
 import { constant, float32, grad, input, int64, type Tensor } from "../../../src/tensor/index.ts";
-import { runAll } from "../../tensor/support.ts";
+import { present } from "../../support.ts";
+import { runAll, testRuntime } from "../../tensor/support.ts";
 import { box, SEEDED } from "../arbitrary.ts";
 
 // Objects of a size that is not learnt at a scale are neither found nor background: what predicts there has no gradient.
@@ -142,6 +151,138 @@ describe("anchors", () => {
     expect(moved(withLarge.codes, count)).toEqual(moved(without.codes, count));
     expect([...same.codes, ...same.classes].every((value) => value === 0)).toBe(true);
   });
+});
+
+/** Values of outputs that draw by chance. */
+async function drawn(
+  outputs: Readonly<Record<string, Tensor>>,
+): Promise<Readonly<Record<string, readonly number[]>>> {
+  const program = await Program.build(outputs, await testRuntime());
+  const values = await program.run({}, { random: new Random(7) });
+  await program.release();
+  return Object.fromEntries(
+    Object.entries(values).map(([name, { data }]) => [name, Array.from(data, Number)]),
+  );
+}
+
+const wobble = (shape: readonly number[]): Tensor => {
+  const random = new Random(11);
+  const count = shape.reduce((product, side) => product * side, 1);
+  return constant(
+    float32(
+      Array.from({ length: count }, () => 0.5 * random.normal()),
+      [...shape],
+    ),
+  );
+};
+
+describe("what overlaps an invalid object by more than 0.3 has no gradient in Faster R-CNN", () => {
+  const size = { width: 64, height: 64 };
+  // Nothing is left to chance: all anchors and all regions are learnt from.
+  const options = fasterRcnnOptions.parse({
+    anchorSides: [1.5, 3.5],
+    anchorRatios: [0.5, 1],
+    sampledAnchors: 10_000,
+    foreground: 0.5,
+    hidden: 8,
+  });
+  const head = new TwoStageHead([{ channels: 8, stride: 8 }], CLASSES, options);
+  const geometry = regionGeometry([GRID], size, options);
+  const count = Number(geometry.all.shape[0]);
+
+  it("as an anchor", async () => {
+    const found = async (invalid: readonly Box[]) => {
+      const [objectness, deltas] = [wobble([1, count]), wobble([1, count, 4])];
+      const losses = head.proposalLosses([{ objectness, deltas }], objects(SMALL, 1, invalid), geometry);
+      const total = losses.objectness.add(losses.proposal).mul(1e3);
+      const [first, second] = grad(total, [objectness, deltas]);
+      return drawn({ anchors: geometry.all, objectness: present(first), deltas: present(second) });
+    };
+    const [without, withLarge, same] = [await found([]), await found([LARGE]), await found([SMALL])];
+    const spare = (invalid: Box) =>
+      Array.from({ length: count }, (_, k) => iou(boxAt(present(without.anchors), k), invalid) > 0.3);
+    expect(spare(LARGE).filter(Boolean).length).toBeGreaterThan(4);
+    for (const name of ["objectness", "deltas"]) {
+      const usual = moved(present(without[name]), count);
+      expect(usual.filter(Boolean).length).toBeGreaterThan(0);
+      for (const [invalid, values] of [
+        [LARGE, withLarge],
+        [SMALL, same],
+      ] as const) {
+        const spared = spare(invalid);
+        expect(moved(present(values[name]), count), name).toEqual(usual.map((is, k) => is && !spared[k]));
+      }
+    }
+    expect(moved(present(same.deltas), count).some(Boolean)).toBe(false);
+  });
+
+  it("as a region, the object itself among them", async () => {
+    const boxes: readonly Box[] = [
+      [16, 15, 28, 27],
+      LARGE,
+      [12, 12, 40, 40],
+      [30, 30, 40, 38],
+      [0, 0, 12, 12],
+      [44, 44, 60, 60],
+    ];
+    const proposals = {
+      boxes: constant(float32(boxes.flat(), [1, boxes.length, 4])),
+      scores: constant(float32(new Array<number>(boxes.length).fill(0.5), [1, boxes.length])),
+    };
+    const found = async (invalid: readonly Box[]) => {
+      const own = objects(SMALL, 1, invalid);
+      const targets = regionTargets(proposals, own, { iou: 0.5, count: 100, positives: 100 });
+      const rows = Number(targets.regions.shape[1]);
+      const outputs = {
+        classes: wobble([1, rows, 1 + CLASSES]),
+        deltas: wobble([1, rows, 1 + CLASSES, 4]),
+      };
+      const losses = regionLosses(outputs, targets, own, stageWeights(0));
+      const total = losses.class.add(losses.box);
+      const [classes, deltas] = grad(total, [outputs.classes, outputs.deltas]);
+      const values = await drawn({
+        regions: targets.regions,
+        classes: present(classes),
+        deltas: present(deltas),
+      });
+      const rowsOf = (name: string) => {
+        const moves = moved(present(values[name]), rows);
+        return Array.from({ length: rows }, (_, k) => boxAt(present(values.regions), k))
+          .filter((_, k) => moves[k])
+          .map(String)
+          .sort();
+      };
+      return { classes: rowsOf("classes"), deltas: rowsOf("deltas") };
+    };
+    const all = [...boxes, SMALL];
+    const texts = (those: readonly Box[]) => those.map(String).sort();
+    const apart = (invalid: Box) => (one: Box) => iou(one, invalid) <= 0.3;
+    expect(await found([])).toEqual({ classes: texts(all), deltas: texts([[16, 15, 28, 27], SMALL]) });
+    const withLarge = await found([LARGE]);
+    expect(withLarge.classes).toEqual(texts(all.filter(apart(LARGE))));
+    expect(withLarge.classes).toHaveLength(5);
+    expect(withLarge.deltas).toEqual(texts([[16, 15, 28, 27], SMALL]));
+    expect(await found([SMALL])).toEqual({ classes: texts(all.filter(apart(SMALL))), deltas: [] });
+  });
+});
+
+it("windows that overlap an invalid object by more than 0.3 have no gradient, all others keep theirs", async () => {
+  const boxes = anchorGrid({ ...GRID, shapes: anchorShapes([12, 30], [1]) });
+  const count = boxes.length / 4;
+  const windows = constant(float32(boxes, [count, 4]));
+  // So many negatives that all are learnt from.
+  const options = { ...slidingWindowOptions.parse({}), negatives: 1000 };
+  const found = async (invalid: readonly Box[]) => {
+    const { logits } = await gradients({ logits: [1, count, CLASSES + 1] }, ({ logits }) =>
+      slidingWindowLosses(logits, windows, objects(SMALL, 1, invalid), options).total.mul(1e3),
+    );
+    return moved(logits, count);
+  };
+  const usual = await found([]);
+  expect(usual.filter(Boolean).length).toBeGreaterThan(count / 2);
+  const spare = Array.from({ length: count }, (_, k) => iou(boxAt(boxes, k), LARGE) > 0.3);
+  expect(spare.filter(Boolean).length).toBeGreaterThan(4);
+  expect(await found([LARGE])).toEqual(usual.map((is, k) => is && !spare[k]));
 });
 
 describe("locations in an invalid object have no gradient, but for those that are assigned to another object", () => {

@@ -4,6 +4,7 @@ import { type Box, boxAt, iou } from "../../../src/detection/boxes/boxes.ts";
 import { type Detection, listDetections, toDetections } from "../../../src/detection/boxes/detections.ts";
 import {
   isPlain,
+  looksByScale,
   type MergeOptions,
   mergeDetections,
   mirrorBoxes,
@@ -13,6 +14,42 @@ import {
 import { OptionError } from "../../../src/errors.ts";
 import { float32 } from "../../../src/tensor/index.ts";
 import { gridBox, SEEDED } from "../arbitrary.ts";
+
+describe("looks by scale", () => {
+  const endless = Number.POSITIVE_INFINITY;
+
+  it("are the scales with their ranges, as options have them", () => {
+    const ranges = [
+      { from: 0, to: 20.5 },
+      { from: 6, to: endless },
+    ];
+    const looks = looksByScale(64, [2, 1], ranges);
+    expect(looks).toEqual({ testScales: [2, 1], testRanges: ["0-20.5", "6-inf"] });
+    expect(viewsOf(64, looks).views.map(({ side, range }) => ({ side, range }))).toEqual([
+      { side: 128, range: ranges[0] },
+      { side: 64, range: ranges[1] },
+    ]);
+    // Ranges are written without exponents, so that they can be read again.
+    const [tiny, huge] = [1.25e-9, 3e21];
+    const far = looksByScale(64, [1], [{ from: tiny, to: huge }]);
+    expect(far.testRanges).toEqual([`0.00000000125-3${"0".repeat(21)}`]);
+    expect(viewsOf(64, far).views[0]?.range).toEqual({ from: tiny, to: huge });
+    expect(() => looksByScale(64, [2, 1, 0.5], ranges)).toThrow(/2 ranges for 3 scales/);
+  });
+
+  it("of the same size are one, for the sizes of all of them", () => {
+    const looks = looksByScale(
+      64,
+      [1, 0.5, 0.25],
+      [
+        { from: 0, to: 23 },
+        { from: 6, to: 45 },
+        { from: 10, to: endless },
+      ],
+    );
+    expect(looks).toEqual({ testScales: [1, 0.5], testRanges: ["0-23", "6-inf"] });
+  });
+});
 
 describe("views", () => {
   it("are one for each scale, and its mirror image where asked", () => {

@@ -7,7 +7,7 @@ import { pngSize } from "../../../src/report/raster/raster.ts";
 import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import type { SentRequest, UncheckedRequest } from "../../../src/tasks/fit/request.ts";
-import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
+import { type DetectionEvaluation, evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
 import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { type Fit, type FitSummary, fitHere } from "../../../src/train/fit.node.ts";
 import type { RunConfig } from "../../../src/train/run-config.ts";
@@ -87,6 +87,33 @@ export async function squares(images: number, names: readonly string[] = ["red",
   return root;
 }
 
+/** Fits to photos of squares until something of them is found. @returns the folder of the run */
+export async function fittedToSquares(
+  photos: string,
+  out: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const { path, warnings } = await ran({
+    model: "fcos",
+    data: photos,
+    size: 64,
+    width: 0.25,
+    depth: 0.5,
+    batchSize: 4,
+    threads: 1,
+    learningRate: 5e-3,
+    warmupSteps: 5,
+    averageDecay: 0.9,
+    steps: 40,
+    validateEvery: 40,
+    samplePictures: 1,
+    ...options,
+    out,
+  });
+  expect(warnings).toEqual([]);
+  return path;
+}
+
 /**
  * Fits with options beside `TINY` once without a break and once stopped and resumed, in folders under `root`.
  * @throws where weights or metrics of both differ in a bit
@@ -146,8 +173,10 @@ export async function expectFitted(model: string, path: string): Promise<void> {
   expect(measured).toMatchObject({ model, split: "validation", coco: { images: 2 } });
 }
 
-/** A run is measured as it was validated, and exported as it runs. */
-export async function expectMeasuredAndExported(path: string): Promise<void> {
+/** A run is measured as it was validated, and exported as it runs. @returns what was measured, and what the exported file says */
+export async function expectMeasuredAndExported(
+  path: string,
+): Promise<{ readonly evaluation: DetectionEvaluation; readonly description: string }> {
   const run = detectorRun(await loadRun(path, { threads: 1 }));
   try {
     const set = await annotatedData(run);
@@ -159,8 +188,9 @@ export async function expectMeasuredAndExported(path: string): Promise<void> {
 
     const file = `${path}.onnx`;
     const { description } = await exportRun(path, file);
-    expect(description).toContain(`[batch, 3, ${TINY.canvas}, ${TINY.canvas}]`);
-    const { x } = await letterboxBatch(set.splits.test, [0, 1], TINY.canvas);
+    const { width: side } = run.model.imageSize;
+    expect(description).toContain(`[batch, 3, ${side}, ${side}]`);
+    const { x } = await letterboxBatch(set.splits.test, [0, 1], side);
     const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
     const own = await compiled.run({ x });
     const plain = await ort.InferenceSession.create(file);
@@ -175,6 +205,7 @@ export async function expectMeasuredAndExported(path: string): Promise<void> {
       expect(difference).toBeLessThan(name === "boxes" ? 2e-2 : 1e-4);
     }
     await plain.release();
+    return { evaluation, description };
   } finally {
     await run.session.release();
   }

@@ -1,9 +1,16 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { temporaryFolder } from "../../support.ts";
-import { expectFitted, expectMeasuredAndExported, expectResumedEqual, QUICK } from "./detection-support.ts";
+import {
+  expectFitted,
+  expectMeasuredAndExported,
+  expectResumedEqual,
+  fittedToSquares,
+  QUICK,
+  squares,
+} from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -42,3 +49,22 @@ it("training in branches that is stopped and resumed equals the uninterrupted on
     levels: 1,
     neck: "none",
   }));
+
+// SNIP stands in the quick tests.
+it("a run by SNIPER is measured at its own scales as it was validated; those of the same size once rounded are one look", async () => {
+  const photos = await squares(8);
+  try {
+    const path = await fittedToSquares(photos, join(root, "sniper-looks"), {
+      sniper: true,
+      scales: [2, 1, 0.9],
+      chip: 64,
+      validRanges: ["0-28", "14-inf", "12-inf"],
+    });
+    const { evaluation, description } = await expectMeasuredAndExported(path);
+    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
+    expect(evaluation.detect).toMatchObject({ testScales: [2, 1], testRanges: ["0-28", "12-inf"] });
+    expect(description).toMatch(/Fitted with sniper: .* size 12-inf alone, .* at scale 2 \(sizes 0-28\)\.$/);
+  } finally {
+    await rm(photos, { recursive: true });
+  }
+});

@@ -2,9 +2,12 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
+import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
+import { detectFiles } from "../../../src/tasks/use/detect.node.ts";
 import { batchSourceOf } from "../../../src/train/batches.ts";
 import { temporaryFolder } from "../../support.ts";
-import { ran, TINY } from "./detection-support.ts";
+import { expectMeasuredAndExported, fittedToSquares, ran, squares, TINY } from "./detection-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -14,11 +17,11 @@ afterAll(() => rm(root, { recursive: true }));
 
 const SCENES = { ...TINY, canvas: 64, largest: 48 } as const;
 
-let folders = 0;
+let count = 0;
 const prepared = (options: Readonly<Record<string, unknown>>) =>
   prepareFit({
     kind: "new",
-    request: { model: "fcos", ...SCENES, out: join(root, String(folders++)), ...options },
+    request: { model: "fcos", ...SCENES, out: join(root, String(count++)), ...options },
   });
 
 describe("SNIP", () => {
@@ -69,6 +72,114 @@ describe("SNIP", () => {
     await expect(prepared({ snip: true, scales: [1, 1.1] })).rejects.toThrow(
       /two of them are images of 64 pixels/,
     );
+  });
+});
+
+describe("a run that was fitted so looks at its own scales", () => {
+  const looks = { testScales: [2, 1], mirror: false, merge: "nms" } as const;
+  let [photos, path] = ["", ""];
+  beforeAll(async () => {
+    photos = await squares(8);
+    path = await fittedToSquares(photos, join(root, "snip"), {
+      snip: true,
+      scales: [2, 1],
+      scaleEvery: 1,
+      validRanges: ["0-28", "14-inf"],
+    });
+  });
+  afterAll(() => rm(photos, { recursive: true }));
+
+  it("where it is measured, as it was validated, and its export says of which sizes it is", async () => {
+    const { evaluation, description } = await expectMeasuredAndExported(path);
+    expect(evaluation.coco.ap).toBeGreaterThan(0.01);
+    expect(evaluation.detect).toEqual({
+      confidence: 0.01,
+      iou: 0.6,
+      maximum: 100,
+      ...looks,
+      testRanges: ["0-28", "14-inf"],
+    });
+    expect(description).toMatch(
+      /Fitted with snip: of the scale of x it has learnt objects of size 14-inf alone, .*; objects of other sizes want images at scale 2 \(sizes 0-28\)\.$/,
+    );
+    // The cut at which detections count is of the same looks.
+    const kept = JSON.parse(await readFile(join(path, "validation.json"), "utf8"));
+    expect(kept.detect).toEqual(evaluation.detect);
+    expect(kept.coco.ap).toBeCloseTo(evaluation.coco.ap, 9);
+  });
+
+  it("and at others where they are given, then for objects of all sizes or of ranges that are given", async () => {
+    const run = detectorRun(await loadRun(path, { threads: 1 }));
+    try {
+      const set = await annotatedData(run);
+      const measured = (options: Parameters<typeof evaluateDetector>[2]) =>
+        evaluateDetector(run, set, { split: "validation", ...options });
+      const own = await measured({});
+      const same = await measured({ testScales: [2, 1], testRanges: ["0-28", "14-inf"] });
+      expect(same.coco).toEqual(own.coco);
+      const [once, all, others] = [
+        await measured({ testScales: [1] }),
+        await measured({ testScales: [2, 1] }),
+        await measured({ testRanges: ["0-5", "0-5"] }),
+      ];
+      expect(once.detect).toEqual({ confidence: 0.01, iou: 0.6, maximum: 100 });
+      expect(all.detect).toEqual({ ...once.detect, ...looks });
+      const figures = ({ coco, best, errors }: typeof own) => ({ coco, best, errors });
+      for (const [i, other] of [once, all, others].entries()) {
+        expect(figures(other), String(i)).not.toEqual(figures(own));
+      }
+      expect(others.coco.ap).toBe(0);
+
+      // Photos likewise.
+      const image = join(photos, "images/p0.png");
+      const found = async (options: Parameters<typeof detectFiles>[2]) => {
+        for await (const { found } of detectFiles(run, [{ image, name: "p0.png" }], {
+          confidence: 0.01,
+          ...options,
+        }))
+          return found;
+        return undefined;
+      };
+      const usual = await found({});
+      expect(usual?.length).toBeGreaterThan(0);
+      expect(usual).toEqual(await found({ testScales: [2, 1], testRanges: ["0-28", "14-inf"] }));
+      expect(usual).not.toEqual(await found({ testScales: [1] }));
+    } finally {
+      await run.session.release();
+    }
+  });
+
+  it("in validation, of which the losses ignore objects that are not learnt at scale 1", async () => {
+    const { fit } = await prepared({
+      snip: true,
+      scales: [1, 2],
+      validRanges: ["14-inf", "0-32"],
+      objects: 6,
+    });
+    if (fit.data.kind !== "batches") throw new Error("no batches");
+    const { validation } = fit.data;
+    expect(fit.data.describe()).toContain(
+      "validation looks at images of 64, 128 pixels, each for its objects, and merges what is found",
+    );
+    // 1 + 4 times the pixels: fewer images at once.
+    expect(validation.batchSize).toBe(1);
+    const { x, others } = validation.shape(2);
+    expect(x).toEqual([2, 3, 64, 64]);
+    expect(others?.x128).toEqual({ shape: [2, 3, 128, 128], dtype: "float32" });
+    const feeds = await validation.feeds({ first: 0, count: validation.count });
+    for (const [name, { shape }] of Object.entries(others ?? {}))
+      expect(feeds[name]?.shape.slice(1)).toEqual(shape.slice(1));
+    const sizes = (name: string) => {
+      const edges = Array.from(feeds[name]?.data ?? [], Number);
+      return Array.from({ length: edges.length / 4 }, (_, i) => {
+        const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = edges.slice(4 * i, 4 * i + 4);
+        return Math.sqrt((x2 - x1) * (y2 - y1));
+      }).filter((size) => size > 0);
+    };
+    expect(sizes("boxes").length).toBeGreaterThan(0);
+    expect(sizes("invalid").length).toBeGreaterThan(0);
+    for (const size of sizes("boxes")) expect(size).toBeGreaterThanOrEqual(14);
+    for (const size of sizes("invalid")) expect(size).toBeLessThan(14);
   });
 });
 
@@ -169,6 +280,9 @@ describe("SNIPER", () => {
       /option validRanges: is without effect/,
     );
     await expect(prepared({ sniper: true, chip: 40 })).rejects.toThrow(/chip/);
+    await expect(prepared({ sniper: true, chip: 64, model: "yolo-v1", head: "connected" })).rejects.toThrow(
+      /option sniper: .* takes none of 32 × 32/,
+    );
     await expect(prepared({ sniper: true, model: "yolo-v1", head: "connected" })).rejects.toThrow(
       /takes none of 32 × 32/,
     );
