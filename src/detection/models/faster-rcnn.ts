@@ -26,6 +26,7 @@ import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../
 import { neckOption } from "../network/necks.ts";
 import { matchBoxes, nearestObjects } from "../regions/matching.ts";
 import { type AnchorPredictions, clipped, type Proposals, proposalsOf } from "../regions/proposals.ts";
+import { readRegions } from "../regions/region-read.ts";
 import { regionFeatures } from "../regions/roi-align.ts";
 import { sampleRows } from "../regions/sampling.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
@@ -294,7 +295,7 @@ export class TwoStageHead {
     let total: { readonly class: Tensor; readonly box: Tensor } | undefined;
     for (const [stage, head] of this.stages.entries()) {
       if (stage > 0) targets = rematched(targets, objects, cascade[stage] ?? 0.5);
-      const outputs = head.forward(this.read(maps, targets.regions));
+      const outputs = head.forward(this.read(regionFeatures, maps, targets.regions));
       const losses = regionLosses(outputs, targets, objects, stageWeights(stage));
       const weight = 2 ** -stage;
       total = {
@@ -316,21 +317,26 @@ export class TwoStageHead {
     return proposalsOf(predictions, anchors, size, { candidates, proposals, iou: proposalIou });
   }
 
-  private read(maps: readonly Tensor[], regions: Tensor): Tensor {
+  /** Losses are read by products, which have a gradient and the same bits in training and validation; detections by the operator. */
+  private read(
+    by: typeof regionFeatures | typeof readRegions,
+    maps: readonly Tensor[],
+    regions: Tensor,
+  ): Tensor {
     const read = this.levels.filter(({ stride }) => stride <= COARSEST_READ);
-    return regionFeatures(maps.slice(0, read.length), read, regions, this.options);
+    return by(maps.slice(0, read.length), read, regions, this.options);
   }
 
   /**
    * The best pairs of a region and a class: boxes within the image, and scores that are 0 for all classes but that of the pair. Of several
-   * heads, probabilities are averaged, each over the regions as it has seen them.
+   * heads, probabilities are averaged, each over the regions as it has seen them. Without gradient.
    */
   decode({ maps, predictions }: TwoStageOutputs, geometry: RegionGeometry): Decoded {
     const proposals = this.proposals(predictions, geometry);
     let regions = proposals.boxes;
     let boxes = regions.unsqueeze(2);
     const probabilities = this.stages.map((head, stage) => {
-      const outputs = head.forward(this.read(maps, regions));
+      const outputs = head.forward(this.read(readRegions, maps, regions));
       boxes = clipped(regionBoxes(outputs, regions, stageWeights(stage)), geometry.size);
       if (stage + 1 < this.stages.length) regions = boxes.squeeze(2);
       return outputs.classes.softmax();

@@ -70,15 +70,21 @@ export class RegionHead {
     });
   }
 
-  /** Bins of regions [n, R, bins · C, bins], as `roiAlign` gives them → predictions. @throws ShapeError */
+  /**
+   * Bins of regions → predictions: [n, R, bins · C, bins], as `roiAlign` gives them, or [n, R, C, bins, bins], as `readRegions` does.
+   * @throws ShapeError
+   */
   forward(features: Tensor): RegionOutputs {
     const { channels, bins, hidden } = this.options;
     const [n, count] = [dimAt(features, 0), sizeAt("RegionHead", features, 1)];
     // Columns of the weight in the order of the features: it is smaller than they are.
-    const weight = this.fc6.weight
-      .reshape([hidden, channels, bins, bins])
-      .transpose([0, 2, 1, 3])
-      .reshape([hidden, channels * bins * bins]);
+    const weight =
+      features.rank === 5
+        ? this.fc6.weight
+        : this.fc6.weight
+            .reshape([hidden, channels, bins, bins])
+            .transpose([0, 2, 1, 3])
+            .reshape([hidden, channels * bins * bins]);
     const rows = features.reshape([n, count, channels * bins * bins]);
     const h = this.fc7.forward(this.fc6.apply(rows, weight).relu()).relu();
     const deltas = this.deltas.forward(h);

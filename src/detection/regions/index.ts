@@ -6,6 +6,7 @@ export {
   type Proposals,
   proposalsOf,
 } from "./proposals.ts";
+export { readRegions } from "./region-read.ts";
 export {
   type LevelRule,
   PYRAMID_RULE,
