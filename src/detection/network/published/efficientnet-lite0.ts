@@ -4,8 +4,9 @@ import { BatchNorm2d } from "../../../nn/normalization.ts";
 import { inputAt } from "../../../tensor/index.operations.ts";
 import type { Tensor } from "../../../tensor/index.ts";
 import { checkImages, type FeatureLevel } from "../backbones.ts";
-import { type Dilations, PLAIN, stackedMaps } from "../trident.ts";
+import { type Dilations, PLAIN } from "../trident.ts";
 import { applied, convolution, type PublishedBackbone, type PublishedOptions, relu6 } from "./layers.ts";
+import { blocksOf, levelsOf, type MobileBlockShape, throughBlocks } from "./mobile-blocks.ts";
 
 /** The table of the authors' `efficientnet_lite_builder.py`, which is that of EfficientNet-B0; and the stage that blocks belong to. */
 const ROWS = [
@@ -21,23 +22,6 @@ const ROWS = [
 /** Channels of the first and the last convolution, which no member of the family scales. */
 const STEM = 32;
 const HEAD = 1280;
-
-/** The blocks one by one. */
-const BLOCKS = ROWS.flatMap(({ kernel, expansion, channels, count, stride, stage }, row) =>
-  Array.from({ length: count }, (_, i) => ({
-    inputs: i > 0 ? channels : (ROWS[row - 1]?.channels ?? STEM),
-    channels,
-    kernel,
-    expansion,
-    stride: i > 0 ? 1 : stride,
-    stage,
-  })),
-);
-
-type Block = (typeof BLOCKS)[number];
-
-/** The stride of a stage's last map. */
-const strideOf = (stage: number): number => 2 ** stage;
 
 /** As the authors have it (momentum 0.99 and ε 10⁻³ in TensorFlow's terms). */
 function batchNorm(channels: number, frozen: boolean): BatchNorm2d {
@@ -58,7 +42,7 @@ class MobileBlock {
   readonly _bn2: BatchNorm2d;
   private readonly residual: boolean;
 
-  constructor({ inputs, channels, kernel, expansion, stride }: Block, frozen: boolean) {
+  constructor({ inputs, channels, kernel, expansion, stride }: MobileBlockShape, frozen: boolean) {
     const inner = inputs * expansion;
     if (expansion > 1) {
       this._expand_conv = convolution(inputs, inner);
@@ -92,22 +76,14 @@ export class EfficientNetLite0 implements PublishedBackbone {
   readonly _conv_stem: Conv2d;
   readonly _bn0: BatchNorm2d;
   readonly _blocks: readonly MobileBlock[];
-  private readonly blocks: readonly Block[];
+  private readonly blocks: readonly MobileBlockShape[];
 
   constructor({ coarsestStride = 32, frozenNorm = () => false }: PublishedOptions = {}) {
-    this.blocks = BLOCKS.filter(({ stage }) => strideOf(stage) <= coarsestStride);
+    this.blocks = blocksOf(ROWS, STEM, coarsestStride);
     this._conv_stem = convolution(3, STEM, { kernel: 3, stride: 2, padding: "same" });
     this._bn0 = batchNorm(STEM, frozenNorm(1));
     this._blocks = this.blocks.map((block) => new MobileBlock(block, frozenNorm(block.stage)));
-    this.levels = this.blocks
-      .filter((_, i) => this.endsStage(i))
-      .map(({ channels, stage }) => ({ channels, stride: strideOf(stage) }));
-  }
-
-  /** Whether a block is the last one of a stage that gives a map. */
-  private endsStage(index: number): boolean {
-    const stage = this.blocks[index]?.stage ?? 1;
-    return stage > 1 && this.blocks[index + 1]?.stage !== stage;
+    this.levels = levelsOf(this.blocks);
   }
 
   /** Stage 1 is what halves the image once, the stem and `_blocks.0`; stages 2 … 5 end at strides 4 … 32. */
@@ -116,16 +92,10 @@ export class EfficientNetLite0 implements PublishedBackbone {
     return (index === undefined ? undefined : this.blocks[Number(index)]?.stage) ?? 1;
   }
 
-  /** Branches begin behind the first block of the last stage, which halves the map. */
   forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("EfficientNet-Lite0", x, this.levels);
-    const branching = this.blocks.findIndex(({ stage }) => stage === this.blocks.at(-1)?.stage);
-    let map = relu6(applied([this._conv_stem, this._bn0], x));
-    return this._blocks.flatMap((block, i) => {
-      map = block.forward(map, i > branching ? dilations : PLAIN);
-      if (i === branching) map = stackedMaps(map, dilations);
-      return this.endsStage(i) ? [map] : [];
-    });
+    const stem = relu6(applied([this._conv_stem, this._bn0], x));
+    return throughBlocks(this.blocks, this._blocks, stem, dilations);
   }
 }
 
