@@ -77,6 +77,7 @@ export interface CachePlace {
   readonly lock: string;
 }
 
+/** Where the file behind an address stands in the cache, and what stands beside it. */
 export function cachePlace(folder: string, url: string): CachePlace {
   const file = join(folder, cacheName(url));
   return {
@@ -109,6 +110,7 @@ export async function cacheEntry({ file, record: path }: CachePlace): Promise<Ca
     : { kind: "changed" };
 }
 
+/** Writes what is known of a cached file beside it, whole or not at all. @throws FileError */
 export async function writeRecord(path: string, contents: unknown): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify(contents, null, 2)}\n`);
 }

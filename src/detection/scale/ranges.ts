@@ -87,7 +87,7 @@ export function chooseRanges(
 }
 
 /** @throws OptionError where a scale is no positive number, or there is none */
-export function checkScales(scales: readonly number[]): void {
+function checkScales(scales: readonly number[]): void {
   if (scales.length === 0) throw new OptionError("option scales: there is none; give at least one");
   for (const scale of scales) {
     if (!(Number.isFinite(scale) && scale > 0)) {

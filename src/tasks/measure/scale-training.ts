@@ -199,7 +199,7 @@ export interface ChipCounts {
 }
 
 /** Counts the chips of an epoch, and their pixels. */
-export function chipCounts(
+function chipCounts(
   { splits: { train } }: DetectionSet,
   training: ChipOptions,
   { chips }: ChipPlan,
@@ -223,7 +223,7 @@ export function plannedChips(
 const percent = (share: number): string => `${Number((100 * share).toPrecision(3))} %`;
 
 /** A line on the chips of an epoch. */
-export function describeChips(
+function describeChips(
   { splits: { train } }: DetectionSet,
   { size, scales }: ChipOptions,
   { side, count, background, pixels }: ChipCounts,
