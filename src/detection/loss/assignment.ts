@@ -1,4 +1,5 @@
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import { OptionError } from "../../errors.ts";
 import { dimAt } from "../../tensor/graph.ts";
 import { argMax, broadcastTo, lowerTriangular } from "../../tensor/index.operations.ts";
 import {
@@ -30,6 +31,19 @@ export interface Assignment {
   readonly positive: Tensor;
   /** Its row, [n, k] (int64); any where there is none. */
   readonly owner: Tensor;
+}
+
+/** Checks the IoU from which on a candidate is an object against that below which it is background. @throws OptionError */
+export function checkThresholds({
+  foreground,
+  background,
+}: {
+  readonly foreground: number;
+  readonly background: number;
+}): void {
+  if (background > foreground) {
+    throw new OptionError(`option background: ${background} must not be above foreground, ${foreground}`);
+  }
 }
 
 /**

@@ -19,7 +19,7 @@ import {
 import { anchorLevels, anchorShapes, type CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
-import { type ObjectRows, rowsAt } from "../loss/assignment.ts";
+import { checkThresholds, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { binaryCrossEntropy } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
@@ -208,10 +208,8 @@ export class TwoStageHead {
 
   /** @throws OptionError where options do not fit each other */
   constructor(levels: readonly FeatureLevel[], classes: number, options: TwoStageOptions) {
-    const { anchorSides, anchorRatios, foreground, background, cascade, hidden, bins } = options;
-    if (background > foreground) {
-      throw new OptionError(`option background: ${background} must not be above foreground, ${foreground}`);
-    }
+    const { anchorSides, anchorRatios, cascade, hidden, bins } = options;
+    checkThresholds(options);
     if (cascade.some((iou, i) => iou < (cascade[i - 1] ?? 0))) {
       throw new OptionError(`option cascade: ${cascade.join()} must rise from head to head`);
     }

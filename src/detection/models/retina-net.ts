@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { list, MOST, positiveAmount, shapeCount, share } from "../../bounds.ts";
-import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
@@ -22,6 +21,7 @@ import {
   type Assignment,
   areObjects,
   centersOf,
+  checkThresholds,
   type ObjectRows,
   outsideRegions,
   overlapsInvalid,
@@ -222,11 +222,7 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
     super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
     const { anchorSizes, anchorRatios } = options;
-    if (options.background > options.foreground) {
-      throw new OptionError(
-        `option background: ${options.background} must not be above foreground, ${options.foreground}`,
-      );
-    }
+    checkThresholds(options);
     this.head = new RetinaNetHead(
       this.features.levels,
       this.classes,

@@ -21,7 +21,13 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { Size } from "../boxes/boxes.ts";
-import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../loss/assignment.ts";
+import {
+  centersOf,
+  checkThresholds,
+  type ObjectRows,
+  outsideRegions,
+  overlapsInvalid,
+} from "../loss/assignment.ts";
 import { atLeastOne } from "../loss/losses.ts";
 import { scaledChannels } from "../network/backbones.ts";
 import { imageSize } from "../network/feature-network.ts";
@@ -195,11 +201,7 @@ export class SlidingWindow implements Detector {
     if (classes === undefined || classes < 1) {
       throw new OptionError("sliding-window: the data has no classes; a detector needs annotated images");
     }
-    if (options.background > options.foreground) {
-      throw new OptionError(
-        `option background: ${options.background} must not be above foreground, ${options.foreground}`,
-      );
-    }
+    checkThresholds(options);
     this.classes = classes;
     this.options = options;
     this.shape = settledShape(options, data);
