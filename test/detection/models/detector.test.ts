@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { DetectionEvaluator } from "../../../src/detection/measure/evaluator.ts";
 import { type Detector, detections } from "../../../src/detection/models/detector.ts";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { OptionError, ShapeError } from "../../../src/errors.ts";
@@ -10,7 +9,7 @@ import { constant, float32, input, type NdArray } from "../../../src/tensor/inde
 import { present } from "../../support.ts";
 import { testRuntime } from "../../tensor/support.ts";
 import { describeForms, SIDE } from "./forms.ts";
-import { detectorNamed, overfitted, rectangles } from "./support.ts";
+import { detectorNamed, foundRectangles, overfitted, rectangles } from "./support.ts";
 
 const SMALL = { width: 0.5, depth: 0.5 };
 
@@ -35,17 +34,7 @@ describe("training", () => {
     const detector = detectorNamed(name, { ...SMALL, ...options }, [3, SIDE, SIDE]);
     const batch = rectangles(2, SIDE, 4, 4);
     const weights = await overfitted(detector, batch, { steps: 60, learningRate: 5e-3 });
-    const session = new Session(await testRuntime(), weights);
-    const found = await detections(detector, session, batch.x);
-    await session.release();
-    const evaluator = new DetectionEvaluator(["bright", "dark"]);
-    for (const [i, image] of found.entries()) {
-      evaluator.add(image, {
-        boxes: batch.boxes.data.slice(16 * i, 16 * (i + 1)),
-        classes: Array.from(batch.labels.data.slice(4 * i, 4 * (i + 1)), Number),
-      });
-    }
-    const { ap50, ap75 } = evaluator.coco();
+    const { ap50, ap75 } = await foundRectangles(detector, batch, weights);
     expect(ap50).toBeGreaterThan(0.95);
     expect(ap75).toBeGreaterThan(least);
   });

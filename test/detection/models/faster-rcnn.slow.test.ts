@@ -1,9 +1,5 @@
 import { expect, it } from "vitest";
-import { DetectionEvaluator } from "../../../src/detection/measure/evaluator.ts";
-import { detections } from "../../../src/detection/models/detector.ts";
-import { Session } from "../../../src/program/program.ts";
-import { testRuntime } from "../../tensor/support.ts";
-import { detectorNamed, overfitted, rectangles } from "./support.ts";
+import { detectorNamed, foundRectangles, overfitted, rectangles } from "./support.ts";
 
 const SIDE = 64;
 
@@ -18,17 +14,8 @@ it.each([
   ]);
   const batch = rectangles(2, SIDE, 4, 4);
   const weights = await overfitted(detector, batch, { steps: 100, learningRate: 5e-3 });
-  const session = new Session(await testRuntime(), weights);
-  const found = await detections(detector, session, batch.x);
-  await session.release();
-  const evaluator = new DetectionEvaluator(["bright", "dark"]);
-  for (const [i, image] of found.entries()) {
-    evaluator.add(image, {
-      boxes: batch.boxes.data.slice(16 * i, 16 * (i + 1)),
-      classes: Array.from(batch.labels.data.slice(4 * i, 4 * (i + 1)), Number),
-    });
-  }
-  const { ap50, ap75 } = evaluator.coco();
+  const { ap50, ap75 } = await foundRectangles(detector, batch, weights);
+
   expect(ap50).toBeGreaterThan(0.95);
   expect(ap75).toBeGreaterThan(0.7);
 });

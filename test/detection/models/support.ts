@@ -1,8 +1,9 @@
-import type { Detector } from "../../../src/detection/models/detector.ts";
+import { type CocoResult, DetectionEvaluator } from "../../../src/detection/measure/evaluator.ts";
+import { type DetectOptions, type Detector, detections } from "../../../src/detection/models/detector.ts";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { adam } from "../../../src/nn/optimizer.ts";
-import { Program, type State } from "../../../src/program/program.ts";
+import { Program, Session, type State } from "../../../src/program/program.ts";
 import { type RuntimeValue, readValue } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";
 import { substitute } from "../../../src/tensor/graph.ts";
@@ -79,6 +80,26 @@ export function symbolic({ x, boxes, labels, ignored }: Batch) {
     labels: input("labels", labels.shape, "int64"),
     ...(ignored !== undefined && { ignored: input("ignored", ignored.shape) }),
   };
+}
+
+/** Average precision of what a detector finds, with weights given, in images of rectangles, one in each quarter. */
+export async function foundRectangles(
+  detector: Detector,
+  { x, boxes, labels }: Batch,
+  weights: State,
+  options: DetectOptions = {},
+): Promise<CocoResult> {
+  const session = new Session(await testRuntime(), weights);
+  const found = await detections(detector, session, x, options);
+  await session.release();
+  const evaluator = new DetectionEvaluator(["bright", "dark"]);
+  for (const [i, image] of found.entries()) {
+    evaluator.add(image, {
+      boxes: boxes.data.slice(16 * i, 16 * (i + 1)),
+      classes: Array.from(labels.data.slice(4 * i, 4 * (i + 1)), Number),
+    });
+  }
+  return evaluator.coco();
 }
 
 /** Weights after steps of Adam on one batch, in which the learning rate falls to 0. */
