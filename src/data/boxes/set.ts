@@ -82,6 +82,11 @@ export interface Annotations {
   readonly difficult: Uint8Array;
   /** `[m]`: 1 for a region with many objects that nobody has counted (COCO's `iscrowd`). */
   readonly crowd: Uint8Array;
+  /**
+   * `[m, 2 · points]`: x and y of each landmark of an object in pixels of the image, NaN for one that is not marked. Absent where the data
+   * have none.
+   */
+  readonly landmarks?: Float32Array;
   /** `[m]`: area in square pixels; that of the outline where the annotations give it (COCO), otherwise that of the box. */
   readonly areas: Float32Array;
 }
@@ -238,6 +243,9 @@ function resized(
     width,
     height,
     boxes: annotations.boxes.map((edge, side) => edge * (side % 2 === 0 ? x : y)),
+    ...(annotations.landmarks && {
+      landmarks: annotations.landmarks.map((value, side) => value * (side % 2 === 0 ? x : y)),
+    }),
     areas: annotations.areas.map((area) => area * x * y),
   };
 }

@@ -7,6 +7,8 @@ export interface Detection {
   readonly score: number;
   /** Number of its class, from 0. */
   readonly class: number;
+  /** Points of it, as eyes and corners of the mouth of a face: [x, y] in pixels; absent where the detector predicts none. */
+  readonly landmarks?: readonly (readonly [number, number])[];
 }
 
 /** All that a detector has found in an image, as arrays of the same length. */
@@ -15,6 +17,8 @@ export interface Detections {
   readonly boxes: BoxArray;
   readonly scores: Float32Array | Float64Array;
   readonly classes: ArrayLike<number>;
+  /** x and y of each landmark of each detection, the same number of landmarks for all; absent where the detector predicts none. */
+  readonly landmarks?: Float32Array | Float64Array;
 }
 
 /** The objects that are in an image. */
@@ -36,23 +40,47 @@ export interface Truth {
   readonly areas?: ArrayLike<number>;
 }
 
-/** Objects as arrays. */
+/** Objects as arrays. Landmarks are kept where all detections have as many. */
 export function toDetections(list: readonly Detection[]): Detections {
+  const points = list[0]?.landmarks?.length;
+  const marked = points !== undefined && list.every(({ landmarks }) => landmarks?.length === points);
   return {
     boxes: boxArray(list.map(({ box }) => box)),
     scores: Float64Array.from(list, ({ score }) => score),
     classes: Uint32Array.from(list, (detection) => detection.class),
+    ...(marked && {
+      landmarks: Float64Array.from(list.flatMap(({ landmarks }) => landmarks?.flat() ?? [])),
+    }),
   };
 }
 
+/** Numbers of the landmarks of a detection: two a landmark. */
+function landmarksAt(
+  landmarks: Float32Array | Float64Array,
+  count: number,
+  place: number,
+): readonly number[] {
+  const length = landmarks.length / count;
+  return Array.from(landmarks.subarray(place * length, (place + 1) * length));
+}
+
 /** Arrays as objects. */
-export function listDetections({ boxes, scores, classes }: Detections): readonly Detection[] {
-  return Array.from(scores, (score, i) => ({ box: boxAt(boxes, i), score, class: classes[i] ?? 0 }));
+export function listDetections({ boxes, scores, classes, landmarks }: Detections): readonly Detection[] {
+  return Array.from(scores, (score, i) => {
+    const found = { box: boxAt(boxes, i), score, class: classes[i] ?? 0 };
+    if (landmarks === undefined) return found;
+    const at = landmarksAt(landmarks, scores.length, i);
+    const points = Array.from(
+      { length: at.length / 2 },
+      (_, point) => [at[2 * point] ?? Number.NaN, at[2 * point + 1] ?? Number.NaN] as const,
+    );
+    return { ...found, landmarks: points };
+  });
 }
 
 /** The detections at the indices given, in their order: those that `nms` has kept, for example. */
 export function pickDetections(
-  { boxes, scores, classes }: Detections,
+  { boxes, scores, classes, landmarks }: Detections,
   places: ArrayLike<number>,
 ): Detections {
   const picked = Array.from(places);
@@ -60,5 +88,8 @@ export function pickDetections(
     boxes: Float64Array.from(picked.flatMap((place) => [...boxAt(boxes, place)])),
     scores: Float64Array.from(picked, (place) => scores[place] ?? Number.NaN),
     classes: Uint32Array.from(picked, (place) => classes[place] ?? 0),
+    ...(landmarks && {
+      landmarks: Float64Array.from(picked.flatMap((place) => landmarksAt(landmarks, scores.length, place))),
+    }),
   };
 }
