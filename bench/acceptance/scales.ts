@@ -132,7 +132,7 @@ const scenes = BUDGETS.flatMap((budget) =>
 );
 
 /** Large scenes with few objects, most of whose pixels are background. */
-const LARGE = { canvas: 640, scenes: 800, objects: 12, ...ONE_MAP, batchSize: 4, validateEvery: 200 };
+const LARGE = { canvas: 640, scenes: 400, objects: 4, ...ONE_MAP };
 
 /** Pixels that training has looked at, in millions. */
 async function trainingPixels(run: Run): Promise<Row> {
@@ -143,13 +143,18 @@ async function trainingPixels(run: Run): Promise<Row> {
 }
 
 const large = [
-  { name: "full", title: "whole scenes", limit: { seconds: 560 }, options: LARGE },
-  // Scenes are enlarged around small digits, as in the paper, and a chip has a quarter of a scene's pixels.
+  {
+    name: "full",
+    title: "whole scenes",
+    limit: { steps: 1500 },
+    options: { ...LARGE, batchSize: 4, validateEvery: 250 },
+  },
+  // A chip has 1/16 of a scene's pixels: 4,000 steps with 8 chips look at a third of the pixels of 1,500 steps with 4 scenes.
   {
     name: "sniper",
     title: "SNIPER",
-    limit: { seconds: 400 },
-    options: { ...LARGE, sniper: true, scales: [2, 1, 0.5], chip: 320 },
+    limit: { steps: 4000 },
+    options: { ...LARGE, sniper: true, scales: [1, 0.5], chip: 160, batchSize: 8, validateEvery: 500 },
   },
 ].map(({ name, title, ...fit }): Entry => {
   const trial = { name: `scales-large-${name}`, model: "fcos", data: SCENES, ...fit, looks: [{ title }] };
