@@ -35,6 +35,7 @@ const HOUSE = [
     above: ["image-normalization", "trident", "blocks", "backbones"],
     subrooms: ["published"],
   },
+  { room: "detection/models", above: ["detector"], subrooms: ["mtcnn"] },
   { room: "catalog" },
   {
     room: "report",
