@@ -341,5 +341,7 @@ export function readOnnx(bytes: Uint8Array, fileName: string): OnnxGraph {
   const fail: Fail = (why) => {
     throw new WeightsError(`${fileName}: ${why}`);
   };
+  // The version comes first: a field of number 1 with a whole number.
+  if (bytes[0] !== 0x08) fail("it is no ONNX model, or damaged where it begins");
   return new GraphReader(bytes.length, fail).model(bytes);
 }
