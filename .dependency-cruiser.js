@@ -35,6 +35,11 @@ const HOUSE = [
     above: ["image-normalization", "trident", "blocks", "backbones"],
     subrooms: ["published"],
   },
+  {
+    room: "detection/models",
+    above: ["detector", "tower-head", "yolo", "retina-net", "sliding-window"],
+    subrooms: ["mtcnn", "faces"],
+  },
   { room: "catalog" },
   {
     room: "report",
