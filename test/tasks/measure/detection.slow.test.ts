@@ -40,6 +40,9 @@ describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s
     expectMeasuredAndExported(join(root, model)));
 });
 
+it("so does training in which small regions are enlarged", () =>
+  expectResumedEqual(root, { model: "faster-rcnn", name: "enlarged", enlarge: true, accumulate: 1 }));
+
 it("training in branches that is stopped and resumed equals the uninterrupted one, bit for bit", () =>
   expectResumedEqual(root, {
     model: "yolo",
