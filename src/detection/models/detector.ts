@@ -22,6 +22,7 @@ import {
   settledFeatures,
 } from "../network/feature-network.ts";
 import { backboneNames } from "../network/published/names.ts";
+import type { Dilations } from "../network/trident.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -211,12 +212,16 @@ export interface DetectorDefinition<N extends string = string, S extends z.ZodOb
   readonly can: readonly ["detect", "export"];
   build(options: z.output<S>, data: DetectionInfo): Detector;
   settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
+  notes?(options: z.output<S>, data: DetectionInfo): readonly string[];
   preferences(data: DetectionInfo): FitPreferences;
 }
 
 /** The definition of a detector: what all of them share is added. Keeps the literal name and the types of the options. */
 export function defineDetector<const N extends string, S extends z.ZodObject>(
-  definition: Pick<DetectorDefinition<N, S>, "name" | "summary" | "paper" | "options" | "build" | "settled">,
+  definition: Pick<
+    DetectorDefinition<N, S>,
+    "name" | "summary" | "paper" | "options" | "build" | "settled" | "notes"
+  >,
 ): DetectorDefinition<N, S> {
   return {
     ...definition,
@@ -316,9 +321,12 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
   protected outputs(x: Tensor): readonly Outputs[] {
-    return this.features.trident.looking.map((dilations) =>
-      this.head.forward(this.features.forward(x, dilations)),
-    );
+    return this.features.trident.looking.map((dilations) => this.outputsIn(x, dilations));
+  }
+
+  /** What the head predicts for x [n, 3, H, W] in bytes, in branches of these dilations. @throws ShapeError */
+  protected outputsIn(x: Tensor, dilations: Dilations): Outputs {
+    return this.head.forward(this.features.forward(x, dilations));
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -332,7 +340,7 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const { trident } = this.features;
-    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    const outputs = this.outputsIn(x, trident.trained);
     return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 

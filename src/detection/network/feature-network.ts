@@ -179,14 +179,25 @@ export class FeatureNetwork {
    * @throws ShapeError
    */
   forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
-    const maps = [...this.neck.forward(this.features(x, dilations))];
-    for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
-    return maps;
+    return this.withFinest(x, dilations).maps;
   }
 
-  /** The maps of the backbone that the neck takes. */
-  private features(x: Tensor, dilations: Dilations): readonly Tensor[] {
-    return this.backbone.forward(normalizedImages(x, this.normalize), dilations).slice(this.skipped);
+  /** What `forward` gives, and the finest map of the backbone, which the neck has not seen. @throws ShapeError */
+  withFinest(
+    x: Tensor,
+    dilations: Dilations = PLAIN,
+  ): { readonly maps: readonly Tensor[]; readonly finest: Tensor } {
+    const own = this.backbone.forward(normalizedImages(x, this.normalize), dilations);
+    const maps = [...this.neck.forward(own.slice(this.skipped))];
+    for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
+    return { maps, finest: inputAt(own, 0) };
+  }
+
+  /** The finest map of the backbone: stride 4. */
+  get finestLevel(): FeatureLevel {
+    const [first] = this.backbone.levels;
+    if (first === undefined) throw new RangeError("the backbone has no maps");
+    return first;
   }
 }
 

@@ -49,6 +49,8 @@ interface NewData {
   readonly info: RunConfig["dataInfo"];
   /** Options of the model with what follows from the data. */
   readonly modelOptions: Readonly<Record<string, unknown>>;
+  /** Lines for a person on what they do to the data. */
+  readonly notes: readonly string[];
 }
 
 /** What else decides how data is opened and options are completed. */
@@ -66,6 +68,7 @@ export async function configure(
   readonly definition: ModelDefinition;
   readonly config: RunConfig;
   readonly opened: OpenedData;
+  readonly notes: readonly string[];
 }> {
   const definition = await loadDefinition(model);
   const options = divideOptions(definition.name, rest, {
@@ -81,7 +84,7 @@ export async function configure(
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(
+  const { opened, dataOptions, info, modelOptions, notes } = await open(
     definition,
     data,
     { ...from?.dataOptions, ...options.data },
@@ -98,7 +101,7 @@ export async function configure(
     dataInfo: info,
     fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
   };
-  return { definition, opened, config: { ...config, paths: pathsOf(config) } };
+  return { definition, opened, notes, config: { ...config, paths: pathsOf(config) } };
 }
 
 /** Options of training with the weights of the run that the fit begins from, and what else it takes from it. @throws OptionError, FileError */
@@ -138,6 +141,7 @@ async function openSamples(
     },
     info: infoOf(data),
     modelOptions,
+    notes: [],
   };
 }
 
@@ -171,16 +175,14 @@ async function openAnnotated(
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
   );
-  const settled = definition.settled?.(modelOptions, {
-    ...modelInfo(info),
-    boxShapes: boxShapes(data, size, training),
-    fromWeights,
-  });
+  const known = { ...modelInfo(info), boxShapes: boxShapes(data, size, training), fromWeights };
+  const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;
   return {
     opened: { kind: "boxes", data, options, negatives },
     dataOptions,
     info,
-    modelOptions: (settled ?? modelOptions) as Options,
+    modelOptions: settled,
+    notes: definition.notes?.(settled, known) ?? [],
   };
 }
 

@@ -13,6 +13,10 @@ describeForms([
     "faster-rcnn",
     { hidden: 32, neck: "none", levels: 1, finestStride: 16, cascade: [0.5, 0.6, 0.7], bins: 5 },
   ],
+  [
+    "faster-rcnn",
+    { hidden: 32, neck: "none", levels: 1, finestStride: 16, enlarge: true, enlargeSizes: [16, 19] },
+  ],
   ["yolo", { trident: "full", levels: 1, finestStride: 16, neck: "none" }],
   ["fcos", { trident: "full", backbone: "resnet", levels: 1, finestStride: 16, neck: "none" }],
   ["center-net", { trident: "full", neck: "none", stride: 8, peaks: 20 }],
