@@ -8,10 +8,14 @@ import { arange, Buffer, full, oneHot, type Tensor, where } from "../../tensor/i
 
 /** What an estimator makes of the scores of a batch. It may have parameters of its own. */
 export interface Bound {
+  /** A log-baseline that is learnt, where the bound has one: y [n, size] → [1, n]. */
+  readonly baseline?: { forward(y: Tensor): Tensor };
   /** What training minimizes, a scalar. @param y the second variables of the batch [n, size] */
   loss(scores: Tensor, y: Tensor): Tensor;
   /** The estimate in nats, a scalar. */
   estimate(scores: Tensor, y: Tensor): Tensor;
+  /** What is least for the best critic on held-out pairs, a scalar; default: the loss. */
+  heldOutLoss?(scores: Tensor): Tensor;
 }
 
 /** On which side of the mutual information an estimate stays, in expectation. */
@@ -130,6 +134,10 @@ class Mine implements Bound {
     this.begun.update(full([1], 1));
     const normalizer = now.sub(average.squeeze()).exp();
     return normalizer.sub(jointScores(scores).mean());
+  }
+
+  heldOutLoss(scores: Tensor): Tensor {
+    return donskerVaradhan(scores).neg();
   }
 
   estimate(scores: Tensor): Tensor {

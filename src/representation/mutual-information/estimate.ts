@@ -8,25 +8,33 @@ import {
   trainingSteps,
   unitCount,
 } from "../../bounds.ts";
-import { storedSplit } from "../../data/sources/data-set.ts";
+import { type Split, storedSplit } from "../../data/sources/data-set.ts";
 import { OptionError, TrainingError } from "../../errors.ts";
 import type { Losses, Trainable } from "../../model/capabilities.ts";
 import type { SymbolicBatch } from "../../model/data-info.ts";
 import { nameParameters } from "../../nn/module.ts";
 import { adam } from "../../nn/optimizer.ts";
 import { parseOptions } from "../../options.ts";
-import { compile } from "../../program/program.ts";
+import { compile, type State } from "../../program/program.ts";
 import type { Runtime } from "../../program/runtime.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { slice, type Tensor } from "../../tensor/index.ts";
-import { trainingBatches } from "../../train/batches.ts";
+import { heldOut, trainingBatches } from "../../train/batches.ts";
 import { StepTracer } from "../../train/step.ts";
 import { initialVectors, Trainer } from "../../train/trainer.ts";
 import { BOUNDS, type Bound, type BoundDefinition, type BoundName, type Side } from "./bounds.ts";
 import { buildCritic, type Critic, type CriticKind } from "./critics.ts";
 import { ksgMutualInformation, USUAL_NEIGHBORS } from "./ksg.ts";
-import { dividedPairs, type PairedRows, pairedRows, pairFeeds, pickPairs } from "./pairs.ts";
+import {
+  type DividedPairs,
+  dividedPairs,
+  type PairedRows,
+  type PartCounts,
+  pairedRows,
+  pairFeeds,
+  pickPairs,
+} from "./pairs.ts";
 import { gaussianMutualInformation, histogramMutualInformation } from "./references.ts";
 
 /** Estimators without a critic. */
@@ -65,8 +73,9 @@ export const mutualInformationOptions = z.strictObject({
   neighbors: sampleCount().default(USUAL_NEIGHBORS).describe("ksg: nearest neighbors of a row"),
   bins: unitCount(2).optional().describe("histogram: bins of each column (default: cube root of the rows)"),
   validation: share()
-    .default(0.2)
-    .describe("share of the rows that are held out, on which the estimate is made"),
+    .default(0.1)
+    .describe("share of the rows that choose the step at which the critic is best"),
+  test: share().default(0.2).describe("share of the rows that the estimate is made on"),
   seeds: list(seedNumber(), 100)
     .min(1)
     .default([0, 1, 2])
@@ -95,8 +104,10 @@ export interface MutualInformation {
   readonly limit?: number;
   /** Share of random pairings of held-out rows that score at least as much as the right one (with it): small where x and y depend on each other. */
   readonly pValue?: number;
-  /** Rows that were learnt from, and rows that the estimate was made on. */
-  readonly rows: { readonly training: number; readonly heldOut: number };
+  /** Rows that were learnt from, that chose the step, and that the estimate was made on. */
+  readonly rows: PartCounts;
+  /** The step of each seed at which its critic was best on validation rows. Empty without a critic. */
+  readonly chosen: readonly number[];
   /** The estimate on training batches of the first seed, each a mean of the steps since the one before. Empty without a critic. */
   readonly curve: readonly { readonly step: number; readonly nats: number }[];
   /** Lines for a person: what the value cannot say. */
@@ -121,7 +132,8 @@ const FEWEST_ROWS = 20;
 
 /**
  * The mutual information of paired rows x [n, …] and y [n, …] in nats, I(X; Y) = KL(p(x, y) ‖ p(x) p(y)). Columns are standardized first, by which it
- * does not change. With a critic, the bound is made as large as it gets on training rows and evaluated on held-out ones, for each seed.
+ * does not change. With a critic, the bound is made as large as it gets on training rows, the step is chosen by validation rows, and the estimate is of
+ * test rows, for each seed.
  *
  *     const { nats, deviation, pValue } = await mutualInformation(x, y, { estimator: "smile" }, await nodeRuntime());
  *
@@ -169,7 +181,8 @@ function referenceEstimate(
     bySeed: [nats],
     side: "neither",
     ...(pValue !== undefined && { pValue }),
-    rows: { training: 0, heldOut: pairs.count },
+    rows: { training: 0, validation: 0, test: pairs.count },
+    chosen: [],
     curve: [],
     notes: [
       ...(estimator === "gaussian" ? ["gaussian: dependence that is not linear is not seen"] : []),
@@ -220,7 +233,9 @@ class Estimator implements Trainable {
   loss({ x }: SymbolicBatch): Losses {
     const [left, right] = [slice(x, 1, 0, this.first), slice(x, 1, this.first)];
     const scores = this.critic.forward(left, right);
-    return { total: this.bound.loss(scores, right), nats: this.bound.estimate(scores, right) };
+    const total = this.bound.loss(scores, right);
+    const heldOut = this.bound.heldOutLoss?.(scores) ?? total;
+    return { total, nats: this.bound.estimate(scores, right), heldOut };
   }
 
   /** Scores of all pairs, and the estimate that they give. */
@@ -239,7 +254,7 @@ async function learntEstimate(
 ): Promise<MutualInformation> {
   const definition: BoundDefinition = BOUNDS[name];
   const kind: CriticKind = name === "club" ? "gaussian" : options.critic;
-  const [held, learning] = heldCounts(pairs.count, options);
+  const counts = partCounts(pairs.count, options, BLOCK[kind]);
   const fits: Fitted[] = [];
   for (const [turn, seed] of options.seeds.entries()) {
     const counted: EstimateWatch = {
@@ -247,12 +262,21 @@ async function learntEstimate(
       onProgress: ({ done, all, nats }) =>
         watch.onProgress?.({ done: turn * all + done, all: options.seeds.length * all, nats }),
     };
-    fits.push(await fitted(pairs, seed, definition, kind, options, runtime, counted));
+    fits.push(
+      await fitted(
+        dividedPairs(pairs, counts, new Random(seed).split("parts")),
+        seed,
+        definition,
+        kind,
+        options,
+        runtime,
+        counted,
+      ),
+    );
   }
   const bySeed = fits.map(({ nats }) => nats);
   const nats = meanOf(bySeed);
-  const { blocks, size } = blocksOf(held, kind);
-  const limit = definition.limit?.(size);
+  const limit = definition.limit?.(blockSize(counts.test, BLOCK[kind]));
   return {
     estimator: name,
     nats,
@@ -261,32 +285,49 @@ async function learntEstimate(
     side: definition.side,
     ...(limit !== undefined && { limit }),
     ...(fits[0]?.pValue !== undefined && { pValue: fits[0].pValue }),
-    rows: { training: learning, heldOut: blocks * size },
+    rows: counts,
+    chosen: fits.map(({ chosen }) => chosen),
     curve: fits[0]?.curve ?? [],
-    notes: notesOf(name, nats, limit, held),
+    notes: notesOf(name, nats, limit, counts.test),
   };
 }
 
-/** Rows that are held out, and rows that are learnt from. @throws OptionError where either are too few */
-function heldCounts(count: number, { validation, batchSize }: Settled): readonly [number, number] {
-  const held = Math.round(count * validation);
-  const learning = count - held;
-  if (held < 2 || learning < batchSize) {
+/** Of so many rows, the size of equal blocks, as few as a largest size allows. Fewer rows than blocks are left over. */
+function blockSize(rows: number, largest: number): number {
+  return Math.floor(rows / Math.ceil(rows / largest));
+}
+
+/** How rows are divided; validation and test rows are whole blocks. @throws OptionError where a part has too few */
+function partCounts(count: number, { validation, test, batchSize }: Settled, largest: number): PartCounts {
+  const whole = (share: number): number => {
+    const rows = Math.max(0, Math.round(count * share));
+    const size = blockSize(rows, largest);
+    return rows < 2 ? rows : size * Math.floor(rows / size);
+  };
+  const [choosing, testing] = [whole(validation), whole(test)];
+  const training = count - choosing - testing;
+  if (choosing < 2 || testing < 2 || training < batchSize) {
     throw new OptionError(
-      `mutual information: of ${count} rows, ${held} are held out and ${learning} learnt from; at least 2 and a batch of ${batchSize} are needed: give more rows, or a smaller batchSize`,
+      `mutual information: of ${count} rows, ${training} are learnt from, ${choosing} choose the step and ${testing} give the estimate; a batch of ${batchSize}, 2 and 2 are needed: give more rows, a smaller batchSize or other shares`,
     );
   }
-  return [held, learning];
+  return { training, validation: choosing, test: testing };
 }
 
 interface Fitted {
   readonly nats: number;
+  /** Step of the best critic. */
+  readonly chosen: number;
   readonly pValue?: number;
   readonly curve: MutualInformation["curve"];
 }
 
+/** Times that validation rows are looked at. */
+const VALIDATIONS = 40;
+
+/** Learns a critic, and makes the estimate with the one that was best on validation rows. */
 async function fitted(
-  pairs: PairedRows,
+  { training, validation, test }: DividedPairs,
   seed: number,
   definition: BoundDefinition,
   kind: CriticKind,
@@ -295,8 +336,7 @@ async function fitted(
   { signal, onProgress }: EstimateWatch,
 ): Promise<Fitted> {
   const random = new Random(seed);
-  const { training, heldOut } = dividedPairs(pairs, options.validation, random.split("held out"));
-  const [first, second] = [pairs.x.length / pairs.count, pairs.y.length / pairs.count];
+  const [first, second] = [training.x.length / training.count, training.y.length / training.count];
   const { hidden, embedding, decay, clip, interpolation, steps, batchSize, learningRate } = options;
   const model = nameParameters(
     new Estimator(
@@ -306,17 +346,16 @@ async function fitted(
     ),
   );
   const tracer = new StepTracer(model, { optimizer: adam(), averageDecay: 0 });
-  const split = storedSplit(
-    sideBySide(training),
-    [first + second],
-    Uint32Array.from({ length: training.count }, (_, i) => i),
-  );
-  const source = trainingBatches({ split, batchSize, random });
+  const source = trainingBatches({ split: splitOf(training), batchSize, random });
+  const size = blockSize(validation.count, BLOCK[kind]);
+  const choosing = { ...heldOut(splitOf(validation)), batchSize: size };
   const start = { step: 0, vectors: initialVectors(tracer, random) };
   const trainer = await Trainer.create(tracer, source, runtime, start);
   const every = Math.max(1, Math.floor(steps / CURVE_POINTS));
+  const look = Math.max(1, Math.floor(steps / VALIDATIONS));
   const curve: { step: number; nats: number }[] = [];
   let since: number[] = [];
+  let best: { readonly loss: number; readonly step: number; readonly weights: State } | undefined;
   try {
     while (trainer.step < steps) {
       signal?.throwIfAborted();
@@ -328,33 +367,42 @@ async function fitted(
         );
       }
       since.push(nats);
+      if (trainer.step % look === 0 || trainer.step === steps) {
+        const { heldOut: loss = Number.NaN } = await trainer.validate(choosing, validation.count);
+        if (best === undefined || loss < best.loss) {
+          best = { loss, step: trainer.step, weights: await trainer.weights() };
+        }
+      }
       if (trainer.step % every !== 0 && trainer.step !== steps) continue;
       const point = { step: trainer.step, nats: meanOf(since) };
       curve.push(point);
       since = [];
       onProgress?.({ done: trainer.step, all: steps, nats: point.nats });
     }
-    const evaluated = await evaluation(model, trainer, heldOut, kind, runtime);
+    const weights = best?.weights ?? (await trainer.weights());
+    const evaluated = await evaluation(model, weights, test, kind, runtime);
     const generator = random.split("permutations");
     const joint = jointMean(evaluated.blocks);
     const pValue = permutationShare(options.permutations, joint, (n) =>
       jointMean(evaluated.blocks, generator.split(n)),
     );
-    return { nats: evaluated.nats, curve, ...(pValue !== undefined && { pValue }) };
+    const chosen = best?.step ?? steps;
+    return { nats: evaluated.nats, chosen, curve, ...(pValue !== undefined && { pValue }) };
   } finally {
     await trainer.release();
   }
 }
 
 /** Rows of x and y, one beside the other. */
-function sideBySide({ count, x, y }: PairedRows): Float32Array {
+function splitOf({ count, x, y }: PairedRows): Split {
   const [first, second] = [x.length / count, y.length / count];
   const rows = new Float32Array(count * (first + second));
   for (let row = 0; row < count; row++) {
     rows.set(x.subarray(row * first, (row + 1) * first), row * (first + second));
     rows.set(y.subarray(row * second, (row + 1) * second), row * (first + second) + first);
   }
-  return rows;
+  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  return storedSplit(rows, [first + second], order);
 }
 
 /** Scores of all pairs of some held-out rows. */
@@ -363,30 +411,21 @@ interface ScoreBlock {
   readonly scores: Float32Array;
 }
 
-/** How held-out rows are divided: into as few blocks of equal size as memory allows. Fewer rows than blocks are left over. */
-function blocksOf(heldOut: number, kind: CriticKind): { readonly blocks: number; readonly size: number } {
-  const blocks = Math.ceil(heldOut / BLOCK[kind]);
-  return { blocks, size: Math.floor(heldOut / blocks) };
-}
-
-/** The estimate on held-out rows: the mean over their blocks. */
+/** The estimate on test rows: the mean over their blocks. */
 async function evaluation(
   model: Estimator,
-  trainer: Trainer,
-  heldOut: PairedRows,
+  weights: State,
+  test: PairedRows,
   kind: CriticKind,
   runtime: Runtime,
 ): Promise<{ readonly nats: number; readonly blocks: readonly ScoreBlock[] }> {
-  const scorer = compile(["x", "y"], ({ x, y }) => model.evaluated(x, y), {
-    runtime,
-    weights: await trainer.weights(),
-  });
-  const { size } = blocksOf(heldOut.count, kind);
+  const scorer = compile(["x", "y"], ({ x, y }) => model.evaluated(x, y), { runtime, weights });
+  const size = blockSize(test.count, BLOCK[kind]);
   const blocks: ScoreBlock[] = [];
   const estimates: number[] = [];
   try {
-    for (let from = 0; from + size <= heldOut.count; from += size) {
-      const { scores, nats } = await scorer.run(pairFeeds(heldOut, from, from + size));
+    for (let from = 0; from < test.count; from += size) {
+      const { scores, nats } = await scorer.run(pairFeeds(test, from, from + size));
       blocks.push({ pairs: size, scores: scores.data as Float32Array });
       estimates.push(Number(nats.data[0]));
     }

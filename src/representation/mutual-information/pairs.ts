@@ -76,17 +76,26 @@ export function pickPairs({ count, x, y }: PairedRows, rows: ArrayLike<number>):
   return { count: rows.length, x: pick(x), y: pick(y) };
 }
 
-/** Rows to learn from, and rows that are held out, drawn at random. */
-export function dividedPairs(
-  pairs: PairedRows,
-  share: number,
-  random: Random,
-): { readonly training: PairedRows; readonly heldOut: PairedRows } {
+/** Rows to learn from, rows that choose the best critic, and rows that the estimate is made on. */
+export interface DividedPairs {
+  readonly training: PairedRows;
+  readonly validation: PairedRows;
+  readonly test: PairedRows;
+}
+
+/** How many rows each part has. */
+export type PartCounts = { readonly [Part in keyof DividedPairs]: number };
+
+/** Parts of that many rows, drawn at random. */
+export function dividedPairs(pairs: PairedRows, counts: PartCounts, random: Random): DividedPairs {
   const order = random.permutation(pairs.count);
-  const held = Math.round(pairs.count * share);
+  const part = (from: number, count: number): PairedRows =>
+    pickPairs(pairs, order.subarray(from, from + count));
+  const { training, validation, test } = counts;
   return {
-    heldOut: pickPairs(pairs, order.subarray(0, held)),
-    training: pickPairs(pairs, order.subarray(held)),
+    test: part(0, test),
+    validation: part(test, validation),
+    training: part(test + validation, training),
   };
 }
 

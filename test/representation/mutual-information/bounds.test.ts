@@ -8,6 +8,7 @@ import { Random } from "../../../src/random.ts";
 import {
   BOUNDS,
   type Bound,
+  type BoundDefinition,
   type BoundName,
   jensenShannonLoss,
 } from "../../../src/representation/mutual-information/bounds.ts";
@@ -19,6 +20,11 @@ const OPTIONS = { size: 2, hidden: 4, decay: 0.9, clip: 1.5, interpolation: 0.3 
 const random = new Random(3);
 const SCORES = Array.from({ length: PAIRS }, () => Array.from({ length: PAIRS }, () => 2 * random.normal()));
 const Y = Array.from({ length: PAIRS }, () => [random.normal(), random.normal()]);
+
+function build(name: BoundName, clip = OPTIONS.clip): Bound {
+  const definition: BoundDefinition = BOUNDS[name];
+  return definition.build({ ...OPTIONS, clip });
+}
 
 let runtime: Runtime;
 beforeAll(async () => {
@@ -69,17 +75,14 @@ const BY_LOOPS: Readonly<Record<BoundName, (baseline: readonly number[], scores?
 
 /** A bound with random weights, its estimate and loss, the gradient of the loss, and the log-baseline of each y. */
 async function computed(name: BoundName, scores = SCORES) {
-  const bound: Bound = nameParameters(BOUNDS[name].build(OPTIONS));
+  const bound: Bound = nameParameters(build(name));
   const weights: State = initialState(bound, new Random(1));
   const program = compile(
     ["scores", "y"],
     ({ scores, y }) => {
       const loss = bound.loss(scores, y);
       const [slope] = grad(loss, [scores]);
-      const baseline =
-        "baseline" in bound
-          ? (bound as { baseline: { forward(y: unknown): typeof y } }).baseline.forward(y)
-          : y;
+      const baseline = bound.baseline?.forward(y) ?? y;
       return { loss, slope, estimate: bound.estimate(scores, y), baseline };
     },
     { runtime, weights },
@@ -162,10 +165,10 @@ test("where the critic is log p(y | x) / p(y), bounds are near the mutual inform
   const program = compile(
     ["scores"],
     ({ scores }) => ({
-      divergence: BOUNDS["donsker-varadhan"].build(OPTIONS).estimate(scores, scores),
-      jensenShannon: BOUNDS["jensen-shannon"].build(OPTIONS).estimate(scores, scores),
-      infonce: BOUNDS.infonce.build(OPTIONS).estimate(scores, scores),
-      smile: BOUNDS.smile.build({ ...OPTIONS, clip: 5 }).estimate(scores, scores),
+      divergence: build("donsker-varadhan").estimate(scores, scores),
+      jensenShannon: build("jensen-shannon").estimate(scores, scores),
+      infonce: build("infonce").estimate(scores, scores),
+      smile: build("smile", 5).estimate(scores, scores),
       loss: jensenShannonLoss(scores),
     }),
     { runtime },
