@@ -52,8 +52,11 @@ const TRIES = 30;
 /** Most copies in an image. */
 export const MOST_COPIES = 100;
 
-/** The share of an object's box that boxes of others may cover: a copy would show them, too, and nobody marks them there. */
-const MOST_COVERED = 0.1;
+/**
+ * The share of an object's box that boxes of others may cover: a copy shows them, too, where nobody marks them. Corners of boxes are mostly
+ * background, so that some is no harm.
+ */
+const MOST_COVERED = 0.25;
 
 /** A box with a rim around it, in parts of its size. */
 function withRim([x1, y1, x2, y2]: Box, feather: number): Box {
@@ -65,7 +68,7 @@ const isWithin = ([x1, y1, x2, y2]: Box, { width, height }: Size): boolean =>
   x1 >= 0 && y1 >= 0 && x2 <= width && y2 <= height;
 
 /**
- * Those of some objects of an image that can be copied: whole ones, whose box and rim lie within the image, of which others cover a tenth at
+ * Those of some objects of an image that can be copied: whole ones, whose box and rim lie within the image, of which others cover a quarter at
  * most.
  */
 export function copyable(
