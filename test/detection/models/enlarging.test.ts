@@ -7,12 +7,23 @@ import {
 } from "../../../src/detection/models/enlarging.ts";
 import { fasterRcnnDefinition, fasterRcnnOptions } from "../../../src/detection/models/faster-rcnn.ts";
 import { OptionError } from "../../../src/errors.ts";
-import { namedTensors, nameParameters } from "../../../src/nn/module.ts";
-import { describeForms } from "./forms.ts";
+import { initialState, namedTensors, nameParameters } from "../../../src/nn/module.ts";
+import { exportOnnx } from "../../../src/program/program.ts";
+import { describeForms, SIDE, TINY } from "./forms.ts";
 import { detectorNamed } from "./support.ts";
 
 // Of the rectangles that forms are tried with, about half are of either size.
 describeForms([["faster-rcnn", { hidden: 32, enlarge: true, enlargeSizes: [18, 18] }]]);
+
+it("an exported graph holds the generator, and no discriminator", () => {
+  const options = { ...TINY, hidden: 8, enlarge: true, enlargeSizes: [16, 32] };
+  const detector = detectorNamed("faster-rcnn", options, [3, SIDE, SIDE]);
+  const without = (part: string) =>
+    new Map([...initialState(detector, 1)].filter(([name]) => !name.startsWith(`head.enlarger.${part}.`)));
+  const { outputs } = detector.exported();
+  expect(exportOnnx(outputs, without("discriminator")).length).toBeGreaterThan(1000);
+  expect(() => exportOnnx(outputs, without("generator"))).toThrow(/head\.enlarger\.generator/);
+});
 
 /** Objects of the sizes 1, 2 … 100 pixels, four times as wide as high. */
 const hundred = {
