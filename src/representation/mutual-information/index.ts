@@ -9,5 +9,10 @@ export {
   mutualInformation,
 } from "./estimate.ts";
 export { ksgMutualInformation } from "./ksg.ts";
+export {
+  type ContrastedDensities,
+  negativeSamplingLoss,
+  noiseContrastiveLoss,
+} from "./noise-contrastive.ts";
 export { type PairedRows, pairedRows } from "./pairs.ts";
 export { gaussianMutualInformation, histogramMutualInformation } from "./references.ts";
