@@ -28,6 +28,8 @@ export const FAULTS = {
   "other-count":
     "images with more or fewer faces than their annotations count; those that are listed are kept",
   "invalid-face": "faces marked as invalid; kept, but as ones that need not be found",
+  "other-faces":
+    "images whose faces in the lists of easy, medium and hard ones are not those of the annotations; their subsets are not read",
   "unknown-difficulty": "files with a difficulty of objects that is not easy, medium or hard; not read",
 } as const;
 

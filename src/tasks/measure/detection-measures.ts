@@ -106,7 +106,7 @@ export function checkedMeasures(
     !Array.from({ length: split.count }, (_, i) => i).some((i) => split.annotations(i).subsets)
   ) {
     throw new OptionError(
-      `option face: no face of the ${splitName} split of ${set.name} counts as easy, medium or hard; give COCO's JSON in which objects have "difficulty": "easy", "medium" or "hard" (without it, roc has FDDB's rates)`,
+      `option face: no face of the ${splitName} split of ${set.name} counts as easy, medium or hard; give WIDER FACE with wider_easy_val.mat, wider_medium_val.mat and wider_hard_val.mat below its folder, or COCO's JSON whose objects have "difficulty": "easy", "medium" or "hard" (roc measures faces without)`,
     );
   }
   return face === true && roc === undefined ? { ...measures, roc: [...FACE_ROC] } : measures;

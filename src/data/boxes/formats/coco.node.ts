@@ -33,7 +33,7 @@ const annotationSchema = z.object({
   area: z.number().optional().catch(undefined),
   iscrowd: flag,
   ignore: flag,
-  difficulty: z.unknown(),
+  difficulty: z.unknown().optional(),
 });
 
 type CocoDocument = z.output<typeof documentSchema>;

@@ -9,7 +9,9 @@ import {
   linesOf,
   readText,
   splitOfPath,
+  stemOf,
 } from "./files.node.ts";
+import { type ListedImage, readSubsets } from "./wider-subsets.node.ts";
 
 // WIDER FACE (Yang et al. 2016, "WIDER FACE: A face detection benchmark"): one text for each split, in which an image is a line with its
 // name, a line with the number of its faces, and a line for each of them: left, top, width and height in pixels, then blur, expression,
@@ -28,22 +30,20 @@ interface WiderEntry {
   readonly line: number;
   /** Faces by its own count; undefined where there is no such line. */
   readonly stated: number | undefined;
-  readonly objects: readonly (RawObject & { readonly invalid: boolean })[];
+  readonly objects: readonly RawObject[];
 }
 
 /** Position of `invalid` in the line of a face. */
 const INVALID = 7;
 
-function face(line: string, number: number): WiderEntry["objects"][number] {
+function face(line: string, number: number): RawObject {
   const values = line.split(/\s+/).map(Number);
   const [x = Number.NaN, y = Number.NaN, width = Number.NaN, height = Number.NaN] = values;
-  const invalid = values[INVALID] === 1;
   return {
     class: "face",
     box: values.length < 4 ? NO_BOX : [x, y, x + width, y + height],
     unit: "pixels",
-    difficult: invalid,
-    invalid,
+    difficult: values[INVALID] === 1,
     location: `line ${number}`,
   };
 }
@@ -86,13 +86,33 @@ function imageFolders(source: string): readonly string[] {
   ]);
 }
 
+/** Whether the lists of subsets have the faces of a text, in their order. */
+function isSame({ boxes }: ListedImage, objects: readonly RawObject[]): boolean {
+  return (
+    boxes.length === objects.length &&
+    boxes.every(([x, y, width, height], i) => {
+      const edges = [x, y, x + width, y + height];
+      return objects[i]?.box.every((edge, side) => edge === edges[side]) === true;
+    })
+  );
+}
+
+/** Faces with the subsets that they count in, where the lists have the same ones. */
+function withSubsets(objects: readonly RawObject[], listed: ListedImage): readonly RawObject[] {
+  if (!isSame(listed, objects)) return objects;
+  return objects.map((object, i) => ({ ...object, subsets: listed.subsets[i] ?? 0 }));
+}
+
 /**
- * Reads annotations in WIDER FACE's format. Faces that it calls invalid need not be found.
+ * Reads annotations in WIDER FACE's format. Faces that it calls invalid need not be found. Which are easy, medium and hard is read where the
+ * lists of the evaluation tools are below the folder, too.
  * @param sources those that `findWider` found
+ * @throws DataError where a text or a list is damaged as a whole
  */
 export async function readWider(files: DetectionFiles, sources: readonly string[]): Promise<RawDetections> {
   const faults: DetectionFault[] = [];
   const images: RawImage[] = [];
+  const listed = await readSubsets(files);
   for (const source of sources) {
     const { entries, stray } = parseWider(await readText(files, source, FILE_KINDS.annotations));
     if (stray > 0) {
@@ -108,11 +128,16 @@ export async function readWider(files: DetectionFiles, sources: readonly string[
         const detail = `line ${line} of ${source}: ${counted}, ${objects.length} in the lines that follow`;
         faults.push({ kind: "other-count", file, detail });
       }
-      const invalid = objects.filter((object) => object.invalid);
-      for (const { location, box } of invalid) {
+      for (const { location, box, difficult } of objects) {
+        if (difficult !== true) continue;
         faults.push({ kind: "invalid-face", file, detail: `${location} of ${source}: [${box.join(", ")}]` });
       }
-      images.push({ file, source, split, objects });
+      const own = listed.get(stemOf(name));
+      if (own !== undefined && !isSame(own, objects) && own.subsets.some((bits) => bits > 0)) {
+        const detail = `line ${line} of ${source}: ${objects.length} faces; the lists have ${own.boxes.length}, or others`;
+        faults.push({ kind: "other-faces", file, detail });
+      }
+      images.push({ file, source, split, objects: own === undefined ? objects : withSubsets(objects, own) });
     }
   }
   return { format: "wider", classes: ["face"], images, faults };
