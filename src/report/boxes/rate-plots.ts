@@ -57,7 +57,15 @@ export async function recallBySizePlot(
     title: "size of objects: √(width · height), in pixels of the image",
     axis: { labelExpr: sizes.labelExpr, labelAngle: 0 },
   } as const;
-  const y = { field: "recall", type: "quantitative", stack: null, ...share("recall") } as const;
+  const y = {
+    field: "recall" as const,
+    type: "quantitative" as const,
+    stack: null,
+    title: "recall",
+    // With room for a number above a bar of 1.
+    scale: { domain: [0, 1.08], nice: false },
+    axis: { grid: true, values: [0, 0.2, 0.4, 0.6, 0.8, 1] },
+  };
   const texts = ranges.map(({ range, any }, size) => ({
     size,
     recall: any.recall,
@@ -88,7 +96,7 @@ export async function recallBySizePlot(
         mark: { type: "text", dy: -8, fontSize: 11, color: COLORS.ink },
         encoding: {
           x,
-          y: { ...y, field: "recall" },
+          y,
           text: { field: "text", type: "nominal" },
         },
       },
