@@ -92,5 +92,31 @@ function columnsOf(
       at += part.width;
     }
   }
+  checkVaried(picked, width, names, parts);
   return float32(picked, [train.count, width]);
+}
+
+/** @throws OptionError naming a column that is the same in all rows */
+function checkVaried(
+  rows: Float32Array,
+  width: number,
+  names: readonly string[],
+  parts: readonly { readonly width: number }[],
+): void {
+  let at = 0;
+  for (const [i, part] of parts.entries()) {
+    const constant = part.width === 1 && isConstant(rows, at, width);
+    if (constant) {
+      throw new OptionError(
+        `column "${names[i]}" is the same in all rows, so it says nothing of anything; leave it out`,
+      );
+    }
+    at += part.width;
+  }
+}
+
+/** Whether a column of rows of that width has one value. */
+function isConstant(rows: Float32Array, column: number, width: number): boolean {
+  for (let at = column; at < rows.length; at += width) if (rows[at] !== rows[column]) return false;
+  return true;
 }
