@@ -42,7 +42,8 @@ import {
   rematched,
   stageWeights,
 } from "./region-head.ts";
-import { anchorOriginOption, deltasOf, smoothL1 } from "./retina-net.ts";
+import { anchorOriginOption } from "./retina-anchors.ts";
+import { deltasOf, smoothL1 } from "./retina-net.ts";
 
 /** Options of both stages. */
 const stageOptions = {
