@@ -29,11 +29,11 @@ export interface RawObject {
   readonly box: RawBox;
   /** Whether edges are in pixels, or shares of the width and the height. */
   readonly unit: "pixels" | "shares";
+  /** The subsets of WIDER FACE that it counts in, by `subsetBits`, where its file has some. */
+  readonly subsets?: number;
   readonly difficult?: boolean;
   readonly crowd?: boolean;
   readonly area?: number;
-  /** The subsets of WIDER FACE that it counts in, by `subsetBits`, where its file has some. */
-  readonly subsets?: number;
   /** Its location in its file, as in `object 13` or `line 4`. */
   readonly location: string;
 }

@@ -260,10 +260,10 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
       const { annotations, faults: found } = checkAnnotations(raw, header, classOf);
       for (const fault of found) faults.push(fault);
-      const { file, width, height, boxes, labels, difficult, crowd, subsets } = annotations;
+      const { file, width, height, boxes, labels, difficult, crowd } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
+      if (annotations.subsets !== undefined) fingerprint.bytes(annotations.subsets);
       fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
-      if (subsets !== undefined) fingerprint.bytes(subsets);
       return annotations;
     });
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);

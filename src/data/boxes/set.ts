@@ -20,17 +20,17 @@ export const FAULTS = {
   "turned-image": "images that EXIF data turn; pixels and boxes are upright",
   "other-size": "images of another size than their annotations state; the size of the image counts",
   "unknown-class": "objects of an unknown class; dropped",
-  "broken-box": "boxes with a coordinate that is no number; dropped",
-  "empty-box": "boxes of zero or negative area; dropped",
-  "outside-box": "boxes wholly outside of their image; dropped",
-  "clipped-box": "boxes that reach beyond their image; clipped to it",
-  "repeated-box": "objects marked twice with the same box and class; dropped",
   "other-count":
     "images with more or fewer faces than their annotations count; those that are listed are kept",
   "invalid-face": "faces marked as invalid; kept, but as ones that need not be found",
   "other-faces":
     "images whose faces in the lists of easy, medium and hard ones are not those of the annotations; their subsets are not read",
   "unknown-difficulty": "files with a difficulty of objects that is not easy, medium or hard; not read",
+  "broken-box": "boxes with a coordinate that is no number; dropped",
+  "empty-box": "boxes of zero or negative area; dropped",
+  "outside-box": "boxes wholly outside of their image; dropped",
+  "clipped-box": "boxes that reach beyond their image; clipped to it",
+  "repeated-box": "objects marked twice with the same box and class; dropped",
 } as const;
 
 export type FaultKind = keyof typeof FAULTS;
@@ -103,10 +103,10 @@ export interface Annotations {
    * have none.
    */
   readonly landmarks?: Float32Array;
-  /** `[m]`: the subsets of WIDER FACE that a face counts in, by `subsetBits`. Absent where no object of the image counts in one. */
-  readonly subsets?: Uint8Array;
   /** `[m]`: area in square pixels; that of the outline where the annotations give it (COCO), otherwise that of the box. */
   readonly areas: Float32Array;
+  /** `[m]`: the subsets of WIDER FACE that a face counts in, by `subsetBits`. Absent where no object of the image counts in one. */
+  readonly subsets?: Uint8Array;
 }
 
 /** An image with its objects. */

@@ -69,6 +69,27 @@ export function findCoco(json: readonly JsonFile[]): readonly CocoFile[] {
 const isSet = (value: number | boolean | undefined): boolean =>
   value === true || (typeof value === "number" && value !== 0);
 
+function rawObject(
+  { bbox = [], area, iscrowd, ignore }: z.output<typeof annotationSchema>,
+  name: string | number,
+  location: string,
+): RawObject {
+  const at = (position: number) => {
+    const value = bbox[position];
+    return typeof value === "number" ? value : Number.NaN;
+  };
+  const [x, y] = [at(0), at(1)];
+  return {
+    class: name,
+    box: [x, y, x + at(2), y + at(3)],
+    unit: "pixels",
+    location,
+    crowd: isSet(iscrowd),
+    difficult: isSet(ignore),
+    ...(area !== undefined && { area }),
+  };
+}
+
 const isSubset = (value: unknown): value is FaceSubset => FACE_SUBSETS.some((name) => name === value);
 
 /**
@@ -78,29 +99,6 @@ const isSubset = (value: unknown): value is FaceSubset => FACE_SUBSETS.some((nam
 function subsetsOf(difficulty: unknown): number | undefined {
   if (isSubset(difficulty)) return subsetBits(FACE_SUBSETS.slice(FACE_SUBSETS.indexOf(difficulty)));
   return Array.isArray(difficulty) && difficulty.every(isSubset) ? subsetBits(difficulty) : undefined;
-}
-
-function rawObject(
-  { bbox = [], area, iscrowd, ignore, difficulty }: z.output<typeof annotationSchema>,
-  name: string | number,
-  location: string,
-): RawObject {
-  const at = (position: number) => {
-    const value = bbox[position];
-    return typeof value === "number" ? value : Number.NaN;
-  };
-  const [x, y] = [at(0), at(1)];
-  const subsets = subsetsOf(difficulty);
-  return {
-    class: name,
-    box: [x, y, x + at(2), y + at(3)],
-    unit: "pixels",
-    location,
-    crowd: isSet(iscrowd),
-    difficult: isSet(ignore),
-    ...(area !== undefined && { area }),
-    ...(subsets !== undefined && { subsets }),
-  };
 }
 
 /** Folders in which the images of a file of annotations may be, the likeliest first. */
@@ -155,12 +153,14 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
         continue;
       }
       const { image_id, category_id, difficulty } = parsed.data;
-      if (difficulty !== undefined && subsetsOf(difficulty) === undefined) {
+      const subsets = subsetsOf(difficulty);
+      if (difficulty !== undefined && subsets === undefined) {
         unknown.push({ location: `annotation ${i + 1}`, difficulty });
       }
       const name = names.get(category_id) ?? `category ${category_id}`;
       const list = objects.get(image_id) ?? [];
-      list.push(rawObject(parsed.data, name, `annotation ${i + 1}`));
+      const object = rawObject(parsed.data, name, `annotation ${i + 1}`);
+      list.push(subsets === undefined ? object : { ...object, subsets });
       objects.set(image_id, list);
     }
 
