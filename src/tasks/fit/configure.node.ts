@@ -173,7 +173,7 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
-    small?.epoch.length,
+    data.splits.train.count + (small?.again.length ?? 0),
   );
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
