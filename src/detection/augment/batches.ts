@@ -221,7 +221,8 @@ export function detectionBatches(
     ...sourceOf(split),
     ...(small?.copying && options && { pasted: pasting(split, small.copying, options) }),
   };
-  const count = small?.epoch.length ?? split.count;
+  const again = small?.again ?? new Uint32Array();
+  const count = split.count + again.length;
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
@@ -255,10 +256,10 @@ export function detectionBatches(
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
-    const positions = batchIndices(count, batchSize, step, orders);
+    const slots = batchIndices(count, batchSize, step, orders);
     const side = sizes.at(step);
-    return Array.from(positions.subarray(from, to), (position, i) =>
-      recipeAt(random.split(from + i), small?.epoch[position] ?? position, side),
+    return Array.from(slots.subarray(from, to), (slot, i) =>
+      recipeAt(random.split(from + i), again[slot - split.count] ?? slot, side),
     );
   };
   const imagesOf = (recipes: readonly Recipe[], step: number) =>

@@ -84,8 +84,10 @@ export interface SmallObjects {
   readonly objects: number;
   readonly small: number;
   readonly images: number;
-  /** The images of an epoch: all of the split, and those with small objects again as often as is asked. */
-  readonly epoch: Uint32Array;
+  /** How often these come in an epoch. */
+  readonly times: number;
+  /** Images that an epoch has beside those that it has anyway: the ones with small objects, as often as they come again. */
+  readonly again: Uint32Array;
   /** Undefined where nothing is pasted. */
   readonly copying: Copying | undefined;
 }
@@ -133,14 +135,14 @@ export function planSmallObjects(split: DetectionSplit, options: SmallObjectPlan
     );
   }
   const withSmall = [...smallOf.keys()].filter((index) => (smallOf[index] ?? []).length > 0);
-  const again = Array.from({ length: oversample - 1 }, () => withSmall).flat();
   return {
     below,
     size,
     objects: sizes.length,
     small,
     images: withSmall.length,
-    epoch: Uint32Array.from([...smallOf.keys(), ...again]),
+    times: oversample,
+    again: Uint32Array.from(Array.from({ length: oversample - 1 }, () => withSmall).flat()),
     copying: copyPaste === 0 ? undefined : copyingOf(split, smallOf, copyPaste, options),
   };
 }

@@ -177,7 +177,7 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
-    small?.epoch.length,
+    data.splits.train.count + (small?.again.length ?? 0),
   );
   const known = { ...modelInfo(info), boxShapes: boxShapes(data, size, training), fromWeights };
   const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;

@@ -77,13 +77,13 @@ export function usualOptions(
 /**
  * What a run keeps of a set.
  * @param chips those of an epoch, where it is trained on chips
- * @param epoch images of an epoch, where some come more than once
+ * @param epoch images of an epoch, where it is trained on images
  */
 export function detectionInfo(
   set: DetectionSet,
   size: number,
-  chips?: ChipCounts,
-  epoch?: number,
+  chips: ChipCounts | undefined,
+  epoch: number,
 ): RunConfig["dataInfo"] {
   return {
     kind: "image",
@@ -92,7 +92,7 @@ export function detectionInfo(
     classes: set.classes.length,
     classNames: set.classes,
     fingerprint: set.fingerprint,
-    trainCount: chips?.count ?? epoch ?? set.splits.train.count,
+    trainCount: chips?.count ?? epoch,
     ...(chips !== undefined && { chips }),
   };
 }

@@ -62,13 +62,13 @@ export function describeSmall(
   training: SmallObjects | undefined,
 ): readonly string[] {
   if (training === undefined) return [];
-  const { below, size, objects, small, images, epoch, copying } = training;
+  const { below, size, objects, small, images, times, again, copying } = training;
   return [
     `small objects, below ${below} pixels in images of ${size} × ${size}: ${small} of ${objects}, in ${images} of ${train.count} training images`,
-    ...(epoch.length === train.count
+    ...(times === 1
       ? []
       : [
-          `an epoch has ${epoch.length} images: those with small objects come ${1 + (epoch.length - train.count) / images} times`,
+          `images with small objects come ${times} times in an epoch, which has ${again.length} images more by that`,
         ]),
     ...(copying === undefined ? [] : describeCopying(train, small, copying)),
   ];
