@@ -20,6 +20,11 @@ export { type ImportRequest, type ImportSummary, importDetector } from "./import
 export type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/detection.node.ts";
 export type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
 export {
+  type MutualInformationRequest,
+  type TableInformation,
+  tableInformation,
+} from "./measure/mutual-information.node.ts";
+export {
   type EditRequest,
   type Found,
   type InpaintRequest,

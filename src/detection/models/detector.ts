@@ -11,6 +11,7 @@ import type { CellGrid } from "../boxes/anchors.ts";
 import { boxAt, clipBoxes, type Size } from "../boxes/boxes.ts";
 import { checkShare } from "../boxes/candidates.ts";
 import { type Detections, pickDetections } from "../boxes/detections.ts";
+import { FACE_LANDMARKS } from "../boxes/landmarks.ts";
 import { nms } from "../boxes/nms.ts";
 import type { ObjectRows } from "../loss/assignment.ts";
 import {
@@ -30,7 +31,12 @@ export interface Decoded {
   readonly boxes: Tensor;
   /** How sure it is of each class, 0 … 1: [n, k, classes]. */
   readonly scores: Tensor;
+  /** x and y of each landmark in pixels of the image, [n, k, 2 · points]; absent where the detector predicts none. */
+  readonly landmarks?: Tensor;
 }
+
+/** Values of `Decoded`. */
+export type DecodedArrays = { readonly [Name in keyof Decoded]: NdArray<"float32"> };
 
 /** A model that finds objects: its losses and its detections come from one object and one forward pass. */
 export interface Detector extends Trainable, Exportable {
@@ -111,14 +117,7 @@ export async function detections(
   range?: ValidRange,
 ): Promise<readonly Detections[]> {
   const decoded = session.compiled(detector, "detections", ["x"], ({ x }) => detector.decoded(x));
-  const { boxes, scores } = await decoded.run({ x });
-  return pickedDetections(
-    detector,
-    { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
-    options,
-    sizeOf(x),
-    range,
-  );
+  return pickedDetections(detector, (await decoded.run({ x })) as DecodedArrays, options, sizeOf(x), range);
 }
 
 /** The size of images [n, 3, H, W]. */
@@ -129,28 +128,31 @@ function sizeOf({ shape }: { readonly shape: readonly unknown[] }): Size {
 /**
  * What of all that a detector has seen counts as found: of each image the detections from the best down, without duplicates,
  * in pixels of the images that it sees and cut off at their borders.
- * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
+ * @param decoded values of `decoded`: boxes [n, k, 4], scores [n, k, classes] and, if there are any, landmarks [n, k, 2 · points]
  * @param seen size of the images that it looked at; default: the size it is made for
  * @param range sizes of objects that count, in pixels of those images; default: all
  * @throws OptionError where an option is not acceptable
  */
 export function pickedDetections(
   detector: Pick<Detector, "imageSize" | "needsSuppression">,
-  { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
+  { boxes, scores, landmarks }: DecodedArrays,
   options: DetectOptions = {},
   seen: Size = detector.imageSize,
   range?: ValidRange,
 ): readonly Detections[] {
   const { confidence, iou, maximum } = completeDetectOptions(options);
-  const [count = 0, places = 0, classes = 0] = scores.shape;
+  const [count = 0] = scores.shape;
+  const ofImage = (values: NdArray<"float32">, i: number): Float32Array => {
+    const length = values.data.length / count;
+    return values.data.subarray(length * i, length * (i + 1));
+  };
   return Array.from({ length: count }, (_, i) => {
-    const found = candidates(
-      boxes.data.subarray(4 * places * i, 4 * places * (i + 1)),
-      scores.data.subarray(places * classes * i, places * classes * (i + 1)),
-      classes,
-      confidence,
-      range,
-    );
+    const own = {
+      boxes: ofImage(boxes, i),
+      scores: ofImage(scores, i),
+      ...(landmarks && { landmarks: ofImage(landmarks, i) }),
+    };
+    const found = candidates(own, scores.shape[2] ?? 0, confidence, range);
     const kept = nms(found.boxes, found.scores, {
       classes: found.classes,
       maximum,
@@ -163,8 +165,7 @@ export function pickedDetections(
 
 /** All pairs of a location and a class with a score and a size that count; of too many the best. */
 function candidates(
-  boxes: Float32Array,
-  scores: Float32Array,
+  { boxes, scores, landmarks }: { readonly [Name in keyof Decoded]: Float32Array },
   classes: number,
   confidence: number,
   range: ValidRange | undefined,
@@ -178,15 +179,20 @@ function candidates(
   const counts = (i: number): boolean =>
     range === undefined || inRange(objectSize(boxAt(boxes, Math.floor(i / classes))), range);
   for (const [i, score] of scores.entries()) if (score >= least && counts(i)) found.push(i);
-  return {
-    boxes: Float32Array.from(
+  const atPlaces = (values: Float32Array): Float32Array => {
+    const width = (values.length * classes) / scores.length;
+    return Float32Array.from(
       found.flatMap((i) => {
-        const at = 4 * Math.floor(i / classes);
-        return [...boxes.subarray(at, at + 4)];
+        const at = width * Math.floor(i / classes);
+        return [...values.subarray(at, at + width)];
       }),
-    ),
+    );
+  };
+  return {
+    boxes: atPlaces(boxes),
     scores: Float32Array.from(found, (i) => scores[i] ?? 0),
     classes: Uint32Array.from(found, (i) => i % classes),
+    ...(landmarks && { landmarks: atPlaces(landmarks) }),
   };
 }
 
@@ -349,18 +355,26 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
   }
 }
 
+/** What an exported graph says of landmarks [batch, k, 2 · points]. */
+export function landmarksText({ shape: [, places, numbers] }: Tensor): string {
+  const points = Number(numbers) / 2;
+  const names = points === FACE_LANDMARKS.length ? FACE_LANDMARKS.join(", ") : `${points} points`;
+  return `landmarks: [batch, ${places}, ${numbers}], x and y of ${names}, in pixels of x. `;
+}
+
 /** A detector's graph for use outside, with a description: decoding is inside, suppression is not. @param title how it is called there */
 export function exportedDetector(
   detector: Pick<Detector, "imageSize" | "classes" | "needsSuppression" | "decoded">,
   title: string,
 ): ReturnType<Exportable["exported"]> {
   const { width, height } = detector.imageSize;
-  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
+  const { boxes, scores, landmarks } = detector.decoded(input("x", ["batch", 3, height, width]));
   return {
-    outputs: { boxes, scores },
+    outputs: { boxes, scores, ...(landmarks && { landmarks }) },
     description:
       `${title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
-      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ${
+      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ` +
+      `${landmarks ? landmarksText(landmarks) : ""}${
         detector.needsSuppression
           ? "An object is found several times: non-maximum suppression by class has to follow."
           : "Duplicates are taken away already; boxes that stand for none have low scores."

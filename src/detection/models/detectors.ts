@@ -1,5 +1,7 @@
 import { centerNetDefinition } from "./center-net.ts";
 import type { DetectorDefinition } from "./detector.ts";
+import { ultraLightRfbDefinition } from "./faces/ultra-light-rfb.ts";
+import { yunetDefinition } from "./faces/yunet.ts";
 import { fasterRcnnDefinition } from "./faster-rcnn.ts";
 import { fcosDefinition } from "./fcos.ts";
 import { retinaNetDefinition } from "./retina-net.ts";
@@ -18,6 +20,8 @@ export const detectorDefinitions = [
   yoloV3Definition,
   fasterRcnnDefinition,
   slidingWindowDefinition,
+  yunetDefinition,
+  ultraLightRfbDefinition,
 ] as const;
 
 /** Every detector by name. */

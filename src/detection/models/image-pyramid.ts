@@ -3,6 +3,7 @@ import type { Session } from "../../program/program.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { Size } from "../boxes/boxes.ts";
 import type { Detections } from "../boxes/detections.ts";
+import { landmarksFromLetterbox, mirrorLandmarks } from "../boxes/landmarks.ts";
 import { fromLetterbox, letterbox } from "../boxes/letterbox.ts";
 import {
   mergeDetections,
@@ -77,7 +78,11 @@ export function inImages(view: View, seen: readonly Detections[], sizes: readonl
     const size = sizes[i];
     if (size === undefined) throw new OptionError(`image pyramid: the size of image ${i} is not given`);
     const boxes = mirrored ? mirrorBoxes(own.boxes, side) : own.boxes;
-    return { ...own, boxes: fromLetterbox(boxes, letterbox(size, { width: side, height: side })) };
+    const placed = letterbox(size, { width: side, height: side });
+    const inImage = { ...own, boxes: fromLetterbox(boxes, placed) };
+    if (own.landmarks === undefined) return inImage;
+    const points = mirrored ? mirrorLandmarks(own.landmarks, side, own.scores.length) : own.landmarks;
+    return { ...inImage, landmarks: landmarksFromLetterbox(points, placed) };
   });
   return { ...view, found };
 }

@@ -277,15 +277,19 @@ function backboneRates(
   );
 }
 
-/** The size of the images that a detector is made for. @throws OptionError where a network cannot take them */
-export function imageSize(name: string, sampleShape: readonly number[]): Size {
+/**
+ * The size of the images that a detector is made for.
+ * @param unit that divides the sides; default: 32, the stride of a backbone's last map
+ * @throws OptionError where a network cannot take them
+ */
+export function imageSize(name: string, sampleShape: readonly number[], unit = COARSEST): Size {
   const [channels, height, width] = sampleShape;
   if (sampleShape.length !== 3 || channels !== 3 || height === undefined || width === undefined) {
     throw new OptionError(`${name}: takes images [3, height, width], not samples [${sampleShape}]`);
   }
-  if (!(height > 0 && width > 0 && height % COARSEST === 0 && width % COARSEST === 0)) {
+  if (!(height > 0 && width > 0 && height % unit === 0 && width % unit === 0)) {
     throw new OptionError(
-      `${name}: images of ${width} × ${height} pixels do not divide by ${COARSEST}; choose a size that is a multiple of it`,
+      `${name}: images of ${width} × ${height} pixels do not divide by ${unit}; choose a size that is a multiple of it`,
     );
   }
   return { width, height };

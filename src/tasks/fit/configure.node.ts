@@ -13,6 +13,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
 import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
+import { settledSmall, smallTraining } from "../measure/small-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -160,10 +161,12 @@ async function openAnnotated(
   const usual = { ...usualOptions(nameOf(source), data), ...given };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
+  const small = smallTraining(data, size, first);
   const { negativesFrom } = first.bySize;
   const dataOptions = {
     ...usual,
     ...settledScales(training, first),
+    ...settledSmall(small),
     // The run may be resumed in another folder.
     ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
   };
@@ -174,6 +177,7 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
+    small?.epoch.length,
   );
   const known = { ...modelInfo(info), boxShapes: boxShapes(data, size, training), fromWeights };
   const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;

@@ -6,16 +6,9 @@ import { amount, list, MOST, text } from "../../bounds.ts";
 import { buildModel, findModel } from "../../catalog.ts";
 import { FILE_KINDS, readBytes, readRegularFile } from "../../data/files/files.node.ts";
 import { BACKGROUND, COCO_GAPS, COCO_IDS } from "../../detection/models/coco-classes.ts";
-import {
-  readTorchvision,
-  TORCHVISION_MODELS,
-  type TorchvisionDetector,
-  type TorchvisionModel,
-} from "../../detection/models/torchvision.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkState } from "../../nn/state.ts";
-import { readWeights } from "../../nn/weights.ts";
 import { parseOptions } from "../../options.ts";
 import { fitOptions, resolveFitOptions } from "../../train/options.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
@@ -23,27 +16,25 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
 import { modelInfo } from "../run/definition.node.ts";
 import { detectionFitOptions } from "../run/detection-options.ts";
-
-/**
- * Side of the square that images are fitted into. torchvision enlarges photos to a shorter side of 800 pixels, those of 4 : 3 to 1067 × 800:
- * at 1024, which all strides up to 128 divide, objects are within 4 % of the size that it was trained on.
- */
-const USUAL_SIZE = 1024;
+import {
+  IMPORT_MODELS,
+  type ImportModel,
+  isTorchvision,
+  type ReadDetector,
+  readDetector,
+} from "./readers.ts";
 
 /** Options of an import. */
 export const importOptions = z.strictObject({
-  as: z.enum(TORCHVISION_MODELS).describe("the model that it becomes"),
-  size: detectionFitOptions.shape.size
-    .unwrap()
-    .default(USUAL_SIZE)
-    .describe(
-      "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; 1024 is nearest to torchvision's 800 pixels of the shorter side for photos of 4 : 3",
-    ),
+  as: z.enum(IMPORT_MODELS).describe("the model that it becomes"),
+  size: detectionFitOptions.shape.size.describe(
+    "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded (default: as it was trained; 1024 for torchvision's, which is nearest to its 800 pixels of the shorter side for photos of 4 : 3; yunet 640, ultra-light-rfb 320)",
+  ),
   classes: list(text().min(1), MOST.names)
     .min(1)
     .optional()
     .describe(
-      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers)",
+      "names of the classes in their order, without background, or a file with one a line (default: face, of face detectors; COCO's where there are as many, otherwise numbers)",
     ),
   epsilon: amount()
     .optional()
@@ -54,12 +45,12 @@ export const importOptions = z.strictObject({
 
 /** What is imported, and where it goes. */
 export interface ImportRequest {
-  /** A file of weights: .safetensors, or PyTorch's .pth or .pt. */
+  /** A file of weights: .safetensors, or PyTorch's .pth or .pt; of face detectors .onnx. */
   readonly file: string;
-  readonly as: TorchvisionModel;
+  readonly as: ImportModel;
   /** Run folder; default: runs/NAME, of the file's name. */
   readonly out?: string | undefined;
-  /** Default: 1024. */
+  /** Default: that at which it sees objects as it was trained to. */
   readonly size?: number | undefined;
   /** Names of the classes without background, or the path of a file with one a line. */
   readonly classes?: readonly string[] | string | undefined;
@@ -70,7 +61,7 @@ export interface ImportRequest {
 export interface ImportSummary {
   /** Path of the run folder. */
   readonly folder: string;
-  readonly model: TorchvisionModel;
+  readonly model: ImportModel;
   readonly classes: readonly string[];
   /** Tensors, and numbers in them. */
   readonly tensors: number;
@@ -80,8 +71,8 @@ export interface ImportSummary {
 }
 
 /**
- * Makes a run folder of a detector that torchvision has trained: one that detects, is measured and exported, and that a fit begins from
- * (`from`). Every tensor of the file must fit.
+ * Makes a run folder of a detector that others have trained, with torchvision or as a face detector: one that detects, is measured and
+ * exported, and that a fit begins from (`from`). Every tensor of the file must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);
@@ -99,10 +90,9 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
   if (obstacle !== undefined) throw new FileError(obstacle);
 
   const bytes = await readBytes(file);
-  const weights = readWeights(bytes, file);
-  const detector = readTorchvision(weights.tensors, options.as, file, options.epsilon);
+  const detector = readDetector(bytes, options.as, file, options.epsilon);
   const named = await classNames(detector, options.classes, file);
-  const config = configOf(detector, named.classes, options.size, {
+  const config = configOf(detector, named.classes, options.size ?? detector.size, {
     file,
     sha256: createHash("sha256").update(bytes).digest("hex"),
   });
@@ -130,7 +120,7 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
     classes: named.classes,
     tensors: sizes.length,
     parameters: sizes.reduce((sum, size) => sum + size, 0),
-    notes: [...weights.notes, ...detector.notes, ...named.notes],
+    notes: [...detector.notes, ...named.notes],
   };
 }
 
@@ -144,14 +134,15 @@ function plainName(file: string): string {
 
 /** Names of the classes, and lines on what was assumed of them. @throws OptionError where they are not as many as the weights have */
 async function classNames(
-  { model, classes: count }: TorchvisionDetector,
+  { model, classes: count, classNames: known }: ReadDetector,
   given: readonly string[] | undefined,
   file: string,
 ): Promise<{ readonly classes: readonly string[]; readonly notes: readonly string[] }> {
   // In RetinaNet and FCOS, torchvision's numbers of classes have background among them, which nothing is trained to be.
   const own = model === "faster-rcnn" ? COCO_IDS.slice(1) : COCO_IDS;
   if (given !== undefined) return namedClasses(await fromFile(given, count), count, model, file);
-  if (count === own.length) {
+  if (known !== undefined) return { classes: known, notes: [] };
+  if (isTorchvision(model) && count === own.length) {
     return {
       classes: own,
       notes: [
@@ -176,7 +167,7 @@ async function fromFile(given: readonly string[], count: number): Promise<readon
 function namedClasses(
   given: readonly string[],
   count: number,
-  model: TorchvisionModel,
+  model: ImportModel,
   file: string,
 ): { readonly classes: readonly string[]; readonly notes: readonly string[] } {
   const twice = given.find((name, i) => given.indexOf(name) !== i);
@@ -186,7 +177,12 @@ function namedClasses(
   if (model === "faster-rcnn" && given.length === count + 1 && /^_*background_*$/.test(first ?? "")) {
     return { classes: others, notes: [`${first} is no class of faster-rcnn here: left out of the names`] };
   }
-  if (model !== "faster-rcnn" && given.length === count - 1 && !given.includes(BACKGROUND)) {
+  if (
+    isTorchvision(model) &&
+    model !== "faster-rcnn" &&
+    given.length === count - 1 &&
+    !given.includes(BACKGROUND)
+  ) {
     return {
       classes: [BACKGROUND, ...given],
       notes: [
@@ -201,7 +197,7 @@ function namedClasses(
 
 /** The record of a run that was imported: it has no data, and nothing was fitted. */
 function configOf(
-  { model, modelOptions }: TorchvisionDetector,
+  { model, modelOptions }: ReadDetector,
   classes: readonly string[],
   size: number,
   imported: { readonly file: string; readonly sha256: string },

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { smallObjectOptions, smallObjectSchema } from "../../detection/augment/small-objects.ts";
 import { parseRanges } from "../../detection/scale/ranges.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -29,6 +30,7 @@ export const detectionFitOptions = z.strictObject({
     ),
   ...trainingScaleOptions,
   ...snipOptions,
+  ...smallObjectOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -57,6 +59,8 @@ export interface DetectionDataOptions {
   readonly scaleEvery: number | undefined;
   /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
   readonly bySize: z.output<typeof bySizeSchema>;
+  /** What is done for small objects: images that have some come more often, and copies are pasted. */
+  readonly small: z.output<typeof smallObjectSchema>;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -73,6 +77,7 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     scales: parsed.scales,
     scaleEvery: parsed.scaleEvery,
     bySize: bySizeSchema.parse(own(snipOptions)),
+    small: smallObjectSchema.parse(own(smallObjectOptions)),
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
