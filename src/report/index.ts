@@ -1,6 +1,7 @@
 export { type BoxPictureOptions, boxColor, drawBoxes, type MarkedBox } from "./boxes/boxes.ts";
 export { contactSheet, type SheetPicture } from "./boxes/contact-sheet.ts";
 export { confusionPlot, f1Plot, precisionRecallPlot } from "./boxes/plots.ts";
+export { facePlot, freeResponsePlot, recallBySizePlot, rocPlot } from "./boxes/rate-plots.ts";
 export type {
   Better,
   Leaderboard,

@@ -8,7 +8,7 @@ import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
-import type { DetectionFormat, RawImage } from "./check.ts";
+import type { RawImage, ReadFormat } from "./check.ts";
 import { checkAnnotations, type ImageHeader } from "./check.ts";
 import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
@@ -52,12 +52,13 @@ type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
 /** An image in two splits would be trained on and tested with: it stays where it is held out. */
 const HELD_OUT: readonly (SplitName | undefined)[] = ["test", "validation", "train", undefined];
 
-const FORMAT_NAMES: Readonly<Record<DetectionFormat, string>> = {
+const FORMAT_NAMES: Readonly<Record<ReadFormat, string>> = {
   voc: "Pascal VOC",
   coco: "COCO",
   yolo: "YOLO",
   createml: "Create ML",
   csv: "CSV",
+  wider: "WIDER FACE",
 };
 
 /** Every image once, in order of names. */
@@ -259,9 +260,10 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
       const { annotations, faults: found } = checkAnnotations(raw, header, classOf);
       for (const fault of found) faults.push(fault);
-      const { file, width, height, boxes, labels, difficult, crowd } = annotations;
+      const { file, width, height, boxes, labels, difficult, crowd, subsets } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
       fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
+      if (subsets !== undefined) fingerprint.bytes(subsets);
       return annotations;
     });
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);

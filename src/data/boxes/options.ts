@@ -3,7 +3,7 @@ import { nameList, sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
-import { DETECTION_FORMATS } from "./check.ts";
+import { READ_FORMATS } from "./check.ts";
 
 /** The size below which digits are small by default, as COCO counts. */
 export const SMALL_LIMIT = 32;
@@ -68,7 +68,7 @@ export type SceneOptions = z.output<typeof schema>;
 /** How data for detection is read or made. Each option concerns some data and is without effect on other. */
 export const detectionOptionsSchema = z.strictObject({
   format: z
-    .enum(DETECTION_FORMATS)
+    .enum(READ_FORMATS)
     .optional()
     .describe(
       "format of the annotations, where a folder has them in several (default: the first that is found)",

@@ -25,6 +25,12 @@ export const FAULTS = {
   "outside-box": "boxes wholly outside of their image; dropped",
   "clipped-box": "boxes that reach beyond their image; clipped to it",
   "repeated-box": "objects marked twice with the same box and class; dropped",
+  "other-count":
+    "images with more or fewer faces than their annotations count; those that are listed are kept",
+  "invalid-face": "faces marked as invalid; kept, but as ones that need not be found",
+  "other-faces":
+    "images whose faces in the lists of easy, medium and hard ones are not those of the annotations; their subsets are not read",
+  "unknown-difficulty": "files with a difficulty of objects that is not easy, medium or hard; not read",
 } as const;
 
 export type FaultKind = keyof typeof FAULTS;
@@ -60,6 +66,16 @@ export function faultLines(faults: readonly DetectionFault[], most = 4): readonl
   });
 }
 
+/** The subsets of WIDER FACE, in which faces are more and more difficult. */
+export const FACE_SUBSETS = ["easy", "medium", "hard"] as const;
+
+export type FaceSubset = (typeof FACE_SUBSETS)[number];
+
+/** The subsets that a face counts in as a sum: 1 easy, 2 medium, 4 hard. */
+export function subsetBits(subsets: readonly FaceSubset[]): number {
+  return subsets.reduce((bits, subset) => bits | (1 << FACE_SUBSETS.indexOf(subset)), 0);
+}
+
 /** An image in memory: RGB bytes, channel after channel, `[3, height, width]`. */
 export interface ByteImage {
   readonly width: number;
@@ -87,6 +103,8 @@ export interface Annotations {
    * have none.
    */
   readonly landmarks?: Float32Array;
+  /** `[m]`: the subsets of WIDER FACE that a face counts in, by `subsetBits`. Absent where no object of the image counts in one. */
+  readonly subsets?: Uint8Array;
   /** `[m]`: area in square pixels; that of the outline where the annotations give it (COCO), otherwise that of the box. */
   readonly areas: Float32Array;
 }

@@ -17,7 +17,16 @@ import type { ReportResult } from "../../report/index.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
+import { usualConfidence } from "../use/detect.node.ts";
+import {
+  checkedMeasures,
+  type MeasureOptions,
+  type MoreMeasures,
+  measureLines,
+  moreMeasures,
+} from "./detection-measures.ts";
 import type { FoundIn } from "./detection-pictures.ts";
+import { writeDetectionPlots } from "./detection-plots.node.ts";
 import { evaluationOptions, truthOf } from "./evaluator.ts";
 
 /** Images that a detector looks at in one run of its program. */
@@ -40,7 +49,7 @@ export async function detectImages(
 }
 
 /** How well a detector finds the objects of a split: numbers with all that they depend on. */
-export interface DetectionEvaluation {
+export interface DetectionEvaluation extends MoreMeasures {
   readonly run: string;
   readonly model: string;
   readonly modelOptions: Readonly<Record<string, unknown>>;
@@ -78,9 +87,11 @@ export interface DetectionEvaluation {
   readonly results: readonly ReportResult[];
 }
 
-export interface DetectionEvaluationOptions extends DetectOptions, TestTimeOptions {
+export interface DetectionEvaluationOptions extends DetectOptions, TestTimeOptions, MeasureOptions {
   /** Default: the test split. */
   readonly split?: SplitName;
+  /** Folder to write plots and evaluation.json into. Default: nothing is written. */
+  readonly out?: string;
   /** Called with the share of images that are done. */
   readonly onProgress?: (share: number) => void;
 }
@@ -153,9 +164,10 @@ export async function evaluateSplit(
 }
 
 /**
- * Measures a detector on a split: COCO's and VOC's average precision, the best cut, and what is wrong. One that was fitted with SNIP or
- * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
- * @throws OptionError where the split is empty; DataError where an image can no longer be read
+ * Measures a detector on a split: COCO's and VOC's average precision, the best cut, what is wrong, and what the options ask for. One that was
+ * fitted with SNIP or SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
+ * @throws OptionError where the split is empty, or `face` is asked for and no face is easy, medium or hard; DataError where an image can no
+ * longer be read; FileError where plots cannot be written
  */
 export async function evaluateDetector(
   run: DetectorRun,
@@ -163,25 +175,45 @@ export async function evaluateDetector(
   options: DetectionEvaluationOptions = {},
 ): Promise<DetectionEvaluation> {
   const { split = "test" } = options;
-  return summarize(run, set, split, await evaluateSplit(run, set, split, options), options);
+  const measures = checkedMeasures(options, set, split);
+  const evaluated = await evaluateSplit(run, set, split, options);
+  const evaluation = await summarize(run, set, split, evaluated, options, measures);
+  if (options.out !== undefined) {
+    const score = await countedFrom(run, options);
+    await writeDetectionPlots(options.out, run.classes, evaluated.evaluator, evaluation, {
+      ...measures,
+      score,
+    });
+  }
+  return evaluation;
 }
 
-/** The measures of what was found in a split. */
+/** The score from which on detections count where one has to be chosen. */
+async function countedFrom(run: DetectorRun, { confidence }: DetectOptions): Promise<number> {
+  return confidence ?? (await usualConfidence(run));
+}
+
+/** The measures of what was found in a split. @param measures what else is wanted */
 export async function summarize(
   run: DetectorRun,
   set: DetectionSet,
   split: SplitName,
   { evaluator, imagesPerSecond }: EvaluatedSplit,
   options: DetectOptions & TestTimeOptions = {},
+  measures: MeasureOptions = {},
 ): Promise<DetectionEvaluation> {
   const { config, folder, model } = run;
   const last = (await folder.readMetrics()).at(-1);
   const step = run.weightsStep ?? last?.step ?? 0;
-  const coco = evaluator.coco();
+  const coco = evaluator.coco({ sizes: measures.sizes });
   const errors = evaluator.errors();
   const voc = { ap: evaluator.voc().ap, ap11: evaluator.voc({ points: 11 }).ap };
   const { best } = evaluator.curves().all;
   const views = detectorViews(model, looksOf(config, options));
+  const more = moreMeasures(evaluator, measures, {
+    score: await countedFrom(run, options),
+    maximum: evaluationOptions(options).maximum,
+  });
   return {
     run: folder.path,
     model: config.model,
@@ -203,7 +235,8 @@ export async function summarize(
     voc,
     ...(best !== undefined && { best }),
     errors,
-    results: measuresOf({ coco, voc, best, errors, imagesPerSecond }).map((measure) => ({
+    ...more,
+    results: measuresOf({ coco, voc, best, errors, imagesPerSecond, more }).map((measure) => ({
       ...measure,
       dataSet: set.name,
       split,
@@ -216,6 +249,7 @@ export async function summarize(
 
 type Measures = Pick<DetectionEvaluation, "coco" | "voc" | "errors" | "imagesPerSecond"> & {
   readonly best: DetectionEvaluation["best"] | undefined;
+  readonly more: MoreMeasures;
 };
 
 const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
@@ -228,7 +262,7 @@ const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
 };
 
 /** Numbers by name; those that are not defined, as of large objects where there are none, are left out. */
-function measuresOf({ coco, voc, best, errors, imagesPerSecond }: Measures) {
+function measuresOf({ coco, voc, best, errors, imagesPerSecond, more }: Measures) {
   const measure = (name: string, value: number, note?: string, unit = "") =>
     Number.isFinite(value) ? [{ name, value, unit, ...(note !== undefined && { note }) }] : [];
   return [
@@ -258,6 +292,7 @@ function measuresOf({ coco, voc, best, errors, imagesPerSecond }: Measures) {
         `${errors.counts[kind]} times; AP50 that is lost`,
       ),
     ),
+    ...measureLines(more, coco),
     ...measure("speed", imagesPerSecond, undefined, "images a second"),
   ];
 }

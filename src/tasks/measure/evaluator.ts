@@ -21,8 +21,8 @@ export function evaluationOptions(options: DetectOptions = {}): Required<DetectO
 
 /** The objects of image `index` of a split. */
 export function truthOf(split: DetectionSplit, index: number): Truth {
-  const { boxes, labels, crowd, difficult, areas } = split.annotations(index);
-  return { boxes, classes: labels, crowd, ignore: difficult, areas };
+  const { boxes, labels, crowd, difficult, areas, subsets } = split.annotations(index);
+  return { boxes, classes: labels, crowd, ignore: difficult, areas, ...(subsets && { subsets }) };
 }
 
 /** The input of a batch that has its images in a canvas of that side, for a detector that is made for another one. */
