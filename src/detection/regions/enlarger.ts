@@ -1,7 +1,7 @@
 import { discriminatorLoss, generatorLoss } from "../../latent/gan-losses.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../../nn/initializers.ts";
-import { type Linear, linearLayers } from "../../nn/linear.ts";
+import { Linear, linearLayers } from "../../nn/linear.ts";
 import { parametersOf } from "../../nn/module.ts";
 import { dimAt, sizeAt, substitute } from "../../tensor/graph.ts";
 import { inputAt, shapeError } from "../../tensor/index.operations.ts";
@@ -18,7 +18,7 @@ import { type FeatureLevel, scaledChannels } from "../network/backbones.ts";
 /** Residual blocks of the generator. */
 const BLOCKS = 2;
 
-/** Deviation of the first weights of the generator's last layer: at first, residuals are small. */
+/** Deviation of the first weights of last layers: at first, residuals and logits are small. */
 const SMALL = 0.01;
 
 /** Slope of leaky rectifiers below 0. */
@@ -71,29 +71,32 @@ export class ResidualGenerator {
   }
 }
 
-/** The adversarial branch of the discriminator (section 3 and figure 3 of the paper): three linear layers from the features of a region to a logit. */
+/**
+ * The adversarial branch of the discriminator (section 3 and figure 3 of the paper): three linear layers from the features of a region to a
+ * logit. It begins undecided: the last weights are small.
+ */
 export class RegionDiscriminator {
   readonly layers: readonly Linear[];
+  readonly logit: Linear;
 
   /** @param inputs numbers of a region's features */
   constructor(inputs: number, hidden: number) {
-    this.layers = linearLayers([inputs, hidden, hidden, 1], {
+    this.layers = linearLayers([inputs, hidden, hidden], {
       initializeWeight: kaimingNormal(SLOPE),
       initializeBias: zeros,
     });
+    this.logit = new Linear(hidden, 1, { initializeWeight: normal(SMALL), initializeBias: zeros });
   }
 
   /** Features of regions [n, R, …] → logits of their being those of a large object, [n, R]. @throws ShapeError */
   forward(features: Tensor): Tensor {
     const [n, count] = [dimAt(features, 0), sizeAt("RegionDiscriminator", features, 1)];
     const rows = features.reshape([n, count, -1]);
-    const last = this.layers.length - 1;
-    return this.layers
-      .reduce((h, layer, i) => {
-        const y = layer.forward(h);
-        return i === last ? y : y.maximum(y.mul(SLOPE));
-      }, rows)
-      .squeeze(2);
+    const last = this.layers.reduce((h, layer) => {
+      const y = layer.forward(h);
+      return y.maximum(y.mul(SLOPE));
+    }, rows);
+    return this.logit.forward(last).squeeze(2);
   }
 }
 
