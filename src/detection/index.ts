@@ -36,6 +36,13 @@ export {
 export { detectors } from "./models/detectors.ts";
 export { exportedDetections } from "./models/exported.ts";
 export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./models/faces/ultra-light-rfb.ts";
+export { YuNet, type YuNetOptions, yunetDefinition, yunetOptions } from "./models/faces/yunet.ts";
+export {
   FasterRcnn,
   type FasterRcnnOptions,
   fasterRcnnDefinition,

@@ -28,6 +28,29 @@ export {
 export { detectors } from "./detectors.ts";
 export { exportedDetections } from "./exported.ts";
 export {
+  FACE_MODELS,
+  type FaceModel,
+  type PublishedFaceDetector,
+  readFaceDetector,
+} from "./faces/published.ts";
+export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightAnchors,
+  ultraLightLosses,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./faces/ultra-light-rfb.ts";
+export {
+  YuNet,
+  type YuNetOptions,
+  type YuNetOutputs,
+  yunetBoxes,
+  yunetDefinition,
+  yunetLosses,
+  yunetOptions,
+} from "./faces/yunet.ts";
+export {
   FasterRcnn,
   type FasterRcnnOptions,
   fasterRcnnDefinition,
