@@ -8,12 +8,12 @@ import { OptionError } from "../../errors.ts";
 import { readWeights } from "../../nn/weights.ts";
 import type { State } from "../../program/program.ts";
 
-// Detectors that others have trained, by whose files they come in.
+// Detectors that others have trained, of one file each, by whose files they are.
 
-/** Models that imported files become. */
-export const IMPORT_MODELS = [...TORCHVISION_MODELS, ...FACE_MODELS] as const;
+/** Models that a file becomes. */
+export const ONE_FILE_MODELS = [...TORCHVISION_MODELS, ...FACE_MODELS] as const;
 
-export type ImportModel = (typeof IMPORT_MODELS)[number];
+export type OneFileModel = (typeof ONE_FILE_MODELS)[number];
 
 /**
  * Side of the square that images are fitted into. torchvision enlarges photos to a shorter side of 800 pixels, those of 4 : 3 to 1067 × 800:
@@ -23,7 +23,7 @@ const TORCHVISION_SIZE = 1024;
 
 /** A detector out of a file. */
 export interface ReadDetector {
-  readonly model: ImportModel;
+  readonly model: OneFileModel;
   /** Options of the model with which it computes what the file's own program does. */
   readonly modelOptions: Readonly<Record<string, unknown>>;
   readonly classes: number;
@@ -36,11 +36,11 @@ export interface ReadDetector {
   readonly notes: readonly string[];
 }
 
-export function isTorchvision(model: ImportModel): model is TorchvisionModel {
+export function isTorchvision(model: OneFileModel): model is TorchvisionModel {
   return TORCHVISION_MODELS.some((name) => name === model);
 }
 
-const isFaceModel = (model: ImportModel): model is FaceModel => FACE_MODELS.some((name) => name === model);
+const isFaceModel = (model: OneFileModel): model is FaceModel => FACE_MODELS.some((name) => name === model);
 
 /**
  * Reads a detector.
@@ -52,7 +52,7 @@ const isFaceModel = (model: ImportModel): model is FaceModel => FACE_MODELS.some
  */
 export function readDetector(
   bytes: Uint8Array,
-  as: ImportModel,
+  as: OneFileModel,
   file: string,
   epsilon: number | undefined,
 ): ReadDetector {
