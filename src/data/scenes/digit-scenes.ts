@@ -37,8 +37,12 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
   const { classes } = digits;
   if (classes === undefined) throw new DataError(`${digits.name}: has no classes; scenes are made of digits`);
   const resolved = resolveDetectionOptions(options);
-  const { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap, splitSeed } = resolved;
-  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap };
+  const { scenes, canvas, objects, smallest, largest, smallShare, clutter, digitOverlap, splitSeed } =
+    resolved;
+  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, clutter, digitOverlap };
+  // As fingerprints have it since there are runs.
+  const { digitOverlap: overlap, ...others } = drawn;
+  const named = { ...others, overlap };
   const cache = new ImageCache(resolved.cache * 1e6);
   const held = Math.max(1, Math.floor(scenes / 5));
   const open = (name: SplitName, count: number) => {
@@ -80,7 +84,7 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
     splits,
     faults: [],
     fingerprint: new Fingerprint()
-      .text(JSON.stringify([DIGIT_SCENES, splitSeed, drawn, digits.fingerprint]))
+      .text(JSON.stringify([DIGIT_SCENES, splitSeed, named, digits.fingerprint]))
       .toString(),
     describe: () => [
       `digit-scenes: ${canvas} × ${canvas} pixels, digits of size ${smallest} to ${largest}; ${describeObjects(set)}`,

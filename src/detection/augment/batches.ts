@@ -1,5 +1,5 @@
 import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
-import { batchIndices } from "../../data/sources/data-set.ts";
+import { batchesPerEpoch, batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
@@ -44,6 +44,16 @@ export interface DetectionBatchOptions {
    * is left of those that are cut off too far, are neither found nor background (SNIP). Default: all are, and rests are background.
    */
   readonly learns?: ((size: number, step: number) => boolean) | undefined;
+  /** Which images of the split an epoch has; default: each once. */
+  readonly epochs?: EpochImages | undefined;
+}
+
+/** The images of an epoch, where those are not all of a split. */
+export interface EpochImages {
+  /** How many there are. As many of the first images of the split have the most objects, and are those that mosaics are made of. */
+  readonly count: number;
+  /** Number `slot` of epoch `epoch`, both from 0: a pure function of them. */
+  at(slot: number, epoch: number): number;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
@@ -205,14 +215,16 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
  */
 export function detectionBatches(
   split: DetectionSplit,
-  { size, batchSize, seed, augment = {}, places, difficult = false, learns }: DetectionBatchOptions,
+  { size, batchSize, seed, augment = {}, places, difficult = false, learns, epochs }: DetectionBatchOptions,
 ): DetectionBatches {
   const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
   checkCount(split, "size", sizes.largest);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
   const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
-  const source = sourceOf(split);
+  const count = epochs?.count ?? split.count;
+  // Others that share a canvas with an image are of the first ones.
+  const source = { ...sourceOf(split), count };
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
@@ -231,12 +243,12 @@ export function detectionBatches(
       ? contents(recipe)
       : { ...contents(recipe), invalid: contents(recipe, () => false).invalid };
   const onTrial = function* () {
-    for (let index = 0; index < split.count; index++) {
+    for (let index = 0; index < count; index++) {
       yield atMost(letterboxRecipe(index, source, sizes.largest));
     }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield atMost(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
+      yield atMost(recipeAt(trials.split(trial), trials.integer(count), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
@@ -246,7 +258,9 @@ export function detectionBatches(
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
-    const indices = batchIndices(split.count, batchSize, step, orders);
+    const slots = batchIndices(count, batchSize, step, orders);
+    const epoch = Math.floor(step / batchesPerEpoch(count, batchSize));
+    const indices = epochs === undefined ? slots : slots.map((slot) => epochs.at(slot, epoch));
     const side = sizes.at(step);
     return Array.from(indices.subarray(from, to), (index, i) =>
       recipeAt(random.split(from + i), index, side),

@@ -56,7 +56,13 @@ export async function detectionsInViews(
   options: DetectOptions & TestTimeOptions = {},
 ): Promise<readonly ViewDetections[]> {
   const results: ViewDetections[] = [];
-  for (const view of detectorViews(detector, options).views) {
+  const { views, tiling } = detectorViews(detector, options);
+  if (tiling !== undefined) {
+    throw new OptionError(
+      "option tiles: an image pyramid looks at whole images; tiledDetections looks at tiles",
+    );
+  }
+  for (const view of views) {
     const { side, mirrored, range } = view;
     const x = images.at(side);
     const seen = await detections(detector, session, mirrored ? mirrorImages(x) : x, options, range);

@@ -13,6 +13,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
 import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
+import { settledTiles, tilesOfEpoch, trainedOn } from "../measure/tile-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -152,14 +153,16 @@ async function openAnnotated(
   modelOptions: Options,
   { fromWeights }: Circumstances,
 ): Promise<NewData> {
-  const data = await openDetection(source, detectionDataOptions(given).reading);
-  const usual = { ...usualOptions(nameOf(source), data), ...given };
+  const { reading, inTiles } = detectionDataOptions(given);
+  const data = await openDetection(source, reading);
+  const usual = { ...usualOptions(nameOf(source), data, inTiles.tiles), ...given };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
   const { negativesFrom } = first.bySize;
   const dataOptions = {
     ...usual,
     ...settledScales(training, first),
+    ...settledTiles(first),
     // The run may be resumed in another folder.
     ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
   };
@@ -170,10 +173,11 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
+    tilesOfEpoch(data, options),
   );
   const settled = definition.settled?.(modelOptions, {
     ...modelInfo(info),
-    boxShapes: boxShapes(data, size, training),
+    boxShapes: boxShapes(trainedOn(data, options), size, training),
     fromWeights,
   });
   return {
