@@ -135,12 +135,14 @@ async function evaluateBoxes(
   for (const missing of missingMeasures(evaluation)) printNote(missing);
   if (json) return printJson(evaluation);
   const { model, parameters, step, steps, seconds, results, size } = evaluation;
-  const { testScales = [1], mirror = false, merge } = evaluation.detect;
+  const { testScales = [1], mirror = false, merge, tiles = 0, tileMerge } = evaluation.detect;
   const sides = testScales.map((scale) => scaledSize(size, scale));
   const seen = sides.length === 1 ? `${sides[0]} × ${sides[0]}` : `${sides.join(", ")} pixels`;
+  const looked =
+    tiles > 0 ? `tiles of ${tiles} × ${tiles} pixels, merged by ${tileMerge}, seen at` : "images of";
   const mirrored = mirror ? " and their mirror images" : "";
   const merged = sides.length > 1 || mirror ? `, merged by ${merge}` : "";
-  const images = run.isCascade ? "images at their own size" : `images of ${seen}${mirrored}${merged}`;
+  const images = run.isCascade ? "images at their own size" : `${looked} ${seen}${mirrored}${merged}`;
   printResults(
     `${model} on ${evaluation.data}, ${split} split, ${images}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,

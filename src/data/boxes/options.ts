@@ -52,7 +52,7 @@ const sceneOptions = {
     .max(500)
     .default(12)
     .describe("digit-scenes: pieces of digits, lines and spots in an image, which are no objects"),
-  overlap: z
+  digitOverlap: z
     .number()
     .min(0)
     .max(0.9)

@@ -132,6 +132,23 @@ export interface ImagePart {
   readonly height: number;
 }
 
+/** A copy of a part of an image. @throws RangeError where it reaches beyond the image */
+export function cutOut({ width, height, data }: ByteImage, part: ImagePart): ByteImage {
+  if (part.left < 0 || part.top < 0 || part.left + part.width > width || part.top + part.height > height) {
+    throw new RangeError(
+      `a part of ${part.width} × ${part.height} pixels at (${part.left}, ${part.top}) asked of an image of ${width} × ${height}`,
+    );
+  }
+  const cut = new Uint8Array(3 * part.width * part.height);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = 0; y < part.height; y++) {
+      const from = (channel * height + part.top + y) * width + part.left;
+      cut.set(data.subarray(from, from + part.width), (channel * part.height + y) * part.width);
+    }
+  }
+  return { width: part.width, height: part.height, data: cut };
+}
+
 /** The file of an image. */
 export interface OriginalImage {
   readonly path: string;

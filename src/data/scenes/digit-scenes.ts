@@ -37,12 +37,23 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
   const { classes } = digits;
   if (classes === undefined) throw new DataError(`${digits.name}: has no classes; scenes are made of digits`);
   const resolved = resolveDetectionOptions(options);
-  const { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, overlap, splitSeed } =
-    resolved;
-  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, overlap };
+  const {
+    scenes,
+    canvas,
+    objects,
+    smallest,
+    largest,
+    smallShare,
+    smallLimit,
+    clutter,
+    digitOverlap,
+    splitSeed,
+  } = resolved;
+  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, digitOverlap };
   const cache = new ImageCache(resolved.cache * 1e6);
-  // Scenes of the usual limit have the fingerprint that they had before there was another one.
-  const { smallLimit: limit, ...unlimited } = drawn;
+  // Fingerprints name the options as they did when there were fewer: scenes of the usual limit have the one that they had.
+  const { smallLimit: limit, digitOverlap: overlap, ...others } = drawn;
+  const unlimited = { ...others, overlap };
   const held = Math.max(1, Math.floor(scenes / 5));
   const open = (name: SplitName, count: number) => {
     const source = digits.splits[name];
@@ -87,7 +98,7 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
         JSON.stringify([
           DIGIT_SCENES,
           splitSeed,
-          limit === SMALL_LIMIT ? unlimited : drawn,
+          limit === SMALL_LIMIT ? unlimited : { ...unlimited, smallLimit: limit },
           digits.fingerprint,
         ]),
       )

@@ -71,7 +71,7 @@ export function placeDigits(
   inkAt: (index: number) => Ink,
   options: SceneOptions,
 ): readonly PlacedDigit[] {
-  const { canvas, objects, overlap } = options;
+  const { canvas, objects, digitOverlap } = options;
   const wanted = Array.from({ length: 1 + random.integer(objects) }, () => ({
     size: drawSize(random, options),
     ink: inkAt(random.integer(count)),
@@ -85,7 +85,7 @@ export function placeDigits(
       const x1 = random.uniform() * (canvas - width * scale);
       const y1 = random.uniform() * (canvas - height * scale);
       const box = [x1, y1, x1 + width * scale, y1 + height * scale] as const;
-      if (placed.some((other) => covered(other.box, box) > overlap)) continue;
+      if (placed.some((other) => covered(other.box, box) > digitOverlap)) continue;
       placed.push({ ink, box });
       break;
     }

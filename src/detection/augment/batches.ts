@@ -1,5 +1,5 @@
 import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
-import { batchIndices } from "../../data/sources/data-set.ts";
+import { batchesPerEpoch, batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
@@ -50,6 +50,16 @@ export interface DetectionBatchOptions {
   readonly learns?: ((size: number, step: number) => boolean) | undefined;
   /** Small objects that come more often, and copies of them, by `planSmallObjects` of the split; default: every image comes once, as it is. */
   readonly small?: SmallObjects | undefined;
+  /** Which images of the split an epoch has; default: each once, and those again that `small` names. */
+  readonly epochs?: EpochImages | undefined;
+}
+
+/** The images of an epoch, where those are not all of a split. */
+export interface EpochImages {
+  /** How many there are. As many of the first images of the split have the most objects, and are those that mosaics are made of. */
+  readonly count: number;
+  /** Number `slot` of epoch `epoch`, both from 0: a pure function of them. */
+  at(slot: number, epoch: number): number;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
@@ -207,7 +217,17 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
  */
 export function detectionBatches(
   split: DetectionSplit,
-  { size, batchSize, seed, augment = {}, places, difficult = false, learns, small }: DetectionBatchOptions,
+  {
+    size,
+    batchSize,
+    seed,
+    augment = {},
+    places,
+    difficult = false,
+    learns,
+    small,
+    epochs,
+  }: DetectionBatchOptions,
 ): DetectionBatches {
   const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
   checkCount(split, "size", sizes.largest);
@@ -217,12 +237,18 @@ export function detectionBatches(
   if (small?.copying !== undefined && options === undefined) {
     throw new OptionError("option copyPaste: is without effect where images are not changed; leave it out");
   }
+  const again = small?.again ?? new Uint32Array();
+  if (epochs !== undefined && again.length > 0) {
+    throw new OptionError("option oversample: which images an epoch has is chosen already; leave it out");
+  }
+  // Others that share a canvas with an image are of the first ones.
+  const images = epochs?.count ?? split.count;
   const source: RecipeSource = {
     ...sourceOf(split),
+    count: images,
     ...(small?.copying && options && { pasted: pasting(split, small.copying, options) }),
   };
-  const again = small?.again ?? new Uint32Array();
-  const count = split.count + again.length;
+  const count = images + again.length;
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
@@ -241,12 +267,12 @@ export function detectionBatches(
       ? contents(recipe)
       : { ...contents(recipe), invalid: contents(recipe, () => false).invalid };
   const onTrial = function* () {
-    for (let index = 0; index < split.count; index++) {
+    for (let index = 0; index < images; index++) {
       yield atMost(letterboxRecipe(index, source, sizes.largest));
     }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield atMost(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
+      yield atMost(recipeAt(trials.split(trial), trials.integer(images), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
@@ -257,9 +283,11 @@ export function detectionBatches(
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
     const slots = batchIndices(count, batchSize, step, orders);
+    const epoch = Math.floor(step / batchesPerEpoch(count, batchSize));
+    const imageOf = (slot: number): number => epochs?.at(slot, epoch) ?? again[slot - split.count] ?? slot;
     const side = sizes.at(step);
     return Array.from(slots.subarray(from, to), (slot, i) =>
-      recipeAt(random.split(from + i), again[slot - split.count] ?? slot, side),
+      recipeAt(random.split(from + i), imageOf(slot), side),
     );
   };
   const imagesOf = (recipes: readonly Recipe[], step: number) =>

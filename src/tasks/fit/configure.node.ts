@@ -14,6 +14,7 @@ import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
 import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
 import { settledSmall, smallTraining } from "../measure/small-training.ts";
+import { settledTiles, tilesOfEpoch, trainedOn } from "../measure/tile-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -157,16 +158,18 @@ async function openAnnotated(
   modelOptions: Options,
   { fromWeights }: Circumstances,
 ): Promise<NewData> {
-  const data = await openDetection(source, detectionDataOptions(given).reading);
-  const usual = { ...usualOptions(nameOf(source), data), ...given };
+  const { reading, inTiles } = detectionDataOptions(given);
+  const data = await openDetection(source, reading);
+  const usual = { ...usualOptions(nameOf(source), data, inTiles.tiles), ...given };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
-  const small = smallTraining(data, size, first);
+  const small = smallTraining(trainedOn(data, first), size, first);
   const { negativesFrom } = first.bySize;
   const dataOptions = {
     ...usual,
     ...settledScales(training, first),
     ...settledSmall(small),
+    ...settledTiles(first),
     // The run may be resumed in another folder.
     ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
   };
@@ -177,9 +180,13 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
-    data.splits.train.count + (small?.again.length ?? 0),
+    tilesOfEpoch(data, options) ?? data.splits.train.count + (small?.again.length ?? 0),
   );
-  const known = { ...modelInfo(info), boxShapes: boxShapes(data, size, training), fromWeights };
+  const known = {
+    ...modelInfo(info),
+    boxShapes: boxShapes(trainedOn(data, options), size, training),
+    fromWeights,
+  };
   const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;
   return {
     opened: { kind: "boxes", data, options, negatives },

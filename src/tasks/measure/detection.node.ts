@@ -1,20 +1,16 @@
 import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
 import type { SplitName } from "../../data/sources/data-set.ts";
-import { letterboxBatch } from "../../detection/augment/batches.ts";
+import type { Detections } from "../../detection/boxes/detections.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
 import type { AnyDetector, DetectOptions } from "../../detection/models/detector.ts";
-import {
-  detectorViews,
-  type PyramidImages,
-  pyramidDetections,
-} from "../../detection/models/image-pyramid.ts";
-import { isPlain, type TestTimeOptions, type Views } from "../../detection/scale/test-time.ts";
+import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
+import { lookedAt, splitImages, tiledDetections } from "../../detection/models/tiled-images.ts";
+import { isPlain, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
-import type { NdArray } from "../../tensor/array.ts";
 import { looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
@@ -40,7 +36,17 @@ export async function detectImages(
   indices: readonly number[],
   options: DetectOptions & TestTimeOptions,
 ): Promise<readonly FoundIn[]> {
-  const images = await pyramidImages(split, indices, detectorViews(detector, options));
+  const views = detectorViews(detector, options);
+  if (views.tiling !== undefined) {
+    const tiles = lookedAt(split, views.tiling);
+    const all: FoundIn[] = [];
+    for (const index of indices) {
+      const found = await tiledDetections(detector, session, tiles, index, options);
+      if (found !== undefined) all.push({ index, found });
+    }
+    return all;
+  }
+  const images = await splitImages(split, indices, views);
   const found = await pyramidDetections(detector, session, images, options);
   return indices.flatMap((index, i) => {
     const own = found[i];
@@ -104,25 +110,6 @@ export interface EvaluatedSplit {
   readonly imagesPerSecond: number;
 }
 
-/** Images of a split as a detector looks at them in all views. */
-async function pyramidImages(
-  split: DetectionSplit,
-  indices: readonly number[],
-  { sides }: Pick<Views, "sides">,
-): Promise<PyramidImages> {
-  const images = new Map<number, NdArray<"float32">>();
-  for (const side of sides) images.set(side, (await letterboxBatch(split, indices, side)).x);
-  return {
-    sizes: indices.map((index) => split.annotations(index)),
-    at(side) {
-      const x = images.get(side);
-      if (x === undefined) throw new RangeError(`images of ${side} pixels are not among those of the views`);
-      return x;
-    },
-    whole: async (i) => (await split.sample(indices[i] ?? Number.NaN)).image,
-  };
-}
-
 /**
  * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given.
  * @throws OptionError where it is empty; DataError where an image can no longer be read
@@ -143,9 +130,29 @@ export async function evaluateSplit(
   const views = detectorViews(run.model, looks);
   const settings = { ...looks, ...evaluationOptions(options, run.model) };
   let [timed, seconds] = [0, 0];
+  const note = (index: number, own: Detections): void => {
+    evaluator.add(own, truthOf(split, index), split.annotations(index).file);
+    found.push({ index, found: own });
+  };
+  if (views.tiling !== undefined) {
+    const tiles = lookedAt(split, views.tiling);
+    for (let index = 0; index < split.count; index++) {
+      const begun = performance.now();
+      const onTiles = (done: number, count: number) =>
+        options.onProgress?.((index + done / count) / split.count);
+      const own = await tiledDetections(run.model, run.session, tiles, index, settings, { onTiles });
+      // The first image waits for programs to be built.
+      if (index > 0) {
+        seconds += (performance.now() - begun) / 1000;
+        timed++;
+      }
+      if (own !== undefined) note(index, own);
+    }
+    return { evaluator, found, imagesPerSecond: timed / seconds };
+  }
   for (let first = 0; first < split.count; first += AT_ONCE) {
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
-    const images = await pyramidImages(split, indices, views);
+    const images = await splitImages(split, indices, views);
     const begun = performance.now();
     const seen = await pyramidDetections(run.model, run.session, images, settings);
     // The first and the last images wait for a program to be built.
@@ -155,9 +162,7 @@ export async function evaluateSplit(
     }
     for (const [i, index] of indices.entries()) {
       const own = seen[i];
-      if (own === undefined) continue;
-      evaluator.add(own, truthOf(split, index), split.annotations(index).file);
-      found.push({ index, found: own });
+      if (own !== undefined) note(index, own);
     }
     options.onProgress?.((first + indices.length) / split.count);
   }

@@ -7,11 +7,11 @@ import type { DetectionDataOptions } from "../run/detection-options.ts";
 /** What of the options of data decides how small objects are trained on. */
 export type SmallTrainingOptions = Pick<
   DetectionDataOptions,
-  "small" | "augment" | "learnDifficult" | "bySize"
+  "small" | "augment" | "learnDifficult" | "bySize" | "inTiles"
 >;
 
 /** Refuses options that are without effect. @throws OptionError */
-function checkIdle({ small, augment, bySize }: SmallTrainingOptions): void {
+function checkIdle({ small, augment, bySize, inTiles }: SmallTrainingOptions): void {
   const { oversample, copyPaste, smallBelow, copies, copyScale, copyFeather } = small;
   const stitch = augment === false ? 0 : augment.stitch;
   const asked = Object.entries({ oversample: oversample > 1, copyPaste: copyPaste > 0, stitch: stitch > 0 });
@@ -19,6 +19,11 @@ function checkIdle({ small, augment, bySize }: SmallTrainingOptions): void {
   if (bySize.sniper && first !== undefined) {
     throw new OptionError(
       `option ${first}: is of whole images, and sniper trains on chips, which hold small objects enlarged; leave one out`,
+    );
+  }
+  if (oversample > 1 && (inTiles.tiles ?? 0) > 0) {
+    throw new OptionError(
+      "option oversample: is of whole images, and with tiles an epoch has every tile with objects once; leave one out",
     );
   }
   if (copyPaste > 0 && augment === false) {

@@ -72,9 +72,11 @@ describe("scenes", () => {
   });
 
   test("boxes cover no more of each other than is allowed", () => {
-    for (const overlap of [0, 0.3]) {
+    for (const digitOverlap of [0, 0.3]) {
       let most = 0;
-      for (const { boxes, labels, areas } of all(digitScenes(digits, { scenes: 50, objects: 20, overlap }))) {
+      for (const { boxes, labels, areas } of all(
+        digitScenes(digits, { scenes: 50, objects: 20, digitOverlap }),
+      )) {
         for (let i = 0; i < labels.length; i++) {
           for (let j = 0; j < i; j++) {
             const edge = (k: number, side: number) => boxes[4 * k + side] ?? 0;
@@ -85,8 +87,8 @@ describe("scenes", () => {
           }
         }
       }
-      expect(most).toBeLessThanOrEqual(overlap + 1e-4);
-      if (overlap > 0) expect(most).toBeGreaterThan(overlap - 0.1);
+      expect(most).toBeLessThanOrEqual(digitOverlap + 1e-4);
+      if (digitOverlap > 0) expect(most).toBeGreaterThan(digitOverlap - 0.1);
     }
   });
 
