@@ -18,7 +18,7 @@ const COMMANDS = {
   translate: { arguments: "<run> [images...]", summary: "lead samples of one data set to another" },
   reflow: { arguments: "<run>", summary: "fit a straighter flow to what a run makes of noise" },
   distill: { arguments: "<run>", summary: "fit a one-step model to what a run makes of noise" },
-  import: { arguments: "<file>", summary: "make a run of a detector that others have trained" },
+  import: { arguments: "<file...>", summary: "make a run of a detector that others have trained" },
   eval: { arguments: "<run> [data]", summary: "measure a fitted model on held-out data" },
   compare: { arguments: "[data]", summary: "train several models alike and rank them on one page" },
   export: { arguments: "<run>", summary: "write a fitted model as one ONNX file" },
@@ -26,6 +26,10 @@ const COMMANDS = {
   data: { arguments: "[data]", summary: "list the data sets, or look at one" },
   inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
   convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
+  "mutual-information": {
+    arguments: "[table]",
+    summary: "how much columns of a table tell of other columns, in nats",
+  },
   runs: { arguments: "[folder]", summary: "list the runs in a folder" },
 } as const;
 
@@ -58,6 +62,7 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   data: () => import("./commands/data.ts"),
   inspect: () => import("./commands/inspect.ts"),
   convert: () => import("./commands/convert.ts"),
+  "mutual-information": () => import("./commands/mutual-information.ts"),
   runs: () => import("./commands/runs.ts"),
 };
 

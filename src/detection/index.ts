@@ -8,6 +8,7 @@ export {
   letterboxBatch,
 } from "./augment/batches.ts";
 export { type AugmentOptions, augmentSchema } from "./augment/options.ts";
+export { planSmallObjects, type SmallObjects } from "./augment/small-objects.ts";
 export { type Box, type BoxArray, iouMatrix, type Size } from "./boxes/boxes.ts";
 export { type Detection, type Detections, pickDetections, toDetections } from "./boxes/detections.ts";
 export { type FusionOptions, weightedBoxesFusion } from "./boxes/fusion.ts";
@@ -22,6 +23,8 @@ export {
   centerNetOptions,
 } from "./models/center-net.ts";
 export {
+  type AnyDetector,
+  type CascadeDetector,
   type Decoded,
   DenseDetector,
   type DetectionInfo,
@@ -36,6 +39,13 @@ export {
 export { detectors } from "./models/detectors.ts";
 export { exportedDetections } from "./models/exported.ts";
 export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./models/faces/ultra-light-rfb.ts";
+export { YuNet, type YuNetOptions, yunetDefinition, yunetOptions } from "./models/faces/yunet.ts";
+export {
   FasterRcnn,
   type FasterRcnnOptions,
   fasterRcnnDefinition,
@@ -43,6 +53,7 @@ export {
 } from "./models/faster-rcnn.ts";
 export { Fcos, type FcosOptions, fcosDefinition, fcosOptions } from "./models/fcos.ts";
 export { type PyramidImages, pyramidDetections } from "./models/image-pyramid.ts";
+export { Mtcnn, type MtcnnOptions, mtcnnDefinition, mtcnnOptions } from "./models/mtcnn/index.ts";
 export {
   RetinaNet,
   type RetinaNetOptions,

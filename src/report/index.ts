@@ -42,6 +42,7 @@ export {
   type MetricRow,
   measureCurves,
 } from "./plots/curves.ts";
+export { type InformationCurve, informationCurve } from "./plots/information.ts";
 export { boundTermsPlot, type TermOfBound } from "./plots/likelihood.ts";
 export { type PlotSpec, renderSvg } from "./plots/plot.ts";
 export { type TableRows, tableMarginals } from "./plots/tables.ts";

@@ -21,6 +21,11 @@ export type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/
 export type { MeasureOptions, MoreMeasures, RecallBySize } from "./measure/detection-measures.ts";
 export type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
 export {
+  type MutualInformationRequest,
+  type TableInformation,
+  tableInformation,
+} from "./measure/mutual-information.node.ts";
+export {
   type EditRequest,
   type Found,
   type InpaintRequest,

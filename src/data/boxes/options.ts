@@ -5,6 +5,9 @@ import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
 import { READ_FORMATS } from "./check.ts";
 
+/** The size below which digits are small by default, as COCO counts. */
+export const SMALL_LIMIT = 32;
+
 /** How `digit-scenes` are drawn. */
 const sceneOptions = {
   scenes: z
@@ -34,7 +37,15 @@ const sceneOptions = {
     .min(0)
     .max(1)
     .default(0.5)
-    .describe("digit-scenes: share of digits with a box of less than 32² pixels, which COCO counts as small"),
+    .describe("digit-scenes: share of digits of a size below --small-limit"),
+  smallLimit: z
+    .number()
+    .min(4)
+    .max(1024)
+    .default(SMALL_LIMIT)
+    .describe(
+      "digit-scenes: size below which digits are small; by default that of COCO, a box of less than 32² pixels",
+    ),
   clutter: z
     .int()
     .min(0)

@@ -1,6 +1,6 @@
 import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import { type DetectionOptions, resolveDetectionOptions } from "../boxes/options.ts";
+import { type DetectionOptions, resolveDetectionOptions, SMALL_LIMIT } from "../boxes/options.ts";
 import type { Annotations, DetectionSet } from "../boxes/set.ts";
 import { ImageCache, lazySplit } from "../boxes/set.ts";
 import { describeObjects } from "../boxes/statistics.ts";
@@ -37,9 +37,12 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
   const { classes } = digits;
   if (classes === undefined) throw new DataError(`${digits.name}: has no classes; scenes are made of digits`);
   const resolved = resolveDetectionOptions(options);
-  const { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap, splitSeed } = resolved;
-  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap };
+  const { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, overlap, splitSeed } =
+    resolved;
+  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, overlap };
   const cache = new ImageCache(resolved.cache * 1e6);
+  // Scenes of the usual limit have the fingerprint that they had before there was another one.
+  const { smallLimit: limit, ...unlimited } = drawn;
   const held = Math.max(1, Math.floor(scenes / 5));
   const open = (name: SplitName, count: number) => {
     const source = digits.splits[name];
@@ -80,7 +83,14 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
     splits,
     faults: [],
     fingerprint: new Fingerprint()
-      .text(JSON.stringify([DIGIT_SCENES, splitSeed, drawn, digits.fingerprint]))
+      .text(
+        JSON.stringify([
+          DIGIT_SCENES,
+          splitSeed,
+          limit === SMALL_LIMIT ? unlimited : drawn,
+          digits.fingerprint,
+        ]),
+      )
       .toString(),
     describe: () => [
       `digit-scenes: ${canvas} × ${canvas} pixels, digits of size ${smallest} to ${largest}; ${describeObjects(set)}`,

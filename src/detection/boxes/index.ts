@@ -11,6 +11,12 @@ export {
 } from "./decoding.ts";
 export * from "./detections.ts";
 export { type FusionOptions, weightedBoxesFusion } from "./fusion.ts";
+export {
+  FACE_LANDMARKS,
+  type LandmarkArray,
+  landmarksFromLetterbox,
+  mirrorLandmarks,
+} from "./landmarks.ts";
 export * from "./letterbox.ts";
 export { type NmsOptions, nms } from "./nms.ts";
 export { type SoftNmsOptions, type SoftSuppression, softNms } from "./soft-nms.ts";

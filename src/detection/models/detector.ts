@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import type { ByteImage, SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
@@ -11,6 +11,7 @@ import type { CellGrid } from "../boxes/anchors.ts";
 import { boxAt, clipBoxes, type Size } from "../boxes/boxes.ts";
 import { checkShare } from "../boxes/candidates.ts";
 import { type Detections, pickDetections } from "../boxes/detections.ts";
+import { FACE_LANDMARKS } from "../boxes/landmarks.ts";
 import { nms } from "../boxes/nms.ts";
 import type { ObjectRows } from "../loss/assignment.ts";
 import {
@@ -21,6 +22,7 @@ import {
   settledFeatures,
 } from "../network/feature-network.ts";
 import { backboneNames } from "../network/published/names.ts";
+import type { Dilations } from "../network/trident.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -29,12 +31,19 @@ export interface Decoded {
   readonly boxes: Tensor;
   /** How sure it is of each class, 0 … 1: [n, k, classes]. */
   readonly scores: Tensor;
+  /** x and y of each landmark in pixels of the image, [n, k, 2 · points]; absent where the detector predicts none. */
+  readonly landmarks?: Tensor;
 }
+
+/** Values of `Decoded`. */
+export type DecodedArrays = { readonly [Name in keyof Decoded]: NdArray<"float32"> };
 
 /** A model that finds objects: its losses and its detections come from one object and one forward pass. */
 export interface Detector extends Trainable, Exportable {
   /** Tells detectors from other models. */
   readonly kind: "detector";
+  /** Tells detectors that look at an image once from cascades. */
+  readonly looks?: "once";
   readonly imageSize: Size;
   readonly classes: number;
   /**
@@ -51,9 +60,50 @@ export interface Detector extends Trainable, Exportable {
   heat?(x: Tensor): Tensor;
 }
 
+/** A graph of a cascade for use outside, by name. */
+export interface ExportedStage extends ReturnType<Exportable["exported"]> {
+  readonly name: string;
+}
+
+/**
+ * A model that finds objects by several networks, one after the other: which windows a network looks at depends on what the one before has
+ * found. It looks at an image at its own size, and at a pyramid of its own.
+ */
+export interface CascadeDetector extends Trainable {
+  readonly kind: "detector";
+  readonly looks: "cascade";
+  /** Size of the images that it is trained on. It finds objects in images of any size. */
+  readonly imageSize: Size;
+  readonly classes: number;
+  /** What counts as found where options do not say otherwise. */
+  readonly usual: Required<Pick<DetectOptions, "confidence" | "iou">>;
+  /**
+   * What it finds in an image: detections from the best down, in pixels of the image and cut off at its borders.
+   * @throws OptionError where an option is not acceptable
+   */
+  find(session: Session, image: ByteImage, options?: DetectOptions): Promise<Detections>;
+  /** Its networks for use outside, and a text for a person and a record for a program on how they are used together. */
+  exportedStages(): {
+    readonly stages: readonly ExportedStage[];
+    readonly guide: string;
+    readonly record: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** A model that finds objects, in one pass or by several networks. */
+export type AnyDetector = Detector | CascadeDetector;
+
 /** Whether a model finds objects. */
-export function isDetector(model: object): model is Detector {
+export function isDetector(model: object): model is AnyDetector {
   return "kind" in model && model.kind === "detector";
+}
+
+/** A detector as one that looks at an image once. @param what cannot be done by others, for errors @throws OptionError where it is a cascade */
+export function oneLook(detector: AnyDetector, what: string): Detector {
+  if (detector.looks !== "cascade") return detector;
+  throw new OptionError(
+    `${what}: by detectors that look at an image once, which a cascade is not; take another one`,
+  );
 }
 
 export interface DetectOptions {
@@ -74,6 +124,17 @@ export function completeDetectOptions({
   checkShare("detections", "confidence", confidence);
   checkShare("detections", "iou", iou);
   return { confidence, iou, maximum };
+}
+
+/** Options of detection as `completeDetectOptions`, with those that a cascade has of its own. @throws OptionError where a share does not lie in 0 … 1 */
+export function detectOptionsOf(detector: AnyDetector, options: DetectOptions = {}): Required<DetectOptions> {
+  if (detector.looks !== "cascade") return completeDetectOptions(options);
+  const { confidence, iou } = detector.usual;
+  return completeDetectOptions({
+    ...options,
+    confidence: options.confidence ?? confidence,
+    iou: options.iou ?? iou,
+  });
 }
 
 /**
@@ -110,14 +171,7 @@ export async function detections(
   range?: ValidRange,
 ): Promise<readonly Detections[]> {
   const decoded = session.compiled(detector, "detections", ["x"], ({ x }) => detector.decoded(x));
-  const { boxes, scores } = await decoded.run({ x });
-  return pickedDetections(
-    detector,
-    { boxes: boxes as NdArray<"float32">, scores: scores as NdArray<"float32"> },
-    options,
-    sizeOf(x),
-    range,
-  );
+  return pickedDetections(detector, (await decoded.run({ x })) as DecodedArrays, options, sizeOf(x), range);
 }
 
 /** The size of images [n, 3, H, W]. */
@@ -128,28 +182,31 @@ function sizeOf({ shape }: { readonly shape: readonly unknown[] }): Size {
 /**
  * What of all that a detector has seen counts as found: of each image the detections from the best down, without duplicates,
  * in pixels of the images that it sees and cut off at their borders.
- * @param decoded values of `decoded`: boxes [n, k, 4] and scores [n, k, classes]
+ * @param decoded values of `decoded`: boxes [n, k, 4], scores [n, k, classes] and, if there are any, landmarks [n, k, 2 · points]
  * @param seen size of the images that it looked at; default: the size it is made for
  * @param range sizes of objects that count, in pixels of those images; default: all
  * @throws OptionError where an option is not acceptable
  */
 export function pickedDetections(
   detector: Pick<Detector, "imageSize" | "needsSuppression">,
-  { boxes, scores }: Readonly<Record<keyof Decoded, NdArray<"float32">>>,
+  { boxes, scores, landmarks }: DecodedArrays,
   options: DetectOptions = {},
   seen: Size = detector.imageSize,
   range?: ValidRange,
 ): readonly Detections[] {
   const { confidence, iou, maximum } = completeDetectOptions(options);
-  const [count = 0, places = 0, classes = 0] = scores.shape;
+  const [count = 0] = scores.shape;
+  const ofImage = (values: NdArray<"float32">, i: number): Float32Array => {
+    const length = values.data.length / count;
+    return values.data.subarray(length * i, length * (i + 1));
+  };
   return Array.from({ length: count }, (_, i) => {
-    const found = candidates(
-      boxes.data.subarray(4 * places * i, 4 * places * (i + 1)),
-      scores.data.subarray(places * classes * i, places * classes * (i + 1)),
-      classes,
-      confidence,
-      range,
-    );
+    const own = {
+      boxes: ofImage(boxes, i),
+      scores: ofImage(scores, i),
+      ...(landmarks && { landmarks: ofImage(landmarks, i) }),
+    };
+    const found = candidates(own, scores.shape[2] ?? 0, confidence, range);
     const kept = nms(found.boxes, found.scores, {
       classes: found.classes,
       maximum,
@@ -162,8 +219,7 @@ export function pickedDetections(
 
 /** All pairs of a location and a class with a score and a size that count; of too many the best. */
 function candidates(
-  boxes: Float32Array,
-  scores: Float32Array,
+  { boxes, scores, landmarks }: { readonly [Name in keyof Decoded]: Float32Array },
   classes: number,
   confidence: number,
   range: ValidRange | undefined,
@@ -177,15 +233,20 @@ function candidates(
   const counts = (i: number): boolean =>
     range === undefined || inRange(objectSize(boxAt(boxes, Math.floor(i / classes))), range);
   for (const [i, score] of scores.entries()) if (score >= least && counts(i)) found.push(i);
-  return {
-    boxes: Float32Array.from(
+  const atPlaces = (values: Float32Array): Float32Array => {
+    const width = (values.length * classes) / scores.length;
+    return Float32Array.from(
       found.flatMap((i) => {
-        const at = 4 * Math.floor(i / classes);
-        return [...boxes.subarray(at, at + 4)];
+        const at = width * Math.floor(i / classes);
+        return [...values.subarray(at, at + width)];
       }),
-    ),
+    );
+  };
+  return {
+    boxes: atPlaces(boxes),
     scores: Float32Array.from(found, (i) => scores[i] ?? 0),
     classes: Uint32Array.from(found, (i) => i % classes),
+    ...(landmarks && { landmarks: atPlaces(landmarks) }),
   };
 }
 
@@ -198,20 +259,43 @@ export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes">
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
-export interface DetectorDefinition<N extends string = string, S extends z.ZodObject = z.ZodObject>
-  extends ModelDefinition<S, Detector> {
+export interface DetectorDefinition<
+  N extends string = string,
+  S extends z.ZodObject = z.ZodObject,
+  M extends AnyDetector = Detector,
+> extends ModelDefinition<S, M> {
   readonly name: N;
   readonly dataKinds: readonly ["detection"];
   readonly can: readonly ["detect", "export"];
-  build(options: z.output<S>, data: DetectionInfo): Detector;
+  build(options: z.output<S>, data: DetectionInfo): M;
   settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
+  notes?(options: z.output<S>, data: DetectionInfo): readonly string[];
   preferences(data: DetectionInfo): FitPreferences;
 }
 
+/** What the definition of a detector says of itself. */
+type OwnDefinition<N extends string, S extends z.ZodObject, M extends AnyDetector> = Pick<
+  DetectorDefinition<N, S, M>,
+  "name" | "summary" | "paper" | "options" | "build" | "settled" | "notes"
+>;
+
 /** The definition of a detector: what all of them share is added. Keeps the literal name and the types of the options. */
 export function defineDetector<const N extends string, S extends z.ZodObject>(
-  definition: Pick<DetectorDefinition<N, S>, "name" | "summary" | "paper" | "options" | "build" | "settled">,
+  definition: OwnDefinition<N, S, Detector>,
 ): DetectorDefinition<N, S> {
+  return defined(definition);
+}
+
+/** As `defineDetector`, of a cascade. */
+export function defineCascade<const N extends string, S extends z.ZodObject>(
+  definition: OwnDefinition<N, S, CascadeDetector>,
+): DetectorDefinition<N, S, CascadeDetector> {
+  return defined(definition);
+}
+
+function defined<N extends string, S extends z.ZodObject, M extends AnyDetector>(
+  definition: OwnDefinition<N, S, M>,
+): DetectorDefinition<N, S, M> {
   return {
     ...definition,
     dataKinds: ["detection"],
@@ -310,9 +394,12 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
   protected outputs(x: Tensor): readonly Outputs[] {
-    return this.features.trident.looking.map((dilations) =>
-      this.head.forward(this.features.forward(x, dilations)),
-    );
+    return this.features.trident.looking.map((dilations) => this.outputsIn(x, dilations));
+  }
+
+  /** What the head predicts for x [n, 3, H, W] in bytes, in branches of these dilations. @throws ShapeError */
+  protected outputsIn(x: Tensor, dilations: Dilations): Outputs {
+    return this.head.forward(this.features.forward(x, dilations));
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -326,7 +413,7 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const { trident } = this.features;
-    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    const outputs = this.outputsIn(x, trident.trained);
     return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 
@@ -341,18 +428,26 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
   }
 }
 
+/** What an exported graph says of landmarks [batch, k, 2 · points]. */
+export function landmarksText({ shape: [, places, numbers] }: Tensor): string {
+  const points = Number(numbers) / 2;
+  const names = points === FACE_LANDMARKS.length ? FACE_LANDMARKS.join(", ") : `${points} points`;
+  return `landmarks: [batch, ${places}, ${numbers}], x and y of ${names}, in pixels of x. `;
+}
+
 /** A detector's graph for use outside, with a description: decoding is inside, suppression is not. @param title how it is called there */
 export function exportedDetector(
   detector: Pick<Detector, "imageSize" | "classes" | "needsSuppression" | "decoded">,
   title: string,
 ): ReturnType<Exportable["exported"]> {
   const { width, height } = detector.imageSize;
-  const { boxes, scores } = detector.decoded(input("x", ["batch", 3, height, width]));
+  const { boxes, scores, landmarks } = detector.decoded(input("x", ["batch", 3, height, width]));
   return {
-    outputs: { boxes, scores },
+    outputs: { boxes, scores, ...(landmarks && { landmarks }) },
     description:
       `${title}. x: RGB images as bytes 0 … 255 in float32, [batch, 3, ${height}, ${width}]. boxes: [batch, ${boxes.shape[1]}, 4], ` +
-      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ${
+      `x1, y1, x2, y2 in pixels of x, which may reach beyond it. scores: [batch, ${boxes.shape[1]}, ${detector.classes}], 0 … 1 for each class. ` +
+      `${landmarks ? landmarksText(landmarks) : ""}${
         detector.needsSuppression
           ? "An object is found several times: non-maximum suppression by class has to follow."
           : "Duplicates are taken away already; boxes that stand for none have low scores."

@@ -13,6 +13,8 @@ export {
   peaks,
 } from "./center-net.ts";
 export {
+  type AnyDetector,
+  type CascadeDetector,
   type Decoded,
   DenseDetector,
   type DetectionInfo,
@@ -20,13 +22,39 @@ export {
   type Detector,
   type DetectorDefinition,
   type DetectorNames,
+  defineCascade,
   defineDetector,
   detections,
+  detectOptionsOf,
+  type ExportedStage,
   isDetector,
   pickedDetections,
 } from "./detector.ts";
 export { detectors } from "./detectors.ts";
 export { exportedDetections } from "./exported.ts";
+export {
+  FACE_MODELS,
+  type FaceModel,
+  type PublishedFaceDetector,
+  readFaceDetector,
+} from "./faces/published.ts";
+export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightAnchors,
+  ultraLightLosses,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./faces/ultra-light-rfb.ts";
+export {
+  YuNet,
+  type YuNetOptions,
+  type YuNetOutputs,
+  yunetBoxes,
+  yunetDefinition,
+  yunetLosses,
+  yunetOptions,
+} from "./faces/yunet.ts";
 export {
   FasterRcnn,
   type FasterRcnnOptions,
@@ -59,6 +87,7 @@ export {
   pyramidDetections,
   type ViewDetections,
 } from "./image-pyramid.ts";
+export * from "./mtcnn/index.ts";
 export {
   RegionHead,
   type RegionHeadOptions,
@@ -71,14 +100,12 @@ export {
   rematched,
   stageWeights,
 } from "./region-head.ts";
+export { type RetinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
 export {
-  assignByOverlap,
   deltasOf,
-  type OverlapThresholds,
   RetinaNet,
   type RetinaNetOptions,
   type RetinaNetOutputs,
-  type RetinaNetTargets,
   retinaNetDefinition,
   retinaNetLosses,
   retinaNetOptions,

@@ -208,10 +208,15 @@ export function mergeDetections(
   }
 }
 
+/** All sets as one, with landmarks where every set that has objects has them. */
 function concatenated(sets: readonly Detections[]): Detections {
+  const marked =
+    sets.some(({ landmarks }) => landmarks !== undefined) &&
+    sets.every(({ scores, landmarks }) => scores.length === 0 || landmarks !== undefined);
   return {
     boxes: Float64Array.from(sets.flatMap(({ boxes }) => [...boxes])),
     scores: Float64Array.from(sets.flatMap(({ scores }) => [...scores])),
     classes: Uint32Array.from(sets.flatMap(({ classes }) => Array.from(classes))),
+    ...(marked && { landmarks: Float64Array.from(sets.flatMap(({ landmarks }) => [...(landmarks ?? [])])) }),
   };
 }

@@ -24,7 +24,7 @@ import type {
   Rows,
 } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
-import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
+import { PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionEvaluator, scaledInput } from "./evaluator.ts";
 import {
   backgroundShare,
@@ -38,6 +38,7 @@ import {
   scaleTraining,
   trainedSizes,
 } from "./scale-training.ts";
+import { describeSmall, type SmallTrainingOptions, smallTraining } from "./small-training.ts";
 
 /** Images that are validated at once, where each is looked at in the usual size alone. */
 const VALIDATED = 8;
@@ -73,8 +74,17 @@ export function usualOptions(
   return { size: 32 * Math.ceil(train.annotations(0).width / 32), flip: 0 };
 }
 
-/** What a run keeps of a set. @param chips those of an epoch, where it is trained on chips */
-export function detectionInfo(set: DetectionSet, size: number, chips?: ChipCounts): RunConfig["dataInfo"] {
+/**
+ * What a run keeps of a set.
+ * @param chips those of an epoch, where it is trained on chips
+ * @param epoch images of an epoch, where it is trained on images
+ */
+export function detectionInfo(
+  set: DetectionSet,
+  size: number,
+  chips: ChipCounts | undefined,
+  epoch: number,
+): RunConfig["dataInfo"] {
   return {
     kind: "image",
     sampleShape: [3, size, size],
@@ -82,7 +92,7 @@ export function detectionInfo(set: DetectionSet, size: number, chips?: ChipCount
     classes: set.classes.length,
     classNames: set.classes,
     fingerprint: set.fingerprint,
-    trainCount: chips?.count ?? set.splits.train.count,
+    trainCount: chips?.count ?? epoch,
     ...(chips !== undefined && { chips }),
   };
 }
@@ -179,27 +189,24 @@ function validationPart(
 export function detectionData(
   set: DetectionSet,
   detector: Detector,
-  options: Pick<DetectionDataOptions, "augment"> & ScaleTrainingOptions,
+  options: ScaleTrainingOptions & SmallTrainingOptions,
   negatives?: readonly ImageChip[],
 ): DetectionData {
   const { augment, learnDifficult, scaleEvery = USUAL_SCALE_EVERY } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
+  const small = smallTraining(set, size, options);
   const { testScales = [] } = looksOfTraining(size, training) ?? {};
   checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", [
     ...trainedSizes(training),
     ...testScales.map((scale) => scaledSize(size, scale)),
   ]);
   const plan = training.kind === "chips" ? planChips(train, training) : undefined;
-  const open = ({
-    batchSize,
-    seed,
-  }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
+  const open = ({ batchSize, seed }: BatchOptions): DetectionBatches => {
     if (training.kind === "chips") {
       const background = backgroundShare(options);
-      const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
-      return { made, count: made.count };
+      return chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
     }
     const sizes = sizesOfSteps(
       training.sizes.toSorted((a, b) => a - b),
@@ -207,15 +214,15 @@ export function detectionData(
       seed,
     );
     const learns = learnsAt(training);
-    const made = detectionBatches(train, {
+    return detectionBatches(train, {
       size: sizes,
       batchSize,
       seed,
       augment,
       difficult: learnDifficult,
       learns: learns && ((object, step) => learns(object, sizes.at(step))),
+      small,
     });
-    return { made, count: train.count };
   };
   return {
     kind: "batches",
@@ -224,6 +231,7 @@ export function detectionData(
     describe: () => [
       ...set.describe(),
       ...describeTraining(set, size, training, options, plan),
+      ...describeSmall(set, small),
       ...(negatives === undefined
         ? []
         : [`${negatives.length} chips of background hold what ${options.bySize.negativesFrom} found`]),
@@ -232,9 +240,9 @@ export function detectionData(
     size,
     validation: validationPart(validation, set.classes, size, detector, training),
     batches({ batchSize, seed }) {
-      const { made, count: samples } = open({ batchSize, seed });
+      const made = open({ batchSize, seed });
       return {
-        count: samples,
+        count: made.count,
         batchSize,
         random: new Random(seed),
         shape: (rows, step) => shapeOf(rows, made.sizeAt(step), made),

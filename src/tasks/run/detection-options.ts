@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { smallObjectOptions, smallObjectSchema } from "../../detection/augment/small-objects.ts";
+import { type CascadeLookOptions, cascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { parseRanges } from "../../detection/scale/ranges.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -29,6 +31,7 @@ export const detectionFitOptions = z.strictObject({
     ),
   ...trainingScaleOptions,
   ...snipOptions,
+  ...smallObjectOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -57,6 +60,8 @@ export interface DetectionDataOptions {
   readonly scaleEvery: number | undefined;
   /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
   readonly bySize: z.output<typeof bySizeSchema>;
+  /** What is done for small objects: images that have some come more often, and copies are pasted. */
+  readonly small: z.output<typeof smallObjectSchema>;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -73,6 +78,7 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     scales: parsed.scales,
     scaleEvery: parsed.scaleEvery,
     bySize: bySizeSchema.parse(own(snipOptions)),
+    small: smallObjectSchema.parse(own(smallObjectOptions)),
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
@@ -103,6 +109,32 @@ export function lookingBy(config: RunConfig, trident: Looking | undefined): RunC
     );
   }
   return { ...config, modelOptions: { ...config.modelOptions, trident } };
+}
+
+/** How a run's cascade looks at images; undefined where it is none. */
+export function cascadeLookOf({
+  modelOptions,
+}: Pick<RunConfig, "modelOptions">): CascadeLookOptions | undefined {
+  const { minimumSize, factor, thresholds } = modelOptions;
+  const look = cascadeLookOptions.safeParse({ minimumSize, factor, thresholds });
+  return look.success && look.data.minimumSize !== undefined ? look.data : undefined;
+}
+
+/** A run whose cascade looks at images as asked for: its weights are the same. @throws OptionError where it is none, or an option is not acceptable */
+export function cascadeLookingBy(config: RunConfig, given: CascadeLookOptions = {}): RunConfig {
+  const look = Object.fromEntries(
+    Object.entries(parseOptions("detections", cascadeLookOptions, given)).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const [first] = Object.keys(look);
+  if (first === undefined) return config;
+  if (cascadeLookOf(config) === undefined) {
+    throw new OptionError(
+      `option ${first}: is of cascades, and this run of ${config.model} is none; leave it out`,
+    );
+  }
+  return { ...config, modelOptions: { ...config.modelOptions, ...look } };
 }
 
 /** How a run looks at images that was fitted by sizes: at its own scales, each for the objects that were learnt there. */

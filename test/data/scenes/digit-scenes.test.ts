@@ -55,6 +55,22 @@ describe("scenes", () => {
     expect(sizes.large / objects).toBeLessThan(0.05);
   });
 
+  test("what is small may be another size than COCO's; scenes of that one are what they always were", () => {
+    const set = digitScenes(digits, { scenes: 250, objects: 4, smallLimit: 16, smallShare: 0.5 });
+    const sizes = all(set).flatMap(({ areas }) => Array.from(areas, Math.sqrt));
+    const below = sizes.filter((size) => size < 16).length;
+    expect(Math.abs(below / sizes.length - 0.5)).toBeLessThan(0.05);
+    // On either side of the limit sizes are uniform in their logarithm: √(6 · 16) is the middle of the small ones.
+    const lower = sizes.filter((size) => size < Math.sqrt(6 * 16)).length;
+    expect(Math.abs(lower / below - 0.5)).toBeLessThan(0.08);
+    expect(sizes.filter((size) => size >= 16 && size < 32).length / sizes.length).toBeGreaterThan(0.15);
+    const usual = digitScenes(digits, { scenes: 30 });
+    // Runs that were fitted before there was a limit go on.
+    expect(usual.fingerprint).toBe("6d562fe9413052a8");
+    expect(digitScenes(digits, { scenes: 30, smallLimit: 32 }).fingerprint).toBe(usual.fingerprint);
+    expect(digitScenes(digits, { scenes: 30, smallLimit: 31 }).fingerprint).not.toBe(usual.fingerprint);
+  });
+
   test("boxes cover no more of each other than is allowed", () => {
     for (const overlap of [0, 0.3]) {
       let most = 0;
