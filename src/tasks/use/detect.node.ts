@@ -8,7 +8,7 @@ import { importSharp } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
 import { FACE_LANDMARKS } from "../../detection/boxes/landmarks.ts";
-import type { DetectOptions } from "../../detection/models/detector.ts";
+import { type DetectOptions, detectOptionsOf } from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { DataError, OptionError } from "../../errors.ts";
@@ -46,13 +46,13 @@ export interface DetectedImage extends NamedImage {
 
 /**
  * The default score from which on detections count: that at which F₁ was highest on the validation split.
- * @param run with its model, where that is built: a cascade that was not validated has a score of its own
+ * @param run with its model, where that is built: one that was not validated may have a score of its own
  */
 export async function usualConfidence({
   folder,
   model,
 }: Pick<DetectorRun, "folder"> & Partial<Pick<DetectorRun, "model">>): Promise<number> {
-  const usual = model?.looks === "cascade" ? model.usual.confidence : USUAL_SCORE;
+  const usual = model?.usual?.confidence ?? USUAL_SCORE;
   const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
   if (bytes === undefined) return usual;
   try {
@@ -107,7 +107,10 @@ export async function* detectFiles(
   const looks = looksOf(run.config, options);
   const { sides } = detectorViews(model, looks);
   const longest = sides.length === 0 ? undefined : Math.max(...sides);
-  const confidence = options.confidence ?? (await usualConfidence(run));
+  const settings = detectOptionsOf(model, {
+    ...options,
+    confidence: options.confidence ?? (await usualConfidence(run)),
+  });
   const coming = images.slice(0, AHEAD).map((image) => ready(image, longest, pixelLimit));
   for (let next = coming.length; coming.length > 0; next++) {
     const taken = await coming.shift();
@@ -127,7 +130,7 @@ export async function* detectFiles(
       at: (side: number) => letterboxed(small, whole, side),
       whole: async () => small,
     };
-    const [found] = await pyramidDetections(model, session, seen, { ...looks, confidence });
+    const [found] = await pyramidDetections(model, session, seen, { ...looks, ...settings });
     yield {
       ...image,
       ...whole,
