@@ -51,6 +51,8 @@ export interface Detector extends Trainable, Exportable {
    * picked one box an object.
    */
   readonly needsSuppression: boolean;
+  /** What counts as found where options and a validation do not say otherwise; default: as for all detectors. */
+  readonly usual?: Required<Pick<DetectOptions, "confidence" | "iou">>;
   /** Whether it takes images of `imageSize` alone, not of any size that 32 divides; default: false. */
   readonly takesOneSize?: boolean;
   loss(batch: SymbolicDetectionBatch): Losses;
@@ -126,9 +128,9 @@ export function completeDetectOptions({
   return { confidence, iou, maximum };
 }
 
-/** Options of detection as `completeDetectOptions`, with those that a cascade has of its own. @throws OptionError where a share does not lie in 0 … 1 */
+/** Options of detection as `completeDetectOptions`, with those that a detector has of its own. @throws OptionError where a share does not lie in 0 … 1 */
 export function detectOptionsOf(detector: AnyDetector, options: DetectOptions = {}): Required<DetectOptions> {
-  if (detector.looks !== "cascade") return completeDetectOptions(options);
+  if (detector.usual === undefined) return completeDetectOptions(options);
   const { confidence, iou } = detector.usual;
   return completeDetectOptions({
     ...options,
