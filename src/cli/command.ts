@@ -18,7 +18,7 @@ const COMMANDS = {
   translate: { arguments: "<run> [images...]", summary: "lead samples of one data set to another" },
   reflow: { arguments: "<run>", summary: "fit a straighter flow to what a run makes of noise" },
   distill: { arguments: "<run>", summary: "fit a one-step model to what a run makes of noise" },
-  import: { arguments: "<file>", summary: "make a run of a detector that others have trained" },
+  import: { arguments: "<file...>", summary: "make a run of a detector that others have trained" },
   eval: { arguments: "<run> [data]", summary: "measure a fitted model on held-out data" },
   compare: { arguments: "[data]", summary: "train several models alike and rank them on one page" },
   export: { arguments: "<run>", summary: "write a fitted model as one ONNX file" },

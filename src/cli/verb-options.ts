@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, stepCount, unitCount } from "../bounds.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
+import { type CascadeLookOptions, cascadeLookOptions } from "../detection/models/mtcnn/options.ts";
 import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
@@ -94,6 +95,22 @@ export const tridentFlag = {
       "detectors fitted with --trident: which branches find objects. full: all three; fast: the middle one (default: as fitted)",
     ),
 };
+
+/** Options of commands that find objects, for cascades. */
+export const cascadeFlags = cascadeLookOptions.shape;
+
+/** Those that are given. */
+export function cascadeOptions({
+  minimumSize,
+  factor,
+  thresholds,
+}: z.output<z.ZodObject<typeof cascadeFlags>>): CascadeLookOptions {
+  return {
+    ...(minimumSize !== undefined && { minimumSize }),
+    ...(factor !== undefined && { factor }),
+    ...(thresholds !== undefined && { thresholds }),
+  };
+}
 
 /** The options by the names that code has for them. */
 export function detectOptions({

@@ -13,7 +13,7 @@ import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
-import type { tridentFlag } from "./verb-options.ts";
+import { type cascadeFlags, cascadeOptions, type tridentFlag } from "./verb-options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
 
@@ -132,9 +132,18 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       const who = describeHolder(fitter);
       printNote(`${folder} is being fitted by ${who}: these are its weights up to now`);
     }
-    const opening = flags as z.output<z.ZodObject<typeof runOptions & typeof tridentFlag>>;
+    const opening = flags as z.output<
+      z.ZodObject<typeof runOptions & typeof tridentFlag & typeof cascadeFlags>
+    >;
     const { weights, provider, threads, trident, ...trust } = opening;
-    await using run = await openRun(folder, { weights, provider, threads, trident, trust: trustOf(trust) });
+    await using run = await openRun(folder, {
+      weights,
+      provider,
+      threads,
+      trident,
+      cascade: cascadeOptions(opening),
+      trust: trustOf(trust),
+    });
     const begun = performance.now();
     const seconds = (): number => (performance.now() - begun) / 1000;
     await verb.action({ run, flags, others: pick(false), operands, target, seconds });

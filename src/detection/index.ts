@@ -22,6 +22,8 @@ export {
   centerNetOptions,
 } from "./models/center-net.ts";
 export {
+  type AnyDetector,
+  type CascadeDetector,
   type Decoded,
   DenseDetector,
   type DetectionInfo,
@@ -43,6 +45,7 @@ export {
 } from "./models/faster-rcnn.ts";
 export { Fcos, type FcosOptions, fcosDefinition, fcosOptions } from "./models/fcos.ts";
 export { type PyramidImages, pyramidDetections } from "./models/image-pyramid.ts";
+export { Mtcnn, type MtcnnOptions, mtcnnDefinition, mtcnnOptions } from "./models/mtcnn/index.ts";
 export {
   RetinaNet,
   type RetinaNetOptions,

@@ -19,7 +19,7 @@ import {
   evaluateDetector,
 } from "./measure/detection.node.ts";
 import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
-import { lookingOf } from "./run/detection-options.ts";
+import { cascadeLookOf, lookingOf } from "./run/detection-options.ts";
 import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
@@ -251,6 +251,7 @@ export class Run {
    *
    *     const { objects } = await run.detect("photo.jpg", { confidence: 0.5 });
    *
+   * Objects have `landmarks` where the detector predicts any.
    * @param image a path, encoded bytes (PNG, JPEG, WebP, …), or RGBA pixels
    * @throws OptionError where the model finds no objects; DataError naming the image
    */
@@ -305,9 +306,22 @@ export class Run {
     return isDetector(this.loaded.model);
   }
 
-  /** Writes the model as one ONNX file, weights inside. @throws OptionError where it has no such graph; FileError */
+  /** True where the model finds objects by several networks, one after the other. */
+  get isCascade(): boolean {
+    const { model } = this.loaded;
+    return isDetector(model) && model.looks === "cascade";
+  }
+
+  /**
+   * Writes the model as one ONNX file, weights inside; a cascade as a folder with one of each network, and how they are used.
+   * @throws OptionError where it has no such graph; FileError
+   */
   export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
-    return exportRun(this.folder, path, { trident: lookingOf(this.config), ...options });
+    return exportRun(this.folder, path, {
+      trident: lookingOf(this.config),
+      cascade: cascadeLookOf(this.config),
+      ...options,
+    });
   }
 
   /** Frees what the runtime holds. `await using run = await openRun(folder)` calls it by itself. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
-import { completeDetectOptions } from "../../detection/models/detector.ts";
+import { detectOptionsOf } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { isPlain } from "../../detection/scale/test-time.ts";
 import { DataError } from "../../errors.ts";
@@ -13,12 +13,20 @@ import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
+import {
+  cascadeFlags,
+  detectFlags,
+  detectOptions,
+  testTimeFlags,
+  testTimeOptions,
+  tridentFlag,
+} from "../verb-options.ts";
 
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),
   ...detectFlags,
   ...tridentFlag,
+  ...cascadeFlags,
   ...testTimeFlags,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: detectionOptionsSchema.shape.pixelLimit,
@@ -35,7 +43,7 @@ export function configure(command: Command): void {
     name: "detect",
     heading: "Detection",
     flags: flagsSchema,
-    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
+    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
     async action({ run, flags, operands: [paths] }) {
       const {
         out,
@@ -54,7 +62,7 @@ export function configure(command: Command): void {
         onLeftOut: (name, why) => apart.push({ image: name, name, why }),
       });
       const detector = detectorRun(run.loaded);
-      const options = completeDetectOptions({
+      const options = detectOptionsOf(detector.model, {
         confidence: await usualConfidence(detector),
         ...detectOptions(found),
       });

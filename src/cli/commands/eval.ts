@@ -12,11 +12,19 @@ import { print, printJson, printLine, printNote, showDuration, showTable } from 
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
-import { detectFlags, detectOptions, testTimeFlags, testTimeOptions, tridentFlag } from "../verb-options.ts";
+import {
+  cascadeFlags,
+  detectFlags,
+  detectOptions,
+  testTimeFlags,
+  testTimeOptions,
+  tridentFlag,
+} from "../verb-options.ts";
 
 const flags = z.strictObject({
   split: z.enum(["train", "validation", "test"]).default("test").describe("split to measure on"),
   ...tridentFlag,
+  ...cascadeFlags,
   ...runOptions,
   json: z.boolean().default(false).describe("print everything as JSON"),
 });
@@ -114,8 +122,9 @@ async function evaluateBoxes(
   const seen = sides.length === 1 ? `${sides[0]} × ${sides[0]}` : `${sides.join(", ")} pixels`;
   const mirrored = mirror ? " and their mirror images" : "";
   const merged = sides.length > 1 || mirror ? `, merged by ${merge}` : "";
+  const images = run.isCascade ? "images at their own size" : `images of ${seen}${mirrored}${merged}`;
   printResults(
-    `${model} on ${evaluation.data}, ${split} split, images of ${seen}${mirrored}${merged}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
+    `${model} on ${evaluation.data}, ${split} split, ${images}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,
   );
 }

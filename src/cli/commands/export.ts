@@ -7,15 +7,20 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { exportRun } from "../../tasks/export/export.node.ts";
 import { runDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
+import { cascadeLookOf } from "../../tasks/run/detection-options.ts";
 import type { Trust } from "../../tasks/run/trust.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { runOptions } from "../verb.ts";
-import { detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
+import { cascadeFlags, cascadeOptions, detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
 
 const exportFlags = z.strictObject({
-  out: z.string().min(1).optional().describe("where to write (default: model.onnx in the run folder)"),
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("where to write (default: model.onnx in the run folder; of mtcnn a folder: model)"),
   sampler: z
     .boolean()
     .default(false)
@@ -26,6 +31,7 @@ const exportFlags = z.strictObject({
     .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
   ...detectFlags,
   ...tridentFlag,
+  ...cascadeFlags,
   weights: runOptions.weights,
   trustModule: runOptions.trustModule,
   json: z.boolean().default(false).describe("print what was written as JSON"),
@@ -59,6 +65,11 @@ async function samplerOptions(
   return parseOptions(`sampling from ${definition.name}`, schema, flagValues(flags, [schema]));
 }
 
+/** Whether a run is that of a cascade, which is exported as a folder. */
+async function isCascadeRun(run: string): Promise<boolean> {
+  return cascadeLookOf(await new RunFolder(run).readConfig()) !== undefined;
+}
+
 export function configure(command: Command): void {
   addSchemaOptions(command, "Export", exportFlags);
   for (const definition of models.values()) {
@@ -69,24 +80,29 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, suppression, trident, weights, trustModule, json, ...found } = parseOptions(
+    const { out, sampler, suppression, trident, weights, trustModule, json, ...rest } = parseOptions(
       "export",
       exportFlags,
       flagValues(pick(true), [exportFlags]),
     );
+    const { minimumSize: _m, factor: _f, thresholds: _t, ...found } = rest;
+    const cascade = cascadeOptions(rest);
     const trust = { module: trustModule };
     const options = {
       weights,
       trident,
+      cascade,
       trust,
       sampler: await samplerOptions(run, sampler, pick(false), trust),
       suppression: suppressionOptions(suppression, found),
     };
-    const path = out ?? join(run, sampler ? "sampler.onnx" : suppression ? "detections.onnx" : "model.onnx");
+    const usual = sampler ? "sampler.onnx" : suppression ? "detections.onnx" : "model.onnx";
+    const path = out ?? join(run, (await isCascadeRun(run)) ? "model" : usual);
     const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);
     const step = summary.step === undefined ? "" : `, weights of step ${summary.step}`;
-    printLine(`${summary.path}: ${showBytes(summary.bytes)}${step}`);
+    const files = summary.files === undefined ? "" : ` in ${summary.files.join(", ")}`;
+    printLine(`${summary.path}: ${showBytes(summary.bytes)}${files}${step}`);
     print(summary.description);
   });
 }

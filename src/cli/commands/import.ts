@@ -19,9 +19,9 @@ export function configure(command: Command): void {
   addSchemaOptions(command, "Import", importFlags);
   command.addHelpText(
     "after",
-    "\nReads torchvision's fasterrcnn_resnet50_fpn (--as faster-rcnn), retinanet_resnet50_fpn and its _v2 (--as retina-net), and fcos_resnet50_fpn\n(--as fcos), as .pth, .pt or .safetensors.\n\nExamples:\n  eidos import fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --as faster-rcnn --out runs/coco\n  eidos detect runs/coco street.jpg\n  eidos fit faster-rcnn ./my-boxes --from runs/coco",
+    "\nReads torchvision's fasterrcnn_resnet50_fpn (--as faster-rcnn), retinanet_resnet50_fpn and its _v2 (--as retina-net), and fcos_resnet50_fpn\n(--as fcos), as .pth, .pt or .safetensors; and MTCNN (--as mtcnn) of facenet-pytorch: pnet.pt, rnet.pt and onet.pt, or their folder.\n\nExamples:\n  eidos import fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --as faster-rcnn --out runs/coco\n  eidos detect runs/coco street.jpg\n  eidos import weights/mtcnn --as mtcnn --out runs/faces\n  eidos fit faster-rcnn ./my-boxes --from runs/coco",
   );
-  command.action(async (file: string, flags: Record<string, unknown>) => {
+  command.action(async (file: readonly string[], flags: Record<string, unknown>) => {
     const { json, out, ...options } = parseOptions("import", importFlags, flagValues(flags, [importFlags]));
     const made = await importDetector({ file, out, ...options });
     if (json) return printJson(made);

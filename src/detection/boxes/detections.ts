@@ -64,17 +64,25 @@ function landmarksAt(
   return Array.from(landmarks.subarray(place * length, (place + 1) * length));
 }
 
+/** The landmarks of a detection, [x, y] each; none where the detector predicts none. */
+export function pointsAt(
+  { scores, landmarks }: Pick<Detections, "scores" | "landmarks">,
+  index: number,
+): readonly (readonly [number, number])[] {
+  if (landmarks === undefined) return [];
+  const at = landmarksAt(landmarks, scores.length, index);
+  return Array.from(
+    { length: at.length / 2 },
+    (_, point) => [at[2 * point] ?? Number.NaN, at[2 * point + 1] ?? Number.NaN] as const,
+  );
+}
+
 /** Arrays as objects. */
 export function listDetections({ boxes, scores, classes, landmarks }: Detections): readonly Detection[] {
   return Array.from(scores, (score, i) => {
     const found = { box: boxAt(boxes, i), score, class: classes[i] ?? 0 };
     if (landmarks === undefined) return found;
-    const at = landmarksAt(landmarks, scores.length, i);
-    const points = Array.from(
-      { length: at.length / 2 },
-      (_, point) => [at[2 * point] ?? Number.NaN, at[2 * point + 1] ?? Number.NaN] as const,
-    );
-    return { ...found, landmarks: points };
+    return { ...found, landmarks: pointsAt({ scores, landmarks }, i) };
   });
 }
 

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
+import type { ByteImage, SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
@@ -41,6 +41,8 @@ export type DecodedArrays = { readonly [Name in keyof Decoded]: NdArray<"float32
 export interface Detector extends Trainable, Exportable {
   /** Tells detectors from other models. */
   readonly kind: "detector";
+  /** Tells detectors that look at an image once from cascades. */
+  readonly looks?: "once";
   readonly imageSize: Size;
   readonly classes: number;
   /**
@@ -57,9 +59,50 @@ export interface Detector extends Trainable, Exportable {
   heat?(x: Tensor): Tensor;
 }
 
+/** A graph of a cascade for use outside, by name. */
+export interface ExportedStage extends ReturnType<Exportable["exported"]> {
+  readonly name: string;
+}
+
+/**
+ * A model that finds objects by several networks, one after the other: which windows a network looks at depends on what the one before has
+ * found. It looks at an image at its own size, and at a pyramid of its own.
+ */
+export interface CascadeDetector extends Trainable {
+  readonly kind: "detector";
+  readonly looks: "cascade";
+  /** Size of the images that it is trained on. It finds objects in images of any size. */
+  readonly imageSize: Size;
+  readonly classes: number;
+  /** What counts as found where options do not say otherwise. */
+  readonly usual: Required<Pick<DetectOptions, "confidence" | "iou">>;
+  /**
+   * What it finds in an image: detections from the best down, in pixels of the image and cut off at its borders.
+   * @throws OptionError where an option is not acceptable
+   */
+  find(session: Session, image: ByteImage, options?: DetectOptions): Promise<Detections>;
+  /** Its networks for use outside, and a text for a person and a record for a program on how they are used together. */
+  exportedStages(): {
+    readonly stages: readonly ExportedStage[];
+    readonly guide: string;
+    readonly record: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** A model that finds objects, in one pass or by several networks. */
+export type AnyDetector = Detector | CascadeDetector;
+
 /** Whether a model finds objects. */
-export function isDetector(model: object): model is Detector {
+export function isDetector(model: object): model is AnyDetector {
   return "kind" in model && model.kind === "detector";
+}
+
+/** A detector as one that looks at an image once. @param what cannot be done by others, for errors @throws OptionError where it is a cascade */
+export function oneLook(detector: AnyDetector, what: string): Detector {
+  if (detector.looks !== "cascade") return detector;
+  throw new OptionError(
+    `${what}: by detectors that look at an image once, which a cascade is not; take another one`,
+  );
 }
 
 export interface DetectOptions {
@@ -80,6 +123,17 @@ export function completeDetectOptions({
   checkShare("detections", "confidence", confidence);
   checkShare("detections", "iou", iou);
   return { confidence, iou, maximum };
+}
+
+/** Options of detection as `completeDetectOptions`, with those that a cascade has of its own. @throws OptionError where a share does not lie in 0 … 1 */
+export function detectOptionsOf(detector: AnyDetector, options: DetectOptions = {}): Required<DetectOptions> {
+  if (detector.looks !== "cascade") return completeDetectOptions(options);
+  const { confidence, iou } = detector.usual;
+  return completeDetectOptions({
+    ...options,
+    confidence: options.confidence ?? confidence,
+    iou: options.iou ?? iou,
+  });
 }
 
 /**
@@ -204,20 +258,42 @@ export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes">
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
-export interface DetectorDefinition<N extends string = string, S extends z.ZodObject = z.ZodObject>
-  extends ModelDefinition<S, Detector> {
+export interface DetectorDefinition<
+  N extends string = string,
+  S extends z.ZodObject = z.ZodObject,
+  M extends AnyDetector = Detector,
+> extends ModelDefinition<S, M> {
   readonly name: N;
   readonly dataKinds: readonly ["detection"];
   readonly can: readonly ["detect", "export"];
-  build(options: z.output<S>, data: DetectionInfo): Detector;
+  build(options: z.output<S>, data: DetectionInfo): M;
   settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
   preferences(data: DetectionInfo): FitPreferences;
 }
 
+/** What the definition of a detector says of itself. */
+type OwnDefinition<N extends string, S extends z.ZodObject, M extends AnyDetector> = Pick<
+  DetectorDefinition<N, S, M>,
+  "name" | "summary" | "paper" | "options" | "build" | "settled"
+>;
+
 /** The definition of a detector: what all of them share is added. Keeps the literal name and the types of the options. */
 export function defineDetector<const N extends string, S extends z.ZodObject>(
-  definition: Pick<DetectorDefinition<N, S>, "name" | "summary" | "paper" | "options" | "build" | "settled">,
+  definition: OwnDefinition<N, S, Detector>,
 ): DetectorDefinition<N, S> {
+  return defined(definition);
+}
+
+/** As `defineDetector`, of a cascade. */
+export function defineCascade<const N extends string, S extends z.ZodObject>(
+  definition: OwnDefinition<N, S, CascadeDetector>,
+): DetectorDefinition<N, S, CascadeDetector> {
+  return defined(definition);
+}
+
+function defined<N extends string, S extends z.ZodObject, M extends AnyDetector>(
+  definition: OwnDefinition<N, S, M>,
+): DetectorDefinition<N, S, M> {
   return {
     ...definition,
     dataKinds: ["detection"],

@@ -1,3 +1,4 @@
+import type { ByteImage } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Session } from "../../program/program.ts";
 import type { NdArray } from "../../tensor/array.ts";
@@ -15,10 +16,11 @@ import {
   viewsOf,
 } from "../scale/test-time.ts";
 import {
+  type AnyDetector,
+  type CascadeDetector,
   checkTakesSizes,
   completeDetectOptions,
   type DetectOptions,
-  type Detector,
   detections,
 } from "./detector.ts";
 
@@ -28,6 +30,8 @@ export interface PyramidImages {
   readonly sizes: readonly Size[];
   /** All of them letterboxed in a canvas of that side: [n, 3, side, side] in bytes. */
   at(side: number): NdArray<"float32">;
+  /** One of them at its own size, which cascades look at. Absent where images are there in canvases alone. */
+  whole?(index: number): Promise<ByteImage>;
 }
 
 /** What was found in one view of images. */
@@ -36,11 +40,38 @@ export interface ViewDetections extends View {
   readonly found: readonly Detections[];
 }
 
+/** Options of a view, which a cascade does not take. */
+const VIEW_OPTIONS = ["testScales", "mirror", "merge", "testRanges"] as const;
+
+/** The one view of a cascade: the image at its own size, in no canvas. @throws OptionError where options ask for others */
+function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOptions): Views {
+  const isPlain = {
+    testScales: options.testScales?.join() === "1",
+    mirror: false,
+    merge: false,
+    testRanges: false,
+  };
+  const other = VIEW_OPTIONS.find(
+    (name) => options[name] !== undefined && options[name] !== false && !isPlain[name],
+  );
+  if (other !== undefined) {
+    throw new OptionError(
+      `option ${other}: a cascade looks at an image pyramid of its own; leave it out, and see minimumSize and factor`,
+    );
+  }
+  return {
+    views: [{ side: width, mirrored: false, range: undefined }],
+    sides: [],
+    options: { testScales: [1], mirror: false, merge: "nms" },
+  };
+}
+
 /**
- * The views of a detector's images that options ask for.
- * @throws OptionError as `viewsOf`, and where the detector takes images of one size alone
+ * The views of a detector's images that options ask for. A cascade has one, in no canvas.
+ * @throws OptionError as `viewsOf`, and where the detector takes images of one size alone, or is a cascade and several views are asked for
  */
-export function detectorViews(detector: Detector, options: TestTimeOptions): Views {
+export function detectorViews(detector: AnyDetector, options: TestTimeOptions): Views {
+  if (detector.looks === "cascade") return ownView(detector, options);
   const views = viewsOf(detector.imageSize.width, options);
   checkTakesSizes(detector, "testScales", views.sides);
   return views;
@@ -51,19 +82,46 @@ export function detectorViews(detector: Detector, options: TestTimeOptions): Vie
  * @throws OptionError where an option is not acceptable
  */
 export async function detectionsInViews(
-  detector: Detector,
+  detector: AnyDetector,
   session: Session,
   images: PyramidImages,
   options: DetectOptions & TestTimeOptions = {},
 ): Promise<readonly ViewDetections[]> {
+  const { views } = detectorViews(detector, options);
+  if (detector.looks === "cascade") {
+    const [view] = views;
+    return view === undefined
+      ? []
+      : [{ ...view, found: await foundWhole(detector, session, images, options) }];
+  }
   const results: ViewDetections[] = [];
-  for (const view of detectorViews(detector, options).views) {
+  for (const view of views) {
     const { side, mirrored, range } = view;
     const x = images.at(side);
     const seen = await detections(detector, session, mirrored ? mirrorImages(x) : x, options, range);
     results.push(inImages(view, seen, images.sizes));
   }
   return results;
+}
+
+/** What a cascade finds in images at their own size. @throws OptionError where they are there in canvases alone */
+async function foundWhole(
+  detector: CascadeDetector,
+  session: Session,
+  images: PyramidImages,
+  options: DetectOptions,
+): Promise<readonly Detections[]> {
+  const { whole } = images;
+  if (whole === undefined) {
+    throw new OptionError(
+      "a cascade looks at whole images at their own size, not at parts or canvases of them",
+    );
+  }
+  const found: Detections[] = [];
+  for (const index of images.sizes.keys()) {
+    found.push(await detector.find(session, await whole.call(images, index), options));
+  }
+  return found;
 }
 
 /**
@@ -89,7 +147,7 @@ export function inImages(view: View, seen: readonly Detections[], sizes: readonl
 
 /** What was found in all views of images as one set for each image, from the best down. @throws OptionError where an option is not acceptable */
 export function mergeViews(
-  detector: Pick<Detector, "imageSize">,
+  detector: Pick<AnyDetector, "imageSize">,
   results: readonly ViewDetections[],
   options: DetectOptions & TestTimeOptions = {},
 ): readonly Detections[] {
@@ -112,14 +170,15 @@ export function mergeViews(
 /**
  * What a detector finds in images that it looks at several times (test-time augmentation): at every size of an image pyramid, each for the
  * objects of its valid range, and in mirror images; of each image the detections from the best down, in pixels of it. Duplicates of a view
- * are taken away, then those of all views are merged. With one view the result is that of `detections`.
+ * are taken away, then those of all views are merged. With one view the result is that of `detections`. A cascade looks once, at each image
+ * at its own size.
  *
  *     const [found] = await pyramidDetections(yolo, session, images, { testScales: [0.5, 1, 2], mirror: true, merge: "fusion" });
  *
  * @throws OptionError where an option is not acceptable, or the detector takes images of one size alone
  */
 export async function pyramidDetections(
-  detector: Detector,
+  detector: AnyDetector,
   session: Session,
   images: PyramidImages,
   options: DetectOptions & TestTimeOptions = {},

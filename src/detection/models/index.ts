@@ -13,6 +13,8 @@ export {
   peaks,
 } from "./center-net.ts";
 export {
+  type AnyDetector,
+  type CascadeDetector,
   type Decoded,
   DenseDetector,
   type DetectionInfo,
@@ -20,8 +22,11 @@ export {
   type Detector,
   type DetectorDefinition,
   type DetectorNames,
+  defineCascade,
   defineDetector,
   detections,
+  detectOptionsOf,
+  type ExportedStage,
   isDetector,
   pickedDetections,
 } from "./detector.ts";
@@ -59,6 +64,7 @@ export {
   pyramidDetections,
   type ViewDetections,
 } from "./image-pyramid.ts";
+export * from "./mtcnn/index.ts";
 export {
   RegionHead,
   type RegionHeadOptions,

@@ -13,6 +13,8 @@ export interface SheetPicture {
   /** Four numbers a box. */
   readonly boxes: ArrayLike<number>;
   readonly labels: ArrayLike<number>;
+  /** Points of each box in pixels of the image, as landmarks of a face; default: none. */
+  readonly points?: readonly (readonly (readonly [number, number])[])[];
   /** What stands at each box; default: nothing. */
   readonly texts?: readonly string[];
   /** 1 where a box is drawn with broken lines, as of what need not be found. */
@@ -70,12 +72,13 @@ export function contactSheet(
   columns = Math.ceil(Math.sqrt(pictures.length)),
 ): Raster {
   const wide = Math.max(1, columns);
-  const drawn = pictures.map(({ image, boxes, labels, texts, dashed, enlarge = 1 }) => {
+  const drawn = pictures.map(({ image, boxes, labels, points, texts, dashed, enlarge = 1 }) => {
     const marked = Array.from(labels, (label, k) => ({
       box: boxAt(boxes, k),
       color: boxColor(label),
       label: texts?.[k] ?? "",
       dashed: dashed?.[k] === 1,
+      points: points?.[k] ?? [],
     }));
     return drawBoxes(image, marked, { enlarge });
   });

@@ -1,28 +1,33 @@
+import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import { type DetectOptions, isDetector } from "../../detection/models/detector.ts";
+import { type CascadeDetector, type DetectOptions, isDetector } from "../../detection/models/detector.ts";
 import { exportedDetections } from "../../detection/models/exported.ts";
+import type { CascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import type { Exportable, Model } from "../../model/capabilities.ts";
 import { checkState } from "../../nn/state.ts";
-import { exportOnnx } from "../../program/program.ts";
+import { exportOnnx, type State } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { type Looking, lookingBy, ownLooks } from "../run/detection-options.ts";
+import { cascadeLookingBy, type Looking, lookingBy, ownLooks } from "../run/detection-options.ts";
 import { refuse } from "../run/load.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
 
 /** What was written. */
 export interface ExportSummary {
+  /** A file; of a cascade a folder. */
   readonly path: string;
+  /** Of a cascade: its files. */
+  readonly files?: readonly string[];
   readonly bytes: number;
   /** Step of training of the weights. */
   readonly step?: number;
-  /** What the graph takes and gives. */
+  /** What the graph takes and gives; of a cascade, what each graph does. */
   readonly description: string;
 }
 
@@ -39,6 +44,8 @@ export interface ExportOptions {
   readonly suppression?: DetectOptions | undefined;
   /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
   readonly trident?: Looking | undefined;
+  /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
+  readonly cascade?: CascadeLookOptions | undefined;
   /** What of the run is trusted, where it is a stranger's. Default: nothing. */
   readonly trust?: GivenTrust | undefined;
 }
@@ -56,7 +63,7 @@ async function graphOf(
     throw new OptionError("options sampler and suppression: are of different models; leave one out");
   }
   if (suppression !== undefined) {
-    if (!isDetector(model)) {
+    if (!isDetector(model) || model.looks === "cascade") {
       throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
     }
     return exportedDetections(model, { confidence: await usualConfidence({ folder }), ...suppression });
@@ -89,8 +96,57 @@ function scaleHint(config: RunConfig): readonly string[] {
   return [`Fitted with ${fittedBy}: ${hint}.`];
 }
 
+/** What a run's record adds to a graph as metadata. */
+function recordOf(config: RunConfig, step: number | undefined) {
+  return {
+    model: config.model,
+    modelOptions: config.modelOptions,
+    data: config.data,
+    sampleShape: config.dataInfo.sampleShape,
+    classNames: config.dataInfo.classNames,
+    columns: config.dataInfo.columns,
+    seed: config.fit.seed,
+    step,
+    eidos: config.eidos,
+  };
+}
+
+/** Writes the networks of a cascade into a folder: NAME.onnx of each, cascade.json with the numbers between them, and README.md. @throws OptionError, FileError */
+async function exportStages(
+  cascade: CascadeDetector,
+  weights: State,
+  folder: string,
+  config: RunConfig,
+  step: number | undefined,
+): Promise<ExportSummary> {
+  if (/\.[a-z]+$/i.test(folder)) {
+    throw new OptionError(
+      `option out: ${config.model} is several graphs, which go into a folder; ${folder} is the name of a file`,
+    );
+  }
+  const { stages, guide, record } = cascade.exportedStages();
+  const about = recordOf(config, step);
+  const files: readonly (readonly [string, Uint8Array | string])[] = [
+    ...stages.map(
+      ({ name, outputs, description }) =>
+        [`${name}.onnx`, exportOnnx(outputs, weights, { ...about, description })] as const,
+    ),
+    ["cascade.json", `${JSON.stringify({ ...record, classNames: about.classNames }, null, 2)}\n`],
+    ["README.md", guide],
+  ];
+  for (const [name, contents] of files) await writeFileAtomic(join(folder, name), contents);
+  return {
+    path: folder,
+    files: files.map(([name]) => name),
+    bytes: files.reduce((sum, [, contents]) => sum + contents.length, 0),
+    ...(step !== undefined && { step }),
+    description: stages.map(({ name, description }) => `${name}.onnx: ${description}`).join("\n"),
+  };
+}
+
 /**
- * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata.
+ * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata. A cascade becomes a folder
+ * with a file of each network.
  * @throws OptionError where the model has no such graph to export; FileError, WeightsError
  */
 export async function exportRun(
@@ -99,9 +155,19 @@ export async function exportRun(
   options: ExportOptions = {},
 ): Promise<ExportSummary> {
   const folder = new RunFolder(run);
-  const config = lookingBy(await folder.readConfig(), options.trident);
+  const config = cascadeLookingBy(lookingBy(await folder.readConfig(), options.trident), options.cascade);
   const definition = await runDefinition(config, run, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
+  if (isDetector(model) && model.looks === "cascade") {
+    const { sampler, suppression } = options;
+    if (sampler !== undefined || suppression !== undefined) {
+      throw new OptionError(
+        `option ${sampler === undefined ? "suppression" : "sampler"}: ${config.model} is a cascade, whose networks run one after the other; export it without`,
+      );
+    }
+    const read = await folder.readWeightsFile(options.weights);
+    return exportStages(model, checkState(read.weights, model, read.file), path, config, read.step);
+  }
   if (!isExportable(model)) return refuse({ config, definition }, "be exported");
   const graph = await graphOf(config.model, model, folder, options);
   const { outputs } = graph;
@@ -110,18 +176,7 @@ export async function exportRun(
     : graph.description;
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
-  const bytes = exportOnnx(outputs, weights, {
-    model: config.model,
-    modelOptions: config.modelOptions,
-    description,
-    data: config.data,
-    sampleShape: config.dataInfo.sampleShape,
-    classNames: config.dataInfo.classNames,
-    columns: config.dataInfo.columns,
-    seed: config.fit.seed,
-    step: read.step,
-    eidos: config.eidos,
-  });
+  const bytes = exportOnnx(outputs, weights, { ...recordOf(config, read.step), description });
   await writeFileAtomic(path, bytes);
   return { path, bytes: bytes.length, ...(read.step !== undefined && { step: read.step }), description };
 }

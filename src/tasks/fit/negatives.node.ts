@@ -12,7 +12,7 @@ import {
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type Box, boxAt } from "../../detection/boxes/boxes.ts";
 import { fromLetterbox, letterbox } from "../../detection/boxes/letterbox.ts";
-import { checkTakesSizes, detections } from "../../detection/models/detector.ts";
+import { checkTakesSizes, detections, oneLook } from "../../detection/models/detector.ts";
 import {
   type ChipOptions,
   type ImageChip,
@@ -64,11 +64,12 @@ async function proposalsOf(
   score: number,
 ): Promise<readonly (readonly (readonly Box[])[])[]> {
   const { train } = set.splits;
+  const detector = oneLook(model, "option negativesFrom: objects are proposed");
   const found: Box[][][] = indices.map(() => []);
   for (const factor of scales) {
     const side = scaledSize(size, factor);
     const { x } = await letterboxBatch(train, indices, side);
-    const all = await detections(model, session, x, { confidence: score, maximum: MOST_PROPOSALS });
+    const all = await detections(detector, session, x, { confidence: score, maximum: MOST_PROPOSALS });
     for (const [i, index] of indices.entries()) {
       const own = train.annotations(index);
       const boxes = fromLetterbox(

@@ -313,6 +313,11 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
   if (!isDetector(model)) {
     throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
   }
+  if (model.looks === "cascade") {
+    throw new OptionError(
+      `${definition.name}: its networks are trained one after the other, which this fit does not do; import trained ones with eidos import --as ${definition.name}`,
+    );
+  }
   return {
     kind: "boxes",
     model,

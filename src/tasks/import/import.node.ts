@@ -6,6 +6,7 @@ import { amount, list, MOST, text } from "../../bounds.ts";
 import { buildModel, findModel } from "../../catalog.ts";
 import { FILE_KINDS, readBytes, readRegularFile } from "../../data/files/files.node.ts";
 import { BACKGROUND, COCO_GAPS, COCO_IDS } from "../../detection/models/coco-classes.ts";
+import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
 import {
   readTorchvision,
   TORCHVISION_MODELS,
@@ -23,6 +24,7 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
 import { modelInfo } from "../run/definition.node.ts";
 import { detectionFitOptions } from "../run/detection-options.ts";
+import { readMtcnn } from "./mtcnn.node.ts";
 
 /**
  * Side of the square that images are fitted into. torchvision enlarges photos to a shorter side of 800 pixels, those of 4 : 3 to 1067 × 800:
@@ -30,20 +32,26 @@ import { detectionFitOptions } from "../run/detection-options.ts";
  */
 const USUAL_SIZE = 1024;
 
+/** Models that weights of others become. */
+export const IMPORTED_MODELS = [...TORCHVISION_MODELS, "mtcnn"] as const;
+
+/** A model that weights of others become. */
+export type ImportedModel = (typeof IMPORTED_MODELS)[number];
+
 /** Options of an import. */
 export const importOptions = z.strictObject({
-  as: z.enum(TORCHVISION_MODELS).describe("the model that it becomes"),
+  as: z.enum(IMPORTED_MODELS).describe("the model that it becomes"),
   size: detectionFitOptions.shape.size
     .unwrap()
-    .default(USUAL_SIZE)
+    .optional()
     .describe(
-      "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; 1024 is nearest to torchvision's 800 pixels of the shorter side for photos of 4 : 3",
+      `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; 1024 is nearest to torchvision's 800 pixels of the shorter side for photos of 4 : 3; mtcnn looks at images at their own size (default: ${USUAL_SIZE})`,
     ),
   classes: list(text().min(1), MOST.names)
     .min(1)
     .optional()
     .describe(
-      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers)",
+      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers; of mtcnn: face)",
     ),
   epsilon: amount()
     .optional()
@@ -54,9 +62,9 @@ export const importOptions = z.strictObject({
 
 /** What is imported, and where it goes. */
 export interface ImportRequest {
-  /** A file of weights: .safetensors, or PyTorch's .pth or .pt. */
-  readonly file: string;
-  readonly as: TorchvisionModel;
+  /** A file of weights: .safetensors, or PyTorch's .pth or .pt. Of mtcnn: its three files, or the folder that they are in. */
+  readonly file: string | readonly string[];
+  readonly as: ImportedModel;
   /** Run folder; default: runs/NAME, of the file's name. */
   readonly out?: string | undefined;
   /** Default: 1024. */
@@ -70,7 +78,7 @@ export interface ImportRequest {
 export interface ImportSummary {
   /** Path of the run folder. */
   readonly folder: string;
-  readonly model: TorchvisionModel;
+  readonly model: ImportedModel;
   readonly classes: readonly string[];
   /** Tensors, and numbers in them. */
   readonly tensors: number;
@@ -79,9 +87,22 @@ export interface ImportSummary {
   readonly notes: readonly string[];
 }
 
+/** Weights of others as those of a model here. */
+interface Imported extends Pick<TorchvisionDetector, "modelOptions" | "state" | "notes"> {
+  readonly model: ImportedModel;
+  readonly classes: readonly string[];
+  /** [3, height, width] of the images that it sees, or is trained on. */
+  readonly sampleShape: readonly [number, number, number];
+  /** Options of its data. */
+  readonly dataOptions: Readonly<Record<string, unknown>>;
+  /** What it was read from. */
+  readonly files: readonly string[];
+  readonly sha256: string;
+}
+
 /**
- * Makes a run folder of a detector that torchvision has trained: one that detects, is measured and exported, and that a fit begins from
- * (`from`). Every tensor of the file must fit.
+ * Makes a run folder of a detector that torchvision has trained, or of MTCNN: one that detects, is measured and exported, and that a fit begins
+ * from (`from`). Every tensor of the files must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);
@@ -93,22 +114,19 @@ export interface ImportSummary {
 export async function importDetector({ file, out, classes, ...rest }: ImportRequest): Promise<ImportSummary> {
   const names = typeof classes === "string" ? [classes] : classes;
   const options = parseOptions("import", importOptions, { ...rest, ...(names && { classes: names }) });
-  const folder = new RunFolder(out ?? join("runs", plainName(file)));
+  const files = typeof file === "string" ? [file] : file;
+  const [first] = files;
+  if (first === undefined) throw new OptionError("import: name a file of weights");
+  const folder = new RunFolder(out ?? join("runs", plainName(files.length > 1 ? options.as : first)));
   const { path } = folder;
   const obstacle = await folder.obstacle();
   if (obstacle !== undefined) throw new FileError(obstacle);
 
-  const bytes = await readBytes(file);
-  const weights = readWeights(bytes, file);
-  const detector = readTorchvision(weights.tensors, options.as, file, options.epsilon);
-  const named = await classNames(detector, options.classes, file);
-  const config = configOf(detector, named.classes, options.size, {
-    file,
-    sha256: createHash("sha256").update(bytes).digest("hex"),
-  });
-  const definition = findModel(detector.model);
+  const read = options.as === "mtcnn" ? await cascadeOf(files, options) : await torchvisionOf(files, options);
+  const config = configOf(read);
+  const definition = findModel(read.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
-  const state = checkState(detector.state, model, file);
+  const state = checkState(read.state, model, read.files.join(", "));
 
   const wasThere = (await stat(path).catch(() => undefined)) !== undefined;
   await folder.create();
@@ -126,11 +144,68 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
   const sizes = [...state.values()].map(({ data }) => data.length);
   return {
     folder: path,
-    model: detector.model,
-    classes: named.classes,
+    model: read.model,
+    classes: read.classes,
     tensors: sizes.length,
     parameters: sizes.reduce((sum, size) => sum + size, 0),
+    notes: read.notes,
+  };
+}
+
+type ImportOptions = z.output<typeof importOptions>;
+
+/** A detector of torchvision. @throws OptionError, WeightsError as `importDetector` */
+async function torchvisionOf(
+  files: readonly string[],
+  { as, size = USUAL_SIZE, classes, epsilon }: ImportOptions,
+): Promise<Imported> {
+  const [file = "", ...others] = files;
+  if (others.length > 0)
+    throw new OptionError(`import: ${as} is one file of weights; leave out ${others.join(", ")}`);
+  if (as === "mtcnn") throw new OptionError("option as: mtcnn is none of torchvision's detectors");
+  const bytes = await readBytes(file);
+  const weights = readWeights(bytes, file);
+  const detector = readTorchvision(weights.tensors, as, file, epsilon);
+  const named = await classNames(detector, classes, file);
+  return {
+    model: detector.model,
+    modelOptions: detector.modelOptions,
+    state: detector.state,
+    classes: named.classes,
+    sampleShape: [3, size, size],
+    dataOptions: { size },
+    files,
+    sha256: createHash("sha256").update(bytes).digest("hex"),
     notes: [...weights.notes, ...detector.notes, ...named.notes],
+  };
+}
+
+/** MTCNN. @throws OptionError where options are of other models, or there are several classes; WeightsError as `readMtcnn` */
+async function cascadeOf(
+  files: readonly string[],
+  { size, classes = ["face"], epsilon }: ImportOptions,
+): Promise<Imported> {
+  if (size !== undefined) {
+    throw new OptionError("option size: mtcnn looks at images at their own size; leave it out");
+  }
+  if (epsilon !== undefined) {
+    throw new OptionError("option epsilon: mtcnn has no batch norms; leave it out");
+  }
+  if (classes.length !== 1) {
+    throw new OptionError(`option classes: ${classes.length} names, where mtcnn finds objects of one class`);
+  }
+  const { state, options, files: read, sha256, notes } = await readMtcnn(files);
+  const side = INPUT_SIZES.onet;
+  return {
+    model: "mtcnn",
+    modelOptions: options,
+    state,
+    classes,
+    sampleShape: [3, side, side],
+    dataOptions: {},
+    files: read,
+    sha256,
+    notes,
   };
 }
 
@@ -200,20 +275,23 @@ function namedClasses(
 }
 
 /** The record of a run that was imported: it has no data, and nothing was fitted. */
-function configOf(
-  { model, modelOptions }: TorchvisionDetector,
-  classes: readonly string[],
-  size: number,
-  imported: { readonly file: string; readonly sha256: string },
-): RunConfig {
+function configOf({
+  model,
+  modelOptions,
+  classes,
+  sampleShape,
+  dataOptions,
+  files,
+  sha256,
+}: Imported): RunConfig {
   const definition = findModel(model);
   const dataInfo: RunConfig["dataInfo"] = {
     kind: "image",
-    sampleShape: [3, size, size],
+    sampleShape: [...sampleShape],
     marks: "boxes",
     classes: classes.length,
     classNames: classes,
-    fingerprint: `sha256:${imported.sha256}`,
+    fingerprint: `sha256:${sha256}`,
     trainCount: 1,
   };
   const fit = parseOptions("fit", fitOptions, {});
@@ -222,10 +300,10 @@ function configOf(
     created: new Date().toISOString(),
     model,
     modelOptions: parseOptions(model, definition.options, modelOptions) as Record<string, unknown>,
-    data: `${IMPORTED}${basename(imported.file)}`,
-    dataOptions: { size },
+    data: `${IMPORTED}${files.map((path) => basename(path)).join(", ")}`,
+    dataOptions,
     dataInfo,
     fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(dataInfo)) ?? {}, dataInfo.trainCount),
-    imported,
+    imported: { file: files.join(", "), sha256 },
   };
 }

@@ -1,8 +1,8 @@
 import type { DetectionSplit } from "../../data/boxes/set.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { boxAt } from "../../detection/boxes/boxes.ts";
-import type { Detections } from "../../detection/boxes/detections.ts";
-import type { Detector } from "../../detection/models/detector.ts";
+import { type Detections, pointsAt } from "../../detection/boxes/detections.ts";
+import type { AnyDetector } from "../../detection/models/detector.ts";
 import type { Session } from "../../program/program.ts";
 import { contactSheet, type SheetPicture } from "../../report/boxes/contact-sheet.ts";
 import { heatOverlay } from "../../report/raster/heat.ts";
@@ -93,6 +93,9 @@ export async function foundSheet(
         boxAt(found.boxes, i).map((edge, side) => edge * (side % 2 === 0 ? sx : sy)),
       ),
       labels: kept.map((i) => found.classes[i] ?? 0),
+      ...(found.landmarks && {
+        points: kept.map((i) => pointsAt(found, i).map(([x, y]) => [x * sx, y * sy] as const)),
+      }),
       ...(kept.length <= TEXTS && {
         texts: kept.map((i) => (found.scores[i] ?? 0).toFixed(2).replace(/^0/, "")),
       }),
@@ -104,11 +107,12 @@ export async function foundSheet(
 
 /** Images of a split with the largest heat of all classes laid over them, as a detector with heat maps sees them. */
 export async function heatSheet(
-  detector: Detector,
+  detector: AnyDetector,
   session: Session,
   split: DetectionSplit,
   indices: readonly number[],
 ): Promise<Raster | undefined> {
+  if (detector.looks === "cascade") return undefined;
   const { heat } = detector;
   if (heat === undefined) return undefined;
   const { x } = await letterboxBatch(split, indices, detector.imageSize.width);

@@ -3,7 +3,7 @@ import type { SplitName } from "../../data/sources/data-set.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
-import type { DetectOptions, Detector } from "../../detection/models/detector.ts";
+import type { AnyDetector, DetectOptions } from "../../detection/models/detector.ts";
 import {
   detectorViews,
   type PyramidImages,
@@ -25,7 +25,7 @@ const AT_ONCE = 4;
 
 /** What a detector finds in some images of a split, in pixels of those images. */
 export async function detectImages(
-  detector: Detector,
+  detector: AnyDetector,
   session: Session,
   split: DetectionSplit,
   indices: readonly number[],
@@ -108,6 +108,7 @@ async function pyramidImages(
       if (x === undefined) throw new RangeError(`images of ${side} pixels are not among those of the views`);
       return x;
     },
+    whole: async (i) => (await split.sample(indices[i] ?? Number.NaN)).image,
   };
 }
 
@@ -129,7 +130,7 @@ export async function evaluateSplit(
   const found: FoundIn[] = [];
   const looks = looksOf(run.config, options);
   const views = detectorViews(run.model, looks);
-  const settings = { ...looks, ...evaluationOptions(options) };
+  const settings = { ...looks, ...evaluationOptions(options, run.model) };
   let [timed, seconds] = [0, 0];
   for (let first = 0; first < split.count; first += AT_ONCE) {
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
@@ -195,7 +196,7 @@ export async function summarize(
     seconds: last?.seconds ?? 0,
     step,
     detect: {
-      ...evaluationOptions(options),
+      ...evaluationOptions(options, model),
       ...(!isPlain(views, model.imageSize.width) && views.options),
     },
     imagesPerSecond,

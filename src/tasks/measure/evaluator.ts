@@ -2,9 +2,11 @@ import type { DetectionSplit } from "../../data/boxes/set.ts";
 import type { Truth } from "../../detection/boxes/detections.ts";
 import { DetectionEvaluator } from "../../detection/measure/evaluator.ts";
 import {
+  type AnyDetector,
   completeDetectOptions,
   type DetectOptions,
   type Detector,
+  detectOptionsOf,
   pickedDetections,
 } from "../../detection/models/detector.ts";
 import { detectorViews, inImages, mergeViews } from "../../detection/models/image-pyramid.ts";
@@ -14,9 +16,16 @@ import type { NdArray } from "../../tensor/array.ts";
 import type { Tensor } from "../../tensor/graph.ts";
 import type { HeldOutEvaluator } from "../../train/batches.ts";
 
-/** Options of detection for measuring, those that are not given filled in: average precision looks at detections of nearly every score. */
-export function evaluationOptions(options: DetectOptions = {}): Required<DetectOptions> {
-  return completeDetectOptions({ ...options, confidence: options.confidence ?? 0.01 });
+/**
+ * Options of detection for measuring, those that are not given filled in: average precision looks at detections of nearly every score.
+ * @param detector one that may have options of its own
+ */
+export function evaluationOptions(
+  options: DetectOptions = {},
+  detector?: AnyDetector,
+): Required<DetectOptions> {
+  const nearlyAll = { ...options, confidence: options.confidence ?? 0.01 };
+  return detector === undefined ? completeDetectOptions(nearlyAll) : detectOptionsOf(detector, nearlyAll);
 }
 
 /** The objects of image `index` of a split. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { type CascadeLookOptions, cascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { parseRanges } from "../../detection/scale/ranges.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -103,6 +104,32 @@ export function lookingBy(config: RunConfig, trident: Looking | undefined): RunC
     );
   }
   return { ...config, modelOptions: { ...config.modelOptions, trident } };
+}
+
+/** How a run's cascade looks at images; undefined where it is none. */
+export function cascadeLookOf({
+  modelOptions,
+}: Pick<RunConfig, "modelOptions">): CascadeLookOptions | undefined {
+  const { minimumSize, factor, thresholds } = modelOptions;
+  const look = cascadeLookOptions.safeParse({ minimumSize, factor, thresholds });
+  return look.success && look.data.minimumSize !== undefined ? look.data : undefined;
+}
+
+/** A run whose cascade looks at images as asked for: its weights are the same. @throws OptionError where it is none, or an option is not acceptable */
+export function cascadeLookingBy(config: RunConfig, given: CascadeLookOptions = {}): RunConfig {
+  const look = Object.fromEntries(
+    Object.entries(parseOptions("detections", cascadeLookOptions, given)).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const [first] = Object.keys(look);
+  if (first === undefined) return config;
+  if (cascadeLookOf(config) === undefined) {
+    throw new OptionError(
+      `option ${first}: is of cascades, and this run of ${config.model} is none; leave it out`,
+    );
+  }
+  return { ...config, modelOptions: { ...config.modelOptions, ...look } };
 }
 
 /** How a run looks at images that was fitted by sizes: at its own scales, each for the objects that were learnt there. */

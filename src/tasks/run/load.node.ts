@@ -4,7 +4,8 @@ import { openData, openDetection } from "../../data/open.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
-import { type Detector, isDetector } from "../../detection/models/detector.ts";
+import { type AnyDetector, isDetector } from "../../detection/models/detector.ts";
+import type { CascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import type { Model } from "../../model/capabilities.ts";
@@ -17,7 +18,7 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { checkFingerprint } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { keepDefinition, modelInfo, runDefinition } from "./definition.node.ts";
-import { detectionDataOptions, type Looking, lookingBy } from "./detection-options.ts";
+import { cascadeLookingBy, detectionDataOptions, type Looking, lookingBy } from "./detection-options.ts";
 import { locatedData } from "./run-data.node.ts";
 import { type GivenTrust, queryTrust } from "./trust.node.ts";
 
@@ -52,6 +53,8 @@ export interface LoadRunOptions {
   readonly trust?: GivenTrust | undefined;
   /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
   readonly trident?: Looking | undefined;
+  /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
+  readonly cascade?: CascadeLookOptions | undefined;
 }
 
 /**
@@ -66,7 +69,7 @@ export async function loadRun(
   } = {},
 ): Promise<LoadedRun> {
   const folder = new RunFolder(path);
-  const config = lookingBy(await folder.readConfig(), options.trident);
+  const config = cascadeLookingBy(lookingBy(await folder.readConfig(), options.trident), options.cascade);
   if (options.definition !== undefined) keepDefinition(options.definition);
   const definition = await runDefinition(config, path, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
@@ -123,7 +126,7 @@ export function isClassConditional({ config }: LoadedRun): boolean {
 
 /** A fitted detector, ready to find objects. */
 export interface DetectorRun extends Omit<LoadedRun, "model" | "data"> {
-  readonly model: LoadedRun["model"] & Detector;
+  readonly model: LoadedRun["model"] & AnyDetector;
   /** Names of the classes that it finds. */
   readonly classes: readonly string[];
 }

@@ -7,6 +7,7 @@ import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/f
 import { importSharp } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
+import { FACE_LANDMARKS } from "../../detection/boxes/landmarks.ts";
 import type { DetectOptions } from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -43,15 +44,22 @@ export interface DetectedImage extends NamedImage {
   decode(longest?: number): Promise<ByteImage>;
 }
 
-/** The default score from which on detections count: that at which F₁ was highest on the validation split. */
-export async function usualConfidence({ folder }: Pick<DetectorRun, "folder">): Promise<number> {
+/**
+ * The default score from which on detections count: that at which F₁ was highest on the validation split.
+ * @param run with its model, where that is built: a cascade that was not validated has a score of its own
+ */
+export async function usualConfidence({
+  folder,
+  model,
+}: Pick<DetectorRun, "folder"> & Partial<Pick<DetectorRun, "model">>): Promise<number> {
+  const usual = model?.looks === "cascade" ? model.usual.confidence : USUAL_SCORE;
   const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
-  if (bytes === undefined) return USUAL_SCORE;
+  if (bytes === undefined) return usual;
   try {
     const score: unknown = JSON.parse(new TextDecoder().decode(bytes))?.best?.score;
-    return typeof score === "number" && score >= 0 && score <= 1 ? score : USUAL_SCORE;
+    return typeof score === "number" && score >= 0 && score <= 1 ? score : usual;
   } catch {
-    return USUAL_SCORE;
+    return usual;
   }
 }
 
@@ -71,7 +79,7 @@ type Ready =
   | { readonly ok: true; readonly image: NamedImage; readonly photo: OpenPhoto; readonly small: ByteImage }
   | { readonly ok: false; readonly image: NamedImage; readonly reason: string };
 
-async function ready(image: NamedImage, longest: number, pixelLimit: number): Promise<Ready> {
+async function ready(image: NamedImage, longest: number | undefined, pixelLimit: number): Promise<Ready> {
   try {
     const photo = await openPhoto(image.image, image.name, { pixelLimit });
     return { ok: true, image, photo, small: await photo.decode(longest) };
@@ -97,7 +105,8 @@ export async function* detectFiles(
   const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
   const { model, session } = run;
   const looks = looksOf(run.config, options);
-  const longest = Math.max(...detectorViews(model, looks).sides);
+  const { sides } = detectorViews(model, looks);
+  const longest = sides.length === 0 ? undefined : Math.max(...sides);
   const confidence = options.confidence ?? (await usualConfidence(run));
   const coming = images.slice(0, AHEAD).map((image) => ready(image, longest, pixelLimit));
   for (let next = coming.length; coming.length > 0; next++) {
@@ -113,7 +122,11 @@ export async function* detectFiles(
     const { photo, small } = taken;
     const { width, height } = photo;
     const whole = { width, height };
-    const seen = { sizes: [whole], at: (side: number) => letterboxed(small, whole, side) };
+    const seen = {
+      sizes: [whole],
+      at: (side: number) => letterboxed(small, whole, side),
+      whole: async () => small,
+    };
     const [found] = await pyramidDetections(model, session, seen, { ...looks, confidence });
     yield {
       ...image,
@@ -128,6 +141,23 @@ export async function* detectFiles(
 /** Pictures have a longer side of at most so many pixels, and small images are enlarged so that boxes can be seen. */
 const LARGEST = 2560;
 const SMALLEST = 400;
+
+/** COCO's mark of a point that is seen. */
+const VISIBLE = 2;
+
+/** What COCO has of the landmarks of a class: their names; nothing where none were found. */
+function keypointNames(
+  images: readonly Pick<DetectedImage, "found">[],
+  label: number,
+): { readonly keypoints?: readonly string[] } {
+  for (const { found } of images) {
+    const points = found.find((detection) => detection.class === label)?.landmarks?.length;
+    if (points === undefined) continue;
+    if (points === FACE_LANDMARKS.length) return { keypoints: FACE_LANDMARKS };
+    return { keypoints: Array.from({ length: points }, (_, i) => `point ${i + 1}`) };
+  }
+  return {};
+}
 
 /** Pictures of images with what was found in them, and all of it as JSON, in one folder. */
 export class DetectionWriter {
@@ -162,8 +192,9 @@ export class DetectionWriter {
     const [sx, sy] = [shown.width / image.width, shown.height / image.height];
     const drawn = drawBoxes(
       rasterOfBytes(shown),
-      image.found.map(({ box: [x1, y1, x2, y2], class: label, score }) => ({
+      image.found.map(({ box: [x1, y1, x2, y2], class: label, score, landmarks = [] }) => ({
         box: [x1 * sx, y1 * sy, x2 * sx, y2 * sy] as const,
+        points: landmarks.map(([x, y]) => [x * sx, y * sy] as const),
         label: `${this.classes[label] ?? label} ${score.toFixed(2)}`,
         color: boxColor(label),
       })),
@@ -200,14 +231,19 @@ export class DetectionWriter {
       width,
       height,
       ...(picture !== undefined && { picture }),
-      objects: found.map(({ box, score, class: label }) => ({ class: named(label), score, box })),
+      objects: found.map(({ class: label, score, box, landmarks }) => ({
+        class: named(label),
+        score,
+        box,
+        ...(landmarks && { landmarks }),
+      })),
     }));
     return { ...about, classes: this.classes, images, unreadable: this.unreadable };
   }
 
   /**
    * Writes detections.json, images with what was found in each, and coco.json, the same as COCO has it: `annotations` are results with
-   * image_id, category_id (from 1 on), bbox [x, y, width, height] and score.
+   * image_id, category_id (from 1 on), bbox [x, y, width, height] and score, and with landmarks `keypoints` [x, y, 2, …] and `num_keypoints`.
    * @param about as in `summary`
    * @throws FileError
    */
@@ -224,9 +260,9 @@ export class DetectionWriter {
         width,
         height,
       })),
-      categories: this.classes.map((name, i) => ({ id: i + 1, name })),
+      categories: this.classes.map((name, i) => ({ id: i + 1, name, ...keypointNames(this.images, i) })),
       annotations: this.images.flatMap(({ found }, i) =>
-        found.map(({ box: [x1, y1, x2, y2], score, class: label }) => ({
+        found.map(({ box: [x1, y1, x2, y2], score, class: label, landmarks }) => ({
           id: ++id,
           image_id: i + 1,
           category_id: label + 1,
@@ -234,6 +270,10 @@ export class DetectionWriter {
           area: (x2 - x1) * (y2 - y1),
           iscrowd: 0,
           score,
+          ...(landmarks && {
+            keypoints: landmarks.flatMap(([x, y]) => [x, y, VISIBLE]),
+            num_keypoints: landmarks.length,
+          }),
         })),
       ),
     };

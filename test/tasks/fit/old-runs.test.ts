@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readNpy } from "../../../src/data/files/arrays.node.ts";
 import { detections } from "../../../src/detection/index.ts";
+import { oneLook } from "../../../src/detection/models/detector.ts";
 import type { State } from "../../../src/program/program.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
@@ -111,7 +112,7 @@ it("fcos-digit-scenes finds objects of its classes", async () => {
       Float32Array.from({ length: 3 * 64 * 64 }, (_, i) => i % 251),
       [1, 3, 64, 64],
     );
-    const [found] = await detections(run.model, run.session, x, { confidence: 0 });
+    const [found] = await detections(oneLook(run.model, "a run"), run.session, x, { confidence: 0 });
     const { classes, scores } = present(found);
     expect(scores.length).toBeGreaterThan(0);
     expect(Array.from(classes).every((label) => run.classes[label] !== undefined)).toBe(true);

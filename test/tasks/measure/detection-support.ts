@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { expect } from "vitest";
 import { letterboxBatch } from "../../../src/detection/augment/batches.ts";
+import { oneLook } from "../../../src/detection/models/detector.ts";
 import { pngSize } from "../../../src/report/raster/raster.ts";
 import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
@@ -224,7 +225,8 @@ export async function expectMeasuredAndExported(
     const { width: side } = run.model.imageSize;
     expect(description).toContain(`[batch, 3, ${side}, ${side}]`);
     const { x } = await letterboxBatch(set.splits.test, [0, 1], side);
-    const compiled = run.session.compiled(run.model, "decoded", ["x"], ({ x }) => run.model.decoded(x));
+    const detector = oneLook(run.model, "a graph");
+    const compiled = run.session.compiled(detector, "decoded", ["x"], ({ x }) => detector.decoded(x));
     const own = await compiled.run({ x });
     const plain = await ort.InferenceSession.create(file);
     const outside = await plain.run({ x: new ort.Tensor("float32", x.data, x.shape) });
