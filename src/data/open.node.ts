@@ -38,8 +38,8 @@ export async function openDetection(
 ): Promise<DetectionSet> {
   const { trainImages, splitSeed, oneClass } = resolveDetectionOptions(options);
   const opened = await openAllDetection(data, options);
-  const set = oneClass === undefined ? opened : asOneClass(opened, oneClass);
-  return trainImages === undefined ? set : withFewerTrained(set, trainImages, splitSeed);
+  const set = trainImages === undefined ? opened : withFewerTrained(opened, trainImages, splitSeed);
+  return oneClass === undefined ? set : asOneClass(set, oneClass);
 }
 
 async function openAllDetection(data: string | DataSource, options: DetectionOptions): Promise<DetectionSet> {

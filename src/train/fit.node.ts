@@ -308,14 +308,17 @@ class FitLoop {
     }
   }
 
-  /** Begins the next stage where the one under way has had its part. What was best is forgotten: it was of another part. */
-  private async advance(trainer: Trainer): Promise<void> {
+  /**
+   * Begins the next stage where the one under way has had its part. What was best is forgotten: it was of another part.
+   * @returns false where the fit is stopped meanwhile
+   */
+  private async advance(trainer: Trainer): Promise<boolean> {
     const { staged, span } = this;
     const begun = this.progress.stages ?? [];
     const isLast = begun.length >= (staged?.stages.length ?? 1);
-    if (span === undefined || isLast || !isSpent(span, trainer.step, this.budget)) return;
+    if (span === undefined || isLast || !isSpent(span, trainer.step, this.budget)) return true;
     const entry = await this.enter(begun.length, await trainer.weights());
-    if (entry === undefined) return;
+    if (entry === undefined) return false;
     const last = this.rows.at(-1);
     if (last !== undefined) this.rows[this.rows.length - 1] = { ...last, ...entry.measures };
     for (const warning of entry.warnings) this.control.warn(warning);
@@ -326,6 +329,7 @@ class FitLoop {
       validationsSinceBest: 0,
       stages: [...begun, { step: trainer.step, seconds: this.elapsed() }],
     };
+    return true;
   }
 
   private get samplesPerSecond(): number {
@@ -344,8 +348,7 @@ class FitLoop {
     let drawnShare = drawnUntil();
     let reason = this.endReason();
     while (reason === undefined) {
-      await this.advance(trainer);
-      if (this.control.shouldStop()) {
+      if (!(await this.advance(trainer))) {
         reason = "stopped";
         break;
       }
@@ -360,8 +363,7 @@ class FitLoop {
         this.budget.reached(trainer.step) || (span !== undefined && isSpent(span, trainer.step, this.budget));
       const validated =
         trainer.step % options.validateEvery === 0 || ends ? await this.validate(trainer) : undefined;
-      if (trainer.step % options.logEvery === 0 || validated !== undefined || ends)
-        this.log(rate, validated);
+      if (trainer.step % options.logEvery === 0 || validated !== undefined || ends) this.log(rate, validated);
       reason = this.endReason();
       this.report("training");
       if (reason !== undefined) break;

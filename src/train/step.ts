@@ -213,23 +213,27 @@ export class StepTracer {
   /** A whole step of one part of a model: its stretch of the vectors changes, and what lies before and behind it is passed on. */
   private staged(model: Staged, batch: SymbolicBatch): StepGraph {
     const part = this.layout.stretch(parametersOf(model.trainedBy(batch)));
-    const own = (name: string): Tensor => slice(this.vector(name), 0, part.from, part.to);
+    const wholes = new Map<string, Tensor>();
+    const own = (name: string): Tensor => {
+      const whole = wholes.get(name) ?? this.vector(name);
+      wholes.set(name, whole);
+      return slice(whole, 0, part.from, part.to);
+    };
     const parameters = own("parameters");
     const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, batch, part.layout));
     if (gradient === undefined) throw new OptionError("the step has no gradient");
     const bufferOf = (buffer: Buffer): Tensor => rest[buffer.name] ?? buffer;
     const update = this.update(parameters, gradient, bufferOf, part.layout, own);
-    const vectors = new Set(["parameters", "average", ...this.slotNames]);
-    const widened = [...update].map(
-      ([name, value]) => [name, vectors.has(name) ? this.widened(name, value, part) : value] as const,
-    );
+    const widened = [...update].map(([name, value]) => {
+      const whole = wholes.get(name);
+      return [name, whole === undefined ? value : this.widened(whole, value, part)] as const;
+    });
     return new Map([...Object.entries(rest), ...widened]);
   }
 
   /** A vector of training with another stretch. */
-  private widened(name: string, stretch: Tensor, { from, to }: LayoutStretch): Tensor {
+  private widened(whole: Tensor, stretch: Tensor, { from, to }: LayoutStretch): Tensor {
     const { size } = this.layout;
-    const whole = this.vector(name);
     return concat(
       [
         ...(from > 0 ? [slice(whole, 0, 0, from)] : []),

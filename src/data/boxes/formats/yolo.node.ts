@@ -33,9 +33,7 @@ const yamlSchema = z.object({
   test: locations,
   names: z.union([z.array(z.coerce.string()), z.record(z.coerce.number().int().min(0), z.coerce.string())]),
   /** Of poses: landmarks of an object, and the numbers of each, x, y and perhaps whether it is marked. */
-  kpt_shape: z
-    .tuple([z.int().min(1).max(MOST_LANDMARKS), z.union([z.literal(2), z.literal(3)])])
-    .nullish(),
+  kpt_shape: z.tuple([z.int().min(1).max(MOST_LANDMARKS), z.union([z.literal(2), z.literal(3)])]).nullish(),
 });
 
 type YoloYaml = z.output<typeof yamlSchema>;

@@ -187,12 +187,7 @@ export function mirroredIn([left, , right]: Box, [x1, y1, x2, y2]: Box): Box {
  */
 export function offsetsOf([left, top, right, bottom]: Box, [x1, y1, x2, y2]: Box): Box {
   const [width, height] = [right - left, bottom - top];
-  return [
-    (x1 - left - 1) / width,
-    (y1 - top - 1) / height,
-    (x2 - right) / width,
-    (y2 - bottom) / height,
-  ];
+  return [(x1 - left - 1) / width, (y1 - top - 1) / height, (x2 - right) / width, (y2 - bottom) / height];
 }
 
 /** Landmarks in parts of a window's side from its corner, all x, then all y, as the networks predict them. */

@@ -1,6 +1,15 @@
 import type { Losses } from "../../../model/capabilities.ts";
 import { sizeAt } from "../../../tensor/graph.ts";
-import { arange, constant, logicalAnd, logicalOr, slice, type Tensor, topK, where } from "../../../tensor/index.ts";
+import {
+  arange,
+  constant,
+  logicalAnd,
+  logicalOr,
+  slice,
+  type Tensor,
+  topK,
+  where,
+} from "../../../tensor/index.ts";
 import { atLeastOne, binaryCrossEntropy } from "../../loss/losses.ts";
 import { CROP_KINDS, type CropKind } from "./crops.ts";
 import type { CascadeOutputs, Stage } from "./networks.ts";
@@ -53,7 +62,9 @@ export function hardest(losses: Tensor, counts: Tensor, share = HARD_SHARE): Ten
 /** The mean over crops of a kind of the sum of squares of each: both [n, m], of crops that count [n] (bool). */
 function meanOfSquares(differences: Tensor, counts: Tensor): Tensor {
   const sums = differences.square().sum(1);
-  return where(counts, sums, constant(0)).sum().div(atLeastOne(counts.cast("float32")));
+  return where(counts, sums, constant(0))
+    .sum()
+    .div(atLeastOne(counts.cast("float32")));
 }
 
 /**
@@ -68,7 +79,9 @@ export function cropLosses(stage: Stage, outputs: CascadeOutputs, targets: CropT
   const { kinds, offsets, landmarks, marked } = targets;
   const is = (kind: CropKind): Tensor => kinds.equal(kindNumber(kind));
   const logits = outputs.logits.reshape([count, 2]);
-  const logit = slice(logits, 1, 1, 2).sub(slice(logits, 1, 0, 1)).squeeze(1);
+  const logit = slice(logits, 1, 1, 2)
+    .sub(slice(logits, 1, 0, 1))
+    .squeeze(1);
   const positive = is("positive");
   const judged = binaryCrossEntropy(logit, positive.cast("float32"));
   const ofClass = hardest(judged, logicalOr(positive, is("negative")));
