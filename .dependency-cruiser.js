@@ -25,7 +25,7 @@ const HOUSE = [
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
-  { room: "representation" },
+  { room: "representation", subrooms: ["mutual-information"] },
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
@@ -35,7 +35,11 @@ const HOUSE = [
     above: ["image-normalization", "trident", "blocks", "backbones"],
     subrooms: ["published"],
   },
-  { room: "detection/models", above: ["detector"], subrooms: ["mtcnn"] },
+  {
+    room: "detection/models",
+    above: ["detector", "tower-head", "yolo", "retina-net", "sliding-window"],
+    subrooms: ["mtcnn", "faces"],
+  },
   { room: "catalog" },
   {
     room: "report",

@@ -8,6 +8,7 @@ export {
   letterboxBatch,
 } from "./augment/batches.ts";
 export { type AugmentOptions, augmentSchema } from "./augment/options.ts";
+export { planSmallObjects, type SmallObjects } from "./augment/small-objects.ts";
 export { type Box, type BoxArray, iouMatrix, type Size } from "./boxes/boxes.ts";
 export { type Detection, type Detections, pickDetections, toDetections } from "./boxes/detections.ts";
 export { type FusionOptions, weightedBoxesFusion } from "./boxes/fusion.ts";
@@ -37,6 +38,13 @@ export {
 } from "./models/detector.ts";
 export { detectors } from "./models/detectors.ts";
 export { exportedDetections } from "./models/exported.ts";
+export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./models/faces/ultra-light-rfb.ts";
+export { YuNet, type YuNetOptions, yunetDefinition, yunetOptions } from "./models/faces/yunet.ts";
 export {
   FasterRcnn,
   type FasterRcnnOptions,

@@ -33,6 +33,7 @@ export {
   SpectralNorm,
   type WeightedLayer,
 } from "./normalization.ts";
+export { type OnnxAttributeValue, type OnnxGraph, type OnnxOperation, readOnnx } from "./onnx.ts";
 export {
   type AdamOptions,
   adam,

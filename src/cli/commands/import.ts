@@ -19,7 +19,7 @@ export function configure(command: Command): void {
   addSchemaOptions(command, "Import", importFlags);
   command.addHelpText(
     "after",
-    "\nReads torchvision's fasterrcnn_resnet50_fpn (--as faster-rcnn), retinanet_resnet50_fpn and its _v2 (--as retina-net), and fcos_resnet50_fpn\n(--as fcos), as .pth, .pt or .safetensors; and MTCNN (--as mtcnn) of facenet-pytorch: pnet.pt, rnet.pt and onet.pt, or their folder.\n\nExamples:\n  eidos import fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --as faster-rcnn --out runs/coco\n  eidos detect runs/coco street.jpg\n  eidos import weights/mtcnn --as mtcnn --out runs/faces\n  eidos fit faster-rcnn ./my-boxes --from runs/coco",
+    "\nReads torchvision's fasterrcnn_resnet50_fpn (--as faster-rcnn), retinanet_resnet50_fpn and its _v2 (--as retina-net), and fcos_resnet50_fpn\n(--as fcos), as .pth, .pt or .safetensors; and MTCNN (--as mtcnn) of facenet-pytorch: pnet.pt, rnet.pt and onet.pt, or their folder.\nFace detectors as .onnx: YuNet of libfacedetection and OpenCV (--as yunet), the RFB form of Ultra-Light-Fast-Generic-Face-Detector-1MB without\ndecoding inside (--as ultra-light-rfb).\n\nExamples:\n  eidos import fasterrcnn_resnet50_fpn_coco-258fb6c6.pth --as faster-rcnn --out runs/coco\n  eidos detect runs/coco street.jpg\n  eidos import weights/mtcnn --as mtcnn --out runs/faces\n  eidos import yunet_n_320.onnx --as yunet --out runs/yunet\n  eidos fit faster-rcnn ./my-boxes --from runs/coco",
   );
   command.action(async (file: readonly string[], flags: Record<string, unknown>) => {
     const { json, out, ...options } = parseOptions("import", importFlags, flagValues(flags, [importFlags]));

@@ -1,5 +1,7 @@
 import { centerNetDefinition } from "./center-net.ts";
 import type { DetectorDefinition } from "./detector.ts";
+import { ultraLightRfbDefinition } from "./faces/ultra-light-rfb.ts";
+import { yunetDefinition } from "./faces/yunet.ts";
 import { fasterRcnnDefinition } from "./faster-rcnn.ts";
 import { fcosDefinition } from "./fcos.ts";
 import { mtcnnDefinition } from "./mtcnn/mtcnn.ts";
@@ -19,6 +21,8 @@ const single = [
   yoloV3Definition,
   fasterRcnnDefinition,
   slidingWindowDefinition,
+  yunetDefinition,
+  ultraLightRfbDefinition,
 ] as const;
 
 /** Every detector. A new one is one line here, or in the list before: the catalogue takes the list as it is. */

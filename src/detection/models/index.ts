@@ -33,6 +33,29 @@ export {
 export { detectors } from "./detectors.ts";
 export { exportedDetections } from "./exported.ts";
 export {
+  FACE_MODELS,
+  type FaceModel,
+  type PublishedFaceDetector,
+  readFaceDetector,
+} from "./faces/published.ts";
+export {
+  UltraLightRfb,
+  type UltraLightRfbOptions,
+  ultraLightAnchors,
+  ultraLightLosses,
+  ultraLightRfbDefinition,
+  ultraLightRfbOptions,
+} from "./faces/ultra-light-rfb.ts";
+export {
+  YuNet,
+  type YuNetOptions,
+  type YuNetOutputs,
+  yunetBoxes,
+  yunetDefinition,
+  yunetLosses,
+  yunetOptions,
+} from "./faces/yunet.ts";
+export {
   FasterRcnn,
   type FasterRcnnOptions,
   fasterRcnnDefinition,
@@ -77,14 +100,12 @@ export {
   rematched,
   stageWeights,
 } from "./region-head.ts";
+export { type RetinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
 export {
-  assignByOverlap,
   deltasOf,
-  type OverlapThresholds,
   RetinaNet,
   type RetinaNetOptions,
   type RetinaNetOutputs,
-  type RetinaNetTargets,
   retinaNetDefinition,
   retinaNetLosses,
   retinaNetOptions,

@@ -21,6 +21,7 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { Size } from "../boxes/boxes.ts";
+import { assignByOverlap, sparing } from "../loss/anchor-assignment.ts";
 import {
   centersOf,
   checkThresholds,
@@ -39,7 +40,6 @@ import {
   defineDetector,
   exportedDetector,
 } from "./detector.ts";
-import { assignByOverlap, sparing } from "./retina-net.ts";
 
 /** Pixels between neighboring windows of a level of the pyramid. */
 const STRIDE = 4;
@@ -350,7 +350,7 @@ function windowsAlong(side: number): number {
  * 1 for the negatives of an image with the largest losses, as many as wanted, within bounds: losses [n, k] that are 0 where a window is no
  * negative, wanted [n] → [n, k].
  */
-function hardest(losses: Tensor, wanted: Tensor): Tensor {
+export function hardest(losses: Tensor, wanted: Tensor): Tensor {
   const fixed = losses.stopGradient();
   const most = Math.min(MOST_NEGATIVES, Number(losses.shape[1]));
   const sorted = topK(fixed, most).values;

@@ -7,16 +7,9 @@ import { buildModel, findModel } from "../../catalog.ts";
 import { FILE_KINDS, readBytes, readRegularFile } from "../../data/files/files.node.ts";
 import { BACKGROUND, COCO_GAPS, COCO_IDS } from "../../detection/models/coco-classes.ts";
 import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
-import {
-  readTorchvision,
-  TORCHVISION_MODELS,
-  type TorchvisionDetector,
-  type TorchvisionModel,
-} from "../../detection/models/torchvision.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkState } from "../../nn/state.ts";
-import { readWeights } from "../../nn/weights.ts";
 import { parseOptions } from "../../options.ts";
 import { fitOptions, resolveFitOptions } from "../../train/options.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
@@ -25,15 +18,16 @@ import { version } from "../../version.ts";
 import { modelInfo } from "../run/definition.node.ts";
 import { detectionFitOptions } from "../run/detection-options.ts";
 import { readMtcnn } from "./mtcnn.node.ts";
-
-/**
- * Side of the square that images are fitted into. torchvision enlarges photos to a shorter side of 800 pixels, those of 4 : 3 to 1067 × 800:
- * at 1024, which all strides up to 128 divide, objects are within 4 % of the size that it was trained on.
- */
-const USUAL_SIZE = 1024;
+import {
+  isTorchvision,
+  ONE_FILE_MODELS,
+  type OneFileModel,
+  type ReadDetector,
+  readDetector,
+} from "./readers.ts";
 
 /** Models that weights of others become. */
-export const IMPORTED_MODELS = [...TORCHVISION_MODELS, "mtcnn"] as const;
+export const IMPORTED_MODELS = [...ONE_FILE_MODELS, "mtcnn"] as const;
 
 /** A model that weights of others become. */
 export type ImportedModel = (typeof IMPORTED_MODELS)[number];
@@ -41,17 +35,14 @@ export type ImportedModel = (typeof IMPORTED_MODELS)[number];
 /** Options of an import. */
 export const importOptions = z.strictObject({
   as: z.enum(IMPORTED_MODELS).describe("the model that it becomes"),
-  size: detectionFitOptions.shape.size
-    .unwrap()
-    .optional()
-    .describe(
-      `height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; 1024 is nearest to torchvision's 800 pixels of the shorter side for photos of 4 : 3; mtcnn looks at images at their own size (default: ${USUAL_SIZE})`,
-    ),
+  size: detectionFitOptions.shape.size.describe(
+    "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; mtcnn looks at images at their own size (default: as it was trained; 1024 for torchvision's, which is nearest to its 800 pixels of the shorter side for photos of 4 : 3; yunet 640, ultra-light-rfb 320)",
+  ),
   classes: list(text().min(1), MOST.names)
     .min(1)
     .optional()
     .describe(
-      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers; of mtcnn: face)",
+      "names of the classes in their order, without background, or a file with one a line (default: COCO's where there are as many, otherwise numbers; of face detectors: face)",
     ),
   epsilon: amount()
     .optional()
@@ -62,12 +53,12 @@ export const importOptions = z.strictObject({
 
 /** What is imported, and where it goes. */
 export interface ImportRequest {
-  /** A file of weights: .safetensors, or PyTorch's .pth or .pt. Of mtcnn: its three files, or the folder that they are in. */
+  /** A file of weights: .safetensors, or PyTorch's .pth or .pt; .onnx of yunet and ultra-light-rfb. Of mtcnn: its three files, or the folder that they are in. */
   readonly file: string | readonly string[];
   readonly as: ImportedModel;
   /** Run folder; default: runs/NAME, of the file's name. */
   readonly out?: string | undefined;
-  /** Default: 1024. */
+  /** Default: that at which it sees objects as it was trained to. */
   readonly size?: number | undefined;
   /** Names of the classes without background, or the path of a file with one a line. */
   readonly classes?: readonly string[] | string | undefined;
@@ -88,7 +79,7 @@ export interface ImportSummary {
 }
 
 /** Weights of others as those of a model here. */
-interface Imported extends Pick<TorchvisionDetector, "modelOptions" | "state" | "notes"> {
+interface Imported extends Pick<ReadDetector, "modelOptions" | "state" | "notes"> {
   readonly model: ImportedModel;
   readonly classes: readonly string[];
   /** [3, height, width] of the images that it sees, or is trained on. */
@@ -101,8 +92,8 @@ interface Imported extends Pick<TorchvisionDetector, "modelOptions" | "state" | 
 }
 
 /**
- * Makes a run folder of a detector that torchvision has trained, or of MTCNN: one that detects, is measured and exported, and that a fit begins
- * from (`from`). Every tensor of the files must fit.
+ * Makes a run folder of a detector that others have trained, with torchvision or for faces: one that detects, is measured and exported, and that
+ * a fit begins from (`from`). Every tensor of the files must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);
@@ -122,7 +113,8 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
   const obstacle = await folder.obstacle();
   if (obstacle !== undefined) throw new FileError(obstacle);
 
-  const read = options.as === "mtcnn" ? await cascadeOf(files, options) : await torchvisionOf(files, options);
+  const read =
+    options.as === "mtcnn" ? await cascadeOf(files, options) : await oneFileOf(files, options.as, options);
   const config = configOf(read);
   const definition = findModel(read.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
@@ -154,29 +146,29 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
 
 type ImportOptions = z.output<typeof importOptions>;
 
-/** A detector of torchvision. @throws OptionError, WeightsError as `importDetector` */
-async function torchvisionOf(
+/** A detector of one file. @throws OptionError, WeightsError as `importDetector` */
+async function oneFileOf(
   files: readonly string[],
-  { as, size = USUAL_SIZE, classes, epsilon }: ImportOptions,
+  as: OneFileModel,
+  { size, classes, epsilon }: ImportOptions,
 ): Promise<Imported> {
   const [file = "", ...others] = files;
   if (others.length > 0)
     throw new OptionError(`import: ${as} is one file of weights; leave out ${others.join(", ")}`);
-  if (as === "mtcnn") throw new OptionError("option as: mtcnn is none of torchvision's detectors");
   const bytes = await readBytes(file);
-  const weights = readWeights(bytes, file);
-  const detector = readTorchvision(weights.tensors, as, file, epsilon);
+  const detector = readDetector(bytes, as, file, epsilon);
   const named = await classNames(detector, classes, file);
+  const side = size ?? detector.size;
   return {
     model: detector.model,
     modelOptions: detector.modelOptions,
     state: detector.state,
     classes: named.classes,
-    sampleShape: [3, size, size],
-    dataOptions: { size },
+    sampleShape: [3, side, side],
+    dataOptions: { size: side },
     files,
     sha256: createHash("sha256").update(bytes).digest("hex"),
-    notes: [...weights.notes, ...detector.notes, ...named.notes],
+    notes: [...detector.notes, ...named.notes],
   };
 }
 
@@ -219,14 +211,15 @@ function plainName(file: string): string {
 
 /** Names of the classes, and lines on what was assumed of them. @throws OptionError where they are not as many as the weights have */
 async function classNames(
-  { model, classes: count }: TorchvisionDetector,
+  { model, classes: count, classNames: known }: ReadDetector,
   given: readonly string[] | undefined,
   file: string,
 ): Promise<{ readonly classes: readonly string[]; readonly notes: readonly string[] }> {
   // In RetinaNet and FCOS, torchvision's numbers of classes have background among them, which nothing is trained to be.
   const own = model === "faster-rcnn" ? COCO_IDS.slice(1) : COCO_IDS;
   if (given !== undefined) return namedClasses(await fromFile(given, count), count, model, file);
-  if (count === own.length) {
+  if (known !== undefined) return { classes: known, notes: [] };
+  if (isTorchvision(model) && count === own.length) {
     return {
       classes: own,
       notes: [
@@ -251,7 +244,7 @@ async function fromFile(given: readonly string[], count: number): Promise<readon
 function namedClasses(
   given: readonly string[],
   count: number,
-  model: TorchvisionModel,
+  model: OneFileModel,
   file: string,
 ): { readonly classes: readonly string[]; readonly notes: readonly string[] } {
   const twice = given.find((name, i) => given.indexOf(name) !== i);
@@ -261,7 +254,12 @@ function namedClasses(
   if (model === "faster-rcnn" && given.length === count + 1 && /^_*background_*$/.test(first ?? "")) {
     return { classes: others, notes: [`${first} is no class of faster-rcnn here: left out of the names`] };
   }
-  if (model !== "faster-rcnn" && given.length === count - 1 && !given.includes(BACKGROUND)) {
+  if (
+    isTorchvision(model) &&
+    model !== "faster-rcnn" &&
+    given.length === count - 1 &&
+    !given.includes(BACKGROUND)
+  ) {
     return {
       classes: [BACKGROUND, ...given],
       notes: [

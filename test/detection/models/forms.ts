@@ -63,12 +63,13 @@ function rearranged({ x, boxes, labels }: Batch): Batch {
   return { x, boxes: float32(edges, boxes.shape), labels: int64(given, labels.shape) };
 }
 
-/** What every detector keeps to, in each of the forms. */
+/** What every detector keeps to, in each of the forms. @param usual options of all of them */
 export function describeForms(
   forms: readonly (readonly [name: string, options: Readonly<Record<string, unknown>>])[],
+  usual: Readonly<Record<string, unknown>> = TINY,
 ): void {
   describe.each(forms)("%s %j", (name, options) => {
-    const detector = detectorNamed(name, { ...TINY, ...options }, [3, SIDE, SIDE]);
+    const detector = detectorNamed(name, { ...usual, ...options }, [3, SIDE, SIDE]);
     const batch = rectangles(2, SIDE, 6, 3);
     const { x, boxes, labels } = batch;
     const none = int64(new Array<number>(labels.data.length).fill(-1), labels.shape);
@@ -112,7 +113,7 @@ export function describeForms(
         await expect(seenAt(detector, other)).rejects.toThrow(ShapeError);
         return;
       }
-      const made = detectorNamed(name, { ...TINY, ...options }, [3, other, other]);
+      const made = detectorNamed(name, { ...usual, ...options }, [3, other, other]);
       expect(await seenAt(detector, other)).toEqual(await seenAt(made, other));
     });
 
