@@ -122,8 +122,10 @@ export class CropBatches {
       const own = placed.mirrored
         ? mirrorLandmarks(object.landmarks, window[0] + window[2], 1)
         : object.landmarks;
-      for (const [i, value] of landmarksWithin(window, own).entries()) {
-        if (!Number.isFinite(value)) continue;
+      const within = landmarksWithin(window, own);
+      for (const [i, value] of within.entries()) {
+        // A landmark has both of its numbers, or is not marked.
+        if (!Number.isFinite(value + (within[(i + points) % (2 * points)] ?? Number.NaN))) continue;
         landmarks[2 * points * row + i] = value;
         marked[2 * points * row + i] = 1;
       }
