@@ -92,7 +92,14 @@ const WAYS: readonly Way[] = [
     name: "all",
     title: "+ all of these",
     model: "retina-net",
-    options: (setting) => ({ ...DENSE, ...MATCHING, ...CONTEXT, ...COPIES, ...tiles(setting) }),
+    // With tiles an epoch has every tile with objects once: nothing is oversampled.
+    options: (setting) => ({
+      ...DENSE,
+      ...MATCHING,
+      ...CONTEXT,
+      copyPaste: COPIES.copyPaste,
+      ...tiles(setting),
+    }),
   },
   { name: "regions", title: "Faster R-CNN", model: "faster-rcnn", options: () => REGIONS },
   {
