@@ -1,17 +1,23 @@
 import { describe, expect, it } from "vitest";
+import { anchorLevels } from "../../../src/detection/boxes/anchors.ts";
 import { type Box, boxAt, iou } from "../../../src/detection/boxes/boxes.ts";
 import {
   anchorCounts,
   type RetinaAnchorOptions,
   retinaAnchors,
 } from "../../../src/detection/models/retina-anchors.ts";
-import { RetinaNet, retinaNetOptions } from "../../../src/detection/models/retina-net.ts";
+import {
+  RetinaNet,
+  type RetinaNetOutputs,
+  retinaNetLosses,
+  retinaNetOptions,
+} from "../../../src/detection/models/retina-net.ts";
 import { levelGrids } from "../../../src/detection/network/feature-network.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { Program } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
-import { float32, grad, input, type Tensor } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, input, int64, type Tensor } from "../../../src/tensor/index.ts";
 import { constantValue } from "../../../src/tensor/leaves.ts";
 import { present } from "../../support.ts";
 import { testRuntime } from "../../tensor/support.ts";
@@ -173,5 +179,61 @@ describe("max-out background label", () => {
     const added = names(model).filter((name) => !names(without).includes(name));
     expect(added).toEqual(["head.background.weight", "head.background.bias"]);
     expect(names(model).length).toBe(names(without).length + 2);
+  });
+});
+
+describe("context anchors", () => {
+  it("add the losses of anchors that are a half and a quarter as large, times their gain", async () => {
+    const random = new Random(4);
+    const side = 64;
+    const image = { width: side, height: side };
+    const options = retinaNetOptions.parse({ anchorLayout: "s3fd", contextGain: 0.3 });
+    const grids = levelGrids(
+      image,
+      [8, 16].map((stride) => ({ channels: 1, stride })),
+    );
+    const placed = retinaAnchors(options, grids, image);
+    const count = Number(placed.anchors.shape[0]);
+    const numbers = (width: number) =>
+      constant(
+        float32(
+          Array.from({ length: count * width }, () => random.normal()),
+          [1, count, width],
+        ),
+      );
+    const predicted = () => ({ classes: numbers(2), deltas: numbers(4) });
+    const [usual, half, quarter] = [predicted(), predicted(), predicted()];
+    const objects = {
+      boxes: constant(float32([3, 4, 14, 16, 20, 18, 58, 50, 0, 0, 0, 0], [1, 3, 4])),
+      labels: constant(int64([0, 1, -1], [1, 3])),
+    };
+    const losses = (outputs: RetinaNetOutputs, factor: number) => {
+      const layouts = grids.map((grid) => ({
+        ...grid,
+        shapes: [{ width: factor * 4 * grid.stride, height: factor * 4 * grid.stride }],
+      }));
+      const { boxes, levels } = anchorLevels(layouts);
+      const anchors = constant(float32(boxes, [boxes.length / 4, 4]));
+      return retinaNetLosses(outputs, { anchors, levels }, objects, options).total;
+    };
+    const whole = retinaNetLosses({ ...usual, context: [half, quarter] }, placed, objects, options);
+    const program = await Program.build(
+      new Map(
+        Object.entries({
+          total: whole.total,
+          context: present(whole.context),
+          usual: losses(usual, 1),
+          half: losses(half, 1 / 2),
+          quarter: losses(quarter, 1 / 4),
+        }),
+      ),
+      await testRuntime(),
+    );
+    const values = await program.run({});
+    await program.release();
+    const of = (name: string) => Number(present(values[name]).data[0]);
+    expect(of("context")).toBeCloseTo(0.3 * (of("half") + of("quarter")), 4);
+    expect(of("total")).toBeCloseTo(of("usual") + of("context"), 4);
+    expect(of("half")).not.toBeCloseTo(of("usual"), 1);
   });
 });
