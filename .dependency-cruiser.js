@@ -37,7 +37,7 @@ const HOUSE = [
   },
   {
     room: "detection/models",
-    above: ["detector", "tower-head", "yolo", "retina-net", "sliding-window"],
+    above: ["detector", "tower-head", "yolo", "retina-anchors", "retina-net", "sliding-window"],
     subrooms: ["mtcnn", "faces"],
   },
   { room: "catalog" },

@@ -51,6 +51,8 @@ export interface Detector extends Trainable, Exportable {
    * picked one box an object.
    */
   readonly needsSuppression: boolean;
+  /** What counts as found where options and a validation do not say otherwise; default: as for all detectors. */
+  readonly usual?: Required<Pick<DetectOptions, "confidence" | "iou">>;
   /** Whether it takes images of `imageSize` alone, not of any size that 32 divides; default: false. */
   readonly takesOneSize?: boolean;
   loss(batch: SymbolicDetectionBatch): Losses;
@@ -126,9 +128,9 @@ export function completeDetectOptions({
   return { confidence, iou, maximum };
 }
 
-/** Options of detection as `completeDetectOptions`, with those that a cascade has of its own. @throws OptionError where a share does not lie in 0 … 1 */
+/** Options of detection as `completeDetectOptions`, with those that a detector has of its own. @throws OptionError where a share does not lie in 0 … 1 */
 export function detectOptionsOf(detector: AnyDetector, options: DetectOptions = {}): Required<DetectOptions> {
-  if (detector.looks !== "cascade") return completeDetectOptions(options);
+  if (detector.usual === undefined) return completeDetectOptions(options);
   const { confidence, iou } = detector.usual;
   return completeDetectOptions({
     ...options,
@@ -256,6 +258,8 @@ export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes">
   readonly boxShapes?: readonly Size[];
   /** Whether a fit begins with given weights, on which it depends what of a backbone is trained; default: false. */
   readonly fromWeights?: boolean;
+  /** Landmarks that the objects of a fit have, 0 or more; absent where nothing is fitted. */
+  readonly landmarks?: number;
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
@@ -286,11 +290,18 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
   return defined(definition);
 }
 
-/** As `defineDetector`, of a cascade. */
-export function defineCascade<const N extends string, S extends z.ZodObject>(
-  definition: OwnDefinition<N, S, CascadeDetector>,
-): DetectorDefinition<N, S, CascadeDetector> {
-  return defined(definition);
+/** As `defineDetector`, of a cascade, which may prefer other options of training. */
+export function defineCascade<const N extends string, S extends z.ZodObject>({
+  preferences,
+  oneClass,
+  ...definition
+}: OwnDefinition<N, S, CascadeDetector> &
+  Pick<DetectorDefinition<N, S, CascadeDetector>, "preferences" | "oneClass">): DetectorDefinition<
+  N,
+  S,
+  CascadeDetector
+> {
+  return { ...defined(definition), preferences, ...(oneClass !== undefined && { oneClass }) };
 }
 
 function defined<N extends string, S extends z.ZodObject, M extends AnyDetector>(

@@ -3,7 +3,7 @@ import { constant, float32, input, where } from "../../tensor/index.ts";
 import { bestPairs } from "../boxes/decoding.ts";
 import { suppressed } from "../boxes/suppressed.ts";
 import { rowsAt } from "../loss/assignment.ts";
-import { completeDetectOptions, type DetectOptions, type Detector, landmarksText } from "./detector.ts";
+import { type DetectOptions, type Detector, detectOptionsOf, landmarksText } from "./detector.ts";
 
 /**
  * The graph of a detector that ends with what is found, as `detections` has it: duplicates are taken away inside, and each image
@@ -14,7 +14,7 @@ export function exportedDetections(
   detector: Detector,
   options: DetectOptions = {},
 ): ReturnType<Exportable["exported"]> {
-  const { confidence, iou, maximum } = completeDetectOptions(options);
+  const { confidence, iou, maximum } = detectOptionsOf(detector, options);
   const { width, height } = detector.imageSize;
   const { boxes, scores, landmarks } = detector.decoded(input("x", ["batch", 3, height, width]));
   const byClass = scores.transpose([0, 2, 1]);

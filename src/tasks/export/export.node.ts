@@ -66,7 +66,10 @@ async function graphOf(
     if (!isDetector(model) || model.looks === "cascade") {
       throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
     }
-    return exportedDetections(model, { confidence: await usualConfidence({ folder }), ...suppression });
+    return exportedDetections(model, {
+      confidence: await usualConfidence({ folder, model }),
+      ...suppression,
+    });
   }
   if (sampler === undefined) return model.exported();
   const graph = model.exportedSampler?.(sampler);

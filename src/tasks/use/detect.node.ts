@@ -8,7 +8,7 @@ import { importSharp, MOST_PIXELS } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import { type Detection, type Detections, listDetections } from "../../detection/boxes/detections.ts";
 import { FACE_LANDMARKS } from "../../detection/boxes/landmarks.ts";
-import type { DetectOptions } from "../../detection/models/detector.ts";
+import { type DetectOptions, detectOptionsOf } from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
 import { lookedAt, tiledDetections } from "../../detection/models/tiled-images.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -58,13 +58,13 @@ export interface DetectedImage extends NamedImage {
 
 /**
  * The default score from which on detections count: that at which F₁ was highest on the validation split.
- * @param run with its model, where that is built: a cascade that was not validated has a score of its own
+ * @param run with its model, where that is built: one that was not validated may have a score of its own
  */
 export async function usualConfidence({
   folder,
   model,
 }: Pick<DetectorRun, "folder"> & Partial<Pick<DetectorRun, "model">>): Promise<number> {
-  const usual = model?.looks === "cascade" ? model.usual.confidence : USUAL_SCORE;
+  const usual = model?.usual?.confidence ?? USUAL_SCORE;
   const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
   if (bytes === undefined) return usual;
   try {
@@ -163,7 +163,7 @@ export async function* detectFiles(
   const looked: Looked = tiling === undefined ? { kind: "whole", ...longest } : { kind: "tiles" };
   const limits = limitsOf(options.pixelLimit, tiling !== undefined);
   const confidence = options.confidence ?? (await usualConfidence(run));
-  const settings = { ...looks, confidence };
+  const settings = { ...looks, ...detectOptionsOf(model, { ...options, confidence }) };
   const ahead = tiling === undefined ? AHEAD : AHEAD_IN_TILES;
   const coming = images.slice(0, ahead).map((image) => ready(image, looked, limits));
   for (let next = coming.length; coming.length > 0; next++) {

@@ -41,27 +41,30 @@ describe("anchors", () => {
   it("of each layout are those of its paper", () => {
     const counts = (options: Partial<RetinaAnchorOptions>) => anchorCounts(retinaNetOptions.parse(options));
     expect(counts({})).toEqual({ finest: 9, each: 9 });
-    expect(counts({ anchors: "s3fd" })).toEqual({ finest: 1, each: 1 });
+    expect(counts({ anchorLayout: "s3fd" })).toEqual({ finest: 1, each: 1 });
     // 4² of one stride, 2² of two, one of four.
-    expect(counts({ anchors: "faceboxes" })).toEqual({ finest: 16 + 4 + 1, each: 1 });
-    expect(counts({ anchors: "faceboxes", anchorDensity: 0 })).toEqual({ finest: 3, each: 1 });
+    expect(counts({ anchorLayout: "faceboxes" })).toEqual({ finest: 16 + 4 + 1, each: 1 });
+    expect(counts({ anchorLayout: "faceboxes", anchorDensity: 0 })).toEqual({ finest: 3, each: 1 });
     // 3 strides want 4 / 3 of them along a side, and so 2.
-    expect(counts({ anchors: "s3fd", anchorScale: 3, anchorDensity: 4 })).toEqual({ finest: 4, each: 4 });
+    expect(counts({ anchorLayout: "s3fd", anchorScale: 3, anchorDensity: 4 })).toEqual({
+      finest: 4,
+      each: 4,
+    });
 
     // Section 3.1 of S³FD, table 1: anchors of 16 to 512 pixels at strides of 4 to 128.
     const strides = [4, 8, 16, 32, 64, 128];
-    const sizes = anchorsOver({ anchors: "s3fd" }, 640, strides).map((box) => Math.round(sizeOf(box)));
+    const sizes = anchorsOver({ anchorLayout: "s3fd" }, 640, strides).map((box) => Math.round(sizeOf(box)));
     const expected = strides.map((stride) => [4 * stride, Math.ceil(640 / stride) ** 2] as const);
     expect(expected.map(([size]) => [size, sizes.filter((own) => own === size).length])).toEqual(expected);
 
     // Section 3.3 of FaceBoxes, with its strides 32, 64 and 128: 21 anchors of 32, 64 and 128 pixels, 256, 512.
-    const faces = anchorsOver({ anchors: "faceboxes" }, 1024, [32, 64, 128]);
+    const faces = anchorsOver({ anchorLayout: "faceboxes" }, 1024, [32, 64, 128]);
     const count = (size: number) => faces.filter((box) => Math.round(sizeOf(box)) === size).length;
     expect([32, 64, 128, 256, 512].map(count)).toEqual([32 * 32 * 16, 32 * 32 * 4, 32 * 32, 16 * 16, 8 * 8]);
   });
 
   it("that stand several times in a cell are spread evenly over all of them", () => {
-    const own = anchorsOver({ anchors: "faceboxes" }, 128, [32]).filter(
+    const own = anchorsOver({ anchorLayout: "faceboxes" }, 128, [32]).filter(
       (box) => Math.round(sizeOf(box)) === 32,
     );
     const along = [...new Set(own.map(([x1, , x2]) => (x1 + x2) / 2))].sort((a, b) => a - b);
@@ -81,8 +84,8 @@ describe("anchors", () => {
       });
       return counts.reduce((sum, count) => sum + count, 0) / counts.length;
     };
-    const dense = anchorsOver({ anchors: "faceboxes" }, 256, [8, 16]);
-    const sparse = anchorsOver({ anchors: "faceboxes", anchorDensity: 0 }, 256, [8, 16]);
+    const dense = anchorsOver({ anchorLayout: "faceboxes" }, 256, [8, 16]);
+    const sparse = anchorsOver({ anchorLayout: "faceboxes", anchorDensity: 0 }, 256, [8, 16]);
     const [small, middle, large] = [8, 16, 32].map((size) => matched(dense, size));
     for (const other of [small, middle]) {
       expect(present(other) / present(large)).toBeGreaterThan(0.8);
@@ -103,7 +106,7 @@ describe("anchors", () => {
 describe("max-out background label", () => {
   const maxOut = 3;
   const model = nameParameters(
-    new RetinaNet(retinaNetOptions.parse({ ...TINY, anchors: "s3fd", levels: 2, maxOut }), {
+    new RetinaNet(retinaNetOptions.parse({ ...TINY, anchorLayout: "s3fd", levels: 2, maxOut }), {
       sampleShape: [3, 64, 64],
       classes: 2,
     }),
@@ -161,7 +164,7 @@ describe("max-out background label", () => {
 
   it("has weights of its own alone: all others are called as without it", () => {
     const without = nameParameters(
-      new RetinaNet(retinaNetOptions.parse({ ...TINY, anchors: "s3fd", levels: 2 }), {
+      new RetinaNet(retinaNetOptions.parse({ ...TINY, anchorLayout: "s3fd", levels: 2 }), {
         sampleShape: [3, 64, 64],
         classes: 2,
       }),

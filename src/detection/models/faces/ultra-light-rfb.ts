@@ -186,6 +186,8 @@ export class UltraLightRfb implements Detector {
   readonly imageSize: Size;
   readonly classes: number;
   readonly needsSuppression = true;
+  /** The score is that of the programs of the project. */
+  readonly usual = { confidence: 0.7, iou: 0.3 };
   readonly stem: Conv2d;
   readonly finest: readonly SeparableConvolution[];
   readonly field: ReceptiveFieldBlock;

@@ -158,6 +158,8 @@ export class YuNet implements Detector {
   readonly imageSize: Size;
   readonly classes: number;
   readonly needsSuppression = true;
+  /** As in OpenCV and its demonstration. */
+  readonly usual = { confidence: 0.6, iou: 0.3 };
   readonly stem: Conv2d;
   readonly second: SeparableConvolution;
   readonly stages: readonly (readonly [SeparableConvolution, SeparableConvolution])[];
