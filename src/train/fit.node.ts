@@ -317,8 +317,11 @@ class FitLoop {
     const begun = this.progress.stages ?? [];
     const isLast = begun.length >= (staged?.stages.length ?? 1);
     if (span === undefined || isLast || !isSpent(span, trainer.step, this.budget)) return true;
-    const entry = await this.enter(begun.length, await trainer.weights());
+    const weights = await trainer.weights();
+    const entry = await this.enter(begun.length, weights);
     if (entry === undefined) return false;
+    // Until the first validation of the stage, those with which it begins are its best.
+    if (this.progress.best !== undefined) await this.fit.folder.writeWeights("best", weights, trainer.step);
     const last = this.rows.at(-1);
     if (last !== undefined) this.rows[this.rows.length - 1] = { ...last, ...entry.measures };
     for (const warning of entry.warnings) this.control.warn(warning);
