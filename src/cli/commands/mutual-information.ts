@@ -8,7 +8,7 @@ import { informationCurve } from "../../report/index.ts";
 import {
   type MutualInformationOptions,
   mutualInformationOptions,
-} from "../../representation/mutual-information/estimate.ts";
+} from "../../representation/mutual-information/options.ts";
 import { tableInformation } from "../../tasks/measure/mutual-information.node.ts";
 import { print, printJson, printLine, printNote, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";

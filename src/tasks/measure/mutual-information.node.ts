@@ -8,9 +8,9 @@ import { nodeRuntime } from "../../program/node.ts";
 import {
   type EstimateWatch,
   type MutualInformation,
-  type MutualInformationOptions,
   mutualInformation,
 } from "../../representation/mutual-information/estimate.ts";
+import type { MutualInformationOptions } from "../../representation/mutual-information/options.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 
 /** Which columns of which table are compared, and how. */
