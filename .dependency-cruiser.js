@@ -25,7 +25,7 @@ const HOUSE = [
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
-  { room: "representation" },
+  { room: "representation", subrooms: ["mutual-information"] },
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
@@ -37,7 +37,7 @@ const HOUSE = [
   },
   {
     room: "detection/models",
-    above: ["detector", "tower-head", "yolo", "retina-net", "sliding-window"],
+    above: ["detector", "tower-head", "yolo", "retina-anchors", "retina-net", "sliding-window"],
     subrooms: ["mtcnn", "faces"],
   },
   { room: "catalog" },

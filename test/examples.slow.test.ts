@@ -71,6 +71,19 @@ describe.skipIf(!built)("examples", () => {
     expect(bytes.subarray(1, 4).toString()).toBe("PNG");
   });
 
+  it("copy-paste: images have their objects and copies of the small ones, and there is a picture", async () => {
+    const output = await run("copy-paste");
+    for (const image of [1, 2]) {
+      const plain = numberIn(output, new RegExp(`^image ${image}, as it is: ${NUMBER} objects$`, "m"));
+      const copies = numberIn(output, new RegExp(`^image ${image}, ${NUMBER} copies: `, "m"));
+      const all = numberIn(output, new RegExp(`^image ${image}, \\d+ copies: ${NUMBER} objects$`, "m"));
+      expect(copies).toBeGreaterThan(0);
+      expect(all).toBe(plain + copies);
+    }
+    const bytes = await readFile(join(folder, "runs/copy-paste.png"));
+    expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+  });
+
   it("two-moons: samples come near the density of the data, and there is a picture", async () => {
     const output = await run("two-moons", "150");
     // Untrained, samples would be noise: below −10 nats.

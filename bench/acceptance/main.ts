@@ -4,15 +4,27 @@ import { detection } from "./detection.ts";
 import { diffusion } from "./diffusion.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
+import { information } from "./mutual-information.ts";
 import { runSuite, scale } from "./run.ts";
 import { scales } from "./scales.ts";
+import { smallObjects } from "./small-objects.ts";
 import { weights } from "./weights.ts";
 
 // Fits the models on the data that README and docs quote, measures each, and writes tables. `npm run acceptance` runs
 // every suite, `npm run acceptance flows` one of them; --only NAME,… picks rows, --scale 0.1 shortens all fits,
 // --write FILE writes another page than that of the project.
 
-const SUITES = { foundation, flows, autoregressive, diffusion, detection, scales, weights };
+const SUITES = {
+  foundation,
+  flows,
+  autoregressive,
+  diffusion,
+  detection,
+  scales,
+  weights,
+  information,
+  "small-objects": smallObjects,
+};
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

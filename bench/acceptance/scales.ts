@@ -63,10 +63,15 @@ const WAYS: readonly {
   readonly name: string;
   readonly options: Options;
   readonly looks: readonly Look[];
+  /** Seeds of the fits of equal steps: more than one where rows are close. Default: 0. */
+  readonly seeds?: readonly number[];
+  /** Whether it is fitted for equal steps alone. */
+  readonly stepsAlone?: boolean;
 }[] = [
   {
     name: "one-map",
     options: ONE_MAP,
+    seeds: [0, 1, 2],
     looks: [
       { title: "one map" },
       { title: "one map, tested on a pyramid of 1, 2", testing: { testScales: [1, 2] } },
@@ -75,10 +80,17 @@ const WAYS: readonly {
   {
     name: "trident",
     options: { ...ONE_MAP, trident: "full" },
+    seeds: [0, 1, 2],
     looks: [
       { title: "one map, Trident", trident: "full" },
       { title: "one map, Trident Fast", trident: "fast" },
     ],
+  },
+  {
+    name: "trident-ranges",
+    options: { ...ONE_MAP, trident: "full", tridentRanges: [0, 24, 12, 48, 30, 1000] },
+    stepsAlone: true,
+    looks: [{ title: "one map, Trident, each branch for its sizes" }],
   },
   { name: "fpn", options: { neck: "fpn", finestStride: 8 }, looks: [{ title: "three maps, FPN" }] },
   {
@@ -98,25 +110,29 @@ const BUDGETS = [
 ] as const;
 
 const scenes = BUDGETS.flatMap((budget) =>
-  WAYS.map(({ name, options, looks }): Entry => {
-    const trial = {
-      name: `scales-${budget.name}-${name}`,
-      model: "fcos",
-      data: SCENES,
-      limit: budget.limit,
-      options: { ...options, validateEvery: 250 },
-      looks,
-    };
-    return {
-      name: trial.name,
-      section: `digit-scenes, digits of 6 to 96 pixels, FCOS, ${budget.title}`,
-      measure: () => measured(trial),
-    };
-  }),
+  WAYS.filter(({ stepsAlone = false }) => budget.name === "steps" || !stepsAlone).flatMap(
+    ({ name, options, looks, seeds = [0] }) =>
+      (budget.name === "steps" ? seeds : [0]).map((seed): Entry => {
+        const trial = {
+          name: `scales-${budget.name}-${name}${seed === 0 ? "" : `-${seed}`}`,
+          model: "fcos",
+          data: SCENES,
+          limit: budget.limit,
+          options: { ...options, validateEvery: 250 },
+          looks,
+          seed,
+        };
+        return {
+          name: trial.name,
+          section: `digit-scenes, digits of 6 to 96 pixels, FCOS, ${budget.title}`,
+          measure: () => measured(trial),
+        };
+      }),
+  ),
 );
 
 /** Large scenes with few objects, most of whose pixels are background. */
-const LARGE = { canvas: 640, scenes: 800, objects: 12, ...ONE_MAP, batchSize: 4, validateEvery: 200 };
+const LARGE = { canvas: 640, scenes: 400, objects: 4, ...ONE_MAP };
 
 /** Pixels that training has looked at, in millions. */
 async function trainingPixels(run: Run): Promise<Row> {
@@ -127,13 +143,18 @@ async function trainingPixels(run: Run): Promise<Row> {
 }
 
 const large = [
-  { name: "full", title: "whole scenes", limit: { seconds: 560 }, options: LARGE },
-  // A chip has 1/16 of a scene's pixels, so a batch of 16 chips has a quarter of what a batch of scenes has.
+  {
+    name: "full",
+    title: "whole scenes",
+    limit: { steps: 1500 },
+    options: { ...LARGE, batchSize: 4, validateEvery: 250 },
+  },
+  // A chip has 1/16 of a scene's pixels: 4,000 steps with 8 chips look at a third of the pixels of 1,500 steps with 4 scenes.
   {
     name: "sniper",
     title: "SNIPER",
-    limit: { seconds: 400 },
-    options: { ...LARGE, sniper: true, batchSize: 16 },
+    limit: { steps: 4000 },
+    options: { ...LARGE, sniper: true, scales: [1, 0.5], chip: 160, batchSize: 8, validateEvery: 500 },
   },
 ].map(({ name, title, ...fit }): Entry => {
   const trial = { name: `scales-large-${name}`, model: "fcos", data: SCENES, ...fit, looks: [{ title }] };

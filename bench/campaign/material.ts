@@ -91,13 +91,19 @@ async function photos(count: number) {
   );
 }
 
-export type BoxFormat = "coco" | "createml" | "voc" | "yolo" | "csv";
+export type BoxFormat = "coco" | "createml" | "voc" | "yolo" | "csv" | "wider";
+
+/** Where images stand beside annotations. */
+const BESIDE: Readonly<Partial<Record<BoxFormat, string>>> = {
+  yolo: "images",
+  voc: "JPEGImages",
+  wider: "WIDER_train/images/0--Event",
+};
 
 /** A folder of photos with boxes in one of the formats. */
 export async function boxFolder(folder: string, count: number, format: BoxFormat): Promise<void> {
   const all = await photos(count);
-  const beside = format === "yolo" ? "images" : format === "voc" ? "JPEGImages" : "";
-  for (const { name, png } of all) await put(join(folder, beside, name), png);
+  for (const { name, png } of all) await put(join(folder, BESIDE[format] ?? "", name), png);
   switch (format) {
     case "coco": {
       const images = all.map(({ name }, id) => ({ id, file_name: name, width: 32, height: 32 }));
@@ -166,6 +172,10 @@ export async function boxFolder(folder: string, count: number, format: BoxFormat
         join(folder, "boxes.csv"),
         lines(["filename", "class", "xmin", "ymin", "xmax", "ymax"], rows),
       );
+    }
+    case "wider": {
+      const entries = all.map(({ name, box }) => `0--Event/${name}\n1\n${box.join(" ")} 0 0 0 0 0 0 \n`);
+      return put(join(folder, "wider_face_split", "wider_face_train_bbx_gt.txt"), entries.join(""));
     }
   }
 }

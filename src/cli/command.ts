@@ -26,6 +26,10 @@ const COMMANDS = {
   data: { arguments: "[data]", summary: "list the data sets, or look at one" },
   inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
   convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
+  "mutual-information": {
+    arguments: "[table]",
+    summary: "how much columns of a table tell of other columns, in nats",
+  },
   runs: { arguments: "[folder]", summary: "list the runs in a folder" },
 } as const;
 
@@ -58,6 +62,7 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   data: () => import("./commands/data.ts"),
   inspect: () => import("./commands/inspect.ts"),
   convert: () => import("./commands/convert.ts"),
+  "mutual-information": () => import("./commands/mutual-information.ts"),
   runs: () => import("./commands/runs.ts"),
 };
 

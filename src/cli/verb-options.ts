@@ -4,6 +4,7 @@ import { seedNumber, stepCount, unitCount } from "../bounds.ts";
 import type { DetectOptions } from "../detection/models/detector.ts";
 import { type CascadeLookOptions, cascadeLookOptions } from "../detection/models/mtcnn/options.ts";
 import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
+import type { TileOptions, tileLookOptions } from "../detection/scale/tile-options.ts";
 import { INPAINT_METHODS, type InpaintOptions } from "../model/capabilities.ts";
 import { CODE_SOLVERS, type CodeSolverOptions } from "../model/codes.ts";
 import { LOOKING } from "../tasks/run/detection-options.ts";
@@ -146,12 +147,33 @@ export function testTimeOptions({
   mirror,
   merge,
   testRanges,
+  ...tiles
 }: z.output<z.ZodObject<typeof testTimeFlags>>): TestTimeOptions {
   return {
     ...(testScales !== undefined && { testScales }),
     mirror,
     ...(merge !== undefined && { merge }),
     ...(testRanges !== undefined && { testRanges }),
+    ...tileOptions(tiles),
+  };
+}
+
+/** Those of tiles that are given. */
+function tileOptions({
+  tiles,
+  overlap,
+  fullImage,
+  tileMerge,
+  tileThreshold,
+  acrossClasses,
+}: z.output<z.ZodObject<typeof tileLookOptions>>): TileOptions {
+  return {
+    ...(tiles !== undefined && { tiles }),
+    ...(overlap !== undefined && { overlap }),
+    ...(fullImage !== undefined && { fullImage }),
+    ...(tileMerge !== undefined && { tileMerge }),
+    ...(tileThreshold !== undefined && { tileThreshold }),
+    ...(acrossClasses !== undefined && { acrossClasses }),
   };
 }
 

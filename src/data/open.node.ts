@@ -67,7 +67,9 @@ export async function isDetectionData(
   if (typeof data !== "string") return data.kind === "photos";
   if (data === DIGIT_SCENES) return true;
   const found = await stat(data).catch(() => undefined);
-  const mayBe = found?.isDirectory() === true || (found !== undefined && /\.(json|csv|ya?ml)$/i.test(data));
+  const mayBe =
+    found?.isDirectory() === true ||
+    (found !== undefined && /(\.(json|csv|ya?ml)|_bbx_gt\.txt)$/i.test(data));
   return mayBe && (await readAnnotations(data, options).catch(() => undefined))?.raw !== undefined;
 }
 

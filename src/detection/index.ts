@@ -8,6 +8,7 @@ export {
   letterboxBatch,
 } from "./augment/batches.ts";
 export { type AugmentOptions, augmentSchema } from "./augment/options.ts";
+export { planSmallObjects, type SmallObjects } from "./augment/small-objects.ts";
 export { type Box, type BoxArray, iouMatrix, type Size } from "./boxes/boxes.ts";
 export { type Detection, type Detections, pickDetections, toDetections } from "./boxes/detections.ts";
 export { type FusionOptions, weightedBoxesFusion } from "./boxes/fusion.ts";

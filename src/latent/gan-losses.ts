@@ -4,9 +4,16 @@ import type { GanObjective } from "./gan-options.ts";
 
 // The games of GANs as functions of logits: a discriminator D predicts that x is data with probability σ(D(x)).
 
-export interface SmoothingOptions {
+/** How the losses of samples become one number. */
+export type Average = (losses: Tensor) => Tensor;
+
+const overAll: Average = (losses) => losses.mean();
+
+export interface DiscriminatorLossOptions {
   /** By how much less than 1 the target probability of data is (Salimans et al. 2016, section 3.4; default: 0). */
   readonly labelSmoothing?: number;
+  /** The averages over data and over samples, where not all rows of the logits count; default: means over all. */
+  readonly averages?: { readonly real: Average; readonly fake: Average };
 }
 
 /**
@@ -19,22 +26,22 @@ export function discriminatorLoss(
   objective: GanObjective,
   real: Tensor,
   fake: Tensor,
-  { labelSmoothing = 0 }: SmoothingOptions = {},
+  { labelSmoothing = 0, averages = { real: overAll, fake: overAll } }: DiscriminatorLossOptions = {},
 ): Tensor {
   switch (objective) {
     case "minimax":
     case "non-saturating": {
-      const right = real.neg().softplus().mean();
+      const right = averages.real(real.neg().softplus());
       const loss =
         labelSmoothing === 0
           ? right
-          : right.mul(1 - labelSmoothing).add(real.softplus().mean().mul(labelSmoothing));
-      return loss.add(fake.softplus().mean());
+          : right.mul(1 - labelSmoothing).add(averages.real(real.softplus()).mul(labelSmoothing));
+      return loss.add(averages.fake(fake.softplus()));
     }
     case "hinge":
-      return real.neg().add(1).relu().mean().add(fake.add(1).relu().mean());
+      return averages.real(real.neg().add(1).relu()).add(averages.fake(fake.add(1).relu()));
     case "wasserstein-gp":
-      return fake.mean().sub(real.mean());
+      return averages.fake(fake).sub(averages.real(real));
   }
 }
 
@@ -42,16 +49,17 @@ export function discriminatorLoss(
  * What the generator minimizes, from the logits of its samples:
  * minimax: E log(1 − σ(D(x̃))); non-saturating: −E log σ(D(x̃)) (Goodfellow et al. 2014, section 3);
  * hinge and wasserstein-gp: −E D(x̃).
+ * @param average over the samples, where not all rows count; default: the mean over all
  */
-export function generatorLoss(objective: GanObjective, fake: Tensor): Tensor {
+export function generatorLoss(objective: GanObjective, fake: Tensor, average: Average = overAll): Tensor {
   switch (objective) {
     case "minimax":
-      return fake.softplus().mean().neg();
+      return average(fake.softplus()).neg();
     case "non-saturating":
-      return fake.neg().softplus().mean();
+      return average(fake.neg().softplus());
     case "hinge":
     case "wasserstein-gp":
-      return fake.mean().neg();
+      return average(fake).neg();
   }
 }
 

@@ -54,6 +54,8 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Mode
   build(options: z.output<S>, data: DataInfo): M;
   /** Options completed by what follows from the data, such as anchors; the run keeps them. */
   settled?(options: z.output<S>, data: DataInfo): z.output<S>;
+  /** Lines for a person on what settled options do to the data, shown as a fit begins. */
+  notes?(options: z.output<S>, data: DataInfo): readonly string[];
   preferences?(data: DataInfo): FitPreferences;
 }
 

@@ -1,6 +1,7 @@
 export { type BoxPictureOptions, boxColor, drawBoxes, type MarkedBox } from "./boxes/boxes.ts";
 export { contactSheet, type SheetPicture } from "./boxes/contact-sheet.ts";
 export { confusionPlot, f1Plot, precisionRecallPlot } from "./boxes/plots.ts";
+export { facePlot, freeResponsePlot, recallBySizePlot, rocPlot } from "./boxes/rate-plots.ts";
 export type {
   Better,
   Leaderboard,
@@ -41,6 +42,7 @@ export {
   type MetricRow,
   measureCurves,
 } from "./plots/curves.ts";
+export { type InformationCurve, informationCurve } from "./plots/information.ts";
 export { boundTermsPlot, type TermOfBound } from "./plots/likelihood.ts";
 export { type PlotSpec, renderSvg } from "./plots/plot.ts";
 export { type TableRows, tableMarginals } from "./plots/tables.ts";

@@ -18,7 +18,13 @@ export {
 export { fitToPairs, type PairFitRequest, type RunPairOptions } from "./fit/reflow.node.ts";
 export { type ImportRequest, type ImportSummary, importDetector } from "./import/import.node.ts";
 export type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/detection.node.ts";
+export type { MeasureOptions, MoreMeasures, RecallBySize } from "./measure/detection-measures.ts";
 export type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
+export {
+  type MutualInformationRequest,
+  type TableInformation,
+  tableInformation,
+} from "./measure/mutual-information.node.ts";
 export {
   type EditRequest,
   type Found,

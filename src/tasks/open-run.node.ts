@@ -289,7 +289,11 @@ export class Run {
 
   /**
    * Measures a detector on images with boxes: COCO's and VOC's average precision, the best cut, and what is wrong. It looks as `detect` does.
+   *
+   *     const { coco, recallBySize } = await run.evaluateBoxes(undefined, { sizes: [8, 16, 32, 96], falsePositives: [0.1, 1] });
+   *
    * @param data name, path, or an open set. Default: the run's own
+   * @param options what is measured besides: `sizes`, `falsePositives`, `recalls`, `face`, `roc`; and `out`, a folder for plots
    */
   async evaluateBoxes(
     data?: string | DataSource | DetectionSet,

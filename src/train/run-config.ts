@@ -89,9 +89,10 @@ export type RunConfig = z.output<typeof runConfig>;
 /** A config.json, as it was read, with the keys that earlier versions spelled otherwise under their current names. */
 export function withCurrentKeys(json: unknown): unknown {
   if (!isRecord(json)) return json;
-  const { fit, dataInfo: info } = json;
+  const { fit, dataInfo: info, dataOptions } = json;
   return {
     ...json,
+    ...(isRecord(dataOptions) && { dataOptions: withDigitOverlap(dataOptions) }),
     ...(isRecord(fit) && {
       fit: withCurrentNames(fit, (name) => Object.hasOwn(resolvedFitOptions.shape, name)),
     }),
@@ -99,6 +100,14 @@ export function withCurrentKeys(json: unknown): unknown {
       dataInfo: withCurrentNames(info, (name) => Object.hasOwn(dataInfo.shape, name)),
     }),
   };
+}
+
+/** Options of data in which `overlap` is that of tiles: before there were tiles, it was that of the digits of digit-scenes. */
+function withDigitOverlap(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { overlap, ...others } = options;
+  return overlap === undefined || options.tiles !== undefined
+    ? options
+    : { ...others, digitOverlap: overlap };
 }
 
 /** The most keys of an object in config.json; no model has as many options. */

@@ -266,6 +266,77 @@ describe("eidos eval", () => {
     for (const folder of [same, other]) await rm(folder, { recursive: true });
   });
 
+  test("measures by size, for wrong detections and as FDDB has it where asked, and draws plots", async () => {
+    const out = join(root, "measured");
+    const asked = ["--sizes", "8,24,96", "--false-positives", "0.5,100", "--recalls", "0,1", "--roc", "3"];
+    const { out: text, error } = await printed("eval", path(), ...asked, "--out", out);
+    // Squares are of 20 × 16 and 30 × 20 pixels.
+    expect(text).toMatch(/^AP of size 8–24 +[\d.]+ .*2 objects: AP50 [\d.]+, AR [\d.]+$/m);
+    expect(text).toMatch(/^recall of size 24–96 +[\d.]+ .* [0-2] of 2 at IoU 0\.5, score from [\d.]+ on$/m);
+    expect(text).not.toMatch(/size 0–8/);
+    expect(text).toMatch(/^recall at 0\.5 wrong an image +[\d.]+/m);
+    expect(text).toMatch(/^wrong an image at recall 0 +[\d.]+ .*precision [\d.]+, recall [\d.]+/m);
+    expect(text).toMatch(
+      /^continuous rate at 3 wrong +[\d.]+ .*FDDB: at most 3 wrong detections of \d+ in all$/m,
+    );
+    expect(text).toContain(`plots and evaluation.json: ${out}`);
+    expect(error).toMatch(/^no objects of size 0–8, 96– \(pixels\)$/m);
+    for (const name of ["recall-by-size", "confusion", "roc"]) {
+      expect(await readFile(join(out, `${name}.svg`), "utf8")).toMatch(/^<svg /);
+    }
+    expect(existsSync(join(out, "faces.svg"))).toBe(false);
+    const json = JSON.parse(await readFile(join(out, "evaluation.json"), "utf8"));
+    expect(
+      json.coco.sizes.map(({ name, objects }: { name: string; objects: number }) => [name, objects]),
+    ).toEqual([
+      ["0–8", 0],
+      ["8–24", 2],
+      ["24–96", 2],
+      ["96–", 0],
+    ]);
+    expect(json.coco.classes[0].sizes).toHaveLength(4);
+    expect(json.recallBySize.sizes.map(({ objects }: { objects: number }) => objects)).toEqual([0, 2, 2, 0]);
+    expect(json.falsePositives.map(({ limit }: { limit: number }) => limit)).toEqual([0.5, 100]);
+    expect(json.roc.at).toEqual([{ limit: 3, discrete: expect.any(Number), continuous: expect.any(Number) }]);
+    await using run = await openRun(path(), { threads: 1 });
+    const measured = await run.evaluateBoxes(undefined, { sizes: [8, 24, 96], falsePositives: [0.5, 100] });
+    expect(JSON.parse(JSON.stringify(measured.coco))).toEqual(json.coco);
+    expect(JSON.parse(JSON.stringify(measured.falsePositives))).toEqual(json.falsePositives);
+    expect(measured).not.toHaveProperty("roc");
+  });
+
+  test("has WIDER FACE's measures of data with easy, medium and hard faces, and tells what others lack", async () => {
+    const faces = await squares(8);
+    const rows = (await readFile(join(faces, "annotations.csv"), "utf8")).trim().split("\n").slice(1);
+    const cells = rows.map((row) => row.split(","));
+    const names = [...new Set(cells.map(([file]) => file))];
+    const images = names.map((file_name, id) => ({ id, file_name, width: 96, height: 64 }));
+    const annotations = cells.map(([file, , , label, ...edges], i) => {
+      const [x = 0, y = 0, right = 0, bottom = 0] = edges.map(Number);
+      const bbox = [x, y, right - x, bottom - y];
+      const difficulty = label === "red" ? ["easy", "hard"][Math.floor(i / 2) % 2] : undefined;
+      return { id: i, image_id: names.indexOf(file), category_id: label === "red" ? 1 : 2, bbox, difficulty };
+    });
+    const categories = [
+      { id: 1, name: "red" },
+      { id: 2, name: "blue" },
+    ];
+    await rm(join(faces, "annotations.csv"));
+    await writeText(faces, "test.json", JSON.stringify({ images, annotations, categories }));
+    const { out } = await printed("eval", path(), faces, "--face");
+    expect(out).toMatch(/^AP of easy faces +[\d.]+ .*WIDER FACE, 4 faces$/m);
+    expect(out).toMatch(/^AP of hard faces +[\d.]+ .*WIDER FACE, 8 faces$/m);
+    expect(out).toMatch(/^discrete rate at 1000 wrong +/m);
+    await rm(faces, { recursive: true });
+    await expect(printed("eval", path(), "--face")).rejects.toThrow(
+      /^option face: no face of the test split of .* counts as easy, medium or hard; give WIDER FACE with [^\n]*$/,
+    );
+    await expect(printed("eval", path(), "--sizes", "16,8")).rejects.toThrow(
+      /^option sizes: boundaries 16,8 must be positive and rise/,
+    );
+    await expect(printed("eval", path(), "--recalls", "2")).rejects.toThrow(/option recalls/);
+  });
+
   test("refuses options of the other kind of model", async () => {
     await expect(printed("eval", path(), "--distances", "all")).rejects.toThrow(
       /option distances is not of detectors/,

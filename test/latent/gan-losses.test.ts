@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { discriminatorLoss, generatorLoss } from "../../src/latent/index.ts";
-import { input, type Tensor } from "../../src/tensor/index.ts";
+import { input, slice, type Tensor } from "../../src/tensor/index.ts";
 import { runAll, toArray } from "../tensor/support.ts";
 
 const [real, fake] = [
@@ -48,6 +48,26 @@ describe("losses at given logits are those of the papers", () => {
     const options = { labelSmoothing: 0.1 };
     expect(await atLogits((x, y) => discriminatorLoss("minimax", x, y, options))).toBeCloseTo(smoothed, 5);
   });
+
+  test.each(["minimax", "non-saturating", "hinge", "wasserstein-gp"] as const)(
+    "%s takes the averages it is given, of data and of samples",
+    async (objective) => {
+      // The first two rows of data, the last three of samples.
+      const averages = {
+        real: (losses: Tensor) => slice(losses, 0, 0, 2).mean(),
+        fake: (losses: Tensor) => slice(losses, 0, 1).mean(),
+      };
+      const parts = (x: Tensor, y: Tensor) => [slice(x, 0, 0, 2), slice(y, 0, 1)] as const;
+      expect(await atLogits((x, y) => discriminatorLoss(objective, x, y, { averages }))).toBeCloseTo(
+        await atLogits((x, y) => discriminatorLoss(objective, ...parts(x, y))),
+        6,
+      );
+      expect(await atLogits((_, y) => generatorLoss(objective, y, averages.fake))).toBeCloseTo(
+        await atLogits((x, y) => generatorLoss(objective, parts(x, y)[1])),
+        6,
+      );
+    },
+  );
 
   test("minimax is a zero-sum game but for what does not depend on the generator", async () => {
     const sum = await atLogits((x, y) => discriminatorLoss("minimax", x, y).add(generatorLoss("minimax", y)));

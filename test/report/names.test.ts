@@ -6,6 +6,7 @@ import { DetectionEvaluator } from "../../src/detection/measure/evaluator.ts";
 import { printable, printableLines } from "../../src/printable.ts";
 import { contactSheet } from "../../src/report/boxes/contact-sheet.ts";
 import { confusionPlot, f1Plot, precisionRecallPlot } from "../../src/report/boxes/plots.ts";
+import { freeResponsePlot } from "../../src/report/boxes/rate-plots.ts";
 import { escapeHtml } from "../../src/report/page/page.ts";
 import { type ReportInput, renderReport } from "../../src/report/page/report.ts";
 import { lossPartCurves, measureCurves } from "../../src/report/plots/curves.ts";
@@ -54,7 +55,7 @@ async function expectDetectionPlots(name: string): Promise<void> {
   const names = [name, "another class"];
   const evaluator = evaluated(names);
   expect(evaluator.coco().classes.map((summary) => summary.name)).toEqual(names);
-  for (const plot of [precisionRecallPlot, f1Plot]) {
+  for (const plot of [precisionRecallPlot, f1Plot, freeResponsePlot]) {
     const svg = await plot(evaluator.curves(), names);
     expectShown(svg, name, 40);
     expectShown(svg, "another class", 40);

@@ -338,6 +338,16 @@ export const READERS: readonly Reader[] = [
   boxes("voc", /\.(xml|txt)$/),
   boxes("csv", /\.csv$/),
   {
+    ...boxes("wider", /\.(txt|mat)$/),
+    async make(folder) {
+      const fixtures = new URL("../../../test/fixtures/detection/wider/", import.meta.url);
+      for (const [i, name] of ["wider_easy_val.mat", "wider_medium_val.mat"].entries()) {
+        await boxFolder(join(folder, `${i}`), 4 + i, "wider");
+        await put(join(folder, `${i}`, "ground_truth", name), await readFile(new URL(name, fixtures)));
+      }
+    },
+  },
+  {
     name: "configurations",
     named: true,
     // It is the user's own, and may come through a pipe: `--config <(…)`.

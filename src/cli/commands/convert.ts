@@ -36,10 +36,12 @@ export function configure(command: Command): void {
     );
     if (done.encoded > 0)
       printLine(`${done.encoded} images written anew as PNG, the others copied as they are`);
-    const { difficult, crowds } = done.lost;
+    const { difficult, crowds, subsets } = done.lost;
     if (difficult > 0)
       printLine(`marks of what is difficult, which the format does not have: ${difficult} left out`);
     if (crowds > 0) printLine(`crowds, which the format does not have: ${crowds} left out`);
+    if (subsets > 0)
+      printLine(`easy, medium and hard faces, which the format does not have: marks of ${subsets} left out`);
     if (done.marked !== undefined) noteMarked(done.marked);
     for (const line of faultLines(set.faults)) printLine(line);
   });

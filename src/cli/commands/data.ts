@@ -97,7 +97,7 @@ export function configure(command: Command): void {
       ]);
       print(showTable(["data", "kind", "a sample", "what it is"], rows));
       print(
-        "\nalso: a folder of images (with boxes in VOC's, COCO's, YOLO's or Create ML's format or CSV, for detectors), a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
+        "\nalso: a folder of images (with boxes in VOC's, COCO's, YOLO's, Create ML's or WIDER FACE's format or CSV, for detectors), a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
       );
       return;
     }

@@ -9,7 +9,7 @@ import { DataError } from "../../errors.ts";
 import { looksNote, looksOf } from "../../tasks/run/detection-options.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
-import { DetectionWriter, usualConfidence } from "../../tasks/use/detect.node.ts";
+import { DetectionWriter, TILED_PIXELS, usualConfidence } from "../../tasks/use/detect.node.ts";
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -22,6 +22,8 @@ import {
   tridentFlag,
 } from "../verb-options.ts";
 
+const USUAL_PIXELS = detectionOptionsSchema.parse({}).pixelLimit;
+
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),
   ...detectFlags,
@@ -29,7 +31,14 @@ const flagsSchema = z.strictObject({
   ...cascadeFlags,
   ...testTimeFlags,
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
-  pixelLimit: detectionOptionsSchema.shape.pixelLimit,
+  pixelLimit: z
+    .int()
+    .min(1)
+    .max(TILED_PIXELS)
+    .optional()
+    .describe(
+      `images of more pixels are left out, before they are decoded (default: ${USUAL_PIXELS}; in tiles ${TILED_PIXELS} for those that are decoded in parts)`,
+    ),
   followLinks: detectionOptionsSchema.shape.followLinks,
   ...runOptions,
   json: z.boolean().default(false).describe("print what was found as JSON, too"),
@@ -37,6 +46,25 @@ const flagsSchema = z.strictObject({
 
 /** Milliseconds between lines of progress. */
 const SHOWN_EVERY = 200;
+
+/** Estimates the time that the tiles of an image will take. */
+class TileTimer {
+  private image: string | undefined;
+  private begun = 0;
+  private first = 0;
+
+  /** Seconds until the last tile is done; undefined before there is anything to estimate it by, and after the last one. */
+  secondsLeft(image: string, done: number, count: number): number | undefined {
+    const now = performance.now();
+    if (image !== this.image) {
+      this.image = image;
+      this.begun = now;
+      this.first = done;
+    }
+    if (done <= this.first || done >= count) return undefined;
+    return ((count - done) * (now - this.begun)) / (done - this.first) / 1000;
+  }
+}
 
 export function configure(command: Command): void {
   addVerb(command, {
@@ -83,6 +111,7 @@ export function configure(command: Command): void {
       const begun = performance.now();
       let [done, objects, unreadable, shownAt] = [0, 0, 0, 0];
       let reason = "";
+      const tileTimer = new TileTimer();
       const speed = (): string => {
         const perSecond = (1000 * done) / (performance.now() - begun);
         return `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} images/s`;
@@ -91,8 +120,17 @@ export function configure(command: Command): void {
         const seen = run.detections(images, {
           ...options,
           ...looks,
-          pixelLimit,
+          ...(pixelLimit !== undefined && { pixelLimit }),
           signal,
+          onTiles: ({ name }, tiles, count) => {
+            const left = tileTimer.secondsLeft(name, tiles, count);
+            if (left === undefined || performance.now() - shownAt < SHOWN_EVERY) return;
+            shownAt = performance.now();
+            display.showLine(
+              `${name}: ${tiles} of ${count} tiles, ${showDuration(left)} left; ${done} of ${images.length} images done`,
+              { stage: "training", seconds: (shownAt - begun) / 1000 },
+            );
+          },
           onUnreadable: (image, why) => {
             unreadable++;
             reason = `${image.name}: ${why}`;

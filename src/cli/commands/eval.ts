@@ -6,6 +6,7 @@ import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
+import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
 import { looksNote } from "../../tasks/run/detection-options.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
@@ -39,7 +40,16 @@ const densityFlags = z.strictObject({
     .describe("all distances between drawn samples and data, or those that take a moment (of images none)"),
 });
 
-const detectorFlags = z.strictObject({ ...detectFlags, ...testTimeFlags });
+const detectorFlags = z.strictObject({
+  ...measureSchema.shape,
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("folder to write plots and evaluation.json into (default: nothing is written)"),
+  ...detectFlags,
+  ...testTimeFlags,
+});
 
 function printResults(headline: string, results: readonly ReportResult[]): void {
   printLine(headline);
@@ -104,29 +114,40 @@ async function evaluateBoxes(
     );
   }
   const looks = testTimeOptions(detect);
+  const { sizes, falsePositives, recalls, roc, face, out } = detect;
   const note = looksNote(run.config, looks);
   if (note !== undefined) printNote(note);
   const line = new ProgressLine();
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
     ...looks,
+    sizes,
+    falsePositives,
+    recalls,
+    roc,
+    face,
+    ...(out !== undefined && { out }),
     split,
     reading,
     onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),
   });
   line.clear();
+  for (const missing of missingMeasures(evaluation)) printNote(missing);
   if (json) return printJson(evaluation);
   const { model, parameters, step, steps, seconds, results, size } = evaluation;
-  const { testScales = [1], mirror = false, merge } = evaluation.detect;
+  const { testScales = [1], mirror = false, merge, tiles = 0, tileMerge } = evaluation.detect;
   const sides = testScales.map((scale) => scaledSize(size, scale));
   const seen = sides.length === 1 ? `${sides[0]} × ${sides[0]}` : `${sides.join(", ")} pixels`;
+  const looked =
+    tiles > 0 ? `tiles of ${tiles} × ${tiles} pixels, merged by ${tileMerge}, seen at` : "images of";
   const mirrored = mirror ? " and their mirror images" : "";
   const merged = sides.length > 1 || mirror ? `, merged by ${merge}` : "";
-  const images = run.isCascade ? "images at their own size" : `images of ${seen}${mirrored}${merged}`;
+  const images = run.isCascade ? "images at their own size" : `${looked} ${seen}${mirrored}${merged}`;
   printResults(
     `${model} on ${evaluation.data}, ${split} split, ${images}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,
   );
+  if (out !== undefined) printLine(`plots and evaluation.json: ${out}`);
 }
 
 export function configure(command: Command): void {

@@ -6,6 +6,11 @@ export const DETECTION_FORMATS = ["voc", "coco", "yolo", "createml", "csv"] as c
 
 export type DetectionFormat = (typeof DETECTION_FORMATS)[number];
 
+/** The formats of annotations that are read: those, and that of WIDER FACE, which has words for faces alone. */
+export const READ_FORMATS = [...DETECTION_FORMATS, "wider"] as const;
+
+export type ReadFormat = (typeof READ_FORMATS)[number];
+
 /** A box as four numbers that nothing is known of yet: edges, left, top, right and bottom. */
 export type RawBox = readonly [x1: number, y1: number, x2: number, y2: number];
 
@@ -24,6 +29,8 @@ export interface RawObject {
   readonly box: RawBox;
   /** Whether edges are in pixels, or shares of the width and the height. */
   readonly unit: "pixels" | "shares";
+  /** The subsets of WIDER FACE that it counts in, by `subsetBits`, where its file has some. */
+  readonly subsets?: number;
   readonly difficult?: boolean;
   readonly crowd?: boolean;
   readonly area?: number;
@@ -45,7 +52,7 @@ export interface RawImage {
 
 /** A data set as its files have it, before boxes and images are checked. */
 export interface RawDetections {
-  readonly format: DetectionFormat;
+  readonly format: ReadFormat;
   /** The classes, where the format lists them. */
   readonly classes?: readonly string[] | undefined;
   readonly images: readonly RawImage[];
@@ -188,6 +195,9 @@ export function checkAnnotations(
       labels: Int32Array.from(kept, ({ label }) => label),
       difficult: Uint8Array.from(kept, ({ object }) => (object.difficult === true ? 1 : 0)),
       crowd: Uint8Array.from(kept, ({ object }) => (object.crowd === true ? 1 : 0)),
+      ...(kept.some(({ object: { subsets = 0 } }) => subsets > 0) && {
+        subsets: Uint8Array.from(kept, ({ object: { subsets = 0 } }) => subsets),
+      }),
       areas: Float32Array.from(kept, ({ object, box: [x1, y1, x2, y2], clipped }) => {
         const whole = (x2 - x1) * (y2 - y1);
         const { area } = object;

@@ -20,8 +20,8 @@ export interface Conversion {
   readonly objects: number;
   /** Images that were drawn, or that EXIF data turn: they are written anew as PNG, upright. The others are copied. */
   readonly encoded: number;
-  /** Marks that the format has no words for: objects written as plain ones, and crowds left out. */
-  readonly lost: { readonly difficult: number; readonly crowds: number };
+  /** Marks that the format has no words for: objects written as plain ones, crowds left out, and faces without their subsets. */
+  readonly lost: { readonly difficult: number; readonly crowds: number; readonly subsets: number };
   /** Of the format csv: names of classes that were marked, since a spreadsheet would take them for formulas. */
   readonly marked?: MarkedCells;
 }
@@ -116,8 +116,11 @@ export async function convertDetections(
     await writeFileAtomic(full, text);
   }
 
-  const count = (of: (annotations: NamedImage["annotations"]) => Uint8Array) =>
-    items.reduce((sum, { annotations }) => sum + of(annotations).reduce((a, b) => a + b, 0), 0);
+  const count = (of: (annotations: NamedImage["annotations"]) => Uint8Array | undefined) =>
+    items.reduce(
+      (sum, { annotations }) => sum + (of(annotations)?.filter((mark) => mark > 0).length ?? 0),
+      0,
+    );
   const crowds = LOST[format].crowd ? count(({ crowd }) => crowd) : 0;
   return {
     out,
@@ -125,7 +128,11 @@ export async function convertDetections(
     images: { train: bySplit.train.length, validation: bySplit.validation.length, test: bySplit.test.length },
     objects: items.reduce((sum, { annotations }) => sum + annotations.labels.length, 0) - crowds,
     encoded: items.filter(({ copied }) => copied === undefined).length,
-    lost: { difficult: LOST[format].difficult ? count(({ difficult }) => difficult) : 0, crowds },
+    lost: {
+      difficult: LOST[format].difficult ? count(({ difficult }) => difficult) : 0,
+      crowds,
+      subsets: LOST[format].subsets ? count(({ subsets }) => subsets) : 0,
+    },
     ...(marked !== undefined && { marked }),
   };
 }

@@ -8,7 +8,7 @@ import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
-import type { DetectionFormat, RawImage } from "./check.ts";
+import type { RawImage, ReadFormat } from "./check.ts";
 import { checkAnnotations, type ImageHeader } from "./check.ts";
 import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
@@ -52,12 +52,13 @@ type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
 /** An image in two splits would be trained on and tested with: it stays where it is held out. */
 const HELD_OUT: readonly (SplitName | undefined)[] = ["test", "validation", "train", undefined];
 
-const FORMAT_NAMES: Readonly<Record<DetectionFormat, string>> = {
+const FORMAT_NAMES: Readonly<Record<ReadFormat, string>> = {
   voc: "Pascal VOC",
   coco: "COCO",
   yolo: "YOLO",
   createml: "Create ML",
   csv: "CSV",
+  wider: "WIDER FACE",
 };
 
 /** Every image once, in order of names. */
@@ -261,6 +262,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
       for (const fault of found) faults.push(fault);
       const { file, width, height, boxes, labels, difficult, crowd } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
+      if (annotations.subsets !== undefined) fingerprint.bytes(annotations.subsets);
       fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
       return annotations;
     });

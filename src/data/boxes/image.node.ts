@@ -18,6 +18,8 @@ export type ImageFinding =
       readonly bytes: number;
       /** SHA-256 of the file. */
       readonly hash: string;
+      /** Whether parts of it can be decoded without holding all of it: it is stored upright, from the top down or in tiles. */
+      readonly inParts: boolean;
     }
   | { readonly ok: false; readonly kind: FaultKind; readonly detail: string };
 
@@ -92,12 +94,16 @@ export async function examineImage(image: ImageInput, checks: ImageChecks): Prom
   return examine(contents, checks);
 }
 
+/** Formats of which a decoder gives rows from the top down, or tiles, unless they are progressive or interlaced. */
+const IN_PARTS = ["jpeg", "png", "tiff", "raw"] as const;
+
 /** Looks at what a file holds, or at pixels. */
 async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks): Promise<ImageFinding> {
   const sharp = await importSharp();
   try {
     const opened = reader(sharp, contents, false);
-    const { width, height, orientation = 1, format } = await nativeCall(() => opened.metadata());
+    const header = await nativeCall(() => opened.metadata());
+    const { width, height, orientation = 1, format } = header;
     if (contents instanceof Uint8Array) refuseDrawing(format);
     if (width * height > pixelLimit) {
       const detail = `${width} × ${height} pixels, more than the limit of ${pixelLimit}`;
@@ -112,6 +118,7 @@ async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks
       header: { stored: { width, height }, orientation: orientation as Orientation },
       bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
       hash: hashOf(contents),
+      inParts: orientation === 1 && (IN_PARTS as readonly string[]).includes(format) && !header.isProgressive,
     };
   } catch (error) {
     return { ok: false, kind: "unreadable-image", detail: damageOf(error) };
@@ -174,6 +181,19 @@ function refuseOther(
 export interface OpenPhoto extends PixelSize {
   /** The photo with its longer side at most so long. @throws DataError where it cannot be decoded */
   decode(longest?: number): Promise<ByteImage>;
+  /** A part of it, in its pixels; the bytes of its file are held until `release`. @throws DataError where it cannot be decoded */
+  part(part: ImagePart): Promise<ByteImage>;
+  /** Forgets the bytes of its file, which are read again where they are asked for. */
+  release(): void;
+}
+
+/** How large a photo may be. */
+export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit"> {
+  /**
+   * Most pixels of one that can be decoded in parts alone, and is: upright JPEG and PNG that are neither progressive nor interlaced, and
+   * TIFF. Default: `pixelLimit`.
+   */
+  readonly partsLimit?: number;
 }
 
 /**
@@ -184,7 +204,7 @@ export interface OpenPhoto extends PixelSize {
 export async function openPhoto(
   image: ImageInput,
   name: string,
-  { pixelLimit }: Pick<ImageChecks, "pixelLimit">,
+  { pixelLimit, partsLimit = pixelLimit }: PhotoLimits,
 ): Promise<OpenPhoto> {
   const checked = isFile(image) ? image : checkedImage(image, name);
   let contents: PhotoImage | undefined;
@@ -194,20 +214,39 @@ export async function openPhoto(
     const finding = unread(error);
     throw new DataError(`${name}: ${finding.ok ? reasonOf(error) : finding.detail}`, { cause: error });
   }
-  const finding = await examine(contents, { pixelLimit, verify: false });
+  const most = Math.max(pixelLimit, partsLimit);
+  const finding = await examine(contents, { pixelLimit: most, verify: false });
   if (!finding.ok) throw new DataError(`${name}: ${finding.detail}`);
-  const { header, hash } = finding;
+  const { header, hash, inParts } = finding;
+  const size = uprightSize(header);
+  if (size.width * size.height > pixelLimit && !inParts) {
+    throw new DataError(
+      `${name}: ${size.width} × ${size.height} pixels, more than the limit of ${pixelLimit} for images that are decoded as a whole; store it upright, as a JPEG that is not progressive, a PNG that is not interlaced, or a TIFF`,
+    );
+  }
+  const held = async (): Promise<PhotoImage> => {
+    const again = contents ?? (await contentsOf(checked));
+    if (contents === undefined && isFile(checked) && hashOf(again) !== hash) {
+      throw new DataError(`${name}: the file was replaced since it was looked at; look at it again`);
+    }
+    return again;
+  };
+  const release = (): void => {
+    if (isFile(checked)) contents = undefined;
+  };
   return {
-    ...uprightSize(header),
+    ...size,
     async decode(longest) {
       // The first time it is decoded from the bytes that were looked at; they are not kept longer, as there may be many photos.
-      const again = contents ?? (await contentsOf(checked));
-      if (contents === undefined && isFile(checked) && hashOf(again) !== hash) {
-        throw new DataError(`${name}: the file was replaced since it was looked at; look at it again`);
-      }
-      if (isFile(checked)) contents = undefined;
-      return decodeRgb(again, name, header, { longest, pixelLimit });
+      const again = await held();
+      release();
+      return decodeRgb(again, name, header, { longest, pixelLimit: most });
     },
+    async part(part) {
+      contents = await held();
+      return decodeRgb(contents, name, header, { pixelLimit: most }, part);
+    },
+    release,
   };
 }
 

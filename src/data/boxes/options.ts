@@ -3,7 +3,10 @@ import { nameList, sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
-import { DETECTION_FORMATS } from "./check.ts";
+import { READ_FORMATS } from "./check.ts";
+
+/** The size below which digits are small by default, as COCO counts. */
+export const SMALL_LIMIT = 32;
 
 /** How `digit-scenes` are drawn. */
 const sceneOptions = {
@@ -34,14 +37,22 @@ const sceneOptions = {
     .min(0)
     .max(1)
     .default(0.5)
-    .describe("digit-scenes: share of digits with a box of less than 32² pixels, which COCO counts as small"),
+    .describe("digit-scenes: share of digits of a size below --small-limit"),
+  smallLimit: z
+    .number()
+    .min(4)
+    .max(1024)
+    .default(SMALL_LIMIT)
+    .describe(
+      "digit-scenes: size below which digits are small; by default that of COCO, a box of less than 32² pixels",
+    ),
   clutter: z
     .int()
     .min(0)
     .max(500)
     .default(12)
     .describe("digit-scenes: pieces of digits, lines and spots in an image, which are no objects"),
-  overlap: z
+  digitOverlap: z
     .number()
     .min(0)
     .max(0.9)
@@ -57,7 +68,7 @@ export type SceneOptions = z.output<typeof schema>;
 /** How data for detection is read or made. Each option concerns some data and is without effect on other. */
 export const detectionOptionsSchema = z.strictObject({
   format: z
-    .enum(DETECTION_FORMATS)
+    .enum(READ_FORMATS)
     .optional()
     .describe(
       "format of the annotations, where a folder has them in several (default: the first that is found)",

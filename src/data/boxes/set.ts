@@ -20,6 +20,12 @@ export const FAULTS = {
   "turned-image": "images that EXIF data turn; pixels and boxes are upright",
   "other-size": "images of another size than their annotations state; the size of the image counts",
   "unknown-class": "objects of an unknown class; dropped",
+  "other-count":
+    "images with more or fewer faces than their annotations count; those that are listed are kept",
+  "invalid-face": "faces marked as invalid; kept, but as ones that need not be found",
+  "other-faces":
+    "images whose faces in the lists of easy, medium and hard ones are not those of the annotations; their subsets are not read",
+  "unknown-difficulty": "files with a difficulty of objects that is not easy, medium or hard; not read",
   "broken-box": "boxes with a coordinate that is no number; dropped",
   "empty-box": "boxes of zero or negative area; dropped",
   "outside-box": "boxes wholly outside of their image; dropped",
@@ -60,6 +66,16 @@ export function faultLines(faults: readonly DetectionFault[], most = 4): readonl
   });
 }
 
+/** The subsets of WIDER FACE, in which faces are more and more difficult. */
+export const FACE_SUBSETS = ["easy", "medium", "hard"] as const;
+
+export type FaceSubset = (typeof FACE_SUBSETS)[number];
+
+/** The subsets that a face counts in as a sum: 1 easy, 2 medium, 4 hard. */
+export function subsetBits(subsets: readonly FaceSubset[]): number {
+  return subsets.reduce((bits, subset) => bits | (1 << FACE_SUBSETS.indexOf(subset)), 0);
+}
+
 /** An image in memory: RGB bytes, channel after channel, `[3, height, width]`. */
 export interface ByteImage {
   readonly width: number;
@@ -89,6 +105,8 @@ export interface Annotations {
   readonly landmarks?: Float32Array;
   /** `[m]`: area in square pixels; that of the outline where the annotations give it (COCO), otherwise that of the box. */
   readonly areas: Float32Array;
+  /** `[m]`: the subsets of WIDER FACE that a face counts in, by `subsetBits`. Absent where no object of the image counts in one. */
+  readonly subsets?: Uint8Array;
 }
 
 /** An image with its objects. */
@@ -112,6 +130,23 @@ export interface ImagePart {
   readonly top: number;
   readonly width: number;
   readonly height: number;
+}
+
+/** A copy of a part of an image. @throws RangeError where it reaches beyond the image */
+export function cutOut({ width, height, data }: ByteImage, part: ImagePart): ByteImage {
+  if (part.left < 0 || part.top < 0 || part.left + part.width > width || part.top + part.height > height) {
+    throw new RangeError(
+      `a part of ${part.width} × ${part.height} pixels at (${part.left}, ${part.top}) asked of an image of ${width} × ${height}`,
+    );
+  }
+  const cut = new Uint8Array(3 * part.width * part.height);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = 0; y < part.height; y++) {
+      const from = (channel * height + part.top + y) * width + part.left;
+      cut.set(data.subarray(from, from + part.width), (channel * part.height + y) * part.width);
+    }
+  }
+  return { width: part.width, height: part.height, data: cut };
 }
 
 /** The file of an image. */

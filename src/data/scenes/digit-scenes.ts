@@ -1,6 +1,6 @@
 import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import { type DetectionOptions, resolveDetectionOptions } from "../boxes/options.ts";
+import { type DetectionOptions, resolveDetectionOptions, SMALL_LIMIT } from "../boxes/options.ts";
 import type { Annotations, DetectionSet } from "../boxes/set.ts";
 import { ImageCache, lazySplit } from "../boxes/set.ts";
 import { describeObjects } from "../boxes/statistics.ts";
@@ -37,9 +37,23 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
   const { classes } = digits;
   if (classes === undefined) throw new DataError(`${digits.name}: has no classes; scenes are made of digits`);
   const resolved = resolveDetectionOptions(options);
-  const { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap, splitSeed } = resolved;
-  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, clutter, overlap };
+  const {
+    scenes,
+    canvas,
+    objects,
+    smallest,
+    largest,
+    smallShare,
+    smallLimit,
+    clutter,
+    digitOverlap,
+    splitSeed,
+  } = resolved;
+  const drawn = { scenes, canvas, objects, smallest, largest, smallShare, smallLimit, clutter, digitOverlap };
   const cache = new ImageCache(resolved.cache * 1e6);
+  // Fingerprints name the options as they did when there were fewer: scenes of the usual limit have the one that they had.
+  const { smallLimit: limit, digitOverlap: overlap, ...others } = drawn;
+  const unlimited = { ...others, overlap };
   const held = Math.max(1, Math.floor(scenes / 5));
   const open = (name: SplitName, count: number) => {
     const source = digits.splits[name];
@@ -80,7 +94,14 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
     splits,
     faults: [],
     fingerprint: new Fingerprint()
-      .text(JSON.stringify([DIGIT_SCENES, splitSeed, drawn, digits.fingerprint]))
+      .text(
+        JSON.stringify([
+          DIGIT_SCENES,
+          splitSeed,
+          limit === SMALL_LIMIT ? unlimited : { ...unlimited, smallLimit: limit },
+          digits.fingerprint,
+        ]),
+      )
       .toString(),
     describe: () => [
       `digit-scenes: ${canvas} × ${canvas} pixels, digits of size ${smallest} to ${largest}; ${describeObjects(set)}`,

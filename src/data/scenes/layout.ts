@@ -18,8 +18,6 @@ export interface PlacedDigit {
   readonly box: readonly [x1: number, y1: number, x2: number, y2: number];
 }
 
-/** Boxes of less than 32² pixels are small as COCO counts. */
-const SMALL = 32;
 /** Bytes from here on are ink; fainter ones are what is left of smoothing. */
 const INK = 40;
 const SIDE = 28;
@@ -45,12 +43,12 @@ export function inkOf(split: Split, index: number): Ink {
   return { label: Number(label.data[0]), width, height, data };
 }
 
-/** A size for a digit: small with the share asked for, and uniform in its logarithm on either side of 32. */
-function drawSize(random: Random, { smallest, largest, smallShare }: SceneOptions): number {
+/** A size for a digit: small with the share asked for, and uniform in its logarithm on either side of the limit. */
+function drawSize(random: Random, { smallest, largest, smallShare, smallLimit }: SceneOptions): number {
   const wantsSmall = random.uniform() < smallShare;
-  const small = smallest < SMALL && (wantsSmall || largest < SMALL);
-  const from = small ? smallest : Math.max(SMALL, smallest);
-  const to = small ? Math.min(SMALL, largest) : Math.max(largest, from);
+  const small = smallest < smallLimit && (wantsSmall || largest < smallLimit);
+  const from = small ? smallest : Math.max(smallLimit, smallest);
+  const to = small ? Math.min(smallLimit, largest) : Math.max(largest, from);
   return from * (to / from) ** random.uniform();
 }
 
@@ -73,7 +71,7 @@ export function placeDigits(
   inkAt: (index: number) => Ink,
   options: SceneOptions,
 ): readonly PlacedDigit[] {
-  const { canvas, objects, overlap } = options;
+  const { canvas, objects, digitOverlap } = options;
   const wanted = Array.from({ length: 1 + random.integer(objects) }, () => ({
     size: drawSize(random, options),
     ink: inkAt(random.integer(count)),
@@ -87,7 +85,7 @@ export function placeDigits(
       const x1 = random.uniform() * (canvas - width * scale);
       const y1 = random.uniform() * (canvas - height * scale);
       const box = [x1, y1, x1 + width * scale, y1 + height * scale] as const;
-      if (placed.some((other) => covered(other.box, box) > overlap)) continue;
+      if (placed.some((other) => covered(other.box, box) > digitOverlap)) continue;
       placed.push({ ink, box });
       break;
     }

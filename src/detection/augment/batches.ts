@@ -1,5 +1,5 @@
 import type { Annotations, ByteImage, DetectionBatch, DetectionSplit } from "../../data/boxes/set.ts";
-import { batchIndices } from "../../data/sources/data-set.ts";
+import { batchesPerEpoch, batchIndices } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
@@ -15,7 +15,11 @@ import {
   type RecipeSource,
   recipeImages,
   recipeObjects,
+  wanted,
 } from "./recipe.ts";
+import { pasting, type SmallObjects } from "./small-objects.ts";
+
+export { wanted };
 
 /** Sizes of images that change from step to step. */
 export interface StepSizes {
@@ -44,10 +48,24 @@ export interface DetectionBatchOptions {
    * is left of those that are cut off too far, are neither found nor background (SNIP). Default: all are, and rests are background.
    */
   readonly learns?: ((size: number, step: number) => boolean) | undefined;
+  /** Small objects that come more often, and copies of them, by `planSmallObjects` of the split; default: every image comes once, as it is. */
+  readonly small?: SmallObjects | undefined;
+  /** Which images of the split an epoch has; default: each once, and those again that `small` names. */
+  readonly epochs?: EpochImages | undefined;
+}
+
+/** The images of an epoch, where those are not all of a split. */
+export interface EpochImages {
+  /** How many there are. As many of the first images of the split have the most objects, and are those that mosaics are made of. */
+  readonly count: number;
+  /** Number `slot` of epoch `epoch`, both from 0: a pure function of them. */
+  at(slot: number, epoch: number): number;
 }
 
 /** Batches of a split for training, each a pure function of seed and step. */
 export interface DetectionBatches extends DetectionRoom {
+  /** Images of an epoch. */
+  readonly count: number;
   /** Height and width of the images of a step, from 0. */
   sizeAt(step: number): number;
   /** Objects that found no row up to now, the smallest ones of their images. */
@@ -65,12 +83,6 @@ const TRIALS = 256;
 
 /** Places come in multiples of this, so that about the same data give the same graph. */
 const PLACES = 4;
-
-/** What is learnt from: objects that are to be found. */
-export const wanted =
-  (difficult: boolean) =>
-  (annotations: Annotations, i: number): boolean =>
-    annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
 
 /** What is ignored: all the rest. */
 const unwanted =
@@ -199,20 +211,44 @@ function checkCount(split: DetectionSplit, name: string, value: number): void {
 
 /**
  * Batches for training a detector: epochs of random order, every image changed anew each time (flip, zoom, crop, colors, mosaic,
- * mix-up; `augmentSchema`). A batch depends on the seed, the step and the split alone. Images come from the split's cache, decoded no
- * larger than they can be drawn; while a batch is used those of the next one are decoded.
+ * mix-up, copies of small objects; `augmentSchema`, `planSmallObjects`). A batch depends on the seed, the step and the split alone. Images
+ * come from the split's cache, decoded no larger than they can be drawn; while a batch is used those of the next one are decoded.
  * @throws OptionError where the split is empty or an option is not acceptable
  */
 export function detectionBatches(
   split: DetectionSplit,
-  { size, batchSize, seed, augment = {}, places, difficult = false, learns }: DetectionBatchOptions,
+  {
+    size,
+    batchSize,
+    seed,
+    augment = {},
+    places,
+    difficult = false,
+    learns,
+    small,
+    epochs,
+  }: DetectionBatchOptions,
 ): DetectionBatches {
   const sizes = typeof size === "number" ? { largest: size, at: () => size } : size;
   checkCount(split, "size", sizes.largest);
   checkCount(split, "batchSize", batchSize);
   if (places !== undefined) checkCount(split, "places", places);
   const options = augment === false ? undefined : parseOptions("augmentation", augmentSchema, augment);
-  const source = sourceOf(split);
+  if (small?.copying !== undefined && options === undefined) {
+    throw new OptionError("option copyPaste: is without effect where images are not changed; leave it out");
+  }
+  const again = small?.again ?? new Uint32Array();
+  if (epochs !== undefined && again.length > 0) {
+    throw new OptionError("option oversample: which images an epoch has is chosen already; leave it out");
+  }
+  // Others that share a canvas with an image are of the first ones.
+  const images = epochs?.count ?? split.count;
+  const source: RecipeSource = {
+    ...sourceOf(split),
+    count: images,
+    ...(small?.copying && options && { pasted: pasting(split, small.copying, options) }),
+  };
+  const count = images + again.length;
   const orders = new Random(seed).split("order");
   const changes = new Random(seed).split("augment");
   // In a mosaic an image is drawn up to twice as large as a quarter of the canvas, which is the canvas at most.
@@ -231,12 +267,12 @@ export function detectionBatches(
       ? contents(recipe)
       : { ...contents(recipe), invalid: contents(recipe, () => false).invalid };
   const onTrial = function* () {
-    for (let index = 0; index < split.count; index++) {
+    for (let index = 0; index < images; index++) {
       yield atMost(letterboxRecipe(index, source, sizes.largest));
     }
     const trials = new Random(seed).split("places");
     for (let trial = 0; trial < TRIALS; trial++) {
-      yield atMost(recipeAt(trials.split(trial), trials.integer(split.count), sizes.largest));
+      yield atMost(recipeAt(trials.split(trial), trials.integer(images), sizes.largest));
     }
   };
   const needed = roomFor(onTrial());
@@ -246,16 +282,19 @@ export function detectionBatches(
 
   const recipesOf = (step: number, [from, to]: readonly [number, number]): readonly Recipe[] => {
     const random = changes.split(step);
-    const indices = batchIndices(split.count, batchSize, step, orders);
+    const slots = batchIndices(count, batchSize, step, orders);
+    const epoch = Math.floor(step / batchesPerEpoch(count, batchSize));
+    const imageOf = (slot: number): number => epochs?.at(slot, epoch) ?? again[slot - split.count] ?? slot;
     const side = sizes.at(step);
-    return Array.from(indices.subarray(from, to), (index, i) =>
-      recipeAt(random.split(from + i), index, side),
+    return Array.from(slots.subarray(from, to), (slot, i) =>
+      recipeAt(random.split(from + i), imageOf(slot), side),
     );
   };
   const imagesOf = (recipes: readonly Recipe[], step: number) =>
     imagesFor(split, recipes, longestOf(sizes.at(step)));
   let dropped = 0;
   return {
+    count,
     sizeAt: (step) => sizes.at(step),
     ...room,
     get dropped() {

@@ -236,12 +236,27 @@ const cut = (value: number): number => Math.max(0, Math.min(value, 255));
 
 const UNCHANGED: ColorMap = { matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1], shift: 0 };
 
-/** Draws an image on a canvas where its placement puts it, in other colors where asked; the rest of the canvas stays. */
+/** How much of an image is seen over what is on a canvas already: the product of a share along x and one along y, at centers of pixels. */
+export interface Blend {
+  x(at: number): number;
+  y(at: number): number;
+}
+
+/** Lays a value over one of a canvas. */
+function lay(data: Float32Array, at: number, value: number, share: number): void {
+  data[at] = share === 1 ? cut(value) : share * cut(value) + (1 - share) * (data[at] as number);
+}
+
+/**
+ * Draws an image on a canvas where its placement puts it, in other colors where asked; the rest of the canvas stays.
+ * @param blend default: all of it is seen
+ */
 export function drawImage(
   canvas: Canvas,
   image: ByteImage,
   placement: Placement,
   { matrix, shift }: ColorMap = UNCHANGED,
+  blend?: Blend,
 ): void {
   const { left, top, width, height, mirrored, flipped, window } = placement;
   const { side, data } = canvas;
@@ -257,7 +272,9 @@ export function drawImage(
   const row = new Float32Array(3 * columns);
   const plane = side * side;
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, i = 0] = matrix;
+  const shares = Float64Array.from({ length: drawn }, (_, x) => blend?.x(across.from + x + 0.5) ?? 1);
   for (let y = down.from; y < down.to; y++) {
+    const shareOfRow = blend?.y(y + 0.5) ?? 1;
     stretchRow(image, down, y - down.from, low, columns, row);
     const start = y * side + across.from;
     for (let x = 0; x < drawn; x++) {
@@ -271,9 +288,10 @@ export function drawImage(
         green += weight * (row[columns + from + k] as number);
         blue += weight * (row[2 * columns + from + k] as number);
       }
-      data[start + x] = cut(a * red + b * green + c * blue + shift);
-      data[start + x + plane] = cut(d * red + e * green + f * blue + shift);
-      data[start + x + 2 * plane] = cut(g * red + h * green + i * blue + shift);
+      const share = shareOfRow * (shares[x] as number);
+      lay(data, start + x, a * red + b * green + c * blue + shift, share);
+      lay(data, start + x + plane, d * red + e * green + f * blue + shift, share);
+      lay(data, start + x + 2 * plane, g * red + h * green + i * blue + shift, share);
     }
   }
 }

@@ -30,6 +30,10 @@ export const augmentSchema = z.strictObject({
       "augmentation: how much width and height change against each other, at most (logarithm of the ratio)",
     ),
   mosaic: chance(0.5, "probability that four images share the canvas"),
+  stitch: chance(
+    0,
+    "probability that four whole images share the canvas, each at half its width and height (Stitcher); mosaic is for the others",
+  ),
   mixUp: chance(0, "probability that another image shines through"),
   brightness: chance(0.2, "largest change of brightness, as a share"),
   contrast: chance(0.2, "largest change of contrast, as a share"),

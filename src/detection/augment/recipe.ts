@@ -1,6 +1,7 @@
 import type { Annotations, ByteImage } from "../../data/boxes/set.ts";
 import type { Random } from "../../random.ts";
 import { area, type Box, boxAt, intersection, type Size } from "../boxes/boxes.ts";
+import { drawPasted, type Pasted } from "./copies.ts";
 import {
   type Canvas,
   type ColorMap,
@@ -21,6 +22,8 @@ export interface RecipePart {
   readonly index: number;
   readonly placement: Placement;
   readonly colors?: ColorMap | undefined;
+  /** Copies of its objects that are pasted into it. */
+  readonly pasted?: Pasted | undefined;
 }
 
 /**
@@ -53,7 +56,15 @@ const LEAST_SIDE = 2;
 export interface RecipeSource {
   readonly count: number;
   sizeOf(index: number): Size;
+  /** Copies of its own objects that are pasted into an image this time. */
+  pasted?(random: Random, index: number): Pasted | undefined;
 }
+
+/** What is learnt from: objects that are to be found. */
+export const wanted =
+  (difficult: boolean) =>
+  (annotations: Pick<Annotations, "crowd" | "difficult">, i: number): boolean =>
+    annotations.crowd[i] !== 1 && (difficult || annotations.difficult[i] !== 1);
 
 /** Lays an image into a window by chance: larger or smaller than one that fits, with what is too large cut off anywhere. */
 function placeByChance(
@@ -92,7 +103,39 @@ function plainPart(
     index,
     placement: placeByChance(random, source.sizeOf(index), [0, 0, side, side], options, anywhere),
     colors: drawColorMap(random, options),
+    pasted: source.pasted?.(random.split("copies"), index),
   };
+}
+
+/**
+ * Four images around a point, `first` in any of the four windows.
+ * @param leave where in a window an image lies that leaves room
+ */
+function fourParts(
+  random: Random,
+  first: number,
+  source: RecipeSource,
+  side: number,
+  [x, y]: readonly [x: number, y: number],
+  options: ResolvedAugmentOptions,
+  leave: (window: Box) => (free: number, axis: "x" | "y") => number,
+): readonly RecipePart[] {
+  const windows: readonly Box[] = [
+    [0, 0, x, y],
+    [x, 0, side, y],
+    [0, y, x, side],
+    [x, y, side, side],
+  ];
+  const place = random.integer(4);
+  return windows.map((window, i) => {
+    const index = i === place ? first : random.integer(source.count);
+    return {
+      index,
+      placement: placeByChance(random, source.sizeOf(index), window, options, leave(window)),
+      colors: drawColorMap(random, options),
+      pasted: source.pasted?.(random.split("copies").split(i), index),
+    };
+  });
 }
 
 /**
@@ -108,24 +151,27 @@ function mosaicParts(
 ): readonly RecipePart[] {
   const middle = () => Math.round(side * (0.3 + 0.4 * random.uniform()));
   const [x, y] = [middle(), middle()];
-  const windows: readonly Box[] = [
-    [0, 0, x, y],
-    [x, 0, side, y],
-    [0, y, x, side],
-    [x, y, side, side],
-  ];
-  const place = random.integer(4);
-  return windows.map((window, i) => {
-    const index = i === place ? first : random.integer(source.count);
-    const inner = (free: number, axis: "x" | "y") => (window[axis === "x" ? 0 : 1] === 0 ? free : 0);
-    // A quarter of the canvas is half as wide: an image that fits it would be small, so that it may be twice as large.
-    const larger = { ...options, zoomOut: 2 * options.zoomOut, zoomIn: 2 * options.zoomIn };
-    return {
-      index,
-      placement: placeByChance(random, source.sizeOf(index), window, larger, inner),
-      colors: drawColorMap(random, options),
-    };
-  });
+  const inner = (window: Box) => (free: number, axis: "x" | "y") =>
+    window[axis === "x" ? 0 : 1] === 0 ? free : 0;
+  // A quarter of the canvas is half as wide: an image that fits it would be small, so that it may be twice as large.
+  const larger = { ...options, zoomOut: 2 * options.zoomOut, zoomIn: 2 * options.zoomIn };
+  return fourParts(random, first, source, side, [x, y], larger, inner);
+}
+
+/**
+ * Four whole images, each in the middle of a quarter of the canvas that it just fits: half as wide and half as high as alone (Chen et al.
+ * 2020, "Stitcher: Feedback-driven data provider for object detection", section 3.2).
+ */
+function stitchedParts(
+  random: Random,
+  first: number,
+  source: RecipeSource,
+  side: number,
+  options: ResolvedAugmentOptions,
+): readonly RecipePart[] {
+  const middle = Math.round(side / 2);
+  const whole = { ...options, zoomOut: 1, zoomIn: 1, stretch: 0 };
+  return fourParts(random, first, source, side, [middle, middle], whole, () => (free) => free / 2);
 }
 
 /**
@@ -139,10 +185,14 @@ export function drawRecipe(
   side: number,
   options: ResolvedAugmentOptions,
 ): Recipe {
+  const sharesByMosaic = random.uniform() < options.mosaic;
+  const stitching = random.split("stitch");
   const parts =
-    random.uniform() < options.mosaic
-      ? mosaicParts(random.split("mosaic"), index, source, side, options)
-      : [plainPart(random.split("plain"), index, source, side, options)];
+    options.stitch > 0 && stitching.uniform() < options.stitch
+      ? stitchedParts(stitching, index, source, side, options)
+      : sharesByMosaic
+        ? mosaicParts(random.split("mosaic"), index, source, side, options)
+        : [plainPart(random.split("plain"), index, source, side, options)];
   const mixing = random.split("mix-up");
   if (mixing.uniform() >= options.mixUp) return { parts };
   // About Beta(32, 32): both images stay well visible, since both keep all of their objects (Zhang et al. 2018, "mixup").
@@ -165,18 +215,18 @@ export function recipeImages(recipe: Recipe): readonly number[] {
   return [...new Set(allParts(recipe).map(({ index }) => index))];
 }
 
-/** How object i of an image is drawn where a placement puts it. */
-function drawnObject(annotations: Annotations, i: number, placement: Placement): DrawnObject {
-  const whole = placeBox(boxAt(annotations.boxes, i), annotations, placement);
+/** How an object with a box is drawn where a placement puts its image. */
+function drawnObject(box: Box, image: Size, placement: Placement): DrawnObject {
+  const whole = placeBox(box, image, placement);
   const all = area(whole);
   return { size: Math.sqrt(all), seen: intersection(whole, placement.window) / all };
 }
 
 /**
- * The objects on the image of a recipe.
+ * The objects on the image of a recipe, copies among them.
  * @param annotationsOf image `index`, of the size that the recipe was drawn for
  * @param visible share of an object's box that must be seen for it to count
- * @param counts whether object i is one to be found
+ * @param counts whether object i, or a copy of it, is one to be found
  */
 export function recipeObjects(
   recipe: Recipe,
@@ -185,16 +235,27 @@ export function recipeObjects(
   counts: (annotations: Annotations, i: number, drawn: () => DrawnObject) => boolean,
 ): readonly RecipeObject[] {
   const rule: VisibilityRule = { visible, leastSide: LEAST_SIDE };
-  return allParts(recipe).flatMap(({ index, placement }) => {
+  return allParts(recipe).flatMap(({ index, placement, pasted }) => {
     const annotations = annotationsOf(index);
-    const { boxes, indices } = placeBoxes(annotations.boxes, annotations, placement, rule);
-    return indices.flatMap((i, k): RecipeObject[] => {
-      const box = boxes[k];
-      if (box === undefined || !counts(annotations, i, () => drawnObject(annotations, i, placement)))
-        return [];
+    const copies = pasted?.copies ?? [];
+    const own = annotations.labels.length;
+    const all =
+      copies.length === 0 ? annotations.boxes : [...annotations.boxes, ...copies.flatMap(({ box }) => box)];
+    const { boxes, indices } = placeBoxes(all, annotations, placement, rule);
+    return indices.flatMap((k, at): RecipeObject[] => {
+      const box = boxes[at];
+      const i = k < own ? k : copies[k - own]?.object;
+      if (box === undefined || i === undefined) return [];
+      if (!counts(annotations, i, () => drawnObject(boxAt(all, k), annotations, placement))) return [];
       return [{ box, label: annotations.labels[i] ?? 0 }];
     });
   });
+}
+
+/** Draws an image in its place, and over it the copies of its objects. */
+function drawPart(canvas: Canvas, image: ByteImage, { placement, colors, pasted }: RecipePart): void {
+  drawImage(canvas, image, placement, colors);
+  if (pasted !== undefined) drawPasted(canvas, image, placement, pasted, colors);
 }
 
 /**
@@ -208,13 +269,10 @@ export function drawRecipeImage(
   { side, data }: Canvas,
 ): void {
   data.fill(PADDING);
-  for (const { index, placement, colors } of parts)
-    drawImage({ side, data }, imageOf(index), placement, colors);
+  for (const part of parts) drawPart({ side, data }, imageOf(part.index), part);
   if (mixed === undefined) return;
   const other = new Float32Array(data.length).fill(PADDING);
-  for (const { index, placement, colors } of mixed.parts) {
-    drawImage({ side, data: other }, imageOf(index), placement, colors);
-  }
+  for (const part of mixed.parts) drawPart({ side, data: other }, imageOf(part.index), part);
   const { share } = mixed;
   for (let i = 0; i < data.length; i++)
     data[i] = share * (data[i] as number) + (1 - share) * (other[i] as number);

@@ -28,9 +28,27 @@ export interface CellOrigin {
   readonly image?: Size;
 }
 
+/** The shape of an anchor, and how densely such anchors stand. */
+export interface AnchorShape extends Size {
+  /**
+   * In each cell stand `tiles` × `tiles` anchors of this shape, evenly spread over it (Zhang et al. 2017, "FaceBoxes", section 3.3);
+   * default: 1, in its middle.
+   */
+  readonly tiles?: number;
+}
+
 /** A grid with anchors of the same shapes in each cell. */
 export interface AnchorGrid extends CellGrid, CellOrigin {
-  readonly shapes: readonly Size[];
+  readonly shapes: readonly AnchorShape[];
+}
+
+/** The anchors of one level among those of all. */
+export interface AnchorLevel {
+  readonly count: number;
+  /** Anchors of each of its cells. */
+  readonly perCell: number;
+  /** Side of a cell in pixels of the image. */
+  readonly stride: number;
 }
 
 /**
@@ -40,6 +58,24 @@ export interface AnchorGrid extends CellGrid, CellOrigin {
 export function anchorShapes(sizes: readonly number[], ratios: readonly number[]): readonly Size[] {
   return ratios.flatMap((ratio) =>
     sizes.map((size) => ({ width: size / Math.sqrt(ratio), height: size * Math.sqrt(ratio) })),
+  );
+}
+
+/** How many anchors of given shapes stand in a cell. */
+function anchorsPerCell(shapes: readonly AnchorShape[]): number {
+  return shapes.reduce((sum, { tiles = 1 }) => sum + tiles ** 2, 0);
+}
+
+/** The anchors of a cell, each with its distance from the middle. */
+function tiledShapes(
+  shapes: readonly AnchorShape[],
+  stride: number,
+): readonly (Size & { readonly dx: number; readonly dy: number })[] {
+  return shapes.flatMap(({ width, height, tiles = 1 }) =>
+    Array.from({ length: tiles ** 2 }, (_, i) => {
+      const along = (place: number): number => ((place + 0.5) / tiles - 0.5) * stride;
+      return { width, height, dx: along(i % tiles), dy: along(Math.floor(i / tiles)) };
+    }),
   );
 }
 
@@ -77,20 +113,23 @@ function wholeHalf(side: number): number {
   return half - low === 0.5 ? low + (low % 2) : Math.round(half);
 }
 
-/** Anchors as boxes around the centers of the cells, or their corners: row by row, column by column, shape by shape. */
+/**
+ * Anchors as boxes around the centers of the cells, or their corners: row by row, column by column, shape by shape, and of a shape that
+ * stands several times in a cell again row by row.
+ */
 export function anchorGrid(grid: AnchorGrid): Float32Array {
   const corner = grid.origin === "corner";
   const centers = cellPoints(grid, grid);
-  const shapes = corner
-    ? grid.shapes.map(({ width, height }) => ({
-        width: 2 * wholeHalf(width),
-        height: 2 * wholeHalf(height),
-      }))
-    : grid.shapes;
+  const shapes = tiledShapes(grid.shapes, grid.stride).map(({ width, height, dx, dy }) =>
+    corner
+      ? { width: 2 * wholeHalf(width), height: 2 * wholeHalf(height), dx, dy }
+      : { width, height, dx, dy },
+  );
   const boxes = new Float32Array(2 * centers.length * shapes.length);
   for (let cell = 0; cell < centers.length / 2; cell++) {
-    const [x, y] = [centers[2 * cell] ?? 0, centers[2 * cell + 1] ?? 0];
-    for (const [s, { width, height }] of shapes.entries()) {
+    const [left, top] = [centers[2 * cell] ?? 0, centers[2 * cell + 1] ?? 0];
+    for (const [s, { width, height, dx, dy }] of shapes.entries()) {
+      const [x, y] = [left + dx, top + dy];
       boxes.set(
         [x - width / 2, y - height / 2, x + width / 2, y + height / 2],
         4 * (cell * shapes.length + s),
@@ -101,24 +140,26 @@ export function anchorGrid(grid: AnchorGrid): Float32Array {
 }
 
 /** Anchors of several levels, one level after another, each with the stride of its cells. */
-export function anchorLevels(levels: readonly AnchorGrid[]): {
+export function anchorLevels(grids: readonly AnchorGrid[]): {
   readonly boxes: Float32Array;
   readonly strides: Float32Array;
+  readonly levels: readonly AnchorLevel[];
 } {
-  countNumbers(
-    "anchors",
-    levels.reduce((sum, { rows, columns, shapes }) => sum + 4 * rows * columns * shapes.length, 0),
-  );
-  const grids = levels.map((level) => ({ boxes: anchorGrid(level), stride: level.stride }));
-  const count = grids.reduce((sum, { boxes }) => sum + boxes.length / 4, 0);
+  const levels = grids.map(({ rows, columns, stride, shapes }): AnchorLevel => {
+    const perCell = anchorsPerCell(shapes);
+    return { count: rows * columns * perCell, perCell, stride };
+  });
+  const count = levels.reduce((sum, level) => sum + level.count, 0);
+  countNumbers("anchors", 4 * count);
   const [boxes, strides] = [new Float32Array(4 * count), new Float32Array(count)];
   let at = 0;
   for (const grid of grids) {
-    boxes.set(grid.boxes, 4 * at);
-    strides.fill(grid.stride, at, at + grid.boxes.length / 4);
-    at += grid.boxes.length / 4;
+    const own = anchorGrid(grid);
+    boxes.set(own, 4 * at);
+    strides.fill(grid.stride, at, at + own.length / 4);
+    at += own.length / 4;
   }
-  return { boxes, strides };
+  return { boxes, strides, levels };
 }
 
 export interface AnchorClusterOptions {

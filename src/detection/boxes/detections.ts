@@ -38,6 +38,10 @@ export interface Truth {
   readonly ignore?: ArrayLike<number>;
   /** Area of each object, which decides whether it is small; default: that of its box (COCO gives that of its outline). */
   readonly areas?: ArrayLike<number>;
+  /**
+   * The subsets of WIDER FACE that a face counts in, as a sum: 1 easy, 2 medium, 4 hard; 0 for one that is ignored in all of them. Default: 0.
+   */
+  readonly subsets?: ArrayLike<number>;
 }
 
 /** Objects as arrays. Landmarks are kept where all detections have as many. */

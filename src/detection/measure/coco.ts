@@ -1,5 +1,6 @@
 import { OptionError } from "../../errors.ts";
 import {
+  type AreaRange,
   type ClassGroup,
   countObjects,
   type EvaluatedImage,
@@ -8,9 +9,7 @@ import {
   type MatchingRules,
   matchGroup,
 } from "./matching.ts";
-
-/** Smallest and largest area in square pixels; both belong to the range. */
-export type AreaRange = readonly [smallest: number, largest: number];
+import { areaRangeOf, type SizeBin, sizeBins } from "./sizes.ts";
 
 /** What COCO's measures are taken over. Default: those of COCO. */
 export interface CocoOptions {
@@ -20,6 +19,8 @@ export interface CocoOptions {
   readonly maximums?: readonly number[];
   /** Ranges of area by name; `all` must be among them. `small` up to 32², `medium` up to 96², `large` above. */
   readonly areaRanges?: Readonly<Record<string, AreaRange>>;
+  /** Boundaries of further ranges, by size: `sizeBins` has what lies between them. Default: none. */
+  readonly sizes?: readonly number[] | undefined;
 }
 
 /** Equal steps from one number to another, rounded as numpy.linspace rounds them: a threshold decides by the last bit. */
@@ -49,6 +50,8 @@ export interface CocoTables {
   readonly thresholds: readonly number[];
   readonly classCount: number;
   readonly areas: readonly string[];
+  /** Those of the areas that are ranges between sizes that were asked for. */
+  readonly sizes: readonly SizeBin[];
   readonly maximums: readonly number[];
   /** Precision at the recalls 0, 0.01, … 1: [thresholds, 101, classes, areas, maximums]. */
   readonly precision: Float64Array;
@@ -73,11 +76,19 @@ export function cocoTables(
   checkAscending("thresholds", thresholds);
   checkAscending("maximums", maximums);
   if (!("all" in areaRanges)) throw new OptionError("coco: areaRanges must have one named all");
-  const areas = Object.keys(areaRanges);
+  const sizes = options.sizes === undefined ? [] : sizeBins(options.sizes);
+  const named = [
+    ...Object.entries(areaRanges),
+    ...sizes.map((bin): readonly [string, AreaRange] => [bin.name, areaRangeOf(bin)]),
+  ];
+  const areas = named.map(([name]) => name);
+  const repeated = areas.find((name, i) => areas.indexOf(name) !== i);
+  if (repeated !== undefined) throw new OptionError(`coco: two ranges of area are named ${repeated}`);
   const tables: CocoTables = {
     thresholds,
     classCount,
     areas,
+    sizes,
     maximums,
     precision: new Float64Array(
       thresholds.length * RECALLS.length * classCount * areas.length * maximums.length,
@@ -92,7 +103,7 @@ export function cocoTables(
     const groups = all.map((group) => ({ ...group, found: group.found.slice(0, most) }));
     const ranking = rank(groups);
     const overlaps = groups.map(({ image, found, truth }) => evaluationOverlaps(image, found, truth));
-    for (const [a, areaRange] of Object.values(areaRanges).entries()) {
+    for (const [a, [, areaRange]] of named.entries()) {
       const objects = groups.reduce((sum, group) => sum + countObjects(group, areaRange), 0);
       tables.objects[label * areas.length + a] = objects;
       if (objects === 0) continue;
@@ -235,14 +246,9 @@ export interface CocoSummary {
   readonly arLarge: number;
 }
 
-/**
- * Means over the tables: of all classes with objects, or of one class. Precision, and recall by size, are those with the largest
- * of the maximums. A number whose threshold, size or maximum is not in the tables is NaN.
- */
-export function summarizeCoco(tables: CocoTables, label?: number): CocoSummary {
-  const { thresholds, classCount, areas, maximums } = tables;
-  const most = maximums.at(-1) ?? 0;
-  const mean = (values: Float64Array, area: string, maximum: number, threshold?: number): number => {
+/** Takes means over the tables: of all classes with objects, or of one class. One that is not in the tables is NaN. */
+function meanOf({ thresholds, classCount, areas, maximums }: CocoTables, label: number | undefined) {
+  return (values: Float64Array, area: string, maximum: number, threshold?: number): number => {
     const [a, m] = [areas.indexOf(area), maximums.indexOf(maximum)];
     if (a < 0 || m < 0) return Number.NaN;
     const rows = values.length / (classCount * areas.length * maximums.length);
@@ -259,7 +265,44 @@ export function summarizeCoco(tables: CocoTables, label?: number): CocoSummary {
     }
     return sum / count;
   };
-  const { precision, recall } = tables;
+}
+
+/** COCO's numbers of a range of sizes: objects of other sizes, and detections of other sizes that are matched to none, do not count. */
+export interface SizeSummary extends SizeBin {
+  /** Objects to find. */
+  readonly objects: number;
+  /** Average precision: the mean over all IoU thresholds, recalls and classes with objects of these sizes. */
+  readonly ap: number;
+  /** At an IoU of 0.5. */
+  readonly ap50: number;
+  /** Average recall, with the largest of the maximums. */
+  readonly ar: number;
+}
+
+/** COCO's numbers by the sizes that were asked for, of all classes or of one. */
+export function summarizeSizes(tables: CocoTables, label?: number): readonly SizeSummary[] {
+  const mean = meanOf(tables, label);
+  const { precision, recall, areas, objects, sizes, classCount } = tables;
+  const most = tables.maximums.at(-1) ?? 0;
+  return sizes.map((bin) => ({
+    ...bin,
+    objects: Array.from({ length: classCount }, (_, k) => k)
+      .filter((k) => label === undefined || k === label)
+      .reduce((sum, k) => sum + (objects[k * areas.length + areas.indexOf(bin.name)] ?? 0), 0),
+    ap: mean(precision, bin.name, most),
+    ap50: mean(precision, bin.name, most, 0.5),
+    ar: mean(recall, bin.name, most),
+  }));
+}
+
+/**
+ * Means over the tables: of all classes with objects, or of one class. Precision, and recall by size, are those with the largest
+ * of the maximums. A number whose threshold, size or maximum is not in the tables is NaN.
+ */
+export function summarizeCoco(tables: CocoTables, label?: number): CocoSummary {
+  const mean = meanOf(tables, label);
+  const { precision, recall, maximums } = tables;
+  const most = maximums.at(-1) ?? 0;
   return {
     ap: mean(precision, "all", most),
     ap50: mean(precision, "all", most, 0.5),

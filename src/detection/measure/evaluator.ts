@@ -1,17 +1,31 @@
+import type { FaceSubset } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import type { Detections, Truth } from "../boxes/detections.ts";
-import { type CocoOptions, type CocoSummary, type CocoTables, cocoTables, summarizeCoco } from "./coco.ts";
+import {
+  type CocoOptions,
+  type CocoSummary,
+  type CocoTables,
+  cocoTables,
+  type SizeSummary,
+  summarizeCoco,
+  summarizeSizes,
+} from "./coco.ts";
 import { type ConfusionMatrix, type ConfusionOptions, confusionMatrix } from "./confusion.ts";
 import { type DetectionErrors, detectionErrors, type ErrorOptions } from "./errors.ts";
+import { type RocCurve, type RocOptions, rocCurve } from "./fddb.ts";
 import { type EvaluatedImage, evaluatedImage } from "./matching.ts";
 import { type CurveOptions, type DetectionCurves, detectionCurves } from "./precision-recall.ts";
+import { recallBySize, type SizeRecall, type SizeRecallOptions } from "./sizes.ts";
 import { type VocAccuracy, type VocOptions, vocAccuracy } from "./voc.ts";
+import { type FaceAccuracy, faceAccuracy } from "./wider.ts";
 
 /** COCO's numbers of one class. */
 export interface ClassSummary extends CocoSummary {
   readonly name: string;
   /** Objects to find. */
   readonly objects: number;
+  /** By size, where sizes were asked for. */
+  readonly sizes?: readonly SizeSummary[];
 }
 
 /** COCO's numbers, overall and class by class. */
@@ -19,6 +33,8 @@ export interface CocoResult extends CocoSummary {
   readonly images: number;
   readonly objects: number;
   readonly classes: readonly ClassSummary[];
+  /** By size, where sizes were asked for. */
+  readonly sizes?: readonly SizeSummary[];
 }
 
 /**
@@ -57,16 +73,20 @@ export class DetectionEvaluator {
   coco(options: CocoOptions = {}): CocoResult {
     const tables = this.cocoTables(options);
     const all = tables.areas.indexOf("all");
+    const bySize = (label?: number) =>
+      options.sizes === undefined ? {} : { sizes: summarizeSizes(tables, label) };
     const classes = this.classes.map((name, label) => ({
       name,
       objects: tables.objects[label * tables.areas.length + all] ?? 0,
       ...summarizeCoco(tables, label),
+      ...bySize(label),
     }));
     return {
       images: this.count,
       objects: classes.reduce((sum, { objects }) => sum + objects, 0),
       ...summarizeCoco(tables),
       classes,
+      ...bySize(),
     };
   }
 
@@ -83,6 +103,21 @@ export class DetectionEvaluator {
   /** Precision, recall and F₁ over the score. */
   curves(options: CurveOptions = {}): DetectionCurves {
     return detectionCurves(this.images, this.classes.length, options);
+  }
+
+  /** Recall by size. @throws OptionError where boundaries do not rise */
+  recallBySize(options: SizeRecallOptions): readonly SizeRecall[] {
+    return recallBySize(this.images, this.classes.length, options);
+  }
+
+  /** FDDB's true positive rates against wrong detections. */
+  roc(options: RocOptions = {}): RocCurve {
+    return rocCurve(this.images, this.classes.length, options);
+  }
+
+  /** WIDER FACE's average precision of easy, medium and hard faces, by the `subsets` of the objects. */
+  faces(): Readonly<Record<FaceSubset, FaceAccuracy>> {
+    return faceAccuracy(this.images, this.classes.length);
   }
 
   /** Which class is taken for which, and for background. */

@@ -19,8 +19,16 @@ export interface EvaluatedImage {
     readonly crowd: Uint8Array;
     /** 1 for what need not be found, crowds among it. */
     readonly ignored: Uint8Array;
+    /** The subsets of WIDER FACE that an object counts in: see `Truth`. */
+    readonly subsets: Uint8Array;
   };
 }
+
+/** Smallest and largest area in square pixels; both belong to the range. */
+export type AreaRange = readonly [smallest: number, largest: number];
+
+/** Objects of every size. */
+export const EVERY_AREA: AreaRange = [0, Number.POSITIVE_INFINITY];
 
 /**
  * Checks and copies the detections and the objects of an image.
@@ -45,6 +53,10 @@ export function evaluatedImage(
     }
     return Uint8Array.from({ length: count }, (_, i) => (given?.[i] ? 1 : 0));
   };
+  const subsets = truth.subsets ?? new Uint8Array(count);
+  if (subsets.length !== count) {
+    throw new OptionError(`${name}: ${subsets.length} values of subsets for ${count} objects`);
+  }
   const { scores } = detections;
   order.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b);
   const boxes = new Float64Array(4 * order.length);
@@ -64,6 +76,7 @@ export function evaluatedImage(
       areas: truth.areas === undefined ? areas(truth.boxes) : Float64Array.from(truth.areas),
       crowd,
       ignored: crowd.map((is, i) => is | (ignore[i] ?? 0)),
+      subsets: Uint8Array.from(subsets),
     },
   };
 }
@@ -171,8 +184,8 @@ export interface Matches {
 export interface MatchingRules {
   /** From the lowest up. */
   readonly thresholds: readonly number[];
-  /** Smallest and largest area of the objects that count; both belong to it. */
-  readonly areaRange: readonly [smallest: number, largest: number];
+  /** Areas of the objects that count. */
+  readonly areaRange: AreaRange;
 }
 
 /**
@@ -225,10 +238,7 @@ export function matchGroup(
 }
 
 /** How many objects of a group count. */
-export function countObjects(
-  { image, truth }: ClassGroup,
-  [smallest, largest]: MatchingRules["areaRange"],
-): number {
+export function countObjects({ image, truth }: ClassGroup, [smallest, largest]: AreaRange): number {
   return truth.filter((g) => {
     const area = image.truth.areas[g] ?? 0;
     return image.truth.ignored[g] === 0 && area >= smallest && area <= largest;

@@ -55,7 +55,7 @@ function classAccuracy(groups: readonly ClassGroup[], threshold: number, points:
     found += right ? 1 : 0;
     return { recall: found / objects, precision: found / (i + 1) };
   });
-  return points === 11 ? elevenPoints(curve) : allPoints(curve);
+  return points === 11 ? elevenPoints(curve) : areaUnder(curve);
 }
 
 /** Detections of an image: right, wrong, or undefined where they do not count. */
@@ -85,7 +85,7 @@ function withoutCrowds(image: EvaluatedImage): EvaluatedImage {
   return { ...image, truth: { ...image.truth, crowd: new Uint8Array(image.truth.crowd.length) } };
 }
 
-interface CurvePoint {
+export interface CurvePoint {
   readonly recall: number;
   readonly precision: number;
 }
@@ -99,7 +99,7 @@ function elevenPoints(curve: readonly CurvePoint[]): number {
 }
 
 /** The area under precision that is made to fall with recall. */
-function allPoints(curve: readonly CurvePoint[]): number {
+export function areaUnder(curve: readonly CurvePoint[]): number {
   let [area, highest] = [0, 0];
   for (const [i, { recall, precision }] of [...curve.entries()].reverse()) {
     highest = Math.max(highest, precision);

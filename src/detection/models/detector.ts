@@ -22,6 +22,7 @@ import {
   settledFeatures,
 } from "../network/feature-network.ts";
 import { backboneNames } from "../network/published/names.ts";
+import type { Dilations } from "../network/trident.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */
@@ -270,13 +271,14 @@ export interface DetectorDefinition<
   readonly can: readonly ["detect", "export"];
   build(options: z.output<S>, data: DetectionInfo): M;
   settled?(options: z.output<S>, data: DetectionInfo): z.output<S>;
+  notes?(options: z.output<S>, data: DetectionInfo): readonly string[];
   preferences(data: DetectionInfo): FitPreferences;
 }
 
 /** What the definition of a detector says of itself. */
 type OwnDefinition<N extends string, S extends z.ZodObject, M extends AnyDetector> = Pick<
   DetectorDefinition<N, S, M>,
-  "name" | "summary" | "paper" | "options" | "build" | "settled"
+  "name" | "summary" | "paper" | "options" | "build" | "settled" | "notes"
 >;
 
 /** The definition of a detector: what all of them share is added. Keeps the literal name and the types of the options. */
@@ -394,9 +396,12 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   /** What the head predicts for x [n, 3, H, W] in bytes in each of the branches that look. @throws ShapeError */
   protected outputs(x: Tensor): readonly Outputs[] {
-    return this.features.trident.looking.map((dilations) =>
-      this.head.forward(this.features.forward(x, dilations)),
-    );
+    return this.features.trident.looking.map((dilations) => this.outputsIn(x, dilations));
+  }
+
+  /** What the head predicts for x [n, 3, H, W] in bytes, in branches of these dilations. @throws ShapeError */
+  protected outputsIn(x: Tensor, dilations: Dilations): Outputs {
+    return this.head.forward(this.features.forward(x, dilations));
   }
 
   /** The share of the learning rate of a parameter: what is frozen of the backbone has 0. */
@@ -410,7 +415,7 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 
   loss({ x, ...objects }: SymbolicDetectionBatch): Losses {
     const { trident } = this.features;
-    const outputs = this.head.forward(this.features.forward(x, trident.trained));
+    const outputs = this.outputsIn(x, trident.trained);
     return this.lossesOf(outputs, trident.objects(objects), this.geometry(x));
   }
 

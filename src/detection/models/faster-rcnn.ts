@@ -24,12 +24,15 @@ import { binaryCrossEntropy } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
+import type { Dilations } from "../network/trident.ts";
+import type { EnlargerLosses, ReadRegions, RegionEnlarger } from "../regions/enlarger.ts";
 import { matchBoxes, nearestObjects } from "../regions/matching.ts";
 import { type AnchorPredictions, clipped, type Proposals, proposalsOf } from "../regions/proposals.ts";
 import { readRegions } from "../regions/region-read.ts";
 import { regionFeatures } from "../regions/roi-align.ts";
 import { sampleRows } from "../regions/sampling.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { enlargeOptions, enlargerOf, enlargingNotes, settledEnlarging } from "./enlarging.ts";
 import {
   REGION_BETA,
   RegionHead,
@@ -39,7 +42,8 @@ import {
   rematched,
   stageWeights,
 } from "./region-head.ts";
-import { anchorOriginOption, deltasOf, smoothL1 } from "./retina-net.ts";
+import { anchorOriginOption } from "./retina-anchors.ts";
+import { deltasOf, smoothL1 } from "./retina-net.ts";
 
 /** Options of both stages. */
 const stageOptions = {
@@ -93,6 +97,7 @@ const stageOptions = {
   hidden: unitCount()
     .default(256)
     .describe("units of both hidden layers of the second stage; 1024 in the paper of FPN"),
+  ...enlargeOptions,
 };
 
 /** Options of Faster R-CNN. */
@@ -187,6 +192,8 @@ export interface TwoStageOutputs {
   readonly maps: readonly Tensor[];
   /** By level. */
   readonly predictions: readonly AnchorPredictions[];
+  /** The finest map of the backbone, from which small regions are enlarged; absent where none are. */
+  readonly finest?: Tensor;
 }
 
 /** Coarsest stride of the maps that regions are read from: the paper's P6 has anchors alone. */
@@ -198,16 +205,31 @@ const LEAST_SIDE = 0.01;
 /** Most pairs of a region and a class that suppression is asked to look at. */
 const MOST_PAIRS = 1000;
 
+/** The losses of the second stage. */
+interface StageLosses {
+  readonly class: Tensor;
+  readonly box: Tensor;
+}
+
 /** Both stages of Faster R-CNN on the maps of a network: proposals, and heads that look at regions. */
 export class TwoStageHead {
   readonly rpn: ProposalHead;
   readonly stages: readonly RegionHead[];
+  readonly enlarger: RegionEnlarger | undefined;
   private readonly levels: readonly FeatureLevel[];
   private readonly classes: number;
   private readonly options: TwoStageOptions;
 
-  /** @throws OptionError where options do not fit each other */
-  constructor(levels: readonly FeatureLevel[], classes: number, options: TwoStageOptions) {
+  /**
+   * @param enlarger of small regions; default: none
+   * @throws OptionError where options do not fit each other
+   */
+  constructor(
+    levels: readonly FeatureLevel[],
+    classes: number,
+    options: TwoStageOptions,
+    enlarger?: RegionEnlarger,
+  ) {
     const { anchorSides, anchorRatios, cascade, hidden, bins } = options;
     checkThresholds(options);
     if (cascade.some((iou, i) => iou < (cascade[i - 1] ?? 0))) {
@@ -221,19 +243,28 @@ export class TwoStageHead {
     // Where boxes are refined in turn, one refinement for all classes does (Cai and Vasconcelos 2018, section 3).
     const classSpecific = cascade.length === 1;
     this.stages = cascade.map(() => new RegionHead({ channels, classes, hidden, classSpecific, bins }));
+    this.enlarger = enlarger;
   }
 
-  /** Maps of the levels → what the first stage predicts. @throws ShapeError */
-  forward(maps: readonly Tensor[]): TwoStageOutputs {
-    return { maps, predictions: maps.map((map) => this.rpn.forward(map)) };
+  /**
+   * Maps of the levels → what the first stage predicts.
+   * @param finest map of the backbone, which is needed where small regions are enlarged
+   * @throws ShapeError
+   */
+  forward(maps: readonly Tensor[], finest?: Tensor): TwoStageOutputs {
+    const predictions = maps.map((map) => this.rpn.forward(map));
+    if (this.enlarger === undefined) return { maps, predictions };
+    if (finest === undefined) throw new RangeError("enlarging wants the finest map of the backbone");
+    return { maps, predictions, finest };
   }
 
   /** The losses of both stages for objects [n, m]. */
   losses(outputs: TwoStageOutputs, objects: ObjectRows, geometry: RegionGeometry): Losses {
     const first = this.proposalLosses(outputs.predictions, objects, geometry);
-    const second = this.stageLosses(outputs, objects, geometry);
+    const { game, ...second } = this.stageLosses(outputs, objects, geometry);
     const total = first.objectness.add(first.proposal).add(second.class).add(second.box);
-    return { total, ...first, ...second };
+    if (game === undefined) return { total, ...first, ...second };
+    return { total: total.add(game.generator).add(game.discriminator), ...first, ...second, ...game };
   }
 
   /**
@@ -278,35 +309,41 @@ export class TwoStageHead {
     return { objectness: mean(entropy), proposal: mean(errors.mul(positive)) };
   }
 
-  /** The losses of all heads; those of later ones count half as much as of the one before, as in the code of Cascade R-CNN. */
+  /**
+   * The losses of all heads; those of later ones count half as much as of the one before, as in the code of Cascade R-CNN. With them the
+   * players' losses, where small regions are enlarged.
+   */
   private stageLosses(
-    { maps, predictions }: TwoStageOutputs,
+    outputs: TwoStageOutputs,
     objects: ObjectRows,
     geometry: RegionGeometry,
-  ): { readonly class: Tensor; readonly box: Tensor } {
+  ): StageLosses & { readonly game: EnlargerLosses | undefined } {
     const { sampledRegions, positiveRegions, cascade } = this.options;
-    let targets = regionTargets(this.proposals(predictions, geometry), objects, {
+    let targets = regionTargets(this.proposals(outputs.predictions, geometry), objects, {
       iou: cascade[0] ?? 0.5,
       count: sampledRegions,
       positives: Math.max(1, Math.round(positiveRegions * sampledRegions)),
     });
-    let total: { readonly class: Tensor; readonly box: Tensor } | undefined;
+    let total: StageLosses | undefined;
+    let game: EnlargerLosses | undefined;
     for (const [stage, head] of this.stages.entries()) {
       if (stage > 0) targets = rematched(targets, objects, cascade[stage] ?? 0.5);
-      const outputs = head.forward(this.read(regionFeatures, maps, targets.regions));
-      const losses = regionLosses(outputs, targets, objects, stageWeights(stage));
+      const { features, read } = this.seen(regionFeatures, outputs, targets.regions);
+      if (read !== undefined) game = this.enlarger?.losses(read, targets.positive);
+      const predicted = head.forward(features);
+      const losses = regionLosses(predicted, targets, objects, stageWeights(stage));
       const weight = 2 ** -stage;
       total = {
         class: total?.class.add(losses.class.mul(weight)) ?? losses.class,
         box: total?.box.add(losses.box.mul(weight)) ?? losses.box,
       };
       if (stage + 1 < this.stages.length) {
-        const boxes = regionBoxes(outputs, targets.regions, stageWeights(stage)).squeeze(2).stopGradient();
+        const boxes = regionBoxes(predicted, targets.regions, stageWeights(stage)).squeeze(2).stopGradient();
         targets = { ...targets, regions: clipped(boxes, geometry.size) };
       }
     }
     if (total === undefined) throw new RangeError("there is no head");
-    return total;
+    return { ...total, game };
   }
 
   /** Candidate boxes from what the first stage predicts. */
@@ -315,29 +352,36 @@ export class TwoStageHead {
     return proposalsOf(predictions, anchors, size, { candidates, proposals, iou: proposalIou });
   }
 
-  /** Losses are read by products, which have a gradient and the same bits in training and validation; detections by the operator. */
-  private read(
+  /**
+   * Features of regions as a head sees them, and, where small ones are enlarged, what that is made from. Losses are read by products, which
+   * have a gradient and the same bits in training and validation; detections by the operator.
+   */
+  private seen(
     by: typeof regionFeatures | typeof readRegions,
-    maps: readonly Tensor[],
+    { maps, finest }: TwoStageOutputs,
     regions: Tensor,
-  ): Tensor {
-    const read = this.levels.filter(({ stride }) => stride <= COARSEST_READ);
-    return by(maps.slice(0, read.length), read, regions, this.options);
+  ): { readonly features: Tensor; readonly read?: ReadRegions } {
+    const levels = this.levels.filter(({ stride }) => stride <= COARSEST_READ);
+    const features = by(maps.slice(0, levels.length), levels, regions, this.options);
+    const { enlarger } = this;
+    if (enlarger === undefined || finest === undefined) return { features };
+    const read = { regions, features, fine: by([finest], [enlarger.level], regions, this.options) };
+    return { features: enlarger.forward(read), read };
   }
 
   /**
    * The best pairs of a region and a class: boxes within the image, and scores that are 0 for all classes but that of the pair. Of several
    * heads, probabilities are averaged, each over the regions as it has seen them. Without gradient.
    */
-  decode({ maps, predictions }: TwoStageOutputs, geometry: RegionGeometry): Decoded {
-    const proposals = this.proposals(predictions, geometry);
+  decode(outputs: TwoStageOutputs, geometry: RegionGeometry): Decoded {
+    const proposals = this.proposals(outputs.predictions, geometry);
     let regions = proposals.boxes;
     let boxes = regions.unsqueeze(2);
     const probabilities = this.stages.map((head, stage) => {
-      const outputs = head.forward(this.read(readRegions, maps, regions));
-      boxes = clipped(regionBoxes(outputs, regions, stageWeights(stage)), geometry.size);
+      const predicted = head.forward(this.seen(readRegions, outputs, regions).features);
+      boxes = clipped(regionBoxes(predicted, regions, stageWeights(stage)), geometry.size);
       if (stage + 1 < this.stages.length) regions = boxes.squeeze(2);
-      return outputs.classes.softmax();
+      return predicted.classes.softmax();
     });
     const sum = probabilities.reduce((total, each) => total.add(each));
     const real = proposals.scores
@@ -367,7 +411,8 @@ export class TwoStageHead {
 /**
  * Faster R-CNN (Ren et al. 2015): a network proposes regions, and a second stage classifies what the maps hold in each of them and refines its
  * box. On a pyramid each region is read from the level of its size (Lin et al. 2017, "Feature pyramid networks"); with one level and no neck
- * it is the system as first published. Several heads make it a Cascade R-CNN (Cai and Vasconcelos 2018).
+ * it is the system as first published. Several heads make it a Cascade R-CNN (Cai and Vasconcelos 2018), and a generator between maps and head
+ * a Perceptual GAN (Li et al. 2017).
  */
 export class FasterRcnn extends DenseDetector<FasterRcnnOptions, TwoStageOutputs, RegionGeometry> {
   readonly needsSuppression = true;
@@ -376,7 +421,13 @@ export class FasterRcnn extends DenseDetector<FasterRcnnOptions, TwoStageOutputs
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: FasterRcnnOptions, data: DetectionInfo) {
     super({ name: "faster-rcnn", title: "Faster R-CNN" }, options, data, options);
-    this.head = new TwoStageHead(this.features.levels, this.classes, options);
+    const enlarger = enlargerOf(options, data, this.features);
+    this.head = new TwoStageHead(this.features.levels, this.classes, options, enlarger);
+  }
+
+  protected override outputsIn(x: Tensor, dilations: Dilations): TwoStageOutputs {
+    const { maps, finest } = this.features.withFinest(x, dilations);
+    return this.head.forward(maps, finest);
   }
 
   protected geometryOf(grids: readonly CellGrid[], size: Size): RegionGeometry {
@@ -400,4 +451,6 @@ export const fasterRcnnDefinition = defineDetector({
     "Ren et al. 2015, Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks, arXiv:1506.01497",
   options: fasterRcnnOptions,
   build: (options, data) => new FasterRcnn(options, data),
+  settled: settledEnlarging,
+  notes: enlargingNotes,
 });

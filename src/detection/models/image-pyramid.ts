@@ -41,7 +41,7 @@ export interface ViewDetections extends View {
 }
 
 /** Options of a view, which a cascade does not take. */
-const VIEW_OPTIONS = ["testScales", "mirror", "merge", "testRanges"] as const;
+const VIEW_OPTIONS = ["testScales", "mirror", "merge", "testRanges", "tiles"] as const;
 
 /** The one view of a cascade: the image at its own size, in no canvas. @throws OptionError where options ask for others */
 function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOptions): Views {
@@ -50,6 +50,7 @@ function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOpt
     mirror: false,
     merge: false,
     testRanges: false,
+    tiles: options.tiles === 0,
   };
   const other = VIEW_OPTIONS.find(
     (name) => options[name] !== undefined && options[name] !== false && !isPlain[name],
@@ -62,6 +63,7 @@ function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOpt
   return {
     views: [{ side: width, mirrored: false, range: undefined }],
     sides: [],
+    tiling: undefined,
     options: { testScales: [1], mirror: false, merge: "nms" },
   };
 }
@@ -87,7 +89,7 @@ export async function detectionsInViews(
   images: PyramidImages,
   options: DetectOptions & TestTimeOptions = {},
 ): Promise<readonly ViewDetections[]> {
-  const { views } = detectorViews(detector, options);
+  const { views, tiling } = detectorViews(detector, options);
   if (detector.looks === "cascade") {
     const [view] = views;
     return view === undefined
@@ -95,6 +97,11 @@ export async function detectionsInViews(
       : [{ ...view, found: await foundWhole(detector, session, images, options) }];
   }
   const results: ViewDetections[] = [];
+  if (tiling !== undefined) {
+    throw new OptionError(
+      "option tiles: an image pyramid looks at whole images; tiledDetections looks at tiles",
+    );
+  }
   for (const view of views) {
     const { side, mirrored, range } = view;
     const x = images.at(side);

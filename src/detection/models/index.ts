@@ -100,14 +100,12 @@ export {
   rematched,
   stageWeights,
 } from "./region-head.ts";
+export { type RetinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
 export {
-  assignByOverlap,
   deltasOf,
-  type OverlapThresholds,
   RetinaNet,
   type RetinaNetOptions,
   type RetinaNetOutputs,
-  type RetinaNetTargets,
   retinaNetDefinition,
   retinaNetLosses,
   retinaNetOptions,

@@ -1,40 +1,36 @@
 import { z } from "zod";
-import { list, MOST, positiveAmount, shapeCount, share } from "../../bounds.ts";
+import { amount, MOST } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
-import { argMax } from "../../tensor/index.operations.ts";
-import {
-  concat,
-  constant,
-  float32,
-  logicalAnd,
-  logicalNot,
-  split,
-  type Tensor,
-  where,
-} from "../../tensor/index.ts";
-import { anchorLevels, anchorShapes, type CellGrid } from "../boxes/anchors.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
+import { concat, slice, split, type Tensor } from "../../tensor/index.ts";
+import type { CellGrid } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
 import { boxesOfDeltas } from "../boxes/decoding.ts";
 import {
-  type Assignment,
-  areObjects,
+  type AssignmentOptions,
+  assignAnchorsBy,
+  assignmentOptions,
+  type PlacedAnchors,
+  scaledAnchors,
+  sparing,
+} from "../loss/anchor-assignment.ts";
+import {
   centersOf,
   checkThresholds,
   type ObjectRows,
   outsideRegions,
   overlapsInvalid,
-  ownClasses,
-  rowsAt,
 } from "../loss/assignment.ts";
-import { atLeastOne, boxOverlap, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
+import { atLeastOne, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
-import type { SharedTower } from "../network/blocks.ts";
-import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
+import { type ContextKind, ContextModule, contextOption } from "../network/context.ts";
+import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import { clipped } from "../regions/proposals.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
+import { anchorCounts, retinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
 import { focalOptions, type HeadTowerOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k anchors. */
@@ -43,40 +39,125 @@ export interface RetinaNetOutputs {
   readonly classes: Tensor;
   /** Deltas of the box from the anchor, [n, k, 4]. */
   readonly deltas: Tensor;
+  /** While training, the same of the context anchors of each size, from that half as large on; default: of none. */
+  readonly context?: readonly RetinaNetOutputs[];
+}
+
+/** The last convolutions of the towers. */
+interface AnchorConvolutions {
+  readonly classes: Conv2d;
+  readonly deltas: Conv2d;
+  /** Of the finest map, where it has other anchors than the others. */
+  readonly finestClasses: Conv2d | undefined;
+  readonly finestDeltas: Conv2d | undefined;
+}
+
+/** What a head is made for, beside its maps. */
+interface RetinaNetHeadOptions extends HeadTowerOptions {
+  readonly context: ContextKind;
+  readonly maxOut: number;
+  readonly contextAnchors: number;
 }
 
 /**
  * The head of RetinaNet (Lin et al. 2017, section 4 and figure 3), the same for all levels: a tower for classes and a tower for
  * boxes. Unlike in the paper, they have group normalization unless `headGroups` is 0: networks are trained from scratch here.
  */
-class RetinaNetHead extends TowerHead {
+class RetinaNetHead extends TowerHead implements AnchorConvolutions {
   readonly classes: Conv2d;
   readonly deltas: Conv2d;
-  private readonly shapes: number;
+  readonly finestClasses: Conv2d | undefined;
+  readonly finestDeltas: Conv2d | undefined;
+  /** Scores of background of each anchor of the finest map. */
+  readonly background: Conv2d | undefined;
+  readonly contextModule: ContextModule | undefined;
+  readonly contextOutputs: readonly AnchorConvolutions[];
+  private readonly finest: number;
+  private readonly each: number;
 
-  /** @param shapes anchors of a location */
-  constructor(levels: readonly FeatureLevel[], classes: number, shapes: number, towers: HeadTowerOptions) {
-    super(levels, towers);
-    this.classes = towerOutput(levels, shapes * classes, PRIOR_LOGIT);
-    this.deltas = towerOutput(levels, shapes * 4, 0);
-    this.shapes = shapes;
+  /** @param shapes anchors of a location of the finest level, and of each of the others */
+  constructor(
+    levels: readonly FeatureLevel[],
+    classes: number,
+    shapes: { readonly finest: number; readonly each: number },
+    options: RetinaNetHeadOptions,
+  ) {
+    super(levels, options);
+    const { context, maxOut, contextAnchors } = options;
+    const { finest } = shapes;
+    const each = levels.length > 1 ? shapes.each : finest;
+    const outputs = (): AnchorConvolutions => {
+      const pair = (count: number) => ({
+        classes: towerOutput(levels, count * classes, PRIOR_LOGIT),
+        deltas: towerOutput(levels, count * 4, 0),
+      });
+      const other = finest === each ? undefined : pair(finest);
+      return { ...pair(each), finestClasses: other?.classes, finestDeltas: other?.deltas };
+    };
+    ({
+      classes: this.classes,
+      deltas: this.deltas,
+      finestClasses: this.finestClasses,
+      finestDeltas: this.finestDeltas,
+    } = outputs());
+    if (maxOut > 0) this.background = towerOutput(levels, finest * maxOut, 0);
+    if (context !== "none") {
+      this.contextModule = new ContextModule(context, sharedChannels(levels), options.headGroups);
+    }
+    this.contextOutputs = Array.from({ length: contextAnchors }, outputs);
+    this.finest = finest;
+    this.each = each;
   }
 
   /** Maps of the levels → predictions of all anchors, location by location, shape by shape. @throws ShapeError */
   forward(maps: readonly Tensor[]): RetinaNetOutputs {
-    const anchors = (tower: SharedTower, output: Conv2d): Tensor => {
-      const rows = featureRows(maps.map((map) => output.forward(tower.forward(map))));
-      return rows.reshape([
-        dimAt(rows, 0),
-        sizeAt("RetinaNet", rows, 1) * this.shapes,
-        sizeAt("RetinaNet", rows, 2) / this.shapes,
-      ]);
-    };
+    const { contextModule } = this;
+    const wide = contextModule === undefined ? maps : maps.map((map) => contextModule.forward(map));
+    const forClasses = wide.map((map) => this.classTower.forward(map));
+    const forBoxes = wide.map((map) => this.boxTower.forward(map));
+    const predicted = (of: AnchorConvolutions): RetinaNetOutputs => ({
+      classes: this.anchorRows(forClasses, of.classes, of.finestClasses),
+      deltas: this.anchorRows(forBoxes, of.deltas, of.finestDeltas),
+    });
+    const { classes, deltas } = predicted(this);
     return {
-      classes: anchors(this.classTower, this.classes),
-      deltas: anchors(this.boxTower, this.deltas),
+      classes: this.overBackground(classes, forClasses),
+      deltas,
+      ...(this.contextOutputs.length > 0 && { context: this.contextOutputs.map(predicted) }),
     };
   }
+
+  /** Maps of towers → what a convolution makes of them, a row for each anchor. */
+  private anchorRows(maps: readonly Tensor[], usual: Conv2d, finest: Conv2d | undefined): Tensor {
+    const own = maps.map((map, i) => (i === 0 ? (finest ?? usual) : usual).forward(map));
+    if (finest === undefined) return rowsOf(own, this.each);
+    const levels = own.map((map, i) => rowsOf([map], i === 0 ? this.finest : this.each));
+    return levels.length === 1 ? inputAt(levels, 0) : concat(levels, 1);
+  }
+
+  /**
+   * Max-out background label (Zhang et al. 2017, "S³FD", section 3.3): anchors of the finest map, of which by far the most are background,
+   * have several scores for that, of which the largest counts. The probability of a class is the softmax of its score and that one,
+   * which is the sigmoid of their difference.
+   */
+  private overBackground(classes: Tensor, maps: readonly Tensor[]): Tensor {
+    if (this.background === undefined) return classes;
+    const scores = rowsOf([this.background.forward(inputAt(maps, 0))], this.finest);
+    const largest = scores.max(2, true);
+    const [count, all] = [sizeAt("RetinaNet", scores, 1), sizeAt("RetinaNet", classes, 1)];
+    const finest = slice(classes, 1, 0, count).sub(largest);
+    return count === all ? finest : concat([finest, slice(classes, 1, count, all)], 1);
+  }
+}
+
+/** Maps whose channels are the numbers of several shapes, one shape after another, as a row for each shape of each location. */
+function rowsOf(maps: readonly Tensor[], shapes: number): Tensor {
+  const rows = featureRows(maps);
+  return rows.reshape([
+    dimAt(rows, 0),
+    sizeAt("RetinaNet", rows, 1) * shapes,
+    sizeAt("RetinaNet", rows, 2) / shapes,
+  ]);
 }
 
 /** Smallest side in pixels that is encoded: rows that are no objects have none. */
@@ -103,107 +184,45 @@ export function smoothL1(x: Tensor, beta: number): Tensor {
     .add(size.sub(inner));
 }
 
-/** What anchors should predict. */
-export interface RetinaNetTargets extends Assignment {
-  /** Box of the object that each anchor is assigned to, [n, k, 4]; any where there is none. */
-  readonly boxes: Tensor;
-  /** 1 for its class, [n, k, classes]. */
-  readonly classes: Tensor;
-  /** Whether the anchor counts for the class loss, [n, k] (bool): it is right for an object, or far from all. */
-  readonly counted: Tensor;
-}
-
-/** From which IoU on an anchor is assigned to an object, and below which it is background. */
-export interface OverlapThresholds {
-  readonly foreground: number;
-  readonly background: number;
-}
-
-/** Least IoU with which an anchor can be the best of an object: there must be some. */
-const LEAST_OVERLAP = 1e-9;
-
-/**
- * Assignment by overlap (Lin et al. 2017, "Focal loss", section 4): an anchor is assigned to the object with which its IoU is
- * largest, if that is at least `foreground`; below `background` it is background; between it counts for nothing. Beside that, the
- * anchors with the largest IoU of an object are assigned to it however small that is, as in Faster R-CNN (Ren et al. 2015, section
- * 3.1.2), so that none goes without.
- * @param anchors [k, 4]
- * @param boxes [n, m, 4]
- * @param labels [n, m] (int64), −1 where a row is no object
- */
-export function assignByOverlap(
-  anchors: Tensor,
-  boxes: Tensor,
-  labels: Tensor,
-  classes: number,
-  { foreground, background }: OverlapThresholds,
-): RetinaNetTargets {
-  // Rows that are no objects have no area, and so no overlap. These tensors are [n, m, k], the largest of the step: every pass counts.
-  const objects = where(areObjects(labels), boxes, 0);
-  const iou = boxOverlap(anchors.unsqueeze(0).unsqueeze(0), objects.unsqueeze(2));
-  const best = iou.greaterEqual(iou.max(2, true).maximum(LEAST_OVERLAP));
-  const ranks = iou.add(best.cast("float32"));
-  const highest = ranks.max(1);
-  const positive = highest.greaterEqual(Math.max(foreground, LEAST_OVERLAP));
-  const near = logicalAnd(highest.greaterEqual(background), logicalNot(positive));
-  const assignment = { positive, owner: argMax(ranks, 1) };
-  return {
-    ...assignment,
-    boxes: rowsAt(boxes, assignment.owner),
-    classes: ownClasses(labels, assignment, classes),
-    counted: logicalNot(near),
-  };
-}
-
-/** Targets without those anchors, [n, k] (bool): they are assigned to no object and count for nothing. */
-export function sparing<T extends Pick<RetinaNetTargets, "positive" | "counted">>(
-  targets: T,
-  spared: Tensor,
-): T {
-  const others = logicalNot(spared);
-  return {
-    ...targets,
-    positive: logicalAnd(targets.positive, others),
-    counted: logicalAnd(targets.counted, others),
-  };
-}
-
-/** The option of where anchors stand. */
-export const anchorOriginOption = z
-  .enum(["center", "corner"])
-  .default("center")
-  .describe(
-    "where anchors of a cell stand: around its center, or its corner and in whole pixels as torchvision's",
-  );
-
 /** Options of RetinaNet. */
 export const retinaNetOptions = z.strictObject({
   ...featureOptions,
   neck: neckOption("fpn"),
   ...pyramidOptions,
   ...towerOptions,
-  anchorScale: positiveAmount()
-    .default(2)
-    .describe("side of a level's smallest anchors in strides; 4 in the paper, for images of 800 pixels"),
-  anchorSizes: shapeCount()
-    .default(3)
-    .describe("sizes of anchors of a level: this many steps to twice the smallest"),
-  anchorRatios: list(positiveAmount(), MOST.shapes)
-    .min(1)
-    .default([0.5, 1, 2])
-    .describe("shapes of anchors, height / width"),
-  anchorOrigin: anchorOriginOption,
-  foreground: share().default(0.5).describe("IoU with an object from which on an anchor is assigned to it"),
-  background: share().default(0.4).describe("IoU below which an anchor is background"),
+  ...retinaAnchorOptions,
+  ...assignmentOptions,
+  context: contextOption,
+  topDownFrom: z
+    .literal([8, 16, 32])
+    .default(32)
+    .describe(
+      "PyramidBox's low-level pyramid, of neck fpn: stride of the map from which on finer ones are given what coarser ones know; 16 or 8: maps beyond hand nothing down, as what they see is too large for small objects",
+    ),
+  maxOut: z
+    .int()
+    .min(0)
+    .max(MOST.shapes)
+    .default(0)
+    .describe(
+      "S³FD's max-out background label: scores for background of each anchor of the finest map, of which the largest counts; 3 in the paper; 0: none",
+    ),
+  contextAnchors: z
+    .int()
+    .min(0)
+    .max(4)
+    .default(0)
+    .describe(
+      "PyramidBox's loss of context anchors: while training, anchors also learn of objects that are a half as large, a quarter, and so on, in this many steps; 2 in the paper; 0: off",
+    ),
+  contextGain: amount().default(0.5).describe("weight of the loss of context anchors"),
   ...focalOptions,
 });
 
 export type RetinaNetOptions = z.output<typeof retinaNetOptions>;
 
 /** Anchors over images of a size. */
-interface RetinaNetGeometry {
-  /** Of all locations, [k, 4]. */
-  readonly anchors: Tensor;
+interface RetinaNetGeometry extends PlacedAnchors {
   readonly image: Size;
 }
 
@@ -221,33 +240,16 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
     super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
-    const { anchorSizes, anchorRatios } = options;
     checkThresholds(options);
-    this.head = new RetinaNetHead(
-      this.features.levels,
-      this.classes,
-      anchorSizes * anchorRatios.length,
-      options,
-    );
+    this.head = new RetinaNetHead(this.features.levels, this.classes, anchorCounts(options), options);
   }
 
   protected geometryOf(grids: readonly CellGrid[], image: Size): RetinaNetGeometry {
-    const { anchorScale, anchorSizes, anchorRatios, anchorOrigin } = this.options;
-    // Where anchors have whole pixels, torchvision cuts off their sizes, too: 40 for 32 · 2^(1/3).
-    const whole = (size: number): number => (anchorOrigin === "corner" ? Math.floor(size) : size);
-    const { boxes } = anchorLevels(
-      grids.map((grid) => {
-        const sizes = Array.from({ length: anchorSizes }, (_, i) =>
-          whole(grid.stride * anchorScale * 2 ** (i / anchorSizes)),
-        );
-        return { ...grid, shapes: anchorShapes(sizes, anchorRatios), origin: anchorOrigin, image };
-      }),
-    );
-    return { anchors: constant(float32(boxes, [boxes.length / 4, 4])), image };
+    return { ...retinaAnchors(this.options, grids, image), image };
   }
 
-  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows, { anchors }: RetinaNetGeometry): Losses {
-    return retinaNetLosses(outputs, anchors, objects, this.options);
+  protected lossesOf(outputs: RetinaNetOutputs, objects: ObjectRows, placed: RetinaNetGeometry): Losses {
+    return retinaNetLosses(outputs, placed, objects, this.options);
   }
 
   /** As in torchvision, boxes of anchors at corners end at the image's border, which decides what is suppressed. */
@@ -260,18 +262,43 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
   }
 }
 
-/** The losses of what the head predicts, for objects [n, m], divided by the number of anchors that are assigned to one (section 4.1). */
+/** What decides the losses. */
+type RetinaNetLossOptions = AssignmentOptions &
+  Pick<RetinaNetOptions, "focalAlpha" | "focalGamma" | "contextGain">;
+
+/**
+ * The losses of what the head predicts, for objects [n, m], divided by the number of anchors that are assigned to one (section 4.1). Context
+ * anchors have the same ones, of anchors that are a half as large, a quarter, and so on (Tang et al. 2018, "PyramidBox", section 3.3,
+ * equations 1 to 3): so an anchor around the head and shoulders learns of the face in it.
+ */
 export function retinaNetLosses(
-  { classes, deltas }: RetinaNetOutputs,
-  anchors: Tensor,
-  { boxes, labels, ignored, invalid }: ObjectRows,
-  options: Pick<RetinaNetOptions, "foreground" | "background" | "focalAlpha" | "focalGamma">,
+  { context = [], ...outputs }: RetinaNetOutputs,
+  placed: PlacedAnchors,
+  objects: ObjectRows,
+  options: RetinaNetLossOptions,
 ): Losses {
-  const { foreground, background, focalAlpha, focalGamma } = options;
-  const assigned = assignByOverlap(anchors, boxes, labels, Number(classes.shape[2]), {
-    foreground,
-    background,
+  const own = anchorLosses(outputs, placed, objects, options);
+  const usual = { class: own.class, box: own.box };
+  if (context.length === 0) return { total: own.class.add(own.box), ...usual };
+  const parts = context.map((each, i) => {
+    const smaller = { ...placed, anchors: scaledAnchors(placed.anchors, 2 ** -(i + 1)) };
+    const of = anchorLosses(each, smaller, objects, options);
+    return of.class.add(of.box);
   });
+  const around = parts.reduce((sum, part) => sum.add(part)).mul(options.contextGain);
+  return { total: own.class.add(own.box).add(around), ...usual, context: around };
+}
+
+/** The losses of one set of predictions. */
+function anchorLosses(
+  { classes, deltas }: Pick<RetinaNetOutputs, "classes" | "deltas">,
+  placed: PlacedAnchors,
+  { boxes, labels, ignored, invalid }: ObjectRows,
+  options: RetinaNetLossOptions,
+): Readonly<Record<"class" | "box", Tensor>> {
+  const { focalAlpha, focalGamma } = options;
+  const { anchors } = placed;
+  const assigned = assignAnchorsBy(options, placed, boxes, labels, Number(classes.shape[2]));
   const targets = invalid === undefined ? assigned : sparing(assigned, overlapsInvalid(anchors, invalid));
   const positive = targets.positive.cast("float32");
   const positives = atLeastOne(positive);
@@ -279,8 +306,7 @@ export function retinaNetLosses(
   const counted = focal.sum(2).mul(targets.counted.cast("float32"));
   const label = outsideRegions(counted, targets.positive, centersOf(anchors), ignored).sum().div(positives);
   const errors = smoothL1(deltas.sub(deltasOf(targets.boxes, anchors)), BETA).sum(2);
-  const box = errors.mul(positive).sum().div(positives);
-  return { total: label.add(box), class: label, box };
+  return { class: label, box: errors.mul(positive).sum().div(positives) };
 }
 
 /** RetinaNet as the catalogue has it. */

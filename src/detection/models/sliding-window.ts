@@ -21,6 +21,7 @@ import {
   where,
 } from "../../tensor/index.ts";
 import type { Size } from "../boxes/boxes.ts";
+import { assignByOverlap, sparing } from "../loss/anchor-assignment.ts";
 import {
   centersOf,
   checkThresholds,
@@ -39,7 +40,6 @@ import {
   defineDetector,
   exportedDetector,
 } from "./detector.ts";
-import { assignByOverlap, sparing } from "./retina-net.ts";
 
 /** Pixels between neighboring windows of a level of the pyramid. */
 const STRIDE = 4;

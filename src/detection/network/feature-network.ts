@@ -106,6 +106,8 @@ export interface FeatureNetworkOptions extends TridentOptions {
   readonly levels: number;
   /** How maps beyond those of the backbone are made; default: `blocks`. */
   readonly coarser?: CoarserLevels;
+  /** Neck `fpn`: stride of the map at which the path down begins, 8, 16 or 32; default: 32. */
+  readonly topDownFrom?: number;
   /** Channels of the neck's maps for width 1; default: 64. */
   readonly neckChannels?: number;
   /** Default: as the weights of a published backbone want it, and 0 … 1 for the others. */
@@ -139,14 +141,19 @@ export class FeatureNetwork {
   /** By name, where it is not 1. Not a field of a state: a map's entries are no properties. */
   private readonly rates: ReadonlyMap<string, number>;
 
-  /** @throws OptionError where a published backbone is to have another depth, or there are to be branches of more than one map */
+  /**
+   * @throws OptionError where a published backbone is to have another depth, there are to be branches of more than one map, or the neck has
+   * no such path down
+   */
   constructor(options: FeatureNetworkOptions) {
     const { backbone, width, neck, finestStride, levels, neckChannels = 64 } = options;
+    const { topDownFrom = COARSEST } = options;
+    checkTopDown(topDownFrom, options);
     const channels = scaledChannels(neckChannels, width);
     const strides = Array.from({ length: levels }, (_, i) => finestStride * 2 ** i);
     const inside = strides.filter((stride) => stride <= COARSEST);
-    // Without paths between the maps nothing is seen of the coarser ones.
-    const coarsestStride = neck === "none" ? Math.max(...inside) : COARSEST;
+    // Without paths between the maps, and beyond the start of those, nothing is seen of the coarser ones.
+    const coarsestStride = neck === "none" ? Math.max(...inside) : Math.max(topDownFrom, ...inside);
     this.backboneName = backbone;
     this.backbone = backboneOf(options, coarsestStride);
     this.normalize = options.normalize ?? usualNormalization(backbone);
@@ -159,7 +166,7 @@ export class FeatureNetwork {
     }
     this.skipped = this.backbone.levels.length - taken.length;
     const { coarser = "blocks" } = options;
-    this.neck = neckOf(neck, taken, channels, { outputs: inside.length, coarser });
+    this.neck = neckOf(neck, taken, channels, { outputs: inside.length, coarser, topDownFrom });
     checkLevels(this.neck.levels.length, strides.length, options);
     this.coarser = strides
       .slice(this.neck.levels.length)
@@ -179,14 +186,40 @@ export class FeatureNetwork {
    * @throws ShapeError
    */
   forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
-    const maps = [...this.neck.forward(this.features(x, dilations))];
-    for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
-    return maps;
+    return this.withFinest(x, dilations).maps;
   }
 
-  /** The maps of the backbone that the neck takes. */
-  private features(x: Tensor, dilations: Dilations): readonly Tensor[] {
-    return this.backbone.forward(normalizedImages(x, this.normalize), dilations).slice(this.skipped);
+  /** What `forward` gives, and the finest map of the backbone, which the neck has not seen. @throws ShapeError */
+  withFinest(
+    x: Tensor,
+    dilations: Dilations = PLAIN,
+  ): { readonly maps: readonly Tensor[]; readonly finest: Tensor } {
+    const own = this.backbone.forward(normalizedImages(x, this.normalize), dilations);
+    const maps = [...this.neck.forward(own.slice(this.skipped))];
+    for (const block of this.coarser) maps.push(block.forward(inputAt(maps, maps.length - 1)));
+    return { maps, finest: inputAt(own, 0) };
+  }
+
+  /** The finest map of the backbone: stride 4. */
+  get finestLevel(): FeatureLevel {
+    const [first] = this.backbone.levels;
+    if (first === undefined) throw new RangeError("the backbone has no maps");
+    return first;
+  }
+}
+
+/** @throws OptionError where the neck has no path down from that map */
+function checkTopDown(from: number, { neck, finestStride }: FeatureNetworkOptions): void {
+  if (from === COARSEST) return;
+  if (neck !== "fpn") {
+    throw new OptionError(
+      `option topDownFrom: is of the neck fpn, not of ${neck}; leave it out, or take that neck`,
+    );
+  }
+  if (from <= finestStride) {
+    throw new OptionError(
+      `option topDownFrom: from the map of stride ${from} there is no way down to a finer one, as the finest is of stride ${finestStride}; choose a coarser one, or a finer finestStride`,
+    );
   }
 }
 

@@ -18,16 +18,26 @@ export class Fpn implements Neck {
   readonly levels: readonly FeatureLevel[];
   readonly lateral: readonly ConvBlock[];
   readonly output: readonly ConvBlock[];
+  /** Whether nothing is handed down to a map: it is as coarse as the one at which the path down begins, or coarser. */
+  private readonly alone: readonly boolean[];
 
   /**
    * @param levels of the maps that it takes, from the finest to the coarsest, each stride twice the one before
    * @param outputs how many maps it gives, the finest ones; default: all
+   * @param from stride of the map at which the path down begins: coarser maps hand nothing down (the low-level feature pyramid of
+   * PyramidBox, Tang et al. 2018, section 3.1); default: the coarsest map's
    */
-  constructor(levels: readonly FeatureLevel[], channels: number, outputs = levels.length) {
+  constructor(
+    levels: readonly FeatureLevel[],
+    channels: number,
+    outputs = levels.length,
+    from = Number.POSITIVE_INFINITY,
+  ) {
     const used = levels.slice(0, outputs);
     this.levels = used.map(({ stride }) => ({ channels, stride }));
     this.lateral = levels.map((level) => new ConvBlock(level.channels, channels, 1, { activation: "none" }));
     this.output = used.map(() => new ConvBlock(channels, channels, 3));
+    this.alone = levels.map(({ stride }) => stride >= from);
   }
 
   forward(maps: readonly Tensor[]): readonly Tensor[] {
@@ -35,7 +45,8 @@ export class Fpn implements Neck {
     for (const [i, lateral] of [...this.lateral.entries()].reverse()) {
       const own = lateral.forward(inputAt(maps, i));
       const [coarser] = sums;
-      sums.unshift(coarser === undefined ? own : own.add(upsampleNearest(coarser, 2)));
+      const alone = coarser === undefined || this.alone[i] === true;
+      sums.unshift(alone ? own : own.add(upsampleNearest(coarser, 2)));
     }
     return this.output.map((output, i) => output.forward(inputAt(sums, i)));
   }
@@ -198,6 +209,8 @@ export interface NeckOutputs {
   readonly outputs?: number;
   /** How it makes coarser ones beside them; default: `blocks`, which makes none. */
   readonly coarser?: CoarserLevels;
+  /** Of `fpn`: stride of the map at which the path down begins; default: the coarsest map's. */
+  readonly topDownFrom?: number;
 }
 
 /** The option `neck` with a default of the detector's own. */
@@ -239,7 +252,7 @@ export function neckOf(
   kind: NeckKind,
   levels: readonly FeatureLevel[],
   channels: number,
-  { outputs = levels.length, coarser = "blocks" }: NeckOutputs = {},
+  { outputs = levels.length, coarser = "blocks", topDownFrom }: NeckOutputs = {},
 ): Neck {
   if (kind !== "plain-fpn" && coarser !== "blocks") {
     throw new OptionError(
@@ -248,7 +261,7 @@ export function neckOf(
   }
   switch (kind) {
     case "fpn":
-      return new Fpn(levels, channels, outputs);
+      return new Fpn(levels, channels, outputs, topDownFrom);
     case "plain-fpn":
       if (outputs < levels.length) {
         throw new OptionError(

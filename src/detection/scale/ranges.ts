@@ -28,8 +28,8 @@ const OVERLAP = 0.25;
 /** Least ratio of the end of a range to the beginning of the next one, as the paper has it: 160 / 120. */
 const LEAST_RATIO = 4 / 3;
 
-/** A linear interpolation between the order statistics. */
-function quantile(sorted: ArrayLike<number>, share: number): number {
+/** A quantile of sorted numbers: a linear interpolation between the order statistics. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
   const at = share * (sorted.length - 1);
   const low = Math.floor(at);
   const [below = 0, above = below] = [sorted[low], sorted[Math.min(low + 1, sorted.length - 1)]];

@@ -9,6 +9,7 @@ import { weightedBoxesFusion } from "../boxes/fusion.ts";
 import { nms } from "../boxes/nms.ts";
 import { softNms } from "../boxes/soft-nms.ts";
 import { parseRanges, rangeTexts, type ValidRange } from "./ranges.ts";
+import { type TileOptions, type Tiling, tileLookOptions, tileOptionsOf, tilingOf } from "./tile-options.ts";
 import { LARGEST_SCALE, LEAST_SCALE, scaledSize } from "./training-sizes.ts";
 
 // A detector that looks at an image several times: at the sizes of an image pyramid, and in the mirror. What it finds is merged.
@@ -36,10 +37,11 @@ export const testTimeSchema = z.strictObject({
     .describe(
       "sizes of objects that count at each of --test-scales, as 0-80,40-160,120-inf: square roots of areas in pixels of the image at that scale (default: all)",
     ),
+  ...tileLookOptions,
 });
 
 /** How often a detector looks at an image, and how what it finds becomes one set. */
-export interface TestTimeOptions {
+export interface TestTimeOptions extends TileOptions {
   /** Sizes of the image in parts of the detector's own, 0.1 … 4, rounded to multiples of 32; default: 1. */
   readonly testScales?: readonly number[];
   /** Whether it looks at mirror images, too; default: false. */
@@ -68,8 +70,12 @@ export interface Views {
   readonly views: readonly View[];
   /** Sizes of the canvas that they need, each once. */
   readonly sides: readonly number[];
+  /** The tiles of the image that are looked at so; undefined where the whole image is. */
+  readonly tiling: Tiling | undefined;
   /** The options with every default filled in, as texts and numbers. */
-  readonly options: Required<Omit<TestTimeOptions, "testRanges">> & Pick<TestTimeOptions, "testRanges">;
+  readonly options: Required<Pick<TestTimeOptions, "testScales" | "mirror" | "merge">> &
+    Pick<TestTimeOptions, "testRanges"> &
+    TileOptions;
 }
 
 /**
@@ -78,12 +84,13 @@ export interface Views {
  * @throws OptionError where an option is not acceptable, two scales are the same size, or ranges do not belong to the scales
  */
 export function viewsOf(side: number, given: TestTimeOptions): Views {
-  const { testScales, mirror, merge, testRanges } = parseOptions("detections", testTimeSchema, {
-    ...(given.testScales !== undefined && { testScales: given.testScales }),
-    ...(given.mirror !== undefined && { mirror: given.mirror }),
-    ...(given.merge !== undefined && { merge: given.merge }),
-    ...(given.testRanges !== undefined && { testRanges: given.testRanges }),
-  });
+  // What else is given may be of detections, and is not looked at here.
+  const own = Object.entries(given).filter(
+    ([name, value]) => Object.hasOwn(testTimeSchema.shape, name) && value !== undefined,
+  );
+  const parsed = parseOptions("detections", testTimeSchema, Object.fromEntries(own));
+  const { testScales, mirror, merge, testRanges } = parsed;
+  const tiling = tilingOf(parsed);
   const ranges = testRanges && parseRanges(testRanges, testScales.length, "testRanges");
   const sides = testScales.map((scale) => scaledSize(side, scale));
   const twice = sides.findIndex((size, i) => sides.indexOf(size) < i);
@@ -106,7 +113,14 @@ export function viewsOf(side: number, given: TestTimeOptions): Views {
   return {
     views,
     sides,
-    options: { testScales, mirror, merge, ...(testRanges !== undefined && { testRanges }) },
+    tiling,
+    options: {
+      testScales,
+      mirror,
+      merge,
+      ...(testRanges !== undefined && { testRanges }),
+      ...tileOptionsOf(tiling),
+    },
   };
 }
 
@@ -142,9 +156,9 @@ export function looksByScale(
 }
 
 /** Whether views are no more than the plain look at an image. */
-export function isPlain({ views }: Pick<Views, "views">, side: number): boolean {
+export function isPlain({ views, tiling }: Pick<Views, "views" | "tiling">, side: number): boolean {
   const [view] = views;
-  return views.length === 1 && view?.side === side && view.range === undefined;
+  return tiling === undefined && views.length === 1 && view?.side === side && view.range === undefined;
 }
 
 /** Mirror images, left for right: [n, channels, height, width]. */

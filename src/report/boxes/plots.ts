@@ -5,18 +5,18 @@ import { COLORS } from "../raster/palette.ts";
 import { significant, thin } from "../statistics.ts";
 
 /** More than a curve of the plot's width can show. */
-const MOST_POINTS = 400;
+export const MOST_POINTS = 400;
 /** More classes than distinct colors: then they are all grey. */
 const MOST_COLORS = 10;
-const SIZE = 380;
+export const SIZE = 380;
 
-interface Point {
+export interface Point {
   readonly x: number;
   readonly y: number;
 }
 
 /** Colors of as many classes. */
-const SCHEME = [
+export const SCHEME = [
   "#e63946",
   "#1d78ec",
   "#ffb703",
@@ -30,11 +30,15 @@ const SCHEME = [
 ];
 
 /** The curves of the classes that have objects, thin, with that of all together over them; and the names of the legend. */
-function curveLayers(
+export function curveLayers(
   curves: DetectionCurves,
   names: readonly string[],
   points: (curve: DetectionCurve) => readonly Point[],
-  axes: { readonly x: object; readonly y: object; readonly interpolate: "linear" | "step-before" },
+  axes: {
+    readonly x: object;
+    readonly y: object;
+    readonly interpolate: "linear" | "step-before" | "step-after";
+  },
 ): { readonly layers: readonly PlotLayer[]; readonly legend: PlotNames } {
   const { x, y, interpolate } = axes;
   const classes = curves.classes.flatMap((curve, i) =>
@@ -81,14 +85,15 @@ function curveLayers(
   return { layers, legend };
 }
 
-const share = (title: string) => ({
+/** An axis of shares from 0 to 1. */
+export const share = (title: string) => ({
   title,
   scale: { domain: [0, 1], nice: false },
   axis: { grid: true, tickCount: 6 },
 });
 
 /** A layer with a point and what it is. */
-function note(point: { readonly x: number; readonly y: number }, text: string): PlotLayer {
+export function note(point: { readonly x: number; readonly y: number }, text: string): PlotLayer {
   const left = point.x > 0.6;
   const label = {
     type: "text",

@@ -13,7 +13,7 @@ import { exportOnnx, type State } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { cascadeLookingBy, type Looking, lookingBy, ownLooks } from "../run/detection-options.ts";
+import { cascadeLookingBy, type Looking, lookingBy, ownLooks, ownTiles } from "../run/detection-options.ts";
 import { refuse } from "../run/load.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
@@ -107,6 +107,7 @@ function recordOf(config: RunConfig, step: number | undefined) {
     data: config.data,
     sampleShape: config.dataInfo.sampleShape,
     classNames: config.dataInfo.classNames,
+    ...(ownTiles(config) ?? {}),
     columns: config.dataInfo.columns,
     seed: config.fit.seed,
     step,
@@ -147,6 +148,19 @@ async function exportStages(
   };
 }
 
+/** What is to be known of a detector that has learnt of tiles. */
+function tileHint(config: RunConfig): readonly string[] {
+  const own = ownTiles(config);
+  if (own === undefined) return [];
+  const size = config.dataInfo.sampleShape[2] ?? Number.NaN;
+  const { tiles, overlap, fullImage } = own;
+  const scale = tiles === size ? "" : `, made ${size} × ${size}`;
+  const whole = fullImage ? "; the whole image as one more tile" : "";
+  return [
+    `Fitted with tiles: x are tiles of ${tiles} × ${tiles} pixels of an image as it is${scale}, which share ${overlap} of their side with their neighbors${whole}; what is found in them has to be merged.`,
+  ];
+}
+
 /**
  * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata. A cascade becomes a folder
  * with a file of each network.
@@ -175,7 +189,7 @@ export async function exportRun(
   const graph = await graphOf(config.model, model, folder, options);
   const { outputs } = graph;
   const description = isDetector(model)
-    ? [graph.description, ...scaleHint(config)].join(" ")
+    ? [graph.description, ...tileHint(config), ...scaleHint(config)].join(" ")
     : graph.description;
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);

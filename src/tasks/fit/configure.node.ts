@@ -13,6 +13,8 @@ import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
 import { boxShapes, detectionInfo, usualOptions } from "../measure/detection-data.ts";
 import { plannedChips, scaleTraining, settledScales } from "../measure/scale-training.ts";
+import { settledSmall, smallTraining } from "../measure/small-training.ts";
+import { settledTiles, tilesOfEpoch, trainedOn } from "../measure/tile-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
   type DetectionDataOptions,
@@ -49,6 +51,8 @@ interface NewData {
   readonly info: RunConfig["dataInfo"];
   /** Options of the model with what follows from the data. */
   readonly modelOptions: Readonly<Record<string, unknown>>;
+  /** Lines for a person on what they do to the data. */
+  readonly notes: readonly string[];
 }
 
 /** What else decides how data is opened and options are completed. */
@@ -66,6 +70,7 @@ export async function configure(
   readonly definition: ModelDefinition;
   readonly config: RunConfig;
   readonly opened: OpenedData;
+  readonly notes: readonly string[];
 }> {
   const definition = await loadDefinition(model);
   const options = divideOptions(definition.name, rest, {
@@ -81,7 +86,7 @@ export async function configure(
   // A provider that is not there is cheaper to find out than data is to read.
   if (fit.provider !== "cpu") await nodeRuntime({ provider: fit.provider });
   const open = takesBoxes(definition) ? openAnnotated : openSamples;
-  const { opened, dataOptions, info, modelOptions } = await open(
+  const { opened, dataOptions, info, modelOptions, notes } = await open(
     definition,
     data,
     { ...from?.dataOptions, ...options.data },
@@ -98,7 +103,7 @@ export async function configure(
     dataInfo: info,
     fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
   };
-  return { definition, opened, config: { ...config, paths: pathsOf(config) } };
+  return { definition, opened, notes, config: { ...config, paths: pathsOf(config) } };
 }
 
 /** Options of training with the weights of the run that the fit begins from, and what else it takes from it. @throws OptionError, FileError */
@@ -138,6 +143,7 @@ async function openSamples(
     },
     info: infoOf(data),
     modelOptions,
+    notes: [],
   };
 }
 
@@ -152,14 +158,18 @@ async function openAnnotated(
   modelOptions: Options,
   { fromWeights }: Circumstances,
 ): Promise<NewData> {
-  const data = await openDetection(source, detectionDataOptions(given).reading);
-  const usual = { ...usualOptions(nameOf(source), data), ...given };
+  const { reading, inTiles } = detectionDataOptions(given);
+  const data = await openDetection(source, reading);
+  const usual = { ...usualOptions(nameOf(source), data, inTiles.tiles), ...given };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
+  const small = smallTraining(trainedOn(data, first), size, first);
   const { negativesFrom } = first.bySize;
   const dataOptions = {
     ...usual,
     ...settledScales(training, first),
+    ...settledSmall(small),
+    ...settledTiles(first),
     // The run may be resumed in another folder.
     ...(negativesFrom !== undefined && { negativesFrom: resolve(negativesFrom) }),
   };
@@ -170,17 +180,20 @@ async function openAnnotated(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
+    tilesOfEpoch(data, options) ?? data.splits.train.count + (small?.again.length ?? 0),
   );
-  const settled = definition.settled?.(modelOptions, {
+  const known = {
     ...modelInfo(info),
-    boxShapes: boxShapes(data, size, training),
+    boxShapes: boxShapes(trainedOn(data, options), size, training),
     fromWeights,
-  });
+  };
+  const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;
   return {
     opened: { kind: "boxes", data, options, negatives },
     dataOptions,
     info,
-    modelOptions: (settled ?? modelOptions) as Options,
+    modelOptions: settled,
+    notes: definition.notes?.(settled, known) ?? [],
   };
 }
 

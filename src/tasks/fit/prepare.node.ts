@@ -67,7 +67,7 @@ export interface PrepareReports {
 export interface PreparedFit {
   readonly fit: Fit;
   readonly config: RunConfig;
-  /** Lines for a person beside those on the data: which of the weights that it begins with did not fit. */
+  /** Lines for a person beside those on the data: what options do to it, and which of the weights that it begins with did not fit. */
   readonly notes: readonly string[];
 }
 
@@ -87,7 +87,7 @@ async function prepareNew(
   const { out, data } = request;
   const offline = offlineOption(request.offline);
   if (out !== undefined) await refuseTaken(out);
-  const { definition, opened, config: configured } = await configure(request, trust);
+  const { definition, opened, notes, config: configured } = await configure(request, trust);
   const subject = subjectOf(definition, configured, opened);
   const start = await startOf(configured, { subject, definition }, { offline, asked: true }, reports);
   const config = { ...configured, ...recordOf(start) };
@@ -99,7 +99,7 @@ async function prepareNew(
   }
   return unlockingOnError(folder, async () => {
     await folder.writeConfig(config);
-    return prepared({ subject, config, data, folder, resume: false, start });
+    return prepared({ subject, config, data, folder, resume: false, start, notes });
   });
 }
 
@@ -180,6 +180,7 @@ function prepared({
   folder,
   resume,
   start,
+  notes = [],
 }: {
   readonly subject: FitSubject;
   readonly config: RunConfig;
@@ -187,10 +188,12 @@ function prepared({
   readonly folder: RunFolder;
   readonly resume: boolean;
   readonly start: WarmStart | undefined;
+  /** On a run that begins. */
+  readonly notes?: readonly string[];
 }): PreparedFit {
   return {
     config,
-    notes: start?.report ?? [],
+    notes: [...notes, ...(start?.report ?? [])],
     fit: {
       model: subject.model,
       data: subject.data,

@@ -10,9 +10,18 @@ import {
 import type { Size } from "../../detection/boxes/boxes.ts";
 import { checkTakesSizes, type Detector } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
+import { lookedAt } from "../../detection/models/tiled-images.ts";
 import { chipBatches, type ImageChip, planChips } from "../../detection/scale/chip-batches.ts";
 import { inRange } from "../../detection/scale/ranges.ts";
-import { scaledSize, sizesOfSteps, USUAL_SCALE_EVERY } from "../../detection/scale/training-sizes.ts";
+import type { Tiling } from "../../detection/scale/tile-options.ts";
+import { directParts } from "../../detection/scale/tile-split.ts";
+import { tileEpochs, tileTraining } from "../../detection/scale/tile-training.ts";
+import {
+  SIZE_UNIT,
+  scaledSize,
+  sizesOfSteps,
+  USUAL_SCALE_EVERY,
+} from "../../detection/scale/training-sizes.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type {
@@ -24,7 +33,7 @@ import type {
   Rows,
 } from "../../train/batches.ts";
 import type { RunConfig } from "../../train/run-config.ts";
-import { type DetectionDataOptions, PHOTO_SIZE } from "../run/detection-options.ts";
+import { PHOTO_SIZE } from "../run/detection-options.ts";
 import { detectionEvaluator, scaledInput } from "./evaluator.ts";
 import {
   backgroundShare,
@@ -38,6 +47,8 @@ import {
   scaleTraining,
   trainedSizes,
 } from "./scale-training.ts";
+import { describeSmall, type SmallTrainingOptions, smallTraining } from "./small-training.ts";
+import { describeTiles, fitTiling } from "./tile-training.ts";
 
 /** Images that are validated at once, where each is looked at in the usual size alone. */
 const VALIDATED = 8;
@@ -64,17 +75,35 @@ export interface DetectionData extends BatchedData {
   readonly size: number;
 }
 
-/** Options of data whose defaults depend on it: scenes that are drawn have their own size and are not mirrored. */
+/** The largest size of images where none is given. */
+const LARGEST_USUAL = 2048;
+
+/**
+ * Options of data whose defaults depend on it: scenes that are drawn have their own size and are not mirrored; tiles are seen as they are.
+ * @param tiles side of the tiles that are trained on; 0 for whole images
+ */
 export function usualOptions(
   name: string,
   { splits: { train } }: DetectionSet,
+  tiles = 0,
 ): { readonly size: number; readonly flip?: number } {
-  if (name !== DIGIT_SCENES || train.count === 0) return { size: PHOTO_SIZE };
-  return { size: 32 * Math.ceil(train.annotations(0).width / 32), flip: 0 };
+  const fitting = (side: number): number => SIZE_UNIT * Math.ceil(side / SIZE_UNIT);
+  const tile = tiles > 0 ? { size: Math.min(LARGEST_USUAL, fitting(tiles)) } : undefined;
+  if (name !== DIGIT_SCENES || train.count === 0) return tile ?? { size: PHOTO_SIZE };
+  return { size: tile?.size ?? fitting(train.annotations(0).width), flip: 0 };
 }
 
-/** What a run keeps of a set. @param chips those of an epoch, where it is trained on chips */
-export function detectionInfo(set: DetectionSet, size: number, chips?: ChipCounts): RunConfig["dataInfo"] {
+/**
+ * What a run keeps of a set.
+ * @param chips those of an epoch, where it is trained on chips
+ * @param epoch images or tiles of an epoch, where it is trained on those
+ */
+export function detectionInfo(
+  set: DetectionSet,
+  size: number,
+  chips: ChipCounts | undefined,
+  epoch: number,
+): RunConfig["dataInfo"] {
   return {
     kind: "image",
     sampleShape: [3, size, size],
@@ -82,7 +111,7 @@ export function detectionInfo(set: DetectionSet, size: number, chips?: ChipCount
     classes: set.classes.length,
     classNames: set.classes,
     fingerprint: set.fingerprint,
-    trainCount: chips?.count ?? set.splits.train.count,
+    trainCount: chips?.count ?? epoch,
     ...(chips !== undefined && { chips }),
   };
 }
@@ -138,15 +167,19 @@ const shapeOf = (rows: number, size: number, { places, regions, invalid }: Detec
 /**
  * Samples to validate with: images as they are, letterboxed, evaluated by average precision. Where a detector learns of some sizes alone at each
  * scale, it looks at all of its scales, so that batches have the images of the other ones, too; losses are those at scale 1, where objects
- * that are not learnt there are ignored.
+ * that are not learnt there are ignored. Where it is trained on tiles, samples are all tiles of the images, and what is found in those of an
+ * image is merged.
  */
 function validationPart(
-  split: DetectionSplit,
+  images: DetectionSplit,
   classes: readonly string[],
   size: number,
   detector: Detector,
   training: ScaleTraining,
+  tiling?: Tiling,
 ): HeldOut {
+  const tiles = tiling && lookedAt(images, tiling, directParts(images));
+  const split = tiles ?? images;
   const range = rangeAtFullSize(training);
   const learns = range && ((object: number) => inRange(object, range));
   const room = letterboxRoom(split, size, learns);
@@ -155,7 +188,7 @@ function validationPart(
   return {
     count: split.count,
     batchSize: validatedAtOnce(size, [size, ...others]),
-    evaluator: detectionEvaluator(detector, split, classes, looks),
+    evaluator: detectionEvaluator(detector, images, classes, looks, tiling && tiles && { tiling, tiles }),
     shape(rows) {
       const shape = shapeOf(rows, size, room);
       if (others.length === 0) return shape;
@@ -179,27 +212,29 @@ function validationPart(
 export function detectionData(
   set: DetectionSet,
   detector: Detector,
-  options: Pick<DetectionDataOptions, "augment"> & ScaleTrainingOptions,
+  options: ScaleTrainingOptions & SmallTrainingOptions,
   negatives?: readonly ImageChip[],
 ): DetectionData {
   const { augment, learnDifficult, scaleEvery = USUAL_SCALE_EVERY } = options;
   const { train, validation } = set.splits;
   const { width: size } = detector.imageSize;
   const training = scaleTraining(set, size, options);
+  const cut = fitTiling(options);
+  const inTiles = cut && tileTraining(train, cut);
+  // What is learnt from: images, or tiles of them.
+  const learnt = inTiles?.split ?? train;
+  const seen: DetectionSet = { ...set, splits: { ...set.splits, train: learnt } };
+  const small = smallTraining(seen, size, options);
   const { testScales = [] } = looksOfTraining(size, training) ?? {};
   checkTakesSizes(detector, training.kind === "chips" ? "sniper" : "scales", [
     ...trainedSizes(training),
     ...testScales.map((scale) => scaledSize(size, scale)),
   ]);
   const plan = training.kind === "chips" ? planChips(train, training) : undefined;
-  const open = ({
-    batchSize,
-    seed,
-  }: BatchOptions): { readonly made: DetectionBatches; readonly count: number } => {
+  const open = ({ batchSize, seed }: BatchOptions): DetectionBatches => {
     if (training.kind === "chips") {
       const background = backgroundShare(options);
-      const made = chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
-      return { made, count: made.count };
+      return chipBatches(train, { ...training, batchSize, seed, augment, background, negatives }, plan);
     }
     const sizes = sizesOfSteps(
       training.sizes.toSorted((a, b) => a - b),
@@ -207,34 +242,38 @@ export function detectionData(
       seed,
     );
     const learns = learnsAt(training);
-    const made = detectionBatches(train, {
+    return detectionBatches(learnt, {
       size: sizes,
       batchSize,
       seed,
       augment,
       difficult: learnDifficult,
       learns: learns && ((object, step) => learns(object, sizes.at(step))),
+      small,
+      epochs: inTiles && tileEpochs(inTiles, seed),
     });
-    return { made, count: train.count };
   };
+  const heldOut = validationPart(validation, set.classes, size, detector, training, cut?.tiling);
   return {
     kind: "batches",
     name: set.name,
     fingerprint: set.fingerprint,
     describe: () => [
       ...set.describe(),
-      ...describeTraining(set, size, training, options, plan),
+      ...(cut && inTiles ? describeTiles(set, size, cut, inTiles, heldOut.count) : []),
+      ...describeTraining(seen, size, training, options, plan),
+      ...describeSmall(seen, small),
       ...(negatives === undefined
         ? []
         : [`${negatives.length} chips of background hold what ${options.bySize.negativesFrom} found`]),
     ],
     set,
     size,
-    validation: validationPart(validation, set.classes, size, detector, training),
+    validation: heldOut,
     batches({ batchSize, seed }) {
-      const { made, count: samples } = open({ batchSize, seed });
+      const made = open({ batchSize, seed });
       return {
-        count: samples,
+        count: made.count,
         batchSize,
         random: new Random(seed),
         shape: (rows, step) => shapeOf(rows, made.sizeAt(step), made),

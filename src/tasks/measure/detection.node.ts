@@ -1,23 +1,28 @@
 import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
 import type { SplitName } from "../../data/sources/data-set.ts";
-import { letterboxBatch } from "../../detection/augment/batches.ts";
+import type { Detections } from "../../detection/boxes/detections.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
 import type { AnyDetector, DetectOptions } from "../../detection/models/detector.ts";
-import {
-  detectorViews,
-  type PyramidImages,
-  pyramidDetections,
-} from "../../detection/models/image-pyramid.ts";
-import { isPlain, type TestTimeOptions, type Views } from "../../detection/scale/test-time.ts";
+import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
+import { lookedAt, splitImages, tiledDetections } from "../../detection/models/tiled-images.ts";
+import { isPlain, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
-import type { NdArray } from "../../tensor/array.ts";
 import { looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
+import { usualConfidence } from "../use/detect.node.ts";
+import {
+  checkedMeasures,
+  type MeasureOptions,
+  type MoreMeasures,
+  measureLines,
+  moreMeasures,
+} from "./detection-measures.ts";
 import type { FoundIn } from "./detection-pictures.ts";
+import { writeDetectionPlots } from "./detection-plots.node.ts";
 import { evaluationOptions, truthOf } from "./evaluator.ts";
 
 /** Images that a detector looks at in one run of its program. */
@@ -31,7 +36,17 @@ export async function detectImages(
   indices: readonly number[],
   options: DetectOptions & TestTimeOptions,
 ): Promise<readonly FoundIn[]> {
-  const images = await pyramidImages(split, indices, detectorViews(detector, options));
+  const views = detectorViews(detector, options);
+  if (views.tiling !== undefined) {
+    const tiles = lookedAt(split, views.tiling);
+    const all: FoundIn[] = [];
+    for (const index of indices) {
+      const found = await tiledDetections(detector, session, tiles, index, options);
+      if (found !== undefined) all.push({ index, found });
+    }
+    return all;
+  }
+  const images = await splitImages(split, indices, views);
   const found = await pyramidDetections(detector, session, images, options);
   return indices.flatMap((index, i) => {
     const own = found[i];
@@ -40,7 +55,7 @@ export async function detectImages(
 }
 
 /** How well a detector finds the objects of a split: numbers with all that they depend on. */
-export interface DetectionEvaluation {
+export interface DetectionEvaluation extends MoreMeasures {
   readonly run: string;
   readonly model: string;
   readonly modelOptions: Readonly<Record<string, unknown>>;
@@ -78,9 +93,11 @@ export interface DetectionEvaluation {
   readonly results: readonly ReportResult[];
 }
 
-export interface DetectionEvaluationOptions extends DetectOptions, TestTimeOptions {
+export interface DetectionEvaluationOptions extends DetectOptions, TestTimeOptions, MeasureOptions {
   /** Default: the test split. */
   readonly split?: SplitName;
+  /** Folder to write plots and evaluation.json into. Default: nothing is written. */
+  readonly out?: string;
   /** Called with the share of images that are done. */
   readonly onProgress?: (share: number) => void;
 }
@@ -91,25 +108,6 @@ export interface EvaluatedSplit {
   /** What was found in each image, in pixels of it. */
   readonly found: readonly FoundIn[];
   readonly imagesPerSecond: number;
-}
-
-/** Images of a split as a detector looks at them in all views. */
-async function pyramidImages(
-  split: DetectionSplit,
-  indices: readonly number[],
-  { sides }: Pick<Views, "sides">,
-): Promise<PyramidImages> {
-  const images = new Map<number, NdArray<"float32">>();
-  for (const side of sides) images.set(side, (await letterboxBatch(split, indices, side)).x);
-  return {
-    sizes: indices.map((index) => split.annotations(index)),
-    at(side) {
-      const x = images.get(side);
-      if (x === undefined) throw new RangeError(`images of ${side} pixels are not among those of the views`);
-      return x;
-    },
-    whole: async (i) => (await split.sample(indices[i] ?? Number.NaN)).image,
-  };
 }
 
 /**
@@ -132,9 +130,29 @@ export async function evaluateSplit(
   const views = detectorViews(run.model, looks);
   const settings = { ...looks, ...evaluationOptions(options, run.model) };
   let [timed, seconds] = [0, 0];
+  const note = (index: number, own: Detections): void => {
+    evaluator.add(own, truthOf(split, index), split.annotations(index).file);
+    found.push({ index, found: own });
+  };
+  if (views.tiling !== undefined) {
+    const tiles = lookedAt(split, views.tiling);
+    for (let index = 0; index < split.count; index++) {
+      const begun = performance.now();
+      const onTiles = (done: number, count: number) =>
+        options.onProgress?.((index + done / count) / split.count);
+      const own = await tiledDetections(run.model, run.session, tiles, index, settings, { onTiles });
+      // The first image waits for programs to be built.
+      if (index > 0) {
+        seconds += (performance.now() - begun) / 1000;
+        timed++;
+      }
+      if (own !== undefined) note(index, own);
+    }
+    return { evaluator, found, imagesPerSecond: timed / seconds };
+  }
   for (let first = 0; first < split.count; first += AT_ONCE) {
     const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
-    const images = await pyramidImages(split, indices, views);
+    const images = await splitImages(split, indices, views);
     const begun = performance.now();
     const seen = await pyramidDetections(run.model, run.session, images, settings);
     // The first and the last images wait for a program to be built.
@@ -144,9 +162,7 @@ export async function evaluateSplit(
     }
     for (const [i, index] of indices.entries()) {
       const own = seen[i];
-      if (own === undefined) continue;
-      evaluator.add(own, truthOf(split, index), split.annotations(index).file);
-      found.push({ index, found: own });
+      if (own !== undefined) note(index, own);
     }
     options.onProgress?.((first + indices.length) / split.count);
   }
@@ -154,9 +170,10 @@ export async function evaluateSplit(
 }
 
 /**
- * Measures a detector on a split: COCO's and VOC's average precision, the best cut, and what is wrong. One that was fitted with SNIP or
- * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
- * @throws OptionError where the split is empty; DataError where an image can no longer be read
+ * Measures a detector on a split: COCO's and VOC's average precision, the best cut, what is wrong, and what the options ask for. One that was
+ * fitted with SNIP or SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
+ * @throws OptionError where the split is empty, or `face` is asked for and no face is easy, medium or hard; DataError where an image can no
+ * longer be read; FileError where plots cannot be written
  */
 export async function evaluateDetector(
   run: DetectorRun,
@@ -164,25 +181,45 @@ export async function evaluateDetector(
   options: DetectionEvaluationOptions = {},
 ): Promise<DetectionEvaluation> {
   const { split = "test" } = options;
-  return summarize(run, set, split, await evaluateSplit(run, set, split, options), options);
+  const measures = checkedMeasures(options, set, split);
+  const evaluated = await evaluateSplit(run, set, split, options);
+  const evaluation = await summarize(run, set, split, evaluated, options, measures);
+  if (options.out !== undefined) {
+    const score = await countedFrom(run, options);
+    await writeDetectionPlots(options.out, run.classes, evaluated.evaluator, evaluation, {
+      ...measures,
+      score,
+    });
+  }
+  return evaluation;
 }
 
-/** The measures of what was found in a split. */
+/** The score from which on detections count where one has to be chosen. */
+async function countedFrom(run: DetectorRun, { confidence }: DetectOptions): Promise<number> {
+  return confidence ?? (await usualConfidence(run));
+}
+
+/** The measures of what was found in a split. @param measures what else is wanted */
 export async function summarize(
   run: DetectorRun,
   set: DetectionSet,
   split: SplitName,
   { evaluator, imagesPerSecond }: EvaluatedSplit,
   options: DetectOptions & TestTimeOptions = {},
+  measures: MeasureOptions = {},
 ): Promise<DetectionEvaluation> {
   const { config, folder, model } = run;
   const last = (await folder.readMetrics()).at(-1);
   const step = run.weightsStep ?? last?.step ?? 0;
-  const coco = evaluator.coco();
+  const coco = evaluator.coco({ sizes: measures.sizes });
   const errors = evaluator.errors();
   const voc = { ap: evaluator.voc().ap, ap11: evaluator.voc({ points: 11 }).ap };
   const { best } = evaluator.curves().all;
   const views = detectorViews(model, looksOf(config, options));
+  const more = moreMeasures(evaluator, measures, {
+    score: await countedFrom(run, options),
+    maximum: evaluationOptions(options).maximum,
+  });
   return {
     run: folder.path,
     model: config.model,
@@ -204,7 +241,8 @@ export async function summarize(
     voc,
     ...(best !== undefined && { best }),
     errors,
-    results: measuresOf({ coco, voc, best, errors, imagesPerSecond }).map((measure) => ({
+    ...more,
+    results: measuresOf({ coco, voc, best, errors, imagesPerSecond, more }).map((measure) => ({
       ...measure,
       dataSet: set.name,
       split,
@@ -217,6 +255,7 @@ export async function summarize(
 
 type Measures = Pick<DetectionEvaluation, "coco" | "voc" | "errors" | "imagesPerSecond"> & {
   readonly best: DetectionEvaluation["best"] | undefined;
+  readonly more: MoreMeasures;
 };
 
 const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
@@ -229,7 +268,7 @@ const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
 };
 
 /** Numbers by name; those that are not defined, as of large objects where there are none, are left out. */
-function measuresOf({ coco, voc, best, errors, imagesPerSecond }: Measures) {
+function measuresOf({ coco, voc, best, errors, imagesPerSecond, more }: Measures) {
   const measure = (name: string, value: number, note?: string, unit = "") =>
     Number.isFinite(value) ? [{ name, value, unit, ...(note !== undefined && { note }) }] : [];
   return [
@@ -259,6 +298,7 @@ function measuresOf({ coco, voc, best, errors, imagesPerSecond }: Measures) {
         `${errors.counts[kind]} times; AP50 that is lost`,
       ),
     ),
+    ...measureLines(more, coco),
     ...measure("speed", imagesPerSecond, undefined, "images a second"),
   ];
 }

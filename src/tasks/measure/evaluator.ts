@@ -10,7 +10,10 @@ import {
   pickedDetections,
 } from "../../detection/models/detector.ts";
 import { detectorViews, inImages, mergeViews } from "../../detection/models/image-pyramid.ts";
+import { TileGatherer } from "../../detection/models/tiled-images.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
+import type { Tiling } from "../../detection/scale/tile-options.ts";
+import type { TileSplit } from "../../detection/scale/tile-split.ts";
 import type { SymbolicBatch } from "../../model/data-info.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { Tensor } from "../../tensor/graph.ts";
@@ -30,8 +33,8 @@ export function evaluationOptions(
 
 /** The objects of image `index` of a split. */
 export function truthOf(split: DetectionSplit, index: number): Truth {
-  const { boxes, labels, crowd, difficult, areas } = split.annotations(index);
-  return { boxes, classes: labels, crowd, ignore: difficult, areas };
+  const { boxes, labels, crowd, difficult, areas, subsets } = split.annotations(index);
+  return { boxes, classes: labels, crowd, ignore: difficult, areas, ...(subsets && { subsets }) };
 }
 
 /** The input of a batch that has its images in a canvas of that side, for a detector that is made for another one. */
@@ -43,6 +46,8 @@ export function scaledInput(side: number): string {
  * Evaluates a detector by COCO's average precision over a split, in pixels of the images as they are. Batches have the images in a canvas of
  * each size that it looks at: `x` is that which the detector is made for, the others are called by `scaledInput`.
  * @param looks how often it looks at an image; default: once
+ * @param cut where samples are tiles of the images of the split: what is found in those of an image is merged. Images of which not all tiles
+ * come do not count
  * @throws OptionError where the looks are not acceptable
  */
 export function detectionEvaluator(
@@ -50,6 +55,7 @@ export function detectionEvaluator(
   split: DetectionSplit,
   classes: readonly string[],
   looks: TestTimeOptions = {},
+  cut?: { readonly tiling: Tiling; readonly tiles: TileSplit },
 ): HeldOutEvaluator {
   const { views, sides } = detectorViews(detector, looks);
   const isUsual = (side: number): boolean => side === detector.imageSize.width;
@@ -68,10 +74,11 @@ export function detectionEvaluator(
     begin() {
       const evaluator = new DetectionEvaluator(classes);
       const options = evaluationOptions();
+      const gatherer = cut && new TileGatherer(cut.tiles, cut.tiling);
       return {
         add(outputs, { first, count }) {
           const indices = Array.from({ length: count }, (_, i) => first + i);
-          const sizes = indices.map((index) => split.annotations(index));
+          const sizes = indices.map((index) => (cut?.tiles ?? split).annotations(index));
           const of = (name: string, side: number): NdArray<"float32"> => {
             const value = outputs[named(name, side)];
             if (value?.dtype !== "float32")
@@ -90,7 +97,10 @@ export function detectionEvaluator(
             return inImages(view, seen, sizes);
           });
           const found = mergeViews(detector, results, { ...options, ...looks });
-          for (const [i, own] of found.entries()) evaluator.add(own, truthOf(split, first + i));
+          for (const [i, own] of found.entries()) {
+            const whole = gatherer ? gatherer.add(first + i, own) : { image: first + i, found: own };
+            if (whole !== undefined) evaluator.add(whole.found, truthOf(split, whole.image));
+          }
         },
         measures() {
           const { ap, ap50 } = evaluator.coco();

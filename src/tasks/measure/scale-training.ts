@@ -27,11 +27,12 @@ import {
 } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { type DetectionDataOptions, detectionDataOptions } from "../run/detection-options.ts";
+import { trainedOn } from "./tile-training.ts";
 
 /** What of the options of data decides at which scales which objects are learnt. */
 export type ScaleTrainingOptions = Pick<
   DetectionDataOptions,
-  "scales" | "scaleEvery" | "learnDifficult" | "bySize"
+  "scales" | "scaleEvery" | "learnDifficult" | "bySize" | "inTiles"
 >;
 
 /** At which scales which objects are learnt. */
@@ -103,8 +104,13 @@ function rangesOf(
  * @param size height and width of the images that the detector sees
  * @throws OptionError where options do not fit each other, or the data has no objects
  */
-export function scaleTraining(set: DetectionSet, size: number, options: ScaleTrainingOptions): ScaleTraining {
+export function scaleTraining(
+  whole: DetectionSet,
+  size: number,
+  options: ScaleTrainingOptions,
+): ScaleTraining {
   checkIdle(options);
+  const set = trainedOn(whole, options);
   const { scales, bySize, learnDifficult } = options;
   if (bySize.sniper) {
     const all = scales ?? SNIPER_SCALES;

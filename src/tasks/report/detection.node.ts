@@ -1,11 +1,5 @@
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import {
-  confusionPlot,
-  encodePng,
-  f1Plot,
-  precisionRecallPlot,
-  type ReportFigure,
-} from "../../report/index.ts";
+import { encodePng, type ReportFigure } from "../../report/index.ts";
 import type { FitSummary } from "../../train/fit.node.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import {
@@ -16,6 +10,7 @@ import {
 } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
 import { foundSheet, heatSheet, spreadOver } from "../measure/detection-pictures.ts";
+import { detectionPlots } from "../measure/detection-plots.node.ts";
 import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/outputs.node.ts";
 import type { NamedFigure } from "./figures.node.ts";
@@ -107,19 +102,11 @@ async function figuresOf(
       bytes: await encodePng(heat),
     });
   }
-  const curves = evaluator.curves();
-  const subtitle = "validation split, IoU from 0.5 on";
-  const plots = [
-    ["precision-recall", "Precision and recall", await precisionRecallPlot(curves, classes, subtitle)],
-    ["f1", "F₁ over the score", await f1Plot(curves, classes, subtitle)],
-    [
-      "confusion",
-      "Confusion of classes",
-      await confusionPlot(evaluator.confusion({ minimumScore: score }), classes, subtitle),
-    ],
-  ] as const;
-  for (const [name, title, text] of plots) {
-    if (text !== undefined) add(name, title, "on the validation split", { format: "svg", text });
+  for (const { name, title, text } of await detectionPlots(evaluator, classes, {
+    score,
+    subtitle: "validation split, IoU from 0.5 on",
+  })) {
+    add(name, title, "on the validation split", { format: "svg", text });
   }
   return figures;
 }

@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { type DetectionOptions, detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { augmentSchema, type ResolvedAugmentOptions } from "../../detection/augment/options.ts";
+import { smallObjectOptions, smallObjectSchema } from "../../detection/augment/small-objects.ts";
 import { type CascadeLookOptions, cascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
 import { parseRanges } from "../../detection/scale/ranges.ts";
 import { snipOptions } from "../../detection/scale/snip-options.ts";
 import { looksByScale, type TestTimeOptions } from "../../detection/scale/test-time.ts";
+import { tileFitOptions, tilingOf } from "../../detection/scale/tile-options.ts";
 import { trainingScaleOptions } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
@@ -30,6 +32,8 @@ export const detectionFitOptions = z.strictObject({
     ),
   ...trainingScaleOptions,
   ...snipOptions,
+  ...smallObjectOptions,
+  ...tileFitOptions,
   augment: z.boolean().default(true).describe("change training images by chance, each time anew"),
   learnDifficult: z.boolean().default(false).describe("learn from objects that are marked as difficult, too"),
 });
@@ -48,6 +52,7 @@ export const detectionDataSchema = z.strictObject({
 });
 
 const bySizeSchema = z.object(snipOptions);
+const tilesSchema = z.object(tileFitOptions);
 
 /** Options of data for detectors, by what they are for. */
 export interface DetectionDataOptions {
@@ -58,6 +63,10 @@ export interface DetectionDataOptions {
   readonly scaleEvery: number | undefined;
   /** Which sizes of objects are learnt at which scale: SNIP and SNIPER. */
   readonly bySize: z.output<typeof bySizeSchema>;
+  /** What is done for small objects: images that have some come more often, and copies are pasted. */
+  readonly small: z.output<typeof smallObjectSchema>;
+  /** Whether images are cut into tiles, and how. */
+  readonly inTiles: z.output<typeof tilesSchema>;
   /** False where training images are not changed. */
   readonly augment: ResolvedAugmentOptions | false;
   readonly learnDifficult: boolean;
@@ -74,6 +83,8 @@ export function detectionDataOptions(options: Readonly<Record<string, unknown>>)
     scales: parsed.scales,
     scaleEvery: parsed.scaleEvery,
     bySize: bySizeSchema.parse(own(snipOptions)),
+    small: smallObjectSchema.parse(own(smallObjectOptions)),
+    inTiles: tilesSchema.parse(own(tileFitOptions)),
     augment: parsed.augment && augmentSchema.parse(own(augmentSchema.shape)),
     learnDifficult: parsed.learnDifficult,
     reading: own(detectionOptionsSchema.shape),
@@ -141,6 +152,17 @@ interface OwnLooks extends Required<Pick<TestTimeOptions, "testScales" | "testRa
 /** What of a run says how it was fitted. */
 type FittedRun = Pick<RunConfig, "dataOptions" | "dataInfo">;
 
+/** The tiles that a run was fitted on, as options of looking; undefined of one that was fitted on whole images. */
+export function ownTiles({
+  dataOptions,
+}: Pick<RunConfig, "dataOptions">):
+  | Required<Pick<TestTimeOptions, "tiles" | "overlap" | "fullImage">>
+  | undefined {
+  const { tiles, overlap, fullImage } = detectionDataOptions(dataOptions).inTiles;
+  const tiling = tilingOf({ tiles, overlap, fullImage });
+  return tiling && { tiles: tiling.side, overlap: tiling.overlap, fullImage: tiling.fullImage };
+}
+
 /** The looks of a detector's run that was fitted with SNIP or SNIPER; undefined of others. @throws OptionError where its ranges are missing */
 export function ownLooks({ dataOptions, dataInfo: { sampleShape } }: FittedRun): OwnLooks | undefined {
   const { scales = [1], bySize } = detectionDataOptions(dataOptions);
@@ -155,17 +177,31 @@ export function ownLooks({ dataOptions, dataInfo: { sampleShape } }: FittedRun):
 
 /**
  * How a detector's run looks at images: as is asked for, or, where no scales are given, at the scales that it was fitted at with SNIP or
- * SNIPER, each for the objects that were learnt there, or for those of the ranges that are given.
+ * SNIPER, each for the objects that were learnt there, or for those of the ranges that are given; and where no tiles are given, at tiles as it
+ * was fitted on.
  * @throws OptionError where the run's own ranges are missing
  */
 export function looksOf<O extends TestTimeOptions>(config: FittedRun, given: O): O {
+  const tiles = given.tiles === undefined ? ownTiles(config) : undefined;
+  const tiled = tiles === undefined ? given : { ...tiles, ...given };
   const own = given.testScales === undefined ? ownLooks(config) : undefined;
-  if (own === undefined) return given;
-  return { ...given, testScales: own.testScales, testRanges: given.testRanges ?? own.testRanges };
+  if (own === undefined) return tiled;
+  return { ...tiled, testScales: own.testScales, testRanges: given.testRanges ?? own.testRanges };
 }
 
 /** A line for a person where a run looks at images in its own way, since no scales are given. */
 export function looksNote(config: FittedRun, given: TestTimeOptions): string | undefined {
+  const notes = [tilesNote(config, given), scalesNote(config, given)].filter((note) => note !== undefined);
+  return notes.length === 0 ? undefined : notes.join("; ");
+}
+
+function tilesNote(config: FittedRun, given: TestTimeOptions): string | undefined {
+  const own = given.tiles === undefined ? ownTiles(config) : undefined;
+  if (own === undefined) return undefined;
+  return `looks at tiles of ${own.tiles} pixels, as it was fitted with --tiles; --tiles 0 looks at whole images`;
+}
+
+function scalesNote(config: FittedRun, given: TestTimeOptions): string | undefined {
   const own = given.testScales === undefined ? ownLooks(config) : undefined;
   if (own === undefined) return undefined;
   const { fittedBy, testScales, testRanges } = own;

@@ -1,15 +1,16 @@
 import { join, resolve } from "node:path";
-import { type OpenPhoto, openPhoto } from "../../data/boxes/image.node.ts";
+import { type OpenPhoto, openPhoto, type PhotoLimits } from "../../data/boxes/image.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
-import type { ByteImage } from "../../data/boxes/set.ts";
+import type { Annotations, ByteImage, DetectionSplit } from "../../data/boxes/set.ts";
 import { pathBelow } from "../../data/files/data-folder.node.ts";
 import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
-import { importSharp } from "../../data/image/sharp.node.ts";
+import { importSharp, MOST_PIXELS } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
-import { type Detection, listDetections } from "../../detection/boxes/detections.ts";
+import { type Detection, type Detections, listDetections } from "../../detection/boxes/detections.ts";
 import { FACE_LANDMARKS } from "../../detection/boxes/landmarks.ts";
 import { type DetectOptions, detectOptionsOf } from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
+import { lookedAt, tiledDetections } from "../../detection/models/tiled-images.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
@@ -22,12 +23,23 @@ import type { DetectorRun } from "../run/load.node.ts";
 /** Images that are decoded while the detector looks at one. */
 const AHEAD = 3;
 
+/** Images that are opened while the detector looks at the tiles of one: they may be huge. */
+const AHEAD_IN_TILES = 1;
+
 /** Score from which on detections count where the run has no better one. */
 const USUAL_SCORE = 0.25;
 
+/** Most pixels of an image that is looked at in tiles and decoded in parts, where no limit is given. */
+export const TILED_PIXELS = 2_000_000_000;
+
 export interface DetectFilesOptions extends DetectOptions, TestTimeOptions {
-  /** Images of more pixels are not decoded. */
+  /**
+   * Images of more pixels are not decoded. Default: 64 million. With `tiles` it is 2,000 million for images that are decoded in parts: upright
+   * JPEG and PNG that are neither progressive nor interlaced, and TIFF.
+   */
   readonly pixelLimit?: number;
+  /** With `tiles`: called with an image, how many of its tiles are done, and how many it has. */
+  readonly onTiles?: (image: NamedImage, done: number, count: number) => void;
   /** Called with the image and the reason where one cannot be read: it is left out. */
   readonly onUnreadable?: (image: NamedImage, reason: string) => void;
   readonly signal?: AbortSignal;
@@ -76,25 +88,66 @@ export function letterboxed(
 
 /** An image that is ready for a detector, or the reason why it is not. */
 type Ready =
-  | { readonly ok: true; readonly image: NamedImage; readonly photo: OpenPhoto; readonly small: ByteImage }
-  | { readonly ok: false; readonly image: NamedImage; readonly reason: string };
+  | {
+      readonly ok: true;
+      readonly image: NamedImage;
+      readonly photo: OpenPhoto;
+      /** The whole image; undefined where its tiles are looked at. */
+      readonly small: ByteImage | undefined;
+    }
+  | Unreadable;
 
-async function ready(image: NamedImage, longest: number | undefined, pixelLimit: number): Promise<Ready> {
+type Unreadable = { readonly ok: false; readonly image: NamedImage; readonly reason: string };
+
+/** What is wrong with an image that cannot be read. @throws what is no DataError */
+function unreadable(image: NamedImage, error: unknown): Unreadable {
+  if (!(error instanceof DataError)) throw error;
+  const { message } = error;
+  const prefix = `${image.name}: `;
+  return { ok: false, image, reason: message.startsWith(prefix) ? message.slice(prefix.length) : message };
+}
+
+/** How images are looked at: as a whole, with a longest side or at their own size, or in tiles. */
+type Looked = { readonly kind: "whole"; readonly longest?: number } | { readonly kind: "tiles" };
+
+async function ready(image: NamedImage, looked: Looked, limits: PhotoLimits): Promise<Ready> {
   try {
-    const photo = await openPhoto(image.image, image.name, { pixelLimit });
-    return { ok: true, image, photo, small: await photo.decode(longest) };
+    const photo = await openPhoto(image.image, image.name, limits);
+    const small = looked.kind === "tiles" ? undefined : await photo.decode(looked.longest);
+    return { ok: true, image, photo, small };
   } catch (error) {
-    if (!(error instanceof DataError)) throw error;
-    const reason = error.message.startsWith(`${image.name}: `)
-      ? error.message.slice(image.name.length + 2)
-      : error.message;
-    return { ok: false, image, reason };
+    return unreadable(image, error);
   }
+}
+
+/** A photo as the only image of a split, without objects. */
+function splitOf(photo: OpenPhoto, file: string): DetectionSplit {
+  const { width, height } = photo;
+  const none: Omit<Annotations, "file"> = {
+    width,
+    height,
+    boxes: new Float32Array(),
+    labels: new Int32Array(),
+    difficult: new Uint8Array(),
+    crowd: new Uint8Array(),
+    areas: new Float32Array(),
+  };
+  const annotations = { ...none, file };
+  return {
+    count: 1,
+    annotations: () => annotations,
+    async sample(_index, { longest } = {}) {
+      const image = await photo.decode(longest);
+      return { ...annotations, width: image.width, height: image.height, image };
+    },
+    part: (_index, _request, part) => photo.part(part),
+  };
 }
 
 /**
  * What a detector finds in image files, one after the other; while it looks at one the next are decoded. One that was fitted with SNIP or
- * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given.
+ * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given; one that was fitted on tiles looks
+ * at tiles, unless `tiles` are given.
  * @throws OptionError where an option is not acceptable; MissingPackageError where sharp is not installed
  */
 export async function* detectFiles(
@@ -102,20 +155,21 @@ export async function* detectFiles(
   images: readonly NamedImage[],
   options: DetectFilesOptions = {},
 ): AsyncGenerator<DetectedImage> {
-  const { onUnreadable, signal, pixelLimit = detectionOptionsSchema.parse({}).pixelLimit } = options;
+  const { onUnreadable, signal } = options;
   const { model, session } = run;
   const looks = looksOf(run.config, options);
-  const { sides } = detectorViews(model, looks);
-  const longest = sides.length === 0 ? undefined : Math.max(...sides);
-  const settings = detectOptionsOf(model, {
-    ...options,
-    confidence: options.confidence ?? (await usualConfidence(run)),
-  });
-  const coming = images.slice(0, AHEAD).map((image) => ready(image, longest, pixelLimit));
+  const { sides, tiling } = detectorViews(model, looks);
+  const longest = sides.length === 0 ? {} : { longest: Math.max(...sides) };
+  const looked: Looked = tiling === undefined ? { kind: "whole", ...longest } : { kind: "tiles" };
+  const limits = limitsOf(options.pixelLimit, tiling !== undefined);
+  const confidence = options.confidence ?? (await usualConfidence(run));
+  const settings = { ...looks, ...detectOptionsOf(model, { ...options, confidence }) };
+  const ahead = tiling === undefined ? AHEAD : AHEAD_IN_TILES;
+  const coming = images.slice(0, ahead).map((image) => ready(image, looked, limits));
   for (let next = coming.length; coming.length > 0; next++) {
     const taken = await coming.shift();
     const following = images[next];
-    if (following !== undefined) coming.push(ready(following, longest, pixelLimit));
+    if (following !== undefined) coming.push(ready(following, looked, limits));
     if (taken === undefined || signal?.aborted) break;
     const { image } = taken;
     if (!taken.ok) {
@@ -125,12 +179,29 @@ export async function* detectFiles(
     const { photo, small } = taken;
     const { width, height } = photo;
     const whole = { width, height };
-    const seen = {
-      sizes: [whole],
-      at: (side: number) => letterboxed(small, whole, side),
-      whole: async () => small,
-    };
-    const [found] = await pyramidDetections(model, session, seen, { ...looks, ...settings });
+    let found: Detections | undefined;
+    if (small !== undefined) {
+      const seen = {
+        sizes: [whole],
+        at: (side: number) => letterboxed(small, whole, side),
+        whole: async () => small,
+      };
+      [found] = await pyramidDetections(model, session, seen, settings);
+    } else if (tiling !== undefined) {
+      const tiles = lookedAt(splitOf(photo, image.name), tiling);
+      const onTiles = (done: number, count: number) => options.onTiles?.(image, done, count);
+      try {
+        found = await tiledDetections(model, session, tiles, 0, settings, { onTiles, signal });
+      } catch (error) {
+        const { reason } = unreadable(image, error);
+        onUnreadable?.(image, reason);
+        continue;
+      } finally {
+        photo.release();
+      }
+      // Of an image that the signal ended nothing is given.
+      if (found === undefined) break;
+    }
     yield {
       ...image,
       ...whole,
@@ -139,6 +210,23 @@ export async function* detectFiles(
     };
   }
   await Promise.allSettled(coming);
+}
+
+/**
+ * How large images may be. Those that are looked at in tiles and decoded in parts are never in memory as a whole.
+ * @throws OptionError where the limit given is more than is decoded
+ */
+function limitsOf(given: number | undefined, inTiles: boolean): PhotoLimits {
+  const { pixelLimit } = detectionOptionsSchema.parse({});
+  if (inTiles) {
+    return { pixelLimit: Math.min(given ?? pixelLimit, MOST_PIXELS), partsLimit: given ?? TILED_PIXELS };
+  }
+  if (given !== undefined && given > MOST_PIXELS) {
+    throw new OptionError(
+      `option pixelLimit: ${given} is more than the ${MOST_PIXELS} pixels that an image is decoded with as a whole; give tiles, or at most so many`,
+    );
+  }
+  return { pixelLimit: given ?? pixelLimit };
 }
 
 /** Pictures have a longer side of at most so many pixels, and small images are enlarged so that boxes can be seen. */

@@ -55,10 +55,28 @@ describe("scenes", () => {
     expect(sizes.large / objects).toBeLessThan(0.05);
   });
 
+  test("what is small may be another size than COCO's; scenes of that one are what they always were", () => {
+    const set = digitScenes(digits, { scenes: 250, objects: 4, smallLimit: 16, smallShare: 0.5 });
+    const sizes = all(set).flatMap(({ areas }) => Array.from(areas, Math.sqrt));
+    const below = sizes.filter((size) => size < 16).length;
+    expect(Math.abs(below / sizes.length - 0.5)).toBeLessThan(0.05);
+    // On either side of the limit sizes are uniform in their logarithm: √(6 · 16) is the middle of the small ones.
+    const lower = sizes.filter((size) => size < Math.sqrt(6 * 16)).length;
+    expect(Math.abs(lower / below - 0.5)).toBeLessThan(0.08);
+    expect(sizes.filter((size) => size >= 16 && size < 32).length / sizes.length).toBeGreaterThan(0.15);
+    const usual = digitScenes(digits, { scenes: 30 });
+    // Runs that were fitted before there was a limit go on.
+    expect(usual.fingerprint).toBe("6d562fe9413052a8");
+    expect(digitScenes(digits, { scenes: 30, smallLimit: 32 }).fingerprint).toBe(usual.fingerprint);
+    expect(digitScenes(digits, { scenes: 30, smallLimit: 31 }).fingerprint).not.toBe(usual.fingerprint);
+  });
+
   test("boxes cover no more of each other than is allowed", () => {
-    for (const overlap of [0, 0.3]) {
+    for (const digitOverlap of [0, 0.3]) {
       let most = 0;
-      for (const { boxes, labels, areas } of all(digitScenes(digits, { scenes: 50, objects: 20, overlap }))) {
+      for (const { boxes, labels, areas } of all(
+        digitScenes(digits, { scenes: 50, objects: 20, digitOverlap }),
+      )) {
         for (let i = 0; i < labels.length; i++) {
           for (let j = 0; j < i; j++) {
             const edge = (k: number, side: number) => boxes[4 * k + side] ?? 0;
@@ -69,8 +87,8 @@ describe("scenes", () => {
           }
         }
       }
-      expect(most).toBeLessThanOrEqual(overlap + 1e-4);
-      if (overlap > 0) expect(most).toBeGreaterThan(overlap - 0.1);
+      expect(most).toBeLessThanOrEqual(digitOverlap + 1e-4);
+      if (digitOverlap > 0) expect(most).toBeGreaterThan(digitOverlap - 0.1);
     }
   });
 

@@ -6,12 +6,25 @@ describeForms([
   ["fcos", { radius: 0, levels: 4, neck: "none" }],
   ["center-net", { peaks: 20, neck: "pan", stride: 8 }],
   ["retina-net", { anchorSizes: 1, anchorRatios: [1], neck: "pan", focalGamma: 1.5 }],
+  [
+    "retina-net",
+    { anchors: "s3fd", finestStride: 4, assignment: "s3fd", maxOut: 3, context: "ssh", contextAnchors: 1 },
+  ],
+  [
+    "retina-net",
+    { anchors: "faceboxes", finestStride: 4, assignment: "s3fd", context: "pyramid-box", headGroups: 0 },
+  ],
+  ["retina-net", { anchorScale: 4, anchorSizes: 1, anchorRatios: [1], assignment: "atss", topDownFrom: 16 }],
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],
   ["yolo-v3", { levels: 1, finestStride: 32, anchorsPerLevel: 5, objectness: "iou", classLoss: "softmax" }],
   ["sliding-window", { window: 24, depth: 0.25, smallestHeight: 12, octave: 1, ratio: 1.5, negatives: 1 }],
   [
     "faster-rcnn",
     { hidden: 32, neck: "none", levels: 1, finestStride: 16, cascade: [0.5, 0.6, 0.7], bins: 5 },
+  ],
+  [
+    "faster-rcnn",
+    { hidden: 32, neck: "none", levels: 1, finestStride: 16, enlarge: true, enlargeSizes: [16, 19] },
   ],
   ["yolo", { trident: "full", levels: 1, finestStride: 16, neck: "none" }],
   ["fcos", { trident: "full", backbone: "resnet", levels: 1, finestStride: 16, neck: "none" }],

@@ -5,6 +5,7 @@ const SIDE = 64;
 
 it.each([
   ["a cascade", { cascade: [0.5, 0.6, 0.7] }],
+  ["enlarged regions", { enlarge: true, enlargeSizes: [18, 18] }],
   ["one map", { neck: "none", levels: 1, finestStride: 8, anchorSides: [2, 3, 4] }],
 ])("%s, trained on two images, finds their objects to IoU 0.75", async (_, options) => {
   const detector = detectorNamed("faster-rcnn", { width: 0.5, depth: 0.5, hidden: 64, ...options }, [

@@ -175,7 +175,7 @@ describe(`losses and gradients are those of ${by}`, () => {
   });
 
   it("retina-net", async () => {
-    const { boxes } = anchorLevels(
+    const { boxes, levels } = anchorLevels(
       grids([16, 32]).map((grid) => ({
         ...grid,
         shapes: anchorShapes([1.5 * grid.stride, 1.5 * grid.stride * Math.SQRT2], [0.5, 2]),
@@ -191,7 +191,7 @@ describe(`losses and gradients are those of ${by}`, () => {
       (tensor) =>
         retinaNetLosses(
           { classes: tensor("classes"), deltas: tensor("deltas") },
-          constant(float32(boxes, [count, 4])),
+          { anchors: constant(float32(boxes, [count, 4])), levels },
           truth,
           retinaNetOptions.parse({}),
         ),

@@ -55,8 +55,12 @@ describe("necks", () => {
   const maps = () => levels.map(({ channels }, i) => input(`map${i}`, [1, channels, 8 >> i, 8 >> i]));
 
   /** Which input maps each output depends on: the largest derivative of the output's sum. */
-  async function influences(kind: NeckKind, outputs?: number) {
-    const neck = nameParameters(neckOf(kind, levels, 16, { ...(outputs !== undefined && { outputs }) }));
+  async function influences(kind: NeckKind, outputs?: number, topDownFrom?: number) {
+    const asked = {
+      ...(outputs !== undefined && { outputs }),
+      ...(topDownFrom !== undefined && { topDownFrom }),
+    };
+    const neck = nameParameters(neckOf(kind, levels, 16, asked));
     const inputs = maps();
     const results = neck.forward(inputs);
     expect(results.map(({ shape }) => shape)).toEqual(
@@ -92,6 +96,11 @@ describe("necks", () => {
 
   it("fpn brings what is seen from afar down to finer maps", async () => {
     expect(await influences("fpn")).toEqual([[0, 1, 2], [1, 2], [2]]);
+  });
+
+  it("fpn may begin at a middle map: what is coarser stays by itself", async () => {
+    expect(await influences("fpn", 3, 16)).toEqual([[0, 1], [1], [2]]);
+    expect(await influences("fpn", 3, 32)).toEqual([[0, 1, 2], [1, 2], [2]]);
   });
 
   it("pan brings edges up again", async () => {
@@ -173,6 +182,26 @@ describe("FeatureNetwork", () => {
     const size = (neck: NeckKind) =>
       parameterCount(nameParameters(new FeatureNetwork({ ...usual, neck, finestStride: 4, levels: 1 })));
     expect(size("none")).toBeLessThan(0.2 * size("fpn"));
+  });
+
+  it("makes no maps beyond the one at which the path down begins, where none is asked for", () => {
+    const size = (options: Partial<FeatureNetworkOptions>) =>
+      parameterCount(nameParameters(new FeatureNetwork({ ...usual, ...options })));
+    const finest = { finestStride: 4, levels: 2 } as const;
+    expect(size({ ...finest, topDownFrom: 16 })).toBeLessThan(0.7 * size(finest));
+    expect(size({ ...finest, topDownFrom: 32 })).toBe(size(finest));
+    expect(size({ topDownFrom: 16 })).toBe(size({}));
+    expect(strides({ topDownFrom: 16, levels: 4 })).toEqual([8, 16, 32, 64]);
+  });
+
+  it("refuses a path down where there is none", () => {
+    const made = (options: Partial<FeatureNetworkOptions>) => () =>
+      new FeatureNetwork({ ...usual, ...options });
+    expect(made({ neck: "pan", topDownFrom: 16 })).toThrow(
+      /option topDownFrom: is of the neck fpn, not of pan/,
+    );
+    expect(made({ topDownFrom: 8 })).toThrow(OptionError);
+    expect(made({ topDownFrom: 8 })).toThrow(/from the map of stride 8 there is no way down/);
   });
 
   it("names images that it cannot take", () => {

@@ -163,7 +163,7 @@ export async function expectFitted(model: string, path: string): Promise<void> {
   const rows = await new RunFolder(path).readMetrics();
   expect(rows.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
   expect(rows[1]).toHaveProperty("validationAP50");
-  const pictures = ["training-batch-0", "training-batch-1", "detections", "confusion"];
+  const pictures = ["training-batch-0", "training-batch-1", "detections", "confusion", "recall-by-size"];
   for (const name of [...pictures, ...(model === "center-net" ? ["heat-maps"] : [])]) {
     expect(pngSize(await readFile(join(path, "samples", `${name}.png`)))?.width).toBeGreaterThan(200);
   }

@@ -2,7 +2,10 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { detectors } from "../../../src/detection/models/detectors.ts";
-import { temporaryFolder } from "../../support.ts";
+import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
+import type { SentRequest } from "../../../src/tasks/fit/request.ts";
+import { RunFolder } from "../../../src/train/run-folder.node.ts";
+import { present, temporaryFolder } from "../../support.ts";
 import {
   expectFitted,
   expectMeasuredAndExported,
@@ -10,6 +13,7 @@ import {
   fittedToSquares,
   QUICK,
   squares,
+  TINY,
 } from "./detection-support.ts";
 
 let root = "";
@@ -38,6 +42,28 @@ describe.each([...detectors.keys()].filter((name) => !QUICK.includes(name)))("%s
 
   it("is measured as it was validated, and exported as it runs", () =>
     expectMeasuredAndExported(join(root, model)));
+});
+
+it("so does training in which small regions are enlarged, by sizes that are printed once and kept", async () => {
+  await expectResumedEqual(root, { model: "faster-rcnn", name: "enlarged", enlarge: true, accumulate: 1 });
+  const folder = new RunFolder(join(root, "whole-enlarged"));
+  const { modelOptions } = await folder.readConfig();
+  const [below, from] = modelOptions.enlargeSizes as readonly number[];
+  expect(present(below)).toBeLessThan(present(from));
+  const rows = await folder.readMetrics();
+  for (const name of ["generator", "discriminator"]) {
+    expect(
+      rows.every((row) => Number.isFinite(row[name])),
+      name,
+    ).toBe(true);
+  }
+
+  const { fit, notes } = await prepareFit({
+    kind: "new",
+    request: { ...TINY, model: "faster-rcnn", enlarge: true, out: join(root, "noted") } as SentRequest,
+  });
+  await fit.folder.unlock();
+  expect(notes).toEqual([expect.stringContaining(`below ${below} pixels are enlarged`)]);
 });
 
 it("training in branches that is stopped and resumed equals the uninterrupted one, bit for bit", () =>

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { isRecord } from "../../../options.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
-import type { DetectionFault } from "../set.ts";
+import { type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
 import { type DetectionFiles, fileNameOf, folderOf, splitOfPath, stemOf } from "./files.node.ts";
 
@@ -33,6 +33,7 @@ const annotationSchema = z.object({
   area: z.number().optional().catch(undefined),
   iscrowd: flag,
   ignore: flag,
+  difficulty: z.unknown().optional(),
 });
 
 type CocoDocument = z.output<typeof documentSchema>;
@@ -89,6 +90,17 @@ function rawObject(
   };
 }
 
+const isSubset = (value: unknown): value is FaceSubset => FACE_SUBSETS.some((name) => name === value);
+
+/**
+ * The subsets of WIDER FACE that a difficulty means: an easy face counts in all three, a hard one in the last alone, as in WIDER FACE; a
+ * list has just those that it names. Undefined where it means none.
+ */
+function subsetsOf(difficulty: unknown): number | undefined {
+  if (isSubset(difficulty)) return subsetBits(FACE_SUBSETS.slice(FACE_SUBSETS.indexOf(difficulty)));
+  return Array.isArray(difficulty) && difficulty.every(isSubset) ? subsetBits(difficulty) : undefined;
+}
+
 /** Folders in which the images of a file of annotations may be, the likeliest first. */
 function imageFolders(file: string): readonly string[] {
   const year = stemOf(fileNameOf(file)).match(/[A-Za-z]+\d*$/)?.[0] ?? "";
@@ -127,6 +139,7 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
     const names = new Map(categories.map(({ id, name }) => [id, name]));
     for (const { name } of categories) classes.add(name);
 
+    const unknown: { readonly location: string; readonly difficulty: unknown }[] = [];
     const objects = new Map<string | number, RawObject[]>();
     for (const [i, value] of document.annotations.entries()) {
       if (!isRecord(value)) {
@@ -139,13 +152,23 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
         unreadable(`annotation ${i + 1}: ${issue?.path.join(".")}: ${issue?.message}`);
         continue;
       }
-      const { image_id, category_id } = parsed.data;
+      const { image_id, category_id, difficulty } = parsed.data;
+      const subsets = subsetsOf(difficulty);
+      if (difficulty !== undefined && subsets === undefined) {
+        unknown.push({ location: `annotation ${i + 1}`, difficulty });
+      }
       const name = names.get(category_id) ?? `category ${category_id}`;
       const list = objects.get(image_id) ?? [];
-      list.push(rawObject(parsed.data, name, `annotation ${i + 1}`));
+      const object = rawObject(parsed.data, name, `annotation ${i + 1}`);
+      list.push(subsets === undefined ? object : { ...object, subsets });
       objects.set(image_id, list);
     }
 
+    const [first] = unknown;
+    if (first !== undefined) {
+      const detail = `of ${unknown.length} objects, the first is ${first.location}: ${JSON.stringify(first.difficulty)?.slice(0, 40)}`;
+      faults.push({ kind: "unknown-difficulty", file, detail });
+    }
     const folders = imageFolders(file);
     const split = splitOfPath(file);
     for (const [i, value] of document.images.entries()) {

@@ -3,7 +3,7 @@ import { DataError, OptionError } from "../../../errors.ts";
 import { CsvLines, isMarked, type MarkedCells } from "../../files/csv.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { DetectionFormat } from "../check.ts";
-import type { Annotations } from "../set.ts";
+import { type Annotations, FACE_SUBSETS, subsetBits } from "../set.ts";
 
 // Annotations as the texts of each format. Coordinates have nine digits, which is all that float32 holds.
 
@@ -29,17 +29,19 @@ interface PlainObject {
   readonly difficult: boolean;
   readonly crowd: boolean;
   readonly area: number;
+  /** By `subsetBits`. */
+  readonly subsets: number;
 }
 
 /** What formats cannot express of an object. */
 export const LOST: Readonly<
-  Record<DetectionFormat, { readonly difficult: boolean; readonly crowd: boolean }>
+  Record<DetectionFormat, { readonly difficult: boolean; readonly crowd: boolean; readonly subsets: boolean }>
 > = {
-  voc: { difficult: false, crowd: true },
-  coco: { difficult: false, crowd: false },
-  yolo: { difficult: true, crowd: true },
-  createml: { difficult: true, crowd: true },
-  csv: { difficult: false, crowd: false },
+  voc: { difficult: false, crowd: true, subsets: true },
+  coco: { difficult: false, crowd: false, subsets: false },
+  yolo: { difficult: true, crowd: true, subsets: true },
+  createml: { difficult: true, crowd: true, subsets: true },
+  csv: { difficult: false, crowd: false, subsets: true },
 };
 
 const digits = (value: number): number => Number(value.toPrecision(9));
@@ -116,7 +118,7 @@ function quotedName(name: string): string {
 
 /** The objects that a format has words for. */
 function objectsOf(
-  { boxes, labels, difficult, crowd, areas }: Annotations,
+  { boxes, labels, difficult, crowd, areas, subsets }: Annotations,
   format: DetectionFormat,
 ): PlainObject[] {
   const all = Array.from(labels, (label, i): PlainObject => {
@@ -131,6 +133,7 @@ function objectsOf(
       difficult: difficult[i] === 1,
       crowd: crowd[i] === 1,
       area,
+      subsets: subsets?.[i] ?? 0,
     };
   });
   return all.filter((object) => !(object.crowd && LOST[format].crowd));
@@ -209,7 +212,7 @@ function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedS
     const annotations: object[] = [];
     for (const { name, annotations: own } of part) {
       list.push({ id: ++imageId, file_name: name, width: own.width, height: own.height });
-      for (const { label, box, difficult, crowd, area } of objectsOf(own, "coco")) {
+      for (const { label, box, difficult, crowd, area, subsets } of objectsOf(own, "coco")) {
         const [x1, y1, x2, y2] = box;
         annotations.push({
           id: ++annotationId,
@@ -219,6 +222,9 @@ function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedS
           area: digits(area),
           iscrowd: crowd ? 1 : 0,
           ...(difficult && { ignore: 1 }),
+          ...(subsets > 0 && {
+            difficulty: FACE_SUBSETS.filter((name) => (subsets & subsetBits([name])) > 0),
+          }),
         });
       }
     }

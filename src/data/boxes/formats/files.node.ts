@@ -168,10 +168,10 @@ export async function readClassList(files: DetectionFiles): Promise<readonly str
   return file === undefined ? undefined : linesOf(await readText(files, file));
 }
 
-/** The root of the data set that a file of annotations belongs to: its folder, or that above a folder `annotations`. */
+/** The root of the data set that a file of annotations belongs to: its folder, or that above `annotations` or `wider_face_split`. */
 export function rootOfFile(path: string): string {
   const folder = dirname(path);
-  return /^annotations$/i.test(fileNameOf(folder)) ? dirname(folder) : folder;
+  return /^(annotations|wider_face_split)$/i.test(fileNameOf(folder)) ? dirname(folder) : folder;
 }
 
 /** A file that holds JSON, and what it holds. */

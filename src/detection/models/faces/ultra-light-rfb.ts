@@ -19,6 +19,7 @@ import {
 } from "../../../tensor/index.ts";
 import type { Size } from "../../boxes/boxes.ts";
 import { boxesOfDeltas } from "../../boxes/decoding.ts";
+import { assignByOverlap, sparing } from "../../loss/anchor-assignment.ts";
 import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../../loss/assignment.ts";
 import { atLeastOne } from "../../loss/losses.ts";
 import { featureRows, imageSize, levelGrids } from "../../network/feature-network.ts";
@@ -30,7 +31,7 @@ import {
   defineDetector,
   exportedDetector,
 } from "../detector.ts";
-import { assignByOverlap, deltasOf, smoothL1, sparing } from "../retina-net.ts";
+import { deltasOf, smoothL1 } from "../retina-net.ts";
 import { hardest } from "../sliding-window.ts";
 
 /** Strides of the maps, and the sides of the square anchors of a location of each, in pixels whatever the size of the image. */

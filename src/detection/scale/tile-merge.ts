@@ -1,0 +1,122 @@
+import { area, type Box, boxAt, enclosing, intersection, iou } from "../boxes/boxes.ts";
+import { candidatesOf } from "../boxes/candidates.ts";
+import { type Detections, pickDetections } from "../boxes/detections.ts";
+import type { Tiling } from "./tile-options.ts";
+
+// What was found in several tiles of an image as one set.
+
+/** Intersection over the smaller area, 0 … 1; 0 where one of the boxes is empty. Of a box within another one it is 1. */
+export function overSmaller(a: Box, b: Box): number {
+  const shared = intersection(a, b);
+  return shared === 0 ? 0 : shared / Math.min(area(a), area(b));
+}
+
+/** A detection that stays. */
+interface Kept {
+  /** How many better ones stay. */
+  readonly rank: number;
+  /** Its number among all detections, and that of its tile. */
+  readonly place: number;
+  readonly tile: number;
+  readonly label: number;
+  /** Its own box. */
+  readonly own: Box;
+  /** Where it grows, the smallest box around it and all that it has replaced. */
+  hull: Box;
+}
+
+/** Detections that stay, by the cells of a grid over the image that they reach into. */
+class Cells {
+  private readonly side: number;
+  private readonly held = new Map<string, Kept[]>();
+
+  constructor(side: number) {
+    this.side = side;
+  }
+
+  private *keys([x1, y1, x2, y2]: Box): Generator<string> {
+    const cell = (at: number): number => Math.floor(at / this.side);
+    for (let row = cell(y1); row <= cell(y2); row++) {
+      for (let column = cell(x1); column <= cell(x2); column++) yield `${row} ${column}`;
+    }
+  }
+
+  enter(kept: Kept): void {
+    for (const key of this.keys(kept.own)) {
+      const list = this.held.get(key);
+      if (list === undefined) this.held.set(key, [kept]);
+      else list.push(kept);
+    }
+  }
+
+  /** The first of those near a box, in the order in which they were entered, that is accepted. */
+  first(box: Box, accepts: (kept: Kept) => boolean): Kept | undefined {
+    let best: Kept | undefined;
+    for (const key of this.keys(box)) {
+      const found = this.held.get(key)?.find(accepts);
+      if (found !== undefined && (best === undefined || found.rank < best.rank)) best = found;
+    }
+    return best;
+  }
+}
+
+/** Sets one behind the other, and the set that each detection is of. Landmarks are kept where all sets have them. */
+function joined(sets: readonly Detections[]): { readonly all: Detections; readonly tiles: Uint32Array } {
+  const full = sets.flatMap((set, tile) => (set.scores.length > 0 ? [{ set, tile }] : []));
+  const flat = (of: (set: Detections) => ArrayLike<number>): number[] =>
+    full.flatMap(({ set }) => Array.from(of(set)));
+  const isMarked = full.length > 0 && full.every(({ set }) => set.landmarks !== undefined);
+  return {
+    all: {
+      boxes: Float64Array.from(flat(({ boxes }) => boxes)),
+      scores: Float64Array.from(flat(({ scores }) => scores)),
+      classes: Uint32Array.from(flat(({ classes }) => classes)),
+      ...(isMarked && { landmarks: Float64Array.from(flat(({ landmarks = [] }) => landmarks)) }),
+    },
+    tiles: Uint32Array.from(full.flatMap(({ set, tile }) => Array.from(set.scores, () => tile))),
+  };
+}
+
+/**
+ * What was found in the tiles of an image as one set, from the best down: a detection is replaced by the best one before it that overlaps with
+ * it by at least the threshold. This is `GREEDYNMM` (`union`) and `NMS` of SAHI's own code, but for one thing: detections of the same class
+ * of the same tile never replace each other, as they are freed of duplicates already. So an image of one tile has what its tile has.
+ *
+ * The overlap is the intersection over the union (`nms`), or over the smaller area (`ios`, `union`): of an object that is cut by the edge of a
+ * tile, the part that was found there lies in the whole that a neighbor has found, and their union says little of it.
+ * @param sets what was found in each tile, in pixels of the image
+ * @throws OptionError where the arrays of a set do not belong together
+ */
+export function mergeTiles(
+  sets: readonly Detections[],
+  { side, merge, threshold, acrossClasses }: Pick<Tiling, "side" | "merge" | "threshold" | "acrossClasses">,
+): Detections {
+  const { all, tiles } = joined(sets);
+  const { places } = candidatesOf("tiles", all.boxes, all.scores, { classes: all.classes });
+  const overlap = merge === "nms" ? iou : overSmaller;
+  const cells = new Cells(side);
+  const kept: Kept[] = [];
+  for (const place of places) {
+    const own = boxAt(all.boxes, place);
+    const [tile = 0, label = 0] = [tiles[place], all.classes[place]];
+    const replaces = (other: Kept): boolean => {
+      const comparable = other.label === label ? other.tile !== tile : acrossClasses;
+      if (!comparable) return false;
+      const shared = overlap(other.own, own);
+      return shared > 0 && shared >= threshold;
+    };
+    const better = cells.first(own, replaces);
+    if (better === undefined) {
+      const stays: Kept = { rank: kept.length, place, tile, label, own, hull: own };
+      kept.push(stays);
+      cells.enter(stays);
+    } else better.hull = enclosing(better.hull, own);
+  }
+  const picked = pickDetections(
+    all,
+    kept.map(({ place }) => place),
+  );
+  return merge === "union"
+    ? { ...picked, boxes: Float64Array.from(kept.flatMap(({ hull }) => hull)) }
+    : picked;
+}

@@ -1,0 +1,1 @@
+export * from "./mutual-information/index.ts";

@@ -1,0 +1,106 @@
+import fc from "fast-check";
+import { describe, expect, it, test } from "vitest";
+import { area, type Box, enclosing, intersection, iou } from "../../../src/detection/boxes/boxes.ts";
+import { type Detection, listDetections, toDetections } from "../../../src/detection/boxes/detections.ts";
+import { mergeTiles, overSmaller } from "../../../src/detection/scale/tile-merge.ts";
+import { SEEDED } from "../arbitrary.ts";
+
+const SIDE = 40;
+const settings = { side: SIDE, threshold: 0.5, acrossClasses: false } as const;
+
+const detection = (box: Box, score: number, label = 0): Detection => ({ box, score, class: label });
+
+/** Greedy merging as SAHI's code has it, in plain loops over all pairs: the best takes all that match it, again and again. */
+function byLoops(
+  sets: readonly (readonly Detection[])[],
+  {
+    merge,
+    threshold,
+    acrossClasses,
+  }: { merge: "nms" | "ios" | "union"; threshold: number; acrossClasses: boolean },
+): readonly Detection[] {
+  let left = sets
+    .flatMap((set, tile) => set.map((each) => ({ ...each, tile })))
+    .map((each, order) => ({ ...each, order }))
+    .sort((a, b) => b.score - a.score || a.order - b.order);
+  const result: Detection[] = [];
+  for (;;) {
+    const [best, ...others] = left;
+    if (best === undefined) return result;
+    let hull = best.box;
+    left = others.filter((other) => {
+      const comparable = other.class === best.class ? other.tile !== best.tile : acrossClasses;
+      const shared = intersection(best.box, other.box);
+      const overlap =
+        merge === "nms" ? iou(best.box, other.box) : shared / Math.min(area(best.box), area(other.box));
+      if (!comparable || shared === 0 || overlap < threshold) return true;
+      hull = enclosing(hull, other.box);
+      return false;
+    });
+    result.push({ box: merge === "union" ? hull : best.box, score: best.score, class: best.class });
+  }
+}
+
+const box = fc
+  .tuple(fc.nat(60), fc.nat(60), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 30 }))
+  .map(([x, y, w, h]): Box => [x, y, x + w, y + h]);
+const found = fc.array(
+  fc.array(
+    fc.tuple(box, fc.nat(100), fc.nat(1)).map(([of, score, label]) => detection(of, score / 100, label)),
+    { maxLength: 8 },
+  ),
+  { maxLength: 5 },
+);
+
+describe("detections of tiles as one set", () => {
+  test.each(["nms", "ios", "union"] as const)("by %s are those of plain loops over all pairs", (merge) => {
+    fc.assert(
+      fc.property(found, fc.boolean(), fc.constantFrom(0, 0.3, 0.5, 1), (sets, acrossClasses, threshold) => {
+        const options = { merge, threshold, acrossClasses };
+        const merged = listDetections(mergeTiles(sets.map(toDetections), { side: SIDE, ...options }));
+        expect(merged).toEqual(byLoops(sets, options));
+      }),
+      SEEDED,
+    );
+  });
+
+  it("of one tile are those of the tile, whatever they overlap with", () => {
+    const set = [
+      detection([0, 0, 20, 20], 0.9),
+      detection([2, 2, 12, 12], 0.8),
+      detection([1, 1, 19, 19], 0.7),
+    ];
+    for (const merge of ["nms", "ios", "union"] as const) {
+      expect(listDetections(mergeTiles([toDetections(set)], { ...settings, merge }))).toEqual(set);
+    }
+  });
+
+  it("of an object that an edge cuts are the part where it scores higher, but for union, which has the whole", () => {
+    const [part, whole] = [detection([30, 10, 40, 20], 0.9), detection([30, 10, 48, 20], 0.8)];
+    const of = (merge: "nms" | "ios" | "union") =>
+      listDetections(mergeTiles([toDetections([part]), toDetections([whole])], { ...settings, merge }));
+    expect(of("ios")).toEqual([part]);
+    expect(of("union")).toEqual([{ ...whole, score: 0.9 }]);
+    const sliver = detection([30, 10, 36, 20], 0.9);
+    // A third of the whole: their union says that they are two.
+    const both = mergeTiles([toDetections([sliver]), toDetections([whole])], { ...settings, merge: "nms" });
+    expect(listDetections(both)).toEqual([sliver, whole]);
+    expect(overSmaller(sliver.box, whole.box)).toBe(1);
+    expect(overSmaller(sliver.box, [100, 100, 120, 120])).toBe(0);
+  });
+
+  it("keep landmarks where all sets have them; nothing found is nothing", () => {
+    const at = (x: number) => ({
+      ...detection([x, 0, x + 5, 5], 0.5 + x / 1000),
+      landmarks: [[x + 1, 2] as const],
+    });
+    const sets = [toDetections([at(0)]), toDetections([]), toDetections([at(50)])];
+    expect(listDetections(mergeTiles(sets, { ...settings, merge: "union" }))).toEqual([at(50), at(0)]);
+    const mixed = [toDetections([at(0)]), toDetections([detection([50, 0, 55, 5], 0.9)])];
+    expect(
+      listDetections(mergeTiles(mixed, { ...settings, merge: "union" })).map((each) => each.landmarks),
+    ).toEqual([undefined, undefined]);
+    expect(mergeTiles([], { ...settings, merge: "union" }).scores.length).toBe(0);
+    expect(mergeTiles([toDetections([])], { ...settings, merge: "nms" }).boxes.length).toBe(0);
+  });
+});
