@@ -1,8 +1,10 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import { type DetectionFault, FAULTS } from "../data/boxes/set.ts";
 import type { DetectionStatistics, ObjectSizes, Quartiles } from "../data/boxes/statistics.ts";
+import type { AnchorCounts } from "../tasks/measure/anchor-counts.node.ts";
 import type { SizeReport } from "../tasks/measure/scale-training.ts";
 import { print, printLine, showTable } from "./format.ts";
+import { flagName } from "./options.ts";
 
 /** Classes shown in a table. */
 const CLASSES = 60;
@@ -90,6 +92,28 @@ export function printSizes({ size, original, seen, snip, sniper }: SizeReport): 
       `\n${flag} --scales ${suggestion.scales.join()} would take --valid-ranges ${suggestion.validRanges.join()}`,
     );
     for (const line of suggestion.lines) printLine(`  ${line}`);
+  }
+}
+
+/** Prints how many anchors each rule gives an object by its size, and by which options of retina-net. */
+export function printAnchors({ size, images, allImages, objects, rules, bins, without }: AnchorCounts): void {
+  const rounded = (value: number): number => Number(value.toFixed(1));
+  const of =
+    images === allImages
+      ? `${images} training images`
+      : `the first ${images} of ${allImages} training images`;
+  print(`\nanchors of an object on average, by its size at ${size} pixels: ${objects} objects of ${of}`);
+  const rows = bins.map(({ from, to, objects, anchors }) => [
+    `${rounded(from)} – ${rounded(to)}`,
+    objects,
+    ...anchors.map(rounded),
+  ]);
+  const none = ["% without any", objects, ...without.map((share) => rounded(100 * share))];
+  const columns = rules.map((_, i) => `(${i + 1})`);
+  print(showTable(["size", "objects", ...columns], [...rows, none]));
+  for (const [i, { name, options, anchors }] of rules.entries()) {
+    const flags = Object.entries(options).map(([option, value]) => `--${flagName(option)} ${value}`);
+    print(`(${i + 1}) ${name}, ${anchors} anchors: ${["fit retina-net", ...flags].join(" ")}`);
   }
 }
 

@@ -14,15 +14,18 @@ const LATER_LINES = 60;
 const LATER = 120;
 
 /** Stages whose beginning is shown in a log. */
-const NEWS = ["compiling", "reporting", "sampling", "measuring"];
+const NEWS = ["compiling", "mining", "reporting", "sampling", "measuring"];
 
 /** One line on how a fit stands. */
 export function progressLine(progress: FitProgress): string {
   const { stage, step, stepLimit, epoch, loss, validationLoss, measures, samplesPerSecond } = progress;
-  const { secondsLeft, share } = progress;
+  const { secondsLeft, share, part, mined } = progress;
+  const named = part === undefined ? [] : [part];
   if (stage === "compiling") return "compiling the training step …";
   if (stage === "reporting") return "drawing samples, writing model and report …";
+  if (stage === "mining") return [...named, progressBar("mining crops", mined ?? 0)].join("  ");
   return [
+    ...named,
     `${String(Math.floor(share * 100)).padStart(3)} %`,
     `step ${step}${stepLimit === undefined ? "" : `/${stepLimit}`} (epoch ${epoch.toFixed(1)})`,
     `loss ${showNumber(loss)}`,

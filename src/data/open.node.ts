@@ -7,7 +7,7 @@ import { nearest } from "../nearest.ts";
 import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
 import { type DetectionOptions, resolveDetectionOptions } from "./boxes/options.ts";
-import type { DetectionSet } from "./boxes/set.ts";
+import { asOneClass, type DetectionSet } from "./boxes/set.ts";
 import { withFewerTrained } from "./boxes/subset.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
@@ -36,9 +36,10 @@ export async function openDetection(
   data: string | DataSource,
   options: DetectionOptions = {},
 ): Promise<DetectionSet> {
-  const { trainImages, splitSeed } = resolveDetectionOptions(options);
-  const set = await openAllDetection(data, options);
-  return trainImages === undefined ? set : withFewerTrained(set, trainImages, splitSeed);
+  const { trainImages, splitSeed, oneClass } = resolveDetectionOptions(options);
+  const opened = await openAllDetection(data, options);
+  const set = trainImages === undefined ? opened : withFewerTrained(opened, trainImages, splitSeed);
+  return oneClass === undefined ? set : asOneClass(set, oneClass);
 }
 
 async function openAllDetection(data: string | DataSource, options: DetectionOptions): Promise<DetectionSet> {

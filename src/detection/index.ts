@@ -66,6 +66,7 @@ export {
   slidingWindowDefinition,
   slidingWindowOptions,
 } from "./models/sliding-window.ts";
+export { lookedAt, type TileReports, tiledDetections } from "./models/tiled-images.ts";
 export { Yolo, type YoloOptions, yoloDefinition, yoloOptions } from "./models/yolo.ts";
 export { YoloV1, type YoloV1Options, yoloV1Definition, yoloV1Options } from "./models/yolo-v1.ts";
 export { YoloV3, type YoloV3Options, yoloV3Definition, yoloV3Options } from "./models/yolo-v3.ts";

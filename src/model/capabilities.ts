@@ -55,6 +55,15 @@ export interface Adversarial extends Trainable {
   settle?(batch: SymbolicBatch): void;
 }
 
+/**
+ * A model whose parts are trained one after the other. A step changes one part alone: the parameters of the others, and what the
+ * optimizer and the moving average keep of them, stay as they are.
+ */
+export interface Staged extends Trainable {
+  /** The part that a step on such a batch trains, a field of the model. `loss` of the batch depends on its parameters alone. */
+  trainedBy(batch: SymbolicBatch): Module;
+}
+
 /** A model with a density. */
 export interface Density {
   /**
@@ -282,6 +291,7 @@ export interface Exportable {
 
 export type Model = Trainable &
   Partial<Pick<Adversarial, "turns">> &
+  Partial<Pick<Staged, "trainedBy">> &
   Partial<Density> &
   Partial<Sampler> &
   Partial<Inpainter> &

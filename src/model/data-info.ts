@@ -51,6 +51,8 @@ export interface DataInfo {
   readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
   /** Whether a fit begins with given weights. */
   readonly fromWeights?: boolean;
+  /** Detectors: landmarks that the objects have, 0 or more, where one is fitted. */
+  readonly landmarks?: number;
 }
 
 /** A batch while tracing: x of shape [n, …sampleShape] in data units, label of shape [n] (int64) where there is one. */

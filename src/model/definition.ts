@@ -48,6 +48,8 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Mode
   readonly sampleOptions?: z.ZodType;
   /** Whether a model can be fitted to pairs of noise and samples, or needs them. */
   readonly pairs?: "possible" | "needed";
+  /** Whether a detector finds objects of one class, for which those of several count where data have them. */
+  readonly oneClass?: boolean;
   /** Whether a model maps another data set, which must be named, to the data. */
   readonly needsSource?: boolean;
   /** A model from parsed options. @throws OptionError where options do not fit the data or each other */

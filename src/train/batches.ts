@@ -1,5 +1,6 @@
 import { type Batch, batchIndices, type DataSet, range, type Split } from "../data/sources/data-set.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
+import type { Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import type { DType, NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
@@ -58,12 +59,21 @@ export interface EvaluatedSamples {
   measures(): Readonly<Record<string, number>>;
 }
 
+/** Measures a model as a whole, where that takes more than one graph on one batch. */
+export interface WholeEvaluator {
+  /** As of `HeldOutEvaluator`. */
+  readonly criterion: string;
+  /** Measures by name with the weights of the session; none where it is too early for them. */
+  measures(session: Session): Promise<Readonly<Record<string, number>>>;
+}
+
 /** Samples that are held out to validate with. */
 export interface HeldOut {
   readonly count: number;
   /** Samples of a batch (default: 64, or as many as are trained on if those are more). */
   readonly batchSize?: number;
   readonly evaluator?: HeldOutEvaluator;
+  readonly whole?: WholeEvaluator;
   shape(rows: number): BatchShape;
   feeds(samples: Rows): BatchFeeds | Promise<BatchFeeds>;
 }

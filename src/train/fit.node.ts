@@ -3,14 +3,16 @@ import { FileError, TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { parameterCount } from "../nn/module.ts";
 import { nodeRuntime } from "../program/node.ts";
-import type { State } from "../program/program.ts";
+import { Session, type State } from "../program/program.ts";
+import type { Runtime } from "../program/runtime.ts";
 import { batchSourceOf, type FitData, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
 import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
-import { Budget, type ResolvedFitOptions, tracerOf } from "./options.ts";
+import { Budget, type ResolvedFitOptions, type StageSpan, tracerOf } from "./options.ts";
 import { replicaThreads } from "./replicas.node.ts";
 import type { Checkpoint, MetricRow, RunFolder, RunProgress } from "./run-folder.node.ts";
+import { hasStages, isSpent, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
 import type { StepTracer } from "./step.ts";
-import { initialVectors, type StepResult, Trainer, weightsOf } from "./trainer.ts";
+import { initialVectors, type Snapshot, type StepResult, Trainer, weightsOf } from "./trainer.ts";
 
 /** Where a fit stands; sent about four times a second. */
 export interface FitProgress {
@@ -28,7 +30,11 @@ export interface FitProgress {
   readonly secondsLeft?: number;
   /** Share of the budget that is used, 0 to 1. */
   readonly share: number;
-  readonly stage: "compiling" | "training" | "validating" | "drawing" | "saving" | "reporting";
+  readonly stage: "compiling" | "training" | "mining" | "validating" | "drawing" | "saving" | "reporting";
+  /** The part that is trained, where parts are trained one after the other. */
+  readonly part?: string;
+  /** The share that is done of what is mined, 0 to 1. */
+  readonly mined?: number;
 }
 
 /** What a fit comes to. */
@@ -131,6 +137,7 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
       vectors: start.vectors,
       given: fit.start !== undefined,
     };
+    await loop.prepare(runtime, snapshot);
     const trainer = await Trainer.create(tracer, source, runtime, snapshot, pool);
     try {
       summary = await loop.run(trainer);
@@ -191,6 +198,9 @@ class FitLoop {
   private readonly validation: HeldOut;
   private readonly budget: Budget;
   private readonly epochSteps: number;
+  /** Batches of several stages, where the parts of the model are trained one after the other. */
+  private readonly staged: StagedBatches | undefined;
+  private runtime: Runtime | undefined;
   /** Seconds of training, those before a resume included; the clock stands until the first step. */
   private readonly elapsed: () => number;
   /** Rows of metrics.csv up to now. */
@@ -216,6 +226,7 @@ class FitLoop {
     this.control = control;
     this.tracer = tracer;
     this.batches = batches;
+    this.staged = hasStages(batches) ? batches : undefined;
     this.validation = validationOf(fit.data);
     this.progress = { ...progress, finished: false };
     this.rows = rows.filter((row) => row.step <= progress.step);
@@ -229,7 +240,7 @@ class FitLoop {
   }
 
   /** Reports how the fit stands, if enough time has passed since the last time. */
-  report(stage: FitProgress["stage"], always = false): void {
+  report(stage: FitProgress["stage"], always = false, mined?: number): void {
     const now = performance.now();
     if (!always && now - this.reportedAt < REPORT_EVERY) return;
     this.reportedAt = now;
@@ -250,7 +261,78 @@ class FitLoop {
       ...(secondsLeft !== undefined && { secondsLeft }),
       share: this.budget.share(step),
       stage,
+      ...(this.part !== undefined && { part: this.part }),
+      ...(mined !== undefined && { mined }),
     });
+  }
+
+  /** The name of the stage under way, where there are several. */
+  private get part(): string | undefined {
+    return this.staged?.stages[Math.max(0, (this.progress.stages?.length ?? 1) - 1)]?.name;
+  }
+
+  /** What the stage under way takes of the budget; undefined where there is but one. */
+  private get span(): StageSpan | undefined {
+    const { staged, progress, budget } = this;
+    return staged && spanOf(staged.stages, progress.stages ?? [], budget);
+  }
+
+  /** Makes the batches of the stage under way, before the first step or as a fit goes on. */
+  async prepare(runtime: Runtime, start: Snapshot): Promise<void> {
+    this.runtime = runtime;
+    const { stages = [{ step: 0, seconds: 0 }] } = this.progress;
+    if (this.staged === undefined) return;
+    this.progress = { ...this.progress, stages };
+    await this.enter(stages.length - 1, weightsOf(this.tracer, start));
+  }
+
+  /** Lets a stage make its batches. @returns undefined where the fit is stopped meanwhile */
+  private async enter(stage: number, weights: State): Promise<StageEntry | undefined> {
+    return this.withSession(weights, async (session) =>
+      this.staged?.enter(stage, {
+        session,
+        shouldStop: this.control.shouldStop,
+        onShare: (share) => this.report("mining", false, share),
+      }),
+    );
+  }
+
+  /** Uses weights outside of the training step. */
+  private async withSession<T>(weights: State, work: (session: Session) => Promise<T>): Promise<T> {
+    if (this.runtime === undefined) throw new TrainingError("the fit has no runtime yet");
+    const session = new Session(this.runtime, weights);
+    try {
+      return await work(session);
+    } finally {
+      await session.release();
+    }
+  }
+
+  /**
+   * Begins the next stage where the one under way has had its part. What was best is forgotten: it was of another part.
+   * @returns false where the fit is stopped meanwhile
+   */
+  private async advance(trainer: Trainer): Promise<boolean> {
+    const { staged, span } = this;
+    const begun = this.progress.stages ?? [];
+    const isLast = begun.length >= (staged?.stages.length ?? 1);
+    if (span === undefined || isLast || !isSpent(span, trainer.step, this.budget)) return true;
+    const weights = await trainer.weights();
+    const entry = await this.enter(begun.length, weights);
+    if (entry === undefined) return false;
+    // Until the first validation of the stage, those with which it begins are its best.
+    if (this.progress.best !== undefined) await this.fit.folder.writeWeights("best", weights, trainer.step);
+    const last = this.rows.at(-1);
+    if (last !== undefined) this.rows[this.rows.length - 1] = { ...last, ...entry.measures };
+    for (const warning of entry.warnings) this.control.warn(warning);
+    const { best: _forgotten, ...others } = this.progress;
+    this.validated = undefined;
+    this.progress = {
+      ...others,
+      validationsSinceBest: 0,
+      stages: [...begun, { step: trainer.step, seconds: this.elapsed() }],
+    };
+    return true;
   }
 
   private get samplesPerSecond(): number {
@@ -269,17 +351,22 @@ class FitLoop {
     let drawnShare = drawnUntil();
     let reason = this.endReason();
     while (reason === undefined) {
-      const rate = this.budget.learningRate(trainer.step);
+      if (!(await this.advance(trainer))) {
+        reason = "stopped";
+        break;
+      }
+      const { span } = this;
+      const rate = this.budget.learningRate(trainer.step, span);
       const before = performance.now();
-      const result = await trainer.train(rate);
+      const result = await trainer.train(rate, span?.firstStep);
       stepSeconds += (performance.now() - before) / 1000;
       this.speed = (trainer.step - stepsBefore) / stepSeconds;
       await this.take(trainer, result);
-      const limit = this.budget.reached(trainer.step);
+      const ends =
+        this.budget.reached(trainer.step) || (span !== undefined && isSpent(span, trainer.step, this.budget));
       const validated =
-        trainer.step % options.validateEvery === 0 || limit ? await this.validate(trainer) : undefined;
-      if (trainer.step % options.logEvery === 0 || validated !== undefined || limit)
-        this.log(rate, validated);
+        trainer.step % options.validateEvery === 0 || ends ? await this.validate(trainer) : undefined;
+      if (trainer.step % options.logEvery === 0 || validated !== undefined || ends) this.log(rate, validated);
       reason = this.endReason();
       this.report("training");
       if (reason !== undefined) break;
@@ -298,6 +385,11 @@ class FitLoop {
       }
     }
     this.progress = { ...this.progress, seconds: this.elapsed() };
+    const untrained = this.staged?.stages.slice(this.progress.stages?.length ?? 0) ?? [];
+    if (reason === "limit" && untrained.length > 0) {
+      const names = untrained.map(({ name }) => name).join(" and ");
+      this.control.warn(`the fit has ended before ${names} was trained; give it more time`);
+    }
     await this.checkpoint(trainer);
     return {
       folder: this.fit.folder.path,
@@ -362,21 +454,31 @@ class FitLoop {
     const { validation } = this;
     if (validation.count === 0) return undefined;
     this.report("validating");
-    const { evaluator } = validation;
+    const { evaluator, whole } = validation;
     const evaluated = evaluator?.begin();
     const losses = await trainer.validate(validation, this.fit.options.validationSamples, evaluated);
-    const validated = { loss: losses.total ?? Number.NaN, measures: evaluated?.measures() ?? {} };
+    const validated = {
+      loss: losses.total ?? Number.NaN,
+      measures: {
+        ...evaluated?.measures(),
+        ...(whole && (await this.withSession(await trainer.weights(), (session) => whole.measures(session)))),
+      },
+    };
     this.validated = validated;
     const { best, validationsSinceBest } = this.progress;
     const isBest =
       best === undefined ||
       this.fit.model.selection === "last" ||
-      isBetter(validated, best, evaluator?.criterion);
+      isBetter(validated, best, evaluator?.criterion ?? whole?.criterion);
     if (Number.isFinite(validated.loss) && isBest) {
       const { loss, measures } = validated;
       this.progress = {
         ...this.progress,
-        best: { step: trainer.step, loss, ...(evaluated !== undefined && { measures: finite(measures) }) },
+        best: {
+          step: trainer.step,
+          loss,
+          ...((evaluated !== undefined || whole !== undefined) && { measures: finite(measures) }),
+        },
         validationsSinceBest: 0,
       };
       await this.fit.folder.writeWeights("best", await trainer.weights(), trainer.step);

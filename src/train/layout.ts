@@ -1,4 +1,4 @@
-import { WeightsError } from "../errors.ts";
+import { OptionError, WeightsError } from "../errors.ts";
 import type { State } from "../program/program.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
 import { broadcastTo, reshape } from "../tensor/index.operations.ts";
@@ -17,6 +17,13 @@ export function parameterValue(state: State, { name, shape }: Parameter): NdArra
     );
   }
   return value as NdArray<"float32">;
+}
+
+/** Parameters that lie one after another in a vector: from number `from` to before `to`. */
+export interface LayoutStretch {
+  readonly layout: ParameterLayout;
+  readonly from: number;
+  readonly to: number;
 }
 
 /**
@@ -71,6 +78,27 @@ export class ParameterLayout {
     if (stretches.every(({ rate }) => rate === 1)) return undefined;
     const pieces = stretches.map(({ rate, size }) => broadcastTo(constant(rate), [size]));
     return pieces.length === 1 ? constant(stretches[0]?.rate ?? 1) : concat(pieces, 0);
+  }
+
+  /**
+   * The stretch of the vector that some of the parameters take, and a layout of these alone.
+   * @throws OptionError where they do not lie one after another
+   */
+  stretch(parameters: readonly Parameter[]): LayoutStretch {
+    const wanted = new Set(parameters);
+    const own = this.parameters.filter((parameter) => wanted.has(parameter));
+    const first = this.parameters.findIndex((parameter) => wanted.has(parameter));
+    const areTogether = own.every((parameter, i) => this.parameters[first + i] === parameter);
+    if (own.length === 0 || own.length !== wanted.size || !areTogether) {
+      throw new OptionError(
+        "a part of the model that is trained alone must be one of its fields, and none of its parameters frozen",
+      );
+    }
+    const sizeOf = (parts: readonly Parameter[]): number =>
+      parts.reduce((total, { shape }) => total + elementCount(shape), 0);
+    const from = sizeOf(this.parameters.slice(0, first));
+    const layout = new ParameterLayout(own, this.shares);
+    return { layout, from, to: from + layout.size };
   }
 
   /** Copies named values into one vector. @throws WeightsError naming a parameter that is missing or misshapen. */

@@ -13,12 +13,12 @@ import {
 import { isRemote, remoteSource } from "../data/files/source.ts";
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
-import type { Adversarial, Trainable } from "../model/capabilities.ts";
+import type { Adversarial, Staged, Trainable } from "../model/capabilities.ts";
 import type { FitPreferences } from "../model/definition.ts";
 import { nameParameters } from "../nn/module.ts";
 import { adam, adamW, type Optimizer, sgd } from "../nn/optimizer.ts";
 import { learningRateSchedule } from "../nn/schedule.ts";
-import { isAdversarial, StepTracer } from "./step.ts";
+import { isAdversarial, isStaged, StepTracer } from "./step.ts";
 
 /** An address that is not spelled well is told before data is read. */
 function checkWeights(text: string, context: z.RefinementCtx): void {
@@ -179,15 +179,31 @@ function optimizerOf(options: ResolvedFitOptions): Optimizer {
 }
 
 /**
- * Refuses to divide the batches of a model whose parts play against each other: its turns need the whole batch.
+ * Refuses to divide the batches of a model whose parts play against each other, or are trained one after the other: they need whole
+ * batches. Of the latter no validation ends training early, since each part has its share of it.
  * @throws OptionError
  */
 export function checkWhole(
-  model: Trainable & Partial<Pick<Adversarial, "turns">>,
-  { replicas, accumulate }: { readonly replicas: number; readonly accumulate: number },
+  model: Trainable & Partial<Pick<Adversarial, "turns">> & Partial<Pick<Staged, "trainedBy">>,
+  {
+    replicas,
+    accumulate,
+    patience,
+  }: { readonly replicas: number; readonly accumulate: number; readonly patience?: number | undefined },
 ): void {
-  if (!isAdversarial(model) || replicas * accumulate === 1) return;
+  const staged = isStaged(model);
+  if (staged && patience !== undefined) {
+    throw new OptionError(
+      "option patience: the parts of this model are trained one after the other, each for its share of the fit; leave it out",
+    );
+  }
+  if ((!isAdversarial(model) && !staged) || replicas * accumulate === 1) return;
   const option = replicas > 1 ? "replicas" : "accumulate";
+  if (staged) {
+    throw new OptionError(
+      `option ${option}: the parts of this model are trained one after the other on whole batches; leave it out`,
+    );
+  }
   throw new OptionError(
     `option ${option}: the parts of this model take turns on whole batches, which are not divided; leave it out`,
   );
@@ -200,6 +216,13 @@ export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTra
     averageDecay: options.averageDecay,
     ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
   });
+}
+
+/** What of a budget a stage takes, in shares of it, and the step at which it begins. */
+export interface StageSpan {
+  readonly firstStep: number;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** How much training there is to be: limits in steps, epochs or seconds, of which the first that is reached counts. */
@@ -221,10 +244,10 @@ export class Budget {
     this.elapsed = elapsed;
   }
 
-  /** Share of the budget that is used after `step` steps, 0 to 1. */
-  share(step: number): number {
+  /** Share of the budget that is used after `step` steps and so many seconds (default: those up to now), 0 to 1. */
+  share(step: number, at = this.elapsed()): number {
     const { seconds } = this.options;
-    return Math.min(1, Math.max(step / this.stepLimit, seconds === undefined ? 0 : this.elapsed() / seconds));
+    return Math.min(1, Math.max(step / this.stepLimit, seconds === undefined ? 0 : at / seconds));
   }
 
   reached(step: number): boolean {
@@ -245,12 +268,30 @@ export class Budget {
   /**
    * The learning rate of step `step` (from 0): a function of the step alone where steps or epochs limit the fit. A limit
    * in seconds has a number of steps that is only foreseen, from the speed so far.
+   * @param stage with a schedule of its own, where parts of a model are trained one after the other
    */
-  learningRate(step: number): number {
-    const { schedule, learningRate, warmupSteps, seconds } = this.options;
+  learningRate(step: number, stage?: StageSpan): number {
+    if (stage !== undefined) return this.rateWithin(stage, step);
+    const { seconds } = this.options;
     const share = this.share(step);
     let totalSteps = this.stepLimit;
     if (seconds !== undefined && share > 0.01) totalSteps = Math.min(totalSteps, (step + 1) / share);
+    return this.scheduled(step, totalSteps);
+  }
+
+  /** The rate of a step of a stage: its schedule takes the steps that its share of the budget comes to. */
+  private rateWithin({ firstStep, from, to }: StageSpan, step: number): number {
+    const { seconds } = this.options;
+    let totalSteps = Math.ceil(to * this.stepLimit - firstStep);
+    const share = (this.share(step) - from) / (to - from);
+    if (seconds !== undefined && share > 0.01) {
+      totalSteps = Math.min(totalSteps, (step - firstStep + 1) / share);
+    }
+    return this.scheduled(step - firstStep, Math.max(1, totalSteps));
+  }
+
+  private scheduled(step: number, totalSteps: number): number {
+    const { schedule, learningRate, warmupSteps } = this.options;
     return learningRateSchedule({
       kind: schedule,
       rate: learningRate,

@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { list, MOST } from "../bounds.ts";
 import { refuseLinksOut } from "../data/files/data-folder.node.ts";
 import {
   FILE_KINDS,
@@ -51,6 +52,10 @@ const progressSchema = z.object({
   validationsSinceBest: z.int().nonnegative(),
   /** Sums since the last row of metrics.csv. */
   pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),
+  /** Where stages have begun, of parts that are trained one after the other. */
+  stages: list(z.object({ step: z.int().nonnegative(), seconds: z.number().nonnegative() }), MOST.layers)
+    .readonly()
+    .optional(),
   /** Training ended by its own limit or patience, and everything is written. */
   finished: z.boolean(),
 });

@@ -1,15 +1,16 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, Trainable } from "../model/capabilities.ts";
+import type { Adversarial, Staged, Trainable } from "../model/capabilities.ts";
 import type { SymbolicBatch } from "../model/data-info.ts";
-import { buffersOf } from "../nn/module.ts";
+import { buffersOf, parametersOf } from "../nn/module.ts";
 import { clipByGlobalNorm, movingAverage, type Optimizer } from "../nn/optimizer.ts";
 import { substitute } from "../tensor/graph.ts";
 import { reshape, sum, traceInitialization, traceTraining } from "../tensor/index.operations.ts";
 import { type Buffer, grad, input, type Parameter, type Tensor, uniform } from "../tensor/index.ts";
 import { concat } from "../tensor/operations/shaping.ts";
+import { slice } from "../tensor/operations/slicing.ts";
 import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
 import { gameStep } from "./game.ts";
-import { ParameterLayout } from "./layout.ts";
+import { type LayoutStretch, ParameterLayout } from "./layout.ts";
 import { frozenOf, type Rates, ratesOf, trainedOf } from "./rates.ts";
 
 export interface StepOptions {
@@ -31,6 +32,11 @@ export function averageOf({ name }: Buffer): string {
 /** Whether the parts of a model play against each other. */
 export function isAdversarial(model: Trainable & Partial<Pick<Adversarial, "turns">>): model is Adversarial {
   return model.turns !== undefined;
+}
+
+/** Whether the parts of a model are trained one after the other. */
+export function isStaged(model: Trainable & Partial<Pick<Staged, "trainedBy">>): model is Staged {
+  return model.trainedBy !== undefined;
 }
 
 /** A traced part of training: outputs by name. Inputs have the names of the outputs that they take over. */
@@ -114,19 +120,22 @@ export class StepTracer {
 
   /**
    * Losses, buffer updates and the flat gradient of one (part of a) batch.
-   * @throws OptionError for a model whose parts take turns: it has no one gradient
+   * @throws OptionError for a model whose parts take turns, or are trained one after the other: it has no one gradient
    */
   gradient(shape: BatchShape): StepGraph {
     if (isAdversarial(this.model)) {
       throw new OptionError("the parts of this model take turns on whole batches, which are not divided");
     }
-    return this.gradientOf(this.vector("parameters"), shape);
+    if (isStaged(this.model)) {
+      throw new OptionError("the parts of this model are trained one after the other on whole batches");
+    }
+    return this.gradientOf(this.vector("parameters"), symbolicBatch(shape), this.layout);
   }
 
-  private gradientOf(parameters: Tensor, shape: BatchShape): StepGraph {
-    const batch = symbolicBatch(shape);
+  /** @param layout of the parameters that are trained, which `parameters` has the values of */
+  private gradientOf(parameters: Tensor, batch: SymbolicBatch, layout: ParameterLayout): StepGraph {
     const { result: losses, updates } = traceTraining(() => this.model.loss(batch));
-    const gradients = grad(losses.total, this.layout.parameters).map((g) => reshape(g, [-1]));
+    const gradients = grad(losses.total, layout.parameters).map((g) => reshape(g, [-1]));
     const first = gradients[0];
     const outputs = new Map<string, Tensor>([
       ["gradient", gradients.length === 1 && first !== undefined ? first : concat(gradients, 0)],
@@ -138,12 +147,22 @@ export class StepTracer {
       outputs.set(`loss.${name}`, loss);
     }
     for (const buffer of buffersOf(this.model)) outputs.set(buffer.name, updates.get(buffer) ?? buffer);
-    const replaced = substitute([...outputs.values()], this.layout.views(parameters));
+    const replaced = substitute([...outputs.values()], layout.views(parameters));
     return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));
   }
 
-  /** @param bufferOf the value that a buffer has after the step */
-  private update(parameters: Tensor, gradient: Tensor, bufferOf: (buffer: Buffer) => Tensor): StepGraph {
+  /**
+   * @param bufferOf the value that a buffer has after the step
+   * @param layout of the parameters that are trained
+   * @param vector what of a vector of training is theirs
+   */
+  private update(
+    parameters: Tensor,
+    gradient: Tensor,
+    bufferOf: (buffer: Buffer) => Tensor,
+    layout = this.layout,
+    vector: (name: string) => Tensor = (name) => this.vector(name),
+  ): StepGraph {
     const { optimizer, clipNorm, averageDecay } = this.options;
     const learningRate = input("learningRate", []);
     const step = input("step", []);
@@ -151,8 +170,8 @@ export class StepTracer {
       clipNorm === undefined
         ? { gradient, norm: gradient.square().sum().sqrt() }
         : clipByGlobalNorm(gradient, clipNorm);
-    const slots = Object.fromEntries(optimizer.slots.map((slot) => [slot, this.vector(`slot.${slot}`)]));
-    const { rates } = this.layout;
+    const slots = Object.fromEntries(optimizer.slots.map((slot) => [slot, vector(`slot.${slot}`)]));
+    const { rates } = layout;
     const next = optimizer.update({
       parameters,
       gradient: clipped.gradient,
@@ -167,7 +186,7 @@ export class StepTracer {
     ]);
     for (const [slot, value] of Object.entries(next.slots)) outputs.set(`slot.${slot}`, value);
     if (averageDecay > 0) {
-      outputs.set("average", movingAverage(this.vector("average"), next.parameters, averageDecay, step));
+      outputs.set("average", movingAverage(vector("average"), next.parameters, averageDecay, step));
       for (const buffer of this.averagedBuffers) {
         const before = input(averageOf(buffer), buffer.shape);
         outputs.set(averageOf(buffer), movingAverage(before, bufferOf(buffer), averageDecay, step));
@@ -181,11 +200,48 @@ export class StepTracer {
     const { model } = this;
     if (isAdversarial(model))
       return gameStep(model, this.layout, this.rates, this.options, symbolicBatch(shape));
+    if (isStaged(model)) return this.staged(model, symbolicBatch(shape));
     const parameters = this.vector("parameters");
-    const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, shape));
+    const { gradient, ...rest } = Object.fromEntries(
+      this.gradientOf(parameters, symbolicBatch(shape), this.layout),
+    );
     if (gradient === undefined) throw new OptionError("the step has no gradient");
     const update = this.update(parameters, gradient, (buffer) => rest[buffer.name] ?? buffer);
     return new Map([...Object.entries(rest), ...update]);
+  }
+
+  /** A whole step of one part of a model: its stretch of the vectors changes, and what lies before and behind it is passed on. */
+  private staged(model: Staged, batch: SymbolicBatch): StepGraph {
+    const part = this.layout.stretch(parametersOf(model.trainedBy(batch)));
+    const wholes = new Map<string, Tensor>();
+    const own = (name: string): Tensor => {
+      const whole = wholes.get(name) ?? this.vector(name);
+      wholes.set(name, whole);
+      return slice(whole, 0, part.from, part.to);
+    };
+    const parameters = own("parameters");
+    const { gradient, ...rest } = Object.fromEntries(this.gradientOf(parameters, batch, part.layout));
+    if (gradient === undefined) throw new OptionError("the step has no gradient");
+    const bufferOf = (buffer: Buffer): Tensor => rest[buffer.name] ?? buffer;
+    const update = this.update(parameters, gradient, bufferOf, part.layout, own);
+    const widened = [...update].map(([name, value]) => {
+      const whole = wholes.get(name);
+      return [name, whole === undefined ? value : this.widened(whole, value, part)] as const;
+    });
+    return new Map([...Object.entries(rest), ...widened]);
+  }
+
+  /** A vector of training with another stretch. */
+  private widened(whole: Tensor, stretch: Tensor, { from, to }: LayoutStretch): Tensor {
+    const { size } = this.layout;
+    return concat(
+      [
+        ...(from > 0 ? [slice(whole, 0, 0, from)] : []),
+        stretch,
+        ...(to < size ? [slice(whole, 0, to, size)] : []),
+      ],
+      0,
+    );
   }
 
   /** The update alone, from the mean of several flat gradients: `gradient.0`, `gradient.1`, …, and from the buffers after the step. */

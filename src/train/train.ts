@@ -5,7 +5,7 @@ import { adam, type Optimizer } from "../nn/optimizer.ts";
 import type { State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
 import { batchSourceOf, type HeldOut, type TrainData, type TrainingBatches } from "./batches.ts";
-import { StepTracer } from "./step.ts";
+import { isStaged, StepTracer } from "./step.ts";
 import { initialVectors, type Snapshot, Trainer, weightsOf } from "./trainer.ts";
 
 // Training steps that are driven by hand: in a script or in a page, without a run folder.
@@ -55,6 +55,11 @@ export class Training implements AsyncIterable<TrainingStep> {
 
   constructor(model: Trainable, options: TrainOptions) {
     const { data, batchSize, optimizer = adam(), seed = 0, clipNorm, averageDecay = 0, weights } = options;
+    if (isStaged(model)) {
+      throw new OptionError(
+        "train: the parts of this model are trained one after the other, which `fit` does",
+      );
+    }
     this.tracer = new StepTracer(nameParameters(model), {
       optimizer,
       averageDecay,
@@ -131,7 +136,7 @@ export class Training implements AsyncIterable<TrainingStep> {
  * A step is one ONNX graph: losses, gradients, update and moving average. Batches, noise and first weights are functions of
  * the seed. Losses that are not finite are yielded like others. `fit` does the same in a worker, with validation, checkpoints
  * and a run folder.
- * @throws OptionError where the model has no parameters
+ * @throws OptionError where the model has no parameters, or parts that are trained one after the other
  */
 export function train(model: Trainable, options: TrainOptions): Training {
   return new Training(model, options);

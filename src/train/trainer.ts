@@ -97,8 +97,8 @@ export class Trainer {
   private readonly batches: TrainingBatches;
   private readonly runtime: Runtime;
   private readonly steps: StepPrograms;
-  /** Programs by evaluator and number of samples. */
-  private readonly validations = new Map<HeldOut["evaluator"], Map<number, Promise<Program>>>();
+  /** Programs by evaluator and shape. */
+  private readonly validations = new Map<HeldOut["evaluator"], Map<string, Promise<Program>>>();
   private vectors: TrainingVectors;
   /** Steps done. */
   step: number;
@@ -142,9 +142,12 @@ export class Trainer {
     return new Trainer(tracer, batches, runtime, steps, begun);
   }
 
-  /** One step at this learning rate. Non-finite losses are returned, not thrown: the caller decides. */
-  async train(learningRate: number): Promise<StepResult> {
-    const scalars = { learningRate: float32([learningRate], []), step: float32([this.step + 1], []) };
+  /**
+   * One step at this learning rate. Non-finite losses are returned, not thrown: the caller decides.
+   * @param since the step at which training of the part under way has begun, from which optimizer and average count; default: 0
+   */
+  async train(learningRate: number, since = 0): Promise<StepResult> {
+    const scalars = { learningRate: float32([learningRate], []), step: float32([this.step + 1 - since], []) };
     const { steps } = this;
     const result =
       steps.kind === "whole"
@@ -242,12 +245,14 @@ export class Trainer {
   }
 
   private validationProgram({ shape, evaluator }: HeldOut, count: number): Promise<Program> {
-    const sizes = this.validations.get(evaluator) ?? new Map<number, Promise<Program>>();
+    const sizes = this.validations.get(evaluator) ?? new Map<string, Promise<Program>>();
     this.validations.set(evaluator, sizes);
-    let program = sizes.get(count);
+    const asked = shape(count);
+    const key = JSON.stringify(asked);
+    let program = sizes.get(key);
     if (program === undefined) {
-      program = Program.build(this.tracer.validation(shape(count), evaluator), this.runtime);
-      sizes.set(count, program);
+      program = Program.build(this.tracer.validation(asked, evaluator), this.runtime);
+      sizes.set(key, program);
     }
     return program;
   }

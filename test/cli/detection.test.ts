@@ -125,6 +125,41 @@ describe("inspect", () => {
     expect(one).toContain("chips of 32 × 32 pixels");
   });
 
+  test("counts the anchors that rules of several papers give an object by its size, and draws them", async () => {
+    const picture = join(root, "anchors.svg");
+    const args = [
+      "digit-scenes",
+      "--scenes",
+      "12",
+      "--canvas",
+      "96",
+      "--images",
+      "0",
+      "--anchor-plot",
+      picture,
+    ];
+    const text = await printed("inspect", ...args);
+    expect(text).toMatch(
+      /^anchors of an object on average, by its size at 96 pixels: \d+ objects of 12 training /m,
+    );
+    expect(text).toMatch(
+      /^\(4\) S³FD, 765 anchors: fit retina-net --anchor-layout s3fd --finest-stride 4 --levels 4 --assignment s3fd$/m,
+    );
+    expect(await readFile(picture, "utf8")).toMatch(/^<svg[\s\S]*Anchors of an object by its size/);
+    const { anchorCounts, anchorPlot } = JSON.parse(await printed("inspect", ...args, "--json"));
+    expect(anchorPlot).toBe(picture);
+    const { rules, bins, objects, without } = anchorCounts;
+    expect(bins.reduce((sum: number, bin: { objects: number }) => sum + bin.objects, 0)).toBe(objects);
+    const column = (name: string) => rules.findIndex((rule: { name: string }) => rule.name === name);
+    // The second stage of S³FD adds to what a lower threshold gives; overlap leaves no object without an anchor of its own, unless another has it.
+    expect(without[column("squares, overlap")]).toBeLessThan(0.1);
+    const [small] = bins;
+    expect(small.anchors[column("S³FD")]).toBeGreaterThan(small.anchors[column("squares, overlap")]);
+    expect(small.anchors[column("FaceBoxes")]).toBeGreaterThan(
+      2 * small.anchors[column("FaceBoxes, sparse")],
+    );
+  });
+
   test("as JSON: everything, and every fault", async () => {
     const text = await printed("inspect", cells, "--json", "--images", "0", "--no-verify");
     const json = JSON.parse(text);

@@ -9,13 +9,15 @@ import { openDetection } from "../../data/open.node.ts";
 import { OptionError } from "../../errors.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
+import { anchorSizePlot } from "../../report/boxes/anchors.ts";
 import { encodePng } from "../../report/index.ts";
+import { type AnchorCounts, anchorCounts } from "../../tasks/measure/anchor-counts.node.ts";
 import { chipSheet } from "../../tasks/measure/chip-pictures.ts";
 import { detectionSheet } from "../../tasks/measure/data.node.ts";
 import { usualOptions } from "../../tasks/measure/detection-data.ts";
 import { type SizeReport, sizeReport } from "../../tasks/measure/scale-training.ts";
 import { detectionFitOptions } from "../../tasks/run/detection-options.ts";
-import { printFaults, printSizes, printStatistics } from "../detection-summary.ts";
+import { printAnchors, printFaults, printSizes, printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 
@@ -35,6 +37,13 @@ const inspectFlags = z.strictObject({
     .min(1)
     .optional()
     .describe("picture to write: a few training images with the chips that fit --sniper would train on"),
+  anchorPlot: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "picture to write, an SVG file: how many anchors retina-net gives a training object by its size, by the rules of several papers; the numbers are printed, too",
+    ),
   json: z.boolean().default(false).describe("print as JSON, with every fault"),
 });
 
@@ -44,7 +53,7 @@ export function configure(command: Command): void {
   command.action(async (name: string, flags: Record<string, unknown>) => {
     const schemas = { inspect: inspectFlags, data: detectionOptionsSchema };
     const divided = divideOptions("inspect", flagValues(flags, Object.values(schemas)), schemas);
-    const { out, images, seed, json, size, scales, chip, chips } = parseOptions(
+    const { out, images, seed, json, size, scales, chip, chips, anchorPlot } = parseOptions(
       "inspect",
       inspectFlags,
       divided.inspect,
@@ -55,6 +64,9 @@ export function configure(command: Command): void {
     const sheet = images === 0 ? undefined : (out ?? `${set.name}-boxes.png`);
     if (sheet !== undefined) await writeFileAtomic(sheet, await detectionSheet(set, images, seed));
     if (chips !== undefined) await writeFileAtomic(chips, await chipPicture(set, sizes, seed));
+    const byRule = anchorPlot === undefined ? undefined : await anchorCounts(set, sizes.size);
+    if (anchorPlot !== undefined && byRule !== undefined)
+      await writeFileAtomic(anchorPlot, await plotted(byRule, set.name));
     if (json) {
       const { name, classes, faults, fingerprint } = set;
       const { faults: faultCounts, ...counts } = statistics;
@@ -68,18 +80,30 @@ export function configure(command: Command): void {
         faults,
         sheet,
         chips,
+        ...(byRule !== undefined && { anchorCounts: byRule, anchorPlot }),
       });
     }
     for (const line of set.describe()) printLine(line);
     printStatistics(set, statistics);
     printSizes(sizes);
+    if (byRule !== undefined) printAnchors(byRule);
     printFaults(set.faults);
     if (sheet !== undefined) {
       print("");
       printLine(`contact sheet: ${sheet}`);
     }
     if (chips !== undefined) printLine(`chips: ${chips}`);
+    if (anchorPlot !== undefined) printLine(`anchors by size: ${anchorPlot}`);
   });
+}
+
+/** The picture of how many anchors each rule gives an object. */
+function plotted({ rules, bins, size, objects }: AnchorCounts, name: string): Promise<string> {
+  const curves = rules.map((rule, i) => ({
+    name: rule.name,
+    points: bins.map(({ from, to, anchors }) => ({ size: Math.sqrt(from * to), anchors: anchors[i] ?? 0 })),
+  }));
+  return anchorSizePlot(curves, `${objects} training objects of ${name}, images of ${size} pixels`);
 }
 
 /** Training images with chips on a picture. */

@@ -5,7 +5,10 @@ import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { informationCurve } from "../../report/index.ts";
-import { mutualInformationOptions } from "../../representation/mutual-information/estimate.ts";
+import {
+  type MutualInformationOptions,
+  mutualInformationOptions,
+} from "../../representation/mutual-information/estimate.ts";
 import { tableInformation } from "../../tasks/measure/mutual-information.node.ts";
 import { print, printJson, printLine, printNote, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -37,7 +40,11 @@ export function configure(command: Command): void {
     const schemas = { flags, estimate: mutualInformationOptions, data: tableOptions };
     const divided = divideOptions("mutual-information", flagValues(given, Object.values(schemas)), schemas);
     const { x, y, out, threads, json, quiet } = parseOptions("mutual-information", flags, divided.flags);
-    const options = parseOptions("mutual-information", mutualInformationOptions, divided.estimate);
+    const settled = parseOptions("mutual-information", mutualInformationOptions, divided.estimate);
+    // Defaults are left out: an option that is given to an estimator without it is an error.
+    const options = Object.fromEntries(
+      Object.entries(settled).filter(([name]) => Object.hasOwn(divided.estimate, name)),
+    ) as MutualInformationOptions;
     const dataOptions = parseOptions("data", tableOptions, divided.data);
     const line = new ProgressLine();
     const display = {
@@ -76,7 +83,7 @@ export function configure(command: Command): void {
     const learnt = rows.training === 0 ? "" : `, learnt from ${rows.training}`;
     printLine(`${estimator}: ${SIDES[side]}${most}; ${rows.test} rows${learnt}`);
     if (pValue !== undefined) {
-      printLine(`p-value of independence: ${pValue.toFixed(3)} (${options.permutations} random pairings)`);
+      printLine(`p-value of independence: ${pValue.toFixed(3)} (${settled.permutations} random pairings)`);
     }
     for (const note of notes) printLine(note);
     if (out !== undefined) {

@@ -15,6 +15,8 @@ export class Bands {
   private readonly read: (part: ImagePart) => Promise<ByteImage>;
   private readonly capacity: number;
   private band: { readonly top: number; readonly image: ByteImage } | undefined;
+  /** What was asked for before: parts are cut one after the other, so that a band that several want is decoded once. */
+  private before: Promise<unknown> = Promise.resolve();
   private most = 0;
   private count = 0;
 
@@ -43,8 +45,14 @@ export class Bands {
     return this.count;
   }
 
-  /** A part of the image. @throws what `read` throws */
-  async part(part: ImagePart): Promise<ByteImage> {
+  /** A part of the image; parts may be asked for at once. @throws what `read` throws */
+  part(part: ImagePart): Promise<ByteImage> {
+    const cut = this.before.then(() => this.cut(part));
+    this.before = cut.catch(() => undefined);
+    return cut;
+  }
+
+  private async cut(part: ImagePart): Promise<ByteImage> {
     const { top, height } = part;
     const held = this.band;
     if (held !== undefined && top >= held.top && top + height <= held.top + held.image.height) {

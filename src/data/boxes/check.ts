@@ -34,6 +34,8 @@ export interface RawObject {
   readonly difficult?: boolean;
   readonly crowd?: boolean;
   readonly area?: number;
+  /** x and y of each landmark, in the same unit as the box; NaN for one that is not marked. */
+  readonly landmarks?: readonly number[];
   /** Its location in its file, as in `object 13` or `line 4`. */
   readonly location: string;
 }
@@ -115,6 +117,28 @@ export function uprightBox([x1, y1, x2, y2]: RawBox, { stored, orientation }: Im
 
 const sameSize = (a: PixelSize, b: PixelSize): boolean => a.width === b.width && a.height === b.height;
 
+/** Landmarks of an object at most. */
+export const MOST_LANDMARKS = 256;
+
+/**
+ * Landmarks that the objects of a set have: the number that most of those have which have any (the larger of two equally frequent ones); 0
+ * where none has any.
+ */
+export function usualLandmarks(images: readonly Pick<RawImage, "objects">[]): number {
+  const counts = new Map<number, number>();
+  for (const { objects } of images) {
+    for (const { landmarks } of objects) {
+      const points = (landmarks?.length ?? 0) / 2;
+      if (points > 0 && points <= MOST_LANDMARKS) counts.set(points, (counts.get(points) ?? 0) + 1);
+    }
+  }
+  let [usual, most] = [0, 0];
+  for (const [points, count] of counts) {
+    if (count > most || (count === most && points > usual)) [usual, most] = [points, count];
+  }
+  return usual;
+}
+
 /**
  * The annotations of an image with all that cannot be used left out: boxes in pixels of the upright image, clipped to it, each
  * with a class and a positive area, none twice.
@@ -123,11 +147,13 @@ const sameSize = (a: PixelSize, b: PixelSize): boolean => a.width === b.width &&
  * with them, or of the upright image; where it shows neither, they are taken to be of the upright image, which is what people
  * are shown who mark boxes.
  * @param classOf number of a class by its name, or by its number in the format's list; undefined for unknown ones
+ * @param points landmarks that the objects of the set have; default: none
  */
 export function checkAnnotations(
   raw: RawImage,
   header: ImageHeader,
   classOf: (name: string | number) => number | undefined,
+  points = 0,
 ): { readonly annotations: Annotations; readonly faults: readonly DetectionFault[] } {
   const faults: DetectionFault[] = [];
   const fault = (kind: FaultKind, detail: string) => faults.push({ kind, file: raw.file, detail });
@@ -149,7 +175,8 @@ export function checkAnnotations(
     );
   }
 
-  const kept: { object: RawObject; box: RawBox; label: number; clipped: boolean }[] = [];
+  const kept: { object: RawObject; box: RawBox; label: number; clipped: boolean; landmarks: number[] }[] = [];
+  const unmarked = new Array<number>(2 * points).fill(Number.NaN);
   const seen = new Set<string>();
   for (const object of raw.objects) {
     const shown = `${object.location} (${object.class}): [${object.box.map((edge) => +edge.toFixed(3)).join(", ")}]`;
@@ -182,7 +209,18 @@ export function checkAnnotations(
     seen.add(key);
     const cut = inside.some((edge, side) => Math.abs(edge - (box[side] ?? edge)) > ROUNDING);
     if (cut) fault("clipped-box", `${shown} in ${upright.width} × ${upright.height} pixels`);
-    kept.push({ object, box: inside, label, clipped: cut });
+    const { landmarks = [] } = object;
+    if (landmarks.length > 0 && landmarks.length !== 2 * points) {
+      fault("other-landmarks", `${object.location}: ${landmarks.length / 2}, where most have ${points}`);
+    }
+    const usable = landmarks.length === 2 * points ? placedLandmarks(object, frame) : unmarked;
+    kept.push({
+      object,
+      box: inside,
+      label,
+      clipped: cut,
+      landmarks: boxesAreStored ? uprightLandmarks(usable, header) : usable,
+    });
   }
 
   const boxes = Float32Array.from(kept.flatMap(({ box }) => [...box]));
@@ -205,8 +243,28 @@ export function checkAnnotations(
         // What was cut off may have been a part of the outline.
         return clipped ? Math.min(area, whole) : area;
       }),
+      ...(points > 0 && { landmarks: Float32Array.from(kept.flatMap(({ landmarks }) => landmarks)) }),
     },
   };
+}
+
+/** Landmarks of an object in pixels; a landmark of which one number is none is not marked. */
+function placedLandmarks({ landmarks = [], unit }: RawObject, { width, height }: PixelSize): number[] {
+  const [sx, sy] = unit === "pixels" ? [1, 1] : [width, height];
+  return landmarks.map((value, i) => {
+    const other = landmarks[i ^ 1] ?? Number.NaN;
+    if (!Number.isFinite(value) || !Number.isFinite(other)) return Number.NaN;
+    return value * (i % 2 === 0 ? sx : sy);
+  });
+}
+
+/** Landmarks of the stored pixels as ones of the upright image, in their order. */
+function uprightLandmarks(landmarks: readonly number[], header: ImageHeader): number[] {
+  return Array.from({ length: landmarks.length / 2 }, (_, point) => {
+    const [x = Number.NaN, y = Number.NaN] = landmarks.slice(2 * point, 2 * point + 2);
+    const [left, top] = uprightBox([x, y, x, y], header);
+    return [left, top];
+  }).flat();
 }
 
 function scaled([x1, y1, x2, y2]: RawBox, { width, height }: PixelSize): RawBox {

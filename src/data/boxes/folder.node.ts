@@ -9,7 +9,7 @@ import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
 import type { RawImage, ReadFormat } from "./check.ts";
-import { checkAnnotations, type ImageHeader } from "./check.ts";
+import { checkAnnotations, type ImageHeader, usualLandmarks } from "./check.ts";
 import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
@@ -255,15 +255,17 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   const { parts, drawn } = divide(images, resolved);
   const cache = new ImageCache(resolved.cache * 1e6);
   const classOf = classNumbers(listed, classes);
+  const points = usualLandmarks(images.map(({ raw }) => raw));
   const fingerprint = new Fingerprint().text(JSON.stringify(classes));
   const open = (name: SplitName) => {
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
-      const { annotations, faults: found } = checkAnnotations(raw, header, classOf);
+      const { annotations, faults: found } = checkAnnotations(raw, header, classOf, points);
       for (const fault of found) faults.push(fault);
-      const { file, width, height, boxes, labels, difficult, crowd } = annotations;
+      const { file, width, height, boxes, labels, difficult, crowd, landmarks } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
       if (annotations.subsets !== undefined) fingerprint.bytes(annotations.subsets);
       fingerprint.values(boxes).values(labels).bytes(difficult).bytes(crowd);
+      if (landmarks !== undefined) fingerprint.values(landmarks);
       return annotations;
     });
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);
@@ -308,6 +310,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     describe: () => [
       `${label}: ${format}, ${describeObjects(set)}`,
       `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images; ${describeDivision(drawn, resolved.splitSeed)}`,
+      ...(points > 0 ? [`${points} landmarks an object are read`] : []),
       ...unseenClasses(set),
       ...faultLines(faults),
     ],

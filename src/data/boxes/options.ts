@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nameList, sampleCount, seedNumber, stepCount } from "../../bounds.ts";
+import { nameList, sampleCount, seedNumber, stepCount, text } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
@@ -78,6 +78,12 @@ export const detectionOptionsSchema = z.strictObject({
     .optional()
     .describe(
       "the classes, in order (default: as the annotations list them, or all names in order of letters)",
+    ),
+  oneClass: text()
+    .min(1)
+    .optional()
+    .describe(
+      "take objects of all classes for one class of this name (default: as many as there are; mtcnn, which finds one: object, where there are several)",
     ),
   splitSeed: seedNumber().default(0).describe("seed of random splits and of drawn scenes"),
   validation: z

@@ -31,6 +31,7 @@ export const FAULTS = {
   "outside-box": "boxes wholly outside of their image; dropped",
   "clipped-box": "boxes that reach beyond their image; clipped to it",
   "repeated-box": "objects marked twice with the same box and class; dropped",
+  "other-landmarks": "objects with another number of landmarks than most; kept without landmarks",
 } as const;
 
 export type FaultKind = keyof typeof FAULTS;
@@ -352,6 +353,45 @@ export function withClasses(set: DetectionSet, classes: readonly string[], whose
       test: relabeled(set.splits.test),
     },
   };
+}
+
+/**
+ * A set whose objects are all of one class, whatever classes they were of: for a detector that finds one.
+ * @param name of that class
+ */
+export function asOneClass(set: DetectionSet, name: string): DetectionSet {
+  if (set.classes.length === 1 && set.classes[0] === name) return set;
+  const merged = <A extends Annotations>(annotations: A): A => ({
+    ...annotations,
+    labels: new Int32Array(annotations.labels.length),
+  });
+  const of = (split: DetectionSplit): DetectionSplit => ({
+    ...split,
+    annotations: (index) => merged(split.annotations(index)),
+    sample: async (index, request) => merged(await split.sample(index, request)),
+  });
+  const { train, validation, test } = set.splits;
+  return {
+    ...set,
+    classes: [name],
+    splits: { train: of(train), validation: of(validation), test: of(test) },
+    fingerprint: `${set.fingerprint}-one`,
+    describe: () => [
+      ...set.describe(),
+      `objects of ${set.classes.length} ${set.classes.length === 1 ? "class" : "classes"} count as one class, ${name}`,
+    ],
+  };
+}
+
+/** Landmarks that each object of a set has; 0 where none are marked. */
+export function landmarkCount({ splits }: Pick<DetectionSet, "splits">): number {
+  for (const split of Object.values(splits)) {
+    for (let index = 0; index < split.count; index++) {
+      const { landmarks, labels } = split.annotations(index);
+      if (landmarks !== undefined && labels.length > 0) return landmarks.length / labels.length / 2;
+    }
+  }
+  return 0;
 }
 
 function occurs(split: DetectionSplit, label: number): boolean {

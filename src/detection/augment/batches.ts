@@ -78,8 +78,9 @@ export interface DetectionBatches extends DetectionRoom {
   batch(step: number, rows?: readonly [from: number, to: number]): Promise<DetectionBatch>;
 }
 
-/** Recipes drawn to see how many rows objects need. */
+/** Recipes drawn to see how many rows objects need; more where their number is by chance. */
 const TRIALS = 256;
+const COPIED_TRIALS = 1024;
 
 /** Places come in multiples of this, so that about the same data give the same graph. */
 const PLACES = 4;
@@ -271,7 +272,8 @@ export function detectionBatches(
       yield atMost(letterboxRecipe(index, source, sizes.largest));
     }
     const trials = new Random(seed).split("places");
-    for (let trial = 0; trial < TRIALS; trial++) {
+    const most = source.pasted === undefined ? TRIALS : COPIED_TRIALS;
+    for (let trial = 0; trial < most; trial++) {
       yield atMost(recipeAt(trials.split(trial), trials.integer(images), sizes.largest));
     }
   };

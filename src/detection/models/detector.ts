@@ -258,6 +258,8 @@ export interface DetectionInfo extends Pick<DataInfo, "sampleShape" | "classes">
   readonly boxShapes?: readonly Size[];
   /** Whether a fit begins with given weights, on which it depends what of a backbone is trained; default: false. */
   readonly fromWeights?: boolean;
+  /** Landmarks that the objects of a fit have, 0 or more; absent where nothing is fitted. */
+  readonly landmarks?: number;
 }
 
 /** A detector by name: a model definition whose data are annotated images. */
@@ -288,11 +290,18 @@ export function defineDetector<const N extends string, S extends z.ZodObject>(
   return defined(definition);
 }
 
-/** As `defineDetector`, of a cascade. */
-export function defineCascade<const N extends string, S extends z.ZodObject>(
-  definition: OwnDefinition<N, S, CascadeDetector>,
-): DetectorDefinition<N, S, CascadeDetector> {
-  return defined(definition);
+/** As `defineDetector`, of a cascade, which may prefer other options of training. */
+export function defineCascade<const N extends string, S extends z.ZodObject>({
+  preferences,
+  oneClass,
+  ...definition
+}: OwnDefinition<N, S, CascadeDetector> &
+  Pick<DetectorDefinition<N, S, CascadeDetector>, "preferences" | "oneClass">): DetectorDefinition<
+  N,
+  S,
+  CascadeDetector
+> {
+  return { ...defined(definition), preferences, ...(oneClass !== undefined && { oneClass }) };
 }
 
 function defined<N extends string, S extends z.ZodObject, M extends AnyDetector>(

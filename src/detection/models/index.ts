@@ -117,6 +117,7 @@ export {
   slidingWindowDefinition,
   slidingWindowOptions,
 } from "./sliding-window.ts";
+export { lookedAt, TileGatherer, type TileReports, tiledDetections } from "./tiled-images.ts";
 export {
   readTorchvision,
   TORCHVISION_MODELS,

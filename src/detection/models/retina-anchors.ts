@@ -41,7 +41,7 @@ export const anchorOriginOption = z
 
 /** Options of anchors. Those without a default have that of the layout. */
 export const retinaAnchorOptions = {
-  anchors: z
+  anchorLayout: z
     .enum(LAYOUTS)
     .default("retina-net")
     .describe(
@@ -80,14 +80,14 @@ export type RetinaAnchorOptions = z.output<z.ZodObject<typeof retinaAnchorOption
 
 /** What the options come to: the layout of a paper, changed by what is given. */
 function layoutOf({
-  anchors,
+  anchorLayout,
   anchorScale,
   anchorSizes,
   anchorRatios,
   finestAnchors,
   anchorDensity,
 }: RetinaAnchorOptions): AnchorLayout {
-  const usual = PUBLISHED[anchors];
+  const usual = PUBLISHED[anchorLayout];
   return {
     scale: anchorScale ?? usual.scale,
     sizes: anchorSizes ?? usual.sizes,

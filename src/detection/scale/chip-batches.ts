@@ -72,7 +72,7 @@ export function scaledImage(
 }
 
 /** The boxes of an image that are to be learnt, in its pixels. */
-function learntBoxes(annotations: Annotations, difficult: boolean): readonly Box[] {
+export function learntBoxes(annotations: Annotations, difficult: boolean): readonly Box[] {
   const isWanted = wanted(difficult);
   return Array.from(annotations.labels.keys())
     .filter((i) => isWanted(annotations, i))

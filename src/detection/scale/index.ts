@@ -21,4 +21,16 @@ export {
   type Views,
   viewsOf,
 } from "./test-time.ts";
+export { mergeTiles } from "./tile-merge.ts";
+export { type TileOptions, type Tiling, tilingOf } from "./tile-options.ts";
+export {
+  bandedParts,
+  directParts,
+  type TilePlace,
+  type TileSplit,
+  type TileSplitOptions,
+  tileSplit,
+} from "./tile-split.ts";
+export { type TileTraining, type TileTrainingOptions, tileEpochs, tileTraining } from "./tile-training.ts";
+export { sharedPixels, type Tile, type TileCut, type TileGrid, tileGrid } from "./tiles.ts";
 export { scaledSize, scaledSizes, sizesOfSteps, trainingScaleOptions } from "./training-sizes.ts";

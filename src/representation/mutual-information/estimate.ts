@@ -89,6 +89,38 @@ export const mutualInformationOptions = z.strictObject({
 export type MutualInformationOptions = z.input<typeof mutualInformationOptions>;
 type Settled = z.output<typeof mutualInformationOptions>;
 
+/** Options that some estimators alone have. */
+const OF_SOME: Partial<Record<keyof Settled, (settled: Settled) => boolean>> = {
+  critic: ({ estimator }) => learns(estimator) && estimator !== "club",
+  embedding: ({ estimator, critic }) => learns(estimator) && estimator !== "club" && critic === "separable",
+  hidden: ({ estimator, critic }) => learns(estimator) && (estimator === "club" || critic !== "bilinear"),
+  steps: ({ estimator }) => learns(estimator),
+  batchSize: ({ estimator }) => learns(estimator),
+  learningRate: ({ estimator }) => learns(estimator),
+  validation: ({ estimator }) => learns(estimator),
+  test: ({ estimator }) => learns(estimator),
+  decay: ({ estimator }) => estimator === "mine",
+  clip: ({ estimator }) => estimator === "smile",
+  interpolation: ({ estimator }) => estimator === "interpolated",
+  neighbors: ({ estimator }) => estimator === "ksg",
+  bins: ({ estimator }) => estimator === "histogram",
+};
+
+function learns(estimator: EstimatorName): boolean {
+  return Object.hasOwn(BOUNDS, estimator);
+}
+
+/** @throws OptionError where an option is given that the estimator does not have */
+function checkUsed(given: MutualInformationOptions, settled: Settled): void {
+  for (const [option, isUsed] of Object.entries(OF_SOME)) {
+    if (given[option as keyof Settled] === undefined || isUsed(settled)) continue;
+    const { estimator, critic } = settled;
+    const whose =
+      option === "embedding" || option === "hidden" ? `${estimator} with a ${critic} critic` : estimator;
+    throw new OptionError(`option ${option}: is without effect on ${whose}; leave it out`);
+  }
+}
+
 /** An estimate of mutual information. */
 export interface MutualInformation {
   readonly estimator: EstimatorName;
@@ -148,6 +180,7 @@ export async function mutualInformation(
   watch: EstimateWatch = {},
 ): Promise<MutualInformation> {
   const settled = parseOptions("mutual information", mutualInformationOptions, options);
+  checkUsed(options, settled);
   const { estimator } = settled;
   const pairs = pairedRows(x, y, FEWEST_ROWS);
   if (estimator === "ksg" || estimator === "histogram" || estimator === "gaussian") {

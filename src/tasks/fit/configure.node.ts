@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
-import type { DetectionSet } from "../../data/boxes/set.ts";
+import { asOneClass, type DetectionSet, landmarkCount } from "../../data/boxes/set.ts";
 import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
 import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
+import { CROPS_OF_IMAGE } from "../../detection/models/mtcnn/crop-batches.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
@@ -17,6 +18,7 @@ import { settledSmall, smallTraining } from "../measure/small-training.ts";
 import { settledTiles, tilesOfEpoch, trainedOn } from "../measure/tile-training.ts";
 import { dataSchema, loadDefinition, modelInfo, modelSchema } from "../run/definition.node.ts";
 import {
+  checkCascadeOptions,
   type DetectionDataOptions,
   detectionDataOptions,
   PHOTO_SIZE,
@@ -31,6 +33,9 @@ import type { SentData, SentRequest } from "./request.ts";
 // The configuration of a new fit: its options are divided and parsed, its data opened, and what follows from the data filled in.
 
 type Options = Readonly<Record<string, unknown>>;
+
+/** The class of all objects, for a detector that finds one, where the data have several and none is named. */
+const ONE_CLASS = "object";
 
 /** Data that is open. */
 export type OpenedData =
@@ -60,6 +65,8 @@ interface Circumstances {
   readonly trust: GivenTrust;
   /** Whether the fit begins with given weights. */
   readonly fromWeights: boolean;
+  /** Options of data as they were asked for, without those that a run begins from. */
+  readonly asked: Options;
 }
 
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
@@ -91,7 +98,7 @@ export async function configure(
     data,
     { ...from?.dataOptions, ...options.data },
     parsed,
-    { trust, fromWeights: fit.weights !== undefined },
+    { trust, fromWeights: fit.weights !== undefined, asked: options.data },
   );
   const config = {
     eidos: version,
@@ -156,11 +163,19 @@ async function openAnnotated(
   source: SentData,
   given: Options,
   modelOptions: Options,
-  { fromWeights }: Circumstances,
+  { fromWeights, asked }: Circumstances,
 ): Promise<NewData> {
+  const { oneClass = false } = definition;
+  if (oneClass) checkCascadeOptions(definition.name, asked);
   const { reading, inTiles } = detectionDataOptions(given);
-  const data = await openDetection(source, reading);
-  const usual = { ...usualOptions(nameOf(source), data, inTiles.tiles), ...given };
+  const read = await openDetection(source, reading);
+  const isMerged = oneClass && read.classes.length > 1;
+  const data = isMerged ? asOneClass(read, ONE_CLASS) : read;
+  const usual = {
+    ...usualOptions(nameOf(source), data, inTiles.tiles),
+    ...given,
+    ...(isMerged && { oneClass: ONE_CLASS }),
+  };
   const { size = PHOTO_SIZE, ...first } = detectionDataOptions(usual);
   const training = scaleTraining(data, size, first);
   const small = smallTraining(trainedOn(data, first), size, first);
@@ -176,16 +191,18 @@ async function openAnnotated(
   const options = detectionDataOptions(dataOptions);
   const negatives = training.kind === "chips" ? await negativesOf(data, training, options) : undefined;
   const chips = plannedChips(data, training, options);
-  const info = detectionInfo(
+  const ofImages = detectionInfo(
     data,
     size,
     chips && { ...chips, ...(negatives && { negatives: negatives.fingerprint }) },
     tilesOfEpoch(data, options) ?? data.splits.train.count + (small?.again.length ?? 0),
   );
+  const info = oneClass ? { ...ofImages, trainCount: CROPS_OF_IMAGE * data.splits.train.count } : ofImages;
   const known = {
     ...modelInfo(info),
     boxShapes: boxShapes(trainedOn(data, options), size, training),
     fromWeights,
+    landmarks: landmarkCount(data),
   };
   const settled = (definition.settled?.(modelOptions, known) ?? modelOptions) as Options;
   return {

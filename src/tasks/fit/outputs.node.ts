@@ -1,6 +1,6 @@
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
-import type { Detector } from "../../detection/models/detector.ts";
+import type { AnyDetector, CascadeDetector, Detector } from "../../detection/models/detector.ts";
 import { FileError } from "../../errors.ts";
 import type { Model } from "../../model/capabilities.ts";
 import { nodeRuntime } from "../../program/node.ts";
@@ -10,6 +10,7 @@ import type { Fit, FitControl, FitSummary } from "../../train/fit.node.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import { exportRun } from "../export/export.node.ts";
+import type { CascadeData } from "../measure/cascade-data.ts";
 import { detectImages } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
 import { batchSheet, foundSheet, spreadOver } from "../measure/detection-pictures.ts";
@@ -22,7 +23,8 @@ import { pictureCount, samplePicture, writePicture } from "../run/outputs.node.t
 /** What is fitted: a model of a distribution to samples, or a detector to images with boxes. */
 export type FitSubject =
   | { readonly kind: "samples"; readonly model: Model; readonly data: DataSet }
-  | { readonly kind: "boxes"; readonly model: Model & Detector; readonly data: DetectionData };
+  | { readonly kind: "boxes"; readonly model: Model & Detector; readonly data: DetectionData }
+  | { readonly kind: "cascade"; readonly model: Model & CascadeDetector; readonly data: CascadeData };
 
 /** Images in a picture of samples, or of detections, that is drawn while training: its time is taken from training. */
 const COURSE_IMAGES = { samples: 16, boxes: 4 } as const;
@@ -42,9 +44,16 @@ export function outputsOf(
   config: RunConfig,
   folder: RunFolder,
 ): Pick<Fit, "begin" | "draw" | "finish"> {
-  return subject.kind === "boxes"
-    ? detectionOutputs(subject.model, subject.data, config, folder)
-    : sampleOutputs(subject.model, subject.data, config, folder);
+  switch (subject.kind) {
+    case "boxes": {
+      const { model, data } = subject;
+      return { ...detectionOutputs(model, data, config, folder), ...batchPictures(data, config, folder) };
+    }
+    case "cascade":
+      return detectionOutputs(subject.model, subject.data, config, folder);
+    case "samples":
+      return sampleOutputs(subject.model, subject.data, config, folder);
+  }
 }
 
 /** Does a part of the finish; what it cannot do is a warning, since the weights are safe. */
@@ -132,15 +141,14 @@ function sampleOutputs(
   };
 }
 
-function detectionOutputs(
-  detector: Model & Detector,
+/** Pictures of the first batches of a detector. */
+function batchPictures(
   data: DetectionData,
   config: RunConfig,
   folder: RunFolder,
-): Required<Pick<Fit, "begin" | "draw" | "finish">> {
+): Required<Pick<Fit, "begin">> {
   const { samplePictures } = config.fit;
-  const { classes, splits } = data.set;
-  const shown = splits.validation.count > 0 ? splits.validation : splits.train;
+  const { classes } = data.set;
   return {
     async begin() {
       if (samplePictures === 0) return;
@@ -151,6 +159,21 @@ function detectionOutputs(
         await writeFileAtomic(folder.file("samples", `training-batch-${step}.png`), bytes);
       }
     },
+  };
+}
+
+function detectionOutputs(
+  detector: Model & AnyDetector,
+  data: DetectionData | CascadeData,
+  config: RunConfig,
+  folder: RunFolder,
+): Required<Pick<Fit, "draw" | "finish">> {
+  const { samplePictures } = config.fit;
+  const { classes, splits } = data.set;
+  const shown = splits.validation.count > 0 ? splits.validation : splits.train;
+  // A cascade is a folder with a graph of each network.
+  const exported = detector.looks === "cascade" ? "onnx" : "model.onnx";
+  return {
     async draw(weights, step) {
       if (samplePictures === 0) return;
       await withSession(config.fit, weights, async (session) => {
@@ -168,8 +191,8 @@ function detectionOutputs(
       // Whoever stops a run by hand does not want to wait: nothing is measured or exported.
       const stopped = summary.reason === "stopped";
       if (!stopped) {
-        await attempt("no model.onnx", control, () =>
-          exportRun(folder.path, folder.file("model.onnx"), { trust: true }),
+        await attempt(`no ${exported}`, control, () =>
+          exportRun(folder.path, folder.file(exported), { trust: true }),
         );
       }
       await attempt("no report", control, () =>

@@ -7,8 +7,11 @@ import { openData, openDetection } from "../../data/open.node.ts";
 import type { PlainSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
+import { Mtcnn } from "../../detection/models/mtcnn/mtcnn.ts";
+import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
+import type { Model } from "../../model/capabilities.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
 import type { Fit } from "../../train/fit.node.ts";
@@ -17,6 +20,7 @@ import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
 import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
+import { cascadeData } from "../measure/cascade-data.ts";
 import { detectionData, validatedNumbers } from "../measure/detection-data.ts";
 import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
@@ -308,7 +312,7 @@ async function reopenNegatives(
 
 function subjectOf(definition: ModelDefinition, config: RunConfig, opened: OpenedData): FitSubject {
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
-  const { trained, validated } = samplesOf(config, opened);
+  const { trained, validated } = samplesOf(config, opened, model);
   checkFitMemory(model, config.fit, trained, memoryLimit(), validated);
   checkFingerprint(config.dataInfo.fingerprint, opened.data);
   checkWhole(model, config.fit);
@@ -317,9 +321,12 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
     throw new OptionError(`${definition.name} is fitted to images with boxes, but it is no detector`);
   }
   if (model.looks === "cascade") {
-    throw new OptionError(
-      `${definition.name}: its networks are trained one after the other, which this fit does not do; import trained ones with eidos import --as ${definition.name}`,
-    );
+    if (!(model instanceof Mtcnn)) {
+      throw new OptionError(`${definition.name}: cascades other than MTCNN cannot be fitted`);
+    }
+    const { augment, learnDifficult } = opened.options;
+    const flip = augment === false ? 0 : augment.flip;
+    return { kind: "cascade", model, data: cascadeData(opened.data, model, { flip, learnDifficult }) };
   }
   return {
     kind: "boxes",
@@ -332,8 +339,10 @@ function subjectOf(definition: ModelDefinition, config: RunConfig, opened: Opene
 function samplesOf(
   { dataInfo: { sampleShape } }: RunConfig,
   opened: OpenedData,
+  model: Model,
 ): { readonly trained: readonly number[]; readonly validated: number } {
   if (opened.kind === "samples") return { trained: sampleShape, validated: 0 };
+  if (model instanceof Mtcnn) return { trained: [3, INPUT_SIZES.onet, INPUT_SIZES.onet], validated: 0 };
   const [channels = 0, , width = 0] = sampleShape;
   const training = scaleTraining(opened.data, width, opened.options);
   const largest = Math.max(...trainedSizes(training));

@@ -31,7 +31,7 @@ const SOME_SCORE = 0.25;
 export async function writeDetectionReport(
   folder: RunFolder,
   summary: FitSummary,
-  data: DetectionData,
+  data: Pick<DetectionData, "set" | "describe">,
   { measure }: { readonly measure: boolean },
 ): Promise<void> {
   const { provider, threads, samplePictures } = (await folder.readConfig()).fit;
@@ -71,7 +71,7 @@ export async function writeDetectionReport(
 /** Figures of what was found in the validation split. */
 async function figuresOf(
   run: DetectorRun,
-  { set }: DetectionData,
+  { set }: Pick<DetectionData, "set">,
   { evaluator, found }: EvaluatedSplit,
   { best }: DetectionEvaluation,
 ): Promise<readonly NamedFigure[]> {

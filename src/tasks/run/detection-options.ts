@@ -73,6 +73,20 @@ export interface DetectionDataOptions {
   readonly reading: DetectionOptions;
 }
 
+/** Options of images that a cascade, which is trained on crops of images at their own size, takes besides those of reading. */
+const OF_CASCADES = ["augment", "flip", "learnDifficult"];
+
+/** Refuses options of data that are without effect on a cascade. @param given those that were given @throws OptionError */
+export function checkCascadeOptions(name: string, given: Readonly<Record<string, unknown>>): void {
+  const idle = Object.keys(given).find(
+    (option) => !OF_CASCADES.includes(option) && !Object.hasOwn(detectionOptionsSchema.shape, option),
+  );
+  if (idle === undefined) return;
+  throw new OptionError(
+    `option ${idle}: is without effect on ${name}, which is trained on crops of images at their own size; leave it out`,
+  );
+}
+
 /** Divides options of data by what they are for. @throws OptionError naming the option at fault */
 export function detectionDataOptions(options: Readonly<Record<string, unknown>>): DetectionDataOptions {
   const parsed = parseOptions("data", detectionDataSchema, options);

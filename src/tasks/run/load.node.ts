@@ -158,6 +158,12 @@ export async function annotatedData(
     checkFingerprint(config.dataInfo.fingerprint, set);
     return set;
   }
-  const set = await openDetection(name, detectionDataOptions(options).reading);
+  const { reading } = detectionDataOptions(options);
+  // A run that finds objects of all classes as one takes those of other data for it, too.
+  const { oneClass } = detectionDataOptions(config.dataOptions).reading;
+  const set = await openDetection(name, {
+    ...(oneClass !== undefined && { oneClass }),
+    ...reading,
+  });
   return withClasses(set, classes, `the run ${folder.path}`);
 }

@@ -8,11 +8,18 @@ describeForms([
   ["retina-net", { anchorSizes: 1, anchorRatios: [1], neck: "pan", focalGamma: 1.5 }],
   [
     "retina-net",
-    { anchors: "s3fd", finestStride: 4, assignment: "s3fd", maxOut: 3, context: "ssh", contextAnchors: 1 },
+    {
+      anchorLayout: "s3fd",
+      finestStride: 4,
+      assignment: "s3fd",
+      maxOut: 3,
+      context: "ssh",
+      contextAnchors: 1,
+    },
   ],
   [
     "retina-net",
-    { anchors: "faceboxes", finestStride: 4, assignment: "s3fd", context: "pyramid-box", headGroups: 0 },
+    { anchorLayout: "faceboxes", finestStride: 4, assignment: "s3fd", context: "pyramid-box", headGroups: 0 },
   ],
   ["retina-net", { anchorScale: 4, anchorSizes: 1, anchorRatios: [1], assignment: "atss", topDownFrom: 16 }],
   ["yolo-v1", { head: "connected", hidden: 32, stride: 16, predictors: 3 }],

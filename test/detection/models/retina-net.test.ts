@@ -1,17 +1,23 @@
 import { describe, expect, it } from "vitest";
+import { anchorLevels } from "../../../src/detection/boxes/anchors.ts";
 import { type Box, boxAt, iou } from "../../../src/detection/boxes/boxes.ts";
 import {
   anchorCounts,
   type RetinaAnchorOptions,
   retinaAnchors,
 } from "../../../src/detection/models/retina-anchors.ts";
-import { RetinaNet, retinaNetOptions } from "../../../src/detection/models/retina-net.ts";
+import {
+  RetinaNet,
+  type RetinaNetOutputs,
+  retinaNetLosses,
+  retinaNetOptions,
+} from "../../../src/detection/models/retina-net.ts";
 import { levelGrids } from "../../../src/detection/network/feature-network.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { Program } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
-import { float32, grad, input, type Tensor } from "../../../src/tensor/index.ts";
+import { constant, float32, grad, input, int64, type Tensor } from "../../../src/tensor/index.ts";
 import { constantValue } from "../../../src/tensor/leaves.ts";
 import { present } from "../../support.ts";
 import { testRuntime } from "../../tensor/support.ts";
@@ -41,27 +47,30 @@ describe("anchors", () => {
   it("of each layout are those of its paper", () => {
     const counts = (options: Partial<RetinaAnchorOptions>) => anchorCounts(retinaNetOptions.parse(options));
     expect(counts({})).toEqual({ finest: 9, each: 9 });
-    expect(counts({ anchors: "s3fd" })).toEqual({ finest: 1, each: 1 });
+    expect(counts({ anchorLayout: "s3fd" })).toEqual({ finest: 1, each: 1 });
     // 4² of one stride, 2² of two, one of four.
-    expect(counts({ anchors: "faceboxes" })).toEqual({ finest: 16 + 4 + 1, each: 1 });
-    expect(counts({ anchors: "faceboxes", anchorDensity: 0 })).toEqual({ finest: 3, each: 1 });
+    expect(counts({ anchorLayout: "faceboxes" })).toEqual({ finest: 16 + 4 + 1, each: 1 });
+    expect(counts({ anchorLayout: "faceboxes", anchorDensity: 0 })).toEqual({ finest: 3, each: 1 });
     // 3 strides want 4 / 3 of them along a side, and so 2.
-    expect(counts({ anchors: "s3fd", anchorScale: 3, anchorDensity: 4 })).toEqual({ finest: 4, each: 4 });
+    expect(counts({ anchorLayout: "s3fd", anchorScale: 3, anchorDensity: 4 })).toEqual({
+      finest: 4,
+      each: 4,
+    });
 
     // Section 3.1 of S³FD, table 1: anchors of 16 to 512 pixels at strides of 4 to 128.
     const strides = [4, 8, 16, 32, 64, 128];
-    const sizes = anchorsOver({ anchors: "s3fd" }, 640, strides).map((box) => Math.round(sizeOf(box)));
+    const sizes = anchorsOver({ anchorLayout: "s3fd" }, 640, strides).map((box) => Math.round(sizeOf(box)));
     const expected = strides.map((stride) => [4 * stride, Math.ceil(640 / stride) ** 2] as const);
     expect(expected.map(([size]) => [size, sizes.filter((own) => own === size).length])).toEqual(expected);
 
     // Section 3.3 of FaceBoxes, with its strides 32, 64 and 128: 21 anchors of 32, 64 and 128 pixels, 256, 512.
-    const faces = anchorsOver({ anchors: "faceboxes" }, 1024, [32, 64, 128]);
+    const faces = anchorsOver({ anchorLayout: "faceboxes" }, 1024, [32, 64, 128]);
     const count = (size: number) => faces.filter((box) => Math.round(sizeOf(box)) === size).length;
     expect([32, 64, 128, 256, 512].map(count)).toEqual([32 * 32 * 16, 32 * 32 * 4, 32 * 32, 16 * 16, 8 * 8]);
   });
 
   it("that stand several times in a cell are spread evenly over all of them", () => {
-    const own = anchorsOver({ anchors: "faceboxes" }, 128, [32]).filter(
+    const own = anchorsOver({ anchorLayout: "faceboxes" }, 128, [32]).filter(
       (box) => Math.round(sizeOf(box)) === 32,
     );
     const along = [...new Set(own.map(([x1, , x2]) => (x1 + x2) / 2))].sort((a, b) => a - b);
@@ -81,8 +90,8 @@ describe("anchors", () => {
       });
       return counts.reduce((sum, count) => sum + count, 0) / counts.length;
     };
-    const dense = anchorsOver({ anchors: "faceboxes" }, 256, [8, 16]);
-    const sparse = anchorsOver({ anchors: "faceboxes", anchorDensity: 0 }, 256, [8, 16]);
+    const dense = anchorsOver({ anchorLayout: "faceboxes" }, 256, [8, 16]);
+    const sparse = anchorsOver({ anchorLayout: "faceboxes", anchorDensity: 0 }, 256, [8, 16]);
     const [small, middle, large] = [8, 16, 32].map((size) => matched(dense, size));
     for (const other of [small, middle]) {
       expect(present(other) / present(large)).toBeGreaterThan(0.8);
@@ -103,7 +112,7 @@ describe("anchors", () => {
 describe("max-out background label", () => {
   const maxOut = 3;
   const model = nameParameters(
-    new RetinaNet(retinaNetOptions.parse({ ...TINY, anchors: "s3fd", levels: 2, maxOut }), {
+    new RetinaNet(retinaNetOptions.parse({ ...TINY, anchorLayout: "s3fd", levels: 2, maxOut }), {
       sampleShape: [3, 64, 64],
       classes: 2,
     }),
@@ -161,7 +170,7 @@ describe("max-out background label", () => {
 
   it("has weights of its own alone: all others are called as without it", () => {
     const without = nameParameters(
-      new RetinaNet(retinaNetOptions.parse({ ...TINY, anchors: "s3fd", levels: 2 }), {
+      new RetinaNet(retinaNetOptions.parse({ ...TINY, anchorLayout: "s3fd", levels: 2 }), {
         sampleShape: [3, 64, 64],
         classes: 2,
       }),
@@ -170,5 +179,61 @@ describe("max-out background label", () => {
     const added = names(model).filter((name) => !names(without).includes(name));
     expect(added).toEqual(["head.background.weight", "head.background.bias"]);
     expect(names(model).length).toBe(names(without).length + 2);
+  });
+});
+
+describe("context anchors", () => {
+  it("add the losses of anchors that are a half and a quarter as large, times their gain", async () => {
+    const random = new Random(4);
+    const side = 64;
+    const image = { width: side, height: side };
+    const options = retinaNetOptions.parse({ anchorLayout: "s3fd", contextGain: 0.3 });
+    const grids = levelGrids(
+      image,
+      [8, 16].map((stride) => ({ channels: 1, stride })),
+    );
+    const placed = retinaAnchors(options, grids, image);
+    const count = Number(placed.anchors.shape[0]);
+    const numbers = (width: number) =>
+      constant(
+        float32(
+          Array.from({ length: count * width }, () => random.normal()),
+          [1, count, width],
+        ),
+      );
+    const predicted = () => ({ classes: numbers(2), deltas: numbers(4) });
+    const [usual, half, quarter] = [predicted(), predicted(), predicted()];
+    const objects = {
+      boxes: constant(float32([3, 4, 14, 16, 20, 18, 58, 50, 0, 0, 0, 0], [1, 3, 4])),
+      labels: constant(int64([0, 1, -1], [1, 3])),
+    };
+    const losses = (outputs: RetinaNetOutputs, factor: number) => {
+      const layouts = grids.map((grid) => ({
+        ...grid,
+        shapes: [{ width: factor * 4 * grid.stride, height: factor * 4 * grid.stride }],
+      }));
+      const { boxes, levels } = anchorLevels(layouts);
+      const anchors = constant(float32(boxes, [boxes.length / 4, 4]));
+      return retinaNetLosses(outputs, { anchors, levels }, objects, options).total;
+    };
+    const whole = retinaNetLosses({ ...usual, context: [half, quarter] }, placed, objects, options);
+    const program = await Program.build(
+      new Map(
+        Object.entries({
+          total: whole.total,
+          context: present(whole.context),
+          usual: losses(usual, 1),
+          half: losses(half, 1 / 2),
+          quarter: losses(quarter, 1 / 4),
+        }),
+      ),
+      await testRuntime(),
+    );
+    const values = await program.run({});
+    await program.release();
+    const of = (name: string) => Number(present(values[name]).data[0]);
+    expect(of("context")).toBeCloseTo(0.3 * (of("half") + of("quarter")), 4);
+    expect(of("total")).toBeCloseTo(of("usual") + of("context"), 4);
+    expect(of("half")).not.toBeCloseTo(of("usual"), 1);
   });
 });

@@ -152,6 +152,14 @@ describe("the tiles of a split", () => {
     // Rows that are shared by neighbors are decoded twice where a band ends between.
     expect(small.decoded).toBe(rows.length);
     expect(rows).toEqual([100, 100, 100, 100, 40]);
+    // Parts that are asked for at once wait for the band that they are of.
+    const together = bands(3 * 50 * 100);
+    const tops = [0, 10, 60, 90];
+    const parts = await Promise.all(tops.map((top) => together.part({ left: 0, top, width: 9, height: 20 })));
+    for (const [i, top] of tops.entries()) {
+      expectSame(parts[i] ?? image, cutOut(image, { left: 0, top, width: 9, height: 20 }));
+    }
+    expect([together.decoded, together.peak]).toEqual([2, 3 * 50 * 100]);
     const tight = bands(1);
     await tight.part({ left: 0, top: 360, width: 50, height: 40 });
     expect(tight.peak).toBe(3 * 50 * 40);

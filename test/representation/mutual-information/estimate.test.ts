@@ -32,7 +32,7 @@ describe("held-out rows of correlated Gaussians, 0.83 nats", () => {
     const { nats, side, pValue, rows, curve, bySeed, deviation } = await mutualInformation(
       x,
       y,
-      { ...SHORT, estimator },
+      { ...SHORT, estimator, embedding: estimator === "club" ? undefined : SHORT.embedding },
       runtime,
     );
     if (estimator === "club") {
@@ -51,10 +51,18 @@ describe("held-out rows of correlated Gaussians, 0.83 nats", () => {
   });
 
   test.each(["joint", "bilinear"] as const)("a %s critic", async (critic) => {
+    const { hidden, embedding, ...rest } = SHORT;
     const { nats } = await mutualInformation(
       x,
       y,
-      { ...SHORT, critic, steps: critic === "joint" ? 200 : 1000, batchSize: 32, estimator: "infonce" },
+      {
+        ...rest,
+        ...(critic === "joint" && { hidden }),
+        critic,
+        steps: critic === "joint" ? 200 : 1000,
+        batchSize: 32,
+        estimator: "infonce",
+      },
       runtime,
     );
     // xᵀWy is no log-ratio of densities of Gaussians, so that the bound is looser.
@@ -102,6 +110,15 @@ test("InfoNCE near ln N says so, and so does a bound whose variance is large", a
   expect(infonce.notes.join()).toMatch(/near ln N = 2.77, the most it can be with N = 16/);
   const mine = await mutualInformation(few, copy, { ...options, test: 0.05, estimator: "mine" }, runtime);
   expect(mine.notes.join()).toMatch(/variance grows with e\^I/);
+});
+
+test.each([
+  [{ estimator: "ksg", steps: 100 }, /option steps: is without effect on ksg/],
+  [{ estimator: "infonce", clip: 3 }, /option clip: is without effect on infonce/],
+  [{ estimator: "club", critic: "joint" }, /option critic: is without effect on club/],
+  [{ critic: "bilinear", hidden: 8 }, /option hidden: is without effect on infonce with a bilinear critic/],
+] as const)("%j is refused", async (options, message) => {
+  await expect(mutualInformation(x, y, options, runtime)).rejects.toThrow(message);
 });
 
 test("what cannot be done says why", async () => {

@@ -31,6 +31,7 @@ const annotationSchema = z.object({
   category_id: id,
   bbox: z.array(z.unknown()).optional().catch(undefined),
   area: z.number().optional().catch(undefined),
+  keypoints: z.array(z.unknown()).optional().catch(undefined),
   iscrowd: flag,
   ignore: flag,
   difficulty: z.unknown().optional(),
@@ -69,8 +70,23 @@ export function findCoco(json: readonly JsonFile[]): readonly CocoFile[] {
 const isSet = (value: number | boolean | undefined): boolean =>
   value === true || (typeof value === "number" && value !== 0);
 
+/** Numbers of a key point: x, y and whether it is marked: 0, or 1 where it is hidden, or 2. */
+const KEY_POINT = 3;
+
+/** Key points as landmarks, NaN for those that are not marked; undefined where there are none. */
+function landmarksOf(keypoints: readonly unknown[]): readonly number[] | undefined {
+  const points = keypoints.length / KEY_POINT;
+  if (points === 0 || !Number.isInteger(points)) return undefined;
+  const landmarks = Array.from({ length: points }, (_, point) => {
+    const [x, y, mark] = keypoints.slice(KEY_POINT * point, KEY_POINT * (point + 1));
+    const isMarked = typeof x === "number" && typeof y === "number" && typeof mark === "number" && mark > 0;
+    return isMarked ? [x, y] : [Number.NaN, Number.NaN];
+  }).flat();
+  return landmarks.some(Number.isFinite) ? landmarks : undefined;
+}
+
 function rawObject(
-  { bbox = [], area, iscrowd, ignore }: z.output<typeof annotationSchema>,
+  { bbox = [], area, iscrowd, ignore, keypoints = [] }: z.output<typeof annotationSchema>,
   name: string | number,
   location: string,
 ): RawObject {
@@ -79,6 +95,7 @@ function rawObject(
     return typeof value === "number" ? value : Number.NaN;
   };
   const [x, y] = [at(0), at(1)];
+  const landmarks = landmarksOf(keypoints);
   return {
     class: name,
     box: [x, y, x + at(2), y + at(3)],
@@ -87,6 +104,7 @@ function rawObject(
     crowd: isSet(iscrowd),
     difficult: isSet(ignore),
     ...(area !== undefined && { area }),
+    ...(landmarks && { landmarks }),
   };
 }
 

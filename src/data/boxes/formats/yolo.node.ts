@@ -7,7 +7,7 @@ import { FILE_KINDS, UnreadFileError } from "../../files/files.node.ts";
 import { forEachLimited } from "../../image/folder.node.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
-import { NO_BOX } from "../check.ts";
+import { MOST_LANDMARKS, NO_BOX } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
@@ -32,6 +32,8 @@ const yamlSchema = z.object({
   valid: locations,
   test: locations,
   names: z.union([z.array(z.coerce.string()), z.record(z.coerce.number().int().min(0), z.coerce.string())]),
+  /** Of poses: landmarks of an object, and the numbers of each, x, y and perhaps whether it is marked. */
+  kpt_shape: z.tuple([z.int().min(1).max(MOST_LANDMARKS), z.union([z.literal(2), z.literal(3)])]).nullish(),
 });
 
 type YoloYaml = z.output<typeof yamlSchema>;
@@ -121,17 +123,32 @@ function classNames(yaml: string, names: YoloYaml["names"]): readonly string[] {
 /** Where no names are given, classes have numbers below this one. */
 const MOST_CLASSES = 10_000;
 
-/** The lines of a file of labels as objects. */
-export function parseYoloLabels(text: string): readonly RawObject[] {
+/** How landmarks follow the box of an object in a line of labels: their number, and the numbers of each. */
+type PoseShape = NonNullable<YoloYaml["kpt_shape"]>;
+
+/** Landmarks behind a box. Where each has two numbers, one below 0 is not marked; where it has three, the last is 0. */
+function poseLandmarks(numbers: readonly number[], [points, each]: PoseShape): readonly number[] {
+  return Array.from({ length: points }, (_, point) => {
+    const [x = Number.NaN, y = Number.NaN, mark = 1] = numbers.slice(each * point, each * (point + 1));
+    const isMarked = each === 3 ? mark > 0 : x >= 0 && y >= 0;
+    return isMarked ? [x, y] : [Number.NaN, Number.NaN];
+  }).flat();
+}
+
+/** The lines of a file of labels as objects. @param pose of a set with landmarks */
+export function parseYoloLabels(text: string, pose?: PoseShape | null): readonly RawObject[] {
   return linesOf(text).map((line, i): RawObject => {
     const [name = "", ...rest] = line.split(/\s+/);
     const number = Number(name);
     const valid = Number.isInteger(number) && number >= 0;
+    const numbers = rest.map(Number);
+    const isPose = pose != null && numbers.length === 4 + pose[0] * pose[1];
     return {
       class: valid ? number : name,
-      box: valid ? boxOf(rest.map(Number)) : NO_BOX,
+      box: valid ? boxOf(isPose ? numbers.slice(0, 4) : numbers) : NO_BOX,
       unit: "shares",
       location: `line ${i + 1}`,
+      ...(isPose && { landmarks: poseLandmarks(numbers.slice(4), pose) }),
     };
   });
 }
@@ -261,12 +278,13 @@ async function imagesOfYaml(
 async function readLabels(
   files: DetectionFiles,
   placed: readonly PlacedImage[],
+  pose: PoseShape | null | undefined,
 ): Promise<ReadonlyMap<string, readonly RawObject[] | DataError | undefined>> {
   const names = [...new Set(placed.map(({ path }) => labelsOf(path)))];
   const labeled = new Map<string, readonly RawObject[] | DataError | undefined>();
   await forEachLimited(names, async (labels) => {
     try {
-      labeled.set(labels, parseYoloLabels(await readText(files, labels)));
+      labeled.set(labels, parseYoloLabels(await readText(files, labels), pose));
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       const isMissing = error instanceof UnreadFileError && error.reason === "missing";
@@ -302,7 +320,8 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
           .map((file) => ({ path: file, split: splitOfFolders(file) }))
       : await imagesOfYaml(files, source, faults);
 
-  const labeled = await readLabels(files, placed);
+  const pose = source.yaml === undefined ? undefined : source.content.kpt_shape;
+  const labeled = await readLabels(files, placed, pose);
   const images: RawImage[] = [];
   const found = new Set<string>();
   let most = -1;

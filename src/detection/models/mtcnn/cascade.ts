@@ -15,6 +15,7 @@ import {
   type PNet,
   PROPOSAL_STRIDE,
   type RNet,
+  type Stage,
 } from "./networks.ts";
 import {
   calibrated,
@@ -333,6 +334,7 @@ async function judged(
  * multitask cascaded convolutional networks", section 2.1), step by step as facenet-pytorch does it: windows of a pyramid that the proposal
  * network passes, suppressed within each level and over all, calibrated and made square; of these, resized to 24 × 24 pixels, what the
  * refinement network passes; of these, at 48 × 48, what the output network passes, with landmarks.
+ * @param last the network after which it ends; those behind it find nothing
  * @throws RuntimeError
  */
 export async function cascadeStages(
@@ -340,21 +342,27 @@ export async function cascadeStages(
   networks: CascadeNetworks,
   image: ByteImage,
   look: CascadeLook,
+  last: Stage = "onet",
 ): Promise<CascadeStages> {
+  const none: StageWindows = { boxes: new Float32Array(0), scores: new Float32Array(0) };
   const [, second, third] = look.thresholds;
   const proposed = await proposedWindows(session, networks, image, look);
   const proposals = { boxes: squared(calibrated(proposed, 0)), scores: proposed.scores };
+
+  if (last === "pnet") return { proposals, refined: none, found: none };
 
   const passed = await judged(session, networks.rnet, INPUT_SIZES.rnet, image, proposals.boxes, second);
   const kept = pickWindows(passed, nms(passed.boxes, passed.scores, { threshold: SUPPRESSION.all }));
   const refined = { boxes: squared(calibrated(kept, 1)), scores: kept.scores };
 
-  const last = await judged(session, networks.onet, INPUT_SIZES.onet, image, refined.boxes, third);
-  const boxes = calibrated(last, 1);
-  const landmarks = landmarksInImage(last);
+  if (last === "rnet") return { proposals, refined, found: none };
+
+  const output = await judged(session, networks.onet, INPUT_SIZES.onet, image, refined.boxes, third);
+  const boxes = calibrated(output, 1);
+  const landmarks = landmarksInImage(output);
   const found = pickWindows(
-    { ...last, boxes, ...(landmarks && { landmarks }) },
-    suppressedWithin(boxes, last.scores, look.overlap),
+    { ...output, boxes, ...(landmarks && { landmarks }) },
+    suppressedWithin(boxes, output.scores, look.overlap),
   );
   return {
     proposals,

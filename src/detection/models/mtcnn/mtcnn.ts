@@ -1,7 +1,10 @@
 import type { ByteImage } from "../../../data/boxes/set.ts";
 import { OptionError } from "../../../errors.ts";
 import type { Losses } from "../../../model/capabilities.ts";
+import type { SymbolicBatch } from "../../../model/data-info.ts";
 import type { Session } from "../../../program/program.ts";
+import { sizeAt } from "../../../tensor/graph.ts";
+import type { Tensor } from "../../../tensor/index.ts";
 import { clipBoxes, type Size } from "../../boxes/boxes.ts";
 import type { Detections } from "../../boxes/detections.ts";
 import {
@@ -11,9 +14,10 @@ import {
   defineCascade,
   detectOptionsOf,
 } from "../detector.ts";
-import { type CascadeLook, type CascadeStages, cascadeStages } from "./cascade.ts";
+import { type CascadeLook, type CascadeStages, cascadeStages, type StageWindows } from "./cascade.ts";
 import { exportedCascade } from "./exported.ts";
-import { ONet, PNet, RNet } from "./networks.ts";
+import { type CropTargets, cropLosses } from "./losses.ts";
+import { INPUT_SIZES, normalizedPixels, ONet, PNet, RNet, STAGES, type Stage } from "./networks.ts";
 import { type MtcnnOptions, mtcnnOptions } from "./options.ts";
 
 /** The share of the smaller of two found objects from which on the better one stays, as published. */
@@ -67,11 +71,25 @@ export class Mtcnn implements CascadeDetector {
 
   /**
    * What each network passes on of an image, in the published convention of windows, whose left and top edges count from 1.
+   * @param last the network after which it ends; default: all three look
    * @throws OptionError where an option is not acceptable
    */
-  stages(session: Session, image: ByteImage, options: DetectOptions = {}): Promise<CascadeStages> {
+  stages(
+    session: Session,
+    image: ByteImage,
+    options: DetectOptions = {},
+    last: Stage = "onet",
+  ): Promise<CascadeStages> {
     const { confidence, iou } = detectOptionsOf(this, options);
-    return cascadeStages(session, this, image, this.look({ confidence, iou }));
+    return cascadeStages(session, this, image, this.look({ confidence, iou }), last);
+  }
+
+  /** What the proposal network would pass from another score on. */
+  async proposals(session: Session, image: ByteImage, threshold: number): Promise<StageWindows> {
+    const look = this.look();
+    const [, second, third] = look.thresholds;
+    const lower: CascadeLook = { ...look, thresholds: [threshold, second, third] };
+    return (await cascadeStages(session, this, image, lower, "pnet")).proposals;
   }
 
   /** The boxes are the published ones, cut off at the borders of the image; `iou` is what two share of the smaller one. */
@@ -88,11 +106,31 @@ export class Mtcnn implements CascadeDetector {
     };
   }
 
-  /** @throws OptionError always: each of the three networks has a loss of its own, on windows that the one before has found */
-  loss(): Losses {
-    throw new OptionError(
-      "mtcnn: its networks are trained one after the other on windows of images, not by one loss on whole images",
-    );
+  /** The network that crops x [n, 3, side, side] are for, by their side. @throws OptionError where none takes them */
+  private stageOf(x: Tensor): Stage {
+    const side = sizeAt("mtcnn", x, 3);
+    const stage = STAGES.find((each) => INPUT_SIZES[each] === side);
+    if (stage === undefined) {
+      throw new OptionError(
+        `mtcnn: is trained on crops of ${Object.values(INPUT_SIZES).join(", ")} pixels, not on images of ${side}`,
+      );
+    }
+    return stage;
+  }
+
+  trainedBy({ x }: SymbolicBatch): PNet | RNet | ONet {
+    return this[this.stageOf(x)];
+  }
+
+  /** The losses of one of the networks on a batch of crops (`CropBatches`), by their side. @throws OptionError, ShapeError */
+  loss(batch: SymbolicBatch & Partial<CropTargets>): Losses {
+    const { x, kinds, offsets, landmarks, marked } = batch;
+    const stage = this.stageOf(x);
+    if (kinds === undefined || offsets === undefined) {
+      throw new OptionError("mtcnn: is trained on crops with their kinds and offsets, not on whole images");
+    }
+    const outputs = this[stage].forward(normalizedPixels(x));
+    return cropLosses(stage, outputs, { kinds, offsets, landmarks, marked });
   }
 
   exportedStages(): ReturnType<CascadeDetector["exportedStages"]> {
@@ -108,5 +146,19 @@ export const mtcnnDefinition = defineCascade({
   paper:
     "Zhang, Zhang, Li and Qiao 2016, Joint Face Detection and Alignment using Multitask Cascaded Convolutional Networks, arXiv:1604.02878",
   options: mtcnnOptions,
+  oneClass: true,
   build: (options, data) => new Mtcnn(options, data),
+  // Landmarks are those that the data have; then all three networks learn them, as in the paper.
+  settled: (options, { landmarks }) =>
+    landmarks === undefined ? options : { ...options, landmarks, earlyLandmarks: landmarks > 0 },
+  preferences: () => ({
+    optimizer: "adamw",
+    learningRate: 2e-3,
+    beta2: 0.99,
+    batchSize: 256,
+    weightDecay: 1e-4,
+    averageDecay: 0.99,
+    warmupSteps: 50,
+    clipNorm: 10,
+  }),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { list, MOST, share } from "../../../bounds.ts";
+import { list, MOST, positiveAmount, sampleCount, share } from "../../../bounds.ts";
 
 /** How a cascade looks at images: options of the model, which may be given anew when it is used. */
 export const cascadeLookSchema = z.strictObject({
@@ -53,14 +53,25 @@ export const mtcnnOptions = z.strictObject({
   landmarks: z
     .int()
     .min(0)
-    .max(MOST.shapes)
+    .max(MOST.unrolled)
     .default(5)
-    .describe("points of an object that the output network predicts, as eyes and corners of the mouth"),
+    .describe(
+      "points of an object that the output network predicts, as eyes and corners of the mouth; a fit takes as many as the data have",
+    ),
   earlyLandmarks: z
     .boolean()
     .default(false)
     .describe(
-      "whether the proposal and the refinement network have a head for landmarks, too, as in the paper; the published weights have none",
+      "whether the proposal and the refinement network have a head for landmarks, too, as in the paper; the published weights have none, a fit to data with landmarks gives them one",
+    ),
+  stageShares: list(positiveAmount(), 3)
+    .min(3)
+    .default([0.4, 0.3, 0.3])
+    .describe("how a fit is divided among the proposal, the refinement and the output network"),
+  minedImages: sampleCount()
+    .default(1000)
+    .describe(
+      "training images, evenly spread, in which a trained network looks for what the next one is trained on; as many of validation at most",
     ),
 });
 
