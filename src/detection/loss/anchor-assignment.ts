@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { share, unitCount } from "../../bounds.ts";
+import { OptionError } from "../../errors.ts";
 import { argMax, inputAt } from "../../tensor/index.operations.ts";
 import {
   arange,
@@ -18,6 +19,7 @@ import {
   areObjects,
   assignHighest,
   centersOf,
+  checkThresholds,
   offsets,
   ownClasses,
   rowsAt,
@@ -214,6 +216,15 @@ export function assignAdaptively(
   return targetsOf(assignHighest(where(chosen, iou, 0)), boxes, labels, classes);
 }
 
+/** The assignment that has each option, and what it is where none is given. */
+const OWN_OPTIONS = {
+  foreground: { of: "overlap", usual: 0.5 },
+  background: { of: "overlap", usual: 0.4 },
+  s3fdForeground: { of: "s3fd", usual: 0.35 },
+  s3fdLeast: { of: "s3fd", usual: 0.1 },
+  atssNearest: { of: "atss", usual: 9 },
+} as const;
+
 /** Options of which anchors learn which object. */
 export const assignmentOptions = {
   assignment: z
@@ -223,17 +234,19 @@ export const assignmentOptions = {
       "which anchors learn an object. overlap: those of an IoU from foreground on, and its best ones; s3fd: scale-compensated matching, which gives small objects as many as others have on average; atss: adaptive training sample selection, of the anchors nearest to its center those of an IoU above their mean plus deviation",
     ),
   foreground: share()
-    .default(0.5)
+    .default(OWN_OPTIONS.foreground.usual)
     .describe("assignment overlap: IoU with an object from which on an anchor is assigned to it"),
-  background: share().default(0.4).describe("assignment overlap: IoU below which an anchor is background"),
+  background: share()
+    .default(OWN_OPTIONS.background.usual)
+    .describe("assignment overlap: IoU below which an anchor is background"),
   s3fdForeground: share()
-    .default(0.35)
+    .default(OWN_OPTIONS.s3fdForeground.usual)
     .describe("assignment s3fd: IoU from which on an anchor is assigned to an object in the first stage"),
   s3fdLeast: share()
-    .default(0.1)
+    .default(OWN_OPTIONS.s3fdLeast.usual)
     .describe("assignment s3fd: IoU above which the second stage adds anchors to objects that have few"),
   atssNearest: unitCount()
-    .default(9)
+    .default(OWN_OPTIONS.atssNearest.usual)
     .describe(
       "assignment atss: cells of each level, nearest to the center of an object, whose anchors are looked at",
     ),
@@ -245,6 +258,23 @@ export interface AssignmentOptions extends OverlapThresholds {
   readonly s3fdForeground: number;
   readonly s3fdLeast: number;
   readonly atssNearest: number;
+}
+
+/** @throws OptionError where thresholds contradict each other, or an option of another assignment is given */
+export function checkAssignment(options: AssignmentOptions): void {
+  const { assignment, s3fdForeground, s3fdLeast } = options;
+  for (const [name, { of, usual }] of Object.entries(OWN_OPTIONS)) {
+    if (of === assignment || options[name as keyof typeof OWN_OPTIONS] === usual) continue;
+    throw new OptionError(
+      `option ${name}: is of assignment ${of}, and without effect on ${assignment}; leave it out, or choose --assignment ${of}`,
+    );
+  }
+  if (assignment === "overlap") checkThresholds(options);
+  if (assignment === "s3fd" && s3fdLeast > s3fdForeground) {
+    throw new OptionError(
+      `option s3fdLeast: ${s3fdLeast} must not be above s3fdForeground, ${s3fdForeground}: the second stage adds anchors that the first one has not taken`,
+    );
+  }
 }
 
 /** The targets of anchors by the assignment that options name. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { amount, MOST } from "../../bounds.ts";
+import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
@@ -12,17 +13,12 @@ import {
   type AssignmentOptions,
   assignAnchorsBy,
   assignmentOptions,
+  checkAssignment,
   type PlacedAnchors,
   scaledAnchors,
   sparing,
 } from "../loss/anchor-assignment.ts";
-import {
-  centersOf,
-  checkThresholds,
-  type ObjectRows,
-  outsideRegions,
-  overlapsInvalid,
-} from "../loss/assignment.ts";
+import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../loss/assignment.ts";
 import { atLeastOne, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
 import type { FeatureLevel } from "../network/backbones.ts";
 import { type ContextKind, ContextModule, contextOption } from "../network/context.ts";
@@ -184,6 +180,9 @@ export function smoothL1(x: Tensor, beta: number): Tensor {
     .add(size.sub(inner));
 }
 
+/** Weight of the loss of context anchors where none is given. */
+const CONTEXT_GAIN = 0.5;
+
 /** Options of RetinaNet. */
 export const retinaNetOptions = z.strictObject({
   ...featureOptions,
@@ -215,7 +214,7 @@ export const retinaNetOptions = z.strictObject({
     .describe(
       "PyramidBox's loss of context anchors: while training, anchors also learn of objects that are a half as large, a quarter, and so on, in this many steps; 2 in the paper; 0: off",
     ),
-  contextGain: amount().default(0.5).describe("weight of the loss of context anchors"),
+  contextGain: amount().default(CONTEXT_GAIN).describe("weight of the loss of context anchors"),
   ...focalOptions,
 });
 
@@ -240,7 +239,12 @@ export class RetinaNet extends DenseDetector<RetinaNetOptions, RetinaNetOutputs,
   /** @throws OptionError where options do not fit the data or each other */
   constructor(options: RetinaNetOptions, data: DetectionInfo) {
     super({ name: "retina-net", title: "RetinaNet" }, options, data, options);
-    checkThresholds(options);
+    checkAssignment(options);
+    if (options.contextAnchors === 0 && options.contextGain !== CONTEXT_GAIN) {
+      throw new OptionError(
+        "option contextGain: is the weight of the loss of context anchors; give contextAnchors, or leave it out",
+      );
+    }
     this.head = new RetinaNetHead(this.features.levels, this.classes, anchorCounts(options), options);
   }
 

@@ -237,3 +237,27 @@ describe("context anchors", () => {
     expect(of("half")).not.toBeCloseTo(of("usual"), 1);
   });
 });
+
+describe("options of one assignment", () => {
+  const data = { sampleShape: [3, 64, 64], classes: 2 };
+  const built = (options: object) => new RetinaNet(retinaNetOptions.parse({ ...TINY, ...options }), data);
+
+  it.each([
+    [{ assignment: "s3fd", foreground: 0.6 }, /option foreground: is of assignment overlap/],
+    [{ assignment: "atss", s3fdLeast: 0.2 }, /option s3fdLeast: is of assignment s3fd/],
+    [{ atssNearest: 5 }, /option atssNearest: is of assignment atss/],
+    [{ assignment: "s3fd", s3fdForeground: 0.1, s3fdLeast: 0.3 }, /option s3fdLeast: 0\.3 must not be above/],
+    [{ background: 0.6 }, /option background: 0\.6 must not be above foreground/],
+    [{ contextGain: 2 }, /option contextGain: .* give contextAnchors/],
+  ])("%j is refused", (options, message) => {
+    expect(() => built(options)).toThrow(message);
+  });
+
+  it.each([
+    { assignment: "atss", atssNearest: 5 },
+    { assignment: "s3fd", s3fdLeast: 0.2 },
+    { contextAnchors: 1, contextGain: 2 },
+  ])("%j is taken", (options) => {
+    expect(() => built(options)).not.toThrow();
+  });
+});
