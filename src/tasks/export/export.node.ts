@@ -107,7 +107,7 @@ function recordOf(config: RunConfig, step: number | undefined) {
     data: config.data,
     sampleShape: config.dataInfo.sampleShape,
     classNames: config.dataInfo.classNames,
-    ...(ownTiles(config) ?? {}),
+    ...(config.dataInfo.marks === "boxes" && ownTiles(config)),
     columns: config.dataInfo.columns,
     seed: config.fit.seed,
     step,
