@@ -32,6 +32,20 @@ export const TINY = {
   logEvery: 1,
 } as const;
 
+/** Channels of networks that others have designed, which have no width and depth. */
+const CHANNELS: Readonly<Record<string, readonly number[] | number>> = {
+  yunet: [4, 8, 8, 8, 8, 8],
+  "ultra-light-rfb": 4,
+};
+
+/** The smallest fit of a detector. */
+function tiny(model: string): UncheckedRequest {
+  const channels = CHANNELS[model];
+  if (channels === undefined) return { ...TINY, model };
+  const { width, depth, ...others } = TINY;
+  return { ...others, model, channels };
+}
+
 /** The detectors that the quick tests fit whole; the slow ones fit the others. */
 export const QUICK: readonly string[] = ["yolo", "center-net", "yolo-v3"];
 
@@ -126,7 +140,7 @@ export async function expectResumedEqual(
     ...options
   }: Readonly<Record<string, unknown>> & { readonly model: string; readonly name?: string },
 ): Promise<void> {
-  const request = { ...TINY, steps: 5, samplePictures: 0, batchSize: 4, ...options };
+  const request = { ...tiny(options.model), steps: 5, samplePictures: 0, batchSize: 4, ...options };
   const folder = (kind: string) => join(root, `${kind}-${name ?? options.model}`);
   const [whole, broken] = [folder("whole"), folder("broken")];
   await ran({ ...request, out: whole });
@@ -147,7 +161,7 @@ export const folderIn = (root: string, name: string): string => join(root, name)
 
 /** A detector is fitted to scenes for a moment, and leaves a run folder with pictures, report and model. */
 export async function expectFitted(model: string, path: string): Promise<void> {
-  const { summary, warnings, config } = await ran({ model, ...TINY, steps: 4, out: path });
+  const { summary, warnings, config } = await ran({ ...tiny(model), model, steps: 4, out: path });
   expect(warnings).toEqual([]);
   expect(summary).toMatchObject({ step: 4, reason: "limit" });
   expect(Object.keys(summary.best?.measures ?? {})).toEqual(["AP", "AP50"]);
