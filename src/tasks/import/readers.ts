@@ -1,4 +1,9 @@
-import { FACE_MODELS, type FaceModel, readFaceDetector } from "../../detection/models/faces/published.ts";
+import {
+  FACE_MODELS,
+  type FaceModel,
+  type PublishedFaceDetector,
+  readFaceDetector,
+} from "../../detection/models/faces/published.ts";
 import {
   readTorchvision,
   TORCHVISION_MODELS,
@@ -6,7 +11,6 @@ import {
 } from "../../detection/models/torchvision.ts";
 import { OptionError } from "../../errors.ts";
 import { readWeights } from "../../nn/weights.ts";
-import type { State } from "../../program/program.ts";
 
 // Detectors that others have trained, of one file each, by whose files they are.
 
@@ -22,18 +26,8 @@ export type OneFileModel = (typeof ONE_FILE_MODELS)[number];
 const TORCHVISION_SIZE = 1024;
 
 /** A detector out of a file. */
-export interface ReadDetector {
+export interface ReadDetector extends Omit<PublishedFaceDetector, "model"> {
   readonly model: OneFileModel;
-  /** Options of the model with which it computes what the file's own program does. */
-  readonly modelOptions: Readonly<Record<string, unknown>>;
-  readonly classes: number;
-  /** Names of the classes, where the file or its kind has them. */
-  readonly classNames: readonly string[] | undefined;
-  /** Side of the images at which it sees objects as it was trained to. */
-  readonly size: number;
-  readonly state: State;
-  /** Lines for a person: what was assumed, and left out. */
-  readonly notes: readonly string[];
 }
 
 export function isTorchvision(model: OneFileModel): model is TorchvisionModel {
