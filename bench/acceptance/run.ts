@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { type Evaluation, openRun, type Run } from "../../src/index.ts";
 import { startFit } from "../../src/tasks/fit/fit.node.ts";
@@ -81,8 +82,13 @@ function table(rows: readonly Row[]): string {
   ].join("\n");
 }
 
-/** Where a row is kept between calls, so that a call for some rows does not lose the others. */
-const rowFile = (name: string): string => `runs/acceptance/rows/${name}.json`;
+/** All rows of a suite by the names of their entries, kept beside its page, so that a call for some rows does not lose the others. */
+const rowsFile = (page: string): string => page.replace(/\.md$/, ".json");
+
+async function keptRows(page: string): Promise<Record<string, readonly Row[]>> {
+  const file = rowsFile(page);
+  return existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : {};
+}
 
 /** Measures the wanted entries of a suite and writes its page from all rows there are. */
 export async function runSuite(
@@ -90,7 +96,6 @@ export async function runSuite(
   wanted: (name: string) => boolean,
   target = suite.file,
 ): Promise<void> {
-  await mkdir("runs/acceptance/rows", { recursive: true });
   const begun = performance.now();
   for (const { name, measure } of suite.entries.filter((entry) => wanted(entry.name))) {
     const row = await measure().catch((error: unknown) => {
@@ -103,14 +108,16 @@ export async function runSuite(
     if (row === undefined) continue;
     const rows = [row].flat();
     for (const each of rows) process.stderr.write(`${Object.values(each).join(" | ")}\n`);
-    await writeFile(rowFile(name), JSON.stringify(rows));
+    // Read anew each time: another call may have measured other rows meanwhile.
+    const kept = await keptRows(target);
+    await writeFile(rowsFile(target), `${JSON.stringify({ ...kept, [name]: rows }, null, 1)}\n`);
   }
   const minutes = (performance.now() - begun) / 60_000;
+  const kept = await keptRows(target);
   const sections = new Map<string, Row[]>();
   for (const { name, section } of suite.entries) {
-    const text = await readFile(rowFile(name), "utf8").catch(() => undefined);
-    if (text === undefined) continue;
-    sections.set(section, [...(sections.get(section) ?? []), ...[JSON.parse(text)].flat()]);
+    const rows = kept[name];
+    if (rows !== undefined) sections.set(section, [...(sections.get(section) ?? []), ...rows]);
   }
   const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
   const page = [

@@ -156,14 +156,23 @@ const large = [
     limit: { steps: 4000 },
     options: { ...LARGE, sniper: true, scales: [1, 0.5], chip: 160, batchSize: 8, validateEvery: 500 },
   },
-].map(({ name, title, ...fit }): Entry => {
-  const trial = { name: `scales-large-${name}`, model: "fcos", data: SCENES, ...fit, looks: [{ title }] };
-  return {
-    name: trial.name,
-    section: "digit-scenes of 640 × 640 pixels, FCOS with one map: chips against whole scenes",
-    measure: () => measured(trial, trainingPixels),
-  };
-});
+].flatMap(({ name, title, ...fit }) =>
+  [0, 1, 2].map((seed): Entry => {
+    const trial = {
+      name: `scales-large-${name}${seed === 0 ? "" : `-${seed}`}`,
+      model: "fcos",
+      data: SCENES,
+      ...fit,
+      looks: [{ title }],
+      seed,
+    };
+    return {
+      name: trial.name,
+      section: "digit-scenes of 640 × 640 pixels, FCOS with one map: chips against whole scenes",
+      measure: () => measured(trial, trainingPixels),
+    };
+  }),
+);
 
 const cells: Entry = {
   name: "scales-bccd-faster-rcnn",
