@@ -289,6 +289,16 @@ export interface Exportable {
   };
 }
 
+/** A model whose features describe samples. */
+export interface Embedder {
+  /**
+   * What the network makes of samples x [n, …sampleShape] in data units, by name and in the order of its layers: maps
+   * [n, channels, height, width] and vectors [n, units]. `code` is the vector that stands for the whole sample; `local`, where there is
+   * one, the map whose locations stand for its parts.
+   */
+  features(x: Tensor): Readonly<Record<string, Tensor>> & { readonly code: Tensor };
+}
+
 export type Model = Trainable &
   Partial<Pick<Adversarial, "turns">> &
   Partial<Pick<Staged, "trainedBy">> &
@@ -303,6 +313,7 @@ export type Model = Trainable &
   Partial<Codec> &
   Partial<SolverCodec> &
   Partial<Stepwise> &
+  Partial<Embedder> &
   Partial<Exportable>;
 
 /** What a model can do, by the methods it has. */
@@ -316,6 +327,7 @@ export function capabilities(model: Model): readonly string[] {
     ...(model.translate ? ["translate"] : []),
     ...(model.drawPairs ? ["reflow", "distill"] : []),
     ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
+    ...(model.features ? ["embed"] : []),
     ...(model.exported ? ["export"] : []),
   ];
 }
