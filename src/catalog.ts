@@ -5,6 +5,7 @@ import { madeDefinition } from "./autoregressive/made.ts";
 import { nadeDefinition } from "./autoregressive/nade.ts";
 import { pixelCnnDefinition } from "./autoregressive/pixel-cnn.ts";
 import { MOST } from "./bounds.ts";
+import { classifierDefinition } from "./detection/models/classifier.ts";
 import { detectorDefinitions } from "./detection/models/detectors.ts";
 import { ddpmDefinition } from "./diffusion/models/ddpm.ts";
 import { distilledFlowDefinition } from "./diffusion/models/distilled-flow.ts";
@@ -59,6 +60,7 @@ const definitions = [
   causalTransformerDefinition,
   vaeDefinition,
   ganDefinition,
+  classifierDefinition,
   ...detectorDefinitions,
 ] as const;
 

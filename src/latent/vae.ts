@@ -5,6 +5,7 @@ import { type Base, Conditioning } from "../flows/index.ts";
 import type {
   Density,
   DensityScoreOptions,
+  Embedder,
   Exportable,
   Inpainter,
   InpaintOptions,
@@ -203,7 +204,9 @@ interface Terms {
  *
  * (Burda et al. 2016, "Importance Weighted Autoencoders", equation 8), of which k = 1 is the evidence lower bound.
  */
-export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpainter, Codec, Exportable {
+export class Vae
+  implements Trainable, Density, Sampler<VaeSampleOptions>, Inpainter, Codec, Embedder, Exportable
+{
   readonly encoder: RowNetwork;
   readonly posterior: Posterior;
   readonly prior: Base;
@@ -365,6 +368,19 @@ export class Vae implements Trainable, Density, Sampler<VaeSampleOptions>, Inpai
   }
 
   /**
+   * The center of q(z | x) as `code`, [n, L].
+   * @throws OptionError for a model of classes or given columns: a sample has a code under each
+   */
+  features(x: Tensor): { readonly code: Tensor } {
+    if (this.conditioning.size > 0) {
+      throw new OptionError(
+        "vae: codes of a conditional model depend on its classes or given columns, so that they are no features of a sample alone; fit one without",
+      );
+    }
+    return { code: this.encode(x) };
+  }
+
+  /**
    * What is expected of samples given their codes, [n, L] → [n, …sample] in data units: probabilities of ones and of
    * categories; for images the mean of each byte, not rounded.
    * @param context what the model is conditioned on, [n, contextSize]
@@ -437,7 +453,7 @@ export const vaeDefinition = defineModel({
   summary: "variational autoencoder: short codes, samples at once, a lower bound on the log-likelihood",
   paper: "Kingma and Welling 2014, Auto-Encoding Variational Bayes, arXiv:1312.6114",
   dataKinds: ["points", "image", "table", "binary"],
-  can: ["sample", "score", "inpaint", "encode", "decode", "export"],
+  can: ["sample", "score", "inpaint", "encode", "decode", "embed", "export"],
   options: vaeOptions,
   sampleOptions: vaeSampleOptions,
   build: (options, data) => new Vae(options, data),

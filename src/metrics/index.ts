@@ -30,13 +30,19 @@ export { type Memorization, memorization } from "./memorization.ts";
 export {
   type DensityCoverage,
   densityCoverage,
+  kNearestRows,
   type ManifoldOptions,
+  type NearestRows,
   type PrecisionRecall,
   precisionRecall,
 } from "./neighbors.ts";
 export { areaUnderRoc, averagePrecision, descendingOrder } from "./roc.ts";
+export type { Rows } from "./rows.ts";
 export {
+  alongAxes,
+  type PrincipalAxes,
   type PrincipalComponents,
+  principalAxes,
   principalComponents,
   type SymmetricEigen,
   symmetricEigen,

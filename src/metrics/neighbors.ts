@@ -26,24 +26,72 @@ export function nearestRows(rows: Rows, others: Rows): Nearest {
   return { distances, rows: positions };
 }
 
-/** Squared distance of each row to its k-th nearest among the other rows of the set; 1 ≤ k < count. */
-function neighborRadii(rows: Rows, k: number): Float64Array {
-  const radii = new Float64Array(rows.count);
-  const nearest = new Float64Array(k);
-  forEachRow(rows, rows, "squaredDistance", (i, values) => {
-    nearest.fill(Number.POSITIVE_INFINITY);
+/** For each row of one set, its nearest rows of another, the nearest first. */
+export interface NearestRows {
+  readonly k: number;
+  /** [count, k]: Euclidean distances. */
+  readonly distances: Float64Array;
+  /** [count, k]: rows of the other set; of equally near ones the first. */
+  readonly rows: Uint32Array;
+}
+
+/**
+ * The k nearest rows of `others` to each row, exactly: all pairs are looked at, a block at a time.
+ * @param isSame where both sets are the same one: a row is no neighbor of itself
+ * @throws OptionError where there are not k of them
+ */
+export function kNearestRows(rows: Rows, others: Rows, k: number, isSame = false): NearestRows {
+  checkCount("nearest rows", "neighbors", k, 1);
+  const there = others.count - (isSame ? 1 : 0);
+  if (there < k) {
+    throw new OptionError(
+      `nearest rows: ${k} neighbors are asked for, and there are ${there}; ask for fewer`,
+    );
+  }
+  const distances = new Float64Array(rows.count * k);
+  const positions = new Uint32Array(rows.count * k);
+  forEachNearest(rows, others, k, isSame, (i, squares, places) => {
+    for (let n = 0; n < k; n++) distances[i * k + n] = Math.sqrt(squares[n] ?? 0);
+    positions.set(places, i * k);
+  });
+  return { k, distances, rows: positions };
+}
+
+/** Calls `use` with the squared distances and the places of the k nearest of `others` to each row, in arrays that are overwritten later. */
+function forEachNearest(
+  rows: Rows,
+  others: Rows,
+  k: number,
+  isSame: boolean,
+  use: (row: number, squares: Float64Array, places: Uint32Array) => void,
+): void {
+  const squares = new Float64Array(k);
+  const places = new Uint32Array(k);
+  forEachRow(rows, others, "squaredDistance", (i, values) => {
+    squares.fill(Number.POSITIVE_INFINITY);
     let farthest = Number.POSITIVE_INFINITY;
     for (let j = 0; j < values.length; j++) {
       const value = values[j] ?? 0;
-      if (value >= farthest || j === i) continue;
+      if (value >= farthest || (isSame && j === i)) continue;
       // Kept in ascending order: k is small.
       let position = k - 1;
-      for (; position > 0 && (nearest[position - 1] ?? 0) > value; position--)
-        nearest[position] = nearest[position - 1] ?? 0;
-      nearest[position] = value;
-      farthest = nearest[k - 1] ?? 0;
+      for (; position > 0 && (squares[position - 1] ?? 0) > value; position--) {
+        squares[position] = squares[position - 1] ?? 0;
+        places[position] = places[position - 1] ?? 0;
+      }
+      squares[position] = value;
+      places[position] = j;
+      farthest = squares[k - 1] ?? 0;
     }
-    radii[i] = farthest;
+    use(i, squares, places);
+  });
+}
+
+/** Squared distance of each row to its k-th nearest among the other rows of the set; 1 ≤ k < count. */
+function neighborRadii(rows: Rows, k: number): Float64Array {
+  const radii = new Float64Array(rows.count);
+  forEachNearest(rows, rows, k, true, (i, squares) => {
+    radii[i] = squares[k - 1] ?? 0;
   });
   return radii;
 }

@@ -167,43 +167,104 @@ export interface PrincipalComponents {
   readonly shares: readonly number[];
 }
 
+/** The directions in which rows vary most. */
+export interface PrincipalAxes {
+  readonly mean: Float64Array;
+  /** Unit vectors; the first is that of the largest variance. */
+  readonly axes: readonly Float64Array[];
+  /** Share of each axis in the whole variance. */
+  readonly shares: readonly number[];
+}
+
 /**
- * The first principal components of rows [n, d], by the eigenvectors of their covariance (Pearson 1901). The largest entry of
- * each axis is positive, so that the result does not depend on the solver.
- * @throws ShapeError where the rows are no matrix or have fewer columns than components are asked for
+ * The first principal axes of rows [n, d], by the eigenvectors of their covariance (Pearson 1901). The largest entry of each axis is positive,
+ * so that the result does not depend on the solver. Takes time in proportion to n d² + d³; where there are fewer rows than columns, to n² d + n³, by the
+ * eigenvectors of the rows' inner products, which the axes are combinations of.
+ * @throws ShapeError where the rows are no matrix, or have fewer columns than axes are asked for
  */
-export function principalComponents(rows: NdArray<"float32">, count: number): PrincipalComponents {
+export function principalAxes(rows: NdArray<"float32">, count: number): PrincipalAxes {
   const [n = 0, d = 0] = rows.shape;
   if (rows.shape.length !== 2 || n === 0 || d < count) {
     throw new ShapeError(`principal components: ${count} of rows of shape [${rows.shape}]`);
   }
   const { data } = rows;
-  const means = new Float64Array(d);
-  for (let i = 0; i < data.length; i++) means[i % d] = (means[i % d] ?? 0) + (data[i] ?? 0) / n;
-  const centered = Float64Array.from(data, (value, i) => value - (means[i % d] ?? 0));
-  const covariance = new Float64Array(d * d);
-  for (let row = 0; row < n; row++) {
-    const own = centered.subarray(row * d, (row + 1) * d);
-    for (let i = 0; i < d; i++) {
-      for (let j = 0; j < d; j++) {
-        covariance[i * d + j] = (covariance[i * d + j] ?? 0) + ((own[i] ?? 0) * (own[j] ?? 0)) / n;
+  const mean = new Float64Array(d);
+  for (let i = 0; i < data.length; i++) mean[i % d] = (mean[i % d] ?? 0) + (data[i] ?? 0) / n;
+  const centered = Float64Array.from(data, (value, i) => value - (mean[i % d] ?? 0));
+  // Of n rows no more than n directions vary: the axes beyond have no variance and are whatever the covariance gives.
+  const byRows = n < d && count <= n;
+  const side = byRows ? n : d;
+  const products = new Float64Array(side * side);
+  if (byRows) {
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j <= i; j++) {
+        let sum = 0;
+        for (let k = 0; k < d; k++) sum += (centered[i * d + k] ?? 0) * (centered[j * d + k] ?? 0);
+        products[i * n + j] = sum / n;
+      }
+    }
+  } else {
+    for (let row = 0; row < n; row++) {
+      const own = centered.subarray(row * d, (row + 1) * d);
+      for (let i = 0; i < d; i++) {
+        const value = (own[i] ?? 0) / n;
+        if (value === 0) continue;
+        for (let j = 0; j <= i; j++) products[i * d + j] = (products[i * d + j] ?? 0) + value * (own[j] ?? 0);
       }
     }
   }
-  const { values, vectors } = symmetricEigen(covariance, d);
-  const order = Array.from(values.keys()).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
+  for (let i = 0; i < side; i++) {
+    for (let j = 0; j < i; j++) products[j * side + i] = products[i * side + j] ?? 0;
+  }
+  const { values, vectors } = symmetricEigen(products, side);
+  const order = Array.from(values.keys())
+    .sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0))
+    .slice(0, count);
   const total = values.reduce((sum, value) => sum + value, 0);
-  const axes = order.slice(0, count).map((i) => upright(vectors.subarray(i * d, (i + 1) * d)));
-  const scores = new Float32Array(n * count);
+  return {
+    mean,
+    axes: order.map((i) => {
+      const vector = vectors.subarray(i * side, (i + 1) * side);
+      return upright(byRows ? combination(centered, vector, d) : vector);
+    }),
+    shares: order.map((i) => (total > 0 ? Math.max(0, values[i] ?? 0) / total : 0)),
+  };
+}
+
+/** The unit vector along Σ weight · row. */
+function combination(rows: Float64Array, weights: Float64Array, d: number): Float64Array {
+  const sum = new Float64Array(d);
+  for (const [row, weight] of weights.entries()) {
+    for (let k = 0; k < d; k++) sum[k] = (sum[k] ?? 0) + weight * (rows[row * d + k] ?? 0);
+  }
+  const length = Math.sqrt(sum.reduce((all, value) => all + value * value, 0));
+  return length > 0 ? sum.map((value) => value / length) : sum;
+}
+
+/** Coordinates of rows [n, d] along axes, from their mean: [n, axes]. @throws ShapeError where rows are of another length */
+export function alongAxes(rows: NdArray<"float32">, { mean, axes }: PrincipalAxes): NdArray<"float32"> {
+  const [n = 0, d = 0] = rows.shape;
+  if (rows.shape.length !== 2 || d !== mean.length) {
+    throw new ShapeError(
+      `principal components: rows of shape [${rows.shape}], where the axes have ${mean.length} numbers`,
+    );
+  }
+  const scores = new Float32Array(n * axes.length);
   for (let row = 0; row < n; row++) {
     for (const [k, axis] of axes.entries()) {
       let coordinate = 0;
-      for (let i = 0; i < d; i++) coordinate += (centered[row * d + i] ?? 0) * (axis[i] ?? 0);
-      scores[row * count + k] = coordinate;
+      for (let i = 0; i < d; i++)
+        coordinate += ((rows.data[row * d + i] ?? 0) - (mean[i] ?? 0)) * (axis[i] ?? 0);
+      scores[row * axes.length + k] = coordinate;
     }
   }
-  const shares = order.slice(0, count).map((i) => (total > 0 ? Math.max(0, values[i] ?? 0) / total : 0));
-  return { scores: float32(scores, [n, count]), shares };
+  return float32(scores, [n, axes.length]);
+}
+
+/** The first principal components of rows [n, d]: their coordinates along `principalAxes`. @throws ShapeError as there */
+export function principalComponents(rows: NdArray<"float32">, count: number): PrincipalComponents {
+  const axes = principalAxes(rows, count);
+  return { scores: alongAxes(rows, axes), shares: axes.shares };
 }
 
 function upright(axis: Float64Array): Float64Array {

@@ -316,6 +316,11 @@ export type Model = Trainable &
   Partial<Embedder> &
   Partial<Exportable>;
 
+/** Whether a model has features. Detectors have a network of that name, which is a part of them and no method. */
+export function isEmbedder<M extends object>(model: M): model is M & Embedder {
+  return "features" in model && typeof model.features === "function";
+}
+
 /** What a model can do, by the methods it has. */
 export function capabilities(model: Model): readonly string[] {
   return [
@@ -327,7 +332,7 @@ export function capabilities(model: Model): readonly string[] {
     ...(model.translate ? ["translate"] : []),
     ...(model.drawPairs ? ["reflow", "distill"] : []),
     ...(hasCodes(model) ? ["encode", "decode", "interpolate"] : []),
-    ...(model.features ? ["embed"] : []),
+    ...(isEmbedder(model) ? ["embed"] : []),
     ...(model.exported ? ["export"] : []),
   ];
 }

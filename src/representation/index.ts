@@ -1,1 +1,2 @@
 export * from "./mutual-information/index.ts";
+export * from "./probe/index.ts";

@@ -25,6 +25,7 @@ export {
   type TableInformation,
   tableInformation,
 } from "./measure/mutual-information.node.ts";
+export type { ProbeRow, RunProbe, RunProbeOptions } from "./measure/probe.node.ts";
 export {
   type EditRequest,
   type Found,
@@ -38,6 +39,9 @@ export {
 } from "./open-run.node.ts";
 export { findImages, type ImagePath } from "./run/inputs.node.ts";
 export type { SampleInput } from "./run/samples.node.ts";
+export type { Embedded, EmbedOptions, FeatureBatch, LayerOptions } from "./use/embed.node.ts";
+export type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
 export type { Imputation, ImputeOptions } from "./use/impute.node.ts";
 export type { Region } from "./use/inpaint.node.ts";
+export type { Duplicates, FeatureDistance, NeighborOptions, Neighbors } from "./use/neighbors.node.ts";
 export type { AnomalyRanking, ScoreBatch, ScoreOptions } from "./use/score.node.ts";

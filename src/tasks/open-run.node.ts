@@ -10,6 +10,7 @@ import type { Detection } from "../detection/boxes/detections.ts";
 import { isDetector } from "../detection/models/detector.ts";
 import { DataError, OptionError } from "../errors.ts";
 import type { EditOptions, InpaintOptions, SampleOptions, TranslateOptions } from "../model/capabilities.ts";
+import type { Raster } from "../report/index.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { type ExportOptions, type ExportSummary, exportRun } from "./export/export.node.ts";
@@ -18,7 +19,10 @@ import {
   type DetectionEvaluationOptions,
   evaluateDetector,
 } from "./measure/detection.node.ts";
+import type { FeatureView } from "./measure/distances.node.ts";
 import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
+import { featureView } from "./measure/feature-view.node.ts";
+import { probeRun, type RunProbe, type RunProbeOptions } from "./measure/probe.node.ts";
 import { cascadeLookOf, lookingOf } from "./run/detection-options.ts";
 import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
@@ -34,9 +38,27 @@ import {
 } from "./use/codes.node.ts";
 import { type DetectedImage, type DetectFilesOptions, detectFiles } from "./use/detect.node.ts";
 import { editRun, translateRun } from "./use/edit.node.ts";
+import {
+  type Embedded,
+  type EmbedOptions,
+  embedAll,
+  embedding,
+  embedRun,
+  type FeatureBatch,
+  type LayerOptions,
+} from "./use/embed.node.ts";
+import { type EmbedFileOptions, type EmbedSummary, embedIntoFile } from "./use/embed-file.node.ts";
 import { type Imputation, type ImputeOptions, imputeTable } from "./use/impute.node.ts";
 import { inpaintRun, knownMask, type Region } from "./use/inpaint.node.ts";
 import { type InterpolateOptions, interpolateRun } from "./use/interpolate.node.ts";
+import {
+  type Duplicates,
+  type NeighborOptions,
+  type Neighbors,
+  nearDuplicates,
+  nearestImages,
+  neighborPicture,
+} from "./use/neighbors.node.ts";
 import { sampleRun, sampleStatesOf, writeSamples } from "./use/sample.node.ts";
 import {
   type AnomalyRanking,
@@ -238,6 +260,81 @@ export class Run {
   }
 
   /**
+   * Features of the samples of some data: those of the layer `code`, or of another one. Of a detector those of its backbone.
+   *
+   *     const { features, files } = await run.embed("photos");
+   *     const maps = await run.embed(undefined, { layer: "local", pool: "mean" });
+   *
+   * @param source a table, a query, a folder of images, data in memory; default: a split of the run's own data
+   * @throws OptionError where the model has no features or no such layer, or the data is of another kind; DataError
+   */
+  embed(source?: Source, options: EmbedOptions = {}): Promise<Embedded> {
+    return embedAll(this.loaded, source, options);
+  }
+
+  /** As `embed`, batch by batch in constant memory. */
+  embeddings(source?: Source, options: EmbedOptions = {}): AsyncGenerator<FeatureBatch> {
+    return embedRun(this.loaded, source, options);
+  }
+
+  /** Features of samples [n, …sampleShape] in data units: [n, …]. @throws OptionError as `embed` */
+  featuresOf(samples: NdArray<"float32">, options: LayerOptions = {}): Promise<NdArray<"float32">> {
+    return embedding(this.loaded, options)(samples);
+  }
+
+  /**
+   * Writes features as .parquet, .npy or .csv with the names of their rows, in constant memory. Stopped by `signal` or a kill, the same call goes on where
+   * it was.
+   * @throws OptionError as `embed`, or for another extension; DataError; FileError
+   */
+  embedInto(path: string, source?: string, options: EmbedFileOptions = {}): Promise<EmbedSummary> {
+    return embedIntoFile(this.loaded, source, path, options);
+  }
+
+  /**
+   * The features as what images are compared in: `other.evaluate({ distances: "all", features: run.view() })`.
+   * @throws OptionError where the run is not of images, or the model has no features
+   */
+  view(): FeatureView {
+    return featureView(this.loaded);
+  }
+
+  /**
+   * What the features are worth: classifiers on frozen features of labeled data, beside raw samples, principal components and the same network without
+   * training.
+   *
+   *     const { rows } = await run.probe(undefined, { labels: [100], draws: 10 });
+   *
+   * @throws OptionError where the model has no features or the data no classes; DataError
+   */
+  probe(source?: Source, options: RunProbeOptions = {}): Promise<RunProbe> {
+    return probeRun(this.loaded, source, options);
+  }
+
+  /**
+   * The images of a folder that are most similar to each of some images, by their features; exact.
+   * @param images files, folders or patterns
+   * @throws OptionError where the run is not of images or the model has no features; DataError
+   */
+  neighbors(
+    images: string | readonly string[],
+    among: string,
+    options: NeighborOptions = {},
+  ): Promise<readonly Neighbors[]> {
+    return nearestImages(this.loaded, typeof images === "string" ? [images] : images, among, options);
+  }
+
+  /** A picture of neighbors: a row for each image, itself first. */
+  neighborPicture(among: string, found: readonly Neighbors[]): Promise<Raster> {
+    return neighborPicture(this.loaded, among, found);
+  }
+
+  /** Images of a folder that are nearly the same by their features. @throws OptionError, DataError as `neighbors` */
+  duplicates(folder: string, options: Parameters<typeof nearDuplicates>[2] = {}): Promise<Duplicates> {
+    return nearDuplicates(this.loaded, folder, options);
+  }
+
+  /**
    * Samples in data units from codes [n, dimensions], or a file of them (.npy, .csv, .parquet).
    * @throws OptionError where the model has no codes, or is conditional and no class is given; DataError
    */
@@ -350,6 +447,16 @@ interface Methods {
   translate: "translate";
   encode: "encode" | "codes" | "interpolate";
   decode: "decode";
+  embed:
+    | "embed"
+    | "embeddings"
+    | "embedInto"
+    | "featuresOf"
+    | "view"
+    | "probe"
+    | "neighbors"
+    | "neighborPicture"
+    | "duplicates";
   export: "export";
   detect: "detect" | "detections" | "evaluateBoxes";
 }

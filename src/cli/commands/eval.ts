@@ -7,7 +7,7 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
-import type { Run } from "../../tasks/open-run.node.ts";
+import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { looksNote } from "../../tasks/run/detection-options.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
@@ -38,6 +38,13 @@ const densityFlags = z.strictObject({
     .enum(["quick", "all"])
     .default("all")
     .describe("all distances between drawn samples and data, or those that take a moment (of images none)"),
+  features: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "run whose features images are compared in, of colors too (default: of digits those of a classifier, otherwise pixels)",
+    ),
 });
 
 const detectorFlags = z.strictObject({
@@ -77,14 +84,23 @@ async function evaluateDensity(
   others: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   refuseOthers(others, [densityFlags], `of detectors, and ${run.config.model} is none`);
-  const { seed, distances } = parseOptions("eval", densityFlags, flagValues(others, [densityFlags]));
+  const { seed, distances, features } = parseOptions(
+    "eval",
+    densityFlags,
+    flagValues(others, [densityFlags]),
+  );
   const line = new ProgressLine();
-  const evaluation = await run.evaluate({
-    split,
-    seed,
-    distances,
-    onProgress: (share) => line.show(`drawing samples: ${Math.floor(100 * share)} %`),
-  });
+  const encoder =
+    features === undefined ? undefined : await openRun(features, { trust: run.loaded.source.trust });
+  const evaluation = await run
+    .evaluate({
+      split,
+      seed,
+      distances,
+      features: encoder?.view(),
+      onProgress: (share) => line.show(`drawing samples: ${Math.floor(100 * share)} %`),
+    })
+    .finally(() => encoder?.release());
   line.clear();
   if (json) return printJson(evaluation);
   const { model, data, parameters, step, steps, seconds, results } = evaluation;

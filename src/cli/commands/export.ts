@@ -29,6 +29,11 @@ const exportFlags = z.strictObject({
     .boolean()
     .default(false)
     .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
+  layer: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("of a model with features: from samples to this layer, such as code (default: LAYER.onnx)"),
   ...detectFlags,
   ...tridentFlag,
   ...cascadeFlags,
@@ -80,7 +85,7 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, suppression, trident, weights, trustModule, json, ...rest } = parseOptions(
+    const { out, sampler, suppression, layer, trident, weights, trustModule, json, ...rest } = parseOptions(
       "export",
       exportFlags,
       flagValues(pick(true), [exportFlags]),
@@ -93,10 +98,17 @@ export function configure(command: Command): void {
       trident,
       cascade,
       trust,
+      layer,
       sampler: await samplerOptions(run, sampler, pick(false), trust),
       suppression: suppressionOptions(suppression, found),
     };
-    const usual = sampler ? "sampler.onnx" : suppression ? "detections.onnx" : "model.onnx";
+    const usual = sampler
+      ? "sampler.onnx"
+      : suppression
+        ? "detections.onnx"
+        : layer !== undefined
+          ? `${layer.replaceAll(/[^\w.-]/g, "-")}.onnx`
+          : "model.onnx";
     const path = out ?? join(run, (await isCascadeRun(run)) ? "model" : usual);
     const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);

@@ -21,7 +21,14 @@ const flags = z.strictObject({
     .boolean()
     .default(false)
     .describe("log p(x | class) by the classes of the data, not log p(x), of a class-conditional model"),
-  anomaly: z.boolean().default(false).describe("rank by -log-likelihood, the most unusual first"),
+  anomaly: z.boolean().default(false).describe("rank the samples, the most unusual first"),
+  by: z
+    .enum(["likelihood", "features"])
+    .default("likelihood")
+    .describe(
+      "anomaly: rank by -log-likelihood, or by the distance of features from those of the nearest training samples",
+    ),
+  neighbors: sampleCount().default(5).describe("anomaly by features: training samples that count as nearest"),
   top: sampleCount().default(20).describe("how many of the ranking are printed"),
   label: z
     .string()
@@ -64,12 +71,20 @@ type ScoreFlags = z.output<typeof flags>;
 
 /** Ranks the samples, the most unusual first. */
 async function rank(run: Run, source: string | undefined, what: string, options: ScoreFlags): Promise<void> {
-  const { out, split, seed, conditional, top, label, json, csvSafe } = options;
+  const { out, split, seed, conditional, by, neighbors, top, label, json, csvSafe } = options;
   const unreadable: string[] = [];
   const onUnreadable = (file: string): void => {
     unreadable.push(file);
   };
-  const ranking = await run.anomalies(source, { split, seed, conditional, marks: label, onUnreadable });
+  const ranking = await run.anomalies(source, {
+    split,
+    seed,
+    conditional,
+    by,
+    neighbors,
+    marks: label,
+    onUnreadable,
+  });
   if (out !== undefined) await writeRanking(out, ranking, csvWriting(csvSafe));
   const facts = {
     run: run.folder,
@@ -145,7 +160,10 @@ export function configure(command: Command): void {
     heading: "Scores",
     flags,
     help: "DATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is evaluated where a column of the table marks the anomalies.",
-    check({ out, label, anomaly }) {
+    check({ out, label, anomaly, by }) {
+      if (by === "features" && !anomaly) {
+        throw new OptionError("option by: features have no likelihood, they give a ranking; add --anomaly");
+      }
       if (out !== undefined) checkExtension(out, [".csv", ".parquet"]);
       if (label !== undefined && !anomaly) {
         throw new OptionError("option label: evaluates a ranking; add --anomaly");

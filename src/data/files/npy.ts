@@ -14,17 +14,25 @@ const ITEM_SIZES: ReadonlyMap<string, number> = new Map([
   ["|u1", 1],
 ]);
 
-/** An array in NumPy's `.npy` format, version 1.0 (NEP 1): row-major, little-endian. */
-export function encodeNpy(array: NdArray): Uint8Array<ArrayBuffer> {
-  const shape = array.shape.length === 1 ? `${array.shape[0]},` : array.shape.join(", ");
-  const text = `{'descr': '${DESCRIPTORS[array.dtype]}', 'fortran_order': False, 'shape': (${shape}), }`;
+/** The beginning of an .npy file of that type and shape, behind which its values stand in C order. */
+export function npyHeader(dtype: NdArray["dtype"], shape: readonly number[]): Uint8Array<ArrayBuffer> {
+  const sides = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const text = `{'descr': '${DESCRIPTORS[dtype]}', 'fortran_order': False, 'shape': (${sides}), }`;
   // The header with the 10 bytes before it fills whole blocks of 64 and ends in a newline.
   const header = `${text.padEnd(Math.ceil((text.length + 11) / 64) * 64 - 11)}\n`;
-  const values = new Uint8Array(array.data.buffer, array.data.byteOffset, array.data.byteLength);
-  const bytes = new Uint8Array(10 + header.length + values.length);
+  const bytes = new Uint8Array(10 + header.length);
   bytes.set([...MAGIC, 1, 0, header.length & 0xff, header.length >> 8]);
   bytes.set(new TextEncoder().encode(header), 10);
-  bytes.set(values, 10 + header.length);
+  return bytes;
+}
+
+/** An array in NumPy's `.npy` format, version 1.0 (NEP 1): row-major, little-endian. */
+export function encodeNpy(array: NdArray): Uint8Array<ArrayBuffer> {
+  const header = npyHeader(array.dtype, array.shape);
+  const values = new Uint8Array(array.data.buffer, array.data.byteOffset, array.data.byteLength);
+  const bytes = new Uint8Array(header.length + values.length);
+  bytes.set(header);
+  bytes.set(values, header.length);
   return bytes;
 }
 

@@ -200,6 +200,14 @@ export class FeatureNetwork {
     return { maps, finest: inputAt(own, 0) };
   }
 
+  /** The maps of the backbone itself, which the neck has not seen, with their levels from the finest on. @throws ShapeError */
+  backboneMaps(x: Tensor): { readonly maps: readonly Tensor[]; readonly levels: readonly FeatureLevel[] } {
+    return {
+      maps: this.backbone.forward(normalizedImages(x, this.normalize)),
+      levels: this.backbone.levels,
+    };
+  }
+
   /** The finest map of the backbone: stride 4. */
   get finestLevel(): FeatureLevel {
     const [first] = this.backbone.levels;

@@ -10,6 +10,7 @@ import { memoryLimit } from "../../memory.node.ts";
 import type { Exportable, Model } from "../../model/capabilities.ts";
 import { checkState } from "../../nn/state.ts";
 import { exportOnnx, type State } from "../../program/program.ts";
+import { input } from "../../tensor/index.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
@@ -17,6 +18,7 @@ import { cascadeLookingBy, type Looking, lookingBy, ownLooks, ownTiles } from ".
 import { refuse } from "../run/load.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
+import { embedderOf, layerOf } from "../use/embed.node.ts";
 
 /** What was written. */
 export interface ExportSummary {
@@ -44,6 +46,8 @@ export interface ExportOptions {
   readonly suppression?: DetectOptions | undefined;
   /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
   readonly trident?: Looking | undefined;
+  /** Of a model with features: a layer of them, from samples, in place of the model's main use. */
+  readonly layer?: string | undefined;
   /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
   readonly cascade?: CascadeLookOptions | undefined;
   /** What of the run is trusted, where it is a stranger's. Default: nothing. */
@@ -79,6 +83,30 @@ async function graphOf(
     );
   }
   return graph;
+}
+
+/** The graph from samples to a layer of features. @throws OptionError where there is none, or another graph is asked for as well */
+function layerGraph(
+  run: Parameters<typeof embedderOf>[0],
+  { layer = "code", sampler, suppression }: ExportOptions,
+): ReturnType<Exportable["exported"]> {
+  if (sampler !== undefined || suppression !== undefined) {
+    throw new OptionError(
+      `options layer and ${sampler === undefined ? "suppression" : "sampler"}: are of different graphs; leave one out`,
+    );
+  }
+  const { sampleShape, kind } = run.config.dataInfo;
+  const found = layerOf(embedderOf(run), input("x", ["batch", ...sampleShape]), { layer });
+  const units = {
+    image: ", bytes 0 … 255 in float32",
+    table: " in standardized columns",
+    binary: " of 0 and 1",
+    points: "",
+  };
+  return {
+    outputs: { [layer]: found },
+    description: `x: samples [batch, ${sampleShape}]${units[kind]}. ${layer}: features of each, [batch, ${found.shape.slice(1)}].`,
+  };
 }
 
 /** What is to be known of a detector that has learnt of objects of some sizes alone in images of the size that its graph takes. */
@@ -185,12 +213,17 @@ export async function exportRun(
     const read = await folder.readWeightsFile(options.weights);
     return exportStages(model, checkState(read.weights, model, read.file), path, config, read.step);
   }
-  if (!isExportable(model)) return refuse({ config, definition }, "be exported");
-  const graph = await graphOf(config.model, model, folder, options);
+  const graph =
+    options.layer === undefined
+      ? isExportable(model)
+        ? await graphOf(config.model, model, folder, options)
+        : refuse({ config, definition }, "be exported")
+      : layerGraph({ config, definition, model }, options);
   const { outputs } = graph;
-  const description = isDetector(model)
-    ? [graph.description, ...tileHint(config), ...scaleHint(config)].join(" ")
-    : graph.description;
+  const description =
+    isDetector(model) && options.layer === undefined
+      ? [graph.description, ...tileHint(config), ...scaleHint(config)].join(" ")
+      : graph.description;
   const read = await folder.readWeightsFile(options.weights);
   const weights = checkState(read.weights, model, read.file);
   const bytes = exportOnnx(outputs, weights, { ...recordOf(config, read.step), description });

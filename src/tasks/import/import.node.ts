@@ -7,6 +7,7 @@ import { buildModel, findModel } from "../../catalog.ts";
 import { FILE_KINDS, readBytes, readRegularFile } from "../../data/files/files.node.ts";
 import { BACKGROUND, COCO_GAPS, COCO_IDS } from "../../detection/models/coco-classes.ts";
 import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
+import { isPublished, PUBLISHED_NAMES } from "../../detection/network/published/index.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkState } from "../../nn/state.ts";
@@ -17,6 +18,7 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
 import { modelInfo } from "../run/definition.node.ts";
 import { detectionFitOptions } from "../run/detection-options.ts";
+import { readBackbone } from "./backbone.node.ts";
 import { readMtcnn } from "./mtcnn.node.ts";
 import {
   isTorchvision,
@@ -27,7 +29,7 @@ import {
 } from "./readers.ts";
 
 /** Models that weights of others become. */
-export const IMPORTED_MODELS = [...ONE_FILE_MODELS, "mtcnn"] as const;
+export const IMPORTED_MODELS = [...ONE_FILE_MODELS, "mtcnn", ...PUBLISHED_NAMES] as const;
 
 /** A model that weights of others become. */
 export type ImportedModel = (typeof IMPORTED_MODELS)[number];
@@ -36,7 +38,7 @@ export type ImportedModel = (typeof IMPORTED_MODELS)[number];
 export const importOptions = z.strictObject({
   as: z.enum(IMPORTED_MODELS).describe("the model that it becomes"),
   size: detectionFitOptions.shape.size.describe(
-    "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; mtcnn looks at images at their own size (default: as it was trained; 1024 for torchvision's, which is nearest to its 800 pixels of the shorter side for photos of 4 : 3; yunet 640, ultra-light-rfb 320)",
+    "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; mtcnn looks at images at their own size (default: as it was trained; 1024 for torchvision's, which is nearest to its 800 pixels of the shorter side for photos of 4 : 3; yunet 640, ultra-light-rfb 320; networks for features 224)",
   ),
   classes: list(text().min(1), MOST.names)
     .min(1)
@@ -69,7 +71,7 @@ export interface ImportRequest {
 export interface ImportSummary {
   /** Path of the run folder. */
   readonly folder: string;
-  readonly model: ImportedModel;
+  readonly model: string;
   readonly classes: readonly string[];
   /** Tensors, and numbers in them. */
   readonly tensors: number;
@@ -80,8 +82,10 @@ export interface ImportSummary {
 
 /** Weights of others as those of a model here. */
 interface Imported extends Pick<ReadDetector, "modelOptions" | "state" | "notes"> {
-  readonly model: ImportedModel;
+  readonly model: string;
   readonly classes: readonly string[];
+  /** What is marked in its images, and found by it; absent of networks for features. */
+  readonly marks?: "boxes";
   /** [3, height, width] of the images that it sees, or is trained on. */
   readonly sampleShape: readonly [number, number, number];
   /** Options of its data. */
@@ -93,7 +97,7 @@ interface Imported extends Pick<ReadDetector, "modelOptions" | "state" | "notes"
 
 /**
  * Makes a run folder of a detector that others have trained, with torchvision or for faces: one that detects, is measured and exported, and that
- * a fit begins from (`from`). Every tensor of the files must fit.
+ * a fit begins from (`from`); or of a network for ImageNet, without its classifier, which embeds images. Every tensor of the files must fit.
  *
  *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
  *     await using run = await openRun(folder);
@@ -113,8 +117,7 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
   const obstacle = await folder.obstacle();
   if (obstacle !== undefined) throw new FileError(obstacle);
 
-  const read =
-    options.as === "mtcnn" ? await cascadeOf(files, options) : await oneFileOf(files, options.as, options);
+  const read = await readImported(files, options);
   const config = configOf(read);
   const definition = findModel(read.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
@@ -146,6 +149,37 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
 
 type ImportOptions = z.output<typeof importOptions>;
 
+/** Weights of others by the model that they are to be. @throws OptionError, WeightsError as `importDetector` */
+async function readImported(files: readonly string[], options: ImportOptions): Promise<Imported> {
+  const { as, size, classes, epsilon } = options;
+  if (as === "mtcnn") return cascadeOf(files, options);
+  if (!isPublished(as)) return oneFileOf(files, as, options);
+  const [file = "", ...others] = files;
+  if (others.length > 0)
+    throw new OptionError(`import: ${as} is one file of weights; leave out ${others.join(", ")}`);
+  if (classes !== undefined || epsilon !== undefined) {
+    throw new OptionError(
+      `option ${classes === undefined ? "epsilon" : "classes"}: ${as} is imported for its features, without its classifier; leave it out`,
+    );
+  }
+  const side = size ?? FEATURE_SIZE;
+  const { state, sha256, notes } = await readBackbone(file, as, side);
+  return {
+    model: "classifier",
+    modelOptions: { backbone: as },
+    state,
+    classes: [],
+    sampleShape: [3, side, side],
+    dataOptions: { size: side },
+    files,
+    sha256,
+    notes,
+  };
+}
+
+/** Side of the images that networks for ImageNet were trained on. */
+const FEATURE_SIZE = 224;
+
 /** A detector of one file. @throws OptionError, WeightsError as `importDetector` */
 async function oneFileOf(
   files: readonly string[],
@@ -164,6 +198,7 @@ async function oneFileOf(
     modelOptions: detector.modelOptions,
     state: detector.state,
     classes: named.classes,
+    marks: "boxes",
     sampleShape: [3, side, side],
     dataOptions: { size: side },
     files,
@@ -193,6 +228,7 @@ async function cascadeOf(
     modelOptions: options,
     state,
     classes,
+    marks: "boxes",
     sampleShape: [3, side, side],
     dataOptions: {},
     files: read,
@@ -277,6 +313,7 @@ function configOf({
   model,
   modelOptions,
   classes,
+  marks,
   sampleShape,
   dataOptions,
   files,
@@ -286,9 +323,7 @@ function configOf({
   const dataInfo: RunConfig["dataInfo"] = {
     kind: "image",
     sampleShape: [...sampleShape],
-    marks: "boxes",
-    classes: classes.length,
-    classNames: classes,
+    ...(marks && { marks, classes: classes.length, classNames: classes }),
     fingerprint: `sha256:${sha256}`,
     trainCount: 1,
   };

@@ -1,4 +1,5 @@
-import { type DataSet, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
 import { digitFeatures } from "../../metrics/digit-features.node.ts";
 import {
   classifierTwoSampleTest,
@@ -32,7 +33,7 @@ const SEARCHED = 10_000;
 const LEAST = 10;
 
 /** Where samples are compared: as they are, as pixels, as zeros and ones, or as what a classifier sees in a digit. */
-type Space = "numbers" | "pixels" | "bits" | "digits";
+type Space = "numbers" | "pixels" | "bits" | "digits" | "features";
 
 function spaceOf({ name, kind, sampleShape }: DataSet): Space {
   const drawn = kind === "image" || kind === "binary";
@@ -58,6 +59,16 @@ export interface DistanceOptions {
   readonly extent: Extent;
   /** Where networks run: features of digits, the classifier of the two-sample test. */
   readonly runtime: Runtime;
+  /** In whose features images are compared, in place of pixels; `featureView` makes one of a run. */
+  readonly features?: FeatureView | undefined;
+}
+
+/** Features that images are compared in. */
+export interface FeatureView {
+  /** For notes. */
+  readonly name: string;
+  /** Images in bytes [n, channels, height, width] → [n, units]. */
+  view(images: NdArray<"float32">): Promise<NdArray<"float32">>;
 }
 
 /** Both sets that are compared, in the space where they are compared, and the note that names this space. */
@@ -84,7 +95,12 @@ export class DistanceMeter {
   constructor(data: DataSet, options: DistanceOptions) {
     this.data = data;
     this.options = options;
-    this.space = spaceOf(data);
+    this.space = options.features === undefined ? spaceOf(data) : "features";
+    if (options.features !== undefined && !isPicture(data)) {
+      throw new OptionError(
+        `option features: ${data.name} is ${data.kind} data, whose samples are compared as they are; leave it out`,
+      );
+    }
     this.random = new Random(options.seed).split("distances");
     const { count } = data.splits[options.split];
     this.count = count < LEAST ? 0 : Math.min(count, wantedCount(data, options.extent));
@@ -113,13 +129,18 @@ export class DistanceMeter {
           ...this.bits(pair),
           ...(extent === "all" ? [...(await this.close({ ...pair, note: "of zeros and ones" }))] : []),
         ];
-      case "digits": {
-        const seen = { ...pair, note: "in features of a digit classifier" };
+      case "digits":
+      case "features": {
+        const { features } = this.options;
+        const note =
+          features === undefined ? "in features of a digit classifier" : `in features of ${features.name}`;
+        const seen = { ...pair, note };
         const value = frechetDistance(pair.real, pair.drawn);
         return [
           this.result("frechet", value, seen),
           ...this.test(seen),
           ...(await this.close(seen)),
+          ...(features !== undefined && this.data.kind === "image" ? this.plain(this.pixels(drawn)) : []),
           ...(this.data.kind === "binary" ? this.pixelErrors(drawn) : []),
         ];
       }
@@ -141,14 +162,21 @@ export class DistanceMeter {
     return split.batch(this.random.split(name).permutation(split.count).subarray(0, count)).x;
   }
 
+  /** Both sets as pixels. */
+  private pixels(drawn: NdArray<"float32">): Compared {
+    return { drawn, real: this.subset(this.options.split, this.count), note: "of pixels" };
+  }
+
   /** Samples as they are compared. */
   private async view(samples: NdArray<"float32">): Promise<NdArray<"float32">> {
-    if (this.space !== "digits") return samples;
+    const { features } = this.options;
+    if (this.space !== "digits" && features === undefined) return samples;
     const { kind } = this.data;
     const bytes = samples.data.map((value) =>
       Math.min(255, Math.max(0, Math.round(kind === "binary" ? 255 * value : value))),
     );
-    return digitFeatures(float32(bytes, samples.shape), this.options.runtime);
+    const images = float32(bytes, samples.shape);
+    return features === undefined ? digitFeatures(images, this.options.runtime) : features.view(images);
   }
 
   /** Training samples that are searched for copies. */

@@ -11,7 +11,7 @@ import type { LoadedRun } from "../run/load.node.ts";
 import { firstSamples } from "../run/outputs.node.ts";
 import { sampleRun } from "../use/sample.node.ts";
 import { scoreSplit } from "../use/score.node.ts";
-import { DistanceMeter, type Extent } from "./distances.node.ts";
+import { DistanceMeter, type Extent, type FeatureView } from "./distances.node.ts";
 import { describeDistance, likelihoodDetail, MEASURES, type SampleDistance } from "./measures.ts";
 
 const BATCH = 128;
@@ -68,6 +68,8 @@ export interface EvaluationOptions {
   readonly seed?: number;
   /** `quick` for what takes a moment (of images, whose samples take longer, nothing), or `all`; default: `quick`. */
   readonly distances?: Extent;
+  /** In whose features images are compared; default: pixels, of digits those of a classifier. */
+  readonly features?: FeatureView | undefined;
   /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; default: all. */
   readonly slowScores?: number;
   /** Samples that are drawn already, and what measures them, in place of `distances`. */
@@ -251,10 +253,16 @@ async function distancesOf(
   data: DataSet,
   options: EvaluationOptions & { readonly split: SplitName; readonly seed: number },
 ): Promise<readonly SampleDistance[]> {
-  const { drawn, split, seed, distances = "quick", onProgress } = options;
+  const { drawn, split, seed, distances = "quick", features, onProgress } = options;
   if (drawn !== undefined) return drawn.meter.measure(drawn.samples);
   if (run.model.sample === undefined) return [];
-  const meter = new DistanceMeter(data, { split, seed, extent: distances, runtime: run.session.runtime });
+  const meter = new DistanceMeter(data, {
+    split,
+    seed,
+    extent: distances,
+    runtime: run.session.runtime,
+    features,
+  });
   if (meter.count === 0) return [];
   const samples = await sampleRun(run, { count: meter.count, seed, ...(onProgress && { onProgress }) });
   return meter.measure(samples);

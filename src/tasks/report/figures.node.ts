@@ -26,6 +26,7 @@ import { inpaintingStrips, inpaintRun, knownMask } from "../use/inpaint.node.ts"
 import { interpolateRun } from "../use/interpolate.node.ts";
 import { sampleRun, sampleStatesOf } from "../use/sample.node.ts";
 import { logDensity } from "../use/score.node.ts";
+import { featureMap } from "./feature-map.node.ts";
 
 /** What a figure is made of: a fitted model and its data. */
 export interface FigureSource {
@@ -342,6 +343,20 @@ const codeGrid: FigureMaker = {
   },
 };
 
+/** Where a model with features puts samples; a model with codes has its own map. */
+const features: FigureMaker = {
+  name: "features",
+  async make({ run, data, seed }) {
+    return run.model.encode === undefined ? featureMap(run, data, "pca", seed) : undefined;
+  },
+};
+
+/** The same by UMAP. */
+const featuresByUmap: FigureMaker = {
+  name: "features-umap",
+  make: ({ run, data, seed }) => featureMap(run, data, "umap", seed),
+};
+
 /** Every figure, in the order of the report. */
 export const figureMakers: readonly FigureMaker[] = [
   // First, since it is quick where the density is slow.
@@ -350,9 +365,11 @@ export const figureMakers: readonly FigureMaker[] = [
   path,
   codeMap,
   codeGrid,
+  features,
   temperatures,
   interpolation,
   inpainting,
+  featuresByUmap,
 ];
 
 /** Milliseconds after which no further figure is begun. */

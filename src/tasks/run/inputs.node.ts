@@ -184,7 +184,7 @@ function otherKind({ config }: LoadedRun, source: GatheredSource, what: string):
 }
 
 /** Opens named data of the kind and shape that the run was fitted on. */
-async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet> {
+export async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet> {
   const { dataInfo } = run.config;
   // Which links are followed is the caller's to say, not the run's.
   const { followLinks: _, ...dataOptions } = run.config.dataOptions;

@@ -17,6 +17,8 @@ import {
   tableInput,
 } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
+import { embedding, joined } from "./embed.node.ts";
+import { oddities } from "./neighbors.node.ts";
 
 /** Log-likelihoods of consecutive rows. */
 export interface ScoreBatch {
@@ -46,6 +48,12 @@ export interface ScoreOptions {
   readonly conditional?: boolean;
   /** A column of the table that holds 0 or 1, to be handed over with the scores. */
   readonly marks?: string | undefined;
+  /**
+   * Of a ranking: by −log-likelihood, or by how far the features of a sample are from the nearest ones of training samples. Default: likelihood.
+   */
+  readonly by?: "likelihood" | "features";
+  /** By features: the nearest training samples whose mean distance counts; default: 5. */
+  readonly neighbors?: number;
   /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }
@@ -210,7 +218,7 @@ export interface AnomalyMeasures {
 
 /** Samples from the most unusual to the most usual. */
 export interface AnomalyRanking {
-  /** −log-likelihood of every sample, in order of the data. */
+  /** −log-likelihood, or distance of features, of every sample, in order of the data. */
   readonly scores: Float64Array;
   /** Positions of the samples, the most unusual first. */
   readonly order: Uint32Array;
@@ -220,7 +228,7 @@ export interface AnomalyRanking {
 }
 
 /**
- * Ranks the samples of some data by −log-likelihood: what the model holds for least probable comes first. A sample
+ * Ranks the samples of some data by −log-likelihood, what the model holds for least probable first, or by the distance of features. A sample
  * whose likelihood is 0 or too small for float32 has the score ∞. Scores are kept, samples are not.
  * @param options `marks` names the column of labels, 1 for an anomaly; where it is left out, a column of zeros and ones
  *   called `anomaly` or `label` is taken that the model does not know
@@ -235,7 +243,12 @@ export async function rankAnomalies(
   const scores: number[] = [];
   const labels: number[] = [];
   const files: string[] = [];
-  for await (const batch of score(run, source, { ...options, marks })) {
+  const { by = "likelihood" } = options;
+  const batches =
+    by === "features"
+      ? featureDistances(run, source, { ...options, marks })
+      : score(run, source, { ...options, marks });
+  for await (const batch of batches) {
     for (const value of batch.logLikelihood) scores.push(Number.isNaN(value) ? Infinity : -value);
     for (const label of batch.marks ?? []) labels.push(label);
     files.push(...(batch.files ?? []));
@@ -246,6 +259,36 @@ export async function rankAnomalies(
     files: files.length === 0 ? undefined : files,
     measures: marks === undefined ? undefined : measure(marks, scores, labels),
   };
+}
+
+/** Training samples whose features are compared with, at most. */
+const COMPARED = 20_000;
+
+/** As `score`, with minus the distance of features in place of a log-likelihood. */
+async function* featureDistances(
+  run: LoadedRun,
+  source: Source | undefined,
+  { neighbors = 5, conditional, marks, ...reading }: ScoreOptions,
+): AsyncGenerator<Pick<ScoreBatch, "logLikelihood" | "files" | "marks">> {
+  if (conditional) throw new OptionError("option conditional: is of likelihoods; leave it out");
+  const features = embedding(run);
+  const train = (await run.data()).splits.train;
+  const chosen = new Random(reading.seed ?? 0)
+    .split("compared")
+    .permutation(train.count)
+    .subarray(0, COMPARED);
+  const parts: NdArray<"float32">[] = [];
+  for (let first = 0; first < chosen.length; first += SOURCE_BATCH) {
+    parts.push(await features(train.batch(chosen.subarray(first, first + SOURCE_BATCH)).x));
+  }
+  const known = joined(parts);
+  for await (const { x, files, marks: held } of readSource(run, source, { ...reading, marks })) {
+    yield {
+      logLikelihood: oddities(await features(x), known, neighbors).map((far) => -far),
+      ...(files !== undefined && { files }),
+      ...(held !== undefined && { marks: held }),
+    };
+  }
 }
 
 function measure(column: string, scores: readonly number[], labels: readonly number[]): AnomalyMeasures {

@@ -1,0 +1,75 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
+import { POOLS } from "../../tasks/use/embed.node.ts";
+import { checkFeaturePath } from "../../tasks/use/embed-file.node.ts";
+import { printJson, printLine, printNote, showDuration } from "../format.ts";
+import { interruptible, ProgressLine } from "../progress.ts";
+import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
+
+const flags = z.strictObject({
+  out: z.string().min(1).default("features.parquet").describe("file to write: .parquet, .npy or .csv"),
+  layer: z
+    .string()
+    .min(1)
+    .default("code")
+    .describe("which features: code, local or another layer of the network; an unknown name lists them"),
+  pool: z.enum(POOLS).default("none").describe("of maps, every number, or the mean over locations"),
+  split: z.enum(["train", "validation", "test"]).default("test").describe("split, where the data has splits"),
+  seed: seedNumber().default(0).describe("seed of the noise of categories"),
+  ...csvFlags,
+  ...runOptions,
+  json: z.boolean().default(false).describe("print what was written as JSON"),
+});
+
+export function configure(command: Command): void {
+  addVerb(command, {
+    name: "embed",
+    heading: "Features",
+    flags,
+    help: "DATA is a table file, a query or a folder of images like those the run was fitted on; without it, the test split of the\nrun's own data is embedded. Rows have names: files of images, numbers of rows. Stopped, the same command goes on where it was.\n\nExamples:\n  eidos embed runs/vae-digits --out codes.npy\n  eidos embed runs/photos photos --out features.parquet --layer local --pool mean",
+    check({ out }) {
+      checkFeaturePath(out);
+    },
+    async action({ run, flags: { out, layer, pool, split, seed, csvSafe, json }, operands: [source] }) {
+      const unreadable: string[] = [];
+      const line = new ProgressLine();
+      const begun = performance.now();
+      const display = {
+        say: (text: string) => {
+          line.end();
+          printNote(text);
+        },
+        end: () => line.clear(),
+        stopping: "stopping after this batch",
+      };
+      const made = await interruptible(display, (signal) =>
+        run.embedInto(out, source as string | undefined, {
+          layer,
+          pool,
+          split,
+          seed,
+          signal,
+          writing: csvWriting(csvSafe),
+          onUnreadable: (file) => unreadable.push(file),
+          onProgress({ done, all, resumed }) {
+            const seconds = (performance.now() - begun) / 1000;
+            const left =
+              all === undefined ? "" : `  ${showDuration((seconds * (all - done)) / (done - resumed))} left`;
+            line.show(`${done}${all === undefined ? "" : `/${all}`} rows${left}`);
+          },
+        }),
+      );
+      if (json) printJson({ ...made, ...(unreadable.length > 0 && { unreadable }) });
+      else {
+        const before = made.resumed === 0 ? "" : `, ${made.resumed} of them before`;
+        printLine(
+          made.finished
+            ? `${made.rows} rows of ${layer} [${made.shape}]${before}: ${made.path}${made.rowsPath === undefined ? "" : `, names of rows: ${made.rowsPath}`}`
+            : `stopped after ${made.rows} rows${before}; the same command goes on`,
+        );
+      }
+      printUnreadable(unreadable);
+    },
+  });
+}
