@@ -158,7 +158,12 @@ describe("parts by a plain loop", () => {
           const drawn = await computed(
             noise([1]),
             () => {
-              const { top, left, height: h, width: w } = randomCrop(50, [height, width], { area, ratio, flip: 0 });
+              const {
+                top,
+                left,
+                height: h,
+                width: w,
+              } = randomCrop(50, [height, width], { area, ratio, flip: 0 });
               return { top, left, h, w };
             },
             seed,
@@ -237,7 +242,7 @@ describe("what hides a part", () => {
     for (let row = 0; row < rows; row++) {
       const own = y.slice(row * 4, row * 4 + 4);
       // A value names its row and its number.
-      own.forEach((value, number) => expect(value % 4).toBe(number));
+      expect(own.map((value) => value % 4)).toEqual([0, 1, 2, 3]);
       const from = own.map((value) => Math.floor(value / 4));
       expect(new Set(from.slice(1)).size).toBe(1);
       if (from[0] !== row) swapped[0] = (swapped[0] ?? 0) + 1;
@@ -320,7 +325,9 @@ describe("views", () => {
     expect(views({}, COLOR).describe()).toContain("50 % mirrored");
     expect(views({}, GRAY).describe()).toContain("never mirrored");
     expect(views({}, TABLE).describe()).toContain("60 % of its columns");
-    expect(() => views({ hue: 0.1 }, GRAY)).toThrow("option hue: is for color images, and these have one channel");
+    expect(() => views({ hue: 0.1 }, GRAY)).toThrow(
+      "option hue: is for color images, and these have one channel",
+    );
     expect(() => views({ flip: 0.5 }, TABLE)).toThrow("option flip: is for images");
     expect(() => views({ swap: 0.5 }, COLOR)).toThrow("option swap: is for tables");
     expect(() => viewOptions.parse({ hue: 0.6 })).toThrow();
