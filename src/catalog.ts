@@ -32,6 +32,7 @@ import type { ModelDefinition } from "./model/definition.ts";
 import { nearest } from "./nearest.ts";
 import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
+import { deepInfoMaxDefinition } from "./representation/models/deep-infomax.ts";
 import { elementCount } from "./tensor/array.ts";
 
 /** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
@@ -59,6 +60,7 @@ const definitions = [
   causalTransformerDefinition,
   vaeDefinition,
   ganDefinition,
+  deepInfoMaxDefinition,
   ...detectorDefinitions,
 ] as const;
 
