@@ -33,6 +33,7 @@ export class DeepInfoMax extends EncoderModel {
   readonly discriminator: PriorMatching | undefined;
   /** The game of encoder and discriminator; absent where there is no prior. */
   readonly turns?: Adversarial["turns"];
+  readonly comparesSamples = true;
   private readonly options: SettledDeepInfoMax;
   private readonly views: Views | undefined;
 
