@@ -52,6 +52,11 @@ export const deepInfoMaxOptions = z.strictObject({
   priorUnits: unitCount()
     .default(200)
     .describe("units of the two hidden layers of the prior's discriminator"),
+  priorPenalty: amount()
+    .default(1)
+    .describe(
+      "weight of half the squared slope of that discriminator at draws of the prior (R1); 0 for none, as in the paper",
+    ),
   views: z
     .enum(["one", "two"])
     .default("one")

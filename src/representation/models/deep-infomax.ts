@@ -50,7 +50,12 @@ export class DeepInfoMax extends EncoderModel {
     this.options = options;
     this.views = options.views === "two" ? new Views(options, data) : undefined;
     if (gamma > 0) {
-      const discriminator = new PriorMatching(options.prior, codeSize, options.priorUnits);
+      const discriminator = new PriorMatching({
+        prior: options.prior,
+        codeSize,
+        units: options.priorUnits,
+        penalty: options.priorPenalty,
+      });
       this.discriminator = discriminator;
       this.turns = (batch) => this.turnsAgainst(discriminator, batch);
     }
@@ -111,7 +116,7 @@ export class DeepInfoMax extends EncoderModel {
     return {
       ...information,
       prior: this.discriminator.encoderLoss(codes),
-      discriminator: this.discriminator.discriminatorLoss(codes),
+      discriminator: this.discriminator.discriminatorLosses(codes).game,
     };
   }
 
@@ -127,7 +132,10 @@ export class DeepInfoMax extends EncoderModel {
       {
         name: "discriminator",
         player: discriminator,
-        losses: () => ({ total: discriminator.discriminatorLoss(codesOf(pairing()).stopGradient()) }),
+        losses: () => {
+          const { total } = discriminator.discriminatorLosses(codesOf(pairing()).stopGradient());
+          return { total };
+        },
       },
       {
         name: "encoder",

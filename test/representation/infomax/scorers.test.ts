@@ -76,7 +76,7 @@ describe.each(SCORERS)("%s", (name) => {
 });
 
 describe.each(["uniform", "gaussian"] as const)("matching a %s prior", (prior: PriorName) => {
-  const matching = nameParameters(new PriorMatching(prior, CODE, 7));
+  const matching = nameParameters(new PriorMatching({ prior, codeSize: CODE, units: 7, penalty: 0.5 }));
   const weights = initialState(matching, 3);
 
   it("has the losses of logits, by a discriminator that is computed here", async () => {
@@ -128,11 +128,11 @@ describe.each(["uniform", "gaussian"] as const)("matching a %s prior", (prior: P
       }),
     );
     const many = drawn([4000, CODE], 6);
-    const program = compile(["codes"], ({ codes }) => ({ loss: matching.discriminatorLoss(codes) }), {
+    const program = compile(["codes"], ({ codes }) => matching.discriminatorLosses(codes), {
       runtime,
       weights: sums,
     });
-    const { loss } = await program.run({ codes: many }, { random: new Random(8) });
+    const { game, total } = await program.run({ codes: many }, { random: new Random(8) });
     await program.release();
     const softplus = (x: number): number => Math.log1p(Math.exp(x));
     const steps = Array.from({ length: 2000 }, (_, i) => (i + 0.5) / 2000);
@@ -148,6 +148,8 @@ describe.each(["uniform", "gaussian"] as const)("matching a %s prior", (prior: P
       const z = present(many.data[i * CODE]);
       ofCodes += softplus(prior === "uniform" ? 1 / (1 + Math.exp(-z)) : z) / 4000;
     }
-    expect(Math.abs(present(numbers(loss)[0]) - ofDraws - ofCodes)).toBeLessThan(0.04);
+    expect(Math.abs(present(numbers(game)[0]) - ofDraws - ofCodes)).toBeLessThan(0.04);
+    // Its slope is 1 in the first direction: the penalty is half of that squared, times its weight.
+    expect(present(numbers(total)[0]) - present(numbers(game)[0])).toBeCloseTo(0.25, 4);
   });
 });
