@@ -33,6 +33,7 @@ import type { ModelDefinition } from "./model/definition.ts";
 import { nearest } from "./nearest.ts";
 import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
+import { deepInfoMaxDefinition } from "./representation/models/deep-infomax.ts";
 import { elementCount } from "./tensor/array.ts";
 
 /** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
@@ -61,6 +62,7 @@ const definitions = [
   vaeDefinition,
   ganDefinition,
   classifierDefinition,
+  deepInfoMaxDefinition,
   ...detectorDefinitions,
 ] as const;
 

@@ -2,6 +2,7 @@ import { OptionError } from "../errors.ts";
 import type { Adversarial, Exportable, Losses, SampleOptions, Sampler, Turn } from "../model/capabilities.ts";
 import { continuousKind, type DataInfo, drawClass, type SymbolicBatch } from "../model/data-info.ts";
 import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
+import { SampleSpace } from "../model/sample-space.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
 import type { Random } from "../random.ts";
@@ -31,7 +32,6 @@ import {
   type Generator,
   MlpDiscriminator,
   MlpGenerator,
-  SampleSpace,
 } from "./gan-networks.ts";
 import {
   type GanOptions,

@@ -299,7 +299,8 @@ export class Trainer {
     evaluated?: EvaluatedSamples,
   ): Promise<Readonly<Record<string, number>>> {
     const total = Math.min(part.count, samples);
-    const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, 64));
+    const least = this.tracer.model.comparesSamples === true ? 1 : 64;
+    const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, least));
     const sums: Record<string, number> = {};
     const parameters = this.vectors[this.weightsName];
     if (parameters === undefined) throw new OptionError("training holds no parameters");

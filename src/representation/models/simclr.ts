@@ -1,0 +1,29 @@
+import { sizeAt } from "../../tensor/graph.ts";
+import { arange, concat, oneHot, slice, type Tensor, where } from "../../tensor/index.ts";
+import { directions } from "./agreement.ts";
+
+/** Scores that count nothing in a log Σ exp, and finite so that no gradient is NaN. */
+const NEVER = -1e9;
+
+/**
+ * Normalized temperature-scaled cross-entropy, NT-Xent (Chen et al. 2020, equation 1): each of the 2n views is to find the other view of its
+ * sample among all others by their cosine: the mean of −log(e^(s(i, j)/τ) / Σ_(k ≠ i) e^(s(i, k)/τ)). It lies between 0 and about
+ * log(2n − 1) + 2/τ; a network that tells nothing apart has log(2n − 1). Without another sample it is 0.
+ * @param a, b vectors of two views, [n, d]
+ * @returns a scalar, in nats
+ */
+export function ntXent(a: Tensor, b: Tensor, temperature: number): Tensor {
+  const n = sizeAt("ntXent", a, 0);
+  const z = directions(concat([a, b], 0));
+  const scores = z.matmul(z, { transposeB: true }).mul(1 / temperature);
+  const isSelf = oneHot(arange(0, 2 * n), 2 * n).greater(0);
+  const others = where(isSelf, NEVER, scores).logSumExp(1).mean();
+  const [first, second] = [slice(z, 0, 0, n), slice(z, 0, n)];
+  return others.sub(
+    first
+      .mul(second)
+      .sum(1)
+      .mul(1 / temperature)
+      .mean(),
+  );
+}
