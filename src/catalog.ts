@@ -34,6 +34,7 @@ import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
 import { autoencoderDefinition } from "./representation/models/autoencoder.ts";
 import { barlowTwinsDefinition } from "./representation/models/barlow-twins.ts";
+import { deepInfoMaxDefinition } from "./representation/models/deep-infomax.ts";
 import { rotationDefinition } from "./representation/models/rotation.ts";
 import { simClrDefinition } from "./representation/models/simclr.ts";
 import { vicRegDefinition } from "./representation/models/vicreg.ts";
@@ -64,6 +65,7 @@ const definitions = [
   causalTransformerDefinition,
   vaeDefinition,
   ganDefinition,
+  deepInfoMaxDefinition,
   simClrDefinition,
   vicRegDefinition,
   barlowTwinsDefinition,

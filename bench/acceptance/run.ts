@@ -82,12 +82,34 @@ function table(rows: readonly Row[]): string {
   ].join("\n");
 }
 
+/** The rows of an entry, with the day and the machine that they were measured on. */
+interface Measured {
+  readonly made: string;
+  readonly rows: readonly Row[];
+}
+
 /** All rows of a suite by the names of their entries, kept beside its page, so that a call for some rows does not lose the others. */
 const rowsFile = (page: string): string => page.replace(/\.md$/, ".json");
 
-async function keptRows(page: string): Promise<Record<string, readonly Row[]>> {
+async function keptRows(page: string): Promise<Readonly<Record<string, Measured>>> {
   const file = rowsFile(page);
   return existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : {};
+}
+
+function dayAndMachine(): string {
+  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
+  return `${new Date().toISOString().slice(0, 10)}; ${machine}`;
+}
+
+/** Days and machines of rows, with the names of the entries of each but the one that has most of them. */
+function occasions(kept: readonly (readonly [name: string, measured: Measured])[]): string {
+  const names = new Map<string, string[]>();
+  for (const [name, { made }] of kept) names.set(made, [...(names.get(made) ?? []), name]);
+  const [most, ...others] = [...names].sort(([, a], [, b]) => b.length - a.length);
+  return [
+    `on ${most?.[0] ?? "no day"}`,
+    ...others.map(([made, entries]) => `${entries.map((name) => `\`${name}\``).join(", ")} on ${made}`),
+  ].join(". ");
 }
 
 /** Measures the wanted entries of a suite and writes its page from all rows there are. */
@@ -110,20 +132,23 @@ export async function runSuite(
     for (const each of rows) process.stderr.write(`${Object.values(each).join(" | ")}\n`);
     // Read anew each time: another call may have measured other rows meanwhile.
     const kept = await keptRows(target);
-    await writeFile(rowsFile(target), `${JSON.stringify({ ...kept, [name]: rows }, null, 1)}\n`);
+    const measured: Measured = { made: dayAndMachine(), rows };
+    await writeFile(rowsFile(target), `${JSON.stringify({ ...kept, [name]: measured }, null, 1)}\n`);
   }
   const minutes = (performance.now() - begun) / 60_000;
-  const kept = await keptRows(target);
+  const all = await keptRows(target);
+  const kept: (readonly [string, Measured])[] = [];
   const sections = new Map<string, Row[]>();
   for (const { name, section } of suite.entries) {
-    const rows = kept[name];
-    if (rows !== undefined) sections.set(section, [...(sections.get(section) ?? []), ...rows]);
+    const measured = all[name];
+    if (measured === undefined) continue;
+    kept.push([name, measured]);
+    sections.set(section, [...(sections.get(section) ?? []), ...measured.rows]);
   }
-  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
   const page = [
     `# ${suite.title}`,
     "",
-    `Made by \`${suite.command}\` on ${new Date().toISOString().slice(0, 10)}; ${machine}. ${suite.introduction}`,
+    `Made by \`${suite.command}\` ${occasions(kept)}. ${suite.introduction}`,
     ...[...sections].flatMap(([title, rows]) => [
       ...(title === "" ? [] : ["", `## ${title}`]),
       "",

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs";
 import type { DownloadProgress } from "../data/files/download.node.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
@@ -22,7 +23,7 @@ export function progressLine(progress: FitProgress): string {
   const { secondsLeft, share, part, mined } = progress;
   const named = part === undefined ? [] : [part];
   if (stage === "compiling") return "compiling the training step …";
-  if (stage === "reporting") return "drawing samples, writing model and report …";
+  if (stage === "reporting") return "writing pictures, model and report …";
   if (stage === "mining") return [...named, progressBar("mining crops", mined ?? 0)].join("  ");
   return [
     ...named,
@@ -207,5 +208,10 @@ export function printSummary(summary: FitSummary): void {
   }
   printLine(`run folder: ${folder}`);
   if (reason === "stopped") printLine(`continue with: eidos fit --resume ${folder}`);
-  else printLine(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
+  else {
+    // Models that draw no samples, and runs without pictures, leave that folder empty.
+    const pictures = `${folder}/samples`;
+    const isEmpty = !existsSync(pictures) || readdirSync(pictures).length === 0;
+    printLine(`  ${isEmpty ? "" : `pictures: ${pictures}    `}report: ${folder}/report.html`);
+  }
 }

@@ -25,6 +25,11 @@ export interface Trainable extends Module {
    * where the loss does not measure how good a model is.
    */
   readonly selection?: "validation" | "last";
+  /**
+   * Whether the loss compares the samples of a batch with each other, so that it depends on how many they are: it is then measured on
+   * batches as large as those of the fit.
+   */
+  readonly comparesSamples?: boolean;
 }
 
 /** One turn of a game between the parts of a model. */

@@ -25,10 +25,30 @@ export interface Update {
   readonly slots: Readonly<Record<string, Tensor>>;
 }
 
+/** The rules of this file in numbers, for an update outside of a graph. */
+export type UpdateRule =
+  | {
+      readonly kind: "sgd";
+      readonly momentum: number;
+      readonly nesterov: boolean;
+      readonly weightDecay: number;
+    }
+  | {
+      readonly kind: "adam";
+      readonly beta1: number;
+      readonly beta2: number;
+      readonly epsilon: number;
+      readonly weightDecay: number;
+      /** Whether the decay is that of AdamW, beside the gradient. */
+      readonly decoupled: boolean;
+    };
+
 /** A rule that turns a gradient into new parameters. */
 export interface Optimizer {
   /** Names of the state vectors, each as long as the parameters; zeros at the start. */
   readonly slots: readonly string[];
+  /** The same in numbers; a rule that is none of this file's has none, and is computed in the graph alone. */
+  readonly rule?: UpdateRule;
   update(context: UpdateContext): Update;
 }
 
@@ -53,6 +73,7 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   if (nesterov && momentum === 0) throw new OptionError("sgd: nesterov needs a momentum above 0");
   return {
     slots: momentum === 0 ? [] : ["velocity"],
+    rule: { kind: "sgd", momentum, nesterov, weightDecay },
     update: ({ parameters, gradient, slots, learningRate, rates }) => {
       const decayed = addPenalty(gradient, parameters, weightDecay);
       if (momentum === 0) {
@@ -82,7 +103,7 @@ export interface AdamOptions {
  */
 export function adam(options: AdamOptions = {}): Optimizer {
   const { weightDecay = 0 } = options;
-  return adamCore("adam", options, ({ parameters, gradient }) => ({
+  return adamCore("adam", options, false, ({ parameters, gradient }) => ({
     parameters,
     gradient: addPenalty(gradient, parameters, weightDecay),
   }));
@@ -94,13 +115,18 @@ export function adam(options: AdamOptions = {}): Optimizer {
  */
 export function adamW(options: AdamOptions = {}): Optimizer {
   const { weightDecay = 0.01 } = options;
-  return adamCore("adamw", { ...options, weightDecay }, ({ parameters, gradient, learningRate, rates }) => ({
-    parameters:
-      weightDecay === 0
-        ? parameters
-        : parameters.mul(constant(1).sub(atRates(learningRate.mul(weightDecay), rates))),
-    gradient,
-  }));
+  return adamCore(
+    "adamw",
+    { ...options, weightDecay },
+    true,
+    ({ parameters, gradient, learningRate, rates }) => ({
+      parameters:
+        weightDecay === 0
+          ? parameters
+          : parameters.mul(constant(1).sub(atRates(learningRate.mul(weightDecay), rates))),
+      gradient,
+    }),
+  );
 }
 
 /**
@@ -110,6 +136,7 @@ export function adamW(options: AdamOptions = {}): Optimizer {
 function adamCore(
   name: string,
   options: AdamOptions,
+  decoupled: boolean,
   decay: (context: UpdateContext) => { readonly parameters: Tensor; readonly gradient: Tensor },
 ): Optimizer {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = options;
@@ -119,6 +146,7 @@ function adamCore(
   atLeastZero(`${name} weightDecay`, weightDecay);
   return {
     slots: ["gradientSum", "squareSum"],
+    rule: { kind: "adam", beta1, beta2, epsilon, weightDecay, decoupled },
     update: (context) => {
       const { parameters, gradient } = decay(context);
       const gradientSum = slotOf(context.slots, "gradientSum").mul(beta1).add(gradient);

@@ -11,6 +11,8 @@ export interface RuntimeValue {
   readonly shape: readonly number[];
   /** Copies the value out if need be. */
   read(): Promise<NdArray>;
+  /** The array itself, which ends with `dispose`. @throws RuntimeError where it lies in memory of a device */
+  view(): NdArray;
   /** Frees the memory at once, unless `read` has given it away. Further use is an error. */
   dispose(): void;
 }
@@ -134,6 +136,13 @@ class OrtValue implements RuntimeValue {
     this.shared = true;
     const data = tensor.location === "cpu" ? tensor.data : await inTurn(this.ort, () => tensor.getData(true));
     return { dtype: this.dtype, shape: this.shape, data } as NdArray;
+  }
+
+  view(): NdArray {
+    const { tensor, dtype, shape } = this;
+    if (tensor.location !== "cpu")
+      throw new RuntimeError("a value of a device is no array before it is read");
+    return { dtype, shape, data: tensor.data } as NdArray;
   }
 
   dispose(): void {

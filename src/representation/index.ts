@@ -1,4 +1,24 @@
 export { type ViewOptions, Views, viewOptions } from "./augment/index.ts";
+export {
+  ConvolutionalEncoder,
+  type Encoder,
+  type EncoderOptions,
+  encoderFor,
+  encoderOptions,
+  type Layers,
+  RowEncoder,
+} from "./encoders/index.ts";
+export {
+  donskerVaradhanLoss,
+  infoNcePartLoss,
+  jensenShannonPartLoss,
+  PART_ESTIMATORS,
+  type PartEstimator,
+  type PartScores,
+  partInformation,
+} from "./infomax/losses.ts";
+export { PriorMatching, type PriorName } from "./infomax/prior.ts";
+export { buildScorer, type Scorer, type ScorerName, type ScorerOptions } from "./infomax/scorers.ts";
 export { spreadOf } from "./models/agreement.ts";
 export {
   Autoencoder,
@@ -9,6 +29,8 @@ export {
   type Corruption,
 } from "./models/autoencoder.ts";
 export { barlowLoss, barlowTwins, barlowTwinsDefinition } from "./models/barlow-twins.ts";
+export { DeepInfoMax, deepInfoMax, deepInfoMaxDefinition } from "./models/deep-infomax.ts";
+export { defineEncoder, EncoderModel, type EncoderSystem } from "./models/define.ts";
 export { Projector } from "./models/projector.ts";
 export { RotationModel, rotation, rotationDefinition } from "./models/rotation.ts";
 export { ntXent, simClr, simClrDefinition } from "./models/simclr.ts";

@@ -62,11 +62,8 @@ export class ParameterLayout {
     );
   }
 
-  /**
-   * The share of the learning rate of each number of the vector; undefined where all are 1. It is put together from a scalar a
-   * stretch, which the runtime does once, when it loads the program.
-   */
-  get rates(): Tensor | undefined {
+  /** Stretches of the vector that have one share of the learning rate each. */
+  get rateStretches(): readonly { readonly rate: number; readonly size: number }[] {
     const stretches: { readonly rate: number; readonly size: number }[] = [];
     for (const parameter of this.parameters) {
       const rate = this.shares.get(parameter) ?? 1;
@@ -75,6 +72,15 @@ export class ParameterLayout {
       if (last?.rate === rate) stretches.splice(-1, 1, { rate, size: last.size + size });
       else stretches.push({ rate, size });
     }
+    return stretches;
+  }
+
+  /**
+   * The share of the learning rate of each number of the vector; undefined where all are 1. It is put together from a scalar a
+   * stretch, which the runtime does once, when it loads the program.
+   */
+  get rates(): Tensor | undefined {
+    const stretches = this.rateStretches;
     if (stretches.every(({ rate }) => rate === 1)) return undefined;
     const pieces = stretches.map(({ rate, size }) => broadcastTo(constant(rate), [size]));
     return pieces.length === 1 ? constant(stretches[0]?.rate ?? 1) : concat(pieces, 0);
@@ -111,6 +117,18 @@ export class ParameterLayout {
       offset += data.length;
     }
     return flat;
+  }
+
+  /** The pieces of a vector by name, in the shapes of the parameters: what is written into the one shows in the other. */
+  shown(flat: Float32Array): ReadonlyMap<string, NdArray<"float32">> {
+    let offset = 0;
+    return new Map(
+      this.parameters.map(({ name, shape }) => {
+        const data = flat.subarray(offset, offset + elementCount(shape));
+        offset += data.length;
+        return [name, { dtype: "float32", shape, data }];
+      }),
+    );
   }
 
   /** Named copies of the pieces of a vector. */

@@ -12,6 +12,7 @@ import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
 import { gameStep } from "./game.ts";
 import { type LayoutStretch, ParameterLayout } from "./layout.ts";
 import { frozenOf, type Rates, ratesOf, trainedOf } from "./rates.ts";
+import { VectorUpdate, type VectorUpdateOptions } from "./vector-update.ts";
 
 export interface StepOptions {
   readonly optimizer: Optimizer;
@@ -23,6 +24,11 @@ export interface StepOptions {
 
 /** Stands before the names of what an evaluator asks for. */
 export const EVALUATED = "evaluated.";
+
+/** The name of the gradient by the trained parameter of this number. */
+export function gradientName(parameter: number): string {
+  return `gradient.${parameter}`;
+}
 
 /** The name of a buffer's moving average. */
 export function averageOf({ name }: Buffer): string {
@@ -134,21 +140,76 @@ export class StepTracer {
 
   /** @param layout of the parameters that are trained, which `parameters` has the values of */
   private gradientOf(parameters: Tensor, batch: SymbolicBatch, layout: ParameterLayout): StepGraph {
-    const { result: losses, updates } = traceTraining(() => this.model.loss(batch));
-    const gradients = grad(losses.total, layout.parameters).map((g) => reshape(g, [-1]));
-    const first = gradients[0];
+    const { gradients, rest } = this.traced(batch, layout);
+    const flat = gradients.map((g) => reshape(g, [-1]));
+    const first = flat[0];
     const outputs = new Map<string, Tensor>([
-      ["gradient", gradients.length === 1 && first !== undefined ? first : concat(gradients, 0)],
+      ["gradient", flat.length === 1 && first !== undefined ? first : concat(flat, 0)],
+      ...rest,
     ]);
+    const replaced = substitute([...outputs.values()], layout.views(parameters));
+    return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));
+  }
+
+  /** The gradient by each parameter of the layout, and beside it the losses and the buffers after the step. */
+  private traced(
+    batch: SymbolicBatch,
+    layout: ParameterLayout,
+  ): { readonly gradients: readonly Tensor[]; readonly rest: StepGraph } {
+    const { result: losses, updates } = traceTraining(() => this.model.loss(batch));
+    const rest = new Map<string, Tensor>();
     for (const [name, loss] of Object.entries(losses)) {
       // It could not be kept in the records of a run.
       if (name === "__proto__")
         throw new OptionError("a part of a loss cannot be called __proto__; rename it");
-      outputs.set(`loss.${name}`, loss);
+      rest.set(`loss.${name}`, loss);
     }
-    for (const buffer of buffersOf(this.model)) outputs.set(buffer.name, updates.get(buffer) ?? buffer);
-    const replaced = substitute([...outputs.values()], layout.views(parameters));
-    return new Map([...outputs.keys()].map((name, i) => [name, replaced[i] ?? parameters]));
+    for (const buffer of buffersOf(this.model)) rest.set(buffer.name, updates.get(buffer) ?? buffer);
+    return { gradients: grad(losses.total, layout.parameters), rest };
+  }
+
+  /**
+   * What a step outside of the graph begins with: losses, buffers after the step with their averages, and for each trained parameter, in
+   * the order of the layout, its gradient as `gradient.0`, `gradient.1`, … Parameters are read under their own names.
+   */
+  gradients(shape: BatchShape): StepGraph {
+    const { gradients, rest } = this.traced(symbolicBatch(shape), this.layout);
+    return new Map([
+      ...rest,
+      ...gradients.map((gradient, i) => [gradientName(i), gradient] as const),
+      ...this.bufferAverages((buffer) => rest.get(buffer.name) ?? buffer),
+    ]);
+  }
+
+  /**
+   * The moving averages of buffers after the step, where an average is kept.
+   * @param bufferOf the value that a buffer has after the step; default: an input by its name
+   */
+  bufferAverages(
+    bufferOf: (buffer: Buffer) => Tensor = ({ name, shape }) => input(name, shape),
+    step = input("step", []),
+  ): StepGraph {
+    return new Map(
+      this.averagedBuffers.map((buffer) => {
+        const before = input(averageOf(buffer), buffer.shape);
+        return [averageOf(buffer), movingAverage(before, bufferOf(buffer), this.options.averageDecay, step)];
+      }),
+    );
+  }
+
+  /** How vectors are updated outside of the graph; undefined where the update cannot be had there. */
+  get outside(): VectorUpdateOptions | undefined {
+    const { optimizer, clipNorm, averageDecay } = this.options;
+    // The turns of a game follow each other in one graph, and a step of one part has its own stretch of the vectors.
+    if (optimizer.rule === undefined || isAdversarial(this.model) || isStaged(this.model)) return undefined;
+    const options: VectorUpdateOptions = {
+      rule: optimizer.rule,
+      slots: optimizer.slots,
+      averageDecay,
+      rates: this.layout.rateStretches,
+      ...(clipNorm !== undefined && { clipNorm }),
+    };
+    return VectorUpdate.fits(this.layout.size, options) ? options : undefined;
   }
 
   /**
@@ -159,7 +220,7 @@ export class StepTracer {
   private update(
     parameters: Tensor,
     gradient: Tensor,
-    bufferOf: (buffer: Buffer) => Tensor,
+    bufferOf?: (buffer: Buffer) => Tensor,
     layout = this.layout,
     vector: (name: string) => Tensor = (name) => this.vector(name),
   ): StepGraph {
@@ -187,12 +248,8 @@ export class StepTracer {
     for (const [slot, value] of Object.entries(next.slots)) outputs.set(`slot.${slot}`, value);
     if (averageDecay > 0) {
       outputs.set("average", movingAverage(vector("average"), next.parameters, averageDecay, step));
-      for (const buffer of this.averagedBuffers) {
-        const before = input(averageOf(buffer), buffer.shape);
-        outputs.set(averageOf(buffer), movingAverage(before, bufferOf(buffer), averageDecay, step));
-      }
     }
-    return outputs;
+    return new Map([...outputs, ...this.bufferAverages(bufferOf, step)]);
   }
 
   /** A whole step: forward, backward, optimizer and moving average in one graph. */
@@ -246,11 +303,9 @@ export class StepTracer {
 
   /** The update alone, from the mean of several flat gradients: `gradient.0`, `gradient.1`, …, and from the buffers after the step. */
   updateFrom(parts: number): StepGraph {
-    const gradients = Array.from({ length: parts }, (_, i) => this.vector(`gradient.${i}`));
+    const gradients = Array.from({ length: parts }, (_, i) => this.vector(gradientName(i)));
     const total = gradients.reduce((a, b) => a.add(b));
-    return this.update(this.vector("parameters"), total.mul(1 / parts), ({ name, shape }) =>
-      input(name, shape),
-    );
+    return this.update(this.vector("parameters"), total.mul(1 / parts));
   }
 
   /** Losses without training: dropout off, running statistics. What an evaluator asks for stands behind `evaluated.`. */

@@ -8,7 +8,8 @@ import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
 import { parameterValue } from "./layout.ts";
 import { ShapedPrograms } from "./programs.ts";
-import { averageOf, EVALUATED, type StepTracer } from "./step.ts";
+import { averageOf, EVALUATED, gradientName, type StepTracer } from "./step.ts";
+import { VectorUpdate } from "./vector-update.ts";
 
 /** Everything that decides how training goes on. */
 export interface Snapshot {
@@ -86,10 +87,43 @@ async function initializedByData(
   }
 }
 
-/** How steps are computed: each in a program of its own, or its gradient in parts, which a program takes for the update. */
+/**
+ * How steps are computed. Where gradients come from: a program for the whole batch, or a pool for its parts. What becomes of them: the
+ * update is a program, that of the whole step or one of its own, or it is made outside of the graph, on vectors in one memory.
+ */
 type StepPrograms =
-  | { readonly kind: "whole"; readonly programs: ShapedPrograms }
-  | { readonly kind: "parts"; readonly pool: GradientPool; readonly update: Program };
+  | { readonly kind: "whole"; readonly programs: ShapedPrograms; readonly update?: VectorUpdate }
+  | {
+      readonly kind: "parts";
+      readonly pool: GradientPool;
+      readonly update: Program | VectorUpdate;
+      /** The averages of buffers, where the update is none of a graph and there are any. */
+      readonly averages?: Program;
+    };
+
+/** A step: its learning rate, and its number, 1 for the first from which the optimizer counts. */
+interface StepAt {
+  readonly learningRate: number;
+  readonly number: number;
+}
+
+function scalarsOf({ learningRate, number }: StepAt): Record<string, NdArray> {
+  return { learningRate: float32([learningRate], []), step: float32([number], []) };
+}
+
+/** Updates vectors by the mean of the gradients of parts, each an array a parameter or one of all, which are freed. Returns its norm. */
+function updateBy(
+  update: VectorUpdate,
+  parts: readonly (readonly Value[])[],
+  { learningRate, number }: StepAt,
+): number {
+  const arrays = parts.map((values) =>
+    values.map((value) => (value.kind === "runtime" ? value.view() : value).data as Float32Array),
+  );
+  const norm = update.update(arrays, learningRate, number);
+  for (const value of parts.flat()) disposeValue(value);
+  return norm;
+}
 
 /** Runs training steps; holds parameters and optimizer state where the runtime keeps its values. */
 export class Trainer {
@@ -114,7 +148,10 @@ export class Trainer {
     this.batches = batches;
     this.runtime = runtime;
     this.steps = steps;
-    this.vectors = Object.fromEntries(start.vectors);
+    this.vectors = {
+      ...Object.fromEntries(start.vectors),
+      ...(steps.update instanceof VectorUpdate && steps.update.views),
+    };
     this.step = start.step;
   }
 
@@ -129,16 +166,29 @@ export class Trainer {
     start: Snapshot,
     pool?: GradientPool,
   ): Promise<Trainer> {
-    let steps: StepPrograms;
-    if (pool === undefined) {
-      const programs = new ShapedPrograms((shape) => tracer.whole(shape), runtime);
-      await programs.at(batches.shape(batches.batchSize, start.step));
-      steps = { kind: "whole", programs };
-    } else {
-      steps = { kind: "parts", pool, update: await Program.build(tracer.updateFrom(pool.parts), runtime) };
-    }
     const begun =
       start.step > 0 || start.given ? start : await initializedByData(tracer, batches, runtime, start);
+    // The memory of a processor is that of the vectors, too; on other providers they would travel at each step.
+    const outside = runtime.provider === "cpu" ? tracer.outside : undefined;
+    const update = outside && (await VectorUpdate.create(outside, begun.vectors));
+    let steps: StepPrograms;
+    if (pool === undefined) {
+      const trace = update === undefined ? "whole" : "gradients";
+      const programs = new ShapedPrograms((shape) => tracer[trace](shape), runtime);
+      await programs.at(batches.shape(batches.batchSize, start.step));
+      steps = { kind: "whole", programs, ...(update !== undefined && { update }) };
+    } else {
+      const averages = tracer.bufferAverages();
+      steps =
+        update === undefined
+          ? { kind: "parts", pool, update: await Program.build(tracer.updateFrom(pool.parts), runtime) }
+          : {
+              kind: "parts",
+              pool,
+              update,
+              ...(averages.size > 0 && { averages: await Program.build(averages, runtime) }),
+            };
+    }
     return new Trainer(tracer, batches, runtime, steps, begun);
   }
 
@@ -147,47 +197,69 @@ export class Trainer {
    * @param since the step at which training of the part under way has begun, from which optimizer and average count; default: 0
    */
   async train(learningRate: number, since = 0): Promise<StepResult> {
-    const scalars = { learningRate: float32([learningRate], []), step: float32([this.step + 1 - since], []) };
     const { steps } = this;
+    const at = { learningRate, number: this.step + 1 - since };
     const result =
-      steps.kind === "whole"
-        ? await this.trainWhole(steps.programs, scalars)
-        : await this.trainInParts(steps, scalars);
+      steps.kind === "whole" ? await this.trainWhole(steps, at) : await this.trainInParts(steps, at);
     this.step += 1;
     return result;
   }
 
-  private async trainWhole(programs: ShapedPrograms, scalars: Record<string, NdArray>): Promise<StepResult> {
+  private async trainWhole(
+    { programs, update }: Extract<StepPrograms, { kind: "whole" }>,
+    at: StepAt,
+  ): Promise<StepResult> {
     const { batchSize } = this.batches;
     const program = await programs.at(this.batches.shape(batchSize, this.step));
     const feeds = await this.batches.feeds(this.step);
     const random = this.batches.random.split("noise").split(this.step);
-    const outputs = await program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
-    return this.take(outputs, await readLosses(outputs));
+    const scalars = scalarsOf(at);
+    if (update === undefined) {
+      const outputs = await program.runValues({ ...this.vectors, ...scalars, ...feeds }, { random });
+      return this.take(outputs, await readLosses(outputs));
+    }
+    const { layout } = this.tracer;
+    const parameters = Object.fromEntries(layout.shown(update.vector("parameters")));
+    const outputs = await program.runValues(
+      { ...this.vectors, ...parameters, ...scalars, ...feeds },
+      { random },
+    );
+    const gradients = layout.parameters.flatMap((_, i) => outputs[gradientName(i)] ?? []);
+    const gradientNorm = updateBy(update, [gradients], at);
+    return this.take(outputs, await readLosses(outputs), gradientNorm);
   }
 
   private async trainInParts(
-    { pool, update }: Extract<StepPrograms, { kind: "parts" }>,
-    scalars: Record<string, NdArray>,
+    { pool, update, averages }: Extract<StepPrograms, { kind: "parts" }>,
+    at: StepAt,
   ): Promise<StepResult> {
     const parts = await pool.compute(this.step, this.vectors);
-    const gradients = Object.fromEntries(parts.map(({ gradient }, i) => [`gradient.${i}`, gradient]));
     const buffers = parts.at(-1)?.buffers ?? {};
-    const outputs = await update.runValues({ ...this.vectors, ...buffers, ...scalars, ...gradients });
     const losses: Record<string, number> = {};
     for (const part of parts) {
       for (const [name, loss] of Object.entries(part.losses))
         losses[name] = (losses[name] ?? 0) + loss / parts.length;
     }
     // Each part has its own batch statistics; those of the last one stay, as with one process a device elsewhere.
+    if (update instanceof VectorUpdate) {
+      const gradientNorm = updateBy(
+        update,
+        parts.map(({ gradient }) => [gradient]),
+        at,
+      );
+      const averaged = await averages?.runValues({ ...this.vectors, ...buffers, ...scalarsOf(at) });
+      return this.take({ ...buffers, ...averaged }, losses, gradientNorm);
+    }
+    const gradients = Object.fromEntries(parts.map(({ gradient }, i) => [gradientName(i), gradient]));
+    const outputs = await update.runValues({ ...this.vectors, ...buffers, ...scalarsOf(at), ...gradients });
     return this.take({ ...outputs, ...buffers }, losses);
   }
 
   private async take(
     outputs: Readonly<Record<string, Value>>,
     losses: Readonly<Record<string, number>>,
+    norm?: number,
   ): Promise<StepResult> {
-    const norm = outputs.gradientNorm;
     const before = this.vectors;
     this.vectors = Object.fromEntries(
       Object.keys(before).map((name) => [name, outputs[name] ?? before[name]]),
@@ -195,7 +267,9 @@ export class Trainer {
     for (const [name, value] of Object.entries(before)) {
       if (value !== this.vectors[name]) disposeValue(value);
     }
-    const gradientNorm = norm === undefined ? Number.NaN : Number((await readValue(norm)).data[0]);
+    const { gradientNorm: output } = outputs;
+    const gradientNorm =
+      norm ?? (output === undefined ? Number.NaN : Number((await readValue(output)).data[0]));
     return { losses, gradientNorm };
   }
 
@@ -225,7 +299,8 @@ export class Trainer {
     evaluated?: EvaluatedSamples,
   ): Promise<Readonly<Record<string, number>>> {
     const total = Math.min(part.count, samples);
-    const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, 64));
+    const least = this.tracer.model.comparesSamples === true ? 1 : 64;
+    const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, least));
     const sums: Record<string, number> = {};
     const parameters = this.vectors[this.weightsName];
     if (parameters === undefined) throw new OptionError("training holds no parameters");
@@ -260,7 +335,7 @@ export class Trainer {
   /** Copies of all vectors. */
   async snapshot(): Promise<Snapshot> {
     const vectors = new Map<string, NdArray>();
-    for (const [name, value] of Object.entries(this.vectors)) vectors.set(name, await readValue(value));
+    for (const [name, value] of Object.entries(this.vectors)) vectors.set(name, await copyOf(value));
     return { step: this.step, vectors };
   }
 
@@ -274,10 +349,18 @@ export class Trainer {
     for (const value of Object.values(this.vectors)) disposeValue(value);
     this.vectors = {};
     const { steps } = this;
-    await (steps.kind === "whole" ? steps.programs : steps.update).release();
+    if (steps.kind === "whole") await steps.programs.release();
+    else
+      for (const program of [steps.update, steps.averages])
+        if (program instanceof Program) await program.release();
     for (const sizes of this.validations.values())
       for (const program of sizes.values()) await (await program).release();
   }
+}
+
+/** A copy of a value as an array. */
+async function copyOf(value: Value): Promise<NdArray> {
+  return value.kind === "runtime" ? value.read() : ({ ...value, data: value.data.slice() } as NdArray);
 }
 
 /** The weights to use of a snapshot, by name. */

@@ -97,6 +97,7 @@ describe("nodeRuntime", () => {
       dtype: "float32",
       shape: [1],
       read: async () => float32([1], [1]),
+      view: () => float32([1], [1]),
       dispose: () => {},
     } as const;
     await expect(program.run({ x: foreign })).rejects.toThrow(/input x is a value of another runtime/);

@@ -27,6 +27,7 @@ function counting(): { readonly runtime: Runtime; readonly held: { sessions: num
       dtype: value.dtype,
       shape: value.shape,
       read: () => value.read(),
+      view: () => value.view(),
       dispose() {
         held.values -= 1;
         value.dispose();

@@ -262,6 +262,7 @@ async function distancesOf(
 
 /** Mean loss over a whole split, with fixed noise. */
 async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<number> {
+  const rows = run.model.comparesSamples === true ? run.config.fit.batchSize : BATCH;
   const loss = run.session.compiled(
     run.model,
     "loss",
@@ -276,8 +277,8 @@ async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<num
   );
   const random = new Random(seed).split("evaluate");
   let total = 0;
-  for (let first = 0; first < split.count; first += BATCH) {
-    const count = Math.min(BATCH, split.count - first);
+  for (let first = 0; first < split.count; first += rows) {
+    const count = Math.min(rows, split.count - first);
     const batch = split.batch(range(first, count));
     const { total: value } = await loss.run(batchFeeds(batch), { random: random.split(first) });
     total += (Number(value.data[0]) * count) / split.count;
