@@ -41,6 +41,7 @@ export type Agreement = (a: Tensor, b: Tensor) => Losses;
  */
 export class TwoViewModel extends EncoderModel {
   readonly projector: Projector;
+  readonly comparesSamples = true;
   private readonly views: Views;
   private readonly agreement: Agreement;
 
