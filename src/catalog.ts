@@ -33,7 +33,12 @@ import type { ModelDefinition } from "./model/definition.ts";
 import { nearest } from "./nearest.ts";
 import { nameParameters, stateSize } from "./nn/module.ts";
 import { parseOptions } from "./options.ts";
+import { autoencoderDefinition } from "./representation/models/autoencoder.ts";
+import { barlowTwinsDefinition } from "./representation/models/barlow-twins.ts";
 import { deepInfoMaxDefinition } from "./representation/models/deep-infomax.ts";
+import { rotationDefinition } from "./representation/models/rotation.ts";
+import { simClrDefinition } from "./representation/models/simclr.ts";
+import { vicRegDefinition } from "./representation/models/vicreg.ts";
 import { elementCount } from "./tensor/array.ts";
 
 /** Every model. A new one is one line here, a new detector one of `detectorDefinitions`. */
@@ -63,6 +68,11 @@ const definitions = [
   ganDefinition,
   classifierDefinition,
   deepInfoMaxDefinition,
+  simClrDefinition,
+  vicRegDefinition,
+  barlowTwinsDefinition,
+  autoencoderDefinition,
+  rotationDefinition,
   ...detectorDefinitions,
 ] as const;
 

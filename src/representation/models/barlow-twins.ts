@@ -1,16 +1,19 @@
+import { amount } from "../../bounds.ts";
+import type { Losses } from "../../model/capabilities.ts";
+import { builderOf } from "../../model/definition.ts";
 import { sizeAt } from "../../tensor/graph.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { viewOptions } from "../augment/views.ts";
+import { encoderOptions } from "../encoders/index.ts";
 import { centered, diagonal, offDiagonal } from "./agreement.ts";
+import { defineEncoder } from "./define.ts";
+import { projectorOptions, TwoViewModel, viewNotes } from "./two-views.ts";
 
 /** Added to variances, as batch normalization does. */
 const EPSILON = 1e-5;
 
 /** The terms, scalars, and their weighted sum. */
-export interface BarlowTerms {
-  readonly total: Tensor;
-  readonly invariance: Tensor;
-  readonly redundancy: Tensor;
-}
+export type BarlowTerms = Losses & { readonly invariance: Tensor; readonly redundancy: Tensor };
 
 /** Numbers to mean 0 and variance 1 over the batch. */
 function standardized(z: Tensor): Tensor {
@@ -33,3 +36,27 @@ export function barlowLoss(a: Tensor, b: Tensor, redundancy: number): BarlowTerm
   const mixed = offDiagonal(correlations).square().sum();
   return { total: invariance.add(mixed.mul(redundancy)), invariance, redundancy: mixed };
 }
+
+/** Options of Barlow Twins. */
+export const barlowTwinsOptions = encoderOptions.extend({
+  ...projectorOptions({ projectorWidth: 256, projectorLayers: 2, projectorSize: 256 }),
+  redundancy: amount()
+    .default(0.005)
+    .describe("weight λ of correlations between different numbers of two views"),
+  ...viewOptions.shape,
+});
+
+/** Barlow Twins (Zbontar et al. 2021) as the catalogue knows it. */
+export const barlowTwinsDefinition = defineEncoder({
+  name: "barlow-twins",
+  summary: "Barlow Twins: features of two views whose cross-correlation is the identity",
+  paper:
+    "Zbontar, Jing, Misra, LeCun and Deny 2021, Barlow Twins: Self-Supervised Learning via Redundancy Reduction, arXiv:2103.03230",
+  options: barlowTwinsOptions,
+  model: (options, data) => new TwoViewModel(options, data, (a, b) => barlowLoss(a, b, options.redundancy)),
+  notes: viewNotes,
+  preferences: () => ({ learningRate: 2e-3, batchSize: 256 }),
+});
+
+/** Barlow Twins for data. @throws OptionError where options do not fit the data */
+export const barlowTwins = builderOf(barlowTwinsDefinition);

@@ -62,6 +62,8 @@ export interface EncoderSystem<
   readonly options: S;
   /** @throws OptionError where options do not fit the data or each other */
   model(options: z.output<S>, data: DataInfo): M;
+  /** Lines for a person on what options do to the data. */
+  notes?(options: z.output<S>, data: DataInfo): readonly string[];
   /** Training options, beside Adam, a warmup of 50 steps and a decay of averages of 0.99. */
   preferences(data: DataInfo): FitPreferences;
 }
@@ -77,7 +79,7 @@ export function defineEncoder<
   S extends z.ZodType<EncoderOptions>,
   M extends EncoderModel,
 >(system: EncoderSystem<N, S, M>): Defined<N, S, typeof ABILITIES, M> {
-  const { name, summary, paper, options, dataKinds = ["image", "binary", "table", "points"] } = system;
+  const { name, summary, paper, options, dataKinds = ["image", "binary", "table", "points"], notes } = system;
   return defineModel({
     name,
     summary,
@@ -85,6 +87,7 @@ export function defineEncoder<
     dataKinds,
     can: ABILITIES,
     options,
+    ...(notes !== undefined && { notes }),
     build: (parsed: z.output<S>, data: DataInfo) => system.model(parsed, data),
     preferences: (data: DataInfo) => ({ ...PREFERENCES, ...system.preferences(data) }),
   });

@@ -140,6 +140,7 @@ async function openSamples(
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
   const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
+  const info = infoOf(data);
   return {
     opened: { kind: "samples", data },
     // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
@@ -148,9 +149,9 @@ async function openSamples(
       ...(binary && { binary }),
       ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
     },
-    info: infoOf(data),
+    info,
     modelOptions,
-    notes: [],
+    notes: definition.notes?.(modelOptions, modelInfo(info)) ?? [],
   };
 }
 
