@@ -5,6 +5,7 @@ import { diffusion } from "./diffusion.ts";
 import { flows } from "./flows.ts";
 import { foundation } from "./foundation.ts";
 import { information } from "./mutual-information.ts";
+import { representation } from "./representation.ts";
 import { runSuite, scale } from "./run.ts";
 import { scales } from "./scales.ts";
 import { smallObjects } from "./small-objects.ts";
@@ -23,6 +24,7 @@ const SUITES = {
   scales,
   weights,
   information,
+  representation,
   "small-objects": smallObjects,
 };
 
