@@ -8,7 +8,7 @@ import { isPlain } from "../../detection/scale/test-time.ts";
 import { DataError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { windowsLine } from "../../tasks/measure/limits.ts";
-import { looksNote, looksOf } from "../../tasks/run/detection-options.ts";
+import { checkConfidence, looksNote, looksOf } from "../../tasks/run/detection-options.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
 import { DetectionWriter, leastScore, TILED_PIXELS } from "../../tasks/use/detect.node.ts";
@@ -93,6 +93,7 @@ export function configure(command: Command): void {
       });
       const detector = detectorRun(run.loaded);
       const asked = detectOptions(found);
+      checkConfidence(asked.confidence, found);
       const options = detectOptionsOf(detector.model, {
         maximum: MANY_DETECTIONS,
         ...asked,

@@ -9,7 +9,7 @@ import type { ReportResult } from "../../report/index.ts";
 import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
 import { limitLines } from "../../tasks/measure/limits.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
-import { looksNote } from "../../tasks/run/detection-options.ts";
+import { checkConfidence, looksNote } from "../../tasks/run/detection-options.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
@@ -98,7 +98,7 @@ async function evaluateDensity(
 async function evaluateBoxes(
   run: Run,
   data: string | undefined,
-  { split, json }: CommonFlags,
+  { split, json, thresholds }: CommonFlags,
   others: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const schemas = [detectorFlags, detectionOptionsSchema];
@@ -107,6 +107,7 @@ async function evaluateBoxes(
   const own = (shape: object) =>
     Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(shape, name)));
   const detect = parseOptions("eval", detectorFlags, own(detectorFlags.shape));
+  checkConfidence(detect.confidence, { ...(thresholds !== undefined && { thresholds }) });
   const reading = own(detectionOptionsSchema.shape);
   const [misplaced] = Object.keys(reading);
   if (data === undefined && misplaced !== undefined) {

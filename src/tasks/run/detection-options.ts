@@ -157,22 +157,24 @@ export function cascadeLookingBy(config: RunConfig, given: CascadeLookOptions = 
   return { ...config, modelOptions: { ...config.modelOptions, ...look } };
 }
 
-/**
- * The least score of a detection that is asked for: `confidence`, or the last of the thresholds that a cascade is given as it is used;
- * undefined where neither is.
- * @throws OptionError where both are given and differ
- */
+/** The least score of a detection that is asked for: `confidence`, or the last of the thresholds that a cascade was opened with; undefined where neither is. */
 export function askedConfidence(
   confidence: number | undefined,
   cascade: CascadeLookOptions | undefined,
 ): number | undefined {
-  const last = cascade?.thresholds?.[2];
-  if (confidence !== undefined && last !== undefined && confidence !== last) {
-    throw new OptionError(
-      `options confidence and thresholds: the last threshold of a cascade is its least score, and ${last} and ${confidence} are given for it; leave confidence out, or give the same`,
-    );
-  }
-  return confidence ?? last;
+  return confidence ?? cascade?.thresholds?.[2];
+}
+
+/** Refuses two least scores of a cascade in one command. @throws OptionError where both are given and differ */
+export function checkConfidence(
+  confidence: number | undefined,
+  { thresholds }: Pick<CascadeLookOptions, "thresholds">,
+): void {
+  const last = thresholds?.[2];
+  if (confidence === undefined || last === undefined || confidence === last) return;
+  throw new OptionError(
+    `options confidence and thresholds: the last threshold of a cascade is its least score, and ${last} and ${confidence} are given for it; leave confidence out, or give the same`,
+  );
 }
 
 /** How a run looks at images that was fitted by sizes: at its own scales, each for the objects that were learnt there. */

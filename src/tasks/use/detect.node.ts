@@ -114,7 +114,7 @@ export async function usualConfidence({
   return parsed.data.best?.score ?? usual;
 }
 
-/** The score from which on detections count: that asked for, or the run's own. @throws OptionError as `askedConfidence`; DataError as `usualConfidence` */
+/** The score from which on detections count: that asked for, or the run's own. @throws DataError as `usualConfidence` */
 export async function leastScore(run: DetectorRun, confidence: number | undefined): Promise<number> {
   return askedConfidence(confidence, run.cascade) ?? (await usualConfidence(run));
 }
