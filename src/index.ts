@@ -20,5 +20,5 @@ export { nodeRuntime } from "./program/node.ts";
 export { Session } from "./program/program.ts";
 export { Random } from "./random.ts";
 export * from "./tasks/index.node.ts";
-export type { FitProgress, FitSummary } from "./train/fit.node.ts";
+export type { FitProgress, FitSummary } from "./train/fit-request.node.ts";
 export { version } from "./version.ts";

@@ -26,6 +26,11 @@ export const FLOAT_BYTES = 4;
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB", "PB", "EB"] as const;
 
+/** 1 image, 2 images; @param many the word for any other number than one */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
 /** Bytes as a person reads them, three figures in powers of 1000: 17.2 GB. */
 export function showBytes(bytes: number): string {
   const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));

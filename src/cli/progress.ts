@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import type { DownloadProgress } from "../data/files/download.node.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
-import type { FitProgress, FitSummary } from "../train/fit.node.ts";
+import type { FitProgress, FitSummary } from "../train/fit-request.node.ts";
 import { print, printLine, printNote, showDuration, showNumber } from "./format.ts";
 
 // What a command that takes long shows meanwhile, how Ctrl-C ends it, and what a fit prints at its end.

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, stepCount, unitCount } from "../bounds.ts";
-import type { DetectOptions } from "../detection/models/detector.ts";
+import { COCO_MAXIMUM } from "../detection/measure/coco.ts";
+import { type DetectOptions, MANY_DETECTIONS } from "../detection/models/detector.ts";
 import { type CascadeLookOptions, cascadeLookOptions } from "../detection/models/mtcnn/options.ts";
 import { type TestTimeOptions, testTimeSchema } from "../detection/scale/test-time.ts";
 import type { TileOptions, tileLookOptions } from "../detection/scale/tile-options.ts";
@@ -81,10 +82,16 @@ const share = z.number().min(0).max(1).optional();
 /** Options of commands that find objects. */
 export const detectFlags = {
   confidence: share.describe(
-    "least score of a detection (detect and export: that at which F₁ was highest on the validation split, eval: 0.01)",
+    "least score of a detection, of a cascade the last of --thresholds (that one where they are given; otherwise detect and export: that at which F₁ was highest on the validation split, eval: 0.01)",
   ),
-  iou: share.describe("of two detections of a class that overlap by a larger IoU the better one stays (0.6)"),
-  max: stepCount().optional().describe("most detections of an image (100)"),
+  iou: share.describe(
+    "of two detections of a class that overlap by a larger IoU the better one stays; of a cascade: that share more than this of the smaller one (0.6; yunet and ultra-light-rfb 0.3, mtcnn 0.7)",
+  ),
+  max: stepCount()
+    .optional()
+    .describe(
+      `most detections of an image, of all its tiles and views together; in COCO's measures of a class in an image (detect: ${MANY_DETECTIONS}; eval: ${COCO_MAXIMUM}, with --face, --roc or tiles ${MANY_DETECTIONS}, but in COCO's measures ${COCO_MAXIMUM}; export: ${COCO_MAXIMUM})`,
+    ),
 };
 
 /** The option of commands that find objects, for detectors with branches. */

@@ -5,6 +5,7 @@ import { positions, threadCount } from "../bounds.ts";
 import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
 import { describeHolder } from "../data/files/lock.node.ts";
 import { OptionError } from "../errors.ts";
+import { counted } from "../memory.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
@@ -165,11 +166,6 @@ export function chosenBy(
     throw new OptionError(`${verb}: name samples by files or by --index, not by both`);
   }
   return files.length > 0 ? { files, count } : { index, split, count, source };
-}
-
-/** 1 image, 2 images. */
-export function counted(count: number, what: string): string {
-  return `${count} ${count === 1 ? what : `${what}s`}`;
 }
 
 /** Prints on standard error which files were left out. */

@@ -1,5 +1,5 @@
 import { WeightsError } from "../errors.ts";
-import { showCount } from "../memory.ts";
+import { counted, showCount } from "../memory.ts";
 import { shortened } from "../printable.ts";
 import type { State } from "../program/program.ts";
 import { elementCount, type NdArray } from "../tensor/array.ts";
@@ -105,7 +105,7 @@ function tableOf(fitting: Fitting): readonly string[] {
   const width = Math.max(0, ...all.flatMap((group) => group.rows.map(({ name }) => shortened(name).length)));
   return all.flatMap(({ misfits, why, rows: shown }) => {
     const more = misfits.length - shown.length;
-    if (shown.length === 0) return [`${showCount(more)} ${more === 1 ? "counter" : "counters"} ${why}`];
+    if (shown.length === 0) return [`${counted(more, "counter")} ${why}`];
     return [
       `${showCount(misfits.length)} ${why}:`,
       ...shown.map((misfit) => `  ${shortened(misfit.name).padEnd(width)}  ${shapesOf(misfit)}`),

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { float32 } from "../../src/tensor/array.ts";
 import { painted, writeImage, writeText } from "../data/boxes/support.ts";
 import { present, temporaryFolder } from "../support.ts";
 import { importedCases, stateOf, writeState } from "../tasks/import/support.ts";
@@ -10,6 +11,7 @@ beforeAll(async () => {
   root = await temporaryFolder();
   const { fcos } = await importedCases("small.json");
   await writeState(root, "fcos_small", stateOf(present(fcos)));
+  await writeState(root, "unknown", new Map([["encoder.weight", float32([0], [1])]]));
   for (let i = 0; i < 2; i++) {
     await writeImage(root, `cells/c${i}.png`, painted(64, 48, [20 * i, 90, 90]));
   }
@@ -46,7 +48,9 @@ describe("eidos import", () => {
       return stderr;
     };
     const file = "fcos_small.safetensors";
-    expect(await lines("import", file)).toContain("option as: ");
+    expect(await lines("import", "unknown.safetensors")).toContain(
+      "option as: is missing, and unknown.safetensors does not show which model it is of; give --as faster-rcnn",
+    );
     expect(await lines("import", file, "--as", "yolo")).toContain("option as: ");
     expect(await lines("import", file, "--as", "faster-rcnn", "--out", "none")).toContain(
       "looks like fcos_resnet50_fpn, which is no faster-rcnn; give --as fcos",

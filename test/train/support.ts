@@ -2,7 +2,8 @@ import { planePoints } from "../../src/data/sources/toy.ts";
 import type { Model } from "../../src/model/capabilities.ts";
 import { Linear } from "../../src/nn/index.ts";
 import { isTraining, normal, type Tensor, uniform } from "../../src/tensor/index.ts";
-import { type Fit, type FitSummary, fitHere } from "../../src/train/fit.node.ts";
+import { fitHere } from "../../src/train/fit.node.ts";
+import type { Fit, FitSummary } from "../../src/train/fit-request.node.ts";
 import { type FitInput, fitOptions, resolveFitOptions } from "../../src/train/options.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 

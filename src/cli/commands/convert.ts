@@ -5,6 +5,7 @@ import { convertDetections } from "../../data/boxes/convert.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { faultLines } from "../../data/boxes/set.ts";
 import { openDetection } from "../../data/open.node.ts";
+import { counted } from "../../memory.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -32,16 +33,21 @@ export function configure(command: Command): void {
     if (json) return printJson({ ...done, faults: set.faults });
     const { train, validation, test } = done.images;
     printLine(
-      `${out}: ${train} training, ${validation} validation and ${test} test images, ${done.objects} objects`,
+      `${out}: ${train} training, ${validation} validation and ${test} test images, ${counted(done.objects, "object")}`,
     );
     if (done.encoded > 0)
-      printLine(`${done.encoded} images written anew as PNG, the others copied as they are`);
-    const { difficult, crowds, subsets } = done.lost;
+      printLine(`${counted(done.encoded, "image")} written anew as PNG, the others copied as they are`);
+    const { difficult, crowds, subsets, landmarks } = done.lost;
     if (difficult > 0)
       printLine(`marks of what is difficult, which the format does not have: ${difficult} left out`);
     if (crowds > 0) printLine(`crowds, which the format does not have: ${crowds} left out`);
     if (subsets > 0)
       printLine(`easy, medium and hard faces, which the format does not have: marks of ${subsets} left out`);
+    if (landmarks > 0) {
+      printLine(
+        `landmarks, which the format does not have: those of ${counted(landmarks, "object")} left out; --to coco keeps them`,
+      );
+    }
     if (done.marked !== undefined) noteMarked(done.marked);
     for (const line of faultLines(set.faults)) printLine(line);
   });

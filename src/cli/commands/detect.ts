@@ -2,14 +2,16 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
-import { detectOptionsOf } from "../../detection/models/detector.ts";
+import { detectOptionsOf, MANY_DETECTIONS } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { isPlain } from "../../detection/scale/test-time.ts";
 import { DataError } from "../../errors.ts";
-import { looksNote, looksOf } from "../../tasks/run/detection-options.ts";
+import { counted } from "../../memory.ts";
+import { windowsLine } from "../../tasks/measure/limits.ts";
+import { checkConfidence, looksNote, looksOf } from "../../tasks/run/detection-options.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
-import { DetectionWriter, TILED_PIXELS, usualConfidence } from "../../tasks/use/detect.node.ts";
+import { DetectionWriter, leastScore, TILED_PIXELS } from "../../tasks/use/detect.node.ts";
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -90,9 +92,12 @@ export function configure(command: Command): void {
         onLeftOut: (name, why) => apart.push({ image: name, name, why }),
       });
       const detector = detectorRun(run.loaded);
+      const asked = detectOptions(found);
+      checkConfidence(asked.confidence, found);
       const options = detectOptionsOf(detector.model, {
-        confidence: await usualConfidence(detector),
-        ...detectOptions(found),
+        maximum: MANY_DETECTIONS,
+        ...asked,
+        confidence: await leastScore(detector, asked.confidence),
       });
       const given = testTimeOptions(found);
       const looks = looksOf(run.config, given);
@@ -109,6 +114,8 @@ export function configure(command: Command): void {
         display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);
       }
       const begun = performance.now();
+      const cut: string[] = [];
+      const windows = new Map<string, number>();
       let [done, objects, unreadable, shownAt] = [0, 0, 0, 0];
       let reason = "";
       const tileTimer = new TileTimer();
@@ -131,6 +138,7 @@ export function configure(command: Command): void {
               { stage: "training", seconds: (shownAt - begun) / 1000 },
             );
           },
+          onWindowLimit: ({ name }, most) => void windows.set(name, most),
           onUnreadable: (image, why) => {
             unreadable++;
             reason = `${image.name}: ${why}`;
@@ -141,6 +149,7 @@ export function configure(command: Command): void {
         for await (const image of seen) {
           await writer.add(image, pictures);
           done++;
+          if (image.cut) cut.push(image.name);
           objects += image.found.length;
           if (performance.now() - shownAt < SHOWN_EVERY) continue;
           shownAt = performance.now();
@@ -154,6 +163,16 @@ export function configure(command: Command): void {
           );
         }
       });
+      const [first] = cut;
+      if (first !== undefined) {
+        display.say(
+          `more than ${options.maximum} objects in ${counted(cut.length, "image")}, of which the best ${options.maximum} are kept, as in ${first}; --max raises it`,
+        );
+      }
+      const [crowd] = windows;
+      if (crowd !== undefined) {
+        display.say(windowsLine({ images: windows.size, example: crowd[0], most: crowd[1] }));
+      }
       if (done === 0 && unreadable > 0) {
         throw new DataError(
           unreadable === 1 ? reason : `none of ${unreadable} images can be read; the last: ${reason}`,
@@ -171,7 +190,7 @@ export function configure(command: Command): void {
       else {
         const left = unreadable === 0 ? "" : `, ${unreadable} left out`;
         printLine(
-          `${done} images${left}, ${objects} objects with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${folder}`,
+          `${counted(done, "image")}${left}, ${counted(objects, "object")} with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${folder}`,
         );
       }
     },

@@ -2,20 +2,12 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { amount, sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { counted } from "../../memory.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkEditPath, writeEdits } from "../../tasks/use/edit.node.ts";
 import { printLine } from "../format.ts";
-import {
-  addVerb,
-  chosenBy,
-  counted,
-  csvFlags,
-  csvWriting,
-  inSamples,
-  runOptions,
-  sampleChoice,
-} from "../verb.ts";
+import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
 
 const flags = z.strictObject({
   strength: z

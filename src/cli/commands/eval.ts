@@ -7,8 +7,9 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
+import { limitLines } from "../../tasks/measure/limits.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
-import { looksNote } from "../../tasks/run/detection-options.ts";
+import { checkConfidence, looksNote } from "../../tasks/run/detection-options.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
@@ -113,7 +114,7 @@ async function evaluateDensity(
 async function evaluateBoxes(
   run: Run,
   data: string | undefined,
-  { split, json }: CommonFlags,
+  { split, json, thresholds }: CommonFlags,
   others: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const schemas = [detectorFlags, detectionOptionsSchema];
@@ -122,6 +123,7 @@ async function evaluateBoxes(
   const own = (shape: object) =>
     Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(shape, name)));
   const detect = parseOptions("eval", detectorFlags, own(detectorFlags.shape));
+  checkConfidence(detect.confidence, { ...(thresholds !== undefined && { thresholds }) });
   const reading = own(detectionOptionsSchema.shape);
   const [misplaced] = Object.keys(reading);
   if (data === undefined && misplaced !== undefined) {
@@ -148,7 +150,10 @@ async function evaluateBoxes(
     onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),
   });
   line.clear();
-  for (const missing of missingMeasures(evaluation)) printNote(missing);
+  const isAsked = detect.max !== undefined || evaluation.limits.detections > evaluation.limits.coco;
+  for (const line of [...missingMeasures(evaluation), ...limitLines(evaluation.limits, isAsked)]) {
+    printNote(line);
+  }
   if (json) return printJson(evaluation);
   const { model, parameters, step, steps, seconds, results, size } = evaluation;
   const { testScales = [1], mirror = false, merge, tiles = 0, tileMerge } = evaluation.detect;
@@ -158,7 +163,11 @@ async function evaluateBoxes(
     tiles > 0 ? `tiles of ${tiles} × ${tiles} pixels, merged by ${tileMerge}, seen at` : "images of";
   const mirrored = mirror ? " and their mirror images" : "";
   const merged = sides.length > 1 || mirror ? `, merged by ${merge}` : "";
-  const images = run.isCascade ? "images at their own size" : `${looked} ${seen}${mirrored}${merged}`;
+  const ofCascade =
+    tiles > 0
+      ? `tiles of ${tiles} × ${tiles} pixels, merged by ${tileMerge}, at their own size`
+      : "images at their own size";
+  const images = run.isCascade ? ofCascade : `${looked} ${seen}${mirrored}${merged}`;
   printResults(
     `${model} on ${evaluation.data}, ${split} split, ${images}: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters`,
     results,

@@ -9,7 +9,7 @@ import type { UncheckedRequest } from "../../tasks/fit/request.ts";
 import { dataSchema, loadDefinition, modelSchema } from "../../tasks/run/definition.node.ts";
 import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import { isModulePath } from "../../tasks/run/run-data.node.ts";
-import type { FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { printJson } from "../format.ts";

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
+import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import { importDetector, importOptions } from "../../tasks/import/import.node.ts";
 import { printJson, printLine } from "../format.ts";
@@ -26,7 +27,7 @@ export function configure(command: Command): void {
     const made = await importDetector({ file, out, ...options });
     if (json) return printJson(made);
     printLine(
-      `${made.folder}: ${made.model}, ${made.classes.length === 0 ? "for features" : `${made.classes.length} classes`}, ${made.tensors} tensors, ${made.parameters.toLocaleString("en")} numbers, all of them fit`,
+      `${made.folder}: ${made.model}, ${made.classes.length === 0 ? "for features" : counted(made.classes.length, "class", "classes")}, ${counted(made.tensors, "tensor")}, ${made.parameters.toLocaleString("en")} numbers, all of them fit`,
     );
     for (const note of made.notes) printLine(note);
   });

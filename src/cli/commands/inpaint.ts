@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { positions, sampleCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { chosenSamples, forModel } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import {
@@ -11,7 +12,7 @@ import {
   writeInpainting,
 } from "../../tasks/use/inpaint.node.ts";
 import { printLine } from "../format.ts";
-import { addVerb, chosenBy, counted, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import { addVerb, chosenBy, inSamples, runOptions, sampleChoice } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({

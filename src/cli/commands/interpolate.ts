@@ -3,10 +3,11 @@ import { z } from "zod";
 import { stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkInterpolationPath, writeInterpolation } from "../../tasks/use/interpolate.node.ts";
 import { printLine } from "../format.ts";
-import { addVerb, counted, csvFlags, csvWriting, runOptions, sampleChoice } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, runOptions, sampleChoice } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({

@@ -3,12 +3,13 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { amount, sampleCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { checkExtension, writeForms } from "../../tasks/run/outputs.node.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
 import { FEATURE_DISTANCES } from "../../tasks/use/neighbors.node.ts";
 import { print, printJson, printLine, showTable } from "../format.ts";
 import { ProgressLine } from "../progress.ts";
-import { addVerb, counted, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
   among: z.string().min(1).optional().describe("folder of images that are looked through, all below it too"),

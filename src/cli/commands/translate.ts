@@ -2,19 +2,11 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount, seedNumber, stepCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { counted } from "../../memory.ts";
 import { writePaths } from "../../tasks/use/edit.node.ts";
 import { checkInterpolationPath } from "../../tasks/use/interpolate.node.ts";
 import { printLine } from "../format.ts";
-import {
-  addVerb,
-  chosenBy,
-  counted,
-  csvFlags,
-  csvWriting,
-  inSamples,
-  runOptions,
-  sampleChoice,
-} from "../verb.ts";
+import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
 
 const flags = z.strictObject({
   back: z.boolean().default(false).describe("from the run's data back to its source"),

@@ -10,7 +10,7 @@ import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import type { DetectionFormat } from "./check.ts";
 import { encodeDetections, LOST, type NamedImage } from "./formats/encode.ts";
-import type { ByteImage, DetectionSet } from "./set.ts";
+import type { Annotations, ByteImage, DetectionSet } from "./set.ts";
 
 /** What a conversion has written. */
 export interface Conversion {
@@ -20,8 +20,11 @@ export interface Conversion {
   readonly objects: number;
   /** Images that were drawn, or that EXIF data turn: they are written anew as PNG, upright. The others are copied. */
   readonly encoded: number;
-  /** Marks that the format has no words for: objects written as plain ones, crowds left out, and faces without their subsets. */
-  readonly lost: { readonly difficult: number; readonly crowds: number; readonly subsets: number };
+  /**
+   * Marks that the format has no words for: objects written as plain ones, crowds left out, faces without their subsets, and objects without
+   * their landmarks.
+   */
+  readonly lost: Readonly<Record<"difficult" | "crowds" | "subsets" | "landmarks", number>>;
   /** Of the format csv: names of classes that were marked, since a spreadsheet would take them for formulas. */
   readonly marked?: MarkedCells;
 }
@@ -44,6 +47,14 @@ function namesOf(files: readonly { readonly file: string; readonly encoded: bool
     taken.add(free.toLowerCase());
     return free + extension;
   });
+}
+
+/** 1 for each object of which a landmark is marked. */
+function markedObjects({ labels, landmarks }: Annotations): Uint8Array {
+  const numbers = (landmarks?.length ?? 0) / Math.max(1, labels.length);
+  return Uint8Array.from(labels, (_, i) =>
+    landmarks?.subarray(numbers * i, numbers * (i + 1)).some(Number.isFinite) ? 1 : 0,
+  );
 }
 
 async function refuseTaken(out: string): Promise<void> {
@@ -132,6 +143,7 @@ export async function convertDetections(
       difficult: LOST[format].difficult ? count(({ difficult }) => difficult) : 0,
       crowds,
       subsets: LOST[format].subsets ? count(({ subsets }) => subsets) : 0,
+      landmarks: LOST[format].landmarks ? count(markedObjects) : 0,
     },
     ...(marked !== undefined && { marked }),
   };

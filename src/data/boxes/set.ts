@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { Tensor } from "../../tensor/graph.ts";
@@ -378,7 +379,7 @@ export function asOneClass(set: DetectionSet, name: string): DetectionSet {
     fingerprint: `${set.fingerprint}-one`,
     describe: () => [
       ...set.describe(),
-      `objects of ${set.classes.length} ${set.classes.length === 1 ? "class" : "classes"} count as one class, ${name}`,
+      `objects of ${counted(set.classes.length, "class", "classes")} count as one class, ${name}`,
     ],
   };
 }

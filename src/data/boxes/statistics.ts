@@ -1,3 +1,4 @@
+import { counted } from "../../memory.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import type { DetectionSet, DetectionSplit, FaultKind } from "./set.ts";
 import { countFaults } from "./set.ts";
@@ -217,5 +218,5 @@ export function describeObjects(set: DetectionSet): string {
     .map(({ name, objects }) => `${name} ${objects}`);
   const more = classes.length > NAMED ? ", …" : "";
   const without = empty === 0 ? "" : `, ${empty} without objects`;
-  return `${images} images${without}, ${objects} objects of ${classes.length} classes (${named.join(", ")}${more})`;
+  return `${counted(images, "image")}${without}, ${counted(objects, "object")} of ${counted(classes.length, "class", "classes")} (${named.join(", ")}${more})`;
 }

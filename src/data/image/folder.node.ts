@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { basename, extname, join } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
-import { checkMemory, showCount } from "../../memory.ts";
+import { checkMemory, counted, showCount } from "../../memory.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
@@ -209,7 +209,7 @@ function imageSet(
     ...(classes !== undefined && { classes }),
     fingerprint: hash.update(pixels).digest("hex").slice(0, 16),
     describe: () => [
-      `${label}: ${readable.length} images, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${classes.length} classes`}`,
+      `${label}: ${readable.length} images, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
       `${describeSplits(splits)}${items[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
       ...(brokenNames.length === 0
         ? []

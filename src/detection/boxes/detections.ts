@@ -90,6 +90,21 @@ export function listDetections({ boxes, scores, classes, landmarks }: Detections
   });
 }
 
+/** The first of detections that stand from the best down, at most so many, and whether there were more. */
+export function limited(
+  found: Detections,
+  maximum: number,
+): { readonly found: Detections; readonly cut: boolean } {
+  if (found.scores.length <= maximum) return { found, cut: false };
+  return {
+    found: pickDetections(
+      found,
+      Array.from({ length: maximum }, (_, i) => i),
+    ),
+    cut: true,
+  };
+}
+
 /** The detections at the indices given, in their order: those that `nms` has kept, for example. */
 export function pickDetections(
   { boxes, scores, classes, landmarks }: Detections,

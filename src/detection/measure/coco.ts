@@ -34,6 +34,14 @@ export const COCO_THRESHOLDS: readonly number[] = steps(0.5, 0.95, 10);
 
 const COCO_MAXIMUMS: readonly number[] = [1, 10, 100];
 
+/** Detections of a class in an image that COCO's measures look at. */
+export const COCO_MAXIMUM = 100;
+
+/** The numbers of detections of COCO where so many count at most: 1, 10 and 100 as far as they are fewer, and that number. */
+export function maximumsTo(most: number): readonly number[] {
+  return [...COCO_MAXIMUMS.filter((maximum) => maximum < most), most];
+}
+
 /** COCO's ranges of area. */
 export const COCO_AREAS = {
   all: [0, 1e10],
@@ -241,6 +249,8 @@ export interface CocoSummary {
   readonly ar10: number;
   /** With a hundred detections. */
   readonly ar100: number;
+  /** With the largest of the maximums. */
+  readonly ar: number;
   readonly arSmall: number;
   readonly arMedium: number;
   readonly arLarge: number;
@@ -313,6 +323,7 @@ export function summarizeCoco(tables: CocoTables, label?: number): CocoSummary {
     ar1: mean(recall, "all", 1),
     ar10: mean(recall, "all", 10),
     ar100: mean(recall, "all", 100),
+    ar: mean(recall, "all", most),
     arSmall: mean(recall, "small", most),
     arMedium: mean(recall, "medium", most),
     arLarge: mean(recall, "large", most),

@@ -32,6 +32,8 @@ export interface ClassSummary extends CocoSummary {
 export interface CocoResult extends CocoSummary {
   readonly images: number;
   readonly objects: number;
+  /** Detections of a class in an image that count at most; 100 by COCO's rules. */
+  readonly maximum: number;
   readonly classes: readonly ClassSummary[];
   /** By size, where sizes were asked for. */
   readonly sizes?: readonly SizeSummary[];
@@ -84,6 +86,7 @@ export class DetectionEvaluator {
     return {
       images: this.count,
       objects: classes.reduce((sum, { objects }) => sum + objects, 0),
+      maximum: tables.maximums.at(-1) ?? Number.NaN,
       ...summarizeCoco(tables),
       classes,
       ...bySize(),

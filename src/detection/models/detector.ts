@@ -83,7 +83,9 @@ export interface CascadeDetector extends Trainable {
    * What it finds in an image: detections from the best down, in pixels of the image and cut off at its borders.
    * @throws OptionError where an option is not acceptable
    */
-  find(session: Session, image: ByteImage, options?: DetectOptions): Promise<Detections>;
+  find(session: Session, image: ByteImage, options?: DetectOptions & LookReports): Promise<Detections>;
+  /** Side in pixels of the image of the smallest objects that it looks for. */
+  readonly smallestObject: number;
   /** Its networks for use outside, and a text for a person and a record for a program on how they are used together. */
   exportedStages(): {
     readonly stages: readonly ExportedStage[];
@@ -113,9 +115,18 @@ export interface DetectOptions {
   readonly confidence?: number;
   /** Of two detections of a class that overlap by a larger IoU than this the better one stays, 0 … 1; default: 0.6. */
   readonly iou?: number;
-  /** Most detections of an image; default: 100. */
+  /** Most detections of an image, of all its tiles and views together; default: 100. */
   readonly maximum?: number;
 }
+
+/** What is reported while a detector looks. */
+export interface LookReports {
+  /** Called where more windows of an image pass a network of a cascade than are kept, the best ones: with their most. */
+  readonly onWindowLimit?: ((most: number) => void) | undefined;
+}
+
+/** Most detections of an image where there may be crowds: no photo of WIDER FACE has half as many faces. */
+export const MANY_DETECTIONS = 5000;
 
 /** Options of detection, those not given filled in. @throws OptionError where a share does not lie in 0 … 1 */
 export function completeDetectOptions({

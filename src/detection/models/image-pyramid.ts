@@ -15,6 +15,8 @@ import {
   type Views,
   viewsOf,
 } from "../scale/test-time.ts";
+import { tileOptionsOf, tilingOf } from "../scale/tile-options.ts";
+import { sharedPixels } from "../scale/tiles.ts";
 import {
   type AnyDetector,
   type CascadeDetector,
@@ -22,6 +24,7 @@ import {
   completeDetectOptions,
   type DetectOptions,
   detections,
+  type LookReports,
 } from "./detector.ts";
 
 /** Images that a detector looks at several times. */
@@ -30,7 +33,7 @@ export interface PyramidImages {
   readonly sizes: readonly Size[];
   /** All of them letterboxed in a canvas of that side: [n, 3, side, side] in bytes. */
   at(side: number): NdArray<"float32">;
-  /** One of them at its own size, which cascades look at. Absent where images are there in canvases alone. */
+  /** One of them at its own size, or made smaller, which cascades look at. Absent where images are there in canvases alone. */
   whole?(index: number): Promise<ByteImage>;
 }
 
@@ -41,16 +44,15 @@ export interface ViewDetections extends View {
 }
 
 /** Options of a view, which a cascade does not take. */
-const VIEW_OPTIONS = ["testScales", "mirror", "merge", "testRanges", "tiles"] as const;
+const VIEW_OPTIONS = ["testScales", "mirror", "merge", "testRanges"] as const;
 
-/** The one view of a cascade: the image at its own size, in no canvas. @throws OptionError where options ask for others */
-function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOptions): Views {
+/** The one view of a cascade: the image, or each of its tiles, at its own size, in no canvas. @throws OptionError where options ask for others */
+function ownView({ imageSize: { width }, smallestObject }: CascadeDetector, options: TestTimeOptions): Views {
   const isPlain = {
     testScales: options.testScales?.join() === "1",
     mirror: false,
     merge: false,
     testRanges: false,
-    tiles: options.tiles === 0,
   };
   const other = VIEW_OPTIONS.find(
     (name) => options[name] !== undefined && options[name] !== false && !isPlain[name],
@@ -60,16 +62,23 @@ function ownView({ imageSize: { width } }: CascadeDetector, options: TestTimeOpt
       `option ${other}: a cascade looks at an image pyramid of its own; leave it out, and see minimumSize and factor`,
     );
   }
+  const tiling = tilingOf(options);
+  const shared = tiling === undefined ? 0 : sharedPixels(tiling);
+  if (tiling?.fullImage === true && shared < smallestObject) {
+    throw new OptionError(
+      `option fullImage: tiles of ${tiling.side} pixels share ${shared}, and the smallest objects are of ${smallestObject} (minimumSize), which would lie whole in no tile; take larger tiles or more overlap, or leave fullImage out`,
+    );
+  }
   return {
     views: [{ side: width, mirrored: false, range: undefined }],
     sides: [],
-    tiling: undefined,
-    options: { testScales: [1], mirror: false, merge: "nms" },
+    tiling,
+    options: { testScales: [1], mirror: false, merge: "nms", ...tileOptionsOf(tiling) },
   };
 }
 
 /**
- * The views of a detector's images that options ask for. A cascade has one, in no canvas.
+ * The views of a detector's images that options ask for. A cascade has one, in no canvas, of images or of their tiles.
  * @throws OptionError as `viewsOf`, and where the detector takes images of one size alone, or is a cascade and several views are asked for
  */
 export function detectorViews(detector: AnyDetector, options: TestTimeOptions): Views {
@@ -87,9 +96,14 @@ export async function detectionsInViews(
   detector: AnyDetector,
   session: Session,
   images: PyramidImages,
-  options: DetectOptions & TestTimeOptions = {},
+  options: DetectOptions & TestTimeOptions & LookReports = {},
 ): Promise<readonly ViewDetections[]> {
   const { views, tiling } = detectorViews(detector, options);
+  if (tiling !== undefined) {
+    throw new OptionError(
+      "option tiles: an image pyramid looks at whole images; tiledDetections looks at tiles",
+    );
+  }
   if (detector.looks === "cascade") {
     const [view] = views;
     return view === undefined
@@ -97,11 +111,6 @@ export async function detectionsInViews(
       : [{ ...view, found: await foundWhole(detector, session, images, options) }];
   }
   const results: ViewDetections[] = [];
-  if (tiling !== undefined) {
-    throw new OptionError(
-      "option tiles: an image pyramid looks at whole images; tiledDetections looks at tiles",
-    );
-  }
   for (const view of views) {
     const { side, mirrored, range } = view;
     const x = images.at(side);
@@ -111,12 +120,25 @@ export async function detectionsInViews(
   return results;
 }
 
-/** What a cascade finds in images at their own size. @throws OptionError where they are there in canvases alone */
+/** What was found in an image of one size, in pixels of another. */
+function enlarged(found: Detections, from: Size, to: Size): Detections {
+  if (from.width === to.width && from.height === to.height) return found;
+  const [sx, sy] = [to.width / from.width, to.height / from.height];
+  const scaled = (values: ArrayLike<number>) =>
+    Float64Array.from(values, (value, at) => value * (at % 2 === 0 ? sx : sy));
+  return {
+    ...found,
+    boxes: scaled(found.boxes),
+    ...(found.landmarks && { landmarks: scaled(found.landmarks) }),
+  };
+}
+
+/** What a cascade finds in images, in pixels of their sizes. @throws OptionError where they are there in canvases alone */
 async function foundWhole(
   detector: CascadeDetector,
   session: Session,
   images: PyramidImages,
-  options: DetectOptions,
+  options: DetectOptions & LookReports,
 ): Promise<readonly Detections[]> {
   const { whole } = images;
   if (whole === undefined) {
@@ -125,8 +147,9 @@ async function foundWhole(
     );
   }
   const found: Detections[] = [];
-  for (const index of images.sizes.keys()) {
-    found.push(await detector.find(session, await whole.call(images, index), options));
+  for (const [index, size] of images.sizes.entries()) {
+    const image = await whole.call(images, index);
+    found.push(enlarged(await detector.find(session, image, options), image, size));
   }
   return found;
 }
@@ -188,7 +211,7 @@ export async function pyramidDetections(
   detector: AnyDetector,
   session: Session,
   images: PyramidImages,
-  options: DetectOptions & TestTimeOptions = {},
+  options: DetectOptions & TestTimeOptions & LookReports = {},
 ): Promise<readonly Detections[]> {
   return mergeViews(detector, await detectionsInViews(detector, session, images, options), options);
 }

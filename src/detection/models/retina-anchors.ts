@@ -132,6 +132,21 @@ export function anchorCounts(options: RetinaAnchorOptions): {
   return { finest: count(true), each: count(false) };
 }
 
+/** Stride of the finest map of S³FD, conv3_3 (Zhang et al. 2017, "S³FD", table 1): its anchors there are of 16 pixels. */
+const S3FD_STRIDE = 4;
+
+/** Lines for a person where anchors are not those of the paper whose layout they have. */
+export function layoutNotes({
+  finestStride,
+  ...options
+}: RetinaAnchorOptions & { readonly finestStride: number }): readonly string[] {
+  if (options.anchorLayout !== "s3fd" || finestStride === S3FD_STRIDE) return [];
+  const smallest = Math.min(...sidesOf(layoutOf(options), true).sides) * finestStride;
+  return [
+    `anchorLayout s3fd: the finest map of S³FD has stride ${S3FD_STRIDE}, and anchors of ${PUBLISHED.s3fd.scale * S3FD_STRIDE} pixels; here it has stride ${finestStride}, and the smallest anchors are of ${Number(smallest.toPrecision(3))} pixels. --finest-stride ${S3FD_STRIDE} is as in the paper`,
+  ];
+}
+
 /** The anchors of a cell of a level. */
 function shapesOf(options: RetinaAnchorOptions, stride: number, isFinest: boolean): readonly AnchorShape[] {
   const layout = layoutOf(options);

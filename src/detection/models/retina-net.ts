@@ -26,7 +26,7 @@ import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../
 import { neckOption } from "../network/necks.ts";
 import { clipped } from "../regions/proposals.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";
-import { anchorCounts, retinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
+import { anchorCounts, layoutNotes, retinaAnchorOptions, retinaAnchors } from "./retina-anchors.ts";
 import { focalOptions, type HeadTowerOptions, TowerHead, towerOptions, towerOutput } from "./tower-head.ts";
 
 /** What the head predicts of each of k anchors. */
@@ -320,4 +320,5 @@ export const retinaNetDefinition = defineDetector({
   paper: "Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002",
   options: retinaNetOptions,
   build: (options, data) => new RetinaNet(options, data),
+  notes: layoutNotes,
 });

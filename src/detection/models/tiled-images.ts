@@ -4,10 +4,10 @@ import type { Session } from "../../program/program.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { letterboxBatch } from "../augment/batches.ts";
 import { clipBoxes, shiftBoxes } from "../boxes/boxes.ts";
-import type { Detections } from "../boxes/detections.ts";
+import { type Detections, limited } from "../boxes/detections.ts";
 import type { TestTimeOptions, Views } from "../scale/test-time.ts";
 import { mergeTiles } from "../scale/tile-merge.ts";
-import type { Tiling } from "../scale/tile-options.ts";
+import type { TileOptions, Tiling } from "../scale/tile-options.ts";
 import {
   bandedParts,
   type PartReader,
@@ -15,8 +15,8 @@ import {
   type TileSplit,
   tileSplit,
 } from "../scale/tile-split.ts";
-import type { Tile } from "../scale/tiles.ts";
-import type { AnyDetector, DetectOptions } from "./detector.ts";
+import { sharedPixels, type Tile } from "../scale/tiles.ts";
+import { type AnyDetector, completeDetectOptions, type DetectOptions, type LookReports } from "./detector.ts";
 import { detectorViews, type PyramidImages, pyramidDetections } from "./image-pyramid.ts";
 
 /** Tiles that a detector looks at in one run of its program. */
@@ -41,14 +41,27 @@ export async function splitImages(
   };
 }
 
-/** The tiles of a split that a detector looks at. @param parts where pixels come from; default: images from the top down */
+/**
+ * The tiles of a split that a detector looks at. A cascade, which looks at images at their own size, is given whole images made so small that
+ * the smallest objects that it finds there are those that lie whole in a tile: none is lost between the two, and a huge image is not held whole.
+ * @param parts where pixels come from; default: images from the top down
+ */
 export function lookedAt(
+  detector: AnyDetector,
   split: DetectionSplit,
-  { side, overlap, fullImage }: Pick<Tiling, "side" | "overlap" | "fullImage">,
+  cut: Pick<Tiling, "side" | "overlap" | "fullImage">,
   parts: PartReader = bandedParts(split),
 ): TileSplit {
+  const { side, overlap, fullImage } = cut;
   // What is in the tiles is not asked for: no object is left out.
-  return tileSplit(split, { side, overlap, fullImage, visible: 0, parts });
+  const common = { side, overlap, fullImage, visible: 0, parts };
+  if (detector.looks !== "cascade") return tileSplit(split, common);
+  const share = Math.min(1, detector.smallestObject / sharedPixels(cut));
+  return tileSplit(split, {
+    ...common,
+    padded: false,
+    longest: ({ width, height }) => Math.ceil(share * Math.max(width, height)),
+  });
 }
 
 /** What was found in a tile, in pixels of its image, and cut off where the tile ends. */
@@ -105,8 +118,8 @@ export interface TileReports {
 
 /**
  * What a detector finds in an image of a split that it looks at tile by tile (SAHI): of each tile as `pyramidDetections`, so that tiles are looked
- * at at several scales, or in the mirror, where asked; then merged. `maximum` is that of each tile. A large image is decoded in bands of
- * rows, never as a whole.
+ * at at several scales, or in the mirror, where asked; then merged. `maximum` is that of the image, and so of each tile. A large image is
+ * decoded in bands of rows, never as a whole.
  * @param tiles those of the split, as `lookedAt` gives them for the same tiling
  * @returns from the best down, in pixels of the image; undefined where the signal ended it
  * @throws OptionError where an option is not acceptable; DataError where the image can no longer be read
@@ -116,7 +129,7 @@ export async function tiledDetections(
   session: Session,
   tiles: TileSplit,
   image: number,
-  options: DetectOptions & TestTimeOptions,
+  options: DetectOptions & TestTimeOptions & LookReports,
   { onTiles, signal }: TileReports = {},
 ): Promise<Detections | undefined> {
   const { tiling, ...views } = detectorViews(detector, options);
@@ -136,11 +149,11 @@ export async function tiledDetections(
     }
     onTiles?.(from + indices.length - first, end - first);
   }
-  return merged;
+  return merged && limited(merged, completeDetectOptions(options).maximum).found;
 }
 
 /** Options for a tile, or for the whole image as it is. */
-export function withoutTiles(options: DetectOptions & TestTimeOptions): DetectOptions & TestTimeOptions {
+export function withoutTiles<O extends TestTimeOptions>(options: O): Omit<O, keyof TileOptions> {
   const {
     tiles: _tiles,
     overlap: _overlap,

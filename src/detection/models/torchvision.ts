@@ -86,6 +86,13 @@ function modelOf(state: State, fileName: string): TorchvisionModel {
   );
 }
 
+/** Which of the models a state dict is of, by its names; undefined where it is of none, or of a kind that is not read. */
+export function torchvisionModel(given: State): TorchvisionModel | undefined {
+  const { bare } = withoutPrefix(given);
+  if (REFUSALS.some(({ mark }) => [...bare.keys()].some((name) => mark.test(name)))) return undefined;
+  return bare.has(FIRST) ? MARKS.find(({ mark }) => bare.has(mark))?.model : undefined;
+}
+
 /** The state dict without a prefix that all names have, as training scripts leave it (`module.`). */
 function withoutPrefix(state: State): { readonly bare: State; readonly prefix: string } {
   const first = [...state.keys()].find((name) => name.endsWith(`.${FIRST}`));

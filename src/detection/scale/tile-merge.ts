@@ -25,35 +25,81 @@ interface Kept {
   hull: Box;
 }
 
-/** Detections that stay, by the cells of a grid over the image that they reach into. */
-class Cells {
+/**
+ * Boxes by the cells of grids over an image. A box stands in the grid whose cells are as large as it is, each grid twice as coarse as the one
+ * before: so it reaches into four cells at most, whatever its size.
+ */
+export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }> {
   private readonly side: number;
-  private readonly held = new Map<string, Kept[]>();
+  /** By level: cells of `side` · 2^level pixels. */
+  private readonly levels = new Map<number, Map<string, Entry[]>>();
+  private entries = 0;
+  private visits = 0;
 
+  /** @param side of the cells of the finest grid */
   constructor(side: number) {
     this.side = side;
   }
 
-  private *keys([x1, y1, x2, y2]: Box): Generator<string> {
-    const cell = (at: number): number => Math.floor(at / this.side);
-    for (let row = cell(y1); row <= cell(y2); row++) {
-      for (let column = cell(x1); column <= cell(x2); column++) yield `${row} ${column}`;
+  /** Cells that boxes were entered into, all together. */
+  get entered(): number {
+    return this.entries;
+  }
+
+  /** Cells that were looked into for boxes nearby, all together. */
+  get visited(): number {
+    return this.visits;
+  }
+
+  /** Columns and rows of the cells of a level that a box reaches into. */
+  private range([x1, y1, x2, y2]: Box, level: number) {
+    const cell = (at: number): number => Math.floor(at / (this.side * 2 ** level));
+    return { left: cell(x1), right: cell(x2), top: cell(y1), bottom: cell(y2) };
+  }
+
+  enter(entry: Entry): void {
+    const [x1, y1, x2, y2] = entry.own;
+    const longest = Math.max(x2 - x1, y2 - y1);
+    let level = 0;
+    while (longest > this.side * 2 ** level) level++;
+    const cells = this.levels.get(level) ?? new Map<string, Entry[]>();
+    this.levels.set(level, cells);
+    const { left, right, top, bottom } = this.range(entry.own, level);
+    for (let row = top; row <= bottom; row++) {
+      for (let column = left; column <= right; column++) {
+        const key = `${row} ${column}`;
+        const list = cells.get(key);
+        if (list === undefined) cells.set(key, [entry]);
+        else list.push(entry);
+        this.entries++;
+      }
     }
   }
 
-  enter(kept: Kept): void {
-    for (const key of this.keys(kept.own)) {
-      const list = this.held.get(key);
-      if (list === undefined) this.held.set(key, [kept]);
-      else list.push(kept);
+  /** What is held in the cells that a box reaches into, cell by cell, of every level. No more cells are looked into than hold something. */
+  private *near(box: Box): Generator<readonly Entry[]> {
+    for (const [level, cells] of this.levels) {
+      const { left, right, top, bottom } = this.range(box, level);
+      if ((right - left + 1) * (bottom - top + 1) > cells.size) {
+        this.visits += cells.size;
+        yield* cells.values();
+        continue;
+      }
+      for (let row = top; row <= bottom; row++) {
+        for (let column = left; column <= right; column++) {
+          this.visits++;
+          const list = cells.get(`${row} ${column}`);
+          if (list !== undefined) yield list;
+        }
+      }
     }
   }
 
   /** The first of those near a box, in the order in which they were entered, that is accepted. */
-  first(box: Box, accepts: (kept: Kept) => boolean): Kept | undefined {
-    let best: Kept | undefined;
-    for (const key of this.keys(box)) {
-      const found = this.held.get(key)?.find(accepts);
+  first(box: Box, accepts: (entry: Entry) => boolean): Entry | undefined {
+    let best: Entry | undefined;
+    for (const list of this.near(box)) {
+      const found = list.find(accepts);
       if (found !== undefined && (best === undefined || found.rank < best.rank)) best = found;
     }
     return best;
@@ -94,7 +140,7 @@ export function mergeTiles(
   const { all, tiles } = joined(sets);
   const { places } = candidatesOf("tiles", all.boxes, all.scores, { classes: all.classes });
   const overlap = merge === "nms" ? iou : overSmaller;
-  const cells = new Cells(side);
+  const cells = new BoxCells<Kept>(side);
   const kept: Kept[] = [];
   for (const place of places) {
     const own = boxAt(all.boxes, place);

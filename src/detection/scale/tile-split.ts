@@ -9,7 +9,7 @@ import {
   type SampleRequest,
 } from "../../data/boxes/set.ts";
 import { PADDING } from "../augment/draw.ts";
-import { area, type Box, boxAt, intersection } from "../boxes/boxes.ts";
+import { area, type Box, boxAt, intersection, type Size } from "../boxes/boxes.ts";
 import { type Tile, type TileCut, type TileGrid, tileGrid } from "./tiles.ts";
 
 // A split whose images are the tiles of those of another one: what takes images with objects takes tiles.
@@ -22,6 +22,10 @@ export interface TileSplitOptions extends TileCut {
   readonly visible: number;
   /** Where pixels come from; default: `directParts`. */
   readonly parts?: PartReader;
+  /** Whether what an image that is smaller than a tile leaves free of it is grey; default: true. Otherwise the tile is as small. */
+  readonly padded?: boolean;
+  /** The longer side at most of a whole image that comes behind its tiles, by its size; default: its own. */
+  readonly longest?: (size: Size) => number;
 }
 
 /** Reads a part of image `image` of a split. */
@@ -107,15 +111,14 @@ function annotationsIn(
   whole: Annotations,
   indices: readonly number[],
   tile: Tile,
-  { side, visible }: Pick<TileSplitOptions, "side" | "visible">,
+  { side, visible, padded: isPadded = true }: Pick<TileSplitOptions, "side" | "visible" | "padded">,
 ): Annotations {
   const { left, top, width, height } = tile;
   const seen = indices.map((i) => shareWithin(whole, i, windowOf(tile)));
   const points = (whole.landmarks?.length ?? 0) / Math.max(1, whole.labels.length);
   return {
     file: `${whole.file} (${left}, ${top})`,
-    width: side,
-    height: side,
+    ...(isPadded ? { width: side, height: side } : { width, height }),
     boxes: Float32Array.from(
       indices.flatMap((i) => {
         const [x1, y1, x2, y2] = boxAt(whole.boxes, i);
@@ -156,7 +159,7 @@ function shareWithin({ boxes }: Pick<Annotations, "boxes">, i: number, window: B
  * is smaller than a tile lies in its top left corner, so that all objects have their own size.
  */
 export function tileSplit(split: DetectionSplit, options: TileSplitOptions): TileSplit {
-  const { side, fullImage, visible, parts = directParts(split) } = options;
+  const { side, fullImage, visible, parts = directParts(split), padded: isPadded = true, longest } = options;
   const grids: TileGrid[] = [];
   const starts: number[] = [0];
   const objects = new Map<number, number[]>();
@@ -215,8 +218,12 @@ export function tileSplit(split: DetectionSplit, options: TileSplitOptions): Til
     nowhere,
     async sample(index: number, request: SampleRequest = {}) {
       const { image, tile } = place(index);
-      if (tile === undefined) return split.sample(image, request);
-      return { ...annotations(index), image: padded(await parts(image, partOf(tile)), side) };
+      if (tile === undefined) {
+        const most = longest?.(split.annotations(image));
+        return split.sample(image, most === undefined ? request : { longest: most, ...request });
+      }
+      const cut = await parts(image, partOf(tile));
+      return { ...annotations(index), image: isPadded ? padded(cut, side) : cut };
     },
   };
 }

@@ -2,6 +2,7 @@ import { availableParallelism, cpus } from "node:os";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { writeTable } from "../../data/table/write.node.ts";
+import { counted } from "../../memory.ts";
 import {
   type Leaderboard,
   type LeaderboardControl,
@@ -148,7 +149,7 @@ function budgetText({ seconds, steps, epochs }: ResolvedComparison["shared"]): s
 function machineText({ provider, threads }: ResolvedComparison["shared"]): string {
   const cores = threads === undefined ? availableParallelism() : Math.min(threads, availableParallelism());
   const on = provider === "cpu" ? (cpus()[0]?.model.trim() ?? "unknown processor") : provider;
-  return `${on}, ${cores} ${cores === 1 ? "thread" : "threads"}, Node ${process.version}`;
+  return `${on}, ${counted(cores, "thread")}, Node ${process.version}`;
 }
 
 /** A path as a shell takes it for one word. */

@@ -2,7 +2,7 @@ import { openData } from "../../data/open.node.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard } from "../../report/index.ts";
-import type { FitProgress } from "../../train/fit.node.ts";
+import type { FitProgress } from "../../train/fit-request.node.ts";
 import type { FitHooks } from "../fit/fit.node.ts";
 import { DistanceMeter } from "../measure/distances.node.ts";
 import { meanTrueLogDensity } from "../measure/eval.node.ts";

@@ -71,8 +71,8 @@ async function graphOf(
       throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
     }
     return exportedDetections(model, {
-      confidence: await usualConfidence({ folder, model }),
       ...suppression,
+      confidence: suppression.confidence ?? (await usualConfidence({ folder, model })),
     });
   }
   if (sampler === undefined) return model.exported();

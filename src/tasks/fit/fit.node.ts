@@ -6,7 +6,7 @@ import { checkedData, type DataSource, type PlainSource, shown } from "../../dat
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
-import type { FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit-request.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";

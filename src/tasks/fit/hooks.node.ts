@@ -1,5 +1,5 @@
 import type { DownloadProgress } from "../../data/files/download.node.ts";
-import type { FitProgress } from "../../train/fit.node.ts";
+import type { FitProgress } from "../../train/fit-request.node.ts";
 import type { FitBeginning, FitReports } from "./run-fit.node.ts";
 
 /**

@@ -6,7 +6,7 @@ import type { Model } from "../../model/capabilities.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import { Session, type State } from "../../program/program.ts";
 import { encodePng } from "../../report/index.ts";
-import type { Fit, FitControl, FitSummary } from "../../train/fit.node.ts";
+import type { Fit, FitControl, FitSummary } from "../../train/fit-request.node.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import { exportRun } from "../export/export.node.ts";

@@ -14,7 +14,7 @@ import { memoryLimit } from "../../memory.node.ts";
 import type { Model } from "../../model/capabilities.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
-import type { Fit } from "../../train/fit.node.ts";
+import type { Fit } from "../../train/fit-request.node.ts";
 import { checkFitMemory } from "../../train/memory.ts";
 import { checkWhole } from "../../train/options.ts";
 import { replicaPool } from "../../train/replicas.node.ts";

@@ -5,7 +5,7 @@ import { writePairs } from "../../data/files/arrays.node.ts";
 import { Fingerprint } from "../../data/sources/data-set.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import type { PairOptions } from "../../model/capabilities.ts";
-import type { FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit-request.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";

@@ -1,4 +1,5 @@
-import { type FitProgress, type FitSummary, fitHere } from "../../train/fit.node.ts";
+import { fitHere } from "../../train/fit.node.ts";
+import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
 import { type FitTask, type PrepareReports, prepareFit } from "./prepare.node.ts";
 
 /** A fit as it begins. */

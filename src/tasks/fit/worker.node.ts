@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
 import { threadLoaded } from "../../program/native-calls.node.ts";
-import type { FitProgress, FitSummary } from "../../train/fit.node.ts";
+import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../../train/threads.node.ts";
 import type { FitTask } from "./prepare.node.ts";
 import { type FitBeginning, runFit } from "./run-fit.node.ts";

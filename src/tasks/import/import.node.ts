@@ -10,6 +10,7 @@ import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
 import { isPublished, PUBLISHED_NAMES } from "../../detection/network/published/index.ts";
 import { FileError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
+import { counted } from "../../memory.ts";
 import { checkState } from "../../nn/state.ts";
 import { parseOptions } from "../../options.ts";
 import { fitOptions, resolveFitOptions } from "../../train/options.ts";
@@ -19,6 +20,7 @@ import { version } from "../../version.ts";
 import { modelInfo } from "../run/definition.node.ts";
 import { detectionFitOptions } from "../run/detection-options.ts";
 import { readBackbone } from "./backbone.node.ts";
+import { inferredModel } from "./infer.node.ts";
 import { readMtcnn } from "./mtcnn.node.ts";
 import {
   isTorchvision,
@@ -36,7 +38,10 @@ export type ImportedModel = (typeof IMPORTED_MODELS)[number];
 
 /** Options of an import. */
 export const importOptions = z.strictObject({
-  as: z.enum(IMPORTED_MODELS).describe("the model that it becomes"),
+  as: z
+    .enum(IMPORTED_MODELS)
+    .optional()
+    .describe("the model that it becomes (default: what the tensors of the file are of, which is printed)"),
   size: detectionFitOptions.shape.size.describe(
     "height and width of the images that the detector sees, a multiple of 32; images are fitted in and padded; mtcnn looks at images at their own size (default: as it was trained; 1024 for torchvision's, which is nearest to its 800 pixels of the shorter side for photos of 4 : 3; yunet 640, ultra-light-rfb 320; networks for features 224)",
   ),
@@ -57,7 +62,8 @@ export const importOptions = z.strictObject({
 export interface ImportRequest {
   /** A file of weights: .safetensors, or PyTorch's .pth or .pt; .onnx of yunet and ultra-light-rfb. Of mtcnn: its three files, or the folder that they are in. */
   readonly file: string | readonly string[];
-  readonly as: ImportedModel;
+  /** Default: what the tensors of the file are of. */
+  readonly as?: ImportedModel | undefined;
   /** Run folder; default: runs/NAME, of the file's name. */
   readonly out?: string | undefined;
   /** Default: that at which it sees objects as it was trained to. */
@@ -99,11 +105,11 @@ interface Imported extends Pick<ReadDetector, "modelOptions" | "state" | "notes"
  * Makes a run folder of a detector that others have trained, with torchvision or for faces: one that detects, is measured and exported, and that
  * a fit begins from (`from`); or of a network for ImageNet, without its classifier, which embeds images. Every tensor of the files must fit.
  *
- *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth", as: "faster-rcnn" });
+ *     const { folder } = await importDetector({ file: "fasterrcnn_resnet50_fpn_coco.pth" });
  *     await using run = await openRun(folder);
  *     const { objects } = await run.detect("street.jpg");
  *
- * @throws OptionError for a model that the file is not of, or classes that are not as many; WeightsError where the file is damaged or of
+ * @throws OptionError for a model that the file is not of, a file that does not show which it is of, or classes that are not as many; WeightsError where the file is damaged or of
  * another architecture, which is named; FileError where the folder is taken. Nothing is left behind then.
  */
 export async function importDetector({ file, out, classes, ...rest }: ImportRequest): Promise<ImportSummary> {
@@ -112,12 +118,13 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
   const files = typeof file === "string" ? [file] : file;
   const [first] = files;
   if (first === undefined) throw new OptionError("import: name a file of weights");
-  const folder = new RunFolder(out ?? join("runs", plainName(files.length > 1 ? options.as : first)));
+  const as = options.as ?? (await inferredModel(files, IMPORTED_MODELS));
+  const folder = new RunFolder(out ?? join("runs", plainName(files.length > 1 ? as : first)));
   const { path } = folder;
   const obstacle = await folder.obstacle();
   if (obstacle !== undefined) throw new FileError(obstacle);
 
-  const read = await readImported(files, options);
+  const read = await readImported(files, as, options);
   const config = configOf(read);
   const definition = findModel(read.model);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
@@ -143,15 +150,22 @@ export async function importDetector({ file, out, classes, ...rest }: ImportRequ
     classes: read.classes,
     tensors: sizes.length,
     parameters: sizes.reduce((sum, size) => sum + size, 0),
-    notes: read.notes,
+    notes: [
+      ...(options.as === undefined ? [`read as ${as}, by what the file holds; --as names another`] : []),
+      ...read.notes,
+    ],
   };
 }
 
 type ImportOptions = z.output<typeof importOptions>;
 
 /** Weights of others by the model that they are to be. @throws OptionError, WeightsError as `importDetector` */
-async function readImported(files: readonly string[], options: ImportOptions): Promise<Imported> {
-  const { as, size, classes, epsilon } = options;
+async function readImported(
+  files: readonly string[],
+  as: ImportedModel,
+  options: ImportOptions,
+): Promise<Imported> {
+  const { size, classes, epsilon } = options;
   if (as === "mtcnn") return cascadeOf(files, options);
   if (!isPublished(as)) return oneFileOf(files, as, options);
   const [file = "", ...others] = files;
@@ -259,13 +273,17 @@ async function classNames(
     return {
       classes: own,
       notes: [
-        `${count} classes by the ids of COCO: ${COCO_GAPS.length} ids that COCO does not use are called N/A, as N/A ${COCO_GAPS[0]}${model === "faster-rcnn" ? "" : `, and the first class is ${BACKGROUND}, which stands for nothing`}`,
+        `${counted(count, "class", "classes")} by the ids of COCO: ${COCO_GAPS.length} ids that COCO does not use are called N/A, as N/A ${COCO_GAPS[0]}${model === "faster-rcnn" ? "" : `, and the first class is ${BACKGROUND}, which stands for nothing`}`,
       ],
     };
   }
   return {
     classes: Array.from({ length: count }, (_, i) => `class ${i + 1}`),
-    notes: [`${count} classes without names: called class 1 to class ${count}; --classes a,b,… names them`],
+    notes: [
+      count === 1
+        ? "1 class without a name: called class 1; --classes names it"
+        : `${count} classes without names: called class 1 to class ${count}; --classes a,b,… names them`,
+    ],
   };
 }
 
@@ -304,7 +322,7 @@ function namedClasses(
     };
   }
   throw new OptionError(
-    `option classes: ${given.length} names, where ${file} has ${count} classes${model === "faster-rcnn" ? " beside background" : ""}`,
+    `option classes: ${counted(given.length, "name")}, where ${file} has ${counted(count, "class", "classes")}${model === "faster-rcnn" ? " beside background" : ""}`,
   );
 }
 

@@ -21,7 +21,7 @@ import {
 import type { Mtcnn } from "../../detection/models/mtcnn/mtcnn.ts";
 import { INPUT_SIZES, STAGES, type Stage } from "../../detection/models/mtcnn/networks.ts";
 import { OptionError } from "../../errors.ts";
-import { showCount } from "../../memory.ts";
+import { counted, showCount } from "../../memory.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import type { BatchedData, BatchShape, Rows } from "../../train/batches.ts";
@@ -60,13 +60,16 @@ const MOST_LOOKED = 100;
 /** Windows of a kind that are kept of all images, of one at most and at least. */
 const KEPT = { all: 200_000, most: 64, least: 8 } as const;
 
+/** Steps of which it is counted how many crops are blank. */
+const COUNTED_STEPS = 8;
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** A split of which crops are taken, at the images' own size. */
 function sourceOf(
   split: DetectionSplit,
   rules: CropRules,
-): CropSource & { readonly images: readonly CropImage[] } {
+): CropSource & { readonly images: readonly CropImage[]; file(index: number): string } {
   const images = Array.from({ length: split.count }, (_, index) =>
     cropImage(split.annotations(index), rules),
   );
@@ -79,6 +82,7 @@ function sourceOf(
       return image;
     },
     pixels: async (index) => (await split.sample(index)).image,
+    file: (index) => split.annotations(index).file,
   };
 }
 
@@ -92,6 +96,7 @@ function someOf(source: ReturnType<typeof sourceOf>, most: number): ReturnType<t
     images: chosen.flatMap((index) => source.images[index] ?? []),
     image: (index) => source.image(at(index)),
     pixels: (index) => source.pixels(at(index)),
+    file: (index) => source.file(at(index)),
   };
 }
 
@@ -196,22 +201,45 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     before: number,
     { session, shouldStop }: StageEntering,
     onImage: () => void,
-  ): Promise<{ readonly mined: readonly MinedCrops[]; readonly recall: Recall } | undefined> => {
+  ): Promise<
+    | { readonly mined: readonly MinedCrops[]; readonly recall: Recall; readonly limited: readonly string[] }
+    | undefined
+  > => {
     const last = STAGES[before] ?? "rnet";
     const most = Math.max(KEPT.least, Math.min(KEPT.most, Math.floor(KEPT.all / Math.max(1, images.count))));
     const mined: MinedCrops[] = [];
+    const limited: string[] = [];
     let recall: Recall = { objects: 0, found: 0 };
     for (let index = 0; index < images.count; index++) {
       if (shouldStop()) return undefined;
-      const found = await model.stages(session, await images.pixels(index), {}, last);
+      const onWindowLimit = (most: number) =>
+        limited.push(`${images.file(index)}, where more than ${showCount(most)}`);
+      const found = await model.stages(session, await images.pixels(index), { onWindowLimit }, last);
       const windows = last === "pnet" ? found.proposals : found.refined;
       const image = images.image(index);
       mined.push(minedCrops(windows, image, most));
       recall = addRecall(recall, recallOf(windowBoxes(windows), image));
       onImage();
     }
-    return { mined, recall };
+    return { mined, recall, limited };
   };
+
+  /** A line on the crops of a network that are blank; none where there are none. */
+  const blankLines = (at: number, train: CropBatches, images: typeof source): readonly string[] => {
+    const { rows, blank, example } = train.blankRows(COUNTED_STEPS);
+    if (blank === 0 || example === undefined) return [];
+    return [
+      `${showCount(blank)} of the first ${showCount(rows)} crops that ${NAMES[STAGES[at] ?? "onet"]} is trained on are blank and teach nothing: no ${example.kind} crop was found for ${images.file(example.index)}, for example`,
+    ];
+  };
+
+  /** A line on images of which not all windows that pass P-Net are kept; none where there are none. */
+  const windowLines = ([first, ...others]: readonly string[]): readonly string[] =>
+    first === undefined
+      ? []
+      : [
+          `of windows that pass P-Net the best are kept: in ${counted(others.length + 1, "image")}, as in ${first} pass; a higher first one of thresholds passes fewer`,
+        ];
 
   /** Why the proposal network finds too few objects. */
   const why = async (session: Session, recall: Recall): Promise<string> => {
@@ -231,7 +259,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     entered = undefined;
     if (at === 0) {
       entered = batchesAt(0, undefined);
-      return { measures: {}, warnings: [] };
+      return { measures: {}, warnings: blankLines(0, entered.train, source) };
     }
     let done = 0;
     const onImage = (): void => entering.onShare(++done / (looked.count + heldLooked.count));
@@ -244,7 +272,11 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     const isLow = before === "pnet" && recallShare(recall) < LEAST_RECALL;
     return {
       measures: { [`${before}Recall`]: recallShare(recall) },
-      warnings: isLow ? [await why(entering.session, recall)] : [],
+      warnings: [
+        ...(isLow ? [await why(entering.session, recall)] : []),
+        ...windowLines([...ofTrain.limited, ...ofHeld.limited]),
+        ...blankLines(at, entered.train, looked),
+      ],
     };
   };
 
@@ -322,11 +354,11 @@ async function measured(
   for (const index of spread(held.count, MOST_LOOKED)) {
     const found = await model.find(session, await held.pixels(index), evaluationOptions({}, model));
     evaluator.add(found, truthOf(validation, index), validation.annotations(index).file);
-    const counted = Array.from(found.scores.keys())
+    const sure = Array.from(found.scores.keys())
       .filter((i) => (found.scores[i] ?? 0) >= model.usual.confidence)
       .map((i) => boxAt(found.boxes, i));
     const { objects } = held.image(index);
-    const hit = objects.filter(({ box }) => counted.some((other) => iou(box, other) >= 0.5));
+    const hit = objects.filter(({ box }) => sure.some((other) => iou(box, other) >= 0.5));
     recall = addRecall(recall, { objects: objects.length, found: hit.length });
   }
   const { ap, ap50 } = evaluator.coco();

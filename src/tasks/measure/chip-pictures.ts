@@ -8,6 +8,7 @@ import {
   scaledImage,
 } from "../../detection/scale/chip-batches.ts";
 import { inRange, objectSize } from "../../detection/scale/ranges.ts";
+import { counted } from "../../memory.ts";
 import { contactSheet, type SheetPicture } from "../../report/boxes/contact-sheet.ts";
 import { type Raster, rasterOfBytes } from "../../report/raster/raster.ts";
 
@@ -66,7 +67,7 @@ export async function chipSheet(
       const learnt = placed.map((box) => range !== undefined && inRange(objectSize(box), range));
       pictures.push({
         image: rasterOfBytes(drawnAt(sample.image, { width, height })),
-        caption: `scale ${factor}, ${longest} pixels: ${own.length} ${own.length === 1 ? "chip" : "chips"}`,
+        caption: `scale ${factor}, ${longest} pixels: ${counted(own.length, "chip")}`,
         boxes: [...placed.flat(), ...frames],
         labels: [...learnt.map((is) => (is ? LEARNT : OTHER)), ...own.map(() => CHIP)],
         dashed: [...learnt.map((is) => Number(!is)), ...own.map(() => 0)],

@@ -178,7 +178,7 @@ function validationPart(
   training: ScaleTraining,
   tiling?: Tiling,
 ): HeldOut {
-  const tiles = tiling && lookedAt(images, tiling, directParts(images));
+  const tiles = tiling && lookedAt(detector, images, tiling, directParts(images));
   const split = tiles ?? images;
   const range = rangeAtFullSize(training);
   const learns = range && ((object: number) => inRange(object, range));

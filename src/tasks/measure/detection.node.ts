@@ -1,19 +1,26 @@
 import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
 import type { SplitName } from "../../data/sources/data-set.ts";
-import type { Detections } from "../../detection/boxes/detections.ts";
+import { type Detections, limited } from "../../detection/boxes/detections.ts";
+import { maximumsTo } from "../../detection/measure/coco.ts";
 import { type DetectionErrors, ERROR_KINDS } from "../../detection/measure/errors.ts";
 import { type CocoResult, DetectionEvaluator } from "../../detection/measure/evaluator.ts";
-import type { AnyDetector, DetectOptions } from "../../detection/models/detector.ts";
+import {
+  type AnyDetector,
+  type DetectOptions,
+  type LookReports,
+  MANY_DETECTIONS,
+} from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
 import { lookedAt, splitImages, tiledDetections } from "../../detection/models/tiled-images.ts";
 import { isPlain, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { parameterCount } from "../../nn/module.ts";
 import type { Session } from "../../program/program.ts";
 import type { ReportResult } from "../../report/index.ts";
-import { looksOf } from "../run/detection-options.ts";
+import { askedConfidence, looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
-import { usualConfidence } from "../use/detect.node.ts";
+import { leastScore } from "../use/detect.node.ts";
 import {
   checkedMeasures,
   type MeasureOptions,
@@ -24,6 +31,7 @@ import {
 import type { FoundIn } from "./detection-pictures.ts";
 import { writeDetectionPlots } from "./detection-plots.node.ts";
 import { evaluationOptions, truthOf } from "./evaluator.ts";
+import { limitsOf, type SplitLimits } from "./limits.ts";
 
 /** Images that a detector looks at in one run of its program. */
 const AT_ONCE = 4;
@@ -38,7 +46,7 @@ export async function detectImages(
 ): Promise<readonly FoundIn[]> {
   const views = detectorViews(detector, options);
   if (views.tiling !== undefined) {
-    const tiles = lookedAt(split, views.tiling);
+    const tiles = lookedAt(detector, split, views.tiling);
     const all: FoundIn[] = [];
     for (const index of indices) {
       const found = await tiledDetections(detector, session, tiles, index, options);
@@ -75,9 +83,11 @@ export interface DetectionEvaluation extends MoreMeasures {
   readonly detect: Required<DetectOptions> & TestTimeOptions;
   /**
    * Images a second that the detector looks at, a few at once, with decoding and suppression, without reading files; an image that it looks
-   * at several times counts once.
+   * at several times counts once. The first images, for which programs are built, count where there are no others alone.
    */
   readonly imagesPerSecond: number;
+  /** Where a maximum bites. */
+  readonly limits: SplitLimits;
   readonly coco: CocoResult;
   /** Average precision at IoU ½ by VOC's rules: exact, and at eleven recalls. */
   readonly voc: { readonly ap: number; readonly ap11: number };
@@ -107,7 +117,52 @@ export interface EvaluatedSplit {
   readonly evaluator: DetectionEvaluator;
   /** What was found in each image, in pixels of it. */
   readonly found: readonly FoundIn[];
-  readonly imagesPerSecond: number;
+  /** What counted as found. */
+  readonly counted: Required<DetectOptions>;
+  readonly limits: SplitLimits;
+  readonly pace: Pace;
+}
+
+/** How fast a detector looks at images. Programs are built while it looks at the first ones, which count where there are no others. */
+class Pace {
+  private readonly usual = { images: 0, seconds: 0 };
+  private readonly building = { images: 0, seconds: 0 };
+
+  /** @param builds whether programs may have been built meanwhile */
+  add(images: number, seconds: number, builds: boolean): void {
+    const sums = builds ? this.building : this.usual;
+    sums.images += images;
+    sums.seconds += seconds;
+  }
+
+  /** Whether there is no other time than that in which programs were built. */
+  get builds(): boolean {
+    return this.usual.images === 0;
+  }
+
+  get imagesPerSecond(): number {
+    const { images, seconds } = this.builds ? this.building : this.usual;
+    return images / seconds;
+  }
+}
+
+/** What an evaluation takes as found, with every default: at most 100 detections of an image, but more where a protocol or tiles know no limit. */
+function countedOptions(
+  run: DetectorRun,
+  options: DetectOptions & TestTimeOptions & Pick<MeasureOptions, "roc" | "face">,
+): Required<DetectOptions> {
+  const { tiling } = detectorViews(run.model, looksOf(run.config, options));
+  const inCrowds = tiling !== undefined || options.face === true || options.roc !== undefined;
+  const maximum = options.maximum ?? (inCrowds ? MANY_DETECTIONS : undefined);
+  const confidence = askedConfidence(options.confidence, run.cascade);
+  return evaluationOptions(
+    {
+      ...(confidence !== undefined && { confidence }),
+      ...(options.iou !== undefined && { iou: options.iou }),
+      ...(maximum !== undefined && { maximum }),
+    },
+    run.model,
+  );
 }
 
 /**
@@ -128,45 +183,50 @@ export async function evaluateSplit(
   const found: FoundIn[] = [];
   const looks = looksOf(run.config, options);
   const views = detectorViews(run.model, looks);
-  const settings = { ...looks, ...evaluationOptions(options, run.model) };
-  let [timed, seconds] = [0, 0];
-  const note = (index: number, own: Detections): void => {
-    evaluator.add(own, truthOf(split, index), split.annotations(index).file);
+  const counted = countedOptions(run, options);
+  const limits = limitsOf(split, counted.maximum, options.maximum);
+  const pace = new Pace();
+  const settingsOf = (index: number): DetectOptions & TestTimeOptions & LookReports => ({
+    ...looks,
+    ...counted,
+    // One more than counts: so it is known whether any is left out.
+    maximum: counted.maximum + 1,
+    onWindowLimit: (most) => limits.windows(split.annotations(index).file, most),
+  });
+  const note = (index: number, all: Detections): void => {
+    const { file } = split.annotations(index);
+    const { found: own, cut } = limited(all, counted.maximum);
+    if (cut) limits.cut(file);
+    evaluator.add(own, truthOf(split, index), file);
     found.push({ index, found: own });
   };
   if (views.tiling !== undefined) {
-    const tiles = lookedAt(split, views.tiling);
+    const tiles = lookedAt(run.model, split, views.tiling);
     for (let index = 0; index < split.count; index++) {
       const begun = performance.now();
       const onTiles = (done: number, count: number) =>
         options.onProgress?.((index + done / count) / split.count);
-      const own = await tiledDetections(run.model, run.session, tiles, index, settings, { onTiles });
-      // The first image waits for programs to be built.
-      if (index > 0) {
-        seconds += (performance.now() - begun) / 1000;
-        timed++;
-      }
+      const own = await tiledDetections(run.model, run.session, tiles, index, settingsOf(index), { onTiles });
+      pace.add(1, (performance.now() - begun) / 1000, index === 0);
       if (own !== undefined) note(index, own);
     }
-    return { evaluator, found, imagesPerSecond: timed / seconds };
+    return { evaluator, found, counted, limits: limits.all, pace };
   }
-  for (let first = 0; first < split.count; first += AT_ONCE) {
-    const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
+  // What a cascade reports is of the image that it looks at.
+  const atOnce = run.model.looks === "cascade" ? 1 : AT_ONCE;
+  for (let first = 0; first < split.count; first += atOnce) {
+    const indices = Array.from({ length: Math.min(atOnce, split.count - first) }, (_, i) => first + i);
     const images = await splitImages(split, indices, views);
     const begun = performance.now();
-    const seen = await pyramidDetections(run.model, run.session, images, settings);
-    // The first and the last images wait for a program to be built.
-    if (first > 0 && indices.length === AT_ONCE) {
-      seconds += (performance.now() - begun) / 1000;
-      timed += indices.length;
-    }
+    const seen = await pyramidDetections(run.model, run.session, images, settingsOf(first));
+    pace.add(indices.length, (performance.now() - begun) / 1000, first === 0 || indices.length < atOnce);
     for (const [i, index] of indices.entries()) {
       const own = seen[i];
       if (own !== undefined) note(index, own);
     }
     options.onProgress?.((first + indices.length) / split.count);
   }
-  return { evaluator, found, imagesPerSecond: timed / seconds };
+  return { evaluator, found, counted, limits: limits.all, pace };
 }
 
 /**
@@ -185,7 +245,7 @@ export async function evaluateDetector(
   const evaluated = await evaluateSplit(run, set, split, options);
   const evaluation = await summarize(run, set, split, evaluated, options, measures);
   if (options.out !== undefined) {
-    const score = await countedFrom(run, options);
+    const score = await leastScore(run, options.confidence);
     await writeDetectionPlots(options.out, run.classes, evaluated.evaluator, evaluation, {
       ...measures,
       score,
@@ -194,31 +254,28 @@ export async function evaluateDetector(
   return evaluation;
 }
 
-/** The score from which on detections count where one has to be chosen. */
-async function countedFrom(run: DetectorRun, { confidence }: DetectOptions): Promise<number> {
-  return confidence ?? (await usualConfidence(run));
-}
-
 /** The measures of what was found in a split. @param measures what else is wanted */
 export async function summarize(
   run: DetectorRun,
   set: DetectionSet,
   split: SplitName,
-  { evaluator, imagesPerSecond }: EvaluatedSplit,
+  { evaluator, counted, limits, pace }: EvaluatedSplit,
   options: DetectOptions & TestTimeOptions = {},
   measures: MeasureOptions = {},
 ): Promise<DetectionEvaluation> {
   const { config, folder, model } = run;
   const last = (await folder.readMetrics()).at(-1);
   const step = run.weightsStep ?? last?.step ?? 0;
-  const coco = evaluator.coco({ sizes: measures.sizes });
-  const errors = evaluator.errors();
+  const { maximum } = counted;
+  const coco = evaluator.coco({ sizes: measures.sizes, maximums: maximumsTo(limits.coco) });
+  const errors = evaluator.errors({ maximum });
   const voc = { ap: evaluator.voc().ap, ap11: evaluator.voc({ points: 11 }).ap };
-  const { best } = evaluator.curves().all;
+  const { best } = evaluator.curves({ maximum }).all;
+  const { imagesPerSecond } = pace;
   const views = detectorViews(model, looksOf(config, options));
   const more = moreMeasures(evaluator, measures, {
-    score: await countedFrom(run, options),
-    maximum: evaluationOptions(options).maximum,
+    score: await leastScore(run, options.confidence),
+    maximum,
   });
   return {
     run: folder.path,
@@ -233,16 +290,17 @@ export async function summarize(
     seconds: last?.seconds ?? 0,
     step,
     detect: {
-      ...evaluationOptions(options, model),
+      ...counted,
       ...(!isPlain(views, model.imageSize.width) && views.options),
     },
     imagesPerSecond,
+    limits,
     coco,
     voc,
     ...(best !== undefined && { best }),
     errors,
     ...more,
-    results: measuresOf({ coco, voc, best, errors, imagesPerSecond, more }).map((measure) => ({
+    results: measuresOf({ coco, voc, best, errors, pace, more }).map((measure) => ({
       ...measure,
       dataSet: set.name,
       split,
@@ -253,7 +311,8 @@ export async function summarize(
   };
 }
 
-type Measures = Pick<DetectionEvaluation, "coco" | "voc" | "errors" | "imagesPerSecond"> & {
+type Measures = Pick<DetectionEvaluation, "coco" | "voc" | "errors"> & {
+  readonly pace: Pace;
   readonly best: DetectionEvaluation["best"] | undefined;
   readonly more: MoreMeasures;
 };
@@ -268,17 +327,25 @@ const ERROR_NAMES: Readonly<Record<(typeof ERROR_KINDS)[number], string>> = {
 };
 
 /** Numbers by name; those that are not defined, as of large objects where there are none, are left out. */
-function measuresOf({ coco, voc, best, errors, imagesPerSecond, more }: Measures) {
+function measuresOf({ coco, voc, best, errors, pace, more }: Measures) {
   const measure = (name: string, value: number, note?: string, unit = "") =>
     Number.isFinite(value) ? [{ name, value, unit, ...(note !== undefined && { note }) }] : [];
   return [
-    ...measure("AP", coco.ap, "COCO: mean over classes and IoU 0.5 … 0.95"),
+    ...measure(
+      "AP",
+      coco.ap,
+      `COCO: mean over classes and IoU 0.5 … 0.95, at most ${counted(coco.maximum, "detection")} of a class in an image`,
+    ),
     ...measure("AP50", coco.ap50, "at IoU 0.5"),
     ...measure("AP75", coco.ap75, "at IoU 0.75"),
     ...measure("AP small", coco.apSmall, "objects below 32² pixels"),
     ...measure("AP medium", coco.apMedium, "objects below 96² pixels"),
     ...measure("AP large", coco.apLarge, "larger objects"),
-    ...measure("AR", coco.ar100, "recall, mean over classes and IoU, 100 detections an image"),
+    ...measure(
+      "AR",
+      coco.ar,
+      `recall, mean over classes and IoU, ${counted(coco.maximum, "detection")} of a class in an image`,
+    ),
     ...measure("VOC AP", voc.ap, "at IoU 0.5, exact"),
     ...measure("VOC AP, 11 points", voc.ap11, "at IoU 0.5"),
     ...(best === undefined
@@ -299,6 +366,13 @@ function measuresOf({ coco, voc, best, errors, imagesPerSecond, more }: Measures
       ),
     ),
     ...measureLines(more, coco),
-    ...measure("speed", imagesPerSecond, undefined, "images a second"),
+    ...measure(
+      "speed",
+      pace.imagesPerSecond,
+      pace.builds
+        ? "with the time in which programs are built: there are too few images to leave it out"
+        : undefined,
+      "images a second",
+    ),
   ];
 }

@@ -7,6 +7,7 @@ import {
   type DetectOptions,
   type Detector,
   detectOptionsOf,
+  MANY_DETECTIONS,
   pickedDetections,
 } from "../../detection/models/detector.ts";
 import { detectorViews, inImages, mergeViews } from "../../detection/models/image-pyramid.ts";
@@ -73,7 +74,7 @@ export function detectionEvaluator(
     },
     begin() {
       const evaluator = new DetectionEvaluator(classes);
-      const options = evaluationOptions();
+      const options = evaluationOptions(cut === undefined ? {} : { maximum: MANY_DETECTIONS });
       const gatherer = cut && new TileGatherer(cut.tiles, cut.tiling);
       return {
         add(outputs, { first, count }) {

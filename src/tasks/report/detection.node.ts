@@ -1,6 +1,6 @@
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { encodePng, type ReportFigure } from "../../report/index.ts";
-import type { FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit-request.node.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import {
   type DetectionEvaluation,

@@ -14,7 +14,7 @@ import {
   renderReport,
   type SamplePicture,
 } from "../../report/index.ts";
-import type { FitSummary } from "../../train/fit.node.ts";
+import type { FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
 import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";

@@ -157,6 +157,26 @@ export function cascadeLookingBy(config: RunConfig, given: CascadeLookOptions = 
   return { ...config, modelOptions: { ...config.modelOptions, ...look } };
 }
 
+/** The least score of a detection that is asked for: `confidence`, or the last of the thresholds that a cascade was opened with; undefined where neither is. */
+export function askedConfidence(
+  confidence: number | undefined,
+  cascade: CascadeLookOptions | undefined,
+): number | undefined {
+  return confidence ?? cascade?.thresholds?.[2];
+}
+
+/** Refuses two least scores of a cascade in one command. @throws OptionError where both are given and differ */
+export function checkConfidence(
+  confidence: number | undefined,
+  { thresholds }: Pick<CascadeLookOptions, "thresholds">,
+): void {
+  const last = thresholds?.[2];
+  if (confidence === undefined || last === undefined || confidence === last) return;
+  throw new OptionError(
+    `options confidence and thresholds: the last threshold of a cascade is its least score, and ${last} and ${confidence} are given for it; leave confidence out, or give the same`,
+  );
+}
+
 /** How a run looks at images that was fitted by sizes: at its own scales, each for the objects that were learnt there. */
 interface OwnLooks extends Required<Pick<TestTimeOptions, "testScales" | "testRanges">> {
   /** By which option it was fitted so. */
@@ -197,10 +217,15 @@ export function ownLooks({ dataOptions, dataInfo: { sampleShape } }: FittedRun):
  */
 export function looksOf<O extends TestTimeOptions>(config: FittedRun, given: O): O {
   const tiles = given.tiles === undefined ? ownTiles(config) : undefined;
-  const tiled = tiles === undefined ? given : { ...tiles, ...given };
+  const tiled = tiles === undefined ? given : { ...given, ...tiles, ...definite(given) };
   const own = given.testScales === undefined ? ownLooks(config) : undefined;
   if (own === undefined) return tiled;
   return { ...tiled, testScales: own.testScales, testRanges: given.testRanges ?? own.testRanges };
+}
+
+/** The options that have a value: one that is there and `undefined` is not given. */
+function definite<O extends object>(options: O): Partial<O> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<O>;
 }
 
 /** A line for a person where a run looks at images in its own way, since no scales are given. */

@@ -29,6 +29,8 @@ export interface LoadedRun {
   readonly model: Model;
   readonly definition: ModelDefinition;
   readonly session: Session;
+  /** How its cascade was asked to look at images as it was opened. */
+  readonly cascade: CascadeLookOptions | undefined;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly weightsStep: number | undefined;
   /** Where its data is now, where that was said, and what of the run is trusted. */
@@ -87,6 +89,7 @@ export async function loadRun(
     model,
     definition,
     session: new Session(runtime, weights),
+    cascade: options.cascade,
     weightsStep: read.step,
     source: { given: options.data, trust: options.trust },
     data() {

@@ -1,14 +1,30 @@
 import { join, resolve } from "node:path";
+import { z } from "zod";
 import { type OpenPhoto, openPhoto, type PhotoLimits } from "../../data/boxes/image.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import type { Annotations, ByteImage, DetectionSplit } from "../../data/boxes/set.ts";
 import { pathBelow } from "../../data/files/data-folder.node.ts";
-import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
+import {
+  FILE_KINDS,
+  readRegularFile,
+  UnreadFileError,
+  writeFileAtomic,
+} from "../../data/files/files.node.ts";
 import { importSharp, MOST_PIXELS } from "../../data/image/sharp.node.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
-import { type Detection, type Detections, listDetections } from "../../detection/boxes/detections.ts";
+import {
+  type Detection,
+  type Detections,
+  limited,
+  listDetections,
+} from "../../detection/boxes/detections.ts";
 import { FACE_LANDMARKS } from "../../detection/boxes/landmarks.ts";
-import { type DetectOptions, detectOptionsOf } from "../../detection/models/detector.ts";
+import {
+  type DetectOptions,
+  detectOptionsOf,
+  type LookReports,
+  MANY_DETECTIONS,
+} from "../../detection/models/detector.ts";
 import { detectorViews, pyramidDetections } from "../../detection/models/image-pyramid.ts";
 import { lookedAt, tiledDetections } from "../../detection/models/tiled-images.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
@@ -16,7 +32,7 @@ import { DataError, OptionError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
-import { looksOf } from "../run/detection-options.ts";
+import { askedConfidence, looksOf } from "../run/detection-options.ts";
 import type { NamedImage } from "../run/inputs.node.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 
@@ -33,6 +49,8 @@ const USUAL_SCORE = 0.25;
 export const TILED_PIXELS = 2_000_000_000;
 
 export interface DetectFilesOptions extends DetectOptions, TestTimeOptions {
+  /** Most detections of an image, of all its tiles and views together; default: 5,000. */
+  readonly maximum?: number;
   /**
    * Images of more pixels are not decoded. Default: 64 million. With `tiles` it is 2,000 million for images that are decoded in parts: upright
    * JPEG and PNG that are neither progressive nor interlaced, and TIFF.
@@ -40,6 +58,8 @@ export interface DetectFilesOptions extends DetectOptions, TestTimeOptions {
   readonly pixelLimit?: number;
   /** With `tiles`: called with an image, how many of its tiles are done, and how many it has. */
   readonly onTiles?: (image: NamedImage, done: number, count: number) => void;
+  /** Called with an image in which more windows pass the proposal network of a cascade than are kept, and how many are. */
+  readonly onWindowLimit?: (image: NamedImage, most: number) => void;
   /** Called with the image and the reason where one cannot be read: it is left out. */
   readonly onUnreadable?: (image: NamedImage, reason: string) => void;
   readonly signal?: AbortSignal;
@@ -52,27 +72,51 @@ export interface DetectedImage extends NamedImage {
   readonly height: number;
   /** From the best down, in pixels of the upright image. */
   readonly found: readonly Detection[];
+  /** Whether more was found than the maximum, of which the best are here. */
+  readonly cut: boolean;
   /** The image with its longer side at most so long. @throws DataError where it can no longer be read */
   decode(longest?: number): Promise<ByteImage>;
 }
 
+/** What of validation.json gives the usual score. */
+const validationSchema = z.object({ best: z.object({ score: z.number().min(0).max(1) }).optional() });
+
 /**
  * The default score from which on detections count: that at which F₁ was highest on the validation split.
  * @param run with its model, where that is built: one that was not validated may have a score of its own
+ * @throws DataError where the run's validation.json is damaged
  */
 export async function usualConfidence({
   folder,
   model,
 }: Pick<DetectorRun, "folder"> & Partial<Pick<DetectorRun, "model">>): Promise<number> {
   const usual = model?.usual?.confidence ?? USUAL_SCORE;
-  const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
-  if (bytes === undefined) return usual;
+  const file = folder.file("validation.json");
+  let bytes: Uint8Array;
   try {
-    const score: unknown = JSON.parse(new TextDecoder().decode(bytes))?.best?.score;
-    return typeof score === "number" && score >= 0 && score <= 1 ? score : usual;
-  } catch {
-    return usual;
+    bytes = await readRegularFile(file, FILE_KINDS.text);
+  } catch (error) {
+    if (error instanceof UnreadFileError && error.reason === "missing") return usual;
+    throw error;
   }
+  const damaged = (why: string) =>
+    new DataError(
+      `${file}: ${why}, so that the score at which F₁ is highest is not known; give a confidence, or delete the file, which makes it ${usual}`,
+    );
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw damaged("is damaged, no JSON");
+  }
+  const parsed = validationSchema.safeParse(json);
+  if (!parsed.success) throw damaged("has no score from 0 to 1 as its best one");
+  return parsed.data.best?.score ?? usual;
+}
+
+/** The score from which on detections count: that asked for, or the run's own. @throws DataError as `usualConfidence` */
+export async function leastScore(run: DetectorRun, confidence: number | undefined): Promise<number> {
+  return askedConfidence(confidence, run.cascade) ?? (await usualConfidence(run));
 }
 
 /** An image in the middle of a square canvas of that side, as a detector is validated with it: [1, 3, side, side]. */
@@ -116,7 +160,9 @@ async function ready(image: NamedImage, looked: Looked, limits: PhotoLimits): Pr
     const small = looked.kind === "tiles" ? undefined : await photo.decode(looked.longest);
     return { ok: true, image, photo, small };
   } catch (error) {
-    return unreadable(image, error);
+    const left = unreadable(image, error);
+    if (looked.kind === "tiles" || !/ pixels, more than the limit of \d+$/.test(left.reason)) return left;
+    return { ...left, reason: `${left.reason}; --tiles looks at it part by part, without decoding it whole` };
   }
 }
 
@@ -162,8 +208,16 @@ export async function* detectFiles(
   const longest = sides.length === 0 ? {} : { longest: Math.max(...sides) };
   const looked: Looked = tiling === undefined ? { kind: "whole", ...longest } : { kind: "tiles" };
   const limits = limitsOf(options.pixelLimit, tiling !== undefined);
-  const confidence = options.confidence ?? (await usualConfidence(run));
-  const settings = { ...looks, ...detectOptionsOf(model, { ...options, confidence }) };
+  const confidence = await leastScore(run, options.confidence);
+  const { maximum = MANY_DETECTIONS } = options;
+  const counted = detectOptionsOf(model, { ...options, confidence });
+  const settingsOf = (image: NamedImage): DetectOptions & TestTimeOptions & LookReports => ({
+    ...looks,
+    ...counted,
+    // One more than counts: so it is known whether any is left out.
+    maximum: maximum + 1,
+    onWindowLimit: (most) => options.onWindowLimit?.(image, most),
+  });
   const ahead = tiling === undefined ? AHEAD : AHEAD_IN_TILES;
   const coming = images.slice(0, ahead).map((image) => ready(image, looked, limits));
   for (let next = coming.length; coming.length > 0; next++) {
@@ -186,12 +240,12 @@ export async function* detectFiles(
         at: (side: number) => letterboxed(small, whole, side),
         whole: async () => small,
       };
-      [found] = await pyramidDetections(model, session, seen, settings);
+      [found] = await pyramidDetections(model, session, seen, settingsOf(image));
     } else if (tiling !== undefined) {
-      const tiles = lookedAt(splitOf(photo, image.name), tiling);
+      const tiles = lookedAt(model, splitOf(photo, image.name), tiling);
       const onTiles = (done: number, count: number) => options.onTiles?.(image, done, count);
       try {
-        found = await tiledDetections(model, session, tiles, 0, settings, { onTiles, signal });
+        found = await tiledDetections(model, session, tiles, 0, settingsOf(image), { onTiles, signal });
       } catch (error) {
         const { reason } = unreadable(image, error);
         onUnreadable?.(image, reason);
@@ -202,10 +256,12 @@ export async function* detectFiles(
       // Of an image that the signal ended nothing is given.
       if (found === undefined) break;
     }
+    const best = found && limited(found, maximum);
     yield {
       ...image,
       ...whole,
-      found: found === undefined ? [] : listDetections(found),
+      found: best === undefined ? [] : listDetections(best.found),
+      cut: best?.cut === true,
       decode: (longest) => photo.decode(longest),
     };
   }
@@ -317,11 +373,12 @@ export class DetectionWriter {
   /** What was found, image by image. @param about what else is worth knowing: the run, what counted as found */
   summary(about: Readonly<Record<string, unknown>>) {
     const named = (label: number): string => this.classes[label] ?? String(label);
-    const images = this.images.map(({ name, picture, width, height, found }) => ({
+    const images = this.images.map(({ name, picture, width, height, found, cut }) => ({
       file: name,
       width,
       height,
       ...(picture !== undefined && { picture }),
+      ...(cut && { cut }),
       objects: found.map(({ class: label, score, box, landmarks }) => ({
         class: named(label),
         score,

@@ -1,6 +1,7 @@
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { convertDetections } from "../../../src/data/boxes/convert.node.ts";
 import { openDetectionFolder } from "../../../src/data/boxes/folder.node.ts";
 import { asOneClass, type DetectionSet, landmarkCount, withClasses } from "../../../src/data/boxes/set.ts";
 import { withFewerTrained } from "../../../src/data/boxes/subset.ts";
@@ -106,5 +107,27 @@ test("YOLO's poses have a box and landmarks behind it, with or without marks", a
     for (const [i, edge] of [40, 15, 60, 35].entries()) expect(boxes[i]).toBeCloseTo(edge, 4);
     const marks = marksOf(set, 0).map((value) => Math.round(1000 * value) / 1000);
     expect(marks).toEqual([...expected, NONE, NONE, NONE, NONE]);
+  }
+});
+
+test("landmarks are kept where a set is written as COCO's JSON, and counted where another format loses them", async () => {
+  const set = await coco("kept");
+  const out = join(root, "as-coco");
+  const { lost } = await convertDetections(set, out, "coco");
+  expect(lost).toMatchObject({ landmarks: 0 });
+  const again = await openDetectionFolder(out, { validation: 0, test: 0 });
+  expect(again.faults).toEqual([]);
+  for (const index of [0, 1]) expect(marksOf(again, index)).toEqual(marksOf(set, index));
+  const json = JSON.parse(await readFile(join(out, "annotations/instances_train.json"), "utf8"));
+  expect(json.categories[0].keypoints).toEqual(["point 1", "point 2"]);
+  expect(json.annotations.map((each: object) => "num_keypoints" in each && each.num_keypoints)).toEqual([
+    1,
+    2,
+    false,
+    false,
+  ]);
+  for (const format of ["voc", "yolo", "createml", "csv"] as const) {
+    const done = await convertDetections(set, join(root, `as-${format}`), format);
+    expect(done.lost.landmarks).toBe(2);
   }
 });

@@ -3,6 +3,7 @@ import { anchorLevels } from "../../../src/detection/boxes/anchors.ts";
 import { type Box, boxAt, iou } from "../../../src/detection/boxes/boxes.ts";
 import {
   anchorCounts,
+  layoutNotes,
   type RetinaAnchorOptions,
   retinaAnchors,
 } from "../../../src/detection/models/retina-anchors.ts";
@@ -48,6 +49,13 @@ describe("anchors", () => {
     const counts = (options: Partial<RetinaAnchorOptions>) => anchorCounts(retinaNetOptions.parse(options));
     expect(counts({})).toEqual({ finest: 9, each: 9 });
     expect(counts({ anchorLayout: "s3fd" })).toEqual({ finest: 1, each: 1 });
+    const notes = (options: object) =>
+      layoutNotes(retinaNetOptions.parse({ anchorLayout: "s3fd", ...options })).join();
+    expect(notes({})).toMatch(
+      /S³FD has stride 4, and anchors of 16 pixels; here it has stride 8, .* of 32 pixels/,
+    );
+    expect(notes({ finestStride: 4 })).toBe("");
+    expect(notes({ anchorLayout: "retina-net" })).toBe("");
     // 4² of one stride, 2² of two, one of four.
     expect(counts({ anchorLayout: "faceboxes" })).toEqual({ finest: 16 + 4 + 1, each: 1 });
     expect(counts({ anchorLayout: "faceboxes", anchorDensity: 0 })).toEqual({ finest: 3, each: 1 });

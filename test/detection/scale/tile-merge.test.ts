@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { area, type Box, enclosing, intersection, iou } from "../../../src/detection/boxes/boxes.ts";
 import { type Detection, listDetections, toDetections } from "../../../src/detection/boxes/detections.ts";
-import { mergeTiles, overSmaller } from "../../../src/detection/scale/tile-merge.ts";
+import { BoxCells, mergeTiles, overSmaller } from "../../../src/detection/scale/tile-merge.ts";
 import { SEEDED } from "../arbitrary.ts";
 
 const SIDE = 40;
@@ -102,5 +102,48 @@ describe("detections of tiles as one set", () => {
     ).toEqual([undefined, undefined]);
     expect(mergeTiles([], { ...settings, merge: "union" }).scores.length).toBe(0);
     expect(mergeTiles([toDetections([])], { ...settings, merge: "nms" }).boxes.length).toBe(0);
+  });
+});
+
+describe("cells that boxes are held in", () => {
+  const entry = (own: Box, rank: number) => ({ own, rank });
+
+  it("are four at most of each box, however large it is", () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 2e4, noNaN: true }),
+        fc.double({ min: 0, max: 2e4, noNaN: true }),
+        fc.double({ min: 1e-3, max: 2e4, noNaN: true }),
+        fc.double({ min: 1e-3, max: 2e4, noNaN: true }),
+        (x, y, width, height) => {
+          const cells = new BoxCells(SIDE);
+          cells.enter(entry([x, y, x + width, y + height], 0));
+          expect(cells.entered).toBeGreaterThan(0);
+          expect(cells.entered).toBeLessThanOrEqual(4);
+        },
+      ),
+      SEEDED,
+    );
+  });
+
+  it("are looked into in proportion to the boxes where all of them are as large as a huge image", () => {
+    const count = 200;
+    const cells = new BoxCells<{ readonly own: Box; readonly rank: number }>(320);
+    for (let rank = 0; rank < count; rank++) {
+      const huge: Box = [rank, rank, 20_000 - rank, 20_000 - 2 * rank];
+      expect(cells.first(huge, ({ own }) => iou(own, huge) > 1)).toBeUndefined();
+      cells.enter(entry(huge, rank));
+    }
+    // In cells of 320 pixels each of them would stand in 63 × 63.
+    expect(cells.entered).toBeLessThanOrEqual(4 * count);
+    expect(cells.visited).toBeLessThanOrEqual(4 * count);
+  });
+
+  it("are no more than there are with something in them where a huge box is looked around for small ones", () => {
+    const cells = new BoxCells<{ readonly own: Box; readonly rank: number }>(SIDE);
+    for (let rank = 0; rank < 10; rank++) cells.enter(entry([rank * 900, 5, rank * 900 + 10, 15], rank));
+    const found = cells.first([0, 0, 20_000, 20_000], ({ rank }) => rank >= 4);
+    expect(found?.rank).toBe(4);
+    expect(cells.visited).toBeLessThanOrEqual(20);
   });
 });

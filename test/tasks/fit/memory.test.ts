@@ -6,7 +6,8 @@ import { type PlainSource, photos, points, rows } from "../../../src/data/source
 import { DataError, OptionError } from "../../../src/errors.ts";
 import { fit, resumeFit, startFit } from "../../../src/tasks/fit/fit.node.ts";
 import { type PreparedFit, prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
-import { type Fit, fitHere } from "../../../src/train/fit.node.ts";
+import { fitHere } from "../../../src/train/fit.node.ts";
+import type { Fit } from "../../../src/train/fit-request.node.ts";
 import { temporaryFolder } from "../../support.ts";
 
 let root: string;

@@ -47,6 +47,22 @@ describe("importDetector of face detectors", () => {
     expect(readOnnx(readFileSync(out), out).outputs).toEqual(["boxes", "scores", "landmarks"]);
   });
 
+  it("knows the model by the file where none is named, and says which", async () => {
+    for (const as of ["yunet", "ultra-light-rfb"] as const) {
+      const made = await importDetector({ file: file(as), size: 64, out: join(root, `inferred-${as}`) });
+      expect(made.model).toBe(as);
+      expect(made.notes[0]).toBe(`read as ${as}, by what the file holds; --as names another`);
+    }
+    const out = join(root, "unknown");
+    await importDetector({ file: file("yunet"), as: "yunet", size: 64, out: join(root, "exported") });
+    const other = join(root, "other.onnx");
+    // A graph of ours, whose outputs are no published ones.
+    await exportRun(join(root, "exported"), other, { suppression: {} });
+    await expect(importDetector({ file: other, out })).rejects.toThrow(
+      /^option as: is missing, and .*other\.onnx does not show which model it is of; give --as faster-rcnn, .*mtcnn$/,
+    );
+  });
+
   it("takes the size that the authors have, and a name for the class", async () => {
     const out = join(root, "named");
     const made = await importDetector({

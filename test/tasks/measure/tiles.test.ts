@@ -144,6 +144,11 @@ describe("a run that was fitted on tiles", () => {
     expect(looksOf(run.config, {})).toEqual(CUT);
     expect(looksOf(run.config, { tiles: 0 })).toEqual({ tiles: 0 });
     expect(looksOf(run.config, { overlap: 0.1 })).toEqual({ ...CUT, overlap: 0.1 });
+    // What is there and undefined is not given.
+    expect(looksOf(run.config, { tiles: undefined, overlap: undefined, fullImage: true } as object)).toEqual({
+      ...CUT,
+      fullImage: true,
+    });
     expect(looksNote(run.config, {})).toMatch(/^looks at tiles of 48 pixels, as it was fitted with --tiles;/);
   });
 

@@ -46,6 +46,7 @@ async function sourceOf(
     model,
     definition,
     session,
+    cascade: undefined,
     weightsStep: undefined,
     source: { given: undefined, trust: undefined },
     data: async () => data,

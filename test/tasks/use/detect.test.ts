@@ -14,9 +14,11 @@ import {
   type DetectedImage,
   DetectionWriter,
   detectFiles,
+  leastScore,
   letterboxed,
   usualConfidence,
 } from "../../../src/tasks/use/detect.node.ts";
+import { RunFolder } from "../../../src/train/run-folder.node.ts";
 import { painted, writeImage, writeText } from "../../data/boxes/support.ts";
 import { temporaryFolder } from "../../support.ts";
 import { ran, squares } from "../measure/detection-support.ts";
@@ -122,7 +124,7 @@ describe("detectFiles", () => {
     expect(left).toEqual([
       expect.stringMatching(/^b\.jpg: .+/),
       expect.stringMatching(/^c\.png: .*unsupported/),
-      "d.png: 200 × 150 pixels, more than the limit of 20000",
+      "d.png: 200 × 150 pixels, more than the limit of 20000; --tiles looks at it part by part, without decoding it whole",
     ]);
   });
 
@@ -133,6 +135,32 @@ describe("detectFiles", () => {
     const usual = await all(detectFiles(run, images));
     const explicit = await all(detectFiles(run, images, { confidence: measured.best.score }));
     expect(usual.map(({ found }) => found)).toEqual(explicit.map(({ found }) => found));
+  });
+
+  it("names a validation.json that is damaged, unless a confidence is given", async () => {
+    const folder = await temporaryFolder();
+    const copy = { folder: new RunFolder(folder) };
+    expect(await usualConfidence(copy)).toBe(0.25);
+    for (const [text, why] of [
+      ['{"best": {"sco', /validation\.json: is damaged, no JSON, .*give a confidence, or delete the file/],
+      ['{"best": {"score": "high"}}', /validation\.json: has no score from 0 to 1/],
+    ] as const) {
+      await writeText(folder, "validation.json", text);
+      await expect(usualConfidence(copy)).rejects.toThrow(why);
+      expect(await leastScore({ ...run, ...copy }, 0.4)).toBe(0.4);
+    }
+    await writeText(folder, "validation.json", "{}");
+    expect(await usualConfidence(copy)).toBe(0.25);
+    await rm(folder, { recursive: true });
+  });
+
+  it("marks images of which more was found than the maximum, and keeps the best", async () => {
+    const images = await findImages([join(photos, "images")]);
+    const every = await all(detectFiles(run, images, { confidence: 0.05 }));
+    const most = Math.max(...every.map(({ found }) => found.length)) - 1;
+    const some = await all(detectFiles(run, images, { confidence: 0.05, maximum: most }));
+    expect(some.map(({ cut }) => cut)).toEqual(every.map(({ found }) => found.length > most));
+    expect(some.map(({ found }) => found)).toEqual(every.map(({ found }) => found.slice(0, most)));
   });
 
   it("sees a file as it is now, though it was replaced by one of the same name, size and time", async () => {
@@ -178,6 +206,7 @@ describe("DetectionWriter", () => {
     width: 96,
     height: 64,
     found: [{ box: [4, 6, 24, 22], class: 1, score: 0.75 }],
+    cut: false,
     decode: async () => painted(96, 64, [0, 0, 0]),
   });
 

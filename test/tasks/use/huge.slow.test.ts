@@ -71,7 +71,7 @@ it("a photo of 12,000 × 12,000 pixels is looked at in bands, of which one at a 
   };
   const tiling = tilingOf(TILES);
   if (tiling === undefined) throw new Error("no tiles");
-  const tiles = lookedAt(split, tiling, (_, part) => bands.part(part));
+  const tiles = lookedAt(run.model, split, tiling, (_, part) => bands.part(part));
   const progress: number[] = [];
   const options = { ...TILES, confidence: 0.05 };
   const found = await tiledDetections(run.model, run.session, tiles, 0, options, {
@@ -86,7 +86,7 @@ it("a photo of 12,000 × 12,000 pixels is looked at in bands, of which one at a 
   const list = found === undefined ? [] : listDetections(found);
   // The same tiles painted one by one, without a file.
   const ground = [GROUND.r, GROUND.g, GROUND.b] as const;
-  const paintedTiles = lookedAt(split, tiling, async (_, { left, top, width, height }) => {
+  const paintedTiles = lookedAt(run.model, split, tiling, async (_, { left, top, width, height }) => {
     const within = (at: number, length: number) => Math.min(length, Math.max(0, at));
     const patches = OBJECTS.map(({ label, box: [x1, y1, x2, y2] }) => ({
       box: [

@@ -31,18 +31,43 @@ interface PlainObject {
   readonly area: number;
   /** By `subsetBits`. */
   readonly subsets: number;
+  /** x and y of each landmark, NaN for one that is not marked; none where no landmark is. */
+  readonly landmarks: readonly number[];
 }
 
 /** What formats cannot express of an object. */
 export const LOST: Readonly<
-  Record<DetectionFormat, { readonly difficult: boolean; readonly crowd: boolean; readonly subsets: boolean }>
+  Record<DetectionFormat, Readonly<Record<"difficult" | "crowd" | "subsets" | "landmarks", boolean>>>
 > = {
-  voc: { difficult: false, crowd: true, subsets: true },
-  coco: { difficult: false, crowd: false, subsets: false },
-  yolo: { difficult: true, crowd: true, subsets: true },
-  createml: { difficult: true, crowd: true, subsets: true },
-  csv: { difficult: false, crowd: false, subsets: true },
+  voc: { difficult: false, crowd: true, subsets: true, landmarks: true },
+  coco: { difficult: false, crowd: false, subsets: false, landmarks: false },
+  yolo: { difficult: true, crowd: true, subsets: true, landmarks: true },
+  createml: { difficult: true, crowd: true, subsets: true, landmarks: true },
+  csv: { difficult: false, crowd: false, subsets: true, landmarks: true },
 };
+
+/** COCO's marks of a key point: not marked, and seen. */
+const [NOT_MARKED, SEEN] = [0, 2] as const;
+
+/** Landmarks as COCO's key points, x, y and a mark of each; nothing where there are none. */
+function keyPoints(landmarks: readonly number[]): object {
+  if (landmarks.length === 0) return {};
+  const points = Array.from({ length: landmarks.length / 2 }, (_, i) => {
+    const [x = Number.NaN, y = Number.NaN] = landmarks.slice(2 * i, 2 * i + 2);
+    return Number.isFinite(x + y) ? [digits(x), digits(y), SEEN] : [0, 0, NOT_MARKED];
+  });
+  return { keypoints: points.flat(), num_keypoints: points.filter(([, , mark]) => mark === SEEN).length };
+}
+
+/** The names of the key points of a class as COCO's categories have them; nothing where objects have none. */
+function pointNames(images: ImagesBySplit): object {
+  for (const { annotations } of Object.values(images).flat()) {
+    const points = (annotations.landmarks?.length ?? 0) / Math.max(1, annotations.labels.length) / 2;
+    if (points === 0) continue;
+    return { keypoints: Array.from({ length: points }, (_, i) => `point ${i + 1}`) };
+  }
+  return {};
+}
 
 const digits = (value: number): number => Number(value.toPrecision(9));
 
@@ -118,10 +143,12 @@ function quotedName(name: string): string {
 
 /** The objects that a format has words for. */
 function objectsOf(
-  { boxes, labels, difficult, crowd, areas, subsets }: Annotations,
+  { boxes, labels, difficult, crowd, areas, subsets, landmarks }: Annotations,
   format: DetectionFormat,
 ): PlainObject[] {
+  const numbers = (landmarks?.length ?? 0) / Math.max(1, labels.length);
   const all = Array.from(labels, (label, i): PlainObject => {
+    const points = Array.from(landmarks?.subarray(numbers * i, numbers * (i + 1)) ?? []);
     const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4);
     const area = areas[i];
     if (x1 === undefined || y1 === undefined || x2 === undefined || y2 === undefined || area === undefined) {
@@ -134,6 +161,7 @@ function objectsOf(
       crowd: crowd[i] === 1,
       area,
       subsets: subsets?.[i] ?? 0,
+      landmarks: points.some(Number.isFinite) ? points : [],
     };
   });
   return all.filter((object) => !(object.crowd && LOST[format].crowd));
@@ -204,7 +232,12 @@ function encodeVoc(images: ImagesBySplit, classes: readonly string[]): EncodedSe
 }
 
 function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedSet {
-  const categories = classes.map((name, i) => ({ id: i + 1, name, supercategory: "" }));
+  const categories = classes.map((name, i) => ({
+    id: i + 1,
+    name,
+    supercategory: "",
+    ...pointNames(images),
+  }));
   const texts = new Map<string, string>();
   let [imageId, annotationId] = [0, 0];
   for (const [split, part] of parts(images)) {
@@ -212,7 +245,7 @@ function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedS
     const annotations: object[] = [];
     for (const { name, annotations: own } of part) {
       list.push({ id: ++imageId, file_name: name, width: own.width, height: own.height });
-      for (const { label, box, difficult, crowd, area, subsets } of objectsOf(own, "coco")) {
+      for (const { label, box, difficult, crowd, area, subsets, landmarks } of objectsOf(own, "coco")) {
         const [x1, y1, x2, y2] = box;
         annotations.push({
           id: ++annotationId,
@@ -222,6 +255,7 @@ function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedS
           area: digits(area),
           iscrowd: crowd ? 1 : 0,
           ...(difficult && { ignore: 1 }),
+          ...keyPoints(landmarks),
           ...(subsets > 0 && {
             difficulty: FACE_SUBSETS.filter((name) => (subsets & subsetBits([name])) > 0),
           }),

@@ -187,6 +187,12 @@ function checkStep(
   }
 }
 
+/** Which of the models a file is of, by the outputs of its graph; undefined where it is of none. @throws WeightsError where it is damaged */
+export function publishedFaceModel(bytes: Uint8Array, fileName: string): FaceModel | undefined {
+  const { outputs } = readOnnx(bytes, fileName);
+  return FACE_MODELS.find((model) => PUBLICATIONS[model].outputs.every((name) => outputs.includes(name)));
+}
+
 /** Which of the models a graph is, by its outputs. @throws by `fail` */
 function modelOf({ nodes, outputs }: OnnxGraph, fail: Fail): FaceModel {
   const norms = nodes.filter(({ op }) => op === "BatchNormalization").length;

@@ -5,6 +5,7 @@ import { sizeAt } from "../../../tensor/graph.ts";
 import { constant, float32, logicalAnd, slice, type Tensor, where } from "../../../tensor/index.ts";
 import { boxAt, type Size } from "../../boxes/boxes.ts";
 import { nms } from "../../boxes/nms.ts";
+import type { LookReports } from "../detector.ts";
 import { drawArea } from "./area.ts";
 import {
   type CascadeOutputs,
@@ -157,6 +158,8 @@ interface Tile {
 class LevelWindows {
   private readonly scale: number;
   private readonly columns: number;
+  /** Whether there were more than are kept. */
+  wasCut = false;
   private found: { readonly place: number; readonly score: number; readonly offsets: readonly number[] }[] =
     [];
 
@@ -173,6 +176,7 @@ class LevelWindows {
 
   private cut(): void {
     if (this.found.length <= MOST_WINDOWS) return;
+    this.wasCut = true;
     this.found.sort((a, b) => b.score - a.score || a.place - b.place);
     this.found = this.found.slice(0, MOST_WINDOWS);
   }
@@ -214,6 +218,7 @@ async function proposedWindows(
   { pnet }: CascadeNetworks,
   image: ByteImage,
   look: CascadeLook,
+  { onWindowLimit }: LookReports,
 ): Promise<Windows> {
   const scales = pyramidScales(image, look);
   const sizes = scales.map((scale) => levelSize(image, scale));
@@ -263,7 +268,9 @@ async function proposedWindows(
     }
   }
   const all = joinWindows(levels.map((level) => level.suppressed()));
-  return pickWindows(all, nms(all.boxes, all.scores, { threshold: SUPPRESSION.all, maximum: MOST_WINDOWS }));
+  const kept = nms(all.boxes, all.scores, { threshold: SUPPRESSION.all, maximum: MOST_WINDOWS + 1 });
+  if (kept.length > MOST_WINDOWS || levels.some(({ wasCut }) => wasCut)) onWindowLimit?.(MOST_WINDOWS);
+  return pickWindows(all, kept.slice(0, MOST_WINDOWS));
 }
 
 /**
@@ -335,6 +342,7 @@ async function judged(
  * network passes, suppressed within each level and over all, calibrated and made square; of these, resized to 24 × 24 pixels, what the
  * refinement network passes; of these, at 48 × 48, what the output network passes, with landmarks.
  * @param last the network after which it ends; those behind it find nothing
+ * @param reports of what the proposal network passes 20,000 windows are kept, the best ones
  * @throws RuntimeError
  */
 export async function cascadeStages(
@@ -343,10 +351,11 @@ export async function cascadeStages(
   image: ByteImage,
   look: CascadeLook,
   last: Stage = "onet",
+  reports: LookReports = {},
 ): Promise<CascadeStages> {
   const none: StageWindows = { boxes: new Float32Array(0), scores: new Float32Array(0) };
   const [, second, third] = look.thresholds;
-  const proposed = await proposedWindows(session, networks, image, look);
+  const proposed = await proposedWindows(session, networks, image, look, reports);
   const proposals = { boxes: squared(calibrated(proposed, 0)), scores: proposed.scores };
 
   if (last === "pnet") return { proposals, refined: none, found: none };

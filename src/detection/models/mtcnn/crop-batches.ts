@@ -69,6 +69,14 @@ interface PlacedCrop {
   readonly mirrored: boolean;
 }
 
+/** Rows of batches that have no crop: they teach nothing. */
+export interface BlankRows {
+  readonly rows: number;
+  readonly blank: number;
+  /** Of the first of them: the image that was to have a crop, and of which kind. */
+  readonly example: { readonly index: number; readonly kind: CropKind } | undefined;
+}
+
 /** Batches of crops, each a pure function of seed and step. */
 export class CropBatches {
   /** Images of a step. */
@@ -141,8 +149,27 @@ export class CropBatches {
     };
   }
 
+  /** How many of the crops of the first steps are blank, as none of the kind is found in their image, and an example. */
+  blankRows(steps: number): BlankRows {
+    const { batchSize } = this.options;
+    let [blank, example]: [number, BlankRows["example"]] = [0, undefined];
+    for (let step = 0; step < steps; step++) {
+      for (const { index, kind, placed } of this.wantedRows(step, 0, batchSize)) {
+        if (placed !== undefined) continue;
+        blank++;
+        example ??= { index, kind };
+      }
+    }
+    return { rows: steps * batchSize, blank, example };
+  }
+
   /** The crops of some rows; undefined for a row that finds none. */
   private rowsOf(step: number, from: number, to: number): readonly (PlacedCrop | undefined)[] {
+    return this.wantedRows(step, from, to).map(({ placed }) => placed);
+  }
+
+  /** What is wanted in some rows, and the crop that is found for it. */
+  private wantedRows(step: number, from: number, to: number) {
     const { source, options, images } = this;
     const order = batchIndices(source.count, images, step, this.orders);
     const random = this.crops.split(step);
@@ -151,7 +178,8 @@ export class CropBatches {
     return Array.from({ length: to - from }, (_, i) => {
       const row = from + i;
       const index = order[Math.floor(row / ofImage)] ?? 0;
-      return this.placed(random.split(row), index, kinds[row % kinds.length] ?? "negative");
+      const kind = kinds[row % kinds.length] ?? "negative";
+      return { index, kind, placed: this.placed(random.split(row), index, kind) };
     });
   }
 

@@ -111,12 +111,19 @@ function logUniform(random: Random, from: number, to: number): number {
 }
 
 /** The window of that side whose corner is the nearest to a place, in whole pixels and within the image; undefined where there is no room. */
-function windowAt({ width, height }: Size, x: number, y: number, side: number): Box | undefined {
+function windowWithin({ width, height }: Size, x: number, y: number, side: number): Box | undefined {
   const whole = Math.round(side);
   if (whole < 1 || whole > Math.min(width, height)) return undefined;
   const left = Math.min(Math.max(0, Math.round(x)), width - whole);
   const top = Math.min(Math.max(0, Math.round(y)), height - whole);
   return [left, top, left + whole, top + whole];
+}
+
+/** The window of that side at a place, in whole pixels, which may reach beyond the image, as those may that networks pass on. */
+function windowBeyond(_image: Size, x: number, y: number, side: number): Box | undefined {
+  const whole = Math.round(side);
+  const [left, top] = [Math.round(x), Math.round(y)];
+  return whole < 1 ? undefined : [left, top, left + whole, top + whole];
 }
 
 /**
@@ -137,13 +144,18 @@ export function drawNegative(
     let window: Box | undefined;
     if (near === undefined) {
       const side = logUniform(random, smallest, largest);
-      window = windowAt(image, random.uniform() * (width - side), random.uniform() * (height - side), side);
+      window = windowWithin(
+        image,
+        random.uniform() * (width - side),
+        random.uniform() * (height - side),
+        side,
+      );
     } else {
       const own = sideOf(near.square);
       const side = Math.min(largest, Math.max(smallest, own * logUniform(random, 0.4, 2.5)));
       const x = near.square[0] - side + random.uniform() * (own + side);
       const y = near.square[1] - side + random.uniform() * (own + side);
-      window = windowAt(image, x, y, side);
+      window = windowWithin(image, x, y, side);
     }
     const crop = window && labeled(window, image);
     if (crop?.kind === "negative") return crop;
@@ -152,8 +164,9 @@ export function drawNegative(
 }
 
 /**
- * Draws a window around an object that teaches what is asked for; one for landmarks is as near as a positive one.
- * @returns undefined where none is found, as of an object larger than the image is high
+ * Draws a window around an object that teaches what is asked for; one for landmarks is as near as a positive one. Where no window within the
+ * image does, it may reach beyond: objects that are wider than the image is high, or narrow ones at its border, have no other.
+ * @returns undefined where none is found, as where a better one is all around
  */
 export function drawAround(
   random: Random,
@@ -165,13 +178,15 @@ export function drawAround(
   const [x1, y1] = object.square;
   const own = sideOf(object.square);
   const wanted = kind === "landmarks" ? "positive" : kind;
-  for (let tries = 0; tries < TRIES; tries++) {
-    const side = own * (from + (to - from) * random.uniform());
-    const moved = (edge: number): number =>
-      edge + (own - side) / 2 + own * shift * (2 * random.uniform() - 1);
-    const window = windowAt(image, moved(x1), moved(y1), side);
-    const crop = window && labeled(window, image);
-    if (crop?.kind === wanted && crop.object === object) return { ...crop, kind };
+  for (const windowAt of [windowWithin, windowBeyond]) {
+    for (let tries = 0; tries < TRIES; tries++) {
+      const side = own * (from + (to - from) * random.uniform());
+      const moved = (edge: number): number =>
+        edge + (own - side) / 2 + own * shift * (2 * random.uniform() - 1);
+      const window = windowAt(image, moved(x1), moved(y1), side);
+      const crop = window && labeled(window, image);
+      if (crop?.kind === wanted && crop.object === object) return { ...crop, kind };
+    }
   }
   return undefined;
 }

@@ -13,6 +13,7 @@ import {
   type DetectOptions,
   defineCascade,
   detectOptionsOf,
+  type LookReports,
 } from "../detector.ts";
 import { type CascadeLook, type CascadeStages, cascadeStages, type StageWindows } from "./cascade.ts";
 import { exportedCascade } from "./exported.ts";
@@ -62,6 +63,10 @@ export class Mtcnn implements CascadeDetector {
     return { confidence: this.look().thresholds[2], iou: OVERLAP };
   }
 
+  get smallestObject(): number {
+    return this.options.minimumSize;
+  }
+
   /** How it looks at an image, with options of detection that take the place of its own. */
   private look({ confidence, iou = OVERLAP }: DetectOptions = {}): CascadeLook {
     const { minimumSize, factor, thresholds } = this.options;
@@ -77,11 +82,11 @@ export class Mtcnn implements CascadeDetector {
   stages(
     session: Session,
     image: ByteImage,
-    options: DetectOptions = {},
+    options: DetectOptions & LookReports = {},
     last: Stage = "onet",
   ): Promise<CascadeStages> {
     const { confidence, iou } = detectOptionsOf(this, options);
-    return cascadeStages(session, this, image, this.look({ confidence, iou }), last);
+    return cascadeStages(session, this, image, this.look({ confidence, iou }), last, options);
   }
 
   /** What the proposal network would pass from another score on. */
@@ -93,7 +98,11 @@ export class Mtcnn implements CascadeDetector {
   }
 
   /** The boxes are the published ones, cut off at the borders of the image; `iou` is what two share of the smaller one. */
-  async find(session: Session, image: ByteImage, options: DetectOptions = {}): Promise<Detections> {
+  async find(
+    session: Session,
+    image: ByteImage,
+    options: DetectOptions & LookReports = {},
+  ): Promise<Detections> {
     const { maximum } = detectOptionsOf(this, options);
     const { found } = await this.stages(session, image, options);
     const count = Math.min(maximum, found.scores.length);

@@ -36,6 +36,11 @@ function networksOf(tensors: WeightsFile["tensors"]): ReadonlyMap<Stage, string>
   return found;
 }
 
+/** Whether a file has the last layer of one of MTCNN's networks. */
+export function holdsCascade(tensors: WeightsFile["tensors"]): boolean {
+  return networksOf(tensors).size > 0;
+}
+
 /**
  * The weights of MTCNN's networks from files that each hold one of them, as facenet-pytorch has them (`conv4_1.weight`), or several with a prefix
  * each (`pnet.conv4_1.weight`). Which network it is, its layers tell.

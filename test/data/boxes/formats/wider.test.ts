@@ -99,7 +99,7 @@ describe("WIDER FACE", () => {
       },
     ]);
     expect(set.describe().join("\n")).toContain(
-      "WIDER FACE, 5 images, 2 without objects, 6 objects of 1 classes",
+      "WIDER FACE, 5 images, 2 without objects, 6 objects of 1 class",
     );
     expect(set.describe().join("\n")).toContain("faces marked as invalid; kept");
   });
@@ -133,7 +133,7 @@ describe("WIDER FACE", () => {
       [easy, 0],
     ]);
     const { lost } = await convertDetections(set, join(root, "as-yolo"), "yolo");
-    expect(lost).toEqual({ difficult: 1, crowds: 0, subsets: 4 });
+    expect(lost).toEqual({ difficult: 1, crowds: 0, subsets: 4, landmarks: 0 });
   });
 
   test("subsets of other faces than those of the text are not read, and told", async () => {

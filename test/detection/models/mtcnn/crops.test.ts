@@ -91,6 +91,44 @@ describe("labels of crops", () => {
   });
 });
 
+describe("crops of objects that no window within the image holds", () => {
+  it.each([
+    ["wider than the image is high", [0, 10, 80, 50]],
+    ["narrow and at the border", [0, 10, 8, 50]],
+    ["flat and in a corner", [30, 52, 80, 60]],
+  ] as const)("reach beyond it: %s", (_, box) => {
+    const image = imageWith([box]);
+    const random = new Random(3);
+    for (const kind of ["positive", "part"] as const) {
+      for (let i = 0; i < 10; i++) {
+        const crop = drawAround(random, image, present(image.objects[0]), kind);
+        expect(crop?.kind).toBe(kind);
+        expect(labeled(present(crop?.window), image)?.kind).toBe(kind);
+      }
+    }
+    const { window } = present(drawAround(random, image, present(image.objects[0]), "positive"));
+    expect(window.every(Number.isInteger)).toBe(true);
+    const [left, top, right, bottom] = window;
+    expect(left < 0 || top < 0 || right > WIDTH || bottom > HEIGHT).toBe(true);
+  });
+
+  it("are read as the cascade reads them, and none of their rows is blank", async () => {
+    const image = imageWith([[0, 10, 80, 50]]);
+    const pixels = { width: WIDTH, height: HEIGHT, data: new Uint8Array(3 * WIDTH * HEIGHT).fill(90) };
+    const batches = new CropBatches(
+      { count: 1, image: () => image, pixels: async () => pixels },
+      { size: 12, points: 0, batchSize: 20, seed: 1, flip: 0, smallest: 61 },
+    );
+    const { kinds, x } = await batches.batch(0, [0, 20]);
+    const blank = [...kinds.data].filter((kind) => kind < 0n).length;
+    // No window of 61 pixels lies in the image: background, 3 of 5 crops, is nowhere.
+    expect(blank).toBe(12);
+    expect(batches.blankRows(2)).toEqual({ rows: 40, blank: 24, example: { index: 0, kind: "negative" } });
+    const drawn = x.data.filter((_, i) => (kinds.data[Math.floor(i / 432)] ?? -1n) >= 0n);
+    expect(drawn.every((value) => value === 90)).toBe(true);
+  });
+});
+
 describe("drawn crops", () => {
   it("are what was asked for, in whole pixels within the image", () => {
     const image = imageWith([

@@ -1,0 +1,387 @@
+import { batchesPerEpoch } from "../data/sources/data-set.ts";
+import { FileError, TrainingError } from "../errors.ts";
+import { parameterCount } from "../nn/module.ts";
+import { Session, type State } from "../program/program.ts";
+import type { Runtime } from "../program/runtime.ts";
+import { type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
+import type { Fit, FitControl, FitProgress, FitSummary } from "./fit-request.node.ts";
+import { Budget, type StageSpan } from "./options.ts";
+import type { MetricRow, RunProgress } from "./run-folder.node.ts";
+import { hasStages, isSpent, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
+import type { StepTracer } from "./step.ts";
+import { type Snapshot, type StepResult, type Trainer, weightsOf } from "./trainer.ts";
+
+// The story of a fit, step by step: train, validate, log, keep, draw, and end.
+
+/** Milliseconds between reports of progress. */
+const REPORT_EVERY = 250;
+
+/** Share of the budget between two pictures of samples. */
+const DRAW_EVERY = 0.25;
+
+const FRESH: RunProgress = {
+  step: 0,
+  seconds: 0,
+  validationsSinceBest: 0,
+  pending: { count: 0, sums: {} },
+  finished: false,
+};
+
+/** What a validation comes to. */
+interface Validation {
+  readonly loss: number;
+  readonly measures: Readonly<Record<string, number>>;
+}
+
+const finite = (measures: Validation["measures"]): Validation["measures"] =>
+  Object.fromEntries(Object.entries(measures).filter(([, value]) => Number.isFinite(value)));
+
+/** Whether a validation is better than the best one: by the criterion where both have it, else by the loss. */
+function isBetter(
+  { loss, measures }: Validation,
+  best: NonNullable<RunProgress["best"]>,
+  criterion: string | undefined,
+): boolean {
+  const [now, before] = criterion === undefined ? [] : [measures[criterion], best.measures?.[criterion]];
+  if (now === undefined || before === undefined || !Number.isFinite(now)) return loss < best.loss;
+  return now > before || (now === before && loss < best.loss);
+}
+
+/** The loop of a fit: steps, validation, metrics, checkpoints, pictures, and when to end. */
+export class FitLoop {
+  private readonly fit: Fit;
+  private readonly control: FitControl;
+  private readonly tracer: StepTracer;
+  private readonly batches: TrainingBatches;
+  private readonly validation: HeldOut;
+  private readonly budget: Budget;
+  private readonly epochSteps: number;
+  /** Batches of several stages, where the parts of the model are trained one after the other. */
+  private readonly staged: StagedBatches | undefined;
+  private runtime: Runtime | undefined;
+  /** Seconds of training, those before a resume included; the clock stands until the first step. */
+  private readonly elapsed: () => number;
+  /** Rows of metrics.csv up to now. */
+  private readonly rows: MetricRow[];
+  private progress: RunProgress;
+  private loss: number;
+  private validated: Validation | undefined;
+  /** Steps a second, of training alone. */
+  private speed: number | undefined;
+  private begun: number | undefined;
+  private reportedAt = Number.NEGATIVE_INFINITY;
+
+  /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
+  constructor(
+    fit: Fit,
+    control: FitControl,
+    tracer: StepTracer,
+    batches: TrainingBatches,
+    progress: RunProgress = FRESH,
+    rows: readonly MetricRow[] = [],
+  ) {
+    this.fit = fit;
+    this.control = control;
+    this.tracer = tracer;
+    this.batches = batches;
+    this.staged = hasStages(batches) ? batches : undefined;
+    this.validation = validationOf(fit.data);
+    this.progress = { ...progress, finished: false };
+    this.rows = rows.filter((row) => row.step <= progress.step);
+    this.loss = this.rows.at(-1)?.loss ?? Number.NaN;
+    const loss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
+    this.validated = loss === undefined ? undefined : { loss, measures: {} };
+    this.epochSteps = batchesPerEpoch(batches.count, fit.options.batchSize);
+    const before = progress.seconds;
+    this.elapsed = () => before + (this.begun === undefined ? 0 : (performance.now() - this.begun) / 1000);
+    this.budget = new Budget(fit.options, this.epochSteps, this.elapsed);
+  }
+
+  /** Reports how the fit stands, if enough time has passed since the last time. */
+  report(stage: FitProgress["stage"], always = false, mined?: number): void {
+    const now = performance.now();
+    if (!always && now - this.reportedAt < REPORT_EVERY) return;
+    this.reportedAt = now;
+    const { step } = this.progress;
+    const { stepLimit } = this.budget;
+    const secondsLeft = this.budget.secondsLeft(step, this.speed);
+    this.fit.onProgress?.({
+      step,
+      ...(Number.isFinite(stepLimit) && { stepLimit }),
+      epoch: step / this.epochSteps,
+      seconds: this.elapsed(),
+      loss: this.loss,
+      ...(this.validated !== undefined && {
+        validationLoss: this.validated.loss,
+        measures: this.validated.measures,
+      }),
+      samplesPerSecond: this.samplesPerSecond,
+      ...(secondsLeft !== undefined && { secondsLeft }),
+      share: this.budget.share(step),
+      stage,
+      ...(this.part !== undefined && { part: this.part }),
+      ...(mined !== undefined && { mined }),
+    });
+  }
+
+  /** The name of the stage under way, where there are several. */
+  private get part(): string | undefined {
+    return this.staged?.stages[Math.max(0, (this.progress.stages?.length ?? 1) - 1)]?.name;
+  }
+
+  /** What the stage under way takes of the budget; undefined where there is but one. */
+  private get span(): StageSpan | undefined {
+    const { staged, progress, budget } = this;
+    return staged && spanOf(staged.stages, progress.stages ?? [], budget);
+  }
+
+  /** Makes the batches of the stage under way, before the first step or as a fit goes on. */
+  async prepare(runtime: Runtime, start: Snapshot): Promise<void> {
+    this.runtime = runtime;
+    const { stages = [{ step: 0, seconds: 0 }] } = this.progress;
+    if (this.staged === undefined) return;
+    this.progress = { ...this.progress, stages };
+    const entry = await this.enter(stages.length - 1, weightsOf(this.tracer, start));
+    for (const warning of entry?.warnings ?? []) this.control.warn(warning);
+  }
+
+  /** Lets a stage make its batches. @returns undefined where the fit is stopped meanwhile */
+  private async enter(stage: number, weights: State): Promise<StageEntry | undefined> {
+    return this.withSession(weights, async (session) =>
+      this.staged?.enter(stage, {
+        session,
+        shouldStop: this.control.shouldStop,
+        onShare: (share) => this.report("mining", false, share),
+      }),
+    );
+  }
+
+  /** Uses weights outside of the training step. */
+  private async withSession<T>(weights: State, work: (session: Session) => Promise<T>): Promise<T> {
+    if (this.runtime === undefined) throw new TrainingError("the fit has no runtime yet");
+    const session = new Session(this.runtime, weights);
+    try {
+      return await work(session);
+    } finally {
+      await session.release();
+    }
+  }
+
+  /**
+   * Begins the next stage where the one under way has had its part. What was best is forgotten: it was of another part.
+   * @returns false where the fit is stopped meanwhile
+   */
+  private async advance(trainer: Trainer): Promise<boolean> {
+    const { staged, span } = this;
+    const begun = this.progress.stages ?? [];
+    const isLast = begun.length >= (staged?.stages.length ?? 1);
+    if (span === undefined || isLast || !isSpent(span, trainer.step, this.budget)) return true;
+    const weights = await trainer.weights();
+    const entry = await this.enter(begun.length, weights);
+    if (entry === undefined) return false;
+    // Until the first validation of the stage, those with which it begins are its best.
+    if (this.progress.best !== undefined) await this.fit.folder.writeWeights("best", weights, trainer.step);
+    const last = this.rows.at(-1);
+    if (last !== undefined) this.rows[this.rows.length - 1] = { ...last, ...entry.measures };
+    for (const warning of entry.warnings) this.control.warn(warning);
+    const { best: _forgotten, ...others } = this.progress;
+    this.validated = undefined;
+    this.progress = {
+      ...others,
+      validationsSinceBest: 0,
+      stages: [...begun, { step: trainer.step, seconds: this.elapsed() }],
+    };
+    return true;
+  }
+
+  private get samplesPerSecond(): number {
+    return (this.speed ?? 0) * this.fit.options.batchSize;
+  }
+
+  /** Trains to the end of the budget, until patience ends or until asked to stop; the checkpoint is then written. */
+  async run(trainer: Trainer): Promise<FitSummary> {
+    const { options } = this.fit;
+    this.begun = performance.now();
+    const stepsBefore = trainer.step;
+    let stepSeconds = 0;
+    let checkpointAt = this.begun;
+    // Pictures are drawn at the same shares of the budget whether or not the run was interrupted.
+    const drawnUntil = (): number => Math.floor(this.budget.share(trainer.step) / DRAW_EVERY) * DRAW_EVERY;
+    let drawnShare = drawnUntil();
+    let reason = this.endReason();
+    while (reason === undefined) {
+      if (!(await this.advance(trainer))) {
+        reason = "stopped";
+        break;
+      }
+      const { span } = this;
+      const rate = this.budget.learningRate(trainer.step, span);
+      const before = performance.now();
+      const result = await trainer.train(rate, span?.firstStep);
+      stepSeconds += (performance.now() - before) / 1000;
+      this.speed = (trainer.step - stepsBefore) / stepSeconds;
+      await this.take(trainer, result);
+      const ends =
+        this.budget.reached(trainer.step) || (span !== undefined && isSpent(span, trainer.step, this.budget));
+      const validated =
+        trainer.step % options.validateEvery === 0 || ends ? await this.validate(trainer) : undefined;
+      if (trainer.step % options.logEvery === 0 || validated !== undefined || ends) this.log(rate, validated);
+      reason = this.endReason();
+      this.report("training");
+      if (reason !== undefined) break;
+      const due =
+        options.checkpointEvery === undefined
+          ? performance.now() - checkpointAt > options.checkpointSeconds * 1000
+          : trainer.step % options.checkpointEvery === 0;
+      if (due) {
+        await this.checkpoint(trainer);
+        checkpointAt = performance.now();
+      }
+      const share = this.budget.share(trainer.step);
+      if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
+        await this.draw(trainer);
+        drawnShare = drawnUntil();
+      }
+    }
+    this.progress = { ...this.progress, seconds: this.elapsed() };
+    const untrained = this.staged?.stages.slice(this.progress.stages?.length ?? 0) ?? [];
+    if (reason === "limit" && untrained.length > 0) {
+      const names = untrained.map(({ name }) => name).join(" and ");
+      this.control.warn(`the fit has ended before ${names} was trained; give it more time`);
+    }
+    await this.checkpoint(trainer);
+    return {
+      folder: this.fit.folder.path,
+      step: trainer.step,
+      seconds: this.progress.seconds,
+      samplesPerSecond: this.samplesPerSecond,
+      parameters: parameterCount(this.fit.model),
+      loss: this.loss,
+      ...(this.progress.best !== undefined && { best: this.progress.best }),
+      reason,
+    };
+  }
+
+  private endReason(): FitSummary["reason"] | undefined {
+    const { patience } = this.fit.options;
+    if (this.budget.reached(this.progress.step)) return "limit";
+    if (patience !== undefined && this.progress.validationsSinceBest >= patience) return "patience";
+    return this.control.shouldStop() ? "stopped" : undefined;
+  }
+
+  /** Adds a step's losses to those of the next row of metrics. @throws TrainingError where they are not finite */
+  private async take(trainer: Trainer, { losses, gradientNorm }: StepResult): Promise<void> {
+    this.loss = losses.total ?? Number.NaN;
+    if (!Number.isFinite(this.loss) || !Number.isFinite(gradientNorm))
+      throw await this.diverged(trainer.step);
+    const { pending } = this.progress;
+    const sums: Record<string, number> = { ...pending.sums };
+    for (const name in losses) sums[name] = (sums[name] ?? 0) + (losses[name] ?? 0);
+    sums.gradientNorm = (sums.gradientNorm ?? 0) + gradientNorm;
+    this.progress = {
+      ...this.progress,
+      step: trainer.step,
+      seconds: this.elapsed(),
+      pending: { count: pending.count + 1, sums },
+    };
+  }
+
+  private log(learningRate: number, validated: Validation | undefined): void {
+    const { count, sums } = this.progress.pending;
+    const { total, ...others } = sums;
+    const { step } = this.progress;
+    this.rows.push({
+      step,
+      epoch: step / this.epochSteps,
+      seconds: Number(this.elapsed().toFixed(3)),
+      loss: (total ?? Number.NaN) / count,
+      ...Object.fromEntries(Object.entries(others).map(([name, value]) => [name, value / count])),
+      learningRate,
+      samplesPerSecond: Number(this.samplesPerSecond.toFixed(1)),
+      ...(validated !== undefined && {
+        validationLoss: validated.loss,
+        ...Object.fromEntries(
+          Object.entries(validated.measures).map(([name, value]) => [`validation${name}`, value]),
+        ),
+      }),
+    });
+    this.progress = { ...this.progress, pending: { count: 0, sums: {} } };
+  }
+
+  /** Loss and measures on the validation split, and better weights kept; undefined where the split is empty. */
+  private async validate(trainer: Trainer): Promise<Validation | undefined> {
+    const { validation } = this;
+    if (validation.count === 0) return undefined;
+    this.report("validating");
+    const { evaluator, whole } = validation;
+    const evaluated = evaluator?.begin();
+    const losses = await trainer.validate(validation, this.fit.options.validationSamples, evaluated);
+    const validated = {
+      loss: losses.total ?? Number.NaN,
+      measures: {
+        ...evaluated?.measures(),
+        ...(whole && (await this.withSession(await trainer.weights(), (session) => whole.measures(session)))),
+      },
+    };
+    this.validated = validated;
+    const { best, validationsSinceBest } = this.progress;
+    const isBest =
+      best === undefined ||
+      this.fit.model.selection === "last" ||
+      isBetter(validated, best, evaluator?.criterion ?? whole?.criterion);
+    if (Number.isFinite(validated.loss) && isBest) {
+      const { loss, measures } = validated;
+      this.progress = {
+        ...this.progress,
+        best: {
+          step: trainer.step,
+          loss,
+          ...((evaluated !== undefined || whole !== undefined) && { measures: finite(measures) }),
+        },
+        validationsSinceBest: 0,
+      };
+      await this.fit.folder.writeWeights("best", await trainer.weights(), trainer.step);
+    } else {
+      this.progress = { ...this.progress, validationsSinceBest: validationsSinceBest + 1 };
+    }
+    return validated;
+  }
+
+  private async checkpoint(trainer: Trainer): Promise<void> {
+    this.report("saving");
+    const { folder } = this.fit;
+    const snapshot = await trainer.snapshot();
+    // Metrics first: rows past the checkpoint are dropped when the run is resumed, missing ones could not be made up.
+    await folder.writeMetrics(this.rows);
+    await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors, rows: this.rows });
+    await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
+  }
+
+  private async draw(trainer: Trainer): Promise<void> {
+    this.report("drawing", true);
+    try {
+      await this.fit.draw?.(await trainer.weights(), trainer.step, this.control);
+    } catch (error) {
+      if (this.control.shouldStop()) return;
+      if (error instanceof FileError || !(error instanceof Error)) throw error;
+      this.control.warn(`no picture of samples at step ${trainer.step}: ${error.message}`);
+    }
+  }
+
+  private async diverged(step: number): Promise<TrainingError> {
+    const { folder } = this.fit;
+    const kept = await folder.readCheckpoint();
+    const names = this.batches.names(step - 1);
+    const samples = `${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`;
+    const what = Number.isFinite(this.loss)
+      ? "gradient of the loss is no longer finite"
+      : `loss became ${this.loss}`;
+    const lower = Number((this.fit.options.learningRate / 3).toPrecision(2));
+    await folder.writeMetrics(this.rows);
+    return new TrainingError(
+      kept === undefined
+        ? `the ${what} at step ${step} (training samples ${samples}); no checkpoint had been written yet. Fit again with a lower learningRate, or set clipNorm`
+        : `the ${what} at step ${step} (training samples ${samples}); the checkpoint of step ${kept.progress.step} is kept. Go on from it with a lower rate: eidos fit --resume ${folder.path} --learning-rate ${lower} (or set clipNorm)`,
+    );
+  }
+}

@@ -1,0 +1,80 @@
+import type { Trainable } from "../model/capabilities.ts";
+import type { State } from "../program/program.ts";
+import type { FitData, TrainingBatches } from "./batches.ts";
+import type { GradientPool } from "./gradient-parts.ts";
+import type { ResolvedFitOptions } from "./options.ts";
+import type { RunFolder, RunProgress } from "./run-folder.node.ts";
+import type { StepTracer } from "./step.ts";
+
+// What a fit is given, what it reports, and what it comes to.
+
+/** Where a fit stands; sent about four times a second. */
+export interface FitProgress {
+  readonly step: number;
+  /** Steps at which training ends; undefined where it is limited by seconds alone. */
+  readonly stepLimit?: number;
+  readonly epoch: number;
+  readonly seconds: number;
+  readonly loss: number;
+  readonly validationLoss?: number;
+  /** Measures of the last validation, where the data has an evaluator. */
+  readonly measures?: Readonly<Record<string, number>>;
+  readonly samplesPerSecond: number;
+  /** Undefined until the speed is known. */
+  readonly secondsLeft?: number;
+  /** Share of the budget that is used, 0 to 1. */
+  readonly share: number;
+  readonly stage: "compiling" | "training" | "mining" | "validating" | "drawing" | "saving" | "reporting";
+  /** The part that is trained, where parts are trained one after the other. */
+  readonly part?: string;
+  /** The share that is done of what is mined, 0 to 1. */
+  readonly mined?: number;
+}
+
+/** What a fit comes to. */
+export interface FitSummary {
+  readonly folder: string;
+  readonly step: number;
+  readonly seconds: number;
+  readonly samplesPerSecond: number;
+  readonly parameters: number;
+  readonly loss: number;
+  readonly best?: NonNullable<RunProgress["best"]>;
+  /** Why it ended. */
+  readonly reason: "limit" | "patience" | "stopped";
+}
+
+/** What a fit can be asked while it draws or reports, and given to pass on. */
+export interface FitControl {
+  readonly shouldStop: () => boolean;
+  /** Takes what went wrong without ending the fit. */
+  readonly warn: (message: string) => void;
+}
+
+/** A fit that is ready to run. */
+export interface Fit {
+  readonly model: Trainable;
+  readonly data: FitData;
+  readonly options: ResolvedFitOptions;
+  readonly folder: RunFolder;
+  /** Continue from the folder's checkpoint, bit for bit. */
+  readonly resume: boolean;
+  /** Weights to begin with, of every parameter and buffer; by default they are drawn by the seed. */
+  readonly start?: State;
+  readonly onProgress?: (progress: FitProgress) => void;
+  /** Takes what went wrong without ending the fit. */
+  readonly onWarning?: (message: string) => void;
+  /** Asked after every step; true ends the fit in good order. */
+  readonly shouldStop?: () => boolean;
+  /** Writes what a run shows before its first step, such as batches as they are fed. */
+  readonly begin?: (control: FitControl) => Promise<void>;
+  /**
+   * Draws pictures of samples now and then. That a half-trained model cannot be sampled is a warning; only a failure of
+   * the file system ends the fit.
+   */
+  readonly draw?: (weights: State, step: number, control: FitControl) => Promise<void>;
+  /** Writes what a run has besides weights. Until it is done, the checkpoint does not count as finished. */
+  readonly finish?: (summary: FitSummary, control: FitControl) => Promise<void>;
+  /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
+  readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;
+}
