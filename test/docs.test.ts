@@ -166,6 +166,7 @@ describe("tables of options", () => {
 
   /** Models that have a page together. */
   const SHARED = new Map([
+    ["barlow-twins", "vicreg"],
     ["yunet", "face-detectors"],
     ["ultra-light-rfb", "face-detectors"],
   ]);

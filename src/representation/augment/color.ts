@@ -13,9 +13,11 @@ function channelsOf(x: Tensor): readonly [Tensor, Tensor, Tensor] {
   return [slice(x, 1, 0, 1), slice(x, 1, 1, 2), slice(x, 1, 2, 3)];
 }
 
-/** Gray values, [n, 1, h, w]: images of one channel are gray. */
+/** Gray values, [n, 1, h, w]: of red, green and blue by how bright they look, of any other channels their mean. */
 export function toGray(x: Tensor): Tensor {
-  if (sizeAt("toGray", x, 1) === 1) return x;
+  const channels = sizeAt("toGray", x, 1);
+  if (channels === 1) return x;
+  if (channels !== 3) return x.mean(1, true);
   const [red, green, blue] = channelsOf(x);
   return red.mul(GRAY_WEIGHTS[0]).add(green.mul(GRAY_WEIGHTS[1])).add(blue.mul(GRAY_WEIGHTS[2]));
 }

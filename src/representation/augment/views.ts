@@ -21,7 +21,9 @@ export const viewOptions = z.strictObject({
     .min(1)
     .max(8)
     .optional()
-    .describe("largest ratio of the sides of a view's part to those of the image (default: 4/3)"),
+    .describe(
+      "largest ratio of the sides of a view's part to those of the image (default: 4/3, or 1 where cropArea is 1)",
+    ),
   flip: share()
     .optional()
     .describe("share of the views that are mirrored left to right (default: color 0.5, gray 0)"),
@@ -107,10 +109,15 @@ function settle(options: ViewOptions, { kind, sampleShape }: DataInfo): SettledV
   }
   refuse(["swap"], "is for tables, and these samples are images");
   const hasColor = channels === 3;
-  if (!hasColor) refuse(OF_COLORS, "is for color images, and these have one channel");
+  if (!hasColor)
+    refuse(
+      OF_COLORS,
+      `is for color images, and these have ${channels === 1 ? "one channel" : `${channels} channels`}`,
+    );
+  const cropArea = options.cropArea ?? (hasColor ? 0.2 : 0.5);
   return {
-    cropArea: options.cropArea ?? (hasColor ? 0.2 : 0.5),
-    cropRatio: options.cropRatio ?? 4 / 3,
+    cropArea,
+    cropRatio: options.cropRatio ?? (cropArea < 1 ? 4 / 3 : 1),
     flip: options.flip ?? (hasColor ? 0.5 : 0),
     brightness: options.brightness ?? 0.4,
     contrast: options.contrast ?? 0.4,
@@ -195,7 +202,7 @@ export class Views {
     const mirrored =
       flip > 0 ? `${percent(flip)} mirrored` : "never mirrored (--flip 0.5 mirrors half of them)";
     return [
-      `views: parts of ${percent(cropArea)} of the area or more, ${mirrored}`,
+      `views: ${cropArea < 1 ? `parts of ${percent(cropArea)} of the area or more` : "whole images"}, ${mirrored}`,
       ...(jitter > 0 && brightness + hue > 0
         ? [`${percent(jitter)} with other ${channels === 3 ? "colors" : "brightness and contrast"}`]
         : []),

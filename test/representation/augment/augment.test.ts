@@ -307,9 +307,16 @@ describe("views", () => {
 
   test("without any change are the images themselves", async () => {
     const x = noise([3, ...COLOR.sampleShape]);
-    const none = { cropArea: 1, cropRatio: 1, flip: 0, jitter: 0, grayscale: 0 };
+    const none = { cropArea: 1, flip: 0, jitter: 0, grayscale: 0 };
     const { y } = await computed(x, (x) => ({ y: views(none, COLOR).view(x) }));
     expect(largestDifference(y, x.data)).toBeLessThan(1e-6);
+  });
+
+  test("of two channels change brightness and contrast alone", async () => {
+    const data: DataInfo = { kind: "image", sampleShape: [2, 6, 6] };
+    const { y } = await computed(noise([3, 2, 6, 6]), (x) => ({ y: views({}, data).view(x.mul(255)) }));
+    expect(y).toHaveLength(3 * 2 * 36);
+    expect(() => views({ grayscale: 0.5 }, data)).toThrow("these have 2 channels");
   });
 
   test("of rows: the row itself and one with other values", async () => {
