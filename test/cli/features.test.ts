@@ -143,7 +143,7 @@ describe("eidos neighbours", () => {
     // The image itself is none of them; its copy is the nearest.
     expect(stdout).toMatch(/^shades\/dark\/3\.png +1 +light\/copy\.png +0$/m);
     expect(stdout).not.toMatch(/ dark\/3\.png/);
-    expect(pngSize(await readFile(join(cwd, "near.png")))?.width).toBeGreaterThan(5 * 56);
+    expect(present(pngSize(await readFile(join(cwd, "near.png")))).width).toBeGreaterThan(5 * 56);
     await succeed([...args, "--distance", "euclidean", "--out", "near.csv"], cwd);
     const { names, rows } = await readCsv(join(cwd, "near.csv"));
     expect(names).toEqual(["query", "rank", "file", "distance"]);

@@ -21,7 +21,7 @@ const flags = z.strictObject({
   threshold: amount()
     .optional()
     .describe(
-      "duplicates: the distance up to which images count as the same (default: cosine 0.02, euclidean 0)",
+      "duplicates: the distance up to which images count as the same (default: cosine 0.1, euclidean 0)",
     ),
   distance: z
     .enum(FEATURE_DISTANCES)

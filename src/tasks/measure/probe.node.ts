@@ -91,7 +91,13 @@ export async function probeRun(
   if (empty !== undefined)
     throw new OptionError(`${data.name}: its ${empty} split is empty; a probe needs all three`);
   const notes: string[] = [];
-  const sources = sourcesOf(run, data, { beside, references, layer, pool, seed: probes.seed ?? 0 }, notes);
+  const compared = affordable(data, references, notes);
+  const sources = sourcesOf(
+    run,
+    data,
+    { beside, references: compared, layer, pool, seed: probes.seed ?? 0 },
+    notes,
+  );
   const rows: ProbeRow[] = [];
   const raw = information === undefined ? undefined : await splitFeatures(data, async (x) => flattened(x));
   for (const [position, { name, features }] of sources.entries()) {
@@ -128,6 +134,25 @@ export async function probeRun(
     rows,
     notes,
   };
+}
+
+/** Numbers of all raw samples that are probed at most: those of 150,000 digits, a few gigabytes while it goes on. */
+const MOST_NUMBERS = 1.2e8;
+
+/** The comparisons that fit into memory: of large images, raw samples do not. */
+function affordable(
+  { splits, sampleShape, name }: DataSet,
+  references: readonly ReferenceName[],
+  notes: string[],
+): readonly ReferenceName[] {
+  const count = splits.train.count + splits.validation.count + splits.test.count;
+  const numbers = count * elementCount(sampleShape);
+  const kept: readonly ReferenceName[] = references.filter((reference) => reference === "untrained");
+  if (numbers <= MOST_NUMBERS || kept.length === references.length) return references;
+  notes.push(
+    `${name}: ${count} samples of ${elementCount(sampleShape)} numbers are too many to be probed raw; left out: ${references.filter((reference) => !kept.includes(reference)).join(", ")}`,
+  );
+  return kept;
 }
 
 interface NamedFeatures {

@@ -186,7 +186,7 @@ export interface Duplicates {
 }
 
 /** Distance up to which images count as the same where nothing else is given. */
-export const USUAL_THRESHOLD = { cosine: 0.02, euclidean: 0 } as const;
+export const USUAL_THRESHOLD = { cosine: 0.1, euclidean: 0 } as const;
 
 /** Pairs that are kept at most. */
 const MOST_PAIRS = 1_000_000;

@@ -171,7 +171,12 @@ describe("figures of short codes", () => {
   it("of more numbers are shown along their principal axes", async () => {
     const source = await sourceOf("vae", { latentSize: 5, width: 8 }, imageSet());
     const figures = await makeFigures(source, refuseWarnings);
-    expect(figures.map(({ name }) => name)).toEqual(["codes", "temperatures", "interpolation"]);
+    expect(figures.map(({ name }) => name).slice(0, 3)).toEqual(["codes", "temperatures", "interpolation"]);
+    const makers = figureMakers.filter(({ name }) => name === "features-umap");
+    const [byUmap] = await makeFigures(source, { ...refuseWarnings, makers });
+    expect(byUmap?.figure.caption).toMatch(
+      /^codes of 5 numbers of \d+ images of the \w+ split by UMAP, seed \d+/,
+    );
     const { picture } = figures[0]?.figure ?? {};
     expect(picture?.format === "svg" && picture.text).toMatch(
       /first principal axis \(\d+ % of the variance\)/,
