@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { DataInfo } from "../../../src/model/data-info.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
-import { compile, type Outputs } from "../../../src/program/program.ts";
+import { compile } from "../../../src/program/program.ts";
 import type { Runtime } from "../../../src/program/runtime.ts";
 import { Random } from "../../../src/random.ts";
 import {
@@ -46,17 +46,17 @@ beforeAll(async () => {
 });
 
 /** What a function makes of an array, with random numbers of a seed. */
-async function computed<O extends Outputs<O>>(
+async function computed<K extends string>(
   x: NdArray<"float32">,
-  body: (x: Tensor) => O,
+  body: (x: Tensor) => Record<K, Tensor>,
   seed = 1,
-): Promise<Readonly<Record<keyof O, number[]>>> {
+): Promise<Record<K, number[]>> {
   const program = compile(["x"], ({ x }) => body(x), { runtime, weights: new Map() });
   try {
     const outputs = await program.run({ x }, { random: new Random(seed) });
     return Object.fromEntries(
-      Object.entries(outputs).map(([name, value]) => [name, numbers(value as NdArray)]),
-    ) as Record<keyof O, number[]>;
+      Object.entries<NdArray>(outputs).map(([name, value]) => [name, numbers(value)]),
+    ) as Record<K, number[]>;
   } finally {
     await program.release();
   }
