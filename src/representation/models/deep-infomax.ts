@@ -169,7 +169,7 @@ function meanOf(values: readonly Tensor[]): Tensor {
 
 function preferences({ kind }: DataInfo): FitPreferences {
   return kind === "image" || kind === "binary"
-    ? { learningRate: 1e-3, batchSize: 64 }
+    ? { learningRate: 3e-3, batchSize: 64 }
     : { learningRate: 1e-3, batchSize: 128 };
 }
 
