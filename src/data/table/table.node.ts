@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
-import { OptionError } from "../../errors.ts";
+import { DataError, OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { type BinaryColumn, type Column, tableWidth } from "../sources/columns.ts";
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
+import { dateNumber } from "./columns/dates.ts";
+import type { LearnedColumn } from "./columns/schema.ts";
 import { readParts, type TableData } from "./parts.node.ts";
-import { encodeRows, type Rows, type Wanted } from "./rows.node.ts";
+import { encodeRows, type Rows, type Table, type Wanted } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
 function sortedCategories(values: Iterable<string>): string[] {
@@ -56,6 +58,21 @@ function nameAt(wanted: readonly Wanted[], index: number): string {
   return column.name;
 }
 
+/** The dates of a column as numbers. @throws DataError naming the first row that has none */
+function datesOf(
+  column: Extract<LearnedColumn, { kind: "date" }>,
+  texts: readonly string[],
+  table: Pick<Table, "label" | "rowName">,
+): Float64Array {
+  return Float64Array.from(texts, (text, row) => {
+    const number = dateNumber(column, text);
+    if (number !== undefined) return number;
+    throw new DataError(
+      `${table.label}: column "${column.name}", ${table.rowName(row)}: ${JSON.stringify(text)} is no date (${column.form})`,
+    );
+  });
+}
+
 /** All numbers of a column. */
 function numbersOf(rows: readonly Rows[], column: number, count: number): Float64Array {
   const whole = new Float64Array(count);
@@ -73,11 +90,15 @@ function numbersOf(rows: readonly Rows[], column: number, count: number): Float6
 export async function openTable(data: TableData, options: DataOptions = {}): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   const { splitSeed: seed, label: classColumn } = resolved;
-  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "number");
+  const read = await readParts(data, resolved, "number");
+  const { name, table, wanted, rows, count, parts, division, found, notes } = read;
 
   const constant: string[] = [];
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
-  const cells = features.map(({ as }, i) => (as === "text" ? textsOf(rows, i) : numbersOf(rows, i, count)));
+  const cells = found.map((column, i) => {
+    if (column.kind === "date") return datesOf(column, textsOf(rows, i), table);
+    return column.kind === "real" || column.kind === "whole" ? numbersOf(rows, i, count) : textsOf(rows, i);
+  });
   const columns = cells.map((column, i): Column => {
     const name = nameAt(features, i);
     if (!(column instanceof Float64Array)) {
@@ -109,6 +130,7 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
     describe: () => [
       `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...columns.flatMap((column) =>
         column.kind === "categorical" ? [`"${column.name}" has ${column.categories.length} categories`] : [],
       ),
@@ -161,7 +183,8 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
       `option categorical: ${categorical.join(", ")} cannot hold categories in a table of zeros and ones; make them columns of zeros and ones by sql, or leave binary out`,
     );
   }
-  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "bit");
+  const read = await readParts(data, resolved, "bit");
+  const { name, table, wanted, rows, count, parts, division, notes } = read;
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
   const width = features.length;
   const columns = features.map(({ name }): BinaryColumn => ({ kind: "binary", name }));
@@ -184,6 +207,7 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
     describe: () => [
       `${table.label}: ${count} rows of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...constantLines(columns, ones, parts.train.length),
     ],
   };
