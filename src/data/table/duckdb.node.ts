@@ -80,16 +80,19 @@ function cellExpression(
   { name, as, gaps }: Wanted,
   columns: readonly TableSourceColumn[],
   missing: string,
+  added: string,
 ): string {
   const column = quoteName(name);
   const text = `cast(${column} as varchar)`;
   if (as === "cell") return text;
-  const isGap = `coalesce(trim(${text}) in (${missing}), true)`;
+  const isGap = `coalesce(list_contains(${missing}, trim(${text})), true)`;
   if (as === "text") return `if(${isGap}, null, ${text})`;
   const format = columns.find((known) => known.name === name)?.numbers;
   const cast = `try_cast(${format === undefined ? column : sqlPlainNumber(text, format)} as double)`;
   const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
-  return gaps ? `if(${isGap}, 'nan'::double, ${number})` : number;
+  if (gaps) return `if(${isGap}, 'nan'::double, ${number})`;
+  // Of the texts that are always gaps, none is a number.
+  return added === "[]" ? number : `if(list_contains(${added}, trim(${text})), null, ${number})`;
 }
 
 /**
@@ -118,9 +121,10 @@ export async function openPlace(
   }
 }
 
-/** The texts that are gaps, as SQL lists them. */
-function missingTexts({ reading }: TablePlace): string {
-  return [...MISSING, ...(reading?.missing ?? []).map((text) => text.trim())].map(quoteText).join(", ");
+/** The texts that are gaps as a list of SQL. A long `in (…)` would become a join for every column. */
+function missingTexts({ reading }: TablePlace, known: readonly string[] = MISSING): string {
+  const all = [...known, ...(reading?.missing ?? []).map((text) => text.trim())];
+  return `[${all.map(quoteText).join(", ")}]`;
 }
 
 /** Columns whose different values are counted in one query. */
@@ -131,7 +135,7 @@ function tableOf(
   { label, from, columns, notes }: TableSource,
   place: TablePlace,
 ): Table {
-  const missing = missingTexts(place);
+  const [missing, added] = [missingTexts(place), missingTexts(place, [])];
   return {
     label,
     columns,
@@ -140,7 +144,7 @@ function tableOf(
     async *cells(wanted) {
       try {
         const result = await connection.stream(
-          `select ${wanted.map((column) => cellExpression(column, columns, missing)).join(", ")} from ${from}`,
+          `select ${wanted.map((column) => cellExpression(column, columns, missing, added)).join(", ")} from ${from}`,
         );
         for (;;) {
           const chunk = await result.fetchChunk();
@@ -165,7 +169,9 @@ function tableOf(
       const counts: [string, number][] = [];
       for (let first = 0; first < names.length; first += COUNTED_AT_ONCE) {
         const group = names.slice(first, first + COUNTED_AT_ONCE);
-        const texts = group.map((name) => cellExpression({ name, as: "text", gaps: true }, columns, missing));
+        const texts = group.map((name) =>
+          cellExpression({ name, as: "text", gaps: true }, columns, missing, added),
+        );
         const asked = texts.map((text) => `count(distinct ${text})`).join(", ");
         const [answer = []] = (await connection.runAndReadAll(`select ${asked} from ${from}`)).getRows();
         for (const [i, name] of group.entries()) counts.push([name, Number(answer[i])]);
@@ -304,7 +310,7 @@ async function createDataView(
     const column = found.columns[i]?.column;
     const name = quoteName(source.name);
     const typed = column && typedColumn(column, source);
-    return `${typed ?? `if(trim(${name}) in (${missing}), null, ${name})`} as ${name}`;
+    return `${typed ?? `if(list_contains(${missing}, trim(${name})), null, ${name})`} as ${name}`;
   });
   await connection.run(`create or replace temp view data as select ${selected.join(", ")} from ${from}`);
 }
@@ -398,7 +404,7 @@ async function formatsOf(
       group.flatMap((name) => {
         const text = `trim(${quoteName(name)})`;
         return [
-          `count(*) filter (not coalesce(${text} in (${missing}), true))`,
+          `count(*) filter (not coalesce(list_contains(${missing}, ${text}), true))`,
           ...keys.map((key) => `count(*) filter (regexp_full_match(${text}, ${quoteText(COUNTED[key])}))`),
         ];
       }),

@@ -41,7 +41,7 @@ function read(
   const text = cell === null || cell === undefined ? null : String(cell);
   if (as === "cell") return text;
   if (as === "text") return isGap(text) ? null : text;
-  if (gaps && isGap(text)) return Number.NaN;
+  if (isGap(text)) return gaps ? Number.NaN : null;
   if (typeof cell !== "string") return cell === null || cell === undefined ? null : Number(cell);
   return numberIn(cell) ?? (as === "bit" ? bitIn(cell) : undefined) ?? null;
 }

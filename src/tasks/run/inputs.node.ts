@@ -16,6 +16,7 @@ import { asRows, checkedData, type PlainImages } from "../../data/sources/memory
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
+import { isChoice } from "../../data/table/query.node.ts";
 import { readingOf } from "../../data/table/reading.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
@@ -72,10 +73,13 @@ export function sourceName(source: GatheredSource): string {
 }
 
 /**
- * The table that a source is or names: rows, points, a file or a query; undefined for other data. A file is read as the run's data was: by
- * the same rules, and through the run's query where it was put to a file.
+ * The table that a source is or names: rows, points, a file or a query; undefined for other data. A file is read by the rules of the run's data.
+ * A query that computes columns of the run's file is put to it as well; one that only chose rows or columns of it is not.
  */
-export function tableInput(source: GatheredSource | undefined, run: LoadedRun): TableInput | undefined {
+export async function tableInput(
+  source: GatheredSource | undefined,
+  run: LoadedRun,
+): Promise<TableInput | undefined> {
   if (source === undefined) return undefined;
   if (typeof source === "object") {
     if (source.kind === "points") return asRows(source);
@@ -89,7 +93,10 @@ export function tableInput(source: GatheredSource | undefined, run: LoadedRun): 
   if (!options.success) return { path: source };
   const { sql } = options.data;
   const reading = readingOf(options.data);
-  if (sql === undefined || data === "") return { path: source, reading };
+  // A query in place of the data, or without it, names its own files.
+  if (sql === undefined || data === "" || isQuery(data) || (await isChoice(sql))) {
+    return { path: source, reading };
+  }
   return { path: source, reading, sql, ...queryTrust(run.source.trust) };
 }
 
@@ -130,7 +137,7 @@ export async function* readSource(
   const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
   const { dataInfo } = run.config;
   const source = await gathered(given);
-  const table = tableInput(source, run);
+  const table = await tableInput(source, run);
   if (marks !== undefined && table === undefined) {
     const what = source === undefined ? run.config.data : sourceName(source);
     throw new OptionError(`option label: ${what} is no table; a column is of a table`);

@@ -59,7 +59,8 @@ describe("cases", () => {
     );
     expect(kindsOf(found.columns).at(-1)).toEqual(["x4", "category"]);
     expect((await profile("iris.csv", text, { header: false })).rows).toBe(150);
-    expect((await profile("iris.csv", text.replace("setosa", "s"), { header: true })).rows).toBe(149);
+    const named = await profile("iris.csv", `1,2,3,4,setosa\n${text}`, { header: true });
+    expect([named.rows, named.columns[4]?.column.name]).toEqual([150, "setosa"]);
   });
 
   test("table-outlier: a cell far outside is named with row and column, and does not flatten its column", async () => {
@@ -198,7 +199,7 @@ describe("files as people have them", () => {
     expect(columns.map(({ column }) => column)).toMatchObject([
       {},
       { form: "yyyy-MM-dd", precision: "day", minimum: "2021-03-01", maximum: "2021-03-28" },
-      { form: "dd.MM.yyyy HH:mm", precision: "minute", resolution: 1440 },
+      { form: "dd.MM.yyyy HH:mm", precision: "minute", resolution: 30 },
       {
         form: "yyyy-MM-ddTHH:mm:sszone",
         precision: "second",

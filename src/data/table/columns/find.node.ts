@@ -72,7 +72,8 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
     (name) => !without.includes(name),
   );
   const isMissing = missingTest(missing);
-  const columnNamed = (name: string) => table.columns.find((column) => column.name === name);
+  const byName = new Map(table.columns.map((column) => [column.name, column]));
+  const columnNamed = (name: string) => byName.get(name);
   const most = Math.max(LEAST_COUNTED, Math.floor(COUNTED / Math.max(1, names.length)));
   const tallies = names.map(
     (name) => new ColumnTally(most, columnNamed(name)?.numbers, declaredForm(declarations.get(name))),
@@ -223,9 +224,10 @@ async function numbersOf(
   rows: number,
   isMissing: (text: string) => boolean,
 ): Promise<readonly Float64Array[]> {
+  // What is no number has been told apart from gaps before.
   const wanted = columns.map(({ name, kind }): Wanted => {
     if (kind === "date") return { name, as: "cell" };
-    return { name, as: "number", gaps: true };
+    return { name, as: "number" };
   });
   const all = columns.map(() => new Float64Array(rows));
   let first = 0;

@@ -169,26 +169,29 @@ export interface Copy {
 /**
  * Writes a copy of a file in UTF-8.
  * @param isComment lines to leave out
+ * @param skip lines at the head that stay
  * @throws DataError where the bytes are none of the encoding; FileError
  */
 export async function copyAsUtf8(
   path: string,
   encoding: string,
   isComment: ((line: string) => boolean) | undefined,
+  skip: number,
 ): Promise<Copy> {
   const folder = await mkdtemp(join(tmpdir(), "eidos-text-"));
   const remove = () => rm(folder, { recursive: true, force: true });
   const target = join(folder, "table.csv");
   let leftOut = 0;
   let example: string | undefined;
+  let line = 0;
   const kept = (lines: string): string => {
     if (isComment === undefined) return lines;
     return lines
       .split(/(?<=\n)/)
-      .filter((line) => {
-        if (!isComment(line)) return true;
+      .filter((text) => {
+        if (line++ < skip || !isComment(text)) return true;
         leftOut++;
-        example ??= line.trim();
+        example ??= text.trim();
         return false;
       })
       .join("");

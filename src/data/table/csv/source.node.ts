@@ -39,7 +39,7 @@ export async function openCsv(path: string, reading: ReadingOptions, binary: boo
   }
   notes.push(...dialect.notes);
   const isCopied = encoding !== "utf-8" || isComment !== undefined;
-  const copy = isCopied ? await copyAsUtf8(path, encoding, isComment) : undefined;
+  const copy = isCopied ? await copyAsUtf8(path, encoding, isComment, skip) : undefined;
   if (copy !== undefined && copy.leftOut > 0) {
     notes.push(
       `${copy.leftOut} comment line${copy.leftOut === 1 ? "" : "s"} amid the table left out (${JSON.stringify(copy.example?.slice(0, 60))})`,
@@ -47,11 +47,9 @@ export async function openCsv(path: string, reading: ReadingOptions, binary: boo
   }
   const file = copy?.path ?? path;
   const columns = names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(", ");
-  const skipped =
-    (copy === undefined ? skip : Math.max(0, skip - copiedComments(text, skip, isComment))) || 0;
   return {
     from:
-      `read_csv(${quoteFile(file)}, auto_detect = false, hive_partitioning = false, header = ${header}, skip = ${skipped}, delim = ${quoteText(delimiter)}, ` +
+      `read_csv(${quoteFile(file)}, auto_detect = false, hive_partitioning = false, header = ${header}, skip = ${skip}, delim = ${quoteText(delimiter)}, ` +
       `quote = '"', escape = '"', nullstr = '', columns = {${columns}})`,
     columns: names.map((name, i) => ({
       name,
@@ -63,17 +61,4 @@ export async function openCsv(path: string, reading: ReadingOptions, binary: boo
     notes,
     remove: async () => copy?.remove(),
   };
-}
-
-/** How many of the first lines a copy has not. */
-function copiedComments(
-  text: string,
-  skip: number,
-  isComment: ((line: string) => boolean) | undefined,
-): number {
-  if (isComment === undefined) return 0;
-  return text
-    .split("\n")
-    .slice(0, skip)
-    .filter((line) => isComment(line)).length;
 }
