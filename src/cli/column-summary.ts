@@ -19,9 +19,10 @@ function bars(shares: readonly number[]): string {
 const short = (text: string, length: number): string =>
   text.length > length ? `${text.slice(0, length - 1)}…` : text;
 
-/** A value of a column with digits that matter: whole numbers as they are. */
-function number(value: number): string {
+/** A value of a column with the digits that matter: all of those that a column with a step has. */
+function number(value: number, resolution?: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
+  if (resolution !== undefined) return String(Number(value.toPrecision(15)));
   return String(Number(value.toPrecision(6)));
 }
 
@@ -29,7 +30,7 @@ function range(column: TableColumn): string {
   switch (column.kind) {
     case "real":
     case "whole":
-      return `${number(column.minimum)} … ${number(column.maximum)}`;
+      return [column.minimum, column.maximum].map((value) => number(value, column.resolution)).join(" … ");
     case "date":
       return `${column.minimum} … ${column.maximum}`;
     case "boolean":
