@@ -24,12 +24,15 @@ export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind
   return kind;
 }
 
-/** A column of a table as a model sees it. */
+/**
+ * A column of a table as a model sees it: one or more numbers of a sample. A column with gaps is two of one name, first the code of two
+ * categories (there, missing), then the value, which is noise where the cell is missing.
+ */
 export interface DataColumn {
   readonly name: string;
   /** How many of a sample's numbers it takes. */
   readonly size: number;
-  /** For numbers: a sample holds (value − mean) / deviation. */
+  /** For numbers: a sample holds (value − mean) / deviation, the value being that on the column's scale. */
   readonly mean?: number;
   readonly deviation?: number;
 }

@@ -4,8 +4,9 @@ import { Random } from "../../random.ts";
 import { type BinaryColumn, type Column, tableWidth } from "../sources/columns.ts";
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
+import { statistics, tableSplit } from "./codec/index.ts";
 import { readParts, type TableData } from "./parts.node.ts";
-import { encodeRows, type Rows, type Wanted } from "./rows.node.ts";
+import { encodeRows, type Rows, valuesOfRows, type Wanted } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
 function sortedCategories(values: Iterable<string>): string[] {
@@ -14,20 +15,6 @@ function sortedCategories(values: Iterable<string>): string[] {
     return distinct.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));
   }
   return distinct.sort((a, b) => (a < b ? -1 : 1));
-}
-
-/** Mean and standard deviation over the given rows, in two passes. */
-function statistics(
-  values: Float64Array,
-  rows: Uint32Array,
-): { readonly mean: number; readonly deviation: number } {
-  const average = (of: (value: number) => number) =>
-    rows.reduce((sum, row) => sum + of(values[row] ?? 0), 0) / Math.max(1, rows.length);
-  const mean = average((value) => value);
-  const deviation = Math.sqrt(average((value) => (value - mean) ** 2));
-  // Rounding leaves a constant column a deviation of a few ulps.
-  const constant = !(deviation > 1e-12 * Math.abs(mean)) || deviation === 0;
-  return { mean, deviation: constant ? 1 : deviation };
 }
 
 /** Classes in order, and the position of that of each row. */
@@ -84,17 +71,20 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
       return { kind: "categorical", name, categories: sortedCategories(column) };
     }
     if (parts.train.every((row) => column[row] === column[parts.train[0] ?? 0])) constant.push(name);
-    return { kind: "numeric", name, ...statistics(column, parts.train) };
+    return {
+      kind: "numeric",
+      name,
+      ...statistics(Float64Array.from(parts.train, (row) => column[row] ?? 0)),
+    };
   });
   const width = tableWidth(columns);
   const store = new Float32Array(count * width);
-  encodeRows(columns, { firstRow: 0, count, columns: cells }, new Random(seed).split("table"), {
-    target: store,
-    table,
-  });
+  const values = valuesOfRows(columns, { firstRow: 0, count, columns: cells }, table);
+  encodeRows(columns, values, new Random(seed).split("table"), { target: store, firstRow: 0 });
 
   const { classes, labels } = classColumn === undefined ? {} : classesOf(textsOf(rows, features.length));
-  const split = (name: SplitName) => storedSplit(store, [width], parts[name], labels);
+  const encoded = { columns, values, store, labels };
+  const split = (name: SplitName) => tableSplit(encoded, parts[name]);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(JSON.stringify({ columns, classes, seed })).update(store);
   for (const rows of Object.values(parts)) hash.update(rows);

@@ -1,5 +1,6 @@
-import { type Cell, type Column, columnWidth, decodeRow } from "../../data/sources/columns.ts";
+import { type Cell, type Column, columnWidth, gapWidth } from "../../data/sources/columns.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { decodeRow } from "../../data/table/codec/index.ts";
 import { areBinary } from "../../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../../errors.ts";
@@ -161,7 +162,7 @@ function gapsOf({ known, count }: GappedBatch, columns: readonly Column[]): read
   const starts: number[] = [];
   let start = 0;
   for (const column of columns) {
-    starts.push(start);
+    starts.push(start + gapWidth(column));
     start += columnWidth(column);
   }
   return Array.from({ length: count }, (_, row) =>

@@ -1,6 +1,5 @@
 import { extname } from "node:path";
 import { z } from "zod";
-import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
@@ -26,6 +25,7 @@ import {
   firstSamples,
   samplePicture,
   sampleRows,
+  type TableWriting,
   toBytes,
   writeForms,
 } from "../run/outputs.node.ts";
@@ -98,7 +98,7 @@ export async function writeSamples(
   run: LoadedRun,
   samples: NdArray<"float32">,
   path: string,
-  writing?: CsvWriting,
+  writing?: TableWriting,
 ): Promise<void> {
   const { dataInfo } = run.config;
   checkSamplePath(path, dataInfo);

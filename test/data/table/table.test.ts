@@ -3,8 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Column, decodeTable } from "../../../src/data/sources/columns.ts";
+import type { Column } from "../../../src/data/sources/columns.ts";
 import type { DataSet, SplitName } from "../../../src/data/sources/data-set.ts";
+import { decodeTable } from "../../../src/data/table/codec/index.ts";
 import {
   columnNames,
   findMarks,
