@@ -50,6 +50,11 @@ export interface DataInfo {
   readonly columns?: readonly DataColumn[];
   /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
   readonly energy?: string;
+  /**
+   * Of zeros and ones, the share of ones of each element among the training samples, above 0 and below 1: models begin at them. Left out
+   * where a fit began with given weights, and in runs of earlier versions.
+   */
+  readonly ones?: readonly number[];
   /** Shapes of the boxes that are marked in training images, in their pixels. */
   readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
   /** Whether a fit begins with given weights. */

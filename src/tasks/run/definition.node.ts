@@ -117,7 +117,7 @@ function objectSchema(schema: z.ZodType, what: string): z.ZodObject {
 
 /** What of a run's record a model is built from. */
 export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
-  const { kind, sampleShape, classes, classShares, energy } = info;
+  const { kind, sampleShape, classes, classShares, energy, ones } = info;
   const columns =
     info.columns &&
     parseOptions("dataInfo.columns", columnsSchema, info.columns).flatMap((column): DataColumn[] => {
@@ -137,6 +137,7 @@ export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
     sampleShape,
     ...(columns !== undefined && { columns }),
     ...(energy !== undefined && { energy }),
+    ...(ones !== undefined && { ones }),
     ...(classes !== undefined && { classes }),
     ...(classShares !== undefined && { classShares }),
   };
