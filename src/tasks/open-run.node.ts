@@ -50,6 +50,8 @@ import {
 export interface SampleRequest extends Partial<SampleOptions> {
   /** Values of the columns that the model is conditioned on. Default: those of random rows of its data. */
   readonly given?: GivenValues;
+  /** Whether rows of tables have gaps at the rate of the data. Default: false, gaps are filled in. */
+  readonly gaps?: boolean;
   /** An option of the model's own sampler, such as `solver`, `steps` or `temperature`. */
   readonly [option: string]: unknown;
 }

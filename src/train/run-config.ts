@@ -29,7 +29,9 @@ export const dataInfo = z.object({
   ones: list(z.number().gt(0).lt(1), MOST.elements)
     .readonly()
     .optional()
-    .describe("share of ones of each element of zeros and ones among the training samples, at which the model began"),
+    .describe(
+      "share of ones of each element of zeros and ones among the training samples, at which the model began",
+    ),
   binarization: binarizationSchema.optional().describe("how images became zeros and ones"),
   energy: text().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: text(),

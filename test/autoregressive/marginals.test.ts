@@ -65,7 +65,9 @@ describe.each(cases)("%s", (_, make) => {
       const share = logs.reduce((sum, log, row) => sum + Math.exp(log) * (all[8 * row + i] ?? 0), 0);
       let drawn = 0;
       for (let row = 0; row < count; row++) drawn += data[8 * row + i] ?? 0;
-      expect(Math.abs(drawn / count - share)).toBeLessThan(5 * Math.sqrt((share * (1 - share)) / count) + 1e-3);
+      expect(Math.abs(drawn / count - share)).toBeLessThan(
+        5 * Math.sqrt((share * (1 - share)) / count) + 1e-3,
+      );
     }
     await session.release();
   });

@@ -3,11 +3,12 @@ import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { listFolder } from "../files/files.node.ts";
 import { isImage } from "../image/folder.node.ts";
+import type { Column } from "../sources/columns.ts";
 import { randomSplit, range, type SplitName, splitNamed } from "../sources/data-set.ts";
 import type { ResolvedDataOptions } from "../sources/options.ts";
 import { isTablePath, type TablePlace } from "./duckdb.node.ts";
 import { type TableInput, withTables } from "./input.node.ts";
-import { type Rows, readRows, type Table, type Wanted } from "./rows.node.ts";
+import { type Rows, readRows, type Table, type Wanted, wantedOf } from "./rows.node.ts";
 
 /** A folder that holds a table for each split. */
 export interface SplitTables {
@@ -75,7 +76,7 @@ export async function findSplitTables(folder: string): Promise<SplitTables | und
 
 function chooseColumns(
   source: Table,
-  { columns, categorical, label }: ResolvedDataOptions,
+  { columns, categorical, label, rows }: ResolvedDataOptions,
   as: "number" | "bit",
 ): Wanted[] {
   const names = columns ?? source.columns.map((column) => column.name);
@@ -89,9 +90,15 @@ function chooseColumns(
   if (chosen.length === 0) {
     throw new DataError(`${source.label}: no columns are left to learn from; choose some with columns`);
   }
-  const wanted = chosen.map((name): Wanted => ({ name, as: categorical.includes(name) ? "text" : as }));
+  const gaps = rows === "all";
+  const wanted = chosen.map((name): Wanted => ({ name, as: categorical.includes(name) ? "text" : as, gaps }));
   if (label !== undefined) wanted.push({ name: label, as: "text" });
   return wanted;
+}
+
+/** What is read for the columns of a run, and its classes. */
+function wantedOfRun(stored: readonly Column[], { label }: ResolvedDataOptions): readonly Wanted[] {
+  return [...stored.map(wantedOf), ...(label === undefined ? [] : [{ name: label, as: "text" } as const])];
 }
 
 /** @throws DataError where the tables of two splits do not have the same number of columns */
@@ -104,12 +111,14 @@ function checkWidth(source: Table, first: Table): void {
 /**
  * Reads the rows of a data set and divides them: by table, or at random by the split seed.
  * @param as what columns hold that are not declared as categorical
+ * @param stored the columns of a run, which are read as they are
  * @throws as `openTable`; DataError also where the tables of splits have other columns than that for training
  */
 export async function readParts(
   data: TableData,
   options: ResolvedDataOptions,
   as: "number" | "bit",
+  stored?: readonly Column[],
 ): Promise<TableParts> {
   const inputs: readonly TableInput[] =
     data.kind === "splits"
@@ -122,8 +131,11 @@ export async function readParts(
     let first: { readonly table: Table; readonly wanted: readonly Wanted[] } | undefined;
     for (const input of inputs) {
       const table = await open(input, { binary: as === "bit" });
-      if (first === undefined) first = { table, wanted: chooseColumns(table, options, as) };
-      else checkWidth(table, first.table);
+      if (first === undefined) {
+        const wanted =
+          stored === undefined ? chooseColumns(table, options, as) : wantedOfRun(stored, options);
+        first = { table, wanted };
+      } else checkWidth(table, first.table);
       const begin = count;
       for await (const part of readRows(table, first.wanted, "table")) {
         rows.push({ ...part, firstRow: begin + part.firstRow });

@@ -29,20 +29,35 @@ import {
   toBytes,
   writeForms,
 } from "../run/outputs.node.ts";
+import { withoutGaps } from "./gaps.node.ts";
 
 /** How samples may be written. */
 const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
- * ones).
+ * ones). Of tables with gaps, rows have none unless `gaps` asks for them.
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
  *   its data by default) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
   run: LoadedRun,
-  options: SampleOptions & { readonly given?: GivenValues } & Readonly<Record<string, unknown>>,
+  options: SampleOptions & { readonly given?: GivenValues; readonly gaps?: boolean } & Readonly<
+      Record<string, unknown>
+    >,
+): Promise<NdArray<"float32">> {
+  const { gaps = false, ...others } = options;
+  const samples = await drawRun(run, others);
+  if (gaps) return samples;
+  const again = (count: number, seed: number) => drawRun(run, { ...others, count, seed });
+  return withoutGaps(run, samples, again, options);
+}
+
+/** Samples as the model draws them, with gaps where it has learned some. */
+async function drawRun(
+  run: LoadedRun,
+  options: Parameters<typeof sampleRun>[1],
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
   if (model.sample === undefined) return refuse(run, "draw samples");

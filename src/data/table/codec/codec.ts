@@ -148,10 +148,12 @@ function encodeNumber(
   random: Random,
   target: Float32Array,
   offset: number,
+  isChecked: boolean,
 ): void {
   const { cells: { step } = {} } = column;
   if (step !== undefined) {
     target[offset] = numberOf(column, value + step * (random.uniform() - 0.5));
+    if (!isChecked) return;
     // Near the ends of its step, or where steps are finer than float32, rounding may lead to a neighbor.
     if (ownValue(column, target[offset] ?? 0) === value) return;
   }
@@ -201,17 +203,22 @@ export function valueOfCell(column: Column, cell: number | string): number | und
   }
 }
 
-/** Writes a value, as `valueOfCell` gives it, with the code that says that it is there, at `offset`. */
+/**
+ * Writes a value, as `valueOfCell` gives it, with the code that says that it is there, at `offset`.
+ * @param isChecked whether the value must come back when it is decoded, for which noise that rounding takes to a neighbor is left out;
+ *   training does without
+ */
 export function encodeValue(
   column: Column,
   value: number,
   random: Random,
   target: Float32Array,
   offset: number,
+  isChecked = true,
 ): void {
   const at = offset + encodeUnknown(column, random, target, offset);
   if (column.kind === "binary") target[at] = value;
-  else if (column.kind === "numeric") encodeNumber(column, value, random, target, at);
+  else if (column.kind === "numeric") encodeNumber(column, value, random, target, at, isChecked);
   else writeCode(value, column.categories.length, random, target, at);
 }
 

@@ -52,5 +52,5 @@ export function tableSplit({ columns, values, store, labels }: EncodedRows, orde
 
 function encodeAt(column: Column, value: number, random: Random, target: Float32Array, at: number): void {
   if (Number.isNaN(value)) encodeGap(column, random, target, at);
-  else encodeValue(column, value, random, target, at);
+  else encodeValue(column, value, random, target, at, false);
 }
