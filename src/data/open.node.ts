@@ -4,6 +4,7 @@ import { memoryLimit } from "../memory.node.ts";
 import { checkMemory, FLOAT_BYTES, showCount } from "../memory.ts";
 import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
+import type { ReadFormat } from "./boxes/check.ts";
 import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
 import { type DetectionOptions, resolveDetectionOptions } from "./boxes/options.ts";
@@ -25,7 +26,13 @@ import { type DataOptions, type ResolvedDataOptions, resolveDataOptions } from "
 import { isPlaneName, openPoints, planePoints } from "./sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
 import { isQuery, isTablePath, type TablePlace } from "./table/duckdb.node.ts";
-import { findSplitTables, type TableData } from "./table/parts.node.ts";
+import {
+  findSplitTables,
+  findTriple,
+  profileTable,
+  type TableData,
+  type TableProfile,
+} from "./table/parts.node.ts";
 import { openBinaryTable, openTable } from "./table/table.node.ts";
 
 /**
@@ -72,7 +79,21 @@ export async function isDetectionData(
   const mayBe =
     found?.isDirectory() === true ||
     (found !== undefined && /(\.(json|csv|ya?ml)|_bbx_gt\.txt)$/i.test(data));
-  return mayBe && (await readAnnotations(data, options).catch(() => undefined))?.raw !== undefined;
+  if (!mayBe) return false;
+  // A file that is named is meant itself, not annotations that lie near it.
+  const formats = found.isDirectory() ? [undefined] : formatsOf(data);
+  for (const format of formats) {
+    const read = await readAnnotations(data, { ...options, format }).catch(() => undefined);
+    if (read?.raw !== undefined) return true;
+  }
+  return false;
+}
+
+/** The formats of annotations that a file of this name may have. */
+function formatsOf(path: string): readonly ReadFormat[] {
+  if (/\.csv$/i.test(path)) return ["csv"];
+  if (/\.json$/i.test(path)) return ["coco", "createml"];
+  return /\.ya?ml$/i.test(path) ? ["yolo"] : ["wider"];
 }
 
 /** How far data is trusted. */
@@ -172,6 +193,8 @@ async function findData(
       ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
+  const triple = await findTriple(nameOrPath);
+  if (triple !== undefined) return { kind: "table", table: { ...triple, sql, reads } };
   if (found !== undefined || isTablePath(nameOrPath)) {
     return { kind: "table", table: { path: nameOrPath, sql, reads } };
   }
@@ -190,6 +213,21 @@ async function findData(
  */
 export async function plainKind(data: string | DataSource, options: DataOptions = {}): Promise<DataKind> {
   return (await findData(data, options.sql)).kind;
+}
+
+/**
+ * What the columns of a table are, found or declared; undefined for data that is no table, or is read as zeros and ones.
+ * @throws as `openData`
+ */
+export async function openProfile(
+  data: string | DataSource,
+  options: DataOptions = {},
+  trust: DataTrust = {},
+): Promise<TableProfile | undefined> {
+  const resolved = resolveDataOptions(options);
+  if (resolved.binary === true) return undefined;
+  const found = await findData(data, resolved.sql, trust);
+  return found.kind === "table" ? profileTable(found.table, resolved) : undefined;
 }
 
 /**

@@ -3,6 +3,7 @@ import { nearest } from "../../nearest.ts";
 import type { Random } from "../../random.ts";
 import { type Column, columnWidth, gapsOfColumn, tableWidth } from "../sources/columns.ts";
 import { encodeGap, encodeUnknown, encodeValue, isNoisy, valueOfCell } from "./codec/index.ts";
+import type { NumberFormat } from "./columns/numbers.ts";
 
 const NUMERIC_TYPE =
   /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
@@ -45,19 +46,50 @@ export interface CellChunk {
   values(column: number): readonly unknown[];
 }
 
+/** A column of a table that is open. */
+export interface TableSourceColumn {
+  readonly name: string;
+  /** SQL's type of it. */
+  readonly type: string;
+  /** Whether the file has no name for it. */
+  readonly unnamed?: boolean;
+  /** How its numbers are written, where they are not as in programs. */
+  readonly numbers?: NumberFormat;
+}
+
 /** A table that is open for reading, wherever it is. */
 export interface Table {
   /** What messages call it: the path, "query" or "rows in memory". */
   readonly label: string;
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly TableSourceColumn[];
+  /** Lines for a person on how the file was read: what was guessed or left out. */
+  readonly notes: readonly string[];
   /** What messages call a row, which is counted from 0: `row 1`, `rows[0]`. */
   rowName(row: number): string;
   /** Reads columns in order, a few thousand rows at a time. */
   cells(wanted: readonly Wanted[]): AsyncIterable<CellChunk>;
   /** What is in a cell, as text; null where it is missing. */
   cellText(column: string, row: number): Promise<string | null>;
+  /** How many different texts columns hold, gaps apart. */
+  countDistinct(names: readonly string[]): Promise<readonly (readonly [string, number])[]>;
   /** Whether a column holds nothing but 0 and 1. */
   holdsBits(column: string): Promise<boolean>;
+}
+
+/** @throws DataError naming the columns that are not there, each with the nearest name */
+export function checkNames(source: Table, wanted: readonly string[]): void {
+  const names = source.columns.map((column) => column.name);
+  const known = new Set(names);
+  const missing = wanted.filter((name) => !known.has(name));
+  if (missing.length > 0) {
+    const lost = missing.map((name) => {
+      const meant = nearest(name, names);
+      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
+    });
+    throw new DataError(
+      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
+    );
+  }
 }
 
 /**
@@ -66,17 +98,10 @@ export interface Table {
  * be made of (dates, lists, …).
  */
 function checkColumns(source: Table, wanted: readonly Wanted[]): void {
-  const names = source.columns.map((column) => column.name);
-  const missing = wanted.filter(({ name }) => !names.includes(name));
-  if (missing.length > 0) {
-    const lost = missing.map(({ name }) => {
-      const meant = nearest(name, names);
-      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
-    });
-    throw new DataError(
-      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
-    );
-  }
+  checkNames(
+    source,
+    wanted.map(({ name }) => name),
+  );
   for (const { name, as } of wanted) {
     const type = source.columns.find((column) => column.name === name)?.type ?? "";
     if ((as === "number" || as === "bit") && !NUMERIC_TYPE.test(type)) {

@@ -11,10 +11,9 @@ import {
 } from "../sources/columns.ts";
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
-import { categoryKind, columnOf, numberKind, tableSplit } from "./codec/index.ts";
-import type { LearnedColumn } from "./columns/index.ts";
+import { columnOf, tableSplit } from "./codec/index.ts";
 import { readParts, type TableData } from "./parts.node.ts";
-import { encodeRows, GAP, type Rows, valuesOfRows, type Wanted } from "./rows.node.ts";
+import { encodeRows, GAP, type Rows, valuesOfRows } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
 function sortedCategories(values: Iterable<string>): string[] {
@@ -45,26 +44,9 @@ function cellTextsOf(rows: readonly Rows[], column: number): readonly (string | 
   return rows.flatMap(({ columns }) => columns[column] as readonly (string | null)[]);
 }
 
-/** The kind of a column by its cells. */
-function kindOf(
-  wanted: readonly Wanted[],
-  index: number,
-  cells: Float64Array | readonly (string | null)[],
-): LearnedColumn {
-  const name = nameAt(wanted, index);
-  if (cells instanceof Float64Array) return numberKind(name, cells);
-  return categoryKind(name, cells, sortedCategories(cells.filter((cell) => cell !== null)));
-}
-
 /** All texts of a column that was read without gaps. */
 function textsOf(rows: readonly Rows[], column: number): readonly string[] {
   return rows.flatMap(({ columns }) => columns[column] as readonly string[]);
-}
-
-function nameAt(wanted: readonly Wanted[], index: number): string {
-  const column = wanted[index];
-  if (column === undefined) throw new RangeError(`column ${index} of ${wanted.length}`);
-  return column.name;
 }
 
 /** All numbers of a column. */
@@ -89,19 +71,14 @@ export async function openTable(
 ): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   const { splitSeed: seed, label: classColumn } = resolved;
-  const { name, table, wanted, rows, count, parts, division } = await readParts(
-    data,
-    resolved,
-    "number",
-    stored,
-  );
+  const read = await readParts(data, resolved, "number", stored);
+  const { name, table, wanted, rows, count, parts, division, found, notes } = read;
 
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
   const cells = features.map(({ as }, i) =>
     as === "text" ? cellTextsOf(rows, i) : numbersOf(rows, i, count),
   );
-  const columns =
-    stored ?? cells.map((column, i) => columnOf(kindOf(features, i, column), column, parts.train));
+  const columns = stored ?? found.map((column, i) => columnOf(column, cells[i] ?? [], parts.train));
   const width = tableWidth(columns);
   const store = new Float32Array(count * width);
   const values = valuesOfRows(columns, { firstRow: 0, count, columns: cells }, table);
@@ -124,6 +101,7 @@ export async function openTable(
     describe: () => [
       `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...columns.flatMap((column) =>
         column.kind === "categorical" ? [`"${column.name}" has ${column.categories.length} categories`] : [],
       ),
@@ -254,12 +232,8 @@ export async function openBinaryTable(
       `option categorical: ${categorical.join(", ")} cannot hold categories in a table of zeros and ones; make them columns of zeros and ones by sql, or leave binary out`,
     );
   }
-  const { name, table, wanted, rows, count, parts, division } = await readParts(
-    data,
-    resolved,
-    "bit",
-    stored,
-  );
+  const read = await readParts(data, resolved, "bit", stored);
+  const { name, table, wanted, rows, count, parts, division, notes } = read;
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
   const names = features.map(({ name }) => name);
   const columns = stored ?? binaryColumns(names, rows, parts.train);
@@ -283,6 +257,7 @@ export async function openBinaryTable(
     describe: () => [
       `${table.label}: ${count} rows of ${names.length} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...constantLines(columns, ones, parts.train.length),
       ...gapLine(columns),
     ],

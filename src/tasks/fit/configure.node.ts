@@ -4,6 +4,7 @@ import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
 import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
+import { schemaOf } from "../../data/table/schema-file.node.ts";
 import { CROPS_OF_IMAGE } from "../../detection/models/mtcnn/crop-batches.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
@@ -137,7 +138,10 @@ async function openSamples(
   modelOptions: Options,
   { trust, fromWeights }: Circumstances,
 ): Promise<NewData> {
-  const parsed = parseOptions("data", dataOptionsSchema, given);
+  const declared = parseOptions("data", dataOptionsSchema, given).schema;
+  // What a schema file declares is kept with the run, not where the file lay.
+  const whole = declared === undefined ? given : { ...given, schema: await schemaOf(declared) };
+  const parsed = parseOptions("data", dataOptionsSchema, whole);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
   const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
@@ -145,7 +149,7 @@ async function openSamples(
     opened: { kind: "samples", data },
     // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
     dataOptions: {
-      ...given,
+      ...whole,
       ...(binary && { binary }),
       ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
     },

@@ -13,8 +13,10 @@ import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
 import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
+import { readingOf } from "../../data/table/reading.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
@@ -22,6 +24,7 @@ import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { LoadedRun } from "./load.node.ts";
 import { asInRun } from "./run-data.node.ts";
+import { queryTrust } from "./trust.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
 export const SOURCE_BATCH = 256;
@@ -69,15 +72,26 @@ export function sourceName(source: GatheredSource): string {
   return typeof source === "string" ? source : describeSource(source);
 }
 
-/** The table that a source is or names: rows, points, a file or a query; undefined for other data. */
-export function tableInput(source: GatheredSource | undefined): TableInput | undefined {
+/**
+ * The table that a source is or names: rows, points, a file or a query; undefined for other data. A file is read as the run's data was: by
+ * the same rules, and through the run's query where it was put to a file.
+ */
+export function tableInput(source: GatheredSource | undefined, run: LoadedRun): TableInput | undefined {
   if (source === undefined) return undefined;
   if (typeof source === "object") {
     if (source.kind === "points") return asRows(source);
     return source.kind === "rows" ? source : undefined;
   }
   if (isQuery(source)) return { sql: source };
-  return isTablePath(source) ? { path: source } : undefined;
+  if (!isTablePath(source)) return undefined;
+  const { data, dataOptions } = run.config;
+  // An imported run has options of images.
+  const options = dataOptionsSchema.safeParse(dataOptions);
+  if (!options.success) return { path: source };
+  const { sql } = options.data;
+  const reading = readingOf(options.data);
+  if (sql === undefined || data === "") return { path: source, reading };
+  return { path: source, reading, sql, ...queryTrust(run.source.trust) };
 }
 
 /** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
@@ -117,7 +131,7 @@ export async function* readSource(
   const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
   const { dataInfo } = run.config;
   const source = await gathered(given);
-  const table = tableInput(source);
+  const table = tableInput(source, run);
   if (marks !== undefined && table === undefined) {
     const what = source === undefined ? run.config.data : sourceName(source);
     throw new OptionError(`option label: ${what} is no table; a column is of a table`);

@@ -63,7 +63,7 @@ export async function imputeTable(
   const given = await gathered(table);
   if (given === undefined) throw new OptionError("impute: give a table");
   const source = sourceName(given);
-  const input = tableInput(given);
+  const input = tableInput(given, run);
   if (input === undefined) {
     throw new OptionError(
       `${source} is no table; missing cells are filled in in .csv, .tsv, .parquet and .json`,

@@ -268,7 +268,7 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
 async function findLabels(run: LoadedRun, source: Source | undefined): Promise<string | undefined> {
-  const input = tableInput(await gathered(source));
+  const input = tableInput(await gathered(source), run);
   if (input === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [
     ...sampleColumns(run.config.dataInfo).map(({ name }) => name),

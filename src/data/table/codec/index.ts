@@ -15,6 +15,5 @@ export {
   plottedTable,
   valueOfCell,
 } from "./codec.ts";
-export { categoryKind, numberKind } from "./kinds.ts";
 export { fitScale, fromScale, logSlopeAt, statistics, toScale } from "./scales.ts";
 export { type EncodedRows, tableSplit } from "./split.ts";

@@ -10,19 +10,24 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 /** Parts of a form: what each matches, and the format of SQL's `strptime`. The longest stands first. */
 const PARTS = [
-  { part: "SSSSSS", pattern: "\\d{6}", sql: "%f" },
+  { part: "SSSSSS", pattern: "\\d{1,9}", sql: "%f" },
   { part: "SSS", pattern: "\\d{3}", sql: "%g" },
   { part: "yyyy", pattern: "\\d{4}", sql: "%Y" },
   { part: "zone", pattern: "Z|[+-]\\d\\d(?::?\\d\\d)?", sql: "%z" },
   { part: "MMM", pattern: MONTHS.join("|"), sql: "%b" },
-  { part: "MM", pattern: "\\d\\d?", sql: "%m" },
+  { part: "MM", pattern: "\\d\\d", sql: "%m" },
   { part: "yy", pattern: "\\d{2}", sql: "%y" },
-  { part: "dd", pattern: "\\d\\d?", sql: "%d" },
-  { part: "HH", pattern: "\\d\\d?", sql: "%H" },
-  { part: "hh", pattern: "\\d\\d?", sql: "%I" },
+  { part: "dd", pattern: "\\d\\d", sql: "%d" },
+  { part: "HH", pattern: "\\d\\d", sql: "%H" },
+  { part: "hh", pattern: "\\d\\d", sql: "%I" },
   { part: "mm", pattern: "\\d\\d", sql: "%M" },
   { part: "ss", pattern: "\\d\\d", sql: "%S" },
   { part: "AM", pattern: "[AaPp][Mm]", sql: "%p" },
+  // Without leading zeros.
+  { part: "M", pattern: "\\d\\d?", sql: "%m" },
+  { part: "d", pattern: "\\d\\d?", sql: "%d" },
+  { part: "H", pattern: "\\d\\d?", sql: "%H" },
+  { part: "h", pattern: "\\d\\d?", sql: "%I" },
 ] as const;
 
 type Part = (typeof PARTS)[number]["part"];
@@ -58,23 +63,21 @@ function readerOf(form: string) {
   const known = readers.get(form);
   if (known !== undefined) return known;
   const pieces = takeApart(form);
-  const source = pieces.map((piece) =>
-    "part" in piece
-      ? `(${compactPattern(form, piece.part)})`
-      : piece.between.replace(/[$()*+.?[\\\]^{|}/]/, "\\$&"),
-  );
+  const source = pieces
+    .map((piece) =>
+      "part" in piece
+        ? `(${partNamed(piece.part).pattern})`
+        : piece.between.replace(/[$()*+.?[\\\]^{|}/]/, "\\$&"),
+    )
+    .join("")
+    // Programs leave out a fraction of zero.
+    .replace("\\.(\\d{1,9})", "(?:\\.(\\d{1,9}))?");
   const reader = {
-    expression: new RegExp(`^\\s*${source.join("")}\\s*$`, "i"),
+    expression: new RegExp(`^\\s*${source}\\s*$`, "i"),
     parts: pieces.flatMap((piece) => ("part" in piece ? [piece.part] : [])),
   };
   readers.set(form, reader);
   return reader;
-}
-
-/** In `yyyyMMdd` nothing stands between the parts, so that each has all of its digits. */
-function compactPattern(form: string, part: Part): string {
-  const { pattern } = partNamed(part);
-  return form.startsWith("yyyyMM") ? pattern.replace("\\d\\d?", "\\d\\d") : pattern;
 }
 
 const offsetMinutes = (zone: string): number => {
@@ -120,28 +123,37 @@ export function dateNumber(writing: Omit<DateWriting, "name">, text: string): nu
   const found = expression.exec(text);
   if (found === null) return undefined;
   const values = new Map(parts.map((part, i) => [part, found[i + 1] ?? ""]));
-  const number = (part: Part, otherwise: number) => Number(values.get(part) ?? otherwise);
+  const number = (part: Part, short: Part, otherwise: number) =>
+    Number(values.get(part) ?? values.get(short) ?? otherwise);
   const monthName = values.get("MMM");
   const shortYear = values.get("yy");
   const year =
     shortYear === undefined
-      ? number("yyyy", 1970)
+      ? Number(values.get("yyyy") ?? 1970)
       : Number(shortYear) + (Number(shortYear) < 69 ? 2000 : 1900);
   const month =
     monthName === undefined
-      ? number("MM", 1)
+      ? number("MM", "M", 1)
       : MONTHS.findIndex((name) => name.toLowerCase() === monthName.toLowerCase()) + 1;
   const half = values.get("AM")?.toUpperCase();
-  const clock = number("hh", 12);
+  const clock = number("hh", "h", 12);
   if (half !== undefined && (clock < 1 || clock > 12)) return undefined;
-  const hour = half === undefined ? number("HH", 0) : (clock % 12) + (half === "PM" ? 12 : 0);
-  const whole = milliseconds(year, month, number("dd", 1), hour, number("mm", 0), number("ss", 0));
+  const hour = half === undefined ? number("HH", "H", 0) : (clock % 12) + (half === "PM" ? 12 : 0);
+  const whole = milliseconds(
+    year,
+    month,
+    number("dd", "d", 1),
+    hour,
+    Number(values.get("mm") ?? 0),
+    Number(values.get("ss") ?? 0),
+  );
   if (whole === undefined) return undefined;
   const { precision } = writing;
   if (precision === "year") return year;
   if (precision === "month") return 12 * year + month - 1;
   const zone = values.get("zone");
-  const micro = number("SSSSSS", 0) + 1000 * number("SSS", 0);
+  const fraction = values.get("SSSSSS") || values.get("SSS") || "";
+  const micro = Number(fraction.padEnd(6, "0").slice(0, 6));
   const minutes = zone === undefined ? 0 : offsetMinutes(zone);
   // Whole units first: all of the microseconds of a late year have more digits than a number holds.
   const unit = MICROSECONDS[precision];
@@ -182,6 +194,10 @@ export function dateText({ name, form, precision, zone }: DateWriting, number: n
     hh: () => digits(((date.getUTCHours() + 11) % 12) + 1),
     mm: () => digits(date.getUTCMinutes()),
     ss: () => digits(date.getUTCSeconds()),
+    M: () => String(date.getUTCMonth() + 1),
+    d: () => String(date.getUTCDate()),
+    H: () => String(date.getUTCHours()),
+    h: () => String(((date.getUTCHours() + 11) % 12) + 1),
     AM: () => (date.getUTCHours() < 12 ? "AM" : "PM"),
   };
   return takeApart(form)
