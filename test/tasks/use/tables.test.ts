@@ -25,7 +25,8 @@ function lines(): string[] {
     const city = ["Rome", "Oslo", "Lima"][Math.floor(3 * random.uniform() ** 2)] ?? "";
     const gap = random.uniform();
     const member = age > 40 ? "yes" : "no";
-    return [age, gap < 0.2 ? "" : income, member, gap > 0.9 ? "" : city].join();
+    const joined = new Date(Date.UTC(2015, 0, 1 + Math.floor(2000 * random.uniform()))).toISOString();
+    return [age, gap < 0.2 ? "" : income, member, gap > 0.9 ? "" : city, joined.slice(0, 10)].join();
   });
 }
 
@@ -41,9 +42,12 @@ function bitLines(): string[] {
 
 beforeAll(async () => {
   folder = await temporaryFolder();
-  await writeFile(join(folder, "people.csv"), `age,income,member,city\n${lines().join("\n")}\n`);
+  await writeFile(join(folder, "people.csv"), `age,income,member,city,joined\n${lines().join("\n")}\n`);
   await writeFile(join(folder, "bits.csv"), `a,b,c\n${bitLines().join("\n")}\n`);
-  await writeFile(join(folder, "new.csv"), "age,income,member,city\n30,,no,\n50,3000.50,yes,Rome\n,,,\n");
+  await writeFile(
+    join(folder, "new.csv"),
+    "age,income,member,city,joined\n30,,no,,2016-05-05\n50,3000.50,yes,Rome,2016-05-06\n,,,,\n",
+  );
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -69,8 +73,6 @@ async function scores(run: LoadedRun, data?: string): Promise<number[]> {
   return all;
 }
 
-const categorical = ["member", "city"];
-
 describe.each([
   ["maf", { width: 16 }],
   ["spline-flow", { width: 16 }],
@@ -80,13 +82,14 @@ describe.each([
 ])("%s", (model, options) => {
   let run: LoadedRun;
   beforeAll(async () => {
-    run = await fitted(model, "people.csv", { ...options, categorical });
+    run = await fitted(model, "people.csv", options);
   });
   afterAll(() => run.session.release());
 
   test("draws rows as the table has them, with gaps where they are asked for", async () => {
     const complete = sampleRows(run.config.dataInfo, await sampleRun(run, { count: 10, seed: 1 }));
-    for (const [age, income, member, city] of complete.rows) {
+    for (const [age, income, member, city, joined] of complete.rows) {
+      expect(joined).toMatch(/^20(1[5-9]|20)-[01]\d-[0-3]\d$/);
       expect(Number.isInteger(age)).toBe(true);
       expect(Number(age)).toBeGreaterThanOrEqual(18);
       expect(Number(age)).toBeLessThanOrEqual(77);
@@ -114,7 +117,8 @@ describe.each([
       for await (const row of rows) filled.push(row);
       expect(filled).toHaveLength(6);
       expect(filled[2]?.slice(0, 4)).toEqual(["50", "3000.50", "yes", "Rome"]);
-      for (const [age, income, member, city] of filled) {
+      for (const [age, income, member, city, joined] of filled) {
+        expect(joined).toMatch(/^20(1[5-9]|20)-[01]\d-[0-3]\d$/);
         expect(Number.isInteger(Number(age))).toBe(true);
         expect(Number.isFinite(Number(income)) && income !== null).toBe(true);
         expect(["yes", "no"]).toContain(member);
@@ -123,7 +127,10 @@ describe.each([
       const all = await scores(run);
       expect(all.length).toBe(24);
       expect(all.every(Number.isFinite)).toBe(true);
-      await writeFile(join(folder, "gapped.csv"), "age,income,member,city\n30,,no,\n50,3000.50,yes,Rome\n");
+      await writeFile(
+        join(folder, "gapped.csv"),
+        "age,income,member,city,joined\n30,,no,,2016-05-05\n50,3000.50,yes,Rome,2016-05-06\n",
+      );
       expect((await scores(run, join(folder, "gapped.csv"))).every(Number.isFinite)).toBe(true);
       // The model has never seen a missing age.
       await expect(scores(run, join(folder, "new.csv"))).rejects.toThrow(/column "age": row 3 \(missing\)/);
@@ -157,11 +164,54 @@ describe.each([
   });
 });
 
+describe("cases that went wrong", () => {
+  async function drawn(name: string, text: string): Promise<readonly (readonly number[])[]> {
+    await writeFile(join(folder, `${name}.csv`), text);
+    const run = await fitted("maf", `${name}.csv`, { width: 16 });
+    const { rows } = sampleRows(run.config.dataInfo, await sampleRun(run, { count: 300, seed: 3 }));
+    await run.session.release();
+    return [0, 1].map((column) => rows.map((row) => Number(row[column])));
+  }
+  const deviation = (values: readonly number[]): number => {
+    const mean = values.reduce((sum, value) => sum + value / values.length, 0);
+    return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2 / values.length, 0));
+  };
+
+  test("table-epoch-offset: columns far from zero keep their spread and their step", async () => {
+    const random = new Random(3);
+    const lines = Array.from({ length: 300 }, () => {
+      const seconds = Math.round(1_700_000_000 + 17 * random.normal());
+      return `${seconds},${(5_812_345 + 0.52 * random.normal()).toFixed(3)}`;
+    });
+    const [seconds = [], northing = []] = await drawn("epoch", `seconds,northing\n${lines.join("\n")}\n`);
+    expect(deviation(seconds)).toBeGreaterThan(11);
+    expect(deviation(seconds)).toBeLessThan(25);
+    expect(seconds.every(Number.isInteger)).toBe(true);
+    expect(new Set(seconds).size).toBeGreaterThan(30);
+    expect(deviation(northing)).toBeGreaterThan(0.35);
+    expect(deviation(northing)).toBeLessThan(0.8);
+    expect(new Set(northing).size).toBeGreaterThan(200);
+    expect(northing.every((value) => value === Number(value.toFixed(3)))).toBe(true);
+  });
+
+  test("table-outlier: one cell of 1e12 does not flatten a column", async () => {
+    const random = new Random(3);
+    const lines = Array.from(
+      { length: 300 },
+      (_, i) => `${i === 150 ? 1e12 : random.normal()},${random.normal()}`,
+    );
+    const [a = []] = await drawn("outlier", `a,b\n${lines.join("\n")}\n`);
+    const sorted = a.toSorted((x, y) => x - y);
+    expect(Math.abs(sorted[150] ?? 9)).toBeLessThan(0.6);
+    expect((sorted[225] ?? 0) - (sorted[75] ?? 0)).toBeGreaterThan(0.7);
+    expect((sorted[225] ?? 0) - (sorted[75] ?? 0)).toBeLessThan(2.5);
+  });
+});
+
 test("rows complete refuses gaps, naming columns and rows", async () => {
   const request = {
     model: "maf",
     data: join(folder, "people.csv"),
-    categorical,
     rows: "complete",
     out: join(folder, "no"),
   };
