@@ -16,6 +16,7 @@ import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts"
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
+import type { Column } from "./sources/columns.ts";
 import type { DataSet } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
@@ -99,6 +100,8 @@ function formatsOf(path: string): readonly ReadFormat[] {
 export interface DataTrust {
   /** What a query may read: any file (default), or the file that is named beside it alone, where it comes out of a run folder. */
   readonly reads?: TablePlace["reads"];
+  /** The columns by which rows of a table are encoded, where it is the data of a run. */
+  readonly columns?: readonly Column[] | undefined;
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -270,7 +273,9 @@ async function openWhole(
   const found = await findData(data, resolved.sql, trust);
   switch (found.kind) {
     case "table":
-      return resolved.binary ? openBinaryTable(found.table, options) : openTable(found.table, options);
+      return resolved.binary
+        ? openBinaryTable(found.table, options, trust.columns)
+        : openTable(found.table, options, trust.columns);
     case "image":
       return found.open(options);
     case "points":

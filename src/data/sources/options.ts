@@ -84,6 +84,10 @@ export const dataOptionsSchema = z.strictObject({
     .string()
     .optional()
     .describe("column of a table that holds the class; it is no part of the samples"),
+  rows: z
+    .enum(["all", "complete"])
+    .default("all")
+    .describe("rows of a table: all, gaps among them, or complete ones alone, where a gap is an error"),
   sql: z
     .string()
     .min(1)

@@ -3,6 +3,7 @@ import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { listFolder } from "../files/files.node.ts";
 import { isImage } from "../image/folder.node.ts";
+import type { Column } from "../sources/columns.ts";
 import { randomSplit, range, type SplitName, splitNamed } from "../sources/data-set.ts";
 import type { ResolvedDataOptions } from "../sources/options.ts";
 import { type FoundColumn, findColumns } from "./columns/find.node.ts";
@@ -10,7 +11,7 @@ import { isLearned, type LearnedColumn } from "./columns/schema.ts";
 import { isTablePath, type TablePlace } from "./duckdb.node.ts";
 import { type TableInput, withTables } from "./input.node.ts";
 import { readingOf } from "./reading.ts";
-import { checkNames, type Rows, readRows, type Table, type Wanted } from "./rows.node.ts";
+import { checkNames, type Rows, readRows, type Table, type Wanted, wantedOf } from "./rows.node.ts";
 import { readSchema } from "./schema-file.node.ts";
 
 /** A folder that holds a table for each split. */
@@ -36,7 +37,7 @@ export interface TableParts {
   readonly parts: Readonly<Record<SplitName, Uint32Array>>;
   /** How the rows were divided. */
   readonly division: string;
-  /** What the columns are that were read, in the order of `wanted`; none of zeros and ones. */
+  /** What the columns are that were read, in the order of `wanted`; none of zeros and ones, and of a run, whose columns are known. */
   readonly found: readonly LearnedColumn[];
   /** Lines for a person: what was guessed, and what was left out of the table. */
   readonly notes: readonly string[];
@@ -186,12 +187,14 @@ function checkWidth(source: Table, first: Table): void {
 /**
  * Reads the rows of a data set and divides them: by table, or at random by the split seed.
  * @param as what columns hold that are not declared as categorical
+ * @param stored the columns of a run, which are read as they are
  * @throws as `openTable`; DataError also where the tables of splits have other columns than that for training
  */
 export async function readParts(
   data: TableData,
   options: ResolvedDataOptions,
   as: "number" | "bit",
+  stored?: readonly Column[],
 ): Promise<TableParts> {
   const rows: Rows[] = [];
   const ends: number[] = [];
@@ -205,20 +208,22 @@ export async function readParts(
     }
     const [first] = tables;
     if (first === undefined) throw new DataError("there are no tables");
-    const chosen = chosenNames(first, options);
+    const chosen = stored?.map(({ name }) => name) ?? chosenNames(first, options);
     checkNames(first, [...chosen, ...(options.label === undefined ? [] : [options.label])]);
     const all = together(tables, first);
-    const profile = as === "bit" ? undefined : await findOf(all, options);
+    const profile = as === "bit" || stored !== undefined ? undefined : await findOf(all, options);
     const found = profile?.columns.flatMap(({ column }) => (isLearned(column) ? [column] : [])) ?? [];
     if (profile !== undefined && found.length === 0) {
       throw new DataError(
         `${first.label}: no columns are left to learn from; ${leftOutNotes(profile.columns).join("; ")}`,
       );
     }
+    const gaps = options.rows === "all";
     const wanted =
-      profile === undefined
-        ? chosen.map((name): Wanted => ({ name, as: "bit" }))
-        : found.map(({ name, kind }): Wanted => ({ name, as: READ_AS[kind] }));
+      stored?.map(wantedOf) ??
+      (profile === undefined
+        ? chosen.map((name): Wanted => ({ name, as: "bit", gaps }))
+        : found.map(({ name, kind }): Wanted => ({ name, as: READ_AS[kind], gaps })));
     if (options.label !== undefined) wanted.push({ name: options.label, as: "text" });
     for (const table of tables) {
       const begin = count;

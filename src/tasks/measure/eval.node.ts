@@ -256,7 +256,12 @@ async function distancesOf(
   if (run.model.sample === undefined) return [];
   const meter = new DistanceMeter(data, { split, seed, extent: distances, runtime: run.session.runtime });
   if (meter.count === 0) return [];
-  const samples = await sampleRun(run, { count: meter.count, seed, ...(onProgress && { onProgress }) });
+  const samples = await sampleRun(run, {
+    count: meter.count,
+    seed,
+    gaps: true,
+    ...(onProgress && { onProgress }),
+  });
   return meter.measure(samples);
 }
 

@@ -24,6 +24,7 @@ import { printable } from "../../printable.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { LoadedRun } from "./load.node.ts";
+import { asInRun } from "./run-data.node.ts";
 import { queryTrust } from "./trust.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
@@ -210,7 +211,10 @@ async function openLike(run: LoadedRun, source: GatheredSource): Promise<DataSet
   const { followLinks: _, ...dataOptions } = run.config.dataOptions;
   // A query that the caller gives reads what it likes; one out of the run does not.
   const isOwn = dataOptions.sql === undefined && dataOptions.source === undefined;
-  const opened = await openData(source, dataOptions, isOwn ? {} : queryTrust(run.source.trust));
+  const opened = await openData(source, dataOptions, {
+    ...asInRun(run.config, run.source.trust),
+    ...(isOwn && { reads: "any" }),
+  });
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
     throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);
   }

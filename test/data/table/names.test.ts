@@ -10,9 +10,9 @@ import {
   unmarkFormula,
 } from "../../../src/data/files/csv.ts";
 import { openData } from "../../../src/data/open.node.ts";
-import { decodeTable } from "../../../src/data/sources/columns.ts";
 import { range } from "../../../src/data/sources/data-set.ts";
 import { rows } from "../../../src/data/sources/memory.ts";
+import { decodeTable } from "../../../src/data/table/codec/index.ts";
 import { missingTest } from "../../../src/data/table/columns/missing.ts";
 import { openTable } from "../../../src/data/table/table.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
