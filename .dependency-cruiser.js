@@ -52,6 +52,7 @@ const HOUSE = [
   {
     room: "cli",
     above: [
+      "column-summary",
       "config-file",
       "detection-summary",
       "format",

@@ -1,6 +1,8 @@
 import { openData } from "../../src/data/index.node.ts";
-import { columnsSchema, logScale } from "../../src/data/sources/columns.ts";
+import { columnsSchema } from "../../src/data/sources/columns.ts";
 import { range, type Split } from "../../src/data/sources/data-set.ts";
+import { logUnits } from "../../src/data/table/codec/index.ts";
+import { streamTable } from "../../src/data/table/stream.node.ts";
 import type { Run } from "../../src/index.ts";
 import { areaUnderRoc, averagePrecision } from "../../src/metrics/index.ts";
 import { fitGaussian, gaussianLogProb } from "./gaussian.ts";
@@ -60,14 +62,18 @@ async function gaussianOfTable(file: string): Promise<Row> {
   const gaussian = fitGaussian(wholeSplit(splits.train), dimensions);
   const seconds = (performance.now() - begun) / 1000;
   const values = gaussianLogProb(gaussian, wholeSplit(splits.test));
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const own = columnsSchema.parse(columns);
+  const test = wholeSplit(splits.test);
+  const mean =
+    values.reduce((sum, value, row) => sum + value + logUnits(own, test, row * dimensions), 0) /
+    values.length;
   return {
     split: "test",
     seed: "0",
     parameters: String((dimensions * (dimensions + 3)) / 2),
     steps: "",
     seconds: seconds.toFixed(0),
-    nats: digitsOf(mean - logScale(columnsSchema.parse(columns))),
+    nats: digitsOf(mean),
   };
 }
 
@@ -140,27 +146,17 @@ function ranking(normal: readonly number[], anomalies: readonly number[]): Row {
 async function standardized(
   table: string,
 ): Promise<readonly [Float32Array, Float32Array, Float32Array, number]> {
-  const read = async (which: Parameters<typeof half>[1]) => {
-    const { splits, columns, sampleShape } = await openData(half(table, which), { validation: 0, test: 0 });
-    return {
-      values: wholeSplit(splits.train),
-      columns: columnsSchema.parse(columns),
-      width: sampleShape[0] ?? 1,
-    };
+  const { splits, columns, sampleShape } = await openData(half(table, "training"), {
+    validation: 0,
+    test: 0,
+  });
+  const stored = columnsSchema.parse(columns);
+  const read = async (which: Parameters<typeof half>[1]): Promise<Float32Array> => {
+    const parts: number[] = [];
+    for await (const { x } of streamTable({ sql: half(table, which) }, stored)) parts.push(...x.data);
+    return Float32Array.from(parts);
   };
-  const [training, normal, anomalies] = [
-    await read("training"),
-    await read("normal"),
-    await read("anomalies"),
-  ];
-  /** From one standardization to another. */
-  const restandardized = ({ values, columns }: typeof training): Float32Array =>
-    values.map((value, i) => {
-      const [from, to] = [columns[i % training.width], training.columns[i % training.width]];
-      if (from?.kind !== "numeric" || to?.kind !== "numeric") return value;
-      return (value * from.deviation + from.mean - to.mean) / to.deviation;
-    });
-  return [training.values, restandardized(normal), restandardized(anomalies), training.width];
+  return [wholeSplit(splits.train), await read("normal"), await read("anomalies"), sampleShape[0] ?? 1];
 }
 
 const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly Entry[] => {

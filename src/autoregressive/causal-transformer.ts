@@ -5,7 +5,14 @@ import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import { elementCount, gather, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { bernoulliLogProb, checkOrder, elementOrder, orderTensor, positionsOf } from "./conditionals.ts";
+import {
+  bernoulliLogProb,
+  checkOrder,
+  elementOrder,
+  marginalLogits,
+  orderTensor,
+  positionsOf,
+} from "./conditionals.ts";
 import { defineAutoregressive, orderOptions } from "./model.ts";
 import { drawSequence, TransformerNetwork, type TransformerNetworkOptions } from "./networks/transformer.ts";
 
@@ -76,6 +83,7 @@ function conditionals(options: CausalTransformerOptions, data: DataInfo): Transf
     width,
     hidden,
     dropout,
+    marginals: marginalLogits(data),
   });
 }
 

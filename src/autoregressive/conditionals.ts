@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
 import { countNumbers } from "../memory.ts";
+import type { DataInfo } from "../model/data-info.ts";
 import { zeros } from "../nn/initializers.ts";
 import type { LinearOptions } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
@@ -71,10 +72,20 @@ export function bernoulliLogProb(logits: Tensor, x: Tensor): Tensor {
 }
 
 /**
- * Layers that output logits begin at zero: both values equally likely, whatever the elements before. Small sets are then
+ * Layers that output logits begin with weights of zero: elements are independent of those before. Small sets are then
  * not fitted away from the noise of random weights, most of which no gradient ever removes.
+ * @param marginals log-odds of ones at which the elements begin, as `marginalLogits` gives them (default: both values equally likely)
  */
-export const AT_REST = { initializeWeight: zeros, initializeBias: zeros } satisfies LinearOptions;
+export function atRest(marginals?: Float32Array): LinearOptions {
+  const initializeBias: LinearOptions["initializeBias"] =
+    marginals === undefined ? zeros : (target) => target.set(marginals);
+  return { initializeWeight: zeros, initializeBias };
+}
+
+/** Log-odds of ones of each element among the training samples, where they are known: the logits of independent elements. */
+export function marginalLogits({ ones }: Pick<DataInfo, "ones">): Float32Array | undefined {
+  return ones && Float32Array.from(ones, (share) => Math.log(share) - Math.log1p(-share));
+}
 
 /** What elements are drawn from, all [n, D]. */
 export interface DrawInputs {

@@ -3,7 +3,7 @@ import { builderOf } from "../model/definition.ts";
 import { degreeMask, Linear } from "../nn/linear.ts";
 import { elementCount, type Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
-import { AT_REST, bernoulliLogProb, checkOrder, elementOrder } from "./conditionals.ts";
+import { atRest, bernoulliLogProb, checkOrder, elementOrder, marginalLogits } from "./conditionals.ts";
 import { defineAutoregressive, orderOptions } from "./model.ts";
 import { oneMask } from "./networks/connectivity.ts";
 import { drawMasked } from "./networks/masked.ts";
@@ -18,10 +18,13 @@ export class SigmoidBeliefNetwork extends Linear implements Conditionals {
   readonly kind = "one-order";
   readonly order: readonly number[];
 
-  /** @throws OptionError where the order does not name each element once */
-  constructor(dimensions: number, order: readonly number[]) {
+  /**
+   * @param marginals log-odds of ones at which the elements begin (default: both values equally likely)
+   * @throws OptionError where the order does not name each element once
+   */
+  constructor(dimensions: number, order: readonly number[], marginals?: Float32Array) {
     checkOrder(order, dimensions);
-    super(dimensions, dimensions, AT_REST);
+    super(dimensions, dimensions, atRest(marginals));
     this.order = order;
   }
 
@@ -59,9 +62,10 @@ export const fvsbnDefinition = defineAutoregressive({
   summary: "fully visible sigmoid belief network: a logistic regression of each element on those before it",
   paper: "Frey 1998, Graphical Models for Machine Learning and Digital Communication; Neal 1992",
   options: fvsbnOptions,
-  conditionals: ({ order, orderSeed }, { sampleShape }) => {
-    const dimensions = elementCount(sampleShape);
-    return new SigmoidBeliefNetwork(dimensions, elementOrder(order, dimensions, orderSeed));
+  conditionals: ({ order, orderSeed }, data) => {
+    const dimensions = elementCount(data.sampleShape);
+    const own = elementOrder(order, dimensions, orderSeed);
+    return new SigmoidBeliefNetwork(dimensions, own, marginalLogits(data));
   },
   preferences: { learningRate: 1e-2 },
 });

@@ -15,6 +15,7 @@ import {
   type Ensemble,
   elementOrder,
   type Factors,
+  marginalLogits,
   mixtureLogProb,
   orderTensor,
   uniformInteger,
@@ -180,6 +181,7 @@ function conditionals(options: MadeModelOptions, data: DataInfo): MaskedAutoenco
     direct: options.direct,
     dropout: options.dropout,
     inputDropout: options.inputDropout,
+    marginals: marginalLogits(data),
   };
   const members = connectivities(options, sizes);
   const [first] = members;

@@ -7,7 +7,7 @@ import { builderOf } from "../model/definition.ts";
 import { Random } from "../random.ts";
 import { constant, elementCount, gather, int64, isTraining, type Tensor, uniform } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs, Ensemble, Factors } from "./conditionals.ts";
-import { bernoulliLogProb, checkOrder, elementOrder, orderTensor } from "./conditionals.ts";
+import { bernoulliLogProb, checkOrder, elementOrder, marginalLogits, orderTensor } from "./conditionals.ts";
 import {
   ACTIVATION_NAMES,
   ACTIVATIONS,
@@ -135,7 +135,9 @@ function conditionals(options: NadeModelOptions, data: DataInfo): Nade | Orderle
   const inputs = elementCount(data.sampleShape);
   const activation = ACTIVATIONS[options.activation];
   const others = new Array<number>(hiddenLayers - 1).fill(width);
-  const network: NadeOptions = { inputs, hidden: [width, ...others], activation, dropout, inputDropout };
+  const hidden = [width, ...others] as const;
+  const marginals = marginalLogits(data);
+  const network: NadeOptions = { inputs, hidden, activation, dropout, inputDropout, marginals };
   if (orders === "one") {
     if (hiddenLayers > 1) {
       throw new OptionError("option hiddenLayers: NADE has one hidden layer unless orders is agnostic");

@@ -5,6 +5,7 @@ import type { DataInfo } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import type { Tensor } from "../tensor/index.ts";
 import type { Conditionals, Draw, DrawInputs } from "./conditionals.ts";
+import { marginalLogits } from "./conditionals.ts";
 import { classesOf, conditionalOption, defineAutoregressive } from "./model.ts";
 import { PixelNetwork, type PixelNetworkOptions } from "./networks/pixel.ts";
 import { bits, byteLevels, drawPixels, type PixelValues } from "./networks/pixel-draw.ts";
@@ -45,7 +46,8 @@ export class PixelConditionals implements Conditionals {
     const images = x.reshape([n, channels, height, width]);
     const logits = this.network
       .forward(this.values.scale(images), label)
-      .reshape([n, channels, this.values.logits, height, width]);
+      .reshape([n, channels, this.values.logits, height, width])
+      .add(this.network.marginals(this.shape).unsqueeze(1));
     return this.values.logProb(logits, images, 2).reshape(x.shape);
   }
 
@@ -94,7 +96,13 @@ function conditionals(options: PixelCnnOptions, data: DataInfo): PixelConditiona
   const { features = shape[0] === 1 ? 32 : 48, outputFeatures = features } = rest;
   const values = data.kind === "binary" ? bits : byteLevels(levels);
   const classes = classesOf(conditional, data);
-  return new PixelConditionals(values, shape, { ...rest, features, outputFeatures, classes });
+  return new PixelConditionals(values, shape, {
+    ...rest,
+    features,
+    outputFeatures,
+    classes,
+    marginals: marginalLogits(data),
+  });
 }
 
 /** The gated PixelCNN as the catalogue knows it. */

@@ -2,12 +2,15 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { positions, threadCount } from "../bounds.ts";
-import type { CsvWriting, MarkedCells } from "../data/files/csv.ts";
+import type { MarkedCells } from "../data/files/csv.ts";
 import { describeHolder } from "../data/files/lock.node.ts";
+import type { Clipped } from "../data/table/codec/index.ts";
 import { OptionError } from "../errors.ts";
 import { counted } from "../memory.ts";
 import { currentName, parseOptions } from "../options.ts";
+import { printable } from "../printable.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
+import type { TableWriting } from "../tasks/run/outputs.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
@@ -61,8 +64,23 @@ export const csvFlags = {
 };
 
 /** How a command writes tables: what was marked is printed on standard error. */
-export function csvWriting(csvSafe: boolean): CsvWriting {
-  return { csvSafe, onMarked: noteMarked };
+export function csvWriting(csvSafe: boolean): TableWriting {
+  return { csvSafe, onMarked: noteMarked, onClipped: noteClipped };
+}
+
+/** Columns that are named in one line. */
+const NAMED = 4;
+
+/** Prints on standard error that cells were set to the bounds of their columns. */
+export function noteClipped(clipped: readonly Clipped[], rows: number): void {
+  const shown = clipped
+    .slice(0, NAMED)
+    .map(
+      ({ column, count, minimum, maximum, example }) =>
+        `${printable(column)}: ${count} of ${rows} set to ${printable(String(minimum))} … ${printable(String(maximum))} (${printable(String(example))} is one)`,
+    );
+  const rest = clipped.length > NAMED ? `; and ${clipped.length - NAMED} more columns` : "";
+  printNote(`cells beyond the bounds of their columns: ${shown.join("; ")}${rest}`);
 }
 
 /** Prints on standard error that texts of a table were marked. */

@@ -4,6 +4,7 @@ import { memoryLimit } from "../memory.node.ts";
 import { checkMemory, FLOAT_BYTES, showCount } from "../memory.ts";
 import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
+import type { ReadFormat } from "./boxes/check.ts";
 import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
 import { readAnnotations } from "./boxes/formats/read.node.ts";
 import { type DetectionOptions, resolveDetectionOptions } from "./boxes/options.ts";
@@ -15,6 +16,7 @@ import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts"
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
+import type { Column } from "./sources/columns.ts";
 import type { DataSet } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
@@ -24,7 +26,13 @@ import { type DataOptions, type ResolvedDataOptions, resolveDataOptions } from "
 import { isPlaneName, openPoints, planePoints } from "./sources/toy.ts";
 import { onlyClasses, withPairs, withSource } from "./sources/views.ts";
 import { isQuery, isTablePath, type TablePlace } from "./table/duckdb.node.ts";
-import { findSplitTables, type TableData } from "./table/parts.node.ts";
+import {
+  findSplitTables,
+  findTriple,
+  profileTable,
+  type TableData,
+  type TableProfile,
+} from "./table/parts.node.ts";
 import { openBinaryTable, openTable } from "./table/table.node.ts";
 
 /**
@@ -71,13 +79,29 @@ export async function isDetectionData(
   const mayBe =
     found?.isDirectory() === true ||
     (found !== undefined && /(\.(json|csv|ya?ml)|_bbx_gt\.txt)$/i.test(data));
-  return mayBe && (await readAnnotations(data, options).catch(() => undefined))?.raw !== undefined;
+  if (!mayBe) return false;
+  // A file that is named is meant itself, not annotations that lie near it.
+  const formats = found.isDirectory() ? [undefined] : formatsOf(data);
+  for (const format of formats) {
+    const read = await readAnnotations(data, { ...options, format }).catch(() => undefined);
+    if (read?.raw !== undefined) return true;
+  }
+  return false;
+}
+
+/** The formats of annotations that a file of this name may have. */
+function formatsOf(path: string): readonly ReadFormat[] {
+  if (/\.csv$/i.test(path)) return ["csv"];
+  if (/\.json$/i.test(path)) return ["coco", "createml"];
+  return /\.ya?ml$/i.test(path) ? ["yolo"] : ["wider"];
 }
 
 /** How far data is trusted. */
 export interface DataTrust {
   /** What a query may read: any file (default), or the file that is named beside it alone, where it comes out of a run folder. */
   readonly reads?: TablePlace["reads"];
+  /** The columns by which rows of a table are encoded, where it is the data of a run. */
+  readonly columns?: readonly Column[] | undefined;
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -169,6 +193,8 @@ async function findData(
       ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
+  const triple = await findTriple(nameOrPath);
+  if (triple !== undefined) return { kind: "table", table: { ...triple, sql, reads } };
   if (found !== undefined || isTablePath(nameOrPath)) {
     return { kind: "table", table: { path: nameOrPath, sql, reads } };
   }
@@ -187,6 +213,21 @@ async function findData(
  */
 export async function plainKind(data: string | DataSource, options: DataOptions = {}): Promise<DataKind> {
   return (await findData(data, options.sql)).kind;
+}
+
+/**
+ * What the columns of a table are, found or declared; undefined for data that is no table, or is read as zeros and ones.
+ * @throws as `openData`
+ */
+export async function openProfile(
+  data: string | DataSource,
+  options: DataOptions = {},
+  trust: DataTrust = {},
+): Promise<TableProfile | undefined> {
+  const resolved = resolveDataOptions(options);
+  if (resolved.binary === true) return undefined;
+  const found = await findData(data, resolved.sql, trust);
+  return found.kind === "table" ? profileTable(found.table, resolved) : undefined;
 }
 
 /**
@@ -232,7 +273,9 @@ async function openWhole(
   const found = await findData(data, resolved.sql, trust);
   switch (found.kind) {
     case "table":
-      return resolved.binary ? openBinaryTable(found.table, options) : openTable(found.table, options);
+      return resolved.binary
+        ? openBinaryTable(found.table, options, trust.columns)
+        : openTable(found.table, options, trust.columns);
     case "image":
       return found.open(options);
     case "points":

@@ -24,12 +24,15 @@ export function continuousKind({ kind }: Pick<DataInfo, "kind">): ContinuousKind
   return kind;
 }
 
-/** A column of a table as a model sees it. */
+/**
+ * A column of a table as a model sees it: one or more numbers of a sample. A column with gaps is two of one name, first the code of two
+ * categories (there, missing), then the value, which is noise where the cell is missing.
+ */
 export interface DataColumn {
   readonly name: string;
   /** How many of a sample's numbers it takes. */
   readonly size: number;
-  /** For numbers: a sample holds (value − mean) / deviation. */
+  /** For numbers: a sample holds (value − mean) / deviation, the value being that on the column's scale. */
   readonly mean?: number;
   readonly deviation?: number;
 }
@@ -47,6 +50,11 @@ export interface DataInfo {
   readonly columns?: readonly DataColumn[];
   /** Name of the energy function of the plane, where the data is one: density ∝ exp(−energy). */
   readonly energy?: string;
+  /**
+   * Of zeros and ones, the share of ones of each element among the training samples, above 0 and below 1: models begin at them. Left out
+   * where a fit began with given weights, and in runs of earlier versions.
+   */
+  readonly ones?: readonly number[];
   /** Shapes of the boxes that are marked in training images, in their pixels. */
   readonly boxShapes?: readonly { readonly width: number; readonly height: number }[];
   /** Whether a fit begins with given weights. */

@@ -1,5 +1,6 @@
 import { optional } from "../data/files/optional.node.ts";
-import { type Column, decodeTable } from "../data/sources/columns.ts";
+import type { Column } from "../data/sources/columns.ts";
+import { plottedTable } from "../data/table/codec/index.ts";
 import { MissingPackageError, OptionError, ShapeError } from "../errors.ts";
 import { nativeCall } from "../program/native-calls.node.ts";
 import type { NdArray } from "../tensor/array.ts";
@@ -40,8 +41,8 @@ export async function drawSamples(drawn: SamplesToDraw, description?: string): P
       return asPixels(
         await tableMarginals({
           columns,
-          data: decodeTable(columns, drawn.data),
-          samples: decodeTable(columns, drawn.samples),
+          data: plottedTable(columns, drawn.data),
+          samples: plottedTable(columns, drawn.samples),
         }),
       );
     }

@@ -2,7 +2,6 @@
 
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { DetectionSet } from "../data/boxes/set.ts";
-import type { CsvWriting } from "../data/files/csv.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
@@ -27,6 +26,7 @@ import { cascadeLookOf, lookingOf } from "./run/detection-options.ts";
 import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
+import type { TableWriting } from "./run/outputs.node.ts";
 import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
 import {
   type CodeBatch,
@@ -72,6 +72,8 @@ import {
 export interface SampleRequest extends Partial<SampleOptions> {
   /** Values of the columns that the model is conditioned on. Default: those of random rows of its data. */
   readonly given?: GivenValues;
+  /** Whether rows of tables have gaps at the rate of the data. Default: false, gaps are filled in. */
+  readonly gaps?: boolean;
   /** An option of the model's own sampler, such as `solver`, `steps` or `temperature`. */
   readonly [option: string]: unknown;
 }
@@ -161,10 +163,10 @@ export class Run {
   /**
    * Writes samples by the file's extension: .png a picture, .npy the array, .csv and .parquet a table in the table's own units.
    * @param writing in .csv, texts that a spreadsheet would take for formulas are marked by an apostrophe in front, unless `csvSafe` is
-   * false; `onMarked` is called where there were some
+   * false; `onMarked` is called where there were some, `onClipped` where cells lay beyond the bounds of their columns
    * @throws OptionError for another extension; FileError
    */
-  save(samples: NdArray<"float32">, path: string, writing?: CsvWriting): Promise<void> {
+  save(samples: NdArray<"float32">, path: string, writing?: TableWriting): Promise<void> {
     return writeSamples(this.loaded, samples, path, writing);
   }
 

@@ -144,6 +144,7 @@ export function trainingBatches({
 }): TrainingBatches {
   const indices = (step: number): Uint32Array =>
     batchIndices(split.count, batchSize, step, orderGenerator(random));
+  const noise = random.split("noise of samples");
   return {
     count: split.count,
     batchSize,
@@ -151,7 +152,8 @@ export function trainingBatches({
     shape: (rows) => ({ ...batchShapeOf(split, rows), intensities: split.intensities !== undefined }),
     feeds(step, rows = { first: 0, count: batchSize }) {
       const own = indices(step).subarray(rows.first, rows.first + rows.count);
-      return batchFeeds(split.intensities?.(own) ?? split.batch(own));
+      const drawn = split.redrawn?.(own, (i) => noise.split(step).split(rows.first + i));
+      return batchFeeds(drawn ?? split.intensities?.(own) ?? split.batch(own));
     },
     names: (step) => Array.from(indices(step), String),
   };

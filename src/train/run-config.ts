@@ -26,6 +26,12 @@ export const dataInfo = z.object({
     .readonly()
     .optional()
     .describe("how to undo the standardization of table columns"),
+  ones: list(z.number().gt(0).lt(1), MOST.elements)
+    .readonly()
+    .optional()
+    .describe(
+      "share of ones of each element of zeros and ones among the training samples, at which the model began",
+    ),
   binarization: binarizationSchema.optional().describe("how images became zeros and ones"),
   energy: text().optional().describe("name of the energy function that the data is drawn from"),
   fingerprint: text(),

@@ -164,9 +164,11 @@ describe("rows", () => {
     const texts = ["1", " 2.5 ", "-3e2", ".5"].map((a) => ({ a }));
     const values = [1, 2.5, -300, 0.5].map((a) => ({ a }));
     expect(contents(await openData(rows(texts)))).toEqual(contents(await openData(rows(values))));
-    const big = [1n, 0n, 1n, 0n].map((a) => ({ a }));
+    const big = [1n, 5n, 2n, 0n].map((a) => ({ a }));
+    const small = [1, 5, 2, 0].map((a) => ({ a }));
+    expect(contents(await openData(rows(big)))).toEqual(contents(await openData(rows(small))));
     const truth = [true, false, true, false].map((a) => ({ a }));
-    expect(contents(await openData(rows(big)))).toEqual(contents(await openData(rows(truth))));
+    expect((await openData(rows(truth))).columns).toMatchObject([{ categories: ["false", "true"] }]);
   });
 });
 
@@ -468,8 +470,6 @@ describe("what cannot be used is named by its position", () => {
       /rows\[1\]: has a column "c", which rows\[0\] does not/,
     ],
     ["a date in a row", () => three({ a: 2, b: new Date(0) }), /rows\[1\]: column "b" is a Date/],
-    ["NaN in a row", () => rows([{ a: 1 }, { a: Number.NaN }, { a: 3 }]), /column "a": rows\[1\] \("NaN"\)/],
-    ["a gap in a row", () => rows([{ a: 1 }, { a: 2 }, { a: null }]), /column "a": rows\[2\] \(missing\)/],
     [
       "text among numbers",
       () => rows(any([{ a: 1 }, { a: "2" }, { a: 3 }])),
@@ -477,7 +477,7 @@ describe("what cannot be used is named by its position", () => {
     ],
     [
       "text for numbers",
-      () => rows([{ a: "x" }, { a: "2" }, { a: "3" }]),
+      () => rows([{ a: "x" }, ...Array.from({ length: 12 }, (_, i) => ({ a: String(i * i) }))]),
       /no number in column "a": rows\[0\] \("x"\)/,
     ],
     ["two rows", () => rows([{ a: 1 }, { a: 2 }]), /rows in memory: 2 rows are too few/],

@@ -3,7 +3,7 @@ import type { Activation } from "../../nn/linear.ts";
 import { Dropout, degreeMask, Linear, linearLayers } from "../../nn/linear.ts";
 import { outputAt } from "../../tensor/graph.ts";
 import { arange, concat, constant, gather, pad, split, type Tensor } from "../../tensor/index.ts";
-import { AT_REST, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
+import { atRest, bernoulliLogProb, type Draw, type DrawInputs, type Factors } from "../conditionals.ts";
 import { type Block, blockSize, drawInBlocks } from "./blocks.ts";
 import type { DrawingMask, Mask, NetworkSizes } from "./connectivity.ts";
 
@@ -217,6 +217,8 @@ export interface MaskedNetworkOptions extends NetworkSizes {
   /** Share of hidden units, and of inputs, that a training step leaves out. */
   readonly dropout: number;
   readonly inputDropout: number;
+  /** Log-odds of ones at which the elements begin (default: both values equally likely). */
+  readonly marginals?: Float32Array | undefined;
 }
 
 /**
@@ -248,8 +250,8 @@ export class MaskedNetwork {
     }
     this.input = new Linear(inputs, first);
     this.hidden = linearLayers(hidden);
-    this.output = new Linear(last, inputs, AT_REST);
-    this.direct = options.direct ? new Linear(inputs, inputs, { ...AT_REST, bias: false }) : undefined;
+    this.output = new Linear(last, inputs, atRest(options.marginals));
+    this.direct = options.direct ? new Linear(inputs, inputs, { ...atRest(), bias: false }) : undefined;
     this.sizes = { inputs, hidden, residual };
     this.activation = options.activation;
     this.dropout = new Dropout(options.dropout);

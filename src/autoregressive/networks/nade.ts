@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from "../../tensor/index.ts";
 import type { Draw, DrawInputs } from "../conditionals.ts";
-import { AT_REST, bernoulliLogProb, positionsOf } from "../conditionals.ts";
+import { atRest, bernoulliLogProb, positionsOf } from "../conditionals.ts";
 import { blockSize, drawInBlocks } from "./blocks.ts";
 
 /** Hidden units of all samples and positions of a block: few enough to stay in a processor's cache. */
@@ -31,6 +31,8 @@ export interface NadeNetworkOptions {
   /** Share of hidden units, and of inputs, that a training step leaves out. */
   readonly dropout: number;
   readonly inputDropout: number;
+  /** Log-odds of ones at which the elements begin (default: both values equally likely). */
+  readonly marginals?: Float32Array | undefined;
 }
 
 /**
@@ -51,11 +53,11 @@ export class NadeNetwork {
   private readonly dropout: Dropout;
   private readonly inputDropout: Dropout;
 
-  constructor({ inputs, hidden, activation, masked, dropout, inputDropout }: NadeNetworkOptions) {
+  constructor({ inputs, hidden, activation, masked, dropout, inputDropout, marginals }: NadeNetworkOptions) {
     const [first] = hidden;
     this.input = new Linear(masked ? 2 * inputs : inputs, first);
     this.hidden = linearLayers(hidden);
-    this.output = new Linear(hidden.at(-1) ?? first, inputs, AT_REST);
+    this.output = new Linear(hidden.at(-1) ?? first, inputs, atRest(marginals));
     this.inputs = inputs;
     this.masked = masked;
     this.activation = activation;

@@ -114,9 +114,10 @@ export function drawPixels(
   const [channels, height, width] = shape;
   const n = Number(uniforms.shape[0]);
   const { layers } = network;
+  const marginals = network.marginals(shape).reshape([1, -1]).broadcastTo(uniforms.shape);
   // By position first, [H, W, n, C], since loops go over positions.
   const byPosition = (x: Tensor): Tensor => x.reshape([n, ...shape]).transpose([2, 3, 0, 1]);
-  const sources = [uniforms, given, known].map(byPosition);
+  const sources = [uniforms, given, known, marginals].map(byPosition);
   const reaches = layers.map(({ vertical }) => (Number(vertical.weight.shape[3]) - 1) / 2);
   const inputs = layers.map(({ vertical }) => Number(vertical.weight.shape[1]));
 
@@ -163,7 +164,12 @@ export function drawPixels(
         ...layers.map((_, l) => zeros([n, inputs[l] ?? 1, reaches[l] ?? 1])),
       ],
       ([before, sum, ...windows], column) => {
-        const [u, fixed, isKnown] = rows.map((source) => gather(source, column)) as [Tensor, Tensor, Tensor];
+        const [u, fixed, isKnown, begin] = rows.map((source) => gather(source, column)) as [
+          Tensor,
+          Tensor,
+          Tensor,
+          Tensor,
+        ];
         const sideways = split(gather(across, column), 1, layers.length);
         const pixel: Tensor[] = [];
         let found: Pixel = { features: u, windows };
@@ -171,7 +177,7 @@ export function drawPixels(
         for (let c = 0; c < channels; c++) {
           const at = (x: Tensor): Tensor => slice(x, 1, c, c + 1).squeeze(1);
           found = pixelFeatures(pixel.map(values.scale), windows, sideways);
-          const logits = network.logitsAt(found.features, c);
+          const logits = network.logitsAt(found.features, c).add(at(begin).unsqueeze(1));
           const held = at(isKnown).greater(0.5);
           const value = where(held, at(fixed), values.draw(logits, at(u)));
           logs = logs.add(where(held, values.logProb(logits, value, 1), 0));

@@ -1,9 +1,10 @@
 import { OptionError } from "../../errors.ts";
 import { countNumbers } from "../../memory.ts";
-import { Conv2d } from "../../nn/convolution.ts";
+import { Conv2d, type Conv2dOptions } from "../../nn/convolution.ts";
 import { zeros } from "../../nn/initializers.ts";
 import { Dropout, Embedding } from "../../nn/linear.ts";
 import { constant, conv2d, float32, linear, pad, slice, split, type Tensor } from "../../tensor/index.ts";
+import { atRest } from "../conditionals.ts";
 
 /** Which channels of a pixel depend on which, where those of an image do: R, then G, then B. */
 export interface GroupMask {
@@ -45,8 +46,14 @@ class RowConvolution extends Conv2d {
   private readonly mask: Tensor | undefined;
 
   /** @param mask without effect where there is one group */
-  constructor(inputs: number, outputs: number, columns: number, mask: GroupMask) {
-    super(inputs, outputs, [1, columns], { padding: [0, columns - 1, 0, 0] });
+  constructor(
+    inputs: number,
+    outputs: number,
+    columns: number,
+    mask: GroupMask,
+    start: Pick<Conv2dOptions, "initializeWeight" | "initializeBias"> = {},
+  ) {
+    super(inputs, outputs, [1, columns], { padding: [0, columns - 1, 0, 0], ...start });
     this.columns = columns;
     this.mask = mask.groups > 1 ? maskOf(outputs, inputs, columns, mask) : undefined;
   }
@@ -204,6 +211,8 @@ export interface PixelNetworkOptions {
   /** Classes that the network is conditioned on; 0 for none. */
   readonly classes: number;
   readonly dropout: number;
+  /** Of zeros and ones, log-odds of ones that the network's numbers are added to, by element of an image (default: 0). */
+  readonly marginals?: Float32Array | undefined;
 }
 
 /** A map moved by one row down or one column to the right; zeros come in. */
@@ -257,8 +266,20 @@ export class PixelNetwork {
       });
     });
     this.hidden = new RowConvolution(features, outputFeatures, 1, { groups, own: true });
-    this.output = new RowConvolution(outputFeatures, groups * logits, 1, { groups, own: true });
+    this.output = new RowConvolution(
+      outputFeatures,
+      groups * logits,
+      1,
+      { groups, own: true },
+      options.marginals && atRest(),
+    );
     this.options = options;
+  }
+
+  /** What the numbers of the network are added to, by element of an image, [C, H, W]. */
+  marginals(shape: readonly [number, number, number]): Tensor {
+    const own = this.options.marginals ?? new Float32Array(shape[0] * shape[1] * shape[2]);
+    return constant(float32(own, shape));
   }
 
   /**

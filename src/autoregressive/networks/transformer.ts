@@ -32,6 +32,8 @@ export interface TransformerNetworkOptions {
   /** How many positions each sees (default: all before it). */
   readonly window?: number | undefined;
   readonly dropout: number;
+  /** Log-odds of ones that the network's logits are added to, by element (default: 0). */
+  readonly marginals?: Float32Array | undefined;
 }
 
 /** Deviation of embeddings at the start. */
@@ -50,11 +52,14 @@ export class TransformerNetwork {
   readonly norm: LayerNorm;
   readonly output: Linear;
   private readonly dropout: Dropout;
+  /** What the network's logits are added to, by position. */
+  private readonly marginals: Float32Array | undefined;
   /** The coordinates of the element at each position, axis by axis. */
   private readonly coordinates: readonly (readonly number[])[];
 
   /** @throws OptionError where the heads do not divide the width */
-  constructor({ order, axes, width, layers, ...layer }: TransformerNetworkOptions) {
+  constructor({ order, axes, width, layers, marginals, ...layer }: TransformerNetworkOptions) {
+    this.marginals = marginals && Float32Array.from(order, (element) => marginals[element] ?? 0);
     this.tokens = new Embedding(3, width, normal(EMBEDDED));
     this.positions = axes.map((size) => new Embedding(size, width, normal(EMBEDDED)));
     this.layers = Array.from({ length: layers }, () => new TransformerLayer({ width, ...layer }));
@@ -94,10 +99,17 @@ export class TransformerNetwork {
     const isStart = Float32Array.from({ length }, (_, position) => Number(position === 0));
     const sources = this.sources(before, constant(float32(isStart, [length])));
     const start = this.dropout.forward(sources.add(this.targets()));
-    return this.logits(this.layers.reduce((h, layer) => layer.forward(h), start)).reshape(x.shape);
+    const logits = this.logits(this.layers.reduce((h, layer) => layer.forward(h), start)).reshape(x.shape);
+    return this.marginals === undefined ? logits : logits.add(this.start());
   }
 
-  /** The logit of a one, [..., 1], from the last layer's features [..., width]. */
+  /** What the network's logits are added to at each position, [D]. */
+  start(): Tensor {
+    const length = this.coordinates[0]?.length ?? 0;
+    return constant(float32(this.marginals ?? new Float32Array(length), [length]));
+  }
+
+  /** The logit of a one beside `start`, [..., 1], from the last layer's features [..., width]. */
   logits(features: Tensor): Tensor {
     return this.output.forward(this.norm.forward(features));
   }
@@ -113,6 +125,8 @@ interface Drawing {
   readonly inputs: { readonly uniforms: Tensor; readonly given: Tensor; readonly known: Tensor };
   /** Vectors of the elements to come, [D, width]. */
   readonly targets: Tensor;
+  /** What logits are added to, [D]. */
+  readonly begin: Tensor;
 }
 
 /** What has been drawn before a segment. */
@@ -142,6 +156,7 @@ export function drawSequence(
     heads,
     inputs: { uniforms: byPosition(uniforms), given: byPosition(given), known: byPosition(known) },
     targets: network.targets(),
+    begin: network.start(),
   };
   const none = constant(0).broadcastTo([Number(uniforms.shape[0])]);
   const drawn: Tensor[] = [];
@@ -173,7 +188,7 @@ function lastOf(
 }
 
 function drawSegment(
-  { network, heads, inputs, targets }: Drawing,
+  { network, heads, inputs, targets, begin }: Drawing,
   start: number,
   end: number,
   { last, logKnown, past }: Before,
@@ -185,6 +200,7 @@ function drawSegment(
   const [uniforms, given, known, coming] = [inputs.uniforms, inputs.given, inputs.known, targets].map(
     part,
   ) as [Tensor, Tensor, Tensor, Tensor];
+  const beginning = part(begin);
   const empty = constant(0).broadcastTo([rows, heads, length, width / heads]);
   const [x, value, total, ...caches] = whileLoop(
     [
@@ -202,7 +218,7 @@ function drawSegment(
         h = y;
         return [segment.keys, segment.values];
       });
-      const logit = network.logits(h).squeeze(1);
+      const logit = network.logits(h).squeeze(1).add(gather(beginning, position));
       const isKnown = gather(known, position).greater(0.5);
       const ones = gather(uniforms, position).less(logit.sigmoid()).cast("float32");
       const element = where(isKnown, gather(given, position), ones);

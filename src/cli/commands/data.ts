@@ -1,11 +1,15 @@
 import type { Command } from "commander";
 import { detectionStatistics } from "../../data/boxes/statistics.ts";
 import { dataCatalog } from "../../data/catalog.ts";
-import { isDetectionData, openData, openDetection } from "../../data/open.node.ts";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { isDetectionData, openData, openDetection, openProfile } from "../../data/open.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { encodeSchema } from "../../data/table/columns/declare.ts";
+import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
-import type { BitSummary } from "../../tasks/measure/data.node.ts";
+import type { BitSummary, CategorySummary } from "../../tasks/measure/data.node.ts";
 import { summarizeData } from "../../tasks/measure/data.node.ts";
+import { printColumns } from "../column-summary.ts";
 import { printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -52,15 +56,38 @@ async function lookAt(
   name: string,
   options: Readonly<Record<string, unknown>>,
   json: boolean,
+  schemaOut: string | undefined,
 ): Promise<void> {
-  const data = await openData(name, parseOptions("data", dataOptionsSchema, options));
+  const parsed = parseOptions("data", dataOptionsSchema, options);
+  const profile = await openProfile(name, parsed);
+  if (profile !== undefined && schemaOut !== undefined) {
+    await writeFileAtomic(schemaOut, encodeSchema(profile.columns.map(({ column }) => column)));
+  }
+  if (profile === undefined && schemaOut !== undefined) {
+    throw new OptionError("option schema-out: a schema is of a table, which this data is not");
+  }
+  if (profile !== undefined && !json) {
+    printColumns(profile);
+    print("");
+    if (schemaOut !== undefined) printLine(`schema: ${schemaOut}`);
+  }
+  const data = await openData(name, parsed);
+  if (profile !== undefined && !json) {
+    const { train, validation, test } = data.splits;
+    printLine(`${train.count} training, ${validation.count} validation and ${test.count} test samples`);
+    if (data.classes !== undefined) {
+      const [summary] = summarizeData(data).categories.filter(({ name }) => name === "class");
+      if (summary !== undefined) printCategories(summary);
+    }
+    return;
+  }
   const summary = summarizeData(data);
   const { numbers, categories, bits } = summary;
   if (json) {
     const { kind, sampleShape, columns, binarization, classes, fingerprint, splits } = data;
     const counts = Object.fromEntries(Object.entries(splits).map(([split, { count }]) => [split, count]));
     const facts = { name: data.name, kind, sampleShape, columns, binarization, classes, fingerprint };
-    printJson({ ...facts, splits: counts, summary });
+    printJson({ ...facts, splits: counts, summary, ...(profile !== undefined && { table: profile }) });
     return;
   }
   for (const line of data.describe()) printLine(line);
@@ -76,17 +103,23 @@ async function lookAt(
     print(showTable(["", "minimum", "mean", "deviation", "maximum"], rows));
   }
   if (bits !== undefined) printBits(bits);
-  for (const { name, counts } of categories) {
-    const shown = counts.slice(0, LISTED).map(({ category, count }) => `${category} (${count})`);
-    const more = counts.length > LISTED ? `, and ${counts.length - LISTED} more` : "";
-    printLine(`${name}: ${shown.join(", ")}${more}`);
-  }
+  for (const summary of categories) printCategories(summary);
+}
+
+function printCategories({ name, counts }: CategorySummary): void {
+  const shown = counts.slice(0, LISTED).map(({ category, count }) => `${category} (${count})`);
+  const more = counts.length > LISTED ? `, and ${counts.length - LISTED} more` : "";
+  printLine(`${name}: ${shown.join(", ")}${more}`);
 }
 
 export function configure(command: Command): void {
   command.option("--json", "print as JSON");
+  command.option(
+    "--schema-out <file>",
+    "write what the columns of a table are, to be edited and given as --schema",
+  );
   addSchemaOptions(command, "Data", dataOptionsSchema);
-  command.action(async (name: string | undefined, { json, ...flags }: Record<string, unknown>) => {
+  command.action(async (name: string | undefined, { json, schemaOut, ...flags }: Record<string, unknown>) => {
     if (name === undefined && flags.sql === undefined) {
       if (json) return printJson(dataCatalog);
       const rows = dataCatalog.map((data) => [
@@ -105,6 +138,7 @@ export function configure(command: Command): void {
     const { followLinks } = parseOptions("data", dataOptionsSchema, options);
     if (name !== undefined && flags.sql === undefined && (await isDetectionData(name, { followLinks }))) {
       await lookAtDetections(name, options, json === true);
-    } else await lookAt(name ?? "", options, json === true);
+    } else
+      await lookAt(name ?? "", options, json === true, typeof schemaOut === "string" ? schemaOut : undefined);
   });
 }

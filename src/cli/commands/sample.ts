@@ -14,6 +14,10 @@ const flags = z.strictObject({
   count: sampleCount().default(64).describe("how many samples"),
   seed: seedNumber().default(0).describe("seed of the samples"),
   label: unitCount(0).optional().describe("class of the samples, for conditional models"),
+  gaps: z
+    .boolean()
+    .default(false)
+    .describe("rows of tables with gaps, at the rate of the data (default: gaps are filled in)"),
   out: z
     .string()
     .optional()
@@ -40,7 +44,13 @@ export function configure(command: Command): void {
       checkSamplePath(path, info);
       return path;
     },
-    async action({ run, flags: { count, seed, label, animate, frames, csvSafe }, others, target, seconds }) {
+    async action({
+      run,
+      flags: { count, seed, label, gaps, animate, frames, csvSafe },
+      others,
+      target,
+      seconds,
+    }) {
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -54,6 +64,7 @@ export function configure(command: Command): void {
       const samples = await run.sample({
         ...settings,
         ...givenValues(others),
+        gaps,
         onProgress: (share) => line.show(progressBar("drawing samples", share)),
       });
       line.clear();

@@ -1,25 +1,100 @@
 import * as z from "zod";
 import { list, MOST, nameList, text } from "../../bounds.ts";
-import { DataError } from "../../errors.ts";
-import type { Random } from "../../random.ts";
-import type { NdArray } from "../../tensor/array.ts";
+
+/**
+ * How the values of a column are brought to a scale on which models learn them well. Each is an increasing function w of the value v
+ * (`table/codec/scales.ts`):
+ *
+ * - `standard`: w = v
+ * - `log`: w = log((v − edge) / unit) where (v − edge) / unit ≥ `from`, and its tangent below
+ * - `yeo-johnson`: the power transform of (v − center) / unit (Yeo and Johnson 2000), with λ in [0, 2], where all numbers have an inverse
+ * - `quantile`: straight between knots, quantiles of the training data that are mapped to those of the standard normal distribution
+ */
+export const scaleSchema = z
+  .discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("standard") }),
+    z.strictObject({
+      kind: z.literal("log"),
+      edge: z.number(),
+      unit: z.number().positive(),
+      from: z.number().positive(),
+    }),
+    z.strictObject({
+      kind: z.literal("yeo-johnson"),
+      center: z.number(),
+      unit: z.number().positive(),
+      lambda: z.number().min(0).max(2),
+    }),
+    z.strictObject({
+      kind: z.literal("quantile"),
+      /** Strictly increasing, both. */
+      values: list(z.number(), MOST.names).min(2).readonly(),
+      scores: list(z.number(), MOST.names).min(2).readonly(),
+    }),
+  ])
+  .readonly();
+
+export type Scale = z.infer<typeof scaleSchema>;
+
+/** What the numbers of a column are, beside being numbers. */
+const numberKind = z
+  .discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("real") }),
+    z.strictObject({ kind: z.literal("whole") }),
+    z.strictObject({
+      kind: z.literal("date"),
+      form: text(),
+      precision: z.enum(["year", "month", "day", "hour", "minute", "second", "millisecond", "microsecond"]),
+      zone: text().optional(),
+    }),
+  ])
+  .readonly();
+
+/** The share of cells of the training split that are missing, where some are. */
+const gapShare = z.number().gt(0).max(1).optional();
+
+/** How cells of a numeric column are written and learned. */
+const cells = z
+  .strictObject({
+    of: numberKind,
+    scale: scaleSchema,
+    /** All values are multiples of it; what is drawn is rounded to them. Left out where values are as fine as a double. */
+    step: z.number().positive().optional(),
+    /** Bounds seen in the table or declared; what is drawn beyond is set to them. */
+    minimum: z.number(),
+    maximum: z.number(),
+    gaps: gapShare,
+  })
+  .readonly();
 
 const numericColumn = z.strictObject({
   kind: z.literal("numeric"),
   name: text(),
-  /** Mean and standard deviation over the training split, in the column's own units; a constant has deviation 1. */
+  /** Mean and standard deviation over the training split, in the units of the column's scale; a constant has deviation 1. */
   mean: z.number(),
   deviation: z.number().positive(),
+  /** Left out in runs of versions that knew one kind of number: values are real, on their own scale. */
+  cells: cells.optional(),
 });
 
 const categoricalColumn = z.strictObject({
   kind: z.literal("categorical"),
   name: text(),
-  /** In sorted order; the position is that in the one-hot code. */
+  /** In sorted order; the position is that in the one-hot code. Of a column of false and true, in that order. */
   categories: nameList(text()).min(1).readonly(),
+  gaps: gapShare,
+  /** The share of each category among the cells that are there, where some are missing; above 0. */
+  shares: list(z.number().gt(0).max(1), MOST.names).readonly().optional(),
+  /** Rare categories that count as one, and which of `categories` that is; categories never seen belong to it, too. */
+  pooled: z
+    .strictObject({ as: text(), levels: list(text(), MOST.names).readonly() })
+    .readonly()
+    .optional(),
+  /** Texts are hashed into so many categories, #0, #1, … */
+  hash: z.int().min(2).max(MOST.units).optional(),
 });
 
-const binaryColumn = z.strictObject({ kind: z.literal("binary"), name: text() });
+const binaryColumn = z.strictObject({ kind: z.literal("binary"), name: text(), gaps: gapShare });
 
 /** A column of a table as plain JSON: what is stored with a model, so that new tables are read as the training table. */
 export const columnSchema = z
@@ -30,14 +105,21 @@ export const columnSchema = z
 export const columnsSchema = list(columnSchema, MOST.names).min(1).readonly();
 
 /**
- * A numeric column is one number of a sample: (value − mean) / deviation.
+ * What the numbers of a sample are for each column; `table/codec` makes them of cells and cells of them.
+ *
+ * A numeric column is one number: (w − mean) / deviation, w being the value on the column's scale. Values that have a step are
+ * dequantized: uniform noise of one step around each.
  *
  * A categorical column of K categories is K numbers: its one-hot code plus uniform noise on [−½, ½) for each, so that a
  * density over them has no infinite spikes. The largest of the K numbers always marks the category, and since each
  * category owns a cube of volume 1, the mean log-density over the noise is a lower bound on the log-probability of the
  * category (uniform dequantization; Theis et al. 2016, arXiv:1511.01844, section 3.1).
  *
- * A binary column is one number of a sample, 0 or 1 as in the table; a table has only such columns or none.
+ * A column with gaps has a code of two categories in front, there or missing. Where the cell is missing, its numbers are noise of a
+ * known density: standard normal, or the code of a category drawn by its share.
+ *
+ * A binary column is one number of a sample, 0 or 1 as in the table; a table has only such columns or none. With gaps it has
+ * a 0 or 1 in front, 1 where the cell is missing, and is then 0 itself.
  */
 export type Column = z.infer<typeof columnSchema>;
 export type NumericColumn = Extract<Column, { kind: "numeric" }>;
@@ -47,89 +129,28 @@ export type BinaryColumn = Extract<Column, { kind: "binary" }>;
 /** A cell of a table as a person writes it. */
 export type Cell = number | string;
 
+/** The share of a column's cells that were missing in training; undefined where none was, and the model knows no gaps of it. */
+export function gapsOfColumn(column: Column): number | undefined {
+  return column.kind === "numeric" ? column.cells?.gaps : column.gaps;
+}
+
+/** How many numbers say whether the cell is there. */
+export function gapWidth(column: Column): number {
+  if (gapsOfColumn(column) === undefined) return 0;
+  return column.kind === "binary" ? 1 : 2;
+}
+
+/** How many numbers of a sample a column's value takes. */
+export function valueWidth(column: Column): number {
+  return column.kind === "categorical" ? column.categories.length : 1;
+}
+
 /** How many numbers of a sample a column takes. */
 export function columnWidth(column: Column): number {
-  return column.kind === "categorical" ? column.categories.length : 1;
+  return gapWidth(column) + valueWidth(column);
 }
 
 /** Length of a sample that holds these columns. */
 export function tableWidth(columns: readonly Column[]): number {
   return columns.reduce((width, column) => width + columnWidth(column), 0);
-}
-
-/**
- * Sum of log deviations, in nats: subtract it from a log-density over standardized values to get the log-density in
- * the table's own units.
- */
-export function logScale(columns: readonly Column[]): number {
-  return columns.reduce(
-    (sum, column) => sum + (column.kind === "numeric" ? Math.log(column.deviation) : 0),
-    0,
-  );
-}
-
-/** Writes a standardized number, or a noisy one-hot code, for one row at `offset`. */
-export function encodeNumber(
-  column: NumericColumn,
-  value: number,
-  target: Float32Array,
-  offset: number,
-): void {
-  target[offset] = (value - column.mean) / column.deviation;
-}
-
-/** `index` is the category's position in `column.categories`; the noise is drawn from `random`. */
-export function encodeCategory(
-  column: CategoricalColumn,
-  index: number,
-  random: Random,
-  target: Float32Array,
-  offset: number,
-): void {
-  for (let k = 0; k < column.categories.length; k++) {
-    // 23 bits are exact in float32 on the whole of [−½, 1½), so the codes of two categories never touch
-    const noise = Math.floor(random.uniform() * 2 ** 23) / 2 ** 23 - 0.5;
-    target[offset + k] = noise + (k === index ? 1 : 0);
-  }
-}
-
-/**
- * Undoes the encoding of one sample: numbers in the column's own units, rounded to the seven digits that float32
- * carries; categories by the largest number of their code. Where a model gives the probability of a one instead of
- * zeros and ones, a binary column holds that.
- */
-export function decodeRow(columns: readonly Column[], sample: ArrayLike<number>, offset = 0): Cell[] {
-  let at = offset;
-  return columns.map((column) => {
-    const start = at;
-    at += columnWidth(column);
-    if (column.kind !== "categorical") {
-      const value = sample[start];
-      if (value === undefined) throw new DataError(`a sample has no number for column "${column.name}"`);
-      const scaled = column.kind === "numeric" ? value * column.deviation + column.mean : value;
-      return Number(scaled.toPrecision(7));
-    }
-    let best = 0;
-    for (let k = 1; k < column.categories.length; k++) {
-      if ((sample[start + k] ?? 0) > (sample[start + best] ?? 0)) best = k;
-    }
-    const category = column.categories[best];
-    if (category === undefined) throw new DataError(`column "${column.name}" has no categories`);
-    return category;
-  });
-}
-
-/**
- * Undoes the encoding of samples `[count, width]`.
- * @throws DataError where the width is not that of the columns.
- */
-export function decodeTable(columns: readonly Column[], samples: NdArray<"float32">): Cell[][] {
-  const width = tableWidth(columns);
-  const [count = 0, found] = samples.shape;
-  if (samples.shape.length !== 2 || found !== width) {
-    throw new DataError(
-      `samples of shape [${samples.shape}] do not fit a table whose rows take ${width} numbers`,
-    );
-  }
-  return Array.from({ length: count }, (_, row) => decodeRow(columns, samples.data, row * width));
 }

@@ -26,6 +26,11 @@ export interface Split {
    * `batch` then gives one fixed draw of them.
    */
   intensities?(indices: ArrayLike<number>): Batch;
+  /**
+   * Where samples hold noise that is drawn anew each time that they are trained on: the samples with noise of the given generators, one for
+   * each position of the batch. `batch` then gives one fixed draw of it.
+   */
+  redrawn?(indices: ArrayLike<number>, randomOf: (position: number) => Random): Batch;
 }
 
 export type SplitName = "train" | "validation" | "test";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { nameList, sampleCount, seedNumber } from "../../bounds.ts";
+import { MOST, nameList, sampleCount, seedNumber } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { binarizationProtocols } from "./data-set.ts";
@@ -33,12 +33,61 @@ export const dataOptionsSchema = z.strictObject({
     .describe(
       "how grey images become zeros and ones: at byte 128, by one draw of each pixel with probability byte / 255, or by new draws each time that they are trained on",
     ),
-  columns: nameList().min(1).optional().describe("columns of a table to use (default: all)"),
-  categorical: nameList().default([]).describe("columns of a table that hold categories, not numbers"),
+  columns: nameList()
+    .min(1)
+    .optional()
+    .describe(
+      "columns of a table to use (default: all but those that are left out, as eidos data lists them)",
+    ),
+  categorical: nameList()
+    .default([])
+    .describe("columns of a table that hold categories, where they would be taken for numbers or left out"),
+  schema: z
+    .union([
+      z.string().min(1),
+      z.strictObject({ eidos: z.literal("table schema"), columns: z.array(z.unknown()).max(MOST.names) }),
+    ])
+    .optional()
+    .describe("file that declares the columns of a table, as eidos data FILE --schema-out writes it"),
+  missing: nameList()
+    .default([])
+    .describe("texts of a table that are gaps, beside empty cells, NA, N/A, null, NaN and ?"),
+  poolRare: sampleCount().optional().describe("categories seen fewer times than this count as one, (other)"),
+  hashText: z
+    .int()
+    .min(2)
+    .max(MOST.units)
+    .optional()
+    .describe(
+      "columns of texts of many values become so many categories by a hash (default: they are left out)",
+    ),
+  encoding: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("encoding of a file of text: utf-8, utf-16, gb18030, windows-1252, … (default: found in it)"),
+  delimiter: z
+    .string()
+    .regex(/^(.|tab)$/su, "one character, or tab")
+    .optional()
+    .describe("what stands between the cells of a file of text (default: found in it)"),
+  decimal: z.enum([".", ","]).optional().describe("decimal mark of a file of text (default: found in it)"),
+  thousands: z
+    .enum([",", ".", "'", " "])
+    .optional()
+    .describe("mark between thousands in a file of text (default: found in it)"),
+  header: z
+    .boolean()
+    .optional()
+    .describe("whether the first line of a file of text is names (default: found in it)"),
   label: z
     .string()
     .optional()
     .describe("column of a table that holds the class; it is no part of the samples"),
+  rows: z
+    .enum(["all", "complete"])
+    .default("all")
+    .describe("rows of a table: all, gaps among them, or complete ones alone, where a gap is an error"),
   sql: z
     .string()
     .min(1)

@@ -82,11 +82,12 @@ function subset(split: Split, labelOf: ReadonlyMap<number, number>): Split {
         throw new RangeError(`sample ${index} asked of a split of ${positions.length}`);
       return position;
     });
-  const { intensities } = split;
+  const { intensities, redrawn } = split;
   return {
     count: positions.length,
     batch: (indices) => relabeled(split.batch(placesOf(indices))),
     ...(intensities && { intensities: (indices) => relabeled(intensities(placesOf(indices))) }),
+    ...(redrawn && { redrawn: (indices, randomOf) => relabeled(redrawn(placesOf(indices), randomOf)) }),
   };
 }
 
@@ -178,12 +179,15 @@ export function withSource(data: DataSet, source: DataSet): DataSet {
     const to = data.splits[name];
     const from = source.splits[name].count > 0 ? source.splits[name] : source.splits.train;
     const random = new Random(0).split("source").split(name);
+    const { redrawn } = to;
+    const withSource = (batch: Batch, indices: ArrayLike<number>): Batch => ({
+      ...batch,
+      source: randomRows(from, indices.length, random.split(hashOf(indices))),
+    });
     return {
       count: to.count,
-      batch: (indices): Batch => ({
-        ...to.batch(indices),
-        source: randomRows(from, indices.length, random.split(hashOf(indices))),
-      }),
+      batch: (indices) => withSource(to.batch(indices), indices),
+      ...(redrawn && { redrawn: (indices, randomOf) => withSource(redrawn(indices, randomOf), indices) }),
     };
   };
   return {

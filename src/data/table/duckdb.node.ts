@@ -1,17 +1,27 @@
-import { open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { DataError, EidosError, OptionError } from "../../errors.ts";
 import { fileError, isMissing } from "../files/files.node.ts";
+import { sqlDateFormat } from "./columns/dates.ts";
+import { findColumns } from "./columns/find.node.ts";
+import { MISSING } from "./columns/missing.ts";
+import { COUNTED, type NumberCounts, numberFormats, sqlPlainNumber } from "./columns/numbers.ts";
+import type { TableColumn } from "./columns/schema.ts";
+import { openCsv } from "./csv/source.node.ts";
 import { lockDatabase, openDatabase, patternOf, quoteFile, quoteName, quoteText } from "./database.node.ts";
 import { refuseDeepJson } from "./json-depth.node.ts";
 import { checkQuery, quotedQuery, withoutEnd } from "./query.node.ts";
-import type { Table, Wanted } from "./rows.node.ts";
+import type { ReadingOptions } from "./reading.ts";
+import type { Table, TableSourceColumn, Wanted } from "./rows.node.ts";
 
 /** File extensions of tables, and the kind of each. */
 const TABLE_KINDS: ReadonlyMap<string, "csv" | "parquet" | "json"> = new Map([
   [".csv", "csv"],
   [".tsv", "csv"],
+  [".tab", "csv"],
+  // The benchmarks of density estimation: X.train.data.
+  [".data", "csv"],
   [".parquet", "parquet"],
   [".json", "json"],
   [".jsonl", "json"],
@@ -34,7 +44,8 @@ interface TableSource {
   readonly label: string;
   /** What follows `from` in a query. */
   readonly from: string;
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly TableSourceColumn[];
+  readonly notes: readonly string[];
 }
 
 /** The first line of DuckDB's message, which states what is wrong; what follows quotes the query. */
@@ -55,22 +66,33 @@ export interface TablePlace {
    * file at `path` alone, as one out of a run folder does.
    */
   readonly reads?: "any" | "path" | undefined;
+  /** How a file is read; what is not said is found in it. */
+  readonly reading?: ReadingOptions | undefined;
 }
 
 /** A table that DuckDB reads, until it is closed. */
 export interface OpenTable extends Table {
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** What a column is in a query. */
-function cellExpression({ name, as, gaps }: Wanted): string {
+function cellExpression(
+  { name, as, gaps }: Wanted,
+  columns: readonly TableSourceColumn[],
+  missing: string,
+  added: string,
+): string {
   const column = quoteName(name);
   const text = `cast(${column} as varchar)`;
   if (as === "cell") return text;
-  if (as === "text") return gaps ? `if(coalesce(trim(${text}), '') = '', null, ${text})` : text;
-  const cast = `try_cast(${column} as double)`;
+  const isGap = `coalesce(list_contains(${missing}, trim(${text})), true)`;
+  if (as === "text") return `if(${isGap}, null, ${text})`;
+  const format = columns.find((known) => known.name === name)?.numbers;
+  const cast = `try_cast(${format === undefined ? column : sqlPlainNumber(text, format)} as double)`;
   const number = as === "bit" ? `coalesce(${cast}, cast(try_cast(${column} as boolean) as double))` : cast;
-  return gaps ? `if(coalesce(trim(${text}), '') = '', 'nan'::double, ${number})` : number;
+  if (gaps) return `if(${isGap}, 'nan'::double, ${number})`;
+  // Of the texts that are always gaps, none is a number.
+  return added === "[]" ? number : `if(list_contains(${added}, trim(${text})), null, ${number})`;
 }
 
 /**
@@ -84,29 +106,45 @@ export async function openPlace(
   place: TablePlace,
   options: { readonly binary?: boolean } = {},
 ): Promise<OpenTable> {
+  const cleaning: (() => Promise<void>)[] = [];
   const database = await openDatabase();
-  try {
-    return { ...(await tableOf(database.connection, place, options)), close: () => database.close() };
-  } catch (error) {
+  const close = async (): Promise<void> => {
     database.close();
+    for (const clean of cleaning) await clean();
+  };
+  try {
+    const source = await openSource(database.connection, place, options, (clean) => cleaning.push(clean));
+    return { ...tableOf(database.connection, source, place), close };
+  } catch (error) {
+    await close();
     throw error;
   }
 }
 
-async function tableOf(
+/** The texts that are gaps as a list of SQL. A long `in (…)` would become a join for every column. */
+function missingTexts({ reading }: TablePlace, known: readonly string[] = MISSING): string {
+  const all = [...known, ...(reading?.missing ?? []).map((text) => text.trim())];
+  return `[${all.map(quoteText).join(", ")}]`;
+}
+
+/** Columns whose different values are counted in one query. */
+const COUNTED_AT_ONCE = 32;
+
+function tableOf(
   connection: DuckDBConnection,
+  { label, from, columns, notes }: TableSource,
   place: TablePlace,
-  options: { readonly binary?: boolean },
-): Promise<Table> {
-  const { label, from, columns } = await openSource(connection, place, options);
+): Table {
+  const [missing, added] = [missingTexts(place), missingTexts(place, [])];
   return {
     label,
     columns,
+    notes,
     rowName: (row) => `row ${row + 1}`,
     async *cells(wanted) {
       try {
         const result = await connection.stream(
-          `select ${wanted.map(cellExpression).join(", ")} from ${from}`,
+          `select ${wanted.map((column) => cellExpression(column, columns, missing, added)).join(", ")} from ${from}`,
         );
         for (;;) {
           const chunk = await result.fetchChunk();
@@ -127,39 +165,72 @@ async function tableOf(
       const answer = await connection.runAndReadAll(`select bool_and(${test}) from ${from}`);
       return answer.getRows()[0]?.[0] === true;
     },
+    async countDistinct(names) {
+      const counts: [string, number][] = [];
+      for (let first = 0; first < names.length; first += COUNTED_AT_ONCE) {
+        const group = names.slice(first, first + COUNTED_AT_ONCE);
+        const texts = group.map((name) =>
+          cellExpression({ name, as: "text", gaps: true }, columns, missing, added),
+        );
+        const asked = texts.map((text) => `count(distinct ${text})`).join(", ");
+        const [answer = []] = (await connection.runAndReadAll(`select ${asked} from ${from}`)).getRows();
+        for (const [i, name] of group.entries()) counts.push([name, Number(answer[i])]);
+      }
+      return counts;
+    },
   };
+}
+
+/** What is read of a file. */
+interface FileSource {
+  readonly from: string;
+  readonly paths: readonly string[];
+  readonly notes: readonly string[];
+  readonly columns?: readonly TableSourceColumn[];
 }
 
 /**
  * Finds out how to read a table.
  * @param options.binary whether the cells are zeros and ones: a first line that counts columns in a CSV file is names
+ * @param onClose called with what is to be done once the table is closed
  * @throws DataError where the file is missing, or cannot be read as its extension demands.
  */
 async function openSource(
   connection: DuckDBConnection,
   place: TablePlace,
-  { binary = false }: { readonly binary?: boolean } = {},
+  { binary = false }: { readonly binary?: boolean },
+  onClose: (clean: () => Promise<void>) => void,
 ): Promise<TableSource> {
   const { path, sql, reads = "any" } = place;
-  const fileFrom = path === undefined ? undefined : await fileExpression(path, binary);
+  const file = path === undefined ? undefined : await openFile(connection, path, place, binary, onClose);
   const label = path ?? "query";
   try {
     // DuckDB asks twice: for the pattern, and for the file that matches.
-    const paths = path === undefined ? [] : [resolve(path), patternOf(path)];
+    const paths = file?.paths.flatMap((path) => [resolve(path), patternOf(path)]) ?? [];
     if (sql !== undefined) {
-      if (fileFrom !== undefined) await createDataView(connection, fileFrom, kindOf(path) === "csv");
+      if (file !== undefined) await createDataView(connection, file, place);
       await lockDatabase(connection, reads === "path" ? paths : undefined, true);
       await checkQuery(connection, sql);
     } else await lockDatabase(connection, paths);
     // A comment at the end of a query ends with its line.
-    const from = sql === undefined ? fileFrom : `(${withoutEnd(sql)}\n)`;
+    const from = sql === undefined ? file?.from : `(${withoutEnd(sql)}\n)`;
     if (from === undefined)
       throw new OptionError("a table is a file, or the result of a query; neither was given");
-    const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
-    return { label, from, columns: rows.map((row) => ({ name: String(row[0]), type: String(row[1]) })) };
+    const notes = file?.notes ?? [];
+    if (sql === undefined && file?.columns !== undefined)
+      return { label, from, notes, columns: file.columns };
+    return { label, from, notes, columns: await describeColumns(connection, from) };
   } catch (error) {
     throw sourceError(error, place, label);
   }
+}
+
+async function describeColumns(
+  connection: DuckDBConnection,
+  from: string,
+): Promise<readonly TableSourceColumn[]> {
+  const rows = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
+  return rows.map((row) => ({ name: String(row[0]), type: String(row[1]) }));
 }
 
 /** What went wrong while a table was opened or read, as an error of eidos. */
@@ -174,37 +245,87 @@ function sourceError(error: unknown, { sql, reads }: TablePlace, label: string):
   );
 }
 
-/**
- * Makes the view `data` for a query over a file. The columns of a CSV file are texts; those that hold nothing but
- * numbers become numbers, so that a query can compare and add them. Whole numbers stay whole, so that a category that
- * is written 3 does not become 3.0.
- */
-async function createDataView(connection: DuckDBConnection, from: string, isCsv: boolean): Promise<void> {
-  const casts: string[] = [];
-  if (isCsv) {
-    const described = (await connection.runAndReadAll(`describe select * from ${from}`)).getRows();
-    const names = described.map((row) => quoteName(String(row[0])));
-    const tests = names.flatMap((name) => [
-      `bool_and(regexp_full_match(${name}, '-?(0|[1-9][0-9]{0,17})'))`,
-      `bool_and(try_cast(${name} as double) is not null) filter (${name} is not null)`,
-    ]);
-    const [answers = []] = (
-      await connection.runAndReadAll(`select ${tests.join(", ")} from ${from}`)
-    ).getRows();
-    for (const [index, name] of names.entries()) {
-      const type = answers[2 * index] ? "bigint" : answers[2 * index + 1] ? "double" : undefined;
-      if (type !== undefined) casts.push(`cast(${name} as ${type}) as ${name}`);
+/** A column of text with the type of what it holds, for queries; undefined where it is text. */
+function typedColumn(column: TableColumn, source: TableSourceColumn): string | undefined {
+  const name = quoteName(column.name);
+  const number = source.numbers === undefined ? name : sqlPlainNumber(name, source.numbers);
+  switch (column.kind) {
+    case "real":
+      return `try_cast(${number} as double)`;
+    case "whole":
+      return Math.max(Math.abs(column.minimum), Math.abs(column.maximum)) <= Number.MAX_SAFE_INTEGER
+        ? `cast(try_cast(${number} as double) as bigint)`
+        : `try_cast(${number} as double)`;
+    case "date":
+      return typedDate(name, column.form, column.precision);
+    case "boolean": {
+      const [no, yes] = column.texts.map((text) => text.trim().toLowerCase());
+      if (no === "false" && yes === "true") return `try_cast(trim(${name}) as boolean)`;
+      return no === "0" && yes === "1" ? `try_cast(${name} as bigint)` : undefined;
     }
+    default:
+      return undefined;
   }
-  const columns = casts.length === 0 ? "*" : `* replace (${casts.join(", ")})`;
-  await connection.run(`create or replace temp view data as select ${columns} from ${from}`);
 }
 
-function kindOf(path: string | undefined): "csv" | "parquet" | "json" | undefined {
-  return TABLE_KINDS.get(extname(path ?? "").toLowerCase());
+function typedDate(name: string, form: string, precision: string): string {
+  const isDay = precision === "day" || precision === "month" || precision === "year";
+  const type = form.endsWith("zone")
+    ? "timestamptz"
+    : isDay
+      ? "date"
+      : /[yd]/.test(form)
+        ? "timestamp"
+        : "time";
+  if (form.startsWith("yyyy-MM-dd")) return `try_cast(trim(${name}) as ${type})`;
+  return `cast(try_strptime(trim(${name}), ${quoteText(sqlDateFormat(form))}) as ${type})`;
 }
 
-async function fileExpression(path: string, binary: boolean): Promise<string> {
+/**
+ * Makes the view `data` for a query over a file. The columns of a CSV file are texts; those that hold nothing but numbers, dates or truths become
+ * such, so that a query can compare and add them, and gaps become NULL. Whole numbers stay whole, so that a category that is written 3 does not
+ * become 3.0.
+ */
+async function createDataView(
+  connection: DuckDBConnection,
+  file: FileSource,
+  place: TablePlace,
+): Promise<void> {
+  const { from, columns } = file;
+  const label = place.path ?? "query";
+  if (columns === undefined) {
+    await connection.run(`create or replace temp view data as select * from ${from}`);
+    return;
+  }
+  await connection.run("set timezone = 'UTC'");
+  const table = tableOf(connection, { label, from, columns, notes: [] }, place);
+  const names = columns.map(({ name }) => name);
+  const found = await findColumns(table, {
+    columns: names,
+    missing: place.reading?.missing ?? [],
+    purpose: "types",
+  });
+  const missing = missingTexts(place);
+  const selected = columns.map((source, i) => {
+    const column = found.columns[i]?.column;
+    const name = quoteName(source.name);
+    const typed = column && typedColumn(column, source);
+    return `${typed ?? `if(list_contains(${missing}, trim(${name})), null, ${name})`} as ${name}`;
+  });
+  await connection.run(`create or replace temp view data as select ${selected.join(", ")} from ${from}`);
+}
+
+function kindOf(path: string): "csv" | "parquet" | "json" | undefined {
+  return TABLE_KINDS.get(extname(path).toLowerCase());
+}
+
+async function openFile(
+  connection: DuckDBConnection,
+  path: string,
+  place: TablePlace,
+  binary: boolean,
+  onClose: (clean: () => Promise<void>) => void,
+): Promise<FileSource> {
   const kind = kindOf(path);
   if (kind === undefined) {
     throw new DataError(`${path}: not a table; its name must end in ${[...TABLE_KINDS.keys()].join(", ")}`);
@@ -218,81 +339,81 @@ async function fileExpression(path: string, binary: boolean): Promise<string> {
     if (isMissing(error)) throw new DataError(`${path}: there is no such file; check the path`);
     throw fileError(error, "read", path);
   }
-  if (kind === "json") await refuseDeepJson(path);
   // Folders called year=2020 would become columns.
-  if (kind === "parquet") return `read_parquet(${quoteFile(path)}, hive_partitioning = false)`;
-  if (kind === "json") return `read_json_auto(${quoteFile(path)}, hive_partitioning = false)`;
-  return csvExpression(path, binary);
-}
-
-/**
- * True where a first line above zeros and ones is names. Names differ, zeros and ones do not; numbers are names only
- * where they count columns, 0, 1, 2, … or 1, 2, 3, …, as tools write it above columns without names.
- */
-function namesBits(cells: readonly string[]): boolean {
-  const bits = cells.filter((cell) => /^([01]|true|false)$/i.test(cell));
-  if (new Set(bits).size < bits.length) return false;
-  const counts = [0, 1].some((first) => cells.every((cell, i) => cell === String(first + i)));
-  const others = cells.filter((cell) => !/^([01]|true|false|null|nan|)$/i.test(cell));
-  return others.some((cell) => counts || Number.isNaN(Number(cell)));
-}
-
-/**
- * DuckDB's own guessing of dialects may leave out lines that do not fit, so everything is given: separator and names
- * from the first line, every column as text. A file whose first line is all numbers has no header.
- */
-async function csvExpression(path: string, binary: boolean): Promise<string> {
-  const line = await firstLine(path);
-  const separators = [",", ";", "\t", "|"] as const;
-  const counts = separators.map((separator) => splitLine(line, separator).length);
-  const separator = separators[counts.indexOf(Math.max(...counts))] ?? ",";
-  const cells = splitLine(line, separator).map((cell) => cell.trim());
-  const header = binary ? namesBits(cells) : cells.some((cell) => cell === "" || Number.isNaN(Number(cell)));
-  const names = cells.map((cell, index) => (header && cell !== "" ? cell : `x${index}`));
-  const seen = new Set<string>();
-  for (const name of names) {
-    if (seen.has(name.toLowerCase())) {
-      throw new DataError(`${path}: two columns are called "${name}"; rename one of them in the first line`);
-    }
-    seen.add(name.toLowerCase());
+  if (kind === "parquet") {
+    return { from: `read_parquet(${quoteFile(path)}, hive_partitioning = false)`, paths: [path], notes: [] };
   }
-  const columns = names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(", ");
-  return (
-    `read_csv(${quoteFile(path)}, auto_detect = false, hive_partitioning = false, header = ${header}, delim = ${quoteText(separator)}, ` +
-    `quote = '"', escape = '"', nullstr = '', columns = {${columns}})`
-  );
-}
-
-async function firstLine(path: string): Promise<string> {
-  const file = await open(path).catch((error: unknown) => {
-    throw fileError(error, "read", path);
+  if (kind === "json") {
+    await refuseDeepJson(path);
+    return {
+      from: `read_json_auto(${quoteFile(path)}, hive_partitioning = false)`,
+      paths: [path],
+      notes: [],
+    };
+  }
+  const csv = await openCsv(path, place.reading ?? {}, binary);
+  onClose(csv.remove);
+  const { formats, notes } = binary
+    ? { formats: new Map(), notes: [] }
+    : await formatsOf(connection, csv.from, csv.columns, csv.delimiter, place).catch((error: unknown) => {
+        throw sourceError(error, place, path);
+      });
+  const columns = csv.columns.map((column): TableSourceColumn => {
+    const numbers = formats.get(column.name);
+    return { ...column, ...(numbers !== undefined && { numbers }) };
   });
-  try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 20), 0, 1 << 20, 0);
-    const text = buffer.toString("utf8", 0, bytesRead).replace(/^\uFEFF/, "");
-    // Within quotes a line goes on.
-    return /^(?:[^"\r\n]+|"[^"]*(?:""[^"]*)*"|")*/.exec(text)?.[0] ?? "";
-  } finally {
-    await file.close();
-  }
+  return { from: csv.from, paths: csv.paths, columns, notes: [...csv.notes, ...notes] };
 }
 
-/** Splits at separators outside double quotes, and takes the quotes off. */
-function splitLine(line: string, separator: string): string[] {
-  const cells = [""];
-  let quoted = false;
-  for (let i = 0; i < line.length; i++) {
-    const character = line[i] ?? "";
-    if (character === '"' && quoted && line[i + 1] === '"') {
-      cells[cells.length - 1] += '"';
-      i++;
-    } else if (character === '"') {
-      quoted = !quoted;
-    } else if (character === separator && !quoted) {
-      cells.push("");
-    } else {
-      cells[cells.length - 1] += character;
+/** Columns whose cells are looked through in one query. */
+const LOOKED_AT_ONCE = 500;
+
+/** How the numbers of columns are written that hold marks which may stand between digits. */
+async function formatsOf(
+  connection: DuckDBConnection,
+  from: string,
+  columns: readonly TableSourceColumn[],
+  delimiter: string,
+  { reading = {} }: TablePlace,
+): Promise<ReturnType<typeof numberFormats>> {
+  const { decimal, thousands } = reading;
+  const names = columns.map(({ name }) => name);
+  const hints = { delimiter, decimal, thousands };
+  const one = async (expressions: readonly string[]): Promise<readonly unknown[]> => {
+    const [answer = []] = (
+      await connection.runAndReadAll(`select ${expressions.join(", ")} from ${from}`)
+    ).getRows();
+    return answer;
+  };
+  const marked: string[] = [];
+  // Without an unusual mark in any column, points are decimal points.
+  for (let first = 0; first < names.length; first += LOOKED_AT_ONCE) {
+    const group = names.slice(first, first + LOOKED_AT_ONCE);
+    const pattern = "'(^|[0-9])[,’''\u00a0\u2009\u202f ][0-9]|[0-9],$|[.][0-9]{3}[.]'";
+    const answers = await one(group.map((name) => `bool_or(regexp_matches(${quoteName(name)}, ${pattern}))`));
+    marked.push(...group.filter((_, i) => answers[i] === true));
+  }
+  const isDeclared = decimal === "," || thousands !== undefined;
+  if (marked.length === 0 && !isDeclared) return { formats: new Map(), notes: [] };
+  const counts = new Map<string, NumberCounts>();
+  const keys = Object.keys(COUNTED) as (keyof typeof COUNTED)[];
+  const missing = missingTexts({ reading });
+  for (let first = 0; first < names.length; first += COUNTED_AT_ONCE) {
+    const group = names.slice(first, first + COUNTED_AT_ONCE);
+    const answers = await one(
+      group.flatMap((name) => {
+        const text = `trim(${quoteName(name)})`;
+        return [
+          `count(*) filter (not coalesce(list_contains(${missing}, ${text}), true))`,
+          ...keys.map((key) => `count(*) filter (regexp_full_match(${text}, ${quoteText(COUNTED[key])}))`),
+        ];
+      }),
+    );
+    for (const [i, name] of group.entries()) {
+      const at = i * (keys.length + 1);
+      const counted = Object.fromEntries(keys.map((key, k) => [key, Number(answers[at + 1 + k])]));
+      counts.set(name, { cells: Number(answers[at]), ...counted } as NumberCounts);
     }
   }
-  return cells;
+  return numberFormats(counts, hints);
 }

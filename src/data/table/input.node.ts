@@ -10,6 +10,8 @@ export type TableInput = TablePlace | PlainRows;
 interface Reading {
   /** Whether the cells are zeros and ones: a first line that counts columns in a CSV file is names. */
   readonly binary?: boolean;
+  /** Of rows in memory, texts that are gaps beside those that always are; files have their own (`TablePlace.reading`). */
+  readonly missing?: readonly string[];
 }
 
 /**
@@ -19,16 +21,16 @@ interface Reading {
 export async function withTables<T>(
   work: (open: (input: TableInput, reading?: Reading) => Promise<Table>) => Promise<T>,
 ): Promise<T> {
-  const opened: { close(): void }[] = [];
+  const opened: { close(): Promise<void> }[] = [];
   try {
     return await work(async (input, reading) => {
-      if (input.kind === "rows") return memoryTable(input);
+      if (input.kind === "rows") return memoryTable(input, reading?.missing);
       const table = await openPlace(input, reading);
       opened.push(table);
       return table;
     });
   } finally {
-    for (const table of opened) table.close();
+    for (const table of opened) await table.close();
   }
 }
 
@@ -39,13 +41,13 @@ export async function* readTable<T>(
   read: (table: Table) => AsyncIterable<T>,
 ): AsyncGenerator<T, void, undefined> {
   if (input.kind === "rows") {
-    yield* read(memoryTable(input));
+    yield* read(memoryTable(input, reading.missing));
     return;
   }
   const table = await openPlace(input, reading);
   try {
     yield* read(table);
   } finally {
-    table.close();
+    await table.close();
   }
 }

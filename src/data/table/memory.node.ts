@@ -1,5 +1,6 @@
 import { DataError } from "../../errors.ts";
 import type { PlainRows, Row, RowCell } from "../sources/memory.ts";
+import { missingTest } from "./columns/missing.ts";
 import type { Table, Wanted } from "./rows.node.ts";
 
 /** What messages call a table in memory. */
@@ -31,16 +32,16 @@ function bitIn(text: string): 0 | 1 | undefined {
   return /^(false|f|no|n)$/i.test(text) ? 0 : undefined;
 }
 
-const isEmpty = (cell: RowCell): boolean =>
-  cell === null || cell === undefined || (typeof cell === "string" && cell.trim() === "");
-
 /** A cell as it was wanted: see `CellChunk`. */
-function read(cell: RowCell, { as, gaps = false }: Wanted): number | string | null {
-  if (as === "text" || as === "cell") {
-    const missing = as === "text" && gaps ? isEmpty(cell) : cell === null || cell === undefined;
-    return missing ? null : String(cell);
-  }
-  if (gaps && isEmpty(cell)) return Number.NaN;
+function read(
+  cell: RowCell,
+  { as, gaps = false }: Wanted,
+  isGap: (text: string | null) => boolean,
+): number | string | null {
+  const text = cell === null || cell === undefined ? null : String(cell);
+  if (as === "cell") return text;
+  if (as === "text") return isGap(text) ? null : text;
+  if (isGap(text)) return gaps ? Number.NaN : null;
   if (typeof cell !== "string") return cell === null || cell === undefined ? null : Number(cell);
   return numberIn(cell) ?? (as === "bit" ? bitIn(cell) : undefined) ?? null;
 }
@@ -49,7 +50,8 @@ function read(cell: RowCell, { as, gaps = false }: Wanted): number | string | nu
  * Rows in memory as a table.
  * @throws DataError where a column holds texts and numbers
  */
-export function memoryTable({ rows }: PlainRows): Table {
+export function memoryTable({ rows }: PlainRows, missing: readonly string[] = []): Table {
+  const isGap = missingTest(missing);
   const names = Object.keys(rows[0] ?? {});
   const columns = names.map((name) => {
     const first = rows.findIndex((row) => typeOf(row[name]) !== undefined);
@@ -69,6 +71,7 @@ export function memoryTable({ rows }: PlainRows): Table {
   return {
     label: LABEL,
     columns: columns.map(({ name, type }) => ({ name, type })),
+    notes: [],
     rowName: (row) => `rows[${row}]`,
     async *cells(wanted) {
       for (let start = 0; start < rows.length; start += CHUNK) {
@@ -79,7 +82,7 @@ export function memoryTable({ rows }: PlainRows): Table {
           values(index) {
             const column = wanted[index];
             if (column === undefined) throw new RangeError(`column ${index} of ${wanted.length}`);
-            return part.map((row) => read(row[column.name], column));
+            return part.map((row) => read(row[column.name], column, isGap));
           },
         };
       }
@@ -88,10 +91,16 @@ export function memoryTable({ rows }: PlainRows): Table {
       const cell = rows[row]?.[column];
       return cell === null || cell === undefined ? null : String(cell);
     },
+    async countDistinct(names) {
+      return names.map((name) => {
+        const texts = rows.map((row) => read(row[name], { name, as: "text" }, isGap));
+        return [name, new Set(texts.filter((text) => text !== null)).size] as const;
+      });
+    },
     async holdsBits(column) {
       const wanted: Wanted = { name: column, as: "number" };
       return rows.every((row) => {
-        const value = read(row[column], wanted);
+        const value = read(row[column], wanted, isGap);
         return value === 0 || value === 1;
       });
     },

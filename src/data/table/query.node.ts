@@ -1,6 +1,7 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
+import * as z from "zod";
 import { OptionError } from "../../errors.ts";
-import { importDuckDb, inQuery, quoteText } from "./database.node.ts";
+import { importDuckDb, inQuery, quoteText, withDuckDb } from "./database.node.ts";
 
 // Queries of users and of run folders: one SELECT, which reads and does nothing else.
 
@@ -71,6 +72,49 @@ export async function checkQuery(connection: DuckDBConnection, sql: string): Pro
   if (type !== StatementType.SELECT) refuse(`a query is a single SELECT; this is ${StatementType[type]}`);
   if (parsed.error === true) refuse("it cannot be looked through for what it does; write it in another way");
 }
+
+/**
+ * Whether a query does no more than choose rows and columns of `data`: the columns that it gives are those of the file, under their names.
+ * Anything else, a text that is no query among it, computes columns or takes them from elsewhere.
+ */
+export async function isChoice(sql: string): Promise<boolean> {
+  const text = await withDuckDb(async (connection) => {
+    const query = `select json_serialize_sql(${quoteText(inQuery(sql))})::varchar`;
+    return String((await connection.runAndReadAll(query)).getRows()[0]?.[0]);
+  });
+  const parsed = choice.safeParse(JSON.parse(text));
+  return parsed.success && parsed.data.statements.length === 1;
+}
+
+/** An empty list or map, as DuckDB writes them. */
+const nothing = z.union([
+  z.array(z.unknown()).length(0),
+  z.record(z.string(), z.unknown()).refine((map) => Object.keys(map).length === 0),
+]);
+
+/** The tree of such a query, as DuckDB's parser gives it. */
+const choice = z.object({
+  statements: z.array(
+    z.object({
+      node: z.object({
+        type: z.literal("SELECT_NODE"),
+        cte_map: z.object({ map: z.array(z.unknown()).length(0) }),
+        select_list: z.array(
+          z.union([
+            z.object({ class: z.literal("COLUMN_REF"), alias: z.literal("") }),
+            z.object({
+              class: z.literal("STAR"),
+              replace_list: nothing.optional(),
+              rename_list: nothing.optional(),
+              columns: z.literal(false),
+            }),
+          ]),
+        ),
+        from_table: z.object({ type: z.literal("BASE_TABLE"), table_name: z.literal("data") }),
+      }),
+    }),
+  ),
+});
 
 /** The beginning of a query, for messages. */
 export function quotedQuery(sql: string): string {

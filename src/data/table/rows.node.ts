@@ -1,7 +1,9 @@
 import { DataError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import type { Random } from "../../random.ts";
-import { type Column, columnWidth, encodeCategory, encodeNumber, tableWidth } from "../sources/columns.ts";
+import { type Column, columnWidth, gapsOfColumn, tableWidth } from "../sources/columns.ts";
+import { encodeGap, encodeUnknown, encodeValue, isNoisy, valueOfCell } from "./codec/index.ts";
+import type { NumberFormat } from "./columns/numbers.ts";
 
 const NUMERIC_TYPE =
   /^(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN|VARCHAR|BIGNUM)$/;
@@ -44,19 +46,50 @@ export interface CellChunk {
   values(column: number): readonly unknown[];
 }
 
+/** A column of a table that is open. */
+export interface TableSourceColumn {
+  readonly name: string;
+  /** SQL's type of it. */
+  readonly type: string;
+  /** Whether the file has no name for it. */
+  readonly unnamed?: boolean;
+  /** How its numbers are written, where they are not as in programs. */
+  readonly numbers?: NumberFormat;
+}
+
 /** A table that is open for reading, wherever it is. */
 export interface Table {
   /** What messages call it: the path, "query" or "rows in memory". */
   readonly label: string;
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly columns: readonly TableSourceColumn[];
+  /** Lines for a person on how the file was read: what was guessed or left out. */
+  readonly notes: readonly string[];
   /** What messages call a row, which is counted from 0: `row 1`, `rows[0]`. */
   rowName(row: number): string;
   /** Reads columns in order, a few thousand rows at a time. */
   cells(wanted: readonly Wanted[]): AsyncIterable<CellChunk>;
   /** What is in a cell, as text; null where it is missing. */
   cellText(column: string, row: number): Promise<string | null>;
+  /** How many different texts columns hold, gaps apart. */
+  countDistinct(names: readonly string[]): Promise<readonly (readonly [string, number])[]>;
   /** Whether a column holds nothing but 0 and 1. */
   holdsBits(column: string): Promise<boolean>;
+}
+
+/** @throws DataError naming the columns that are not there, each with the nearest name */
+export function checkNames(source: Table, wanted: readonly string[]): void {
+  const names = source.columns.map((column) => column.name);
+  const known = new Set(names);
+  const missing = wanted.filter((name) => !known.has(name));
+  if (missing.length > 0) {
+    const lost = missing.map((name) => {
+      const meant = nearest(name, names);
+      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
+    });
+    throw new DataError(
+      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
+    );
+  }
 }
 
 /**
@@ -65,17 +98,10 @@ export interface Table {
  * be made of (dates, lists, …).
  */
 function checkColumns(source: Table, wanted: readonly Wanted[]): void {
-  const names = source.columns.map((column) => column.name);
-  const missing = wanted.filter(({ name }) => !names.includes(name));
-  if (missing.length > 0) {
-    const lost = missing.map(({ name }) => {
-      const meant = nearest(name, names);
-      return meant === undefined ? `"${name}"` : `"${name}" (did you mean "${meant}"?)`;
-    });
-    throw new DataError(
-      `${source.label}: there is no column ${lost.join(", ")}; there are ${names.join(", ")}`,
-    );
-  }
+  checkNames(
+    source,
+    wanted.map(({ name }) => name),
+  );
   for (const { name, as } of wanted) {
     const type = source.columns.find((column) => column.name === name)?.type ?? "";
     if ((as === "number" || as === "bit") && !NUMERIC_TYPE.test(type)) {
@@ -200,8 +226,13 @@ async function reportUnusable(
 const READ_AS = { numeric: "number", binary: "bit", categorical: "text" } as const;
 
 /** What is read of a table for a column of samples. */
-export function wantedOf({ name, kind }: Column): Wanted {
-  return { name, as: READ_AS[kind] };
+export function wantedOf(column: Column): Wanted {
+  const isDate = column.kind === "numeric" && column.cells?.of.kind === "date";
+  return {
+    name: column.name,
+    as: isDate ? "text" : READ_AS[column.kind],
+    ...(gapsOfColumn(column) !== undefined && { gaps: true }),
+  };
 }
 
 /** True where the columns are those of zeros and ones, which have a rule of their own for headers. */
@@ -209,57 +240,81 @@ export function areBinary(columns: readonly Column[]): boolean {
   return columns.some(({ kind }) => kind === "binary");
 }
 
-interface EncodeTarget {
-  readonly target: Float32Array;
-  readonly known?: Float32Array;
-  /** The table, for error messages. */
-  readonly table: Pick<Table, "label" | "rowName">;
+/** The table, for error messages. */
+type NamedTable = Pick<Table, "label" | "rowName">;
+
+/** @throws DataError for a cell that its column cannot hold */
+function refuseCell(column: Column, cell: unknown, row: number, table: NamedTable): never {
+  const place = `${table.label}: column "${column.name}", ${table.rowName(row)}`;
+  if (column.kind !== "categorical") {
+    const what =
+      column.kind === "numeric" && column.cells?.of.kind === "date"
+        ? `date (${column.cells.of.form})`
+        : "number";
+    throw new DataError(`${place}: ${JSON.stringify(cell)} is no ${what}; correct or remove the row`);
+  }
+  throw new DataError(
+    `${place}: the category ${JSON.stringify(cell)} ` +
+      `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
+  );
 }
 
 /**
- * Encodes rows into samples, `[count, width]`, in `target`. Missing cells, where rows may have them, become zeros there
- * and in `known`, which is 1 elsewhere.
+ * What the cells of rows are to their columns, column by column: numbers, positions of categories, bits (`valueOfCell`); NaN where a cell is missing.
+ * @throws DataError naming the first row whose cell its column cannot hold
+ */
+export function valuesOfRows(
+  columns: readonly Column[],
+  rows: Rows,
+  table: NamedTable,
+): readonly Float64Array[] {
+  return columns.map((column, index) => {
+    const cells = columnAt(rows, index);
+    return Float64Array.from({ length: rows.count }, (_, row) => {
+      const cell = cells[row] ?? null;
+      if (cell === null || Number.isNaN(cell) || (column.kind === "binary" && cell === GAP))
+        return Number.NaN;
+      return valueOfCell(column, cell) ?? refuseCell(column, cell, rows.firstRow + row, table);
+    });
+  });
+}
+
+/** Where rows are encoded to. */
+interface EncodeTarget {
+  readonly target: Float32Array;
+  /**
+   * Where it is given, missing cells are to be filled in: 1 for numbers that come from a cell or say that it is there, 0 for those that are
+   * open. Otherwise samples say that they are missing.
+   */
+  readonly known?: Float32Array;
+  /** Number of the first row, on which its noise depends. */
+  readonly firstRow: number;
+}
+
+/**
+ * Encodes values of rows, as `valuesOfRows` gives them, into samples, `[count, width]`.
+ * @param random a row's noise depends on its number alone, not on how the table is read
  */
 export function encodeRows(
   columns: readonly Column[],
-  rows: Rows,
+  values: readonly Float64Array[],
   random: Random,
-  { target, table, known }: EncodeTarget,
+  { target, known, firstRow }: EncodeTarget,
 ): void {
   const width = tableWidth(columns);
   let offset = 0;
   for (const [index, column] of columns.entries()) {
-    const cells = columnAt(rows, index);
-    if (column.kind === "binary") {
-      for (let row = 0; row < rows.count; row++) {
-        const bit = Number(cells[row]);
-        if (known !== undefined && bit === GAP) continue;
-        target[row * width + offset] = bit;
-        known?.fill(1, row * width + offset, row * width + offset + 1);
-      }
-    } else if (column.kind === "numeric") {
-      for (let row = 0; row < rows.count; row++) {
-        const value = Number(cells[row]);
-        if (known !== undefined && Number.isNaN(value)) continue;
-        encodeNumber(column, value, target, row * width + offset);
-        known?.fill(1, row * width + offset, row * width + offset + 1);
-      }
-    } else {
-      const noise = random.split(column.name);
-      const positions = new Map(column.categories.map((category, position) => [category, position]));
-      for (let row = 0; row < rows.count; row++) {
-        if (known !== undefined && cells[row] === null) continue;
-        const position = positions.get(String(cells[row]));
-        if (position === undefined) {
-          throw new DataError(
-            `${table.label}: column "${column.name}", ${table.rowName(rows.firstRow + row)}: the category ${JSON.stringify(cells[row])} ` +
-              `was not there in training (${column.categories.slice(0, 8).join(", ")}${column.categories.length > 8 ? ", …" : ""})`,
-          );
-        }
-        // A generator for each row: a row's noise does not depend on how the table is read.
-        encodeCategory(column, position, noise.split(rows.firstRow + row), target, row * width + offset);
-        known?.fill(1, row * width + offset, row * width + offset + columnWidth(column));
-      }
+    const own = values[index] ?? new Float64Array();
+    const noise = random.split(column.name);
+    const isPlain = !isNoisy(column);
+    for (const [row, value] of own.entries()) {
+      const at = row * width + offset;
+      const rowNoise = isPlain ? noise : noise.split(firstRow + row);
+      if (!Number.isNaN(value)) {
+        encodeValue(column, value, rowNoise, target, at);
+        known?.fill(1, at, at + columnWidth(column));
+      } else if (known === undefined) encodeGap(column, rowNoise, target, at);
+      else known.fill(1, at, at + encodeUnknown(column, rowNoise, target, at));
     }
     offset += columnWidth(column);
   }

@@ -10,6 +10,7 @@ import {
   type Rows,
   readRows,
   type Table,
+  valuesOfRows,
   type Wanted,
   wantedOf,
 } from "./rows.node.ts";
@@ -137,7 +138,8 @@ async function* encodedBatches(
   };
   for await (const rows of readRows(table, wanted, "rows")) {
     const samples = new Float32Array(rows.count * width);
-    encodeRows(columns, rows, random, { target: samples, table });
+    const { firstRow: first } = rows;
+    encodeRows(columns, valuesOfRows(columns, rows, table), random, { target: samples, firstRow: first });
     const marked =
       marks === undefined ? undefined : checkMarks(marks, rows, columnAt(rows, columns.length), table);
     const labels = classes && checkClasses(classes, rows, columnAt(rows, -1), table);
@@ -209,7 +211,7 @@ async function* gappedBatches(
     const { firstRow, count } = rows;
     const x = new Float32Array(count * width);
     const known = new Float32Array(count * width);
-    encodeRows(columns, rows, random, { target: x, known, table });
+    encodeRows(columns, valuesOfRows(columns, rows, table), random, { target: x, known, firstRow });
     yield {
       x: float32(x, [count, width]),
       known: float32(known, [count, width]),

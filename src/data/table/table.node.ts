@@ -1,11 +1,19 @@
 import { createHash } from "node:crypto";
 import { OptionError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import { type BinaryColumn, type Column, tableWidth } from "../sources/columns.ts";
+import {
+  type BinaryColumn,
+  type Column,
+  columnWidth,
+  gapsOfColumn,
+  gapWidth,
+  tableWidth,
+} from "../sources/columns.ts";
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
 import { type DataOptions, resolveDataOptions } from "../sources/options.ts";
+import { columnOf, tableSplit } from "./codec/index.ts";
 import { readParts, type TableData } from "./parts.node.ts";
-import { encodeRows, type Rows, type Wanted } from "./rows.node.ts";
+import { encodeRows, GAP, type Rows, valuesOfRows } from "./rows.node.ts";
 
 /** In order of size where all are numbers, else by code point, so that the order is the same everywhere. */
 function sortedCategories(values: Iterable<string>): string[] {
@@ -14,20 +22,6 @@ function sortedCategories(values: Iterable<string>): string[] {
     return distinct.sort((a, b) => Number(a) - Number(b) || (a < b ? -1 : 1));
   }
   return distinct.sort((a, b) => (a < b ? -1 : 1));
-}
-
-/** Mean and standard deviation over the given rows, in two passes. */
-function statistics(
-  values: Float64Array,
-  rows: Uint32Array,
-): { readonly mean: number; readonly deviation: number } {
-  const average = (of: (value: number) => number) =>
-    rows.reduce((sum, row) => sum + of(values[row] ?? 0), 0) / Math.max(1, rows.length);
-  const mean = average((value) => value);
-  const deviation = Math.sqrt(average((value) => (value - mean) ** 2));
-  // Rounding leaves a constant column a deviation of a few ulps.
-  const constant = !(deviation > 1e-12 * Math.abs(mean)) || deviation === 0;
-  return { mean, deviation: constant ? 1 : deviation };
 }
 
 /** Classes in order, and the position of that of each row. */
@@ -45,15 +39,14 @@ export function classesOf(texts: readonly string[]): {
   return { classes, labels: Uint32Array.from(texts, positionOf) };
 }
 
+/** All texts of a column; null where they are missing. */
+function cellTextsOf(rows: readonly Rows[], column: number): readonly (string | null)[] {
+  return rows.flatMap(({ columns }) => columns[column] as readonly (string | null)[]);
+}
+
 /** All texts of a column that was read without gaps. */
 function textsOf(rows: readonly Rows[], column: number): readonly string[] {
   return rows.flatMap(({ columns }) => columns[column] as readonly string[]);
-}
-
-function nameAt(wanted: readonly Wanted[], index: number): string {
-  const column = wanted[index];
-  if (column === undefined) throw new RangeError(`column ${index} of ${wanted.length}`);
-  return column.name;
 }
 
 /** All numbers of a column. */
@@ -67,34 +60,33 @@ function numbersOf(rows: readonly Rows[], column: number, count: number): Float6
  * A table by file (CSV, TSV, Parquet, JSON) or SQL query (DuckDB), or a folder with a table for each split. Numeric
  * columns are standardized by the training split; categorical ones must be declared and become noisy one-hot codes (see
  * `Column`); `label` is left out of the samples and becomes the class. The split of one table is random by seed.
+ * @param stored the columns of a run whose data it is, by which rows are encoded; found in the table where they are left out
  * @throws DataError where the file is missing, empty or unreadable, a column is missing, or a cell cannot be used
  * (naming file, column and rows); MissingPackageError where DuckDB is not installed; OptionError for bad options.
  */
-export async function openTable(data: TableData, options: DataOptions = {}): Promise<DataSet> {
+export async function openTable(
+  data: TableData,
+  options: DataOptions = {},
+  stored?: readonly Column[],
+): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   const { splitSeed: seed, label: classColumn } = resolved;
-  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "number");
+  const read = await readParts(data, resolved, "number", stored);
+  const { name, table, wanted, rows, count, parts, division, found, notes } = read;
 
-  const constant: string[] = [];
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
-  const cells = features.map(({ as }, i) => (as === "text" ? textsOf(rows, i) : numbersOf(rows, i, count)));
-  const columns = cells.map((column, i): Column => {
-    const name = nameAt(features, i);
-    if (!(column instanceof Float64Array)) {
-      return { kind: "categorical", name, categories: sortedCategories(column) };
-    }
-    if (parts.train.every((row) => column[row] === column[parts.train[0] ?? 0])) constant.push(name);
-    return { kind: "numeric", name, ...statistics(column, parts.train) };
-  });
+  const cells = features.map(({ as }, i) =>
+    as === "text" ? cellTextsOf(rows, i) : numbersOf(rows, i, count),
+  );
+  const columns = stored ?? found.map((column, i) => columnOf(column, cells[i] ?? [], parts.train));
   const width = tableWidth(columns);
   const store = new Float32Array(count * width);
-  encodeRows(columns, { firstRow: 0, count, columns: cells }, new Random(seed).split("table"), {
-    target: store,
-    table,
-  });
+  const values = valuesOfRows(columns, { firstRow: 0, count, columns: cells }, table);
+  encodeRows(columns, values, new Random(seed).split("table"), { target: store, firstRow: 0 });
 
   const { classes, labels } = classColumn === undefined ? {} : classesOf(textsOf(rows, features.length));
-  const split = (name: SplitName) => storedSplit(store, [width], parts[name], labels);
+  const encoded = { columns, values, store, labels };
+  const split = (name: SplitName) => tableSplit(encoded, parts[name]);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(JSON.stringify({ columns, classes, seed })).update(store);
   for (const rows of Object.values(parts)) hash.update(rows);
@@ -109,12 +101,11 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
     describe: () => [
       `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...columns.flatMap((column) =>
         column.kind === "categorical" ? [`"${column.name}" has ${column.categories.length} categories`] : [],
       ),
-      ...constant.map(
-        (column) => `"${column}" is constant over the training split: a density of it has no bound`,
-      ),
+      ...columnLines(columns, values, parts.train),
     ],
   };
 }
@@ -122,15 +113,91 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
 /** Columns named in a line of `describe`. */
 const NAMED = 8;
 
-/** Bits row by row, one byte each. */
-function bitsOf(rows: readonly Rows[], count: number, width: number): Uint8Array {
+/** Names of columns as a line shows them. */
+const named = (names: readonly string[]): string =>
+  `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ", …" : ""}`;
+
+/** Lines on what models see of the columns: gaps, scales, whole numbers, constants. */
+function columnLines(
+  columns: readonly Column[],
+  values: readonly Float64Array[],
+  train: Uint32Array,
+): readonly string[] {
+  const lines: string[] = [];
+  const list = (what: string, names: readonly string[]): void => {
+    if (names.length > 0) lines.push(`${what}: ${named(names)}`);
+  };
+  const numeric = columns.flatMap((column) =>
+    column.kind === "numeric" && column.cells ? [{ ...column, cells: column.cells }] : [],
+  );
+  list(
+    "whole numbers",
+    numeric.filter(({ cells }) => cells.of.kind === "whole").map(({ name }) => name),
+  );
+  list(
+    "learned on another scale",
+    numeric.flatMap(({ name, cells: { scale } }) =>
+      scale.kind === "standard" ? [] : [`${name} (${scale.kind})`],
+    ),
+  );
+  list(
+    "gaps, which are learned",
+    columns.flatMap((column, i) => {
+      const missing = values[i]?.filter(Number.isNaN).length ?? 0;
+      return missing === 0 ? [] : [`${column.name} (${missing} of ${values[i]?.length})`];
+    }),
+  );
+  const constant = columns.filter((column, i) => {
+    const first = values[i]?.[train[0] ?? 0];
+    return column.kind === "numeric" && train.every((row) => values[i]?.[row] === first);
+  });
+  return [
+    ...lines,
+    ...constant.map(
+      ({ name }) => `"${name}" is constant over the training split: a density of it has no bound`,
+    ),
+  ];
+}
+
+/** The columns of a table of bits: with gaps where bits are missing, by their share in the training split. */
+function binaryColumns(
+  names: readonly string[],
+  rows: readonly Rows[],
+  train: Uint32Array,
+): readonly BinaryColumn[] {
+  const missing = names.map(() => 0);
+  const trained = names.map(() => 0);
+  const isTrained = new Set(train);
+  for (const { firstRow, columns } of rows) {
+    for (const i of names.keys()) {
+      const column = columns[i] as Uint8Array;
+      for (let row = column.indexOf(GAP); row >= 0; row = column.indexOf(GAP, row + 1)) {
+        missing[i] = (missing[i] ?? 0) + 1;
+        if (isTrained.has(firstRow + row)) trained[i] = (trained[i] ?? 0) + 1;
+      }
+    }
+  }
+  return names.map((name, i): BinaryColumn => {
+    if (missing[i] === 0) return { kind: "binary", name };
+    return { kind: "binary", name, gaps: Math.max(0.5, trained[i] ?? 0) / Math.max(1, train.length) };
+  });
+}
+
+/** Bits row by row, one byte each; a column with gaps is two, of which the first is 1 where the bit is missing. */
+function bitsOf(rows: readonly Rows[], count: number, own: readonly Column[]): Uint8Array {
+  const width = tableWidth(own);
   const store = new Uint8Array(count * width);
   for (const { firstRow, count: length, columns } of rows) {
-    for (let i = 0; i < width; i++) {
-      const column = columns[i] as Uint8Array;
-      for (let row = 0, at = firstRow * width + i; row < length; row++, at += width) {
-        store[at] = column[row] ?? 0;
+    let offset = 0;
+    for (const [i, column] of own.entries()) {
+      const bits = columns[i] as Uint8Array;
+      const gap = gapWidth(column);
+      for (let row = 0, at = firstRow * width + offset; row < length; row++, at += width) {
+        const bit = bits[row] ?? 0;
+        if (bit === GAP) store[at] = 1;
+        else store[at + gap] = bit;
       }
+      offset += gap + 1;
     }
   }
   return store;
@@ -153,7 +220,11 @@ function countOnes(store: Uint8Array, width: number, rows: Uint32Array): Uint32A
  * @throws DataError as `openTable`, also where a cell is neither 0 nor 1 (naming file, column, rows and what is
  * there); MissingPackageError where DuckDB is not installed; OptionError for bad options.
  */
-export async function openBinaryTable(data: TableData, options: DataOptions = {}): Promise<DataSet> {
+export async function openBinaryTable(
+  data: TableData,
+  options: DataOptions = {},
+  stored?: readonly Column[],
+): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   const { splitSeed: seed, label: classColumn, categorical } = resolved;
   if (categorical.length > 0) {
@@ -161,12 +232,14 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
       `option categorical: ${categorical.join(", ")} cannot hold categories in a table of zeros and ones; make them columns of zeros and ones by sql, or leave binary out`,
     );
   }
-  const { name, table, wanted, rows, count, parts, division } = await readParts(data, resolved, "bit");
+  const read = await readParts(data, resolved, "bit", stored);
+  const { name, table, wanted, rows, count, parts, division, notes } = read;
   const features = classColumn === undefined ? wanted : wanted.slice(0, -1);
-  const width = features.length;
-  const columns = features.map(({ name }): BinaryColumn => ({ kind: "binary", name }));
-  const store = bitsOf(rows, count, width);
-  const { classes, labels } = classColumn === undefined ? {} : classesOf(textsOf(rows, width));
+  const names = features.map(({ name }) => name);
+  const columns = stored ?? binaryColumns(names, rows, parts.train);
+  const width = tableWidth(columns);
+  const store = bitsOf(rows, count, columns);
+  const { classes, labels } = classColumn === undefined ? {} : classesOf(textsOf(rows, names.length));
   const split = (name: SplitName) => storedSplit(store, [width], parts[name], labels);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(JSON.stringify({ columns, classes, seed })).update(store);
@@ -182,19 +255,37 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${table.label}: ${count} rows of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${count} rows of ${names.length} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
+      ...notes,
       ...constantLines(columns, ones, parts.train.length),
+      ...gapLine(columns),
     ],
   };
 }
 
+/** A line on columns of bits with gaps. */
+function gapLine(columns: readonly Column[]): readonly string[] {
+  const gapped = columns.flatMap((column) => {
+    const share = gapsOfColumn(column);
+    return share === undefined ? [] : [`${column.name} (${(100 * share).toPrecision(2)} %)`];
+  });
+  return gapped.length === 0 ? [] : [`gaps, which are learned: ${named(gapped)}`];
+}
+
 /** A line for columns that are always 0, and one for those that are always 1, in the training split. */
-function constantLines(columns: readonly BinaryColumn[], ones: Uint32Array, rows: number): string[] {
+function constantLines(columns: readonly Column[], ones: Uint32Array, rows: number): string[] {
+  let at = 0;
+  const places = columns.map((column) => {
+    const own = at + gapWidth(column);
+    at += columnWidth(column);
+    return own;
+  });
   return [0, 1].flatMap((value) => {
-    const names = columns.flatMap(({ name }, i) => (ones[i] === value * rows ? [name] : []));
+    const names = columns.flatMap((column, i) =>
+      gapsOfColumn(column) === undefined && ones[places[i] ?? -1] === value * rows ? [column.name] : [],
+    );
     if (names.length === 0) return [];
-    const shown = `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ", …" : ""}`;
-    return [`always ${value} in the training split: ${names.length} of the columns (${shown})`];
+    return [`always ${value} in the training split: ${names.length} of the columns (${named(names)})`];
   });
 }

@@ -7,8 +7,8 @@ import { PlotNames, type PlotPart, renderSvg, SHORT_LABELS, short } from "./plot
 /** Rows of a table as a person writes them, and rows that a model drew, both with the given columns. */
 export interface TableRows {
   readonly columns: readonly Column[];
-  readonly data: readonly (readonly Cell[])[];
-  readonly samples: readonly (readonly Cell[])[];
+  readonly data: readonly (readonly (Cell | null)[])[];
+  readonly samples: readonly (readonly (Cell | null)[])[];
 }
 
 const MOST_COLUMNS = 24;
@@ -22,8 +22,8 @@ const color = {
   scale: { domain: SETS, range: [COLORS.data, COLORS.samples] },
 } as const;
 
-const numbers = (rows: readonly (readonly Cell[])[], column: number): number[] =>
-  finite(rows.map((row) => Number(row[column])));
+const numbers = (rows: TableRows["data"], column: number): number[] =>
+  finite(rows.map((row) => Number(row[column] ?? Number.NaN)));
 
 /**
  * Edges of the bins of a numeric column: one bin a value where the data has few whole numbers. Samples widen the range

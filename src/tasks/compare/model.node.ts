@@ -115,6 +115,7 @@ async function draw(
 ): Promise<{ readonly samples: NdArray<"float32">; readonly seconds: number }> {
   const begun = performance.now();
   const samples = await sampleRun(run, {
+    gaps: true,
     count,
     seed,
     onProgress: (share) => {

@@ -4,11 +4,13 @@ import { openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
 import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
+import { schemaOf } from "../../data/table/schema-file.node.ts";
 import { CROPS_OF_IMAGE } from "../../detection/models/mtcnn/crop-batches.ts";
 import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
+import { elementCount } from "../../tensor/array.ts";
 import { type FitOptions, fitOptions, resolveFitOptions } from "../../train/options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { version } from "../../version.ts";
@@ -134,18 +136,24 @@ async function openSamples(
   source: SentData,
   given: Options,
   modelOptions: Options,
-  { trust }: Circumstances,
+  { trust, fromWeights }: Circumstances,
 ): Promise<NewData> {
-  const parsed = parseOptions("data", dataOptionsSchema, given);
+  const declared = parseOptions("data", dataOptionsSchema, given).schema;
+  // What a schema file declares is kept with the run, not where the file lay.
+  const whole = declared === undefined ? given : { ...given, schema: await schemaOf(declared) };
+  const parsed = parseOptions("data", dataOptionsSchema, whole);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
   const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
-  const info = infoOf(data);
+  const info = {
+    ...infoOf(data),
+    ...(data.kind === "binary" && !fromWeights && { ones: onesOf(data.splits.train) }),
+  };
   return {
     opened: { kind: "samples", data },
     // What data is read as depends on the model too, and a protocol is kept even where it is the default one.
     dataOptions: {
-      ...given,
+      ...whole,
       ...(binary && { binary }),
       ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
     },
@@ -235,6 +243,22 @@ function infoOf(data: DataSet): RunConfig["dataInfo"] {
     ...(data.binarization !== undefined && { binarization: data.binarization }),
     ...(data.energy !== undefined && { energy: data.energy }),
   };
+}
+
+/** Digits that are kept of shares of ones. */
+const SHARE_DIGITS = 6;
+
+/** The share of ones of each element in a split, as if there were one sample more, half of which is ones. */
+function onesOf(split: Split): readonly number[] {
+  const counts = new Float64Array(elementCount(split.batch([0]).x.shape)).fill(0.5);
+  for (let first = 0; first < split.count; first += 1024) {
+    const { data } = split.batch(range(first, Math.min(1024, split.count - first))).x;
+    for (let i = 0; i < data.length; i++) {
+      const element = i % counts.length;
+      counts[element] = (counts[element] ?? 0) + (data[i] ?? 0);
+    }
+  }
+  return Array.from(counts, (count) => Number((count / (split.count + 1)).toPrecision(SHARE_DIGITS)));
 }
 
 /** The share of each class among the samples of a split. */

@@ -25,8 +25,8 @@ import { detectionData, validatedNumbers } from "../measure/detection-data.ts";
 import { scaleTraining, trainedSizes } from "../measure/scale-training.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { type DetectionDataOptions, detectionDataOptions, takesBoxes } from "../run/detection-options.ts";
-import { locatedData, pathsOf } from "../run/run-data.node.ts";
-import { type GivenTrust, queryTrust, trusts } from "../run/trust.node.ts";
+import { asInRun, locatedData, pathsOf } from "../run/run-data.node.ts";
+import { type GivenTrust, trusts } from "../run/trust.node.ts";
 import { offlineOption, startingWeights, type WeightsAccess } from "../run/weights.node.ts";
 import { configure, nameOf, type OpenedData } from "./configure.node.ts";
 import { withOwnClasses } from "./from-run.node.ts";
@@ -296,7 +296,7 @@ async function reopen(
     return { kind: "boxes", options, data: set, negatives: await reopenNegatives(config, set, options) };
   }
   const options = parseOptions("data", dataOptionsSchema, dataOptions);
-  return { kind: "samples", data: await openData(data, options, queryTrust(trust)) };
+  return { kind: "samples", data: await openData(data, options, asInRun(config, trust)) };
 }
 
 /** Chips of background that an earlier run has found. @throws OptionError where it finds others than when the run began */

@@ -1,6 +1,7 @@
 import type { DetectionSet } from "../../data/boxes/set.ts";
-import { type Column, columnWidth } from "../../data/sources/columns.ts";
+import { type Column, columnWidth, gapWidth, valueWidth } from "../../data/sources/columns.ts";
 import { type DataSet, range, type SplitName } from "../../data/sources/data-set.ts";
+import { decodeNumber, isMissing } from "../../data/table/codec/index.ts";
 import { Random } from "../../random.ts";
 import { contactSheet, type SheetPicture } from "../../report/boxes/contact-sheet.ts";
 import { encodePng, rasterOfBytes } from "../../report/raster/raster.ts";
@@ -74,13 +75,13 @@ export interface DataSummary {
 /** Rows taken from a split at once. */
 const ROWS = 1024;
 
-/** A number of a sample, or all of them together, and how it is scaled back. */
+/** A number of a sample, or all of them together, and how its value is read. */
 interface Watched {
   readonly name: string;
   readonly from: number;
   readonly to: number;
-  readonly mean: number;
-  readonly deviation: number;
+  /** The value at a place of a sample in its own units; undefined where it is missing. */
+  readonly read: (data: ArrayLike<number>, at: number) => number | undefined;
 }
 
 /**
@@ -91,28 +92,40 @@ export function summarizeData(data: DataSet): DataSummary {
   const split = data.splits.train;
   const size = data.sampleShape.reduce((product, length) => product * length, 1);
   const { watched, coded } = layoutOf(data, size);
-  const sums = watched.map(() => ({ count: 0, minimum: Infinity, maximum: -Infinity, sum: 0, squares: 0 }));
-  const counts = coded.map(({ column }) => new Array<number>(columnWidth(column)).fill(0));
+  // Sums are of differences from the first value, which may be far from zero.
+  const sums = watched.map(() => ({
+    first: 0,
+    count: 0,
+    minimum: Infinity,
+    maximum: -Infinity,
+    sum: 0,
+    squares: 0,
+  }));
+  const counts = coded.map(({ column }) => new Array<number>(valueWidth(column)).fill(0));
   const classes = data.classes?.map(() => 0);
   for (let first = 0; first < split.count; first += ROWS) {
     const length = Math.min(ROWS, split.count - first);
     const { x, label } = split.batch(Uint32Array.from({ length }, (_, i) => first + i));
     for (let row = 0; row < length; row++) {
-      for (const [w, { from, to }] of watched.entries()) {
+      for (const [w, { from, to, read }] of watched.entries()) {
         const sum = sums[w];
         if (sum === undefined) continue;
         for (let i = row * size + from; i < row * size + to; i++) {
-          const value = x.data[i] ?? 0;
+          const value = read(x.data, i);
+          if (value === undefined) continue;
+          if (sum.count === 0) sum.first = value;
           sum.count++;
-          sum.sum += value;
-          sum.squares += value * value;
+          sum.sum += value - sum.first;
+          sum.squares += (value - sum.first) ** 2;
           if (value < sum.minimum) sum.minimum = value;
           if (value > sum.maximum) sum.maximum = value;
         }
       }
       for (const [c, { offset, column }] of coded.entries()) {
+        if (isMissing(column, x.data, row * size + offset)) continue;
         // The largest number of a noisy one-hot code marks the category.
-        const code = x.data.subarray(row * size + offset, row * size + offset + columnWidth(column));
+        const start = row * size + offset + gapWidth(column);
+        const code = x.data.subarray(start, start + valueWidth(column));
         const position = code.indexOf(Math.max(...code));
         const held = counts[c];
         if (held !== undefined) held[position] = (held[position] ?? 0) + 1;
@@ -121,16 +134,20 @@ export function summarizeData(data: DataSet): DataSummary {
       if (classes !== undefined && held !== undefined) classes[held] = (classes[held] ?? 0) + 1;
     }
   }
-  const numbers = watched.map(({ name, mean, deviation }, w): NumericSummary => {
-    const { count = 0, minimum = 0, maximum = 0, sum = 0, squares = 0 } = sums[w] ?? {};
+  const numbers = watched.map(({ name }, w): NumericSummary => {
+    const { first = 0, count = 0, minimum = 0, maximum = 0, sum = 0, squares = 0 } = sums[w] ?? {};
     const average = sum / count;
-    const back = (value: number): number => Number((mean + deviation * value).toPrecision(7));
+    const deviation = Math.sqrt(Math.max(0, squares / count - average ** 2));
+    const digits = Math.min(
+      15,
+      7 + Math.max(0, Math.ceil(Math.log10(Math.abs(average + first) / (deviation || 1)))),
+    );
     return {
       name,
-      minimum: back(minimum),
-      mean: back(average),
-      deviation: Number((deviation * Math.sqrt(Math.max(0, squares / count - average ** 2))).toPrecision(7)),
-      maximum: back(maximum),
+      minimum: Number(minimum.toPrecision(15)),
+      mean: Number((first + average).toPrecision(digits)),
+      deviation: Number(deviation.toPrecision(7)),
+      maximum: Number(maximum.toPrecision(15)),
     };
   });
   const categories = coded.map(({ column }, c) => tally(column.name, column.categories, counts[c] ?? []));
@@ -153,15 +170,18 @@ function layoutOf(
   readonly watched: readonly Watched[];
   readonly coded: readonly { readonly offset: number; readonly column: CodedColumn }[];
 } {
-  const plain = { mean: 0, deviation: 1 };
+  const plain = { read: (data: ArrayLike<number>, at: number) => data[at] };
   if (kind === "image") return { watched: [{ name: "pixels", from: 0, to: size, ...plain }], coded: [] };
   if (kind === "binary") return { watched: [], coded: [] };
   const watched: Watched[] = [];
   const coded: { offset: number; column: CodedColumn }[] = [];
   let offset = 0;
   for (const column of columns ?? []) {
-    if (column.kind === "numeric") watched.push({ ...column, from: offset, to: offset + 1 });
-    else if (column.kind === "categorical") coded.push({ offset, column });
+    if (column.kind === "numeric") {
+      const read = (data: ArrayLike<number>, at: number) =>
+        isMissing(column, data, at) ? undefined : decodeNumber(column, data, at);
+      watched.push({ name: column.name, from: offset, to: offset + 1, read });
+    } else if (column.kind === "categorical") coded.push({ offset, column });
     offset += columnWidth(column);
   }
   if (columns === undefined) {

@@ -264,7 +264,12 @@ async function distancesOf(
     features,
   });
   if (meter.count === 0) return [];
-  const samples = await sampleRun(run, { count: meter.count, seed, ...(onProgress && { onProgress }) });
+  const samples = await sampleRun(run, {
+    count: meter.count,
+    seed,
+    gaps: true,
+    ...(onProgress && { onProgress }),
+  });
   return meter.measure(samples);
 }
 

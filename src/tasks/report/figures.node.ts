@@ -63,7 +63,7 @@ const density: FigureMaker = {
     if (data.kind !== "points" || model.logProb === undefined) return undefined;
     const frame = frameOf(data);
     const values = await densityOver(run, frame);
-    const samples = model.sample && (await sampleRun(run, { count: 800, seed }));
+    const samples = model.sample && (await sampleRun(run, { count: 800, seed, gaps: true }));
     const text = await densityHeatMap({ values, frame, ...(samples && { samples }) }, "Density of the model");
     return {
       title: "Density",

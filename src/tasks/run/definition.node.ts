@@ -3,10 +3,10 @@ import { pathToFileURL } from "node:url";
 import type { z } from "zod";
 import { findModel } from "../../catalog.ts";
 import { optional } from "../../data/files/optional.node.ts";
-import { columnsSchema, columnWidth } from "../../data/sources/columns.ts";
+import { columnsSchema, gapWidth, valueWidth } from "../../data/sources/columns.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/data-info.ts";
+import type { DataColumn, DataInfo } from "../../model/data-info.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { parseOptions } from "../../options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -117,19 +117,27 @@ function objectSchema(schema: z.ZodType, what: string): z.ZodObject {
 
 /** What of a run's record a model is built from. */
 export function modelInfo(info: RunConfig["dataInfo"]): DataInfo {
-  const { kind, sampleShape, classes, classShares, energy } = info;
+  const { kind, sampleShape, classes, classShares, energy, ones } = info;
   const columns =
     info.columns &&
-    parseOptions("dataInfo.columns", columnsSchema, info.columns).map((column) => ({
-      name: column.name,
-      size: columnWidth(column),
-      ...(column.kind === "numeric" && { mean: column.mean, deviation: column.deviation }),
-    }));
+    parseOptions("dataInfo.columns", columnsSchema, info.columns).flatMap((column): DataColumn[] => {
+      const { name } = column;
+      const gap = gapWidth(column);
+      return [
+        ...(gap > 0 ? [{ name, size: gap }] : []),
+        {
+          name,
+          size: valueWidth(column),
+          ...(column.kind === "numeric" && { mean: column.mean, deviation: column.deviation }),
+        },
+      ];
+    });
   return {
     kind,
     sampleShape,
     ...(columns !== undefined && { columns }),
     ...(energy !== undefined && { energy }),
+    ...(ones !== undefined && { ones }),
     ...(classes !== undefined && { classes }),
     ...(classShares !== undefined && { classShares }),
   };

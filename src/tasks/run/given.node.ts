@@ -1,12 +1,7 @@
-import {
-  type Column,
-  columnsSchema,
-  columnWidth,
-  encodeCategory,
-  encodeNumber,
-} from "../../data/sources/columns.ts";
+import { type Column, columnsSchema, columnWidth } from "../../data/sources/columns.ts";
 import type { DataSet, SplitName } from "../../data/sources/data-set.ts";
 import { randomRows } from "../../data/sources/views.ts";
+import { encodeValue, valueOfCell } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
 import { nearest } from "../../nearest.ts";
 import { Random } from "../../random.ts";
@@ -92,33 +87,24 @@ function writeValue(
   target: Float32Array,
   offset: number,
 ): void {
-  if (column.kind === "numeric") {
-    const number = typeof value === "string" && value.trim() === "" ? Number.NaN : Number(value);
-    if (!Number.isFinite(number)) {
-      throw new OptionError(
-        `option given: column ${column.name} holds numbers, not ${JSON.stringify(value)}`,
-      );
-    }
-    encodeNumber(column, number, target, offset);
+  const known = valueOfCell(column, value);
+  if (known !== undefined) {
+    encodeValue(column, known, random.split(column.name), target, offset);
     return;
   }
-  if (column.kind === "binary") {
-    if (!["0", "1"].includes(String(value))) {
-      throw new OptionError(
-        `option given: column ${column.name} holds 0 and 1, not ${JSON.stringify(value)}`,
-      );
-    }
-    target[offset] = Number(value);
-    return;
+  if (column.kind !== "categorical") {
+    const what =
+      column.kind === "binary"
+        ? "0 and 1"
+        : column.cells?.of.kind === "date"
+          ? `dates (${column.cells.of.form})`
+          : "numbers";
+    throw new OptionError(`option given: column ${column.name} holds ${what}, not ${JSON.stringify(value)}`);
   }
-  const position = column.categories.indexOf(String(value));
-  if (position < 0) {
-    const shown = column.categories.slice(0, 8).join(", ");
-    throw new OptionError(
-      `option given: column ${column.name} has no category ${JSON.stringify(value)}; there are ${shown}${column.categories.length > 8 ? ", …" : ""}`,
-    );
-  }
-  encodeCategory(column, position, random.split(column.name), target, offset);
+  const shown = column.categories.slice(0, 8).join(", ");
+  throw new OptionError(
+    `option given: column ${column.name} has no category ${JSON.stringify(value)}; there are ${shown}${column.categories.length > 8 ? ", …" : ""}`,
+  );
 }
 
 /**

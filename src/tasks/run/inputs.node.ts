@@ -13,14 +13,18 @@ import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
 import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
+import { isChoice } from "../../data/table/query.node.ts";
+import { readingOf } from "../../data/table/reading.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { LoadedRun } from "./load.node.ts";
+import { asInRun } from "./run-data.node.ts";
 import { queryTrust } from "./trust.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
@@ -69,15 +73,32 @@ export function sourceName(source: GatheredSource): string {
   return typeof source === "string" ? source : describeSource(source);
 }
 
-/** The table that a source is or names: rows, points, a file or a query; undefined for other data. */
-export function tableInput(source: GatheredSource | undefined): TableInput | undefined {
+/**
+ * The table that a source is or names: rows, points, a file or a query; undefined for other data. A file is read by the rules of the run's data.
+ * A query that computes columns of the run's file is put to it as well; one that only chose rows or columns of it is not.
+ */
+export async function tableInput(
+  source: GatheredSource | undefined,
+  run: LoadedRun,
+): Promise<TableInput | undefined> {
   if (source === undefined) return undefined;
   if (typeof source === "object") {
     if (source.kind === "points") return asRows(source);
     return source.kind === "rows" ? source : undefined;
   }
   if (isQuery(source)) return { sql: source };
-  return isTablePath(source) ? { path: source } : undefined;
+  if (!isTablePath(source)) return undefined;
+  const { data, dataOptions } = run.config;
+  // An imported run has options of images.
+  const options = dataOptionsSchema.safeParse(dataOptions);
+  if (!options.success) return { path: source };
+  const { sql } = options.data;
+  const reading = readingOf(options.data);
+  // A query in place of the data, or without it, names its own files.
+  if (sql === undefined || data === "" || isQuery(data) || (await isChoice(sql))) {
+    return { path: source, reading };
+  }
+  return { path: source, reading, sql, ...queryTrust(run.source.trust) };
 }
 
 /** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
@@ -117,7 +138,7 @@ export async function* readSource(
   const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
   const { dataInfo } = run.config;
   const source = await gathered(given);
-  const table = tableInput(source);
+  const table = await tableInput(source, run);
   if (marks !== undefined && table === undefined) {
     const what = source === undefined ? run.config.data : sourceName(source);
     throw new OptionError(`option label: ${what} is no table; a column is of a table`);
@@ -190,7 +211,10 @@ export async function openLike(run: LoadedRun, source: GatheredSource): Promise<
   const { followLinks: _, ...dataOptions } = run.config.dataOptions;
   // A query that the caller gives reads what it likes; one out of the run does not.
   const isOwn = dataOptions.sql === undefined && dataOptions.source === undefined;
-  const opened = await openData(source, dataOptions, isOwn ? {} : queryTrust(run.source.trust));
+  const opened = await openData(source, dataOptions, {
+    ...asInRun(run.config, run.source.trust),
+    ...(isOwn && { reads: "any" }),
+  });
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
     throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);
   }

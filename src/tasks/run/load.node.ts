@@ -19,8 +19,8 @@ import { checkFingerprint } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { keepDefinition, modelInfo, runDefinition } from "./definition.node.ts";
 import { cascadeLookingBy, detectionDataOptions, type Looking, lookingBy } from "./detection-options.ts";
-import { locatedData } from "./run-data.node.ts";
-import { type GivenTrust, queryTrust } from "./trust.node.ts";
+import { asInRun, locatedData } from "./run-data.node.ts";
+import type { GivenTrust } from "./trust.node.ts";
 
 /** A fitted model, ready to sample, score or export. */
 export interface LoadedRun {
@@ -109,7 +109,7 @@ async function runData(
   const opened = await openData(
     data,
     parseOptions("data", dataOptionsSchema, dataOptions),
-    queryTrust(trust),
+    asInRun(config, trust),
   );
   checkFingerprint(config.dataInfo.fingerprint, opened);
   return opened;

@@ -2,8 +2,9 @@ import { extname } from "node:path";
 import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { writeNpy, writeTable } from "../../data/index.node.ts";
-import { columnsSchema, decodeTable } from "../../data/sources/columns.ts";
+import { type Cell, type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split } from "../../data/sources/data-set.ts";
+import { type Clipped, Clippings, decodeTable } from "../../data/table/codec/index.ts";
 import { OptionError, RuntimeError } from "../../errors.ts";
 import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import { drawSamples, rasterize } from "../../report/index.node.ts";
@@ -77,9 +78,24 @@ export async function writePicture(path: string, picture: Picture): Promise<void
 /** Samples as a table. */
 export interface SampleRows {
   readonly names: readonly string[];
-  readonly rows: readonly (readonly (string | number)[])[];
+  readonly rows: readonly (readonly (Cell | null)[])[];
   /** Of the columns in Parquet, where the first row does not determine them. */
   readonly types?: readonly string[];
+  /** Columns with cells that lay beyond their bounds and were set to them. */
+  readonly clipped?: readonly Clipped[];
+}
+
+/** How a table is written, and what is said of it. */
+export interface TableWriting extends CsvWriting {
+  /** Called where cells lay beyond the bounds of their columns, of so many rows, and were set to them. */
+  readonly onClipped?: (clipped: readonly Clipped[], rows: number) => void;
+}
+
+/** The type in Parquet of a column of samples, as it was in the table. */
+function parquetType(column: Column, isWhole: boolean): string {
+  if (column.kind === "binary") return isWhole ? "UTINYINT" : "DOUBLE";
+  if (column.kind === "categorical" || column.cells?.of.kind === "date") return "VARCHAR";
+  return column.cells?.of.kind === "whole" ? "BIGINT" : "DOUBLE";
 }
 
 /** Column names and rows of samples: table columns undone to their own units, coordinates of points as x and y. */
@@ -88,10 +104,12 @@ export function sampleRows(info: RunConfig["dataInfo"], samples: NdArray<"float3
     const columns = columnsSchema.parse(info.columns);
     // Zeros and ones are whole numbers; the probabilities that a model decodes are not.
     const isWhole = info.kind === "binary" && samples.data.every((value) => value === 0 || value === 1);
+    const clippings = new Clippings();
     return {
       names: columns.map(({ name }) => name),
-      rows: decodeTable(columns, samples),
-      ...(isWhole && { types: columns.map(() => "UTINYINT") }),
+      rows: decodeTable(columns, samples, clippings),
+      types: columns.map((column) => parquetType(column, isWhole)),
+      clipped: clippings.columns,
     };
   }
   const width = samples.shape[1] ?? 1;
@@ -139,7 +157,7 @@ export function checkExtension(path: string, extensions: readonly string[], opti
 export async function writeForms(
   path: string,
   { picture, raster, array, table }: Forms,
-  writing?: CsvWriting,
+  writing?: TableWriting,
 ): Promise<void> {
   const extension = extname(path).toLowerCase();
   if (extension === ".png" && picture !== undefined) {
@@ -149,7 +167,8 @@ export async function writeForms(
   if (extension === ".png" && raster !== undefined) return writeFileAtomic(path, await encodePng(raster()));
   if (extension === ".npy" && array !== undefined) return writeNpy(path, array());
   if ((extension === ".csv" || extension === ".parquet") && table !== undefined) {
-    const { names, rows, types } = table();
+    const { names, rows, types, clipped = [] } = table();
+    if (clipped.length > 0) writing?.onClipped?.(clipped, rows.length);
     return writeTable(path, names, rows, types, writing);
   }
   return checkExtension(path, [

@@ -2,12 +2,20 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { dataCatalog } from "../../data/catalog.ts";
 import { isRemote } from "../../data/files/source.ts";
+import type { DataTrust } from "../../data/open.node.ts";
+import { columnsSchema } from "../../data/sources/columns.ts";
 import { isQuery } from "../../data/table/duckdb.node.ts";
 import { DataError } from "../../errors.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
+import { type GivenTrust, queryTrust } from "./trust.node.ts";
 
 // Where the files lie that a run names: its data, the data that paths lead from, pairs, weights that it began with, the module of its
 // model. config.json keeps each as it was typed, and whole, so that the run is used from any working directory.
+
+/** How the data of a run is opened: as far as the run is trusted, rows of tables encoded by the run's own columns. */
+export function asInRun({ dataInfo }: Pick<RunConfig, "dataInfo">, trust: GivenTrust | undefined): DataTrust {
+  return { ...queryTrust(trust), columns: dataInfo.columns && columnsSchema.parse(dataInfo.columns) };
+}
 
 /** True where a model is named by the path of a module, not by a name of the catalogue. */
 export function isModulePath(model: string): boolean {

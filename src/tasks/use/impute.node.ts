@@ -1,5 +1,6 @@
-import { type Cell, type Column, columnWidth, decodeRow } from "../../data/sources/columns.ts";
+import { type Cell, type Column, columnWidth, gapWidth } from "../../data/sources/columns.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { decodeRow } from "../../data/table/codec/index.ts";
 import { areBinary } from "../../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../../errors.ts";
@@ -62,7 +63,7 @@ export async function imputeTable(
   const given = await gathered(table);
   if (given === undefined) throw new OptionError("impute: give a table");
   const source = sourceName(given);
-  const input = tableInput(given);
+  const input = await tableInput(given, run);
   if (input === undefined) {
     throw new OptionError(
       `${source} is no table; missing cells are filled in in .csv, .tsv, .parquet and .json`,
@@ -80,14 +81,15 @@ export async function imputeTable(
       `${source} has a column "${DRAW}", which counts the draws of the result; rename it`,
     );
   }
-  const kinds = new Map(columns.map(({ name, kind }) => [name, kind]));
+  const known = new Map(columns.map((column) => [column.name, column]));
   return {
     names: [...inTable.map(({ name }) => name), DRAW],
     types: [
       ...inTable.map(({ name, type }) => {
-        const kind = kinds.get(name);
-        if (kind === "numeric") return "DOUBLE";
-        if (kind === "binary") return "UTINYINT";
+        const column = known.get(name);
+        if (column?.kind === "numeric" && column.cells?.of.kind === "whole") return "BIGINT";
+        if (column?.kind === "numeric" && column.cells?.of.kind !== "date") return "DOUBLE";
+        if (column?.kind === "binary") return "UTINYINT";
         return KEPT_TYPE.test(type) ? type : "VARCHAR";
       }),
       "INTEGER",
@@ -118,6 +120,7 @@ async function* filledRows(
   const { draws = 5, seed = 0 } = options;
   const random = new Random(seed).split("impute");
   const positions = new Map(columns.map(({ name }, i) => [name, i]));
+  const starts = valueStarts(columns);
   let [total, incomplete, missing] = [0, 0, 0];
   for await (const batch of batches) {
     const gaps = gapsOf(batch, columns);
@@ -143,9 +146,9 @@ async function* filledRows(
             const position = positions.get(name);
             if (position === undefined) return batch.cells[i]?.[row] ?? null;
             if (gaps[row]?.includes(position)) return cells[position] ?? null;
-            // A binary column is one number of a sample, and all of them are.
+            // However the table spells it.
             return columns[position]?.kind === "binary"
-              ? (batch.x.data[row * width + position] ?? null)
+              ? (batch.x.data[row * width + (starts[position] ?? 0)] ?? null)
               : (batch.cells[i]?.[row] ?? null);
           }),
           draw,
@@ -155,15 +158,20 @@ async function* filledRows(
   }
 }
 
+/** Where in a sample the values of columns begin. */
+function valueStarts(columns: readonly Column[]): readonly number[] {
+  let start = 0;
+  return columns.map((column) => {
+    const own = start + gapWidth(column);
+    start += columnWidth(column);
+    return own;
+  });
+}
+
 /** Positions of the model's columns that are missing, for each row. */
 function gapsOf({ known, count }: GappedBatch, columns: readonly Column[]): readonly (readonly number[])[] {
   const width = known.shape[1] ?? 1;
-  const starts: number[] = [];
-  let start = 0;
-  for (const column of columns) {
-    starts.push(start);
-    start += columnWidth(column);
-  }
+  const starts = valueStarts(columns);
   return Array.from({ length: count }, (_, row) =>
     starts.flatMap((offset, i) => (known.data[row * width + offset] === 1 ? [] : [i])),
   );

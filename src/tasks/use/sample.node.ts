@@ -1,6 +1,5 @@
 import { extname } from "node:path";
 import { z } from "zod";
-import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
@@ -26,23 +25,39 @@ import {
   firstSamples,
   samplePicture,
   sampleRows,
+  type TableWriting,
   toBytes,
   writeForms,
 } from "../run/outputs.node.ts";
+import { withoutGaps } from "./gaps.node.ts";
 
 /** How samples may be written. */
 const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
 
 /**
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
- * ones).
+ * ones). Of tables with gaps, rows have none unless `gaps` asks for them.
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
  *   its data by default) and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
   run: LoadedRun,
-  options: SampleOptions & { readonly given?: GivenValues } & Readonly<Record<string, unknown>>,
+  options: SampleOptions & { readonly given?: GivenValues; readonly gaps?: boolean } & Readonly<
+      Record<string, unknown>
+    >,
+): Promise<NdArray<"float32">> {
+  const { gaps = false, ...others } = options;
+  const samples = await drawRun(run, others);
+  if (gaps) return samples;
+  const again = (count: number, seed: number) => drawRun(run, { ...others, count, seed });
+  return withoutGaps(run, samples, again, options);
+}
+
+/** Samples as the model draws them, with gaps where it has learned some. */
+async function drawRun(
+  run: LoadedRun,
+  options: Parameters<typeof sampleRun>[1],
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
   if (model.sample === undefined) return refuse(run, "draw samples");
@@ -98,7 +113,7 @@ export async function writeSamples(
   run: LoadedRun,
   samples: NdArray<"float32">,
   path: string,
-  writing?: CsvWriting,
+  writing?: TableWriting,
 ): Promise<void> {
   const { dataInfo } = run.config;
   checkSamplePath(path, dataInfo);

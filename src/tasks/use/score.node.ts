@@ -1,5 +1,6 @@
-import { type Column, columnsSchema, logScale } from "../../data/sources/columns.ts";
+import { columnsSchema } from "../../data/sources/columns.ts";
 import { isPicture, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { logUnits } from "../../data/table/codec/index.ts";
 import { findMarks } from "../../data/table/stream.node.ts";
 import { OptionError } from "../../errors.ts";
 import { areaUnderRoc, averagePrecision, bitsPerDimension, descendingOrder } from "../../metrics/index.ts";
@@ -64,14 +65,17 @@ export function imageBits(run: LoadedRun, logLikelihood: number): number {
 }
 
 /**
- * What to subtract from log-densities of standardized columns to get those in the table's units: of the columns that
+ * What to add to log-densities of samples to get the log-likelihoods of rows in the table's units: of the columns that
  * the model has a density of, not of those that it is given.
  */
-function unitShift({ config }: LoadedRun): number {
-  if (config.dataInfo.columns === undefined) return 0;
+function unitsOf({ config }: LoadedRun): (x: NdArray<"float32">) => Float64Array {
+  const { columns: stored, sampleShape } = config.dataInfo;
+  const size = elementCount(sampleShape);
+  const all = stored === undefined ? [] : columnsSchema.parse(stored);
   const { given } = config.modelOptions;
-  const isGiven = ({ name }: Column): boolean => Array.isArray(given) && given.includes(name);
-  return logScale(columnsSchema.parse(config.dataInfo.columns).filter((column) => !isGiven(column)));
+  const modeled = new Set(all.filter(({ name }) => !(Array.isArray(given) && given.includes(name))));
+  return (x) =>
+    Float64Array.from({ length: x.shape[0] ?? 0 }, (_, row) => logUnits(all, x.data, row * size, modeled));
 }
 
 /**
@@ -122,7 +126,7 @@ function scorer(
   const partsOf = run.model.scoreParts?.bind(run.model);
   const size = elementCount(run.config.dataInfo.sampleShape);
   const random = new Random(seed).split("score");
-  const shift = unitShift(run);
+  const unitsIn = unitsOf(run);
   return async ({ x, label, firstRow }) => {
     const count = x.shape[0] ?? 0;
     const rows = run.model.scoresSlowly ? count : SOURCE_BATCH;
@@ -131,19 +135,22 @@ function scorer(
       ...(label !== undefined && { label: padLabels(label, rows) }),
     };
     const own = random.split(firstRow);
+    const units = unitsIn(x);
     if (partsOf !== undefined) {
       const { parts, terms } = await partsOf(run.session, inputs.x, {
         seed: own.integer(2 ** 31),
         ...(inputs.label !== undefined && { label: inputs.label }),
       });
       return {
-        logLikelihood: negativeSum(parts, count).map((value) => value - shift),
+        logLikelihood: negativeSum(parts, count).map((value, i) => value + (units[i] ?? 0)),
         parts,
         ...(terms && { terms }),
       };
     }
     const values = await density(inputs, own);
-    return { logLikelihood: Float64Array.from(values.data.subarray(0, count), (value) => value - shift) };
+    return {
+      logLikelihood: Float64Array.from(values.data.subarray(0, count), (value, i) => value + (units[i] ?? 0)),
+    };
   };
 }
 
@@ -304,7 +311,7 @@ function measure(column: string, scores: readonly number[], labels: readonly num
 
 /** A column of labels that nobody has named: one of the usual names that the model does not know. */
 async function findLabels(run: LoadedRun, source: Source | undefined): Promise<string | undefined> {
-  const input = tableInput(await gathered(source));
+  const input = await tableInput(await gathered(source), run);
   if (input === undefined || isPicture(run.config.dataInfo)) return undefined;
   const known: readonly unknown[] = [
     ...sampleColumns(run.config.dataInfo).map(({ name }) => name),

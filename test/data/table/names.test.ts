@@ -10,9 +10,10 @@ import {
   unmarkFormula,
 } from "../../../src/data/files/csv.ts";
 import { openData } from "../../../src/data/open.node.ts";
-import { decodeTable } from "../../../src/data/sources/columns.ts";
 import { range } from "../../../src/data/sources/data-set.ts";
 import { rows } from "../../../src/data/sources/memory.ts";
+import { decodeTable } from "../../../src/data/table/codec/index.ts";
+import { missingTest } from "../../../src/data/table/columns/missing.ts";
 import { openTable } from "../../../src/data/table/table.node.ts";
 import { writeTable } from "../../../src/data/table/write.node.ts";
 import { DataError, EidosError, FileError } from "../../../src/errors.ts";
@@ -35,8 +36,10 @@ async function cells(path: string, category = "c") {
   return decoded.sort(([a], [b]) => a - b);
 }
 
-/** What a reader of tables makes of a cell: CSV has no empty texts. */
-const readable = (text: string): boolean => text.replace(/^\ufeff/, "").trim() !== "";
+const isGap = missingTest();
+
+/** Whether a text is a category, and not a gap. */
+const readable = (text: string): boolean => !isGap(text.replace(/^\ufeff/, ""));
 
 test("categories come back from CSV and Parquet as they were written, or are refused by row and column", async () => {
   const roundTrip = async (categories: readonly string[], extension: string) => {

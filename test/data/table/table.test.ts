@@ -3,8 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Column, decodeTable } from "../../../src/data/sources/columns.ts";
+import type { Column } from "../../../src/data/sources/columns.ts";
 import type { DataSet, SplitName } from "../../../src/data/sources/data-set.ts";
+import { decodeTable } from "../../../src/data/table/codec/index.ts";
 import {
   columnNames,
   findMarks,
@@ -40,7 +41,7 @@ function people(rows = 200): string {
     const color = ["red", "green", "blue, dark"][row % 3] ?? "";
     return `${row},${3 * row + random.normal()},"${color}",${row % 2 === 0 ? "even" : "odd"}`;
   });
-  return `id,value,colour,parity\n${lines.join("\n")}\n`;
+  return `place,value,colour,parity\n${lines.join("\n")}\n`;
 }
 
 describe("reading", () => {
@@ -50,7 +51,7 @@ describe("reading", () => {
       { categorical: ["colour"], label: "parity", splitSeed: 4 },
     );
     expect(data).toMatchObject({ name: "people", kind: "table", sampleShape: [5], classes: ["even", "odd"] });
-    expect(data.columns?.map((column) => column.name)).toEqual(["id", "value", "colour"]);
+    expect(data.columns?.map((column) => column.name)).toEqual(["place", "value", "colour"]);
     const { train, validation, test } = data.splits;
     expect([train.count, validation.count, test.count]).toEqual([160, 20, 20]);
 
@@ -59,8 +60,9 @@ describe("reading", () => {
       const values = Array.from({ length: 160 }, (_, row) => x.data[row * 5 + column] ?? 0);
       const mean = values.reduce((sum, value) => sum + value, 0) / 160;
       const square = values.reduce((sum, value) => sum + value ** 2, 0) / 160;
-      expect(mean).toBeCloseTo(0, 5);
-      expect(square).toBeCloseTo(1, 5);
+      // But for the noise of one step around each.
+      expect(mean).toBeCloseTo(0, 2);
+      expect(square).toBeCloseTo(1, 1);
     }
 
     const seen = new Set<number>();
@@ -79,7 +81,7 @@ describe("reading", () => {
 
   test("the seed decides the split, contents and seed the fingerprint", async () => {
     const path = await file("people.csv", people());
-    const options = { columns: ["id", "value"] };
+    const options = { columns: ["place", "value"] };
     const [a, b, c] = [
       await openTable({ path }, { ...options, splitSeed: 1 }),
       await openTable({ path }, { ...options, splitSeed: 1 }),
@@ -114,10 +116,10 @@ describe("reading", () => {
     await writeTable(
       parquet,
       ["a", "kind"],
-      Array.from({ length: 40 }, (_, i) => [i / 4, i % 2 === 0 ? "x" : ""]),
+      Array.from({ length: 40 }, (_, i) => [i / 4, i % 2 === 0 ? "x" : "y"]),
     );
     const read = await openTable({ path: parquet }, { categorical: ["kind"] });
-    expect(read.columns?.[1]).toEqual({ kind: "categorical", name: "kind", categories: ["", "x"] });
+    expect(read.columns?.[1]).toEqual({ kind: "categorical", name: "kind", categories: ["x", "y"] });
     const query = await openTable({ sql: "select i::int as i, i * i as square from range(50) t(i);" });
     expect(query).toMatchObject({ name: "query", sampleShape: [2] });
     const filtered = await openTable({ path: parquet, sql: "select a from data where kind = 'x'" });
@@ -128,7 +130,10 @@ describe("reading", () => {
     const lines = Array.from({ length: 20 }, (_, i) => `${i},${i + 0.5},${i % 2},${i < 10 ? "n/a" : i}`);
     const path = await file("typed.csv", `whole,half,code,mixed\n${lines.join("\n")}\n,1.5,1,\n`);
     const data = await openTable(
-      { path, sql: "select half, whole + half as total, code from data where half > 10 and mixed <> 'n/a'" },
+      {
+        path,
+        sql: "select half, whole + half as total, code from data where half > 10 and mixed is not null",
+      },
       { categorical: ["code"], validation: 0, test: 0 },
     );
     expect(data.splits.train.count).toBe(10);
@@ -139,7 +144,9 @@ describe("reading", () => {
 
   test("a constant column is reported and stays finite", async () => {
     const data = await openTable({ path: await file("constant.csv", "a,b\n1,7.7\n2,7.7\n3,7.7\n5,7.7\n") });
-    expect(data.describe().join("\n")).toMatch(/"b" is constant/);
+    expect(data.describe().join("\n")).toMatch(
+      /left out: 1 column, "b" \(constant: always "7\.7": left out\)/,
+    );
     expect((await all(data, "train")).x.data.every(Number.isFinite)).toBe(true);
   });
 });
@@ -149,8 +156,8 @@ describe("bad input", () => {
     [
       "text and missing values in a numeric column",
       "text.csv",
-      `a,b\n${Array.from({ length: 9 }, (_, i) => `${i},${i < 2 ? 1 : i === 5 ? "" : "n/a"}`).join("\n")}\n`,
-      /text\.csv: no number in column "b": row 3 \("n\/a"\), row 4 \("n\/a"\), row 5 \("n\/a"\) and 4 more rows\. .*categorical/,
+      `a,b\n${Array.from({ length: 60 }, (_, i) => `${i},${i > 1 && i < 6 ? "bad" : i === 7 ? "" : i}`).join("\n")}\n`,
+      /text\.csv: no number in column "b": row 3 \("bad"\), row 4 \("bad"\), row 5 \("bad"\) and 1 more rows\. .*categorical/,
     ],
     ["NaN", "nan.csv", "a,b\n1,2\nNaN,3\n4,5\n", /nan\.csv: no number in column "a": row 2 \("NaN"\)/],
     ["infinity", "inf.csv", "a\n1\ninf\n4\n", /column "a": row 2 \("inf"\)/],
@@ -164,7 +171,7 @@ describe("bad input", () => {
     ["what is no Parquet", "fake.parquet", "no parquet at all", /fake\.parquet: /],
   ];
   test.each(cases)("%s", async (_, name, text, message) => {
-    const opened = openTable({ path: await file(name, text) });
+    const opened = openTable({ path: await file(name, text) }, { rows: "complete" });
     await expect(opened).rejects.toThrow(DataError);
     await expect(opened).rejects.toThrow(message);
   });
@@ -173,20 +180,20 @@ describe("bad input", () => {
     await expect(openTable({ path: join(folder, "none.csv") })).rejects.toThrow(/no such file/);
     const path = await file("people.csv", people());
     await expect(openTable({ path }, { columns: ["valeu"] })).rejects.toThrow(
-      /no column "valeu" \(did you mean "value"\?\); there are id, value, colour, parity/,
+      /no column "valeu" \(did you mean "value"\?\); there are place, value, colour, parity/,
     );
     await expect(openTable({ path }, { label: "class" })).rejects.toThrow(/no column "class"/);
-    await expect(openTable({ path }, { columns: ["id"], categorical: ["colour"] })).rejects.toThrow(
+    await expect(openTable({ path }, { columns: ["place"], categorical: ["colour"] })).rejects.toThrow(
       /"colour"/,
     );
     await expect(openTable({ sql: "select date '2024-01-01' as d, 1 as a from range(9)" })).rejects.toThrow(
-      /"d" is of type DATE/,
+      /no columns are left to learn from; left out: 2 columns, "d" \(constant: always "2024-01-01": left out\)/,
     );
     await expect(openTable({ sql: "select a frm b" })).rejects.toThrow(/query: /);
     await expect(openTable({ path }, { validation: 0.6, test: 0.5 })).rejects.toThrow(OptionError);
     const missing = openTable(
       { sql: "select i, case when i = 3 then null else 'k' end as k from range(9) t(i)" },
-      { categorical: ["k"] },
+      { categorical: ["k"], rows: "complete" },
     );
     await expect(missing).rejects.toThrow(/missing values in column "k": row 4/);
   });
@@ -229,7 +236,7 @@ describe("streaming", () => {
     const path = await file("marked.csv", `${marked.join("\n")}\n`);
     const { columns = [] } = await openTable(
       { path },
-      { columns: ["id", "value", "parity"], label: "parity" },
+      { columns: ["place", "value", "parity"], label: "parity" },
     );
     const classes = { column: "parity", names: ["even", "odd"] };
     let rows = 0;
@@ -243,13 +250,13 @@ describe("streaming", () => {
       rows += count;
     }
     expect(rows).toBe(400);
-    expect(await findMarks({ path }, ["none", "parity", "id", "mark"])).toBe("mark");
-    expect(await findMarks({ path }, ["id"])).toBeUndefined();
-    expect(await columnNames({ path })).toEqual(["id", "value", "colour", "parity", "mark"]);
+    expect(await findMarks({ path }, ["none", "parity", "place", "mark"])).toBe("mark");
+    expect(await findMarks({ path }, ["place"])).toBeUndefined();
+    expect(await columnNames({ path })).toEqual(["place", "value", "colour", "parity", "mark"]);
     const drain = async (options: StreamOptions) => {
       for await (const batch of streamTable({ path }, columns, options)) expect(batch.count).toBe(400);
     };
-    await expect(drain({ marks: "id" })).rejects.toThrow(/column "id", row 3: 2 is neither 0 nor 1/);
+    await expect(drain({ marks: "place" })).rejects.toThrow(/column "place", row 3: 2 is neither 0 nor 1/);
     await expect(drain({ marks: "parity" })).rejects.toThrow(/column "parity": row 1 \("even"\)/);
     await expect(drain({ classes: { column: "parity", names: ["even"] } })).rejects.toThrow(
       /column "parity", row 2: the class "odd" was not there in training \(even\)/,
