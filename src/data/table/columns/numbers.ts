@@ -132,7 +132,9 @@ export function numberFormats(
     const mark = decimal ?? (ownComma !== ownPoint ? (ownComma ? "," : ".") : guess);
     if (isEither && decimal === undefined && (counts.eitherComma > 0 || mark === ",")) guessed.push(name);
     const grouping = thousands ?? groupingOf(counts, mark);
-    if (mark === "," || grouping !== undefined) {
+    const holdsComma =
+      counts.decimalComma + counts.eitherComma + counts.thousandsPoint + counts.spacedComma > 0;
+    if ((mark === "," && holdsComma) || grouping !== undefined) {
       formats.set(name, { decimal: mark, ...(grouping !== undefined && { thousands: grouping }) });
     }
   }
