@@ -91,13 +91,27 @@ async function photos(count: number) {
   );
 }
 
-export type BoxFormat = "coco" | "createml" | "voc" | "yolo" | "csv" | "wider";
+export type BoxFormat =
+  | "coco"
+  | "createml"
+  | "voc"
+  | "yolo"
+  | "csv"
+  | "wider"
+  | "labelme"
+  | "cvat"
+  | "label-studio"
+  | "kitti"
+  | "darknet";
 
 /** Where images stand beside annotations. */
 const BESIDE: Readonly<Partial<Record<BoxFormat, string>>> = {
   yolo: "images",
   voc: "JPEGImages",
   wider: "WIDER_train/images/0--Event",
+  cvat: "images",
+  kitti: "training/image_2",
+  darknet: "obj_train_data",
 };
 
 /** A folder of photos with boxes in one of the formats. */
@@ -173,6 +187,75 @@ export async function boxFolder(folder: string, count: number, format: BoxFormat
         lines(["filename", "class", "xmin", "ymin", "xmax", "ymax"], rows),
       );
     }
+    case "labelme":
+      for (const {
+        name,
+        box: [x, y, width, height],
+        label,
+      } of all) {
+        const points = [
+          [x, y],
+          [x + width, y + height],
+        ];
+        const shapes = [
+          { label, points, shape_type: "rectangle" },
+          { label, points, shape_type: "circle" },
+        ];
+        const about = { version: "5.4.1", flags: {}, imagePath: name, imageWidth: 32, imageHeight: 32 };
+        await put(join(folder, name.replace(".png", ".json")), JSON.stringify({ ...about, shapes }));
+      }
+      return;
+    case "cvat": {
+      const images = all.map(({ name, box: [x, y, width, height], label }, id) => {
+        const box = `<box label="${label}" xtl="${x}" ytl="${y}" xbr="${x + width}" ybr="${y + height}" rotation="10"/>`;
+        const polygon = `<polygon label="${label}" points="${x},${y};${x + width},${y};${x},${y + height}"/>`;
+        return `<image id="${id}" name="${name}" width="32" height="32">${box}${polygon}</image>`;
+      });
+      return put(
+        join(folder, "annotations.xml"),
+        `<annotations><version>1.1</version><meta><task><labels><label><name>cat</name></label><label><name>dog</name></label></labels></task></meta>${images.join("\n")}</annotations>`,
+      );
+    }
+    case "label-studio": {
+      const tasks = all.map(({ name, box: [x, y, width, height], label }, id) => {
+        const [left, top, w, h] = [x, y, width, height].map((value) => (100 * value) / 32);
+        const value = { x: left, y: top, width: w, height: h, rotation: 5, rectanglelabels: [label] };
+        const region = { type: "rectanglelabels", original_width: 32, original_height: 32, value };
+        return {
+          id,
+          data: { image: `/data/upload/1/0a1b2c3d-${name}` },
+          annotations: [{ result: [region] }],
+        };
+      });
+      return put(join(folder, "project.json"), JSON.stringify(tasks));
+    }
+    case "kitti":
+      for (const {
+        name,
+        box: [x, y, width, height],
+        label,
+      } of all) {
+        const rest = "1.65 1.67 3.64 -0.65 1.71 46.70 -1.59";
+        await put(
+          join(folder, "training/label_2", name.replace(".png", ".txt")),
+          `${label} 0.00 0 -1.58 ${x} ${y} ${x + width} ${y + height} ${rest}\nDontCare -1 -1 -10 0 0 4 4 ${rest}\n`,
+        );
+      }
+      return;
+    case "darknet":
+      for (const {
+        name,
+        box: [x, y, width, height],
+        label,
+      } of all) {
+        const shares = [x + width / 2, y + height / 2, width, height].map((value) => value / 32);
+        await put(
+          join(folder, "obj_train_data", name.replace(".png", ".txt")),
+          `${label === "cat" ? 0 : 1} ${shares.join(" ")}\n`,
+        );
+      }
+      await put(join(folder, "obj.names"), "cat\ndog\n");
+      return put(join(folder, "train.txt"), all.map(({ name }) => `data/obj_train_data/${name}\n`).join(""));
     case "wider": {
       const entries = all.map(({ name, box }) => `0--Event/${name}\n1\n${box.join(" ")} 0 0 0 0 0 0 \n`);
       return put(join(folder, "wider_face_split", "wider_face_train_bbx_gt.txt"), entries.join(""));

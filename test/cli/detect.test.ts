@@ -127,6 +127,36 @@ describe("eidos detect", () => {
     expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
   });
 
+  test("has the ids of a ground truth, and says that the run is hardly trained", async () => {
+    const folder = join(root, "truth");
+    await writeImage(folder, "a.png", painted(90, 60, [120, 130, 110]));
+    await writeImage(folder, "b.png", painted(90, 60, [120, 130, 110]));
+    const truth = {
+      images: [{ id: 4711, file_name: "val/a.png" }],
+      annotations: [],
+      categories: [
+        { id: 90, name: "red" },
+        { id: 3, name: "green" },
+      ],
+    };
+    await writeText(root, "truth.json", JSON.stringify(truth));
+    const out = join(root, "truth-found");
+    const found = ["--out", out, "--confidence", "0", "--max", "50", "--no-pictures"];
+    const { error } = await printed("detect", path(), folder, ...found, "--coco", join(root, "truth.json"));
+    const results = JSON.parse(await readFile(join(out, "coco-results.json"), "utf8"));
+    expect(results.length).toBeGreaterThan(0);
+    for (const result of results) {
+      expect(result).toMatchObject({ image_id: 4711, category_id: 90, bbox: expect.any(Array) });
+      expect(Object.keys(result)).toEqual(["image_id", "category_id", "bbox", "score"]);
+    }
+    const coco = JSON.parse(await readFile(join(out, "coco.json"), "utf8"));
+    expect(coco.images).toEqual([{ id: 4711, file_name: "a.png", width: 90, height: 60 }]);
+    expect(coco.categories).toEqual([{ id: 90, name: "red" }]);
+    expect(error).toMatch(/no results: 1 images, the first is b\.png/);
+    expect(error).toMatch(/no results: classes blue/);
+    expect(error).toMatch(/^the run is hardly trained: /m);
+  });
+
   test("looks at images several times where asked, and records how", async () => {
     const folder = join(root, "twice");
     await writeImage(folder, "a.png", painted(90, 60, [120, 130, 110]));

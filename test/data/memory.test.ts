@@ -293,7 +293,13 @@ describe("images", () => {
 async function marked({ classes, splits, faults, fingerprint }: DetectionSet) {
   const parts = await Promise.all(
     Object.values(splits).map((split) =>
-      Promise.all(Array.from({ length: split.count }, (_, i) => split.sample(i, { longest: 12 }))),
+      Promise.all(
+        Array.from({ length: split.count }, async (_, i) => {
+          // Ids are those of COCO alone.
+          const { id: _id, ...sample } = await split.sample(i, { longest: 12 });
+          return sample;
+        }),
+      ),
     ),
   );
   return { classes, parts, fingerprint, faults: faults.map(({ kind, file }) => `${kind} ${file}`).sort() };

@@ -337,6 +337,11 @@ export const READERS: readonly Reader[] = [
   boxes("yolo", /\.(yaml|txt)$/),
   boxes("voc", /\.(xml|txt)$/),
   boxes("csv", /\.csv$/),
+  boxes("labelme", /\.json$/),
+  boxes("cvat", /\.xml$/),
+  boxes("label-studio", /\.json$/),
+  boxes("kitti", /\.txt$/),
+  boxes("darknet", /\.(txt|names)$/),
   {
     ...boxes("wider", /\.(txt|mat)$/),
     async make(folder) {

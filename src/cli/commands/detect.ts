@@ -11,7 +11,13 @@ import { windowsLine } from "../../tasks/measure/limits.ts";
 import { checkConfidence, looksNote, looksOf } from "../../tasks/run/detection-options.ts";
 import { findImages } from "../../tasks/run/inputs.node.ts";
 import { detectorRun } from "../../tasks/run/load.node.ts";
-import { DetectionWriter, leastScore, TILED_PIXELS } from "../../tasks/use/detect.node.ts";
+import {
+  DetectionWriter,
+  hardlyTrained,
+  leastScore,
+  readCocoIds,
+  TILED_PIXELS,
+} from "../../tasks/use/detect.node.ts";
 import { printJson, printLine, showDuration } from "../format.ts";
 import { interruptible, ProgressDisplay } from "../progress.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -32,6 +38,13 @@ const flagsSchema = z.strictObject({
   ...tridentFlag,
   ...cascadeFlags,
   ...testTimeFlags,
+  coco: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "ground truth in COCO's format whose ids of images (by their file names) and categories (by their names) coco.json and coco-results.json have (default: numbers from 1 on)",
+    ),
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
   pixelLimit: z
     .int()
@@ -78,6 +91,7 @@ export function configure(command: Command): void {
       const {
         out,
         json,
+        coco,
         pictures,
         pixelLimit,
         followLinks,
@@ -105,10 +119,16 @@ export function configure(command: Command): void {
       const views = detectorViews(detector.model, looks);
       const severalViews = isPlain(views, detector.model.imageSize.width) ? {} : views.options;
       const folder = out ?? join(run.folder, "detections");
-      const writer = new DetectionWriter(folder, detector);
+      const writer = new DetectionWriter(
+        folder,
+        detector,
+        coco === undefined ? undefined : await readCocoIds(coco),
+      );
       const display = new ProgressDisplay();
       for (const { why, ...image } of apart) writer.leaveOut(image, why);
       if (note !== undefined) display.say(note);
+      const poor = await hardlyTrained(detector, run.weightsStep);
+      if (poor !== undefined) display.say(poor);
       const [link] = apart;
       if (link !== undefined) {
         display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);
@@ -185,7 +205,16 @@ export function configure(command: Command): void {
         ...options,
         ...severalViews,
       };
-      await writer.finish(about);
+      const { unknownImages, unknownClasses } = await writer.finish(about);
+      const [unknown] = unknownImages;
+      if (unknown !== undefined) {
+        display.say(
+          `not in ${coco}, and no results: ${unknownImages.length} images, the first is ${unknown}`,
+        );
+      }
+      if (unknownClasses.length > 0) {
+        display.say(`not in ${coco}, and no results: classes ${unknownClasses.join(", ")}`);
+      }
       if (json) printJson(writer.summary(about));
       else {
         const left = unreadable === 0 ? "" : `, ${unreadable} left out`;

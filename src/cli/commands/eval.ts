@@ -10,6 +10,7 @@ import { measureSchema, missingMeasures } from "../../tasks/measure/detection-me
 import { limitLines } from "../../tasks/measure/limits.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { checkConfidence, looksNote } from "../../tasks/run/detection-options.ts";
+import { hardlyTrained } from "../../tasks/use/detect.node.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
@@ -135,6 +136,8 @@ async function evaluateBoxes(
   const { sizes, falsePositives, recalls, roc, face, out } = detect;
   const note = looksNote(run.config, looks);
   if (note !== undefined) printNote(note);
+  const poor = await hardlyTrained(run.loaded, run.weightsStep);
+  if (poor !== undefined) printNote(poor);
   const line = new ProgressLine();
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),

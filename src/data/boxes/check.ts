@@ -1,13 +1,20 @@
 import { type SplitName, splitNamed } from "../sources/data-set.ts";
-import type { Annotations, DetectionFault, FaultKind } from "./set.ts";
+import type { Annotations, Category, DetectionFault, FaultKind } from "./set.ts";
 
 /** The formats of annotations that are read and written. */
 export const DETECTION_FORMATS = ["voc", "coco", "yolo", "createml", "csv"] as const;
 
 export type DetectionFormat = (typeof DETECTION_FORMATS)[number];
 
-/** The formats of annotations that are read: those, and that of WIDER FACE, which has words for faces alone. */
-export const READ_FORMATS = [...DETECTION_FORMATS, "wider"] as const;
+/** The formats of annotations that are read: those, and the ones of tools and data sets that are not written. */
+export const READ_FORMATS = [
+  ...DETECTION_FORMATS,
+  "wider",
+  "labelme",
+  "cvat",
+  "label-studio",
+  "kitti",
+] as const;
 
 export type ReadFormat = (typeof READ_FORMATS)[number];
 
@@ -44,6 +51,8 @@ export interface RawObject {
 export interface RawImage {
   /** Path of the image within the data set, with `/` between folders. */
   readonly file: string;
+  /** The id of the image in its annotations, where they have ids. */
+  readonly id?: number | string | undefined;
   /** The file that holds its annotations, likewise. */
   readonly source: string;
   /** The size of the image by its annotations. */
@@ -57,6 +66,8 @@ export interface RawDetections {
   readonly format: ReadFormat;
   /** The classes, where the format lists them. */
   readonly classes?: readonly string[] | undefined;
+  /** The ids of classes, where the format has ids. */
+  readonly categories?: readonly Category[] | undefined;
   readonly images: readonly RawImage[];
   /** What of the files could not be read. */
   readonly faults: readonly DetectionFault[];
@@ -139,35 +150,62 @@ export function usualLandmarks(images: readonly Pick<RawImage, "objects">[]): nu
   return usual;
 }
 
+/** Whose pixels boxes are counted in, where EXIF data turn an image: those of the file, or those of the upright image. */
+export const FRAMES = ["stored", "upright"] as const;
+
+export type Frame = (typeof FRAMES)[number];
+
+/**
+ * What an image by itself shows of whose pixels its boxes are in: by the size that annotations declare, or else by boxes that reach beyond one
+ * of the two frames and not beyond the other. Undefined where it shows nothing: it is not turned on a side, is square, or has no such boxes.
+ */
+export function frameShown({ declared, objects }: RawImage, header: ImageHeader): Frame | undefined {
+  const { stored } = header;
+  const upright = uprightSize(header);
+  if (sameSize(stored, upright)) return undefined;
+  if (declared !== undefined) {
+    if (sameSize(declared, stored)) return "stored";
+    return sameSize(declared, upright) ? "upright" : undefined;
+  }
+  const within = ({ width, height }: PixelSize) =>
+    objects.every(({ unit, box: [x1, y1, x2, y2] }) =>
+      unit === "shares" ? true : x1 >= -1 && y1 >= -1 && x2 <= width + 1 && y2 <= height + 1,
+    );
+  const [inStored, inUpright] = [within(stored), within(upright)];
+  if (inStored === inUpright) return undefined;
+  return inStored ? "stored" : "upright";
+}
+
 /**
  * The annotations of an image with all that cannot be used left out: boxes in pixels of the upright image, clipped to it, each
  * with a class and a positive area, none twice.
  *
- * Where EXIF data turn the image, the size that annotations declare shows whether boxes are of the stored pixels, and turned
- * with them, or of the upright image; where it shows neither, they are taken to be of the upright image, which is what people
- * are shown who mark boxes.
+ * Where EXIF data turn the image, boxes are of the pixels as stored, and turned with them, or of the upright image. What the image itself
+ * shows counts (`frameShown`), then `frame`.
  * @param classOf number of a class by its name, or by its number in the format's list; undefined for unknown ones
  * @param points landmarks that the objects of the set have; default: none
+ * @param frame whose pixels boxes are in, where EXIF data turn the image and nothing in it shows it; default: those of the upright image,
+ * which is what people are shown who mark boxes. `always` takes it whatever is shown
  */
 export function checkAnnotations(
   raw: RawImage,
   header: ImageHeader,
   classOf: (name: string | number) => number | undefined,
   points = 0,
+  { frame = "upright", always = false }: { readonly frame?: Frame; readonly always?: boolean } = {},
 ): { readonly annotations: Annotations; readonly faults: readonly DetectionFault[] } {
   const faults: DetectionFault[] = [];
   const fault = (kind: FaultKind, detail: string) => faults.push({ kind, file: raw.file, detail });
   const upright = uprightSize(header);
   const turned = header.orientation !== 1;
-  const boxesAreStored =
-    raw.declared !== undefined && sameSize(raw.declared, header.stored) && !sameSize(header.stored, upright);
+  const boxesAreStored = turned && (always ? frame : (frameShown(raw, header) ?? frame)) === "stored";
   if (turned) {
     const whose = boxesAreStored
       ? "boxes are of the image as stored, and turned with it"
       : "boxes are taken to be of the upright image";
     fault("turned-image", `EXIF orientation ${header.orientation}; ${whose}`);
   }
-  if (raw.declared !== undefined && !boxesAreStored && !sameSize(raw.declared, upright)) {
+  if (raw.declared !== undefined && !sameSize(raw.declared, boxesAreStored ? header.stored : upright)) {
     const { width, height } = raw.declared;
     fault(
       "other-size",
@@ -228,6 +266,7 @@ export function checkAnnotations(
     faults,
     annotations: {
       file: raw.file,
+      ...(raw.id !== undefined && { id: raw.id }),
       ...upright,
       boxes,
       labels: Int32Array.from(kept, ({ label }) => label),

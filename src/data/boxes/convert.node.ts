@@ -111,7 +111,10 @@ export async function convertDetections(
     return { ...item, name };
   });
   for (const { split, name, annotations } of named) bySplit[split].push({ name, annotations });
-  const { texts, imagePath, marked } = encodeDetections(format, bySplit, set.classes, csvSafe);
+  const { texts, imagePath, marked } = encodeDetections(format, bySplit, set.classes, {
+    csvSafe,
+    categories: set.categories,
+  });
 
   let done = 0;
   await forEachLimited(named, async ({ split, index, copied, name }) => {

@@ -8,8 +8,9 @@ import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
 import type { PhotoImage, PlainPhotos } from "../sources/memory.ts";
-import type { RawImage, ReadFormat } from "./check.ts";
-import { checkAnnotations, type ImageHeader, usualLandmarks } from "./check.ts";
+import { familiesOf, findTwins, keepTogether, type Look, type Twin } from "../sources/twins.ts";
+import type { RawImage, RawObject, ReadFormat } from "./check.ts";
+import { checkAnnotations, type Frame, frameShown, type ImageHeader, usualLandmarks } from "./check.ts";
 import { FORMATS_READ, readAnnotations } from "./formats/read.node.ts";
 import { decodeRgb, examineImage, type ImageInput } from "./image.node.ts";
 import type { DetectionOptions, ResolvedDetectionOptions } from "./options.ts";
@@ -28,6 +29,8 @@ interface Annotated {
   readonly format: string;
   /** The classes, where the annotations list them. */
   readonly classes: readonly string[] | undefined;
+  /** The ids of classes, where the annotations have some. */
+  readonly categories?: DetectionSet["categories"];
   /** Every image once, in the order of the data set. */
   readonly images: readonly RawImage[];
   /** What was wrong with the annotations. */
@@ -45,6 +48,7 @@ interface Usable {
   readonly header: ImageHeader;
   readonly bytes: number;
   readonly hash: string;
+  readonly look: Look | undefined;
 }
 
 type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
@@ -59,31 +63,96 @@ const FORMAT_NAMES: Readonly<Record<ReadFormat, string>> = {
   createml: "Create ML",
   csv: "CSV",
   wider: "WIDER FACE",
+  labelme: "labelme",
+  cvat: "CVAT",
+  "label-studio": "Label Studio",
+  kitti: "KITTI",
 };
 
-/** Every image once, in order of names. */
+/** What makes objects of an image the same. */
+const keyOf = ({ class: name, box, unit, crowd }: RawObject): string =>
+  `${name} ${box.join(" ")} ${unit} ${crowd === true}`;
+
+/** Every image once, in order of names, with the objects of all entries of one split. */
 function onceEach(images: readonly RawImage[], faults: DetectionFault[]): readonly RawImage[] {
   const byFile = new Map<string, RawImage>();
+  const trained = new Set<string>();
+  const shared: DetectionFault[] = [];
   for (const image of images) {
     const { file } = image;
+    if (image.split === "train") trained.add(file);
     const held = byFile.get(file);
     if (held === undefined) {
       byFile.set(file, image);
       continue;
     }
     if (held.split === image.split) {
+      const known = new Set(held.objects.map(keyOf));
+      const further = image.objects.filter((object) => !known.has(keyOf(object)));
       const again = held.source === image.source ? "" : ` and ${image.source}`;
-      faults.push({ kind: "repeated-image", file, detail: `listed again, in ${held.source}${again}` });
+      if (further.length === 0) {
+        faults.push({ kind: "repeated-image", file, detail: `listed again, in ${held.source}${again}` });
+        continue;
+      }
+      const detail = `${held.objects.length} objects, and ${further.length} more in ${image.source}`;
+      faults.push({ kind: "merged-annotations", file, detail });
+      byFile.set(file, { ...held, objects: [...held.objects, ...further] });
       continue;
     }
-    faults.push({
-      kind: "shared-image",
-      file,
-      detail: `in ${held.split ?? "no split"} and ${image.split ?? "no split"}`,
-    });
+    const detail = `in ${held.split ?? "no split"} and ${image.split ?? "no split"}`;
+    shared.push({ kind: "shared-image", file, detail });
     if (HELD_OUT.indexOf(image.split) < HELD_OUT.indexOf(held.split)) byFile.set(file, image);
   }
-  return [...byFile.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
+  const once = [...byFile.values()].sort((a, b) => (a.file < b.file ? -1 : 1));
+  if (trained.size === 0 || once.some(({ split }) => split === "train" || split === undefined)) {
+    faults.push(...shared);
+    return once;
+  }
+  // All that is to be trained on is held out, too: there would be nothing to learn from.
+  for (const { kind: _, ...fault } of shared) faults.push({ kind: "same-splits", ...fault });
+  return once.map((image) => (trained.has(image.file) ? { ...image, split: undefined } : image));
+}
+
+/**
+ * Whose pixels the boxes of each file of annotations are in, where EXIF data turn an image and nothing in it shows it: as most of the file's
+ * images show. Files for one image each are judged together.
+ */
+function framesOf(images: readonly Usable[]): (raw: RawImage) => Frame | undefined {
+  const bySource = new Map<string, number>();
+  for (const { raw } of images) bySource.set(raw.source, (bySource.get(raw.source) ?? 0) + 1);
+  const groupOf = ({ source }: RawImage) => ((bySource.get(source) ?? 0) > 1 ? source : "");
+  const shown = new Map<string, Record<Frame, number>>();
+  for (const { raw, header } of images) {
+    if (header.orientation === 1) continue;
+    const frame = frameShown(raw, header);
+    if (frame === undefined) continue;
+    const counts = shown.get(groupOf(raw)) ?? { stored: 0, upright: 0 };
+    counts[frame]++;
+    shown.set(groupOf(raw), counts);
+  }
+  return (raw) => {
+    const counts = shown.get(groupOf(raw));
+    if (counts === undefined || counts.stored === counts.upright) return undefined;
+    return counts.stored > counts.upright ? "stored" : "upright";
+  };
+}
+
+/** Faults for classes whose names are the same but for case, spaces and marks. */
+function similarClasses(classes: readonly string[]): readonly DetectionFault[] {
+  const byKey = new Map<string, string[]>();
+  for (const name of classes) {
+    const key = name
+      .normalize("NFKC")
+      .toLowerCase()
+      .replace(/[\s_\-.]+/g, "");
+    byKey.set(key, [...(byKey.get(key) ?? []), name]);
+  }
+  return [...byKey.values()].flatMap((names): DetectionFault[] => {
+    const [first, ...others] = names;
+    return first === undefined || others.length === 0
+      ? []
+      : [{ kind: "similar-classes", file: first, detail: `and ${others.join(", ")}` }];
+  });
 }
 
 /** Looks at every image; those that cannot be used are faults. */
@@ -96,11 +165,17 @@ async function examineAll(
   await forEachLimited(images, async (raw, i) => {
     const finding = await examineImage(imageOf(raw), options);
     findings[i] = finding.ok
-      ? { kind: "usable", raw, header: finding.header, bytes: finding.bytes, hash: finding.hash }
+      ? {
+          kind: "usable",
+          raw,
+          header: finding.header,
+          bytes: finding.bytes,
+          hash: finding.hash,
+          look: finding.look,
+        }
       : { kind: finding.kind, file: printable(raw.file), detail: finding.detail };
   });
   const usable: Usable[] = [];
-  const first = new Map<string, string>();
   // A link that leads out was found as the folder was listed, and is counted once.
   const outside = new Set(faults.filter(({ kind }) => kind === "outside").map(({ file }) => file));
   for (const finding of findings) {
@@ -109,17 +184,39 @@ async function examineAll(
       continue;
     }
     usable.push(finding);
-    const { file } = finding.raw;
-    const twin = first.get(finding.hash);
-    if (twin === undefined) first.set(finding.hash, file);
-    else faults.push({ kind: "identical-images", file, detail: `the same bytes as ${twin}` });
   }
   return usable;
 }
 
-/** Splits as given; a missing validation part is drawn from the training images, and all of them where none is given. */
+/** Faults for twins, and for those that are in two splits. */
+function twinFaults(
+  images: readonly Usable[],
+  twins: readonly Twin[],
+  parts: Parts<Usable>,
+): readonly DetectionFault[] {
+  const splitOf = new Map<Usable | undefined, SplitName>();
+  for (const name of Object.keys(parts) as SplitName[]) {
+    for (const image of parts[name]) splitOf.set(image, name);
+  }
+  return twins.flatMap(({ of, twin, equal }): DetectionFault[] => {
+    const [first, second] = [images[of], images[twin]];
+    if (first === undefined || second === undefined) return [];
+    const { file } = second.raw;
+    const detail = equal ? `the same bytes as ${first.raw.file}` : `nearly ${first.raw.file}`;
+    const fault: DetectionFault = { kind: equal ? "identical-images" : "similar-images", file, detail };
+    const [a, b] = [splitOf.get(first), splitOf.get(second)];
+    if (a === b) return [fault];
+    return [fault, { kind: "shared-twin", file, detail: `in ${b}; ${first.raw.file} is in ${a}` }];
+  });
+}
+
+/**
+ * Splits as given; a missing validation part is drawn from the training images, and all of them where none is given. What is drawn keeps twins
+ * together.
+ */
 function divide(
   images: readonly Usable[],
+  twins: readonly Twin[],
   { validation, test, splitSeed }: ResolvedDetectionOptions,
 ): { readonly parts: Parts<Usable>; readonly drawn: readonly SplitName[] } {
   const of = (split: SplitName) => images.filter(({ raw }) => raw.split === split);
@@ -134,13 +231,31 @@ function divide(
     { validation, test: listed ? 0 : test },
     new Random(splitSeed).split("detection"),
   );
-  const pick = (indices: Uint32Array) =>
-    [...indices].sort((a, b) => a - b).flatMap((index) => open[index] ?? []);
+  const placeOf = new Map(open.map((image, place) => [image, place]));
+  const places = new Map(images.map((image, position) => [position, placeOf.get(image)]));
+  const families = familiesOf(
+    open.length,
+    twins.flatMap(({ of, twin, equal }) => {
+      const [a = -1, b = -1] = [places.get(of), places.get(twin)];
+      return a < 0 || b < 0 ? [] : [{ of: a, twin: b, equal }];
+    }),
+  );
+  const sorted = (indices: Uint32Array) => [...indices].sort((a, b) => a - b);
+  const drawn = keepTogether(
+    {
+      train: sorted(positions.train),
+      validation: sorted(positions.validation),
+      test: sorted(positions.test),
+    },
+    families,
+  );
+  const pick = (indices: readonly number[]) =>
+    indices.toSorted((a, b) => a - b).flatMap((index) => open[index] ?? []);
   return {
     parts: {
-      train: pick(positions.train),
-      validation: pick(positions.validation),
-      test: listed ? given.test : pick(positions.test),
+      train: pick(drawn.train),
+      validation: pick(drawn.validation),
+      test: listed ? given.test : pick(drawn.test),
     },
     drawn: listed ? ["validation"] : ["train", "validation", "test"],
   };
@@ -164,9 +279,27 @@ function occurring(images: readonly Usable[]): readonly string[] {
   return [...new Set(names)].filter((name) => name !== "").sort((a, b) => (a < b ? -1 : 1));
 }
 
+/** Kinds of files that are counted where no annotations are found. */
+const COUNTED = 6;
+
+/** What a folder holds, as far as it helps: how many files of each kind are in which folder. */
+function heldIn(files: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const file of files) {
+    const folder = file.slice(0, file.lastIndexOf("/") + 1);
+    const extension = /\.[^./]+$/.exec(file)?.[0].toLowerCase() ?? "files without extension";
+    const key = `${extension} ${folder === "" ? "at the top" : `in ${folder}`}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  if (counts.size === 0) return "the folder is empty";
+  const kinds = [...counts].sort(([, a], [, b]) => b - a);
+  const shown = kinds.slice(0, COUNTED).map(([kind, count]) => `${count} ${kind}`);
+  return `found ${shown.join(", ")}${kinds.length > COUNTED ? ", …" : ""}`;
+}
+
 /**
- * Opens a folder of images with annotations in Pascal VOC's, COCO's, YOLO's or Create ML's format or in CSV, or one file of
- * annotations beside its images. Everything is checked as it is opened: what is wrong is in `faults`, and named by `describe`.
+ * Opens a folder of images with annotations in Pascal VOC's, COCO's, YOLO's, Create ML's, WIDER FACE's, labelme's, CVAT's, Label Studio's or
+ * KITTI's format or in CSV, or one file of annotations beside its images. Everything is checked as it is opened: what is wrong is in `faults`, and named by `describe`.
  * Images are decoded when they are asked for. Regular files below the folder are read, and nothing else.
  * @throws DataError where there are no annotations, no image can be used or no object is marked; OptionError;
  * MissingPackageError where sharp is not installed; FileError
@@ -182,7 +315,7 @@ export async function openDetectionFolder(
     const wanted = resolved.format === undefined ? "" : ` in the format ${FORMAT_NAMES[resolved.format]}`;
     const left = faultLines(files.leftOut).map((line) => `; ${line}`);
     throw new DataError(
-      `${path}: no annotations of objects found${wanted}; there may be ${FORMATS_READ}${left.join("")}`,
+      `${path}: no annotations of objects found${wanted}; ${heldIn(files.all)}; there may be ${FORMATS_READ}${left.join("")}`,
     );
   }
   const { folder } = files;
@@ -194,6 +327,7 @@ export async function openDetectionFolder(
       label: path,
       format: FORMAT_NAMES[raw.format],
       classes: raw.classes,
+      categories: raw.categories,
       images,
       faults,
       imageOf: ({ file }) => ({ read: () => folder.read(file, FILE_KINDS.image) }),
@@ -245,21 +379,27 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   const faults = [...annotated.faults];
   const images = await examineAll(annotated, resolved, faults);
   if (images.length === 0) {
-    const [line = "its annotations list none"] = faultLines(faults);
-    throw new DataError(`${label}: no image can be used; ${line}`);
+    const lines = faults.length === 0 ? ["its annotations list none"] : faultLines(faults);
+    throw new DataError(`${label}: no image can be used; ${lines.join("; ")}`);
   }
   const classes = resolved.classes ?? listed ?? occurring(images);
   if (classes.length === 0)
     throw new DataError(`${label}: no object is marked in any of its ${images.length} images`);
 
-  const { parts, drawn } = divide(images, resolved);
+  const twins = findTwins(images);
+  const { parts, drawn } = divide(images, twins, resolved);
+  faults.push(...twinFaults(images, twins, parts), ...similarClasses(classes));
+  const frameOf = framesOf(images);
   const cache = new ImageCache(resolved.cache * 1e6);
   const classOf = classNumbers(listed, classes);
   const points = usualLandmarks(images.map(({ raw }) => raw));
   const fingerprint = new Fingerprint().text(JSON.stringify(classes));
   const open = (name: SplitName) => {
     const checked = parts[name].map(({ raw, header, bytes }): Annotations => {
-      const { annotations, faults: found } = checkAnnotations(raw, header, classOf, points);
+      const { annotations, faults: found } = checkAnnotations(raw, header, classOf, points, {
+        frame: resolved.exif ?? frameOf(raw) ?? "upright",
+        always: resolved.exif !== undefined,
+      });
       for (const fault of found) faults.push(fault);
       const { file, width, height, boxes, labels, difficult, crowd, landmarks } = annotations;
       fingerprint.text(JSON.stringify([name, file, width, height, bytes]));
@@ -304,6 +444,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   const set: DetectionSet = {
     name: setName,
     classes,
+    ...(annotated.categories && { categories: annotated.categories }),
     splits,
     faults,
     fingerprint: fingerprint.toString(),

@@ -2,9 +2,11 @@ import { createHash } from "node:crypto";
 import { DataError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { FILE_KINDS, readRegularFile, UnreadFileError, type UnreadReason } from "../files/files.node.ts";
+import { inBytes } from "../image/depth.node.ts";
 import { importSharp, refuseDrawing } from "../image/sharp.node.ts";
 import { checkedImage } from "../sources/gather.ts";
 import type { PhotoImage } from "../sources/memory.ts";
+import { LOOK, type Look } from "../sources/twins.ts";
 import type { ImageHeader, Orientation, PixelSize } from "./check.ts";
 import { uprightSize } from "./check.ts";
 import type { ByteImage, FaultKind, ImagePart } from "./set.ts";
@@ -18,6 +20,8 @@ export type ImageFinding =
       readonly bytes: number;
       /** SHA-256 of the file. */
       readonly hash: string;
+      /** A small look at its pixels, as stored, where they were decoded. */
+      readonly look?: Look;
       /** Whether parts of it can be decoded without holding all of it: it is stored upright, from the top down or in tiles. */
       readonly inParts: boolean;
     }
@@ -109,12 +113,19 @@ async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks
       const detail = `${width} × ${height} pixels, more than the limit of ${pixelLimit}`;
       return { ok: false, kind: "huge-image", detail };
     }
+    let look: Look | undefined;
     if (verify) {
-      const tiny = reader(sharp, contents, pixelLimit).resize(16, 16, { fit: "fill" }).raw();
-      await nativeCall(() => tiny.toBuffer());
+      const tiny = reader(sharp, contents, pixelLimit)
+        .resize(LOOK, LOOK, { fit: "fill" })
+        .flatten({ background: "white" })
+        .toColorspace("b-w")
+        .raw({ depth: "uchar" });
+      const { data, info } = await nativeCall(() => tiny.toBuffer({ resolveWithObject: true }));
+      look = Uint8Array.from({ length: LOOK * LOOK }, (_, i) => data[i * info.channels] ?? 0);
     }
     return {
       ok: true,
+      ...(look !== undefined && { look }),
       header: { stored: { width, height }, orientation: orientation as Orientation },
       bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
       hash: hashOf(contents),
@@ -150,8 +161,9 @@ export async function decodeRgb(
   const { width, height } = part ?? all;
   try {
     const opened = reader(sharp, await contentsOf(image), pixelLimit);
-    if (isFile(image)) refuseOther(header, await nativeCall(() => opened.metadata()));
-    const upright = opened.autoOrient().flatten({ background: "white" });
+    const now = await nativeCall(() => opened.metadata());
+    if (isFile(image)) refuseOther(header, now);
+    const upright = (await inBytes(opened, now)).autoOrient().flatten({ background: "white" });
     const colored = upright.resize(all.width, all.height, { fit: "fill" }).toColorspace("srgb");
     const raw = (part === undefined ? colored : colored.extract({ ...part })).raw({ depth: "uchar" });
     const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));

@@ -3,7 +3,7 @@ import { nameList, sampleCount, seedNumber, stepCount, text } from "../../bounds
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
-import { READ_FORMATS } from "./check.ts";
+import { FRAMES, READ_FORMATS } from "./check.ts";
 
 /** The size below which digits are small by default, as COCO counts. */
 export const SMALL_LIMIT = 32;
@@ -72,6 +72,18 @@ export const detectionOptionsSchema = z.strictObject({
     .optional()
     .describe(
       "format of the annotations, where a folder has them in several (default: the first that is found)",
+    ),
+  boxUnit: z
+    .enum(["pixels", "shares"])
+    .optional()
+    .describe(
+      "csv: whether edges of boxes are in pixels, or shares of width and height (default: shares where all of a table lie within 0 and 1)",
+    ),
+  exif: z
+    .enum(FRAMES)
+    .optional()
+    .describe(
+      "whether boxes of photos that EXIF data turn are of the pixels as stored, or of the upright image (default: as the sizes and boxes of all images of the annotations show, or else upright)",
     ),
   classes: nameList(z.string().min(1))
     .min(1)

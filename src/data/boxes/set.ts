@@ -12,11 +12,28 @@ export const FAULTS = {
   "unreadable-annotations": "annotations that cannot be read; their image is left out",
   "missing-annotations": "images listed in a split without annotations; left out",
   "missing-image": "annotations of an image that is not there; left out",
+  "ambiguous-image":
+    "images under an id that another image has, too, so that nothing tells whose boxes are whose; left out",
   "unreadable-image": "images that cannot be decoded; left out",
   "huge-image": "images with more pixels than the limit; left out",
   "repeated-image": "images listed more than once; kept once",
+  "merged-annotations": "images with objects in several entries or files of annotations; all are taken",
   "shared-image": "images in more than one split; kept in the one held out",
-  "identical-images": "files with the same bytes as another one; kept",
+  "same-splits": "training images that are all held out, too; splits are drawn anew from them",
+  "identical-images": "files with the same bytes as another one; kept, in one split where splits are drawn",
+  "similar-images":
+    "pictures that are nearly another one, saved, scaled or compressed again; kept, in one split where splits are drawn",
+  "shared-twin":
+    "pictures of which a twin is in another split; kept, though what is measured on them is too good",
+  "guessed-split": "folders taken for a split by a name that is not its own",
+  "other-spelling":
+    "images found by another spelling of their name (case, letters with marks, %20, slashes, extension)",
+  "unused-annotations": "files of annotations that were found and not used (--format chooses)",
+  "not-read": "annotations that are no boxes of objects (points, lines, texts, tracks); left out",
+  "guessed-shares":
+    "tables of which all edges lie within 0 … 1: taken as shares of width and height (--box-unit pixels takes them as they are)",
+  "similar-classes":
+    "classes whose names differ by case, spaces or marks alone; kept apart (--classes, or rename them)",
   "not-in-a-split": "images with annotations that no split lists; left out",
   "turned-image": "images that EXIF data turn; pixels and boxes are upright",
   "other-size": "images of another size than their annotations state; the size of the image counts",
@@ -27,6 +44,7 @@ export const FAULTS = {
   "other-faces":
     "images whose faces in the lists of easy, medium and hard ones are not those of the annotations; their subsets are not read",
   "unknown-difficulty": "files with a difficulty of objects that is not easy, medium or hard; not read",
+  "outline-box": "objects with an outline and no box; the box around it is taken",
   "broken-box": "boxes with a coordinate that is no number; dropped",
   "empty-box": "boxes of zero or negative area; dropped",
   "outside-box": "boxes wholly outside of their image; dropped",
@@ -89,6 +107,8 @@ export interface ByteImage {
 export interface Annotations {
   /** Path of the image within its data set, with `/` between folders. */
   readonly file: string;
+  /** The id that the annotations have for the image, where they have one (COCO). */
+  readonly id?: number | string | undefined;
   /** Size in pixels of the image, turned upright by its EXIF data. */
   readonly width: number;
   readonly height: number;
@@ -180,10 +200,19 @@ export interface DetectionSplit {
   original?(index: number): OriginalImage | undefined;
 }
 
+/** A class under the id that annotations have for it. */
+export interface Category {
+  readonly id: number | string;
+  readonly name: string;
+  readonly supercategory?: string | undefined;
+}
+
 /** Photographs, or other images, in which objects are marked by boxes. */
 export interface DetectionSet {
   readonly name: string;
   readonly classes: readonly string[];
+  /** The ids that the annotations have for classes, where they have some: COCO's categories. */
+  readonly categories?: readonly Category[] | undefined;
   readonly splits: Readonly<Record<SplitName, DetectionSplit>>;
   /** What was wrong with the data: boxes clipped and dropped, files left out, with names. */
   readonly faults: readonly DetectionFault[];

@@ -11,10 +11,18 @@ import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
 import { FILE_KINDS, readRegularFile } from "../files/files.node.ts";
 import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
-import { describeSplits, randomSplit, splitNamed, storedSplit } from "../sources/data-set.ts";
+import {
+  describeSplits,
+  isGuessedTest,
+  randomSplit,
+  splitOfFolder,
+  storedSplit,
+} from "../sources/data-set.ts";
 import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
+import { familiesOf, findTwins, keepTogether, type Twin } from "../sources/twins.ts";
+import { DepthWatch, inBytes } from "./depth.node.ts";
 import { importSharp, MOST_PIXELS, refuseDrawing } from "./sharp.node.ts";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
@@ -38,12 +46,16 @@ export interface FolderImages {
   readonly images: readonly ImageFile[];
   /** Links to images that lead out of the folder, and folders that are not looked into; with the reason. */
   readonly leftOut: readonly { readonly name: string; readonly detail: string }[];
+  /** What was decided about folders and images beside them, a line each. */
+  readonly notes: readonly string[];
 }
 
 /** How decoded images come out: square, `size` × `size`. */
 export interface ImageFormat {
   readonly size: number;
   readonly channels: "grey" | "rgb";
+  /** Bits that are used of images of 16 bits (default: all). */
+  readonly bits?: number | undefined;
 }
 
 /** True for the entry of a folder that has the extension of an image. */
@@ -63,26 +75,73 @@ export async function findAllImages(path: string, options: FolderOptions = {}): 
   const { files, folders, leftOut } = await folder.list();
   const away = leftOut.find(({ kind, isFolder }) => kind === "outside" && isFolder);
   if (away !== undefined) throw new DataError(`${join(path, away.path)}: ${away.detail}`);
-  const parts = new Map(
-    folders.flatMap((name) => {
-      const split = name.includes("/") ? undefined : splitNamed(name);
-      return split === undefined ? [] : [[name, split] as const];
-    }),
-  );
-  const inParts = [...parts.values()].includes("train");
-  const images = files.filter(hasImageName).flatMap((name): ImageFile[] => {
+  const held = files.filter(hasImageName);
+  const parts = splitFolders(folders, held);
+  const unused = new Map<string, number>();
+  const images = held.flatMap((name): ImageFile[] => {
     const [first = "", ...rest] = name.split("/").slice(0, -1);
-    const split = inParts ? parts.get(first) : undefined;
-    if (inParts && split === undefined) return [];
-    const className = inParts ? rest[0] : first === "" ? undefined : first;
+    const split = parts.get(first);
+    if (parts.size > 0 && split === undefined) {
+      unused.set(first, (unused.get(first) ?? 0) + 1);
+      return [];
+    }
+    const className = parts.size > 0 ? rest[0] : first === "" ? undefined : first;
     return [{ name, className, split, read: () => folder.read(name, FILE_KINDS.image) }];
   });
+  const guessed = [...parts.keys()].filter(isGuessedTest);
   return {
     images,
     leftOut: leftOut
       .filter(({ path, isFolder }) => isFolder || hasImageName(path))
       .map(({ path: name, detail }) => ({ name, detail })),
+    notes: [
+      ...guessed.map((name) => `the folder ${name} is taken for the test split`),
+      ...[...unused].map(([name, count]) =>
+        name === ""
+          ? `left out ${count} images beside the folders of splits: ${held.find((each) => !each.includes("/"))}`
+          : `left out the folder ${name} with ${count} images: it is no split, as ${[...parts.keys()].join(", ")} are`,
+      ),
+    ],
   };
+}
+
+/**
+ * The folders that are splits: none, or `train` and others. A folder `train` without folders of its own among others that are no splits is a
+ * class.
+ */
+function splitFolders(folders: readonly string[], images: readonly string[]): ReadonlyMap<string, SplitName> {
+  const top = folders.filter((name) => !name.includes("/"));
+  const named = top.flatMap((name) => {
+    const split = splitOfFolder(name);
+    return split === undefined ? [] : [[name, split] as const];
+  });
+  const [training, ...others] = named;
+  const isClass =
+    training !== undefined &&
+    others.length === 0 &&
+    images.some((name) => name.includes("/") && !name.startsWith(`${training[0]}/`)) &&
+    !folders.some((name) => name.startsWith(`${training[0]}/`));
+  return named.some(([, split]) => split === "train") && !isClass ? new Map(named) : new Map();
+}
+
+/**
+ * Images beside the folders of classes have no class: where they are fewer than those that have one they are left out, otherwise there are no
+ * classes. Either is noted.
+ */
+function withoutStrays(images: readonly ImageFile[]): {
+  readonly kept: readonly ImageFile[];
+  readonly notes: readonly string[];
+} {
+  const strays = images.filter(({ className }) => className === undefined);
+  const [first] = strays;
+  const classed = images.length - strays.length;
+  if (first === undefined || classed === 0) return { kept: images, notes: [] };
+  if (strays.length < classed) {
+    const note = `left out ${strays.length} beside the folders of classes: ${first.name}${strays.length > 1 ? ", …" : ""}`;
+    return { kept: images.filter(({ className }) => className !== undefined), notes: [note] };
+  }
+  const note = `no classes are read: ${strays.length} images are beside the folders of classes (${first.name}, …), ${classed} in them`;
+  return { kept: images.map((image) => ({ ...image, className: undefined })), notes: [note] };
 }
 
 /**
@@ -90,13 +149,15 @@ export async function findAllImages(path: string, options: FolderOptions = {}): 
  * resized, transparency laid on white.
  * @param image the path of a file, or its bytes
  * @param name what messages call it (default: the path)
+ * @param depths what watches images of 16 bits
  * @throws DataError naming the file where it is no readable image or larger than the limits, MissingPackageError where sharp is not
  * installed.
  */
 export async function decodeImage(
   image: string | Uint8Array,
-  { size, channels }: ImageFormat,
+  { size, channels, bits }: ImageFormat,
   name = typeof image === "string" ? image : "image in memory",
+  depths?: DepthWatch,
 ): Promise<Uint8Array> {
   const sharp = await importSharp();
   const planes = channels === "grey" ? 1 : 3;
@@ -105,8 +166,9 @@ export async function decodeImage(
     typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
   try {
     const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
-    refuseDrawing((await nativeCall(() => opened.metadata())).format);
-    const upright = opened.autoOrient().flatten({ background: "white" });
+    const header = await nativeCall(() => opened.metadata());
+    refuseDrawing(header.format);
+    const upright = (await inBytes(opened, header, bits)).autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
     const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
     const raw = colored.raw({ depth: "uchar" });
@@ -119,6 +181,7 @@ export async function decodeImage(
           data[pixel * info.channels + Math.min(plane, info.channels - 1)] ?? 0;
       }
     }
+    if (header.depth === "ushort") depths?.see(bytes);
     return bytes;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
@@ -145,7 +208,7 @@ export async function forEachLimited<T>(
 interface Item extends Pick<ImageFile, "className" | "split"> {
   /** Its path within the folder, or where it is in a list: `images[3]`. */
   readonly name: string;
-  decode(format: ImageFormat): Promise<Uint8Array>;
+  decode(format: ImageFormat, depths: DepthWatch): Promise<Uint8Array>;
 }
 
 /** What images are called, for a data set of them. */
@@ -155,16 +218,18 @@ interface Naming {
   readonly label: string;
   /** What was left out before anything was read. */
   readonly leftOut: FolderImages["leftOut"];
+  /** What was decided about folders. */
+  readonly notes: FolderImages["notes"];
   /** Puts the names of classes in order. */
   order(classes: readonly string[]): string[];
 }
 
 /** How images are read. @throws OptionError for colored images that are to be binarized */
-function formatOf({ size, color, binary = false }: ResolvedDataOptions): ImageFormat {
+function formatOf({ size, color, binary = false, bits }: ResolvedDataOptions): ImageFormat {
   if (binary && color === "rgb") {
     throw new OptionError("option color: binary images are grey before they are binarized; leave rgb out");
   }
-  return { size, channels: color ?? (binary ? "grey" : "rgb") };
+  return { size, channels: color ?? (binary ? "grey" : "rgb"), bits };
 }
 
 /** A line that counts what was not looked into, and names the first of it. */
@@ -177,9 +242,14 @@ function leftOutLines(leftOut: FolderImages["leftOut"]): readonly string[] {
 
 /** Images of bytes, with classes where all have one. Those that are `broken` are left out. */
 function imageSet(
-  { name, label, leftOut, order }: Naming,
+  { name, label, leftOut, notes, order }: Naming,
   items: readonly Omit<Item, "decode">[],
-  { pixels, shape, broken }: { pixels: Uint8Array; shape: readonly number[]; broken: ReadonlySet<number> },
+  {
+    pixels,
+    shape,
+    broken,
+    depths,
+  }: { pixels: Uint8Array; shape: readonly number[]; broken: ReadonlySet<number>; depths?: DepthWatch },
   options: ResolvedDataOptions,
 ): DataSet {
   const { splitSeed: seed, validation, test, binary = false, binarize: protocol } = options;
@@ -194,7 +264,11 @@ function imageSet(
   const classes = named.length === readable.length ? order([...new Set(named)]) : undefined;
   const numbers = new Map(classes?.map((className, number) => [className, number]));
   const labels = classes && Uint32Array.from(items, ({ className = "" }) => numbers.get(className) ?? 0);
-  const parts = divide(items, readable, { validation, test }, new Random(seed).split("images"));
+  const twins = twinsOf(pixels, elementCount(shape), readable);
+  const parts = divide(items, readable, twins, { validation, test }, new Random(seed).split("images"));
+  const told = [...notes, ...twinLines(items, readable, twins, parts)];
+  const dark = depths?.line();
+  if (dark !== undefined) told.push(dark);
   const split = (name: SplitName) => storedSplit(pixels, shape, parts[name], labels);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(
@@ -211,6 +285,7 @@ function imageSet(
     describe: () => [
       `${label}: ${readable.length} images, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
       `${describeSplits(splits)}${items[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
+      ...told,
       ...(brokenNames.length === 0
         ? []
         : [
@@ -248,15 +323,16 @@ async function decodedSet(
   checkDecoded(naming.label, items.length, shape);
   const pixels = new Uint8Array(items.length * length);
   const broken = new Set<number>();
+  const depths = new DepthWatch();
   await forEachLimited(items, async (item, index) => {
     try {
-      pixels.set(await item.decode(format), index * length);
+      pixels.set(await item.decode(format, depths), index * length);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       broken.add(index);
     }
   });
-  return imageSet(naming, items, { pixels, shape, broken }, options);
+  return imageSet(naming, items, { pixels, shape, broken, depths }, options);
 }
 
 /**
@@ -273,7 +349,8 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
   const resolved = resolveDataOptions(options);
   formatOf(resolved);
   await importSharp();
-  const { images, leftOut } = await findAllImages(folder, resolved);
+  const { images: found, leftOut, notes } = await findAllImages(folder, resolved);
+  const { kept: images, notes: strays } = withoutStrays(found);
   if (images.length === 0) {
     const looked = [...IMAGE_EXTENSIONS].join(", ");
     throw new DataError(
@@ -285,11 +362,15 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
       name,
       className,
       split,
-      decode: async (format) => decodeImage(await read(), format, name),
+      decode: async (format, depths) => decodeImage(await read(), format, name, depths),
     }),
   );
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
-  return decodedSet({ name: basename(folder), label: folder, leftOut, order }, items, resolved);
+  return decodedSet(
+    { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order },
+    items,
+    resolved,
+  );
 }
 
 /**
@@ -304,6 +385,7 @@ export async function openImages(source: PlainImages, options: DataOptions = {})
     name: "images",
     label: "images in memory",
     leftOut: [],
+    notes: [],
     order: (classes) =>
       classes.toSorted((a, b) => (typeof labels?.[0] === "number" ? Number(a) - Number(b) : a < b ? -1 : 1)),
   };
@@ -315,7 +397,10 @@ export async function openImages(source: PlainImages, options: DataOptions = {})
   if (source.form === "encoded") {
     await importSharp();
     const items = source.images.map(
-      (bytes, i): Item => ({ ...itemOf(i), decode: (format) => decodeImage(bytes, format, imageName(i)) }),
+      (bytes, i): Item => ({
+        ...itemOf(i),
+        decode: (format, depths) => decodeImage(bytes, format, imageName(i), depths),
+      }),
     );
     return decodedSet(naming, items, resolved);
   }
@@ -329,10 +414,48 @@ export function imageName(index: number): string {
   return `images[${index}]`;
 }
 
-/** Follows the folders where they name splits; the rest at random. */
+/** Images of equal pixels, by their positions among those that are readable. */
+function twinsOf(pixels: Uint8Array, length: number, readable: readonly number[]): readonly Twin[] {
+  return findTwins(
+    readable.map((index) => {
+      const own = pixels.subarray(index * length, (index + 1) * length);
+      return { hash: createHash("sha256").update(own).digest("base64") };
+    }),
+  );
+}
+
+/** Lines for twins, and for those of which one is held out. */
+function twinLines(
+  items: readonly Pick<Item, "name">[],
+  readable: readonly number[],
+  twins: readonly Twin[],
+  parts: Readonly<Record<SplitName, readonly number[]>>,
+): readonly string[] {
+  const [first] = twins;
+  if (first === undefined) return [];
+  const nameAt = (place: number) => items[readable[place] ?? -1]?.name;
+  const splitOf = new Map<number, SplitName>();
+  for (const name of Object.keys(parts) as SplitName[])
+    for (const index of parts[name]) splitOf.set(index, name);
+  const splitAt = (place: number) => splitOf.get(readable[place] ?? -1);
+  const apart = twins.filter(({ of, twin }) => splitAt(of) !== splitAt(twin));
+  const lines = [
+    `${twins.length} images have the same pixels as another one: ${nameAt(first.twin)} as ${nameAt(first.of)}${twins.length > 1 ? ", …" : ""}`,
+  ];
+  const [example] = apart;
+  if (example !== undefined) {
+    lines.push(
+      `${apart.length} of them are in another split than their twin, and what is measured there is too good: ${nameAt(example.twin)} in ${splitAt(example.twin)}, ${nameAt(example.of)} in ${splitAt(example.of)}`,
+    );
+  }
+  return lines;
+}
+
+/** Follows the folders where they name splits; the rest at random, twins together. */
 function divide(
   files: readonly Pick<ImageFile, "split">[],
   readable: readonly number[],
+  twins: readonly Twin[],
   fractions: { readonly validation: number; readonly test: number },
   random: Random,
 ): Readonly<Record<SplitName, readonly number[]>> {
@@ -347,11 +470,24 @@ function divide(
     },
     random,
   );
-  const pick = (positions: Uint32Array) =>
-    Array.from(positions, (position) => open[position]).filter((index) => index !== undefined);
+  const places = new Map(open.map((index, place) => [index, place]));
+  const placeAt = (position: number) => places.get(readable[position] ?? -1);
+  const families = familiesOf(
+    open.length,
+    twins.flatMap(({ of, twin, equal }) => {
+      const [a, b] = [placeAt(of), placeAt(twin)];
+      return a === undefined || b === undefined ? [] : [{ of: a, twin: b, equal }];
+    }),
+  );
+  const kept = keepTogether(
+    { train: [...drawn.train], validation: [...drawn.validation], test: [...drawn.test] },
+    families,
+  );
+  const pick = (positions: readonly number[]) =>
+    positions.map((position) => open[position]).filter((index) => index !== undefined);
   return {
-    train: pick(drawn.train),
-    validation: fixed.validation.length > 0 ? fixed.validation : pick(drawn.validation),
-    test: fixed.test.length > 0 ? fixed.test : pick(drawn.test),
+    train: pick(kept.train),
+    validation: fixed.validation.length > 0 ? fixed.validation : pick(kept.validation),
+    test: fixed.test.length > 0 ? fixed.test : pick(kept.test),
   };
 }

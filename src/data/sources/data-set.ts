@@ -41,13 +41,33 @@ const SPLITS: Readonly<Record<string, SplitName>> = {
   val: "validation",
   valid: "validation",
   validation: "validation",
+  validate: "validation",
+  dev: "validation",
   test: "test",
+  testing: "test",
 };
+
+/** Names that a test split may have, and that may mean other things: what is taken for one is told. */
+const GUESSED = /^(hold|held)[-_ ]?out$/i;
+
+/** True for the name of a folder that is taken for the test split though it says so in other words, as `holdout`. */
+export function isGuessedTest(name: string): boolean {
+  return GUESSED.test(name);
+}
 
 /** The split that a file or folder of this name (without extension, in any case) holds; undefined for other names. */
 export function splitNamed(name: string): SplitName | undefined {
   const key = name.toLowerCase();
   return Object.hasOwn(SPLITS, key) ? SPLITS[key] : undefined;
+}
+
+/** The split that a folder is named after: `train`, `valid2017`, `test_images`, `holdout`; undefined where it is none. */
+export function splitOfFolder(folder: string): SplitName | undefined {
+  const plain = folder.replace(/\d+$/, "");
+  const named =
+    splitNamed(plain) ??
+    splitNamed(plain.replace(/[-_. ]?(images?|imgs?|data|set|labels?|annotations?)$/i, ""));
+  return named ?? (isGuessedTest(folder) ? "test" : undefined);
 }
 
 /**

@@ -21,6 +21,12 @@ export const dataOptionsSchema = z.strictObject({
     .enum(["grey", "rgb"])
     .optional()
     .describe("color of images (default: rgb; grey where they are binarized)"),
+  bits: z
+    .int()
+    .min(8)
+    .max(16)
+    .optional()
+    .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)"),
   binary: z
     .boolean()
     .optional()

@@ -43,18 +43,20 @@ function fitted(text: string, width: number, scale: number): string {
 /** The names of classes on grounds of their colors, in as many lines as they need. */
 function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: boolean): number {
   let [x, y] = [GAP, top];
-  for (const [label, name] of names.slice(0, NAMED).entries()) {
+  const more = names.length - NAMED;
+  const shown = more > 0 ? [...names.slice(0, NAMED), `and ${more} more classes`] : names;
+  for (const [label, name] of shown.entries()) {
     const text = fitted(name, 260, 1);
     const width = strokeTextWidth(text) + 34;
     if (x + width > sheet.width - GAP && x > GAP) [x, y] = [GAP, y + LEGEND];
-    if (draw) {
+    if (draw && label < NAMED) {
       for (let row = 0; row < 16; row++) {
         for (let column = 0; column < 16; column++) {
           sheet.data.set(boxColor(label), ((y + 6 + row) * sheet.width + x + column) * 3);
         }
       }
-      drawText(sheet, text, { x: x + 22, y: y + 12, align: "start", color: INK });
     }
+    if (draw) drawText(sheet, text, { x: x + 22, y: y + 12, align: "start", color: INK });
     x += width;
   }
   return names.length === 0 ? top : y + LEGEND;

@@ -102,6 +102,11 @@ export async function configure(
     parsed,
     { trust, fromWeights: fit.weights !== undefined, asked: options.data },
   );
+  if (options.model.conditional === true && info.classes === undefined) {
+    throw new OptionError(
+      "option conditional: the data has no classes (a table's are named by --label, those of images are folders); leave it out",
+    );
+  }
   const config = {
     eidos: version,
     created: new Date().toISOString(),

@@ -220,6 +220,8 @@ export async function detectionSheet(set: DetectionSet, count: number, seed = 0)
       caption: `${split}  ${file.slice(file.lastIndexOf("/") + 1)}`,
       boxes,
       labels,
+      // With one class there is nothing to tell apart.
+      ...(set.classes.length > 1 && { texts: Array.from(labels, (label) => set.classes[label] ?? "") }),
       dashed: difficult.map((value, i) => value | (crowd[i] ?? 0)),
       enlarge: Math.max(1, Math.floor(TILE / Math.max(image.width, image.height))),
     });

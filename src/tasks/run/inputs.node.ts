@@ -102,9 +102,13 @@ export async function tableInput(
 }
 
 /** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
-export function imageFormat({ sampleShape }: RunConfig["dataInfo"]): ImageFormat {
+export function imageFormat({
+  dataInfo: { sampleShape },
+  dataOptions: { bits },
+}: Pick<RunConfig, "dataInfo" | "dataOptions">): ImageFormat {
   const [channels, size = 1] = sampleShape;
-  return { size, channels: channels === 1 ? "grey" : "rgb" };
+  const format = { size, channels: channels === 1 ? "grey" : "rgb" } as const;
+  return typeof bits === "number" ? { ...format, bits } : format;
 }
 
 /**
@@ -160,7 +164,7 @@ export async function* readSource(
     if (labels) {
       throw new OptionError(`${sourceName(source)}: these images are read without their classes`);
     }
-    const images = streamImages(source, imageFormat(dataInfo), {
+    const images = streamImages(source, imageFormat(run.config), {
       batchSize: SOURCE_BATCH,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });

@@ -153,7 +153,7 @@ async function decoded(
 ): Promise<NdArray<"float32">> {
   checkImages(run, verb);
   const { dataInfo } = run.config;
-  const format = imageFormat(dataInfo);
+  const format = imageFormat(run.config);
   const size = elementCount(dataInfo.sampleShape);
   const images: ArrayLike<number>[] = [];
   for (const source of sources) {

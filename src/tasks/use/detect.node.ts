@@ -1,9 +1,11 @@
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
+import { type CocoIds, cocoIds } from "../../data/boxes/formats/coco.node.ts";
+import { readJson } from "../../data/boxes/formats/files.node.ts";
 import { type OpenPhoto, openPhoto, type PhotoLimits } from "../../data/boxes/image.node.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import type { Annotations, ByteImage, DetectionSplit } from "../../data/boxes/set.ts";
-import { pathBelow } from "../../data/files/data-folder.node.ts";
+import { DataFolder, pathBelow } from "../../data/files/data-folder.node.ts";
 import {
   FILE_KINDS,
   readRegularFile,
@@ -306,15 +308,63 @@ function keypointNames(
   return {};
 }
 
+/**
+ * The ids of a ground truth in COCO's format, for results that are compared with it.
+ * @param path of its file
+ * @throws DataError where it is none; FileError
+ */
+export async function readCocoIds(path: string): Promise<CocoIds> {
+  const folder = await DataFolder.open(dirname(path), { named: path });
+  return cocoIds(await readJson({ folder }, basename(path)));
+}
+
+/** The ids of what is written: those of a ground truth, or numbers from 1 on. */
+class ResultIds {
+  private readonly known: CocoIds | undefined;
+  private readonly byName = new Map<string, number | string | undefined>();
+
+  constructor(known: CocoIds | undefined) {
+    this.known = known;
+    for (const [file, id] of known?.images ?? []) {
+      const name = basename(file.replaceAll("\\", "/"));
+      // One of several images of that name is not guessed.
+      this.byName.set(name, this.byName.has(name) ? undefined : id);
+    }
+  }
+
+  /** The id of an image; undefined for one that is not in the ground truth. */
+  image(name: string, position: number): number | string | undefined {
+    if (this.known === undefined) return position + 1;
+    return this.known.images.get(name) ?? this.byName.get(basename(name));
+  }
+
+  /** The id of a class; undefined for one that is not in the ground truth. */
+  category(name: string, label: number): number | string | undefined {
+    if (this.known === undefined) return label + 1;
+    return this.known.categories.find((category) => category.name === name)?.id;
+  }
+}
+
+/** What `finish` has written of results in COCO's format. */
+export interface WrittenResults {
+  readonly results: number;
+  /** Images and classes that are not in the ground truth that was given; what was found there is no result. */
+  readonly unknownImages: readonly string[];
+  readonly unknownClasses: readonly string[];
+}
+
 /** Pictures of images with what was found in them, and all of it as JSON, in one folder. */
 export class DetectionWriter {
   private readonly folder: string;
   private readonly classes: readonly string[];
   private readonly taken = new Set<string>();
   private readonly images: (Omit<DetectedImage, "decode" | "image"> & { readonly picture?: string })[] = [];
+  private readonly ids: ResultIds;
   private readonly unreadable: { readonly name: string; readonly reason: string }[] = [];
 
-  constructor(folder: string, { classes }: Pick<DetectorRun, "classes">) {
+  /** @param coco the ids of a ground truth, which COCO's files then have; default: numbers from 1 on */
+  constructor(folder: string, { classes }: Pick<DetectorRun, "classes">, coco?: CocoIds) {
+    this.ids = new ResultIds(coco);
     this.folder = folder;
     this.classes = classes;
   }
@@ -390,41 +440,72 @@ export class DetectionWriter {
   }
 
   /**
-   * Writes detections.json, images with what was found in each, and coco.json, the same as COCO has it: `annotations` are results with
-   * image_id, category_id (from 1 on), bbox [x, y, width, height] and score, and with landmarks `keypoints` [x, y, 2, …] and `num_keypoints`.
+   * Writes detections.json, images with what was found in each; coco.json, the same as COCO has it; and coco-results.json, the bare list of
+   * results that pycocotools' `loadRes` takes: image_id, category_id, bbox [x, y, width, height] and score, and with landmarks `keypoints` [x, y, 2, …] and `num_keypoints`.
    * @param about as in `summary`
    * @throws FileError
    */
-  async finish(about: Readonly<Record<string, unknown>>): Promise<void> {
+  async finish(about: Readonly<Record<string, unknown>>): Promise<WrittenResults> {
     await writeFileAtomic(
       `${this.folder}/detections.json`,
       `${JSON.stringify(this.summary(about), null, 1)}\n`,
     );
-    let id = 0;
+    const unknownImages: string[] = [];
+    const known = this.images.flatMap((image, position) => {
+      const id = this.ids.image(image.name, position);
+      if (id === undefined) unknownImages.push(image.name);
+      return id === undefined ? [] : [{ ...image, id }];
+    });
+    const categories = this.classes.map((name, label) => ({ id: this.ids.category(name, label), name }));
+    const results = known.flatMap(({ id: image_id, found }) =>
+      found.flatMap(({ box: [x1, y1, x2, y2], score, class: label, landmarks }) => {
+        const category_id = categories[label]?.id;
+        if (category_id === undefined) return [];
+        const keypoints = landmarks?.flatMap(([x, y]) => [x, y, VISIBLE]);
+        const points = keypoints && { keypoints, num_keypoints: keypoints.length / 3 };
+        return [{ image_id, category_id, bbox: [x1, y1, x2 - x1, y2 - y1], score, ...points }];
+      }),
+    );
     const coco = {
-      images: this.images.map(({ name, width, height }, i) => ({
-        id: i + 1,
-        file_name: name,
-        width,
-        height,
-      })),
-      categories: this.classes.map((name, i) => ({ id: i + 1, name, ...keypointNames(this.images, i) })),
-      annotations: this.images.flatMap(({ found }, i) =>
-        found.map(({ box: [x1, y1, x2, y2], score, class: label, landmarks }) => ({
-          id: ++id,
-          image_id: i + 1,
-          category_id: label + 1,
-          bbox: [x1, y1, x2 - x1, y2 - y1],
-          area: (x2 - x1) * (y2 - y1),
-          iscrowd: 0,
-          score,
-          ...(landmarks && {
-            keypoints: landmarks.flatMap(([x, y]) => [x, y, VISIBLE]),
-            num_keypoints: landmarks.length,
-          }),
-        })),
+      images: known.map(({ id, name, width, height }) => ({ id, file_name: name, width, height })),
+      categories: categories.flatMap(({ id, name }, i) =>
+        id === undefined ? [] : [{ id, name, ...keypointNames(this.images, i) }],
       ),
+      annotations: results.map(({ image_id, category_id, bbox, ...more }, i) => {
+        const [, , width = 0, height = 0] = bbox;
+        return { id: i + 1, image_id, category_id, bbox, area: width * height, iscrowd: 0, ...more };
+      }),
     };
     await writeFileAtomic(`${this.folder}/coco.json`, `${JSON.stringify(coco)}\n`);
+    await writeFileAtomic(`${this.folder}/coco-results.json`, `${JSON.stringify(results)}\n`);
+    const unknownClasses = categories.filter(({ id }) => id === undefined).map(({ name }) => name);
+    return { results: results.length, unknownImages, unknownClasses };
   }
+}
+
+/** Average precision below which a detector has hardly learnt. */
+const HARDLY = 0.05;
+
+/** A run of fewer steps without a validation has hardly been trained. */
+const FEW_STEPS = 100;
+
+/** A line where a run is hardly trained: what was measured on validation as it ended is poor, or nothing was and it has few steps. */
+export async function hardlyTrained(
+  { folder }: Pick<DetectorRun, "folder">,
+  step: number | undefined,
+): Promise<string | undefined> {
+  const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
+  let ap50: unknown;
+  try {
+    ap50 = bytes && JSON.parse(new TextDecoder().decode(bytes))?.coco?.ap50;
+  } catch {
+    // A damaged report is none.
+  }
+  const steps = step === undefined ? "" : ` after ${step} steps`;
+  if (typeof ap50 === "number" && ap50 < HARDLY) {
+    return `the run is hardly trained: AP50 was ${ap50.toFixed(3)} on its validation split${steps}; what it finds means little (eidos fit --resume goes on)`;
+  }
+  return typeof ap50 !== "number" && step !== undefined && step < FEW_STEPS
+    ? `the run is hardly trained: ${step} steps, and not validated; what it finds means little`
+    : undefined;
 }

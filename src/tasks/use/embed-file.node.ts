@@ -181,7 +181,7 @@ async function expectedRows(
   split: NonNullable<EmbedOptions["split"]>,
 ): Promise<number | undefined> {
   if (source === undefined) return (await run.data()).splits[split].count;
-  if (tableInput(source) !== undefined) return undefined;
+  if ((await tableInput(source, run)) !== undefined) return undefined;
   const isFolder = (await stat(source).catch(() => undefined))?.isDirectory() === true;
   return isFolder ? (await findAllImages(source)).images.length : undefined;
 }
@@ -208,7 +208,8 @@ export async function embedIntoFile(
     );
   }
   const { split = "test", seed = 0, layer = "code", pool = "none" } = options;
-  const whole = source === undefined || tableInput(source) !== undefined ? source : resolve(source);
+  const whole =
+    source === undefined || (await tableInput(source, run)) !== undefined ? source : resolve(source);
   const key = JSON.stringify([
     resolve(run.folder.path),
     run.weightsStep,

@@ -98,7 +98,8 @@ async function decodedFiles(run: LoadedRun, files: readonly string[]): Promise<N
   const { dataInfo } = run.config;
   const size = elementCount(dataInfo.sampleShape);
   const data = new Float32Array(files.length * size);
-  for (const [i, file] of files.entries()) data.set(await decodeImage(file, imageFormat(dataInfo)), i * size);
+  for (const [i, file] of files.entries())
+    data.set(await decodeImage(file, imageFormat(run.config)), i * size);
   return asSeen(dataInfo, float32(data, [files.length, ...dataInfo.sampleShape]));
 }
 

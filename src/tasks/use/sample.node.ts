@@ -71,6 +71,14 @@ async function drawRun(
         : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
     );
   }
+  const isOfClasses = classes > 0 && config.modelOptions.conditional !== false;
+  if (own.guidance !== undefined && own.guidance !== 1 && !isOfClasses) {
+    throw new OptionError(
+      classes === 0
+        ? `option guidance: guidance leads to a class, and ${config.data} has no classes; leave it out`
+        : "option guidance: guidance leads to a class, and this model was fitted without classes (conditional); leave it out",
+    );
+  }
   const schema = sampleSchema(definition) ?? z.strictObject({});
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const columns =

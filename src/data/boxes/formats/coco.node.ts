@@ -1,20 +1,25 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { isRecord } from "../../../options.ts";
-import type { RawDetections, RawImage, RawObject } from "../check.ts";
-import { type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
+import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
+import { type Category, type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
 import type { JsonFile } from "./files.node.ts";
 import { type DetectionFiles, fileNameOf, folderOf, splitOfPath, stemOf } from "./files.node.ts";
+import { boxAround, boxOfMask } from "./outlines.ts";
 
 // COCO's JSON (Lin et al. 2014, "Microsoft COCO: common objects in context"): images, annotations and categories in one file for
 // each split; a box is [x, y, width, height] with its top left corner.
 
+/** Ids are numbers or texts, and are compared as texts: tools write both for the same thing. */
 const id = z.union([z.int(), z.string()]);
+type Id = z.output<typeof id>;
 
 const documentSchema = z.object({
   images: z.array(z.unknown()),
   annotations: z.array(z.unknown()),
-  categories: z.array(z.object({ id, name: z.string().min(1) })),
+  categories: z.array(
+    z.object({ id, name: z.string().min(1), supercategory: z.string().optional().catch(undefined) }),
+  ),
 });
 
 const imageSchema = z.object({
@@ -30,6 +35,7 @@ const annotationSchema = z.object({
   image_id: id,
   category_id: id,
   bbox: z.array(z.unknown()).optional().catch(undefined),
+  segmentation: z.unknown().optional(),
   area: z.number().optional().catch(undefined),
   keypoints: z.array(z.unknown()).optional().catch(undefined),
   iscrowd: flag,
@@ -51,8 +57,14 @@ const looksLikeCoco = (value: unknown): boolean =>
   "categories" in value &&
   "annotations" in value;
 
-/** The files of COCO's format among JSON files; those that hold captions, results or other things are left out. */
-export function findCoco(json: readonly JsonFile[]): readonly CocoFile[] {
+/**
+ * The files of COCO's format among JSON files; those that hold captions, results or other things are left out.
+ * @returns `files` to read, and `others` that are of its format and not read
+ */
+export function findCoco(json: readonly JsonFile[]): {
+  readonly files: readonly CocoFile[];
+  readonly others: readonly string[];
+} {
   const found = json.flatMap(({ file, value }): CocoFile[] => {
     if (!looksLikeCoco(value)) return [];
     const parsed = documentSchema.safeParse(value);
@@ -64,7 +76,8 @@ export function findCoco(json: readonly JsonFile[]): readonly CocoFile[] {
   });
   // COCO's own folder has key points of people besides, which are boxes of a part of the images.
   const instances = found.filter(({ file }) => /instances/i.test(fileNameOf(file)));
-  return instances.length > 0 ? instances : found;
+  const files = instances.length > 0 ? instances : found;
+  return { files, others: found.filter((file) => !files.includes(file)).map(({ file }) => file) };
 }
 
 const isSet = (value: number | boolean | undefined): boolean =>
@@ -85,20 +98,28 @@ function landmarksOf(keypoints: readonly unknown[]): readonly number[] | undefin
   return landmarks.some(Number.isFinite) ? landmarks : undefined;
 }
 
+/** The box around a segmentation: outlines of numbers, or a mask in run lengths; undefined where it is neither. */
+function outlineBox(segmentation: unknown): RawBox | undefined {
+  if (!Array.isArray(segmentation)) return boxOfMask(segmentation);
+  return boxAround(segmentation.flatMap((part) => (Array.isArray(part) ? [part] : [])));
+}
+
 function rawObject(
-  { bbox = [], area, iscrowd, ignore, keypoints = [] }: z.output<typeof annotationSchema>,
+  { bbox = [], segmentation, area, iscrowd, ignore, keypoints = [] }: z.output<typeof annotationSchema>,
   name: string | number,
   location: string,
-): RawObject {
+): RawObject & { readonly isOutline: boolean } {
   const at = (position: number) => {
     const value = bbox[position];
     return typeof value === "number" ? value : Number.NaN;
   };
   const [x, y] = [at(0), at(1)];
   const landmarks = landmarksOf(keypoints);
+  const outline = bbox.length === 0 ? outlineBox(segmentation) : undefined;
   return {
     class: name,
-    box: [x, y, x + at(2), y + at(3)],
+    box: outline ?? [x, y, x + at(2), y + at(3)],
+    isOutline: outline !== undefined,
     unit: "pixels",
     location,
     crowd: isSet(iscrowd),
@@ -137,49 +158,77 @@ function imageFolders(file: string): readonly string[] {
   ];
 }
 
+/** A fault for each thing of a file of annotations that does not parse. */
+function* parsedEach<T>(
+  values: readonly unknown[],
+  schema: z.ZodType<T>,
+  what: string,
+  unreadable: (detail: string) => void,
+): Generator<readonly [number: number, value: T]> {
+  for (const [i, value] of values.entries()) {
+    // A list of a million numbers is refused at once; a schema takes its time over each.
+    const parsed = isRecord(value) ? schema.safeParse(value) : undefined;
+    if (parsed?.success === true) yield [i + 1, parsed.data];
+    else if (parsed === undefined) unreadable(`${what} ${i + 1}: not an object`);
+    else {
+      const [issue] = parsed.error.issues;
+      unreadable(`${what} ${i + 1}: ${issue?.path.join(".")}: ${issue?.message}`);
+    }
+  }
+}
+
+const byId = (a: { readonly id: Id }, b: { readonly id: Id }): number => {
+  if (typeof a.id === "number" && typeof b.id === "number") return a.id - b.id;
+  return String(a.id) < String(b.id) ? -1 : 1;
+};
+
+/** The categories of all files, one for each name, with the ids that they have; none where files differ about ids. */
+function commonCategories(all: readonly Category[]): readonly Category[] | undefined {
+  const ids = new Map<string, Category>();
+  const names = new Map<string, Category>();
+  for (const category of all) {
+    const key = String(category.id);
+    const [sameId, sameName] = [ids.get(key), names.get(category.name)];
+    if (sameId !== undefined && sameId.name !== category.name) return undefined;
+    if (sameName === undefined) names.set(category.name, category);
+    ids.set(key, category);
+  }
+  return [...names.values()];
+}
+
 /**
- * Reads annotations in COCO's format. Classes are the categories in order of their ids, one for each name.
+ * Reads annotations in COCO's format. Classes are the categories in order of their ids, one for each name. Images under one id that are
+ * several files are left out: nothing tells whose the boxes are.
  * @param sources those that `findCoco` found
  */
 export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): RawDetections {
   const faults: DetectionFault[] = [];
   const images: RawImage[] = [];
-  const classes = new Set<string>();
+  const all: Category[] = [];
   for (const { file, document } of sources) {
     const unreadable = (detail: string) => faults.push({ kind: "unreadable-annotations", file, detail });
-    const categories = document.categories.toSorted((a, b) =>
-      typeof a.id === "number" && typeof b.id === "number"
-        ? a.id - b.id
-        : String(a.id) < String(b.id)
-          ? -1
-          : 1,
-    );
-    const names = new Map(categories.map(({ id, name }) => [id, name]));
-    for (const { name } of categories) classes.add(name);
+    const categories = document.categories.toSorted(byId);
+    const names = new Map(categories.map(({ id, name }) => [String(id), name]));
+    all.push(...categories);
 
     const unknown: { readonly location: string; readonly difficulty: unknown }[] = [];
-    const objects = new Map<string | number, RawObject[]>();
-    for (const [i, value] of document.annotations.entries()) {
-      if (!isRecord(value)) {
-        unreadable(`annotation ${i + 1}: not an object`);
-        continue;
-      }
-      const parsed = annotationSchema.safeParse(value);
-      if (!parsed.success) {
-        const [issue] = parsed.error.issues;
-        unreadable(`annotation ${i + 1}: ${issue?.path.join(".")}: ${issue?.message}`);
-        continue;
-      }
-      const { image_id, category_id, difficulty } = parsed.data;
+    const objects = new Map<string, RawObject[]>();
+    for (const [number, parsed] of parsedEach(
+      document.annotations,
+      annotationSchema,
+      "annotation",
+      unreadable,
+    )) {
+      const location = `annotation ${number}`;
+      const { image_id, category_id, difficulty } = parsed;
       const subsets = subsetsOf(difficulty);
-      if (difficulty !== undefined && subsets === undefined) {
-        unknown.push({ location: `annotation ${i + 1}`, difficulty });
-      }
-      const name = names.get(category_id) ?? `category ${category_id}`;
-      const list = objects.get(image_id) ?? [];
-      const object = rawObject(parsed.data, name, `annotation ${i + 1}`);
+      if (difficulty !== undefined && subsets === undefined) unknown.push({ location, difficulty });
+      const name = names.get(String(category_id)) ?? `category ${category_id}`;
+      const list = objects.get(String(image_id)) ?? [];
+      const { isOutline, ...object } = rawObject(parsed, name, location);
+      if (isOutline) faults.push({ kind: "outline-box", file, detail: `${location} (${name})` });
       list.push(subsets === undefined ? object : { ...object, subsets });
-      objects.set(image_id, list);
+      objects.set(String(image_id), list);
     }
 
     const [first] = unknown;
@@ -189,31 +238,73 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
     }
     const folders = imageFolders(file);
     const split = splitOfPath(file);
-    for (const [i, value] of document.images.entries()) {
-      if (!isRecord(value)) {
-        unreadable(`image ${i + 1}: not an object`);
-        continue;
-      }
-      const parsed = imageSchema.safeParse(value);
-      if (!parsed.success) {
-        const [issue] = parsed.error.issues;
-        unreadable(`image ${i + 1}: ${issue?.path.join(".")}: ${issue?.message}`);
-        continue;
-      }
-      const { id, file_name, width, height } = parsed.data;
-      images.push({
+    const listed = new Map<string, RawImage[]>();
+    for (const [, parsed] of parsedEach(document.images, imageSchema, "image", unreadable)) {
+      const { id, file_name, width, height } = parsed;
+      const same = listed.get(String(id)) ?? [];
+      listed.set(String(id), same);
+      same.push({
         file: files.images.find(file_name, folders),
+        id,
         source: file,
         split,
-        objects: objects.get(id) ?? [],
+        objects: objects.get(String(id)) ?? [],
         ...(width !== undefined && height !== undefined && { declared: { width, height } }),
       });
+    }
+    for (const [id, same] of listed) {
       objects.delete(id);
+      const others = [...new Set(same.map((image) => image.file))];
+      if (others.length === 1) images.push(...same);
+      else {
+        for (const { file: image } of same) {
+          const detail = `${others.length} files have the id ${id} in ${file}: ${others.slice(0, 3).join(", ")}; give each image an id of its own`;
+          faults.push({ kind: "ambiguous-image", file: image, detail });
+        }
+      }
     }
     for (const [id, orphans] of objects) {
       const detail = `image ${id} is not among the images of ${file}; ${orphans.length} annotations are of it, the first is ${orphans[0]?.location}`;
       faults.push({ kind: "missing-image", file, detail });
     }
   }
-  return { format: "coco", classes: [...classes], images, faults };
+  const classes = [...new Set(all.map(({ name }) => name))];
+  return { format: "coco", classes, categories: commonCategories(all), images, faults };
+}
+
+/** The ids that a file of COCO's format has: of images by their file names, and of categories by their names. */
+export interface CocoIds {
+  readonly images: ReadonlyMap<string, Id>;
+  readonly categories: readonly Category[];
+}
+
+/**
+ * The ids of a file of COCO's format, as of a ground truth that results are compared with.
+ * @throws DataError where it is none, or two of its images have one id or one name
+ */
+export function cocoIds({ file, value }: JsonFile): CocoIds {
+  const [found] = findCoco([{ file, value }]).files;
+  if (found === undefined) {
+    throw new DataError(`${file}: not as COCO defines it; images, annotations and categories are needed`);
+  }
+  const images = new Map<string, Id>();
+  const ids = new Set<string>();
+  const unreadable = (detail: string) => {
+    throw new DataError(`${file}: ${detail}`);
+  };
+  for (const [number, { id, file_name }] of parsedEach(
+    found.document.images,
+    imageSchema,
+    "image",
+    unreadable,
+  )) {
+    if (images.has(file_name) || ids.has(String(id))) {
+      throw new DataError(
+        `${file}: image ${number}: another one has its name or its id (${file_name}, ${id})`,
+      );
+    }
+    images.set(file_name, id);
+    ids.add(String(id));
+  }
+  return { images, categories: found.document.categories };
 }

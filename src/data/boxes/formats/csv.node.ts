@@ -13,20 +13,21 @@ import {
   splitOfPath,
 } from "./files.node.ts";
 
-// A table with a row for each object, its box by edges in pixels; an image without objects has a row with an empty class.
+// A table with a row for each object, its box by edges in pixels or as shares; an image without objects has a row with an empty class. Open
+// Images' tables (ImageID, LabelName, XMin, …) and those of keras-retinanet (no names of columns) are such.
 
 /** What columns are called, the first name being the one that is written. */
 const COLUMNS = {
-  file: ["filename", "file", "file_name", "image", "image_path", "path"],
+  file: ["filename", "file", "file_name", "image", "image_path", "path", "imageid", "image_id", "image_name"],
   width: ["width", "image_width"],
   height: ["height", "image_height"],
-  class: ["class", "label", "name", "category", "class_name"],
+  class: ["class", "label", "name", "category", "class_name", "labelname", "label_name"],
   x1: ["xmin", "x1", "x_min", "left"],
   y1: ["ymin", "y1", "y_min", "top"],
   x2: ["xmax", "x2", "x_max", "right"],
   y2: ["ymax", "y2", "y_max", "bottom"],
   difficult: ["difficult"],
-  crowd: ["crowd", "iscrowd"],
+  crowd: ["crowd", "iscrowd", "isgroupof"],
   split: ["split", "set", "subset"],
 } as const;
 
@@ -77,7 +78,7 @@ function columnsOf(rows: readonly (readonly string[])[]) {
   if (NEEDED.every((column) => positions.has(column))) return { positions, rows: rows.slice(1), first: 2 };
   const nameless =
     names.length === 6 &&
-    names.slice(1, 5).every((cell) => /^-?[\d.]+$/.test(cell)) &&
+    names.slice(1, 5).every((cell) => cell === "" || /^-?[\d.]+$/.test(cell)) &&
     /\.[a-z]+$/i.test(names[0] ?? "");
   if (!nameless) return undefined;
   return { positions: new Map(NAMELESS.map((column, position) => [column, position])), rows, first: 1 };
@@ -100,18 +101,67 @@ export async function findCsv(files: DetectionFiles): Promise<readonly CsvFile[]
   return found;
 }
 
+/** A table of two columns without names: one of texts, and one of what stands for them. */
+async function readPairs(
+  files: DetectionFiles,
+  pattern: RegExp,
+): Promise<readonly (readonly [string, string])[] | undefined> {
+  const file = files.all.find((path) => pattern.test(path));
+  if (file === undefined) return undefined;
+  const rows = parseCsv(await readText(files, file, FILE_KINDS.list));
+  const pairs = rows.flatMap(([a, b, ...rest]) =>
+    a !== undefined && b !== undefined && rest.length === 0 ? [[a.trim(), b.trim()] as const] : [],
+  );
+  return pairs.length === rows.length ? pairs : undefined;
+}
+
+/** The classes in order, as keras-retinanet has them: a table of names and numbers; undefined where there is none. */
+async function readClassTable(files: DetectionFiles): Promise<readonly string[] | undefined> {
+  const pairs = await readPairs(files, /^([^/]+\/)?class(es)?\.csv$/i);
+  if (pairs === undefined) return undefined;
+  const numbered = pairs.map(([name, number]) => ({ name, number: Number(number || Number.NaN) }));
+  return numbered.every(({ number }) => Number.isInteger(number) && number >= 0)
+    ? numbered.toSorted((a, b) => a.number - b.number).map(({ name }) => name)
+    : undefined;
+}
+
+/** Names for the codes of classes, as Open Images has them (`/m/011k07,Tortoise`). */
+async function readDescriptions(files: DetectionFiles): Promise<ReadonlyMap<string, string>> {
+  return new Map(await readPairs(files, /(^|\/)(oidv\d+-)?class-descriptions[^/]*\.csv$/i));
+}
+
+const isShare = (edge: number): boolean => !Number.isFinite(edge) || (edge >= 0 && edge <= 1);
+
+/** True where all edges of a table lie within 0 … 1: in pixels no box would be wider than one. */
+function areShares(images: Iterable<RawImage>): boolean {
+  let some = false;
+  for (const { objects } of images) {
+    for (const { box } of objects) {
+      if (!box.every(isShare)) return false;
+      some ||= box.every(Number.isFinite);
+    }
+  }
+  return some;
+}
+
 const side = z.string().trim().min(1).transform(Number).pipe(z.int().min(1));
 const sizeSchema = z.object({ width: side, height: side });
 
 const isSet = (cell: string): boolean => /^(1|true|yes)$/i.test(cell.trim());
 
 /**
- * Reads annotations from tables.
+ * Reads annotations from tables. Where all edges of one lie within 0 … 1, they are taken for shares unless a unit is given.
  * @param sources those that `findCsv` found
+ * @throws DataError where a list of classes beside them cannot be read
  */
-export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]): Promise<RawDetections> {
+export async function readCsv(
+  files: DetectionFiles,
+  sources: readonly CsvFile[],
+  unit?: RawObject["unit"],
+): Promise<RawDetections> {
   const faults: DetectionFault[] = [];
   const images: RawImage[] = [];
+  const descriptions = await readDescriptions(files);
   for (const { file: source, rows: table } of sources) {
     const columns = columnsOf(table);
     if (columns === undefined) continue;
@@ -144,7 +194,8 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
       const edge = (column: Column) => (cell(column) === "" ? Number.NaN : Number(cell(column)));
       const hasEdges = (["x1", "y1", "x2", "y2"] as const).some((column) => cell(column) !== "");
       // Where names begin as formulas do, eidos has marked them.
-      const name = unmarkFormula(cell("class"));
+      const own = unmarkFormula(cell("class"));
+      const name = descriptions.get(own) ?? own;
       if (name === "" && !hasEdges) continue;
       image.objects.push({
         class: name,
@@ -155,7 +206,17 @@ export async function readCsv(files: DetectionFiles, sources: readonly CsvFile[]
         location,
       });
     }
-    for (const image of byImage.values()) images.push(image);
+    const shares = unit === "shares" || (unit === undefined && areShares(byImage.values()));
+    if (shares && unit === undefined) {
+      const [line] = [...byImage.values()].flatMap(({ objects }) => objects);
+      const detail = `${line?.location}: [${line?.box.join(", ")}]`;
+      faults.push({ kind: "guessed-shares", file: source, detail });
+    }
+    for (const image of byImage.values()) {
+      if (!shares) images.push(image);
+      else images.push({ ...image, objects: image.objects.map((object) => ({ ...object, unit: "shares" })) });
+    }
   }
-  return { format: "csv", classes: await readClassList(files), images, faults };
+  const classes = (await readClassList(files)) ?? (await readClassTable(files));
+  return { format: "csv", classes, images, faults };
 }

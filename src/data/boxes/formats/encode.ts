@@ -3,7 +3,7 @@ import { DataError, OptionError } from "../../../errors.ts";
 import { CsvLines, isMarked, type MarkedCells } from "../../files/csv.ts";
 import type { SplitName } from "../../sources/data-set.ts";
 import type { DetectionFormat } from "../check.ts";
-import { type Annotations, FACE_SUBSETS, subsetBits } from "../set.ts";
+import { type Annotations, type Category, FACE_SUBSETS, subsetBits } from "../set.ts";
 
 // Annotations as the texts of each format. Coordinates have nine digits, which is all that float32 holds.
 
@@ -231,26 +231,44 @@ function encodeVoc(images: ImagesBySplit, classes: readonly string[]): EncodedSe
   return { texts, imagePath: (_, name) => `JPEGImages/${name}` };
 }
 
-function encodeCoco(images: ImagesBySplit, classes: readonly string[]): EncodedSet {
-  const categories = classes.map((name, i) => ({
-    id: i + 1,
-    name,
-    supercategory: "",
-    ...pointNames(images),
-  }));
+/** Categories of COCO under the ids that they had, where all have one and no two the same; otherwise numbers from 1 on. */
+function categoriesOf(classes: readonly string[], known: readonly Category[] = []): readonly Category[] {
+  const byName = new Map(known.map((category) => [category.name, category]));
+  const kept = classes.flatMap((name) => byName.get(name) ?? []);
+  const ids = new Set(kept.map(({ id }) => String(id)));
+  return kept.length === classes.length && ids.size === classes.length
+    ? kept.map(({ id, name, supercategory = "" }) => ({ id, name, supercategory }))
+    : classes.map((name, i) => ({ id: i + 1, name, supercategory: "" }));
+}
+
+/** True where every image has an id, and no two the same: they are kept. */
+function haveIds(images: readonly NamedImage[]): boolean {
+  const ids = images.flatMap(({ annotations: { id } }) => (id === undefined ? [] : [String(id)]));
+  return ids.length === images.length && new Set(ids).size === images.length;
+}
+
+function encodeCoco(
+  images: ImagesBySplit,
+  classes: readonly string[],
+  { categories: known }: EncodeOptions,
+): EncodedSet {
+  const categories = categoriesOf(classes, known).map((category) => ({ ...category, ...pointNames(images) }));
   const texts = new Map<string, string>();
-  let [imageId, annotationId] = [0, 0];
+  const kept = haveIds(Object.values(images).flat());
+  let [count, annotationId] = [0, 0];
   for (const [split, part] of parts(images)) {
     const list: object[] = [];
     const annotations: object[] = [];
     for (const { name, annotations: own } of part) {
-      list.push({ id: ++imageId, file_name: name, width: own.width, height: own.height });
+      count++;
+      const imageId = kept ? own.id : count;
+      list.push({ id: imageId, file_name: name, width: own.width, height: own.height });
       for (const { label, box, difficult, crowd, area, subsets, landmarks } of objectsOf(own, "coco")) {
         const [x1, y1, x2, y2] = box;
         annotations.push({
           id: ++annotationId,
           image_id: imageId,
-          category_id: label + 1,
+          category_id: categories[label]?.id,
           bbox: [x1, y1, x2 - x1, y2 - y1].map(digits),
           area: digits(area),
           iscrowd: crowd ? 1 : 0,
@@ -323,7 +341,11 @@ const CSV_COLUMNS = [
   "split",
 ];
 
-function encodeCsv(images: ImagesBySplit, classes: readonly string[], csvSafe: boolean): EncodedSet {
+function encodeCsv(
+  images: ImagesBySplit,
+  classes: readonly string[],
+  { csvSafe = true }: EncodeOptions,
+): EncodedSet {
   const csv = new CsvLines(CSV_COLUMNS, { csvSafe });
   const rows = [csv.head()];
   const nothing = [null, null, null, null, null, null, null];
@@ -358,9 +380,16 @@ const ENCODERS = {
   csv: encodeCsv,
 } as const;
 
+/** How a set is written. */
+interface EncodeOptions {
+  readonly csvSafe?: boolean;
+  /** The ids of classes, which COCO's format keeps, as it does those of images. */
+  readonly categories?: readonly Category[] | undefined;
+}
+
 /**
  * A detection set as files of a format. Parts that are empty are not written.
- * @param csvSafe whether names of classes that a spreadsheet would take for formulas are marked in the table of the format csv; reading
+ * @param options `csvSafe`: whether names of classes that a spreadsheet would take for formulas are marked in the table of the format csv; reading
  * takes the marks off
  * @throws OptionError naming a class, DataError naming an image that the format cannot hold the name of
  */
@@ -368,9 +397,9 @@ export function encodeDetections(
   format: DetectionFormat,
   images: ImagesBySplit,
   classes: readonly string[],
-  csvSafe = true,
+  options: EncodeOptions = {},
 ): EncodedSet {
   const names = parts(images).flatMap(([, part]) => part.map(({ name }) => name));
-  checkNames(format, classes, names, csvSafe);
-  return ENCODERS[format](images, classes, csvSafe);
+  checkNames(format, classes, names, options.csvSafe);
+  return ENCODERS[format](images, classes, options);
 }

@@ -2,7 +2,7 @@ import { dirname, isAbsolute, join, relative, sep } from "node:path";
 import { DataError } from "../../../errors.ts";
 import { DataFolder, type FolderOptions } from "../../files/data-folder.node.ts";
 import { FILE_KINDS, type FileKind } from "../../files/files.node.ts";
-import { type SplitName, splitNamed } from "../../sources/data-set.ts";
+import { type SplitName, splitOfFolder } from "../../sources/data-set.ts";
 import { splitOfName } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
@@ -67,7 +67,7 @@ export function folderOf(path: string): string {
 /** The split that a folder above a file is named after. */
 export function splitOfFolders(path: string): SplitName | undefined {
   const folders = path.split("/").slice(0, -1);
-  return folders.map((folder) => splitNamed(folder.replace(/\d+$/, ""))).find((split) => split !== undefined);
+  return folders.map(splitOfFolder).find((split) => split !== undefined);
 }
 
 /** The split that a file of annotations is for: that of its folders, or else one that its name contains. */
@@ -75,51 +75,155 @@ export function splitOfPath(path: string): SplitName | undefined {
   return splitOfFolders(path) ?? splitOfName(stemOf(fileNameOf(path)));
 }
 
+/** A path so that spellings of one name are the same: in any case, with letters and their marks joined, `%20` a space, and `/`. */
+function looseKey(path: string): string {
+  let plain = path;
+  try {
+    plain = decodeURIComponent(path);
+  } catch {
+    // A % that is no code stands for itself.
+  }
+  return plain.normalize("NFC").replaceAll("\\", "/").toLowerCase();
+}
+
+/** The folders of two paths that are the same, in their order from the root on and from the file upwards. */
+function sharedFolders(a: readonly string[], b: readonly string[]): number {
+  let shared = 0;
+  let from = 0;
+  for (const folder of a) {
+    const at = b.indexOf(folder, from);
+    if (at < 0) continue;
+    shared++;
+    from = at + 1;
+  }
+  return shared;
+}
+
 /** The images below a root: finds one by what annotations call it. */
 class ImageIndex {
   readonly paths: ReadonlySet<string>;
+  /** Images that were found by another spelling of their name, and what they were called. */
+  readonly respelled = new Map<string, string>();
   private readonly root: string;
   private readonly byName = new Map<string, string[]>();
   private readonly byStem = new Map<string, string>();
+  private readonly byNameStem = new Map<string, string[]>();
+  private loose: ReadonlyMap<string, readonly string[]> | undefined;
 
   constructor(root: string, paths: readonly string[]) {
     this.root = root;
     this.paths = new Set(paths);
-    for (const path of paths) {
-      const name = fileNameOf(path);
-      const same = this.byName.get(name);
-      if (same === undefined) this.byName.set(name, [path]);
+    const add = (map: Map<string, string[]>, key: string, path: string) => {
+      const same = map.get(key);
+      if (same === undefined) map.set(key, [path]);
       else same.push(path);
+    };
+    for (const path of paths) {
+      add(this.byName, fileNameOf(path), path);
+      add(this.byNameStem, stemOf(fileNameOf(path)), path);
       if (!this.byStem.has(stemOf(path))) this.byStem.set(stemOf(path), path);
     }
   }
 
   /**
-   * The path below the root of an image that annotations call `name`: in one of the folders, in order, or else the only image
-   * of that file name. Where there is none it is the path in the first folder, of a file that is not there.
+   * The path below the root of an image that annotations call `name`: in one of the folders, in order; or else the path that ends as it does,
+   * or the only image of that file name; as a last resort the only one by another spelling of the name, which is noted in `respelled`. Where
+   * there is none it is the path in the first folder, of a file that is not there.
    * @param folders each ending in `/`, or empty for the root
    */
   find(name: string, folders: readonly string[]): string {
-    if (isAbsolute(name)) return this.findAbsolute(name, folders);
+    if (isAbsolute(name)) {
+      const below = withSlashes(relative(this.root, name));
+      if (this.paths.has(below)) return below;
+    }
     const plain = name.replaceAll("\\", "/").replace(/^(\.\/)+/, "");
+    const file = fileNameOf(plain);
+    const own = isAbsolute(name) ? file : plain;
     for (const folder of folders) {
-      const path = withSlashes(join(folder, plain));
+      const path = withSlashes(join(folder, own));
       if (this.paths.has(path)) return path;
     }
-    const same = this.byName.get(fileNameOf(plain)) ?? [];
-    return same.length === 1 ? (same[0] ?? plain) : withSlashes(join(folders[0] ?? "", plain));
+    const parts = plain.split("/");
+    for (let first = 1; first < parts.length - 1; first++) {
+      const path = parts.slice(first).join("/");
+      if (this.paths.has(path)) return path;
+    }
+    const same = this.byName.get(file) ?? [];
+    if (same.length === 1 && same[0] !== undefined) return same[0];
+    const missing = withSlashes(join(folders[0] ?? "", own));
+    // One of several of that name is not guessed.
+    if (same.length > 1) return missing;
+    const found = this.spelledOtherwise(own, folders);
+    if (found === undefined) return missing;
+    this.respelled.set(found, name);
+    return found;
   }
 
-  /** A path of this machine, or of the one where the images were marked: then the file name counts. */
-  private findAbsolute(name: string, folders: readonly string[]): string {
-    const below = withSlashes(relative(this.root, name));
-    if (this.paths.has(below)) return below;
-    return this.find(fileNameOf(name), folders);
+  private spelledOtherwise(name: string, folders: readonly string[]): string | undefined {
+    const keys = this.looseKeys();
+    const only = (key: string) => {
+      const same = keys.get(key) ?? [];
+      return same.length === 1 ? same[0] : undefined;
+    };
+    for (const ending of ["", "*"]) {
+      const key = ending === "" ? looseKey(name) : `${looseKey(stemOf(name))}.*`;
+      for (const folder of folders) {
+        const found = only(withSlashes(join(looseKey(folder), key)));
+        if (found !== undefined) return found;
+      }
+      const found = only(`*/${fileNameOf(key)}`);
+      if (found !== undefined) return found;
+    }
+    // A name without an extension, as some tools write it.
+    const whole = `${looseKey(name)}.*`;
+    for (const folder of folders) {
+      const found = only(withSlashes(join(looseKey(folder), whole)));
+      if (found !== undefined) return found;
+    }
+    return only(`*/${fileNameOf(whole)}`);
+  }
+
+  /** Images by their spellings: the whole path or the file name alone (`*` + `/name`), with their extension or with any (`.*`). */
+  private looseKeys(): ReadonlyMap<string, readonly string[]> {
+    if (this.loose !== undefined) return this.loose;
+    const keys = new Map<string, string[]>();
+    for (const path of this.paths) {
+      const key = looseKey(path);
+      const name = fileNameOf(key);
+      for (const each of [key, `${stemOf(key)}.*`, `*/${name}`, `*/${stemOf(name)}.*`]) {
+        const same = keys.get(each);
+        if (same === undefined) keys.set(each, [path]);
+        else same.push(path);
+      }
+    }
+    this.loose = keys;
+    return keys;
   }
 
   /** The image of that path, whatever its extension. */
   withStem(stem: string): string | undefined {
     return this.byStem.get(stem);
+  }
+
+  /**
+   * The image that a file of annotations belongs to by its name: one of the same name beside it, or else in another folder, of several the one
+   * that shares most folders with it. Undefined where there is none, or nothing tells which.
+   */
+  partnerOf(annotations: string): string | undefined {
+    const beside = this.byStem.get(stemOf(annotations));
+    if (beside !== undefined) return beside;
+    const same = this.byNameStem.get(stemOf(fileNameOf(annotations))) ?? [];
+    if (same.length <= 1) return same[0];
+    const folders = (path: string) => path.split("/").slice(0, -1);
+    const own = folders(annotations);
+    const splitOwn = splitOfFolders(annotations);
+    const scored = same.map((path) => {
+      const alike = splitOwn !== undefined && splitOfFolders(path) === splitOwn ? 0.5 : 0;
+      return { path, score: sharedFolders(own, folders(path)) + alike };
+    });
+    const best = Math.max(...scored.map(({ score }) => score));
+    const likely = scored.filter(({ score }) => score === best);
+    return likely.length === 1 ? likely[0]?.path : undefined;
   }
 }
 
@@ -162,10 +266,33 @@ export function linesOf(text: string): readonly string[] {
     .filter((line) => line !== "");
 }
 
-/** The names in a file `classes.txt` at the root, a line each; undefined where there is none. @throws DataError */
-export async function readClassList(files: DetectionFiles): Promise<readonly string[] | undefined> {
-  const file = files.all.find((path) => /^_?classes\.txt$/.test(path));
-  return file === undefined ? undefined : linesOf(await readText(files, file));
+/** Lists of classes, as tools call them, the likeliest first. */
+const CLASS_LISTS = [
+  /^_?classes\.txt$/i,
+  /(^|\/)classes\.txt$/i,
+  /(^|\/)(obj|classes|coco|voc)\.names$/i,
+  /\.names$/i,
+  /(^|\/)_darknet\.labels$/i,
+  /(^|\/)(labels|labelmap|class_names|predefined_classes)\.txt$/i,
+];
+
+/** True for a file that lists names of classes, a line each. */
+export const isClassList = (path: string): boolean => CLASS_LISTS.some((pattern) => pattern.test(path));
+
+/**
+ * The names in a list of classes, a line each: `classes.txt` at the root (`_classes.txt`).
+ * @param anywhere takes the lists of labeling tools, too, wherever they are: `labels/classes.txt`, `obj.names`, `_darknet.labels`
+ * @throws DataError
+ */
+export async function readClassList(
+  files: DetectionFiles,
+  anywhere = false,
+): Promise<readonly string[] | undefined> {
+  for (const pattern of anywhere ? CLASS_LISTS : CLASS_LISTS.slice(0, 1)) {
+    const file = files.all.find((path) => pattern.test(path));
+    if (file !== undefined) return linesOf(await readText(files, file));
+  }
+  return undefined;
 }
 
 /** The root of the data set that a file of annotations belongs to: its folder, or that above `annotations` or `wider_face_split`. */
@@ -181,12 +308,36 @@ export interface JsonFile {
   readonly value: unknown;
 }
 
+/** Where JSON has a number that is none, as Python writes it: line and column from 1 on, and the word; undefined where there is none. */
+function nonNumber(text: string): { readonly word: string; readonly at: string } | undefined {
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (inString && character === "\\") i++;
+    else if (character === '"') inString = !inString;
+    else if (!inString && (character === "N" || character === "I")) {
+      const word = ["NaN", "Infinity"].find((each) => text.startsWith(each, i));
+      if (word === undefined) return undefined;
+      const before = text.slice(0, i);
+      return { word, at: `line ${before.split("\n").length}, column ${i - before.lastIndexOf("\n")}` };
+    }
+  }
+  return undefined;
+}
+
 /** Reads a file of JSON. @throws DataError where it is none */
-async function readJson(files: DetectionFiles, file: string): Promise<JsonFile> {
+export async function readJson(files: Pick<DetectionFiles, "folder">, file: string): Promise<JsonFile> {
   const text = await readText(files, file, FILE_KINDS.annotations);
   try {
     return { file, value: JSON.parse(text) };
   } catch (error) {
+    const odd = nonNumber(text);
+    if (odd !== undefined) {
+      throw new DataError(
+        `${file}: ${odd.at}: ${odd.word}, which JSON does not have; write a number or null in its place (in Python, json.dump(…, allow_nan=False) finds where it comes from)`,
+        { cause: error },
+      );
+    }
     throw new DataError(`${file}: not valid JSON (${reasonOf(error)})`, { cause: error });
   }
 }
@@ -194,29 +345,48 @@ async function readJson(files: DetectionFiles, file: string): Promise<JsonFile> 
 /** A larger file is read only where its beginning is that of annotations, in bytes. */
 const SMALL = 16e6;
 
-async function mayBeAnnotations(files: DetectionFiles, file: string): Promise<boolean> {
+/** True for the beginning of a file of labelme, of which there is one for each image, often with the image inside. */
+export const isLabelMe = (head: string): boolean =>
+  /"(shapes|imageData|imagePath)"\s*:/.test(head) && !/"(annotations|images|categories)"\s*:/.test(head);
+
+/** True for the beginning of a file that must be one of annotations. */
+const isAnnotations = (head: string): boolean =>
+  /^\s*(\{\s*"(images|annotations|categories)"\s*:|\[\s*\{\s*"(image|annotations)"\s*:)/.test(head);
+
+async function mayBeAnnotations(files: DetectionFiles, file: string, head: string): Promise<boolean> {
+  if (isLabelMe(head)) return false;
   const size = (await files.folder.look(file))?.size ?? 0;
   return (
     size < SMALL ||
-    /^\s*(\{\s*"(info|licenses|images|annotations|categories|type)"|\[\s*\{\s*"(image|annotations)")/.test(
-      await readHead(files, file),
+    /^\s*(\{\s*"(info|licenses|images|annotations|categories|type)"|\[\s*\{\s*"(image|annotations|id|data|predictions)")/.test(
+      head,
     )
   );
 }
 
+const foundJson = new WeakMap<DetectionFiles, Promise<readonly JsonFile[]>>();
+
 /**
  * The JSON files in which annotations may be: at the root, in `annotations`, or in a folder beside images; one that cannot be read or
- * does not parse is left out unless it is named as annotations are, or is the one that was asked for.
+ * does not parse is left out unless it is named as annotations are, begins as they do, or is the one that was asked for.
  * @throws DataError
  */
-export async function findJson(files: DetectionFiles): Promise<readonly JsonFile[]> {
+export function findJson(files: DetectionFiles): Promise<readonly JsonFile[]> {
+  const held = foundJson.get(files) ?? readAllJson(files);
+  foundJson.set(files, held);
+  return held;
+}
+
+async function readAllJson(files: DetectionFiles): Promise<readonly JsonFile[]> {
   const found: JsonFile[] = [];
   for (const file of files.all) {
     if (!/^([^/]+\/){0,2}[^/]+\.json$/i.test(file)) continue;
+    let head = "";
     try {
-      if (await mayBeAnnotations(files, file)) found.push(await readJson(files, file));
+      head = await readHead(files, file);
+      if (await mayBeAnnotations(files, file, head)) found.push(await readJson(files, file));
     } catch (error) {
-      if (file === files.given || /annotations|instances/i.test(file)) throw error;
+      if (file === files.given || /annotations|instances/i.test(file) || isAnnotations(head)) throw error;
     }
   }
   return found;

@@ -1,11 +1,9 @@
-import { parseXml, type XmlElement } from "@rgrove/parse-xml";
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { FILE_KINDS } from "../../files/files.node.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
-import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
   type DetectionFiles,
@@ -17,6 +15,7 @@ import {
   splitOfFolders,
   stemOf,
 } from "./files.node.ts";
+import { elements, parseRoot, texts } from "./xml.node.ts";
 
 // Pascal VOC: an XML file for each image, and lists of images for each split (Everingham et al. 2010, "The Pascal visual object
 // classes challenge"). Coordinates are taken as edges in pixels, as most tools write them today.
@@ -31,20 +30,6 @@ const objectSchema = z.object({
 
 const sizeSchema = z.object({ width: number.pipe(z.int().min(1)), height: number.pipe(z.int().min(1)) });
 
-/** Elements directly below another. */
-function elements(parent: XmlElement, name?: string): XmlElement[] {
-  return parent.children.filter(
-    (child): child is XmlElement =>
-      child.type === "element" && (name === undefined || (child as XmlElement).name === name),
-  );
-}
-
-/** Elements that hold text alone, by their names. */
-function texts(parent: XmlElement | undefined): Record<string, string> {
-  const leaves = parent === undefined ? [] : elements(parent).filter((child) => elements(child).length === 0);
-  return Object.fromEntries(leaves.map((child) => [child.name, child.text]));
-}
-
 /** What a VOC file holds of its image. */
 interface VocAnnotation {
   readonly filename: string | undefined;
@@ -54,12 +39,7 @@ interface VocAnnotation {
 
 /** Reads the text of a VOC annotation. @throws DataError where it is no such XML */
 export function parseVoc(text: string, file: string): VocAnnotation {
-  let root: XmlElement | null;
-  try {
-    root = parseXml(text, { ignoreUndefinedEntities: true }).root;
-  } catch (error) {
-    throw new DataError(`${file}: not well-formed XML (${reasonOf(error)})`, { cause: error });
-  }
+  const root = parseRoot(text, file);
   if (root?.name !== "annotation") {
     throw new DataError(`${file}: its root is <${root?.name}>, where VOC has <annotation>`);
   }
@@ -82,16 +62,26 @@ export function parseVoc(text: string, file: string): VocAnnotation {
   };
 }
 
-/** The XML files of VOC's layout, `Annotations/*.xml`, or those beside images of their name. */
+/** The folder above `Annotations/` in a path, ending in `/` or empty; undefined where there is none. */
+function baseOf(path: string): string | undefined {
+  return /^(.*?\/)?(?=Annotations\/)/i.exec(path)?.[0];
+}
+
+/**
+ * The XML files of VOC's layout: those in `Annotations`, at the top or in folders such as `VOC2007`, and those that have an image of their name
+ * beside them or in another folder.
+ */
 export function findVoc({ all, images }: DetectionFiles): readonly string[] {
   const xml = all.filter((path) => /\.xml$/i.test(path));
-  const classic = xml.filter((path) => /^Annotations\//i.test(path));
-  return classic.length > 0 ? classic : xml.filter((path) => images.withStem(stemOf(path)) !== undefined);
+  // Where there are pairs, a file without an image has lost it; a single file of another kind has none.
+  const paired = new Set(xml.filter((path) => images.partnerOf(path) !== undefined));
+  return xml.filter((path) => paired.has(path) || baseOf(path) !== undefined);
 }
 
 /** The images that each split lists in `ImageSets/Main`; undefined where there are no lists. */
 async function readSplitLists(
   files: DetectionFiles,
+  base: string,
   ids: ReadonlyMap<string, string>,
 ): Promise<ReadonlyMap<SplitName, readonly string[]> | undefined> {
   const lists = new Map<SplitName, readonly string[]>();
@@ -100,7 +90,10 @@ async function readSplitLists(
     linesOf(await readText(files, path, FILE_KINDS.list)).map((line) =>
       ids.has(line) ? line : (/^(.*\S)\s+-?[01]$/.exec(line)?.[1] ?? line),
     );
-  const main = files.all.filter((path) => /^ImageSets\/Main\/[^/]+\.txt$/i.test(path));
+  const folder = `${base}ImageSets/Main/`.toLowerCase();
+  const main = files.all.filter(
+    (path) => path.toLowerCase().startsWith(folder) && /^[^/]+\.txt$/i.test(path.slice(folder.length)),
+  );
   for (const path of main) {
     const split = splitNamed(stemOf(fileNameOf(path)));
     if (split !== undefined) lists.set(split, await read(path));
@@ -122,41 +115,47 @@ async function readSplitLists(
  */
 export async function readVoc(files: DetectionFiles, sources: readonly string[]): Promise<RawDetections> {
   const faults: DetectionFault[] = [];
-  const classic = sources.some((path) => /^Annotations\//i.test(path));
+  const images: RawImage[] = [];
   const read = async (source: string): Promise<Omit<RawImage, "split"> | undefined> => {
     try {
       const { filename, declared, objects } = parseVoc(await readText(files, source), source);
-      const folder = classic ? "JPEGImages/" : folderOf(source);
-      const own = folder + (classic ? source.slice("Annotations/".length) : fileNameOf(source));
-      const file = files.images.withStem(stemOf(own)) ?? files.images.find(filename ?? own, [folder]);
-      return { file, source, declared, objects };
+      return { file: imageOf(files, source, filename), source, declared, objects };
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      faults.push({
-        kind: "unreadable-annotations",
-        file: source,
-        detail: withoutFile(error.message, source),
-      });
+      const detail = withoutFile(error.message, source);
+      faults.push({ kind: "unreadable-annotations", file: source, detail });
       return undefined;
     }
   };
-
-  const images: RawImage[] = [];
-  const byId = new Map(sources.map((source) => [stemOf(source.slice(source.indexOf("/") + 1)), source]));
-  const lists = classic ? await readSplitLists(files, byId) : undefined;
-  if (lists === undefined) {
-    for (const source of sources) {
-      const image = await read(source);
-      if (image !== undefined) images.push({ ...image, split: classic ? undefined : splitOfFolders(source) });
+  const byBase = new Map<string, string[]>();
+  for (const source of sources) {
+    const base = baseOf(source) ?? folderOf(source);
+    const same = byBase.get(base);
+    if (same === undefined) byBase.set(base, [source]);
+    else same.push(source);
+  }
+  for (const [base, own] of byBase) {
+    const byId = new Map(
+      own.map((source) => [stemOf(source.slice(base.length).replace(/^[^/]*\//, "")), source]),
+    );
+    const lists = await readSplitLists(files, base, byId);
+    if (lists === undefined) {
+      for (const source of own) {
+        const image = await read(source);
+        if (image === undefined) continue;
+        images.push({ ...image, split: splitOfFolders(source) ?? splitOfFolders(image.file) });
+      }
+      continue;
     }
-  } else {
-    const unread = new Set(sources);
+    const unread = new Set(own);
     for (const [split, ids] of lists) {
       for (const id of ids) {
         const source = byId.get(id);
         if (source === undefined) {
-          const file = files.images.withStem(`JPEGImages/${id}`) ?? `JPEGImages/${id}.jpg`;
-          faults.push({ kind: "missing-annotations", file, detail: `there is no Annotations/${id}.xml` });
+          const stem = `${base}JPEGImages/${id}`;
+          const file = files.images.withStem(stem) ?? `${stem}.jpg`;
+          const detail = `there is no ${base}Annotations/${id}.xml`;
+          faults.push({ kind: "missing-annotations", file, detail });
           continue;
         }
         unread.delete(source);
@@ -165,10 +164,22 @@ export async function readVoc(files: DetectionFiles, sources: readonly string[])
       }
     }
     for (const file of unread) {
-      faults.push({ kind: "not-in-a-split", file, detail: "no list in ImageSets/Main has it" });
+      faults.push({ kind: "not-in-a-split", file, detail: `no list in ${base}ImageSets/Main has it` });
     }
   }
   return { format: "voc", classes: await readClassList(files), images, faults };
+}
+
+/** The image of a file of annotations: in `JPEGImages` of VOC's layout, then by its own name anywhere, then by the name that the file has. */
+function imageOf(files: DetectionFiles, source: string, filename: string | undefined): string {
+  const base = baseOf(source);
+  const folder = base === undefined ? folderOf(source) : `${base}JPEGImages/`;
+  const own = base === undefined ? source : folder + source.slice(base.length).replace(/^[^/]*\//, "");
+  return (
+    files.images.withStem(stemOf(own)) ??
+    files.images.partnerOf(source) ??
+    files.images.find(filename ?? own, [folder])
+  );
 }
 
 function withoutFile(message: string, file: string): string {

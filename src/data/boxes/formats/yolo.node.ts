@@ -5,23 +5,29 @@ import { DataError } from "../../../errors.ts";
 import { printable } from "../../../printable.ts";
 import { FILE_KINDS, UnreadFileError } from "../../files/files.node.ts";
 import { forEachLimited } from "../../image/folder.node.ts";
-import type { SplitName } from "../../sources/data-set.ts";
+import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { MOST_LANDMARKS, NO_BOX } from "../check.ts";
 import { reasonOf } from "../image.node.ts";
 import type { DetectionFault } from "../set.ts";
 import {
   type DetectionFiles,
+  fileNameOf,
+  folderOf,
+  isClassList,
   isImagePath,
   linesOf,
   readClassList,
+  readHead,
   readText,
   splitOfFolders,
   stemOf,
 } from "./files.node.ts";
+import { isKittiLine } from "./kitti.node.ts";
 
-// YOLO's text files: one for each image, in a folder `labels` where images are in a folder `images`, with a line for each object:
-// the number of its class, and center, width and height as shares of the image's. `data.yaml` names classes and splits.
+// YOLO's text files: one for each image, in a folder `labels` where images are in a folder `images`, beside the image, or in another folder,
+// with a line for each object: the number of its class, and center, width and height as shares of the image's. `data.yaml` names classes and
+// splits; Darknet has `obj.data`, `obj.names` and lists of images, labeling tools a `classes.txt`.
 
 const locations = z.union([z.string(), z.array(z.string())]).nullish();
 
@@ -38,8 +44,10 @@ const yamlSchema = z.object({
 
 type YoloYaml = z.output<typeof yamlSchema>;
 
-/** What describes a data set in YOLO's format: a YAML file, or the folders `images` and `labels` alone. */
-export type YoloSource = { readonly yaml: string; readonly content: YoloYaml } | { readonly yaml: undefined };
+/** What describes a data set in YOLO's format: a YAML file, or nothing besides the labels of images. */
+export type YoloSource =
+  | { readonly yaml: string; readonly content: YoloYaml }
+  | { readonly yaml: undefined; readonly labels: readonly string[] };
 
 /** The most references to other places of a YAML text: each is looked for in all of it. */
 const MOST_ALIASES = 100;
@@ -105,11 +113,41 @@ export async function findYolo(files: DetectionFiles): Promise<YoloSource | unde
     const source = await readYoloYaml(files, file);
     if (source !== undefined) return source;
   }
-  const hasLabels = all.some((path) => /(^|\/)labels\/.*\.txt$/.test(path));
-  return hasLabels && all.some((path) => /(^|\/)images\//.test(path) && isImagePath(path))
-    ? { yaml: undefined }
-    : undefined;
+  const labels = await findLabels(files);
+  return labels.length === 0 ? undefined : { yaml: undefined, labels };
 }
+
+/** Files that are looked into to see whether they hold labels. */
+const LOOKED_INTO = 20;
+
+/** A line of labels: the number of a class and at least four numbers. */
+const LABEL = /^\d+(\.0*)?(\s+[-+\d.eE]+){4,}$/;
+
+/**
+ * Files of labels by their names, each with an image of its name beside it or in another folder; all of them or none, as the first that are not
+ * empty are labels or not.
+ */
+async function findLabels(files: DetectionFiles): Promise<readonly string[]> {
+  const candidates = files.all.filter(
+    (path) => /\.txt$/i.test(path) && !isClassList(path) && labelsFolder(path) && files.images.paths.size > 0,
+  );
+  const paired = candidates.filter((path) => files.images.partnerOf(path) !== undefined);
+  const [first] = paired;
+  if (first === undefined) return [];
+  let labels = 0;
+  for (const path of paired.slice(0, LOOKED_INTO)) {
+    const [line] = linesOf(await readHead(files, path).catch(() => ""));
+    if (line === undefined) continue;
+    if (!LABEL.test(line)) return inLabels(first) && !isKittiLine(line) ? paired : [];
+    labels++;
+  }
+  return labels > 0 || inLabels(first) ? paired : [];
+}
+
+const inLabels = (path: string): boolean => /(^|\/)labels\//i.test(path);
+
+/** False for the lists of splits that VOC and Darknet have. */
+const labelsFolder = (path: string): boolean => !/(^|\/)ImageSets\//i.test(path);
 
 /** The names of classes by their numbers. @throws DataError where a number between has no name */
 function classNames(yaml: string, names: YoloYaml["names"]): readonly string[] {
@@ -171,13 +209,15 @@ function boxOf(numbers: readonly number[]): RawBox {
   return edges;
 }
 
-/** The file of labels that belongs to an image. */
+/** The file of labels that belongs to an image by YOLO's rule: `labels` in place of the last folder `images`, or beside it. */
 function labelsOf(image: string): string {
-  const at = image.lastIndexOf("images/");
-  const beside = at < 0 || (at > 0 && image[at - 1] !== "/");
-  const swapped = beside ? image : `${image.slice(0, at)}labels/${image.slice(at + "images/".length)}`;
-  return `${stemOf(swapped)}.txt`;
+  const parts = image.split("/");
+  const at = parts.slice(0, -1).lastIndexOf("images");
+  return `${stemOf(parts.map((part, i) => (i === at ? "labels" : part)).join("/"))}.txt`;
 }
+
+/** A path as it is written on any system. */
+const withSlashes = (path: string): string => path.replaceAll("\\", "/");
 
 /** What a YAML file names: a path below the root, or what is outside of it, where nothing is read. */
 type Located =
@@ -194,8 +234,9 @@ async function locate(
   { path }: YoloYaml,
   location: string,
 ): Promise<Located> {
-  const bases = [...(path ? [resolve(root, path)] : []), resolve(root)];
-  const names = [location, location.replace(/^(\.\.\/)+/, "")];
+  const bases = [...(path ? [resolve(root, withSlashes(path))] : []), resolve(root)];
+  const plain = withSlashes(location);
+  const names = [plain, plain.replace(/^(\.\.\/)+/, "")];
   let outside: string | undefined;
   for (const name of names) {
     for (const base of bases) {
@@ -221,10 +262,19 @@ async function imagesAt(
     return files.all.filter((file) => isImagePath(file) && (path === "" || file.startsWith(`${path}/`)));
   }
   if (isImagePath(path)) return [path];
+  return imagesOfList(files, path);
+}
+
+/** The images that a text file lists, a line each: below the folder of the list, below the root, or where their paths end as they do. */
+async function imagesOfList(files: DetectionFiles, path: string): Promise<readonly string[]> {
   const lines = linesOf(await readText(files, path, FILE_KINDS.list));
   return lines.map((line) => {
-    const named = isAbsolute(line) ? line : join(dirname(path), line);
-    return files.folder.below(named) ?? named;
+    const plain = withSlashes(line);
+    const named = isAbsolute(plain) ? plain : join(dirname(path), plain);
+    const below = files.folder.below(named) ?? named;
+    if (files.images.paths.has(below)) return below;
+    const found = files.images.find(plain, [""]);
+    return files.images.paths.has(found) ? found : below;
   });
 }
 
@@ -274,10 +324,50 @@ async function imagesOfYaml(
   return images;
 }
 
+/**
+ * The images that have labels, and those in the same folders or below `images` that have none; in the splits that Darknet's lists give (`train.txt`,
+ * `valid.txt`), or else those of their folders.
+ */
+async function imagesOfLabels(
+  files: DetectionFiles,
+  labels: readonly string[],
+): Promise<readonly PlacedImage[]> {
+  const listed: PlacedImage[] = [];
+  for (const file of files.all) {
+    const split = /^([^/]+\/)?[^/]+\.txt$/i.test(file) ? splitNamed(stemOf(fileNameOf(file))) : undefined;
+    if (split === undefined || files.images.partnerOf(file) !== undefined) continue;
+    const [first] = linesOf(await readHead(files, file).catch(() => ""));
+    if (first === undefined || !isImagePath(first)) continue;
+    for (const path of await imagesOfList(files, file)) listed.push({ path, split });
+  }
+  if (listed.length > 0) return listed;
+  const labeled = new Set(labels.flatMap((path) => files.images.partnerOf(path) ?? []));
+  const folders = new Set([...labeled].map(folderOf));
+  return [...files.images.paths]
+    .filter((path) => labeled.has(path) || folders.has(folderOf(path)) || /(^|\/)images\//i.test(path))
+    .map((path) => ({ path, split: splitOfFolders(path) }));
+}
+
+/** Finds the file of labels of an image: where YOLO has it, or else a file of that name elsewhere. */
+function labelFinder(files: DetectionFiles): (image: string) => string {
+  const own = new Set(files.all);
+  const byImage = new Map<string, string>();
+  for (const path of files.all) {
+    if (!/\.txt$/i.test(path) || isClassList(path) || !labelsFolder(path)) continue;
+    const image = files.images.partnerOf(path);
+    if (image !== undefined && !byImage.has(image)) byImage.set(image, path);
+  }
+  return (image) => {
+    const usual = labelsOf(image);
+    return own.has(usual) ? usual : (byImage.get(image) ?? usual);
+  };
+}
+
 /** The objects of each file of labels, read once however often its image is listed: why it cannot be read, or undefined where there is none. */
 async function readLabels(
   files: DetectionFiles,
   placed: readonly PlacedImage[],
+  labelsOf: (image: string) => string,
   pose: PoseShape | null | undefined,
 ): Promise<ReadonlyMap<string, readonly RawObject[] | DataError | undefined>> {
   const names = [...new Set(placed.map(({ path }) => labelsOf(path)))];
@@ -297,7 +387,7 @@ async function readLabels(
 /** Files of labels below the root that belong to no image. */
 function orphans({ all }: DetectionFiles, labels: ReadonlySet<string>): readonly DetectionFault[] {
   return all
-    .filter((file) => /(^|\/)labels\/.*\.txt$/.test(file) && !/classes\.txt$/.test(file) && !labels.has(file))
+    .filter((file) => /(^|\/)labels\/.*\.txt$/.test(file) && !isClassList(file) && !labels.has(file))
     .map((file) => ({
       kind: "missing-image",
       file,
@@ -315,13 +405,12 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
   const faults: DetectionFault[] = [];
   const placed =
     source.yaml === undefined
-      ? [...files.images.paths]
-          .filter((file) => /(^|\/)images\//.test(file))
-          .map((file) => ({ path: file, split: splitOfFolders(file) }))
+      ? await imagesOfLabels(files, source.labels)
       : await imagesOfYaml(files, source, faults);
 
   const pose = source.yaml === undefined ? undefined : source.content.kpt_shape;
-  const labeled = await readLabels(files, placed, pose);
+  const finder = labelFinder(files);
+  const labeled = await readLabels(files, placed, finder, pose);
   const images: RawImage[] = [];
   const found = new Set<string>();
   let most = -1;
@@ -330,7 +419,7 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
       faults.push({ kind: "outside", file: printable(path), detail: `nothing outside of ${root} is read` });
       continue;
     }
-    const labels = labelsOf(path);
+    const labels = finder(path);
     const read = labeled.get(labels);
     if (read instanceof DataError) {
       const detail = withoutName(read.message, labels);
@@ -351,9 +440,29 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
   }
   const classes =
     source.yaml === undefined
-      ? ((await readClassList(files)) ?? Array.from({ length: most + 1 }, (_, i) => String(i)))
+      ? await classesBeside(files, most, faults)
       : classNames(source.yaml, source.content.names);
   return { format: "yolo", classes, images, faults: [...faults, ...orphans(files, found)] };
+}
+
+/**
+ * The classes where no YAML file names them: those of `classes.txt` at the root, of another list that has as many as the labels, or numbers.
+ * @param most the largest number of a class in the labels
+ */
+async function classesBeside(
+  files: DetectionFiles,
+  most: number,
+  faults: DetectionFault[],
+): Promise<readonly string[]> {
+  const own = await readClassList(files);
+  if (own !== undefined) return own;
+  const other = await readClassList(files, true);
+  if (other !== undefined && other.length > most) return other;
+  if (other !== undefined) {
+    const detail = `lists ${other.length} classes, where labels have numbers up to ${most}`;
+    faults.push({ kind: "unused-annotations", file: files.all.find(isClassList) ?? "", detail });
+  }
+  return Array.from({ length: most + 1 }, (_, i) => String(i));
 }
 
 /** A message without the name of the file in front. */

@@ -201,7 +201,13 @@ describe("COCO", () => {
       { split: "validation", file: "val2017/v.jpg", objects: [] },
     ]);
     expect([...set.splits.train.annotations(1).areas]).toEqual([1500.25, 9000]);
-    expect(set.faults).toEqual([]);
+    expect(set.faults).toEqual([
+      {
+        kind: "unused-annotations",
+        file: "annotations/person_keypoints_val2017.json",
+        detail: "in the format coco, too",
+      },
+    ]);
   });
 
   test("one file beside its images, opened by its path", async () => {
@@ -433,7 +439,7 @@ describe("what is no detection set", () => {
     await writeImage(folder, "a.jpg", grey(20, 10));
     await writeText(folder, "package.json", "{}");
     await expect(openDetectionFolder(folder)).rejects.toThrow(
-      /none: no annotations of objects found; there may be Pascal VOC/,
+      /none: no annotations of objects found; found 1 .jpg at the top, 1 .json at the top; there may be Pascal VOC/,
     );
     await expect(openDetectionFolder(join(root, "nowhere"))).rejects.toThrow(
       /nowhere: there is no such file or folder/,
