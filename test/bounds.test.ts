@@ -21,7 +21,8 @@ type Json = z.core.JSONSchema.BaseSchema;
 const SEED = /seed$/i;
 
 /** Statistics of a column: any number, which decides no size. */
-const STATISTIC = /\.(mean|deviation)$/;
+const STATISTIC =
+  /\.(mean|deviation)$|\.cells\.(step|minimum|maximum|scale\.(edge|unit|from|center|values\[\]|scores\[\]))$/;
 
 /** Paths of what has no largest value in a schema. */
 function unbounded(schema: Json | boolean | undefined, path: string): readonly string[] {

@@ -96,7 +96,9 @@ async function fitRequest(
   const known = Object.keys(modelSchema(findModel(model)).shape);
   const isFlow = run.model === PAIR_MODELS.reflow;
   // Of another model the network is taken over as it is built, without what it has learnt.
-  const { path: _path, coupling: _coupling, ...inherited } = run.modelOptions;
+  const { path: _path, coupling: _coupling, conditional, ...rest } = run.modelOptions;
+  // Without classes a run is conditional in name alone, and a new one that asks for it is refused.
+  const inherited = { ...rest, ...(run.dataInfo.classes !== undefined && { conditional }) };
   const { data, dataOptions: located } = await locatedData(run, path);
   const { pairs: _pairs, ...dataOptions } = located;
   const isOfData = (name: string): boolean => Object.hasOwn(dataOptionsSchema.shape, name);

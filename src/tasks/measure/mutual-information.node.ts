@@ -70,10 +70,13 @@ function columnsOf(
   columns: readonly Column[],
   names: readonly string[],
 ): NdArray<"float32"> {
-  const starts = new Map<string, { readonly from: number; readonly width: number }>();
+  const starts = new Map<
+    string,
+    { readonly from: number; readonly width: number; readonly column: Column }
+  >();
   let from = 0;
   for (const column of columns) {
-    starts.set(column.name, { from, width: columnWidth(column) });
+    starts.set(column.name, { from, width: columnWidth(column), column });
     from += columnWidth(column);
   }
   const parts = names.map((name) => {
@@ -96,22 +99,23 @@ function columnsOf(
   return float32(picked, [train.count, width]);
 }
 
-/** @throws OptionError naming a column that is the same in all rows */
+/** @throws OptionError naming a column that is the same in all rows; whole numbers are learnt from with noise, so that their bounds tell */
 function checkVaried(
   rows: Float32Array,
   width: number,
   names: readonly string[],
-  parts: readonly { readonly width: number }[],
+  parts: readonly { readonly width: number; readonly column: Column }[],
 ): void {
   let at = 0;
-  for (const [i, part] of parts.entries()) {
-    const constant = part.width === 1 && isConstant(rows, at, width);
-    if (constant) {
+  for (const [i, { width: own, column }] of parts.entries()) {
+    const cells = column.kind === "numeric" ? column.cells : undefined;
+    const constant = cells === undefined ? isConstant(rows, at, width) : cells.minimum === cells.maximum;
+    if (own === 1 && constant) {
       throw new OptionError(
         `column "${names[i]}" is the same in all rows, so it says nothing of anything; leave it out`,
       );
     }
-    at += part.width;
+    at += own;
   }
 }
 

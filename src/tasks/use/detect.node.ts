@@ -491,9 +491,11 @@ const FEW_STEPS = 100;
 
 /** A line where a run is hardly trained: what was measured on validation as it ended is poor, or nothing was and it has few steps. */
 export async function hardlyTrained(
-  { folder }: Pick<DetectorRun, "folder">,
+  { folder, config }: Pick<DetectorRun, "folder" | "config">,
   step: number | undefined,
 ): Promise<string | undefined> {
+  // Others have trained it, and how long is not known.
+  if (config.imported !== undefined) return undefined;
   const bytes = await readRegularFile(folder.file("validation.json"), FILE_KINDS.text).catch(() => undefined);
   let ap50: unknown;
   try {
