@@ -25,7 +25,10 @@ const HOUSE = [
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
-  { room: "representation", subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"] },
+  {
+    room: "representation",
+    subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"],
+  },
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
