@@ -11,6 +11,7 @@ const BYTE = 255;
  * the rest. All else stays as it is.
  * @param bits that the values of images of 16 bits have: 10, 12 or 14 of a camera or scanner; default: 16
  * @throws DataError for floats of another range than 0 … 1 and 0 … 255, without a name in front
+ * @internal its types are those of an optional package
  */
 export async function inBytes(image: Sharp, { depth }: Metadata, bits = 16): Promise<Sharp> {
   const factor = await factorOf(image, depth, bits);
