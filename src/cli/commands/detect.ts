@@ -134,7 +134,7 @@ export function configure(command: Command): void {
             if (left === undefined || performance.now() - shownAt < SHOWN_EVERY) return;
             shownAt = performance.now();
             display.showLine(
-              `${name}: ${tiles} of ${count} tiles, ${showDuration(left)} left; ${done} of ${images.length} images done`,
+              `${name}: ${tiles} of ${counted(count, "tile")}, ${showDuration(left)} left; ${done} of ${counted(images.length, "image")} done`,
               { stage: "training", seconds: (shownAt - begun) / 1000 },
             );
           },
@@ -155,7 +155,7 @@ export function configure(command: Command): void {
           shownAt = performance.now();
           const left = ((images.length - done - unreadable) * (shownAt - begun)) / done / 1000;
           display.showLine(
-            `${done} of ${images.length} images, ${objects} objects, ${speed()}, ${showDuration(left)} left`,
+            `${done} of ${counted(images.length, "image")}, ${counted(objects, "object")}, ${speed()}, ${showDuration(left)} left`,
             {
               stage: "training",
               seconds: (shownAt - begun) / 1000,
@@ -166,7 +166,7 @@ export function configure(command: Command): void {
       const [first] = cut;
       if (first !== undefined) {
         display.say(
-          `more than ${options.maximum} objects in ${counted(cut.length, "image")}, of which the best ${options.maximum} are kept, as in ${first}; --max raises it`,
+          `more than ${counted(options.maximum, "object")} in ${counted(cut.length, "image")}, of which the best ${options.maximum === 1 ? "is" : `${options.maximum} are`} kept, as in ${first}; --max raises it`,
         );
       }
       const [crowd] = windows;

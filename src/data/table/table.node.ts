@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { type BinaryColumn, type Column, tableWidth } from "../sources/columns.ts";
 import { type DataSet, describeSplits, type SplitName, storedSplit } from "../sources/data-set.ts";
@@ -107,7 +108,7 @@ export async function openTable(data: TableData, options: DataOptions = {}): Pro
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${counted(count, "row")}, ${counted(columns.length, "column")}${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...columns.flatMap((column) =>
         column.kind === "categorical" ? [`"${column.name}" has ${column.categories.length} categories`] : [],
@@ -182,7 +183,7 @@ export async function openBinaryTable(data: TableData, options: DataOptions = {}
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${table.label}: ${count} rows of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${counted(count, "row")} of ${width} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...constantLines(columns, ones, parts.train.length),
     ],

@@ -1,4 +1,5 @@
 import { OptionError, WeightsError } from "../../../errors.ts";
+import { counted } from "../../../memory.ts";
 import { type OnnxGraph, type OnnxOperation, readOnnx } from "../../../nn/onnx.ts";
 import { shortened } from "../../../printable.ts";
 import type { State } from "../../../program/program.ts";
@@ -288,7 +289,7 @@ function yunetOf(
     notes:
       landmarks === 0
         ? []
-        : [`${landmarks} landmarks${names}; a fit that begins from here takes --landmarks 0`],
+        : [`${counted(landmarks, "landmark")}${names}; a fit that begins from here takes --landmarks 0`],
   };
 }
 
