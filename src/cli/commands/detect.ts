@@ -121,6 +121,7 @@ export function configure(command: Command): void {
       const tileTimer = new TileTimer();
       const speed = (): string => {
         const perSecond = (1000 * done) / (performance.now() - begun);
+        if (done > 0 && perSecond < 0.1) return `${showDuration(1 / perSecond)} an image`;
         return `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} images/s`;
       };
       await interruptible(display, async (signal) => {

@@ -108,7 +108,8 @@ function checkedCells(
       });
     case "number":
       return Float64Array.from(values, (value, row) => {
-        if (typeof value === "number" && Number.isFinite(value)) return value;
+        // A negative zero is zero, however a file or a program writes it.
+        if (typeof value === "number" && Number.isFinite(value)) return value + 0;
         if (!(gaps && Number.isNaN(value))) note(row);
         return Number.NaN;
       });

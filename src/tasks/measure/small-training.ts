@@ -93,7 +93,7 @@ function describeCopying(
     ...(unplaced === 0
       ? []
       : [
-          `of ${counted(placed + unplaced, "copy", "copies")} in ${counted(images, "image")}, ${unplaced} found no room without covering another object, or came after the first ${MOST_COPIES} of an image: left out`,
+          `of ${counted(placed + unplaced, "copy", "copies")} in ${counted(images, "image")}, ${unplaced} found no room where they cover no other object, or were above ${MOST_COPIES} in an image: they are left out`,
         ]),
   ];
 }
