@@ -164,6 +164,12 @@ export function configure(command: Command): void {
           );
         }
       });
+      const left = images.length - done - unreadable;
+      if (left > 0) {
+        display.say(
+          `stopped: ${left} of ${counted(images.length, "image")} not looked at; what was found in the others is kept`,
+        );
+      }
       const [first] = cut;
       if (first !== undefined) {
         display.say(
