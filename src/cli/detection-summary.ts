@@ -1,6 +1,7 @@
 import type { DetectionSet } from "../data/boxes/set.ts";
 import { type DetectionFault, FAULTS } from "../data/boxes/set.ts";
 import type { DetectionStatistics, ObjectSizes, Quartiles } from "../data/boxes/statistics.ts";
+import { counted } from "../memory.ts";
 import type { AnchorCounts } from "../tasks/measure/anchor-counts.node.ts";
 import type { SizeReport } from "../tasks/measure/scale-training.ts";
 import { print, printLine, showTable } from "./format.ts";
@@ -29,7 +30,7 @@ export function printStatistics(set: DetectionSet, { splits, total, ...of }: Det
   print("");
   print(showTable(marked ? [...header, "difficult", "crowd"] : header, [...rows, all]));
   if (set.classes.length > CLASSES)
-    printLine(`… and ${set.classes.length - CLASSES} more classes; --json has all`);
+    printLine(`… and ${counted(set.classes.length - CLASSES, "more class", "more classes")}; --json has all`);
   print("small: below 32² pixels, medium: below 96²");
 
   const measured: readonly (readonly [string, Quartiles | undefined])[] = [
@@ -100,9 +101,11 @@ export function printAnchors({ size, images, allImages, objects, rules, bins, wi
   const rounded = (value: number): number => Number(value.toFixed(1));
   const of =
     images === allImages
-      ? `${images} training images`
-      : `the first ${images} of ${allImages} training images`;
-  print(`\nanchors of an object on average, by its size at ${size} pixels: ${objects} objects of ${of}`);
+      ? counted(images, "training image")
+      : `the first ${images} of ${counted(allImages, "training image")}`;
+  print(
+    `\nanchors of an object on average, by its size at ${size} pixels: ${counted(objects, "object")} of ${of}`,
+  );
   const rows = bins.map(({ from, to, objects, anchors }) => [
     `${rounded(from)} – ${rounded(to)}`,
     objects,

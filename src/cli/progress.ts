@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import type { DownloadProgress } from "../data/files/download.node.ts";
+import { counted } from "../memory.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
 import type { FitProgress, FitSummary } from "../train/fit-request.node.ts";
@@ -198,7 +199,7 @@ export function printSummary(summary: FitSummary): void {
     stopped: "stopped and saved",
   };
   print(
-    `${why[reason]} after ${step} steps, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
+    `${why[reason]} after ${counted(step, "step")}, ${showDuration(seconds)}, ${showNumber(Math.round(samplesPerSecond))} samples/s`,
   );
   if (best !== undefined) {
     const measures = Object.entries(best.measures ?? {}).map(

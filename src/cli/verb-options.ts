@@ -82,7 +82,7 @@ const share = z.number().min(0).max(1).optional();
 /** Options of commands that find objects. */
 export const detectFlags = {
   confidence: share.describe(
-    "least score of a detection, of a cascade the last of --thresholds (that one where they are given; otherwise detect and export: that at which F₁ was highest on the validation split, eval: 0.01)",
+    "least score of a detection, of a cascade the last of --thresholds (that one where they are given; otherwise detect and export: that at which F₁ was highest on the validation split, of an imported yunet 0.6, of ultra-light-rfb 0.7; eval: 0.01)",
   ),
   iou: share.describe(
     "of two detections of a class that overlap by a larger IoU the better one stays; of a cascade: that share more than this of the smaller one (0.6; yunet and ultra-light-rfb 0.3, mtcnn 0.7)",

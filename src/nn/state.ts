@@ -144,7 +144,7 @@ function checkPart({ state, mapping }: Reading, wanted: Wanted, fileName: string
 function takenLine({ mapping, prefix }: Reading, taken: number, wanted: number, fileName: string): string {
   const by = mapping === undefined ? "" : `, by the names of ${mapping.source}`;
   const without = prefix === "" ? "" : `, without the prefix ${shortened(prefix)}`;
-  return `weights of ${fileName}: ${showCount(taken)} of ${showCount(wanted)} tensors taken${by}${without}`;
+  return `weights of ${fileName}: ${showCount(taken)} of ${showCount(wanted)} ${wanted === 1 ? "tensor" : "tensors"} taken${by}${without}`;
 }
 
 /** One line on what the file has and no model of this kind takes. */

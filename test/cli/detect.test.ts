@@ -183,7 +183,7 @@ describe("eidos detect", () => {
     expect(plain.error).toMatch(
       /not looked into, left out: 1, the first is .*linked\/a\.png: a link to .*store/,
     );
-    expect(plain.out).toMatch(/^1 images?, /);
+    expect(plain.out).toMatch(/^1 image, /);
     const own = JSON.parse(await readFile(join(root, "linked-found/detections.json"), "utf8"));
     expect(own.unreadable).toEqual([
       { name: join(root, "linked/a.png"), reason: expect.stringMatching(/^a link/) },

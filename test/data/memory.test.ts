@@ -557,7 +557,7 @@ describe("what cannot be used is named by its position", () => {
     [
       "too few labels",
       () => images([Uint8Array.of(1), Uint8Array.of(1)], { labels: ["a"] }),
-      /1 labels for 2 images/,
+      /1 label for 2 images/,
     ],
     [
       "mixed labels",

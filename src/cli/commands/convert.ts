@@ -33,7 +33,7 @@ export function configure(command: Command): void {
     if (json) return printJson({ ...done, faults: set.faults });
     const { train, validation, test } = done.images;
     printLine(
-      `${out}: ${train} training, ${validation} validation and ${test} test images, ${counted(done.objects, "object")}`,
+      `${out}: ${train} training, ${validation} validation and ${counted(test, "test image")}, ${counted(done.objects, "object")}`,
     );
     if (done.encoded > 0)
       printLine(`${counted(done.encoded, "image")} written anew as PNG, the others copied as they are`);

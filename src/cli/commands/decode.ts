@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { counted } from "../../memory.ts";
 import { checkCodePath } from "../../tasks/use/codes.node.ts";
 import { checkSamplePath } from "../../tasks/use/sample.node.ts";
 import { printLine } from "../format.ts";
@@ -38,7 +39,7 @@ export function configure(command: Command): void {
         ...givenValues(others),
       });
       await run.save(samples, target, csvWriting(csvSafe));
-      printLine(`${samples.shape[0]} samples: ${target}`);
+      printLine(`${counted(samples.shape[0] ?? 0, "sample")}: ${target}`);
     },
   });
 }

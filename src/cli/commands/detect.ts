@@ -141,6 +141,7 @@ export function configure(command: Command): void {
       const tileTimer = new TileTimer();
       const speed = (): string => {
         const perSecond = (1000 * done) / (performance.now() - begun);
+        if (done > 0 && perSecond < 0.1) return `${showDuration(1 / perSecond)} an image`;
         return `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} images/s`;
       };
       await interruptible(display, async (signal) => {
@@ -154,7 +155,7 @@ export function configure(command: Command): void {
             if (left === undefined || performance.now() - shownAt < SHOWN_EVERY) return;
             shownAt = performance.now();
             display.showLine(
-              `${name}: ${tiles} of ${count} tiles, ${showDuration(left)} left; ${done} of ${images.length} images done`,
+              `${name}: ${tiles} of ${counted(count, "tile")}, ${showDuration(left)} left; ${done} of ${counted(images.length, "image")} done`,
               { stage: "training", seconds: (shownAt - begun) / 1000 },
             );
           },
@@ -175,7 +176,7 @@ export function configure(command: Command): void {
           shownAt = performance.now();
           const left = ((images.length - done - unreadable) * (shownAt - begun)) / done / 1000;
           display.showLine(
-            `${done} of ${images.length} images, ${objects} objects, ${speed()}, ${showDuration(left)} left`,
+            `${done} of ${counted(images.length, "image")}, ${counted(objects, "object")}, ${speed()}, ${showDuration(left)} left`,
             {
               stage: "training",
               seconds: (shownAt - begun) / 1000,
@@ -183,10 +184,16 @@ export function configure(command: Command): void {
           );
         }
       });
+      const left = images.length - done - unreadable;
+      if (left > 0) {
+        display.say(
+          `stopped: ${left} of ${counted(images.length, "image")} not looked at; what was found in the others is kept`,
+        );
+      }
       const [first] = cut;
       if (first !== undefined) {
         display.say(
-          `more than ${options.maximum} objects in ${counted(cut.length, "image")}, of which the best ${options.maximum} are kept, as in ${first}; --max raises it`,
+          `more than ${counted(options.maximum, "object")} in ${counted(cut.length, "image")}, of which the best ${options.maximum === 1 ? "is" : `${options.maximum} are`} kept, as in ${first}; --max raises it`,
         );
       }
       const [crowd] = windows;

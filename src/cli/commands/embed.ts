@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber } from "../../bounds.ts";
+import { counted } from "../../memory.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
 import { checkFeaturePath } from "../../tasks/use/embed-file.node.ts";
 import { printJson, printLine, printNote, showDuration } from "../format.ts";
@@ -65,8 +66,8 @@ export function configure(command: Command): void {
         const before = made.resumed === 0 ? "" : `, ${made.resumed} of them before`;
         printLine(
           made.finished
-            ? `${made.rows} rows of ${layer} [${made.shape}]${before}: ${made.path}${made.rowsPath === undefined ? "" : `, names of rows: ${made.rowsPath}`}`
-            : `stopped after ${made.rows} rows${before}; the same command goes on`,
+            ? `${counted(made.rows, "row")} of ${layer} [${made.shape}]${before}: ${made.path}${made.rowsPath === undefined ? "" : `, names of rows: ${made.rowsPath}`}`
+            : `stopped after ${counted(made.rows, "row")}${before}; the same command goes on`,
         );
       }
       printUnreadable(unreadable);

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount } from "../../bounds.ts";
 import { writeTable } from "../../data/table/write.node.ts";
+import { counted } from "../../memory.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
@@ -41,7 +42,7 @@ export function configure(command: Command): void {
       });
       await writeTable(out, names, rows, types, csvWriting(options.csvSafe));
       printLine(
-        `${table}: ${counts.cells} missing cells in ${counts.incomplete} of ${counts.rows} rows, ${draws} draws each in ${seconds().toFixed(1)} s: ${out}`,
+        `${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${out}`,
       );
     },
   });

@@ -61,7 +61,9 @@ export function configure(command: Command): void {
         codes: codeSolver({ solver, solverSteps }),
       });
       await writeInterpolation(run.loaded, samples, steps, target, csvWriting(options.csvSafe));
-      printLine(`${counted((samples.shape[0] ?? 0) / steps, "path")} of ${steps} samples: ${target}`);
+      printLine(
+        `${counted((samples.shape[0] ?? 0) / steps, "path")} of ${counted(steps, "sample")}: ${target}`,
+      );
     },
   });
 }

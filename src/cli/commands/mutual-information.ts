@@ -3,6 +3,7 @@ import { z } from "zod";
 import { nameList, threadCount } from "../../bounds.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { counted } from "../../memory.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { informationCurve } from "../../report/index.ts";
 import {
@@ -81,7 +82,7 @@ export function configure(command: Command): void {
     printLine(`I(${x.join(", ")}; ${y.join(", ")}) = ${nats.toFixed(3)}${spread} nats`);
     const most = limit === undefined ? "" : `, at most ln N = ${limit.toFixed(3)}`;
     const learnt = rows.training === 0 ? "" : `, learnt from ${rows.training}`;
-    printLine(`${estimator}: ${SIDES[side]}${most}; ${rows.test} rows${learnt}`);
+    printLine(`${estimator}: ${SIDES[side]}${most}; ${counted(rows.test, "row")}${learnt}`);
     if (pValue !== undefined) {
       printLine(`p-value of independence: ${pValue.toFixed(3)} (${settled.permutations} random pairings)`);
     }

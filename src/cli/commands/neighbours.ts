@@ -72,7 +72,7 @@ export function configure(command: Command): void {
         layer,
         pool,
         onUnreadable: (file: string) => void unreadable.push(file),
-        onProgress: (done: number) => line.show(`${done} images looked at`),
+        onProgress: (done: number) => line.show(`${counted(done, "image")} looked at`),
       };
       const writing = csvWriting(csvSafe);
       if (duplicates) {
@@ -85,7 +85,8 @@ export function configure(command: Command): void {
         if (json) return printJson({ ...found, unreadable });
         if (rows.length > 0)
           print(showTable(["image", "nearly the same as", "distance"], rows.slice(0, SHOWN)));
-        if (rows.length > SHOWN) printLine(`… ${rows.length - SHOWN} more pairs; --out writes them all`);
+        if (rows.length > SHOWN)
+          printLine(`… ${counted(rows.length - SHOWN, "more pair")}; --out writes all`);
         printLine(
           `${among}: ${counted(found.images, "image")}, ${counted(rows.length, "pair")} within the threshold ${found.threshold} (${distance}), in ${counted(found.groups.length, "group")}`,
         );

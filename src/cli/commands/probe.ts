@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { list } from "../../bounds.ts";
+import { counted } from "../../memory.ts";
 import { ESTIMATORS } from "../../representation/mutual-information/options.ts";
 import { probeOptions } from "../../representation/probe/options.ts";
 import { type ProbeRow, REFERENCES, type RunProbe } from "../../tasks/measure/probe.node.ts";
@@ -46,7 +47,7 @@ function cells(row: ProbeRow): readonly (readonly [head: string, cell: string])[
     ...(neighbors ? [[`${neighbors.k} nearest`, percent(neighbors.accuracy)] as const] : []),
     ...few.map(
       ({ labels, accuracy, deviation }) =>
-        [`${labels} labels`, `${percent(accuracy)} ± ${(100 * deviation).toFixed(1)}`] as const,
+        [counted(labels, "label"), `${percent(accuracy)} ± ${(100 * deviation).toFixed(1)}`] as const,
     ),
     ...(information ? [[`${information.estimator}, nats`, information.nats.toFixed(2)] as const] : []),
   ];

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
+import { counted } from "../../memory.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
 import { printLine, showDuration } from "../format.ts";
@@ -71,7 +72,7 @@ export function configure(command: Command): void {
       const spent = seconds();
       await run.save(samples, target, csvWriting(csvSafe));
       printLine(
-        `${count} samples in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
+        `${counted(count, "sample")} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
       );
       if (animate !== undefined) {
         await writeAnimation(run.loaded, animate, { ...settings, states: frames });

@@ -1,5 +1,6 @@
 import { basename, join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { printable } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
@@ -373,6 +374,11 @@ export async function openPhotos(
   );
 }
 
+/** All images of a set, in a sentence that says no. */
+function anyOf(images: number): string {
+  return images === 1 ? "its only image" : `any of its ${images} images`;
+}
+
 /** Images and annotations, all of them checked, as a detection set. */
 async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOptions): Promise<DetectionSet> {
   const { name: setName, label, format, classes: listed, imageOf, pathOf } = annotated;
@@ -383,8 +389,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     throw new DataError(`${label}: no image can be used; ${lines.join("; ")}`);
   }
   const classes = resolved.classes ?? listed ?? occurring(images);
-  if (classes.length === 0)
-    throw new DataError(`${label}: no object is marked in any of its ${images.length} images`);
+  if (classes.length === 0) throw new DataError(`${label}: no object is marked in ${anyOf(images.length)}`);
 
   const twins = findTwins(images);
   const { parts, drawn } = divide(images, twins, resolved);
@@ -437,9 +442,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   });
   if (!objects) {
     const dropped = faultLines(faults).map((line) => `; ${line}`);
-    throw new DataError(
-      `${label}: no object is marked in any of its ${images.length} images${dropped.join("")}`,
-    );
+    throw new DataError(`${label}: no object is marked in ${anyOf(images.length)}${dropped.join("")}`);
   }
   const set: DetectionSet = {
     name: setName,
@@ -450,8 +453,8 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     fingerprint: fingerprint.toString(),
     describe: () => [
       `${label}: ${format}, ${describeObjects(set)}`,
-      `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images; ${describeDivision(drawn, resolved.splitSeed)}`,
-      ...(points > 0 ? [`${points} landmarks an object are read`] : []),
+      `${splits.train.count} training, ${splits.validation.count} validation and ${counted(splits.test.count, "test image")}; ${describeDivision(drawn, resolved.splitSeed)}`,
+      ...(points > 0 ? [`${counted(points, "landmark")} an object ${points === 1 ? "is" : "are"} read`] : []),
       ...unseenClasses(set),
       ...faultLines(faults),
     ],

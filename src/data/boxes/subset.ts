@@ -11,7 +11,7 @@ export function withFewerTrained(set: DetectionSet, count: number, seed: number)
   const { train } = set.splits;
   if (count > train.count) {
     throw new OptionError(
-      `data: option trainImages: ${showCount(count)} are asked for, ${set.name} has ${showCount(train.count)} training images`,
+      `data: option trainImages: ${showCount(count)} are asked for, ${set.name} has ${showCount(train.count)} training ${train.count === 1 ? "image" : "images"}`,
     );
   }
   const drawn = [...new Random(seed).split("train images").permutation(train.count).subarray(0, count)].sort(
@@ -35,7 +35,7 @@ export function withFewerTrained(set: DetectionSet, count: number, seed: number)
     fingerprint: `${set.fingerprint}-${count}-${seed}`,
     describe: () => [
       ...set.describe(),
-      `${showCount(count)} of the ${showCount(train.count)} training images are used, drawn with seed ${seed}`,
+      `${showCount(count)} of the ${showCount(train.count)} training images ${count === 1 ? "is" : "are"} used, drawn with seed ${seed}`,
     ],
   };
 }

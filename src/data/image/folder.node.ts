@@ -257,7 +257,7 @@ function imageSet(
   const brokenNames = items.flatMap((item, index) => (broken.has(index) ? [item.name] : []));
   if (readable.length === 0) {
     throw new DataError(
-      `${label}: none of its ${items.length} images can be read (${brokenNames.slice(0, 3).join(", ")}${items.length > 3 ? ", …" : ""})`,
+      `${label}: ${items.length === 1 ? "its only image cannot" : `none of its ${items.length} images can`} be read (${brokenNames.slice(0, 3).join(", ")}${items.length > 3 ? ", …" : ""})`,
     );
   }
   const named = readable.flatMap((index) => items[index]?.className ?? []);
@@ -283,7 +283,7 @@ function imageSet(
     ...(classes !== undefined && { classes }),
     fingerprint: hash.update(pixels).digest("hex").slice(0, 16),
     describe: () => [
-      `${label}: ${readable.length} images, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
+      `${label}: ${counted(readable.length, "image")}, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
       `${describeSplits(splits)}${items[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
       ...told,
       ...(brokenNames.length === 0

@@ -62,7 +62,10 @@ export async function* streamImages(
     if (images.length === options.batchSize) yield take();
   }
   if (images.length > 0) yield take();
-  if (firstRow === 0) throw new DataError(`${label}: none of its ${items.length} images can be read`);
+  if (firstRow === 0) {
+    const none = items.length === 1 ? "its only image cannot" : `none of its ${items.length} images can`;
+    throw new DataError(`${label}: ${none} be read`);
+  }
 }
 
 interface Item {

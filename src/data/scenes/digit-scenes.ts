@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { type DetectionOptions, resolveDetectionOptions, SMALL_LIMIT } from "../boxes/options.ts";
 import type { Annotations, DetectionSet } from "../boxes/set.ts";
@@ -105,7 +106,7 @@ export function digitScenes(digits: DataSet, options: DetectionOptions = {}): De
       .toString(),
     describe: () => [
       `digit-scenes: ${canvas} × ${canvas} pixels, digits of size ${smallest} to ${largest}; ${describeObjects(set)}`,
-      `${splits.train.count} training, ${splits.validation.count} validation and ${splits.test.count} test images, drawn with seed ${splitSeed}`,
+      `${splits.train.count} training, ${splits.validation.count} validation and ${counted(splits.test.count, "test image")}, drawn with seed ${splitSeed}`,
     ],
   };
   return set;

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { seedNumber } from "../../bounds.ts";
 import { EidosError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import type { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
@@ -132,7 +133,7 @@ export function isPicture({ kind, sampleShape }: Pick<DataInfo, "kind" | "sample
 /** The line of `describe` that every data set has. */
 export function describeSplits(splits: DataSet["splits"]): string {
   const { train, validation, test } = splits;
-  return `${train.count} training, ${validation.count} validation and ${test.count} test samples`;
+  return `${train.count} training, ${validation.count} validation and ${counted(test.count, "test sample")}`;
 }
 
 /**

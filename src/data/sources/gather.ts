@@ -1,4 +1,5 @@
 import { DataError, OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { isRecord } from "../../options.ts";
 import type { SplitName } from "./data-set.ts";
 import type {
@@ -181,7 +182,9 @@ function labelsOf(
 ): { readonly labels?: readonly ImageLabel[] } {
   if (labels === undefined) return {};
   if (labels.length !== count) {
-    throw new DataError(`images: ${labels.length} labels for ${count} images; each image has one`);
+    throw new DataError(
+      `images: ${counted(labels.length, "label")} for ${counted(count, "image")}; each image has one`,
+    );
   }
   const type = typeof labels[0];
   return {

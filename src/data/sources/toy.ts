@@ -1,3 +1,4 @@
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { type DataSet, describeSplits, Fingerprint, randomSplit, range, storedSplit } from "./data-set.ts";
 import type { PlainPoints } from "./memory.ts";
@@ -327,7 +328,7 @@ export function openPoints(
     splits,
     fingerprint: fingerprint.toString(),
     describe: () => [
-      `points in memory: ${count} points of the plane`,
+      `points in memory: ${counted(count, "point")} of the plane`,
       `${describeSplits(splits)}, split with seed ${seed}`,
     ],
   };

@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
 import { Random } from "../../random.ts";
 import type { NdArray } from "../../tensor/array.ts";
@@ -148,7 +149,7 @@ export function withPairs(data: DataSet, pairs: Pairs): DataSet {
       .toString(),
     describe: () => [
       ...data.describe(),
-      `fitted to ${count - held} pairs of noise and samples, validated with ${held}`,
+      `fitted to ${counted(count - held, "pair")} of noise and samples, validated with ${held}`,
     ],
   };
 }

@@ -1,5 +1,6 @@
 import { basename, dirname, extname, join } from "node:path";
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { listFolder } from "../files/files.node.ts";
 import { isImage } from "../image/folder.node.ts";
@@ -181,7 +182,7 @@ function inputsOf(data: TableData, options: ResolvedDataOptions): readonly Table
 function checkWidth(source: Table, first: Table): void {
   const [own, expected] = [source.columns.length, first.columns.length];
   if (own === expected) return;
-  throw new DataError(`${source.label}: ${own} columns, where ${first.label} has ${expected}`);
+  throw new DataError(`${source.label}: ${counted(own, "column")}, where ${first.label} has ${expected}`);
 }
 
 /**
@@ -260,7 +261,9 @@ export async function readParts(
     };
   }
   if (count < 3) {
-    throw new DataError(`${label}: ${count} rows are too few to train, validate and test on`);
+    throw new DataError(
+      `${label}: ${counted(count, "row")} ${count === 1 ? "is" : "are"} too few to train, validate and test on`,
+    );
   }
   return {
     name: nameOf(data),

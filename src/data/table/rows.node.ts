@@ -1,4 +1,5 @@
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
 import type { Random } from "../../random.ts";
 import { type Column, columnWidth, gapsOfColumn, tableWidth } from "../sources/columns.ts";
@@ -133,7 +134,8 @@ function checkedCells(
       });
     case "number":
       return Float64Array.from(values, (value, row) => {
-        if (typeof value === "number" && Number.isFinite(value)) return value;
+        // A negative zero is zero, however a file or a program writes it.
+        if (typeof value === "number" && Number.isFinite(value)) return value + 0;
         if (!(gaps && Number.isNaN(value))) note(row);
         return Number.NaN;
       });
@@ -213,11 +215,12 @@ async function reportUnusable(
           return `${source.rowName(row)} (${cell})`;
         }),
       );
-      const more = count > rows.length ? ` and ${count - rows.length} more rows` : "";
+      const more = count > rows.length ? ` and ${counted(count - rows.length, "more row")}` : "";
       return `column "${name}": ${cells.join(", ")}${more}`;
     }),
   );
-  const rest = broken.length > shown.length ? `; and ${broken.length - shown.length} more columns` : "";
+  const rest =
+    broken.length > shown.length ? `; and ${counted(broken.length - shown.length, "more column")}` : "";
   const kind = (["bit", "number", "text"] as const).find((as) => broken.some((column) => column.as === as));
   const { what, advice } = FAULTS[kind ?? "text"];
   throw new DataError(`${source.label}: ${what} in ${shown.join("; ")}${rest}. ${advice}`);

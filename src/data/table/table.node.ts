@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import {
   type BinaryColumn,
@@ -99,7 +100,7 @@ export async function openTable(
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${table.label}: ${count} rows, ${columns.length} columns${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${counted(count, "row")}, ${counted(columns.length, "column")}${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...notes,
       ...columns.flatMap((column) =>
@@ -255,7 +256,7 @@ export async function openBinaryTable(
     ...(classes === undefined ? {} : { classes }),
     fingerprint: hash.digest("hex").slice(0, 16),
     describe: () => [
-      `${table.label}: ${count} rows of ${names.length} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
+      `${table.label}: ${counted(count, "row")} of ${names.length} zeros and ones${classColumn === undefined ? "" : `, class "${classColumn}"`}`,
       `${describeSplits(splits)}, ${division}`,
       ...notes,
       ...constantLines(columns, ones, parts.train.length),

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { MOST, positiveAmount, share } from "../../bounds.ts";
 import type { Annotations, DetectionSplit } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { Random } from "../../random.ts";
 import { area, boxAt, boxCount } from "../boxes/boxes.ts";
 import { type CopyOptions, copyable, drawCopies, MOST_COPIES, type Pasted } from "./copies.ts";
@@ -131,7 +132,7 @@ export function planSmallObjects(split: DetectionSplit, options: SmallObjectPlan
   const small = smallOf.reduce((sum, { length }) => sum + length, 0);
   if (small === 0) {
     throw new OptionError(
-      `option smallBelow: none of ${sizes.length} training objects is below ${below} pixels in images of ${size}; ${sizes.length === 0 ? "leave oversample and copyPaste out" : "give a larger one"}`,
+      `option smallBelow: none of ${counted(sizes.length, "training object")} is below ${below} pixels in images of ${size}; ${sizes.length === 0 ? "leave oversample and copyPaste out" : "give a larger one"}`,
     );
   }
   const withSmall = [...smallOf.keys()].filter((index) => (smallOf[index] ?? []).length > 0);

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { ByteImage, SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { FitPreferences, ModelDefinition } from "../../model/definition.ts";
@@ -83,9 +84,11 @@ export interface CascadeDetector extends Trainable {
    * What it finds in an image: detections from the best down, in pixels of the image and cut off at its borders.
    * @throws OptionError where an option is not acceptable
    */
-  find(session: Session, image: ByteImage, options?: DetectOptions & LookReports): Promise<Detections>;
+  find(session: Session, image: ByteImage, options?: CascadeFindOptions): Promise<Detections>;
   /** Side in pixels of the image of the smallest objects that it looks for. */
   readonly smallestObject: number;
+  /** Side from which on an object loses no detail that a network sees where it is made so small. */
+  readonly enoughDetail: number;
   /** Its networks for use outside, and a text for a person and a record for a program on how they are used together. */
   exportedStages(): {
     readonly stages: readonly ExportedStage[];
@@ -117,6 +120,12 @@ export interface DetectOptions {
   readonly iou?: number;
   /** Most detections of an image, of all its tiles and views together; default: 100. */
   readonly maximum?: number;
+}
+
+/** How a cascade looks at an image, and what it reports. */
+export interface CascadeFindOptions extends DetectOptions, LookReports {
+  /** Side in pixels of the image of the smallest objects that are looked for; default: the cascade's own. */
+  readonly smallest?: number | undefined;
 }
 
 /** What is reported while a detector looks. */
@@ -453,7 +462,7 @@ export abstract class DenseDetector<Options, Outputs, Geometry> implements Detec
 /** What an exported graph says of landmarks [batch, k, 2 · points]. */
 export function landmarksText({ shape: [, places, numbers] }: Tensor): string {
   const points = Number(numbers) / 2;
-  const names = points === FACE_LANDMARKS.length ? FACE_LANDMARKS.join(", ") : `${points} points`;
+  const names = points === FACE_LANDMARKS.length ? FACE_LANDMARKS.join(", ") : counted(points, "point");
   return `landmarks: [batch, ${places}, ${numbers}], x and y of ${names}, in pixels of x. `;
 }
 

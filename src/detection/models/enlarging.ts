@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { amount, list, positiveAmount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { type FeatureNetwork, sharedChannels } from "../network/feature-network.ts";
 import { RegionEnlarger } from "../regions/enlarger.ts";
 import { quantile } from "../scale/ranges.ts";
@@ -153,6 +154,6 @@ export function enlargingNotes(options: EnlargingOptions, data: DetectionInfo): 
   const { small, large } = countsOf(sizes, enlarging);
   const { below, from } = enlarging;
   return [
-    `enlarge: regions of a size below ${below} pixels are enlarged (${small} of ${sizes.length} objects looked at), to look like objects of ${from} or more (${large})`,
+    `enlarge: regions of a size below ${below} pixels are enlarged (${small} of ${counted(sizes.length, "object")} looked at), to look like objects of ${from} or more (${large})`,
   ];
 }

@@ -35,6 +35,8 @@ export interface PyramidImages {
   at(side: number): NdArray<"float32">;
   /** One of them at its own size, or made smaller, which cascades look at. Absent where images are there in canvases alone. */
   whole?(index: number): Promise<ByteImage>;
+  /** Side of the smallest objects that a cascade looks for in what `whole` gives, in its pixels; undefined for the cascade's own. */
+  smallest?(index: number): number | undefined;
 }
 
 /** What was found in one view of images. */
@@ -149,7 +151,8 @@ async function foundWhole(
   const found: Detections[] = [];
   for (const [index, size] of images.sizes.entries()) {
     const image = await whole.call(images, index);
-    found.push(enlarged(await detector.find(session, image, options), image, size));
+    const smallest = images.smallest?.(index);
+    found.push(enlarged(await detector.find(session, image, { ...options, smallest }), image, size));
   }
   return found;
 }

@@ -22,9 +22,15 @@ import { detectorViews, type PyramidImages, pyramidDetections } from "./image-py
 /** Tiles that a detector looks at in one run of its program. */
 const AT_ONCE = 4;
 
+/** The tiles of a split as a detector looks at them. */
+export interface LookedTiles extends TileSplit {
+  /** Side of the smallest objects that a cascade looks for in sample `index`, in its pixels; undefined for its own. */
+  smallest?(index: number): number | undefined;
+}
+
 /** Images of a split as a detector looks at them in all views. @throws DataError where one can no longer be read */
 export async function splitImages(
-  split: DetectionSplit,
+  split: DetectionSplit & Pick<LookedTiles, "smallest">,
   indices: readonly number[],
   { sides }: Pick<Views, "sides">,
 ): Promise<PyramidImages> {
@@ -38,12 +44,14 @@ export async function splitImages(
       return x;
     },
     whole: async (i) => (await split.sample(indices[i] ?? Number.NaN)).image,
+    smallest: (i) => split.smallest?.(indices[i] ?? Number.NaN),
   };
 }
 
 /**
  * The tiles of a split that a detector looks at. A cascade, which looks at images at their own size, is given whole images made so small that
- * the smallest objects that it finds there are those that lie whole in a tile: none is lost between the two, and a huge image is not held whole.
+ * the smallest objects that it finds there are as large as those that lie whole in a tile, and no larger than its networks see them: none is
+ * lost between the two, and a huge image is not held whole.
  * @param parts where pixels come from; default: images from the top down
  */
 export function lookedAt(
@@ -51,17 +59,19 @@ export function lookedAt(
   split: DetectionSplit,
   cut: Pick<Tiling, "side" | "overlap" | "fullImage">,
   parts: PartReader = bandedParts(split),
-): TileSplit {
+): LookedTiles {
   const { side, overlap, fullImage } = cut;
   // What is in the tiles is not asked for: no object is left out.
   const common = { side, overlap, fullImage, visible: 0, parts };
   if (detector.looks !== "cascade") return tileSplit(split, common);
-  const share = Math.min(1, detector.smallestObject / sharedPixels(cut));
-  return tileSplit(split, {
+  const smallest = Math.min(detector.smallestObject, detector.enoughDetail);
+  const share = Math.min(1, smallest / sharedPixels(cut));
+  const tiles = tileSplit(split, {
     ...common,
     padded: false,
     longest: ({ width, height }) => Math.ceil(share * Math.max(width, height)),
   });
+  return { ...tiles, smallest: (index) => (tiles.place(index).tile === undefined ? smallest : undefined) };
 }
 
 /** What was found in a tile, in pixels of its image, and cut off where the tile ends. */
@@ -127,7 +137,7 @@ export interface TileReports {
 export async function tiledDetections(
   detector: AnyDetector,
   session: Session,
-  tiles: TileSplit,
+  tiles: LookedTiles,
   image: number,
   options: DetectOptions & TestTimeOptions & LookReports,
   { onTiles, signal }: TileReports = {},

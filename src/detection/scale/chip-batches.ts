@@ -7,6 +7,7 @@ import type {
 } from "../../data/boxes/set.ts";
 import { batchesPerEpoch, batchIndices, epochOrder } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import { Random } from "../../random.ts";
 import {
@@ -334,7 +335,7 @@ export function chipBatches(
   const positive = plan.chips.length;
   if (positive === 0) {
     throw new OptionError(
-      `chips: none of ${plan.objects} objects is in the range of a scale and fits into a chip of ${side} pixels; give other --valid-ranges or a larger --chip`,
+      `chips: none of ${counted(plan.objects, "object")} is in the range of a scale and fits into a chip of ${side} pixels; give other --valid-ranges or a larger --chip`,
     );
   }
   const count = positive + backgroundCount(positive, background);

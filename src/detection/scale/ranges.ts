@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 
 // Which objects are learnt, or looked for, at which scale of an image (Singh and Davis 2018, "An analysis of scale invariance in object
 // detection – SNIP", section 5). The size of an object is the square root of its box's area.
@@ -189,6 +190,10 @@ export function describeRanges(
     return `scale ${scale}, ${Math.round(size * scale)} pixels: objects of size ${tidy(from)} to ${tidy(to)}${base}, ${valid[i]} of ${sizes.length}`;
   });
   const left =
-    nowhere === 0 ? [] : [`${nowhere} objects are in the range of no scale: nothing is learnt of them`];
+    nowhere === 0
+      ? []
+      : [
+          `${counted(nowhere, "object")} ${nowhere === 1 ? "is in the range of no scale: nothing is learnt of it" : "are in the range of no scale: nothing is learnt of them"}`,
+        ];
   return [...lines, ...left];
 }

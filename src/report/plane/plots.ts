@@ -1,4 +1,5 @@
 import { ShapeError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { renderSvg } from "../plots/plot.ts";
 import { type Frame, pointsOf, squareFrame, within } from "../points.ts";
@@ -138,7 +139,7 @@ export async function latentMap(
     height: LATENT_MAP_SIZE,
     title: {
       text: title,
-      subtitle: `${points.length} samples${outside > 0 ? `, ${outside} of them outside the frame` : ""}`,
+      subtitle: `${counted(points.length, "sample")}${outside > 0 ? `, ${outside} of them outside the frame` : ""}`,
     },
     data: { values: shown },
     mark: { type: "circle", size: 22, opacity: 1, fillOpacity: 0.75, clip: true },

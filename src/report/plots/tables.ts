@@ -1,5 +1,6 @@
 import type { Cell, Column } from "../../data/sources/columns.ts";
 import { DataError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { COLORS } from "../raster/palette.ts";
 import { binEdges, finite, histogram, quantile, sorted } from "../statistics.ts";
 import { PlotNames, type PlotPart, renderSvg, SHORT_LABELS, short } from "./plot.ts";
@@ -170,8 +171,8 @@ export async function tableMarginals(
     params: plots.flatMap(({ names }) => (names === undefined ? [] : [names.param])),
     title: {
       text: title,
-      subtitle: `${data.length} rows of data, ${samples.length} samples; densities${
-        left > 0 ? `; ${left} further columns not shown` : ""
+      subtitle: `${counted(data.length, "row")} of data, ${counted(samples.length, "sample")}; densities${
+        left > 0 ? `; ${counted(left, "further column")} not shown` : ""
       }`,
     },
     columns: 4,

@@ -141,8 +141,8 @@ function controlsOf({ control }: Standings): readonly LeaderboardControl[] {
 function budgetText({ seconds, steps, epochs }: ResolvedComparison["shared"]): string {
   return [
     ...(seconds === undefined ? [] : [`${seconds} seconds`]),
-    ...(steps === undefined ? [] : [`${steps} steps`]),
-    ...(epochs === undefined ? [] : [`${epochs} epochs`]),
+    ...(steps === undefined ? [] : [counted(steps, "step")]),
+    ...(epochs === undefined ? [] : [counted(epochs, "epoch")]),
   ].join(" or ");
 }
 

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { basename, extname, resolve } from "node:path";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { SamplingTime } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
@@ -187,7 +188,7 @@ export async function measure(
       slowScores: slowScoresOf(data, SLOW_IMAGES),
       ...(drawn && { drawn: { samples: drawn.samples, meter } }),
     });
-    const ofSome = run.model.scoresSlowly ? [`mean of ${evaluation.scored} test samples`] : [];
+    const ofSome = run.model.scoresSlowly ? [`mean of ${counted(evaluation.scored, "test sample")}`] : [];
     const likelihoodDetail = [evaluation.likelihoodDetail ?? [], ofSome].flat().join("; ");
     const { likelihood, distances, seconds, steps, step, parameters } = evaluation;
     const picture = drawn && (await pictureOfSamples(run, drawn.shown, data, { setting, seed }));

@@ -1,6 +1,7 @@
 import { buildModel } from "../../catalog.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
+import { counted } from "../../memory.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { initialState, namedTensors } from "../../nn/module.ts";
 import { Random } from "../../random.ts";
@@ -67,7 +68,7 @@ export async function withOwnClasses(
     start: new Map([...start.start, ...renewed]),
     report: [
       ...start.report,
-      `${renewed.length} tensors of classes begun afresh: the run ${folder} finds ${shown(before)}, the data has ${shown(names)}`,
+      `${counted(renewed.length, "tensor")} of classes begun afresh: the run ${folder} finds ${shown(before)}, the data has ${shown(names)}`,
     ],
   };
 }

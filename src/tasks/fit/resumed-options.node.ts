@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { checkParts, fitOptions } from "../../train/options.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -41,7 +42,7 @@ export function resumedOptions(
   if (progress !== undefined) {
     if (options.weights !== before.fit.weights) {
       throw new OptionError(
-        `option weights: ${path} is past its beginning (${progress.step} steps), and goes on with its own weights; leave it out, or fit into a new folder`,
+        `option weights: ${path} is past its beginning (${counted(progress.step, "step")}), and goes on with its own weights; leave it out, or fit into a new folder`,
       );
     }
     refuseFinished(path, before, options, progress);
@@ -55,14 +56,14 @@ function refuseFinished(path: string, run: RunConfig, options: FitConfig, progre
   const epochSteps = Math.max(1, Math.floor(run.dataInfo.trainCount / options.batchSize));
   const reached =
     options.steps !== undefined && step >= options.steps
-      ? { what: `${step} steps`, more: `--steps ${2 * step}` }
+      ? { what: counted(step, "step"), more: `--steps ${2 * step}` }
       : options.epochs !== undefined && step >= options.epochs * epochSteps
-        ? { what: `${options.epochs} epochs`, more: `--epochs ${2 * options.epochs}` }
+        ? { what: counted(options.epochs, "epoch"), more: `--epochs ${2 * options.epochs}` }
         : options.seconds !== undefined && seconds >= options.seconds
           ? { what: `${Math.round(seconds)} seconds`, more: `--seconds ${Math.ceil(2 * seconds)}` }
           : options.patience !== undefined && validationsSinceBest >= options.patience
             ? {
-                what: `${step} steps, ${validationsSinceBest} validations without improvement`,
+                what: `${counted(step, "step")}, ${counted(validationsSinceBest, "validation")} without improvement`,
                 more: `--patience ${2 * options.patience}`,
               }
             : undefined;

@@ -233,7 +233,9 @@ async function cascadeOf(
     throw new OptionError("option epsilon: mtcnn has no batch norms; leave it out");
   }
   if (classes.length !== 1) {
-    throw new OptionError(`option classes: ${classes.length} names, where mtcnn finds objects of one class`);
+    throw new OptionError(
+      `option classes: ${counted(classes.length, "name")}, where mtcnn finds objects of one class`,
+    );
   }
   const { state, options, files: read, sha256, notes } = await readMtcnn(files);
   const side = INPUT_SIZES.onet;

@@ -137,7 +137,7 @@ export async function anchorCounts(set: DetectionSet, size: number): Promise<Anc
   const sizes = images.flat().map(objectSize);
   if (sizes.length === 0) {
     throw new OptionError(
-      `option anchorPlot: none of the ${Math.min(MOST_IMAGES, train.count)} training images that are looked at has an object; leave it out`,
+      `option anchorPlot: ${train.count === 1 ? "the only training image has no object" : `none of the ${Math.min(MOST_IMAGES, train.count)} training images that are looked at has an object`}; leave it out`,
     );
   }
   const runtime = await nodeRuntime();

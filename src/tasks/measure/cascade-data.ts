@@ -134,7 +134,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
   const small = source.images.reduce((sum, { others }) => sum + others.length, 0);
   if (learnt === 0) {
     throw new OptionError(
-      `option minimumSize: ${small === 0 ? "there is no training object" : `all ${showCount(small)} training objects are smaller than ${minimumSize} pixels; choose a smaller size`}`,
+      `option minimumSize: ${small === 0 ? "there is no training object" : `${small === 1 ? "the only training object is" : `all ${showCount(small)} training objects are`} smaller than ${minimumSize} pixels; choose a smaller size`}`,
     );
   }
   let batchSize = VALIDATED;
@@ -229,7 +229,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     const { rows, blank, example } = train.blankRows(COUNTED_STEPS);
     if (blank === 0 || example === undefined) return [];
     return [
-      `${showCount(blank)} of the first ${showCount(rows)} crops that ${NAMES[STAGES[at] ?? "onet"]} is trained on are blank and teach nothing: no ${example.kind} crop was found for ${images.file(example.index)}, for example`,
+      `${showCount(blank)} of the first ${showCount(rows)} crops that ${NAMES[STAGES[at] ?? "onet"]} is trained on ${blank === 1 ? "is blank and teaches" : "are blank and teach"} nothing: no ${example.kind} crop was found for ${images.file(example.index)}, for example`,
     ];
   };
 
@@ -251,7 +251,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     }
     const whose = held.count > 0 ? "validation" : "training";
     const [threshold] = model.options.thresholds;
-    return `P-Net finds ${percent(recallShare(recall))} of ${showCount(recall.objects)} ${whose} objects, where ${percent(LEAST_RECALL)} are wanted; from a score of ${LOWER_SCORE} on in place of ${threshold} it would be ${percent(recallShare(lower))}: ${recallShare(lower) >= LEAST_RECALL ? "lower the first of thresholds, or train longer" : "train longer, or give it a larger part of stageShares"}. R-Net goes on from what it finds`;
+    return `P-Net finds ${percent(recallShare(recall))} of ${showCount(recall.objects)} ${whose} ${recall.objects === 1 ? "object" : "objects"}, where ${percent(LEAST_RECALL)} are wanted; from a score of ${LOWER_SCORE} on in place of ${threshold} it would be ${percent(recallShare(lower))}: ${recallShare(lower) >= LEAST_RECALL ? "lower the first of thresholds, or train longer" : "train longer, or give it a larger part of stageShares"}. R-Net goes on from what it finds`;
   };
 
   const enter = async (at: number, entering: StageEntering): Promise<StageEntry | undefined> => {
@@ -293,7 +293,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     set,
     describe: () => [
       ...set.describe(),
-      `${showCount(learnt)} training objects are cut out for ${stages.map(({ name }) => name).join(", ")}, one after the other`,
+      `${showCount(learnt)} training ${learnt === 1 ? "object is" : "objects are"} cut out for ${stages.map(({ name }) => name).join(", ")}, one after the other`,
       ...(looked === source
         ? []
         : [
@@ -302,7 +302,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
       ...(small === 0
         ? []
         : [
-            `${showCount(small)} training objects are smaller than minimumSize, ${minimumSize} pixels: they are neither learnt nor counted in recall`,
+            `${showCount(small)} training ${small === 1 ? "object is" : "objects are"} smaller than minimumSize, ${minimumSize} pixels: neither learnt nor counted in recall`,
           ]),
     ],
     validation: {

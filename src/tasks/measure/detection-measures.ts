@@ -7,6 +7,7 @@ import { ratesAt } from "../../detection/measure/fddb.ts";
 import { atFalsePositives, atRecall, type OperatingPoint } from "../../detection/measure/precision-recall.ts";
 import { type SizeRecall, sizeBins } from "../../detection/measure/sizes.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 
@@ -174,7 +175,11 @@ export function measureLines(
   const bySize = (coco.sizes ?? []).flatMap(({ name, ap, ap50, ar, objects }, i) => {
     const found = recallBySize?.sizes[i];
     return [
-      ...line(`AP of size ${name}`, ap, `${objects} objects: AP50 ${digits(ap50)}, AR ${digits(ar)}`),
+      ...line(
+        `AP of size ${name}`,
+        ap,
+        `${counted(objects, "object")}: AP50 ${digits(ap50)}, AR ${digits(ar)}`,
+      ),
       ...(recallBySize === undefined || found === undefined
         ? []
         : line(
@@ -201,10 +206,14 @@ export function measureLines(
     ...(face === undefined
       ? []
       : FACE_SUBSETS.flatMap((subset) =>
-          line(`AP of ${subset} faces`, face[subset].ap, `WIDER FACE, ${face[subset].faces} faces`),
+          line(
+            `AP of ${subset} faces`,
+            face[subset].ap,
+            `WIDER FACE, ${counted(face[subset].faces, "face")}`,
+          ),
         )),
     ...(roc?.at ?? []).flatMap(({ limit, discrete, continuous }) => {
-      const note = `FDDB: at most ${limit} wrong detections of ${roc?.falsePositives ?? 0} in all`;
+      const note = `FDDB: at most ${counted(limit, "wrong detection")} of ${roc?.falsePositives ?? 0} in all`;
       return [
         ...line(`discrete rate at ${limit} wrong`, discrete, note),
         ...line(`continuous rate at ${limit} wrong`, continuous, note),

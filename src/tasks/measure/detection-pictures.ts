@@ -3,6 +3,7 @@ import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { boxAt } from "../../detection/boxes/boxes.ts";
 import { type Detections, pointsAt } from "../../detection/boxes/detections.ts";
 import type { AnyDetector } from "../../detection/models/detector.ts";
+import { counted } from "../../memory.ts";
 import type { Session } from "../../program/program.ts";
 import { contactSheet, type SheetPicture } from "../../report/boxes/contact-sheet.ts";
 import { heatOverlay } from "../../report/raster/heat.ts";
@@ -47,7 +48,7 @@ export function batchSheet(feeds: BatchFeeds, names: readonly string[]): Raster 
     );
     return {
       image: rasterOfRow(x, row),
-      caption: `${filled.length} objects`,
+      caption: counted(filled.length, "object"),
       boxes: boxes.data.subarray(4 * row * places, 4 * (row * places + filled.length)),
       labels: filled,
       enlarge: enlargement(width, height),

@@ -356,7 +356,7 @@ function measuresOf({ coco, voc, best, errors, pace, more }: Measures) {
           `score from ${best.score.toFixed(3)} on: precision ${best.precision.toFixed(3)}, recall ${best.recall.toFixed(3)}`,
         )),
     ...coco.classes.flatMap(({ name, ap50, ap, objects }) =>
-      measure(`AP50 of ${name}`, ap50, `${objects} objects, AP ${ap.toFixed(3)}`),
+      measure(`AP50 of ${name}`, ap50, `${counted(objects, "object")}, AP ${ap.toFixed(3)}`),
     ),
     ...ERROR_KINDS.flatMap((kind) =>
       measure(

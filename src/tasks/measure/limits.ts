@@ -103,7 +103,7 @@ export function limitLines(
     ...(cut === undefined || !asked
       ? []
       : [
-          `more than ${detections} detections in ${counted(cut.images, "image")}, of which the best ${detections} count, as in ${cut.example}; --max raises it, --confidence leaves out low scores`,
+          `more than ${counted(detections, "detection")} in ${counted(cut.images, "image")}, of which the best ${detections === 1 ? "one counts" : `${detections} count`}, as in ${cut.example}; --max raises it, --confidence leaves out low scores`,
         ]),
     ...(windows === undefined ? [] : [windowsLine(windows)]),
   ];

@@ -26,6 +26,7 @@ import {
   USUAL_SCALE_EVERY,
 } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { type DetectionDataOptions, detectionDataOptions } from "../run/detection-options.ts";
 import { trainedOn } from "./tile-training.ts";
 
@@ -235,7 +236,7 @@ function describeChips(
   { side, count, background, pixels }: ChipCounts,
 ): string {
   const pyramid = scales.reduce((sum, scale) => sum + scale ** 2, 0);
-  return `SNIPER: ${count} chips of ${side} × ${side} pixels an epoch, ${background} of background: ${percent(pixels)} of the pixels of ${train.count} images of ${size} × ${size}, ${percent(pixels / pyramid)} of those at all scales`;
+  return `SNIPER: ${counted(count, "chip")} of ${side} × ${side} pixels an epoch, ${background} of background: ${percent(pixels)} of the pixels of ${counted(train.count, "image")} of ${size} × ${size}, ${percent(pixels / pyramid)} of those at all scales`;
 }
 
 /** Lines for a person: what is learnt at which scale, and what that leaves out. */
@@ -270,7 +271,7 @@ export function describeTraining(
       ...(sizes.length === 1 && sizes[0] === size
         ? []
         : [
-            `training images of ${sizes.toSorted((a, b) => a - b).join(", ")} pixels, another size every ${scaleEvery} batches`,
+            `training images of ${sizes.toSorted((a, b) => a - b).join(", ")} pixels, another size every ${scaleEvery === 1 ? "batch" : `${scaleEvery} batches`}`,
           ]),
       ...(training.kind === "snip"
         ? ["SNIP: objects of other sizes count neither as objects nor as background", ...ranges()]
@@ -285,7 +286,9 @@ export function describeTraining(
     ...ranges(),
     ...(nowhere === 0
       ? []
-      : [`${nowhere} of ${objects} objects lie wholly in no chip of a scale at which they are learnt`]),
+      : [
+          `${nowhere} of ${counted(objects, "object")} ${nowhere === 1 ? "lies wholly in no chip of a scale at which it is" : "lie wholly in no chip of a scale at which they are"} learnt`,
+        ]),
     "chips are flipped, moved and recolored; zoom, stretch, mosaic and mix-up are off",
   ];
 }

@@ -2,6 +2,7 @@ import type { DetectionSet } from "../../data/boxes/set.ts";
 import { MOST_COPIES } from "../../detection/augment/copies.ts";
 import { copiesOnTrial, planSmallObjects, type SmallObjects } from "../../detection/augment/small-objects.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { DetectionDataOptions } from "../run/detection-options.ts";
 
 /** What of the options of data decides how small objects are trained on. */
@@ -69,11 +70,11 @@ export function describeSmall(
   if (training === undefined) return [];
   const { below, size, objects, small, images, times, again, copying } = training;
   return [
-    `small objects, below ${below} pixels in images of ${size} × ${size}: ${small} of ${objects}, in ${images} of ${train.count} training images`,
+    `small objects, below ${below} pixels in images of ${size} × ${size}: ${small} of ${objects}, in ${images} of ${counted(train.count, "training image")}`,
     ...(times === 1
       ? []
       : [
-          `images with small objects come ${times} times in an epoch, which has ${again.length} images more by that`,
+          `images with small objects come ${times} times in an epoch, which has ${counted(again.length, "image")} more by that`,
         ]),
     ...(copying === undefined ? [] : describeCopying(train, small, copying)),
   ];
@@ -88,11 +89,11 @@ function describeCopying(
   const left = small - copyable;
   const { images, placed, unplaced } = copiesOnTrial(train, copying);
   return [
-    `copy-paste, in ${Number((100 * probability).toPrecision(3))} % of the images: each small object ${options.copies} times more${left === 0 ? "" : `, but ${left} that lie at the border of their image or are covered by others`}`,
+    `copy-paste, in ${Number((100 * probability).toPrecision(3))} % of the images: each small object ${counted(options.copies, "time")} more${left === 0 ? "" : `, but ${left} at the border of their image or covered by others`}`,
     ...(unplaced === 0
       ? []
       : [
-          `of ${placed + unplaced} copies in ${images} images, ${unplaced} found no room where they cover no other object, or were above ${MOST_COPIES} in an image: they are left out`,
+          `of ${counted(placed + unplaced, "copy", "copies")} in ${counted(images, "image")}, ${unplaced} found no room where they cover no other object, or were above ${MOST_COPIES} in an image: they are left out`,
         ]),
   ];
 }

@@ -14,6 +14,7 @@ import {
 } from "../../detection/scale/tile-training.ts";
 import { sharedPixels } from "../../detection/scale/tiles.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import type { DetectionDataOptions } from "../run/detection-options.ts";
 
 /** What of the options of data decides which tiles are trained on. */
@@ -79,13 +80,13 @@ export function describeTiles(
 ): readonly string[] {
   const whole = fullImage ? ", whole images among them" : "";
   return [
-    `tiles of ${side} × ${side} pixels of the images, seen at ${size} × ${size}; neighbors share ${sharedPixels({ side, overlap })} pixels: ${split.count} of ${train.count} training images${whole}, ${busy} of them with objects`,
-    `${count} tiles an epoch, ${count - busy} of them without an object`,
+    `tiles of ${side} × ${side} pixels of the images, seen at ${size} × ${size}; neighbors share ${counted(sharedPixels({ side, overlap }), "pixel")}: ${split.count} of ${counted(train.count, "training image")}${whole}, ${busy} of them with objects`,
+    `${counted(count, "tile")} an epoch, ${count - busy} of them without an object`,
     ...(nowhere === 0
       ? []
       : [
-          `${nowhere} of ${objects} objects lie far enough in no tile: nothing is learnt of them; --full-image, larger tiles or more --overlap would show them`,
+          `${nowhere} of ${counted(objects, "object")} ${nowhere === 1 ? "lies" : "lie"} far enough in no tile, and nothing is learnt of ${nowhere === 1 ? "it" : "them"}; --full-image, larger tiles or more --overlap would help`,
         ]),
-    `validation looks at ${validated} tiles and merges what is found by ${tiling.merge}; --validation-samples counts tiles`,
+    `validation looks at ${counted(validated, "tile")} and merges what is found by ${tiling.merge}; --validation-samples counts tiles`,
   ];
 }

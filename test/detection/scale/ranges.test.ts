@@ -114,6 +114,6 @@ test("lines name the scale, its range there and at scale 1, and what is left out
   expect(describeRanges([10, 30, 100], 320, scales, parseRanges(["0-40", "25-60"], 2))).toEqual([
     "scale 2, 640 pixels: objects of size 0 to 40 (0 to 20 at scale 1), 1 of 3",
     "scale 1, 320 pixels: objects of size 25 to 60, 1 of 3",
-    "1 objects are in the range of no scale: nothing is learnt of them",
+    "1 object is in the range of no scale: nothing is learnt of it",
   ]);
 });

@@ -59,7 +59,7 @@ describe("importDetector of face detectors", () => {
     // A graph of ours, whose outputs are no published ones.
     await exportRun(join(root, "exported"), other, { suppression: {} });
     await expect(importDetector({ file: other, out })).rejects.toThrow(
-      /^option as: is missing, and .*other\.onnx does not show which model it is of; give --as faster-rcnn, .*mtcnn$/,
+      /^option as: is missing, and .*other\.onnx does not show which model it is of; give --as faster-rcnn, .*mtcnn/,
     );
   });
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
+import { counted } from "../../../memory.ts";
 import { isRecord } from "../../../options.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { type Category, type DetectionFault, FACE_SUBSETS, type FaceSubset, subsetBits } from "../set.ts";
@@ -233,7 +234,7 @@ export function readCoco(files: DetectionFiles, sources: readonly CocoFile[]): R
 
     const [first] = unknown;
     if (first !== undefined) {
-      const detail = `of ${unknown.length} objects, the first is ${first.location}: ${JSON.stringify(first.difficulty)?.slice(0, 40)}`;
+      const detail = `of ${counted(unknown.length, "object")}, the first is ${first.location}: ${JSON.stringify(first.difficulty)?.slice(0, 40)}`;
       faults.push({ kind: "unknown-difficulty", file, detail });
     }
     const folders = imageFolders(file);

@@ -1,3 +1,4 @@
+import { counted } from "../../../memory.ts";
 import { FILE_KINDS } from "../../files/files.node.ts";
 import { NO_BOX, type RawDetections, type RawImage, type RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
@@ -116,7 +117,7 @@ export async function readWider(files: DetectionFiles, sources: readonly string[
   for (const source of sources) {
     const { entries, stray } = parseWider(await readText(files, source, FILE_KINDS.annotations));
     if (stray > 0) {
-      const detail = `${stray} lines before the first name of an image`;
+      const detail = `${counted(stray, "line")} before the first name of an image`;
       faults.push({ kind: "unreadable-annotations", file: source, detail });
     }
     const folders = imageFolders(source);
@@ -134,7 +135,7 @@ export async function readWider(files: DetectionFiles, sources: readonly string[
       }
       const own = listed.get(stemOf(name));
       if (own !== undefined && !isSame(own, objects) && own.subsets.some((bits) => bits > 0)) {
-        const detail = `line ${line} of ${source}: ${objects.length} faces; the lists have ${own.boxes.length}, or others`;
+        const detail = `line ${line} of ${source}: ${counted(objects.length, "face")}; the lists have ${own.boxes.length}, or others`;
         faults.push({ kind: "other-faces", file, detail });
       }
       images.push({ file, source, split, objects: own === undefined ? objects : withSubsets(objects, own) });

@@ -435,7 +435,7 @@ export async function readYolo(files: DetectionFiles, source: YoloSource): Promi
   }
   if (found.size === 0 && images.length > 0) {
     throw new DataError(
-      `${root}: none of its ${images.length} images has labels; YOLO's format has ${images[0]?.source} for ${images[0]?.file}`,
+      `${root}: ${images.length === 1 ? "its only image has no" : `none of its ${images.length} images has`} labels; YOLO's format has ${images[0]?.source} for ${images[0]?.file}`,
     );
   }
   const classes =

@@ -1,4 +1,5 @@
 import { OptionError, WeightsError } from "../../../errors.ts";
+import { counted } from "../../../memory.ts";
 import { type OnnxGraph, type OnnxOperation, readOnnx } from "../../../nn/onnx.ts";
 import { shortened } from "../../../printable.ts";
 import type { State } from "../../../program/program.ts";
@@ -187,44 +188,52 @@ function checkStep(
   }
 }
 
-/** Which of the models a file is of, by the outputs of its graph; undefined where it is of none. @throws WeightsError where it is damaged */
-export function publishedFaceModel(bytes: Uint8Array, fileName: string): FaceModel | undefined {
-  const { outputs } = readOnnx(bytes, fileName);
+/** Which of the models has the outputs of a graph, beside others perhaps. */
+function byOutputs({ outputs }: OnnxGraph): FaceModel | undefined {
   return FACE_MODELS.find((model) => PUBLICATIONS[model].outputs.every((name) => outputs.includes(name)));
 }
 
+/**
+ * Which of the models a file is of, by the outputs and the operations of its graph, as other detectors have boxes and scores, too; undefined
+ * where it is of none. @throws WeightsError where it is damaged
+ */
+export function publishedFaceModel(bytes: Uint8Array, fileName: string): FaceModel | undefined {
+  const graph = readOnnx(bytes, fileName);
+  const model = byOutputs(graph);
+  return model === undefined || otherOperation(graph, model) !== undefined ? undefined : model;
+}
+
 /** Which of the models a graph is, by its outputs. @throws by `fail` */
-function modelOf({ nodes, outputs }: OnnxGraph, fail: Fail): FaceModel {
+function modelOf(graph: OnnxGraph, fail: Fail): FaceModel {
+  const { nodes, outputs } = graph;
   const norms = nodes.filter(({ op }) => op === "BatchNormalization").length;
   if (norms > 0) {
     fail(
-      `has ${norms} batch norms of their own; export the network for inference, which makes them parts of the convolutions`,
+      `has ${counted(norms, "batch norm")} beside the convolutions; export the network for inference, which makes them parts of these`,
     );
   }
-  const found = FACE_MODELS.find((model) =>
-    PUBLICATIONS[model].outputs.every((name) => outputs.includes(name)),
-  );
   const readable = FACE_MODELS.map((model) => `${PUBLICATIONS[model].what} (--as ${model})`).join(", ");
   return (
-    found ??
+    byOutputs(graph) ??
     fail(
       `no face detector that is read, by its outputs ${outputs.slice(0, 4).map(shortened).join(", ")}; import reads ${readable}`,
     )
   );
 }
 
-/** @throws by `fail` where the graph has other operations than its model */
-function checkOperations({ nodes }: OnnxGraph, model: FaceModel, fail: Fail): void {
+/** What a graph has of operations that its model has not; undefined where it has the same. */
+function otherOperation({ nodes }: OnnxGraph, model: FaceModel): string | undefined {
   const { what, counts } = PUBLICATIONS[model];
   const count = (op: string) => nodes.filter((node) => node.op === op).length;
   for (const op of OTHERS) {
-    if (count(op) > 0) fail(`has an operation ${op}, which ${what} has not; it is of another network`);
+    if (count(op) > 0) return `has an operation ${op}, which ${what} has not`;
   }
   for (const [op, wanted] of Object.entries(counts)) {
     if (count(op) !== wanted) {
-      fail(`has ${count(op)} operations ${op}, where ${what} has ${wanted}; it is of another network`);
+      return `has ${counted(count(op), "operation")} ${op}, where ${what} has ${wanted}`;
     }
   }
+  return undefined;
 }
 
 /** The values of the model's convolutions, from those of a file. @throws by `fail` where they are others */
@@ -288,7 +297,7 @@ function yunetOf(
     notes:
       landmarks === 0
         ? []
-        : [`${landmarks} landmarks${names}; a fit that begins from here takes --landmarks 0`],
+        : [`${counted(landmarks, "landmark")}${names}; a fit that begins from here takes --landmarks 0`],
   };
 }
 
@@ -320,7 +329,8 @@ export function readFaceDetector(bytes: Uint8Array, as: FaceModel, fileName: str
       `option as: ${fileName} looks like ${PUBLICATIONS[model].what}, which is no ${as}; give --as ${model}`,
     );
   }
-  checkOperations(graph, model, fail);
+  const other = otherOperation(graph, model);
+  if (other !== undefined) fail(`${other}; it is of another network`);
   const steps = model === "yunet" ? yunetSteps(graph.outputs.includes("kps_8")) : ultraLightSteps();
   const state = stateOf(convolutionsOf(graph, fail), steps, model, fail);
   const own = model === "yunet" ? yunetOf(state) : ultraLightOf(state);

@@ -144,7 +144,7 @@ export type YuNetOptions = z.output<typeof yunetOptions>;
 function checkLearnt({ landmarks }: Pick<YuNetOptions, "landmarks">): void {
   if (landmarks === 0) return;
   throw new OptionError(
-    `option landmarks: the ${landmarks} landmarks of yunet are not learnt in a fit, which would spoil them; --landmarks 0 fits classes and boxes without them`,
+    `option landmarks: the ${landmarks === 1 ? "landmark of yunet is" : `${landmarks} landmarks of yunet are`} not learnt in a fit, which would spoil ${landmarks === 1 ? "it" : "them"}; --landmarks 0 fits classes and boxes without them`,
   );
 }
 

@@ -6,7 +6,7 @@ import { constant, float32, logicalAnd, slice, type Tensor, where } from "../../
 import { boxAt, type Size } from "../../boxes/boxes.ts";
 import { nms } from "../../boxes/nms.ts";
 import type { LookReports } from "../detector.ts";
-import { drawArea } from "./area.ts";
+import { drawArea, drawAreas, drawPart } from "./area.ts";
 import {
   type CascadeOutputs,
   ceilMaxPool,
@@ -58,6 +58,13 @@ const BATCH_SIZES = [1, 4, 16, 64] as const;
 export const TILE_CELLS = 60;
 export const TILE_STEP = PROPOSAL_STRIDE * TILE_CELLS;
 export const TILE = TILE_STEP - PROPOSAL_STRIDE + INPUT_SIZES.pnet;
+
+/**
+ * Levels of the pyramid that are so much smaller than the image are drawn together before they are looked at: of large images and large
+ * objects all are, and to read all pixels for each of them would take longer than the networks do. They take a tenth of the image's bytes
+ * with the usual factor.
+ */
+const DRAWN_TOGETHER = 1 / 8;
 
 /** Pixels by which the first convolution of the proposal network makes a side shorter. */
 const STEM_LOSS = 2;
@@ -223,6 +230,8 @@ async function proposedWindows(
   const scales = pyramidScales(image, look);
   const sizes = scales.map((scale) => levelSize(image, scale));
   const levels = scales.map((scale, i) => new LevelWindows(scale, cellsAlong(sizes[i]?.width ?? 0)));
+  const small = sizes.filter((_, i) => (scales[i] ?? 1) <= DRAWN_TOGETHER);
+  const drawn = new Map(drawAreas(image, small).map((data, i) => [small[i], data]));
   const tiles = sizes.flatMap(({ width, height }, level) => {
     const made: Tile[] = [];
     for (let row = 0; row < cellsAlong(height); row += TILE_CELLS) {
@@ -240,10 +249,13 @@ async function proposedWindows(
     const x = new Float32Array(size * 3 * TILE * TILE);
     const [heights, widths] = [new Float32Array(size).fill(TILE), new Float32Array(size).fill(TILE)];
     const own = tiles.slice(first, first + count);
-    for (const [i, { level, row, column }] of own.entries()) {
-      const levelOf = sizes[level] ?? { width: 0, height: 0 };
+    for (const [i, { level: number, row, column }] of own.entries()) {
+      const levelOf = sizes[number] ?? { width: 0, height: 0 };
       const [left, top] = [PROPOSAL_STRIDE * column, PROPOSAL_STRIDE * row];
-      drawArea(image, whole, levelOf, { data: x, offset: 3 * TILE * TILE * i, side: TILE }, { left, top });
+      const canvas = { data: x, offset: 3 * TILE * TILE * i, side: TILE };
+      const level = drawn.get(levelOf);
+      if (level === undefined) drawArea(image, whole, levelOf, canvas, { left, top });
+      else drawPart(level, levelOf, canvas, { left, top });
       heights[i] = Math.min(TILE, levelOf.height - top);
       widths[i] = Math.min(TILE, levelOf.width - left);
     }

@@ -9,11 +9,11 @@ import { clipBoxes, type Size } from "../../boxes/boxes.ts";
 import type { Detections } from "../../boxes/detections.ts";
 import {
   type CascadeDetector,
+  type CascadeFindOptions,
   type DetectionInfo,
   type DetectOptions,
   defineCascade,
   detectOptionsOf,
-  type LookReports,
 } from "../detector.ts";
 import { type CascadeLook, type CascadeStages, cascadeStages, type StageWindows } from "./cascade.ts";
 import { exportedCascade } from "./exported.ts";
@@ -67,9 +67,19 @@ export class Mtcnn implements CascadeDetector {
     return this.options.minimumSize;
   }
 
+  /** The output network looks at squares of 48 pixels. */
+  get enoughDetail(): number {
+    return INPUT_SIZES.onet;
+  }
+
   /** How it looks at an image, with options of detection that take the place of its own. */
-  private look({ confidence, iou = OVERLAP }: DetectOptions = {}): CascadeLook {
-    const { minimumSize, factor, thresholds } = this.options;
+  private look({
+    confidence,
+    iou = OVERLAP,
+    smallest,
+  }: Pick<CascadeFindOptions, "confidence" | "iou" | "smallest"> = {}): CascadeLook {
+    const { factor, thresholds } = this.options;
+    const minimumSize = smallest ?? this.options.minimumSize;
     const [first = 0, second = 0, third = 0] = thresholds;
     return { minimumSize, factor, thresholds: [first, second, confidence ?? third], overlap: iou };
   }
@@ -82,11 +92,12 @@ export class Mtcnn implements CascadeDetector {
   stages(
     session: Session,
     image: ByteImage,
-    options: DetectOptions & LookReports = {},
+    options: CascadeFindOptions = {},
     last: Stage = "onet",
   ): Promise<CascadeStages> {
     const { confidence, iou } = detectOptionsOf(this, options);
-    return cascadeStages(session, this, image, this.look({ confidence, iou }), last, options);
+    const look = this.look({ confidence, iou, smallest: options.smallest });
+    return cascadeStages(session, this, image, look, last, options);
   }
 
   /** What the proposal network would pass from another score on. */
@@ -98,11 +109,7 @@ export class Mtcnn implements CascadeDetector {
   }
 
   /** The boxes are the published ones, cut off at the borders of the image; `iou` is what two share of the smaller one. */
-  async find(
-    session: Session,
-    image: ByteImage,
-    options: DetectOptions & LookReports = {},
-  ): Promise<Detections> {
+  async find(session: Session, image: ByteImage, options: CascadeFindOptions = {}): Promise<Detections> {
     const { maximum } = detectOptionsOf(this, options);
     const { found } = await this.stages(session, image, options);
     const count = Math.min(maximum, found.scores.length);

@@ -3,6 +3,7 @@ import type { ByteImage, DetectionSplit, ImagePart, SampleRequest } from "../../
 import { cutOut } from "../../../../src/data/boxes/set.ts";
 import { detectorViews } from "../../../../src/detection/models/image-pyramid.ts";
 import { drawArea } from "../../../../src/detection/models/mtcnn/area.ts";
+import { pyramidScales } from "../../../../src/detection/models/mtcnn/cascade.ts";
 import type { Mtcnn } from "../../../../src/detection/models/mtcnn/mtcnn.ts";
 import { lookedAt, tiledDetections } from "../../../../src/detection/models/tiled-images.ts";
 import { OptionError } from "../../../../src/errors.ts";
@@ -78,6 +79,23 @@ describe("a cascade that looks at tiles", () => {
     const { asked } = await inTiles(crowd, { tiles: 96, overlap: 0.5, fullImage: true });
     // Tiles share 48 pixels: an object of 48 has 30, the smallest size, in the full image.
     expect(asked.wholes).toEqual([{ longest: Math.ceil((30 / 48) * Math.max(crowd.width, crowd.height)) }]);
+  });
+
+  it("is given no more of the full image than its networks see of the smallest objects", async () => {
+    const coarse = mtcnn({ minimumSize: 96, thresholds: [0.45, 0.8, 0.25] });
+    const { split, asked } = splitOf(crowd);
+    const options = { tiles: 192, overlap: 0.5, fullImage: true };
+    const { tiling } = detectorViews(coarse, options);
+    const tiles = lookedAt(coarse, split, present(tiling));
+    await tiledDetections(coarse, session, tiles, 0, options);
+    // Objects of 96 pixels, of which the output network sees 48.
+    expect(asked.wholes).toEqual([{ longest: Math.ceil(Math.max(crowd.width, crowd.height) / 2) }]);
+    const [first, end] = tiles.tilesOf(0);
+    expect([tiles.smallest?.(first), tiles.smallest?.(end - 1)]).toEqual([undefined, 48]);
+    // The pyramid of the smaller image is that of the whole one, as long as objects of the smallest size are looked for there.
+    const levels = (width: number, minimumSize: number) =>
+      pyramidScales({ width, height: width }, { minimumSize, factor: 0.709 }).map((scale) => scale * width);
+    expect(levels(1000, 48)).toEqual(levels(2000, 96));
   });
 
   it("keeps as many detections of the image as are asked for, and refuses views, and tiles that share too little", async () => {

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { drawArea } from "../../../../src/detection/models/mtcnn/area.ts";
+import { drawArea, drawAreas, drawPart } from "../../../../src/detection/models/mtcnn/area.ts";
 import { ceilMaxPool, PReLU } from "../../../../src/detection/models/mtcnn/networks.ts";
 import { pixelsOf, squared, suppressedWithin } from "../../../../src/detection/models/mtcnn/windows.ts";
 import { nameParameters } from "../../../../src/nn/module.ts";
 import { Program } from "../../../../src/program/program.ts";
 import { float32, grad, input } from "../../../../src/tensor/index.ts";
+import { present } from "../../../support.ts";
 import { testRuntime } from "../../../tensor/support.ts";
 
 /** An image whose pixels are numbers by place. */
@@ -64,6 +65,26 @@ describe("drawArea", () => {
         expect(tile[(channel * 6 + y) * 6 + 5]).toBe(0);
       }
     }
+  });
+});
+
+describe("drawAreas", () => {
+  it("draws each size, and parts of it, to the bit as drawArea does", () => {
+    const side = fc.integer({ min: 1, max: 30 });
+    const sizes = fc.array(fc.record({ width: side, height: side }), { maxLength: 3 });
+    fc.assert(
+      fc.property(side, side, sizes, fc.nat(5), fc.nat(5), (width, height, sizes, left, top) => {
+        const image = imageOf(width, height);
+        const whole = { left: 0, top: 0, width, height };
+        for (const [i, data] of drawAreas(image, sizes).entries()) {
+          const size = present(sizes[i]);
+          const [expected, actual] = [new Float32Array(3 * 81 + 2), new Float32Array(3 * 81 + 2)];
+          drawArea(image, whole, size, { data: expected, offset: 2, side: 9 }, { left, top });
+          drawPart(data, size, { data: actual, offset: 2, side: 9 }, { left, top });
+          expect(actual).toEqual(expected);
+        }
+      }),
+    );
   });
 });
 
