@@ -12,6 +12,7 @@ import { withFewerTrained } from "./boxes/subset.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
 import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts";
+import type { DecodingProgress } from "./image/decode-all.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
@@ -74,10 +75,12 @@ export async function isDetectionData(
   return mayBe && (await readAnnotations(data, options).catch(() => undefined))?.raw !== undefined;
 }
 
-/** How far data is trusted. */
+/** How far data is trusted, and who is told how far its opening has come. */
 export interface DataTrust {
   /** What a query may read: any file (default), or the file that is named beside it alone, where it comes out of a run folder. */
   readonly reads?: TablePlace["reads"];
+  /** Called now and then while images of a folder are decoded. */
+  readonly onDecoding?: ((progress: DecodingProgress) => void) | undefined;
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -121,7 +124,7 @@ function findSource(source: DataSource): Found | Promise<Found> {
 async function findData(
   data: string | DataSource,
   sql: string | undefined,
-  { reads = "any" }: DataTrust = {},
+  { reads = "any", onDecoding }: DataTrust = {},
 ): Promise<Found> {
   const nameOrPath = checkedData(data);
   if (typeof nameOrPath !== "string") {
@@ -166,7 +169,7 @@ async function findData(
     if (isTablePath(nameOrPath)) await refuseLinkedFolder(nameOrPath, "a table");
     const tables = await findSplitTables(nameOrPath);
     return tables === undefined
-      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
+      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, onDecoding) }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
   if (found !== undefined || isTablePath(nameOrPath)) {

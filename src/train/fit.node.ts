@@ -2,12 +2,20 @@ import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { FileError, TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
 import { parameterCount } from "../nn/module.ts";
+import { Deadline, Interrupted } from "../program/deadline.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { Session, type State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
-import { batchSourceOf, type FitData, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
+import {
+  batchSourceOf,
+  type EvaluatedSamples,
+  type FitData,
+  type HeldOut,
+  type TrainingBatches,
+  validationOf,
+} from "./batches.ts";
 import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
-import { Budget, type ResolvedFitOptions, type StageSpan, tracerOf } from "./options.ts";
+import { Budget, type ResolvedFitOptions, reportSeconds, type StageSpan, tracerOf } from "./options.ts";
 import { replicaThreads } from "./replicas.node.ts";
 import type { Checkpoint, MetricRow, RunFolder, RunProgress } from "./run-folder.node.ts";
 import { hasStages, isSpent, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
@@ -35,6 +43,10 @@ export interface FitProgress {
   readonly part?: string;
   /** The share that is done of what is mined, 0 to 1. */
   readonly mined?: number;
+  /** While a run reports: what is drawn, measured or written now. */
+  readonly doing?: string;
+  /** The share of that which is done, 0 to 1, where it is known. */
+  readonly done?: number;
 }
 
 /** What a fit comes to. */
@@ -48,6 +60,10 @@ export interface FitSummary {
   readonly best?: NonNullable<RunProgress["best"]>;
   /** Why it ended. */
   readonly reason: "limit" | "patience" | "stopped";
+  /** Seconds that samples, measures and the report took, after training. */
+  readonly reportSeconds?: number;
+  /** Present where the run was stopped while it reported: its weights are saved, and `resume` writes the report. */
+  readonly unreported?: true;
 }
 
 /** What a fit can be asked while it draws or reports, and given to pass on. */
@@ -55,6 +71,10 @@ export interface FitControl {
   readonly shouldStop: () => boolean;
   /** Takes what went wrong without ending the fit. */
   readonly warn: (message: string) => void;
+  /** Ends what is drawn or measured: when its time is up, or the fit is to stop. */
+  readonly deadline: Deadline;
+  /** Takes what is drawn, measured or written now, and the share of it that is done. */
+  readonly doing: (what: string, done?: number) => void;
 }
 
 /** A fit that is ready to run. */
@@ -79,7 +99,12 @@ export interface Fit {
    * the file system ends the fit.
    */
   readonly draw?: (weights: State, step: number, control: FitControl) => Promise<void>;
-  /** Writes what a run has besides weights. Until it is done, the checkpoint does not count as finished. */
+  /** Called when training has ended and all weights are saved, before `finish`. */
+  readonly onTrained?: (summary: FitSummary) => void;
+  /**
+   * Writes what a run has besides weights, in the time that the option `report` gives it. Until it is done, the checkpoint does not count as
+   * finished.
+   */
   readonly finish?: (summary: FitSummary, control: FitControl) => Promise<void>;
   /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
   readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;
@@ -89,24 +114,34 @@ export interface Fit {
  * Fits a model in this thread, which it blocks while steps run, and keeps the run folder up to date.
  *
  * Batches and noise are functions of seed and step; metrics are gathered by step. A resumed fit therefore repeats the
- * uninterrupted one bit for bit, as long as its limit is in steps or epochs. At its end the folder is unlocked.
+ * uninterrupted one bit for bit, as long as its limit is in steps or epochs. At its end the folder is unlocked. A new fit that fails before
+ * its first step leaves no folder.
  *
  * @throws TrainingError where the loss turns NaN or infinite: with the step, the samples of the batch and the last good
  * checkpoint. FileError where the folder cannot be written. WeightsError where the checkpoint is damaged or foreign.
  */
 export async function fitHere(fit: Fit): Promise<FitSummary> {
+  const begun = { steps: false };
   try {
-    return await fitLocked(fit);
+    return await fitLocked(fit, begun);
+  } catch (error) {
+    if (!fit.resume && !begun.steps) await fit.folder.discard();
+    throw error;
   } finally {
     await fit.folder.unlock();
   }
 }
 
-async function fitLocked(fit: Fit): Promise<FitSummary> {
+/** @param begun is noted in it once a step is done */
+async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummary> {
   const { options, folder } = fit;
+  const shouldStop = (): boolean => fit.shouldStop?.() ?? false;
+  let loop: FitLoop | undefined;
   const control: FitControl = {
-    shouldStop: () => fit.shouldStop?.() ?? false,
+    shouldStop,
     warn: (message) => fit.onWarning?.(message),
+    deadline: new Deadline(shouldStop),
+    doing: (what, done) => loop?.reportDoing(what, done),
   };
   if (!fit.resume) await fit.begin?.(control);
   const tracer = tracerOf(fit.model, options);
@@ -117,7 +152,7 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
       ? { vectors: initialVectors(tracer, source.random, fit.start) }
       : folder.checked(held, initialVectors(tracer, source.random));
   const rows = held === undefined ? [] : await folder.resumedMetrics(held, control.warn);
-  const loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
+  loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
   const parts = options.replicas * options.accumulate;
@@ -131,6 +166,9 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
   if (options.replicas > 1 && fit.replicaPool !== undefined) pool = await fit.replicaPool(tracer, source);
   else if (parts > 1) pool = await accumulatingPool(tracer, source, parts, runtime);
   let summary: FitSummary;
+  loop.onStep = () => {
+    begun.steps = true;
+  };
   try {
     const snapshot = {
       step: start.progress?.step ?? 0,
@@ -147,12 +185,28 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
   } finally {
     await pool?.release();
   }
-  if (fit.finish !== undefined) {
+  return finish(fit, summary, control, loop);
+}
+
+/** Has the run write what it has besides weights, in the time that there is for it. */
+async function finish(
+  { finish, folder, options, onTrained }: Fit,
+  summary: FitSummary,
+  control: FitControl,
+  loop: FitLoop,
+): Promise<FitSummary> {
+  onTrained?.(summary);
+  const begun = performance.now();
+  if (finish !== undefined) {
     loop.report("reporting", true);
-    await fit.finish(summary, control);
+    const seconds = reportSeconds(options, summary.seconds);
+    await control.deadline.within(seconds, () => finish(summary, control));
   }
-  if (summary.reason !== "stopped") await folder.markFinished();
-  return summary;
+  const ended = { ...summary, reportSeconds: (performance.now() - begun) / 1000 };
+  if (summary.reason === "stopped") return ended;
+  if (finish !== undefined && control.shouldStop()) return { ...ended, unreported: true };
+  await folder.markFinished();
+  return ended;
 }
 
 /** Milliseconds between reports of progress. */
@@ -161,6 +215,9 @@ const REPORT_EVERY = 250;
 /** Share of the budget between two pictures of samples. */
 const DRAW_EVERY = 0.25;
 
+/** Share of the budget, and seconds at least, that such a picture may take. */
+const DRAWING = { share: 0.05, least: 2 } as const;
+
 const FRESH: RunProgress = {
   step: 0,
   seconds: 0,
@@ -168,6 +225,11 @@ const FRESH: RunProgress = {
   pending: { count: 0, sums: {} },
   finished: false,
 };
+
+/** Share of a limit in seconds that a validation may take; those of a run are all of as many samples as the first. */
+const VALIDATION_SHARE = 0.05;
+
+const showSeconds = (seconds: number): string => `${Number(seconds.toPrecision(2))} s`;
 
 /** What a validation comes to. */
 interface Validation {
@@ -212,6 +274,11 @@ class FitLoop {
   private speed: number | undefined;
   private begun: number | undefined;
   private reportedAt = Number.NEGATIVE_INFINITY;
+  private doing: { readonly doing: string; readonly done?: number } | undefined;
+  /** Called after each step. */
+  onStep: (() => void) | undefined;
+  /** Whether a picture has taken too long for others to be drawn. */
+  private drawsSlowly = false;
 
   /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
   constructor(
@@ -246,7 +313,13 @@ class FitLoop {
     this.reportedAt = now;
     const { step } = this.progress;
     const { stepLimit } = this.budget;
-    const secondsLeft = this.budget.secondsLeft(step, this.speed);
+    const ofReport = this.control.deadline.secondsLeft;
+    const secondsLeft =
+      stage !== "reporting"
+        ? this.budget.secondsLeft(step, this.speed)
+        : Number.isFinite(ofReport)
+          ? ofReport
+          : undefined;
     this.fit.onProgress?.({
       step,
       ...(Number.isFinite(stepLimit) && { stepLimit }),
@@ -263,7 +336,15 @@ class FitLoop {
       stage,
       ...(this.part !== undefined && { part: this.part }),
       ...(mined !== undefined && { mined }),
+      ...(stage === "reporting" && this.doing),
     });
+  }
+
+  /** Reports what a run that has been trained does now. */
+  reportDoing(what: string, done?: number): void {
+    const isNews = this.doing?.doing !== what;
+    this.doing = { doing: what, ...(done !== undefined && { done }) };
+    this.report("reporting", isNews);
   }
 
   /** The name of the stage under way, where there are several. */
@@ -359,6 +440,7 @@ class FitLoop {
       const rate = this.budget.learningRate(trainer.step, span);
       const before = performance.now();
       const result = await trainer.train(rate, span?.firstStep);
+      this.onStep?.();
       stepSeconds += (performance.now() - before) / 1000;
       this.speed = (trainer.step - stepsBefore) / stepSeconds;
       await this.take(trainer, result);
@@ -379,7 +461,7 @@ class FitLoop {
         checkpointAt = performance.now();
       }
       const share = this.budget.share(trainer.step);
-      if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
+      if (this.fit.draw !== undefined && !this.drawsSlowly && share - drawnShare >= DRAW_EVERY) {
         await this.draw(trainer);
         drawnShare = drawnUntil();
       }
@@ -456,7 +538,7 @@ class FitLoop {
     this.report("validating");
     const { evaluator, whole } = validation;
     const evaluated = evaluator?.begin();
-    const losses = await trainer.validate(validation, this.fit.options.validationSamples, evaluated);
+    const losses = await this.heldOutLosses(trainer, evaluated);
     const validated = {
       loss: losses.total ?? Number.NaN,
       measures: {
@@ -488,6 +570,31 @@ class FitLoop {
     return validated;
   }
 
+  /** Mean losses of a validation, whose first decides of how many samples all are where the fit is limited in seconds. */
+  private async heldOutLosses(
+    trainer: Trainer,
+    evaluated: EvaluatedSamples | undefined,
+  ): Promise<Readonly<Record<string, number>>> {
+    const { seconds, validationSamples } = this.fit.options;
+    const { validationSamples: settled } = this.progress;
+    const begun = performance.now();
+    const most = seconds === undefined || settled !== undefined ? undefined : VALIDATION_SHARE * seconds;
+    const { losses, count } = await trainer.validate(
+      this.validation,
+      settled ?? validationSamples,
+      evaluated,
+      () => most !== undefined && performance.now() - begun > 1000 * most,
+    );
+    const wanted = Math.min(this.validation.count, validationSamples);
+    if (settled === undefined && count < wanted) {
+      this.progress = { ...this.progress, validationSamples: count };
+      this.control.warn(
+        `validations are of ${count} samples in place of ${wanted}, which take longer than a twentieth of the time`,
+      );
+    }
+    return losses;
+  }
+
   private async checkpoint(trainer: Trainer): Promise<void> {
     this.report("saving");
     const { folder } = this.fit;
@@ -500,10 +607,20 @@ class FitLoop {
 
   private async draw(trainer: Trainer): Promise<void> {
     this.report("drawing", true);
+    const { control, budget } = this;
+    const most = Math.max(DRAWING.least, DRAWING.share * budget.seconds(trainer.step));
     try {
-      await this.fit.draw?.(await trainer.weights(), trainer.step, this.control);
+      const weights = await trainer.weights();
+      await control.deadline.within(most, async () => this.fit.draw?.(weights, trainer.step, control));
     } catch (error) {
-      if (this.control.shouldStop()) return;
+      if (control.shouldStop()) return;
+      if (error instanceof Interrupted) {
+        this.drawsSlowly = true;
+        control.warn(
+          `no pictures of samples while it trains: one takes longer than ${showSeconds(most)} (a twentieth of the time); eidos sample draws them of the weights up to now`,
+        );
+        return;
+      }
       if (error instanceof FileError || !(error instanceof Error)) throw error;
       this.control.warn(`no picture of samples at step ${trainer.step}: ${error.message}`);
     }

@@ -9,6 +9,7 @@ import { summarizeData } from "../../tasks/measure/data.node.ts";
 import { printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { WorkDisplay } from "../progress.ts";
 
 /** Categories listed for a column. */
 const LISTED = 12;
@@ -53,7 +54,11 @@ async function lookAt(
   options: Readonly<Record<string, unknown>>,
   json: boolean,
 ): Promise<void> {
-  const data = await openData(name, parseOptions("data", dataOptionsSchema, options));
+  const display = new WorkDisplay();
+  const data = await openData(name, parseOptions("data", dataOptionsSchema, options), {
+    onDecoding: ({ done, total }) => display.show("decoding images", done / total),
+  });
+  display.end();
   const summary = summarizeData(data);
   const { numbers, categories, bits } = summary;
   if (json) {

@@ -9,7 +9,9 @@ import { lookedAt, splitImages, tiledDetections } from "../../detection/models/t
 import { isPlain, type TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { OptionError } from "../../errors.ts";
 import { parameterCount } from "../../nn/module.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import type { Session } from "../../program/program.ts";
+import { Random } from "../../random.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
@@ -111,8 +113,9 @@ export interface EvaluatedSplit {
 }
 
 /**
- * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given.
- * @throws OptionError where it is empty; DataError where an image can no longer be read
+ * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given. Where
+ * the run's deadline comes first, or a person stops it, the images that were looked at until then stand for all.
+ * @throws OptionError where it is empty; DataError where an image can no longer be read; Interrupted where no image was looked at
  */
 export async function evaluateSplit(
   run: DetectorRun,
@@ -134,37 +137,46 @@ export async function evaluateSplit(
     evaluator.add(own, truthOf(split, index), split.annotations(index).file);
     found.push({ index, found: own });
   };
-  if (views.tiling !== undefined) {
-    const tiles = lookedAt(split, views.tiling);
-    for (let index = 0; index < split.count; index++) {
-      const begun = performance.now();
-      const onTiles = (done: number, count: number) =>
-        options.onProgress?.((index + done / count) / split.count);
-      const own = await tiledDetections(run.model, run.session, tiles, index, settings, { onTiles });
-      // The first image waits for programs to be built.
-      if (index > 0) {
-        seconds += (performance.now() - begun) / 1000;
-        timed++;
+  // In an order drawn at random where the time may be too short for all: those that are looked at stand for the others.
+  const limited = Number.isFinite(run.deadline.secondsLeft);
+  const order = limited ? new Random(0).split("order of images").permutation(split.count) : undefined;
+  const at = (position: number): number => order?.[position] ?? position;
+  try {
+    if (views.tiling !== undefined) {
+      const tiles = lookedAt(split, views.tiling);
+      for (let position = 0; position < split.count; position++) {
+        const begun = performance.now();
+        const onTiles = (done: number, count: number) =>
+          options.onProgress?.((position + done / count) / split.count);
+        const index = at(position);
+        const own = await tiledDetections(run.model, run.session, tiles, index, settings, { onTiles });
+        // The first image waits for programs to be built.
+        if (position > 0) {
+          seconds += (performance.now() - begun) / 1000;
+          timed++;
+        }
+        if (own !== undefined) note(index, own);
       }
-      if (own !== undefined) note(index, own);
+      return { evaluator, found, imagesPerSecond: timed / seconds };
     }
-    return { evaluator, found, imagesPerSecond: timed / seconds };
-  }
-  for (let first = 0; first < split.count; first += AT_ONCE) {
-    const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => first + i);
-    const images = await splitImages(split, indices, views);
-    const begun = performance.now();
-    const seen = await pyramidDetections(run.model, run.session, images, settings);
-    // The first and the last images wait for a program to be built.
-    if (first > 0 && indices.length === AT_ONCE) {
-      seconds += (performance.now() - begun) / 1000;
-      timed += indices.length;
+    for (let first = 0; first < split.count; first += AT_ONCE) {
+      const indices = Array.from({ length: Math.min(AT_ONCE, split.count - first) }, (_, i) => at(first + i));
+      const images = await splitImages(split, indices, views);
+      const begun = performance.now();
+      const seen = await pyramidDetections(run.model, run.session, images, settings);
+      // The first and the last images wait for a program to be built.
+      if (first > 0 && indices.length === AT_ONCE) {
+        seconds += (performance.now() - begun) / 1000;
+        timed += indices.length;
+      }
+      for (const [i, index] of indices.entries()) {
+        const own = seen[i];
+        if (own !== undefined) note(index, own);
+      }
+      options.onProgress?.((first + indices.length) / split.count);
     }
-    for (const [i, index] of indices.entries()) {
-      const own = seen[i];
-      if (own !== undefined) note(index, own);
-    }
-    options.onProgress?.((first + indices.length) / split.count);
+  } catch (error) {
+    if (!(error instanceof Interrupted) || found.length === 0) throw error;
   }
   return { evaluator, found, imagesPerSecond: timed / seconds };
 }

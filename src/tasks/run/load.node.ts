@@ -12,6 +12,7 @@ import type { Model } from "../../model/capabilities.ts";
 import { abilities, type ModelDefinition } from "../../model/definition.ts";
 import { checkState } from "../../nn/state.ts";
 import { parseOptions } from "../../options.ts";
+import { Deadline, untilDeadline } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import { Session } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -29,6 +30,8 @@ export interface LoadedRun {
   readonly model: Model;
   readonly definition: ModelDefinition;
   readonly session: Session;
+  /** When what runs on the session has to end. */
+  readonly deadline: Deadline;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly weightsStep: number | undefined;
   /** Where its data is now, where that was said, and what of the run is trusted. */
@@ -55,6 +58,8 @@ export interface LoadRunOptions {
   readonly trident?: Looking | undefined;
   /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
   readonly cascade?: CascadeLookOptions | undefined;
+  /** Ends what the run does between two calls of its runtime: it is then rejected with `Interrupted`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -66,6 +71,8 @@ export async function loadRun(
   options: LoadRunOptions & {
     /** The run's data, where it is open already. */
     readonly opened?: DataSet | undefined;
+    /** When what it does has to end, in place of `signal`. */
+    readonly deadline?: Deadline | undefined;
   } = {},
 ): Promise<LoadedRun> {
   const folder = new RunFolder(path);
@@ -80,13 +87,15 @@ export async function loadRun(
     deterministic: config.fit.deterministic,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
+  const { signal, deadline = new Deadline(() => signal?.aborted === true) } = options;
   let data = options.opened === undefined ? undefined : Promise.resolve(options.opened);
   return {
     folder,
     config,
     model,
     definition,
-    session: new Session(runtime, weights),
+    session: new Session(untilDeadline(runtime, deadline), weights),
+    deadline,
     weightsStep: read.step,
     source: { given: options.data, trust: options.trust },
     data() {
