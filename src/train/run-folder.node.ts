@@ -213,6 +213,11 @@ export class RunFolder {
   async checkFree(): Promise<void> {
     const obstacle = await this.obstacle();
     if (obstacle !== undefined) throw new FileError(obstacle);
+    if ((await stat(this.path).catch(() => undefined))?.isDirectory() === false) {
+      throw new FileError(
+        `cannot make the folder ${this.path}: a file of that name is in the way; move it, or choose another path`,
+      );
+    }
     await checkCanMake(this.path, "make the folder");
   }
 

@@ -35,9 +35,12 @@ describe("a path on which nothing can be written", () => {
   test.each([
     [
       ["fit", "nice", "two-moons", "--steps", "1", "--out", "file/run"],
-      /cannot make the folder .*file is a file/,
+      /cannot make the folder .*a part of the path is a file/,
     ],
-    [["sample", "run", "--out", "file/deeper/x.png"], /cannot write .*file is a file, not a folder/],
+    [
+      ["sample", "run", "--out", "file/deeper/x.png"],
+      /cannot write .*a part of the path is a file, not a folder/,
+    ],
   ])("%j is refused before any work", async (args, message) => {
     await writeFile(join(cwd, "file"), "");
     expect(await refused(args, cwd)).toMatch(message);

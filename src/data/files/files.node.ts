@@ -76,12 +76,8 @@ export async function checkCanMake(path: string, action: string): Promise<void> 
   let above = dirname(resolve(path));
   while ((await isAbsent(above)) && dirname(above) !== above) above = dirname(above);
   try {
-    const held = await stat(above);
-    if (!held.isDirectory()) {
-      throw new FileError(`cannot ${action} ${path}: ${above} is a file, not a folder; choose another path`);
-    }
     await access(above, constants.W_OK);
-    // Some file systems take nothing from anybody, and say so only when they are asked to.
+    // What is no folder, and some file systems, say so only when they are asked to take something.
     await rm(await mkdtemp(join(above, ".eidos-")), { recursive: true });
   } catch (error) {
     throw fileError(error, action, path);
