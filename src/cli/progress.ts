@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { DownloadProgress } from "../data/files/download.node.ts";
 import type { DecodingProgress } from "../data/image/decode-all.node.ts";
 import { printable } from "../printable.ts";
@@ -294,5 +296,7 @@ export function printSummary(summary: FitSummary): void {
       `stopped before the report was written; all weights are saved. Write it with: eidos fit --resume ${folder}`,
     );
   } else if (reason === "stopped") printLine(`continue with: eidos fit --resume ${folder}`);
-  else printLine(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
+  else if (existsSync(join(folder, "report.html"))) {
+    printLine(`  pictures: ${folder}/samples    report: ${folder}/report.html`);
+  }
 }

@@ -105,7 +105,7 @@ describe("run folders", () => {
       [["runs", "nowhere"], /cannot list nowhere/],
       [
         ["export", "run", "--out", "file/model.onnx"],
-        /cannot write file\/model\.onnx: a part of the path is a file, not a folder/,
+        /cannot write file\/model\.onnx: a file of that name is in the way/,
       ],
       [["export", "run", "--out", "/dev/full"], /cannot write \/dev\/full: it is a device/],
     ]);
