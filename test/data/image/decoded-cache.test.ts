@@ -65,6 +65,34 @@ describe("decoded images of a large folder", () => {
     expect((await open()).fingerprint).toBe(first.fingerprint);
   });
 
+  test("of 16 bits are told to be dark whether or not they are decoded, and are others with other bits", async () => {
+    const folder = join(root, "deep");
+    await mkdir(folder);
+    for (let i = 0; i < COUNT; i++) {
+      const data = new Uint16Array(16).fill(15 * i);
+      await writeFile(
+        join(folder, `${String(i).padStart(3, "0")}.png`),
+        encode({ width: 4, height: 4, channels: 1, depth: 16, data }),
+      );
+    }
+    const opened = async (bits?: number) => {
+      const data = await openImageFolder(folder, { size: 4, color: "grey", ...(bits && { bits }) });
+      return { fingerprint: data.fingerprint, lines: data.describe().join("\n") };
+    };
+    const first = await opened();
+    const second = await opened();
+    for (const { lines } of [first, second]) {
+      expect(lines).toMatch(/260 images of 16 bits have no value from 4096 on, and are dark: --bits 12/);
+    }
+    expect(second.lines).toMatch(/260 images decoded at an earlier time/);
+    expect(second.fingerprint).toBe(first.fingerprint);
+    const scaled = await opened(12);
+    expect(scaled.fingerprint).not.toBe(first.fingerprint);
+    expect(scaled.lines).not.toMatch(/earlier time|dark/);
+    expect((await opened(12)).fingerprint).toBe(scaled.fingerprint);
+    expect(await kept()).toHaveLength(2);
+  });
+
   test("are not kept where that is not wanted", async () => {
     await open({ cache: false });
     expect(await kept()).toEqual([]);
