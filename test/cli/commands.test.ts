@@ -108,6 +108,7 @@ describe("fit", () => {
       width: 16,
       batchSize: 64,
       samplePictures: 0,
+      report: "full",
       steps: 30,
       depth: 2,
       seed: 9,
