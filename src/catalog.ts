@@ -95,6 +95,16 @@ export const models: ReadonlyMap<string, ModelDefinition> = new Map(
   definitions.map((definition) => [definition.name, definition as unknown as ModelDefinition]),
 );
 
+/** Names of models, and of what is a part of one, that others use. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  ddim: "a solver of ddpm: fit that, and eidos sample RUN --solver ddim",
+  diffusion: "ddpm, score-sde, edm or rectified-flow here",
+  "flow-matching": "rectified-flow here",
+  "normalizing-flow": "spline-flow, maf or real-nvp here",
+  autoencoder: "vae here",
+  transformer: "causal-transformer here",
+};
+
 /**
  * The definition of a model.
  * @throws OptionError for an unknown name, with the nearest known one.
@@ -103,10 +113,11 @@ export function findModel(name: string): ModelDefinition {
   const definition = models.get(name);
   if (definition !== undefined) return definition;
   const names = [...models.keys()];
+  const plain = name.toLowerCase();
+  const other = Object.hasOwn(OTHER_NAMES, plain) ? `; that is ${OTHER_NAMES[plain]}` : undefined;
   const close = nearest(name, names);
-  throw new OptionError(
-    `there is no model called ${name}${close === undefined ? "" : `; did you mean ${close}?`} (models: ${names.join(", ")})`,
-  );
+  const hint = other ?? (close === undefined ? "" : `; did you mean ${close}?`);
+  throw new OptionError(`there is no model called ${name}${hint} (models: ${names.join(", ")})`);
 }
 
 /**

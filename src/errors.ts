@@ -46,6 +46,14 @@ function callerOutside(): string | undefined {
   Error.stackTraceLimit = MOST_FRAMES;
   const { stack = "" } = new Error("for its stack");
   Error.stackTraceLimit = stackTraceLimit;
+  return locationOutside(stack);
+}
+
+/**
+ * The nearest file and line of a stack outside of eidos, of Node and of installed packages: one's own model, where it has thrown. Undefined
+ * where there is none.
+ */
+export function locationOutside(stack: string): string | undefined {
   for (const frame of stack.split("\n")) {
     const [, location, line] =
       /(?:\(|@|at (?:async )?)((?:\w+:\/\/|\/|[A-Za-z]:[\\/]).+):(\d+):\d+\)?$/.exec(frame) ?? [];

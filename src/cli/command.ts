@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { EidosError } from "../errors.ts";
+import { EidosError, locationOutside } from "../errors.ts";
 import { printable, printableLines } from "../printable.ts";
 import { version } from "../version.ts";
 
@@ -72,12 +72,54 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   runs: () => import("./commands/runs.ts"),
 };
 
+/** What other programs call commands and options that have another name here. */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  train: "fit",
+  learn: "fit",
+  resume: "fit --resume",
+  predict: "detect (finds objects), score (rates rows and images) or sample",
+  infer: "detect (finds objects), score (rates rows and images) or sample",
+  generate: "sample",
+  draw: "sample",
+  test: "eval",
+  evaluate: "eval",
+  validate: "eval",
+  anomaly: "score --anomaly",
+  fill: "impute (tables) or inpaint (images)",
+  list: "runs, models or data",
+  ls: "runs",
+  "--lr": "--learning-rate",
+  "--batch": "--batch-size",
+  "--bs": "--batch-size",
+  "--iterations": "--steps",
+  "--iters": "--steps",
+  "--max-steps": "--steps",
+  "--epoch": "--epochs",
+  "--time": "--seconds",
+  "--device": "--provider",
+  "--gpu": "--provider",
+  "--workers": "--threads",
+  "--output": "--out",
+  "--output-dir": "--out",
+  "--save-dir": "--out",
+  "--num-samples": "--count",
+  "--imgsz": "--size",
+  "--image-size": "--size",
+  "--conf": "--confidence",
+  "--pretrained": "--weights",
+  "--checkpoint": "--weights",
+  "--ema": "--average-decay",
+};
+
 /** Commander's complaint as one line, as all other errors are. */
 function oneLine(complaint: string, command: string | undefined): string {
-  const text = complaint
-    .trim()
-    .replace(/^error: /, "")
-    .replace(/\n\(Did you mean (one of )?(.*)\?\)/s, "; did you mean $2?");
+  const unknown = /unknown (?:command|option) '([^'=]*)/.exec(complaint)?.[1] ?? "";
+  const known = Object.hasOwn(OTHER_NAMES, unknown) ? OTHER_NAMES[unknown] : undefined;
+  const said = complaint.trim().replace(/^error: /, "");
+  const text =
+    known === undefined
+      ? said.replace(/\n\(Did you mean (one of )?(.*)\?\)/s, "; did you mean $2?")
+      : `${said.split("\n")[0]}; it is called ${known} here`;
   const help = command === undefined ? "eidos --help lists the commands" : `see eidos ${command} --help`;
   return `eidos: ${printable(text)} (${help})\n`;
 }
@@ -112,7 +154,9 @@ const LONGEST = 4000;
 function fail(error: unknown): void {
   // What a signal has ended has the code of that signal.
   if (!(Number(process.exitCode) > 128)) process.exitCode = 1;
-  if (error instanceof CommanderError) {
+  if (error instanceof Error && error.name === "AbortError" && Number(process.exitCode) > 128) {
+    process.stderr.write("eidos: stopped; nothing was written\n");
+  } else if (error instanceof CommanderError) {
     if (error.exitCode === 0) process.exitCode = 0;
   } else if (error instanceof EidosError) {
     const { message } = error;
@@ -120,6 +164,13 @@ function fail(error: unknown): void {
     process.stderr.write(`eidos: ${printable(shown.replaceAll(/\s*\n\s*/g, " "))}\n`);
   } else {
     const text = error instanceof Error ? error.stack : error;
+    const own = error instanceof Error ? locationOutside(error.stack ?? "") : undefined;
+    if (own !== undefined && error instanceof Error) {
+      process.stderr.write(
+        `eidos: ${printable(`your own code has failed (${own}): ${error.message}`)}\n${printableLines(String(text))}\n`,
+      );
+      return;
+    }
     process.stderr.write(`eidos: unexpected error; please report it\n${printableLines(String(text))}\n`);
   }
 }

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { DownloadProgress } from "../data/files/download.node.ts";
+import type { DecodingProgress } from "../data/image/decode-all.node.ts";
 import { counted } from "../memory.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
@@ -24,7 +26,7 @@ export function progressLine(progress: FitProgress): string {
   const { secondsLeft, share, part, mined } = progress;
   const named = part === undefined ? [] : [part];
   if (stage === "compiling") return "compiling the training step …";
-  if (stage === "reporting") return "writing pictures, model and report …";
+  if (stage === "reporting") return reportLine(progress);
   if (stage === "mining") return [...named, progressBar("mining crops", mined ?? 0)].join("  ");
   return [
     ...named,
@@ -37,6 +39,20 @@ export function progressLine(progress: FitProgress): string {
     ...(secondsLeft === undefined ? [] : [`${showDuration(secondsLeft)} left`]),
     ...(stage === "training" ? [] : [stage]),
   ].join("  ");
+}
+
+/** One line on a run that has been trained. */
+function reportLine({ doing, done, secondsLeft }: FitProgress): string {
+  return [
+    done === undefined ? (doing ?? "writing pictures, model and report …") : progressBar(doing ?? "", done),
+    ...(secondsLeft === undefined ? [] : [`at most ${showDuration(secondsLeft)} left`]),
+  ].join("  ");
+}
+
+/** One line on images that are decoded. */
+export function decodingLine({ done, total }: DecodingProgress): string {
+  const counts = `${done.toLocaleString("en")} of ${total.toLocaleString("en")}`;
+  return `${progressBar("decoding images", done / total)}  ${counts}`;
 }
 
 /** One line on a file that is fetched. */
@@ -93,6 +109,8 @@ export class ProgressLine {
 /** Shows progress on standard error: one changing line on a terminal, a line now and then elsewhere. */
 export class ProgressDisplay {
   private shownAt = Number.NEGATIVE_INFINITY;
+  /** A folder that is decoded at once needs no line. */
+  private decodingShownAt = performance.now();
   private stage: string | undefined;
   private readonly terminal = process.stderr.isTTY === true;
   private readonly line = new ProgressLine();
@@ -127,10 +145,23 @@ export class ProgressDisplay {
     this.stage = "fetching";
   }
 
+  /** Images that are decoded: in a log, a line now and then. */
+  showDecoding(progress: DecodingProgress): void {
+    if (this.terminal) {
+      this.line.show(decodingLine(progress));
+      return;
+    }
+    const now = performance.now();
+    if (now - this.decodingShownAt < 1000 * FIRST_LINES) return;
+    this.decodingShownAt = now;
+    printNote(decodingLine(progress));
+  }
+
   /** What an interrupt does now, for a person. */
   get stopping(): string {
-    return this.stage === "fetching"
-      ? "stopping; what has come is kept"
+    if (this.stage === "fetching") return "stopping; what has come is kept";
+    return this.stage === "reporting"
+      ? "stopping; the weights are saved already"
       : "stopping after this step and saving";
   }
 
@@ -146,6 +177,60 @@ export class ProgressDisplay {
   }
 }
 
+/** Milliseconds between lines of a work display where standard error is no terminal. */
+const LINES_EVERY = 10_000;
+
+/** Least share of work from which its time is foreseen, and seconds of it that must have passed. */
+const FORESEEN = { share: 0.02, seconds: 1 } as const;
+
+/** Progress of work that knows the share that is done: a bar with the time left on a terminal, a line every ten seconds elsewhere. */
+export class WorkDisplay {
+  /** What an interrupt does now, for a person. */
+  readonly stopping = "stopping; what is done is kept";
+  private readonly line = new ProgressLine();
+  private readonly terminal = process.stderr.isTTY === true;
+  private readonly quiet: boolean;
+  private what: string | undefined;
+  private begun = 0;
+  private shownAt = 0;
+
+  constructor(quiet = false) {
+    this.quiet = quiet;
+  }
+
+  /**
+   * @param share that is done of it, 0 to 1; undefined where that is not known
+   * @param detail such as how many are done
+   */
+  show(what: string, share?: number, detail?: string): void {
+    if (this.quiet) return;
+    const now = performance.now();
+    if (what !== this.what) [this.what, this.begun, this.shownAt] = [what, now, now];
+    const seconds = (now - this.begun) / 1000;
+    const known = share !== undefined && share >= FORESEEN.share && seconds >= FORESEEN.seconds;
+    const left = known ? [`${showDuration((seconds * (1 - share)) / share)} left`] : [];
+    const named = share === undefined ? what : progressBar(what, share);
+    const text = [named, ...(detail === undefined ? [] : [detail]), ...left].join("  ");
+    if (this.terminal) {
+      this.line.show(text);
+      return;
+    }
+    if (now - this.shownAt < LINES_EVERY) return;
+    this.shownAt = now;
+    printNote(text);
+  }
+
+  say(line: string): void {
+    this.line.clear();
+    printNote(line);
+  }
+
+  /** Takes the progress away. */
+  end(): void {
+    this.line.clear();
+  }
+}
+
 /** Shows a fit on a display. */
 export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: boolean): FitHooks {
   return {
@@ -154,6 +239,7 @@ export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: b
     ...(!quiet && {
       onProgress: (progress) => display.show(progress),
       onDownload: (progress) => display.showDownload(progress),
+      onDecoding: (progress) => display.showDecoding(progress),
       onBegin: (beginning) => {
         for (const line of beginning.data) display.say(line);
         display.say(`${beginning.resumed ? "continuing" : "run folder:"} ${beginning.folder}`);
@@ -208,8 +294,12 @@ export function printSummary(summary: FitSummary): void {
     printLine(`best validation loss ${showNumber(best.loss)}${measures.join("")} at step ${best.step}`);
   }
   printLine(`run folder: ${folder}`);
-  if (reason === "stopped") printLine(`continue with: eidos fit --resume ${folder}`);
-  else {
+  if (summary.unreported) {
+    printLine(
+      `stopped before the report was written; all weights are saved. Write it with: eidos fit --resume ${folder}`,
+    );
+  } else if (reason === "stopped") printLine(`continue with: eidos fit --resume ${folder}`);
+  else if (existsSync(join(folder, "report.html"))) {
     // Models that draw no samples, and runs without pictures, leave that folder empty.
     const pictures = `${folder}/samples`;
     const isEmpty = !existsSync(pictures) || readdirSync(pictures).length === 0;

@@ -3,12 +3,14 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { positions, threadCount } from "../bounds.ts";
 import type { MarkedCells } from "../data/files/csv.ts";
+import { checkCanMake } from "../data/files/files.node.ts";
 import { describeHolder } from "../data/files/lock.node.ts";
 import type { Clipped } from "../data/table/codec/index.ts";
 import { OptionError } from "../errors.ts";
 import { counted } from "../memory.ts";
 import { currentName, parseOptions } from "../options.ts";
 import { printable } from "../printable.ts";
+import { Interrupted } from "../program/deadline.ts";
 import { openRun, type Run } from "../tasks/open-run.node.ts";
 import type { TableWriting } from "../tasks/run/outputs.node.ts";
 import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
@@ -17,6 +19,7 @@ import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
 import { printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
+import { interruptible, WorkDisplay } from "./progress.ts";
 import { type cascadeFlags, cascadeOptions, type tridentFlag } from "./verb-options.ts";
 
 // The skin of the commands that use a fitted model: it parses flags, checks the file to be written, opens the run, and releases it.
@@ -52,6 +55,7 @@ export const runOptions = {
     .describe("which weights (default: best where validation has chosen some, otherwise last)"),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   threads: threadCount().optional().describe("threads inside one operation (default: all cores)"),
+  quiet: z.boolean().default(false).describe("show no progress"),
   ...trustFlags,
 };
 
@@ -125,6 +129,10 @@ export interface VerbUse<F extends z.ZodObject> {
   readonly operands: readonly unknown[];
   /** The file to write; an empty text where the verb has no `target`. */
   readonly target: string;
+  /** Shows progress. */
+  readonly display: WorkDisplay;
+  /** Stops the command: what runs on the run then ends with `Interrupted`. */
+  readonly signal: AbortSignal;
   /** Seconds since the run was open. */
   seconds(): number;
 }
@@ -146,6 +154,8 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
       verb.target === undefined
         ? ""
         : verb.target(flags, (await new RunFolder(folder).readConfig()).dataInfo, folder);
+    const out = target === "" && "out" in flags && typeof flags.out === "string" ? flags.out : target;
+    if (out !== "") await checkCanMake(out, "write");
     const fitter = await new RunFolder(folder).fitter();
     if (fitter !== undefined) {
       const who = describeHolder(fitter);
@@ -154,18 +164,28 @@ export function addVerb<F extends z.ZodObject>(command: Command, verb: Verb<F>):
     const opening = flags as z.output<
       z.ZodObject<typeof runOptions & typeof tridentFlag & typeof cascadeFlags>
     >;
-    const { weights, provider, threads, trident, ...trust } = opening;
-    await using run = await openRun(folder, {
-      weights,
-      provider,
-      threads,
-      trident,
-      cascade: cascadeOptions(opening),
-      trust: trustOf(trust),
+    const { weights, provider, threads, trident, quiet, ...trust } = opening;
+    const display = new WorkDisplay(quiet);
+    await interruptible(display, async (signal) => {
+      await using run = await openRun(folder, {
+        weights,
+        provider,
+        threads,
+        trident,
+        cascade: cascadeOptions(opening),
+        trust: trustOf(trust),
+        signal,
+      });
+      const begun = performance.now();
+      const seconds = (): number => (performance.now() - begun) / 1000;
+      try {
+        const others = pick(false);
+        await verb.action({ run, flags, others, operands, target, display, signal, seconds });
+      } catch (error) {
+        if (!(error instanceof Interrupted) && error !== signal.reason) throw error;
+        display.say("stopped; nothing was written");
+      }
     });
-    const begun = performance.now();
-    const seconds = (): number => (performance.now() - begun) / 1000;
-    await verb.action({ run, flags, others: pick(false), operands, target, seconds });
   });
 }
 

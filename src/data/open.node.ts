@@ -13,6 +13,7 @@ import { withFewerTrained } from "./boxes/subset.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
 import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts";
+import type { DecodingProgress } from "./image/decode-all.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
@@ -96,12 +97,14 @@ function formatsOf(path: string): readonly ReadFormat[] {
   return /\.ya?ml$/i.test(path) ? ["yolo"] : ["wider"];
 }
 
-/** How far data is trusted. */
+/** How far data is trusted, and who is told how far its opening has come. */
 export interface DataTrust {
   /** What a query may read: any file (default), or the file that is named beside it alone, where it comes out of a run folder. */
   readonly reads?: TablePlace["reads"];
   /** The columns by which rows of a table are encoded, where it is the data of a run. */
   readonly columns?: readonly Column[] | undefined;
+  /** Called now and then while images of a folder are decoded. */
+  readonly onDecoding?: ((progress: DecodingProgress) => void) | undefined;
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -145,7 +148,7 @@ function findSource(source: DataSource): Found | Promise<Found> {
 async function findData(
   data: string | DataSource,
   sql: string | undefined,
-  { reads = "any" }: DataTrust = {},
+  { reads = "any", onDecoding }: DataTrust = {},
 ): Promise<Found> {
   const nameOrPath = checkedData(data);
   if (typeof nameOrPath !== "string") {
@@ -190,7 +193,7 @@ async function findData(
     if (isTablePath(nameOrPath)) await refuseLinkedFolder(nameOrPath, "a table");
     const tables = await findSplitTables(nameOrPath);
     return tables === undefined
-      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options) }
+      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, onDecoding) }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
   const triple = await findTriple(nameOrPath);

@@ -1,4 +1,5 @@
 import { OptionError } from "../errors.ts";
+import { Interrupted } from "../program/deadline.ts";
 import { Random } from "../random.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
 import type { InpaintOptions, SampleOptions } from "./capabilities.ts";
@@ -16,7 +17,7 @@ export type SamplePart = (
 /**
  * Draws `count` samples in parts of equal size, at most `limit` each, so that memory stays bounded and one compiled
  * program serves all parts. The last part is filled up and cut.
- * @throws OptionError where count is not a whole number from 0 on
+ * @throws OptionError where count is not a whole number from 0 on; Interrupted where it has to end early, with the samples of whole parts
  */
 export async function sampleInParts(
   options: SampleOptions,
@@ -36,9 +37,15 @@ export async function sampleInParts(
   for (let k = 0; k < parts; k++) {
     const first = k * rows;
     const randoms = Array.from({ length: rows }, (_, i) => random.split(first + i));
-    const samples = await part(randoms, first, (share) => onProgress?.((k + share) / parts));
-    data.set(samples.data.subarray(0, Math.min(rows, count - first) * size), first * size);
-    onProgress?.((k + 1) / parts);
+    try {
+      const samples = await part(randoms, first, (share) => onProgress?.((k + share) / parts));
+      data.set(samples.data.subarray(0, Math.min(rows, count - first) * size), first * size);
+      onProgress?.((k + 1) / parts);
+    } catch (error) {
+      if (!(error instanceof Interrupted) || k === 0) throw error;
+      const drawn = float32(data.subarray(0, first * size), [first, ...sampleShape]);
+      throw new Interrupted(error.reason, drawn);
+    }
   }
   return float32(data, [count, ...sampleShape]);
 }

@@ -1,9 +1,10 @@
 import { batchesPerEpoch } from "../data/sources/data-set.ts";
 import { FileError, TrainingError } from "../errors.ts";
 import { parameterCount } from "../nn/module.ts";
+import { Interrupted } from "../program/deadline.ts";
 import { Session, type State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
-import { type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
+import { type EvaluatedSamples, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
 import type { Fit, FitControl, FitProgress, FitSummary } from "./fit-request.node.ts";
 import { Budget, type StageSpan } from "./options.ts";
 import type { MetricRow, RunProgress } from "./run-folder.node.ts";
@@ -19,6 +20,9 @@ const REPORT_EVERY = 250;
 /** Share of the budget between two pictures of samples. */
 const DRAW_EVERY = 0.25;
 
+/** Share of the budget, and seconds at least, that such a picture may take. */
+const DRAWING = { share: 0.05, least: 2 } as const;
+
 const FRESH: RunProgress = {
   step: 0,
   seconds: 0,
@@ -26,6 +30,11 @@ const FRESH: RunProgress = {
   pending: { count: 0, sums: {} },
   finished: false,
 };
+
+/** Share of a limit in seconds that a validation may take; those of a run are all of as many samples as the first. */
+const VALIDATION_SHARE = 0.05;
+
+const showSeconds = (seconds: number): string => `${Number(seconds.toPrecision(2))} s`;
 
 /** What a validation comes to. */
 interface Validation {
@@ -70,6 +79,11 @@ export class FitLoop {
   private speed: number | undefined;
   private begun: number | undefined;
   private reportedAt = Number.NEGATIVE_INFINITY;
+  private doing: { readonly doing: string; readonly done?: number } | undefined;
+  /** Called after each step. */
+  onStep: (() => void) | undefined;
+  /** Whether a picture has taken too long for others to be drawn. */
+  private drawsSlowly = false;
 
   /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
   constructor(
@@ -104,7 +118,13 @@ export class FitLoop {
     this.reportedAt = now;
     const { step } = this.progress;
     const { stepLimit } = this.budget;
-    const secondsLeft = this.budget.secondsLeft(step, this.speed);
+    const ofReport = this.control.deadline.secondsLeft;
+    const secondsLeft =
+      stage !== "reporting"
+        ? this.budget.secondsLeft(step, this.speed)
+        : Number.isFinite(ofReport)
+          ? ofReport
+          : undefined;
     this.fit.onProgress?.({
       step,
       ...(Number.isFinite(stepLimit) && { stepLimit }),
@@ -121,7 +141,15 @@ export class FitLoop {
       stage,
       ...(this.part !== undefined && { part: this.part }),
       ...(mined !== undefined && { mined }),
+      ...(stage === "reporting" && this.doing),
     });
+  }
+
+  /** Reports what a run that has been trained does now. */
+  reportDoing(what: string, done?: number): void {
+    const isNews = this.doing?.doing !== what;
+    this.doing = { doing: what, ...(done !== undefined && { done }) };
+    this.report("reporting", isNews);
   }
 
   /** The name of the stage under way, where there are several. */
@@ -218,6 +246,7 @@ export class FitLoop {
       const rate = this.budget.learningRate(trainer.step, span);
       const before = performance.now();
       const result = await trainer.train(rate, span?.firstStep);
+      this.onStep?.();
       stepSeconds += (performance.now() - before) / 1000;
       this.speed = (trainer.step - stepsBefore) / stepSeconds;
       await this.take(trainer, result);
@@ -238,7 +267,7 @@ export class FitLoop {
         checkpointAt = performance.now();
       }
       const share = this.budget.share(trainer.step);
-      if (this.fit.draw !== undefined && share - drawnShare >= DRAW_EVERY) {
+      if (this.fit.draw !== undefined && !this.drawsSlowly && share - drawnShare >= DRAW_EVERY) {
         await this.draw(trainer);
         drawnShare = drawnUntil();
       }
@@ -315,7 +344,7 @@ export class FitLoop {
     this.report("validating");
     const { evaluator, whole } = validation;
     const evaluated = evaluator?.begin();
-    const losses = await trainer.validate(validation, this.fit.options.validationSamples, evaluated);
+    const losses = await this.heldOutLosses(trainer, evaluated);
     const validated = {
       loss: losses.total ?? Number.NaN,
       measures: {
@@ -347,6 +376,31 @@ export class FitLoop {
     return validated;
   }
 
+  /** Mean losses of a validation, whose first decides of how many samples all are where the fit is limited in seconds. */
+  private async heldOutLosses(
+    trainer: Trainer,
+    evaluated: EvaluatedSamples | undefined,
+  ): Promise<Readonly<Record<string, number>>> {
+    const { seconds, validationSamples } = this.fit.options;
+    const { validationSamples: settled } = this.progress;
+    const begun = performance.now();
+    const most = seconds === undefined || settled !== undefined ? undefined : VALIDATION_SHARE * seconds;
+    const { losses, count } = await trainer.validate(
+      this.validation,
+      settled ?? validationSamples,
+      evaluated,
+      () => most !== undefined && performance.now() - begun > 1000 * most,
+    );
+    const wanted = Math.min(this.validation.count, validationSamples);
+    if (settled === undefined && count < wanted) {
+      this.progress = { ...this.progress, validationSamples: count };
+      this.control.warn(
+        `validations are of ${count} samples in place of ${wanted}, which take longer than a twentieth of the time`,
+      );
+    }
+    return losses;
+  }
+
   private async checkpoint(trainer: Trainer): Promise<void> {
     this.report("saving");
     const { folder } = this.fit;
@@ -359,10 +413,20 @@ export class FitLoop {
 
   private async draw(trainer: Trainer): Promise<void> {
     this.report("drawing", true);
+    const { control, budget } = this;
+    const most = Math.max(DRAWING.least, DRAWING.share * budget.seconds(trainer.step));
     try {
-      await this.fit.draw?.(await trainer.weights(), trainer.step, this.control);
+      const weights = await trainer.weights();
+      await control.deadline.within(most, async () => this.fit.draw?.(weights, trainer.step, control));
     } catch (error) {
-      if (this.control.shouldStop()) return;
+      if (control.shouldStop()) return;
+      if (error instanceof Interrupted) {
+        this.drawsSlowly = true;
+        control.warn(
+          `no pictures of samples while it trains: one takes longer than ${showSeconds(most)} (a twentieth of the time); eidos sample draws them of the weights up to now`,
+        );
+        return;
+      }
       if (error instanceof FileError || !(error instanceof Error)) throw error;
       this.control.warn(`no picture of samples at step ${trainer.step}: ${error.message}`);
     }

@@ -1,4 +1,5 @@
 import type { Trainable } from "../model/capabilities.ts";
+import type { Deadline } from "../program/deadline.ts";
 import type { State } from "../program/program.ts";
 import type { FitData, TrainingBatches } from "./batches.ts";
 import type { GradientPool } from "./gradient-parts.ts";
@@ -29,6 +30,10 @@ export interface FitProgress {
   readonly part?: string;
   /** The share that is done of what is mined, 0 to 1. */
   readonly mined?: number;
+  /** While a run reports: what is drawn, measured or written now. */
+  readonly doing?: string;
+  /** The share of that which is done, 0 to 1, where it is known. */
+  readonly done?: number;
 }
 
 /** What a fit comes to. */
@@ -42,6 +47,10 @@ export interface FitSummary {
   readonly best?: NonNullable<RunProgress["best"]>;
   /** Why it ended. */
   readonly reason: "limit" | "patience" | "stopped";
+  /** Seconds that samples, measures and the report took, after training. */
+  readonly reportSeconds?: number;
+  /** Present where the run was stopped while it reported: its weights are saved, and `resume` writes the report. */
+  readonly unreported?: true;
 }
 
 /** What a fit can be asked while it draws or reports, and given to pass on. */
@@ -49,6 +58,10 @@ export interface FitControl {
   readonly shouldStop: () => boolean;
   /** Takes what went wrong without ending the fit. */
   readonly warn: (message: string) => void;
+  /** Ends what is drawn or measured: when its time is up, or the fit is to stop. */
+  readonly deadline: Deadline;
+  /** Takes what is drawn, measured or written now, and the share of it that is done. */
+  readonly doing: (what: string, done?: number) => void;
 }
 
 /** A fit that is ready to run. */
@@ -73,7 +86,12 @@ export interface Fit {
    * the file system ends the fit.
    */
   readonly draw?: (weights: State, step: number, control: FitControl) => Promise<void>;
-  /** Writes what a run has besides weights. Until it is done, the checkpoint does not count as finished. */
+  /** Called when training has ended and all weights are saved, before `finish`. */
+  readonly onTrained?: (summary: FitSummary) => void;
+  /**
+   * Writes what a run has besides weights, in the time that the option `report` gives it. Until it is done, the checkpoint does not count as
+   * finished.
+   */
   readonly finish?: (summary: FitSummary, control: FitControl) => Promise<void>;
   /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
   readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;

@@ -1,9 +1,10 @@
+import { Deadline } from "../program/deadline.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { batchSourceOf } from "./batches.ts";
 import { FitLoop } from "./fit-loop.node.ts";
 import type { Fit, FitControl, FitSummary } from "./fit-request.node.ts";
 import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
-import { tracerOf } from "./options.ts";
+import { reportSeconds, tracerOf } from "./options.ts";
 import { replicaThreads } from "./replicas.node.ts";
 import type { Checkpoint } from "./run-folder.node.ts";
 import { initialVectors, Trainer } from "./trainer.ts";
@@ -12,24 +13,34 @@ import { initialVectors, Trainer } from "./trainer.ts";
  * Fits a model in this thread, which it blocks while steps run, and keeps the run folder up to date.
  *
  * Batches and noise are functions of seed and step; metrics are gathered by step. A resumed fit therefore repeats the
- * uninterrupted one bit for bit, as long as its limit is in steps or epochs. At its end the folder is unlocked.
+ * uninterrupted one bit for bit, as long as its limit is in steps or epochs. At its end the folder is unlocked. A new fit that fails before
+ * its first step leaves no folder.
  *
  * @throws TrainingError where the loss turns NaN or infinite: with the step, the samples of the batch and the last good
  * checkpoint. FileError where the folder cannot be written. WeightsError where the checkpoint is damaged or foreign.
  */
 export async function fitHere(fit: Fit): Promise<FitSummary> {
+  const begun = { steps: false };
   try {
-    return await fitLocked(fit);
+    return await fitLocked(fit, begun);
+  } catch (error) {
+    if (!fit.resume && !begun.steps) await fit.folder.discard();
+    throw error;
   } finally {
     await fit.folder.unlock();
   }
 }
 
-async function fitLocked(fit: Fit): Promise<FitSummary> {
+/** @param begun is noted in it once a step is done */
+async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummary> {
   const { options, folder } = fit;
+  const shouldStop = (): boolean => fit.shouldStop?.() ?? false;
+  let loop: FitLoop | undefined;
   const control: FitControl = {
-    shouldStop: () => fit.shouldStop?.() ?? false,
+    shouldStop,
     warn: (message) => fit.onWarning?.(message),
+    deadline: new Deadline(shouldStop),
+    doing: (what, done) => loop?.reportDoing(what, done),
   };
   if (!fit.resume) await fit.begin?.(control);
   const tracer = tracerOf(fit.model, options);
@@ -40,7 +51,7 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
       ? { vectors: initialVectors(tracer, source.random, fit.start) }
       : folder.checked(held, initialVectors(tracer, source.random));
   const rows = held === undefined ? [] : await folder.resumedMetrics(held, control.warn);
-  const loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
+  loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
   const parts = options.replicas * options.accumulate;
@@ -54,6 +65,9 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
   if (options.replicas > 1 && fit.replicaPool !== undefined) pool = await fit.replicaPool(tracer, source);
   else if (parts > 1) pool = await accumulatingPool(tracer, source, parts, runtime);
   let summary: FitSummary;
+  loop.onStep = () => {
+    begun.steps = true;
+  };
   try {
     const snapshot = {
       step: start.progress?.step ?? 0,
@@ -70,10 +84,26 @@ async function fitLocked(fit: Fit): Promise<FitSummary> {
   } finally {
     await pool?.release();
   }
-  if (fit.finish !== undefined) {
+  return finish(fit, summary, control, loop);
+}
+
+/** Has the run write what it has besides weights, in the time that there is for it. */
+async function finish(
+  { finish, folder, options, onTrained }: Fit,
+  summary: FitSummary,
+  control: FitControl,
+  loop: FitLoop,
+): Promise<FitSummary> {
+  onTrained?.(summary);
+  const begun = performance.now();
+  if (finish !== undefined) {
     loop.report("reporting", true);
-    await fit.finish(summary, control);
+    const seconds = reportSeconds(options, summary.seconds);
+    await control.deadline.within(seconds, () => finish(summary, control));
   }
-  if (summary.reason !== "stopped") await folder.markFinished();
-  return summary;
+  const ended = { ...summary, reportSeconds: (performance.now() - begun) / 1000 };
+  if (summary.reason === "stopped") return ended;
+  if (finish !== undefined && control.shouldStop()) return { ...ended, unreported: true };
+  await folder.markFinished();
+  return ended;
 }

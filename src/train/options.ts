@@ -93,6 +93,12 @@ export const fitOptions = z.strictObject({
   samplePictures: stepCount(0)
     .default(64)
     .describe("images in the pictures of the run folder, and 32 times as many points or rows; 0: none"),
+  report: z
+    .enum(["quick", "full", "none"])
+    .default("quick")
+    .describe(
+      "samples, measures and report after training: in a fifth of its time, at least 5 and at most 60 seconds; all of them, however long they take; or the model alone",
+    ),
 });
 
 export type FitOptions = z.output<typeof fitOptions>;
@@ -218,6 +224,22 @@ export function tracerOf(model: Trainable, options: ResolvedFitOptions): StepTra
   });
 }
 
+/** What a quick report may take of the time of training, and seconds at least and at most. */
+const QUICK_REPORT = { share: 0.2, least: 5, most: 60 } as const;
+
+/**
+ * Seconds that samples, measures and report may take after training; infinite where all of them are asked for.
+ * @param trained seconds of training, where no limit in seconds was given
+ */
+export function reportSeconds(
+  { report, seconds }: Pick<FitOptions, "report" | "seconds">,
+  trained: number,
+): number {
+  if (report !== "quick") return Number.POSITIVE_INFINITY;
+  const { share, least, most } = QUICK_REPORT;
+  return Math.min(most, Math.max(least, share * (seconds ?? trained)));
+}
+
 /** What of a budget a stage takes, in shares of it, and the step at which it begins. */
 export interface StageSpan {
   readonly firstStep: number;
@@ -248,6 +270,14 @@ export class Budget {
   share(step: number, at = this.elapsed()): number {
     const { seconds } = this.options;
     return Math.min(1, Math.max(step / this.stepLimit, seconds === undefined ? 0 : at / seconds));
+  }
+
+  /** Seconds of training in all, as far as they can be foreseen after `step` steps. */
+  seconds(step: number): number {
+    const elapsed = this.elapsed();
+    const share = this.share(step);
+    const inSteps = share > 0 ? elapsed / share : elapsed;
+    return this.options.seconds ?? inSteps;
   }
 
   reached(step: number): boolean {

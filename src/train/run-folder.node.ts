@@ -1,9 +1,10 @@
-import { readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { list, MOST } from "../bounds.ts";
 import { refuseLinksOut } from "../data/files/data-folder.node.ts";
 import {
+  checkCanMake,
   FILE_KINDS,
   type FileKind,
   fileError,
@@ -50,6 +51,8 @@ const progressSchema = z.object({
     })
     .optional(),
   validationsSinceBest: z.int().nonnegative(),
+  /** Samples of a validation, where all that were asked for take too much of the time. */
+  validationSamples: z.int().positive().optional(),
   /** Sums since the last row of metrics.csv. */
   pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),
   /** Where stages have begun, of parts that are trained one after the other. */
@@ -188,6 +191,34 @@ export class RunFolder {
     const { held } = this;
     this.held = undefined;
     await held?.release();
+  }
+
+  /**
+   * Removes what a fit has written that has failed before its first step, and the folder where nothing else is in it; it is unlocked. What is
+   * not a fit's own stays.
+   */
+  async discard(): Promise<void> {
+    for (const name of [...SUBFOLDERS, "config.json", METRICS, "state.safetensors"]) {
+      await rm(this.file(name), { recursive: true, force: true });
+    }
+    await this.unlock();
+    // Whatever else is in it is somebody's.
+    await rmdir(this.path).catch(() => undefined);
+  }
+
+  /**
+   * Finds out that a run cannot be made here, before any work: what is taken, and a path on which there can be no folder.
+   * @throws FileError
+   */
+  async checkFree(): Promise<void> {
+    const obstacle = await this.obstacle();
+    if (obstacle !== undefined) throw new FileError(obstacle);
+    if ((await stat(this.path).catch(() => undefined))?.isDirectory() === false) {
+      throw new FileError(
+        `cannot make the folder ${this.path}: a file of that name is in the way; move it, or choose another path`,
+      );
+    }
+    await checkCanMake(this.path, "make the folder");
   }
 
   /** @throws FileError where its lock was taken away or is another's: two fits would write one run */

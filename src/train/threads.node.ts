@@ -20,9 +20,11 @@ export function toErrorMessage(error: unknown): ErrorMessage {
   };
 }
 
+const { locationOutside: _notAClass, ...CLASSES } = errors;
+
 /** The error again, of its own class where it is one of eidos. */
 export function fromErrorMessage({ name, message, stack }: ErrorMessage): Error {
-  const Known = Object.values(errors).find((candidate) => candidate.name === name);
+  const Known = Object.values(CLASSES).find((candidate) => candidate.name === name);
   const error = Known === undefined ? new Error(message) : new Known(message);
   if (stack !== undefined) error.stack = stack;
   return error;

@@ -122,7 +122,7 @@ export class Training implements AsyncIterable<TrainingStep> {
   async validate(part: HeldOut, samples = part.count): Promise<Readonly<Record<string, number>>> {
     if (this.trainer === undefined)
       throw new OptionError("train: validate inside of the loop over its steps");
-    return this.trainer.validate(part, samples);
+    return (await this.trainer.validate(part, samples)).losses;
   }
 }
 

@@ -292,12 +292,14 @@ export class Trainer {
    * Mean losses over the first held-out samples, with the weights to use. The noise is the same at every call, so
    * that numbers of two steps can be compared.
    * @param evaluated takes what the part's evaluator asks for of the samples
+   * @param isEnough asked after each batch but the last: true ends with the samples up to there
    */
   async validate(
     part: HeldOut,
     samples: number,
     evaluated?: EvaluatedSamples,
-  ): Promise<Readonly<Record<string, number>>> {
+    isEnough: () => boolean = () => false,
+  ): Promise<{ readonly losses: Readonly<Record<string, number>>; readonly count: number }> {
     const total = Math.min(part.count, samples);
     const least = this.tracer.model.comparesSamples === true ? 1 : 64;
     const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, least));
@@ -315,8 +317,13 @@ export class Trainer {
         sums[name] = (sums[name] ?? 0) + (loss * rows.count) / total;
       }
       evaluated?.add(await readEvaluated(outputs), rows);
+      const count = first + rows.count;
+      if (count < total && isEnough()) {
+        const means = Object.entries(sums).map(([name, sum]) => [name, (sum * total) / count] as const);
+        return { losses: Object.fromEntries(means), count };
+      }
     }
-    return sums;
+    return { losses: sums, count: total };
   }
 
   private validationProgram({ shape, evaluator }: HeldOut, count: number): Promise<Program> {

@@ -49,7 +49,7 @@ function rows(count: number): string {
   return `${Array.from({ length: count }, () => `${bit(0.2)},${bit(0.9)},0`).join("\n")}\n`;
 }
 
-const FIT = ["--learning-rate", "0.1", "--batch-size", "50", "--sample-pictures", "4"];
+const FIT = ["--learning-rate", "0.1", "--batch-size", "50", "--sample-pictures", "4", "--report", "full"];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();

@@ -13,8 +13,30 @@ import { filesBelow, QUICK, readCsv, refused, run, start, succeed, timelessMetri
 let cwd: string;
 const flow = join("runs", "rectified-flow-two-moons");
 const second = `${flow}-2`;
-const NICE = ["fit", "nice", "two-moons", ...QUICK, "--steps", "60", "--validate-every", "20"];
-const FLOW = ["fit", "rectified-flow", "two-moons", ...QUICK, "--steps", "30", "--depth", "2"];
+const NICE = [
+  "fit",
+  "nice",
+  "two-moons",
+  ...QUICK,
+  "--report",
+  "full",
+  "--steps",
+  "60",
+  "--validate-every",
+  "20",
+];
+const FLOW = [
+  "fit",
+  "rectified-flow",
+  "two-moons",
+  ...QUICK,
+  "--report",
+  "full",
+  "--steps",
+  "30",
+  "--depth",
+  "2",
+];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();
@@ -86,6 +108,7 @@ describe("fit", () => {
       width: 16,
       batchSize: 64,
       samplePictures: 0,
+      report: "full",
       steps: 30,
       depth: 2,
       seed: 9,

@@ -69,7 +69,7 @@ describe("a comparison", () => {
   });
 
   test("its numbers are those of eidos eval", async () => {
-    const { stdout } = await succeed(["eval", "whole/runs/nice", "--seed", "3", "--json"], cwd);
+    const { stdout } = await succeed(["eval", "whole/runs/nice", "--seed", "3", "--full", "--json"], cwd);
     const { likelihood, distances, results } = JSON.parse(stdout);
     const kept = await readResult(join(cwd, "whole"), "nice");
     expect(likelihood).toEqual(kept.likelihood);

@@ -71,6 +71,27 @@ describe.each([
   });
 });
 
+test("a signal while a run reports ends it at once, with its weights; a resumed fit writes the report", async () => {
+  const running = start(
+    ["fit", "ddpm", "digits", "--steps", "2", "--report", "full", "--out", "reporting"],
+    cwd,
+  );
+  const run = new RunFolder(join(cwd, "reporting"));
+  // The checkpoint of the last step is written before the report is begun.
+  while ((await run.readCheckpoint())?.progress.step !== 2)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  running.kill("SIGTERM");
+  const outcome = await running.outcome;
+  expect(outcome).toMatchObject({ code: 143, signal: null });
+  expect(outcome.stdout).toMatch(/stopped before the report was written; all weights are saved/);
+  expect(outcome.stderr).not.toMatch(/terminate|Napi/);
+  expect(await run.readWeights("last")).toBeDefined();
+  expect(await run.fitter()).toBeUndefined();
+  await succeed(["fit", "--resume", "reporting", "--report", "none"], cwd);
+  expect((await run.readCheckpoint())?.progress.finished).toBe(true);
+});
+
 /** Runs a program that fits, and ends in its own way some time within a step. */
 function program(name: string, ending: string): Promise<Outcome> {
   const code = `

@@ -126,7 +126,7 @@ describe("batches that data makes itself", () => {
       },
     };
     const evaluated = part.evaluator?.begin();
-    const losses = await whole.validate(part, 6, evaluated);
+    const { losses } = await whole.validate(part, 6, evaluated);
     // 0 … 5, doubled by their weights.
     expect(losses.seen).toBeCloseTo(5, 5);
     expect(seen).toEqual([0, 2, 4, 6, 8, 10]);

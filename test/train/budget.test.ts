@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { Budget, type FitInput, fitOptions, resolveFitOptions } from "../../src/train/options.ts";
+import {
+  Budget,
+  type FitInput,
+  fitOptions,
+  reportSeconds,
+  resolveFitOptions,
+} from "../../src/train/options.ts";
 
 /** A budget for 1,000 samples in batches of 10, and its clock. */
 function budgetOf(options: FitInput): { readonly budget: Budget; readonly clock: { seconds: number } } {
@@ -42,4 +48,14 @@ test("a limit in seconds foresees its steps from the speed so far", () => {
   expect(budget.learningRate(499)).toBeCloseTo(1, 12);
   clock.seconds = 100;
   expect(budget.learningRate(700)).toBeCloseTo(0, 12);
+});
+
+test.each([
+  [{ report: "quick", seconds: 20 }, 17, 5],
+  [{ report: "quick", seconds: 120 }, 120, 24],
+  [{ report: "quick", seconds: 3600 }, 3600, 60],
+  [{ report: "quick" }, 100, 20],
+  [{ report: "full", seconds: 20 }, 20, Number.POSITIVE_INFINITY],
+] as const)("a report of %j after %i seconds of training has %i seconds", (options, trained, seconds) => {
+  expect(reportSeconds({ seconds: undefined, ...options }, trained)).toBe(seconds);
 });

@@ -1,8 +1,10 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { TrainingError, WeightsError } from "../../src/errors.ts";
 import { Linear } from "../../src/nn/index.ts";
+import { Interrupted } from "../../src/program/deadline.ts";
+import type { Fit } from "../../src/train/fit-request.node.ts";
 import type { MetricRow } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../support.ts";
 import { Denoiser, data, fitDenoiser } from "./support.ts";
@@ -137,4 +139,116 @@ test("validation noise is fixed: equal weights have equal validation losses", as
   expect(losses.length).toBe(3);
   expect(new Set(losses).size).toBe(1);
   expect(data.splits.validation.count).toBeGreaterThan(0);
+});
+
+describe("a fit that fails", () => {
+  class Broken extends Denoiser {
+    override loss(_: { readonly x: import("../../src/tensor/index.ts").Tensor }): never {
+      throw new TypeError("mine");
+    }
+  }
+
+  test("before its first step leaves no folder", async () => {
+    const path = join(await temporaryFolder(), "run");
+    await expect(fitDenoiser(path, { steps: 3 }, { model: new Broken() })).rejects.toThrow("mine");
+    await expect(stat(path)).rejects.toThrow(/ENOENT/);
+    expect((await fitDenoiser(path, { steps: 3 })).summary.step).toBe(3);
+  });
+
+  test("keeps what is not its own", async () => {
+    const path = join(await temporaryFolder(), "run");
+    const begin = () => writeFile(join(path, "notes.txt"), "mine");
+    await expect(fitDenoiser(path, { steps: 3 }, { model: new Broken(), begin })).rejects.toThrow("mine");
+    expect(await readdir(path)).toEqual(["notes.txt"]);
+  });
+
+  test("after it keeps the run", async () => {
+    const path = join(await temporaryFolder(), "run");
+    const finish = async (): Promise<void> => {
+      throw new TypeError("mine");
+    };
+    await expect(fitDenoiser(path, { steps: 3 }, { finish })).rejects.toThrow("mine");
+    expect((await fitDenoiser(path, { steps: 3 }, { resume: true })).summary.step).toBe(3);
+  });
+});
+
+describe("what a run writes after training", () => {
+  test("has a fifth of the time, and is told how much of that is left", async () => {
+    const left: number[] = [];
+    const seen: unknown[] = [];
+    const { summary, folder } = await fitDenoiser(
+      await temporaryFolder(),
+      { steps: 3 },
+      {
+        finish: async (_, { deadline, doing }) => {
+          left.push(deadline.secondsLeft);
+          doing("drawing", 0.5);
+        },
+        onProgress: ({ stage, doing, done, secondsLeft }) => {
+          if (stage === "reporting" && doing !== undefined) seen.push({ doing, done, secondsLeft });
+        },
+      },
+    );
+    // Three steps take no time: the least that there is.
+    expect(left[0]).toBeGreaterThan(4);
+    expect(left[0]).toBeLessThanOrEqual(5);
+    expect(seen).toEqual([{ doing: "drawing", done: 0.5, secondsLeft: expect.closeTo(5, 0) }]);
+    expect(summary).toMatchObject({ reason: "limit", reportSeconds: expect.any(Number) });
+    expect(summary.unreported).toBeUndefined();
+    expect((await folder.readCheckpoint())?.progress.finished).toBe(true);
+  });
+
+  test("has all the time where it is to be whole", async () => {
+    const left: number[] = [];
+    const finish: NonNullable<Fit["finish"]> = async (_, { deadline }) => {
+      left.push(deadline.secondsLeft);
+    };
+    await fitDenoiser(await temporaryFolder(), { steps: 3, report: "full" }, { finish });
+    expect(left).toEqual([Number.POSITIVE_INFINITY]);
+  });
+
+  test("is not finished where it is stopped, and is written by a resumed fit", async () => {
+    const path = await temporaryFolder();
+    let stopped = false;
+    const { summary, folder } = await fitDenoiser(
+      path,
+      { steps: 3 },
+      {
+        shouldStop: () => stopped,
+        finish: async (_, { deadline }) => {
+          stopped = true;
+          expect(() => deadline.check()).toThrow(Interrupted);
+        },
+      },
+    );
+    expect(summary).toMatchObject({ reason: "limit", step: 3, unreported: true });
+    expect((await folder.readCheckpoint())?.progress).toMatchObject({ step: 3, finished: false });
+    let reported = 0;
+    const finish = async (): Promise<void> => {
+      reported++;
+    };
+    const again = await fitDenoiser(path, { steps: 3 }, { resume: true, finish });
+    expect(again.summary).toMatchObject({ reason: "limit", step: 3 });
+    expect(reported).toBe(1);
+    expect((await again.folder.readCheckpoint())?.progress.finished).toBe(true);
+  });
+});
+
+test("a picture that takes too long ends those while training, and not the fit", async () => {
+  const warnings: string[] = [];
+  let drawn = 0;
+  const { summary } = await fitDenoiser(
+    await temporaryFolder(),
+    { steps: 40 },
+    {
+      draw: async () => {
+        drawn++;
+        throw new Interrupted("time");
+      },
+      onWarning: (message) => warnings.push(message),
+    },
+  );
+  expect(summary.step).toBe(40);
+  expect(drawn).toBe(1);
+  expect(warnings).toEqual([expect.stringMatching(/^no pictures of samples while it trains: /)]);
 });

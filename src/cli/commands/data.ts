@@ -13,6 +13,7 @@ import { printColumns } from "../column-summary.ts";
 import { printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { WorkDisplay } from "../progress.ts";
 
 /** Categories listed for a column. */
 const LISTED = 12;
@@ -71,7 +72,11 @@ async function lookAt(
     print("");
     if (schemaOut !== undefined) printLine(`schema: ${schemaOut}`);
   }
-  const data = await openData(name, parsed);
+  const display = new WorkDisplay();
+  const data = await openData(name, parsed, {
+    onDecoding: ({ done, total }) => display.show("decoding images", done / total),
+  });
+  display.end();
   if (profile !== undefined && !json) {
     const { train, validation, test } = data.splits;
     printLine(`${train.count} training, ${validation.count} validation and ${test.count} test samples`);

@@ -18,8 +18,7 @@ import {
   readCocoIds,
   TILED_PIXELS,
 } from "../../tasks/use/detect.node.ts";
-import { printJson, printLine, showDuration } from "../format.ts";
-import { interruptible, ProgressDisplay } from "../progress.ts";
+import { printJson, printLine } from "../format.ts";
 import { addVerb, runOptions } from "../verb.ts";
 import {
   cascadeFlags,
@@ -59,35 +58,13 @@ const flagsSchema = z.strictObject({
   json: z.boolean().default(false).describe("print what was found as JSON, too"),
 });
 
-/** Milliseconds between lines of progress. */
-const SHOWN_EVERY = 200;
-
-/** Estimates the time that the tiles of an image will take. */
-class TileTimer {
-  private image: string | undefined;
-  private begun = 0;
-  private first = 0;
-
-  /** Seconds until the last tile is done; undefined before there is anything to estimate it by, and after the last one. */
-  secondsLeft(image: string, done: number, count: number): number | undefined {
-    const now = performance.now();
-    if (image !== this.image) {
-      this.image = image;
-      this.begun = now;
-      this.first = done;
-    }
-    if (done <= this.first || done >= count) return undefined;
-    return ((count - done) * (now - this.begun)) / (done - this.first) / 1000;
-  }
-}
-
 export function configure(command: Command): void {
   addVerb(command, {
     name: "detect",
     heading: "Detection",
     flags: flagsSchema,
     help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
-    async action({ run, flags, operands: [paths] }) {
+    async action({ run, flags, operands: [paths], display, signal, seconds }) {
       const {
         out,
         json,
@@ -124,7 +101,6 @@ export function configure(command: Command): void {
         detector,
         coco === undefined ? undefined : await readCocoIds(coco),
       );
-      const display = new ProgressDisplay();
       for (const { why, ...image } of apart) writer.leaveOut(image, why);
       if (note !== undefined) display.say(note);
       const poor = await hardlyTrained(detector, run.weightsStep);
@@ -133,57 +109,48 @@ export function configure(command: Command): void {
       if (link !== undefined) {
         display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);
       }
-      const begun = performance.now();
+      const begun = seconds();
       const cut: string[] = [];
       const windows = new Map<string, number>();
-      let [done, objects, unreadable, shownAt] = [0, 0, 0, 0];
+      let [done, objects, unreadable] = [0, 0, 0];
       let reason = "";
-      const tileTimer = new TileTimer();
       const speed = (): string => {
-        const perSecond = (1000 * done) / (performance.now() - begun);
+        const perSecond = done / (seconds() - begun);
         if (done > 0 && perSecond < 0.1) return `${showDuration(1 / perSecond)} an image`;
         return `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} images/s`;
       };
-      await interruptible(display, async (signal) => {
-        const seen = run.detections(images, {
-          ...options,
-          ...looks,
-          ...(pixelLimit !== undefined && { pixelLimit }),
-          signal,
-          onTiles: ({ name }, tiles, count) => {
-            const left = tileTimer.secondsLeft(name, tiles, count);
-            if (left === undefined || performance.now() - shownAt < SHOWN_EVERY) return;
-            shownAt = performance.now();
-            display.showLine(
-              `${name}: ${tiles} of ${counted(count, "tile")}, ${showDuration(left)} left; ${done} of ${counted(images.length, "image")} done`,
-              { stage: "training", seconds: (shownAt - begun) / 1000 },
-            );
-          },
-          onWindowLimit: ({ name }, most) => void windows.set(name, most),
-          onUnreadable: (image, why) => {
-            unreadable++;
-            reason = `${image.name}: ${why}`;
-            writer.leaveOut(image, why);
-            if (images.length > 1) display.say(`left out ${image.name}: ${why}`);
-          },
-        });
-        for await (const image of seen) {
-          await writer.add(image, pictures);
-          done++;
-          if (image.cut) cut.push(image.name);
-          objects += image.found.length;
-          if (performance.now() - shownAt < SHOWN_EVERY) continue;
-          shownAt = performance.now();
-          const left = ((images.length - done - unreadable) * (shownAt - begun)) / done / 1000;
-          display.showLine(
-            `${done} of ${counted(images.length, "image")}, ${counted(objects, "object")}, ${speed()}, ${showDuration(left)} left`,
-            {
-              stage: "training",
-              seconds: (shownAt - begun) / 1000,
-            },
-          );
-        }
+      /** @param part of the image under way that is done */
+      const show = (part = 0, detail?: string): void => {
+        const counts = `${done} of ${counted(images.length, "image")}, ${counted(objects, "object")}, ${speed()}`;
+        display.show(
+          "looking at images",
+          (done + unreadable + part) / images.length,
+          detail === undefined ? counts : `${counts}, ${detail}`,
+        );
+      };
+      const seen = run.detections(images, {
+        ...options,
+        ...looks,
+        ...(pixelLimit !== undefined && { pixelLimit }),
+        signal,
+        onTiles: ({ name }, tiles, count) =>
+          show(tiles / count, `${name}: ${tiles} of ${counted(count, "tile")}`),
+        onWindowLimit: ({ name }, most) => void windows.set(name, most),
+        onUnreadable: (image, why) => {
+          unreadable++;
+          reason = `${image.name}: ${why}`;
+          writer.leaveOut(image, why);
+          if (images.length > 1) display.say(`left out ${image.name}: ${why}`);
+        },
       });
+      for await (const image of seen) {
+        await writer.add(image, pictures);
+        done++;
+        if (image.cut) cut.push(image.name);
+        objects += image.found.length;
+        show();
+      }
+      display.end();
       const left = images.length - done - unreadable;
       if (left > 0) {
         display.say(

@@ -4,8 +4,7 @@ import { seedNumber } from "../../bounds.ts";
 import { counted } from "../../memory.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
 import { checkFeaturePath } from "../../tasks/use/embed-file.node.ts";
-import { printJson, printLine, printNote, showDuration } from "../format.ts";
-import { interruptible, ProgressLine } from "../progress.ts";
+import { printJson, printLine } from "../format.ts";
 import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
@@ -32,35 +31,24 @@ export function configure(command: Command): void {
     check({ out }) {
       checkFeaturePath(out);
     },
-    async action({ run, flags: { out, layer, pool, split, seed, csvSafe, json }, operands: [source] }) {
+    async action({ run, flags: options, operands: [source], display, signal }) {
+      const { out, layer, pool, split, seed, csvSafe, json } = options;
       const unreadable: string[] = [];
-      const line = new ProgressLine();
-      const begun = performance.now();
-      const display = {
-        say: (text: string) => {
-          line.end();
-          printNote(text);
+      const made = await run.embedInto(out, source as string | undefined, {
+        layer,
+        pool,
+        split,
+        seed,
+        signal,
+        writing: csvWriting(csvSafe),
+        onUnreadable: (file) => unreadable.push(file),
+        onProgress({ done, all, resumed }) {
+          // Of what was there before it is not known how long it took.
+          const share = all === undefined ? undefined : (done - resumed) / (all - resumed);
+          display.show("embedding", share, `${done}${all === undefined ? "" : `/${all}`} rows`);
         },
-        end: () => line.clear(),
-        stopping: "stopping after this batch",
-      };
-      const made = await interruptible(display, (signal) =>
-        run.embedInto(out, source as string | undefined, {
-          layer,
-          pool,
-          split,
-          seed,
-          signal,
-          writing: csvWriting(csvSafe),
-          onUnreadable: (file) => unreadable.push(file),
-          onProgress({ done, all, resumed }) {
-            const seconds = (performance.now() - begun) / 1000;
-            const left =
-              all === undefined ? "" : `  ${showDuration((seconds * (all - done)) / (done - resumed))} left`;
-            line.show(`${done}${all === undefined ? "" : `/${all}`} rows${left}`);
-          },
-        }),
-      );
+      });
+      display.end();
       if (json) printJson({ ...made, ...(unreadable.length > 0 && { unreadable }) });
       else {
         const before = made.resumed === 0 ? "" : `, ${made.resumed} of them before`;

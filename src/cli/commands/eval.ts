@@ -2,19 +2,20 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber } from "../../bounds.ts";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
+import { slowScoresOf } from "../../tasks/measure/eval.node.ts";
 import { limitLines } from "../../tasks/measure/limits.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { checkConfidence, looksNote } from "../../tasks/run/detection-options.ts";
 import { hardlyTrained } from "../../tasks/use/detect.node.ts";
 import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
-import { ProgressLine } from "../progress.ts";
-import { addVerb, runOptions } from "../verb.ts";
+import { addVerb, runOptions, type VerbUse } from "../verb.ts";
 import {
   cascadeFlags,
   detectFlags,
@@ -38,8 +39,10 @@ const densityFlags = z.strictObject({
   seed: seedNumber().default(0).describe("seed of samples and noise"),
   distances: z
     .enum(["quick", "all"])
-    .default("all")
-    .describe("all distances between drawn samples and data, or those that take a moment (of images none)"),
+    .optional()
+    .describe(
+      "all distances between drawn samples and data, or those that take a moment (default: all with --full, and of images)",
+    ),
   features: z
     .string()
     .min(1)
@@ -47,7 +50,16 @@ const densityFlags = z.strictObject({
     .describe(
       "run whose features images are compared in, of colors too (default: of digits those of a classifier, otherwise pixels)",
     ),
+  full: z
+    .boolean()
+    .default(false)
+    .describe(
+      "measure everything on all samples (default: of images, loss and likelihood of 2,000 at most and distances of 250 drawn ones; likelihoods of models that score slowly of 64 images or 1,000 other samples; of points and rows the quick distances)",
+    ),
 });
+
+/** What is measured of a run where not all is asked for. */
+const QUICK = { measured: 2000, slowImages: 64, drawnImages: 250 } as const;
 
 const detectorFlags = z.strictObject({
   ...measureSchema.shape,
@@ -84,28 +96,38 @@ async function evaluateDensity(
   run: Run,
   { split, json }: CommonFlags,
   others: Readonly<Record<string, unknown>>,
+  { display, signal }: Pick<VerbUse<typeof flags>, "display" | "signal">,
 ): Promise<void> {
   refuseOthers(others, [densityFlags], `of detectors, and ${run.config.model} is none`);
-  const { seed, distances, features } = parseOptions(
+  const { seed, distances, features, full } = parseOptions(
     "eval",
     densityFlags,
     flagValues(others, [densityFlags]),
   );
-  const line = new ProgressLine();
+  const { dataInfo } = run.config;
+  const drawsImages = isPicture(dataInfo);
   const encoder =
-    features === undefined ? undefined : await openRun(features, { trust: run.loaded.source.trust });
+    features === undefined ? undefined : await openRun(features, { trust: run.loaded.source.trust, signal });
   const evaluation = await run
     .evaluate({
       split,
       seed,
-      distances,
+      distances: distances ?? (full || drawsImages ? "all" : "quick"),
       features: encoder?.view(),
-      onProgress: (share) => line.show(`drawing samples: ${Math.floor(100 * share)} %`),
+      ...(!full && {
+        slowScores: slowScoresOf(dataInfo, QUICK.slowImages),
+        ...(drawsImages && { most: { measured: QUICK.measured, drawn: QUICK.drawnImages } }),
+      }),
+      onProgress: (share, what) => display.show(what, share),
     })
     .finally(() => encoder?.release());
-  line.clear();
+  display.end();
+  const { model, data, parameters, step, steps, seconds, results, reduced } = evaluation;
+  const fewer = full ? [] : [...(distances === undefined && !drawsImages ? ["quick distances alone"] : [])];
+  const less = [...reduced, ...fewer];
+  if (less.length > 0)
+    printNote(`${signal.aborted ? "stopped" : "quick"}: ${less.join("; ")}; --full measures all`);
   if (json) return printJson(evaluation);
-  const { model, data, parameters, step, steps, seconds, results } = evaluation;
   printResults(
     `${model} on ${data}, ${split} split: weights of step ${step} (of ${steps}, ${showDuration(seconds)}, training seed ${evaluation.seed}), ${parameters} parameters, evaluation seed ${seed}`,
     results,
@@ -117,6 +139,7 @@ async function evaluateBoxes(
   data: string | undefined,
   { split, json, thresholds }: CommonFlags,
   others: Readonly<Record<string, unknown>>,
+  { display, signal }: Pick<VerbUse<typeof flags>, "display" | "signal">,
 ): Promise<void> {
   const schemas = [detectorFlags, detectionOptionsSchema];
   refuseOthers(others, schemas, `not of detectors, and ${run.config.model} is one`);
@@ -138,7 +161,6 @@ async function evaluateBoxes(
   if (note !== undefined) printNote(note);
   const poor = await hardlyTrained(run.loaded, run.weightsStep);
   if (poor !== undefined) printNote(poor);
-  const line = new ProgressLine();
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
     ...looks,
@@ -150,9 +172,10 @@ async function evaluateBoxes(
     ...(out !== undefined && { out }),
     split,
     reading,
-    onProgress: (share) => line.show(`looking at images: ${Math.floor(100 * share)} %`),
+    onProgress: (share) => display.show("looking at images", share),
   });
-  line.clear();
+  display.end();
+  if (signal.aborted) printNote(`stopped: measured on the first ${evaluation.coco.images} images alone`);
   const isAsked = detect.max !== undefined || evaluation.limits.detections > evaluation.limits.coco;
   for (const line of [...missingMeasures(evaluation), ...limitLines(evaluation.limits, isAsked)]) {
     printNote(line);
@@ -183,14 +206,14 @@ export function configure(command: Command): void {
     name: "eval",
     heading: "Evaluation",
     flags,
-    async action({ run, flags: common, others, operands: [data] }) {
-      if (run.isDetector) return evaluateBoxes(run, data as string | undefined, common, others);
+    async action({ run, flags: common, others, operands: [data], ...showing }) {
+      if (run.isDetector) return evaluateBoxes(run, data as string | undefined, common, others, showing);
       if (data !== undefined) {
         throw new OptionError(
           `${data}: ${run.config.model} is measured on its own data; eidos score gives likelihoods of other data`,
         );
       }
-      await evaluateDensity(run, common, others);
+      await evaluateDensity(run, common, others, showing);
     },
   });
   addSchemaOptions(command, "Models with a density or samples", densityFlags);

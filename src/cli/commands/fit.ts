@@ -142,7 +142,7 @@ export async function configure(command: Command, args: readonly string[]): Prom
       if (json) printJson(summary);
       else printSummary(summary);
       // A signal that came when all was done has changed nothing.
-      if (summary.reason !== "stopped") process.exitCode = 0;
+      if (summary.reason !== "stopped" && !summary.unreported) process.exitCode = 0;
     },
   );
 }

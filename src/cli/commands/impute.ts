@@ -27,7 +27,7 @@ export function configure(command: Command): void {
     check({ out }) {
       checkExtension(out, [".csv", ".parquet"]);
     },
-    async action({ run, flags: options, operands: [table], seconds }) {
+    async action({ run, flags: options, operands: [table], display, signal, seconds }) {
       const { out, draws, seed, label, method, steps, resamplings } = options;
       checkLabel(run.loaded, label);
       let counts: ImputeCounts = { rows: 0, incomplete: 0, cells: 0 };
@@ -38,11 +38,14 @@ export function configure(command: Command): void {
         ...completionSettings({ method, steps, resamplings }),
         onProgress: (reached) => {
           counts = reached;
+          const each = Math.round(reached.rows / Math.max(seconds(), 0.001));
+          display.show("filling in", undefined, `${reached.rows} rows, ${each} rows/s`);
         },
       });
       await writeTable(out, names, rows, types, csvWriting(options.csvSafe));
+      display.end();
       printLine(
-        `${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${out}`,
+        `${signal.aborted ? "stopped, with the rows up to there: " : ""}${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${out}`,
       );
     },
   });

@@ -8,7 +8,6 @@ import { checkExtension, writeForms } from "../../tasks/run/outputs.node.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
 import { FEATURE_DISTANCES } from "../../tasks/use/neighbors.node.ts";
 import { print, printJson, printLine, showTable } from "../format.ts";
-import { ProgressLine } from "../progress.ts";
 import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
@@ -63,21 +62,20 @@ export function configure(command: Command): void {
       if (out !== undefined)
         checkExtension(out, duplicates ? [".csv", ".parquet"] : [".png", ".csv", ".parquet"]);
     },
-    async action({ run, flags: options, operands: [files] }) {
+    async action({ run, flags: options, operands: [files], display }) {
       const { among = "", count, duplicates, threshold, distance, layer, pool, out, csvSafe, json } = options;
       const unreadable: string[] = [];
-      const line = new ProgressLine();
       const looking = {
         distance,
         layer,
         pool,
         onUnreadable: (file: string) => void unreadable.push(file),
-        onProgress: (done: number) => line.show(`${counted(done, "image")} looked at`),
+        onProgress: (done: number) => display.show("looking at images", undefined, `${done} of them done`),
       };
       const writing = csvWriting(csvSafe);
       if (duplicates) {
         const found = await run.duplicates(among, { ...looking, threshold });
-        line.clear();
+        display.end();
         const rows = found.pairs.map(({ a, b, distance: far }) => [a, b, far]);
         if (out !== undefined) {
           await writeForms(out, { table: () => ({ names: ["a", "b", "distance"], rows }) }, writing);
@@ -93,7 +91,7 @@ export function configure(command: Command): void {
         return printUnreadable(unreadable);
       }
       const found = await run.neighbors(files as readonly string[], among, { ...looking, count });
-      line.clear();
+      display.end();
       const rows = found.flatMap(({ query, neighbors }) =>
         neighbors.map(({ file, distance: far }, i) => [query, i + 1, file, far]),
       );

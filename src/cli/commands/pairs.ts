@@ -99,7 +99,7 @@ async function configurePairs(command: Command, kind: keyof typeof PAIR_MODELS):
     );
     if (json) printJson(summary);
     else printSummary(summary);
-    if (summary.reason === "stopped") return;
+    if (summary.reason === "stopped" || summary.unreported) return;
     process.exitCode = 0;
     if (json) return;
     const [before, after] = [await measuresOf(path, trust), await measuresOf(summary.folder, trust)];

@@ -8,8 +8,7 @@ import { probeOptions } from "../../representation/probe/options.ts";
 import { type ProbeRow, REFERENCES, type RunProbe } from "../../tasks/measure/probe.node.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { POOLS } from "../../tasks/use/embed.node.ts";
-import { print, printJson, printLine, printNote, showTable } from "../format.ts";
-import { interruptible, ProgressLine } from "../progress.ts";
+import { print, printJson, printLine, showTable } from "../format.ts";
 import { addVerb, runOptions, trustOf } from "../verb.ts";
 
 const flags = z.strictObject({
@@ -59,7 +58,7 @@ export function configure(command: Command): void {
     heading: "Probes",
     flags,
     help: "DATA has classes, and samples like those the run was fitted on; without it, the run's own data is taken. Features are frozen:\nclassifiers are fitted to those of the training split, chosen on validation, and measured on the test split.\n\nExamples:\n  eidos probe runs/vae-digits\n  eidos probe runs/photos cifar10 --beside runs/supervised --labels 100 --json",
-    async action({ run, flags: options, operands: [source] }) {
+    async action({ run, flags: options, operands: [source], display, signal }) {
       const {
         references,
         beside,
@@ -69,31 +68,21 @@ export function configure(command: Command): void {
         threads,
         trustModule,
         trustQuery,
+        quiet: _q,
         ...others
       } = options;
-      const line = new ProgressLine();
-      const display = {
-        say: (text: string) => {
-          line.end();
-          printNote(text);
-        },
-        end: () => line.clear(),
-        stopping: "stopping after this part",
-      };
       const trust = trustOf({ trustModule, trustQuery });
       const opened: Run[] = [];
       try {
-        for (const folder of beside) opened.push(await openRun(folder, { provider, threads, trust }));
-        const probed = await interruptible(display, (signal) =>
-          run.probe(source as string | undefined, {
-            ...others,
-            references,
-            beside: new Map(opened.map((other) => [basename(other.folder), other.loaded])),
-            signal,
-            onProgress: (what, share) => line.show(`${Math.floor(100 * share)} %  ${what}`),
-          }),
-        );
-        line.clear();
+        for (const folder of beside) opened.push(await openRun(folder, { provider, threads, trust, signal }));
+        const probed = await run.probe(source as string | undefined, {
+          ...others,
+          references,
+          beside: new Map(opened.map((other) => [basename(other.folder), other.loaded])),
+          signal,
+          onProgress: (what, share) => display.show("probing", share, what),
+        });
+        display.end();
         if (json) printJson(probed);
         else printProbe(probed, run.folder, options.seed);
       } finally {

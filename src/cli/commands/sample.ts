@@ -3,11 +3,12 @@ import { z } from "zod";
 import { sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
 import { counted } from "../../memory.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
+import type { NdArray } from "../../tensor/array.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { ProgressLine, progressBar } from "../progress.ts";
 import { addVerb, csvFlags, csvWriting, inSamples, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
@@ -45,13 +46,8 @@ export function configure(command: Command): void {
       checkSamplePath(path, info);
       return path;
     },
-    async action({
-      run,
-      flags: { count, seed, label, gaps, animate, frames, csvSafe },
-      others,
-      target,
-      seconds,
-    }) {
+    async action({ run, flags, others, target, display, seconds }) {
+      const { count, seed, label, gaps, animate, frames, csvSafe } = flags;
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -61,20 +57,28 @@ export function configure(command: Command): void {
         seed,
         ...(label !== undefined && { label }),
       };
-      const line = new ProgressLine();
-      const samples = await run.sample({
-        ...settings,
-        ...givenValues(others),
-        gaps,
-        onProgress: (share) => line.show(progressBar("drawing samples", share)),
-      });
-      line.clear();
+      let samples: NdArray<"float32">;
+      let stopped = false;
+      try {
+        samples = await run.sample({
+          ...settings,
+          ...givenValues(others),
+          gaps,
+          onProgress: (share) => display.show("drawing samples", share),
+        });
+      } catch (error) {
+        if (!(error instanceof Interrupted) || error.kept === undefined) throw error;
+        samples = error.kept as NdArray<"float32">;
+        stopped = true;
+      }
+      display.end();
       const spent = seconds();
       await run.save(samples, target, csvWriting(csvSafe));
+      const drawn = samples.shape[0] ?? 0;
       printLine(
-        `${counted(count, "sample")} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
+        `${stopped ? `stopped: ${drawn} of ${counted(count, "sample")}` : counted(count, "sample")} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
       );
-      if (animate !== undefined) {
+      if (animate !== undefined && !stopped) {
         await writeAnimation(run.loaded, animate, { ...settings, states: frames });
         printLine(`as they form: ${animate}`);
       }

@@ -5,7 +5,7 @@ import { nativeCall } from "../../program/native-calls.node.ts";
 import type { CsvWriting, MarkedCells } from "../files/csv.ts";
 import { pathBelow } from "../files/data-folder.node.ts";
 import { fileError, isMissing, makeFolder, writeFileAtomic } from "../files/files.node.ts";
-import { forEachLimited } from "../image/folder.node.ts";
+import { forEachLimited } from "../image/decode-all.node.ts";
 import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import type { DetectionFormat } from "./check.ts";

@@ -4,7 +4,7 @@ import { counted } from "../../memory.ts";
 import { printable } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
-import { forEachLimited } from "../image/folder.node.ts";
+import { forEachLimited } from "../image/decode-all.node.ts";
 import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";

@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Dirent, Stats } from "node:fs";
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { lstat, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { access, lstat, mkdir, mkdtemp, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { DataError, FileError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
 
@@ -64,6 +64,23 @@ export async function makeFolder(path: string): Promise<void> {
     while (await isAbsent(dirname(missing))) missing = dirname(missing);
     await mkdir(missing);
     throw error;
+  }
+}
+
+/**
+ * Finds out before any work that a file or folder cannot be made: what stands above it is no folder, or may not be written to.
+ * @param action for the message: `make the folder`, `write`
+ * @throws FileError
+ */
+export async function checkCanMake(path: string, action: string): Promise<void> {
+  let above = dirname(resolve(path));
+  while ((await isAbsent(above)) && dirname(above) !== above) above = dirname(above);
+  try {
+    await access(above, constants.W_OK);
+    // What is no folder, and some file systems, say so only when they are asked to take something.
+    await rm(await mkdtemp(join(above, ".eidos-")), { recursive: true });
+  } catch (error) {
+    throw fileError(error, action, path);
   }
 }
 

@@ -39,7 +39,8 @@ async function factorOf(image: Sharp, depth: Metadata["depth"], bits: number): P
 
 /** Images of 16 bits whose values are small, all of them. */
 export class DepthWatch {
-  private count = 0;
+  /** How many there are. */
+  count = 0;
   private most = 0;
 
   /** Takes the bytes of a decoded image. */

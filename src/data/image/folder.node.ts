@@ -22,13 +22,12 @@ import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
 import { familiesOf, findTwins, keepTogether, type Twin } from "../sources/twins.ts";
+import { type DecodingProgress, decodeAll } from "./decode-all.node.ts";
 import { DepthWatch, inBytes } from "./depth.node.ts";
+import { decodePlainPng } from "./plain-png.node.ts";
 import { importSharp, MOST_PIXELS, refuseDrawing } from "./sharp.node.ts";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
-
-/** How many images are decoded at once; sharp has threads of its own. */
-const CONCURRENCY = 4;
 
 /** An image file of a folder and where it belongs, as far as its folders show. */
 export interface ImageFile {
@@ -164,6 +163,8 @@ export async function decodeImage(
   // Bytes are decoded and never a path: for a path, the decoder may keep what the file held before.
   const bytesOfFile =
     typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
+  const plain = plainPixels(bytesOfFile, { size, channels });
+  if (plain !== undefined) return plain;
   try {
     const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
     const header = await nativeCall(() => opened.metadata());
@@ -189,19 +190,19 @@ export async function decodeImage(
   }
 }
 
-/** Runs `work` on every item, a few at once. */
-export async function forEachLimited<T>(
-  items: readonly T[],
-  work: (item: T, index: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const worker = async () => {
-    for (let index = next++; index < items.length; index = next++) {
-      const item = items[index];
-      if (item !== undefined) await work(item, index);
+/** The pixels of a plain PNG that comes out as it is, channels apart; undefined for every other image. */
+function plainPixels(file: Uint8Array, { size, channels }: ImageFormat): Uint8Array | undefined {
+  const plain = decodePlainPng(file);
+  if (plain === undefined || plain.width !== size || plain.height !== size) return undefined;
+  if (channels === "grey") return plain.channels === 1 ? plain.data : undefined;
+  const planes = new Uint8Array(3 * size * size);
+  for (let pixel = 0; pixel < size * size; pixel++) {
+    for (let plane = 0; plane < 3; plane++) {
+      const from = plain.channels === 1 ? pixel : 3 * pixel + plane;
+      planes[plane * size * size + pixel] = plain.data[from] ?? 0;
     }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  }
+  return planes;
 }
 
 /** An image of a data set, decoded when it is asked for. */
@@ -249,7 +250,14 @@ function imageSet(
     shape,
     broken,
     depths,
-  }: { pixels: Uint8Array; shape: readonly number[]; broken: ReadonlySet<number>; depths?: DepthWatch },
+    notes: ofDecoding = [],
+  }: {
+    pixels: Uint8Array;
+    shape: readonly number[];
+    broken: ReadonlySet<number>;
+    depths?: DepthWatch;
+    notes?: readonly string[];
+  },
   options: ResolvedDataOptions,
 ): DataSet {
   const { splitSeed: seed, validation, test, binary = false, binarize: protocol } = options;
@@ -292,6 +300,7 @@ function imageSet(
             `left out ${brokenNames.length} unreadable: ${brokenNames.slice(0, 10).join(", ")}${brokenNames.length > 10 ? ", …" : ""}`,
           ]),
       ...leftOutLines(leftOut),
+      ...ofDecoding,
     ],
   };
   return binary ? binarized(data, { protocol, seed }) : data;
@@ -311,32 +320,40 @@ function checkDecoded(label: string, count: number, shape: readonly number[]): v
   );
 }
 
+/** How images are decoded. */
+interface Decoding {
+  /** That the names of images are below. */
+  readonly folder?: string;
+  readonly onProgress?: ((progress: DecodingProgress) => void) | undefined;
+}
+
 /** Images that are decoded once and kept in memory as bytes. */
 async function decodedSet(
   naming: Naming,
   items: readonly Item[],
   options: ResolvedDataOptions,
+  { folder, onProgress }: Decoding = {},
 ): Promise<DataSet> {
   const format = formatOf(options);
-  const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size];
-  const length = elementCount(shape);
+  const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size] as const;
   checkDecoded(naming.label, items.length, shape);
-  const pixels = new Uint8Array(items.length * length);
-  const broken = new Set<number>();
   const depths = new DepthWatch();
-  await forEachLimited(items, async (item, index) => {
-    try {
-      pixels.set(await item.decode(format, depths), index * length);
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      broken.add(index);
-    }
+  const decoded = await decodeAll({
+    items,
+    shape,
+    bits: format.bits,
+    decode: (item, own) => item.decode(format, own),
+    depths,
+    ...(options.cache && { folder }),
+    onProgress,
   });
-  return imageSet(naming, items, { pixels, shape, broken, depths }, options);
+  return imageSet(naming, items, { ...decoded, shape, depths }, options);
 }
 
 /**
- * A folder of images, decoded once and kept in memory as bytes (sharp). Regular files below the folder are read, and nothing else.
+ * A folder of images, decoded once and kept in memory as bytes (sharp). Regular files below the folder are read, and nothing else. Of a folder of
+ * 256 images or more, decoded bytes are kept in the user's folder for caches, unless the option `cache` is false, and those of files that have
+ * not changed are taken from there.
  *
  * Subfolders `train`, `validation` (`val`, `valid`) and `test` fix the split; without a `train` it is random by seed,
  * and a missing validation or test part is taken from the training images. Where every image is in a further
@@ -345,7 +362,11 @@ async function decodedSet(
  * @throws DataError where the folder is missing, holds no images, or none can be read; MissingPackageError where sharp
  * is not installed; OptionError for bad options.
  */
-export async function openImageFolder(folder: string, options: DataOptions = {}): Promise<DataSet> {
+export async function openImageFolder(
+  folder: string,
+  options: DataOptions = {},
+  onProgress?: (progress: DecodingProgress) => void,
+): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   formatOf(resolved);
   await importSharp();
@@ -366,11 +387,8 @@ export async function openImageFolder(folder: string, options: DataOptions = {})
     }),
   );
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
-  return decodedSet(
-    { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order },
-    items,
-    resolved,
-  );
+  const naming = { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order };
+  return decodedSet(naming, items, resolved, { folder, onProgress });
 }
 
 /**

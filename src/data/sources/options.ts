@@ -120,6 +120,10 @@ export const dataOptionsSchema = z.strictObject({
     .optional()
     .describe("file of pairs of noise and samples to fit to, as eidos reflow and distill draw them"),
   followLinks: followLinksSchema,
+  cache: z
+    .boolean()
+    .default(true)
+    .describe("keep decoded images of large folders in the user's folder for caches, for the next time"),
   validation: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for validation"),
   test: z.number().min(0).max(0.9).default(0.1).describe("fraction held out for the test"),
 });

@@ -315,7 +315,8 @@ async function fitted(
       }
       since.push(nats);
       if (trainer.step % look === 0 || trainer.step === steps) {
-        const { heldOut: loss = Number.NaN } = await trainer.validate(choosing, validation.count);
+        const { losses } = await trainer.validate(choosing, validation.count);
+        const { heldOut: loss = Number.NaN } = losses;
         if (best === undefined || loss < best.loss) {
           best = { loss, step: trainer.step, weights: await trainer.weights() };
         }

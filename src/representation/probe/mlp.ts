@@ -87,7 +87,8 @@ export async function predictMlp(
       signal?.throwIfAborted();
       await trainer.train(RATE);
       if (trainer.step % look !== 0 && trainer.step !== steps) continue;
-      const { total = Number.NaN } = await trainer.validate(choosing, validation.count);
+      const { losses } = await trainer.validate(choosing, validation.count);
+      const { total = Number.NaN } = losses;
       if (best === undefined || total < best.loss) best = { loss: total, weights: await trainer.weights() };
     }
     const weights = best?.weights ?? (await trainer.weights());

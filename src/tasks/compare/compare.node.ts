@@ -1,5 +1,6 @@
 import { openData } from "../../data/open.node.ts";
 import { FileError, OptionError } from "../../errors.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard } from "../../report/index.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
@@ -8,7 +9,7 @@ import { DistanceMeter } from "../measure/distances.node.ts";
 import { meanTrueLogDensity } from "../measure/eval.node.ts";
 import { leaderboardOf, type Standing, type Standings, writeLeaderboard } from "./board.node.ts";
 import { CompareFolder, type ControlResult } from "./folder.node.ts";
-import { checkRun, Interrupted, measure, type Stage, train } from "./model.node.ts";
+import { checkRun, measure, type Stage, train } from "./model.node.ts";
 import { pictureOfData, pictureOfTruth, planeSetting, writeNamed } from "./pictures.node.ts";
 import { type CompareRequest, type Contender, requestJson, resolveComparison } from "./request.node.ts";
 
@@ -29,7 +30,7 @@ export class TimeLeft {
   }
 
   /**
-   * Seconds until all is done; undefined where nothing is known yet.
+   * Seconds until all is done; undefined until a model has shown how long measuring takes, unless nothing is left to measure.
    * @param current seconds that training of the model under way will still take, undefined where it is not known
    * @param after models that come after it
    * @param measuring seconds since its training ended, where it did, and what is known to be left of the work since
@@ -40,12 +41,15 @@ export class TimeLeft {
     measuring?: { readonly since: number; readonly left?: number },
   ): number | undefined {
     const training = this.budget ?? this.mean("training");
-    const rest = this.mean("rest") ?? 0;
+    const rest = this.mean("rest");
+    // Of the first model it is known how long its training takes, and nothing more.
+    if (rest === undefined && measuring?.left === undefined) return undefined;
+    if (rest === undefined && after > 0) return undefined;
     const first = measuring === undefined ? (current ?? training) : 0;
     if (first === undefined) return undefined;
     if (after > 0 && training === undefined) return undefined;
-    const own = Math.max(measuring?.left ?? 0, rest - (measuring?.since ?? 0));
-    return first + own + after * ((training ?? 0) + rest);
+    const own = Math.max(measuring?.left ?? 0, (rest ?? 0) - (measuring?.since ?? 0));
+    return first + own + after * ((training ?? 0) + (rest ?? 0));
   }
 
   private mean(part: "training" | "rest"): number | undefined {

@@ -3,6 +3,7 @@ import { basename, extname, resolve } from "node:path";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import type { SamplingTime } from "../../report/index.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
@@ -21,9 +22,6 @@ import { type Contender, LIMITS, type ResolvedComparison } from "./request.node.
 const TIMED = 1000;
 /** Seconds of a draw after which a second one, without compiling, is not worth its time. */
 const LONG = 30;
-
-/** Thrown inside a sampler to stop it. */
-export class Interrupted extends Error {}
 
 /** What all models of a comparison are measured with. */
 export interface Stage {
@@ -120,11 +118,10 @@ async function draw(
     count,
     seed,
     onProgress: (share) => {
-      if (signal?.aborted) throw new Interrupted();
       onProgress(share);
     },
   });
-  if (signal?.aborted) throw new Interrupted();
+  if (signal?.aborted) throw new Interrupted("stopped");
   checkFinite(samples);
   return { samples, seconds: (performance.now() - begun) / 1000 };
 }
@@ -178,7 +175,8 @@ export async function measure(
 ): Promise<ModelResult> {
   const { folder, comparison, data, meter, setting } = stage;
   const { provider, threads, seed } = comparison.shared;
-  const run = await loadRun(folder.run(name), { opened: data, provider, threads, trust: true });
+  const { signal } = stage;
+  const run = await loadRun(folder.run(name), { opened: data, provider, threads, trust: true, signal });
   try {
     const drawn = run.model.sample && (await drawAndTime(run, stage, onProgress));
     onProgress(undefined);
@@ -188,6 +186,8 @@ export async function measure(
       slowScores: slowScoresOf(data, SLOW_IMAGES),
       ...(drawn && { drawn: { samples: drawn.samples, meter } }),
     });
+    // What was measured until a person stops it is no result.
+    if (signal?.aborted) throw new Interrupted("stopped");
     const ofSome = run.model.scoresSlowly ? [`mean of ${counted(evaluation.scored, "test sample")}`] : [];
     const likelihoodDetail = [evaluation.likelihoodDetail ?? [], ofSome].flat().join("; ");
     const { likelihood, distances, seconds, steps, step, parameters } = evaluation;

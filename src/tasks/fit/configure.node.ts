@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { asOneClass, type DetectionSet, landmarkCount } from "../../data/boxes/set.ts";
-import { openData, openDetection, plainKind } from "../../data/open.node.ts";
+import { type DataTrust, openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
 import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
@@ -69,12 +69,14 @@ interface Circumstances {
   readonly fromWeights: boolean;
   /** Options of data as they were asked for, without those that a run begins from. */
   readonly asked: Options;
+  readonly onDecoding: DataTrust["onDecoding"];
 }
 
 /** The configuration of a new fit, every option parsed, every default filled in, and its data. */
 export async function configure(
   { model, data, out: _out, offline: _offline, ...rest }: SentRequest,
   trust: GivenTrust,
+  { onDecoding }: Pick<DataTrust, "onDecoding">,
 ): Promise<{
   readonly definition: ModelDefinition;
   readonly config: RunConfig;
@@ -100,7 +102,7 @@ export async function configure(
     data,
     { ...from?.dataOptions, ...options.data },
     parsed,
-    { trust, fromWeights: fit.weights !== undefined, asked: options.data },
+    { trust, fromWeights: fit.weights !== undefined, asked: options.data, onDecoding },
   );
   if (options.model.conditional === true && info.classes === undefined) {
     throw new OptionError(
@@ -141,7 +143,7 @@ async function openSamples(
   source: SentData,
   given: Options,
   modelOptions: Options,
-  { trust, fromWeights }: Circumstances,
+  { trust, fromWeights, onDecoding }: Circumstances,
 ): Promise<NewData> {
   const declared = parseOptions("data", dataOptionsSchema, given).schema;
   // What a schema file declares is kept with the run, not where the file lay.
@@ -149,7 +151,7 @@ async function openSamples(
   const parsed = parseOptions("data", dataOptionsSchema, whole);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
-  const data = await openData(source, { ...parsed, binary }, queryTrust(trust));
+  const data = await openData(source, { ...parsed, binary }, { ...queryTrust(trust), onDecoding });
   const info = {
     ...infoOf(data),
     ...(data.kind === "binary" && !fromWeights && { ones: onesOf(data.splits.train) }),

@@ -149,6 +149,9 @@ function checkSendable(options: Readonly<Record<string, unknown>>): void {
   }
 }
 
+/** Milliseconds that a run which is stopped while it reports may take to end by itself; its weights are saved. */
+const REPORT_GRACE = 1500;
+
 /** @throws what `prepareFit` and `fitHere` throw, and what hooks throw; TrainingError where the worker dies */
 async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const { signal } = given;
@@ -167,8 +170,17 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const who = (): string =>
     `the training worker${folder === undefined ? "" : ` of ${folder} (continue with eidos fit --resume ${folder})`}`;
   let summary: FitSummary;
+  let trained: FitSummary | undefined;
+  let endReport: (() => void) | undefined;
+  signal?.addEventListener("abort", () => endReport?.());
   try {
     summary = await new Promise<FitSummary>((resolve, reject) => {
+      // What is drawn, measured or written may be stopped anywhere: it is done again by a resumed fit.
+      endReport = () => {
+        const ended = trained;
+        if (ended === undefined || ended.reason === "stopped") return;
+        setTimeout(() => resolve({ ...ended, unreported: true }), REPORT_GRACE).unref();
+      };
       worker.on("message", (message: FitWorkerMessage) => {
         switch (message.kind) {
           case "begin":
@@ -178,8 +190,14 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
             return hooks.onProgress(message.progress);
           case "download":
             return hooks.onDownload(message.progress);
+          case "decoding":
+            return hooks.onDecoding(message.progress);
           case "warning":
             return hooks.onWarning(message.message);
+          case "trained":
+            trained = message.summary;
+            if (signal?.aborted) endReport?.();
+            return;
           case "done":
             return resolve(message.summary);
           case "error":

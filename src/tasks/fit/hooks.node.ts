@@ -1,4 +1,5 @@
 import type { DownloadProgress } from "../../data/files/download.node.ts";
+import type { DecodingProgress } from "../../data/image/decode-all.node.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
 import type { FitBeginning, FitReports } from "./run-fit.node.ts";
 
@@ -13,6 +14,8 @@ export interface FitHooks {
   readonly onProgress?: (progress: FitProgress) => void;
   /** Called about four times a second while weights are fetched. */
   readonly onDownload?: (progress: DownloadProgress) => void;
+  /** Called about four times a second while the images of a folder are decoded. */
+  readonly onDecoding?: (progress: DecodingProgress) => void;
   /** Takes what went wrong without ending the fit. */
   readonly onWarning?: (message: string) => void;
   /** Ends the fit after the step under way; its checkpoint is written. */
@@ -31,7 +34,14 @@ export interface GuardedHooks extends FitReports {
  * Hooks that are called by a fit. One that throws, or whose promise is rejected, ends the fit in good order after the step under way: the
  * checkpoint is written, and what was thrown comes out of `settle`.
  */
-export function guarded({ onBegin, onProgress, onDownload, onWarning, signal }: FitHooks): GuardedHooks {
+export function guarded({
+  onBegin,
+  onProgress,
+  onDownload,
+  onDecoding,
+  onWarning,
+  signal,
+}: FitHooks): GuardedHooks {
   const pending = new Set<Promise<void>>();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
@@ -52,6 +62,7 @@ export function guarded({ onBegin, onProgress, onDownload, onWarning, signal }: 
     onBegin: (beginning) => call(() => onBegin?.(beginning)),
     onProgress: (progress) => call(() => onProgress?.(progress)),
     onDownload: (progress) => call(() => onDownload?.(progress)),
+    onDecoding: (progress) => call(() => onDecoding?.(progress)),
     onWarning: (message) => call(() => onWarning?.(message)),
     shouldStop: () => failure !== undefined || signal?.aborted === true,
     async settle() {

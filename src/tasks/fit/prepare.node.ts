@@ -3,13 +3,15 @@ import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
+import { checkCanMake } from "../../data/files/files.node.ts";
+import type { DecodingProgress } from "../../data/image/decode-all.node.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { PlainSource } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { isDetector } from "../../detection/models/detector.ts";
 import { Mtcnn } from "../../detection/models/mtcnn/mtcnn.ts";
 import { INPUT_SIZES } from "../../detection/models/mtcnn/networks.ts";
-import { FileError, OptionError } from "../../errors.ts";
+import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import type { Model } from "../../model/capabilities.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
@@ -63,6 +65,8 @@ export type FitTask =
 export interface PrepareReports {
   readonly onDownload?: (progress: DownloadProgress) => void;
   readonly onWarning?: (message: string) => void;
+  /** Called about four times a second while the images of a folder are decoded. */
+  readonly onDecoding?: (progress: DecodingProgress) => void;
   /** Asked after each step, and now and then while weights are fetched. */
   readonly shouldStop?: () => boolean;
 }
@@ -90,8 +94,9 @@ async function prepareNew(
 ): Promise<PreparedFit> {
   const { out, data } = request;
   const offline = offlineOption(request.offline);
-  if (out !== undefined) await refuseTaken(out);
-  const { definition, opened, notes, config: configured } = await configure(request, trust);
+  if (out !== undefined) await new RunFolder(out).checkFree();
+  else await checkCanMake(defaultFolder(request.model, nameOf(data)), "make the folder");
+  const { definition, opened, notes, config: configured } = await configure(request, trust, reports);
   const subject = subjectOf(definition, configured, opened);
   const start = await startOf(configured, { subject, definition }, { offline, asked: true }, reports);
   const config = { ...configured, ...recordOf(start) };
@@ -101,10 +106,13 @@ async function prepareNew(
     folder = new RunFolder(out);
     await folder.create();
   }
-  return unlockingOnError(folder, async () => {
+  try {
     await folder.writeConfig(config);
     return prepared({ subject, config, data, folder, resume: false, start, notes });
-  });
+  } catch (error) {
+    await folder.discard();
+    throw error;
+  }
 }
 
 /** Does what is left to prepare in a folder that is locked. */
@@ -136,7 +144,7 @@ async function prepareResume(
       fit,
       ...(given !== undefined && movedTo(before, given)),
     };
-    const { definition, subject, data } = await resolveRun(resumed, path, given, trust);
+    const { definition, subject, data } = await resolveRun(resumed, path, given, trust, reports);
     // Killed before its first checkpoint, a run begins again as it has begun.
     const access = {
       offline: offlineOption(offline),
@@ -251,12 +259,6 @@ async function unlessStopped<T>(
   }
 }
 
-/** Finds out that a folder is taken before data is read. @throws FileError */
-async function refuseTaken(path: string): Promise<void> {
-  const obstacle = await new RunFolder(path).obstacle();
-  if (obstacle !== undefined) throw new FileError(obstacle);
-}
-
 /** The model and the data of a run, and its data where it lies. */
 interface ResolvedRun {
   readonly definition: ModelDefinition;
@@ -276,10 +278,11 @@ export async function resolveRun(
   folder: string,
   given: SentData | undefined,
   trust: GivenTrust | undefined,
+  reports: PrepareReports = {},
 ): Promise<ResolvedRun> {
   const definition = await runDefinition(config, folder, trust);
   const { data, dataOptions } = await locatedData<PlainSource>(config, folder, given);
-  const opened = await reopen(definition, config, data, dataOptions, trust);
+  const opened = await reopen(definition, config, data, dataOptions, trust, reports);
   return { definition, subject: subjectOf(definition, config, opened), data };
 }
 
@@ -289,6 +292,7 @@ async function reopen(
   data: SentData,
   dataOptions: RunConfig["dataOptions"],
   trust: GivenTrust | undefined,
+  { onDecoding }: PrepareReports,
 ): Promise<OpenedData> {
   if (takesBoxes(definition)) {
     const options = detectionDataOptions(dataOptions);
@@ -296,7 +300,7 @@ async function reopen(
     return { kind: "boxes", options, data: set, negatives: await reopenNegatives(config, set, options) };
   }
   const options = parseOptions("data", dataOptionsSchema, dataOptions);
-  return { kind: "samples", data: await openData(data, options, asInRun(config, trust)) };
+  return { kind: "samples", data: await openData(data, options, { ...asInRun(config, trust), onDecoding }) };
 }
 
 /** Chips of background that an earlier run has found. @throws OptionError where it finds others than when the run began */

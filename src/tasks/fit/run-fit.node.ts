@@ -16,6 +16,8 @@ export interface FitReports extends Required<PrepareReports> {
   /** Called once, when model and data are there and the run folder is made. */
   readonly onBegin: (beginning: FitBeginning) => void;
   readonly onProgress: (progress: FitProgress) => void;
+  /** Called when training has ended and its weights are saved. */
+  readonly onTrained?: (summary: FitSummary) => void;
 }
 
 /** Prepares a fit and runs it in this thread. @throws what `prepareFit` and `fitHere` throw */

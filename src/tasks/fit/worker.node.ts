@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
+import type { DecodingProgress } from "../../data/image/decode-all.node.ts";
 import { threadLoaded } from "../../program/native-calls.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
 import { type ErrorMessage, toErrorMessage } from "../../train/threads.node.ts";
@@ -20,7 +21,10 @@ export type FitWorkerMessage =
   | { readonly kind: "begin"; readonly beginning: FitBeginning }
   | { readonly kind: "progress"; readonly progress: FitProgress }
   | { readonly kind: "download"; readonly progress: DownloadProgress }
+  | { readonly kind: "decoding"; readonly progress: DecodingProgress }
   | { readonly kind: "warning"; readonly message: string }
+  /** Training has ended and its weights are saved; the report follows. */
+  | { readonly kind: "trained"; readonly summary: FitSummary }
   | { readonly kind: "done"; readonly summary: FitSummary }
   | { readonly kind: "error"; readonly error: ErrorMessage };
 
@@ -34,7 +38,9 @@ try {
     onBegin: (beginning) => send({ kind: "begin", beginning }),
     onProgress: (progress) => send({ kind: "progress", progress }),
     onDownload: (progress) => send({ kind: "download", progress }),
+    onDecoding: (progress) => send({ kind: "decoding", progress }),
     onWarning: (message) => send({ kind: "warning", message }),
+    onTrained: (summary) => send({ kind: "trained", summary }),
     shouldStop: () => Atomics.load(flags, 0) !== 0,
   });
   send({ kind: "done", summary });

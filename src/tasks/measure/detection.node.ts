@@ -16,7 +16,9 @@ import { isPlain, type TestTimeOptions } from "../../detection/scale/test-time.t
 import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { parameterCount } from "../../nn/module.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import type { Session } from "../../program/program.ts";
+import { Random } from "../../random.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { askedConfidence, looksOf } from "../run/detection-options.ts";
 import type { DetectorRun } from "../run/load.node.ts";
@@ -166,8 +168,9 @@ function countedOptions(
 }
 
 /**
- * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given.
- * @throws OptionError where it is empty; DataError where an image can no longer be read
+ * Lets a detector find the objects of a split; one that was fitted with SNIP or SNIPER looks at its own scales unless others are given. Where
+ * the run's deadline comes first, or a person stops it, the images that were looked at until then stand for all.
+ * @throws OptionError where it is empty; DataError where an image can no longer be read; Interrupted where no image was looked at
  */
 export async function evaluateSplit(
   run: DetectorRun,
@@ -200,31 +203,42 @@ export async function evaluateSplit(
     evaluator.add(own, truthOf(split, index), file);
     found.push({ index, found: own });
   };
-  if (views.tiling !== undefined) {
-    const tiles = lookedAt(run.model, split, views.tiling);
-    for (let index = 0; index < split.count; index++) {
+  // In an order drawn at random where the time may be too short for all: those that are looked at stand for the others.
+  const isLimited = Number.isFinite(run.deadline.secondsLeft);
+  const order = isLimited ? new Random(0).split("order of images").permutation(split.count) : undefined;
+  const at = (position: number): number => order?.[position] ?? position;
+  try {
+    if (views.tiling !== undefined) {
+      const tiles = lookedAt(run.model, split, views.tiling);
+      for (let position = 0; position < split.count; position++) {
+        const begun = performance.now();
+        const onTiles = (done: number, count: number) =>
+          options.onProgress?.((position + done / count) / split.count);
+        const index = at(position);
+        const own = await tiledDetections(run.model, run.session, tiles, index, settingsOf(index), {
+          onTiles,
+        });
+        pace.add(1, (performance.now() - begun) / 1000, position === 0);
+        if (own !== undefined) note(index, own);
+      }
+      return { evaluator, found, counted, limits: limits.all, pace };
+    }
+    // What a cascade reports is of the image that it looks at.
+    const atOnce = run.model.looks === "cascade" ? 1 : AT_ONCE;
+    for (let first = 0; first < split.count; first += atOnce) {
+      const indices = Array.from({ length: Math.min(atOnce, split.count - first) }, (_, i) => at(first + i));
+      const images = await splitImages(split, indices, views);
       const begun = performance.now();
-      const onTiles = (done: number, count: number) =>
-        options.onProgress?.((index + done / count) / split.count);
-      const own = await tiledDetections(run.model, run.session, tiles, index, settingsOf(index), { onTiles });
-      pace.add(1, (performance.now() - begun) / 1000, index === 0);
-      if (own !== undefined) note(index, own);
+      const seen = await pyramidDetections(run.model, run.session, images, settingsOf(at(first)));
+      pace.add(indices.length, (performance.now() - begun) / 1000, first === 0 || indices.length < atOnce);
+      for (const [i, index] of indices.entries()) {
+        const own = seen[i];
+        if (own !== undefined) note(index, own);
+      }
+      options.onProgress?.((first + indices.length) / split.count);
     }
-    return { evaluator, found, counted, limits: limits.all, pace };
-  }
-  // What a cascade reports is of the image that it looks at.
-  const atOnce = run.model.looks === "cascade" ? 1 : AT_ONCE;
-  for (let first = 0; first < split.count; first += atOnce) {
-    const indices = Array.from({ length: Math.min(atOnce, split.count - first) }, (_, i) => first + i);
-    const images = await splitImages(split, indices, views);
-    const begun = performance.now();
-    const seen = await pyramidDetections(run.model, run.session, images, settingsOf(first));
-    pace.add(indices.length, (performance.now() - begun) / 1000, first === 0 || indices.length < atOnce);
-    for (const [i, index] of indices.entries()) {
-      const own = seen[i];
-      if (own !== undefined) note(index, own);
-    }
-    options.onProgress?.((first + indices.length) / split.count);
+  } catch (error) {
+    if (!(error instanceof Interrupted) || found.length === 0) throw error;
   }
   return { evaluator, found, counted, limits: limits.all, pace };
 }

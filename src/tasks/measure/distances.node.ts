@@ -57,6 +57,8 @@ export interface DistanceOptions {
   /** Decides which of its samples are taken, where it has more than are wanted, and all random numbers. */
   readonly seed: number;
   readonly extent: Extent;
+  /** Samples of each set at most; default: as many as are wanted. */
+  readonly most?: number | undefined;
   /** Where networks run: features of digits, the classifier of the two-sample test. */
   readonly runtime: Runtime;
   /** In whose features images are compared, in place of pixels; `featureView` makes one of a run. */
@@ -103,7 +105,10 @@ export class DistanceMeter {
     }
     this.random = new Random(options.seed).split("distances");
     const { count } = data.splits[options.split];
-    this.count = count < LEAST ? 0 : Math.min(count, wantedCount(data, options.extent));
+    this.count =
+      count < LEAST
+        ? 0
+        : Math.min(count, wantedCount(data, options.extent), options.most ?? Number.POSITIVE_INFINITY);
   }
 
   /**

@@ -2,6 +2,7 @@ import { type DataSet, isPicture, range, type Split, type SplitName } from "../.
 import { OptionError } from "../../errors.ts";
 import { bitsPerDimension, type MeanLikelihood, meanLikelihood } from "../../metrics/index.ts";
 import { parameterCount } from "../../nn/module.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { Random } from "../../random.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { elementCount, type NdArray } from "../../tensor/array.ts";
@@ -56,6 +57,8 @@ export interface Evaluation {
   readonly boundTerms?: readonly MeanTerm[];
   /** Between drawn samples and those of the split. */
   readonly distances: readonly SampleDistance[];
+  /** What was measured of fewer samples than there are, or left out, and why. */
+  readonly reduced: readonly string[];
   /** All of it as a table. */
   readonly results: readonly ReportResult[];
 }
@@ -72,20 +75,32 @@ export interface EvaluationOptions {
   readonly features?: FeatureView | undefined;
   /** Samples, spread evenly over the split, whose likelihood is measured where a model scores slowly; default: all. */
   readonly slowScores?: number;
+  /** Samples of which loss and likelihood are measured, and that are drawn, at most; default: as many as each wants. */
+  readonly most?: { readonly measured?: number; readonly drawn?: number };
   /** Samples that are drawn already, and what measures them, in place of `distances`. */
   readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
-  /** Called with the share of samples that is drawn. */
-  readonly onProgress?: (share: number) => void;
+  /** Called with the share that is done of what is measured, and what that is. */
+  readonly onProgress?: (share: number, what: string) => void;
 }
+
+/** Shares of the time that is left, where there is a limit, that each measure may take. */
+const TIME = { loss: 0.15, likelihood: 0.5, paths: 0.3 } as const;
+
+/** Fewer drawn samples than these measure no distance. */
+const LEAST_DRAWN = 50;
+
+/** Samples of a model that scores slowly that are scored at once where there is a limit to the time. */
+const FEW_SCORES = 8;
 
 /**
  * Measures a run on a split of its data: loss; log-likelihood, and bits per dimension of images, where the model has a
- * density; distances between drawn samples and those of the split where it can draw.
+ * density; distances between drawn samples and those of the split where it can draw. Where the run's deadline comes first, or a person stops
+ * it, what was measured until then is the result, and `reduced` says what is missing.
  * @throws OptionError where the data has changed since the fit, or the split is empty
  */
 export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {}): Promise<Evaluation> {
-  const { split: splitName = "test", seed = 0 } = options;
-  const { config, model } = run;
+  const { split: splitName = "test", seed = 0, most = {}, onProgress } = options;
+  const { config, model, deadline } = run;
   const data = await run.data();
   const split = data.splits[splitName];
   if (split.count === 0) {
@@ -94,6 +109,7 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
   const last = (await run.folder.readMetrics()).at(-1);
   const step = run.weightsStep ?? last?.step ?? 0;
   const results: ReportResult[] = [];
+  const reduced: string[] = [];
   const add = (name: string, value: number, unit: string, samples: number, note?: string): void => {
     results.push({
       name,
@@ -107,12 +123,41 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
       ...(note !== undefined && { note }),
     });
   };
+  /** Measures something, in its share of the time; undefined where that was too short. */
+  const attempt = async <T>(what: string, share: number, work: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await deadline.within(share * deadline.secondsLeft, work);
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      reduced.push(
+        `no ${what}: ${error.reason === "time" ? "it takes longer than there is time" : "stopped"}`,
+      );
+      return undefined;
+    }
+  };
+  const limited = Number.isFinite(deadline.secondsLeft) || most.measured !== undefined;
+  const view = (of: Split, wanted: number): Split =>
+    limited ? shuffled(of, wanted, seed) : spread(of, wanted);
 
   const measured = data.pairs === undefined ? split : data.pairs.validation;
   const ofPairs = data.pairs === undefined ? undefined : "of the pairs held out for validation";
-  add("loss", await meanLoss(run, measured, seed), "", measured.count, ofPairs);
-  const scored = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
-  const { likelihood, parts = {}, terms } = (await likelihoodOf(run, spread(split, scored), seed)) ?? {};
+  const lossCount = Math.min(measured.count, most.measured ?? measured.count);
+  const loss = await attempt("loss", TIME.loss, () =>
+    meanLoss(run, view(measured, lossCount), seed, (share) => onProgress?.(share, "measuring the loss")),
+  );
+  if (loss !== undefined) {
+    if (loss.count < measured.count) reduced.push(`loss of ${loss.count} of ${measured.count} samples`);
+    add("loss", loss.value, "", loss.count, ofPairs);
+  }
+  const slow = model.scoresSlowly ? Math.min(split.count, options.slowScores ?? split.count) : split.count;
+  const wanted = model.scoresSlowly ? slow : Math.min(slow, most.measured ?? slow);
+  const scores = await attempt("likelihood", TIME.likelihood, () =>
+    likelihoodOf(run, view(split, wanted), seed, (share) => onProgress?.(share, "measuring the likelihood")),
+  );
+  const { likelihood, parts = {}, terms, count: scored = wanted } = scores ?? {};
+  if (likelihood !== undefined && scored < split.count) {
+    reduced.push(`likelihood of ${scored} of ${split.count} samples`);
+  }
   const detail = likelihood && likelihoodDetail(model, config.dataInfo);
   if (likelihood !== undefined) {
     const note = (kind: string): string => (detail === undefined ? kind : `${kind}: ${detail}`);
@@ -136,10 +181,14 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
   if (truth !== undefined) {
     add("log-likelihood of the true density", truth, "nats per sample", split.count);
   }
-  for (const { name, value, count } of await pathMeasures(run, data, seed)) {
+  const paths = await attempt("straightness of paths", TIME.paths, () => pathMeasures(run, data, seed));
+  for (const { name, value, count } of paths ?? []) {
     add(name, value, "squared model units", count, "mean over paths");
   }
-  const distances = await distancesOf(run, data, { ...options, split: splitName, seed });
+  const { distances, fewer } = (await attempt("distances of samples", 1, () =>
+    distancesOf(run, data, { ...options, split: splitName, seed }),
+  )) ?? { distances: [] };
+  if (fewer !== undefined) reduced.push(fewer);
   for (const distance of distances) {
     const { name } = MEASURES[distance.measure];
     add(name, distance.value, "", distance.real, describeDistance(distance));
@@ -161,6 +210,7 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     scored,
     ...(terms && { boundTerms: terms }),
     distances,
+    reduced,
     results,
   };
 }
@@ -182,49 +232,80 @@ function spread(split: Split, count: number): Split {
   return { count, batch: (indices) => split.batch(Array.from(indices, position)) };
 }
 
+/** Samples of a split in an order drawn at random, so that the first of them stand for all. */
+function shuffled(split: Split, count: number, seed: number): Split {
+  const order = new Random(seed).split("order of measures").permutation(split.count);
+  return { count, batch: (indices) => split.batch(Array.from(indices, (i) => order[i] ?? 0)) };
+}
+
 /** Numbers in an image of bytes; undefined of other data, which has no bits. */
 function dimensionsOf({ config }: LoadedRun): number | undefined {
   const { kind, sampleShape } = config.dataInfo;
   return kind === "image" ? elementCount(sampleShape) : undefined;
 }
 
-/** The mean log-likelihood of a split, and the means of parts and terms of a bound; undefined where the model has no density. */
+/**
+ * The mean log-likelihood of a split, and the means of parts and terms of a bound, of the first `count` samples, all unless the time was too
+ * short; undefined where the model has no density.
+ * @throws Interrupted where nothing was measured
+ */
 async function likelihoodOf(
   run: LoadedRun,
   split: Split,
   seed: number,
+  onProgress: (share: number) => void,
 ): Promise<
   | {
       readonly likelihood: MeanLikelihood;
       readonly parts: Readonly<Record<string, number>>;
       readonly terms?: readonly MeanTerm[];
+      readonly count: number;
     }
   | undefined
 > {
-  const { model } = run;
+  const { model, deadline } = run;
   if (model.logProb === undefined) return undefined;
   const sum = (values: Float64Array): number => values.reduce((before, value) => before + value, 0);
   let total = 0;
+  let count = 0;
   const parts = new Map<string, number>();
-  const dimensions = dimensionsOf(run);
-  let terms: readonly MeanTerm[] | undefined;
-  for await (const { logLikelihood, parts: own = {}, terms: further } of scoreSplit(run, split, seed)) {
-    total += sum(logLikelihood);
-    for (const [name, values] of Object.entries(own)) {
-      const known = values.subarray(0, logLikelihood.length);
-      parts.set(name, (parts.get(name) ?? 0) + sum(known) / split.count);
+  let terms: readonly { readonly first: number; readonly last: number; readonly total: number }[] | undefined;
+  const few = model.scoresSlowly && Number.isFinite(deadline.secondsLeft) ? FEW_SCORES : undefined;
+  try {
+    for await (const batch of scoreSplit(run, split, seed, few)) {
+      const { logLikelihood, parts: own = {}, terms: further } = batch;
+      const known = (values: Float64Array): Float64Array => values.subarray(0, logLikelihood.length);
+      total += sum(logLikelihood);
+      count += logLikelihood.length;
+      for (const [name, values] of Object.entries(own)) {
+        parts.set(name, (parts.get(name) ?? 0) + sum(known(values)));
+      }
+      terms = further?.map(({ first, last, nats }, k) => ({
+        first,
+        last,
+        total: (terms?.[k]?.total ?? 0) + sum(known(nats)),
+      }));
+      onProgress(count / split.count);
     }
-    terms = further?.map(({ first, last, nats: values }, k): MeanTerm => {
-      const known = values.subarray(0, logLikelihood.length);
-      const nats = (terms?.[k]?.nats ?? 0) + sum(known) / split.count;
-      const bits = dimensions === undefined ? undefined : -bitsPerDimension(nats, dimensions);
-      return { first, last, nats, ...(bits !== undefined && { bitsPerDimension: bits }) };
-    });
+  } catch (error) {
+    if (!(error instanceof Interrupted) || count === 0) throw error;
   }
+  const dimensions = dimensionsOf(run);
   return {
-    likelihood: meanLikelihood(model.likelihood ?? "exact", total / split.count, dimensions),
-    parts: Object.fromEntries(parts),
-    ...(terms && { terms }),
+    likelihood: meanLikelihood(model.likelihood ?? "exact", total / count, dimensions),
+    parts: Object.fromEntries(Array.from(parts, ([name, value]) => [name, value / count])),
+    ...(terms && {
+      terms: terms.map(({ first, last, total }): MeanTerm => {
+        const nats = total / count;
+        return {
+          first,
+          last,
+          nats,
+          ...(dimensions !== undefined && { bitsPerDimension: -bitsPerDimension(nats, dimensions) }),
+        };
+      }),
+    }),
+    count,
   };
 }
 
@@ -247,34 +328,66 @@ async function pathMeasures(
   ];
 }
 
-/** Distances of samples that were drawn already, or are drawn here; none where the model cannot draw. */
+/** Distances between samples and data. */
+interface Distances {
+  readonly distances: readonly SampleDistance[];
+  /** That there are fewer samples than wanted. */
+  readonly fewer?: string;
+}
+
+/**
+ * Distances of samples that were drawn already, or are drawn here; none where the model cannot draw.
+ * @throws Interrupted where too few could be drawn
+ */
 async function distancesOf(
   run: LoadedRun,
   data: DataSet,
   options: EvaluationOptions & { readonly split: SplitName; readonly seed: number },
-): Promise<readonly SampleDistance[]> {
-  const { drawn, split, seed, distances = "quick", features, onProgress } = options;
-  if (drawn !== undefined) return drawn.meter.measure(drawn.samples);
-  if (run.model.sample === undefined) return [];
-  const meter = new DistanceMeter(data, {
-    split,
-    seed,
-    extent: distances,
-    runtime: run.session.runtime,
-    features,
-  });
-  if (meter.count === 0) return [];
-  const samples = await sampleRun(run, {
-    count: meter.count,
-    seed,
-    gaps: true,
-    ...(onProgress && { onProgress }),
-  });
-  return meter.measure(samples);
+): Promise<Distances> {
+  const { drawn, split, seed, distances: extent = "quick", features, most, onProgress } = options;
+  if (drawn !== undefined) {
+    onProgress?.(0, "measuring distances");
+    return { distances: await drawn.meter.measure(drawn.samples) };
+  }
+  if (run.model.sample === undefined) return { distances: [] };
+  const settings = { split, seed, extent, runtime: run.session.runtime, features };
+  const wanted = new DistanceMeter(data, settings).count;
+  const meter = new DistanceMeter(data, { ...settings, most: most?.drawn });
+  if (meter.count === 0) return { distances: [] };
+  const measure = async (by: DistanceMeter, samples: NdArray<"float32">): Promise<Distances> => {
+    onProgress?.(0, "measuring distances");
+    const distances = await by.measure(samples);
+    return by.count === wanted
+      ? { distances }
+      : { distances, fewer: `distances of ${by.count} drawn samples in place of ${wanted}` };
+  };
+  let samples: NdArray<"float32">;
+  try {
+    samples = await sampleRun(run, {
+      count: meter.count,
+      seed,
+      gaps: true,
+      onProgress: (share) => onProgress?.(share, "drawing samples"),
+    });
+  } catch (error) {
+    const kept = error instanceof Interrupted && error.reason === "time" ? error.kept : undefined;
+    const count = (kept as NdArray<"float32"> | undefined)?.shape[0] ?? 0;
+    if (count < LEAST_DRAWN) throw error;
+    return measure(new DistanceMeter(data, { ...settings, most: count }), kept as NdArray<"float32">);
+  }
+  return measure(meter, samples);
 }
 
-/** Mean loss over a whole split, with fixed noise. */
-async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<number> {
+/**
+ * Mean loss over the first `count` samples of a split, with fixed noise: all, unless the time was too short.
+ * @throws Interrupted where nothing was measured
+ */
+async function meanLoss(
+  run: LoadedRun,
+  split: Split,
+  seed: number,
+  onProgress: (share: number) => void,
+): Promise<{ readonly value: number; readonly count: number }> {
   const rows = run.model.comparesSamples === true ? run.config.fit.batchSize : BATCH;
   const loss = run.session.compiled(
     run.model,
@@ -290,11 +403,18 @@ async function meanLoss(run: LoadedRun, split: Split, seed: number): Promise<num
   );
   const random = new Random(seed).split("evaluate");
   let total = 0;
-  for (let first = 0; first < split.count; first += rows) {
-    const count = Math.min(rows, split.count - first);
-    const batch = split.batch(range(first, count));
-    const { total: value } = await loss.run(batchFeeds(batch), { random: random.split(first) });
-    total += (Number(value.data[0]) * count) / split.count;
+  let measured = 0;
+  try {
+    for (let first = 0; first < split.count; first += rows) {
+      const count = Math.min(rows, split.count - first);
+      const batch = split.batch(range(first, count));
+      const { total: value } = await loss.run(batchFeeds(batch), { random: random.split(first) });
+      total += Number(value.data[0]) * count;
+      measured += count;
+      onProgress(measured / split.count);
+    }
+  } catch (error) {
+    if (!(error instanceof Interrupted) || measured === 0) throw error;
   }
-  return total;
+  return { value: total / measured, count: measured };
 }

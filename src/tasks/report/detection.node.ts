@@ -1,6 +1,7 @@
 import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { encodePng, type ReportFigure } from "../../report/index.ts";
-import type { FitSummary } from "../../train/fit-request.node.ts";
+import type { FitControl, FitSummary } from "../../train/fit-request.node.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import {
   type DetectionEvaluation,
@@ -20,6 +21,9 @@ import { pixels, readPictures, renderRun } from "./report.node.ts";
 const SHOWN = 8;
 const HOT = 4;
 
+/** Share of the time for a report in which images are looked at. */
+const LOOKING = 0.7;
+
 /** Score at which to cut where nothing was found that counts. */
 const SOME_SCORE = 0.25;
 
@@ -27,18 +31,34 @@ const SOME_SCORE = 0.25;
  * Writes report.html of a detector: curves, detections beside truth, numbers and plots on the validation split, and
  * validation.json with the numbers.
  * @param options.measure false leaves out what is measured on the validation split, which takes a while
+ * @throws Interrupted where the fit is to stop
  */
 export async function writeDetectionReport(
   folder: RunFolder,
   summary: FitSummary,
   data: Pick<DetectionData, "set" | "describe">,
-  { measure }: { readonly measure: boolean },
+  { measure, control }: { readonly measure: boolean; readonly control: FitControl },
 ): Promise<void> {
   const { provider, threads, samplePictures } = (await folder.readConfig()).fit;
-  const run = detectorRun(await loadRun(folder.path, { provider, threads, trust: true }));
+  const { deadline, doing, warn } = control;
+  const run = detectorRun(await loadRun(folder.path, { provider, threads, trust: true, deadline }));
   try {
-    const measured = measure && data.set.splits.validation.count > 0;
-    const evaluated = measured ? await evaluateSplit(run, data.set, "validation") : undefined;
+    const { validation } = data.set.splits;
+    const measured = measure && validation.count > 0;
+    const evaluated = measured
+      ? await deadline.within(LOOKING * deadline.secondsLeft, () =>
+          evaluateSplit(run, data.set, "validation", {
+            onProgress: (share) => doing("looking at validation images", share),
+          }),
+        )
+      : undefined;
+    if (measure && deadline.stopped) throw new Interrupted("stopped");
+    if (evaluated !== undefined && evaluated.found.length < validation.count) {
+      warn(
+        `quick report: measured on ${evaluated.found.length} of ${validation.count} validation images; eidos eval ${folder.path} --split validation measures all`,
+      );
+    }
+    doing("drawing what was found");
     const evaluation = evaluated && (await summarize(run, data.set, "validation", evaluated));
     if (evaluation !== undefined) {
       await writeFileAtomic(folder.file("validation.json"), `${JSON.stringify(evaluation, null, 2)}\n`);
@@ -82,7 +102,10 @@ async function figuresOf(
   const add = (name: string, title: string, caption: string, picture: ReportFigure["picture"]): void => {
     figures.push({ name, figure: { title, caption, picture } });
   };
-  const shown = new Set(spreadOver(validation, SHOWN));
+  const isWhole = found.length === validation.count;
+  const shown = new Set(
+    isWhole ? spreadOver(validation, SHOWN) : found.slice(0, SHOWN).map(({ index }) => index),
+  );
   const sheet = await foundSheet(
     validation,
     found.filter(({ index }) => shown.has(index)),
@@ -95,7 +118,9 @@ async function figuresOf(
     "validation images spread evenly over the split, each twice; detections with their scores, from that on at which F₁ is highest",
     { format: "png", bytes: await encodePng(sheet) },
   );
-  const heat = await heatSheet(model, session, validation, spreadOver(validation, HOT));
+  const heat = await unlessInterrupted(() =>
+    heatSheet(model, session, validation, spreadOver(validation, HOT)),
+  );
   if (heat !== undefined) {
     add("heat-maps", "Heat", "the largest heat of all classes over validation images", {
       format: "png",
@@ -109,4 +134,14 @@ async function figuresOf(
     add(name, title, "on the validation split", { format: "svg", text });
   }
   return figures;
+}
+
+/** A figure, unless there is no time for it. */
+async function unlessInterrupted<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Interrupted) return undefined;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@ import { type DataSet, isPicture, type Split } from "../../data/sources/data-set
 import { EidosError, GradientError, InverseError } from "../../errors.ts";
 import { principalComponents } from "../../metrics/index.ts";
 import { hasCodes } from "../../model/codes.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { Random } from "../../random.ts";
 import {
   densityHeatMap,
@@ -372,25 +373,38 @@ export const figureMakers: readonly FigureMaker[] = [
   featuresByUmap,
 ];
 
-/** Milliseconds after which no further figure is begun. */
+/** Milliseconds after which no further figure is begun, where not all are asked for. */
 const PATIENCE = 5000;
+
+/** How figures are made. */
+export interface FigureOptions {
+  warn(message: string): void;
+  readonly makers?: readonly FigureMaker[];
+  /** Whether every figure is drawn, however long it takes. */
+  readonly full?: boolean;
+  /** Called with the name of each figure before it is drawn. */
+  readonly doing?: (name: string) => void;
+}
 
 /**
  * The figures that a run's model and data have. One that fails is left out and reported (where it takes an inverse or a gradient that the
- * model does not have, it is only left out); none is begun after five seconds.
+ * model does not have, it is only left out); none is begun after five seconds, unless all are asked for. At the run's deadline those that are
+ * done are returned.
  */
 export async function makeFigures(
   source: FigureSource,
-  { warn, makers = figureMakers }: { warn(message: string): void; readonly makers?: readonly FigureMaker[] },
+  { warn, makers = figureMakers, full = false, doing }: FigureOptions,
 ): Promise<readonly NamedFigure[]> {
   const figures: NamedFigure[] = [];
   const begun = performance.now();
   for (const { name, make } of makers) {
-    if (performance.now() - begun > PATIENCE) break;
+    if (!full && performance.now() - begun > PATIENCE) break;
     try {
+      doing?.(name);
       const figure = await make(source);
       if (figure !== undefined) figures.push({ name, figure });
     } catch (error) {
+      if (error instanceof Interrupted) break;
       if (error instanceof InverseError || error instanceof GradientError) continue;
       if (!(error instanceof EidosError)) throw error;
       warn(`no picture ${name}: ${error.message}`);

@@ -4,6 +4,7 @@ import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/f
 import type { DataSet } from "../../data/sources/data-set.ts";
 import { batchesPerEpoch } from "../../data/sources/data-set.ts";
 import { MissingPackageError } from "../../errors.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { rasterize } from "../../report/index.node.ts";
 import {
   boundTermsPlot,
@@ -14,7 +15,7 @@ import {
   renderReport,
   type SamplePicture,
 } from "../../report/index.ts";
-import type { FitSummary } from "../../train/fit-request.node.ts";
+import type { FitControl, FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
 import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
@@ -64,6 +65,9 @@ export async function pixels(picture: Picture): Promise<Picture> {
 /** Images whose likelihood a report measures of a model that takes long to. */
 const SLOW_IMAGES = 32;
 
+/** Share of the time for a report that its numbers may take; the figures have the rest. */
+const NUMBERS = 0.6;
+
 /** The terms of a bound as a figure; none where the model has no bound of terms. */
 async function boundFigure(terms: readonly MeanTerm[] = []): Promise<readonly ReportFigure[]> {
   const inBits = terms.every(({ bitsPerDimension }) => bitsPerDimension !== undefined);
@@ -89,24 +93,50 @@ const REASONS = {
 } as const;
 
 /**
- * Writes report.html of a run: curves, samples, numbers on the validation split, configuration.
+ * Writes report.html of a run: curves, samples, numbers on the validation split, configuration. Numbers and figures are measured and drawn
+ * until the fit's deadline.
  * @param options.measure false leaves out the numbers and figures, which take a while
+ * @param options.full whether all distances are measured, and every figure drawn
+ * @throws Interrupted where the fit is to stop
  */
 export async function writeReport(
   folder: RunFolder,
   summary: FitSummary,
   data: DataSet,
-  { measure, warn }: { readonly measure: boolean; warn(message: string): void },
+  {
+    measure,
+    full,
+    control,
+  }: { readonly measure: boolean; readonly full: boolean; readonly control: FitControl },
 ): Promise<void> {
   const { provider, threads, samplePictures, seed } = (await folder.readConfig()).fit;
-  const run = await loadRun(folder.path, { opened: data, provider, threads, trust: true });
+  const { deadline, warn, doing } = control;
+  const run = await loadRun(folder.path, { opened: data, provider, threads, trust: true, deadline });
   try {
     const { model } = run;
     const { course, chosen } = await readPictures(folder);
     const slowScores = slowScoresOf(data, SLOW_IMAGES);
     const measured = measure && data.splits.validation.count > 0;
-    const evaluation = measured ? await evaluateRun(run, { split: "validation", slowScores }) : undefined;
-    const figures = measure && samplePictures > 0 ? await makeFigures({ run, data, seed }, { warn }) : [];
+    const numbers = samplePictures > 0 ? NUMBERS : 1;
+    const evaluation = measured
+      ? await deadline.within(numbers * deadline.secondsLeft, () =>
+          evaluateRun(run, {
+            split: "validation",
+            slowScores,
+            distances: full ? "all" : "quick",
+            onProgress: (share, what) => doing(what, share),
+          }),
+        )
+      : undefined;
+    const drawn = measure && samplePictures > 0;
+    const figures = drawn
+      ? await makeFigures({ run, data, seed }, { warn, full, doing: (name) => doing(`drawing ${name}`) })
+      : [];
+    if (measure && deadline.stopped) throw new Interrupted("stopped");
+    doing("writing the report");
+    if (evaluation !== undefined && evaluation.reduced.length > 0) {
+      warn(`quick report: ${evaluation.reduced.join("; ")}; eidos eval ${folder.path} measures the rest`);
+    }
     for (const { name, figure } of figures) {
       await writePicture(folder.file("samples", name), await pixels(figure.picture));
     }

@@ -194,10 +194,10 @@ function classColumn({ config }: LoadedRun): { readonly column: string; readonly
 }
 
 /** Samples of a split in order. @throws OptionError where it is empty */
-export function* readSplit(split: Split): Generator<SourceBatch> {
+export function* readSplit(split: Split, batchSize = SOURCE_BATCH): Generator<SourceBatch> {
   if (split.count === 0) throw new OptionError("option split: this split is empty; choose another");
-  for (let first = 0; first < split.count; first += SOURCE_BATCH) {
-    yield { ...split.batch(range(first, Math.min(SOURCE_BATCH, split.count - first))), firstRow: first };
+  for (let first = 0; first < split.count; first += batchSize) {
+    yield { ...split.batch(range(first, Math.min(batchSize, split.count - first))), firstRow: first };
   }
 }
 

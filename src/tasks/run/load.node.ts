@@ -12,6 +12,7 @@ import type { Model } from "../../model/capabilities.ts";
 import { abilities, type ModelDefinition } from "../../model/definition.ts";
 import { checkState } from "../../nn/state.ts";
 import { parseOptions } from "../../options.ts";
+import { Deadline, untilDeadline } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import { Session } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -31,6 +32,8 @@ export interface LoadedRun {
   readonly session: Session;
   /** How its cascade was asked to look at images as it was opened. */
   readonly cascade: CascadeLookOptions | undefined;
+  /** When what runs on the session has to end. */
+  readonly deadline: Deadline;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly weightsStep: number | undefined;
   /** Where its data is now, where that was said, and what of the run is trusted. */
@@ -57,6 +60,8 @@ export interface LoadRunOptions {
   readonly trident?: Looking | undefined;
   /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
   readonly cascade?: CascadeLookOptions | undefined;
+  /** Ends what the run does between two calls of its runtime: it is then rejected with `Interrupted`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -68,6 +73,8 @@ export async function loadRun(
   options: LoadRunOptions & {
     /** The run's data, where it is open already. */
     readonly opened?: DataSet | undefined;
+    /** When what it does has to end, in place of `signal`. */
+    readonly deadline?: Deadline | undefined;
   } = {},
 ): Promise<LoadedRun> {
   const folder = new RunFolder(path);
@@ -82,14 +89,16 @@ export async function loadRun(
     deterministic: config.fit.deterministic,
     ...(options.threads !== undefined && { threads: options.threads }),
   });
+  const { signal, deadline = new Deadline(() => signal?.aborted === true) } = options;
   let data = options.opened === undefined ? undefined : Promise.resolve(options.opened);
   return {
     folder,
     config,
     model,
     definition,
-    session: new Session(runtime, weights),
+    session: new Session(untilDeadline(runtime, deadline), weights),
     cascade: options.cascade,
+    deadline,
     weightsStep: read.step,
     source: { given: options.data, trust: options.trust },
     data() {

@@ -31,6 +31,7 @@ import { detectorViews, pyramidDetections } from "../../detection/models/image-p
 import { lookedAt, tiledDetections } from "../../detection/models/tiled-images.ts";
 import type { TestTimeOptions } from "../../detection/scale/test-time.ts";
 import { DataError, OptionError } from "../../errors.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
@@ -242,13 +243,19 @@ export async function* detectFiles(
         at: (side: number) => letterboxed(small, whole, side),
         whole: async () => small,
       };
-      [found] = await pyramidDetections(model, session, seen, settingsOf(image));
+      try {
+        [found] = await pyramidDetections(model, session, seen, settingsOf(image));
+      } catch (error) {
+        if (!(error instanceof Interrupted) || !signal?.aborted) throw error;
+        break;
+      }
     } else if (tiling !== undefined) {
       const tiles = lookedAt(model, splitOf(photo, image.name), tiling);
       const onTiles = (done: number, count: number) => options.onTiles?.(image, done, count);
       try {
         found = await tiledDetections(model, session, tiles, 0, settingsOf(image), { onTiles, signal });
       } catch (error) {
+        if (error instanceof Interrupted && signal?.aborted) break;
         const { reason } = unreadable(image, error);
         onUnreadable?.(image, reason);
         continue;

@@ -7,6 +7,7 @@ import { npyHeader } from "../../data/files/npy.ts";
 import { findAllImages } from "../../data/image/folder.node.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { DataError, FileError, OptionError } from "../../errors.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { elementCount } from "../../tensor/array.ts";
 import { tableInput } from "../run/inputs.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
@@ -225,22 +226,29 @@ export async function embedIntoFile(
   const resumed = partial.rows;
   const all = await expectedRows(run, source, split);
   const classes = run.config.dataInfo.classNames;
-  for await (const { features, files, labels, firstRow } of embedRun(run, source, {
-    ...options,
-    from: resumed,
-  })) {
-    if (firstRow !== partial.rows) {
-      throw new DataError(
-        `${path}: row ${firstRow} follows row ${partial.rows - 1}; the data has changed, delete ${path}.partial`,
+  const stopped = (): EmbedSummary => ({ path, rows: partial.rows, shape, resumed, finished: false });
+  try {
+    for await (const { features, files, labels, firstRow } of embedRun(run, source, {
+      ...options,
+      from: resumed,
+    })) {
+      if (firstRow !== partial.rows) {
+        throw new DataError(
+          `${path}: row ${firstRow} follows row ${partial.rows - 1}; the data has changed, delete ${path}.partial`,
+        );
+      }
+      const count = features.shape[0] ?? 0;
+      await partial.add(
+        features.data,
+        Array.from({ length: count }, (_, i) => [files?.[i] ?? null, labels?.[i] ?? null]),
       );
+      onProgress?.({ done: partial.rows, resumed, ...(all !== undefined && { all }) });
+      if (signal?.aborted) return stopped();
     }
-    const count = features.shape[0] ?? 0;
-    await partial.add(
-      features.data,
-      Array.from({ length: count }, (_, i) => [files?.[i] ?? null, labels?.[i] ?? null]),
-    );
-    onProgress?.({ done: partial.rows, resumed, ...(all !== undefined && { all }) });
-    if (signal?.aborted) return { path, rows: partial.rows, shape, resumed, finished: false };
+  } catch (error) {
+    // The batch under way is computed again.
+    if (error instanceof Interrupted && signal?.aborted) return stopped();
+    throw error;
   }
   const names = await partial.names();
   const named = names.some(([file]) => file !== null);

@@ -5,6 +5,7 @@ import { areBinary } from "../../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
+import { Interrupted } from "../../program/deadline.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { gathered, type Source, sampleColumns, sourceName, tableInput } from "../run/inputs.node.ts";
@@ -126,11 +127,18 @@ async function* filledRows(
     const gaps = gapsOf(batch, columns);
     checkGiven(run, layout, batch, gaps);
     const rows = Array.from({ length: batch.count }, (_, row) => row).filter((row) => gaps[row]?.length);
-    const filled = await fill(run, batch, rows, labelsOf(run, layout, batch, rows, options), {
-      ...options,
-      draws,
-      seed: random.split(batch.firstRow).integer(2 ** 31),
-    });
+    let filled: NdArray<"float32">;
+    try {
+      filled = await fill(run, batch, rows, labelsOf(run, layout, batch, rows, options), {
+        ...options,
+        draws,
+        seed: random.split(batch.firstRow).integer(2 ** 31),
+      });
+    } catch (error) {
+      // What is stopped ends with the rows that are filled in; of none there is no table.
+      if (error instanceof Interrupted && total > 0) return;
+      throw error;
+    }
     total += batch.count;
     incomplete += rows.length;
     missing += rows.reduce((sum, row) => sum + (gaps[row]?.length ?? 0), 0);

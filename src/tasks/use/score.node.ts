@@ -185,9 +185,18 @@ async function* scoreBatches(
   }
 }
 
-/** Log-likelihoods of a split, batch by batch. @throws OptionError where the model has none, or the split is empty */
-export function scoreSplit(run: LoadedRun, split: Split, seed = 0): AsyncGenerator<ScoreBatch> {
-  return scoreBatches(run, readSplit(split), { seed });
+/**
+ * Log-likelihoods of a split, batch by batch.
+ * @param batchSize default: as many as one program takes
+ * @throws OptionError where the model has none, or the split is empty
+ */
+export function scoreSplit(
+  run: LoadedRun,
+  split: Split,
+  seed = 0,
+  batchSize = SOURCE_BATCH,
+): AsyncGenerator<ScoreBatch> {
+  return scoreBatches(run, readSplit(split, batchSize), { seed });
 }
 
 /**

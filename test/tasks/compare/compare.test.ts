@@ -75,10 +75,11 @@ describe("a request", () => {
 });
 
 describe("the time left", () => {
-  it("is foreseen from the budget, then from the models that are done", () => {
+  it("is not guessed before a model has shown how long measuring takes, and then foreseen from those that are done", () => {
     const time = new TimeLeft(20);
-    expect(time.estimate(undefined, 2)).toBe(60);
-    expect(time.estimate(5, 2)).toBe(45);
+    expect(time.estimate(undefined, 2)).toBeUndefined();
+    expect(time.estimate(5, 2)).toBeUndefined();
+    expect(time.estimate(0, 0, { since: 4, left: 7 })).toBe(7);
     time.add(20, 30);
     // Ten seconds of other work a model.
     expect(time.estimate(5, 1)).toBe(5 + 10 + 30);
@@ -91,7 +92,7 @@ describe("the time left", () => {
     const time = new TimeLeft(undefined);
     expect(time.estimate(undefined, 0)).toBeUndefined();
     expect(time.estimate(3, 1)).toBeUndefined();
-    expect(time.estimate(3, 0)).toBe(3);
+    expect(time.estimate(3, 0)).toBeUndefined();
     time.add(8, 10);
     expect(time.estimate(3, 1)).toBe(3 + 2 + 10);
   });

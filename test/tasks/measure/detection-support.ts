@@ -58,7 +58,7 @@ export interface Ran {
   readonly notes: readonly string[];
 }
 
-/** Fits in this thread, as the fit worker does, to the end or until stopped. */
+/** Fits in this thread, as the fit worker does, to the end or until stopped; the report has the time that it takes. */
 export async function ran(
   request:
     | UncheckedRequest
@@ -68,7 +68,7 @@ export async function ran(
   const { fit, config, notes } = await prepareFit(
     "resume" in request
       ? { kind: "resume", folder: String(request.resume), overrides: { ...(request.overrides as object) } }
-      : { kind: "new", request: request as SentRequest },
+      : { kind: "new", request: { report: "full", ...request } as SentRequest },
   );
   const warnings: string[] = [];
   const summary = await fitHere({ ...fit, onWarning: (message) => void warnings.push(message), ...more });

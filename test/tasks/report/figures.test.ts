@@ -4,6 +4,7 @@ import { type DataSet, storedSplit } from "../../../src/data/sources/data-set.ts
 import { planePoints } from "../../../src/data/sources/toy.ts";
 import { InverseError, OptionError } from "../../../src/errors.ts";
 import { initialState } from "../../../src/nn/module.ts";
+import { Deadline } from "../../../src/program/deadline.ts";
 import { nodeRuntime } from "../../../src/program/node.ts";
 import { Session } from "../../../src/program/program.ts";
 import { Random } from "../../../src/random.ts";
@@ -47,6 +48,7 @@ async function sourceOf(
     definition,
     session,
     cascade: undefined,
+    deadline: new Deadline(),
     weightsStep: undefined,
     source: { given: undefined, trust: undefined },
     data: async () => data,

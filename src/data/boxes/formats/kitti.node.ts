@@ -1,5 +1,5 @@
 import { DataError } from "../../../errors.ts";
-import { forEachLimited } from "../../image/folder.node.ts";
+import { forEachLimited } from "../../image/decode-all.node.ts";
 import type { RawDetections, RawImage, RawObject } from "../check.ts";
 import { NO_BOX } from "../check.ts";
 import type { DetectionFault } from "../set.ts";

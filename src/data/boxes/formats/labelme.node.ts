@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { DataError } from "../../../errors.ts";
-import { forEachLimited } from "../../image/folder.node.ts";
+import { forEachLimited } from "../../image/decode-all.node.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import type { DetectionFault } from "../set.ts";
 import {

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { DataError } from "../../../errors.ts";
 import { printable } from "../../../printable.ts";
 import { FILE_KINDS, UnreadFileError } from "../../files/files.node.ts";
-import { forEachLimited } from "../../image/folder.node.ts";
+import { forEachLimited } from "../../image/decode-all.node.ts";
 import { type SplitName, splitNamed } from "../../sources/data-set.ts";
 import type { RawBox, RawDetections, RawImage, RawObject } from "../check.ts";
 import { MOST_LANDMARKS, NO_BOX } from "../check.ts";

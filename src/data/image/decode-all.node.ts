@@ -1,0 +1,135 @@
+import { join } from "node:path";
+import { DataError } from "../../errors.ts";
+import { elementCount } from "../../tensor/array.ts";
+import {
+  type DecodedImage,
+  fileState,
+  LEAST_CACHED,
+  readDecoded,
+  writeDecoded,
+} from "./decoded-cache.node.ts";
+import { DepthWatch } from "./depth.node.ts";
+
+/** How many images are decoded at once; sharp has threads of its own. */
+const CONCURRENCY = 8;
+
+/** Runs `work` on every item, a few at once. */
+export async function forEachLimited<T>(
+  items: readonly T[],
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < items.length; index = next++) {
+      const item = items[index];
+      if (item !== undefined) await work(item, index);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+}
+
+/** Milliseconds between reports of progress. */
+const REPORT_EVERY = 250;
+
+/** How the decoding of many images stands. */
+export interface DecodingProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Decoded images one after the other, and those that cannot be read. */
+export interface DecodedPixels {
+  readonly pixels: Uint8Array;
+  readonly broken: ReadonlySet<number>;
+  /** Lines for a person on what was kept from an earlier time, and what could not be kept. */
+  readonly notes: readonly string[];
+}
+
+/** What is decoded. */
+export interface ImagesToDecode<T extends { readonly name: string }> {
+  readonly items: readonly T[];
+  /** [channels, size, size] */
+  readonly shape: readonly [number, number, number];
+  /** Bits that are used of images of 16 bits; default: all. */
+  readonly bits?: number | undefined;
+  /** The bytes of one, channels apart; `depths` sees it where it has 16 bits. @throws DataError where it cannot be read */
+  decode(item: T, depths: DepthWatch): Promise<Uint8Array>;
+  /** What watches all images of 16 bits, those too that are kept from an earlier time. */
+  readonly depths: DepthWatch;
+  /** Folder that names of items are below, where decoded images are kept from one time to the next. */
+  readonly folder?: string | undefined;
+  readonly onProgress?: ((progress: DecodingProgress) => void) | undefined;
+}
+
+/** Decodes all images of a folder or in memory; of a folder with many, those alone whose files are new or have changed since the last time. */
+export async function decodeAll<T extends { readonly name: string }>({
+  items,
+  shape,
+  bits,
+  decode,
+  depths,
+  folder,
+  onProgress,
+}: ImagesToDecode<T>): Promise<DecodedPixels> {
+  const length = elementCount(shape);
+  const [channels, size] = shape;
+  const pixels = new Uint8Array(items.length * length);
+  const broken = new Set<number>();
+  const key =
+    folder === undefined || items.length < LEAST_CACHED ? undefined : { folder, size, channels, bits };
+  const known = key && (await readDecoded(key));
+  const states = key && items.map(({ name }) => fileState(join(key.folder, name)));
+  const deep = new Set<number>();
+  const fresh: number[] = [];
+  for (const [index, { name }] of items.entries()) {
+    const state = states?.[index];
+    const held = state && known?.get(name, state);
+    if (held === undefined) {
+      fresh.push(index);
+      continue;
+    }
+    pixels.set(held.pixels, index * length);
+    if (held.deep) deep.add(index);
+  }
+  let done = items.length - fresh.length;
+  let reportedAt = performance.now();
+  await forEachLimited(fresh, async (index) => {
+    const item = items[index];
+    if (item === undefined) return;
+    try {
+      const own = new DepthWatch();
+      pixels.set(await decode(item, own), index * length);
+      if (own.count > 0) deep.add(index);
+    } catch (error) {
+      if (!(error instanceof DataError)) throw error;
+      broken.add(index);
+    }
+    done++;
+    const now = performance.now();
+    if (now - reportedAt < REPORT_EVERY) return;
+    reportedAt = now;
+    onProgress?.({ done, total: items.length });
+  });
+  const pixelsOf = (index: number): Uint8Array => pixels.subarray(index * length, (index + 1) * length);
+  for (const index of deep) depths.see(pixelsOf(index));
+  if (key === undefined || states === undefined) return { pixels, broken, notes: [] };
+  const count = items.length.toLocaleString("en");
+  if (fresh.length === broken.size) {
+    return {
+      pixels,
+      broken,
+      notes: [`${count} images decoded at an earlier time (--no-cache decodes them again)`],
+    };
+  }
+  const kept = items.flatMap(({ name }, index): DecodedImage[] => {
+    const state = states[index];
+    if (state === undefined || broken.has(index)) return [];
+    return [{ name, state, pixels: pixelsOf(index), deep: deep.has(index) }];
+  });
+  const why = await writeDecoded(key, kept);
+  return {
+    pixels,
+    broken,
+    notes: why === undefined ? [] : [`decoded images are not kept for the next time: ${why}`],
+  };
+}
