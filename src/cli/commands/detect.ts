@@ -18,7 +18,7 @@ import {
   readCocoIds,
   TILED_PIXELS,
 } from "../../tasks/use/detect.node.ts";
-import { printJson, printLine } from "../format.ts";
+import { printJson, printLine, showDuration } from "../format.ts";
 import { addVerb, runOptions } from "../verb.ts";
 import {
   cascadeFlags,
