@@ -78,6 +78,8 @@ function imageSet(): DataSet {
 const others = figureMakers.filter(({ name }) => name !== "inpainting");
 const refuseWarnings = {
   makers: others,
+  // However long each takes: on a busy machine the patience of a quick report is soon spent.
+  full: true,
   warn(message: string): void {
     throw new Error(message);
   },
