@@ -19,13 +19,16 @@ const HOUSE = [
     above: ["set", "check", "options", "statistics", "image.node"],
     subrooms: ["formats"],
   },
-  { room: "train" },
+  { room: "train", subrooms: ["ranks"] },
   { room: "metrics" },
   { room: "flows", subrooms: ["transforms", "densities", "images", "completion"] },
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
-  { room: "representation", subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"] },
+  {
+    room: "representation",
+    subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"],
+  },
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
@@ -156,7 +159,7 @@ export default {
       name: "browser-file-imports-node-package",
       severity: "error",
       from: { ...browserFiles, pathNot: nodeFile },
-      to: { path: "node_modules/(onnxruntime-node|sharp|@duckdb)/" },
+      to: { path: "node_modules/(onnxruntime-node|sharp|koffi|@duckdb)/" },
     },
     {
       name: "no-circles",
@@ -167,7 +170,7 @@ export default {
     },
     {
       name: "no-dev-dependency",
-      comment: "Optional helpers (sharp, DuckDB, onnxruntime-web) are peer dependencies as well.",
+      comment: "Optional helpers (sharp, DuckDB, koffi, onnxruntime-web) are peer dependencies as well.",
       severity: "error",
       from: { path: "^src" },
       to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["npm-peer", "npm", "type-only"] },
