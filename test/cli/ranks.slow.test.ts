@@ -113,17 +113,29 @@ describe.each(launchers)("ranks of $name", (launcher) => {
     await expectClose(at("one"), folder);
   });
 
-  test("what fails on one rank is printed by all, each in one line", async () => {
-    await writeFile(
+  const second = (where: string): Promise<void> =>
+    writeFile(
       join(cwd, "second.mjs"),
       `
+        import { isMainThread } from "node:worker_threads";
         import { models } from ${JSON.stringify(built("catalog.js"))};
         const nice = models.get("nice");
         const rank = process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK;
-        if (rank === "1") throw new Error("a bolt from the blue");
+        if (rank === "1" && isMainThread === WHERE) throw new Error("a bolt from the blue");
         export default { ...nice, name: "second" };
-      `,
+      `.replace("WHERE", where),
     );
+
+  test("a rank that fails before it meets the others ends the job", async () => {
+    await second("true");
+    const args = ["fit", "./second.mjs", "two-moons", ...QUICK, "--steps", "20", "--quiet"];
+    const outcome = await startRanks(launcher, 2, [...args, "--out", at("early")], cwd).outcome;
+    expect(outcome.code).not.toBe(0);
+    expect(outcome.stderr).toContain("a bolt from the blue");
+  });
+
+  test("what fails on one rank is printed by all, each in one line", async () => {
+    await second("false");
     const args = ["fit", "./second.mjs", "two-moons", ...QUICK, "--steps", "20", "--quiet"];
     const outcome = await startRanks(launcher, 2, [...args, "--out", at("failed")], cwd).outcome;
     expect(outcome.code).not.toBe(0);

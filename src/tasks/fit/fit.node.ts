@@ -8,7 +8,6 @@ import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
 import type { FitSummary } from "../../train/fit-request.node.ts";
 import { type RankJob, rankJob } from "../../train/ranks/job.node.ts";
-import { abortAtExit } from "../../train/ranks/ranks.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
@@ -185,13 +184,6 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
   let folder = task.kind === "resume" ? task.folder : undefined;
   const who = (): string =>
     `the training worker${folder === undefined ? "" : ` of ${folder} (continue with eidos fit --resume ${folder})`}`;
-  let failure: Error | undefined;
-  /** Other ranks that still wait for a worker that has failed are ended with this process. */
-  const failed = async (error: Error): Promise<never> => {
-    failure ??= error;
-    if (task.job !== undefined) await abortAtExit(task.job);
-    throw failure;
-  };
   let summary: FitSummary;
   try {
     summary = await new Promise<FitSummary>((resolve, reject) => {
@@ -209,11 +201,12 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
           case "done":
             return resolve(message.summary);
           case "error":
-            return void failed(fromErrorMessage(message.error)).catch(reject);
+            return reject(fromErrorMessage(message.error));
         }
       });
-      for (const event of ["messageerror", "error", "exit"])
-        worker.on(event, (cause) => failed(workerFailure(who(), cause)).catch(reject));
+      worker.on("messageerror", (error) => reject(workerFailure(who(), error)));
+      worker.on("error", (error) => reject(workerFailure(who(), error)));
+      worker.on("exit", (code) => reject(workerFailure(who(), code)));
     });
   } finally {
     signal?.removeEventListener("abort", stop);

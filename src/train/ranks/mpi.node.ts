@@ -45,7 +45,6 @@ interface Calls {
   readonly bcast: Call;
   readonly ibcast: Call;
   readonly test: Call;
-  readonly barrier: Call;
   readonly abort: Call;
   readonly finalize: Call;
 }
@@ -101,11 +100,15 @@ export class Mpi {
     return Mpi.of(loaded, library);
   }
 
-  /** The library in which another thread of this process has begun, and has not ended; undefined where none has. */
-  static async begun(job: Pick<RankJob, "family">): Promise<Mpi | undefined> {
+  /**
+   * The library in which another thread of this process has begun; undefined where it has ended. Where none has begun, others may wait for
+   * that: it begins now, unless the launcher ends them anyway, as Open MPI's does when a process exits with a code.
+   */
+  static async unended(job: Pick<RankJob, "family">): Promise<Mpi | undefined> {
     const { library, loaded } = await Mpi.load(job);
-    const isUnderWay = isSet(loaded, "MPI_Initialized") && !isSet(loaded, "MPI_Finalized");
-    return isUnderWay ? Mpi.of(loaded, library) : undefined;
+    if (isSet(loaded, "MPI_Finalized")) return undefined;
+    if (isSet(loaded, "MPI_Initialized")) return Mpi.of(loaded, library);
+    return job.family === "openmpi" ? undefined : Mpi.begin(job);
   }
 
   private static async load({ family }: Pick<RankJob, "family">): Promise<{
@@ -163,7 +166,6 @@ export class Mpi {
       bcast: call("MPI_Bcast", ...passed),
       ibcast: call("MPI_Ibcast", ...passed, "void *"),
       test: call("MPI_Test", "void *", "void *", "intptr_t"),
-      barrier: call("MPI_Barrier", handle),
       abort: call("MPI_Abort", handle, "int"),
       finalize: call("MPI_Finalize"),
     };
@@ -204,11 +206,6 @@ export class Mpi {
     for (const part of partsOf(numbers)) {
       this.calls.bcast(part, part.length, this.type(numbers), from, names.world);
     }
-  }
-
-  /** Returns when all ranks have called it. */
-  barrier(): void {
-    this.calls.barrier(this.names.world);
   }
 
   /** Ends all ranks of the job at once. */

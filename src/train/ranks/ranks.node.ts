@@ -145,11 +145,11 @@ export class Ranks {
 }
 
 /**
- * Where the work of this process has died, all others of the job are ended when it exits: they would wait for it. Launchers do so too,
- * but not all of them.
+ * Ends the other ranks of a job whose fit has failed here, where they would wait for this one. Those that have agreed that the fit is over
+ * end by themselves.
  */
-export async function abortAtExit(job: RankJob): Promise<void> {
-  // Where MPI cannot be had, no rank has begun to wait.
-  const mpi = await Mpi.begun(job).catch(() => undefined);
-  if (mpi !== undefined) process.once("exit", () => mpi.abort(1));
+export async function abortJob(job: RankJob): Promise<void> {
+  // Where MPI cannot be had, this rank has never been waited for but by its launcher.
+  const mpi = await Mpi.unended(job).catch(() => undefined);
+  mpi?.abort(1);
 }
