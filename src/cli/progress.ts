@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from "node:fs";
+import { constants, hostname } from "node:os";
 import { join } from "node:path";
 import type { DownloadProgress } from "../data/files/download.node.ts";
 import type { DecodingProgress } from "../data/image/decode-all.node.ts";
@@ -6,6 +7,7 @@ import { counted } from "../memory.ts";
 import { printable } from "../printable.ts";
 import type { FitHooks } from "../tasks/fit/fit.node.ts";
 import type { FitProgress, FitSummary } from "../train/fit-request.node.ts";
+import { type RankJob, rankName } from "../train/ranks/job.node.ts";
 import { print, printLine, printNote, showDuration, showNumber } from "./format.ts";
 
 // What a command that takes long shows meanwhile, how Ctrl-C ends it, and what a fit prints at its end.
@@ -114,6 +116,14 @@ export class ProgressDisplay {
   private stage: string | undefined;
   private readonly terminal = process.stderr.isTTY === true;
   private readonly line = new ProgressLine();
+  /** Stands before notes where several ranks print into one log. */
+  private readonly who: string;
+  private readonly isRank: boolean;
+
+  constructor(job?: RankJob) {
+    this.isRank = job !== undefined;
+    this.who = job === undefined || job.rank === 0 ? "" : `${rankName(job)} on ${hostname()}: `;
+  }
 
   show(progress: FitProgress): void {
     this.showLine(progressLine(progress), progress);
@@ -160,15 +170,16 @@ export class ProgressDisplay {
   /** What an interrupt does now, for a person. */
   get stopping(): string {
     if (this.stage === "fetching") return "stopping; what has come is kept";
-    return this.stage === "reporting"
-      ? "stopping; the weights are saved already"
+    if (this.stage === "reporting") return "stopping; the weights are saved already";
+    return this.isRank
+      ? "stopping after this step and saving, or at once where another rank has died: the last checkpoint then counts"
       : "stopping after this step and saving";
   }
 
   /** A line beside the progress, on a line of its own. */
   say(line: string): void {
     this.end();
-    printNote(line);
+    printNote(`${this.who}${line}`);
   }
 
   /** Leaves the last line standing. */
@@ -248,8 +259,16 @@ export function fitHooks(display: ProgressDisplay, signal: AbortSignal, quiet: b
   };
 }
 
-/** Signals that end a command in good order: Ctrl-C, a scheduler's, and that of a terminal which is closed. */
-const SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
+/**
+ * Signals that end a command in good order: Ctrl-C, those of schedulers (SIGUSR2 before time runs out, which mpirun passes on to its
+ * ranks), and that of a terminal which is closed.
+ */
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGTERM: 15,
+  SIGUSR2: constants.signals.SIGUSR2,
+};
 
 /**
  * Runs with Ctrl-C turned into an orderly stop; a second one ends the process. The exit code is that of the signal.

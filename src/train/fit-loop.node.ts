@@ -245,6 +245,7 @@ export class FitLoop {
       const { span } = this;
       const rate = this.budget.learningRate(trainer.step, span);
       const before = performance.now();
+      this.fit.ranks?.order({ kind: "step", learningRate: rate, since: span?.firstStep ?? 0 });
       const result = await trainer.train(rate, span?.firstStep);
       this.onStep?.();
       stepSeconds += (performance.now() - before) / 1000;

@@ -1,9 +1,10 @@
 import type { Trainable } from "../model/capabilities.ts";
 import type { Deadline } from "../program/deadline.ts";
 import type { State } from "../program/program.ts";
-import type { FitData, TrainingBatches } from "./batches.ts";
+import type { FitData, Rows, TrainingBatches } from "./batches.ts";
 import type { GradientPool } from "./gradient-parts.ts";
 import type { ResolvedFitOptions } from "./options.ts";
+import type { Ranks } from "./ranks/ranks.node.ts";
 import type { RunFolder, RunProgress } from "./run-folder.node.ts";
 import type { StepTracer } from "./step.ts";
 
@@ -94,5 +95,7 @@ export interface Fit {
    */
   readonly finish?: (summary: FitSummary, control: FitControl) => Promise<void>;
   /** Makes the gradient pool of replicas; without it, parts are computed in this thread. */
-  readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches) => Promise<GradientPool>;
+  readonly replicaPool?: (tracer: StepTracer, source: TrainingBatches, share?: Rows) => Promise<GradientPool>;
+  /** The other ranks of the job, of which this is rank 0. */
+  readonly ranks?: Ranks;
 }

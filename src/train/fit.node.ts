@@ -3,8 +3,9 @@ import { nodeRuntime } from "../program/node.ts";
 import { batchSourceOf } from "./batches.ts";
 import { FitLoop } from "./fit-loop.node.ts";
 import type { Fit, FitControl, FitSummary } from "./fit-request.node.ts";
-import { accumulatingPool, type GradientPool } from "./gradient-parts.ts";
+import { orderVectors } from "./follow.node.ts";
 import { reportSeconds, tracerOf } from "./options.ts";
+import { gradientPool } from "./rank-pool.node.ts";
 import { replicaThreads } from "./replicas.node.ts";
 import type { Checkpoint } from "./run-folder.node.ts";
 import { initialVectors, Trainer } from "./trainer.ts";
@@ -33,11 +34,11 @@ export async function fitHere(fit: Fit): Promise<FitSummary> {
 
 /** @param begun is noted in it once a step is done */
 async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummary> {
-  const { options, folder } = fit;
+  const { options, folder, ranks } = fit;
   const shouldStop = (): boolean => fit.shouldStop?.() ?? false;
   let loop: FitLoop | undefined;
   const control: FitControl = {
-    shouldStop,
+    shouldStop: () => shouldStop() || ranks?.stopAsked === true,
     warn: (message) => fit.onWarning?.(message),
     deadline: new Deadline(shouldStop),
     doing: (what, done) => loop?.reportDoing(what, done),
@@ -54,16 +55,14 @@ async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummar
   loop = new FitLoop(fit, control, tracer, source, start.progress, rows);
 
   loop.report("compiling", true);
-  const parts = options.replicas * options.accumulate;
   const threads = replicaThreads(options);
   const runtime = await nodeRuntime({
     provider: options.provider,
     deterministic: options.deterministic,
     ...(threads !== undefined && { threads }),
   });
-  let pool: GradientPool | undefined;
-  if (options.replicas > 1 && fit.replicaPool !== undefined) pool = await fit.replicaPool(tracer, source);
-  else if (parts > 1) pool = await accumulatingPool(tracer, source, parts, runtime);
+  const { replicaPool } = fit;
+  const pool = await gradientPool({ tracer, source, options, runtime, replicaPool, ranks, shouldStop });
   let summary: FitSummary;
   loop.onStep = () => {
     begun.steps = true;
@@ -77,6 +76,7 @@ async function fitLocked(fit: Fit, begun: { steps: boolean }): Promise<FitSummar
     await loop.prepare(runtime, snapshot);
     const trainer = await Trainer.create(tracer, source, runtime, snapshot, pool);
     try {
+      if (ranks !== undefined) await orderVectors(ranks, trainer, initialVectors(tracer, source.random));
       summary = await loop.run(trainer);
     } finally {
       await trainer.release();

@@ -2,7 +2,7 @@ import { OptionError } from "../errors.ts";
 import { buffersOf } from "../nn/module.ts";
 import type { Runtime, RuntimeValue, Value } from "../program/runtime.ts";
 import { float32 } from "../tensor/array.ts";
-import type { TrainingBatches } from "./batches.ts";
+import type { Rows, TrainingBatches } from "./batches.ts";
 import { ShapedPrograms } from "./programs.ts";
 import type { StepTracer } from "./step.ts";
 
@@ -27,41 +27,51 @@ export async function readLosses(
   return losses;
 }
 
-/** Computes gradients of equal parts of the batches of a source. */
+/** Computes gradients of equal parts of the batches of a source, or of a share of each. */
 export class PartGradients {
   private readonly programs: ShapedPrograms;
   private readonly batches: TrainingBatches;
+  /** Where in a batch the first part begins. */
+  private readonly first: number;
   private readonly rows: number;
   private readonly bufferNames: readonly string[];
 
   private constructor(
     programs: ShapedPrograms,
     batches: TrainingBatches,
+    first: number,
     rows: number,
     bufferNames: readonly string[],
   ) {
     this.programs = programs;
     this.batches = batches;
+    this.first = first;
     this.rows = rows;
     this.bufferNames = bufferNames;
   }
 
-  /** The program for parts of the first batch is built at once. @throws OptionError where the batch does not divide into the parts */
+  /**
+   * The program for parts of the first batch is built at once.
+   * @param share of each batch that is divided (default: all of it)
+   * @throws OptionError where it does not divide into the parts
+   */
   static async build(
     tracer: StepTracer,
     batches: TrainingBatches,
     parts: number,
     runtime: Runtime,
+    share: Rows = { first: 0, count: batches.batchSize },
   ): Promise<PartGradients> {
-    const rows = batches.batchSize / parts;
+    const rows = share.count / parts;
     if (!Number.isInteger(rows)) {
-      throw new OptionError(`option batchSize: ${batches.batchSize} does not divide into ${parts} parts`);
+      throw new OptionError(`option batchSize: ${share.count} does not divide into ${parts} parts`);
     }
     const programs = new ShapedPrograms((shape) => tracer.gradient(shape), runtime);
     await programs.at(batches.shape(rows, 0));
     return new PartGradients(
       programs,
       batches,
+      share.first,
       rows,
       buffersOf(tracer.model).map(({ name }) => name),
     );
@@ -69,7 +79,7 @@ export class PartGradients {
 
   /** The gradient of part `part` of the batch of a step. */
   async compute(step: number, part: number, vectors: TrainingVectors): Promise<PartResult> {
-    const rows = { first: part * this.rows, count: this.rows };
+    const rows = { first: this.first + part * this.rows, count: this.rows };
     const feeds = await this.batches.feeds(step, rows);
     const random = this.batches.random.split("noise").split(step);
     const program = await this.programs.at(this.batches.shape(this.rows, step));
@@ -94,14 +104,15 @@ export interface GradientPool {
   release(): Promise<void>;
 }
 
-/** All parts one after another in this thread: gradient accumulation. */
+/** All parts one after another in this thread: gradient accumulation. @param share of each batch that is divided (default: all of it) */
 export async function accumulatingPool(
   tracer: StepTracer,
   batches: TrainingBatches,
   parts: number,
   runtime: Runtime,
+  share?: Rows,
 ): Promise<GradientPool> {
-  const gradients = await PartGradients.build(tracer, batches, parts, runtime);
+  const gradients = await PartGradients.build(tracer, batches, parts, runtime, share);
   return {
     parts,
     async compute(step, vectors) {

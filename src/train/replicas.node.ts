@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { parentPort, type Worker, workerData } from "node:worker_threads";
 import { TrainingError } from "../errors.ts";
 import type { Trainable } from "../model/capabilities.ts";
@@ -7,9 +6,10 @@ import { endThread, threadLoaded } from "../program/native-calls.node.ts";
 import { nodeRuntime } from "../program/node.ts";
 import { readValue } from "../program/runtime.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import { batchSourceOf, type TrainData, type TrainingBatches } from "./batches.ts";
+import { batchSourceOf, type Rows, type TrainData, type TrainingBatches } from "./batches.ts";
 import { type GradientPool, PartGradients, type PartResult, type TrainingVectors } from "./gradient-parts.ts";
 import { tracerOf } from "./options.ts";
+import { coresOf, rankJob } from "./ranks/job.node.ts";
 import type { RunConfig } from "./run-config.ts";
 import type { StepTracer } from "./step.ts";
 import {
@@ -31,10 +31,12 @@ interface ReplicaData<D = unknown> {
   readonly config: RunConfig;
   /** What the configuration names as data, or the data itself where it is in memory. */
   readonly data: D;
-  /** Parts of the batch that this replica does, of `parts` in all. */
+  /** Parts of the batch, or of a share of it, that this replica does, of `parts` in all. */
   readonly firstPart: number;
   readonly partCount: number;
   readonly parts: number;
+  /** What of each batch is divided into the parts; all of it where absent. */
+  readonly share: Rows | undefined;
   readonly threads: number;
   /** Parameters, then buffers, written by the coordinator before it asks for a step. */
   readonly state: SharedArrayBuffer;
@@ -55,13 +57,15 @@ type ReplicaAnswer =
   | { readonly kind: "losses"; readonly losses: Readonly<Record<string, number>> }
   | { readonly kind: "error"; readonly error: ErrorMessage };
 
-/** Threads of the runtime of a fit, and of each replica where several share the machine's cores. */
+/** Threads of the runtime of a fit, and of each replica where several, or several ranks, share the machine's cores. */
 export function replicaThreads(options: {
   readonly replicas: number;
   readonly threads?: number | undefined;
 }) {
   const { replicas, threads } = options;
-  return threads ?? (replicas > 1 ? Math.max(1, Math.floor(availableParallelism() / replicas)) : undefined);
+  const job = rankJob();
+  if (threads !== undefined || (replicas === 1 && job === undefined)) return threads;
+  return Math.max(1, Math.floor(coresOf(job) / replicas));
 }
 
 /** Names and shapes of vectors of training in shared memory, one after another. */
@@ -206,6 +210,7 @@ async function meanOfParts(
  * single replica, so results agree with it up to the order of summation.
  * @param entry the module of a replica's thread, which calls `serveReplica`
  * @param data passed on beside the configuration, as a copy: its name, or itself where it is in memory
+ * @param sharing what of each batch the replicas divide (default: all of it)
  */
 export async function replicaPool(
   tracer: StepTracer,
@@ -213,6 +218,7 @@ export async function replicaPool(
   config: RunConfig,
   entry: URL,
   data?: unknown,
+  sharing?: Rows,
 ): Promise<GradientPool> {
   const { replicas, accumulate, provider, deterministic } = config.fit;
   const parts = replicas * accumulate;
@@ -237,6 +243,7 @@ export async function replicaPool(
           firstPart: i * accumulate,
           partCount: accumulate,
           parts,
+          share: sharing,
           threads,
           state: state.buffer as SharedArrayBuffer,
           frozen: frozen.buffer as SharedArrayBuffer,
@@ -255,6 +262,7 @@ export async function replicaPool(
       source,
       parts,
       await nodeRuntime({ provider, threads, deterministic }),
+      sharing,
     );
     await Promise.all(ready);
     return {
@@ -311,7 +319,7 @@ export async function serveReplica<D>(
 
 /** Computes the replica's share of a step: the gradient goes into shared memory, the losses are returned. */
 async function shareOf(
-  { config, parts, firstPart, partCount, threads, state, frozen, gradient }: ReplicaData,
+  { config, parts, firstPart, partCount, share, threads, state, frozen, gradient }: ReplicaData,
   { model, data }: ReplicaSubject,
 ): Promise<(step: number) => Promise<Readonly<Record<string, number>>>> {
   const tracer = tracerOf(model, config.fit);
@@ -320,7 +328,7 @@ async function shareOf(
     threads,
     deterministic: config.fit.deterministic,
   });
-  const gradients = await PartGradients.build(tracer, batchSourceOf(data, config.fit), parts, runtime);
+  const gradients = await PartGradients.build(tracer, batchSourceOf(data, config.fit), parts, runtime, share);
   const target = new Float32Array(gradient);
   const moving = movingShares(tracer);
   let fixed: Record<string, NdArray> | undefined;

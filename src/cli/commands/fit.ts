@@ -11,6 +11,7 @@ import { detectionDataSchema } from "../../tasks/run/detection-options.ts";
 import { isModulePath } from "../../tasks/run/run-data.node.ts";
 import type { FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
+import { rankJob } from "../../train/ranks/job.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { printJson } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
@@ -108,8 +109,13 @@ export async function configure(command: Command, args: readonly string[]): Prom
   command.action(
     async (model: string | undefined, data: string | undefined, flags: Record<string, unknown>) => {
       const { resume, json, quiet, ...options } = flags;
-      const display = new ProgressDisplay();
-      const hooks = (signal: AbortSignal): FitHooks => fitHooks(display, signal, quiet === true);
+      const job = rankJob();
+      const leads = job === undefined || job.rank === 0;
+      const display = new ProgressDisplay(job);
+      const hooks = (signal: AbortSignal): FitHooks => ({
+        ...fitHooks(display, signal, quiet === true || !leads),
+        ranks: true,
+      });
       let begin: (signal: AbortSignal) => Promise<FitSummary>;
       if (resume !== undefined) {
         const misplaced = model ?? (["out", "config"] as const).find((name) => options[name] !== undefined);
@@ -139,10 +145,12 @@ export async function configure(command: Command, args: readonly string[]): Prom
         begin = (signal) => startFit(request, hooks(signal));
       }
       const summary = await interruptible(display, begin);
-      if (json) printJson(summary);
-      else printSummary(summary);
-      // A signal that came when all was done has changed nothing.
-      if (summary.reason !== "stopped" && !summary.unreported) process.exitCode = 0;
+      // Of several ranks, one prints.
+      if (leads && json) printJson(summary);
+      else if (leads) printSummary(summary);
+      // A signal that came when all was done has changed nothing. Of several ranks, rank 0 has the code: a launcher ends all others
+      // where one fails, and rank 0 may still be printing.
+      if ((summary.reason !== "stopped" && !summary.unreported) || !leads) process.exitCode = 0;
     },
   );
 }

@@ -7,6 +7,7 @@ import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
 import type { FitSummary } from "../../train/fit-request.node.ts";
+import { type RankJob, rankJob } from "../../train/ranks/job.node.ts";
 import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
@@ -66,6 +67,7 @@ async function fitDefinition(
   hooks: FitHooks,
 ): Promise<FitSummary> {
   refuseReplicas(options);
+  refuseRanks(hooks);
   const request = { ...options, model: keepDefinition(definition), data: await sendable(data) };
   return inThisThread({ kind: "new", request }, hooks);
 }
@@ -81,7 +83,8 @@ export async function startFit(
 ): Promise<FitSummary> {
   const { data, ...options } = request;
   checkSendable(options);
-  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) }, trust }, hooks);
+  const job = jobOf(hooks);
+  return inWorker({ kind: "new", request: { ...request, data: await sendable(data) }, trust, job }, hooks);
 }
 
 /** Runs a fit in this thread, where the definition of its model is. What it needs is loaded now. */
@@ -122,14 +125,29 @@ export async function resumeFit(
     kind: "resume",
     folder,
     overrides,
+    job: jobOf(hooks),
     ...(trust !== undefined && { trust }),
     ...(offline !== undefined && { offline }),
     ...(data !== undefined && { data: await sendable(data) }),
   };
   if (definition === undefined) return inWorker(task, hooks);
   refuseReplicas(overrides);
+  refuseRanks(hooks);
   keepDefinition(definition);
   return inThisThread(task, hooks);
+}
+
+/** The job whose ranks share the batches of a fit. */
+function jobOf({ ranks }: FitHooks): RankJob | undefined {
+  return ranks === true ? rankJob() : undefined;
+}
+
+/** @throws OptionError where ranks are to share the batches of a definition object */
+function refuseRanks(hooks: FitHooks): void {
+  if (jobOf(hooks) === undefined) return;
+  throw new OptionError(
+    "ranks: a definition that is given as an object is fitted in one process; give the path of its module",
+  );
 }
 
 /** Data as it travels to the thread of a fit. @throws OptionError, DataError */

@@ -18,6 +18,11 @@ export interface FitHooks {
   readonly onDecoding?: (progress: DecodingProgress) => void;
   /** Takes what went wrong without ending the fit. */
   readonly onWarning?: (message: string) => void;
+  /**
+   * Whether the processes of a job (mpirun, srun) share the batches of this fit, each of them making the same call; rank 0 then writes the
+   * run, and the others call none of these hooks. Default: false.
+   */
+  readonly ranks?: boolean;
   /** Ends the fit after the step under way; its checkpoint is written. */
   readonly signal?: AbortSignal;
 }

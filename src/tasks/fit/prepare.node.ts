@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { buildModel } from "../../catalog.ts";
 import type { DetectionSet } from "../../data/boxes/set.ts";
 import type { DownloadProgress } from "../../data/files/download.node.ts";
@@ -19,8 +20,10 @@ import { parseOptions } from "../../options.ts";
 import type { Fit } from "../../train/fit-request.node.ts";
 import { checkFitMemory } from "../../train/memory.ts";
 import { checkWhole } from "../../train/options.ts";
+import { checkRanks } from "../../train/rank-pool.node.ts";
+import type { RankJob } from "../../train/ranks/job.node.ts";
 import { replicaPool } from "../../train/replicas.node.ts";
-import { checkFingerprint, type RunConfig } from "../../train/run-config.ts";
+import { checkFingerprint, type RunConfig, runConfig } from "../../train/run-config.ts";
 import { RunFolder, type WarmStart, warmStart } from "../../train/run-folder.node.ts";
 import { cascadeData } from "../measure/cascade-data.ts";
 import { detectionData, validatedNumbers } from "../measure/detection-data.ts";
@@ -47,6 +50,8 @@ export type FitTask =
       readonly request: SentRequest;
       /** Whether queries among its data are trusted: not where they come out of a run folder. Default: true. */
       readonly trust?: GivenTrust;
+      /** The job whose ranks share the batches. */
+      readonly job?: RankJob | undefined;
     }
   | {
       readonly kind: "resume";
@@ -59,6 +64,8 @@ export type FitTask =
       readonly trust?: GivenTrust;
       /** Whether the weights that the run began with may only come from the cache. */
       readonly offline?: boolean;
+      /** The job whose ranks share the batches. */
+      readonly job?: RankJob | undefined;
     };
 
 /** What is reported while a fit is prepared, and how that is ended. */
@@ -75,6 +82,8 @@ export interface PrepareReports {
 export interface PreparedFit {
   readonly fit: Fit;
   readonly config: RunConfig;
+  /** The data where it lies. */
+  readonly data: SentData;
   /** Lines for a person beside those on the data: what options do to it, and which of the weights that it begins with did not fit. */
   readonly notes: readonly string[];
 }
@@ -89,7 +98,7 @@ export function prepareFit(task: FitTask, reports: PrepareReports = {}): Promise
 }
 
 async function prepareNew(
-  { request, trust = true }: Extract<FitTask, { kind: "new" }>,
+  { request, trust = true, job }: Extract<FitTask, { kind: "new" }>,
   reports: PrepareReports,
 ): Promise<PreparedFit> {
   const { out, data } = request;
@@ -98,6 +107,7 @@ async function prepareNew(
   else await checkCanMake(defaultFolder(request.model, nameOf(data)), "make the folder");
   const { definition, opened, notes, config: configured } = await configure(request, trust, reports);
   const subject = subjectOf(definition, configured, opened);
+  if (job !== undefined) checkRanks(subject.model, configured.fit, job.size);
   const start = await startOf(configured, { subject, definition }, { offline, asked: true }, reports);
   const config = { ...configured, ...recordOf(start) };
   let folder: RunFolder;
@@ -126,7 +136,7 @@ async function unlockingOnError<T>(folder: RunFolder, work: () => Promise<T>): P
 }
 
 async function prepareResume(
-  { folder: path, overrides, data: given, trust, offline }: Extract<FitTask, { kind: "resume" }>,
+  { folder: path, overrides, data: given, trust, offline, job }: Extract<FitTask, { kind: "resume" }>,
   reports: PrepareReports,
 ): Promise<PreparedFit> {
   const folder = new RunFolder(path);
@@ -145,6 +155,7 @@ async function prepareResume(
       ...(given !== undefined && movedTo(before, given)),
     };
     const { definition, subject, data } = await resolveRun(resumed, path, given, trust, reports);
+    if (job !== undefined) checkRanks(subject.model, fit, job.size);
     // Killed before its first checkpoint, a run begins again as it has begun.
     const access = {
       offline: offlineOption(offline),
@@ -205,6 +216,7 @@ function prepared({
 }): PreparedFit {
   return {
     config,
+    data,
     notes: [...notes, ...(start?.report ?? [])],
     fit: {
       model: subject.model,
@@ -214,10 +226,44 @@ function prepared({
       resume,
       ...(start !== undefined && { start: start.start }),
       ...outputsOf(subject, config, folder),
-      replicaPool: (tracer, batches) =>
-        replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url), data),
+      replicaPool: replicasOf(config, data),
     },
   };
+}
+
+/** Makes the replicas of a fit. */
+function replicasOf(config: RunConfig, data: SentData): NonNullable<Fit["replicaPool"]> {
+  return (tracer, batches, share) =>
+    replicaPool(tracer, batches, config, new URL("./replica.node.ts", import.meta.url), data, share);
+}
+
+/** What the ranks of a job other than 0 are passed, to take part in a fit. */
+export const passedFit = z.object({
+  config: runConfig,
+  /** Of the run. */
+  folder: z.string(),
+  /** The data where it lies; null where each rank was given it in memory. */
+  data: z.string().nullable(),
+});
+
+/** What rank 0 passes on. */
+export function passed({ fit, config, data }: PreparedFit): z.input<typeof passedFit> {
+  return { config, folder: fit.folder.path, data: typeof data === "string" ? data : null };
+}
+
+/**
+ * Model and data of a fit that rank 0 has prepared.
+ * @throws OptionError where the data is not the same here, DataError
+ */
+export async function preparedByRank0(
+  task: FitTask,
+  { config, folder, data }: z.output<typeof passedFit>,
+): Promise<Pick<Fit, "model" | "data" | "options" | "replicaPool">> {
+  const given = data ?? (task.kind === "new" ? task.request.data : task.data);
+  // What rank 0 was trusted with, this rank is: it was called with the same words.
+  const run = await resolveRun(config, folder, given, true);
+  const { model, data: opened } = run.subject;
+  return { model, data: opened, options: config.fit, replicaPool: replicasOf(config, run.data) };
 }
 
 /** Weights that a run begins with, where they are given, and what of them did not fit. */

@@ -1,6 +1,19 @@
+import { z } from "zod";
+import { TrainingError } from "../../errors.ts";
+import { messageOf } from "../../program/runtime.ts";
 import { fitHere } from "../../train/fit.node.ts";
 import type { FitProgress, FitSummary } from "../../train/fit-request.node.ts";
-import { type FitTask, type PrepareReports, prepareFit } from "./prepare.node.ts";
+import { followFit } from "../../train/follow.node.ts";
+import { Ranks } from "../../train/ranks/ranks.node.ts";
+import {
+  type FitTask,
+  type PreparedFit,
+  type PrepareReports,
+  passed,
+  passedFit,
+  preparedByRank0,
+  prepareFit,
+} from "./prepare.node.ts";
 
 /** A fit as it begins. */
 export interface FitBeginning {
@@ -20,22 +33,93 @@ export interface FitReports extends Required<PrepareReports> {
   readonly onTrained?: (summary: FitSummary) => void;
 }
 
-/** Prepares a fit and runs it in this thread. @throws what `prepareFit` and `fitHere` throw */
-export async function runFit(
-  task: FitTask,
-  { onBegin, onDownload, ...reports }: FitReports,
+/** What the other ranks are told where rank 0 cannot begin. */
+const failedFit = z.object({ failed: z.string() });
+
+/**
+ * Prepares a fit and runs it in this thread, with the other ranks of its job where it has one.
+ * @throws what `prepareFit`, `fitHere` and `Ranks.join` throw
+ */
+export async function runFit(task: FitTask, reports: FitReports): Promise<FitSummary> {
+  if (task.job === undefined) return runPrepared(await prepareFit(task, reports), reports);
+  const ranks = await Ranks.join(task.job);
+  return (ranks.leads ? lead : follow)(ranks, task, reports);
+}
+
+async function runPrepared(
+  { fit, config, notes }: Omit<PreparedFit, "data">,
+  { onBegin, onDownload: _, ...reports }: FitReports,
+  ranks?: Ranks,
 ): Promise<FitSummary> {
-  const { fit, config, notes } = await prepareFit(task, { onDownload, ...reports });
   try {
     onBegin({
       folder: fit.folder.path,
       model: config.model,
-      data: [...fit.data.describe(), ...notes],
+      data: [
+        ...fit.data.describe(),
+        ...notes,
+        ...(ranks === undefined ? [] : [`${ranks.size} ranks share each batch of ${config.fit.batchSize}`]),
+      ],
       resumed: fit.resume,
     });
   } catch (error) {
     await fit.folder.unlock();
     throw error;
   }
-  return fitHere({ ...fit, ...reports });
+  return fitHere({ ...fit, ...reports, ...(ranks !== undefined && { ranks }) });
+}
+
+/** Rank 0 prepares the fit, has the others prepare for it, and runs it. Whatever ends it here ends it there. */
+async function lead(ranks: Ranks, task: FitTask, reports: FitReports): Promise<FitSummary> {
+  const failed = (error: unknown): string => `${ranks.name} has ended the fit: ${messageOf(error)}`;
+  let prepared: PreparedFit;
+  try {
+    prepared = await prepareFit(task, reports);
+  } catch (error) {
+    ranks.passText(JSON.stringify({ failed: failed(error) }));
+    ranks.end();
+    throw error;
+  }
+  try {
+    ranks.passText(JSON.stringify(passed(prepared)));
+    try {
+      ranks.agree(undefined, false);
+    } catch (error) {
+      await prepared.fit.folder.unlock();
+      throw error;
+    }
+    const summary = await runPrepared(prepared, reports, ranks);
+    ranks.order({ kind: "end", failed: false, text: JSON.stringify(summary) });
+    return summary;
+  } catch (error) {
+    ranks.order({ kind: "end", failed: true, text: failed(error) });
+    throw error;
+  } finally {
+    ranks.end();
+  }
+}
+
+/** Another rank takes part in the fit of rank 0. */
+async function follow(ranks: Ranks, task: FitTask, { shouldStop }: FitReports): Promise<FitSummary> {
+  try {
+    const told: unknown = JSON.parse(ranks.passText(""));
+    const failure = failedFit.safeParse(told);
+    if (failure.success) {
+      ranks.settled = true;
+      throw new TrainingError(failure.data.failed);
+    }
+    let fit: Awaited<ReturnType<typeof preparedByRank0>> | undefined;
+    let fault: unknown;
+    try {
+      fit = await preparedByRank0(task, passedFit.parse(told));
+    } catch (error) {
+      fault = error;
+    }
+    ranks.agree(fault, shouldStop());
+    if (fit === undefined) throw fault;
+    return await followFit({ ...fit, ranks, shouldStop });
+  } finally {
+    // Where the others know nothing of what has failed here, they are ended as this process exits.
+    if (ranks.settled) ranks.end();
+  }
 }

@@ -260,8 +260,9 @@ describe("SNIPER", () => {
     }
     const again = await prepared(options);
     expect(again.config.dataInfo.chips).toEqual(config.dataInfo.chips);
-    const batch = async ({ fit, config }: typeof again) => batchSourceOf(fit.data, config.fit).feeds(3);
-    expect(await batch(again)).toEqual(await batch({ fit, config, notes: [] }));
+    const batch = async ({ fit, config }: Pick<typeof again, "fit" | "config">) =>
+      batchSourceOf(fit.data, config.fit).feeds(3);
+    expect(await batch(again)).toEqual(await batch({ fit, config }));
 
     await again.fit.folder.unlock();
     await ran({ resume: early, overrides: { steps: 4 } });
