@@ -208,7 +208,7 @@ describe("a folder with a table for each split", () => {
     expect(numbersIn(data, "test")).toEqual([10]);
     expect(data.describe()).toEqual([
       `${join(folder, "splits")}: 10 rows of 4 zeros and ones`,
-      "8 training, 1 validation and 1 test samples, split by tables",
+      "8 training, 1 validation and 1 test sample, split by tables",
       "always 0 in the training split: 1 of the columns (x3)",
     ]);
     const sql = "select x0, x2 from data where x0 = 0";

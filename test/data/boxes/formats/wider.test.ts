@@ -270,7 +270,7 @@ describe("COCO's JSON", () => {
     const set = await openDetectionFolder(folder);
     expect([...(set.splits.train.annotations(0).subsets ?? [])]).toEqual([7, 6, 4, 5, 0, 0, 0]);
     expect(set.faults).toEqual([
-      { kind: "unknown-difficulty", file: "a.json", detail: "of 1 objects, the first is annotation 6: 3" },
+      { kind: "unknown-difficulty", file: "a.json", detail: "of 1 object, the first is annotation 6: 3" },
     ]);
   });
 });
