@@ -25,7 +25,10 @@ const HOUSE = [
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
   { room: "diffusion", subrooms: ["path", "objective", "solver", "density", "tasks", "models"] },
-  { room: "representation", subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"] },
+  {
+    room: "representation",
+    subrooms: ["mutual-information", "probe", "augment", "encoders", "infomax", "models"],
+  },
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
@@ -48,7 +51,22 @@ const HOUSE = [
   },
   { room: "tasks", subrooms: ["run", "import", "use", "export", "measure", "report", "fit", "compare"] },
   { room: "use" },
-  { room: "serve" },
+  {
+    room: "serve",
+    above: [
+      "abilities",
+      "metrics.node",
+      "work.node",
+      "worker.node",
+      "pool.node",
+      "queue",
+      "requests",
+      "tensors",
+      "open-api",
+      "compute.node",
+    ],
+    subrooms: ["routes"],
+  },
   {
     room: "cli",
     above: [
@@ -79,7 +97,7 @@ const ROOTS = [
 ];
 
 /** Rooms that run in Node only; in all others, what needs Node stands in files named *.node.ts. */
-const NODE_ROOMS = ["train", "report", "serve", "cli"];
+const NODE_ROOMS = ["train", "report", "cli"];
 
 const inRoom = (room) => `^src/${room}(/|\\.ts$|\\.node\\.ts$)`;
 const fileIn = (room, name) => `^src/${room}/${name.replace(".", "\\.")}\\.ts$`;
