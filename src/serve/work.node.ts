@@ -214,7 +214,8 @@ export class ServedRun {
         const images: FoundIn[] = [];
         for (const [i, file] of work.files.entries()) {
           onProgress();
-          for await (const image of this.detections([file], work.options, i, givenUp)) {
+          const name = nameOf(work.files, i);
+          for await (const image of this.detections(file, name, work.options, givenUp)) {
             if (work.picture) {
               const bytes = await drawFound(image, run.classes);
               return { kind: "picture", type: "image/jpeg", bytes };
@@ -350,20 +351,19 @@ export class ServedRun {
     );
   }
 
-  /** What is found in files of images, all of which must be readable. @param first number of the first one, for messages */
+  /** What is found in the file of an image, which must be readable. */
   private detections(
-    files: readonly Uint8Array[],
+    image: Uint8Array,
+    name: string,
     options: Extract<Work, { kind: "detect" }>["options"],
-    first: number,
     givenUp: () => boolean,
   ): AsyncGenerator<DetectedImage> {
-    const images = files.map((image, i) => ({ image, name: String(first + i) }));
     const { pixelLimit } = this;
-    return this.run.detections(images, {
+    return this.run.detections([{ image, name }], {
       ...clean(options),
       pixelLimit,
-      onUnreadable({ name }, reason) {
-        throw imageError(`image ${name}`, reason);
+      onUnreadable(_, reason) {
+        throw imageError(name, reason);
       },
       onTiles() {
         if (givenUp()) throw new GivenUpError();
@@ -382,7 +382,8 @@ export class ServedRun {
     if (samples.kind === "array") return samples.x;
     const parts: NdArray<"float32">[] = [];
     if (samples.kind === "files") {
-      for (const [i, file] of samples.files.entries()) await checkPixels(file, `image ${i}`, this.pixelLimit);
+      for (const [i, file] of samples.files.entries())
+        await checkPixels(file, nameOf(samples.files, i), this.pixelLimit);
     }
     const source =
       samples.kind === "rows"
@@ -398,6 +399,11 @@ export class ServedRun {
   async release(): Promise<void> {
     await this.run.release();
   }
+}
+
+/** What messages call one of some images. */
+function nameOf(files: readonly unknown[], index: number): string {
+  return files.length === 1 ? "the image" : `image ${index}`;
 }
 
 /** Options that are given. */
@@ -427,8 +433,8 @@ async function checkPixels(file: Uint8Array, name: string, limit: number): Promi
     const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
     throw imageError(name, `not a readable image (${reason})`);
   }
-  const pixels = size.width * size.height;
-  if (pixels > limit) throw imageError(name, `${pixels} pixels, more than the limit of ${limit}`);
+  if (size.width * size.height > limit)
+    throw imageError(name, `${size.width} × ${size.height} pixels, more than the limit of ${limit}`);
 }
 
 function checkFiniteAnswer({ data }: NdArray<"float32">): void {
