@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { EidosServer, ServeOptions } from "../../src/serve/index.node.ts";
 import { built } from "../cli/support.ts";
-import { present, temporaryFolder } from "../support.ts";
+import { numbers, present, temporaryFolder } from "../support.ts";
 import { ask, copied, fixture, type Reply, serve } from "./support.ts";
 
 // What a server does under load, when its workers die, when its weights change and when it is stopped.
@@ -174,9 +174,9 @@ describe("new weights", () => {
     expect(before.body.version).toBe("4");
     const run = new RunFolder(path);
     const { weights, file } = await run.readWeightsFile();
-    const halved = [...weights].map(([name, { shape, data }]) => {
-      const half = Float32Array.from(data, (value) => 0.5 * Number(value));
-      return [name, { dtype: "float32", shape, data: half }] as const;
+    const halved = [...weights].map(([name, array]) => {
+      const half = Float32Array.from(numbers(array).map((value) => 0.5 * value));
+      return [name, { dtype: "float32", shape: array.shape, data: half }] as const;
     });
     const changed = new Map(halved);
     await run.writeWeights(file.includes("best") ? "best" : "last", changed, 9);
