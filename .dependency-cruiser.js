@@ -51,7 +51,22 @@ const HOUSE = [
   },
   { room: "tasks", subrooms: ["run", "import", "use", "export", "measure", "report", "fit", "compare"] },
   { room: "use" },
-  { room: "serve" },
+  {
+    room: "serve",
+    above: [
+      "abilities",
+      "metrics.node",
+      "work.node",
+      "worker.node",
+      "pool.node",
+      "queue",
+      "requests",
+      "tensors",
+      "open-api",
+      "compute.node",
+    ],
+    subrooms: ["routes"],
+  },
   {
     room: "cli",
     above: [
@@ -83,7 +98,7 @@ const ROOTS = [
 ];
 
 /** Rooms that run in Node only; in all others, what needs Node stands in files named *.node.ts. */
-const NODE_ROOMS = ["train", "report", "serve", "cli"];
+const NODE_ROOMS = ["train", "report", "cli"];
 
 const inRoom = (room) => `^src/${room}(/|\\.ts$|\\.node\\.ts$)`;
 const fileIn = (room, name) => `^src/${room}/${name.replace(".", "\\.")}\\.ts$`;

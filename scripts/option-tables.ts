@@ -8,6 +8,7 @@ import { flagName } from "../src/cli/options.ts";
 import { detectionOptionsSchema } from "../src/data/boxes/options.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
 import { augmentSchema } from "../src/detection/augment/options.ts";
+import { serveOptions } from "../src/serve/options.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 import { ROOT, TEXTS } from "./pages.ts";
@@ -21,6 +22,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   "detection-data": detectionOptionsSchema,
   "detection-fit": detectionFitOptions,
   augmentation: augmentSchema,
+  serve: serveOptions,
   ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
 };
 

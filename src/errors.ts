@@ -110,6 +110,22 @@ export class MissingPackageError extends EidosError {
   override readonly name = "MissingPackageError";
 }
 
+/** What a server answers in place of a result: its HTTP status, and where it is worth a try, seconds until then. */
+export class ServiceError extends EidosError {
+  override readonly name = "ServiceError";
+  readonly status: number;
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly status?: number; readonly retryAfter?: number } = {},
+  ) {
+    super(message, options);
+    this.status = options.status ?? 500;
+    this.retryAfter = options.retryAfter;
+  }
+}
+
 /** What is asked for would need more memory than there is; nothing of it has been taken. */
 export class MemoryError extends EidosError {
   override readonly name = "MemoryError";

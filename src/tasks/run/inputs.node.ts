@@ -30,6 +30,11 @@ import { queryTrust } from "./trust.node.ts";
 /** Samples that are read at once, and done in one run of a program. */
 export const SOURCE_BATCH = 256;
 
+/** The rows of a program for so many samples: the next power of two, so that few programs serve any number, and few samples take little time. */
+export function fewRows(count: number): number {
+  return Math.min(SOURCE_BATCH, 2 ** Math.ceil(Math.log2(Math.max(1, count))));
+}
+
 /** Consecutive samples of some data, as a run's model sees them. */
 export interface SourceBatch {
   readonly x: NdArray<"float32">;

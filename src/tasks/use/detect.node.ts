@@ -360,6 +360,35 @@ export interface WrittenResults {
   readonly unknownClasses: readonly string[];
 }
 
+/**
+ * The picture of an image with what was found in it, as a JPEG file.
+ * @throws DataError where the image can no longer be read; MissingPackageError
+ */
+export async function drawFound(
+  { decode, ...image }: Pick<DetectedImage, "decode" | "width" | "height" | "found">,
+  classes: readonly string[],
+): Promise<Uint8Array> {
+  const shown = await decode(LARGEST);
+  const longest = Math.max(shown.width, shown.height);
+  const enlarge = longest < SMALLEST ? Math.ceil(SMALLEST / longest) : 1;
+  const [sx, sy] = [shown.width / image.width, shown.height / image.height];
+  const drawn = drawBoxes(
+    rasterOfBytes(shown),
+    image.found.map(({ box: [x1, y1, x2, y2], class: label, score, landmarks = [] }) => ({
+      box: [x1 * sx, y1 * sy, x2 * sx, y2 * sy] as const,
+      points: landmarks.map(([x, y]) => [x * sx, y * sy] as const),
+      label: `${classes[label] ?? label} ${score.toFixed(2)}`,
+      color: boxColor(label),
+    })),
+    { enlarge },
+  );
+  const sharp = await importSharp();
+  const { width, height, channels, data } = drawn;
+  const plain = sharp(data, { raw: { width, height, channels } });
+  const jpeg = plain.jpeg({ quality: 92, chromaSubsampling: "4:4:4" });
+  return nativeCall(() => jpeg.toBuffer());
+}
+
 /** Pictures of images with what was found in them, and all of it as JSON, in one folder. */
 export class DetectionWriter {
   private readonly folder: string;
@@ -390,25 +419,7 @@ export class DetectionWriter {
     if (typeof photo === "string" && resolve(target) === resolve(photo)) {
       throw new OptionError(`option out: ${target} would take the place of the image; choose another folder`);
     }
-    const shown = await decode(LARGEST);
-    const longest = Math.max(shown.width, shown.height);
-    const enlarge = longest < SMALLEST ? Math.ceil(SMALLEST / longest) : 1;
-    const [sx, sy] = [shown.width / image.width, shown.height / image.height];
-    const drawn = drawBoxes(
-      rasterOfBytes(shown),
-      image.found.map(({ box: [x1, y1, x2, y2], class: label, score, landmarks = [] }) => ({
-        box: [x1 * sx, y1 * sy, x2 * sx, y2 * sy] as const,
-        points: landmarks.map(([x, y]) => [x * sx, y * sy] as const),
-        label: `${this.classes[label] ?? label} ${score.toFixed(2)}`,
-        color: boxColor(label),
-      })),
-      { enlarge },
-    );
-    const sharp = await importSharp();
-    const { width, height, channels, data } = drawn;
-    const plain = sharp(data, { raw: { width, height, channels } });
-    const jpeg = plain.jpeg({ quality: 92, chromaSubsampling: "4:4:4" });
-    const bytes = await nativeCall(() => jpeg.toBuffer());
+    const bytes = await drawFound({ decode, ...image }, this.classes);
     await writeFileAtomic(target, bytes);
     this.images.push({ ...image, picture });
   }

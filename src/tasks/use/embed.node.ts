@@ -99,11 +99,13 @@ const CHUNK_ELEMENTS = 1 << 22;
 
 /**
  * A function from samples [n, …sampleShape] in data units to the features of a layer, [n, …]. Samples go through the network in parts of one size.
+ * @param padded how many rows that size has for so many samples; default: as many as go through together
  * @throws OptionError where the model has no features or no such layer; RuntimeError where features are not finite
  */
 export function embedding(
   run: LoadedRun,
   options: LayerOptions = {},
+  padded: (count: number) => number = () => SOURCE_BATCH,
 ): (x: NdArray<"float32">) => Promise<NdArray<"float32">> {
   const { session, model } = run;
   const embedder = embedderOf(run);
@@ -113,9 +115,10 @@ export function embedding(
   }));
   const shape = layerShape(run, options);
   const [size, width] = [elementCount(run.config.dataInfo.sampleShape), elementCount(shape)];
-  const rows = Math.max(1, Math.min(SOURCE_BATCH, Math.floor(CHUNK_ELEMENTS / size)));
+  const most = Math.max(1, Math.min(SOURCE_BATCH, Math.floor(CHUNK_ELEMENTS / size)));
   return async (x) => {
     const [count = 0] = x.shape;
+    const rows = Math.min(most, padded(count));
     const all = new Float32Array(count * width);
     for (let first = 0; first < count; first += rows) {
       const held = Math.min(rows, count - first);

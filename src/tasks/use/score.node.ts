@@ -8,6 +8,7 @@ import type { BoundTerm, ScoreParts } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import {
+  fewRows,
   gathered,
   readSource,
   readSplit,
@@ -117,10 +118,12 @@ function negativeSum(parts: Readonly<Record<string, Float64Array>>, rows: number
 /**
  * A function from samples to log-likelihoods that pads the last batch, so that one program serves all; not where a batch
  * takes longer than a new program.
+ * @param padded how many rows a program has for so many samples
  */
 function scorer(
   run: LoadedRun,
   seed: number,
+  padded: (count: number) => number = () => SOURCE_BATCH,
 ): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
   const density = logDensity(run);
   const partsOf = run.model.scoreParts?.bind(run.model);
@@ -129,7 +132,7 @@ function scorer(
   const unitsIn = unitsOf(run);
   return async ({ x, label, firstRow }) => {
     const count = x.shape[0] ?? 0;
-    const rows = run.model.scoresSlowly ? count : SOURCE_BATCH;
+    const rows = run.model.scoresSlowly ? count : padded(count);
     const inputs = {
       x: count === rows ? x : padRows(x, rows, size),
       ...(label !== undefined && { label: padLabels(label, rows) }),
@@ -164,6 +167,28 @@ function padLabels(label: NdArray<"int64">, rows: number): NdArray<"int64"> {
   const data = new BigInt64Array(rows);
   data.set(label.data);
   return { dtype: "int64", shape: [rows], data };
+}
+
+/**
+ * Log-likelihoods of samples [n, …sampleShape] in data units, as `score` measures those of some data. Few samples go through a program of
+ * few rows, so that one sample does not take the time of many.
+ * @throws OptionError where the model has no likelihood
+ */
+export async function scoreSamples(
+  run: LoadedRun,
+  x: NdArray<"float32">,
+  { seed = 0 }: Pick<ScoreOptions, "seed"> = {},
+): Promise<Float64Array> {
+  const score = scorer(run, seed, fewRows);
+  const [count = 0, ...shape] = x.shape;
+  const size = elementCount(shape);
+  const all = new Float64Array(count);
+  for (let firstRow = 0; firstRow < count; firstRow += SOURCE_BATCH) {
+    const held = Math.min(SOURCE_BATCH, count - firstRow);
+    const part = float32(x.data.subarray(firstRow * size, (firstRow + held) * size), [held, ...shape]);
+    all.set((await score({ x: part, firstRow })).logLikelihood, firstRow);
+  }
+  return all;
 }
 
 /** Scores of batches, in order. */

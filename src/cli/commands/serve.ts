@@ -1,0 +1,54 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import { parseOptions } from "../../options.ts";
+import { serve, serveOptions } from "../../serve/index.node.ts";
+import { printLine, printNote } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+import { trustFlags, trustOf } from "../verb.ts";
+
+const trust = z.strictObject(trustFlags);
+
+/** Signals that stop the server, and their numbers. */
+const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Server", serveOptions);
+  addSchemaOptions(command, "Trust", trust);
+  command.addHelpText(
+    "after",
+    "\nA run is served under the name of its folder, or as NAME=FOLDER. The Open Inference Protocol is below /v2, people type /detect, /score,\n/impute, /sample and /embed, /openapi.json describes both. The token may stand in the environment variable EIDOS_TOKEN.\n\nExamples:\n  eidos serve runs/yolo-cells\n  eidos serve wine=runs/spline-flow-wine runs/yolo-cells --port 9000 --token-file token\n  curl --data-binary @photo.jpg 'localhost:8000/detect?confidence=0.5'",
+  );
+  command.action(async (runs: readonly string[], given: Readonly<Record<string, unknown>>) => {
+    const own = (name: string): boolean => Object.hasOwn(trust.shape, name);
+    const pick = (wanted: boolean) =>
+      Object.fromEntries(Object.entries(given).filter(([name]) => own(name) === wanted));
+    const trusted = parseOptions("serve", trust, flagValues(pick(true), [trust]));
+    const { EIDOS_TOKEN: secret } = process.env;
+    const flags = flagValues(pick(false), [serveOptions]);
+    const isNamed = flags.token !== undefined || flags.tokenFile !== undefined;
+    const options = parseOptions("serve", serveOptions, {
+      ...flags,
+      ...(secret !== undefined && !isNamed && { token: secret }),
+    });
+    const server = await serve(runs, options, trustOf(trusted));
+    for (const { name, model, abilities } of server.models) {
+      printLine(`${name} (${model}): ${abilities.join(", ")}`);
+    }
+    printLine(`listening on ${server.url}`);
+    await stopped(() => server.close());
+  });
+}
+
+/** Waits for a signal, then until the server is closed; a second signal ends at once. */
+async function stopped(close: () => Promise<void>): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let stopping = false;
+    const onSignal = (name: NodeJS.Signals): void => {
+      if (stopping) process.exit(128 + (SIGNALS[name as keyof typeof SIGNALS] ?? 0));
+      stopping = true;
+      printNote("stopping: requests that are here are answered; once more to quit at once");
+      close().then(resolve, reject);
+    };
+    for (const name of Object.keys(SIGNALS)) process.on(name, onSignal);
+  });
+}

@@ -1,0 +1,139 @@
+import type { Row } from "../data/sources/memory.ts";
+import type { Detection } from "../detection/boxes/detections.ts";
+import type { NdArray } from "../tensor/array.ts";
+
+// What a server can be asked, and what it answers: the words that routes, the queue and workers have in common. All of it is plain data, which
+// goes from one process to another.
+
+/** What a model is served for, the first one that it can do being its default. */
+export const ABILITIES = ["detect", "score", "impute", "sample", "embed"] as const;
+
+export type ServedAbility = (typeof ABILITIES)[number];
+
+/** A column of a model's table as clients see it. */
+export type ServedColumn =
+  | { readonly kind: "numeric" | "binary"; readonly name: string }
+  | { readonly kind: "categorical"; readonly name: string; readonly categories: readonly string[] };
+
+/** A model as clients see it. */
+export interface ServedModel {
+  readonly name: string;
+  /** The model of the catalogue: spline-flow, yolo. */
+  readonly model: string;
+  readonly abilities: readonly ServedAbility[];
+  /** What a sample is: a row of named columns (points are rows of x and y), or a picture. */
+  readonly sample:
+    | { readonly kind: "rows"; readonly columns: readonly ServedColumn[] }
+    | { readonly kind: "picture"; readonly shape: readonly number[]; readonly binary: boolean };
+  /** Names of the classes; empty where there are none. */
+  readonly classes: readonly string[];
+  /** Columns that samples are drawn under the values of. */
+  readonly given: readonly string[];
+  /** Names of the options that its sampler takes. */
+  readonly sampleOptions: readonly string[];
+  /** Shape of the features of one sample in the layer `code`, where it has features. */
+  readonly features?: readonly number[];
+  /** Step of training that the weights are of; undefined where their file does not record it. */
+  readonly version: string | undefined;
+  /** Abilities whose requests are computed together: those whose results do not depend on what else is computed. */
+  readonly merged: readonly ServedAbility[];
+}
+
+/** Samples that a request brings. */
+export type Brought =
+  | { readonly kind: "rows"; readonly rows: readonly Row[] }
+  /** Files of images. */
+  | { readonly kind: "files"; readonly files: readonly Uint8Array[] }
+  /** Numbers as the model sees them: of pictures 0 … 255. */
+  | { readonly kind: "array"; readonly x: NdArray<"float32"> };
+
+/** What a worker is asked to do with a model. */
+export type Work =
+  | {
+      readonly kind: "detect";
+      readonly files: readonly Uint8Array[];
+      /** Whether a picture of the first file with boxes is the answer. */
+      readonly picture: boolean;
+      readonly options: {
+        readonly confidence?: number | undefined;
+        readonly iou?: number | undefined;
+        readonly maximum?: number | undefined;
+      };
+    }
+  | { readonly kind: "score"; readonly samples: Brought; readonly seed: number }
+  | {
+      readonly kind: "impute";
+      readonly rows: readonly Row[];
+      readonly options: {
+        readonly draws: number;
+        readonly seed: number;
+        readonly label?: number | undefined;
+      };
+    }
+  | {
+      readonly kind: "sample";
+      /** Whether a grid of them as one picture is the answer. */
+      readonly picture: boolean;
+      readonly options: { readonly count: number; readonly seed: number } & Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly kind: "embed";
+      readonly samples: Brought;
+      readonly seed: number;
+      readonly layer: { readonly layer: string; readonly pool: "none" | "mean" };
+    };
+
+/** What was found in an image. */
+export interface FoundIn {
+  readonly width: number;
+  readonly height: number;
+  /** From the best down, in pixels of the upright image. */
+  readonly objects: readonly (Detection & { readonly label: string })[];
+  /** Whether more was found than the maximum. */
+  readonly cut: boolean;
+}
+
+/** A cell of a table that a model has made. */
+export type MadeCell = string | number | null;
+
+/** What a worker answers. */
+export type Answer =
+  | { readonly kind: "found"; readonly images: readonly FoundIn[] }
+  | { readonly kind: "picture"; readonly type: "image/jpeg" | "image/png"; readonly bytes: Uint8Array }
+  | { readonly kind: "scores"; readonly logLikelihood: Float64Array }
+  | {
+      readonly kind: "table";
+      readonly names: readonly string[];
+      readonly rows: readonly (readonly MadeCell[])[];
+    }
+  | { readonly kind: "array"; readonly array: NdArray<"float32"> };
+
+/** An answer with the step of training of the weights that made it. */
+export interface Answered {
+  readonly answer: Answer;
+  readonly version: string | undefined;
+}
+
+/** A request for a worker. */
+export interface Job {
+  readonly id: number;
+  readonly model: string;
+  readonly work: Work;
+  /** Milliseconds since 1970 after which nobody waits for the answer. */
+  readonly deadline: number;
+}
+
+/** Requests that are computed together have the same key; undefined where each is computed by itself. */
+export function mergeKey({ name, merged }: ServedModel, work: Work): string | undefined {
+  if (!merged.includes(work.kind)) return undefined;
+  switch (work.kind) {
+    case "detect":
+      return JSON.stringify([name, work.kind, work.options]);
+    case "score":
+      return JSON.stringify([name, work.kind]);
+    case "embed":
+      return JSON.stringify([name, work.kind, work.layer]);
+    default:
+      return undefined;
+  }
+}

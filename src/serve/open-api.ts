@@ -1,0 +1,241 @@
+import { z } from "zod";
+import { version } from "../version.ts";
+import type { ServedModel } from "./abilities.ts";
+import { BODIES, DETECT_OPTIONS, type RequestLimits } from "./requests.ts";
+
+// The OpenAPI document of a server: the routes of the Open Inference Protocol with its schemas by the names that the specification has for them,
+// and the plain routes with the schemas that check their bodies.
+
+type Json = Readonly<Record<string, unknown>>;
+
+const text = { type: "string" } as const;
+const ref = (name: string): Json => ({ $ref: `#/components/schemas/${name}` });
+const json = (schema: Json): Json => ({ "application/json": { schema } });
+
+function object(properties: Json, required: readonly string[]): Json {
+  return { type: "object", properties, required };
+}
+
+const shape = { type: "array", items: { type: "integer" } } as const;
+
+const tensor = { name: text, shape, datatype: text } as const;
+
+/** Schemas of the protocol, by its own names. */
+const PROTOCOL_SCHEMAS: Json = {
+  metadata_server_response: object(
+    { name: text, version: text, extensions: { type: "array", items: text } },
+    ["name", "version", "extensions"],
+  ),
+  metadata_model_response: object(
+    {
+      name: text,
+      versions: { type: "array", items: text },
+      platform: text,
+      inputs: { type: "array", items: ref("metadata_tensor") },
+      outputs: { type: "array", items: ref("metadata_tensor") },
+    },
+    ["name", "platform", "inputs", "outputs"],
+  ),
+  metadata_tensor: object(tensor, ["name", "datatype", "shape"]),
+  parameters: { type: "object", additionalProperties: true },
+  tensor_data: {
+    type: "array",
+    items: {
+      anyOf: [
+        ref("tensor_data"),
+        { type: "number" },
+        text,
+        { type: "boolean" },
+        // Beyond the protocol: a missing cell, or a number that JSON has not.
+        { type: "null" },
+      ],
+    },
+  },
+  request_input: object({ ...tensor, parameters: ref("parameters"), data: ref("tensor_data") }, [
+    "name",
+    "shape",
+    "datatype",
+    "data",
+  ]),
+  request_output: object({ name: text, parameters: ref("parameters") }, ["name"]),
+  inference_request: object(
+    {
+      id: text,
+      parameters: ref("parameters"),
+      inputs: { type: "array", items: ref("request_input") },
+      outputs: { type: "array", items: ref("request_output") },
+    },
+    ["inputs"],
+  ),
+  response_output: object({ ...tensor, parameters: ref("parameters"), data: ref("tensor_data") }, [
+    "name",
+    "shape",
+    "datatype",
+    "data",
+  ]),
+  inference_response: object(
+    {
+      model_name: text,
+      model_version: text,
+      id: text,
+      parameters: ref("parameters"),
+      outputs: { type: "array", items: ref("response_output") },
+    },
+    ["model_name", "outputs"],
+  ),
+  error: object({ error: text }, ["error"]),
+};
+
+const ERRORS: Json = Object.fromEntries(
+  [
+    ["400", "Something in the request is wrong; the message names it."],
+    ["401", "The token is missing or wrong."],
+    ["404", "There is no such model or route."],
+    ["413", "The body, the image or what is asked for is too large."],
+    ["415", "The body is of a type that this route does not take."],
+    ["500", "The model could not compute this."],
+    ["503", "Too many requests wait, a worker died, or the server is stopping; Retry-After has the seconds."],
+    ["504", "The deadline of the request has passed."],
+  ].map(([status, description]) => [status, { description, content: json(ref("error")) }]),
+);
+
+const ok = (content: Json): Json => ({ "200": { description: "OK", content }, ...ERRORS });
+
+const schemaOf = (schema: z.ZodType): Json => {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+  return rest as Json;
+};
+
+const parameter = (name: string, within: "path" | "query", schema: Json = text): Json => ({
+  name,
+  in: within,
+  required: within === "path",
+  schema,
+});
+
+/** Parameters of a query from the fields of a schema. */
+const queryOf = (schema: z.ZodObject): readonly Json[] =>
+  Object.entries(schema.shape).map(([name, field]) => parameter(name, "query", schemaOf(field as z.ZodType)));
+
+const MODEL = parameter("model", "query");
+
+const IMAGES: Json = Object.fromEntries(
+  ["image/jpeg", "image/png", "image/webp", "application/octet-stream"].map((type) => [
+    type,
+    { schema: { type: "string", format: "binary" } },
+  ]),
+);
+
+const array = object({ shape, data: { type: "array", items: { type: ["number", "null"] } } }, [
+  "shape",
+  "data",
+]);
+const rows = { type: "array", items: { type: "object" } } as const;
+const found = object(
+  {
+    model: text,
+    version: text,
+    width: { type: "integer" },
+    height: { type: "integer" },
+    cut: { type: "boolean" },
+    objects: {
+      type: "array",
+      items: object(
+        {
+          label: text,
+          class: { type: "integer" },
+          score: { type: "number" },
+          box: { type: "array", items: { type: "number" }, minItems: 4, maxItems: 4 },
+        },
+        ["label", "class", "score", "box"],
+      ),
+    },
+  },
+  ["model", "width", "height", "objects"],
+);
+
+/** Routes of a model of the protocol, with or without a version. */
+function modelRoutes(path: string, parameters: readonly Json[]): Json {
+  const get = (summary: string, schema: Json): Json => ({
+    parameters,
+    get: { summary, responses: ok(json(schema)) },
+  });
+  return {
+    [path]: get("Model Metadata", ref("metadata_model_response")),
+    [`${path}/ready`]: get(
+      "Model Ready",
+      object({ name: text, ready: { type: "boolean" } }, ["name", "ready"]),
+    ),
+    [`${path}/infer`]: {
+      parameters,
+      post: {
+        summary: "Inference",
+        requestBody: { required: true, content: json(ref("inference_request")) },
+        responses: ok(json(ref("inference_response"))),
+      },
+    },
+  };
+}
+
+/** The document of a server that serves these models. */
+export function openApi(models: readonly ServedModel[], { maxRows, maxSamples }: RequestLimits) {
+  const get = (summary: string, content: Json): Json => ({ get: { summary, responses: ok(content) } });
+  const post = (summary: string, body: Json, answer: Json, more: readonly Json[] = []): Json => ({
+    post: {
+      summary,
+      parameters: [MODEL, ...more],
+      requestBody: { required: true, content: body },
+      responses: ok(answer),
+    },
+  });
+  const name = parameter("name", "path");
+  const list = models.map((model) => `${model.name} (${model.model}): ${model.abilities.join(", ")}`);
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "eidos",
+      version,
+      description: `Models: ${list.join("; ")}. A model of the protocol does one thing: NAME its first ability, NAME:ABILITY each. A request has at most ${maxRows} rows or images and ${maxSamples} samples.`,
+      license: { name: "MIT" },
+    },
+    paths: {
+      "/v2/health/live": get("Server Live", json(object({ live: { type: "boolean" } }, ["live"]))),
+      "/v2/health/ready": get("Server Ready", json(object({ ready: { type: "boolean" } }, ["ready"]))),
+      "/v2": get("Server Metadata", json(ref("metadata_server_response"))),
+      ...modelRoutes("/v2/models/{name}", [name]),
+      ...modelRoutes("/v2/models/{name}/versions/{version}", [name, parameter("version", "path")]),
+      "/detect": post(
+        "Finds objects in an image",
+        IMAGES,
+        { ...json(found), "image/jpeg": { schema: { type: "string", format: "binary" } } },
+        queryOf(DETECT_OPTIONS),
+      ),
+      "/score": post(
+        "Log-likelihood of each row, or of an image, in nats",
+        { ...json(schemaOf(BODIES.score)), ...IMAGES },
+        json(
+          object({ logLikelihood: { type: "array", items: { type: ["number", "null"] } } }, [
+            "logLikelihood",
+          ]),
+        ),
+      ),
+      "/impute": post(
+        "Fills in the missing cells of rows",
+        json(schemaOf(BODIES.impute)),
+        json(object({ rows }, ["rows"])),
+      ),
+      "/sample": post("Draws samples", json(schemaOf(BODIES.sample)), {
+        ...json({ anyOf: [object({ rows }, ["rows"]), object({ samples: array }, ["samples"])] }),
+        "image/png": { schema: { type: "string", format: "binary" } },
+      }),
+      "/embed": post(
+        "Features of each row, or of an image",
+        { ...json(schemaOf(BODIES.embed)), ...IMAGES },
+        json(object({ features: array }, ["features"])),
+      ),
+      "/models": get("The models that are served", json({ type: "array", items: { type: "object" } })),
+      "/metrics": get("Numbers for Prometheus", { "text/plain": { schema: text } }),
+    },
+    components: { schemas: PROTOCOL_SCHEMAS },
+  };
+}

@@ -1,0 +1,289 @@
+import { z } from "zod";
+import { seedNumber, share, stepCount, unitCount } from "../bounds.ts";
+import { ServiceError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
+import { elementCount, float32 } from "../tensor/array.ts";
+import type { Brought, ServedAbility, ServedModel, Work } from "./abilities.ts";
+
+// What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker. Bodies of the plain routes are described
+// here, of which the OpenAPI document is made.
+
+/** How much one request may ask for. */
+export interface RequestLimits {
+  readonly maxRows: number;
+  readonly maxSamples: number;
+}
+
+/** @throws ServiceError with status 400 */
+export function bad(message: string): never {
+  throw new ServiceError(message, { status: 400 });
+}
+
+const cell = z.union([z.number(), z.string(), z.boolean(), z.null()]);
+
+const rows = z
+  .array(z.record(z.string(), cell))
+  .min(1)
+  .describe("rows of the table: cells by the names of columns");
+
+/** Numbers of samples as the model sees them. */
+const samples = z
+  .strictObject({ shape: z.array(z.int().min(0)).min(1).max(8), data: z.array(z.number()) })
+  .describe(
+    "pictures as numbers 0 … 255 (of binary pictures 0 and 1), row-major: [n, channels, height, width]",
+  );
+
+const seed = seedNumber().default(0).describe("the same seed gives the same answer");
+
+const label = unitCount(0).optional().describe("class, for models that are conditional on it");
+
+const brought = { rows: rows.optional(), samples: samples.optional() };
+
+/** Bodies of the plain routes. Images are sent as they are, with the same options in the query. */
+export const BODIES = {
+  score: z.strictObject({ ...brought, seed }),
+  impute: z.strictObject({
+    rows: rows.describe("rows of the table, with null where a cell is missing"),
+    draws: z.int().min(1).default(1).describe("completions of each row"),
+    seed,
+    label,
+  }),
+  sample: z.looseObject({
+    count: z.int().min(1).default(1).describe("how many samples"),
+    seed,
+    label,
+    given: z
+      .record(z.string(), z.union([z.string(), z.number()]))
+      .optional()
+      .describe("values of the columns that the model is conditioned on"),
+  }),
+  embed: z.strictObject({
+    ...brought,
+    seed,
+    layer: z.string().min(1).max(200).default("code").describe("which features"),
+    pool: z
+      .enum(["none", "mean"])
+      .default("none")
+      .describe("of maps, every number, or the mean over locations"),
+  }),
+} as const;
+
+/** Options of detection, in the query. */
+export const DETECT_OPTIONS = z.strictObject({
+  confidence: share()
+    .optional()
+    .describe("least score of a detection (default: that at which F₁ was highest on the validation split)"),
+  iou: share().optional().describe("of two detections of a class that overlap more the better one stays"),
+  maximum: stepCount().optional().describe("most detections of an image"),
+});
+
+/** Parses what a client sent. @throws ServiceError naming what is wrong */
+export function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  if (issue?.code === "unrecognized_keys") {
+    const known = "shape" in schema ? Object.keys(schema.shape as object) : [];
+    const [key = ""] = issue.keys;
+    return bad(`there is no ${JSON.stringify(short(key))} here${hint(key, known)}`);
+  }
+  const where = issue?.path.map((part) => short(String(part))).join(".");
+  return bad(`${where ? `${where}: ` : ""}${issue?.message ?? "not acceptable"}`);
+}
+
+/** A text of a client in a message. */
+function short(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function hint(name: string, known: readonly string[]): string {
+  const meant = nearest(name, known);
+  if (meant !== undefined) return `; did you mean ${meant}?`;
+  return known.length === 0 ? "" : `; there are ${known.slice(0, 20).map(short).join(", ")}`;
+}
+
+/** @throws ServiceError where a model cannot do what is asked, listing what it can */
+export function checkAbility(model: ServedModel, ability: ServedAbility): void {
+  if (model.abilities.includes(ability)) return;
+  bad(`${model.name} (${model.model}) cannot ${ability}; it can ${model.abilities.join(", ")}`);
+}
+
+/**
+ * Checks rows against the columns of a model: all have the same columns, and those of the model among them.
+ * @throws ServiceError naming the row and column at fault
+ */
+export function checkRows(
+  { sample, name }: ServedModel,
+  rows: readonly Readonly<Record<string, unknown>>[],
+  { maxRows }: RequestLimits,
+): void {
+  if (sample.kind !== "rows") bad(`${name} takes pictures, not rows; send an image, or samples`);
+  if (rows.length > maxRows) {
+    throw new ServiceError(`${rows.length} rows, more than the limit of ${maxRows}; send them in parts`, {
+      status: 413,
+    });
+  }
+  const [first = {}] = rows;
+  const names = Object.keys(first);
+  const wanted = sample.kind === "rows" ? sample.columns : [];
+  for (const column of wanted) {
+    if (Object.hasOwn(first, column.name)) continue;
+    const known = names.filter((other) => !wanted.some((one) => one.name === other));
+    bad(`rows[0]: column ${JSON.stringify(short(column.name))} is missing${hint(column.name, known)}`);
+  }
+  for (const [i, row] of rows.entries()) {
+    const own = Object.keys(row);
+    const extra = own.find((key) => !Object.hasOwn(first, key));
+    const absent = names.find((key) => !Object.hasOwn(row, key));
+    if (extra !== undefined) bad(`rows[${i}]: column ${JSON.stringify(short(extra))} is not in rows[0]`);
+    if (absent !== undefined) {
+      bad(`rows[${i}]: column ${JSON.stringify(short(absent))} is missing; write null for a missing cell`);
+    }
+  }
+}
+
+/** Names of columns that rows have and the model does not know: they are not looked at. */
+export function ignoredColumns({ sample }: ServedModel, rows: readonly object[]): readonly string[] {
+  if (sample.kind !== "rows") return [];
+  const known = new Set(sample.columns.map(({ name }) => name));
+  return Object.keys(rows[0] ?? {}).filter((name) => !known.has(name));
+}
+
+/** Samples as an array. @throws ServiceError where their shape or values are not those of the model */
+export function checkedArray(
+  { sample, name }: ServedModel,
+  { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number> },
+  { maxRows }: RequestLimits,
+): Brought {
+  const own = sample.kind === "picture" ? sample.shape : bad(`${name} takes rows, not samples`);
+  if (shape.length !== own.length + 1 || own.some((size, i) => shape[i + 1] !== size)) {
+    bad(`samples have the shape [${shape}]; ${name} takes [n,${own}]`);
+  }
+  const [count = 0] = shape;
+  if (count === 0) bad("there are no samples");
+  if (count > maxRows) {
+    throw new ServiceError(`${count} samples, more than the limit of ${maxRows}`, { status: 413 });
+  }
+  if (data.length !== elementCount(shape)) bad(`${data.length} numbers cannot fill the shape [${shape}]`);
+  const most = sample.kind === "picture" && sample.binary ? 1 : 255;
+  const x = float32(data, shape);
+  const wrong = x.data.findIndex((value) => !(value >= 0 && value <= most));
+  if (wrong >= 0) bad(`number ${wrong} of the samples is ${x.data[wrong]}; ${name} takes 0 to ${most}`);
+  return { kind: "array", x };
+}
+
+/** The samples of a body. */
+function broughtBy(
+  model: ServedModel,
+  body: { readonly rows?: unknown; readonly samples?: z.output<typeof samples> | undefined },
+  limits: RequestLimits,
+): Brought {
+  const { rows: given, samples: array } = body;
+  const wanted = model.sample.kind === "rows" ? "rows" : "an image, or samples";
+  if (given !== undefined && array !== undefined) bad("rows and samples are both given");
+  if (array !== undefined) return checkedArray(model, array, limits);
+  if (given === undefined) return bad(`${model.name} takes ${wanted}`);
+  const list = checked(rows, given);
+  checkRows(model, list, limits);
+  return { kind: "rows", rows: list };
+}
+
+/** Work of the body of a plain route, or of the parameters of the protocol. @throws ServiceError */
+export function workOf(
+  model: ServedModel,
+  ability: Exclude<ServedAbility, "detect">,
+  given: unknown,
+  limits: RequestLimits,
+  picture = false,
+): Work {
+  checkAbility(model, ability);
+  switch (ability) {
+    case "score": {
+      const body = checked(BODIES.score, given);
+      return { kind: "score", samples: broughtBy(model, body, limits), seed: body.seed };
+    }
+    case "embed": {
+      const { layer, pool, seed, ...body } = checked(BODIES.embed, given);
+      return { kind: "embed", samples: broughtBy(model, body, limits), seed, layer: { layer, pool } };
+    }
+    case "impute": {
+      const { rows, draws, seed, label } = checked(BODIES.impute, given);
+      checkRows(model, rows, limits);
+      const most = 10 * limits.maxSamples;
+      if (rows.length * draws > most) {
+        throw new ServiceError(
+          `${rows.length} rows with ${draws} draws each, more than the limit of ${most} draws; send them in parts`,
+          { status: 413 },
+        );
+      }
+      checkLabel(model, label);
+      return { kind: "impute", rows, options: { draws, seed, label } };
+    }
+    case "sample": {
+      const { count, seed, label, given: values, ...own } = checked(BODIES.sample, given);
+      if (count > limits.maxSamples) {
+        throw new ServiceError(`${count} samples, more than the limit of ${limits.maxSamples}`, {
+          status: 413,
+        });
+      }
+      const unknown = Object.keys(own).find((name) => !model.sampleOptions.includes(name));
+      if (unknown !== undefined) {
+        const known = [...Object.keys(BODIES.sample.shape), ...model.sampleOptions];
+        bad(`there is no option ${JSON.stringify(short(unknown))}${hint(unknown, known)}`);
+      }
+      checkLabel(model, label);
+      if (model.given.length > 0 && values === undefined) {
+        bad(`${model.name} draws samples under the values of ${model.given.join(", ")}; add given`);
+      }
+      if (picture && model.sample.kind !== "picture") {
+        throw new ServiceError(`samples of ${model.name} are rows, not pictures; accept application/json`, {
+          status: 406,
+        });
+      }
+      const options = {
+        ...own,
+        count,
+        seed,
+        ...(label !== undefined && { label }),
+        ...(values !== undefined && { given: values }),
+      };
+      return { kind: "sample", picture, options };
+    }
+  }
+}
+
+function checkLabel({ classes, name }: ServedModel, label: number | undefined): void {
+  if (label === undefined || label < classes.length) return;
+  bad(
+    classes.length === 0
+      ? `${name} has no classes`
+      : `label: must be from 0 to ${classes.length - 1}, not ${label}`,
+  );
+}
+
+/** Work on files of images, with the options of a query. @throws ServiceError */
+export function workOnFiles(
+  model: ServedModel,
+  ability: "detect" | "score" | "embed",
+  files: readonly Uint8Array[],
+  given: Readonly<Record<string, unknown>>,
+  { maxRows }: RequestLimits,
+  picture = false,
+): Work {
+  checkAbility(model, ability);
+  if (files.length === 0 || files.some(({ length }) => length === 0)) bad("there is no image in the body");
+  if (files.length > maxRows) {
+    throw new ServiceError(`${files.length} images, more than the limit of ${maxRows}`, { status: 413 });
+  }
+  if (ability === "detect") {
+    return { kind: "detect", files, picture, options: checked(DETECT_OPTIONS, given) };
+  }
+  if (model.sample.kind !== "picture") bad(`${model.name} takes rows as JSON, not images`);
+  const samples: Brought = { kind: "files", files };
+  if (ability === "score") {
+    const { seed } = checked(BODIES.score.pick({ seed: true }), given);
+    return { kind: "score", samples, seed };
+  }
+  const { seed, layer, pool } = checked(BODIES.embed.pick({ seed: true, layer: true, pool: true }), given);
+  return { kind: "embed", samples, seed, layer: { layer, pool } };
+}

@@ -1,0 +1,443 @@
+import { importSharp, refuseDrawing } from "../data/image/sharp.node.ts";
+import { columnsSchema } from "../data/sources/columns.ts";
+import { isPicture } from "../data/sources/data-set.ts";
+import { isDetector } from "../detection/models/detector.ts";
+import { DataError, MemoryError, MissingPackageError, OptionError, ServiceError } from "../errors.ts";
+import { encodePng, imageGrid } from "../report/index.ts";
+import type { Run } from "../tasks/open-run.node.ts";
+import { sampleSchema } from "../tasks/run/definition.node.ts";
+import { fewRows, readSource } from "../tasks/run/inputs.node.ts";
+import { detectorRun } from "../tasks/run/load.node.ts";
+import { asWritten, sampleRows, toBytes } from "../tasks/run/outputs.node.ts";
+import { type DetectedImage, drawFound } from "../tasks/use/detect.node.ts";
+import { embedderOf, embedding, joined, layerShape } from "../tasks/use/embed.node.ts";
+import { scoreSamples } from "../tasks/use/score.node.ts";
+import { elementCount, float32, type NdArray } from "../tensor/array.ts";
+import type {
+  Answer,
+  Brought,
+  FoundIn,
+  Job,
+  MadeCell,
+  ServedAbility,
+  ServedColumn,
+  ServedModel,
+  Work,
+} from "./abilities.ts";
+
+// What a worker does with an open run. Data of clients comes as rows, bytes and numbers, and never as the name of anything: no request
+// reaches a path, a query or a module.
+
+/** What became of a job. */
+export type Outcome =
+  | { readonly ok: true; readonly answer: Answer }
+  | { readonly ok: false; readonly status: number; readonly message: string; readonly stack?: string };
+
+/** Hands over what became of a job, as soon as it is known. */
+type Tell = (job: Job, outcome: Outcome) => void;
+
+/** Whether nobody waits for a job any more. */
+type GivenUp = (job: Job) => boolean;
+
+/** Thrown inside of a job that nobody waits for. */
+class GivenUpError extends Error {}
+
+const POINTS: readonly ServedColumn[] = ["x", "y"].map((name) => ({ kind: "numeric", name }));
+
+/** Whether a step succeeds. */
+function can(step: () => unknown): boolean {
+  try {
+    step();
+    return true;
+  } catch (error) {
+    if (error instanceof OptionError) return false;
+    throw error;
+  }
+}
+
+/** What a run is served for, as clients see it. */
+export function describeRun(name: string, { loaded, config, classes, weightsStep }: Run): ServedModel {
+  const { model, definition } = loaded;
+  const { dataInfo, modelOptions } = config;
+  const rows = !isPicture(dataInfo);
+  const other = isDetector(model) ? undefined : model;
+  const hasFeatures = can(() => embedderOf(loaded));
+  const abilities: ServedAbility[] = [];
+  if (other === undefined) abilities.push("detect");
+  if (other?.logProb !== undefined) abilities.push("score");
+  if (other?.inpaint !== undefined && rows) abilities.push("impute");
+  // Samples of a model between two data sets begin at samples of one, which a server has not.
+  if (other?.sample !== undefined && definition.needsSource !== true) abilities.push("sample");
+  if (hasFeatures) abilities.push("embed");
+  // Each of these is a function of its sample alone: no noise is drawn in the graph.
+  const plain = rows && !other?.scoresSlowly && other?.score === undefined && other?.scoreParts === undefined;
+  const merged = abilities.filter(
+    (ability) => ability === "detect" || ability === "embed" || (ability === "score" && plain),
+  );
+  const { given } = modelOptions;
+  const schema = sampleSchema(definition);
+  return {
+    name,
+    model: config.model,
+    abilities,
+    sample: rows
+      ? {
+          kind: "rows",
+          columns:
+            dataInfo.columns === undefined ? POINTS : columnsSchema.parse(dataInfo.columns).map(columnOf),
+        }
+      : { kind: "picture", shape: dataInfo.sampleShape, binary: dataInfo.kind === "binary" },
+    classes,
+    given: Array.isArray(given) ? given.map(String) : [],
+    sampleOptions: schema === undefined ? [] : Object.keys(schema.shape),
+    ...(hasFeatures && { features: layerShape(loaded, {}) }),
+    version: weightsStep === undefined ? undefined : String(weightsStep),
+    merged,
+  };
+}
+
+function columnOf(column: ReturnType<typeof columnsSchema.parse>[number]): ServedColumn {
+  const { kind, name } = column;
+  return kind === "categorical" ? { kind, name, categories: column.categories } : { kind, name };
+}
+
+/** Programs of other shapes that a run keeps: clients choose how many samples they ask for. */
+const MOST_PROGRAMS = 64;
+
+/** An open run as a worker serves it. */
+export class ServedRun {
+  readonly model: ServedModel;
+  private readonly run: Run;
+  private readonly pixelLimit: number;
+  private readonly shapes = new Set<string>();
+
+  constructor(name: string, run: Run, pixelLimit: number) {
+    this.run = run;
+    this.pixelLimit = pixelLimit;
+    this.model = describeRun(name, run);
+  }
+
+  /** Computes once what most clients ask for, so that the first one need not wait for its program. */
+  async warmUp(): Promise<void> {
+    const { abilities, sample, merged } = this.model;
+    const { loaded, config } = this.run;
+    const { sampleShape } = config.dataInfo;
+    const blank = float32(new Float32Array(elementCount(sampleShape)), [1, ...sampleShape]);
+    if (abilities.includes("detect")) {
+      const [, height = 1, width = 1] = sampleShape;
+      const image = { width, height, data: new Uint8Array(4 * width * height).fill(255) };
+      await this.run.detect(image, { confidence: 1 });
+    } else if (abilities.includes("embed")) {
+      await embedding(loaded, {}, fewRows)(blank);
+    }
+    if (merged.includes("score") && sample.kind === "rows") {
+      await scoreSamples(loaded, blank);
+    }
+  }
+
+  /** Does jobs of one key, together where they are merged. */
+  async answer(jobs: readonly Job[], tell: Tell, givenUp: GivenUp): Promise<void> {
+    await this.limitPrograms(jobs);
+    const works = jobs.map(({ work }) => work);
+    if (jobs.length > 1 && works.every((work) => work.kind === "score" || work.kind === "embed")) {
+      return this.answerTogether(jobs, tell, givenUp);
+    }
+    if (jobs.length > 1 && works.every((work) => work.kind === "detect")) {
+      return this.detectAll(jobs, tell, givenUp);
+    }
+    for (const job of jobs) {
+      await this.settle([job], tell, async () => {
+        if (givenUp(job)) throw new GivenUpError();
+        const answer = await this.answerOne(job.work, () => givenUp(job));
+        tell(job, { ok: true, answer });
+      });
+    }
+  }
+
+  /** Frees programs where there have been many shapes. */
+  private async limitPrograms(jobs: readonly Job[]): Promise<void> {
+    for (const { work } of jobs) {
+      const { kind } = work;
+      if (kind === "sample") {
+        this.shapes.add(
+          JSON.stringify([kind, { ...work.options, seed: 0, label: undefined, given: undefined }]),
+        );
+      }
+      if (kind === "impute") this.shapes.add(JSON.stringify([kind, work.rows.length, work.options.draws]));
+      if (kind === "embed") this.shapes.add(JSON.stringify([kind, work.layer]));
+    }
+    if (this.shapes.size <= MOST_PROGRAMS) return;
+    this.shapes.clear();
+    await this.run.loaded.session.release();
+  }
+
+  /** Runs a step on behalf of jobs; where it fails, all of them that have no answer yet are told so. */
+  private async settle(jobs: readonly Job[], tell: Tell, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      if (error instanceof GivenUpError) return;
+      const outcome = this.failure(error);
+      for (const job of jobs) tell(job, outcome);
+    }
+  }
+
+  /** What clients are told of an error: faults of what they sent as they are, without paths of this machine. */
+  private failure(error: unknown): Outcome {
+    const { config, folder } = this.run;
+    const given = error instanceof Error ? error.message : String(error);
+    const paths = [folder, ...(/[/\\]/.test(config.data) ? [config.data] : [])];
+    const message = paths
+      .reduce((text, path) => text.replaceAll(path, this.model.name), given)
+      .replaceAll(/\s*\n\s*/g, " ");
+    if (error instanceof ServiceError) return { ok: false, status: error.status, message };
+    if (error instanceof MemoryError) return { ok: false, status: 413, message };
+    if (error instanceof MissingPackageError) return { ok: false, status: 501, message };
+    if (error instanceof OptionError || error instanceof DataError) {
+      return { ok: false, status: 400, message };
+    }
+    return {
+      ok: false,
+      status: 500,
+      message: "the model could not compute this; the log of the server has the reason",
+      stack: error instanceof Error ? (error.stack ?? given) : given,
+    };
+  }
+
+  private async answerOne(work: Work, givenUp: () => boolean): Promise<Answer> {
+    const { run } = this;
+    const onProgress = (): void => {
+      if (givenUp()) throw new GivenUpError();
+    };
+    switch (work.kind) {
+      case "detect": {
+        const images: FoundIn[] = [];
+        for (const [i, file] of work.files.entries()) {
+          onProgress();
+          const name = nameOf(work.files, i);
+          for await (const image of this.detections(file, name, work.options, givenUp)) {
+            if (work.picture) {
+              const bytes = await drawFound(image, run.classes);
+              return { kind: "picture", type: "image/jpeg", bytes };
+            }
+            images.push(this.foundIn(image));
+          }
+        }
+        return { kind: "found", images };
+      }
+      case "score": {
+        const x = await this.read(work.samples, work.seed);
+        onProgress();
+        const logLikelihood = await scoreSamples(run.loaded, x, { seed: work.seed });
+        return { kind: "scores", logLikelihood };
+      }
+      case "impute": {
+        const { names, rows } = await run.impute({ kind: "rows", rows: work.rows }, work.options);
+        const { columns } = this.model.sample.kind === "rows" ? this.model.sample : { columns: [] };
+        const bits = new Set(columns.filter(({ kind }) => kind === "binary").map(({ name }) => name));
+        const all: (readonly MadeCell[])[] = [];
+        for await (const row of rows) {
+          onProgress();
+          const sent = work.rows[Math.floor(all.length / work.options.draws)] ?? {};
+          // Cells that are there come back as they were sent, not as texts.
+          all.push(
+            row.map((made, i) => {
+              const name = names[i] ?? "";
+              const cell = !bits.has(name) && Object.hasOwn(sent, name) ? sent[name] : undefined;
+              const isThere = typeof cell === "number" || (typeof cell === "string" && cell.trim() !== "");
+              return isThere ? cell : made;
+            }),
+          );
+        }
+        return { kind: "table", names, rows: all };
+      }
+      case "sample": {
+        const { dataInfo } = run.config;
+        const samples = await run.sample({ ...work.options, onProgress });
+        checkFiniteAnswer(samples);
+        if (!isPicture(dataInfo)) return { kind: "table", ...sampleRows(dataInfo, samples) };
+        if (!work.picture) return { kind: "array", array: asWritten(dataInfo, samples) };
+        const bytes = await encodePng(imageGrid(toBytes(samples, dataInfo.kind)));
+        return { kind: "picture", type: "image/png", bytes };
+      }
+      case "embed": {
+        const x = await this.read(work.samples, work.seed);
+        onProgress();
+        return { kind: "array", array: await embedding(run.loaded, work.layer, fewRows)(x) };
+      }
+    }
+  }
+
+  /** Reads each job's samples by itself, and computes those of all that can be read as one array. */
+  private async answerTogether(jobs: readonly Job[], tell: Tell, givenUp: GivenUp): Promise<void> {
+    const ready: { readonly job: Job; readonly x: NdArray<"float32"> }[] = [];
+    for (const job of jobs) {
+      const { work } = job;
+      await this.settle([job], tell, async () => {
+        if (givenUp(job) || !(work.kind === "score" || work.kind === "embed")) throw new GivenUpError();
+        ready.push({ job, x: await this.read(work.samples, work.seed) });
+      });
+    }
+    const waited = ready.filter(({ job }) => !givenUp(job));
+    const [first] = waited;
+    if (first === undefined) return;
+    const { work } = first.job;
+    await this.settle(
+      waited.map(({ job }) => job),
+      tell,
+      async () => {
+        const x = joined(waited.map((one) => one.x));
+        const [count = 0] = x.shape;
+        const result =
+          work.kind === "embed"
+            ? await embedding(this.run.loaded, work.layer, fewRows)(x)
+            : { data: await scoreSamples(this.run.loaded, x), shape: [count] };
+        const size = elementCount(result.shape.slice(1));
+        let at = 0;
+        for (const { job, x } of waited) {
+          const [rows = 0] = x.shape;
+          const part = result.data.slice(at * size, (at + rows) * size);
+          at += rows;
+          const answer: Answer =
+            part instanceof Float64Array
+              ? { kind: "scores", logLikelihood: part }
+              : { kind: "array", array: float32(part, [rows, ...result.shape.slice(1)]) };
+          tell(job, { ok: true, answer });
+        }
+      },
+    );
+  }
+
+  /** Detects for several jobs of equal options: while the detector looks at one image, the next ones are decoded. */
+  private async detectAll(jobs: readonly Job[], tell: Tell, givenUp: GivenUp): Promise<void> {
+    const plain = jobs.filter(
+      ({ work }) => work.kind === "detect" && !work.picture && work.files.length === 1,
+    );
+    for (const job of jobs) if (!plain.includes(job)) await this.answer([job], tell, givenUp);
+    const waited = plain.filter((job) => !givenUp(job));
+    const [first] = waited;
+    if (first?.work.kind !== "detect") return;
+    const { options } = first.work;
+    const open = new Set(waited);
+    const named = new Map<string, { readonly job: Job; readonly image: Uint8Array }>();
+    for (const [i, job] of waited.entries()) {
+      const { work } = job;
+      await this.settle([job], tell, async () => {
+        const [image] = work.kind === "detect" ? work.files : [];
+        if (image === undefined) throw new GivenUpError();
+        named.set(String(i), { job, image });
+      });
+    }
+    await this.settle(
+      waited,
+      (job, outcome) => void (open.delete(job) && tell(job, outcome)),
+      async () => {
+        const images = [...named].map(([name, { image }]) => ({ image, name }));
+        const limits = { pixelLimit: this.pixelLimit };
+        const onUnreadable = ({ name }: { readonly name: string }, reason: string): void => {
+          const job = named.get(name)?.job;
+          if (job !== undefined && open.delete(job)) tell(job, this.failure(imageError("the image", reason)));
+        };
+        for await (const found of this.run.detections(images, {
+          ...clean(options),
+          ...limits,
+          onUnreadable,
+        })) {
+          const job = named.get(found.name)?.job;
+          if (job === undefined || !open.delete(job)) continue;
+          tell(job, { ok: true, answer: { kind: "found", images: [this.foundIn(found)] } });
+        }
+      },
+    );
+  }
+
+  /** What is found in the file of an image, which must be readable. */
+  private detections(
+    image: Uint8Array,
+    name: string,
+    options: Extract<Work, { kind: "detect" }>["options"],
+    givenUp: () => boolean,
+  ): AsyncGenerator<DetectedImage> {
+    const { pixelLimit } = this;
+    return this.run.detections([{ image, name }], {
+      ...clean(options),
+      pixelLimit,
+      onUnreadable(_, reason) {
+        throw imageError(name, reason);
+      },
+      onTiles() {
+        if (givenUp()) throw new GivenUpError();
+      },
+    });
+  }
+
+  private foundIn({ width, height, found, cut }: DetectedImage): FoundIn {
+    const { classes } = detectorRun(this.run.loaded);
+    const objects = found.map((one) => ({ ...one, label: classes[one.class] ?? String(one.class) }));
+    return { width, height, objects, cut };
+  }
+
+  /** Samples of a request as the model sees them. */
+  private async read(samples: Brought, seed: number): Promise<NdArray<"float32">> {
+    if (samples.kind === "array") return samples.x;
+    const parts: NdArray<"float32">[] = [];
+    if (samples.kind === "files") {
+      for (const [i, file] of samples.files.entries())
+        await checkPixels(file, nameOf(samples.files, i), this.pixelLimit);
+    }
+    const source =
+      samples.kind === "rows"
+        ? ({ kind: "rows", rows: samples.rows } as const)
+        : ({ kind: "images", form: "encoded", images: samples.files } as const);
+    const onUnreadable = (_: string, reason: string): never => {
+      throw imageError("the image", reason);
+    };
+    for await (const { x } of readSource(this.run.loaded, source, { seed, onUnreadable })) parts.push(x);
+    return joined(parts);
+  }
+
+  async release(): Promise<void> {
+    await this.run.release();
+  }
+}
+
+/** What messages call one of some images. */
+function nameOf(files: readonly unknown[], index: number): string {
+  return files.length === 1 ? "the image" : `image ${index}`;
+}
+
+/** Options that are given. */
+function clean(options: Extract<Work, { kind: "detect" }>["options"]) {
+  const { confidence, iou, maximum } = options;
+  return {
+    ...(confidence !== undefined && { confidence }),
+    ...(iou !== undefined && { iou }),
+    ...(maximum !== undefined && { maximum }),
+  };
+}
+
+/** What is wrong with an image: 413 where it is too large, otherwise 400. */
+function imageError(name: string, reason: string): ServiceError {
+  const plain = reason.replace(/; --tiles looks at it .*$/, "").replace(/^images\[\d+\]: /, "");
+  return new ServiceError(`${name}: ${plain}`, { status: /more than the limit of/.test(plain) ? 413 : 400 });
+}
+
+/** Refuses an image by its header, before it is decoded. @throws ServiceError */
+async function checkPixels(file: Uint8Array, name: string, limit: number): Promise<void> {
+  const sharp = await importSharp();
+  let size: { readonly width: number; readonly height: number; readonly format?: string };
+  try {
+    size = await sharp(file).metadata();
+    refuseDrawing(size.format);
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+    throw imageError(name, `not a readable image (${reason})`);
+  }
+  if (size.width * size.height > limit)
+    throw imageError(name, `${size.width} × ${size.height} pixels, more than the limit of ${limit}`);
+}
+
+function checkFiniteAnswer({ data }: NdArray<"float32">): void {
+  if (data.every(Number.isFinite)) return;
+  throw new Error("a sample is not finite; the model has diverged, fit it with a lower learningRate");
+}
