@@ -301,7 +301,7 @@ describe("a request that is wrong", () => {
   ];
 
   it.each(refused)("%s", async (_what, ...rest) => {
-    const [path, body, status, message, headers = {}] = rest as Wrong;
+    const [path, body, status, message, headers = {}] = rest as unknown as Wrong;
     const reply = await ask(server, path, body, headers);
     expect(reply.body.error).toMatch(message);
     expect(reply.status).toBe(status);
