@@ -1,7 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { EidosError, locationOutside } from "../errors.ts";
 import { printable, printableLines } from "../printable.ts";
-import { rankJob } from "../train/ranks/job.node.ts";
 import { version } from "../version.ts";
 
 // Commands are imported when they are called: `eidos --help` loads neither ONNX Runtime nor the models.
@@ -187,8 +186,10 @@ export async function runCommand(args: readonly string[]): Promise<void> {
     await parse(args);
   } catch (error) {
     fail(error);
+    if (args.find((arg) => !arg.startsWith("-")) !== "fit") return;
+    const { rankJob } = await import("../train/ranks/job.node.ts");
     const job = rankJob();
-    if (job !== undefined && args.find((arg) => !arg.startsWith("-")) === "fit") {
+    if (job !== undefined) {
       const { abortJob } = await import("../train/ranks/ranks.node.ts");
       await abortJob(job);
     }
