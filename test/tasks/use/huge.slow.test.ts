@@ -73,7 +73,7 @@ it("a photo of 12,000 × 12,000 pixels is looked at in bands, of which one at a 
   if (tiling === undefined) throw new Error("no tiles");
   const tiles = lookedAt(run.model, split, tiling, (_, part) => bands.part(part));
   const progress: number[] = [];
-  const options = { ...TILES, confidence: 0.05 };
+  const options = { ...TILES, confidence: 0.05, maximum: 100 };
   const found = await tiledDetections(run.model, run.session, tiles, 0, options, {
     onTiles: (done, count) => progress.push(done / count),
   });
