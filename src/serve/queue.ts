@@ -180,6 +180,8 @@ export class RequestQueue {
   fail(id: number, error: ServiceError): void {
     const held = this.running.get(id);
     this.running.delete(id);
+    // A worker may notice before the timer here does.
+    if (held !== undefined && error.status === 504) this.counts.expired(held.job);
     held?.reject(error);
   }
 
