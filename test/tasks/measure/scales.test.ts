@@ -35,9 +35,15 @@ describe("training at several scales", () => {
     const {
       seconds: _s,
       samplesPerSecond: _p,
+      reportSeconds: _r,
       ...one
     } = (await ran({ ...plain("one"), scales: [1] })).summary;
-    const { seconds: _t, samplesPerSecond: _q, ...none } = (await ran(plain("none"))).summary;
+    const {
+      seconds: _t,
+      samplesPerSecond: _q,
+      reportSeconds: _u,
+      ...none
+    } = (await ran(plain("none"))).summary;
     expect({ ...one, folder: "" }).toEqual({ ...none, folder: "" });
   });
 
