@@ -114,6 +114,18 @@ const BESIDE: Readonly<Partial<Record<BoxFormat, string>>> = {
   darknet: "obj_train_data",
 };
 
+/** A text beside each photo with its class and its box in shares of the photo, as YOLO and Darknet have them. */
+async function putShares(folder: string, all: Awaited<ReturnType<typeof photos>>): Promise<void> {
+  for (const {
+    name,
+    box: [x, y, width, height],
+    label,
+  } of all) {
+    const shares = [x + width / 2, y + height / 2, width, height].map((value) => value / 32);
+    await put(join(folder, name.replace(".png", ".txt")), `${label === "cat" ? 0 : 1} ${shares.join(" ")}\n`);
+  }
+}
+
 /** A folder of photos with boxes in one of the formats. */
 export async function boxFolder(folder: string, count: number, format: BoxFormat): Promise<void> {
   const all = await photos(count);
@@ -158,17 +170,7 @@ export async function boxFolder(folder: string, count: number, format: BoxFormat
         all.map(({ name }) => `${name.replace(".png", "")}\n`).join(""),
       );
     case "yolo":
-      for (const {
-        name,
-        box: [x, y, width, height],
-        label,
-      } of all) {
-        const shares = [x + width / 2, y + height / 2, width, height].map((value) => value / 32);
-        await put(
-          join(folder, "labels", name.replace(".png", ".txt")),
-          `${label === "cat" ? 0 : 1} ${shares.join(" ")}\n`,
-        );
-      }
+      await putShares(join(folder, "labels"), all);
       return put(
         join(folder, "data.yaml"),
         "path: .\ntrain: images\nval: images\nnc: 2\nnames: [cat, dog]\n",
@@ -243,17 +245,7 @@ export async function boxFolder(folder: string, count: number, format: BoxFormat
       }
       return;
     case "darknet":
-      for (const {
-        name,
-        box: [x, y, width, height],
-        label,
-      } of all) {
-        const shares = [x + width / 2, y + height / 2, width, height].map((value) => value / 32);
-        await put(
-          join(folder, "obj_train_data", name.replace(".png", ".txt")),
-          `${label === "cat" ? 0 : 1} ${shares.join(" ")}\n`,
-        );
-      }
+      await putShares(join(folder, "obj_train_data"), all);
       await put(join(folder, "obj.names"), "cat\ndog\n");
       return put(join(folder, "train.txt"), all.map(({ name }) => `data/obj_train_data/${name}\n`).join(""));
     case "wider": {
