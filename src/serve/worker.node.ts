@@ -41,7 +41,8 @@ const runs = new Map<string, ServedRun>();
 const cancelled = new Set<number>();
 
 function send(message: FromWorker): void {
-  process.send?.(message);
+  // Where the main process has closed the channel meanwhile, nobody waits for this any more.
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
 }
 
 async function open({ name, folder, options, pixelLimit }: RunToOpen): Promise<void> {
