@@ -58,6 +58,36 @@ class Estimator implements Trainable {
   }
 }
 
+/** Pairs that have so many nats together, x and y of each after one another: [count, 40]. */
+function pairsFrom(task: StaircaseTask, nats: number, count: number, random: Random): Float32Array {
+  const correlation = correlationOf(nats);
+  const rest = Math.sqrt(1 - correlation ** 2);
+  const pairs = new Float32Array(count * 2 * SIZE);
+  random.fillNormal(pairs);
+  for (let row = 0; row < count; row++) {
+    for (let k = 0; k < SIZE; k++) {
+      const at = 2 * SIZE * row + k;
+      const y = correlation * (pairs[at] ?? 0) + rest * (pairs[at + SIZE] ?? 0);
+      pairs[at + SIZE] = task === "cubic" ? y ** 3 : y;
+    }
+  }
+  return pairs;
+}
+
+/** x and y of fresh pairs, [count, 20] each. */
+export function pairsOf(task: StaircaseTask, nats: number, count: number, seed: number) {
+  const pairs = pairsFrom(task, nats, count, new Random(seed));
+  const side = (offset: number) =>
+    float32(
+      Float32Array.from(
+        { length: count * SIZE },
+        (_, i) => pairs[2 * SIZE * Math.floor(i / SIZE) + offset + (i % SIZE)] ?? 0,
+      ),
+      [count, SIZE],
+    );
+  return [side(0), side(SIZE)] as const;
+}
+
 /** Batches of pairs, one beside the other, [n, 40], from the level of their step. */
 function drawnPairs({ task, steps, batchSize, seed }: StaircaseOptions): TrainingBatches {
   const random = new Random(seed);
@@ -69,17 +99,7 @@ function drawnPairs({ task, steps, batchSize, seed }: StaircaseOptions): Trainin
     shape: (rows) => ({ x: [rows, 2 * SIZE], labeled: false }),
     feeds(step) {
       const level = LEVELS[Math.min(LEVELS.length - 1, Math.floor((step * LEVELS.length) / steps))] ?? 0;
-      const correlation = correlationOf(level);
-      const noise = new Float32Array(batchSize * 2 * SIZE);
-      drawn.split(step).fillNormal(noise);
-      const rest = Math.sqrt(1 - correlation ** 2);
-      for (let row = 0; row < batchSize; row++) {
-        for (let k = 0; k < SIZE; k++) {
-          const at = 2 * SIZE * row + k;
-          const y = correlation * (noise[at] ?? 0) + rest * (noise[at + SIZE] ?? 0);
-          noise[at + SIZE] = task === "cubic" ? y ** 3 : y;
-        }
-      }
+      const noise = pairsFrom(task, level, batchSize, drawn.split(step));
       return { x: float32(noise, [batchSize, 2 * SIZE]) };
     },
     names: () => [],
