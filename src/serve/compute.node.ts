@@ -16,6 +16,8 @@ export interface Serving {
   readonly limits: RequestLimits;
   /** Seconds after which requests are given up. */
   readonly timeout: number;
+  /** Whether clients must send a token. */
+  readonly needsToken: boolean;
   /** Whether the server is being stopped. */
   readonly isDraining: () => boolean;
 }

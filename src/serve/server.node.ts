@@ -80,6 +80,9 @@ const MEGABYTE = 1e6;
 /** Seconds that a client may take to send a request. */
 const SLOWEST = 60;
 
+/** Milliseconds after the drain in which answers still reach their clients. */
+const LAST_WORD = 1000;
+
 /** Routes that need no token: those of probes. */
 const OPEN = new Set(["/v2/health/live", "/v2/health/ready"]);
 
@@ -259,6 +262,7 @@ export async function serve(
     metrics,
     limits: { maxRows: options.maxRows, maxSamples: options.maxSamples },
     timeout: options.timeout,
+    needsToken: token !== undefined,
     isDraining: () => draining,
   };
   try {
@@ -301,8 +305,13 @@ export async function serve(
   const looking =
     options.reload === 0
       ? undefined
-      : setInterval(async () => {
-          for (const name of await watcher.changed()) pool.reload(name);
+      : setInterval(() => {
+          watcher.changed().then(
+            (names) => {
+              for (const name of names) pool.reload(name);
+            },
+            (error: unknown) => app.log.error({ err: error }, "run folders cannot be looked at"),
+          );
         }, 1000 * options.reload);
   const { address, port, family } = app.server.address() as AddressInfo;
   const host = family === "IPv6" ? `[${address}]` : address;
@@ -310,13 +319,15 @@ export async function serve(
   const close = async (): Promise<void> => {
     draining = true;
     clearInterval(looking);
-    const late = setTimeout(
-      () =>
-        serving.queue.refuseAll(new ServiceError("the server is stopping", { status: 503, retryAfter: 1 })),
-      1000 * options.drain,
-    );
+    let cut: ReturnType<typeof setTimeout> | undefined;
+    const late = setTimeout(() => {
+      serving.queue.refuseAll(new ServiceError("the server is stopping", { status: 503, retryAfter: 1 }));
+      // Those that are told so have a moment to hear it; a client that sends or reads without end has no more.
+      cut = setTimeout(() => app.server.closeAllConnections(), LAST_WORD);
+    }, 1000 * options.drain);
     await app.close();
     clearTimeout(late);
+    clearTimeout(cut);
     await pool.close();
   };
   return {
