@@ -43,7 +43,11 @@ export function compute(
   model: ServedModel,
   work: Work,
 ): Promise<Answered> {
-  request.served = { model: model.name, ability: work.kind };
+  const served = { model: model.name, ability: work.kind };
+  request.served = served;
+  // The line of the log that says how it ended names them too.
+  request.log = request.log.child(served);
+  reply.log = request.log;
   const gone = new AbortController();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) gone.abort();

@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import fastify, { type FastifyInstance } from "fastify";
 import { FILE_KINDS, readRegularFile } from "../data/files/files.node.ts";
 import { OptionError, ServiceError } from "../errors.ts";
@@ -63,14 +64,24 @@ async function tokenOf({ token, tokenFile }: ResolvedServeOptions): Promise<stri
   return text;
 }
 
-/** Certificate and key. @throws OptionError where one of them is missing */
+/** Certificate and key. @throws OptionError where one of them is missing, or they are none that belong together; FileError */
 async function tlsOf({ tlsCert, tlsKey }: ResolvedServeOptions) {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new OptionError("options tlsCert and tlsKey: https needs both");
   }
   const read = async (file: string) => Buffer.from(await readRegularFile(file, FILE_KINDS.text));
-  return { cert: await read(tlsCert), key: await read(tlsKey) };
+  const pair = { cert: await read(tlsCert), key: await read(tlsKey) };
+  try {
+    createSecureContext(pair);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new OptionError(
+      `options tlsCert and tlsKey: ${tlsCert} and ${tlsKey} are no certificate and its key in PEM (${why})`,
+      { cause: error },
+    );
+  }
+  return pair;
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
@@ -127,8 +138,26 @@ function addAdmission(app: FastifyInstance, options: ResolvedServeOptions, servi
   });
 }
 
+/** What is wrong with a body that no route has seen, in words that say what to do. */
+function bodyFault(
+  error: Error & { readonly code?: string },
+  type: string,
+  limit: number,
+): string | undefined {
+  switch (error.code) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return `the body is larger than the limit of ${limit} MB`;
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return `a body of the type ${type.slice(0, 60)} is not taken; send application/json, or an image as image/… or application/octet-stream`;
+    case "FST_ERR_CTP_EMPTY_JSON_BODY":
+      return "the body is empty; send JSON, or {} where everything has a default";
+    default:
+      return undefined;
+  }
+}
+
 /** Answers every error as `{ error }`, in one line. */
-function addErrors(app: FastifyInstance): void {
+function addErrors(app: FastifyInstance, { bodyLimit }: ResolvedServeOptions): void {
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const status = error instanceof ServiceError ? error.status : (error.statusCode ?? 500);
     if (error instanceof ServiceError && error.retryAfter !== undefined) {
@@ -136,7 +165,9 @@ function addErrors(app: FastifyInstance): void {
     }
     const isOurs = error instanceof ServiceError || status < 500;
     if (!isOurs) request.log.error({ err: error }, "unexpected error");
-    const message = isOurs ? error.message : "unexpected error; the log of the server has the reason";
+    const fault = bodyFault(error, request.headers["content-type"] ?? "", bodyLimit);
+    const message =
+      fault ?? (isOurs ? error.message : "unexpected error; the log of the server has the reason");
     return reply.code(status).send({ error: printable(message.replaceAll(/\s*\n\s*/g, " ")) });
   });
   app.setNotFoundHandler((request, reply) =>
@@ -267,7 +298,7 @@ export async function serve(
   };
   try {
     app.decorateRequest("served", null);
-    addErrors(app);
+    addErrors(app, options);
     if (options.cors.length > 0) {
       const origin = options.cors.includes("*") ? "*" : [...options.cors];
       await app.register((await import("@fastify/cors")).default, { origin, methods: ["GET", "POST"] });
