@@ -112,7 +112,7 @@ export class MissingPackageError extends EidosError {
 
 /** What a server answers in place of a result: its HTTP status, and where it is worth a try, seconds until then. */
 export class ServiceError extends EidosError {
-  override readonly name = "ServiceError";
+  override readonly name: string = "ServiceError";
   readonly status: number;
   readonly retryAfter: number | undefined;
 
@@ -124,6 +124,26 @@ export class ServiceError extends EidosError {
     this.status = options.status ?? 500;
     this.retryAfter = options.retryAfter;
   }
+}
+
+/** A server does not do what it was asked for, and will not the next time: something in the request is wrong (4xx). */
+export class RefusedError extends ServiceError {
+  override readonly name = "RefusedError";
+}
+
+/** A server has no time now (503): too many requests wait, a worker died, or it is stopping. The same request may succeed later. */
+export class BusyError extends ServiceError {
+  override readonly name = "BusyError";
+}
+
+/** A request was given up because its time was up, by the server (504) or by its client. */
+export class DeadlineError extends ServiceError {
+  override readonly name = "DeadlineError";
+}
+
+/** No server answers at an address. */
+export class UnreachableError extends EidosError {
+  override readonly name = "UnreachableError";
 }
 
 /** What is asked for would need more memory than there is; nothing of it has been taken. */

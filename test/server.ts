@@ -82,14 +82,19 @@ export function sendFile(
     return;
   }
   response.write(body.subarray(0, drop), () => {
-    void taken(cache, (isRest ? from : 0) + drop).then(() => response.destroy());
+    const destroy = (): unknown => response.destroy();
+    taken(response, cache, (isRest ? from : 0) + drop).then(destroy, destroy);
   });
 }
 
-/** Waits until a part of a file in a cache has so many bytes, but not for ever. */
-async function taken(cache: string | undefined, bytes: number): Promise<void> {
-  for (let looks = 0; cache !== undefined && looks < 1000; looks++) {
-    const parts = (await readdir(cache)).filter((name) => name.endsWith(".part"));
+/**
+ * Waits until a part of a file in a cache has so many bytes, but not for ever, and no longer than the connection is there: the test that it
+ * belongs to may have ended, and its folder may be gone.
+ */
+async function taken(response: ServerResponse, cache: string | undefined, bytes: number): Promise<void> {
+  for (let looks = 0; cache !== undefined && !response.destroyed && looks < 1000; looks++) {
+    const names = await readdir(cache).catch(() => []);
+    const parts = names.filter((name) => name.endsWith(".part"));
     const sizes = await Promise.all(
       parts.map(async (name) => (await stat(join(cache, name)).catch(() => undefined))?.size),
     );

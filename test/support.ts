@@ -1,6 +1,7 @@
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import type { NdArray } from "../src/tensor/array.ts";
 
@@ -27,6 +28,11 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
 /** A fresh folder that the test removes. */
 export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), "eidos-"));
+}
+
+/** Waits until something holds, however long that takes: only the limit of the test ends it. */
+export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(20);
 }
 
 /** Names that strangers may give to classes, columns, categories and parts of a loss. */

@@ -1,12 +1,15 @@
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { Row } from "../data/sources/memory.ts";
-import { ServiceError } from "../errors.ts";
+import { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
 import type { FoundIn, ServedModel } from "./abilities.ts";
 
 // A client of `eidos serve` for programs and pages: it needs nothing but fetch, and no part of the training code.
 
-export { ServiceError } from "../errors.ts";
-export type { FoundIn, ServedModel } from "./abilities.ts";
+export { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
+export type { FoundIn } from "./abilities.ts";
+
+/** What a server says of a model. */
+export type ModelDescription = Omit<ServedModel, "merged">;
 
 /** How a client reaches its server. */
 export interface ClientOptions {
@@ -14,13 +17,21 @@ export interface ClientOptions {
   readonly token?: string;
   /** Default: the fetch of this platform. */
   readonly fetch?: typeof fetch;
+  /**
+   * How often a request is sent again that the server has no time for (503), each time after the seconds that it says in Retry-After, or one.
+   * Default: 0. Nothing that is asked changes the server, so that asking twice does no harm.
+   */
+  readonly retries?: number;
 }
 
 /** What every call takes. */
 export interface CallOptions {
+  /** Ends the call, which then throws the reason of the signal. */
   readonly signal?: AbortSignal;
-  /** Milliseconds after which the server is to give up. Default: as the server is set. */
+  /** Milliseconds after which the call is given up, here and at the server, further tries included. Default: as the server is set. */
   readonly timeout?: number;
+  /** In place of the client's own. */
+  readonly retries?: number;
 }
 
 /** The bytes of an image file. */
@@ -74,11 +85,14 @@ export type Samples = Made &
     | { readonly samples: Numbers; readonly rows?: undefined }
   );
 
-/** A model of a server. Each method throws a ServiceError with the status and the server's own words where it is refused. */
+/**
+ * A model of a server. Each method throws a ServiceError with the status and the server's own words: RefusedError where the request is wrong (4xx),
+ * BusyError where the server has no time (503), DeadlineError where the time is up. An UnreachableError says that no server answers.
+ */
 export interface RemoteModel {
   readonly name: string;
   /** What it is: abilities, columns, classes, version. */
-  describe(options?: CallOptions): Promise<ServedModel>;
+  describe(options?: CallOptions): Promise<ModelDescription>;
   detect(image: ImageBytes, options?: DetectCall): Promise<Made & FoundIn>;
   /** The image with what is found in it, as a JPEG. */
   detectPicture(image: ImageBytes, options?: DetectCall): Promise<Blob>;
@@ -115,7 +129,7 @@ export type RemoteModelOf<N extends ModelName> = Pick<
 /** A server. */
 export interface Client {
   /** The models that it serves. */
-  models(options?: CallOptions): Promise<readonly ServedModel[]>;
+  models(options?: CallOptions): Promise<readonly ModelDescription[]>;
   /** Whether it can answer. */
   isReady(options?: CallOptions): Promise<boolean>;
   /**
@@ -132,7 +146,7 @@ const isImage = (samples: readonly Row[] | ImageBytes): samples is ImageBytes =>
 /** The seconds of a Retry-After header, where it has some. */
 function secondsOf(header: string | null): { readonly retryAfter?: number } {
   const seconds = Number(header ?? Number.NaN);
-  return Number.isFinite(seconds) ? { retryAfter: seconds } : {};
+  return Number.isFinite(seconds) && seconds >= 0 ? { retryAfter: seconds } : {};
 }
 
 /** What the server says is wrong. */
@@ -145,10 +159,102 @@ async function refusal(response: Response): Promise<ServiceError> {
   } catch {
     // Something between client and server has answered.
   }
-  return new ServiceError(message === "" ? response.statusText : message, {
-    status: response.status,
-    ...secondsOf(response.headers.get("retry-after")),
+  const { status, statusText, headers } = response;
+  const options = { status, ...secondsOf(headers.get("retry-after")) };
+  const Kind =
+    status === 503
+      ? BusyError
+      : status === 504
+        ? DeadlineError
+        : status >= 400 && status < 500
+          ? RefusedError
+          : ServiceError;
+  return new Kind(message === "" ? statusText || `status ${status}` : message, options);
+}
+
+/** The body of an answer. @throws ServiceError where it is no JSON: something between client and server has answered */
+async function parsed<T>(response: Response): Promise<T> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ServiceError("the answer is no JSON; is that the address of eidos serve?", {
+      status: response.status,
+      cause,
+    });
+  }
+}
+
+/** A request, and how its answer is read. */
+interface Request<T> {
+  readonly path: string;
+  readonly body?: { readonly content: BodyInit; readonly type: string };
+  readonly accept: string;
+  readonly read: (response: Response) => Promise<T>;
+}
+
+const JSON_TYPE = "application/json";
+
+const picture = (response: Response): Promise<Blob> => response.blob();
+
+function unreachable(base: string, cause: unknown): UnreachableError {
+  const why = cause instanceof Error ? cause : new Error(String(cause));
+  // Node has the reason of a failed fetch one level deeper.
+  const inner = why.cause instanceof Error ? why.cause : why;
+  const code = "code" in inner ? ` (${String(inner.code)})` : "";
+  return new UnreachableError(`no answer from ${base}: ${inner.message || why.message}${code}`, { cause });
+}
+
+/** Seconds before a busy server is asked again that does not say how long it is busy. */
+const AGAIN = 1;
+
+/** Waits, but no longer than until a signal. @throws the reason of the signal */
+function wait(seconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, 1000 * seconds);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+/**
+ * Does something that may take so many milliseconds, and ends where the caller's signal does.
+ * @param timeout none where undefined
+ * @throws DeadlineError where the time is up; the reason of the signal
+ */
+async function within<T>(
+  timeout: number | undefined,
+  outer: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const onAbort = (): void => controller.abort(outer?.reason);
+  if (outer?.aborted) onAbort();
+  else outer?.addEventListener("abort", onAbort, { once: true });
+  const timer =
+    timeout === undefined
+      ? undefined
+      : setTimeout(
+          () =>
+            controller.abort(new DeadlineError(`no answer within ${timeout} milliseconds`, { status: 504 })),
+          timeout,
+        );
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    // Whatever the end of the signal has broken: it is the cause.
+    throw controller.signal.aborted ? controller.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+    outer?.removeEventListener("abort", onAbort);
+  }
 }
 
 /**
@@ -157,31 +263,57 @@ async function refusal(response: Response): Promise<ServiceError> {
  *     const client = connect("http://localhost:8000", { token });
  *     const { objects } = await client.model<"yolo">("yolo-cells").detect(file, { confidence: 0.5 });
  */
-export function connect(address: string | URL, { token, fetch: call = fetch }: ClientOptions = {}): Client {
+export function connect(
+  address: string | URL,
+  { token, fetch: call = fetch, retries: usual = 0 }: ClientOptions = {},
+): Client {
   const base = String(address).replace(/\/+$/, "");
 
-  const send = async (
-    path: string,
-    { signal, timeout }: CallOptions,
-    body?: { readonly content: BodyInit; readonly type: string },
-    accept = "application/json",
-  ): Promise<Response> => {
-    const response = await call(`${base}${path}`, {
-      method: body === undefined ? "GET" : "POST",
-      headers: {
-        accept,
-        ...(body !== undefined && { "content-type": body.type }),
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(timeout !== undefined && { "x-timeout-ms": String(timeout) }),
-      },
-      ...(body !== undefined && { body: body.content }),
-      ...(signal !== undefined && { signal }),
-    });
-    if (response.ok) return response;
-    throw await refusal(response);
+  /** One request, and all of its answer. */
+  const once = async <T>(
+    { path, body, accept, read }: Request<T>,
+    signal: AbortSignal,
+    left: number | undefined,
+  ): Promise<T> => {
+    let response: Response;
+    try {
+      response = await call(`${base}${path}`, {
+        method: body === undefined ? "GET" : "POST",
+        headers: {
+          accept,
+          ...(body !== undefined && { "content-type": body.type }),
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...(left !== undefined && { "x-timeout-ms": String(Math.max(1, Math.ceil(left))) }),
+        },
+        ...(body !== undefined && { body: body.content }),
+        signal,
+      });
+    } catch (cause) {
+      throw unreachable(base, cause);
+    }
+    if (!response.ok) throw await refusal(response).catch((cause) => unreachable(base, cause));
+    try {
+      return await read(response);
+    } catch (cause) {
+      throw cause instanceof ServiceError ? cause : unreachable(base, cause);
+    }
   };
 
-  const json = (value: unknown) => ({ content: JSON.stringify(value), type: "application/json" });
+  const send = <T>(request: Request<T>, { signal, timeout, retries = usual }: CallOptions): Promise<T> => {
+    const end = timeout === undefined ? undefined : Date.now() + timeout;
+    return within(timeout, signal, async (inner) => {
+      for (let tries = 0; ; tries++) {
+        try {
+          return await once(request, inner, end === undefined ? undefined : end - Date.now());
+        } catch (error) {
+          if (!(error instanceof BusyError) || tries >= retries) throw error;
+          await wait(error.retryAfter ?? AGAIN, inner);
+        }
+      }
+    });
+  };
+
+  const json = (value: unknown) => ({ content: JSON.stringify(value), type: JSON_TYPE });
 
   /** The type is found out by the server. */
   const image = (bytes: ImageBytes) => ({ content: bytes as BodyInit, type: "application/octet-stream" });
@@ -191,59 +323,55 @@ export function connect(address: string | URL, { token, fetch: call = fetch }: C
     return `?${new URLSearchParams([["model", model], ...given.map(([name, value]) => [name, String(value)])])}`;
   };
 
-  const models = async (options: CallOptions = {}): Promise<readonly ServedModel[]> =>
-    (await send("/models", options)).json();
+  const get = <T>(path: string, options: CallOptions): Promise<T> =>
+    send({ path, accept: JSON_TYPE, read: (response) => parsed<T>(response) }, options);
+
+  const post = <T>(path: string, body: Request<T>["body"], options: CallOptions): Promise<T> =>
+    send(
+      { path, ...(body && { body }), accept: JSON_TYPE, read: (response) => parsed<T>(response) },
+      options,
+    );
+
+  const models = (options: CallOptions = {}): Promise<readonly ModelDescription[]> => get("/models", options);
 
   /** Samples go as they are, with their options beside them. */
-  const withSamples = async <T>(
+  const withSamples = <T>(
     path: string,
     name: string,
     samples: readonly Row[] | ImageBytes,
     own: Readonly<Record<string, unknown>>,
     options: CallOptions,
-  ): Promise<T> => {
-    const sent = isImage(samples)
-      ? await send(`${path}${query(name, own)}`, options, image(samples))
-      : await send(`${path}${query(name, {})}`, options, json({ ...own, rows: samples }));
-    return sent.json();
-  };
-
-  const detection = (bytes: ImageBytes, name: string, options: DetectCall, accept: string) => {
-    const { signal: _, timeout: __, ...own } = options;
-    return send(`/detect${query(name, own)}`, options, image(bytes), accept);
-  };
-
-  const sampling = (name: string, { signal, timeout, options = {}, ...own }: SampleCall, accept: string) =>
-    send(
-      `/sample${query(name, {})}`,
-      { ...(signal !== undefined && { signal }), ...(timeout !== undefined && { timeout }) },
-      json({ ...options, ...own }),
-      accept,
-    );
+  ): Promise<T> =>
+    isImage(samples)
+      ? post(`${path}${query(name, own)}`, image(samples), options)
+      : post(`${path}${query(name, {})}`, json({ ...own, rows: samples }), options);
 
   const model = (name: string): RemoteModel => ({
     name,
     async describe(options) {
       const found = (await models(options)).find((one) => one.name === name);
-      if (found === undefined) throw new ServiceError(`the server has no model ${name}`, { status: 404 });
+      if (found === undefined) throw new RefusedError(`the server has no model ${name}`, { status: 404 });
       return found;
     },
-    async detect(bytes, options = {}) {
-      return (await detection(bytes, name, options, "application/json")).json();
+    detect(bytes, options = {}) {
+      const { signal: _, timeout: __, retries: ___, ...own } = options;
+      return post(`/detect${query(name, own)}`, image(bytes), options);
     },
-    async detectPicture(bytes, options = {}) {
-      return (await detection(bytes, name, options, "image/jpeg")).blob();
+    detectPicture(bytes, options = {}) {
+      const { signal: _, timeout: __, retries: ___, ...own } = options;
+      const path = `/detect${query(name, own)}`;
+      return send({ path, body: image(bytes), accept: "image/jpeg", read: picture }, options);
     },
     score: (samples, { seed, ...options } = {}) => withSamples("/score", name, samples, { seed }, options),
-    async sample(options = {}) {
-      return (await sampling(name, options, "application/json")).json();
+    sample: ({ count, seed, label, given, options: own, ...options } = {}) =>
+      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given }), options),
+    samplePicture({ count, seed, label, given, options: own, ...options } = {}) {
+      const path = `/sample${query(name, {})}`;
+      const body = json({ ...own, count, seed, label, given });
+      return send({ path, body, accept: "image/png", read: picture }, options);
     },
-    async samplePicture(options = {}) {
-      return (await sampling(name, options, "image/png")).blob();
-    },
-    async impute(rows, { draws, seed, label, ...options } = {}) {
-      return (await send(`/impute${query(name, {})}`, options, json({ rows, draws, seed, label }))).json();
-    },
+    impute: (rows, { draws, seed, label, ...options } = {}) =>
+      post(`/impute${query(name, {})}`, json({ rows, draws, seed, label }), options),
     embed: (samples, { layer, pool, seed, ...options } = {}) =>
       withSamples("/embed", name, samples, { layer, pool, seed }, options),
   });
@@ -252,9 +380,10 @@ export function connect(address: string | URL, { token, fetch: call = fetch }: C
     models,
     async isReady(options = {}) {
       try {
-        return (await send("/v2/health/ready", options)).ok;
+        await get("/v2/health/ready", { retries: 0, ...options });
+        return true;
       } catch (error) {
-        if (error instanceof ServiceError && error.status === 503) return false;
+        if (error instanceof BusyError) return false;
         throw error;
       }
     },

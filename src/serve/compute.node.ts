@@ -16,6 +16,8 @@ export interface Serving {
   readonly limits: RequestLimits;
   /** Seconds after which requests are given up. */
   readonly timeout: number;
+  /** Whether clients must send a token. */
+  readonly needsToken: boolean;
   /** Whether the server is being stopped. */
   readonly isDraining: () => boolean;
 }
@@ -41,7 +43,11 @@ export function compute(
   model: ServedModel,
   work: Work,
 ): Promise<Answered> {
-  request.served = { model: model.name, ability: work.kind };
+  const served = { model: model.name, ability: work.kind };
+  request.served = served;
+  // The line of the log that says how it ended names them too.
+  request.log = request.log.child(served);
+  reply.log = request.log;
   const gone = new AbortController();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) gone.abort();

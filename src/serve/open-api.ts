@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { version } from "../version.ts";
-import type { ServedModel } from "./abilities.ts";
+import { ABILITIES, type ServedModel } from "./abilities.ts";
 import { BODIES, DETECT_OPTIONS, type RequestLimits } from "./requests.ts";
 
 // The OpenAPI document of a server: the routes of the Open Inference Protocol with its schemas by the names that the specification has for them,
@@ -91,9 +91,11 @@ const ERRORS: Json = Object.fromEntries(
     ["400", "Something in the request is wrong; the message names it."],
     ["401", "The token is missing or wrong."],
     ["404", "There is no such model or route."],
+    ["406", "What the client accepts is not made here."],
     ["413", "The body, the image or what is asked for is too large."],
     ["415", "The body is of a type that this route does not take."],
     ["500", "The model could not compute this."],
+    ["501", "The server lacks a package that this needs."],
     ["503", "Too many requests wait, a worker died, or the server is stopping; Retry-After has the seconds."],
     ["504", "The deadline of the request has passed."],
   ].map(([status, description]) => [status, { description, content: json(ref("error")) }]),
@@ -131,27 +133,86 @@ const array = object({ shape, data: { type: "array", items: { type: ["number", "
   "data",
 ]);
 const rows = { type: "array", items: { type: "object" } } as const;
-const found = object(
-  {
-    model: text,
-    version: text,
-    width: { type: "integer" },
-    height: { type: "integer" },
-    cut: { type: "boolean" },
-    objects: {
-      type: "array",
-      items: object(
-        {
-          label: text,
-          class: { type: "integer" },
-          score: { type: "number" },
-          box: { type: "array", items: { type: "number" }, minItems: 4, maxItems: 4 },
-        },
-        ["label", "class", "score", "box"],
-      ),
+
+/** What the plain routes answer: which model made it, and what. */
+const made = (properties: Json): Json =>
+  object(
+    {
+      model: text,
+      version: { ...text, description: "step of training of the weights" },
+      ignoredColumns: {
+        type: "array",
+        items: text,
+        description: "columns that were sent and the model does not know",
+      },
+      ...properties,
     },
+    ["model", ...Object.keys(properties)],
+  );
+
+const found = made({
+  width: { type: "integer" },
+  height: { type: "integer" },
+  cut: { type: "boolean", description: "whether more was found than the maximum" },
+  objects: {
+    type: "array",
+    items: object(
+      {
+        label: text,
+        class: { type: "integer" },
+        score: { type: "number" },
+        box: {
+          type: "array",
+          items: { type: "number" },
+          minItems: 4,
+          maxItems: 4,
+          description: "left, top, right, bottom in pixels of the upright image",
+        },
+        landmarks: { type: "array", items: { type: "array", items: { type: "number" } } },
+      },
+      ["label", "class", "score", "box"],
+    ),
   },
-  ["model", "width", "height", "objects"],
+});
+
+const SERVED_MODEL: Json = object(
+  {
+    name: text,
+    model: text,
+    abilities: { type: "array", items: { enum: [...ABILITIES] } },
+    sample: {
+      anyOf: [
+        object(
+          {
+            kind: { const: "rows" },
+            columns: {
+              type: "array",
+              items: object(
+                {
+                  kind: { enum: ["numeric", "binary", "categorical"] },
+                  name: text,
+                  categories: { type: "array", items: text },
+                },
+                ["kind", "name"],
+              ),
+            },
+          },
+          ["kind", "columns"],
+        ),
+        object({ kind: { const: "picture" }, shape, binary: { type: "boolean" } }, [
+          "kind",
+          "shape",
+          "binary",
+        ]),
+      ],
+    },
+    classes: { type: "array", items: text },
+    given: { type: "array", items: text },
+    sampleOptions: { type: "array", items: text },
+    features: shape,
+    version: text,
+  },
+  ["name", "model", "abilities", "sample", "classes", "given", "sampleOptions"],
 );
 
 /** Routes of a model of the protocol, with or without a version. */
@@ -177,9 +238,23 @@ function modelRoutes(path: string, parameters: readonly Json[]): Json {
   };
 }
 
-/** The document of a server that serves these models. */
-export function openApi(models: readonly ServedModel[], { maxRows, maxSamples }: RequestLimits) {
+/** The document of a server that serves these models. @param needsToken whether it asks for one */
+export function openApi(
+  models: readonly ServedModel[],
+  { maxRows, maxSamples }: RequestLimits,
+  needsToken: boolean,
+) {
   const get = (summary: string, content: Json): Json => ({ get: { summary, responses: ok(content) } });
+  /** Probes need no token. */
+  const open = (summary: string, properties: readonly string[]): Json => ({
+    get: {
+      summary,
+      security: [],
+      responses: ok(
+        json(object(Object.fromEntries(properties.map((name) => [name, { type: "boolean" }])), properties)),
+      ),
+    },
+  });
   const post = (summary: string, body: Json, answer: Json, more: readonly Json[] = []): Json => ({
     post: {
       summary,
@@ -199,8 +274,8 @@ export function openApi(models: readonly ServedModel[], { maxRows, maxSamples }:
       license: { name: "MIT" },
     },
     paths: {
-      "/v2/health/live": get("Server Live", json(object({ live: { type: "boolean" } }, ["live"]))),
-      "/v2/health/ready": get("Server Ready", json(object({ ready: { type: "boolean" } }, ["ready"]))),
+      "/v2/health/live": open("Server Live", ["live"]),
+      "/v2/health/ready": open("Server Ready", ["live", "ready"]),
       "/v2": get("Server Metadata", json(ref("metadata_server_response"))),
       ...modelRoutes("/v2/models/{name}", [name]),
       ...modelRoutes("/v2/models/{name}/versions/{version}", [name, parameter("version", "path")]),
@@ -213,29 +288,30 @@ export function openApi(models: readonly ServedModel[], { maxRows, maxSamples }:
       "/score": post(
         "Log-likelihood of each row, or of an image, in nats",
         { ...json(schemaOf(BODIES.score)), ...IMAGES },
-        json(
-          object({ logLikelihood: { type: "array", items: { type: ["number", "null"] } } }, [
-            "logLikelihood",
-          ]),
-        ),
+        json(made({ logLikelihood: { type: "array", items: { type: ["number", "null"] } } })),
       ),
       "/impute": post(
         "Fills in the missing cells of rows",
         json(schemaOf(BODIES.impute)),
-        json(object({ rows }, ["rows"])),
+        json(made({ rows })),
       ),
       "/sample": post("Draws samples", json(schemaOf(BODIES.sample)), {
-        ...json({ anyOf: [object({ rows }, ["rows"]), object({ samples: array }, ["samples"])] }),
+        ...json({ anyOf: [made({ rows }), made({ samples: array })] }),
         "image/png": { schema: { type: "string", format: "binary" } },
       }),
       "/embed": post(
         "Features of each row, or of an image",
         { ...json(schemaOf(BODIES.embed)), ...IMAGES },
-        json(object({ features: array }, ["features"])),
+        json(made({ features: array })),
       ),
-      "/models": get("The models that are served", json({ type: "array", items: { type: "object" } })),
+      "/models": get("The models that are served", json({ type: "array", items: SERVED_MODEL })),
+      "/openapi.json": get("This document", json({ type: "object" })),
       "/metrics": get("Numbers for Prometheus", { "text/plain": { schema: text } }),
     },
-    components: { schemas: PROTOCOL_SCHEMAS },
+    security: needsToken ? [{ token: [] }] : [],
+    components: {
+      schemas: PROTOCOL_SCHEMAS,
+      securitySchemes: needsToken ? { token: { type: "http", scheme: "bearer" } } : {},
+    },
   };
 }

@@ -111,6 +111,8 @@ export class WorkerPool implements Crew {
   private readonly options: PoolOptions;
   private readonly events: PoolEvents;
   private readonly workers = new Set<Worker>();
+  /** Timers of workers that are to be started. */
+  private readonly replacements = new Set<ReturnType<typeof setTimeout>>();
   private deaths = 0;
   private closing = false;
 
@@ -226,7 +228,11 @@ export class WorkerPool implements Crew {
           this.becomeIdle(worker);
         }
       });
-      worker.process.on("error", reject);
+      worker.process.on("error", (error) => {
+        reject(error);
+        // One that could not even be started has no exit.
+        if (worker.process.pid === undefined) this.lose(worker, `before it began: ${error.message}`);
+      });
       worker.process.on("exit", (code, signal) => {
         const why = signal === null ? `with code ${code}` : `by ${signal}`;
         reject(new Error(`a worker ended ${why} before it was ready`));
@@ -238,10 +244,12 @@ export class WorkerPool implements Crew {
 
   /** Starts a worker after so many milliseconds; again where that fails. */
   private replace(after: number): void {
-    setTimeout(() => {
+    const timer = setTimeout(() => {
+      this.replacements.delete(timer);
       // A failure is that of a worker that has ended: `lose` replaces it.
-      if (!this.closing) this.add().catch((error: Error) => this.events.notStarted(error.message));
+      this.add().catch((error: Error) => this.events.notStarted(error.message));
     }, after);
+    this.replacements.add(timer);
   }
 
   private receive(worker: Worker, message: FromWorker): void {
@@ -287,11 +295,12 @@ export class WorkerPool implements Crew {
 
   /** A worker has ended: its requests are told so, and another one takes its place. */
   private lose(worker: Worker, why: string): void {
+    if (worker.state === "ended") return;
     worker.state = "ended";
     this.workers.delete(worker);
+    const { open } = worker.done();
     if (this.reloading === worker) this.reloading = undefined;
     if (this.closing) return;
-    const { open } = worker.done();
     for (const id of open) {
       const died = "the worker that computed this has died; another one takes its place";
       this.events.failed(id, new ServiceError(died, { status: 503, retryAfter: AGAIN }));
@@ -304,7 +313,7 @@ export class WorkerPool implements Crew {
 
   /** Ends all workers: they end when they are disconnected, or are killed after so many milliseconds. */
   async close(patience = PATIENCE): Promise<void> {
-    this.closing = true;
+    this.stopReplacing();
     const ended = [...this.workers].map(
       ({ process: child }) =>
         new Promise<void>((resolve) => {
@@ -318,8 +327,14 @@ export class WorkerPool implements Crew {
     clearTimeout(killer);
   }
 
-  private kill(): void {
+  private stopReplacing(): void {
     this.closing = true;
+    for (const timer of this.replacements) clearTimeout(timer);
+    this.replacements.clear();
+  }
+
+  private kill(): void {
+    this.stopReplacing();
     for (const { process: child } of this.workers) child.kill("SIGKILL");
   }
 }

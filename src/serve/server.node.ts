@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { availableParallelism } from "node:os";
 import { basename, resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import fastify, { type FastifyInstance } from "fastify";
 import { FILE_KINDS, readRegularFile } from "../data/files/files.node.ts";
 import { OptionError, ServiceError } from "../errors.ts";
@@ -63,14 +64,24 @@ async function tokenOf({ token, tokenFile }: ResolvedServeOptions): Promise<stri
   return text;
 }
 
-/** Certificate and key. @throws OptionError where one of them is missing */
+/** Certificate and key. @throws OptionError where one of them is missing, or they are none that belong together; FileError */
 async function tlsOf({ tlsCert, tlsKey }: ResolvedServeOptions) {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new OptionError("options tlsCert and tlsKey: https needs both");
   }
   const read = async (file: string) => Buffer.from(await readRegularFile(file, FILE_KINDS.text));
-  return { cert: await read(tlsCert), key: await read(tlsKey) };
+  const pair = { cert: await read(tlsCert), key: await read(tlsKey) };
+  try {
+    createSecureContext(pair);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new OptionError(
+      `options tlsCert and tlsKey: ${tlsCert} and ${tlsKey} are no certificate and its key in PEM (${why})`,
+      { cause: error },
+    );
+  }
+  return pair;
 }
 
 const isLoopback = (host: string): boolean => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
@@ -79,6 +90,9 @@ const MEGABYTE = 1e6;
 
 /** Seconds that a client may take to send a request. */
 const SLOWEST = 60;
+
+/** Milliseconds after the drain in which answers still reach their clients. */
+const LAST_WORD = 1000;
 
 /** Routes that need no token: those of probes. */
 const OPEN = new Set(["/v2/health/live", "/v2/health/ready"]);
@@ -124,8 +138,26 @@ function addAdmission(app: FastifyInstance, options: ResolvedServeOptions, servi
   });
 }
 
+/** What is wrong with a body that no route has seen, in words that say what to do. */
+function bodyFault(
+  error: Error & { readonly code?: string },
+  type: string,
+  limit: number,
+): string | undefined {
+  switch (error.code) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return `the body is larger than the limit of ${limit} MB`;
+    case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
+      return `a body of the type ${type.slice(0, 60)} is not taken; send application/json, or an image as image/… or application/octet-stream`;
+    case "FST_ERR_CTP_EMPTY_JSON_BODY":
+      return "the body is empty; send JSON, or {} where everything has a default";
+    default:
+      return undefined;
+  }
+}
+
 /** Answers every error as `{ error }`, in one line. */
-function addErrors(app: FastifyInstance): void {
+function addErrors(app: FastifyInstance, { bodyLimit }: ResolvedServeOptions): void {
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const status = error instanceof ServiceError ? error.status : (error.statusCode ?? 500);
     if (error instanceof ServiceError && error.retryAfter !== undefined) {
@@ -133,7 +165,9 @@ function addErrors(app: FastifyInstance): void {
     }
     const isOurs = error instanceof ServiceError || status < 500;
     if (!isOurs) request.log.error({ err: error }, "unexpected error");
-    const message = isOurs ? error.message : "unexpected error; the log of the server has the reason";
+    const fault = bodyFault(error, request.headers["content-type"] ?? "", bodyLimit);
+    const message =
+      fault ?? (isOurs ? error.message : "unexpected error; the log of the server has the reason");
     return reply.code(status).send({ error: printable(message.replaceAll(/\s*\n\s*/g, " ")) });
   });
   app.setNotFoundHandler((request, reply) =>
@@ -259,11 +293,12 @@ export async function serve(
     metrics,
     limits: { maxRows: options.maxRows, maxSamples: options.maxSamples },
     timeout: options.timeout,
+    needsToken: token !== undefined,
     isDraining: () => draining,
   };
   try {
     app.decorateRequest("served", null);
-    addErrors(app);
+    addErrors(app, options);
     if (options.cors.length > 0) {
       const origin = options.cors.includes("*") ? "*" : [...options.cors];
       await app.register((await import("@fastify/cors")).default, { origin, methods: ["GET", "POST"] });
@@ -301,8 +336,13 @@ export async function serve(
   const looking =
     options.reload === 0
       ? undefined
-      : setInterval(async () => {
-          for (const name of await watcher.changed()) pool.reload(name);
+      : setInterval(() => {
+          watcher.changed().then(
+            (names) => {
+              for (const name of names) pool.reload(name);
+            },
+            (error: unknown) => app.log.error({ err: error }, "run folders cannot be looked at"),
+          );
         }, 1000 * options.reload);
   const { address, port, family } = app.server.address() as AddressInfo;
   const host = family === "IPv6" ? `[${address}]` : address;
@@ -310,13 +350,15 @@ export async function serve(
   const close = async (): Promise<void> => {
     draining = true;
     clearInterval(looking);
-    const late = setTimeout(
-      () =>
-        serving.queue.refuseAll(new ServiceError("the server is stopping", { status: 503, retryAfter: 1 })),
-      1000 * options.drain,
-    );
+    let cut: ReturnType<typeof setTimeout> | undefined;
+    const late = setTimeout(() => {
+      serving.queue.refuseAll(new ServiceError("the server is stopping", { status: 503, retryAfter: 1 }));
+      // Those that are told so have a moment to hear it; a client that sends or reads without end has no more.
+      cut = setTimeout(() => app.server.closeAllConnections(), LAST_WORD);
+    }, 1000 * options.drain);
     await app.close();
     clearTimeout(late);
+    clearTimeout(cut);
     await pool.close();
   };
   return {

@@ -1,9 +1,8 @@
 import { rm, writeFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { EidosServer, ServeOptions } from "../../src/serve/index.node.ts";
 import { built } from "../cli/support.ts";
-import { numbers, present, temporaryFolder } from "../support.ts";
+import { numbers, present, temporaryFolder, until } from "../support.ts";
 import { ask, copied, fixture, type Reply, serve } from "./support.ts";
 
 // What a server does under load, when its workers die, when its weights change and when it is stopped.
@@ -38,11 +37,6 @@ const ENDLESS = { count: 1, steps: 20_000 };
 const LONG = { count: 1, steps: 12 };
 
 const QUICK = { count: 1, steps: 1 };
-
-/** Waits until something holds. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(20);
-}
 
 /** The number of a line of the metrics; 0 where there is none yet. */
 async function metric({ url }: EidosServer, line: string): Promise<number> {
@@ -162,6 +156,33 @@ describe("a worker that is killed", () => {
     expect(here.workers).toHaveLength(1);
     expect(here.workers).not.toContain(pid);
     expect(await metric(here, "eidos_worker_deaths_total")).toBe(1);
+  });
+
+  it("loses every request of its batch, and none that waits", async () => {
+    const here = await started(fixture("nice-two-moons"), { batchWindow: 60_000, maxBatch: 3 });
+    const [pid] = here.workers;
+    // It takes its batch, and does nothing with it.
+    process.kill(present(pid), "SIGSTOP");
+    const batch = Promise.all([1, 2, 3].map((x) => ask(here, "/score", [{ x, y: 0 }])));
+    await until(async () => (await metric(here, "eidos_running")) === 3);
+    const waiting = Promise.all([4, 5, 6].map((x) => ask(here, "/score", [{ x, y: 0 }])));
+    await until(async () => (await metric(here, "eidos_queue_length")) === 3);
+    process.kill(present(pid), "SIGKILL");
+    expect(statuses(await batch)).toEqual([503, 503, 503]);
+    expect(statuses(await waiting)).toEqual([200, 200, 200]);
+  });
+
+  it("loses no request of another worker", async () => {
+    const here = await started(digits, { workers: 2 });
+    await until(async () => (await metric(here, 'eidos_workers{state="idle"}')) === 2);
+    const [pid] = here.workers;
+    process.kill(present(pid), "SIGSTOP");
+    const both = Promise.all([1, 2].map((seed) => ask(here, "/sample", { ...LONG, seed })));
+    await until(async () => (await metric(here, "eidos_running")) === 1);
+    process.kill(present(pid), "SIGKILL");
+    expect([...statuses(await both)].sort()).toEqual([200, 503]);
+    await until(async () => (await metric(here, 'eidos_workers{state="idle"}')) === 2);
+    expect(here.workers).not.toContain(pid);
   });
 });
 

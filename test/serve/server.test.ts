@@ -215,6 +215,7 @@ describe("a request that is wrong", () => {
       /cannot detect; it can score, impute/,
     ],
     ["broken JSON", "/score?model=table", "{", 400, /JSON/],
+    ["an empty body", "/sample?model=table", "", 400, /the body is empty; send JSON, or \{\}/],
     ["a list of numbers", "/score?model=table", [1, 2], 400, /^rows\.0: /],
     ["no rows", "/score?model=table", { rows: [] }, 400, /^rows: /],
     [
@@ -284,7 +285,7 @@ describe("a request that is wrong", () => {
       "/score?model=table",
       "length,width\n1,2",
       415,
-      /Media Type/i,
+      /^a body of the type text\/csv is not taken; send application\/json, or an image/,
       { "content-type": "text/csv" },
     ],
     ["a picture of rows", "/sample?model=table", {}, 406, /are rows, not pictures/, { accept: "image/png" }],
@@ -310,6 +311,12 @@ describe("a request that is wrong", () => {
     expect(reply.body.error).not.toContain(folder);
   });
 
+  it("a picture that is cut off is refused", async () => {
+    const { status, body } = await ask(server, "/detect?model=scenes", (await picture()).subarray(0, 100));
+    expect(body.error).toMatch(/^the image: /);
+    expect(status).toBe(400);
+  });
+
   it("a huge image is refused by its header", async () => {
     const huge = await picture(400, 300);
     for (const path of ["/detect?model=scenes", "/embed?model=scenes", "/score?model=images"]) {
@@ -319,9 +326,20 @@ describe("a request that is wrong", () => {
     }
   });
 
-  it("a body beyond the limit is refused", async () => {
+  it("a body beyond the limit is refused, also where nothing says how long it is", async () => {
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(100_000)),
+    });
+    const streamed = await fetch(`${server.url}/detect?model=scenes`, {
+      method: "POST",
+      body: endless,
+      headers: { "content-type": "image/png" },
+      duplex: "half",
+    } as RequestInit);
+    expect(streamed.status).toBe(413);
+    expect(await streamed.json()).toEqual({ error: "the body is larger than the limit of 1 MB" });
     const { status, body } = await ask(server, "/detect?model=scenes", new Uint8Array(1_000_001));
     expect(status).toBe(413);
-    expect(body.error).toMatch(/too large/);
+    expect(body.error).toBe("the body is larger than the limit of 1 MB");
   });
 });

@@ -1,4 +1,4 @@
-import { cp } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
@@ -23,6 +23,9 @@ export const { serve }: typeof import("../../src/serve/index.node.ts") = await i
 /** A run that is kept as a fixture. */
 export const fixture = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/runs/${name}`, import.meta.url));
+
+/** Removes a folder. */
+export const remove = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });
 
 /** A copy of a kept run, which a test may change. */
 export async function copied(name: string, folder: string): Promise<string> {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { serve, serveOptions } from "../../serve/index.node.ts";
-import { printLine, printNote } from "../format.ts";
+import { printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { trustFlags, trustOf } from "../verb.ts";
 
@@ -31,10 +31,11 @@ export function configure(command: Command): void {
       ...(secret !== undefined && !isNamed && { token: secret }),
     });
     const server = await serve(runs, options, trustOf(trusted));
+    // Standard output is the log, an object a line.
     for (const { name, model, abilities } of server.models) {
-      printLine(`${name} (${model}): ${abilities.join(", ")}`);
+      printNote(`${name} (${model}): ${abilities.join(", ")}`);
     }
-    printLine(`listening on ${server.url}`);
+    printNote(`listening on ${server.url}`);
     await stopped(() => server.close());
   });
 }

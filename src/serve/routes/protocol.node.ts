@@ -26,7 +26,7 @@ const paths = (rest: string): readonly string[] => [
 ];
 
 export function addProtocolRoutes(app: FastifyInstance, serving: Serving): void {
-  const { pool, limits, isDraining } = serving;
+  const { pool, limits, needsToken, isDraining } = serving;
 
   /** @throws ServiceError 404 where there is no such model, or it has another version */
   const find = ({ name, version: wanted }: ModelPath["Params"]): ProtocolModel => {
@@ -50,10 +50,12 @@ export function addProtocolRoutes(app: FastifyInstance, serving: Serving): void 
   app.get("/v2/health/live", quiet, () => ({ live: true }));
   app.get("/v2/health/ready", quiet, (_request, reply) => {
     const ready = pool.isReady && !isDraining();
-    return reply.code(ready ? 200 : 503).send(ready ? { ready } : { ready, error: "no worker is ready" });
+    // The text of the protocol calls the field live, its servers call it ready.
+    if (ready) return { live: true, ready };
+    return reply.code(503).send({ live: true, ready, error: "no worker is ready" });
   });
   app.get("/v2", () => ({ name: "eidos", version, extensions: ["abilities", "plain_routes"] }));
-  app.get("/openapi.json", () => openApi([...pool.models.values()], limits));
+  app.get("/openapi.json", () => openApi([...pool.models.values()], limits, needsToken));
 
   for (const path of paths("")) {
     app.get<ModelPath>(path, ({ params }) => modelMetadata(find(params), params.name));
@@ -62,7 +64,8 @@ export function addProtocolRoutes(app: FastifyInstance, serving: Serving): void 
     app.get<ModelPath>(path, quiet, ({ params }, reply) => {
       find(params);
       const ready = pool.isReady && !isDraining();
-      return reply.code(ready ? 200 : 503).send({ name: params.name, ready });
+      if (ready) return { name: params.name, ready };
+      return reply.code(503).send({ name: params.name, ready, error: "no worker is ready" });
     });
   }
   for (const path of paths("/infer")) {
