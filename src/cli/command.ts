@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { EidosError, locationOutside } from "../errors.ts";
 import { printable, printableLines } from "../printable.ts";
+import { onMissingCharacters } from "../report/text/missing.ts";
 import { version } from "../version.ts";
 
 // Commands are imported when they are called: `eidos --help` loads neither ONNX Runtime nor the models.
@@ -182,6 +183,7 @@ function fail(error: unknown): void {
  * left in `process.exitCode`.
  */
 export async function runCommand(args: readonly string[]): Promise<void> {
+  onMissingCharacters((line) => process.stderr.write(`${printable(line)}\n`));
   try {
     await parse(args);
   } catch (error) {

@@ -19,9 +19,17 @@ const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
 
 const LETTERS = new Map(WIDTHS.flatMap(([letters, width]) => [...letters].map((letter) => [letter, width])));
 
+/** Letters as wide as they are high, and marks that stand above or below others. */
+const WIDE =
+  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\uff01-\uff60\p{Emoji_Presentation}]$/u;
+const MARK = /^[\p{M}\p{Default_Ignorable_Code_Point}]$/u;
+
 /** Width of a line of text in pixels, in Helvetica or a font made to its measure, where no canvas can measure it. */
 function textWidth(text: string, fontSize: number, bold: boolean): number {
-  const thousandths = [...text].reduce((sum, letter) => sum + (LETTERS.get(letter) ?? 556), 0);
+  const thousandths = [...text].reduce((sum, letter) => {
+    if (WIDE.test(letter)) return sum + 1000;
+    return MARK.test(letter) ? sum : sum + (LETTERS.get(letter) ?? 556);
+  }, 0);
   return (thousandths / 1000) * fontSize * (bold ? 1.06 : 1);
 }
 
