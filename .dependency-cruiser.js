@@ -75,6 +75,7 @@ const HOUSE = [
       "detection-summary",
       "format",
       "options",
+      "model-help",
       "progress",
       "ranking",
       "verb",

@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import type { Font, Glyph, GlyphRun } from "fontkit";
 import { printable } from "../../printable.ts";
 import { type FontFolder, fontPackages, installedFonts } from "./fonts.ts";
-import { noteMissing } from "./missing.ts";
+import { type MissingCharacters, noteMissing } from "./missing.ts";
 
 // A line of text as outlines of letters: characters find their fonts, runs of one font and direction are shaped by it (ligatures, joined
 // letters, marks), and runs of writing from right to left stand in their visual order (Unicode Standard Annex 9).
@@ -20,6 +20,8 @@ export interface ShapedText {
   readonly width: number;
   /** Outlines from the start of the line; y = 0 is the base line, y points upwards. */
   readonly commands: readonly OutlineCommand[];
+  /** Characters of which the code points stand there. */
+  readonly missing: readonly MissingCharacters[];
 }
 
 /** Characters of a line that are drawn: names come from strangers' files. */
@@ -61,7 +63,12 @@ function levelsOf(text: string): Uint8Array {
 }
 
 /** Characters with the font and level of each; those without a font are replaced by their code points. */
-function runsOf(text: string, fonts: FontFolder, bold: boolean): readonly Run[] {
+function runsOf(
+  text: string,
+  fonts: FontFolder,
+  bold: boolean,
+): { readonly runs: readonly Run[]; readonly missing: readonly MissingCharacters[] } {
+  const missing: MissingCharacters[] = [];
   const runs: { text: string; font: Font; level: number }[] = [];
   const levels = levelsOf(text);
   let at = 0;
@@ -87,11 +94,7 @@ function runsOf(text: string, fonts: FontFolder, bold: boolean): readonly Run[] 
     if (font !== undefined) add(mirrored, font);
     else if (!IGNORABLE.test(character)) {
       const shown = `U+${codePoint.toString(16).toUpperCase().padStart(4, "0")}`;
-      noteMissing({
-        example: character,
-        codePoint: shown,
-        package: fontPackages(character)[0] ?? "",
-      });
+      missing.push({ example: character, codePoint: shown, package: fontPackages(character)[0] ?? "" });
       const base = fonts.find("U", bold);
       // A code point is read from left to right, whatever stands around it.
       if (base !== undefined) {
@@ -101,7 +104,7 @@ function runsOf(text: string, fonts: FontFolder, bold: boolean): readonly Run[] 
       lacking = at;
     }
   }
-  return inVisualOrder(runs);
+  return { runs: inVisualOrder(runs), missing };
 }
 
 /** Rule L2: from the highest level to the lowest odd one, sequences at that level or above are turned around. */
@@ -149,17 +152,20 @@ const kept = new WeakMap<FontFolder, Map<string, ShapedText>>();
 
 /**
  * A line of text as outlines. Control characters are written out, accents are joined with their letters; a character that no installed
- * font has is its code point (U+4E2D), which is told once.
+ * font has is its code point (U+4E2D), which is told once where the line is drawn.
+ * @param note false where the line is only measured
  */
-export function shapeText(text: string, { bold = false, fonts = installedFonts } = {}): ShapedText {
+export function shapeText(
+  text: string,
+  { bold = false, fonts = installedFonts, note = true } = {},
+): ShapedText {
   const lines = kept.get(fonts) ?? new Map<string, ShapedText>();
   kept.set(fonts, lines);
   const key = `${bold ? "b" : "n"}${text}`;
-  const known = lines.get(key);
-  if (known !== undefined) return known;
-  const shaped = shape(text, fonts, bold);
+  const shaped = lines.get(key) ?? shape(text, fonts, bold);
   if (lines.size >= KEPT) lines.clear();
   lines.set(key, shaped);
+  if (note) shaped.missing.forEach(noteMissing);
   return shaped;
 }
 
@@ -168,7 +174,8 @@ function shape(text: string, fonts: FontFolder, bold: boolean): ShapedText {
   const shown = letters.length > LONGEST ? `${letters.slice(0, LONGEST - 1).join("")}…` : letters.join("");
   const commands: OutlineCommand[] = [];
   let width = 0;
-  for (const { text: piece, font, level } of runsOf(shown, fonts, bold)) {
+  const { runs, missing } = runsOf(shown, fonts, bold);
+  for (const { text: piece, font, level } of runs) {
     const unit = 1 / font.unitsPerEm;
     const run: GlyphRun = font.layout(
       piece,
@@ -186,5 +193,5 @@ function shape(text: string, fonts: FontFolder, bold: boolean): ShapedText {
     }
     width = left * unit;
   }
-  return { width, commands };
+  return { width, commands, missing };
 }
