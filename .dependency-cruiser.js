@@ -47,7 +47,7 @@ const HOUSE = [
   {
     room: "report",
     above: ["points", "statistics"],
-    subrooms: ["raster", "plots", "plane", "boxes", "page", "leaderboard"],
+    subrooms: ["text", "raster", "plots", "plane", "boxes", "page", "leaderboard"],
   },
   { room: "tasks", subrooms: ["run", "import", "use", "export", "measure", "report", "fit", "compare"] },
   { room: "use" },
@@ -75,6 +75,7 @@ const HOUSE = [
       "detection-summary",
       "format",
       "options",
+      "model-help",
       "progress",
       "ranking",
       "verb",

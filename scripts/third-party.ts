@@ -102,6 +102,7 @@ const PERMISSIVE = new Set([
   "CC0-1.0",
   "ISC",
   "MIT",
+  "OFL-1.1",
   "Unlicense",
   "Zlib",
 ]);

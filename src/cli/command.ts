@@ -26,7 +26,7 @@ const COMMANDS = {
   compare: { arguments: "[data]", summary: "train several models alike and rank them on one page" },
   export: { arguments: "<run>", summary: "write a fitted model as one ONNX file" },
   serve: { arguments: "<runs...>", summary: "answer requests over HTTP with fitted models" },
-  models: { arguments: "", summary: "list the models and what each can do" },
+  models: { arguments: "[model]", summary: "list the models by what one wants, or show one" },
   data: { arguments: "[data]", summary: "list the data sets, or look at one" },
   inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
   convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
@@ -35,6 +35,10 @@ const COMMANDS = {
     summary: "how much columns of a table tell of other columns, in nats",
   },
   runs: { arguments: "[folder]", summary: "list the runs in a folder" },
+  completion: {
+    arguments: "<shell>",
+    summary: "print the completion of commands and options for bash, zsh or fish",
+  },
 } as const;
 
 type CommandName = keyof typeof COMMANDS;
@@ -72,6 +76,7 @@ const MODULES: Readonly<Record<CommandName, () => Promise<CommandModule>>> = {
   convert: () => import("./commands/convert.ts"),
   "mutual-information": () => import("./commands/mutual-information.ts"),
   runs: () => import("./commands/runs.ts"),
+  completion: () => import("./commands/completion.ts"),
 };
 
 /** What other programs call commands and options that have another name here. */
@@ -141,10 +146,15 @@ async function parse(args: readonly string[]): Promise<void> {
     .exitOverride();
   for (const [name, { arguments: positional, summary }] of Object.entries(COMMANDS)) {
     const command = program.command(`${name} ${positional}`.trim()).description(summary).exitOverride();
-    if (name === wanted || (wanted === "help" && args.includes(name))) {
+    // Completions are of the options of all commands.
+    if (name === wanted || wanted === "completion" || (wanted === "help" && args.includes(name))) {
       const { configure } = await MODULES[name as CommandName]();
       await configure(command, args.slice(args.indexOf(name) + 1));
     }
+  }
+  if (known !== undefined) {
+    const { onMissingCharacters } = await import("../report/text/missing.ts");
+    onMissingCharacters((line) => process.stderr.write(`${printable(line)}\n`));
   }
   await program.parseAsync([...args], { from: "user" });
 }

@@ -1,3 +1,4 @@
+import { eastAsianWidth } from "get-east-asian-width";
 import { printable, printableJson, printableLines } from "../printable.ts";
 
 // All that a command prints goes through the functions of this file, which write out control characters of what stands in files.
@@ -17,6 +18,40 @@ export function showNumber(value: number): string {
   return Number(value.toPrecision(5)).toString();
 }
 
+/** A text in lines of so many columns at most, broken at spaces; a longer word has a line of its own. */
+export function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && columnsOf(last) + 1 + columnsOf(word) <= width) {
+      lines[lines.length - 1] = `${last} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** Columns of a terminal that a text takes: two for each wide letter and emoji, none for marks on others. */
+export function columnsOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    // A letter with its marks takes the columns of the letter, an emoji of several parts those of one.
+    const codePoint = segment.codePointAt(0) ?? 0;
+    if (/^[\p{M}\p{Default_Ignorable_Code_Point}]+$/u.test(segment)) continue;
+    const isEmoji = /\p{Emoji_Presentation}|\ufe0f/u.test(segment);
+    columns += isEmoji ? 2 : eastAsianWidth(codePoint);
+  }
+  return columns;
+}
+
+/** A text with spaces behind it, or in front, up to so many columns. */
+export function padded(text: string, columns: number, side: "start" | "end" = "end"): string {
+  const space = " ".repeat(Math.max(0, columns - columnsOf(text)));
+  return side === "end" ? `${text}${space}` : `${space}${text}`;
+}
+
 /** Lines with columns padded to equal width; numbers to the right. Line breaks in a cell are written out. */
 export function showTable(
   header: readonly string[],
@@ -26,13 +61,13 @@ export function showTable(
     header.map(printable),
     ...rows.map((row) => row.map((cell) => (typeof cell === "number" ? showNumber(cell) : printable(cell)))),
   ];
-  const widths = header.map((_, i) => cells.reduce((most, row) => Math.max(most, (row[i] ?? "").length), 0));
+  const widths = header.map((_, i) =>
+    cells.reduce((most, row) => Math.max(most, columnsOf(row[i] ?? "")), 0),
+  );
   return cells
     .map((row) =>
       row
-        .map((cell, i) =>
-          typeof rows[0]?.[i] === "number" ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
-        )
+        .map((cell, i) => padded(cell, widths[i] ?? 0, typeof rows[0]?.[i] === "number" ? "start" : "end"))
         .join("  ")
         .trimEnd(),
     )

@@ -24,6 +24,30 @@ function propertiesOf(schema: z.ZodObject): Readonly<Record<string, Property>> {
   return properties;
 }
 
+/** A flag of a schema, for help. */
+export interface Flag {
+  /** Of the option, in camelCase. */
+  readonly name: string;
+  /** As it is given: `--width <number>`. */
+  readonly flags: string;
+  /** What it does, its values and its default. */
+  readonly description: string;
+}
+
+/** The flags of a schema, in order. */
+export function flagsOf(schema: z.ZodObject): readonly Flag[] {
+  return Object.entries(propertiesOf(schema)).map(([name, property]) => {
+    const values = property.enum ? ` [${property.enum.join("|")}]` : "";
+    const fallback = property.default === undefined ? "" : ` (default: ${showValue(property.default)})`;
+    const flag = flagName(name);
+    return {
+      name,
+      flags: property.type === "boolean" ? `--${flag}` : `--${flag} <${valueName(property)}>`,
+      description: `${property.description ?? ""}${values}${fallback}`,
+    };
+  });
+}
+
 /**
  * Adds a flag for every field of a schema. Commander only divides the command line: texts become values in
  * `flagValues`, and schemas check them.

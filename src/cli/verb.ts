@@ -17,7 +17,7 @@ import type { SampleFiles, SplitSamples } from "../tasks/run/samples.node.ts";
 import type { Trust } from "../tasks/run/trust.node.ts";
 import type { RunConfig } from "../train/run-config.ts";
 import { RunFolder } from "../train/run-folder.node.ts";
-import { printNote } from "./format.ts";
+import { printJson, printLine, printNote } from "./format.ts";
 import { addSchemaOptions, flagValues } from "./options.ts";
 import { interruptible, WorkDisplay } from "./progress.ts";
 import { type cascadeFlags, cascadeOptions, type tridentFlag } from "./verb-options.ts";
@@ -47,6 +47,21 @@ export function trustOf({
   return { module: trustModule, query: trustQuery };
 }
 
+/** Options of every command: what it shows while it works, and how it prints what it came to. */
+export const showing = {
+  quiet: z.boolean().default(false).describe("show no progress"),
+  json: z
+    .boolean()
+    .default(false)
+    .describe("print what the command came to as JSON, and nothing else, on standard output"),
+};
+
+/** Prints what a command came to: a line for a person, or the same as JSON. */
+export function printOutcome(json: boolean, line: string, outcome: Readonly<Record<string, unknown>>): void {
+  if (json) printJson(outcome);
+  else printLine(line);
+}
+
 /** Options of every command that runs a fitted model. */
 export const runOptions = {
   weights: z
@@ -55,7 +70,7 @@ export const runOptions = {
     .describe("which weights (default: best where validation has chosen some, otherwise last)"),
   provider: z.string().default("cpu").describe("execution provider: cpu, webgpu, cuda, dml, coreml"),
   threads: threadCount().optional().describe("threads inside one operation (default: all cores)"),
-  quiet: z.boolean().default(false).describe("show no progress"),
+  ...showing,
   ...trustFlags,
 };
 

@@ -140,6 +140,30 @@ function checkLayout(entries: readonly Entry[], available: number, fail: (why: s
 }
 
 /**
+ * The texts beside the tensors of a safetensors file, of which only the header is read.
+ * @param read bytes of the file: from a position, so many
+ * @param size bytes of the file
+ * @param fileName named in errors
+ * @throws WeightsError where the header is truncated or damaged
+ */
+export async function readSafetensorsMetadata(
+  read: (position: number, length: number) => Promise<Uint8Array>,
+  size: number,
+  fileName: string,
+): Promise<Readonly<Record<string, string>>> {
+  const fail = (why: string): never => {
+    throw new WeightsError(`${fileName}: ${why.length > 500 ? `${why.slice(0, 500)}…` : why}`);
+  };
+  if (size < 8) fail(`${size} bytes are too few for a safetensors file`);
+  const first = await read(0, 8);
+  const length = new DataView(first.buffer, first.byteOffset, first.byteLength).getBigUint64(0, true);
+  if (length > BigInt(Math.min(HEADER_LIMIT, size - 8))) {
+    fail(`the header should have ${length} bytes, the file has ${size}; truncated or no safetensors`);
+  }
+  return checkMetadata(parseHeader(await read(8, Number(length)), fail).__metadata__ ?? {}, fail);
+}
+
+/**
  * Writes tensors as a safetensors file that any reader of the format takes.
  * @throws WeightsError where a tensor is called `__metadata__` or has another number of elements than its shape
  */

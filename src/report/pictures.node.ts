@@ -10,6 +10,7 @@ import { bitPlot } from "./plots/bits.ts";
 import { tableMarginals } from "./plots/tables.ts";
 import { imageGrid } from "./raster/grid.ts";
 import { encodePng, type Raster } from "./raster/raster.ts";
+import { outlineTexts } from "./text/outline-svg.ts";
 
 /** Samples of a model as data sets hold them, with data to compare them with where the picture can show both. */
 export type SamplesToDraw =
@@ -62,12 +63,13 @@ async function asPixels(text: string): Promise<Picture> {
 }
 
 /**
- * An SVG document as the bytes of a PNG file, twice its size in pixels, by sharp.
+ * An SVG document as the bytes of a PNG file, twice its size in pixels, by sharp. Its texts are drawn in the fonts of this library: those
+ * of the machine may be none.
  * @throws MissingPackageError where sharp is not installed.
  */
 export async function rasterize(svg: string): Promise<Uint8Array> {
   const { default: sharp } = await optional("sharp", "writing a plot as PNG", () => import("sharp"));
-  const png = sharp(Buffer.from(svg), { density: 144 }).png();
+  const png = sharp(Buffer.from(outlineTexts(svg)), { density: 144 }).png();
   return new Uint8Array(await nativeCall(() => png.toBuffer()));
 }
 

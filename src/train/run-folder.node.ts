@@ -1,7 +1,5 @@
 import { readdir, rm, rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { list, MOST } from "../bounds.ts";
 import { refuseLinksOut } from "../data/files/data-folder.node.ts";
 import {
   checkCanMake,
@@ -38,32 +36,7 @@ import {
 } from "./metrics-file.node.ts";
 import { frozenOf, ratesOf } from "./rates.ts";
 import { type RunConfig, refuseManyKeys, runConfig, withCurrentKeys } from "./run-config.ts";
-
-/** What a checkpoint holds besides vectors. */
-const progressSchema = z.object({
-  step: z.int().nonnegative(),
-  seconds: z.number().nonnegative(),
-  best: z
-    .object({
-      step: z.int(),
-      loss: z.number(),
-      measures: z.record(z.string(), z.number()).optional(),
-    })
-    .optional(),
-  validationsSinceBest: z.int().nonnegative(),
-  /** Samples of a validation, where all that were asked for take too much of the time. */
-  validationSamples: z.int().positive().optional(),
-  /** Sums since the last row of metrics.csv. */
-  pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),
-  /** Where stages have begun, of parts that are trained one after the other. */
-  stages: list(z.object({ step: z.int().nonnegative(), seconds: z.number().nonnegative() }), MOST.layers)
-    .readonly()
-    .optional(),
-  /** Training ended by its own limit or patience, and everything is written. */
-  finished: z.boolean(),
-});
-
-export type RunProgress = z.output<typeof progressSchema>;
+import { faultsOf, parseProgress, type RunProgress, readProgress } from "./run-progress.node.ts";
 
 /** A checkpoint: progress and every vector of training. */
 export interface Checkpoint {
@@ -78,6 +51,7 @@ const SUBFOLDERS = ["weights", "samples"] as const;
 const WEIGHTS = { best: "best.safetensors", last: "last.safetensors" } as const;
 
 export type { MetricRow } from "./metrics-file.node.ts";
+export type { RunProgress } from "./run-progress.node.ts";
 
 const METRICS = "metrics.csv";
 
@@ -347,25 +321,24 @@ export class RunFolder {
     await writeFileAtomic(this.file("state.safetensors"), bytes);
   }
 
+  /**
+   * How far the last checkpoint is, without its vectors; undefined where none was written yet.
+   * @throws WeightsError where it is damaged; FileError where it cannot be read
+   */
+  readProgress(): Promise<RunProgress | undefined> {
+    return readProgress(this.file("state.safetensors"));
+  }
+
   /** The last checkpoint; undefined where none was written yet. @throws WeightsError where it is damaged. */
   async readCheckpoint(): Promise<Checkpoint | undefined> {
     const bytes = await this.readIfThere("state.safetensors");
     if (bytes === undefined) return undefined;
     const name = this.file("state.safetensors");
     const { tensors, metadata } = readSafetensors(bytes, name);
-    let progress: unknown;
-    try {
-      progress = JSON.parse(metadata.progress ?? "");
-    } catch (cause) {
-      throw new WeightsError(`${name} has no readable progress entry; fit again into another folder`, {
-        cause,
-      });
-    }
-    const parsed = progressSchema.safeParse(progress);
-    if (!parsed.success) throw new WeightsError(`${name}: ${faultsOf(parsed.error)}`);
+    const progress = parseProgress(metadata.progress, name);
     const vectors = new Map(tensors);
     const rows = unpackMetrics(vectors, metadata.metrics, name);
-    return { progress: parsed.data, vectors, ...(rows !== undefined && { rows }) };
+    return { progress, vectors, ...(rows !== undefined && { rows }) };
   }
 
   /**
@@ -420,13 +393,6 @@ export class RunFolder {
       throw error;
     }
   }
-}
-
-/** The first faults of a file, on one line: it may have as many as it has entries. */
-function faultsOf({ issues }: z.ZodError): string {
-  const most = 20;
-  const more = issues.length > most ? ` and ${issues.length - most} more faults` : "";
-  return z.prettifyError({ issues: issues.slice(0, most) }).replaceAll("\n", " ") + more;
 }
 
 /** Weights to begin a fit with, and lines for a person on what of the file did not fit. */

@@ -10,12 +10,12 @@ import { divideOptions, parseOptions } from "../../options.ts";
 import { printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
-import { csvFlags, noteMarked } from "../verb.ts";
+import { csvFlags, noteMarked, showing } from "../verb.ts";
 
 const convertFlags = z.strictObject({
   to: z.enum(DETECTION_FORMATS).describe("format to write"),
   ...csvFlags,
-  json: z.boolean().default(false).describe("print what was written as JSON"),
+  ...showing,
 });
 
 export function configure(command: Command): void {
@@ -24,10 +24,12 @@ export function configure(command: Command): void {
   command.action(async (name: string, out: string, flags: Record<string, unknown>) => {
     const schemas = { convert: convertFlags, data: detectionOptionsSchema };
     const divided = divideOptions("convert", flagValues(flags, Object.values(schemas)), schemas);
-    const { to, json, csvSafe } = parseOptions("convert", convertFlags, divided.convert);
+    const { to, json, quiet, csvSafe } = parseOptions("convert", convertFlags, divided.convert);
     const set = await openDetection(name, parseOptions("data", detectionOptionsSchema, divided.data));
     const progress = new ProgressLine();
-    const onProgress = (share: number): void => progress.show(`${Math.floor(100 * share)} % of the images`);
+    const onProgress = (share: number): void => {
+      if (!quiet) progress.show(`${Math.floor(100 * share)} % of the images`);
+    };
     const done = await convertDetections(set, out, to, onProgress, { csvSafe });
     progress.clear();
     if (json) return printJson({ ...done, faults: set.faults });

@@ -58,6 +58,7 @@ async function lookAt(
   options: Readonly<Record<string, unknown>>,
   json: boolean,
   schemaOut: string | undefined,
+  quiet: boolean,
 ): Promise<void> {
   const parsed = parseOptions("data", dataOptionsSchema, options);
   const profile = await openProfile(name, parsed);
@@ -72,7 +73,7 @@ async function lookAt(
     print("");
     if (schemaOut !== undefined) printLine(`schema: ${schemaOut}`);
   }
-  const display = new WorkDisplay();
+  const display = new WorkDisplay(quiet);
   const data = await openData(name, parsed, {
     onDecoding: ({ done, total }) => display.show("decoding images", done / total),
   });
@@ -119,31 +120,36 @@ function printCategories({ name, counts }: CategorySummary): void {
 
 export function configure(command: Command): void {
   command.option("--json", "print as JSON");
+  command.option("--quiet", "show no progress");
   command.option(
     "--schema-out <file>",
     "write what the columns of a table are, to be edited and given as --schema",
   );
   addSchemaOptions(command, "Data", dataOptionsSchema);
-  command.action(async (name: string | undefined, { json, schemaOut, ...flags }: Record<string, unknown>) => {
-    if (name === undefined && flags.sql === undefined) {
-      if (json) return printJson(dataCatalog);
-      const rows = dataCatalog.map((data) => [
-        data.name,
-        data.kind,
-        `[${data.sampleShape.join(", ")}]`,
-        data.description,
-      ]);
-      print(showTable(["data", "kind", "a sample", "what it is"], rows));
-      print(
-        "\nalso: a folder of images (with boxes in VOC's, COCO's, YOLO's, Create ML's or WIDER FACE's format or CSV, for detectors), a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
-      );
-      return;
-    }
-    const options = flagValues(flags, [dataOptionsSchema]);
-    const { followLinks } = parseOptions("data", dataOptionsSchema, options);
-    if (name !== undefined && flags.sql === undefined && (await isDetectionData(name, { followLinks }))) {
-      await lookAtDetections(name, options, json === true);
-    } else
-      await lookAt(name ?? "", options, json === true, typeof schemaOut === "string" ? schemaOut : undefined);
-  });
+  command.action(
+    async (name: string | undefined, { json, quiet, schemaOut, ...flags }: Record<string, unknown>) => {
+      if (name === undefined && flags.sql === undefined) {
+        if (json) return printJson(dataCatalog);
+        const rows = dataCatalog.map((data) => [
+          data.name,
+          data.kind,
+          `[${data.sampleShape.join(", ")}]`,
+          data.description,
+        ]);
+        print(showTable(["data", "kind", "a sample", "what it is"], rows));
+        print(
+          "\nalso: a folder of images (with boxes in VOC's, COCO's, YOLO's, Create ML's or WIDER FACE's format or CSV, for detectors), a .csv, .parquet or .json file, a folder with such files train, validation and test, or a\nquery beginning with select; --binary reads tables as zeros and ones, and makes zeros and ones of images\neidos data NAME looks at one",
+        );
+        return;
+      }
+      const options = flagValues(flags, [dataOptionsSchema]);
+      const { followLinks } = parseOptions("data", dataOptionsSchema, options);
+      if (name !== undefined && flags.sql === undefined && (await isDetectionData(name, { followLinks }))) {
+        await lookAtDetections(name, options, json === true);
+      } else {
+        const schema = typeof schemaOut === "string" ? schemaOut : undefined;
+        await lookAt(name ?? "", options, json === true, schema, quiet === true);
+      }
+    },
+  );
 }

@@ -5,8 +5,7 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { counted } from "../../memory.ts";
 import { checkCodePath } from "../../tasks/use/codes.node.ts";
 import { checkSamplePath } from "../../tasks/use/sample.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, csvFlags, csvWriting, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, printOutcome, runOptions } from "../verb.ts";
 import { addGiven, codeOptions, codeSolver, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -32,14 +31,21 @@ export function configure(command: Command): void {
       checkSamplePath(path, info);
       return path;
     },
-    async action({ run, flags: { label, solver, solverSteps, csvSafe }, others, operands: [codes], target }) {
+    async action({
+      run,
+      flags: { label, solver, solverSteps, csvSafe, json },
+      others,
+      operands: [codes],
+      target,
+    }) {
       const samples = await run.decode(String(codes), {
         label,
         codes: codeSolver({ solver, solverSteps }),
         ...givenValues(others),
       });
       await run.save(samples, target, csvWriting(csvSafe));
-      printLine(`${counted(samples.shape[0] ?? 0, "sample")}: ${target}`);
+      const count = samples.shape[0] ?? 0;
+      printOutcome(json, `${counted(count, "sample")}: ${target}`, { out: target, samples: count });
     },
   });
 }

@@ -6,8 +6,16 @@ import { counted } from "../../memory.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkEditPath, writeEdits } from "../../tasks/use/edit.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import {
+  addVerb,
+  chosenBy,
+  csvFlags,
+  csvWriting,
+  inSamples,
+  printOutcome,
+  runOptions,
+  sampleChoice,
+} from "../verb.ts";
 
 const flags = z.strictObject({
   strength: z
@@ -74,8 +82,11 @@ export function configure(command: Command): void {
       });
       const spent = seconds();
       await writeEdits(run.loaded, target, { x, edited }, csvWriting(options.csvSafe));
-      printLine(
-        `${draws} edits of ${counted(x.shape[0] ?? 0, "sample")} in ${spent.toFixed(1)} s: ${target}`,
+      const samples = x.shape[0] ?? 0;
+      printOutcome(
+        options.json,
+        `${draws} edits of ${counted(samples, "sample")} in ${spent.toFixed(1)} s: ${target}`,
+        { out: target, samples, draws, seed, strength, seconds: spent },
       );
     },
   });

@@ -2,8 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { seedNumber, unitCount } from "../../bounds.ts";
 import { checkCodePath, writeCodes } from "../../tasks/use/codes.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, csvFlags, csvWriting, printUnreadable, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, printOutcome, printUnreadable, runOptions } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -31,7 +30,7 @@ export function configure(command: Command): void {
     },
     async action({
       run,
-      flags: { out, split, label, seed, solver, solverSteps, csvSafe },
+      flags: { out, split, label, seed, solver, solverSteps, csvSafe, json },
       operands: [source],
     }) {
       const unreadable: string[] = [];
@@ -41,7 +40,12 @@ export function configure(command: Command): void {
       const codes = codeSolver({ solver, solverSteps });
       const batches = run.codes(source as string | undefined, { split, label, seed, codes, onUnreadable });
       const count = await writeCodes(out, batches, csvWriting(csvSafe));
-      printLine(`${count} codes of ${run.loaded.model.dimensions} numbers: ${out}`);
+      const { dimensions } = run.loaded.model;
+      printOutcome(json, `${count} codes of ${dimensions} numbers: ${out}`, {
+        out,
+        codes: count,
+        dimensions,
+      });
       printUnreadable(unreadable);
     },
   });

@@ -12,7 +12,7 @@ import type { Trust } from "../../tasks/run/trust.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
 import { print, printJson, printLine, showBytes } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
-import { runOptions } from "../verb.ts";
+import { runOptions, showing } from "../verb.ts";
 import { cascadeFlags, cascadeOptions, detectFlags, detectOptions, tridentFlag } from "../verb-options.ts";
 
 const exportFlags = z.strictObject({
@@ -39,7 +39,7 @@ const exportFlags = z.strictObject({
   ...cascadeFlags,
   weights: runOptions.weights,
   trustModule: runOptions.trustModule,
-  json: z.boolean().default(false).describe("print what was written as JSON"),
+  ...showing,
 });
 
 /** How detections are picked. @throws OptionError where options of that are given and it is not asked for */
@@ -85,11 +85,18 @@ export function configure(command: Command): void {
     const isOwn = (name: string): boolean => name in exportFlags.shape;
     const pick = (own: boolean) =>
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
-    const { out, sampler, suppression, layer, trident, weights, trustModule, json, ...rest } = parseOptions(
-      "export",
-      exportFlags,
-      flagValues(pick(true), [exportFlags]),
-    );
+    const {
+      out,
+      sampler,
+      suppression,
+      layer,
+      trident,
+      weights,
+      trustModule,
+      json,
+      quiet: _,
+      ...rest
+    } = parseOptions("export", exportFlags, flagValues(pick(true), [exportFlags]));
     const { minimumSize: _m, factor: _f, thresholds: _t, ...found } = rest;
     const cascade = cascadeOptions(rest);
     const trust = { module: trustModule };

@@ -14,6 +14,7 @@ import { fitOptions } from "../../train/options.ts";
 import { rankJob } from "../../train/ranks/job.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { printJson } from "../format.ts";
+import { exampleFit, isOfScenes, shortFitHelp, shortHelpOfAll } from "../model-help.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { fitHooks, interruptible, ProgressDisplay, printSummary } from "../progress.ts";
 import { trustFlags } from "../verb.ts";
@@ -68,6 +69,11 @@ async function requestOf(
   };
 }
 
+/** Whether `--help all` is asked for, in place of the options that one changes most. */
+function isAskedForAll(args: readonly string[]): boolean {
+  return args.some((arg, i) => arg === "all" && (args[i - 1] === "--help" || args[i - 1] === "-h"));
+}
+
 export async function configure(command: Command, args: readonly string[]): Promise<void> {
   const named = args.find((arg) => models.has(arg) || isModulePath(arg));
   command
@@ -84,6 +90,10 @@ export async function configure(command: Command, args: readonly string[]): Prom
   addSchemaOptions(command, "Training", fitOptions);
   const shown = named === undefined ? undefined : { model: named, definition: await loadDefinition(named) };
   addSchemaOptions(command, "Data", shown === undefined ? dataOptionsSchema : dataSchema(shown.definition));
+  // Of data that is drawn, options are shown where it is named.
+  if (!args.includes("digit-scenes")) {
+    for (const option of command.options) if (isOfScenes(option.description)) option.hideHelp();
+  }
   for (const schema of [dataOptionsSchema, detectionDataSchema]) {
     addSchemaOptions(command, "Data", schema, shown !== undefined);
   }
@@ -96,16 +106,22 @@ export async function configure(command: Command, args: readonly string[]): Prom
   for (const definition of models.values()) {
     addSchemaOptions(command, `Model ${definition.name}`, modelSchema(definition), shown !== undefined);
   }
-  if (shown === undefined) {
+  if (isAskedForAll(args)) {
+    const examples =
+      shown === undefined
+        ? "eidos fit rectified-flow digits --seconds 120\n  eidos fit nice measurements.csv --categorical color --steps 5000"
+        : exampleFit(shown.definition);
     command.addHelpText(
       "after",
-      `\nModels: ${[...models.keys()].join(", ")}\neidos fit MODEL --help lists its options alone`,
+      `\nModels: ${[...models.keys()].join(", ")}\n\nExamples:\n  ${examples}\n  eidos fit --resume runs/NAME`,
     );
   }
-  command.addHelpText(
-    "after",
-    "\nExamples:\n  eidos fit rectified-flow digits --seconds 120\n  eidos fit nice measurements.csv --categorical color --steps 5000\n  eidos fit --resume runs/nice-measurements",
-  );
+  if (!isAskedForAll(args)) {
+    command.helpInformation = () =>
+      shown === undefined
+        ? shortHelpOfAll([...models.keys()], dataOptionsSchema)
+        : shortFitHelp(shown.model, shown.definition);
+  }
   command.action(
     async (model: string | undefined, data: string | undefined, flags: Record<string, unknown>) => {
       const { resume, json, quiet, ...options } = flags;

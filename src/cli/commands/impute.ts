@@ -6,8 +6,7 @@ import { counted } from "../../memory.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, csvFlags, csvWriting, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, printOutcome, runOptions } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -44,8 +43,10 @@ export function configure(command: Command): void {
       });
       await writeTable(out, names, rows, types, csvWriting(options.csvSafe));
       display.end();
-      printLine(
+      printOutcome(
+        options.json,
         `${signal.aborted ? "stopped, with the rows up to there: " : ""}${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${out}`,
+        { out, ...counts, draws, seed, seconds: seconds(), stopped: signal.aborted },
       );
     },
   });

@@ -11,8 +11,7 @@ import {
   type Region,
   writeInpainting,
 } from "../../tasks/use/inpaint.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, chosenBy, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import { addVerb, chosenBy, inSamples, printOutcome, runOptions, sampleChoice } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -91,8 +90,11 @@ export function configure(command: Command): void {
       });
       const spent = seconds() - begun;
       await writeInpainting(run.loaded, target, { x, known, drawn });
-      printLine(
-        `${draws} completions of ${counted(x.shape[0] ?? 0, "image")} in ${spent.toFixed(1)} s: ${target}`,
+      const images = x.shape[0] ?? 0;
+      printOutcome(
+        options.json,
+        `${draws} completions of ${counted(images, "image")} in ${spent.toFixed(1)} s: ${target}`,
+        { out: target, images, draws, seed, seconds: spent },
       );
     },
   });

@@ -20,6 +20,7 @@ import { detectionFitOptions } from "../../tasks/run/detection-options.ts";
 import { printAnchors, printFaults, printSizes, printStatistics } from "../detection-summary.ts";
 import { print, printJson, printLine } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { showing } from "../verb.ts";
 
 const inspectFlags = z.strictObject({
   out: z.string().min(1).optional().describe("where to write the contact sheet (default: NAME-boxes.png)"),
@@ -44,7 +45,7 @@ const inspectFlags = z.strictObject({
     .describe(
       "picture to write, an SVG file: how many anchors retina-net gives a training object by its size, by the rules of several papers; the numbers are printed, too",
     ),
-  json: z.boolean().default(false).describe("print as JSON, with every fault"),
+  ...showing,
 });
 
 export function configure(command: Command): void {

@@ -6,8 +6,7 @@ import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import { checkInterpolationPath, writeInterpolation } from "../../tasks/use/interpolate.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, csvFlags, csvWriting, runOptions, sampleChoice } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, printOutcome, runOptions, sampleChoice } from "../verb.ts";
 import { codeOptions, codeSolver } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -61,9 +60,12 @@ export function configure(command: Command): void {
         codes: codeSolver({ solver, solverSteps }),
       });
       await writeInterpolation(run.loaded, samples, steps, target, csvWriting(options.csvSafe));
-      printLine(
-        `${counted((samples.shape[0] ?? 0) / steps, "path")} of ${counted(steps, "sample")}: ${target}`,
-      );
+      const paths = (samples.shape[0] ?? 0) / steps;
+      printOutcome(options.json, `${counted(paths, "path")} of ${counted(steps, "sample")}: ${target}`, {
+        out: target,
+        paths,
+        steps,
+      });
     },
   });
 }

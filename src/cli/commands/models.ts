@@ -1,36 +1,98 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { models } from "../../catalog.ts";
-import { abilities } from "../../model/definition.ts";
-import { print, printJson, showTable } from "../format.ts";
+import { findModel, models } from "../../catalog.ts";
+import { abilities, type ModelDefinition } from "../../model/definition.ts";
+import { modelSchema } from "../../tasks/run/definition.node.ts";
+import { print, printJson, printLine, wrapped } from "../format.ts";
+import { exampleFit, flagRows } from "../model-help.ts";
 
 const toJson = (schema: z.ZodType) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
 
+/** What one may want of a model. Each stands in the first group that fits. */
+const GROUPS: readonly {
+  readonly title: string;
+  holds(definition: ModelDefinition): boolean;
+}[] = [
+  {
+    title: "find objects in photos (eidos detect)",
+    holds: ({ can }) => can.includes("detect"),
+  },
+  {
+    title: "score rows and images by exact log-likelihoods (eidos score); all of them draw samples too",
+    // Diffusion models change samples by noise, and VAEs have features: their likelihoods are bounds, or cost an integral.
+    holds: ({ can }) => can.includes("score") && !can.includes("edit") && !can.includes("embed"),
+  },
+  {
+    title: "draw samples (eidos sample)",
+    holds: ({ can }) => can.includes("sample"),
+  },
+  {
+    title: "embed: features of images, rows and points without labels (eidos embed, probe, neighbours)",
+    holds: ({ can }) => can.includes("embed"),
+  },
+];
+
+/** Columns of a terminal that the list fits. */
+const WIDTH = 100;
+
+function jsonOf(definition: ModelDefinition): Readonly<Record<string, unknown>> {
+  return {
+    name: definition.name,
+    summary: definition.summary,
+    paper: definition.paper,
+    dataKinds: definition.dataKinds,
+    can: abilities(definition),
+    options: toJson(definition.options),
+    ...(definition.sampleOptions !== undefined && { sampleOptions: toJson(definition.sampleOptions) }),
+  };
+}
+
+function printList(list: readonly ModelDefinition[]): void {
+  const name = Math.max(...list.map((definition) => definition.name.length)) + 2;
+  const left = new Set(list);
+  for (const { title, holds } of GROUPS) {
+    const members = [...left].filter(holds);
+    for (const member of members) left.delete(member);
+    if (members.length === 0) continue;
+    printLine(`To ${title}`);
+    for (const { name: model, summary, dataKinds } of members) {
+      const kinds = dataKinds.filter((kind) => kind !== "detection");
+      const text = kinds.length === 0 ? summary : `${summary} (${kinds.join(", ")})`;
+      const lines = wrapped(text, WIDTH - name - 2);
+      for (const [i, line] of lines.entries()) printLine(`  ${(i === 0 ? model : "").padEnd(name)}${line}`);
+    }
+    print("");
+  }
+  print("eidos models NAME shows one with its options; eidos fit NAME --help how to fit it");
+}
+
+function printModel(definition: ModelDefinition): void {
+  const { name, summary, paper, dataKinds } = definition;
+  for (const line of wrapped(`${name}: ${summary}`, WIDTH)) printLine(line);
+  for (const line of wrapped(paper, WIDTH)) printLine(line);
+  print("");
+  printLine(`data: ${dataKinds.join(", ")}`);
+  for (const line of wrapped(`can: ${abilities(definition).join(", ")}`, WIDTH)) printLine(line);
+  printLine(`begin with: ${exampleFit(definition)}`);
+  print("\noptions of its own:");
+  for (const [flag, description] of flagRows(modelSchema(definition))) {
+    printLine(`  ${flag}`);
+    for (const line of wrapped(description, WIDTH - 6)) printLine(`      ${line}`);
+  }
+}
+
 export function configure(command: Command): void {
   command.option("--json", "print names, papers, abilities and options as JSON");
-  command.action(({ json }: { json?: boolean }) => {
-    const list = [...models.values()];
-    if (json) {
-      printJson(
-        list.map((definition) => ({
-          name: definition.name,
-          summary: definition.summary,
-          paper: definition.paper,
-          dataKinds: definition.dataKinds,
-          can: abilities(definition),
-          options: toJson(definition.options),
-          ...(definition.sampleOptions !== undefined && { sampleOptions: toJson(definition.sampleOptions) }),
-        })),
-      );
+  command.option("--quiet", "show no progress");
+  command.action((name: string | undefined, { json }: { json?: boolean }) => {
+    if (name !== undefined) {
+      const definition = findModel(name);
+      if (json) printJson(jsonOf(definition));
+      else printModel(definition);
       return;
     }
-    const rows = list.map((definition) => [
-      definition.name,
-      definition.dataKinds.join(" "),
-      abilities(definition).slice(1).join(" "),
-      definition.summary,
-    ]);
-    print(showTable(["model", "data", "can", "what it is"], rows));
-    print("\neidos fit MODEL --help lists a model's options");
+    const list = [...models.values()];
+    if (json) printJson(list.map(jsonOf));
+    else printList(list);
   });
 }

@@ -9,7 +9,7 @@ import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use
 import type { NdArray } from "../../tensor/array.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { addVerb, csvFlags, csvWriting, inSamples, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, inSamples, printOutcome, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -47,7 +47,7 @@ export function configure(command: Command): void {
       return path;
     },
     async action({ run, flags, others, target, display, seconds }) {
-      const { count, seed, label, gaps, animate, frames, csvSafe } = flags;
+      const { count, seed, label, gaps, animate, frames, csvSafe, json } = flags;
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -75,13 +75,21 @@ export function configure(command: Command): void {
       const spent = seconds();
       await run.save(samples, target, csvWriting(csvSafe));
       const drawn = samples.shape[0] ?? 0;
-      printLine(
+      const isAnimated = animate !== undefined && !stopped;
+      if (isAnimated) await writeAnimation(run.loaded, animate, { ...settings, states: frames });
+      printOutcome(
+        json,
         `${stopped ? `stopped: ${drawn} of ${counted(count, "sample")}` : counted(count, "sample")} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
+        {
+          out: target,
+          samples: drawn,
+          seed,
+          seconds: spent,
+          stopped,
+          ...(isAnimated && { animation: animate }),
+        },
       );
-      if (animate !== undefined && !stopped) {
-        await writeAnimation(run.loaded, animate, { ...settings, states: frames });
-        printLine(`as they form: ${animate}`);
-      }
+      if (isAnimated && !json) printLine(`as they form: ${animate}`);
     },
   });
   addGiven(command, " (default: those of random rows of the data)");

@@ -2,18 +2,18 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { serve, serveOptions } from "../../serve/index.node.ts";
-import { printNote } from "../format.ts";
+import { printJson, printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { trustFlags, trustOf } from "../verb.ts";
+import { showing, trustFlags, trustOf } from "../verb.ts";
 
-const trust = z.strictObject(trustFlags);
+const trust = z.strictObject({ ...trustFlags, ...showing });
 
 /** Signals that stop the server, and their numbers. */
 const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
 
 export function configure(command: Command): void {
   addSchemaOptions(command, "Server", serveOptions);
-  addSchemaOptions(command, "Trust", trust);
+  addSchemaOptions(command, "Trust and output", trust);
   command.addHelpText(
     "after",
     "\nA run is served under the name of its folder, or as NAME=FOLDER. The Open Inference Protocol is below /v2, people type /detect, /score,\n/impute, /sample and /embed, /openapi.json describes both. The token may stand in the environment variable EIDOS_TOKEN.\n\nExamples:\n  eidos serve runs/yolo-cells\n  eidos serve wine=runs/spline-flow-wine runs/yolo-cells --port 9000 --token-file token\n  curl --data-binary @photo.jpg 'localhost:8000/detect?confidence=0.5'",
@@ -31,11 +31,18 @@ export function configure(command: Command): void {
       ...(secret !== undefined && !isNamed && { token: secret }),
     });
     const server = await serve(runs, options, trustOf(trusted));
-    // Standard output is the log, an object a line.
-    for (const { name, model, abilities } of server.models) {
-      printNote(`${name} (${model}): ${abilities.join(", ")}`);
+    // Standard output is the log, an object a line; with --json the first one says what is served.
+    if (trusted.json) {
+      printJson({
+        url: server.url,
+        models: server.models.map(({ name, model, abilities }) => ({ name, model, abilities })),
+      });
+    } else {
+      for (const { name, model, abilities } of server.models) {
+        printNote(`${name} (${model}): ${abilities.join(", ")}`);
+      }
+      printNote(`listening on ${server.url}`);
     }
-    printNote(`listening on ${server.url}`);
     await stopped(() => server.close());
   });
 }

@@ -5,8 +5,16 @@ import { isPicture } from "../../data/sources/data-set.ts";
 import { counted } from "../../memory.ts";
 import { writePaths } from "../../tasks/use/edit.node.ts";
 import { checkInterpolationPath } from "../../tasks/use/interpolate.node.ts";
-import { printLine } from "../format.ts";
-import { addVerb, chosenBy, csvFlags, csvWriting, inSamples, runOptions, sampleChoice } from "../verb.ts";
+import {
+  addVerb,
+  chosenBy,
+  csvFlags,
+  csvWriting,
+  inSamples,
+  printOutcome,
+  runOptions,
+  sampleChoice,
+} from "../verb.ts";
 
 const flags = z.strictObject({
   back: z.boolean().default(false).describe("from the run's data back to its source"),
@@ -44,7 +52,14 @@ export function configure(command: Command): void {
       const samples = chosenBy("translate", files as readonly string[], { ...options, source: !back });
       const paths = await run.translate(samples, { back, seed, states });
       await writePaths(run.loaded, target, paths, csvWriting(options.csvSafe));
-      printLine(`${counted(paths.shape[0] ?? 0, "path")} of ${states} states: ${target}`);
+      const count = paths.shape[0] ?? 0;
+      printOutcome(options.json, `${counted(count, "path")} of ${states} states: ${target}`, {
+        out: target,
+        paths: count,
+        states,
+        seed,
+        back,
+      });
     },
   });
 }

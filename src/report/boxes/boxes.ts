@@ -1,7 +1,7 @@
 import type { Box } from "../../detection/boxes/boxes.ts";
 import { OptionError } from "../../errors.ts";
 import { blankRaster, type Color, drawStroke, type Raster } from "../raster/raster.ts";
-import { drawText, strokeTextWidth } from "../raster/text.ts";
+import { drawText, textWidth } from "../raster/text.ts";
 
 /** A box to be drawn. */
 export interface MarkedBox {
@@ -121,7 +121,7 @@ function drawFrame(picture: Raster, edges: Edges, size: number, color: Color, da
 }
 
 function drawLabel(picture: Raster, { left, top }: Edges, label: string, size: number, color: Color): void {
-  const [width, height] = [strokeTextWidth(label, size) + 8 * size, 20 * size];
+  const [width, height] = [Math.ceil(textWidth(label, size)) + 8 * size, 20 * size];
   const x = Math.round(Math.max(0, Math.min(left - size, picture.width - width)));
   const above = top - height;
   const y = Math.round(above >= 0 ? above : Math.max(0, Math.min(top, picture.height - height)));

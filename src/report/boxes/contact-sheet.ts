@@ -2,7 +2,7 @@ import { boxAt } from "../../detection/boxes/boxes.ts";
 import { printable } from "../../printable.ts";
 import { paste } from "../raster/grid.ts";
 import { blankRaster, type Color, type Raster } from "../raster/raster.ts";
-import { drawText, strokeTextWidth } from "../raster/text.ts";
+import { drawText, textWidth } from "../raster/text.ts";
 import { boxColor, drawBoxes } from "./boxes.ts";
 
 /** An image of a sheet, with its boxes in its own pixels. */
@@ -33,11 +33,15 @@ const NAMED = 20;
 /** A text cut off at the end where it would be wider; its control characters are written out. */
 function fitted(text: string, width: number, scale: number): string {
   const shown = printable(text);
-  if (strokeTextWidth(shown, scale) <= width) return shown;
+  if (textWidth(shown, scale) <= width) return shown;
   const letters = [...shown];
-  const wide = strokeTextWidth("..", scale) - strokeTextWidth(".", scale);
-  const room = Math.floor((width - strokeTextWidth(".", scale)) / wide) + 1 - "...".length;
-  return `${letters.slice(0, Math.max(1, room)).join("")}...`;
+  let [least, most] = [1, letters.length - 1];
+  while (least < most) {
+    const middle = Math.ceil((least + most) / 2);
+    if (textWidth(`${letters.slice(0, middle).join("")}…`, scale) <= width) least = middle;
+    else most = middle - 1;
+  }
+  return `${letters.slice(0, least).join("")}…`;
 }
 
 /** The names of classes on grounds of their colors, in as many lines as they need. */
@@ -47,7 +51,7 @@ function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: 
   const shown = more > 0 ? [...names.slice(0, NAMED), `and ${more} more classes`] : names;
   for (const [label, name] of shown.entries()) {
     const text = fitted(name, 260, 1);
-    const width = strokeTextWidth(text) + 34;
+    const width = textWidth(text) + 34;
     if (x + width > sheet.width - GAP && x > GAP) [x, y] = [GAP, y + LEGEND];
     if (draw && label < NAMED) {
       for (let row = 0; row < 16; row++) {

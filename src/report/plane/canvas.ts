@@ -1,7 +1,7 @@
 import { type Frame, type Point, within } from "../points.ts";
 import { rgb } from "../raster/palette.ts";
 import { type Color, drawStroke, type Raster } from "../raster/raster.ts";
-import { drawText, GLYPH_ADVANCE } from "../raster/text.ts";
+import { drawText, textWidth } from "../raster/text.ts";
 import { significant, ticks } from "../statistics.ts";
 
 /** Where a frame of the plane stands in a raster: a square of `size` pixels. */
@@ -24,7 +24,7 @@ const numberText = (value: number): string => significant(value, 6);
 /** Pixels that the numbers of the upright axis take beside a frame. */
 export function numbersWidth(frame: Frame, count: number, scale = 1): number {
   const texts = ticks(...frame.y, count).map(numberText);
-  return scale * GLYPH_ADVANCE * Math.max(4, ...texts.map(({ length }) => length));
+  return Math.max(...["0000", ...texts].map((text) => Math.ceil(textWidth(text, scale)) + 4 * scale));
 }
 
 /** A square part of a raster in which points of the plane are drawn. */

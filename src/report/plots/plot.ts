@@ -1,6 +1,7 @@
 import type { Config, TopLevelSpec } from "vega-lite";
 import { printable, printableLines } from "../../printable.ts";
 import { COLORS } from "../raster/palette.ts";
+import { shapeText } from "../text/shape.ts";
 
 /** Widths of the letters of Helvetica and Arial, in thousandths of the font size; 556, a digit's, for all others. */
 const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
@@ -19,8 +20,12 @@ const WIDTHS: readonly (readonly [letters: string, width: number])[] = [
 
 const LETTERS = new Map(WIDTHS.flatMap(([letters, width]) => [...letters].map((letter) => [letter, width])));
 
-/** Width of a line of text in pixels, in Helvetica or a font made to its measure, where no canvas can measure it. */
+/**
+ * Width of a line of text in pixels, where no canvas can measure it: in Helvetica or a font made to its measure, of other letters than
+ * those of ASCII in the fonts of pictures.
+ */
 function textWidth(text: string, fontSize: number, bold: boolean): number {
+  if (!/^[ -~−…]*$/.test(text)) return shapeText(text, { bold, note: false }).width * fontSize;
   const thousandths = [...text].reduce((sum, letter) => sum + (LETTERS.get(letter) ?? 556), 0);
   return (thousandths / 1000) * fontSize * (bold ? 1.06 : 1);
 }

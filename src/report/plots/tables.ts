@@ -43,10 +43,12 @@ function edgesOf(data: readonly number[], samples: readonly number[]): number[] 
   return binEdges(low, high, BINS);
 }
 
-/** Large numbers are written short: 20k. */
+/** Large numbers are written short: 20k. Smaller ones are written as they are: 2007 may be a year. */
 const numberAxis = (edges: readonly number[]) => ({
   tickCount: 4,
-  ...(Math.max(...edges.map(Math.abs)) >= 10_000 ? { labelExpr: SHORT_LABELS } : {}),
+  labelSeparation: 8,
+  labelOverlap: "greedy" as const,
+  ...(Math.max(...edges.map(Math.abs)) >= 10_000 ? { labelExpr: SHORT_LABELS } : { format: "~r" }),
 });
 
 /** Data as filled bars, samples as an outline over them. */

@@ -57,7 +57,8 @@ export function drawStroke(raster: Raster, { from, to, radius, color, opacity }:
   }
 }
 
-function blend(data: Uint8Array, offset: number, color: Color, alpha: number): void {
+/** Lays a color over a pixel of an RGB raster. */
+export function blend(data: Uint8Array, offset: number, color: Color, alpha: number): void {
   for (const [channel, value] of color.entries()) {
     const below = data[offset + channel] ?? 0;
     data[offset + channel] = Math.round(below + (value - below) * alpha);

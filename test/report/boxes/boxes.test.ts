@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { boxColor, drawBoxes } from "../../../src/report/boxes/boxes.ts";
 import { blankRaster, type Color, type Raster } from "../../../src/report/raster/raster.ts";
-import { drawText, GLYPHS, strokeTextWidth } from "../../../src/report/raster/text.ts";
+import { drawText, textWidth } from "../../../src/report/raster/text.ts";
 
 const GREY: Color = [128, 128, 128];
 const RED: Color = [255, 0, 0];
@@ -61,7 +61,7 @@ describe("drawBoxes", () => {
     expect(above).toBeLessThan(50);
     expect(label([50, 4, 150, 100])[1]).toBeGreaterThanOrEqual(2);
     // Near the right edge the label moves left, and of a box outside it stays.
-    expect(label([190, 60, 230, 100])[0]).toBeLessThan(150);
+    expect(label([190, 60, 230, 100])[0]).toBeLessThan(165);
     expect(label([300, 60, 330, 100])[2]).toBe(200);
     const light = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", color: [255, 230, 80] }]);
     const dark = drawBoxes(image, [{ box: [50, 60, 150, 100], label: "M", color: [90, 20, 20] }]);
@@ -117,27 +117,20 @@ describe("drawText", () => {
     return raster;
   };
 
-  it("knows letters, digits and signs, each different from the others", () => {
+  it("writes letters of any script, each different from the others", () => {
     const seen = new Map<string, string>();
-    for (const character of Object.keys(GLYPHS)) {
+    for (const character of "AZaz09-+.,:'?/_=()&#%éßőλЖहđ") {
       const picture = Buffer.from(inked(character).data).toString("base64");
       expect(seen.get(picture), character).toBeUndefined();
       seen.set(picture, character);
     }
-    expect(seen.size).toBeGreaterThan(75);
-  });
-
-  it("writes letters with accents without them, and a box for what it does not know", () => {
-    expect(inked("é").data).toEqual(inked("e").data);
-    expect(inked("汉").data).toEqual(inked("ß").data);
-    expect(inked("汉").data).not.toEqual(inked(" ").data);
     expect(extent(inked(" "), [255, 255, 255])[2]).toBe(-1);
   });
 
   it("is as wide as it says", () => {
     const [left = 0, , right = 0] = extent(inked("HHHH"), [255, 255, 255]);
-    // Strokes are 1.5 pixels wide and soft at their sides.
-    expect(Math.abs(right - left - strokeTextWidth("HHHH"))).toBeLessThanOrEqual(4);
-    expect(strokeTextWidth("ab", 2)).toBe(32);
+    // H has a rim of 1.6 pixels at either side.
+    expect(Math.abs(right - left - (textWidth("HHHH") - 3.1))).toBeLessThanOrEqual(1.5);
+    expect(textWidth("ab", 2)).toBe(2 * textWidth("ab"));
   });
 });
