@@ -27,6 +27,11 @@ export {
 } from "./measure/mutual-information.node.ts";
 export type { ProbeRow, RunProbe, RunProbeOptions } from "./measure/probe.node.ts";
 export { cellsOfSamples } from "./measure/table/cells.ts";
+export {
+  type ColumnImputation,
+  type ImputationQuality,
+  imputationQuality,
+} from "./measure/table/imputation.ts";
 export { logisticTableClassifier } from "./measure/table/logistic-classifier.ts";
 export {
   judgeSyntheticTable,

@@ -68,6 +68,9 @@ const densityFlags = z.strictObject({
 /** What is measured of a run where not all is asked for. */
 const QUICK = { measured: 2000, slowImages: 64, drawnImages: 250 } as const;
 
+/** Held-out rows of which cells are hidden and filled in: of all measures, and where not all are asked for. */
+const IMPUTED = { full: 500, quick: 50 } as const;
+
 const detectorFlags = z.strictObject({
   ...measureSchema.shape,
   out: z
@@ -122,6 +125,7 @@ async function evaluateDensity(
       distances: distances ?? (full || drawsImages ? "all" : "quick"),
       features: encoder?.view(),
       target,
+      imputedRows: full ? IMPUTED.full : IMPUTED.quick,
       ...(!full && {
         slowScores: slowScoresOf(dataInfo, QUICK.slowImages),
         ...(drawsImages && { most: { measured: QUICK.measured, drawn: QUICK.drawnImages } }),

@@ -18,11 +18,16 @@ function scaled(table: TableCells, reference: TableCells): readonly Float64Array
  * The distance of each row of a table to the closest row of another: the mean over columns of |a − b| over the range of the reference's
  * numbers, 1 at most, and of 0 or 1 for equal and other levels; a gap is at 0 from a gap and at 1 from all else. As SDMetrics'
  * distances to the closest record (a Gower distance). Takes rows · reference rows · columns steps.
+ * @param ranges the table whose numbers give the ranges; default: the reference. Distances to different references compare only on the same ranges
  * @throws OptionError where the tables have other columns, or no rows
  */
-export function closestDistances(table: TableCells, reference: TableCells): Float64Array {
-  const [rows, others] = [scaled(table, reference), scaled(reference, reference)];
-  const isNumber = reference.columns.map((column) => {
+export function closestDistances(
+  table: TableCells,
+  reference: TableCells,
+  ranges: TableCells = reference,
+): Float64Array {
+  const [rows, others] = [scaled(table, ranges), scaled(reference, ranges)];
+  const isNumber = ranges.columns.map((column) => {
     const range = column.kind === "numbers" ? rangeOf(column) : undefined;
     return range !== undefined && range.high > range.low;
   });
@@ -85,14 +90,15 @@ const shareOf = (values: Float64Array, isCounted: (value: number, i: number) => 
 
 /**
  * Distances of synthetic rows to the closest training row, beside those of held-out rows, which are what a model that has copied nothing
- * comes to; and whether synthetic rows lie nearer to training rows than to as many held-out ones (SDMetrics: `DCROverfittingProtection`,
- * whose share counts equally near rows as held-out).
+ * comes to; and whether synthetic rows lie nearer to training rows than to as many held-out ones (as SDMetrics' `DCROverfittingProtection`,
+ * which counts equally near rows as held-out, and scales each distance by the ranges of its own reference).
  * @throws OptionError where the tables have other columns, or no rows
  */
 export function tablePrivacy(synthetic: TableCells, training: TableCells, heldOut: TableCells): TablePrivacy {
   if (heldOut.count === 0) throw new OptionError("tablePrivacy: there are no held-out rows");
   const toTraining = closestDistances(synthetic, training);
   const ofHeldOut = closestDistances(heldOut, training);
+  // On the ranges of one table: one outlier more would bring all rows of its set nearer.
   const each = Math.min(training.count, heldOut.count);
   const some = (table: TableCells): TableCells =>
     table.count === each
@@ -101,8 +107,8 @@ export function tablePrivacy(synthetic: TableCells, training: TableCells, heldOu
           table,
           Uint32Array.from({ length: each }, (_, i) => Math.floor(((i + 0.5) * table.count) / each)),
         );
-  const near = each === training.count ? toTraining : closestDistances(synthetic, some(training));
-  const far = closestDistances(synthetic, some(heldOut));
+  const near = each === training.count ? toTraining : closestDistances(synthetic, some(training), training);
+  const far = closestDistances(synthetic, some(heldOut), training);
   const nearer = near.reduce((sum, distance, i) => {
     const other = far[i] ?? 0;
     return sum + (distance < other ? 1 : distance === other ? 0.5 : 0);

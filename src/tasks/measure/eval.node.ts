@@ -15,6 +15,7 @@ import { sampleRun } from "../use/sample.node.ts";
 import { scoreSplit } from "../use/score.node.ts";
 import { DistanceMeter, type Extent, type FeatureView } from "./distances.node.ts";
 import { describeDistance, likelihoodDetail, MEASURES, type SampleDistance } from "./measures.ts";
+import { type ImputationQuality, imputationQuality, imputationResults } from "./table/imputation.ts";
 import { judgeSyntheticTable, type SyntheticTable, syntheticTableResults } from "./table/synthetic.ts";
 
 const BATCH = 128;
@@ -61,6 +62,8 @@ export interface Evaluation {
   readonly distances: readonly SampleDistance[];
   /** What people judge synthetic tables by, of rows that were drawn. */
   readonly syntheticTable?: SyntheticTable;
+  /** How well cells of held-out rows that are hidden at random are filled in. */
+  readonly imputations?: ImputationQuality;
   /** What was measured of fewer samples than there are, or left out, and why. */
   readonly reduced: readonly string[];
   /** All of it as a table. */
@@ -85,6 +88,8 @@ export interface EvaluationOptions {
   readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
   /** Of tables: the column that is predicted of the others by what is learned of drawn rows, and of real ones. */
   readonly target?: string | undefined;
+  /** Of tables: held-out rows of which cells are hidden and filled in; default: 0, none. */
+  readonly imputedRows?: number;
   /** Called with the share that is done of what is measured, and what that is. */
   readonly onProgress?: (share: number, what: string) => void;
 }
@@ -213,6 +218,12 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     : []) {
     add(name, value, "", count, note);
   }
+  const imputations = await attempt("coverage of imputations", 1, () =>
+    imputationsOf(run, data, split, { seed, rows: options.imputedRows ?? 0, onProgress }),
+  );
+  for (const { name, value, samples: count, note } of imputations ? imputationResults(imputations) : []) {
+    add(name, value, "", count, note);
+  }
   return {
     run: run.folder.path,
     model: config.model,
@@ -231,9 +242,43 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     ...(terms && { boundTerms: terms }),
     distances,
     ...(syntheticTable && { syntheticTable }),
+    ...(imputations && { imputations }),
     reduced,
     results,
   };
+}
+
+/** How well the model fills in cells of a split; undefined where it cannot, or the data is no table. */
+async function imputationsOf(
+  { model, session, config }: LoadedRun,
+  data: DataSet,
+  split: Split,
+  {
+    seed,
+    rows,
+    onProgress,
+  }: {
+    readonly seed: number;
+    readonly rows: number;
+    readonly onProgress: EvaluationOptions["onProgress"];
+  },
+): Promise<ImputationQuality | undefined> {
+  const inpaint = model.inpaint?.bind(model);
+  if (rows === 0 || inpaint === undefined || data.columns === undefined) return undefined;
+  const { given } = config.modelOptions;
+  return imputationQuality(
+    data,
+    split,
+    (x, known, draws) =>
+      inpaint(session, {
+        x,
+        known,
+        draws,
+        seed,
+        onProgress: (share) => onProgress?.(share, "filling in hidden cells"),
+      }),
+    { rows, seed, given: Array.isArray(given) ? given : [] },
+  );
 }
 
 /** Mean log-density, in nats, of a split under the distribution it was drawn from; undefined where that is not known. */

@@ -8,6 +8,7 @@ import {
   tablePrivacy,
   tableSimilarity,
 } from "../../../src/metrics/index.ts";
+import { Random } from "../../../src/random.ts";
 import { largestDifference, present } from "../../support.ts";
 import { fixture, tableOf } from "./tables.ts";
 
@@ -63,6 +64,19 @@ test("rows of the same distribution are as near to training rows as held-out one
   // Against itself the held-out table is at distance 0.
   expect(nearerToTraining).toBeLessThan(0.2);
   expect(median).toBe(heldOutMedian);
+});
+
+test("an outlier among training rows brings no row nearer to them", () => {
+  const random = new Random(2);
+  const rows = (count: number, outlier: number): TableCells => ({
+    count,
+    columns: ["a", "b"].map((name) => {
+      const values = Array.from({ length: count }, () => random.normal());
+      return number(name, [...values.slice(1), outlier]);
+    }),
+  });
+  const { nearerToTraining } = tablePrivacy(rows(300, 0), rows(300, 1000), rows(300, 0));
+  expect(Math.abs(nearerToTraining - 0.5)).toBeLessThan(0.1);
 });
 
 const number = (name: string, values: readonly number[]): NumberCells => ({

@@ -109,6 +109,18 @@ describe("eval of a table", () => {
     expect(own.privacy?.nearerToTraining).toBeGreaterThan(own.privacy?.heldOutCopies ?? 1);
   });
 
+  test("cells that are hidden are filled in, of every kind, and coverage is told", async () => {
+    const { imputations, results } = await evaluateRun(run, { imputedRows: 20, most: { drawn: 20 } });
+    const found = present(imputations);
+    expect(found.coverage).toHaveLength(3);
+    expect(found.columns.map(({ name }) => name)).toEqual(["size", "rent", "district"]);
+    expect(found.rows).toBe(20);
+    const names = results.map(({ name }) => name);
+    for (const name of ["imputed within 80 %", "error of imputed numbers", "imputed levels right"]) {
+      expect(names).toContain(name);
+    }
+  });
+
   test("a target that the table has not is refused before any work", async () => {
     await expect(evaluateRun(run, { target: "rnet" })).rejects.toThrow("did you mean rent?");
   });
