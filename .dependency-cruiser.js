@@ -20,7 +20,7 @@ const HOUSE = [
     subrooms: ["formats"],
   },
   { room: "train", subrooms: ["ranks"] },
-  { room: "metrics" },
+  { room: "metrics", above: ["roc", "rows"], subrooms: ["table"] },
   { room: "flows", subrooms: ["transforms", "densities", "images", "completion"] },
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },

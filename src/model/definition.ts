@@ -14,6 +14,10 @@ export interface FitPreferences {
   readonly weightDecay?: number;
   readonly clipNorm?: number;
   readonly warmupSteps?: number;
+  /** Steps between validations. */
+  readonly validateEvery?: number;
+  /** Validations without improvement that end a fit which is limited in seconds. */
+  readonly patience?: number;
 }
 
 /** What a fitted model can be asked for. */

@@ -26,6 +26,18 @@ export {
   tableInformation,
 } from "./measure/mutual-information.node.ts";
 export type { ProbeRow, RunProbe, RunProbeOptions } from "./measure/probe.node.ts";
+export { cellsOfSamples } from "./measure/table/cells.ts";
+export {
+  type ColumnImputation,
+  type ImputationQuality,
+  imputationQuality,
+} from "./measure/table/imputation.ts";
+export { logisticTableClassifier } from "./measure/table/logistic-classifier.ts";
+export {
+  judgeSyntheticTable,
+  type SyntheticTable,
+  type SyntheticTableOptions,
+} from "./measure/table/synthetic.ts";
 export {
   type EditRequest,
   type Found,

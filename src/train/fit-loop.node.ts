@@ -36,6 +36,9 @@ const VALIDATION_SHARE = 0.05;
 
 const showSeconds = (seconds: number): string => `${Number(seconds.toPrecision(2))} s`;
 
+/** A validation that is due by the clock waits for so many times as long as the one before took. */
+const VALIDATION_REST = 10;
+
 /** What a validation comes to. */
 interface Validation {
   readonly loss: number;
@@ -75,6 +78,8 @@ export class FitLoop {
   private progress: RunProgress;
   private loss: number;
   private validated: Validation | undefined;
+  /** When the last validation ended, on the clock of `performance.now`, and milliseconds that it took. */
+  private validatedAt: { readonly time: number; readonly took: number } | undefined;
   /** Steps a second, of training alone. */
   private speed: number | undefined;
   private begun: number | undefined;
@@ -253,17 +258,17 @@ export class FitLoop {
       await this.take(trainer, result);
       const ends =
         this.budget.reached(trainer.step) || (span !== undefined && isSpent(span, trainer.step, this.budget));
-      const validated =
-        trainer.step % options.validateEvery === 0 || ends ? await this.validate(trainer) : undefined;
+      const due = trainer.step % options.validateEvery === 0 || ends || this.isValidationDue();
+      const validated = due ? await this.validate(trainer) : undefined;
       if (trainer.step % options.logEvery === 0 || validated !== undefined || ends) this.log(rate, validated);
       reason = this.endReason();
       this.report("training");
       if (reason !== undefined) break;
-      const due =
+      const isCheckpoint =
         options.checkpointEvery === undefined
           ? performance.now() - checkpointAt > options.checkpointSeconds * 1000
           : trainer.step % options.checkpointEvery === 0;
-      if (due) {
+      if (isCheckpoint) {
         await this.checkpoint(trainer);
         checkpointAt = performance.now();
       }
@@ -338,11 +343,20 @@ export class FitLoop {
     this.progress = { ...this.progress, pending: { count: 0, sums: {} } };
   }
 
+  /** Whether so much time has passed since the last validation that another is due. */
+  private isValidationDue(): boolean {
+    const { validateSeconds } = this.fit.options;
+    if (validateSeconds === undefined || this.validation.count === 0) return false;
+    const { time, took } = this.validatedAt ?? { time: this.begun ?? performance.now(), took: 0 };
+    return performance.now() - time >= Math.max(1000 * validateSeconds, VALIDATION_REST * took);
+  }
+
   /** Loss and measures on the validation split, and better weights kept; undefined where the split is empty. */
   private async validate(trainer: Trainer): Promise<Validation | undefined> {
     const { validation } = this;
     if (validation.count === 0) return undefined;
     this.report("validating");
+    const begun = performance.now();
     const { evaluator, whole } = validation;
     const evaluated = evaluator?.begin();
     const losses = await this.heldOutLosses(trainer, evaluated);
@@ -374,6 +388,7 @@ export class FitLoop {
     } else {
       this.progress = { ...this.progress, validationsSinceBest: validationsSinceBest + 1 };
     }
+    this.validatedAt = { time: performance.now(), took: performance.now() - begun };
     return validated;
   }
 

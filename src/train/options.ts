@@ -85,6 +85,11 @@ export const fitOptions = z.strictObject({
   validateEvery: trainingSteps()
     .optional()
     .describe("steps between validations (default: about once an epoch)"),
+  validateSeconds: duration()
+    .optional()
+    .describe(
+      "seconds after which a validation is due, where validateEvery steps take longer; the next one waits for ten times as long as it takes (default: a twentieth of a limit in seconds, where validateEvery is not given)",
+    ),
   validationSamples: sampleCount().default(1000).describe("most samples used in a validation"),
   patience: trainingSteps().optional().describe("stop after this many validations without improvement"),
   logEvery: trainingSteps().default(10).describe("steps between rows of metrics.csv"),
@@ -117,6 +122,12 @@ export const resolvedFitOptions = fitOptions.required({
 
 export type ResolvedFitOptions = z.output<typeof resolvedFitOptions>;
 
+/** Seconds of a fit without a limit. */
+const USUAL_SECONDS = 120;
+
+/** Share of a limit in seconds after which the next validation is due, where an epoch takes longer. */
+const VALIDATION_TIME = 0.05;
+
 /**
  * Fills what the user left open: first by the model's preferences, then by general defaults.
  * @throws OptionError where the batch does not divide into replicas and parts
@@ -132,9 +143,18 @@ export function resolveFitOptions(
   const clipNorm = options.clipNorm ?? preferences.clipNorm;
   const beta1 = options.beta1 ?? preferences.beta1;
   const beta2 = options.beta2 ?? preferences.beta2;
+  const seconds = limited === undefined ? USUAL_SECONDS : options.seconds;
+  const byTime =
+    options.validateEvery === undefined && seconds !== undefined ? seconds * VALIDATION_TIME : undefined;
+  const validateSeconds = options.validateSeconds ?? byTime;
+  // What is asked for in steps or epochs is done.
+  const isOpen = options.steps === undefined && options.epochs === undefined;
+  const patience = options.patience ?? (isOpen ? preferences.patience : undefined);
   return {
     ...options,
-    ...(limited === undefined && { seconds: 120 }),
+    ...(seconds !== undefined && { seconds }),
+    ...(validateSeconds !== undefined && { validateSeconds }),
+    ...(patience !== undefined && { patience }),
     ...(clipNorm !== undefined && { clipNorm }),
     ...(beta1 !== undefined && { beta1 }),
     ...(beta2 !== undefined && { beta2 }),
@@ -144,7 +164,7 @@ export function resolveFitOptions(
     optimizer: options.optimizer ?? preferences.optimizer ?? "adam",
     weightDecay: options.weightDecay ?? preferences.weightDecay ?? 0,
     averageDecay: options.averageDecay ?? preferences.averageDecay ?? 0.999,
-    validateEvery: options.validateEvery ?? Math.min(1000, Math.max(50, epoch)),
+    validateEvery: options.validateEvery ?? preferences.validateEvery ?? Math.min(1000, Math.max(50, epoch)),
   };
 }
 

@@ -109,6 +109,16 @@ test("early stopping waits for as many validations as given", async () => {
   expect(summary).toMatchObject({ reason: "patience", step: 20, best: { step: 5 } });
 });
 
+test("validations are due by the clock, too, where validateEvery steps take longer", async () => {
+  const options = { steps: 300, validateEvery: 1000, logEvery: 1000 };
+  const validations = async (more: object): Promise<number> => {
+    const { folder } = await fitDenoiser(await temporaryFolder(), { ...options, ...more });
+    return (await folder.readMetrics()).filter((row) => row.validationLoss !== undefined).length;
+  };
+  expect(await validations({})).toBe(1);
+  expect(await validations({ validateSeconds: 1e-3 })).toBeGreaterThan(1);
+});
+
 test("a damaged or foreign checkpoint is refused and left alone", async () => {
   const path = await temporaryFolder();
   await fitDenoiser(path, { steps: 5 });

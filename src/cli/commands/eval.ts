@@ -50,6 +50,13 @@ const densityFlags = z.strictObject({
     .describe(
       "run whose features images are compared in, of colors too (default: of digits those of a classifier, otherwise pixels)",
     ),
+  target: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "tables: column that is predicted of the others, once learned of drawn rows and once of real ones (default: none)",
+    ),
   full: z
     .boolean()
     .default(false)
@@ -60,6 +67,9 @@ const densityFlags = z.strictObject({
 
 /** What is measured of a run where not all is asked for. */
 const QUICK = { measured: 2000, slowImages: 64, drawnImages: 250 } as const;
+
+/** Held-out rows of which cells are hidden and filled in: of all measures, and where not all are asked for. */
+const IMPUTED = { full: 500, quick: 50 } as const;
 
 const detectorFlags = z.strictObject({
   ...measureSchema.shape,
@@ -99,7 +109,7 @@ async function evaluateDensity(
   { display, signal }: Pick<VerbUse<typeof flags>, "display" | "signal">,
 ): Promise<void> {
   refuseOthers(others, [densityFlags], `of detectors, and ${run.config.model} is none`);
-  const { seed, distances, features, full } = parseOptions(
+  const { seed, distances, features, target, full } = parseOptions(
     "eval",
     densityFlags,
     flagValues(others, [densityFlags]),
@@ -114,6 +124,8 @@ async function evaluateDensity(
       seed,
       distances: distances ?? (full || drawsImages ? "all" : "quick"),
       features: encoder?.view(),
+      target,
+      imputedRows: full ? IMPUTED.full : IMPUTED.quick,
       ...(!full && {
         slowScores: slowScoresOf(dataInfo, QUICK.slowImages),
         ...(drawsImages && { most: { measured: QUICK.measured, drawn: QUICK.drawnImages } }),

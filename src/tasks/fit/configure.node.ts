@@ -31,6 +31,7 @@ import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
 import { type FromRun, fromRun } from "./from-run.node.ts";
 import { type Negatives, negativesOf } from "./negatives.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
+import { smallTable } from "./small-table.ts";
 
 // The configuration of a new fit: its options are divided and parsed, its data opened, and what follows from the data filled in.
 
@@ -109,6 +110,8 @@ export async function configure(
       "option conditional: the data has no classes (a table's are named by --label, those of images are folders); leave it out",
     );
   }
+  const usual = definition.preferences?.(modelInfo(info)) ?? {};
+  const small = smallTable(definition, info, fit, usual);
   const config = {
     eidos: version,
     created: new Date().toISOString(),
@@ -117,9 +120,10 @@ export async function configure(
     data: nameOf(data),
     dataOptions,
     dataInfo: info,
-    fit: resolveFitOptions(fit, definition.preferences?.(modelInfo(info)) ?? {}, info.trainCount),
+    fit: resolveFitOptions(fit, { ...usual, ...small?.preferences }, info.trainCount),
   };
-  return { definition, opened, notes, config: { ...config, paths: pathsOf(config) } };
+  const told = small === undefined ? notes : [...notes, small.note];
+  return { definition, opened, notes: told, config: { ...config, paths: pathsOf(config) } };
 }
 
 /** Options of training with the weights of the run that the fit begins from, and what else it takes from it. @throws OptionError, FileError */

@@ -1,6 +1,7 @@
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { bitsPerDimension, type MeanLikelihood, meanLikelihood } from "../../metrics/index.ts";
+import { nearest } from "../../nearest.ts";
 import { parameterCount } from "../../nn/module.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { Random } from "../../random.ts";
@@ -14,6 +15,8 @@ import { sampleRun } from "../use/sample.node.ts";
 import { scoreSplit } from "../use/score.node.ts";
 import { DistanceMeter, type Extent, type FeatureView } from "./distances.node.ts";
 import { describeDistance, likelihoodDetail, MEASURES, type SampleDistance } from "./measures.ts";
+import { type ImputationQuality, imputationQuality, imputationResults } from "./table/imputation.ts";
+import { judgeSyntheticTable, type SyntheticTable, syntheticTableResults } from "./table/synthetic.ts";
 
 const BATCH = 128;
 
@@ -57,6 +60,10 @@ export interface Evaluation {
   readonly boundTerms?: readonly MeanTerm[];
   /** Between drawn samples and those of the split. */
   readonly distances: readonly SampleDistance[];
+  /** What people judge synthetic tables by, of rows that were drawn. */
+  readonly syntheticTable?: SyntheticTable;
+  /** How well cells of held-out rows that are hidden at random are filled in. */
+  readonly imputations?: ImputationQuality;
   /** What was measured of fewer samples than there are, or left out, and why. */
   readonly reduced: readonly string[];
   /** All of it as a table. */
@@ -79,6 +86,10 @@ export interface EvaluationOptions {
   readonly most?: { readonly measured?: number; readonly drawn?: number };
   /** Samples that are drawn already, and what measures them, in place of `distances`. */
   readonly drawn?: { readonly samples: NdArray<"float32">; readonly meter: DistanceMeter };
+  /** Of tables: the column that is predicted of the others by what is learned of drawn rows, and of real ones. */
+  readonly target?: string | undefined;
+  /** Of tables: held-out rows of which cells are hidden and filled in; default: 0, none. */
+  readonly imputedRows?: number;
   /** Called with the share that is done of what is measured, and what that is. */
   readonly onProgress?: (share: number, what: string) => void;
 }
@@ -102,6 +113,7 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
   const { split: splitName = "test", seed = 0, most = {}, onProgress } = options;
   const { config, model, deadline } = run;
   const data = await run.data();
+  checkTarget(run, data, options);
   const split = data.splits[splitName];
   if (split.count === 0) {
     throw new OptionError(`option split: the ${splitName} split of ${config.data} is empty; choose another`);
@@ -185,13 +197,32 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
   for (const { name, value, count } of paths ?? []) {
     add(name, value, "squared model units", count, "mean over paths");
   }
-  const { distances, fewer } = (await attempt("distances of samples", 1, () =>
+  const { distances, fewer, samples } = (await attempt("distances of samples", 1, () =>
     distancesOf(run, data, { ...options, split: splitName, seed }),
   )) ?? { distances: [] };
   if (fewer !== undefined) reduced.push(fewer);
   for (const distance of distances) {
     const { name } = MEASURES[distance.measure];
     add(name, distance.value, "", distance.real, describeDistance(distance));
+  }
+  const syntheticTable =
+    samples === undefined || data.columns === undefined
+      ? undefined
+      : await attempt("measures of drawn rows as a table", 1, async () => {
+          onProgress?.(0, "measuring drawn rows as a table");
+          deadline.check();
+          return judgeSyntheticTable(data, samples, { split: splitName, seed, target: options.target });
+        });
+  for (const { name, value, samples: count, note } of syntheticTable
+    ? syntheticTableResults(syntheticTable)
+    : []) {
+    add(name, value, "", count, note);
+  }
+  const imputations = await attempt("coverage of imputations", 1, () =>
+    imputationsOf(run, data, split, { seed, rows: options.imputedRows ?? 0, onProgress }),
+  );
+  for (const { name, value, samples: count, note } of imputations ? imputationResults(imputations) : []) {
+    add(name, value, "", count, note);
   }
   return {
     run: run.folder.path,
@@ -210,9 +241,44 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     scored,
     ...(terms && { boundTerms: terms }),
     distances,
+    ...(syntheticTable && { syntheticTable }),
+    ...(imputations && { imputations }),
     reduced,
     results,
   };
+}
+
+/** How well the model fills in cells of a split; undefined where it cannot, or the data is no table. */
+async function imputationsOf(
+  { model, session, config }: LoadedRun,
+  data: DataSet,
+  split: Split,
+  {
+    seed,
+    rows,
+    onProgress,
+  }: {
+    readonly seed: number;
+    readonly rows: number;
+    readonly onProgress: EvaluationOptions["onProgress"];
+  },
+): Promise<ImputationQuality | undefined> {
+  const inpaint = model.inpaint?.bind(model);
+  if (rows === 0 || inpaint === undefined || data.columns === undefined) return undefined;
+  const { given } = config.modelOptions;
+  return imputationQuality(
+    data,
+    split,
+    (x, known, draws) =>
+      inpaint(session, {
+        x,
+        known,
+        draws,
+        seed,
+        onProgress: (share) => onProgress?.(share, "filling in hidden cells"),
+      }),
+    { rows, seed, given: Array.isArray(given) ? given : [] },
+  );
 }
 
 /** Mean log-density, in nats, of a split under the distribution it was drawn from; undefined where that is not known. */
@@ -333,6 +399,22 @@ interface Distances {
   readonly distances: readonly SampleDistance[];
   /** That there are fewer samples than wanted. */
   readonly fewer?: string;
+  /** The samples, where they were drawn here. */
+  readonly samples?: NdArray<"float32">;
+}
+
+/** @throws OptionError where a target is named, and the run draws no rows of a table that has it */
+function checkTarget(run: LoadedRun, { columns, name }: DataSet, { target }: EvaluationOptions): void {
+  if (target === undefined) return;
+  if (columns === undefined) throw new OptionError(`option target: ${name} is no table; leave it out`);
+  if (run.model.sample === undefined)
+    throw new OptionError(`option target: ${run.config.model} draws no rows; leave it out`);
+  const names = columns.map((column) => column.name);
+  if (names.includes(target)) return;
+  const meant = nearest(target, names);
+  throw new OptionError(
+    `option target: the table has no column ${JSON.stringify(target)} that is learned${meant === undefined ? "" : `; did you mean ${meant}?`}`,
+  );
 }
 
 /**
@@ -358,8 +440,8 @@ async function distancesOf(
     onProgress?.(0, "measuring distances");
     const distances = await by.measure(samples);
     return by.count === wanted
-      ? { distances }
-      : { distances, fewer: `distances of ${by.count} drawn samples in place of ${wanted}` };
+      ? { distances, samples }
+      : { distances, samples, fewer: `distances of ${by.count} drawn samples in place of ${wanted}` };
   };
   let samples: NdArray<"float32">;
   try {

@@ -279,6 +279,23 @@ export function decodeNumber(
   return clippings.take(column, ownValue(column, number));
 }
 
+/**
+ * The value of a column in a sample as `valueOfCell` has it, not set to bounds: its number, the position of its category, or its bit.
+ * Undefined where the sample says that it is missing.
+ */
+export function sampleValue(column: Column, sample: ArrayLike<number>, offset: number): number | undefined {
+  if (isMissing(column, sample, offset)) return undefined;
+  const at = offset + gapWidth(column);
+  switch (column.kind) {
+    case "numeric":
+      return ownValue(column, sample[at] ?? Number.NaN);
+    case "binary":
+      return (sample[at] ?? 0) > 0.5 ? 1 : 0;
+    case "categorical":
+      return readCode(column.categories.length, sample, at);
+  }
+}
+
 /** The cell of a column in a sample; null where the sample says that it is missing. */
 function decodeCell(
   column: Column,

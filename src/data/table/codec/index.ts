@@ -13,6 +13,7 @@ export {
   isNoisy,
   logUnits,
   plottedTable,
+  sampleValue,
   valueOfCell,
 } from "./codec.ts";
 export { fitScale, fromScale, logSlopeAt, statistics, toScale } from "./scales.ts";
