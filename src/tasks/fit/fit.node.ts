@@ -8,13 +8,14 @@ import type { ModelDefinition } from "../../model/definition.ts";
 import { endThread } from "../../program/native-calls.node.ts";
 import type { FitSummary } from "../../train/fit-request.node.ts";
 import { type RankJob, rankJob } from "../../train/ranks/job.node.ts";
-import { fromErrorMessage, startThread, workerFailure } from "../../train/threads.node.ts";
+import { fromErrorMessage, workerFailure } from "../../train/threads.node.ts";
 import { keepDefinition } from "../run/definition.node.ts";
 import type { GivenTrust } from "../run/trust.node.ts";
 import { type FitHooks, guarded } from "./hooks.node.ts";
 import type { FitTask } from "./prepare.node.ts";
 import type { FitRequest, OwnFitRequest, UncheckedRequest } from "./request.ts";
-import type { FitWorkerData, FitWorkerMessage } from "./worker.node.ts";
+import { fitThread, keepThread } from "./thread.node.ts";
+import type { FitOrder, FitWorkerMessage } from "./worker.node.ts";
 
 export type { FitHooks } from "./hooks.node.ts";
 export type { FitRequest, FitRequestOf, OwnFitRequest } from "./request.ts";
@@ -174,13 +175,13 @@ const REPORT_GRACE = 1500;
 async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
   const { signal } = given;
   const control = new SharedArrayBuffer(4);
-  const data: FitWorkerData = { task, control };
-  const worker = startThread(new URL("./worker.node.ts", import.meta.url), data);
+  const worker = fitThread();
   const { threadId } = worker;
   const stop = (): void => {
     Atomics.store(new Int32Array(control), 0, 1);
   };
   if (signal?.aborted) stop();
+  worker.postMessage({ task, control } satisfies FitOrder);
   signal?.addEventListener("abort", stop);
   const hooks = guarded(given);
   hooks.onFailure = stop;
@@ -190,6 +191,8 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
   let summary: FitSummary;
   let trained: FitSummary | undefined;
   let endReport: (() => void) | undefined;
+  let forget: (() => void) | undefined;
+  let again = false;
   signal?.addEventListener("abort", () => endReport?.());
   try {
     summary = await new Promise<FitSummary>((resolve, reject) => {
@@ -199,36 +202,49 @@ async function inWorker(task: FitTask, given: FitHooks): Promise<FitSummary> {
         if (ended === undefined || ended.reason === "stopped") return;
         setTimeout(() => resolve({ ...ended, unreported: true }), REPORT_GRACE).unref();
       };
-      worker.on("message", (message: FitWorkerMessage) => {
+      const take = (message: FitWorkerMessage): void => {
         switch (message.kind) {
           case "begin":
             folder = message.beginning.folder;
-            return hooks.onBegin(message.beginning);
+            hooks.onBegin(message.beginning);
+            break;
           case "progress":
-            return hooks.onProgress(message.progress);
+            hooks.onProgress(message.progress);
+            break;
           case "download":
-            return hooks.onDownload(message.progress);
+            hooks.onDownload(message.progress);
+            break;
           case "decoding":
-            return hooks.onDecoding(message.progress);
+            hooks.onDecoding(message.progress);
+            break;
           case "warning":
-            return hooks.onWarning(message.message);
+            hooks.onWarning(message.message);
+            break;
           case "trained":
             trained = message.summary;
             if (signal?.aborted) endReport?.();
-            return;
+            break;
           case "done":
-            return resolve(message.summary);
+            again = message.again;
+            resolve(message.summary);
+            break;
           case "error":
-            return reject(fromErrorMessage(message.error));
+            again = message.again;
+            reject(fromErrorMessage(message.error));
+            break;
         }
-      });
-      worker.on("messageerror", (error) => reject(workerFailure(who(), error)));
-      worker.on("error", (error) => reject(workerFailure(who(), error)));
-      worker.on("exit", (code) => reject(workerFailure(who(), code)));
+      };
+      const died = (cause: unknown): void => reject(workerFailure(who(), cause));
+      worker.on("message", take).on("messageerror", died).on("error", died).on("exit", died);
+      forget = () =>
+        void worker.off("message", take).off("messageerror", died).off("error", died).off("exit", died);
     });
   } finally {
     signal?.removeEventListener("abort", stop);
-    await endThread(worker);
+    // A rank's thread holds the library of its job.
+    if (again && task.job === undefined) await keepThread(worker);
+    else await endThread(worker);
+    forget?.();
     // A worker that died has given nothing back.
     if (folder !== undefined) await releaseThread(join(folder, RUN_LOCK), threadId);
     // What a hook threw comes first: for it the fit may have ended.

@@ -26,6 +26,13 @@ async function supportTypeScript(): Promise<void> {
   register();
 }
 
+let imported = false;
+
+/** Whether this thread has imported a user's own module, which stays what it was then. */
+export function hasImportedModule(): boolean {
+  return imported;
+}
+
 /** Stands before the name of a definition that was given as an object, in config.json and in requests. */
 const OWN = "definition:";
 
@@ -79,6 +86,7 @@ export async function loadDefinition(model: string): Promise<ModelDefinition> {
   }
   let module: { readonly default?: ModelDefinition };
   try {
+    imported = true;
     if (model.endsWith(".ts")) await supportTypeScript();
     module = await import(pathToFileURL(model).href);
   } catch (cause) {
