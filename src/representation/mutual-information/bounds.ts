@@ -83,6 +83,22 @@ function logAddExp(a: Tensor, b: Tensor): Tensor {
   return b.add(a.sub(b).softplus());
 }
 
+/**
+ * log Σ eˢ over all rows of a column but one: scores [n, m] → [left out, column]. It takes n · m numbers: the term of the row that is left
+ * out is taken off the sum, except where it is the only largest, of which a difference would keep nothing; there the others are summed.
+ */
+function logSumExpOfOthers(scores: Tensor): Tensor {
+  const largest = scores.max(0, true).stopGradient();
+  const isLargest = scores.equal(largest);
+  const marked = isLargest.cast("float32");
+  const alone = marked.div(marked.sum(0, true)).greater(0.75);
+  const terms = scores.sub(largest).exp();
+  // At least 1 where another row is the largest.
+  const rest = where(alone, 1, terms.sum(0, true).sub(terms));
+  const others = where(isLargest, NEVER, scores).logSumExp(0, true);
+  return where(alone, others, rest.log().add(largest));
+}
+
 /** E f − log E eᶠ (Donsker and Varadhan 1983). */
 function donskerVaradhan(scores: Tensor): Tensor {
   return jointScores(scores).mean().sub(logProductMean(scores));
@@ -200,11 +216,8 @@ class Interpolated implements Bound {
 
   estimate(scores: Tensor, y: Tensor): Tensor {
     const pairs = Number(scores.shape[0]);
-    const own = isDiagonal(scores);
-    // [left out, partner, y] → log m of y without one partner: [left out, y].
-    const without = where(own.unsqueeze(2), NEVER, scores.unsqueeze(0))
-      .logSumExp(1)
-      .sub(Math.log(pairs - 1));
+    // log m of y without one partner: [left out, y].
+    const without = logSumExpOfOthers(scores).sub(Math.log(pairs - 1));
     const learnt = this.baseline.forward(y);
     const mixed = logAddExp(without.add(Math.log(this.weight)), learnt.add(Math.log1p(-this.weight)));
     const joint = productMean(jointScores(scores).unsqueeze(0).sub(mixed));

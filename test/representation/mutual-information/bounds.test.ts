@@ -141,6 +141,19 @@ const LOSSES: Partial<Record<BoundName, (scores: typeof SCORES) => number>> = {
   club: (scores) => -joint((i) => score(i, i, scores)),
 };
 
+test("the interpolated bound leaves rows out where one is far above all others, and where several are the largest", async () => {
+  const scores = [
+    [1, 2, -30, 0.5, 3],
+    [1, 2, -40, 0.5, 3],
+    [1, 0, 2, 0.5, -1],
+    [1, -1, -35, 0.5, -25],
+    [1, 1, -31, 0.2, -30],
+  ];
+  const { estimate, baseline, slope } = await computed("interpolated", scores);
+  expect(estimate).toBeCloseTo(BY_LOOPS.interpolated(baseline, scores), 4);
+  expect(slope.every(Number.isFinite)).toBe(true);
+});
+
 test("InfoNCE is never above ln N, however large the scores of the right pairs are", async () => {
   const { estimate } = await computed(
     "infonce",

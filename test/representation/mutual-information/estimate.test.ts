@@ -71,12 +71,16 @@ describe("held-out rows of correlated Gaussians, 0.83 nats", () => {
   });
 
   test.each(["ksg", "gaussian"] as const)("%s", async (estimator) => {
-    const found = await mutualInformation(x, y, { estimator, permutations: 19 }, runtime);
+    const found = await mutualInformation(
+      ...([x, y].map(({ data }) => float32(data.subarray(0, 2000), [1000, 2])) as [typeof x, typeof y]),
+      { estimator, permutations: 19 },
+      runtime,
+    );
     expect(Math.abs(found.nats - TRUTH)).toBeLessThan(0.1);
     expect(found).toMatchObject({
       pValue: 0.05,
       curve: [],
-      rows: { training: 0, validation: 0, test: 2000 },
+      rows: { training: 0, validation: 0, test: 1000 },
     });
   });
 });
