@@ -268,13 +268,19 @@ async function imagesAt(
 /** The images that a text file lists, a line each: below the folder of the list, below the root, or where their paths end as they do. */
 async function imagesOfList(files: DetectionFiles, path: string): Promise<readonly string[]> {
   const lines = linesOf(await readText(files, path, FILE_KINDS.list));
-  return lines.map((line) => {
+  const located = new Map<string, string>();
+  const locate = (line: string): string => {
     const plain = withSlashes(line);
     const named = isAbsolute(plain) ? plain : join(dirname(path), plain);
     const below = files.folder.below(named) ?? named;
     if (files.images.paths.has(below)) return below;
     const found = files.images.find(plain, [""]);
     return files.images.paths.has(found) ? found : below;
+  };
+  return lines.map((line) => {
+    const image = located.get(line) ?? locate(line);
+    located.set(line, image);
+    return image;
   });
 }
 
