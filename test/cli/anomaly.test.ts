@@ -7,7 +7,17 @@ import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
 const NORMAL = "select * exclude anomaly from data where anomaly = 0";
-const SMALL = ["--width", "16", "--batch-size", "64", "--sample-pictures", "0", "--quiet"];
+const SMALL = [
+  "--width",
+  "16",
+  "--batch-size",
+  "64",
+  "--sample-pictures",
+  "0",
+  "--report",
+  "none",
+  "--quiet",
+];
 
 /** 600 rows near a line; every twentieth lies off it. */
 function rowsNearLine(): readonly (readonly number[])[] {

@@ -11,7 +11,19 @@ import { temporaryFolder } from "../support.ts";
 import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
-const SMALL = ["--width", "16", "--batch-size", "16", "--steps", "8", "--sample-pictures", "0", "--quiet"];
+const SMALL = [
+  "--width",
+  "16",
+  "--batch-size",
+  "16",
+  "--steps",
+  "8",
+  "--sample-pictures",
+  "0",
+  "--report",
+  "none",
+  "--quiet",
+];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();

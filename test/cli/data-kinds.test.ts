@@ -11,7 +11,7 @@ let cwd: string;
 
 const SMALL_IMAGES = [
   ...["--size", "8", "--colour", "grey", "--batch-size", "8", "--channels", "8", "--multipliers", "1"],
-  ...["--no-middle-attention", "--sample-pictures", "4", "--steps", "6"],
+  ...["--no-middle-attention", "--sample-pictures", "0", "--report", "none", "--steps", "6"],
 ];
 
 beforeAll(async () => {
@@ -44,7 +44,18 @@ beforeAll(async () => {
     succeed(
       [
         ...["fit", "nice", "wares.csv", "--categorical", "kind", "--label", "sold", "--steps", "20"],
-        ...["--width", "16", "--batch-size", "32", "--sample-pictures", "8", "--out", "wares"],
+        ...[
+          "--width",
+          "16",
+          "--batch-size",
+          "32",
+          "--sample-pictures",
+          "0",
+          "--report",
+          "none",
+          "--out",
+          "wares",
+        ],
       ],
       cwd,
     ),
@@ -54,7 +65,7 @@ beforeAll(async () => {
     succeed(
       [
         ...["fit", "nice", "shades", "--size", "8", "--colour", "grey", "--width", "16", "--batch-size", "8"],
-        ...["--steps", "6", "--sample-pictures", "0", "--out", "nice"],
+        ...["--steps", "6", "--sample-pictures", "0", "--report", "none", "--out", "nice"],
       ],
       cwd,
     ),
@@ -95,7 +106,10 @@ describe("a table", () => {
 
   test("a query is data as well", async () => {
     const sql = "select weight, length from 'wares.csv' where kind = 'a'";
-    await succeed(["fit", "nice", "--sql", sql, "--steps", "2", "--width", "16", "--out", "query"], cwd);
+    await succeed(
+      ["fit", "nice", "--sql", sql, "--steps", "2", "--width", "16", "--report", "none", "--out", "query"],
+      cwd,
+    );
     expect(JSON.parse(await readFile(join(cwd, "query", "config.json"), "utf8"))).toMatchObject({
       data: sql,
       dataInfo: { kind: "table", sampleShape: [2] },

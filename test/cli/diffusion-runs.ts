@@ -7,14 +7,14 @@ import sharp from "sharp";
 /** For points and tables. */
 export const SMALL = [
   ...["--width", "32", "--depth", "2", "--fourier-features", "16"],
-  ...["--sample-pictures", "0", "--quiet"],
+  ...["--sample-pictures", "0", "--report", "none", "--quiet"],
 ];
 
 export const POINTS = [...SMALL, "--count", "400", "--batch-size", "64", "--steps", "120"];
 
 export const IMAGES = [
   ...["--channels", "8", "--multipliers", "1", "--batch-size", "8", "--steps", "8"],
-  ...["--sample-pictures", "0", "--quiet"],
+  ...["--sample-pictures", "0", "--report", "none", "--quiet"],
 ];
 
 /** Images whose upper half is one grey value and whose lower half another, in two folders by the shade of the upper. */

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../support.ts";
-import { QUICK, readCsv, refused, succeed } from "./support.ts";
+import { BARE, readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
-const SMALL = [...QUICK, "--depth", "2", "--fourier-features", "0", "--steps", "20"];
+const SMALL = [...BARE, "--depth", "2", "--fourier-features", "0", "--steps", "20"];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vi
 import { downloadLine } from "../../src/cli/progress.ts";
 import { sendFile, serve, type TestServer } from "../server.ts";
 import { temporaryFolder } from "../support.ts";
-import { QUICK, refused, succeed } from "./support.ts";
+import { BARE, refused, succeed } from "./support.ts";
 
 // Weights from a server of this machine by the command. What a hostile server does: test/data/files/download.test.ts; processes that are ended:
 // download.slow.test.ts.
@@ -13,7 +13,7 @@ let cwd: string;
 let server: TestServer;
 beforeAll(async () => {
   cwd = await temporaryFolder();
-  await succeed(["fit", "nice", "two-moons", "--steps", "1", "--out", "first", ...QUICK], cwd);
+  await succeed(["fit", "nice", "two-moons", "--steps", "1", "--out", "first", ...BARE], cwd);
   const bytes = await readFile(join(cwd, "first/weights/last.safetensors"));
   server = await serve((request, response) => {
     if (request.url === "/nice.safetensors") sendFile(request, response, bytes);
@@ -33,7 +33,7 @@ afterEach(() => vi.unstubAllEnvs());
 
 test("weights behind an address begin a fit, once fetched and then out of the cache", async () => {
   const url = `${server.origin}/nice.safetensors`;
-  const fit = ["fit", "nice", "two-moons", "--steps", "1", "--weights", url, ...QUICK];
+  const fit = ["fit", "nice", "two-moons", "--steps", "1", "--weights", url, ...BARE];
   expect(await refused([...fit, "--offline", "--out", "none"], cwd)).toMatch(
     /nice\.safetensors is not in the cache \(.*cache\), and --offline forbids to fetch it/,
   );

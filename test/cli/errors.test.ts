@@ -7,10 +7,10 @@ import { fileError } from "../../src/data/files/files.node.ts";
 import { writeSafetensors } from "../../src/nn/safetensors.ts";
 import { float32 } from "../../src/tensor/array.ts";
 import { temporaryFolder } from "../support.ts";
-import { filesBelow, mounted, QUICK, refused, run, succeed } from "./support.ts";
+import { BARE, filesBelow, mounted, refused, run, succeed } from "./support.ts";
 
 let cwd: string;
-const FIT = ["fit", "nice", "two-moons", ...QUICK, "--quiet"];
+const FIT = ["fit", "nice", "two-moons", ...BARE, "--quiet"];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();

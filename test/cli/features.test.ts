@@ -15,7 +15,17 @@ import { largestDifference, present, temporaryFolder } from "../support.ts";
 import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
-const SMALL = ["--batch-size", "16", "--steps", "60", "--sample-pictures", "0", "--quiet"];
+const SMALL = [
+  "--batch-size",
+  "16",
+  "--steps",
+  "60",
+  "--sample-pictures",
+  "0",
+  "--report",
+  "none",
+  "--quiet",
+];
 
 beforeAll(async () => {
   cwd = await temporaryFolder();

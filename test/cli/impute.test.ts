@@ -7,7 +7,18 @@ import { temporaryFolder } from "../support.ts";
 import { readCsv, refused, succeed } from "./support.ts";
 
 let cwd: string;
-const QUICK = ["--width", "32", "--batch-size", "64", "--sample-pictures", "0", "--steps", "300"];
+const QUICK = [
+  "--width",
+  "32",
+  "--batch-size",
+  "64",
+  "--sample-pictures",
+  "0",
+  "--report",
+  "none",
+  "--steps",
+  "300",
+];
 
 /** Lines of a table: b ≈ 2 a + 10, and a is about −2 in the kind "low", 2 in "high". */
 function lines(count: number): string[] {

@@ -111,6 +111,9 @@ export async function refused(args: readonly string[], cwd: string): Promise<str
 /** A fit that takes about a second. */
 export const QUICK = ["--count", "2000", "--width", "16", "--batch-size", "64", "--sample-pictures", "0"];
 
+/** A fit of a moment, of which the weights alone are wanted. */
+export const BARE = [...QUICK, "--report", "none"];
+
 /** The paths of all files below a folder. */
 export async function filesBelow(folder: string): Promise<readonly string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

@@ -122,7 +122,7 @@ export async function fittedToSquares(
     averageDecay: 0.9,
     steps: 40,
     validateEvery: 40,
-    samplePictures: 1,
+    samplePictures: 0,
     ...options,
     out,
   });
@@ -141,7 +141,14 @@ export async function expectResumedEqual(
     ...options
   }: Readonly<Record<string, unknown>> & { readonly model: string; readonly name?: string },
 ): Promise<void> {
-  const request = { ...tiny(options.model), steps: 5, samplePictures: 0, batchSize: 4, ...options };
+  const request = {
+    ...tiny(options.model),
+    steps: 5,
+    samplePictures: 0,
+    report: "none",
+    batchSize: 4,
+    ...options,
+  };
   const folder = (kind: string) => join(root, `${kind}-${name ?? options.model}`);
   const [whole, broken] = [folder("whole"), folder("broken")];
   await ran({ ...request, out: whole });

@@ -86,7 +86,12 @@ describe("training", () => {
       const { ignored } = await source.feeds(0);
       expect(ignored?.shape).toEqual([4, 4, 4]);
       expect(source.shape(4, 0).others?.ignored?.shape).toEqual([4, 4, 4]);
-      const { summary } = await ran({ ...request, samplePictures: 0, out: join(root, "crowds") });
+      const { summary } = await ran({
+        ...request,
+        samplePictures: 0,
+        report: "none",
+        out: join(root, "crowds"),
+      });
       expect(summary).toMatchObject({ step: 2, reason: "limit" });
       expect(summary.best?.loss).toBeGreaterThan(0);
     } finally {
@@ -103,6 +108,7 @@ describe("training", () => {
       steps: 40,
       learningRate: 5e-3,
       samplePictures: 0,
+      report: "none",
       out: join(root, "learns"),
     });
     const losses = (await new RunFolder(path).readMetrics()).map(({ loss }) => loss ?? Number.NaN);
@@ -129,6 +135,7 @@ describe("weights to begin with", () => {
       learningRate: 1e-12,
       averageDecay: 0,
       samplePictures: 0,
+      report: "none",
       out: join(root, "warm"),
     });
     expect(notes[0]).toMatch(/^weights of .*best\.safetensors: \d+ of \d+ tensors taken$/);
@@ -175,6 +182,7 @@ describe("other data", () => {
       threads: 1,
       steps: 2,
       samplePictures: 0,
+      report: "none",
       out: join(root, "squares"),
     });
     const run = detectorRun(await loadRun(path, { threads: 1 }));

@@ -224,7 +224,7 @@ describe("SNIPER", () => {
 
   it("takes background from what an earlier run finds, keeps it there, and notices where that has changed", async () => {
     const early = join(root, "early");
-    const short = { model: "center-net", ...SCENES, steps: 2, samplePictures: 0 };
+    const short = { model: "center-net", ...SCENES, steps: 2, samplePictures: 0, report: "none" };
     await ran({ ...short, out: early });
     const options = {
       sniper: true,

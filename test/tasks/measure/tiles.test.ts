@@ -115,7 +115,13 @@ describe("a fit on tiles", () => {
   });
 
   it("that is stopped and resumed equals the uninterrupted one, bit for bit", () =>
-    expectResumedEqual(root, { model: "yolo", name: "tiles", canvas: 64, tiles: 32, emptyTiles: 0.4 }));
+    expectResumedEqual(root, {
+      model: "ultra-light-rfb",
+      name: "tiles",
+      canvas: 64,
+      tiles: 32,
+      emptyTiles: 0.4,
+    }));
 
   it.each([
     [
@@ -224,11 +230,12 @@ describe("a run that was fitted on tiles", () => {
 
 it("a run whose config.json has the older name of the overlap of digits opens as it was", async () => {
   const { path: older } = await ran({
-    model: "yolo",
+    model: "center-net",
     ...TINY,
     steps: 1,
     digitOverlap: 0.4,
     samplePictures: 0,
+    report: "none",
     out: join(root, "older"),
   });
   const file = join(older, "config.json");
