@@ -69,5 +69,6 @@ const plain = (name: string) => ({
   ...TINY,
   steps: 2,
   samplePictures: 0,
+  report: "none",
   out: join(root, name),
 });
