@@ -21,6 +21,11 @@ const HOUSE = [
   },
   { room: "train", subrooms: ["ranks"] },
   { room: "metrics", above: ["roc", "rows"], subrooms: ["table"] },
+  {
+    room: "backbones",
+    above: ["image-normalization", "dilations", "conv-block", "backbone"],
+    subrooms: ["published"],
+  },
   { room: "flows", subrooms: ["transforms", "densities", "images", "completion"] },
   { room: "autoregressive", above: ["conditionals"], subrooms: ["networks"] },
   { room: "latent" },
@@ -32,11 +37,6 @@ const HOUSE = [
   {
     room: "detection",
     subrooms: ["boxes", "augment", "network", "loss", "regions", "scale", "measure", "models"],
-  },
-  {
-    room: "detection/network",
-    above: ["image-normalization", "trident", "blocks", "backbones"],
-    subrooms: ["published"],
   },
   {
     room: "detection/models",

@@ -1,4 +1,4 @@
-import { type Backbone, publishedBackbone } from "../src/detection/network/index.ts";
+import { type Backbone, publishedBackbone } from "../src/backbones/index.ts";
 import type { DataInfo, SymbolicBatch, Trainable } from "../src/model/index.ts";
 import { Linear } from "../src/nn/index.ts";
 import { inputAt } from "../src/tensor/index.operations.ts";

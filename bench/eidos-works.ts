@@ -22,6 +22,7 @@ import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
 import { benchGan, benchVae, LATENT_BITS, LATENT_IMAGES, LATENT_STEPS } from "./latent-works.ts";
 import { benchFasterRcnn, FASTER_RCNN_PREFERENCES, regionWorks } from "./region-works.ts";
+import { benchEncoder, REPRESENTATION_IMAGES, REPRESENTATION_STEPS } from "./representation-works.ts";
 import type { Contender, Prepared } from "./serve.ts";
 import { suppressionWorks } from "./suppression-works.ts";
 import {
@@ -168,6 +169,11 @@ export function subjectOf(work: string): Subject {
       const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
       return { model: benchGan(), data: dataSet(LATENT_IMAGES, bytes), preferences };
     }
+    case "deep-infomax-step":
+    case "simclr-step": {
+      const bytes = Uint8Array.from(normals(IMAGES * IMAGE_SIZE ** 2, work), (value) => 128 + 40 * value);
+      return { model: benchEncoder(work), data: dataSet(REPRESENTATION_IMAGES, bytes), preferences };
+    }
     case "conv-vae-step": {
       const values = normals(IMAGES * IMAGE_SIZE ** 2, work).map((value) => Number(value > 0.84));
       return { model: benchVae(), data: dataSet(LATENT_BITS, values), preferences };
@@ -281,6 +287,7 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
           ...FLOW_STEPS,
           ...AUTOREGRESSIVE_STEPS,
           ...LATENT_STEPS,
+          ...REPRESENTATION_STEPS,
           "yolo-step",
           "faster-rcnn-step",
           ...BACKBONE_STEPS,

@@ -100,6 +100,20 @@ export const WORKS: readonly Work[] = [
     rounds: 11,
   },
   {
+    name: "deep-infomax-step",
+    title: "training step, Deep InfoMax (DIM(L), InfoNCE, uniform prior), 28×28, both players",
+    batch: 64,
+    repetitions: 8,
+    rounds: 11,
+  },
+  {
+    name: "simclr-step",
+    title: "training step, SimCLR, 28×28, views included",
+    batch: 256,
+    repetitions: 4,
+    rounds: 11,
+  },
+  {
     name: "yolo-step",
     title: "training step, anchor-free YOLO, 320×320",
     batch: 8,

@@ -1,10 +1,13 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cp, readFile, rm, stat } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fit } from "../src/index.ts";
 import { readSafetensors } from "../src/nn/safetensors.ts";
+import { Random } from "../src/random.ts";
 import { installedPackage } from "./packed.ts";
 
 // The programs of examples/, each in a process of its own, on the packed and installed package: `npm run test:slow` builds it first.
@@ -69,6 +72,39 @@ describe.skipIf(!built)("examples", () => {
     expect(new Set(within).size).toBe(3);
     const bytes = await readFile(join(folder, "runs/receptive-fields.png"));
     expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+  });
+
+  it("similar-pictures: a copy is the most similar, what is like no other the oddest, and there are pictures", async () => {
+    const photos = join(folder, "photos");
+    await mkdir(photos);
+    const gray = (path: string, shade: (i: number) => number) =>
+      sharp(
+        Uint8Array.from({ length: 256 }, (_, i) => shade(i)),
+        { raw: { width: 16, height: 16, channels: 1 } },
+      )
+        .png()
+        .toFile(join(photos, path));
+    const random = new Random(6);
+    // Vertical stripes with noise, one of them twice, and horizontal ones once.
+    for (let i = 0; i < 30; i++) {
+      await gray(`stripes-${i}.png`, (k) => (k % 4 < 2 ? 200 : 20) + random.integer(50));
+    }
+    await cp(join(photos, "stripes-7.png"), join(photos, "copy.png"));
+    await gray("odd.png", (k) => (Math.floor(k / 16) % 8 < 4 ? 250 : 0));
+    await fit({
+      ...{ model: "autoencoder", data: photos, out: join(folder, "runs/encoder"), seed: 1 },
+      ...{ codeSize: 8, channels: 4, hidden: 16, decoderChannels: 4 },
+      ...{ batchSize: 16, steps: 60, threads: 1, samplePictures: 0 },
+    });
+    const output = await run("similar-pictures", "runs/encoder", "photos");
+    const lines = output.split("\n");
+    expect(lines[0]).toBe("the most similar of 32 pictures");
+    expect(lines[1]).toMatch(/^0\.0000 {2}(copy\.png {2}stripes-7\.png|stripes-7\.png {2}copy\.png)$/);
+    expect(output).toMatch(/^the oddest ones, .*\n\d\.\d{4} {2}odd\.png {2}/m);
+    for (const name of ["similar", "odd"]) {
+      const bytes = await readFile(join(folder, `runs/${name}.png`));
+      expect(bytes.subarray(1, 4).toString()).toBe("PNG");
+    }
   });
 
   it("copy-paste: images have their objects and copies of the small ones, and there is a picture", async () => {

@@ -15,6 +15,7 @@ from detection_peer import DETECTION_WORKS
 from diffusion_peer import DIFFUSION_WORKS, digits_step
 from latent_peer import LATENT_WORKS
 from region_peer import REGION_WORKS
+from representation_peer import REPRESENTATION_WORKS
 from serve import serve
 from suppression_peer import SUPPRESSION_WORKS
 
@@ -181,6 +182,7 @@ OTHERS = {
     **LATENT_WORKS,
     **DETECTION_WORKS,
     **REGION_WORKS,
+    **REPRESENTATION_WORKS,
     **BACKBONE_WORKS,
     **SUPPRESSION_WORKS,
 }

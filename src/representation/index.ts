@@ -1,5 +1,6 @@
 export { type ViewOptions, Views, viewOptions } from "./augment/index.ts";
 export {
+  BackboneEncoder,
   ConvolutionalEncoder,
   type Encoder,
   type EncoderOptions,

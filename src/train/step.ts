@@ -9,7 +9,7 @@ import { type Buffer, grad, input, type Parameter, type Tensor, uniform } from "
 import { concat } from "../tensor/operations/shaping.ts";
 import { slice } from "../tensor/operations/slicing.ts";
 import type { BatchShape, HeldOutEvaluator } from "./batches.ts";
-import { gameStep } from "./game.ts";
+import { gameStep, type OpenGame, openGame, settledBuffers } from "./game.ts";
 import { type LayoutStretch, ParameterLayout } from "./layout.ts";
 import { frozenOf, type Rates, ratesOf, trainedOf } from "./rates.ts";
 import { VectorUpdate, type VectorUpdateOptions } from "./vector-update.ts";
@@ -197,11 +197,11 @@ export class StepTracer {
     );
   }
 
-  /** How vectors are updated outside of the graph; undefined where the update cannot be had there. */
+  /** How vectors are updated outside of the graph, of games those of the last turn's player (`game`); undefined where the update cannot be had there. */
   get outside(): VectorUpdateOptions | undefined {
     const { optimizer, clipNorm, averageDecay } = this.options;
-    // The turns of a game follow each other in one graph, and a step of one part has its own stretch of the vectors.
-    if (optimizer.rule === undefined || isAdversarial(this.model) || isStaged(this.model)) return undefined;
+    // A step of one part of a model has its own stretch of the vectors.
+    if (optimizer.rule === undefined || isStaged(this.model)) return undefined;
     const options: VectorUpdateOptions = {
       rule: optimizer.rule,
       slots: optimizer.slots,
@@ -210,6 +210,23 @@ export class StepTracer {
       ...(clipNorm !== undefined && { clipNorm }),
     };
     return VectorUpdate.fits(this.layout.size, options) ? options : undefined;
+  }
+
+  /**
+   * A step of a game whose last turn is updated outside of the graph; the turns before it, which others depend on, follow each other in it.
+   * Undefined for models that are none, and where the last turn's player has another one.
+   */
+  game(shape: BatchShape): OpenGame | undefined {
+    const { model, layout, rates, options } = this;
+    return isAdversarial(model) ? openGame(model, layout, rates, options, symbolicBatch(shape)) : undefined;
+  }
+
+  /** The buffers of a game as they settle on the average that is kept; empty where none do. Parameters are read under their own names. */
+  settled(shape: BatchShape): StepGraph {
+    const { model } = this;
+    return this.keepsAverage && isAdversarial(model)
+      ? settledBuffers(model, symbolicBatch(shape))
+      : new Map();
   }
 
   /**

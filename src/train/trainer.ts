@@ -5,10 +5,12 @@ import { disposeValue, type Runtime, type RuntimeValue, readValue, type Value } 
 import type { Random } from "../random.ts";
 import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
+import { GamePrograms } from "./game-programs.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
 import { parameterValue } from "./layout.ts";
+import { type StepAt, scalarsOf, updateBy } from "./outside-update.ts";
 import { ShapedPrograms } from "./programs.ts";
-import { averageOf, EVALUATED, gradientName, type StepTracer } from "./step.ts";
+import { averageOf, EVALUATED, gradientName, isAdversarial, type StepTracer } from "./step.ts";
 import { VectorUpdate } from "./vector-update.ts";
 
 /** Everything that decides how training goes on. */
@@ -93,6 +95,7 @@ async function initializedByData(
  */
 type StepPrograms =
   | { readonly kind: "whole"; readonly programs: ShapedPrograms; readonly update?: VectorUpdate }
+  | { readonly kind: "game"; readonly programs: GamePrograms; readonly update: VectorUpdate }
   | {
       readonly kind: "parts";
       readonly pool: GradientPool;
@@ -100,30 +103,6 @@ type StepPrograms =
       /** The averages of buffers, where the update is none of a graph and there are any. */
       readonly averages?: Program;
     };
-
-/** A step: its learning rate, and its number, 1 for the first from which the optimizer counts. */
-interface StepAt {
-  readonly learningRate: number;
-  readonly number: number;
-}
-
-function scalarsOf({ learningRate, number }: StepAt): Record<string, NdArray> {
-  return { learningRate: float32([learningRate], []), step: float32([number], []) };
-}
-
-/** Updates vectors by the mean of the gradients of parts, each an array a parameter or one of all, which are freed. Returns its norm. */
-function updateBy(
-  update: VectorUpdate,
-  parts: readonly (readonly Value[])[],
-  { learningRate, number }: StepAt,
-): number {
-  const arrays = parts.map((values) =>
-    values.map((value) => (value.kind === "runtime" ? value.view() : value).data as Float32Array),
-  );
-  const norm = update.update(arrays, learningRate, number);
-  for (const value of parts.flat()) disposeValue(value);
-  return norm;
-}
 
 /** Runs training steps; holds parameters and optimizer state where the runtime keeps its values. */
 export class Trainer {
@@ -169,13 +148,19 @@ export class Trainer {
     const begun =
       start.step > 0 || start.given ? start : await initializedByData(tracer, batches, runtime, start);
     // The memory of a processor is that of the vectors, too; on other providers they would travel at each step.
-    const outside = runtime.provider === "cpu" ? tracer.outside : undefined;
+    const shape = batches.shape(batches.batchSize, start.step);
+    const game = runtime.provider === "cpu" ? tracer.game(shape) : undefined;
+    const isOutside = runtime.provider === "cpu" && (game !== undefined || !isAdversarial(tracer.model));
+    const outside = isOutside ? tracer.outside : undefined;
     const update = outside && (await VectorUpdate.create(outside, begun.vectors));
     let steps: StepPrograms;
-    if (pool === undefined) {
+    if (pool === undefined && game !== undefined && update !== undefined) {
+      const programs = await GamePrograms.build(tracer, game, update, shape, runtime);
+      steps = { kind: "game", programs, update };
+    } else if (pool === undefined) {
       const trace = update === undefined ? "whole" : "gradients";
-      const programs = new ShapedPrograms((shape) => tracer[trace](shape), runtime);
-      await programs.at(batches.shape(batches.batchSize, start.step));
+      const programs = new ShapedPrograms((of) => tracer[trace](of), runtime);
+      await programs.at(shape);
       steps = { kind: "whole", programs, ...(update !== undefined && { update }) };
     } else {
       const averages = tracer.bufferAverages();
@@ -199,10 +184,20 @@ export class Trainer {
   async train(learningRate: number, since = 0): Promise<StepResult> {
     const { steps } = this;
     const at = { learningRate, number: this.step + 1 - since };
-    const result =
-      steps.kind === "whole" ? await this.trainWhole(steps, at) : await this.trainInParts(steps, at);
+    const result = await this.stepBy(steps, at);
     this.step += 1;
     return result;
+  }
+
+  private stepBy(steps: StepPrograms, at: StepAt): Promise<StepResult> {
+    switch (steps.kind) {
+      case "whole":
+        return this.trainWhole(steps, at);
+      case "game":
+        return this.trainGame(steps.programs, at);
+      case "parts":
+        return this.trainInParts(steps, at);
+    }
   }
 
   private async trainWhole(
@@ -227,6 +222,17 @@ export class Trainer {
     const gradients = layout.parameters.flatMap((_, i) => outputs[gradientName(i)] ?? []);
     const gradientNorm = updateBy(update, [gradients], at);
     return this.take(outputs, await readLosses(outputs), gradientNorm);
+  }
+
+  private async trainGame(programs: GamePrograms, at: StepAt): Promise<StepResult> {
+    const { outputs, norm } = await programs.run({
+      shape: this.batches.shape(this.batches.batchSize, this.step),
+      feeds: await this.batches.feeds(this.step),
+      random: this.batches.random.split("noise").split(this.step),
+      vectors: this.vectors,
+      at,
+    });
+    return this.take(outputs, await readLosses(outputs), norm);
   }
 
   private async trainInParts(
@@ -356,7 +362,7 @@ export class Trainer {
     for (const value of Object.values(this.vectors)) disposeValue(value);
     this.vectors = {};
     const { steps } = this;
-    if (steps.kind === "whole") await steps.programs.release();
+    if (steps.kind !== "parts") await steps.programs.release();
     else
       for (const program of [steps.update, steps.averages])
         if (program instanceof Program) await program.release();

@@ -55,6 +55,12 @@ export interface VectorUpdateOptions {
 /** The gradient of a part of a batch: arrays that cover the vector one after the other. */
 export type GradientArrays = readonly Float32Array[];
 
+/** A part of the vectors, from number `from` to before `to`. */
+export interface VectorStretch {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** A stretch of the vector that is updated by one call: within one array of the gradient, and of one rate. */
 interface Piece {
   /** Number of the array of the gradient, and where in it the piece begins. */
@@ -163,12 +169,18 @@ export class VectorUpdate {
   /**
    * One update by the mean of the gradients of parts.
    * @param step number of this step; the first is 1
+   * @param stretch of the vectors that changes, and that the gradients are of; default: all of them
    * @returns the norm of the gradient before clipping
    */
-  update(parts: readonly GradientArrays[], learningRate: number, step: number): number {
+  update(
+    parts: readonly GradientArrays[],
+    learningRate: number,
+    step: number,
+    stretch: VectorStretch = { from: 0, to: this.size },
+  ): number {
     const [first] = parts;
     if (first === undefined) throw new OptionError("an update needs a gradient");
-    const pieces = this.divided(first);
+    const pieces = this.divided(first, stretch);
     const { module } = this;
     const [scratch] = this.scratch;
     let squares = 0;
@@ -180,19 +192,35 @@ export class VectorUpdate {
     const { clipNorm, averageDecay } = this.options;
     const clip = clipNorm === undefined ? 1 : Math.min(clipNorm / (norm + 1e-6), 1);
     const apply = this.ruleAt(learningRate, step, clip / parts.length);
-    const average = averageDecay > 0 ? this.vector("average") : undefined;
-    const parameters = this.vector("parameters");
-    const share = 1 - Math.min(averageDecay, (1 + step) / (10 + step));
     for (const piece of pieces) {
-      const { at, count } = piece;
       // In an only piece the gradient still lies there.
       if (pieces.length > 1) this.gather(parts, piece);
       apply(piece);
-      if (average !== undefined) {
-        module.average(average.byteOffset + 4 * at, parameters.byteOffset + 4 * at, count, share);
-      }
+      if (averageDecay > 0) this.average(piece.at, piece.count, step);
     }
     return norm;
+  }
+
+  /**
+   * Takes over a stretch of vectors that was updated elsewhere, and has its average follow.
+   * @param values by the name of the vector, as many as the stretch has
+   * @param step number of this step; the first is 1
+   */
+  take({ from, to }: VectorStretch, values: Readonly<Record<string, Float32Array>>, step: number): void {
+    for (const [name, numbers] of Object.entries(values)) {
+      if (numbers.length !== to - from) {
+        throw new OptionError(`training: ${numbers.length} numbers of ${name} stand for ${to - from}`);
+      }
+      this.vector(name).set(numbers, from);
+    }
+    if (this.options.averageDecay > 0) this.average(from, to - from, step);
+  }
+
+  /** Moves so many numbers of the average toward the parameters. */
+  private average(at: number, count: number, step: number): void {
+    const share = 1 - Math.min(this.options.averageDecay, (1 + step) / (10 + step));
+    const [averages, parameters] = [this.vector("average"), this.vector("parameters")];
+    this.module.average(averages.byteOffset + 4 * at, parameters.byteOffset + 4 * at, count, share);
   }
 
   /** The sum of the gradients of the parts, in the module's memory. */
@@ -251,16 +279,16 @@ export class VectorUpdate {
   }
 
   /** Pieces of the vector for a gradient in arrays of these sizes. @throws OptionError where they do not cover the vector */
-  private divided(arrays: GradientArrays): readonly Piece[] {
-    const key = arrays.map(({ length }) => length).join();
+  private divided(arrays: GradientArrays, { from: begin, to: end }: VectorStretch): readonly Piece[] {
+    const key = `${begin}-${end}: ${arrays.map(({ length }) => length).join()}`;
     const known = this.divisions.get(key);
     if (known !== undefined) return known;
     const covered = arrays.reduce((total, { length }) => total + length, 0);
-    if (covered !== this.size) {
-      throw new OptionError(`the gradient has ${covered} numbers, the parameters have ${this.size}`);
+    if (covered !== end - begin) {
+      throw new OptionError(`the gradient has ${covered} numbers, the parameters have ${end - begin}`);
     }
     const pieces: Piece[] = [];
-    let at = 0;
+    let at = begin;
     let stretch = 0;
     let stretchEnd = this.options.rates[0]?.size ?? this.size;
     arrays.forEach(({ length }, array) => {

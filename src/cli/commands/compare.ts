@@ -43,8 +43,16 @@ async function requestOf(
   positional: string | undefined,
   { config, models: named, ...flags }: Readonly<Record<string, unknown>>,
 ): Promise<CompareRequest> {
-  const { models: inFile, data: fileData, ...fromFile } = await readConfigFile(textOf(config, "config"));
-  const { out, sql, fresh, ...others }: Record<string, unknown> = {
+  const {
+    models: inFile,
+    data: fileData,
+    trustModule: inFileTrust,
+    ...fromFile
+  } = await readConfigFile(textOf(config, "config"));
+  if (inFileTrust !== undefined) {
+    throw new OptionError("option trustModule: is not taken from a file; give --trust-module yourself");
+  }
+  const { out, sql, fresh, trustModule, features, ...others }: Record<string, unknown> = {
     ...fromFile,
     ...flagValues(flags, [sharedOptions, dataOptionsSchema]),
   };
@@ -62,6 +70,8 @@ async function requestOf(
     models,
     ...(folder !== undefined && { out: folder }),
     ...(fresh === true && { fresh: true }),
+    ...(trustModule === true && { trustModule }),
+    ...(features !== undefined && { features: textOf(features, "features") ?? "" }),
   };
 }
 
@@ -86,6 +96,14 @@ export function configure(command: Command): void {
     .option(
       "--out <folder>",
       "where to write (default: runs/compare-DATA); a comparison that is there goes on",
+    )
+    .option(
+      "--features <run>",
+      "run whose features images are compared in, of colors too (default: of digits those of a classifier, otherwise pixels)",
+    )
+    .option(
+      "--trust-module",
+      "import the module that this run names as its model: it runs with all rights of this process",
     )
     .option("--fresh", "begin anew where a comparison is there already")
     .option(

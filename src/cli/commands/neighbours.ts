@@ -105,7 +105,13 @@ export function configure(command: Command): void {
         }
       }
       if (json) return printJson({ run: run.folder, among, distance, found, unreadable });
-      print(showTable(["image", "rank", "neighbor", `${distance} distance`], rows));
+      if (rows.length > 0) print(showTable(["image", "rank", "neighbor", `${distance} distance`], rows));
+      const fewest = Math.min(...found.map(({ neighbors }) => neighbors.length));
+      if (fewest < count) {
+        printLine(
+          `${among}: has ${counted(fewest, "image")} beside the one that is looked for, fewer than the ${count} neighbors that were asked for`,
+        );
+      }
       if (out !== undefined) printLine(`written: ${out}`);
       printUnreadable(unreadable);
     },

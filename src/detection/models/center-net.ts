@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ConvBlock } from "../../backbones/conv-block.ts";
 import { amount, unitCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
@@ -21,7 +22,6 @@ import type { CellGrid } from "../boxes/anchors.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { liesInAny, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { atLeastOne, PRIOR_LOGIT } from "../loss/losses.ts";
-import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector, onlyGrid } from "./detector.ts";

@@ -1,4 +1,8 @@
 import { z } from "zod";
+import type { Backbone } from "../../backbones/backbone.ts";
+import { type BackboneName, backboneByName, usualNormalization } from "../../backbones/by-name.ts";
+import { type NormalizationKind, normalizedImages } from "../../backbones/image-normalization.ts";
+import { backboneNames } from "../../backbones/published/names.ts";
 import { OptionError } from "../../errors.ts";
 import type { Embedder, Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../../model/data-info.ts";
@@ -7,16 +11,7 @@ import { Linear } from "../../nn/linear.ts";
 import type { ForeignNames } from "../../nn/names.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { gatherElements, input, type Tensor } from "../../tensor/index.ts";
-import { type Backbone, CspNet, ResNet } from "../network/backbones.ts";
-import {
-  type BackboneName,
-  featureOptions,
-  imageSize,
-  usualNormalization,
-} from "../network/feature-network.ts";
-import { type NormalizationKind, normalizedImages } from "../network/image-normalization.ts";
-import { isPublished, publishedBackbone } from "../network/published/index.ts";
-import { backboneNames } from "../network/published/names.ts";
+import { featureOptions, imageSize } from "../network/feature-network.ts";
 
 const classifierOptions = z.strictObject({
   backbone: featureOptions.backbone,
@@ -26,17 +21,6 @@ const classifierOptions = z.strictObject({
 });
 
 type ClassifierOptions = z.output<typeof classifierOptions>;
-
-/** A backbone by name. @throws OptionError where a published one is to have another width or depth */
-function backboneOf({ backbone, width, depth }: ClassifierOptions): Backbone {
-  if (!isPublished(backbone)) return new (backbone === "csp" ? CspNet : ResNet)({ width, depth });
-  if (depth !== 1) {
-    throw new OptionError(
-      `option depth: ${backbone} has the depth it was published with; leave it out, or take the backbone csp or resnet`,
-    );
-  }
-  return publishedBackbone(backbone);
-}
 
 /**
  * A classifier of images: a backbone, the mean of its coarsest map over locations, and a linear layer of that to the classes, trained with cross-entropy. It is
@@ -55,7 +39,8 @@ export class ImageClassifier implements Trainable, Embedder, Exportable {
     this.name = options.backbone;
     this.normalize = options.normalize ?? usualNormalization(options.backbone);
     this.data = data;
-    this.backbone = backboneOf(options);
+    const { backbone, width, depth } = options;
+    this.backbone = backboneByName(backbone, { width, depth });
     const channels = this.backbone.levels.at(-1)?.channels ?? 0;
     if (data.classes !== undefined) this.head = new Linear(channels, data.classes);
   }

@@ -1,4 +1,6 @@
 import type { z } from "zod";
+import type { Dilations } from "../../backbones/dilations.ts";
+import { backboneNames } from "../../backbones/published/names.ts";
 import type { ByteImage, SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
@@ -22,8 +24,6 @@ import {
   levelGrids,
   settledFeatures,
 } from "../network/feature-network.ts";
-import { backboneNames } from "../network/published/names.ts";
-import type { Dilations } from "../network/trident.ts";
 import { inRange, objectSize, type ValidRange } from "../scale/ranges.ts";
 
 /** What a detector sees in images, before duplicates are taken away. The number of boxes k is that of its locations or anchors. */

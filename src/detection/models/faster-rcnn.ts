@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
+import type { Dilations } from "../../backbones/dilations.ts";
 import { list, MOST, positiveAmount, sampleCount, share, unitCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
@@ -21,10 +23,8 @@ import type { Size } from "../boxes/boxes.ts";
 import { bestPairs, squeezedSides } from "../boxes/decoding.ts";
 import { checkThresholds, type ObjectRows, rowsAt } from "../loss/assignment.ts";
 import { binaryCrossEntropy } from "../loss/losses.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
-import type { Dilations } from "../network/trident.ts";
 import type { EnlargerLosses, ReadRegions, RegionEnlarger } from "../regions/enlarger.ts";
 import { matchBoxes, nearestObjects } from "../regions/matching.ts";
 import { type AnchorPredictions, clipped, type Proposals, proposalsOf } from "../regions/proposals.ts";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
 import { amount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import type { Conv2d } from "../../nn/convolution.ts";
@@ -19,7 +20,6 @@ import {
   rowsAt,
 } from "../loss/assignment.ts";
 import { atLeastOne, binaryCrossEntropy, boxLoss, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
 import {
   type FeaturePoints,
   featureOptions,

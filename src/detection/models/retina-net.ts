@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
 import { amount, MOST } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
@@ -20,7 +21,6 @@ import {
 } from "../loss/anchor-assignment.ts";
 import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../loss/assignment.ts";
 import { atLeastOne, focalLoss, PRIOR_LOGIT } from "../loss/losses.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
 import { type ContextKind, ContextModule, contextOption } from "../network/context.ts";
 import { featureOptions, featureRows, pyramidOptions, sharedChannels } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";

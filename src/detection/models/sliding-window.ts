@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { scaledChannels } from "../../backbones/backbone.ts";
 import { MOST, positiveAmount, ratio, share } from "../../bounds.ts";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
@@ -30,7 +31,6 @@ import {
   overlapsInvalid,
 } from "../loss/assignment.ts";
 import { atLeastOne } from "../loss/losses.ts";
-import { scaledChannels } from "../network/backbones.ts";
 import { imageSize } from "../network/feature-network.ts";
 import { SIZE_UNIT } from "../scale/training-sizes.ts";
 import {

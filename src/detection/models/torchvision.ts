@@ -1,9 +1,9 @@
+import { scaledChannels } from "../../backbones/backbone.ts";
 import { OptionError, WeightsError } from "../../errors.ts";
 import { shortened } from "../../printable.ts";
 import type { State } from "../../program/program.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { showShape } from "../../tensor/shape.ts";
-import { scaledChannels } from "../network/backbones.ts";
 
 // Detectors as torchvision has them: which of its models a state dict is of, by which options a detector here computes the same, and what each
 // tensor is called here. Both forms of its names are read: files that it has published have those from before 2022, where a convolution of a

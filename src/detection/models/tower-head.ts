@@ -1,10 +1,10 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
 import { amount, layerCount, share, unitCount } from "../../bounds.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { constant, normal } from "../../nn/initializers.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
-import { SharedTower } from "../network/blocks.ts";
 import { sharedChannels } from "../network/feature-network.ts";
+import { SharedTower } from "../network/tower.ts";
 
 /** Options of a head of two towers. */
 export const towerOptions = {

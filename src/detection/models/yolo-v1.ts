@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ConvBlock } from "../../backbones/conv-block.ts";
 import { amount, shapeCount, unitCount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -20,7 +21,6 @@ import type { CellGrid } from "../boxes/anchors.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
 import { firstAtPlace, type ObjectRows, outsideRegions, rowsAt } from "../loss/assignment.ts";
 import { boxOverlap } from "../loss/losses.ts";
-import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featurePoints, featureRows, sharedChannels } from "../network/feature-network.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector, onlyGrid } from "./detector.ts";
 

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
+import { ConvBlock } from "../../backbones/conv-block.ts";
 import { amount, list, positiveAmount, shapeCount, share } from "../../bounds.ts";
 import { OptionError, ShapeError } from "../../errors.ts";
 import type { Losses } from "../../model/capabilities.ts";
@@ -32,8 +34,6 @@ import {
   rowsAt,
 } from "../loss/assignment.ts";
 import { atLeastOne, binaryCrossEntropy, boxOverlap, PRIOR_LOGIT } from "../loss/losses.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
-import { ConvBlock } from "../network/blocks.ts";
 import { featureOptions, featureRows, pyramidOptions } from "../network/feature-network.ts";
 import { neckOption } from "../network/necks.ts";
 import { type Decoded, DenseDetector, type DetectionInfo, defineDetector } from "./detector.ts";

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { FeatureLevel } from "../../backbones/backbone.ts";
+import { ConvBlock } from "../../backbones/conv-block.ts";
 import { amount, unitCount } from "../../bounds.ts";
 import type { Losses } from "../../model/capabilities.ts";
 import { Conv2d } from "../../nn/convolution.ts";
@@ -30,8 +32,6 @@ import {
   rowsAt,
 } from "../loss/assignment.ts";
 import { atLeastOne, binaryCrossEntropy, boxLoss, boxOverlap, PRIOR_LOGIT } from "../loss/losses.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
-import { ConvBlock } from "../network/blocks.ts";
 import {
   type FeaturePoints,
   featureOptions,

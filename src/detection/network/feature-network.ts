@@ -1,4 +1,14 @@
 import { z } from "zod";
+import { type Backbone, type FeatureLevel, STAGE_COUNT, scaledChannels } from "../../backbones/backbone.ts";
+import { BACKBONES, type BackboneName, backboneByName, usualNormalization } from "../../backbones/by-name.ts";
+import { ConvBlock } from "../../backbones/conv-block.ts";
+import { type Dilations, PLAIN } from "../../backbones/dilations.ts";
+import {
+  NORMALIZATIONS,
+  type NormalizationKind,
+  normalizedImages,
+} from "../../backbones/image-normalization.ts";
+import { isPublished } from "../../backbones/published/index.ts";
 import { ratio } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { namedTensors } from "../../nn/module.ts";
@@ -7,27 +17,8 @@ import { inputAt } from "../../tensor/index.operations.ts";
 import { concat, constant, float32, type Tensor } from "../../tensor/index.ts";
 import { type CellGrid, type CellOrigin, cellPoints } from "../boxes/anchors.ts";
 import type { Size } from "../boxes/boxes.ts";
-import {
-  type Backbone,
-  CspNet,
-  type FeatureLevel,
-  ResNet,
-  STAGE_COUNT,
-  scaledChannels,
-} from "./backbones.ts";
-import { ConvBlock } from "./blocks.ts";
-import { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
 import { COARSER_LEVELS, type CoarserLevels, type Neck, type NeckKind, neckOf } from "./necks.ts";
-import {
-  isPublished,
-  PUBLISHED_NAMES,
-  publishedBackbone,
-  publishedNormalization,
-} from "./published/index.ts";
-import { type Dilations, PLAIN, Trident, type TridentOptions, tridentOptions } from "./trident.ts";
-
-/** Backbones by name: two small ones, and those that others have published, with weights. */
-export const BACKBONES = ["csp", "resnet", ...PUBLISHED_NAMES] as const;
+import { Trident, type TridentOptions, tridentOptions } from "./trident.ts";
 
 /** Options of backbone and neck by the names that all detectors give them, beside `neck`. */
 export const featureOptions = {
@@ -90,9 +81,6 @@ export const pyramidOptions = {
       "how maps beyond stride 32 are made. blocks: by convolutions with normalization; with neck plain-fpn also as in torchvision, pool: of every other location, p6p7-of-c5, p6p7-of-p5: by convolutions of the coarsest map of the backbone or the neck",
     ),
 };
-
-/** A backbone by name. */
-export type BackboneName = (typeof BACKBONES)[number];
 
 /** What a network of features is made from. */
 export interface FeatureNetworkOptions extends TridentOptions {
@@ -239,11 +227,6 @@ function checkLevels(made: number, asked: number, { neck, coarser = "blocks" }: 
   );
 }
 
-/** How images are normalized for a backbone where nothing else is asked for. */
-export function usualNormalization(backbone: BackboneName): NormalizationKind {
-  return isPublished(backbone) ? publishedNormalization(backbone) : "unit";
-}
-
 /** What a user may leave open of a backbone. */
 type OpenFeatures = Partial<
   Pick<FeatureNetworkOptions, "backbone" | "normalize" | "frozenStages" | "frozenNorm">
@@ -274,16 +257,7 @@ export function settledFeatures(
 function backboneOf(options: FeatureNetworkOptions, coarsestStride: number): Backbone {
   const { backbone, width, depth, frozenStages = 0 } = options;
   const frozenNorm = (stage: number): boolean => options.frozenNorm === true || stage <= frozenStages;
-  if (isPublished(backbone)) {
-    if (depth !== 1) {
-      throw new OptionError(
-        `option depth: ${backbone} has the depth it was published with; leave it out, or take the backbone csp or resnet`,
-      );
-    }
-    return publishedBackbone(backbone, { coarsestStride, frozenNorm });
-  }
-  const Network = backbone === "csp" ? CspNet : ResNet;
-  return new Network({ width, depth, coarsestStride, frozenNorm });
+  return backboneByName(backbone, { width, depth, coarsestStride, frozenNorm });
 }
 
 /**

@@ -1,8 +1,25 @@
-export type { Backbone, BackboneOptions, FeatureLevel } from "./backbones.ts";
-export { CspNet, ResNet } from "./backbones.ts";
+export type { Backbone, BackboneOptions, Dilations, FeatureLevel } from "../../backbones/index.ts";
 export {
   BACKBONES,
   type BackboneName,
+  CspNet,
+  EfficientNetLite0,
+  EfficientNetLite0Classifier,
+  isPublished,
+  MobileNetV2,
+  NORMALIZATIONS,
+  type NormalizationKind,
+  normalizedImages,
+  PUBLISHED_NAMES,
+  type PublishedBackbone,
+  type PublishedName,
+  PublishedResNet,
+  publishedBackbone,
+  publishedNormalization,
+  ResNet,
+  type ResNetName,
+} from "../../backbones/index.ts";
+export {
   FeatureNetwork,
   type FeatureNetworkOptions,
   type FeaturePoints,
@@ -10,7 +27,6 @@ export {
   featureRows,
   levelGrids,
 } from "./feature-network.ts";
-export { NORMALIZATIONS, type NormalizationKind, normalizedImages } from "./image-normalization.ts";
 export {
   type CoarserLevels,
   type ExtraLevels,
@@ -22,17 +38,4 @@ export {
   Pan,
   PlainFpn,
 } from "./necks.ts";
-export {
-  EfficientNetLite0,
-  EfficientNetLite0Classifier,
-  isPublished,
-  MobileNetV2,
-  PUBLISHED_NAMES,
-  type PublishedBackbone,
-  type PublishedName,
-  PublishedResNet,
-  publishedBackbone,
-  publishedNormalization,
-  type ResNetName,
-} from "./published/index.ts";
-export { type Dilations, Trident, type TridentMode, type TridentOptions, tridentOptions } from "./trident.ts";
+export { Trident, type TridentMode, type TridentOptions, tridentOptions } from "./trident.ts";

@@ -1,11 +1,11 @@
 import { z } from "zod";
+import { CspBlock, type FeatureLevel } from "../../backbones/backbone.ts";
+import { ConvBlock } from "../../backbones/conv-block.ts";
 import { OptionError } from "../../errors.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { kaimingUniform, zeros } from "../../nn/initializers.ts";
 import { inputAt, upsampleNearest } from "../../tensor/index.operations.ts";
 import { concat, maxPool2d, type Tensor } from "../../tensor/index.ts";
-import { CspBlock, type FeatureLevel } from "./backbones.ts";
-import { ConvBlock } from "./blocks.ts";
 
 /**
  * A feature pyramid network (Lin et al. 2017, "Feature pyramid networks for object detection", section 3 and figure 3): from the

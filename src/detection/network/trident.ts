@@ -1,44 +1,19 @@
 import { z } from "zod";
+import { type Dilations, PLAIN } from "../../backbones/dilations.ts";
 import { amount, list } from "../../bounds.ts";
 import type { SymbolicDetectionBatch } from "../../data/boxes/set.ts";
 import { OptionError } from "../../errors.ts";
-import type { Conv2d } from "../../nn/convolution.ts";
-import { concat, logicalAnd, logicalNot, split, type Tensor, where } from "../../tensor/index.ts";
+import { concat, logicalAnd, logicalNot, type Tensor, where } from "../../tensor/index.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
 
 // Trident blocks (Li et al. 2019, "Scale-aware trident networks for object detection"): the last stage of a backbone runs in branches that
 // differ in the dilation of their 3×3 convolutions, and so in how far they see. All weights and normalizations are shared.
-
-/** How far apart the elements of a kernel are, in each of the branches that are stacked in a batch. */
-export type Dilations = readonly number[];
-
-/** A network without branches. */
-export const PLAIN: Dilations = [1];
 
 /** The three branches of the paper (section 3.2 and table 2). */
 const BRANCHES = [1, 2, 3] as const;
 
 /** The branch that looks for all three in Trident Fast (section 3.3). */
 const MIDDLE: Dilations = [2];
-
-/** A map for each branch: [n, C, H, W] → [branches · n, C, H, W], branch by branch. */
-export function stackedMaps(x: Tensor, { length }: Dilations): Tensor {
-  return concat(new Array<Tensor>(length).fill(x), 0);
-}
-
-/**
- * A convolution of maps stacked in branches [branches · n, C, H, W], with the same weight for all: that of each branch has its
- * kernel's elements so many times as far apart, and as much more padding, so that sizes stay. @throws ShapeError
- */
-export function convolveBranches(conv: Conv2d, x: Tensor, dilations: Dilations): Tensor {
-  const isPointwise = conv.weight.shape.slice(2).every((size) => size === 1);
-  if (isPointwise || dilations.every((dilation) => dilation === 1)) return conv.forward(x);
-  const parts = dilations.length === 1 ? [x] : split(x, 0, dilations.length);
-  return concat(
-    parts.map((part, i) => conv.spread(part, dilations[i] ?? 1)),
-    0,
-  );
-}
 
 /** Whether a detector has branches, and which of them look once it is trained. */
 export const TRIDENT_MODES = ["off", "full", "fast"] as const;

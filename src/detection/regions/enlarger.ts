@@ -1,3 +1,4 @@
+import { type FeatureLevel, scaledChannels } from "../../backbones/backbone.ts";
 import { discriminatorLoss, generatorLoss } from "../../latent/gan-losses.ts";
 import { Conv2d } from "../../nn/convolution.ts";
 import { kaimingNormal, normal, zeros } from "../../nn/initializers.ts";
@@ -9,7 +10,6 @@ import { logicalAnd, type Tensor, where } from "../../tensor/index.ts";
 import { multiplyDims } from "../../tensor/shape.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
 import { atLeastOne } from "../loss/losses.ts";
-import { type FeatureLevel, scaledChannels } from "../network/backbones.ts";
 
 // Perceptual GAN (Li et al. 2017, "Perceptual generative adversarial networks for small object detection"): what the maps hold of a small
 // region is made to look like what they hold of a large one, before a head classifies it. The size of a region is the side of a square of

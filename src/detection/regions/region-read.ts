@@ -1,3 +1,4 @@
+import type { FeatureLevel } from "../../backbones/backbone.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import {
   type Attributes,
@@ -10,7 +11,6 @@ import {
   shapeError,
 } from "../../tensor/index.operations.ts";
 import { float32, int64, type Tensor, where } from "../../tensor/index.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
 import { type LevelRule, PYRAMID_RULE, type RoiAlignOptions, regionLevels } from "./roi-align.ts";
 
 interface ReadAttributes extends Attributes {

@@ -1,8 +1,8 @@
+import type { FeatureLevel } from "../../backbones/backbone.ts";
 import { dimAt, sizeAt } from "../../tensor/graph.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import { arange, logicalAnd, type Tensor, where } from "../../tensor/index.ts";
 import { squeezedSides } from "../boxes/decoding.ts";
-import type { FeatureLevel } from "../network/backbones.ts";
 
 /** How regions are read from maps. */
 export interface RoiAlignOptions {

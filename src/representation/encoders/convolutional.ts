@@ -6,17 +6,15 @@ import { kaimingNormal } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
 import { BatchNorm1d, BatchNorm2d } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { Block } from "./block.ts";
 import type { Encoder, Layers } from "./encoder.ts";
-import type { EncoderOptions } from "./options.ts";
+import { channelsOf, type EncoderOptions, LOCAL_SIDE } from "./options.ts";
 
 /** Sides of images that can be halved at all. */
 const SMALLEST_SIDE = 4;
 
 /** Maps are halved as long as their shorter side has this length: 28 → 14 → 7, 32 → 16 → 8 → 4. */
 const HALVED_SIDE = 8;
-
-/** Local features are those of the last map whose shorter side has this length: 7 × 7 of digits, 8 × 8 of images of 32 × 32 and 64 × 64. */
-const LOCAL_SIDE = 6;
 
 /** Channels grow by no more than this. */
 const MOST_GROWTH = 8;
@@ -28,7 +26,8 @@ interface MapShape {
 }
 
 /** The maps of an image, from half its size down. @throws OptionError where it is too small */
-function mapsOf({ channels }: EncoderOptions, { sampleShape }: DataInfo): readonly [MapShape, ...MapShape[]] {
+function mapsOf(options: EncoderOptions, { sampleShape }: DataInfo): readonly [MapShape, ...MapShape[]] {
+  const channels = channelsOf(options);
   const [, height = 0, width = 0] = sampleShape;
   if (Math.min(height, width) < SMALLEST_SIDE) {
     throw new OptionError(
@@ -47,21 +46,6 @@ function mapsOf({ channels }: EncoderOptions, { sampleShape }: DataInfo): readon
     maps.push(last);
   }
   return maps;
-}
-
-/** A convolution of 4×4 that halves a map, or a linear layer, before its normalization. */
-class Block<L extends { forward(x: Tensor): Tensor }, N extends { forward(x: Tensor): Tensor }> {
-  readonly layer: L;
-  readonly norm: N;
-
-  constructor(layer: L, norm: N) {
-    this.layer = layer;
-    this.norm = norm;
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.norm.forward(this.layer.forward(x)).relu();
-  }
 }
 
 /**

@@ -6,7 +6,7 @@ import { Linear } from "../../nn/linear.ts";
 import { BatchNorm1d } from "../../nn/normalization.ts";
 import { concat, elementCount, slice, type Tensor } from "../../tensor/index.ts";
 import type { Encoder, Layers } from "./encoder.ts";
-import type { EncoderOptions } from "./options.ts";
+import { channelsOf, type EncoderOptions } from "./options.ts";
 
 /** Groups of columns where there are more columns than that. */
 const USUAL_GROUPS = 16;
@@ -41,7 +41,8 @@ export class RowEncoder implements Encoder {
 
   /** @throws OptionError where there are more groups than columns */
   constructor(options: EncoderOptions, data: DataInfo) {
-    const { channels, hidden, codeSize } = options;
+    const { hidden, codeSize } = options;
+    const channels = channelsOf(options);
     const sizes =
       data.columns?.map(({ size }) => size) ?? new Array<number>(elementCount(data.sampleShape)).fill(1);
     const count = options.groups ?? Math.min(USUAL_GROUPS, sizes.length);

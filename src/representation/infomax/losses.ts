@@ -24,6 +24,11 @@ function negatives({ scores, isOwn }: PartScores): Tensor {
   return where(isOwn, NEVER, scores);
 }
 
+/** log Σ exp of the scores of each code with each part of other images: [codes, parts]. */
+function othersByPart(pairs: PartScores): Tensor {
+  return negatives(pairs).logSumExp(1);
+}
+
 /** Pairs of a code and a part of another image. */
 function negativeCount({ scores }: PartScores): number {
   const [codes = 0, images = 0, parts = 0] = scores.shape.map(Number);
@@ -55,7 +60,7 @@ export function jensenShannonPartLoss(pairs: PartScores): Tensor {
  * authors' program). The parts of an image share the sum over the others: with Λ its logarithm, the loss of a part is softplus(Λ − f).
  */
 export function infoNcePartLoss(pairs: PartScores): Tensor {
-  const others = negatives(pairs).logSumExp([1, 2], true).squeeze(2);
+  const others = othersByPart(pairs).logSumExp(1, true);
   return others.sub(positives(pairs)).softplus().mean();
 }
 
@@ -67,7 +72,8 @@ export function infoNcePartLoss(pairs: PartScores): Tensor {
  */
 export function partInformation(pairs: PartScores): Tensor {
   const images = Number(pairs.scores.shape[1]);
-  return positives(pairs).sub(pairs.scores.logSumExp(1)).mean().add(Math.log(images));
+  // −log Σ exp over all images, that of the others being there for the loss already: f − log(eᶠ + e^Λ) = −softplus(Λ − f).
+  return othersByPart(pairs).sub(positives(pairs)).softplus().mean().neg().add(Math.log(images));
 }
 
 /** Names of the estimators. */

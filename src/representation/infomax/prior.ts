@@ -41,13 +41,17 @@ export class PriorMatching {
   /**
    * What the discriminator minimizes: −E log D(draws) − E log(1 − D(codes)), and with it a penalty on its slope at draws, which keeps it from
    * growing so steep that the encoder cannot follow.
+   * @param draws of the prior, as many as codes; default: random ones
    */
-  discriminatorLosses(codes: Tensor): Losses & { readonly game: Tensor } {
-    // Draws of the uniform prior are where the logistic function maps codes to already.
-    const draws = this.prior === "uniform" ? uniform(codes.shape) : normal(codes.shape);
+  discriminatorLosses(codes: Tensor, draws = this.draws(codes)): Losses & { readonly game: Tensor } {
     const logits = this.network.forward(draws).squeeze(1);
     const game = logits.neg().softplus().mean().add(this.logits(codes).softplus().mean());
     return { game, total: this.penalty > 0 ? game.add(r1Penalty(logits, draws).mul(this.penalty)) : game };
+  }
+
+  /** As many draws of the prior as codes. Those of the uniform one are where the logistic function maps codes to already. */
+  private draws({ shape }: Tensor): Tensor {
+    return this.prior === "uniform" ? uniform(shape) : normal(shape);
   }
 
   /** What the encoder minimizes: −E log D(codes), the form that does not saturate, as in the authors' program. */

@@ -15,6 +15,7 @@ import {
 import { PriorMatching } from "../infomax/prior.ts";
 import { buildScorer, type Scorer } from "../infomax/scorers.ts";
 import { defineEncoder, EncoderModel } from "./define.ts";
+import { viewNotes } from "./two-views.ts";
 
 /** What the encoder makes of one or two views of a batch, and whose code goes with whose local features. */
 type Pairing = readonly { readonly local: Tensor; readonly code: Tensor }[];
@@ -181,6 +182,7 @@ export const deepInfoMaxDefinition = defineEncoder({
     "Hjelm et al. 2019, Learning deep representations by mutual information estimation and maximization, arXiv:1808.06670",
   options: deepInfoMaxOptions,
   model: (options, data) => new DeepInfoMax(options, data),
+  notes: (options, data) => (options.views === "two" ? viewNotes(options, data) : []),
   preferences,
 });
 

@@ -1,7 +1,9 @@
 import type { z } from "zod";
+import { backboneNames } from "../../backbones/published/names.ts";
 import type { Embedder, Exportable, Losses, Trainable } from "../../model/capabilities.ts";
 import type { DataInfo, DataKind, SymbolicBatch } from "../../model/data-info.ts";
 import { type Defined, defineModel, type FitPreferences } from "../../model/definition.ts";
+import type { ForeignNames } from "../../nn/names.ts";
 import { input, type Tensor } from "../../tensor/index.ts";
 import { type Encoder, type EncoderOptions, encoderFor, type Layers } from "../encoders/index.ts";
 
@@ -11,12 +13,16 @@ type Exported = ReturnType<Exportable["exported"]>;
 /** A model that learns an encoder without labels. A system adds its loss, and networks that are used in training alone. */
 export abstract class EncoderModel implements Trainable, Embedder, Exportable {
   readonly encoder: Encoder;
+  /** How others name the layers of the encoder, where it is a backbone that others have trained. */
+  readonly foreignNames?: () => ForeignNames;
   protected readonly data: DataInfo;
 
   /** @throws OptionError where options do not fit the data */
   constructor(options: EncoderOptions, data: DataInfo) {
     this.encoder = encoderFor(options, data);
     this.data = data;
+    const { backbone } = options;
+    if (backbone !== undefined) this.foreignNames = () => backboneNames(backbone, "encoder.backbone.");
   }
 
   abstract loss(batch: SymbolicBatch): Losses;

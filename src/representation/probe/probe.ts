@@ -51,6 +51,8 @@ export interface Probed {
   readonly mlp?: { readonly accuracy: number };
   readonly neighbors?: { readonly accuracy: number; readonly k: number };
   readonly few: readonly FewLabels[];
+  /** Few labels that were asked for and left out: they are more than there are training rows. */
+  readonly tooMany: readonly number[];
 }
 
 /** What may be watched while features are probed. */
@@ -144,6 +146,7 @@ export async function probeFeatures(
     ...(mlp && { mlp }),
     ...(nearest && { neighbors: nearest }),
     few: curve,
+    tooMany: few.filter((count) => count > train.count),
   };
 }
 

@@ -8,6 +8,7 @@ import type { FitHooks } from "../fit/fit.node.ts";
 import { DistanceMeter } from "../measure/distances.node.ts";
 import { meanTrueLogDensity } from "../measure/eval.node.ts";
 import { leaderboardOf, type Standing, type Standings, writeLeaderboard } from "./board.node.ts";
+import { openFeatures } from "./features.node.ts";
 import { CompareFolder, type ControlResult } from "./folder.node.ts";
 import { checkRun, measure, type Stage, train } from "./model.node.ts";
 import { pictureOfData, pictureOfTruth, planeSetting, writeNamed } from "./pictures.node.ts";
@@ -112,7 +113,7 @@ export interface Comparison {
  */
 export async function compare(request: CompareRequest, hooks: CompareHooks = {}): Promise<Comparison> {
   const comparison = await resolveComparison(request);
-  const { contenders, shared, fresh } = comparison;
+  const { shared } = comparison;
   const data = await openData(comparison.data, comparison.dataOptions);
   if (data.splits.test.count === 0) {
     throw new OptionError(
@@ -123,9 +124,31 @@ export async function compare(request: CompareRequest, hooks: CompareHooks = {})
     provider: shared.provider,
     ...(shared.threads !== undefined && { threads: shared.threads }),
   });
-  const folder = new CompareFolder(comparison.out);
-  const meter = new DistanceMeter(data, { split: "test", seed: shared.seed, extent: "all", runtime });
-  const stage: Stage = { folder, comparison, data, meter, setting: planeSetting(data), signal: hooks.signal };
+  const { provider, threads, seed } = shared;
+  const { trustModule } = comparison;
+  const features =
+    comparison.features === undefined
+      ? undefined
+      : await openFeatures(comparison.features, { provider, threads, trust: { module: trustModule } });
+  try {
+    const meter = new DistanceMeter(data, {
+      ...{ split: "test", seed, extent: "all", runtime },
+      features: features?.view,
+    });
+    const stage: Stage = {
+      ...{ folder: new CompareFolder(comparison.out), comparison, data, meter },
+      ...{ features: features?.fingerprint, setting: planeSetting(data), signal: hooks.signal },
+    };
+    return await compareAll(stage, hooks);
+  } finally {
+    await features?.release();
+  }
+}
+
+/** Trains, measures and ranks all models. */
+async function compareAll(stage: Stage, hooks: CompareHooks): Promise<Comparison> {
+  const { folder, comparison, data } = stage;
+  const { contenders, shared, fresh } = comparison;
   await folder.check();
   if (!fresh) for (const contender of contenders) await checkRun(contender, stage);
   await folder.open(requestJson(comparison), fresh);
@@ -163,9 +186,14 @@ async function stand(
 ): Promise<Standing> {
   const { name } = contender;
   const earlier = await stage.folder.readResult(name);
-  if (earlier !== undefined) {
+  if (earlier !== undefined && earlier.features === stage.features) {
     hooks.onModel?.({ name, status: "earlier" });
     return { status: "finished", result: earlier };
+  }
+  if (earlier !== undefined) {
+    hooks.onWarning?.(
+      `${name}: was measured in other features, whose numbers do not compare; it is measured again`,
+    );
   }
   const models = stage.comparison.contenders.length;
   const begun = performance.now();
@@ -216,10 +244,17 @@ async function stand(
 }
 
 /** What the data itself comes to; kept in the folder, as that of models is. */
-async function controlOf({ folder, data, meter, setting, comparison }: Stage): Promise<ControlResult> {
+async function controlOf({
+  folder,
+  data,
+  meter,
+  features,
+  setting,
+  comparison,
+}: Stage): Promise<ControlResult> {
   const { seed } = comparison.shared;
   const held = await folder.readControl();
-  if (held?.fingerprint === data.fingerprint && held.seed === seed) return held;
+  if (held?.fingerprint === data.fingerprint && held.seed === seed && held.features === features) return held;
   const pictures = folder.file("pictures");
   const picture = await pictureOfData(data, { setting, seed });
   const density = await pictureOfTruth(setting);
@@ -229,6 +264,7 @@ async function controlOf({ folder, data, meter, setting, comparison }: Stage): P
     seed,
     ...(trueLogDensity !== undefined && { trueLogDensity }),
     distances: [...(await meter.control())],
+    ...(features !== undefined && { features }),
     ...(picture && { picture: await writeNamed(pictures, "data/samples", picture) }),
     ...(density && { density: await writeNamed(pictures, "data/density", density) }),
     ...(setting && { top: setting.top }),

@@ -42,12 +42,16 @@ const distances = z.array(
   }),
 );
 
+/** Of the features of a run that distances were measured in, where one was given. */
+const fingerprint = z.exactOptional(z.string());
+
 /** What is kept of a model that was trained and measured; pictures are files of the folder. */
 const modelResult = z.object({
   name: z.string(),
   likelihood: z.exactOptional(likelihood),
   likelihoodDetail: z.exactOptional(z.string()),
   distances,
+  features: fingerprint,
   trainingSeconds: z.number(),
   steps: z.int(),
   weightsStep: z.int(),
@@ -69,6 +73,7 @@ const controlResult = z.object({
   trueLogDensity: z.exactOptional(number),
   /** Of training samples to held-out ones. */
   distances,
+  features: fingerprint,
   picture: z.exactOptional(pictureName),
   density: z.exactOptional(pictureName),
   /** The density at the end of the color scale of pictures of densities. */

@@ -29,6 +29,8 @@ export interface Stage {
   readonly comparison: ResolvedComparison;
   readonly data: DataSet;
   readonly meter: DistanceMeter;
+  /** Of the run in whose features distances are measured; undefined where there is none. */
+  readonly features: string | undefined;
   readonly setting: PlaneSetting | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -199,6 +201,7 @@ export async function measure(
       ...(likelihood !== undefined && { likelihood }),
       ...(likelihood !== undefined && likelihoodDetail !== "" && { likelihoodDetail }),
       distances: [...distances],
+      ...(stage.features !== undefined && { features: stage.features }),
       trainingSeconds: seconds,
       steps,
       weightsStep: step,

@@ -28,6 +28,10 @@ export interface CompareRequest {
   readonly out?: string;
   /** Whether to begin anew where a comparison is there already. */
   readonly fresh?: boolean;
+  /** Folder of a run in whose features images are compared; default: of digits those of a classifier, otherwise pixels. */
+  readonly features?: string;
+  /** Whether the module that this run names as its model is imported: it runs with all rights of this process. Default: false. */
+  readonly trustModule?: boolean;
   readonly [option: string]: unknown;
 }
 
@@ -68,6 +72,10 @@ export interface ResolvedComparison {
   readonly contenders: readonly Contender[];
   readonly out: string;
   readonly fresh: boolean;
+  /** Folder of the run in whose features images are compared. */
+  readonly features: string | undefined;
+  /** Whether the module that this run names is imported. */
+  readonly trustModule: boolean;
 }
 
 /** Text that may be a file name everywhere. */
@@ -85,7 +93,12 @@ function defaultFolder(data: string): string {
  * @throws OptionError that names the model and the option at fault, with the nearest known name
  */
 export async function resolveComparison(request: CompareRequest): Promise<ResolvedComparison> {
-  const { data, models, out, fresh = false, ...rest } = request;
+  const { data, models, out, fresh = false, features, trustModule = false, ...rest } = request;
+  if (trustModule && features === undefined) {
+    throw new OptionError(
+      "compare: option trustModule is about the run whose features are used; give features, or leave it out",
+    );
+  }
   const divided = divideOptions("compare", rest, { shared: sharedOptions, data: dataOptionsSchema });
   const limited = LIMITS.some((limit) => divided.shared[limit] !== undefined);
   const shared = parseOptions("compare", sharedOptions, {
@@ -112,6 +125,8 @@ export async function resolveComparison(request: CompareRequest): Promise<Resolv
     contenders,
     out: out ?? defaultFolder(data),
     fresh,
+    features,
+    trustModule,
   };
 }
 
@@ -160,8 +175,15 @@ async function readsBinary(
   return plain !== "points" && !contenders.every(({ definition }) => definition.dataKinds.includes(plain));
 }
 
-/** A request as JSON, from which it can be made again: `eidos compare --config FILE`. */
-export function requestJson({ data, dataOptions, shared, contenders, out }: ResolvedComparison) {
+/** A request as JSON, from which it can be made again: `eidos compare --config FILE`. Trust is no part of it: whoever uses it gives it. */
+export function requestJson({
+  data,
+  dataOptions,
+  shared,
+  contenders,
+  out,
+  features,
+}: Omit<ResolvedComparison, "trustModule">) {
   return {
     data,
     models: contenders.map(({ name, model, options }) =>
@@ -169,6 +191,7 @@ export function requestJson({ data, dataOptions, shared, contenders, out }: Reso
     ),
     ...dataOptions,
     ...shared,
+    ...(features !== undefined && { features }),
     out,
   };
 }

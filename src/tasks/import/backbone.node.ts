@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
+import type { PublishedName } from "../../backbones/published/index.ts";
 import { readBytes } from "../../data/files/files.node.ts";
 import { ImageClassifier } from "../../detection/models/classifier.ts";
-import type { PublishedName } from "../../detection/network/published/index.ts";
 import { WeightsError } from "../../errors.ts";
 import { namedTensors, nameParameters } from "../../nn/module.ts";
 import { matchState } from "../../nn/state.ts";

@@ -99,7 +99,7 @@ function columnsOf(
   return float32(picked, [train.count, width]);
 }
 
-/** @throws OptionError naming a column that is the same in all rows; whole numbers are learnt from with noise, so that their bounds tell */
+/** @throws OptionError naming a column that is the same in all rows */
 function checkVaried(
   rows: Float32Array,
   width: number,
@@ -108,9 +108,7 @@ function checkVaried(
 ): void {
   let at = 0;
   for (const [i, { width: own, column }] of parts.entries()) {
-    const cells = column.kind === "numeric" ? column.cells : undefined;
-    const constant = cells === undefined ? isConstant(rows, at, width) : cells.minimum === cells.maximum;
-    if (own === 1 && constant) {
+    if (own === 1 && isConstant(column, rows, at, width)) {
       throw new OptionError(
         `column "${names[i]}" is the same in all rows, so it says nothing of anything; leave it out`,
       );
@@ -119,8 +117,12 @@ function checkVaried(
   }
 }
 
-/** Whether a column of rows of that width has one value. */
-function isConstant(rows: Float32Array, column: number, width: number): boolean {
-  for (let at = column; at < rows.length; at += width) if (rows[at] !== rows[column]) return false;
+/** Whether a column of one number, which begins there in rows of that width, has one value. Whole numbers and categories are learnt from with noise. */
+function isConstant(column: Column, rows: Float32Array, from: number, width: number): boolean {
+  if (column.kind === "categorical") return column.categories.length === 1;
+  if (column.kind === "numeric" && column.cells !== undefined) {
+    return column.cells.minimum === column.cells.maximum;
+  }
+  for (let at = from; at < rows.length; at += width) if (rows[at] !== rows[from]) return false;
   return true;
 }

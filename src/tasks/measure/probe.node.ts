@@ -87,6 +87,11 @@ export async function probeRun(
       `${data.name}: has no classes, which a probe finds; name labeled data: images in a folder for each class, a table with --label`,
     );
   }
+  if (classes.length === 1) {
+    throw new OptionError(
+      `${data.name}: all samples are of the class ${classes[0]}; a probe tells classes apart, give data of at least two`,
+    );
+  }
   const empty = NAMES.find((name) => data.splits[name].count === 0);
   if (empty !== undefined)
     throw new OptionError(`${data.name}: its ${empty} split is empty; a probe needs all three`);
@@ -111,9 +116,10 @@ export async function probeRun(
     watch.onProgress?.("features", 0);
     const splits = await features();
     const probed = await probeFeatures(splits, probes, run.session.runtime, watch);
-    if (probed.constant > 0 && position === 0) {
+    notes.push(...notesOn(name, probed));
+    if (position === 0 && probed.tooMany.length > 0) {
       notes.push(
-        `${name}: ${probed.constant} of ${probed.size} features are the same for all training samples; left out`,
+        `labels ${probed.tooMany.join(", ")}: left out, as there are ${splits.train.labels.length} training samples`,
       );
     }
     const told = raw && name !== "raw samples" && (await informationOf(raw, splits, information, run, watch));
@@ -134,6 +140,18 @@ export async function probeRun(
     rows,
     notes,
   };
+}
+
+/** What has to be known of a row beside its numbers. */
+function notesOn(name: string, { constant, size, linear }: Probed): readonly string[] {
+  return [
+    ...(constant > 0
+      ? [`${name}: ${constant} of ${size} features are the same for all training samples; left out`]
+      : []),
+    ...(linear?.converged === false
+      ? [`${name}: the search for the minimum of the linear probe ended before it was there`]
+      : []),
+  ];
 }
 
 /** Numbers of all raw samples that are probed at most: those of 150,000 digits, a few gigabytes while it goes on. */

@@ -92,14 +92,16 @@ class PartialRows {
       return this.save();
     }
     const { key, rows } = this.parsed(text);
+    if (rows === 0) {
+      await this.remove();
+      return this.begin();
+    }
     if (key !== this.key) {
       throw new DataError(
         `${this.folder}: holds rows of another run, layer or data, which was stopped; delete it, or write into another file`,
       );
     }
     // What a kill has left behind the last whole batch is not counted.
-    if (rows === 0) await this.remove();
-    if (rows === 0) return this.begin();
     const held = await stat(this.features).catch(() => undefined);
     if ((held?.size ?? 0) < rows * this.width * 4) {
       throw new DataError(`${this.folder}: has fewer rows than it counts; delete it`);
@@ -248,6 +250,7 @@ export async function embedIntoFile(
   } catch (error) {
     // The batch under way is computed again.
     if (error instanceof Interrupted && signal?.aborted) return stopped();
+    if (partial.rows === 0) await partial.remove();
     throw error;
   }
   const names = await partial.names();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CspNet, ResNet, scaledChannels } from "../../../src/detection/network/backbones.ts";
+import { CspNet, ResNet, scaledChannels } from "../../../src/backbones/backbone.ts";
 import {
   FeatureNetwork,
   type FeatureNetworkOptions,

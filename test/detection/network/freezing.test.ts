@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
+import { BACKBONES } from "../../../src/backbones/by-name.ts";
+import { normalizedImages } from "../../../src/backbones/image-normalization.ts";
+import { isPublished } from "../../../src/backbones/published/index.ts";
 import { detectors } from "../../../src/detection/models/detectors.ts";
 import {
-  BACKBONES,
   FeatureNetwork,
   type FeatureNetworkOptions,
   settledFeatures,
 } from "../../../src/detection/network/feature-network.ts";
-import { normalizedImages } from "../../../src/detection/network/image-normalization.ts";
-import { isPublished } from "../../../src/detection/network/published/index.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { namedTensors, nameParameters, parametersOf } from "../../../src/nn/module.ts";
 import { traceTraining } from "../../../src/tensor/index.operations.ts";

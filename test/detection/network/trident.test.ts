@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Backbone, CspNet, ResNet } from "../../../src/detection/network/backbones.ts";
-import { PUBLISHED_NAMES, publishedBackbone } from "../../../src/detection/network/published/index.ts";
+import { type Backbone, CspNet, ResNet } from "../../../src/backbones/backbone.ts";
+import { PUBLISHED_NAMES, publishedBackbone } from "../../../src/backbones/published/index.ts";
 import { Trident } from "../../../src/detection/network/trident.ts";
 import { OptionError } from "../../../src/errors.ts";
 import { buffersOf, initialState, nameParameters, parametersOf } from "../../../src/nn/module.ts";

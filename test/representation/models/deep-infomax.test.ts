@@ -207,7 +207,12 @@ function quarters(count: number): Promise<PlainSource> {
   return gatherSource(images(pixels, { shape: [count, 1, 8, 8] }));
 }
 
-async function fitted(name: string, steps: number, data: PlainSource): Promise<RunFolder> {
+async function fitted(
+  name: string,
+  steps: number,
+  data: PlainSource,
+  options: Readonly<Record<string, unknown>> = {},
+): Promise<RunFolder> {
   const { fit } = await prepareFit({
     kind: "new",
     request: {
@@ -222,6 +227,7 @@ async function fitted(name: string, steps: number, data: PlainSource): Promise<R
         batchSize: 16,
         threads: 1,
         logEvery: 1,
+        ...options,
       },
       ...{ schedule: "constant", learningRate: 0.01, warmupSteps: 0, steps, out: join(root, name) },
     },
@@ -244,6 +250,22 @@ it("a fit finds more information, and one that is resumed is the whole one bit f
   const { finish: _f, draw: _d, ...rest } = fit;
   await fitHere(rest);
   expect(await half.readWeights("last")).toEqual(await whole.readWeights("last"));
+});
+
+it("a fit of rows is resumed bit for bit, with local features of groups of columns", async () => {
+  const random = new Random(4);
+  const data = await gatherSource(
+    rows(Array.from({ length: 80 }, () => ({ a: random.normal(), b: random.normal(), c: random.normal() }))),
+  );
+  const whole = await fitted("rows", 12, data, { groups: 2 });
+  const half = await fitted("half of rows", 6, data, { groups: 2 });
+  const { fit } = await prepareFit({ kind: "resume", folder: half.path, overrides: { steps: 12 }, data });
+  const { finish: _f, draw: _d, ...rest } = fit;
+  await fitHere(rest);
+  const [found, wanted] = [await half.readWeights("last"), await whole.readWeights("last")];
+  expect([...wanted.keys()].filter((name) => name.startsWith("encoder.groups"))).toHaveLength(4);
+  for (const [name, value] of wanted)
+    expect([name, numbers(found.get(name))]).toEqual([name, numbers(value)]);
 });
 
 it("rows with a constant column are fitted, and those that are not finite are refused", async () => {

@@ -42,8 +42,10 @@ describe("a request", () => {
       steps: 7,
       count: 1000,
       out: "here",
+      features: "runs/encoder",
     });
     const json = JSON.parse(JSON.stringify(requestJson(first)));
+    expect(json.features).toBe("runs/encoder");
     expect(json.models).toEqual(["gan", { model: "nice", name: "wide", width: 32 }]);
     expect(requestJson(await resolveComparison(json))).toEqual(json);
   });
@@ -67,6 +69,7 @@ describe("a request", () => {
     [{ models: [{ model: "nice", widht: 3 }] }, /nice: there is no option widht; did you mean width/],
     [{ models: [{ model: "nice", width: -3 }] }, /nice: option width/],
     [{ models: [{ model: "nice", seed: 3 }] }, /option seed of nice is the same for all models/],
+    [{ trustModule: true }, /option trustModule is about the run whose features are used/],
     [{ secnds: 3 }, /compare: there is no option secnds; did you mean seconds/],
     [{ steps: 1.5 }, /option steps/],
   ])("%j is refused before any work", async (request, message) => {

@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { publishedBackbone } from "../../../src/detection/network/published/index.ts";
+import { publishedBackbone } from "../../../src/backbones/published/index.ts";
 import { OptionError, WeightsError } from "../../../src/errors.ts";
 import { initialState, nameParameters } from "../../../src/nn/module.ts";
 import { readSafetensors, writeSafetensors } from "../../../src/nn/safetensors.ts";

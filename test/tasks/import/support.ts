@@ -11,7 +11,7 @@ import { writeSafetensors } from "../../../src/nn/safetensors.ts";
 import type { State } from "../../../src/program/program.ts";
 import { importDetector, openRun } from "../../../src/tasks/index.node.ts";
 import { concat, float32, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
-import { expectLike, uniform } from "../../detection/network/published.ts";
+import { expectLike, uniform } from "../../backbones/published.ts";
 import { present } from "../../support.ts";
 
 // What torchvision's detectors predict and find, from ../../fixtures/imported, and imports of the same weights.

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { normalizedImages } from "../../../backbones/image-normalization.ts";
 import { amount, share, unitCount } from "../../../bounds.ts";
 import type { SymbolicDetectionBatch } from "../../../data/boxes/set.ts";
 import { OptionError } from "../../../errors.ts";
@@ -23,7 +24,6 @@ import { assignByOverlap, sparing } from "../../loss/anchor-assignment.ts";
 import { centersOf, type ObjectRows, outsideRegions, overlapsInvalid } from "../../loss/assignment.ts";
 import { atLeastOne } from "../../loss/losses.ts";
 import { featureRows, imageSize, levelGrids } from "../../network/feature-network.ts";
-import { normalizedImages } from "../../network/image-normalization.ts";
 import {
   type Decoded,
   type DetectionInfo,

@@ -4,8 +4,8 @@ import { objectProbability, pyramidScales } from "../../../../src/detection/mode
 import { INPUT_SIZES, STAGES } from "../../../../src/detection/models/mtcnn/networks.ts";
 import { Session } from "../../../../src/program/program.ts";
 import type { NdArray } from "../../../../src/tensor/array.ts";
+import { uniform } from "../../../backbones/published.ts";
 import { testRuntime } from "../../../tensor/support.ts";
-import { uniform } from "../../network/published.ts";
 import {
   hashedWeights,
   type MtcnnCase,

@@ -9,7 +9,7 @@ import { namedTensors, nameParameters } from "../../../../src/nn/module.ts";
 import { readWeights } from "../../../../src/nn/weights.ts";
 import type { State } from "../../../../src/program/program.ts";
 import { elementCount, float32, type NdArray } from "../../../../src/tensor/array.ts";
-import { uniform } from "../../network/published.ts";
+import { uniform } from "../../../backbones/published.ts";
 
 // What facenet-pytorch finds, from ../../../fixtures/mtcnn, and the same networks here.
 

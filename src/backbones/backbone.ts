@@ -1,7 +1,7 @@
-import { shapeError } from "../../tensor/index.operations.ts";
-import { concat, split, type Tensor } from "../../tensor/index.ts";
-import { ConvBlock } from "./blocks.ts";
-import { type Dilations, PLAIN, stackedMaps } from "./trident.ts";
+import { shapeError } from "../tensor/index.operations.ts";
+import { concat, split, type Tensor } from "../tensor/index.ts";
+import { ConvBlock } from "./conv-block.ts";
+import { type Dilations, PLAIN, stackedMaps } from "./dilations.ts";
 
 /** A map of features as a detector sees it: its channels, and how many pixels of the image lie between its locations. */
 export interface FeatureLevel {

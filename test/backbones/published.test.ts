@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { PlainFpn } from "../../../src/detection/network/necks.ts";
-import { nameParameters } from "../../../src/nn/module.ts";
-import { input } from "../../../src/tensor/index.ts";
-import { present } from "../../support.ts";
+import { PlainFpn } from "../../src/detection/network/necks.ts";
+import { nameParameters } from "../../src/nn/module.ts";
+import { input } from "../../src/tensor/index.ts";
+import { present } from "../support.ts";
 import { checkPublished, expectLike, fixture, madeState, run, uniform } from "./published.ts";
 
 checkPublished("resnet18");

@@ -1,4 +1,4 @@
-import { constant, float32, type Tensor } from "../../tensor/index.ts";
+import { constant, float32, type Tensor } from "../tensor/index.ts";
 
 /** How bytes 0 … 255 become what a network sees. */
 export const NORMALIZATIONS = ["imagenet", "half", "unit"] as const;

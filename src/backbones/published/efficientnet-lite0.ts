@@ -1,10 +1,10 @@
-import type { Conv2d } from "../../../nn/convolution.ts";
-import { Linear } from "../../../nn/linear.ts";
-import { BatchNorm2d } from "../../../nn/normalization.ts";
-import { inputAt } from "../../../tensor/index.operations.ts";
-import type { Tensor } from "../../../tensor/index.ts";
-import { checkImages, type FeatureLevel } from "../backbones.ts";
-import { type Dilations, PLAIN } from "../trident.ts";
+import type { Conv2d } from "../../nn/convolution.ts";
+import { Linear } from "../../nn/linear.ts";
+import { BatchNorm2d } from "../../nn/normalization.ts";
+import { inputAt } from "../../tensor/index.operations.ts";
+import type { Tensor } from "../../tensor/index.ts";
+import { checkImages, type FeatureLevel } from "../backbone.ts";
+import { type Dilations, PLAIN } from "../dilations.ts";
 import { applied, convolution, type PublishedBackbone, type PublishedOptions, relu6 } from "./layers.ts";
 import { blocksOf, levelsOf, type MobileBlockShape, throughBlocks } from "./mobile-blocks.ts";
 

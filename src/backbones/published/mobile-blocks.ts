@@ -1,6 +1,6 @@
-import type { Tensor } from "../../../tensor/index.ts";
-import type { FeatureLevel } from "../backbones.ts";
-import { type Dilations, PLAIN, stackedMaps } from "../trident.ts";
+import type { Tensor } from "../../tensor/index.ts";
+import type { FeatureLevel } from "../backbone.ts";
+import { type Dilations, PLAIN, stackedMaps } from "../dilations.ts";
 
 // What networks of inverted residuals have in common: a table of blocks, of which some end a stage.
 

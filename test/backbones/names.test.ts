@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { likelyArchitecture } from "../../../src/detection/network/published/names.ts";
-import { WeightsError } from "../../../src/errors.ts";
-import { namedTensors } from "../../../src/nn/module.ts";
-import { prefixesOf } from "../../../src/nn/names.ts";
-import { matchState } from "../../../src/nn/state.ts";
-import type { State } from "../../../src/program/program.ts";
-import type { NdArray } from "../../../src/tensor/index.ts";
-import { present } from "../../support.ts";
-import { detectorNamed } from "../models/support.ts";
+import { likelyArchitecture } from "../../src/backbones/published/names.ts";
+import { WeightsError } from "../../src/errors.ts";
+import { namedTensors } from "../../src/nn/module.ts";
+import { prefixesOf } from "../../src/nn/names.ts";
+import { matchState } from "../../src/nn/state.ts";
+import type { State } from "../../src/program/program.ts";
+import type { NdArray } from "../../src/tensor/index.ts";
+import { detectorNamed } from "../detection/models/support.ts";
+import { present } from "../support.ts";
 
 // Names and shapes as torchvision and timm save them; values do not matter here.
 
@@ -19,7 +19,7 @@ const table = z
     shapes: z.array(z.string()),
     networks: z.record(z.string(), z.array(z.tuple([z.string()], z.number()))),
   })
-  .parse(JSON.parse(await readFile(new URL("../../fixtures/detectors/names.json", import.meta.url), "utf8")));
+  .parse(JSON.parse(await readFile(new URL("../fixtures/detectors/names.json", import.meta.url), "utf8")));
 
 /** A tensor without its values. */
 const shaped = (shape: readonly number[]): NdArray => ({

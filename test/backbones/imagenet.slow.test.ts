@@ -2,21 +2,21 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { openPhoto } from "../../../src/data/boxes/image.node.ts";
-import type { ByteImage } from "../../../src/data/boxes/set.ts";
-import { normalizedImages } from "../../../src/detection/network/image-normalization.ts";
-import { EfficientNetLite0Classifier } from "../../../src/detection/network/published/index.ts";
-import { namedTensors, nameParameters } from "../../../src/nn/module.ts";
-import { checkState, matchState } from "../../../src/nn/state.ts";
-import { readWeights } from "../../../src/nn/weights.ts";
-import { compile } from "../../../src/program/program.ts";
-import { float32, type NdArray } from "../../../src/tensor/index.ts";
-import { numbers, present } from "../../support.ts";
-import { testRuntime } from "../../tensor/support.ts";
-import { detectorNamed } from "../models/support.ts";
+import { normalizedImages } from "../../src/backbones/image-normalization.ts";
+import { EfficientNetLite0Classifier } from "../../src/backbones/published/index.ts";
+import { openPhoto } from "../../src/data/boxes/image.node.ts";
+import type { ByteImage } from "../../src/data/boxes/set.ts";
+import { namedTensors, nameParameters } from "../../src/nn/module.ts";
+import { checkState, matchState } from "../../src/nn/state.ts";
+import { readWeights } from "../../src/nn/weights.ts";
+import { compile } from "../../src/program/program.ts";
+import { float32, type NdArray } from "../../src/tensor/index.ts";
+import { detectorNamed } from "../detection/models/support.ts";
+import { numbers, present } from "../support.ts";
+import { testRuntime } from "../tensor/support.ts";
 
 // EfficientNet-Lite0 with its ImageNet weights, against PyTorch on real pictures. Both stand beside the project.
-const shared = new URL("../../../../shared/", import.meta.url);
+const shared = new URL("../../../shared/", import.meta.url);
 const weightsFile = new URL("weights/efficientnet-lite0.pth", shared);
 const available = existsSync(weightsFile) && existsSync(new URL("data/cifar10", shared));
 if (!available)
@@ -32,9 +32,7 @@ const { pictures } = z
     ),
   })
   .parse(
-    JSON.parse(
-      readFileSync(new URL("../../fixtures/detectors/imagenet-classes.json", import.meta.url), "utf8"),
-    ),
+    JSON.parse(readFileSync(new URL("../fixtures/detectors/imagenet-classes.json", import.meta.url), "utf8")),
   );
 
 const SIDE = 224;

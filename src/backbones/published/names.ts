@@ -1,8 +1,8 @@
-import { namedTensors } from "../../../nn/module.ts";
-import { below, type ForeignNames, fittingNumbers, type NameMapping, prefixesOf } from "../../../nn/names.ts";
-import { shortened } from "../../../printable.ts";
-import type { State } from "../../../program/program.ts";
-import { elementCount } from "../../../tensor/index.ts";
+import { namedTensors } from "../../nn/module.ts";
+import { below, type ForeignNames, fittingNumbers, type NameMapping, prefixesOf } from "../../nn/names.ts";
+import { shortened } from "../../printable.ts";
+import type { State } from "../../program/program.ts";
+import { elementCount } from "../../tensor/index.ts";
 import { isPublished, PUBLISHED_NAMES, type PublishedName, publishedBackbone } from "./index.ts";
 
 /** Blocks of the stages of networks that timm counts stage by stage, and others one after another. */

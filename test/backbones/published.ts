@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { type PublishedName, publishedBackbone } from "../../../src/detection/network/published/index.ts";
-import { type Module, namedTensors, nameParameters, parametersOf } from "../../../src/nn/module.ts";
-import { Program, type State } from "../../../src/program/program.ts";
-import { traceTraining } from "../../../src/tensor/index.operations.ts";
-import { constant, float32, grad, input, type NdArray, type Tensor } from "../../../src/tensor/index.ts";
-import { present } from "../../support.ts";
-import { testRuntime } from "../../tensor/support.ts";
+import { type PublishedName, publishedBackbone } from "../../src/backbones/published/index.ts";
+import { type Module, namedTensors, nameParameters, parametersOf } from "../../src/nn/module.ts";
+import { Program, type State } from "../../src/program/program.ts";
+import { traceTraining } from "../../src/tensor/index.operations.ts";
+import { constant, float32, grad, input, type NdArray, type Tensor } from "../../src/tensor/index.ts";
+import { present } from "../support.ts";
+import { testRuntime } from "../tensor/support.ts";
 
 // Published backbones and torchvision's pyramid against torchvision and timm, with weights that both make from names.
 
@@ -33,9 +33,7 @@ export const fixture = z
     ),
     pyramids: z.record(z.string(), z.array(summarySchema)),
   })
-  .parse(
-    JSON.parse(await readFile(new URL("../../fixtures/detectors/networks.json", import.meta.url), "utf8")),
-  );
+  .parse(JSON.parse(await readFile(new URL("../fixtures/detectors/networks.json", import.meta.url), "utf8")));
 
 const countOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 

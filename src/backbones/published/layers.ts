@@ -1,9 +1,9 @@
-import { Conv2d } from "../../../nn/convolution.ts";
-import { fans, normal } from "../../../nn/initializers.ts";
-import type { BatchNorm2d } from "../../../nn/normalization.ts";
-import type { Initializer, Tensor } from "../../../tensor/index.ts";
-import type { Backbone, FeatureLevel } from "../backbones.ts";
-import { convolveBranches, type Dilations, PLAIN } from "../trident.ts";
+import { Conv2d } from "../../nn/convolution.ts";
+import { fans, normal } from "../../nn/initializers.ts";
+import type { BatchNorm2d } from "../../nn/normalization.ts";
+import type { Initializer, Tensor } from "../../tensor/index.ts";
+import type { Backbone, FeatureLevel } from "../backbone.ts";
+import { convolveBranches, type Dilations, PLAIN } from "../dilations.ts";
 
 /** What a backbone that is built as it was published is made from: its widths and depths are given. */
 export interface PublishedOptions {

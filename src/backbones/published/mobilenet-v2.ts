@@ -1,8 +1,8 @@
-import type { Conv2d } from "../../../nn/convolution.ts";
-import { BatchNorm2d } from "../../../nn/normalization.ts";
-import type { Tensor } from "../../../tensor/index.ts";
-import { checkImages, type FeatureLevel } from "../backbones.ts";
-import { type Dilations, PLAIN } from "../trident.ts";
+import type { Conv2d } from "../../nn/convolution.ts";
+import { BatchNorm2d } from "../../nn/normalization.ts";
+import type { Tensor } from "../../tensor/index.ts";
+import { checkImages, type FeatureLevel } from "../backbone.ts";
+import { type Dilations, PLAIN } from "../dilations.ts";
 import {
   applied,
   convolution,
