@@ -5,7 +5,6 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { convertDetections, findImages, fit, openDetection, openRun } from "eidos";
-import { letterboxBatch } from "eidos/detection";
 import { boxColor, drawBoxes, encodePng, rasterOfBytes } from "eidos/report";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 
@@ -51,15 +50,26 @@ for await (const { name, found, decode } of run.detections(images, { confidence:
   await writeFile(`${folder}/found/${name}`, await encodePng(picture));
 }
 
-// The exported file needs nothing but ONNX Runtime; duplicates are taken away inside.
-const { path, description } = await run.export(`${folder}/digits.onnx`, {
-  suppression: { confidence: 0.3 },
-});
+// The exported file needs nothing but ONNX Runtime: an image of any size in, what is found in its pixels out.
+const { path, description } = await run.export(`${folder}/model`, { suppression: { confidence: 0.3 } });
 console.log(description);
-const session = await InferenceSession.create(path);
-const { x } = await letterboxBatch((await openDetection(data, scenes)).splits.test, [0], scenes.canvas);
-const { scores, classes } = await session.run({ x: new Tensor("float32", x.data, x.shape) });
-const labels = Array.from(classes?.data as BigInt64Array, Number).filter((label) => label >= 0);
+const session = await InferenceSession.create(`${path}/detect.onnx`);
+const {
+  width,
+  height,
+  data: planes,
+} = (await (await openDetection(data, scenes)).splits.test.sample(0)).image;
+const pixels = Uint8Array.from({ length: 3 * width * height }, (_, i) => {
+  return planes[(i % 3) * width * height + Math.floor(i / 3)] ?? 0;
+});
+const usual = new Tensor("float32", [], [0]);
+const { scores, classes } = await session.run({
+  image: new Tensor("uint8", pixels, [height, width, 3]),
+  confidence: usual,
+  iou: usual,
+  maximum: new Tensor("int64", [], [0]),
+});
+const labels = Array.from(classes?.data as BigInt64Array, Number);
 console.log(
   `plain ONNX Runtime sees ${labels.length} digits: ${labels.map((label, i) => `${label} (${Number(scores?.data[i]).toFixed(2)})`).join(", ")}`,
 );

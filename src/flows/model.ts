@@ -16,7 +16,16 @@ import type { Codec } from "../model/codes.ts";
 import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
 import { sampleInParts } from "../model/sampling.ts";
 import type { Session } from "../program/program.ts";
-import { elementCount, float32, input, type NdArray, type Shape, type Tensor } from "../tensor/index.ts";
+import {
+  type Dim,
+  elementCount,
+  float32,
+  input,
+  type NdArray,
+  oneHot,
+  type Shape,
+  type Tensor,
+} from "../tensor/index.ts";
 import { inpaintFlow } from "./completion/inpaint.ts";
 import { BASE_NAMES, type Base, gaussian } from "./densities/bases.ts";
 import { Conditioning, conditioningOptions } from "./densities/conditioning.ts";
@@ -211,7 +220,7 @@ export class FlowModel
     return this.conditioning.codeContext(labels, given);
   }
 
-  drawCodes(rows: number): Tensor {
+  drawCodes(rows: Dim): Tensor {
     return this.base.fromNoise(this.base.noise(rows, this.dimensions));
   }
 
@@ -259,6 +268,14 @@ export class FlowModel
       };
       return part(inputs, onProgress);
     });
+  }
+
+  /** One pass from noise of the base to samples; none for flows that are given columns. */
+  exportedDraws(): { readonly samples: Tensor } | undefined {
+    const { classes, givenSize } = this.conditioning;
+    if (givenSize > 0) return undefined;
+    const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
+    return { samples: this.decode(this.drawCodes("batch"), label && oneHot(label, classes)) };
   }
 
   /** Completions of partly known samples from the exact conditional density; see `inpaintFlow`. */

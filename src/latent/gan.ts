@@ -271,6 +271,13 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
     return float32(data, x.shape);
   }
 
+  /** One pass of the generator. */
+  exportedDraws(): { readonly samples: Tensor } {
+    const { classes, latentSize } = this.options;
+    const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
+    return { samples: this.space.data(this.generate(normal(["batch", latentSize]), label)) };
+  }
+
   /** The generator as a graph from codes to samples. */
   exported(): { readonly outputs: Readonly<Record<string, Tensor>>; readonly description: string } {
     const { classes, latentSize } = this.options;

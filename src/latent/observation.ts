@@ -3,7 +3,17 @@ import { zeros } from "../nn/initializers.ts";
 import type { Random } from "../random.ts";
 import { outputAt } from "../tensor/graph.ts";
 import { argMax } from "../tensor/index.operations.ts";
-import { concat, oneHot, Parameter, slice, split, type Tensor, uniform } from "../tensor/index.ts";
+import {
+  concat,
+  type Dim,
+  normal,
+  oneHot,
+  Parameter,
+  slice,
+  split,
+  type Tensor,
+  uniform,
+} from "../tensor/index.ts";
 
 /**
  * p(x | z), the distribution of a sample that the numbers of a decoder stand for. Samples are rows of D numbers in data
@@ -24,6 +34,8 @@ export interface ObservationModel {
   readonly noiseSize: number;
   /** Fills an array of that size with the noise of one draw. */
   drawNoise(target: Float32Array, random: Random): void;
+  /** The same noise from the runtime's generator, [rows, noiseSize]. */
+  noise(rows: Dim): Tensor;
   /** A draw of x from outputs [n, outputs] and noise [n, noiseSize]: [n, D]. */
   draw(outputs: Tensor, noise: Tensor): Tensor;
 }
@@ -103,6 +115,7 @@ abstract class ScaledObservation implements ObservationModel {
   abstract logProb(x: Tensor, outputs: Tensor): Tensor;
   abstract mean(outputs: Tensor): Tensor;
   abstract drawNoise(target: Float32Array, random: Random): void;
+  abstract noise(rows: Dim): Tensor;
   abstract draw(outputs: Tensor, noise: Tensor): Tensor;
 }
 
@@ -130,6 +143,10 @@ export class GaussianObservation extends ScaledObservation {
 
   drawNoise(target: Float32Array, random: Random): void {
     random.fillNormal(target);
+  }
+
+  noise(rows: Dim): Tensor {
+    return normal([rows, this.noiseSize]);
   }
 
   draw(outputs: Tensor, noise: Tensor): Tensor {
@@ -168,6 +185,10 @@ export class BernoulliObservation implements ObservationModel {
 
   drawNoise(target: Float32Array, random: Random): void {
     random.fillUniform(target);
+  }
+
+  noise(rows: Dim): Tensor {
+    return uniform([rows, this.noiseSize]);
   }
 
   draw(outputs: Tensor, noise: Tensor): Tensor {
@@ -232,6 +253,10 @@ export class DiscretizedLogisticObservation extends ScaledObservation {
     random.fillUniform(target);
   }
 
+  noise(rows: Dim): Tensor {
+    return uniform([rows, this.noiseSize]);
+  }
+
   draw(outputs: Tensor, noise: Tensor): Tensor {
     const { location, logScale } = this.scaled.divide(outputs);
     const u = noise.clamp(2 ** -24, 1 - 2 ** -24);
@@ -290,6 +315,10 @@ export class DequantizedGaussianObservation implements ObservationModel {
     this.gaussian.drawNoise(target, random);
   }
 
+  noise(rows: Dim): Tensor {
+    return this.gaussian.noise(rows);
+  }
+
   draw(outputs: Tensor, noise: Tensor): Tensor {
     return asBytes(this.gaussian.draw(outputs, noise)).round();
   }
@@ -331,6 +360,10 @@ export class CategoryObservation implements ObservationModel {
 
   drawNoise(target: Float32Array, random: Random): void {
     random.fillUniform(target);
+  }
+
+  noise(rows: Dim): Tensor {
+    return uniform([rows, this.noiseSize]);
   }
 
   /** The largest of logits with Gumbel noise is a draw from their softmax (Gumbel 1954; Maddison et al. 2014). */
@@ -403,6 +436,22 @@ export class JointObservation implements ObservationModel {
       part.drawNoise(target.subarray(start, start + part.noiseSize), random);
       start += part.noiseSize;
     }
+  }
+
+  /** Gaussians and categories have a leaf each, however many parts there are. */
+  noise(rows: Dim): Tensor {
+    const isNormal = this.parts.map((part) => part instanceof GaussianObservation);
+    const sizes = this.noiseSizes;
+    const ofKind = (normals: boolean): readonly number[] => sizes.filter((_, i) => isNormal[i] === normals);
+    const piecesOf = (normals: boolean): Tensor[] => {
+      const own = ofKind(normals);
+      if (own.length === 0) return [];
+      const leaf = normals ? normal([rows, sum(own)]) : uniform([rows, sum(own)]);
+      return [...split(leaf, 1, own)];
+    };
+    const [normals, uniforms] = [piecesOf(true), piecesOf(false)];
+    const inOrder = isNormal.flatMap((kind) => (kind ? normals : uniforms).shift() ?? []);
+    return concat(inOrder, 1);
   }
 
   draw(outputs: Tensor, noise: Tensor): Tensor {

@@ -9,7 +9,7 @@ import {
 } from "../flows/transforms/index.ts";
 import type { DataInfo } from "../model/data-info.ts";
 import type { Random } from "../random.ts";
-import { normal, slice, type Tensor } from "../tensor/index.ts";
+import { type Dim, normal, slice, type Tensor } from "../tensor/index.ts";
 
 /** p(z): standard Gaussian, or a flow that learns along. */
 export const PRIORS = ["gaussian", "real-nvp", "maf"] as const;
@@ -36,7 +36,7 @@ export class FlowPrior implements Base {
     this.flow.base.drawNoise(target, random);
   }
 
-  noise(rows: number, dimensions: number): Tensor {
+  noise(rows: Dim, dimensions: number): Tensor {
     return this.flow.base.noise(rows, dimensions);
   }
 

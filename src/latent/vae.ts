@@ -29,6 +29,7 @@ import {
   int64,
   isTraining,
   type NdArray,
+  oneHot,
   type Shape,
   type Tensor,
 } from "../tensor/index.ts";
@@ -411,6 +412,18 @@ export class Vae
   /** Completions of partly known samples by a chain over codes and unknown elements; see `inpaintVae`. */
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">> {
     return inpaintVae(this, this.data, session, options);
+  }
+
+  /** One pass from noise to samples; of images to what the decoder expects, as `sample` has it; none where columns are given. */
+  exportedDraws(): { readonly samples: Tensor } | undefined {
+    const { classes, givenSize } = this.conditioning;
+    if (givenSize > 0) return undefined;
+    const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
+    const context = label && oneHot(label, classes);
+    const z = this.prior.fromNoise(this.prior.noise("batch", this.dimensions));
+    if (this.isImage) return { samples: this.decode(z, context) };
+    const drawn = this.observation.draw(this.decoder.forward(z, context), this.observation.noise("batch"));
+    return { samples: this.whole(drawn, context) };
   }
 
   /** Code and reconstruction of a sample as a graph. */

@@ -3,6 +3,7 @@ import type { ForeignNames } from "../nn/names.ts";
 import type { Session } from "../program/program.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { Tensor } from "../tensor/graph.ts";
+import type { Dim } from "../tensor/shape.ts";
 import { type Codec, type CodeSolverOptions, hasCodes, type SolverCodec } from "./codes.ts";
 import type { SymbolicBatch } from "./data-info.ts";
 
@@ -275,7 +276,7 @@ export interface GradualSampler {
 /** A model that generates samples from codes in steps which can be shown. */
 export interface Stepwise {
   /** Codes of new samples, [rows, dimensions], from the runtime's generator. */
-  drawCodes(rows: number): Tensor;
+  drawCodes(rows: Dim): Tensor;
   /** The codes z₀ and the result of each step; the last are samples (for images, on [0, 1)). */
   path(z: Tensor, context?: Tensor): readonly Tensor[];
 }
@@ -292,6 +293,11 @@ export interface Exportable {
     readonly outputs: Readonly<Record<string, Tensor>>;
     readonly description: string;
   };
+  /**
+   * The graph of `sample` with its usual options, where one pass draws samples: `samples` in data units, [batch, …], from random leaves and,
+   * where the model knows classes, the input `label`. Undefined where there is no such graph.
+   */
+  exportedDraws?(): { readonly samples: Tensor } | undefined;
 }
 
 /** A model whose features describe samples. */

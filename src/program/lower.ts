@@ -23,7 +23,7 @@ const { onnx } = onnxProto;
 
 /** Operator set of the default domain that emitted models import. */
 export const OPSET = 20;
-const IR_VERSION = 9;
+export const IR_VERSION = 9;
 
 export { BLOCKED_DOMAIN };
 

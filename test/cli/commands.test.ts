@@ -280,7 +280,7 @@ describe("eval", () => {
 });
 
 test("export writes a model that plain ONNX Runtime runs with the same output", async () => {
-  await succeed(["export", "nice", "--out", "exported/nice.onnx"], cwd);
+  await succeed(["export", "nice", "--raw-tensor", "--out", "exported/nice.onnx"], cwd);
   const session = await InferenceSession.create(join(cwd, "exported", "nice.onnx"));
   const points = Float32Array.from({ length: 14 }, (_, i) => 3 * Math.sin(5 * i));
   const { logProb } = await session.run({ x: new Tensor("float32", points, [7, 2]) });
@@ -295,7 +295,9 @@ test("export writes a model that plain ONNX Runtime runs with the same output", 
     expect(Number(score)).toBeCloseTo(Number(logProb?.data[i]), 4);
   });
   expect(await refused(["export", "nice", "--weights", "worst"], cwd)).toMatch(/option weights:.*best.*last/);
-  expect(await refused(["export", "nice", "--suppression"], cwd)).toMatch(/nice finds no objects/);
+  expect(await refused(["export", "nice", "--suppression", "--raw-tensor"], cwd)).toMatch(
+    /nice finds no objects/,
+  );
 });
 
 test("models prints what each can do, and its options as JSON schema", async () => {

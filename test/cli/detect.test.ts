@@ -379,7 +379,7 @@ describe("eidos eval", () => {
 
 test("eidos export prints what the file takes and gives", async () => {
   const out = join(root, "model.onnx");
-  const { out: text } = await printed("export", path(), "--out", out);
+  const { out: text } = await printed("export", path(), "--raw-tensor", "--out", out);
   expect(text).toMatch(/RGB images as bytes .* \[batch, 3, 64, 64\]\. boxes: \[batch, \d+, 4\]/);
   expect(existsSync(out)).toBe(true);
 });
@@ -387,11 +387,13 @@ test("eidos export prints what the file takes and gives", async () => {
 test("eidos export --suppression writes what is found, and names options that it has no use for", async () => {
   const out = join(root, "found.onnx");
   const options = ["--suppression", "--confidence", "0.2", "--max", "7"];
-  const { out: text } = await printed("export", path(), "--out", out, ...options);
+  const { out: text } = await printed("export", path(), "--raw-tensor", "--out", out, ...options);
   expect(text).toMatch(/duplicates taken away \(confidence 0\.2, IoU 0\.6\).*classes: \[batch, 7\]/);
   expect(existsSync(out)).toBe(true);
-  await expect(printed("export", path(), "--iou", "0.4")).rejects.toThrow(/option iou: .*add --suppression/);
-  await expect(printed("export", path(), "--suppression", "--sampler")).rejects.toThrow(
+  await expect(printed("export", path(), "--raw-tensor", "--iou", "0.4")).rejects.toThrow(
+    /option iou: .*add --suppression/,
+  );
+  await expect(printed("export", path(), "--raw-tensor", "--suppression", "--sampler")).rejects.toThrow(
     /sampler and suppression/,
   );
 });
@@ -403,7 +405,7 @@ test("all three branches of a trident or the middle one look, as asked for", asy
   await ran({ ...options, ...cheap, data: photos, out: trident });
   const places = async (...flags: readonly string[]) => {
     const out = join(trident, "some.onnx");
-    const { out: text } = await printed("export", trident, "--out", out, ...flags);
+    const { out: text } = await printed("export", trident, "--raw-tensor", "--out", out, ...flags);
     return Number(/boxes: \[batch, (\d+), 4\]/.exec(text)?.[1]);
   };
   expect(await places()).toBe(3 * 16);
@@ -422,7 +424,7 @@ test("all three branches of a trident or the middle one look, as asked for", asy
     /option trident: this run of center-net was fitted without branches; leave it out/,
   );
   await using run = await openRun(trident, { trident: "fast", threads: 1 });
-  const exported = await run.export(join(trident, "fast.onnx"));
+  const exported = await run.export(join(trident, "fast.onnx"), { rawTensor: true });
   expect(exported.description).toContain("[batch, 16, 4]");
 });
 

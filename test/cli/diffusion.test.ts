@@ -65,7 +65,7 @@ describe("likelihoods", () => {
 describe("export --sampler", () => {
   test("writes network and solver as one file, from noise to samples", async () => {
     const { stdout } = await succeed(
-      ["export", "chain", "--sampler", "--solver", "dpm++", "--steps", "4"],
+      ["export", "chain", "--raw-tensor", "--sampler", "--solver", "dpm++", "--steps", "4"],
       cwd,
     );
     expect(stdout).toMatch(/sampler\.onnx: .*\nA whole sampler: dpm\+\+ in 4 network evaluations/);
@@ -79,9 +79,11 @@ describe("export --sampler", () => {
   });
 
   test("is what options of a solver belong to, and of models that take steps", async () => {
-    expect(await refused(["export", "chain", "--steps", "4"], cwd)).toMatch(/option steps: .* add --sampler/);
-    expect(await refused(["export", "sde", "--sampler", "--solver", "dormand-prince"], cwd)).toMatch(
-      /chooses its steps/,
+    expect(await refused(["export", "chain", "--raw-tensor", "--steps", "4"], cwd)).toMatch(
+      /option steps: .* add --sampler/,
     );
+    expect(
+      await refused(["export", "sde", "--raw-tensor", "--sampler", "--solver", "dormand-prince"], cwd),
+    ).toMatch(/chooses its steps/);
   });
 });

@@ -104,8 +104,8 @@ describe("run folders", () => {
       [["sample", "nowhere"], /nowhere holds no run .*give the folder that eidos fit has written/],
       [["runs", "nowhere"], /cannot list nowhere/],
       [
-        ["export", "run", "--out", "file/model.onnx"],
-        /cannot write file\/model\.onnx: a file of that name is in the way/,
+        ["export", "run", "--out", "file/model"],
+        /cannot write file\/model\/score\.onnx: a file of that name is in the way/,
       ],
       [["export", "run", "--out", "/dev/full"], /cannot write \/dev\/full: it is a device/],
     ]);
@@ -198,7 +198,10 @@ describe("a disk that does not take files", () => {
         [...FIT, "--out", "read-only/run"],
         /read-only\/run: the file system is read-only; choose another folder/,
       ],
-      [["export", "run", "--out", "read-only/a.onnx"], /read-only\/a\.onnx: the file system is read-only/],
+      [
+        ["export", "run", "--raw-tensor", "--out", "read-only/a.onnx"],
+        /read-only\/a\.onnx: the file system is read-only/,
+      ],
       [
         ["score", "run", "--out", "read-only/a.parquet"],
         /read-only\/a\.parquet: the file system is read-only/,

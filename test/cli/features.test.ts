@@ -76,7 +76,7 @@ describe("eidos embed", () => {
     await succeed(["embed", "images", "--split", "train", "--out", "own.parquet", "--json"], cwd);
     expect(existsSync(join(cwd, "own.parquet"))).toBe(true);
     // What a plain session computes with the exported graph is the same.
-    await succeed(["export", "images", "--layer", "code", "--out", "code.onnx"], cwd);
+    await succeed(["export", "images", "--raw-tensor", "--layer", "code", "--out", "code.onnx"], cwd);
     await using run = await openRun(join(cwd, "images"));
     const { x } = (await run.data()).splits.train.batch([0, 1, 2]);
     const session = await InferenceSession.create(join(cwd, "code.onnx"));

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
+import { seedNumber } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
 import type { DetectOptions } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
@@ -20,20 +21,37 @@ const exportFlags = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe("where to write (default: model.onnx in the run folder; of mtcnn a folder: model)"),
+    .describe(
+      "folder to write into (default: model in the run folder); with --raw-tensor a file (default: model.onnx), of mtcnn a folder",
+    ),
+  rawTensor: z
+    .boolean()
+    .default(false)
+    .describe(
+      "the network alone as one file, tensors in and out as the model sees them (default: files that take and give data in their own units)",
+    ),
+  seed: seedNumber()
+    .default(0)
+    .describe("of score and features: seed of the noise that is drawn for rows, as that of eidos score"),
   sampler: z
     .boolean()
     .default(false)
-    .describe("a whole sampler, from noise to samples (default: sampler.onnx), of models that take steps"),
+    .describe(
+      "with --raw-tensor: a whole sampler, from noise to samples (default: sampler.onnx), of models that take steps",
+    ),
   suppression: z
     .boolean()
     .default(false)
-    .describe("of a detector: what is found, duplicates taken away inside (default: detections.onnx)"),
+    .describe(
+      "with --raw-tensor, of a detector: what is found, duplicates taken away inside (default: detections.onnx)",
+    ),
   layer: z
     .string()
     .min(1)
     .optional()
-    .describe("of a model with features: from samples to this layer, such as code (default: LAYER.onnx)"),
+    .describe(
+      "of a model with features: embed.onnx is of this layer (default: code); with --raw-tensor the file is (default: LAYER.onnx)",
+    ),
   ...detectFlags,
   ...tridentFlag,
   ...cascadeFlags,
@@ -44,24 +62,45 @@ const exportFlags = z.strictObject({
 
 /** How detections are picked. @throws OptionError where options of that are given and it is not asked for */
 function suppressionOptions(
+  rawTensor: boolean,
   suppression: boolean,
   flags: z.output<z.ZodObject<typeof detectFlags>>,
 ): DetectOptions | undefined {
-  if (suppression) return detectOptions(flags);
   const [first] = Object.keys(flags);
+  if (suppression || (!rawTensor && first !== undefined)) return detectOptions(flags);
   if (first === undefined) return undefined;
   throw new OptionError(`option ${flagName(first)}: is of suppression; add --suppression to have it inside`);
+}
+
+/** @throws OptionError for flags that say what a file of a network alone is */
+function checkRaw(
+  rawTensor: boolean,
+  flags: { readonly sampler: boolean; readonly suppression: boolean },
+): void {
+  if (rawTensor) return;
+  if (flags.sampler) {
+    throw new OptionError(
+      "option sampler: sample.onnx is a whole sampler; leave the flag out, or add --raw-tensor for samples as the model has them",
+    );
+  }
+  if (flags.suppression) {
+    throw new OptionError(
+      "option suppression: detect.onnx takes duplicates away inside; leave the flag out, or add --raw-tensor for tensors as the model has them",
+    );
+  }
 }
 
 /** The model's own options of a sampler. @throws OptionError where there are some but no sampler is asked for */
 async function samplerOptions(
   run: string,
+  rawTensor: boolean,
   sampler: boolean,
   flags: Readonly<Record<string, unknown>>,
   trust: Trust,
 ): Promise<Record<string, unknown> | undefined> {
   const [first] = Object.keys(flags);
-  if (!sampler) {
+  if (!rawTensor && first === undefined) return undefined;
+  if (rawTensor && !sampler) {
     if (first === undefined) return undefined;
     throw new OptionError(`option ${flagName(first)}: is of a sampler; add --sampler to export one`);
   }
@@ -87,6 +126,8 @@ export function configure(command: Command): void {
       Object.fromEntries(Object.entries(flags).filter(([name]) => isOwn(name) === own));
     const {
       out,
+      rawTensor,
+      seed,
       sampler,
       suppression,
       layer,
@@ -100,22 +141,27 @@ export function configure(command: Command): void {
     const { minimumSize: _m, factor: _f, thresholds: _t, ...found } = rest;
     const cascade = cascadeOptions(rest);
     const trust = { module: trustModule };
+    checkRaw(rawTensor, { sampler, suppression });
     const options = {
       weights,
       trident,
       cascade,
       trust,
       layer,
-      sampler: await samplerOptions(run, sampler, pick(false), trust),
-      suppression: suppressionOptions(suppression, found),
+      rawTensor,
+      seed,
+      sampler: await samplerOptions(run, rawTensor, sampler, pick(false), trust),
+      suppression: suppressionOptions(rawTensor, suppression, found),
     };
-    const usual = sampler
-      ? "sampler.onnx"
-      : suppression
-        ? "detections.onnx"
-        : layer !== undefined
-          ? `${layer.replaceAll(/[^\w.-]/g, "-")}.onnx`
-          : "model.onnx";
+    const usual = !rawTensor
+      ? "model"
+      : sampler
+        ? "sampler.onnx"
+        : suppression
+          ? "detections.onnx"
+          : layer !== undefined
+            ? `${layer.replaceAll(/[^\w.-]/g, "-")}.onnx`
+            : "model.onnx";
     const path = out ?? join(run, (await isCascadeRun(run)) ? "model" : usual);
     const summary = await exportRun(run, path, options);
     if (json) return printJson(summary);

@@ -176,7 +176,7 @@ export function checkTakesSizes(
 }
 
 /** Most detections of an image that suppression is asked to look at, the best ones. */
-const MOST_CANDIDATES = 20_000;
+export const MOST_CANDIDATES = 20_000;
 
 /**
  * What a detector finds in images, x [n, 3, H, W] in bytes: of each image the detections from the best down, in pixels of x and

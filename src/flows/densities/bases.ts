@@ -3,7 +3,7 @@ import { constant, normal as normalInitializer, zeros } from "../../nn/initializ
 import type { Random } from "../../random.ts";
 import { outputAt } from "../../tensor/graph.ts";
 import { matmul } from "../../tensor/index.operations.ts";
-import { concat, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
+import { concat, type Dim, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
 
 /**
  * The distribution that a flow maps data to, over rows z of [n, d]. Draws are a function of noise, so that a seed
@@ -19,7 +19,7 @@ export interface Base {
   /** Fills an array of that size with the noise of one draw. */
   drawNoise(target: Float32Array, random: Random): void;
   /** The same noise from the runtime's generator, [rows, noiseSize(dimensions)]. */
-  noise(rows: number, dimensions: number): Tensor;
+  noise(rows: Dim, dimensions: number): Tensor;
   /**
    * Draws [n, d] from noise [n, noiseSize(d)].
    * @param temperature scalar tensor by which deviations (from the mean, or from that of the component) are multiplied;
@@ -111,7 +111,7 @@ export class UniformBase implements Base {
     random.fillUniform(target);
   }
 
-  noise(rows: number, dimensions: number): Tensor {
+  noise(rows: Dim, dimensions: number): Tensor {
     return uniform([rows, dimensions]);
   }
 
@@ -167,7 +167,7 @@ export class StudentBase implements Base {
     random.fillUniform(target);
   }
 
-  noise(rows: number, dimensions: number): Tensor {
+  noise(rows: Dim, dimensions: number): Tensor {
     return uniform([rows, 2 * dimensions]);
   }
 
@@ -217,7 +217,7 @@ export class LearnedGaussian implements Base {
     random.fillNormal(target);
   }
 
-  noise(rows: number, dimensions: number): Tensor {
+  noise(rows: Dim, dimensions: number): Tensor {
     return normal([rows, dimensions]);
   }
 
@@ -268,7 +268,7 @@ export class GaussianMixture implements Base {
     target[last] = random.uniform();
   }
 
-  noise(rows: number, dimensions: number): Tensor {
+  noise(rows: Dim, dimensions: number): Tensor {
     return concat([normal([rows, dimensions]), uniform([rows, 1])], 1);
   }
 

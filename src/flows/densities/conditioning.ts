@@ -167,11 +167,9 @@ export class Conditioning {
    */
   overClasses(x: Tensor, label: Tensor | undefined, logProb: (label: Tensor | undefined) => Tensor): Tensor {
     if (this.classes === 0 || label !== undefined) return logProb(label);
-    const rows = Number(x.shape[0]);
+    const rows = x.shape[0] ?? 1;
     const terms = classShares(this.data).flatMap((share, k) =>
-      share === 0
-        ? []
-        : [logProb(constant(int64(new Array<number>(rows).fill(k), [rows]))).add(Math.log(share))],
+      share === 0 ? [] : [logProb(constant(int64([k], [1])).broadcastTo([rows])).add(Math.log(share))],
     );
     return stack(terms, 1).logSumExp(1);
   }

@@ -1,232 +1,215 @@
 import { join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import { type CascadeDetector, type DetectOptions, isDetector } from "../../detection/models/detector.ts";
-import { exportedDetections } from "../../detection/models/exported.ts";
-import type { CascadeLookOptions } from "../../detection/models/mtcnn/options.ts";
-import { scaledSize } from "../../detection/scale/training-sizes.ts";
+import { type AnyDetector, isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
-import type { Exportable, Model } from "../../model/capabilities.ts";
+import { isEmbedder, type Model } from "../../model/capabilities.ts";
+import { abilities } from "../../model/definition.ts";
+import { EXPORT_VERSION, type ExportedModel, exportedModelSchema } from "../../model/exported.ts";
 import { checkState } from "../../nn/state.ts";
-import { exportOnnx, type State } from "../../program/program.ts";
-import { input } from "../../tensor/index.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { version } from "../../version.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
-import { cascadeLookingBy, type Looking, lookingBy, ownLooks, ownTiles } from "../run/detection-options.ts";
+import { cascadeLookingBy, lookingBy } from "../run/detection-options.ts";
 import { refuse } from "../run/load.node.ts";
-import type { GivenTrust } from "../run/trust.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
 import { embedderOf, layerOf } from "../use/embed.node.ts";
+import type { AbilityFile, ExportSubject } from "./ability.ts";
+import { detectAbility } from "./detect-ability.ts";
+import { embedAbility, sampleAbility, scoreAbility } from "./row-abilities.node.ts";
+import { type ExportSummary, exportStages, exportTensors, type TensorExportOptions } from "./tensors.node.ts";
 
-/** What was written. */
-export interface ExportSummary {
-  /** A file; of a cascade a folder. */
-  readonly path: string;
-  /** Of a cascade: its files. */
-  readonly files?: readonly string[];
-  readonly bytes: number;
-  /** Step of training of the weights. */
-  readonly step?: number;
-  /** What the graph takes and gives; of a cascade, what each graph does. */
-  readonly description: string;
-}
+export type { ExportSummary };
 
 /** What is written. */
-export interface ExportOptions {
-  /** Default: the best weights where validation has chosen some, otherwise the last. */
-  readonly weights?: "best" | "last" | undefined;
-  /** A whole sampler, with the model's own options for drawing samples, in place of the model's main use. */
-  readonly sampler?: Readonly<Record<string, unknown>> | undefined;
+export interface ExportOptions extends TensorExportOptions {
   /**
-   * Of a detector: what is found, duplicates taken away inside, in place of all that it sees. The score from which on
-   * detections count is, by default, that of `eidos detect`.
+   * The network alone as one file, tensors in and out as the model sees them, in place of a folder of files that take and give data in their own
+   * units. Default: false.
    */
-  readonly suppression?: DetectOptions | undefined;
-  /** Of a detector that was fitted in branches (TridentNet): whether all three look or the middle one. Default: as it was fitted. */
-  readonly trident?: Looking | undefined;
-  /** Of a model with features: a layer of them, from samples, in place of the model's main use. */
-  readonly layer?: string | undefined;
-  /** Of a cascade (MTCNN): how it looks at images. Default: as in the run. */
-  readonly cascade?: CascadeLookOptions | undefined;
-  /** What of the run is trusted, where it is a stranger's. Default: nothing. */
-  readonly trust?: GivenTrust | undefined;
+  readonly rawTensor?: boolean | undefined;
+  /** Of score and features: seed of the noise that is drawn for rows, as that of `eidos score`. Default: 0. */
+  readonly seed?: number | undefined;
 }
 
-const isExportable = (model: Model): model is Model & Exportable => model.exported !== undefined;
+type Held = AbilityFile | { readonly ability: string; readonly why: string };
 
-/** @throws OptionError where the model has no such graph */
-async function graphOf(
-  name: string,
-  model: Model & Exportable,
-  folder: RunFolder,
-  { sampler, suppression }: ExportOptions,
-): Promise<ReturnType<Exportable["exported"]>> {
-  if (sampler !== undefined && suppression !== undefined) {
-    throw new OptionError("options sampler and suppression: are of different models; leave one out");
-  }
-  if (suppression !== undefined) {
-    if (!isDetector(model) || model.looks === "cascade") {
-      throw new OptionError(`option suppression: ${name} finds no objects; export it without`);
-    }
-    return exportedDetections(model, {
-      ...suppression,
-      confidence: suppression.confidence ?? (await usualConfidence({ folder, model })),
-    });
-  }
-  if (sampler === undefined) return model.exported();
-  const graph = model.exportedSampler?.(sampler);
-  if (graph === undefined) {
-    throw new OptionError(
-      `option sampler: ${name} draws samples in one pass or by a loop outside; export it without`,
-    );
-  }
-  return graph;
-}
+const asHeld = (
+  ability: string,
+  made: AbilityFile | { readonly why: string } | undefined,
+): readonly Held[] => (made === undefined ? [] : ["why" in made ? { ability, why: made.why } : made]);
 
-/** The graph from samples to a layer of features. @throws OptionError where there is none, or another graph is asked for as well */
-function layerGraph(
+/** The files of a model that is no detector, and what has none. */
+function rowFiles(
+  subject: ExportSubject,
   run: Parameters<typeof embedderOf>[0],
-  { layer = "code", sampler, suppression }: ExportOptions,
-): ReturnType<Exportable["exported"]> {
-  if (sampler !== undefined || suppression !== undefined) {
-    throw new OptionError(
-      `options layer and ${sampler === undefined ? "suppression" : "sampler"}: are of different graphs; leave one out`,
-    );
+  { sampler, layer, suppression }: ExportOptions,
+): readonly Held[] {
+  const { model } = subject;
+  if (suppression !== undefined) {
+    throw new OptionError(`option suppression: ${run.config.model} finds no objects; export it without`);
   }
-  const { sampleShape, kind } = run.config.dataInfo;
-  const found = layerOf(embedderOf(run), input("x", ["batch", ...sampleShape]), { layer });
-  const units = {
-    image: ", bytes 0 … 255 in float32",
-    table: " in standardized columns",
-    binary: " of 0 and 1",
-    points: "",
-  };
-  return {
-    outputs: { [layer]: found },
-    description: `x: samples [batch, ${sampleShape}]${units[kind]}. ${layer}: features of each, [batch, ${found.shape.slice(1)}].`,
-  };
+  const embeds = isEmbedder(model) || layer !== undefined;
+  const conditional = run.config.modelOptions.conditional === true;
+  return [
+    ...asHeld("score", scoreAbility(subject)),
+    ...asHeld("sample", sampleAbility(subject, sampler)),
+    ...(!embeds
+      ? []
+      : asHeld(
+          "embed",
+          conditional && layer === undefined
+            ? { why: "features of a model of classes depend on the class" }
+            : embedAbility(subject, layer ?? "code", (x) => layerOf(embedderOf(run), x, { layer })),
+        )),
+  ];
 }
 
-/** What is to be known of a detector that has learnt of objects of some sizes alone in images of the size that its graph takes. */
-function scaleHint(config: RunConfig): readonly string[] {
-  const looks = ownLooks(config);
-  if (looks === undefined) return [];
-  const { fittedBy, testScales, testRanges } = looks;
-  const size = config.dataInfo.sampleShape[2] ?? Number.NaN;
-  const at = testScales.findIndex((scale) => scaledSize(size, scale) === size);
-  const others = testScales.flatMap((scale, i) => (i === at ? [] : [`${scale} (sizes ${testRanges[i]})`]));
-  const want = `want images at scale ${others.join(", ")}`;
-  const hint =
-    at < 0
-      ? `nothing was learnt at the scale of x: objects ${want}`
-      : `of the scale of x it has learnt objects of size ${testRanges[at]} alone, the square root of their area in pixels; ${
-          others.length === 0 ? "others are not found" : `objects of other sizes ${want}`
-        }`;
-  return [`Fitted with ${fittedBy}: ${hint}.`];
+/** What eidos does with the model and no file does. */
+const OUTSIDE_OF_FILES: Readonly<Record<string, string>> = {
+  inpaint: "parts of a sample are completed by many runs of the network, with choices between them",
+  impute: "gaps are filled in by many runs of the network, with choices between them",
+  edit: "samples are edited by a loop of the sampler that begins at a sample",
+  translate: "data sets are mapped to each other by a solver",
+  encode: "codes are the raw network's: --raw-tensor",
+  decode: "codes are the raw network's: --raw-tensor",
+  interpolate: "paths between codes are made outside",
+  reflow: "it belongs to training",
+  distill: "it belongs to training",
+};
+
+function leftOutOf(held: readonly Held[], can: readonly string[]): ExportedModel["leftOut"] {
+  const known = held.flatMap((item) => ("why" in item ? [{ ability: item.ability, why: item.why }] : []));
+  const others = can.flatMap((ability) => {
+    const why = Object.hasOwn(OUTSIDE_OF_FILES, ability) ? OUTSIDE_OF_FILES[ability] : undefined;
+    return why === undefined ? [] : [{ ability, why }];
+  });
+  return [...known, ...others];
 }
 
-/** What a run's record adds to a graph as metadata. */
+/** What model.json says of the run. */
 function recordOf(config: RunConfig, step: number | undefined) {
+  const { classNames } = config.dataInfo;
   return {
+    format: "eidos-model",
+    version: EXPORT_VERSION,
+    eidos: version,
     model: config.model,
-    modelOptions: config.modelOptions,
     data: config.data,
-    sampleShape: config.dataInfo.sampleShape,
-    classNames: config.dataInfo.classNames,
-    ...(config.dataInfo.marks === "boxes" && ownTiles(config)),
-    columns: config.dataInfo.columns,
+    kind: config.dataInfo.marks === "boxes" ? "detection" : config.dataInfo.kind,
+    ...(step !== undefined && { step }),
     seed: config.fit.seed,
-    step,
-    eidos: config.eidos,
-  };
+    ...(classNames !== undefined && { classes: classNames }),
+  } as const;
 }
 
-/** Writes the networks of a cascade into a folder: NAME.onnx of each, cascade.json with the numbers between them, and README.md. @throws OptionError, FileError */
-async function exportStages(
-  cascade: CascadeDetector,
-  weights: State,
-  folder: string,
-  config: RunConfig,
+async function writeRecord(folder: string, record: ExportedModel): Promise<number> {
+  const text = `${JSON.stringify(exportedModelSchema.parse(record), null, 2)}\n`;
+  await writeFileAtomic(join(folder, "model.json"), text);
+  return new TextEncoder().encode(text).length;
+}
+
+/** @throws OptionError for a path that is that of a file */
+function checkFolder(path: string): void {
+  if (!/\.(onnx|json)$/i.test(path)) return;
+  throw new OptionError(
+    `option out: a model is exported into a folder, with model.json beside its files; ${path} is the name of a file. Name a folder, or add --raw-tensor for the network alone`,
+  );
+}
+
+/** What a detector's file is, or why it has none. */
+async function detectorFiles(
+  subject: ExportSubject,
+  run: Parameters<typeof embedderOf>[0] & { readonly model: Model & AnyDetector; readonly folder: RunFolder },
+  { suppression, layer, sampler }: ExportOptions,
+): Promise<readonly Held[]> {
+  if (sampler !== undefined)
+    throw new OptionError(`option sampler: ${subject.config.model} draws no samples; leave it out`);
+  const { model, folder } = run;
+  if (model.looks === "cascade") return [];
+  const confidence = suppression?.confidence ?? (await usualConfidence({ folder, model }));
+  const found = detectAbility(subject, model, { ...suppression, confidence });
+  const backbone =
+    layer === undefined ? [] : [embedAbility(subject, layer, (x) => layerOf(embedderOf(run), x, { layer }))];
+  return [...asHeld("detect", found), ...backbone];
+}
+
+/** Writes a cascade: its networks, and what stays outside of them. */
+async function exportCascade(
+  subject: ExportSubject,
+  model: Extract<AnyDetector, { looks: "cascade" }>,
+  path: string,
   step: number | undefined,
 ): Promise<ExportSummary> {
-  if (/\.[a-z]+$/i.test(folder)) {
-    throw new OptionError(
-      `option out: ${config.model} is several graphs, which go into a folder; ${folder} is the name of a file`,
-    );
-  }
-  const { stages, guide, record } = cascade.exportedStages();
-  const about = recordOf(config, step);
-  const files: readonly (readonly [string, Uint8Array | string])[] = [
-    ...stages.map(
-      ({ name, outputs, description }) =>
-        [`${name}.onnx`, exportOnnx(outputs, weights, { ...about, description })] as const,
-    ),
-    ["cascade.json", `${JSON.stringify({ ...record, classNames: about.classNames }, null, 2)}\n`],
-    ["README.md", guide],
-  ];
-  for (const [name, contents] of files) await writeFileAtomic(join(folder, name), contents);
-  return {
-    path: folder,
-    files: files.map(([name]) => name),
-    bytes: files.reduce((sum, [, contents]) => sum + contents.length, 0),
-    ...(step !== undefined && { step }),
-    description: stages.map(({ name, description }) => `${name}.onnx: ${description}`).join("\n"),
-  };
-}
-
-/** What is to be known of a detector that has learnt of tiles. */
-function tileHint(config: RunConfig): readonly string[] {
-  const own = ownTiles(config);
-  if (own === undefined) return [];
-  const size = config.dataInfo.sampleShape[2] ?? Number.NaN;
-  const { tiles, overlap, fullImage } = own;
-  const scale = tiles === size ? "" : `, made ${size} × ${size}`;
-  const whole = fullImage ? "; the whole image as one more tile" : "";
-  return [
-    `Fitted with tiles: x are tiles of ${tiles} × ${tiles} pixels of an image as it is${scale}, which share ${overlap} of their side with their neighbors${whole}; what is found in them has to be merged.`,
-  ];
+  const { config, weights } = subject;
+  const written = await exportStages(model, weights, path, config, step);
+  const { stages } = model.exportedStages();
+  const bytes = await writeRecord(path, {
+    ...recordOf(config, step),
+    abilities: {},
+    stages: stages.map(({ name, description }) => ({ file: `${name}.onnx`, what: description })),
+    outside: [
+      "the image pyramid: the image is made smaller step by step, and cut into tiles; cascade.json has the scales",
+      "choosing windows between the networks: thresholds, suppression and calibration, by the numbers of cascade.json",
+      "cutting windows out of the image and making them the size that the next network takes",
+      "README.md has the steps in their order, with formulas",
+    ],
+    leftOut: [
+      { ability: "detect", why: "which windows a network looks at depends on what the one before has found" },
+    ],
+  });
+  return { ...written, files: [...(written.files ?? []), "model.json"], bytes: written.bytes + bytes };
 }
 
 /**
- * Writes the model of a run as one ONNX file: weights inside, any batch size, and the run's record as metadata. A cascade becomes a folder
- * with a file of each network.
- * @throws OptionError where the model has no such graph to export; FileError, WeightsError
+ * Writes the model of a run for use outside of eidos: a folder with a file for each thing that it does, which takes and gives data in their
+ * own units (columns of a table, bytes of images), and model.json, which says all of it (`exportedModelSchema`). With `rawTensor`, the network
+ * alone as one file.
+ * @param path of the folder; of the file with `rawTensor`
+ * @throws OptionError where the model has nothing to export, or an option is wrong; FileError, WeightsError
  */
 export async function exportRun(
   run: string,
   path: string,
-  options: ExportOptions = {},
+  { rawTensor = false, seed = 0, ...options }: ExportOptions = {},
 ): Promise<ExportSummary> {
+  if (rawTensor) return exportTensors(run, path, options);
+  checkFolder(path);
   const folder = new RunFolder(run);
   const config = cascadeLookingBy(lookingBy(await folder.readConfig(), options.trident), options.cascade);
   const definition = await runDefinition(config, run, options.trust);
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
-  if (isDetector(model) && model.looks === "cascade") {
-    const { sampler, suppression } = options;
-    if (sampler !== undefined || suppression !== undefined) {
-      throw new OptionError(
-        `option ${sampler === undefined ? "suppression" : "sampler"}: ${config.model} is a cascade, whose networks run one after the other; export it without`,
-      );
-    }
-    const read = await folder.readWeightsFile(options.weights);
-    return exportStages(model, checkState(read.weights, model, read.file), path, config, read.step);
-  }
-  const graph =
-    options.layer === undefined
-      ? isExportable(model)
-        ? await graphOf(config.model, model, folder, options)
-        : refuse({ config, definition }, "be exported")
-      : layerGraph({ config, definition, model }, options);
-  const { outputs } = graph;
-  const description =
-    isDetector(model) && options.layer === undefined
-      ? [graph.description, ...tileHint(config), ...scaleHint(config)].join(" ")
-      : graph.description;
   const read = await folder.readWeightsFile(options.weights);
-  const weights = checkState(read.weights, model, read.file);
-  const bytes = exportOnnx(outputs, weights, { ...recordOf(config, read.step), description });
-  await writeFileAtomic(path, bytes);
-  return { path, bytes: bytes.length, ...(read.step !== undefined && { step: read.step }), description };
+  const subject = { config, model, weights: checkState(read.weights, model, read.file), seed };
+  if (isDetector(model) && model.looks === "cascade") return exportCascade(subject, model, path, read.step);
+  const held = isDetector(model)
+    ? await detectorFiles(subject, { config, definition, model, folder }, options)
+    : rowFiles(subject, { config, definition, model }, options);
+  const files = held.flatMap((item) => ("why" in item ? [] : [item]));
+  if (files.length === 0) {
+    if (model.exported === undefined) return refuse({ config, definition }, "be exported");
+    const why = held.flatMap((item) => ("why" in item ? [`${item.ability}: ${item.why}`] : []));
+    throw new OptionError(
+      `${config.model} has no file that takes and gives data in their own units (${why.join("; ") || "it neither scores, draws samples nor embeds"}); export the network alone: --raw-tensor, rawTensor: true`,
+    );
+  }
+  for (const { note, bytes } of files) await writeFileAtomic(join(path, note.file), bytes);
+  const record: ExportedModel = {
+    ...recordOf(config, read.step),
+    abilities: Object.fromEntries(files.map(({ name, note }) => [name, note])),
+    leftOut: leftOutOf(held, abilities(definition)),
+  };
+  const recordBytes = await writeRecord(path, record);
+  return {
+    path,
+    files: [...files.map(({ note }) => note.file), "model.json"],
+    bytes: files.reduce((sum, { bytes }) => sum + bytes.length, recordBytes),
+    ...(read.step !== undefined && { step: read.step }),
+    description: [
+      ...files.map(({ note }) => `${note.file}: ${note.what}`),
+      ...record.leftOut.map(({ ability, why }) => `without ${ability}: ${why}`),
+    ].join("\n"),
+  };
 }

@@ -11,7 +11,7 @@ import type { NdArray } from "../../tensor/array.ts";
 import type { Fit, FitControl, FitSummary } from "../../train/fit-request.node.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
-import { exportRun } from "../export/export.node.ts";
+import { exportTensors } from "../export/tensors.node.ts";
 import type { CascadeData } from "../measure/cascade-data.ts";
 import { detectImages } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
@@ -186,7 +186,7 @@ async function exportModel(can: boolean, name: string, folder: RunFolder, end: F
   if (!can) return;
   await attempt(`no ${name}`, end, async () => {
     end.control.doing(`writing ${name}`);
-    await exportRun(folder.path, folder.file(name), { trust: true });
+    await exportTensors(folder.path, folder.file(name), { trust: true });
   });
 }
 

@@ -248,7 +248,12 @@ export async function renderRun(
       ...parts.commands,
       { command: `eidos eval ${folder.path} --json`, purpose: "Measure on the test split" },
       ...(model.exported
-        ? [{ command: `eidos export ${folder.path} --out model.onnx`, purpose: "Write the model as ONNX" }]
+        ? [
+            {
+              command: `eidos export ${folder.path}`,
+              purpose: "Write the model as ONNX files for use outside",
+            },
+          ]
         : []),
       { command: `eidos fit --resume ${folder.path} --steps ${2 * summary.step}`, purpose: "Train on" },
     ],

@@ -42,7 +42,7 @@ describe("importDetector of face detectors", () => {
     expect(objects.length).toBeGreaterThan(2);
 
     const out = join(root, "yunet-run.onnx");
-    const { description } = await exportRun(made.folder, out);
+    const { description } = await exportRun(made.folder, out, { rawTensor: true });
     expect(description).toContain("landmarks: [batch, 84, 10], x and y of left eye, right eye");
     expect(readOnnx(readFileSync(out), out).outputs).toEqual(["boxes", "scores", "landmarks"]);
   });
@@ -57,7 +57,7 @@ describe("importDetector of face detectors", () => {
     await importDetector({ file: file("yunet"), as: "yunet", size: 64, out: join(root, "exported") });
     const other = join(root, "other.onnx");
     // A graph of ours, whose outputs are no published ones.
-    await exportRun(join(root, "exported"), other, { suppression: {} });
+    await exportRun(join(root, "exported"), other, { suppression: {}, rawTensor: true });
     await expect(importDetector({ file: other, out })).rejects.toThrow(
       /^option as: is missing, and .*other\.onnx does not show which model it is of; give --as faster-rcnn, .*mtcnn/,
     );

@@ -262,7 +262,7 @@ describe("a run of MTCNN", () => {
     await using opened = await openRun(run, { cascade: expected.options, threads: 1 });
     const out = join(root, "exported");
     const { files, description, bytes } = await opened.export(out);
-    expect(files).toEqual(["pnet.onnx", "rnet.onnx", "onet.onnx", "cascade.json", "README.md"]);
+    expect(files).toEqual(["pnet.onnx", "rnet.onnx", "onet.onnx", "cascade.json", "README.md", "model.json"]);
     expect((await readdir(out)).sort()).toEqual([...(files ?? [])].sort());
     expect(bytes).toBeGreaterThan(4 * 490_000);
     expect(description).toContain("pnet.onnx: Proposal network of MTCNN");
@@ -290,9 +290,9 @@ describe("a run of MTCNN", () => {
     expect(maps.scores?.dims).toEqual([1, cells, cells]);
     await tiles.release();
     await expect(opened.export(join(root, "model.onnx"))).rejects.toThrow(
-      /several graphs, which go into a folder/,
+      /exported into a folder, with model.json beside its files/,
     );
-    await expect(opened.export(out, { suppression: {} })).rejects.toThrow(
+    await expect(opened.export(out, { suppression: {}, rawTensor: true })).rejects.toThrow(
       /option suppression: mtcnn is a cascade/,
     );
   });

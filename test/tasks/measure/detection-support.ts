@@ -243,7 +243,7 @@ export async function expectMeasuredAndExported(
     expect(evaluation.coco.ap50).toBeCloseTo(best?.measures?.AP50 ?? Number.NaN, 6);
 
     const file = `${path}.onnx`;
-    const { description } = await exportRun(path, file);
+    const { description } = await exportRun(path, file, { rawTensor: true });
     const { width: side } = run.model.imageSize;
     expect(description).toContain(`[batch, 3, ${side}, ${side}]`);
     const { x } = await letterboxBatch(set.splits.test, [0, 1], side);

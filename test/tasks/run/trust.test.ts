@@ -48,7 +48,7 @@ describe("a run that names a module", () => {
     const refusal = new RegExp(`names a module.*${join(folder, "evil", "m.mjs")} would run.*--trust-module`);
     await expect(openRun(run)).rejects.toThrow(refusal);
     await expect(openRun(run, { trust: { query: true } })).rejects.toThrow(refusal);
-    await expect(exportRun(run, "x.onnx")).rejects.toThrow(refusal);
+    await expect(exportRun(run, "x")).rejects.toThrow(refusal);
     await expect(prepareFit({ kind: "resume", folder: run, overrides: {} })).rejects.toThrow(refusal);
     await expect(fitToPairs({ kind: "reflow", run })).rejects.toThrow(refusal);
     expect(existsSync("acted")).toBe(false);

@@ -1,0 +1,98 @@
+import * as z from "zod";
+import { list, MOST, nameList, text } from "../bounds.ts";
+
+// model.json of an exported model: what stands beside its ONNX files, so that another program can use them without eidos.
+
+/** The number that model.json begins with; a reader refuses a larger one. */
+export const EXPORT_VERSION = 1;
+
+const texts = () => list(text(), MOST.names).readonly();
+
+/** What the number of a date means. */
+const dateNote = z
+  .strictObject({
+    precision: text().describe("what the number counts: day, month, …"),
+    form: text().describe("how dates of the column are written: yyyy-MM-dd"),
+    zone: text().optional().describe("the zone in which they are written"),
+    formula: text().describe("the number of a date, in words"),
+  })
+  .readonly();
+
+/** One input or output of a graph. */
+const port = z
+  .strictObject({
+    name: text().describe("in the graph"),
+    type: z.enum(["float32", "float64", "int64", "uint8", "string"]),
+    shape: list(z.union([z.int().min(0), text()]), 8)
+      .readonly()
+      .describe("numbers, or names of sizes that are free: the same name is the same size"),
+    what: text().describe("what it is, in words"),
+    column: text().optional().describe("the column of the table, where its name differs"),
+    unit: text().optional(),
+    optional: z
+      .literal(true)
+      .optional()
+      .describe("an empty tensor, of shape [0], stands for the default; one element replaces it"),
+    default: z.number().optional(),
+    minimum: z.number().optional().describe("smallest value seen in training, or declared"),
+    maximum: z.number().optional(),
+    step: z.number().positive().optional().describe("all values of the column are multiples of it"),
+    missing: z
+      .union([z.literal("NaN"), z.literal(""), z.literal(-1)])
+      .optional()
+      .describe("what stands for a missing cell, where the model knows gaps of the column"),
+    categories: texts().optional().describe("texts that the column knows, in the order of their codes"),
+    pooled: text().optional().describe("the category that all texts which are not listed count as"),
+    hashed: text().optional().describe("how a text becomes its code"),
+    date: dateNote.optional(),
+    noise: z
+      .enum(["normal", "uniform"])
+      .optional()
+      .describe("what to fill it with: standard normals, or uniforms on [0, 1)"),
+  })
+  .readonly();
+
+/** What one file of an exported model does. */
+const ability = z
+  .strictObject({
+    file: text().describe("name of the ONNX file, beside model.json"),
+    what: text(),
+    inputs: list(port, MOST.names).readonly(),
+    outputs: list(port, MOST.names).min(1).readonly(),
+    notes: texts().optional().describe("what is to be known beyond the inputs and outputs"),
+  })
+  .readonly();
+
+/** The whole record. */
+export const exportedModelSchema = z.strictObject({
+  format: z.literal("eidos-model"),
+  version: z.literal(EXPORT_VERSION),
+  eidos: text().describe("version that wrote it"),
+  model: text().describe("name of the model in eidos"),
+  data: text().describe("what it was fitted on"),
+  kind: z.enum(["points", "image", "table", "binary", "detection"]),
+  step: z.int().min(0).optional().describe("of training, of the weights"),
+  seed: z.int().optional().describe("of the fit"),
+  classes: nameList(text()).readonly().optional().describe("names of classes, by number"),
+  abilities: z
+    .strictObject({
+      score: ability.optional(),
+      sample: ability.optional(),
+      embed: ability.optional(),
+      detect: ability.optional(),
+    })
+    .readonly(),
+  stages: list(z.strictObject({ file: text(), what: text() }).readonly(), MOST.names)
+    .readonly()
+    .optional()
+    .describe("files of a model of several networks, whose use together stays outside"),
+  outside: texts().optional().describe("what stays outside of the files and has to be done by their user"),
+  leftOut: list(z.strictObject({ ability: text(), why: text() }).readonly(), MOST.names)
+    .readonly()
+    .describe("what eidos does with the model and the files do not, with the reason"),
+});
+
+export type ExportedModel = z.output<typeof exportedModelSchema>;
+export type ExportedAbility = z.output<typeof ability>;
+export type ExportedPort = z.output<typeof port>;
+export type ExportedAbilityName = keyof ExportedModel["abilities"];

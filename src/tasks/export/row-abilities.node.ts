@@ -1,0 +1,386 @@
+import { type Column, columnsSchema } from "../../data/sources/columns.ts";
+import type { Binarization } from "../../data/sources/data-set.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
+import { isNoisy } from "../../data/table/codec/index.ts";
+import { OptionError } from "../../errors.ts";
+import type { ExportedPort } from "../../model/exported.ts";
+import { type GraphValue, GraphWriter } from "../../program/graph-writer.ts";
+import { exportOnnx, graphOf, type RandomInput, type State } from "../../program/program.ts";
+import { Random } from "../../random.ts";
+import { elementCount, input, type Tensor } from "../../tensor/index.ts";
+import type { RunConfig } from "../../train/run-config.ts";
+import { SOURCE_BATCH } from "../run/inputs.node.ts";
+import type { AbilityFile, ExportSubject } from "./ability.ts";
+import { columnPort, PortNames, ROWS } from "./column-ports.ts";
+import { decodeColumns } from "./decode-graph.ts";
+import { encodeColumns, inputTypeOf } from "./encode-graph.ts";
+import { drawsOfRows, leafOfRows } from "./random-graph.ts";
+
+// Score, samples and features of a model as files that take and give data in their own units: columns of a table, bytes of an image.
+
+/** A traced network as bytes, and the random numbers that it draws. */
+function lowered(
+  outputs: Readonly<Record<string, Tensor>>,
+  weights: State,
+): { readonly model: Uint8Array; readonly randoms: readonly RandomInput[] } {
+  const { randoms } = graphOf(new Map(Object.entries(outputs)), weights);
+  return { model: exportOnnx(outputs, weights), randoms };
+}
+
+/** The columns of samples that are rows; undefined for images. */
+function columnsOf({ dataInfo }: RunConfig): readonly Column[] | undefined {
+  if (isPicture(dataInfo)) return undefined;
+  if (dataInfo.columns !== undefined) return columnsSchema.parse(dataInfo.columns);
+  return ["x", "y"].map((name): Column => ({ kind: "numeric", name, mean: 0, deviation: 1 }));
+}
+
+/** Samples that a graph reads, as the model sees them. */
+interface ReadSamples {
+  /** float32 [n, …sampleShape]. */
+  readonly x: GraphValue;
+  readonly ports: readonly ExportedPort[];
+  /** Numbers of the rows. */
+  readonly rows: GraphValue;
+  readonly units: GraphValue | undefined;
+  readonly bad: GraphValue | undefined;
+  readonly names: PortNames;
+}
+
+/** The input by which noise is that of rows further down, and the numbers of the rows. @param count int64 of one element */
+function numberedRows(
+  graph: GraphWriter,
+  count: GraphValue,
+  names: PortNames,
+  drawsNoise: boolean,
+): { readonly rows: GraphValue; readonly ports: readonly ExportedPort[] } {
+  const plain = graph.range(0, count.squeeze(0));
+  if (!drawsNoise) return { rows: plain, ports: [] };
+  const name = names.take("firstRow");
+  const given = graph.input(name, "int64", ["0 or 1"]);
+  const first = graph.concat([given, graph.ints([0])], 0).gather(graph.ints([0]));
+  const port: ExportedPort = {
+    name,
+    type: "int64",
+    shape: ["0 or 1"],
+    what: "number of the first row among all that are scored, from 0: the noise of a row follows from its number",
+    optional: true,
+    default: 0,
+  };
+  return { rows: plain.add(first), ports: [port] };
+}
+
+/** Zeros and ones of bytes, as the data of the run was made so. */
+function binarized(
+  graph: GraphWriter,
+  bytes: GraphValue,
+  { protocol, seed }: Binarization,
+  rows: GraphValue,
+  shape: readonly number[],
+): GraphValue {
+  if (protocol === "threshold") return bytes.greaterEqual(128).cast("float32");
+  const size = elementCount(shape);
+  const key = new Random(seed).split("binarise").split("read").key;
+  const bits = drawsOfRows(graph, [key], rows, size).squeeze(2).transpose(1, 0);
+  const share = bits
+    .div(256)
+    .cast("float32")
+    .mul(2 ** -24)
+    .mul(255);
+  return share
+    .reshape([-1, ...shape])
+    .less(bytes)
+    .cast("float32");
+}
+
+/** Declares inputs for samples. @param noisy whether what is made of them draws noise of its own */
+function readSamples(graph: GraphWriter, { config, seed }: ExportSubject, noisy: boolean): ReadSamples {
+  const { dataInfo, modelOptions } = config;
+  const names = new PortNames();
+  const columns = columnsOf(config);
+  if (columns === undefined) {
+    const [channels = 1, height = 1, width = 1] = dataInfo.sampleShape;
+    const shape = [ROWS, height, width, channels];
+    const name = names.take("image");
+    const bytes = graph.input(name, "uint8", shape);
+    const port: ExportedPort = {
+      name,
+      type: "uint8",
+      shape,
+      what: `${channels === 1 ? "grey" : "RGB"} images of ${width} × ${height} pixels as bytes 0 … 255, row after row of pixels`,
+    };
+    const drawn = dataInfo.binarization !== undefined && dataInfo.binarization.protocol !== "threshold";
+    const numbered = numberedRows(graph, bytes.size(0), names, noisy || drawn);
+    const floats = bytes.cast("float32").transpose(0, 3, 1, 2);
+    const x =
+      dataInfo.binarization === undefined
+        ? floats
+        : binarized(graph, floats, dataInfo.binarization, numbered.rows, dataInfo.sampleShape);
+    return {
+      x,
+      ports: [port, ...numbered.ports],
+      rows: numbered.rows,
+      units: undefined,
+      bad: undefined,
+      names,
+    };
+  }
+  const { given } = modelOptions;
+  const isGiven = ({ name }: Column): boolean => Array.isArray(given) && given.includes(name);
+  const ports = columns.map((column, i) =>
+    columnPort(column, names.take(column.name, `column_${i + 1}`), "input"),
+  );
+  const inputs = ports.map(({ name }, i) => graph.input(name, inputTypeOf(columns[i] as Column), [ROWS]));
+  const count = (inputs[0] as GraphValue).size(0);
+  const numbered = numberedRows(graph, count, names, noisy || columns.some(isNoisy));
+  const modeled = new Set(columns.filter((column) => !isGiven(column)));
+  const { x, units, bad } = encodeColumns(graph, columns, inputs, numbered.rows, { seed, modeled });
+  return { x, ports: [...ports, ...numbered.ports], rows: numbered.rows, units, bad, names };
+}
+
+/** What is to be known of rows that the inputs of a graph take. */
+function rowNotes({ ports, bad }: ReadSamples, seed: number, wrong: string): readonly string[] {
+  const noisy = ports.some(({ optional }) => optional === true);
+  return [
+    ...(bad === undefined
+      ? []
+      : [
+          `A row with a cell that its column cannot hold (a category that is not listed, a missing cell where no gaps are known, infinity) ${wrong}.`,
+        ]),
+    ...(noisy
+      ? [
+          `Noise is drawn inside, from seed ${seed} and the number of the row: row 0 gets the noise of the first row that eidos reads. A row that is scored alone has number 0 unless firstRow says otherwise.`,
+        ]
+      : []),
+  ];
+}
+
+/** What a graph that reads samples is fed, its random leaves filled as `eidos score` fills them. */
+function fed(
+  graph: GraphWriter,
+  read: ReadSamples,
+  randoms: readonly RandomInput[],
+  seed: number,
+): Readonly<Record<string, GraphValue>> {
+  const random = new Random(seed).split("score");
+  const leaves = randoms.map(({ name, distribution, shape }, leaf) => {
+    const rest = shape.slice(1).map(Number);
+    const values = leafOfRows(graph, random.key, read.rows, {
+      batch: SOURCE_BATCH,
+      leaf,
+      size: elementCount(rest),
+      distribution,
+    });
+    return [name, values.reshape([-1, ...rest])] as const;
+  });
+  return { x: read.x, ...Object.fromEntries(leaves) };
+}
+
+/** The random leaves of a graph that have a row for each sample. */
+const areOfRows = (randoms: readonly RandomInput[]): boolean =>
+  randoms.every(({ shape }) => shape[0] === "batch");
+
+/** Why a score has no file, or the file. Undefined where the model has no likelihood. */
+export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly why: string } | undefined {
+  const { model, config, weights, seed } = subject;
+  if (model.logProb === undefined) return undefined;
+  if (model.score !== undefined) {
+    return {
+      why: `${config.model} scores by a method that goes on until it is accurate enough, or by many draws: no single graph gives the same number`,
+    };
+  }
+  const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
+  const { model: network, randoms } = lowered({ logProb: model.logProb(x) }, weights);
+  if (!areOfRows(randoms)) return { why: "its noise is not drawn row by row" };
+  const graph = new GraphWriter();
+  const read = readSamples(graph, subject, randoms.length > 0);
+  const { logProb } = graph.include(network, fed(graph, read, randoms, seed));
+  let nats = (logProb as GraphValue).cast("float64");
+  if (read.units !== undefined) nats = nats.add(read.units);
+  if (read.bad !== undefined) nats = graph.constant("float64", [Number.NaN], []).where(read.bad, nats);
+  const name = read.names.take("logLikelihood");
+  graph.output(name, nats, [ROWS]);
+  const isImage = config.dataInfo.kind === "image";
+  const size = elementCount(config.dataInfo.sampleShape);
+  const conditional = config.modelOptions.conditional === true ? ", classes mixed by their shares" : "";
+  const what = `log-likelihood of each ${columnsOf(config) === undefined ? "image" : "row"}, as eidos score gives it${conditional}`;
+  return {
+    name: "score",
+    bytes: graph.bytes(),
+    note: {
+      file: "score.onnx",
+      what,
+      inputs: read.ports,
+      outputs: [
+        {
+          name,
+          type: "float64",
+          shape: [ROWS],
+          unit: "nats",
+          what: `${what}${isImage ? `; bits per dimension are −logLikelihood / (${size} · ln 2)` : ""}`,
+        },
+      ],
+      notes: rowNotes(read, seed, "has the score NaN"),
+    },
+  };
+}
+
+/** The features of samples as a file. @param features of the input that it is given */
+export function embedAbility(
+  subject: ExportSubject,
+  layer: string,
+  features: (x: Tensor) => Tensor,
+): AbilityFile {
+  const { config, weights, seed } = subject;
+  const found = features(input("x", ["batch", ...config.dataInfo.sampleShape]));
+  const { model: network, randoms } = lowered({ features: found }, weights);
+  const graph = new GraphWriter();
+  const read = readSamples(graph, subject, randoms.length > 0);
+  const { features: values } = graph.include(network, fed(graph, read, randoms, seed));
+  const rest = found.shape.slice(1).map(Number);
+  const bad = read.bad?.unsqueeze(...rest.map((_, i) => i + 1));
+  const own = values as GraphValue;
+  const name = read.names.take("features");
+  const shape = [ROWS, ...rest];
+  graph.output(
+    name,
+    bad === undefined ? own : graph.constant("float32", [Number.NaN], []).where(bad, own),
+    shape,
+  );
+  const what = `features of the layer ${layer}, as eidos embed gives them`;
+  return {
+    name: "embed",
+    bytes: graph.bytes(),
+    note: {
+      file: "embed.onnx",
+      what,
+      inputs: read.ports,
+      outputs: [{ name, type: "float32", shape, what }],
+      notes: rowNotes(read, seed, "has the features NaN"),
+    },
+  };
+}
+
+/** Inputs of a graph of samples: noise, and the class where the model knows some. */
+function noisePorts(
+  randoms: readonly RandomInput[],
+  named: readonly ExportedPort[],
+  names: PortNames,
+): readonly { readonly inside: string; readonly port: ExportedPort }[] {
+  const drawn = randoms.map(({ name, distribution, shape }, i) => ({
+    inside: name,
+    port: {
+      name: names.take(randoms.length === 1 ? "noise" : `noise${i + 1}`),
+      type: "float32",
+      shape: shape.map((size) => (size === "batch" ? ROWS : size)),
+      what: distribution === "normal" ? "standard normal numbers" : "uniform numbers on [0, 1)",
+      noise: distribution,
+    } satisfies ExportedPort,
+  }));
+  return [
+    ...drawn,
+    ...named.map((port) => ({ inside: port.name, port: { ...port, name: names.take(port.name) } })),
+  ];
+}
+
+/** Writes samples as outputs: columns in their own units, or bytes of images. */
+function writeSamples(
+  graph: GraphWriter,
+  config: RunConfig,
+  samples: GraphValue,
+  names: PortNames,
+): readonly ExportedPort[] {
+  const columns = columnsOf(config);
+  if (columns !== undefined) {
+    return decodeColumns(columns, samples).map((value, i) => {
+      const column = columns[i] as Column;
+      const port = columnPort(column, names.take(column.name, `column_${i + 1}`), "output");
+      graph.output(port.name, value, [ROWS]);
+      return port;
+    });
+  }
+  const [channels = 1, height = 1, width = 1] = config.dataInfo.sampleShape;
+  const scaled = config.dataInfo.kind === "binary" ? samples.mul(255) : samples;
+  // By way of whole numbers: what a float beyond a byte becomes is not the same on all machines.
+  const bytes = scaled.rounded().maximum(0).minimum(255).cast("int64").cast("uint8");
+  const port: ExportedPort = {
+    name: names.take("image"),
+    type: "uint8",
+    shape: [ROWS, height, width, channels],
+    what: `${channels === 1 ? "grey" : "RGB"} images of ${width} × ${height} pixels as bytes 0 … 255`,
+  };
+  graph.output(port.name, bytes.transpose(0, 2, 3, 1), port.shape);
+  return [port];
+}
+
+/**
+ * Samples as a file.
+ * @param options of the model's sampler, where it takes steps
+ * @throws OptionError where an option of a sampler is wrong, or its steps are not fixed
+ */
+export function sampleAbility(
+  subject: ExportSubject,
+  options: Readonly<Record<string, unknown>> | undefined,
+): AbilityFile | { readonly why: string } | undefined {
+  const { model, config, weights } = subject;
+  if (model.sample === undefined) return undefined;
+  const draws = model.exportedDraws?.();
+  if (draws === undefined && model.exportedSampler === undefined) {
+    return {
+      why:
+        Array.isArray(config.modelOptions.given) && config.modelOptions.given.length > 0
+          ? "it draws under values of given columns"
+          : `${config.model} draws a sample element by element, by a loop outside of a graph`,
+    };
+  }
+  if (draws !== undefined && options !== undefined && Object.keys(options).length > 0) {
+    throw new OptionError(
+      `option ${Object.keys(options)[0]}: ${config.model} draws samples in one pass, exported as sample draws by default; leave it out`,
+    );
+  }
+  const traced =
+    draws === undefined ? model.exportedSampler?.(options ?? {}) : { outputs: draws, description: undefined };
+  const { samples } = traced?.outputs ?? {};
+  if (samples === undefined) return { why: `${config.model} has no graph of its samples` };
+  const { graph: parts, randoms } = graphOf(new Map([["samples", samples]]), weights);
+  const network = exportOnnx({ samples }, weights);
+  const inputs = [...parts.inputs].flatMap(([leaf, name]): ExportedPort[] => {
+    if (randoms.some((random) => random.name === name)) return [];
+    const shape = leaf.shape.map((size) => (size === "batch" ? ROWS : size));
+    if (name === "label") {
+      return [
+        {
+          name,
+          type: "int64",
+          shape,
+          what: "number of the class of each sample; classes of model.json names them",
+        },
+      ];
+    }
+    return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal" }];
+  });
+  const graph = new GraphWriter();
+  const names = new PortNames();
+  const ports = noisePorts(randoms, inputs, names);
+  const feeds = ports.map(
+    ({ inside, port }) => [inside, graph.input(port.name, port.type, port.shape)] as const,
+  );
+  const made = graph.include(network, Object.fromEntries(feeds)).samples as GraphValue;
+  const outputs = writeSamples(graph, config, made, names);
+  const gaps = outputs.some(({ missing }) => missing !== undefined);
+  return {
+    name: "sample",
+    bytes: graph.bytes(),
+    note: {
+      file: "sample.onnx",
+      what: `samples, as many as rows of noise${traced?.description === undefined ? "" : `. ${traced.description}`}`,
+      inputs: ports.map(({ port }) => port),
+      outputs,
+      notes: [
+        ...(gaps ? ["Rows have gaps as the data has them, as those of eidos sample --gaps."] : []),
+        ...(columnsOf(config) === undefined
+          ? []
+          : ["Numbers beyond the bounds of their column are set to them."]),
+      ],
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import * as ort from "onnxruntime-node";
+import { expect, it } from "vitest";
+import { GraphWriter } from "../../../src/program/graph-writer.ts";
+import { Random } from "../../../src/random.ts";
+import { drawsOfRows, leafOfRows, normalOf, uniformOf } from "../../../src/tasks/export/random-graph.ts";
+
+const ROWS = [0, 1, 7, 255, 256, 300, 70_000, 4_000_000_000];
+
+async function run(graph: GraphWriter): Promise<Float64Array> {
+  const session = await ort.InferenceSession.create(graph.bytes());
+  const rows = new ort.Tensor("int64", BigInt64Array.from(ROWS, BigInt), [ROWS.length]);
+  const { y } = await session.run({ rows });
+  await session.release();
+  return Float64Array.from(y?.data as Float64Array);
+}
+
+it.each([1, 3, 12])("a graph draws what the generator draws for a row: %i numbers", async (draws) => {
+  const random = new Random(3).split("table");
+  const names = ["age", "Größe"];
+  const graph = new GraphWriter();
+  const rows = graph.input("rows", "int64", ["n"]);
+  const keys = names.map((name) => random.split(name).key);
+  graph.output("y", uniformOf(drawsOfRows(graph, keys, rows, draws)), [draws, "n", 2]);
+  const found = await run(graph);
+  const expected: number[] = [];
+  for (let draw = 0; draw < draws; draw++) {
+    for (const row of ROWS) {
+      for (const name of names) {
+        const source = random.split(name).split(row);
+        for (let k = 0; k < draw; k++) source.uniform();
+        expected.push(source.uniform());
+      }
+    }
+  }
+  expect([...found]).toEqual(expected);
+});
+
+it("a graph makes the generator's normals", async () => {
+  const random = new Random(1);
+  const graph = new GraphWriter();
+  const rows = graph.input("rows", "int64", ["n"]);
+  const draws = drawsOfRows(graph, [random.key], rows, 2);
+  graph.output("y", normalOf(draws.slice(0, 1, 0), draws.slice(1, 2, 0)), [1, "n", 1]);
+  const found = await run(graph);
+  ROWS.forEach((row, i) => {
+    expect(found[i]).toBeCloseTo(random.split(row).normal(), 12);
+  });
+});
+
+it.each(["uniform", "normal"] as const)(
+  "a graph fills a random leaf as a program's runs do: %s",
+  async (distribution) => {
+    const [size, batch, leaf] = [5, 256, 1];
+    const random = new Random(0).split("score");
+    const graph = new GraphWriter();
+    const rows = graph.input("rows", "int64", ["n"]);
+    const values = leafOfRows(graph, random.key, rows, { batch, leaf, size, distribution });
+    graph.output("y", values.cast("float64"), ["n", size]);
+    const found = await run(graph);
+    ROWS.forEach((row, i) => {
+      const first = batch * Math.floor(row / batch);
+      const target = new Float32Array(size);
+      random
+        .split(first)
+        .split(leaf)
+        .fillRows(target, 1, row - first, distribution);
+      for (let k = 0; k < size; k++) expect(found[i * size + k]).toBeCloseTo(target[k] ?? 0, 6);
+    });
+  },
+);
