@@ -142,7 +142,8 @@ async function scoreAll(
   else if (json) for await (const _ of rows());
   else await printRows(names, rows(), csvSafe);
   if (count === 0) {
-    if (json) printJson({ run: run.folder, data: source ?? run.config.data, seed, count, ...(out && { out }) });
+    if (json)
+      printJson({ run: run.folder, data: source ?? run.config.data, seed, count, ...(out && { out }) });
     printNote(
       `${what}: fewer rows than shards would need; this one has none${out ? `, as ${out} records` : ""}`,
     );
