@@ -167,7 +167,7 @@ eidos ${version}, Node ${process.version}, ${cpus()[0]?.model.trim()}, ${availab
   load > 0.5
     ? ": **others were computing, so that times are too long and two ranks too slow; to be measured again on an idle machine**"
     : ""
-}. ${minutes.toFixed(1)} minutes. Times of steps are medians, those of exchanges lower quartiles, since a rank that has lost its core to another process says nothing of the exchange.
+}. ${minutes.toFixed(1)} minutes. Times of steps are medians, those of exchanges what one in ten is below, since a rank that has lost its core to another process says nothing of the exchange.
 
 ## The exchange, two ranks in one machine
 
