@@ -78,6 +78,7 @@ const HOUSE = [
       "model-help",
       "progress",
       "ranking",
+      "shards",
       "verb",
       "verb-options",
     ],

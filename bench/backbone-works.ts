@@ -43,6 +43,7 @@ export const BACKBONE_STEPS = ["mobilenet-step", "resnet-step", "resnet-frozen-s
 
 export function benchBackbone(work: string): Trainable {
   if (work === "mobilenet-step") return new BackboneRegression(publishedBackbone("mobilenet-v2"));
+  if (work === "resnet50-step") return new BackboneRegression(publishedBackbone("resnet50"));
   if (work === "resnet-step") return new BackboneRegression(publishedBackbone("resnet18"));
   const frozenNorm = (stage: number): boolean => stage <= FROZEN_STAGES;
   return new BackboneRegression(publishedBackbone("resnet18", { frozenNorm }), FROZEN_STAGES);

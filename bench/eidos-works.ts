@@ -184,6 +184,7 @@ export function subjectOf(work: string): Subject {
       return { model: benchFasterRcnn(), data: benchScenes(), preferences: FASTER_RCNN_PREFERENCES };
     case "mobilenet-step":
     case "resnet-step":
+    case "resnet50-step":
     case "resnet-frozen-step": {
       const size = PICTURES * elementCount(BACKBONE_IMAGES.sampleShape);
       const bytes = Uint8Array.from(normals(size, "pictures"), (value) => 128 + 40 * value);

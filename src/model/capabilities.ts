@@ -122,6 +122,11 @@ export interface DensityScoreOptions {
 export interface SampleOptions {
   readonly count: number;
   readonly seed: number;
+  /**
+   * Number of the first sample, which decides its noise (default: 0): samples 8 to 15 of a seed are those that stand there among samples 0 to 15, up to
+   * rounding. `sampleInParts` sees to it.
+   */
+  readonly first?: number;
   /** Class of the samples, for conditional models. */
   readonly label?: number;
   /** Called after each finished part with the share that is done, from 0 to 1. */

@@ -8,7 +8,7 @@ import type { InpaintOptions, SampleOptions } from "./capabilities.ts";
 export type SamplePart = (
   /** One generator a sample, so that sample i is the same however the samples are cut into parts. */
   randoms: readonly Random[],
-  /** Index of the first sample of the part. */
+  /** Index of the first sample of the part, among those that are drawn. */
   first: number,
   /** Reports the share of this part that is done. */
   onProgress: (share: number) => void,
@@ -25,7 +25,7 @@ export async function sampleInParts(
   limit: number,
   part: SamplePart,
 ): Promise<NdArray<"float32">> {
-  const { count, seed, onProgress } = options;
+  const { count, seed, first: begin = 0, onProgress } = options;
   if (!Number.isInteger(count) || count < 0) {
     throw new OptionError(`count: must be a whole number of samples, not ${count}`);
   }
@@ -36,7 +36,7 @@ export async function sampleInParts(
   const random = new Random(seed).split("sample");
   for (let k = 0; k < parts; k++) {
     const first = k * rows;
-    const randoms = Array.from({ length: rows }, (_, i) => random.split(first + i));
+    const randoms = Array.from({ length: rows }, (_, i) => random.split(begin + first + i));
     try {
       const samples = await part(randoms, first, (share) => onProgress?.((k + share) / parts));
       data.set(samples.data.subarray(0, Math.min(rows, count - first) * size), first * size);

@@ -55,5 +55,7 @@ export type { Embedded, EmbedOptions, FeatureBatch, LayerOptions } from "./use/e
 export type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
 export type { Imputation, ImputeOptions } from "./use/impute.node.ts";
 export type { Region } from "./use/inpaint.node.ts";
+export { type MergeSummary, mergeShards } from "./use/merge.node.ts";
 export type { Duplicates, FeatureDistance, NeighborOptions, Neighbors } from "./use/neighbors.node.ts";
 export type { AnomalyRanking, ScoreBatch, ScoreOptions } from "./use/score.node.ts";
+export { ShardFolder, type ShardRecord } from "./use/shards.node.ts";

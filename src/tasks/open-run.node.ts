@@ -5,6 +5,7 @@ import type { DetectionSet } from "../data/boxes/set.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
+import type { Shard } from "../data/sources/shard.ts";
 import type { Detection } from "../detection/boxes/detections.ts";
 import { isDetector } from "../detection/models/detector.ts";
 import { DataError, OptionError } from "../errors.ts";
@@ -70,6 +71,8 @@ import {
 
 /** What drawing samples takes; the model's own options for sampling beside it. */
 export interface SampleRequest extends Partial<SampleOptions> {
+  /** Draws the samples of a shard alone, of `count` in all: those that all would have in its place, up to rounding. */
+  readonly shard?: Shard | undefined;
   /** Values of the columns that the model is conditioned on. Default: those of random rows of its data. */
   readonly given?: GivenValues;
   /** Whether rows of tables have gaps at the rate of the data. Default: false, gaps are filled in. */

@@ -34,9 +34,13 @@ afterAll(async () => {
   await rm(photos, { recursive: true });
 });
 
+/** A file of JSON. */
+const json = async (file: string): Promise<unknown> => JSON.parse(await readFile(file, "utf8"));
+
 const COMMANDS: Readonly<Record<string, { readonly args: string; load(): Promise<CommandModule> }>> = {
   detect: { args: "<run> <images...>", load: () => import("../../src/cli/commands/detect.ts") },
   eval: { args: "<run> [data]", load: () => import("../../src/cli/commands/eval.ts") },
+  merge: { args: "<folder>", load: () => import("../../src/cli/commands/merge.ts") },
   export: { args: "<run>", load: () => import("../../src/cli/commands/export.ts") },
 };
 
@@ -125,6 +129,34 @@ describe("eidos detect", () => {
     ]);
     for (const { picture } of own.images) expect(existsSync(join(out, picture))).toBe(true);
     expect(JSON.parse(await readFile(join(out, "coco.json"), "utf8")).annotations).toHaveLength(14);
+  });
+
+  test("by shards finds, draws and leaves out what one process does, and does no shard twice", async () => {
+    const folder = join(root, "divided");
+    for (let i = 0; i < 5; i++) await writeImage(folder, `${i}.png`, painted(90, 60, [120, 30 * i, 110]));
+    await writeImage(folder, "1.jpg", painted(40, 60, [10, 130, 110]));
+    await writeText(folder, "3.jpg", "no image");
+    const [whole, parts] = [join(root, "whole"), join(root, "parts")];
+    const args = [path(), folder, "--confidence", "0", "--max", "3"];
+    await printed("detect", ...args, "--out", whole);
+    for (const i of [2, 0]) await printed("detect", ...args, "--out", parts, "--shard", `${i}/3`);
+    await expect(printed("merge", parts)).rejects.toThrow(/1 of 3 parts are missing: shards 1; run these/);
+    await printed("detect", ...args, "--out", parts, "--shard", "1/3");
+    expect((await printed("detect", ...args, "--out", parts, "--shard", "0/3")).error).toMatch(
+      /part-00000-of-00003\.json is there already, and whole$/m,
+    );
+    const other = printed("detect", ...args, "--out", parts, "--shard", "0/3", "--iou", "0.1");
+    await expect(other).rejects.toThrow(/has parts of other work, which differs in about/);
+    expect((await printed("merge", parts)).out).toMatch(/^3 parts, 6 images: .*parts\n$/);
+    for (const name of ["detections.json", "coco.json", "coco-results.json"]) {
+      expect(await json(join(parts, name))).toEqual(await json(join(whole, name)));
+    }
+    for (const name of ["1.jpg", "1-2.jpg", "3-2.jpg"]) {
+      expect(await readFile(join(parts, name))).toEqual(await readFile(join(whole, name)));
+    }
+    await expect(printed("detect", ...args, "--out", parts, "--shard", "3/3")).rejects.toThrow(
+      /option shard: there is no shard 3 of 3/,
+    );
   });
 
   test("has the ids of a ground truth, and says that the run is hardly trained", async () => {

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { main, type Outcome } from "./support.ts";
+import { main, type Outcome, outcomeOf } from "./support.ts";
 
 // Ranks of an MPI job in tests. Where there is no MPI, these are skipped, and that is printed.
 
@@ -40,7 +40,7 @@ if (launchers.length === 0) {
   process.stdout.write(
     isAsked
       ? "tests of ranks are skipped: there is no mpirun (apt-get install openmpi-bin)\n"
-      : "tests of ranks are skipped: set EIDOS_RANKS=1 to run them, for minutes\n",
+      : "tests of ranks are skipped: set EIDOS_RANKS=1 to run them\n",
   );
 }
 
@@ -79,20 +79,8 @@ export function startRanks(
       },
     },
   );
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (data: Buffer) => {
-    stdout += data;
-  });
-  child.stderr.on("data", (data: Buffer) => {
-    stderr += data;
-  });
-  const outcome = new Promise<Outcome>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
   return {
-    outcome,
+    outcome: outcomeOf(child),
     kill: (rank, signal) => {
       const found = findRank(mark, rank);
       if (found !== undefined) process.kill(found, signal);

@@ -1,8 +1,9 @@
-import { stat, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
 import { temporaryFolder } from "../support.ts";
+import { squares } from "../tasks/measure/detection-support.ts";
 import { launchers, ranksSucceed, startRanks } from "./mpi.ts";
 import { built, QUICK, succeed, timelessMetrics } from "./support.ts";
 
@@ -111,6 +112,48 @@ describe.each(launchers)("ranks of $name", (launcher) => {
     expect(second).toBeGreaterThanOrEqual(first);
     if (second < STEPS) await ranksSucceed(launcher, 2, ["fit", "--resume", folder, "--quiet"], cwd);
     await expectClose(at("one"), folder);
+  });
+
+  test("photos are decoded by the rank whose share they are in", async () => {
+    const photos = await squares(40);
+    // Which files each rank opens: all of them for their sizes, and then those that it decodes.
+    await writeFile(
+      join(cwd, "watch.mjs"),
+      `
+        import { appendFileSync } from "node:fs";
+        import promises from "node:fs/promises";
+        import { syncBuiltinESMExports } from "node:module";
+        const { open } = promises;
+        const rank = process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK;
+        promises.open = (path, ...rest) => {
+          const name = /[^/]+\\.png$/.exec(String(path))?.[0];
+          if (name !== undefined) appendFileSync(${JSON.stringify(join(cwd, "opened-"))} + rank, name + "\\n");
+          return open(path, ...rest);
+        };
+        syncBuiltinESMExports();
+      `,
+    );
+    // An epoch of 20 photos to train on; ten are for validation.
+    const small = ["--size", "64", "--width", "0.25", "--batch-size", "4", "--steps", "5", "--threads", "1"];
+    const plain = ["--mosaic", "0", "--sample-pictures", "0", "--report", "none", "--quiet"];
+    const args = ["fit", "center-net", photos, ...small, ...plain, "--out", at("photos")];
+    const watched = { NODE_OPTIONS: `--import ${join(cwd, "watch.mjs")}` };
+    const outcome = await startRanks(launcher, 2, args, cwd, watched).outcome;
+    expect(outcome, outcome.stderr).toMatchObject({ code: 0 });
+    const decoded = await Promise.all(
+      [0, 1].map(async (rank) => {
+        const names = (await readFile(join(cwd, `opened-${rank}`), "utf8")).trim().split("\n");
+        expect(new Set(names).size).toBe(40);
+        return [...new Set(names)].filter((name) => names.indexOf(name) !== names.lastIndexOf(name));
+      }),
+    );
+    const isTraining = (name: string): boolean => Number(/\d+/.exec(name)?.[0]) % 4 < 2;
+    // Each has half of the epoch, and may have begun with its two of the batch that would be next. Rank 0 alone validates.
+    const trained = decoded.map((names) => names.filter(isTraining));
+    for (const names of trained) expect(names.length).toBeLessThanOrEqual(12);
+    expect(new Set(trained.flat()).size).toBe(20);
+    expect(decoded[1]).toEqual(trained[1]);
+    await rm(photos, { recursive: true });
   });
 
   const second = (where: string): Promise<void> =>

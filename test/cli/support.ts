@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,6 +24,22 @@ export interface Running {
   kill(signal: NodeJS.Signals): void;
 }
 
+/** What a process prints until it ends, and how it ends. */
+export function outcomeOf(
+  child: Pick<ChildProcessWithoutNullStreams, "stdout" | "stderr" | "on">,
+): Promise<Outcome> {
+  const texts = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].on("data", (data: Buffer) => {
+      texts[name] += data;
+    });
+  }
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => resolve({ code, signal, ...texts }));
+  });
+}
+
 /** Starts the command in a folder. */
 export function start(
   args: readonly string[],
@@ -36,19 +52,7 @@ export function start(
     shell === undefined
       ? spawn(command[0] ?? "", command.slice(1), { cwd })
       : spawn("sh", ["-c", `${shell} "$@"`, "sh", ...command], { cwd });
-  let stdout = "";
-  let stderr = "";
-  child.stdout.on("data", (data: Buffer) => {
-    stdout += data;
-  });
-  child.stderr.on("data", (data: Buffer) => {
-    stderr += data;
-  });
-  const outcome = new Promise<Outcome>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
-  return { outcome, kill: (signal) => child.kill(signal) };
+  return { outcome: outcomeOf(child), kill: (signal) => child.kill(signal) };
 }
 
 /**

@@ -279,8 +279,13 @@ describe("images", () => {
     expect([memory.unreadable, onDisk.unreadable]).toEqual([["images[2]"], ["2.png"]]);
     expect(memory.batches.map(({ files }) => files)).toEqual([
       ["images[0]", "images[1]"],
-      ["images[3]", "images[4]"],
-      ["images[5]"],
+      ["images[3]"],
+      ["images[4]", "images[5]"],
+    ]);
+    expect(memory.batches.map(({ firstRow, position }) => [firstRow, position])).toEqual([
+      [0, 0],
+      [2, 2],
+      [3, 4],
     ]);
     const pixels = await gatherSource(images(new Uint8Array(72), { shape: [2, 1, 6, 6] }));
     expect((await read(pixels)).x[0]?.x.shape).toEqual([2, 1, 6, 6]);

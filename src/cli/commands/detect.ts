@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
+import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { detectOptionsOf, MANY_DETECTIONS } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { isPlain } from "../../detection/scale/test-time.ts";
@@ -14,11 +15,15 @@ import { detectorRun } from "../../tasks/run/load.node.ts";
 import {
   DetectionWriter,
   hardlyTrained,
+  imagesOfShard,
   leastScore,
   readCocoIds,
   TILED_PIXELS,
+  unknownLines,
 } from "../../tasks/use/detect.node.ts";
+import { ShardFolder } from "../../tasks/use/shards.node.ts";
 import { printJson, printLine, showDuration } from "../format.ts";
+import { printWhole, shardFlags, shardOf, workOf } from "../shards.ts";
 import { addVerb, runOptions } from "../verb.ts";
 import {
   cascadeFlags,
@@ -54,6 +59,7 @@ const flagsSchema = z.strictObject({
       `images of more pixels are left out, before they are decoded (default: ${USUAL_PIXELS}; in tiles ${TILED_PIXELS} for those that are decoded in parts)`,
     ),
   followLinks: detectionOptionsSchema.shape.followLinks,
+  ...shardFlags,
   ...runOptions,
   json: z.boolean().default(false).describe("print what was found as JSON, too"),
 });
@@ -63,7 +69,7 @@ export function configure(command: Command): void {
     name: "detect",
     heading: "Detection",
     flags: flagsSchema,
-    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures',
+    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures\n  eidos detect runs/yolo-bccd photos --out found --shard 3/8    # then: eidos merge found',
     async action({ run, flags, operands: [paths], display, signal, seconds }) {
       const {
         out,
@@ -75,13 +81,16 @@ export function configure(command: Command): void {
         weights: _w,
         provider: _p,
         threads: _t,
+        shard: shardText,
         ...found
       } = flags;
+      const shard = shardOf(shardText);
       const apart: { readonly image: string; readonly name: string; readonly why: string }[] = [];
-      const images = await findImages(paths as readonly string[], {
+      const all = await findImages(paths as readonly string[], {
         followLinks,
         onLeftOut: (name, why) => apart.push({ image: name, name, why }),
       });
+      const images = shard === undefined ? all : imagesOfShard(all, shard);
       const detector = detectorRun(run.loaded);
       const asked = detectOptions(found);
       checkConfidence(asked.confidence, found);
@@ -101,13 +110,35 @@ export function configure(command: Command): void {
         detector,
         coco === undefined ? undefined : await readCocoIds(coco),
       );
-      for (const { why, ...image } of apart) writer.leaveOut(image, why);
+      writer.reserve(all);
+      // Of several shards, one reports what is left out of all.
+      const linked = shard === undefined || shard.index === 0 ? apart : [];
+      for (const { why, ...image } of linked) writer.leaveOut(image, why);
       if (note !== undefined) display.say(note);
       const poor = await hardlyTrained(detector, run.weightsStep);
       if (poor !== undefined) display.say(poor);
-      const [link] = apart;
+      const [link] = linked;
       if (link !== undefined) {
-        display.say(`not looked into, left out: ${apart.length}, the first is ${link.name}: ${link.why}`);
+        display.say(`not looked into, left out: ${linked.length}, the first is ${link.name}: ${link.why}`);
+      }
+      const about = {
+        run: run.folder,
+        model: run.config.model,
+        step: run.weightsStep,
+        ...options,
+        ...severalViews,
+      };
+      const parts =
+        shard &&
+        new ShardFolder(folder, {
+          kind: "detections",
+          count: shard.count,
+          extension: ".json",
+          work: workOf(run, "detect", { about, coco, images: all.length, pictures }),
+        });
+      await parts?.begin();
+      if (shard !== undefined && parts !== undefined && (await parts.has(shard.index))) {
+        return printWhole(parts, shard, json);
       }
       const begun = seconds();
       const cut: string[] = [];
@@ -152,6 +183,12 @@ export function configure(command: Command): void {
       }
       display.end();
       const left = images.length - done - unreadable;
+      if (left > 0 && shard !== undefined) {
+        display.say(
+          `stopped: ${left} of ${counted(images.length, "image")} not looked at; the same command does this shard anew`,
+        );
+        return;
+      }
       if (left > 0) {
         display.say(
           `stopped: ${left} of ${counted(images.length, "image")} not looked at; what was found in the others is kept`,
@@ -167,33 +204,21 @@ export function configure(command: Command): void {
       if (crowd !== undefined) {
         display.say(windowsLine({ images: windows.size, example: crowd[0], most: crowd[1] }));
       }
-      if (done === 0 && unreadable > 0) {
+      if (done === 0 && unreadable > 0 && shard === undefined) {
         throw new DataError(
           unreadable === 1 ? reason : `none of ${unreadable} images can be read; the last: ${reason}`,
         );
       }
-      const about = {
-        run: run.folder,
-        model: run.config.model,
-        step: run.weightsStep,
-        ...options,
-        ...severalViews,
-      };
-      const { unknownImages, unknownClasses } = await writer.finish(about);
-      const [unknown] = unknownImages;
-      if (unknown !== undefined) {
-        display.say(
-          `not in ${coco}, and no results: ${unknownImages.length} images, the first is ${unknown}`,
-        );
-      }
-      if (unknownClasses.length > 0) {
-        display.say(`not in ${coco}, and no results: classes ${unknownClasses.join(", ")}`);
+      if (shard !== undefined && parts !== undefined) {
+        await parts.complete(shard, (path) => writeFileAtomic(path, `${JSON.stringify(writer.part())}\n`));
+      } else {
+        for (const line of unknownLines(await writer.finish(about), coco)) display.say(line);
       }
       if (json) printJson(writer.summary(about));
       else {
         const left = unreadable === 0 ? "" : `, ${unreadable} left out`;
         printLine(
-          `${counted(done, "image")}${left}, ${counted(objects, "object")} with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${folder}`,
+          `${counted(done, "image")}${left}, ${counted(objects, "object")} with a score from ${options.confidence.toFixed(2)} on, ${speed()}: ${shard === undefined ? folder : (parts?.part(shard.index) ?? folder)}`,
         );
       }
     },

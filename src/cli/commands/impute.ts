@@ -6,6 +6,7 @@ import { counted } from "../../memory.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
+import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
 import { addVerb, csvFlags, csvWriting, printOutcome, runOptions } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
@@ -13,6 +14,7 @@ const flags = z.strictObject({
   out: z.string().default("filled.csv").describe("file to write: .csv or .parquet"),
   draws: sampleCount().default(5).describe("completions of each row"),
   ...completionOptions,
+  ...shardFlags,
   ...csvFlags,
   ...runOptions,
 });
@@ -29,25 +31,31 @@ export function configure(command: Command): void {
     async action({ run, flags: options, operands: [table], display, signal, seconds }) {
       const { out, draws, seed, label, method, steps, resamplings } = options;
       checkLabel(run.loaded, label);
-      let counts: ImputeCounts = { rows: 0, incomplete: 0, cells: 0 };
-      const { names, types, rows } = await run.impute(String(table), {
-        draws,
-        seed,
-        label,
-        ...completionSettings({ method, steps, resamplings }),
-        onProgress: (reached) => {
-          counts = reached;
-          const each = Math.round(reached.rows / Math.max(seconds(), 0.001));
-          display.show("filling in", undefined, `${reached.rows} rows, ${each} rows/s`);
-        },
-      });
-      await writeTable(out, names, rows, types, csvWriting(options.csvSafe));
-      display.end();
-      printOutcome(
-        options.json,
-        `${signal.aborted ? "stopped, with the rows up to there: " : ""}${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${out}`,
-        { out, ...counts, draws, seed, seconds: seconds(), stopped: signal.aborted },
-      );
+      const shard = shardOf(options.shard);
+      const settings = { draws, seed, label, ...completionSettings({ method, steps, resamplings }) };
+      const impute = async (path: string): Promise<void> => {
+        let counts: ImputeCounts = { rows: 0, incomplete: 0, cells: 0 };
+        const { names, types, rows } = await run.impute(String(table), {
+          ...settings,
+          shard,
+          onProgress: (reached) => {
+            counts = reached;
+            const each = Math.round(reached.rows / Math.max(seconds(), 0.001));
+            display.show("filling in", undefined, `${reached.rows} rows, ${each} rows/s`);
+          },
+        });
+        await writeTable(path, names, rows, types, csvWriting(options.csvSafe));
+        display.end();
+        const stopped = signal.aborted && shard === undefined;
+        printOutcome(
+          options.json,
+          `${stopped ? "stopped, with the rows up to there: " : ""}${table}: ${counted(counts.cells, "missing cell")} in ${counts.incomplete} of ${counted(counts.rows, "row")}, ${counted(draws, "draw")} each in ${seconds().toFixed(1)} s: ${path}`,
+          { out: path, ...counts, draws, seed, seconds: seconds(), stopped, ...(shard && { shard }) },
+        );
+      };
+      if (shard === undefined) return impute(out);
+      const work = workOf(run, "impute", { data: String(table), ...settings });
+      await completeShard(partsIn(out, [".csv", ".parquet"], shard, work), shard, options.json, impute);
     },
   });
 }

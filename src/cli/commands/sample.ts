@@ -2,13 +2,18 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
+import { OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
+import type { DataInfo } from "../../model/data-info.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
+import { drawsGaps } from "../../tasks/use/gaps.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
 import { addVerb, csvFlags, csvWriting, inSamples, printOutcome, runOptions } from "../verb.ts";
 import { addGiven, givenValues } from "../verb-options.ts";
 
@@ -29,9 +34,18 @@ const flags = z.strictObject({
     .optional()
     .describe(".gif or .webp file: the first samples as they form, for models that draw step by step"),
   frames: stepCount(2).default(40).describe("pictures of the animation at most"),
+  ...shardFlags,
   ...csvFlags,
   ...runOptions,
 });
+
+/** What samples of shards are written as: pictures are no parts. */
+const PART_EXTENSIONS = [".npy", ".parquet", ".csv"];
+
+/** What they are written as where no name is given. */
+function usualPart(info: Pick<DataInfo, "kind" | "sampleShape">): string {
+  return isPicture(info) ? "npy" : "csv";
+}
 
 export function configure(command: Command): void {
   addVerb(command, {
@@ -41,13 +55,21 @@ export function configure(command: Command): void {
     check({ out }) {
       if (out !== undefined) checkSamplePath(out);
     },
-    target({ out, seed }, info, folder) {
-      const path = out ?? inSamples(folder, `seed-${seed}.${info.columns === undefined ? "png" : "csv"}`);
+    target({ out, seed, shard }, info, folder) {
+      const extension =
+        shardOf(shard) === undefined ? (info.columns === undefined ? "png" : "csv") : usualPart(info);
+      const path = out ?? inSamples(folder, `seed-${seed}.${extension}`);
       checkSamplePath(path, info);
       return path;
     },
     async action({ run, flags, others, target, display, seconds }) {
       const { count, seed, label, gaps, animate, frames, csvSafe, json } = flags;
+      const shard = shardOf(flags.shard);
+      if (shard !== undefined && animate !== undefined) {
+        throw new OptionError(
+          "option animate: one process shows all samples; leave it out, or add --shard none",
+        );
+      }
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -57,39 +79,59 @@ export function configure(command: Command): void {
         seed,
         ...(label !== undefined && { label }),
       };
-      let samples: NdArray<"float32">;
+      const given = givenValues(others);
       let stopped = false;
-      try {
-        samples = await run.sample({
-          ...settings,
-          ...givenValues(others),
-          gaps,
-          onProgress: (share) => display.show("drawing samples", share),
-        });
-      } catch (error) {
-        if (!(error instanceof Interrupted) || error.kept === undefined) throw error;
-        samples = error.kept as NdArray<"float32">;
-        stopped = true;
+      const draw = async (path: string): Promise<void> => {
+        let samples: NdArray<"float32">;
+        try {
+          samples = await run.sample({
+            ...settings,
+            ...given,
+            gaps,
+            shard,
+            onProgress: (share) => display.show("drawing samples", share),
+          });
+        } catch (error) {
+          // The part of a shard is whole, or drawn again.
+          if (!(error instanceof Interrupted) || error.kept === undefined || shard !== undefined) throw error;
+          samples = error.kept as NdArray<"float32">;
+          stopped = true;
+        }
+        display.end();
+        const spent = seconds();
+        await run.save(samples, path, csvWriting(csvSafe));
+        const drawn = samples.shape[0] ?? 0;
+        const what =
+          stopped || shard !== undefined
+            ? `${stopped ? "stopped: " : ""}${drawn} of ${counted(count, "sample")}`
+            : counted(count, "sample");
+        const isAnimated = animate !== undefined && !stopped;
+        if (isAnimated) await writeAnimation(run.loaded, animate, { ...settings, states: frames });
+        printOutcome(
+          json,
+          `${what} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${path}`,
+          {
+            out: path,
+            samples: drawn,
+            seed,
+            seconds: spent,
+            stopped,
+            ...(isAnimated && { animation: animate }),
+            ...(shard && { shard }),
+          },
+        );
+        if (isAnimated && !json) printLine(`as they form: ${animate}`);
+      };
+      if (shard !== undefined) {
+        const work = workOf(run, "sample", { ...settings, ...given, gaps });
+        if (!gaps && drawsGaps(run.loaded) && shard.count > 1) {
+          display.say(
+            "gaps in rows are filled in by each shard with draws of its own: they differ from those of one process",
+          );
+        }
+        return completeShard(partsIn(target, PART_EXTENSIONS, shard, work), shard, json, draw);
       }
-      display.end();
-      const spent = seconds();
-      await run.save(samples, target, csvWriting(csvSafe));
-      const drawn = samples.shape[0] ?? 0;
-      const isAnimated = animate !== undefined && !stopped;
-      if (isAnimated) await writeAnimation(run.loaded, animate, { ...settings, states: frames });
-      printOutcome(
-        json,
-        `${stopped ? `stopped: ${drawn} of ${counted(count, "sample")}` : counted(count, "sample")} in ${spent < 10 ? `${spent.toFixed(1)} s` : showDuration(spent)}: ${target}`,
-        {
-          out: target,
-          samples: drawn,
-          seed,
-          seconds: spent,
-          stopped,
-          ...(isAnimated && { animation: animate }),
-        },
-      );
-      if (isAnimated && !json) printLine(`as they form: ${animate}`);
+      await draw(target);
     },
   });
   addGiven(command, " (default: those of random rows of the data)");

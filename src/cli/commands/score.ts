@@ -3,14 +3,17 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { sampleCount, seedNumber } from "../../bounds.ts";
 import { CsvLines } from "../../data/files/csv.ts";
+import type { Shard } from "../../data/sources/shard.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
 import type { Run } from "../../tasks/open-run.node.ts";
+import { besideSamples } from "../../tasks/run/inputs.node.ts";
 import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { imageBits } from "../../tasks/use/score.node.ts";
 import { printJson, printNote, showNumber } from "../format.ts";
 import { printRanking, rankingSummary, writeRanking } from "../ranking.ts";
+import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
 import { addVerb, csvFlags, csvWriting, noteMarked, printUnreadable, runOptions } from "../verb.ts";
 
 const flags = z.strictObject({
@@ -36,6 +39,7 @@ const flags = z.strictObject({
     .describe(
       "column of zeros and ones (1 for an anomaly) to evaluate the ranking by (default: anomaly or label, where the model does not know it)",
     ),
+  ...shardFlags,
   ...csvFlags,
   ...runOptions,
   json: z.boolean().default(false).describe("print the mean, or the top of the ranking, as JSON"),
@@ -104,7 +108,8 @@ async function scoreAll(
   run: Run,
   source: string | undefined,
   what: string,
-  options: ScoreFlags,
+  options: Omit<ScoreFlags, "shard">,
+  shard?: Shard,
 ): Promise<void> {
   const { out, split, seed, conditional, json, csvSafe } = options;
   const images = run.config.dataInfo.kind === "image";
@@ -114,7 +119,7 @@ async function scoreAll(
   };
   let count = 0;
   let total = 0;
-  const batches = run.scores(source, { split, seed, conditional, onUnreadable });
+  const batches = run.scores(source, { split, seed, conditional, shard, onUnreadable });
   // What names a row is known with the first batch.
   const first = await batches.next();
   async function* rows(): AsyncGenerator<readonly (string | number)[]> {
@@ -127,11 +132,23 @@ async function scoreAll(
       }
     }
   }
-  const named = first.done !== true && first.value.files !== undefined;
+  const named =
+    first.done === true
+      ? (await besideSamples(run.loaded, source, { split, seed })).files
+      : first.value.files !== undefined;
+  const types = [named ? "VARCHAR" : "DOUBLE", "DOUBLE", ...(images ? ["DOUBLE"] : [])];
   const names = [named ? "file" : "row", "logLikelihood", ...(images ? ["bitsPerDimension"] : [])];
-  if (out !== undefined) await writeTable(out, names, rows(), undefined, csvWriting(csvSafe));
+  if (out !== undefined) await writeTable(out, names, rows(), types, csvWriting(csvSafe));
   else if (json) for await (const _ of rows());
   else await printRows(names, rows(), csvSafe);
+  if (count === 0) {
+    if (json)
+      printJson({ run: run.folder, data: source ?? run.config.data, seed, count, ...(out && { out }) });
+    printNote(
+      `${what}: fewer rows than shards would need; this one has none${out ? `, as ${out} records` : ""}`,
+    );
+    return printUnreadable(unreadable);
+  }
   const mean = total / count;
   if (json) {
     return printJson({
@@ -172,7 +189,24 @@ export function configure(command: Command): void {
     async action({ run, flags: options, operands: [source] }) {
       const data = source as string | undefined;
       const what = data ?? `${run.config.data}, ${options.split} split`;
-      await (options.anomaly ? rank : scoreAll)(run, data, what, options);
+      const shard = shardOf(options.shard);
+      if (shard === undefined) return (options.anomaly ? rank : scoreAll)(run, data, what, options);
+      if (options.anomaly) {
+        throw new OptionError(
+          "option shard: a ranking is of all samples; score the shards without --anomaly, merge them, and order the scores (--shard none ranks all at once)",
+        );
+      }
+      const { split, seed, conditional } = options;
+      const work = workOf(run, "score", {
+        data: data ?? run.config.data,
+        ...(data === undefined && { split }),
+        seed,
+        conditional,
+      });
+      const folder = partsIn(options.out, [".parquet", ".csv"], shard, work);
+      await completeShard(folder, shard, options.json, (out) =>
+        scoreAll(run, data, `${what}, shard ${shard.index} of ${shard.count}`, { ...options, out }, shard),
+      );
     },
   });
 }

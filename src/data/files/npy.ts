@@ -36,12 +36,23 @@ export function encodeNpy(array: NdArray): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** What the beginning of an `.npy` file says. */
+export interface NpyHeader {
+  /** Where the values begin. */
+  readonly start: number;
+  readonly shape: readonly number[];
+  readonly descriptor: string;
+  /** Bytes of a value. */
+  readonly itemSize: number;
+}
+
 /**
- * Reads an array in `.npy` format, versions 1 to 3, of float32, float64, int64 or bool; bytes (`uint8`) become float32.
+ * Reads the header of an array in `.npy` format, versions 1 to 3.
+ * @param bytes the beginning of the file, or all of it
  * @param where names the file in error messages
- * @throws DataError where the bytes are no such file, or are not as long as their header states.
+ * @throws DataError where the bytes do not begin as such a file, or its values are of another type than is read here
  */
-export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
+export function readNpyHeader(bytes: Uint8Array, where = "npy data"): NpyHeader {
   const broken = (what: string) => new DataError(`${where}: not a readable .npy file: ${what}`);
   if (bytes.length < 10 || MAGIC.some((byte, i) => bytes[i] !== byte))
     throw broken("it does not begin like one");
@@ -63,12 +74,23 @@ export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
     );
   }
   const shape = dimensions.split(",").flatMap((part) => (part.trim() === "" ? [] : [Number(part)]));
+  return { start: start + length, shape, descriptor, itemSize };
+}
+
+/**
+ * Reads an array in `.npy` format, versions 1 to 3, of float32, float64, int64 or bool; bytes (`uint8`) become float32.
+ * @param where names the file in error messages
+ * @throws DataError where the bytes are no such file, or are not as long as their header states.
+ */
+export function decodeNpy(bytes: Uint8Array, where = "npy data"): NdArray {
+  const broken = (what: string) => new DataError(`${where}: not a readable .npy file: ${what}`);
+  const { start, shape, descriptor, itemSize } = readNpyHeader(bytes, where);
   const expected = elementCount(shape) * itemSize;
-  const found = bytes.length - start - length;
+  const found = bytes.length - start;
   if (!Number.isSafeInteger(expected)) throw broken(`shape (${shape}) has more elements than can be counted`);
   if (found !== expected) throw broken(`shape (${shape}) takes ${expected} bytes, the file has ${found}`);
   // A copy, since the file's bytes need not be aligned to the elements; the slice of a Node Buffer would share memory.
-  const values = Uint8Array.prototype.slice.call(bytes, start + length).buffer;
+  const values = Uint8Array.prototype.slice.call(bytes, start).buffer;
   switch (descriptor) {
     case "<f4":
       return { dtype: "float32", shape, data: new Float32Array(values) };

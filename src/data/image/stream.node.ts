@@ -2,14 +2,17 @@ import { DataError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import type { FolderOptions } from "../files/data-folder.node.ts";
 import type { PlainImages } from "../sources/memory.ts";
+import { type Shard, shareOf } from "../sources/shard.ts";
 import { decodeImage, type FolderImages, findAllImages, type ImageFormat, imageName } from "./folder.node.ts";
 
 /** Consecutive images of a folder, or in memory, as a model sees them. */
 export interface ImageBatch {
   /** `[count, channels, size, size]`, bytes as floats. */
   readonly x: NdArray<"float32">;
-  /** Number of the first one among those that can be read, from 0. */
+  /** Number of the first one among those of this reading that can be read, from 0. */
   readonly firstRow: number;
+  /** Position of the first one among all images, those that cannot be read and those of other shards counted. */
+  readonly position: number;
   /** Their paths within the folder, or where they are in the list: `images[3]`. */
   readonly files: readonly string[];
 }
@@ -17,13 +20,15 @@ export interface ImageBatch {
 /** How images are streamed. */
 interface StreamOptions extends FolderOptions {
   readonly batchSize: number;
+  /** Opens the images of a shard alone. */
+  readonly shard?: Shard | undefined;
   /** Called with the path of each image that is left out because it cannot be read, and the reason. */
   readonly onUnreadable?: (file: string, reason: string) => void;
 }
 
 /**
- * Reads every image below a folder in order of names, in constant memory, or images in memory in their order. All batches but the last
- * hold `batchSize`.
+ * Reads every image below a folder in order of names, in constant memory, or images in memory in their order. A batch is of `batchSize`
+ * images one after another, without those that cannot be read.
  * @throws DataError where the folder is missing, holds no images, none can be read, or pixels in memory have another shape than that
  * asked for; MissingPackageError
  */
@@ -35,23 +40,29 @@ export async function* streamImages(
   const channels = format.channels === "grey" ? 1 : 3;
   const shape = [channels, format.size, format.size];
   const size = elementCount(shape);
+  const { shard, batchSize } = options;
   const { label, items, leftOut } = await itemsOf(source, format, shape, options);
-  for (const { name, detail } of leftOut) options.onUnreadable?.(name, detail);
+  // Of several shards, one reports what is left out of all.
+  if (shard === undefined || shard.index === 0)
+    for (const { name, detail } of leftOut) options.onUnreadable?.(name, detail);
+  const share = shard === undefined ? { first: 0, count: items.length } : shareOf(shard, items.length);
   let images: Uint8Array[] = [];
   let names: string[] = [];
   let firstRow = 0;
+  let position = share.first;
   const take = (): ImageBatch => {
     const data = new Float32Array(images.length * size);
     images.forEach((image, i) => {
       data.set(image, i * size);
     });
-    const batch = { x: float32(data, [images.length, ...shape]), firstRow, files: names };
+    const batch = { x: float32(data, [images.length, ...shape]), firstRow, position, files: names };
     firstRow += images.length;
     images = [];
     names = [];
     return batch;
   };
-  for (const { name, read } of items) {
+  const end = share.first + share.count;
+  for (const [i, { name, read }] of items.slice(share.first, end).entries()) {
     try {
       images.push(await read());
       names.push(name);
@@ -59,10 +70,12 @@ export async function* streamImages(
       if (!(error instanceof DataError)) throw error;
       options.onUnreadable?.(name, error.message);
     }
-    if (images.length === options.batchSize) yield take();
+    const next = share.first + i + 1;
+    if (next % batchSize !== 0 && next !== end) continue;
+    if (images.length > 0) yield take();
+    position = next;
   }
-  if (images.length > 0) yield take();
-  if (firstRow === 0) {
+  if (firstRow === 0 && shard === undefined) {
     const none = items.length === 1 ? "its only image cannot" : `none of its ${items.length} images can`;
     throw new DataError(`${label}: ${none} be read`);
   }

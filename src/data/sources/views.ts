@@ -161,8 +161,9 @@ function hashOf(indices: ArrayLike<number>): number {
 }
 
 /** Rows of a split, drawn at random: `[count, ...sampleShape]`. */
-export function randomRows(split: Split, count: number, random: Random): NdArray<"float32"> {
-  return split.batch(Array.from({ length: count }, () => random.integer(split.count))).x;
+export function randomRows(split: Split, count: number, random: Random, first = 0): NdArray<"float32"> {
+  const drawn = Array.from({ length: first + count }, () => random.integer(split.count));
+  return split.batch(drawn.slice(first)).x;
 }
 
 /**

@@ -141,16 +141,24 @@ function tableOf(
     columns,
     notes,
     rowName: (row) => `row ${row + 1}`,
-    async *cells(wanted) {
+    async *cells(wanted, share) {
+      const part = share === undefined ? "" : ` limit ${share.count} offset ${share.first}`;
       try {
         const result = await connection.stream(
-          `select ${wanted.map((column) => cellExpression(column, columns, missing, added)).join(", ")} from ${from}`,
+          `select ${wanted.map((column) => cellExpression(column, columns, missing, added)).join(", ")} from ${from}${part}`,
         );
         for (;;) {
           const chunk = await result.fetchChunk();
           if (chunk === null || chunk.rowCount === 0) break;
           yield { count: chunk.rowCount, values: (column) => chunk.getColumnValues(column) };
         }
+      } catch (error) {
+        throw sourceError(error, place, label);
+      }
+    },
+    async countRows() {
+      try {
+        return Number((await connection.runAndReadAll(`select count(*) from ${from}`)).getRows()[0]?.[0]);
       } catch (error) {
         throw sourceError(error, place, label);
       }

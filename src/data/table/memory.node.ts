@@ -73,9 +73,10 @@ export function memoryTable({ rows }: PlainRows, missing: readonly string[] = []
     columns: columns.map(({ name, type }) => ({ name, type })),
     notes: [],
     rowName: (row) => `rows[${row}]`,
-    async *cells(wanted) {
-      for (let start = 0; start < rows.length; start += CHUNK) {
-        const part = rows.slice(start, start + CHUNK);
+    async *cells(wanted, share = { first: 0, count: rows.length }) {
+      const end = Math.min(rows.length, share.first + share.count);
+      for (let start = share.first; start < end; start += CHUNK) {
+        const part = rows.slice(start, Math.min(end, start + CHUNK));
         for (const { name } of wanted) checkType(name, part, start);
         yield {
           count: part.length,
@@ -87,6 +88,7 @@ export function memoryTable({ rows }: PlainRows, missing: readonly string[] = []
         };
       }
     },
+    countRows: async () => rows.length,
     async cellText(column, row) {
       const cell = rows[row]?.[column];
       return cell === null || cell === undefined ? null : String(cell);

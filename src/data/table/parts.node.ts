@@ -105,8 +105,13 @@ function together(tables: readonly Table[], first: Table): Table {
   return {
     ...first,
     notes: [...new Set(tables.flatMap(({ notes }) => notes))],
-    async *cells(wanted) {
+    async *cells(wanted, share) {
+      if (share !== undefined) throw new RangeError("shares are of one table");
       for (const table of tables) yield* table.cells(wanted);
+    },
+    async countRows() {
+      const counts = await Promise.all(tables.map((table) => table.countRows()));
+      return counts.reduce((sum, count) => sum + count, 0);
     },
     async countDistinct(names) {
       // Of columns with so many values that they are not counted one by one: at least those of the table that has the most.

@@ -3,6 +3,7 @@ import { counted } from "../../memory.ts";
 import { nearest } from "../../nearest.ts";
 import type { Random } from "../../random.ts";
 import { type Column, columnWidth, gapsOfColumn, tableWidth } from "../sources/columns.ts";
+import type { RowShare } from "../sources/shard.ts";
 import { encodeGap, encodeUnknown, encodeValue, isNoisy, valueOfCell } from "./codec/index.ts";
 import type { NumberFormat } from "./columns/numbers.ts";
 
@@ -67,8 +68,10 @@ export interface Table {
   readonly notes: readonly string[];
   /** What messages call a row, which is counted from 0: `row 1`, `rows[0]`. */
   rowName(row: number): string;
-  /** Reads columns in order, a few thousand rows at a time. */
-  cells(wanted: readonly Wanted[]): AsyncIterable<CellChunk>;
+  /** Reads columns in order, a few thousand rows at a time. @param share of the rows; of Parquet, no more row groups are read than hold it */
+  cells(wanted: readonly Wanted[], share?: RowShare): AsyncIterable<CellChunk>;
+  /** How many rows there are. */
+  countRows(): Promise<number>;
   /** What is in a cell, as text; null where it is missing. */
   cellText(column: string, row: number): Promise<string | null>;
   /** How many different texts columns hold, gaps apart. */
@@ -154,6 +157,7 @@ function checkedCells(
  * Reads columns of a table in order, a few thousand rows at a time.
  * @param patience how long to go on collecting unusable cells before reporting: to the end of the table, so that all
  * are counted, or to the end of the rows at hand, so that nothing wrong is passed on
+ * @param share reads these rows alone
  * @throws DataError naming file, column and rows where a number is missing, NaN, infinite or text, a bit is neither 0
  * nor 1, or a text is missing.
  */
@@ -161,11 +165,12 @@ export async function* readRows(
   source: Table,
   wanted: readonly Wanted[],
   patience: "table" | "rows",
+  share?: RowShare,
 ): AsyncGenerator<Rows, void, undefined> {
   checkColumns(source, wanted);
   const unusable = wanted.map((): Unusable => ({ rows: [], count: 0 }));
-  let firstRow = 0;
-  for await (const chunk of source.cells(wanted)) {
+  let firstRow = share?.first ?? 0;
+  for await (const chunk of source.cells(wanted, share)) {
     const { count } = chunk;
     const columns = wanted.map((column, index) =>
       checkedCells(chunk.values(index), column, (row) => {

@@ -2,6 +2,7 @@ import { DataError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import { type Column, tableWidth } from "../sources/columns.ts";
+import { type RowShare, SHARD_BLOCK, type Shard, shareOf } from "../sources/shard.ts";
 import { readTable, type TableInput, withTables } from "./input.node.ts";
 import {
   areBinary,
@@ -36,6 +37,19 @@ export interface StreamOptions {
   readonly marks?: string | undefined;
   /** A column that holds one of these classes in each row. */
   readonly classes?: { readonly column: string; readonly names: readonly string[] } | undefined;
+  /** Reads the rows of a shard alone. */
+  readonly shard?: Shard | undefined;
+}
+
+/**
+ * The rows of a shard; undefined where there is none.
+ * @throws DataError where the table has no rows
+ */
+async function shareIn(table: Table, shard: Shard | undefined): Promise<RowShare | undefined> {
+  if (shard === undefined) return undefined;
+  const count = await table.countRows();
+  if (count === 0) throw new DataError(`${table.label}: the table has no rows`);
+  return shareOf(shard, count);
 }
 
 /**
@@ -106,8 +120,9 @@ export function streamTable(
 async function* encodedBatches(
   table: Table,
   columns: readonly Column[],
-  { batchSize = 1024, seed = 0, marks, classes }: StreamOptions,
+  { batchSize = 1024, seed = 0, marks, classes, shard }: StreamOptions,
 ): AsyncGenerator<TableBatch, void, undefined> {
+  const share = await shareIn(table, shard);
   const random = new Random(seed).split("table");
   const width = tableWidth(columns);
   const wanted = columns.map(wantedOf);
@@ -120,7 +135,7 @@ async function* encodedBatches(
   });
   let held = empty();
   let filled = 0;
-  let firstRow = 0;
+  let firstRow = share?.first ?? 0;
   const take = (count: number): TableBatch => {
     const batch: TableBatch = {
       x: { dtype: "float32", shape: [count, width], data: held.x.subarray(0, count * width) },
@@ -136,7 +151,7 @@ async function* encodedBatches(
     filled = 0;
     return batch;
   };
-  for await (const rows of readRows(table, wanted, "rows")) {
+  for await (const rows of readRows(table, wanted, "rows", share)) {
     const samples = new Float32Array(rows.count * width);
     const { firstRow: first } = rows;
     encodeRows(columns, valuesOfRows(columns, rows, table), random, { target: samples, firstRow: first });
@@ -154,7 +169,7 @@ async function* encodedBatches(
     }
   }
   if (filled > 0) yield take(filled);
-  if (firstRow === 0) throw new DataError(`${table.label}: the table has no rows`);
+  if (firstRow === 0 && share === undefined) throw new DataError(`${table.label}: the table has no rows`);
 }
 
 /** Consecutive rows of a table with missing cells, as a model sees them and as they are in the table. */
@@ -183,23 +198,69 @@ export async function tableColumns(
 }
 
 /**
- * Reads a table as `streamTable`, but with missing cells of the model's columns: cells that are empty, NULL or NaN. Batches are
- * as large as they come, a few thousand rows.
+ * Reads a table as `streamTable`, but with missing cells of the model's columns: cells that are empty, NULL or NaN. All batches but the
+ * last hold `SHARD_BLOCK` rows.
  * @throws as `streamTable`; DataError also where a cell is neither missing nor usable
  */
 export function streamGappedTable(
   input: TableInput,
   columns: readonly Column[],
-  { seed = 0 }: { readonly seed?: number } = {},
+  { seed = 0, shard }: Pick<StreamOptions, "seed" | "shard"> = {},
 ): AsyncGenerator<GappedBatch, void, undefined> {
-  return readTable(input, { binary: areBinary(columns) }, (table) => gappedBatches(table, columns, seed));
+  return readTable(input, { binary: areBinary(columns) }, (table) =>
+    gappedBatches(table, columns, { seed, shard }),
+  );
+}
+
+/** Rows in parts of `SHARD_BLOCK`, wherever a table's own parts end. */
+async function* inBlocks(parts: AsyncIterable<Rows>): AsyncGenerator<Rows, void, undefined> {
+  let held: Rows[] = [];
+  let count = 0;
+  for await (const part of parts) {
+    for (let at = 0; at < part.count; ) {
+      const taken = Math.min(SHARD_BLOCK - count, part.count - at);
+      held.push({
+        firstRow: part.firstRow + at,
+        count: taken,
+        columns: part.columns.map((column) => column.slice(at, at + taken)),
+      });
+      count += taken;
+      at += taken;
+      if (count < SHARD_BLOCK) continue;
+      yield joinedRows(held, count);
+      held = [];
+      count = 0;
+    }
+  }
+  if (count > 0) yield joinedRows(held, count);
+}
+
+/** Consecutive rows as one. */
+function joinedRows(parts: readonly Rows[], count: number): Rows {
+  const [first, ...others] = parts;
+  if (first === undefined) throw new RangeError("no rows to join");
+  if (others.length === 0) return first;
+  const columns = first.columns.map((own, index) => {
+    if (own instanceof Float64Array || own instanceof Uint8Array) {
+      const joined = own instanceof Float64Array ? new Float64Array(count) : new Uint8Array(count);
+      let at = 0;
+      for (const part of parts) {
+        joined.set(columnAt(part, index) as typeof own, at);
+        at += part.count;
+      }
+      return joined;
+    }
+    return parts.flatMap((part) => columnAt(part, index) as readonly (string | null)[]);
+  });
+  return { firstRow: first.firstRow, count, columns };
 }
 
 async function* gappedBatches(
   table: Table,
   columns: readonly Column[],
-  seed: number,
+  { seed, shard }: { readonly seed: number; readonly shard: Shard | undefined },
 ): AsyncGenerator<GappedBatch, void, undefined> {
+  const share = await shareIn(table, shard);
   const random = new Random(seed).split("table");
   const width = tableWidth(columns);
   const wanted = [
@@ -207,7 +268,7 @@ async function* gappedBatches(
     ...table.columns.map(({ name }): Wanted => ({ name, as: "cell" })),
   ];
   let total = 0;
-  for await (const rows of readRows(table, wanted, "rows")) {
+  for await (const rows of inBlocks(readRows(table, wanted, "rows", share))) {
     const { firstRow, count } = rows;
     const x = new Float32Array(count * width);
     const known = new Float32Array(count * width);
@@ -221,5 +282,5 @@ async function* gappedBatches(
     };
     total += count;
   }
-  if (total === 0) throw new DataError(`${table.label}: the table has no rows`);
+  if (total === 0 && share === undefined) throw new DataError(`${table.label}: the table has no rows`);
 }

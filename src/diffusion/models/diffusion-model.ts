@@ -312,14 +312,14 @@ export class DiffusionModel
 
   /** Samples in data units. @throws OptionError, SolverError */
   async sample(session: Session, options: DiffusionSampleOptions): Promise<NdArray<"float32">> {
-    const { count, seed, label, onProgress, ...others } = options;
+    const { count, seed, first = 0, label, onProgress, ...others } = options;
     const settings = parseSampleOptions(others);
     this.condition.check(label);
     const { sampleShape, kind } = this.data;
     const { guidance = kind === "image" ? 2 : 1, clip } = settings;
     const plan = this.plan(settings);
     return sampleInParts(
-      { count, seed, ...(onProgress && { onProgress }) },
+      { count, seed, first, ...(onProgress && { onProgress }) },
       sampleShape,
       partLimit(this.data),
       async (randoms, _, report) => {

@@ -98,11 +98,11 @@ export class RectifiedTransport
   }
 
   /** Samples of the source in data units as the states at which paths begin. */
-  private startOf(source: NdArray<"float32">, seed: number): NdArray<"float32"> {
+  private startOf(source: NdArray<"float32">, seed: number, first = 0): NdArray<"float32"> {
     const states = this.#flow.units.arrayToModel(source);
     if (this.noise === 0) return states;
     const random = new Random(seed).split("source noise");
-    const randoms = Array.from({ length: source.shape[0] ?? 0 }, (_, i) => random.split(i));
+    const randoms = Array.from({ length: source.shape[0] ?? 0 }, (_, i) => random.split(first + i));
     const noise = normalRows(randoms, this.#flow.data.sampleShape, "noise");
     return float32(
       states.data.map((value, i) => value + this.noise * (noise.data[i] ?? 0)),
@@ -125,14 +125,14 @@ export class RectifiedTransport
     { source, count, onProgress, ...others }: RectifiedTransportSampleOptions,
   ): Promise<NdArray<"float32">> {
     if (source === undefined) throw new OptionError(NO_SOURCE);
-    const { seed, label: _label, ...settings } = others;
+    const { seed, first, label: _label, ...settings } = others;
     const { solver, steps } = parseOptions(
       "sampling from rectified-transport",
       rectifiedTransportSampleOptions,
       settings,
     );
     const { data, units } = this.#flow;
-    const start = this.startOf(source, seed);
+    const start = this.startOf(source, seed, first);
     const times = evenTimes(steps, 1, 0);
     const end = await inParts(
       count,

@@ -3,6 +3,7 @@ import type { DataSet, SplitName } from "../../data/sources/data-set.ts";
 import { randomRows } from "../../data/sources/views.ts";
 import { encodeValue, valueOfCell } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
+import type { SampleOptions } from "../../model/capabilities.ts";
 import { nearest } from "../../nearest.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
@@ -10,6 +11,9 @@ import type { RunConfig } from "../../train/run-config.ts";
 
 /** Values of table columns by name, as a person writes them. */
 export type GivenValues = Readonly<Record<string, string | number>>;
+
+/** Which samples are drawn: their number, their seed and the number of the first (default: 0). */
+type Drawn = Pick<SampleOptions, "count" | "seed" | "first">;
 
 /** A column that a model is conditioned on, and where it stands in a sample. */
 interface GivenColumn {
@@ -43,7 +47,7 @@ export function isGivenColumns(config: RunConfig): boolean {
 export function encodeGiven(
   config: RunConfig,
   values: GivenValues,
-  { count, seed }: { readonly count: number; readonly seed: number },
+  { count, seed, first = 0 }: Drawn,
 ): NdArray<"float32"> {
   const columns = givenColumns(config);
   const names = columns.map(({ column }) => column.name);
@@ -72,7 +76,7 @@ export function encodeGiven(
       );
     }
     for (let row = 0; row < count; row++) {
-      writeValue(column, value, random.split(row), data, row * width + offset);
+      writeValue(column, value, random.split(first + row), data, row * width + offset);
     }
     offset += columnWidth(column);
   }
@@ -114,11 +118,13 @@ function writeValue(
 export function givenOfData(
   config: RunConfig,
   data: DataSet,
-  { count, seed }: { readonly count: number; readonly seed: number },
+  { count, seed, first = 0 }: Drawn,
 ): NdArray<"float32"> {
   const random = new Random(seed).split("given");
   const { train } = data.splits;
-  const { x } = train.batch(Array.from({ length: count }, (_, i) => random.split(i).integer(train.count)));
+  const { x } = train.batch(
+    Array.from({ length: count }, (_, i) => random.split(first + i).integer(train.count)),
+  );
   return givenOfSamples(config, x);
 }
 
@@ -155,9 +161,9 @@ export function parseGiven(texts: readonly string[]): GivenValues {
  */
 export function sourceOfData(
   { source }: DataSet,
-  { count, seed }: { readonly count: number; readonly seed: number },
+  { count, seed, first }: Drawn,
 ): NdArray<"float32"> | undefined {
   if (source === undefined) return undefined;
   const name: SplitName = source.splits.test.count > 0 ? "test" : "train";
-  return randomRows(source.splits[name], count, new Random(seed).split("source"));
+  return randomRows(source.splits[name], count, new Random(seed).split("source"), first);
 }

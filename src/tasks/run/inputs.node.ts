@@ -14,6 +14,7 @@ import { type DataSet, isPicture, range, type Split, type SplitName } from "../.
 import type { DataSource } from "../../data/sources/memory.ts";
 import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { SHARD_BLOCK, type Shard, shareOf } from "../../data/sources/shard.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
 import { isChoice } from "../../data/table/query.node.ts";
@@ -28,7 +29,7 @@ import { asInRun } from "./run-data.node.ts";
 import { queryTrust } from "./trust.node.ts";
 
 /** Samples that are read at once, and done in one run of a program. */
-export const SOURCE_BATCH = 256;
+export const SOURCE_BATCH = SHARD_BLOCK;
 
 /** The rows of a program for so many samples: the next power of two, so that few programs serve any number, and few samples take little time. */
 export function fewRows(count: number): number {
@@ -39,6 +40,8 @@ export function fewRows(count: number): number {
 export interface SourceBatch {
   readonly x: NdArray<"float32">;
   readonly firstRow: number;
+  /** By which the noise of a batch is chosen: `firstRow`, of images the position of the first among all, readable or not. */
+  readonly position: number;
   /** Classes of the samples, where they are known and asked for. */
   readonly label?: NdArray<"int64">;
   /** What a column of zeros and ones holds, where one is asked for. */
@@ -57,6 +60,8 @@ export interface SourceOptions {
   readonly marks?: string | undefined;
   /** Whether the classes of samples are read too. */
   readonly labels?: boolean;
+  /** Reads the samples of a shard alone. */
+  readonly shard?: Shard | undefined;
   /** Called with the path of each image that cannot be read, and is left out, and the reason. */
   readonly onUnreadable?: (file: string, reason: string) => void;
 }
@@ -144,7 +149,7 @@ export async function* readSource(
   given: Source | undefined,
   options: SourceOptions = {},
 ): AsyncGenerator<SourceBatch> {
-  const { seed = 0, split = "test", marks, labels = false, onUnreadable } = options;
+  const { seed = 0, split = "test", marks, labels = false, shard, onUnreadable } = options;
   const { dataInfo } = run.config;
   const source = await gathered(given);
   const table = await tableInput(source, run);
@@ -153,16 +158,15 @@ export async function* readSource(
     throw new OptionError(`option label: ${what} is no table; a column is of a table`);
   }
   if (source === undefined) {
-    yield* readSplit((await run.data()).splits[split]);
+    yield* readSplit((await run.data()).splits[split], SOURCE_BATCH, shard);
   } else if (table !== undefined) {
     if (isPicture(dataInfo)) throw otherKind(run, source, "a table");
     const classes = labels ? classColumn(run) : undefined;
-    yield* streamTable(table, sampleColumns(dataInfo), {
-      batchSize: SOURCE_BATCH,
-      seed,
-      marks,
-      classes,
-    });
+    if (shard !== undefined) await checkOrdered(table);
+    const reading = { batchSize: SOURCE_BATCH, seed, marks, classes, shard };
+    for await (const batch of streamTable(table, sampleColumns(dataInfo), reading)) {
+      yield { ...batch, position: batch.firstRow };
+    }
   } else if (isImages(source) || (typeof source === "string" && (await isImageFolder(source)))) {
     if (!isPicture(dataInfo))
       throw otherKind(run, source, typeof source === "string" ? "a folder" : "images");
@@ -171,12 +175,25 @@ export async function* readSource(
     }
     const images = streamImages(source, imageFormat(run.config), {
       batchSize: SOURCE_BATCH,
+      shard,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });
-    for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.firstRow) };
+    for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.position) };
   } else {
-    yield* readSplit((await openLike(run, source)).splits[split]);
+    yield* readSplit((await openLike(run, source)).splits[split], SOURCE_BATCH, shard);
   }
+}
+
+/** What stands beside the samples of some data: files that name them, and classes. For shards without samples. @throws as `readSource` */
+export async function besideSamples(
+  run: LoadedRun,
+  source: Source | undefined,
+  options: Pick<SourceOptions, "split" | "seed"> = {},
+): Promise<{ readonly files: boolean; readonly labels: boolean }> {
+  for await (const { files, label } of readSource(run, source, options)) {
+    return { files: files !== undefined, labels: label !== undefined };
+  }
+  return { files: false, labels: false };
 }
 
 const isImages = (source: GatheredSource): source is PlainImages =>
@@ -198,11 +215,26 @@ function classColumn({ config }: LoadedRun): { readonly column: string; readonly
   return { column: label, names: classNames };
 }
 
+/**
+ * Shards of a query must see its rows in one order.
+ * @throws OptionError where a query does not put them into one
+ */
+export async function checkOrdered(input: TableInput): Promise<void> {
+  if (input.kind === "rows" || input.sql === undefined) return;
+  if (/\border\s+by\b/i.test(input.sql) || (input.path !== undefined && (await isChoice(input.sql)))) return;
+  throw new OptionError(
+    "option shard: the rows of a query may come in another order each time, and shards would have some twice and others not; end it with order by",
+  );
+}
+
 /** Samples of a split in order. @throws OptionError where it is empty */
-export function* readSplit(split: Split, batchSize = SOURCE_BATCH): Generator<SourceBatch> {
+export function* readSplit(split: Split, batchSize = SOURCE_BATCH, shard?: Shard): Generator<SourceBatch> {
   if (split.count === 0) throw new OptionError("option split: this split is empty; choose another");
-  for (let first = 0; first < split.count; first += batchSize) {
-    yield { ...split.batch(range(first, Math.min(batchSize, split.count - first))), firstRow: first };
+  const share = shard === undefined ? { first: 0, count: split.count } : shareOf(shard, split.count);
+  const end = share.first + share.count;
+  for (let first = share.first; first < end; first += batchSize) {
+    const batch = split.batch(range(first, Math.min(batchSize, end - first)));
+    yield { ...batch, firstRow: first, position: first };
   }
 }
 

@@ -13,6 +13,7 @@ import {
   writeFileAtomic,
 } from "../../data/files/files.node.ts";
 import { importSharp, MOST_PIXELS } from "../../data/image/sharp.node.ts";
+import { type Shard, shareOf } from "../../data/sources/shard.ts";
 import { drawImage, letterboxPlacement, PADDING } from "../../detection/augment/draw.ts";
 import {
   type Detection,
@@ -65,6 +66,8 @@ export interface DetectFilesOptions extends DetectOptions, TestTimeOptions {
   readonly onWindowLimit?: (image: NamedImage, most: number) => void;
   /** Called with the image and the reason where one cannot be read: it is left out. */
   readonly onUnreadable?: (image: NamedImage, reason: string) => void;
+  /** Looks at the images of a shard alone: consecutive ones, in shares as equal as they can be. */
+  readonly shard?: Shard | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -193,6 +196,12 @@ function splitOf(photo: OpenPhoto, file: string): DetectionSplit {
   };
 }
 
+/** The images of a shard. */
+export function imagesOfShard<T>(images: readonly T[], shard: Shard): readonly T[] {
+  const { first, count } = shareOf(shard, images.length, 1);
+  return images.slice(first, first + count);
+}
+
 /**
  * What a detector finds in image files, one after the other; while it looks at one the next are decoded. One that was fitted with SNIP or
  * SNIPER looks at its own scales, each for the objects that were learnt there, unless `testScales` are given; one that was fitted on tiles looks
@@ -201,10 +210,11 @@ function splitOf(photo: OpenPhoto, file: string): DetectionSplit {
  */
 export async function* detectFiles(
   run: DetectorRun,
-  images: readonly NamedImage[],
+  all: readonly NamedImage[],
   options: DetectFilesOptions = {},
 ): AsyncGenerator<DetectedImage> {
-  const { onUnreadable, signal } = options;
+  const { onUnreadable, shard, signal } = options;
+  const images = shard === undefined ? all : imagesOfShard(all, shard);
   const { model, session } = run;
   const looks = looksOf(run.config, options);
   const { sides, tiling } = detectorViews(model, looks);
@@ -389,12 +399,23 @@ export async function drawFound(
   return nativeCall(() => jpeg.toBuffer());
 }
 
+/** What was found in an image, as it is written down: in JSON the same numbers. */
+type KeptImage = Omit<DetectedImage, "decode" | "image"> & { readonly picture?: string };
+
+/** What one shard has found. */
+export interface DetectionPart {
+  readonly classes: readonly string[];
+  readonly images: readonly KeptImage[];
+  readonly unreadable: readonly { readonly name: string; readonly reason: string }[];
+}
+
 /** Pictures of images with what was found in them, and all of it as JSON, in one folder. */
 export class DetectionWriter {
   private readonly folder: string;
   private readonly classes: readonly string[];
   private readonly taken = new Set<string>();
-  private readonly images: (Omit<DetectedImage, "decode" | "image"> & { readonly picture?: string })[] = [];
+  private readonly reserved = new Map<NamedImage["image"], string>();
+  private readonly images: KeptImage[] = [];
   private readonly ids: ResultIds;
   private readonly unreadable: { readonly name: string; readonly reason: string }[] = [];
 
@@ -414,7 +435,7 @@ export class DetectionWriter {
       this.images.push(image);
       return;
     }
-    const picture = this.freeName(image.name);
+    const picture = this.reserved.get(photo) ?? this.freeName(image.name);
     const target = join(this.folder, picture);
     if (typeof photo === "string" && resolve(target) === resolve(photo)) {
       throw new OptionError(`option out: ${target} would take the place of the image; choose another folder`);
@@ -422,6 +443,22 @@ export class DetectionWriter {
     const bytes = await drawFound({ decode, ...image }, this.classes);
     await writeFileAtomic(target, bytes);
     this.images.push({ ...image, picture });
+  }
+
+  /** Gives pictures their names before any is drawn, so that these do not depend on which images a process looks at, or can read. */
+  reserve(images: readonly NamedImage[]): void {
+    for (const { image, name } of images) this.reserved.set(image, this.freeName(name));
+  }
+
+  /** What was taken so far, for another process to `restore`. */
+  part(): DetectionPart {
+    return { classes: this.classes, images: this.images, unreadable: this.unreadable };
+  }
+
+  /** Takes what a shard has found; shards come in their order. */
+  restore({ images, unreadable }: DetectionPart): void {
+    this.images.push(...images);
+    this.unreadable.push(...unreadable);
   }
 
   /** Notes an image that cannot be read. */
@@ -499,6 +536,22 @@ export class DetectionWriter {
     const unknownClasses = categories.filter(({ id }) => id === undefined).map(({ name }) => name);
     return { results: results.length, unknownImages, unknownClasses };
   }
+}
+
+/** Lines on what is not in the ground truth that was given, and has no results. */
+export function unknownLines(
+  { unknownImages, unknownClasses }: Pick<WrittenResults, "unknownImages" | "unknownClasses">,
+  coco: string | undefined,
+): readonly string[] {
+  const [unknown] = unknownImages;
+  return [
+    ...(unknown === undefined
+      ? []
+      : [`not in ${coco}, and no results: ${unknownImages.length} images, the first is ${unknown}`]),
+    ...(unknownClasses.length === 0
+      ? []
+      : [`not in ${coco}, and no results: classes ${unknownClasses.join(", ")}`]),
+  ];
 }
 
 /** Average precision below which a detector has hardly learnt. */

@@ -5,14 +5,16 @@ import type { CsvWriting } from "../../data/files/csv.ts";
 import { fileError, isMissing, writeFileAtomic } from "../../data/files/files.node.ts";
 import { npyHeader } from "../../data/files/npy.ts";
 import { findAllImages } from "../../data/image/folder.node.ts";
+import { shareOf } from "../../data/sources/shard.ts";
 import { writeTable } from "../../data/table/write.node.ts";
 import { DataError, FileError, OptionError } from "../../errors.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { elementCount } from "../../tensor/array.ts";
-import { tableInput } from "../run/inputs.node.ts";
+import { besideSamples, tableInput } from "../run/inputs.node.ts";
 import type { LoadedRun } from "../run/load.node.ts";
 import { checkExtension } from "../run/outputs.node.ts";
 import { type EmbedOptions, embedRun, layerShape } from "./embed.node.ts";
+import { rowsBeside } from "./shards.node.ts";
 
 // Features of much data in a file: rows are kept beside it as they are computed, so that a run that is stopped goes on where it was.
 
@@ -53,7 +55,7 @@ export interface EmbedSummary {
   readonly finished: boolean;
 }
 
-const record = z.object({ key: z.string(), rows: z.int().min(0) });
+const record = z.object({ key: z.string(), rows: z.int().min(0), firstRow: z.int().min(0).default(0) });
 
 /** What names a row: its file, where it has one, and its class. */
 const rowName = z.tuple([z.string().nullable(), z.int().nullable()]);
@@ -64,6 +66,8 @@ class PartialRows {
   private readonly width: number;
   private readonly key: string;
   rows = 0;
+  /** Number of the first row: of a shard, not 0. */
+  firstRow = 0;
 
   constructor(path: string, width: number, key: string) {
     this.folder = `${path}.partial`;
@@ -91,7 +95,7 @@ class PartialRows {
       });
       return this.save();
     }
-    const { key, rows } = this.parsed(text);
+    const { key, rows, firstRow } = this.parsed(text);
     if (rows === 0) {
       await this.remove();
       return this.begin();
@@ -108,6 +112,7 @@ class PartialRows {
     }
     await truncate(this.features, rows * this.width * 4);
     this.rows = rows;
+    this.firstRow = firstRow;
     const names = await this.names();
     if (names.length < rows) throw new DataError(`${this.folder}: has fewer names than rows; delete it`);
     await writeFileAtomic(
@@ -127,7 +132,7 @@ class PartialRows {
   private save(): Promise<void> {
     return writeFileAtomic(
       this.file("progress.json"),
-      `${JSON.stringify({ key: this.key, rows: this.rows })}\n`,
+      `${JSON.stringify({ key: this.key, rows: this.rows, firstRow: this.firstRow })}\n`,
     );
   }
 
@@ -154,6 +159,7 @@ class PartialRows {
 
   /** Rows in pieces. */
   async *pieces(): AsyncGenerator<Float32Array> {
+    if (this.rows === 0) return;
     const file = await open(this.features, "r");
     const rows = Math.max(1, Math.floor((1 << 20) / this.width));
     try {
@@ -210,7 +216,7 @@ export async function embedIntoFile(
       `option out: ${width} features of a sample [${shape}] are too many columns; write .npy, or take --pool mean`,
     );
   }
-  const { split = "test", seed = 0, layer = "code", pool = "none" } = options;
+  const { split = "test", seed = 0, layer = "code", pool = "none", shard } = options;
   const whole =
     source === undefined || (await tableInput(source, run)) !== undefined ? source : resolve(source);
   const key = JSON.stringify([
@@ -222,11 +228,13 @@ export async function embedIntoFile(
     whole,
     split,
     seed,
+    ...(shard === undefined ? [] : [shard.index, shard.count]),
   ]);
   const partial = new PartialRows(path, width, key);
   await partial.begin();
   const resumed = partial.rows;
-  const all = await expectedRows(run, source, split);
+  const rows = await expectedRows(run, source, split);
+  const all = rows === undefined || shard === undefined ? rows : shareOf(shard, rows).count;
   const classes = run.config.dataInfo.classNames;
   const stopped = (): EmbedSummary => ({ path, rows: partial.rows, shape, resumed, finished: false });
   try {
@@ -234,9 +242,11 @@ export async function embedIntoFile(
       ...options,
       from: resumed,
     })) {
-      if (firstRow !== partial.rows) {
+      if (partial.rows === 0) partial.firstRow = firstRow;
+      const expected = partial.firstRow + partial.rows;
+      if (firstRow !== expected) {
         throw new DataError(
-          `${path}: row ${firstRow} follows row ${partial.rows - 1}; the data has changed, delete ${path}.partial`,
+          `${path}: row ${firstRow} follows row ${expected - 1}; the data has changed, delete ${path}.partial`,
         );
       }
       const count = features.shape[0] ?? 0;
@@ -254,12 +264,14 @@ export async function embedIntoFile(
     throw error;
   }
   const names = await partial.names();
-  const named = names.some(([file]) => file !== null);
-  const labeled = names.some(([, label]) => label !== null);
+  // A part without rows has the columns of the others.
+  const beside = names.length === 0 ? await besideSamples(run, source, { split, seed }) : undefined;
+  const named = beside?.files ?? names.some(([file]) => file !== null);
+  const labeled = beside?.labels ?? names.some(([, label]) => label !== null);
   const nameOf = (i: number): readonly (string | number)[] => {
     const [file = null, label = null] = names[i] ?? [];
     return [
-      ...(named ? [file ?? ""] : [i]),
+      ...(named ? [file ?? ""] : [partial.firstRow + i]),
       ...(labeled ? [classes?.[label ?? -1] ?? String(label ?? "")] : []),
     ];
   };
@@ -267,7 +279,7 @@ export async function embedIntoFile(
   let rowsPath: string | undefined;
   if (isArray) {
     await writeFileAtomic(path, arrayBytes(partial, shape));
-    rowsPath = `${path.slice(0, -extname(path).length)}.rows.csv`;
+    rowsPath = rowsBeside(path);
     await writeTable(
       rowsPath,
       heads,

@@ -1,4 +1,5 @@
 import type { SplitName } from "../../data/sources/data-set.ts";
+import type { Shard } from "../../data/sources/shard.ts";
 import { FeatureNetwork } from "../../detection/network/feature-network.ts";
 import { OptionError, RuntimeError } from "../../errors.ts";
 import { type Embedder, isEmbedder, type Model } from "../../model/capabilities.ts";
@@ -24,8 +25,10 @@ export interface EmbedOptions extends LayerOptions {
   readonly split?: SplitName | undefined;
   /** Of the noise of categories. */
   readonly seed?: number | undefined;
-  /** Rows before this one are not computed. */
+  /** So many rows at the beginning, of a shard of its own beginning, are not computed. */
   readonly from?: number | undefined;
+  /** Embeds the samples of a shard alone. */
+  readonly shard?: Shard | undefined;
   readonly onUnreadable?: ((file: string) => void) | undefined;
 }
 
@@ -147,7 +150,7 @@ export async function* embedRun(
   source: Source | undefined,
   options: EmbedOptions = {},
 ): AsyncGenerator<FeatureBatch> {
-  const { layer, pool, split = "test", seed = 0, from = 0, onUnreadable } = options;
+  const { layer, pool, split = "test", seed = 0, from = 0, shard, onUnreadable } = options;
   const features = embedding(run, { layer, pool });
   const { marks, sampleShape } = run.config.dataInfo;
   if (source === undefined && marks === "boxes") {
@@ -156,11 +159,13 @@ export async function* embedRun(
     );
   }
   const width = elementCount(sampleShape);
-  const reading = { split, seed, ...(onUnreadable !== undefined && { onUnreadable }) };
+  const reading = { split, seed, shard, ...(onUnreadable !== undefined && { onUnreadable }) };
+  let seen = 0;
   for await (const { x, firstRow, files, label } of readSource(run, source, reading)) {
     const count = x.shape[0] ?? 0;
-    if (firstRow + count <= from) continue;
-    const skipped = Math.max(0, from - firstRow);
+    const skipped = Math.min(count, Math.max(0, from - seen));
+    seen += count;
+    if (skipped === count) continue;
     const kept = float32(x.data.subarray(skipped * width), [count - skipped, ...x.shape.slice(1)]);
     yield {
       firstRow: firstRow + skipped,

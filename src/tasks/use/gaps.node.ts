@@ -35,6 +35,16 @@ function gapsOfRow(
   });
 }
 
+/** Rows are filled in together, so that each shard has draws of its own. */
+function ofShard(random: Random, first: number): Random {
+  return first === 0 ? random : random.split("shard").split(first);
+}
+
+/** Whether samples of a run may have gaps. */
+export function drawsGaps({ config }: Pick<LoadedRun, "config">): boolean {
+  return gappedColumns(config) !== undefined;
+}
+
 /**
  * Samples whose gaps are filled in from the model's conditional density given the other cells and that nothing is missing. Of models that
  * cannot complete rows, rows with gaps are replaced by others that are drawn until they have none.
@@ -44,7 +54,11 @@ export async function withoutGaps(
   run: LoadedRun,
   samples: NdArray<"float32">,
   draw: Draw,
-  { seed, label }: { readonly seed: number; readonly label?: number | undefined },
+  {
+    seed,
+    label,
+    first = 0,
+  }: { readonly seed: number; readonly label?: number | undefined; readonly first?: number | undefined },
 ): Promise<NdArray<"float32">> {
   const columns = gappedColumns(run.config);
   if (columns === undefined) return samples;
@@ -58,7 +72,7 @@ export async function withoutGaps(
   const filled = Float32Array.from(samples.data);
   const { model, session } = run;
   if (model.inpaint !== undefined) {
-    const random = new Random(seed).split("gaps");
+    const random = ofShard(new Random(seed).split("gaps"), first);
     const x = new Float32Array(gapped.length * width);
     const known = new Float32Array(x.length).fill(1);
     for (const [i, row] of gapped.entries()) {
@@ -81,7 +95,7 @@ export async function withoutGaps(
     }
     return float32(filled, samples.shape);
   }
-  const random = new Random(seed).split("complete rows");
+  const random = ofShard(new Random(seed).split("complete rows"), first);
   let left = gapped;
   for (let round = 0; left.length > 0 && round < ROUNDS; round++) {
     const more = await draw(samples.shape[0] ?? 1, random.split(round).integer(2 ** 31));

@@ -1,5 +1,6 @@
 import { type Cell, type Column, columnWidth, gapWidth } from "../../data/sources/columns.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import type { Shard } from "../../data/sources/shard.ts";
 import { decodeRow } from "../../data/table/codec/index.ts";
 import { areBinary } from "../../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../../data/table/stream.node.ts";
@@ -8,7 +9,14 @@ import type { InpaintOptions } from "../../model/capabilities.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { Random } from "../../random.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
-import { gathered, type Source, sampleColumns, sourceName, tableInput } from "../run/inputs.node.ts";
+import {
+  checkOrdered,
+  gathered,
+  type Source,
+  sampleColumns,
+  sourceName,
+  tableInput,
+} from "../run/inputs.node.ts";
 import { type LoadedRun, refuse } from "../run/load.node.ts";
 import { checkResult } from "../run/memory.node.ts";
 
@@ -19,6 +27,8 @@ type Method = Pick<InpaintOptions, "steps" | "exact" | "method" | "resamplings">
 export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "seed">>, Method {
   /** Class of all rows, for models that are conditional on it; default: that in the table's class column. */
   readonly label?: number | undefined;
+  /** Fills in the rows of a shard alone, with the draws that they have without it. Stopped, it gives no part of them. */
+  readonly shard?: Shard | undefined;
   /** Called after each part of the table. */
   readonly onProgress?: (counts: ImputeCounts) => void;
 }
@@ -75,6 +85,8 @@ export async function imputeTable(
       `${source} is a table, the run was fitted on images; eidos inpaint fills in images`,
     );
   }
+  const { seed = 0, shard } = options;
+  if (shard !== undefined) await checkOrdered(input);
   const columns = sampleColumns(config.dataInfo);
   const inTable = await tableColumns(input, { binary: areBinary(columns) });
   if (inTable.some(({ name }) => name.toLowerCase() === DRAW)) {
@@ -97,7 +109,7 @@ export async function imputeTable(
     ],
     rows: filledRows(
       run,
-      streamGappedTable(input, columns, { seed: options.seed ?? 0 }),
+      streamGappedTable(input, columns, { seed, shard }),
       { source, columns, inTable: inTable.map(({ name }) => name) },
       options,
     ),
@@ -135,8 +147,8 @@ async function* filledRows(
         seed: random.split(batch.firstRow).integer(2 ** 31),
       });
     } catch (error) {
-      // What is stopped ends with the rows that are filled in; of none there is no table.
-      if (error instanceof Interrupted && total > 0) return;
+      // What is stopped ends with the rows that are filled in; of none there is no table. A shard is whole, or done again.
+      if (error instanceof Interrupted && total > 0 && options.shard === undefined) return;
       throw error;
     }
     total += batch.count;

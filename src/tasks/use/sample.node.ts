@@ -1,14 +1,16 @@
 import { extname } from "node:path";
 import { z } from "zod";
+import { models } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
+import { type Shard, shareOf } from "../../data/sources/shard.ts";
 import { OptionError } from "../../errors.ts";
 import type { SampleOptions } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { parseOptions } from "../../options.ts";
 import { animationExtension, encodeAnimation } from "../../report/index.node.ts";
 import { imageGrid, planePanel, squareFrame } from "../../report/index.ts";
-import type { NdArray } from "../../tensor/array.ts";
+import { float32, type NdArray } from "../../tensor/array.ts";
 import { sampleSchema } from "../run/definition.node.ts";
 import {
   encodeGiven,
@@ -38,20 +40,41 @@ const SAMPLE_EXTENSIONS = [".png", ".npy", ".csv", ".parquet"] as const;
  * Draws samples from an opened run, in data units (bytes for images, not rounded; standardized table columns; zeros and
  * ones). Of tables with gaps, rows have none unless `gaps` asks for them.
  * @param options count, seed, label, values of the columns that the model is conditioned on (those of random rows of
- *   its data by default) and the model's own options for sampling
+ *   its data by default), the shard to draw, and the model's own options for sampling
  * @throws OptionError where the model cannot sample or an option is wrong
  */
 export async function sampleRun(
   run: LoadedRun,
-  options: SampleOptions & { readonly given?: GivenValues; readonly gaps?: boolean } & Readonly<
-      Record<string, unknown>
-    >,
+  options: SampleOptions & {
+    readonly given?: GivenValues;
+    readonly gaps?: boolean;
+    readonly shard?: Shard | undefined;
+  } & Readonly<Record<string, unknown>>,
 ): Promise<NdArray<"float32">> {
-  const { gaps = false, ...others } = options;
+  const { shard, ...asked } = options;
+  if (shard !== undefined) {
+    const { first, count } = shareOf(shard, options.count, 1);
+    if (count === 0) return float32([], [0, ...run.config.dataInfo.sampleShape]);
+    if (first > 0) checkNumbered(run);
+    return sampleRun(run, { ...asked, count, first });
+  }
+  const { gaps = false, ...others } = asked;
   const samples = await drawRun(run, others);
   if (gaps) return samples;
-  const again = (count: number, seed: number) => drawRun(run, { ...others, count, seed });
+  const again = (count: number, seed: number) => drawRun(run, { ...others, count, seed, first: 0 });
   return withoutGaps(run, samples, again, options);
+}
+
+/**
+ * Shards draw samples by their numbers. Models of the catalogue do; of a module it is not known, and one that does not would draw the
+ * same samples for each shard.
+ * @throws OptionError
+ */
+function checkNumbered({ config }: LoadedRun): void {
+  if (models.has(config.model)) return;
+  throw new OptionError(
+    `option shard: whether the model of the module ${config.model} draws samples by their numbers is not known, and shards might all draw the same ones; give each shard a seed of its own, without shard`,
+  );
 }
 
 /** Samples as the model draws them, with gaps where it has learned some. */
@@ -61,7 +84,7 @@ async function drawRun(
 ): Promise<NdArray<"float32">> {
   const { model, definition, session, config } = run;
   if (model.sample === undefined) return refuse(run, "draw samples");
-  const { count, seed, label, given, onProgress, ...own } = options;
+  const { count, seed, first = 0, label, given, onProgress, ...own } = options;
   checkResult(run, "sample", { count });
   const classes = config.dataInfo.classes ?? 0;
   if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
@@ -83,15 +106,16 @@ async function drawRun(
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const columns =
     given !== undefined
-      ? encodeGiven(config, given, { count, seed })
+      ? encodeGiven(config, given, { count, seed, first })
       : isGivenColumns(config)
-        ? givenOfData(config, await run.data(), { count, seed })
+        ? givenOfData(config, await run.data(), { count, seed, first })
         : undefined;
-  const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
+  const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed, first }) : undefined;
   return model.sample(session, {
     ...parsed,
     count,
     seed,
+    ...(first > 0 && { first }),
     ...(columns !== undefined && { given: columns }),
     ...(source !== undefined && { source }),
     ...(label !== undefined && { label }),

@@ -1,5 +1,6 @@
 import { columnsSchema } from "../../data/sources/columns.ts";
 import { isPicture, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import type { Shard } from "../../data/sources/shard.ts";
 import { logUnits } from "../../data/table/codec/index.ts";
 import { findMarks } from "../../data/table/stream.node.ts";
 import { OptionError } from "../../errors.ts";
@@ -56,6 +57,8 @@ export interface ScoreOptions {
   readonly by?: "likelihood" | "features";
   /** By features: the nearest training samples whose mean distance counts; default: 5. */
   readonly neighbors?: number;
+  /** Scores the samples of a shard alone: the same numbers as without, of whole batches. Not of a ranking. */
+  readonly shard?: Shard | undefined;
   /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }
@@ -124,20 +127,22 @@ function scorer(
   run: LoadedRun,
   seed: number,
   padded: (count: number) => number = () => SOURCE_BATCH,
-): (batch: SourceBatch) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
+): (
+  batch: Pick<SourceBatch, "x" | "label" | "position">,
+) => Promise<Pick<ScoreBatch, "logLikelihood" | "parts" | "terms">> {
   const density = logDensity(run);
   const partsOf = run.model.scoreParts?.bind(run.model);
   const size = elementCount(run.config.dataInfo.sampleShape);
   const random = new Random(seed).split("score");
   const unitsIn = unitsOf(run);
-  return async ({ x, label, firstRow }) => {
+  return async ({ x, label, position }) => {
     const count = x.shape[0] ?? 0;
     const rows = run.model.scoresSlowly ? count : padded(count);
     const inputs = {
       x: count === rows ? x : padRows(x, rows, size),
       ...(label !== undefined && { label: padLabels(label, rows) }),
     };
-    const own = random.split(firstRow);
+    const own = random.split(position);
     const units = unitsIn(x);
     if (partsOf !== undefined) {
       const { parts, terms } = await partsOf(run.session, inputs.x, {
@@ -186,7 +191,7 @@ export async function scoreSamples(
   for (let firstRow = 0; firstRow < count; firstRow += SOURCE_BATCH) {
     const held = Math.min(SOURCE_BATCH, count - firstRow);
     const part = float32(x.data.subarray(firstRow * size, (firstRow + held) * size), [held, ...shape]);
-    all.set((await score({ x: part, firstRow })).logLikelihood, firstRow);
+    all.set((await score({ x: part, position: firstRow })).logLikelihood, firstRow);
   }
   return all;
 }
@@ -198,12 +203,12 @@ async function* scoreBatches(
   { seed = 0, conditional = false }: ScoreOptions,
 ): AsyncGenerator<ScoreBatch> {
   const score = scorer(run, seed);
-  for await (const { x, label, firstRow, files, marks } of batches) {
+  for await (const { x, label, firstRow, position, files, marks } of batches) {
     if (conditional && label === undefined)
       throw new OptionError("option conditional: the data has no classes");
     yield {
       firstRow,
-      ...(await score({ x, firstRow, ...(conditional && label !== undefined && { label }) })),
+      ...(await score({ x, position, ...(conditional && label !== undefined && { label }) })),
       ...(files !== undefined && { files }),
       ...(marks !== undefined && { marks }),
     };
@@ -280,6 +285,11 @@ export async function rankAnomalies(
   source: Source | undefined,
   options: ScoreOptions = {},
 ): Promise<AnomalyRanking> {
+  if (options.shard !== undefined) {
+    throw new OptionError(
+      "option shard: a ranking is of all samples; score the shards, merge them, and order the scores",
+    );
+  }
   const marks = options.marks ?? (await findLabels(run, source));
   const scores: number[] = [];
   const labels: number[] = [];
