@@ -11,7 +11,7 @@ import { float32, type NdArray, normal, type Tensor } from "../../src/tensor/ind
 import type { TrainingBatches } from "../../src/train/batches.ts";
 import { type StepOptions, StepTracer } from "../../src/train/step.ts";
 import { initialVectors, type Snapshot, Trainer } from "../../src/train/trainer.ts";
-import { present } from "../support.ts";
+import { largestDifference, numbers, present } from "../support.ts";
 
 // Games on a processor update the player of the last turn outside of the graph: the numbers are those of the graph.
 
@@ -120,9 +120,7 @@ async function trained(rules: Rules, options: StepOptions, on: Runtime, steps: n
   return { results, end };
 }
 
-function apart(a: NdArray, b: NdArray): number {
-  return Math.max(...Array.from(b.data, (value, i) => Math.abs(Number(value) - Number(a.data[i]))));
-}
+const apart = (a: NdArray, b: NdArray): number => largestDifference(numbers(a), numbers(b));
 
 const CASES: readonly (readonly [string, Rules, StepOptions])[] = [
   [
