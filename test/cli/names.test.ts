@@ -62,7 +62,19 @@ test("a configuration's names and paths do not reach the terminal as they are", 
 test("samples of categories that spreadsheets take for formulas are marked and counted, unless --no-csv-safe is given", async () => {
   const lines = Array.from({ length: 40 }, (_, i) => `${i % 7},${i % 2 ? "=1+1" : "@a"}`);
   await writeFile(join(root, "f.csv"), `-x,c\n${lines.join("\n")}\n`);
-  const fit = ["fit", "nice", "f.csv", "--categorical", "c", "--steps", "2", "--batch-size", "8", "--report", "none"];
+  const fit = [
+    "fit",
+    "nice",
+    "f.csv",
+    "--categorical",
+    "c",
+    "--steps",
+    "2",
+    "--batch-size",
+    "8",
+    "--report",
+    "none",
+  ];
   await succeed([...fit, "--out", "run", "--sample-pictures", "0"], root);
   const safe = await run(["sample", "run", "--count", "6", "--out", "safe.csv"], root);
   expect(safe.code).toBe(0);
