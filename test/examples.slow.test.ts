@@ -94,7 +94,7 @@ describe.skipIf(!built)("examples", () => {
     await fit({
       ...{ model: "autoencoder", data: photos, out: join(folder, "runs/encoder"), seed: 1 },
       ...{ codeSize: 8, channels: 4, hidden: 16, decoderChannels: 4 },
-      ...{ batchSize: 16, steps: 60, threads: 1, samplePictures: 0 },
+      ...{ batchSize: 16, steps: 60, threads: 1, report: "none" },
     });
     const output = await run("similar-pictures", "runs/encoder", "photos");
     const lines = output.split("\n");

@@ -11,17 +11,7 @@ import { readCsv, refused, succeed } from "./support.ts";
 // Deep InfoMax of a table, from the command alone: fit, embed, probe, export.
 
 let cwd = "";
-const SMALL = [
-  "--batch-size",
-  "32",
-  "--threads",
-  "1",
-  "--sample-pictures",
-  "0",
-  "--warmup-steps",
-  "0",
-  "--quiet",
-];
+const SMALL = ["--batch-size", "32", "--threads", "1", "--report", "none", "--warmup-steps", "0", "--quiet"];
 const NETWORK = ["--channels", "4", "--hidden", "16", "--code-size", "6", "--scorer-units", "8"];
 
 /** Two kinds of ware, which differ in how their columns go together, not in any column by itself. */

@@ -11,7 +11,7 @@ import { refused, succeed } from "./support.ts";
 // Data that features cannot be had of, or that say nothing: one line each, from the command.
 
 let cwd = "";
-const SMALL = ["--batch-size", "8", "--steps", "2", "--threads", "1", "--sample-pictures", "0", "--quiet"];
+const SMALL = ["--batch-size", "8", "--steps", "2", "--threads", "1", "--report", "none", "--quiet"];
 const TINY = ["--channels", "2", "--hidden", "4", "--code-size", "3"];
 
 async function picture(path: string, shade: (i: number) => number): Promise<void> {
