@@ -6,6 +6,7 @@ import { counted } from "../../memory.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
+import { type Acceptance, acceptanceLine } from "../../tasks/use/sample-where.node.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -20,6 +21,13 @@ const flags = z.strictObject({
     .boolean()
     .default(false)
     .describe("rows of tables with gaps, at the rate of the data (default: gaps are filled in)"),
+  where: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "tables: draw rows until enough fulfil this condition, an SQL expression over columns, as '\"end\" > start and price < 3 * weight' (default: none)",
+    ),
   out: z
     .string()
     .optional()
@@ -47,7 +55,7 @@ export function configure(command: Command): void {
       return path;
     },
     async action({ run, flags, others, target, display, seconds }) {
-      const { count, seed, label, gaps, animate, frames, csvSafe } = flags;
+      const { count, seed, label, gaps, where, animate, frames, csvSafe } = flags;
       if (animate !== undefined) checkAnimation(run.loaded, animate);
       const own = sampleSchema(run.loaded.definition);
       const { given: _, ...texts } = others;
@@ -59,11 +67,18 @@ export function configure(command: Command): void {
       };
       let samples: NdArray<"float32">;
       let stopped = false;
+      let acceptance: string | undefined;
       try {
         samples = await run.sample({
           ...settings,
           ...givenValues(others),
           gaps,
+          ...(where !== undefined && {
+            where,
+            onAccepted: (found: Acceptance) => {
+              acceptance = acceptanceLine(where, found);
+            },
+          }),
           onProgress: (share) => display.show("drawing samples", share),
         });
       } catch (error) {
@@ -72,6 +87,7 @@ export function configure(command: Command): void {
         stopped = true;
       }
       display.end();
+      if (acceptance !== undefined) printLine(acceptance);
       const spent = seconds();
       await run.save(samples, target, csvWriting(csvSafe));
       const drawn = samples.shape[0] ?? 0;
