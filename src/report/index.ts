@@ -22,6 +22,7 @@ export {
 } from "./leaderboard/text.ts";
 export type { Picture } from "./page/page.ts";
 export {
+  type OddRows,
   type ReportCommand,
   type ReportFigure,
   type ReportInput,

@@ -51,11 +51,14 @@ export {
 } from "./open-run.node.ts";
 export { findImages, type ImagePath } from "./run/inputs.node.ts";
 export type { SampleInput } from "./run/samples.node.ts";
+export type { AnomalyOptions, AnomalyRanking } from "./use/anomalies.node.ts";
 export type { Embedded, EmbedOptions, FeatureBatch, LayerOptions } from "./use/embed.node.ts";
 export type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
 export type { Imputation, ImputeOptions } from "./use/impute.node.ts";
 export type { Region } from "./use/inpaint.node.ts";
 export { type MergeSummary, mergeShards } from "./use/merge.node.ts";
 export type { Duplicates, FeatureDistance, NeighborOptions, Neighbors } from "./use/neighbors.node.ts";
-export type { AnomalyRanking, ScoreBatch, ScoreOptions } from "./use/score.node.ts";
+export type { CellReason, Reasons, RowReasons } from "./use/reasons.node.ts";
+export type { Acceptance } from "./use/sample-where.node.ts";
+export type { ScoreBatch, ScoreOptions } from "./use/score.node.ts";
 export { ShardFolder, type ShardRecord } from "./use/shards.node.ts";

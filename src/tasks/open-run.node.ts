@@ -29,6 +29,7 @@ import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
 import type { TableWriting } from "./run/outputs.node.ts";
 import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
+import { type AnomalyOptions, type AnomalyRanking, rankAnomalies } from "./use/anomalies.node.ts";
 import {
   type CodeBatch,
   type DecodeOptions,
@@ -61,13 +62,8 @@ import {
   neighborPicture,
 } from "./use/neighbors.node.ts";
 import { sampleRun, sampleStatesOf, writeSamples } from "./use/sample.node.ts";
-import {
-  type AnomalyRanking,
-  rankAnomalies,
-  type ScoreBatch,
-  type ScoreOptions,
-  score,
-} from "./use/score.node.ts";
+import { type Acceptance, sampleWhere } from "./use/sample-where.node.ts";
+import { type ScoreBatch, type ScoreOptions, score } from "./use/score.node.ts";
 
 /** What drawing samples takes; the model's own options for sampling beside it. */
 export interface SampleRequest extends Partial<SampleOptions> {
@@ -77,6 +73,10 @@ export interface SampleRequest extends Partial<SampleOptions> {
   readonly given?: GivenValues;
   /** Whether rows of tables have gaps at the rate of the data. Default: false, gaps are filled in. */
   readonly gaps?: boolean;
+  /** Of tables: a condition that rows fulfil, such as `"end" > start and price < 3 * weight`; others are drawn again. */
+  readonly where?: string;
+  /** Called with how many rows were drawn for those that fulfil the condition. */
+  readonly onAccepted?: (acceptance: Acceptance) => void;
   /** An option of the model's own sampler, such as `solver`, `steps` or `temperature`. */
   readonly [option: string]: unknown;
 }
@@ -151,11 +151,14 @@ export class Run {
    *     const samples = await run.sample({ count: 64, seed: 1 });
    *     await run.save(samples, "samples.png");
    *
-   * @param options count (default: 16), seed (default: 0), label, given, and the sampler's own options
+   * @param options count (default: 16), seed (default: 0), label, given, where, and the sampler's own options
    * @throws OptionError where the model cannot draw samples or an option is wrong
    */
-  sample(options: SampleRequest = {}): Promise<NdArray<"float32">> {
-    return sampleRun(this.loaded, { count: 16, seed: 0, ...options });
+  sample({ where, onAccepted, ...options }: SampleRequest = {}): Promise<NdArray<"float32">> {
+    const settings = { count: 16, seed: 0, ...options };
+    return where === undefined
+      ? sampleRun(this.loaded, settings)
+      : sampleWhere(this.loaded, where, { ...settings, ...(onAccepted && { onAccepted }) });
   }
 
   /** Samples as they form from noise: at most `states` arrays, the last of which `sample` draws. @throws OptionError as `sample` */
@@ -197,8 +200,14 @@ export class Run {
     return score(this.loaded, source, options);
   }
 
-  /** Ranks samples by −log-likelihood, the most unusual first. @throws OptionError, DataError as `score` */
-  anomalies(source?: Source, options: ScoreOptions = {}): Promise<AnomalyRanking> {
+  /**
+   * Ranks samples by −log-likelihood, the most unusual first.
+   *
+   *     const { order, why } = await run.anomalies("new-rows.csv", { why: 10 });
+   *
+   * @throws OptionError, DataError as `score`
+   */
+  anomalies(source?: Source, options: AnomalyOptions = {}): Promise<AnomalyRanking> {
     return rankAnomalies(this.loaded, source, options);
   }
 

@@ -77,7 +77,10 @@ describe("score --anomaly", () => {
       cwd,
     );
     const { names, rows: ranked } = await readCsv(join(cwd, "r.csv"));
-    expect(names).toEqual(["row", "anomalyScore", "rank"]);
+    expect(names).toEqual(["row", "anomalyScore", "rank", "why"]);
+    const why = ranked.map((cells) => cells[3]);
+    expect(why[0]).toMatch(/^"?[xy] -?[\d.e-]+ \(\+[\d.]+ nats; -?[\d.e-]+ would be usual\)/);
+    expect(why.slice(3).every((text) => text === "" || text === null)).toBe(true);
     expect(ranked.map(([, , rank]) => Number(rank))).toEqual(rows.map((_, i) => i + 1));
     expect(ranked.map(([row]) => Number(row)).sort((a, b) => a - b)).toEqual(rows.map((_, i) => i));
     const scores = ranked.map(([, score]) => Number(score));

@@ -10,6 +10,7 @@ import { Interrupted } from "../../program/deadline.ts";
 import { sampleSchema } from "../../tasks/run/definition.node.ts";
 import { drawsGaps } from "../../tasks/use/gaps.node.ts";
 import { checkAnimation, checkSamplePath, writeAnimation } from "../../tasks/use/sample.node.ts";
+import { type Acceptance, acceptanceLine } from "../../tasks/use/sample-where.node.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import { printLine, showDuration } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
@@ -25,6 +26,13 @@ const flags = z.strictObject({
     .boolean()
     .default(false)
     .describe("rows of tables with gaps, at the rate of the data (default: gaps are filled in)"),
+  where: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "tables: draw rows until enough fulfil this condition, an SQL expression over columns, as '\"end\" > start and price < 3 * weight' (default: none)",
+    ),
   out: z
     .string()
     .optional()
@@ -63,8 +71,13 @@ export function configure(command: Command): void {
       return path;
     },
     async action({ run, flags, others, target, display, seconds }) {
-      const { count, seed, label, gaps, animate, frames, csvSafe, json } = flags;
+      const { count, seed, label, gaps, where, animate, frames, csvSafe, json } = flags;
       const shard = shardOf(flags.shard);
+      if (shard !== undefined && where !== undefined) {
+        throw new OptionError(
+          "option where: one process draws until enough rows are accepted; leave it out, or add --shard none",
+        );
+      }
       if (shard !== undefined && animate !== undefined) {
         throw new OptionError(
           "option animate: one process shows all samples; leave it out, or add --shard none",
@@ -83,12 +96,19 @@ export function configure(command: Command): void {
       let stopped = false;
       const draw = async (path: string): Promise<void> => {
         let samples: NdArray<"float32">;
+        let accepted: Acceptance | undefined;
         try {
           samples = await run.sample({
             ...settings,
             ...given,
             gaps,
             shard,
+            ...(where !== undefined && {
+              where,
+              onAccepted(found: Acceptance) {
+                accepted = found;
+              },
+            }),
             onProgress: (share) => display.show("drawing samples", share),
           });
         } catch (error) {
@@ -98,6 +118,9 @@ export function configure(command: Command): void {
           stopped = true;
         }
         display.end();
+        if (where !== undefined && accepted !== undefined && !json) {
+          printLine(acceptanceLine(where, accepted));
+        }
         const spent = seconds();
         await run.save(samples, path, csvWriting(csvSafe));
         const drawn = samples.shape[0] ?? 0;
@@ -116,6 +139,7 @@ export function configure(command: Command): void {
             seed,
             seconds: spent,
             stopped,
+            ...(accepted && { where, ...accepted }),
             ...(isAnimated && { animation: animate }),
             ...(shard && { shard }),
           },

@@ -87,6 +87,7 @@ async function rank(run: Run, source: string | undefined, what: string, options:
     by,
     neighbors,
     marks: label,
+    why: top,
     onUnreadable,
   });
   if (out !== undefined) await writeRanking(out, ranking, csvWriting(csvSafe));

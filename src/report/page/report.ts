@@ -53,6 +53,13 @@ export interface ReportCommand {
   readonly purpose: string;
 }
 
+/** Rows of a table that are unusual to the model, the oddest first. */
+export interface OddRows {
+  /** What the rows are of, and how reasons were found. */
+  readonly caption: string;
+  readonly rows: readonly { readonly row: number; readonly score: number; readonly why: string }[];
+}
+
 /** All that a report shows: plain values, so that a run folder can be turned into one without its model. */
 export interface ReportInput {
   readonly model: string;
@@ -87,6 +94,8 @@ export interface ReportInput {
   readonly samples: readonly SamplePicture[];
   /** Samples of the best weights, and whatever else is worth a look: densities, marginals, likelihoods. */
   readonly figures: readonly ReportFigure[];
+  /** Of tables. */
+  readonly oddRows?: OddRows;
   readonly configuration: readonly ReportOption[];
   /** Where it ran: processor, threads, runtime. */
   readonly machine: readonly ReportOption[];
@@ -120,6 +129,7 @@ export async function renderReport(run: ReportInput): Promise<string> {
       `${run.shown ?? "Samples"} of the best weights`,
       run.figures.map((figure) => pictures.figure(figure.picture, figure.caption, figure.title)).join("\n"),
     ),
+    section("Unusual rows", oddRows(run.oddRows)),
     section("Curves", curves.map((text) => pictures.plot(text)).join("\n")),
     section(`${run.shown ?? "Samples"} over time`, samplesOverTime(run.samples, pictures)),
     section("How to go on", commands(run.commands)),
@@ -199,6 +209,16 @@ function results(rows: readonly ReportResult[]): string {
     ...(noted ? ["<th>Note</th>"] : []),
   ];
   return table(heads.join(""), body);
+}
+
+function oddRows(found: OddRows | undefined): string {
+  if (found === undefined || found.rows.length === 0) return "";
+  const body = found.rows.map(
+    ({ row, score, why }) =>
+      `<tr><th scope="row">${row}</th><td class="number">${significant(score, 5)}</td><td>${escapeHtml(why)}</td></tr>`,
+  );
+  const head = '<th>Row</th><th class="number">−log-likelihood</th><th>Why</th>';
+  return `<p>${escapeHtml(found.caption)}</p>\n${table(head, body)}`;
 }
 
 function samplesOverTime(samples: readonly SamplePicture[], pictures: PictureWriter): string {

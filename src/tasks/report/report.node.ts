@@ -23,6 +23,7 @@ import { dataSchema, modelSchema } from "../run/definition.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/outputs.node.ts";
 import { makeFigures } from "./figures.node.ts";
+import { oddRowsOf } from "./odd-rows.node.ts";
 
 /** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
 export async function readPictures(
@@ -132,6 +133,7 @@ export async function writeReport(
     const figures = drawn
       ? await makeFigures({ run, data, seed }, { warn, full, doing: (name) => doing(`drawing ${name}`) })
       : [];
+    const oddRows = measured ? await unlessLate(() => oddRowsOf(run)) : undefined;
     if (measure && deadline.stopped) throw new Interrupted("stopped");
     doing("writing the report");
     if (evaluation !== undefined && evaluation.reduced.length > 0) {
@@ -149,6 +151,7 @@ export async function writeReport(
         ...figures.map(({ figure }) => figure),
         ...(await boundFigure(evaluation?.boundTerms)),
       ],
+      ...(oddRows && { oddRows }),
       commands: [
         ...(model.sample
           ? [{ command: `eidos sample ${folder.path} --count 64 --out samples.png`, purpose: "Draw samples" }]
@@ -166,6 +169,16 @@ export async function writeReport(
     await writeFileAtomic(folder.file("report.html"), page);
   } finally {
     await run.session.release();
+  }
+}
+
+/** What work makes; undefined where the time is up. */
+async function unlessLate<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Interrupted) return undefined;
+    throw error;
   }
 }
 
@@ -197,7 +210,7 @@ function curveRow(row: RunRow): MetricRow {
 /** What of a report depends on what a model does and is fitted to. */
 export type ReportParts = Pick<
   ReportInput,
-  "dataDescription" | "results" | "samples" | "figures" | "commands" | "shown"
+  "dataDescription" | "results" | "samples" | "figures" | "oddRows" | "commands" | "shown"
 >;
 
 /** The report of a run as a page: its parts, and what every run has. Commands that all models know are added. */

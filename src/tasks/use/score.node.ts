@@ -1,27 +1,21 @@
 import { columnsSchema } from "../../data/sources/columns.ts";
-import { isPicture, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import type { Split, SplitName } from "../../data/sources/data-set.ts";
 import type { Shard } from "../../data/sources/shard.ts";
 import { logUnits } from "../../data/table/codec/index.ts";
-import { findMarks } from "../../data/table/stream.node.ts";
 import { OptionError } from "../../errors.ts";
-import { areaUnderRoc, averagePrecision, bitsPerDimension, descendingOrder } from "../../metrics/index.ts";
+import { bitsPerDimension } from "../../metrics/index.ts";
 import type { BoundTerm, ScoreParts } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import {
   fewRows,
-  gathered,
   readSource,
   readSplit,
   SOURCE_BATCH,
   type Source,
   type SourceBatch,
-  sampleColumns,
-  tableInput,
 } from "../run/inputs.node.ts";
 import { isClassConditional, type LoadedRun, refuse } from "../run/load.node.ts";
-import { embedding, joined } from "./embed.node.ts";
-import { oddities } from "./neighbors.node.ts";
 
 /** Log-likelihoods of consecutive rows. */
 export interface ScoreBatch {
@@ -247,122 +241,4 @@ export async function* score(
     );
   }
   yield* scoreBatches(run, readSource(run, source, { ...reading, labels: conditional }), options);
-}
-
-/** Columns that are taken for labels where none is named. */
-const LABEL_COLUMNS = ["anomaly", "label"] as const;
-
-/** How well a ranking finds the rows that are labeled 1. */
-export interface AnomalyMeasures {
-  /** The column of labels. */
-  readonly column: string;
-  readonly anomalies: number;
-  /** Undefined where all labels are the same. */
-  readonly areaUnderRoc: number | undefined;
-  readonly averagePrecision: number | undefined;
-}
-
-/** Samples from the most unusual to the most usual. */
-export interface AnomalyRanking {
-  /** −log-likelihood, or distance of features, of every sample, in order of the data. */
-  readonly scores: Float64Array;
-  /** Positions of the samples, the most unusual first. */
-  readonly order: Uint32Array;
-  /** Paths of images within their folder, in order of the data. */
-  readonly files: readonly string[] | undefined;
-  readonly measures: AnomalyMeasures | undefined;
-}
-
-/**
- * Ranks the samples of some data by −log-likelihood, what the model holds for least probable first, or by the distance of features. A sample
- * whose likelihood is 0 or too small for float32 has the score ∞. Scores are kept, samples are not.
- * @param options `marks` names the column of labels, 1 for an anomaly; where it is left out, a column of zeros and ones
- *   called `anomaly` or `label` is taken that the model does not know
- * @throws as `score`; DataError where a label is neither 0 nor 1
- */
-export async function rankAnomalies(
-  run: LoadedRun,
-  source: Source | undefined,
-  options: ScoreOptions = {},
-): Promise<AnomalyRanking> {
-  if (options.shard !== undefined) {
-    throw new OptionError(
-      "option shard: a ranking is of all samples; score the shards, merge them, and order the scores",
-    );
-  }
-  const marks = options.marks ?? (await findLabels(run, source));
-  const scores: number[] = [];
-  const labels: number[] = [];
-  const files: string[] = [];
-  const { by = "likelihood" } = options;
-  const batches =
-    by === "features"
-      ? featureDistances(run, source, { ...options, marks })
-      : score(run, source, { ...options, marks });
-  for await (const batch of batches) {
-    for (const value of batch.logLikelihood) scores.push(Number.isNaN(value) ? Infinity : -value);
-    for (const label of batch.marks ?? []) labels.push(label);
-    files.push(...(batch.files ?? []));
-  }
-  return {
-    scores: Float64Array.from(scores),
-    order: descendingOrder(scores),
-    files: files.length === 0 ? undefined : files,
-    measures: marks === undefined ? undefined : measure(marks, scores, labels),
-  };
-}
-
-/** Training samples whose features are compared with, at most. */
-const COMPARED = 20_000;
-
-/** As `score`, with minus the distance of features in place of a log-likelihood. */
-async function* featureDistances(
-  run: LoadedRun,
-  source: Source | undefined,
-  { neighbors = 5, conditional, marks, ...reading }: ScoreOptions,
-): AsyncGenerator<Pick<ScoreBatch, "logLikelihood" | "files" | "marks">> {
-  if (conditional) throw new OptionError("option conditional: is of likelihoods; leave it out");
-  const features = embedding(run);
-  const train = (await run.data()).splits.train;
-  const chosen = new Random(reading.seed ?? 0)
-    .split("compared")
-    .permutation(train.count)
-    .subarray(0, COMPARED);
-  const parts: NdArray<"float32">[] = [];
-  for (let first = 0; first < chosen.length; first += SOURCE_BATCH) {
-    parts.push(await features(train.batch(chosen.subarray(first, first + SOURCE_BATCH)).x));
-  }
-  const known = joined(parts);
-  for await (const { x, files, marks: held } of readSource(run, source, { ...reading, marks })) {
-    yield {
-      logLikelihood: oddities(await features(x), known, neighbors).map((far) => -far),
-      ...(files !== undefined && { files }),
-      ...(held !== undefined && { marks: held }),
-    };
-  }
-}
-
-function measure(column: string, scores: readonly number[], labels: readonly number[]): AnomalyMeasures {
-  const anomalies = labels.reduce((sum, label) => sum + label, 0);
-  const both = anomalies > 0 && anomalies < labels.length;
-  return {
-    column,
-    anomalies,
-    areaUnderRoc: both ? areaUnderRoc(scores, labels) : undefined,
-    averagePrecision: both ? averagePrecision(scores, labels) : undefined,
-  };
-}
-
-/** A column of labels that nobody has named: one of the usual names that the model does not know. */
-async function findLabels(run: LoadedRun, source: Source | undefined): Promise<string | undefined> {
-  const input = await tableInput(await gathered(source), run);
-  if (input === undefined || isPicture(run.config.dataInfo)) return undefined;
-  const known: readonly unknown[] = [
-    ...sampleColumns(run.config.dataInfo).map(({ name }) => name),
-    ...(run.config.modelOptions.conditional === true ? [run.config.dataOptions.label] : []),
-  ];
-  return findMarks(
-    input,
-    LABEL_COLUMNS.filter((name) => !known.includes(name)),
-  );
 }

@@ -217,3 +217,29 @@ test("rows complete refuses gaps, naming columns and rows", async () => {
   };
   await expect(prepareFit({ kind: "new", request })).rejects.toThrow(/missing/);
 });
+
+test("columns of every kind can be given, gaps or not, and come out as they were given", async () => {
+  const given = ["age", "income", "member", "joined"];
+  const request = {
+    model: "maf",
+    data: join(folder, "people.csv"),
+    given,
+    width: 16,
+    steps: 5,
+    threads: 1,
+    out: join(folder, "given"),
+  };
+  const { fit } = await prepareFit({ kind: "new", request });
+  const { draw: _d, finish: _f, ...rest } = fit;
+  await fitHere(rest);
+  const run = await loadRun(fit.folder.path, { threads: 1 });
+  const values = { age: 41, income: "2500.25", member: "yes", joined: "2016-02-29" };
+  const samples = await sampleRun(run, { count: 20, seed: 1, given: values });
+  const { names, rows } = sampleRows(run.config.dataInfo, samples);
+  for (const row of rows) {
+    const cells = Object.fromEntries(names.map((name, i) => [name, row[i]]));
+    expect(cells).toMatchObject({ age: 41, income: 2500.25, member: "yes", joined: "2016-02-29" });
+    expect(["Rome", "Oslo", "Lima"]).toContain(cells.city);
+  }
+  await run.session.release();
+});

@@ -90,6 +90,13 @@ export class Clippings {
   }
 }
 
+/** Leaves values where they are, for rows that are as the table has them. */
+export class Unclipped extends Clippings {
+  override take(_column: NumericColumn, value: number): number {
+    return value;
+  }
+}
+
 /** A value as it is written in the table. */
 function written({ name, cells }: NumericColumn, value: number): Cell {
   return cells?.of.kind === "date" ? dateText({ ...cells.of, name }, value) : value === 0 ? 0 : value;

@@ -14,6 +14,7 @@ export {
   logUnits,
   plottedTable,
   sampleValue,
+  Unclipped,
   valueOfCell,
 } from "./codec.ts";
 export { fitScale, fromScale, logSlopeAt, statistics, toScale } from "./scales.ts";
