@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -24,7 +24,13 @@ beforeAll(async () => {
     () => false,
   );
 });
-afterAll(() => rm(all.folder, { recursive: true, force: true }));
+afterAll(async () => {
+  // For test/fixtures/export/make.py.
+  const kept = process.env.EIDOS_SHIPPED;
+  const names = ["table", "image", "detector", "rows.json", "noise.json", "photo.png"];
+  if (kept) for (const name of names) await cp(join(all.folder, name), join(kept, name), { recursive: true });
+  await rm(all.folder, { recursive: true, force: true });
+});
 
 async function printed(program: string, args: readonly string[]): Promise<unknown> {
   const { stdout } = await promisify(execFile)(program, [...args], { cwd: all.folder, maxBuffer: 1 << 28 });

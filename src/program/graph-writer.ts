@@ -394,11 +394,23 @@ export class GraphWriter {
     );
   }
 
+  /** Names that nodes read, also in graphs within them. */
+  private static read(nodes: readonly NodeProto[]): ReadonlySet<string> {
+    const names = new Set<string>();
+    const open = [...nodes];
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      for (const name of node.input ?? []) names.add(name);
+      for (const { g } of node.attribute ?? []) open.push(...((g?.node ?? []) as NodeProto[]));
+    }
+    return names;
+  }
+
   private graphProto(name: string, holdsConstants: boolean): GraphProto {
+    const read = holdsConstants ? GraphWriter.read(this.nodes) : undefined;
     return onnx.GraphProto.create({
       name,
       node: this.nodes,
-      initializer: holdsConstants ? this.initializers : [],
+      initializer: this.initializers.filter((held) => read?.has(held.name ?? "") ?? false),
       input: this.inputs,
       output: this.outputs,
     });

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { type AnyDetector, isDetector } from "../../detection/models/detector.ts";
@@ -96,8 +96,9 @@ function recordOf(config: RunConfig, step: number | undefined) {
     format: "eidos-model",
     version: EXPORT_VERSION,
     eidos: version,
-    model: config.model,
-    data: config.data,
+    // Where files lay is nobody else's business.
+    model: basename(config.model),
+    data: basename(config.data),
     kind: config.dataInfo.marks === "boxes" ? "detection" : config.dataInfo.kind,
     ...(step !== undefined && { step }),
     seed: config.fit.seed,
