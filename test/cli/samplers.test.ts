@@ -49,6 +49,16 @@ test("samplers of runs stand beside each other, with times and pictures, and tho
   expect(board.command).toBe("eidos compare --runs ddpm,nice --samplers ddpm:4,ddim:2,heun:2 --seed 0");
 });
 
+test("guidance is refused alike where there are no classes", async () => {
+  for (const args of [
+    ["sample", "ddpm", "--guidance", "3"],
+    ["edit", "ddpm", "--index", "0", "--guidance", "3"],
+    ["reflow", "ddpm", "--guidance", "3", "--count", "64", "--out", "never"],
+  ]) {
+    expect(await refused(args, cwd), args[0]).toMatch(/option guidance: .*two-moons has no classes/);
+  }
+});
+
 test("what belongs to fits is refused", async () => {
   expect(await refused(["compare", "--runs", "ddpm"], cwd)).toMatch(/belong together/);
   const both = ["compare", "two-moons", "--runs", "ddpm", "--samplers", "ddim:2"];

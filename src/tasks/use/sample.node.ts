@@ -11,6 +11,7 @@ import { parseOptions } from "../../options.ts";
 import { animationExtension, encodeAnimation } from "../../report/index.node.ts";
 import { imageGrid, planePanel, squareFrame, titled } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
+import type { RunConfig } from "../../train/run-config.ts";
 import { sampleSchema } from "../run/definition.node.ts";
 import {
   encodeGiven,
@@ -77,6 +78,21 @@ function checkNumbered({ config }: LoadedRun): void {
   );
 }
 
+/**
+ * Refuses guidance of a model that knows no classes.
+ * @throws OptionError
+ */
+export function checkGuidance({ data, dataInfo, modelOptions }: RunConfig, guidance: unknown): void {
+  const { classes = 0 } = dataInfo;
+  const isOfClasses = classes > 0 && modelOptions.conditional !== false;
+  if (guidance === undefined || guidance === 1 || isOfClasses) return;
+  throw new OptionError(
+    classes === 0
+      ? `option guidance: guidance leads to a class, and ${data} has no classes; leave it out`
+      : "option guidance: guidance leads to a class, and this model was fitted without classes (conditional); leave it out",
+  );
+}
+
 /** Samples as the model draws them, with gaps where it has learned some. */
 async function drawRun(
   run: LoadedRun,
@@ -94,14 +110,7 @@ async function drawRun(
         : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
     );
   }
-  const isOfClasses = classes > 0 && config.modelOptions.conditional !== false;
-  if (own.guidance !== undefined && own.guidance !== 1 && !isOfClasses) {
-    throw new OptionError(
-      classes === 0
-        ? `option guidance: guidance leads to a class, and ${config.data} has no classes; leave it out`
-        : "option guidance: guidance leads to a class, and this model was fitted without classes (conditional); leave it out",
-    );
-  }
+  checkGuidance(config, own.guidance);
   const schema = sampleSchema(definition) ?? z.strictObject({});
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const columns =

@@ -59,6 +59,11 @@ export interface ScoreOptions {
   readonly neighbors?: number;
   /** Scores the samples of a shard alone: the same numbers as without, of whole batches. Not of a ranking. */
   readonly shard?: Shard | undefined;
+  /**
+   * Of a ranking of a folder of images: names of its subfolders whose images are normal. Those in other subfolders are anomalies, by which the
+   * ranking is measured.
+   */
+  readonly normal?: readonly string[] | undefined;
   /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }
@@ -304,12 +309,34 @@ export async function rankAnomalies(
     for (const label of batch.marks ?? []) labels.push(label);
     files.push(...(batch.files ?? []));
   }
+  const { normal } = options;
   return {
     scores: Float64Array.from(scores),
     order: descendingOrder(scores),
     files: files.length === 0 ? undefined : files,
-    measures: marks === undefined ? undefined : measure(marks, scores, labels),
+    measures:
+      normal !== undefined
+        ? measure(`subfolders other than ${normal.join(", ")}`, scores, folderLabels(files, normal))
+        : marks === undefined
+          ? undefined
+          : measure(marks, scores, labels),
   };
+}
+
+/** 1 for images in no subfolder that is normal. @throws OptionError where there are no images, or none in such a folder */
+function folderLabels(files: readonly string[], normal: readonly string[]): readonly number[] {
+  if (files.length === 0) {
+    throw new OptionError("option normal: is of a folder of images with subfolders; name one as the data");
+  }
+  const folders = files.map((file) => file.split("/").slice(0, -1));
+  const missing = normal.find((name) => !folders.some((parts) => parts.includes(name)));
+  if (missing !== undefined) {
+    const there = [...new Set(folders.flat())].slice(0, 8).join(", ");
+    throw new OptionError(
+      `option normal: no image is in a subfolder ${missing}${there === "" ? "" : ` (there are ${there})`}`,
+    );
+  }
+  return folders.map((parts) => (parts.some((part) => normal.includes(part)) ? 0 : 1));
 }
 
 /** Training samples whose features are compared with, at most. */
@@ -319,7 +346,7 @@ const COMPARED = 20_000;
 async function* featureDistances(
   run: LoadedRun,
   source: Source | undefined,
-  { neighbors = 5, conditional, marks, ...reading }: ScoreOptions,
+  { neighbors = 5, conditional, marks, normal: _, ...reading }: ScoreOptions,
 ): AsyncGenerator<Pick<ScoreBatch, "logLikelihood" | "files" | "marks">> {
   if (conditional) throw new OptionError("option conditional: is of likelihoods; leave it out");
   const features = embedding(run);
