@@ -86,5 +86,7 @@ export function printRanking(what: string, ranking: AnomalyRanking, top: number)
     areaUnderRoc === undefined || averagePrecision === undefined
       ? "a ranking is evaluated where there are both"
       : `area under the ROC curve (AUROC) ${showNumber(areaUnderRoc)}, average precision ${showNumber(averagePrecision)}`;
-  printLine(`${what}: ${count}, of which ${anomalies} are anomalies by the column ${column}; ${evaluated}`);
+  printLine(
+    `${what}: ${count}, of which ${anomalies} are anomalies by ${files === undefined ? "the column " : ""}${column}; ${evaluated}`,
+  );
 }

@@ -4,11 +4,13 @@ import { OptionError } from "../errors.ts";
 import type {
   Density,
   Exportable,
+  GradualSampler,
   Inpainter,
   InpaintOptions,
   Losses,
   SampleOptions,
   Sampler,
+  StateOptions,
   Stepwise,
   Trainable,
 } from "../model/capabilities.ts";
@@ -51,6 +53,16 @@ export const flowSampleOptions = z.strictObject({
 const PART_ROWS = 4096;
 const PART_ELEMENTS = 1 << 20;
 
+/** Values of a byte. */
+const BYTES = 256;
+
+/** Whether a position is one of `most` that are spaced evenly over `length`, both ends among them. */
+function isMark(position: number, length: number, most: number): boolean {
+  if (length <= most) return true;
+  const nearest = Math.round((position * (most - 1)) / (length - 1));
+  return position === Math.round((nearest * (length - 1)) / (most - 1));
+}
+
 /** What a flow is made of. */
 export interface FlowParts {
   readonly base: Base;
@@ -85,7 +97,15 @@ export interface FlowSampleOptions extends SampleOptions {
  * log p(x) = log p_base(f(x)) + log |det ∂f/∂x|. Images are dequantized and scaled to [0, 1) before.
  */
 export class FlowModel
-  implements Trainable, Density, Sampler<FlowSampleOptions>, Inpainter, Codec, Stepwise, Exportable
+  implements
+    Trainable,
+    Density,
+    Sampler<FlowSampleOptions>,
+    GradualSampler,
+    Inpainter,
+    Codec,
+    Stepwise,
+    Exportable
 {
   readonly base: Base;
   readonly transforms: readonly Transform[];
@@ -235,6 +255,71 @@ export class FlowModel
       }),
     );
     return this.drawInParts(options, async (inputs) => (await decoder.run(inputs)).x as NdArray<"float32">);
+  }
+
+  /**
+   * Samples as the steps of the flow form them, from the code on: at most `states` states, the last what `sample` draws with the same
+   * options. States of images between are codes: each is brought to bytes by its own 1st and 99th percentile. States of another size
+   * than samples are left out.
+   * @throws OptionError where states is below 2
+   */
+  async sampleStates(
+    session: Session,
+    { states, onState, ...options }: FlowSampleOptions & StateOptions,
+  ): Promise<readonly NdArray<"float32">[]> {
+    if (!Number.isInteger(states) || states < 2) {
+      throw new OptionError(`option states: there are two ends, so at least 2, not ${states}`);
+    }
+    const { base } = this;
+    const program = session.compiled(
+      this,
+      "states",
+      ["noise", "temperature", "context?"],
+      ({ noise, temperature, context }) => {
+        const course = this.path(base.fromNoise(noise, temperature), context);
+        const last = course.at(-1);
+        const sized = course.filter(
+          ({ shape }) => elementCount(shape.slice(1).map(Number)) === this.dimensions,
+        );
+        const kept = Object.fromEntries(sized.slice(0, -1).map((state, i) => [`state${i}`, state]));
+        const end = this.isImage ? last?.mul(BYTES).sub(0.5) : last;
+        return { ...kept, ...(end !== undefined && { x: this.conditioning.join(end, context) }) };
+      },
+    );
+    const parts: Readonly<Record<string, NdArray<"float32">>>[] = [];
+    const x = await this.drawInParts(options, async (inputs) => {
+      const made = (await program.run(inputs)) as Readonly<Record<string, NdArray<"float32">>>;
+      parts.push(made);
+      return made.x as NdArray<"float32">;
+    });
+    const names = Object.keys(parts[0] ?? {}).filter((name) => name !== "x");
+    // A flow of columns that are given has states of the others alone.
+    const size = elementCount(this.data.sampleShape);
+    const course =
+      size !== this.dimensions ? [] : names.map((name) => this.shownState(parts.map((part) => part[name])));
+    const all = [...course, x];
+    const marks = all.map((_, i) => i).filter((_, i, { length }) => isMark(i, length, states));
+    return marks.flatMap((step) => {
+      const state = all[step];
+      if (state === undefined) return [];
+      onState?.({ kind: "step", step, steps: all.length - 1 });
+      return [state];
+    });
+  }
+
+  /** A state between code and data as samples are shown. */
+  private shownState(parts: readonly (NdArray<"float32"> | undefined)[]): NdArray<"float32"> {
+    const values = Float32Array.from(parts.flatMap((part) => [...(part?.data ?? [])]));
+    const shape = [values.length / this.dimensions, ...this.data.sampleShape];
+    if (!this.isImage) return float32(values, shape);
+    const sorted = values.toSorted();
+    const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
+    const [low, high] = [at(0.01), at(0.99)];
+    const factor = high > low ? (BYTES - 1) / (high - low) : 1;
+    return float32(
+      values.map((value) => (value - low) * factor),
+      shape,
+    );
   }
 
   /**

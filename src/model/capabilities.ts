@@ -266,16 +266,26 @@ export interface Translator {
   translate(session: Session, options: TranslateOptions): Promise<NdArray<"float32">>;
 }
 
+/** Where a state of samples that form stands: at a time of a path (1 is noise, 0 is data), or behind so many steps of a flow. */
+export type StateMark =
+  | { readonly kind: "time"; readonly time: number }
+  | { readonly kind: "step"; readonly step: number; readonly steps: number };
+
+/** How states are asked for. */
+export interface StateOptions extends SampleOptions {
+  /** States at most, both ends among them. */
+  readonly states: number;
+  /** Called for each state that is returned, in order, as it is made. */
+  readonly onState?: (mark: StateMark) => void;
+}
+
 /** A model whose samples form step by step on a session. */
 export interface GradualSampler {
   /**
    * Samples as they form: at most `states` states, each [count, …sampleShape] in data units; the last are what `sample` draws
    * with the same options.
    */
-  sampleStates(
-    session: Session,
-    options: SampleOptions & { readonly states: number },
-  ): Promise<readonly NdArray<"float32">[]>;
+  sampleStates(session: Session, options: StateOptions): Promise<readonly NdArray<"float32">[]>;
 }
 
 /** A model that generates samples from codes in steps which can be shown. */

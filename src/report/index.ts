@@ -48,6 +48,6 @@ export { boundTermsPlot, type TermOfBound } from "./plots/likelihood.ts";
 export { type PlotSpec, renderSvg } from "./plots/plot.ts";
 export { type TableRows, tableMarginals } from "./plots/tables.ts";
 export { type Frame, type PointSets, squareFrame } from "./points.ts";
-export { type GridOptions, imageGrid, labeledRow } from "./raster/grid.ts";
+export { type GridOptions, imageGrid, labeledRow, titled } from "./raster/grid.ts";
 export type { Raster } from "./raster/raster.ts";
 export { encodePng, pngSize, rasterOfBytes } from "./raster/raster.ts";

@@ -36,7 +36,7 @@ export async function drawSamples(drawn: SamplesToDraw, description?: string): P
     case "image":
       return { format: "png", bytes: await encodePng(imageGrid(drawn.samples), description) };
     case "points":
-      return { format: "png", bytes: await encodePng(scatterRaster(drawn), description) };
+      return { format: "png", bytes: await encodePng(scatterRaster(drawn), description), onPaper: true };
     case "table": {
       const { columns } = drawn;
       return asPixels(
@@ -55,7 +55,7 @@ export async function drawSamples(drawn: SamplesToDraw, description?: string): P
 /** A plot as PNG where sharp is installed, otherwise as it is. */
 async function asPixels(text: string): Promise<Picture> {
   try {
-    return { format: "png", bytes: await rasterize(text) };
+    return { format: "png", bytes: await rasterize(text), onPaper: true };
   } catch (error) {
     if (error instanceof MissingPackageError) return { format: "svg", text };
     throw error;

@@ -8,6 +8,13 @@ export {
   compare,
 } from "./compare/compare.node.ts";
 export {
+  compareSamplers,
+  parseSamplers,
+  type SamplerChoice,
+  type SamplersHooks,
+  type SamplersRequest,
+} from "./compare/samplers.node.ts";
+export {
   type FitHooks,
   type FitRequest,
   type FitRequestOf,

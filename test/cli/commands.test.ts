@@ -99,6 +99,7 @@ describe("fit", () => {
       "samples/density.png",
       "samples/path.png",
       "samples/samples.png",
+      "samples/true-density.png",
       "state.safetensors",
       "weights/best.safetensors",
       "weights/last.safetensors",

@@ -197,6 +197,40 @@ describe("features elsewhere", () => {
     expect(() => oddities(training, training, 5)).toThrow(/5 neighbors are asked for, and there are 4/);
   });
 
+  test("of a folder of images is evaluated by its subfolders", async () => {
+    const folders = ["check/good", "check/broken"] as const;
+    for (const [k, folder] of folders.entries()) {
+      await mkdir(join(cwd, folder), { recursive: true });
+      for (let i = 0; i < 6; i++) {
+        if (k === 0) await cp(join(cwd, "shades", "dark", `${i}.png`), join(cwd, folder, `${i}.png`));
+        else {
+          const bytes = Uint8Array.from({ length: 64 }, (_, at) => ((at + i) % 3 === 0 ? 255 : 0));
+          await sharp(bytes, { raw: { width: 8, height: 8, channels: 1 } })
+            .png()
+            .toFile(join(cwd, folder, `${i}.png`));
+        }
+      }
+    }
+    const args = ["score", "images", "check", "--anomaly", "--by", "features"];
+    const { stdout } = await succeed([...args, "--normal", "good", "--out", "odd-images.csv", "--json"], cwd);
+    const { measures } = JSON.parse(stdout);
+    expect(measures.anomalies).toBe(6);
+    // The area is the share of pairs in which the anomaly stands in front; none are equal.
+    const { rows } = await readCsv(join(cwd, "odd-images.csv"));
+    const order = rows.map(([file = ""]) => file.startsWith("broken/"));
+    const won = order.reduce((sum, isBroken, at) => {
+      return isBroken ? sum + order.slice(at + 1).filter((other) => !other).length : sum;
+    }, 0);
+    expect(measures.areaUnderRoc).toBeCloseTo(won / 36, 6);
+    expect((await succeed([...args, "--normal", "good"], cwd)).stdout).toMatch(
+      /of which 6 are anomalies by subfolders other than good; area under the ROC curve/,
+    );
+    expect(await refused([...args, "--normal", "fine"], cwd)).toMatch(
+      /no image is in a subfolder fine \(there are broken, good\)/,
+    );
+    expect(await refused(["score", "images", "check", "--normal", "good"], cwd)).toMatch(/add --anomaly/);
+  });
+
   test("compare images in the codes of a run", async () => {
     const { stdout } = await succeed(
       ["eval", "images", "--features", "images", "--split", "train", "--json"],

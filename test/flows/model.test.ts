@@ -177,3 +177,31 @@ describe("NICE", () => {
     expect(() => niceOptions.parse({ couplings: 0 })).toThrow();
   });
 });
+
+describe("samples as the steps of a flow form them", () => {
+  it("begin with codes and end with what sample draws, for points and images", async () => {
+    for (const data of [POINTS, IMAGE]) {
+      const model = nameParameters(
+        nice(niceOptions.parse({ couplings: 3, width: 8, hiddenLayers: 1 }), data),
+      );
+      const session = new Session(await nodeRuntime(), initialState(model, 3));
+      const samples = await model.sample(session, { count: 5, seed: 4 });
+      const marks: unknown[] = [];
+      const states = await model.sampleStates(session, {
+        count: 5,
+        seed: 4,
+        states: 3,
+        onState: (mark) => marks.push(mark),
+      });
+      expect(states).toHaveLength(3);
+      for (const state of states) expect(state.shape).toEqual(samples.shape);
+      samples.data.forEach((value, i) => {
+        expect(states[2]?.data[i]).toBeCloseTo(value, 3);
+      });
+      expect(marks[0]).toMatchObject({ kind: "step", step: 0 });
+      expect(marks).toHaveLength(3);
+      await expect(model.sampleStates(session, { count: 1, seed: 0, states: 1 })).rejects.toThrow(/states/);
+      await session.release();
+    }
+  });
+});

@@ -3,12 +3,18 @@ import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { OptionError } from "../../errors.ts";
 import { leaderboardLines } from "../../report/index.ts";
 import { leaderboardJson } from "../../tasks/compare/board.node.ts";
-import { type CompareProgress, type CompareRequest, compare } from "../../tasks/compare/compare.node.ts";
+import {
+  type CompareProgress,
+  type CompareRequest,
+  type Comparison,
+  compare,
+} from "../../tasks/compare/compare.node.ts";
 import { sharedOptions } from "../../tasks/compare/request.node.ts";
+import { compareSamplers, parseSamplers } from "../../tasks/compare/samplers.node.ts";
 import { readConfigFile, textOf } from "../config-file.ts";
 import { print, printJson, printLine, showDuration, showTable } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
-import { interruptible, ProgressDisplay, progressLine } from "../progress.ts";
+import { interruptible, ProgressDisplay, progressLine, WorkDisplay } from "../progress.ts";
 
 const USAGE = "as in: eidos compare two-moons --models nice,spline-flow --seconds 20";
 
@@ -90,9 +96,76 @@ function compareLine({ model, position, models, stage, fit, share, secondsLeft }
   ].join("  ");
 }
 
+/** Options of a comparison of samplers. */
+const OF_SAMPLERS = ["out", "seed", "provider", "threads"];
+
+/** Compares samplers of runs. @throws OptionError for options of fits */
+async function compareRuns(
+  given: Readonly<Record<"runs" | "samplers" | "data", unknown>>,
+  options: Readonly<Record<string, unknown>>,
+  { json, quiet }: { readonly json: boolean; readonly quiet: boolean },
+): Promise<void> {
+  const runs = textOf(given.runs, "runs");
+  const samplers = textOf(given.samplers, "samplers");
+  if (runs === undefined || samplers === undefined) {
+    throw new OptionError(
+      "compare: --runs and --samplers belong together, as in --runs runs/ddpm --samplers ddpm:50,ddim:50",
+    );
+  }
+  const other = [
+    ...(given.data === undefined ? [] : [String(given.data)]),
+    ...Object.keys(options).filter((name) => !OF_SAMPLERS.includes(name)),
+  ];
+  if (other[0] !== undefined) {
+    throw new OptionError(`compare: ${other[0]} is of fits, and runs are fitted; leave it out with --runs`);
+  }
+  const { out, ...settings } = flagValues(options, [sharedOptions]);
+  const folder = textOf(out, "out");
+  const request = {
+    ...settings,
+    runs: runs
+      .split(",")
+      .map((path) => path.trim())
+      .filter((path) => path !== ""),
+    samplers: parseSamplers(samplers),
+    ...(folder !== undefined && { out: folder }),
+  };
+  const display = new WorkDisplay(quiet);
+  const made = await interruptible(display, (signal) =>
+    compareSamplers(request, {
+      signal,
+      onProgress: ({ name, position, count, share = 1 }) =>
+        display.show("comparing samplers", (position - 1 + share) / count, name),
+    }),
+  );
+  display.end();
+  printBoard(made, json);
+}
+
+/** Prints a leaderboard, or the same as JSON. The exit code is 1 where nothing could be measured. */
+function printBoard({ folder, leaderboard, reason }: Comparison, json: boolean): void {
+  if (json) printJson(leaderboardJson(leaderboard));
+  else {
+    const { names, rows } = leaderboardLines(leaderboard);
+    if (rows.length > 0) print(showTable(names, rows));
+    for (const row of leaderboard.rows) if (row.status === "failed") printLine(`${row.name}: ${row.reason}`);
+    printLine(`leaderboard: ${folder}/leaderboard.html (also .md, .csv, .json)`);
+    if (reason === "stopped") print("stopped and saved; the same command goes on");
+  }
+  if (reason === "finished") {
+    // A signal that came when all was done has changed nothing.
+    process.exitCode = leaderboard.rows.some(({ status }) => status === "finished") ? 0 : 1;
+  }
+}
+
 export function configure(command: Command): void {
   command
     .option("--models <a,b,…>", "models to compare, by name or by the path of a module")
+    .option("--runs <a,b,…>", "fitted runs of the same data, whose samplers are compared in place of models")
+    .option(
+      "--samplers <a:n,…>",
+      "with --runs: solvers and their steps, such as ddpm:50,ddim:50,dpm++:15,heun:25; a run without solvers stands there once",
+    )
     .option(
       "--out <folder>",
       "where to write (default: runs/compare-DATA); a comparison that is there goes on",
@@ -116,13 +189,17 @@ export function configure(command: Command): void {
   addSchemaOptions(command, "Data", dataOptionsSchema);
   command.addHelpText(
     "after",
-    "\nExamples:\n  eidos compare two-moons --models nice,spline-flow,rectified-flow --seconds 20\n  eidos compare --config runs/compare-two-moons/compare.json",
+    "\nExamples:\n  eidos compare two-moons --models nice,spline-flow,rectified-flow --seconds 20\n  eidos compare --runs runs/ddpm,runs/rf --samplers ddpm:50,ddim:50,dpm++:15,heun:25\n  eidos compare --config runs/compare-two-moons/compare.json",
   );
   command.action(async (data: string | undefined, flags: Record<string, unknown>) => {
-    const { json, quiet, ...options } = flags;
+    const { json, quiet, runs, samplers, ...options } = flags;
+    if (runs !== undefined || samplers !== undefined) {
+      await compareRuns({ runs, samplers, data }, options, { json: json === true, quiet: quiet === true });
+      return;
+    }
     const request = await requestOf(data, options);
     const display = new ProgressDisplay();
-    const { folder, leaderboard, reason } = await interruptible(display, (signal) =>
+    const made = await interruptible(display, (signal) =>
       compare(request, {
         signal,
         onWarning: (message) => display.say(`warning: ${message}`),
@@ -143,18 +220,6 @@ export function configure(command: Command): void {
         }),
       }),
     );
-    if (json) printJson(leaderboardJson(leaderboard));
-    else {
-      const { names, rows } = leaderboardLines(leaderboard);
-      if (rows.length > 0) print(showTable(names, rows));
-      for (const row of leaderboard.rows)
-        if (row.status === "failed") printLine(`${row.name}: ${row.reason}`);
-      printLine(`leaderboard: ${folder}/leaderboard.html (also .md, .csv, .json)`);
-      if (reason === "stopped") print("stopped and saved; the same command goes on");
-    }
-    if (reason === "finished") {
-      // A signal that came when all was done has changed nothing.
-      process.exitCode = leaderboard.rows.some(({ status }) => status === "finished") ? 0 : 1;
-    }
+    printBoard(made, json === true);
   });
 }

@@ -5,6 +5,7 @@ import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { scaledSize } from "../../detection/scale/training-sizes.ts";
 import { OptionError } from "../../errors.ts";
+import { counted } from "../../memory.ts";
 import { parseOptions } from "../../options.ts";
 import type { ReportResult } from "../../report/index.ts";
 import { measureSchema, missingMeasures } from "../../tasks/measure/detection-measures.ts";
@@ -13,7 +14,7 @@ import { limitLines } from "../../tasks/measure/limits.ts";
 import { openRun, type Run } from "../../tasks/open-run.node.ts";
 import { checkConfidence, looksNote } from "../../tasks/run/detection-options.ts";
 import { hardlyTrained } from "../../tasks/use/detect.node.ts";
-import { print, printJson, printLine, printNote, showDuration, showTable } from "../format.ts";
+import { print, printJson, printLine, printNote, showDuration, showNumber, showTable } from "../format.ts";
 import { addSchemaOptions, flagName, flagValues } from "../options.ts";
 import { addVerb, runOptions, type VerbUse } from "../verb.ts";
 import {
@@ -102,6 +103,19 @@ function refuseOthers(
   if (other !== undefined) throw new OptionError(`option ${flagName(other)} is ${what}; leave it out`);
 }
 
+/** Steps below which a model has hardly begun to learn. */
+const FEW_STEPS = 100;
+
+/** Prints on standard error that a model of samples is hardly trained, with the best loss of its validations. */
+async function noteFewSteps({ weightsStep, loaded, folder, config }: Run): Promise<void> {
+  if (weightsStep === undefined || weightsStep >= FEW_STEPS || config.imported !== undefined) return;
+  const best = (await loaded.folder.readProgress())?.best;
+  const loss = best === undefined ? "not validated" : `best validation loss ${showNumber(best.loss)}`;
+  printNote(
+    `the run is hardly trained: its weights are of ${counted(weightsStep, "step")}, ${loss}; what is measured of it means little (eidos fit --resume ${folder} goes on)`,
+  );
+}
+
 async function evaluateDensity(
   run: Run,
   { split, json }: CommonFlags,
@@ -114,6 +128,7 @@ async function evaluateDensity(
     densityFlags,
     flagValues(others, [densityFlags]),
   );
+  await noteFewSteps(run);
   const { dataInfo } = run.config;
   const drawsImages = isPicture(dataInfo);
   const encoder =

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Command } from "commander";
 import { z } from "zod";
-import { sampleCount, seedNumber } from "../../bounds.ts";
+import { nameList, sampleCount, seedNumber } from "../../bounds.ts";
 import { CsvLines } from "../../data/files/csv.ts";
 import type { Shard } from "../../data/sources/shard.ts";
 import { writeTable } from "../../data/table/write.node.ts";
@@ -32,6 +32,12 @@ const flags = z.strictObject({
       "anomaly: rank by -log-likelihood, or by the distance of features from those of the nearest training samples",
     ),
   neighbors: sampleCount().default(5).describe("anomaly by features: training samples that count as nearest"),
+  normal: nameList(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      "anomaly, of a folder of images: its subfolders of normal images, such as good; images in others are anomalies, by which the ranking is evaluated",
+    ),
   top: sampleCount().default(20).describe("how many of the ranking are printed"),
   label: z
     .string()
@@ -75,7 +81,7 @@ type ScoreFlags = z.output<typeof flags>;
 
 /** Ranks the samples, the most unusual first. */
 async function rank(run: Run, source: string | undefined, what: string, options: ScoreFlags): Promise<void> {
-  const { out, split, seed, conditional, by, neighbors, top, label, json, csvSafe } = options;
+  const { out, split, seed, conditional, by, neighbors, normal, top, label, json, csvSafe } = options;
   const unreadable: string[] = [];
   const onUnreadable = (file: string): void => {
     unreadable.push(file);
@@ -88,6 +94,7 @@ async function rank(run: Run, source: string | undefined, what: string, options:
     neighbors,
     marks: label,
     why: top,
+    normal,
     onUnreadable,
   });
   if (out !== undefined) await writeRanking(out, ranking, csvWriting(csvSafe));
@@ -178,11 +185,18 @@ export function configure(command: Command): void {
     heading: "Scores",
     flags,
     help: "DATA is a table file, a query or a folder of images like those the run was fitted on, of which every row or image is\nscored; without it, the test split of the run's own data is scored.\nWith --anomaly, all of them are ranked, and the ranking is evaluated where a column of the table marks the anomalies.",
-    check({ out, label, anomaly, by }) {
+    check({ out, label, anomaly, by, normal }) {
       if (by === "features" && !anomaly) {
         throw new OptionError("option by: features have no likelihood, they give a ranking; add --anomaly");
       }
       if (out !== undefined) checkExtension(out, [".csv", ".parquet"]);
+      if (normal !== undefined && (!anomaly || label !== undefined)) {
+        throw new OptionError(
+          anomaly
+            ? "options normal and label: one of them marks the anomalies"
+            : "option normal: evaluates a ranking; add --anomaly",
+        );
+      }
       if (label !== undefined && !anomaly) {
         throw new OptionError("option label: evaluates a ranking; add --anomaly");
       }

@@ -12,6 +12,7 @@ import type {
   NoisePairs,
   PairOptions,
   Sampler,
+  StateOptions,
   Trainable,
 } from "../../model/capabilities.ts";
 import type { DecodeArrayOptions, EncodeArrayOptions, SolverCodec } from "../../model/codes.ts";
@@ -340,7 +341,7 @@ export class DiffusionModel
   /** Samples as they form; see `sampleStates`. @throws OptionError, SolverError */
   sampleStates(
     session: Session,
-    options: DiffusionSampleOptions & { readonly states: number },
+    options: DiffusionSampleOptions & Pick<StateOptions, "states" | "onState">,
   ): Promise<readonly NdArray<"float32">[]> {
     return sampleStates(this, session, options);
   }

@@ -9,6 +9,7 @@ import type {
   PathModel,
   SampleOptions,
   Sampler,
+  StateOptions,
   StraightnessOptions,
   Trainable,
   TranslateOptions,
@@ -197,7 +198,12 @@ export class RectifiedTransport
   /** Samples of the source on their path to the data. @throws OptionError where none are given */
   async sampleStates(
     session: Session,
-    { source, seed, states }: RectifiedTransportSampleOptions & { readonly states: number },
+    {
+      source,
+      seed,
+      states,
+      onState,
+    }: RectifiedTransportSampleOptions & Pick<StateOptions, "states" | "onState">,
   ): Promise<readonly NdArray<"float32">[]> {
     if (source === undefined) throw new OptionError(NO_SOURCE);
     const paths = await this.translate(session, { x: source, seed, states });
@@ -205,6 +211,7 @@ export class RectifiedTransport
     const size = elementCount(sampleShape);
     const count = source.shape[0] ?? 0;
     return Array.from({ length: states }, (_, k) => {
+      onState?.({ kind: "time", time: 1 - k / (states - 1) });
       const at = (i: number): number => (i * states + k) * size;
       const data = new Float32Array(count * size);
       for (let i = 0; i < count; i++) data.set(paths.data.subarray(at(i), at(i) + size), i * size);

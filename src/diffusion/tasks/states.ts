@@ -1,4 +1,5 @@
 import { OptionError } from "../../errors.ts";
+import type { StateOptions } from "../../model/capabilities.ts";
 import { evenTimes } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
@@ -41,7 +42,15 @@ function partsOf(plan: FlowPlan, parts: number): readonly FlowPlan[] {
 export async function sampleStates(
   model: DiffusionCore,
   session: Session,
-  { states, count, seed, label, onProgress, ...others }: DiffusionSampleOptions & { readonly states: number },
+  {
+    states,
+    count,
+    seed,
+    label,
+    onProgress,
+    onState,
+    ...others
+  }: DiffusionSampleOptions & Pick<StateOptions, "states" | "onState">,
 ): Promise<readonly NdArray<"float32">[]> {
   const limit = partLimit(model.data);
   if (!Number.isInteger(states) || states < 2) {
@@ -59,13 +68,17 @@ export async function sampleStates(
     guidance: guidance ?? (model.data.kind === "image" ? 2 : 1),
     ...(clip !== undefined && { clip }),
   };
-  const shown = (x: NdArray<"float32">, time: number): NdArray<"float32"> =>
-    units.arrayToData(scaled(x, 1 / Math.max(1, startingDeviation(model.process.at(time)))));
+  const shown = (x: NdArray<"float32">, time: number): NdArray<"float32"> => {
+    onState?.({ kind: "time", time });
+    return units.arrayToData(scaled(x, 1 / Math.max(1, startingDeviation(model.process.at(time)))));
+  };
   const start = model.startOf(plan, randoms);
   const work = { model, session, start, condition: given, states, shown };
-  return plan.kind === "flow"
+  const made = await (plan.kind === "flow"
     ? flowStates(work, plan, onProgress)
-    : tableStates(work, plan, (row) => normalRows(randoms, model.data.sampleShape, row), onProgress);
+    : tableStates(work, plan, (row) => normalRows(randoms, model.data.sampleShape, row), onProgress));
+  onState?.({ kind: "time", time: 0 });
+  return made;
 }
 
 interface Work {

@@ -23,8 +23,6 @@ main { max-width: 1240px; }
 .board .best { color: var(--accent); font-weight: 700; }
 .board .control th, .board .control td { color: var(--muted); font-style: italic; font-weight: 400; }
 .board .control + .control th, .board .control + .control td { border-top-style: dotted; }
-.notes { margin: 12px 0 0; padding-left: 18px; color: var(--muted); font-size: 13px; }
-.notes b { color: var(--ink); font-weight: 600; }
 .note { color: var(--muted); font-size: 14px; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(256px, 1fr)); gap: 14px; }
 .panels.few { grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); }

@@ -1,4 +1,5 @@
 import { printableLines } from "../../printable.ts";
+import { COLORS } from "../raster/palette.ts";
 import { base64, pngSize } from "../raster/raster.ts";
 
 const ENTITIES: ReadonlyMap<string, string> = new Map([
@@ -29,7 +30,10 @@ function inlineSvg(svg: string, prefix: string): string {
   );
 }
 
-/** The style of the report. Plots and pictures keep a light ground in the dark: their colors are made for it. */
+/**
+ * The style of the report. In the dark, plots have the ground and the ink of the page: their colors of text and lines are those of
+ * `palette.ts`. Drawings on white paper are turned dark, hues kept; photos and samples stay as they are.
+ */
 export const style = `
 :root { color-scheme: light dark; --ground: #f6f7f9; --card: #fff; --ink: #1f2430; --muted: #5b6472; --line: #e1e4ea; --accent: #2563eb; }
 @media (prefers-color-scheme: dark) {
@@ -54,6 +58,21 @@ figcaption { margin-top: 10px; color: #5b6472; font-size: 13px; }
 figcaption b { color: #1f2430; margin-right: 4px; }
 .time { display: grid; grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); gap: 16px; }
 .time figure { margin: 0; }
+.notes { margin: 12px 0 0; padding-left: 18px; color: var(--muted); font-size: 13px; }
+.notes b { color: var(--ink); font-weight: 600; }
+@media (prefers-color-scheme: dark) {
+  figure { background: var(--card); color: var(--ink); }
+  figcaption { color: var(--muted); }
+  figcaption b { color: var(--ink); }
+  figure.plot svg > rect[fill="white"] { fill: none; }
+  figure.plot text[fill="${COLORS.ink}"] { fill: var(--ink); }
+  figure.plot text[fill="${COLORS.muted}"] { fill: var(--muted); }
+  figure.plot [stroke="${COLORS.line}"] { stroke: var(--line); }
+  figure.plot [stroke="${COLORS.border}"] { stroke: var(--muted); }
+  figure.plot [stroke="${COLORS.training}"] { stroke: var(--accent); }
+  figure.plot [fill="${COLORS.training}"] { fill: var(--accent); }
+  img.paper { filter: invert(0.9) hue-rotate(180deg); }
+}
 .wide { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th, td { padding: 8px 14px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); }
@@ -68,7 +87,12 @@ pre { margin: 0 0 16px; padding: 11px 14px; overflow-x: auto; background: var(--
 
 /** A picture as the bytes of a PNG file or the text of an SVG document. */
 export type Picture =
-  | { readonly format: "png"; readonly bytes: Uint8Array }
+  | {
+      readonly format: "png";
+      readonly bytes: Uint8Array;
+      /** Whether it is a drawing on white paper, which pages turn dark where they are dark. */
+      readonly onPaper?: boolean;
+    }
   | {
       readonly format: "svg";
       readonly text: string;
@@ -149,6 +173,7 @@ export class PictureWriter {
     const size = pngSize(picture.bytes);
     const measure = size === undefined ? "" : ` width="${size.width}" height="${size.height}"`;
     const source = `data:image/png;base64,${base64(picture.bytes)}`;
-    return `<img src="${source}"${measure} alt="${escapeHtml(description)}">`;
+    const paper = picture.onPaper === true ? ' class="paper"' : "";
+    return `<img${paper} src="${source}"${measure} alt="${escapeHtml(description)}">`;
   }
 }

@@ -39,6 +39,10 @@ export interface ReportResult {
   readonly step: number;
   /** What else a reader must know: "a lower bound", "averaged weights", … */
   readonly note?: string;
+  /** What it measures, and which values are good, in a line. */
+  readonly meaning?: string;
+  /** The same of as many training samples in place of drawn ones: differences of that size are chance. */
+  readonly yardstick?: number;
 }
 
 export interface ReportOption {
@@ -185,10 +189,14 @@ function keyFigures(run: ReportInput): string {
 function results(rows: readonly ReportResult[]): string {
   if (rows.length === 0) return "";
   const noted = rows.some(({ note }) => note !== undefined);
+  const compared = rows.some(({ yardstick }) => yardstick !== undefined);
   const body = rows.map((row) => {
     const cells = [
       `<th scope="row">${escapeHtml(row.name)}</th>`,
       `<td class="number"><b>${significant(row.value, 5)}</b> ${escapeHtml(row.unit)}</td>`,
+      ...(compared
+        ? [`<td class="number">${row.yardstick === undefined ? "—" : significant(row.yardstick, 5)}</td>`]
+        : []),
       `<td>${escapeHtml(row.dataSet)}</td>`,
       `<td>${escapeHtml(row.split)}</td>`,
       `<td class="number">${significant(row.samples, 9)}</td>`,
@@ -201,6 +209,7 @@ function results(rows: readonly ReportResult[]): string {
   const heads = [
     "<th>Measure</th>",
     '<th class="number">Value</th>',
+    ...(compared ? ['<th class="number">Training samples</th>'] : []),
     "<th>Data set</th>",
     "<th>Split</th>",
     '<th class="number">Samples</th>',
@@ -208,7 +217,24 @@ function results(rows: readonly ReportResult[]): string {
     '<th class="number">Step</th>',
     ...(noted ? ["<th>Note</th>"] : []),
   ];
-  return table(heads.join(""), body);
+  return table(heads.join(""), body) + meanings(rows, compared);
+}
+
+/** What each measure is, in a line. */
+function meanings(rows: readonly ReportResult[], compared: boolean): string {
+  const known = new Map(
+    rows.flatMap(({ name, meaning }) => (meaning === undefined ? [] : [[name, meaning]])),
+  );
+  const lines = Array.from(
+    known,
+    ([name, meaning]) => `<li><b>${escapeHtml(name)}</b>: ${escapeHtml(meaning)}</li>`,
+  );
+  if (compared) {
+    lines.push(
+      "<li><b>Training samples</b>: the same measure of as many training samples in place of drawn ones. It is what samples of the data itself come to: differences of that size are chance.</li>",
+    );
+  }
+  return lines.length === 0 ? "" : `\n<ul class="notes">\n${lines.join("\n")}\n</ul>`;
 }
 
 function oddRows(found: OddRows | undefined): string {

@@ -148,3 +148,11 @@ export function labeledRow(pictures: readonly { readonly label: number; readonly
   }
   return row;
 }
+
+/** A picture below a line of text. */
+export function titled(picture: Raster, title: string): Raster {
+  const raster = blankRaster(picture.width, picture.height + LABEL_HEIGHT, rgb("paper"));
+  drawText(raster, title, { x: 8, y: LABEL_HEIGHT / 2, align: "start", color: rgb("ink") });
+  paste(raster, picture, 0, LABEL_HEIGHT);
+  return raster;
+}

@@ -86,7 +86,7 @@ function runsOf(
     const codePoint = character.codePointAt(0) ?? 0;
     const joins = IGNORABLE.test(character) || MARK.test(character) || character === " ";
     // A mark or a joiner belongs to the letter before it.
-    if (joins && last?.font.hasGlyphForCodePoint(codePoint)) {
+    if (joins && last?.font.hasGlyphForCodePoint(codePoint) === true) {
       add(mirrored, last.font);
       continue;
     }

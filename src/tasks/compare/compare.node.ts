@@ -6,12 +6,12 @@ import type { Leaderboard } from "../../report/index.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
 import type { FitHooks } from "../fit/fit.node.ts";
 import { DistanceMeter } from "../measure/distances.node.ts";
-import { meanTrueLogDensity } from "../measure/eval.node.ts";
 import { leaderboardOf, type Standing, type Standings, writeLeaderboard } from "./board.node.ts";
+import { controlOf } from "./control.node.ts";
 import { openFeatures } from "./features.node.ts";
-import { CompareFolder, type ControlResult } from "./folder.node.ts";
+import { CompareFolder } from "./folder.node.ts";
 import { checkRun, measure, type Stage, train } from "./model.node.ts";
-import { pictureOfData, pictureOfTruth, planeSetting, writeNamed } from "./pictures.node.ts";
+import { planeSetting } from "./pictures.node.ts";
 import { type CompareRequest, type Contender, requestJson, resolveComparison } from "./request.node.ts";
 
 /** Foresees how long all models of a comparison will take, from those that are done. */
@@ -241,34 +241,4 @@ async function stand(
     hooks.onModel?.({ name, status: "failed", reason: error.message });
     return { status: "failed", reason: error.message };
   }
-}
-
-/** What the data itself comes to; kept in the folder, as that of models is. */
-async function controlOf({
-  folder,
-  data,
-  meter,
-  features,
-  setting,
-  comparison,
-}: Stage): Promise<ControlResult> {
-  const { seed } = comparison.shared;
-  const held = await folder.readControl();
-  if (held?.fingerprint === data.fingerprint && held.seed === seed && held.features === features) return held;
-  const pictures = folder.file("pictures");
-  const picture = await pictureOfData(data, { setting, seed });
-  const density = await pictureOfTruth(setting);
-  const trueLogDensity = meanTrueLogDensity(data, "test");
-  const control: ControlResult = {
-    fingerprint: data.fingerprint,
-    seed,
-    ...(trueLogDensity !== undefined && { trueLogDensity }),
-    distances: [...(await meter.control())],
-    ...(features !== undefined && { features }),
-    ...(picture && { picture: await writeNamed(pictures, "data/samples", picture) }),
-    ...(density && { density: await writeNamed(pictures, "data/density", density) }),
-    ...(setting && { top: setting.top }),
-  };
-  await folder.writeControl(control);
-  return control;
 }

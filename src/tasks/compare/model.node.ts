@@ -112,10 +112,19 @@ export async function train(
 async function draw(
   run: LoadedRun,
   { count, seed }: { readonly count: number; readonly seed: number },
-  { signal, onProgress }: { readonly signal: AbortSignal | undefined; onProgress(share: number): void },
+  {
+    signal,
+    onProgress,
+    own,
+  }: {
+    readonly signal: AbortSignal | undefined;
+    onProgress(share: number): void;
+    readonly own: Readonly<Record<string, unknown>>;
+  },
 ): Promise<{ readonly samples: NdArray<"float32">; readonly seconds: number }> {
   const begun = performance.now();
   const samples = await sampleRun(run, {
+    ...own,
     gaps: true,
     count,
     seed,
@@ -135,14 +144,19 @@ interface Drawn {
   readonly sampling: SamplingTime;
 }
 
-/** Draws samples and measures how long that takes: after a draw of the same size, unless one is long enough. */
-async function drawAndTime(
+/**
+ * Draws samples and measures how long that takes: after a draw of the same size, unless one is long enough.
+ * @param own the model's own options of sampling
+ */
+export async function drawAndTime(
   run: LoadedRun,
   { meter, comparison, signal }: Stage,
   onProgress: (share: number) => void,
+  own: Readonly<Record<string, unknown>> = {},
 ): Promise<Drawn> {
   const { seed } = comparison.shared;
   const part = (from: number, to: number) => ({
+    own,
     signal,
     onProgress: (share: number) => onProgress(from + (to - from) * share),
   });

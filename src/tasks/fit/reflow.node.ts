@@ -11,6 +11,7 @@ import { modelSchema } from "../run/definition.node.ts";
 import { type LoadRunOptions, loadRun, refuse } from "../run/load.node.ts";
 import { checkResult } from "../run/memory.node.ts";
 import { locatedData } from "../run/run-data.node.ts";
+import { checkGuidance } from "../use/sample.node.ts";
 import { type FitHooks, startFit } from "./fit.node.ts";
 import type { UncheckedRequest } from "./request.ts";
 
@@ -32,6 +33,7 @@ async function drawRunPairs(path: string, { open = {}, ...options }: RunPairOpti
   try {
     const { model, session, config, weightsStep, folder } = run;
     if (model.drawPairs === undefined) return refuse(run, "join noise and samples");
+    checkGuidance(run.config, options.guidance);
     const { seed = 0, onProgress, ...others } = options;
     const count = options.count ?? COUNTS[config.dataInfo.kind === "image" ? "image" : "other"];
     checkResult(run, "pairs", { count });

@@ -64,6 +64,8 @@ export interface Evaluation {
   readonly syntheticTable?: SyntheticTable;
   /** How well cells of held-out rows that are hidden at random are filled in. */
   readonly imputations?: ImputationQuality;
+  /** The same of as many training samples in place of drawn ones, where that was asked for and there was time. */
+  readonly control?: readonly SampleDistance[];
   /** What was measured of fewer samples than there are, or left out, and why. */
   readonly reduced: readonly string[];
   /** All of it as a table. */
@@ -90,6 +92,8 @@ export interface EvaluationOptions {
   readonly target?: string | undefined;
   /** Of tables: held-out rows of which cells are hidden and filled in; default: 0, none. */
   readonly imputedRows?: number;
+  /** Whether distances of training samples to the split are measured, too; default: false. */
+  readonly control?: boolean;
   /** Called with the share that is done of what is measured, and what that is. */
   readonly onProgress?: (share: number, what: string) => void;
 }
@@ -197,7 +201,7 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
   for (const { name, value, count } of paths ?? []) {
     add(name, value, "squared model units", count, "mean over paths");
   }
-  const { distances, fewer, samples } = (await attempt("distances of samples", 1, () =>
+  const { distances, fewer, samples, control } = (await attempt("distances of samples", 1, () =>
     distancesOf(run, data, { ...options, split: splitName, seed }),
   )) ?? { distances: [] };
   if (fewer !== undefined) reduced.push(fewer);
@@ -243,6 +247,7 @@ export async function evaluateRun(run: LoadedRun, options: EvaluationOptions = {
     distances,
     ...(syntheticTable && { syntheticTable }),
     ...(imputations && { imputations }),
+    ...(control !== undefined && { control }),
     reduced,
     results,
   };
@@ -399,6 +404,7 @@ interface Distances {
   readonly distances: readonly SampleDistance[];
   /** That there are fewer samples than wanted. */
   readonly fewer?: string;
+  readonly control?: readonly SampleDistance[];
   /** The samples, where they were drawn here. */
   readonly samples?: NdArray<"float32">;
 }
@@ -438,10 +444,16 @@ async function distancesOf(
   if (meter.count === 0) return { distances: [] };
   const measure = async (by: DistanceMeter, samples: NdArray<"float32">): Promise<Distances> => {
     onProgress?.(0, "measuring distances");
-    const distances = await by.measure(samples);
+    const begun = performance.now();
+    const measured = await by.measure(samples);
+    const seconds = (performance.now() - begun) / 1000;
+    // What data itself comes to takes about as long again.
+    const isTime = run.deadline.secondsLeft > 2 * seconds;
+    const control = options.control === true && isTime ? await by.control() : undefined;
+    const distances = { distances: measured, ...(control !== undefined && { control }) };
     return by.count === wanted
-      ? { distances, samples }
-      : { distances, samples, fewer: `distances of ${by.count} drawn samples in place of ${wanted}` };
+      ? { ...distances, samples }
+      : { ...distances, samples, fewer: `distances of ${by.count} drawn samples in place of ${wanted}` };
   };
   let samples: NdArray<"float32">;
   try {

@@ -74,6 +74,28 @@ const density: FigureMaker = {
   },
 };
 
+/** The density that the data is drawn from, where it is known, in the frame of the model's. */
+const trueDensity: FigureMaker = {
+  name: "true-density",
+  async make({ run, data }) {
+    const { logDensity } = data;
+    if (data.kind !== "points" || logDensity === undefined || run.model.logProb === undefined)
+      return undefined;
+    const frame = frameOf(data);
+    const at = ([low, high]: readonly [number, number], cell: number): number =>
+      low + ((cell + 0.5) / FINE_GRID) * (high - low);
+    const values = Float32Array.from({ length: FINE_GRID ** 2 }, (_, i) =>
+      logDensity([at(frame.x, i % FINE_GRID), at(frame.y, Math.floor(i / FINE_GRID))]),
+    );
+    const grid = { values: float32(values, [FINE_GRID, FINE_GRID]), frame };
+    return {
+      title: "True density",
+      picture: { format: "svg", text: await densityHeatMap(grid, "Density that the data is drawn from") },
+      caption: "what the density of the model is to become, in the same frame",
+    };
+  },
+};
+
 /** The part of the plane in which pictures of points of a data set lie. */
 export function frameOf({ splits }: Pick<DataSet, "splits">): Frame {
   const { data } = firstSamples(splits.train, 2000);
@@ -129,7 +151,11 @@ const path: FigureMaker = {
     const steps = (plane.at(-1)?.step ?? 0).toString();
     return {
       title: "From the base distribution to the data",
-      picture: { format: "png", bytes: await encodePng(pathPanels(evenly(changes(plane), PATH_PANELS))) },
+      picture: {
+        format: "png",
+        bytes: await encodePng(pathPanels(evenly(changes(plane), PATH_PANELS))),
+        onPaper: true,
+      },
       caption: `${PATH_POINTS} draws z0 of the base distribution and what the ${steps} steps of the model make of them; each keeps the color of its first direction. Every panel has a frame of its own.`,
     };
   },
@@ -142,13 +168,15 @@ const TRACE_STATES = 26;
 const trajectories: FigureMaker = {
   name: "trajectories",
   async make({ run, data, seed }) {
-    if (data.kind !== "points" || run.model.sampleStates === undefined) return undefined;
+    // Steps of a flow are no path in time; `path` draws them.
+    const { sampleStates, path: steps } = run.model;
+    if (data.kind !== "points" || sampleStates === undefined || steps !== undefined) return undefined;
     const states = await sampleStatesOf(run, { count: TRACED, seed, states: TRACE_STATES });
     const raster = trajectoryRaster({ states, data: firstSamples(data.splits.train, 3000) });
     const begin = data.source === undefined ? "noise" : data.source.name;
     return {
       title: "Trajectories",
-      picture: { format: "png", bytes: await encodePng(raster) },
+      picture: { format: "png", bytes: await encodePng(raster), onPaper: true },
       caption: `${TRACED} paths from ${begin} (orange) to samples (black) as the model's own solver follows them, over the data (grey)`,
     };
   },
@@ -363,6 +391,7 @@ export const figureMakers: readonly FigureMaker[] = [
   // First, since it is quick where the density is slow.
   trajectories,
   density,
+  trueDensity,
   path,
   codeMap,
   codeGrid,

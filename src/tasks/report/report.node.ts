@@ -12,13 +12,15 @@ import {
   type Picture,
   type ReportFigure,
   type ReportInput,
+  type ReportResult,
   renderReport,
   type SamplePicture,
 } from "../../report/index.ts";
 import type { FitControl, FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
-import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
+import { type Evaluation, evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
+import { MEASURES, type Measure, type MeasureName } from "../measure/measures.ts";
 import { dataSchema, modelSchema } from "../run/definition.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/outputs.node.ts";
@@ -61,6 +63,40 @@ export async function pixels(picture: Picture): Promise<Picture> {
     if (error instanceof MissingPackageError) return picture;
     throw error;
   }
+}
+
+/** What numbers of a report mean that are no distances, by their names. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  loss: "what training makes small, of held-out samples; comparable between runs of one model on one data set alone",
+  "log-likelihood":
+    "mean log p(x) of held-out samples, the higher the better; of tables in the units of the columns, which shift it",
+  "bits per dimension":
+    "bits that a number of an image takes by the model's probabilities, the lower the better; 8 for noise",
+  "log-likelihood of the true density":
+    "the same of the distribution that the data is drawn from: no model has more on average",
+  "straightness (0: straight)":
+    "how far paths bend from the straight line; straight ones are gone in one step",
+  "transport cost":
+    "mean squared length of the way from noise to sample, the lower the nearer they are paired",
+};
+
+/** Results with what each measures, and what training samples come to. */
+function explained({ results, control = [] }: Evaluation): readonly ReportResult[] {
+  const measures = Object.entries(MEASURES) as [MeasureName, Measure][];
+  return results.map((result): ReportResult => {
+    const [key, measure] = measures.find(([, { name }]) => name === result.name) ?? [];
+    const good = measure && { lower: "; the lower the better", higher: "; the higher the better" };
+    const kind = measure?.better.kind;
+    const better = kind === "lower" || kind === "higher" ? (good?.[kind] ?? "") : "";
+    const own = Object.hasOwn(MEANINGS, result.name) ? MEANINGS[result.name] : undefined;
+    const meaning = measure === undefined ? own : `${measure.meaning}${better}`;
+    const yardstick = control.find((distance) => distance.measure === key)?.value;
+    return {
+      ...result,
+      ...(meaning !== undefined && { meaning }),
+      ...(yardstick !== undefined && { yardstick }),
+    };
+  });
 }
 
 /** Images whose likelihood a report measures of a model that takes long to. */
@@ -125,6 +161,7 @@ export async function writeReport(
             split: "validation",
             slowScores,
             distances: full ? "all" : "quick",
+            control: true,
             onProgress: (share, what) => doing(what, share),
           }),
         )
@@ -144,7 +181,7 @@ export async function writeReport(
     }
     const page = await renderRun(run, summary, {
       dataDescription: data.describe(),
-      results: evaluation?.results ?? [],
+      results: evaluation === undefined ? [] : explained(evaluation),
       samples: course,
       figures: [
         ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),

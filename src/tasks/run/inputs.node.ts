@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { isImagePath } from "../../data/boxes/formats/files.node.ts";
 import { DataFolder } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
@@ -295,7 +295,7 @@ const isGlob = (path: string): boolean => /[*?]/.test(path);
 export interface FindImagesOptions {
   /** Follows links that lead out of a folder, too (default: false). */
   readonly followLinks?: boolean | undefined;
-  /** Called with the path of each link that leads out and each folder that is not looked into, and the reason. */
+  /** Called with the path of each link that leads out, folder that is not looked into and file without an extension, and the reason. */
   readonly onLeftOut?: (path: string, reason: string) => void;
 }
 
@@ -315,6 +315,10 @@ async function imagesBelow(
     // Of a pattern, what is deeper than it is not meant.
     const isMeant = isFolder ? kind !== "deep" || deepest === DEEPEST : isImagePath(name) && matches(name);
     if (isMeant) onLeftOut?.(join(path, name), detail);
+  }
+  for (const name of files) {
+    const isUnnamed = extname(name) === "" && !basename(name).startsWith(".") && matches(name);
+    if (isUnnamed) onLeftOut?.(join(path, name), "it has no extension, by which images are known");
   }
   return files
     .filter((name) => isImagePath(name) && matches(name))

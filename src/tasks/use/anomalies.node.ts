@@ -91,7 +91,7 @@ export async function rankAnomalies(
   const order = descendingOrder(scores);
   const explained =
     by === "likelihood" && hasReasons(run) ? order.subarray(0, Math.min(why, MOST_EXPLAINED)) : [];
-  const { seed = 0, split } = options;
+  const { seed = 0, split, normal } = options;
   const reasons =
     explained.length === 0
       ? undefined
@@ -102,9 +102,30 @@ export async function rankAnomalies(
     scores: Float64Array.from(scores),
     order,
     files: files.length === 0 ? undefined : files,
-    measures: marks === undefined ? undefined : measure(marks, scores, labels),
+    measures:
+      normal !== undefined
+        ? measure(`subfolders other than ${normal.join(", ")}`, scores, folderLabels(files, normal))
+        : marks === undefined
+          ? undefined
+          : measure(marks, scores, labels),
     ...(reasons && { why: reasons }),
   };
+}
+
+/** 1 for images in no subfolder that is normal. @throws OptionError where there are no images, or none in such a folder */
+function folderLabels(files: readonly string[], normal: readonly string[]): readonly number[] {
+  if (files.length === 0) {
+    throw new OptionError("option normal: is of a folder of images with subfolders; name one as the data");
+  }
+  const folders = files.map((file) => file.split("/").slice(0, -1));
+  const missing = normal.find((name) => !folders.some((parts) => parts.includes(name)));
+  if (missing !== undefined) {
+    const there = [...new Set(folders.flat())].slice(0, 8).join(", ");
+    throw new OptionError(
+      `option normal: no image is in a subfolder ${missing}${there === "" ? "" : ` (there are ${there})`}`,
+    );
+  }
+  return folders.map((parts) => (parts.some((part) => normal.includes(part)) ? 0 : 1));
 }
 
 /** Rows that get reasons at most: each takes scores of many others. */
@@ -117,7 +138,7 @@ const COMPARED = 20_000;
 async function* featureDistances(
   run: LoadedRun,
   source: Source | undefined,
-  { neighbors = 5, conditional, marks, ...reading }: ScoreOptions,
+  { neighbors = 5, conditional, marks, normal: _, ...reading }: ScoreOptions,
 ): AsyncGenerator<Pick<ScoreBatch, "logLikelihood" | "files" | "marks">> {
   if (conditional) throw new OptionError("option conditional: is of likelihoods; leave it out");
   const features = embedding(run);

@@ -16,11 +16,13 @@ import {
   writeForms,
 } from "../run/outputs.node.ts";
 import { checkInterpolationPath } from "./interpolate.node.ts";
+import { checkGuidance } from "./sample.node.ts";
 
 /** Edits of samples by noising and denoising, [n, draws, …sampleShape]. @throws OptionError where the model has none */
 export async function editRun(run: LoadedRun, options: EditOptions): Promise<NdArray<"float32">> {
   const { model, session } = run;
   if (model.edit === undefined) return refuse(run, "edit samples");
+  checkGuidance(run.config, options.guidance);
   checkResult(run, "edit", { count: options.x.shape[0] ?? 1, draws: options.draws });
   return model.edit(session, options);
 }

@@ -5,12 +5,13 @@ import { writeFileAtomic } from "../../data/files/files.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { type Shard, shareOf } from "../../data/sources/shard.ts";
 import { OptionError } from "../../errors.ts";
-import type { SampleOptions } from "../../model/capabilities.ts";
+import type { SampleOptions, StateMark, StateOptions } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import { parseOptions } from "../../options.ts";
 import { animationExtension, encodeAnimation } from "../../report/index.node.ts";
-import { imageGrid, planePanel, squareFrame } from "../../report/index.ts";
+import { imageGrid, planePanel, squareFrame, titled } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
+import type { RunConfig } from "../../train/run-config.ts";
 import { sampleSchema } from "../run/definition.node.ts";
 import {
   encodeGiven,
@@ -77,6 +78,21 @@ function checkNumbered({ config }: LoadedRun): void {
   );
 }
 
+/**
+ * Refuses guidance of a model that knows no classes.
+ * @throws OptionError
+ */
+export function checkGuidance({ data, dataInfo, modelOptions }: RunConfig, guidance: unknown): void {
+  const { classes = 0 } = dataInfo;
+  const isOfClasses = classes > 0 && modelOptions.conditional !== false;
+  if (guidance === undefined || guidance === 1 || isOfClasses) return;
+  throw new OptionError(
+    classes === 0
+      ? `option guidance: guidance leads to a class, and ${data} has no classes; leave it out`
+      : "option guidance: guidance leads to a class, and this model was fitted without classes (conditional); leave it out",
+  );
+}
+
 /** Samples as the model draws them, with gaps where it has learned some. */
 async function drawRun(
   run: LoadedRun,
@@ -94,14 +110,7 @@ async function drawRun(
         : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
     );
   }
-  const isOfClasses = classes > 0 && config.modelOptions.conditional !== false;
-  if (own.guidance !== undefined && own.guidance !== 1 && !isOfClasses) {
-    throw new OptionError(
-      classes === 0
-        ? `option guidance: guidance leads to a class, and ${config.data} has no classes; leave it out`
-        : "option guidance: guidance leads to a class, and this model was fitted without classes (conditional); leave it out",
-    );
-  }
+  checkGuidance(config, own.guidance);
   const schema = sampleSchema(definition) ?? z.strictObject({});
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const columns =
@@ -172,14 +181,14 @@ const COMPARED_POINTS = 4000;
  */
 export async function sampleStatesOf(
   run: LoadedRun,
-  options: SampleOptions & { readonly states: number } & Readonly<Record<string, unknown>>,
+  options: StateOptions & Readonly<Record<string, unknown>>,
 ): Promise<readonly NdArray<"float32">[]> {
   const { model, session, definition } = run;
   const schema = sampleSchema(definition);
   if (model.sampleStates === undefined || schema === undefined) {
     return refuse(run, "show samples as they form");
   }
-  const { count, seed, label, states, ...own } = options;
+  const { count, seed, label, states, onState, ...own } = options;
   checkResult(run, "sample", { count, states });
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
@@ -188,6 +197,7 @@ export async function sampleStatesOf(
     count,
     seed,
     states,
+    ...(onState !== undefined && { onState }),
     ...(label !== undefined && { label }),
     ...(source !== undefined && { source }),
   });
@@ -219,16 +229,28 @@ export async function writeAnimation(
   const { dataInfo } = run.config;
   const isImages = isPicture(dataInfo);
   const count = Math.min(options.count, isImages ? SEEN.image : SEEN.points);
-  const states = await sampleStatesOf(run, { ...options, count });
+  const marks: StateMark[] = [];
+  const states = await sampleStatesOf(run, { ...options, count, onState: (mark) => marks.push(mark) });
   const draw = isImages
     ? (x: NdArray<"float32">) => imageGrid(toBytes(x, dataInfo.kind))
     : await pointsPanel(run);
-  const bytes = await encodeAnimation(states.map(draw), {
-    extension,
-    delay: DELAY.each,
-    lastDelay: DELAY.last,
-  });
+  const bytes = await encodeAnimation(
+    states.map((state, i) => titled(draw(state), markText(marks[i]))),
+    {
+      extension,
+      delay: DELAY.each,
+      lastDelay: DELAY.last,
+    },
+  );
   await writeFileAtomic(path, bytes);
+}
+
+/** What stands above a frame: the time of its state on the path, or the steps behind it. */
+function markText(mark: StateMark | undefined): string {
+  if (mark === undefined) return "";
+  return mark.kind === "time"
+    ? `t = ${mark.time.toFixed(3)}${mark.time === 0 ? " (data)" : ""}`
+    : `step ${mark.step} of ${mark.steps}`;
 }
 
 /** Draws points over those of the run's data. */

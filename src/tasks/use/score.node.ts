@@ -53,6 +53,11 @@ export interface ScoreOptions {
   readonly neighbors?: number;
   /** Scores the samples of a shard alone: the same numbers as without, of whole batches. Not of a ranking. */
   readonly shard?: Shard | undefined;
+  /**
+   * Of a ranking of a folder of images: names of its subfolders whose images are normal. Those in other subfolders are anomalies, by which the
+   * ranking is measured.
+   */
+  readonly normal?: readonly string[] | undefined;
   /** Called with the path of each image that cannot be read, and is left out. */
   readonly onUnreadable?: (file: string) => void;
 }

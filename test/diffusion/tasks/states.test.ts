@@ -30,7 +30,17 @@ describe("samples as they form", () => {
 
   it("are as wide as data on an exploding path too", async () => {
     const { model, session } = await exactModel(CLOUDS, PATHS.ve);
-    const states = await model.sampleStates(session, { count: 400, seed: 1, states: 6, steps: 40 });
+    const times: number[] = [];
+    const states = await model.sampleStates(session, {
+      count: 400,
+      seed: 1,
+      states: 6,
+      steps: 40,
+      onState: (mark) => mark.kind === "time" && times.push(mark.time),
+    });
+    expect(times).toHaveLength(6);
+    expect([times[0], times[5]]).toEqual([1, 0]);
+    expect(times).toEqual(times.toSorted((a, b) => b - a));
     const spread = states.map(({ data }) => Math.sqrt(data.reduce((sum, x) => sum + x * x, 0) / data.length));
     for (const deviation of spread) {
       expect(deviation).toBeGreaterThan(0.6);

@@ -51,6 +51,18 @@ beforeAll(async () => {
 });
 
 describe("an import of MTCNN", () => {
+  it("refuses files that are named after another network than they hold", async () => {
+    const swapped = join(root, "swapped");
+    await mkdir(swapped);
+    await written(join(swapped, "pnet.safetensors"), networkOf("rnet"));
+    await written(join(swapped, "rnet.safetensors"), networkOf("pnet"));
+    await written(join(swapped, "onet.safetensors"), networkOf("onet"));
+    const importing = importDetector({ file: swapped, as: "mtcnn", out: join(root, "swapped-run") });
+    await expect(importing).rejects.toThrow(
+      /pnet\.safetensors: is called pnet and holds the layers of rnet: .*swapped/,
+    );
+  });
+
   it("is a run that finds what facenet-pytorch finds, with landmarks", async () => {
     await using opened = await openRun(run, { cascade: expected.options, threads: 1 });
     expect(opened.classes).toEqual(["face"]);

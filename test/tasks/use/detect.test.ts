@@ -72,6 +72,17 @@ function turned({ width, height, data }: ByteImage): ByteImage {
   return { width: height, height: width, data: other };
 }
 
+describe("images of a folder", () => {
+  it("are known by their extension, and files without one are told", async () => {
+    const place = await temporaryFolder();
+    for (const name of ["a.png", "IMG_1", ".hidden", "notes.txt"]) await writeFile(join(place, name), "");
+    const leftOut: string[] = [];
+    const found = await findImages([place], { onLeftOut: (path, why) => leftOut.push(`${path}: ${why}`) });
+    expect(found.map(({ name }) => name)).toEqual(["a.png"]);
+    expect(leftOut).toEqual([`${join(place, "IMG_1")}: it has no extension, by which images are known`]);
+  });
+});
+
 describe("detectFiles", () => {
   it("looks at images as the detector was validated with them", async () => {
     const set = await openDetection(photos);

@@ -57,6 +57,12 @@ export function readCascadeWeights(files: readonly WeightsFile[]): CascadeWeight
         `${file}: holds none of MTCNN's networks (it has ${first}); their last layers are called ${STAGES.map((stage) => HEADS[stage].scores).join(", ")}`,
       );
     }
+    const named = STAGES.find((stage) => new RegExp(`(^|[/\\\\])${stage}\\.\\w+$`, "i").test(file));
+    if (named !== undefined && !networks.has(named)) {
+      throw new WeightsError(
+        `${file}: is called ${named} and holds the layers of ${[...networks.keys()].join(", ")}: files may be swapped; give each the name of what it holds`,
+      );
+    }
     for (const stage of networks.keys()) {
       const other = sources.get(stage);
       if (other !== undefined)
