@@ -124,6 +124,12 @@ function residualNetwork(state: State): string | undefined {
     : `a residual network of ${blocks.join(", ")} ${kind} blocks and ${middle[0]} channels`;
 }
 
+/** The small backbones by the first layer of their second stage, which nothing that others have published calls so. */
+const SMALL: readonly (readonly [layer: string, backbone: string])[] = [
+  ["stages.0.reduce.conv.weight", "csp"],
+  ["stages.0.0.conv1.conv.weight", "resnet"],
+];
+
 /** Tells of networks that are no backbones here: a name that they have. */
 const OTHERS: readonly (readonly [tell: RegExp, what: string])[] = [
   [
@@ -188,7 +194,8 @@ function beyondOf(state: State, backbone: PublishedName): string | undefined {
 export function likelyArchitecture(state: State): string | undefined {
   for (const prefix of prefixesOf(state)) {
     const tensors = below(state, prefix);
-    const found = residualNetwork(tensors) ?? publishedIn(tensors);
+    const small = SMALL.find(([layer]) => tensors.has(layer))?.[1];
+    const found = small ?? residualNetwork(tensors) ?? publishedIn(tensors);
     if (found !== undefined) return found;
   }
   const names = prefixesOf(state).flatMap((prefix) => [...below(state, prefix).keys()]);
@@ -217,9 +224,10 @@ export function backboneNames(backbone: string, part: string): ForeignNames {
         return `it has what ${backbone} has not, such as ${shortened(beyond)}, and is most likely of another architecture; weights are taken of ${PUBLISHED_NAMES.join(", ")}`;
       }
       if (found === undefined) return undefined;
-      const instead = isPublished(found)
-        ? `choose --backbone ${found}`
-        : `weights are taken of ${PUBLISHED_NAMES.join(", ")}`;
+      const instead =
+        isPublished(found) || SMALL.some(([, small]) => small === found)
+          ? `choose --backbone ${found}`
+          : `weights are taken of ${PUBLISHED_NAMES.join(", ")}`;
       return `it is most likely ${found}, and the backbone here is ${backbone}; ${instead}`;
     },
   };

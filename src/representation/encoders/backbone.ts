@@ -44,7 +44,7 @@ export class BackboneEncoder implements Encoder {
     }
     if (height % COARSEST !== 0 || width % COARSEST !== 0) {
       throw new OptionError(
-        `option backbone: the sides of images for ${name} are multiples of ${COARSEST}, and these have ${width}×${height} pixels; give --size ${COARSEST * Math.max(1, Math.round(Math.max(width, height) / COARSEST))}, or leave the backbone out`,
+        `option backbone: the sides of images for ${name} are multiples of ${COARSEST}, and these have ${width}×${height} pixels; of a folder of images give --size ${COARSEST * Math.max(1, Math.round(Math.max(width, height) / COARSEST))}, or leave the backbone out`,
       );
     }
     for (const unused of ["channels", "groups"] as const) {
