@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
@@ -198,6 +198,23 @@ describe("parts in a folder", () => {
     );
     const { shape } = decodeNpy(await readFile(at("features.npy/part-00000-of-00004.npy")));
     expect(shape[0]).toBe(0);
+  });
+
+  test("of features may be made by two processes at once; a file of one process may not", async () => {
+    const [one, other] = [at("twice.npy"), at("once.npy")];
+    const shard = { index: 0, count: 1 };
+    const both = [1, 2].map(() => table.embedInto(one, at("wares.csv"), { shard }));
+    expect((await Promise.all(both)).map(({ rows, finished }) => [rows, finished])).toEqual([
+      [ROWS.length, true],
+      [ROWS.length, true],
+    ]);
+    await table.embedInto(other, at("wares.csv"));
+    expect(await readFile(one)).toEqual(await readFile(other));
+    const plain = await Promise.allSettled([1, 2].map(() => table.embedInto(other, at("wares.csv"))));
+    expect(plain.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const refused = plain.find((done) => done.status === "rejected");
+    expect(String(refused?.reason)).toMatch(/once\.npy: is being written by process \d+ since/);
+    expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
   test("are never mixed with others, made twice, or merged with some missing", async () => {
