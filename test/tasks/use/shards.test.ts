@@ -57,6 +57,8 @@ beforeAll(async () => {
     ["a", "b", "c"],
     FULL.map(({ a, b, c }) => [a, b, c]),
   );
+  const bits = FULL.slice(0, 90).map(({ a, b }) => [Number(a > 0), Number(b === "x"), Number(a > 1)]);
+  await writeTable(at("bits.csv"), ["p", "q", "r"], bits);
   table = await fitted("vae", at("wares.csv"), { categorical: ["b"] });
   await mkdir(at("shades"));
   for (let i = 0; i < 12; i++) {
@@ -155,7 +157,15 @@ describe("samples of shards", () => {
     const flow = await fitted("rectified-flow", "two-moons", { width: 8, depth: 1, count: 300 });
     const maf = await fitted("maf", at("wares.csv"), { categorical: ["b"], given: ["a"] });
     const gan = await fitted("gan", "two-moons", { count: 300 });
-    const runs = [flow, maf, gan, table, photos];
+    const transport = await fitted("rectified-transport", "two-moons", {
+      source: "rings",
+      sourceNoise: 0.1,
+      width: 8,
+      count: 300,
+    });
+    const made = await fitted("made", at("bits.csv"));
+    const continuous = await fitted("continuous-flow", "two-moons", { width: 8, count: 300 });
+    const runs = [flow, maf, gan, table, photos, transport, made, continuous];
     for (const run of runs) {
       const settings = { count: 11, seed: 5, ...(run === flow && { steps: 3 }) };
       const whole = await run.sample(settings);
