@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { appendFile, mkdir, open, readFile, rm, stat, truncate } from "node:fs/promises";
-import { extname, join, resolve } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import { z } from "zod";
 import type { CsvWriting } from "../../data/files/csv.ts";
-import { fileError, isMissing, writeFileAtomic } from "../../data/files/files.node.ts";
+import { fileError, isMissing, makeFolder, writeFileAtomic } from "../../data/files/files.node.ts";
+import { describeHolder, FileLock } from "../../data/files/lock.node.ts";
 import { npyHeader } from "../../data/files/npy.ts";
 import { findAllImages } from "../../data/image/folder.node.ts";
 import { shareOf } from "../../data/sources/shard.ts";
@@ -69,8 +71,8 @@ class PartialRows {
   /** Number of the first row: of a shard, not 0. */
   firstRow = 0;
 
-  constructor(path: string, width: number, key: string) {
-    this.folder = `${path}.partial`;
+  constructor(folder: string, width: number, key: string) {
+    this.folder = folder;
     this.width = width;
     this.key = key;
   }
@@ -205,9 +207,47 @@ export async function embedIntoFile(
   run: LoadedRun,
   source: string | undefined,
   path: string,
-  { writing, onProgress, signal, ...options }: EmbedFileOptions = {},
+  options: EmbedFileOptions = {},
 ): Promise<EmbedSummary> {
   checkFeaturePath(path);
+  const held = `${path}.partial`;
+  await makeFolder(dirname(path)).catch((error: unknown) => {
+    throw fileError(error, "write", path);
+  });
+  const taking = await FileLock.take(`${held}.lock`);
+  if (taking.kind === "taken") {
+    try {
+      return await embedRows(run, source, { path, held }, options);
+    } finally {
+      await taking.lock.release();
+    }
+  }
+  if (options.shard === undefined) {
+    throw new DataError(
+      `${path}: is being written by ${describeHolder(taking.holder)}; wait for it, or write into another file`,
+    );
+  }
+  // A scheduler that has lost sight of a shard starts another process for it: each has rows of its own, and the later one to end replaces a part by the same.
+  const apart = `${path}.${randomUUID().slice(0, 8)}.partial`;
+  try {
+    return await embedRows(run, source, { path, held: apart }, options);
+  } finally {
+    await rm(apart, { recursive: true, force: true });
+  }
+}
+
+/** Where features go, and where rows are held until all are there. */
+interface Target {
+  readonly path: string;
+  readonly held: string;
+}
+
+async function embedRows(
+  run: LoadedRun,
+  source: string | undefined,
+  { path, held }: Target,
+  { writing, onProgress, signal, ...options }: EmbedFileOptions,
+): Promise<EmbedSummary> {
   const shape = layerShape(run, options);
   const width = elementCount(shape);
   const isArray = extname(path).toLowerCase() === ".npy";
@@ -230,7 +270,7 @@ export async function embedIntoFile(
     seed,
     ...(shard === undefined ? [] : [shard.index, shard.count]),
   ]);
-  const partial = new PartialRows(path, width, key);
+  const partial = new PartialRows(held, width, key);
   await partial.begin();
   const resumed = partial.rows;
   const rows = await expectedRows(run, source, split);
@@ -246,7 +286,7 @@ export async function embedIntoFile(
       const expected = partial.firstRow + partial.rows;
       if (firstRow !== expected) {
         throw new DataError(
-          `${path}: row ${firstRow} follows row ${expected - 1}; the data has changed, delete ${path}.partial`,
+          `${path}: row ${firstRow} follows row ${expected - 1}; the data has changed, delete ${held}`,
         );
       }
       const count = features.shape[0] ?? 0;

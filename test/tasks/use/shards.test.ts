@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
@@ -57,6 +57,8 @@ beforeAll(async () => {
     ["a", "b", "c"],
     FULL.map(({ a, b, c }) => [a, b, c]),
   );
+  const bits = FULL.slice(0, 90).map(({ a, b }) => [Number(a > 0), Number(b === "x"), Number(a > 1)]);
+  await writeTable(at("bits.csv"), ["p", "q", "r"], bits);
   table = await fitted("vae", at("wares.csv"), { categorical: ["b"] });
   await mkdir(at("shades"));
   for (let i = 0; i < 12; i++) {
@@ -155,7 +157,15 @@ describe("samples of shards", () => {
     const flow = await fitted("rectified-flow", "two-moons", { width: 8, depth: 1, count: 300 });
     const maf = await fitted("maf", at("wares.csv"), { categorical: ["b"], given: ["a"] });
     const gan = await fitted("gan", "two-moons", { count: 300 });
-    const runs = [flow, maf, gan, table, photos];
+    const transport = await fitted("rectified-transport", "two-moons", {
+      source: "rings",
+      sourceNoise: 0.1,
+      width: 8,
+      count: 300,
+    });
+    const made = await fitted("made", at("bits.csv"));
+    const continuous = await fitted("continuous-flow", "two-moons", { width: 8, count: 300 });
+    const runs = [flow, maf, gan, table, photos, transport, made, continuous];
     for (const run of runs) {
       const settings = { count: 11, seed: 5, ...(run === flow && { steps: 3 }) };
       const whole = await run.sample(settings);
@@ -198,6 +208,23 @@ describe("parts in a folder", () => {
     );
     const { shape } = decodeNpy(await readFile(at("features.npy/part-00000-of-00004.npy")));
     expect(shape[0]).toBe(0);
+  });
+
+  test("of features may be made by two processes at once; a file of one process may not", async () => {
+    const [one, other] = [at("twice.npy"), at("once.npy")];
+    const shard = { index: 0, count: 1 };
+    const both = [1, 2].map(() => table.embedInto(one, at("wares.csv"), { shard }));
+    expect((await Promise.all(both)).map(({ rows, finished }) => [rows, finished])).toEqual([
+      [ROWS.length, true],
+      [ROWS.length, true],
+    ]);
+    await table.embedInto(other, at("wares.csv"));
+    expect(await readFile(one)).toEqual(await readFile(other));
+    const plain = await Promise.allSettled([1, 2].map(() => table.embedInto(other, at("wares.csv"))));
+    expect(plain.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const refused = plain.find((done) => done.status === "rejected");
+    expect(String(refused?.reason)).toMatch(/once\.npy: is being written by process \d+ since/);
+    expect((await readdir(folder)).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
   test("are never mixed with others, made twice, or merged with some missing", async () => {
