@@ -73,6 +73,7 @@ const HOUSE = [
       "column-summary",
       "config-file",
       "detection-summary",
+      "detection-video",
       "format",
       "options",
       "model-help",

@@ -9,7 +9,7 @@ import { sampleSchema } from "../tasks/run/definition.node.ts";
 import { fewRows, readSource } from "../tasks/run/inputs.node.ts";
 import { detectorRun } from "../tasks/run/load.node.ts";
 import { asWritten, sampleRows, toBytes } from "../tasks/run/outputs.node.ts";
-import { type DetectedImage, drawFound } from "../tasks/use/detect.node.ts";
+import { type DetectedImage, drawFound, leastScore } from "../tasks/use/detect.node.ts";
 import { embedderOf, embedding, joined, layerShape } from "../tasks/use/embed.node.ts";
 import { scoreSamples } from "../tasks/use/score.node.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
@@ -110,6 +110,7 @@ export class ServedRun {
   private readonly run: Run;
   private readonly pixelLimit: number;
   private readonly shapes = new Set<string>();
+  private usualConfidence: Promise<number> | undefined;
 
   constructor(name: string, run: Run, pixelLimit: number) {
     this.run = run;
@@ -339,7 +340,7 @@ export class ServedRun {
           if (job !== undefined && open.delete(job)) tell(job, this.failure(imageError("the image", reason)));
         };
         for await (const found of this.run.detections(images, {
-          ...clean(options),
+          ...(await this.detectOptions(options)),
           ...limits,
           onUnreadable,
         })) {
@@ -352,15 +353,15 @@ export class ServedRun {
   }
 
   /** What is found in the file of an image, which must be readable. */
-  private detections(
+  private async *detections(
     image: Uint8Array,
     name: string,
     options: Extract<Work, { kind: "detect" }>["options"],
     givenUp: () => boolean,
   ): AsyncGenerator<DetectedImage> {
     const { pixelLimit } = this;
-    return this.run.detections([{ image, name }], {
-      ...clean(options),
+    yield* this.run.detections([{ image, name }], {
+      ...(await this.detectOptions(options)),
       pixelLimit,
       onUnreadable(_, reason) {
         throw imageError(name, reason);
@@ -369,6 +370,16 @@ export class ServedRun {
         if (givenUp()) throw new GivenUpError();
       },
     });
+  }
+
+  /** Options that are given, and the run's own confidence, which is looked up once: it stands in a file. */
+  private async detectOptions({ confidence, iou, maximum }: Extract<Work, { kind: "detect" }>["options"]) {
+    this.usualConfidence ??= leastScore(detectorRun(this.run.loaded), undefined);
+    return {
+      confidence: confidence ?? (await this.usualConfidence),
+      ...(iou !== undefined && { iou }),
+      ...(maximum !== undefined && { maximum }),
+    };
   }
 
   private foundIn({ width, height, found, cut }: DetectedImage): FoundIn {
@@ -404,16 +415,6 @@ export class ServedRun {
 /** What messages call one of some images. */
 function nameOf(files: readonly unknown[], index: number): string {
   return files.length === 1 ? "the image" : `image ${index}`;
-}
-
-/** Options that are given. */
-function clean(options: Extract<Work, { kind: "detect" }>["options"]) {
-  const { confidence, iou, maximum } = options;
-  return {
-    ...(confidence !== undefined && { confidence }),
-    ...(iou !== undefined && { iou }),
-    ...(maximum !== undefined && { maximum }),
-  };
 }
 
 /** What is wrong with an image: 413 where it is too large, otherwise 400. */

@@ -3,10 +3,11 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { detectionOptionsSchema } from "../../data/boxes/options.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { isVideoPath } from "../../data/image/video.node.ts";
 import { detectOptionsOf, MANY_DETECTIONS } from "../../detection/models/detector.ts";
 import { detectorViews } from "../../detection/models/image-pyramid.ts";
 import { isPlain } from "../../detection/scale/test-time.ts";
-import { DataError } from "../../errors.ts";
+import { DataError, OptionError } from "../../errors.ts";
 import { counted } from "../../memory.ts";
 import { windowsLine } from "../../tasks/measure/limits.ts";
 import { checkConfidence, looksNote, looksOf } from "../../tasks/run/detection-options.ts";
@@ -22,6 +23,7 @@ import {
   unknownLines,
 } from "../../tasks/use/detect.node.ts";
 import { ShardFolder } from "../../tasks/use/shards.node.ts";
+import { checkVideoFlags, detectVideos } from "../detection-video.ts";
 import { printJson, printLine, showDuration } from "../format.ts";
 import { printWhole, shardFlags, shardOf, workOf } from "../shards.ts";
 import { addVerb, runOptions } from "../verb.ts";
@@ -50,6 +52,12 @@ const flagsSchema = z.strictObject({
       "ground truth in COCO's format whose ids of images (by their file names) and categories (by their names) coco.json and coco-results.json have (default: numbers from 1 on)",
     ),
   pictures: z.boolean().default(true).describe("draw what is found; without, only JSON is written"),
+  video: z
+    .boolean()
+    .default(false)
+    .describe(
+      "of a video, which ffmpeg decodes: write it with what is found drawn, too (NAME.mp4, without sound)",
+    ),
   pixelLimit: z
     .int()
     .min(1)
@@ -69,13 +77,14 @@ export function configure(command: Command): void {
     name: "detect",
     heading: "Detection",
     flags: flagsSchema,
-    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures\n  eidos detect runs/yolo-bccd photos --out found --shard 3/8    # then: eidos merge found',
+    help: 'Examples:\n  eidos detect runs/yolo-bccd photo.jpg\n  eidos detect runs/yolo-bccd photos --out found --confidence 0.5\n  eidos detect runs/yolo-bccd photos --test-scales 0.5,1,2 --mirror --merge fusion\n  eidos detect runs/mtcnn crowd.jpg --minimum-size 12 --confidence 0.9\n  eidos detect runs/yolo-bccd "photos/**/*.png" --out found --no-pictures\n  eidos detect runs/yolo-bccd clip.mp4 --out found --video\n  eidos detect runs/yolo-bccd photos --out found --shard 3/8    # then: eidos merge found',
     async action({ run, flags, operands: [paths], display, signal, seconds }) {
       const {
         out,
         json,
         coco,
         pictures,
+        video,
         pixelLimit,
         followLinks,
         weights: _w,
@@ -85,12 +94,15 @@ export function configure(command: Command): void {
         ...found
       } = flags;
       const shard = shardOf(shardText);
-      const apart: { readonly image: string; readonly name: string; readonly why: string }[] = [];
-      const all = await findImages(paths as readonly string[], {
-        followLinks,
-        onLeftOut: (name, why) => apart.push({ image: name, name, why }),
-      });
-      const images = shard === undefined ? all : imagesOfShard(all, shard);
+      const given = paths as readonly string[];
+      const videos = given.filter(isVideoPath);
+      if (videos.length > 0 && videos.length < given.length) {
+        throw new OptionError(
+          `${videos[0]} is a video and others are not; give videos alone, or images and folders alone`,
+        );
+      }
+      if (video && videos.length === 0) throw new OptionError("option video: there is no video to draw on");
+      if (videos.length > 0) checkVideoFlags({ coco, pictures, shard: shardText });
       const detector = detectorRun(run.loaded);
       const asked = detectOptions(found);
       checkConfidence(asked.confidence, found);
@@ -99,12 +111,34 @@ export function configure(command: Command): void {
         ...asked,
         confidence: await leastScore(detector, asked.confidence),
       });
-      const given = testTimeOptions(found);
-      const looks = looksOf(run.config, given);
-      const note = looksNote(run.config, given);
+      const looking = testTimeOptions(found);
+      const looks = looksOf(run.config, looking);
+      const note = looksNote(run.config, looking);
       const views = detectorViews(detector.model, looks);
       const severalViews = isPlain(views, detector.model.imageSize.width) ? {} : views.options;
       const folder = out ?? join(run.folder, "detections");
+      const about = {
+        run: run.folder,
+        model: run.config.model,
+        step: run.weightsStep,
+        ...options,
+        ...severalViews,
+      };
+      if (note !== undefined) display.say(note);
+      const poor = await hardlyTrained(detector, run.weightsStep);
+      if (poor !== undefined) display.say(poor);
+      if (videos.length > 0) {
+        const limit = pixelLimit ?? USUAL_PIXELS;
+        const all = { ...options, ...looks, pixelLimit: limit, out: folder, draw: video, signal };
+        await detectVideos({ run: detector, paths: videos, display, seconds, options: all, about, json });
+        return;
+      }
+      const apart: { readonly image: string; readonly name: string; readonly why: string }[] = [];
+      const all = await findImages(given, {
+        followLinks,
+        onLeftOut: (name, why) => apart.push({ image: name, name, why }),
+      });
+      const images = shard === undefined ? all : imagesOfShard(all, shard);
       const writer = new DetectionWriter(
         folder,
         detector,
@@ -114,20 +148,10 @@ export function configure(command: Command): void {
       // Of several shards, one reports what is left out of all.
       const linked = shard === undefined || shard.index === 0 ? apart : [];
       for (const { why, ...image } of linked) writer.leaveOut(image, why);
-      if (note !== undefined) display.say(note);
-      const poor = await hardlyTrained(detector, run.weightsStep);
-      if (poor !== undefined) display.say(poor);
       const [link] = linked;
       if (link !== undefined) {
         display.say(`not looked into, left out: ${linked.length}, the first is ${link.name}: ${link.why}`);
       }
-      const about = {
-        run: run.folder,
-        model: run.config.model,
-        step: run.weightsStep,
-        ...options,
-        ...severalViews,
-      };
       const parts =
         shard &&
         new ShardFolder(folder, {

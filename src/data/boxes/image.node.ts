@@ -16,9 +16,11 @@ export type ImageFinding =
   | {
       readonly ok: true;
       readonly header: ImageHeader;
+      /** How numbers are stored: uchar, ushort, float. */
+      readonly depth: string | undefined;
       /** Length of the file. */
       readonly bytes: number;
-      /** SHA-256 of the file. */
+      /** SHA-256 of the file, taken when it is asked for. */
       readonly hash: string;
       /** A small look at its pixels, as stored, where they were decoded. */
       readonly look?: Look;
@@ -127,8 +129,11 @@ async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks
       ok: true,
       ...(look !== undefined && { look }),
       header: { stored: { width, height }, orientation: orientation as Orientation },
+      depth: header.depth,
       bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
-      hash: hashOf(contents),
+      get hash() {
+        return hashOf(contents);
+      },
       inParts: orientation === 1 && (IN_PARTS as readonly string[]).includes(format) && !header.isProgressive,
     };
   } catch (error) {
@@ -153,7 +158,16 @@ export async function decodeRgb(
   image: ImageInput,
   name: string,
   header: ImageHeader,
-  { longest, pixelLimit }: { readonly longest?: number | undefined; readonly pixelLimit: number },
+  {
+    longest,
+    pixelLimit,
+    depth,
+  }: {
+    readonly longest?: number | undefined;
+    readonly pixelLimit: number;
+    /** Of an image in memory whose header was just read; it is not read again. */
+    readonly depth?: string | undefined;
+  },
   part?: ImagePart,
 ): Promise<ByteImage> {
   const sharp = await importSharp();
@@ -161,8 +175,9 @@ export async function decodeRgb(
   const { width, height } = part ?? all;
   try {
     const opened = reader(sharp, await contentsOf(image), pixelLimit);
-    const now = await nativeCall(() => opened.metadata());
-    if (isFile(image)) refuseOther(header, now);
+    const isSeen = depth !== undefined && !isFile(image);
+    const now = isSeen ? { depth } : await nativeCall(() => opened.metadata());
+    if (isFile(image) && "width" in now) refuseOther(header, now);
     const upright = (await inBytes(opened, now)).autoOrient().flatten({ background: "white" });
     const colored = upright.resize(all.width, all.height, { fit: "fill" }).toColorspace("srgb");
     const raw = (part === undefined ? colored : colored.extract({ ...part })).raw({ depth: "uchar" });
@@ -229,7 +244,9 @@ export async function openPhoto(
   const most = Math.max(pixelLimit, partsLimit);
   const finding = await examine(contents, { pixelLimit: most, verify: false });
   if (!finding.ok) throw new DataError(`${name}: ${finding.detail}`);
-  const { header, hash, inParts } = finding;
+  const { header, depth, inParts } = finding;
+  // What is in memory stays as it is.
+  const hash = isFile(checked) ? finding.hash : undefined;
   const size = uprightSize(header);
   if (size.width * size.height > pixelLimit && !inParts) {
     throw new DataError(
@@ -252,11 +269,11 @@ export async function openPhoto(
       // The first time it is decoded from the bytes that were looked at; they are not kept longer, as there may be many photos.
       const again = await held();
       release();
-      return decodeRgb(again, name, header, { longest, pixelLimit: most });
+      return decodeRgb(again, name, header, { longest, pixelLimit: most, depth });
     },
     async part(part) {
       contents = await held();
-      return decodeRgb(contents, name, header, { pixelLimit: most }, part);
+      return decodeRgb(contents, name, header, { pixelLimit: most, depth }, part);
     },
     release,
   };

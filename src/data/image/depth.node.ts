@@ -1,4 +1,4 @@
-import type { Metadata, Sharp } from "sharp";
+import type { Sharp } from "sharp";
 import { DataError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { importSharp } from "./sharp.node.ts";
@@ -13,7 +13,11 @@ const BYTE = 255;
  * @throws DataError for floats of another range than 0 … 1 and 0 … 255, without a name in front
  * @internal its types are those of an optional package
  */
-export async function inBytes(image: Sharp, { depth }: Metadata, bits = 16): Promise<Sharp> {
+export async function inBytes(
+  image: Sharp,
+  { depth }: { readonly depth?: string | undefined },
+  bits = 16,
+): Promise<Sharp> {
   const factor = await factorOf(image, depth, bits);
   if (factor === 1) return image;
   // Sharp makes bytes of grey values before it multiplies: in one chain nothing would be left of floats below 1.
@@ -24,7 +28,7 @@ export async function inBytes(image: Sharp, { depth }: Metadata, bits = 16): Pro
 }
 
 /** What values are multiplied by. */
-async function factorOf(image: Sharp, depth: Metadata["depth"], bits: number): Promise<number> {
+async function factorOf(image: Sharp, depth: string | undefined, bits: number): Promise<number> {
   if (depth === "ushort") return 2 ** (16 - bits);
   if (depth !== "float" && depth !== "double") return 1;
   const { channels } = await nativeCall(() => image.clone().stats());

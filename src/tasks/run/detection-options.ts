@@ -87,8 +87,17 @@ export function checkCascadeOptions(name: string, given: Readonly<Record<string,
   );
 }
 
+/** Options of data that were divided before: those of a run are asked for with each image that a server is sent. */
+const divided = new WeakMap<object, DetectionDataOptions>();
+
 /** Divides options of data by what they are for. @throws OptionError naming the option at fault */
 export function detectionDataOptions(options: Readonly<Record<string, unknown>>): DetectionDataOptions {
+  const known = divided.get(options) ?? divide(options);
+  divided.set(options, known);
+  return known;
+}
+
+function divide(options: Readonly<Record<string, unknown>>): DetectionDataOptions {
   const parsed = parseOptions("data", detectionDataSchema, options);
   const own = (shape: object): Record<string, unknown> =>
     Object.fromEntries(Object.entries(parsed).filter(([name]) => Object.hasOwn(shape, name)));
