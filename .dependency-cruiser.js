@@ -65,7 +65,7 @@ const HOUSE = [
       "open-api",
       "compute.node",
     ],
-    subrooms: ["routes"],
+    subrooms: ["routes", "studio"],
   },
   {
     room: "cli",
