@@ -9,6 +9,13 @@ const i = (name: string): VNode => <mi>{name}</mi>;
 const n = (value: string): VNode => <mn>{value}</mn>;
 const o = (symbol: string): VNode => <mo>{symbol}</mo>;
 const word = (text: string): VNode => <mi mathvariant="normal">{text}</mi>;
+/** The name of an operator, with a thin space behind it. */
+const named = (text: string): VNode => (
+  <mrow>
+    <mi mathvariant="normal">{text}</mi>
+    <mspace width="0.17em" />
+  </mrow>
+);
 const sub = (base: Part, index: Part): VNode => (
   <msub>
     {base}
@@ -42,9 +49,9 @@ const normSquared = (...inside: readonly Part[]): VNode => row(o("‖"), ...insi
 const x0 = sub(i("x"), n("0"));
 const xt = sub(i("x"), i("t"));
 const alpha = (at: string): VNode => sub(over(i("α"), "¯"), i(at));
-const E = word("E");
+const E = named("E");
 
-const minimize = (...loss: readonly Part[]): VNode => row(word("min"), E, ...loss);
+const minimize = (...loss: readonly Part[]): VNode => row(named("min"), E, ...loss);
 
 const ddpm: readonly VNode[] = [
   row(xt, o("="), root(alpha("t")), x0, o("+"), root(row(n("1"), o("−"), alpha("t"))), i("ε")),
@@ -65,15 +72,15 @@ const ddpm: readonly VNode[] = [
 
 const flow: readonly VNode[] = [
   row(
-    word("log"),
+    named("log"),
     call(i("p"), i("x")),
     o("="),
-    word("log"),
+    named("log"),
     call(i("N"), row(call(i("f"), i("x")), o(";"), n("0"), o(","), i("I"))),
     o("+"),
-    word("log"),
+    named("log"),
     o("|"),
-    word("det"),
+    named("det"),
     frac(row(o("∂"), i("f")), row(o("∂"), i("x"))),
     o("|"),
   ),
@@ -112,7 +119,7 @@ export const FORMULAS: Readonly<Record<ModelKey, readonly VNode[]>> = {
       o("−"),
       i("β"),
       o("∇"),
-      word("log"),
+      named("log"),
       call(sub(i("p"), i("t")), i("x")),
       o("]"),
       word("d"),
@@ -151,11 +158,11 @@ export const FORMULAS: Readonly<Record<ModelKey, readonly VNode[]>> = {
   nice: flow,
   vae: [
     row(
-      word("log"),
+      named("log"),
       call(i("p"), i("x")),
       o("≥"),
       sub(E, i("q")),
-      word("log"),
+      named("log"),
       call(i("p"), row(i("x"), o("|"), i("z"))),
       o("−"),
       call(word("KL"), row(call(i("q"), row(i("z"), o("|"), i("x"))), o("‖"), call(i("p"), i("z")))),
@@ -167,17 +174,17 @@ export const FORMULAS: Readonly<Record<ModelKey, readonly VNode[]>> = {
       o("="),
       o("−"),
       E,
-      word("log"),
+      named("log"),
       call(i("D"), i("x")),
       o("−"),
       E,
-      word("log"),
+      named("log"),
       o("("),
       n("1"),
       o("−"),
       call(i("D"), call(i("G"), i("z"))),
       o(")"),
     ),
-    row(sub(i("L"), i("G")), o("="), o("−"), E, word("log"), call(i("D"), call(i("G"), i("z")))),
+    row(sub(i("L"), i("G")), o("="), o("−"), E, named("log"), call(i("D"), call(i("G"), i("z")))),
   ],
 };

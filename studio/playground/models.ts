@@ -287,3 +287,10 @@ export const MODELS: Readonly<Record<ModelKey, ModelEntry>> = {
 export function initialSettings(key: ModelKey): Settings {
   return Object.fromEntries(MODELS[key].controls.map(({ option, initial }) => [option, initial]));
 }
+
+/** Whether noise is drawn on the way from noise to data, so that particles move at random. */
+export function drawsNoise(key: ModelKey, settings: Settings): boolean {
+  const solver = settings.solver ?? MODELS[key].fixed?.solver;
+  if (solver === "ddim") return Number(settings.eta) > 0;
+  return solver === "ddpm" || solver === "euler-maruyama" || solver === "predictor-corrector";
+}

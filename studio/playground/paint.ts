@@ -110,14 +110,11 @@ const HUES = 36;
 const particleColor = (bin: number, dark: boolean): string =>
   `hsl(${(bin / HUES) * 360} ${dark ? "72% 62%" : "68% 42%"})`;
 
-/** Particles whose way is drawn. */
-const TRAILS = 90;
-
-/** Particles on their way from noise to data. @param time 1 for noise, 0 for data */
+/** Particles on their way from noise to data. @param time 1 for noise, 0 for data @param trails particles whose way is drawn */
 export function paintPath(
   { context, size, ratio, colors }: Frame,
   states: readonly Float32Array[],
-  time: number,
+  { time, trails }: { readonly time: number; readonly trails: number },
 ): void {
   const [start] = states;
   if (start === undefined || states.length < 2) return;
@@ -140,7 +137,7 @@ export function paintPath(
     context.lineWidth = ratio;
     context.beginPath();
     for (const i of members) {
-      if (i >= TRAILS) continue;
+      if (i >= trails) continue;
       context.moveTo(place(size, start[2 * i] ?? 0), place(size, -(start[2 * i + 1] ?? 0)));
       for (let s = 1; s <= k; s++) {
         const state = states[s] ?? start;

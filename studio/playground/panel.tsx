@@ -6,7 +6,7 @@ import type { Frame } from "../ui/frame.ts";
 import { saveFile } from "./download.ts";
 import type { Picture } from "./engine.ts";
 import { LossChart } from "./loss-chart.tsx";
-import { type Control, MODELS } from "./models.ts";
+import { type Control, drawsNoise, MODELS } from "./models.ts";
 import { paintDensity, paintField, paintGround, paintPath, paintPoints, peakOf } from "./paint.ts";
 import { programOf } from "./program.ts";
 import type { Runner } from "./runner.ts";
@@ -26,8 +26,12 @@ const VIEW_NAMES: Readonly<Record<string, TextKey>> = {
   field: "view.field",
 };
 
+/** Particles whose way is drawn: random ways cross so often that more would hide everything. */
+const TRAILS = { straight: 90, random: 14 } as const;
+
 /** What the canvas of a model shows. */
-function paintPicture(frame: Frame, picture: Picture | undefined): void {
+function paintPicture(frame: Frame, runner: Runner): void {
+  const picture = runner.picture.value;
   const { colors } = frame;
   const points = state.value.showData ? dataPoints.value : undefined;
   const density = truth.value;
@@ -41,7 +45,11 @@ function paintPicture(frame: Frame, picture: Picture | undefined): void {
   if (points !== undefined) paintPoints(frame, points, { color: colors.muted, side: 1.6, alpha: 0.6 });
   if (picture?.kind === "samples")
     paintPoints(frame, picture.points, { color: colors.accent, side: 2.6, alpha: 0.9 });
-  if (picture?.kind === "path") paintPath(frame, picture.states, time.value);
+  if (picture?.kind === "path")
+    paintPath(frame, picture.states, {
+      time: time.value,
+      trails: TRAILS[drawsNoise(runner.key, settingsOf(runner.key)) ? "random" : "straight"],
+    });
   if (picture?.kind === "field") paintField(frame, picture);
 }
 
@@ -146,7 +154,7 @@ export function Panel({ runner }: { readonly runner: Runner }) {
       <div class="plane">
         <SquareCanvas
           label={t("panel.picture", { view, name, step: number(step) })}
-          paint={(frame) => paintPicture(frame, runner.picture.value)}
+          paint={(frame) => paintPicture(frame, runner)}
           onCanvas={(element) => {
             canvas.current = element;
           }}

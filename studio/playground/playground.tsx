@@ -7,7 +7,7 @@ import { DataChoice } from "./data-choice.tsx";
 import { Mathematics } from "./mathematics.tsx";
 import { ModelChoice } from "./model-choice.tsx";
 import { Panel } from "./panel.tsx";
-import { change, dropped, hasData, playing, state, time } from "./signals.ts";
+import { beginView, change, dropped, hasData, playing, state, time } from "./signals.ts";
 import { SPEEDS, VIEWS } from "./state.ts";
 import { restart, runners, stepAll } from "./store.ts";
 
@@ -107,8 +107,7 @@ function ViewChoice() {
         options={VIEWS.map((value) => ({ value, text: t(VIEW_NAMES[value]) }))}
         onChange={(value) => {
           const next = VIEWS.find((candidate) => candidate === value) ?? "samples";
-          if (next === "path" && view !== "path") time.value = 0.5;
-          if (next === "field" && view !== "field") time.value = 0.3;
+          if (next !== view) beginView(next);
           change({ view: next });
         }}
       />

@@ -2,7 +2,7 @@ import { computed, signal } from "@preact/signals";
 import { dataKey } from "./data.ts";
 import type { Picture } from "./engine.ts";
 import { initialSettings, type ModelKey, type Settings } from "./models.ts";
-import { INITIAL, MOST_MODELS, type PlayState } from "./state.ts";
+import { INITIAL, MOST_MODELS, type PlayState, type View } from "./state.ts";
 
 // The state of the playground: what the address holds, and what lasts as long as the page.
 
@@ -16,6 +16,11 @@ export const playing = signal(false);
 
 /** Time of paths and fields: 1 is noise, 0 is data. */
 export const time = signal(0);
+
+/** The time at which a view begins: a path is seen half way, a field near the data. */
+export function beginView(view: View): void {
+  time.value = view === "path" ? 0.5 : view === "field" ? 0.3 : time.value;
+}
 
 /** Points of the data, for the pictures. */
 export const dataPoints = signal<Float32Array | undefined>(undefined);

@@ -3,7 +3,7 @@ import { startWorker } from "./connect.ts";
 import { type DataSpec, dataKey, PLANES } from "./data.ts";
 import type { ModelKey } from "./models.ts";
 import { Runner } from "./runner.ts";
-import { dataPoints, dataText, dropped, playing, state, thumbnails, truth } from "./signals.ts";
+import { beginView, dataPoints, dataText, dropped, playing, state, thumbnails, truth } from "./signals.ts";
 import { decodeState, encodeState } from "./state.ts";
 
 // The playground at work: runners of the chosen models, points of the chosen data, and the address.
@@ -48,6 +48,7 @@ function readAddress(): void {
   batch(() => {
     state.value = found.state;
     dropped.value = found.dropped;
+    beginView(found.state.view);
   });
 }
 
