@@ -1,22 +1,10 @@
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
-import packageJson from "../package.json" with { type: "json" };
+import { entrances } from "./entrances.ts";
 import { DOCS_OF_MODELS } from "./playground/docs.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-
-/** The entrances of the package, from its source: the studio uses eidos as any other program does. */
-const entrances = Object.entries(packageJson.exports).flatMap(([name, target]) =>
-  typeof target === "string"
-    ? []
-    : [
-        {
-          find: new RegExp(`^${name.replace(/^\./, "eidos")}$`),
-          replacement: at(target.default.replace(/^\.\/dist\/(.*)\.js$/, "../src/$1.ts")),
-        },
-      ],
-);
 
 /** Files of ONNX Runtime that are fetched when the first model is trained. */
 const RUNTIME = ["ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
@@ -32,6 +20,35 @@ function docsPage(name: string, text: string): string {
 <meta name="color-scheme" content="light dark"><title>${escaped(title)}</title><link rel="stylesheet" href="docs.css"></head>
 <body><main><pre>${escaped(text)}</pre></main></body></html>
 `;
+}
+
+/** Packages that are part of the page. */
+const bundled = new Set<string>(["onnxruntime-web"]);
+
+/** Notes the packages of a bundle. */
+function noteOfPackages(): Plugin {
+  return {
+    name: "note-of-packages",
+    generateBundle(_, bundle) {
+      for (const chunk of Object.values(bundle)) {
+        if (chunk.type !== "chunk") continue;
+        for (const id of Object.keys(chunk.modules)) {
+          const name = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(id)?.[1];
+          if (name !== undefined) bundled.add(name);
+        }
+      }
+    },
+  };
+}
+
+/** The licence of a package as it brings it along. @throws Error where there is none: it may then not be part of the page */
+async function licenseOf(name: string): Promise<string> {
+  const folder = at(`../node_modules/${name}/`);
+  const file = (await readdir(folder)).find((entry) => /^licen[cs]e(\.|$)/i.test(entry));
+  const { version, license } = JSON.parse(await readFile(`${folder}package.json`, "utf8"));
+  const text = file === undefined ? `Licence: ${license}` : await readFile(folder + file, "utf8");
+  if (file === undefined && license === undefined) throw new Error(`${name} states no licence`);
+  return `${name} ${version}\n\n${text.trim()}\n`;
 }
 
 /** Puts ONNX Runtime and the pages that the studio links to beside the page: nothing is fetched from elsewhere. */
@@ -52,6 +69,8 @@ function besideThePage(): Plugin {
         await writeFile(`${out}docs/${page.replaceAll("/", "-")}.html`, docsPage(page, text));
       }
       await copyFile(at("styles/docs.css"), `${out}docs/docs.css`);
+      const licenses = await Promise.all([...bundled].sort().map(licenseOf));
+      await writeFile(`${out}licenses.txt`, licenses.join(`\n${"-".repeat(80)}\n\n`));
     },
   };
 }
@@ -64,7 +83,7 @@ export default defineConfig({
     alias: entrances,
     conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "import", "default"],
   },
-  plugins: [besideThePage()],
+  plugins: [noteOfPackages(), besideThePage()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     outDir: at("../dist/studio"),
@@ -75,5 +94,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 4000,
   },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [noteOfPackages()] },
 });

@@ -83,7 +83,7 @@ export const en = {
   "view.stop": "Stop the path",
   "view.seed": "New noise",
   "view.path.help":
-    "Colors follow each particle from where its noise lay. Diffusion models and flows of one seed begin at the same noise.",
+    "Colors follow each particle from where its noise lay. All models begin at the same noise, each at its own scale.",
   "panel.loading": "compiling the training step …",
   "panel.failed": "This model stopped: {reason}",
   "panel.not-finite": "The loss is no longer a finite number. Restart to begin anew.",

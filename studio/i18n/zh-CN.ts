@@ -81,7 +81,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "view.run": "播放路径",
   "view.stop": "停止播放",
   "view.seed": "换一批噪声",
-  "view.path.help": "颜色按每个粒子的噪声起点标记。同一随机种子的扩散模型与流从相同的噪声出发。",
+  "view.path.help": "颜色按每个粒子的噪声起点标记。各模型从相同的噪声出发，只是尺度不同。",
   "panel.loading": "正在编译训练步骤……",
   "panel.failed": "模型已停止：{reason}",
   "panel.not-finite": "损失已不是有限的数。请重新开始。",

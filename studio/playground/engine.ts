@@ -315,8 +315,8 @@ export class Engine {
     const points = grid(ARROWS);
     const velocity = model.velocity(session, { labels: undefined }, ARROWS * ARROWS);
     // Where a path ends, some velocities are not defined.
-    const { data } = await velocity(points, Math.min(0.999, Math.max(0.001, time)));
-    return { kind: "field", side: ARROWS, velocities: data };
+    const { data } = await velocity(model.units.arrayToModel(points), Math.min(0.999, Math.max(0.001, time)));
+    return { kind: "field", side: ARROWS, velocities: data.map((value) => model.units.factor * value) };
   }
 
   private async figures(request: LookRequest): Promise<Figures> {

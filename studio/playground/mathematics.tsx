@@ -28,13 +28,18 @@ export function Mathematics() {
         {models.map((key) => (
           <div key={key}>
             <h3>{t(MODELS[key].name)}</h3>
-            <div class="formulas">
+            <section
+              class="formulas"
+              aria-label={t(MODELS[key].name)}
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: where it is narrow, keys scroll it
+              tabIndex={0}
+            >
               {FORMULAS[key].map((formula, k) => (
                 <math key={k} display="block">
                   {formula}
                 </math>
               ))}
-            </div>
+            </section>
             {TEXTS[key].map((text) => (
               <p key={text}>{t(text)}</p>
             ))}

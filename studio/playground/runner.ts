@@ -2,7 +2,8 @@ import { effect, signal } from "@preact/signals";
 import type { Remote } from "comlink";
 import { startWorker } from "./connect.ts";
 import type { DataSpec } from "./data.ts";
-import type { Figures, LookRequest, Picture, Prepared, Progress } from "./engine.ts";
+import type { Figures, LookRequest, Picture, Prepared } from "./engine.ts";
+import { LossHistory } from "./losses.ts";
 import { MODELS, type ModelKey } from "./models.ts";
 import { playing, settingsOf, state, time } from "./signals.ts";
 import type { WorkerApi } from "./worker.ts";
@@ -13,8 +14,6 @@ export type Status =
   | { readonly kind: "ready"; readonly prepared: Prepared }
   | { readonly kind: "failed"; readonly reason: string };
 
-/** Losses that are kept; beyond them every other one is dropped. */
-const MOST_LOSSES = 1200;
 /** Milliseconds of training between two looks at whether something else is wanted. */
 const SLICE = 40;
 /** Milliseconds between two pictures at least, while training goes at full speed. */
@@ -23,42 +22,6 @@ const PICTURE_EVERY = 150;
 const FIGURES_EVERY = 1000;
 /** Samples, and particles of a path. */
 const COUNTS = { samples: 800, density: 0, path: 400, field: 0 } as const;
-/** How much of the smoothed loss stays from point to point. */
-const SMOOTHING = 0.95;
-
-/** Losses by steps, in columns as a chart takes them. */
-export class LossHistory {
-  readonly steps: number[] = [];
-  readonly losses: number[][];
-  /** Of a single loss, its running mean. */
-  readonly smooth: number[] = [];
-  private stride = 1;
-  private seen = 0;
-  private mean: number | undefined;
-
-  constructor(columns: number) {
-    this.losses = Array.from({ length: columns }, () => []);
-  }
-
-  add({ steps, losses }: Pick<Progress, "steps" | "losses">): void {
-    for (const [i, step] of steps.entries()) {
-      const first = losses[0]?.[i] ?? Number.NaN;
-      this.mean = this.mean === undefined ? first : SMOOTHING * this.mean + (1 - SMOOTHING) * first;
-      if (this.seen++ % this.stride !== 0) continue;
-      this.steps.push(step);
-      this.smooth.push(this.mean);
-      for (const [k, column] of this.losses.entries()) column.push(losses[k]?.[i] ?? Number.NaN);
-    }
-    if (this.steps.length <= MOST_LOSSES) return;
-    this.stride *= 2;
-    for (const column of [this.steps, this.smooth, ...this.losses]) {
-      const half = column.filter((_, i) => i % 2 === 0);
-      column.length = 0;
-      column.push(...half);
-    }
-  }
-}
-
 let made = 0;
 
 /** One model in its worker: trains while the playground plays, and has a picture of what is to be seen. */

@@ -23,6 +23,14 @@ const TOKEN_BYTES = 24;
 /** The built page beside the compiled package; from the source tree the same folder. */
 const BUILT = fileURLToPath(new URL("../../../dist/studio/", import.meta.url));
 
+/** Path and query of a request as they stand there: names of files need no escape. */
+function partsOf(url: string): { readonly path: string; readonly query: URLSearchParams } {
+  const at = url.indexOf("?");
+  return at < 0
+    ? { path: url, query: new URLSearchParams() }
+    : { path: url.slice(0, at), query: new URLSearchParams(url.slice(at + 1)) };
+}
+
 /**
  * Serves the studio's page to this machine alone.
  *
@@ -41,19 +49,22 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
   let port = options.port;
   app.addHook("onRequest", async (request, reply) => {
     reply.headers(STUDIO_HEADERS);
-    const url = new URL(request.url, "http://localhost");
-    const admission = admit(request.headers, url.searchParams.get("token") ?? undefined, { port, token });
+    const { path, query } = partsOf(request.url);
+    const admission = admit(request.headers, query.get("token") ?? undefined, { port, token });
     if (admission.kind === "refused") {
       return reply.code(admission.status).type("text/plain; charset=utf-8").send(`${admission.reason}\n`);
     }
     if (admission.kind === "admitted") return;
     // The token leaves the address, so that no history, picture or link holds it.
     reply.header("set-cookie", `${cookieName(port)}=${token}; Path=/; HttpOnly; SameSite=Strict`);
-    return reply.code(303).header("location", url.pathname).header("cache-control", "no-store").send();
+    return reply
+      .code(303)
+      .header("location", files.has(path) ? path : "/")
+      .header("cache-control", "no-store")
+      .send();
   });
   app.get("/*", async (request, reply) => {
-    const { pathname } = new URL(request.url, "http://localhost");
-    const file = files.get(decodeURIComponent(pathname));
+    const file = files.get(partsOf(request.url).path);
     if (file === undefined) {
       return reply.code(404).type("text/plain; charset=utf-8").send("there is no such page\n");
     }
