@@ -1,10 +1,10 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
-import { applySettings } from "./app/settings.ts";
 import { type Room, Shell } from "./app/shell.tsx";
 import { language, t } from "./i18n/index.ts";
 import { Playground } from "./playground/playground.tsx";
 import { startPlayground } from "./playground/store.ts";
+import { applySettings } from "./ui/settings.ts";
 import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/playground.css";

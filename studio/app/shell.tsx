@@ -1,7 +1,7 @@
 import type { ComponentType } from "preact";
 import { isLanguage, LANGUAGES, language, type TextKey, t } from "../i18n/index.ts";
 import { Select } from "../ui/fields.tsx";
-import { THEMES, theme } from "./settings.ts";
+import { THEMES, theme } from "../ui/settings.ts";
 
 /** A room of the studio: a part of the address, its name, and what it shows. */
 export interface Room {

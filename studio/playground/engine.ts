@@ -1,5 +1,11 @@
 import { type DataSet, drawnPoints, type PlaneDensity, planeDensity, strokesDensity } from "eidos/data";
-import { DiffusionModel, ddpmDefinition, rectifiedFlowDefinition, scoreSdeDefinition } from "eidos/diffusion";
+import {
+  Ddpm,
+  DiffusionModel,
+  ddpmDefinition,
+  rectifiedFlowDefinition,
+  scoreSdeDefinition,
+} from "eidos/diffusion";
 import {
   FlowModel,
   mafDefinition,
@@ -257,10 +263,11 @@ export class Engine {
     return { kind: "density", side, logDensities: data, isBound: bound };
   }
 
-  /** Log-densities of points [n, 2]: exact, those of the probability flow, or a bound. */
+  /** Log-densities of points [n, 2]: exact, those of the probability flow, or a bound (of a VAE, of a chain). */
   private async logDensities(x: NdArray<"float32">, tolerance: number): Promise<NdArray<"float32">> {
     const { model, session } = this;
     if (model instanceof Vae) return model.score(session, x, { samples: BOUND_SAMPLES });
+    if (model instanceof Ddpm) return model.score(session, x);
     if (model instanceof DiffusionModel) return model.score(session, x, { tolerance });
     const program = session.compiled(model, "log-density", ["x"], ({ x }) => {
       if (model.logProb === undefined) throw new Error("the model has no density");

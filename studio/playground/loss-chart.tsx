@@ -1,9 +1,9 @@
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { isDark } from "../app/settings.ts";
 import { language, number, type TextKey, t } from "../i18n/index.ts";
 import { readColors } from "../ui/frame.ts";
+import { isDark } from "../ui/settings.ts";
 import { MODELS } from "./models.ts";
 import type { Runner } from "./runner.ts";
 

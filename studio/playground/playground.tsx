@@ -1,8 +1,8 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { reducedMotion } from "../app/settings.ts";
 import { number, type TextKey, t } from "../i18n/index.ts";
 import { Range, Segments, Select } from "../ui/fields.tsx";
+import { reducedMotion } from "../ui/settings.ts";
 import { DataChoice } from "./data-choice.tsx";
 import { Mathematics } from "./mathematics.tsx";
 import { ModelChoice } from "./model-choice.tsx";

@@ -1,7 +1,7 @@
 import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { isDark } from "../app/settings.ts";
 import { type Frame, readColors } from "./frame.ts";
+import { isDark } from "./settings.ts";
 
 interface CanvasProps {
   /** Paints the canvas; it is painted again whenever a signal that this reads changes, or its size, or the colors. */

@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, chromium, type Locator, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -275,6 +278,34 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     expect(narrow?.width).toBeGreaterThan(250);
     expect(await violations(page)).toEqual([]);
     await page.close();
+  });
+
+  it("works from a plain web server, below a path, without any header", async () => {
+    const folder = fileURLToPath(new URL("../../dist/studio/", import.meta.url));
+    const server = createServer(async ({ url = "/" }, response) => {
+      const path = new URL(url, "http://localhost").pathname.replace(/^\/some\/where\//, "");
+      const body = await readFile(join(folder, path === "" ? "index.html" : path)).catch(() => undefined);
+      const type = {
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".css": "text/css",
+        "": "text/html",
+      }[extname(path)];
+      response.writeHead(body === undefined ? 404 : 200, type === undefined ? {} : { "content-type": type });
+      response.end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const page = await browser.newPage({ locale: "zh-CN" });
+    await page.goto(`http://127.0.0.1:${port}/some/where/#/playground?models=nice`);
+    await ready(page, "nice");
+    await page.keyboard.press("s");
+    await reaches(page, "nice", 1);
+    const docs = await page.getByRole("link", { name: "NICE：文档" }).getAttribute("href");
+    expect((await page.goto(new URL(docs ?? "", page.url()).href))?.status()).toBe(200);
+    await page.close();
+    server.closeAllConnections();
+    server.close();
   });
 
   it("moves only when asked where a reader wants less motion, and says what it left out of an address", async () => {
