@@ -65,7 +65,7 @@ const HOUSE = [
       "open-api",
       "compute.node",
     ],
-    subrooms: ["routes"],
+    subrooms: ["routes", "studio"],
   },
   {
     room: "cli",
@@ -86,6 +86,9 @@ const HOUSE = [
     subrooms: ["commands"],
   },
 ];
+
+/** The rooms of the web application, topmost first. What stands beside them gathers them. */
+const STUDIO = ["i18n", "ui", "playground", "app"];
 
 /** Used by every room, and knowing none. */
 const ROOTS = [
@@ -140,11 +143,28 @@ const subroomOrder = HOUSE.flatMap(({ room, above = [], subrooms = [] }) => {
   ];
 });
 
+const studioFolder = (room) => `^studio/${room}/`;
+const studioOrder = STUDIO.map((room, i) => ({
+  name: `studio-${room}-imports-only-from-above`,
+  severity: "error",
+  from: { path: studioFolder(room) },
+  to: { path: [...STUDIO.slice(i + 1).map(studioFolder), "^studio/[^/]+$"] },
+}));
+
 /** @type {import("dependency-cruiser").IConfiguration} */
 export default {
   forbidden: [
     ...roomOrder,
     ...subroomOrder,
+    ...studioOrder,
+    {
+      name: "studio-uses-entrances",
+      comment: "The studio uses eidos as any other program does: eidos/data, eidos/train, …",
+      severity: "error",
+      from: { path: "^studio/" },
+      to: { path: "^src/" },
+    },
+    { name: "house-knows-no-studio", severity: "error", from: { path: "^src/" }, to: { path: "^studio/" } },
     {
       name: "roots-import-no-room",
       severity: "error",
@@ -194,9 +214,11 @@ export default {
       from: { path: "^src" },
       to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["npm-peer", "npm", "type-only"] },
     },
-    { name: "unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
+    { name: "unresolvable", severity: "error", from: { path: "^src/" }, to: { couldNotResolve: true } },
   ],
   options: {
+    // The studio's imports of eidos lead to the build.
+    exclude: { path: "^dist/" },
     doNotFollow: { path: "node_modules" },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },

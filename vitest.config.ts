@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { entrances } from "./studio/entrances.ts";
 
 // ONNX Runtime does not like being loaded into worker threads that come and go, and brings threads of its own:
 // test files run in a few child processes.
@@ -27,6 +28,8 @@ export default defineConfig({
     passWithNoTests: true,
     projects: [
       {
+        // The studio imports eidos by its entrances.
+        resolve: { alias: entrances },
         test: {
           ...shared,
           name: "unit",

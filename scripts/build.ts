@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { packDigits } from "./pack-digits.ts";
 
 // `npm run build`: packs the digits and compiles every file of src to one of dist, so that workers and assets are found by the same
-// relative URL from either tree. Types are checked by `npm run typecheck`.
+// relative URL from either tree. The page of the studio is bundled into dist/studio. Types are checked by `npm run typecheck`.
 
 const root = new URL("../", import.meta.url);
 await packDigits();
@@ -14,3 +14,12 @@ execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
   cwd: fileURLToPath(root),
   stdio: "inherit",
 });
+const bundler = fileURLToPath(new URL("bin/vite.js", import.meta.resolve("vite/package.json")));
+execFileSync(
+  process.execPath,
+  [bundler, "build", "--config", "studio/vite.config.ts", "--logLevel", "warn"],
+  {
+    cwd: fileURLToPath(root),
+    stdio: "inherit",
+  },
+);

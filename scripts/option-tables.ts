@@ -9,6 +9,7 @@ import { detectionOptionsSchema } from "../src/data/boxes/options.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
 import { augmentSchema } from "../src/detection/augment/options.ts";
 import { serveOptions } from "../src/serve/options.ts";
+import { studioOptions } from "../src/serve/studio/options.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
 import { ROOT, TEXTS } from "./pages.ts";
@@ -23,6 +24,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   "detection-fit": detectionFitOptions,
   augmentation: augmentSchema,
   serve: serveOptions,
+  studio: studioOptions,
   ...Object.fromEntries([...models].map(([name, { options }]) => [name, options])),
 };
 

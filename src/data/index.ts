@@ -50,6 +50,7 @@ export { describeSource, images, photos, points, rows } from "./sources/memory.t
 export type { DataOptions, ResolvedDataOptions } from "./sources/options.ts";
 export { dataOptionsSchema } from "./sources/options.ts";
 export { parseShard, type Shard } from "./sources/shard.ts";
+export { type Stroke, strokesDensity } from "./sources/strokes.ts";
 export type { PlaneDensity, PlaneName } from "./sources/toy.ts";
 export { drawnPoints, isPlaneName, planeDensity, planeNames, planePoints } from "./sources/toy.ts";
 export { onlyClasses, type Pairs, withPairs, withSource } from "./sources/views.ts";

@@ -115,6 +115,8 @@ export class Program {
   /** The ONNX model that runs. */
   readonly model: Uint8Array;
   readonly inputNames: readonly string[];
+  /** Shapes of the parameters and buffers that are inputs, by name. */
+  readonly weightShapes: ReadonlyMap<string, Shape>;
   private readonly randoms: readonly RandomInput[];
   private readonly session: RuntimeSession;
 
@@ -126,6 +128,11 @@ export class Program {
   ) {
     this.model = model;
     this.inputNames = [...graph.inputs.values()];
+    this.weightShapes = new Map(
+      [...graph.inputs].flatMap(([leaf, name]) =>
+        leaf instanceof Parameter || leaf instanceof Buffer ? [[name, leaf.shape] as const] : [],
+      ),
+    );
     this.randoms = randoms;
     this.session = session;
   }
@@ -205,6 +212,11 @@ export interface CompileOptions {
   readonly runtime: Runtime;
   /** Values of the parameters and buffers that the function uses. */
   readonly weights?: State;
+  /**
+   * Whether the values of `weights` may change between runs: they are then inputs of programs, not constants, and each run takes those
+   * of that moment. A run is a little slower; nothing is compiled anew.
+   */
+  readonly live?: boolean;
 }
 
 /** A compiled function: traced once for every combination of input shapes, then cached. */
@@ -263,16 +275,35 @@ export class Compiled<I extends string, O extends Outputs<O>> {
     if (program === undefined) {
       const tensors = entries.map(([name, { dtype, shape }]) => [name, input(name, shape, dtype)] as const);
       const outputs = this.body(Object.fromEntries(tensors) as Inputs<I>);
-      program = Program.build(outputs, this.options.runtime, this.options.weights);
+      const { runtime, weights, live = false } = this.options;
+      program = Program.build(outputs, runtime, live ? undefined : weights);
       this.programs.set(key, program);
     }
     try {
-      return { program: await program, given };
+      const built = await program;
+      return { program: built, given: { ...this.weightsFor(built), ...given } };
     } catch (cause) {
       // A failure is not kept: the next call tries again.
       this.programs.delete(key);
       throw cause;
     }
+  }
+
+  /** The weights that a program takes as inputs, as they are now. @throws WeightsError where one is missing or misshapen */
+  private weightsFor({ weightShapes }: Program): Readonly<Record<string, NdArray>> {
+    const { weights, live = false } = this.options;
+    if (!live) return {};
+    const entries = [...weightShapes].map(([name, shape]) => {
+      const value = weights?.get(name);
+      if (value === undefined) throw new WeightsError(`weight ${name} of the model is not among those given`);
+      if (!sameShape(value.shape, shape)) {
+        throw new WeightsError(
+          `weight ${name}: is ${showShape(value.shape)}, the model wants ${showShape(shape)}`,
+        );
+      }
+      return [name, value] as const;
+    });
+    return Object.fromEntries(entries);
   }
 
   /** The feeds that are given, by name. @throws RuntimeError where one is missing or unknown */
@@ -326,11 +357,17 @@ export function compile<I extends string, O extends Outputs<O>>(
 export class Session {
   readonly runtime: Runtime;
   readonly weights: State;
+  private readonly live: boolean;
   private readonly functions = new Map<object, Map<string, Releasable>>();
 
-  constructor(runtime: Runtime, weights: State) {
+  /**
+   * @param options.live whether `weights` may change while the session is used, as those of a model that is being trained do: every
+   * run then takes the values of that moment, and nothing is compiled anew
+   */
+  constructor(runtime: Runtime, weights: State, { live = false }: { readonly live?: boolean } = {}) {
     this.runtime = runtime;
     this.weights = weights;
+    this.live = live;
   }
 
   /**
@@ -353,7 +390,7 @@ export class Session {
     this.functions.set(owner, ofOwner);
     const held = ofOwner.get(name);
     if (held !== undefined) return held as Compiled<I, O>;
-    const made = compile(inputs, body, { runtime: this.runtime, weights: this.weights });
+    const made = compile(inputs, body, { runtime: this.runtime, weights: this.weights, live: this.live });
     ofOwner.set(name, made);
     return made;
   }

@@ -21,6 +21,8 @@ export interface Outcome {
 
 export interface Running {
   readonly outcome: Promise<Outcome>;
+  /** What a pattern's first group finds on standard output, once it is there. @throws Error where the command ends without */
+  printed(pattern: RegExp): Promise<string>;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -52,7 +54,22 @@ export function start(
     shell === undefined
       ? spawn(command[0] ?? "", command.slice(1), { cwd })
       : spawn("sh", ["-c", `${shell} "$@"`, "sh", ...command], { cwd });
-  return { outcome: outcomeOf(child), kill: (signal) => child.kill(signal) };
+  const outcome = outcomeOf(child);
+  let seen = "";
+  child.stdout.on("data", (data: Buffer) => {
+    seen += data;
+  });
+  const printed = (pattern: RegExp): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        const found = pattern.exec(seen)?.[1];
+        if (found !== undefined) resolve(found);
+      };
+      child.stdout.on("data", look);
+      outcome.then(({ stderr }) => reject(new Error(`the command ended: ${stderr}`)), reject);
+      look();
+    });
+  return { outcome, printed, kill: (signal) => child.kill(signal) };
 }
 
 /**

@@ -1,0 +1,56 @@
+import { spawn } from "node:child_process";
+import { platform } from "node:os";
+import type { Command } from "commander";
+import { z } from "zod";
+import { parseOptions } from "../../options.ts";
+import { startStudio, studioOptions } from "../../serve/index.node.ts";
+import { printLine, printNote } from "../format.ts";
+import { addSchemaOptions, flagValues } from "../options.ts";
+
+const flags = z.strictObject({
+  ...studioOptions.shape,
+  open: z.boolean().default(true).describe("open the page in the browser of this machine"),
+});
+
+/** Signals that stop the studio, and their numbers. */
+const SIGNALS = { SIGTERM: 15, SIGINT: 2, SIGHUP: 1 } as const;
+
+export function configure(command: Command): void {
+  addSchemaOptions(command, "Studio", flags);
+  command.addHelpText(
+    "after",
+    "\nThe page is for this machine alone: open the address that is printed. It needs no network; all is computed in the browser.\n\nExamples:\n  eidos studio\n  eidos studio --port 0 --no-open",
+  );
+  command.action(async (given: Readonly<Record<string, unknown>>) => {
+    const { open, ...options } = parseOptions("studio", flags, flagValues(given, [flags]));
+    const studio = await startStudio(options);
+    printLine(`open ${studio.address}`);
+    printNote("only this machine can reach it; Ctrl-C ends");
+    if (open) openInBrowser(studio.address);
+    await stopped();
+    await studio.close();
+  });
+}
+
+/** Hands an address to the browser of this machine; where that fails, the printed address is enough. */
+function openInBrowser(address: string): void {
+  const [program, ...given] =
+    platform() === "darwin"
+      ? ["open"]
+      : platform() === "win32"
+        ? ["rundll32", "url.dll,FileProtocolHandler"]
+        : ["xdg-open"];
+  const child = spawn(program ?? "", [...given, address], { stdio: "ignore", detached: true });
+  child.on("error", () => printNote("no browser could be opened: open the address yourself"));
+  child.unref();
+}
+
+/** Waits for a signal; a second one ends at once. */
+async function stopped(): Promise<void> {
+  const name = await new Promise<keyof typeof SIGNALS>((resolve) => {
+    for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
+      process.once(signal, () => resolve(signal));
+  });
+  for (const signal of Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
+    process.once(signal, () => process.exit(128 + SIGNALS[name]));
+}

@@ -1,0 +1,60 @@
+import { readdir, readFile } from "node:fs/promises";
+import { extname, join, relative, sep } from "node:path";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { FileError } from "../../errors.ts";
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".txt": "text/plain; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/** A file of the built page. */
+export interface StudioFile {
+  readonly path: string;
+  readonly type: string;
+  /** Whether its name changes with its content, so that a browser may keep it. */
+  readonly isNamedByContent: boolean;
+}
+
+/**
+ * The files of the built page by their addresses, listed once: no request can name another.
+ * @throws FileError where the page was not built
+ */
+export async function studioFiles(folder: string): Promise<ReadonlyMap<string, StudioFile>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((cause: unknown) => {
+    throw new FileError(`${folder}: the studio is not built; run npm run build`, { cause });
+  });
+  const files = new Map<string, StudioFile>();
+  for (const entry of entries) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const address = `/${relative(folder, path).split(sep).join("/")}`;
+    const type = TYPES[extname(entry.name)] ?? "application/octet-stream";
+    files.set(address, { path, type, isNamedByContent: address.startsWith("/assets/") });
+  }
+  const index = files.get("/index.html");
+  if (index === undefined) throw new FileError(`${folder}: the studio is not built; run npm run build`);
+  files.set("/", index);
+  return files;
+}
+
+const squeeze = promisify(gzip);
+const squeezed = new Map<string, Promise<Buffer>>();
+
+/** The bytes of a file, squeezed where that is worth it and the browser takes it; squeezed once. */
+export async function bytesOf(
+  { path, type }: StudioFile,
+  takesGzip: boolean,
+): Promise<{ readonly bytes: Buffer; readonly isSqueezed: boolean }> {
+  // On loopback, squeezing WebAssembly costs more than it saves.
+  if (!takesGzip || !/^text|svg/.test(type)) return { bytes: await readFile(path), isSqueezed: false };
+  const made = squeezed.get(path) ?? readFile(path).then((bytes) => squeeze(bytes));
+  squeezed.set(path, made);
+  return { bytes: await made, isSqueezed: true };
+}

@@ -1,0 +1,56 @@
+import { type TextKey, t } from "../i18n/index.ts";
+import { docsAddress } from "./docs.ts";
+import { FORMULAS } from "./formulas.tsx";
+import { MODELS, type ModelKey } from "./models.ts";
+import { state } from "./signals.ts";
+
+const TEXTS: Readonly<Record<ModelKey, readonly TextKey[]>> = {
+  "rectified-flow": ["math.rectified-flow"],
+  "score-sde": ["math.score-sde"],
+  ddpm: ["math.ddpm"],
+  ddim: ["math.ddim"],
+  "spline-flow": ["math.flow", "math.coupling"],
+  "real-nvp": ["math.flow", "math.coupling"],
+  maf: ["math.flow"],
+  nice: ["math.flow", "math.coupling"],
+  vae: ["math.vae"],
+  gan: ["math.gan"],
+};
+
+/** What the chosen models do, in formulas, with their pages of the documentation. */
+export function Mathematics() {
+  const { models } = state.value;
+  if (models.length === 0) return null;
+  return (
+    <section class="card mathematics" aria-labelledby="math-title">
+      <h2 id="math-title">{t("math.title")}</h2>
+      <div class="columns">
+        {models.map((key) => (
+          <div key={key}>
+            <h3>{t(MODELS[key].name)}</h3>
+            <section
+              class="formulas"
+              aria-label={t(MODELS[key].name)}
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: where it is narrow, keys scroll it
+              tabIndex={0}
+            >
+              {FORMULAS[key].map((formula, k) => (
+                <math key={k} display="block">
+                  {formula}
+                </math>
+              ))}
+            </section>
+            {TEXTS[key].map((text) => (
+              <p key={text}>{t(text)}</p>
+            ))}
+            <p>
+              <a href={docsAddress(key)} target="_blank" rel="noreferrer">
+                {t("math.more", { name: t(MODELS[key].name) })}
+              </a>
+            </p>
+          </div>
+        ))}
+      </div>
+    </section>
+  );
+}

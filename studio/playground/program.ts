@@ -1,0 +1,73 @@
+import type { DataSpec } from "./data.ts";
+import { MODELS, type ModelKey, type Settings } from "./models.ts";
+
+interface ProgramRequest {
+  readonly key: ModelKey;
+  readonly data: DataSpec;
+  readonly settings: Settings;
+  readonly steps: number;
+  readonly seed: number;
+}
+
+/** A value as the text of a program. */
+function literal(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).map(([name, entry]) => `${name}: ${literal(entry)}`);
+    return entries.length === 0 ? "{}" : `{ ${entries.join(", ")} }`;
+  }
+  if (typeof value === "number") return String(Number(value.toPrecision(6)));
+  return JSON.stringify(value);
+}
+
+/** A program for Node that trains a model of the playground as the page does, and draws samples. */
+export function programOf({ key, data, settings, steps, seed }: ProgramRequest): string {
+  const { recipe, fixed } = MODELS[key];
+  const isDrawing = data.kind === "drawing";
+  const source = isDrawing
+    ? `drawnPoints(strokesDensity(${literal(data.strokes)}), { seed: 0, count: 20_000 })`
+    : `planePoints(${literal(data.name)}, { seed: 0, count: 20_000 })`;
+  const imports = isDrawing ? "drawnPoints, strokesDensity" : "planePoints";
+  const optimizer = recipe.adam === undefined ? "" : `\n  optimizer: adam(${literal(recipe.adam)}),`;
+  return `// Trains what the playground of eidos studio has shown, and draws samples.
+//
+//     npm install eidos tsx
+//     npx tsx ${key}.ts
+
+import { buildModel, findModel } from "eidos/catalog";
+import { ${imports} } from "eidos/data";
+import { energyDistance } from "eidos/metrics";${recipe.adam === undefined ? "" : '\nimport { adam } from "eidos/nn";'}
+import { nodeRuntime, Session } from "eidos/program/node";
+import { float32 } from "eidos/tensor";
+import { train } from "eidos/train";
+
+const data = ${source};
+const model = buildModel(findModel(${literal(recipe.model)}), ${literal(recipe.options)}, {
+  kind: data.kind,
+  sampleShape: data.sampleShape,
+});
+
+const runtime = await nodeRuntime();
+const training = train(model, {
+  data,
+  runtime,
+  batchSize: ${recipe.batchSize},
+  learningRate: (step) => ${recipe.learningRate} * Math.min(1, (step + 1) / ${recipe.warmupSteps}),
+  averageDecay: ${recipe.averageDecay},
+  seed: 0,${optimizer}
+  steps: ${steps},
+});
+for await (const { step, losses } of training) {
+  if (step % 100 === 0) console.log(\`step \${step}: loss \${losses.total.toFixed(3)}\`);
+}
+
+const session = new Session(runtime, await training.weights());
+const options = ${literal({ count: 500, seed, ...fixed, ...settings })};
+const samples = await model.sample?.(session, options);
+if (samples === undefined) throw new Error("the model draws no samples");
+const heldOut = data.splits.test.batch(Uint32Array.from({ length: 500 }, (_, i) => i)).x;
+const distance = energyDistance(samples, float32(heldOut.data as Float32Array, heldOut.shape));
+console.log(\`energy distance of 500 samples to 500 held-out points: \${distance.toFixed(4)}\`);
+await session.release();
+`;
+}

@@ -1,0 +1,100 @@
+import { batch, computed, effect, signal } from "@preact/signals";
+import { startWorker } from "./connect.ts";
+import { type DataSpec, dataKey, PLANES } from "./data.ts";
+import type { ModelKey } from "./models.ts";
+import { Runner } from "./runner.ts";
+import { beginView, dataPoints, dataText, dropped, playing, state, thumbnails, truth } from "./signals.ts";
+import { decodeState, encodeState } from "./state.ts";
+
+// The playground at work: runners of the chosen models, points of the chosen data, and the address.
+
+/** One runner for each chosen model. */
+export const runners = signal<readonly Runner[]>([]);
+
+/** One step of every model. */
+export function stepAll(): void {
+  playing.value = false;
+  for (const runner of runners.value) runner.stepOnce();
+}
+
+/** Trains every model anew. */
+export function restart(): void {
+  for (const runner of runners.value) runner.dispose();
+  runners.value = [];
+  arrange(state.value.data, state.value.models);
+}
+
+/** The data that the runners learn. */
+let learnt = "";
+
+/** Makes the runners those of the chosen models on the chosen data. */
+function arrange(data: DataSpec, models: readonly ModelKey[]): void {
+  const key = dataKey(data);
+  const before = runners.peek();
+  const keep = key === learnt ? before.filter((runner) => models.includes(runner.key)) : [];
+  for (const runner of before) if (!keep.includes(runner)) runner.dispose();
+  learnt = key;
+  const isEmpty = data.kind === "drawing" && data.strokes.length === 0;
+  runners.value = isEmpty
+    ? []
+    : models.map((model) => keep.find((runner) => runner.key === model) ?? new Runner(model, data));
+}
+
+const ROOM = "#/playground";
+
+function readAddress(): void {
+  const at = location.hash.indexOf("?");
+  const found = decodeState(at < 0 ? "" : decodeURIComponent(location.hash.slice(at + 1)));
+  batch(() => {
+    state.value = found.state;
+    dropped.value = found.dropped;
+    beginView(found.state.view);
+  });
+}
+
+/** Starts the playground: reads the address, and lets models, pictures and address follow the state from then on. */
+export function startPlayground(): void {
+  try {
+    readAddress();
+  } catch {
+    // An address with a broken % sequence says nothing.
+    dropped.value = [location.hash.slice(0, 40)];
+  }
+  const { api } = startWorker("data");
+  const models = computed(() => state.value.models.join());
+  effect(() => {
+    dataText.value;
+    models.value;
+    const { data: spec, models: keys } = state.peek();
+    arrange(spec, keys);
+  });
+  effect(() => {
+    const key = dataText.value;
+    const spec = state.peek().data;
+    batch(() => {
+      dataPoints.value = undefined;
+      truth.value = undefined;
+    });
+    if (spec.kind === "drawing" && spec.strokes.length === 0) return;
+    const isCurrent = (): boolean => dataKey(state.peek().data) === key;
+    api.points(spec, 1500, 0).then((points) => {
+      if (isCurrent()) dataPoints.value = points;
+    });
+    api.trueDensity(spec).then((picture) => {
+      if (isCurrent() && picture.kind === "density") truth.value = picture;
+    });
+  });
+  effect(() => {
+    const text = encodeState(state.value);
+    const address = `${ROOM}?${text}`;
+    if (address !== location.hash) history.replaceState(null, "", address);
+  });
+  addEventListener("hashchange", () => {
+    if (location.hash.startsWith(ROOM)) readAddress();
+  });
+  for (const name of PLANES) {
+    api.points({ kind: "plane", name }, 400, 0).then((points) => {
+      thumbnails.value = new Map([...thumbnails.peek(), [name, points]]);
+    });
+  }
+}

@@ -1,0 +1,322 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, chromium, type Locator, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readSafetensors } from "../../src/nn/safetensors.ts";
+import { type Running, start } from "../cli/support.ts";
+import { temporaryFolder } from "../support.ts";
+import { findChromium } from "./browser.ts";
+
+// The playground of the studio, as `eidos studio` serves it from the build, in headless Chromium.
+
+const executablePath = findChromium();
+const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+
+const LONG = 120_000;
+
+/** What axe finds wrong with a page: rules of WCAG 2.2 A and AA, and its own. */
+async function violations(page: Page): Promise<readonly string[]> {
+  // The debugger is not bound by the policy of the page, which stays in force.
+  await page.evaluate(`if (!globalThis.axe) { ${axe} }`);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: {
+        run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
+      };
+    };
+    const { violations: found } = await axe.run();
+    return found.flatMap(({ id, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+    );
+  });
+}
+
+/** The step of a model. */
+async function stepOf(page: Page, model: string): Promise<number> {
+  const text = await page.locator(`[data-model=${model}] [data-figure=step]`).textContent();
+  return Number(text?.replaceAll(/\D/g, ""));
+}
+
+async function reaches(page: Page, model: string, step: number): Promise<void> {
+  await page.waitForFunction(
+    ([name, least]) =>
+      Number(
+        document.querySelector(`[data-model=${name}] [data-figure=step]`)?.textContent?.replaceAll(/\D/g, ""),
+      ) >= Number(least),
+    [model, step] as const,
+    { timeout: LONG },
+  );
+}
+
+/** What a canvas shows, as text. */
+const shown = (canvas: Locator): Promise<string> =>
+  canvas.evaluate((element) => (element as HTMLCanvasElement).toDataURL());
+
+const becomes = async (canvas: Locator, before: string): Promise<void> => {
+  await expect.poll(() => shown(canvas), { timeout: LONG }).not.toBe(before);
+};
+
+describe.skipIf(executablePath === undefined)("the playground", () => {
+  let running: Running;
+  let browser: Browser;
+  let address: string;
+  const complaints: string[] = [];
+
+  /** A page with the playground open, whose models are ready. */
+  async function open(hash: string, options: Parameters<Browser["newPage"]>[0] = {}): Promise<Page> {
+    const page = await browser.newPage({ locale: "en", viewport: { width: 1300, height: 900 }, ...options });
+    page.on("pageerror", ({ message }) => complaints.push(message));
+    page.on("console", (message) => {
+      if (message.type() === "error") complaints.push(message.text());
+    });
+    page.on("request", (request) => {
+      const { protocol, host } = new URL(request.url());
+      if (protocol !== "blob:" && protocol !== "data:" && host !== new URL(address).host)
+        complaints.push(`the page asks for ${request.url()}`);
+    });
+    await page.goto(`${address}${hash}`);
+    await page.locator("main").waitFor();
+    return page;
+  }
+
+  const ready = (page: Page, model: string): Promise<void> =>
+    page.locator(`[data-model=${model}][data-status=ready]`).waitFor({ timeout: LONG });
+
+  beforeAll(async () => {
+    running = start(["studio", "--port", "0", "--no-open"], await temporaryFolder());
+    address = await running.printed(/open (http:\S+)/);
+    browser = await chromium.launch({
+      executablePath: executablePath ?? "",
+      args: ["--headless", "--no-sandbox", "--disable-gpu"],
+    });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    running?.kill("SIGINT");
+    await running?.outcome;
+    expect(complaints).toEqual([]);
+  });
+
+  it("trains two models on the same data, shows the way of particles, and offers what it made", async () => {
+    const page = await open("");
+    expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
+    expect(page.url()).not.toContain("token");
+    for (const model of ["rectified-flow", "spline-flow"]) await ready(page, model);
+    const canvas = page.locator("[data-model=rectified-flow] .plane canvas");
+    await page.getByRole("button", { name: "Step", exact: true }).click();
+    for (const model of ["rectified-flow", "spline-flow"]) await reaches(page, model, 1);
+    await page.getByRole("button", { name: "Play" }).click();
+    for (const model of ["rectified-flow", "spline-flow"]) await reaches(page, model, 40);
+    await page.getByRole("button", { name: "Pause" }).click();
+    const energy = page.locator("[data-model=rectified-flow] [data-figure=energy]");
+    await expect.poll(() => energy.textContent(), { timeout: LONG }).toMatch(/^−?\d\.\d{4}$/);
+
+    // The way from noise to data, by the scrubber's keys.
+    await page.getByRole("radio", { name: "Path" }).check();
+    const scrubber = page.getByRole("slider", { name: "Time from noise to data" });
+    await scrubber.focus();
+    await page.keyboard.press("Home");
+    expect(await scrubber.getAttribute("aria-valuetext")).toBe("0 % of the path");
+    await page.waitForTimeout(300);
+    const noise = await shown(canvas);
+    await page.keyboard.press("End");
+    await becomes(canvas, noise);
+    await page.getByRole("radio", { name: "Velocity" }).check();
+    await page.locator("[data-model=spline-flow] .message").waitFor();
+    await page.getByRole("radio", { name: "Density" }).check();
+    await page.locator("[data-model=spline-flow] .message").waitFor({ state: "detached" });
+
+    // Fewer steps of the solver, and the address that holds all of it.
+    const steps = page.locator("[data-model=rectified-flow]").getByRole("slider", { name: "Steps" });
+    await steps.focus();
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => page.url()).toContain("view=density&rectified-flow.steps=21");
+
+    const panel = page.locator("[data-model=spline-flow]");
+    await panel.getByText("Download").click();
+    const [file] = await Promise.all([
+      page.waitForEvent("download"),
+      panel.getByRole("button", { name: "Weights (safetensors)" }).click(),
+    ]);
+    const { tensors, metadata } = readSafetensors(
+      await readFile(await file.path()),
+      file.suggestedFilename(),
+    );
+    expect(tensors.size).toBeGreaterThan(10);
+    expect(metadata).toEqual({ model: "spline-flow", step: String(await stepOf(page, "spline-flow")) });
+    const [program] = await Promise.all([
+      page.waitForEvent("download"),
+      panel.getByRole("button", { name: "Program (TypeScript)" }).click(),
+    ]);
+    expect(await readFile(await program.path(), "utf8")).toContain('findModel("spline-flow")');
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it("is drawn on by pointer and by keys, and comes back from its address", async () => {
+    const page = await open("#/playground?data=rings&models=nice");
+    await page.getByRole("radio", { name: "Draw your own" }).check();
+    await page.getByText("Nothing is drawn yet").waitFor();
+    const area = page.getByRole("application");
+    const box = await area.boundingBox();
+    if (box === null) throw new Error("the drawing area is not seen");
+    const at = (x: number, y: number) => [box.x + x * box.width, box.y + y * box.height] as const;
+    await page.mouse.move(...at(0.2, 0.3));
+    await page.mouse.down();
+    for (const x of [0.3, 0.5, 0.7]) await page.mouse.move(...at(x, 0.4));
+    await page.mouse.up();
+    await page.getByText("1 lines drawn").waitFor();
+    await ready(page, "nice");
+    await area.focus();
+    await page.keyboard.press("Space");
+    for (let i = 0; i < 6; i++) await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Space");
+    await page.getByText("2 lines drawn").waitFor();
+    await expect.poll(() => page.url()).toMatch(/data=draw:[\w.-]{10,}/);
+    await ready(page, "nice");
+    await page.keyboard.press("k");
+    await reaches(page, "nice", 20);
+    const { href, reloaded } = { href: page.url(), reloaded: page.reload() };
+    await reloaded;
+    await page.getByText("2 lines drawn").waitFor();
+    expect(page.url()).toBe(href);
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("1 lines drawn").waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it("is used by keys alone", async () => {
+    const page = await open("#/playground?data=two-moons&models=nice");
+    await ready(page, "nice");
+    /** Moves on by Tab to the element that has this name. */
+    const tabTo = async (name: string): Promise<void> => {
+      for (let i = 0; i < 60; i++) {
+        await page.keyboard.press("Tab");
+        const focused = await page.evaluate(() => {
+          const element = document.activeElement;
+          const label =
+            element instanceof HTMLInputElement || element instanceof HTMLSelectElement
+              ? element.labels?.[0]
+              : element;
+          return `${element?.getAttribute("aria-label") ?? ""}|${label?.textContent ?? ""}`;
+        });
+        if (focused.includes(name)) {
+          // What has the focus is seen to have it: itself, or the label around it.
+          const outlined = await page.evaluate(() => {
+            const element = document.activeElement;
+            return [element, element?.nextElementSibling, element?.parentElement].some(
+              (candidate) =>
+                candidate instanceof Element && getComputedStyle(candidate).outlineStyle === "solid",
+            );
+          });
+          expect(outlined, `the focus on ${name}`).toBe(true);
+          return;
+        }
+      }
+      throw new Error(`Tab does not reach ${name}`);
+    };
+    await tabTo("Skip to the content");
+    await page.keyboard.press("Enter");
+    await tabTo("Two moons");
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => page.url()).toContain("data=eight-gaussians");
+    await tabTo("MAF");
+    await page.keyboard.press("Space");
+    await ready(page, "maf");
+    await tabTo("Play");
+    await page.keyboard.press("Enter");
+    await reaches(page, "maf", 5);
+    await page.keyboard.press("Space");
+    await tabTo("Samples");
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => page.url()).toContain("view=density");
+    await tabTo("Remove NICE");
+    await page.keyboard.press("Enter");
+    await page.locator("[data-model=nice]").waitFor({ state: "detached" });
+    await page.close();
+  });
+
+  it("speaks both languages, in light and dark", async () => {
+    const page = await open("#/playground?data=spiral&models=gan,vae,ddim,score-sde&view=path");
+    const canvas = page.locator("[data-model=ddim] .plane canvas");
+    await ready(page, "ddim");
+    await page.getByLabel("Language").selectOption("zh-CN");
+    await page.getByRole("heading", { name: "看噪声如何变成数据" }).waitFor();
+    expect(await page.evaluate(() => [document.documentElement.lang, document.title])).toEqual([
+      "zh-CN",
+      "演练场 · eidos 工作室",
+    ]);
+    await page.getByText("这个模型一次就生成样本：没有路径。").first().waitFor({ timeout: LONG });
+    expect(await violations(page)).toEqual([]);
+    const before = await shown(canvas);
+    await page.getByLabel("颜色").selectOption("dark");
+    await becomes(canvas, before);
+    expect(await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).toBe(
+      "rgb(12, 15, 19)",
+    );
+    expect(await violations(page)).toEqual([]);
+    // Both choices are kept.
+    await page.reload();
+    await page.getByRole("heading", { name: "看噪声如何变成数据" }).waitFor();
+    expect(await page.evaluate(() => document.documentElement.dataset.theme)).toBe("dark");
+    await page.close();
+  });
+
+  it.each([360, 768, 2560])("fits a window of %d pixels", async (width) => {
+    const page = await open("#/playground?data=pinwheel&models=real-nvp,nice&view=field", {
+      viewport: { width, height: 800 },
+      colorScheme: "dark",
+    });
+    await ready(page, "nice");
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+    const narrow = await page.locator("[data-model=nice] .plane canvas").boundingBox();
+    expect(narrow?.width).toBeGreaterThan(250);
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it("works from a plain web server, below a path, without any header", async () => {
+    const folder = fileURLToPath(new URL("../../dist/studio/", import.meta.url));
+    const server = createServer(async ({ url = "/" }, response) => {
+      const path = new URL(url, "http://localhost").pathname.replace(/^\/some\/where\//, "");
+      const body = await readFile(join(folder, path === "" ? "index.html" : path)).catch(() => undefined);
+      const type = {
+        ".js": "text/javascript",
+        ".mjs": "text/javascript",
+        ".css": "text/css",
+        "": "text/html",
+      }[extname(path)];
+      response.writeHead(body === undefined ? 404 : 200, type === undefined ? {} : { "content-type": type });
+      response.end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const page = await browser.newPage({ locale: "zh-CN" });
+    await page.goto(`http://127.0.0.1:${port}/some/where/#/playground?models=nice`);
+    await ready(page, "nice");
+    await page.keyboard.press("s");
+    await reaches(page, "nice", 1);
+    const docs = await page.getByRole("link", { name: "NICE：文档" }).getAttribute("href");
+    expect((await page.goto(new URL(docs ?? "", page.url()).href))?.status()).toBe(200);
+    await page.close();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it("moves only when asked where a reader wants less motion, and says what it left out of an address", async () => {
+    const page = await open("#/playground?models=nice&view=path&colour=red", { reducedMotion: "reduce" });
+    await page.getByText("left out: colour=red").waitFor();
+    const scrubber = page.getByRole("slider", { name: "Time from noise to data" });
+    const run = page.getByRole("button", { name: "Run the path" });
+    await run.click();
+    expect(await scrubber.getAttribute("aria-valuetext")).toBe("60 % of the path");
+    await run.click();
+    expect(await scrubber.getAttribute("aria-valuetext")).toBe("70 % of the path");
+    await page.close();
+  });
+});
