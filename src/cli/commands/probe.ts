@@ -45,8 +45,12 @@ function cells(row: ProbeRow): readonly (readonly [head: string, cell: string])[
     ...(mlp ? [["mlp", percent(mlp.accuracy)] as const] : []),
     ...(neighbors ? [[`${neighbors.k} nearest`, percent(neighbors.accuracy)] as const] : []),
     ...few.map(
-      ({ labels, accuracy, deviation }) =>
-        [counted(labels, "label"), `${percent(accuracy)} ± ${(100 * deviation).toFixed(1)}`] as const,
+      ({ labels, draws, accuracy, deviation }) =>
+        [
+          counted(labels, "label"),
+          // One draw has no deviation.
+          `${percent(accuracy)}${draws > 1 ? ` ± ${(100 * deviation).toFixed(1)}` : ""}`,
+        ] as const,
     ),
     ...(information ? [[`${information.estimator}, nats`, information.nats.toFixed(2)] as const] : []),
   ];
