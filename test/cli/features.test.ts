@@ -143,6 +143,26 @@ describe("eidos probe", () => {
     expect(await refused(["probe", "table"], cwd)).toMatch(/has no classes, which a probe finds/);
     expect(await refused(["probe", "images", "--neighbors", "500"], cwd)).toMatch(/option neighbors: 500/);
   });
+
+  test("estimates how much features tell of samples, and says where an estimator has no number", async () => {
+    const options = ["--labels", "4", "--draws", "1", "--steps", "5", "--hidden", "4", "--references", "pca"];
+    const rowsBy = async (estimator: string) => {
+      const { stdout } = await succeed(
+        ["probe", "images", ...options, "--information", estimator, "--json"],
+        cwd,
+      );
+      return JSON.parse(stdout) as {
+        rows: { information?: { estimator: string; nats: number } }[];
+        notes: string[];
+      };
+    };
+    const nearest = await rowsBy("ksg");
+    expect(nearest.rows.map(({ information }) => information?.estimator)).toEqual(["ksg", "ksg"]);
+    expect(nearest.rows.every(({ information }) => present(information).nats > 0)).toBe(true);
+    const linear = await rowsBy("gaussian");
+    expect(linear.rows.map(({ information }) => information)).toEqual([undefined, undefined]);
+    expect(linear.notes.filter((note) => /: no mutual information: gaussian/.test(note))).toHaveLength(2);
+  });
 });
 
 describe("eidos neighbours", () => {

@@ -128,7 +128,6 @@ async function evaluateDensity(
     densityFlags,
     flagValues(others, [densityFlags]),
   );
-  await noteFewSteps(run);
   const { dataInfo } = run.config;
   const drawsImages = isPicture(dataInfo);
   const encoder =
@@ -149,6 +148,7 @@ async function evaluateDensity(
     })
     .finally(() => encoder?.release());
   display.end();
+  await noteFewSteps(run);
   const { model, data, parameters, step, steps, seconds, results, reduced } = evaluation;
   const fewer = full ? [] : [...(distances === undefined && !drawsImages ? ["quick distances alone"] : [])];
   const less = [...reduced, ...fewer];
@@ -186,8 +186,6 @@ async function evaluateBoxes(
   const { sizes, falsePositives, recalls, roc, face, out } = detect;
   const note = looksNote(run.config, looks);
   if (note !== undefined) printNote(note);
-  const poor = await hardlyTrained(run.loaded, run.weightsStep);
-  if (poor !== undefined) printNote(poor);
   const evaluation = await run.evaluateBoxes(data, {
     ...detectOptions(detect),
     ...looks,
@@ -202,6 +200,8 @@ async function evaluateBoxes(
     onProgress: (share) => display.show("looking at images", share),
   });
   display.end();
+  const poor = await hardlyTrained(run.loaded, run.weightsStep);
+  if (poor !== undefined) printNote(poor);
   if (signal.aborted) printNote(`stopped: measured on the first ${evaluation.coco.images} images alone`);
   const isAsked = detect.max !== undefined || evaluation.limits.detections > evaluation.limits.coco;
   for (const line of [...missingMeasures(evaluation), ...limitLines(evaluation.limits, isAsked)]) {

@@ -122,7 +122,15 @@ export async function probeRun(
         `labels ${probed.tooMany.join(", ")}: left out, as there are ${splits.train.labels.length} training samples`,
       );
     }
-    const told = raw && name !== "raw samples" && (await informationOf(raw, splits, information, run, watch));
+    const told =
+      raw && name !== "raw samples"
+        ? await informationOf(raw, splits, information, run, watch).catch((error: unknown) => {
+            // Some features an estimator has no number for: components follow linearly from samples, so that gaussian is infinite.
+            if (!(error instanceof OptionError)) throw error;
+            notes.push(`${name}: no mutual information: ${error.message}`);
+            return undefined;
+          })
+        : undefined;
     rows.push({ name, ...probed, ...(told && { information: told }) });
   }
   const counts = {
