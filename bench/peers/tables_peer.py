@@ -40,7 +40,10 @@ makers = {
 }
 synthesizer = makers[name]()
 begun = time.perf_counter()
-synthesizer.fit(table)
+# From version 2 on, tables go in and come out by name.
+by_name = int(sdv.__version__.split(".")[0]) >= 2
+synthesizer.fit({"table": table} if by_name else table)
 seconds = time.perf_counter() - begun
-synthesizer.sample(num_rows=rows).to_csv(out, index=False)
+drawn = synthesizer.sample(num_rows=rows)
+(drawn["table"] if isinstance(drawn, dict) else drawn).to_csv(out, index=False)
 print(json.dumps({"seconds": seconds, "version": sdv.__version__}))
