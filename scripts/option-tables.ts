@@ -8,6 +8,7 @@ import { flagName } from "../src/cli/options.ts";
 import { detectionOptionsSchema } from "../src/data/boxes/options.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
 import { augmentSchema } from "../src/detection/augment/options.ts";
+import { GAP_MEANINGS, gapHandling } from "../src/model/definition.ts";
 import { serveOptions } from "../src/serve/options.ts";
 import { studioOptions } from "../src/serve/studio/options.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
@@ -50,12 +51,20 @@ function table(schema: z.ZodType): string {
   return ["| option | default | |", "|---|---|---|", ...rows].join("\n");
 }
 
+/** What a model does with gaps of tables; empty where it takes none. */
+function gapsLine(name: string): string {
+  const definition = models.get(name);
+  const handling = definition && gapHandling(definition);
+  if (handling === undefined) return "";
+  return `\nTables with [gaps](../guide/tables.md#what-models-see): ${GAP_MEANINGS[handling]}.\n`;
+}
+
 /** A page with its tables made anew. @throws Error where a table has no schema */
 export function withTables(markdown: string): string {
   return markdown.replace(/<!-- options: ([\w-]+) -->.*?<!-- end -->/gs, (_, name: string) => {
     const schema = SCHEMAS[name];
     if (schema === undefined) throw new Error(`there are no options of ${name}`);
-    return `<!-- options: ${name} -->\n\n${table(schema)}\n\n<!-- end -->`;
+    return `<!-- options: ${name} -->\n\n${table(schema)}\n${gapsLine(name)}\n<!-- end -->`;
   });
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { models } from "../src/catalog.ts";
 import { dataOptionsSchema } from "../src/data/sources/options.ts";
+import { gapHandling } from "../src/model/definition.ts";
 import { dataSchema } from "../src/tasks/run/definition.node.ts";
 import { detectionFitOptions } from "../src/tasks/run/detection-options.ts";
 import { fitOptions } from "../src/train/options.ts";
@@ -43,5 +44,21 @@ describe("options of the catalogue", () => {
         name,
       ).toEqual([]);
     }
+  });
+});
+
+it("says what each model does with gaps of tables", () => {
+  const handling = Object.fromEntries(
+    [...models].map(([name, definition]) => [name, gapHandling(definition)]),
+  );
+  expect(handling).toMatchObject({
+    nice: "filled in",
+    made: "filled in",
+    vae: "filled in",
+    "rectified-flow": "filled in",
+    gan: "drawn anew",
+    simclr: "learned",
+    "pixel-cnn": undefined,
+    yolo: undefined,
   });
 });

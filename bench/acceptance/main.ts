@@ -9,6 +9,7 @@ import { representation } from "./representation.ts";
 import { runSuite, scale } from "./run.ts";
 import { scales } from "./scales.ts";
 import { smallObjects } from "./small-objects.ts";
+import { syntheticTables } from "./synthetic-tables.ts";
 import { weights } from "./weights.ts";
 
 // Fits the models on the data that README and docs quote, measures each, and writes tables. `npm run acceptance` runs
@@ -26,6 +27,7 @@ const SUITES = {
   information,
   representation,
   "small-objects": smallObjects,
+  tables: syntheticTables,
 };
 
 const { values: flags, positionals } = parseArgs({

@@ -68,16 +68,39 @@ export interface ModelDefinition<S extends z.ZodType = z.ZodType, M extends Mode
 /** What models of a definition can do, with what follows from it: a model with codes can interpolate. */
 export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dataKinds">): readonly string[] {
   const able = new Set<string>(can);
-  // Zeros and ones are rows of a table, but for a model of images.
-  const takesTables =
-    dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));
   return [
     "fit",
     ...can,
     ...(able.has("encode") && able.has("decode") ? ["interpolate"] : []),
-    ...(able.has("inpaint") && takesTables ? ["impute"] : []),
+    ...(able.has("inpaint") && takesTables({ dataKinds }) ? ["impute"] : []),
   ];
 }
+
+/** True where a model takes rows of a table: zeros and ones are some, but for a model of images. */
+function takesTables({ dataKinds }: Pick<ModelDefinition, "dataKinds">): boolean {
+  return dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));
+}
+
+/**
+ * What a model does with rows of tables that have gaps, beside learning from them: `filled in` by draws given the other cells, in `impute` and in `sample`;
+ * `drawn anew`, rows with gaps in `sample` alone; `learned`, where it draws none. Undefined for models that take no tables.
+ */
+export type GapHandling = "filled in" | "drawn anew" | "learned";
+
+export function gapHandling(definition: Pick<ModelDefinition, "can" | "dataKinds">): GapHandling | undefined {
+  if (!takesTables(definition)) return undefined;
+  if (definition.can.includes("inpaint")) return "filled in";
+  return definition.can.includes("sample") ? "drawn anew" : "learned";
+}
+
+/** What `GapHandling` means, for a person. */
+export const GAP_MEANINGS: Readonly<Record<GapHandling, string>> = {
+  "filled in":
+    "it learns from rows with gaps; `impute` fills them in, and so does `sample`, unless `--gaps` asks for rows with gaps at the rate of the data",
+  "drawn anew":
+    "it learns from rows with gaps and cannot fill them in; `sample` draws rows with gaps anew, unless `--gaps` asks for them at the rate of the data",
+  learned: "it learns from rows with gaps",
+};
 
 /** A definition with the literal types of its name and abilities, from which the front door infers options and methods. */
 export type Defined<

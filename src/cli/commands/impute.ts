@@ -7,7 +7,7 @@ import { checkExtension } from "../../tasks/run/outputs.node.ts";
 import { checkLabel } from "../../tasks/use/codes.node.ts";
 import type { ImputeCounts } from "../../tasks/use/impute.node.ts";
 import { completeShard, partsIn, shardFlags, shardOf, workOf } from "../shards.ts";
-import { addVerb, csvFlags, csvWriting, printOutcome, runOptions } from "../verb.ts";
+import { addVerb, csvFlags, csvWriting, noteClipped, printOutcome, runOptions } from "../verb.ts";
 import { completionOptions, completionSettings } from "../verb-options.ts";
 
 const flags = z.strictObject({
@@ -34,10 +34,14 @@ export function configure(command: Command): void {
       const shard = shardOf(options.shard);
       const settings = { draws, seed, label, ...completionSettings({ method, steps, resamplings }) };
       const impute = async (path: string): Promise<void> => {
+        let clipped: (() => void) | undefined;
         let counts: ImputeCounts = { rows: 0, incomplete: 0, cells: 0 };
         const { names, types, rows } = await run.impute(String(table), {
           ...settings,
           shard,
+          onClipped: (columns, rows) => {
+            clipped = () => noteClipped(columns, rows);
+          },
           onProgress: (reached) => {
             counts = reached;
             const each = Math.round(reached.rows / Math.max(seconds(), 0.001));
@@ -46,6 +50,7 @@ export function configure(command: Command): void {
         });
         await writeTable(path, names, rows, types, csvWriting(options.csvSafe));
         display.end();
+        clipped?.();
         const stopped = signal.aborted && shard === undefined;
         printOutcome(
           options.json,

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { findModel, models } from "../../catalog.ts";
-import { abilities, type ModelDefinition } from "../../model/definition.ts";
+import { abilities, GAP_MEANINGS, gapHandling, type ModelDefinition } from "../../model/definition.ts";
 import { modelSchema } from "../../tasks/run/definition.node.ts";
 import { print, printJson, printLine, wrapped } from "../format.ts";
 import { exampleFit, flagRows } from "../model-help.ts";
@@ -36,12 +36,14 @@ const GROUPS: readonly {
 const WIDTH = 100;
 
 function jsonOf(definition: ModelDefinition): Readonly<Record<string, unknown>> {
+  const gaps = gapHandling(definition);
   return {
     name: definition.name,
     summary: definition.summary,
     paper: definition.paper,
     dataKinds: definition.dataKinds,
     can: abilities(definition),
+    ...(gaps !== undefined && { gaps }),
     options: toJson(definition.options),
     ...(definition.sampleOptions !== undefined && { sampleOptions: toJson(definition.sampleOptions) }),
   };
@@ -73,6 +75,11 @@ function printModel(definition: ModelDefinition): void {
   print("");
   printLine(`data: ${dataKinds.join(", ")}`);
   for (const line of wrapped(`can: ${abilities(definition).join(", ")}`, WIDTH)) printLine(line);
+  const gaps = gapHandling(definition);
+  if (gaps !== undefined) {
+    const meaning = GAP_MEANINGS[gaps].replaceAll("`", "");
+    for (const line of wrapped(`tables with gaps: ${meaning}`, WIDTH)) printLine(line);
+  }
   printLine(`begin with: ${exampleFit(definition)}`);
   print("\noptions of its own:");
   for (const [flag, description] of flagRows(modelSchema(definition))) {

@@ -1,5 +1,5 @@
 import { OptionError } from "../../errors.ts";
-import { columnPairs, pickCells, rangeOf, type TableCells } from "./cells.ts";
+import { columnPairs, rangeOf, type TableCells } from "./cells.ts";
 
 // Whether synthetic rows are copies of rows that were learned from: distances to the closest record.
 
@@ -69,8 +69,8 @@ export interface TablePrivacy {
   readonly copies: number;
   readonly heldOutCopies: number;
   /**
-   * The share of synthetic rows that are nearer to a training row than to a held-out one, of equally many; equally near ones count half. About
-   * ½ where nothing is copied.
+   * How often a synthetic row is nearer to a training row than to a held-out one, as if there were equally many of both; equally near ones count half.
+   * About ½ where nothing is copied, 1 where all is.
    */
   readonly nearerToTraining: number;
   /** Rows of each table. */
@@ -89,8 +89,17 @@ const shareOf = (values: Float64Array, isCounted: (value: number, i: number) => 
   values.reduce((sum, value, i) => sum + (isCounted(value, i) ? 1 : 0), 0) / values.length;
 
 /**
+ * A share of rows nearest to one of two sets, as it would be of sets of equal size. Where rows are of the distribution of both, the nearest of m + n rows is
+ * one of the m with probability m / (m + n): the odds are divided by m / n.
+ */
+function balanced(share: number, m: number, n: number): number {
+  const [nearer, farther] = [share / m, (1 - share) / n];
+  return nearer / (nearer + farther);
+}
+
+/**
  * Distances of synthetic rows to the closest training row, beside those of held-out rows, which are what a model that has copied nothing
- * comes to; and whether synthetic rows lie nearer to training rows than to as many held-out ones (as SDMetrics' `DCROverfittingProtection`,
+ * comes to; and whether synthetic rows lie nearer to training rows than to held-out ones (as SDMetrics' `DCROverfittingProtection`,
  * which counts equally near rows as held-out, and scales each distance by the ranges of its own reference).
  * @throws OptionError where the tables have other columns, or no rows
  */
@@ -99,17 +108,8 @@ export function tablePrivacy(synthetic: TableCells, training: TableCells, heldOu
   const toTraining = closestDistances(synthetic, training);
   const ofHeldOut = closestDistances(heldOut, training);
   // On the ranges of one table: one outlier more would bring all rows of its set nearer.
-  const each = Math.min(training.count, heldOut.count);
-  const some = (table: TableCells): TableCells =>
-    table.count === each
-      ? table
-      : pickCells(
-          table,
-          Uint32Array.from({ length: each }, (_, i) => Math.floor(((i + 0.5) * table.count) / each)),
-        );
-  const near = each === training.count ? toTraining : closestDistances(synthetic, some(training), training);
-  const far = closestDistances(synthetic, some(heldOut), training);
-  const nearer = near.reduce((sum, distance, i) => {
+  const far = closestDistances(synthetic, heldOut, training);
+  const nearer = toTraining.reduce((sum, distance, i) => {
     const other = far[i] ?? 0;
     return sum + (distance < other ? 1 : distance === other ? 0.5 : 0);
   }, 0);
@@ -121,7 +121,7 @@ export function tablePrivacy(synthetic: TableCells, training: TableCells, heldOu
     heldOutLow: quantile(b, 0.05),
     copies: shareOf(a, (distance) => distance === 0),
     heldOutCopies: shareOf(b, (distance) => distance === 0),
-    nearerToTraining: nearer / synthetic.count,
+    nearerToTraining: balanced(nearer / synthetic.count, training.count, heldOut.count),
     rows: { synthetic: synthetic.count, training: training.count, heldOut: heldOut.count },
   };
 }

@@ -1,7 +1,7 @@
 import { type Cell, type Column, columnWidth, gapWidth } from "../../data/sources/columns.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import type { Shard } from "../../data/sources/shard.ts";
-import { decodeRow } from "../../data/table/codec/index.ts";
+import { type Clipped, Clippings, decodeRow } from "../../data/table/codec/index.ts";
 import { areBinary } from "../../data/table/rows.node.ts";
 import { type GappedBatch, streamGappedTable, tableColumns } from "../../data/table/stream.node.ts";
 import { DataError, OptionError, RuntimeError } from "../../errors.ts";
@@ -31,6 +31,8 @@ export interface ImputeOptions extends Partial<Pick<InpaintOptions, "draws" | "s
   readonly shard?: Shard | undefined;
   /** Called after each part of the table. */
   readonly onProgress?: (counts: ImputeCounts) => void;
+  /** Called at the end where drawn cells lay beyond the bounds of their columns, of so many rows, and were set to them. */
+  readonly onClipped?: (clipped: readonly Clipped[], rows: number) => void;
 }
 
 /** How much of a table was filled in so far. */
@@ -135,6 +137,7 @@ async function* filledRows(
   const positions = new Map(columns.map(({ name }, i) => [name, i]));
   const starts = valueStarts(columns);
   let [total, incomplete, missing] = [0, 0, 0];
+  const clippings = new Clippings();
   for await (const batch of batches) {
     const gaps = gapsOf(batch, columns);
     checkGiven(run, layout, batch, gaps);
@@ -160,12 +163,16 @@ async function* filledRows(
     for (let row = 0; row < batch.count; row++) {
       const at = order.get(row);
       for (let draw = 0; draw < draws; draw++) {
-        const cells = at === undefined ? [] : decodeRow(columns, filled.data, (at * draws + draw) * width);
+        const missed = gaps[row] ?? [];
+        const cells =
+          at === undefined
+            ? []
+            : decodeMissing(columns, filled.data, (at * draws + draw) * width, missed, clippings);
         yield [
           ...inTable.map((name, i) => {
             const position = positions.get(name);
             if (position === undefined) return batch.cells[i]?.[row] ?? null;
-            if (gaps[row]?.includes(position)) return cells[position] ?? null;
+            if (missed.includes(position)) return cells[position] ?? null;
             // However the table spells it.
             return columns[position]?.kind === "binary"
               ? (batch.x.data[row * width + (starts[position] ?? 0)] ?? null)
@@ -176,6 +183,24 @@ async function* filledRows(
       }
     }
   }
+  if (clippings.columns.length > 0) options.onClipped?.(clippings.columns, incomplete * draws);
+}
+
+/** Cells of a drawn row. What lies beyond bounds is counted of those that were missing alone: the others stay as the table has them. */
+function decodeMissing(
+  columns: readonly Column[],
+  data: Float32Array,
+  at: number,
+  missing: readonly number[],
+  clippings: Clippings,
+): readonly (Cell | null)[] {
+  const cells: (Cell | null)[] = columns.map(() => null);
+  let start = at;
+  for (const [position, column] of columns.entries()) {
+    if (missing.includes(position)) cells[position] = decodeRow([column], data, start, clippings)[0] ?? null;
+    start += columnWidth(column);
+  }
+  return cells;
 }
 
 /** Where in a sample the values of columns begin. */

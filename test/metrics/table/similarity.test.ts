@@ -77,6 +77,11 @@ test("an outlier among training rows brings no row nearer to them", () => {
   });
   const { nearerToTraining } = tablePrivacy(rows(300, 0), rows(300, 1000), rows(300, 0));
   expect(Math.abs(nearerToTraining - 0.5)).toBeLessThan(0.1);
+  // Nor do more training rows than held-out ones; copies are seen all the same.
+  const training = rows(600, 0);
+  const uneven = tablePrivacy(rows(300, 0), training, rows(100, 0));
+  expect(Math.abs(uneven.nearerToTraining - 0.5)).toBeLessThan(0.12);
+  expect(tablePrivacy(training, training, rows(100, 0)).nearerToTraining).toBeGreaterThan(0.98);
 });
 
 const number = (name: string, values: readonly number[]): NumberCells => ({

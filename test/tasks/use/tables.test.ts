@@ -243,3 +243,32 @@ test("columns of every kind can be given, gaps or not, and come out as they were
   }
   await run.session.release();
 });
+
+test("imputed cells that lay beyond bounds are told, and no others", async () => {
+  const run = await loadRun(join(folder, "maf-people.csv"), { threads: 1 });
+  const told: { readonly column: string; readonly count: number }[] = [];
+  let rows = 0;
+  const { names, rows: filled } = await imputeTable(run, join(folder, "new.csv"), {
+    draws: 300,
+    onClipped: (columns, count) => {
+      told.push(...columns);
+      rows = count;
+    },
+  });
+  const bounds = new Map<string, number>();
+  const at = names.indexOf("age");
+  for await (const row of filled) {
+    const age = Number(row[at]);
+    expect(age).toBeGreaterThanOrEqual(18);
+    if (age === 18 || age === 77) bounds.set("age", (bounds.get("age") ?? 0) + 1);
+  }
+  // Two of the three rows have gaps; age is missing in one of them.
+  expect(rows).toBe(600);
+  expect(told.length).toBeGreaterThan(0);
+  for (const { column, count } of told) {
+    expect(["age", "income", "joined"]).toContain(column);
+    expect(count).toBeLessThanOrEqual(column === "income" ? 600 : 300);
+    if (column === "age") expect(count).toBeLessThanOrEqual(bounds.get("age") ?? 0);
+  }
+  await run.session.release();
+});

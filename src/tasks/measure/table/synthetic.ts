@@ -196,7 +196,7 @@ export function syntheticTableResults({
     add(
       "nearer to training rows",
       found.nearerToTraining,
-      `about 0.5 is right, towards 1 means copies; drawn rows nearer to a training row than to a held-out one, of ${Math.min(of.training, of.heldOut)} each; copies ${shown(found.copies)}, among held-out rows ${shown(found.heldOutCopies)}`,
+      `about 0.5 is right, towards 1 means copies; drawn rows nearer to one of ${of.training} training rows than to one of ${of.heldOut} held-out ones, as of equally many; copies ${shown(found.copies)}, among held-out rows ${shown(found.heldOutCopies)}`,
     );
   }
   return results;
