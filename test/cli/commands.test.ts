@@ -291,6 +291,24 @@ test("export writes a model that plain ONNX Runtime runs with the same output", 
     `x,y\n${Array.from({ length: 7 }, (_, i) => `${points[2 * i]},${points[2 * i + 1]}`).join("\n")}\n`,
   );
   await succeed(["score", "nice", "seven.csv", "--out", "seven-scores.csv"], cwd);
+  // The usual form, whose inputs are columns.
+  const { stdout } = await succeed(["export", "nice", "--out", "exported/nice"], cwd);
+  expect(stdout).toMatch(/exported\/nice: .* in score\.onnx, sample\.onnx, model\.json, weights of step/);
+  const plain = await InferenceSession.create(join(cwd, "exported", "nice", "score.onnx"));
+  const column = (at: number) =>
+    new Tensor(
+      "float64",
+      Float64Array.from({ length: 7 }, (_, i) => points[2 * i + at] ?? 0),
+      [7],
+    );
+  const { logLikelihood } = await plain.run({ x: column(0), y: column(1) });
+  await plain.release();
+  expect(logLikelihood?.data.length).toBe(7);
+  (logLikelihood?.data as Float64Array | undefined)?.forEach((value, i) => {
+    expect(value).toBeCloseTo(Number(logProb?.data[i]), 4);
+  });
+  expect(await refused(["export", "nice", "--out", "nice.onnx"], cwd)).toMatch(/add --raw-tensor/);
+  expect(await refused(["export", "nice", "--sampler"], cwd)).toMatch(/sample\.onnx is a whole sampler/);
   const { rows } = await readCsv(join(cwd, "seven-scores.csv"));
   rows.forEach(([, score], i) => {
     expect(Number(score)).toBeCloseTo(Number(logProb?.data[i]), 4);

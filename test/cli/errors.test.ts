@@ -104,10 +104,11 @@ describe("run folders", () => {
       [["sample", "nowhere"], /nowhere holds no run .*give the folder that eidos fit has written/],
       [["runs", "nowhere"], /cannot list nowhere/],
       [
-        ["export", "run", "--out", "file/model"],
-        /cannot write file\/model\/score\.onnx: a file of that name is in the way/,
+        ["export", "run", "--raw-tensor", "--out", "file/model.onnx"],
+        /cannot write file\/model\.onnx: a file of that name is in the way/,
       ],
-      [["export", "run", "--out", "/dev/full"], /cannot write \/dev\/full: it is a device/],
+      [["export", "run", "--out", "file/model"], /cannot write file\/model\/score\.onnx: a part of the path is a file/],
+      [["export", "run", "--raw-tensor", "--out", "/dev/full"], /cannot write \/dev\/full: it is a device/],
     ]);
     expect(await readFile(join(cwd, "mine", "metrics.csv"), "utf8")).toBe("precious");
     expect(await readFile(join(cwd, "file"), "utf8")).toBe("precious");

@@ -2,12 +2,14 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { beforeAll, describe, expect, it } from "vitest";
 import { OptionError, WeightsError } from "../../../src/errors.ts";
 import { readOnnx } from "../../../src/nn/onnx.ts";
 import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { importDetector, openRun } from "../../../src/tasks/index.node.ts";
-import { temporaryFolder } from "../../support.ts";
+import { pixelsOf } from "../../shipping.ts";
+import { largestDifference, present, temporaryFolder } from "../../support.ts";
 
 const fixtures = new URL("../../fixtures/faces/", import.meta.url);
 
@@ -45,6 +47,22 @@ describe("importDetector of face detectors", () => {
     const { description } = await exportRun(made.folder, out, { rawTensor: true });
     expect(description).toContain("landmarks: [batch, 84, 10], x and y of left eye, right eye");
     expect(readOnnx(readFileSync(out), out).outputs).toEqual(["boxes", "scores", "landmarks"]);
+
+    const shipped = join(root, "yunet-shipped");
+    await exportRun(made.folder, shipped);
+    const session = await InferenceSession.create(join(shipped, "detect.onnx"));
+    const { width, height, pixels } = await pixelsOf(portrait);
+    const found = await session.run({
+      image: new Tensor("uint8", pixels, [height, width, 3]),
+      confidence: new Tensor("float32", [0.4], [1]),
+      iou: new Tensor("float32", [], [0]),
+      maximum: new Tensor("int64", [], [0]),
+    });
+    expect(found.landmarks?.dims).toEqual([objects.length, 5, 2]);
+    const [best] = objects;
+    const points = Array.from((present(found.landmarks).data as Float32Array).subarray(0, 10));
+    expect(largestDifference(points, best?.landmarks?.flat() ?? [])).toBeLessThan(width / 64);
+    await session.release();
   });
 
   it("knows the model by the file where none is named, and says which", async () => {
