@@ -128,7 +128,6 @@ async function evaluateDensity(
     densityFlags,
     flagValues(others, [densityFlags]),
   );
-  await noteFewSteps(run);
   const { dataInfo } = run.config;
   const drawsImages = isPicture(dataInfo);
   const encoder =
@@ -149,6 +148,7 @@ async function evaluateDensity(
     })
     .finally(() => encoder?.release());
   display.end();
+  await noteFewSteps(run);
   const { model, data, parameters, step, steps, seconds, results, reduced } = evaluation;
   const fewer = full ? [] : [...(distances === undefined && !drawsImages ? ["quick distances alone"] : [])];
   const less = [...reduced, ...fewer];
