@@ -29,7 +29,6 @@ const COMMANDS = {
   serve: { arguments: "<runs...>", summary: "answer requests over HTTP with fitted models" },
   models: { arguments: "[model]", summary: "list the models by what one wants, or show one" },
   studio: { arguments: "", summary: "see models learn, in a page of this machine" },
-  models: { arguments: "", summary: "list the models and what each can do" },
   data: { arguments: "[data]", summary: "list the data sets, or look at one" },
   inspect: { arguments: "<data>", summary: "check images with boxes, count them and draw some" },
   convert: { arguments: "<data> <out>", summary: "write images with boxes in another format" },
