@@ -107,7 +107,10 @@ describe("run folders", () => {
         ["export", "run", "--raw-tensor", "--out", "file/model.onnx"],
         /cannot write file\/model\.onnx: a file of that name is in the way/,
       ],
-      [["export", "run", "--out", "file/model"], /cannot write file\/model\/score\.onnx: a part of the path is a file/],
+      [
+        ["export", "run", "--out", "file/model"],
+        /cannot write file\/model\/score\.onnx: a part of the path is a file/,
+      ],
       [["export", "run", "--raw-tensor", "--out", "/dev/full"], /cannot write \/dev\/full: it is a device/],
     ]);
     expect(await readFile(join(cwd, "mine", "metrics.csv"), "utf8")).toBe("precious");
