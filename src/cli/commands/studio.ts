@@ -4,12 +4,14 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { startStudio, studioOptions } from "../../serve/index.node.ts";
-import { printLine, printNote } from "../format.ts";
+import { printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
+import { printOutcome, showing } from "../verb.ts";
 
 const flags = z.strictObject({
   ...studioOptions.shape,
   open: z.boolean().default(true).describe("open the page in the browser of this machine"),
+  ...showing,
 });
 
 /** Signals that stop the studio, and their numbers. */
@@ -22,10 +24,10 @@ export function configure(command: Command): void {
     "\nThe page is for this machine alone: open the address that is printed. It needs no network; all is computed in the browser.\n\nExamples:\n  eidos studio\n  eidos studio --port 0 --no-open",
   );
   command.action(async (given: Readonly<Record<string, unknown>>) => {
-    const { open, ...options } = parseOptions("studio", flags, flagValues(given, [flags]));
+    const { open, json, quiet, ...options } = parseOptions("studio", flags, flagValues(given, [flags]));
     const studio = await startStudio(options);
-    printLine(`open ${studio.address}`);
-    printNote("only this machine can reach it; Ctrl-C ends");
+    printOutcome(json, `open ${studio.address}`, { address: studio.address });
+    if (!quiet) printNote("only this machine can reach it; Ctrl-C ends");
     if (open) openInBrowser(studio.address);
     await stopped();
     await studio.close();

@@ -99,8 +99,8 @@ describe("figures of points", () => {
       await sourceOf("nice", { couplings: 4, width: 8 }, moons, 1),
       refuseWarnings,
     );
-    expect(figures.map(({ name }) => name)).toEqual(["density", "path"]);
-    const path = figures[1]?.figure;
+    expect(figures.map(({ name }) => name)).toEqual(["density", "true-density", "path"]);
+    const path = figures[2]?.figure;
     expect(path?.caption).toMatch(/the 6 steps/);
     // Six transforms; keeping the order of two components is a step that changes nothing: six panels in two rows.
     expect(path?.picture.format === "png" && pngSize(path.picture.bytes)).toEqual({
