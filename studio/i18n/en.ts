@@ -110,6 +110,8 @@ export const en = {
   "panel.png": "Picture (PNG)",
   "panel.program": "Program (TypeScript)",
   "panel.no-density": "This model has no density to be drawn.",
+  "panel.noisy-density":
+    "The bound of this model is too noisy at single points to be drawn; its mean is among the figures.",
   "panel.no-path": "Samples of this model are made at once: there is no path.",
   "panel.no-field": "This model has no velocity at every time.",
   "panel.paused-density": "This density takes seconds: pause to draw it.",

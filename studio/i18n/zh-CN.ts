@@ -107,6 +107,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "panel.png": "图片（PNG）",
   "panel.program": "程序（TypeScript）",
   "panel.no-density": "这个模型没有可以绘制的密度。",
+  "panel.noisy-density": "这个模型的下界在单个点上噪声太大，无法绘制；其平均值见下方数字。",
   "panel.no-path": "这个模型一次就生成样本：没有路径。",
   "panel.no-field": "这个模型没有随时间定义的速度。",
   "panel.paused-density": "计算这个密度需要几秒钟：请先暂停。",

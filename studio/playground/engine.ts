@@ -21,7 +21,7 @@ import { Random, type Runtime, Session } from "eidos/program";
 import { elementCount, float32, type NdArray } from "eidos/tensor";
 import { type Training, type TrainingStep, train } from "eidos/train";
 import { type DataSpec, EXTENT } from "./data.ts";
-import { MODELS, type ModelEntry, type ModelKey, type Settings } from "./models.ts";
+import { isMeasuredAtRest, MODELS, type ModelEntry, type ModelKey, type Settings } from "./models.ts";
 
 // What runs in a worker: one model that is trained step by step, and pictures of what it has learnt. It knows no page.
 
@@ -84,7 +84,10 @@ export type Picture =
   | { readonly kind: "path"; readonly states: readonly Float32Array[] }
   | { readonly kind: "field"; readonly side: number; readonly velocities: Float32Array }
   /** What the model does not have, or what waits until training rests. */
-  | { readonly kind: "none"; readonly why: "no-density" | "no-path" | "no-field" | "paused-density" };
+  | {
+      readonly kind: "none";
+      readonly why: "no-density" | "noisy-density" | "no-path" | "no-field" | "paused-density";
+    };
 
 /** Numbers about a model, on held-out points. */
 export interface Figures {
@@ -257,6 +260,7 @@ export class Engine {
   private async density({ patient }: LookRequest): Promise<Picture> {
     const { density, bound = false } = this.entry;
     if (density === "none") return { kind: "none", why: "no-density" };
+    if (density === "noisy") return { kind: "none", why: "noisy-density" };
     if (density === "paused" && !patient) return { kind: "none", why: "paused-density" };
     const side = density === "paused" || bound ? COARSE : FINE;
     const { data } = await this.logDensities(grid(side), TOLERANCE.picture);
@@ -328,8 +332,9 @@ export class Engine {
 
   private async figures(request: LookRequest): Promise<Figures> {
     const distance = energyDistance(await this.draw(MEASURED, request), this.heldOut);
-    const { density } = this.entry;
-    if (density === "none" || (density === "paused" && !request.patient)) return { energyDistance: distance };
+    const { entry } = this;
+    if (entry.density === "none" || (isMeasuredAtRest(entry) && !request.patient))
+      return { energyDistance: distance };
     return {
       energyDistance: distance,
       logLikelihood: meanOf((await this.logDensities(this.heldOut, TOLERANCE.figure)).data),

@@ -67,8 +67,11 @@ export interface ModelEntry {
   readonly summary: TextKey;
   readonly family: "diffusion" | "flow" | "latent";
   readonly recipe: Recipe;
-  /** live: a density at each look; paused: it takes seconds, so it is drawn while training rests; none: the model has no density. */
-  readonly density: "live" | "paused" | "none";
+  /**
+   * live: a density at each look; paused: it takes seconds, so it is drawn while training rests; noisy: its estimate is good for a mean
+   * over many points alone; none: the model has no density.
+   */
+  readonly density: "live" | "paused" | "noisy" | "none";
   /** Whether the density is a lower bound. */
   readonly bound?: boolean;
   /** Whether samples form along a path from noise to data. */
@@ -167,7 +170,7 @@ export const MODELS: Readonly<Record<ModelKey, ModelEntry>> = {
     summary: "model.ddpm.summary",
     family: "diffusion",
     recipe: ddpm,
-    density: "paused",
+    density: "noisy",
     bound: true,
     path: true,
     field: false,
@@ -180,7 +183,7 @@ export const MODELS: Readonly<Record<ModelKey, ModelEntry>> = {
     summary: "model.ddim.summary",
     family: "diffusion",
     recipe: ddpm,
-    density: "paused",
+    density: "noisy",
     bound: true,
     path: true,
     field: false,
@@ -295,4 +298,9 @@ export function drawsNoise(key: ModelKey, settings: Settings): boolean {
   const solver = settings.solver ?? MODELS[key].fixed?.solver;
   if (solver === "ddim") return Number(settings.eta) > 0;
   return solver === "ddpm" || solver === "euler-maruyama" || solver === "predictor-corrector";
+}
+
+/** Whether the log-likelihood of a model is measured only while training rests. */
+export function isMeasuredAtRest({ density }: ModelEntry): boolean {
+  return density === "paused" || density === "noisy";
 }

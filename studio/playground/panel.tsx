@@ -6,7 +6,7 @@ import type { Frame } from "../ui/frame.ts";
 import { saveFile } from "./download.ts";
 import type { Picture } from "./engine.ts";
 import { LossChart } from "./loss-chart.tsx";
-import { type Control, drawsNoise, MODELS } from "./models.ts";
+import { type Control, drawsNoise, isMeasuredAtRest, MODELS } from "./models.ts";
 import { paintDensity, paintField, paintGround, paintPath, paintPoints, peakOf } from "./paint.ts";
 import { programOf } from "./program.ts";
 import type { Runner } from "./runner.ts";
@@ -14,6 +14,7 @@ import { changeSetting, dataPoints, settingsOf, state, time, toggleModel, truth 
 
 const WHY: Readonly<Record<Extract<Picture, { kind: "none" }>["why"], TextKey>> = {
   "no-density": "panel.no-density",
+  "noisy-density": "panel.noisy-density",
   "no-path": "panel.no-path",
   "no-field": "panel.no-field",
   "paused-density": "panel.paused-density",
@@ -82,7 +83,8 @@ function Setting({ runner, control }: { readonly runner: Runner; readonly contro
 function FigureList({ runner }: { readonly runner: Runner }) {
   const figures = runner.figures.value;
   const status = runner.status.value;
-  const { density, bound } = MODELS[runner.key];
+  const entry = MODELS[runner.key];
+  const { density, bound } = entry;
   const likelihood =
     figures?.logLikelihood !== undefined && status.kind === "ready"
       ? t("panel.likelihood.value", {
@@ -91,7 +93,7 @@ function FigureList({ runner }: { readonly runner: Runner }) {
         })
       : density === "none"
         ? t("panel.likelihood.none")
-        : density === "paused"
+        : isMeasuredAtRest(entry)
           ? t("panel.likelihood.paused")
           : "…";
   return (

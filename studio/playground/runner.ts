@@ -4,7 +4,7 @@ import { startWorker } from "./connect.ts";
 import type { DataSpec } from "./data.ts";
 import type { Figures, LookRequest, Picture, Prepared } from "./engine.ts";
 import { LossHistory } from "./losses.ts";
-import { MODELS, type ModelKey } from "./models.ts";
+import { isMeasuredAtRest, MODELS, type ModelKey } from "./models.ts";
 import { playing, settingsOf, state, time } from "./signals.ts";
 import type { WorkerApi } from "./worker.ts";
 
@@ -152,9 +152,8 @@ export class Runner {
       // There is nothing to see of a model that has not begun.
       patient: !playing.peek() && this.step.peek() > 0,
     };
-    const { density } = MODELS[this.key];
     // Only what takes seconds depends on whether training rests.
-    const isPatient = density === "paused" && request.patient;
+    const isPatient = isMeasuredAtRest(MODELS[this.key]) && request.patient;
     const about = JSON.stringify({ ...request, patient: isPatient, step: this.step.peek() });
     const sinceMeasured = performance.now() - this.measuredAt;
     const figures = about !== this.measured && (!playing.peek() || sinceMeasured > FIGURES_EVERY);
@@ -162,7 +161,7 @@ export class Runner {
     const rest = Math.max(PICTURE_EVERY, 2 * this.shownIn);
     if (!wanted || (isFull && performance.now() < this.shownAt + rest)) return false;
     const begun = performance.now();
-    this.busy.value = isPatient && view === "density";
+    this.busy.value = isPatient && view === "density" && MODELS[this.key].density === "paused";
     // The picture first; figures that take long follow it.
     const both = figures && !isPatient;
     const look = await this.api.look({ ...request, figures: both || (figures && about === this.shown) });

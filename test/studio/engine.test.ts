@@ -116,20 +116,6 @@ describe("the engine of the playground", () => {
     await engine.release();
   });
 
-  it("draws densities that take long when training rests", async () => {
-    const engine = new Engine("ddpm", MOONS, 0, await runtime);
-    await engine.advance({ steps: 2, milliseconds: 60_000 });
-    const { picture, figures } = await engine.look(
-      request("ddpm", "density", { patient: true, figures: true }),
-    );
-    if (picture.kind !== "density") throw new Error("no density");
-    expect(picture.isBound).toBe(true);
-    expect(picture.logDensities.every(Number.isFinite)).toBe(true);
-    // A bound is below the truth.
-    expect(figures?.logLikelihood).toBeLessThan(engine.prepared.truth);
-    await engine.release();
-  });
-
   it("offers its weights as a file, those of the newest step", async () => {
     const engine = new Engine("nice", MOONS, 0, await runtime);
     await engine.look(request("nice", "samples"));
