@@ -31,7 +31,7 @@ describe("eidos import", () => {
       /^runs\/fcos_small: fcos, 3 classes, \d+ tensors, 11,[\d,]+ numbers, all of them fit\n/,
     );
     const listed = await run(["runs"], root);
-    expect(listed.stdout).toMatch(/runs\/fcos_small +fcos +imported:fcos_small.safetensors +0 /);
+    expect(listed.stdout).toMatch(/runs\/fcos_small +fcos +imported:fcos_small.safetensors +imported +0 /);
     const found = await run(["detect", "runs/fcos_small", "cells/c0.png", "--json", "--out", "found"], root);
     expect(found.code).toBe(0);
     const all = ["--split", "test", "--validation", "0", "--test", "0.5"];

@@ -59,13 +59,14 @@ function lineData(text: string, attributes: ReadonlyMap<string, string>, left: n
 
 /** An SVG document of this room with its texts as paths, in the fonts that pictures are written in. */
 export function outlineTexts(svg: string): string {
-  return svg.replace(/<text\b([^>]*)>(.*?)<\/text>/gs, (_, tag: string, content: string) => {
+  // A text without letters is one tag.
+  return svg.replace(/<text\b([^>]*?)(?:\/>|>(.*?)<\/text>)/gs, (_, tag: string, content = "") => {
     const attributes = attributesOf(tag);
     const number = (of: ReadonlyMap<string, string>, name: string): number =>
       Number.parseFloat(of.get(name) ?? "0");
     let base = number(attributes, "y") + number(attributes, "dy");
     const left = number(attributes, "x") + number(attributes, "dx");
-    const lines = [...content.matchAll(/<tspan\b([^>]*)>(.*?)<\/tspan>/gs)];
+    const lines = [...content.matchAll(/<tspan\b([^>]*?)(?:\/>|>(.*?)<\/tspan>)/gs)];
     const data =
       lines.length === 0
         ? lineData(content, attributes, left, base)

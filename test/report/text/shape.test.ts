@@ -103,6 +103,14 @@ describe("texts of an SVG document", () => {
     expect(Math.min(...xs)).toBeCloseTo(-10 * shapeText("H & H").width + 0.98, 1);
   });
 
+  it("are taken one by one where some have no letters", () => {
+    const texts =
+      '<g><text x="1" y="2"/></g><g><text font-size="10px">H</text></g><text><tspan x="3"/></text>';
+    const svg = outlineTexts(`<svg>${texts}</svg>`);
+    expect(svg).not.toContain("<t");
+    expect(svg).toMatch(/^<svg><g><path d=""\/><\/g><g><path d="M[^"]+"\/><\/g><path d=""\/><\/svg>$/);
+  });
+
   it("keep their lines", () => {
     const svg = outlineTexts('<text font-size="10px"><tspan>H</tspan><tspan x="0" dy="12">H</tspan></text>');
     const ys = [...svg.matchAll(/[ML]-?[\d.]+ (-?[\d.]+)/g)].map(([, y]) => Number(y));
