@@ -8,6 +8,7 @@ const shared = {
   testTimeout: 600_000,
   hookTimeout: 600_000,
   pool: "forks" as const,
+  setupFiles: ["test/equal-arrays.ts"],
   // The build is run as it is.
   server: { deps: { external: [/[\\/]dist[\\/]/] } },
 };

@@ -139,7 +139,7 @@ describe("digits binarized dynamically", () => {
       dataOptions: { binary: true, binarize: "dynamic" },
       dataInfo: { kind: "binary", sampleShape: [1, 28, 28], binarization: { protocol: "dynamic", seed: 0 } },
     });
-    const { stdout } = await succeed(["eval", "digits", "--trust-module"], cwd);
+    const { stdout } = await succeed(["eval", "digits", "--trust-module", "--distances", "quick"], cwd);
     expect(stdout).toMatch(/nats per image +1000 +exact: binarized by draws, .*\(dynamic\), seed 0/);
     expect(stdout).not.toMatch(/bits per dimension/);
     await succeed(["sample", "digits", "--trust-module", "--count", "4", "--out", "digits.npy"], cwd);
