@@ -146,7 +146,7 @@ export class VariationalDequantizer implements Dequantizer {
   }
 
   dequantize(bytes: Tensor, context?: Tensor): Dequantized {
-    const rows = Number(bytes.shape[0]);
+    const [rows = 1] = bytes.shape;
     const noise = logistic.noise(rows, elementCount(bytes.shape.slice(1).map(Number)));
     const { y, logDet } = this.flow(bytes, context).forward(noise.reshape(bytes.shape));
     return { x: bytes.add(y), logNoise: logistic.logProb(noise).sub(logDet) };

@@ -70,6 +70,12 @@ const noRow = new ort.Tensor("int64", new BigInt64Array(), [0]);
 describe("images", () => {
   test.each([
     ["bytes, with dequantization noise", "nice", { width: 16, hiddenLayers: 1 }, 1],
+    [
+      "bytes, with noise of a flow that is learnt",
+      "flow-plus-plus",
+      { couplings: 2, width: 8, components: 2, dequantization: "variational" },
+      1,
+    ],
     ["zeros and ones", "made", { width: 16, binarize: "threshold" }, 255],
   ])("have the nats of eidos score: %s", async (_, model, options, scale) => {
     const { run, record, session } = await exported(model, options);
