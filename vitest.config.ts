@@ -16,11 +16,13 @@ const shared = {
 // Tests that truly need minutes: kills, replicas, examples, programs of the documentation.
 const slow = "test/**/*.slow.test.ts";
 
-// Modules are kept from file to file, which saves much time; these files put others in the place of modules.
-const withMocks = [
+// Modules are kept from file to file, which saves much time. These files have processes of their own: most put others in the place of modules,
+// and the compiler of AssemblyScript, tens of MB of JavaScript, cannot be imported where another test has registered tsx before.
+const apart = [
   "test/program/runtimes.test.ts",
   "test/report/lazy.test.ts",
   "test/report/without-sharp.test.ts",
+  "test/train/vector-update.test.ts",
 ];
 
 export default defineConfig({
@@ -35,11 +37,11 @@ export default defineConfig({
           ...shared,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/browser/**", slow, ...withMocks],
+          exclude: ["test/browser/**", slow, ...apart],
           isolate: false,
         },
       },
-      { test: { ...shared, name: "mocks", include: withMocks } },
+      { test: { ...shared, name: "apart", include: apart } },
       {
         test: {
           ...shared,
