@@ -5,15 +5,13 @@ import { buildModel, findModel } from "../../../src/catalog.ts";
 import { gatherSource } from "../../../src/data/sources/gather.ts";
 import { images } from "../../../src/data/sources/memory.ts";
 import { WeightsError } from "../../../src/errors.ts";
-import type { DataInfo } from "../../../src/model/data-info.ts";
 import { initialState } from "../../../src/nn/module.ts";
 import { matchState } from "../../../src/nn/state.ts";
 import { Random } from "../../../src/random.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { fitHere } from "../../../src/train/fit.node.ts";
 import { largestDifference, numbers, present, temporaryFolder } from "../../support.ts";
-
-const photos: DataInfo = { kind: "image", sampleShape: [3, 64, 64] };
+import { expectTakenWhole, photos } from "./backbone-support.ts";
 
 let root = "";
 beforeAll(async () => {
@@ -24,25 +22,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 describe("the weights of an encoder that learnt without labels", () => {
   it.each(["resnet18", "efficientnet-lite0"] as const)(
     "fit a detector with the same backbone, %s, to the last tensor",
-    (backbone) => {
-      const encoder = buildModel(findModel("simclr"), { backbone, hidden: 8, projectorWidth: 8 }, photos);
-      const detector = buildModel(findModel("retina-net"), { backbone }, { ...photos, classes: 2 });
-      const learnt = initialState(encoder, 3);
-      const { taken, report } = matchState(learnt, detector, "runs/simclr", detector.foreignNames?.());
-      const own = [...learnt].filter(([name]) => name.startsWith("encoder.backbone."));
-      expect(taken.size).toBe(own.length);
-      for (const [name, value] of own) {
-        expect(taken.get(name.replace("encoder.", "features."))?.data).toBe(value.data);
-      }
-      // What was taken by which names, what of the detector begins afresh, what of the encoder is of no use to it.
-      expect(report[0]).toMatch(
-        new RegExp(
-          `^weights of runs/simclr: ${own.length} of \\d+ tensors taken, by the names of .*, without the prefix encoder\\.backbone\\.$`,
-        ),
-      );
-      expect(report.join("\n")).toMatch(/\d+ beside it, begun afresh: features\.neck \(\d+\), .*head/);
-      expect(report.join("\n")).toMatch(/encoder\.fc\.layer\.weight/);
-    },
+    (backbone) => expectTakenWhole(backbone),
   );
 
   it("are refused where the backbones differ", () => {

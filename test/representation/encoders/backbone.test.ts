@@ -11,10 +11,10 @@ import { Random } from "../../../src/random.ts";
 import { encoderFor, encoderOptions } from "../../../src/representation/encoders/index.ts";
 import { float32, input } from "../../../src/tensor/index.ts";
 import { largestDifference, numbers } from "../../support.ts";
+import { expectTakenWhole, photos } from "./backbone-support.ts";
 
 // Backbones of detectors as encoders: what they learn without labels begins a detector.
 
-const photos: DataInfo = { kind: "image", sampleShape: [3, 64, 64] };
 const options = encoderOptions.parse({ hidden: 8, codeSize: 5 });
 
 describe("a backbone as encoder", () => {
@@ -82,24 +82,7 @@ describe("a backbone as encoder", () => {
 
 describe("the weights of an encoder that learnt without labels", () => {
   it("fit a detector with the same backbone to the last tensor", () => {
-    const backbone = "csp";
-    const encoder = buildModel(findModel("simclr"), { backbone, hidden: 8, projectorWidth: 8 }, photos);
-    const detector = buildModel(findModel("retina-net"), { backbone }, { ...photos, classes: 2 });
-    const learnt = initialState(encoder, 3);
-    const { taken, report } = matchState(learnt, detector, "runs/simclr", detector.foreignNames?.());
-    const own = [...learnt].filter(([name]) => name.startsWith("encoder.backbone."));
-    expect(taken.size).toBe(own.length);
-    for (const [name, value] of own) {
-      expect(taken.get(name.replace("encoder.", "features."))?.data).toBe(value.data);
-    }
-    // What was taken by which names, what of the detector begins afresh, what of the encoder is of no use to it.
-    expect(report[0]).toMatch(
-      new RegExp(
-        `^weights of runs/simclr: ${own.length} of \\d+ tensors taken, by the names of .*, without the prefix encoder\\.backbone\\.$`,
-      ),
-    );
-    expect(report.join("\n")).toMatch(/\d+ beside it, begun afresh: features\.neck \(\d+\), .*head/);
-    expect(report.join("\n")).toMatch(/encoder\.fc\.layer\.weight/);
+    expectTakenWhole("csp");
   });
 
   it("are refused where the backbones differ", () => {
