@@ -3,10 +3,11 @@ import { createRequire } from "node:module";
 import type { Font } from "fontkit";
 
 // Fonts are packages of Fontsource: files of parts of Unicode, with a list of what is in each. Those of Latin, Greek, Cyrillic, Vietnamese
-// and Devanagari letters come with eidos; the others are installed by those who have such names.
+// and Devanagari letters, and signs of mathematics, come with eidos; the others are installed by those who have such names.
 
-/** The font that comes with eidos. */
-const BASE = "@fontsource/noto-sans";
+/** The fonts that come with eidos: letters, and signs such as ≥ and √, which its own plots have. */
+const LETTERS = "@fontsource/noto-sans";
+const MATHEMATICS = "@fontsource/noto-sans-math";
 
 /** Scripts by their names in Unicode, and the packages of their letters; the first that is installed and has a letter draws it. */
 const SCRIPTS: readonly (readonly [script: string, packages: readonly string[]])[] = [
@@ -38,7 +39,7 @@ const SCRIPTS: readonly (readonly [script: string, packages: readonly string[]])
 ];
 
 /** Packages for signs of no script. */
-const SIGNS = ["emoji", "sans-symbols", "sans-symbols-2", "sans-math", "sans-sc", "sans-jp"] as const;
+const SIGNS = ["emoji", "sans-symbols", "sans-symbols-2", "sans-sc", "sans-jp"] as const;
 
 const scripts = SCRIPTS.map(
   ([script, packages]) => [new RegExp(`^\\p{Script=${script}}$`, "u"), packages] as const,
@@ -79,7 +80,10 @@ export class FontFolder {
    * @param bold whether the letters are heavier, where the package has such ones
    */
   find(character: string, bold: boolean): Font | undefined {
-    for (const name of [BASE, ...fontPackages(character)]) {
+    const own = scriptPackages(character);
+    // The signs of mathematics include Arabic letters, which would stand apart: they are no font of a script.
+    const names = own === undefined ? [MATHEMATICS, ...SIGNS.map(packageName)] : own.map(packageName);
+    for (const name of [LETTERS, ...names]) {
       const font = this.fontOf(name, character.codePointAt(0) ?? 0, bold);
       if (font !== undefined) return font;
     }
@@ -125,14 +129,23 @@ export class FontFolder {
         // A weight that the package does not have.
       }
     }
-    return parts.length === 0 ? undefined : parts;
+    const [only, second] = parts;
+    if (only === undefined) return undefined;
+    // The list of a package of one file names less than is in it: the file itself is asked.
+    return second === undefined ? [{ ...only, ranges: [[0, 0x10ffff]] }] : parts;
   }
 }
 
 /** The packages that have the letters of a character's script, the one to install first. */
 export function fontPackages(character: string): readonly string[] {
-  const own = scripts.find(([pattern]) => pattern.test(character))?.[1] ?? SIGNS;
-  return own.map((name) => `@fontsource/noto-${name}`);
+  return (scriptPackages(character) ?? SIGNS).map(packageName);
+}
+
+const packageName = (name: string): string => `@fontsource/noto-${name}`;
+
+/** The packages of a script; undefined where the character is of none. */
+function scriptPackages(character: string): readonly string[] | undefined {
+  return scripts.find(([pattern]) => pattern.test(character))?.[1];
 }
 
 /** The fonts that are installed with eidos and beside it. */

@@ -91,8 +91,16 @@ function runsOf(
       continue;
     }
     const font = fonts.find(character, bold);
+    // What is but a form of other letters, as the 1 of z₁, is written with those.
+    const plain = font === undefined ? character.normalize("NFKC") : character;
+    const other = plain === character ? undefined : fonts.find(plain, bold);
     if (font !== undefined) add(mirrored, font);
-    else if (!IGNORABLE.test(character)) {
+    else if (
+      other !== undefined &&
+      [...plain].every((one) => other.hasGlyphForCodePoint(one.codePointAt(0) ?? 0))
+    ) {
+      add(plain, other);
+    } else if (!IGNORABLE.test(character)) {
       const shown = `U+${codePoint.toString(16).toUpperCase().padStart(4, "0")}`;
       missing.push({ example: character, codePoint: shown, package: fontPackages(character)[0] ?? "" });
       const base = fonts.find("U", bold);

@@ -11,7 +11,9 @@ const fixtures = fileURLToPath(new URL("../../fixtures/fonts/", import.meta.url)
 
 /** The font of eidos, and small parts of those that are installed beside it. */
 const fonts = new FontFolder((path) =>
-  path.startsWith("@fontsource/noto-sans/") ? require.resolve(path) : require.resolve(`${fixtures}${path}`),
+  /^@fontsource\/noto-sans(-math)?\//.test(path)
+    ? require.resolve(path)
+    : require.resolve(`${fixtures}${path}`),
 );
 
 const lines: string[] = [];
@@ -35,6 +37,13 @@ function letters(text: string): string {
 }
 
 describe("a line of text", () => {
+  it("has the signs of its own plots, and writes small figures as plain ones", () => {
+    const before = lines.length;
+    expect(letters("≥ ≤ √ ∞ ∫ ↑ ↓ → ½ × − · …")).not.toContain("null");
+    expect(letters("z₁")).toBe(letters("z1"));
+    expect(lines).toHaveLength(before);
+  });
+
   it("has letters of the scripts that come with eidos", () => {
     for (const text of ["Größe", "κατηγορία", "категория", "đường", "हिन्दी"]) {
       const shaped = shapeText(text);
