@@ -92,7 +92,8 @@ export async function eidosServer(runs: readonly string[], workers: number): Pro
   return { name: "eidos", url: address, health: "/v2/health/live", cpu: child.cpu, stop: child.stop };
 }
 
-async function freePort(): Promise<number> {
+/** A port of the loopback address that nothing listened on a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();

@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { chmod, cp, mkdir, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { z } from "zod";
+import { freePort } from "../../bench/serving-load.ts";
 import { serveOptions } from "../../src/serve/options.ts";
 import { installedPackage, root } from "../packed.ts";
 import { present, until } from "../support.ts";
@@ -33,15 +33,6 @@ const instruction = (name: string): string =>
     name,
   )[1];
 const words = (text: string): readonly string[] => z.array(z.string()).parse(JSON.parse(text));
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("there is no port");
-  return address.port;
-}
 
 /** Nobody, where this user may become them. */
 const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
