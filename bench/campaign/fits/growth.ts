@@ -7,13 +7,15 @@ import { makeData } from "./fits.ts";
 import type { GrowthMessage } from "./growth-process.ts";
 
 // Memory over 10,000 steps. What is compared are medians of resident memory over the second quarter of the steps and the last one.
+// Each collection of garbage is a whole one (`--gc-global`, in every thread): else old garbage, tensors' buffers among it, piles up
+// to some 90 MB before it is freed, and a fit of few steps would be judged by where on that saw it ends.
 
 const STEPS = 10_000;
 
 /**
  * Megabytes by which the medians may differ. They are 6,250 steps apart: a leak of a batch's noise and results (some kilobytes a
- * step) or of the vectors of weights (100 kB) would be more; what the garbage collector and the allocator keep for later, 16 MB
- * of young objects and half-used arenas of each thread, is less.
+ * step) or of the vectors of weights (100 kB) would be more; what V8 and the allocator keep for later, 16 MB of young
+ * objects and half-used arenas of each thread, is less.
  */
 const MOST = 32;
 
@@ -51,7 +53,7 @@ async function watch(name: string, seed: number, budget: Budget, report: Report)
   const entry = fileURLToPath(new URL("growth-process.ts", import.meta.url));
   const child = fork(entry, [JSON.stringify(request)], {
     cwd,
-    execArgv: ["--import", import.meta.resolve("tsx")],
+    execArgv: ["--gc-global", "--import", import.meta.resolve("tsx")],
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   const begun = performance.now();
