@@ -1,24 +1,35 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
+import { roomId } from "./app/route.ts";
 import { type Room, Shell } from "./app/shell.tsx";
 import { language, t } from "./i18n/index.ts";
 import { Playground } from "./playground/playground.tsx";
-import { startPlayground } from "./playground/store.ts";
+import { Runs } from "./runs/runs.tsx";
+import { hasServer } from "./ui/server.ts";
 import { applySettings } from "./ui/settings.ts";
 import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/playground.css";
+import "./styles/runs.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };
-const ROOMS: readonly Room[] = [PLAYGROUND];
+const ROOMS: readonly Room[] = [
+  PLAYGROUND,
+  ...(hasServer ? [{ id: "runs", name: "app.room.runs", view: Runs } as const] : []),
+];
+
+const current = (): Room => ROOMS.find(({ id }) => id === roomId.value) ?? PLAYGROUND;
+
+function Studio() {
+  return <Shell rooms={ROOMS} current={current()} />;
+}
 
 applySettings();
-startPlayground();
 effect(() => {
   language.value;
-  document.title = `${t("app.room.playground")} · ${t("app.title")}`;
+  document.title = `${t(current().name)} · ${t("app.title")}`;
 });
 const root = document.getElementById("app");
 if (root === null) throw new Error("the page has no element #app");
-render(<Shell rooms={ROOMS} current={PLAYGROUND} />, root);
+render(<Studio />, root);

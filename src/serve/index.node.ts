@@ -1,5 +1,13 @@
 export type { ServedAbility, ServedModel } from "./abilities.ts";
 export { type ServeOptions, serveOptions } from "./options.ts";
 export { type EidosServer, serve } from "./server.node.ts";
+export type {
+  ListedRun,
+  MetricRows,
+  RunDetails,
+  RunList,
+  RunNotes,
+  RunPicture,
+} from "./studio/answers.node.ts";
 export { type StudioOptions, studioOptions } from "./studio/options.ts";
 export { type Studio, startStudio } from "./studio/server.node.ts";

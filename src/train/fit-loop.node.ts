@@ -6,6 +6,7 @@ import { Session, type State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
 import { type EvaluatedSamples, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
 import type { Fit, FitControl, FitProgress, FitSummary } from "./fit-request.node.ts";
+import { ShownMetrics } from "./metrics-file.node.ts";
 import { Budget, type StageSpan } from "./options.ts";
 import type { MetricRow, RunProgress } from "./run-folder.node.ts";
 import { hasStages, isSpent, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
@@ -75,6 +76,7 @@ export class FitLoop {
   private readonly elapsed: () => number;
   /** Rows of metrics.csv up to now. */
   private readonly rows: MetricRow[];
+  private readonly metrics: ShownMetrics;
   private progress: RunProgress;
   private loss: number;
   private validated: Validation | undefined;
@@ -107,6 +109,7 @@ export class FitLoop {
     this.validation = validationOf(fit.data);
     this.progress = { ...progress, finished: false };
     this.rows = rows.filter((row) => row.step <= progress.step);
+    this.metrics = new ShownMetrics((all) => fit.folder.writeMetrics(all));
     this.loss = this.rows.at(-1)?.loss ?? Number.NaN;
     const loss = this.rows.findLast((row) => row.validationLoss !== undefined)?.validationLoss;
     this.validated = loss === undefined ? undefined : { loss, measures: {} };
@@ -261,6 +264,7 @@ export class FitLoop {
       const due = trainer.step % options.validateEvery === 0 || ends || this.isValidationDue();
       const validated = due ? await this.validate(trainer) : undefined;
       if (trainer.step % options.logEvery === 0 || validated !== undefined || ends) this.log(rate, validated);
+      await this.metrics.show(this.rows);
       reason = this.endReason();
       this.report("training");
       if (reason !== undefined) break;
@@ -422,7 +426,7 @@ export class FitLoop {
     const { folder } = this.fit;
     const snapshot = await trainer.snapshot();
     // Metrics first: rows past the checkpoint are dropped when the run is resumed, missing ones could not be made up.
-    await folder.writeMetrics(this.rows);
+    await this.metrics.write(this.rows);
     await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors, rows: this.rows });
     await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
   }
@@ -457,7 +461,7 @@ export class FitLoop {
       ? "gradient of the loss is no longer finite"
       : `loss became ${this.loss}`;
     const lower = Number((this.fit.options.learningRate / 3).toPrecision(2));
-    await folder.writeMetrics(this.rows);
+    await this.metrics.write(this.rows);
     return new TrainingError(
       kept === undefined
         ? `the ${what} at step ${step} (training samples ${samples}); no checkpoint had been written yet. Fit again with a lower learningRate, or set clipNorm`

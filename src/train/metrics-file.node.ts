@@ -137,3 +137,35 @@ function namesOf(columns: string): readonly string[] | undefined {
   if (!Array.isArray(names) || !names.every((name) => typeof name === "string")) return undefined;
   return names;
 }
+
+/** Milliseconds between two writings of rows for those who watch a run. */
+const SHOW_EVERY = 1000;
+
+/** Share of the time of a fit that such writings take at most. */
+const SHOWING_SHARE = 0.02;
+
+/** metrics.csv while a run is fitted: new rows are there about a second after they were measured. */
+export class ShownMetrics {
+  private readonly writeRows: (rows: readonly MetricRow[]) => Promise<void>;
+  private count = 0;
+  private nextAt = 0;
+
+  /** @param writeRows writes all rows */
+  constructor(writeRows: (rows: readonly MetricRow[]) => Promise<void>) {
+    this.writeRows = writeRows;
+  }
+
+  /** Writes the rows where there are new ones and the last writing is long enough ago. */
+  async show(rows: readonly MetricRow[]): Promise<void> {
+    if (rows.length > this.count && performance.now() >= this.nextAt) await this.write(rows);
+  }
+
+  /** Writes the rows. */
+  async write(rows: readonly MetricRow[]): Promise<void> {
+    const begun = performance.now();
+    await this.writeRows(rows);
+    const now = performance.now();
+    this.count = rows.length;
+    this.nextAt = now + Math.max(SHOW_EVERY, (now - begun) / SHOWING_SHARE);
+  }
+}

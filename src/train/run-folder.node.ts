@@ -246,8 +246,9 @@ export class RunFolder {
     return parsed.data;
   }
 
-  /** Writes all rows of metrics.csv. */
+  /** Writes all rows of metrics.csv. @throws FileError where the lock is lost: the folder is another fit's */
   async writeMetrics(rows: readonly MetricRow[]): Promise<void> {
+    await this.checkLock();
     await writeFileAtomic(this.file(METRICS), metricsText(rows));
   }
 

@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { language, number, type TextKey, t } from "../i18n/index.ts";
 import { readColors } from "../ui/frame.ts";
+import { plotAxis, wholeNumbers } from "../ui/plot.ts";
 import { isDark } from "../ui/settings.ts";
 import { MODELS } from "./models.ts";
 import type { Runner } from "./runner.ts";
@@ -48,13 +49,7 @@ export function LossChart({ runner }: { readonly runner: Runner }) {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let drawnAt = 0;
     const build = (): void => {
-      const { line } = readColors(element);
-      const axis: uPlot.Axis = {
-        stroke: getComputedStyle(element).color,
-        font: `11px ${getComputedStyle(element).fontFamily}`,
-        grid: { stroke: line, width: 1 },
-        ticks: { show: false },
-      };
+      const axis = plotAxis(element);
       plot?.destroy();
       plot = new uPlot(
         {
@@ -70,7 +65,7 @@ export function LossChart({ runner }: { readonly runner: Runner }) {
               size: 18,
               gap: 2,
               space: 70,
-              values: (_, values) => values.map((value) => number(value)),
+              values: wholeNumbers,
             },
             {
               ...axis,

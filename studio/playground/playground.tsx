@@ -9,7 +9,7 @@ import { ModelChoice } from "./model-choice.tsx";
 import { Panel } from "./panel.tsx";
 import { beginView, change, dropped, hasData, playing, state, time } from "./signals.ts";
 import { SPEEDS, VIEWS } from "./state.ts";
-import { restart, runners, stepAll } from "./store.ts";
+import { openPlayground, restart, runners, stepAll } from "./store.ts";
 
 const VIEW_NAMES: Readonly<Record<(typeof VIEWS)[number], TextKey>> = {
   samples: "view.samples",
@@ -152,6 +152,7 @@ function ViewChoice() {
 
 /** Models that learn side by side on the same points. */
 export function Playground() {
+  useEffect(openPlayground, []);
   useEffect(() => {
     document.addEventListener("keydown", onKey);
     return () => document.removeEventListener("keydown", onKey);

@@ -52,8 +52,25 @@ function readAddress(): void {
   });
 }
 
-/** Starts the playground: reads the address, and lets models, pictures and address follow the state from then on. */
-export function startPlayground(): void {
+/** Whether the playground is the room that is seen: the address is then its own. */
+const isOpen = signal(false);
+
+let hasBegun = false;
+
+/** Opens the playground; the returned function leaves it, and training pauses. A second time it is as it was left. */
+export function openPlayground(): () => void {
+  if (!hasBegun) begin();
+  else if (location.hash.includes("?")) readAddress();
+  hasBegun = true;
+  isOpen.value = true;
+  return () => {
+    playing.value = false;
+    isOpen.value = false;
+  };
+}
+
+/** Reads the address, and lets models, pictures and address follow the state from then on. */
+function begin(): void {
   try {
     readAddress();
   } catch {
@@ -86,11 +103,12 @@ export function startPlayground(): void {
   });
   effect(() => {
     const text = encodeState(state.value);
+    if (!isOpen.value) return;
     const address = `${ROOM}?${text}`;
     if (address !== location.hash) history.replaceState(null, "", address);
   });
   addEventListener("hashchange", () => {
-    if (location.hash.startsWith(ROOM)) readAddress();
+    if (isOpen.peek() && location.hash.startsWith(`${ROOM}?`)) readAddress();
   });
   for (const name of PLANES) {
     api.points({ kind: "plane", name }, 400, 0).then((points) => {

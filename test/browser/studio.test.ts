@@ -1,39 +1,19 @@
-import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, chromium, type Locator, type Page } from "playwright-core";
+import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { type Running, start } from "../cli/support.ts";
 import { temporaryFolder } from "../support.ts";
 import { findChromium } from "./browser.ts";
+import { LONG, launch, openStudio, type PageOptions, violations } from "./studio.ts";
 
 // The playground of the studio, as `eidos studio` serves it from the build, in headless Chromium.
 
 const executablePath = findChromium();
-const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
-
-const LONG = 120_000;
-
-/** What axe finds wrong with a page: rules of WCAG 2.2 A and AA, and its own. */
-async function violations(page: Page): Promise<readonly string[]> {
-  // The debugger is not bound by the policy of the page, which stays in force.
-  await page.evaluate(`if (!globalThis.axe) { ${axe} }`);
-  return page.evaluate(async () => {
-    const { axe } = globalThis as unknown as {
-      axe: {
-        run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-      };
-    };
-    const { violations: found } = await axe.run();
-    return found.flatMap(({ id, nodes }) =>
-      nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
-    );
-  });
-}
 
 /** The step of a model. */
 async function stepOf(page: Page, model: string): Promise<number> {
@@ -67,21 +47,8 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
   const complaints: string[] = [];
 
   /** A page with the playground open, whose models are ready. */
-  async function open(hash: string, options: Parameters<Browser["newPage"]>[0] = {}): Promise<Page> {
-    const page = await browser.newPage({ locale: "en", viewport: { width: 1300, height: 900 }, ...options });
-    page.on("pageerror", ({ message }) => complaints.push(message));
-    page.on("console", (message) => {
-      if (message.type() === "error") complaints.push(message.text());
-    });
-    page.on("request", (request) => {
-      const { protocol, host } = new URL(request.url());
-      if (protocol !== "blob:" && protocol !== "data:" && host !== new URL(address).host)
-        complaints.push(`the page asks for ${request.url()}`);
-    });
-    await page.goto(`${address}${hash}`);
-    await page.locator("main").waitFor();
-    return page;
-  }
+  const open = (hash: string, options: PageOptions = {}): Promise<Page> =>
+    openStudio(browser, address, hash, { complaints, ...options });
 
   const ready = (page: Page, model: string): Promise<void> =>
     page.locator(`[data-model=${model}][data-status=ready]`).waitFor({ timeout: LONG });
@@ -89,10 +56,7 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
   beforeAll(async () => {
     running = start(["studio", "--port", "0", "--no-open"], await temporaryFolder());
     address = await running.printed(/open (http:\S+)/);
-    browser = await chromium.launch({
-      executablePath: executablePath ?? "",
-      args: ["--headless", "--no-sandbox", "--disable-gpu"],
-    });
+    browser = await launch(executablePath);
   });
   afterAll(async () => {
     await browser?.close();

@@ -39,7 +39,10 @@ function ask(path: string, headers: Record<string, string> = {}, method = "GET")
 beforeAll(async () => {
   folder = await temporaryFolder();
   await mkdir(join(folder, "page", "assets"), { recursive: true });
-  await writeFile(join(folder, "page", "index.html"), "<!doctype html><title>page</title>");
+  await writeFile(
+    join(folder, "page", "index.html"),
+    '<!doctype html><meta name="eidos-server" content="none" /><title>page</title>',
+  );
   await writeFile(join(folder, "page", "assets", "main-1.js"), "export {};\n".repeat(200));
   await writeFile(join(folder, "page", "run.wasm"), "wasm");
   await writeFile(join(folder, "secret.txt"), "secret");
@@ -123,9 +126,16 @@ describe("the studio answers", () => {
     expect(body).not.toBe("secret");
   });
 
-  it("no method but reading", async () => {
-    expect((await ask("/", { cookie }, "POST")).status).toBe(404);
-    expect((await ask("/", { cookie }, "DELETE")).status).toBe(404);
+  it("no change but one that its own page asks for", async () => {
+    const origin = `http://127.0.0.1:${port}`;
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      expect((await ask("/", { cookie }, method)).status).toBe(403);
+      expect((await ask("/", { cookie, origin }, method)).status).toBe(404);
+    }
+  });
+
+  it("and tells its first page that there is a server", async () => {
+    expect((await ask("/", { cookie })).body).toContain('name="eidos-server" content="here"');
   });
 
   it.each(["/", "/assets/main-1.js", "/none", "/?token=wrong"])(

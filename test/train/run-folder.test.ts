@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { FileLock, RUN_LOCK, releaseThread } from "../../src/data/files/lock.node.ts";
 import { FileError } from "../../src/errors.ts";
 import {
@@ -13,6 +13,7 @@ import {
   metricsText,
   packMetrics,
   parseMetrics,
+  ShownMetrics,
   unpackMetrics,
 } from "../../src/train/metrics-file.node.ts";
 import { RunFolder } from "../../src/train/run-folder.node.ts";
@@ -348,5 +349,43 @@ describe("a run folder of a stranger", () => {
         /config\.json is nested too deeply/,
       );
     }
+  });
+});
+
+describe("metrics.csv while a run is fitted", () => {
+  test("is written at most once a second, and for a fiftieth of the time", async () => {
+    let now = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now);
+    const written: [time: number, rows: number][] = [];
+    const rows: MetricRow[] = [];
+    let cost = 10;
+    const metrics = new ShownMetrics(async (all) => {
+      written.push([now, all.length]);
+      now += cost;
+    });
+    const until = async (end: number): Promise<void> => {
+      for (; now < end; now += 100) {
+        rows.push({ step: rows.length + 1 });
+        await metrics.show(rows);
+      }
+    };
+    await until(2500);
+    const times = written.map(([time]) => time);
+    expect(times).toHaveLength(3);
+    for (const [i, time] of times.entries())
+      if (i > 0) expect(time - (times[i - 1] ?? 0)).toBeGreaterThan(1000);
+    cost = 200;
+    await metrics.write(rows);
+    const before = written.length;
+    await until(now + 9_500);
+    expect(written).toHaveLength(before);
+    await until(now + 1_000);
+    expect(written.at(-1)?.[1]).toBeGreaterThan(rows.length - 12);
+    // Nothing new is not written again.
+    const count = written.length;
+    now += 1e6;
+    await metrics.show(rows.slice(0, written.at(-1)?.[1]));
+    expect(written).toHaveLength(count);
+    clock.mockRestore();
   });
 });

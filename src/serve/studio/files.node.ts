@@ -58,3 +58,9 @@ export async function bytesOf(
   squeezed.set(path, made);
   return { bytes: await made, isSqueezed: true };
 }
+
+/** The first page, which is told that there is a server: without one it has the rooms alone that need none. */
+export async function pageWithServer({ path }: StudioFile): Promise<string> {
+  const page = await readFile(path, "utf8");
+  return page.replace('name="eidos-server" content="none"', 'name="eidos-server" content="here"');
+}

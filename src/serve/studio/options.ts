@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { text } from "../../bounds.ts";
 
 /** Options of the studio, as the command and `startStudio` take them. */
 export const studioOptions = z.strictObject({
@@ -8,6 +9,7 @@ export const studioOptions = z.strictObject({
     .max(65_535)
     .default(8020)
     .describe("port of this machine to listen on; 0 for any free one"),
+  runs: text().min(1).default("runs").describe("folder whose runs are shown"),
 });
 
 /** As a user gives them. */

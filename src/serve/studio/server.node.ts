@@ -1,12 +1,15 @@
 import { randomBytes } from "node:crypto";
 import type { AddressInfo } from "node:net";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fastify from "fastify";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { admit, cookieName, STUDIO_HEADERS } from "./admission.node.ts";
-import { bytesOf, studioFiles } from "./files.node.ts";
+import { bytesOf, pageWithServer, studioFiles } from "./files.node.ts";
 import { type StudioOptions, studioOptions } from "./options.ts";
+import { addRunRoutes, addStudioErrors } from "./routes.node.ts";
+import { StudioRuns } from "./runs.node.ts";
 
 /** A studio that runs. */
 export interface Studio {
@@ -54,7 +57,15 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
     if (admission.kind === "refused") {
       return reply.code(admission.status).type("text/plain; charset=utf-8").send(`${admission.reason}\n`);
     }
-    if (admission.kind === "admitted") return;
+    if (admission.kind === "admitted") {
+      // A browser names the page that asks for a change; whoever does not is none.
+      if (request.method === "GET" || request.method === "HEAD" || request.headers.origin !== undefined)
+        return;
+      return reply
+        .code(403)
+        .type("text/plain; charset=utf-8")
+        .send("the studio is changed by its own page alone\n");
+    }
     // The token leaves the address, so that no history, picture or link holds it.
     reply.header("set-cookie", `${cookieName(port)}=${token}; Path=/; HttpOnly; SameSite=Strict`);
     return reply
@@ -63,12 +74,20 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
       .header("cache-control", "no-store")
       .send();
   });
+  addStudioErrors(app);
+  addRunRoutes(app, new StudioRuns(resolve(options.runs)));
   app.get("/*", async (request, reply) => {
     const file = files.get(partsOf(request.url).path);
     if (file === undefined) {
       return reply.code(404).type("text/plain; charset=utf-8").send("there is no such page\n");
     }
     const takesGzip = /\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""));
+    if (file.type.startsWith("text/html") && file.path.endsWith("index.html")) {
+      return reply
+        .type(file.type)
+        .header("cache-control", "no-cache")
+        .send(await pageWithServer(file));
+    }
     const { bytes, isSqueezed } = await bytesOf(file, takesGzip);
     if (isSqueezed) reply.header("content-encoding", "gzip").header("vary", "accept-encoding");
     const cache = file.isNamedByContent ? "private, max-age=31536000, immutable" : "no-cache";
