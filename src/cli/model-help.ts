@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { ModelDefinition } from "../model/definition.ts";
-import { dataSchema, modelSchema } from "../tasks/run/definition.node.ts";
+import { optionGroups, USUAL_TRAINING } from "../tasks/fit/option-groups.node.ts";
 import { fitOptions } from "../train/options.ts";
 import { wrapped } from "./format.ts";
 import { flagsOf } from "./options.ts";
@@ -10,32 +10,6 @@ import { flagsOf } from "./options.ts";
 /** Lines of the short help at most, and columns. */
 const LINES = 40;
 const WIDTH = 100;
-
-/** Options of training that are shown first. */
-const TRAINING = [
-  "seconds",
-  "steps",
-  "epochs",
-  "batchSize",
-  "learningRate",
-  "seed",
-  "weights",
-  "from",
-  "replicas",
-  "report",
-];
-
-/** Options of data that are shown first, by the kinds of data that a model takes. */
-const DATA: Readonly<Record<string, readonly string[]>> = {
-  image: ["size", "color", "classes"],
-  table: ["columns", "categorical", "label", "missing"],
-  binary: ["binarize"],
-  points: [],
-  detection: ["size", "augment", "flip", "classes", "format", "tiles", "scales"],
-};
-
-/** Options of a model that are shown before others, where it has them. */
-const FIRST = ["width", "layers", "depth", "conditional", "backbone", "conditionOn", "transforms", "steps"];
 
 /** A command that fits a model to data that everyone has. */
 export function exampleFit({ name, dataKinds, pairs, needsSource }: ModelDefinition): string {
@@ -72,14 +46,10 @@ function brief(description: string, width: number): string {
 const cut = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 
-function chosen(schema: z.ZodObject, names: readonly string[], most = names.length): readonly string[] {
-  return names.filter((name) => Object.hasOwn(schema.shape, name)).slice(0, most);
-}
-
 /** The help of `eidos fit` before a model is named. */
 export function shortHelpOfAll(names: readonly string[], data: z.ZodObject): string {
   const rows = [
-    ...flagsOf(fitOptions).filter(({ name }) => TRAINING.includes(name)),
+    ...flagsOf(fitOptions).filter(({ name }) => USUAL_TRAINING.includes(name)),
     ...flagsOf(data).filter(({ name }) => ["size", "columns", "categorical", "label"].includes(name)),
     { flags: "--out <folder>", description: "run folder (default: runs/MODEL-DATA)" },
     { flags: "--resume <folder>", description: "continue a run, bit for bit" },
@@ -110,16 +80,12 @@ export function shortHelpOfAll(names: readonly string[], data: z.ZodObject): str
 
 /** The help of `eidos fit MODEL`, in at most 40 lines of 100 columns: what matters first. `--help all` has the rest. */
 export function shortFitHelp(model: string, definition: ModelDefinition): string {
-  const data = dataSchema(definition);
-  const own = modelSchema(definition);
-  const kinds = definition.dataKinds.flatMap((kind) => DATA[kind] ?? []);
-  const ownNames = Object.keys(own.shape);
-  const preferred = [...new Set([...chosen(own, FIRST), ...ownNames])];
-  const groups: { readonly title: string; readonly schema: z.ZodObject; names: readonly string[] }[] = [
-    { title: "Training", schema: fitOptions, names: chosen(fitOptions, TRAINING) },
-    { title: "Data", schema: data, names: chosen(data, [...new Set(kinds)], 7) },
-    { title: `Model ${definition.name}`, schema: own, names: chosen(own, preferred, 7) },
-  ];
+  const titles = { training: "Training", data: "Data", model: `Model ${definition.name}` };
+  const groups = optionGroups(definition).map(({ of, schema, usual }) => ({
+    title: titles[of],
+    schema,
+    names: usual,
+  }));
   const examples = [exampleFit(definition), ownExample(definition)].filter((line) => line !== undefined);
   const head = [
     `Usage: eidos fit ${model} DATA [options]`,
@@ -152,9 +118,4 @@ export function shortFitHelp(model: string, definition: ModelDefinition): string
       : entry.title,
   );
   return [...head, "", ...body, ...foot, ""].join("\n");
-}
-
-/** Options of the scenes of digits that are drawn, which no other data has. */
-export function isOfScenes(description: string | undefined): boolean {
-  return description?.startsWith("digit-scenes: ") === true;
 }

@@ -76,6 +76,21 @@ export function abilities({ can, dataKinds }: Pick<ModelDefinition, "can" | "dat
   ];
 }
 
+/** What one may want of a model. */
+export type Purpose = "find" | "score" | "draw" | "embed";
+
+/**
+ * What a model is for first: to find objects, to score by an exact log-likelihood, to draw samples, or to embed. Undefined for one that does
+ * none of these.
+ */
+export function purposeOf({ can }: Pick<ModelDefinition, "can">): Purpose | undefined {
+  if (can.includes("detect")) return "find";
+  // Diffusion models change samples by noise, and VAEs have features: their likelihoods are bounds, or cost an integral.
+  if (can.includes("score") && !can.includes("edit") && !can.includes("embed")) return "score";
+  if (can.includes("sample")) return "draw";
+  return can.includes("embed") ? "embed" : undefined;
+}
+
 /** True where a model takes rows of a table: zeros and ones are some, but for a model of images. */
 function takesTables({ dataKinds }: Pick<ModelDefinition, "dataKinds">): boolean {
   return dataKinds.includes("table") || (dataKinds.includes("binary") && !dataKinds.includes("image"));

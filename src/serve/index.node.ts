@@ -2,12 +2,18 @@ export type { ServedAbility, ServedModel } from "./abilities.ts";
 export { type ServeOptions, serveOptions } from "./options.ts";
 export { type EidosServer, serve } from "./server.node.ts";
 export type {
+  AskedFit,
+  FitForm,
+  FormField,
   ListedRun,
   MetricRows,
+  OfferedData,
+  OfferedModel,
   RunDetails,
   RunList,
   RunNotes,
   RunPicture,
+  StudioFit,
 } from "./studio/answers.node.ts";
 export { type StudioOptions, studioOptions } from "./studio/options.ts";
 export { type Studio, startStudio } from "./studio/server.node.ts";

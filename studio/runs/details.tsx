@@ -3,6 +3,7 @@ import type { ListedRun, RunDetails } from "eidos/serve";
 import { number, t } from "../i18n/index.ts";
 import { Range } from "../ui/fields.tsx";
 import { ServerError } from "../ui/server.ts";
+import { ResumeButton } from "./queue.tsx";
 import { detailsByRun, discardRun, saveNotes, shown, view } from "./store.ts";
 
 /** A value of an option as text. */
@@ -227,6 +228,7 @@ export function RunCards() {
                   {t("runs.report")}
                 </a>
               )}
+              {"status" in run && run.status === "stopped" && <ResumeButton name={run.name} />}
               <Discard run={run} />
             </div>
             <Notes name={run.name} details={details} />

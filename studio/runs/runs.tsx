@@ -2,6 +2,8 @@ import { useEffect } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { Curves } from "./chart.tsx";
 import { Differences, RunCards } from "./details.tsx";
+import { NewFit } from "./new-fit.tsx";
+import { Queue } from "./queue.tsx";
 import { failure, list, shown, watchRuns } from "./store.ts";
 import { RunTable } from "./table.tsx";
 
@@ -20,6 +22,8 @@ export function Runs() {
           {failure.value || t("runs.unreachable")}
         </p>
       )}
+      <NewFit />
+      <Queue />
       {found?.runs.length === 0 ? (
         <p class="notice">{t("runs.none")}</p>
       ) : (

@@ -3,6 +3,7 @@ import type { ListedRun, RunDetails, RunList, RunNotes } from "eidos/serve";
 import { ask, ServerError, send } from "../ui/server.ts";
 import { decodeView, encodeView, INITIAL_VIEW, MOST_SHOWN, type RunsView } from "./address.ts";
 import { firstMeasure, NO_ROWS, type Rows, withRows } from "./curves.ts";
+import { readFits } from "./fits.ts";
 
 // The runs that the page knows of, kept up to date while they are looked at.
 
@@ -76,6 +77,7 @@ const standing = (run: ListedRun): string =>
 async function look(): Promise<void> {
   try {
     const found = await ask<RunList>("runs");
+    await readFits();
     batch(() => {
       list.value = found;
       failure.value = undefined;

@@ -66,7 +66,7 @@ function holds(run: ListedRun, words: readonly string[]): boolean {
 }
 
 /** Seconds as h:mm:ss or m:ss. */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const two = (value: number): string => String(value).padStart(2, "0");

@@ -104,15 +104,48 @@ describe.skipIf(executablePath === undefined)("the room of runs", () => {
     await page.close();
   });
 
+  it("begins a fit by its form, stops it, and goes on with it", async () => {
+    const page = await open("#/runs");
+    await page.getByText("Fit a model").click({ timeout: LONG });
+    await page.getByLabel("Data", { exact: true }).selectOption("two-moons");
+    await page.getByRole("radio", { name: "Score", exact: true }).check();
+    await page.getByText("Suggested: exact log-likelihoods, and samples in one pass.").waitFor();
+    await page.getByLabel("Model", { exact: true }).selectOption("nice");
+    const begin = page.getByRole("button", { name: "Begin", exact: true });
+    const width = page.getByLabel("width", { exact: true });
+    await width.fill("wide");
+    await page.getByText("Not a value of the option: width").waitFor();
+    expect(await begin.isDisabled()).toBe(true);
+    await width.fill("8");
+    await page.getByLabel("seconds", { exact: true }).fill("");
+    await page.getByLabel("steps", { exact: true }).fill("1000000");
+    await page.getByLabel("Name", { exact: true }).fill("by the form");
+    await begin.click();
+    await page.getByText("by the form is in the queue.").waitFor({ timeout: LONG });
+    await page.getByRole("progressbar", { name: "Progress of by the form" }).waitFor({ timeout: LONG });
+    await expect.poll(() => figure(page, "by the form"), { timeout: LONG }).toBeGreaterThan(0);
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    const card = page.getByRole("region", { name: "by the form" });
+    const goOn = card.getByRole("button", { name: "Go on" });
+    await goOn.waitFor({ timeout: LONG });
+    const stopped = await figure(page, "by the form");
+    await goOn.click();
+    await expect.poll(() => figure(page, "by the form"), { timeout: LONG }).toBeGreaterThan(stopped);
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await goOn.waitFor({ timeout: LONG });
+    await page.close();
+  });
+
   it("fits narrow windows, dark and in Chinese, and leaves the playground as it was", async () => {
     const page = await open("#/playground?data=rings&models=nice", {
       viewport: { width: 360, height: 800 },
       colorScheme: "dark",
       locale: "zh-CN",
     });
-    await page.getByRole("link", { name: "运行" }).click();
+    await page.getByRole("link", { name: "学习", exact: true }).click();
     await page.getByRole("heading", { name: "看模型学习" }).waitFor();
-    expect(await page.title()).toBe("运行 · eidos 工作室");
+    expect(await page.title()).toBe("学习 · eidos 工作室");
     await page.getByRole("checkbox", { name: "long", exact: true }).check({ timeout: LONG });
     await page.getByRole("img", { name: /的曲线/ }).waitFor({ timeout: LONG });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);

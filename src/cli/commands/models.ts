@@ -1,36 +1,27 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { findModel, models } from "../../catalog.ts";
-import { abilities, GAP_MEANINGS, gapHandling, type ModelDefinition } from "../../model/definition.ts";
+import {
+  abilities,
+  GAP_MEANINGS,
+  gapHandling,
+  type ModelDefinition,
+  type Purpose,
+  purposeOf,
+} from "../../model/definition.ts";
 import { modelSchema } from "../../tasks/run/definition.node.ts";
 import { print, printJson, printLine, wrapped } from "../format.ts";
 import { exampleFit, flagRows } from "../model-help.ts";
 
 const toJson = (schema: z.ZodType) => z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
 
-/** What one may want of a model. Each stands in the first group that fits. */
-const GROUPS: readonly {
-  readonly title: string;
-  holds(definition: ModelDefinition): boolean;
-}[] = [
-  {
-    title: "find objects in photos (eidos detect)",
-    holds: ({ can }) => can.includes("detect"),
-  },
-  {
-    title: "score rows and images by exact log-likelihoods (eidos score); all of them draw samples too",
-    // Diffusion models change samples by noise, and VAEs have features: their likelihoods are bounds, or cost an integral.
-    holds: ({ can }) => can.includes("score") && !can.includes("edit") && !can.includes("embed"),
-  },
-  {
-    title: "draw samples (eidos sample)",
-    holds: ({ can }) => can.includes("sample"),
-  },
-  {
-    title: "embed: features of images, rows and points without labels (eidos embed, probe, neighbours)",
-    holds: ({ can }) => can.includes("embed"),
-  },
-];
+/** What one may want of a model, in the order in which it is listed. */
+const TITLES: Readonly<Record<Purpose, string>> = {
+  find: "find objects in photos (eidos detect)",
+  score: "score rows and images by exact log-likelihoods (eidos score); all of them draw samples too",
+  draw: "draw samples (eidos sample)",
+  embed: "embed: features of images, rows and points without labels (eidos embed, probe, neighbours)",
+};
 
 /** Columns of a terminal that the list fits. */
 const WIDTH = 100;
@@ -51,10 +42,8 @@ function jsonOf(definition: ModelDefinition): Readonly<Record<string, unknown>> 
 
 function printList(list: readonly ModelDefinition[]): void {
   const name = Math.max(...list.map((definition) => definition.name.length)) + 2;
-  const left = new Set(list);
-  for (const { title, holds } of GROUPS) {
-    const members = [...left].filter(holds);
-    for (const member of members) left.delete(member);
+  for (const [purpose, title] of Object.entries(TITLES)) {
+    const members = list.filter((definition) => purposeOf(definition) === purpose);
     if (members.length === 0) continue;
     printLine(`To ${title}`);
     for (const { name: model, summary, dataKinds } of members) {

@@ -3,10 +3,12 @@ import { z } from "zod";
 import { EidosError, ServiceError } from "../../errors.ts";
 import { printable } from "../../printable.ts";
 import { faultsOf } from "../../train/run-progress.node.ts";
-import { type RunList, runNotes } from "./answers.node.ts";
+import { askedFit, type RunList, runNotes } from "./answers.node.ts";
+import type { StudioFits } from "./fits.node.ts";
+import { formOf, offeredData, offeredModels } from "./form.node.ts";
 import type { StudioRuns } from "./runs.node.ts";
 
-// What the page asks the server for: runs, as JSON.
+// What the page asks the server for: runs and fits, as JSON.
 
 interface OfRun {
   readonly Params: { readonly name: string };
@@ -75,4 +77,26 @@ export function addRunRoutes(app: FastifyInstance, runs: StudioRuns): void {
   app.post<OfRun>("/api/runs/:name/trash", { bodyLimit: BODY_LIMIT }, async ({ params }) => ({
     place: await runs.discard(params.name),
   }));
+}
+
+/** Adds the routes of fits. @param data folder whose entries are offered */
+export function addFitRoutes(
+  app: FastifyInstance,
+  { fits, runs, data }: { readonly fits: StudioFits; readonly runs: StudioRuns; readonly data: string },
+): void {
+  app.get("/api/data", async () => ({ folder: data, data: await offeredData(data) }));
+  app.get("/api/models", async () => ({ models: offeredModels() }));
+  app.get<OfRun>("/api/models/:name", async ({ params }) => formOf(params.name));
+  app.get("/api/fits", async () => ({ fits: fits.list() }));
+  app.post("/api/fits", { bodyLimit: BODY_LIMIT }, async ({ body }) => ({
+    name: await fits.begin(bodyOf(askedFit, body)),
+  }));
+  app.post<OfRun>("/api/runs/:name/resume", { bodyLimit: BODY_LIMIT }, async ({ params }) => {
+    await fits.resume(await runs.find(params.name), params.name);
+    return {};
+  });
+  app.post<OfRun>("/api/runs/:name/stop", { bodyLimit: BODY_LIMIT }, async ({ params }) => {
+    fits.stop(params.name);
+    return {};
+  });
 }

@@ -7,8 +7,9 @@ import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { admit, cookieName, STUDIO_HEADERS } from "./admission.node.ts";
 import { bytesOf, pageWithServer, studioFiles } from "./files.node.ts";
+import { StudioFits } from "./fits.node.ts";
 import { type StudioOptions, studioOptions } from "./options.ts";
-import { addRunRoutes, addStudioErrors } from "./routes.node.ts";
+import { addFitRoutes, addRunRoutes, addStudioErrors } from "./routes.node.ts";
 import { StudioRuns } from "./runs.node.ts";
 
 /** A studio that runs. */
@@ -35,7 +36,7 @@ function partsOf(url: string): { readonly path: string; readonly query: URLSearc
 }
 
 /**
- * Serves the studio's page to this machine alone.
+ * Serves the studio's page to this machine alone. `close` stops a fit that the page has begun, with its checkpoint written.
  *
  *     const studio = await startStudio();
  *     console.log(studio.address);
@@ -75,7 +76,10 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
       .send();
   });
   addStudioErrors(app);
-  addRunRoutes(app, new StudioRuns(resolve(options.runs)));
+  const [runs, data] = [new StudioRuns(resolve(options.runs)), resolve(options.data)];
+  const fits = new StudioFits(runs.folder, data);
+  addRunRoutes(app, runs);
+  addFitRoutes(app, { fits, runs, data });
   app.get("/*", async (request, reply) => {
     const file = files.get(partsOf(request.url).path);
     if (file === undefined) {
@@ -116,6 +120,7 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
       // A browser keeps its connections open.
       app.server.closeAllConnections();
       await app.close();
+      await fits.close();
     },
   };
 }
