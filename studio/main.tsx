@@ -7,17 +7,20 @@ import { Playground } from "./playground/playground.tsx";
 import { Runs } from "./runs/runs.tsx";
 import { hasServer } from "./ui/server.ts";
 import { applySettings } from "./ui/settings.ts";
+import { Use } from "./use/use.tsx";
 import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/playground.css";
 import "./styles/runs.css";
+import "./styles/use.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };
-const ROOMS: readonly Room[] = [
-  PLAYGROUND,
-  ...(hasServer ? [{ id: "runs", name: "app.room.runs", view: Runs } as const] : []),
+const OF_SERVER: readonly Room[] = [
+  { id: "runs", name: "app.room.runs", view: Runs },
+  { id: "use", name: "app.room.use", view: Use },
 ];
+const ROOMS: readonly Room[] = [PLAYGROUND, ...(hasServer ? OF_SERVER : [])];
 
 const current = (): Room => ROOMS.find(({ id }) => id === roomId.value) ?? PLAYGROUND;
 

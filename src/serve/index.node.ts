@@ -16,4 +16,5 @@ export type {
   StudioFit,
 } from "./studio/answers.node.ts";
 export { type StudioOptions, studioOptions } from "./studio/options.ts";
-export { type Studio, startStudio } from "./studio/server.node.ts";
+export { type Studio, startStudio } from "./studio.node.ts";
+export type { UsableModel } from "./studio-use.node.ts";

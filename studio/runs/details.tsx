@@ -228,6 +228,9 @@ export function RunCards() {
                   {t("runs.report")}
                 </a>
               )}
+              {"status" in run && run.status !== "not begun" && (
+                <a href={`#/use?${new URLSearchParams({ run: run.name })}`}>{t("app.room.use")}</a>
+              )}
               {"status" in run && run.status === "stopped" && <ResumeButton name={run.name} />}
               <Discard run={run} />
             </div>

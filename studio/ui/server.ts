@@ -4,6 +4,11 @@
 export const hasServer =
   document.querySelector<HTMLMetaElement>('meta[name="eidos-server"]')?.content === "here";
 
+/** The address of a path below /api/. */
+export function apiAddress(path: string): URL {
+  return new URL(`api/${path}`, document.baseURI);
+}
+
 /** The server does not do what it was asked for, or cannot be reached. */
 export class ServerError extends Error {
   override readonly name = "ServerError";
@@ -17,7 +22,7 @@ export class ServerError extends Error {
 export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   let answer: Response;
   try {
-    answer = await fetch(new URL(`api/${path}`, document.baseURI), init);
+    answer = await fetch(apiAddress(path), init);
   } catch (cause) {
     throw new ServerError("", { cause });
   }

@@ -3,14 +3,15 @@ import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import fastify from "fastify";
-import { OptionError } from "../../errors.ts";
-import { parseOptions } from "../../options.ts";
-import { admit, cookieName, STUDIO_HEADERS } from "./admission.node.ts";
-import { bytesOf, pageWithServer, studioFiles } from "./files.node.ts";
-import { StudioFits } from "./fits.node.ts";
-import { type StudioOptions, studioOptions } from "./options.ts";
-import { addFitRoutes, addRunRoutes, addStudioErrors } from "./routes.node.ts";
-import { StudioRuns } from "./runs.node.ts";
+import { OptionError } from "../errors.ts";
+import { parseOptions } from "../options.ts";
+import { admit, cookieName, STUDIO_HEADERS } from "./studio/admission.node.ts";
+import { bytesOf, pageWithServer, studioFiles } from "./studio/files.node.ts";
+import { StudioFits } from "./studio/fits.node.ts";
+import { type StudioOptions, studioOptions } from "./studio/options.ts";
+import { addFitRoutes, addRunRoutes, addStudioErrors } from "./studio/routes.node.ts";
+import { StudioRuns } from "./studio/runs.node.ts";
+import { addUseRoutes, ServedRuns } from "./studio-use.node.ts";
 
 /** A studio that runs. */
 export interface Studio {
@@ -25,7 +26,7 @@ export interface Studio {
 const TOKEN_BYTES = 24;
 
 /** The built page beside the compiled package; from the source tree the same folder. */
-const BUILT = fileURLToPath(new URL("../../../dist/studio/", import.meta.url));
+const BUILT = fileURLToPath(new URL("../../dist/studio/", import.meta.url));
 
 /** Path and query of a request as they stand there: names of files need no escape. */
 function partsOf(url: string): { readonly path: string; readonly query: URLSearchParams } {
@@ -80,6 +81,8 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
   const fits = new StudioFits(runs.folder, data);
   addRunRoutes(app, runs);
   addFitRoutes(app, { fits, runs, data });
+  const served = new ServedRuns();
+  addUseRoutes(app, runs, served);
   app.get("/*", async (request, reply) => {
     const file = files.get(partsOf(request.url).path);
     if (file === undefined) {
@@ -120,7 +123,7 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
       // A browser keeps its connections open.
       app.server.closeAllConnections();
       await app.close();
-      await fits.close();
+      await Promise.all([fits.close(), served.close()]);
     },
   };
 }

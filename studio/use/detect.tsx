@@ -1,0 +1,154 @@
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { number, t } from "../i18n/index.ts";
+import { Range } from "../ui/fields.tsx";
+import { ask, ServerError } from "../ui/server.ts";
+import { Command } from "./command.tsx";
+import { above, counts, type FoundIn } from "./detections.ts";
+import { abilityPath, folder } from "./store.ts";
+
+/** Objects below this score are not asked for. */
+const LEAST = 0.05;
+
+/** As many colors as the style sheet has for lines. */
+const COLORS = 6;
+
+/** A photo, as the page holds it, and what was found in it. */
+interface Looked {
+  readonly file: File;
+  readonly image: ImageBitmap;
+  readonly found: FoundIn;
+}
+
+/** Draws the photo with boxes whose score is high enough. */
+function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: number): void {
+  const context = canvas.getContext("2d");
+  if (context === null) return;
+  canvas.width = image.width;
+  canvas.height = image.height;
+  context.drawImage(image, 0, 0);
+  const [scaleX, scaleY] = [image.width / found.width, image.height / found.height];
+  const side = Math.max(image.width, image.height);
+  const [line, letters] = [Math.max(1, side / 320), Math.max(9, side / 48)];
+  const style = getComputedStyle(canvas);
+  context.lineWidth = line;
+  context.font = `${letters}px ${style.fontFamily}`;
+  context.textBaseline = "bottom";
+  // The surest stands on top.
+  for (const { label, class: index, score, box } of above(found.objects, least).toReversed()) {
+    const color = style.getPropertyValue(`--line-${(index % COLORS) + 1}`).trim();
+    const [x, y] = [box[0] * scaleX, box[1] * scaleY];
+    context.strokeStyle = color;
+    context.strokeRect(x, y, (box[2] - box[0]) * scaleX, (box[3] - box[1]) * scaleY);
+    const text = `${label} ${number(score, 2)}`;
+    const top = Math.max(y, letters * 1.3);
+    context.fillStyle = color;
+    context.fillRect(x, top - letters * 1.3, context.measureText(text).width + letters * 0.6, letters * 1.3);
+    context.fillStyle = style.getPropertyValue("--surface").trim();
+    context.fillText(text, x + letters * 0.3, top - letters * 0.1);
+  }
+}
+
+/** Finds objects in a photo of the reader's; the threshold is moved while one looks. */
+export function Detect({ name }: { readonly name: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const least = useSignal(0.4);
+  const looked = useSignal<Looked | undefined>(undefined);
+  const said = useSignal("");
+  const isBusy = useSignal(false);
+  const isOver = useSignal(false);
+  const look = async (file: File | undefined): Promise<void> => {
+    if (file === undefined) return;
+    isBusy.value = true;
+    said.value = "";
+    try {
+      const image = await createImageBitmap(file).catch(() => undefined);
+      if (image === undefined) {
+        said.value = t("use.no-image", { name: file.name });
+      } else {
+        const found = await ask<FoundIn>(abilityPath(name, "detect", { confidence: LEAST }), {
+          method: "POST",
+          headers: { "content-type": "application/octet-stream", accept: "application/json" },
+          body: file,
+        });
+        looked.value?.image.close();
+        looked.value = { file, image, found };
+      }
+    } catch (error) {
+      if (!(error instanceof ServerError)) throw error;
+      said.value = error.message || t("runs.unreachable");
+    }
+    isBusy.value = false;
+  };
+  const now = looked.value;
+  const threshold = least.value;
+  useEffect(() => {
+    if (canvas.current !== null && now !== undefined) paint(canvas.current, now, threshold);
+  }, [now, threshold]);
+  useEffect(() => () => looked.peek()?.image.close(), []);
+  const found = above(now?.found.objects ?? [], threshold);
+  const summary = counts(found)
+    .map(([label, count]) => `${label} ${number(count)}`)
+    .join(", ");
+  return (
+    <section class="card" aria-labelledby="use-detect">
+      <h2 id="use-detect">{t("use.detect")}</h2>
+      <label
+        class={`drop${isOver.value ? " over" : ""}`}
+        onDragOver={(event) => {
+          event.preventDefault();
+          isOver.value = true;
+        }}
+        onDragLeave={() => {
+          isOver.value = false;
+        }}
+        onDrop={(event) => {
+          event.preventDefault();
+          isOver.value = false;
+          void look(event.dataTransfer?.files[0]);
+        }}
+      >
+        <span>{isBusy.value ? t("use.busy") : t("use.photo")}</span>
+        <input
+          type="file"
+          accept="image/*"
+          onChange={(event) => {
+            void look(event.currentTarget.files?.[0]);
+          }}
+        />
+      </label>
+      <p role="alert">{said.value}</p>
+      {now !== undefined && (
+        <>
+          <Range
+            label={t("use.threshold")}
+            min={LEAST}
+            max={1}
+            step={0.01}
+            value={threshold}
+            shown={number(threshold, 2)}
+            onChange={(value) => {
+              least.value = value;
+            }}
+          />
+          <p role="status">{found.length === 0 ? t("use.none-found") : summary}</p>
+          <canvas
+            ref={canvas}
+            class="photo"
+            role="img"
+            aria-label={t("use.found", { name: now.file.name, what: summary || t("use.none-found") })}
+          />
+        </>
+      )}
+      <Command
+        words={[
+          "detect",
+          `${folder.value}/${name}`,
+          now?.file.name ?? "photo.jpg",
+          "--confidence",
+          number(threshold, 2),
+        ]}
+      />
+    </section>
+  );
+}
