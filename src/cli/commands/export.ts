@@ -50,7 +50,7 @@ const exportFlags = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "with --precision fp16 and int8: where the run's data is now; of a detector also other annotated images (default: as the run has it)",
+      "with --precision fp16 and int8: where the run's data is now; of an imported detector annotated images (default: as the run has it)",
     ),
   sampler: z
     .boolean()

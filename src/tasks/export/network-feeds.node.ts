@@ -6,6 +6,7 @@ import { OptionError } from "../../errors.ts";
 import type { NetworkFeeds } from "../../precision/calibrate.ts";
 import { Random } from "../../random.ts";
 import { int64, type NdArray, zeros } from "../../tensor/array.ts";
+import { IMPORTED } from "../../train/run-config.ts";
 import { annotatedData, detectorRun, type LoadedRun } from "../run/load.node.ts";
 import type { NetworkInput } from "./ability.ts";
 
@@ -56,12 +57,19 @@ function heldOutOf<S extends { readonly count: number }>(
 
 /**
  * The data of a run, to calibrate and measure networks with.
- * @param given of a detector: other annotated images
+ * @param given of an imported detector, which has none of its own: annotated images
  * @throws OptionError, DataError where it is no longer there
  */
 export async function fedData(run: LoadedRun, given: string | DataSource | undefined): Promise<FedData> {
   if (run.config.dataInfo.marks === "boxes") {
-    const { splits } = await annotatedData(detectorRun(run), given);
+    const isImported = run.config.data.startsWith(IMPORTED);
+    if (isImported && given === undefined) {
+      throw new OptionError(
+        "option precision: the run was imported without images; name annotated ones to measure the loss on: --data, data",
+      );
+    }
+    // Of a run that has images, what is given is where they are now.
+    const { splits } = await annotatedData(detectorRun(run), isImported ? given : undefined);
     const held = heldOutOf(splits);
     return { training: ofImages("train", splits.train), heldOut: ofImages(held, splits[held]) };
   }

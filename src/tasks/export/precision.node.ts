@@ -32,7 +32,7 @@ export interface PrecisionOptions {
   /** With int8: training samples that the ranges of activations are found on. Default: 128. */
   readonly calibrate?: number | undefined;
   /**
-   * With fp16 and int8: where the run's data is now, or that data; of a detector also other annotated images. Default: as the run has it.
+   * With fp16 and int8: where the run's data is now, or that data; of an imported detector annotated images. Default: as the run has it.
    */
   readonly data?: string | DataSource | undefined;
 }

@@ -1,4 +1,4 @@
-import { readFile, rm, stat } from "node:fs/promises";
+import { cp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -13,6 +13,7 @@ import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
 import { openRun } from "../../../src/tasks/open-run.node.ts";
 import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { fitHere } from "../../../src/train/fit.node.ts";
+import { IMPORTED } from "../../../src/train/run-config.ts";
 import { present, temporaryFolder } from "../../support.ts";
 import { fittedToSquares, squares } from "../measure/detection-support.ts";
 
@@ -121,6 +122,24 @@ describe("a detector", () => {
     expect(session.inputNames).toEqual(rest.inputs.map(({ name }) => name));
     expect(session.outputNames).toEqual(rest.outputs.map(({ name }) => name));
     await session.release();
+  });
+});
+
+describe("an imported detector", () => {
+  it("is measured on images that are named, and refused without", async () => {
+    const path = join(folder, "imported");
+    await cp(runs.detector, path, { recursive: true });
+    const config = JSON.parse(await readFile(join(path, "config.json"), "utf8"));
+    const { paths: _, ...rest } = { ...config, data: `${IMPORTED}weights.safetensors` };
+    await writeFile(join(path, "config.json"), JSON.stringify(rest));
+    const out = join(path, "out");
+    await expect(exportRun(path, out, { precision: "fp16" })).rejects.toThrow(
+      /imported without images.*--data/,
+    );
+    await exportRun(path, out, { precision: "fp16", data: photos });
+    const note = present((await recordOf(out)).abilities.detect?.precision);
+    const own = present((await exported("detector", "fp16")).record.abilities.detect?.precision);
+    expect(note.loss).toEqual(own.loss);
   });
 });
 
