@@ -10,6 +10,7 @@ const HOUSE = [
     subrooms: ["convolution", "operations"],
   },
   { room: "program" },
+  { room: "precision" },
   { room: "ode" },
   { room: "nn" },
   { room: "model" },
@@ -49,7 +50,7 @@ const HOUSE = [
     above: ["points", "statistics"],
     subrooms: ["text", "raster", "plots", "plane", "boxes", "page", "leaderboard"],
   },
-  { room: "tasks", subrooms: ["run", "import", "use", "export", "measure", "report", "fit", "compare"] },
+  { room: "tasks", subrooms: ["run", "import", "use", "measure", "export", "report", "fit", "compare"] },
   { room: "use" },
   {
     room: "serve",

@@ -3,7 +3,10 @@ import { list, MOST, nameList, text } from "../bounds.ts";
 
 // model.json of an exported model: what stands beside its ONNX files, so that another program can use them without eidos.
 
-/** The number that model.json begins with; a reader refuses a larger one. */
+/**
+ * The number that model.json begins with; a reader refuses a larger one. It grows where a reader that goes on without knowing would use the files
+ * wrongly. A key that is new and can be passed over, such as `precision`, leaves it as it is: inputs and outputs are the same without it.
+ */
 export const EXPORT_VERSION = 1;
 
 const texts = () => list(text(), MOST.names).readonly();
@@ -52,6 +55,52 @@ const port = z
   })
   .readonly();
 
+/** A measure of both networks, or of how far they are apart. */
+const lossMeasure = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("compared"),
+    name: text(),
+    unit: text().optional(),
+    before: z.number().describe("of the network in float32"),
+    after: z.number().describe("of the network in this file"),
+  }),
+  z.strictObject({ kind: z.literal("difference"), name: text(), unit: text().optional(), value: z.number() }),
+]);
+
+const loss = z
+  .strictObject({
+    on: text().describe("what both networks were given: the split, or noise"),
+    samples: z.int().min(1),
+    measures: list(lossMeasure, 8).min(1).readonly(),
+  })
+  .readonly();
+
+const precision = z
+  .strictObject({
+    type: z.enum(["fp16", "int8"]),
+    what: text().describe("what is stored and computed in it, in words"),
+    bytes: z
+      .strictObject({ before: z.int().min(1), after: z.int().min(1) })
+      .describe("of the file, in float32 and as it is"),
+    layers: z
+      .strictObject({
+        computing: z.int().min(0).describe("compute with whole numbers"),
+        stored: z.int().min(0).describe("have weights of whole numbers and compute with floats"),
+        floats: z.int().min(0).describe("were left as they were"),
+      })
+      .optional(),
+    calibration: z
+      .strictObject({ on: text(), samples: z.int().min(1), method: text() })
+      .optional()
+      .describe("what the ranges of activations were found on"),
+    overflow: z
+      .strictObject({ count: z.int().min(1), example: z.number(), weights: texts() })
+      .optional()
+      .describe("numbers beyond 65504, whose weights stayed in float32"),
+    loss,
+  })
+  .readonly();
+
 /** What one file of an exported model does. */
 const ability = z
   .strictObject({
@@ -60,6 +109,7 @@ const ability = z
     inputs: list(port, MOST.names).readonly(),
     outputs: list(port, MOST.names).min(1).readonly(),
     notes: texts().optional().describe("what is to be known beyond the inputs and outputs"),
+    precision: precision.optional().describe("where weights are not float32"),
   })
   .readonly();
 
@@ -96,3 +146,5 @@ export type ExportedModel = z.output<typeof exportedModelSchema>;
 export type ExportedAbility = z.output<typeof ability>;
 export type ExportedPort = z.output<typeof port>;
 export type ExportedAbilityName = keyof ExportedModel["abilities"];
+export type ExportedPrecision = z.output<typeof precision>;
+export type ExportedLoss = z.output<typeof loss>;

@@ -432,9 +432,14 @@ export class Run {
    * @throws OptionError where it has no such graph; FileError
    */
   export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
+    const { precision = "fp32" } = options;
+    const { given, trust } = this.loaded.source;
     return exportRun(this.folder, path, {
       trident: lookingOf(this.config),
       cascade: cascadeLookOf(this.config),
+      // Data that was in memory, or lies elsewhere now.
+      ...(precision !== "fp32" && given !== undefined && { data: given }),
+      ...(trust !== undefined && { trust }),
       ...options,
     });
   }

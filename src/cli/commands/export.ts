@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import type { Command } from "commander";
 import { z } from "zod";
-import { seedNumber } from "../../bounds.ts";
+import { sampleCount, seedNumber } from "../../bounds.ts";
 import { models } from "../../catalog.ts";
 import type { DetectOptions } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { exportRun } from "../../tasks/export/export.node.ts";
+import { CALIBRATED, PRECISIONS } from "../../tasks/export/precision.node.ts";
 import { runDefinition, sampleSchema } from "../../tasks/run/definition.node.ts";
 import { cascadeLookOf } from "../../tasks/run/detection-options.ts";
 import type { Trust } from "../../tasks/run/trust.node.ts";
@@ -33,6 +34,24 @@ const exportFlags = z.strictObject({
   seed: seedNumber()
     .default(0)
     .describe("of score and features: seed of the noise that is drawn for rows, as that of eidos score"),
+  precision: z
+    .enum(PRECISIONS)
+    .default("fp32")
+    .describe(
+      "fp16: weights of 16 bits, half the size; int8: layers of whole numbers of 8 bits, a quarter of the size. The loss is measured on held-out data and printed",
+    ),
+  calibrate: sampleCount()
+    .optional()
+    .describe(
+      `with --precision int8: training samples that the ranges of activations are found on (default: ${CALIBRATED})`,
+    ),
+  data: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "with --precision fp16 and int8: where the run's data is now; of an imported detector annotated images (default: as the run has it)",
+    ),
   sampler: z
     .boolean()
     .default(false)
@@ -128,6 +147,9 @@ export function configure(command: Command): void {
       out,
       rawTensor,
       seed,
+      precision,
+      calibrate,
+      data,
       sampler,
       suppression,
       layer,
@@ -150,6 +172,9 @@ export function configure(command: Command): void {
       layer,
       rawTensor,
       seed,
+      precision,
+      calibrate,
+      data,
       sampler: await samplerOptions(run, rawTensor, sampler, pick(false), trust),
       suppression: suppressionOptions(rawTensor, suppression, found),
     };

@@ -3,11 +3,30 @@ import type { ExportedAbility, ExportedAbilityName } from "../../model/exported.
 import type { State } from "../../program/program.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 
+/** An input of the network inside of a file. */
+export interface NetworkInput {
+  readonly name: string;
+  /** A size that is free is called `batch`. */
+  readonly shape: readonly (number | string)[];
+  /** What it is fed: samples of the data, noise, or numbers of classes. */
+  readonly from: "samples" | "normal" | "uniform" | "classes";
+}
+
+/** The network inside of a file, without what makes it take and give data in their own units. */
+export interface InnerNetwork {
+  /** An ONNX model of tensors as the model sees them. */
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly NetworkInput[];
+  /** The file with another network in its place, of the same inputs and outputs. */
+  fileOf(network: Uint8Array): Uint8Array;
+}
+
 /** A file of an exported model, and what model.json says of it. */
 export interface AbilityFile {
   readonly name: ExportedAbilityName;
   readonly bytes: Uint8Array;
   readonly note: ExportedAbility;
+  readonly network: InnerNetwork;
 }
 
 /** What the files of a run are made of. */

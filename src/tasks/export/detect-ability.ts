@@ -13,7 +13,7 @@ import { type GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import { exportOnnx } from "../../program/program.ts";
 import { input, type Tensor } from "../../tensor/index.ts";
 import { looksOf } from "../run/detection-options.ts";
-import type { AbilityFile, ExportSubject } from "./ability.ts";
+import type { AbilityFile, ExportSubject, NetworkInput } from "./ability.ts";
 import { type ImageGraph, imageGraph, letterboxGraph, type PlacedGraph, shrunkTo } from "./resample-graph.ts";
 
 // A detector as a file: an image of any size in, what is found in its pixels out. Resizing, padding, decoding, suppression and thresholds
@@ -261,44 +261,53 @@ export function detectAbility(
     };
   }
   const { model, points } = networkOf(detector, views, subject);
-  const graph = new GraphWriter();
   const { image, settings, ports } = inputPorts(detector, counted);
-  const whole = imageGraph(graph.input(image.name, image.type, image.shape));
-  const confidence = optional(graph, settings.confidence, "float32", counted.confidence);
-  const iou = detector.needsSuppression
-    ? optional(graph, settings.iou, "float32", counted.iou)
-    : graph.constant("float32", [counted.iou], [1]);
-  const maximum = optional(graph, settings.maximum, "int64", counted.maximum);
-  const counting: CountingGraph = { confidence, iou, maximum };
-  const decoded: ImageGraph = views.length === 1 ? whole : shrunkTo(whole, Math.max(...sides));
-  const placed = views.map(({ side }) => letterboxGraph(decoded, whole, side, views.length > 1));
-  const seen = graph.include(model, Object.fromEntries(placed.map(({ x }, i) => [`x${i}`, x])));
-  const found = views.map((view, i) => {
-    const own = (name: string): GraphValue | undefined => seen[`${name}${i}`];
-    const values = { boxes: own("boxes"), scores: own("scores"), landmarks: own("landmarks") };
-    const given = Object.fromEntries(
-      Object.entries(values).flatMap(([name, value]) =>
-        value === undefined ? [] : [[name, value] as const],
-      ),
-    );
-    return foundInView(detector, view, placed[i] as PlacedGraph, given, counting, 2 * (points ?? 0));
-  });
-  const best = ranked(merged(found, detector.classes, counting), maximum);
-  const outputs = outputPorts(points);
-  graph.output("boxes", best.boxes, [FOUND, 4]);
-  graph.output("scores", best.scores, [FOUND]);
-  graph.output("classes", best.classes, [FOUND]);
-  if (best.landmarks !== undefined && points !== undefined) {
-    graph.output("landmarks", best.landmarks.reshape([-1, points, 2]), [FOUND, points, 2]);
-  }
+  const written = (inner: Uint8Array): Uint8Array => {
+    const graph = new GraphWriter();
+    const whole = imageGraph(graph.input(image.name, image.type, image.shape));
+    const confidence = optional(graph, settings.confidence, "float32", counted.confidence);
+    const iou = detector.needsSuppression
+      ? optional(graph, settings.iou, "float32", counted.iou)
+      : graph.constant("float32", [counted.iou], [1]);
+    const maximum = optional(graph, settings.maximum, "int64", counted.maximum);
+    const counting: CountingGraph = { confidence, iou, maximum };
+    const decoded: ImageGraph = views.length === 1 ? whole : shrunkTo(whole, Math.max(...sides));
+    const placed = views.map(({ side }) => letterboxGraph(decoded, whole, side, views.length > 1));
+    const seen = graph.include(inner, Object.fromEntries(placed.map(({ x }, i) => [`x${i}`, x])));
+    const found = views.map((view, i) => {
+      const own = (name: string): GraphValue | undefined => seen[`${name}${i}`];
+      const values = { boxes: own("boxes"), scores: own("scores"), landmarks: own("landmarks") };
+      const given = Object.fromEntries(
+        Object.entries(values).flatMap(([name, value]) =>
+          value === undefined ? [] : [[name, value] as const],
+        ),
+      );
+      return foundInView(detector, view, placed[i] as PlacedGraph, given, counting, 2 * (points ?? 0));
+    });
+    const best = ranked(merged(found, detector.classes, counting), maximum);
+    graph.output("boxes", best.boxes, [FOUND, 4]);
+    graph.output("scores", best.scores, [FOUND]);
+    graph.output("classes", best.classes, [FOUND]);
+    if (best.landmarks !== undefined && points !== undefined) {
+      graph.output("landmarks", best.landmarks.reshape([-1, points, 2]), [FOUND, points, 2]);
+    }
+    return graph.bytes();
+  };
   return {
     name: "detect",
-    bytes: graph.bytes(),
+    bytes: written(model),
+    network: {
+      bytes: model,
+      inputs: views.map(
+        ({ side }, i): NetworkInput => ({ name: `x${i}`, shape: [1, 3, side, side], from: "samples" }),
+      ),
+      fileOf: written,
+    },
     note: {
       file: "detect.onnx",
       what: "objects in an image, duplicates taken away, as eidos detect finds them",
       inputs: ports,
-      outputs,
+      outputs: outputPorts(points),
       notes: [
         `The image is made to fit a square of ${sides.join(", ")} pixels inside: smaller by Lanczos's filter, larger by linear interpolation.`,
         "Decoders of JPEG differ by a few levels of a byte, and eidos reads large JPEG files at a part of their size: with pixels of another decoder scores differ in the third digit. Turn images upright by their EXIF data first.",

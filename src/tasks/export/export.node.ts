@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
 import { buildModel } from "../../catalog.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { type AnyDetector, isDetector } from "../../detection/models/detector.ts";
 import { OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
@@ -13,18 +14,27 @@ import { RunFolder } from "../../train/run-folder.node.ts";
 import { version } from "../../version.ts";
 import { modelInfo, runDefinition } from "../run/definition.node.ts";
 import { cascadeLookingBy, lookingBy } from "../run/detection-options.ts";
-import { refuse } from "../run/load.node.ts";
+import { loadRun, refuse } from "../run/load.node.ts";
 import { usualConfidence } from "../use/detect.node.ts";
 import { embedderOf, layerOf } from "../use/embed.node.ts";
 import type { AbilityFile, ExportSubject } from "./ability.ts";
 import { detectAbility } from "./detect-ability.ts";
+import { fedData } from "./network-feeds.node.ts";
+import {
+  CALIBRATED,
+  checkPrecision,
+  type Precision,
+  type PrecisionOptions,
+  precisionLine,
+  smallerFile,
+} from "./precision.node.ts";
 import { embedAbility, sampleAbility, scoreAbility } from "./row-abilities.node.ts";
 import { type ExportSummary, exportStages, exportTensors, type TensorExportOptions } from "./tensors.node.ts";
 
-export type { ExportSummary };
+export type { ExportSummary, Precision, PrecisionOptions };
 
 /** What is written. */
-export interface ExportOptions extends TensorExportOptions {
+export interface ExportOptions extends TensorExportOptions, PrecisionOptions {
   /**
    * The network alone as one file, tensors in and out as the model sees them, in place of a folder of files that take and give data in their own
    * units. Default: false.
@@ -164,6 +174,35 @@ async function exportCascade(
   return { ...written, files: [...(written.files ?? []), "model.json"], bytes: written.bytes + bytes };
 }
 
+/** Files as the options want them, in fewer bits where they do. @throws OptionError, DataError where the loss cannot be measured */
+async function inPrecision(
+  files: readonly AbilityFile[],
+  precision: Precision,
+  { weights }: ExportSubject,
+  folder: string,
+  options: ExportOptions,
+): Promise<readonly AbilityFile[]> {
+  if (precision === "fp32" || files.length === 0) return files;
+  const { data: given, trident, cascade, trust, calibrate = CALIBRATED } = options;
+  const run = await loadRun(folder, { weights: options.weights, trident, cascade, trust, data: given });
+  try {
+    const data = await fedData(run, given);
+    const smaller: AbilityFile[] = [];
+    for (const file of files) {
+      smaller.push(await smallerFile(file, precision, { run, weights, data, calibrate }));
+    }
+    return smaller;
+  } finally {
+    await run.session.release();
+  }
+}
+
+/** Refuses a precision where files are written as they are. @throws OptionError */
+function refusePrecision(precision: Precision, what: string): void {
+  if (precision === "fp32") return;
+  throw new OptionError(`option precision: ${what} in fp32 alone; leave it out`);
+}
+
 /**
  * Writes the model of a run for use outside of eidos: a folder with a file for each thing that it does, which takes and gives data in their
  * own units (columns of a table, bytes of images), and model.json, which says all of it (`exportedModelSchema`). With `rawTensor`, the network
@@ -176,7 +215,11 @@ export async function exportRun(
   path: string,
   { rawTensor = false, seed = 0, ...options }: ExportOptions = {},
 ): Promise<ExportSummary> {
-  if (rawTensor) return exportTensors(run, path, options);
+  const precision = checkPrecision(options);
+  if (rawTensor) {
+    refusePrecision(precision, "the network alone (--raw-tensor) is written");
+    return exportTensors(run, path, options);
+  }
   checkFolder(path);
   const folder = new RunFolder(run);
   const config = cascadeLookingBy(lookingBy(await folder.readConfig(), options.trident), options.cascade);
@@ -184,11 +227,15 @@ export async function exportRun(
   const model = buildModel(definition, config.modelOptions, modelInfo(config.dataInfo), memoryLimit());
   const read = await folder.readWeightsFile(options.weights);
   const subject = { config, model, weights: checkState(read.weights, model, read.file), seed };
-  if (isDetector(model) && model.looks === "cascade") return exportCascade(subject, model, path, read.step);
+  if (isDetector(model) && model.looks === "cascade") {
+    refusePrecision(precision, "the networks of a cascade are written");
+    return exportCascade(subject, model, path, read.step);
+  }
   const held = isDetector(model)
     ? await detectorFiles(subject, { config, definition, model, folder }, options)
     : rowFiles(subject, { config, definition, model }, options);
-  const files = held.flatMap((item) => ("why" in item ? [] : [item]));
+  const plain = held.flatMap((item) => ("why" in item ? [] : [item]));
+  const files = await inPrecision(plain, precision, subject, run, options);
   if (files.length === 0) {
     if (model.exported === undefined) return refuse({ config, definition }, "be exported");
     const why = held.flatMap((item) => ("why" in item ? [`${item.ability}: ${item.why}`] : []));
@@ -209,7 +256,10 @@ export async function exportRun(
     bytes: files.reduce((sum, { bytes }) => sum + bytes.length, recordBytes),
     ...(read.step !== undefined && { step: read.step }),
     description: [
-      ...files.map(({ note }) => `${note.file}: ${note.what}`),
+      ...files.flatMap(({ note }) => {
+        const line = precisionLine(note, isPicture(config.dataInfo));
+        return [`${note.file}: ${note.what}`, ...(line === undefined ? [] : [`${note.file} ${line}`])];
+      }),
       ...record.leftOut.map(({ ability, why }) => `without ${ability}: ${why}`),
     ].join("\n"),
   };

@@ -10,7 +10,7 @@ import { Random } from "../../random.ts";
 import { elementCount, input, type Tensor } from "../../tensor/index.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { SOURCE_BATCH } from "../run/inputs.node.ts";
-import type { AbilityFile, ExportSubject } from "./ability.ts";
+import type { AbilityFile, ExportSubject, NetworkInput } from "./ability.ts";
 import { columnPort, PortNames, ROWS } from "./column-ports.ts";
 import { decodeColumns } from "./decode-graph.ts";
 import { encodeColumns, inputTypeOf } from "./encode-graph.ts";
@@ -175,6 +175,12 @@ function fed(
   return { x: read.x, ...Object.fromEntries(leaves) };
 }
 
+/** The inputs of a network that reads samples. */
+const samplesAndNoise = (x: Tensor, randoms: readonly RandomInput[]): readonly NetworkInput[] => [
+  { name: "x", shape: x.shape, from: "samples" },
+  ...randoms.map(({ name, shape, distribution }): NetworkInput => ({ name, shape, from: distribution })),
+];
+
 /** The random leaves of a graph that have a row for each sample. */
 const areOfRows = (randoms: readonly RandomInput[]): boolean =>
   randoms.every(({ shape }) => shape[0] === "batch");
@@ -191,21 +197,30 @@ export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly w
   const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
   const { model: network, randoms } = lowered({ logProb: model.logProb(x) }, weights);
   if (!areOfRows(randoms)) return { why: "its noise is not drawn row by row" };
-  const graph = new GraphWriter();
-  const read = readSamples(graph, subject, randoms.length > 0);
-  const { logProb } = graph.include(network, fed(graph, read, randoms, seed));
-  let nats = (logProb as GraphValue).cast("float64");
-  if (read.units !== undefined) nats = nats.add(read.units);
-  if (read.bad !== undefined) nats = graph.constant("float64", [Number.NaN], []).where(read.bad, nats);
-  const name = read.names.take("logLikelihood");
-  graph.output(name, nats, [ROWS]);
+  const written = (inner: Uint8Array) => {
+    const graph = new GraphWriter();
+    const read = readSamples(graph, subject, randoms.length > 0);
+    const { logProb } = graph.include(inner, fed(graph, read, randoms, seed));
+    let nats = (logProb as GraphValue).cast("float64");
+    if (read.units !== undefined) nats = nats.add(read.units);
+    if (read.bad !== undefined) nats = graph.constant("float64", [Number.NaN], []).where(read.bad, nats);
+    const name = read.names.take("logLikelihood");
+    graph.output(name, nats, [ROWS]);
+    return { bytes: graph.bytes(), read, name };
+  };
+  const { bytes, read, name } = written(network);
   const isImage = config.dataInfo.kind === "image";
   const size = elementCount(config.dataInfo.sampleShape);
   const conditional = config.modelOptions.conditional === true ? ", classes mixed by their shares" : "";
   const what = `log-likelihood of each ${columnsOf(config) === undefined ? "image" : "row"}, as eidos score gives it${conditional}`;
   return {
     name: "score",
-    bytes: graph.bytes(),
+    bytes,
+    network: {
+      bytes: network,
+      inputs: samplesAndNoise(x, randoms),
+      fileOf: (inner) => written(inner).bytes,
+    },
     note: {
       file: "score.onnx",
       what,
@@ -231,25 +246,35 @@ export function embedAbility(
   features: (x: Tensor) => Tensor,
 ): AbilityFile {
   const { config, weights, seed } = subject;
-  const found = features(input("x", ["batch", ...config.dataInfo.sampleShape]));
+  const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
+  const found = features(x);
   const { model: network, randoms } = lowered({ features: found }, weights);
-  const graph = new GraphWriter();
-  const read = readSamples(graph, subject, randoms.length > 0);
-  const { features: values } = graph.include(network, fed(graph, read, randoms, seed));
   const rest = found.shape.slice(1).map(Number);
-  const bad = read.bad?.unsqueeze(...rest.map((_, i) => i + 1));
-  const own = values as GraphValue;
-  const name = read.names.take("features");
   const shape = [ROWS, ...rest];
-  graph.output(
-    name,
-    bad === undefined ? own : graph.constant("float32", [Number.NaN], []).where(bad, own),
-    shape,
-  );
+  const written = (inner: Uint8Array) => {
+    const graph = new GraphWriter();
+    const read = readSamples(graph, subject, randoms.length > 0);
+    const { features: values } = graph.include(inner, fed(graph, read, randoms, seed));
+    const bad = read.bad?.unsqueeze(...rest.map((_, i) => i + 1));
+    const own = values as GraphValue;
+    const name = read.names.take("features");
+    graph.output(
+      name,
+      bad === undefined ? own : graph.constant("float32", [Number.NaN], []).where(bad, own),
+      shape,
+    );
+    return { bytes: graph.bytes(), read, name };
+  };
+  const { bytes, read, name } = written(network);
   const what = `features of the layer ${layer}, as eidos embed gives them`;
   return {
     name: "embed",
-    bytes: graph.bytes(),
+    bytes,
+    network: {
+      bytes: network,
+      inputs: samplesAndNoise(x, randoms),
+      fileOf: (inner) => written(inner).bytes,
+    },
     note: {
       file: "embed.onnx",
       what,
@@ -358,18 +383,33 @@ export function sampleAbility(
     }
     return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal" }];
   });
-  const graph = new GraphWriter();
-  const names = new PortNames();
-  const ports = noisePorts(randoms, inputs, names);
-  const feeds = ports.map(
-    ({ inside, port }) => [inside, graph.input(port.name, port.type, port.shape)] as const,
-  );
-  const made = graph.include(network, Object.fromEntries(feeds)).samples as GraphValue;
-  const outputs = writeSamples(graph, config, made, names);
+  const written = (inner: Uint8Array) => {
+    const graph = new GraphWriter();
+    const names = new PortNames();
+    const ports = noisePorts(randoms, inputs, names);
+    const feeds = ports.map(
+      ({ inside, port }) => [inside, graph.input(port.name, port.type, port.shape)] as const,
+    );
+    const made = graph.include(inner, Object.fromEntries(feeds)).samples as GraphValue;
+    const outputs = writeSamples(graph, config, made, names);
+    return { bytes: graph.bytes(), ports, outputs };
+  };
+  const { bytes, ports, outputs } = written(network);
   const gaps = outputs.some(({ missing }) => missing !== undefined);
   return {
     name: "sample",
-    bytes: graph.bytes(),
+    bytes,
+    network: {
+      bytes: network,
+      inputs: ports.map(
+        ({ inside, port: { shape, noise } }): NetworkInput => ({
+          name: inside,
+          shape: shape.map((size) => (size === ROWS ? "batch" : size)),
+          from: noise ?? "classes",
+        }),
+      ),
+      fileOf: (inner) => written(inner).bytes,
+    },
     note: {
       file: "sample.onnx",
       what: `samples, as many as rows of noise${traced?.description === undefined ? "" : `. ${traced.description}`}`,
