@@ -296,6 +296,16 @@ export interface Stepwise {
   path(z: Tensor, context?: Tensor): readonly Tensor[];
 }
 
+/** The graph of `sample`, where one pass draws samples. */
+export interface ExportedDraws {
+  readonly samples: Tensor;
+  /**
+   * Of the only random leaf: labels of the generator that `sample` fills a row of it from by `fillNormal` or `fillUniform`, after those of the seed,
+   * `sample` and the row. Undefined where it draws otherwise.
+   */
+  readonly stream?: readonly string[] | undefined;
+}
+
 /** A model that can be written as one ONNX graph for use outside: named inputs with a `batch` axis, named outputs. */
 export interface Exportable {
   /** The graph of the model's main use (a velocity field, a log-density, detections). */
@@ -312,7 +322,7 @@ export interface Exportable {
    * The graph of `sample` with its usual options, where one pass draws samples: `samples` in data units, [batch, …], from random leaves and,
    * where the model knows classes, the input `label`. Undefined where there is no such graph.
    */
-  exportedDraws?(): { readonly samples: Tensor } | undefined;
+  exportedDraws?(): ExportedDraws | undefined;
 }
 
 /** A model whose features describe samples. */

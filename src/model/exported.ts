@@ -8,6 +8,13 @@ export const EXPORT_VERSION = 1;
 
 const texts = () => list(text(), MOST.names).readonly();
 
+/** A file of the model. A stranger's record may name nothing elsewhere. */
+const fileName = () =>
+  z
+    .string()
+    .max(200)
+    .regex(/^\w[\w .-]*\.onnx$/, "must be the name of an ONNX file beside model.json");
+
 /** What the number of a date means. */
 const dateNote = z
   .strictObject({
@@ -49,13 +56,19 @@ const port = z
       .enum(["normal", "uniform"])
       .optional()
       .describe("what to fill it with: standard normals, or uniforms on [0, 1)"),
+    stream: list(text(), 8)
+      .readonly()
+      .optional()
+      .describe(
+        "of noise: labels of the generator that eidos sample fills a row from, after those of the seed, `sample` and the row, and before that of the step where the first axis is of steps",
+      ),
   })
   .readonly();
 
 /** What one file of an exported model does. */
 const ability = z
   .strictObject({
-    file: text().describe("name of the ONNX file, beside model.json"),
+    file: fileName().describe("name of the ONNX file, beside model.json"),
     what: text(),
     inputs: list(port, MOST.names).readonly(),
     outputs: list(port, MOST.names).min(1).readonly(),
@@ -82,7 +95,7 @@ export const exportedModelSchema = z.strictObject({
       detect: ability.optional(),
     })
     .readonly(),
-  stages: list(z.strictObject({ file: text(), what: text() }).readonly(), MOST.names)
+  stages: list(z.strictObject({ file: fileName(), what: text() }).readonly(), MOST.names)
     .readonly()
     .optional()
     .describe("files of a model of several networks, whose use together stays outside"),

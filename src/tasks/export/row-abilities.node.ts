@@ -265,6 +265,7 @@ function noisePorts(
   randoms: readonly RandomInput[],
   named: readonly ExportedPort[],
   names: PortNames,
+  stream: readonly string[] | undefined,
 ): readonly { readonly inside: string; readonly port: ExportedPort }[] {
   const drawn = randoms.map(({ name, distribution, shape }, i) => ({
     inside: name,
@@ -274,6 +275,7 @@ function noisePorts(
       shape: shape.map((size) => (size === "batch" ? ROWS : size)),
       what: distribution === "normal" ? "standard normal numbers" : "uniform numbers on [0, 1)",
       noise: distribution,
+      ...(randoms.length === 1 && stream !== undefined && { stream }),
     } satisfies ExportedPort,
   }));
   return [
@@ -338,7 +340,9 @@ export function sampleAbility(
     );
   }
   const traced =
-    draws === undefined ? model.exportedSampler?.(options ?? {}) : { outputs: draws, description: undefined };
+    draws === undefined
+      ? model.exportedSampler?.(options ?? {})
+      : { outputs: { samples: draws.samples }, description: undefined };
   const { samples } = traced?.outputs ?? {};
   if (samples === undefined) return { why: `${config.model} has no graph of its samples` };
   const { graph: parts, randoms } = graphOf(new Map([["samples", samples]]), weights);
@@ -352,15 +356,19 @@ export function sampleAbility(
           name,
           type: "int64",
           shape,
-          what: "number of the class of each sample; classes of model.json names them",
+          what: `number of the class of each sample; classes of model.json names them${draws === undefined ? "; as many as there are for any class" : ""}`,
+          // Diffusion models know samples of no class in particular.
+          ...(draws === undefined && { default: config.dataInfo.classes ?? 0 }),
         },
       ];
     }
-    return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal" }];
+    // As `sample` of diffusion models has it.
+    const stream = name === "noise" ? ["noise"] : [];
+    return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal", stream }];
   });
   const graph = new GraphWriter();
   const names = new PortNames();
-  const ports = noisePorts(randoms, inputs, names);
+  const ports = noisePorts(randoms, inputs, names, draws?.stream);
   const feeds = ports.map(
     ({ inside, port }) => [inside, graph.input(port.name, port.type, port.shape)] as const,
   );
