@@ -31,7 +31,7 @@ import type {
   PixelImage,
 } from "./types.ts";
 
-// Exported models in Node.
+// Exported models in Node. In a page, `eidos/use` is index.web.ts.
 
 export * from "../errors.ts";
 export { pixelsOf } from "./pixels.ts";
