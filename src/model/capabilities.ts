@@ -313,10 +313,17 @@ export interface Exportable {
   /**
    * The graph of a whole sampler, from noise to samples in data units, where drawing samples takes more than one pass.
    * @param options those for drawing samples that the model has of its own
+   * @param inSteps whether steps can be run one by one, where a step needs nothing but the state: with inputs `firstStep` and `lastStep`
+   *   (int64 scalars), the output `state`, and `noise` being the state after the first step; a row of `stepNoise` for each round that is run
    */
-  exportedSampler?(options: unknown): {
+  exportedSampler?(
+    options: unknown,
+    inSteps?: boolean,
+  ): {
     readonly outputs: Readonly<Record<string, Tensor>>;
     readonly description: string;
+    /** Where steps can be run one by one: rounds of the loop, and how many of them are a step. */
+    readonly steps?: { readonly count: number; readonly each: number };
   };
   /**
    * The graph of `sample` with its usual options, where one pass draws samples: `samples` in data units, [batch, …], from random leaves and,

@@ -72,6 +72,21 @@ const ability = z
     what: text(),
     inputs: list(port, MOST.names).readonly(),
     outputs: list(port, MOST.names).min(1).readonly(),
+    steps: z
+      .strictObject({
+        count: z.int().min(1).max(MOST.steps).describe("rounds of the sampler"),
+        each: z.int().min(1).max(MOST.steps).describe("rounds of a step: runs begin at multiples of it"),
+        first: text().describe(
+          "optional input: number of the first round to run, from 0; after it, noise is the state",
+        ),
+        last: text().describe("optional input: rounds before this number are run"),
+        input: text().describe("input of noise, which later takes the state"),
+        state: text().describe("output: the state after the last round that was run"),
+        noise: text().optional().describe("input with noise of each round that is run, on its first axis"),
+      })
+      .readonly()
+      .optional()
+      .describe("of a sampler whose steps can be run one by one; outputs are then samples on their way"),
     notes: texts().optional().describe("what is to be known beyond the inputs and outputs"),
   })
   .readonly();

@@ -109,6 +109,13 @@ function output(outputs: Readonly<Record<string, Values>>, name: string): Values
   return found;
 }
 
+/** The part of noise that belongs to some rounds. */
+function ofRounds({ type, shape, data }: Values, first: number, last: number): Values {
+  const [, ...rest] = shape;
+  const size = sizeOf(rest);
+  return { type, shape: [last - first, ...rest], data: data.slice(first * size, last * size) };
+}
+
 /** An open model: its files are read and opened when they are first needed. */
 export class Engine {
   readonly record: ExportedModel;
@@ -371,8 +378,7 @@ export class Engine {
     const seed = whole("seed", options.seed ?? 0, 0, Number.MAX_SAFE_INTEGER);
     const [image] = ability.outputs;
     const sides = image && imageSides(image);
-    const size = this.batchSize(sides, inSteps ? Math.max(1, count) : options.batchSize);
-    if (inSteps) {
+    if (inSteps && ability.steps === undefined) {
       throw new AbilityError(
         `the exported ${this.record.model} draws samples in one run, which shows no steps; leave onStep out`,
       );
@@ -382,16 +388,51 @@ export class Engine {
     if (known !== undefined)
       throw new DataError(`model.json: sample takes ${known.name}, which is unknown here`);
     const parts: Samples[] = [];
+    // Whoever sees steps sees all samples at once.
+    const size = inSteps ? Math.max(1, count) : this.batchSize(sides, options.batchSize);
     for (let first = 0; first < count; first += size) {
       const rows = Math.min(size, count - first);
       const feeds = {
         ...noiseFeeds(ports, noise, count, { seed, first, count: rows }),
         ...this.labelFeeds(ports, label, count, first, rows),
       };
-      const found = await this.run(ability, feeds, watch.signal);
+      const found = inSteps
+        ? await this.inSteps(ability, feeds, rows, watch)
+        : await this.run(ability, feeds, watch.signal);
       parts.push(this.samplesOf(ability, found, rows));
     }
     return this.joined(ability, parts);
+  }
+
+  /** Runs the steps of a sampler one by one, and shows samples on their way. @returns the outputs of the last */
+  private async inSteps(
+    ability: ExportedAbility,
+    feeds: Readonly<Record<string, Values>>,
+    rows: number,
+    { signal, onStep }: Watch,
+  ): Promise<Readonly<Record<string, Values>>> {
+    const { steps } = ability;
+    if (steps === undefined) return this.run(ability, feeds, signal);
+    let found: Readonly<Record<string, Values>> = {};
+    const { count, each } = steps;
+    const all = Math.ceil(count / each);
+    for (let step = 0; step < all; step++) {
+      const [first, last] = [step * each, Math.min(count, (step + 1) * each)];
+      const noise = steps.noise === undefined ? undefined : feeds[steps.noise];
+      found = await this.run(
+        ability,
+        {
+          ...feeds,
+          ...(step > 0 && { [steps.input]: output(found, steps.state) }),
+          ...(noise && { [steps.noise ?? ""]: ofRounds(noise, first, last) }),
+          [steps.first]: valuesOf("int64", [first]),
+          [steps.last]: valuesOf("int64", [last]),
+        },
+        signal,
+      );
+      onStep?.({ ...this.samplesOf(ability, found, rows), done: step + 1, steps: all });
+    }
+    return found;
   }
 
   /** Outputs of a sampler as samples. */

@@ -55,6 +55,17 @@ const ability: Shape<ExportedAbility> = record({
   what: anyText,
   inputs: list(port, NAMES),
   outputs: list(port, NAMES, 1),
+  steps: optional(
+    record({
+      count: number({ whole: true, least: 1, most: 1_000_000 }, "a number of rounds"),
+      each: number({ whole: true, least: 1, most: 1_000_000 }, "a number of rounds"),
+      first: anyText,
+      last: anyText,
+      input: anyText,
+      state: anyText,
+      noise: optional(anyText),
+    }),
+  ),
   notes: optional(texts),
 });
 

@@ -22,7 +22,12 @@ export const text =
 /** A number, whole if asked for, within bounds. */
 export const number =
   (
-    { whole = false, least = -Number.MAX_VALUE, above = Number.NEGATIVE_INFINITY } = {},
+    {
+      whole = false,
+      least = -Number.MAX_VALUE,
+      most = Number.MAX_VALUE,
+      above = Number.NEGATIVE_INFINITY,
+    } = {},
     wanted = "a number",
   ): Shape<number> =>
   (value, at) =>
@@ -30,6 +35,7 @@ export const number =
     Number.isFinite(value) &&
     (!whole || Number.isSafeInteger(value)) &&
     value >= least &&
+    value <= most &&
     value > above
       ? value
       : wrong(at, wanted);

@@ -239,6 +239,33 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 });
 
+describe("a diffusion model that is loaded", () => {
+  it("shows each step on the way to the same images, of solvers with and without noise", async () => {
+    const folders = { flow: exported("digits"), ddpm: join(folder, "ddpm") };
+    await exportRun(runs.digits(), folders.ddpm, { sampler: { solver: "ddpm", steps: 4 } });
+    for (const [kind, path] of Object.entries(folders)) {
+      await using model = await load(path, { needs: "sample", threads: 1 });
+      const options = { count: 2, seed: 4, label: 3 };
+      const whole = present((await model.sample(options)).samples);
+      const seen: number[] = [];
+      const states: Uint8Array[] = [];
+      const { samples } = await model.sample({
+        ...options,
+        onStep: ({ done, steps, samples: own }) => {
+          seen.push(done / steps);
+          states.push(present(own).data);
+        },
+      });
+      expect(largestDifference(present(samples).data, whole.data), kind).toBeLessThanOrEqual(1);
+      const { count, each } = present(model.record.abilities.sample?.steps);
+      expect(seen.length).toBe(Math.ceil(count / each));
+      expect(seen.at(-1)).toBe(1);
+      expect(states.at(-1)).toEqual(present(samples).data);
+      expect(largestDifference(present(states[0]), whole.data)).toBeGreaterThan(1);
+    }
+  });
+});
+
 describe("features", () => {
   it("of images at the size of the model are those of the server", async () => {
     const image = new Uint8Array(await readFile(new URL("../fixtures/export/photo.png", import.meta.url)));
