@@ -110,6 +110,11 @@ export class MissingPackageError extends EidosError {
   override readonly name = "MissingPackageError";
 }
 
+/** A model is asked for what it, or the file that it is in, cannot do; the message has the reason. */
+export class AbilityError extends EidosError {
+  override readonly name = "AbilityError";
+}
+
 /** What a server answers in place of a result: its HTTP status, and where it is worth a try, seconds until then. */
 export class ServiceError extends EidosError {
   override readonly name: string = "ServiceError";

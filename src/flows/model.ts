@@ -4,6 +4,7 @@ import { OptionError } from "../errors.ts";
 import type {
   Density,
   Exportable,
+  ExportedDraws,
   GradualSampler,
   Inpainter,
   InpaintOptions,
@@ -356,11 +357,14 @@ export class FlowModel
   }
 
   /** One pass from noise of the base to samples; none for flows that are given columns. */
-  exportedDraws(): { readonly samples: Tensor } | undefined {
+  exportedDraws(): ExportedDraws | undefined {
     const { classes, givenSize } = this.conditioning;
     if (givenSize > 0) return undefined;
     const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
-    return { samples: this.decode(this.drawCodes("batch"), label && oneHot(label, classes)) };
+    return {
+      samples: this.decode(this.drawCodes("batch"), label && oneHot(label, classes)),
+      ...(this.base.hasPlainNoise === true && { stream: [] }),
+    };
   }
 
   /** Completions of partly known samples from the exact conditional density; see `inpaintFlow`. */

@@ -1,5 +1,13 @@
 import { OptionError } from "../errors.ts";
-import type { Adversarial, Exportable, Losses, SampleOptions, Sampler, Turn } from "../model/capabilities.ts";
+import type {
+  Adversarial,
+  Exportable,
+  ExportedDraws,
+  Losses,
+  SampleOptions,
+  Sampler,
+  Turn,
+} from "../model/capabilities.ts";
 import { continuousKind, type DataInfo, drawClass, type SymbolicBatch } from "../model/data-info.ts";
 import { builderOf, defineModel, type FitPreferences } from "../model/definition.ts";
 import { SampleSpace } from "../model/sample-space.ts";
@@ -272,10 +280,13 @@ export class Gan implements Adversarial, Sampler<GanSampleOptions>, Exportable {
   }
 
   /** One pass of the generator. */
-  exportedDraws(): { readonly samples: Tensor } {
+  exportedDraws(): ExportedDraws {
     const { classes, latentSize } = this.options;
     const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
-    return { samples: this.space.data(this.generate(normal(["batch", latentSize]), label)) };
+    return {
+      samples: this.space.data(this.generate(normal(["batch", latentSize]), label)),
+      stream: ["code"],
+    };
   }
 
   /** The generator as a graph from codes to samples. */

@@ -24,6 +24,10 @@ export class FlowPrior implements Base {
     this.flow = flow;
   }
 
+  get hasPlainNoise(): boolean {
+    return this.flow.base.hasPlainNoise === true;
+  }
+
   logProb(z: Tensor): Tensor {
     return this.flow.continuousLogProb(z);
   }

@@ -7,6 +7,7 @@ import type {
   DensityScoreOptions,
   Embedder,
   Exportable,
+  ExportedDraws,
   Inpainter,
   InpaintOptions,
   Losses,
@@ -415,13 +416,18 @@ export class Vae
   }
 
   /** One pass from noise to samples; of images to what the decoder expects, as `sample` has it; none where columns are given. */
-  exportedDraws(): { readonly samples: Tensor } | undefined {
+  exportedDraws(): ExportedDraws | undefined {
     const { classes, givenSize } = this.conditioning;
     if (givenSize > 0) return undefined;
     const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
     const context = label && oneHot(label, classes);
     const z = this.prior.fromNoise(this.prior.noise("batch", this.dimensions));
-    if (this.isImage) return { samples: this.decode(z, context) };
+    if (this.isImage) {
+      return {
+        samples: this.decode(z, context),
+        ...(this.prior.hasPlainNoise === true && { stream: ["code"] }),
+      };
+    }
     const drawn = this.observation.draw(this.decoder.forward(z, context), this.observation.noise("batch"));
     return { samples: this.whole(drawn, context) };
   }

@@ -296,6 +296,16 @@ export interface Stepwise {
   path(z: Tensor, context?: Tensor): readonly Tensor[];
 }
 
+/** The graph of `sample`, where one pass draws samples. */
+export interface ExportedDraws {
+  readonly samples: Tensor;
+  /**
+   * Of the only random leaf: labels of the generator that `sample` fills a row of it from by `fillNormal` or `fillUniform`, after those of the seed,
+   * `sample` and the row. Undefined where it draws otherwise.
+   */
+  readonly stream?: readonly string[] | undefined;
+}
+
 /** A model that can be written as one ONNX graph for use outside: named inputs with a `batch` axis, named outputs. */
 export interface Exportable {
   /** The graph of the model's main use (a velocity field, a log-density, detections). */
@@ -303,16 +313,23 @@ export interface Exportable {
   /**
    * The graph of a whole sampler, from noise to samples in data units, where drawing samples takes more than one pass.
    * @param options those for drawing samples that the model has of its own
+   * @param inSteps whether steps can be run one by one, where a step needs nothing but the state: with inputs `firstStep` and `lastStep`
+   *   (int64 scalars), the output `state`, and `noise` being the state after the first step; a row of `stepNoise` for each round that is run
    */
-  exportedSampler?(options: unknown): {
+  exportedSampler?(
+    options: unknown,
+    inSteps?: boolean,
+  ): {
     readonly outputs: Readonly<Record<string, Tensor>>;
     readonly description: string;
+    /** Where steps can be run one by one: rounds of the loop, and how many of them are a step. */
+    readonly steps?: { readonly count: number; readonly each: number };
   };
   /**
    * The graph of `sample` with its usual options, where one pass draws samples: `samples` in data units, [batch, …], from random leaves and,
    * where the model knows classes, the input `label`. Undefined where there is no such graph.
    */
-  exportedDraws?(): { readonly samples: Tensor } | undefined;
+  exportedDraws?(): ExportedDraws | undefined;
 }
 
 /** A model whose features describe samples. */

@@ -11,6 +11,13 @@ export const EXPORT_VERSION = 1;
 
 const texts = () => list(text(), MOST.names).readonly();
 
+/** A file of the model. A stranger's record may name nothing elsewhere. */
+const fileName = () =>
+  z
+    .string()
+    .max(200)
+    .regex(/^\w[\w .-]*\.onnx$/, "must be the name of an ONNX file beside model.json");
+
 /** What the number of a date means. */
 const dateNote = z
   .strictObject({
@@ -52,6 +59,12 @@ const port = z
       .enum(["normal", "uniform"])
       .optional()
       .describe("what to fill it with: standard normals, or uniforms on [0, 1)"),
+    stream: list(text(), 8)
+      .readonly()
+      .optional()
+      .describe(
+        "of noise: labels of the generator that eidos sample fills a row from, after those of the seed, `sample` and the row, and before that of the step where the first axis is of steps",
+      ),
   })
   .readonly();
 
@@ -104,10 +117,25 @@ const precision = z
 /** What one file of an exported model does. */
 const ability = z
   .strictObject({
-    file: text().describe("name of the ONNX file, beside model.json"),
+    file: fileName().describe("name of the ONNX file, beside model.json"),
     what: text(),
     inputs: list(port, MOST.names).readonly(),
     outputs: list(port, MOST.names).min(1).readonly(),
+    steps: z
+      .strictObject({
+        count: z.int().min(1).max(MOST.steps).describe("rounds of the sampler"),
+        each: z.int().min(1).max(MOST.steps).describe("rounds of a step: runs begin at multiples of it"),
+        first: text().describe(
+          "optional input: number of the first round to run, from 0; after it, noise is the state",
+        ),
+        last: text().describe("optional input: rounds before this number are run"),
+        input: text().describe("input of noise, which later takes the state"),
+        state: text().describe("output: the state after the last round that was run"),
+        noise: text().optional().describe("input with noise of each round that is run, on its first axis"),
+      })
+      .readonly()
+      .optional()
+      .describe("of a sampler whose steps can be run one by one; outputs are then samples on their way"),
     notes: texts().optional().describe("what is to be known beyond the inputs and outputs"),
     precision: precision.optional().describe("where weights are not float32"),
   })
@@ -132,7 +160,7 @@ export const exportedModelSchema = z.strictObject({
       detect: ability.optional(),
     })
     .readonly(),
-  stages: list(z.strictObject({ file: text(), what: text() }).readonly(), MOST.names)
+  stages: list(z.strictObject({ file: fileName(), what: text() }).readonly(), MOST.names)
     .readonly()
     .optional()
     .describe("files of a model of several networks, whose use together stays outside"),

@@ -1,12 +1,14 @@
 import type { Row } from "../data/sources/memory.ts";
-import type { Detection } from "../detection/boxes/detections.ts";
 import type { NdArray } from "../tensor/array.ts";
+import type { FoundIn } from "../use/types.ts";
 
 // What a server can be asked, and what it answers: the words that routes, the queue and workers have in common. All of it is plain data, which
 // goes from one process to another.
 
 /** What a model is served for, the first one that it can do being its default. */
 export const ABILITIES = ["detect", "score", "impute", "sample", "embed"] as const;
+
+export type { FoundIn } from "../use/types.ts";
 
 export type ServedAbility = (typeof ABILITIES)[number];
 
@@ -82,16 +84,6 @@ export type Work =
       readonly seed: number;
       readonly layer: { readonly layer: string; readonly pool: "none" | "mean" };
     };
-
-/** What was found in an image. */
-export interface FoundIn {
-  readonly width: number;
-  readonly height: number;
-  /** From the best down, in pixels of the upright image. */
-  readonly objects: readonly (Detection & { readonly label: string })[];
-  /** Whether more was found than the maximum. */
-  readonly cut: boolean;
-}
 
 /** A cell of a table that a model has made. */
 export type MadeCell = string | number | null;

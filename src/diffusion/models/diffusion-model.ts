@@ -431,8 +431,8 @@ export class DiffusionModel
   }
 
   /** A whole sampler as a graph; see `exportedSampler`. @throws OptionError as there */
-  exportedSampler(options: unknown = {}): ExportedGraph {
-    return exportedSampler(this, options);
+  exportedSampler(options: unknown = {}, inSteps = false): ExportedGraph {
+    return exportedSampler(this, options, inSteps);
   }
 }
 

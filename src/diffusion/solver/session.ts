@@ -198,11 +198,26 @@ export async function runTable(
 /** Stands before the names of the denoiser's own inputs, which may then be any. */
 const OWN = "own.";
 
+/** Steps of a loop inside a graph that are done: from `first` on, before `last`, int64 scalars. */
+export interface StepRange {
+  readonly first: Tensor;
+  readonly last: Tensor;
+}
+
+/** The number of a round among all steps. */
+export const rowOf = (round: Tensor, range: StepRange | undefined): Tensor =>
+  range === undefined ? round : round.add(range.first);
+
+/** Whether a round of a range has a next one. */
+export const hasNext = (round: Tensor, range: StepRange): Tensor =>
+  rowOf(round, range).add(1).less(range.last);
+
 /**
  * A whole sampler in one graph: a loop over the rows of a table, which is a constant of the graph. Exported, it takes
  * noise and returns samples.
  * @param start the state at the time of the first row, [n, …]
- * @param noise [rows, n, …], where the table draws some
+ * @param noise [rows, n, …], where the table draws some; of a range, its rows alone
+ * @param range the rows that are done (default: all); the first of them must not read the memory
  * @throws OptionError where the table draws noise and is given none
  */
 export function samplerGraph(
@@ -210,24 +225,29 @@ export function samplerGraph(
   denoiser: (x: Tensor, time: Tensor) => Denoised<Tensor>,
   start: Tensor,
   noise?: Tensor,
+  range?: StepRange,
 ): Tensor {
   const { rows } = table;
   if (noise === undefined && isStochastic(table)) withoutNoise(rows.findIndex(({ s }) => s !== 0));
   const entries = constant(rowArray(rows));
   const stepOf = (x: Tensor, memory: Tensor, step: Tensor) => {
     const drawn = noise === undefined ? undefined : gather(noise, step, 0);
-    return stepGraph({ x, memory }, gather(entries, step, 0), drawn, denoiser);
+    return stepGraph({ x, memory }, gather(entries, rowOf(step, range), 0), drawn, denoiser);
   };
   const options = { maximum: rows.length };
   if (!hasMemory(table)) {
-    const [end] = whileLoop([start], ([x], step) => ({ state: [stepOf(x, x, step).x] }), options);
+    const [end] = whileLoop(
+      [start],
+      ([x], step) => ({ state: [stepOf(x, x, step).x], ...(range && { again: hasNext(step, range) }) }),
+      options,
+    );
     return end;
   }
   const [end] = whileLoop(
     [start, start],
     ([x, memory], step) => {
       const next = stepOf(x, memory, step);
-      return { state: [next.x, next.memory] };
+      return { state: [next.x, next.memory], ...(range && { again: hasNext(step, range) }) };
     },
     options,
   );

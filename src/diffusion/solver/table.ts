@@ -81,6 +81,15 @@ export function hasMemory({ rows }: SolverTable): boolean {
   return rows.some(({ c }) => c !== 0);
 }
 
+/** The most rows of a method's step that are looked for. */
+const MOST_STEP_ROWS = 4;
+
+/** Of how many rows a step is that reads no memory of the step before it, as 2 of Heun's method; undefined where all hang together. */
+export function rowsOfStep({ rows }: SolverTable): number | undefined {
+  const sizes = Array.from({ length: MOST_STEP_ROWS }, (_, i) => i + 1);
+  return sizes.find((size) => rows.every(({ c }, i) => i % size !== 0 || c === 0));
+}
+
 /** The order of a row's numbers in an array. */
 export const ROW_COLUMNS = ["time", "a", "b", "c", "s", "e", "f", "range"] as const;
 

@@ -3,14 +3,16 @@ import { FIXED_STEP_METHODS } from "../../ode/index.ts";
 import { constant, float32, gather, input, type Shape, type Tensor, whileLoop } from "../../tensor/index.ts";
 import type { DiffusionCore } from "../solver/follow.ts";
 import { parseSampleOptions } from "../solver/options.ts";
-import { samplerGraph } from "../solver/session.ts";
+import { hasNext, rowOf, type StepRange, samplerGraph } from "../solver/session.ts";
 import type { FlowPlan } from "../solver/solvers.ts";
-import { isStochastic } from "../solver/table.ts";
+import { isStochastic, rowsOfStep } from "../solver/table.ts";
 
 /** A graph to be written as one file. */
 export interface ExportedGraph {
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly description: string;
+  /** Of a sampler that can be run step by step: its rounds, and how many of them are a step. */
+  readonly steps?: { readonly count: number; readonly each: number };
 }
 
 /** A flow by fixed steps as a loop inside a graph. @throws OptionError where the method chooses its steps */
@@ -18,6 +20,7 @@ function flowGraph(
   { method, times }: FlowPlan,
   velocityOf: (x: Tensor, time: Tensor) => Tensor,
   start: Tensor,
+  range?: StepRange,
 ): Tensor {
   if (method === "dormand-prince") {
     throw new OptionError(
@@ -28,7 +31,8 @@ function flowGraph(
   const moments = constant(float32(times, [times.length]));
   const [end] = whileLoop(
     [start],
-    ([x], step) => {
+    ([x], round) => {
+      const step = rowOf(round, range);
       const now = gather(moments, step, 0);
       const length = gather(moments, step.add(1), 0).sub(now);
       const moved = (known: readonly Tensor[], coefficients: readonly number[]): Tensor =>
@@ -40,7 +44,7 @@ function flowGraph(
       for (const [i, node] of nodes.entries()) {
         slopes.push(velocityOf(moved(slopes, stages[i] ?? []), now.add(length.mul(node))));
       }
-      return { state: [moved(slopes, weights)] };
+      return { state: [moved(slopes, weights)], ...(range && { again: hasNext(round, range) }) };
     },
     { maximum: times.length - 1 },
   );
@@ -52,9 +56,10 @@ function flowGraph(
  * data units, any number at once. Inputs are `noise`, standard normal of the shape of the samples; `stepNoise`, the same for
  * each row of a solver that draws some; and `label`, the class of each sample, where the model knows classes.
  * @param options those of `sample`
+ * @param inSteps whether its steps can be run one by one, as `Exportable` has it
  * @throws OptionError where an option is wrong, or the solver chooses its steps
  */
-export function exportedSampler(model: DiffusionCore, options: unknown): ExportedGraph {
+export function exportedSampler(model: DiffusionCore, options: unknown, inSteps = false): ExportedGraph {
   const settings = parseSampleOptions(options);
   const { sampleShape, kind } = model.data;
   const { guidance = kind === "image" ? 2 : 1, clip } = settings;
@@ -65,15 +70,25 @@ export function exportedSampler(model: DiffusionCore, options: unknown): Exporte
   const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
   const call = model.condition.applyInGraph(model.predict.bind(model), label, guidance);
   const views = model.views(call, { ...(clip !== undefined && { clip }) });
-  const start = noise.mul(plan.kind === "table" ? plan.table.deviation : plan.deviation);
+  const deviation = plan.kind === "table" ? plan.table.deviation : plan.deviation;
+  const steps = plan.kind === "table" ? plan.table.rows.length : plan.times.length - 1;
+  // Of what can be run by itself: a step of a flow, or the rows of a step of a table.
+  const each = plan.kind === "table" ? rowsOfStep(plan.table) : plan.denoise ? undefined : 1;
+  const range =
+    inSteps && each !== undefined
+      ? { first: input("firstStep", [], "int64"), last: input("lastStep", [], "int64") }
+      : undefined;
+  // After the first step, what is given is a state.
+  const isFirst = range?.first.cast("float32").neg().add(1).relu();
+  const start = noise.mul(isFirst === undefined ? deviation : isFirst.mul(deviation - 1).add(1));
   const rows = plan.kind === "table" && isStochastic(plan.table) ? plan.table.rows.length : 0;
   const stepNoise = rows > 0 ? input("stepNoise", [rows, ...shape]) : undefined;
   let end: Tensor;
   if (plan.kind === "table") {
-    end = samplerGraph(plan.table, (x, time) => views.denoised(x, time, {}), start, stepNoise);
+    end = samplerGraph(plan.table, (x, time) => views.denoised(x, time, {}), start, stepNoise, range);
   } else {
     const everyRow = (time: Tensor): Tensor => time.reshape([1]).broadcastTo(["batch"]);
-    end = flowGraph(plan, (x, time) => views.velocity(x, everyRow(time), {}), start);
+    end = flowGraph(plan, (x, time) => views.velocity(x, everyRow(time), {}), start, range);
     if (plan.denoise) {
       end = views.denoised(end, everyRow(constant(plan.times.at(-1) ?? 0)), {}).denoised;
     }
@@ -86,7 +101,8 @@ export function exportedSampler(model: DiffusionCore, options: unknown): Exporte
         : "units of the data";
   const evaluations = plan.kind === "table" ? plan.table.rows.length : undefined;
   return {
-    outputs: { samples: model.units.toData(end) },
+    outputs: { samples: model.units.toData(end), ...(range && { state: end }) },
+    ...(range && each !== undefined && { steps: { count: steps, each } }),
     description:
       `A whole sampler: ${settings.solver ?? model.solver}${evaluations === undefined ? "" : ` in ${evaluations} network evaluations`}. ` +
       `noise: standard normal [${shape.join(", ")}].` +

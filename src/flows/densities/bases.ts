@@ -12,6 +12,8 @@ import { concat, type Dim, normal, Parameter, slice, type Tensor, uniform } from
 export interface Base {
   /** True where the components of z depend on each other (default: they do not). */
   readonly dependent?: boolean;
+  /** True where `noise` is of one random leaf, and what `drawNoise` draws is what `fillNormal` or `fillUniform` makes of the leaf. */
+  readonly hasPlainNoise?: boolean;
   /** Log-density in nats of each row of z [n, d], shape [n]. */
   logProb(z: Tensor): Tensor;
   /** How many numbers of noise one draw of d components takes. */
@@ -47,6 +49,7 @@ const scaled = (z: Tensor, temperature: Tensor | undefined): Tensor =>
 
 /** Standard Gaussian: log p(z_i) = −(z_i² + log 2π) / 2. */
 export const gaussian: Base = {
+  hasPlainNoise: true,
   logProb: (z) =>
     z
       .square()
@@ -61,6 +64,8 @@ export const gaussian: Base = {
 
 /** Standard logistic: log p(z_i) = −log(1 + exp(z_i)) − log(1 + exp(−z_i)), of deviation π/√3. */
 export const logistic: Base = {
+  // The uniforms of the leaf are those of `drawNoise` to 24 bits.
+  hasPlainNoise: true,
   // softplus(−z) = softplus(z) − z, so that one softplus does.
   logProb: (z) => z.sub(z.softplus().mul(2)).sum(1),
   noiseSize: (dimensions) => dimensions,
@@ -87,6 +92,7 @@ const OUTSIDE = 1000;
  * gradient leads back into the box.
  */
 export class UniformBase implements Base {
+  readonly hasPlainNoise = true;
   private readonly low: number;
   private readonly high: number;
 
@@ -133,6 +139,7 @@ function gammaRatio(degrees: number): number {
  * − (ν + 1)/2 · log(1 + z_i²/ν). Its heavy tails suit data with outliers.
  */
 export class StudentBase implements Base {
+  readonly hasPlainNoise = true;
   private readonly degrees: number;
 
   /** @throws OptionError unless the degrees of freedom are a whole number from 1 on */
@@ -196,6 +203,7 @@ const spread = (noise: Tensor, deviation: Tensor, temperature: Tensor | undefine
 
 /** A Gaussian with learned mean and deviation in each component; it starts as the standard one. */
 export class LearnedGaussian implements Base {
+  readonly hasPlainNoise = true;
   readonly mean: Parameter;
   readonly logDeviation: Parameter;
 

@@ -8,8 +8,8 @@ export interface NetworkInput {
   readonly name: string;
   /** A size that is free is called `batch`. */
   readonly shape: readonly (number | string)[];
-  /** What it is fed: samples of the data, noise, or numbers of classes. */
-  readonly from: "samples" | "normal" | "uniform" | "classes";
+  /** What it is fed: samples of the data, noise, numbers of classes, or one number. */
+  readonly from: "samples" | "normal" | "uniform" | "classes" | { readonly number: number };
 }
 
 /** The network inside of a file, without what makes it take and give data in their own units. */

@@ -81,6 +81,7 @@ export async function fedData(run: LoadedRun, given: string | DataSource | undef
 /** Noise or classes for an input. @param first number of the first row among all */
 function drawn({ name, shape, from }: NetworkInput, rows: number, first: number, classes: number): NdArray {
   const dims = shape.map((size) => (size === "batch" ? rows : Number(size)));
+  if (typeof from === "object") return int64([from.number], dims);
   // All classes in turn.
   if (from === "classes")
     return int64(

@@ -3,7 +3,7 @@ import type { Binarization } from "../../data/sources/data-set.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { isNoisy } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
-import type { ExportedPort } from "../../model/exported.ts";
+import type { ExportedAbility, ExportedPort } from "../../model/exported.ts";
 import { type GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import { exportOnnx, graphOf, type RandomInput, type State } from "../../program/program.ts";
 import { Random } from "../../random.ts";
@@ -290,6 +290,7 @@ function noisePorts(
   randoms: readonly RandomInput[],
   named: readonly ExportedPort[],
   names: PortNames,
+  stream: readonly string[] | undefined,
 ): readonly { readonly inside: string; readonly port: ExportedPort }[] {
   const drawn = randoms.map(({ name, distribution, shape }, i) => ({
     inside: name,
@@ -299,6 +300,7 @@ function noisePorts(
       shape: shape.map((size) => (size === "batch" ? ROWS : size)),
       what: distribution === "normal" ? "standard normal numbers" : "uniform numbers on [0, 1)",
       noise: distribution,
+      ...(randoms.length === 1 && stream !== undefined && { stream }),
     } satisfies ExportedPort,
   }));
   return [
@@ -337,6 +339,35 @@ function writeSamples(
   return [port];
 }
 
+/** Inputs by which steps of a sampler are run one by one; all of them by default. */
+function stepInputs(graph: GraphWriter, count: number, names: PortNames) {
+  const inputs = [
+    {
+      inside: "firstStep",
+      otherwise: 0,
+      what: "number of the first round that is run; after round 0, noise is the state",
+    },
+    { inside: "lastStep", otherwise: count, what: "rounds before this number are run, at least one" },
+  ].map(({ inside, otherwise, what }) => {
+    const shape = ["0 or 1"];
+    const port: ExportedPort = {
+      name: names.take(inside),
+      type: "int64",
+      shape,
+      what,
+      optional: true,
+      default: otherwise,
+    };
+    const given = graph.input(port.name, "int64", shape);
+    const value = graph
+      .concat([given, graph.ints([otherwise])], 0)
+      .gather(graph.ints([0]))
+      .squeeze(0);
+    return { port, feed: [inside, value] as const };
+  });
+  return { ports: inputs.map(({ port }) => port), feeds: Object.fromEntries(inputs.map(({ feed }) => feed)) };
+}
+
 /**
  * Samples as a file.
  * @param options of the model's sampler, where it takes steps
@@ -363,11 +394,14 @@ export function sampleAbility(
     );
   }
   const traced =
-    draws === undefined ? model.exportedSampler?.(options ?? {}) : { outputs: draws, description: undefined };
-  const { samples } = traced?.outputs ?? {};
+    draws === undefined
+      ? model.exportedSampler?.(options ?? {}, true)
+      : { outputs: { samples: draws.samples }, description: undefined };
+  const { samples, state }: Readonly<Record<string, Tensor | undefined>> = traced?.outputs ?? {};
+  const rounds = traced !== undefined && "steps" in traced ? traced.steps : undefined;
   if (samples === undefined) return { why: `${config.model} has no graph of its samples` };
   const { graph: parts, randoms } = graphOf(new Map([["samples", samples]]), weights);
-  const network = exportOnnx({ samples }, weights);
+  const network = exportOnnx({ samples, ...(state && { state }) }, weights);
   const inputs = [...parts.inputs].flatMap(([leaf, name]): ExportedPort[] => {
     if (randoms.some((random) => random.name === name)) return [];
     const shape = leaf.shape.map((size) => (size === "batch" ? ROWS : size));
@@ -377,44 +411,87 @@ export function sampleAbility(
           name,
           type: "int64",
           shape,
-          what: "number of the class of each sample; classes of model.json names them",
+          what: `number of the class of each sample; classes of model.json names them${draws === undefined ? "; as many as there are for any class" : ""}`,
+          // Diffusion models know samples of no class in particular.
+          ...(draws === undefined && { default: config.dataInfo.classes ?? 0 }),
         },
       ];
     }
-    return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal" }];
+    if (name === "firstStep" || name === "lastStep") return [];
+    // As `sample` of diffusion models has it.
+    const stream = name === "noise" ? ["noise"] : [];
+    return [{ name, type: "float32", shape, what: "standard normal numbers", noise: "normal", stream }];
   });
   const written = (inner: Uint8Array) => {
     const graph = new GraphWriter();
     const names = new PortNames();
-    const ports = noisePorts(randoms, inputs, names);
-    const feeds = ports.map(
-      ({ inside, port }) => [inside, graph.input(port.name, port.type, port.shape)] as const,
-    );
-    const made = graph.include(inner, Object.fromEntries(feeds)).samples as GraphValue;
-    const outputs = writeSamples(graph, config, made, names);
-    return { bytes: graph.bytes(), ports, outputs };
+    const ports = noisePorts(randoms, inputs, names, draws?.stream);
+    const stepped = rounds === undefined ? undefined : stepInputs(graph, rounds.count, names);
+    const feeds = ports.map(({ inside, port }) => {
+      // Where steps are run one by one, so many rows of their noise are given.
+      const shape =
+        stepped !== undefined && inside === "stepNoise" ? ["steps", ...port.shape.slice(1)] : port.shape;
+      return [inside, graph.input(port.name, port.type, shape)] as const;
+    });
+    const made = graph.include(inner, { ...Object.fromEntries(feeds), ...stepped?.feeds });
+    const outputs = [...writeSamples(graph, config, made.samples as GraphValue, names)];
+    const nameOf = (inside: string): string | undefined =>
+      ports.find((one) => one.inside === inside)?.port.name;
+    let steps: ExportedAbility["steps"];
+    if (stepped !== undefined && rounds !== undefined && made.state !== undefined) {
+      const shape = [ROWS, ...config.dataInfo.sampleShape];
+      const port: ExportedPort = {
+        name: names.take("state"),
+        type: "float32",
+        shape,
+        what: "the state after the last round that was run",
+      };
+      graph.output(port.name, made.state, shape);
+      outputs.push(port);
+      const noise = nameOf("stepNoise");
+      const [first, last] = stepped.ports.map(({ name }) => name) as [string, string];
+      steps = {
+        ...rounds,
+        first,
+        last,
+        input: nameOf("noise") ?? "noise",
+        state: port.name,
+        ...(noise && { noise }),
+      };
+    }
+    return { bytes: graph.bytes(), ports, stepped, outputs, steps };
   };
-  const { bytes, ports, outputs } = written(network);
+  const { bytes, ports, stepped, outputs, steps } = written(network);
   const gaps = outputs.some(({ missing }) => missing !== undefined);
   return {
     name: "sample",
     bytes,
     network: {
       bytes: network,
-      inputs: ports.map(
-        ({ inside, port: { shape, noise } }): NetworkInput => ({
-          name: inside,
-          shape: shape.map((size) => (size === ROWS ? "batch" : size)),
-          from: noise ?? "classes",
-        }),
-      ),
+      inputs: [
+        ...ports.map(
+          ({ inside, port: { shape, noise } }): NetworkInput => ({
+            name: inside,
+            shape: shape.map((size) => (size === ROWS ? "batch" : size)),
+            from: noise ?? "classes",
+          }),
+        ),
+        // All rounds are run.
+        ...(stepped === undefined || rounds === undefined
+          ? []
+          : [
+              { name: "firstStep", shape: [], from: { number: 0 } },
+              { name: "lastStep", shape: [], from: { number: rounds.count } },
+            ]),
+      ],
       fileOf: (inner) => written(inner).bytes,
     },
     note: {
       file: "sample.onnx",
       what: `samples, as many as rows of noise${traced?.description === undefined ? "" : `. ${traced.description}`}`,
-      inputs: ports.map(({ port }) => port),
+      inputs: [...ports.map(({ port }) => port), ...(stepped?.ports ?? [])],
       outputs,
+      ...(steps && { steps }),
       notes: [
         ...(gaps ? ["Rows have gaps as the data has them, as those of eidos sample --gaps."] : []),
         ...(columnsOf(config) === undefined

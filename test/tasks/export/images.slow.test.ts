@@ -112,8 +112,8 @@ describe("images", () => {
     const ability = present(record.abilities.sample);
     expect(record.leftOut.map(({ ability: name }) => name)).toContain("score");
     const plain = await ort.InferenceSession.create(join(path, ability.file));
-    const feeds = ability.inputs.map(({ name, type, shape }) => {
-      const dims = shape.map((size) => (size === "rows" ? 3 : Number(size)));
+    const feeds = ability.inputs.map(({ name, type, shape, optional }) => {
+      const dims = optional ? [0] : shape.map((size) => (size === "rows" ? 3 : Number(size)));
       const count = dims.reduce((product, size) => product * size, 1);
       const tensor =
         type === "int64"
