@@ -16,11 +16,18 @@ export const dataOptionsSchema = z.strictObject({
     .default(0)
     .describe("seed of drawn points, of random splits, of binarization and of dequantization noise"),
   count: sampleCount().default(50_000).describe("training points to draw from a density in the plane"),
-  size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
+  size: z
+    .int()
+    .min(1)
+    .max(4096)
+    .optional()
+    .describe(
+      "height and width of images, in pixels (default: those of images of 8 to 64 pixels that are all of one size, otherwise 32)",
+    ),
   color: z
     .enum(["grey", "rgb"])
     .optional()
-    .describe("color of images (default: rgb; grey where they are binarized)"),
+    .describe("color of images (default: grey where all images are, or are binarized, otherwise rgb)"),
   bits: z
     .int()
     .min(8)
