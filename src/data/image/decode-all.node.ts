@@ -118,8 +118,8 @@ export async function decodeAll<T extends { readonly name: string }>({
     onProgress?.({ done, total: items.length });
   });
   const pixelsOf = (index: number): Uint8Array => pixels.subarray(index * length, (index + 1) * length);
-  for (const [index, original] of originals.entries())
-    if (original?.deep === true) depths.see(pixelsOf(index));
+  for (const [index, { name }] of items.entries())
+    if (originals[index]?.deep === true) depths.see(name, pixelsOf(index));
   if (key === undefined || states === undefined) return { pixels, broken, originals, notes: [] };
   const count = items.length.toLocaleString("en");
   if (fresh.length === broken.size) {

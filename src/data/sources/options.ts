@@ -10,6 +10,14 @@ export const followLinksSchema = z
   .default(false)
   .describe("follow links that lead out of a folder of images; links within it are followed in any case");
 
+/** An option of images, with boxes or without. */
+export const bitsSchema = z
+  .int()
+  .min(8)
+  .max(16)
+  .optional()
+  .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)");
+
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
   splitSeed: seedNumber()
@@ -28,12 +36,7 @@ export const dataOptionsSchema = z.strictObject({
     .enum(["grey", "rgb"])
     .optional()
     .describe("color of images (default: grey where all images are, or are binarized, otherwise rgb)"),
-  bits: z
-    .int()
-    .min(8)
-    .max(16)
-    .optional()
-    .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)"),
+  bits: bitsSchema,
   binary: z
     .boolean()
     .optional()
