@@ -52,7 +52,8 @@ function rowFiles(
     throw new OptionError(`option suppression: ${run.config.model} finds no objects; export it without`);
   }
   const embeds = isEmbedder(model) || layer !== undefined;
-  const conditional = run.config.modelOptions.conditional === true;
+  const { conditional, given } = run.config.modelOptions;
+  const isGiven = conditional === true || (Array.isArray(given) && given.length > 0);
   return [
     ...asHeld("score", scoreAbility(subject)),
     ...asHeld("sample", sampleAbility(subject, sampler)),
@@ -60,8 +61,8 @@ function rowFiles(
       ? []
       : asHeld(
           "embed",
-          conditional && layer === undefined
-            ? { why: "features of a model of classes depend on the class" }
+          isGiven && layer === undefined
+            ? { why: "features of a model of classes or given columns depend on them" }
             : embedAbility(subject, layer ?? "code", (x) => layerOf(embedderOf(run), x, { layer })),
         )),
   ];

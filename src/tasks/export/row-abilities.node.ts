@@ -3,6 +3,7 @@ import type { Binarization } from "../../data/sources/data-set.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { isNoisy } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
+import type { ExportedBound } from "../../model/capabilities.ts";
 import type { ExportedPort } from "../../model/exported.ts";
 import { type GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import { exportOnnx, graphOf, type RandomInput, type State } from "../../program/program.ts";
@@ -14,7 +15,7 @@ import type { AbilityFile, ExportSubject } from "./ability.ts";
 import { columnPort, PortNames, ROWS } from "./column-ports.ts";
 import { decodeColumns } from "./decode-graph.ts";
 import { encodeColumns, inputTypeOf } from "./encode-graph.ts";
-import { drawsOfRows, leafOfRows } from "./random-graph.ts";
+import { drawsOfRows, leafOfRows, normalsOfPasses } from "./random-graph.ts";
 
 // Score, samples and features of a model as files that take and give data in their own units: columns of a table, bytes of an image.
 
@@ -175,6 +176,54 @@ function fed(
   return { x: read.x, ...Object.fromEntries(leaves) };
 }
 
+/** Every row of a value `count` times in a row. */
+function repeated(graph: GraphWriter, value: GraphValue, count: number): GraphValue {
+  if (count === 1) return value;
+  const rows = graph.range(0, value.size(0).squeeze(0)).unsqueeze(1);
+  const zeros = graph.constant("int64", new Array<number>(count).fill(0), [1, count]);
+  return value.gather(rows.add(zeros).reshape([-1]));
+}
+
+/** The bound that `eidos score` gives by a mean of weights of many codes, of the same codes: float64 [n]. */
+function boundOf(
+  graph: GraphWriter,
+  read: ReadSamples,
+  { once, logWeight, noiseSize, samples, together, shares: of }: ExportedBound,
+  { weights, seed }: ExportSubject,
+): GraphValue {
+  const shares = of ?? [1];
+  const classes = [...shares.keys()].filter((k) => (shares[k] ?? 0) > 0);
+  const isOfClasses = of !== undefined;
+  const passes = Array.from({ length: Math.ceil(samples / together) }, (_, i) => i * together);
+  const paths = classes.flatMap((k) => passes.map((first) => (isOfClasses ? [k, first] : [first])));
+  const noise = normalsOfPasses(graph, new Random(seed).split("score").key, read.rows, {
+    batch: SOURCE_BATCH,
+    paths,
+    size: together * noiseSize,
+  })
+    .reshape([-1, classes.length, passes.length * together, noiseSize])
+    .slice(0, samples, 2)
+    .reshape([-1, noiseSize]);
+  // A row for each sample and class, then one for each of its codes.
+  const x = repeated(graph, read.x, classes.length);
+  const zero = read.rows.unsqueeze(1).mul(0);
+  const label = zero.add(graph.constant("int64", classes, [1, classes.length])).reshape([-1]);
+  const ofSamples = graph.include(exportOnnx(once, weights), isOfClasses ? { x, label } : { x });
+  const ofCodes = Object.fromEntries(
+    Object.entries(ofSamples).map(([name, value]) => [name, repeated(graph, value, samples)]),
+  );
+  const network = exportOnnx({ logWeight }, weights);
+  const { logWeight: logs } = graph.include(network, { ...ofCodes, noise });
+  const offsets = classes.map((k) => Math.log((shares[k] ?? 0) / samples));
+  const terms = (logs as GraphValue)
+    .cast("float64")
+    .reshape([-1, classes.length, samples])
+    .add(graph.constant("float64", offsets, [1, classes.length, 1]))
+    .reshape([-1, classes.length * samples]);
+  const largest = graph.op("ReduceMax", [terms, graph.ints([1])], "float64", { keepdims: { int: 1 } });
+  return terms.sub(largest).exp().sum(1).log().add(largest.squeeze(1));
+}
+
 /** The random leaves of a graph that have a row for each sample. */
 const areOfRows = (randoms: readonly RandomInput[]): boolean =>
   randoms.every(({ shape }) => shape[0] === "batch");
@@ -183,18 +232,26 @@ const areOfRows = (randoms: readonly RandomInput[]): boolean =>
 export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly why: string } | undefined {
   const { model, config, weights, seed } = subject;
   if (model.logProb === undefined) return undefined;
-  if (model.score !== undefined) {
+  const bound = model.exportedBound?.(SOURCE_BATCH);
+  if (model.score !== undefined && bound === undefined) {
     return {
       why: `${config.model} scores by a method that goes on until it is accurate enough, or by many draws: no single graph gives the same number`,
     };
   }
-  const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
-  const { model: network, randoms } = lowered({ logProb: model.logProb(x) }, weights);
-  if (!areOfRows(randoms)) return { why: "its noise is not drawn row by row" };
   const graph = new GraphWriter();
-  const read = readSamples(graph, subject, randoms.length > 0);
-  const { logProb } = graph.include(network, fed(graph, read, randoms, seed));
-  let nats = (logProb as GraphValue).cast("float64");
+  let read: ReadSamples;
+  let nats: GraphValue;
+  if (bound === undefined) {
+    const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
+    const { model: network, randoms } = lowered({ logProb: model.logProb(x) }, weights);
+    if (!areOfRows(randoms)) return { why: "its noise is not drawn row by row" };
+    read = readSamples(graph, subject, randoms.length > 0);
+    const { logProb } = graph.include(network, fed(graph, read, randoms, seed));
+    nats = (logProb as GraphValue).cast("float64");
+  } else {
+    read = readSamples(graph, subject, true);
+    nats = boundOf(graph, read, bound, subject);
+  }
   if (read.units !== undefined) nats = nats.add(read.units);
   if (read.bad !== undefined) nats = graph.constant("float64", [Number.NaN], []).where(read.bad, nats);
   const name = read.names.take("logLikelihood");
@@ -219,7 +276,14 @@ export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly w
           what: `${what}${isImage ? `; bits per dimension are −logLikelihood / (${size} · ln 2)` : ""}`,
         },
       ],
-      notes: rowNotes(read, seed, "has the score NaN"),
+      notes: [
+        ...rowNotes(read, seed, "has the score NaN"),
+        ...(bound === undefined
+          ? []
+          : [
+              `A lower bound, of ${bound.samples} codes drawn for each row, which take the time and the memory of as many: score some hundred rows at a time.`,
+            ]),
+      ],
     },
   };
 }
