@@ -89,3 +89,37 @@ export const nastyName: fc.Arbitrary<string> = fc.oneof(
     .array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 })
     .map((units) => String.fromCharCode(...units)),
 );
+
+/** A square TIFF of one float each pixel, little-endian. */
+export function floatTiff(pixels: readonly number[]): Buffer {
+  const side = Math.sqrt(pixels.length);
+  const bytes = 4 * pixels.length;
+  const entries: readonly (readonly [tag: number, type: number, value: number])[] = [
+    [256, 3, side],
+    [257, 3, side],
+    [258, 3, 32],
+    [259, 3, 1],
+    [262, 3, 1],
+    [273, 4, 8],
+    [277, 3, 1],
+    [278, 3, side],
+    [279, 4, bytes],
+    [339, 3, 3],
+  ];
+  const first = 8 + bytes;
+  const file = Buffer.alloc(first + 2 + 12 * entries.length + 4);
+  file.write("II");
+  file.writeUInt16LE(42, 2);
+  file.writeUInt32LE(first, 4);
+  for (const [i, value] of pixels.entries()) file.writeFloatLE(value, 8 + 4 * i);
+  file.writeUInt16LE(entries.length, first);
+  for (const [i, [tag, type, value]] of entries.entries()) {
+    const at = first + 2 + 12 * i;
+    file.writeUInt16LE(tag, at);
+    file.writeUInt16LE(type, at + 2);
+    file.writeUInt32LE(1, at + 4);
+    if (type === 3) file.writeUInt16LE(value, at + 8);
+    else file.writeUInt32LE(value, at + 8);
+  }
+  return file;
+}

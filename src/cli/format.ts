@@ -79,6 +79,11 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
+/** Prints a value as JSON on one line, among others of a log. */
+export function printJsonLine(value: unknown): void {
+  process.stdout.write(`${printableJson(JSON.stringify(value))}\n`);
+}
+
 /** Prints lines to standard output. Names in them that may hold line breaks are made `printable` by the caller, or printed by `printLine`. */
 export function print(lines: string): void {
   process.stdout.write(`${printableLines(lines)}\n`);

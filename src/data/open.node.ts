@@ -18,7 +18,7 @@ import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
 import { binarized } from "./sources/binarize.ts";
 import type { Column } from "./sources/columns.ts";
-import type { DataSet } from "./sources/data-set.ts";
+import { type DataSet, isPicture } from "./sources/data-set.ts";
 import { openDigits } from "./sources/digits.node.ts";
 import { energyPoints, isEnergyName } from "./sources/energies.ts";
 import { gatherSource } from "./sources/gather.ts";
@@ -251,8 +251,12 @@ export async function openData(
   const given = checkedData(data);
   // What comes bit by bit comes once.
   const named = typeof given === "string" ? given : await gatherSource(given);
-  const kept = async (name: string | DataSource, wanted: DataOptions["classes"]): Promise<DataSet> => {
-    const data = await openWhole(name, plain, trust);
+  const kept = async (
+    name: string | DataSource,
+    wanted: DataOptions["classes"],
+    options: DataOptions = plain,
+  ): Promise<DataSet> => {
+    const data = await openWhole(name, options, trust);
     return wanted === undefined ? data : onlyClasses(data, wanted);
   };
   const opened = await kept(named, classes);
@@ -263,7 +267,21 @@ export async function openData(
     );
   }
   if (pairs !== undefined) return withPairs(opened, (await readPairs(pairs)).pairs);
-  return isSourced ? withSource(opened, await kept(source ?? named, sourceClasses)) : opened;
+  if (!isSourced) return opened;
+  // Paths lead from images to images alike: where those of one end are colored, both are.
+  const { size, color } = opened.format ?? formatOfShape(opened) ?? plain;
+  const ofSource = { ...plain, size, color: color === "grey" ? plain.color : color };
+  const begins = await kept(source ?? named, sourceClasses, ofSource);
+  const isWidened = opened.format?.color === "grey" && begins.format?.color === "rgb";
+  if (!isWidened) return withSource(opened, begins);
+  return withSource(await kept(named, classes, { ...plain, ...begins.format }), begins);
+}
+
+/** What files of images are decoded to, to be like images that are no files; undefined where there are none, or they are not square. */
+function formatOfShape(data: DataSet): DataSet["format"] {
+  const [channels, height, width] = data.sampleShape;
+  if (!isPicture(data) || height === undefined || height !== width) return undefined;
+  return { size: height, color: channels === 1 ? "grey" : "rgb" };
 }
 
 /** Data with all of its classes. */

@@ -7,6 +7,7 @@ import type {
   DensityScoreOptions,
   Embedder,
   Exportable,
+  ExportedBound,
   ExportedDraws,
   Inpainter,
   InpaintOptions,
@@ -137,6 +138,11 @@ function sampleVae(
 /** Numbers that a decoder makes in one run. */
 const SCORE_ELEMENTS = 1 << 21;
 
+/** Codes for each of some rows that one run draws, of so many numbers a decoder makes of each. */
+function drawnTogether(rows: number, outputs: number, samples: number): number {
+  return Math.max(1, Math.min(samples, Math.floor(SCORE_ELEMENTS / Math.max(1, rows * outputs))));
+}
+
 /**
  * log (1/k) Σ p(x, zᵢ) / q(zᵢ | x) for each sample of an array, with k codes drawn from q(z | x) in parts, so that memory
  * does not grow with k: a lower bound on log p(x) in expectation, which rises to it with k (Burda et al. 2016, theorem 1).
@@ -154,8 +160,7 @@ async function importanceScore(
     throw new OptionError(`option samples: must be a whole number from 1 on, not ${samples}`);
   }
   const rows = x.shape[0] ?? 0;
-  const fitting = Math.floor(SCORE_ELEMENTS / Math.max(1, rows * model.observation.outputs));
-  const draws = Math.max(1, Math.min(samples, fitting));
+  const draws = drawnTogether(rows, model.observation.outputs, samples);
   const program = session.compiled(model, `log-weights of ${draws}`, ["x", "label?"], ({ x, label }) => ({
     logWeights: model.logWeights(x, label, draws),
   }));
@@ -271,9 +276,23 @@ export class Vae
   private terms(x: Tensor, label: Tensor | undefined, draws: number): Terms {
     const { target, context } = this.conditioning.divide(x, label);
     const rows = target.reshape([target.shape[0] ?? 1, -1]);
-    const count = Number(rows.shape[0]);
     const encoded = this.encoded(rows, context);
-    const { z, logProb } = this.posterior.draw(encoded, codeNoise(count, draws, this.dimensions));
+    const noise = codeNoise(Number(rows.shape[0]), draws, this.dimensions);
+    return this.termsOf({ rows, encoded, context }, noise, draws);
+  }
+
+  /** The terms of rows of what is modeled, of codes of standard Gaussian noise [n, draws, L]. */
+  private termsOf(
+    {
+      rows,
+      encoded,
+      context,
+    }: { readonly rows: Tensor; readonly encoded: Encoded; readonly context: Tensor | undefined },
+    noise: Tensor,
+    draws: number,
+  ): Terms {
+    const count = rows.shape[0] ?? 1;
+    const { z, logProb } = this.posterior.draw(encoded, noise);
     const numbers = this.decoder.forward(z, context && repeatRows(context, draws));
     return {
       logLikelihood: this.observation.logProb(rows.unsqueeze(1), numbers.reshape([count, draws, -1])),
@@ -430,6 +449,33 @@ export class Vae
     }
     const drawn = this.observation.draw(this.decoder.forward(z, context), this.observation.noise("batch"));
     return { samples: this.whole(drawn, context) };
+  }
+
+  /** The bound of `score` in parts: what the encoder makes of a sample, and the weight of one code. */
+  exportedBound(rows: number): ExportedBound {
+    const { scoreSamples: samples } = this.options;
+    const { classes } = this.conditioning;
+    const x = input("x", ["batch", ...this.data.sampleShape]);
+    const label = classes > 0 ? input("label", ["batch"], "int64") : undefined;
+    const { target, context } = this.conditioning.divide(x, label);
+    const flat = target.reshape([target.shape[0] ?? 1, -1]);
+    const numbers = this.encoder.forward(this.observation.seen(flat), context);
+    const once = { rows: flat, numbers, ...(context !== undefined && { context }) };
+    const given = {
+      rows: input("rows", flat.shape),
+      encoded: this.posterior.divide(input("numbers", numbers.shape)),
+      context: context && input("context", context.shape),
+    };
+    const noise = input("noise", ["batch", this.dimensions]);
+    const { logLikelihood, logPrior, logPosterior } = this.termsOf(given, noise.unsqueeze(1), 1);
+    return {
+      once,
+      logWeight: logLikelihood.add(logPrior).sub(logPosterior).squeeze(1),
+      noiseSize: this.dimensions,
+      samples,
+      together: drawnTogether(rows, this.observation.outputs, samples),
+      shares: classes > 0 ? classShares(this.data) : undefined,
+    };
   }
 
   /** Code and reconstruction of a sample as a graph. */

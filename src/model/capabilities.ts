@@ -330,6 +330,26 @@ export interface Exportable {
    * where the model knows classes, the input `label`. Undefined where there is no such graph.
    */
   exportedDraws?(): ExportedDraws | undefined;
+  /**
+   * The graphs of a score that is the logarithm of a mean of weights, of many codes drawn for each sample.
+   * @param rows samples that are scored in one pass, which decides how many codes are drawn in it
+   */
+  exportedBound?(rows: number): ExportedBound;
+}
+
+/** A score log (1/k) Σ wᵢ in parts, each with one row for each sample or weight. */
+export interface ExportedBound {
+  /** What is computed once for a sample, and a class where there are some: of the inputs `x` and `label`, [batch, …] each. */
+  readonly once: Readonly<Record<string, Tensor>>;
+  /** log wᵢ in nats, [batch]: of an input for each of `once`, by its name, and of standard normals `noise`, [batch, noiseSize]. */
+  readonly logWeight: Tensor;
+  readonly noiseSize: number;
+  /** k. */
+  readonly samples: number;
+  /** How many of them one pass draws: the numbers of a pass are those of a generator. */
+  readonly together: number;
+  /** Shares of classes, by which scores under each are weighed; undefined where there are none. */
+  readonly shares: readonly number[] | undefined;
 }
 
 /** A model whose features describe samples. */

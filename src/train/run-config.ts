@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { list, MOST, nameList, share, text, unitCount } from "../bounds.ts";
+import { dataCatalog } from "../data/catalog.ts";
 import { binarizationSchema } from "../data/sources/data-set.ts";
 import { OptionError } from "../errors.ts";
 import { isRecord, withCurrentNames } from "../options.ts";
@@ -98,7 +99,7 @@ export function withCurrentKeys(json: unknown): unknown {
   const { fit, dataInfo: info, dataOptions } = json;
   return {
     ...json,
-    ...(isRecord(dataOptions) && { dataOptions: withDigitOverlap(dataOptions) }),
+    ...(isRecord(dataOptions) && { dataOptions: withImageFormat(withDigitOverlap(dataOptions), json) }),
     ...(isRecord(fit) && {
       fit: withCurrentNames(fit, (name) => Object.hasOwn(resolvedFitOptions.shape, name)),
     }),
@@ -114,6 +115,23 @@ function withDigitOverlap(options: Readonly<Record<string, unknown>>): Readonly<
   return overlap === undefined || options.tiles !== undefined
     ? options
     : { ...others, digitOverlap: overlap };
+}
+
+/**
+ * Options of data in which the size and the color of images are, where those are not boxed: before both were chosen by the images, they were
+ * the same for all, and were kept only where they were given.
+ */
+function withImageFormat(
+  options: Readonly<Record<string, unknown>>,
+  { data, dataInfo: info }: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  if (!isRecord(info) || info.marks !== undefined || !Array.isArray(info.sampleShape)) return options;
+  const [channels, height, width] = info.sampleShape as readonly unknown[];
+  const isNamed = dataCatalog.some(({ name }) => name === data);
+  const isSquare = typeof height === "number" && height === width;
+  if (isNamed || !isSquare || (info.kind !== "image" && info.kind !== "binary")) return options;
+  if (typeof data === "string" && data.startsWith(IMPORTED)) return options;
+  return { size: height, color: channels === 1 ? "grey" : "rgb", ...options };
 }
 
 /** The most keys of an object in config.json; no model has as many options. */

@@ -7,7 +7,7 @@ import type { Strangers } from "../../bench/campaign/readers/hostile.ts";
 import { type Files, mutate } from "../../bench/campaign/readers/mutate.ts";
 import { leakOf, makeStrangers, snapshot } from "../../bench/campaign/readers/watch.ts";
 import { lineOfRow, Results, tableOf } from "../../bench/campaign/results.ts";
-import { decodeImage } from "../../src/data/image/folder.node.ts";
+import { decodeImage } from "../../src/data/image/decode.node.ts";
 import { writeSafetensors } from "../../src/nn/safetensors.ts";
 import { Random } from "../../src/random.ts";
 import { present, temporaryFolder } from "../support.ts";

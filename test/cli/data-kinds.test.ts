@@ -120,7 +120,7 @@ describe("a table", () => {
 describe("a folder of images", () => {
   test("is described, the unreadable named", async () => {
     const { stdout } = await succeed(["data", "shades", "--size", "8"], cwd);
-    expect(stdout).toMatch(/40 images, 8 × 8, rgb, 2 classes/);
+    expect(stdout).toMatch(/40 images, 8 × 8, grey, 2 classes/);
     expect(stdout).toMatch(/left out 1 unreadable: dark\/broken\.png/);
     expect(stdout).toMatch(/^class: (dark|light) \(\d+\), (dark|light) \(\d+\)$/m);
   });

@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openPhoto } from "../../src/data/boxes/image.node.ts";
 import type { DetectionSet } from "../../src/data/boxes/set.ts";
-import { decodeImage } from "../../src/data/image/folder.node.ts";
+import { decodeImage } from "../../src/data/image/decode.node.ts";
 import { streamImages } from "../../src/data/image/stream.node.ts";
 import { isDetectionData, openData, openDetection, plainKind } from "../../src/data/open.node.ts";
 import type { Column } from "../../src/data/sources/columns.ts";
@@ -212,7 +212,7 @@ describe("images", () => {
       kind: fc.constantFrom("dark", "light"),
     });
     const options = fc.constantFrom<object>(
-      { size: 6, splitSeed: 4 },
+      { size: 6, splitSeed: 4, color: "rgb" },
       { size: 4, color: "grey", validation: 0.3 },
       { size: 6, binary: true },
     );

@@ -42,6 +42,12 @@ function wordsOf(program: Command): readonly Words[] {
   }));
 }
 
+/** What may stand in place of a command. */
+const TOP_FLAGS = [
+  { flag: "--help", description: "display help for command" },
+  { flag: "--version", description: "print the version" },
+] as const;
+
 const one = (text: string): string => text.replaceAll(/\s+/g, " ");
 
 function bash(commands: readonly Words[]): string {
@@ -53,7 +59,7 @@ function bash(commands: readonly Words[]): string {
 _eidos() {
   local current="\${COMP_WORDS[COMP_CWORD]}" flags="" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "${commands.map(({ name }) => name).join(" ")}" -- "$current"))
+    COMPREPLY=($(compgen -W "${[...commands.map(({ name }) => name), ...TOP_FLAGS.map(({ flag }) => flag)].join(" ")}" -- "$current"))
     return
   fi
   case "\${COMP_WORDS[1]}" in
@@ -75,21 +81,23 @@ function zsh(commands: readonly Words[]): string {
     quoted(`${flag}:${description.replaceAll(":", "\\:")}`);
   const cases = commands.map(({ name, options, operands }) => {
     const flags = options.map(({ flag, description }) => described(flag, description)).join(" ");
-    return `    ${name}) flags=(${flags}); words=(${operands.join(" ")}) ;;`;
+    return `    ${name}) flags=(${flags}); names=(${operands.join(" ")}) ;;`;
   });
+  const top = TOP_FLAGS.map(({ flag, description }) => described(flag, description)).join(" ");
   return `#compdef eidos
 # eidos completion zsh > "\${fpath[1]}/_eidos"
 _eidos() {
-  local -a commands flags words
+  local -a commands flags names
   commands=(${commands.map(({ name, summary }) => described(name, summary)).join(" ")})
   if (( CURRENT == 2 )); then
-    _describe command commands
+    flags=(${top})
+    if [[ $words[CURRENT] == -* ]]; then _describe option flags; else _describe command commands; fi
     return
   fi
   local command=$words[2]
   local typed=$words[CURRENT]
   case $command in
-${cases.map((line) => line.replace("words=(", "names=(")).join("\n")}
+${cases.join("\n")}
   esac
   if [[ $typed == -* ]]; then
     _describe option flags
@@ -98,21 +106,34 @@ ${cases.map((line) => line.replace("words=(", "names=(")).join("\n")}
     _files
   fi
 }
-compdef _eidos eidos`.replace("local -a commands flags words", "local -a commands flags names");
+# As a file of fpath this is the function itself; read by source it declares it.
+if [[ $funcstack[1] == _eidos ]]; then _eidos "$@"; else compdef _eidos eidos; fi`;
 }
 
 function fish(commands: readonly Words[]): string {
   const lines = commands.flatMap(({ name, summary, options, operands }) => [
-    `complete -c eidos -n __fish_use_subcommand -f -a ${name} -d ${quoted(summary)}`,
+    `complete -c eidos -n __eidos_begins -f -a ${name} -d ${quoted(summary)}`,
     ...(operands.length === 0
       ? []
-      : [`complete -c eidos -n '__fish_seen_subcommand_from ${name}' -a '${operands.join(" ")}'`]),
+      : [`complete -c eidos -n '__eidos_is ${name}' -a '${operands.join(" ")}'`]),
     ...options.map(
       ({ flag, description }) =>
-        `complete -c eidos -n '__fish_seen_subcommand_from ${name}' -l ${flag.replace(/^--/, "")} -d ${quoted(description)}`,
+        `complete -c eidos -n '__eidos_is ${name}' -l ${flag.replace(/^--/, "")} -d ${quoted(description)}`,
     ),
   ]);
-  return `# eidos completion fish > ~/.config/fish/completions/eidos.fish\n${lines.join("\n")}`;
+  const top = TOP_FLAGS.map(
+    ({ flag, description }) =>
+      `complete -c eidos -n __eidos_begins -l ${flag.replace(/^--/, "")} -d ${quoted(description)}`,
+  );
+  return `# eidos completion fish > ~/.config/fish/completions/eidos.fish
+function __eidos_begins
+  test (count (commandline -opc)) -eq 1
+end
+function __eidos_is
+  set -l typed (commandline -opc)
+  test (count $typed) -ge 2; and test $typed[2] = $argv[1]
+end
+${[...lines, ...top].join("\n")}`;
 }
 
 export function configure(command: Command): void {

@@ -33,14 +33,14 @@ function printBits({ ones, perSample, columns }: BitSummary): void {
   printLine(`least often one: ${list(columns.slice(-LISTED))}`);
 }
 
-/** Looks at images with boxes, of which the command takes the options of the split alone. */
+/** Looks at images with boxes, of which the command takes the options of the split and of depth alone. */
 async function lookAtDetections(
   name: string,
   options: Readonly<Record<string, unknown>>,
   json: boolean,
 ): Promise<void> {
-  const { splitSeed, validation, test, followLinks } = parseOptions("data", dataOptionsSchema, options);
-  const set = await openDetection(name, { splitSeed, validation, test, followLinks });
+  const { splitSeed, validation, test, followLinks, bits } = parseOptions("data", dataOptionsSchema, options);
+  const set = await openDetection(name, { splitSeed, validation, test, followLinks, bits });
   const statistics = detectionStatistics(set);
   if (json) {
     const { classes, fingerprint } = set;

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { parseOptions } from "../../options.ts";
 import { serve, serveOptions } from "../../serve/index.node.ts";
-import { printJson, printNote } from "../format.ts";
+import { printJsonLine, printNote } from "../format.ts";
 import { addSchemaOptions, flagValues } from "../options.ts";
 import { showing, trustFlags, trustOf } from "../verb.ts";
 
@@ -31,9 +31,9 @@ export function configure(command: Command): void {
       ...(secret !== undefined && !isNamed && { token: secret }),
     });
     const server = await serve(runs, options, trustOf(trusted));
-    // Standard output is the log, an object a line; with --json the first one says what is served.
+    // Standard output is the log, an object a line; with --json one of them says what is served.
     if (trusted.json) {
-      printJson({
+      printJsonLine({
         url: server.url,
         models: server.models.map(({ name, model, abilities }) => ({ name, model, abilities })),
       });

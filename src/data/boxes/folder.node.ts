@@ -5,6 +5,7 @@ import { printable } from "../../printable.ts";
 import { Random } from "../../random.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
 import { forEachLimited } from "../image/decode-all.node.ts";
+import { DepthWatch } from "../image/depth.node.ts";
 import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
@@ -50,6 +51,8 @@ interface Usable {
   readonly bytes: number;
   readonly hash: string;
   readonly look: Look | undefined;
+  /** The largest value of one of 16 bits, as a byte, where that was looked for. */
+  readonly most: number | undefined;
 }
 
 type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
@@ -173,6 +176,7 @@ async function examineAll(
           bytes: finding.bytes,
           hash: finding.hash,
           look: finding.look,
+          most: finding.most,
         }
       : { kind: finding.kind, file: printable(raw.file), detail: finding.detail };
   });
@@ -391,6 +395,8 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   const classes = resolved.classes ?? listed ?? occurring(images);
   if (classes.length === 0) throw new DataError(`${label}: no object is marked in ${anyOf(images.length)}`);
 
+  const depths = new DepthWatch();
+  for (const { raw, most } of images) if (most !== undefined) depths.see(printable(raw.file), most);
   const twins = findTwins(images);
   const { parts, drawn } = divide(images, twins, resolved);
   faults.push(...twinFaults(images, twins, parts), ...similarClasses(classes));
@@ -416,8 +422,8 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);
     const decode = async (index: number, { longest }: SampleRequest, part?: ImagePart) => {
       const { raw, header } = imageAt(index);
-      const { pixelLimit } = resolved;
-      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit }, part);
+      const { pixelLimit, bits } = resolved;
+      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit, bits }, part);
     };
     const lazy = lazySplit(
       name,
@@ -456,6 +462,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
       `${splits.train.count} training, ${splits.validation.count} validation and ${counted(splits.test.count, "test image")}; ${describeDivision(drawn, resolved.splitSeed)}`,
       ...(points > 0 ? [`${counted(points, "landmark")} an object ${points === 1 ? "is" : "are"} read`] : []),
       ...unseenClasses(set),
+      ...[depths.line()].filter((line) => line !== undefined),
       ...faultLines(faults),
     ],
   };

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { DataError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { FILE_KINDS, readRegularFile, UnreadFileError, type UnreadReason } from "../files/files.node.ts";
-import { inBytes } from "../image/depth.node.ts";
+import { inBytes, isScaled, largestByte, ValuesError } from "../image/depth.node.ts";
 import { importSharp, refuseDrawing } from "../image/sharp.node.ts";
 import { checkedImage } from "../sources/gather.ts";
 import type { PhotoImage } from "../sources/memory.ts";
@@ -24,6 +24,8 @@ export type ImageFinding =
       readonly hash: string;
       /** A small look at its pixels, as stored, where they were decoded. */
       readonly look?: Look;
+      /** The largest value of an image of 16 bits, as a byte, where all of them are taken as bits of values and pixels were decoded. */
+      readonly most?: number;
       /** Whether parts of it can be decoded without holding all of it: it is stored upright, from the top down or in tiles. */
       readonly inParts: boolean;
     }
@@ -34,6 +36,8 @@ export interface ImageChecks {
   readonly pixelLimit: number;
   /** Whether all pixels are decoded, to find files that are cut off, or the header alone is read. */
   readonly verify: boolean;
+  /** Bits that are used of the values of images of 16 bits; default: all. */
+  readonly bits?: number | undefined;
 }
 
 /** The first line of an error's message. */
@@ -104,7 +108,10 @@ export async function examineImage(image: ImageInput, checks: ImageChecks): Prom
 const IN_PARTS = ["jpeg", "png", "tiff", "raw"] as const;
 
 /** Looks at what a file holds, or at pixels. */
-async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks): Promise<ImageFinding> {
+async function examine(
+  contents: PhotoImage,
+  { pixelLimit, verify, bits }: ImageChecks,
+): Promise<ImageFinding> {
   const sharp = await importSharp();
   try {
     const opened = reader(sharp, contents, false);
@@ -116,8 +123,11 @@ async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks
       return { ok: false, kind: "huge-image", detail };
     }
     let look: Look | undefined;
+    let most: number | undefined;
     if (verify) {
-      const tiny = reader(sharp, contents, pixelLimit)
+      const whole = reader(sharp, contents, pixelLimit);
+      if (header.depth === "ushort" && bits === undefined) most = await largestByte(whole);
+      const tiny = (await inBytes(whole, header, bits))
         .resize(LOOK, LOOK, { fit: "fill" })
         .flatten({ background: "white" })
         .toColorspace("b-w")
@@ -128,13 +138,18 @@ async function examine(contents: PhotoImage, { pixelLimit, verify }: ImageChecks
     return {
       ok: true,
       ...(look !== undefined && { look }),
+      ...(most !== undefined && { most }),
       header: { stored: { width, height }, orientation: orientation as Orientation },
       depth: header.depth,
       bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
       get hash() {
         return hashOf(contents);
       },
-      inParts: orientation === 1 && (IN_PARTS as readonly string[]).includes(format) && !header.isProgressive,
+      inParts:
+        orientation === 1 &&
+        (IN_PARTS as readonly string[]).includes(format) &&
+        !header.isProgressive &&
+        !isScaled(header.depth, bits),
     };
   } catch (error) {
     return { ok: false, kind: "unreadable-image", detail: damageOf(error) };
@@ -162,9 +177,12 @@ export async function decodeRgb(
     longest,
     pixelLimit,
     depth,
+    bits,
   }: {
     readonly longest?: number | undefined;
     readonly pixelLimit: number;
+    /** Bits that are used of the values of images of 16 bits; default: all. */
+    readonly bits?: number | undefined;
     /** Of an image in memory whose header was just read; it is not read again. */
     readonly depth?: string | undefined;
   },
@@ -178,12 +196,13 @@ export async function decodeRgb(
     const isSeen = depth !== undefined && !isFile(image);
     const now = isSeen ? { depth } : await nativeCall(() => opened.metadata());
     if (isFile(image) && "width" in now) refuseOther(header, now);
-    const upright = (await inBytes(opened, now)).autoOrient().flatten({ background: "white" });
+    const upright = (await inBytes(opened, now, bits)).autoOrient().flatten({ background: "white" });
     const colored = upright.resize(all.width, all.height, { fit: "fill" }).toColorspace("srgb");
     const raw = (part === undefined ? colored : colored.extract({ ...part })).raw({ depth: "uchar" });
     const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {
+    if (error instanceof ValuesError) throw new DataError(`${name}: ${error.message}`, { cause: error });
     const reason = error instanceof UnreadFileError ? error.detail : damageOf(error);
     throw new DataError(`${name}: no longer a readable image (${reason})`, { cause: error });
   }
@@ -214,8 +233,8 @@ export interface OpenPhoto extends PixelSize {
   release(): void;
 }
 
-/** How large a photo may be. */
-export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit"> {
+/** How large a photo may be, and how its values are read. */
+export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit" | "bits"> {
   /**
    * Most pixels of one that can be decoded in parts alone, and is: upright JPEG and PNG that are neither progressive nor interlaced, and
    * TIFF. Default: `pixelLimit`.
@@ -231,7 +250,7 @@ export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit"> {
 export async function openPhoto(
   image: ImageInput,
   name: string,
-  { pixelLimit, partsLimit = pixelLimit }: PhotoLimits,
+  { pixelLimit, partsLimit = pixelLimit, bits }: PhotoLimits,
 ): Promise<OpenPhoto> {
   const checked = isFile(image) ? image : checkedImage(image, name);
   let contents: PhotoImage | undefined;
@@ -242,7 +261,7 @@ export async function openPhoto(
     throw new DataError(`${name}: ${finding.ok ? reasonOf(error) : finding.detail}`, { cause: error });
   }
   const most = Math.max(pixelLimit, partsLimit);
-  const finding = await examine(contents, { pixelLimit: most, verify: false });
+  const finding = await examine(contents, { pixelLimit: most, verify: false, bits });
   if (!finding.ok) throw new DataError(`${name}: ${finding.detail}`);
   const { header, depth, inParts } = finding;
   // What is in memory stays as it is.
@@ -269,11 +288,11 @@ export async function openPhoto(
       // The first time it is decoded from the bytes that were looked at; they are not kept longer, as there may be many photos.
       const again = await held();
       release();
-      return decodeRgb(again, name, header, { longest, pixelLimit: most, depth });
+      return decodeRgb(again, name, header, { longest, pixelLimit: most, depth, bits });
     },
     async part(part) {
       contents = await held();
-      return decodeRgb(contents, name, header, { pixelLimit: most, depth }, part);
+      return decodeRgb(contents, name, header, { pixelLimit: most, depth, bits }, part);
     },
     release,
   };

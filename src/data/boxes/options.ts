@@ -2,7 +2,7 @@ import { z } from "zod";
 import { nameList, sampleCount, seedNumber, stepCount, text } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
-import { checkHeldOut, followLinksSchema } from "../sources/options.ts";
+import { bitsSchema, checkHeldOut, followLinksSchema } from "../sources/options.ts";
 import { FRAMES, READ_FORMATS } from "./check.ts";
 
 /** The size below which digits are small by default, as COCO counts. */
@@ -123,6 +123,7 @@ export const detectionOptionsSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("decode every image once when the data are opened, to find those that are cut off"),
+  bits: bitsSchema,
   followLinks: followLinksSchema,
   cache: stepCount(0).default(512).describe("megabytes of decoded images that are kept in memory"),
   ...sceneOptions,

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { DataError } from "../../errors.ts";
 import { elementCount } from "../../tensor/array.ts";
+import type { Decoded } from "./decode.node.ts";
 import {
   type DecodedImage,
   fileState,
@@ -8,7 +9,8 @@ import {
   readDecoded,
   writeDecoded,
 } from "./decoded-cache.node.ts";
-import { DepthWatch } from "./depth.node.ts";
+import type { DepthWatch } from "./depth.node.ts";
+import type { Original } from "./format.ts";
 
 /** How many images are decoded at once; sharp has threads of its own. */
 const CONCURRENCY = 8;
@@ -41,6 +43,8 @@ export interface DecodingProgress {
 export interface DecodedPixels {
   readonly pixels: Uint8Array;
   readonly broken: ReadonlySet<number>;
+  /** What the file of each holds; undefined where it cannot be read. */
+  readonly originals: readonly (Original | undefined)[];
   /** Lines for a person on what was kept from an earlier time, and what could not be kept. */
   readonly notes: readonly string[];
 }
@@ -52,8 +56,10 @@ export interface ImagesToDecode<T extends { readonly name: string }> {
   readonly shape: readonly [number, number, number];
   /** Bits that are used of images of 16 bits; default: all. */
   readonly bits?: number | undefined;
-  /** The bytes of one, channels apart; `depths` sees it where it has 16 bits. @throws DataError where it cannot be read */
-  decode(item: T, depths: DepthWatch): Promise<Uint8Array>;
+  /** Whether `decode` compares the channels of colored files: what was kept without is not taken. */
+  readonly colors: boolean;
+  /** One of them. @throws DataError where it cannot be read */
+  decode(item: T): Promise<Decoded>;
   /** What watches all images of 16 bits, those too that are kept from an earlier time. */
   readonly depths: DepthWatch;
   /** Folder that names of items are below, where decoded images are kept from one time to the next. */
@@ -66,6 +72,7 @@ export async function decodeAll<T extends { readonly name: string }>({
   items,
   shape,
   bits,
+  colors,
   decode,
   depths,
   folder,
@@ -78,18 +85,18 @@ export async function decodeAll<T extends { readonly name: string }>({
   const key =
     folder === undefined || items.length < LEAST_CACHED ? undefined : { folder, size, channels, bits };
   const known = key && (await readDecoded(key));
+  const originals = new Array<Original | undefined>(items.length).fill(undefined);
   const states = key && items.map(({ name }) => fileState(join(key.folder, name)));
-  const deep = new Set<number>();
   const fresh: number[] = [];
   for (const [index, { name }] of items.entries()) {
     const state = states?.[index];
     const held = state && known?.get(name, state);
-    if (held === undefined) {
+    if (held === undefined || (colors && held.original.colored === undefined)) {
       fresh.push(index);
       continue;
     }
     pixels.set(held.pixels, index * length);
-    if (held.deep) deep.add(index);
+    originals[index] = held.original;
   }
   let done = items.length - fresh.length;
   let reportedAt = performance.now();
@@ -97,9 +104,9 @@ export async function decodeAll<T extends { readonly name: string }>({
     const item = items[index];
     if (item === undefined) return;
     try {
-      const own = new DepthWatch();
-      pixels.set(await decode(item, own), index * length);
-      if (own.count > 0) deep.add(index);
+      const decoded = await decode(item);
+      pixels.set(decoded.pixels, index * length);
+      originals[index] = decoded.original;
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       broken.add(index);
@@ -111,25 +118,29 @@ export async function decodeAll<T extends { readonly name: string }>({
     onProgress?.({ done, total: items.length });
   });
   const pixelsOf = (index: number): Uint8Array => pixels.subarray(index * length, (index + 1) * length);
-  for (const index of deep) depths.see(pixelsOf(index));
-  if (key === undefined || states === undefined) return { pixels, broken, notes: [] };
+  for (const [index, { name }] of items.entries())
+    if (originals[index]?.deep === true) depths.see(name, pixelsOf(index));
+  if (key === undefined || states === undefined) return { pixels, broken, originals, notes: [] };
   const count = items.length.toLocaleString("en");
   if (fresh.length === broken.size) {
     return {
       pixels,
       broken,
+      originals,
       notes: [`${count} images decoded at an earlier time (--no-cache decodes them again)`],
     };
   }
   const kept = items.flatMap(({ name }, index): DecodedImage[] => {
     const state = states[index];
-    if (state === undefined || broken.has(index)) return [];
-    return [{ name, state, pixels: pixelsOf(index), deep: deep.has(index) }];
+    const original = originals[index];
+    if (state === undefined || original === undefined) return [];
+    return [{ name, state, pixels: pixelsOf(index), original }];
   });
   const why = await writeDecoded(key, kept);
   return {
     pixels,
     broken,
+    originals,
     notes: why === undefined ? [] : [`decoded images are not kept for the next time: ${why}`],
   };
 }

@@ -6,6 +6,8 @@ import { z } from "zod";
 import { FileError } from "../../errors.ts";
 import { cacheFolder } from "../files/cache.node.ts";
 import { type FileKind, makeFolder, readRegularFile, writeFileAtomic } from "../files/files.node.ts";
+import type { Decoded } from "./decode.node.ts";
+import type { Original } from "./format.ts";
 
 // Decoded images of a folder, kept in the user's own folder for caches: one file a folder and format, with the size and times of every file
 // that an image came from. What has changed since is decoded again.
@@ -17,7 +19,7 @@ export const LEAST_CACHED = 256;
 const MOST = { file: 2 ** 30, all: 2 ** 31 } as const;
 
 /** The beginning of such a file, with the version of its format. */
-const MAGIC = "EIDOSIM2";
+const MAGIC = "EIDOSIM3";
 
 const CACHED: FileKind = { what: "decoded images", limit: MOST.file };
 
@@ -40,18 +42,17 @@ export interface CacheKey {
 
 /** Decoded images by the names of their files; of those that cannot be read nothing is kept. */
 export interface DecodedImages {
-  /** The bytes of an image whose file is in this state, and whether that has 16 bits; undefined where they are not known. */
-  get(name: string, state: FileState): { readonly pixels: Uint8Array; readonly deep: boolean } | undefined;
+  /** The bytes of an image whose file is in this state, and what that holds; undefined where they are not known. */
+  get(name: string, state: FileState): Decoded | undefined;
 }
 
 /** One image to be kept. */
-export interface DecodedImage {
+export interface DecodedImage extends Decoded {
   readonly name: string;
   readonly state: FileState;
-  readonly pixels: Uint8Array;
-  /** Whether the file has 16 bits. */
-  readonly deep: boolean;
 }
+
+const positions = () => z.array(z.int().nonnegative());
 
 const headerSchema = z.strictObject({
   folder: z.string(),
@@ -61,8 +62,12 @@ const headerSchema = z.strictObject({
   digest: z.string().length(64),
   names: z.array(z.string()),
   states: z.array(z.tuple([z.number(), z.number(), z.number()])),
-  /** Positions of images of 16 bits. */
-  deep: z.array(z.int().nonnegative()),
+  /** Widths and heights of the files. */
+  sides: z.array(z.tuple([z.int().positive(), z.int().positive()])),
+  /** Positions of images of 16 bits; of colored ones; of those whose channels were not compared. */
+  deep: positions(),
+  colored: positions(),
+  uncompared: positions(),
 });
 
 const imagesFolder = (): string => join(cacheFolder(), "images");
@@ -95,25 +100,33 @@ export async function readDecoded(key: CacheKey): Promise<DecodedImages> {
     if (Buffer.from(file.subarray(0, MAGIC.length)).toString("latin1") !== MAGIC) return NONE;
     const begin = MAGIC.length + 4 + view.getUint32(MAGIC.length, true);
     const text = new TextDecoder().decode(file.subarray(MAGIC.length + 4, begin));
-    const { names, states, digest, size, channels, bits, deep } = headerSchema.parse(JSON.parse(text));
+    const { names, states, digest, size, channels, bits, ...of } = headerSchema.parse(JSON.parse(text));
     const pixels = file.subarray(begin);
     const length = size * size * channels;
     const isSameFormat = size === key.size && channels === key.channels && bits === key.bits;
-    const isSound = isSameFormat && names.length === states.length;
+    const isSound = isSameFormat && names.length === states.length && names.length === of.sides.length;
     if (!isSound || pixels.length !== names.length * length || sha256(pixels) !== digest) return NONE;
     // The oldest go first when there are too many.
     await utimes(path, new Date(), new Date());
-    const ofDeep = new Set(deep);
+    const [deep, colored, uncompared] = [new Set(of.deep), new Set(of.colored), new Set(of.uncompared)];
     const positions = new Map(names.map((name, i) => [name, i]));
     return {
       get(name, { bytes, modified, changed }) {
         const position = positions.get(name);
         const known = position === undefined ? undefined : states[position];
+        const [width, height] = of.sides[position ?? -1] ?? [];
         if (position === undefined || known === undefined) return undefined;
+        if (width === undefined || height === undefined) return undefined;
         const isSame = known[0] === bytes && known[1] === modified && known[2] === changed;
         if (!isSame) return undefined;
         const own = pixels.subarray(position * length, (position + 1) * length);
-        return { pixels: own, deep: ofDeep.has(position) };
+        const original = {
+          width,
+          height,
+          deep: deep.has(position),
+          colored: uncompared.has(position) ? undefined : colored.has(position),
+        };
+        return { pixels: own, original };
       },
     };
   } catch {
@@ -130,6 +143,8 @@ export async function writeDecoded(
   images: readonly DecodedImage[],
 ): Promise<string | undefined> {
   const pixels = Buffer.concat(images.map((image) => image.pixels));
+  const where = (holds: (original: Original) => boolean) =>
+    images.flatMap(({ original }, i) => (holds(original) ? [i] : []));
   const header = JSON.stringify({
     folder: key.folder,
     size: key.size,
@@ -137,7 +152,10 @@ export async function writeDecoded(
     ...(key.bits !== undefined && { bits: key.bits }),
     digest: sha256(pixels),
     names: images.map(({ name }) => name),
-    deep: images.flatMap(({ deep }, i) => (deep ? [i] : [])),
+    sides: images.map(({ original: { width, height } }): [number, number] => [width, height]),
+    deep: where(({ deep }) => deep),
+    colored: where(({ colored }) => colored === true),
+    uncompared: where(({ colored }) => colored === undefined),
     states: images.map(({ state: { bytes, modified, changed } }) => [bytes, modified, changed]),
   } satisfies z.input<typeof headerSchema>);
   const text = Buffer.from(header);

@@ -6,6 +6,9 @@ import { importSharp } from "./sharp.node.ts";
 /** The largest value of a byte. */
 const BYTE = 255;
 
+/** Values of pixels that are no colors. */
+export class ValuesError extends DataError {}
+
 /**
  * Brings pixels of other depths to bytes, upright: floats of 0 … 1 are multiplied by 255, and values of 16 bits of which only some are used by
  * the rest. All else stays as it is.
@@ -27,6 +30,17 @@ export async function inBytes(
   return (await importSharp())(data, { raw: { width, height, channels } });
 }
 
+/** Whether `inBytes` changes pixels of a depth, for which it holds all of an image in memory. */
+export function isScaled(depth: string | undefined, bits = 16): boolean {
+  return depth === "float" || depth === "double" || (depth === "ushort" && bits < 16);
+}
+
+/** The largest value of an image of 16 bits, as a byte that is none too small: 16 for 4095. */
+export async function largestByte(image: Sharp): Promise<number> {
+  const { channels } = await nativeCall(() => image.clone().stats());
+  return Math.ceil((Math.max(...channels.map(({ max }) => max)) + 1) / (BYTE + 1));
+}
+
 /** What values are multiplied by. */
 async function factorOf(image: Sharp, depth: string | undefined, bits: number): Promise<number> {
   if (depth === "ushort") return 2 ** (16 - bits);
@@ -36,7 +50,7 @@ async function factorOf(image: Sharp, depth: string | undefined, bits: number): 
   const most = Math.max(...channels.map(({ max }) => max));
   if (least >= 0 && most <= 1) return BYTE;
   if (least >= 0 && most <= BYTE) return 1;
-  throw new DataError(
+  throw new ValuesError(
     `its values are floats from ${Number(least.toPrecision(4))} to ${Number(most.toPrecision(4))}, where 0 to 1 or 0 to 255 are read; scale them`,
   );
 }
@@ -46,11 +60,14 @@ export class DepthWatch {
   /** How many there are. */
   count = 0;
   private most = 0;
+  private first = "";
 
-  /** Takes the bytes of a decoded image. */
-  see(bytes: Uint8Array): void {
+  /** Takes the bytes of a decoded image, or the largest of them. */
+  see(name: string, bytes: Uint8Array | number): void {
+    if (this.count === 0) this.first = name;
     this.count++;
-    for (const value of bytes) if (value > this.most) this.most = value;
+    if (typeof bytes === "number") this.most = Math.max(this.most, bytes);
+    else for (const value of bytes) if (value > this.most) this.most = value;
   }
 
   /** A line for images that use fewer than 15 of their 16 bits; undefined where there are none. */
@@ -58,6 +75,6 @@ export class DepthWatch {
     if (this.count === 0 || this.most > 64) return undefined;
     // The largest value is rounded, 4095 to 16.
     const bits = 8 + Math.ceil(Math.log2(Math.max(1, this.most)));
-    return `${this.count} images of 16 bits have no value from ${2 ** bits} on, and are dark: --bits ${bits} takes their values as ones of ${bits} bits`;
+    return `${this.count} images of 16 bits (${this.first}${this.count > 1 ? ", …" : ""}) have no value from ${2 ** bits} on, and are dark: --bits ${bits} takes their values as ones of ${bits} bits`;
   }
 }

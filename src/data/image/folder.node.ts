@@ -4,11 +4,10 @@ import { basename, extname, join } from "node:path";
 import { DataError, OptionError } from "../../errors.ts";
 import { memoryLimit } from "../../memory.node.ts";
 import { checkMemory, counted, showCount } from "../../memory.ts";
-import { nativeCall } from "../../program/native-calls.node.ts";
 import { Random } from "../../random.ts";
 import { elementCount } from "../../tensor/array.ts";
 import { DataFolder, type FolderOptions } from "../files/data-folder.node.ts";
-import { FILE_KINDS, readRegularFile } from "../files/files.node.ts";
+import { FILE_KINDS } from "../files/files.node.ts";
 import { binarized } from "../sources/binarize.ts";
 import type { DataSet, SplitName } from "../sources/data-set.ts";
 import {
@@ -22,10 +21,11 @@ import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
 import { familiesOf, findTwins, keepTogether, type Twin } from "../sources/twins.ts";
-import { type DecodingProgress, decodeAll } from "./decode-all.node.ts";
-import { DepthWatch, inBytes } from "./depth.node.ts";
-import { decodePlainPng } from "./plain-png.node.ts";
-import { importSharp, MOST_PIXELS, refuseDrawing } from "./sharp.node.ts";
+import { decodeOriginal, lookAtImage } from "./decode.node.ts";
+import { type DecodedPixels, type DecodingProgress, decodeAll, forEachLimited } from "./decode-all.node.ts";
+import { DepthWatch } from "./depth.node.ts";
+import { type AskedFormat, type ImageFormat, Originals } from "./format.ts";
+import { importSharp } from "./sharp.node.ts";
 
 const IMAGE_EXTENSIONS = new Set([".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"]);
 
@@ -47,14 +47,6 @@ export interface FolderImages {
   readonly leftOut: readonly { readonly name: string; readonly detail: string }[];
   /** What was decided about folders and images beside them, a line each. */
   readonly notes: readonly string[];
-}
-
-/** How decoded images come out: square, `size` × `size`. */
-export interface ImageFormat {
-  readonly size: number;
-  readonly channels: "grey" | "rgb";
-  /** Bits that are used of images of 16 bits (default: all). */
-  readonly bits?: number | undefined;
 }
 
 /** True for the entry of a folder that has the extension of an image. */
@@ -143,74 +135,8 @@ function withoutStrays(images: readonly ImageFile[]): {
   return { kept: images.map((image) => ({ ...image, className: undefined })), notes: [note] };
 }
 
-/**
- * Decodes one image to `[channels, size, size]` bytes: turned upright by its EXIF data, the central square cut out,
- * resized, transparency laid on white.
- * @param image the path of a file, or its bytes
- * @param name what messages call it (default: the path)
- * @param depths what watches images of 16 bits
- * @throws DataError naming the file where it is no readable image or larger than the limits, MissingPackageError where sharp is not
- * installed.
- */
-export async function decodeImage(
-  image: string | Uint8Array,
-  { size, channels, bits }: ImageFormat,
-  name = typeof image === "string" ? image : "image in memory",
-  depths?: DepthWatch,
-): Promise<Uint8Array> {
-  const sharp = await importSharp();
-  const planes = channels === "grey" ? 1 : 3;
-  // Bytes are decoded and never a path: for a path, the decoder may keep what the file held before.
-  const bytesOfFile =
-    typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
-  const plain = plainPixels(bytesOfFile, { size, channels });
-  if (plain !== undefined) return plain;
-  try {
-    const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
-    const header = await nativeCall(() => opened.metadata());
-    refuseDrawing(header.format);
-    const upright = (await inBytes(opened, header, bits)).autoOrient().flatten({ background: "white" });
-    const square = upright.resize(size, size, { fit: "cover", position: "centre" });
-    const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
-    const raw = colored.raw({ depth: "uchar" });
-    const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
-    const bytes = new Uint8Array(planes * size * size);
-    for (let pixel = 0; pixel < size * size; pixel++) {
-      for (let plane = 0; plane < planes; plane++) {
-        // A grey file may come with one channel where three were asked for.
-        bytes[plane * size * size + pixel] =
-          data[pixel * info.channels + Math.min(plane, info.channels - 1)] ?? 0;
-      }
-    }
-    if (header.depth === "ushort") depths?.see(bytes);
-    return bytes;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new DataError(`${name}: not a readable image (${reason})`, { cause: error });
-  }
-}
-
-/** The pixels of a plain PNG that comes out as it is, channels apart; undefined for every other image. */
-function plainPixels(file: Uint8Array, { size, channels }: ImageFormat): Uint8Array | undefined {
-  const plain = decodePlainPng(file);
-  if (plain === undefined || plain.width !== size || plain.height !== size) return undefined;
-  if (channels === "grey") return plain.channels === 1 ? plain.data : undefined;
-  const planes = new Uint8Array(3 * size * size);
-  for (let pixel = 0; pixel < size * size; pixel++) {
-    for (let plane = 0; plane < 3; plane++) {
-      const from = plain.channels === 1 ? pixel : 3 * pixel + plane;
-      planes[plane * size * size + pixel] = plain.data[from] ?? 0;
-    }
-  }
-  return planes;
-}
-
-/** An image of a data set, decoded when it is asked for. */
-interface Item extends Pick<ImageFile, "className" | "split"> {
-  /** Its path within the folder, or where it is in a list: `images[3]`. */
-  readonly name: string;
-  decode(format: ImageFormat, depths: DepthWatch): Promise<Uint8Array>;
-}
+/** An image of a data set, read when it is asked for. Its name is the path within the folder, or where it is in a list: `images[3]`. */
+type Item = ImageFile;
 
 /** What images are called, for a data set of them. */
 interface Naming {
@@ -225,12 +151,12 @@ interface Naming {
   order(classes: readonly string[]): string[];
 }
 
-/** How images are read. @throws OptionError for colored images that are to be binarized */
-function formatOf({ size, color, binary = false, bits }: ResolvedDataOptions): ImageFormat {
+/** How images are read, as far as options say. @throws OptionError for colored images that are to be binarized */
+function askedFormat({ size, color, binary = false, bits }: ResolvedDataOptions): AskedFormat {
   if (binary && color === "rgb") {
     throw new OptionError("option color: binary images are grey before they are binarized; leave rgb out");
   }
-  return { size, channels: color ?? (binary ? "grey" : "rgb"), bits };
+  return { size, channels: color ?? (binary ? "grey" : undefined), bits };
 }
 
 /** A line that counts what was not looked into, and names the first of it. */
@@ -244,18 +170,21 @@ function leftOutLines(leftOut: FolderImages["leftOut"]): readonly string[] {
 /** Images of bytes, with classes where all have one. Those that are `broken` are left out. */
 function imageSet(
   { name, label, leftOut, notes, order }: Naming,
-  items: readonly Omit<Item, "decode">[],
+  items: readonly Omit<Item, "read">[],
   {
     pixels,
     shape,
     broken,
     depths,
+    format,
     notes: ofDecoding = [],
   }: {
     pixels: Uint8Array;
     shape: readonly number[];
     broken: ReadonlySet<number>;
     depths?: DepthWatch;
+    /** How files were decoded. */
+    format?: ImageFormat;
     notes?: readonly string[];
   },
   options: ResolvedDataOptions,
@@ -289,6 +218,7 @@ function imageSet(
     sampleShape: shape,
     splits,
     ...(classes !== undefined && { classes }),
+    ...(format !== undefined && { format: { size: format.size, color: format.channels } }),
     fingerprint: hash.update(pixels).digest("hex").slice(0, 16),
     describe: () => [
       `${label}: ${counted(readable.length, "image")}, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
@@ -327,31 +257,83 @@ interface Decoding {
   readonly onProgress?: ((progress: DecodingProgress) => void) | undefined;
 }
 
-/** Images that are decoded once and kept in memory as bytes. */
+/** Images that are looked at before any is decoded, evenly spread over all, and at once. */
+const LOOKED = { most: 64, together: 8 } as const;
+
+/** What some of the images are, as many as are needed to choose a format. */
+async function lookAtSome(items: readonly Item[], asked: AskedFormat): Promise<Originals> {
+  const originals = new Originals();
+  const count = Math.min(LOOKED.most, items.length);
+  const some = Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]);
+  for (let first = 0; first < count && !originals.settles(asked); first += LOOKED.together) {
+    await forEachLimited(some.slice(first, first + LOOKED.together), async (item) => {
+      if (item === undefined) return;
+      try {
+        const looking = { colors: asked.channels === undefined, bits: asked.bits };
+        originals.see(item.name, await lookAtImage(await item.read(), item.name, looking));
+      } catch (error) {
+        // Decoding leaves it out and counts it.
+        if (!(error instanceof DataError)) throw error;
+      }
+    });
+  }
+  return originals;
+}
+
+/** What all images that can be read are. */
+function originalsOf(items: readonly Item[], originals: DecodedPixels["originals"]): Originals {
+  const all = new Originals();
+  for (const [index, item] of items.entries()) {
+    const original = originals[index];
+    if (original !== undefined) all.see(item.name, original);
+  }
+  return all;
+}
+
+/**
+ * Images that are decoded once and kept in memory as bytes. Where their size or color is not given, some are looked at first; where others turn
+ * out to be unlike them, all are decoded again as what they are together.
+ */
 async function decodedSet(
   naming: Naming,
   items: readonly Item[],
   options: ResolvedDataOptions,
   { folder, onProgress }: Decoding = {},
 ): Promise<DataSet> {
-  const format = formatOf(options);
-  const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size] as const;
-  checkDecoded(naming.label, items.length, shape);
-  const depths = new DepthWatch();
-  const decoded = await decodeAll({
-    items,
-    shape,
-    bits: format.bits,
-    decode: (item, own) => item.decode(format, own),
-    depths,
-    ...(options.cache && { folder }),
-    onProgress,
-  });
-  return imageSet(naming, items, { ...decoded, shape, depths }, options);
+  const asked = askedFormat(options);
+  const isOpen = asked.size === undefined || asked.channels === undefined;
+  const some = isOpen ? await lookAtSome(items, asked) : new Originals();
+  const decoded = async (format: ImageFormat) => {
+    const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size] as const;
+    checkDecoded(naming.label, items.length, shape);
+    const depths = new DepthWatch();
+    const colors = asked.channels === undefined && format.channels === "grey";
+    const pixels = await decodeAll({
+      items,
+      shape,
+      bits: format.bits,
+      colors,
+      decode: async (item) => decodeOriginal(await item.read(), format, item.name, colors),
+      depths,
+      ...(options.cache && { folder }),
+      onProgress,
+    });
+    return { ...pixels, shape, depths, format };
+  };
+  const first = await decoded(some.choose(asked).format);
+  if (!isOpen) return imageSet(naming, items, first, options);
+  const all = originalsOf(items, first.originals).withColorsOf(some);
+  const { format, note } = all.choose(asked);
+  const isSame = format.size === first.format.size && format.channels === first.format.channels;
+  const last = isSame ? first : await decoded(format);
+  const notes = [...naming.notes, ...(note === undefined ? [] : [note])];
+  return imageSet({ ...naming, notes }, items, last, options);
 }
 
 /**
- * A folder of images, decoded once and kept in memory as bytes (sharp). Regular files below the folder are read, and nothing else. Of a folder of
+ * A folder of images, decoded once and kept in memory as bytes (sharp). Where `color` is not given, it is grey where all images are, of one channel
+ * or of equal ones; where `size` is not given, it is that of images that are all of one size with sides of 8 to 64 pixels (the shorter side, where
+ * they are not square), otherwise 32. `format` of the result is what was chosen, `describe` says why. Regular files below the folder are read, and nothing else. Of a folder of
  * 256 images or more, decoded bytes are kept in the user's folder for caches, unless the option `cache` is false, and those of files that have
  * not changed are taken from there.
  *
@@ -368,7 +350,7 @@ export async function openImageFolder(
   onProgress?: (progress: DecodingProgress) => void,
 ): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
-  formatOf(resolved);
+  askedFormat(resolved);
   await importSharp();
   const { images: found, leftOut, notes } = await findAllImages(folder, resolved);
   const { kept: images, notes: strays } = withoutStrays(found);
@@ -378,17 +360,9 @@ export async function openImageFolder(
       [`${folder}: no images in this folder; looked for ${looked}`, ...leftOutLines(leftOut)].join("; "),
     );
   }
-  const items = images.map(
-    ({ name, className, split, read }): Item => ({
-      name,
-      className,
-      split,
-      decode: async (format, depths) => decodeImage(await read(), format, name, depths),
-    }),
-  );
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
   const naming = { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order };
-  return decodedSet(naming, items, resolved, { folder, onProgress });
+  return decodedSet(naming, images, resolved, { folder, onProgress });
 }
 
 /**
@@ -407,19 +381,14 @@ export async function openImages(source: PlainImages, options: DataOptions = {})
     order: (classes) =>
       classes.toSorted((a, b) => (typeof labels?.[0] === "number" ? Number(a) - Number(b) : a < b ? -1 : 1)),
   };
-  const itemOf = (index: number): Omit<Item, "decode"> => {
+  const itemOf = (index: number): Omit<Item, "read"> => {
     const label = labels?.[index];
     const className = label === undefined ? undefined : String(label);
     return { name: imageName(index), className, split: undefined };
   };
   if (source.form === "encoded") {
     await importSharp();
-    const items = source.images.map(
-      (bytes, i): Item => ({
-        ...itemOf(i),
-        decode: (format, depths) => decodeImage(bytes, format, imageName(i), depths),
-      }),
-    );
+    const items = source.images.map((bytes, i): Item => ({ ...itemOf(i), read: async () => bytes }));
     return decodedSet(naming, items, resolved);
   }
   const [count, ...shape] = source.shape;

@@ -3,7 +3,9 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import type { FolderOptions } from "../files/data-folder.node.ts";
 import type { PlainImages } from "../sources/memory.ts";
 import { type Shard, shareOf } from "../sources/shard.ts";
-import { decodeImage, type FolderImages, findAllImages, type ImageFormat, imageName } from "./folder.node.ts";
+import { decodeImage } from "./decode.node.ts";
+import { type FolderImages, findAllImages, imageName } from "./folder.node.ts";
+import type { ImageFormat } from "./format.ts";
 
 /** Consecutive images of a folder, or in memory, as a model sees them. */
 export interface ImageBatch {

@@ -111,6 +111,8 @@ export interface DataSet {
   readonly source?: DataSet;
   /** Tables only, those of zeros and ones among them. */
   readonly columns?: readonly Column[];
+  /** Files of images only: what they were decoded to, by options or by what they are. */
+  readonly format?: { readonly size: number; readonly color: "grey" | "rgb" };
   /** Binarized images only: how their bytes became zeros and ones. */
   readonly binarization?: Binarization;
   /** The exact log-density in nats of the distribution the samples were drawn from, where it is known. */

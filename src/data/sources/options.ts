@@ -10,23 +10,33 @@ export const followLinksSchema = z
   .default(false)
   .describe("follow links that lead out of a folder of images; links within it are followed in any case");
 
+/** An option of images, with boxes or without. */
+export const bitsSchema = z
+  .int()
+  .min(8)
+  .max(16)
+  .optional()
+  .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)");
+
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
   splitSeed: seedNumber()
     .default(0)
     .describe("seed of drawn points, of random splits, of binarization and of dequantization noise"),
   count: sampleCount().default(50_000).describe("training points to draw from a density in the plane"),
-  size: z.int().min(1).max(4096).default(32).describe("height and width of images, in pixels"),
+  size: z
+    .int()
+    .min(1)
+    .max(4096)
+    .optional()
+    .describe(
+      "height and width of images, in pixels (default: those of images of 8 to 64 pixels that are all of one size, otherwise 32)",
+    ),
   color: z
     .enum(["grey", "rgb"])
     .optional()
-    .describe("color of images (default: rgb; grey where they are binarized)"),
-  bits: z
-    .int()
-    .min(8)
-    .max(16)
-    .optional()
-    .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)"),
+    .describe("color of images (default: grey where all images are, or are binarized, otherwise rgb)"),
+  bits: bitsSchema,
   binary: z
     .boolean()
     .optional()

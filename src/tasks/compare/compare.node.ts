@@ -1,9 +1,12 @@
 import { openData } from "../../data/open.node.ts";
+import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { FileError, OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard } from "../../report/index.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
+import { RunFolder } from "../../train/run-folder.node.ts";
 import type { FitHooks } from "../fit/fit.node.ts";
 import { DistanceMeter } from "../measure/distances.node.ts";
 import { leaderboardOf, type Standing, type Standings, writeLeaderboard } from "./board.node.ts";
@@ -12,7 +15,16 @@ import { openFeatures } from "./features.node.ts";
 import { CompareFolder } from "./folder.node.ts";
 import { checkRun, measure, type Stage, train } from "./model.node.ts";
 import { planeSetting } from "./pictures.node.ts";
-import { type CompareRequest, type Contender, requestJson, resolveComparison } from "./request.node.ts";
+import {
+  type CompareRequest,
+  type Contender,
+  type ResolvedComparison,
+  requestJson,
+  resolveComparison,
+} from "./request.node.ts";
+
+/** What images of files are read as. */
+const imageOptions = dataOptionsSchema.pick({ size: true, color: true });
 
 /** Foresees how long all models of a comparison will take, from those that are done. */
 export class TimeLeft {
@@ -112,9 +124,11 @@ export interface Comparison {
  * @throws OptionError, DataError before any work; FileError
  */
 export async function compare(request: CompareRequest, hooks: CompareHooks = {}): Promise<Comparison> {
-  const comparison = await resolveComparison(request);
-  const { shared } = comparison;
-  const data = await openData(comparison.data, comparison.dataOptions);
+  const asked = await asBegun(await resolveComparison(request));
+  const { shared } = asked;
+  const data = await openData(asked.data, asked.dataOptions);
+  // All models read images alike.
+  const comparison = { ...asked, dataOptions: { ...asked.dataOptions, ...data.format } };
   if (data.splits.test.count === 0) {
     throw new OptionError(
       `option test: ${comparison.data} has no test split to compare on; give a fraction of it`,
@@ -143,6 +157,22 @@ export async function compare(request: CompareRequest, hooks: CompareHooks = {})
   } finally {
     await features?.release();
   }
+}
+
+/** A comparison in which images are read as by the runs that are there already. @throws FileError, OptionError */
+async function asBegun(comparison: ResolvedComparison): Promise<ResolvedComparison> {
+  if (comparison.fresh) return comparison;
+  const folder = new CompareFolder(comparison.out);
+  await folder.check();
+  for (const { name } of comparison.contenders) {
+    const run = new RunFolder(folder.run(name));
+    if (!(await run.exists())) continue;
+    const { dataOptions } = await run.readConfig();
+    const given = Object.entries(dataOptions).filter(([option]) => option in imageOptions.shape);
+    const images = parseOptions("data", imageOptions, Object.fromEntries(given));
+    return { ...comparison, dataOptions: { ...images, ...comparison.dataOptions } };
+  }
+  return comparison;
 }
 
 /** Trains, measures and ranks all models. */

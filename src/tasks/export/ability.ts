@@ -26,7 +26,8 @@ export interface AbilityFile {
   readonly name: ExportedAbilityName;
   readonly bytes: Uint8Array;
   readonly note: ExportedAbility;
-  readonly network: InnerNetwork;
+  /** Absent where several networks stand inside: the file is written in float32 alone. */
+  readonly network?: InnerNetwork;
 }
 
 /** What the files of a run are made of. */

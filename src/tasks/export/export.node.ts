@@ -23,12 +23,14 @@ import { fedData } from "./network-feeds.node.ts";
 import {
   CALIBRATED,
   checkPrecision,
+  ofOneNetwork,
   type Precision,
   type PrecisionOptions,
   precisionLine,
   smallerFile,
 } from "./precision.node.ts";
-import { embedAbility, sampleAbility, scoreAbility } from "./row-abilities.node.ts";
+import { embedAbility, scoreAbility } from "./row-abilities.node.ts";
+import { sampleAbility } from "./sample-ability.node.ts";
 import { type ExportSummary, exportStages, exportTensors, type TensorExportOptions } from "./tensors.node.ts";
 
 export type { ExportSummary, Precision, PrecisionOptions };
@@ -62,7 +64,8 @@ function rowFiles(
     throw new OptionError(`option suppression: ${run.config.model} finds no objects; export it without`);
   }
   const embeds = isEmbedder(model) || layer !== undefined;
-  const conditional = run.config.modelOptions.conditional === true;
+  const { conditional, given } = run.config.modelOptions;
+  const isGiven = conditional === true || (Array.isArray(given) && given.length > 0);
   return [
     ...asHeld("score", scoreAbility(subject)),
     ...asHeld("sample", sampleAbility(subject, sampler)),
@@ -70,8 +73,8 @@ function rowFiles(
       ? []
       : asHeld(
           "embed",
-          conditional && layer === undefined
-            ? { why: "features of a model of classes depend on the class" }
+          isGiven && layer === undefined
+            ? { why: "features of a model of classes or given columns depend on them" }
             : embedAbility(subject, layer ?? "code", (x) => layerOf(embedderOf(run), x, { layer })),
         )),
   ];
@@ -189,7 +192,13 @@ async function inPrecision(
     const data = await fedData(run, given);
     const smaller: AbilityFile[] = [];
     for (const file of files) {
-      smaller.push(await smallerFile(file, precision, { run, weights, data, calibrate }));
+      const one = ofOneNetwork(file);
+      if (one !== undefined) {
+        smaller.push(await smallerFile(one, precision, { run, weights, data, calibrate }));
+        continue;
+      }
+      const kept = `The weights stay in float32: several networks stand inside, which are not written in ${precision}.`;
+      smaller.push({ ...file, note: { ...file.note, notes: [...(file.note.notes ?? []), kept] } });
     }
     return smaller;
   } finally {
@@ -258,7 +267,8 @@ export async function exportRun(
     description: [
       ...files.flatMap(({ note }) => {
         const line = precisionLine(note, isPicture(config.dataInfo));
-        return [`${note.file}: ${note.what}`, ...(line === undefined ? [] : [`${note.file} ${line}`])];
+        const kept = precision !== "fp32" && line === undefined ? "stays in float32" : line;
+        return [`${note.file}: ${note.what}`, ...(kept === undefined ? [] : [`${note.file} ${kept}`])];
       }),
       ...record.leftOut.map(({ ability, why }) => `without ${ability}: ${why}`),
     ].join("\n"),

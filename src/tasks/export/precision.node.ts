@@ -11,7 +11,7 @@ import { nodeRuntime } from "../../program/node.ts";
 import type { State } from "../../program/program.ts";
 import type { Runtime } from "../../program/runtime.ts";
 import type { LoadedRun } from "../run/load.node.ts";
-import type { AbilityFile } from "./ability.ts";
+import type { AbilityFile, InnerNetwork } from "./ability.ts";
 import { type Loss, lossOf, type NetworkResults, networkResults } from "./losses.node.ts";
 import { type FedData, fedRows } from "./network-feeds.node.ts";
 
@@ -88,14 +88,17 @@ const WORDS: Readonly<Record<QuantizedPart, string>> = {
   weights: "weights of 8 bits, computed with in float32: with whole numbers more would be lost",
 };
 
+/** A file with one network inside. */
+type FileOfNetwork = AbilityFile & { readonly network: InnerNetwork };
+
 /** Networks that are run on the same held-out samples. */
 class Comparison {
-  private readonly file: AbilityFile;
+  private readonly file: FileOfNetwork;
   private readonly shrinking: Shrinking;
   private readonly runtime: Runtime;
   private before: Promise<NetworkResults> | undefined;
 
-  constructor(file: AbilityFile, shrinking: Shrinking, runtime: Runtime) {
+  constructor(file: FileOfNetwork, shrinking: Shrinking, runtime: Runtime) {
     this.file = file;
     this.shrinking = shrinking;
     this.runtime = runtime;
@@ -123,7 +126,7 @@ class Comparison {
 }
 
 /** Weights of 16 bits. */
-async function halved(file: AbilityFile, { weights }: Shrinking, comparison: Comparison): Promise<Smaller> {
+async function halved(file: FileOfNetwork, { weights }: Shrinking, comparison: Comparison): Promise<Smaller> {
   const { bytes, overflow } = halfWeights(file.network.bytes, weights);
   return {
     bytes,
@@ -138,7 +141,7 @@ async function halved(file: AbilityFile, { weights }: Shrinking, comparison: Com
 
 /** The network's layers in whole numbers, as far as little is lost: all of them, all but the first and the last, or weights alone. */
 async function wholeNumbers(
-  file: AbilityFile,
+  file: FileOfNetwork,
   { run, weights, data, calibrate: most }: Shrinking,
   comparison: Comparison,
   runtime: Runtime,
@@ -196,7 +199,7 @@ function lossNote(file: AbilityFile, precision: Precision, loss: MeasuredLoss, o
  * @throws OptionError where the loss cannot be measured or is not finite
  */
 export async function smallerFile(
-  file: AbilityFile,
+  file: FileOfNetwork,
   precision: Exclude<Precision, "fp32">,
   shrinking: Shrinking,
 ): Promise<AbilityFile> {
@@ -228,6 +231,12 @@ const number = (value: number): string => {
     ? value.toExponential(1)
     : String(Number(value.toPrecision(size < 1 ? 3 : 5)));
 };
+
+/** A file with one network inside; undefined for one with several, which stays as it is. */
+export function ofOneNetwork(file: AbilityFile): FileOfNetwork | undefined {
+  const { network } = file;
+  return network === undefined ? undefined : { ...file, network };
+}
 
 /** Sizes and loss of a file in a line: "4.1 MB → 1.1 MB; AP50 0.913 → 0.909 on 60 validation images". */
 export function precisionLine(

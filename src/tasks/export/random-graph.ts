@@ -155,16 +155,64 @@ export function leafOfRows(
   const first = rows.div(batch).mul(batch);
   const ofBatch = children(wordsOf(graph, [key], [1]), first);
   const state = children(children(ofBatch, leaf), rows.sub(first));
-  const pairs = distribution === "normal" ? 2 * Math.ceil(size / 2) : size;
-  const bits = drawn(graph, state, pairs).transpose(1, 0);
+  const bits = drawn(graph, state, distribution === "normal" ? evenOf(size) : size).transpose(1, 0);
   if (distribution === "uniform")
     return right(bits, 8)
       .cast("float64")
       .mul(2 ** -24)
       .cast("float32");
+  return normalsOf(graph, bits, size);
+}
+
+/** Draws that so many normals take, which come in pairs. */
+const evenOf = (size: number): number => 2 * Math.ceil(size / 2);
+
+/** Standard normals of draws of 32 bits, int64 [n, evenOf(size)]: float32 [n, size]. */
+function normalsOf(graph: GraphWriter, bits: GraphValue, size: number): GraphValue {
+  const pairs = evenOf(size);
   const both = uniformOf(bits.reshape([-1, pairs / 2, 2]));
   const radius = both.slice(0, 1, 2).log().mul(-2).sqrt();
   const angle = both.slice(1, 2, 2).mul(2 * Math.PI);
   const normals = graph.concat([radius.mul(angle.cos()), radius.mul(angle.sin())], 2);
   return normals.reshape([-1, pairs]).slice(0, size, 1).cast("float32");
+}
+
+/** The words that `Random` begins with where it is given a number, and the characters of a label. */
+const SEEDED: RandomKey = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344];
+
+/**
+ * Standard normals of passes over batches that are scored by a seed of their own (`Model.score`): `Random(seed).split("score")`, where the seed
+ * is what the generator of a batch draws first, has a child for each pass, by its path of numbers, and that fills the first leaf.
+ * @param key of the generator that has a child for each batch
+ * @param rows numbers of the rows among all that are read, int64 [n]
+ * @param batch how many rows a batch has
+ * @param paths of the passes, all of one length
+ * @param size normals that a pass draws for a row
+ * @returns float32 [n, passes, size]
+ */
+export function normalsOfPasses(
+  graph: GraphWriter,
+  key: RandomKey,
+  rows: GraphValue,
+  {
+    batch,
+    paths,
+    size,
+  }: { readonly batch: number; readonly paths: readonly (readonly number[])[]; readonly size: number },
+): GraphValue {
+  const first = rows.div(batch).mul(batch);
+  const ofBatch = next(children(wordsOf(graph, [key], [1]), first)).value;
+  // `integer(2 ** 31)`, a seed below 2³².
+  let words = absorb(absorb(wordsOf(graph, [SEEDED], [1]), right(ofBatch, 1)), 0);
+  words = absorb(words, 2);
+  for (const character of "score") words = absorb(words, character.charCodeAt(0));
+  let passes = words.map((word) => word.unsqueeze(1)) as unknown as Words;
+  for (const at of paths[0]?.keys() ?? []) {
+    const labels = paths.map((path) => path[at] ?? 0);
+    passes = children(passes, graph.constant("int64", labels, [1, labels.length]));
+  }
+  const state = children(children(passes, 0), rows.sub(first).unsqueeze(1));
+  const pairs = evenOf(size);
+  const bits = drawn(graph, state, pairs).transpose(1, 2, 0).reshape([-1, pairs]);
+  return normalsOf(graph, bits, size).reshape([-1, paths.length, size]);
 }

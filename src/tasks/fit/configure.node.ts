@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { buildModel } from "../../catalog.ts";
 import { asOneClass, type DetectionSet, landmarkCount } from "../../data/boxes/set.ts";
 import { type DataTrust, openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
@@ -6,7 +7,7 @@ import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { schemaOf } from "../../data/table/schema-file.node.ts";
 import { CROPS_OF_IMAGE } from "../../detection/models/mtcnn/crop-batches.ts";
-import { OptionError } from "../../errors.ts";
+import { EidosError, OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
@@ -155,7 +156,9 @@ async function openSamples(
   const parsed = parseOptions("data", dataOptionsSchema, whole);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
-  const data = await openData(source, { ...parsed, binary }, { ...queryTrust(trust), onDecoding });
+  const { data, notes } = await asTaken(definition, modelOptions, { ...parsed, binary }, (options) =>
+    openData(source, options, { ...queryTrust(trust), onDecoding }),
+  );
   const info = {
     ...infoOf(data),
     ...(data.kind === "binary" && !fromWeights && { ones: onesOf(data.splits.train) }),
@@ -166,12 +169,61 @@ async function openSamples(
     dataOptions: {
       ...whole,
       ...(binary && { binary }),
+      // What was chosen by the images is read so for good.
+      ...data.format,
       ...(data.binarization !== undefined && { binarize: data.binarization.protocol }),
     },
     info,
     modelOptions,
-    notes: definition.notes?.(modelOptions, modelInfo(info)) ?? [],
+    notes: [...notes, ...(definition.notes?.(modelOptions, modelInfo(info)) ?? [])],
   };
+}
+
+/**
+ * Opens data, and images for which size or color were chosen anew as they usually are where the model is not built for what was chosen: 32 × 32,
+ * rgb, or both.
+ */
+async function asTaken(
+  definition: ModelDefinition,
+  modelOptions: Options,
+  options: DataOptions,
+  open: (options: DataOptions) => Promise<DataSet>,
+): Promise<{ readonly data: DataSet; readonly notes: readonly string[] }> {
+  const data = await open(options);
+  const { format } = data;
+  const refusal = format && refusalOf(definition, modelOptions, infoOf(data));
+  if (refusal === undefined) return { data, notes: [] };
+  const sizes = options.size === undefined ? [format?.size, USUAL_FORMAT.size] : [options.size];
+  const isGrey = options.color !== undefined || options.binary === true;
+  const colors = isGrey ? [options.color] : [format?.color, USUAL_FORMAT.color];
+  const others = colors.flatMap((color) => sizes.map((size) => ({ size, color })));
+  for (const other of others) {
+    const channels = (other.color ?? format?.color) === "grey" ? 1 : 3;
+    const side = other.size ?? USUAL_FORMAT.size;
+    const info = { ...infoOf(data), sampleShape: [channels, side, side] };
+    if (refusalOf(definition, modelOptions, info) !== undefined) continue;
+    const note = `read as ${channels === 1 ? "grey" : "rgb"}, ${side} × ${side}, in place of what was chosen by the images, which ${definition.name} does not take: ${refusal}`;
+    return { data: await open({ ...options, ...other }), notes: [note] };
+  }
+  return { data, notes: [] };
+}
+
+/** What images are read as where they themselves do not decide. */
+const USUAL_FORMAT = { size: 32, color: "rgb" } as const;
+
+/** Why a model is not built for data; undefined where it is. */
+function refusalOf(
+  definition: ModelDefinition,
+  modelOptions: Options,
+  info: RunConfig["dataInfo"],
+): string | undefined {
+  try {
+    buildModel(definition, modelOptions, modelInfo(info));
+    return undefined;
+  } catch (error) {
+    if (error instanceof EidosError) return error.message;
+    throw error;
+  }
 }
 
 /**

@@ -28,8 +28,11 @@ export async function fromRun(folder: string, model: string): Promise<FromRun> {
   if (own !== model) {
     throw new OptionError(`option from: ${folder} is a run of ${own}, not of ${model}; fit ${own}`);
   }
-  const { size } = dataOptions;
-  return { modelOptions, dataOptions: size === undefined ? {} : { size } };
+  const { size, color } = dataOptions;
+  return {
+    modelOptions,
+    dataOptions: { ...(size !== undefined && { size }), ...(color !== undefined && { color }) },
+  };
 }
 
 /**

@@ -3,7 +3,7 @@ import { basename, extname, join } from "node:path";
 import { isImagePath } from "../../data/boxes/formats/files.node.ts";
 import { DataFolder } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
-import type { ImageFormat } from "../../data/image/folder.node.ts";
+import type { ImageFormat } from "../../data/image/format.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
 import { describeSource, gatherSource, type PlainSource, type TableInput } from "../../data/index.node.ts";
 import type { PhotoImage } from "../../data/index.ts";

@@ -171,10 +171,11 @@ export async function annotatedData(
     return set;
   }
   const { reading } = detectionDataOptions(options);
-  // A run that finds objects of all classes as one takes those of other data for it, too.
-  const { oneClass } = detectionDataOptions(config.dataOptions).reading;
+  // A run that finds objects of all classes as one takes those of other data for it, too, and images of so many bits.
+  const { oneClass, bits } = detectionDataOptions(config.dataOptions).reading;
   const set = await openDetection(name, {
     ...(oneClass !== undefined && { oneClass }),
+    ...(bits !== undefined && { bits }),
     ...reading,
   });
   return withClasses(set, classes, `the run ${folder.path}`);

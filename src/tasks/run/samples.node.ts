@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { decodeImage } from "../../data/image/folder.node.ts";
+import { decodeImage } from "../../data/image/decode.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
 import { gatherSource } from "../../data/index.node.ts";
 import type { ImagesSource } from "../../data/index.ts";

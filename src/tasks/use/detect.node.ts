@@ -36,7 +36,7 @@ import { Interrupted } from "../../program/deadline.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { boxColor, drawBoxes, rasterOfBytes } from "../../report/index.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
-import { askedConfidence, looksOf } from "../run/detection-options.ts";
+import { askedConfidence, detectionDataOptions, looksOf } from "../run/detection-options.ts";
 import type { NamedImage } from "../run/inputs.node.ts";
 import type { DetectorRun } from "../run/load.node.ts";
 
@@ -220,7 +220,8 @@ export async function* detectFiles(
   const { sides, tiling } = detectorViews(model, looks);
   const longest = sides.length === 0 ? {} : { longest: Math.max(...sides) };
   const looked: Looked = tiling === undefined ? { kind: "whole", ...longest } : { kind: "tiles" };
-  const limits = limitsOf(options.pixelLimit, tiling !== undefined);
+  const { bits } = detectionDataOptions(run.config.dataOptions).reading;
+  const limits = { ...limitsOf(options.pixelLimit, tiling !== undefined), bits };
   const confidence = await leastScore(run, options.confidence);
   const { maximum = MANY_DETECTIONS } = options;
   const counted = detectOptionsOf(model, { ...options, confidence });

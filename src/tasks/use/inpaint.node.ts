@@ -1,4 +1,4 @@
-import { decodeImage } from "../../data/image/folder.node.ts";
+import { decodeImage } from "../../data/image/decode.node.ts";
 import { OptionError } from "../../errors.ts";
 import type { InpaintOptions } from "../../model/capabilities.ts";
 import type { DataKind } from "../../model/data-info.ts";

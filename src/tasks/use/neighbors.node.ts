@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeImage } from "../../data/image/folder.node.ts";
+import { decodeImage } from "../../data/image/decode.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { kNearestRows } from "../../metrics/index.ts";

@@ -93,6 +93,16 @@ export function checkGuidance({ data, dataInfo, modelOptions }: RunConfig, guida
   );
 }
 
+/** Refuses a class that the data of a run does not have. @throws OptionError */
+function checkLabel({ data, dataInfo: { classes = 0 } }: RunConfig, label: number | undefined): void {
+  if (label === undefined || (Number.isInteger(label) && label >= 0 && label < classes)) return;
+  throw new OptionError(
+    classes === 0
+      ? `option label: ${data} has no classes`
+      : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
+  );
+}
+
 /** Samples as the model draws them, with gaps where it has learned some. */
 async function drawRun(
   run: LoadedRun,
@@ -102,14 +112,7 @@ async function drawRun(
   if (model.sample === undefined) return refuse(run, "draw samples");
   const { count, seed, first = 0, label, given, onProgress, ...own } = options;
   checkResult(run, "sample", { count });
-  const classes = config.dataInfo.classes ?? 0;
-  if (label !== undefined && !(Number.isInteger(label) && label >= 0 && label < classes)) {
-    throw new OptionError(
-      classes === 0
-        ? `option label: ${config.data} has no classes`
-        : `option label: must be a class from 0 to ${classes - 1}, not ${label}`,
-    );
-  }
+  checkLabel(config, label);
   checkGuidance(config, own.guidance);
   const schema = sampleSchema(definition) ?? z.strictObject({});
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
@@ -183,13 +186,15 @@ export async function sampleStatesOf(
   run: LoadedRun,
   options: StateOptions & Readonly<Record<string, unknown>>,
 ): Promise<readonly NdArray<"float32">[]> {
-  const { model, session, definition } = run;
+  const { model, session, definition, config } = run;
   const schema = sampleSchema(definition);
   if (model.sampleStates === undefined || schema === undefined) {
     return refuse(run, "show samples as they form");
   }
   const { count, seed, label, states, onState, ...own } = options;
   checkResult(run, "sample", { count, states });
+  checkLabel(config, label);
+  checkGuidance(config, own.guidance);
   const parsed: Record<string, unknown> = parseOptions(`sampling from ${definition.name}`, schema, own);
   const source = definition.needsSource ? sourceOfData(await run.data(), { count, seed }) : undefined;
   return model.sampleStates(session, {

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openImageFolder } from "../../../src/data/image/folder.node.ts";
-import { temporaryFolder } from "../../support.ts";
+import { floatTiff, temporaryFolder } from "../../support.ts";
 
 // Folders of images as people have them, each with one trait that went wrong. The name of a test begins with the case.
 
@@ -94,37 +94,6 @@ test("img-float-tiff: floats of 0 … 1 are scaled, other ranges refused by name
   await expect(open("wide")).rejects.toThrow(/its only image cannot be read/);
 });
 
-/** An 8 × 8 TIFF of one float each pixel, little-endian. */
-function floatTiff(pixels: readonly number[]): Buffer {
-  const entries: readonly (readonly [tag: number, type: number, value: number])[] = [
-    [256, 3, 8],
-    [257, 3, 8],
-    [258, 3, 32],
-    [259, 3, 1],
-    [262, 3, 1],
-    [273, 4, 8],
-    [277, 3, 1],
-    [278, 3, 8],
-    [279, 4, 256],
-    [339, 3, 3],
-  ];
-  const file = Buffer.alloc(8 + 256 + 2 + 12 * entries.length + 4);
-  file.write("II");
-  file.writeUInt16LE(42, 2);
-  file.writeUInt32LE(264, 4);
-  for (const [i, value] of pixels.entries()) file.writeFloatLE(value, 8 + 4 * i);
-  file.writeUInt16LE(entries.length, 264);
-  for (const [i, [tag, type, value]] of entries.entries()) {
-    const at = 266 + 12 * i;
-    file.writeUInt16LE(tag, at);
-    file.writeUInt16LE(type, at + 2);
-    file.writeUInt32LE(1, at + 4);
-    if (type === 3) file.writeUInt16LE(value, at + 8);
-    else file.writeUInt32LE(value, at + 8);
-  }
-  return file;
-}
-
 test("img-12in16: values of 12 bits in 16 are told, and an option takes them as such", async () => {
   await mkdir(join(root, "deep"), { recursive: true });
   const pixels = Uint16Array.from(RAMP, (value) => Math.round(4095 * value));
@@ -134,7 +103,9 @@ test("img-12in16: values of 12 bits in 16 are told, and an option takes them as 
     .toFile(join(root, "deep/a.png"));
   expect(Math.max(...(await values("deep")))).toBeLessThanOrEqual(16);
   const plain = await open("deep", { validation: 0, test: 0 });
-  expect(plain.describe().join("\n")).toMatch(/1 images of 16 bits have no value from 4096 on.*--bits 12/);
+  expect(plain.describe().join("\n")).toMatch(
+    /1 images of 16 bits \(a\.png\) have no value from 4096 on.*--bits 12/,
+  );
   const seen = await values("deep", { bits: 12 });
   for (const [i, value] of RAMP.entries())
     expect(Math.abs((seen[i] ?? 0) - 255 * value)).toBeLessThanOrEqual(2);

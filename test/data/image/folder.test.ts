@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { decodeImage, openImageFolder } from "../../../src/data/image/folder.node.ts";
+import { decodeImage } from "../../../src/data/image/decode.node.ts";
+import { openImageFolder } from "../../../src/data/image/folder.node.ts";
 import { DataError } from "../../../src/errors.ts";
 
 let root = "";

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import sharp from "sharp";
 import { expect, test } from "vitest";
-import { decodeImage } from "../../../src/data/image/folder.node.ts";
+import { decodeImage } from "../../../src/data/image/decode.node.ts";
 import { decodePlainPng } from "../../../src/data/image/plain-png.node.ts";
 
 /** A picture with edges and gradients, for which an encoder that tries them chooses various filters. */

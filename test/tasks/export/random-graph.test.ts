@@ -2,7 +2,13 @@ import * as ort from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { GraphWriter } from "../../../src/program/graph-writer.ts";
 import { Random } from "../../../src/random.ts";
-import { drawsOfRows, leafOfRows, normalOf, uniformOf } from "../../../src/tasks/export/random-graph.ts";
+import {
+  drawsOfRows,
+  leafOfRows,
+  normalOf,
+  normalsOfPasses,
+  uniformOf,
+} from "../../../src/tasks/export/random-graph.ts";
 
 const ROWS = [0, 1, 7, 255, 256, 300, 70_000, 4_000_000_000];
 
@@ -68,3 +74,32 @@ it.each(["uniform", "normal"] as const)(
     });
   },
 );
+
+it("a graph draws what the passes of a score draw that is given a seed", async () => {
+  const [size, batch] = [5, 256];
+  const paths = [
+    [0, 0],
+    [0, 8],
+    [2, 8],
+  ];
+  const random = new Random(4).split("score");
+  const graph = new GraphWriter();
+  const rows = graph.input("rows", "int64", ["n"]);
+  const values = normalsOfPasses(graph, random.key, rows, { batch, paths, size });
+  graph.output("y", values.cast("float64"), ["n", paths.length, size]);
+  const found = await run(graph);
+  const expected = ROWS.flatMap((row) => {
+    const first = batch * Math.floor(row / batch);
+    const seed = random.split(first).integer(2 ** 31);
+    return paths.flatMap(([k = 0, pass = 0]) => {
+      const target = new Float32Array(size);
+      const leaf = new Random(seed).split("score").split(k).split(pass).split(0);
+      leaf.fillRows(target, 1, row - first, "normal");
+      return [...target];
+    });
+  });
+  expect(found.length).toBe(expected.length);
+  expect(Math.max(...expected.map((value, i) => Math.abs(value - (found[i] ?? Number.NaN))))).toBeLessThan(
+    1e-6,
+  );
+});

@@ -127,6 +127,8 @@ describe.each([
   ["maf", "people", { width: 16 }],
   ["spline-flow", "people", { width: 16, columns: ["age", "income", "city"] }],
   ["made", "bits", { width: 16 }],
+  ["vae", "people", { width: 16, latentSize: 3, scoreSamples: 8, label: "member", conditional: true }],
+  ["vae", "bits", { width: 16, latentSize: 2, scoreSamples: 5, posterior: "iaf", given: ["a"] }],
 ])("%s of %s", (model, table, options) => {
   let run: LoadedRun;
   let files: Awaited<ReturnType<typeof exported>>;

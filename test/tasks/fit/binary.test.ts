@@ -264,7 +264,13 @@ describe("binary images", () => {
     });
     expect(results.some(({ name }) => name === "bits per dimension")).toBe(false);
     const other = await runOn(join(folder, "images"), { size: 4, splitSeed: 5 }, "drawn");
-    expect(other.config.dataOptions).toEqual({ size: 4, splitSeed: 5, binary: true, binarize: "stochastic" });
+    expect(other.config.dataOptions).toEqual({
+      size: 4,
+      color: "grey",
+      splitSeed: 5,
+      binary: true,
+      binarize: "stochastic",
+    });
     await other.session.release();
   });
 
