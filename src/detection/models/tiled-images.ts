@@ -94,6 +94,7 @@ export class TileGatherer {
   private readonly tiling: Tiling;
   private image: number | undefined;
   private sets: Detections[] = [];
+  private windows: (Tile | undefined)[] = [];
 
   constructor(tiles: Pick<TileSplit, "place" | "tilesOf">, tiling: Tiling) {
     this.tiles = tiles;
@@ -106,15 +107,19 @@ export class TileGatherer {
    */
   add(index: number, found: Detections): { readonly image: number; readonly found: Detections } | undefined {
     const { image, tile }: TilePlace = this.tiles.place(index);
-    if (image !== this.image) this.sets = [];
+    if (image !== this.image) {
+      this.sets = [];
+      this.windows = [];
+    }
     this.image = image;
+    this.windows.push(tile);
     this.sets.push(inImage(found, tile));
     const [first, end] = this.tiles.tilesOf(image);
     if (index !== end - 1) return undefined;
     if (this.sets.length !== end - first) {
       throw new RangeError(`tiles of image ${image}: ${this.sets.length} of ${end - first} were given`);
     }
-    return { image, found: mergeTiles(this.sets, this.tiling) };
+    return { image, found: mergeTiles(this.sets, this.tiling, this.windows) };
   }
 }
 

@@ -1,7 +1,9 @@
+import { OptionError } from "../../errors.ts";
 import { area, type Box, boxAt, enclosing, intersection, iou } from "../boxes/boxes.ts";
 import { candidatesOf } from "../boxes/candidates.ts";
 import { type Detections, pickDetections } from "../boxes/detections.ts";
 import type { Tiling } from "./tile-options.ts";
+import type { Tile } from "./tiles.ts";
 
 // What was found in several tiles of an image as one set.
 
@@ -19,6 +21,8 @@ interface Kept {
   readonly place: number;
   readonly tile: number;
   readonly label: number;
+  /** The least score of one that it grows by. */
+  readonly least: number;
   /** Its own box. */
   readonly own: Box;
   /** Where it grows, the smallest box around it and all that it has replaced. */
@@ -123,28 +127,71 @@ function joined(sets: readonly Detections[]): { readonly all: Detections; readon
   };
 }
 
+/** A box as near to the edge of its tile as this part of the tile's side is cut off by it. */
+const EDGE = 0.02;
+
+/** What grows, grows by detections with at least this part of its own score: there is always a box that is unsure and far too large. */
+const SURE = 0.5;
+
+/** Whether a box ends at an edge of its tile behind which the image goes on; nothing cuts off what is found in the whole image. */
+function cutOffTest(
+  windows: readonly (Tile | undefined)[],
+  side: number,
+): (own: Box, tile: number) => boolean {
+  const known = windows.filter((window) => window !== undefined);
+  const right = known.reduce((most, { left, width }) => Math.max(most, left + width), 0);
+  const bottom = known.reduce((most, { top, height }) => Math.max(most, top + height), 0);
+  const near = EDGE * side;
+  return ([x1, y1, x2, y2], tile) => {
+    const window = windows[tile];
+    if (window === undefined) return false;
+    const { left, top, width, height } = window;
+    return (
+      (left > 0 && x1 <= left + near) ||
+      (top > 0 && y1 <= top + near) ||
+      (left + width < right && x2 >= left + width - near) ||
+      (top + height < bottom && y2 >= top + height - near)
+    );
+  };
+}
+
 /**
  * What was found in the tiles of an image as one set, from the best down: a detection is replaced by the best one before it that overlaps with
  * it by at least the threshold. This is `GREEDYNMM` (`union`) and `NMS` of SAHI's own code, but for one thing: detections of the same class
  * of the same tile never replace each other, as they are freed of duplicates already. So an image of one tile has what its tile has.
  *
- * The overlap is the intersection over the union (`nms`), or over the smaller area (`ios`, `union`): of an object that is cut by the edge of a
- * tile, the part that was found there lies in the whole that a neighbor has found, and their union says little of it.
+ * The overlap is the intersection over the union (`nms`), or over the smaller area (`ios`, `union`, `edges`): of an object that is cut by the edge of
+ * a tile, the part that was found there lies in the whole that a neighbor has found, and their union says little of it.
+ *
+ * A detection grows to hold those that it replaces: all of them (`union`), or, where an edge of its tile cuts it off, those at least half as sure
+ * (`edges`). Measures count detections of any score, and among these there is always one that is far too large: `union` then grows every box.
  * @param sets what was found in each tile, in pixels of the image
- * @throws OptionError where the arrays of a set do not belong together
+ * @param windows the tile of each set, undefined for the whole image; `edges` needs them
+ * @throws OptionError where the arrays of a set do not belong together, or `edges` is not given the tile of each set
  */
 export function mergeTiles(
   sets: readonly Detections[],
   { side, merge, threshold, acrossClasses }: Pick<Tiling, "side" | "merge" | "threshold" | "acrossClasses">,
+  windows: readonly (Tile | undefined)[] = [],
 ): Detections {
+  if (merge === "edges" && windows.length !== sets.length) {
+    throw new OptionError(
+      `mergeTiles: ${sets.length} sets have ${windows.length} tiles; edges needs that of each`,
+    );
+  }
   const { all, tiles } = joined(sets);
   const { places } = candidatesOf("tiles", all.boxes, all.scores, { classes: all.classes });
   const overlap = merge === "nms" ? iou : overSmaller;
+  const isCutOff = cutOffTest(windows, side);
+  const leastOf = (own: Box, tile: number, score: number): number => {
+    if (merge === "union") return Number.NEGATIVE_INFINITY;
+    return merge === "edges" && isCutOff(own, tile) ? SURE * score : Number.POSITIVE_INFINITY;
+  };
   const cells = new BoxCells<Kept>(side);
   const kept: Kept[] = [];
   for (const place of places) {
     const own = boxAt(all.boxes, place);
-    const [tile = 0, label = 0] = [tiles[place], all.classes[place]];
+    const [tile = 0, label = 0, score = 0] = [tiles[place], all.classes[place], all.scores[place]];
     const replaces = (other: Kept): boolean => {
       const comparable = other.label === label ? other.tile !== tile : acrossClasses;
       if (!comparable) return false;
@@ -153,16 +200,15 @@ export function mergeTiles(
     };
     const better = cells.first(own, replaces);
     if (better === undefined) {
-      const stays: Kept = { rank: kept.length, place, tile, label, own, hull: own };
+      const least = leastOf(own, tile, score);
+      const stays: Kept = { rank: kept.length, place, tile, label, least, own, hull: own };
       kept.push(stays);
       cells.enter(stays);
-    } else better.hull = enclosing(better.hull, own);
+    } else if (score >= better.least) better.hull = enclosing(better.hull, own);
   }
   const picked = pickDetections(
     all,
     kept.map(({ place }) => place),
   );
-  return merge === "union"
-    ? { ...picked, boxes: Float64Array.from(kept.flatMap(({ hull }) => hull)) }
-    : picked;
+  return { ...picked, boxes: Float64Array.from(kept.flatMap(({ hull }) => hull)) };
 }

@@ -16,7 +16,7 @@ const USUAL_THRESHOLD = 0.5;
 export const [USUAL_EMPTY, USUAL_TILE_VISIBLE] = [0.1, 0.5] as const;
 
 /** How detections of tiles become one set. */
-const MERGES = ["nms", "ios", "union"] as const;
+const MERGES = ["nms", "ios", "union", "edges"] as const;
 
 const tiles = z
   .int()
@@ -75,7 +75,7 @@ export const tileLookOptions = {
     .enum(MERGES)
     .optional()
     .describe(
-      "tiles: how detections of different tiles become one set. nms: the best of those that overlap stays, by intersection over union; ios: by intersection over the smaller of the two; union: as ios, and it grows to hold those that it replaces (default: union)",
+      "tiles: how detections of different tiles become one set. nms: the best of those that overlap stays, by intersection over union; ios: by intersection over the smaller of the two; union: as ios, and it grows to hold those that it replaces; edges: it grows so where the edge of its tile cuts it off, by those at least half as sure (default: edges)",
     ),
   tileThreshold: share()
     .optional()
@@ -96,7 +96,7 @@ export interface TileOptions {
   readonly overlap?: number;
   /** Whether the whole image is looked at, too; default: false. */
   readonly fullImage?: boolean;
-  /** How detections of different tiles become one set; default: `union`. */
+  /** How detections of different tiles become one set; default: `edges`. */
   readonly tileMerge?: (typeof MERGES)[number];
   /** Overlap from which on detections of different tiles are the same, 0 … 1; default: ½. */
   readonly tileThreshold?: number;
@@ -150,7 +150,7 @@ export function tilingOf({
     side,
     overlap: overlap ?? USUAL_OVERLAP,
     fullImage: fullImage ?? false,
-    merge: tileMerge ?? "union",
+    merge: tileMerge ?? "edges",
     threshold: tileThreshold ?? USUAL_THRESHOLD,
     acrossClasses: acrossClasses ?? false,
   };

@@ -82,9 +82,14 @@ export function directParts(split: DetectionSplit): PartReader {
 /** Parts that are asked for from the top of an image down, which is decoded in bands of rows: a small one in one. */
 export function bandedParts(split: DetectionSplit): PartReader {
   let current: { readonly image: number; readonly bands: Bands } | undefined;
-  return (image, part) => {
+  let whole: { readonly image: number; readonly sample: ReturnType<DetectionSplit["sample"]> } | undefined;
+  return async (image, part) => {
     const { part: read } = split;
-    if (read === undefined) return fromWhole(split, image, part);
+    if (read === undefined) {
+      // An image that is drawn or decoded as a whole is so once for all of its tiles.
+      if (whole?.image !== image) whole = { image, sample: split.sample(image) };
+      return cutOut((await whole.sample).image, part);
+    }
     if (current?.image !== image) {
       current = { image, bands: new Bands(split.annotations(image), (band) => read(image, {}, band)) };
     }

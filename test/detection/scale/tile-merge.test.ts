@@ -70,8 +70,10 @@ describe("detections of tiles as one set", () => {
       detection([2, 2, 12, 12], 0.8),
       detection([1, 1, 19, 19], 0.7),
     ];
-    for (const merge of ["nms", "ios", "union"] as const) {
-      expect(listDetections(mergeTiles([toDetections(set)], { ...settings, merge }))).toEqual(set);
+    for (const merge of ["nms", "ios", "union", "edges"] as const) {
+      expect(listDetections(mergeTiles([toDetections(set)], { ...settings, merge }, [undefined]))).toEqual(
+        set,
+      );
     }
   });
 
@@ -87,6 +89,63 @@ describe("detections of tiles as one set", () => {
     expect(listDetections(both)).toEqual([sliver, whole]);
     expect(overSmaller(sliver.box, whole.box)).toBe(1);
     expect(overSmaller(sliver.box, [100, 100, 120, 120])).toBe(0);
+  });
+
+  it("by edges grow where an edge of the tile cuts them off, and by what is nearly as sure", () => {
+    // Two tiles of 40 pixels beside each other, 20 pixels in common, in an image of 60 × 40.
+    const windows = [
+      { left: 0, top: 0, width: 40, height: 40 },
+      { left: 20, top: 0, width: 40, height: 40 },
+    ];
+    const of = (first: ReturnType<typeof detection>, second: ReturnType<typeof detection>) =>
+      listDetections(
+        mergeTiles(
+          [toDetections([first]), toDetections([second])],
+          { ...settings, side: 40, merge: "edges" },
+          windows,
+        ),
+      );
+    const part = detection([30, 10, 40, 20], 0.9);
+    const whole = (score: number) => detection([30, 10, 48, 20], score);
+    expect(of(part, whole(0.8))).toEqual([whole(0.9)]);
+    expect(of(part, whole(0.45))).toEqual([whole(0.9)]);
+    expect(of(part, whole(0.4))).toEqual([part]);
+    // What lies within its tile is whole, and so is what ends where the image does.
+    const within = detection([25, 10, 35, 20], 0.9);
+    expect(of(within, detection([22, 5, 45, 25], 0.8))).toEqual([within]);
+    const border = detection([20.5, 0, 38, 10], 0.9);
+    expect(of(border, detection([20.5, 0, 45, 15], 0.8))).toEqual([border]);
+    const right = detection([45, 30, 60, 40], 0.9);
+    expect(
+      listDetections(
+        mergeTiles(
+          [toDetections([detection([39, 28, 60, 40], 0.8)]), toDetections([right])],
+          { ...settings, side: 40, merge: "edges" },
+          windows,
+        ),
+      ),
+    ).toEqual([right]);
+    expect(() => mergeTiles([toDetections([part])], { ...settings, merge: "edges" })).toThrow(
+      "1 sets have 0 tiles",
+    );
+  });
+
+  it("by edges keep their boxes whatever unsure box lies around them, as an image of many low scores has", () => {
+    const windows = [
+      { left: 0, top: 0, width: 40, height: 40 },
+      { left: 20, top: 0, width: 40, height: 40 },
+      undefined,
+    ];
+    fc.assert(
+      fc.property(fc.array(box, { maxLength: 8 }), (junk) => {
+        const objects = [detection([4, 4, 12, 14], 0.9), detection([30, 20, 40, 30], 0.8)];
+        const unsure = junk.map((of) => detection(of, 0.01));
+        const sets = [objects, unsure, [detection([0, 0, 60, 40], 0.02)]].map(toDetections);
+        const merged = listDetections(mergeTiles(sets, { ...settings, side: 40, merge: "edges" }, windows));
+        expect(merged.slice(0, 2)).toEqual(objects);
+      }),
+      SEEDED,
+    );
   });
 
   it("keep landmarks where all sets have them; nothing found is nothing", () => {

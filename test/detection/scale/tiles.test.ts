@@ -103,7 +103,7 @@ describe("options of tiles", () => {
       side: 320,
       overlap: 0.2,
       fullImage: false,
-      merge: "union",
+      merge: "edges",
       threshold: 0.5,
       acrossClasses: false,
     });

@@ -93,7 +93,7 @@ describe("a fit on tiles", () => {
       new RegExp(`^${config.dataInfo.trainCount} tiles an epoch, \\d+ of them without an object$`),
     );
     expect(lines).toContain(
-      "validation looks at 18 tiles and merges what is found by union; --validation-samples counts tiles",
+      "validation looks at 18 tiles and merges what is found by edges; --validation-samples counts tiles",
     );
     const source = batchSourceOf(fit.data, config.fit);
     expect(source.count).toBe(config.dataInfo.trainCount);
@@ -141,7 +141,7 @@ describe("a run that was fitted on tiles", () => {
   it("looks at tiles where it is measured, as it was validated, and its export says so", async () => {
     const { evaluation, description } = await expectMeasuredAndExported(path);
     expect(evaluation.coco.ap50).toBeGreaterThan(0.005);
-    expect(evaluation.detect).toMatchObject({ ...CUT, tileMerge: "union", tileThreshold: 0.5 });
+    expect(evaluation.detect).toMatchObject({ ...CUT, tileMerge: "edges", tileThreshold: 0.5 });
     expect(description).toContain(
       "Fitted with tiles: x are tiles of 48 × 48 pixels of an image as it is, made 64 × 64, which share 0.5 of their side",
     );
