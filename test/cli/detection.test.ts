@@ -234,9 +234,9 @@ describe("data", () => {
     });
   });
 
-  test("images without annotations are looked at as before", async () => {
+  test("images without annotations are looked at as images alone", async () => {
     const folder = join(root, "plain");
     for (let i = 0; i < 5; i++) await writeImage(folder, `${i}.png`, painted(20, 20, [i, i, i]));
-    expect(await printed("data", folder)).toContain("5 images, 32 × 32, rgb");
+    expect(await printed("data", folder)).toContain("5 images, 20 × 20, grey");
   });
 });
