@@ -143,7 +143,8 @@ describe("images", () => {
     const { x, label } = data.splits.train.batch(range(0, data.splits.train.count));
     expect(x.data.every((bit, i) => bit === Number(label?.data[Math.floor(i / 64)]))).toBe(true);
     await expect(openData(path, { size: 8, binary: true, color: "rgb" })).rejects.toThrow(OptionError);
-    expect((await openData(path, { size: 8 })).sampleShape).toEqual([3, 8, 8]);
+    expect((await openData(path, { color: "rgb" })).sampleShape).toEqual([3, 8, 8]);
+    expect((await openData(path)).sampleShape).toEqual([1, 8, 8]);
   });
 
   test("in color, and data that is no image, cannot be binarized", async () => {
