@@ -179,6 +179,12 @@ describe.each(RUNS)("%s", (name, fit, { calibrate, ...options }: { readonly cali
       expect(files.length).toBeGreaterThan(0);
       for (const [what, found] of files) {
         const ability = present(found, what);
+        if (name === "a VAE" && what === "score") {
+          // Two networks stand inside, and stay as they are; model.json says so.
+          expect(ability.precision).toBeUndefined();
+          expect(ability.notes?.join()).toContain("stay in float32");
+          continue;
+        }
         const { bytes } = present(ability.precision);
         expect(bytes.after).toBeLessThan(shares[precision === "fp16" ? 0 : 1] * bytes.before);
         const file = join(path, ability.file);
