@@ -35,7 +35,10 @@ export function isScaled(depth: string | undefined, bits = 16): boolean {
   return depth === "float" || depth === "double" || (depth === "ushort" && bits < 16);
 }
 
-/** The largest value of an image of 16 bits, as a byte that is none too small: 16 for 4095. */
+/**
+ * The largest value of an image of 16 bits, as a byte that is none too small: 16 for 4095.
+ * @internal its types are those of an optional package
+ */
 export async function largestByte(image: Sharp): Promise<number> {
   const { channels } = await nativeCall(() => image.clone().stats());
   return Math.ceil((Math.max(...channels.map(({ max }) => max)) + 1) / (BYTE + 1));

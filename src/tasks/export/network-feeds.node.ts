@@ -3,7 +3,6 @@ import type { Split, SplitName } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
 import { letterboxBatch } from "../../detection/augment/batches.ts";
 import { OptionError } from "../../errors.ts";
-import type { NetworkFeeds } from "../../precision/calibrate.ts";
 import { Random } from "../../random.ts";
 import { int64, type NdArray, zeros } from "../../tensor/array.ts";
 import { IMPORTED } from "../../train/run-config.ts";
@@ -99,7 +98,7 @@ function drawn({ name, shape, from }: NetworkInput, rows: number, first: number,
 /** Some rows that are fed at once. */
 export interface FedRows {
   readonly indices: readonly number[];
-  readonly feeds: NetworkFeeds;
+  readonly feeds: Readonly<Record<string, NdArray>>;
 }
 
 /**
