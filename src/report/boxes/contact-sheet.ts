@@ -51,7 +51,8 @@ function drawLegend(sheet: Raster, names: readonly string[], top: number, draw: 
   const shown = more > 0 ? [...names.slice(0, NAMED), `and ${more} more classes`] : names;
   for (const [label, name] of shown.entries()) {
     const text = fitted(name, 260, 1);
-    const width = textWidth(text) + 34;
+    // Whole pixels: those of a swatch are set one by one.
+    const width = Math.ceil(textWidth(text)) + 34;
     if (x + width > sheet.width - GAP && x > GAP) [x, y] = [GAP, y + LEGEND];
     if (draw && label < NAMED) {
       for (let row = 0; row < 16; row++) {

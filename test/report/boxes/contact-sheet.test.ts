@@ -64,6 +64,15 @@ describe("contactSheet", () => {
     }
   });
 
+  it("has a patch of the color of each class in the legend, whatever the widths of names before it", () => {
+    const names = ["found", "other class", "ill", "nothing there", "missed", "m", "w w"];
+    const sheet = contactSheet([{ ...picture(10, 700), boxes: [], labels: [] }], names);
+    for (const label of names.keys()) {
+      const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = extent(sheet, [...boxColor(label)]);
+      expect([x2 - x1, y2 - y1], names[label]).toEqual([16, 16]);
+    }
+  });
+
   it("cuts captions and names off where there is no room, and wraps the legend", () => {
     const names = Array.from({ length: 30 }, (_, i) => `class number ${i}`);
     const narrow = contactSheet([picture(10, 120)], names);
