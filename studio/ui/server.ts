@@ -4,14 +4,25 @@
 export const hasServer =
   document.querySelector<HTMLMetaElement>('meta[name="eidos-server"]')?.content === "here";
 
-/** The address of a path below /api/. */
-export function apiAddress(path: string): URL {
-  return new URL(`api/${path}`, document.baseURI);
-}
-
 /** The server does not do what it was asked for, or cannot be reached. */
 export class ServerError extends Error {
   override readonly name = "ServerError";
+}
+
+/** An answer of the server that is none of its refusals. @throws ServerError with the server's own words */
+async function answerTo(path: string, init: RequestInit): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(new URL(`api/${path}`, document.baseURI), init);
+  } catch (cause) {
+    throw new ServerError("", { cause });
+  }
+  if (answer.ok) return answer;
+  const isJson = answer.headers.get("content-type")?.includes("json") === true;
+  const body: unknown = isJson ? await answer.json() : await answer.text();
+  const said =
+    typeof body === "object" && body !== null && "error" in body ? String(body.error) : String(body);
+  throw new ServerError(said.slice(0, 500));
 }
 
 /**
@@ -20,25 +31,22 @@ export class ServerError extends Error {
  * @throws ServerError with the server's own words
  */
 export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
-  let answer: Response;
-  try {
-    answer = await fetch(apiAddress(path), init);
-  } catch (cause) {
-    throw new ServerError("", { cause });
-  }
-  const isJson = answer.headers.get("content-type")?.includes("json") === true;
-  const body: unknown = isJson ? await answer.json() : await answer.text();
-  if (answer.ok) return body as T;
-  const said =
-    typeof body === "object" && body !== null && "error" in body ? String(body.error) : String(body);
-  throw new ServerError(said.slice(0, 500));
+  return (await answerTo(path, init)).json() as Promise<T>;
+}
+
+const posted = (method: "POST" | "PUT", body: unknown): RequestInit => ({
+  method,
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+/** Sends JSON for a picture. @throws ServerError */
+export async function sendForPicture(path: string, body: unknown): Promise<Blob> {
+  const { headers, ...init } = posted("POST", body);
+  return (await answerTo(path, { ...init, headers: { ...headers, accept: "image/png" } })).blob();
 }
 
 /** Sends JSON. @throws ServerError */
 export function send<T>(method: "POST" | "PUT", path: string, body: unknown): Promise<T> {
-  return ask<T>(path, {
-    method,
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+  return ask<T>(path, posted(method, body));
 }

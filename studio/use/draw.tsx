@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { language, number, t } from "../i18n/index.ts";
 import { showValue } from "../runs/curves.ts";
 import { Range, Select } from "../ui/fields.tsx";
-import { apiAddress, ServerError, send } from "../ui/server.ts";
+import { ServerError, send, sendForPicture } from "../ui/server.ts";
 import { Command } from "./command.tsx";
 import { abilityPath, folder } from "./store.ts";
 
@@ -20,18 +20,7 @@ const MOST_COUNT = 64;
 
 /** A grid of samples as one PNG file. @throws ServerError */
 async function drawPicture(path: string, body: unknown): Promise<Drawn> {
-  const answer = await fetch(apiAddress(path), {
-    method: "POST",
-    headers: { accept: "image/png", "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  if (!answer.ok) {
-    const said: unknown = await answer.json().catch(() => ({}));
-    throw new ServerError(
-      typeof said === "object" && said !== null && "error" in said ? String(said.error) : answer.statusText,
-    );
-  }
-  return { kind: "picture", address: URL.createObjectURL(await answer.blob()) };
+  return { kind: "picture", address: URL.createObjectURL(await sendForPicture(path, body)) };
 }
 
 function Rows({ rows }: { readonly rows: readonly Row[] }) {
