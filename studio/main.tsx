@@ -3,6 +3,7 @@ import { render } from "preact";
 import { roomId } from "./app/route.ts";
 import { type Room, Shell } from "./app/shell.tsx";
 import { language, t } from "./i18n/index.ts";
+import { Mark } from "./mark/mark.tsx";
 import { Playground } from "./playground/playground.tsx";
 import { Runs } from "./runs/runs.tsx";
 import { hasServer } from "./ui/server.ts";
@@ -13,10 +14,12 @@ import "./styles/base.css";
 import "./styles/playground.css";
 import "./styles/runs.css";
 import "./styles/use.css";
+import "./styles/mark.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };
 const OF_SERVER: readonly Room[] = [
+  { id: "mark", name: "app.room.mark", view: Mark },
   { id: "runs", name: "app.room.runs", view: Runs },
   { id: "use", name: "app.room.use", view: Use },
 ];
