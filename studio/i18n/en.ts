@@ -136,6 +136,7 @@ export const en = {
   "mark.example": "Make an example",
   "mark.train": "Train on these",
   "mark.format": "Format of the annotations",
+  "mark.format.is": "Marks are saved in the folder's own format: {format}.",
   "mark.format.coco": "One file, annotations.json. Photos that are not marked yet are left out of training.",
   "mark.format.voc":
     "A file beside each photo that is marked; the others are left out of training. This format has no crowds.",

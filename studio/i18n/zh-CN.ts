@@ -133,6 +133,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "mark.example": "生成示例",
   "mark.train": "用它们训练",
   "mark.format": "标注的格式",
+  "mark.format.is": "标注按文件夹自己的格式保存：{format}。",
   "mark.format.coco": "一个文件 annotations.json。还没有标注的照片不参加训练。",
   "mark.format.voc": "每张已标注的照片旁边一个文件；其余照片不参加训练。这种格式没有群体标记。",
   "mark.format.yolo":

@@ -129,16 +129,17 @@ function press(at: readonly [number, number], event: PointerEvent): Drag | undef
     if (smallestAt([mark], point, 0) !== undefined) return { kind: "move", from: point, mark };
   }
   const proposal = chosenProposal.value;
-  if (proposal !== undefined && isEditable.value) {
-    const handle = handleNear(proposal.box, point, REACH / now.scale);
-    if (handle !== undefined) {
-      // What is mended is accepted.
-      accept(proposal);
-      const own = chosenMark();
-      if (own !== undefined) return { kind: "resize", handle, mark: own };
-    }
-  }
-  return { kind: "draw", from: point };
+  if (proposal === undefined || !isEditable.value) return { kind: "draw", from: point };
+  const handle = handleNear(proposal.box, point, REACH / now.scale);
+  if (handle === undefined && smallestAt([proposal], point, 0) === undefined)
+    return { kind: "draw", from: point };
+  // What is mended is accepted.
+  accept(proposal);
+  const own = chosenMark();
+  if (own === undefined) return undefined;
+  return handle === undefined
+    ? { kind: "move", from: point, mark: own }
+    : { kind: "resize", handle, mark: own };
 }
 
 function follow(at: readonly [number, number]): void {

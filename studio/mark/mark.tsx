@@ -1,3 +1,4 @@
+import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { type TextKey, t } from "../i18n/index.ts";
 import { chooseData } from "../runs/new-fit.tsx";
@@ -47,13 +48,17 @@ const ABOUT_FORMATS = {
   yolo: "mark.format.yolo",
 } as const satisfies Readonly<Record<Format, TextKey>>;
 
+const isMaking = signal(false);
+
 /** Makes a folder of drawn pictures, and opens it. */
 async function makeExample(): Promise<void> {
+  isMaking.value = true;
   await tried(async () => {
     const { folder } = await send<{ folder: string }>("POST", "mark/example", { seed: 0 });
     await readFolders();
     await openFolder(folder);
   });
+  isMaking.value = false;
 }
 
 async function train(): Promise<void> {
@@ -84,8 +89,8 @@ function FolderChoice() {
             {t("mark.read-again")}
           </button>
         )}
-        <button type="button" onClick={() => void makeExample()}>
-          {t("mark.example")}
+        <button type="button" disabled={isMaking.value} onClick={() => void makeExample()}>
+          {isMaking.value ? t("use.busy") : t("mark.example")}
         </button>
         {list !== undefined && (
           <button
@@ -106,18 +111,26 @@ function FolderChoice() {
           {list.fault}
         </p>
       )}
-      {list !== undefined && list.fault === undefined && list.format === undefined && (
-        <div class="row">
-          <Segments
-            label={t("mark.format")}
-            name="mark-format"
-            value={newFormat.value}
-            options={FORMATS}
-            onChange={(value) => {
-              newFormat.value = FORMATS.find((one) => one.value === value)?.value ?? "coco";
-            }}
-          />
-          <p class="hint">{t(ABOUT_FORMATS[newFormat.value])}</p>
+      {list !== undefined && list.fault === undefined && (
+        <div class="row format">
+          {list.format === undefined && (
+            <Segments
+              label={t("mark.format")}
+              name="mark-format"
+              value={newFormat.value}
+              options={FORMATS}
+              onChange={(value) => {
+                newFormat.value = FORMATS.find((one) => one.value === value)?.value ?? "coco";
+              }}
+            />
+          )}
+          <p class="hint">
+            {list.format === undefined
+              ? t(ABOUT_FORMATS[newFormat.value])
+              : t("mark.format.is", {
+                  format: FORMATS.find(({ value }) => value === list.format)?.text ?? list.format,
+                })}
+          </p>
         </div>
       )}
     </section>

@@ -103,7 +103,10 @@ describe("a photo", () => {
     expect(Buffer.from(await same.arrayBuffer()).equals(stored)).toBe(true);
     const scan = await ask(`image${query("./cats & dogs", "scan.tiff")}`);
     expect(scan.headers.get("content-type")).toBe("image/png");
-    expect(await sharp(Buffer.from(await scan.arrayBuffer())).metadata()).toMatchObject({ width: 40, height: 20 });
+    expect(await sharp(Buffer.from(await scan.arrayBuffer())).metadata()).toMatchObject({
+      width: 40,
+      height: 20,
+    });
   });
 
   it("is made small, and not larger than it is", async () => {
@@ -113,7 +116,10 @@ describe("a photo", () => {
     ] as const) {
       const answer = await ask(`thumbnail${query("./cats & dogs", name)}`);
       expect(answer.headers.get("content-type")).toBe("image/webp");
-      expect(await sharp(Buffer.from(await answer.arrayBuffer())).metadata()).toMatchObject({ width, height });
+      expect(await sharp(Buffer.from(await answer.arrayBuffer())).metadata()).toMatchObject({
+        width,
+        height,
+      });
     }
   });
 
@@ -155,7 +161,9 @@ describe("marks", () => {
 
   it("are saved beside the photos, and told to a second window", async () => {
     const own = "./cats & dogs";
-    const answer = (await (await save(own, "sub/猫.png", { ...marks, marks: [{ ...marks.marks[0], box: [1, 2, 11, 22] }] })).json()) as Saving;
+    const answer = (await (
+      await save(own, "sub/猫.png", { ...marks, marks: [{ ...marks.marks[0], box: [1, 2, 11, 22] }] })
+    ).json()) as Saving;
     expect(answer.kind).toBe("saved");
     const file = JSON.parse(await readFile(join(folder, "data", own, "annotations.json"), "utf8"));
     expect(file.images).toEqual([{ id: 1, file_name: "sub/猫.png", width: 60, height: 30 }]);
@@ -163,7 +171,10 @@ describe("marks", () => {
       { id: 1, image_id: 1, category_id: 1, bbox: [1, 2, 10, 20], area: 200, iscrowd: 0, ignore: 1 },
     ]);
     const second = (await (await save(own, "sub/猫.png", marks)).json()) as Saving;
-    expect(second).toMatchObject({ kind: "changed", now: { marks: [{ class: "cat", box: [1, 2, 11, 22] }] } });
+    expect(second).toMatchObject({
+      kind: "changed",
+      now: { marks: [{ class: "cat", box: [1, 2, 11, 22] }] },
+    });
     expect(await json<PhotoToMark>(`photo${query(own, "sub/猫.png")}`)).toMatchObject({
       isMarked: true,
       width: 60,
@@ -196,7 +207,10 @@ describe("marks", () => {
 
   it.each([
     ["a box without an area", { marks: [{ class: "a", box: [5, 5, 5, 9], difficult: false, crowd: false }] }],
-    ["a box of other things", { marks: [{ class: "a", box: [1, 2, 3, "4"], difficult: false, crowd: false }] }],
+    [
+      "a box of other things",
+      { marks: [{ class: "a", box: [1, 2, 3, "4"], difficult: false, crowd: false }] },
+    ],
     ["a class without a name", { marks: [{ class: "", box: [1, 2, 3, 4], difficult: false, crowd: false }] }],
     ["another format", { format: "csv" }],
     ["more than is asked for", { path: "../a.json" }],
@@ -221,7 +235,10 @@ describe("the example", () => {
     };
     const [first, second] = [await make(), await make()];
     expect([first, second]).toEqual(["./example-photos", "./example-photos-2"]);
-    const [a, b] = [await json<MarkFolder>(`photos${query(first)}`), await json<MarkFolder>(`photos${query(second)}`)];
+    const [a, b] = [
+      await json<MarkFolder>(`photos${query(first)}`),
+      await json<MarkFolder>(`photos${query(second)}`),
+    ];
     expect(a).toEqual(b);
     expect(a).toMatchObject({ format: "coco", classes: ["digit"] });
     const open = a.photos.filter(({ objects }) => objects === undefined);

@@ -136,9 +136,9 @@ describe("photos that are worth a look", () => {
     expect(suspects([mark("a", box)], [found("a", 0.9, box), found("b", 0.8, far)])).toEqual([
       { kind: "missed", weight: 0.8, box: far, class: "b" },
     ]);
-    expect(suspects([mark("a", box), mark("a", far)], [found("a", 0.9, box), found("a", 0.25, far)])).toEqual([
-      { kind: "not-found", weight: 0.75, box: far, class: "a" },
-    ]);
+    expect(suspects([mark("a", box), mark("a", far)], [found("a", 0.9, box), found("a", 0.25, far)])).toEqual(
+      [{ kind: "not-found", weight: 0.75, box: far, class: "a" }],
+    );
     expect(suspects([mark("a", box)], [found("b", 0.75, box), found("a", 0.25, box)])).toEqual([
       { kind: "other-class", weight: 0.5, box, class: "b" },
     ]);

@@ -201,10 +201,15 @@ export class MarkedFolder {
 
   /** Lists the photos of a folder and reads its annotations. @throws DataError where there is no such folder; FileError */
   static async open(path: string): Promise<MarkedFolder> {
-    const none = { format: undefined, classes: [], images: [], sources: [], fault: undefined };
     const root = await realpath(path).catch((cause: unknown) => {
       throw new DataError(`${path}: there is no such folder; check the path`, { cause });
     });
+    // Not while a file of it is begun.
+    return inTurn(root, () => MarkedFolder.read(path, root));
+  }
+
+  private static async read(path: string, root: string): Promise<MarkedFolder> {
+    const none = { format: undefined, classes: [], images: [], sources: [], fault: undefined };
     try {
       const { files, raw, sources } = await readAnnotations(path);
       if (raw === undefined) return new MarkedFolder(path, root, files, none);

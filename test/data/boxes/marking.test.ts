@@ -29,7 +29,9 @@ const text = (path: string): Promise<string> => readFile(join(folder, path), "ut
 
 const photo = async (path: string, seed = 1, orientation = 1): Promise<void> => {
   const background = { r: (60 * seed) % 255, g: (90 * seed) % 255, b: 120 };
-  const image = sharp({ create: { width: 100, height: 50, channels: 3, background } }).withMetadata({ orientation });
+  const image = sharp({ create: { width: 100, height: 50, channels: 3, background } }).withMetadata({
+    orientation,
+  });
   await put(path, await image.jpeg().toBuffer());
 };
 
@@ -51,7 +53,11 @@ const saving = (read: PhotoToMark, marks: readonly Mark[], more: Partial<MarksTo
 });
 
 /** Opens the folder, changes the marks of a photo and saves them. */
-async function edit(path: string, change: (marks: readonly Mark[]) => readonly Mark[], classes: readonly string[] = []) {
+async function edit(
+  path: string,
+  change: (marks: readonly Mark[]) => readonly Mark[],
+  classes: readonly string[] = [],
+) {
   const opened = await MarkedFolder.open(folder);
   const read = await opened.read(path);
   return opened.save(path, saving(read, change(read.marks), { classes }));
@@ -151,7 +157,9 @@ describe("a folder in COCO's format", () => {
   });
 
   it("takes new photos, objects and classes under ids of their own", async () => {
-    await edit("new/c.jpg", () => [box("dog", [1, 2, 11, 22]), box("鸟", [5, 5, 9, 9], { crowd: true })], ["fish"]);
+    await edit("new/c.jpg", () => [box("dog", [1, 2, 11, 22]), box("鸟", [5, 5, 9, 9], { crowd: true })], [
+      "fish",
+    ]);
     const { images, annotations, categories } = JSON.parse(await text("annotations.json"));
     expect(images.at(-1)).toEqual({ id: 9, file_name: "new/c.jpg", width: 100, height: 50 });
     expect(categories.slice(2)).toEqual([
@@ -349,7 +357,9 @@ describe("a folder without annotations", () => {
     const again = await MarkedFolder.open(folder);
     expect([again.format, again.classes]).toEqual([format, ["dog", "cat"]]);
     const { marks } = await again.read("photos/p1.jpg");
-    expect(marks.map((mark) => mark.box.map((edge) => Number(edge.toFixed(4))))).toEqual(boxes.map((one) => one.box));
+    expect(marks.map((mark) => mark.box.map((edge) => Number(edge.toFixed(4))))).toEqual(
+      boxes.map((one) => one.box),
+    );
     expect(marks.map((mark) => [mark.class, mark.difficult])).toEqual([
       ["cat", format !== "yolo"],
       ["dog", false],
@@ -393,7 +403,10 @@ describe("a folder without annotations", () => {
 describe("what cannot be marked here", () => {
   it("is said: a format that is not written, annotations that are damaged", async () => {
     await photo("a.jpg");
-    await put("a.json", '{"shapes": [{"label": "cat", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]}], "imagePath": "a.jpg"}');
+    await put(
+      "a.json",
+      '{"shapes": [{"label": "cat", "shape_type": "rectangle", "points": [[1, 1], [9, 9]]}], "imagePath": "a.jpg"}',
+    );
     const foreign = await MarkedFolder.open(folder);
     expect(foreign.fault).toMatch(/labelme.*eidos convert/);
     const read = await foreign.read("a.jpg");
