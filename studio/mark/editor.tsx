@@ -198,7 +198,8 @@ function chooseNext(by: 1 | -1): void {
   const all = [...marks.value, ...proposals.value];
   if (all.length === 0) return;
   const mark = chosenMark();
-  const at = mark === undefined ? all.findIndex((one) => one === chosenProposal.value) : all.indexOf(mark);
+  const now = mark ?? chosenProposal.value;
+  const at = now === undefined ? -1 : all.indexOf(now);
   const next = all[(at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by + all.length) % all.length];
   if (next === undefined) return;
   choose("id" in next ? next.id : undefined);
