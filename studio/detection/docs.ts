@@ -3,7 +3,7 @@ import { RULE_ENTRIES } from "./rules.ts";
 /** Pages of the documentation on what stands beside the rules. */
 export const PAGES = {
   overlap: "detection/detection-evaluation",
-  suppression: "detection/detection",
+  suppression: "detection/detection-evaluation",
   pyramids: "detection/scales",
 } as const;
 

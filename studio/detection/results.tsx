@@ -1,7 +1,7 @@
 import { number, t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
 import { isDark } from "../ui/settings.ts";
-import type { Assigned, CellAnchor } from "./engine.ts";
+import type { Assigned, CellAnchor, ObjectCount } from "./engine.ts";
 import { objectName, unitTexts } from "./names.ts";
 import { objectColor, paintLevel } from "./paint.ts";
 import { RULE_ENTRIES } from "./rules.ts";
@@ -95,7 +95,12 @@ function Table({
   );
 }
 
-const overlapText = (value: number | undefined): string => (value === undefined ? "–" : number(value, 2));
+/** The IoU of an object's anchors: from the lowest to the highest, where those differ as they are written. */
+function overlaps({ lowest, highest }: ObjectCount): string {
+  if (lowest === undefined || highest === undefined) return "–";
+  const [low, high] = [number(lowest, 2), number(highest, 2)];
+  return low === high ? low : t("assign.range", { low, high });
+}
 
 /** What each object is given. */
 function Counts({ assigned }: { readonly assigned: Assigned }) {
@@ -123,17 +128,7 @@ function Counts({ assigned }: { readonly assigned: Assigned }) {
               objectName(objects, i),
               t("assign.sides", { width: number(x2 - x1), height: number(y2 - y1) }),
               number(count.total),
-              ...(hasAnchors
-                ? [
-                    count.lowest === undefined
-                      ? "–"
-                      : t("assign.range", {
-                          low: overlapText(count.lowest),
-                          high: overlapText(count.highest),
-                        }),
-                    number(count.ignored),
-                  ]
-                : []),
+              ...(hasAnchors ? [overlaps(count), number(count.ignored)] : []),
               ...count.positives.map((value) => number(value)),
             ],
           },

@@ -225,6 +225,7 @@ export const en = {
   "panel.sampling": "Sampling",
   "panel.downloads": "Download",
   "panel.weights": "Weights (safetensors)",
+  "panel.onnx": "Sampler (ONNX)",
   "panel.png": "Picture (PNG)",
   "panel.program": "Program (TypeScript)",
   "panel.no-density": "This model has no density to be drawn.",

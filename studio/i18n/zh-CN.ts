@@ -218,6 +218,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "panel.sampling": "采样",
   "panel.downloads": "下载",
   "panel.weights": "权重（safetensors）",
+  "panel.onnx": "采样器（ONNX）",
   "panel.png": "图片（PNG）",
   "panel.program": "程序（TypeScript）",
   "panel.no-density": "这个模型没有可以绘制的密度。",

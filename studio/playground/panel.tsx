@@ -189,6 +189,13 @@ export function Panel({ runner }: { readonly runner: Runner }) {
           </button>
           <button
             type="button"
+            disabled={!isReady}
+            onClick={async () => saveFile(file("onnx"), await runner.onnx())}
+          >
+            {t("panel.onnx")}
+          </button>
+          <button
+            type="button"
             onClick={() => canvas.current?.toBlob((blob) => blob !== null && saveFile(file("png"), blob))}
           >
             {t("panel.png")}

@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { InferenceSession } from "onnxruntime-node";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
@@ -117,6 +118,13 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
       panel.getByRole("button", { name: "Program (TypeScript)" }).click(),
     ]);
     expect(await readFile(await program.path(), "utf8")).toContain('findModel("spline-flow")');
+    const [sampler] = await Promise.all([
+      page.waitForEvent("download"),
+      panel.getByRole("button", { name: "Sampler (ONNX)" }).click(),
+    ]);
+    expect(sampler.suggestedFilename()).toMatch(/^spline-flow-\d+\.onnx$/);
+    const session = await InferenceSession.create(await sampler.path());
+    expect([session.inputNames, session.outputNames]).toEqual([["random.0"], ["samples"]]);
     expect(await violations(page)).toEqual([]);
     await page.close();
   });
