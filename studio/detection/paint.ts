@@ -132,22 +132,27 @@ function strokeBox(
   context.globalAlpha = 1;
 }
 
-/** Boxes of the objects; the chosen one has handles at its corners. */
-export function paintObjects(frame: Frame, objects: readonly SceneObject[], chosen: number): void {
+/** Boxes of the objects; the chosen one stands out. */
+export function paintBoxes(frame: Frame, objects: readonly SceneObject[], chosen: number): void {
+  for (const [i, { box }] of objects.entries()) {
+    const color = objectColor(i, frame.colors.dark);
+    strokeBox(frame, box, { color, width: i === chosen ? 3 : 1.5, alpha: 1 });
+  }
+}
+
+/** Handles at the corners of a box; those of a small one are small, so that it is seen between them. */
+export function paintHandles(frame: Frame, [x1, y1, x2, y2]: Edges, color: string): void {
   const { context, ratio, colors } = frame;
   const unit = unitOf(frame);
-  for (const [i, { box }] of objects.entries()) {
-    const color = objectColor(i, colors.dark);
-    strokeBox(frame, box, { color, width: i === chosen ? 3 : 1.5, alpha: 1 });
-    if (i !== chosen) continue;
-    const side = 9 * ratio;
-    for (const [h, v] of CORNERS) {
-      context.fillStyle = colors.ground;
-      context.strokeStyle = color;
-      context.lineWidth = 2 * ratio;
-      context.fillRect(box[h] * unit - side / 2, box[v] * unit - side / 2, side, side);
-      context.strokeRect(box[h] * unit - side / 2, box[v] * unit - side / 2, side, side);
-    }
+  const side = Math.max(5 * ratio, Math.min(9 * ratio, 0.4 * unit * Math.min(x2 - x1, y2 - y1)));
+  const edges = [x1, y1, x2, y2] as const;
+  context.fillStyle = colors.ground;
+  context.strokeStyle = color;
+  context.lineWidth = 2 * ratio;
+  for (const [h, v] of CORNERS) {
+    const [left, top] = [edges[h] * unit - side / 2, edges[v] * unit - side / 2];
+    context.fillRect(left, top, side, side);
+    context.strokeRect(left, top, side, side);
   }
 }
 

@@ -1,7 +1,7 @@
 import { number, t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
 import { objectName } from "./names.ts";
-import { paintGrid, paintObjects, paintScene } from "./paint.ts";
+import { paintBoxes, paintGrid, paintScene } from "./paint.ts";
 import type { Pyramids, Seen } from "./pyramids.ts";
 import { LOOKS, MAP_STRIDE } from "./scales.ts";
 import { IMAGE_SIDE } from "./scene.ts";
@@ -19,8 +19,7 @@ function Picture({ scale, stride }: { readonly scale: number; readonly stride: n
         const side = stride / scale;
         const cells = Math.ceil(IMAGE_SIDE / side);
         paintGrid(frame, { rows: cells, columns: cells, stride: side });
-        const own = objects[chosen];
-        if (own !== undefined) paintObjects(frame, [...objects], chosen);
+        paintBoxes(frame, objects, chosen);
       }}
     />
   );

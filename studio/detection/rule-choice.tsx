@@ -34,7 +34,7 @@ function Control({ rule, control }: { readonly rule: Rule; readonly control: Rul
 /** What a rule gives the chosen object, beside its name. */
 function Given({ rule }: { readonly rule: Rule }) {
   const count = answers.value.get(rule)?.counts[state.value.chosen];
-  return <output class="given">{count === undefined ? "…" : number(count.total)}</output>;
+  return <span class="given">{count === undefined ? "…" : number(count.total)}</span>;
 }
 
 /** Whose rule assigns the objects; beside each, how much it gives the chosen one. */

@@ -1,7 +1,14 @@
 import { useRef } from "preact/hooks";
 import { t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
-import { paintAssigned, paintCellAnchors, paintObjects, paintScene } from "./paint.ts";
+import {
+  objectColor,
+  paintAssigned,
+  paintBoxes,
+  paintCellAnchors,
+  paintHandles,
+  paintScene,
+} from "./paint.ts";
 import { type Edges, type Grip, gripAt, IMAGE_SIDE, moved, resized, withCorner } from "./scene.ts";
 import { answer, choose, chosenObject, putBox, removeObject, state } from "./store.ts";
 
@@ -93,7 +100,9 @@ export function SceneArea() {
             if (shown === "cell") paintCellAnchors(frame, assigned.cell, chosen);
             else paintAssigned(frame, assigned, chosen);
           }
-          paintObjects(frame, objects, chosen);
+          paintBoxes(frame, objects, chosen);
+          const own = objects[chosen];
+          if (own !== undefined) paintHandles(frame, own.box, objectColor(chosen, frame.colors.dark));
         }}
       />
     </div>

@@ -175,6 +175,14 @@ describe.skipIf(executablePath === undefined)("the room of detection", () => {
     await page.close();
   });
 
+  it("tells where the room cannot be fetched", async () => {
+    const page = await open("", { complaints: [] });
+    await page.route("**/assets/detection-*.js", (route) => route.abort());
+    await page.getByRole("link", { name: "Detection" }).click();
+    await page.getByText("This room could not be fetched").waitFor();
+    await page.close();
+  });
+
   it("links to pages of the documentation that are there", async () => {
     const page = await open("#/detection");
     await says(page, /Anchors: /);
