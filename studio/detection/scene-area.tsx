@@ -9,7 +9,16 @@ import {
   paintHandles,
   paintScene,
 } from "./paint.ts";
-import { type Edges, type Grip, gripAt, IMAGE_SIDE, moved, resized, withCorner } from "./scene.ts";
+import {
+  centeredAt,
+  type Edges,
+  type Grip,
+  gripAt,
+  IMAGE_SIDE,
+  moved,
+  resized,
+  withCorner,
+} from "./scene.ts";
 import { answer, choose, chosenObject, putBox, removeObject, state } from "./store.ts";
 
 /** How far an arrow key moves a box or its corner, in pixels of the image. */
@@ -46,12 +55,19 @@ export function SceneArea() {
     const [x, y, perPixel] = at(event);
     const { objects, chosen } = state.value;
     const reach = REACH[event.pointerType === "touch" ? "touch" : "mouse"] * perPixel;
+    const own = objects[chosen]?.box;
+    if (own === undefined) return;
     const grip = gripAt(objects, chosen, x, y, reach);
-    const box = grip && objects[grip.object]?.box;
-    if (grip === undefined || box === undefined) return;
     (event.currentTarget as Element).setPointerCapture(event.pointerId);
+    if (grip === undefined) {
+      // Beside all objects: the chosen one comes there, for those who cannot drag.
+      const box = centeredAt(own, x, y);
+      putBox(box);
+      hold.current = { grip: { kind: "inside", object: chosen }, x, y, box };
+      return;
+    }
     choose(grip.object);
-    hold.current = { grip, x, y, box };
+    hold.current = { grip, x, y, box: objects[grip.object]?.box ?? own };
   };
   const drag = (event: PointerEvent): void => {
     const held = hold.current;

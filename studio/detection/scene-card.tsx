@@ -1,11 +1,11 @@
 import { number, type TextKey, t } from "../i18n/index.ts";
-import { Segments, Select } from "../ui/fields.tsx";
+import { Range, Segments, Select } from "../ui/fields.tsx";
 import { KIND_NAMES, objectName, unitTexts } from "./names.ts";
 import { RULE_ENTRIES } from "./rules.ts";
-import { KINDS, MOST_OBJECTS, newObject } from "./scene.ts";
+import { type Edges, IMAGE_SIDE, KINDS, MOST_OBJECTS, newObject, SHORTEST, withSides } from "./scene.ts";
 import { SceneArea } from "./scene-area.tsx";
 import { SHOWN } from "./state.ts";
-import { addObject, answer, change, choose, removeObject, state } from "./store.ts";
+import { addObject, answer, change, choose, chosenObject, putBox, removeObject, state } from "./store.ts";
 
 const SHOWN_NAMES: Readonly<Record<(typeof SHOWN)[number], TextKey>> = {
   assigned: "assign.show.assigned",
@@ -35,6 +35,29 @@ function summary(): string {
   return `${place} ${given}`;
 }
 
+/** Width and height of the chosen object. */
+function Sides() {
+  const box = chosenObject.value?.box ?? [0, 0, 0, 0];
+  const [width, height] = [box[2] - box[0], box[3] - box[1]];
+  const side = (label: TextKey, value: number, put: (value: number) => Edges) => (
+    <Range
+      label={t(label)}
+      min={SHORTEST}
+      max={IMAGE_SIDE}
+      step={1}
+      value={value}
+      shown={number(value)}
+      onChange={(next) => putBox(put(next))}
+    />
+  );
+  return (
+    <div class="sides">
+      {side("scene.width", width, (next) => withSides(box, next, height))}
+      {side("scene.height", height, (next) => withSides(box, width, next))}
+    </div>
+  );
+}
+
 /** The scene and what is chosen in it. */
 export function SceneCard() {
   const { objects, chosen, shown } = state.value;
@@ -58,6 +81,7 @@ export function SceneCard() {
           {t("scene.remove")}
         </button>
       </div>
+      <Sides />
       <div class="row">
         {KINDS.map((kind) => (
           <button

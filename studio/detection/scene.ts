@@ -62,6 +62,22 @@ export function resized([x1, y1, x2, y2]: Edges, dx: number, dy: number): Edges 
   ];
 }
 
+/** A box of the same shape whose center is as near to a point as the image allows. */
+export function centeredAt(box: Edges, x: number, y: number): Edges {
+  return moved(box, x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2);
+}
+
+/** A box with other sides. Its upper left corner stays, but where it would leave the image. */
+export function withSides([x1, y1]: Edges, width: number, height: number): Edges {
+  const along = (from: number, side: number): readonly [number, number] => {
+    const length = clamp(Math.round(side), SHORTEST, IMAGE_SIDE);
+    const start = Math.min(from, IMAGE_SIDE - length);
+    return [start, start + length];
+  };
+  const [[left, right], [top, bottom]] = [along(x1, width), along(y1, height)];
+  return [left, top, right, bottom];
+}
+
 /** Corners of a box: left or right, top or bottom edge. */
 export const CORNERS = [
   [0, 1],

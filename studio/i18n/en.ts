@@ -277,9 +277,11 @@ export const en = {
   "scene.canvas":
     "The scene. Drag an object, or a corner of the chosen one. By keys: arrow keys move it, Shift with arrow keys moves its lower right corner, N chooses the next object, Delete removes it.",
   "scene.help":
-    "Drag objects and corners. By keys: arrows move, Shift and arrows resize, N chooses the next object, Delete removes it.",
+    "Drag objects and corners, or click beside them to put the chosen one there. By keys: arrows move, Shift and arrows resize, N chooses the next object, Delete removes it.",
   "scene.chosen": "Object",
   "scene.remove": "Remove",
+  "scene.width": "Width",
+  "scene.height": "Height",
   "scene.add": "Add: {kind}",
   "scene.place": "{name}: {width} × {height} pixels at {x}, {y}.",
   "rules.title": "Whose rule",

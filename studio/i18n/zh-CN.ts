@@ -264,9 +264,11 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "scene.canvas":
     "场景。拖动物体，或拖动所选物体的角。用键盘时：方向键移动，Shift 加方向键移动右下角，N 选下一个物体，Delete 移除。",
   "scene.help":
-    "拖动物体或它的角。用键盘时：方向键移动，Shift 加方向键改变大小，N 选下一个物体，Delete 移除。",
+    "拖动物体或它的角，或点击空处把所选物体放到那里。用键盘时：方向键移动，Shift 加方向键改变大小，N 选下一个物体，Delete 移除。",
   "scene.chosen": "物体",
   "scene.remove": "移除",
+  "scene.width": "宽",
+  "scene.height": "高",
   "scene.add": "添加：{kind}",
   "scene.place": "{name}：{width} × {height} 像素，位于 {x}，{y}。",
   "rules.title": "哪种规则",

@@ -71,6 +71,15 @@ describe.skipIf(executablePath === undefined)("the room of detection", () => {
       /160 × 160 pixels at 132, 116\. Locations: \d+ \(0 at stride 8, [1-9]\d* at stride 16, 0 at stride 32\)/,
     );
 
+    // Without dragging: a click beside it brings it there, sliders give it its sides.
+    await page.mouse.click(...at(100, 60));
+    await says(page, /160 × 160 pixels at 20, 0\./);
+    await page.getByRole("slider", { name: "Width" }).fill("40");
+    await says(page, /40 × 160 pixels at 20, 0\./);
+    await page.getByRole("slider", { name: "Width" }).fill("160");
+    await page.mouse.click(...at(270, 196));
+    await says(page, /160 × 160 pixels at 160, 116\./);
+
     // Every rule has an answer of its own, and the address comes back as it is.
     await page.waitForFunction(
       () => [...document.querySelectorAll(".given")].every((given) => given.textContent !== "…"),
@@ -85,7 +94,7 @@ describe.skipIf(executablePath === undefined)("the room of detection", () => {
     const href = page.url();
     expect(href).toContain("rule=retina-net&show=cell");
     await page.reload();
-    await says(page, /160 × 160 pixels at 132, 116\. Anchors: /);
+    await says(page, /160 × 160 pixels at 160, 116\. Anchors: /);
     expect(page.url()).toBe(href);
     expect(await violations(page)).toEqual([]);
     await page.close();

@@ -275,6 +275,8 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     await reaches(page, "nice", 1);
     const docs = await page.getByRole("link", { name: "NICE：文档" }).getAttribute("href");
     expect((await page.goto(new URL(docs ?? "", page.url()).href))?.status()).toBe(200);
+    await page.goto(`http://127.0.0.1:${port}/some/where/#/detection?rule=fcos`);
+    await page.getByText(/位置：9 个/).waitFor({ timeout: LONG });
     await page.close();
     server.closeAllConnections();
     server.close();

@@ -5,6 +5,7 @@ import { atScales, onMaps } from "../../studio/detection/pyramids.ts";
 import { completeSettings, RULE_ENTRIES, RULES, type RuleControl } from "../../studio/detection/rules.ts";
 import { LOOKS } from "../../studio/detection/scales.ts";
 import {
+  centeredAt,
   type Edges,
   FIRST_SCENE,
   gripAt,
@@ -17,6 +18,7 @@ import {
   resized,
   SHORTEST,
   withCorner,
+  withSides,
 } from "../../studio/detection/scene.ts";
 import {
   type DetectionState,
@@ -162,8 +164,12 @@ describe("the scene", () => {
         ]);
         expect(isInside(resized(own, dx, dy))).toBe(true);
         expect(isInside(withCorner(own, [2, 3], dx, dy))).toBe(true);
+        expect(isInside(centeredAt(own, dx, dy))).toBe(true);
+        expect(isInside(withSides(own, dx, dy))).toBe(true);
       }),
     );
+    expect(centeredAt([10, 10, 30, 50], 100, 100)).toEqual([90, 80, 110, 120]);
+    expect(withSides([300, 10, 310, 20], 40, 12)).toEqual([280, 10, 320, 22]);
     for (const kind of KINDS) expect(isInside(newObject(kind, 3).box)).toBe(true);
     expect(FIRST_SCENE.every((object) => isInside(object.box))).toBe(true);
   });
