@@ -230,6 +230,8 @@ export const en = {
   "panel.weights": "Weights (safetensors)",
   "panel.onnx": "Sampler (ONNX)",
   "panel.png": "Picture (PNG)",
+  "panel.gif": "Way (GIF)",
+  "panel.gif.path": "Show the path to save it.",
   "panel.program": "Program (TypeScript)",
   "panel.no-density": "This model has no density to be drawn.",
   "panel.noisy-density":

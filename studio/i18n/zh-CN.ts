@@ -223,6 +223,8 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "panel.weights": "权重（safetensors）",
   "panel.onnx": "采样器（ONNX）",
   "panel.png": "图片（PNG）",
+  "panel.gif": "路径动画（GIF）",
+  "panel.gif.path": "先显示路径，才能保存。",
   "panel.program": "程序（TypeScript）",
   "panel.no-density": "这个模型没有可以绘制的密度。",
   "panel.noisy-density": "这个模型的下界在单个点上噪声太大，无法绘制；其平均值见下方数字。",

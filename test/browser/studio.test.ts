@@ -5,6 +5,7 @@ import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InferenceSession } from "onnxruntime-node";
 import type { Browser, Locator, Page } from "playwright-core";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { type Running, start } from "../cli/support.ts";
@@ -90,6 +91,21 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     const noise = await shown(canvas);
     await page.keyboard.press("End");
     await becomes(canvas, noise);
+    await page.locator("[data-model=rectified-flow]").getByText("Download").click();
+    const [way] = await Promise.all([
+      page.waitForEvent("download"),
+      page.locator("[data-model=rectified-flow]").getByRole("button", { name: "Way (GIF)" }).click(),
+    ]);
+    const { format, pages, width } = await sharp(await way.path(), { animated: true }).metadata();
+    expect([format, pages, width]).toEqual(["gif", 31, 360]);
+    const first = await sharp(await way.path(), { page: 0 })
+      .raw()
+      .toBuffer();
+    expect(
+      await sharp(await way.path(), { page: 30 })
+        .raw()
+        .toBuffer(),
+    ).not.toEqual(first);
     await page.getByRole("radio", { name: "Velocity" }).check();
     await page.locator("[data-model=spline-flow] .message").waitFor();
     await page.getByRole("radio", { name: "Density" }).check();
