@@ -1,9 +1,9 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
+import { later } from "./app/later.tsx";
 import { roomId } from "./app/route.ts";
 import { type Room, Shell } from "./app/shell.tsx";
 import { language, t } from "./i18n/index.ts";
-import { Mark } from "./mark/mark.tsx";
 import { Playground } from "./playground/playground.tsx";
 import { Runs } from "./runs/runs.tsx";
 import { hasServer } from "./ui/server.ts";
@@ -18,12 +18,21 @@ import "./styles/mark.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };
+const DETECTION: Room = {
+  id: "detection",
+  name: "app.room.detection",
+  view: later(async () => (await import("./detection/detection.tsx")).Detection),
+};
 const OF_SERVER: readonly Room[] = [
-  { id: "mark", name: "app.room.mark", view: Mark },
+  {
+    id: "mark",
+    name: "app.room.mark",
+    view: later(async () => (await import("./mark/mark.tsx")).Mark),
+  },
   { id: "runs", name: "app.room.runs", view: Runs },
   { id: "use", name: "app.room.use", view: Use },
 ];
-const ROOMS: readonly Room[] = [PLAYGROUND, ...(hasServer ? OF_SERVER : [])];
+const ROOMS: readonly Room[] = [PLAYGROUND, DETECTION, ...(hasServer ? OF_SERVER : [])];
 
 const current = (): Room => ROOMS.find(({ id }) => id === roomId.value) ?? PLAYGROUND;
 
