@@ -14,7 +14,6 @@ import "./styles/base.css";
 import "./styles/playground.css";
 import "./styles/runs.css";
 import "./styles/use.css";
-import "./styles/mark.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };

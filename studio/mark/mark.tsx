@@ -35,6 +35,7 @@ import {
   undoStep,
   view,
 } from "./store.ts";
+import "../styles/mark.css";
 
 const FORMATS: readonly { readonly value: Format; readonly text: string }[] = [
   { value: "coco", text: "COCO" },

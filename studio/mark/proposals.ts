@@ -1,7 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import type { ListedRun, OfferedModel, PhotoToMark, RunList } from "eidos/serve";
 import { t } from "../i18n/index.ts";
-import { ask, ServerError } from "../ui/server.ts";
+import { ask, askForPicture } from "../ui/server.ts";
 import { abilityPath } from "../use/store.ts";
 import { photoPath } from "./address.ts";
 import { add, marks, photo, photos, said, tried, view } from "./store.ts";
@@ -61,16 +61,13 @@ function put(path: string, own: Found): void {
 async function lookAt(path: string): Promise<readonly Proposal[]> {
   const name = run.value;
   const { folder } = view.value;
-  const answer = await fetch(new URL(`api/${photoPath("image", folder, path)}`, document.baseURI)).catch(
-    () => undefined,
-  );
-  if (answer?.ok !== true) throw new ServerError(t("mark.no-image", { name: path }));
+  const image = await askForPicture(photoPath("image", folder, path));
   const { objects } = await ask<{ objects: readonly Proposal[] }>(
     abilityPath(name, "detect", { confidence: LEAST }),
     {
       method: "POST",
       headers: { "content-type": "application/octet-stream", accept: "application/json" },
-      body: await answer.blob(),
+      body: image,
     },
   );
   if (view.value.folder === folder) put(path, { run: name, objects });
