@@ -21,7 +21,7 @@ import {
 } from "./geometry.ts";
 import type { Drawn } from "./history.ts";
 import { paintScene } from "./paint.ts";
-import { accept, acceptAll, chosenProposal, dismiss, proposals } from "./proposals.ts";
+import { accept, acceptAll, chooseProposal, chosenProposal, dismiss, proposals } from "./proposals.ts";
 import {
   add,
   change,
@@ -104,7 +104,7 @@ const chosenMark = (): Drawn | undefined => marks.value.find(({ id }) => id === 
 /** Chooses an object, or none. */
 export function choose(id: number | undefined): void {
   chosen.value = id;
-  chosenProposal.value = undefined;
+  chooseProposal(undefined);
 }
 
 function pinchOf(): { readonly far: number; readonly at: readonly [number, number] } {
@@ -180,7 +180,7 @@ function release(at: readonly [number, number]): void {
     const proposal = smallestAt(proposals.value, point, reach);
     const mark = smallestAt(marks.value, point, reach);
     choose(mark?.id);
-    if (mark === undefined) chosenProposal.value = proposal;
+    if (mark === undefined) chooseProposal(proposal);
     return;
   }
   if (ended.kind === "draw" && box !== undefined) add([{ class: classToDraw(), box }]);
@@ -203,7 +203,7 @@ function chooseNext(by: 1 | -1): void {
   const next = all[(at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by + all.length) % all.length];
   if (next === undefined) return;
   choose("id" in next ? next.id : undefined);
-  if (!("id" in next)) chosenProposal.value = next;
+  if (!("id" in next)) chooseProposal(next);
 }
 
 /** What a key with an arrow does: the chosen object is moved, or its right and bottom edges; without one the photo is. */

@@ -24,16 +24,33 @@ interface Found {
   readonly objects: readonly Proposal[];
 }
 
-/** What was found, by photo; those that were turned down are left out. */
-const found = signal<ReadonlyMap<string, Found>>(new Map());
-export const chosenProposal = signal<Proposal | undefined>(undefined);
+/** What belongs to a folder; it is of no account in another one. */
+interface OfFolder<T> {
+  readonly folder: string;
+  readonly value: T;
+}
+
+const found = signal<OfFolder<ReadonlyMap<string, Found>> | undefined>(undefined);
+/** What was found in the folder, by photo; those that were turned down are left out. */
+const foundHere = computed(
+  (): ReadonlyMap<string, Found> =>
+    found.value?.folder === view.value.folder ? found.value.value : new Map(),
+);
+const wanted = signal<Proposal | undefined>(undefined);
 
 /** What is proposed for the open photo and not marked yet. */
 export const proposals = computed((): readonly Proposal[] => {
   const here = photo.value;
-  const own = here && found.value.get(here.path);
+  const own = here && foundHere.value.get(here.path);
   return own === undefined || own.run !== run.value ? [] : fresh(own.objects, marks.value, threshold.value);
 });
+
+/** The proposal that is chosen, as long as it is proposed for the open photo. */
+export const chosenProposal = computed(() => proposals.value.find((proposal) => proposal === wanted.value));
+
+export function chooseProposal(proposal: Proposal | undefined): void {
+  wanted.value = proposal;
+}
 
 const isFinder = (entry: ListedRun, finders: ReadonlySet<string>): boolean =>
   "status" in entry && entry.status !== "not begun" && finders.has(entry.model);
@@ -54,7 +71,7 @@ export async function readDetectors(): Promise<void> {
 }
 
 function put(path: string, own: Found): void {
-  found.value = new Map([...found.value, [path, own]]);
+  found.value = { folder: view.value.folder, value: new Map([...foundHere.value, [path, own]]) };
 }
 
 /** What the run finds in a photo. @throws ServerError */
@@ -90,14 +107,14 @@ export async function propose(): Promise<void> {
 export function accept(proposal: Proposal, box = proposal.box): void {
   const here = photo.value;
   if (here === undefined) return;
-  chosenProposal.value = undefined;
+  chooseProposal(undefined);
   dismiss(proposal);
   add([{ class: proposal.label, box }]);
 }
 
 export function acceptAll(): void {
   const all = proposals.value;
-  chosenProposal.value = undefined;
+  chooseProposal(undefined);
   add(all.map(({ label, box }) => ({ class: label, box })));
   said.value = t("mark.accepted", { count: all.length });
 }
@@ -105,9 +122,8 @@ export function acceptAll(): void {
 /** Turns a proposal down. */
 export function dismiss(proposal: Proposal): void {
   const here = photo.value;
-  const own = here && found.value.get(here.path);
+  const own = here && foundHere.value.get(here.path);
   if (here === undefined || own === undefined) return;
-  if (chosenProposal.value === proposal) chosenProposal.value = undefined;
   put(here.path, { ...own, objects: own.objects.filter((one) => one !== proposal) });
 }
 
@@ -124,8 +140,14 @@ export interface Queued {
 
 export type QueueKind = "unsure" | "errors";
 
-export const queue = signal<{ readonly kind: QueueKind; readonly photos: readonly Queued[] } | undefined>(
-  undefined,
+interface Queue {
+  readonly kind: QueueKind;
+  readonly photos: readonly Queued[];
+}
+
+const filled = signal<OfFolder<Queue> | undefined>(undefined);
+export const queue = computed(() =>
+  filled.value?.folder === view.value.folder ? filled.value.value : undefined,
 );
 /** How far the run has looked. */
 export const progress = signal<{ readonly done: number; readonly all: number } | undefined>(undefined);
@@ -141,7 +163,7 @@ export async function fillQueue(kind: QueueKind): Promise<void> {
   const all = photos.value.filter(({ objects }) => (objects === undefined) === (kind === "unsure"));
   isStopped = false;
   const listed: Queued[] = [];
-  queue.value = { kind, photos: [] };
+  filled.value = { folder, value: { kind, photos: [] } };
   progress.value = { done: 0, all: all.length };
   await tried(async () => {
     for (const [i, { path }] of all.entries()) {
@@ -155,7 +177,10 @@ export async function fillQueue(kind: QueueKind): Promise<void> {
         if (first !== undefined) listed.push({ path, weight: first.weight, suspects: wrong });
       }
       progress.value = { done: i + 1, all: all.length };
-      queue.value = { kind, photos: listed.toSorted((a, b) => b.weight - a.weight) };
+      filled.value = {
+        folder,
+        value: { kind, photos: listed.toSorted((a, b) => b.weight - a.weight) },
+      };
     }
   });
   progress.value = undefined;

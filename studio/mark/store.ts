@@ -159,6 +159,7 @@ export async function openPhoto(path: string): Promise<void> {
   if (path === view.value.photo) return;
   if (!(await flush())) return;
   failure.value = "";
+  said.value = "";
   batch(() => {
     view.value = { ...view.value, photo: path };
     photo.value = undefined;

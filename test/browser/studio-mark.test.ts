@@ -257,6 +257,16 @@ describe.skipIf(executablePath === undefined)("the room in which photos are mark
       .waitFor({ timeout: LONG });
     await page.getByRole("button", { name: "Least sure of" }).click();
     await page.getByRole("button", { name: nameOf(11) }).waitFor({ timeout: LONG });
+    // One proposal is chosen by keys, mended, and so accepted.
+    await page.getByRole("button", { name: nameOf(11) }).click();
+    await showing(page, nameOf(11));
+    await page.getByRole("button", { name: "Propose", exact: true }).click();
+    await accept.waitFor({ timeout: LONG });
+    await page.getByRole("application").focus();
+    await page.keyboard.press("]");
+    await page.keyboard.press("ArrowRight");
+    await expect.poll(() => marksIn(page).count(), { timeout: LONG }).toBe(1);
+    await isSaved(page);
     await page.getByRole("button", { name: "Count", exact: true }).click();
     await page.getByRole("rowheader", { name: "all" }).waitFor({ timeout: LONG });
     expect(await violations(page)).toEqual([]);
