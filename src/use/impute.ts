@@ -25,6 +25,13 @@ type RunFile = (
 /** Name of the column that counts the completions of each row, as `eidos impute` has it. */
 const DRAW = "draw";
 
+/** Whether a row says that the cell of a column is missing. A row without the column does not. */
+const isMissing = (row: Row, port: ExportedPort): boolean =>
+  typeof row === "object" &&
+  row !== null &&
+  Object.hasOwn(row, columnOf(port)) &&
+  isGap(row[columnOf(port)], port);
+
 /** What of an ability is read here. @throws DataError */
 function parts({ completion, inputs }: ExportedAbility) {
   if (completion === undefined) throw new DataError("model.json: impute does not say how gaps are filled in");
@@ -170,7 +177,7 @@ export async function imputed(
   const result: Row[] = [];
   for (let first = 0; first < rows.length; first += completion.block) {
     const some = rows.slice(first, first + completion.block);
-    const gaps = some.map((row) => ports.flatMap((port, c) => (isGap(row[columnOf(port)], port) ? [c] : [])));
+    const gaps = some.map((row) => ports.flatMap((port, c) => (isMissing(row, port) ? [c] : [])));
     for (const [row, missing] of gaps.entries()) {
       const given = missing.find((c) => !modeled.has(spans[c]?.value ?? -1));
       if (given === undefined) continue;
@@ -229,12 +236,7 @@ async function encoded(
   const whole = rows.map((row, i) => ({
     ...row,
     ...Object.fromEntries(
-      (gaps[i] ?? []).flatMap((c) => {
-        const port = ports[c];
-        return port !== undefined && Object.hasOwn(row, columnOf(port))
-          ? [[columnOf(port), anyCell(port)]]
-          : [];
-      }),
+      (gaps[i] ?? []).map((c) => [columnOf(ports[c] as ExportedPort), anyCell(ports[c] as ExportedPort)]),
     ),
   }));
   const random = new Random(seed).split("table");

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,8 +55,12 @@ describe.skipIf(executablePath === undefined)("a page that Vite builds", () => {
       // What the guide tells.
       optimizeDeps: { exclude: ["eidos", "onnxruntime-web"] },
       worker: { format: "es" },
-      // The package lies elsewhere, by a link.
-      server: { host: "127.0.0.1", port: 0, fs: { allow: [project, root] } },
+      // The package and its neighbors lie elsewhere, by links.
+      server: {
+        host: "127.0.0.1",
+        port: 0,
+        fs: { allow: [project, root, await realpath(join(root, "node_modules"))] },
+      },
       preview: { host: "127.0.0.1", port: 0 },
       build: { target: "esnext", chunkSizeWarningLimit: 100_000 },
     };

@@ -189,7 +189,7 @@ describe.skipIf(executablePath === undefined)("a page with eidos/use", () => {
     await page.close();
   });
 
-  it("takes WebGPU where it is there and the file runs, and says so", async () => {
+  it("takes WebGPU where it is there and the file runs, and says so", async (context) => {
     const gpu = await chromium.launch({
       executablePath: executablePath ?? "",
       args: ["--headless", "--no-sandbox", "--disable-gpu", ...SOFTWARE_WEBGPU_FLAGS],
@@ -207,6 +207,12 @@ describe.skipIf(executablePath === undefined)("a page with eidos/use", () => {
       else console.log(`with WebGPU in the browser, the detector ran on ${found.provider}`);
       expect(hasGpu ? ["webgpu", "wasm"] : ["wasm"]).toContain(found.provider);
       expectFound(found);
+      if (!hasGpu) return context.skip("this Chromium has no adapter for WebGPU, not even one of software");
+      // Asked for, WebGPU has no other in its place.
+      const own = await used(page, { provider: "webgpu" });
+      expect(errors).toEqual([]);
+      expect(own.provider).toBe("webgpu");
+      expectFound(own);
     } finally {
       await gpu.close();
     }

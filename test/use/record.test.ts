@@ -144,7 +144,10 @@ describe("a record", () => {
     let refused = 0;
     // Ports are those of the others.
     const own = pathsOf(further).filter((path) => !path.includes("inputs") && !path.includes("outputs"));
-    const places = [...sound.slice(0, 2).map((record) => [record, pathsOf(record)] as const), [further, own] as const];
+    const places = [
+      ...sound.slice(0, 2).map((record) => [record, pathsOf(record)] as const),
+      [further, own] as const,
+    ];
     for (const [record, paths] of places) {
       for (const path of paths) {
         for (const other of OTHERS) refused += bothRead(changed(record, path, other)) === undefined ? 1 : 0;
