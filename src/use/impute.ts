@@ -60,6 +60,13 @@ function spansOf({ columns }: ExportedImputation): readonly Span[] {
   });
 }
 
+/** The values that a file takes. */
+const taken = (
+  { inputs }: ExportedPart,
+  feeds: Readonly<Record<string, Values>>,
+): Readonly<Record<string, Values>> =>
+  Object.fromEntries(Object.entries(feeds).filter(([name]) => inputs.some((port) => port.name === name)));
+
 /** The only values of a run, as floats. */
 function floats(found: Readonly<Record<string, Values>>, name: string, length: number): Float32Array {
   const { data } = found[name] ?? {};
@@ -97,7 +104,8 @@ function flowOf(
       const part = known === undefined ? draw : drawKnown;
       if (part === undefined) throw new InverseError("the model has no inverse");
       const found = await run(part, {
-        ...fed(feeds),
+        // Draws do not depend on x but of models that are given columns.
+        ...taken(part, fed(feeds)),
         noise: { type: "float32", shape: [feeds.count, noise.size], data: numbers },
         ...(known && { known: { type: "float32", shape: [feeds.count, size], data: known } }),
       });
@@ -105,7 +113,7 @@ function flowOf(
     },
     async logDensity(feeds: ChainFeeds) {
       const part = feeds.labels === undefined ? (mixture ?? density) : density;
-      const found = await run(part, fed(feeds));
+      const found = await run(part, taken(part, fed(feeds)));
       return {
         logDensity: floats(found, "logDensity", feeds.count),
         gradient: floats(found, "gradient", feeds.count * size),

@@ -114,7 +114,10 @@ export interface SampleOptions extends BatchOptions {
 export interface ImputeOptions extends CallOptions {
   /** Completions of each row. Default: 5. */
   readonly draws?: number | undefined;
-  /** The same seed makes the same choices, in Node and in pages, and those of `eidos impute`. Default: 0. */
+  /**
+   * In Node, the same seed gives the draws of `eidos impute`. Where floats are rounded otherwise (pages, classes that are mixed), a chain takes another
+   * turn sooner or later, and gives another draw of the same distribution. Default: 0.
+   */
   readonly seed?: number | undefined;
   /**
    * Number of a class, for all rows or for each; for models that know classes. Default: that in the table's class column, otherwise all of
