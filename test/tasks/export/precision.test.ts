@@ -200,7 +200,11 @@ describe("a flow of a table", () => {
 
   it("is exported so by an open run", async () => {
     await using run = await openRun(runs.flow);
-    const { bytes, description, files = [] } = await run.export(join(folder, "by-run"), { precision: "fp16" });
+    const {
+      bytes,
+      description,
+      files = [],
+    } = await run.export(join(folder, "by-run"), { precision: "fp16" });
     const { path, record } = await exported("flow", "fp16");
     expect(await recordOf(join(folder, "by-run"))).toEqual(record);
     expect(files).toEqual(expect.arrayContaining(["score.onnx", "sample.onnx", "impute.onnx", "model.json"]));
