@@ -383,6 +383,10 @@ const addOperation: Operation = {
   },
   lower: (context, node) => {
     const [a, b] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
+    // Gradients of a weight that several convolutions share.
+    if (context.onlyKernel(a) && context.onlyKernel(b)) {
+      return [{ kernel: context.emit1({ op: "Add", inputs: [context.kernelValue(a), context.kernelValue(b)] }) }];
+    }
     if (a !== b && sameShape(a.shape, b.shape) && prefersBlocked(context, node.inputs)) {
       const sum = addToConvolution(context, a, b);
       if (sum !== undefined) return [{ blocked: sum }];

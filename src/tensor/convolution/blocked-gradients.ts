@@ -2,8 +2,8 @@ import { BLOCKED_DOMAIN } from "../blocked.ts";
 import { type LowerContext, type Lowered, sizeAt, type Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
 import { emitProduct } from "../steady.ts";
-import { exchangedBlocks } from "./blocked.ts";
 import { flippedPadding, type Geometry, movers } from "./geometry.ts";
+import { emitGradientOrder, exchangedElements } from "./kernel-order.ts";
 
 // The gradient of a convolution to its kernel, from maps in blocked layout.
 
@@ -33,14 +33,14 @@ function sizesOf(x: Tensor, g: Tensor, weight: Tensor): Sizes | undefined {
   };
 }
 
-/** The gradient [O, C, kh, kw] in plain layout; undefined where blocked layout is of no use. */
+/** The gradient [O, C, kh, kw]; undefined where blocked layout is of no use. */
 export function blockedKernelGradient(
   context: LowerContext,
   x: Tensor,
   g: Tensor,
   weight: Tensor,
   geometry: Geometry,
-): string | undefined {
+): Lowered | undefined {
   const { block } = context.target;
   const sizes = sizesOf(x, g, weight);
   if (block === 0 || x.dtype !== "float32" || geometry.groups > 1 || sizes === undefined) return undefined;
@@ -77,15 +77,27 @@ function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, 
 /** How much of the work cutting into strips must save to be worth copying rows. */
 const WORTHWHILE = 0.8;
 
+/** Strips that the maps of a batch are cut into, and the rows of each. */
+interface Strips {
+  readonly strips: number;
+  readonly rows: number;
+}
+
 /**
  * Into how many strips of rows the maps of a small batch are best cut: strips of one map count as samples, of which there are
- * otherwise too few to fill a block. Work is counted in rows of whole blocks of samples, and one more for each strip.
+ * otherwise too few to fill a block. Work is counted in rows of whole blocks of samples, and one more for each strip. What the last strip lacks
+ * of rows is filled up with zeros.
  */
-function stripsOf(n: number, rows: number, block: number): number {
-  const work = (strips: number): number => Math.ceil((n * strips) / block) * (rows / strips + 1);
-  const candidates = Array.from({ length: block }, (_, i) => i + 1).filter((strips) => rows % strips === 0);
+function stripsOf(n: number, height: number, block: number): Strips {
+  const rowsOf = (strips: number): number => Math.ceil(height / strips);
+  const work = (strips: number): number => Math.ceil((n * strips) / block) * (rowsOf(strips) + 1);
+  // No strip may be of zeros alone.
+  const candidates = Array.from({ length: block }, (_, i) => i + 1).filter(
+    (strips) => (strips - 1) * rowsOf(strips) < height,
+  );
   const best = candidates.reduce((least, strips) => (work(strips) < work(least) ? strips : least), 1);
-  return work(best) < WORTHWHILE * work(1) ? best : 1;
+  const strips = work(best) < WORTHWHILE * work(1) ? best : 1;
+  return { strips, rows: rowsOf(strips) };
 }
 
 /**
@@ -100,7 +112,7 @@ function fullGradient(
   g: Tensor,
   sizes: Sizes,
   geometry: Geometry,
-): string | undefined {
+): Lowered | undefined {
   const { reshape, transpose, extend, take } = movers(context);
   const { block: b } = context.target;
   const { n: maps, c, o, input, output, kernel } = sizes;
@@ -113,7 +125,7 @@ function fullGradient(
   ) as [number, number];
   if (bottom < 0 || right < 0) return undefined;
   const [height, width] = [input[0] + top + bottom, input[1] + left + right];
-  const strips = stripsOf(maps, output[0], b);
+  const { strips, rows: outputRows } = stripsOf(maps, output[0], b);
   const n = maps * strips;
   const missing = (b - (n % b)) % b;
   const padded =
@@ -131,10 +143,12 @@ function fullGradient(
         });
   const whole = transpose(reshape(padded, [maps, c / b, height, width * b]), [1, 0, 2, 3]);
   // The rows that the windows of a strip reach: neighbors share some.
-  const outputRows = output[0] / strips;
   const stripHeight = (outputRows - 1) * stride[0] + kernel[0];
+  // What meets the zeros of the last strip may be any row.
   const reached = Array.from({ length: strips }, (_, strip) =>
-    Array.from({ length: stripHeight }, (_, row) => strip * outputRows * stride[0] + row),
+    Array.from({ length: stripHeight }, (_, row) =>
+      Math.min(strip * outputRows * stride[0] + row, height - 1),
+    ),
   ).flat();
   const rows = strips === 1 ? whole : reshape(take(whole, 2, reached), [c / b, n, stripHeight, width * b]);
   const samples = context.emit1({
@@ -143,10 +157,12 @@ function fullGradient(
     inputs: [extend(rows, 4, 1, missing)],
   });
   const positions = outputRows * output[1];
-  const gradients =
-    strips === 1
-      ? context.blockedValue(g)
-      : transpose(reshape(context.blockedValue(g), [maps, o / b, strips, positions * b]), [0, 2, 1, 3]);
+  const inStrips = (map: string): string => {
+    const lines = reshape(map, [maps, o / b, output[0], output[1] * b]);
+    const whole = extend(lines, 4, 2, strips * outputRows - output[0]);
+    return transpose(reshape(whole, [maps, o / b, strips, positions * b]), [0, 2, 1, 3]);
+  };
+  const gradients = strips === 1 ? context.blockedValue(g) : inStrips(context.blockedValue(g));
   const gradient = extend(reshape(gradients, [n, o * positions]), 2, 0, missing);
   const filter = transpose(reshape(gradient, [(n + missing) / b, b, o / b, positions, b]), [2, 0, 3, 1, 4]);
   const taps = context.emit1({
@@ -158,15 +174,7 @@ function fullGradient(
       dilations: { ints: [stride[0], stride[1] * b] },
     },
   });
-  const plain = context.emit1({
-    op: "ReorderOutput",
-    domain: BLOCKED_DOMAIN,
-    inputs: [taps],
-    attributes: { channels: { int: o } },
-  });
-  const count = kernel[0] * kernel[1];
-  const lanes = transpose(reshape(plain, [(c / b) * o, count, b]), [0, 2, 1]);
-  return reshape(transpose(reshape(lanes, [c / b, o, count * b]), [1, 0, 2]), [o, c, ...kernel]);
+  return { kernel: emitGradientOrder(context, taps, [o, c, ...kernel]) };
 }
 
 /** All values that meet each kernel element, [N, C · taps, positions], by a convolution with one 1 a channel. */
@@ -310,9 +318,13 @@ export function blockedStridedGradient(
 
   const { reshape, transpose, take } = movers(context);
   const c = i * groups;
-  const [elements, axis] = depthwise
-    ? [transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1]), 1]
-    : [exchangedBlocks(context, { weight, groups }), 2];
+  const lanes = depthwise
+    ? transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1])
+    : undefined;
+  const elements = (picked: readonly number[]): string =>
+    lanes === undefined
+      ? exchangedElements(context, { weight, groups }, picked)
+      : take(lanes, 1, picked);
   const results = rows.flatMap((row) =>
     columns.map((column) => {
       const window = [row.elements.length, column.elements.length];
@@ -320,7 +332,7 @@ export function blockedStridedGradient(
       return context.emit1({
         op: "Conv",
         domain: BLOCKED_DOMAIN,
-        inputs: [context.blockedValue(g), reshape(take(elements, axis, picked), [c, o / groups, ...window])],
+        inputs: [context.blockedValue(g), reshape(elements(picked), [c, o / groups, ...window])],
         attributes: {
           group: { int: groups },
           kernel_shape: { ints: window },

@@ -2,6 +2,7 @@ import { BLOCKED_DOMAIN } from "../blocked.ts";
 import type { LowerContext, OnnxAttribute, Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
 import { movers } from "./geometry.ts";
+import { exchangedElements } from "./kernel-order.ts";
 
 // Convolutions by ONNX Runtime's kernels for blocked layout. Its optimizer uses them only where weights are constants,
 // which in training they are not; here the operators are named and the weights are blocked by ordinary nodes.
@@ -38,26 +39,6 @@ export function blockedForm(context: LowerContext, kernel: Kernel): BlockedForm 
   return whole(from) && taps > 1 && to * taps <= 5 * 16 ? "narrowOutput" : undefined;
 }
 
-/**
- * The weight with its channel axes exchanged, in blocks, whole ones on both sides: [groups · I / b, O / groups / b, kh · kw,
- * b of O, b of I].
- */
-export function exchangedBlocks(
-  context: LowerContext,
-  { weight, groups }: Pick<Kernel, "weight" | "groups">,
-): string {
-  const { reshape, transpose } = movers(context);
-  const { block: b } = context.target;
-  const [o = 1, i = 1, kh = 1, kw = 1] = weight.shape.map(Number);
-  const each = o / groups;
-  const exchanged = transpose(
-    reshape(context.value(weight), [groups, each, i / b, b * kh * kw]),
-    [0, 2, 1, 3],
-  );
-  const taps = reshape(exchanged, [(groups * (i / b) * each) / b, b * b, kh * kw]);
-  return reshape(transpose(taps, [0, 2, 1]), [(groups * i) / b, each / b, kh * kw, b, b]);
-}
-
 /** The weight in the order that the blocked kernels read: [O / b, I / b, kh, kw, b of I, b of O], narrow ones without I's. */
 function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm): string {
   const { reshape, transpose, reverse } = movers(context);
@@ -65,8 +46,8 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
   const { weight, groups, adjoint } = kernel;
   const { from, to, height, width, taps } = kernelSizes(kernel);
   const [o = 1, i = 1] = weight.shape.map(Number);
-  const plain = context.value(weight);
   const ordered = (): string => {
+    const plain = form === "full" ? "" : context.value(weight);
     if (form === "depthwise") {
       const lanes = transpose(reshape(plain, [o / b, b, taps]), [0, 2, 1]);
       return adjoint ? reverse(lanes, 1, taps) : lanes;
@@ -75,12 +56,9 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
       if (!adjoint) return transpose(reshape(plain, [o / b, b, i * taps]), [0, 2, 1]);
       return reverse(transpose(reshape(plain, [o, i / b, b, taps]), [1, 0, 3, 2]), 2, taps);
     }
-    // Exchanging two axes twice takes a sixth of the time of one general transposition.
-    if (!adjoint) {
-      const lanes = transpose(reshape(plain, [(o * i) / b, b, taps]), [0, 2, 1]);
-      return transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]);
-    }
-    return reverse(exchangedBlocks(context, kernel), 2, taps);
+    if (!adjoint) return context.kernelValue(weight);
+    const reversed = Array.from({ length: taps }, (_, tap) => taps - 1 - tap);
+    return exchangedElements(context, kernel, reversed);
   };
   return reshape(ordered(), [to, from / groups, height, width]);
 }
