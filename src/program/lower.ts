@@ -221,7 +221,9 @@ class Emitter implements LowerContext {
       node: this.nodes,
       initializer: this.initializers,
       input: [...this.graph.inputs].map(([tensor, input]) => valueInfo(input, tensor)),
-      output: [...this.graph.outputs].map(([output, tensor]) => valueInfo(output, tensor)),
+      output: [...this.graph.outputs].map(([output, tensor]) =>
+        valueInfo(output, tensor, !this.graph.ordered?.has(output)),
+      ),
     });
   }
 

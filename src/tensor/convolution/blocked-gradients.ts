@@ -1,9 +1,10 @@
 import { BLOCKED_DOMAIN } from "../blocked.ts";
+import { int64Vector } from "../core.ts";
 import { type LowerContext, type Lowered, sizeAt, type Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
 import { emitProduct } from "../steady.ts";
-import { flippedPadding, type Geometry, movers } from "./geometry.ts";
-import { emitGradientOrder, exchangedElements } from "./kernel-order.ts";
+import { flippedPadding, type Geometry, movers, sliceMap } from "./geometry.ts";
+import { emitGradientOrder, emitPlainOrder, exchangedElements } from "./kernel-order.ts";
 
 // The gradient of a convolution to its kernel, from maps in blocked layout.
 
@@ -46,11 +47,18 @@ export function blockedKernelGradient(
   if (block === 0 || x.dtype !== "float32" || geometry.groups > 1 || sizes === undefined) return undefined;
   const [wholeC, wholeO] = [sizes.c % block === 0, sizes.o % block === 0];
   if (wholeC && wholeO) {
-    return context.target.contrib && pointwise(sizes, geometry)
-      ? pointwiseGradient(context, x, g, sizes)
-      : fullGradient(context, x, g, sizes, geometry);
+    if (context.target.contrib && pointwise(sizes, geometry)) return pointwiseGradient(context, x, g, sizes);
+    const taps = gradientTaps(context, () => context.blockedValue(x), g, sizes, geometry);
+    return taps === undefined
+      ? undefined
+      : { kernel: emitGradientOrder(context, taps, [sizes.o, sizes.c, ...sizes.kernel]) };
   }
-  if (sizes.c < block && wholeO) return narrowInputGradient(context, x, g, sizes, geometry);
+  if (sizes.c < block && wholeO) {
+    return (
+      narrowStridedGradient(context, x, g, sizes, geometry) ??
+      narrowInputGradient(context, x, g, sizes, geometry)
+    );
+  }
   if (sizes.o < block && wholeC) return narrowOutputGradient(context, x, g, sizes, geometry);
   return undefined;
 }
@@ -125,14 +133,17 @@ function stripsOf({ n, o, output, kernel }: Sizes, block: number): Strips {
  * output gradient. With the block of the input's channels as neighbors in a row, and a dilation of one block, a row of
  * its output is long enough for the kernel to run at full speed, and nothing has to leave the blocked layout but the
  * samples, which become channels.
+ *
+ * @param map the name of the input in blocked layout
+ * @returns the name of the gradient [C / b, O / b, kh, kw, b of C, b of O]
  */
-function fullGradient(
+function gradientTaps(
   context: LowerContext,
-  x: Tensor,
+  map: () => string,
   g: Tensor,
   sizes: Sizes,
   geometry: Geometry,
-): Lowered | undefined {
+): string | undefined {
   const { reshape, transpose, extend, take } = movers(context);
   const { block: b } = context.target;
   const { n: maps, c, o, input, output, kernel } = sizes;
@@ -150,11 +161,11 @@ function fullGradient(
   const missing = (b - (n % b)) % b;
   const padded =
     Math.max(top, left, bottom, right) === 0
-      ? context.blockedValue(x)
+      ? map()
       : context.emit1({
           op: "Conv",
           domain: BLOCKED_DOMAIN,
-          inputs: [context.blockedValue(x), context.constant(filled("float32", [c, 1, 1, 1], 1))],
+          inputs: [map(), context.constant(filled("float32", [c, 1, 1, 1], 1))],
           attributes: {
             kernel_shape: { ints: [1, 1] },
             pads: { ints: [top, left, bottom, right] },
@@ -185,7 +196,7 @@ function fullGradient(
   const gradients = strips === 1 ? context.blockedValue(g) : inStrips(context.blockedValue(g));
   const gradient = extend(reshape(gradients, [n, o * positions]), 2, 0, missing);
   const filter = transpose(reshape(gradient, [(n + missing) / b, b, o / b, positions, b]), [2, 0, 3, 1, 4]);
-  const taps = context.emit1({
+  return context.emit1({
     op: "Conv",
     domain: BLOCKED_DOMAIN,
     inputs: [samples, reshape(filter, [o, n + missing, outputRows, output[1]])],
@@ -194,7 +205,64 @@ function fullGradient(
       dilations: { ints: [stride[0], stride[1] * b] },
     },
   });
-  return { kernel: emitGradientOrder(context, taps, [o, c, ...kernel]) };
+}
+
+/**
+ * Few input channels at a stride: the pixels that meet one kernel element in neighboring windows become channels (space to depth), by a
+ * convolution with a single 1 for each. What is left is the gradient of a convolution at stride 1 whose kernel is smaller by the stride.
+ */
+function narrowStridedGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  sizes: Sizes,
+  { stride, padding, dilation }: Geometry,
+): string | undefined {
+  const { reshape, transpose } = movers(context);
+  const { block: b } = context.target;
+  const { n, c, o, input, output, kernel } = sizes;
+  const [sh, sw] = stride;
+  if (sh * sw === 1 || Math.max(...dilation) > 1) return undefined;
+  const window = [Math.ceil(kernel[0] / sh), Math.ceil(kernel[1] / sw)] as const;
+  const size = [output[0] + window[0] - 1, output[1] + window[1] - 1] as const;
+  const after = ([0, 1] as const).map((axis) => size[axis] * stride[axis] - input[axis] - padding[axis]);
+  const [bottom = 0, right = 0] = after;
+  // Pixels behind the last window of all are not read.
+  if (bottom <= -sh || right <= -sw) return undefined;
+  const channels = Math.ceil((c * sh * sw) / b) * b;
+  const ones = filled("float32", [channels, c, sh, sw], 0);
+  // A narrow convolution's weight has the block of output channels last: [channels / b, c, sh, sw, b].
+  for (let lane = 0; lane < c * sh * sw; lane++) {
+    ones.data[(Math.floor(lane / b) * c * sh * sw + lane) * b + (lane % b)] = 1;
+  }
+  const map = (): string =>
+    context.emit1({
+      op: "Conv",
+      domain: BLOCKED_DOMAIN,
+      inputs: [context.value(x), context.constant(ones)],
+      attributes: {
+        kernel_shape: { ints: [sh, sw] },
+        strides: { ints: stride },
+        pads: { ints: [padding[0], padding[1], Math.max(0, bottom), Math.max(0, right)] },
+      },
+    });
+  const inner = { n, c: channels, o, input: size, output, kernel: window };
+  const plain: Geometry = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
+  const taps = gradientTaps(context, map, g, inner, plain);
+  if (taps === undefined) return undefined;
+  const shape = [o, channels, ...window];
+  const elements = emitPlainOrder(context, emitGradientOrder(context, taps, shape), shape);
+  // A channel is a pixel of a cell, so that the elements of a kernel are those of its cells.
+  const cells = context.emit1({
+    op: "Slice",
+    inputs: [
+      reshape(elements, [o, channels, window[0] * window[1]]),
+      ...[[0], [c * sh * sw], [1]].map((values) => context.constant(int64Vector(values))),
+    ],
+  });
+  const apart = transpose(reshape(cells, [o, c, sh, sw, ...window]), [0, 1, 4, 2, 5, 3]);
+  const whole = reshape(apart, [o, c, window[0] * sh, window[1] * sw]);
+  return sliceMap(context, whole, [0, 0], kernel, [1, 1]);
 }
 
 /** All values that meet each kernel element, [N, C · taps, positions], by a convolution with one 1 a channel. */

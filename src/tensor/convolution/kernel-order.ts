@@ -1,8 +1,8 @@
 import type { LowerContext, Tensor } from "../graph.ts";
 import { movers } from "./geometry.ts";
 
-// Weights of convolutions in the order in which the blocked kernels read them: [O / b, I / b, kh, kw, b of I, b of O] in memory. The declared
-// shape stays [O, I, kh, kw]. The gradient of a kernel comes out of its convolution in blocks of the same kind. So a weight that is kept in
+// Weights of convolutions in the order in which the blocked kernels read them: [O / b, I / b, kh, kw, b of I, b of O] in memory. Values in this
+// order are of any shape, since a shape costs a copy where a value leaves a program: who reads one gives it the shape that is wanted. The gradient of a kernel comes out of its convolution in blocks of the same kind. So a weight that is kept in
 // this order, from step to step, is neither carried into it nor its gradient out of it.
 
 /** Whether a weight [O, I / groups, kh, kw] can be had in kernel order: whole blocks of channels. For 1×1 that would gain nothing. */
@@ -22,10 +22,10 @@ function blocksOf(shape: readonly unknown[], block: number) {
 export function emitKernelOrder(context: LowerContext, plain: string, shape: readonly unknown[]): string {
   const { reshape, transpose } = movers(context);
   const { block: b } = context.target;
-  const { o, i, taps, height, width } = blocksOf(shape, b);
+  const { o, i, taps } = blocksOf(shape, b);
   // Exchanging two axes twice takes a sixth of the time of one general transposition.
   const lanes = taps === 1 ? plain : transpose(reshape(plain, [(o * i) / b, b, taps]), [0, 2, 1]);
-  return reshape(transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]), [o, i, height, width]);
+  return transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]);
 }
 
 /** A weight in kernel order carried into plain order. */
@@ -42,9 +42,8 @@ export function emitPlainOrder(context: LowerContext, ordered: string, shape: re
 export function emitGradientOrder(context: LowerContext, taps: string, shape: readonly unknown[]): string {
   const { reshape, transpose } = movers(context);
   const { block: b } = context.target;
-  const { outputs, inputs, taps: count, o, i, height, width } = blocksOf(shape, b);
-  const blocks = transpose(reshape(taps, [inputs, outputs, count * b * b]), [1, 0, 2]);
-  return reshape(blocks, [o, i, height, width]);
+  const { outputs, inputs, taps: count } = blocksOf(shape, b);
+  return transpose(reshape(taps, [inputs, outputs, count * b * b]), [1, 0, 2]);
 }
 
 /**

@@ -76,7 +76,7 @@ async function compare(name: string, write: (inputs: Inputs) => Tensor): Promise
     const values = outputAt(expected === undefined ? [] : [expected[key]], 0);
     if (values === undefined) throw new Error(`${key} was not computed`);
     // Relative to the largest element: gradients of means are small numbers.
-    const largest = Math.max(...values.data.map(Math.abs), 1e-12);
+    const largest = values.data.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
     const scaled = (data: readonly number[]) => ({ shape: values.shape, data: data.map((v) => v / largest) });
     expectClose(scaled(actual?.[key]?.data ?? []), scaled(values.data), 3e-5, `${name}: ${key}`);
   }
@@ -107,6 +107,15 @@ describe("blocked convolutions", () => {
     "asymmetric padding": { x: [4, b, 5, 5], w: [b, b, 2, 2], options: { padding: [0, 1, 1, 0] } },
     "much padding": { x: [2, b, 3, 3], w: [b, b, 2, 2], options: { padding: 3 } },
     "one input channel": { x: [5, 1, 6, 7], w: [b, 1, 3, 3], options: { padding: 1 }, bias: true },
+    "a stem: 7×7 with stride 2": { x: [3, 3, 16, 14], w: [b, 3, 7, 7], options: { stride: 2, padding: 3 } },
+    "a stem whose last row is not read": { x: [2, 3, 9, 8], w: [b, 3, 2, 3], options: { stride: [3, 2] } },
+    "a stem of more than a block of pixels": {
+      x: [2, b / 2, 9, 9],
+      w: [2 * b, b / 2, 3, 3],
+      options: { stride: 2, padding: [0, 1, 1, 0] },
+    },
+    "strips of an odd height": { x: [3, b, 7, 6], w: [b, b, 3, 3], options: { padding: 1 } },
+    "a large map in strips": { x: [2, b, 36, 20], w: [4 * b, b, 3, 3], options: { padding: 1 } },
     "three input channels, stride 2": {
       x: [5, 3, 8, 8],
       w: [2 * b, 3, 4, 4],
