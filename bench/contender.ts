@@ -51,12 +51,7 @@ export class Contender {
   }
 
   /** Starts the process. @throws Error with the last line that it wrote where it ends at once */
-  static async start({
-    name,
-    command,
-    arguments: given,
-    environment,
-  }: ContenderCommand): Promise<Contender> {
+  static async start({ name, command, arguments: given, environment }: ContenderCommand): Promise<Contender> {
     const child = spawn(command, given, {
       stdio: ["pipe", "pipe", "pipe"],
       env: { ...process.env, ...environment },

@@ -6,7 +6,15 @@ import {
   rectifiedFlowOptions,
 } from "../src/diffusion/index.ts";
 import type { DataInfo, FitPreferences, SymbolicBatch, Trainable } from "../src/model/index.ts";
-import { Conv2d, initialState, Mlp, nameParameters, parameterCount, TransformerLayer, UNet } from "../src/nn/index.ts";
+import {
+  Conv2d,
+  initialState,
+  Mlp,
+  nameParameters,
+  parameterCount,
+  TransformerLayer,
+  UNet,
+} from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";

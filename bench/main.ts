@@ -49,7 +49,8 @@ if (!(minutes > 0)) {
 }
 const begun = performance.now();
 /** Seconds that are left, when so many works are still to be done, for the next of them. */
-const shareOf = (left: number): number => Math.max(0, (60 * minutes - (performance.now() - begun) / 1000) / left);
+const shareOf = (left: number): number =>
+  Math.max(0, (60 * minutes - (performance.now() - begun) / 1000) / left);
 
 const place = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const node = (name: string, file: string, ...rest: string[]): ContenderCommand => ({
@@ -150,8 +151,7 @@ function report(): string {
   ].join("\n\n");
 }
 
-const partial =
-  wanted !== undefined || peers !== undefined || options.minutes !== undefined || options.quick;
+const partial = wanted !== undefined || peers !== undefined || options.minutes !== undefined || options.quick;
 const file = options.out ?? (partial ? undefined : place("RESULTS.md"));
 
 /** What was measured so far is not lost where a section fails. */

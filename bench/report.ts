@@ -38,7 +38,8 @@ export function timeTable(
       const result = results.get(name);
       if (result === undefined) return [];
       const title = `${work.title}, ${work.batch} samples`;
-      if (result.kind === "failed") return [[title, name, "failed", ...ours.flatMap(() => ["", ""]), "", "", ""]];
+      if (result.kind === "failed")
+        return [[title, name, "failed", ...ours.flatMap(() => ["", ""]), "", "", ""]];
       const { rounds, least, processor } = result.timing;
       const ratio = (mine: string, measure: Measure): string => {
         const [theirs, own] = [roundsOf(result, measure), roundsOf(results.get(mine), measure)];

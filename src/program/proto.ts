@@ -43,7 +43,9 @@ export function valueInfo(
   tensor: Tensor,
   withShape = true,
 ): InstanceType<typeof onnx.ValueInfoProto> {
-  const dim = tensor.shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  const dim = tensor.shape.map((size) =>
+    typeof size === "number" ? { dimValue: size } : { dimParam: size },
+  );
   return onnx.ValueInfoProto.create({
     name,
     type: {

@@ -4,8 +4,8 @@ import { canOrder, intoKernelOrder, intoPlainOrder } from "../tensor/convolution
 import { orderedWeights } from "../tensor/convolution/operations.ts";
 import { elementCount } from "../tensor/index.ts";
 import type { Parameter } from "../tensor/leaves.ts";
-import type { ParameterLayout } from "./layout.ts";
 import type { BatchShape } from "./batches.ts";
+import type { ParameterLayout } from "./layout.ts";
 import { gradientName, type StepGraph, type StepTracer } from "./step.ts";
 
 /** A weight in the vectors of training. */

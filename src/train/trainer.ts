@@ -358,7 +358,8 @@ export class Trainer {
   /** Copies of all vectors. */
   async snapshot(): Promise<Snapshot> {
     const vectors = new Map<string, NdArray>();
-    for (const [name, value] of Object.entries(this.vectors)) vectors.set(name, await this.copyOf(name, value));
+    for (const [name, value] of Object.entries(this.vectors))
+      vectors.set(name, await this.copyOf(name, value));
     return { step: this.step, vectors };
   }
 

@@ -60,7 +60,10 @@ describe("measuring a work", () => {
   test("compares no networks of other sizes", async () => {
     const both = [contender("ours", 1), contender("theirs", 2, { parameters: 150 })];
     const { results } = await measure(work, both, { rounds: 1 }, atOnce);
-    expect(results.get("theirs")).toEqual({ kind: "failed", reason: "its network has 150 parameters, not 100" });
+    expect(results.get("theirs")).toEqual({
+      kind: "failed",
+      reason: "its network has 150 parameters, not 100",
+    });
   });
 
   test("is reported with the time that passed and the time of all threads", async () => {

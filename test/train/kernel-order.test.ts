@@ -94,9 +94,14 @@ describe("weights in the order of the blocked kernels", () => {
 
   it("are those of which both sides are whole blocks", () => {
     expect(canOrder([32, 16, 3, 3], 16)).toBe(true);
-    expect([[32, 3, 3, 3], [32, 16, 1, 1], [32, 16, 3], [32, 16, 3, "batch"]].map((size) => canOrder(size, 16))).toEqual(
-      [false, false, false, false],
-    );
+    expect(
+      [
+        [32, 3, 3, 3],
+        [32, 16, 1, 1],
+        [32, 16, 3],
+        [32, 16, 3, "batch"],
+      ].map((size) => canOrder(size, 16)),
+    ).toEqual([false, false, false, false]);
     expect(canOrder([32, 16, 3, 3], 0)).toBe(false);
   });
 

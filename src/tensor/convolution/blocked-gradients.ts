@@ -410,9 +410,7 @@ export function blockedStridedGradient(
     ? transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1])
     : undefined;
   const elements = (picked: readonly number[]): string =>
-    lanes === undefined
-      ? exchangedElements(context, { weight, groups }, picked)
-      : take(lanes, 1, picked);
+    lanes === undefined ? exchangedElements(context, { weight, groups }, picked) : take(lanes, 1, picked);
   const results = rows.flatMap((row) =>
     columns.map((column) => {
       const window = [row.elements.length, column.elements.length];

@@ -51,7 +51,7 @@ function lowerKernel(
     return emitNarrowConvolution(context, x, kernel, bias, attributes, result);
   }
   if (form !== undefined) {
-    return { blocked: emitBlockedConvolution(context, x, kernel, form, bias, attributes) };
+    return { blocked: emitBlockedConvolution(context, x, kernel, form, bias, attributes, geometry) };
   }
   const weight = kernel.adjoint
     ? flippedKernel(context, kernel.weight, kernel.groups)
@@ -380,9 +380,7 @@ export function orderedWeights<T extends Tensor>(
   for (const { operation, inputs } of reachableNodes(outputs)) {
     const takesWeight =
       operation.name === convolutionOperation.name || operation.name === inputGradientOperation.name;
-    inputs.forEach((input, i) => (takesWeight && i === 1 ? read : other).add(input));
+    for (const [i, input] of inputs.entries()) (takesWeight && i === 1 ? read : other).add(input);
   }
-  return new Set(
-    leaves.filter((leaf) => read.has(leaf) && !other.has(leaf) && canOrder(leaf.shape, block)),
-  );
+  return new Set(leaves.filter((leaf) => read.has(leaf) && !other.has(leaf) && canOrder(leaf.shape, block)));
 }

@@ -114,6 +114,12 @@ describe("blocked convolutions", () => {
       w: [2 * b, b / 2, 3, 3],
       options: { stride: 2, padding: [0, 1, 1, 0] },
     },
+    "small maps side by side": {
+      x: [2, 12 * b, 3, 4],
+      w: [12 * b, 12 * b, 3, 3],
+      options: { padding: [0, 2, 1, 0] },
+      bias: true,
+    },
     "strips of an odd height": { x: [3, b, 7, 6], w: [b, b, 3, 3], options: { padding: 1 } },
     "a large map in strips": { x: [2, b, 36, 20], w: [4 * b, b, 3, 3], options: { padding: 1 } },
     "three input channels, stride 2": {
