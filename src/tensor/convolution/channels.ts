@@ -1,4 +1,10 @@
-import { BLOCKED_DOMAIN, emitBlockedCombination, knownSamples, prefersBlocked } from "../blocked.ts";
+import {
+  BLOCKED_DOMAIN,
+  emitBlockedCombination,
+  foldIntoConvolution,
+  knownSamples,
+  prefersBlocked,
+} from "../blocked.ts";
 import { int64Vector, multiply, reduceTo, reshape } from "../core.ts";
 import {
   type Attributes,
@@ -168,6 +174,8 @@ export function lowerCombination(
   shift: Tensor | undefined,
 ): Lowered {
   const x = inputAt(maps, 0);
+  const folded = maps.length === 1 && foldIntoConvolution(context, x, inputAt(factors, 0), shift);
+  if (folded) return { blocked: folded };
   const blocked = knownSamples(x, [...factors, ...(shift === undefined ? [] : [shift])])
     ? blockedNames(context, maps)
     : undefined;

@@ -24,7 +24,7 @@ import {
   square,
   where,
 } from "../../../src/tensor/operations/elementwise.ts";
-import { batchNorm, groupNorm } from "../../../src/tensor/operations/normalization.ts";
+import { batchNorm, batchNormWith, groupNorm } from "../../../src/tensor/operations/normalization.ts";
 import { averagePool2d, maxPool2d, upsampleNearest } from "../../../src/tensor/operations/pooling.ts";
 import { mean } from "../../../src/tensor/operations/reduce.ts";
 import { concat, slice, split } from "../../../src/tensor/operations/shaping.ts";
@@ -312,8 +312,51 @@ describe("maps that stay in blocked layout", () => {
     };
     // Forward: the result leaves blocked layout, and nothing else does.
     expect(count([y])).toBe(1);
-    // Backward: each of the gradients to the three kernels of whole blocks brings its samples to the place of channels
-    // and its result back; the gradient to the first kernel does not, and the first input is wanted in plain layout.
+    // Backward: each of the gradients to the three kernels of whole blocks brings its samples to the place of channels; the gradient to the first kernel does not, and the first input is wanted in plain layout.
     expect(count(gradients)).toBe(3 + 1);
+  });
+
+  describe("normalized by given statistics", () => {
+    /** Two convolutions whose normalization is known, a residual and ReLUs, as in a network whose first stages are frozen. */
+    function frozen() {
+      const inputs = new Inputs();
+      const x = inputs.add([2, 3, 9, 9]);
+      const normalized = (map: Tensor): Tensor => {
+        const [mean, weight, bias] = [inputs.add([16]), inputs.add([16]), inputs.add([16])];
+        return batchNormWith(
+          map,
+          { mean, variance: square(inputs.add([16])) },
+          { weight, bias, epsilon: 0.1 },
+        );
+      };
+      const h = relu(normalized(conv2d(x, inputs.add([16, 3, 3, 3]), { padding: 1 })));
+      const bias = inputs.add([16]);
+      const second = normalized(conv2d(h, inputs.add([16, 16, 3, 3]), { padding: 1, bias }));
+      return { inputs, x, y: relu(add(second, h)) };
+    }
+
+    it("give the same values, and derivatives by what lies before", async () => {
+      const { inputs, x, y } = frozen();
+      const [gradient = x] = grad(mean(square(y)), [x]);
+      const { plain, blocked } = await runtimes();
+      for (const outputs of [{ y }, { gradient }]) {
+        const [expected] = await runAll(outputs, [inputs.feed], plain);
+        const [actual] = await runAll(outputs, [inputs.feed], blocked);
+        for (const [name, values] of Object.entries(expected ?? {})) {
+          expectClose(actual?.[name] ?? values, values, 1e-5, name, "largest");
+          expect(actual?.[name]).toBeDefined();
+        }
+      }
+    });
+
+    it("are two convolutions and nothing else", () => {
+      const { inputs, y } = frozen();
+      const names = new Map(inputs.tensors.map((tensor, i) => [tensor, `x${i}`]));
+      const graph = { inputs: names, outputs: new Map([["y", simplify([y])[0] ?? y]]), weights: new Map() };
+      const model = onnx.ModelProto.decode(lowerToOnnx(graph, { contrib: true, block: 16 }));
+      const nodes = model.graph?.node ?? [];
+      expect(nodes.filter(({ opType }) => opType === "Conv")).toHaveLength(2);
+      expect(nodes.filter(({ opType }) => opType === "Relu")).toHaveLength(0);
+    });
   });
 });
