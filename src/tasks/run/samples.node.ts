@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { decodeImage } from "../../data/image/decode.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
-import { gatherSource } from "../../data/index.node.ts";
+import { gatherSource } from "../../data/sources/gather.ts";
 import type { ImagesSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
 import type { PlainImages } from "../../data/sources/memory.ts";
