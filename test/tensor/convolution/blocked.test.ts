@@ -19,6 +19,7 @@ import {
   greater,
   leakyRelu,
   relu,
+  relu6,
   sigmoid,
   silu,
   square,
@@ -225,6 +226,11 @@ describe("maps that stay in blocked layout", () => {
       return conv(inputs, add(multiply(silu(h), sigmoid(h)), inputs.add([2, 16, 4, 4])), 16);
     },
     relu: (inputs) => conv(inputs, relu(conv(inputs, inputs.add([2, 3, 4, 4]), 16)), 1),
+    "relu6, in a convolution and alone": (inputs) => {
+      const h = multiply(conv(inputs, inputs.add([2, 3, 4, 4]), 16), 5);
+      const wide = conv2d(h, multiply(inputs.add([16, 16, 1, 1]), 3));
+      return conv(inputs, add(relu6(wide), relu6(h)), 16);
+    },
     "leaky relu": (inputs) => conv(inputs, leakyRelu(conv(inputs, inputs.add([2, 3, 4, 4]), 16), 0.2), 16),
     "leaky relu of a map that is wanted itself": (inputs) => {
       const h = conv(inputs, inputs.add([2, 3, 4, 4]), 16);
