@@ -207,6 +207,9 @@ function gradientTaps(
   });
 }
 
+/** How many times as much may be multiplied by whole blocks of channels and windows of whole strides. */
+const MORE = 2;
+
 /**
  * Few input channels at a stride: the pixels that meet one kernel element in neighboring windows become channels (space to depth), by a
  * convolution with a single 1 for each. What is left is the gradient of a convolution at stride 1 whose kernel is smaller by the stride.
@@ -230,6 +233,7 @@ function narrowStridedGradient(
   // Pixels behind the last window of all are not read.
   if (bottom <= -sh || right <= -sw) return undefined;
   const channels = Math.ceil((c * sh * sw) / b) * b;
+  if (channels * window[0] * window[1] > MORE * c * kernel[0] * kernel[1]) return undefined;
   const ones = filled("float32", [channels, c, sh, sw], 0);
   // A narrow convolution's weight has the block of output channels last: [channels / b, c, sh, sw, b].
   for (let lane = 0; lane < c * sh * sw; lane++) {
