@@ -15,9 +15,9 @@ const original = (width: number, height: number, colored: boolean | "unknown" = 
   width,
   height,
   colored: colored === "unknown" ? undefined : colored,
-  deep: false,
+  values: "bytes",
 });
-const OPEN = { size: undefined, channels: undefined, bits: undefined };
+const OPEN = { size: undefined, channels: undefined };
 
 const chosenOf = (all: readonly Original[]) => {
   const originals = new Originals();
@@ -78,7 +78,7 @@ describe("what images are read as", () => {
     ],
   ])("%s", (_, all, channels, size, why) => {
     const { format, note } = chosenOf(all);
-    expect(format).toEqual({ channels, size, bits: undefined });
+    expect(format).toEqual({ channels, size });
     expect(note).toMatch(/^chosen by the images \(--color, --size\): read as /);
     expect(note).toMatch(why);
   });
@@ -87,7 +87,7 @@ describe("what images are read as", () => {
     const originals = new Originals();
     originals.see("a", original(28, 28));
     expect(originals.choose({ ...OPEN, size: 16, channels: "rgb" })).toEqual({
-      format: { size: 16, channels: "rgb", bits: undefined },
+      format: { size: 16, channels: "rgb" },
       note: undefined,
     });
     expect(originals.choose({ ...OPEN, size: 16 }).note).toBe(
