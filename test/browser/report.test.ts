@@ -55,7 +55,8 @@ const unseenIn = (page: Page): Promise<readonly string[]> =>
         const box = part.getBoundingClientRect();
         const fill = channels(getComputedStyle(part).fill);
         const isLarge = box.width * box.height > 0.3 * width * height;
-        if (isLarge && fill !== undefined && luminance(fill) > 0.8) faults.push(`${name}: a ground is ${fill}`);
+        if (isLarge && fill !== undefined && luminance(fill) > 0.8)
+          faults.push(`${name}: a ground is ${fill}`);
       }
       return faults;
     });
@@ -118,7 +119,15 @@ describe.skipIf(executablePath === undefined)("reports", () => {
       ...{ ...common, out: join(folder, "table") },
     });
     await fit({
-      ...{ model: "yolo", data: "digit-scenes", scenes: 20, canvas: 64, objects: 3, smallest: 12, channels: 4 },
+      ...{
+        model: "yolo",
+        data: "digit-scenes",
+        scenes: 20,
+        canvas: 64,
+        objects: 3,
+        smallest: 12,
+        channels: 4,
+      },
       ...{ ...common, steps: 4, batchSize: 4, out: join(folder, "boxes") },
     });
     await compare({
@@ -157,7 +166,10 @@ describe.skipIf(executablePath === undefined)("reports", () => {
     const at = captions.indexOf("Density");
     expect(captions[at + 1]).toBe("True density");
     expect(await page.locator("thead th").allTextContents()).toContain("Training samples");
-    const cells = await page.getByRole("row", { name: /energy distance/ }).locator(".number").allTextContents();
+    const cells = await page
+      .getByRole("row", { name: /energy distance/ })
+      .locator(".number")
+      .allTextContents();
     expect(Number(cells[1])).toEqual(expect.any(Number));
   });
 });

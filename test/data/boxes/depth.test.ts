@@ -95,7 +95,9 @@ test("floats of 0 … 1 and 0 … 255 are read; others are left out with their r
     },
   ]);
   expect(told).toMatch(/: 1 \(c\.tif\)/);
-  expect(told).toMatch(/2 images of floats from 0 to 1 \(a\.tif, …\), times 255; 1 image of numbers from 0 to 255/);
+  expect(told).toMatch(
+    /2 images of floats from 0 to 1 \(a\.tif, …\), times 255; 1 image of numbers from 0 to 255/,
+  );
   for (const index of [0, 1]) {
     expect(offRamp((await set.splits.train.sample(index)).image.data)).toBeLessThanOrEqual(1);
   }
@@ -105,5 +107,7 @@ test("floats of 0 … 1 and 0 … 255 are read; others are left out with their r
   const third = (await ranged.set.splits.train.sample(2)).image.data;
   expect(offRamp(third)).toBeLessThanOrEqual(1);
   const photo = await openPhoto(floats(4000), "wide", { pixelLimit: 1e6 });
-  await expect(photo.decode()).rejects.toThrow(/^wide: its values are from 0 to 4000, where .*--value-range 0,4000/);
+  await expect(photo.decode()).rejects.toThrow(
+    /^wide: its values are from 0 to 4000, where .*--value-range 0,4000/,
+  );
 });
