@@ -65,8 +65,10 @@ figcaption b { color: #1f2430; margin-right: 4px; }
   figcaption { color: var(--muted); }
   figcaption b { color: var(--ink); }
   figure.plot svg > rect[fill="white"] { fill: none; }
-  figure.plot text[fill="${COLORS.ink}"] { fill: var(--ink); }
-  figure.plot text[fill="${COLORS.muted}"] { fill: var(--muted); }
+  figure.plot [fill="${COLORS.ink}"] { fill: var(--ink); }
+  figure.plot [fill="${COLORS.muted}"] { fill: var(--muted); }
+  figure.plot [stroke="${COLORS.ink}"] { stroke: var(--ink); }
+  figure.plot [stroke="${COLORS.muted}"] { stroke: var(--muted); }
   figure.plot [stroke="${COLORS.line}"] { stroke: var(--line); }
   figure.plot [stroke="${COLORS.border}"] { stroke: var(--muted); }
   figure.plot [stroke="${COLORS.training}"] { stroke: var(--accent); }

@@ -56,7 +56,7 @@ const PATTERNS: readonly (readonly [RegExp, name: string, meaning: string])[] = 
   ],
   [/^AP (small|medium|large)$/, "AP small, medium, large", "AP of objects by their area; 1 is best"],
   [/^AP50 of /, "AP50 of …", "AP50 of the objects of one class; 1 is best"],
-  [/^VOC AP/, "VOC AP", "AP50 as in Pascal VOC, exact and at 11 recalls; 1 is best"],
+  [/^VOC AP/, "VOC AP…", "AP50 as in Pascal VOC, exact and at 11 recalls; 1 is best"],
   [/^cost: /, "cost: …", "AP50 that is lost by one kind of error alone; 0 is best"],
 ];
 
