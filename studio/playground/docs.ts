@@ -3,6 +3,7 @@ import type { ModelKey } from "./models.ts";
 /** The page of the documentation of each model, below docs/ and without its extension. */
 export const DOCS_OF_MODELS: Readonly<Record<ModelKey, string>> = {
   "rectified-flow": "diffusion/rectified-flow",
+  reflow: "diffusion/rectified-flow",
   ddpm: "diffusion/ddpm",
   ddim: "diffusion/ddim",
   "score-sde": "diffusion/score-sde",
@@ -13,8 +14,3 @@ export const DOCS_OF_MODELS: Readonly<Record<ModelKey, string>> = {
   vae: "latent/vae",
   gan: "latent/gan",
 };
-
-/** Where the studio keeps that page, from the page itself. */
-export function docsAddress(model: ModelKey): string {
-  return `./docs/${DOCS_OF_MODELS[model].replaceAll("/", "-")}.html`;
-}
