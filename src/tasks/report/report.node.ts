@@ -225,7 +225,7 @@ export async function writeStanding(
   standing: FitStanding,
   options: Pick<ReportParts, "dataDescription" | "shown">,
 ): Promise<void> {
-  const { course } = await readPictures(run.folder);
+  const { course } = await readPictures(run.folder, !isPicture(run.config.dataInfo));
   const page = await renderRun(run, standing, {
     ...options,
     results: [],
