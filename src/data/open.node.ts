@@ -106,6 +106,8 @@ export interface DataTrust {
   readonly columns?: readonly Column[] | undefined;
   /** Called now and then while images of a folder are decoded. */
   readonly onDecoding?: ((progress: DecodingProgress) => void) | undefined;
+  /** Whether it is rows or points, as the data of a run was: a folder of images is refused before it is looked through. Default: false. */
+  readonly isRows?: boolean;
   /** Takes what is done to images of a folder to be like those of a run. */
   readonly changes?: ImageChanges | undefined;
 }
@@ -151,7 +153,7 @@ function findSource(source: DataSource): Found | Promise<Found> {
 async function findData(
   data: string | DataSource,
   sql: string | undefined,
-  { reads = "any", onDecoding: onProgress, changes }: DataTrust = {},
+  { reads = "any", isRows = false, onDecoding: onProgress, changes }: DataTrust = {},
 ): Promise<Found> {
   const nameOrPath = checkedData(data);
   if (typeof nameOrPath !== "string") {
@@ -195,6 +197,11 @@ async function findData(
   if (found?.isDirectory()) {
     if (isTablePath(nameOrPath)) await refuseLinkedFolder(nameOrPath, "a table");
     const tables = await findSplitTables(nameOrPath);
+    if (tables === undefined && isRows) {
+      throw new DataError(
+        `${nameOrPath}: is a folder without tables, where the run was fitted on rows or points`,
+      );
+    }
     return tables === undefined
       ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, { onProgress, changes }) }
       : { kind: "table", table: { ...tables, sql, reads } };
