@@ -7,6 +7,7 @@ import { z } from "zod";
 export const MOST = {
   layers: 1000,
   pixels: 8192,
+  pixelValue: 1e12,
   ratio: 64,
   shapes: 16,
   /** Numbers of a sample: a color image of 4,096 × 4,096 pixels has fewer. */
@@ -74,6 +75,9 @@ export const share = () => z.number().min(0).max(1);
 
 /** Seconds, or passes over data. More than 0, at most 10⁹. */
 export const duration = () => z.number().positive().max(MOST.seconds);
+
+/** A value of a pixel in the units of its file: at most 10¹², of either sign. */
+export const pixelValue = () => z.number().min(-MOST.pixelValue).max(MOST.pixelValue);
 
 /** A list of at most 1,000 values. */
 export const list = <S extends z.ZodType>(of: S, most: number = MOST.list) => z.array(of).max(most);

@@ -90,28 +90,43 @@ export const nastyName: fc.Arbitrary<string> = fc.oneof(
     .map((units) => String.fromCharCode(...units)),
 );
 
-/** A square TIFF of one float each pixel, little-endian. */
-export function floatTiff(pixels: readonly number[]): Buffer {
+/** Numbers of a TIFF: their bytes, and what TIFF calls their format. */
+const TIFF_NUMBERS = {
+  float: { size: 4, format: 3 },
+  int16: { size: 2, format: 2 },
+  uint32: { size: 4, format: 1 },
+} as const;
+
+export type TiffNumbers = keyof typeof TIFF_NUMBERS;
+
+/** A square TIFF of one number each pixel, little-endian. */
+export function tiff(pixels: readonly number[], kind: TiffNumbers = "float"): Buffer {
   const side = Math.sqrt(pixels.length);
-  const bytes = 4 * pixels.length;
+  const { size, format } = TIFF_NUMBERS[kind];
+  const bytes = size * pixels.length;
   const entries: readonly (readonly [tag: number, type: number, value: number])[] = [
     [256, 3, side],
     [257, 3, side],
-    [258, 3, 32],
+    [258, 3, 8 * size],
     [259, 3, 1],
     [262, 3, 1],
     [273, 4, 8],
     [277, 3, 1],
     [278, 3, side],
     [279, 4, bytes],
-    [339, 3, 3],
+    [339, 3, format],
   ];
   const first = 8 + bytes;
   const file = Buffer.alloc(first + 2 + 12 * entries.length + 4);
   file.write("II");
   file.writeUInt16LE(42, 2);
   file.writeUInt32LE(first, 4);
-  for (const [i, value] of pixels.entries()) file.writeFloatLE(value, 8 + 4 * i);
+  for (const [i, value] of pixels.entries()) {
+    const at = 8 + size * i;
+    if (kind === "float") file.writeFloatLE(value, at);
+    else if (kind === "int16") file.writeInt16LE(value, at);
+    else file.writeUInt32LE(value, at);
+  }
   file.writeUInt16LE(entries.length, first);
   for (const [i, [tag, type, value]] of entries.entries()) {
     const at = first + 2 + 12 * i;

@@ -61,6 +61,13 @@ export function picture(
     .toBuffer();
 }
 
+/** The bytes of a small TIFF of floats from 0 to 1. */
+export function floatPicture(side: number): Promise<Buffer> {
+  const pixels = Float32Array.from({ length: side * side }, (_, i) => i / (side * side - 1));
+  const image = sharp(pixels, { raw: { width: side, height: side, channels: 1 } });
+  return image.toColorspace("scrgb").tiff().toBuffer();
+}
+
 /** A folder of grey pictures of two classes. */
 export async function imageFolder(folder: string, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {

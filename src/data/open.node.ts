@@ -11,6 +11,7 @@ import { withFewerTrained } from "./boxes/subset.ts";
 import { dataCatalog } from "./catalog.ts";
 import { readPairs } from "./files/arrays.node.ts";
 import { fileError, isMissing, refuseLinkedFolder } from "./files/files.node.ts";
+import type { ImageChanges } from "./image/changes.node.ts";
 import type { DecodingProgress } from "./image/decode-all.node.ts";
 import { openImageFolder, openImages } from "./image/folder.node.ts";
 import { DIGIT_SCENES, digitScenes } from "./scenes/digit-scenes.ts";
@@ -107,6 +108,10 @@ export interface DataTrust {
   readonly columns?: readonly Column[] | undefined;
   /** Called now and then while images of a folder are decoded. */
   readonly onDecoding?: ((progress: DecodingProgress) => void) | undefined;
+  /** Whether it is rows or points, as the data of a run was: a folder of images is refused before it is looked through. Default: false. */
+  readonly isRows?: boolean;
+  /** Takes what is done to images of a folder to be like those of a run. */
+  readonly changes?: ImageChanges | undefined;
 }
 
 /** Data that was found, and what it is by itself: before it is made zeros and ones. */
@@ -150,7 +155,7 @@ function findSource(source: DataSource): Found | Promise<Found> {
 async function findData(
   data: string | DataSource,
   sql: string | undefined,
-  { reads = "any", onDecoding }: DataTrust = {},
+  { reads = "any", isRows = false, onDecoding: onProgress, changes }: DataTrust = {},
 ): Promise<Found> {
   const nameOrPath = checkedData(data);
   if (typeof nameOrPath !== "string") {
@@ -194,8 +199,13 @@ async function findData(
   if (found?.isDirectory()) {
     if (isTablePath(nameOrPath)) await refuseLinkedFolder(nameOrPath, "a table");
     const tables = await findSplitTables(nameOrPath);
+    if (tables === undefined && isRows) {
+      throw new DataError(
+        `${nameOrPath}: is a folder without tables, where the run was fitted on rows or points`,
+      );
+    }
     return tables === undefined
-      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, onDecoding) }
+      ? { kind: "image", open: (options) => openImageFolder(nameOrPath, options, { onProgress, changes }) }
       : { kind: "table", table: { ...tables, sql, reads } };
   }
   const triple = await findTriple(nameOrPath);

@@ -480,6 +480,14 @@ export class Run {
     });
   }
 
+  /**
+   * What was done to images that were read up to now so that they are like those that the run was fitted on, a line each with a count and an
+   * example: colored ones read as grey, other sizes, floats. Empty where all were alike.
+   */
+  imageNotes(): readonly string[] {
+    return this.loaded.changes.lines();
+  }
+
   /** Frees what the runtime holds. `await using run = await openRun(folder)` calls it by itself. */
   release(): Promise<void> {
     return this.loaded.session.release();

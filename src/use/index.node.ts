@@ -96,10 +96,8 @@ async function decode(image: ImageInput): Promise<PixelImage> {
     const opened = sharp(bytes, { limitInputPixels: MOST_PIXELS });
     const header = await nativeCall(() => opened.metadata());
     refuseDrawing(header.format);
-    const upright = (await inBytes(opened, header, undefined))
-      .autoOrient()
-      .toColorspace("srgb")
-      .ensureAlpha();
+    const { image: inside } = await inBytes(opened, header);
+    const upright = inside.autoOrient().toColorspace("srgb").ensureAlpha();
     const raw = upright.raw({ depth: "uchar" });
     const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     return { width: info.width, height: info.height, data };

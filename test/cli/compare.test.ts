@@ -97,7 +97,7 @@ describe("a comparison", () => {
     }
     expect(html).toContain('<a href="runs/nice/report.html">');
     // Data, true density and two models; data and two models.
-    expect(html.match(/<img src="data:image\/png;base64,/g)?.length).toBe(7);
+    expect(html.match(/<img (class="paper" )?src="data:image\/png;base64,/g)?.length).toBe(7);
     expect(text.match(/!\[[a-z ]+\]\(pictures\//g)?.length).toBe(7);
     const { names, rows } = await readCsv(join(cwd, "whole", "leaderboard.csv"));
     expect(rows.map((cells) => cells[names.indexOf("status")])).toEqual([

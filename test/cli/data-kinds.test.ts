@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { encode } from "fast-png";
 import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { readNpy } from "../../src/data/files/arrays.node.ts";
@@ -142,6 +143,9 @@ describe("a folder of images", () => {
     const { stderr } = await succeed(["score", "nice", "shades", "--out", "images.csv"], cwd);
     expect(stderr).toMatch(/shades: 40 images, mean log-likelihood .* bits per dimension/);
     expect(stderr).toMatch(/left out 1 unreadable: dark\/broken\.png/);
+    expect(stderr).toMatch(
+      /^40 of 40 images read are not 8 × 8, as the run takes them \((dark|light)\/\d+\.png is 12 × 10, …\): the central square is cut out and resized$/m,
+    );
     const { names, rows } = await readCsv(join(cwd, "images.csv"));
     expect(names).toEqual(["file", "logLikelihood", "bitsPerDimension"]);
     expect(rows.length).toBe(40);
@@ -149,5 +153,34 @@ describe("a folder of images", () => {
     for (const [, nats, bits] of rows) {
       expect(Number(bits)).toBeCloseTo(-Number(nats) / (64 * Math.LN2), 6);
     }
+  });
+
+  test("that are unlike those of the run are told once, with count and example, by every command", async () => {
+    await mkdir(join(cwd, "mixed"));
+    const write = (name: string, channels: 1 | 3, depth: 8 | 16 = 8) => {
+      const data = Array.from({ length: 64 * channels }, (_, i) => (depth === 8 ? (i * 37) % 256 : 40 * i));
+      const pixels = depth === 8 ? Uint8Array.from(data) : Uint16Array.from(data);
+      const file = encode({ width: 8, height: 8, channels, depth, data: pixels });
+      return writeFile(join(cwd, "mixed", name), file);
+    };
+    await Promise.all([write("a.png", 1), write("b.png", 3), write("c.png", 3), write("d.png", 1, 16)]);
+    const colored =
+      /^2 of 4 images read are colored \(b\.png, …\), and taken as grey, as the run's images are$/gm;
+    const dark =
+      /^1 image of 16 bits \(d\.png\) has no value from 4096 on, and is dark: the run was not fitted with --bits 12$/gm;
+    for (const command of [
+      ["score", "nice", "mixed"],
+      ["score", "nice", "mixed", "--anomaly"],
+      ["encode", "nice", "mixed", "--out", "mixed.npy"],
+    ]) {
+      const { stderr } = await succeed(command, cwd);
+      expect([stderr.match(colored)?.length, stderr.match(dark)?.length], command.join(" ")).toEqual([1, 1]);
+      expect(stderr).not.toMatch(/resized/);
+    }
+    const { stdout, stderr } = await succeed(["score", "nice", "mixed", "--json"], cwd);
+    expect(JSON.parse(stdout).count).toBe(4);
+    expect(stderr).toMatch(/2 of 4 images read are colored/);
+    const alike = await succeed(["score", "nice", "--split", "test"], cwd);
+    expect(alike.stderr).not.toMatch(/images read/);
   });
 });

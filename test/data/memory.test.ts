@@ -256,7 +256,7 @@ describe("images", () => {
     expect(data.classes).toEqual(["2", "10"]);
     expect(data.describe().at(-1)).toBe("left out 1 unreadable: images[0]");
     await expect(openData(images([Buffer.from("x"), Buffer.from("y")]))).rejects.toThrow(
-      "images in memory: none of its 2 images can be read (images[0], images[1])",
+      "images in memory: none of its 2 images can be read: 2 unreadable: images[0], images[1]",
     );
   });
 

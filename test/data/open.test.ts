@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dataCatalog } from "../../src/data/catalog.ts";
 import { openData, plainKind } from "../../src/data/open.node.ts";
@@ -54,4 +54,12 @@ test("names and options that do not exist", async () => {
   const text = join(folder, "notes.txt");
   await writeFile(text, "hello");
   await expect(openData(text)).rejects.toThrow(/notes\.txt: not a table; its name must end in \.csv/);
+});
+
+test("all of the file system is no data, and a folder is none where a run was fitted on rows: neither is looked through", async () => {
+  await expect(openData(parse(folder).root)).rejects.toThrow(/: is all of the file system; name the folder/);
+  await expect(openData(folder, {}, { isRows: true })).rejects.toThrow(
+    /is a folder without tables, where the run was fitted on rows or points/,
+  );
+  await expect(openData(folder)).rejects.toThrow(/no images in this folder/);
 });

@@ -91,16 +91,67 @@ beforeAll(async () => {
     { port: 0, workers: 1, threads: 1, log: "silent" },
   );
 });
+const held: { release(): Promise<void> }[] = [];
 afterAll(async () => {
+  for (const each of held) await each.release();
   await server?.close();
   await remove(folder);
 });
 
+/** What is made when it is first asked for, and once for each key. */
+function keptBy<K, T>(make: (key: K) => Promise<T>): (key: K) => Promise<T> {
+  const made = new Map<K, Promise<T>>();
+  return (key) => {
+    const known = made.get(key) ?? make(key);
+    made.set(key, known);
+    return known;
+  };
+}
+
+/** A run, open until the end. */
+const opened = keptBy(async (name: (typeof NAMES)[number]) => {
+  const run = await openRun(runs[name](), { threads: 1 });
+  held.push(run);
+  return run;
+});
+
+/** A loaded model, until the end. */
+const loaded = keptBy(async (place: string | URL) => {
+  const model = await load(place, { threads: 1 });
+  held.push(model);
+  return model;
+});
+const urlOf = keptBy(async (name: string) => pathToFileURL(exported(name)));
+
 const askedOf: Readonly<Record<string, (name: string) => Promise<Asked>>> = {
   server: async (name) => connect(server.url).model(name),
-  load: async (name) => (await load(exported(name), { threads: 1 })) as unknown as Asked,
-  "load, of a URL": async (name) =>
-    (await load(pathToFileURL(exported(name)), { threads: 1 })) as unknown as Asked,
+  load: async (name) => (await loaded(exported(name))) as unknown as Asked,
+  "load, of a URL": async (name) => (await loaded(await urlOf(name))) as unknown as Asked,
+};
+
+/** What the runs say, each computed once. */
+const said = {
+  scores: keptBy(
+    async (count: number) =>
+      (await (await opened("table")).score(rows(people.slice(0, count)))).logLikelihood,
+  ),
+  rows: keptBy(async (seed: number) => {
+    const run = await opened("table");
+    return sampleRows(run.config.dataInfo, await run.sample({ count: 20, seed, gaps: true }));
+  }),
+  imageScore: keptBy(async (file: Uint8Array) => {
+    const images = { kind: "images", form: "encoded", images: [file] } as const;
+    return (await (await opened("images")).score(images)).logLikelihood;
+  }),
+  images: keptBy(async (seed: number) =>
+    toBytes(await (await opened("images")).sample({ count: 2, seed }), "image"),
+  ),
+  digits: keptBy(async (seed: number) =>
+    toBytes(await (await opened("digits")).sample({ count: 2, seed, label: 3 }), "image"),
+  ),
+  found: keptBy(async (image: Uint8Array) =>
+    (await opened("scenes")).detect(image, { confidence: 0.01, maximum: 3 }),
+  ),
 };
 
 /** An image of changing colors as a file. */
@@ -112,23 +163,23 @@ async function colors(width: number, height: number): Promise<Uint8Array> {
       .toBuffer(),
   );
 }
+const photo = keptBy((_: "photo") => colors(80, 60));
 
-async function greys(): Promise<Uint8Array> {
+const greys = keptBy(async (_: "greys") => {
   const data = Uint8Array.from({ length: 784 }, (_, i) => (i * 7) % 256);
   return new Uint8Array(
     await sharp(data, { raw: { width: 28, height: 28, channels: 1 } })
       .png()
       .toBuffer(),
   );
-}
+});
 
 describe.each(Object.keys(askedOf))("%s", (kind) => {
   const asked = (name: (typeof NAMES)[number]): Promise<Asked> => present(askedOf[kind])(name);
 
   it("scores rows with categories, dates and gaps as the run does", async () => {
-    await using run = await openRun(runs.table(), { threads: 1 });
     const some = people.slice(0, 40);
-    const { logLikelihood } = await run.score(rows(some));
+    const logLikelihood = await said.scores(40);
     const found = await (await asked("table")).score(some.map((row, id) => ({ ...row, id })));
     expect(largestDifference(found.logLikelihood.map(Number), logLikelihood)).toBeLessThan(1e-3);
     expect(found.ignoredColumns).toEqual(["id"]);
@@ -137,9 +188,7 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("draws rows, the same ones for the same seed", async () => {
-    await using run = await openRun(runs.table(), { threads: 1 });
-    const samples = await run.sample({ count: 20, seed: 5, gaps: true });
-    const { names, rows: cells } = sampleRows(run.config.dataInfo, samples);
+    const { names, rows: cells } = await said.rows(5);
     const { rows: drawn = [] } = await (await asked("table")).sample({ count: 20, seed: 5 });
     expect(drawn).toHaveLength(20);
     const wrong = drawn.flatMap((row, i) =>
@@ -159,14 +208,13 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("scores and draws images of a flow as the run does", async () => {
-    await using run = await openRun(runs.images(), { threads: 1 });
-    const file = await greys();
-    const { logLikelihood } = await run.score({ kind: "images", form: "encoded", images: [file] });
+    const file = await greys("greys");
+    const logLikelihood = await said.imageScore(file);
     const images = await asked("images");
     const [found] = (await images.score(file)).logLikelihood;
     // Sums of thousands of nats in float32.
     expect(Math.abs(Number(found) - Number(logLikelihood[0]))).toBeLessThan(1e-5 * Math.abs(Number(found)));
-    const wanted = toBytes(await run.sample({ count: 2, seed: 3 }), "image");
+    const wanted = await said.images(3);
     const { samples } = await images.sample({ count: 2, seed: 3 });
     expect(samples?.shape).toEqual([2, 1, 28, 28]);
     const bytes = Array.from(present(samples).data, (value) => Math.round(Number(value)));
@@ -174,8 +222,7 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("draws images of a diffusion model as the run does", async () => {
-    await using run = await openRun(runs.digits(), { threads: 1 });
-    const wanted = toBytes(await run.sample({ count: 2, seed: 4, label: 3 }), "image");
+    const wanted = await said.digits(4);
     const { samples } = await (await asked("digits")).sample({ count: 2, seed: 4, label: 3 });
     expect(samples?.shape).toEqual([2, 1, 28, 28]);
     const bytes = Array.from(present(samples).data, (value) => Math.round(Number(value)));
@@ -183,7 +230,7 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("fills in gaps as the run does, with the same draws for the same seed", async () => {
-    await using run = await openRun(runs.table(), { threads: 1 });
+    const run = await opened("table");
     const some = people.slice(0, 30).map((row, i) => ({
       ...row,
       id: i,
@@ -221,7 +268,7 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("takes features as the run does", async () => {
-    await using run = await openRun(runs.scenes(), { threads: 1 });
+    const run = await opened("scenes");
     const [, height = 0, width = 0] = run.config.dataInfo.sampleShape;
     const image = await colors(width, height);
     const wanted = await run.embed({ kind: "images", form: "encoded", images: [image] });
@@ -231,10 +278,9 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
   });
 
   it("finds objects as the run does", async () => {
-    await using run = await openRun(runs.scenes(), { threads: 1 });
-    const image = await colors(80, 60);
+    const image = await photo("photo");
     const scenes = await asked("scenes");
-    const wanted = await run.detect(image, { confidence: 0.01, maximum: 3 });
+    const wanted = await said.found(image);
     const found = await scenes.detect(image, { confidence: 0.01, maximum: 3 });
     expect(found).toMatchObject({ width: 80, height: 60, cut: true });
     expect(found.objects).toHaveLength(3);
@@ -323,12 +369,11 @@ describe("a diffusion model that is loaded", () => {
 describe("an image of another size", () => {
   it("is made grey and square before it is scored, near to what the run makes of it", async () => {
     const image = new Uint8Array(await readFile(new URL("../fixtures/export/photo.png", import.meta.url)));
-    const own = await load(exported("images"), { threads: 1 });
+    const own = await loaded(exported("images"));
     expect(own.can("embed")).toBe(false);
     expect(own.abilities).toEqual(["score", "sample"]);
     // A colored photo of another size, made grey and square: near to what sharp makes of it.
-    await using run = await openRun(runs.images(), { threads: 1 });
-    const { logLikelihood } = await run.score({ kind: "images", form: "encoded", images: [image] });
+    const logLikelihood = await said.imageScore(image);
     const scored = own.can("score") ? await own.score(image) : undefined;
     expect(scored?.logLikelihood[0]).toBeDefined();
     expect(Number(scored?.logLikelihood[0]) / Number(logLikelihood[0])).toBeCloseTo(1, 1);

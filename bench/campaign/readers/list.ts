@@ -6,6 +6,7 @@ import {
   type BoxFormat,
   bits,
   boxFolder,
+  floatPicture,
   imageFolder,
   mixedRows,
   mixedTable,
@@ -264,6 +265,7 @@ export const READERS: readonly Reader[] = [
       for (const format of ["png", "jpeg", "webp", "gif", "tiff", "avif"] as const) {
         await put(join(folder, format, "image.png"), await picture(5, 16, 3, format));
       }
+      await put(join(folder, "floats", "image.png"), await floatPicture(16));
       await put(
         join(folder, "stranger-drawing", "image.png"),
         drawing('<image href="../../../private/secret.png" width="16" height="16"/>'),
@@ -278,8 +280,9 @@ export const READERS: readonly Reader[] = [
       const path = join(folder, "image.png");
       const square = await decodeImage(path, { size: 16, channels: "rgb" });
       const bytes = await decodeImage(await readFile(path), { size: 16, channels: "rgb" });
+      const dark = await decodeImage(path, { size: 16, channels: "grey", valueRange: [0, 1000] });
       const { data: photo } = await (await openPhoto(path, path, { pixelLimit: 1e8 })).decode(64);
-      return { texts: [], pictures: [square, bytes, photo] };
+      return { texts: [], pictures: [square, bytes, dark, photo] };
     },
   },
   {

@@ -39,8 +39,12 @@ async function lookAtDetections(
   options: Readonly<Record<string, unknown>>,
   json: boolean,
 ): Promise<void> {
-  const { splitSeed, validation, test, followLinks, bits } = parseOptions("data", dataOptionsSchema, options);
-  const set = await openDetection(name, { splitSeed, validation, test, followLinks, bits });
+  const { splitSeed, validation, test, followLinks, bits, valueRange } = parseOptions(
+    "data",
+    dataOptionsSchema,
+    options,
+  );
+  const set = await openDetection(name, { splitSeed, validation, test, followLinks, bits, valueRange });
   const statistics = detectionStatistics(set);
   if (json) {
     const { classes, fingerprint } = set;

@@ -6,6 +6,7 @@ import { Random } from "../../random.ts";
 import { FILE_KINDS } from "../files/files.node.ts";
 import { forEachLimited } from "../image/decode-all.node.ts";
 import { DepthWatch } from "../image/depth.node.ts";
+import type { PixelValues } from "../image/format.ts";
 import { importSharp } from "../image/sharp.node.ts";
 import type { SplitName } from "../sources/data-set.ts";
 import { Fingerprint, randomSplit } from "../sources/data-set.ts";
@@ -53,6 +54,7 @@ interface Usable {
   readonly look: Look | undefined;
   /** The largest value of one of 16 bits, as a byte, where that was looked for. */
   readonly most: number | undefined;
+  readonly values: PixelValues | undefined;
 }
 
 type Parts<T> = Readonly<Record<SplitName, readonly T[]>>;
@@ -177,6 +179,7 @@ async function examineAll(
           hash: finding.hash,
           look: finding.look,
           most: finding.most,
+          values: finding.values,
         }
       : { kind: finding.kind, file: printable(raw.file), detail: finding.detail };
   });
@@ -396,7 +399,10 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
   if (classes.length === 0) throw new DataError(`${label}: no object is marked in ${anyOf(images.length)}`);
 
   const depths = new DepthWatch();
-  for (const { raw, most } of images) if (most !== undefined) depths.see(printable(raw.file), most);
+  for (const { raw, most, values = "bytes" } of images) {
+    // Of those with bits that are given, the largest value is not looked for.
+    if (values !== "deep" || most !== undefined) depths.see(printable(raw.file), values, most);
+  }
   const twins = findTwins(images);
   const { parts, drawn } = divide(images, twins, resolved);
   faults.push(...twinFaults(images, twins, parts), ...similarClasses(classes));
@@ -422,8 +428,8 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
     const imageAt = (index: number) => parts[name][index] ?? missing(name, index);
     const decode = async (index: number, { longest }: SampleRequest, part?: ImagePart) => {
       const { raw, header } = imageAt(index);
-      const { pixelLimit, bits } = resolved;
-      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit, bits }, part);
+      const { pixelLimit, bits, valueRange } = resolved;
+      return decodeRgb(imageOf(raw), raw.file, header, { longest, pixelLimit, bits, valueRange }, part);
     };
     const lazy = lazySplit(
       name,
@@ -462,7 +468,7 @@ async function detectionSet(annotated: Annotated, resolved: ResolvedDetectionOpt
       `${splits.train.count} training, ${splits.validation.count} validation and ${counted(splits.test.count, "test image")}; ${describeDivision(drawn, resolved.splitSeed)}`,
       ...(points > 0 ? [`${counted(points, "landmark")} an object ${points === 1 ? "is" : "are"} read`] : []),
       ...unseenClasses(set),
-      ...[depths.line()].filter((line) => line !== undefined),
+      ...depths.lines(),
       ...faultLines(faults),
     ],
   };

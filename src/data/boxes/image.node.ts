@@ -3,6 +3,7 @@ import { DataError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { FILE_KINDS, readRegularFile, UnreadFileError, type UnreadReason } from "../files/files.node.ts";
 import { inBytes, isScaled, largestByte, ValuesError } from "../image/depth.node.ts";
+import type { PixelValues, ValueReading } from "../image/format.ts";
 import { importSharp, refuseDrawing } from "../image/sharp.node.ts";
 import { checkedImage } from "../sources/gather.ts";
 import type { PhotoImage } from "../sources/memory.ts";
@@ -26,18 +27,18 @@ export type ImageFinding =
       readonly look?: Look;
       /** The largest value of an image of 16 bits, as a byte, where all of them are taken as bits of values and pixels were decoded. */
       readonly most?: number;
+      /** What its values were, where pixels were decoded. */
+      readonly values?: PixelValues;
       /** Whether parts of it can be decoded without holding all of it: it is stored upright, from the top down or in tiles. */
       readonly inParts: boolean;
     }
   | { readonly ok: false; readonly kind: FaultKind; readonly detail: string };
 
-export interface ImageChecks {
+export interface ImageChecks extends ValueReading {
   /** Images of more pixels are not decoded. */
   readonly pixelLimit: number;
   /** Whether all pixels are decoded, to find files that are cut off, or the header alone is read. */
   readonly verify: boolean;
-  /** Bits that are used of the values of images of 16 bits; default: all. */
-  readonly bits?: number | undefined;
 }
 
 /** The first line of an error's message. */
@@ -110,9 +111,10 @@ const IN_PARTS = ["jpeg", "png", "tiff", "raw"] as const;
 /** Looks at what a file holds, or at pixels. */
 async function examine(
   contents: PhotoImage,
-  { pixelLimit, verify, bits }: ImageChecks,
+  { pixelLimit, verify, bits, valueRange }: ImageChecks,
 ): Promise<ImageFinding> {
   const sharp = await importSharp();
+  const reading = { bits, valueRange };
   try {
     const opened = reader(sharp, contents, false);
     const header = await nativeCall(() => opened.metadata());
@@ -124,10 +126,13 @@ async function examine(
     }
     let look: Look | undefined;
     let most: number | undefined;
+    let values: PixelValues | undefined;
     if (verify) {
       const whole = reader(sharp, contents, pixelLimit);
       if (header.depth === "ushort" && bits === undefined) most = await largestByte(whole);
-      const tiny = (await inBytes(whole, header, bits))
+      const read = await inBytes(whole, header, reading);
+      values = read.values;
+      const tiny = read.image
         .resize(LOOK, LOOK, { fit: "fill" })
         .flatten({ background: "white" })
         .toColorspace("b-w")
@@ -139,6 +144,7 @@ async function examine(
       ok: true,
       ...(look !== undefined && { look }),
       ...(most !== undefined && { most }),
+      ...(values !== undefined && { values }),
       header: { stored: { width, height }, orientation: orientation as Orientation },
       depth: header.depth,
       bytes: contents instanceof Uint8Array ? contents.length : contents.data.length,
@@ -149,7 +155,7 @@ async function examine(
         orientation === 1 &&
         (IN_PARTS as readonly string[]).includes(format) &&
         !header.isProgressive &&
-        !isScaled(header.depth, bits),
+        !isScaled(header.depth, reading),
     };
   } catch (error) {
     return { ok: false, kind: "unreadable-image", detail: damageOf(error) };
@@ -177,12 +183,10 @@ export async function decodeRgb(
     longest,
     pixelLimit,
     depth,
-    bits,
-  }: {
+    ...reading
+  }: ValueReading & {
     readonly longest?: number | undefined;
     readonly pixelLimit: number;
-    /** Bits that are used of the values of images of 16 bits; default: all. */
-    readonly bits?: number | undefined;
     /** Of an image in memory whose header was just read; it is not read again. */
     readonly depth?: string | undefined;
   },
@@ -196,13 +200,14 @@ export async function decodeRgb(
     const isSeen = depth !== undefined && !isFile(image);
     const now = isSeen ? { depth } : await nativeCall(() => opened.metadata());
     if (isFile(image) && "width" in now) refuseOther(header, now);
-    const upright = (await inBytes(opened, now, bits)).autoOrient().flatten({ background: "white" });
+    const bytes = await inBytes(opened, now, reading);
+    const upright = bytes.image.autoOrient().flatten({ background: "white" });
     const colored = upright.resize(all.width, all.height, { fit: "fill" }).toColorspace("srgb");
     const raw = (part === undefined ? colored : colored.extract({ ...part })).raw({ depth: "uchar" });
     const { data, info } = await nativeCall(() => raw.toBuffer({ resolveWithObject: true }));
     return { width, height, data: toPlanes(data, width * height, info.channels) };
   } catch (error) {
-    if (error instanceof ValuesError) throw new DataError(`${name}: ${error.message}`, { cause: error });
+    if (error instanceof ValuesError) throw new ValuesError(error.extent, name);
     const reason = error instanceof UnreadFileError ? error.detail : damageOf(error);
     throw new DataError(`${name}: no longer a readable image (${reason})`, { cause: error });
   }
@@ -234,7 +239,7 @@ export interface OpenPhoto extends PixelSize {
 }
 
 /** How large a photo may be, and how its values are read. */
-export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit" | "bits"> {
+export interface PhotoLimits extends ValueReading, Pick<ImageChecks, "pixelLimit"> {
   /**
    * Most pixels of one that can be decoded in parts alone, and is: upright JPEG and PNG that are neither progressive nor interlaced, and
    * TIFF. Default: `pixelLimit`.
@@ -250,7 +255,7 @@ export interface PhotoLimits extends Pick<ImageChecks, "pixelLimit" | "bits"> {
 export async function openPhoto(
   image: ImageInput,
   name: string,
-  { pixelLimit, partsLimit = pixelLimit, bits }: PhotoLimits,
+  { pixelLimit, partsLimit = pixelLimit, ...reading }: PhotoLimits,
 ): Promise<OpenPhoto> {
   const checked = isFile(image) ? image : checkedImage(image, name);
   let contents: PhotoImage | undefined;
@@ -261,7 +266,7 @@ export async function openPhoto(
     throw new DataError(`${name}: ${finding.ok ? reasonOf(error) : finding.detail}`, { cause: error });
   }
   const most = Math.max(pixelLimit, partsLimit);
-  const finding = await examine(contents, { pixelLimit: most, verify: false, bits });
+  const finding = await examine(contents, { pixelLimit: most, verify: false, ...reading });
   if (!finding.ok) throw new DataError(`${name}: ${finding.detail}`);
   const { header, depth, inParts } = finding;
   // What is in memory stays as it is.
@@ -288,11 +293,11 @@ export async function openPhoto(
       // The first time it is decoded from the bytes that were looked at; they are not kept longer, as there may be many photos.
       const again = await held();
       release();
-      return decodeRgb(again, name, header, { longest, pixelLimit: most, depth, bits });
+      return decodeRgb(again, name, header, { longest, pixelLimit: most, depth, ...reading });
     },
     async part(part) {
       contents = await held();
-      return decodeRgb(contents, name, header, { pixelLimit: most, depth, bits }, part);
+      return decodeRgb(contents, name, header, { pixelLimit: most, depth, ...reading }, part);
     },
     release,
   };

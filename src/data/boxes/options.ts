@@ -2,7 +2,13 @@ import { z } from "zod";
 import { nameList, sampleCount, seedNumber, stepCount, text } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
-import { bitsSchema, checkHeldOut, followLinksSchema } from "../sources/options.ts";
+import {
+  bitsSchema,
+  checkHeldOut,
+  checkValues,
+  followLinksSchema,
+  valueRangeSchema,
+} from "../sources/options.ts";
 import { FRAMES, READ_FORMATS } from "./check.ts";
 
 /** The size below which digits are small by default, as COCO counts. */
@@ -124,6 +130,7 @@ export const detectionOptionsSchema = z.strictObject({
     .default(true)
     .describe("decode every image once when the data are opened, to find those that are cut off"),
   bits: bitsSchema,
+  valueRange: valueRangeSchema,
   followLinks: followLinksSchema,
   cache: stepCount(0).default(512).describe("megabytes of decoded images that are kept in memory"),
   ...sceneOptions,
@@ -145,6 +152,7 @@ export function resolveDetectionOptions(options: DetectionOptions = {}): Resolve
   const repeated = classes?.find((name, i) => classes.indexOf(name) !== i);
   if (repeated !== undefined) throw new OptionError(`data: option classes: ${repeated} is there twice`);
   checkHeldOut(resolved);
+  checkValues(resolved);
   if (smallest > largest) {
     throw new OptionError(
       `data: options smallest (${smallest}) and largest (${largest}): the first is above the second`,

@@ -1,6 +1,6 @@
 import type { Stats } from "node:fs";
 import { readdir, readlink, realpath, stat } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { isAbsolute, join, parse, relative, resolve, sep } from "node:path";
 import { DataError, FileError } from "../../errors.ts";
 import {
   type FileKind,
@@ -120,13 +120,16 @@ export class DataFolder {
     this.named = named;
   }
 
-  /** @throws DataError where there is no such folder, FileError */
+  /** @throws DataError where there is no such folder, or it is all of the file system; FileError */
   static async open(path: string, { followLinks = false, named }: FolderOptions = {}): Promise<DataFolder> {
     refuseNul(path);
     const real = await realpath(path).catch((error: unknown) => {
       if (isMissing(error)) throw new DataError(`${path}: there is no such folder; check the path`);
       throw readingError(error, path);
     });
+    if (real === parse(real).root) {
+      throw new DataError(`${path}: is all of the file system; name the folder in which the data is`);
+    }
     return new DataFolder(path, real, followLinks, named && (await realpath(named).catch(() => undefined)));
   }
 

@@ -9,8 +9,8 @@ import {
   readDecoded,
   writeDecoded,
 } from "./decoded-cache.node.ts";
-import type { DepthWatch } from "./depth.node.ts";
-import type { Original } from "./format.ts";
+import { type DepthWatch, rangeOption, ValuesError } from "./depth.node.ts";
+import type { Original, ValueReading } from "./format.ts";
 
 /** How many images are decoded at once; sharp has threads of its own. */
 const CONCURRENCY = 8;
@@ -42,7 +42,8 @@ export interface DecodingProgress {
 /** Decoded images one after the other, and those that cannot be read. */
 export interface DecodedPixels {
   readonly pixels: Uint8Array;
-  readonly broken: ReadonlySet<number>;
+  /** Why each of these cannot be read. */
+  readonly broken: ReadonlyMap<number, DataError>;
   /** What the file of each holds; undefined where it cannot be read. */
   readonly originals: readonly (Original | undefined)[];
   /** Lines for a person on what was kept from an earlier time, and what could not be kept. */
@@ -54,13 +55,12 @@ export interface ImagesToDecode<T extends { readonly name: string }> {
   readonly items: readonly T[];
   /** [channels, size, size] */
   readonly shape: readonly [number, number, number];
-  /** Bits that are used of images of 16 bits; default: all. */
-  readonly bits?: number | undefined;
+  readonly reading: ValueReading;
   /** Whether `decode` compares the channels of colored files: what was kept without is not taken. */
   readonly colors: boolean;
   /** One of them. @throws DataError where it cannot be read */
   decode(item: T): Promise<Decoded>;
-  /** What watches all images of 16 bits, those too that are kept from an earlier time. */
+  /** What watches all images whose values are no bytes, those too that are kept from an earlier time. */
   readonly depths: DepthWatch;
   /** Folder that names of items are below, where decoded images are kept from one time to the next. */
   readonly folder?: string | undefined;
@@ -71,7 +71,7 @@ export interface ImagesToDecode<T extends { readonly name: string }> {
 export async function decodeAll<T extends { readonly name: string }>({
   items,
   shape,
-  bits,
+  reading: { bits, valueRange },
   colors,
   decode,
   depths,
@@ -81,9 +81,11 @@ export async function decodeAll<T extends { readonly name: string }>({
   const length = elementCount(shape);
   const [channels, size] = shape;
   const pixels = new Uint8Array(items.length * length);
-  const broken = new Set<number>();
+  const broken = new Map<number, DataError>();
   const key =
-    folder === undefined || items.length < LEAST_CACHED ? undefined : { folder, size, channels, bits };
+    folder === undefined || items.length < LEAST_CACHED
+      ? undefined
+      : { folder, size, channels, bits, valueRange };
   const known = key && (await readDecoded(key));
   const originals = new Array<Original | undefined>(items.length).fill(undefined);
   const states = key && items.map(({ name }) => fileState(join(key.folder, name)));
@@ -109,7 +111,7 @@ export async function decodeAll<T extends { readonly name: string }>({
       originals[index] = decoded.original;
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
-      broken.add(index);
+      broken.set(index, error);
     }
     done++;
     const now = performance.now();
@@ -118,8 +120,10 @@ export async function decodeAll<T extends { readonly name: string }>({
     onProgress?.({ done, total: items.length });
   });
   const pixelsOf = (index: number): Uint8Array => pixels.subarray(index * length, (index + 1) * length);
-  for (const [index, { name }] of items.entries())
-    if (originals[index]?.deep === true) depths.see(name, pixelsOf(index));
+  for (const [index, { name }] of items.entries()) {
+    const original = originals[index];
+    if (original !== undefined) depths.see(name, original.values, pixelsOf(index));
+  }
   if (key === undefined || states === undefined) return { pixels, broken, originals, notes: [] };
   const count = items.length.toLocaleString("en");
   if (fresh.length === broken.size) {
@@ -143,4 +147,35 @@ export async function decodeAll<T extends { readonly name: string }>({
     originals,
     notes: why === undefined ? [] : [`decoded images are not kept for the next time: ${why}`],
   };
+}
+
+/** Names of a list, as many as a line holds. */
+const NAMED = 10;
+
+/** How many images cannot be read and which, and an option by which those can whose values have another range. */
+export function unreadLines(
+  items: readonly { readonly name: string }[],
+  broken: ReadonlyMap<number, DataError>,
+): readonly string[] {
+  const damaged: string[] = [];
+  const ranged: string[] = [];
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const [index, error] of [...broken].sort(([a], [b]) => a - b)) {
+    const name = items[index]?.name ?? "";
+    if (!(error instanceof ValuesError)) damaged.push(name);
+    else {
+      ranged.push(name);
+      [least, most] = [Math.min(least, error.extent[0]), Math.max(most, error.extent[1])];
+    }
+  }
+  const shown = (names: readonly string[]) =>
+    `${names.slice(0, NAMED).join(", ")}${names.length > NAMED ? ", …" : ""}`;
+  return [
+    ...(damaged.length === 0 ? [] : [`${damaged.length} unreadable: ${shown(damaged)}`]),
+    ...(ranged.length === 0
+      ? []
+      : [
+          `${ranged.length} whose values are from ${Number(least.toPrecision(4))} to ${Number(most.toPrecision(4))}, where 0 to 1 or 0 to 255 are read: ${shown(ranged)}; ${rangeOption([least, most])} takes them as black to white`,
+        ]),
+  ];
 }

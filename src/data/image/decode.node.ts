@@ -2,8 +2,9 @@ import type { Sharp } from "sharp";
 import { DataError } from "../../errors.ts";
 import { nativeCall } from "../../program/native-calls.node.ts";
 import { FILE_KINDS, readRegularFile } from "../files/files.node.ts";
-import { inBytes } from "./depth.node.ts";
-import type { ImageFormat, Original } from "./format.ts";
+import type { ImageChanges } from "./changes.node.ts";
+import { inBytes, ValuesError } from "./depth.node.ts";
+import type { ImageFormat, Original, PixelValues, ValueReading } from "./format.ts";
 import { decodePlainPng } from "./plain-png.node.ts";
 import { importSharp, MOST_PIXELS, refuseDrawing } from "./sharp.node.ts";
 
@@ -18,7 +19,7 @@ export interface Decoded {
 interface Looking {
   /** Whether its channels are compared, which may take as long as decoding it. */
   readonly colors: boolean;
-  readonly bits?: number | undefined;
+  readonly reading?: ValueReading | undefined;
 }
 
 /** Pixels of a side that are compared at most; of larger images every so many-th. */
@@ -37,10 +38,26 @@ export async function decodeImage(
   format: ImageFormat,
   name = typeof image === "string" ? image : "image in memory",
 ): Promise<Uint8Array> {
+  return decodeLike(image, format, name);
+}
+
+/**
+ * As `decodeImage`, for images like some others: what that takes is told to `changes`.
+ * @throws as `decodeImage`
+ */
+export async function decodeLike(
+  image: string | Uint8Array,
+  format: ImageFormat,
+  name: string,
+  changes?: ImageChanges,
+): Promise<Uint8Array> {
   // Bytes are decoded and never a path: for a path, the decoder may keep what the file held before.
   const bytes =
     typeof image === "string" ? await readRegularFile(image, { ...FILE_KINDS.image, name }) : image;
-  return (await decodeOriginal(bytes, format, name)).pixels;
+  const isCompared = changes !== undefined && format.channels === "grey";
+  const { pixels, original } = await decodeOriginal(bytes, format, name, isCompared);
+  changes?.see(name, original, format, pixels);
+  return pixels;
 }
 
 /**
@@ -50,7 +67,7 @@ export async function decodeImage(
  */
 export async function decodeOriginal(
   bytesOfFile: Uint8Array,
-  { size, channels, bits }: ImageFormat,
+  { size, channels, bits, valueRange }: ImageFormat,
   name: string,
   colors = false,
 ): Promise<Decoded> {
@@ -62,7 +79,9 @@ export async function decodeOriginal(
     const opened = sharp(bytesOfFile, { limitInputPixels: MOST_PIXELS });
     const header = await nativeCall(() => opened.metadata());
     refuseDrawing(header.format);
-    const upright = (await inBytes(opened, header, bits)).autoOrient().flatten({ background: "white" });
+    const reading = { bits, valueRange };
+    const { image, values } = await inBytes(opened, header, reading);
+    const upright = image.autoOrient().flatten({ background: "white" });
     const square = upright.resize(size, size, { fit: "cover", position: "centre" });
     const colored = channels === "grey" ? square.greyscale() : square.toColorspace("srgb");
     const raw = colored.raw({ depth: "uchar" });
@@ -75,7 +94,7 @@ export async function decodeOriginal(
           data[pixel * info.channels + Math.min(plane, info.channels - 1)] ?? 0;
       }
     }
-    return { pixels, original: await originalOf(bytesOfFile, header, { colors, bits }) };
+    return { pixels, original: await originalOf(bytesOfFile, header, values, { colors, reading }) };
   });
 }
 
@@ -85,12 +104,12 @@ export async function lookAtImage(bytes: Uint8Array, name: string, looking: Look
   const plain = decodePlainPng(bytes);
   if (plain !== undefined) {
     const { width, height, channels, data } = plain;
-    return { width, height, deep: false, colored: differs(data, channels) };
+    return { width, height, values: "bytes", colored: differs(data, channels) };
   }
   return readable(name, async () => {
     const header = await nativeCall(() => sharp(bytes, { limitInputPixels: MOST_PIXELS }).metadata());
     refuseDrawing(header.format);
-    return originalOf(bytes, header, looking);
+    return originalOf(bytes, header, header.depth === "ushort" ? "deep" : "bytes", looking);
   });
 }
 
@@ -99,6 +118,7 @@ async function readable<T>(name: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
+    if (error instanceof ValuesError) throw new ValuesError(error.extent, name);
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
     throw new DataError(`${name}: not a readable image (${reason})`, { cause: error });
   }
@@ -106,21 +126,27 @@ async function readable<T>(name: string, read: () => Promise<T>): Promise<T> {
 
 type Header = Awaited<ReturnType<Sharp["metadata"]>>;
 
-async function originalOf(bytes: Uint8Array, header: Header, { colors, bits }: Looking): Promise<Original> {
+async function originalOf(
+  bytes: Uint8Array,
+  header: Header,
+  values: PixelValues,
+  { colors, reading }: Looking,
+): Promise<Original> {
   const { width, height } = header.autoOrient;
-  const colored = header.channels <= 2 ? false : colors ? await isColored(bytes, header, bits) : undefined;
-  return { width, height, deep: header.depth === "ushort", colored };
+  const colored = header.channels <= 2 ? false : colors ? await isColored(bytes, header, reading) : undefined;
+  return { width, height, values, colored };
 }
 
 /** Whether the channels of an image differ; undefined where its pixels cannot be read by themselves. */
 async function isColored(
   bytes: Uint8Array,
   header: Header,
-  bits: number | undefined,
+  reading: ValueReading | undefined,
 ): Promise<boolean | undefined> {
   try {
     const opened = (await importSharp())(bytes, { limitInputPixels: MOST_PIXELS });
-    const whole = (await inBytes(opened, header, bits)).flatten({ background: "white" });
+    const { image } = await inBytes(opened, header, reading);
+    const whole = image.flatten({ background: "white" });
     // Pixels as they are: a mean of several could make grey of colors.
     const fewer = whole.resize(COMPARED, COMPARED, {
       fit: "inside",
@@ -149,7 +175,7 @@ function plainPixels(file: Uint8Array, { size, channels }: ImageFormat): Decoded
   const plain = decodePlainPng(file);
   if (plain === undefined || plain.width !== size || plain.height !== size) return undefined;
   const colored = differs(plain.data, plain.channels);
-  const original = { width: size, height: size, deep: false, colored };
+  const original: Original = { width: size, height: size, values: "bytes", colored };
   if (channels === "grey") return plain.channels === 1 ? { pixels: plain.data, original } : undefined;
   const planes = new Uint8Array(3 * size * size);
   for (let pixel = 0; pixel < size * size; pixel++) {

@@ -7,7 +7,7 @@ import { FileError } from "../../errors.ts";
 import { cacheFolder } from "../files/cache.node.ts";
 import { type FileKind, makeFolder, readRegularFile, writeFileAtomic } from "../files/files.node.ts";
 import type { Decoded } from "./decode.node.ts";
-import type { Original } from "./format.ts";
+import type { PixelValues, ValueReading } from "./format.ts";
 
 // Decoded images of a folder, kept in the user's own folder for caches: one file a folder and format, with the size and times of every file
 // that an image came from. What has changed since is decoded again.
@@ -19,7 +19,7 @@ export const LEAST_CACHED = 256;
 const MOST = { file: 2 ** 30, all: 2 ** 31 } as const;
 
 /** The beginning of such a file, with the version of its format. */
-const MAGIC = "EIDOSIM3";
+const MAGIC = "EIDOSIM4";
 
 const CACHED: FileKind = { what: "decoded images", limit: MOST.file };
 
@@ -32,12 +32,10 @@ export interface FileState {
 }
 
 /** What tells the entries of one folder and format from all others. */
-export interface CacheKey {
+export interface CacheKey extends ValueReading {
   readonly folder: string;
   readonly size: number;
   readonly channels: number;
-  /** Bits that are used of images of 16 bits; undefined: all. */
-  readonly bits?: number | undefined;
 }
 
 /** Decoded images by the names of their files; of those that cannot be read nothing is kept. */
@@ -54,29 +52,40 @@ export interface DecodedImage extends Decoded {
 
 const positions = () => z.array(z.int().nonnegative());
 
+/** Values of pixels that are written down: those that are no bytes. */
+const VALUES = ["deep", "unit", "wide", "ranged", "clipped"] as const satisfies readonly PixelValues[];
+
 const headerSchema = z.strictObject({
   folder: z.string(),
   size: z.int().positive(),
   channels: z.int().positive(),
-  bits: z.int().positive().optional(),
+  reading: z.strictObject({
+    bits: z.int().positive().optional(),
+    valueRange: z.array(z.number()).length(2).optional(),
+  }),
   digest: z.string().length(64),
   names: z.array(z.string()),
   states: z.array(z.tuple([z.number(), z.number(), z.number()])),
   /** Widths and heights of the files. */
   sides: z.array(z.tuple([z.int().positive(), z.int().positive()])),
-  /** Positions of images of 16 bits; of colored ones; of those whose channels were not compared. */
-  deep: positions(),
+  /** Positions of images by their values; of colored ones; of those whose channels were not compared. */
+  values: z.partialRecord(z.enum(VALUES), positions()),
   colored: positions(),
   uncompared: positions(),
+});
+
+const readingOf = ({ bits, valueRange }: CacheKey) => ({
+  ...(bits !== undefined && { bits }),
+  ...(valueRange !== undefined && { valueRange: [...valueRange] }),
 });
 
 const imagesFolder = (): string => join(cacheFolder(), "images");
 
 /** Where the images of a folder in a format are kept. */
-async function placeOf({ folder, size, channels, bits }: CacheKey): Promise<string> {
+async function placeOf({ folder, size, channels, bits, valueRange }: CacheKey): Promise<string> {
   const real = await realpath(folder);
   const name = createHash("sha256")
-    .update(JSON.stringify([real, size, channels, bits ?? null]))
+    .update(JSON.stringify([real, size, channels, bits ?? null, valueRange ?? null]))
     .digest("hex");
   return join(imagesFolder(), `${name.slice(0, 32)}.bin`);
 }
@@ -100,15 +109,19 @@ export async function readDecoded(key: CacheKey): Promise<DecodedImages> {
     if (Buffer.from(file.subarray(0, MAGIC.length)).toString("latin1") !== MAGIC) return NONE;
     const begin = MAGIC.length + 4 + view.getUint32(MAGIC.length, true);
     const text = new TextDecoder().decode(file.subarray(MAGIC.length + 4, begin));
-    const { names, states, digest, size, channels, bits, ...of } = headerSchema.parse(JSON.parse(text));
+    const { names, states, digest, size, channels, reading, ...of } = headerSchema.parse(JSON.parse(text));
     const pixels = file.subarray(begin);
     const length = size * size * channels;
-    const isSameFormat = size === key.size && channels === key.channels && bits === key.bits;
+    const isSameReading = JSON.stringify(reading) === JSON.stringify(readingOf(key));
+    const isSameFormat = size === key.size && channels === key.channels && isSameReading;
     const isSound = isSameFormat && names.length === states.length && names.length === of.sides.length;
     if (!isSound || pixels.length !== names.length * length || sha256(pixels) !== digest) return NONE;
     // The oldest go first when there are too many.
     await utimes(path, new Date(), new Date());
-    const [deep, colored, uncompared] = [new Set(of.deep), new Set(of.colored), new Set(of.uncompared)];
+    const [colored, uncompared] = [new Set(of.colored), new Set(of.uncompared)];
+    const values = new Map<number, PixelValues>(
+      VALUES.flatMap((kind) => (of.values[kind] ?? []).map((position) => [position, kind] as const)),
+    );
     const positions = new Map(names.map((name, i) => [name, i]));
     return {
       get(name, { bytes, modified, changed }) {
@@ -123,7 +136,7 @@ export async function readDecoded(key: CacheKey): Promise<DecodedImages> {
         const original = {
           width,
           height,
-          deep: deep.has(position),
+          values: values.get(position) ?? "bytes",
           colored: uncompared.has(position) ? undefined : colored.has(position),
         };
         return { pixels: own, original };
@@ -143,17 +156,17 @@ export async function writeDecoded(
   images: readonly DecodedImage[],
 ): Promise<string | undefined> {
   const pixels = Buffer.concat(images.map((image) => image.pixels));
-  const where = (holds: (original: Original) => boolean) =>
+  const where = (holds: (original: DecodedImage["original"]) => boolean) =>
     images.flatMap(({ original }, i) => (holds(original) ? [i] : []));
   const header = JSON.stringify({
     folder: key.folder,
     size: key.size,
     channels: key.channels,
-    ...(key.bits !== undefined && { bits: key.bits }),
+    reading: readingOf(key),
     digest: sha256(pixels),
     names: images.map(({ name }) => name),
     sides: images.map(({ original: { width, height } }): [number, number] => [width, height]),
-    deep: where(({ deep }) => deep),
+    values: Object.fromEntries(VALUES.map((kind) => [kind, where(({ values }) => values === kind)])),
     colored: where(({ colored }) => colored === true),
     uncompared: where(({ colored }) => colored === undefined),
     states: images.map(({ state: { bytes, modified, changed } }) => [bytes, modified, changed]),

@@ -21,8 +21,15 @@ import type { PlainImages } from "../sources/memory.ts";
 import type { DataOptions, ResolvedDataOptions } from "../sources/options.ts";
 import { resolveDataOptions } from "../sources/options.ts";
 import { familiesOf, findTwins, keepTogether, type Twin } from "../sources/twins.ts";
+import type { ImageChanges } from "./changes.node.ts";
 import { decodeOriginal, lookAtImage } from "./decode.node.ts";
-import { type DecodedPixels, type DecodingProgress, decodeAll, forEachLimited } from "./decode-all.node.ts";
+import {
+  type DecodedPixels,
+  type DecodingProgress,
+  decodeAll,
+  forEachLimited,
+  unreadLines,
+} from "./decode-all.node.ts";
 import { DepthWatch } from "./depth.node.ts";
 import { type AskedFormat, type ImageFormat, Originals } from "./format.ts";
 import { importSharp } from "./sharp.node.ts";
@@ -152,11 +159,11 @@ interface Naming {
 }
 
 /** How images are read, as far as options say. @throws OptionError for colored images that are to be binarized */
-function askedFormat({ size, color, binary = false, bits }: ResolvedDataOptions): AskedFormat {
+function askedFormat({ size, color, binary = false, bits, valueRange }: ResolvedDataOptions): AskedFormat {
   if (binary && color === "rgb") {
     throw new OptionError("option color: binary images are grey before they are binarized; leave rgb out");
   }
-  return { size, channels: color ?? (binary ? "grey" : undefined), bits };
+  return { size, channels: color ?? (binary ? "grey" : undefined), reading: { bits, valueRange } };
 }
 
 /** A line that counts what was not looked into, and names the first of it. */
@@ -181,7 +188,7 @@ function imageSet(
   }: {
     pixels: Uint8Array;
     shape: readonly number[];
-    broken: ReadonlySet<number>;
+    broken: ReadonlyMap<number, DataError>;
     depths?: DepthWatch;
     /** How files were decoded. */
     format?: ImageFormat;
@@ -192,10 +199,10 @@ function imageSet(
   const { splitSeed: seed, validation, test, binary = false, binarize: protocol } = options;
   const readable = [...items.keys()].filter((index) => !broken.has(index));
   const brokenNames = items.flatMap((item, index) => (broken.has(index) ? [item.name] : []));
+  const unread = unreadLines(items, broken);
   if (readable.length === 0) {
-    throw new DataError(
-      `${label}: ${items.length === 1 ? "its only image cannot" : `none of its ${items.length} images can`} be read (${brokenNames.slice(0, 3).join(", ")}${items.length > 3 ? ", …" : ""})`,
-    );
+    const none = items.length === 1 ? "its only image cannot" : `none of its ${items.length} images can`;
+    throw new DataError(`${label}: ${none} be read: ${unread.join("; ")}`);
   }
   const named = readable.flatMap((index) => items[index]?.className ?? []);
   const classes = named.length === readable.length ? order([...new Set(named)]) : undefined;
@@ -204,8 +211,7 @@ function imageSet(
   const twins = twinsOf(pixels, elementCount(shape), readable);
   const parts = divide(items, readable, twins, { validation, test }, new Random(seed).split("images"));
   const told = [...notes, ...twinLines(items, readable, twins, parts)];
-  const dark = depths?.line();
-  if (dark !== undefined) told.push(dark);
+  told.push(...(depths?.lines() ?? []));
   const split = (name: SplitName) => storedSplit(pixels, shape, parts[name], labels);
   const splits = { train: split("train"), validation: split("validation"), test: split("test") };
   const hash = createHash("sha256").update(
@@ -224,11 +230,7 @@ function imageSet(
       `${label}: ${counted(readable.length, "image")}, ${height} × ${width}, ${channels === 1 ? "grey" : "rgb"}${classes === undefined ? "" : `, ${counted(classes.length, "class", "classes")}`}`,
       `${describeSplits(splits)}${items[0]?.split === undefined ? `, split with seed ${seed}` : ", split by folders"}`,
       ...told,
-      ...(brokenNames.length === 0
-        ? []
-        : [
-            `left out ${brokenNames.length} unreadable: ${brokenNames.slice(0, 10).join(", ")}${brokenNames.length > 10 ? ", …" : ""}`,
-          ]),
+      ...unread.map((line) => `left out ${line}`),
       ...leftOutLines(leftOut),
       ...ofDecoding,
     ],
@@ -251,10 +253,16 @@ function checkDecoded(label: string, count: number, shape: readonly number[]): v
 }
 
 /** How images are decoded. */
-interface Decoding {
+interface Decoding extends FolderHooks {
   /** That the names of images are below. */
   readonly folder?: string;
+}
+
+/** Who follows how a folder is opened. */
+export interface FolderHooks {
   readonly onProgress?: ((progress: DecodingProgress) => void) | undefined;
+  /** Takes what is done to each image, where size and color are given: those of a run's images. */
+  readonly changes?: ImageChanges | undefined;
 }
 
 /** Images that are looked at before any is decoded, evenly spread over all, and at once. */
@@ -269,7 +277,7 @@ async function lookAtSome(items: readonly Item[], asked: AskedFormat): Promise<O
     await forEachLimited(some.slice(first, first + LOOKED.together), async (item) => {
       if (item === undefined) return;
       try {
-        const looking = { colors: asked.channels === undefined, bits: asked.bits };
+        const looking = { colors: asked.channels === undefined, reading: asked.reading };
         originals.see(item.name, await lookAtImage(await item.read(), item.name, looking));
       } catch (error) {
         // Decoding leaves it out and counts it.
@@ -298,7 +306,7 @@ async function decodedSet(
   naming: Naming,
   items: readonly Item[],
   options: ResolvedDataOptions,
-  { folder, onProgress }: Decoding = {},
+  { folder, onProgress, changes }: Decoding = {},
 ): Promise<DataSet> {
   const asked = askedFormat(options);
   const isOpen = asked.size === undefined || asked.channels === undefined;
@@ -307,11 +315,11 @@ async function decodedSet(
     const shape = [format.channels === "grey" ? 1 : 3, format.size, format.size] as const;
     checkDecoded(naming.label, items.length, shape);
     const depths = new DepthWatch();
-    const colors = asked.channels === undefined && format.channels === "grey";
+    const colors = format.channels === "grey" && (asked.channels === undefined || changes !== undefined);
     const pixels = await decodeAll({
       items,
       shape,
-      bits: format.bits,
+      reading: format,
       colors,
       decode: async (item) => decodeOriginal(await item.read(), format, item.name, colors),
       depths,
@@ -321,7 +329,15 @@ async function decodedSet(
     return { ...pixels, shape, depths, format };
   };
   const first = await decoded(some.choose(asked).format);
-  if (!isOpen) return imageSet(naming, items, first, options);
+  if (!isOpen) {
+    const length = elementCount(first.shape);
+    for (const [index, original] of first.originals.entries()) {
+      if (original === undefined) continue;
+      const pixels = first.pixels.subarray(index * length, (index + 1) * length);
+      changes?.see(items[index]?.name ?? "", original, first.format, pixels);
+    }
+    return imageSet(naming, items, first, options);
+  }
   const all = originalsOf(items, first.originals).withColorsOf(some);
   const { format, note } = all.choose(asked);
   const isSame = format.size === first.format.size && format.channels === first.format.channels;
@@ -347,7 +363,7 @@ async function decodedSet(
 export async function openImageFolder(
   folder: string,
   options: DataOptions = {},
-  onProgress?: (progress: DecodingProgress) => void,
+  hooks: FolderHooks = {},
 ): Promise<DataSet> {
   const resolved = resolveDataOptions(options);
   askedFormat(resolved);
@@ -362,7 +378,7 @@ export async function openImageFolder(
   }
   const order = (classes: readonly string[]) => classes.toSorted((a, b) => (a < b ? -1 : 1));
   const naming = { name: basename(folder), label: folder, leftOut, notes: [...notes, ...strays], order };
-  return decodedSet(naming, images, resolved, { folder, onProgress });
+  return decodedSet(naming, images, resolved, { folder, ...hooks });
 }
 
 /**
@@ -393,7 +409,7 @@ export async function openImages(source: PlainImages, options: DataOptions = {})
   }
   const [count, ...shape] = source.shape;
   const items = Array.from({ length: count }, (_, i) => itemOf(i));
-  return imageSet(naming, items, { pixels: source.images, shape, broken: new Set() }, resolved);
+  return imageSet(naming, items, { pixels: source.images, shape, broken: new Map() }, resolved);
 }
 
 /** What messages and results call an image in memory. */

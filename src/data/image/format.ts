@@ -2,21 +2,32 @@ import { showCount } from "../../memory.ts";
 
 // What images are decoded to where that is not given: grey where all are, small ones of one size at their own size.
 
+/** How values of pixels that are no bytes become bytes. */
+export interface ValueReading {
+  /** Bits that are used of images of 16 bits, 10, 12 or 14 of a camera or scanner; default: all. */
+  readonly bits?: number | undefined;
+  /** The values of black and white of images of floats, of 16 bits and of other whole numbers; default: 0 and 1, or 0 and 255, by the values. */
+  readonly valueRange?: readonly number[] | undefined;
+}
+
 /** How decoded images come out: square, `size` × `size`. */
-export interface ImageFormat {
+export interface ImageFormat extends ValueReading {
   readonly size: number;
   readonly channels: "grey" | "rgb";
-  /** Bits that are used of images of 16 bits (default: all). */
-  readonly bits?: number | undefined;
 }
+
+/**
+ * What the values of an image were: bytes; of 16 bits; floats of 0 … 1; other numbers of 0 … 255; numbers that a given range of values takes as
+ * black to white, all within it, or some beyond.
+ */
+export type PixelValues = "bytes" | "deep" | "unit" | "wide" | "ranged" | "clipped";
 
 /** What an image file holds, before it is decoded to a format. */
 export interface Original {
   /** Of the upright image, in pixels. */
   readonly width: number;
   readonly height: number;
-  /** Whether it has 16 bits. */
-  readonly deep: boolean;
+  readonly values: PixelValues;
   /** Whether its channels differ anywhere; undefined where that was not looked for. */
   readonly colored: boolean | undefined;
 }
@@ -31,7 +42,7 @@ const OWN_SIZE = { least: 8, most: 64 } as const;
 export interface AskedFormat {
   readonly size: number | undefined;
   readonly channels: ImageFormat["channels"] | undefined;
-  readonly bits: number | undefined;
+  readonly reading?: ValueReading;
 }
 
 interface Kind {
@@ -84,7 +95,7 @@ export class Originals {
       format: {
         size: asked.size ?? size?.size ?? USUAL_SIZE,
         channels: asked.channels ?? color?.channels ?? "rgb",
-        bits: asked.bits,
+        ...asked.reading,
       },
       note:
         chosen.length === 0

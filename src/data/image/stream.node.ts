@@ -3,7 +3,8 @@ import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import type { FolderOptions } from "../files/data-folder.node.ts";
 import type { PlainImages } from "../sources/memory.ts";
 import { type Shard, shareOf } from "../sources/shard.ts";
-import { decodeImage } from "./decode.node.ts";
+import type { ImageChanges } from "./changes.node.ts";
+import { decodeLike } from "./decode.node.ts";
 import { type FolderImages, findAllImages, imageName } from "./folder.node.ts";
 import type { ImageFormat } from "./format.ts";
 
@@ -24,6 +25,8 @@ interface StreamOptions extends FolderOptions {
   readonly batchSize: number;
   /** Opens the images of a shard alone. */
   readonly shard?: Shard | undefined;
+  /** Takes what is done to each image to be like those of the format. */
+  readonly changes?: ImageChanges | undefined;
   /** Called with the path of each image that is left out because it cannot be read, and the reason. */
   readonly onUnreadable?: (file: string, reason: string) => void;
 }
@@ -97,7 +100,7 @@ async function itemsOf(
   source: string | PlainImages,
   format: ImageFormat,
   shape: readonly number[],
-  options: FolderOptions,
+  options: Pick<StreamOptions, "followLinks" | "changes">,
 ): Promise<Items> {
   if (typeof source === "string") {
     const { images, leftOut } = await findAllImages(source, options);
@@ -108,7 +111,7 @@ async function itemsOf(
     }
     const items = images.map(({ name, read }) => ({
       name,
-      read: async () => decodeImage(await read(), format, name),
+      read: async () => decodeLike(await read(), format, name, options.changes),
     }));
     return { label: source, items, leftOut };
   }
@@ -116,7 +119,7 @@ async function itemsOf(
   if (source.form === "encoded") {
     const items = source.images.map((bytes, i) => ({
       name: imageName(i),
-      read: () => decodeImage(bytes, format, imageName(i)),
+      read: () => decodeLike(bytes, format, imageName(i), options.changes),
     }));
     return { label, items, leftOut: [] };
   }

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { MOST, nameList, sampleCount, seedNumber } from "../../bounds.ts";
+import { MOST, nameList, pixelValue, sampleCount, seedNumber } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
 import { parseOptions } from "../../options.ts";
 import { binarizationProtocols } from "./data-set.ts";
@@ -17,6 +17,16 @@ export const bitsSchema = z
   .max(16)
   .optional()
   .describe("bits that are used of the values of images of 16 bits, as 12 of many cameras (default: 16)");
+
+/** An option of images, with boxes or without. */
+export const valueRangeSchema = z
+  .array(pixelValue())
+  .length(2)
+  .refine(([black = 0, white = 0]) => white > black, "the second value is to be above the first")
+  .optional()
+  .describe(
+    "values that are black and white in images of floats, of 16 bits and of other whole numbers but bytes, as 0,4000 (default: of floats 0,1 or 0,255, by the values of each)",
+  );
 
 /** How to read data. Each option concerns some kinds of data and is without effect on the others. */
 export const dataOptionsSchema = z.strictObject({
@@ -37,6 +47,7 @@ export const dataOptionsSchema = z.strictObject({
     .optional()
     .describe("color of images (default: grey where all images are, or are binarized, otherwise rgb)"),
   bits: bitsSchema,
+  valueRange: valueRangeSchema,
   binary: z
     .boolean()
     .optional()
@@ -151,7 +162,22 @@ export type ResolvedDataOptions = z.output<typeof dataOptionsSchema>;
 export function resolveDataOptions(options: DataOptions = {}): ResolvedDataOptions {
   const resolved = parseOptions("data", dataOptionsSchema, options);
   checkHeldOut(resolved);
+  checkValues(resolved);
   return resolved;
+}
+
+/** @throws OptionError where two options say what is white */
+export function checkValues({
+  bits,
+  valueRange,
+}: {
+  readonly bits?: number | undefined;
+  readonly valueRange?: readonly number[] | undefined;
+}): void {
+  if (bits === undefined || valueRange === undefined) return;
+  throw new OptionError(
+    `data: options bits and valueRange: both give the value that is white; leave one out (bits ${bits} is valueRange 0,${2 ** bits - 1})`,
+  );
 }
 
 /** @throws OptionError where nothing is left to train on */

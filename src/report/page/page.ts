@@ -65,8 +65,10 @@ figcaption b { color: #1f2430; margin-right: 4px; }
   figcaption { color: var(--muted); }
   figcaption b { color: var(--ink); }
   figure.plot svg > rect[fill="white"] { fill: none; }
-  figure.plot text[fill="${COLORS.ink}"] { fill: var(--ink); }
-  figure.plot text[fill="${COLORS.muted}"] { fill: var(--muted); }
+  figure.plot [fill="${COLORS.ink}"] { fill: var(--ink); }
+  figure.plot [fill="${COLORS.muted}"] { fill: var(--muted); }
+  figure.plot [stroke="${COLORS.ink}"] { stroke: var(--ink); }
+  figure.plot [stroke="${COLORS.muted}"] { stroke: var(--muted); }
   figure.plot [stroke="${COLORS.line}"] { stroke: var(--line); }
   figure.plot [stroke="${COLORS.border}"] { stroke: var(--muted); }
   figure.plot [stroke="${COLORS.training}"] { stroke: var(--accent); }
@@ -86,19 +88,18 @@ pre { margin: 0 0 16px; padding: 11px 14px; overflow-x: auto; background: var(--
 `;
 
 /** A picture as the bytes of a PNG file or the text of an SVG document. */
-export type Picture =
-  | {
-      readonly format: "png";
-      readonly bytes: Uint8Array;
-      /** Whether it is a drawing on white paper, which pages turn dark where they are dark. */
-      readonly onPaper?: boolean;
-    }
+export type Picture = {
+  /** Whether it is a drawing on white paper, which pages turn dark where they are dark; of an SVG, where it is shown as an image. */
+  readonly onPaper?: boolean;
+} & (
+  | { readonly format: "png"; readonly bytes: Uint8Array }
   | {
       readonly format: "svg";
       readonly text: string;
       /** Read from a file, which may be a stranger's: it is shown as an image, in which nothing runs and no link leads anywhere. */
       readonly isFile?: boolean;
-    };
+    }
+);
 
 /** What a page is made of. */
 export interface Page {
@@ -165,15 +166,15 @@ export class PictureWriter {
   /** The picture alone. */
   picture(picture: Picture, description: string): string {
     this.count++;
+    const paper = picture.onPaper === true ? ' class="paper"' : "";
     if (picture.format === "svg") {
       if (picture.isFile !== true) return inlineSvg(picture.text, `p${this.count}`);
       const source = `data:image/svg+xml;base64,${base64(new TextEncoder().encode(picture.text))}`;
-      return `<img src="${source}" alt="${escapeHtml(description)}">`;
+      return `<img${paper} src="${source}" alt="${escapeHtml(description)}">`;
     }
     const size = pngSize(picture.bytes);
     const measure = size === undefined ? "" : ` width="${size.width}" height="${size.height}"`;
     const source = `data:image/png;base64,${base64(picture.bytes)}`;
-    const paper = picture.onPaper === true ? ' class="paper"' : "";
     return `<img${paper} src="${source}"${measure} alt="${escapeHtml(description)}">`;
   }
 }

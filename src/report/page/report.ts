@@ -41,6 +41,8 @@ export interface ReportResult {
   readonly note?: string;
   /** What it measures, and which values are good, in a line. */
   readonly meaning?: string;
+  /** What the list of meanings calls it, where several results have one; default: its name. */
+  readonly of?: string;
   /** The same of as many training samples in place of drawn ones: differences of that size are chance. */
   readonly yardstick?: number;
 }
@@ -223,7 +225,7 @@ function results(rows: readonly ReportResult[]): string {
 /** What each measure is, in a line. */
 function meanings(rows: readonly ReportResult[], compared: boolean): string {
   const known = new Map(
-    rows.flatMap(({ name, meaning }) => (meaning === undefined ? [] : [[name, meaning]])),
+    rows.flatMap(({ name, of = name, meaning }) => (meaning === undefined ? [] : [[of, meaning]])),
   );
   const lines = Array.from(
     known,

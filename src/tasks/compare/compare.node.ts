@@ -7,7 +7,9 @@ import { nodeRuntime } from "../../program/node.ts";
 import type { Leaderboard } from "../../report/index.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
 import { RunFolder } from "../../train/run-folder.node.ts";
+import { infoOf } from "../fit/configure.node.ts";
 import type { FitHooks } from "../fit/fit.node.ts";
+import { asTaken } from "../fit/image-format.node.ts";
 import { DistanceMeter } from "../measure/distances.node.ts";
 import { leaderboardOf, type Standing, type Standings, writeLeaderboard } from "./board.node.ts";
 import { controlOf } from "./control.node.ts";
@@ -126,8 +128,13 @@ export interface Comparison {
 export async function compare(request: CompareRequest, hooks: CompareHooks = {}): Promise<Comparison> {
   const asked = await asBegun(await resolveComparison(request));
   const { shared } = asked;
-  const data = await openData(asked.data, asked.dataOptions);
-  // All models read images alike.
+  // All models read images alike, as those that take them do in a fit.
+  const { data, notes } = await asTaken(
+    asked.contenders,
+    asked.dataOptions,
+    (options) => openData(asked.data, options),
+    infoOf,
+  );
   const comparison = { ...asked, dataOptions: { ...asked.dataOptions, ...data.format } };
   if (data.splits.test.count === 0) {
     throw new OptionError(
@@ -153,7 +160,7 @@ export async function compare(request: CompareRequest, hooks: CompareHooks = {})
       ...{ folder: new CompareFolder(comparison.out), comparison, data, meter },
       ...{ features: features?.fingerprint, setting: planeSetting(data), signal: hooks.signal },
     };
-    return await compareAll(stage, hooks);
+    return await compareAll(stage, notes, hooks);
   } finally {
     await features?.release();
   }
@@ -175,14 +182,14 @@ async function asBegun(comparison: ResolvedComparison): Promise<ResolvedComparis
   return comparison;
 }
 
-/** Trains, measures and ranks all models. */
-async function compareAll(stage: Stage, hooks: CompareHooks): Promise<Comparison> {
+/** Trains, measures and ranks all models. @param notes on how the data was opened */
+async function compareAll(stage: Stage, notes: readonly string[], hooks: CompareHooks): Promise<Comparison> {
   const { folder, comparison, data } = stage;
   const { contenders, shared, fresh } = comparison;
   await folder.check();
   if (!fresh) for (const contender of contenders) await checkRun(contender, stage);
   await folder.open(requestJson(comparison), fresh);
-  hooks.onBegin?.({ folder: folder.path, data: data.describe() });
+  hooks.onBegin?.({ folder: folder.path, data: [...data.describe(), ...notes] });
 
   const control = await controlOf(stage);
   const standings = new Map<Contender, Standing>(contenders.map((one) => [one, { status: "waiting" }]));

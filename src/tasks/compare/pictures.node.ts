@@ -167,6 +167,7 @@ export async function galleriesOf(source: GallerySource): Promise<readonly Leade
       : `${MEASURES[ranking].short} ${significant(value, 2)}`;
   };
   const inPlane = data.kind === "points";
+  const onPaper = !isPicture(data);
   const samples: LeaderboardGallery = {
     title: "Samples",
     note: inPlane
@@ -175,8 +176,8 @@ export async function galleriesOf(source: GallerySource): Promise<readonly Leade
     // Where there is no picture of the data, that of each model shows the data besides, and is large.
     wide: control.picture === undefined,
     panels: await panelsOf(source, [
-      [control.picture, "data", "test split"],
-      ...results.map((result) => [result.picture, result.name, distance(result)] as const),
+      [control.picture, "data", "test split", onPaper],
+      ...results.map((result) => [result.picture, result.name, distance(result), onPaper] as const),
     ]),
   };
   if (!inPlane) return [samples];
@@ -188,11 +189,12 @@ export async function galleriesOf(source: GallerySource): Promise<readonly Leade
     wide: false,
     ...(top !== undefined && { top }),
     panels: await panelsOf(source, [
-      [control.picture, "data", "test split"],
-      [control.density, "true density", truth],
-      ...results.map(
-        ({ density, name, likelihood }) =>
-          [density, name, likelihood === undefined ? "samples" : likelihoodText(likelihood)] as const,
+      [control.picture, "data", "test split", true],
+      [control.density, "true density", truth, false],
+      ...results.map(({ density, name, likelihood }) =>
+        likelihood === undefined
+          ? ([density, name, "samples", true] as const)
+          : ([density, name, likelihoodText(likelihood), false] as const),
       ),
     ]),
   };
@@ -205,7 +207,7 @@ function likelihoodText(likelihood: MeanLikelihood): string {
     : `≥ ${fixed(likelihood.atLeastNats, 3)} nats`;
 }
 
-type Entry = readonly [file: string | undefined, name: string, caption: string];
+type Entry = readonly [file: string | undefined, name: string, caption: string, onPaper: boolean];
 
 /** Panels of the pictures that there are. @throws FileError */
 async function panelsOf(
@@ -213,14 +215,14 @@ async function panelsOf(
   entries: readonly Entry[],
 ): Promise<readonly LeaderboardPanel[]> {
   const panels: LeaderboardPanel[] = [];
-  for (const [file, name, caption] of entries) {
+  for (const [file, name, caption, onPaper] of entries) {
     if (file === undefined) continue;
     const path = folder.file("pictures", file);
     const bytes = Buffer.from(await readRegularFile(path, FILE_KINDS.image));
     const picture =
       extname(file) === ".svg"
-        ? ({ format: "svg", text: bytes.toString("utf8"), isFile: true } as const)
-        : ({ format: "png", bytes } as const);
+        ? ({ format: "svg", text: bytes.toString("utf8"), isFile: true, onPaper } as const)
+        : ({ format: "png", bytes, onPaper } as const);
     panels.push({ name, caption, picture, file: `pictures/${file}` });
   }
   return panels;

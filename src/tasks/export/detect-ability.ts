@@ -256,8 +256,10 @@ export function detectAbility(
   const counted = detectOptionsOf(detector, { ...options, maximum: options.maximum ?? MANY_DETECTIONS });
   const { views, sides, tiling } = detectorViews(detector, looksOf(subject.config, {}));
   if (tiling !== undefined) {
+    const { side, overlap, fullImage, merge } = tiling;
+    const whole = fullImage ? ", and the whole image as one more" : "";
     return {
-      why: "it was fitted on tiles: an image is cut into tiles, which are looked at one after the other, by a loop outside of a graph",
+      why: `it was fitted on tiles of ${side} × ${side} pixels of an image as it is, which share ${overlap} of their side${whole}: they are cut, looked at one after the other, and what is found is merged by ${merge}, in a loop outside of a graph`,
     };
   }
   const { model, points } = networkOf(detector, views, subject);

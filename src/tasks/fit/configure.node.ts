@@ -1,5 +1,4 @@
 import { resolve } from "node:path";
-import { buildModel } from "../../catalog.ts";
 import { asOneClass, type DetectionSet, landmarkCount } from "../../data/boxes/set.ts";
 import { type DataTrust, openData, openDetection, plainKind } from "../../data/open.node.ts";
 import { type DataSet, range, type Split } from "../../data/sources/data-set.ts";
@@ -7,7 +6,7 @@ import { memoryName } from "../../data/sources/memory.ts";
 import { type DataOptions, dataOptionsSchema } from "../../data/sources/options.ts";
 import { schemaOf } from "../../data/table/schema-file.node.ts";
 import { CROPS_OF_IMAGE } from "../../detection/models/mtcnn/crop-batches.ts";
-import { EidosError, OptionError } from "../../errors.ts";
+import { OptionError } from "../../errors.ts";
 import type { ModelDefinition } from "../../model/definition.ts";
 import { divideOptions, parseOptions } from "../../options.ts";
 import { nodeRuntime } from "../../program/node.ts";
@@ -30,6 +29,7 @@ import {
 import { pathsOf } from "../run/run-data.node.ts";
 import { type GivenTrust, queryTrust } from "../run/trust.node.ts";
 import { type FromRun, fromRun } from "./from-run.node.ts";
+import { asTaken } from "./image-format.node.ts";
 import { type Negatives, negativesOf } from "./negatives.node.ts";
 import type { SentData, SentRequest } from "./request.ts";
 import { smallTable } from "./small-table.ts";
@@ -156,8 +156,11 @@ async function openSamples(
   const parsed = parseOptions("data", dataOptionsSchema, whole);
   checkEnds(definition, parsed);
   const binary = await readsBinary(definition, source, parsed);
-  const { data, notes } = await asTaken(definition, modelOptions, { ...parsed, binary }, (options) =>
-    openData(source, options, { ...queryTrust(trust), onDecoding }),
+  const { data, notes } = await asTaken(
+    [{ name: definition.name, definition, modelOptions }],
+    { ...parsed, binary },
+    (options) => openData(source, options, { ...queryTrust(trust), onDecoding }),
+    infoOf,
   );
   const info = {
     ...infoOf(data),
@@ -177,53 +180,6 @@ async function openSamples(
     modelOptions,
     notes: [...notes, ...(definition.notes?.(modelOptions, modelInfo(info)) ?? [])],
   };
-}
-
-/**
- * Opens data, and images for which size or color were chosen anew as they usually are where the model is not built for what was chosen: 32 × 32,
- * rgb, or both.
- */
-async function asTaken(
-  definition: ModelDefinition,
-  modelOptions: Options,
-  options: DataOptions,
-  open: (options: DataOptions) => Promise<DataSet>,
-): Promise<{ readonly data: DataSet; readonly notes: readonly string[] }> {
-  const data = await open(options);
-  const { format } = data;
-  const refusal = format && refusalOf(definition, modelOptions, infoOf(data));
-  if (refusal === undefined) return { data, notes: [] };
-  const sizes = options.size === undefined ? [format?.size, USUAL_FORMAT.size] : [options.size];
-  const isGrey = options.color !== undefined || options.binary === true;
-  const colors = isGrey ? [options.color] : [format?.color, USUAL_FORMAT.color];
-  const others = colors.flatMap((color) => sizes.map((size) => ({ size, color })));
-  for (const other of others) {
-    const channels = (other.color ?? format?.color) === "grey" ? 1 : 3;
-    const side = other.size ?? USUAL_FORMAT.size;
-    const info = { ...infoOf(data), sampleShape: [channels, side, side] };
-    if (refusalOf(definition, modelOptions, info) !== undefined) continue;
-    const note = `read as ${channels === 1 ? "grey" : "rgb"}, ${side} × ${side}, in place of what was chosen by the images, which ${definition.name} does not take: ${refusal}`;
-    return { data: await open({ ...options, ...other }), notes: [note] };
-  }
-  return { data, notes: [] };
-}
-
-/** What images are read as where they themselves do not decide. */
-const USUAL_FORMAT = { size: 32, color: "rgb" } as const;
-
-/** Why a model is not built for data; undefined where it is. */
-function refusalOf(
-  definition: ModelDefinition,
-  modelOptions: Options,
-  info: RunConfig["dataInfo"],
-): string | undefined {
-  try {
-    buildModel(definition, modelOptions, modelInfo(info));
-    return undefined;
-  } catch (error) {
-    if (error instanceof EidosError) return error.message;
-    throw error;
-  }
 }
 
 /**
@@ -291,7 +247,8 @@ export function nameOf(data: SentData): string {
   return typeof data === "string" ? data : memoryName(data);
 }
 
-function infoOf(data: DataSet): RunConfig["dataInfo"] {
+/** What a run keeps of data that a distribution is learnt of. */
+export function infoOf(data: DataSet): RunConfig["dataInfo"] {
   return {
     kind: data.kind,
     sampleShape: data.sampleShape,

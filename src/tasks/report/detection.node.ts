@@ -15,6 +15,7 @@ import { detectionPlots } from "../measure/detection-plots.node.ts";
 import { type DetectorRun, detectorRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/outputs.node.ts";
 import type { NamedFigure } from "./figures.node.ts";
+import { explained } from "./meanings.ts";
 import { pixels, readPictures, renderRun } from "./report.node.ts";
 
 /** Validation images that are shown with what was found in them, and with their heat. */
@@ -68,11 +69,11 @@ export async function writeDetectionReport(
     for (const { name, figure } of figures) {
       await writePicture(folder.file("samples", name), await pixels(figure.picture));
     }
-    const { course } = await readPictures(folder);
+    const { course } = await readPictures(folder, false);
     const page = await renderRun(run, summary, {
       shown: "Detections",
       dataDescription: data.describe(),
-      results: evaluation?.results ?? [],
+      results: explained(evaluation?.results ?? []),
       samples: course,
       figures: figures.map(({ figure }) => figure),
       commands: [

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { FILE_KINDS, readRegularFile, writeFileAtomic } from "../../data/files/files.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
-import { batchesPerEpoch } from "../../data/sources/data-set.ts";
+import { batchesPerEpoch, isPicture } from "../../data/sources/data-set.ts";
 import { MissingPackageError } from "../../errors.ts";
 import { Interrupted } from "../../program/deadline.ts";
 import { rasterize } from "../../report/index.node.ts";
@@ -12,24 +12,27 @@ import {
   type Picture,
   type ReportFigure,
   type ReportInput,
-  type ReportResult,
   renderReport,
   type SamplePicture,
 } from "../../report/index.ts";
 import type { FitControl, FitStanding, FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
-import { type Evaluation, evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
-import { MEASURES, type Measure, type MeasureName } from "../measure/measures.ts";
+import { evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
 import { dataSchema, modelSchema } from "../run/definition.node.ts";
 import { type LoadedRun, loadRun } from "../run/load.node.ts";
 import { writePicture } from "../run/outputs.node.ts";
 import { makeFigures } from "./figures.node.ts";
+import { explained } from "./meanings.ts";
 import { oddRowsOf } from "./odd-rows.node.ts";
 
-/** The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights. */
+/**
+ * The pictures of a run's samples folder: those of training in order of steps, and that of the chosen weights.
+ * @param onPaper whether they are drawings on white paper, as those of points and tables
+ */
 export async function readPictures(
   folder: RunFolder,
+  onPaper: boolean,
 ): Promise<{ readonly course: readonly SamplePicture[]; readonly chosen: Picture | undefined }> {
   const course: SamplePicture[] = [];
   let chosen: Picture | undefined;
@@ -38,9 +41,9 @@ export async function readPictures(
     const bytes = Buffer.from(await readRegularFile(folder.file("samples", name), FILE_KINDS.image));
     const picture: Picture | undefined =
       extension === "png"
-        ? { format: "png", bytes }
+        ? { format: "png", bytes, onPaper }
         : extension === "svg"
-          ? { format: "svg", text: bytes.toString("utf8"), isFile: true }
+          ? { format: "svg", text: bytes.toString("utf8"), isFile: true, onPaper }
           : undefined;
     if (picture === undefined) continue;
     const step = /^step-(\d+)$/.exec(stem);
@@ -63,40 +66,6 @@ export async function pixels(picture: Picture): Promise<Picture> {
     if (error instanceof MissingPackageError) return picture;
     throw error;
   }
-}
-
-/** What numbers of a report mean that are no distances, by their names. */
-const MEANINGS: Readonly<Record<string, string>> = {
-  loss: "what training makes small, of held-out samples; comparable between runs of one model on one data set alone",
-  "log-likelihood":
-    "mean log p(x) of held-out samples, the higher the better; of tables in the units of the columns, which shift it",
-  "bits per dimension":
-    "bits that a number of an image takes by the model's probabilities, the lower the better; 8 for noise",
-  "log-likelihood of the true density":
-    "the same of the distribution that the data is drawn from: no model has more on average",
-  "straightness (0: straight)":
-    "how far paths bend from the straight line; straight ones are gone in one step",
-  "transport cost":
-    "mean squared length of the way from noise to sample, the lower the nearer they are paired",
-};
-
-/** Results with what each measures, and what training samples come to. */
-function explained({ results, control = [] }: Evaluation): readonly ReportResult[] {
-  const measures = Object.entries(MEASURES) as [MeasureName, Measure][];
-  return results.map((result): ReportResult => {
-    const [key, measure] = measures.find(([, { name }]) => name === result.name) ?? [];
-    const good = measure && { lower: "; the lower the better", higher: "; the higher the better" };
-    const kind = measure?.better.kind;
-    const better = kind === "lower" || kind === "higher" ? (good?.[kind] ?? "") : "";
-    const own = Object.hasOwn(MEANINGS, result.name) ? MEANINGS[result.name] : undefined;
-    const meaning = measure === undefined ? own : `${measure.meaning}${better}`;
-    const yardstick = control.find((distance) => distance.measure === key)?.value;
-    return {
-      ...result,
-      ...(meaning !== undefined && { meaning }),
-      ...(yardstick !== undefined && { yardstick }),
-    };
-  });
 }
 
 /** Images whose likelihood a report measures of a model that takes long to. */
@@ -151,7 +120,7 @@ export async function writeReport(
   const run = await loadRun(folder.path, { opened: data, provider, threads, trust: true, deadline });
   try {
     const { model } = run;
-    const { course, chosen } = await readPictures(folder);
+    const { course, chosen } = await readPictures(folder, !isPicture(data));
     const slowScores = slowScoresOf(data, SLOW_IMAGES);
     const measured = measure && data.splits.validation.count > 0;
     const numbers = samplePictures > 0 ? NUMBERS : 1;
@@ -181,7 +150,7 @@ export async function writeReport(
     }
     const page = await renderRun(run, summary, {
       dataDescription: data.describe(),
-      results: evaluation === undefined ? [] : explained(evaluation),
+      results: evaluation === undefined ? [] : explained(evaluation.results, evaluation.control),
       samples: course,
       figures: [
         ...(chosen === undefined ? [] : [samplesFigure(chosen, seed)]),
@@ -256,7 +225,7 @@ export async function writeStanding(
   standing: FitStanding,
   options: Pick<ReportParts, "dataDescription" | "shown">,
 ): Promise<void> {
-  const { course } = await readPictures(run.folder);
+  const { course } = await readPictures(run.folder, !isPicture(run.config.dataInfo));
   const page = await renderRun(run, standing, {
     ...options,
     results: [],

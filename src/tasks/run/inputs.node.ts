@@ -1,8 +1,10 @@
 import { stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
+import { z } from "zod";
 import { isImagePath } from "../../data/boxes/formats/files.node.ts";
 import { DataFolder } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
+import { ImageChanges } from "../../data/image/changes.node.ts";
 import type { ImageFormat } from "../../data/image/format.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
 import type { PhotoImage } from "../../data/index.ts";
@@ -19,7 +21,7 @@ import {
   type PlainImages,
   type PlainSource,
 } from "../../data/sources/memory.ts";
-import { dataOptionsSchema } from "../../data/sources/options.ts";
+import { bitsSchema, dataOptionsSchema, valueRangeSchema } from "../../data/sources/options.ts";
 import { SHARD_BLOCK, type Shard, shareOf } from "../../data/sources/shard.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
 import type { TableInput } from "../../data/table/input.node.ts";
@@ -28,6 +30,7 @@ import { isChoice } from "../../data/table/query.node.ts";
 import { readingOf } from "../../data/table/reading.ts";
 import { streamTable } from "../../data/table/stream.node.ts";
 import { DataError, OptionError } from "../../errors.ts";
+import { parseOptions } from "../../options.ts";
 import { printable } from "../../printable.ts";
 import type { NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
@@ -121,12 +124,15 @@ export async function tableInput(
 /** How the images of a run's data are decoded; `asSeen` makes of their bytes what the model sees. */
 export function imageFormat({
   dataInfo: { sampleShape },
-  dataOptions: { bits },
+  dataOptions,
 }: Pick<RunConfig, "dataInfo" | "dataOptions">): ImageFormat {
   const [channels, size = 1] = sampleShape;
-  const format = { size, channels: channels === 1 ? "grey" : "rgb" } as const;
-  return typeof bits === "number" ? { ...format, bits } : format;
+  const { bits, valueRange } = parseOptions("data", readingOptions, dataOptions);
+  return { size, channels: channels === 1 ? "grey" : "rgb", bits, valueRange };
 }
+
+/** Options of data that say how values of pixels are read. */
+const readingOptions = z.object({ bits: bitsSchema, valueRange: valueRangeSchema });
 
 /**
  * Images of bytes as a run's model sees them: binarized as the images that it was fitted on, for a run of binary images.
@@ -183,6 +189,7 @@ export async function* readSource(
     const images = streamImages(source, imageFormat(run.config), {
       batchSize: SOURCE_BATCH,
       shard,
+      changes: run.changes,
       ...(onUnreadable !== undefined && { onUnreadable }),
     });
     for await (const batch of images) yield { ...batch, x: asSeen(dataInfo, batch.x, batch.position) };
@@ -197,7 +204,9 @@ export async function besideSamples(
   source: Source | undefined,
   options: Pick<SourceOptions, "split" | "seed"> = {},
 ): Promise<{ readonly files: boolean; readonly labels: boolean }> {
-  for await (const { files, label } of readSource(run, source, options)) {
+  // What is read here is read once more where it counts.
+  const aside = { ...run, changes: new ImageChanges() };
+  for await (const { files, label } of readSource(aside, source, options)) {
     return { files: files !== undefined, labels: label !== undefined };
   }
   return { files: false, labels: false };
@@ -262,6 +271,7 @@ export async function openLike(run: LoadedRun, source: GatheredSource): Promise<
   const opened = await openData(source, dataOptions, {
     ...asInRun(run.config, run.source.trust),
     ...(isOwn && { reads: "any" }),
+    changes: run.changes,
   });
   if (opened.kind !== dataInfo.kind || opened.sampleShape.join() !== dataInfo.sampleShape.join()) {
     throw otherKind(run, source, `${opened.kind} data of shape [${opened.sampleShape}]`);

@@ -1,5 +1,6 @@
 import { buildModel } from "../../catalog.ts";
 import { type DetectionSet, withClasses } from "../../data/boxes/set.ts";
+import { ImageChanges } from "../../data/image/changes.node.ts";
 import { openData, openDetection } from "../../data/open.node.ts";
 import type { DataSet } from "../../data/sources/data-set.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
@@ -41,6 +42,8 @@ export interface LoadedRun {
     readonly given: string | DataSource | undefined;
     readonly trust: GivenTrust | undefined;
   };
+  /** What was done to images that were read to be like those of the run. */
+  readonly changes: ImageChanges;
   /** The run's own data, opened when first asked for. @throws OptionError where it has changed; DataError */
   data(): Promise<DataSet>;
 }
@@ -101,6 +104,7 @@ export async function loadRun(
     deadline,
     weightsStep: read.step,
     source: { given: options.data, trust: options.trust },
+    changes: new ImageChanges(),
     data() {
       data ??= runData(config, folder.path, options);
       return data;
@@ -171,11 +175,12 @@ export async function annotatedData(
     return set;
   }
   const { reading } = detectionDataOptions(options);
-  // A run that finds objects of all classes as one takes those of other data for it, too, and images of so many bits.
-  const { oneClass, bits } = detectionDataOptions(config.dataOptions).reading;
+  // A run that finds objects of all classes as one takes those of other data for it, too, and values of pixels as it was fitted to.
+  const { oneClass, bits, valueRange } = detectionDataOptions(config.dataOptions).reading;
   const set = await openDetection(name, {
     ...(oneClass !== undefined && { oneClass }),
     ...(bits !== undefined && { bits }),
+    ...(valueRange !== undefined && { valueRange }),
     ...reading,
   });
   return withClasses(set, classes, `the run ${folder.path}`);

@@ -4,6 +4,7 @@ import { dataCatalog } from "../../data/catalog.ts";
 import { isRemote } from "../../data/files/source.ts";
 import type { DataTrust } from "../../data/open.node.ts";
 import { columnsSchema } from "../../data/sources/columns.ts";
+import { isPicture } from "../../data/sources/data-set.ts";
 import { isQuery } from "../../data/table/duckdb.node.ts";
 import { DataError } from "../../errors.ts";
 import { IMPORTED, type RunConfig } from "../../train/run-config.ts";
@@ -14,7 +15,11 @@ import { type GivenTrust, queryTrust } from "./trust.node.ts";
 
 /** How the data of a run is opened: as far as the run is trusted, rows of tables encoded by the run's own columns. */
 export function asInRun({ dataInfo }: Pick<RunConfig, "dataInfo">, trust: GivenTrust | undefined): DataTrust {
-  return { ...queryTrust(trust), columns: dataInfo.columns && columnsSchema.parse(dataInfo.columns) };
+  return {
+    ...queryTrust(trust),
+    columns: dataInfo.columns && columnsSchema.parse(dataInfo.columns),
+    isRows: !isPicture(dataInfo),
+  };
 }
 
 /** True where a model is named by the path of a module, not by a name of the catalogue. */

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { decodeImage } from "../../data/image/decode.node.ts";
+import { decodeLike } from "../../data/image/decode.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
 import type { ImagesSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
@@ -158,10 +158,10 @@ async function decoded(
   const images: ArrayLike<number>[] = [];
   for (const source of sources) {
     if (typeof source === "string" && !(await stat(source).catch(() => undefined))?.isDirectory()) {
-      images.push(await decodeImage(source, format));
+      images.push(await decodeLike(source, format, source, run.changes));
       continue;
     }
-    const reading = { batchSize: Math.min(limit, SOURCE_BATCH) };
+    const reading = { batchSize: Math.min(limit, SOURCE_BATCH), changes: run.changes };
     for await (const { x } of streamImages(source, format, reading)) {
       for (let at = 0; at < x.data.length; at += size) images.push(x.data.subarray(at, at + size));
       if (images.length >= limit) break;

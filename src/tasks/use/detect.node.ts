@@ -223,8 +223,8 @@ export async function* detectFiles(
   const { sides, tiling } = detectorViews(model, looks);
   const longest = sides.length === 0 ? {} : { longest: Math.max(...sides) };
   const looked: Looked = tiling === undefined ? { kind: "whole", ...longest } : { kind: "tiles" };
-  const { bits } = detectionDataOptions(run.config.dataOptions).reading;
-  const limits = { ...limitsOf(options.pixelLimit, tiling !== undefined), bits };
+  const { bits, valueRange } = detectionDataOptions(run.config.dataOptions).reading;
+  const limits = { ...limitsOf(options.pixelLimit, tiling !== undefined), bits, valueRange };
   const confidence = await leastScore(run, options.confidence);
   const { maximum = MANY_DETECTIONS } = options;
   const counted = detectOptionsOf(model, { ...options, confidence });

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeImage } from "../../data/image/decode.node.ts";
+import type { ImageChanges } from "../../data/image/changes.node.ts";
+import { decodeLike } from "../../data/image/decode.node.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { OptionError } from "../../errors.ts";
 import { kNearestRows } from "../../metrics/index.ts";
@@ -89,17 +90,23 @@ async function ofFiles(
   const features = embedding(run, options);
   const parts: NdArray<"float32">[] = [];
   for (let first = 0; first < files.length; first += SOURCE_BATCH) {
-    parts.push(await features(await decodedFiles(run, files.slice(first, first + SOURCE_BATCH))));
+    const x = await decodedFiles(run, files.slice(first, first + SOURCE_BATCH), run.changes);
+    parts.push(await features(x));
   }
   return joined(parts);
 }
 
-async function decodedFiles(run: LoadedRun, files: readonly string[]): Promise<NdArray<"float32">> {
+/** @param changes takes what is done to each, where they are read for the first time */
+async function decodedFiles(
+  run: LoadedRun,
+  files: readonly string[],
+  changes?: ImageChanges,
+): Promise<NdArray<"float32">> {
   const { dataInfo } = run.config;
   const size = elementCount(dataInfo.sampleShape);
+  const format = imageFormat(run.config);
   const data = new Float32Array(files.length * size);
-  for (const [i, file] of files.entries())
-    data.set(await decodeImage(file, imageFormat(run.config)), i * size);
+  for (const [i, file] of files.entries()) data.set(await decodeLike(file, format, file, changes), i * size);
   return asSeen(dataInfo, float32(data, [files.length, ...dataInfo.sampleShape]));
 }
 

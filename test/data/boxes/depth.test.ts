@@ -6,7 +6,7 @@ import { openDetectionFolder } from "../../../src/data/boxes/folder.node.ts";
 import { openPhoto } from "../../../src/data/boxes/image.node.ts";
 import type { DetectionOptions } from "../../../src/data/boxes/options.ts";
 import { detectionDataOptions } from "../../../src/tasks/run/detection-options.ts";
-import { floatTiff, temporaryFolder } from "../../support.ts";
+import { temporaryFolder, tiff } from "../../support.ts";
 
 // Annotated photos whose values are no bytes: those of 12 bits in 16, and floats.
 
@@ -37,7 +37,7 @@ const deep = (largest: number, share = 1) => {
   const data = Uint16Array.from(RAMP, (value) => Math.round(largest * share * value));
   return encode({ width: SIDE, height: SIDE, channels: 1, depth: 16, data });
 };
-const floats = (scale: number, offset = 0) => floatTiff(RAMP.map((value) => scale * value + offset));
+const floats = (scale: number, offset = 0) => tiff(RAMP.map((value) => scale * value + offset));
 
 const opened = async (name: string, options: DetectionOptions = {}) => {
   const set = await openDetectionFolder(join(root, name), { validation: 0, test: 0, ...options });
@@ -71,6 +71,9 @@ test("one value above them is enough for 13 bits, and bytes in 16 bits are not d
 test("a run's photos are read by its bits", async () => {
   const { reading } = detectionDataOptions({ size: 64, bits: 12 });
   expect(reading.bits).toBe(12);
+  const ranged = detectionDataOptions({ size: 64, valueRange: [0, 2] }).reading;
+  const wide = await openPhoto(floats(2), "a", { pixelLimit: 1e6, valueRange: ranged.valueRange });
+  expect(offRamp((await wide.decode()).data)).toBeLessThanOrEqual(1);
   const photo = await openPhoto(deep(4095), "a", { pixelLimit: 1e6, bits: reading.bits });
   expect(offRamp((await photo.decode()).data)).toBeLessThanOrEqual(2);
 });
@@ -87,13 +90,24 @@ test("floats of 0 … 1 and 0 … 255 are read; others are left out with their r
     {
       kind: "unreadable-image",
       file: "c.tif",
-      detail: "its values are floats from -1000 to 3000, where 0 to 1 or 0 to 255 are read; scale them",
+      detail:
+        "its values are from -1000 to 3000, where 0 to 1 or 0 to 255 are read; --value-range=-1000,3000 of eidos data and eidos fit takes them as black to white",
     },
   ]);
   expect(told).toMatch(/: 1 \(c\.tif\)/);
+  expect(told).toMatch(
+    /2 images of floats from 0 to 1 \(a\.tif, …\), times 255; 1 image of numbers from 0 to 255/,
+  );
   for (const index of [0, 1]) {
     expect(offRamp((await set.splits.train.sample(index)).image.data)).toBeLessThanOrEqual(1);
   }
+  const ranged = await opened("floats", { valueRange: [-1000, 3000] });
+  expect(ranged.set.faults).toEqual([]);
+  expect(ranged.told).not.toMatch(/value-range/);
+  const third = (await ranged.set.splits.train.sample(2)).image.data;
+  expect(offRamp(third)).toBeLessThanOrEqual(1);
   const photo = await openPhoto(floats(4000), "wide", { pixelLimit: 1e6 });
-  await expect(photo.decode()).rejects.toThrow(/^wide: its values are floats from 0 to 4000, where/);
+  await expect(photo.decode()).rejects.toThrow(
+    /^wide: its values are from 0 to 4000, where .*--value-range 0,4000/,
+  );
 });

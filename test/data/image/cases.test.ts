@@ -1,9 +1,10 @@
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { encode } from "fast-png";
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openImageFolder } from "../../../src/data/image/folder.node.ts";
-import { floatTiff, temporaryFolder } from "../../support.ts";
+import { type TiffNumbers, temporaryFolder, tiff } from "../../support.ts";
 
 // Folders of images as people have them, each with one trait that went wrong. The name of a test begins with the case.
 
@@ -86,12 +87,92 @@ async function values(name: string, options = {}): Promise<number[]> {
 test("img-float-tiff: floats of 0 … 1 are scaled, other ranges refused by name", async () => {
   await mkdir(join(root, "float"), { recursive: true });
   await mkdir(join(root, "wide"), { recursive: true });
-  await writeFile(join(root, "float/a.tif"), floatTiff(RAMP));
+  await writeFile(join(root, "float/a.tif"), tiff(RAMP));
   const seen = await values("float");
   for (const [i, value] of RAMP.entries())
     expect(Math.abs((seen[i] ?? 0) - 255 * value)).toBeLessThanOrEqual(1);
-  await writeFile(join(root, "wide/a.tif"), floatTiff(RAMP.map((value) => 4000 * value - 1000)));
-  await expect(open("wide")).rejects.toThrow(/its only image cannot be read/);
+  await writeFile(join(root, "wide/a.tif"), tiff(RAMP.map((value) => 4000 * value - 1000)));
+  await expect(open("wide")).rejects.toThrow(
+    /wide: its only image cannot be read: 1 whose values are from -1000 to 3000, .* a\.tif; --value-range=-1000,3000 takes/,
+  );
+});
+
+test("floats of any range are told with it, and an option takes its ends as black and white", async () => {
+  await mkdir(join(root, "ranges"), { recursive: true });
+  const write = (name: string, values: readonly number[], kind?: TiffNumbers) =>
+    writeFile(join(root, "ranges", name), tiff(values, kind));
+  await write("a.tif", RAMP);
+  await write(
+    "b.tif",
+    RAMP.map((value) => 255 * value),
+  );
+  await write(
+    "c.tif",
+    RAMP.map((value) => 4000 * value - 1000),
+  );
+  await write(
+    "d.tif",
+    RAMP.map((value) => Math.round(8000 * value)),
+    "int16",
+  );
+  await write(
+    "e.tif",
+    RAMP.map((value) => Math.round(70_000 * value)),
+    "uint32",
+  );
+  const small = RAMP.map((value) => Math.round(200 * value));
+  await mkdir(join(root, "small"), { recursive: true });
+  await writeFile(join(root, "small/a.tif"), tiff(small, "int16"));
+  expect(await values("small")).toEqual(small);
+  const lines = (await open("ranges", { validation: 0, test: 0 })).describe().join("\n");
+  expect(lines).toContain(
+    "left out 3 whose values are from -1000 to 70000, where 0 to 1 or 0 to 255 are read: c.tif, d.tif, e.tif; --value-range=-1000,70000 takes them as black to white",
+  );
+  expect(lines).toMatch(
+    /read as bytes: 1 image of floats from 0 to 1 \(a\.tif\), times 255; 1 image of numbers from 0 to 255 \(b\.tif\), as they are; --value-range/,
+  );
+  const taken = await open("ranges", { color: "grey", validation: 0, test: 0, valueRange: [0, 8000] });
+  expect(taken.describe().join("\n")).toMatch(
+    /2 of 5 images that --value-range is of \(c\.tif, …\) have values beyond it, which are read as black or white/,
+  );
+  const seen = Array.from({ length: 5 }, (_, i) => taken.splits.train.batch([i]).x.data);
+  const wanted = [1, 255, [-1000, 3000], 8000, 70_000].map((scale) =>
+    RAMP.map((value) => {
+      const number = typeof scale === "number" ? scale * value : -1000 + 4000 * value;
+      return Math.min(255, Math.max(0, (255 * number) / 8000));
+    }),
+  );
+  // Splits are drawn in any order.
+  const found = wanted.map((image) =>
+    seen.some((data) => image.every((value, i) => Math.abs(value - Number(data[i])) <= 1.5)),
+  );
+  expect(found).toEqual([true, true, true, true, true]);
+  await expect(open("ranges", { valueRange: [1, 1] })).rejects.toThrow(/valueRange: the second value/);
+  await expect(open("ranges", { valueRange: [0, 1], bits: 12 })).rejects.toThrow(/bits and valueRange/);
+});
+
+test("a range of values is of images of 16 bits too, and not of bytes", async () => {
+  await mkdir(join(root, "sixteen"), { recursive: true });
+  const pixels = Uint16Array.from(RAMP, (value) => 100 + Math.round(500 * value));
+  await writeFile(
+    join(root, "sixteen/a.png"),
+    encode({ width: 8, height: 8, channels: 1, depth: 16, data: pixels }),
+  );
+  const seen = await values("sixteen", { valueRange: [100, 600] });
+  expect(seen.filter((value, i) => Math.abs(value - 255 * (RAMP[i] ?? 0)) > 1.5)).toEqual([]);
+  await mkdir(join(root, "plain"), { recursive: true });
+  const bytes = Uint8Array.from(RAMP, (value) => Math.round(200 * value));
+  await writeFile(
+    join(root, "plain/a.png"),
+    encode({ width: 8, height: 8, channels: 1, depth: 8, data: bytes }),
+  );
+  expect(await values("plain", { valueRange: [100, 600] })).toEqual(Array.from(bytes));
+});
+
+test("values that are no numbers are no image", async () => {
+  await mkdir(join(root, "nan"), { recursive: true });
+  await writeFile(join(root, "nan/a.tif"), tiff(RAMP.map((value, i) => (i === 5 ? Number.NaN : value))));
+  await expect(open("nan")).rejects.toThrow(/its only image cannot be read: 1 unreadable: a\.tif/);
 });
 
 test("img-12in16: values of 12 bits in 16 are told, and an option takes them as such", async () => {
@@ -104,7 +185,7 @@ test("img-12in16: values of 12 bits in 16 are told, and an option takes them as 
   expect(Math.max(...(await values("deep")))).toBeLessThanOrEqual(16);
   const plain = await open("deep", { validation: 0, test: 0 });
   expect(plain.describe().join("\n")).toMatch(
-    /1 images of 16 bits \(a\.png\) have no value from 4096 on.*--bits 12/,
+    /1 image of 16 bits \(a\.png\) has no value from 4096 on.*--bits 12/,
   );
   const seen = await values("deep", { bits: 12 });
   for (const [i, value] of RAMP.entries())

@@ -3,10 +3,14 @@ import { dirname, join } from "node:path";
 import { encode } from "fast-png";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { findModel } from "../../../src/catalog.ts";
 import { openImageFolder } from "../../../src/data/image/folder.node.ts";
 import { type Original, Originals } from "../../../src/data/image/format.ts";
 import { openData } from "../../../src/data/open.node.ts";
 import { images } from "../../../src/data/sources/memory.ts";
+import type { DataOptions } from "../../../src/data/sources/options.ts";
+import { infoOf } from "../../../src/tasks/fit/configure.node.ts";
+import { asTaken, type Taker } from "../../../src/tasks/fit/image-format.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { withCurrentKeys } from "../../../src/train/run-config.ts";
 import { temporaryFolder } from "../../support.ts";
@@ -15,9 +19,9 @@ const original = (width: number, height: number, colored: boolean | "unknown" = 
   width,
   height,
   colored: colored === "unknown" ? undefined : colored,
-  deep: false,
+  values: "bytes",
 });
-const OPEN = { size: undefined, channels: undefined, bits: undefined };
+const OPEN = { size: undefined, channels: undefined };
 
 const chosenOf = (all: readonly Original[]) => {
   const originals = new Originals();
@@ -78,7 +82,7 @@ describe("what images are read as", () => {
     ],
   ])("%s", (_, all, channels, size, why) => {
     const { format, note } = chosenOf(all);
-    expect(format).toEqual({ channels, size, bits: undefined });
+    expect(format).toEqual({ channels, size });
     expect(note).toMatch(/^chosen by the images \(--color, --size\): read as /);
     expect(note).toMatch(why);
   });
@@ -87,7 +91,7 @@ describe("what images are read as", () => {
     const originals = new Originals();
     originals.see("a", original(28, 28));
     expect(originals.choose({ ...OPEN, size: 16, channels: "rgb" })).toEqual({
-      format: { size: 16, channels: "rgb", bits: undefined },
+      format: { size: 16, channels: "rgb" },
       note: undefined,
     });
     expect(originals.choose({ ...OPEN, size: 16 }).note).toBe(
@@ -237,6 +241,31 @@ describe("a fit", () => {
       /read as grey, 32 × 32, in place of what was chosen.*real-nvp does not take: .*13×13/,
     );
     await expect(prepare({ model: "real-nvp", data: join(root, "odd"), size: 13 })).rejects.toThrow(/13×13/);
+  });
+
+  test("of several models reads images as the most of them take, as a comparison does", async () => {
+    for (let i = 0; i < 8; i++) await image(`several/${i}.png`, 20 * i, { width: 13 });
+    const taker = (name: string, options = {}) => {
+      const definition = findModel(name);
+      const modelOptions = definition.options.parse(options) as Record<string, unknown>;
+      return { name, definition, modelOptions };
+    };
+    const [flow, rows, bits] = [taker("real-nvp", { width: 4, blocks: 1 }), taker("nice"), taker("made")];
+    const read = async (takers: readonly Taker[], options: DataOptions = {}) => {
+      const opens = (all: DataOptions) => openData(join(root, "several"), all);
+      const { data, notes } = await asTaken(takers, options, opens, infoOf);
+      return { shape: data.sampleShape, notes };
+    };
+    expect(await read([rows])).toEqual({ shape: [1, 13, 13], notes: [] });
+    // Models of zeros and ones take no bytes: they do not count.
+    const { shape, notes } = await read([rows, bits, flow]);
+    expect(shape).toEqual([1, 32, 32]);
+    expect(notes).toEqual([
+      expect.stringMatching(/^read as grey, 32 × 32, in place of .*, which real-nvp does not take: .*13×13/),
+    ]);
+    expect((await read([flow, flow])).notes[0]).toMatch(/which 2 models do not take, as real-nvp: /);
+    // What is asked for stays.
+    expect((await read([flow], { size: 13 })).shape).toEqual([1, 13, 13]);
   });
 
   test("of earlier versions has images of the size and color of its samples", () => {

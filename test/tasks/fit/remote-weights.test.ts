@@ -28,6 +28,7 @@ const REQUEST = {
   batchSize: 16,
   threads: 1,
   samplePictures: 0,
+  report: "none",
 } as const;
 
 let root: string;
@@ -285,7 +286,14 @@ describe("a stranger's run", () => {
   test("does not slip options of a fit into that of its pairs", async () => {
     const dataOptions = { count: 300, weights: evil(), out: at("slipped"), offline: "x", seed: 77 };
     const folder = await strangers("stranger-reflow", { dataOptions });
-    const fit = { steps: 1, batchSize: 16, threads: 1, samplePictures: 0, out: at("reflowed") };
+    const fit = {
+      steps: 1,
+      batchSize: 16,
+      threads: 1,
+      samplePictures: 0,
+      report: "none",
+      out: at("reflowed"),
+    } as const;
     await fitToPairs({ kind: "reflow", run: folder, pairs: { count: 64 }, fit });
     const config = await new RunFolder(at("reflowed")).readConfig();
     expect(config.fit).toMatchObject({ seed: 0, weights: folder });

@@ -48,7 +48,7 @@ function tiny(model: string): UncheckedRequest {
 }
 
 /** The detectors that the quick tests fit whole; the slow ones fit the others. */
-export const QUICK: readonly string[] = ["yolo", "center-net", "yolo-v3"];
+export const QUICK: readonly string[] = ["yolo", "center-net"];
 
 export interface Ran {
   readonly path: string;

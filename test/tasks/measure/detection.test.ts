@@ -56,7 +56,10 @@ describe("training", () => {
   });
 
   it("keeps the anchors of YOLOv3 with the run, so that it opens without the data", async () => {
-    const path = join(root, "yolo-v3");
+    const { path } = await ran({
+      ...{ model: "yolo-v3", ...TINY, steps: 1, samplePictures: 0, report: "none" },
+      out: join(root, "yolo-v3"),
+    });
     const config = await new RunFolder(path).readConfig();
     const anchors = config.modelOptions.anchors as number[];
     expect(anchors).toHaveLength(18);

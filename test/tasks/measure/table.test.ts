@@ -81,7 +81,7 @@ describe("eval of a table", () => {
     for (const name of [
       "column shapes",
       "pair trends",
-      "coverage",
+      "column coverage",
       "boundary adherence",
       "share of gaps",
       "classifier AUROC, trees",

@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exportRun } from "../../../src/tasks/export/export.node.ts";
 import { prepareFit } from "../../../src/tasks/fit/prepare.node.ts";
 import { evaluateDetector } from "../../../src/tasks/measure/detection.node.ts";
 import { looksNote, looksOf } from "../../../src/tasks/run/detection-options.ts";
@@ -144,6 +145,9 @@ describe("a run that was fitted on tiles", () => {
     expect(evaluation.detect).toMatchObject({ ...CUT, tileMerge: "edges", tileThreshold: 0.5 });
     expect(description).toContain(
       "Fitted with tiles: x are tiles of 48 × 48 pixels of an image as it is, made 64 × 64, which share 0.5 of their side",
+    );
+    await expect(exportRun(path, join(root, "exported"))).rejects.toThrow(
+      /^fcos has no file .*tiles of 48 × 48 pixels of an image as it is, which share 0\.5 of their side: .* merged by edges, .*; export the network alone: --raw-tensor/,
     );
     const kept = JSON.parse(await readFile(join(path, "validation.json"), "utf8"));
     expect(kept.coco.ap).toBeCloseTo(evaluation.coco.ap, 9);

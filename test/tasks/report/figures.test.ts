@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildModel, findModel } from "../../../src/catalog.ts";
+import { ImageChanges } from "../../../src/data/image/changes.node.ts";
 import { type DataSet, storedSplit } from "../../../src/data/sources/data-set.ts";
 import { planePoints } from "../../../src/data/sources/toy.ts";
 import { InverseError, OptionError } from "../../../src/errors.ts";
@@ -51,6 +52,7 @@ async function sourceOf(
     deadline: new Deadline(),
     weightsStep: undefined,
     source: { given: undefined, trust: undefined },
+    changes: new ImageChanges(),
     data: async () => data,
   };
   return { run, data, seed: 0 };

@@ -149,7 +149,11 @@ export function syntheticTableResults({
     similarity.trends,
     `1 is best; correlation and contingency similarity, mean over ${pairs.length} of ${allPairs} pairs${worst === "" ? "" : `; least: ${worst}`}`,
   );
-  add("coverage", similarity.coverage, `1 is best; of ranges and of levels, ${lowest(columns, "coverage")}`);
+  add(
+    "column coverage",
+    similarity.coverage,
+    `1 is best; of ranges and of levels, ${lowest(columns, "coverage")}`,
+  );
   add(
     "boundary adherence",
     similarity.adherence,
