@@ -1,12 +1,12 @@
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { Row } from "../data/sources/memory.ts";
 import { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
-import type { FoundIn, ServedModel } from "./abilities.ts";
+import type { FoundIn, OddRow, ServedModel } from "./abilities.ts";
 
 // A client of `eidos serve` for programs and pages: it needs nothing but fetch, and no part of the training code.
 
 export { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
-export type { FoundIn } from "./abilities.ts";
+export type { FoundIn, OddRow } from "./abilities.ts";
 
 /** What a server says of a model. */
 export type ModelDescription = Omit<ServedModel, "merged">;
@@ -57,6 +57,45 @@ export interface DetectCall extends CallOptions {
   readonly maximum?: number;
 }
 
+/** Pictures as numbers 0 … 255 (of binary ones 0 and 1), row-major: [n, channels, height, width]. */
+export interface Pictures {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+interface RepeatedCall extends CallOptions {
+  /** Results for each picture; default: 1. */
+  readonly draws?: number;
+  readonly seed?: number;
+  readonly label?: number;
+  /** Steps of a model that iterates. */
+  readonly steps?: number;
+}
+
+/** What is unknown is told by one of `half` and `unknown`. */
+export interface InpaintCall extends RepeatedCall {
+  readonly half?: "top" | "bottom" | "left" | "right";
+  /** 1 where pictures are drawn anew, otherwise 0: [height, width], or [n, height, width]. Not with the bytes of an image. */
+  readonly unknown?: Pictures;
+}
+
+export interface EditCall extends RepeatedCall {
+  /** How much noise is added, to 1: nothing but noise; default: 0.5. */
+  readonly strength?: number;
+}
+
+export interface InterpolateCall extends CallOptions {
+  /** Pictures along each path, its ends among them; default: 8. */
+  readonly steps?: number;
+  readonly label?: number;
+}
+
+export interface ScoreCall extends CallOptions {
+  readonly seed?: number;
+  /** Of so many rows of a table, the oddest ones, the cells that make them odd are told. */
+  readonly why?: number;
+}
+
 export interface SampleCall extends CallOptions {
   readonly count?: number;
   readonly seed?: number;
@@ -99,8 +138,14 @@ export interface RemoteModel {
   /** Nats a sample; null where a likelihood is 0 or too small for float32. */
   score(
     samples: readonly Row[] | ImageBytes,
-    options?: CallOptions & { readonly seed?: number },
-  ): Promise<Made & { readonly logLikelihood: readonly (number | null)[] }>;
+    options?: ScoreCall,
+  ): Promise<
+    Made & {
+      readonly logLikelihood: readonly (number | null)[];
+      /** The oddest first; null nats where a cell is impossible. */
+      readonly why?: readonly OddRow[];
+    }
+  >;
   sample(options?: SampleCall): Promise<Samples>;
   /** Samples of a model of pictures as one PNG. */
   samplePicture(options?: SampleCall): Promise<Blob>;
@@ -109,6 +154,15 @@ export interface RemoteModel {
     samples: readonly Row[] | ImageBytes,
     options?: EmbedCall,
   ): Promise<Made & { readonly features: Numbers }>;
+  /** Draws the unknown part of pictures: [n, draws, channels, height, width]. */
+  inpaint(
+    pictures: Pictures | ImageBytes,
+    options: InpaintCall,
+  ): Promise<Made & { readonly samples: Numbers }>;
+  /** Changes pictures by noise: [n, draws, channels, height, width]. */
+  edit(pictures: Pictures | ImageBytes, options?: EditCall): Promise<Made & { readonly samples: Numbers }>;
+  /** Pictures along the paths between pairs: [pairs, steps, channels, height, width]. */
+  interpolate(pairs: Pictures, options?: InterpolateCall): Promise<Made & { readonly samples: Numbers }>;
 }
 
 /** The methods that each ability of the catalogue has. */
@@ -116,7 +170,9 @@ interface MethodsOf {
   readonly detect: "detect" | "detectPicture";
   readonly score: "score";
   readonly sample: "sample" | "samplePicture";
-  readonly inpaint: "impute";
+  readonly inpaint: "impute" | "inpaint";
+  readonly edit: "edit";
+  readonly encode: "interpolate";
   readonly embed: "embed";
 }
 
@@ -140,6 +196,13 @@ export interface Client {
   model<N extends ModelName>(name: string): RemoteModelOf<N>;
   model(name: string): RemoteModel;
 }
+
+/** Options of what is asked, without those of every call. */
+function ownOf<O extends CallOptions>({ signal: _, timeout: __, retries: ___, ...own }: O) {
+  return own;
+}
+
+const isNumbers = (pictures: Pictures | ImageBytes): pictures is Pictures => "shape" in pictures;
 
 const isImage = (samples: readonly Row[] | ImageBytes): samples is ImageBytes => !Array.isArray(samples);
 
@@ -346,6 +409,17 @@ export function connect(
       ? post(`${path}${query(name, own)}`, image(samples), options)
       : post(`${path}${query(name, {})}`, json({ ...own, rows: samples }), options);
 
+  const withPictures = <T>(
+    path: string,
+    name: string,
+    pictures: Pictures | ImageBytes,
+    own: Readonly<Record<string, unknown>>,
+    options: CallOptions,
+  ): Promise<T> =>
+    isNumbers(pictures)
+      ? post(`${path}${query(name, {})}`, json({ ...own, samples: pictures }), options)
+      : post(`${path}${query(name, own)}`, image(pictures), options);
+
   const model = (name: string): RemoteModel => ({
     name,
     async describe(options) {
@@ -354,15 +428,14 @@ export function connect(
       return found;
     },
     detect(bytes, options = {}) {
-      const { signal: _, timeout: __, retries: ___, ...own } = options;
-      return post(`/detect${query(name, own)}`, image(bytes), options);
+      return post(`/detect${query(name, ownOf(options))}`, image(bytes), options);
     },
     detectPicture(bytes, options = {}) {
-      const { signal: _, timeout: __, retries: ___, ...own } = options;
-      const path = `/detect${query(name, own)}`;
+      const path = `/detect${query(name, ownOf(options))}`;
       return send({ path, body: image(bytes), accept: "image/jpeg", read: picture }, options);
     },
-    score: (samples, { seed, ...options } = {}) => withSamples("/score", name, samples, { seed }, options),
+    score: (samples, { seed, why, ...options } = {}) =>
+      withSamples("/score", name, samples, { seed, why }, options),
     sample: ({ count, seed, label, given, options: own, ...options } = {}) =>
       post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given }), options),
     samplePicture({ count, seed, label, given, options: own, ...options } = {}) {
@@ -374,6 +447,9 @@ export function connect(
       post(`/impute${query(name, {})}`, json({ rows, draws, seed, label }), options),
     embed: (samples, { layer, pool, seed, ...options } = {}) =>
       withSamples("/embed", name, samples, { layer, pool, seed }, options),
+    inpaint: (pictures, options) => withPictures("/inpaint", name, pictures, ownOf(options), options),
+    edit: (pictures, options = {}) => withPictures("/edit", name, pictures, ownOf(options), options),
+    interpolate: (pairs, options = {}) => withPictures("/interpolate", name, pairs, ownOf(options), options),
   });
 
   return {

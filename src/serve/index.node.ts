@@ -1,4 +1,4 @@
-export type { ServedAbility, ServedModel } from "./abilities.ts";
+export type { OddRow, ServedAbility, ServedColumn, ServedModel } from "./abilities.ts";
 export { type ServeOptions, serveOptions } from "./options.ts";
 export { type EidosServer, serve } from "./server.node.ts";
 export type {

@@ -3,7 +3,15 @@ import { seedNumber, share, stepCount, unitCount } from "../bounds.ts";
 import { ServiceError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { elementCount, float32 } from "../tensor/array.ts";
-import type { Brought, ServedAbility, ServedModel, Work } from "./abilities.ts";
+import {
+  type Brought,
+  countOf,
+  type PictureAbility,
+  type ServedAbility,
+  type ServedModel,
+  type Unknown,
+  type Work,
+} from "./abilities.ts";
 
 // What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker. Bodies of the plain routes are described
 // here, of which the OpenAPI document is made.
@@ -26,12 +34,18 @@ const rows = z
   .min(1)
   .describe("rows of the table: cells by the names of columns");
 
+const numbers = z.strictObject({
+  shape: z.array(z.int().min(0)).min(1).max(8),
+  data: z.array(z.number()),
+});
+
 /** Numbers of samples as the model sees them. */
-const samples = z
-  .strictObject({ shape: z.array(z.int().min(0)).min(1).max(8), data: z.array(z.number()) })
-  .describe(
-    "pictures as numbers 0 … 255 (of binary pictures 0 and 1), row-major: [n, channels, height, width]",
-  );
+const samples = numbers.describe(
+  "pictures as numbers 0 … 255 (of binary pictures 0 and 1), row-major: [n, channels, height, width]",
+);
+
+/** Rows that get reasons at most: each takes scores of many others. */
+const MOST_EXPLAINED = 100;
 
 const seed = seedNumber().default(0).describe("the same seed gives the same answer");
 
@@ -39,12 +53,25 @@ const label = unitCount(0).optional().describe("class, for models that are condi
 
 const brought = { rows: rows.optional(), samples: samples.optional() };
 
+const draws = z.int().min(1).default(1);
+
+const solverSteps = stepCount().optional().describe("steps of a model that iterates (default: its own)");
+
 /** Bodies of the plain routes. Images are sent as they are, with the same options in the query. */
 export const BODIES = {
-  score: z.strictObject({ ...brought, seed }),
+  score: z.strictObject({
+    ...brought,
+    seed,
+    why: z
+      .int()
+      .min(0)
+      .max(MOST_EXPLAINED)
+      .default(0)
+      .describe("of so many rows of a table, the oddest ones, the cells that make them odd are told"),
+  }),
   impute: z.strictObject({
     rows: rows.describe("rows of the table, with null where a cell is missing"),
-    draws: z.int().min(1).default(1).describe("completions of each row"),
+    draws: draws.describe("completions of each row"),
     seed,
     label,
   }),
@@ -65,6 +92,38 @@ export const BODIES = {
       .enum(["none", "mean"])
       .default("none")
       .describe("of maps, every number, or the mean over locations"),
+  }),
+  inpaint: z.strictObject({
+    samples,
+    unknown: numbers
+      .optional()
+      .describe("1 where pictures are to be drawn anew, otherwise 0: [height, width], or [n, height, width]"),
+    half: z
+      .enum(["top", "bottom", "left", "right"])
+      .optional()
+      .describe("the half that is drawn anew, in place of unknown"),
+    draws: draws.describe("completions of each picture"),
+    seed,
+    label,
+    steps: solverSteps,
+  }),
+  edit: z.strictObject({
+    samples,
+    strength: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.5)
+      .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise"),
+    draws: draws.describe("edits of each picture"),
+    seed,
+    label,
+    steps: solverSteps,
+  }),
+  interpolate: z.strictObject({
+    samples: samples.describe("pairs of pictures, as numbers: [2 · pairs, channels, height, width]"),
+    steps: z.int().min(2).default(8).describe("pictures along each path, its ends among them"),
+    label,
   }),
 } as const;
 
@@ -200,7 +259,9 @@ export function workOf(
   switch (ability) {
     case "score": {
       const body = checked(BODIES.score, given);
-      return { kind: "score", samples: broughtBy(model, body, limits), seed: body.seed };
+      if (body.why > 0 && !model.reasons)
+        bad(`why: ${model.name} has no rows of a table whose cells could be told`);
+      return { kind: "score", samples: broughtBy(model, body, limits), seed: body.seed, why: body.why };
     }
     case "embed": {
       const { layer, pool, seed, ...body } = checked(BODIES.embed, given);
@@ -249,8 +310,82 @@ export function workOf(
       };
       return { kind: "sample", picture, options };
     }
+    case "inpaint":
+    case "edit":
+    case "interpolate": {
+      const { samples: array, ...options } = checked(BODIES[ability], given);
+      return pictureWork(model, ability, checkedArray(model, array, limits), options, limits, picture);
+    }
   }
 }
+
+/** Where pictures are unknown. @throws ServiceError unless it is told in one way, and something is unknown */
+function unknownOf(
+  { sample, name }: ServedModel,
+  count: number,
+  {
+    unknown,
+    half,
+  }: { readonly unknown?: z.output<typeof numbers> | undefined; readonly half?: string | undefined },
+): Unknown {
+  const [, height = 1, width = 1] = sample.kind === "picture" ? sample.shape : [];
+  if ((unknown === undefined) === (half === undefined)) {
+    bad("give what is unknown by one of unknown and half");
+  }
+  if (half === "top" || half === "bottom" || half === "left" || half === "right")
+    return { kind: "half", half };
+  const { shape, data } = unknown ?? bad("unknown is missing");
+  const full = shape.length === 2 ? [1, ...shape] : shape;
+  const [masks = 0, ...size] = full;
+  if (size.join() !== `${height},${width}` || (masks !== 1 && masks !== count)) {
+    bad(`unknown has the shape [${shape}]; ${name} takes [${height},${width}], or one for each picture`);
+  }
+  if (data.length !== elementCount(full))
+    bad(`${data.length} numbers cannot fill the shape [${shape}] of unknown`);
+  const wrong = data.find((value) => value !== 0 && value !== 1);
+  if (wrong !== undefined)
+    bad(`unknown holds ${wrong}; it takes 1 where a picture is drawn anew, otherwise 0`);
+  if (!data.includes(1)) bad("unknown: nothing is unknown; there is nothing to draw");
+  return { kind: "mask", mask: float32(data, full) };
+}
+
+/** Work on pictures, with options that are checked. @throws ServiceError where it is too much, or the pictures do not make pairs */
+function pictureWork(
+  model: ServedModel,
+  ability: PictureAbility,
+  samples: Brought,
+  options: PictureOptions,
+  { maxSamples }: RequestLimits,
+  picture: boolean,
+): Work {
+  const count = countOf(samples);
+  const each = "draws" in options ? options.draws : options.steps;
+  const series = ability === "interpolate" ? count / 2 : count;
+  if (series * each > maxSamples) {
+    throw new ServiceError(`${series * each} pictures, more than the limit of ${maxSamples}`, {
+      status: 413,
+    });
+  }
+  checkLabel(model, options.label);
+  if ("strength" in options) return { kind: "edit", samples, picture, options };
+  if (!("draws" in options)) {
+    if (!Number.isInteger(series)) bad(`${count} pictures do not make pairs`);
+    return { kind: "interpolate", samples, picture, options };
+  }
+  const { unknown, half, ...rest } = options;
+  return {
+    kind: "inpaint",
+    samples,
+    picture,
+    unknown: unknownOf(model, count, { unknown, half }),
+    options: rest,
+  };
+}
+
+/** Options of work on pictures, without the pictures. */
+type PictureOptions = {
+  [A in PictureAbility]: Omit<z.output<(typeof BODIES)[A]>, "samples">;
+}[PictureAbility];
 
 function checkLabel({ classes, name }: ServedModel, label: number | undefined): void {
   if (label === undefined || label < classes.length) return;
@@ -261,15 +396,23 @@ function checkLabel({ classes, name }: ServedModel, label: number | undefined): 
   );
 }
 
+/** Options of work on files of pictures, in the query. */
+const OF_FILES = {
+  inpaint: BODIES.inpaint.omit({ samples: true }),
+  edit: BODIES.edit.omit({ samples: true }),
+  interpolate: BODIES.interpolate.omit({ samples: true }),
+} as const;
+
 /** Work on files of images, with the options of a query. @throws ServiceError */
 export function workOnFiles(
   model: ServedModel,
-  ability: "detect" | "score" | "embed",
+  ability: Exclude<ServedAbility, "impute" | "sample">,
   files: readonly Uint8Array[],
   given: Readonly<Record<string, unknown>>,
-  { maxRows }: RequestLimits,
+  limits: RequestLimits,
   picture = false,
 ): Work {
+  const { maxRows } = limits;
   checkAbility(model, ability);
   if (files.length === 0 || files.some(({ length }) => length === 0)) bad("there is no image in the body");
   if (files.length > maxRows) {
@@ -280,10 +423,18 @@ export function workOnFiles(
   }
   if (model.sample.kind !== "picture") bad(`${model.name} takes rows as JSON, not images`);
   const samples: Brought = { kind: "files", files };
-  if (ability === "score") {
-    const { seed } = checked(BODIES.score.pick({ seed: true }), given);
-    return { kind: "score", samples, seed };
+  switch (ability) {
+    case "score": {
+      const { seed } = checked(BODIES.score.pick({ seed: true }), given);
+      return { kind: "score", samples, seed, why: 0 };
+    }
+    case "embed": {
+      const { seed, layer, pool } = checked(BODIES.embed.omit({ rows: true, samples: true }), given);
+      return { kind: "embed", samples, seed, layer: { layer, pool } };
+    }
+    default: {
+      const options = checked(OF_FILES[ability], given);
+      return pictureWork(model, ability, samples, options, limits, picture);
+    }
   }
-  const { seed, layer, pool } = checked(BODIES.embed.pick({ seed: true, layer: true, pool: true }), given);
-  return { kind: "embed", samples, seed, layer: { layer, pool } };
 }

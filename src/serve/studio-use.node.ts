@@ -14,6 +14,9 @@ const MOST_OPEN = 2;
 /** Bytes of a body, as those of `eidos serve`. */
 const BODY_LIMIT = 32e6;
 
+/** Seconds that a request may take: a picture that is completed in a thousand steps takes minutes, and whoever waits may leave. */
+const TIMEOUT = 300;
+
 interface Opened {
   readonly server: EidosServer;
   readonly token: string;
@@ -55,7 +58,14 @@ async function closed(opened: Promise<Opened>): Promise<void> {
 
 async function begin(folder: string): Promise<Opened> {
   const token = randomBytes(24).toString("base64url");
-  const server = await serve(`run=${folder}`, { port: 0, token, workers: 1, drain: 1, log: "silent" });
+  const server = await serve(`run=${folder}`, {
+    port: 0,
+    token,
+    workers: 1,
+    drain: 1,
+    timeout: TIMEOUT,
+    log: "silent",
+  });
   const [model] = server.models;
   if (model === undefined) throw new ServiceError("the run could not be opened", { status: 503 });
   return { server, token, model };
@@ -88,6 +98,8 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
         const { path } = await runs.find(params.name);
         const { server, token } = await served.open(path);
         const { search } = new URL(url, server.url);
+        const gone = new AbortController();
+        reply.raw.once("close", () => gone.abort());
         const answer = await fetch(`${server.url}/${params.ability}${search}`, {
           method: "POST",
           headers: {
@@ -96,6 +108,10 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
             "content-type": headers["content-type"] ?? "application/json",
           },
           body: Buffer.isBuffer(body) ? new Uint8Array(body) : "{}",
+          signal: gone.signal,
+        }).catch((cause: unknown) => {
+          if (!gone.signal.aborted) throw cause;
+          throw new ServiceError("nobody waits for this any more", { status: 499, cause });
         });
         return reply
           .code(answer.status)

@@ -17,6 +17,7 @@ const model: ServedModel = {
   classes: [],
   given: [],
   sampleOptions: [],
+  reasons: true,
   version: "4",
   merged: ["score"],
 };
