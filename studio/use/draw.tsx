@@ -3,10 +3,13 @@ import type { UsableModel } from "eidos/serve";
 import { useEffect } from "preact/hooks";
 import { language, number, t } from "../i18n/index.ts";
 import { showValue } from "../runs/curves.ts";
-import { Range, Select } from "../ui/fields.tsx";
-import { ServerError, send, sendForPicture } from "../ui/server.ts";
+import { Range } from "../ui/fields.tsx";
+import { sendForPicture } from "../ui/server.ts";
+import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
-import { abilityPath, folder } from "./store.ts";
+import { literal } from "./literal.ts";
+import { abilityPath } from "./store.ts";
+import { askRun, useAsking } from "./work.ts";
 
 type Row = Readonly<Record<string, string | number | null>>;
 
@@ -65,68 +68,39 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
   const steps = useSignal("");
   const temperature = useSignal(1);
   const drawn = useSignal<Drawn>({ kind: "none" });
-  const said = useSignal("");
-  const isBusy = useSignal(false);
+  const asking = useAsking();
   const hasSteps = model.sampleOptions.includes("steps");
   const hasTemperature = model.sampleOptions.includes("temperature");
   const options = {
     count: count.value,
     seed: seed.value,
-    ...(label.value !== "" && { label: Number(label.value) }),
-    ...(hasSteps && steps.value !== "" && { steps: Number(steps.value) }),
+    ...given("label", label.value),
+    ...(hasSteps && given("steps", steps.value)),
     ...(hasTemperature && temperature.value !== 1 && { temperature: temperature.value }),
   };
   const forget = (): void => {
     if (drawn.value.kind === "picture") URL.revokeObjectURL(drawn.value.address);
   };
   useEffect(() => forget, []);
-  const draw = async (): Promise<void> => {
-    isBusy.value = true;
-    said.value = "";
-    try {
-      const path = abilityPath(name, "sample");
+  const draw = (): Promise<void> =>
+    asking.run(async () => {
       const made =
         model.sample.kind === "picture"
-          ? await drawPicture(path, options)
+          ? await drawPicture(abilityPath(name, "sample"), options)
           : ({
               kind: "rows",
-              rows: (await send<{ rows: readonly Row[] }>("POST", path, options)).rows,
+              rows: (await askRun<{ rows: readonly Row[] }>(name, "sample", options)).rows,
             } as const);
       forget();
       drawn.value = made;
-    } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
-      said.value = error.message || t("runs.unreachable");
-    }
-    isBusy.value = false;
-  };
-  const flags = Object.entries(options).flatMap(([option, value]) => [`--${option}`, value]);
+    });
+  const file = model.sample.kind === "picture" ? "samples.png" : "samples.csv";
   return (
     <section class="card" aria-labelledby="use-draw">
       <h2 id="use-draw">{t("use.draw")}</h2>
       <div class="controls">
-        <Range
-          label={t("use.count")}
-          min={1}
-          max={MOST_COUNT}
-          step={1}
-          value={count.value}
-          shown={number(count.value)}
-          onChange={(value) => {
-            count.value = value;
-          }}
-        />
-        <Range
-          label={t("use.seed")}
-          min={0}
-          max={99}
-          step={1}
-          value={seed.value}
-          shown={number(seed.value)}
-          onChange={(value) => {
-            seed.value = value;
-          }}
-        />
+        <CountChoice count={count} label={t("use.count")} most={MOST_COUNT} />
+        <SeedChoice seed={seed} />
         {hasTemperature && (
           <Range
             label={t("control.temperature")}
@@ -140,44 +114,28 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
             }}
           />
         )}
-        {hasSteps && (
-          <Select
-            label={t("control.steps")}
-            value={steps.value}
-            options={["", "1", "2", "5", "10", "20", "50", "100"].map((value) => ({
-              value,
-              text: value === "" ? t("fit.default") : value,
-            }))}
-            onChange={(value) => {
-              steps.value = value;
-            }}
-          />
-        )}
-        {model.classes.length > 0 && (
-          <Select
-            label={t("use.class")}
-            value={label.value}
-            options={[
-              { value: "", text: t("use.class.any") },
-              ...model.classes.map((text, i) => ({ value: String(i), text })),
-            ]}
-            onChange={(value) => {
-              label.value = value;
-            }}
-          />
-        )}
+        {hasSteps && <StepsChoice steps={steps} />}
+        <ClassChoice model={model} label={label} />
       </div>
       <div class="row">
-        <button type="button" class="primary" disabled={isBusy.value} onClick={() => void draw()}>
-          {isBusy.value ? t("use.busy") : t("use.draw")}
+        <button type="button" class="primary" disabled={asking.isBusy.value} onClick={() => void draw()}>
+          {asking.isBusy.value ? t("use.busy") : t("use.draw")}
         </button>
-        <p role="alert">{said.value}</p>
+        <p role="alert">{asking.said.value}</p>
       </div>
       {drawn.value.kind === "picture" && (
         <img class="samples" src={drawn.value.address} alt={t("use.samples", { name })} />
       )}
       {drawn.value.kind === "rows" && <Rows rows={drawn.value.rows} />}
-      <Command words={["sample", `${folder.value}/${name}`, ...flags]} />
+      <Command
+        name={name}
+        verb="sample"
+        words={flagsOf(options)}
+        code={[
+          `const samples = await run.sample(${literal(options)});`,
+          `await run.save(samples, ${literal(file)});`,
+        ]}
+      />
     </section>
   );
 }
