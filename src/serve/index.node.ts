@@ -2,7 +2,9 @@ export type { OddRow, ServedAbility, ServedColumn, ServedModel } from "./abiliti
 export { type ServeOptions, serveOptions } from "./options.ts";
 export { type EidosServer, serve } from "./server.node.ts";
 export type {
+  AskedExport,
   AskedFit,
+  ExportedRun,
   FitForm,
   FormField,
   ListedRun,

@@ -3,6 +3,9 @@ import type { FastifyInstance } from "fastify";
 import { ServiceError } from "../errors.ts";
 import { ABILITIES, type ServedModel } from "./abilities.ts";
 import { type EidosServer, serve } from "./server.node.ts";
+import { askedExport, type ExportedRun } from "./studio/answers.node.ts";
+import { StudioExports } from "./studio/exports.node.ts";
+import { bodyOf } from "./studio/routes.node.ts";
 import type { StudioRuns } from "./studio/runs.node.ts";
 
 // Runs that the studio's page uses: each is served as `eidos serve` serves it, with its queue, limits and workers, and the page's requests are
@@ -13,6 +16,9 @@ const MOST_OPEN = 2;
 
 /** Bytes of a body, as those of `eidos serve`. */
 const BODY_LIMIT = 32e6;
+
+/** Bytes of a body that says how a run is exported. */
+const EXPORT_LIMIT = 1024;
 
 /** Seconds that a request may take: a picture that is completed in a thousand steps takes minutes, and whoever waits may leave. */
 const TIMEOUT = 300;
@@ -25,6 +31,7 @@ interface Opened {
 
 /** The servers of runs that were used last. */
 export class ServedRuns {
+  readonly exports = new StudioExports();
   private readonly opened = new Map<string, Promise<Opened>>();
   private isClosed = false;
 
@@ -46,7 +53,7 @@ export class ServedRuns {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.opened.values()].map(closed));
+    await Promise.all([...[...this.opened.values()].map(closed), this.exports.close()]);
     this.opened.clear();
   }
 }
@@ -74,7 +81,7 @@ async function begin(folder: string): Promise<Opened> {
 /** What the page is told of a model. */
 export type UsableModel = Omit<ServedModel, "merged" | "name">;
 
-/** Adds the routes of using a run: what its model can do, and each ability as a plain route of `eidos serve`. */
+/** Adds the routes of using a run: what its model can do, each ability as a plain route of `eidos serve`, and its export. */
 export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: ServedRuns): void {
   app.get<{ readonly Params: { readonly name: string } }>(
     "/api/runs/:name/use",
@@ -82,6 +89,14 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
       const { path } = await runs.find(params.name);
       const { merged: _, name: __, ...model } = (await served.open(path)).model;
       return model;
+    },
+  );
+  app.post<{ readonly Params: { readonly name: string } }>(
+    "/api/runs/:name/export",
+    { bodyLimit: EXPORT_LIMIT },
+    async ({ params, body }): Promise<ExportedRun> => {
+      const { path } = await runs.find(params.name);
+      return served.exports.run(path, bodyOf(askedExport, body));
     },
   );
   app.register(async (scope) => {

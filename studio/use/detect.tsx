@@ -4,7 +4,7 @@ import { number, t } from "../i18n/index.ts";
 import { Range } from "../ui/fields.tsx";
 import { ask } from "../ui/server.ts";
 import { Command } from "./command.tsx";
-import { above, counts, type FoundIn } from "./detections.ts";
+import { above, counts, type Found, type FoundIn } from "./detections.ts";
 import { Drop } from "./drop.tsx";
 import { GivenError } from "./given-error.ts";
 import { literal } from "./literal.ts";
@@ -25,8 +25,8 @@ interface Looked {
   readonly found: FoundIn;
 }
 
-/** Draws the photo with boxes whose score is high enough. */
-function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: number): void {
+/** Draws the photo with boxes. */
+function paint(canvas: HTMLCanvasElement, { image, found }: Looked, objects: readonly Found[]): void {
   const context = canvas.getContext("2d");
   if (context === null) return;
   canvas.width = image.width;
@@ -40,7 +40,7 @@ function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: numbe
   context.font = `${letters}px ${style.fontFamily}`;
   context.textBaseline = "bottom";
   // The surest stands on top.
-  for (const { label, class: index, score, box } of above(found.objects, least).toReversed()) {
+  for (const { label, class: index, score, box } of objects.toReversed()) {
     const color = style.getPropertyValue(`--line-${(index % COLORS) + 1}`).trim();
     const [x, y] = [box[0] * scaleX, box[1] * scaleY];
     context.strokeStyle = color;
@@ -59,6 +59,7 @@ export function Detect({ name }: { readonly name: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const least = useSignal(0.4);
   const looked = useSignal<Looked | undefined>(undefined);
+  const hidden = useSignal<ReadonlySet<string>>(new Set());
   const asking = useAsking();
   const show = (next: Looked): void => {
     looked.value?.image.close();
@@ -83,11 +84,13 @@ export function Detect({ name }: { readonly name: string }) {
     });
   const now = looked.value;
   const threshold = least.value;
+  const left = hidden.value;
+  const all = above(now?.found.objects ?? [], threshold);
+  const found = all.filter(({ label }) => !left.has(label));
   useEffect(() => {
-    if (canvas.current !== null && now !== undefined) paint(canvas.current, now, threshold);
-  }, [now, threshold]);
+    if (canvas.current !== null && now !== undefined) paint(canvas.current, now, found);
+  }, [now, threshold, left]);
   useEffect(() => () => looked.peek()?.image.close(), []);
-  const found = above(now?.found.objects ?? [], threshold);
   const summary = counts(found)
     .map(([label, count]) => `${label} ${number(count)}`)
     .join(", ");
@@ -130,6 +133,28 @@ export function Detect({ name }: { readonly name: string }) {
           <p role={webcam.isOn.value ? undefined : "status"}>
             {found.length === 0 ? t("use.none-found") : summary}
           </p>
+          {counts(now.found.objects).length > 1 && (
+            <fieldset class="classes">
+              <legend>{t("use.classes")}</legend>
+              {counts(now.found.objects).map(([label]) => (
+                <label key={label} class="check">
+                  <input
+                    type="checkbox"
+                    checked={!left.has(label)}
+                    onChange={() => {
+                      const next = new Set(left);
+                      if (!next.delete(label)) next.add(label);
+                      hidden.value = next;
+                    }}
+                  />
+                  {t("use.class.count", {
+                    name: label,
+                    count: number(all.filter((one) => one.label === label).length),
+                  })}
+                </label>
+              ))}
+            </fieldset>
+          )}
           <canvas
             ref={canvas}
             class="photo"

@@ -7,16 +7,17 @@ import { Detect } from "./detect.tsx";
 import { Draw } from "./draw.tsx";
 import { Edit } from "./edit.tsx";
 import { Embed } from "./embed.tsx";
+import { Export } from "./export.tsx";
 import { Impute } from "./impute.tsx";
 import { Inpaint } from "./inpaint.tsx";
 import { Interpolate } from "./interpolate.tsx";
 import { Score } from "./score.tsx";
 import { chosen, enterUse, firstAbility, opening, usable, wanted } from "./store.ts";
 
-/** A page of each ability. */
+/** A page of each ability, and of what every run is for. */
 const PAGES: Readonly<
   Record<
-    ServedAbility,
+    ServedAbility | "export",
     {
       readonly text: TextKey;
       readonly view: ComponentType<{ readonly name: string; readonly model: UsableModel }>;
@@ -31,12 +32,13 @@ const PAGES: Readonly<
   inpaint: { text: "use.inpaint", view: Inpaint },
   edit: { text: "use.edit", view: Edit },
   interpolate: { text: "use.interpolate", view: Interpolate },
+  export: { text: "use.export", view: Export },
 };
 
 /** What a run is used for: a choice, and the page of what is chosen. */
 function Abilities({ name, model }: { readonly name: string; readonly model: UsableModel }) {
-  const ability = model.abilities.find((one) => one === wanted.value) ?? firstAbility(model);
-  if (ability === undefined) return <p class="notice">{t("use.nothing", { model: model.model })}</p>;
+  const all = [...model.abilities, "export"] as const;
+  const ability = all.find((one) => one === wanted.value) ?? firstAbility(model) ?? "export";
   const View = PAGES[ability].view;
   return (
     <>
@@ -44,7 +46,7 @@ function Abilities({ name, model }: { readonly name: string; readonly model: Usa
         label={t("use.for")}
         name="use-for"
         value={ability}
-        options={model.abilities.map((value) => ({ value, text: t(PAGES[value].text) }))}
+        options={all.map((value) => ({ value, text: t(PAGES[value].text) }))}
         onChange={(value) => {
           wanted.value = value;
         }}

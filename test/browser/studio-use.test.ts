@@ -73,7 +73,9 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     studio?.kill("SIGINT");
     await studio?.outcome;
     // The browser tells of what the server refuses, as it shall.
-    expect(complaints).toEqual(["Failed to load resource: the server responded with a status of 400 (Bad Request)"]);
+    expect(complaints).toEqual([
+      "Failed to load resource: the server responded with a status of 400 (Bad Request)",
+    ]);
   });
 
   it("draws samples, and says by which command and code", async () => {
@@ -94,6 +96,11 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     expect(await page.locator(".command code").last().textContent()).toContain(
       "await run.sample({ count: 16, seed: 1 })",
     );
+    expect(await violations(page)).toEqual([]);
+    await page.getByRole("radio", { name: "Export" }).check();
+    await page.getByRole("button", { name: "Export" }).click();
+    await page.getByText(/^model\.json, [\d.,]+ kB$/).waitFor({ timeout: LONG });
+    await page.getByText(/^Written into \S*moons\S*model:$/).waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole("radio", { name: "Find odd ones" }).check();
     await expect.poll(() => page.url()).toContain("run=moons&for=score");
@@ -177,6 +184,13 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     expect(
       await canvas.evaluate((element) => [element.clientWidth > 0, (element as HTMLCanvasElement).width]),
     ).toEqual([true, 90]);
+    await page.getByRole("slider", { name: "Least score" }).fill("0.05");
+    const classes = page.getByRole("group", { name: "Classes that are shown" }).getByRole("checkbox");
+    const shown = (await canvas.getAttribute("aria-label")) ?? "";
+    const [first] = /(?<=: )\S+(?= \d)/.exec(shown) ?? [];
+    await page.getByRole("checkbox", { name: `${first} (` }).uncheck();
+    expect(await canvas.getAttribute("aria-label")).not.toContain(`${first} `);
+    expect(await classes.count()).toBeGreaterThan(1);
     await page.getByRole("slider", { name: "Least score" }).fill("1");
     await page.getByText("nothing found").first().waitFor();
     expect(await violations(page)).toEqual([]);

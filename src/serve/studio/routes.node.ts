@@ -25,7 +25,7 @@ const REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inli
 const rowNumber = z.coerce.number().int().min(0).max(1e9).default(0);
 
 /** A body as a schema has it. @throws ServiceError naming what is wrong */
-function bodyOf<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+export function bodyOf<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
   const parsed = schema.safeParse(body);
   if (!parsed.success) throw new ServiceError(faultsOf(parsed.error), { status: 400 });
   return parsed.data;
