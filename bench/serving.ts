@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs, promisify } from "node:util";
 import sharp from "sharp";
 import { openRun } from "../src/index.ts";
@@ -120,6 +121,19 @@ interface Found {
     readonly box: readonly number[];
   }[];
   readonly logLikelihood?: readonly number[];
+}
+
+/** Asks again until a server that was overloaded answers. @throws Error where it does not within half a minute */
+async function untilAnswered(server: Server, work: Work): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await answer(server, work);
+      return;
+    } catch (error) {
+      if (tries === 30) throw error;
+      await sleep(1000);
+    }
+  }
 }
 
 async function answer({ url }: Server, { path, type, file }: Work): Promise<Found> {
@@ -265,7 +279,8 @@ try {
       "",
     );
     say(lines.at(-2) ?? "");
-    await answer(mine, work);
+    // It takes work again as soon as what waits is done.
+    await untilAnswered(mine, work);
   }
 } finally {
   await mine.stop();

@@ -5,7 +5,7 @@ import { Interrupted } from "../program/deadline.ts";
 import { Session, type State } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
 import { type EvaluatedSamples, type HeldOut, type TrainingBatches, validationOf } from "./batches.ts";
-import type { Fit, FitControl, FitProgress, FitSummary } from "./fit-request.node.ts";
+import type { Fit, FitControl, FitProgress, FitStanding, FitSummary } from "./fit-request.node.ts";
 import { ShownMetrics } from "./metrics-file.node.ts";
 import { Budget, type StageSpan } from "./options.ts";
 import type { MetricRow, RunProgress } from "./run-folder.node.ts";
@@ -23,6 +23,9 @@ const DRAW_EVERY = 0.25;
 
 /** Share of the budget, and seconds at least, that such a picture may take. */
 const DRAWING = { share: 0.05, least: 2 } as const;
+
+/** Share of the time that the page of the run may take while it trains. */
+const TELLING = 0.02;
 
 const FRESH: RunProgress = {
   step: 0,
@@ -91,6 +94,8 @@ export class FitLoop {
   onStep: (() => void) | undefined;
   /** Whether a picture has taken too long for others to be drawn. */
   private drawsSlowly = false;
+  /** When the page of the run is written next, on the clock of `performance.now`, and whether it could not be. */
+  private readonly telling = { next: Number.NEGATIVE_INFINITY, failed: false };
 
   /** @param rows of metrics.csv; those past the progress are left out, since their steps are done again */
   constructor(
@@ -274,6 +279,7 @@ export class FitLoop {
           : trainer.step % options.checkpointEvery === 0;
       if (isCheckpoint) {
         await this.checkpoint(trainer);
+        await this.tell(trainer);
         checkpointAt = performance.now();
       }
       const share = this.budget.share(trainer.step);
@@ -289,6 +295,10 @@ export class FitLoop {
       this.control.warn(`the fit has ended before ${names} was trained; give it more time`);
     }
     await this.checkpoint(trainer);
+    return { ...this.standing(trainer), reason };
+  }
+
+  private standing(trainer: Trainer): FitStanding {
     return {
       folder: this.fit.folder.path,
       step: trainer.step,
@@ -297,7 +307,6 @@ export class FitLoop {
       parameters: parameterCount(this.fit.model),
       loss: this.loss,
       ...(this.progress.best !== undefined && { best: this.progress.best }),
-      reason,
     };
   }
 
@@ -429,6 +438,21 @@ export class FitLoop {
     await this.metrics.write(this.rows);
     await folder.writeCheckpoint({ progress: this.progress, vectors: snapshot.vectors, rows: this.rows });
     await folder.writeWeights("last", weightsOf(this.tracer, snapshot), snapshot.step);
+  }
+
+  /** Has the page of the run written, which takes a fiftieth of the time at most. */
+  private async tell(trainer: Trainer): Promise<void> {
+    const before = performance.now();
+    if (this.fit.tell === undefined || before < this.telling.next) return;
+    try {
+      await this.fit.tell(this.standing(trainer));
+    } catch (error) {
+      if (error instanceof FileError || !(error instanceof Error)) throw error;
+      if (!this.telling.failed) this.control.warn(`no report while it trains: ${error.message}`);
+      this.telling.failed = true;
+    }
+    const now = performance.now();
+    this.telling.next = now + (now - before) / TELLING;
   }
 
   private async draw(trainer: Trainer): Promise<void> {

@@ -37,8 +37,8 @@ export interface FitProgress {
   readonly done?: number;
 }
 
-/** What a fit comes to. */
-export interface FitSummary {
+/** How a fit stands. */
+export interface FitStanding {
   readonly folder: string;
   readonly step: number;
   readonly seconds: number;
@@ -46,6 +46,10 @@ export interface FitSummary {
   readonly parameters: number;
   readonly loss: number;
   readonly best?: NonNullable<RunProgress["best"]>;
+}
+
+/** What a fit comes to. */
+export interface FitSummary extends FitStanding {
   /** Why it ended. */
   readonly reason: "limit" | "patience" | "stopped";
   /** Seconds that samples, measures and the report took, after training. */
@@ -87,6 +91,8 @@ export interface Fit {
    * the file system ends the fit.
    */
   readonly draw?: (weights: State, step: number, control: FitControl) => Promise<void>;
+  /** Writes the page of the run as it stands after a checkpoint. */
+  readonly tell?: (standing: FitStanding) => Promise<void>;
   /** Called when training has ended and all weights are saved, before `finish`. */
   readonly onTrained?: (summary: FitSummary) => void;
   /**

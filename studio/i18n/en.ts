@@ -248,6 +248,9 @@ export const en = {
   "models.none": "Choose a model to begin.",
   "model.rectified-flow": "Rectified flow",
   "model.rectified-flow.summary": "Learns a velocity along straight lines between noise and data.",
+  "model.reflow": "Reflow",
+  "model.reflow.summary":
+    "A rectified flow for 1,000 steps, then fitted to pairs of its own: its paths become straight, and a few steps of the solver are enough.",
   "model.score-sde": "Score SDE",
   "model.score-sde.summary": "Learns the score of noisy data; samples run a stochastic equation backwards.",
   "model.ddpm": "DDPM",
@@ -323,6 +326,8 @@ export const en = {
   "math.more": "{name}: documentation",
   "math.rectified-flow":
     "Noise ε and data x₀ are joined by a straight line. The network v learns its velocity; samples follow it from t = 1 to t = 0.",
+  "math.reflow":
+    "After 1,000 steps, 4,000 pairs of noise ε and what the flow makes of it, x₀, are drawn. They are joined by straight lines anew, which cross no more, and the network learns these.",
   "math.score-sde":
     "Noise is added by a stochastic equation. The network learns the score, the gradient of the log-density at each time, with which the equation runs backwards.",
   "math.ddpm":

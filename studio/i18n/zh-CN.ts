@@ -239,6 +239,9 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "models.none": "请先选择一个模型。",
   "model.rectified-flow": "整流流",
   "model.rectified-flow.summary": "学习沿噪声与数据之间直线的速度。",
+  "model.reflow": "再整流（reflow）",
+  "model.reflow.summary":
+    "前 1,000 步是整流流，然后在它自己生成的噪声与样本对上训练：路径变直，求解器只需几步。",
   "model.score-sde": "分数 SDE",
   "model.score-sde.summary": "学习加噪数据的分数；采样时反向运行随机微分方程。",
   "model.ddpm": "DDPM",
@@ -310,6 +313,8 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "math.more": "{name}：文档",
   "math.rectified-flow":
     "噪声 ε 与数据 x₀ 由直线相连。网络 v 学习这条线上的速度;样本从 t = 1 沿速度走到 t = 0。",
+  "math.reflow":
+    "训练 1,000 步后，抽取 4,000 对噪声 ε 与流由它生成的 x₀。它们再由直线相连，这些直线不再相交，网络学习这些直线上的速度。",
   "math.score-sde":
     "随机微分方程逐渐加入噪声。网络学习分数，即每个时刻对数密度的梯度，凭它就能反向运行方程。",
   "math.ddpm": "数据经过 T 个小步变成噪声。网络预测 v，由它得到每一步还原的均值。",

@@ -3,6 +3,7 @@ import type { ModelKey } from "./models.ts";
 /** The page of the documentation of each model, below docs/ and without its extension. */
 export const DOCS_OF_MODELS: Readonly<Record<ModelKey, string>> = {
   "rectified-flow": "diffusion/rectified-flow",
+  reflow: "diffusion/rectified-flow",
   ddpm: "diffusion/ddpm",
   ddim: "diffusion/ddim",
   "score-sde": "diffusion/score-sde",

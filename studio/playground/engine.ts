@@ -1,4 +1,11 @@
-import { type DataSet, drawnPoints, type PlaneDensity, planeDensity, strokesDensity } from "eidos/data";
+import {
+  type DataSet,
+  drawnPoints,
+  type PlaneDensity,
+  planeDensity,
+  strokesDensity,
+  withPairs,
+} from "eidos/data";
 import {
   Ddpm,
   DiffusionModel,
@@ -17,11 +24,18 @@ import { ganDefinition, Vae, vaeDefinition } from "eidos/latent";
 import { energyDistance } from "eidos/metrics";
 import { builderOf, type Model, type ModelDefinition } from "eidos/model";
 import { adam, nameParameters, parametersOf, writeSafetensors } from "eidos/nn";
-import { Random, type Runtime, Session } from "eidos/program";
+import { Random, type Runtime, Session, type State } from "eidos/program";
 import { elementCount, float32, type NdArray } from "eidos/tensor";
 import { type Training, type TrainingStep, train } from "eidos/train";
 import { type DataSpec, EXTENT } from "./data.ts";
-import { isMeasuredAtRest, MODELS, type ModelEntry, type ModelKey, type Settings } from "./models.ts";
+import {
+  isMeasuredAtRest,
+  MODELS,
+  type ModelEntry,
+  type ModelKey,
+  type Reflow,
+  type Settings,
+} from "./models.ts";
 
 // What runs in a worker: one model that is trained step by step, and pictures of what it has learnt. It knows no page.
 
@@ -159,8 +173,13 @@ const meanOf = (values: ArrayLike<number>): number => {
 export class Engine {
   private readonly entry: ModelEntry;
   private readonly model: Model;
-  private readonly training: Training;
-  private readonly steps: AsyncIterator<TrainingStep>;
+  private readonly runtime: Runtime;
+  private readonly points: DataSet;
+  private readonly seed: number;
+  private training: Training;
+  private steps: AsyncIterator<TrainingStep>;
+  /** Steps that were done before this training, by one that has ended. */
+  private before = 0;
   private readonly heldOut: NdArray<"float32">;
   private readonly weights = new Map<string, NdArray>();
   private readonly session: Session;
@@ -175,18 +194,13 @@ export class Engine {
     if (definition === undefined) throw new Error(`the playground has no model ${recipe.model}`);
     const points: DataSet = drawnPoints(densityOf(data), { seed, count: TRAINING_POINTS });
     this.entry = entry;
+    this.runtime = runtime;
+    this.points = points;
+    this.seed = seed;
     this.model = nameParameters(
       builderOf(definition)(recipe.options, { kind: points.kind, sampleShape: points.sampleShape }),
     );
-    this.training = train(this.model, {
-      data: points,
-      runtime,
-      batchSize: recipe.batchSize,
-      learningRate: (step) => recipe.learningRate * Math.min(1, (step + 1) / recipe.warmupSteps),
-      averageDecay: recipe.averageDecay,
-      seed,
-      ...(recipe.adam !== undefined && { optimizer: adam(recipe.adam) }),
-    });
+    this.training = this.begin(points);
     this.steps = this.training[Symbol.asyncIterator]();
     this.heldOut = points.splits.test.batch(Uint32Array.from({ length: MEASURED }, (_, i) => i))
       .x as NdArray<"float32">;
@@ -203,27 +217,62 @@ export class Engine {
     };
   }
 
+  /** Training on data, from given weights or from random ones. */
+  private begin(data: DataSet, weights?: State): Training {
+    const { batchSize, learningRate, warmupSteps, averageDecay, adam: betas } = this.entry.recipe;
+    return train(this.model, {
+      data,
+      runtime: this.runtime,
+      batchSize,
+      learningRate: (step) => learningRate * Math.min(1, (step + 1) / warmupSteps),
+      averageDecay,
+      seed: this.seed,
+      ...(betas !== undefined && { optimizer: adam(betas) }),
+      ...(weights !== undefined && { weights }),
+    });
+  }
+
+  /** Steps done. */
+  private get step(): number {
+    return this.before + this.training.step;
+  }
+
+  /** Fits the model to pairs of noise and what it makes of it, from now on (Liu et al. 2022, section 2.2: reflow). */
+  private async rectifyAgain({ pairs, solver }: Reflow): Promise<void> {
+    const { model } = this;
+    if (model.drawPairs === undefined) throw new Error("the model draws no pairs");
+    await this.refresh();
+    const drawn = await model.drawPairs(this.session, { ...solver, count: pairs, seed: this.seed });
+    const weights = await this.training.weights();
+    this.before = this.training.step;
+    await this.steps.return?.();
+    this.training = this.begin(withPairs(this.points, drawn), weights);
+    this.steps = this.training[Symbol.asyncIterator]();
+  }
+
   /** Trains for some steps, or until so many milliseconds are over; one step at least. */
   async advance(limit: { readonly steps: number; readonly milliseconds: number }): Promise<Progress> {
     const end = performance.now() + limit.milliseconds;
     const [steps, losses] = [[] as number[], this.entry.losses.map((): number[] => [])];
+    const { reflow } = this.entry.recipe;
     for (let i = 0; i < limit.steps && (i === 0 || performance.now() < end); i++) {
+      if (this.before === 0 && this.training.step === reflow?.after) await this.rectifyAgain(reflow);
       const { value } = await this.steps.next();
       if (value === undefined) break;
-      steps.push(value.step);
+      steps.push(this.before + value.step);
       for (const [k, name] of this.entry.losses.entries()) losses[k]?.push(value.losses[name] ?? Number.NaN);
       if (!Number.isFinite(value.losses.total)) {
-        return { step: this.training.step, steps, losses, failed: "not-finite" };
+        return { step: this.step, steps, losses, failed: "not-finite" };
       }
     }
-    return { step: this.training.step, steps, losses };
+    return { step: this.step, steps, losses };
   }
 
   /** Brings the weights of the session to those of the training. */
   private async refresh(): Promise<void> {
-    if (this.weighed === this.training.step) return;
+    if (this.weighed === this.step) return;
     for (const [name, value] of await this.training.weights()) this.weights.set(name, value);
-    this.weighed = this.training.step;
+    this.weighed = this.step;
   }
 
   /** What is seen of the model as it is now. */

@@ -51,6 +51,15 @@ const xt = sub(i("x"), i("t"));
 const alpha = (at: string): VNode => sub(over(i("α"), "¯"), i(at));
 const E = named("E");
 
+/** From noise to data. */
+const integral = (
+  <msubsup>
+    <mo>∫</mo>
+    <mn>1</mn>
+    <mn>0</mn>
+  </msubsup>
+);
+
 const minimize = (...loss: readonly Part[]): VNode => row(named("min"), E, ...loss);
 
 const ddpm: readonly VNode[] = [
@@ -86,12 +95,18 @@ const flow: readonly VNode[] = [
   ),
 ];
 
+const rectifiedFlow: readonly VNode[] = [
+  row(xt, o("="), o("("), n("1"), o("−"), i("t"), o(")"), x0, o("+"), i("t"), i("ε")),
+  minimize(normSquared(call(i("v"), xt, i("t")), o("−"), o("("), i("ε"), o("−"), x0, o(")"))),
+  row(frac(row(word("d"), i("x")), row(word("d"), i("t"))), o("="), call(i("v"), i("x"), i("t"))),
+];
+
 /** What each model is about, a formula a line. */
 export const FORMULAS: Readonly<Record<ModelKey, readonly VNode[]>> = {
-  "rectified-flow": [
-    row(xt, o("="), o("("), n("1"), o("−"), i("t"), o(")"), x0, o("+"), i("t"), i("ε")),
-    minimize(normSquared(call(i("v"), xt, i("t")), o("−"), o("("), i("ε"), o("−"), x0, o(")"))),
-    row(frac(row(word("d"), i("x")), row(word("d"), i("t"))), o("="), call(i("v"), i("x"), i("t"))),
+  "rectified-flow": rectifiedFlow,
+  reflow: [
+    row(x0, o("="), i("ε"), o("+"), integral, call(i("v"), xt, i("t")), word("d"), i("t")),
+    ...rectifiedFlow.slice(0, 2),
   ],
   "score-sde": [
     row(

@@ -6,6 +6,7 @@ import { state } from "./signals.ts";
 
 const TEXTS: Readonly<Record<ModelKey, readonly TextKey[]>> = {
   "rectified-flow": ["math.rectified-flow"],
+  reflow: ["math.reflow"],
   "score-sde": ["math.score-sde"],
   ddpm: ["math.ddpm"],
   ddim: ["math.ddim"],

@@ -6,6 +6,7 @@ import type { TextKey } from "../i18n/index.ts";
 /** Models of the playground, in the order in which they are offered. */
 export const MODEL_KEYS = [
   "rectified-flow",
+  "reflow",
   "score-sde",
   "ddpm",
   "ddim",
@@ -59,6 +60,16 @@ export interface Recipe {
   readonly averageDecay: number;
   /** Options of Adam, where they are not the usual ones. */
   readonly adam?: { readonly beta1: number; readonly beta2: number };
+  /** After so many steps, pairs of noise and what the model makes of it are drawn, and the model is fitted to these from then on. */
+  readonly reflow?: Reflow;
+}
+
+/** How a model is fitted to pairs of its own. */
+export interface Reflow {
+  readonly after: number;
+  readonly pairs: number;
+  /** Options of the solver by which they are drawn. */
+  readonly solver: { readonly solver: "heun"; readonly steps: number };
 }
 
 /** What is known of a model before it runs. */
@@ -114,6 +125,20 @@ const diffusionTraining = {
 } as const;
 const flowTraining = { batchSize: 256, learningRate: 2e-3, warmupSteps: 50, averageDecay: 0.99 } as const;
 
+const rectifiedFlow: Recipe = {
+  model: "rectified-flow",
+  options: { ...diffusionNetwork, timeSampling: "uniform" },
+  ...diffusionTraining,
+};
+
+const flowSolver: ChoiceControl = {
+  kind: "choice",
+  option: "solver",
+  label: "control.solver",
+  values: ["euler", "heun", "rk4"],
+  initial: "euler",
+};
+
 const ddpm: Recipe = {
   model: "ddpm",
   options: { ...diffusionNetwork, noiseSchedule: "cosine" },
@@ -125,25 +150,26 @@ export const MODELS: Readonly<Record<ModelKey, ModelEntry>> = {
     name: "model.rectified-flow",
     summary: "model.rectified-flow.summary",
     family: "diffusion",
+    recipe: rectifiedFlow,
+    density: "paused",
+    path: true,
+    field: true,
+    losses: ["total"],
+    controls: [flowSolver, steps(20, 60)],
+  },
+  reflow: {
+    name: "model.reflow",
+    summary: "model.reflow.summary",
+    family: "diffusion",
     recipe: {
-      model: "rectified-flow",
-      options: { ...diffusionNetwork, timeSampling: "uniform" },
-      ...diffusionTraining,
+      ...rectifiedFlow,
+      reflow: { after: 1000, pairs: 4000, solver: { solver: "heun", steps: 16 } },
     },
     density: "paused",
     path: true,
     field: true,
     losses: ["total"],
-    controls: [
-      {
-        kind: "choice",
-        option: "solver",
-        label: "control.solver",
-        values: ["euler", "heun", "rk4"],
-        initial: "euler",
-      },
-      steps(20, 60),
-    ],
+    controls: [flowSolver, steps(4, 60)],
   },
   "score-sde": {
     name: "model.score-sde",

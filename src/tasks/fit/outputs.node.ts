@@ -8,7 +8,7 @@ import { nodeRuntime } from "../../program/node.ts";
 import { Session, type State } from "../../program/program.ts";
 import { encodePng } from "../../report/index.ts";
 import type { NdArray } from "../../tensor/array.ts";
-import type { Fit, FitControl, FitSummary } from "../../train/fit-request.node.ts";
+import type { Fit, FitControl, FitStanding, FitSummary } from "../../train/fit-request.node.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import type { RunFolder } from "../../train/run-folder.node.ts";
 import { exportTensors } from "../export/tensors.node.ts";
@@ -17,9 +17,10 @@ import { detectImages } from "../measure/detection.node.ts";
 import type { DetectionData } from "../measure/detection-data.ts";
 import { batchSheet, foundSheet, spreadOver } from "../measure/detection-pictures.ts";
 import { writeDetectionReport } from "../report/detection.node.ts";
-import { writeReport } from "../report/report.node.ts";
+import { writeReport, writeStanding } from "../report/report.node.ts";
 import { looksOf } from "../run/detection-options.ts";
 import { givenOfData, isGivenColumns, sourceOfData } from "../run/given.node.ts";
+import type { LoadedRun } from "../run/load.node.ts";
 import { pictureCount, samplePicture, writePicture } from "../run/outputs.node.ts";
 
 /** What is fitted: a model of a distribution to samples, or a detector to images with boxes. */
@@ -40,8 +41,26 @@ const COURSE_SCORE = 0.25;
 /** Share of the time for a report that its picture of samples may take; and of that, what all samples may take before there are fewer. */
 const PICTURE = { share: 0.35, first: 0.6 } as const;
 
-/** What a run writes besides weights: pictures as it trains, then pictures, exported model and report. */
+/** What a run writes besides weights: pictures and its page as it trains, then pictures, exported model and report. */
 export function outputsOf(
+  subject: FitSubject,
+  { definition, config, folder }: Pick<LoadedRun, "definition" | "config" | "folder">,
+): Pick<Fit, "begin" | "draw" | "tell" | "finish"> {
+  const { model, data } = subject;
+  const shown = subject.kind === "samples" ? {} : { shown: "Detections" };
+  return {
+    ...picturesOf(subject, config, folder),
+    ...(config.fit.report !== "none" && {
+      tell: (standing: FitStanding) =>
+        writeStanding({ folder, config, definition, model }, standing, {
+          dataDescription: data.describe(),
+          ...shown,
+        }),
+    }),
+  };
+}
+
+function picturesOf(
   subject: FitSubject,
   config: RunConfig,
   folder: RunFolder,

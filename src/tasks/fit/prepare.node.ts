@@ -118,7 +118,7 @@ async function prepareNew(
   }
   try {
     await folder.writeConfig(config);
-    return prepared({ subject, config, data, folder, resume: false, start, notes });
+    return prepared({ subject, definition, config, data, folder, resume: false, start, notes });
   } catch (error) {
     await folder.discard();
     throw error;
@@ -167,7 +167,7 @@ async function prepareResume(
     const config = { ...resumed, ...recordOf(start) };
     await folder.removeTemporaries();
     if (JSON.stringify(config) !== JSON.stringify(before)) await folder.writeConfig(config);
-    return prepared({ subject, config, data, folder, resume: true, start });
+    return prepared({ subject, definition, config, data, folder, resume: true, start });
   });
 }
 
@@ -198,6 +198,7 @@ interface Start extends WarmStart {
 
 function prepared({
   subject,
+  definition,
   config,
   data,
   folder,
@@ -206,6 +207,7 @@ function prepared({
   notes = [],
 }: {
   readonly subject: FitSubject;
+  readonly definition: ModelDefinition;
   readonly config: RunConfig;
   readonly data: SentData;
   readonly folder: RunFolder;
@@ -225,7 +227,7 @@ function prepared({
       folder,
       resume,
       ...(start !== undefined && { start: start.start }),
-      ...outputsOf(subject, config, folder),
+      ...outputsOf(subject, { definition, config, folder }),
       replicaPool: replicasOf(config, data),
     },
   };

@@ -16,7 +16,7 @@ import {
   renderReport,
   type SamplePicture,
 } from "../../report/index.ts";
-import type { FitControl, FitSummary } from "../../train/fit-request.node.ts";
+import type { FitControl, FitStanding, FitSummary } from "../../train/fit-request.node.ts";
 import { fitOptions } from "../../train/options.ts";
 import type { RunFolder, MetricRow as RunRow } from "../../train/run-folder.node.ts";
 import { type Evaluation, evaluateRun, type MeanTerm, slowScoresOf } from "../measure/eval.node.ts";
@@ -244,6 +244,29 @@ function curveRow(row: RunRow): MetricRow {
   return { ...row, parts: Object.fromEntries(parts), measures: Object.fromEntries(measures) };
 }
 
+/** The run that a page is of. */
+type RunShown = Pick<LoadedRun, "folder" | "config" | "definition" | "model">;
+
+/**
+ * Writes report.html of a run that is being fitted: curves, the pictures up to now, configuration. Nothing is measured.
+ * @param options.shown what the pictures show, where it is not samples
+ */
+export async function writeStanding(
+  run: RunShown,
+  standing: FitStanding,
+  options: Pick<ReportParts, "dataDescription" | "shown">,
+): Promise<void> {
+  const { course } = await readPictures(run.folder);
+  const page = await renderRun(run, standing, {
+    ...options,
+    results: [],
+    samples: course,
+    figures: [],
+    commands: [],
+  });
+  await writeFileAtomic(run.folder.file("report.html"), page);
+}
+
 /** What of a report depends on what a model does and is fitted to. */
 export type ReportParts = Pick<
   ReportInput,
@@ -252,8 +275,8 @@ export type ReportParts = Pick<
 
 /** The report of a run as a page: its parts, and what every run has. Commands that all models know are added. */
 export async function renderRun(
-  { folder, config, definition, model }: Pick<LoadedRun, "folder" | "config" | "definition" | "model">,
-  summary: FitSummary,
+  { folder, config, definition, model }: RunShown,
+  summary: FitStanding & Partial<Pick<FitSummary, "reason">>,
   parts: ReportParts,
 ): Promise<string> {
   const describe = new Map(
@@ -268,7 +291,10 @@ export async function renderRun(
     model: config.model,
     data: config.data,
     date: new Date(config.created),
-    status: REASONS[summary.reason],
+    status:
+      summary.reason === undefined
+        ? `not ended: this is how it stood at step ${summary.step}`
+        : REASONS[summary.reason],
     seed: config.fit.seed,
     parameters: summary.parameters,
     steps: summary.step,
