@@ -57,6 +57,8 @@ const HOUSE = [
     above: [
       "abilities",
       "metrics.node",
+      "describe.node",
+      "pictures.node",
       "work.node",
       "worker.node",
       "pool.node",
