@@ -49,6 +49,8 @@ export interface ServedModel {
   readonly features?: readonly number[];
   /** Whether it can be told which cells make a row odd. */
   readonly reasons: boolean;
+  /** Whether its pictures can be shown as they form. */
+  readonly forms: boolean;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly version: string | undefined;
   /** Abilities whose requests are computed together: those whose results do not depend on what else is computed. */
@@ -107,6 +109,8 @@ export type Work =
       readonly kind: "sample";
       /** Whether a grid of them as one picture is the answer. */
       readonly picture: boolean;
+      /** So many states of pictures as they form are the answer, at most. */
+      readonly states: number | undefined;
       readonly options: { readonly count: number; readonly seed: number } & Readonly<Record<string, unknown>>;
     }
   | {

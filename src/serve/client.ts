@@ -101,6 +101,8 @@ export interface SampleCall extends CallOptions {
   readonly seed?: number;
   readonly label?: number;
   readonly given?: Readonly<Record<string, string | number>>;
+  /** Of pictures, so many states at most as they form: [states, count, channels, height, width]. Not of one picture of all. */
+  readonly states?: number;
   /** Options of the model's own sampler: steps, solver, temperature. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
@@ -148,7 +150,7 @@ export interface RemoteModel {
   >;
   sample(options?: SampleCall): Promise<Samples>;
   /** Samples of a model of pictures as one PNG. */
-  samplePicture(options?: SampleCall): Promise<Blob>;
+  samplePicture(options?: Omit<SampleCall, "states">): Promise<Blob>;
   impute(rows: readonly Row[], options?: ImputeCall): Promise<Made & { readonly rows: readonly Row[] }>;
   embed(
     samples: readonly Row[] | ImageBytes,
@@ -436,8 +438,8 @@ export function connect(
     },
     score: (samples, { seed, why, ...options } = {}) =>
       withSamples("/score", name, samples, { seed, why }, options),
-    sample: ({ count, seed, label, given, options: own, ...options } = {}) =>
-      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given }), options),
+    sample: ({ count, seed, label, given, states, options: own, ...options } = {}) =>
+      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given, states }), options),
     samplePicture({ count, seed, label, given, options: own, ...options } = {}) {
       const path = `/sample${query(name, {})}`;
       const body = json({ ...own, count, seed, label, given });

@@ -66,6 +66,7 @@ export function describeRun(name: string, { loaded, config, classes, weightsStep
     sampleOptions: schema === undefined ? [] : Object.keys(schema.shape),
     ...(hasFeatures && { features: layerShape(loaded, {}) }),
     reasons: hasReasons(loaded),
+    forms: !rows && abilities.includes("sample") && other?.sampleStates !== undefined,
     version: weightsStep === undefined ? undefined : String(weightsStep),
     merged,
   };

@@ -246,10 +246,11 @@ const SERVED_MODEL: Json = object(
     given: { type: "array", items: text },
     sampleOptions: { type: "array", items: text },
     features: shape,
+    forms: { type: "boolean", description: "whether its pictures can be shown as they form" },
     reasons: { type: "boolean", description: "whether it can be told which cells make a row odd" },
     version: text,
   },
-  ["name", "model", "abilities", "sample", "classes", "given", "sampleOptions", "reasons"],
+  ["name", "model", "abilities", "sample", "classes", "given", "sampleOptions", "reasons", "forms"],
 );
 
 /** Routes of a model of the protocol, with or without a version. */

@@ -4,10 +4,11 @@ import { asWritten, checkFinite, seriesGrid } from "../tasks/run/outputs.node.ts
 import { editRun, editStrips } from "../tasks/use/edit.node.ts";
 import { inpaintingStrips, inpaintRun, knownMask } from "../tasks/use/inpaint.node.ts";
 import { interpolateRun } from "../tasks/use/interpolate.node.ts";
+import { sampleStatesOf } from "../tasks/use/sample.node.ts";
 import { float32, type NdArray } from "../tensor/array.ts";
 import type { Answer, PictureWork, Unknown } from "./abilities.ts";
 
-// Pictures that are completed, edited, or led from one to another.
+// Pictures that are completed, edited, led from one to another, or shown as they form.
 
 /**
  * A series of pictures for each one that was sent, or for each pair: [n, length, channels, height, width], or a row of one picture.
@@ -43,6 +44,29 @@ export async function picturesOf(
       return answer(path, () => seriesGrid(dataInfo, path, steps));
     }
   }
+}
+
+/**
+ * Pictures as they form: [states, count, channels, height, width].
+ * @param onProgress called for each state; what it throws ends the work
+ */
+export async function formingOf(
+  run: LoadedRun,
+  options: { readonly count: number; readonly seed: number; readonly states: number } & Readonly<
+    Record<string, unknown>
+  >,
+  onProgress: () => void,
+): Promise<Answer> {
+  const states = await sampleStatesOf(run, { ...options, onState: () => onProgress() });
+  const { dataInfo } = run.config;
+  const written = states.map((state) => {
+    checkFinite(state);
+    return asWritten(dataInfo, state);
+  });
+  const size = written[0]?.data.length ?? 0;
+  const data = new Float32Array(written.length * size);
+  for (const [i, state] of written.entries()) data.set(state.data, i * size);
+  return { kind: "array", array: float32(data, [written.length, ...(written[0]?.shape ?? [])]) };
 }
 
 /** Options without those that are not given. */

@@ -53,6 +53,9 @@ const label = unitCount(0).optional().describe("class, for models that are condi
 
 const brought = { rows: rows.optional(), samples: samples.optional() };
 
+/** States of pictures that form, at most. */
+const MOST_STATES = 64;
+
 const draws = z.int().min(1).default(1);
 
 const solverSteps = stepCount().optional().describe("steps of a model that iterates (default: its own)");
@@ -83,6 +86,12 @@ export const BODIES = {
       .record(z.string(), z.union([z.string(), z.number()]))
       .optional()
       .describe("values of the columns that the model is conditioned on"),
+    states: z
+      .int()
+      .min(2)
+      .max(MOST_STATES)
+      .optional()
+      .describe("of pictures, so many states at most as they form: [states, count, channels, height, width]"),
   }),
   embed: z.strictObject({
     ...brought,
@@ -281,11 +290,19 @@ export function workOf(
       return { kind: "impute", rows, options: { draws, seed, label } };
     }
     case "sample": {
-      const { count, seed, label, given: values, ...own } = checked(BODIES.sample, given);
-      if (count > limits.maxSamples) {
-        throw new ServiceError(`${count} samples, more than the limit of ${limits.maxSamples}`, {
+      const { count, seed, label, given: values, states, ...own } = checked(BODIES.sample, given);
+      const all = count * (states ?? 1);
+      if (all > limits.maxSamples) {
+        throw new ServiceError(`${all} samples, more than the limit of ${limits.maxSamples}`, {
           status: 413,
         });
+      }
+      if (states !== undefined && (!model.forms || picture)) {
+        bad(
+          model.forms
+            ? "states: are numbers; accept application/json"
+            : `states: ${model.name} does not show pictures as they form`,
+        );
       }
       const unknown = Object.keys(own).find((name) => !model.sampleOptions.includes(name));
       if (unknown !== undefined) {
@@ -308,7 +325,7 @@ export function workOf(
         ...(label !== undefined && { label }),
         ...(values !== undefined && { given: values }),
       };
-      return { kind: "sample", picture, options };
+      return { kind: "sample", picture, states, options };
     }
     case "inpaint":
     case "edit":

@@ -228,6 +228,7 @@ export function workOfTensors(
   const strange = ability === "impute" ? undefined : outputs.find(({ name }) => !known.includes(name));
   if (strange !== undefined) bad(`there is no output ${strange.name}; there are ${known.join(", ")}`);
   if ("why" in given) bad("why: cells that make rows odd are told by POST /score alone");
+  if ("states" in given) bad("states: pictures as they form are answered by POST /sample alone");
   const unknown = ability === "inpaint" ? named.get("unknown") : undefined;
   const alone = (name: string): RequestInput | undefined => {
     const input = named.get(name);

@@ -24,7 +24,7 @@ import {
   type Work,
 } from "./abilities.ts";
 import { describeRun } from "./describe.node.ts";
-import { picturesOf } from "./pictures.node.ts";
+import { formingOf, picturesOf } from "./pictures.node.ts";
 
 // What a worker does with an open run. Data of clients comes as rows, bytes and numbers, and never as the name of anything: no request
 // reaches a path, a query or a module.
@@ -103,7 +103,11 @@ export class ServedRun {
       const { kind } = work;
       if (kind === "sample") {
         this.shapes.add(
-          JSON.stringify([kind, { ...work.options, seed: 0, label: undefined, given: undefined }]),
+          JSON.stringify([
+            kind,
+            work.states,
+            { ...work.options, seed: 0, label: undefined, given: undefined },
+          ]),
         );
       }
       if (kind === "impute") this.shapes.add(JSON.stringify([kind, work.rows.length, work.options.draws]));
@@ -201,6 +205,8 @@ export class ServedRun {
       }
       case "sample": {
         const { dataInfo } = run.config;
+        if (work.states !== undefined)
+          return formingOf(run.loaded, { ...work.options, states: work.states }, onProgress);
         const samples = await run.sample({ ...work.options, onProgress });
         checkFiniteAnswer(samples);
         if (!isPicture(dataInfo)) return { kind: "table", ...sampleRows(dataInfo, samples) };

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { UsableModel } from "eidos/serve";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { language, number, t } from "../i18n/index.ts";
 import { showValue } from "../runs/curves.ts";
 import { Range } from "../ui/fields.tsx";
@@ -8,6 +8,8 @@ import { sendForPicture } from "../ui/server.ts";
 import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { literal } from "./literal.ts";
+import { Shown } from "./picture.tsx";
+import { formOf, gridOf, type Picture, type PictureForm, type Pictures, picturesOf } from "./pictures.ts";
 import { abilityPath } from "./store.ts";
 import { askRun, useAsking } from "./work.ts";
 
@@ -17,9 +19,65 @@ type Row = Readonly<Record<string, string | number | null>>;
 type Drawn =
   | { readonly kind: "none" }
   | { readonly kind: "picture"; readonly address: string }
+  /** Pictures as they form, state by state. */
+  | { readonly kind: "states"; readonly states: readonly (readonly Picture[])[] }
   | { readonly kind: "rows"; readonly rows: readonly Row[] };
 
 const MOST_COUNT = 64;
+
+/** States of pictures that form. */
+const STATES = 16;
+
+/** Pictures as they form. @throws ServerError */
+async function drawStates(name: string, body: object, form: PictureForm): Promise<Drawn> {
+  const { samples } = await askRun<{ samples: Pictures }>(name, "sample", { ...body, states: STATES });
+  const [states = 0] = samples.shape;
+  const all = picturesOf(samples, form);
+  const count = all.length / states;
+  return {
+    kind: "states",
+    states: Array.from({ length: states }, (_, i) => all.slice(i * count, (i + 1) * count)),
+  };
+}
+
+/** Pictures that form, from noise to samples, as far as the slider says. */
+function Forming({
+  states,
+  form,
+}: {
+  readonly states: readonly (readonly Picture[])[];
+  readonly form: PictureForm;
+}) {
+  const last = states.length - 1;
+  const at = useSignal(last);
+  const grids = useMemo(() => states.map((state) => gridOf(state, form)), [states]);
+  const now = Math.min(at.value, last);
+  const grid = grids[now];
+  return (
+    <>
+      <Range
+        label={t("use.state")}
+        min={0}
+        max={last}
+        step={1}
+        value={now}
+        shown={t("use.state.value", { state: number(now), last: number(last) })}
+        onChange={(value) => {
+          at.value = value;
+        }}
+      />
+      {grid !== undefined && (
+        <div class="forming">
+          <Shown
+            picture={grid.picture}
+            form={grid.form}
+            label={t("use.state.picture", { state: number(now), last: number(last) })}
+          />
+        </div>
+      )}
+    </>
+  );
+}
 
 /** A grid of samples as one PNG file. @throws ServerError */
 async function drawPicture(path: string, body: unknown): Promise<Drawn> {
@@ -67,8 +125,10 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
   const label = useSignal("");
   const steps = useSignal("");
   const temperature = useSignal(1);
+  const isForming = useSignal(false);
   const drawn = useSignal<Drawn>({ kind: "none" });
   const asking = useAsking();
+  const form = formOf(model);
   const hasSteps = model.sampleOptions.includes("steps");
   const hasTemperature = model.sampleOptions.includes("temperature");
   const options = {
@@ -85,12 +145,14 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
   const draw = (): Promise<void> =>
     asking.run(async () => {
       const made =
-        model.sample.kind === "picture"
-          ? await drawPicture(abilityPath(name, "sample"), options)
-          : ({
-              kind: "rows",
-              rows: (await askRun<{ rows: readonly Row[] }>(name, "sample", options)).rows,
-            } as const);
+        form !== undefined && isForming.value
+          ? await drawStates(name, options, form)
+          : form !== undefined
+            ? await drawPicture(abilityPath(name, "sample"), options)
+            : ({
+                kind: "rows",
+                rows: (await askRun<{ rows: readonly Row[] }>(name, "sample", options)).rows,
+              } as const);
       forget();
       drawn.value = made;
     });
@@ -116,6 +178,18 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
         )}
         {hasSteps && <StepsChoice steps={steps} />}
         <ClassChoice model={model} label={label} />
+        {model.forms && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={isForming.value}
+              onChange={(event) => {
+                isForming.value = event.currentTarget.checked;
+              }}
+            />
+            {t("use.forming")}
+          </label>
+        )}
       </div>
       <div class="row">
         <button type="button" class="primary" disabled={asking.isBusy.value} onClick={() => void draw()}>
@@ -126,15 +200,22 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
       {drawn.value.kind === "picture" && (
         <img class="samples" src={drawn.value.address} alt={t("use.samples", { name })} />
       )}
+      {drawn.value.kind === "states" && form !== undefined && (
+        <Forming states={drawn.value.states} form={form} />
+      )}
       {drawn.value.kind === "rows" && <Rows rows={drawn.value.rows} />}
       <Command
         name={name}
         verb="sample"
-        words={flagsOf(options)}
-        code={[
-          `const samples = await run.sample(${literal(options)});`,
-          `await run.save(samples, ${literal(file)});`,
-        ]}
+        words={[...flagsOf(options), ...(isForming.value ? ["--animate", "forming.webp"] : [])]}
+        code={
+          isForming.value
+            ? [`const states = await run.sampleStates(${literal({ ...options, states: STATES })});`]
+            : [
+                `const samples = await run.sample(${literal(options)});`,
+                `await run.save(samples, ${literal(file)});`,
+              ]
+        }
       />
     </section>
   );

@@ -43,6 +43,26 @@ export function asNumbers(pictures: readonly Picture[], { channels, height, widt
   };
 }
 
+/** Pictures in a grid as one picture, as nearly square as may be, with a pixel of white between them. */
+export function gridOf(
+  pictures: readonly Picture[],
+  form: PictureForm,
+): { readonly picture: Picture; readonly form: PictureForm } {
+  const columns = Math.max(1, Math.ceil(Math.sqrt(pictures.length)));
+  const lines = Math.max(1, Math.ceil(pictures.length / columns));
+  const [width, height] = [columns * (form.width + 1) - 1, lines * (form.height + 1) - 1];
+  const grid = new Float32Array(form.channels * width * height).fill(form.isBinary ? 1 : 255);
+  for (const [i, picture] of pictures.entries()) {
+    const [left, top] = [(i % columns) * (form.width + 1), Math.floor(i / columns) * (form.height + 1)];
+    for (let line = 0; line < form.channels * form.height; line++) {
+      const [channel, y] = [Math.floor(line / form.height), line % form.height];
+      const own = picture.subarray(line * form.width, (line + 1) * form.width);
+      grid.set(own, (channel * height + top + y) * width + left);
+    }
+  }
+  return { picture: grid, form: { ...form, width, height } };
+}
+
 /** RGBA of a picture. */
 export function rgbaOf(
   picture: Picture,

@@ -232,6 +232,32 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     await page.close();
   });
 
+  it("shows pictures as they form", async () => {
+    const page = await openRun("digits", "sample");
+    await page.getByRole("slider", { name: "Count" }).fill("4");
+    await page.getByLabel("Steps").selectOption("5");
+    await page.getByRole("checkbox", { name: "Show how they form" }).check();
+    await page.getByRole("button", { name: "Draw samples" }).click();
+    const state = page.getByRole("slider", { name: "State, from noise to samples" });
+    await state.waitFor({ timeout: LONG });
+    const pixels = (): Promise<string> =>
+      page
+        .getByRole("img", { name: /^Samples in state / })
+        .evaluate(
+          (canvas) =>
+            (canvas as HTMLCanvasElement).getContext("2d")?.getImageData(0, 0, 57, 57).data.join() ?? "",
+        );
+    const last = await pixels();
+    await state.fill("0");
+    await page.getByRole("img", { name: /^Samples in state 0 of / }).waitFor();
+    expect(await pixels()).not.toBe(last);
+    expect(await command(page).textContent()).toMatch(
+      /--count 4 --seed 0 --steps 5 --animate forming\.webp$/,
+    );
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
   it("draws the part of a picture anew that a brush marks, by pointer and by keys", async () => {
     const page = await openRun("digits", "inpaint");
     await page.getByRole("button", { name: "Draw one (seed 0)" }).click();

@@ -18,6 +18,7 @@ const model: ServedModel = {
   given: [],
   sampleOptions: [],
   reasons: true,
+  forms: false,
   version: "4",
   merged: ["score"],
 };

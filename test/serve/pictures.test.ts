@@ -92,6 +92,18 @@ describe("pictures of a server", () => {
     expect(between).not.toEqual(ends.slice(0, 784));
   });
 
+  it("are shown as they form, the last ones as they are drawn", async () => {
+    const wanted = { count: 2, seed: 4, label: 3, steps: 4 };
+    const { samples } = (await ask(server, "/sample?model=digits", wanted)).body;
+    const { status, body } = await ask(server, "/sample?model=digits", { ...wanted, states: 3 });
+    expect(status).toBe(200);
+    expect(body.samples.shape).toEqual([3, 2, 1, 28, 28]);
+    const size = 2 * 784;
+    const last = body.samples.data.slice(2 * size);
+    expect(last.filter((value: number, i: number) => Math.abs(value - samples.data[i]) > 1)).toEqual([]);
+    expect(body.samples.data.slice(0, size)).not.toEqual(last);
+  });
+
   it("are what its client returns", async () => {
     const client = connect(server.url);
     const digits = client.model<"rectified-flow">("digits");
@@ -139,6 +151,13 @@ describe("a request for pictures that is wrong", () => {
       { samples },
       400,
       /images \(nice\) cannot edit; it can score, sample/,
+    ],
+    [
+      "too many states",
+      "/sample?model=digits",
+      { count: 3, states: 7 },
+      413,
+      /21 samples, more than the limit of 20/,
     ],
     ["reasons of pictures", "/score?model=images", { samples, why: 1 }, 400, /^why: /],
   ] as const)("%s", async (_what, path, body, status, message) => {

@@ -3,7 +3,7 @@ import { cosineDistance, nearestTo, nextInDirection, planeOf, vectorsOf } from "
 import { literal } from "../../studio/use/literal.ts";
 import { marked } from "../../studio/use/mask.ts";
 import { oddestFirst } from "../../studio/use/oddest.ts";
-import { asNumbers, formOf, pictureOf, picturesOf, rgbaOf } from "../../studio/use/pictures.ts";
+import { asNumbers, formOf, gridOf, pictureOf, picturesOf, rgbaOf } from "../../studio/use/pictures.ts";
 
 describe("features in a plane", () => {
   // Points of a tilted plane in five dimensions: their distances are kept.
@@ -88,6 +88,15 @@ describe("pictures of the page", () => {
     ]);
     const model = { sample: { kind: "picture", shape: [1, 28, 20], binary: true } } as const;
     expect(formOf(model as never)).toEqual({ channels: 1, height: 28, width: 20, isBinary: true });
+  });
+
+  it("stand in a grid with white between them", () => {
+    const form = { channels: 2, height: 1, width: 2, isBinary: true };
+    const pictures = [0, 0, 0].map(() => new Float32Array(4));
+    const { picture, form: whole } = gridOf(pictures, form);
+    expect(whole).toEqual({ ...form, width: 5, height: 3 });
+    const plane = [0, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1];
+    expect([...picture]).toEqual([...plane, ...plane]);
   });
 
   it("are marked along the line of the brush", () => {
