@@ -5,7 +5,7 @@ import { OptionError } from "../errors.ts";
 import type { Run } from "../tasks/open-run.node.ts";
 import { sampleSchema } from "../tasks/run/definition.node.ts";
 import { codecOf } from "../tasks/use/codes.node.ts";
-import { embedderOf, layerShape } from "../tasks/use/embed.node.ts";
+import { layerShape } from "../tasks/use/embed.node.ts";
 import { hasReasons } from "../tasks/use/reasons.node.ts";
 import type { ServedAbility, ServedColumn, ServedModel } from "./abilities.ts";
 
@@ -30,7 +30,8 @@ export function describeRun(name: string, { loaded, config, classes, weightsStep
   const { dataInfo, modelOptions } = config;
   const rows = !isPicture(dataInfo);
   const other = isDetector(model) ? undefined : model;
-  const hasFeatures = can(() => embedderOf(loaded));
+  // A conditional model has an encoder, but no features of a sample alone.
+  const hasFeatures = can(() => layerShape(loaded, {}));
   const abilities: ServedAbility[] = [];
   if (other === undefined) abilities.push("detect");
   if (other?.logProb !== undefined) abilities.push("score");

@@ -85,6 +85,8 @@ export function FeatureMap({ label, places, names, pictures, chosen, near, onCho
         role="group"
         aria-label={label}
         onWheel={(event) => {
+          // A map that is seen whole lets the page be turned.
+          if (event.deltaY > 0 && zoom <= ZOOM.least) return;
           event.preventDefault();
           const { left, top, width, height } = event.currentTarget.getBoundingClientRect();
           const unit = (1 - 2 * EDGE) * zoom;

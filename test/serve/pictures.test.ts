@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect } from "../../src/serve/client.ts";
 import type { EidosServer } from "../../src/serve/index.node.ts";
 import { temporaryFolder } from "../support.ts";
-import { ask, fitImages, fixture, float32, openRun, picture, serve } from "./support.ts";
+import { ask, fitConditional, fitImages, fixture, float32, openRun, picture, serve } from "./support.ts";
 
 // Pictures that a server completes, varies and leads from one to another: what it answers equals what the runs answer when they are opened here.
 
@@ -14,13 +14,17 @@ let server: EidosServer;
 beforeAll(async () => {
   folder = await temporaryFolder();
   await fitImages(join(folder, "images"));
-  server = await serve([join(folder, "images"), `digits=${fixture("rectified-flow-digits")}`], {
-    port: 0,
-    workers: 1,
-    threads: 1,
-    log: "silent",
-    maxSamples: 20,
-  });
+  await fitConditional(join(folder, "vae"));
+  server = await serve(
+    [join(folder, "images"), join(folder, "vae"), `digits=${fixture("rectified-flow-digits")}`],
+    {
+      port: 0,
+      workers: 1,
+      threads: 1,
+      log: "silent",
+      maxSamples: 20,
+    },
+  );
 });
 afterAll(async () => {
   await server?.close();
@@ -90,6 +94,22 @@ describe("pictures of a server", () => {
     expect(ends.filter((value, i) => Math.abs(value - (data[i] ?? 0)) > 1)).toEqual([]);
     const between = body.samples.data.slice(784, 2 * 784);
     expect(between).not.toEqual(ends.slice(0, 784));
+  });
+
+  it("are led from one to another under a class, where the model has such and no features of a sample alone", async () => {
+    const models = await connect(server.url).models();
+    const { abilities = [] } = models.find(({ name }) => name === "vae") ?? {};
+    expect(abilities).toContain("interpolate");
+    expect(abilities).not.toContain("embed");
+    const samples = { shape: [2, 1, 28, 28], data: Array.from({ length: 2 * 784 }, (_, i) => i % 2) };
+    const [one, other] = await Promise.all(
+      [3, 7].map((label) => ask(server, "/interpolate?model=vae", { samples, steps: 2, label })),
+    );
+    expect(one?.body.samples.shape).toEqual([1, 2, 1, 28, 28]);
+    expect(other?.body.samples).not.toEqual(one?.body.samples);
+    const without = await ask(server, "/interpolate?model=vae", { samples, steps: 2 });
+    expect(without.status).toBe(400);
+    expect(without.body.error).toMatch(/class/);
   });
 
   it("are shown as they form, the last ones as they are drawn", async () => {
