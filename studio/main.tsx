@@ -1,5 +1,6 @@
 import { effect } from "@preact/signals";
 import { render } from "preact";
+import { later } from "./app/later.tsx";
 import { roomId } from "./app/route.ts";
 import { type Room, Shell } from "./app/shell.tsx";
 import { language, t } from "./i18n/index.ts";
@@ -16,11 +17,16 @@ import "./styles/use.css";
 
 /** Rooms of the studio in the order in which they are offered; each has its own part of the address. */
 const PLAYGROUND: Room = { id: "playground", name: "app.room.playground", view: Playground };
+const DETECTION: Room = {
+  id: "detection",
+  name: "app.room.detection",
+  view: later(async () => (await import("./detection/detection.tsx")).Detection),
+};
 const OF_SERVER: readonly Room[] = [
   { id: "runs", name: "app.room.runs", view: Runs },
   { id: "use", name: "app.room.use", view: Use },
 ];
-const ROOMS: readonly Room[] = [PLAYGROUND, ...(hasServer ? OF_SERVER : [])];
+const ROOMS: readonly Room[] = [PLAYGROUND, DETECTION, ...(hasServer ? OF_SERVER : [])];
 
 const current = (): Room => ROOMS.find(({ id }) => id === roomId.value) ?? PLAYGROUND;
 

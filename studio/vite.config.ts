@@ -1,8 +1,10 @@
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
+import { DOCS_OF_DETECTION } from "./detection/docs.ts";
 import { entrances } from "./entrances.ts";
 import { DOCS_OF_MODELS } from "./playground/docs.ts";
+import { docsFile } from "./ui/docs.ts";
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -64,9 +66,9 @@ function besideThePage(): Plugin {
       for (const name of RUNTIME)
         await copyFile(at(`../node_modules/onnxruntime-web/dist/${name}`), `${out}runtime/${name}`);
       await mkdir(`${out}docs`, { recursive: true });
-      for (const page of new Set(Object.values(DOCS_OF_MODELS))) {
+      for (const page of new Set([...Object.values(DOCS_OF_MODELS), ...DOCS_OF_DETECTION])) {
         const text = await readFile(at(`../docs/${page}.md`), "utf8");
-        await writeFile(`${out}docs/${page.replaceAll("/", "-")}.html`, docsPage(page, text));
+        await writeFile(`${out}docs/${docsFile(page)}`, docsPage(page, text));
       }
       await copyFile(at("styles/docs.css"), `${out}docs/docs.css`);
       const licenses = await Promise.all([...bundled].sort().map(licenseOf));

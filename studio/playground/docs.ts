@@ -14,8 +14,3 @@ export const DOCS_OF_MODELS: Readonly<Record<ModelKey, string>> = {
   vae: "latent/vae",
   gan: "latent/gan",
 };
-
-/** Where the studio keeps that page, from the page itself. */
-export function docsAddress(model: ModelKey): string {
-  return `./docs/${DOCS_OF_MODELS[model].replaceAll("/", "-")}.html`;
-}

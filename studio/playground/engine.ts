@@ -22,9 +22,9 @@ import {
 } from "eidos/flows";
 import { ganDefinition, Vae, vaeDefinition } from "eidos/latent";
 import { energyDistance } from "eidos/metrics";
-import { builderOf, type Model, type ModelDefinition } from "eidos/model";
+import { builderOf, type Exportable, type Model, type ModelDefinition } from "eidos/model";
 import { adam, nameParameters, parametersOf, writeSafetensors } from "eidos/nn";
-import { Random, type Runtime, Session, type State } from "eidos/program";
+import { exportOnnx, Random, type Runtime, Session, type State } from "eidos/program";
 import { elementCount, float32, type NdArray } from "eidos/tensor";
 import { type Training, type TrainingStep, train } from "eidos/train";
 import { type DataSpec, EXTENT } from "./data.ts";
@@ -394,6 +394,28 @@ export class Engine {
   async file(): Promise<Uint8Array<ArrayBuffer>> {
     await this.refresh();
     return writeSafetensors(this.weights, { model: this.entry.recipe.model, step: String(this.weighed) });
+  }
+
+  /**
+   * A sampler as an ONNX file with the weights inside: noise goes in, samples come out. Of diffusion models it is the solver with its steps, as
+   * set; of others one pass, at temperature 1 and without truncation.
+   */
+  async onnx(settings: Settings): Promise<Uint8Array<ArrayBuffer>> {
+    await this.refresh();
+    const { outputs, description } = this.sampler(settings);
+    const about = { model: this.entry.recipe.model, step: String(this.weighed), description };
+    return exportOnnx(outputs, this.weights, about).slice();
+  }
+
+  private sampler(settings: Settings): ReturnType<Exportable["exported"]> {
+    const whole = this.model.exportedSampler?.({ ...this.entry.fixed, ...settings });
+    if (whole !== undefined) return whole;
+    const draws = this.model.exportedDraws?.();
+    if (draws === undefined) throw new Error("the model draws no samples by a graph");
+    return {
+      outputs: { samples: draws.samples },
+      description: "random.0, …: noise, as randomInputs names it. samples: [batch, 2], units of the data.",
+    };
   }
 
   /** Frees what the runtime holds. */

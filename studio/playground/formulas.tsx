@@ -1,50 +1,21 @@
-import type { ComponentChild, VNode } from "preact";
+import type { VNode } from "preact";
+import {
+  call,
+  frac,
+  i,
+  n,
+  named,
+  normSquared,
+  o,
+  over,
+  type Part,
+  root,
+  row,
+  sub,
+  sup,
+  word,
+} from "../ui/mathml.tsx";
 import type { ModelKey } from "./models.ts";
-
-// Formulas in MathML, which browsers draw themselves.
-
-type Part = ComponentChild;
-
-const i = (name: string): VNode => <mi>{name}</mi>;
-const n = (value: string): VNode => <mn>{value}</mn>;
-const o = (symbol: string): VNode => <mo>{symbol}</mo>;
-const word = (text: string): VNode => <mi mathvariant="normal">{text}</mi>;
-/** The name of an operator, with a thin space behind it. */
-const named = (text: string): VNode => (
-  <mrow>
-    <mi mathvariant="normal">{text}</mi>
-    <mspace width="0.17em" />
-  </mrow>
-);
-const sub = (base: Part, index: Part): VNode => (
-  <msub>
-    {base}
-    {index}
-  </msub>
-);
-const sup = (base: Part, exponent: Part): VNode => (
-  <msup>
-    {base}
-    {exponent}
-  </msup>
-);
-const frac = (top: Part, bottom: Part): VNode => (
-  <mfrac>
-    {top}
-    {bottom}
-  </mfrac>
-);
-const root = (inside: Part): VNode => <msqrt>{inside}</msqrt>;
-const over = (base: Part, mark: string): VNode => (
-  <mover accent>
-    {base}
-    <mo>{mark}</mo>
-  </mover>
-);
-const row = (...parts: readonly Part[]): VNode => <mrow>{parts}</mrow>;
-const call = (name: Part, ...given: readonly Part[]): VNode =>
-  row(name, o("("), ...given.flatMap((part, k) => (k === 0 ? [part] : [o(","), part])), o(")"));
-const normSquared = (...inside: readonly Part[]): VNode => row(o("‖"), ...inside, sup(o("‖"), n("2")));
 
 const x0 = sub(i("x"), n("0"));
 const xt = sub(i("x"), i("t"));

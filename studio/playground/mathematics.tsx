@@ -1,5 +1,6 @@
 import { type TextKey, t } from "../i18n/index.ts";
-import { docsAddress } from "./docs.ts";
+import { Explanation } from "../ui/explanation.tsx";
+import { DOCS_OF_MODELS } from "./docs.ts";
 import { FORMULAS } from "./formulas.tsx";
 import { MODELS, type ModelKey } from "./models.ts";
 import { state } from "./signals.ts";
@@ -27,29 +28,13 @@ export function Mathematics() {
       <h2 id="math-title">{t("math.title")}</h2>
       <div class="columns">
         {models.map((key) => (
-          <div key={key}>
-            <h3>{t(MODELS[key].name)}</h3>
-            <section
-              class="formulas"
-              aria-label={t(MODELS[key].name)}
-              // biome-ignore lint/a11y/noNoninteractiveTabindex: where it is narrow, keys scroll it
-              tabIndex={0}
-            >
-              {FORMULAS[key].map((formula, k) => (
-                <math key={k} display="block">
-                  {formula}
-                </math>
-              ))}
-            </section>
-            {TEXTS[key].map((text) => (
-              <p key={text}>{t(text)}</p>
-            ))}
-            <p>
-              <a href={docsAddress(key)} target="_blank" rel="noreferrer">
-                {t("math.more", { name: t(MODELS[key].name) })}
-              </a>
-            </p>
-          </div>
+          <Explanation
+            key={key}
+            name={t(MODELS[key].name)}
+            formulas={FORMULAS[key]}
+            texts={TEXTS[key]}
+            page={DOCS_OF_MODELS[key]}
+          />
         ))}
       </div>
     </section>

@@ -1,8 +1,9 @@
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { number, type TextKey, t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
 import { Range, Select } from "../ui/fields.tsx";
-import type { Frame } from "../ui/frame.ts";
+import { type Frame, readColors } from "../ui/frame.ts";
+import { animation } from "./animation.ts";
 import { saveFile } from "./download.ts";
 import type { Picture } from "./engine.ts";
 import { LossChart } from "./loss-chart.tsx";
@@ -30,8 +31,8 @@ const VIEW_NAMES: Readonly<Record<string, TextKey>> = {
 /** Particles whose way is drawn: random ways cross so often that more would hide everything. */
 const TRAILS = { straight: 90, random: 14 } as const;
 
-/** What the canvas of a model shows. */
-function paintPicture(frame: Frame, runner: Runner): void {
+/** What the canvas of a model shows. @param at the time of a path */
+function paintPicture(frame: Frame, runner: Runner, at?: number): void {
   const picture = runner.picture.value;
   const { colors } = frame;
   const points = state.value.showData ? dataPoints.value : undefined;
@@ -48,7 +49,7 @@ function paintPicture(frame: Frame, runner: Runner): void {
     paintPoints(frame, picture.points, { color: colors.accent, side: 2.6, alpha: 0.9 });
   if (picture?.kind === "path")
     paintPath(frame, picture.states, {
-      time: time.value,
+      time: at ?? time.value,
       trails: TRAILS[drawsNoise(runner.key, settingsOf(runner.key)) ? "random" : "straight"],
     });
   if (picture?.kind === "field") paintField(frame, picture);
@@ -113,6 +114,7 @@ function FigureList({ runner }: { readonly runner: Runner }) {
 /** One model: what it has learnt, how well, and what can be taken along. */
 export function Panel({ runner }: { readonly runner: Runner }) {
   const canvas = useRef<HTMLCanvasElement | undefined>(undefined);
+  const [isDrawing, setDrawing] = useState(false);
   const { key } = runner;
   const entry = MODELS[key];
   const name = t(entry.name);
@@ -134,6 +136,16 @@ export function Panel({ runner }: { readonly runner: Runner }) {
             ? t(WHY[picture.why])
             : undefined;
   const file = (extension: string): string => `${key}-${step}.${extension}`;
+  const saveAnimation = async (): Promise<void> => {
+    if (canvas.current === undefined) return;
+    setDrawing(true);
+    try {
+      const paint = (frame: Frame, at: number): void => paintPicture(frame, runner, at);
+      saveFile(file("gif"), await animation(readColors(canvas.current), paint));
+    } finally {
+      setDrawing(false);
+    }
+  };
   return (
     <article class="card panel" data-model={key} data-status={status.kind} aria-labelledby={`panel-${key}`}>
       <header>
@@ -189,9 +201,24 @@ export function Panel({ runner }: { readonly runner: Runner }) {
           </button>
           <button
             type="button"
+            disabled={!isReady}
+            onClick={async () => saveFile(file("onnx"), await runner.onnx())}
+          >
+            {t("panel.onnx")}
+          </button>
+          <button
+            type="button"
             onClick={() => canvas.current?.toBlob((blob) => blob !== null && saveFile(file("png"), blob))}
           >
             {t("panel.png")}
+          </button>
+          <button
+            type="button"
+            disabled={picture?.kind !== "path" || isDrawing}
+            title={picture?.kind === "path" ? undefined : t("panel.gif.path")}
+            onClick={saveAnimation}
+          >
+            {t("panel.gif")}
           </button>
           <button
             type="button"

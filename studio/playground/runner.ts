@@ -89,6 +89,11 @@ export class Runner {
     return this.api.file();
   }
 
+  /** The sampler as it is set, as a file. */
+  onnx(): Promise<Uint8Array> {
+    return this.api.onnx(settingsOf(this.key));
+  }
+
   dispose(): void {
     this.ended = true;
     this.unwatch();

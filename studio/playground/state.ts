@@ -1,4 +1,5 @@
 import type { Stroke } from "eidos/data";
+import { readLink, writeLink } from "../ui/link.ts";
 import { type DataSpec, EXTENT, isPlane } from "./data.ts";
 import { initialSettings, isModelKey, MODELS, type ModelKey, type Settings } from "./models.ts";
 
@@ -114,7 +115,7 @@ export function encodeState(state: PlayState): string {
       if (value !== initial[option]) entries.push([`${key}.${option}`, String(value)]);
     }
   }
-  return entries.map(([name, value]) => `${name}=${value}`).join("&");
+  return writeLink(entries);
 }
 
 /** A value of a setting from its text; undefined where the control does not take it. */
@@ -147,16 +148,7 @@ export function decodeState(text: string): {
   readonly state: PlayState;
   readonly dropped: readonly string[];
 } {
-  const dropped: string[] = [];
-  let state: PlayState = INITIAL;
-  for (const part of text.split("&").filter((entry) => entry !== "")) {
-    const at = part.indexOf("=");
-    const [name, value] = at < 0 ? [part, ""] : [part.slice(0, at), part.slice(at + 1)];
-    const change = changeOf(state, name, value);
-    if (change === undefined) dropped.push(part.length > 40 ? `${part.slice(0, 40)}…` : part);
-    else state = { ...state, ...change };
-  }
-  return { state, dropped };
+  return readLink(text, INITIAL, changeOf);
 }
 
 /** What one entry changes; undefined where it is not understood. */

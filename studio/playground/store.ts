@@ -1,4 +1,5 @@
 import { batch, computed, effect, signal } from "@preact/signals";
+import { linkOfAddress } from "../ui/link.ts";
 import { startWorker } from "./connect.ts";
 import { type DataSpec, dataKey, PLANES } from "./data.ts";
 import type { ModelKey } from "./models.ts";
@@ -43,8 +44,12 @@ function arrange(data: DataSpec, models: readonly ModelKey[]): void {
 const ROOM = "#/playground";
 
 function readAddress(): void {
-  const at = location.hash.indexOf("?");
-  const found = decodeState(at < 0 ? "" : decodeURIComponent(location.hash.slice(at + 1)));
+  const link = linkOfAddress();
+  if ("broken" in link) {
+    dropped.value = [link.broken];
+    return;
+  }
+  const found = decodeState(link.text);
   batch(() => {
     state.value = found.state;
     dropped.value = found.dropped;
@@ -71,12 +76,7 @@ export function openPlayground(): () => void {
 
 /** Reads the address, and lets models, pictures and address follow the state from then on. */
 function begin(): void {
-  try {
-    readAddress();
-  } catch {
-    // An address with a broken % sequence says nothing.
-    dropped.value = [location.hash.slice(0, 40)];
-  }
+  readAddress();
   const { api } = startWorker("data");
   const models = computed(() => state.value.models.join());
   effect(() => {

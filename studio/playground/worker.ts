@@ -11,7 +11,7 @@ import {
   pointsOf,
   trueDensity,
 } from "./engine.ts";
-import type { ModelKey } from "./models.ts";
+import type { ModelKey, Settings } from "./models.ts";
 
 // The worker of one model. Everything is computed here, so that the page stays free to draw.
 
@@ -62,6 +62,10 @@ const api = {
   },
   async file(): Promise<Uint8Array> {
     const bytes = await made().file();
+    return transfer(bytes, [bytes.buffer]);
+  },
+  async onnx(settings: Settings): Promise<Uint8Array> {
+    const bytes = await made().onnx(settings);
     return transfer(bytes, [bytes.buffer]);
   },
 };

@@ -38,7 +38,8 @@ export function SquareCanvas({ paint, label, class: name, onCanvas }: CanvasProp
         painted = true;
         const ratio = Math.min(3, devicePixelRatio || 1);
         const size = Math.max(1, Math.round(canvas.clientWidth * ratio));
-        if (canvas.width !== size) {
+        // A new canvas is 300 pixels wide and 150 high.
+        if (canvas.width !== size || canvas.height !== size) {
           canvas.width = size;
           canvas.height = size;
         }

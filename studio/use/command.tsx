@@ -42,7 +42,8 @@ interface CommandProps {
 
 /** The command, and the program, that does the same. */
 export function Command({ name, verb, words, code }: CommandProps) {
-  const path = `${folder.value}/${name}`;
+  // Before the runs are listed, where they usually are.
+  const path = `${folder.value || "runs"}/${name}`;
   const command = ["npx", "eidos", verb, path, ...words].map((word) => quoted(String(word))).join(" ");
   const imports = code.some((line) => /\brows\(/.test(line)) ? "openRun, rows" : "openRun";
   const program = [

@@ -3,7 +3,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { InferenceSession } from "onnxruntime-node";
 import type { Browser, Locator, Page } from "playwright-core";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../../src/nn/safetensors.ts";
 import { type Running, start } from "../cli/support.ts";
@@ -89,6 +91,21 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     const noise = await shown(canvas);
     await page.keyboard.press("End");
     await becomes(canvas, noise);
+    await page.locator("[data-model=rectified-flow]").getByText("Download").click();
+    const [way] = await Promise.all([
+      page.waitForEvent("download"),
+      page.locator("[data-model=rectified-flow]").getByRole("button", { name: "Way (GIF)" }).click(),
+    ]);
+    const { format, pages, width } = await sharp(await way.path(), { animated: true }).metadata();
+    expect([format, pages, width]).toEqual(["gif", 31, 360]);
+    const first = await sharp(await way.path(), { page: 0 })
+      .raw()
+      .toBuffer();
+    expect(
+      await sharp(await way.path(), { page: 30 })
+        .raw()
+        .toBuffer(),
+    ).not.toEqual(first);
     await page.getByRole("radio", { name: "Velocity" }).check();
     await page.locator("[data-model=spline-flow] .message").waitFor();
     await page.getByRole("radio", { name: "Density" }).check();
@@ -117,6 +134,13 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
       panel.getByRole("button", { name: "Program (TypeScript)" }).click(),
     ]);
     expect(await readFile(await program.path(), "utf8")).toContain('findModel("spline-flow")');
+    const [sampler] = await Promise.all([
+      page.waitForEvent("download"),
+      panel.getByRole("button", { name: "Sampler (ONNX)" }).click(),
+    ]);
+    expect(sampler.suggestedFilename()).toMatch(/^spline-flow-\d+\.onnx$/);
+    const session = await InferenceSession.create(await sampler.path());
+    expect([session.inputNames, session.outputNames]).toEqual([["random.0"], ["samples"]]);
     expect(await violations(page)).toEqual([]);
     await page.close();
   });
@@ -267,6 +291,8 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     await reaches(page, "nice", 1);
     const docs = await page.getByRole("link", { name: "NICE：文档" }).getAttribute("href");
     expect((await page.goto(new URL(docs ?? "", page.url()).href))?.status()).toBe(200);
+    await page.goto(`http://127.0.0.1:${port}/some/where/#/detection?rule=fcos`);
+    await page.getByText(/位置：9 个/).waitFor({ timeout: LONG });
     await page.close();
     server.closeAllConnections();
     server.close();

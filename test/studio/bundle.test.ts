@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 
@@ -19,6 +19,14 @@ describe("the page of the studio", () => {
     expect(scripts.length).toBeGreaterThan(0);
     const bytes = scripts.reduce((sum, [, path = ""]) => sum + gzipSync(read(path)).length, 0);
     expect(bytes).toBeLessThan(150_000);
+  });
+
+  it("fetches the room of detection when that is opened, not before", () => {
+    const own = readdirSync(new URL("assets/", built)).filter((name) =>
+      /^detection-.*\.(js|css)$/.test(name),
+    );
+    expect(own.length).toBe(2);
+    expect(own.filter((name) => page.includes(name))).toEqual([]);
   });
 
   it("has no script inside, and asks for nothing but its own files", () => {

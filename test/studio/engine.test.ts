@@ -1,8 +1,10 @@
 import { drawnPoints } from "eidos/data";
 import { energyDistance } from "eidos/metrics";
 import { readSafetensors } from "eidos/nn";
+import { Random } from "eidos/program";
 import { nodeRuntime } from "eidos/program/node";
 import { float32 } from "eidos/tensor";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import type { DataSpec } from "../../studio/playground/data.ts";
 import {
@@ -124,6 +126,46 @@ describe("the engine of the playground", () => {
     expect(metadata).toEqual({ model: "nice", step: "2" });
     const count = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
     expect(count).toBeGreaterThanOrEqual(engine.prepared.parameters);
+    await engine.release();
+  });
+
+  it.each(MODEL_KEYS)("writes the sampler of %s as an ONNX file that runs without eidos", async (key) => {
+    const engine = new Engine(key, MOONS, 0, await runtime);
+    await engine.advance({ steps: 2, milliseconds: 60_000 });
+    const few = MODELS[key].controls.some(({ option }) => option === "steps") ? { steps: 6 } : {};
+    const settings = { ...initialSettings(key), ...few };
+    const count = 20;
+    const session = await InferenceSession.create(await engine.onnx(settings));
+    // The noise that the model itself begins with for this seed.
+    const noise = new Float32Array(2 * count);
+    const random = new Random(1).split("sample");
+    for (let i = 0; i < count; i++) {
+      const row = random.split(i);
+      const own = MODELS[key].family === "flow" ? row : row.split("noise");
+      own.fillNormal(noise.subarray(2 * i, 2 * i + 2));
+    }
+    const feeds = session.inputMetadata.map(({ name, ...input }) => {
+      const shape =
+        "shape" in input ? input.shape.map((side) => (typeof side === "number" ? side : count)) : [];
+      const size = shape.reduce((product, side) => product * side, 1);
+      const isFirst = shape.join() === [count, 2].join();
+      const values = isFirst ? noise : Float32Array.from({ length: size }, () => 0.5);
+      return [name, new Tensor("float32", values, shape)] as const;
+    });
+    const { samples } = await session.run(Object.fromEntries(feeds));
+    expect(samples?.dims).toEqual([count, 2]);
+    const drawn = samples?.data as Float32Array;
+    expect(drawn.every(Number.isFinite)).toBe(true);
+    // Without other noise the samples are those that the page shows.
+    if (feeds.length === 1 && key !== "gan") {
+      const { picture } = await engine.look(request(key, "samples", { count, settings }));
+      if (picture.kind !== "samples") throw new Error("no samples");
+      const apart = drawn.reduce(
+        (most, value, i) => Math.max(most, Math.abs(value - (picture.points[i] ?? 0))),
+        0,
+      );
+      expect(apart).toBeLessThan(1e-3);
+    }
     await engine.release();
   });
 

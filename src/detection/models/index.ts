@@ -155,6 +155,7 @@ export type { YoloV3Outputs } from "./yolo-v3.ts";
 export {
   type AnchorTargets,
   assignAnchors,
+  foundObjects,
   YoloV3,
   type YoloV3Anchors,
   type YoloV3Options,

@@ -290,6 +290,25 @@ function sparing(targets: AnchorTargets, spared: Tensor): AnchorTargets {
 }
 
 /**
+ * Which predicted boxes lie on an object by an IoU above a threshold: those to which no object is assigned cost nothing then (Redmon and
+ * Farhadi 2018, "YOLOv3", section 2.1).
+ * @param predicted [n, k, 4]
+ * @returns [n, k] (bool)
+ */
+export function foundObjects(
+  predicted: Tensor,
+  { boxes, labels, invalid }: Pick<ObjectRows, "boxes" | "labels" | "invalid">,
+  threshold: number,
+): Tensor {
+  const overlaps = boxOverlap(predicted.unsqueeze(1), boxes.unsqueeze(2));
+  const covered = where(areObjects(labels), overlaps, 0).max(1).greater(threshold);
+  if (invalid === undefined) return covered;
+  // What is found of an object that is not learnt here is no more wrong than what is found of one that is.
+  const others = boxOverlap(predicted.unsqueeze(1), invalid.unsqueeze(2)).max(1).greater(threshold);
+  return logicalOr(covered, others);
+}
+
+/**
  * The losses of what the head predicts, for objects [n, m], divided by their number: squared errors of σ(t_x), σ(t_y), t_w and t_h,
  * weighted by 2 less the share of the image that the object covers (as in the authors' code), and cross entropy of objectness and
  * classes.
@@ -322,16 +341,7 @@ export function yoloV3Losses(
   );
 
   const predicted = boxesOfYolo(codes, anchors.boxes, anchors.strides).stopGradient();
-  const overlaps = boxOverlap(predicted.unsqueeze(1), boxes.unsqueeze(2));
-  const covered = where(areObjects(labels), overlaps, 0).max(1).greater(options.ignore);
-  // What is found of an object that is not learnt here is no more wrong than what is found of one that is.
-  const found =
-    invalid === undefined
-      ? covered
-      : logicalOr(
-          covered,
-          boxOverlap(predicted.unsqueeze(1), invalid.unsqueeze(2)).max(1).greater(options.ignore),
-        );
+  const found = foundObjects(predicted, { boxes, labels, invalid }, options.ignore);
   const put = (values: Tensor): Tensor =>
     scatterElementsAdd(broadcastTo(constant(0), objectness.shape), targets.places, values, 1);
   const answers = put(targets.weights);
