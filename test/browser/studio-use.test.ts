@@ -55,6 +55,9 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     const fit = ["--steps", "60", "--width", "16", "--report", "none", "--quiet"];
     const table = start(["fit", "nice", "flowers.csv", ...fit, "--out", "runs/flowers"], folder);
     expect((await table.outcome).code).toBe(0);
+    const embedding = ["--steps", "4", "--report", "none", "--quiet", "--out", "runs/near"];
+    const near = start(["fit", "deep-infomax", "flowers.csv", ...embedding], folder);
+    expect((await near.outcome).code).toBe(0);
     for (const [name, of] of [
       ["digits", "rectified-flow-digits"],
       ["scenes", "fcos-digit-scenes"],
@@ -232,6 +235,35 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     await page.close();
   });
 
+  it("lays rows of a table out on a map", async () => {
+    const page = await openRun("near", "embed");
+    await page.getByLabel(/^Choose a table/).setInputFiles(named("flowers.csv", TABLE));
+    const map = page.getByRole("group", { name: /^Map of 79: / });
+    await map.waitFor({ timeout: LONG });
+    await page.getByRole("heading", { name: "Near Row 1: length 5, width 3, kind rose" }).waitFor();
+    expect(await page.locator(".neighbors li").count()).toBe(8);
+    await page.locator(".neighbors li button").first().click();
+    await page.getByRole("heading", { name: "Near Row 1:" }).waitFor({ state: "detached" });
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
+  it("ranks pictures, the oddest first", async () => {
+    const page = await openRun("digits", "score");
+    const files = await Promise.all(
+      ["#000", "#777", "#fff"].map((color, i) => pictureFile(`${i}.png`, color, 28)),
+    );
+    await page.getByLabel("Choose pictures, or drop them here").setInputFiles(files);
+    await page.getByText("3 pictures, the oddest first.").waitFor({ timeout: LONG });
+    const nats = (await page.locator("figcaption").allTextContents()).map((text) =>
+      Number(/: (.*) nats$/.exec(text)?.[1]?.replace("−", "-").replaceAll(",", "")),
+    );
+    expect(nats).toHaveLength(3);
+    expect(nats).toEqual([...nats].sort((a, b) => a - b));
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
   it("shows pictures as they form", async () => {
     const page = await openRun("digits", "sample");
     await page.getByRole("slider", { name: "Count" }).fill("4");
@@ -336,7 +368,12 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     await page.close();
   });
 
-  it("fits narrow windows, dark and in Chinese", async () => {
+  it("fits wide windows, and narrow ones, dark and in Chinese", async () => {
+    const wide = await openRun("flowers", "impute", { viewport: { width: 2560, height: 1400 } });
+    await wide.getByRole("button", { name: "Take rows that the model draws" }).click();
+    await wide.getByText("0 gaps in 0 of 12 rows").waitFor({ timeout: LONG });
+    expect(await wide.evaluate(() => document.documentElement.scrollWidth)).toBe(2560);
+    await wide.close();
     const narrow = { viewport: { width: 360, height: 800 }, colorScheme: "dark", locale: "zh-CN" } as const;
     const page = await openRun("flowers", "score", narrow);
     const choose = page.getByLabel(/^选择一个表格/);
