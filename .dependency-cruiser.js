@@ -63,6 +63,7 @@ const HOUSE = [
       "worker.node",
       "pool.node",
       "queue",
+      "bodies",
       "requests",
       "tensors",
       "open-api",

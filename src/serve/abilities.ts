@@ -110,7 +110,7 @@ export type Work =
       /** Whether a grid of them as one picture is the answer. */
       readonly picture: boolean;
       /** So many states of pictures as they form are the answer, at most. */
-      readonly states: number | undefined;
+      readonly states?: number | undefined;
       readonly options: { readonly count: number; readonly seed: number } & Readonly<Record<string, unknown>>;
     }
   | {

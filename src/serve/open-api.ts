@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { version } from "../version.ts";
 import { ABILITIES, type ServedModel } from "./abilities.ts";
-import { BODIES, DETECT_OPTIONS, type RequestLimits } from "./requests.ts";
+import { BODIES, DETECT_OPTIONS } from "./bodies.ts";
+import type { RequestLimits } from "./requests.ts";
 
 // The OpenAPI document of a server: the routes of the Open Inference Protocol with its schemas by the names that the specification has for them,
 // and the plain routes with the schemas that check their bodies.

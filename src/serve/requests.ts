@@ -1,5 +1,4 @@
-import { z } from "zod";
-import { seedNumber, share, stepCount, unitCount } from "../bounds.ts";
+import type { z } from "zod";
 import { ServiceError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { elementCount, float32 } from "../tensor/array.ts";
@@ -12,9 +11,9 @@ import {
   type Unknown,
   type Work,
 } from "./abilities.ts";
+import { BODIES, DETECT_OPTIONS, type numbers, rows, type samples } from "./bodies.ts";
 
-// What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker. Bodies of the plain routes are described
-// here, of which the OpenAPI document is made.
+// What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker.
 
 /** How much one request may ask for. */
 export interface RequestLimits {
@@ -26,124 +25,6 @@ export interface RequestLimits {
 export function bad(message: string): never {
   throw new ServiceError(message, { status: 400 });
 }
-
-const cell = z.union([z.number(), z.string(), z.boolean(), z.null()]);
-
-const rows = z
-  .array(z.record(z.string(), cell))
-  .min(1)
-  .describe("rows of the table: cells by the names of columns");
-
-const numbers = z.strictObject({
-  shape: z.array(z.int().min(0)).min(1).max(8),
-  data: z.array(z.number()),
-});
-
-/** Numbers of samples as the model sees them. */
-const samples = numbers.describe(
-  "pictures as numbers 0 … 255 (of binary pictures 0 and 1), row-major: [n, channels, height, width]",
-);
-
-/** Rows that get reasons at most: each takes scores of many others. */
-const MOST_EXPLAINED = 100;
-
-const seed = seedNumber().default(0).describe("the same seed gives the same answer");
-
-const label = unitCount(0).optional().describe("class, for models that are conditional on it");
-
-const brought = { rows: rows.optional(), samples: samples.optional() };
-
-/** States of pictures that form, at most. */
-const MOST_STATES = 64;
-
-const draws = z.int().min(1).default(1);
-
-const solverSteps = stepCount().optional().describe("steps of a model that iterates (default: its own)");
-
-/** Bodies of the plain routes. Images are sent as they are, with the same options in the query. */
-export const BODIES = {
-  score: z.strictObject({
-    ...brought,
-    seed,
-    why: z
-      .int()
-      .min(0)
-      .max(MOST_EXPLAINED)
-      .default(0)
-      .describe("of so many rows of a table, the oddest ones, the cells that make them odd are told"),
-  }),
-  impute: z.strictObject({
-    rows: rows.describe("rows of the table, with null where a cell is missing"),
-    draws: draws.describe("completions of each row"),
-    seed,
-    label,
-  }),
-  sample: z.looseObject({
-    count: z.int().min(1).default(1).describe("how many samples"),
-    seed,
-    label,
-    given: z
-      .record(z.string(), z.union([z.string(), z.number()]))
-      .optional()
-      .describe("values of the columns that the model is conditioned on"),
-    states: z
-      .int()
-      .min(2)
-      .max(MOST_STATES)
-      .optional()
-      .describe("of pictures, so many states at most as they form: [states, count, channels, height, width]"),
-  }),
-  embed: z.strictObject({
-    ...brought,
-    seed,
-    layer: z.string().min(1).max(200).default("code").describe("which features"),
-    pool: z
-      .enum(["none", "mean"])
-      .default("none")
-      .describe("of maps, every number, or the mean over locations"),
-  }),
-  inpaint: z.strictObject({
-    samples,
-    unknown: numbers
-      .optional()
-      .describe("1 where pictures are to be drawn anew, otherwise 0: [height, width], or [n, height, width]"),
-    half: z
-      .enum(["top", "bottom", "left", "right"])
-      .optional()
-      .describe("the half that is drawn anew, in place of unknown"),
-    draws: draws.describe("completions of each picture"),
-    seed,
-    label,
-    steps: solverSteps,
-  }),
-  edit: z.strictObject({
-    samples,
-    strength: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.5)
-      .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise"),
-    draws: draws.describe("edits of each picture"),
-    seed,
-    label,
-    steps: solverSteps,
-  }),
-  interpolate: z.strictObject({
-    samples: samples.describe("pairs of pictures, as numbers: [2 · pairs, channels, height, width]"),
-    steps: z.int().min(2).default(8).describe("pictures along each path, its ends among them"),
-    label,
-  }),
-} as const;
-
-/** Options of detection, in the query. */
-export const DETECT_OPTIONS = z.strictObject({
-  confidence: share()
-    .optional()
-    .describe("least score of a detection (default: that at which F₁ was highest on the validation split)"),
-  iou: share().optional().describe("of two detections of a class that overlap more the better one stays"),
-  maximum: stepCount().optional().describe("most detections of an image"),
-});
 
 /** Parses what a client sent. @throws ServiceError naming what is wrong */
 export function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
