@@ -12,8 +12,6 @@ export const place = (file: string): string => fileURLToPath(new URL(file, impor
 export interface Server {
   readonly name: string;
   readonly url: string;
-  /** A route that computes nothing. */
-  readonly health: string;
   /** Seconds of processor time of all its processes so far; undefined where the system does not tell. */
   cpu(): Promise<number | undefined>;
   stop(): Promise<void>;
@@ -89,7 +87,7 @@ export async function eidosServer(runs: readonly string[], workers: number): Pro
     const metrics = await (await fetch(`${address}/metrics`)).text();
     return metrics.includes(`eidos_workers{state="idle"} ${workers}\n`);
   });
-  return { name: "eidos", url: address, health: "/v2/health/live", cpu: child.cpu, stop: child.stop };
+  return { name: "eidos", url: address, cpu: child.cpu, stop: child.stop };
 }
 
 /** A port of the loopback address that nothing listened on a moment ago. */
@@ -112,7 +110,7 @@ export async function peerServer(python: string, env: NodeJS.ProcessEnv, workers
     env: { ...process.env, ...env, OMP_NUM_THREADS: "1" },
   });
   await child.until(async () => (await fetch(`${url}/health`).catch(() => undefined))?.ok === true);
-  return { name: "FastAPI", url, health: "/health", cpu: child.cpu, stop: child.stop };
+  return { name: "FastAPI", url, cpu: child.cpu, stop: child.stop };
 }
 
 /** One request of a bench. */
@@ -189,20 +187,23 @@ export async function load(
   };
 }
 
-/** Milliseconds of a route that computes nothing, asked every tenth of a second while work is done. */
+/** Milliseconds of routes that compute nothing, each asked every tenth of a second while work is done. */
 export async function whileAsking<T>(
-  { url, health }: Server,
+  { url }: Server,
+  routes: readonly string[],
   work: Promise<T>,
-): Promise<{ readonly result: T; readonly milliseconds: readonly number[] }> {
+): Promise<{ readonly result: T; readonly milliseconds: ReadonlyMap<string, readonly number[]> }> {
   let over = false;
   const result = work.finally(() => {
     over = true;
   });
-  const milliseconds: number[] = [];
+  const milliseconds = new Map(routes.map((route) => [route, [] as number[]]));
   while (!over) {
-    const begun = performance.now();
-    await (await fetch(url + health)).text();
-    milliseconds.push(performance.now() - begun);
+    for (const [route, own] of milliseconds) {
+      const begun = performance.now();
+      await (await fetch(url + route)).text();
+      own.push(performance.now() - begun);
+    }
     await sleep(100);
   }
   return { result: await result, milliseconds };

@@ -41,6 +41,8 @@ const seconds = Number(options.seconds);
 const rounds = Number(options.rounds);
 const workers = Number(options.workers);
 const CLIENTS = [1, 8, 64];
+/** Routes that the main process answers by itself, which are to stay quick at full load. */
+const PROBES = ["/v2/health/live", "/metrics"];
 /** Requests of an overload for each that can be answered. */
 const OVERLOAD = 10;
 /** Connections of an open loop: more than the server lets wait. */
@@ -229,7 +231,7 @@ try {
     );
     lines.push("|---|---:|---:|---:|---:|---:|---:|---:|");
     let [capacity, least] = [0, Number.POSITIVE_INFINITY];
-    let probes: readonly number[] = [];
+    const probes = new Map<string, number[]>(PROBES.map((route) => [route, []]));
     let busiest: Results = new Map();
     const row = (name: string, results: Results, isOpen = false): void => {
       const [ours = [], peers = []] = [...results.values()];
@@ -243,8 +245,8 @@ try {
       const results = await inTurns(servers, async (server) => {
         const loaded = load(server, work, { connections, seconds });
         if (server !== mine || connections < 64) return loaded;
-        const { result, milliseconds } = await whileAsking(server, loaded);
-        probes = [...probes, ...milliseconds];
+        const { result, milliseconds } = await whileAsking(server, PROBES, loaded);
+        for (const [route, own] of milliseconds) probes.get(route)?.push(...own);
         return result;
       });
       busiest = results;
@@ -259,11 +261,15 @@ try {
       await inTurns(servers, (server) => load(server, work, { connections: 64, seconds, rate })),
       true,
     );
-    const sorted = [...probes].sort((a, b) => a - b);
-    lines.push(
-      "",
-      `\`/v2/health/live\` of eidos at 64 clients: ${number(median(sorted))} ms in the median, ${number(sorted.at(Math.floor(0.99 * sorted.length)) ?? Number.NaN)} ms p99, ${number(sorted.at(-1) ?? Number.NaN)} ms at most, of ${sorted.length}.`,
-    );
+    lines.push("", "| eidos at 64 clients, meanwhile | asked | median, ms | p99, ms | most, ms |");
+    lines.push("|---|---:|---:|---:|---:|");
+    for (const [route, milliseconds] of probes) {
+      const sorted = [...milliseconds].sort((a, b) => a - b);
+      const at = (share: number): string =>
+        number(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN);
+      lines.push(`| \`${route}\` | ${sorted.length} | ${number(median(sorted))} | ${at(0.99)} | ${at(1)} |`);
+      say(lines.at(-1) ?? "");
+    }
     const cpu = [...busiest.values()].map((outcomes) => median(outcomes.map((one) => one.cpu ?? Number.NaN)));
     lines.push(
       "",

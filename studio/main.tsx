@@ -23,6 +23,11 @@ const DETECTION: Room = {
   view: later(async () => (await import("./detection/detection.tsx")).Detection),
 };
 const OF_SERVER: readonly Room[] = [
+  {
+    id: "mark",
+    name: "app.room.mark",
+    view: later(async () => (await import("./mark/mark.tsx")).Mark),
+  },
   { id: "runs", name: "app.room.runs", view: Runs },
   { id: "use", name: "app.room.use", view: Use },
 ];

@@ -9,6 +9,7 @@ export { decodeImage } from "./image/decode.node.ts";
 export { openImageFolder } from "./image/folder.node.ts";
 export type { ImageFormat } from "./image/format.ts";
 export { type ImageBatch, streamImages } from "./image/stream.node.ts";
+export type { VideoFrame } from "./image/video.node.ts";
 export { isDetectionData, openData, openDetection, plainKind } from "./open.node.ts";
 export type { Batch, DataSet, Split, SplitName } from "./sources/data-set.ts";
 export { openDigits } from "./sources/digits.node.ts";

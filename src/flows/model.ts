@@ -4,6 +4,7 @@ import { OptionError } from "../errors.ts";
 import type {
   Density,
   Exportable,
+  ExportedCompletion,
   ExportedDraws,
   GradualSampler,
   Inpainter,
@@ -29,7 +30,7 @@ import {
   type Shape,
   type Tensor,
 } from "../tensor/index.ts";
-import { inpaintFlow } from "./completion/inpaint.ts";
+import { exportedCompletion, inpaintFlow } from "./completion/inpaint.ts";
 import { BASE_NAMES, type Base, gaussian } from "./densities/bases.ts";
 import { Conditioning, conditioningOptions } from "./densities/conditioning.ts";
 import type { Energy } from "./densities/objective.ts";
@@ -370,6 +371,11 @@ export class FlowModel
   /** Completions of partly known samples from the exact conditional density; see `inpaintFlow`. */
   inpaint(session: Session, options: InpaintOptions): Promise<NdArray<"float32">> {
     return inpaintFlow(this, this.data, session, options);
+  }
+
+  /** The graphs by which rows are completed outside; none for images. */
+  exportedCompletion(): ExportedCompletion | undefined {
+    return exportedCompletion(this, this.data);
   }
 
   /** The log-density and the code as a graph; for images, the dequantization noise is an input. */

@@ -1,5 +1,6 @@
 import { OptionError } from "../errors.ts";
-import { type Row, readRows } from "../flows/completion/inpaint.ts";
+import type { CompletionRow } from "../flows/completion/chains.ts";
+import { readRows } from "../flows/completion/inpaint.ts";
 import type { Base, Conditioning } from "../flows/index.ts";
 import type { InpaintOptions } from "../model/capabilities.ts";
 import type { DataInfo } from "../model/data-info.ts";
@@ -49,7 +50,7 @@ interface Work {
 }
 
 /** One completion to make. */
-interface Chain extends Row {
+interface Chain extends CompletionRow {
   readonly random: Random;
 }
 

@@ -335,6 +335,30 @@ export interface Exportable {
    * @param rows samples that are scored in one pass, which decides how many codes are drawn in it
    */
   exportedBound?(rows: number): ExportedBound;
+  /**
+   * The graphs by which partly known rows are completed outside, by `completeRows` of flows. Undefined where there are none.
+   * @throws GradientError where the log-density has no gradient
+   */
+  exportedCompletion?(): ExportedCompletion | undefined;
+}
+
+/** What completing rows outside takes. Inputs of the graphs: `x`, and `label` where the model knows classes. */
+export interface ExportedCompletion {
+  /** Draws in data units, [batch, …], of the inputs of `noise` as well. Undefined where there is no inverse. */
+  readonly draw?: Tensor;
+  /** As `draw`, with codes of what is known held, by the input `known`; where some rows can be completed exactly. */
+  readonly drawKnown?: Tensor;
+  /** Log-density of continuous data, [batch], and its gradient by `x`. */
+  readonly density: { readonly logDensity: Tensor; readonly gradient: Tensor };
+  /** Of a model of classes: the same, of the mixture of its classes. */
+  readonly mixture?: { readonly logDensity: Tensor; readonly gradient: Tensor };
+  /** Positions of the elements that are modeled; the others have to be known. */
+  readonly modeled: readonly number[];
+  /** Those positions in an order in which the model is triangular, where there is one. */
+  readonly order?: readonly number[];
+  /** Noise of a draw: what it is, and how many numbers. */
+  readonly noise: { readonly kind: "normal" | "uniform" | "logistic" | "mixture"; readonly size: number };
+  readonly course: { readonly iterations: number; readonly leapfrogs: number; readonly startPower: number };
 }
 
 /** A score log (1/k) Σ wᵢ in parts, each with one row for each sample or weight. */

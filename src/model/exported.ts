@@ -114,6 +114,77 @@ const precision = z
   })
   .readonly();
 
+/** A further file of an ability. */
+const part = z
+  .strictObject({
+    file: fileName(),
+    inputs: list(port, MOST.names).readonly(),
+    outputs: list(port, MOST.names).min(1).readonly(),
+  })
+  .readonly();
+
+const position = () => z.int().min(0).max(MOST.elements);
+
+/** How gaps of rows are filled in by many runs of files: `load` of eidos/use does it. */
+const completion = z
+  .strictObject({
+    cells: part.describe("samples as the model has them to columns in their own units"),
+    draw: part.optional().describe("noise to samples as the model has them, of a model that can be inverted"),
+    drawKnown: part
+      .optional()
+      .describe("as draw, with what is known held: exact for rows whose known numbers come first in order"),
+    density: part.describe("log-density of samples as the model has them, and its gradient"),
+    mixture: part.optional().describe("the same, of all classes by their shares"),
+    columns: list(
+      z
+        .strictObject({
+          gap: position().describe("numbers of the code that says whether a cell is there"),
+          size: position().describe("numbers of its value"),
+        })
+        .readonly(),
+      MOST.names,
+    )
+      .readonly()
+      .describe("of the columns in the order of the inputs: what each takes of a sample"),
+    modeled: list(position(), MOST.elements)
+      .readonly()
+      .describe("positions in a sample that the model has a density of; others have to be known"),
+    order: list(position(), MOST.elements)
+      .readonly()
+      .optional()
+      .describe("those positions in an order in which later numbers can be drawn given earlier ones"),
+    noise: z
+      .strictObject({
+        kind: z.enum(["normal", "uniform", "logistic", "mixture"]),
+        size: position().describe("numbers of one draw"),
+      })
+      .readonly(),
+    course: z
+      .strictObject({
+        iterations: z.int().min(1).max(MOST.steps),
+        leapfrogs: z.int().min(1).max(MOST.steps),
+        startPower: z.number().min(0).max(1),
+      })
+      .readonly()
+      .describe("trajectories of a chain, their mean leapfrog steps, and the power of the density at first"),
+    keys: z
+      .strictObject({
+        input: text().describe("of the keys of generators, a row of four words each"),
+        columns: texts(),
+      })
+      .readonly()
+      .optional()
+      .describe("columns whose cells are encoded with noise"),
+    firstRow: text().optional().describe("optional input: number of the first row"),
+    block: z.int().min(1).max(MOST.elements).describe("rows that are completed together with one seed"),
+    classColumn: text().optional().describe("column that holds the class of a row"),
+    shares: list(z.number().min(0).max(1), MOST.names)
+      .readonly()
+      .optional()
+      .describe("of the classes, of a model that is conditional on them"),
+  })
+  .readonly();
+
 /** What one file of an exported model does. */
 const ability = z
   .strictObject({
@@ -136,6 +207,7 @@ const ability = z
       .readonly()
       .optional()
       .describe("of a sampler whose steps can be run one by one; outputs are then samples on their way"),
+    completion: completion.optional().describe("of impute: further files and how they are used"),
     notes: texts().optional().describe("what is to be known beyond the inputs and outputs"),
     precision: precision.optional().describe("where weights are not float32"),
   })
@@ -156,6 +228,7 @@ export const exportedModelSchema = z.strictObject({
     .strictObject({
       score: ability.optional(),
       sample: ability.optional(),
+      impute: ability.optional(),
       embed: ability.optional(),
       detect: ability.optional(),
     })
@@ -173,6 +246,8 @@ export const exportedModelSchema = z.strictObject({
 export type ExportedModel = z.output<typeof exportedModelSchema>;
 export type ExportedAbility = z.output<typeof ability>;
 export type ExportedPort = z.output<typeof port>;
+export type ExportedPart = z.output<typeof part>;
+export type ExportedImputation = z.output<typeof completion>;
 export type ExportedAbilityName = keyof ExportedModel["abilities"];
 export type ExportedPrecision = z.output<typeof precision>;
 export type ExportedLoss = z.output<typeof loss>;

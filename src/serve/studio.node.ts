@@ -8,6 +8,8 @@ import { parseOptions } from "../options.ts";
 import { admit, cookieName, STUDIO_HEADERS } from "./studio/admission.node.ts";
 import { bytesOf, pageWithServer, studioFiles } from "./studio/files.node.ts";
 import { StudioFits } from "./studio/fits.node.ts";
+import { addMarkRoutes } from "./studio/mark-routes.node.ts";
+import { StudioMarks } from "./studio/marks.node.ts";
 import { type StudioOptions, studioOptions } from "./studio/options.ts";
 import { addFitRoutes, addRunRoutes, addStudioErrors } from "./studio/routes.node.ts";
 import { StudioRuns } from "./studio/runs.node.ts";
@@ -81,6 +83,7 @@ export async function startStudio(given: StudioOptions = {}, folder: string = BU
   const fits = new StudioFits(runs.folder, data);
   addRunRoutes(app, runs);
   addFitRoutes(app, { fits, runs, data });
+  addMarkRoutes(app, new StudioMarks(data));
   const served = new ServedRuns();
   addUseRoutes(app, runs, served);
   app.get("/*", async (request, reply) => {

@@ -1,3 +1,4 @@
+export type { VideoFrame } from "../data/image/video.node.ts";
 export {
   type CompareHooks,
   type CompareModel,
@@ -48,6 +49,7 @@ export {
 export {
   type EditRequest,
   type Found,
+  type FoundInFrame,
   type InpaintRequest,
   type OpenRunOptions,
   openRun,
@@ -59,6 +61,7 @@ export {
 export { findImages, type ImagePath } from "./run/inputs.node.ts";
 export type { SampleInput } from "./run/samples.node.ts";
 export type { AnomalyOptions, AnomalyRanking } from "./use/anomalies.node.ts";
+export type { DetectFramesOptions } from "./use/detect-video.node.ts";
 export type { Embedded, EmbedOptions, FeatureBatch, LayerOptions } from "./use/embed.node.ts";
 export type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
 export type { Imputation, ImputeOptions } from "./use/impute.node.ts";

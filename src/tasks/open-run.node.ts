@@ -2,6 +2,7 @@
 
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { DetectionSet } from "../data/boxes/set.ts";
+import type { VideoFrame } from "../data/image/video.node.ts";
 import type { DataSource } from "../data/index.node.ts";
 import type { PhotoImage } from "../data/index.ts";
 import type { DataSet } from "../data/sources/data-set.ts";
@@ -39,6 +40,7 @@ import {
   encodeSamples,
 } from "./use/codes.node.ts";
 import { type DetectedImage, type DetectFilesOptions, detectFiles } from "./use/detect.node.ts";
+import { type DetectFramesOptions, detectFrames } from "./use/detect-video.node.ts";
 import { editRun, translateRun } from "./use/edit.node.ts";
 import {
   type Embedded,
@@ -96,6 +98,16 @@ export interface Found {
   readonly height: number;
   /** From the best down, in pixels of the upright image. */
   readonly objects: readonly (Detection & { readonly label: string })[];
+}
+
+/** Objects found in a frame of a video. */
+export interface FoundInFrame extends Found {
+  /** From 0 on. */
+  readonly frame: number;
+  /** When it is shown, in seconds from the beginning of the video. */
+  readonly seconds: number;
+  /** Whether more was found than the maximum. */
+  readonly cut: boolean;
 }
 
 /** How images are completed. */
@@ -391,6 +403,27 @@ export class Run {
   }
 
   /**
+   * Finds objects in each frame of a video, one after the other; the video is never in memory.
+   *
+   *     for await (const { seconds, objects } of run.detectVideo("clip.mp4", { confidence: 0.5, signal })) …
+   *
+   * Ended by `signal`, or by leaving the loop, it looks at no further frame.
+   * @param video a file, which ffmpeg decodes, or frames with their times from elsewhere: a camera, another decoder
+   * @throws OptionError where the model finds no objects; DataError where no frame can be read; MissingPackageError where ffmpeg is not installed
+   */
+  async *detectVideo(
+    video: string | AsyncIterable<VideoFrame> | Iterable<VideoFrame>,
+    options: DetectFramesOptions = {},
+  ): AsyncGenerator<FoundInFrame> {
+    const run = detectorRun(this.loaded);
+    for await (const { frame, found, cut } of detectFrames(run, video, options)) {
+      const { index, seconds, width, height } = frame;
+      const objects = found.map((one) => ({ ...one, label: run.classes[one.class] ?? String(one.class) }));
+      yield { frame: index, seconds, width, height, objects, cut };
+    }
+  }
+
+  /**
    * Measures the model on a split of its data: loss, log-likelihood, and distances between drawn samples and data.
    * @throws OptionError where the data has changed since the fit, the split is empty or the model is a detector (`evaluateBoxes`)
    */
@@ -477,7 +510,7 @@ interface Methods {
     | "neighborPicture"
     | "duplicates";
   export: "export";
-  detect: "detect" | "detections" | "evaluateBoxes";
+  detect: "detect" | "detections" | "detectVideo" | "evaluateBoxes";
 }
 
 /** Methods that only some models have. */

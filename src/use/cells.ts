@@ -9,12 +9,13 @@ import type { Row } from "./types.ts";
 // Rows of a table as a graph takes and gives them: dates as numbers, gaps as what stands for them.
 
 /** The column of a port. */
-const columnOf = ({ name, column = name }: ExportedPort): string => column;
+export const columnOf = ({ name, column = name }: ExportedPort): string => column;
 
 const quoted = (value: unknown): string => shortened(JSON.stringify(String(value)));
 
 /** A cell at its place in a message. */
-const at = (row: number, port: ExportedPort): string => `rows[${row}]: column ${quoted(columnOf(port))}`;
+export const at = (row: number, port: ExportedPort): string =>
+  `rows[${row}]: column ${quoted(columnOf(port))}`;
 
 const PRECISIONS = [
   "year",
@@ -68,14 +69,20 @@ function presentCell(cell: NonNullable<Row[string]>, row: number, port: Exported
   throw new DataError(`${at(row, port)}: ${quoted(cell)} is no finite number`);
 }
 
+/** Whether a cell is missing. */
+export const isGap = (cell: Row[string], { categories }: ExportedPort): boolean =>
+  cell === null ||
+  cell === undefined ||
+  Number.isNaN(cell) ||
+  (cell === "" && categories?.includes("") !== true);
+
+/** A cell that a column can hold, in place of one that is missing. */
+export const anyCell = ({ type, hashed, categories = [], minimum = 0 }: ExportedPort): number | string =>
+  type === "string" ? (categories[0] ?? "") : hashed !== undefined ? "" : minimum;
+
 /** @throws DataError for a gap of a column that has none */
 function cellOf(cell: Row[string], row: number, port: ExportedPort): number | string {
-  const isGap =
-    cell === null ||
-    cell === undefined ||
-    Number.isNaN(cell) ||
-    (cell === "" && port.categories?.includes("") !== true);
-  if (!isGap) return presentCell(cell, row, port);
+  if (!isGap(cell, port)) return presentCell(cell as NonNullable<Row[string]>, row, port);
   if (port.missing === undefined) {
     throw new DataError(`${at(row, port)}: a cell is missing, and the model knows no gaps of this column`);
   }

@@ -3,6 +3,7 @@ import type { ExportedAbility, ExportedAbilityName, ExportedModel, ExportedPort 
 import { nearest } from "../nearest.ts";
 import type { Backend, Graph } from "./backend.ts";
 import { feedsOfRows, ignoredColumns, rowsOfOutputs } from "./cells.ts";
+import { imputed } from "./impute.ts";
 import { noiseFeeds, ROWS } from "./noise.ts";
 import { checkPixels, fitted, rgbOf } from "./pixels.ts";
 import { numbersOf, sizeOf, type Values, valuesOf } from "./tensors.ts";
@@ -10,6 +11,8 @@ import type {
   DetectOptions,
   FoundIn,
   ImageInput,
+  Imputed,
+  ImputeOptions,
   Numbers,
   PixelImage,
   Row,
@@ -38,6 +41,7 @@ export type Work =
         | { readonly rows?: undefined; readonly images: readonly ImageInput[] };
       readonly options: Plain<ScoreOptions>;
     }
+  | { readonly kind: "impute"; readonly rows: readonly Row[]; readonly options: Plain<ImputeOptions> }
   | { readonly kind: "sample"; readonly options: Plain<SampleOptions>; readonly inSteps: boolean };
 
 /** How work goes on, and whether it is still wanted. */
@@ -135,14 +139,16 @@ export class Engine {
 
   /** Opens the file of an ability. @throws AbilityError, DataError, FileError, DownloadError, RuntimeError */
   async open(name: ExportedAbilityName): Promise<void> {
-    await this.graph(this.ability(name));
+    const { file, completion } = this.ability(name);
+    const { cells, draw, drawKnown, density, mixture } = completion ?? {};
+    for (const part of [{ file }, cells, draw, drawKnown, density, mixture]) if (part) await this.graph(part);
   }
 
   private ability(name: ExportedAbilityName): ExportedAbility {
     return this.record.abilities[name] ?? refuseAbility(this.record, name);
   }
 
-  private graph({ file }: ExportedAbility): Promise<Graph> {
+  private graph({ file }: Pick<ExportedAbility, "file">): Promise<Graph> {
     const known = this.graphs.get(file);
     if (known !== undefined) return known;
     const opened = this.openFile(file);
@@ -162,7 +168,11 @@ export class Engine {
   }
 
   /** Runs the file of an ability; inputs that are left out have their defaults. */
-  private async run(ability: ExportedAbility, feeds: Readonly<Record<string, Values>>, signal?: AbortSignal) {
+  private async run(
+    ability: Pick<ExportedAbility, "file" | "inputs">,
+    feeds: Readonly<Record<string, Values>>,
+    signal?: AbortSignal,
+  ) {
     signal?.throwIfAborted();
     const rest = ability.inputs.filter(
       ({ name, optional }) => optional === true && !Object.hasOwn(feeds, name),
@@ -188,6 +198,8 @@ export class Engine {
         return this.score(work, signal);
       case "embed":
         return this.embed(work, signal);
+      case "impute":
+        return this.impute(work.rows, work.options, signal);
       case "sample":
         return this.sample(work.options, work.inSteps, { signal, onStep });
     }
@@ -337,6 +349,24 @@ export class Engine {
       at += part.data.length;
     }
     return { features: { shape: [count, ...rest], data } satisfies Numbers };
+  }
+
+  private async impute(
+    rows: readonly Row[],
+    options: Plain<ImputeOptions>,
+    signal: AbortSignal | undefined,
+  ): Promise<Imputed> {
+    checkOptions(options, ["draws", "seed", "label", "steps", "signal"]);
+    const ability = this.ability("impute");
+    const { draws = 5, seed = 0, steps } = options;
+    whole("draws", draws, 1, 1_000_000);
+    whole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
+    if (steps !== undefined) whole("steps", steps, 1, 1_000_000);
+    return {
+      rows: await imputed(this.record, ability, rows, options, (part, feeds) =>
+        this.run(part, feeds, signal),
+      ),
+    };
   }
 
   /** The classes of samples. @throws OptionError where the model wants some and none is given */

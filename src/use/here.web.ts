@@ -23,9 +23,10 @@ interface WebOrt extends Ort {
 async function library(provider: "wasm" | "webgpu", { threads, wasmPaths }: LoadRequest): Promise<WebOrt> {
   let ort: WebOrt;
   try {
-    // Each address in full, so that bundlers see which files are needed.
+    // Each address in full, so that bundlers see which files are needed. The build of `onnxruntime-web/webgpu` has no float64 on the processor, which
+    // scores and detectors compute with around their networks; that of `onnxruntime-web` has.
     const loaded =
-      provider === "wasm" ? await import("onnxruntime-web/wasm") : await import("onnxruntime-web/webgpu");
+      provider === "wasm" ? await import("onnxruntime-web/wasm") : await import("onnxruntime-web");
     ort = loaded as unknown as WebOrt;
   } catch (cause) {
     throw new MissingPackageError(

@@ -113,7 +113,7 @@ async function sendable(
 async function sendableWork(
   work: Work,
 ): Promise<{ readonly work: Work; readonly transfer: readonly Transferable[] }> {
-  if (work.kind === "sample") return { work, transfer: [] };
+  if (work.kind === "sample" || work.kind === "impute") return { work, transfer: [] };
   if (work.kind !== "detect" && work.samples.rows !== undefined) return { work, transfer: [] };
   const given =
     work.kind === "detect"

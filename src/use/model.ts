@@ -5,6 +5,8 @@ import type {
   CallOptions,
   DetectOptions,
   ImageInput,
+  Imputed,
+  ImputeOptions,
   Loaded,
   Methods,
   Model,
@@ -44,7 +46,7 @@ function takesImages({ abilities }: ExportedModel, name: "score" | "embed"): boo
 const listOf = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? value : [value as T]);
 
 /** Abilities of eidos that no file has, and that a program may ask for. */
-const OTHERS = ["impute", "inpaint", "edit"] as const;
+const OTHERS = ["inpaint", "edit"] as const;
 
 /**
  * A model over what does its work. Each method is there, and one of what the model cannot do throws an AbilityError with the reason; types show what is
@@ -80,6 +82,10 @@ export function modelOf<A extends ExportedAbilityName>(executor: Executor): Mode
     embed: async (samples, options: ScoreOptions = {}) => {
       const asked = { kind: "embed", samples: samplesOf("embed", samples), options: plain(options) } as const;
       return (await work(asked, options)) as Awaited<ReturnType<Methods["embed"]>>;
+    },
+    impute: async (rows, options: ImputeOptions = {}) => {
+      const asked = { kind: "impute", rows: listOf<Row>(rows), options: plain(options) } as const;
+      return (await work(asked, options)) as Imputed;
     },
     sample: async (options: SampleOptions = {}) => {
       const { onStep, ...own } = plain(options);

@@ -1,5 +1,12 @@
 import { DataError } from "../errors.ts";
-import type { ExportedAbility, ExportedModel, ExportedPort } from "../model/exported.ts";
+import type {
+  ExportedAbility,
+  ExportedImputation,
+  ExportedModel,
+  ExportedPart,
+  ExportedPort,
+  ExportedPrecision,
+} from "../model/exported.ts";
 import { either, list, number, oneOf, optional, record, type Shape, text } from "./shape.ts";
 
 // model.json without zod, which is larger than all the rest. `exportedModelSchema` is what it has to be: test/use/record.test.ts puts the same
@@ -7,6 +14,8 @@ import { either, list, number, oneOf, optional, record, type Shape, text } from 
 
 /** Largest numbers of values and characters, as those of `exportedModelSchema`. */
 const NAMES = 65_536;
+const ELEMENTS = 2 ** 26;
+const STEPS = 1_000_000;
 const TEXT = 100_000;
 
 /** The most bytes of model.json that are read. */
@@ -50,6 +59,59 @@ const port: Shape<ExportedPort> = record({
   stream: optional(list(anyText, 8)),
 });
 
+const count = number({ whole: true, least: 1 }, "a whole number from 1 on");
+const countOrNone = number({ whole: true, least: 0 }, "a whole number from 0 on");
+const round = number({ whole: true, least: 1, most: STEPS }, "a number of rounds");
+const position = number({ whole: true, least: 0, most: ELEMENTS }, "a position");
+const share = number({ least: 0, most: 1 }, "a number from 0 to 1");
+
+const part: Shape<ExportedPart> = record({
+  file: fileName,
+  inputs: list(port, NAMES),
+  outputs: list(port, NAMES, 1),
+});
+
+const completion: Shape<ExportedImputation> = record({
+  cells: part,
+  draw: optional(part),
+  drawKnown: optional(part),
+  density: part,
+  mixture: optional(part),
+  columns: list(record({ gap: position, size: position }), NAMES),
+  modeled: list(position, ELEMENTS),
+  order: optional(list(position, ELEMENTS)),
+  noise: record({ kind: oneOf("normal", "uniform", "logistic", "mixture"), size: position }),
+  course: record({ iterations: round, leapfrogs: round, startPower: share }),
+  keys: optional(record({ input: anyText, columns: texts })),
+  firstRow: optional(anyText),
+  block: number({ whole: true, least: 1, most: ELEMENTS }, "a number of rows"),
+  classColumn: optional(anyText),
+  shares: optional(list(share, NAMES)),
+});
+
+type LossMeasure = ExportedPrecision["loss"]["measures"][number];
+
+const measure = either<LossMeasure, LossMeasure>(
+  record({
+    kind: oneOf("compared"),
+    name: anyText,
+    unit: optional(anyText),
+    before: number(),
+    after: number(),
+  }),
+  record({ kind: oneOf("difference"), name: anyText, unit: optional(anyText), value: number() }),
+);
+
+const precision: Shape<ExportedPrecision> = record({
+  type: oneOf("fp16", "int8"),
+  what: anyText,
+  bytes: record({ before: count, after: count }),
+  layers: optional(record({ computing: countOrNone, stored: countOrNone, floats: countOrNone })),
+  calibration: optional(record({ on: anyText, samples: count, method: anyText })),
+  overflow: optional(record({ count, example: number(), weights: texts })),
+  loss: record({ on: anyText, samples: count, measures: list(measure, 8, 1) }),
+});
+
 const ability: Shape<ExportedAbility> = record({
   file: fileName,
   what: anyText,
@@ -57,8 +119,8 @@ const ability: Shape<ExportedAbility> = record({
   outputs: list(port, NAMES, 1),
   steps: optional(
     record({
-      count: number({ whole: true, least: 1, most: 1_000_000 }, "a number of rounds"),
-      each: number({ whole: true, least: 1, most: 1_000_000 }, "a number of rounds"),
+      count: round,
+      each: round,
       first: anyText,
       last: anyText,
       input: anyText,
@@ -66,7 +128,9 @@ const ability: Shape<ExportedAbility> = record({
       noise: optional(anyText),
     }),
   ),
+  completion: optional(completion),
   notes: optional(texts),
+  precision: optional(precision),
 });
 
 const model: Shape<ExportedModel> = record({
@@ -82,6 +146,7 @@ const model: Shape<ExportedModel> = record({
   abilities: record({
     score: optional(ability),
     sample: optional(ability),
+    impute: optional(ability),
     embed: optional(ability),
     detect: optional(ability),
   }),

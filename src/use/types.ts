@@ -111,6 +111,29 @@ export interface SampleOptions extends BatchOptions {
   readonly onStep?: ((step: SampleStep) => void) | undefined;
 }
 
+export interface ImputeOptions extends CallOptions {
+  /** Completions of each row. Default: 5. */
+  readonly draws?: number | undefined;
+  /**
+   * In Node, the same seed gives the draws of `eidos impute`. Where floats are rounded otherwise (pages, classes that are mixed), a chain takes another
+   * turn sooner or later, and gives another draw of the same distribution. Default: 0.
+   */
+  readonly seed?: number | undefined;
+  /**
+   * Number of a class, for all rows or for each; for models that know classes. Default: that in the table's class column, otherwise all of
+   * them by their shares.
+   */
+  readonly label?: number | readonly number[] | undefined;
+  /** Trajectories of each chain, where gaps are filled in by iteration. Default: that of the file. */
+  readonly steps?: number | undefined;
+}
+
+/** Rows whose gaps are filled in. */
+export interface Imputed {
+  /** Every row once for each draw, complete ones too, with a column `draw` that counts from 0. */
+  readonly rows: readonly Row[];
+}
+
 /** What each ability is called with. */
 export interface Methods {
   /** Objects in an image, or in each of several. */
@@ -128,6 +151,12 @@ export interface Methods {
   ) => Promise<Scored>;
   /** Draws samples. */
   sample: (options?: SampleOptions) => Promise<Samples>;
+  /**
+   * Fills in missing cells of rows (null, or NaN) by draws from the model's conditional density given the other cells, several for each row. Cells that
+   * are there stay as they are, as do columns that the model does not know.
+   * @throws DataError naming the row and column of a cell that the model does not know
+   */
+  impute: (rows: readonly Row[], options?: ImputeOptions) => Promise<Imputed>;
   /** Features of rows or images. */
   embed: (
     samples: readonly Row[] | ImageInput | readonly ImageInput[],

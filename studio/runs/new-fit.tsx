@@ -48,6 +48,15 @@ const texts = signal<Readonly<Record<string, string>>>({ seconds: "60" });
 const form = signal<FitForm | undefined>(undefined);
 const said = signal("");
 const isSending = signal(false);
+/** Whether the form is unfolded. */
+const isOpen = signal(false);
+
+/** Unfolds the form for data of one's own in which objects are to be found. @param name as the server offers it */
+export function chooseData(name: string): void {
+  data.value = name;
+  wish.value = "find";
+  isOpen.value = true;
+}
 
 const kind = computed(() => offered.value?.data.find(({ name }) => name === data.value)?.kind ?? "folder");
 const purposes = computed(() => purposesFor(offered.value?.models ?? [], kind.value));
@@ -196,11 +205,22 @@ export function NewFit() {
   }, []);
   const known = offered.value;
   if (known === undefined) return null;
-  const own = known.data.filter(({ name }) => name.startsWith("./"));
+  const offer = known.data.filter(({ name }) => name.startsWith("./"));
+  // A folder that was made a moment ago may not be offered yet.
+  const own =
+    data.value.startsWith("./") && !offer.some(({ name }) => name === data.value)
+      ? [{ name: data.value }, ...offer]
+      : offer;
   const named = known.data.filter(({ name }) => !name.startsWith("./"));
   const reason = suggested.value;
   return (
-    <details class="card new-fit">
+    <details
+      class="card new-fit"
+      open={isOpen.value}
+      onToggle={(event) => {
+        isOpen.value = event.currentTarget.open;
+      }}
+    >
       <summary>
         <h2>{t("fit.title")}</h2>
       </summary>
@@ -260,7 +280,7 @@ export function NewFit() {
             <input
               value={runName.value}
               maxLength={100}
-              placeholder={`${model.value}-${data.value.replace(/^\.\//, "")}`}
+              placeholder={`${model.value}-${data.value.replace(/^\.\//, "") || "data"}`}
               onInput={(event) => {
                 runName.value = event.currentTarget.value;
               }}

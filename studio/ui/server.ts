@@ -34,6 +34,11 @@ export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   return (await answerTo(path, init)).json() as Promise<T>;
 }
 
+/** Asks the server for a picture. @throws ServerError */
+export async function askForPicture(path: string): Promise<Blob> {
+  return (await answerTo(path, {})).blob();
+}
+
 const posted = (method: "POST" | "PUT", body: unknown): RequestInit => ({
   method,
   headers: { "content-type": "application/json" },

@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { exportRun } from "../../src/tasks/export/export.node.ts";
+import { load as loadHere } from "../../src/use/index.node.ts";
 import { objectsApart, type ShippedObject } from "../shipping.ts";
 import { largestDifference } from "../support.ts";
 import { findChromium, SOFTWARE_WEBGPU_FLAGS } from "./browser.ts";
@@ -189,7 +191,40 @@ describe.skipIf(executablePath === undefined)("a page with eidos/use", () => {
     await page.close();
   });
 
-  it("takes WebGPU where it is there and the file runs, and says so", async () => {
+  it("fills in gaps, with the distribution that Node has", async () => {
+    await exportRun(at("../fixtures/runs/nice-two-moons"), join(scripts, "moons"));
+    const table = [{ x: 0.5, y: null }];
+    const options = { draws: 200, seed: 2 };
+    await using here = await loadHere(join(scripts, "moons"), { needs: "impute", threads: 1 });
+    const wanted = (await here.impute(table, options)).rows.map(({ y }) => Number(y));
+    const { page, errors } = await opened(browser);
+    const found = await page.evaluate(
+      async ({ table, options }) => {
+        const { load } = (globalThis as Global).eidosUse;
+        const model = await load("moons", { needs: "impute", wasmPaths: "/ort/" });
+        const { rows } = await model.impute(table, options);
+        await model.release();
+        return rows.map(({ x, y, draw }) => [x, y, draw].map(Number));
+      },
+      { table, options },
+    );
+    expect(errors).toEqual([]);
+    expect(found.every(([x, , draw], i) => x === 0.5 && draw === i)).toBe(true);
+    const own = found.map(([, y]) => y ?? Number.NaN);
+    const alike = own.filter((y, i) => Math.abs(y - (wanted[i] ?? Number.NaN)) < 1e-3).length;
+    console.log(`in WebAssembly ${alike} of ${own.length} gaps are filled in as in Node`);
+    const moments = (values: readonly number[]) => {
+      const mean = values.reduce((sum, y) => sum + y, 0) / values.length;
+      return [mean, Math.sqrt(values.reduce((sum, y) => sum + (y - mean) ** 2, 0) / values.length)] as const;
+    };
+    const [[mean, deviation], [other, spread]] = [moments(own), moments(wanted)];
+    // Five standard errors of a difference of independent draws.
+    expect(Math.abs(mean - other)).toBeLessThan(5 * spread * Math.sqrt(2 / 200));
+    expect(Math.abs(deviation / spread - 1)).toBeLessThan(0.3);
+    await page.close();
+  });
+
+  it("takes WebGPU where it is there and the file runs, and says so", async (context) => {
     const gpu = await chromium.launch({
       executablePath: executablePath ?? "",
       args: ["--headless", "--no-sandbox", "--disable-gpu", ...SOFTWARE_WEBGPU_FLAGS],
@@ -207,6 +242,12 @@ describe.skipIf(executablePath === undefined)("a page with eidos/use", () => {
       else console.log(`with WebGPU in the browser, the detector ran on ${found.provider}`);
       expect(hasGpu ? ["webgpu", "wasm"] : ["wasm"]).toContain(found.provider);
       expectFound(found);
+      if (!hasGpu) return context.skip("this Chromium has no adapter for WebGPU, not even one of software");
+      // Asked for, WebGPU has no other in its place.
+      const own = await used(page, { provider: "webgpu" });
+      expect(errors).toEqual([]);
+      expect(own.provider).toBe("webgpu");
+      expectFound(own);
     } finally {
       await gpu.close();
     }

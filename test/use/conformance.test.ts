@@ -40,6 +40,10 @@ interface Asked {
       readonly label: string;
     }[];
   }>;
+  impute(
+    samples: readonly Row[],
+    options: { readonly draws: number; readonly seed: number },
+  ): Promise<{ readonly rows: readonly Row[] }>;
   embed(image: ImageBytes): Promise<{
     readonly features: { readonly shape: readonly number[]; readonly data: ArrayLike<number | null> };
   }>;
@@ -79,7 +83,9 @@ beforeAll(async () => {
     seed: 1,
   });
   await fitImages(runs.images());
-  for (const name of NAMES) await exportRun(runs[name](), exported(name));
+  for (const name of NAMES) {
+    await exportRun(runs[name](), exported(name), name === "scenes" ? { layer: "code" } : {});
+  }
   server = await serve(
     NAMES.map((name) => `${name}=${runs[name]()}`),
     { port: 0, workers: 1, threads: 1, log: "silent" },
@@ -176,7 +182,55 @@ describe.each(Object.keys(askedOf))("%s", (kind) => {
     expect(largestDifference(bytes, wanted.data)).toBeLessThanOrEqual(1);
   });
 
-  it("finds objects and takes features as the run does", async () => {
+  it("fills in gaps as the run does, with the same draws for the same seed", async () => {
+    await using run = await openRun(runs.table(), { threads: 1 });
+    const some = people.slice(0, 30).map((row, i) => ({
+      ...row,
+      id: i,
+      ...(i % 4 === 1 && { age: null }),
+      ...(i % 5 === 2 && { joined: null, city: null }),
+    }));
+    const { names, rows: wanted } = await run.impute(rows(some), { draws: 3, seed: 6 });
+    const found = (await (await asked("table")).impute(some, { draws: 3, seed: 6 })).rows;
+    expect(found).toHaveLength(3 * some.length);
+    const wrong: unknown[] = [];
+    const changed: unknown[] = [];
+    let [at, gaps] = [0, 0];
+    for await (const row of wanted) {
+      const own = present(found[at]);
+      const sent: Row = present(some[Math.floor(at / 3)]);
+      for (const [c, name] of names.entries()) {
+        const value = own[name] ?? null;
+        if (name !== "draw" && present(sent)[name] !== null) {
+          if (value !== sent[name]) changed.push([at, name, value, sent[name]]);
+          continue;
+        }
+        gaps += name === "draw" ? 0 : 1;
+        const made = row[c] ?? null;
+        const isClose =
+          typeof made === "number" && Math.abs(Number(value) - made) <= 1.001 * (name === "age" ? 1 : 0.01);
+        if (!isClose && value !== made) wrong.push([at, name, value, made]);
+      }
+      at++;
+    }
+    expect(at).toBe(found.length);
+    expect(changed).toEqual([]);
+    expect(gaps).toBeGreaterThan(40);
+    // Chains choose by comparisons of floats, which another order of sums may turn.
+    expect(wrong.length, JSON.stringify(wrong.slice(0, 5))).toBeLessThan(0.1 * gaps);
+  });
+
+  it("takes features as the run does", async () => {
+    await using run = await openRun(runs.scenes(), { threads: 1 });
+    const [, height = 0, width = 0] = run.config.dataInfo.sampleShape;
+    const image = await colors(width, height);
+    const wanted = await run.embed({ kind: "images", form: "encoded", images: [image] });
+    const { features } = await (await asked("scenes")).embed(image);
+    expect(features.shape).toEqual(wanted.features.shape);
+    expect(largestDifference(Array.from(features.data, Number), wanted.features.data)).toBeLessThan(1e-3);
+  });
+
+  it("finds objects as the run does", async () => {
     await using run = await openRun(runs.scenes(), { threads: 1 });
     const image = await colors(80, 60);
     const scenes = await asked("scenes");
@@ -266,8 +320,8 @@ describe("a diffusion model that is loaded", () => {
   });
 });
 
-describe("features", () => {
-  it("of images at the size of the model are those of the server", async () => {
+describe("an image of another size", () => {
+  it("is made grey and square before it is scored, near to what the run makes of it", async () => {
     const image = new Uint8Array(await readFile(new URL("../fixtures/export/photo.png", import.meta.url)));
     const own = await load(exported("images"), { threads: 1 });
     expect(own.can("embed")).toBe(false);

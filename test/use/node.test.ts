@@ -255,10 +255,11 @@ describe("load", () => {
       async () => (await load("x")).detect("y"),
       // @ts-expect-error a detector that does not score
       async () => (await load("x", { needs: "detect" })).score([]),
-      // @ts-expect-error no export fills in gaps
-      async () => load("x", { needs: "impute" }),
+      async () => (await load("x", { needs: "impute" })).impute([], { draws: 2 }),
+      // @ts-expect-error no export completes images
+      async () => load("x", { needs: "inpaint" }),
     ];
-    expect(calls).toHaveLength(6);
+    expect(calls).toHaveLength(7);
     expectTypeOf<Awaited<ReturnType<Model<"detect">["detect"]>>>().toExtend<FoundIn | readonly FoundIn[]>();
   });
 });

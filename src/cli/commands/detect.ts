@@ -20,6 +20,7 @@ import {
   leastScore,
   readCocoIds,
   TILED_PIXELS,
+  USUAL_PIXELS,
   unknownLines,
 } from "../../tasks/use/detect.node.ts";
 import { ShardFolder } from "../../tasks/use/shards.node.ts";
@@ -35,8 +36,6 @@ import {
   testTimeOptions,
   tridentFlag,
 } from "../verb-options.ts";
-
-const USUAL_PIXELS = detectionOptionsSchema.parse({}).pixelLimit;
 
 const flagsSchema = z.strictObject({
   out: z.string().min(1).optional().describe("folder to write into (default: detections in the run folder)"),

@@ -21,7 +21,7 @@ export function configure(command: Command): void {
   addSchemaOptions(command, "Studio", flags);
   command.addHelpText(
     "after",
-    "\nThe page is for this machine alone: open the address that is printed. It needs no network; all is computed in the browser.\n\nExamples:\n  eidos studio\n  eidos studio --port 0 --no-open",
+    "\nThe page is for this machine alone: open the address that is printed. It needs no network: the playground computes in the browser, all else in this command.\n\nExamples:\n  eidos studio\n  eidos studio --port 0 --no-open",
   );
   command.action(async (given: Readonly<Record<string, unknown>>) => {
     const { open, json, quiet, ...options } = parseOptions("studio", flags, flagValues(given, [flags]));

@@ -81,7 +81,11 @@ const LEAP_WIDTH = 1.5;
  * modes that no trajectory reaches: one to three columns at once are drawn anew, numbers from a Gaussian a little wider
  * than the flow's draws, categories by exchanging two numbers of their code.
  */
-export function columnLeaps(data: DataInfo, movable: Uint8Array, { center, scale }: Spread): Jump {
+export function columnLeaps(
+  data: Pick<DataInfo, "sampleShape" | "columns">,
+  movable: Uint8Array,
+  { center, scale }: Spread,
+): Jump {
   const size = data.sampleShape.reduce((product, length) => product * length, 1);
   const widths = data.columns?.map((column) => column.size) ?? new Array<number>(size).fill(1);
   let start = 0;

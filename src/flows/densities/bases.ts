@@ -4,6 +4,7 @@ import type { Random } from "../../random.ts";
 import { outputAt } from "../../tensor/graph.ts";
 import { matmul } from "../../tensor/index.operations.ts";
 import { concat, type Dim, normal, Parameter, slice, type Tensor, uniform } from "../../tensor/index.ts";
+import { fillNoise, type NoiseKind } from "./base-noise.ts";
 
 /**
  * The distribution that a flow maps data to, over rows z of [n, d]. Draws are a function of noise, so that a seed
@@ -14,6 +15,8 @@ export interface Base {
   readonly dependent?: boolean;
   /** True where `noise` is of one random leaf, and what `drawNoise` draws is what `fillNormal` or `fillUniform` makes of the leaf. */
   readonly hasPlainNoise?: boolean;
+  /** What `drawNoise` draws, where that is one of the known kinds: an exported model then draws it, too. */
+  readonly noiseKind?: NoiseKind;
   /** Log-density in nats of each row of z [n, d], shape [n]. */
   logProb(z: Tensor): Tensor;
   /** How many numbers of noise one draw of d components takes. */
@@ -50,6 +53,7 @@ const scaled = (z: Tensor, temperature: Tensor | undefined): Tensor =>
 /** Standard Gaussian: log p(z_i) = −(z_i² + log 2π) / 2. */
 export const gaussian: Base = {
   hasPlainNoise: true,
+  noiseKind: "normal",
   logProb: (z) =>
     z
       .square()
@@ -57,7 +61,7 @@ export const gaussian: Base = {
       .mul(-0.5)
       .sum(1),
   noiseSize: (dimensions) => dimensions,
-  drawNoise: (target, random) => random.fillNormal(target),
+  drawNoise: (target, random) => fillNoise("normal", target, random),
   noise: (rows, dimensions) => normal([rows, dimensions]),
   fromNoise: scaled,
 };
@@ -66,15 +70,11 @@ export const gaussian: Base = {
 export const logistic: Base = {
   // The uniforms of the leaf are those of `drawNoise` to 24 bits.
   hasPlainNoise: true,
+  noiseKind: "logistic",
   // softplus(−z) = softplus(z) − z, so that one softplus does.
   logProb: (z) => z.sub(z.softplus().mul(2)).sum(1),
   noiseSize: (dimensions) => dimensions,
-  drawNoise(target, random) {
-    for (let i = 0; i < target.length; i++) {
-      const u = random.uniform();
-      target[i] = Math.log(u) - Math.log1p(-u);
-    }
-  },
+  drawNoise: (target, random) => fillNoise("logistic", target, random),
   noise(rows, dimensions) {
     // Kept from 0 and 1, where the logarithms would be infinite.
     const u = uniform([rows, dimensions]).clamp(2 ** -24, 1 - 2 ** -24);
@@ -93,6 +93,7 @@ const OUTSIDE = 1000;
  */
 export class UniformBase implements Base {
   readonly hasPlainNoise = true;
+  readonly noiseKind = "uniform";
   private readonly low: number;
   private readonly high: number;
 
@@ -114,7 +115,7 @@ export class UniformBase implements Base {
   }
 
   drawNoise(target: Float32Array, random: Random): void {
-    random.fillUniform(target);
+    fillNoise(this.noiseKind, target, random);
   }
 
   noise(rows: Dim, dimensions: number): Tensor {
@@ -140,6 +141,7 @@ function gammaRatio(degrees: number): number {
  */
 export class StudentBase implements Base {
   readonly hasPlainNoise = true;
+  readonly noiseKind = "uniform";
   private readonly degrees: number;
 
   /** @throws OptionError unless the degrees of freedom are a whole number from 1 on */
@@ -171,7 +173,7 @@ export class StudentBase implements Base {
   }
 
   drawNoise(target: Float32Array, random: Random): void {
-    random.fillUniform(target);
+    fillNoise(this.noiseKind, target, random);
   }
 
   noise(rows: Dim, dimensions: number): Tensor {
@@ -204,6 +206,7 @@ const spread = (noise: Tensor, deviation: Tensor, temperature: Tensor | undefine
 /** A Gaussian with learned mean and deviation in each component; it starts as the standard one. */
 export class LearnedGaussian implements Base {
   readonly hasPlainNoise = true;
+  readonly noiseKind = "normal";
   readonly mean: Parameter;
   readonly logDeviation: Parameter;
 
@@ -222,7 +225,7 @@ export class LearnedGaussian implements Base {
   }
 
   drawNoise(target: Float32Array, random: Random): void {
-    random.fillNormal(target);
+    fillNoise(this.noiseKind, target, random);
   }
 
   noise(rows: Dim, dimensions: number): Tensor {
@@ -244,6 +247,7 @@ const WITHIN = 0.6;
  */
 export class GaussianMixture implements Base {
   readonly dependent = true;
+  readonly noiseKind = "mixture";
   readonly means: Parameter;
   readonly logDeviations: Parameter;
   /** Weights are the softmax of these. */
@@ -271,9 +275,7 @@ export class GaussianMixture implements Base {
   }
 
   drawNoise(target: Float32Array, random: Random): void {
-    const last = target.length - 1;
-    random.fillNormal(target.subarray(0, last));
-    target[last] = random.uniform();
+    fillNoise(this.noiseKind, target, random);
   }
 
   noise(rows: Dim, dimensions: number): Tensor {

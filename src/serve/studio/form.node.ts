@@ -2,6 +2,7 @@ import { readdir, realpath } from "node:fs/promises";
 import { extname, relative, resolve } from "node:path";
 import { z } from "zod";
 import { findModel, models } from "../../catalog.ts";
+import { isImagePath } from "../../data/boxes/formats/files.node.ts";
 import { dataCatalog } from "../../data/catalog.ts";
 import { isWithin } from "../../data/files/data-folder.node.ts";
 import { ServiceError } from "../../errors.ts";
@@ -19,14 +20,40 @@ const TABLES = new Set([".csv", ".tsv", ".parquet", ".xlsx", ".jsonl"]);
 /** Texts that a form may set. Every other text is a path, a query or an address, which are for the command. */
 const TEXTS = new Set(["label", "columns", "categorical", "missing", "classes"]);
 
+/** Entries of a folder that are no data: hidden ones and packages. */
+export const isNoData = (name: string): boolean => /^(\.|node_modules$)/.test(name);
+
+/**
+ * Where a name leads that the page has: the folder of data, or what is below it.
+ * @throws ServiceError where it leads elsewhere, or nothing is there
+ */
+export async function placeOf(name: string, folder: string): Promise<string> {
+  const root = await realpath(folder).catch(() => resolve(folder));
+  const path = name.includes("\0") ? undefined : await realpath(resolve(folder, name)).catch(() => undefined);
+  if (path === undefined) {
+    throw new ServiceError(`there is no ${name} in ${folder}`, { status: 404 });
+  }
+  if (!isWithin(root, path)) {
+    throw new ServiceError(
+      `${name} lies outside of ${folder}; start eidos studio with --data and the folder that holds it`,
+      { status: 403 },
+    );
+  }
+  return path;
+}
+
 /** The data that can be named, and what lies directly in the folder of data. */
 export async function offeredData(folder: string): Promise<readonly OfferedData[]> {
   const named = dataCatalog.map(
     ({ name, kind, description }): OfferedData => ({ name, kind, about: description }),
   );
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  // A folder of photos may be the folder of data itself.
+  const itself: readonly OfferedData[] = entries.some((entry) => entry.isFile() && isImagePath(entry.name))
+    ? [{ name: "./", kind: "folder" }]
+    : [];
   const own = entries
-    .filter(({ name }) => !/^(\.|node_modules$)/.test(name))
+    .filter(({ name }) => !isNoData(name))
     .flatMap((entry): readonly OfferedData[] => {
       if (entry.isDirectory()) return [{ name: `./${entry.name}`, kind: "folder" }];
       return entry.isFile() && TABLES.has(extname(entry.name).toLowerCase())
@@ -34,7 +61,7 @@ export async function offeredData(folder: string): Promise<readonly OfferedData[
         : [];
     })
     .slice(0, MOST_ENTRIES);
-  return [...named, ...own];
+  return [...named, ...itself, ...own];
 }
 
 /** The models of the catalogue that can be fitted to data alone. */
@@ -120,17 +147,7 @@ export async function checkAsked(
     throw new ServiceError(`the page cannot set the option ${other}; give it to eidos fit`, { status: 400 });
   }
   if (dataCatalog.some(({ name }) => name === asked.data)) return asked.data;
-  const root = await realpath(folder).catch(() => resolve(folder));
-  const path = await realpath(resolve(folder, asked.data)).catch(() => undefined);
-  if (path === undefined) {
-    throw new ServiceError(`there is no ${asked.data} in ${folder}`, { status: 404 });
-  }
-  if (!isWithin(root, path)) {
-    throw new ServiceError(
-      `${asked.data} lies outside of ${folder}; start eidos studio with --data and the folder that holds it`,
-      { status: 403 },
-    );
-  }
+  const path = await placeOf(asked.data, folder);
   // As a person would type it, where it lies below the working directory.
   const typed = relative(process.cwd(), path);
   return isWithin(process.cwd(), path) && typed !== "" ? typed : path;

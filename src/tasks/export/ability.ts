@@ -26,6 +26,8 @@ export interface AbilityFile {
   readonly name: ExportedAbilityName;
   readonly bytes: Uint8Array;
   readonly note: ExportedAbility;
+  /** Further files, by their names. */
+  readonly parts?: Readonly<Record<string, Uint8Array>>;
   /** Absent where several networks stand inside: the file is written in float32 alone. */
   readonly network?: InnerNetwork;
 }

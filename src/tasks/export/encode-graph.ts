@@ -43,15 +43,21 @@ function drawsOf(column: Column): number {
 /** Columns of at most so many draws are done together, with as many draws as any of them takes: a graph of few nodes loads sooner. */
 const FEW_DRAWS = 16;
 
+/** What decides the noise of cells: a seed, or keys of the generators of noisy columns that are an input, int64 [columns, 4]. */
+export type CellNoise = { readonly seed: number } | { readonly keys: GraphValue };
+
 /** The draws of each noisy column, [draws, n] of 32 bits, at least as many as it takes. */
 function drawAll(
   graph: GraphWriter,
   columns: readonly Column[],
   rows: GraphValue,
-  seed: number,
+  noise: CellNoise,
 ): ReadonlyMap<Column, GraphValue> {
-  const random = new Random(seed).split("table");
   const noisy = columns.filter(isNoisy);
+  const keysOf = (group: readonly Column[]) =>
+    "keys" in noise
+      ? noise.keys.gather(graph.ints(group.map((column) => noisy.indexOf(column))))
+      : group.map(({ name }) => new Random(noise.seed).split("table").split(name).key);
   const few = Math.max(0, ...noisy.map(drawsOf).filter((draws) => draws <= FEW_DRAWS));
   const byDraws = new Map<number, Column[]>();
   for (const column of noisy) {
@@ -60,8 +66,7 @@ function drawAll(
   }
   const drawn = new Map<Column, GraphValue>();
   for (const [draws, group] of byDraws) {
-    const keys = group.map(({ name }) => random.split(name).key);
-    const bits = drawsOfRows(graph, keys, rows, draws);
+    const bits = drawsOfRows(graph, keysOf(group), rows, draws);
     for (const [i, column] of group.entries()) drawn.set(column, bits.slice(i, i + 1, 2).squeeze(2));
   }
   return drawn;
@@ -243,9 +248,9 @@ export function encodeColumns(
   columns: readonly Column[],
   inputs: readonly GraphValue[],
   rows: GraphValue,
-  { seed, modeled }: { readonly seed: number; readonly modeled: ReadonlySet<Column> },
+  { noise, modeled }: { readonly noise: CellNoise; readonly modeled: ReadonlySet<Column> },
 ): EncodedGraph {
-  const drawn = drawAll(graph, columns, rows, seed);
+  const drawn = drawAll(graph, columns, rows, noise);
   const encoded = columns.map((column, i) =>
     encodeColumn(column, inputs[i] as GraphValue, drawn.get(column)),
   );

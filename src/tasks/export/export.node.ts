@@ -19,6 +19,7 @@ import { usualConfidence } from "../use/detect.node.ts";
 import { embedderOf, layerOf } from "../use/embed.node.ts";
 import type { AbilityFile, ExportSubject } from "./ability.ts";
 import { detectAbility } from "./detect-ability.ts";
+import { imputeAbility } from "./impute-ability.node.ts";
 import { fedData } from "./network-feeds.node.ts";
 import {
   CALIBRATED,
@@ -69,6 +70,7 @@ function rowFiles(
   return [
     ...asHeld("score", scoreAbility(subject)),
     ...asHeld("sample", sampleAbility(subject, sampler)),
+    ...asHeld("impute", imputeAbility(subject)),
     ...(!embeds
       ? []
       : asHeld(
@@ -82,8 +84,7 @@ function rowFiles(
 
 /** What eidos does with the model and no file does. */
 const OUTSIDE_OF_FILES: Readonly<Record<string, string>> = {
-  inpaint: "parts of a sample are completed by many runs of the network, with choices between them",
-  impute: "gaps are filled in by many runs of the network, with choices between them",
+  inpaint: "parts of an image are completed by many runs of the network, with choices between them",
   edit: "samples are edited by a loop of the sampler that begins at a sample",
   translate: "data sets are mapped to each other by a solver",
   encode: "codes are the raw network's: --raw-tensor",
@@ -93,9 +94,15 @@ const OUTSIDE_OF_FILES: Readonly<Record<string, string>> = {
   distill: "it belongs to training",
 };
 
-function leftOutOf(held: readonly Held[], can: readonly string[]): ExportedModel["leftOut"] {
+function leftOutOf(
+  held: readonly Held[],
+  can: readonly string[],
+  config: RunConfig,
+): ExportedModel["leftOut"] {
   const known = held.flatMap((item) => ("why" in item ? [{ ability: item.ability, why: item.why }] : []));
   const others = can.flatMap((ability) => {
+    // Of rows it is called impute.
+    if (ability === "inpaint" && !isPicture(config.dataInfo)) return [];
     const why = Object.hasOwn(OUTSIDE_OF_FILES, ability) ? OUTSIDE_OF_FILES[ability] : undefined;
     return why === undefined ? [] : [{ ability, why }];
   });
@@ -252,17 +259,21 @@ export async function exportRun(
       `${config.model} has no file that takes and gives data in their own units (${why.join("; ") || "it neither scores, draws samples nor embeds"}); export the network alone: --raw-tensor, rawTensor: true`,
     );
   }
-  for (const { note, bytes } of files) await writeFileAtomic(join(path, note.file), bytes);
+  const written = files.flatMap(({ note, bytes, parts = {} }) => [
+    [note.file, bytes] as const,
+    ...Object.entries(parts),
+  ]);
+  for (const [name, bytes] of written) await writeFileAtomic(join(path, name), bytes);
   const record: ExportedModel = {
     ...recordOf(config, read.step),
     abilities: Object.fromEntries(files.map(({ name, note }) => [name, note])),
-    leftOut: leftOutOf(held, abilities(definition)),
+    leftOut: leftOutOf(held, abilities(definition), config),
   };
   const recordBytes = await writeRecord(path, record);
   return {
     path,
-    files: [...files.map(({ note }) => note.file), "model.json"],
-    bytes: files.reduce((sum, { bytes }) => sum + bytes.length, recordBytes),
+    files: [...written.map(([name]) => name), "model.json"],
+    bytes: written.reduce((sum, [, bytes]) => sum + bytes.length, recordBytes),
     ...(read.step !== undefined && { step: read.step }),
     description: [
       ...files.flatMap(({ note }) => {

@@ -92,11 +92,14 @@ async function precisionOf(
   return { samples, values: new Float64Array(), measures: judged.measures() };
 }
 
+/** Abilities whose files hold one network, which can be measured. */
+export type MeasuredAbility = Exclude<ExportedAbilityName, "impute">;
+
 const OUTPUTS = { score: "logProb", sample: "samples", embed: "features" } as const;
 
 /** What a network gives of held-out samples. */
 export function networkResults(
-  name: ExportedAbilityName,
+  name: MeasuredAbility,
   run: Pick<LoadedRun, "config" | "model">,
   session: RuntimeSession,
   rows: AsyncIterable<FedRows>,
@@ -201,7 +204,7 @@ function precisionLost(before: NetworkResults, after: NetworkResults): Loss {
 
 /** What the second network loses. */
 export function lossOf(
-  name: ExportedAbilityName,
+  name: MeasuredAbility,
   config: RunConfig,
   before: NetworkResults,
   after: NetworkResults,

@@ -12,7 +12,13 @@ import type { State } from "../../program/program.ts";
 import type { Runtime } from "../../program/runtime.ts";
 import type { LoadedRun } from "../run/load.node.ts";
 import type { AbilityFile, InnerNetwork } from "./ability.ts";
-import { type Loss, lossOf, type NetworkResults, networkResults } from "./losses.node.ts";
+import {
+  type Loss,
+  lossOf,
+  type MeasuredAbility,
+  type NetworkResults,
+  networkResults,
+} from "./losses.node.ts";
 import { type FedData, fedRows } from "./network-feeds.node.ts";
 
 // Files of fewer bits: weights of 16 bits, or layers of whole numbers of 8, with what that loses on held-out samples.
@@ -89,7 +95,7 @@ const WORDS: Readonly<Record<QuantizedPart, string>> = {
 };
 
 /** A file with one network inside. */
-type FileOfNetwork = AbilityFile & { readonly network: InnerNetwork };
+type FileOfNetwork = AbilityFile & { readonly name: MeasuredAbility; readonly network: InnerNetwork };
 
 /** Networks that are run on the same held-out samples. */
 class Comparison {
@@ -234,8 +240,8 @@ const number = (value: number): string => {
 
 /** A file with one network inside; undefined for one with several, which stays as it is. */
 export function ofOneNetwork(file: AbilityFile): FileOfNetwork | undefined {
-  const { network } = file;
-  return network === undefined ? undefined : { ...file, network };
+  const { name, network } = file;
+  return network === undefined || name === "impute" ? undefined : { ...file, name, network };
 }
 
 /** Sizes and loss of a file in a line: "4.1 MB → 1.1 MB; AP50 0.913 → 0.909 on 60 validation images". */

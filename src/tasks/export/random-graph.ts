@@ -83,6 +83,10 @@ function drawn(graph: GraphWriter, state: Words, draws: number): GraphValue {
   return graph.concat(values, 0);
 }
 
+/** Keys that are an input of the graph, [keys, 4] of words of 32 bits: as they stand side by side, [1, keys]. */
+const wordsOfInput = (keys: GraphValue): Words =>
+  [0, 1, 2, 3].map((i) => keys.slice(i, i + 1, 1).transpose(1, 0)) as unknown as Words;
+
 const wordsOf = (graph: GraphWriter, keys: readonly RandomKey[], shape: readonly number[]): Words =>
   [0, 1, 2, 3].map((i) =>
     graph.constant(
@@ -94,17 +98,20 @@ const wordsOf = (graph: GraphWriter, keys: readonly RandomKey[], shape: readonly
 
 /**
  * What `random.split(row)` draws for each row, of several generators `random`: 32 bits each, int64.
- * @param keys of the generators
+ * @param keys of the generators; as a value, int64 [generators, 4]
  * @param rows numbers of the rows, int64 [n], below 2³²
  * @returns [draws, n, generators]
  */
 export function drawsOfRows(
   graph: GraphWriter,
-  keys: readonly RandomKey[],
+  keys: readonly RandomKey[] | GraphValue,
   rows: GraphValue,
   draws: number,
 ): GraphValue {
-  return drawn(graph, children(wordsOf(graph, keys, [1, keys.length]), rows.unsqueeze(1)), draws);
+  const words = Array.isArray(keys)
+    ? wordsOf(graph, keys, [1, keys.length])
+    : wordsOfInput(keys as GraphValue);
+  return drawn(graph, children(words, rows.unsqueeze(1)), draws);
 }
 
 /** Numbers on (0, 1) in float64, as `Random.uniform`, of 32 bits. */

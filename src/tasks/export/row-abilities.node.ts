@@ -46,7 +46,7 @@ interface ReadSamples {
 }
 
 /** The input by which noise is that of rows further down, and the numbers of the rows. @param count int64 of one element */
-function numberedRows(
+export function numberedRows(
   graph: GraphWriter,
   count: GraphValue,
   names: PortNames,
@@ -132,7 +132,10 @@ function readSamples(graph: GraphWriter, { config, seed }: ExportSubject, noisy:
   const count = (inputs[0] as GraphValue).size(0);
   const numbered = numberedRows(graph, count, names, noisy || columns.some(isNoisy));
   const modeled = new Set(columns.filter((column) => !isGiven(column)));
-  const { x, units, bad } = encodeColumns(graph, columns, inputs, numbered.rows, { seed, modeled });
+  const { x, units, bad } = encodeColumns(graph, columns, inputs, numbered.rows, {
+    noise: { seed },
+    modeled,
+  });
   return { x, ports: [...ports, ...numbered.ports], rows: numbered.rows, units, bad, names };
 }
 

@@ -12,7 +12,7 @@ import type { Detection } from "../../detection/boxes/detections.ts";
 import { OptionError } from "../../errors.ts";
 import { boxColor, drawBoxes } from "../../report/index.ts";
 import type { DetectorRun } from "../run/load.node.ts";
-import { type DetectFilesOptions, detectFiles } from "./detect.node.ts";
+import { type DetectFilesOptions, detectFiles, USUAL_PIXELS } from "./detect.node.ts";
 
 // What a detector finds in a video, frame by frame: a line of JSON each, written as it is found, so that what is done is kept whatever happens, and
 // the video with its boxes where that is asked for.
@@ -20,7 +20,44 @@ import { type DetectFilesOptions, detectFiles } from "./detect.node.ts";
 /** Frames a second of a drawn video whose source does not say. */
 const USUAL_RATE = "25/1";
 
-export interface DetectVideoOptions extends Omit<DetectFilesOptions, "onUnreadable"> {
+/** How the frames of a video are looked at. */
+export interface DetectFramesOptions extends Omit<DetectFilesOptions, "onUnreadable" | "shard"> {
+  /** Called with what is wrong with a video of which some frames can be read, or with a frame, which is then left out. */
+  readonly onDamage?: (reason: string) => void;
+}
+
+/** A frame of a video with what was found in it. */
+export interface FrameFindings {
+  readonly frame: VideoFrame;
+  /** From the best down, in pixels of the upright frame. */
+  readonly found: readonly Detection[];
+  /** Whether more was found than the maximum, of which the best are here. */
+  readonly cut: boolean;
+}
+
+/**
+ * Looks at each frame of a video, one after the other. Where the signal ends, the frames end after the one under way.
+ * @param video a file, which ffmpeg decodes, or frames from elsewhere
+ * @throws DataError where it is no readable video; MissingPackageError where ffmpeg is not installed
+ */
+export async function* detectFrames(
+  run: DetectorRun,
+  video: string | AsyncIterable<VideoFrame> | Iterable<VideoFrame>,
+  { onDamage, signal, pixelLimit = USUAL_PIXELS, ...looks }: DetectFramesOptions = {},
+): AsyncGenerator<FrameFindings> {
+  const name = typeof video === "string" ? video : "the video";
+  const frames = typeof video === "string" ? videoFrames(video, { pixelLimit, signal, onDamage }) : video;
+  for await (const frame of frames) {
+    if (signal?.aborted) return;
+    const images = [{ image: frame, name: `frame ${frame.index} of ${name}` }];
+    const onUnreadable = (_: unknown, reason: string): void => onDamage?.(reason);
+    const settings = { ...looks, pixelLimit, onUnreadable, ...(signal && { signal }) };
+    for await (const { found, cut } of detectFiles(run, images, settings)) yield { frame, found, cut };
+    if (signal?.aborted) return;
+  }
+}
+
+export interface DetectVideoOptions extends Omit<DetectFramesOptions, "onDamage"> {
   readonly pixelLimit: number;
   /** Folder that is written into. */
   readonly out: string;
@@ -30,7 +67,6 @@ export interface DetectVideoOptions extends Omit<DetectFilesOptions, "onUnreadab
   readonly draw: boolean;
   /** @param share that is done; undefined where it is not known how long the video is */
   readonly onFrame?: (frames: number, objects: number, share: number | undefined) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** What was found in a video, all frames together; also what NAME.json holds. */
@@ -107,7 +143,8 @@ export async function detectVideo(
   options: DetectVideoOptions,
   about: Readonly<Record<string, unknown>> = {},
 ): Promise<VideoFindings> {
-  const { pixelLimit, out, taken = new Set(), draw, onFrame, signal, ...looks } = options;
+  const { pixelLimit, out, taken = new Set(), draw, onFrame, ...looks } = options;
+  const { signal } = looks;
   const info = await videoInfo(path, pixelLimit);
   const name = freeName(path, taken);
   const [lines, picture] = [join(out, `${name}.jsonl`), join(out, `${name}.mp4`)];
@@ -121,26 +158,15 @@ export async function detectVideo(
   let damage: string | undefined;
   try {
     const onDamage = (reason: string): void => {
-      damage = reason;
+      damage ??= reason;
     };
-    for await (const frame of videoFrames(path, { pixelLimit, signal, onDamage })) {
-      const images = [{ image: frame, name: `frame ${frame.index} of ${path}` }];
-      const onUnreadable = (_: unknown, reason: string): void => {
-        damage ??= reason;
-      };
-      for await (const seen of detectFiles(run, images, {
-        ...looks,
-        pixelLimit,
-        onUnreadable,
-        ...(signal && { signal }),
-      })) {
-        await file.appendFile(lineOf(frame, seen.found, run.classes, seen.cut));
-        await video?.add(frame, drawn(frame, seen.found, run.classes));
-        frames++;
-        objects += seen.found.length;
-        if (seen.cut) cut = { frames: (cut?.frames ?? 0) + 1, first: cut?.first ?? frame.index };
-      }
-      if (signal?.aborted) break;
+    for await (const seen of detectFrames(run, path, { ...looks, pixelLimit, onDamage })) {
+      const { frame, found } = seen;
+      await file.appendFile(lineOf(frame, found, run.classes, seen.cut));
+      await video?.add(frame, drawn(frame, found, run.classes));
+      frames++;
+      objects += found.length;
+      if (seen.cut) cut = { frames: (cut?.frames ?? 0) + 1, first: cut?.first ?? frame.index };
       onFrame?.(frames, objects, info.frames === undefined ? undefined : Math.min(1, frames / info.frames));
     }
     await file.sync();

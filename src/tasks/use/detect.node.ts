@@ -49,6 +49,9 @@ const AHEAD_IN_TILES = 1;
 /** Score from which on detections count where the run has no better one. */
 const USUAL_SCORE = 0.25;
 
+/** Most pixels of an image that is decoded as a whole, where no limit is given. */
+export const USUAL_PIXELS = detectionOptionsSchema.parse({}).pixelLimit;
+
 /** Most pixels of an image that is looked at in tiles and decoded in parts, where no limit is given. */
 export const TILED_PIXELS = 2_000_000_000;
 
@@ -293,7 +296,7 @@ export async function* detectFiles(
  * @throws OptionError where the limit given is more than is decoded
  */
 function limitsOf(given: number | undefined, inTiles: boolean): PhotoLimits {
-  const { pixelLimit } = detectionOptionsSchema.parse({});
+  const pixelLimit = USUAL_PIXELS;
   if (inTiles) {
     return { pixelLimit: Math.min(given ?? pixelLimit, MOST_PIXELS), partsLimit: given ?? TILED_PIXELS };
   }

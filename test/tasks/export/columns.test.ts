@@ -149,7 +149,7 @@ it("encodes any columns as the codec does, with its noise, and decodes them agai
       const inputs = columns.map((column, c) => graph.input(`in ${c}`, inputTypeOf(column), ["n"]));
       const numbers = graph.input("rows", "int64", ["n"]);
       const { x, units, bad } = encodeColumns(graph, columns, inputs, numbers, {
-        seed,
+        noise: { seed },
         modeled: new Set(columns),
       });
       graph.output("x", x, ["n", width]);

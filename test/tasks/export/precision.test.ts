@@ -14,6 +14,7 @@ import { openRun } from "../../../src/tasks/open-run.node.ts";
 import { annotatedData, detectorRun, loadRun } from "../../../src/tasks/run/load.node.ts";
 import { fitHere } from "../../../src/train/fit.node.ts";
 import { IMPORTED } from "../../../src/train/run-config.ts";
+import { modelRecord } from "../../../src/use/record.ts";
 import { present, temporaryFolder } from "../../support.ts";
 import { fittedToSquares, squares } from "../measure/detection-support.ts";
 
@@ -51,8 +52,13 @@ afterAll(async () => {
   await rm(photos, { recursive: true });
 });
 
-const recordOf = async (path: string): Promise<ExportedModel> =>
-  exportedModelSchema.parse(JSON.parse(await readFile(join(path, "model.json"), "utf8")));
+/** What model.json says, as `load` of eidos/use reads it, too. */
+async function recordOf(path: string): Promise<ExportedModel> {
+  const value: unknown = JSON.parse(await readFile(join(path, "model.json"), "utf8"));
+  const record = exportedModelSchema.parse(value);
+  expect(modelRecord(value)).toEqual(record);
+  return record;
+}
 
 async function exported(run: keyof typeof runs, precision: "fp32" | "fp16" | "int8", options: object = {}) {
   const path = join(runs[run], precision);
@@ -194,12 +200,15 @@ describe("a flow of a table", () => {
 
   it("is exported so by an open run", async () => {
     await using run = await openRun(runs.flow);
-    const { bytes, description } = await run.export(join(folder, "by-run"), { precision: "fp16" });
+    const {
+      bytes,
+      description,
+      files = [],
+    } = await run.export(join(folder, "by-run"), { precision: "fp16" });
     const { path, record } = await exported("flow", "fp16");
     expect(await recordOf(join(folder, "by-run"))).toEqual(record);
-    const sizes = await Promise.all(
-      ["score.onnx", "sample.onnx", "model.json"].map(async (file) => (await stat(join(path, file))).size),
-    );
+    expect(files).toEqual(expect.arrayContaining(["score.onnx", "sample.onnx", "impute.onnx", "model.json"]));
+    const sizes = await Promise.all(files.map(async (file) => (await stat(join(path, file))).size));
     expect(bytes).toBe(sizes.reduce((sum, size) => sum + size, 0));
     expect(description).toMatch(/score\.onnx .* → .*; mean log-likelihood .* nats, .* validation rows/);
   });

@@ -15,7 +15,8 @@ import { boxAround, boxOfMask } from "./outlines.ts";
 const id = z.union([z.int(), z.string()]);
 type Id = z.output<typeof id>;
 
-const documentSchema = z.object({
+/** A file of COCO's format, of which images and annotations are looked at one by one. */
+export const documentSchema = z.object({
   images: z.array(z.unknown()),
   annotations: z.array(z.unknown()),
   categories: z.array(
@@ -23,7 +24,8 @@ const documentSchema = z.object({
   ),
 });
 
-const imageSchema = z.object({
+/** An image of a file of COCO's format. */
+export const imageSchema = z.object({
   id,
   file_name: z.string().min(1),
   width: z.int().min(1).optional().catch(undefined),
@@ -32,7 +34,8 @@ const imageSchema = z.object({
 
 const flag = z.union([z.int(), z.boolean()]).optional().catch(undefined);
 
-const annotationSchema = z.object({
+/** An annotation of a file of COCO's format. */
+export const annotationSchema = z.object({
   image_id: id,
   category_id: id,
   bbox: z.array(z.unknown()).optional().catch(undefined),
@@ -105,7 +108,8 @@ function outlineBox(segmentation: unknown): RawBox | undefined {
   return boxAround(segmentation.flatMap((part) => (Array.isArray(part) ? [part] : [])));
 }
 
-function rawObject(
+/** An annotation as an object, and whether its box is that around its outline. */
+export function rawObject(
   { bbox = [], segmentation, area, iscrowd, ignore, keypoints = [] }: z.output<typeof annotationSchema>,
   name: string | number,
   location: string,
@@ -142,7 +146,7 @@ function subsetsOf(difficulty: unknown): number | undefined {
 }
 
 /** Folders in which the images of a file of annotations may be, the likeliest first. */
-function imageFolders(file: string): readonly string[] {
+export function imageFolders(file: string): readonly string[] {
   const year = stemOf(fileNameOf(file)).match(/[A-Za-z]+\d*$/)?.[0] ?? "";
   const split = splitOfPath(file);
   const names = [

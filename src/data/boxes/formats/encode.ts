@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import { DataError, OptionError } from "../../../errors.ts";
 import { CsvLines, isMarked, type MarkedCells } from "../../files/csv.ts";
 import type { SplitName } from "../../sources/data-set.ts";
-import type { DetectionFormat } from "../check.ts";
+import type { DetectionFormat, PixelSize } from "../check.ts";
 import { type Annotations, type Category, FACE_SUBSETS, subsetBits } from "../set.ts";
 
 // Annotations as the texts of each format. Coordinates have nine digits, which is all that float32 holds.
@@ -69,7 +69,8 @@ function pointNames(images: ImagesBySplit): object {
   return {};
 }
 
-const digits = (value: number): number => Number(value.toPrecision(9));
+/** A coordinate as it is written. */
+export const digits = (value: number): number => Number(value.toPrecision(9));
 
 /** @throws RangeError where there is no such class */
 function className(classes: readonly string[], label: number): string {
@@ -85,7 +86,7 @@ const NOT_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
 const HALF = /\p{Surrogate}/u;
 
 /** Why a format cannot hold the name of a class so that it is read again as it was; undefined where it can. */
-function faultOfClass(format: DetectionFormat, name: string): string | undefined {
+export function faultOfClass(format: DetectionFormat, name: string): string | undefined {
   if (name === "") return "a class without a name cannot be told from no class";
   if (/[\r\n]/.test(name) || name.trim() !== name) {
     return "names with line breaks, or spaces at an end, cannot be written";
@@ -179,7 +180,8 @@ function parts(images: ImagesBySplit): readonly (readonly [SplitName, readonly N
 
 const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join("");
 
-function escapeXml(text: string): string {
+/** A text inside an element of XML. */
+export function escapeXml(text: string): string {
   const marks: Readonly<Record<string, string>> = {
     "&": "&amp;",
     "<": "&lt;",
@@ -190,11 +192,11 @@ function escapeXml(text: string): string {
   return text.replace(/[&<>"']/g, (mark) => marks[mark] ?? mark);
 }
 
-function vocXml({ name, annotations }: NamedImage, classes: readonly string[]): string {
-  const objects = objectsOf(annotations, "voc").map(({ label, box, difficult }) => {
-    const [xmin, ymin, xmax, ymax] = box.map(digits);
-    return `	<object>
-		<name>${escapeXml(className(classes, label))}</name>
+/** An object as an element of VOC's files, indented by a tab. */
+export function vocObject(name: string, box: readonly number[], difficult: boolean): string {
+  const [xmin, ymin, xmax, ymax] = box.map(digits);
+  return `<object>
+		<name>${escapeXml(name)}</name>
 		<pose>Unspecified</pose>
 		<truncated>0</truncated>
 		<difficult>${difficult ? 1 : 0}</difficult>
@@ -204,20 +206,34 @@ function vocXml({ name, annotations }: NamedImage, classes: readonly string[]): 
 			<xmax>${xmax}</xmax>
 			<ymax>${ymax}</ymax>
 		</bndbox>
-	</object>
-`;
-  });
+	</object>`;
+}
+
+/** A file of VOC's format. @param folder in which its image is @param objects elements of `vocObject` */
+export function vocFile(
+  folder: string,
+  name: string,
+  { width, height }: PixelSize,
+  objects: readonly string[],
+): string {
   return `<annotation>
-	<folder>JPEGImages</folder>
+	<folder>${escapeXml(folder)}</folder>
 	<filename>${escapeXml(name)}</filename>
 	<size>
-		<width>${annotations.width}</width>
-		<height>${annotations.height}</height>
+		<width>${width}</width>
+		<height>${height}</height>
 		<depth>3</depth>
 	</size>
 	<segmented>0</segmented>
-${objects.join("")}</annotation>
+${objects.map((object) => `	${object}\n`).join("")}</annotation>
 `;
+}
+
+function vocXml({ name, annotations }: NamedImage, classes: readonly string[]): string {
+  const objects = objectsOf(annotations, "voc").map(({ label, box, difficult }) =>
+    vocObject(className(classes, label), box, difficult),
+  );
+  return vocFile("JPEGImages", name, annotations, objects);
 }
 
 function encodeVoc(images: ImagesBySplit, classes: readonly string[]): EncodedSet {

@@ -280,19 +280,24 @@ const CLASS_LISTS = [
 export const isClassList = (path: string): boolean => CLASS_LISTS.some((pattern) => pattern.test(path));
 
 /**
- * The names in a list of classes, a line each: `classes.txt` at the root (`_classes.txt`).
+ * The list of classes: `classes.txt` at the root (`_classes.txt`); undefined where there is none.
  * @param anywhere takes the lists of labeling tools, too, wherever they are: `labels/classes.txt`, `obj.names`, `_darknet.labels`
- * @throws DataError
  */
+export function findClassList({ all }: Pick<DetectionFiles, "all">, anywhere = false): string | undefined {
+  for (const pattern of anywhere ? CLASS_LISTS : CLASS_LISTS.slice(0, 1)) {
+    const file = all.find((path) => pattern.test(path));
+    if (file !== undefined) return file;
+  }
+  return undefined;
+}
+
+/** The names in the list of classes that `findClassList` finds, a line each. @throws DataError */
 export async function readClassList(
   files: DetectionFiles,
   anywhere = false,
 ): Promise<readonly string[] | undefined> {
-  for (const pattern of anywhere ? CLASS_LISTS : CLASS_LISTS.slice(0, 1)) {
-    const file = files.all.find((path) => pattern.test(path));
-    if (file !== undefined) return linesOf(await readText(files, file));
-  }
-  return undefined;
+  const file = findClassList(files, anywhere);
+  return file === undefined ? undefined : linesOf(await readText(files, file));
 }
 
 /** The root of the data set that a file of annotations belongs to: its folder, or that above `annotations` or `wider_face_split`. */

@@ -106,6 +106,8 @@ interface FoundAnnotations {
   readonly files: DetectionFiles;
   /** Undefined where there are none. */
   readonly raw: RawDetections | undefined;
+  /** The files that hold them: those of all images, a file for each, or the one that describes the set. */
+  readonly sources: readonly string[];
 }
 
 /**
@@ -137,9 +139,9 @@ export async function readAnnotations(
       ...guessesOf(files, raw),
       ...(await unusedOf(files, name, annotations, options)),
     ];
-    return { files, raw: { ...raw, faults } };
+    return { files, raw: { ...raw, faults }, sources: annotations.sources };
   }
-  return { files, raw: undefined };
+  return { files, raw: undefined, sources: [] };
 }
 
 /** The formats that are looked for: of one file that was named, those that its extension may be of. */

@@ -16,10 +16,10 @@ export function texts(parent: XmlElement | undefined): Record<string, string> {
   return Object.fromEntries(leaves.map((child) => [child.name, child.text]));
 }
 
-/** The outermost element of a text; null where it has none. @throws DataError where it is no well-formed XML */
+/** The outermost element of a text, each with where it stands (`start`, `end`); null where there is none. @throws DataError where it is no well-formed XML */
 export function parseRoot(text: string, file: string): XmlElement | null {
   try {
-    return parseXml(text, { ignoreUndefinedEntities: true }).root;
+    return parseXml(text, { ignoreUndefinedEntities: true, includeOffsets: true }).root;
   } catch (error) {
     throw new DataError(`${file}: not well-formed XML (${reasonOf(error)})`, { cause: error });
   }

@@ -162,7 +162,7 @@ function classNames(yaml: string, names: YoloYaml["names"]): readonly string[] {
 const MOST_CLASSES = 10_000;
 
 /** How landmarks follow the box of an object in a line of labels: their number, and the numbers of each. */
-type PoseShape = NonNullable<YoloYaml["kpt_shape"]>;
+export type PoseShape = NonNullable<YoloYaml["kpt_shape"]>;
 
 /** Landmarks behind a box. Where each has two numbers, one below 0 is not marked; where it has three, the last is 0. */
 function poseLandmarks(numbers: readonly number[], [points, each]: PoseShape): readonly number[] {
@@ -210,7 +210,7 @@ function boxOf(numbers: readonly number[]): RawBox {
 }
 
 /** The file of labels that belongs to an image by YOLO's rule: `labels` in place of the last folder `images`, or beside it. */
-function labelsOf(image: string): string {
+export function labelsOf(image: string): string {
   const parts = image.split("/");
   const at = parts.slice(0, -1).lastIndexOf("images");
   return `${stemOf(parts.map((part, i) => (i === at ? "labels" : part)).join("/"))}.txt`;
