@@ -4,11 +4,16 @@ import { Linear } from "../src/nn/index.ts";
 import { inputAt } from "../src/tensor/index.operations.ts";
 import type { Tensor } from "../src/tensor/index.ts";
 
-/** Pixels along a side of the images that backbones are trained on. */
+/** Pixels along a side of the images that backbones are trained on, and of those of small and large batches. */
 const SIDE = 160;
+const SMALL_SIDE = 128;
 const OUTPUTS = 10;
 
-export const BACKBONE_IMAGES: DataInfo = { kind: "image", sampleShape: [3, SIDE, SIDE] };
+/** The images of a work. */
+export function backboneImages(work: string): DataInfo {
+  const side = /-\d+-step$/.test(work) ? SMALL_SIDE : SIDE;
+  return { kind: "image", sampleShape: [3, side, side] };
+}
 /** Images in memory. */
 export const PICTURES = 64;
 
@@ -39,12 +44,18 @@ class BackboneRegression implements Trainable {
 }
 
 /** Training steps of backbones. */
-export const BACKBONE_STEPS = ["mobilenet-step", "resnet-step", "resnet-frozen-step"] as const;
+export const BACKBONE_STEPS = [
+  "mobilenet-step",
+  "resnet-step",
+  "resnet-4-step",
+  "resnet-16-step",
+  "resnet-frozen-step",
+] as const;
 
 export function benchBackbone(work: string): Trainable {
   if (work === "mobilenet-step") return new BackboneRegression(publishedBackbone("mobilenet-v2"));
   if (work === "resnet50-step") return new BackboneRegression(publishedBackbone("resnet50"));
-  if (work === "resnet-step") return new BackboneRegression(publishedBackbone("resnet18"));
+  if (work !== "resnet-frozen-step") return new BackboneRegression(publishedBackbone("resnet18"));
   const frozenNorm = (stage: number): boolean => stage <= FROZEN_STAGES;
   return new BackboneRegression(publishedBackbone("resnet18", { frozenNorm }), FROZEN_STAGES);
 }

@@ -15,6 +15,14 @@ interface Answer {
   readonly seconds?: number;
   readonly parameters?: number;
   readonly milliseconds?: readonly number[];
+  readonly processor?: readonly number[];
+}
+
+/** Milliseconds of each repetition, those that all threads of the process have computed in it, and the memory afterwards. */
+export interface Repetitions {
+  readonly milliseconds: readonly number[];
+  readonly processor: readonly number[];
+  readonly memory: Memory;
 }
 
 /** How a contender is started. */
@@ -22,6 +30,8 @@ export interface ContenderCommand {
   readonly name: string;
   readonly command: string;
   readonly arguments: readonly string[];
+  /** Added to the variables of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A process that does works on request: see `serve.ts`. */
@@ -41,8 +51,11 @@ export class Contender {
   }
 
   /** Starts the process. @throws Error with the last line that it wrote where it ends at once */
-  static async start({ name, command, arguments: given }: ContenderCommand): Promise<Contender> {
-    const child = spawn(command, given, { stdio: ["pipe", "pipe", "pipe"] });
+  static async start({ name, command, arguments: given, environment }: ContenderCommand): Promise<Contender> {
+    const child = spawn(command, given, {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
     let complaint = "";
     child.stderr.on("data", (text) => {
       complaint = `${complaint}${text}`.slice(-2000);
@@ -90,13 +103,10 @@ export class Contender {
     return { seconds, parameters };
   }
 
-  /** Milliseconds of each repetition, and the memory afterwards. */
-  async run(
-    work: string,
-    repetitions: number,
-  ): Promise<{ readonly milliseconds: readonly number[]; readonly memory: Memory }> {
-    const { milliseconds = [], memory } = await this.ask({ run: work, repetitions });
-    return { milliseconds, memory };
+  /** Does a work so many times. */
+  async run(work: string, repetitions: number): Promise<Repetitions> {
+    const { milliseconds = [], processor = [], memory } = await this.ask({ run: work, repetitions });
+    return { milliseconds, processor, memory };
   }
 
   async release(work: string): Promise<void> {

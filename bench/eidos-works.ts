@@ -6,7 +6,15 @@ import {
   rectifiedFlowOptions,
 } from "../src/diffusion/index.ts";
 import type { DataInfo, FitPreferences, SymbolicBatch, Trainable } from "../src/model/index.ts";
-import { Conv2d, initialState, Mlp, nameParameters, parameterCount, UNet } from "../src/nn/index.ts";
+import {
+  Conv2d,
+  initialState,
+  Mlp,
+  nameParameters,
+  parameterCount,
+  TransformerLayer,
+  UNet,
+} from "../src/nn/index.ts";
 import { type NodeRuntimeOptions, nodeRuntime } from "../src/program/node.ts";
 import { Session } from "../src/program/program.ts";
 import { elementCount, float32, int64, slice, type Tensor } from "../src/tensor/index.ts";
@@ -16,7 +24,7 @@ import { replicaPool } from "../src/train/replicas.node.ts";
 import type { RunConfig } from "../src/train/run-config.ts";
 import { initialVectors, Trainer } from "../src/train/trainer.ts";
 import { AUTOREGRESSIVE_STEPS, autoregressiveWorks, BENCH_MADE, benchMade } from "./autoregressive-works.ts";
-import { BACKBONE_IMAGES, BACKBONE_STEPS, benchBackbone, PICTURES } from "./backbone-works.ts";
+import { BACKBONE_STEPS, backboneImages, benchBackbone, PICTURES } from "./backbone-works.ts";
 import { benchScenes, benchYolo, detectionWorks, SCENES, YOLO_PREFERENCES } from "./detection-works.ts";
 import { benchDdpm, diffusionWorks } from "./diffusion-works.ts";
 import { benchFlow, FLOW_IMAGES, FLOW_ROWS, FLOW_STEPS, flowWorks } from "./flow-works.ts";
@@ -31,9 +39,12 @@ import {
   FLOW_SIZES,
   IMAGE_SIZE,
   IMAGES,
+  LARGE_MLP_SIZES,
   MLP_SIZES,
   normals,
   ROWS,
+  SEQUENCES,
+  TRANSFORMER_SIZES,
   WORKS,
 } from "./works.ts";
 
@@ -54,8 +65,14 @@ abstract class Regression implements Trainable {
 }
 
 class MlpRegression extends Regression {
-  protected readonly inputs = MLP_SIZES[0];
-  readonly network = new Mlp(MLP_SIZES);
+  protected readonly inputs: number;
+  readonly network: Mlp;
+
+  constructor(sizes: readonly number[]) {
+    super();
+    this.inputs = sizes[0] ?? 0;
+    this.network = new Mlp(sizes);
+  }
 
   protected forward(x: Tensor): Tensor {
     return this.network.forward(x);
@@ -70,6 +87,21 @@ class ConvRegression extends Regression {
 
   protected forward(x: Tensor): Tensor {
     return this.layers.reduce((h, layer, i) => layer.forward(i === 0 ? h : h.silu()), x);
+  }
+}
+
+/** A decoder-only Transformer without embeddings, fitted to ones by squared errors. */
+class TransformerRegression implements Trainable {
+  readonly layers = Array.from(
+    { length: TRANSFORMER_SIZES.layers },
+    () => new TransformerLayer({ ...TRANSFORMER_SIZES, dropout: 0 }),
+  );
+
+  loss({ x }: SymbolicBatch): { readonly total: Tensor } {
+    const { positions, width } = TRANSFORMER_SIZES;
+    const sequences = x.reshape([-1, positions, width]);
+    const predicted = this.layers.reduce((h, layer) => layer.forward(h), sequences);
+    return { total: predicted.sub(1).square().mean() };
   }
 }
 
@@ -125,11 +157,22 @@ export function subjectOf(work: string): Subject {
   const batchSize = WORKS.find(({ name }) => name === work)?.batch ?? 1;
   const preferences: FitPreferences = { optimizer: "adam", learningRate: 1e-3, batchSize, averageDecay: 0 };
   switch (work) {
-    case "mlp-step": {
-      const sampleShape = [(MLP_SIZES[0] ?? 0) + (MLP_SIZES.at(-1) ?? 0)];
+    case "mlp-step":
+    case "large-mlp-step": {
+      const sizes = work === "mlp-step" ? MLP_SIZES : LARGE_MLP_SIZES;
+      const sampleShape = [sizes[0] + (sizes.at(-1) ?? 0)];
       const values = normals(ROWS * (sampleShape[0] ?? 0), work);
       return {
-        model: new MlpRegression(),
+        model: new MlpRegression(sizes),
+        data: dataSet({ kind: "table", sampleShape }, values),
+        preferences,
+      };
+    }
+    case "transformer-step": {
+      const sampleShape = [TRANSFORMER_SIZES.positions * TRANSFORMER_SIZES.width];
+      const values = normals(SEQUENCES * (sampleShape[0] ?? 0), work);
+      return {
+        model: new TransformerRegression(),
         data: dataSet({ kind: "table", sampleShape }, values),
         preferences,
       };
@@ -185,10 +228,13 @@ export function subjectOf(work: string): Subject {
     case "mobilenet-step":
     case "resnet-step":
     case "resnet50-step":
+    case "resnet-4-step":
+    case "resnet-16-step":
     case "resnet-frozen-step": {
-      const size = PICTURES * elementCount(BACKBONE_IMAGES.sampleShape);
+      const images = backboneImages(work);
+      const size = PICTURES * elementCount(images.sampleShape);
       const bytes = Uint8Array.from(normals(size, "pictures"), (value) => 128 + 40 * value);
-      return { model: benchBackbone(work), data: dataSet(BACKBONE_IMAGES, bytes), preferences };
+      return { model: benchBackbone(work), data: dataSet(images, bytes), preferences };
     }
     default: {
       const values = normals(ROWS * FLOW_SIZES.features, work);
@@ -282,6 +328,8 @@ export function eidosWorks(options: EidosOptions): Contender["works"] {
       ? ["conv-step", "unet-step", "glow-step", "yolo-step"]
       : [
           "mlp-step",
+          "large-mlp-step",
+          "transformer-step",
           "conv-step",
           "unet-step",
           "ddpm-step",

@@ -25,6 +25,8 @@ const { values: options } = parseArgs({
     peers: { type: "string" },
     rounds: { type: "string" },
     quick: { type: "boolean", default: false },
+    minutes: { type: "string" },
+    compile: { type: "boolean", default: false },
     threads: { type: "string" },
     out: { type: "string" },
   },
@@ -40,7 +42,15 @@ if (works.length === 0) {
 const threads = Number(options.threads ?? Math.min(2, availableParallelism()));
 const roundsOf = (rounds: number): number =>
   options.rounds !== undefined ? Number(options.rounds) : options.quick ? Math.min(3, rounds) : rounds;
+const minutes = options.minutes === undefined ? Number.POSITIVE_INFINITY : Number(options.minutes);
+if (!(minutes > 0)) {
+  console.error(`--minutes: ${options.minutes} is not a positive number`);
+  process.exit(1);
+}
 const begun = performance.now();
+/** Seconds that are left, when so many works are still to be done, for the next of them. */
+const shareOf = (left: number): number =>
+  Math.max(0, (60 * minutes - (performance.now() - begun) / 1000) / left);
 
 const place = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const node = (name: string, file: string, ...rest: string[]): ContenderCommand => ({
@@ -52,17 +62,21 @@ const node = (name: string, file: string, ...rest: string[]): ContenderCommand =
 const ONE = "eidos";
 const REPLICAS = "eidos, replicas";
 const TORCH = "PyTorch";
+const COMPILED = "PyTorch, compiled";
 const FLOW_LIBRARIES = "zuko, nflows";
 const eidos = node(ONE, "eidos.ts", "--threads", String(threads));
-const python = (name: string, file: string): ContenderCommand => ({
+const python = (name: string, file: string, ...rest: string[]): ContenderCommand => ({
   name,
   command: process.env.EIDOS_PYTHON ?? "python3",
-  arguments: [place(`peers/${file}`), "--threads", String(threads)],
+  arguments: [place(`peers/${file}`), "--threads", String(threads), ...rest],
+  // Threads that wait awake would slow down whoever has the next turn, and count as work.
+  environment: { OMP_WAIT_POLICY: "passive", GOMP_SPINCOUNT: "0" },
 });
 const commands: readonly ContenderCommand[] = [
   eidos,
   ...(threads > 1 ? [node(REPLICAS, "eidos.ts", "--replicas", String(threads))] : []),
   python(TORCH, "torch_peer.py"),
+  ...(options.compile ? [python(COMPILED, "torch_peer.py", "--compile")] : []),
   python(FLOW_LIBRARIES, "flow_peer.py"),
   node("jax-js", "peers/jax.mjs"),
   node("TensorFlow.js", "peers/tfjs.mjs"),
@@ -100,65 +114,80 @@ for (const command of commands) {
   }
 }
 
-const all: WorkResults[] = [];
-for (const work of works) {
-  console.log(`${work.title}, ${work.batch} samples …`);
-  all.push(await measure(work, contenders, roundsOf(work.rounds)));
-}
-notes.push(...failures(all));
-for (const { work, disturbed } of all) {
-  if (disturbed < 0.1) continue;
-  notes.push(
-    `Other programs were busy in ${(100 * disturbed).toFixed(0)} % of the rounds of “${work.title}”: its numbers are not to be trusted.`,
-  );
-}
 const versions = contenders
-  .filter(({ name }) => name !== REPLICAS)
+  .filter(({ name }) => name !== REPLICAS && name !== COMPILED)
   .map((contender) => `${contender.name} ${contender.version}`);
 const present = new Set(contenders.map(({ name }) => name));
+const ours = [ONE, REPLICAS].filter((name) => present.has(name));
+const load = loadavg()[2]?.toFixed(1);
+const all: WorkResults[] = [];
+const profiles: string[] = [];
+const others: string[] = [];
+
+/** The report of what has been measured so far. */
+function report(): string {
+  const frozen = shareTable(all, "resnet-step", "resnet-frozen-step");
+  const disturbed = all.filter(({ disturbed: share }) => share >= 0.1);
+  const left = works.length - all.length;
+  return [
+    "# Bench",
+    `${new Date().toISOString().slice(0, 10)}, eidos ${version}, Node ${process.version}, ${process.platform} ${process.arch}, ` +
+      `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown processor"}, load before ${load}. ` +
+      `${threads} threads each; “${REPLICAS}”: ${threads} replicas of one thread. ${versions.slice(1).join(", ")}. float32. ` +
+      "Medians over rounds, taken in turns, of so many repetitions; a speed is the median over rounds of the other's time divided by ours, so above 1× eidos is faster. " +
+      "Processor time is what all threads computed.",
+    ...(left > 0 ? [`The bench has not come to its end: ${left} works are missing.`] : []),
+    ...notes,
+    ...failures(all),
+    ...disturbed.map(
+      ({ work, disturbed: share }) =>
+        `Other programs were busy in ${(100 * share).toFixed(0)} % of the rounds of “${work.title}”: its numbers are not to be trusted.`,
+    ),
+    timeTable(all, [...present], ours),
+    ...(frozen === undefined ? [] : [frozen]),
+    ...others,
+    ...profiles,
+    "",
+  ].join("\n\n");
+}
+
+const partial = wanted !== undefined || peers !== undefined || options.minutes !== undefined || options.quick;
+const file = options.out ?? (partial ? undefined : place("RESULTS.md"));
+
+/** What was measured so far is not lost where a section fails. */
+async function section(to: string[], make: () => Promise<string>): Promise<void> {
+  try {
+    to.push(await make());
+  } catch (error) {
+    to.push(`Not measured: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+for (const [i, work] of works.entries()) {
+  console.log(`${work.title}, ${work.batch} samples …`);
+  const seconds = shareOf(works.length - i);
+  const result = await measure(work, contenders, { rounds: roundsOf(work.rounds), seconds });
+  all.push(result);
+  const ratio = bestRatio(result, ours, TORCH) ?? bestRatio(result, ours, FLOW_LIBRARIES);
+  if (ratio !== undefined && ratio < 1) await section(profiles, () => shares(result, ratio));
+  console.log(`${timeTable([result], [...present], ours)}\n`);
+  if (file !== undefined) await writeFile(file, report());
+}
 for (const contender of contenders) await contender.stop();
 await rm(folder, { recursive: true });
 
-const ours = [ONE, REPLICAS].filter((name) => present.has(name));
-const frozen = shareTable(all, "resnet-step", "resnet-frozen-step");
-const sections = [timeTable(all, [...present], ours), ...(frozen === undefined ? [] : [frozen])];
-/** What was measured so far is not lost where a section fails. */
-async function section(make: () => Promise<string>): Promise<void> {
-  try {
-    sections.push(await make());
-  } catch (error) {
-    sections.push(`Not measured: ${error instanceof Error ? error.message : error}`);
-  }
-}
 const has = (work: string): boolean => works.some(({ name }) => name === work);
-if (wanted === undefined) await section(() => buildTimes(threads));
-if (has("unet-step")) await section(memoryOfTraining);
-if (has("mlp-step")) await section(growth);
-for (const result of all) {
-  const ratio = bestRatio(result, ours, TORCH) ?? bestRatio(result, ours, FLOW_LIBRARIES);
-  if (ratio !== undefined && ratio < 1) await section(() => shares(result, ratio));
-}
+if (wanted === undefined) await section(others, () => buildTimes(threads));
+if (has("unet-step")) await section(others, memoryOfTraining);
+if (has("mlp-step")) await section(others, growth);
 
-const report = [
-  "# Bench",
-  "",
-  `${new Date().toISOString().slice(0, 10)}, eidos ${version}, Node ${process.version}, ${process.platform} ${process.arch}, ` +
-    `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown processor"}, load before ${loadavg()[2]?.toFixed(1)}. ` +
-    `${threads} threads each; “${REPLICAS}”: ${threads} replicas of one thread. ${versions.slice(1).join(", ")}. float32. ` +
-    `Medians of ${works.map((work) => `${roundsOf(work.rounds)} × ${work.repetitions}`).join(", ")} rounds × repetitions, taken in turns; ` +
-    "a speed is the median over rounds of the other's time divided by ours, so above 1× eidos is faster.",
-  "",
-  ...notes.flatMap((note) => [note, ""]),
-  ...sections.flatMap((section) => [section, ""]),
-].join("\n");
-console.log(`\n${report}`);
-const partial = wanted !== undefined || peers !== undefined || options.quick;
-if (partial && options.out === undefined) {
+console.log(`\n${report()}`);
+if (file === undefined) {
   console.log(
     "RESULTS.md is left as it is, since this was not the whole bench (--out FILE writes it anyway).",
   );
 } else {
-  await writeFile(options.out ?? place("RESULTS.md"), report);
+  await writeFile(file, report());
 }
 console.log(`${((performance.now() - begun) / 1000).toFixed(0)} s`);
 

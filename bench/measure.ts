@@ -1,13 +1,24 @@
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Contender, type ContenderCommand, type Memory } from "./contender.ts";
+import { Contender, type ContenderCommand, type Memory, type Repetitions } from "./contender.ts";
 import { median } from "./statistics.ts";
 import type { Work } from "./works.ts";
 
-/** Milliseconds of one repetition: the median of each round, and the least of all. */
+/** Milliseconds of one repetition: the median of each round, the least of all, and what all threads computed, the median of each round. */
 export interface Timing {
   readonly rounds: readonly number[];
   readonly least: number;
+  readonly processor: readonly number[];
+}
+
+/** What is asked of a contender. */
+export type Measurable = Pick<Contender, "name" | "works" | "prepare" | "run" | "release">;
+
+/** How often a work is done. */
+export interface Effort {
+  readonly rounds: number;
+  /** After which no further round begins, but the first. */
+  readonly seconds?: number;
 }
 
 /** A work by one contender. */
@@ -21,6 +32,9 @@ export interface WorkResults {
   readonly work: Work;
   readonly parameters: number;
   readonly results: ReadonlyMap<string, Result>;
+  /** How many rounds there were, and repetitions at most in each. */
+  readonly rounds: number;
+  readonly repetitions: number;
   /** Share of the rounds that began while other programs kept the machine busy. */
   readonly disturbed: number;
 }
@@ -63,15 +77,18 @@ async function rest(): Promise<boolean> {
 
 /**
  * Times a work by all contenders that can do it, in turns: every round, each contender does some repetitions.
+ * @param resting waits for the machine, and returns whether it came to rest
  * @throws Error where their networks have different numbers of parameters
  */
 export async function measure(
   work: Work,
-  contenders: readonly Contender[],
-  rounds: number,
+  contenders: readonly Measurable[],
+  { rounds, seconds = Number.POSITIVE_INFINITY }: Effort,
+  resting: () => Promise<boolean> = rest,
 ): Promise<WorkResults> {
+  const begun = performance.now();
   const results = new Map<string, Result>();
-  const timed = new Map<Contender, { readonly repetitions: number; readonly rounds: number[][] }>();
+  const timed = new Map<Measurable, { readonly repetitions: number; readonly done: Repetitions[] }>();
   let parameters: number | undefined;
   for (const contender of contenders.filter(({ works }) => works.has(work.name))) {
     try {
@@ -80,14 +97,15 @@ export async function measure(
       if (Math.abs(prepared.parameters / parameters - 1) > PARAMETER_TOLERANCE) {
         throw new Error(`its network has ${prepared.parameters} parameters, not ${parameters}`);
       }
-      const first = (await contender.run(work.name, 1)).milliseconds[0] ?? Number.NaN;
-      if (first > ONCE_MILLISECONDS) {
-        results.set(contender.name, { kind: "once", timing: { rounds: [first], least: first } });
+      const first = await contender.run(work.name, 1);
+      const once = first.milliseconds[0] ?? Number.NaN;
+      if (once > ONCE_MILLISECONDS) {
+        results.set(contender.name, { kind: "once", timing: timingOf([first]) });
       } else {
         const again = work.repetitions > 1 ? await contender.run(work.name, 2) : undefined;
-        const usual = Math.min(first, ...(again?.milliseconds ?? []));
+        const usual = Math.min(once, ...(again?.milliseconds ?? []));
         const repetitions = Math.max(1, Math.min(work.repetitions, Math.round(ROUND_MILLISECONDS / usual)));
-        timed.set(contender, { repetitions, rounds: [] });
+        timed.set(contender, { repetitions, done: [] });
       }
     } catch (error) {
       results.set(contender.name, {
@@ -96,19 +114,36 @@ export async function measure(
       });
     }
   }
+  let turns = 0;
   let disturbed = 0;
-  for (let round = 0; round < rounds; round++) {
-    for (const [contender, done] of timed) {
-      if (!(await rest())) disturbed += 1 / (rounds * timed.size);
-      done.rounds.push([...(await contender.run(work.name, done.repetitions)).milliseconds]);
+  let round = 0;
+  for (; round < rounds && (round === 0 || performance.now() - begun < 1000 * seconds); round++) {
+    for (const [contender, { repetitions, done }] of timed) {
+      turns += 1;
+      if (!(await resting())) disturbed += 1;
+      done.push(await contender.run(work.name, repetitions));
     }
   }
-  for (const [contender, done] of timed) {
-    const timing = { rounds: done.rounds.map(median), least: Math.min(...done.rounds.flat()) };
-    results.set(contender.name, { kind: "timed", timing });
+  for (const [contender, { done }] of timed) {
+    results.set(contender.name, { kind: "timed", timing: timingOf(done) });
     await contender.release(work.name);
   }
-  return { work, parameters: parameters ?? 0, results, disturbed };
+  return {
+    work,
+    parameters: parameters ?? 0,
+    results,
+    rounds: round,
+    repetitions: Math.max(1, ...[...timed.values()].map(({ repetitions }) => repetitions)),
+    disturbed: turns === 0 ? 0 : disturbed / turns,
+  };
+}
+
+function timingOf(rounds: readonly Repetitions[]): Timing {
+  return {
+    rounds: rounds.map(({ milliseconds }) => median(milliseconds)),
+    least: Math.min(...rounds.flatMap(({ milliseconds }) => milliseconds)),
+    processor: rounds.map(({ processor }) => median(processor)),
+  };
 }
 
 /** A fresh process that does one work: the seconds to build it, and its memory before and after. */

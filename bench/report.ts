@@ -18,34 +18,60 @@ export function milliseconds(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function roundsOf(result: Result | undefined): readonly number[] {
-  return result === undefined || result.kind === "failed" ? [] : result.timing.rounds;
+type Measure = "rounds" | "processor";
+
+function roundsOf(result: Result | undefined, measure: Measure = "rounds"): readonly number[] {
+  return result === undefined || result.kind === "failed" ? [] : result.timing[measure];
 }
 
-/** One row a work and contender: medians, and how much faster each of ours is. */
+/**
+ * One row a work and contender: medians of the time that passed and of the processor time of all threads, and how often those of each of ours
+ * go into them.
+ */
 export function timeTable(
   all: readonly WorkResults[],
   contenders: readonly string[],
   ours: readonly string[],
 ): string {
-  const rows = all.flatMap(({ work, results }) =>
+  const rows = all.flatMap(({ work, results, rounds: count, repetitions }) =>
     contenders.flatMap((name) => {
       const result = results.get(name);
       if (result === undefined) return [];
       const title = `${work.title}, ${work.batch} samples`;
-      if (result.kind === "failed") return [[title, name, "failed", "", ...ours.map(() => "")]];
-      const { rounds, least } = result.timing;
-      const ratios = ours.map((mine) => {
-        const own = roundsOf(results.get(mine));
+      if (result.kind === "failed")
+        return [[title, name, "failed", ...ours.flatMap(() => ["", ""]), "", "", ""]];
+      const { rounds, least, processor } = result.timing;
+      const ratio = (mine: string, measure: Measure): string => {
+        const [theirs, own] = [roundsOf(result, measure), roundsOf(results.get(mine), measure)];
         if (own.length === 0) return "";
-        if (result.kind === "once") return `${(median(rounds) / median(own)).toFixed(0)}×`;
-        return `${medianRatio(rounds, own).toFixed(2)}×`;
-      });
-      const once = result.kind === "once" ? " (once)" : "";
-      return [[title, name, milliseconds(median(rounds)) + once, milliseconds(least), ...ratios]];
+        if (result.kind === "once") return `${(median(theirs) / median(own)).toFixed(0)}×`;
+        return `${medianRatio(theirs, own).toFixed(2)}×`;
+      };
+      const once = result.kind === "once";
+      return [
+        [
+          title,
+          name,
+          milliseconds(median(rounds)),
+          ...ours.map((mine) => ratio(mine, "rounds")),
+          milliseconds(median(processor)),
+          ...ours.map((mine) => ratio(mine, "processor")),
+          milliseconds(least),
+          once ? "once" : `${count} × ${repetitions}`,
+        ],
+      ];
     }),
   );
-  const head = ["work", "by", "median ms", "least ms", ...ours.map((name) => `speed of ${name}`)];
+  const head = [
+    "work",
+    "by",
+    "median ms",
+    ...ours.map((name) => `speed of ${name}`),
+    "processor ms",
+    ...ours.map((name) => `${name}, by processor`),
+    "least ms",
+    "rounds",
+  ];
   return table([head, ...rows]);
 }
 

@@ -31,7 +31,7 @@ function memory(): { readonly now: number; readonly peak: number } {
 
 /**
  * Answers requests, one JSON object a line, until the input ends: `prepare` builds a work, `run` repeats it and reports the
- * milliseconds of each repetition, `release` frees it. Every answer has the memory in use.
+ * milliseconds of each repetition and those that all threads have computed in it, `release` frees it. Every answer has the memory in use.
  */
 export async function serve({ version, works }: Contender): Promise<void> {
   const answer = (message: object): void => {
@@ -51,12 +51,16 @@ export async function serve({ version, works }: Contender): Promise<void> {
         const work = prepared.get(request.run);
         if (work === undefined) throw new Error(`${request.run} is not prepared`);
         const milliseconds: number[] = [];
+        const processor: number[] = [];
         for (let i = 0; i < (request.repetitions ?? 1); i++) {
+          const before = process.cpuUsage();
           const begun = performance.now();
           await work.run();
           milliseconds.push(performance.now() - begun);
+          const { user, system } = process.cpuUsage(before);
+          processor.push((user + system) / 1000);
         }
-        answer({ milliseconds });
+        answer({ milliseconds, processor });
       } else if (request.release !== undefined) {
         await prepared.get(request.release)?.release?.();
         prepared.delete(request.release);

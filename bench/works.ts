@@ -20,6 +20,20 @@ export const WORKS: readonly Work[] = [
     rounds: 15,
   },
   {
+    name: "large-mlp-step",
+    title: "training step, MLP 784→1024→1024→10",
+    batch: 128,
+    repetitions: 10,
+    rounds: 11,
+  },
+  {
+    name: "transformer-step",
+    title: "training step, causal Transformer, 4 layers, 256 positions × 256",
+    batch: 4,
+    repetitions: 4,
+    rounds: 9,
+  },
+  {
     name: "conv-step",
     title: "training step, six 3×3 convolutions, 32 channels, 28×28",
     batch: 64,
@@ -155,6 +169,15 @@ export const WORKS: readonly Work[] = [
     repetitions: 2,
     rounds: 9,
   },
+  ...[4, 16].map(
+    (batch): Work => ({
+      name: `resnet-${batch}-step`,
+      title: "training step, ResNet-18, 128×128, all of it trained",
+      batch,
+      repetitions: 2,
+      rounds: 9,
+    }),
+  ),
   {
     name: "resnet-frozen-step",
     title: "training step, ResNet-18, 160×160, stem and first two stages frozen",
@@ -188,12 +211,16 @@ export const FLOW_SIZES = {
 } as const;
 
 export const MLP_SIZES = [3, 256, 256, 256, 2] as const;
+export const LARGE_MLP_SIZES = [784, 1024, 1024, 10] as const;
+/** Positions of a sequence and numbers of each, layers, heads, and units of a layer's perceptron. */
+export const TRANSFORMER_SIZES = { positions: 256, width: 256, layers: 4, heads: 4, hidden: 1024 } as const;
 export const CONV_CHANNELS = [1, 32, 32, 32, 32, 32, 1] as const;
 export const IMAGE_SIZE = 28;
 export const DIGIT_CLASSES = 10;
 /** Samples in the made-up training splits. */
 export const ROWS = 4096;
 export const IMAGES = 1024;
+export const SEQUENCES = 64;
 
 /** The same made-up numbers for every contender that is written in JavaScript. */
 export function normals(count: number, label: string): Float32Array {

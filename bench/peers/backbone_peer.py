@@ -9,7 +9,7 @@ try:
 except ImportError:
     torchvision = None
 
-SIDE, PICTURES, BATCH, OUTPUTS = 160, 64, 8, 10
+SIDE, SMALL_SIDE, PICTURES, BATCH, OUTPUTS = 160, 128, 64, 8, 10
 
 
 class MobileNet(nn.Module):
@@ -37,12 +37,12 @@ class ResNet(nn.Module):
         return self.body(x)
 
 
-def step(network, batches):
+def step(network, batches, side=SIDE, batch=BATCH):
     # The faster layout of the two.
     network.to(memory_format=torch.channels_last)
-    images = torch.randint(0, 256, (PICTURES, 3, SIDE, SIDE), dtype=torch.uint8)
+    images = torch.randint(0, 256, (PICTURES, 3, side, side), dtype=torch.uint8)
     optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], 1e-3, fused=True)
-    source = batches(images, BATCH)
+    source = batches(images, batch)
 
     def run():
         (x,) = next(source)
@@ -62,6 +62,8 @@ BACKBONE_WORKS = (
     else {
         "mobilenet-step": lambda batches: step(MobileNet(), batches),
         "resnet-step": lambda batches: step(ResNet(frozen=False), batches),
+        "resnet-4-step": lambda batches: step(ResNet(frozen=False), batches, SMALL_SIDE, 4),
+        "resnet-16-step": lambda batches: step(ResNet(frozen=False), batches, SMALL_SIDE, 16),
         "resnet-frozen-step": lambda batches: step(ResNet(frozen=True), batches),
     }
 )

@@ -20,6 +20,7 @@ from serve import serve
 from suppression_peer import SUPPRESSION_WORKS
 
 IMAGE_SIZE, CLASSES, ROWS, IMAGES = 28, 10, 4096, 1024
+POSITIONS, WIDTH, SEQUENCES = 256, 256, 64
 
 
 class Mlp(nn.Module):
@@ -30,6 +31,21 @@ class Mlp(nn.Module):
     def forward(self, x):
         for i, layer in enumerate(self.layers):
             x = layer(x if i == 0 else F.silu(x))
+        return x
+
+
+class Transformer(nn.Module):
+    """Causal layers with normalization before their parts, fitted to ones."""
+
+    def __init__(self):
+        super().__init__()
+        layer = lambda: nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.layers = nn.ModuleList(layer() for _ in range(4))
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(POSITIONS), persistent=False)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x, src_mask=self.mask, is_causal=True)
         return x
 
 
@@ -143,6 +159,22 @@ def regression_step(network, data, inputs, batch):
     return step
 
 
+def transformer_step(network):
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+    source = batches(torch.randn(SEQUENCES, POSITIONS, WIDTH), 4)
+
+    def step():
+        (x,) = next(source)
+        optimiser.zero_grad()
+        output = network(x)
+        loss = F.mse_loss(output, torch.ones_like(output))
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
 def flow_step(network):
     def loss(data, label):
         noise, t = torch.randn_like(data), torch.randn(len(data)).sigmoid()
@@ -194,6 +226,12 @@ def make(work):
     if work == "mlp-step":
         network = Mlp()
         return network, regression_step(network, torch.randn(ROWS, 5), 3, 256)
+    if work == "large-mlp-step":
+        network = Mlp((784, 1024, 1024, 10))
+        return network, regression_step(network, torch.randn(ROWS, 794), 784, 128)
+    if work == "transformer-step":
+        network = Transformer()
+        return network, transformer_step(network)
     if work == "conv-step":
         network = ConvNet()
         return network, regression_step(network, torch.randn(IMAGES, 2, IMAGE_SIZE, IMAGE_SIZE), 1, 64)
@@ -205,5 +243,5 @@ def make(work):
     return network, velocity(network) if work == "unet-inference" else generation(network)
 
 
-works = ["mlp-step", "conv-step", "unet-step", "unet-inference", "unet-generation", *DIFFUSION_WORKS, *OTHERS]
+works = ["mlp-step", "large-mlp-step", "transformer-step", "conv-step", "unet-step", "unet-inference", "unet-generation", *DIFFUSION_WORKS, *OTHERS]
 serve(torch.__version__, works, make)

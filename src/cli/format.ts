@@ -1,6 +1,9 @@
 import { eastAsianWidth } from "get-east-asian-width";
 import { printable, printableJson, printableLines } from "../printable.ts";
 
+/** Columns of a terminal that lists fit. */
+export const WIDTH = 100;
+
 // All that a command prints goes through the functions of this file, which write out control characters of what stands in files.
 
 /** 75 → 1:15, 3700 → 1:01:40. */

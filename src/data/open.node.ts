@@ -5,8 +5,6 @@ import { checkMemory, FLOAT_BYTES, showCount } from "../memory.ts";
 import type { DataKind } from "../model/data-info.ts";
 import { nearest } from "../nearest.ts";
 import type { ReadFormat } from "./boxes/check.ts";
-import { openDetectionFolder, openPhotos } from "./boxes/folder.node.ts";
-import { readAnnotations } from "./boxes/formats/read.node.ts";
 import { type DetectionOptions, resolveDetectionOptions } from "./boxes/options.ts";
 import { asOneClass, type DetectionSet } from "./boxes/set.ts";
 import { withFewerTrained } from "./boxes/subset.ts";
@@ -51,10 +49,13 @@ export async function openDetection(
   return oneClass === undefined ? set : asOneClass(set, oneClass);
 }
 
+/** Readers of annotated images, with their parsers, which no other data needs. */
+const boxes = () => import("./boxes/folder.node.ts");
+
 async function openAllDetection(data: string | DataSource, options: DetectionOptions): Promise<DetectionSet> {
   const given = checkedData(data);
   if (typeof given !== "string") {
-    if (given.kind === "photos") return openPhotos(await gatherSource(given), options);
+    if (given.kind === "photos") return (await boxes()).openPhotos(await gatherSource(given), options);
     throw new DataError(`${given.kind} in memory have no boxes; detectors take photos(…)`);
   }
   if (given === DIGIT_SCENES) return digitScenes(await openDigits(), options);
@@ -64,7 +65,7 @@ async function openAllDetection(data: string | DataSource, options: DetectionOpt
       `there is no file or folder "${given}"; ${meant === undefined ? `give a folder of images with annotations, or ${DIGIT_SCENES}` : `did you mean "${meant}"?`}`,
     );
   }
-  return openDetectionFolder(given, options);
+  return (await boxes()).openDetectionFolder(given, options);
 }
 
 /**
@@ -84,6 +85,7 @@ export async function isDetectionData(
   // A file that is named is meant itself, not annotations that lie near it.
   const formats = found.isDirectory() ? [undefined] : formatsOf(data);
   for (const format of formats) {
+    const { readAnnotations } = await import("./boxes/formats/read.node.ts");
     const read = await readAnnotations(data, { ...options, format }).catch(() => undefined);
     if (read?.raw !== undefined) return true;
   }

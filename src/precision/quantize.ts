@@ -87,7 +87,7 @@ function computing(edit: ModelEdit, weights: ReadonlySet<string>, part: Quantize
   return layers.filter((layer) => computes(layer, edit) && left?.has(layer.node) !== true);
 }
 
-/** The value that a convolution hands on: that of a ReLU after it where nothing else reads it, which kernels take in. */
+/** The value that a convolution hands on: that of a ReLU after it, ending at 6 or not, where nothing else reads it, which kernels take in. */
 function handedOn(
   { node, scope }: Layer,
   readers: ReadonlyMap<string, readonly Reader[]>,
@@ -96,7 +96,7 @@ function handedOn(
   const name = node.output?.[0] ?? "";
   const [next, ...others] = readers.get(name) ?? [];
   const isOnly = others.length === 0 && !outputs.has(name) && next?.scope.graph === scope.graph;
-  return isOnly && next?.node.opType === "Relu" ? next.node : node;
+  return isOnly && (next?.node.opType === "Relu" || next?.node.opType === "Clip") ? next.node : node;
 }
 
 /** The values whose ranges the layers of a model need: what they take, and what convolutions give. */

@@ -2,6 +2,7 @@ import onnxProto from "onnx-proto";
 import { RuntimeError } from "../errors.ts";
 import type { NdArray } from "../tensor/array.ts";
 import { BLOCKED_DOMAIN } from "../tensor/blocked.ts";
+import { emitKernelOrder, emitPlainOrder } from "../tensor/convolution/kernel-order.ts";
 import { int64Vector, ONNX_DTYPE } from "../tensor/core.ts";
 import {
   type LowerContext,
@@ -33,11 +34,14 @@ export interface Graph {
   readonly outputs: ReadonlyMap<string, Tensor>;
   /** Leaves whose values become part of the model. */
   readonly weights: ReadonlyMap<Tensor, { readonly name: string; readonly value: NdArray }>;
+  /** Names of inputs and outputs that are weights, or gradients of weights, in the order of the blocked kernels. */
+  readonly ordered?: ReadonlySet<string>;
 }
 
 interface Layouts {
   plain?: string;
   blocked?: string;
+  kernel?: string;
 }
 
 /** Names nodes and gathers them while operations lower themselves. */
@@ -106,13 +110,22 @@ class Emitter implements LowerContext {
 
   value(tensor: Tensor): string {
     const layouts = this.layoutsOf(tensor);
-    layouts.plain ??= this.reorder("ReorderOutput", layouts.blocked ?? "", tensor);
+    layouts.plain ??=
+      layouts.kernel === undefined
+        ? this.reorder("ReorderOutput", layouts.blocked ?? "", tensor)
+        : emitPlainOrder(this, layouts.kernel, tensor.shape);
     return layouts.plain;
+  }
+
+  kernelValue(tensor: Tensor): string {
+    const layouts = this.layoutsOf(tensor);
+    layouts.kernel ??= emitKernelOrder(this, this.value(tensor), tensor.shape);
+    return layouts.kernel;
   }
 
   blockedValue(tensor: Tensor): string {
     const layouts = this.layoutsOf(tensor);
-    layouts.blocked ??= this.reorder("ReorderInput", layouts.plain ?? "", tensor);
+    layouts.blocked ??= this.reorder("ReorderInput", this.value(tensor), tensor);
     return layouts.blocked;
   }
 
@@ -132,6 +145,11 @@ class Emitter implements LowerContext {
   onlyBlocked(tensor: Tensor): boolean {
     const layouts = this.layoutsOf(tensor);
     return layouts.plain === undefined && layouts.blocked !== undefined;
+  }
+
+  onlyKernel(tensor: Tensor): boolean {
+    const layouts = this.layoutsOf(tensor);
+    return layouts.plain === undefined && layouts.kernel !== undefined;
   }
 
   hasBlocked(tensor: Tensor): boolean {
@@ -203,7 +221,9 @@ class Emitter implements LowerContext {
       node: this.nodes,
       initializer: this.initializers,
       input: [...this.graph.inputs].map(([tensor, input]) => valueInfo(input, tensor)),
-      output: [...this.graph.outputs].map(([output, tensor]) => valueInfo(output, tensor)),
+      output: [...this.graph.outputs].map(([output, tensor]) =>
+        valueInfo(output, tensor, !this.graph.ordered?.has(output)),
+      ),
     });
   }
 
@@ -218,7 +238,9 @@ class Emitter implements LowerContext {
   }
 
   lowerAll(): void {
-    for (const [tensor, name] of this.graph.inputs) this.values.set(valueKey(tensor), { plain: name });
+    for (const [tensor, name] of this.graph.inputs) {
+      this.values.set(valueKey(tensor), this.graph.ordered?.has(name) ? { kernel: name } : { plain: name });
+    }
     for (const [tensor, name] of this.outside) this.values.set(valueKey(tensor), { plain: name });
     for (const [tensor, { name, value }] of this.graph.weights) {
       this.initializers.push(tensorProto(name, value));
@@ -233,10 +255,7 @@ class Emitter implements LowerContext {
       node.outputs.forEach((output, i) => {
         const name = lowered[i];
         if (name === undefined) return;
-        this.values.set(
-          valueKey(output),
-          typeof name === "string" ? { plain: name } : { blocked: name.blocked },
-        );
+        this.values.set(valueKey(output), typeof name === "string" ? { plain: name } : { ...name });
       });
     }
     this.nameOutputs();
@@ -256,7 +275,10 @@ class Emitter implements LowerContext {
   /** Gives the values of the graph's outputs their names. */
   private nameOutputs(): void {
     // Reordering first, which makes nodes.
-    const sources = [...this.graph.outputs].map(([name, tensor]) => [name, this.value(tensor)] as const);
+    const sources = [...this.graph.outputs].map(([name, tensor]) => {
+      const source = this.graph.ordered?.has(name) ? this.kernelValue(tensor) : this.value(tensor);
+      return [name, source] as const;
+    });
     const made = new Set(this.nodes.flatMap(({ output }) => output ?? []));
     const names = new Map<string, string>();
     for (const [name, source] of sources) {

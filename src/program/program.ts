@@ -110,6 +110,14 @@ export interface RunOptions {
 /** Stands before the names of outputs in the model, where an input and an output must not share a name. */
 const RESULT = "result.";
 
+/** Names of inputs and outputs that hold weights of convolutions, or their gradients, in the order of the blocked kernels. */
+export interface Ordered {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+const NONE_ORDERED: Ordered = { inputs: [], outputs: [] };
+
 /** One traced, simplified, lowered and loaded graph. */
 export class Program {
   /** The ONNX model that runs. */
@@ -140,12 +148,14 @@ export class Program {
   /**
    * Builds a program from traced outputs.
    * @param weights values that become constants of the program; parameters without a value are inputs by name.
+   * @param ordered names of inputs and outputs that hold weights of convolutions in the order of the blocked kernels
    * @throws MemoryError where its values would not fit into the runtime's memory, with an estimate from below
    */
   static async build(
     outputs: ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>,
     runtime: Runtime,
     weights?: State,
+    ordered: Ordered = NONE_ORDERED,
   ): Promise<Program> {
     const named = outputs instanceof Map ? outputs : new Map(Object.entries(outputs));
     const { graph, randoms } = graphOf(named, weights);
@@ -154,7 +164,8 @@ export class Program {
       checkMemory({ what: "a program of this model", bytes, instead: SMALLER }, runtime.memory);
     }
     const results = new Map([...graph.outputs].map(([name, tensor]) => [`${RESULT}${name}`, tensor]));
-    const model = lowerToOnnx({ ...graph, outputs: results }, runtime.target);
+    const names = new Set([...ordered.inputs, ...[...ordered.outputs].map((name) => `${RESULT}${name}`)]);
+    const model = lowerToOnnx({ ...graph, outputs: results, ordered: names }, runtime.target);
     return new Program(model, graph, randoms, await runtime.load(model, graph.weights.size > 0));
   }
 

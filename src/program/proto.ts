@@ -37,17 +37,19 @@ export function tensorProto(name: string, value: NdArray): InstanceType<typeof o
   });
 }
 
-/** The name and type of an input or output of a graph. */
-export function valueInfo(name: string, tensor: Tensor): InstanceType<typeof onnx.ValueInfoProto> {
+/** The name and type of an input or output of a graph; of an output whose shape says nothing, without it. */
+export function valueInfo(
+  name: string,
+  tensor: Tensor,
+  withShape = true,
+): InstanceType<typeof onnx.ValueInfoProto> {
+  const dim = tensor.shape.map((size) =>
+    typeof size === "number" ? { dimValue: size } : { dimParam: size },
+  );
   return onnx.ValueInfoProto.create({
     name,
     type: {
-      tensorType: {
-        elemType: ONNX_DTYPE[tensor.dtype],
-        shape: {
-          dim: tensor.shape.map((dim) => (typeof dim === "number" ? { dimValue: dim } : { dimParam: dim })),
-        },
-      },
+      tensorType: { elemType: ONNX_DTYPE[tensor.dtype], ...(withShape && { shape: { dim } }) },
     },
   });
 }

@@ -14,23 +14,19 @@ import type { EditOptions, InpaintOptions, SampleOptions, TranslateOptions } fro
 import type { Raster } from "../report/index.ts";
 import type { NdArray } from "../tensor/array.ts";
 import type { RunConfig } from "../train/run-config.ts";
-import { type ExportOptions, type ExportSummary, exportRun } from "./export/export.node.ts";
-import {
-  type DetectionEvaluation,
-  type DetectionEvaluationOptions,
-  evaluateDetector,
-} from "./measure/detection.node.ts";
+import type { ExportOptions, ExportSummary } from "./export/export.node.ts";
+import type { DetectionEvaluation, DetectionEvaluationOptions } from "./measure/detection.node.ts";
 import type { FeatureView } from "./measure/distances.node.ts";
-import { type Evaluation, type EvaluationOptions, evaluateRun } from "./measure/eval.node.ts";
+import type { Evaluation, EvaluationOptions } from "./measure/eval.node.ts";
 import { featureView } from "./measure/feature-view.node.ts";
-import { probeRun, type RunProbe, type RunProbeOptions } from "./measure/probe.node.ts";
+import type { RunProbe, RunProbeOptions } from "./measure/probe.node.ts";
 import { cascadeLookOf, lookingOf } from "./run/detection-options.ts";
 import type { GivenValues } from "./run/given.node.ts";
 import type { NamedImage, Source } from "./run/inputs.node.ts";
 import { annotatedData, detectorRun, type LoadedRun, type LoadRunOptions, loadRun } from "./run/load.node.ts";
 import type { TableWriting } from "./run/outputs.node.ts";
 import { chosenSamples, forModel, type SampleInput } from "./run/samples.node.ts";
-import { type AnomalyOptions, type AnomalyRanking, rankAnomalies } from "./use/anomalies.node.ts";
+import type { AnomalyOptions, AnomalyRanking } from "./use/anomalies.node.ts";
 import {
   type CodeBatch,
   type DecodeOptions,
@@ -39,9 +35,8 @@ import {
   encodeRun,
   encodeSamples,
 } from "./use/codes.node.ts";
-import { type DetectedImage, type DetectFilesOptions, detectFiles } from "./use/detect.node.ts";
-import { type DetectFramesOptions, detectFrames } from "./use/detect-video.node.ts";
-import { editRun, translateRun } from "./use/edit.node.ts";
+import type { DetectedImage, DetectFilesOptions } from "./use/detect.node.ts";
+import type { DetectFramesOptions } from "./use/detect-video.node.ts";
 import {
   type Embedded,
   type EmbedOptions,
@@ -51,20 +46,13 @@ import {
   type FeatureBatch,
   type LayerOptions,
 } from "./use/embed.node.ts";
-import { type EmbedFileOptions, type EmbedSummary, embedIntoFile } from "./use/embed-file.node.ts";
-import { type Imputation, type ImputeOptions, imputeTable } from "./use/impute.node.ts";
-import { inpaintRun, knownMask, type Region } from "./use/inpaint.node.ts";
-import { type InterpolateOptions, interpolateRun } from "./use/interpolate.node.ts";
-import {
-  type Duplicates,
-  type NeighborOptions,
-  type Neighbors,
-  nearDuplicates,
-  nearestImages,
-  neighborPicture,
-} from "./use/neighbors.node.ts";
+import type { EmbedFileOptions, EmbedSummary } from "./use/embed-file.node.ts";
+import type { Imputation, ImputeOptions } from "./use/impute.node.ts";
+import type { Region } from "./use/inpaint.node.ts";
+import type { InterpolateOptions } from "./use/interpolate.node.ts";
+import type { DuplicateOptions, Duplicates, NeighborOptions, Neighbors } from "./use/neighbors.node.ts";
 import { sampleRun, sampleStatesOf, writeSamples } from "./use/sample.node.ts";
-import { type Acceptance, sampleWhere } from "./use/sample-where.node.ts";
+import type { Acceptance } from "./use/sample-where.node.ts";
 import { type ScoreBatch, type ScoreOptions, score } from "./use/score.node.ts";
 
 /** What drawing samples takes; the model's own options for sampling beside it. */
@@ -166,11 +154,11 @@ export class Run {
    * @param options count (default: 16), seed (default: 0), label, given, where, and the sampler's own options
    * @throws OptionError where the model cannot draw samples or an option is wrong
    */
-  sample({ where, onAccepted, ...options }: SampleRequest = {}): Promise<NdArray<"float32">> {
+  async sample({ where, onAccepted, ...options }: SampleRequest = {}): Promise<NdArray<"float32">> {
     const settings = { count: 16, seed: 0, ...options };
-    return where === undefined
-      ? sampleRun(this.loaded, settings)
-      : sampleWhere(this.loaded, where, { ...settings, ...(onAccepted && { onAccepted }) });
+    if (where === undefined) return sampleRun(this.loaded, settings);
+    const { sampleWhere } = await import("./use/sample-where.node.ts");
+    return sampleWhere(this.loaded, where, { ...settings, ...(onAccepted && { onAccepted }) });
   }
 
   /** Samples as they form from noise: at most `states` arrays, the last of which `sample` draws. @throws OptionError as `sample` */
@@ -219,7 +207,8 @@ export class Run {
    *
    * @throws OptionError, DataError as `score`
    */
-  anomalies(source?: Source, options: AnomalyOptions = {}): Promise<AnomalyRanking> {
+  async anomalies(source?: Source, options: AnomalyOptions = {}): Promise<AnomalyRanking> {
+    const { rankAnomalies } = await import("./use/anomalies.node.ts");
     return rankAnomalies(this.loaded, source, options);
   }
 
@@ -227,7 +216,8 @@ export class Run {
    * Fills in the missing cells of a table with draws from the model's conditional density.
    * @throws OptionError where the model cannot do this or the data is no table; DataError while reading
    */
-  impute(table: Source, options: ImputeOptions = {}): Promise<Imputation> {
+  async impute(table: Source, options: ImputeOptions = {}): Promise<Imputation> {
+    const { imputeTable } = await import("./use/impute.node.ts");
     return imputeTable(this.loaded, table, options);
   }
 
@@ -239,6 +229,7 @@ export class Run {
    * @throws OptionError where the model cannot complete samples, or the region lies outside of the images; DataError
    */
   async inpaint(images: SampleInput, { unknown, ...options }: InpaintRequest): Promise<NdArray<"float32">> {
+    const { inpaintRun, knownMask } = await import("./use/inpaint.node.ts");
     const known = unknown.kind === "known" ? unknown.known : await knownMask(this.loaded, unknown);
     const chosen = forModel(this.loaded, await chosenSamples(this.loaded, images, "inpaint"));
     return inpaintRun(this.loaded, chosen, { draws: 1, seed: 0, ...options, known });
@@ -246,6 +237,7 @@ export class Run {
 
   /** Changes samples by noising and denoising them: [n, draws, …sampleShape]. @throws OptionError where the model cannot; DataError */
   async edit(samples: SampleInput, options: EditRequest = {}): Promise<NdArray<"float32">> {
+    const { editRun } = await import("./use/edit.node.ts");
     const { x } = await chosenSamples(this.loaded, samples, "edit");
     return editRun(this.loaded, { strength: 0.5, draws: 4, seed: 0, ...options, x });
   }
@@ -255,6 +247,7 @@ export class Run {
     samples: SampleInput,
     options: Partial<Omit<TranslateOptions, "x">> = {},
   ): Promise<NdArray<"float32">> {
+    const { translateRun } = await import("./use/edit.node.ts");
     const { x } = await chosenSamples(this.loaded, samples, "translate");
     return translateRun(this.loaded, { ...options, x });
   }
@@ -264,6 +257,7 @@ export class Run {
     ends: SampleInput,
     options: Partial<InterpolateOptions> = {},
   ): Promise<NdArray<"float32">> {
+    const { interpolateRun } = await import("./use/interpolate.node.ts");
     const { x, labels } = await chosenSamples(this.loaded, ends, "interpolate");
     return interpolateRun(this.loaded, x, { steps: 8, labels, ...options });
   }
@@ -313,7 +307,8 @@ export class Run {
    * it was.
    * @throws OptionError as `embed`, or for another extension; DataError; FileError
    */
-  embedInto(path: string, source?: string, options: EmbedFileOptions = {}): Promise<EmbedSummary> {
+  async embedInto(path: string, source?: string, options: EmbedFileOptions = {}): Promise<EmbedSummary> {
+    const { embedIntoFile } = await import("./use/embed-file.node.ts");
     return embedIntoFile(this.loaded, source, path, options);
   }
 
@@ -333,7 +328,8 @@ export class Run {
    *
    * @throws OptionError where the model has no features or the data no classes; DataError
    */
-  probe(source?: Source, options: RunProbeOptions = {}): Promise<RunProbe> {
+  async probe(source?: Source, options: RunProbeOptions = {}): Promise<RunProbe> {
+    const { probeRun } = await import("./measure/probe.node.ts");
     return probeRun(this.loaded, source, options);
   }
 
@@ -342,21 +338,24 @@ export class Run {
    * @param images files, folders or patterns
    * @throws OptionError where the run is not of images or the model has no features; DataError
    */
-  neighbors(
+  async neighbors(
     images: string | readonly string[],
     among: string,
     options: NeighborOptions = {},
   ): Promise<readonly Neighbors[]> {
+    const { nearestImages } = await import("./use/neighbors.node.ts");
     return nearestImages(this.loaded, typeof images === "string" ? [images] : images, among, options);
   }
 
   /** A picture of neighbors: a row for each image, itself first. */
-  neighborPicture(among: string, found: readonly Neighbors[]): Promise<Raster> {
+  async neighborPicture(among: string, found: readonly Neighbors[]): Promise<Raster> {
+    const { neighborPicture } = await import("./use/neighbors.node.ts");
     return neighborPicture(this.loaded, among, found);
   }
 
   /** Images of a folder that are nearly the same by their features. @throws OptionError, DataError as `neighbors` */
-  duplicates(folder: string, options: Parameters<typeof nearDuplicates>[2] = {}): Promise<Duplicates> {
+  async duplicates(folder: string, options: DuplicateOptions = {}): Promise<Duplicates> {
+    const { nearDuplicates } = await import("./use/neighbors.node.ts");
     return nearDuplicates(this.loaded, folder, options);
   }
 
@@ -399,7 +398,7 @@ export class Run {
 
   /** Finds objects in many images, one after the other; `findImages` lists those of folders and patterns. */
   detections(images: readonly NamedImage[], options: DetectFilesOptions = {}): AsyncGenerator<DetectedImage> {
-    return detectFiles(detectorRun(this.loaded), images, options);
+    return detected(detectorRun(this.loaded), images, options);
   }
 
   /**
@@ -416,6 +415,7 @@ export class Run {
     options: DetectFramesOptions = {},
   ): AsyncGenerator<FoundInFrame> {
     const run = detectorRun(this.loaded);
+    const { detectFrames } = await import("./use/detect-video.node.ts");
     for await (const { frame, found, cut } of detectFrames(run, video, options)) {
       const { index, seconds, width, height } = frame;
       const objects = found.map((one) => ({ ...one, label: run.classes[one.class] ?? String(one.class) }));
@@ -427,7 +427,8 @@ export class Run {
    * Measures the model on a split of its data: loss, log-likelihood, and distances between drawn samples and data.
    * @throws OptionError where the data has changed since the fit, the split is empty or the model is a detector (`evaluateBoxes`)
    */
-  evaluate(options: EvaluationOptions = {}): Promise<Evaluation> {
+  async evaluate(options: EvaluationOptions = {}): Promise<Evaluation> {
+    const { evaluateRun } = await import("./measure/eval.node.ts");
     return evaluateRun(this.loaded, options);
   }
 
@@ -443,6 +444,7 @@ export class Run {
     data?: string | DataSource | DetectionSet,
     options: DetectionEvaluationOptions & { readonly reading?: Readonly<Record<string, unknown>> } = {},
   ): Promise<DetectionEvaluation> {
+    const { evaluateDetector } = await import("./measure/detection.node.ts");
     const { reading, ...measuring } = options;
     const run = detectorRun(this.loaded);
     const set = isOpenSet(data) ? data : await annotatedData(run, data, reading);
@@ -464,7 +466,8 @@ export class Run {
    * Writes the model as one ONNX file, weights inside; a cascade as a folder with one of each network, and how they are used.
    * @throws OptionError where it has no such graph; FileError
    */
-  export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
+  async export(path: string, options: ExportOptions = {}): Promise<ExportSummary> {
+    const { exportRun } = await import("./export/export.node.ts");
     const { precision = "fp32" } = options;
     const { given, trust } = this.loaded.source;
     return exportRun(this.folder, path, {
@@ -485,6 +488,16 @@ export class Run {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
+}
+
+/** `detectFiles`, loaded when the first image is asked for. */
+async function* detected(
+  run: ReturnType<typeof detectorRun>,
+  images: readonly NamedImage[],
+  options: DetectFilesOptions,
+): AsyncGenerator<DetectedImage> {
+  const { detectFiles } = await import("./use/detect.node.ts");
+  yield* detectFiles(run, images, options);
 }
 
 const isOpenSet = (data: string | DataSource | DetectionSet | undefined): data is DetectionSet =>

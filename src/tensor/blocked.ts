@@ -1,7 +1,7 @@
 import { elementCount, int64 } from "./array.ts";
 import { dimAt, type LowerContext, type Lowered, type OnnxNode, type Tensor } from "./graph.ts";
 import { filled } from "./leaves.ts";
-import { isConcrete, type Shape, sameShape } from "./shape.ts";
+import { isConcrete, type Shape, sameShape, sizeOf } from "./shape.ts";
 
 // Blocked layout (NCHWc): maps [N, C, H, W] kept in memory as [N, C / b, H, W, b], for which ONNX Runtime's CPU provider
 // has its fastest convolutions. The declared shape stays [N, C, H, W].
@@ -123,6 +123,51 @@ export function emitBlockedCombination(
     });
   });
   return { blocked: perSample ? reshaped(sum ?? "", [n, c, h, w]) : (sum ?? "") };
+}
+
+/**
+ * factor · map + shift, one of each a channel, by the convolution that made the map: its weight is multiplied and its bias changed, so that no
+ * pass over the map is needed. Undefined where somebody else reads the map, too, or has more weights than the map has numbers.
+ */
+export function foldIntoConvolution(
+  context: LowerContext,
+  map: Tensor,
+  factor: Tensor,
+  shift: Tensor | undefined,
+): string | undefined {
+  const { operation, inputs } = map.node;
+  const weight = inputs[1];
+  if (operation.name !== "conv2d" || weight === undefined) return undefined;
+  if (factor.shape[0] !== 1 || (shift !== undefined && shift.shape[0] !== 1)) return undefined;
+  const [weights, numbers] = [sizeOf(weight.shape), sizeOf(map.shape)];
+  if (typeof weights !== "number" || (typeof numbers === "number" && weights > numbers)) return undefined;
+  const { block: b } = context.target;
+  const channels = Number(dimAt(map, 1));
+  const reshaped = (name: string, shape: readonly number[]): string =>
+    context.emit1({ op: "Reshape", inputs: [name, context.constant(int64(shape, [shape.length]))] });
+  return extendConvolution(context, map, (node) => {
+    const [x = "", blocked = "", bias = "", sum] = node.inputs;
+    if (sum !== undefined || node.attributes?.activation !== undefined) return undefined;
+    const factors = context.value(factor);
+    // The channels of a block are the last axis of a blocked weight.
+    const lanes = [reshaped(blocked, [channels / b, -1, b]), reshaped(factors, [channels / b, 1, b])];
+    const multiplied = context.emit1({ op: "Mul", inputs: lanes });
+    const row = (name: string): string => reshaped(name, [channels]);
+    const added = [
+      ...(bias === "" ? [] : [context.emit1({ op: "Mul", inputs: [bias, row(factors)] })]),
+      ...(shift === undefined ? [] : [row(context.value(shift))]),
+    ];
+    return {
+      ...node,
+      inputs: [
+        x,
+        reshaped(multiplied, weight.shape.map(Number)),
+        ...(added.length === 0
+          ? []
+          : [added.reduce((one, other) => context.emit1({ op: "Add", inputs: [one, other] }))]),
+      ],
+    };
+  });
 }
 
 /** Lowers x + b or x · b in blocked layout where b has one number a channel; undefined where that does not apply. */

@@ -383,6 +383,14 @@ const addOperation: Operation = {
   },
   lower: (context, node) => {
     const [a, b] = [inputAt(node.inputs, 0), inputAt(node.inputs, 1)];
+    // Gradients of a weight that several convolutions share.
+    if (sameShape(a.shape, b.shape) && context.onlyKernel(a) && context.onlyKernel(b)) {
+      const inputs = [a, b].map((weight) => {
+        const flat = context.constant(int64Vector([-1]));
+        return context.emit1({ op: "Reshape", inputs: [context.kernelValue(weight), flat] });
+      });
+      return [{ kernel: context.emit1({ op: "Add", inputs }) }];
+    }
     if (a !== b && sameShape(a.shape, b.shape) && prefersBlocked(context, node.inputs)) {
       const sum = addToConvolution(context, a, b);
       if (sum !== undefined) return [{ blocked: sum }];

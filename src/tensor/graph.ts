@@ -52,7 +52,7 @@ export interface Target {
 
 /**
  * Where an operation writes its ONNX nodes. A four-dimensional value can exist in two layouts, plain NCHW and blocked
- * NCHWc; each is made from the other only when somebody asks for it.
+ * NCHWc, a weight in two orders; each is made from the other only when somebody asks for it.
  */
 export interface LowerContext {
   readonly target: Target;
@@ -72,6 +72,13 @@ export interface LowerContext {
   onlyBlocked(tensor: Tensor): boolean;
   /** True where the value exists in blocked layout. */
   hasBlocked(tensor: Tensor): boolean;
+  /**
+   * The name of a convolution's weight in the order of the blocked kernels (`convolution/kernel-order.ts`). Its channels must be whole blocks on
+   * both sides.
+   */
+  kernelValue(tensor: Tensor): string;
+  /** True where a value exists in the order of the blocked kernels and not in plain layout. */
+  onlyKernel(tensor: Tensor): boolean;
   /** The name of an initializer with these values; equal ones are shared. */
   constant(value: NdArray): string;
   /** The name of a one-dimensional int64 tensor that holds the shape, computed from the inputs where it is symbolic. */
@@ -82,8 +89,8 @@ export interface LowerContext {
   uses(tensor: Tensor): number;
 }
 
-/** A lowered output: its name in plain layout, or in blocked layout. */
-export type Lowered = string | { readonly blocked: string };
+/** A lowered output: its name in plain layout, in blocked layout, or, of a weight, in the order of the blocked kernels. */
+export type Lowered = string | { readonly blocked: string } | { readonly kernel: string };
 
 export interface GradientContext<A extends Attributes> {
   readonly inputs: readonly Tensor[];

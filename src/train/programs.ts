@@ -1,4 +1,4 @@
-import { Program } from "../program/program.ts";
+import { type Ordered, Program } from "../program/program.ts";
 import type { Runtime } from "../program/runtime.ts";
 import type { BatchShape } from "./batches.ts";
 import type { StepGraph } from "./step.ts";
@@ -15,17 +15,25 @@ export class ShapedPrograms {
   private readonly trace: (shape: BatchShape) => StepGraph;
   private readonly runtime: Runtime;
   private readonly most: number;
+  private readonly ordered: Ordered | undefined;
   /** By shape, from the one that has not been used for longest on. */
   private readonly programs = new Map<string, Program>();
 
   /**
    * @param trace what a step computes of a batch of that shape
    * @param most programs that are held
+   * @param ordered inputs and outputs in the order of the blocked kernels (`Program.build`)
    */
-  constructor(trace: (shape: BatchShape) => StepGraph, runtime: Runtime, most = MOST_PROGRAMS) {
+  constructor(
+    trace: (shape: BatchShape) => StepGraph,
+    runtime: Runtime,
+    most = MOST_PROGRAMS,
+    ordered?: Ordered,
+  ) {
     this.trace = trace;
     this.runtime = runtime;
     this.most = most;
+    this.ordered = ordered;
   }
 
   /** Programs that are held. */
@@ -47,7 +55,7 @@ export class ShapedPrograms {
       this.programs.delete(oldest[0]);
       await oldest[1].release();
     }
-    const program = await Program.build(this.trace(shape), this.runtime);
+    const program = await Program.build(this.trace(shape), this.runtime, undefined, this.ordered);
     this.programs.set(key, program);
     return program;
   }

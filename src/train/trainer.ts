@@ -7,9 +7,10 @@ import { elementCount, float32, type NdArray, zeros } from "../tensor/array.ts";
 import type { EvaluatedSamples, HeldOut, TrainingBatches } from "./batches.ts";
 import { GamePrograms } from "./game-programs.ts";
 import { type GradientPool, readLosses, type TrainingVectors } from "./gradient-parts.ts";
+import { type KernelOrder, kernelOrderOf } from "./kernel-order.ts";
 import { parameterValue } from "./layout.ts";
-import { type StepAt, scalarsOf, updateBy } from "./outside-update.ts";
-import { ShapedPrograms } from "./programs.ts";
+import { numbersOf, type StepAt, scalarsOf, updateBy } from "./outside-update.ts";
+import { MOST_PROGRAMS, ShapedPrograms } from "./programs.ts";
 import { averageOf, EVALUATED, gradientName, isAdversarial, type StepTracer } from "./step.ts";
 import { VectorUpdate } from "./vector-update.ts";
 
@@ -94,7 +95,13 @@ async function initializedByData(
  * update is a program, that of the whole step or one of its own, or it is made outside of the graph, on vectors in one memory.
  */
 type StepPrograms =
-  | { readonly kind: "whole"; readonly programs: ShapedPrograms; readonly update?: VectorUpdate }
+  | {
+      readonly kind: "whole";
+      readonly programs: ShapedPrograms;
+      readonly update?: VectorUpdate;
+      /** Of the vectors of the update. */
+      readonly order?: KernelOrder;
+    }
   | { readonly kind: "game"; readonly programs: GamePrograms; readonly update: VectorUpdate }
   | {
       readonly kind: "parts";
@@ -152,16 +159,18 @@ export class Trainer {
     const game = runtime.provider === "cpu" ? tracer.game(shape) : undefined;
     const isOutside = runtime.provider === "cpu" && (game !== undefined || !isAdversarial(tracer.model));
     const outside = isOutside ? tracer.outside : undefined;
-    const update = outside && (await VectorUpdate.create(outside, begun.vectors));
+    const isWhole = outside !== undefined && pool === undefined && game === undefined;
+    const order = isWhole ? kernelOrderOf(tracer, shape, runtime.target.block) : undefined;
+    const update = outside && (await VectorUpdate.create(outside, begun.vectors, order));
     let steps: StepPrograms;
     if (pool === undefined && game !== undefined && update !== undefined) {
       const programs = await GamePrograms.build(tracer, game, update, shape, runtime);
       steps = { kind: "game", programs, update };
     } else if (pool === undefined) {
       const trace = update === undefined ? "whole" : "gradients";
-      const programs = new ShapedPrograms((of) => tracer[trace](of), runtime);
+      const programs = new ShapedPrograms((of) => tracer[trace](of), runtime, MOST_PROGRAMS, order?.ordered);
       await programs.at(shape);
-      steps = { kind: "whole", programs, ...(update !== undefined && { update }) };
+      steps = { kind: "whole", programs, ...(update && { update }), ...(order && { order }) };
     } else {
       const averages = tracer.bufferAverages();
       steps =
@@ -310,8 +319,9 @@ export class Trainer {
     const least = this.tracer.model.comparesSamples === true ? 1 : 64;
     const size = Math.min(total, part.batchSize ?? Math.max(this.batches.batchSize, least));
     const sums: Record<string, number> = {};
-    const parameters = this.vectors[this.weightsName];
-    if (parameters === undefined) throw new OptionError("training holds no parameters");
+    const held = this.vectors[this.weightsName];
+    if (held === undefined) throw new OptionError("training holds no parameters");
+    const parameters = this.orderOf(this.weightsName)?.plain(numbersOf(held)) ?? held;
     for (let first = 0; first < total; first += size) {
       const rows = { first, count: Math.min(size, total - first) };
       const program = await this.validationProgram(part, rows.count);
@@ -348,8 +358,22 @@ export class Trainer {
   /** Copies of all vectors. */
   async snapshot(): Promise<Snapshot> {
     const vectors = new Map<string, NdArray>();
-    for (const [name, value] of Object.entries(this.vectors)) vectors.set(name, await copyOf(value));
+    for (const [name, value] of Object.entries(this.vectors))
+      vectors.set(name, await this.copyOf(name, value));
     return { step: this.step, vectors };
+  }
+
+  /** The order of a vector's weights, where it is not the plain one. */
+  private orderOf(name: string): KernelOrder | undefined {
+    const { steps } = this;
+    return steps.kind === "whole" && steps.update?.has(name) ? steps.order : undefined;
+  }
+
+  /** A copy of a vector or buffer as an array, in plain order. */
+  private async copyOf(name: string, value: Value): Promise<NdArray> {
+    const order = this.orderOf(name);
+    if (order !== undefined) return order.plain(numbersOf(value));
+    return value.kind === "runtime" ? value.read() : ({ ...value, data: value.data.slice() } as NdArray);
   }
 
   /** The weights to use, by name: averaged parameters where an average is kept, and buffers. */
@@ -369,11 +393,6 @@ export class Trainer {
     for (const sizes of this.validations.values())
       for (const program of sizes.values()) await (await program).release();
   }
-}
-
-/** A copy of a value as an array. */
-async function copyOf(value: Value): Promise<NdArray> {
-  return value.kind === "runtime" ? value.read() : ({ ...value, data: value.data.slice() } as NdArray);
 }
 
 /** The weights to use of a snapshot, by name. */

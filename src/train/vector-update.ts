@@ -119,11 +119,13 @@ export class VectorUpdate {
   /**
    * Copies vectors into a new module.
    * @param start `parameters`, `slot.…` for each slot, and `average` where one is kept, all of one length
+   * @param order that their numbers are brought into; default: as they are
    * @throws OptionError where a vector is missing or of another length
    */
   static async create(
     options: VectorUpdateOptions,
     start: ReadonlyMap<string, NdArray>,
+    order?: { kept(vector: Float32Array): NdArray<"float32"> },
   ): Promise<VectorUpdate> {
     const names = [
       "parameters",
@@ -147,7 +149,8 @@ export class VectorUpdate {
         throw new OptionError(`training: vector ${name} has ${given?.data.length ?? 0} numbers, not ${size}`);
       }
       const vector = next(size);
-      vector.set(given.data as Float32Array);
+      const numbers = given.data as Float32Array;
+      vector.set(order === undefined ? numbers : order.kept(numbers).data);
       vectors.set(name, vector);
     }
     const { instance } = await WebAssembly.instantiate(UPDATE_CODE, { env: { memory } });
@@ -157,6 +160,10 @@ export class VectorUpdate {
   /** All vectors by name, [N]. They are views: an update changes them. */
   get views(): Readonly<Record<string, NdArray<"float32">>> {
     return Object.fromEntries([...this.vectors].map(([name, data]) => [name, float32(data, [this.size])]));
+  }
+
+  has(name: string): boolean {
+    return this.vectors.has(name);
   }
 
   /** A vector of this name. @throws OptionError where there is none */
@@ -183,20 +190,29 @@ export class VectorUpdate {
     const pieces = this.divided(first, stretch);
     const { module } = this;
     const [scratch] = this.scratch;
+    const { clipNorm, averageDecay } = this.options;
+    const applied = (clip: number): ((piece: Piece) => void) => {
+      const rule = this.ruleAt(learningRate, step, clip / parts.length);
+      return (piece) => {
+        rule(piece);
+        if (averageDecay > 0) this.average(piece.at, piece.count, step);
+      };
+    };
+    // Where nothing is clipped the norm need not be known before.
+    const atOnce = clipNorm === undefined ? applied(1) : undefined;
     let squares = 0;
     for (const piece of pieces) {
       this.gather(parts, piece);
       squares += module.squareSum(scratch.byteOffset, piece.count);
+      atOnce?.(piece);
     }
     const norm = Math.sqrt(squares) / parts.length;
-    const { clipNorm, averageDecay } = this.options;
-    const clip = clipNorm === undefined ? 1 : Math.min(clipNorm / (norm + 1e-6), 1);
-    const apply = this.ruleAt(learningRate, step, clip / parts.length);
+    if (clipNorm === undefined) return norm;
+    const apply = applied(Math.min(clipNorm / (norm + 1e-6), 1));
     for (const piece of pieces) {
       // In an only piece the gradient still lies there.
       if (pieces.length > 1) this.gather(parts, piece);
       apply(piece);
-      if (averageDecay > 0) this.average(piece.at, piece.count, step);
     }
     return norm;
   }

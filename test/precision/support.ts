@@ -151,7 +151,7 @@ function scaled(node: Node, { shape }: Array64, scale: Array64): (at: number) =>
 }
 
 /**
- * What a network of convolutions, products, ReLUs, means and nodes of whole numbers comes to, by plain loops in float64 over the definitions of ONNX.
+ * What a network of convolutions, products, ReLUs (of 6 as well), means and nodes of whole numbers comes to, by plain loops in float64 over the definitions of ONNX.
  * @returns all values by name
  */
 export function emulated(model: Uint8Array, feeds: Feeds): ReadonlyMap<string, Array64> {
@@ -183,6 +183,10 @@ export function emulated(model: Uint8Array, feeds: Feeds): ReadonlyMap<string, A
           return product(node, x, input(1), bias?.());
         case "Relu":
           return { shape: x.shape, data: x.data.map((value) => Math.max(0, value)) };
+        case "Clip": {
+          const [low = 0, high = 0] = [input(1).data[0], input(2).data[0]];
+          return { shape: x.shape, data: x.data.map((value) => Math.min(high, Math.max(low, value))) };
+        }
         default:
           throw new Error(`no emulation of ${node.opType}`);
       }

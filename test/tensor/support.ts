@@ -187,7 +187,7 @@ export function expectClose(
   scale: "each" | "largest" = "each",
 ): void {
   expect(actual?.shape, `${what}: shape`).toEqual(expected.shape);
-  const largest = Math.max(1, ...expected.data.map(Math.abs));
+  const largest = expected.data.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
   expected.data.forEach((value, i) => {
     const got = actual?.data[i] ?? Number.NaN;
     const bound = tolerance * (scale === "largest" ? largest : Math.max(1, Math.abs(value)));

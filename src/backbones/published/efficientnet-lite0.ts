@@ -3,9 +3,10 @@ import { Linear } from "../../nn/linear.ts";
 import { BatchNorm2d } from "../../nn/normalization.ts";
 import { inputAt } from "../../tensor/index.operations.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { relu6 } from "../../tensor/operations/elementwise.ts";
 import { checkImages, type FeatureLevel } from "../backbone.ts";
 import { type Dilations, PLAIN } from "../dilations.ts";
-import { applied, convolution, type PublishedBackbone, type PublishedOptions, relu6 } from "./layers.ts";
+import { applied, convolution, type PublishedBackbone, type PublishedOptions } from "./layers.ts";
 import { blocksOf, levelsOf, type MobileBlockShape, throughBlocks } from "./mobile-blocks.ts";
 
 /** The table of the authors' `efficientnet_lite_builder.py`, which is that of EfficientNet-B0; and the stage that blocks belong to. */

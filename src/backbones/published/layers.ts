@@ -63,9 +63,6 @@ export function convolution(
   });
 }
 
-/** min(max(x, 0), 6). */
-export const relu6 = (x: Tensor): Tensor => x.relu().minimum(6);
-
 /** A convolution and its normalization, by the indices 0 and 1 that PyTorch's sequences give them. */
 export type NormalizedConvolution = readonly [Conv2d, BatchNorm2d];
 

@@ -1,6 +1,7 @@
 import type { Conv2d } from "../../nn/convolution.ts";
 import { BatchNorm2d } from "../../nn/normalization.ts";
 import type { Tensor } from "../../tensor/index.ts";
+import { relu6 } from "../../tensor/operations/elementwise.ts";
 import { checkImages, type FeatureLevel } from "../backbone.ts";
 import { type Dilations, PLAIN } from "../dilations.ts";
 import {
@@ -10,7 +11,6 @@ import {
   type PlainConvolution,
   type PublishedBackbone,
   type PublishedOptions,
-  relu6,
 } from "./layers.ts";
 import { blocksOf, levelsOf, type MobileBlockShape, throughBlocks } from "./mobile-blocks.ts";
 

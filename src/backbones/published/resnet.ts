@@ -156,8 +156,9 @@ export class PublishedResNet implements PublishedBackbone {
   /** Branches begin behind the first block of the last stage. */
   forward(x: Tensor, dilations: Dilations = PLAIN): readonly Tensor[] {
     checkImages("ResNet", x, this.levels);
-    const stem = applied([this.conv1, this.bn1], x).relu();
-    let map = maxPool2d(stem, { kernel: 3, stride: 2, padding: 1 });
+    const stem = applied([this.conv1, this.bn1], x);
+    // In the paper the ReLU comes first. The largest number is the same one, and there are four times as few to be cut off.
+    let map = maxPool2d(stem, { kernel: 3, stride: 2, padding: 1 }).relu();
     return [this.layer1, this.layer2, this.layer3, this.layer4]
       .filter((stage) => stage.length > 0)
       .map(([first, ...others], i, stages) => {

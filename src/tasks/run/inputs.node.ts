@@ -5,17 +5,24 @@ import { DataFolder } from "../../data/files/data-folder.node.ts";
 import { refuseOddity } from "../../data/files/files.node.ts";
 import type { ImageFormat } from "../../data/image/format.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
-import { describeSource, gatherSource, type PlainSource, type TableInput } from "../../data/index.node.ts";
 import type { PhotoImage } from "../../data/index.ts";
 import { openData } from "../../data/open.node.ts";
 import { binarizeImages } from "../../data/sources/binarize.ts";
 import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { gatherSource } from "../../data/sources/gather.ts";
 import type { DataSource } from "../../data/sources/memory.ts";
-import { asRows, checkedData, type PlainImages } from "../../data/sources/memory.ts";
+import {
+  asRows,
+  checkedData,
+  describeSource,
+  type PlainImages,
+  type PlainSource,
+} from "../../data/sources/memory.ts";
 import { dataOptionsSchema } from "../../data/sources/options.ts";
 import { SHARD_BLOCK, type Shard, shareOf } from "../../data/sources/shard.ts";
 import { isQuery, isTablePath } from "../../data/table/duckdb.node.ts";
+import type { TableInput } from "../../data/table/input.node.ts";
 import { findSplitTables } from "../../data/table/parts.node.ts";
 import { isChoice } from "../../data/table/query.node.ts";
 import { readingOf } from "../../data/table/reading.ts";

@@ -1,14 +1,17 @@
 import { extname } from "node:path";
+import { writeNpy } from "../../data/files/arrays.node.ts";
 import type { CsvWriting } from "../../data/files/csv.ts";
 import { writeFileAtomic } from "../../data/files/files.node.ts";
-import { writeNpy, writeTable } from "../../data/index.node.ts";
 import { type Cell, type Column, columnsSchema } from "../../data/sources/columns.ts";
 import { type DataSet, isPicture, range, type Split } from "../../data/sources/data-set.ts";
 import { type Clipped, Clippings, decodeTable } from "../../data/table/codec/index.ts";
+import { writeTable } from "../../data/table/write.node.ts";
 import { OptionError, RuntimeError } from "../../errors.ts";
 import type { DataInfo, DataKind } from "../../model/data-info.ts";
 import { drawSamples, rasterize } from "../../report/index.node.ts";
-import { encodePng, imageGrid, type Picture, type Raster } from "../../report/index.ts";
+import type { Picture } from "../../report/page/page.ts";
+import { imageGrid } from "../../report/raster/grid.ts";
+import { encodePng, type Raster } from "../../report/raster/raster.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 

@@ -1,9 +1,9 @@
 import { stat } from "node:fs/promises";
 import { decodeImage } from "../../data/image/decode.node.ts";
 import { streamImages } from "../../data/image/stream.node.ts";
-import { gatherSource } from "../../data/index.node.ts";
 import type { ImagesSource } from "../../data/index.ts";
 import { isPicture, range, type Split, type SplitName } from "../../data/sources/data-set.ts";
+import { gatherSource } from "../../data/sources/gather.ts";
 import type { PlainImages } from "../../data/sources/memory.ts";
 import { OptionError } from "../../errors.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";

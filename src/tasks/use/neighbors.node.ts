@@ -192,6 +192,12 @@ export const USUAL_THRESHOLD = { cosine: 0.1, euclidean: 0 } as const;
 /** Pairs that are kept at most. */
 const MOST_PAIRS = 1_000_000;
 
+/** How images that are nearly the same are found. */
+export interface DuplicateOptions extends Omit<NeighborOptions, "count"> {
+  /** Distance up to which two images are nearly the same. */
+  readonly threshold?: number | undefined;
+}
+
 /**
  * Images of a folder that are nearly the same by their features: all pairs are compared, a block at a time.
  * @throws OptionError where there are more than a million pairs within the threshold
@@ -206,7 +212,7 @@ export async function nearDuplicates(
     threshold = USUAL_THRESHOLD[distance],
     onUnreadable,
     onProgress,
-  }: Omit<NeighborOptions, "count"> & { readonly threshold?: number | undefined } = {},
+  }: DuplicateOptions = {},
 ): Promise<Duplicates> {
   checkPictures(run);
   await checkFolder(folder);

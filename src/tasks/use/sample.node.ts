@@ -9,7 +9,9 @@ import type { SampleOptions, StateMark, StateOptions } from "../../model/capabil
 import type { DataInfo } from "../../model/data-info.ts";
 import { parseOptions } from "../../options.ts";
 import { animationExtension, encodeAnimation } from "../../report/index.node.ts";
-import { imageGrid, planePanel, squareFrame, titled } from "../../report/index.ts";
+import { planePanel } from "../../report/plane/panel.ts";
+import { squareFrame } from "../../report/points.ts";
+import { imageGrid, titled } from "../../report/raster/grid.ts";
 import { float32, type NdArray } from "../../tensor/array.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { sampleSchema } from "../run/definition.node.ts";

@@ -3,7 +3,7 @@ import type { Split, SplitName } from "../../data/sources/data-set.ts";
 import type { Shard } from "../../data/sources/shard.ts";
 import { logUnits } from "../../data/table/codec/index.ts";
 import { OptionError } from "../../errors.ts";
-import { bitsPerDimension } from "../../metrics/index.ts";
+import { bitsPerDimension } from "../../metrics/likelihood.ts";
 import type { BoundTerm, ScoreParts } from "../../model/capabilities.ts";
 import { Random } from "../../random.ts";
 import { elementCount, float32, type NdArray } from "../../tensor/array.ts";

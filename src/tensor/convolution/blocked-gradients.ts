@@ -1,9 +1,10 @@
 import { BLOCKED_DOMAIN } from "../blocked.ts";
+import { int64Vector } from "../core.ts";
 import { type LowerContext, type Lowered, sizeAt, type Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
 import { emitProduct } from "../steady.ts";
-import { exchangedBlocks } from "./blocked.ts";
-import { flippedPadding, type Geometry, movers } from "./geometry.ts";
+import { flippedPadding, type Geometry, movers, sliceMap } from "./geometry.ts";
+import { emitGradientOrder, emitPlainOrder, exchangedElements } from "./kernel-order.ts";
 
 // The gradient of a convolution to its kernel, from maps in blocked layout.
 
@@ -33,24 +34,31 @@ function sizesOf(x: Tensor, g: Tensor, weight: Tensor): Sizes | undefined {
   };
 }
 
-/** The gradient [O, C, kh, kw] in plain layout; undefined where blocked layout is of no use. */
+/** The gradient [O, C, kh, kw]; undefined where blocked layout is of no use. */
 export function blockedKernelGradient(
   context: LowerContext,
   x: Tensor,
   g: Tensor,
   weight: Tensor,
   geometry: Geometry,
-): string | undefined {
+): Lowered | undefined {
   const { block } = context.target;
   const sizes = sizesOf(x, g, weight);
   if (block === 0 || x.dtype !== "float32" || geometry.groups > 1 || sizes === undefined) return undefined;
   const [wholeC, wholeO] = [sizes.c % block === 0, sizes.o % block === 0];
   if (wholeC && wholeO) {
-    return context.target.contrib && pointwise(sizes, geometry)
-      ? pointwiseGradient(context, x, g, sizes)
-      : fullGradient(context, x, g, sizes, geometry);
+    if (context.target.contrib && pointwise(sizes, geometry)) return pointwiseGradient(context, x, g, sizes);
+    const taps = gradientTaps(context, () => context.blockedValue(x), g, sizes, geometry);
+    return taps === undefined
+      ? undefined
+      : { kernel: emitGradientOrder(context, taps, [sizes.o, sizes.c, ...sizes.kernel]) };
   }
-  if (sizes.c < block && wholeO) return narrowInputGradient(context, x, g, sizes, geometry);
+  if (sizes.c < block && wholeO) {
+    return (
+      narrowStridedGradient(context, x, g, sizes, geometry) ??
+      narrowInputGradient(context, x, g, sizes, geometry)
+    );
+  }
   if (sizes.o < block && wholeC) return narrowOutputGradient(context, x, g, sizes, geometry);
   return undefined;
 }
@@ -75,17 +83,49 @@ function pointwiseGradient(context: LowerContext, x: Tensor, g: Tensor, { c, o, 
 }
 
 /** How much of the work cutting into strips must save to be worth copying rows. */
-const WORTHWHILE = 0.8;
+const WORTHWHILE = 0.9;
+
+/** Blocks of channels that the kernels of one pass give. */
+const FILTER_BLOCKS = 4;
+
+/** Bytes of weights that a pass over a row should read at most: what stays in a core's second cache, since each row reads them all. */
+const CACHED_BYTES = 1 << 20;
+
+/** How many times as long a row takes whose weights come from farther away. */
+const UNCACHED = 1.6;
+
+/** Multiplications that take as long as carrying one number of the input to where the convolution reads it. */
+const COPY = 256;
+
+/** Strips that the maps of a batch are cut into, and the rows of each. */
+interface Strips {
+  readonly strips: number;
+  readonly rows: number;
+}
 
 /**
- * Into how many strips of rows the maps of a small batch are best cut: strips of one map count as samples, of which there are
- * otherwise too few to fill a block. Work is counted in rows of whole blocks of samples, and one more for each strip.
+ * Into how many strips of rows of the output the maps are best cut. Strips count as samples: in small batches there are too few of these to fill a
+ * block, and the output gradient of whole large maps, which is the convolution's weight, does not stay in a cache. Work is counted in rows
+ * of whole blocks of samples; each strip copies the rows that it shares with the next. What the last strip lacks of rows is filled up with
+ * zeros.
  */
-function stripsOf(n: number, rows: number, block: number): number {
-  const work = (strips: number): number => Math.ceil((n * strips) / block) * (rows / strips + 1);
-  const candidates = Array.from({ length: block }, (_, i) => i + 1).filter((strips) => rows % strips === 0);
+function stripsOf({ n, o, output, kernel }: Sizes, block: number): Strips {
+  const [height, width] = output;
+  const copy = COPY / (o * kernel[0] * kernel[1]);
+  const rowBytes = 4 * Math.min(o, FILTER_BLOCKS * block) * block * width;
+  const rowsOf = (strips: number): number => Math.ceil(height / strips);
+  const work = (strips: number): number => {
+    const rows = rowsOf(strips);
+    const multiplied = rows * (rows * rowBytes > CACHED_BYTES ? UNCACHED : 1);
+    return Math.ceil((n * strips) / block) * (multiplied + copy * (rows + kernel[0] - 1));
+  };
+  // No strip may be of zeros alone.
+  const candidates = Array.from({ length: height }, (_, i) => i + 1).filter(
+    (strips) => (strips - 1) * rowsOf(strips) < height,
+  );
   const best = candidates.reduce((least, strips) => (work(strips) < work(least) ? strips : least), 1);
-  return work(best) < WORTHWHILE * work(1) ? best : 1;
+  const strips = work(best) < WORTHWHILE * work(1) ? best : 1;
+  return { strips, rows: rowsOf(strips) };
 }
 
 /**
@@ -93,10 +133,13 @@ function stripsOf(n: number, rows: number, block: number): number {
  * output gradient. With the block of the input's channels as neighbors in a row, and a dilation of one block, a row of
  * its output is long enough for the kernel to run at full speed, and nothing has to leave the blocked layout but the
  * samples, which become channels.
+ *
+ * @param map the name of the input in blocked layout
+ * @returns the name of the gradient [C / b, O / b, kh, kw, b of C, b of O]
  */
-function fullGradient(
+function gradientTaps(
   context: LowerContext,
-  x: Tensor,
+  map: () => string,
   g: Tensor,
   sizes: Sizes,
   geometry: Geometry,
@@ -113,16 +156,16 @@ function fullGradient(
   ) as [number, number];
   if (bottom < 0 || right < 0) return undefined;
   const [height, width] = [input[0] + top + bottom, input[1] + left + right];
-  const strips = stripsOf(maps, output[0], b);
+  const { strips, rows: outputRows } = stripsOf(sizes, b);
   const n = maps * strips;
   const missing = (b - (n % b)) % b;
   const padded =
     Math.max(top, left, bottom, right) === 0
-      ? context.blockedValue(x)
+      ? map()
       : context.emit1({
           op: "Conv",
           domain: BLOCKED_DOMAIN,
-          inputs: [context.blockedValue(x), context.constant(filled("float32", [c, 1, 1, 1], 1))],
+          inputs: [map(), context.constant(filled("float32", [c, 1, 1, 1], 1))],
           attributes: {
             kernel_shape: { ints: [1, 1] },
             pads: { ints: [top, left, bottom, right] },
@@ -131,10 +174,12 @@ function fullGradient(
         });
   const whole = transpose(reshape(padded, [maps, c / b, height, width * b]), [1, 0, 2, 3]);
   // The rows that the windows of a strip reach: neighbors share some.
-  const outputRows = output[0] / strips;
   const stripHeight = (outputRows - 1) * stride[0] + kernel[0];
+  // What meets the zeros of the last strip may be any row.
   const reached = Array.from({ length: strips }, (_, strip) =>
-    Array.from({ length: stripHeight }, (_, row) => strip * outputRows * stride[0] + row),
+    Array.from({ length: stripHeight }, (_, row) =>
+      Math.min(strip * outputRows * stride[0] + row, height - 1),
+    ),
   ).flat();
   const rows = strips === 1 ? whole : reshape(take(whole, 2, reached), [c / b, n, stripHeight, width * b]);
   const samples = context.emit1({
@@ -143,13 +188,15 @@ function fullGradient(
     inputs: [extend(rows, 4, 1, missing)],
   });
   const positions = outputRows * output[1];
-  const gradients =
-    strips === 1
-      ? context.blockedValue(g)
-      : transpose(reshape(context.blockedValue(g), [maps, o / b, strips, positions * b]), [0, 2, 1, 3]);
+  const inStrips = (map: string): string => {
+    const lines = reshape(map, [maps, o / b, output[0], output[1] * b]);
+    const whole = extend(lines, 4, 2, strips * outputRows - output[0]);
+    return transpose(reshape(whole, [maps, o / b, strips, positions * b]), [0, 2, 1, 3]);
+  };
+  const gradients = strips === 1 ? context.blockedValue(g) : inStrips(context.blockedValue(g));
   const gradient = extend(reshape(gradients, [n, o * positions]), 2, 0, missing);
   const filter = transpose(reshape(gradient, [(n + missing) / b, b, o / b, positions, b]), [2, 0, 3, 1, 4]);
-  const taps = context.emit1({
+  return context.emit1({
     op: "Conv",
     domain: BLOCKED_DOMAIN,
     inputs: [samples, reshape(filter, [o, n + missing, outputRows, output[1]])],
@@ -158,15 +205,68 @@ function fullGradient(
       dilations: { ints: [stride[0], stride[1] * b] },
     },
   });
-  const plain = context.emit1({
-    op: "ReorderOutput",
-    domain: BLOCKED_DOMAIN,
-    inputs: [taps],
-    attributes: { channels: { int: o } },
+}
+
+/** How many times as much may be multiplied by whole blocks of channels and windows of whole strides. */
+const MORE = 2;
+
+/**
+ * Few input channels at a stride: the pixels that meet one kernel element in neighboring windows become channels (space to depth), by a
+ * convolution with a single 1 for each. What is left is the gradient of a convolution at stride 1 whose kernel is smaller by the stride.
+ */
+function narrowStridedGradient(
+  context: LowerContext,
+  x: Tensor,
+  g: Tensor,
+  sizes: Sizes,
+  { stride, padding, dilation }: Geometry,
+): string | undefined {
+  const { reshape, transpose } = movers(context);
+  const { block: b } = context.target;
+  const { n, c, o, input, output, kernel } = sizes;
+  const [sh, sw] = stride;
+  if (sh * sw === 1 || Math.max(...dilation) > 1) return undefined;
+  const window = [Math.ceil(kernel[0] / sh), Math.ceil(kernel[1] / sw)] as const;
+  const size = [output[0] + window[0] - 1, output[1] + window[1] - 1] as const;
+  const after = ([0, 1] as const).map((axis) => size[axis] * stride[axis] - input[axis] - padding[axis]);
+  const [bottom = 0, right = 0] = after;
+  // Pixels behind the last window of all are not read.
+  if (bottom <= -sh || right <= -sw) return undefined;
+  const channels = Math.ceil((c * sh * sw) / b) * b;
+  if (channels * window[0] * window[1] > MORE * c * kernel[0] * kernel[1]) return undefined;
+  const ones = filled("float32", [channels, c, sh, sw], 0);
+  // A narrow convolution's weight has the block of output channels last: [channels / b, c, sh, sw, b].
+  for (let lane = 0; lane < c * sh * sw; lane++) {
+    ones.data[(Math.floor(lane / b) * c * sh * sw + lane) * b + (lane % b)] = 1;
+  }
+  const map = (): string =>
+    context.emit1({
+      op: "Conv",
+      domain: BLOCKED_DOMAIN,
+      inputs: [context.value(x), context.constant(ones)],
+      attributes: {
+        kernel_shape: { ints: [sh, sw] },
+        strides: { ints: stride },
+        pads: { ints: [padding[0], padding[1], Math.max(0, bottom), Math.max(0, right)] },
+      },
+    });
+  const inner = { n, c: channels, o, input: size, output, kernel: window };
+  const plain: Geometry = { stride: [1, 1], padding: [0, 0, 0, 0], dilation: [1, 1], groups: 1 };
+  const taps = gradientTaps(context, map, g, inner, plain);
+  if (taps === undefined) return undefined;
+  const shape = [o, channels, ...window];
+  const elements = emitPlainOrder(context, emitGradientOrder(context, taps, shape), shape);
+  // A channel is a pixel of a cell, so that the elements of a kernel are those of its cells.
+  const cells = context.emit1({
+    op: "Slice",
+    inputs: [
+      reshape(elements, [o, channels, window[0] * window[1]]),
+      ...[[0], [c * sh * sw], [1]].map((values) => context.constant(int64Vector(values))),
+    ],
   });
-  const count = kernel[0] * kernel[1];
-  const lanes = transpose(reshape(plain, [(c / b) * o, count, b]), [0, 2, 1]);
-  return reshape(transpose(reshape(lanes, [c / b, o, count * b]), [1, 0, 2]), [o, c, ...kernel]);
+  const apart = transpose(reshape(cells, [o, c, sh, sw, ...window]), [0, 1, 4, 2, 5, 3]);
+  const whole = reshape(apart, [o, c, window[0] * sh, window[1] * sw]);
+  return sliceMap(context, whole, [0, 0], kernel, [1, 1]);
 }
 
 /** All values that meet each kernel element, [N, C · taps, positions], by a convolution with one 1 a channel. */
@@ -310,9 +410,11 @@ export function blockedStridedGradient(
 
   const { reshape, transpose, take } = movers(context);
   const c = i * groups;
-  const [elements, axis] = depthwise
-    ? [transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1]), 1]
-    : [exchangedBlocks(context, { weight, groups }), 2];
+  const lanes = depthwise
+    ? transpose(reshape(context.value(weight), [c / b, b, kh * kw]), [0, 2, 1])
+    : undefined;
+  const elements = (picked: readonly number[]): string =>
+    lanes === undefined ? exchangedElements(context, { weight, groups }, picked) : take(lanes, 1, picked);
   const results = rows.flatMap((row) =>
     columns.map((column) => {
       const window = [row.elements.length, column.elements.length];
@@ -320,7 +422,7 @@ export function blockedStridedGradient(
       return context.emit1({
         op: "Conv",
         domain: BLOCKED_DOMAIN,
-        inputs: [context.blockedValue(g), reshape(take(elements, axis, picked), [c, o / groups, ...window])],
+        inputs: [context.blockedValue(g), reshape(elements(picked), [c, o / groups, ...window])],
         attributes: {
           group: { int: groups },
           kernel_shape: { ints: window },

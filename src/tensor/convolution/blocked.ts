@@ -1,7 +1,9 @@
 import { BLOCKED_DOMAIN } from "../blocked.ts";
+import { int64Vector } from "../core.ts";
 import type { LowerContext, OnnxAttribute, Tensor } from "../graph.ts";
 import { filled } from "../leaves.ts";
-import { movers } from "./geometry.ts";
+import { type Geometry, movers } from "./geometry.ts";
+import { exchangedElements } from "./kernel-order.ts";
 
 // Convolutions by ONNX Runtime's kernels for blocked layout. Its optimizer uses them only where weights are constants,
 // which in training they are not; here the operators are named and the weights are blocked by ordinary nodes.
@@ -38,26 +40,6 @@ export function blockedForm(context: LowerContext, kernel: Kernel): BlockedForm 
   return whole(from) && taps > 1 && to * taps <= 5 * 16 ? "narrowOutput" : undefined;
 }
 
-/**
- * The weight with its channel axes exchanged, in blocks, whole ones on both sides: [groups · I / b, O / groups / b, kh · kw,
- * b of O, b of I].
- */
-export function exchangedBlocks(
-  context: LowerContext,
-  { weight, groups }: Pick<Kernel, "weight" | "groups">,
-): string {
-  const { reshape, transpose } = movers(context);
-  const { block: b } = context.target;
-  const [o = 1, i = 1, kh = 1, kw = 1] = weight.shape.map(Number);
-  const each = o / groups;
-  const exchanged = transpose(
-    reshape(context.value(weight), [groups, each, i / b, b * kh * kw]),
-    [0, 2, 1, 3],
-  );
-  const taps = reshape(exchanged, [(groups * (i / b) * each) / b, b * b, kh * kw]);
-  return reshape(transpose(taps, [0, 2, 1]), [(groups * i) / b, each / b, kh * kw, b, b]);
-}
-
 /** The weight in the order that the blocked kernels read: [O / b, I / b, kh, kw, b of I, b of O], narrow ones without I's. */
 function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm): string {
   const { reshape, transpose, reverse } = movers(context);
@@ -65,8 +47,8 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
   const { weight, groups, adjoint } = kernel;
   const { from, to, height, width, taps } = kernelSizes(kernel);
   const [o = 1, i = 1] = weight.shape.map(Number);
-  const plain = context.value(weight);
   const ordered = (): string => {
+    const plain = form === "full" ? "" : context.value(weight);
     if (form === "depthwise") {
       const lanes = transpose(reshape(plain, [o / b, b, taps]), [0, 2, 1]);
       return adjoint ? reverse(lanes, 1, taps) : lanes;
@@ -75,12 +57,9 @@ function blockedWeight(context: LowerContext, kernel: Kernel, form: BlockedForm)
       if (!adjoint) return transpose(reshape(plain, [o / b, b, i * taps]), [0, 2, 1]);
       return reverse(transpose(reshape(plain, [o, i / b, b, taps]), [1, 0, 3, 2]), 2, taps);
     }
-    // Exchanging two axes twice takes a sixth of the time of one general transposition.
-    if (!adjoint) {
-      const lanes = transpose(reshape(plain, [(o * i) / b, b, taps]), [0, 2, 1]);
-      return transpose(reshape(lanes, [o / b, b, i * taps]), [0, 2, 1]);
-    }
-    return reverse(exchangedBlocks(context, kernel), 2, taps);
+    if (!adjoint) return context.kernelValue(weight);
+    const reversed = Array.from({ length: taps }, (_, tap) => taps - 1 - tap);
+    return exchangedElements(context, kernel, reversed);
   };
   return reshape(ordered(), [to, from / groups, height, width]);
 }
@@ -93,7 +72,10 @@ export function emitBlockedConvolution(
   form: Exclude<BlockedForm, "narrowOutput">,
   bias: Tensor | undefined,
   attributes: Readonly<Record<string, OnnxAttribute>>,
+  geometry: Geometry,
 ): string {
+  const joined = form === "full" ? joinedRows(x, kernel, geometry) : undefined;
+  if (joined !== undefined) return emitJoinedConvolution(context, x, kernel, bias, joined);
   return context.emit1({
     op: "Conv",
     domain: BLOCKED_DOMAIN,
@@ -105,6 +87,78 @@ export function emitBlockedConvolution(
     ],
     attributes,
   });
+}
+
+/** Sizes of a convolution of which the maps of all samples are put side by side. */
+interface JoinedRows {
+  readonly n: number;
+  readonly height: number;
+  readonly width: number;
+  /** Columns of zeros behind each map. */
+  readonly gap: number;
+  /** Of the result of each sample. */
+  readonly result: readonly [number, number];
+  readonly padding: Geometry["padding"];
+}
+
+/** Columns of a map up to which those at its edges, each computed by itself, take a good part of the time. */
+const NARROW = 6;
+
+/** Bytes of weights that are read again for each sample from farther away than a core's second cache. */
+const MANY_BYTES = 1 << 20;
+
+/** How maps are put side by side; undefined where that gains nothing. */
+function joinedRows(
+  x: Tensor,
+  kernel: Kernel,
+  { stride, padding, dilation }: Geometry,
+): JoinedRows | undefined {
+  const [n, , height, width] = x.shape;
+  if (typeof n !== "number" || n < 2 || typeof height !== "number" || typeof width !== "number")
+    return undefined;
+  const { from, to, taps, height: kh, width: kw } = kernelSizes(kernel);
+  if (kernel.groups > 1 || kw === 1 || Math.max(...stride, ...dilation) > 1) return undefined;
+  if (width > NARROW || 4 * from * to * taps < MANY_BYTES) return undefined;
+  const [top, left, bottom, right] = padding;
+  const result = [height + top + bottom - kh + 1, width + left + right - kw + 1] as const;
+  const gap = Math.max(left, right);
+  if (gap === 0 || result[1] > width + gap || left > kw - 1) return undefined;
+  return { n, height, width, gap, result, padding: [top, left, bottom, kw - 1 - left] };
+}
+
+/**
+ * A convolution of small maps, side by side in one, with columns of zeros between them. So weights are read once, not for each sample, and only
+ * the outermost columns are edges, which the kernels compute one at a time.
+ */
+function emitJoinedConvolution(
+  context: LowerContext,
+  x: Tensor,
+  kernel: Kernel,
+  bias: Tensor | undefined,
+  { n, height, width, gap, result, padding }: JoinedRows,
+): string {
+  const { reshape, transpose, extend } = movers(context);
+  const { block: b } = context.target;
+  const sizes = kernelSizes(kernel);
+  const rows = (sizes.from / b) * height;
+  const beside = transpose(reshape(context.blockedValue(x), [n, rows, width * b]), [1, 0, 2]);
+  const map = reshape(extend(beside, 3, 2, gap * b), [1, sizes.from, height, n * (width + gap)]);
+  const convolved = context.emit1({
+    op: "Conv",
+    domain: BLOCKED_DOMAIN,
+    inputs: [
+      map,
+      blockedWeight(context, kernel, "full"),
+      ...(bias === undefined ? [] : [context.value(bias)]),
+    ],
+    attributes: { kernel_shape: { ints: [sizes.height, sizes.width] }, pads: { ints: padding } },
+  });
+  const lines = reshape(convolved, [(sizes.to / b) * result[0], n, (width + gap) * b]);
+  const cut = context.emit1({
+    op: "Slice",
+    inputs: [lines, ...[[0], [result[1] * b], [2]].map((values) => context.constant(int64Vector(values)))],
+  });
+  return reshape(transpose(cut, [1, 0, 2]), [n, sizes.to, ...result]);
 }
 
 /**

@@ -1,4 +1,10 @@
-import { BLOCKED_DOMAIN, emitBlockedCombination, knownSamples, prefersBlocked } from "../blocked.ts";
+import {
+  BLOCKED_DOMAIN,
+  emitBlockedCombination,
+  foldIntoConvolution,
+  knownSamples,
+  prefersBlocked,
+} from "../blocked.ts";
 import { int64Vector, multiply, reduceTo, reshape } from "../core.ts";
 import {
   type Attributes,
@@ -12,6 +18,7 @@ import {
   sizeAt,
   type Tensor,
 } from "../graph.ts";
+import { filled } from "../leaves.ts";
 import { type Shape, sameShape } from "../shape.ts";
 import { steadyReduction } from "../steady.ts";
 
@@ -99,10 +106,36 @@ const productMeanOperation: Operation = {
   lower: (context, node) => {
     const x = inputAt(node.inputs, 0);
     const blocked = blockedNames(context, node.inputs);
+    const sums = blocked && emitBlockedProductMean(context, blocked, x);
+    if (sums !== undefined) return [sums];
     const inputs = blocked ?? node.inputs.map((input) => context.value(input));
     return [emitChannelMean(context, context.emit1({ op: "Mul", inputs }), x, blocked !== undefined)];
   },
 };
+
+/**
+ * Mean over positions of the product of two maps in blocked layout: a depthwise convolution of the one with the other as its kernel, in which the
+ * channels of all samples are those of one image. It reads both once and writes no product. Undefined where the number of samples is not known.
+ */
+function emitBlockedProductMean(
+  context: LowerContext,
+  [a = "", b = a]: readonly string[],
+  x: Tensor,
+): string | undefined {
+  const [n, channels] = [x.shape[0], sizeAt("channelMeanOfProduct", x, 1)];
+  if (typeof n !== "number" || n === 0) return undefined;
+  const size = spatialAxes(x).map((axis) => sizeAt("channelMeanOfProduct", x, axis));
+  const reshaped = (name: string, shape: readonly number[]): string =>
+    context.emit1({ op: "Reshape", inputs: [name, vector(context, shape)] });
+  const sums = context.emit1({
+    op: "Conv",
+    domain: BLOCKED_DOMAIN,
+    inputs: [reshaped(a, [1, n * channels, ...size]), reshaped(b, [n * channels, 1, ...size])],
+    attributes: { group: { int: n * channels }, kernel_shape: { ints: size } },
+  });
+  const share = context.constant(filled("float32", [], 1 / positionsOf(x)));
+  return context.emit1({ op: "Mul", inputs: [reshaped(sums, [n, channels]), share] });
+}
 
 /** Mean over positions of a · b: [N, C, ...] and [N, C, ...] → [N, C]. */
 export function channelMeanOfProduct(a: Tensor, b: Tensor): Tensor {
@@ -141,6 +174,8 @@ export function lowerCombination(
   shift: Tensor | undefined,
 ): Lowered {
   const x = inputAt(maps, 0);
+  const folded = maps.length === 1 && foldIntoConvolution(context, x, inputAt(factors, 0), shift);
+  if (folded) return { blocked: folded };
   const blocked = knownSamples(x, [...factors, ...(shift === undefined ? [] : [shift])])
     ? blockedNames(context, maps)
     : undefined;

@@ -9,6 +9,7 @@ import {
   type Operation,
   onlyGradient,
   outputAt,
+  reachableNodes,
   shapeError,
   sizeAt,
   type Tensor,
@@ -19,6 +20,7 @@ import { blockedKernelGradient, blockedStridedGradient } from "./blocked-gradien
 import { channelMean, positionsOf } from "./channels.ts";
 import { depthwiseKernelGradient } from "./depthwise.ts";
 import { convolutionSize, flippedPadding, type Geometry, movers, padMap, sliceMap } from "./geometry.ts";
+import { canOrder } from "./kernel-order.ts";
 
 /** The ONNX attributes of a convolution node. */
 function convolutionAttributes(geometry: Geometry, kernel: readonly number[]): Record<string, OnnxAttribute> {
@@ -49,7 +51,7 @@ function lowerKernel(
     return emitNarrowConvolution(context, x, kernel, bias, attributes, result);
   }
   if (form !== undefined) {
-    return { blocked: emitBlockedConvolution(context, x, kernel, form, bias, attributes) };
+    return { blocked: emitBlockedConvolution(context, x, kernel, form, bias, attributes, geometry) };
   }
   const weight = kernel.adjoint
     ? flippedKernel(context, kernel.weight, kernel.groups)
@@ -362,4 +364,23 @@ export function inputGradient(
 
 function kernelGradient(x: Tensor, g: Tensor, geometry: Geometry, size: readonly [number, number]): Tensor {
   return apply(kernelGradientOperation, [x, g], { ...geometryOf(geometry), size });
+}
+
+/**
+ * Those of some leaves of a graph that nothing but convolutions reads, as their weights, and whose channels are whole blocks: they may be kept
+ * in the order of the blocked kernels.
+ */
+export function orderedWeights<T extends Tensor>(
+  outputs: readonly Tensor[],
+  leaves: readonly T[],
+  block: number,
+): ReadonlySet<T> {
+  const read = new Set<Tensor>();
+  const other = new Set<Tensor>(outputs);
+  for (const { operation, inputs } of reachableNodes(outputs)) {
+    const takesWeight =
+      operation.name === convolutionOperation.name || operation.name === inputGradientOperation.name;
+    for (const [i, input] of inputs.entries()) (takesWeight && i === 1 ? read : other).add(input);
+  }
+  return new Set(leaves.filter((leaf) => read.has(leaf) && !other.has(leaf) && canOrder(leaf.shape, block)));
 }

@@ -22,7 +22,7 @@ import {
 import { filled } from "../leaves.ts";
 import { binaryOperation, lowerBy, unaryOperation } from "../rules.ts";
 import { broadcastShapes, sameShape } from "../shape.ts";
-import { div, equal, greater, neg, sub, where } from "./arithmetic.ts";
+import { div, equal, greater, less, logicalAnd, neg, sub, where } from "./arithmetic.ts";
 
 /** eˣ. */
 export const exp = unaryOperation({
@@ -243,6 +243,35 @@ export const relu = unaryOperation({
   compute: (x) => Math.max(x, 0),
   // A comparison and a cast take about half the time of ONNX Runtime's Sign.
   gradient: (_x, y, g) => multiply(g, cast(greater(y, 0), y.dtype)),
+});
+
+/** Where the ReLU of a MobileNet ends. */
+const SIX = 6;
+
+/** min(max(x, 0), 6) (Howard et al. 2017, MobileNets); the derivative at 0 and at 6 is 0. */
+export const relu6 = unaryOperation({
+  name: "relu6",
+  lower: (context, node) => {
+    const fused = extendConvolution(context, inputAt(node.inputs, 0), (convolution) =>
+      convolution.attributes?.activation === undefined
+        ? {
+            ...convolution,
+            attributes: {
+              ...convolution.attributes,
+              activation: { string: "Clip" },
+              activation_params: { floats: [0, SIX] },
+            },
+          }
+        : undefined,
+    );
+    if (fused !== undefined) return [{ blocked: fused }];
+    const { dtype } = outputAt(node.outputs, 0);
+    const ends = [0, SIX].map((end) => context.constant(filled(dtype, [], end)));
+    return [lowerElementwise(context, node, ([x]) => context.emit1({ op: "Clip", inputs: [x, ...ends] }))];
+  },
+  compute: (x) => Math.min(Math.max(x, 0), SIX),
+  // Bytes are joined and cast once: that takes less than two products of floats.
+  gradient: (_x, y, g) => multiply(g, cast(logicalAnd(greater(y, 0), less(y, SIX)), y.dtype)),
 });
 
 /** Gauss's error function. */

@@ -19,12 +19,13 @@ import {
   greater,
   leakyRelu,
   relu,
+  relu6,
   sigmoid,
   silu,
   square,
   where,
 } from "../../../src/tensor/operations/elementwise.ts";
-import { batchNorm, groupNorm } from "../../../src/tensor/operations/normalization.ts";
+import { batchNorm, batchNormWith, groupNorm } from "../../../src/tensor/operations/normalization.ts";
 import { averagePool2d, maxPool2d, upsampleNearest } from "../../../src/tensor/operations/pooling.ts";
 import { mean } from "../../../src/tensor/operations/reduce.ts";
 import { concat, slice, split } from "../../../src/tensor/operations/shaping.ts";
@@ -76,7 +77,7 @@ async function compare(name: string, write: (inputs: Inputs) => Tensor): Promise
     const values = outputAt(expected === undefined ? [] : [expected[key]], 0);
     if (values === undefined) throw new Error(`${key} was not computed`);
     // Relative to the largest element: gradients of means are small numbers.
-    const largest = Math.max(...values.data.map(Math.abs), 1e-12);
+    const largest = values.data.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-12);
     const scaled = (data: readonly number[]) => ({ shape: values.shape, data: data.map((v) => v / largest) });
     expectClose(scaled(actual?.[key]?.data ?? []), scaled(values.data), 3e-5, `${name}: ${key}`);
   }
@@ -107,6 +108,21 @@ describe("blocked convolutions", () => {
     "asymmetric padding": { x: [4, b, 5, 5], w: [b, b, 2, 2], options: { padding: [0, 1, 1, 0] } },
     "much padding": { x: [2, b, 3, 3], w: [b, b, 2, 2], options: { padding: 3 } },
     "one input channel": { x: [5, 1, 6, 7], w: [b, 1, 3, 3], options: { padding: 1 }, bias: true },
+    "a stem: 7×7 with stride 2": { x: [3, 3, 16, 14], w: [b, 3, 7, 7], options: { stride: 2, padding: 3 } },
+    "a stem whose last row is not read": { x: [2, 3, 9, 8], w: [b, 3, 2, 3], options: { stride: [3, 2] } },
+    "a stem of more than a block of pixels": {
+      x: [2, b / 2, 9, 9],
+      w: [2 * b, b / 2, 3, 3],
+      options: { stride: 2, padding: [0, 1, 1, 0] },
+    },
+    "small maps side by side": {
+      x: [2, 12 * b, 3, 4],
+      w: [12 * b, 12 * b, 3, 3],
+      options: { padding: [0, 2, 1, 0] },
+      bias: true,
+    },
+    "strips of an odd height": { x: [3, b, 7, 6], w: [b, b, 3, 3], options: { padding: 1 } },
+    "a large map in strips": { x: [2, b, 36, 20], w: [4 * b, b, 3, 3], options: { padding: 1 } },
     "three input channels, stride 2": {
       x: [5, 3, 8, 8],
       w: [2 * b, 3, 4, 4],
@@ -210,6 +226,11 @@ describe("maps that stay in blocked layout", () => {
       return conv(inputs, add(multiply(silu(h), sigmoid(h)), inputs.add([2, 16, 4, 4])), 16);
     },
     relu: (inputs) => conv(inputs, relu(conv(inputs, inputs.add([2, 3, 4, 4]), 16)), 1),
+    "relu6, in a convolution and alone": (inputs) => {
+      const h = multiply(conv(inputs, inputs.add([2, 3, 4, 4]), 16), 5);
+      const wide = conv2d(h, multiply(inputs.add([16, 16, 1, 1]), 3));
+      return conv(inputs, add(relu6(wide), relu6(h)), 16);
+    },
     "leaky relu": (inputs) => conv(inputs, leakyRelu(conv(inputs, inputs.add([2, 3, 4, 4]), 16), 0.2), 16),
     "leaky relu of a map that is wanted itself": (inputs) => {
       const h = conv(inputs, inputs.add([2, 3, 4, 4]), 16);
@@ -297,8 +318,51 @@ describe("maps that stay in blocked layout", () => {
     };
     // Forward: the result leaves blocked layout, and nothing else does.
     expect(count([y])).toBe(1);
-    // Backward: each of the gradients to the three kernels of whole blocks brings its samples to the place of channels
-    // and its result back; the gradient to the first kernel does not, and the first input is wanted in plain layout.
-    expect(count(gradients)).toBe(2 * 3 + 1);
+    // Backward: each of the gradients to the three kernels of whole blocks brings its samples to the place of channels; the gradient to the first kernel does not, and the first input is wanted in plain layout.
+    expect(count(gradients)).toBe(3 + 1);
+  });
+
+  describe("normalized by given statistics", () => {
+    /** Two convolutions whose normalization is known, a residual and ReLUs, as in a network whose first stages are frozen. */
+    function frozen() {
+      const inputs = new Inputs();
+      const x = inputs.add([2, 3, 9, 9]);
+      const normalized = (map: Tensor): Tensor => {
+        const [mean, weight, bias] = [inputs.add([16]), inputs.add([16]), inputs.add([16])];
+        return batchNormWith(
+          map,
+          { mean, variance: square(inputs.add([16])) },
+          { weight, bias, epsilon: 0.1 },
+        );
+      };
+      const h = relu(normalized(conv2d(x, inputs.add([16, 3, 3, 3]), { padding: 1 })));
+      const bias = inputs.add([16]);
+      const second = normalized(conv2d(h, inputs.add([16, 16, 3, 3]), { padding: 1, bias }));
+      return { inputs, x, y: relu(add(second, h)) };
+    }
+
+    it("give the same values, and derivatives by what lies before", async () => {
+      const { inputs, x, y } = frozen();
+      const [gradient = x] = grad(mean(square(y)), [x]);
+      const { plain, blocked } = await runtimes();
+      for (const outputs of [{ y }, { gradient }]) {
+        const [expected] = await runAll(outputs, [inputs.feed], plain);
+        const [actual] = await runAll(outputs, [inputs.feed], blocked);
+        for (const [name, values] of Object.entries(expected ?? {})) {
+          expectClose(actual?.[name] ?? values, values, 1e-5, name, "largest");
+          expect(actual?.[name]).toBeDefined();
+        }
+      }
+    });
+
+    it("are two convolutions and nothing else", () => {
+      const { inputs, y } = frozen();
+      const names = new Map(inputs.tensors.map((tensor, i) => [tensor, `x${i}`]));
+      const graph = { inputs: names, outputs: new Map([["y", simplify([y])[0] ?? y]]), weights: new Map() };
+      const model = onnx.ModelProto.decode(lowerToOnnx(graph, { contrib: true, block: 16 }));
+      const nodes = model.graph?.node ?? [];
+      expect(nodes.filter(({ opType }) => opType === "Conv")).toHaveLength(2);
+      expect(nodes.filter(({ opType }) => opType === "Relu")).toHaveLength(0);
+    });
   });
 });

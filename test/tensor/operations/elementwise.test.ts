@@ -69,6 +69,12 @@ const unary: readonly Case<(x: number) => number>[] = [
   { name: "erf", apply: ops.erf, f: erf, float32Only: true },
   { name: "relu", apply: ops.relu, f: (x) => Math.max(x, 0), sampling: { kinks: [0] } },
   {
+    name: "relu6",
+    apply: ops.relu6,
+    f: (x) => Math.min(Math.max(x, 0), 6),
+    sampling: { low: -4, high: 10, kinks: [0, 6] },
+  },
+  {
     name: "leakyRelu",
     apply: (x) => ops.leakyRelu(x, 0.2),
     f: (x) => (x > 0 ? x : 0.2 * x),
