@@ -57,10 +57,13 @@ const HOUSE = [
     above: [
       "abilities",
       "metrics.node",
+      "describe.node",
+      "pictures.node",
       "work.node",
       "worker.node",
       "pool.node",
       "queue",
+      "bodies",
       "requests",
       "tensors",
       "open-api",

@@ -6,11 +6,23 @@ import type { FoundIn } from "../use/types.ts";
 // goes from one process to another.
 
 /** What a model is served for, the first one that it can do being its default. */
-export const ABILITIES = ["detect", "score", "impute", "sample", "embed"] as const;
+export const ABILITIES = [
+  "detect",
+  "score",
+  "impute",
+  "sample",
+  "embed",
+  "inpaint",
+  "edit",
+  "interpolate",
+] as const;
 
 export type { FoundIn } from "../use/types.ts";
 
 export type ServedAbility = (typeof ABILITIES)[number];
+
+/** Abilities that change pictures: their answers are pictures of a series for each one that was sent, or for each pair. */
+export type PictureAbility = "inpaint" | "edit" | "interpolate";
 
 /** A column of a model's table as clients see it. */
 export type ServedColumn =
@@ -35,6 +47,10 @@ export interface ServedModel {
   readonly sampleOptions: readonly string[];
   /** Shape of the features of one sample in the layer `code`, where it has features. */
   readonly features?: readonly number[];
+  /** Whether it can be told which cells make a row odd. */
+  readonly reasons: boolean;
+  /** Whether its pictures can be shown as they form. */
+  readonly forms: boolean;
   /** Step of training that the weights are of; undefined where their file does not record it. */
   readonly version: string | undefined;
   /** Abilities whose requests are computed together: those whose results do not depend on what else is computed. */
@@ -49,6 +65,17 @@ export type Brought =
   /** Numbers as the model sees them: of pictures 0 … 255. */
   | { readonly kind: "array"; readonly x: NdArray<"float32"> };
 
+/** How many samples a request brings. */
+export function countOf(samples: Brought): number {
+  if (samples.kind === "rows") return samples.rows.length;
+  return samples.kind === "files" ? samples.files.length : (samples.x.shape[0] ?? 0);
+}
+
+/** What of pictures is to be drawn anew: a half, or where a mask [1 or n, height, width] is 1. */
+export type Unknown =
+  | { readonly kind: "half"; readonly half: "top" | "bottom" | "left" | "right" }
+  | { readonly kind: "mask"; readonly mask: NdArray<"float32"> };
+
 /** What a worker is asked to do with a model. */
 export type Work =
   | {
@@ -62,7 +89,13 @@ export type Work =
         readonly maximum?: number | undefined;
       };
     }
-  | { readonly kind: "score"; readonly samples: Brought; readonly seed: number }
+  | {
+      readonly kind: "score";
+      readonly samples: Brought;
+      readonly seed: number;
+      /** Of so many rows, the oddest ones, the cells that make them odd are told. */
+      readonly why: number;
+    }
   | {
       readonly kind: "impute";
       readonly rows: readonly Row[];
@@ -76,6 +109,8 @@ export type Work =
       readonly kind: "sample";
       /** Whether a grid of them as one picture is the answer. */
       readonly picture: boolean;
+      /** So many states of pictures as they form are the answer, at most. */
+      readonly states?: number | undefined;
       readonly options: { readonly count: number; readonly seed: number } & Readonly<Record<string, unknown>>;
     }
   | {
@@ -83,16 +118,68 @@ export type Work =
       readonly samples: Brought;
       readonly seed: number;
       readonly layer: { readonly layer: string; readonly pool: "none" | "mean" };
-    };
+    }
+  | PictureWork;
+
+/** Work on pictures whose answer is pictures. */
+export type PictureWork = {
+  readonly samples: Brought;
+  /** Whether one picture of all is the answer. */
+  readonly picture: boolean;
+} & (
+  | {
+      readonly kind: "inpaint";
+      readonly unknown: Unknown;
+      readonly options: {
+        readonly draws: number;
+        readonly seed: number;
+        readonly label?: number | undefined;
+        readonly steps?: number | undefined;
+      };
+    }
+  | {
+      readonly kind: "edit";
+      readonly options: {
+        readonly strength: number;
+        readonly draws: number;
+        readonly seed: number;
+        readonly label?: number | undefined;
+        readonly steps?: number | undefined;
+      };
+    }
+  | {
+      readonly kind: "interpolate";
+      readonly options: { readonly steps: number; readonly label?: number | undefined };
+    }
+);
 
 /** A cell of a table that a model has made. */
 export type MadeCell = string | number | null;
+
+/** Why a row is odd: its cells, the one that adds most first. */
+export interface OddRow {
+  /** Its position among those that were sent. */
+  readonly row: number;
+  readonly reasons: readonly {
+    readonly column: string;
+    readonly cell: MadeCell;
+    /** How much likelier the row would be with another cell in its place, in nats. */
+    readonly nats: number;
+    /** The cell of those that were tried with which the row is likeliest. */
+    readonly usual: MadeCell;
+  }[];
+}
 
 /** What a worker answers. */
 export type Answer =
   | { readonly kind: "found"; readonly images: readonly FoundIn[] }
   | { readonly kind: "picture"; readonly type: "image/jpeg" | "image/png"; readonly bytes: Uint8Array }
-  | { readonly kind: "scores"; readonly logLikelihood: Float64Array }
+  | {
+      readonly kind: "scores";
+      readonly logLikelihood: Float64Array;
+      /** The oddest rows, where they were asked for. */
+      readonly why?: readonly OddRow[];
+    }
   | {
       readonly kind: "table";
       readonly names: readonly string[];
@@ -122,7 +209,7 @@ export function mergeKey({ name, merged }: ServedModel, work: Work): string | un
     case "detect":
       return JSON.stringify([name, work.kind, work.options]);
     case "score":
-      return JSON.stringify([name, work.kind]);
+      return work.why > 0 ? undefined : JSON.stringify([name, work.kind]);
     case "embed":
       return JSON.stringify([name, work.kind, work.layer]);
     default:

@@ -1,12 +1,44 @@
 import type { AbilityOf, ModelName } from "../catalog.ts";
 import type { Row } from "../data/sources/memory.ts";
 import { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
-import type { FoundIn, ServedModel } from "./abilities.ts";
+import type { FoundIn, OddRow, ServedModel } from "./abilities.ts";
+import type {
+  CallOptions,
+  DetectCall,
+  EditCall,
+  EmbedCall,
+  ImageBytes,
+  ImputeCall,
+  InpaintCall,
+  InterpolateCall,
+  Made,
+  Numbers,
+  Pictures,
+  SampleCall,
+  Samples,
+  ScoreCall,
+} from "./calls.ts";
 
 // A client of `eidos serve` for programs and pages: it needs nothing but fetch, and no part of the training code.
 
 export { BusyError, DeadlineError, RefusedError, ServiceError, UnreachableError } from "../errors.ts";
-export type { FoundIn } from "./abilities.ts";
+export type { FoundIn, OddRow } from "./abilities.ts";
+export type {
+  CallOptions,
+  DetectCall,
+  EditCall,
+  EmbedCall,
+  ImageBytes,
+  ImputeCall,
+  InpaintCall,
+  InterpolateCall,
+  Made,
+  Numbers,
+  Pictures,
+  SampleCall,
+  Samples,
+  ScoreCall,
+} from "./calls.ts";
 
 /** What a server says of a model. */
 export type ModelDescription = Omit<ServedModel, "merged">;
@@ -24,67 +56,6 @@ export interface ClientOptions {
   readonly retries?: number;
 }
 
-/** What every call takes. */
-export interface CallOptions {
-  /** Ends the call, which then throws the reason of the signal. */
-  readonly signal?: AbortSignal;
-  /** Milliseconds after which the call is given up, here and at the server, further tries included. Default: as the server is set. */
-  readonly timeout?: number;
-  /** In place of the client's own. */
-  readonly retries?: number;
-}
-
-/** The bytes of an image file. */
-export type ImageBytes = Blob | ArrayBuffer | Uint8Array;
-
-/** An array of numbers, row-major; null where one is not finite. */
-export interface Numbers {
-  readonly shape: readonly number[];
-  readonly data: readonly (number | null)[];
-}
-
-/** Which step of training the weights were of that made an answer, where their file records it. */
-export interface Made {
-  readonly model: string;
-  readonly version?: string;
-  /** Columns that were sent and that the model does not know. */
-  readonly ignoredColumns?: readonly string[];
-}
-
-export interface DetectCall extends CallOptions {
-  readonly confidence?: number;
-  readonly iou?: number;
-  readonly maximum?: number;
-}
-
-export interface SampleCall extends CallOptions {
-  readonly count?: number;
-  readonly seed?: number;
-  readonly label?: number;
-  readonly given?: Readonly<Record<string, string | number>>;
-  /** Options of the model's own sampler: steps, solver, temperature. */
-  readonly options?: Readonly<Record<string, unknown>>;
-}
-
-export interface ImputeCall extends CallOptions {
-  readonly draws?: number;
-  readonly seed?: number;
-  readonly label?: number;
-}
-
-export interface EmbedCall extends CallOptions {
-  readonly layer?: string;
-  readonly pool?: "none" | "mean";
-  readonly seed?: number;
-}
-
-/** Samples: rows of a table or of points, or pictures as numbers 0 … 255. */
-export type Samples = Made &
-  (
-    | { readonly rows: readonly Row[]; readonly samples?: undefined }
-    | { readonly samples: Numbers; readonly rows?: undefined }
-  );
-
 /**
  * A model of a server. Each method throws a ServiceError with the status and the server's own words: RefusedError where the request is wrong (4xx),
  * BusyError where the server has no time (503), DeadlineError where the time is up. An UnreachableError says that no server answers.
@@ -99,16 +70,31 @@ export interface RemoteModel {
   /** Nats a sample; null where a likelihood is 0 or too small for float32. */
   score(
     samples: readonly Row[] | ImageBytes,
-    options?: CallOptions & { readonly seed?: number },
-  ): Promise<Made & { readonly logLikelihood: readonly (number | null)[] }>;
+    options?: ScoreCall,
+  ): Promise<
+    Made & {
+      readonly logLikelihood: readonly (number | null)[];
+      /** The oddest first; null nats where a cell is impossible. */
+      readonly why?: readonly OddRow[];
+    }
+  >;
   sample(options?: SampleCall): Promise<Samples>;
   /** Samples of a model of pictures as one PNG. */
-  samplePicture(options?: SampleCall): Promise<Blob>;
+  samplePicture(options?: Omit<SampleCall, "states">): Promise<Blob>;
   impute(rows: readonly Row[], options?: ImputeCall): Promise<Made & { readonly rows: readonly Row[] }>;
   embed(
     samples: readonly Row[] | ImageBytes,
     options?: EmbedCall,
   ): Promise<Made & { readonly features: Numbers }>;
+  /** Draws the unknown part of pictures: [n, draws, channels, height, width]. */
+  inpaint(
+    pictures: Pictures | ImageBytes,
+    options: InpaintCall,
+  ): Promise<Made & { readonly samples: Numbers }>;
+  /** Changes pictures by noise: [n, draws, channels, height, width]. */
+  edit(pictures: Pictures | ImageBytes, options?: EditCall): Promise<Made & { readonly samples: Numbers }>;
+  /** Pictures along the paths between pairs: [pairs, steps, channels, height, width]. */
+  interpolate(pairs: Pictures, options?: InterpolateCall): Promise<Made & { readonly samples: Numbers }>;
 }
 
 /** The methods that each ability of the catalogue has. */
@@ -116,7 +102,9 @@ interface MethodsOf {
   readonly detect: "detect" | "detectPicture";
   readonly score: "score";
   readonly sample: "sample" | "samplePicture";
-  readonly inpaint: "impute";
+  readonly inpaint: "impute" | "inpaint";
+  readonly edit: "edit";
+  readonly encode: "interpolate";
   readonly embed: "embed";
 }
 
@@ -140,6 +128,13 @@ export interface Client {
   model<N extends ModelName>(name: string): RemoteModelOf<N>;
   model(name: string): RemoteModel;
 }
+
+/** Options of what is asked, without those of every call. */
+function ownOf<O extends CallOptions>({ signal: _, timeout: __, retries: ___, ...own }: O) {
+  return own;
+}
+
+const isNumbers = (pictures: Pictures | ImageBytes): pictures is Pictures => "shape" in pictures;
 
 const isImage = (samples: readonly Row[] | ImageBytes): samples is ImageBytes => !Array.isArray(samples);
 
@@ -346,6 +341,17 @@ export function connect(
       ? post(`${path}${query(name, own)}`, image(samples), options)
       : post(`${path}${query(name, {})}`, json({ ...own, rows: samples }), options);
 
+  const withPictures = <T>(
+    path: string,
+    name: string,
+    pictures: Pictures | ImageBytes,
+    own: Readonly<Record<string, unknown>>,
+    options: CallOptions,
+  ): Promise<T> =>
+    isNumbers(pictures)
+      ? post(`${path}${query(name, {})}`, json({ ...own, samples: pictures }), options)
+      : post(`${path}${query(name, own)}`, image(pictures), options);
+
   const model = (name: string): RemoteModel => ({
     name,
     async describe(options) {
@@ -354,17 +360,16 @@ export function connect(
       return found;
     },
     detect(bytes, options = {}) {
-      const { signal: _, timeout: __, retries: ___, ...own } = options;
-      return post(`/detect${query(name, own)}`, image(bytes), options);
+      return post(`/detect${query(name, ownOf(options))}`, image(bytes), options);
     },
     detectPicture(bytes, options = {}) {
-      const { signal: _, timeout: __, retries: ___, ...own } = options;
-      const path = `/detect${query(name, own)}`;
+      const path = `/detect${query(name, ownOf(options))}`;
       return send({ path, body: image(bytes), accept: "image/jpeg", read: picture }, options);
     },
-    score: (samples, { seed, ...options } = {}) => withSamples("/score", name, samples, { seed }, options),
-    sample: ({ count, seed, label, given, options: own, ...options } = {}) =>
-      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given }), options),
+    score: (samples, { seed, why, ...options } = {}) =>
+      withSamples("/score", name, samples, { seed, why }, options),
+    sample: ({ count, seed, label, given, states, options: own, ...options } = {}) =>
+      post(`/sample${query(name, {})}`, json({ ...own, count, seed, label, given, states }), options),
     samplePicture({ count, seed, label, given, options: own, ...options } = {}) {
       const path = `/sample${query(name, {})}`;
       const body = json({ ...own, count, seed, label, given });
@@ -374,6 +379,9 @@ export function connect(
       post(`/impute${query(name, {})}`, json({ rows, draws, seed, label }), options),
     embed: (samples, { layer, pool, seed, ...options } = {}) =>
       withSamples("/embed", name, samples, { layer, pool, seed }, options),
+    inpaint: (pictures, options) => withPictures("/inpaint", name, pictures, ownOf(options), options),
+    edit: (pictures, options = {}) => withPictures("/edit", name, pictures, ownOf(options), options),
+    interpolate: (pairs, options = {}) => withPictures("/interpolate", name, pairs, ownOf(options), options),
   });
 
   return {

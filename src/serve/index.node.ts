@@ -1,9 +1,11 @@
 export type { Mark, MarkedPhoto, PhotoToMark, Saving } from "../data/boxes/marking.node.ts";
-export type { ServedAbility, ServedModel } from "./abilities.ts";
+export type { OddRow, ServedAbility, ServedColumn, ServedModel } from "./abilities.ts";
 export { type ServeOptions, serveOptions } from "./options.ts";
 export { type EidosServer, serve } from "./server.node.ts";
 export type {
+  AskedExport,
   AskedFit,
+  ExportedRun,
   FitForm,
   FormField,
   ListedRun,

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { version } from "../version.ts";
 import { ABILITIES, type ServedModel } from "./abilities.ts";
-import { BODIES, DETECT_OPTIONS, type RequestLimits } from "./requests.ts";
+import { BODIES, DETECT_OPTIONS } from "./bodies.ts";
+import type { RequestLimits } from "./requests.ts";
 
 // The OpenAPI document of a server: the routes of the Open Inference Protocol with its schemas by the names that the specification has for them,
 // and the plain routes with the schemas that check their bodies.
@@ -134,8 +135,43 @@ const array = object({ shape, data: { type: "array", items: { type: ["number", "
 ]);
 const rows = { type: "array", items: { type: "object" } } as const;
 
+const cell = { type: ["number", "string", "null"] } as const;
+
+const why: Json = {
+  type: "array",
+  description: "the oddest rows, the oddest first, where they were asked for",
+  items: object(
+    {
+      row: { type: "integer", description: "position among the rows that were sent" },
+      reasons: {
+        type: "array",
+        description: "cells, the one that adds most first",
+        items: object(
+          {
+            column: text,
+            cell,
+            nats: {
+              type: ["number", "null"],
+              description:
+                "how much likelier the row would be with another cell in its place; null where it is impossible",
+            },
+            usual: {
+              ...cell,
+              description: "the cell of those that were tried with which the row is likeliest",
+            },
+          },
+          ["column", "cell", "nats", "usual"],
+        ),
+      },
+    },
+    ["row", "reasons"],
+  ),
+};
+
+const png: Json = { "image/png": { schema: { type: "string", format: "binary" } } };
+
 /** What the plain routes answer: which model made it, and what. */
-const made = (properties: Json): Json =>
+const made = (properties: Json, more: Json = {}): Json =>
   object(
     {
       model: text,
@@ -146,6 +182,7 @@ const made = (properties: Json): Json =>
         description: "columns that were sent and the model does not know",
       },
       ...properties,
+      ...more,
     },
     ["model", ...Object.keys(properties)],
   );
@@ -210,9 +247,11 @@ const SERVED_MODEL: Json = object(
     given: { type: "array", items: text },
     sampleOptions: { type: "array", items: text },
     features: shape,
+    forms: { type: "boolean", description: "whether its pictures can be shown as they form" },
+    reasons: { type: "boolean", description: "whether it can be told which cells make a row odd" },
     version: text,
   },
-  ["name", "model", "abilities", "sample", "classes", "given", "sampleOptions"],
+  ["name", "model", "abilities", "sample", "classes", "given", "sampleOptions", "reasons", "forms"],
 );
 
 /** Routes of a model of the protocol, with or without a version. */
@@ -288,7 +327,7 @@ export function openApi(
       "/score": post(
         "Log-likelihood of each row, or of an image, in nats",
         { ...json(schemaOf(BODIES.score)), ...IMAGES },
-        json(made({ logLikelihood: { type: "array", items: { type: ["number", "null"] } } })),
+        json(made({ logLikelihood: { type: "array", items: { type: ["number", "null"] } } }, { why })),
       ),
       "/impute": post(
         "Fills in the missing cells of rows",
@@ -297,12 +336,27 @@ export function openApi(
       ),
       "/sample": post("Draws samples", json(schemaOf(BODIES.sample)), {
         ...json({ anyOf: [made({ rows }), made({ samples: array })] }),
-        "image/png": { schema: { type: "string", format: "binary" } },
+        ...png,
       }),
       "/embed": post(
         "Features of each row, or of an image",
         { ...json(schemaOf(BODIES.embed)), ...IMAGES },
         json(made({ features: array })),
+      ),
+      "/inpaint": post(
+        "Draws the unknown part of pictures: [n, draws, channels, height, width]",
+        { ...json(schemaOf(BODIES.inpaint)), ...IMAGES },
+        { ...json(made({ samples: array })), ...png },
+      ),
+      "/edit": post(
+        "Changes pictures by noise: [n, draws, channels, height, width]",
+        { ...json(schemaOf(BODIES.edit)), ...IMAGES },
+        { ...json(made({ samples: array })), ...png },
+      ),
+      "/interpolate": post(
+        "Pictures along paths between pairs: [pairs, steps, channels, height, width]",
+        json(schemaOf(BODIES.interpolate)),
+        { ...json(made({ samples: array })), ...png },
       ),
       "/models": get("The models that are served", json({ type: "array", items: SERVED_MODEL })),
       "/openapi.json": get("This document", json({ type: "object" })),

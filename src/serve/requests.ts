@@ -1,12 +1,19 @@
-import { z } from "zod";
-import { seedNumber, share, stepCount, unitCount } from "../bounds.ts";
+import type { z } from "zod";
 import { ServiceError } from "../errors.ts";
 import { nearest } from "../nearest.ts";
 import { elementCount, float32 } from "../tensor/array.ts";
-import type { Brought, ServedAbility, ServedModel, Work } from "./abilities.ts";
+import {
+  type Brought,
+  countOf,
+  type PictureAbility,
+  type ServedAbility,
+  type ServedModel,
+  type Unknown,
+  type Work,
+} from "./abilities.ts";
+import { BODIES, DETECT_OPTIONS, type numbers, rows, type samples } from "./bodies.ts";
 
-// What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker. Bodies of the plain routes are described
-// here, of which the OpenAPI document is made.
+// What clients send becomes work, or an answer of 4xx in one line, before any of it reaches a worker.
 
 /** How much one request may ask for. */
 export interface RequestLimits {
@@ -18,64 +25,6 @@ export interface RequestLimits {
 export function bad(message: string): never {
   throw new ServiceError(message, { status: 400 });
 }
-
-const cell = z.union([z.number(), z.string(), z.boolean(), z.null()]);
-
-const rows = z
-  .array(z.record(z.string(), cell))
-  .min(1)
-  .describe("rows of the table: cells by the names of columns");
-
-/** Numbers of samples as the model sees them. */
-const samples = z
-  .strictObject({ shape: z.array(z.int().min(0)).min(1).max(8), data: z.array(z.number()) })
-  .describe(
-    "pictures as numbers 0 … 255 (of binary pictures 0 and 1), row-major: [n, channels, height, width]",
-  );
-
-const seed = seedNumber().default(0).describe("the same seed gives the same answer");
-
-const label = unitCount(0).optional().describe("class, for models that are conditional on it");
-
-const brought = { rows: rows.optional(), samples: samples.optional() };
-
-/** Bodies of the plain routes. Images are sent as they are, with the same options in the query. */
-export const BODIES = {
-  score: z.strictObject({ ...brought, seed }),
-  impute: z.strictObject({
-    rows: rows.describe("rows of the table, with null where a cell is missing"),
-    draws: z.int().min(1).default(1).describe("completions of each row"),
-    seed,
-    label,
-  }),
-  sample: z.looseObject({
-    count: z.int().min(1).default(1).describe("how many samples"),
-    seed,
-    label,
-    given: z
-      .record(z.string(), z.union([z.string(), z.number()]))
-      .optional()
-      .describe("values of the columns that the model is conditioned on"),
-  }),
-  embed: z.strictObject({
-    ...brought,
-    seed,
-    layer: z.string().min(1).max(200).default("code").describe("which features"),
-    pool: z
-      .enum(["none", "mean"])
-      .default("none")
-      .describe("of maps, every number, or the mean over locations"),
-  }),
-} as const;
-
-/** Options of detection, in the query. */
-export const DETECT_OPTIONS = z.strictObject({
-  confidence: share()
-    .optional()
-    .describe("least score of a detection (default: that at which F₁ was highest on the validation split)"),
-  iou: share().optional().describe("of two detections of a class that overlap more the better one stays"),
-  maximum: stepCount().optional().describe("most detections of an image"),
-});
 
 /** Parses what a client sent. @throws ServiceError naming what is wrong */
 export function checked<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
@@ -200,7 +149,9 @@ export function workOf(
   switch (ability) {
     case "score": {
       const body = checked(BODIES.score, given);
-      return { kind: "score", samples: broughtBy(model, body, limits), seed: body.seed };
+      if (body.why > 0 && !model.reasons)
+        bad(`why: ${model.name} has no rows of a table whose cells could be told`);
+      return { kind: "score", samples: broughtBy(model, body, limits), seed: body.seed, why: body.why };
     }
     case "embed": {
       const { layer, pool, seed, ...body } = checked(BODIES.embed, given);
@@ -220,11 +171,19 @@ export function workOf(
       return { kind: "impute", rows, options: { draws, seed, label } };
     }
     case "sample": {
-      const { count, seed, label, given: values, ...own } = checked(BODIES.sample, given);
-      if (count > limits.maxSamples) {
-        throw new ServiceError(`${count} samples, more than the limit of ${limits.maxSamples}`, {
+      const { count, seed, label, given: values, states, ...own } = checked(BODIES.sample, given);
+      const all = count * (states ?? 1);
+      if (all > limits.maxSamples) {
+        throw new ServiceError(`${all} samples, more than the limit of ${limits.maxSamples}`, {
           status: 413,
         });
+      }
+      if (states !== undefined && (!model.forms || picture)) {
+        bad(
+          model.forms
+            ? "states: are numbers; accept application/json"
+            : `states: ${model.name} does not show pictures as they form`,
+        );
       }
       const unknown = Object.keys(own).find((name) => !model.sampleOptions.includes(name));
       if (unknown !== undefined) {
@@ -247,10 +206,84 @@ export function workOf(
         ...(label !== undefined && { label }),
         ...(values !== undefined && { given: values }),
       };
-      return { kind: "sample", picture, options };
+      return { kind: "sample", picture, states, options };
+    }
+    case "inpaint":
+    case "edit":
+    case "interpolate": {
+      const { samples: array, ...options } = checked(BODIES[ability], given);
+      return pictureWork(model, ability, checkedArray(model, array, limits), options, limits, picture);
     }
   }
 }
+
+/** Where pictures are unknown. @throws ServiceError unless it is told in one way, and something is unknown */
+function unknownOf(
+  { sample, name }: ServedModel,
+  count: number,
+  {
+    unknown,
+    half,
+  }: { readonly unknown?: z.output<typeof numbers> | undefined; readonly half?: string | undefined },
+): Unknown {
+  const [, height = 1, width = 1] = sample.kind === "picture" ? sample.shape : [];
+  if ((unknown === undefined) === (half === undefined)) {
+    bad("give what is unknown by one of unknown and half");
+  }
+  if (half === "top" || half === "bottom" || half === "left" || half === "right")
+    return { kind: "half", half };
+  const { shape, data } = unknown ?? bad("unknown is missing");
+  const full = shape.length === 2 ? [1, ...shape] : shape;
+  const [masks = 0, ...size] = full;
+  if (size.join() !== `${height},${width}` || (masks !== 1 && masks !== count)) {
+    bad(`unknown has the shape [${shape}]; ${name} takes [${height},${width}], or one for each picture`);
+  }
+  if (data.length !== elementCount(full))
+    bad(`${data.length} numbers cannot fill the shape [${shape}] of unknown`);
+  const wrong = data.find((value) => value !== 0 && value !== 1);
+  if (wrong !== undefined)
+    bad(`unknown holds ${wrong}; it takes 1 where a picture is drawn anew, otherwise 0`);
+  if (!data.includes(1)) bad("unknown: nothing is unknown; there is nothing to draw");
+  return { kind: "mask", mask: float32(data, full) };
+}
+
+/** Work on pictures, with options that are checked. @throws ServiceError where it is too much, or the pictures do not make pairs */
+function pictureWork(
+  model: ServedModel,
+  ability: PictureAbility,
+  samples: Brought,
+  options: PictureOptions,
+  { maxSamples }: RequestLimits,
+  picture: boolean,
+): Work {
+  const count = countOf(samples);
+  const each = "draws" in options ? options.draws : options.steps;
+  const series = ability === "interpolate" ? count / 2 : count;
+  if (series * each > maxSamples) {
+    throw new ServiceError(`${series * each} pictures, more than the limit of ${maxSamples}`, {
+      status: 413,
+    });
+  }
+  checkLabel(model, options.label);
+  if ("strength" in options) return { kind: "edit", samples, picture, options };
+  if (!("draws" in options)) {
+    if (!Number.isInteger(series)) bad(`${count} pictures do not make pairs`);
+    return { kind: "interpolate", samples, picture, options };
+  }
+  const { unknown, half, ...rest } = options;
+  return {
+    kind: "inpaint",
+    samples,
+    picture,
+    unknown: unknownOf(model, count, { unknown, half }),
+    options: rest,
+  };
+}
+
+/** Options of work on pictures, without the pictures. */
+type PictureOptions = {
+  [A in PictureAbility]: Omit<z.output<(typeof BODIES)[A]>, "samples">;
+}[PictureAbility];
 
 function checkLabel({ classes, name }: ServedModel, label: number | undefined): void {
   if (label === undefined || label < classes.length) return;
@@ -261,15 +294,23 @@ function checkLabel({ classes, name }: ServedModel, label: number | undefined): 
   );
 }
 
+/** Options of work on files of pictures, in the query. */
+const OF_FILES = {
+  inpaint: BODIES.inpaint.omit({ samples: true }),
+  edit: BODIES.edit.omit({ samples: true }),
+  interpolate: BODIES.interpolate.omit({ samples: true }),
+} as const;
+
 /** Work on files of images, with the options of a query. @throws ServiceError */
 export function workOnFiles(
   model: ServedModel,
-  ability: "detect" | "score" | "embed",
+  ability: Exclude<ServedAbility, "impute" | "sample">,
   files: readonly Uint8Array[],
   given: Readonly<Record<string, unknown>>,
-  { maxRows }: RequestLimits,
+  limits: RequestLimits,
   picture = false,
 ): Work {
+  const { maxRows } = limits;
   checkAbility(model, ability);
   if (files.length === 0 || files.some(({ length }) => length === 0)) bad("there is no image in the body");
   if (files.length > maxRows) {
@@ -280,10 +321,18 @@ export function workOnFiles(
   }
   if (model.sample.kind !== "picture") bad(`${model.name} takes rows as JSON, not images`);
   const samples: Brought = { kind: "files", files };
-  if (ability === "score") {
-    const { seed } = checked(BODIES.score.pick({ seed: true }), given);
-    return { kind: "score", samples, seed };
+  switch (ability) {
+    case "score": {
+      const { seed } = checked(BODIES.score.pick({ seed: true }), given);
+      return { kind: "score", samples, seed, why: 0 };
+    }
+    case "embed": {
+      const { seed, layer, pool } = checked(BODIES.embed.omit({ rows: true, samples: true }), given);
+      return { kind: "embed", samples, seed, layer: { layer, pool } };
+    }
+    default: {
+      const options = checked(OF_FILES[ability], given);
+      return pictureWork(model, ability, samples, options, limits, picture);
+    }
   }
-  const { seed, layer, pool } = checked(BODIES.embed.pick({ seed: true, layer: true, pool: true }), given);
-  return { kind: "embed", samples, seed, layer: { layer, pool } };
 }

@@ -3,6 +3,9 @@ import type { FastifyInstance } from "fastify";
 import { ServiceError } from "../errors.ts";
 import { ABILITIES, type ServedModel } from "./abilities.ts";
 import { type EidosServer, serve } from "./server.node.ts";
+import { askedExport, type ExportedRun } from "./studio/answers.node.ts";
+import { StudioExports } from "./studio/exports.node.ts";
+import { bodyOf } from "./studio/routes.node.ts";
 import type { StudioRuns } from "./studio/runs.node.ts";
 
 // Runs that the studio's page uses: each is served as `eidos serve` serves it, with its queue, limits and workers, and the page's requests are
@@ -14,6 +17,12 @@ const MOST_OPEN = 2;
 /** Bytes of a body, as those of `eidos serve`. */
 const BODY_LIMIT = 32e6;
 
+/** Bytes of a body that says how a run is exported. */
+const EXPORT_LIMIT = 1024;
+
+/** Seconds that a request may take: a picture that is completed in a thousand steps takes minutes, and whoever waits may leave. */
+const TIMEOUT = 300;
+
 interface Opened {
   readonly server: EidosServer;
   readonly token: string;
@@ -22,6 +31,7 @@ interface Opened {
 
 /** The servers of runs that were used last. */
 export class ServedRuns {
+  readonly exports = new StudioExports();
   private readonly opened = new Map<string, Promise<Opened>>();
   private isClosed = false;
 
@@ -43,7 +53,7 @@ export class ServedRuns {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.opened.values()].map(closed));
+    await Promise.all([...[...this.opened.values()].map(closed), this.exports.close()]);
     this.opened.clear();
   }
 }
@@ -55,7 +65,14 @@ async function closed(opened: Promise<Opened>): Promise<void> {
 
 async function begin(folder: string): Promise<Opened> {
   const token = randomBytes(24).toString("base64url");
-  const server = await serve(`run=${folder}`, { port: 0, token, workers: 1, drain: 1, log: "silent" });
+  const server = await serve(`run=${folder}`, {
+    port: 0,
+    token,
+    workers: 1,
+    drain: 1,
+    timeout: TIMEOUT,
+    log: "silent",
+  });
   const [model] = server.models;
   if (model === undefined) throw new ServiceError("the run could not be opened", { status: 503 });
   return { server, token, model };
@@ -64,7 +81,7 @@ async function begin(folder: string): Promise<Opened> {
 /** What the page is told of a model. */
 export type UsableModel = Omit<ServedModel, "merged" | "name">;
 
-/** Adds the routes of using a run: what its model can do, and each ability as a plain route of `eidos serve`. */
+/** Adds the routes of using a run: what its model can do, each ability as a plain route of `eidos serve`, and its export. */
 export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: ServedRuns): void {
   app.get<{ readonly Params: { readonly name: string } }>(
     "/api/runs/:name/use",
@@ -72,6 +89,14 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
       const { path } = await runs.find(params.name);
       const { merged: _, name: __, ...model } = (await served.open(path)).model;
       return model;
+    },
+  );
+  app.post<{ readonly Params: { readonly name: string } }>(
+    "/api/runs/:name/export",
+    { bodyLimit: EXPORT_LIMIT },
+    async ({ params, body }): Promise<ExportedRun> => {
+      const { path } = await runs.find(params.name);
+      return served.exports.run(path, bodyOf(askedExport, body));
     },
   );
   app.register(async (scope) => {
@@ -88,6 +113,8 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
         const { path } = await runs.find(params.name);
         const { server, token } = await served.open(path);
         const { search } = new URL(url, server.url);
+        const gone = new AbortController();
+        reply.raw.once("close", () => gone.abort());
         const answer = await fetch(`${server.url}/${params.ability}${search}`, {
           method: "POST",
           headers: {
@@ -96,6 +123,10 @@ export function addUseRoutes(app: FastifyInstance, runs: StudioRuns, served: Ser
             "content-type": headers["content-type"] ?? "application/json",
           },
           body: Buffer.isBuffer(body) ? new Uint8Array(body) : "{}",
+          signal: gone.signal,
+        }).catch((cause: unknown) => {
+          if (!gone.signal.aborted) throw cause;
+          throw new ServiceError("nobody waits for this any more", { status: 499, cause });
         });
         return reply
           .code(answer.status)

@@ -99,7 +99,9 @@ function sampleTensors({ sample }: ServedModel, name: string): readonly TensorMe
 export function inputTensors({ run, ability }: ProtocolModel): readonly TensorMetadata[] {
   if (ability === "detect") return [{ name: "image", datatype: "BYTES", shape: [-1] }];
   if (ability === "sample") return [{ name: "count", datatype: "INT64", shape: [1] }];
-  return sampleTensors(run, "x");
+  const x = sampleTensors(run, "x");
+  if (ability !== "inpaint" || run.sample.kind !== "picture") return x;
+  return [...x, { name: "unknown", datatype: "UINT8", shape: [-1, ...run.sample.shape.slice(1)] }];
 }
 
 /** The tensors that it answers. */
@@ -122,6 +124,12 @@ export function outputTensors({ run, ability }: ProtocolModel): readonly TensorM
       return [...sampleTensors(run, "samples"), { name: "draw", datatype: "INT64", shape: [-1] }];
     case "embed":
       return [{ name: "features", datatype: "FP32", shape: [-1, ...(run.features ?? [])] }];
+    case "inpaint":
+    case "edit":
+    case "interpolate": {
+      const shape = run.sample.kind === "picture" ? run.sample.shape : [];
+      return [{ name: "samples", datatype: "FP32", shape: [-1, -1, ...shape] }];
+    }
   }
 }
 
@@ -219,10 +227,13 @@ export function workOfTensors(
   const known = outputTensors(model).map(({ name }) => name);
   const strange = ability === "impute" ? undefined : outputs.find(({ name }) => !known.includes(name));
   if (strange !== undefined) bad(`there is no output ${strange.name}; there are ${known.join(", ")}`);
+  if ("why" in given) bad("why: cells that make rows odd are told by POST /score alone");
+  if ("states" in given) bad("states: pictures as they form are answered by POST /sample alone");
+  const unknown = ability === "inpaint" ? named.get("unknown") : undefined;
   const alone = (name: string): RequestInput | undefined => {
     const input = named.get(name);
     if (input === undefined) return undefined;
-    const more = inputs.find((other) => other !== input);
+    const more = inputs.find((other) => other !== input && other !== unknown);
     return more === undefined ? input : bad(`there is no input ${more.name} beside ${name}`);
   };
   if (ability === "sample") {
@@ -239,13 +250,17 @@ export function workOfTensors(
     return workOf(run, ability, { ...given, rows: rowsOf(run, inputs) }, limits);
   }
   const image = alone("image");
+  const options = {
+    ...given,
+    ...(unknown !== undefined && { unknown: { shape: unknown.shape, data: numbersOf(unknown) } }),
+  };
   if (image !== undefined && ability !== "impute") {
-    return workOnFiles(run, ability, filesOf(image), given, limits);
+    return workOnFiles(run, ability, filesOf(image), options, limits);
   }
   const x = alone("x") ?? bad("input x or image is missing");
   const array = { shape: x.shape, data: numbersOf(x) };
   checkedArray(run, array, limits);
-  return workOf(run, ability, { ...given, samples: array }, limits);
+  return workOf(run, ability, { ...options, samples: array }, limits);
 }
 
 /** Binary tensors are an extension of one server. @throws ServiceError */

@@ -1,29 +1,30 @@
 import { importSharp, refuseDrawing } from "../data/image/sharp.node.ts";
-import { columnsSchema } from "../data/sources/columns.ts";
 import { isPicture } from "../data/sources/data-set.ts";
-import { isDetector } from "../detection/models/detector.ts";
 import { DataError, MemoryError, MissingPackageError, OptionError, ServiceError } from "../errors.ts";
+import { descendingOrder } from "../metrics/index.ts";
 import { encodePng, imageGrid } from "../report/index.ts";
 import type { Run } from "../tasks/open-run.node.ts";
-import { sampleSchema } from "../tasks/run/definition.node.ts";
 import { fewRows, readSource } from "../tasks/run/inputs.node.ts";
 import { detectorRun } from "../tasks/run/load.node.ts";
 import { asWritten, sampleRows, toBytes } from "../tasks/run/outputs.node.ts";
 import { type DetectedImage, drawFound, leastScore } from "../tasks/use/detect.node.ts";
-import { embedderOf, embedding, joined, layerShape } from "../tasks/use/embed.node.ts";
+import { embedding, joined } from "../tasks/use/embed.node.ts";
+import { reasonsOf } from "../tasks/use/reasons.node.ts";
 import { scoreSamples } from "../tasks/use/score.node.ts";
 import { elementCount, float32, type NdArray } from "../tensor/array.ts";
-import type {
-  Answer,
-  Brought,
-  FoundIn,
-  Job,
-  MadeCell,
-  ServedAbility,
-  ServedColumn,
-  ServedModel,
-  Work,
+import {
+  type Answer,
+  type Brought,
+  countOf,
+  type FoundIn,
+  type Job,
+  type MadeCell,
+  type OddRow,
+  type ServedModel,
+  type Work,
 } from "./abilities.ts";
+import { describeRun } from "./describe.node.ts";
+import { formingOf, picturesOf } from "./pictures.node.ts";
 
 // What a worker does with an open run. Data of clients comes as rows, bytes and numbers, and never as the name of anything: no request
 // reaches a path, a query or a module.
@@ -41,65 +42,6 @@ type GivenUp = (job: Job) => boolean;
 
 /** Thrown inside of a job that nobody waits for. */
 class GivenUpError extends Error {}
-
-const POINTS: readonly ServedColumn[] = ["x", "y"].map((name) => ({ kind: "numeric", name }));
-
-/** Whether a step succeeds. */
-function can(step: () => unknown): boolean {
-  try {
-    step();
-    return true;
-  } catch (error) {
-    if (error instanceof OptionError) return false;
-    throw error;
-  }
-}
-
-/** What a run is served for, as clients see it. */
-export function describeRun(name: string, { loaded, config, classes, weightsStep }: Run): ServedModel {
-  const { model, definition } = loaded;
-  const { dataInfo, modelOptions } = config;
-  const rows = !isPicture(dataInfo);
-  const other = isDetector(model) ? undefined : model;
-  const hasFeatures = can(() => embedderOf(loaded));
-  const abilities: ServedAbility[] = [];
-  if (other === undefined) abilities.push("detect");
-  if (other?.logProb !== undefined) abilities.push("score");
-  if (other?.inpaint !== undefined && rows) abilities.push("impute");
-  // Samples of a model between two data sets begin at samples of one, which a server has not.
-  if (other?.sample !== undefined && definition.needsSource !== true) abilities.push("sample");
-  if (hasFeatures) abilities.push("embed");
-  // Each of these is a function of its sample alone: no noise is drawn in the graph.
-  const plain = rows && !other?.scoresSlowly && other?.score === undefined && other?.scoreParts === undefined;
-  const merged = abilities.filter(
-    (ability) => ability === "detect" || ability === "embed" || (ability === "score" && plain),
-  );
-  const { given } = modelOptions;
-  const schema = sampleSchema(definition);
-  return {
-    name,
-    model: config.model,
-    abilities,
-    sample: rows
-      ? {
-          kind: "rows",
-          columns:
-            dataInfo.columns === undefined ? POINTS : columnsSchema.parse(dataInfo.columns).map(columnOf),
-        }
-      : { kind: "picture", shape: dataInfo.sampleShape, binary: dataInfo.kind === "binary" },
-    classes,
-    given: Array.isArray(given) ? given.map(String) : [],
-    sampleOptions: schema === undefined ? [] : Object.keys(schema.shape),
-    ...(hasFeatures && { features: layerShape(loaded, {}) }),
-    version: weightsStep === undefined ? undefined : String(weightsStep),
-    merged,
-  };
-}
-
-function columnOf(column: ReturnType<typeof columnsSchema.parse>[number]): ServedColumn {
-  const { kind, name } = column;
-  return kind === "categorical" ? { kind, name, categories: column.categories } : { kind, name };
-}
 
 /** Programs of other shapes that a run keeps: clients choose how many samples they ask for. */
 const MOST_PROGRAMS = 64;
@@ -161,11 +103,18 @@ export class ServedRun {
       const { kind } = work;
       if (kind === "sample") {
         this.shapes.add(
-          JSON.stringify([kind, { ...work.options, seed: 0, label: undefined, given: undefined }]),
+          JSON.stringify([
+            kind,
+            work.states,
+            { ...work.options, seed: 0, label: undefined, given: undefined },
+          ]),
         );
       }
       if (kind === "impute") this.shapes.add(JSON.stringify([kind, work.rows.length, work.options.draws]));
       if (kind === "embed") this.shapes.add(JSON.stringify([kind, work.layer]));
+      if (kind === "inpaint" || kind === "edit" || kind === "interpolate") {
+        this.shapes.add(JSON.stringify([kind, countOf(work.samples), { ...work.options, seed: 0 }]));
+      }
     }
     if (this.shapes.size <= MOST_PROGRAMS) return;
     this.shapes.clear();
@@ -230,7 +179,9 @@ export class ServedRun {
         const x = await this.read(work.samples, work.seed);
         onProgress();
         const logLikelihood = await scoreSamples(run.loaded, x, { seed: work.seed });
-        return { kind: "scores", logLikelihood };
+        if (work.why === 0) return { kind: "scores", logLikelihood };
+        onProgress();
+        return { kind: "scores", logLikelihood, why: await this.oddest(x, logLikelihood, work) };
       }
       case "impute": {
         const { names, rows } = await run.impute({ kind: "rows", rows: work.rows }, work.options);
@@ -254,6 +205,8 @@ export class ServedRun {
       }
       case "sample": {
         const { dataInfo } = run.config;
+        if (work.states !== undefined)
+          return formingOf(run.loaded, { ...work.options, states: work.states }, onProgress);
         const samples = await run.sample({ ...work.options, onProgress });
         checkFiniteAnswer(samples);
         if (!isPicture(dataInfo)) return { kind: "table", ...sampleRows(dataInfo, samples) };
@@ -266,7 +219,30 @@ export class ServedRun {
         onProgress();
         return { kind: "array", array: await embedding(run.loaded, work.layer, fewRows)(x) };
       }
+      case "inpaint":
+      case "edit":
+      case "interpolate": {
+        const x = await this.read(work.samples, 0);
+        onProgress();
+        return picturesOf(run.loaded, x, work, onProgress);
+      }
     }
+  }
+
+  /** The oddest of some rows, and their cells. */
+  private async oddest(
+    x: NdArray<"float32">,
+    logLikelihood: Float64Array,
+    { seed, why }: Extract<Work, { kind: "score" }>,
+  ): Promise<readonly OddRow[]> {
+    const oddity = Float64Array.from(logLikelihood, (value) => (Number.isNaN(value) ? Infinity : -value));
+    const order = descendingOrder(oddity).subarray(0, why);
+    const [, width = 1] = x.shape;
+    const chosen = new Float32Array(order.length * width);
+    for (const [i, row] of order.entries())
+      chosen.set(x.data.subarray(row * width, (row + 1) * width), i * width);
+    const { rows } = await reasonsOf(this.run.loaded, float32(chosen, [order.length, width]), { seed });
+    return rows.map(({ reasons }, i) => ({ row: order[i] ?? 0, reasons }));
   }
 
   /** Reads each job's samples by itself, and computes those of all that can be read as one array. */

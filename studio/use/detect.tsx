@@ -2,10 +2,15 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { number, t } from "../i18n/index.ts";
 import { Range } from "../ui/fields.tsx";
-import { ask, ServerError } from "../ui/server.ts";
+import { ask } from "../ui/server.ts";
 import { Command } from "./command.tsx";
-import { above, counts, type FoundIn } from "./detections.ts";
-import { abilityPath, folder } from "./store.ts";
+import { above, counts, type Found, type FoundIn } from "./detections.ts";
+import { Drop } from "./drop.tsx";
+import { GivenError } from "./given-error.ts";
+import { literal } from "./literal.ts";
+import { abilityPath } from "./store.ts";
+import { useWebcam } from "./webcam.ts";
+import { useAsking } from "./work.ts";
 
 /** Objects below this score are not asked for. */
 const LEAST = 0.05;
@@ -13,15 +18,15 @@ const LEAST = 0.05;
 /** As many colors as the style sheet has for lines. */
 const COLORS = 6;
 
-/** A photo, as the page holds it, and what was found in it. */
+/** A photo or a picture of the webcam, as the page holds it, and what was found in it. */
 interface Looked {
-  readonly file: File;
+  readonly name: string;
   readonly image: ImageBitmap;
   readonly found: FoundIn;
 }
 
-/** Draws the photo with boxes whose score is high enough. */
-function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: number): void {
+/** Draws the photo with boxes. */
+function paint(canvas: HTMLCanvasElement, { image, found }: Looked, objects: readonly Found[]): void {
   const context = canvas.getContext("2d");
   if (context === null) return;
   canvas.width = image.width;
@@ -35,7 +40,7 @@ function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: numbe
   context.font = `${letters}px ${style.fontFamily}`;
   context.textBaseline = "bottom";
   // The surest stands on top.
-  for (const { label, class: index, score, box } of above(found.objects, least).toReversed()) {
+  for (const { label, class: index, score, box } of objects.toReversed()) {
     const color = style.getPropertyValue(`--line-${(index % COLORS) + 1}`).trim();
     const [x, y] = [box[0] * scaleX, box[1] * scaleY];
     context.strokeStyle = color;
@@ -49,75 +54,69 @@ function paint(canvas: HTMLCanvasElement, { image, found }: Looked, least: numbe
   }
 }
 
-/** Finds objects in a photo of the reader's; the threshold is moved while one looks. */
+/** Finds objects in a photo of the reader's, or in what a webcam sees; the threshold is moved while one looks. */
 export function Detect({ name }: { readonly name: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const least = useSignal(0.4);
   const looked = useSignal<Looked | undefined>(undefined);
-  const said = useSignal("");
-  const isBusy = useSignal(false);
-  const isOver = useSignal(false);
-  const look = async (file: File | undefined): Promise<void> => {
-    if (file === undefined) return;
-    isBusy.value = true;
-    said.value = "";
-    try {
-      const image = await createImageBitmap(file).catch(() => undefined);
-      if (image === undefined) {
-        said.value = t("use.no-image", { name: file.name });
-      } else {
-        const found = await ask<FoundIn>(abilityPath(name, "detect", { confidence: LEAST }), {
-          method: "POST",
-          headers: { "content-type": "application/octet-stream", accept: "application/json" },
-          body: file,
-        });
-        looked.value?.image.close();
-        looked.value = { file, image, found };
-      }
-    } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
-      said.value = error.message || t("runs.unreachable");
-    }
-    isBusy.value = false;
+  const hidden = useSignal<ReadonlySet<string>>(new Set());
+  const asking = useAsking();
+  const show = (next: Looked): void => {
+    looked.value?.image.close();
+    looked.value = next;
   };
+  const find = (body: Blob): Promise<FoundIn> =>
+    ask<FoundIn>(abilityPath(name, "detect", { confidence: LEAST }), {
+      method: "POST",
+      headers: { "content-type": "application/octet-stream", accept: "application/json" },
+      body,
+    });
+  const webcam = useWebcam(async (image, picture) => {
+    show({ name: t("use.webcam"), image, found: await find(picture) });
+  });
+  const look = (file: File | undefined): Promise<void> =>
+    asking.run(async () => {
+      if (file === undefined) return;
+      webcam.stop();
+      const image = await createImageBitmap(file).catch(() => undefined);
+      if (image === undefined) throw new GivenError(t("use.no-image", { name: file.name }));
+      show({ name: file.name, image, found: await find(file) });
+    });
   const now = looked.value;
   const threshold = least.value;
+  const left = hidden.value;
+  const all = above(now?.found.objects ?? [], threshold);
+  const found = all.filter(({ label }) => !left.has(label));
   useEffect(() => {
-    if (canvas.current !== null && now !== undefined) paint(canvas.current, now, threshold);
-  }, [now, threshold]);
+    if (canvas.current !== null && now !== undefined) paint(canvas.current, now, found);
+  }, [now, threshold, left]);
   useEffect(() => () => looked.peek()?.image.close(), []);
-  const found = above(now?.found.objects ?? [], threshold);
   const summary = counts(found)
     .map(([label, count]) => `${label} ${number(count)}`)
     .join(", ");
+  const photo = now === undefined || webcam.isOn.value ? "photo.jpg" : now.name;
+  const confidence = Number(threshold.toFixed(2));
   return (
     <section class="card" aria-labelledby="use-detect">
       <h2 id="use-detect">{t("use.detect")}</h2>
-      <label
-        class={`drop${isOver.value ? " over" : ""}`}
-        onDragOver={(event) => {
-          event.preventDefault();
-          isOver.value = true;
-        }}
-        onDragLeave={() => {
-          isOver.value = false;
-        }}
-        onDrop={(event) => {
-          event.preventDefault();
-          isOver.value = false;
-          void look(event.dataTransfer?.files[0]);
-        }}
-      >
-        <span>{isBusy.value ? t("use.busy") : t("use.photo")}</span>
-        <input
-          type="file"
-          accept="image/*"
-          onChange={(event) => {
-            void look(event.currentTarget.files?.[0]);
-          }}
-        />
-      </label>
-      <p role="alert">{said.value}</p>
+      <Drop
+        text={asking.isBusy.value ? t("use.busy") : t("use.photo")}
+        accept="image/*"
+        onFiles={([file]) => void look(file)}
+      />
+      <div class="row">
+        <button
+          type="button"
+          aria-pressed={webcam.isOn.value}
+          onClick={() => (webcam.isOn.value ? webcam.stop() : void webcam.start())}
+        >
+          {webcam.isOn.value ? t("use.webcam.stop") : t("use.webcam")}
+        </button>
+        {webcam.isOn.value && (
+          <p class="hint">{t("use.webcam.rate", { rate: number(webcam.rate.value, 1) })}</p>
+        )}
+        <p role="alert">{asking.said.value || webcam.said.value}</p>
+      </div>
       {now !== undefined && (
         <>
           <Range
@@ -131,23 +130,44 @@ export function Detect({ name }: { readonly name: string }) {
               least.value = value;
             }}
           />
-          <p role="status">{found.length === 0 ? t("use.none-found") : summary}</p>
+          <p role={webcam.isOn.value ? undefined : "status"}>
+            {found.length === 0 ? t("use.none-found") : summary}
+          </p>
+          {counts(now.found.objects).length > 1 && (
+            <fieldset class="classes">
+              <legend>{t("use.classes")}</legend>
+              {counts(now.found.objects).map(([label]) => (
+                <label key={label} class="check">
+                  <input
+                    type="checkbox"
+                    checked={!left.has(label)}
+                    onChange={() => {
+                      const next = new Set(left);
+                      if (!next.delete(label)) next.add(label);
+                      hidden.value = next;
+                    }}
+                  />
+                  {t("use.class.count", {
+                    name: label,
+                    count: number(all.filter((one) => one.label === label).length),
+                  })}
+                </label>
+              ))}
+            </fieldset>
+          )}
           <canvas
             ref={canvas}
             class="photo"
             role="img"
-            aria-label={t("use.found", { name: now.file.name, what: summary || t("use.none-found") })}
+            aria-label={t("use.found", { name: now.name, what: summary || t("use.none-found") })}
           />
         </>
       )}
       <Command
-        words={[
-          "detect",
-          `${folder.value}/${name}`,
-          now?.file.name ?? "photo.jpg",
-          "--confidence",
-          number(threshold, 2),
-        ]}
+        name={name}
+        verb="detect"
+        words={[photo, "--confidence", confidence]}
+        code={[`const { objects } = await run.detect(${literal(photo)}, ${literal({ confidence })});`]}
       />
     </section>
   );

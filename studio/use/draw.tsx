@@ -1,12 +1,17 @@
 import { useSignal } from "@preact/signals";
 import type { UsableModel } from "eidos/serve";
-import { useEffect } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import { language, number, t } from "../i18n/index.ts";
 import { showValue } from "../runs/curves.ts";
-import { Range, Select } from "../ui/fields.tsx";
-import { ServerError, send, sendForPicture } from "../ui/server.ts";
+import { Range } from "../ui/fields.tsx";
+import { sendForPicture } from "../ui/server.ts";
+import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
-import { abilityPath, folder } from "./store.ts";
+import { literal } from "./literal.ts";
+import { Shown } from "./picture.tsx";
+import { formOf, gridOf, type Picture, type PictureForm, type Pictures, picturesOf } from "./pictures.ts";
+import { abilityPath } from "./store.ts";
+import { askRun, useAsking } from "./work.ts";
 
 type Row = Readonly<Record<string, string | number | null>>;
 
@@ -14,9 +19,65 @@ type Row = Readonly<Record<string, string | number | null>>;
 type Drawn =
   | { readonly kind: "none" }
   | { readonly kind: "picture"; readonly address: string }
+  /** Pictures as they form, state by state. */
+  | { readonly kind: "states"; readonly states: readonly (readonly Picture[])[] }
   | { readonly kind: "rows"; readonly rows: readonly Row[] };
 
 const MOST_COUNT = 64;
+
+/** States of pictures that form. */
+const STATES = 16;
+
+/** Pictures as they form. @throws ServerError */
+async function drawStates(name: string, body: object, form: PictureForm): Promise<Drawn> {
+  const { samples } = await askRun<{ samples: Pictures }>(name, "sample", { ...body, states: STATES });
+  const [states = 0] = samples.shape;
+  const all = picturesOf(samples, form);
+  const count = all.length / states;
+  return {
+    kind: "states",
+    states: Array.from({ length: states }, (_, i) => all.slice(i * count, (i + 1) * count)),
+  };
+}
+
+/** Pictures that form, from noise to samples, as far as the slider says. */
+function Forming({
+  states,
+  form,
+}: {
+  readonly states: readonly (readonly Picture[])[];
+  readonly form: PictureForm;
+}) {
+  const last = states.length - 1;
+  const at = useSignal(last);
+  const grids = useMemo(() => states.map((state) => gridOf(state, form)), [states]);
+  const now = Math.min(at.value, last);
+  const grid = grids[now];
+  return (
+    <>
+      <Range
+        label={t("use.state")}
+        min={0}
+        max={last}
+        step={1}
+        value={now}
+        shown={t("use.state.value", { state: number(now), last: number(last) })}
+        onChange={(value) => {
+          at.value = value;
+        }}
+      />
+      {grid !== undefined && (
+        <div class="forming">
+          <Shown
+            picture={grid.picture}
+            form={grid.form}
+            label={t("use.state.picture", { state: number(now), last: number(last) })}
+          />
+        </div>
+      )}
+    </>
+  );
+}
 
 /** A grid of samples as one PNG file. @throws ServerError */
 async function drawPicture(path: string, body: unknown): Promise<Drawn> {
@@ -64,69 +125,44 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
   const label = useSignal("");
   const steps = useSignal("");
   const temperature = useSignal(1);
+  const isForming = useSignal(false);
   const drawn = useSignal<Drawn>({ kind: "none" });
-  const said = useSignal("");
-  const isBusy = useSignal(false);
+  const asking = useAsking();
+  const form = formOf(model);
   const hasSteps = model.sampleOptions.includes("steps");
   const hasTemperature = model.sampleOptions.includes("temperature");
   const options = {
     count: count.value,
     seed: seed.value,
-    ...(label.value !== "" && { label: Number(label.value) }),
-    ...(hasSteps && steps.value !== "" && { steps: Number(steps.value) }),
+    ...given("label", label.value),
+    ...(hasSteps && given("steps", steps.value)),
     ...(hasTemperature && temperature.value !== 1 && { temperature: temperature.value }),
   };
   const forget = (): void => {
     if (drawn.value.kind === "picture") URL.revokeObjectURL(drawn.value.address);
   };
   useEffect(() => forget, []);
-  const draw = async (): Promise<void> => {
-    isBusy.value = true;
-    said.value = "";
-    try {
-      const path = abilityPath(name, "sample");
+  const draw = (): Promise<void> =>
+    asking.run(async () => {
       const made =
-        model.sample.kind === "picture"
-          ? await drawPicture(path, options)
-          : ({
-              kind: "rows",
-              rows: (await send<{ rows: readonly Row[] }>("POST", path, options)).rows,
-            } as const);
+        form !== undefined && isForming.value
+          ? await drawStates(name, options, form)
+          : form !== undefined
+            ? await drawPicture(abilityPath(name, "sample"), options)
+            : ({
+                kind: "rows",
+                rows: (await askRun<{ rows: readonly Row[] }>(name, "sample", options)).rows,
+              } as const);
       forget();
       drawn.value = made;
-    } catch (error) {
-      if (!(error instanceof ServerError)) throw error;
-      said.value = error.message || t("runs.unreachable");
-    }
-    isBusy.value = false;
-  };
-  const flags = Object.entries(options).flatMap(([option, value]) => [`--${option}`, value]);
+    });
+  const file = model.sample.kind === "picture" ? "samples.png" : "samples.csv";
   return (
     <section class="card" aria-labelledby="use-draw">
       <h2 id="use-draw">{t("use.draw")}</h2>
       <div class="controls">
-        <Range
-          label={t("use.count")}
-          min={1}
-          max={MOST_COUNT}
-          step={1}
-          value={count.value}
-          shown={number(count.value)}
-          onChange={(value) => {
-            count.value = value;
-          }}
-        />
-        <Range
-          label={t("use.seed")}
-          min={0}
-          max={99}
-          step={1}
-          value={seed.value}
-          shown={number(seed.value)}
-          onChange={(value) => {
-            seed.value = value;
-          }}
-        />
+        <CountChoice count={count} label={t("use.count")} most={MOST_COUNT} />
+        <SeedChoice seed={seed} />
         {hasTemperature && (
           <Range
             label={t("control.temperature")}
@@ -140,44 +176,47 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
             }}
           />
         )}
-        {hasSteps && (
-          <Select
-            label={t("control.steps")}
-            value={steps.value}
-            options={["", "1", "2", "5", "10", "20", "50", "100"].map((value) => ({
-              value,
-              text: value === "" ? t("fit.default") : value,
-            }))}
-            onChange={(value) => {
-              steps.value = value;
-            }}
-          />
-        )}
-        {model.classes.length > 0 && (
-          <Select
-            label={t("use.class")}
-            value={label.value}
-            options={[
-              { value: "", text: t("use.class.any") },
-              ...model.classes.map((text, i) => ({ value: String(i), text })),
-            ]}
-            onChange={(value) => {
-              label.value = value;
-            }}
-          />
+        {hasSteps && <StepsChoice steps={steps} />}
+        <ClassChoice model={model} label={label} />
+        {model.forms && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={isForming.value}
+              onChange={(event) => {
+                isForming.value = event.currentTarget.checked;
+              }}
+            />
+            {t("use.forming")}
+          </label>
         )}
       </div>
       <div class="row">
-        <button type="button" class="primary" disabled={isBusy.value} onClick={() => void draw()}>
-          {isBusy.value ? t("use.busy") : t("use.draw")}
+        <button type="button" class="primary" disabled={asking.isBusy.value} onClick={() => void draw()}>
+          {asking.isBusy.value ? t("use.busy") : t("use.draw")}
         </button>
-        <p role="alert">{said.value}</p>
+        <p role="alert">{asking.said.value}</p>
       </div>
       {drawn.value.kind === "picture" && (
         <img class="samples" src={drawn.value.address} alt={t("use.samples", { name })} />
       )}
+      {drawn.value.kind === "states" && form !== undefined && (
+        <Forming states={drawn.value.states} form={form} />
+      )}
       {drawn.value.kind === "rows" && <Rows rows={drawn.value.rows} />}
-      <Command words={["sample", `${folder.value}/${name}`, ...flags]} />
+      <Command
+        name={name}
+        verb="sample"
+        words={[...flagsOf(options), ...(isForming.value ? ["--animate", "forming.webp"] : [])]}
+        code={
+          isForming.value
+            ? [`const states = await run.sampleStates(${literal({ ...options, states: STATES })});`]
+            : [
+                `const samples = await run.sample(${literal(options)});`,
+                `await run.save(samples, ${literal(file)});`,
+              ]
+        }
+      />
     </section>
   );
 }

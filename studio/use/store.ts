@@ -1,5 +1,5 @@
-import { effect, signal } from "@preact/signals";
-import type { ListedRun, RunList, UsableModel } from "eidos/serve";
+import { batch, effect, signal } from "@preact/signals";
+import type { ListedRun, RunList, ServedAbility, UsableModel } from "eidos/serve";
 import { ask, ServerError } from "../ui/server.ts";
 
 // The run that is used, and what its model can do.
@@ -11,6 +11,14 @@ export const folder = signal("");
 
 /** The run that is used; empty before one is chosen. */
 export const chosen = signal("");
+
+/** What the run is used for; undefined: what comes first. */
+export const wanted = signal<string | undefined>(undefined);
+
+/** What a model is first used for. */
+export function firstAbility({ abilities }: UsableModel): ServedAbility | undefined {
+  return abilities.find((ability) => ability === "detect" || ability === "sample") ?? abilities[0];
+}
 
 export type Opening =
   | { readonly kind: "none" }
@@ -36,8 +44,13 @@ export function abilityPath(
 
 function readAddress(): void {
   const at = location.hash.indexOf("?");
-  const name = at < 0 ? null : new URLSearchParams(location.hash.slice(at + 1)).get("run");
-  if (name !== null) chosen.value = name;
+  const entries = new URLSearchParams(at < 0 ? "" : location.hash.slice(at + 1));
+  const name = entries.get("run");
+  if (name === null) return;
+  batch(() => {
+    chosen.value = name;
+    wanted.value = entries.get("for") ?? undefined;
+  });
 }
 
 async function openRun(name: string): Promise<void> {
@@ -70,9 +83,13 @@ export function enterUse(): () => void {
       opening.value = { kind: "none" };
       return;
     }
-    const address = `${ROOM}?${new URLSearchParams({ run: name })}`;
-    if (address !== location.hash) history.replaceState(null, "", address);
     void openRun(name);
+  });
+  const keep = effect(() => {
+    if (chosen.value === "") return;
+    const entries = { run: chosen.value, ...(wanted.value !== undefined && { for: wanted.value }) };
+    const address = `${ROOM}?${new URLSearchParams(entries)}`;
+    if (address !== location.hash) history.replaceState(null, "", address);
   });
   const onHash = (): void => {
     if (location.hash.startsWith(ROOM)) readAddress();
@@ -80,6 +97,7 @@ export function enterUse(): () => void {
   addEventListener("hashchange", onHash);
   return () => {
     stop();
+    keep();
     removeEventListener("hashchange", onHash);
   };
 }

@@ -1,7 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Running, start } from "../cli/support.ts";
 import { temporaryFolder } from "../support.ts";
@@ -135,54 +134,6 @@ describe.skipIf(executablePath === undefined)("the room of runs", () => {
     await expect.poll(() => figure(page, "by the form"), { timeout: LONG }).toBeGreaterThan(stopped);
     await page.getByRole("button", { name: "Stop", exact: true }).click();
     await goOn.waitFor({ timeout: LONG });
-    await page.close();
-  });
-
-  it("draws samples of a run, and finds objects in a photo", async () => {
-    const scenes = ["digit-scenes", "--scenes", "12", "--size", "64", "--steps", "3", "--report", "none"];
-    const done = start(["fit", "center-net", ...scenes, "--out", "runs/finds", "--quiet"], folder);
-    expect((await done.outcome).code).toBe(0);
-    const page = await open("#/runs?run=long");
-    await page
-      .getByRole("region", { name: "long" })
-      .getByRole("link", { name: "Use" })
-      .click({ timeout: LONG });
-    await page.getByText(/^real-nvp, weights of step/).waitFor({ timeout: LONG });
-    const seed = page.getByRole("slider", { name: "Seed" });
-    await page.getByRole("button", { name: "Draw samples" }).click();
-    const cells = page.locator("tbody tr");
-    await expect.poll(() => cells.count(), { timeout: LONG }).toBe(16);
-    const before = await cells.allTextContents();
-    await seed.focus();
-    await page.keyboard.press("ArrowRight");
-    await page.getByRole("button", { name: "Draw samples" }).click();
-    await expect.poll(() => cells.allTextContents(), { timeout: LONG }).not.toEqual(before);
-    expect(await page.locator("code").textContent()).toMatch(
-      /^npx eidos sample \S*runs\/long --count 16 --seed 1$/,
-    );
-    expect(await violations(page)).toEqual([]);
-
-    await page.getByLabel("Run", { exact: true }).selectOption("finds");
-    await page.getByText(/^center-net, weights of step/).waitFor({ timeout: LONG });
-    const photo = await sharp({ create: { width: 90, height: 60, channels: 3, background: "red" } })
-      .png()
-      .toBuffer();
-    const choose = page.getByLabel("Choose a photo, or drop one here");
-    await choose.setInputFiles({ name: "red.png", mimeType: "image/png", buffer: photo });
-    const canvas = page.getByRole("img", { name: /^red\.png with what was found: / });
-    await canvas.waitFor({ timeout: LONG });
-    expect(
-      await canvas.evaluate((element) => [element.clientWidth > 0, (element as HTMLCanvasElement).width]),
-    ).toEqual([true, 90]);
-    await page.getByRole("slider", { name: "Least score" }).fill("1");
-    await page.getByText("nothing found").first().waitFor();
-    expect(await violations(page)).toEqual([]);
-    await choose.setInputFiles({
-      name: "notes.txt",
-      mimeType: "text/plain",
-      buffer: Buffer.from("no image"),
-    });
-    await page.getByText("notes.txt is no image that this browser can read.").waitFor({ timeout: LONG });
     await page.close();
   });
 

@@ -9,10 +9,10 @@ const axe = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js"
 /** Milliseconds after which a page that does not come is given up. */
 export const LONG = 120_000;
 
-export function launch(executablePath: string | undefined): Promise<Browser> {
+export function launch(executablePath: string | undefined, more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: executablePath ?? "",
-    args: ["--headless", "--no-sandbox", "--disable-gpu"],
+    args: ["--headless", "--no-sandbox", "--disable-gpu", ...more],
   });
 }
 

@@ -127,6 +127,9 @@ const MODELS = [
   ["digits:sample", "sample"],
   ["scenes", "detect"],
   ["scenes:embed", "embed"],
+  ["digits:inpaint", "inpaint"],
+  ["digits:edit", "edit"],
+  ["digits:interpolate", "interpolate"],
 ] as const;
 
 describe("a model of the protocol", () => {
@@ -143,7 +146,13 @@ describe("a model of the protocol", () => {
     expectOwn("get", "/v2/models/{name}/ready", ready);
     const { inputs, outputs, versions } = metadata.body;
     const parameters =
-      ability === "detect" ? { confidence: 0.01 } : ability === "sample" ? { seed: 3 } : undefined;
+      ability === "detect"
+        ? { confidence: 0.01 }
+        : ability === "sample"
+          ? { seed: 3 }
+          : ability === "inpaint" || ability === "edit" || ability === "interpolate"
+            ? { steps: 2 }
+            : undefined;
     const request = {
       id: "one",
       ...(parameters && { parameters }),
@@ -258,6 +267,7 @@ describe("a server of the protocol", () => {
       400,
       /no "seeds" here; did you mean seed/,
     ],
+    ["reasons", at, { inputs: [x, y], parameters: { why: 1 } }, 400, /told by POST \/score alone/],
     [
       "a file that is no base64",
       "/v2/models/scenes/infer",
@@ -305,6 +315,7 @@ describe("a server of the protocol", () => {
 
 describe("the plain routes", () => {
   const table = [{ length: 5.1, width: 3, kind: "setosa", other: 1 }];
+  const blankPair = { shape: [2, 1, 28, 28], data: Array(2 * 784).fill(0) };
   it.each([
     ["/score", "?model=table", table],
     ["/impute", "?model=table", { rows: [{ ...table[0], kind: null }] }],
@@ -312,6 +323,10 @@ describe("the plain routes", () => {
     ["/sample", "?model=digits", { count: 1, steps: 1 }],
     ["/embed", "?model=scenes", undefined],
     ["/detect", "?model=scenes&confidence=0.01", undefined],
+    ["/score", "?model=table", { rows: table, why: 1 }],
+    ["/inpaint", "?model=digits&half=bottom&steps=2", undefined],
+    ["/edit", "?model=digits&steps=2", undefined],
+    ["/interpolate", "?model=digits", { samples: blankPair, steps: 2 }],
   ] as const)("%s%s answers what the document says", async (path, query, body) => {
     const reply = await ask(server, path + query, body ?? (await picture(64, 64)));
     expect(reply.status).toBe(200);

@@ -17,6 +17,8 @@ const model: ServedModel = {
   classes: [],
   given: [],
   sampleOptions: [],
+  reasons: true,
+  forms: false,
   version: "4",
   merged: ["score"],
 };

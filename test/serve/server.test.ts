@@ -3,6 +3,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { EidosServer } from "../../src/serve/index.node.ts";
+import type { CellReason } from "../../src/tasks/use/reasons.node.ts";
 import { temporaryFolder } from "../support.ts";
 import { ask, fitImages, fitTable, fixture, float32, openRun, picture, rows, serve } from "./support.ts";
 
@@ -44,6 +45,13 @@ const table = [
   { length: 6.2, width: 2.5, kind: "virginica" },
 ];
 
+/** Rows of which the second is far from what the run was fitted to. */
+const odd = [
+  { length: 5.1, width: 3, kind: "setosa" },
+  { length: 19, width: 2.5, kind: "virginica" },
+  { length: 6.2, width: 2.5, kind: "virginica" },
+];
+
 describe("a server", () => {
   it("says what its models can do", async () => {
     const { body } = await ask(server, "/models");
@@ -52,8 +60,8 @@ describe("a server", () => {
     ).toEqual([
       ["nice-two-moons", "score", "impute", "sample"],
       ["table", "score", "impute", "sample"],
-      ["images", "score", "sample"],
-      ["digits", "score", "sample"],
+      ["images", "score", "sample", "inpaint", "interpolate"],
+      ["digits", "score", "sample", "inpaint", "edit", "interpolate"],
       ["scenes", "detect", "embed"],
     ]);
     expect(body[1].sample.columns[2]).toEqual({
@@ -149,6 +157,23 @@ describe("a server", () => {
     const drawn = await ask(server, "/sample?model=digits", wanted, { accept: "image/png" });
     expect(drawn.type).toBe("image/png");
     expect((await sharp(drawn.body).metadata()).format).toBe("png");
+  });
+
+  it("tells which cells make rows odd, as a ranking of the run does", async () => {
+    await using run = await openRun(join(folder, "table"), { threads: 1 });
+    const { order, why } = await run.anomalies(rows(odd), { why: 2, seed: 3 });
+    const { status, body } = await ask(server, "/score?model=table", { rows: odd, why: 2, seed: 3 });
+    expect(status).toBe(200);
+    expect(body.logLikelihood).toHaveLength(odd.length);
+    expect(body.why.map(({ row }: { row: number }) => row)).toEqual([...order.subarray(0, 2)]);
+    for (const [i, { reasons }] of body.why.entries()) {
+      const mine = why?.rows[i]?.reasons ?? [];
+      expect(reasons.map(({ column, cell, usual }: CellReason) => [column, cell, usual])).toEqual(
+        mine.map(({ column, cell, usual }) => [column, cell, usual]),
+      );
+      for (const [j, { nats }] of reasons.entries()) expect(nats).toBeCloseTo(mine[j]?.nats ?? Number.NaN, 3);
+    }
+    expect((await ask(server, "/score?model=table", { rows: odd })).body.why).toBeUndefined();
   });
 
   it("finds objects as the run does, and draws them", async () => {

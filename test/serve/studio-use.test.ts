@@ -1,7 +1,7 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { UsableModel } from "../../src/serve/index.node.ts";
+import type { ExportedRun, UsableModel } from "../../src/serve/index.node.ts";
 import { type Studio, startStudio } from "../../src/serve/index.node.ts";
 import { startFit } from "../../src/tasks/fit/fit.node.ts";
 import { openRun } from "../../src/tasks/index.node.ts";
@@ -84,6 +84,37 @@ describe("a run that the page uses", () => {
     });
     expect(wrong.status).toBe(400);
     expect(((await wrong.json()) as { error: string }).error).toMatch(/cannot detect/);
+  });
+
+  it("tells why a row is odd, as far as it has a table; passes pictures on to a model that takes some", async () => {
+    const score = (body: unknown) => ask("a%20run/use/score", { method: "POST", body: JSON.stringify(body) });
+    const scored = (await (await score({ rows: [{ x: 0, y: 1 }] })).json()) as { logLikelihood: number[] };
+    expect(scored.logLikelihood).toEqual([expect.any(Number)]);
+    const why = await score({ rows: [{ x: 0, y: 1 }], why: 1 });
+    expect(why.status).toBe(400);
+    const fill = await ask("a%20run/use/inpaint", { method: "POST", body: "{}" });
+    expect(fill.status).toBe(400);
+    expect(((await fill.json()) as { error: string }).error).toMatch(/cannot inpaint; it can score/);
+  });
+
+  it("is exported into its folder, as the command does it", async () => {
+    const exported = async (name: string, body: unknown) => {
+      const answer = await ask(`${name}/export`, { method: "POST", body: JSON.stringify(body) });
+      return { status: answer.status, body: (await answer.json()) as ExportedRun & { error?: string } };
+    };
+    const { status, body } = await exported("second", {});
+    expect(body.error).toBeUndefined();
+    expect(status).toBe(200);
+    const path = join(folder, "runs", "second", "model");
+    expect(body.path).toBe(path);
+    expect(body.files.map(({ name }) => name).sort()).toEqual((await readdir(path)).sort());
+    for (const { name, bytes } of body.files) expect((await stat(join(path, name))).size).toBe(bytes);
+    await using run = await openRun(join(folder, "runs", "second"));
+    await run.export(join(folder, "other"));
+    for (const { name } of body.files)
+      expect(await readFile(join(path, name))).toEqual(await readFile(join(folder, "other", name)));
+    expect((await exported("second", { precision: "int1" })).status).toBe(400);
+    expect((await exported("none", {})).status).toBe(404);
   });
 
   it.each(["none/use", "..%2fpage/use"])("is one of the folder: %s", async (path) => {

@@ -66,6 +66,13 @@ export async function fitImages(out: string): Promise<string> {
   return out;
 }
 
+/** Fits a conditional VAE to images of digits, in a moment. */
+export async function fitConditional(out: string): Promise<string> {
+  const request = { steps: 2, batchSize: 4, threads: 1, samplePictures: 0, seed: 1, report: "none" } as const;
+  await fit({ model: "vae", data: "digits", count: 50, conditional: true, out, ...request });
+  return out;
+}
+
 /** A picture of one color as a file. */
 export async function picture(width = 80, height = 60): Promise<Uint8Array> {
   const image = sharp({ create: { width, height, channels: 3, background: { r: 200, g: 40, b: 40 } } });

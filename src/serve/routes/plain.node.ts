@@ -1,7 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ServiceError } from "../../errors.ts";
 import { isRecord } from "../../options.ts";
-import type { Answer, ServedAbility, ServedModel, Work } from "../abilities.ts";
+import {
+  ABILITIES,
+  type Answer,
+  type MadeCell,
+  type OddRow,
+  type ServedAbility,
+  type ServedModel,
+  type Work,
+} from "../abilities.ts";
 import { compute, type Serving } from "../compute.node.ts";
 import { METRICS_TYPE } from "../metrics.node.ts";
 import { bad, ignoredColumns, workOf, workOnFiles } from "../requests.ts";
@@ -27,6 +35,9 @@ function optionsOf({ model: _, ...query }: Query): Readonly<Record<string, unkno
 const PICTURES: Readonly<Partial<Record<ServedAbility, string>>> = {
   detect: "image/jpeg",
   sample: "image/png",
+  inpaint: "image/png",
+  edit: "image/png",
+  interpolate: "image/png",
 };
 
 /** Whether a client wants a picture. @throws ServiceError 406 where it accepts neither JSON nor what there is */
@@ -43,15 +54,21 @@ function wantsPicture({ headers: { accept = "*/*" } }: FastifyRequest, ability: 
 
 /** Rows of a table as objects. */
 function asObjects({ names, rows }: Extract<Answer, { kind: "table" }>): readonly object[] {
-  return rows.map((row) =>
-    Object.fromEntries(
-      names.map((name, i) => {
-        const cell = row[i] ?? null;
-        return [name, typeof cell === "number" ? jsonNumber(cell) : cell];
-      }),
-    ),
-  );
+  return rows.map((row) => Object.fromEntries(names.map((name, i) => [name, jsonCell(row[i] ?? null)])));
 }
+
+const jsonCell = (cell: MadeCell): MadeCell => (typeof cell === "number" ? jsonNumber(cell) : cell);
+
+/** A row and its cells as JSON has them. */
+const asOddRow = ({ row, reasons }: OddRow): object => ({
+  row,
+  reasons: reasons.map(({ column, cell, nats, usual }) => ({
+    column,
+    cell: jsonCell(cell),
+    nats: jsonNumber(nats),
+    usual: jsonCell(usual),
+  })),
+});
 
 /** An answer as JSON. */
 function asJson(answer: Exclude<Answer, { kind: "picture" }>, ability: ServedAbility): object {
@@ -61,7 +78,10 @@ function asJson(answer: Exclude<Answer, { kind: "picture" }>, ability: ServedAbi
       return first ?? bad("there is no image in the body");
     }
     case "scores":
-      return { logLikelihood: Array.from(answer.logLikelihood, jsonNumber) };
+      return {
+        logLikelihood: Array.from(answer.logLikelihood, jsonNumber),
+        ...(answer.why !== undefined && { why: answer.why.map(asOddRow) }),
+      };
     case "table":
       return { rows: asObjects(answer) };
     case "array": {
@@ -120,17 +140,17 @@ export function addPlainRoutes(app: FastifyInstance, serving: Serving): void {
     );
   });
 
-  for (const ability of ["score", "impute", "sample", "embed"] as const) {
+  for (const ability of ABILITIES) {
+    if (ability === "detect") continue;
     app.post<{ Querystring: Query }>(`/${ability}`, (request, reply) => {
       const { body, query } = request;
       const model = modelOf(query);
       const picture = wantsPicture(request, ability);
       const options = optionsOf(query);
       if (Buffer.isBuffer(body)) {
-        if (ability === "score" || ability === "embed") {
-          return answer(request, reply, model, workOnFiles(model, ability, [body], options, limits));
-        }
-        return bad(`/${ability} takes JSON, not an image`);
+        if (ability === "impute" || ability === "sample") return bad(`/${ability} takes JSON, not an image`);
+        const work = workOnFiles(model, ability, [body], options, limits, picture);
+        return answer(request, reply, model, work);
       }
       // Rows may come alone, and nothing at all where everything has a default.
       const given = Array.isArray(body) ? { rows: body } : (body ?? {});

@@ -82,5 +82,6 @@ export const STUDIO_HEADERS: Readonly<Record<string, string>> = {
   "cross-origin-resource-policy": "same-origin",
   "referrer-policy": "no-referrer",
   "x-content-type-options": "nosniff",
-  "permissions-policy": "camera=(), microphone=(), geolocation=()",
+  // The room Use looks through the camera where its reader wants it.
+  "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 };

@@ -3,6 +3,7 @@ import { list, text } from "../../bounds.ts";
 import type { NamedData } from "../../data/catalog.ts";
 import type { FitKind } from "../../model/data-info.ts";
 import type { Purpose } from "../../model/definition.ts";
+import { PRECISIONS } from "../../tasks/export/precision.node.ts";
 import type { FaultyRun, RunSummary } from "../../tasks/run/describe.node.ts";
 import type { FitProgress } from "../../train/fit-request.node.ts";
 
@@ -127,4 +128,16 @@ export interface StudioFit {
   readonly warnings: readonly string[];
   /** Why it failed. */
   readonly error?: string;
+}
+
+/** How a run is exported. */
+export const askedExport = z.strictObject({ precision: z.enum(PRECISIONS).default("fp32") });
+
+export type AskedExport = z.output<typeof askedExport>;
+
+/** What was written. */
+export interface ExportedRun {
+  /** The folder. */
+  readonly path: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
 }

@@ -58,7 +58,7 @@ export async function writeEdits(
 }
 
 /** A row for each image: itself, then its edits. */
-function editStrips(
+export function editStrips(
   { kind, sampleShape }: RunConfig["dataInfo"],
   x: NdArray<"float32">,
   edited: NdArray<"float32">,

@@ -115,7 +115,9 @@ export function inpaintingStrips({ x, known, drawn }: Inpainting, kind: DataKind
       for (let draw = 0; draw < draws; draw++) sum += own[draw * size + k] ?? 0;
       return sum / draws;
     });
-    const masked = original.map((value, k) => (known.data[k] === 1 ? value : UNKNOWN));
+    // One mask for all images, or one for each.
+    const mask = known.data.subarray((i * size) % known.data.length);
+    const masked = original.map((value, k) => (mask[k] === 1 ? value : UNKNOWN));
     const start = i * columns * size;
     tiles.set(original, start);
     tiles.set(masked, start + size);
