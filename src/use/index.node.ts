@@ -33,7 +33,17 @@ import type {
 
 // Exported models in Node. In a page, `eidos/use` is index.web.ts.
 
-export * from "../errors.ts";
+export {
+  AbilityError,
+  DataError,
+  DownloadError,
+  EidosError,
+  FileError,
+  InverseError,
+  MissingPackageError,
+  OptionError,
+  RuntimeError,
+} from "../errors.ts";
 export { pixelsOf } from "./pixels.ts";
 export type * from "./types.ts";
 

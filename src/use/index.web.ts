@@ -7,7 +7,17 @@ import type { ImageInput, LoadOptions, Model, ModelSource } from "./types.ts";
 
 // Exported models in a page. In Node, `eidos/use` is index.node.ts.
 
-export * from "../errors.ts";
+export {
+  AbilityError,
+  DataError,
+  DownloadError,
+  EidosError,
+  FileError,
+  InverseError,
+  MissingPackageError,
+  OptionError,
+  RuntimeError,
+} from "../errors.ts";
 export { pixelsOf } from "./pixels.ts";
 export type * from "./types.ts";
 

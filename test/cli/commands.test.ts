@@ -285,7 +285,9 @@ test("export writes a model that plain ONNX Runtime runs with the same output", 
   await succeed(["score", "nice", "seven.csv", "--out", "seven-scores.csv"], cwd);
   // The usual form, whose inputs are columns.
   const { stdout } = await succeed(["export", "nice", "--out", "exported/nice"], cwd);
-  expect(stdout).toMatch(/exported\/nice: .* in score\.onnx, sample\.onnx, model\.json, weights of step/);
+  expect(stdout).toMatch(
+    /exported\/nice: .* in score\.onnx, sample\.onnx, impute\.onnx, .*model\.json, weights of step/,
+  );
   const plain = await InferenceSession.create(join(cwd, "exported", "nice", "score.onnx"));
   const column = (at: number) =>
     new Tensor(

@@ -67,10 +67,11 @@ describe.each(RUNS)("the run %s of version 0.1.0", (name) => {
       // Sums cancel: they are compared to what they may be.
       const size = Math.sqrt(squares) + 1e-3;
       const [a, b, c] = present(found.get(weight), weight);
-      // Adam makes a step of rounding in a gradient near 0: where the learning rate is another by 2e-7, a bias here moves by 3e-6.
+      // Adam makes a step of rounding in a gradient near 0: where the learning rate is another by 2e-7, a bias here moves by 3e-6, and where kernels
+      // add in another order, squares by 2e-4 of themselves. A step that is left out is a hundredth.
       expect(Math.abs((a ?? 0) - first), `${weight}, first`).toBeLessThan(1e-4 * size + 1e-5);
       expect(Math.abs((b ?? 0) - sum), `${weight}, sum`).toBeLessThan(1e-3 * size + 5e-5);
-      expect(Math.abs((c ?? 0) - squares), `${weight}, squares`).toBeLessThan(1e-4 * squares + 1e-6);
+      expect(Math.abs((c ?? 0) - squares), `${weight}, squares`).toBeLessThan(1e-3 * squares + 1e-6);
     }
     // A detector takes its time to build; that it resumes bit for bit is tested with its evaluation.
     if (name !== "fcos-digit-scenes") await expectSame(folder, await resumed(path, `${name}-two`));
