@@ -404,7 +404,9 @@ export class Run {
   /**
    * Finds objects in each frame of a video, one after the other; the video is never in memory.
    *
-   *     for await (const { seconds, objects } of run.detectVideo("clip.mp4", { confidence: 0.5, signal })) …
+   *     for await (const { seconds, objects } of run.detectVideo("clip.mp4", { confidence: 0.5 })) {
+   *       console.log(seconds, objects.length);
+   *     }
    *
    * Ended by `signal`, or by leaving the loop, it looks at no further frame.
    * @param video a file, which ffmpeg decodes, or frames with their times from elsewhere: a camera, another decoder
