@@ -48,6 +48,10 @@ export async function violations(page: Page): Promise<readonly string[]> {
   // The debugger is not bound by the policy of the page, which stays in force.
   await page.evaluate(`if (!globalThis.axe) { ${axe} }`);
   return page.evaluate(async () => {
+    // Colors on their way from one theme to the other are neither's.
+    for (const animation of document.getAnimations()) {
+      if (animation.effect?.getComputedTiming().endTime !== Number.POSITIVE_INFINITY) animation.finish();
+    }
     const { axe } = globalThis as unknown as {
       axe: {
         run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
