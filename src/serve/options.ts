@@ -25,8 +25,10 @@ export const serveOptions = z.strictObject({
   threads: threadCount().optional().describe("threads inside one operation (default: cores / workers)"),
   maxBatch: z.int().min(1).max(MOST.list).default(32).describe("most requests that are computed together"),
   batchWindow: amount()
-    .default(2)
-    .describe("milliseconds that a request waits for others to be computed together with"),
+    .default(0)
+    .describe(
+      "milliseconds that a request waits for others to be computed together with though a worker is free; those that come while all are busy are computed together in any case",
+    ),
   queue: z
     .int()
     .min(1)
