@@ -28,6 +28,8 @@ beforeAll(async () => {
       workers: 1,
       threads: 1,
       log: "silent",
+      // Requests that are sent at once are computed together, however fast the worker is.
+      batchWindow: 50,
       pixelLimit: 100_000,
       maxRows: 50,
       maxSamples: 20,
