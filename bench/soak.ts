@@ -80,7 +80,7 @@ const fitted = [
   "200",
 ];
 const fitting = start(
-  ["fit", "real-nvp", ...fitted, "--minutes", "600", "--out", "runs/long", "--quiet"],
+  ["fit", "real-nvp", ...fitted, "--seconds", "36000", "--out", "runs/long", "--quiet"],
   folder,
 );
 const browser = await launch(findChromium());
@@ -88,13 +88,11 @@ const complaints: string[] = [];
 const readings: Reading[] = [];
 try {
   const address = await studio.printed(/open (http:\S+)/);
-  const context = await browser.newContext();
   const open = async (hash: string) => {
     const page = await openStudio(browser, address, hash, { complaints });
     return { page, debugged: await page.context().newCDPSession(page) };
   };
-  await context.close();
-  const play = await open("#/?models=rectified-flow&view=path");
+  const play = await open("#/playground?models=rectified-flow&view=path");
   await play.page.locator("[data-model=rectified-flow][data-status=ready]").waitFor({ timeout: 600_000 });
   await play.page.getByRole("button", { name: "Play", exact: true }).click();
   const runs = await open("#/runs?run=long");
