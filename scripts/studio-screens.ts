@@ -47,7 +47,7 @@ const SCREENS: readonly Screen[] = [
   { name: "detection", hash: "#/detection", prepare: used },
   {
     name: "mark",
-    hash: "#/mark",
+    hash: "#/mark?folder=./photos",
     prepare: async (page) => {
       await page.waitForTimeout(3000);
       await page.locator("main img").first().click({ timeout: LONG });

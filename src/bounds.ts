@@ -87,3 +87,12 @@ export const nameList = (name: z.ZodString = z.string()) => list(name, MOST.name
 
 /** A text that is kept in a file: a name, a path, a query. At most 100,000 characters. */
 export const text = () => z.string().max(MOST.text);
+
+/** How much noise an edit adds, above 0 and at most 1: an option of the command and of the server. */
+export const editStrength = () =>
+  z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.5)
+    .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise");

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { seedNumber, share, stepCount, unitCount } from "../bounds.ts";
+import { editStrength, seedNumber, share, stepCount, unitCount } from "../bounds.ts";
 
 // Bodies and queries of the plain routes: what requests are checked by, and what the OpenAPI document is made of.
 
@@ -95,12 +95,7 @@ export const BODIES = {
   }),
   edit: z.strictObject({
     samples,
-    strength: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.5)
-      .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise"),
+    strength: editStrength(),
     draws: draws.describe("edits of each picture"),
     seed,
     label,

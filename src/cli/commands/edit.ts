@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { z } from "zod";
-import { amount, sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
+import { amount, editStrength, sampleCount, seedNumber, stepCount, unitCount } from "../../bounds.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { counted } from "../../memory.ts";
 import { chosenSamples } from "../../tasks/run/samples.node.ts";
@@ -18,12 +18,7 @@ import {
 } from "../verb.ts";
 
 const flags = z.strictObject({
-  strength: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(0.5)
-    .describe("how much noise is added: 0.5 as much as there is signal, 1 nothing but noise"),
+  strength: editStrength(),
   ...sampleChoice,
   count: sampleCount().default(8).describe("samples at most, of a folder or of the split"),
   draws: sampleCount().default(4).describe("edits of each sample"),
