@@ -94,7 +94,7 @@ const HOUSE = [
 ];
 
 /** The rooms of the web application, topmost first. What stands beside them gathers them. */
-const STUDIO = ["i18n", "ui", "playground", "detection", "runs", "use", "mark", "app"];
+const STUDIO = ["i18n", "ui", "playground", "detection", "runs", "use", "mark", "app", "handout"];
 
 /** Used by every room, and knowing none. */
 const ROOTS = [

@@ -4,7 +4,8 @@ import { fileURLToPath } from "node:url";
 import { packDigits } from "./pack-digits.ts";
 
 // `npm run build`: packs the digits and compiles every file of src to one of dist, so that workers and assets are found by the same
-// relative URL from either tree. The page of the studio is bundled into dist/studio. Types are checked by `npm run typecheck`.
+// relative URL from either tree. The page of the studio is bundled into dist/studio, that of an exported model
+// into dist/handout. Types are checked by `npm run typecheck`.
 
 const root = new URL("../", import.meta.url);
 await packDigits();
@@ -15,11 +16,12 @@ execFileSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
   stdio: "inherit",
 });
 const bundler = fileURLToPath(new URL("bin/vite.js", import.meta.resolve("vite/package.json")));
-execFileSync(
-  process.execPath,
-  [bundler, "build", "--config", "studio/vite.config.ts", "--logLevel", "warn"],
-  {
+const bundle = (...options: readonly string[]): void => {
+  execFileSync(process.execPath, [bundler, "build", "--logLevel", "warn", ...options], {
     cwd: fileURLToPath(root),
     stdio: "inherit",
-  },
-);
+  });
+};
+bundle("--config", "studio/vite.config.ts");
+// The worker first: it empties the folder.
+for (const mode of ["worker", "page"]) bundle("--config", "studio/vite.handout.config.ts", "--mode", mode);

@@ -16,11 +16,14 @@ const MOST_THREADS = 8;
 interface WebOrt extends Ort {
   readonly env: {
     logLevel?: string;
-    readonly wasm: { numThreads?: number; wasmPaths?: unknown };
+    readonly wasm: { numThreads?: number; wasmPaths?: unknown; wasmBinary?: unknown };
   };
 }
 
-async function library(provider: "wasm" | "webgpu", { threads, wasmPaths }: LoadRequest): Promise<WebOrt> {
+async function library(
+  provider: "wasm" | "webgpu",
+  { threads, wasmPaths, wasmBinary }: LoadRequest,
+): Promise<WebOrt> {
   let ort: WebOrt;
   try {
     // Each address in full, so that bundlers see which files are needed. The build of `onnxruntime-web/webgpu` has no float64 on the processor, which
@@ -39,6 +42,11 @@ async function library(provider: "wasm" | "webgpu", { threads, wasmPaths }: Load
   ort.env.wasm.numThreads =
     threads ?? (isolated ? Math.min(globalThis.navigator?.hardwareConcurrency ?? 1, MOST_THREADS) : 1);
   if (wasmPaths !== undefined) ort.env.wasm.wasmPaths = wasmPaths;
+  if (wasmBinary !== undefined) {
+    ort.env.wasm.wasmBinary = wasmBinary;
+    // Further threads would fetch their script.
+    ort.env.wasm.numThreads = 1;
+  }
   return ort;
 }
 
@@ -62,7 +70,8 @@ async function hasGpu(): Promise<boolean> {
  * WebAssembly.
  */
 async function chosenBackend(request: LoadRequest, ofImages: boolean): Promise<Backend> {
-  const { provider = "auto", threads } = request;
+  const { threads, wasmBinary } = request;
+  const { provider = wasmBinary === undefined ? "auto" : "wasm" } = request;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw new OptionError(`option threads: must be a whole number from 1 on, not ${threads}`);
   }
@@ -70,6 +79,8 @@ async function chosenBackend(request: LoadRequest, ofImages: boolean): Promise<B
   if (provider !== "webgpu" && provider !== "auto") {
     throw new OptionError(`option provider: ${provider} is unknown in a page; there are auto, wasm, webgpu`);
   }
+  if (wasmBinary !== undefined)
+    throw new OptionError("option wasmBinary: is of the provider wasm; leave it out");
   if (provider === "webgpu") {
     if (!(await hasGpu())) throw new RuntimeError("this browser has no WebGPU here; take wasm, or auto");
     return backendOf("webgpu", request);

@@ -212,7 +212,7 @@ export async function load<A extends ExportedAbilityName = never>(
   source: ModelSource,
   options: LoadOptions<A> = {},
 ): Promise<Model<A>> {
-  const { signal, needs, provider, threads, worker = true, wasmPaths } = options;
+  const { signal, needs, provider, threads, worker = true, wasmPaths, wasmBinary } = options;
   signal?.throwIfAborted();
   const isAddress = typeof source === "string" || source instanceof URL;
   const request: LoadRequest = {
@@ -221,6 +221,7 @@ export async function load<A extends ExportedAbilityName = never>(
     provider,
     threads,
     wasmPaths: wasmPaths === undefined ? undefined : new URL(wasmPaths, location.href).href,
+    wasmBinary,
   };
   const opened =
     worker === false

@@ -13,6 +13,7 @@ export interface LoadRequest {
   readonly provider: string | undefined;
   readonly threads: number | undefined;
   readonly wasmPaths: string | undefined;
+  readonly wasmBinary: Uint8Array | undefined;
 }
 
 /** From the page. */

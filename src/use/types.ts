@@ -211,6 +211,10 @@ export interface LoadOptions<A extends ExportedAbilityName = ExportedAbilityName
   readonly worker?: boolean | string | URL | undefined;
   /** In a page: address of the folder with the `ort-wasm-*` files of onnxruntime-web. Default: beside the script. */
   readonly wasmPaths?: string | undefined;
+  /**
+   * In a page: the bytes of `ort-wasm-simd-threaded.wasm`, where a page has them and may fetch nothing. WebAssembly then computes, on one thread.
+   */
+  readonly wasmBinary?: Uint8Array | undefined;
   /** Ends loading, which throws the reason of the signal at once. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,7 +1,7 @@
 import type { ComponentType } from "preact";
-import { isLanguage, LANGUAGES, language, type TextKey, t } from "../i18n/index.ts";
-import { Select } from "../ui/fields.tsx";
-import { THEMES, theme } from "../ui/settings.ts";
+import { type TextKey, t } from "../i18n/index.ts";
+import { Brand } from "../ui/brand.tsx";
+import { Preferences } from "../ui/preferences.tsx";
 
 /** A room of the studio: a part of the address, its name, and what it shows. */
 export interface Room {
@@ -19,12 +19,7 @@ export function Shell({ rooms, current }: { readonly rooms: readonly Room[]; rea
         {t("app.skip")}
       </button>
       <header class="head">
-        <p class="brand">
-          <span lang="el" aria-hidden="true">
-            εἶδος
-          </span>
-          <span>{t("app.title")}</span>
-        </p>
+        <Brand name={t("app.title")} />
         <nav aria-label={t("app.rooms")}>
           {rooms.map((room) => (
             <a key={room.id} href={`#/${room.id}`} aria-current={room === current ? "page" : undefined}>
@@ -32,28 +27,7 @@ export function Shell({ rooms, current }: { readonly rooms: readonly Room[]; rea
             </a>
           ))}
         </nav>
-        <div class="choices">
-          <Select
-            label={t("app.language")}
-            value={language.value}
-            options={Object.entries(LANGUAGES).map(([value, text]) => ({ value, text, lang: value }))}
-            onChange={(value) => {
-              if (isLanguage(value)) language.value = value;
-            }}
-          />
-          <Select
-            label={t("app.theme")}
-            value={theme.value}
-            options={[
-              { value: "system", text: t("app.theme.system") },
-              { value: "light", text: t("app.theme.light") },
-              { value: "dark", text: t("app.theme.dark") },
-            ]}
-            onChange={(value) => {
-              theme.value = THEMES.find((name) => name === value) ?? "system";
-            }}
-          />
-        </div>
+        <Preferences />
       </header>
       <main id="content" tabIndex={-1}>
         <View />

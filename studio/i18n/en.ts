@@ -104,6 +104,11 @@ export const en = {
   "fit.stop": "Stop",
   "fit.remove": "Take out of the queue",
   "fit.resume": "Go on",
+  "handout.old": "This browser is too old for the page: it cannot unpack files. Take one of 2023 or later.",
+  "handout.opening": "A model is being opened",
+  "handout.title": "{model}, learnt from {data}",
+  "handout.lead":
+    "The model is inside this page. Whatever you give it stays on this machine: the page asks no server for anything.",
   "use.title": "Use what was learnt",
   "use.lead": "Whatever a run can do, with your own photos and tables. They stay on this machine.",
   "use.run": "Run",
@@ -113,6 +118,8 @@ export const en = {
   "use.export": "Export",
   "use.export.lead":
     "ONNX files that take and give data in their own units, and model.json, which says all of them: for use without eidos, in any language, in a page too.",
+  "use.export.page":
+    "With a page to hand out: one file that runs the model on any machine, without a network",
   "use.precision": "Precision",
   "use.exported": "Written into {path}:",
   "use.exported.file": "{name}, {size} kB",
@@ -134,6 +141,7 @@ export const en = {
   "use.threshold": "Least score",
   "use.classes": "Classes that are shown",
   "use.class.count": "{name} ({count})",
+  "use.class.threshold": "Least score of {name}",
   "use.none-found": "nothing found",
   "use.found": "{name} with what was found: {what}",
   "use.webcam": "Webcam",

@@ -9,9 +9,23 @@ export class ServerError extends Error {
   override readonly name = "ServerError";
 }
 
+/** What answers in the place of a server. */
+type Answer = (path: string, init: RequestInit) => Promise<Response>;
+
+let answerHere: Answer | undefined;
+
+/** Has a page that was handed out answer itself. */
+export function answerBy(answer: Answer): void {
+  answerHere = answer;
+}
+
+/** Whether the page answers itself: there are no runs then, and no commands for them. */
+export const isHandedOut = (): boolean => answerHere !== undefined;
+
 /** An answer of the server that is none of its refusals. @throws ServerError with the server's own words */
 async function answerTo(path: string, init: RequestInit): Promise<Response> {
   let answer: Response;
+  if (answerHere !== undefined) return answerHere(path, init);
   try {
     answer = await fetch(new URL(`api/${path}`, document.baseURI), init);
   } catch (cause) {

@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { t } from "../i18n/index.ts";
+import { isHandedOut } from "../ui/server.ts";
 import { literal } from "./literal.ts";
 import { folder } from "./store.ts";
 
@@ -42,6 +43,7 @@ interface CommandProps {
 
 /** The command, and the program, that does the same. */
 export function Command({ name, verb, words, code }: CommandProps) {
+  if (isHandedOut()) return null;
   // Before the runs are listed, where they usually are.
   const path = `${folder.value || "runs"}/${name}`;
   const command = ["npx", "eidos", verb, path, ...words].map((word) => quoted(String(word))).join(" ");

@@ -60,6 +60,8 @@ export function Detect({ name }: { readonly name: string }) {
   const least = useSignal(0.4);
   const looked = useSignal<Looked | undefined>(undefined);
   const hidden = useSignal<ReadonlySet<string>>(new Set());
+  /** Least scores of classes that have one of their own. */
+  const own = useSignal<ReadonlyMap<string, number>>(new Map());
   const asking = useAsking();
   const show = (next: Looked): void => {
     looked.value?.image.close();
@@ -85,17 +87,19 @@ export function Detect({ name }: { readonly name: string }) {
   const now = looked.value;
   const threshold = least.value;
   const left = hidden.value;
-  const all = above(now?.found.objects ?? [], threshold);
+  const leastOf = (label: string): number => own.value.get(label) ?? threshold;
+  const all = above(now?.found.objects ?? [], leastOf);
   const found = all.filter(({ label }) => !left.has(label));
   useEffect(() => {
     if (canvas.current !== null && now !== undefined) paint(canvas.current, now, found);
-  }, [now, threshold, left]);
+  }, [now, threshold, own.value, left]);
   useEffect(() => () => looked.peek()?.image.close(), []);
   const summary = counts(found)
     .map(([label, count]) => `${label} ${number(count)}`)
     .join(", ");
   const photo = now === undefined || webcam.isOn.value ? "photo.jpg" : now.name;
-  const confidence = Number(threshold.toFixed(2));
+  // The command has one for all classes: the lowest, so that nothing shown is lacking.
+  const confidence = Number(Math.min(threshold, ...own.value.values()).toFixed(2));
   return (
     <section class="card" aria-labelledby="use-detect">
       <h2 id="use-detect">{t("use.detect")}</h2>
@@ -128,6 +132,7 @@ export function Detect({ name }: { readonly name: string }) {
             shown={number(threshold, 2)}
             onChange={(value) => {
               least.value = value;
+              own.value = new Map();
             }}
           />
           <p role={webcam.isOn.value ? undefined : "status"}>
@@ -137,21 +142,34 @@ export function Detect({ name }: { readonly name: string }) {
             <fieldset class="classes">
               <legend>{t("use.classes")}</legend>
               {counts(now.found.objects).map(([label]) => (
-                <label key={label} class="check">
-                  <input
-                    type="checkbox"
-                    checked={!left.has(label)}
-                    onChange={() => {
-                      const next = new Set(left);
-                      if (!next.delete(label)) next.add(label);
-                      hidden.value = next;
+                <div key={label}>
+                  <label class="check">
+                    <input
+                      type="checkbox"
+                      checked={!left.has(label)}
+                      onChange={() => {
+                        const next = new Set(left);
+                        if (!next.delete(label)) next.add(label);
+                        hidden.value = next;
+                      }}
+                    />
+                    {t("use.class.count", {
+                      name: label,
+                      count: number(all.filter((one) => one.label === label).length),
+                    })}
+                  </label>
+                  <Range
+                    label={t("use.class.threshold", { name: label })}
+                    min={LEAST}
+                    max={1}
+                    step={0.01}
+                    value={leastOf(label)}
+                    shown={number(leastOf(label), 2)}
+                    onChange={(value) => {
+                      own.value = new Map(own.value).set(label, value);
                     }}
                   />
-                  {t("use.class.count", {
-                    name: label,
-                    count: number(all.filter((one) => one.label === label).length),
-                  })}
-                </label>
+                </div>
               ))}
             </fieldset>
           )}

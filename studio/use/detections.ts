@@ -15,9 +15,9 @@ export interface FoundIn {
   readonly objects: readonly Found[];
 }
 
-/** Objects with at least this score. */
-export function above(objects: readonly Found[], least: number): readonly Found[] {
-  return objects.filter(({ score }) => score >= least);
+/** Objects with at least the score that is wanted of their class. */
+export function above(objects: readonly Found[], leastOf: (label: string) => number): readonly Found[] {
+  return objects.filter(({ score, label }) => score >= leastOf(label));
 }
 
 /** How many objects of each class there are, most of them first. */

@@ -12,10 +12,15 @@ const PRECISIONS: readonly AskedExport["precision"][] = ["fp32", "fp16", "int8"]
 /** The model of a run as files that are used without eidos. */
 export function Export({ name }: { readonly name: string; readonly model: UsableModel }) {
   const precision = useSignal<AskedExport["precision"]>("fp32");
+  const withPage = useSignal(false);
   const exported = useSignal<ExportedRun | undefined>(undefined);
   const asking = useAsking();
   const now = exported.value;
   const isWhole = precision.value === "fp32";
+  const options = {
+    ...(!isWhole && { precision: precision.value }),
+    ...(withPage.value && { page: true }),
+  };
   return (
     <section class="card" aria-labelledby="use-export">
       <h2 id="use-export">{t("use.export")}</h2>
@@ -28,6 +33,16 @@ export function Export({ name }: { readonly name: string; readonly model: Usable
           precision.value = PRECISIONS.find((known) => known === value) ?? "fp32";
         }}
       />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={withPage.value}
+          onChange={(event) => {
+            withPage.value = event.currentTarget.checked;
+          }}
+        />
+        {t("use.export.page")}
+      </label>
       <div class="row">
         <button
           type="button"
@@ -38,6 +53,7 @@ export function Export({ name }: { readonly name: string; readonly model: Usable
               exported.value = undefined;
               exported.value = await send<ExportedRun>("POST", `runs/${encodeURIComponent(name)}/export`, {
                 precision: precision.value,
+                page: withPage.value,
               });
             })
           }
@@ -61,9 +77,9 @@ export function Export({ name }: { readonly name: string; readonly model: Usable
       <Command
         name={name}
         verb="export"
-        words={isWhole ? [] : ["--precision", precision.value]}
+        words={[...(isWhole ? [] : ["--precision", precision.value]), ...(withPage.value ? ["--page"] : [])]}
         code={[
-          `await run.export(\`\${run.folder}/model\`${isWhole ? "" : `, ${literal({ precision: precision.value })}`});`,
+          `await run.export(\`\${run.folder}/model\`${Object.keys(options).length === 0 ? "" : `, ${literal(options)}`});`,
         ]}
       />
     </section>

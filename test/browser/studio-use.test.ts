@@ -101,7 +101,9 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     );
     expect(await violations(page)).toEqual([]);
     await page.getByRole("radio", { name: "Export" }).check();
+    await page.getByRole("checkbox", { name: /^With a page to hand out/ }).check();
     await page.getByRole("button", { name: "Export" }).click();
+    await page.getByText(/^page\.html, [\d.,]+ kB$/).waitFor({ timeout: LONG });
     await page.getByText(/^model\.json, [\d.,]+ kB$/).waitFor({ timeout: LONG });
     await page.getByText(/^Written into \S*moons\S*model:$/).waitFor();
     expect(await violations(page)).toEqual([]);

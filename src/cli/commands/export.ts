@@ -31,6 +31,12 @@ const exportFlags = z.strictObject({
     .describe(
       "the network alone as one file, tensors in and out as the model sees them (default: files that take and give data in their own units)",
     ),
+  page: z
+    .boolean()
+    .default(false)
+    .describe(
+      "page.html as well: one file, with the model and all that runs it inside, to be handed out; it opens from a disk and asks no server for anything",
+    ),
   seed: seedNumber()
     .default(0)
     .describe("of score and features: seed of the noise that is drawn for rows, as that of eidos score"),
@@ -146,6 +152,7 @@ export function configure(command: Command): void {
     const {
       out,
       rawTensor,
+      page,
       seed,
       precision,
       calibrate,
@@ -171,6 +178,7 @@ export function configure(command: Command): void {
       trust,
       layer,
       rawTensor,
+      page,
       seed,
       precision,
       calibrate,

@@ -131,7 +131,10 @@ export interface StudioFit {
 }
 
 /** How a run is exported. */
-export const askedExport = z.strictObject({ precision: z.enum(PRECISIONS).default("fp32") });
+export const askedExport = z.strictObject({
+  precision: z.enum(PRECISIONS).default("fp32"),
+  page: z.boolean().default(false),
+});
 
 export type AskedExport = z.output<typeof askedExport>;
 

@@ -17,9 +17,9 @@ export type FromExport =
   | { readonly kind: "done"; readonly exported: ExportedRun }
   | { readonly kind: "failed"; readonly error: string };
 
-async function exported({ folder, precision }: ToExport): Promise<ExportedRun> {
+async function exported({ folder, precision, page }: ToExport): Promise<ExportedRun> {
   await using run = await openRun(folder);
-  const { path, files = [] } = await run.export(join(folder, "model"), { precision });
+  const { path, files = [] } = await run.export(join(folder, "model"), { precision, page });
   return {
     path,
     files: await Promise.all(

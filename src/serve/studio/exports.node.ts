@@ -12,7 +12,7 @@ export class StudioExports {
    * Writes the model of a run into its folder, as `eidos export` does.
    * @throws ServiceError 409 while another one is being written; 422 with the reason why it cannot be
    */
-  run(folder: string, { precision }: AskedExport): Promise<ExportedRun> {
+  run(folder: string, asked: AskedExport): Promise<ExportedRun> {
     if (this.running !== undefined) {
       throw new ServiceError("another run is being exported; wait until that is done", { status: 409 });
     }
@@ -37,7 +37,7 @@ export class StudioExports {
       child.once("exit", (code, signal) =>
         reject(failed(`its process ended with ${signal ?? `code ${code}`}`)),
       );
-      const task: ToExport = { folder, precision };
+      const task: ToExport = { ...asked, folder };
       child.send(task, () => undefined);
     }).finally(() => {
       this.running = undefined;

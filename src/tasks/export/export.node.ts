@@ -21,6 +21,7 @@ import type { AbilityFile, ExportSubject } from "./ability.ts";
 import { detectAbility } from "./detect-ability.ts";
 import { imputeAbility } from "./impute-ability.node.ts";
 import { fedData } from "./network-feeds.node.ts";
+import { handoutPage, PAGE } from "./page.node.ts";
 import {
   CALIBRATED,
   checkPrecision,
@@ -45,6 +46,11 @@ export interface ExportOptions extends TensorExportOptions, PrecisionOptions {
   readonly rawTensor?: boolean | undefined;
   /** Of score and features: seed of the noise that is drawn for rows, as that of `eidos score`. Default: 0. */
   readonly seed?: number | undefined;
+  /**
+   * Writes page.html too: one file, with the model and all that runs it inside, in which a reader uses the model without a server or a network.
+   * Default: false.
+   */
+  readonly page?: boolean | undefined;
 }
 
 type Held = AbilityFile | { readonly ability: string; readonly why: string };
@@ -126,10 +132,10 @@ function recordOf(config: RunConfig, step: number | undefined) {
   } as const;
 }
 
-async function writeRecord(folder: string, record: ExportedModel): Promise<number> {
-  const text = `${JSON.stringify(exportedModelSchema.parse(record), null, 2)}\n`;
-  await writeFileAtomic(join(folder, "model.json"), text);
-  return new TextEncoder().encode(text).length;
+async function writeRecord(folder: string, record: ExportedModel): Promise<Uint8Array> {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(exportedModelSchema.parse(record), null, 2)}\n`);
+  await writeFileAtomic(join(folder, "model.json"), bytes);
+  return bytes;
 }
 
 /** @throws OptionError for a path that is that of a file */
@@ -167,7 +173,7 @@ async function exportCascade(
   const { config, weights } = subject;
   const written = await exportStages(model, weights, path, config, step);
   const { stages } = model.exportedStages();
-  const bytes = await writeRecord(path, {
+  const record = await writeRecord(path, {
     ...recordOf(config, step),
     abilities: {},
     stages: stages.map(({ name, description }) => ({ file: `${name}.onnx`, what: description })),
@@ -181,7 +187,11 @@ async function exportCascade(
       { ability: "detect", why: "which windows a network looks at depends on what the one before has found" },
     ],
   });
-  return { ...written, files: [...(written.files ?? []), "model.json"], bytes: written.bytes + bytes };
+  return {
+    ...written,
+    files: [...(written.files ?? []), "model.json"],
+    bytes: written.bytes + record.length,
+  };
 }
 
 /** Files as the options want them, in fewer bits where they do. @throws OptionError, DataError where the loss cannot be measured */
@@ -229,11 +239,15 @@ function refusePrecision(precision: Precision, what: string): void {
 export async function exportRun(
   run: string,
   path: string,
-  { rawTensor = false, seed = 0, ...options }: ExportOptions = {},
+  { rawTensor = false, seed = 0, page = false, ...options }: ExportOptions = {},
 ): Promise<ExportSummary> {
   const precision = checkPrecision(options);
   if (rawTensor) {
     refusePrecision(precision, "the network alone (--raw-tensor) is written");
+    if (page)
+      throw new OptionError(
+        "option page: a page needs files that take and give data in their own units; leave rawTensor out",
+      );
     return exportTensors(run, path, options);
   }
   checkFolder(path);
@@ -245,6 +259,10 @@ export async function exportRun(
   const subject = { config, model, weights: checkState(read.weights, model, read.file), seed };
   if (isDetector(model) && model.looks === "cascade") {
     refusePrecision(precision, "the networks of a cascade are written");
+    if (page)
+      throw new OptionError(
+        `option page: what stands between the networks of ${config.model} is in no file; leave it out`,
+      );
     return exportCascade(subject, model, path, read.step);
   }
   const held = isDetector(model)
@@ -269,11 +287,16 @@ export async function exportRun(
     abilities: Object.fromEntries(files.map(({ name, note }) => [name, note])),
     leftOut: leftOutOf(held, abilities(definition), config),
   };
-  const recordBytes = await writeRecord(path, record);
+  written.push(["model.json", await writeRecord(path, record)]);
+  if (page) {
+    const html = await handoutPage(`${record.model} · ${record.data}`, Object.fromEntries(written));
+    written.push([PAGE, new TextEncoder().encode(html)]);
+    await writeFileAtomic(join(path, PAGE), html);
+  }
   return {
     path,
-    files: [...written.map(([name]) => name), "model.json"],
-    bytes: written.reduce((sum, [, bytes]) => sum + bytes.length, recordBytes),
+    files: written.map(([name]) => name),
+    bytes: written.reduce((sum, [, bytes]) => sum + bytes.length, 0),
     ...(read.step !== undefined && { step: read.step }),
     description: [
       ...files.flatMap(({ note }) => {
@@ -281,6 +304,7 @@ export async function exportRun(
         const kept = precision !== "fp32" && line === undefined ? "stays in float32" : line;
         return [`${note.file}: ${note.what}`, ...(kept === undefined ? [] : [`${note.file} ${kept}`])];
       }),
+      ...(page ? [`${PAGE}: a page to hand out; it opens from a disk, and asks no server for anything`] : []),
       ...record.leftOut.map(({ ability, why }) => `without ${ability}: ${why}`),
     ].join("\n"),
   };
