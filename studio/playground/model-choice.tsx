@@ -3,7 +3,7 @@ import { MODEL_KEYS, MODELS } from "./models.ts";
 import { state, toggleModel } from "./signals.ts";
 import { MOST_MODELS } from "./state.ts";
 
-/** The models of the playground, of which up to four are chosen. */
+/** The models of the playground, of which up to six are chosen. */
 export function ModelChoice() {
   const { models } = state.value;
   const isFull = models.length >= MOST_MODELS;

@@ -13,7 +13,7 @@ export const SPEEDS = ["full", "10", "1"] as const;
 export type Speed = (typeof SPEEDS)[number];
 
 /** Models side by side at most. */
-export const MOST_MODELS = 4;
+export const MOST_MODELS = 6;
 
 export interface PlayState {
   readonly data: DataSpec;

@@ -73,6 +73,13 @@ describe.skipIf(executablePath === undefined)("the room of runs", () => {
     await expect.poll(() => page.url()).toContain("measure=loss&over=seconds");
     await page.getByRole("region", { name: "short" }).getByRole("img").waitFor({ timeout: LONG });
     expect(await violations(page)).toEqual([]);
+    // What was watched is tried out.
+    await page.getByRole("region", { name: "short" }).getByRole("link", { name: "Use", exact: true }).click();
+    await page.getByRole("button", { name: "Draw samples" }).click({ timeout: LONG });
+    await expect.poll(() => page.locator("tbody tr").count(), { timeout: LONG }).toBe(16);
+    expect(await page.locator(".command code").first().textContent()).toMatch(
+      /^npx eidos sample \S*runs\/short /,
+    );
     await page.close();
   });
 

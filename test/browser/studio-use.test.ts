@@ -189,14 +189,14 @@ describe.skipIf(executablePath === undefined)("the room Use", () => {
     expect(
       await canvas.evaluate((element) => [element.clientWidth > 0, (element as HTMLCanvasElement).width]),
     ).toEqual([true, 90]);
-    await page.getByRole("slider", { name: "Least score" }).fill("0.05");
+    await page.getByRole("slider", { name: "Least score", exact: true }).fill("0.05");
     const classes = page.getByRole("group", { name: "Classes that are shown" }).getByRole("checkbox");
     const shown = (await canvas.getAttribute("aria-label")) ?? "";
     const [first] = /(?<=: )\S+(?= \d)/.exec(shown) ?? [];
     await page.getByRole("checkbox", { name: `${first} (` }).uncheck();
     expect(await canvas.getAttribute("aria-label")).not.toContain(`${first} `);
     expect(await classes.count()).toBeGreaterThan(1);
-    await page.getByRole("slider", { name: "Least score" }).fill("1");
+    await page.getByRole("slider", { name: "Least score", exact: true }).fill("1");
     await page.getByText("nothing found").first().waitFor();
     expect(await violations(page)).toEqual([]);
     await choose.setInputFiles(named("notes.txt", "no image"));

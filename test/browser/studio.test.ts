@@ -145,6 +145,37 @@ describe.skipIf(executablePath === undefined)("the playground", () => {
     await page.close();
   });
 
+  it("shows a lecture six ways from the same noise to the same moons", async () => {
+    const models = ["ddpm", "ddim", "score-sde", "rectified-flow", "nice", "gan"];
+    const page = await open(`#/playground?data=two-moons&models=${models.join()}&view=samples&seed=3`, {
+      viewport: { width: 1500, height: 1100 },
+    });
+    for (const model of models) await ready(page, model);
+    expect(await page.getByText("Six are chosen; remove one to choose another.").count()).toBe(1);
+    const boxes = await Promise.all(
+      models.map((model) => page.locator(`[data-model=${model}]`).boundingBox()),
+    );
+    // Three beside each other, twice.
+    expect(new Set(boxes.map((box) => Math.round(box?.x ?? -1))).size).toBe(3);
+    expect(new Set(boxes.map((box) => Math.round(box?.y ?? -1))).size).toBe(2);
+    await page.getByRole("button", { name: "Play" }).click();
+    for (const model of models) await reaches(page, model, 20);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("radio", { name: "Path" }).check();
+    const scrubber = page.getByRole("slider", { name: "Time from noise to data" });
+    await scrubber.focus();
+    await page.keyboard.press("Home");
+    const first = page.locator("[data-model=ddpm] .plane canvas");
+    await page.waitForTimeout(300);
+    const noise = await shown(first);
+    await page.keyboard.press("End");
+    await becomes(first, noise);
+    // A GAN has no way from noise to data, and says so.
+    await page.locator("[data-model=gan] .message").waitFor();
+    expect(await violations(page)).toEqual([]);
+    await page.close();
+  });
+
   it("is drawn on by pointer and by keys, and comes back from its address", async () => {
     const page = await open("#/playground?data=rings&models=nice");
     await page.getByRole("radio", { name: "Draw your own" }).check();
