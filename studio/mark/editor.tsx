@@ -356,6 +356,11 @@ export function Editor() {
     return () => element.removeEventListener("wheel", onWheel);
   }, []);
   const here = photo.value;
+  const isOpen = here !== undefined;
+  useEffect(() => {
+    // All of the photo is on the screen when one begins: a box is drawn in one go.
+    if (isOpen) area.current?.scrollIntoView({ block: "nearest" });
+  }, [isOpen]);
   return (
     <div
       ref={area}
