@@ -97,7 +97,8 @@ async function keptRows(page: string): Promise<Readonly<Record<string, Measured>
 }
 
 function dayAndMachine(): string {
-  const machine = `${availableParallelism()} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
+  const [used, all] = [availableParallelism(), cpus().length];
+  const machine = `${used < all ? `${used} of ` : ""}${all} cores, ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
   return `${new Date().toISOString().slice(0, 10)}; ${machine}`;
 }
 

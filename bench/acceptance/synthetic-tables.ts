@@ -7,7 +7,6 @@ import { columnsSchema } from "../../src/data/sources/columns.ts";
 import { streamTable } from "../../src/data/table/stream.node.ts";
 import { Random } from "../../src/random.ts";
 import { judgeSyntheticTable, type SyntheticTable } from "../../src/tasks/measure/table/synthetic.ts";
-import { sampleRun } from "../../src/tasks/use/sample.node.ts";
 import { float32, type NdArray } from "../../src/tensor/array.ts";
 import { type Entry, fitted, type Row, type Suite, scale } from "./run.ts";
 
@@ -92,6 +91,17 @@ async function judged(
   return cellsOf(judgeSyntheticTable(data, drawn, { split: "test", seed: 0, target: table.target }));
 }
 
+/** The rows of a file, encoded as the data has them: all that is judged was written before, set to bounds and to steps as its reader gets it. */
+async function rowsOfFile(path: string, folder: string): Promise<NdArray<"float32">> {
+  const { columns, sampleShape } = await openData(folder, {});
+  const rows: number[] = [];
+  for await (const { x } of streamTable({ path }, columnsSchema.parse(columns), { seed: 0 })) {
+    for (const value of x.data) rows.push(value);
+  }
+  const width = sampleShape[0] ?? 1;
+  return float32(Float32Array.from(rows), [rows.length / width, width]);
+}
+
 /** The table's own training rows: what copies come to. */
 const copies = (table: PublicTable): Entry => ({
   name: `tables-copies-${table.name}`,
@@ -124,7 +134,11 @@ const ours = (table: PublicTable): readonly Entry[] =>
         const options = { report: "none", samplePictures: 0 };
         return fitted({ name, model, data, seconds, options }, async (run) => {
           const last = (await run.loaded.folder.readMetrics()).at(-1);
-          const row = await judged(table, (count) => sampleRun(run.loaded, { count, seed: 0, gaps: true }));
+          const row = await judged(table, async (count, folder) => {
+            const out = join(FOLDER, `${name}.csv`);
+            await run.save(await run.sample({ count, seed: 0, gaps: true }), out);
+            return rowsOfFile(out, folder);
+          });
           return { model, seconds: (last?.seconds ?? 0).toFixed(0), ...row };
         });
       },
@@ -177,13 +191,7 @@ const peers = (table: PublicTable): readonly Entry[] =>
           process.stderr.write(`${name}: ${wanted} epochs\n`);
           const args = [synthesizer, join(folder, "train.csv"), out, String(count), String(wanted)];
           ({ seconds, version } = await peerRows(args));
-          const { columns, sampleShape } = await openData(folder, {});
-          const rows: number[] = [];
-          for await (const { x } of streamTable({ path: out }, columnsSchema.parse(columns), { seed: 0 })) {
-            for (const value of x.data) rows.push(value);
-          }
-          const width = sampleShape[0] ?? 1;
-          return float32(Float32Array.from(rows), [rows.length / width, width]);
+          return rowsOfFile(out, folder);
         });
         return { model: `${synthesizer} (SDV ${version})`, seconds: seconds.toFixed(0), ...row };
       },
@@ -195,7 +203,7 @@ export const syntheticTables: Suite = {
   title: "Acceptance runs of synthetic tables",
   command: "npm run acceptance tables",
   introduction:
-    "70 % of the rows train, 10 % choose weights (SDV's synthesizers do without), 20 % are held out; as many rows are drawn as are held out. Measures are " +
+    "70 % of the rows train, 10 % choose weights (SDV's synthesizers do without), 20 % are held out; as many rows are drawn as are held out, and judged as they are written. Measures are " +
     "those of `eidos eval` ([metrics](../docs/guide/metrics.md#synthetic-tables)): shapes, pairs, coverage and bounds are best at 1, AUROC at 0.5, " +
     "`by drawn rows` at `by real rows`, distances at those of held-out rows, `nearer to training` at 0.5. `wine` has red and white wines with a column of their color; " +
     "`cardio` has a column of zeros and ones. Seconds are of the fit; SDV runs with all cores and its own defaults, seed 0.",
