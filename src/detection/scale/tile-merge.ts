@@ -13,6 +13,19 @@ export function overSmaller(a: Box, b: Box): number {
   return shared === 0 ? 0 : shared / Math.min(area(a), area(b));
 }
 
+/** The finest cells are so many pixels wide at least. */
+const FINEST = 8;
+
+/** And at most this part of a tile's side: objects are much smaller than tiles, and those of a cell are compared one by one. */
+const OF_TILE = 1 / 32;
+
+/** Rows and columns of cells lie within ±2^20. */
+const MOST_CELLS = 2 ** 20;
+
+/** A cell as one number. Texts in its place take half of the time that merging takes. */
+const cellKey = (row: number, column: number): number =>
+  (row + MOST_CELLS) * 2 * MOST_CELLS + (column + MOST_CELLS);
+
 /** A detection that stays. */
 interface Kept {
   /** How many better ones stay. */
@@ -36,7 +49,7 @@ interface Kept {
 export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }> {
   private readonly side: number;
   /** By level: cells of `side` · 2^level pixels. */
-  private readonly levels = new Map<number, Map<string, Entry[]>>();
+  private readonly levels = new Map<number, Map<number, Entry[]>>();
   private entries = 0;
   private visits = 0;
 
@@ -66,12 +79,12 @@ export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }
     const longest = Math.max(x2 - x1, y2 - y1);
     let level = 0;
     while (longest > this.side * 2 ** level) level++;
-    const cells = this.levels.get(level) ?? new Map<string, Entry[]>();
+    const cells = this.levels.get(level) ?? new Map<number, Entry[]>();
     this.levels.set(level, cells);
     const { left, right, top, bottom } = this.range(entry.own, level);
     for (let row = top; row <= bottom; row++) {
       for (let column = left; column <= right; column++) {
-        const key = `${row} ${column}`;
+        const key = cellKey(row, column);
         const list = cells.get(key);
         if (list === undefined) cells.set(key, [entry]);
         else list.push(entry);
@@ -92,7 +105,7 @@ export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }
       for (let row = top; row <= bottom; row++) {
         for (let column = left; column <= right; column++) {
           this.visits++;
-          const list = cells.get(`${row} ${column}`);
+          const list = cells.get(cellKey(row, column));
           if (list !== undefined) yield list;
         }
       }
@@ -103,8 +116,11 @@ export class BoxCells<Entry extends { readonly rank: number; readonly own: Box }
   first(box: Box, accepts: (entry: Entry) => boolean): Entry | undefined {
     let best: Entry | undefined;
     for (const list of this.near(box)) {
-      const found = list.find(accepts);
-      if (found !== undefined && (best === undefined || found.rank < best.rank)) best = found;
+      // Entries of a cell stand in their order, too.
+      for (const entry of list) {
+        if (best !== undefined && entry.rank >= best.rank) break;
+        if (accepts(entry)) best = entry;
+      }
     }
     return best;
   }
@@ -187,7 +203,14 @@ export function mergeTiles(
     if (merge === "union") return Number.NEGATIVE_INFINITY;
     return merge === "edges" && isCutOff(own, tile) ? SURE * score : Number.POSITIVE_INFINITY;
   };
-  const cells = new BoxCells<Kept>(side);
+  const cellsByClass = new Map<number, BoxCells<Kept>>();
+  /** Where classes are apart, so are their cells. */
+  const cellsOf = (label: number): BoxCells<Kept> => {
+    const key = acrossClasses ? 0 : label;
+    const known = cellsByClass.get(key) ?? new BoxCells<Kept>(Math.max(FINEST, side * OF_TILE));
+    cellsByClass.set(key, known);
+    return known;
+  };
   const kept: Kept[] = [];
   for (const place of places) {
     const own = boxAt(all.boxes, place);
@@ -198,6 +221,7 @@ export function mergeTiles(
       const shared = overlap(other.own, own);
       return shared > 0 && shared >= threshold;
     };
+    const cells = cellsOf(label);
     const better = cells.first(own, replaces);
     if (better === undefined) {
       const least = leastOf(own, tile, score);
