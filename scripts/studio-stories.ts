@@ -2,7 +2,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import sharp from "sharp";
 import { findChromium } from "../test/browser/browser.ts";
 import { launch, openStudio } from "../test/browser/studio.ts";
@@ -31,11 +31,11 @@ const folder = await mkdtemp(join(tmpdir(), "eidos-stories-"));
 const running: Running[] = [];
 const browser = await launch(findChromium());
 
-async function studio(hash: string): Promise<Page> {
+async function studio(hash: string, height = 1000): Promise<Page> {
   const server = start(["studio", "--port", "0", "--no-open", "--data", "data"], folder);
   running.push(server);
   return openStudio(browser, await server.printed(/open (http:\S+)/), hash, {
-    viewport: { width: 1400, height: 1000 },
+    viewport: { width: 1400, height },
   });
 }
 
@@ -45,7 +45,7 @@ async function command(...words: readonly string[]): Promise<string> {
   return stdout;
 }
 
-async function picture(page: Page, name: string): Promise<void> {
+async function picture(page: Page | Locator, name: string): Promise<void> {
   await sharp(await page.screenshot())
     .webp({ quality: 82 })
     .toFile(join(options.out, `${name}.webp`));
@@ -138,29 +138,31 @@ async function photos(): Promise<void> {
   await page.getByRole("button", { name: "Propose", exact: true }).click();
   await page.getByRole("button", { name: /^Accept all \([1-9]/ }).waitFor({ timeout: LONG });
   await picture(page, "story-photos-propose");
-  console.error(await command("eval", "runs/cells", "--data", source, "--split", "test"));
+  console.error(await command("eval", "runs/cells", source, "--split", "test"));
 }
 
 /** A lecturer shows how six models turn the same noise into the same moons. */
 async function lecture(): Promise<void> {
   const models = ["ddpm", "ddim", "score-sde", "rectified-flow", "nice", "gan"];
-  const page = await studio(`#/playground?data=two-moons&models=${models.join()}`);
+  const page = await studio(`#/playground?data=two-moons&models=${models.join()}`, 1900);
   for (const model of models)
     await page.locator(`[data-model=${model}][data-status=ready]`).waitFor({ timeout: LONG });
   await page.getByRole("button", { name: "Play" }).click();
   await page.waitForTimeout(1000 * seconds);
   await page.getByRole("button", { name: "Pause" }).click();
   await page.waitForTimeout(8000);
-  await page.locator(".panels").evaluate((element) => element.scrollIntoView());
-  await picture(page, "story-lecture-samples");
+  await picture(page.locator(".panels"), "story-lecture-samples");
   await page.getByRole("radio", { name: "Path" }).check();
   await page.waitForTimeout(8000);
   const scrubber = page.getByRole("slider", { name: "Time from noise to data" });
-  await scrubber.fill("0.7");
+  await scrubber.fill("70");
   await page.waitForTimeout(1500);
-  await page.locator(".panels").evaluate((element) => element.scrollIntoView());
-  await picture(page, "story-lecture-path");
-  for (const model of models) console.error(await page.locator(`[data-model=${model}] header`).textContent());
+  await picture(page.locator(".panels"), "story-lecture-path");
+  for (const model of models)
+    console.error(
+      await page.locator(`[data-model=${model}] header`).textContent(),
+      await page.locator(`[data-model=${model}] [data-figure=energy]`).textContent(),
+    );
 }
 
 /** An engineer watches runs that commands fit, compares them, and tries the best one. */
@@ -212,7 +214,8 @@ try {
   }
 } catch (error) {
   for (const context of browser.contexts())
-    for (const page of context.pages()) await page.screenshot({ path: join(folder, "..", "story-failed.png") });
+    for (const page of context.pages())
+      await page.screenshot({ path: join(folder, "..", "story-failed.png") });
   throw error;
 } finally {
   await browser.close();
