@@ -10,8 +10,8 @@ import { type Running, start } from "../test/cli/support.ts";
 
 // Goes through the stories of docs/guide/studio-*.md in a browser, and draws their pictures into docs/images:
 //
-//     npm run build && npx tsx scripts/studio-stories.ts photos --data ../shared/data/bccd
-//     npx tsx scripts/studio-stories.ts lecture --seconds 90
+//     npm run build && npx tsx scripts/studio-stories.ts photos --data ../shared/data/bccd --seconds 240
+//     npx tsx scripts/studio-stories.ts lecture --seconds 60
 //     npx tsx scripts/studio-stories.ts runs
 //
 // `photos` marks forty photos of an annotated folder: each box is drawn by the pointer, as somebody would who knows where it belongs.

@@ -9,6 +9,7 @@ import {
 import { ServerError } from "../ui/server.ts";
 import { fileOfPicture } from "../use/picture-files.ts";
 import { gridOf, type PictureForm, picturesOf } from "../use/pictures.ts";
+import { classPort } from "./describe.ts";
 
 // What the server of the studio would answer, from the model in the page.
 
@@ -53,7 +54,7 @@ function anyClasses(
   { record, classes }: AnyModel,
   { count = 1, label }: Drawing,
 ): { readonly label?: readonly number[] } {
-  const port = record.abilities.sample?.inputs.find(({ name, type }) => name === "label" && type === "int64");
+  const port = classPort(record);
   if (label !== undefined || port === undefined || port.default !== undefined) return {};
   return { label: Array.from({ length: count }, (_, i) => i % Math.max(1, classes.length)) };
 }

@@ -30,14 +30,18 @@ function pictureOf(ports: readonly Port[]): readonly number[] | undefined {
   return undefined;
 }
 
+/** The input by which a sampler takes classes; undefined where it knows none. */
+export function classPort({ abilities: { sample } }: ExportedModel): Port | undefined {
+  return sample?.inputs.find(({ name, type }) => name === "label" && type === "int64");
+}
+
 /** The model of a record. */
 export function describeRecord(record: ExportedModel): UsableModel {
   const { abilities, model, classes = [], step } = record;
   const { detect, score, impute, sample, embed } = abilities;
-  const ports = [...((score ?? impute ?? embed)?.inputs ?? []), ...(sample?.outputs ?? [])];
+  const ports = (score ?? impute ?? embed)?.inputs ?? sample?.outputs ?? [];
   const shape = pictureOf(ports);
   const isPicture = detect !== undefined || shape !== undefined;
-  const takesClasses = sample?.inputs.some(({ name, type }) => name === "label" && type === "int64") === true;
   const known = (["detect", "score", "impute", "sample", "embed"] as const).filter(
     (name) => abilities[name] !== undefined,
   );
@@ -46,9 +50,9 @@ export function describeRecord(record: ExportedModel): UsableModel {
     abilities: known,
     sample: isPicture
       ? { kind: "picture", shape: shape ?? [], binary: false }
-      : { kind: "rows", columns: columnsOf((score ?? impute ?? embed)?.inputs ?? sample?.outputs ?? []) },
+      : { kind: "rows", columns: columnsOf(ports) },
     // Elsewhere classes are those that can be asked for.
-    classes: detect !== undefined || takesClasses ? classes : [],
+    classes: detect !== undefined || classPort(record) !== undefined ? classes : [],
     given: [],
     sampleOptions: [],
     reasons: false,

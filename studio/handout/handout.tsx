@@ -2,7 +2,7 @@ import { effect, signal } from "@preact/signals";
 import type { UsableModel } from "eidos/serve";
 import { EidosError, type ExportedAbilityName, load } from "eidos/use";
 import { render } from "preact";
-import { language, t } from "../i18n/index.ts";
+import { t } from "../i18n/index.ts";
 import { Brand } from "../ui/brand.tsx";
 import { Preferences } from "../ui/preferences.tsx";
 import { answerBy } from "../ui/server.ts";
@@ -28,7 +28,7 @@ type State =
 const state = signal<State>({ kind: "opening" });
 
 /** An address of the worker's script. From a page on a disk, browsers load modules of `data:`, and none of `blob:`. */
-const addressOf = (script: Uint8Array = new Uint8Array()): string =>
+const addressOf = (script: Uint8Array): string =>
   `data:text/javascript;charset=utf-8,${encodeURIComponent(new TextDecoder().decode(script))}`;
 
 async function open(): Promise<void> {
@@ -37,10 +37,14 @@ async function open(): Promise<void> {
     return;
   }
   const { [RUNTIME]: wasmBinary, [WORKER]: script, ...files } = await takeFiles();
+  if (wasmBinary === undefined || script === undefined) throw new Error("the page is not complete");
   const model = await load<ExportedAbilityName>(files, { worker: addressOf(script), wasmBinary });
   answerBy(answersOf(model));
   state.value = { kind: "open", model: describeRecord(model.record), data: model.data };
 }
+
+const titleOf = ({ model, data }: Extract<State, { kind: "open" }>): string =>
+  t("handout.title", { model: model.model, data });
 
 function Page() {
   const now = state.value;
@@ -52,11 +56,7 @@ function Page() {
       </header>
       <main class="runs use">
         <div class="intro">
-          <h1>
-            {now.kind === "open"
-              ? t("handout.title", { model: now.model.model, data: now.data })
-              : t("handout.opening")}
-          </h1>
+          <h1>{now.kind === "open" ? titleOf(now) : t("handout.opening")}</h1>
           <p class="hint">{t("handout.lead")}</p>
           {now.kind === "opening" && <p role="status">{t("use.opening")}</p>}
           {now.kind === "failed" && <p role="alert">{now.reason}</p>}
@@ -70,8 +70,7 @@ function Page() {
 applySettings();
 effect(() => {
   const now = state.value;
-  language.value;
-  if (now.kind === "open") document.title = t("handout.title", { model: now.model.model, data: now.data });
+  if (now.kind === "open") document.title = titleOf(now);
 });
 const root = document.getElementById("app");
 if (root === null) throw new Error("the page has no element #app");
