@@ -1,6 +1,6 @@
 import { number, type TextKey, t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
-import { Range, Select } from "../ui/fields.tsx";
+import { Check, Range, Select } from "../ui/fields.tsx";
 import { paintFound, paintScene } from "./paint.ts";
 import { NUMBERS, type NumberName, SUPPRESSIONS, type SuppressionKind } from "./state.ts";
 import { change, changeNumber, state, suppressed } from "./store.ts";
@@ -68,14 +68,11 @@ export function SuppressionCard() {
           )}
           <NumberRange name="score" label="suppression.score" />
           <NumberRange name="each" label="suppression.each" />
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={byClass}
-              onChange={(event) => change({ byClass: event.currentTarget.checked })}
-            />
-            {t("suppression.by-class")}
-          </label>
+          <Check
+            label={t("suppression.by-class")}
+            checked={byClass}
+            onChange={(checked) => change({ byClass: checked })}
+          />
           <button
             type="button"
             onClick={() => changeNumber("seed", (numbers.seed + 1) % (NUMBERS.seed.max + 1))}

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { MarkStatistics } from "eidos/serve";
 import { useEffect } from "preact/hooks";
 import { number, type TextKey, t } from "../i18n/index.ts";
-import { Range, Select } from "../ui/fields.tsx";
+import { Check, Range, Select } from "../ui/fields.tsx";
 import { ask } from "../ui/server.ts";
 import { choose } from "./editor.tsx";
 import { COLORS } from "./paint.ts";
@@ -170,17 +170,7 @@ function Flag({
   readonly is: boolean;
   readonly set: (is: boolean) => void;
 }) {
-  return (
-    <label class="check">
-      <input
-        type="checkbox"
-        checked={is}
-        disabled={!isEditable.value}
-        onChange={(event) => set(event.currentTarget.checked)}
-      />
-      <span>{t(name)}</span>
-    </label>
-  );
+  return <Check label={t(name)} checked={is} disabled={!isEditable.value} onChange={set} />;
 }
 
 /** What a run proposes for the photo, and which photos are worth a look. */

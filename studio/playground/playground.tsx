@@ -1,7 +1,7 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { number, type TextKey, t } from "../i18n/index.ts";
-import { Range, Segments, Select } from "../ui/fields.tsx";
+import { Check, Range, Segments, Select } from "../ui/fields.tsx";
 import { reducedMotion } from "../ui/settings.ts";
 import { DataChoice } from "./data-choice.tsx";
 import { Mathematics } from "./mathematics.tsx";
@@ -111,14 +111,11 @@ function ViewChoice() {
           change({ view: next });
         }}
       />
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={state.value.showData}
-          onChange={(event) => change({ showData: event.currentTarget.checked })}
-        />
-        {t("view.data")}
-      </label>
+      <Check
+        label={t("view.data")}
+        checked={state.value.showData}
+        onChange={(checked) => change({ showData: checked })}
+      />
       <button
         type="button"
         class="quiet"

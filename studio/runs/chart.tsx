@@ -2,7 +2,7 @@ import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { language, t } from "../i18n/index.ts";
-import { Segments, Select } from "../ui/fields.tsx";
+import { Check, Segments, Select } from "../ui/fields.tsx";
 import { plotAxis, wholeNumbers } from "../ui/plot.ts";
 import { isDark } from "../ui/settings.ts";
 import { AXES } from "./address.ts";
@@ -121,14 +121,11 @@ export function Curves() {
           options={AXES.map((value) => ({ value, text: t(AXIS_NAMES[value]) }))}
           onChange={(value) => changeView({ axis: AXES.find((axis) => axis === value) ?? "step" })}
         />
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={view.value.isLog}
-            onChange={(event) => changeView({ isLog: event.currentTarget.checked })}
-          />
-          {t("runs.log")}
-        </label>
+        <Check
+          label={t("runs.log")}
+          checked={view.value.isLog}
+          onChange={(checked) => changeView({ isLog: checked })}
+        />
       </div>
       <ul class="legend">
         {shown.value.map((run, i) => {

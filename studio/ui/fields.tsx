@@ -32,6 +32,28 @@ export function Range({ label, min, max, step, value, shown, onChange }: RangePr
   );
 }
 
+interface CheckProps {
+  readonly label: string;
+  readonly checked: boolean;
+  readonly disabled?: boolean;
+  readonly onChange: (checked: boolean) => void;
+}
+
+/** A box to tick, with its name. */
+export function Check({ label, checked, disabled = false, onChange }: CheckProps) {
+  return (
+    <label class="check">
+      <input
+        type="checkbox"
+        checked={checked}
+        disabled={disabled}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
+      {label}
+    </label>
+  );
+}
+
 interface SelectProps {
   readonly label: string;
   readonly value: string;

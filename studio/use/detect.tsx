@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { number, t } from "../i18n/index.ts";
-import { Range } from "../ui/fields.tsx";
+import { Check, Range } from "../ui/fields.tsx";
 import { ask } from "../ui/server.ts";
 import { Command } from "./command.tsx";
 import { above, counts, type Found, type FoundIn } from "./detections.ts";
@@ -143,21 +143,18 @@ export function Detect({ name }: { readonly name: string }) {
               <legend>{t("use.classes")}</legend>
               {counts(now.found.objects).map(([label]) => (
                 <div key={label}>
-                  <label class="check">
-                    <input
-                      type="checkbox"
-                      checked={!left.has(label)}
-                      onChange={() => {
-                        const next = new Set(left);
-                        if (!next.delete(label)) next.add(label);
-                        hidden.value = next;
-                      }}
-                    />
-                    {t("use.class.count", {
+                  <Check
+                    label={t("use.class.count", {
                       name: label,
                       count: number(all.filter((one) => one.label === label).length),
                     })}
-                  </label>
+                    checked={!left.has(label)}
+                    onChange={() => {
+                      const next = new Set(left);
+                      if (!next.delete(label)) next.add(label);
+                      hidden.value = next;
+                    }}
+                  />
                   <Range
                     label={t("use.class.threshold", { name: label })}
                     min={LEAST}

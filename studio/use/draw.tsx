@@ -3,7 +3,7 @@ import type { UsableModel } from "eidos/serve";
 import { useEffect, useMemo } from "preact/hooks";
 import { language, number, t } from "../i18n/index.ts";
 import { showValue } from "../runs/curves.ts";
-import { Range } from "../ui/fields.tsx";
+import { Check, Range } from "../ui/fields.tsx";
 import { sendForPicture } from "../ui/server.ts";
 import { ClassChoice, CountChoice, flagsOf, given, SeedChoice, StepsChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
@@ -179,16 +179,13 @@ export function Draw({ name, model }: { readonly name: string; readonly model: U
         {hasSteps && <StepsChoice steps={steps} />}
         <ClassChoice model={model} label={label} />
         {model.forms && (
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={isForming.value}
-              onChange={(event) => {
-                isForming.value = event.currentTarget.checked;
-              }}
-            />
-            {t("use.forming")}
-          </label>
+          <Check
+            label={t("use.forming")}
+            checked={isForming.value}
+            onChange={(checked) => {
+              isForming.value = checked;
+            }}
+          />
         )}
       </div>
       <div class="row">

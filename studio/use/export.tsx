@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { AskedExport, ExportedRun, UsableModel } from "eidos/serve";
 import { number, t } from "../i18n/index.ts";
-import { Select } from "../ui/fields.tsx";
+import { Check, Select } from "../ui/fields.tsx";
 import { send } from "../ui/server.ts";
 import { Command } from "./command.tsx";
 import { literal } from "./literal.ts";
@@ -33,16 +33,13 @@ export function Export({ name }: { readonly name: string; readonly model: Usable
           precision.value = PRECISIONS.find((known) => known === value) ?? "fp32";
         }}
       />
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={withPage.value}
-          onChange={(event) => {
-            withPage.value = event.currentTarget.checked;
-          }}
-        />
-        {t("use.export.page")}
-      </label>
+      <Check
+        label={t("use.export.page")}
+        checked={withPage.value}
+        onChange={(checked) => {
+          withPage.value = checked;
+        }}
+      />
       <div class="row">
         <button
           type="button"

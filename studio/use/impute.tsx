@@ -3,7 +3,7 @@ import type { UsableModel } from "eidos/serve";
 import { language, number, t } from "../i18n/index.ts";
 import { saveFile } from "../playground/download.ts";
 import { showValue } from "../runs/curves.ts";
-import { Range } from "../ui/fields.tsx";
+import { Check, Range } from "../ui/fields.tsx";
 import { ClassChoice, CountChoice, flagsOf, given, SeedChoice } from "./choices.tsx";
 import { Command } from "./command.tsx";
 import { TableDrop } from "./drop.tsx";
@@ -147,16 +147,13 @@ export function Impute({ name, model }: { readonly name: string; readonly model:
             >
               {filling.isBusy.value ? t("use.busy") : t("use.fill")}
             </button>
-            <label class="check">
-              <input
-                type="checkbox"
-                checked={isGapsOnly.value}
-                onChange={(event) => {
-                  isGapsOnly.value = event.currentTarget.checked;
-                }}
-              />
-              {t("use.gaps-only")}
-            </label>
+            <Check
+              label={t("use.gaps-only")}
+              checked={isGapsOnly.value}
+              onChange={(checked) => {
+                isGapsOnly.value = checked;
+              }}
+            />
             {now.filled !== undefined && (
               <button
                 type="button"
