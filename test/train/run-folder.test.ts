@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { FileLock, RUN_LOCK, releaseThread } from "../../src/data/files/lock.node.ts";
@@ -81,7 +82,6 @@ describe("a run folder that is locked", () => {
   test("on another machine counts as gone after ten minutes without a sign of life", async () => {
     const path = await lockFile("away", { host: "elsewhere" });
     await expect(new RunFolder(path).lock()).rejects.toThrow(`process ${OTHER} on elsewhere since`);
-    const { utimes } = await import("node:fs/promises");
     const before = new Date(Date.now() - 11 * 60_000);
     await utimes(join(path, "run.lock"), before, before);
     const folder = new RunFolder(path);
@@ -112,6 +112,42 @@ describe("a run folder that is locked", () => {
       expect(await readdir(at("race"))).toEqual([]);
     }
   });
+
+  test("has a lock that says whose it is from the first moment, so that one that is killed can be told from one that lives", async () => {
+    const path = at("whole-lock");
+    await mkdir(path);
+    const seen = new Set<string>();
+    for (let round = 0; round < 50; round++) {
+      const taking = FileLock.take(join(path, RUN_LOCK));
+      let taken = false;
+      void taking.finally(() => (taken = true));
+      while (!taken) {
+        if (existsSync(join(path, RUN_LOCK))) seen.add(readFileSync(join(path, RUN_LOCK), "utf8"));
+        await setImmediate();
+      }
+      const came = await taking;
+      if (came.kind === "taken") await came.lock.release();
+    }
+    expect([...seen].filter((text) => !text.endsWith("}\n"))).toEqual([]);
+    expect(seen.size).toBeGreaterThan(0);
+    expect(await readdir(path)).toEqual([]);
+  });
+
+  test.each([-9.9, 11])(
+    "is taken where its lock says nothing, written %i seconds from now",
+    async (seconds) => {
+      const path = at(`silent-${seconds}`);
+      const folder = new RunFolder(path);
+      await folder.create();
+      await folder.unlock();
+      await writeFile(join(path, RUN_LOCK), "");
+      // Ten seconds are given, of which most are over; the clock of another machine may be ahead as well.
+      const since = new Date(Date.now() + 1000 * seconds);
+      await utimes(join(path, RUN_LOCK), since, since);
+      await folder.lock();
+      await folder.unlock();
+    },
+  );
 
   test.each(["pipe", "link", "folder"])(
     "by a %s in place of its lock is refused, and names what to remove",

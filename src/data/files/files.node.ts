@@ -27,7 +27,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ERR_INVALID_ARG_VALUE: "the path holds a NUL character, which no name of a file may; check the path",
 };
 
-function errorCode(error: unknown): string | undefined {
+/** The name of an error of the file system, such as `ENOENT`; undefined for other errors. */
+export function errorCode(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
@@ -90,7 +91,12 @@ async function isAbsent(path: string): Promise<boolean> {
 
 let temporaries = 0;
 
-/** True for the names that `replaceFile` gives to files it has not finished. */
+/** A name beside a file for what is to become it. In a container every process may have the same number, and so may one that left a file behind. */
+export function temporaryBeside(path: string): string {
+  return `${path}.${process.pid}-${temporaries++}-${randomBytes(4).toString("hex")}.tmp`;
+}
+
+/** True for the names of files that are not finished: those of `temporaryBeside`. */
 export function isTemporary(name: string): boolean {
   return /\.\d+-\d+(-[0-9a-f]+)?\.tmp(\.csv)?$/.test(name);
 }
@@ -104,8 +110,7 @@ export function isTemporary(name: string): boolean {
 export async function replaceFile(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   // Where the path is a link, it is what it leads to that is replaced.
   const target = await realpath(path).catch(() => resolve(path));
-  // In a container every process may have the same number, and so may one that left a file behind.
-  const temporary = `${target}.${process.pid}-${temporaries++}-${randomBytes(4).toString("hex")}.tmp`;
+  const temporary = temporaryBeside(target);
   try {
     const held = await stat(target).catch(() => undefined);
     if (held !== undefined && !held.isFile() && !held.isDirectory()) {

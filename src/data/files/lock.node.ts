@@ -1,15 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
-import { lstat, open, readFile, rm, utimes } from "node:fs/promises";
+import { link, lstat, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { threadId } from "node:worker_threads";
 import { z } from "zod";
 import { FileError } from "../../errors.ts";
 import {
+  errorCode,
   FILE_KINDS,
   fileError,
   isMissing,
   readRegularFile,
+  temporaryBeside,
   UnreadFileError,
   writeFileAtomic,
 } from "./files.node.ts";
@@ -39,7 +41,7 @@ const BEAT = 15;
 /** Seconds without a sign of life after which a holder on another machine, which cannot be asked, counts as gone. */
 const SILENCE = 600;
 
-/** Seconds in which a holder may write who it is, after it has made the file. */
+/** Seconds in which a holder may write who it is, after it has made the file; only where a file system has no hard links it takes any time. */
 const WRITING = 10;
 
 /** When a process began, by its system: its number may be another's later. Empty where the system does not tell. */
@@ -91,7 +93,8 @@ async function look(path: string): Promise<Found> {
   }
   const parsed = holderSchema.safeParse(jsonOf(text));
   if (!parsed.success) {
-    if (silence > WRITING) return { kind: "stale", text };
+    // The clock of another machine may be ahead.
+    if (Math.abs(silence) > WRITING) return { kind: "stale", text };
     const unknown = { pid: 0, thread: 0, host: "", born: "", since: "now", token: "" };
     return { kind: "held", holder: unknown };
   }
@@ -189,19 +192,31 @@ export async function releaseThread(path: string, thread: number): Promise<void>
   if (pid === process.pid && host === hostname() && holder === thread) await rm(path, { force: true });
 }
 
-/** Makes a file with this text, unless there is one. */
+/** What a file system answers that has no hard links. */
+const NO_LINKS = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
+
+/**
+ * Makes a file with this text, unless there is one. It is there with its text or not at all: one that is killed meanwhile leaves no lock behind
+ * of which nobody can tell whose it is.
+ */
 async function writeNew(path: string, text: string): Promise<boolean> {
+  const temporary = temporaryBeside(path);
   try {
-    const file = await open(path, "wx");
+    await writeFile(temporary, text, { flag: "wx" });
     try {
-      await file.writeFile(text);
-    } finally {
-      await file.close();
+      await link(temporary, path);
+    } catch (error) {
+      // Who holds the lock clears away what is unfinished in the folder, and that may be this.
+      if (errorCode(error) === "ENOENT") return false;
+      if (!NO_LINKS.has(errorCode(error) ?? "")) throw error;
+      await writeFile(path, text, { flag: "wx" });
     }
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (errorCode(error) === "EEXIST") return false;
     throw fileError(error, "write", path);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 
@@ -220,6 +235,11 @@ async function acquire(path: string, text: string): Promise<Extract<Taking, { ki
   for (;;) {
     if (await writeNew(path, text)) return undefined;
     const found = await look(path);
+    if (found.kind === "held" && found.holder.pid === 0) {
+      // Its holder is about to say who it is, or has been killed before it could.
+      await setTimeout(TAKEOVER);
+      continue;
+    }
     if (found.kind === "held") return found;
     if (found.kind === "none") continue;
     const second = `${path}.${createHash("sha256").update(found.text).digest("hex").slice(0, 16)}`;
