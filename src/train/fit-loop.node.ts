@@ -9,7 +9,7 @@ import type { Fit, FitControl, FitProgress, FitStanding, FitSummary } from "./fi
 import { ShownMetrics } from "./metrics-file.node.ts";
 import { Budget, type StageSpan } from "./options.ts";
 import type { MetricRow, RunProgress } from "./run-folder.node.ts";
-import { hasStages, isSpent, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
+import { hasStages, isSpent, LOOKING, type StagedBatches, type StageEntry, spanOf } from "./stages.ts";
 import type { StepTracer } from "./step.ts";
 import { type Snapshot, type StepResult, type Trainer, weightsOf } from "./trainer.ts";
 
@@ -188,9 +188,12 @@ export class FitLoop {
 
   /** Lets a stage make its batches. @returns undefined where the fit is stopped meanwhile */
   private async enter(stage: number, weights: State): Promise<StageEntry | undefined> {
+    const begun = this.progress.stages?.[stage];
     return this.withSession(weights, async (session) =>
       this.staged?.enter(stage, {
         session,
+        seconds: begun === undefined ? LOOKING * this.budget.clockLeft : Number.POSITIVE_INFINITY,
+        samples: begun?.samples,
         shouldStop: this.control.shouldStop,
         onShare: (share) => this.report("mining", false, share),
       }),
@@ -230,7 +233,7 @@ export class FitLoop {
     this.progress = {
       ...others,
       validationsSinceBest: 0,
-      stages: [...begun, { step: trainer.step, seconds: this.elapsed() }],
+      stages: [...begun, { step: trainer.step, seconds: this.elapsed(), samples: entry.samples }],
     };
     return true;
   }

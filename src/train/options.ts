@@ -305,10 +305,15 @@ export class Budget {
     return step >= this.stepLimit || (seconds !== undefined && this.elapsed() >= seconds);
   }
 
+  /** Seconds until the limit in seconds; infinite where there is none. */
+  get clockLeft(): number {
+    const { seconds } = this.options;
+    return seconds === undefined ? Number.POSITIVE_INFINITY : Math.max(0, seconds - this.elapsed());
+  }
+
   /** Foreseen from the speed so far; undefined where it is not known yet. */
   secondsLeft(step: number, stepsPerSecond: number | undefined): number | undefined {
-    const { seconds } = this.options;
-    const byTime = seconds === undefined ? Number.POSITIVE_INFINITY : seconds - this.elapsed();
+    const byTime = this.clockLeft;
     const bySteps =
       stepsPerSecond === undefined ? Number.POSITIVE_INFINITY : (this.stepLimit - step) / stepsPerSecond;
     const left = Math.min(byTime, bySteps);

@@ -23,7 +23,14 @@ const progressSchema = z.object({
   /** Sums since the last row of metrics.csv. */
   pending: z.object({ count: z.int().nonnegative(), sums: z.record(z.string(), z.number()) }),
   /** Where stages have begun, of parts that are trained one after the other. */
-  stages: list(z.object({ step: z.int().nonnegative(), seconds: z.number().nonnegative() }), MOST.layers)
+  stages: list(
+    z.object({
+      step: z.int().nonnegative(),
+      seconds: z.number().nonnegative(),
+      samples: z.object({ train: z.int().positive(), validation: z.int().nonnegative() }).optional(),
+    }),
+    MOST.layers,
+  )
     .readonly()
     .optional(),
   /** Training ended by its own limit or patience, and everything is written. */

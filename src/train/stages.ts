@@ -10,10 +10,20 @@ export interface StageShare {
   readonly share: number;
 }
 
+/** How many samples of each split the parts before have looked through for the batches of a stage. */
+export interface StageSamples {
+  readonly train: number;
+  readonly validation: number;
+}
+
 /** What the batches of a stage are made with. */
 export interface StageEntering {
   /** The weights as they are when the stage begins. Those of the parts before do not change any more. */
   readonly session: Session;
+  /** Seconds that looking through the data may take; infinite where no seconds limit the fit, and where it goes on with a stage. */
+  readonly seconds: number;
+  /** What was looked through as the stage began, where a fit goes on with one for which there was no time for all. */
+  readonly samples?: StageSamples | undefined;
   readonly shouldStop: () => boolean;
   /** Takes the share that is done of what is to be done first, 0 to 1. */
   readonly onShare: (share: number) => void;
@@ -25,14 +35,16 @@ export interface StageEntry {
   readonly measures: Readonly<Record<string, number>>;
   /** What is to be known of them. */
   readonly warnings: readonly string[];
+  /** What was looked through, where the time allowed less than was wanted. */
+  readonly samples?: StageSamples | undefined;
 }
 
 /** Batches of several stages. */
 export interface StagedBatches extends TrainingBatches {
   readonly stages: readonly [StageShare, ...StageShare[]];
   /**
-   * Begins a stage: from now on, batches are those of it. What is made depends on the data, the seed and the weights of the parts before, so
-   * that a resumed fit makes the same.
+   * Begins a stage: from now on, batches are those of it. What is made depends on the data, the seed, the weights of the parts before and the
+   * samples that time allowed, so that a resumed fit makes the same.
    * @returns undefined where it was stopped; it has then to begin again
    */
   enter(stage: number, entering: StageEntering): Promise<StageEntry | undefined>;
@@ -48,7 +60,12 @@ export interface StageBeginning {
   readonly step: number;
   /** Of training. */
   readonly seconds: number;
+  /** What was looked through for it, where the time allowed less than was wanted. */
+  readonly samples?: StageSamples | undefined;
 }
+
+/** Part of the time that is left which looking through the data may take as a stage begins. */
+export const LOOKING = 0.2;
 
 /** Differences of shares that are of rounding. */
 const ROUNDING = 1e-9;

@@ -1,4 +1,4 @@
-import type { DetectionSet, DetectionSplit } from "../../data/boxes/set.ts";
+import type { DetectionSet } from "../../data/boxes/set.ts";
 import { landmarkCount } from "../../data/boxes/set.ts";
 import { boxAt, iou } from "../../detection/boxes/boxes.ts";
 import { DetectionEvaluator } from "../../detection/measure/evaluator.ts";
@@ -9,7 +9,7 @@ import {
   type CropSource,
   type MinedCrops,
 } from "../../detection/models/mtcnn/crop-batches.ts";
-import { type CropImage, type CropRules, cropImage } from "../../detection/models/mtcnn/crops.ts";
+import type { CropImage, CropRules } from "../../detection/models/mtcnn/crops.ts";
 import {
   addRecall,
   minedCrops,
@@ -25,7 +25,14 @@ import { counted, showCount } from "../../memory.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import type { BatchedData, BatchShape, Rows } from "../../train/batches.ts";
-import type { StagedBatches, StageEntering, StageEntry, StageShare } from "../../train/stages.ts";
+import {
+  LOOKING,
+  type StagedBatches,
+  type StageEntering,
+  type StageEntry,
+  type StageShare,
+} from "../../train/stages.ts";
+import { chosenOf, type Source, someOf, sourceOf, spread, spreadOrder } from "./crop-source.ts";
 import { evaluationOptions, truthOf } from "./evaluator.ts";
 
 // Images with boxes as a cascade is fitted to them: batches of crops for one network after the other, of what the ones before let through.
@@ -57,6 +64,9 @@ const VALIDATED = 64;
 const MOST_BATCHES = 16;
 const MOST_LOOKED = 100;
 
+/** Images that are looked through for the next network, however little time there is. */
+const LEAST_LOOKED = 8;
+
 /** Windows of a kind that are kept of all images, of one at most and at least. */
 const KEPT = { all: 200_000, most: 64, least: 8 } as const;
 
@@ -65,48 +75,17 @@ const COUNTED_STEPS = 8;
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-/** A split of which crops are taken, at the images' own size. */
-function sourceOf(
-  split: DetectionSplit,
-  rules: CropRules,
-): CropSource & { readonly images: readonly CropImage[]; file(index: number): string } {
-  const images = Array.from({ length: split.count }, (_, index) =>
-    cropImage(split.annotations(index), rules),
-  );
-  return {
-    count: split.count,
-    images,
-    image(index) {
-      const image = images[index];
-      if (image === undefined) throw new RangeError(`image ${index} asked of ${split.count}`);
-      return image;
-    },
-    pixels: async (index) => (await split.sample(index)).image,
-    file: (index) => split.annotations(index).file,
-  };
-}
-
-/** Some images of a source, evenly spread. */
-function someOf(source: ReturnType<typeof sourceOf>, most: number): ReturnType<typeof sourceOf> {
-  if (source.count <= most) return source;
-  const chosen = spread(source.count, most);
-  const at = (index: number): number => chosen[index] ?? source.count;
-  return {
-    count: chosen.length,
-    images: chosen.flatMap((index) => source.images[index] ?? []),
-    image: (index) => source.image(at(index)),
-    pixels: (index) => source.pixels(at(index)),
-    file: (index) => source.file(at(index)),
-  };
-}
-
 const objectsOf = (images: readonly CropImage[]): number =>
   images.reduce((sum, { objects }) => sum + objects.length, 0);
 
-/** Images evenly spread over a split, at most so many. */
-function spread(count: number, most: number): readonly number[] {
-  const taken = Math.min(count, most);
-  return Array.from({ length: taken }, (_, i) => Math.floor((i * count) / taken));
+/** What a network lets through of the images of a split. */
+interface Looked {
+  /** Those that were looked through: all, or as many as the time allowed. */
+  readonly images: Source;
+  readonly mined: readonly MinedCrops[];
+  readonly recall: Recall;
+  /** Images of which not all windows are kept. */
+  readonly limited: readonly string[];
 }
 
 /** The network under way and its batches. */
@@ -164,8 +143,8 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
   };
   const batchesAt = (
     at: number,
-    mined: readonly MinedCrops[] | undefined,
-    heldMined?: readonly MinedCrops[],
+    ofTrain: Pick<Looked, "images"> & Partial<Looked>,
+    ofHeld: Pick<Looked, "images"> & Partial<Looked>,
   ) => {
     const common = {
       size: INPUT_SIZES[STAGES[at] ?? "onet"],
@@ -174,58 +153,77 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     };
     const made: StageBatches = {
       stage: at,
-      train: new CropBatches(at === 0 ? source : looked, {
+      train: new CropBatches(ofTrain.images, {
         ...common,
         batchSize,
         seed,
         flip: options.flip,
-        mined,
+        mined: ofTrain.mined,
       }),
       held:
         held.count === 0
           ? undefined
-          : new CropBatches(at === 0 ? held : heldLooked, {
+          : new CropBatches(ofHeld.images, {
               ...common,
               batchSize: VALIDATED,
               seed: 0,
               flip: 0,
-              mined: heldMined,
+              mined: ofHeld.mined,
             }),
     };
     return made;
   };
 
-  /** What the network before lets through of all images of a split. */
+  /**
+   * What the network before lets through of the images of a split: of as many as the seconds allow, or of just so many.
+   * @returns undefined where the fit is stopped
+   */
   const mine = async (
-    images: typeof source,
+    images: Source,
     before: number,
     { session, shouldStop }: StageEntering,
+    { seconds, count = images.count }: { readonly seconds: number; readonly count?: number | undefined },
     onImage: () => void,
-  ): Promise<
-    | { readonly mined: readonly MinedCrops[]; readonly recall: Recall; readonly limited: readonly string[] }
-    | undefined
-  > => {
+  ): Promise<Looked | undefined> => {
     const last = STAGES[before] ?? "rnet";
     const most = Math.max(KEPT.least, Math.min(KEPT.most, Math.floor(KEPT.all / Math.max(1, images.count))));
-    const mined: MinedCrops[] = [];
-    const limited: string[] = [];
+    const until = performance.now() + 1000 * seconds;
+    const mined = new Map<number, MinedCrops>();
+    const limited = new Map<number, string>();
     let recall: Recall = { objects: 0, found: 0 };
-    for (let index = 0; index < images.count; index++) {
+    for (const index of spreadOrder(images.count)) {
       if (shouldStop()) return undefined;
-      const onWindowLimit = (most: number) =>
-        limited.push(`${images.file(index)}, where more than ${showCount(most)}`);
+      if (mined.size >= count || (mined.size >= LEAST_LOOKED && performance.now() >= until)) break;
+      const onWindowLimit = (most: number) => {
+        limited.set(index, `${images.file(index)}, where more than ${showCount(most)}`);
+      };
       const found = await model.stages(session, await images.pixels(index), { onWindowLimit }, last);
       const windows = last === "pnet" ? found.proposals : found.refined;
       const image = images.image(index);
-      mined.push(minedCrops(windows, image, most));
+      mined.set(index, minedCrops(windows, image, most));
       recall = addRecall(recall, recallOf(windowBoxes(windows), image));
       onImage();
     }
-    return { mined, recall, limited };
+    const chosen = [...mined.keys()].toSorted((a, b) => a - b);
+    return {
+      images: chosen.length === images.count ? images : chosenOf(images, chosen),
+      mined: chosen.flatMap((index) => mined.get(index) ?? []),
+      recall,
+      limited: chosen.flatMap((index) => limited.get(index) ?? []),
+    };
+  };
+
+  /** A line on images for which there was no time; none where all were looked through. */
+  const timeLines = (at: number, ofTrain: Source, ofHeld: Source): readonly string[] => {
+    const [before, name] = [STAGES[at - 1] ?? "pnet", STAGES[at] ?? "onet"].map((stage) => NAMES[stage]);
+    if (ofTrain.count === looked.count && ofHeld.count === heldLooked.count) return [];
+    return [
+      `${name} learns from what ${before} lets through of ${showCount(ofTrain.count)} of ${counted(looked.count, "training image")}, and is validated on that of ${showCount(ofHeld.count)} of ${showCount(heldLooked.count)}: looking through them takes at most ${percent(LOOKING)} of the time that is left; give the fit more time for more of them`,
+    ];
   };
 
   /** A line on the crops of a network that are blank; none where there are none. */
-  const blankLines = (at: number, train: CropBatches, images: typeof source): readonly string[] => {
+  const blankLines = (at: number, train: CropBatches, images: Source): readonly string[] => {
     const { rows, blank, example } = train.blankRows(COUNTED_STEPS);
     if (blank === 0 || example === undefined) return [];
     return [
@@ -242,8 +240,7 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
         ];
 
   /** Why the proposal network finds too few objects. */
-  const why = async (session: Session, recall: Recall): Promise<string> => {
-    const images = held.count > 0 ? held : source;
+  const why = async (session: Session, recall: Recall, images: Source): Promise<string> => {
     let lower: Recall = { objects: 0, found: 0 };
     for (const index of spread(images.count, MOST_LOOKED)) {
       const windows = await model.proposals(session, await images.pixels(index), LOWER_SCORE);
@@ -258,25 +255,37 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     stage = at;
     entered = undefined;
     if (at === 0) {
-      entered = batchesAt(0, undefined);
+      entered = batchesAt(0, { images: source }, { images: held });
       return { measures: {}, warnings: blankLines(0, entered.train, source) };
     }
+    const { seconds, samples } = entering;
+    const all = looked.count + heldLooked.count;
+    const begun = performance.now();
     let done = 0;
-    const onImage = (): void => entering.onShare(++done / (looked.count + heldLooked.count));
-    const ofTrain = await mine(looked, at - 1, entering, onImage);
-    const ofHeld = ofTrain && (await mine(heldLooked, at - 1, entering, onImage));
+    const onImage = (): void =>
+      entering.onShare(Math.min(1, Math.max(++done / all, (performance.now() - begun) / 1000 / seconds)));
+    const part = (images: Source, count?: number) => ({ seconds: (seconds * images.count) / all, count });
+    const ofTrain = await mine(looked, at - 1, entering, part(looked, samples?.train), onImage);
+    const ofHeld =
+      ofTrain && (await mine(heldLooked, at - 1, entering, part(heldLooked, samples?.validation), onImage));
     if (ofTrain === undefined || ofHeld === undefined) return undefined;
     const before = STAGES[at - 1] ?? "rnet";
-    const recall = ofHeld.recall.objects > 0 ? ofHeld.recall : ofTrain.recall;
-    entered = batchesAt(at, ofTrain.mined, ofHeld.mined);
+    const isHeld = ofHeld.recall.objects > 0;
+    const { recall } = isHeld ? ofHeld : ofTrain;
+    entered = batchesAt(at, ofTrain, ofHeld);
+    const short = timeLines(at, ofTrain.images, ofHeld.images);
     const isLow = before === "pnet" && recallShare(recall) < LEAST_RECALL;
     return {
       measures: { [`${before}Recall`]: recallShare(recall) },
       warnings: [
-        ...(isLow ? [await why(entering.session, recall)] : []),
+        ...(isLow ? [await why(entering.session, recall, isHeld ? ofHeld.images : ofTrain.images)] : []),
+        ...short,
         ...windowLines([...ofTrain.limited, ...ofHeld.limited]),
-        ...blankLines(at, entered.train, looked),
+        ...blankLines(at, entered.train, ofTrain.images),
       ],
+      ...(short.length > 0 && {
+        samples: { train: ofTrain.images.count, validation: ofHeld.images.count },
+      }),
     };
   };
 

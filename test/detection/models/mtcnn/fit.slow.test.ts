@@ -6,6 +6,7 @@ import { openRun } from "../../../../src/tasks/open-run.node.ts";
 import type { BatchedData } from "../../../../src/train/batches.ts";
 import { fitHere } from "../../../../src/train/fit.node.ts";
 import { RunFolder } from "../../../../src/train/run-folder.node.ts";
+import type { StagedBatches, StageEntering } from "../../../../src/train/stages.ts";
 import { numbers, temporaryFolder } from "../../../support.ts";
 
 // The three networks of MTCNN are trained one after the other, and a fit that is stopped within any of them goes on as if it had not been.
@@ -36,7 +37,11 @@ const request = {
 async function fitted(
   out: string,
   options: Readonly<Record<string, unknown>>,
-  { stopAfter = Number.POSITIVE_INFINITY, resume = false } = {},
+  {
+    stopAfter = Number.POSITIVE_INFINITY,
+    resume = false,
+    onEnter = (entering: StageEntering) => entering,
+  } = {},
 ): Promise<readonly string[]> {
   const { fit } = await prepareFit(
     resume
@@ -49,9 +54,10 @@ async function fitted(
   const data: BatchedData = {
     ...own,
     batches(given) {
-      const batches = own.batches(given);
+      const batches = own.batches(given) as StagedBatches;
       return {
         ...batches,
+        enter: (stage, entering) => batches.enter(stage, onEnter(entering)),
         feeds(step, rows) {
           done = step + 1;
           return batches.feeds(step, rows);
@@ -91,6 +97,36 @@ describe("a fit of MTCNN", () => {
       const folder = new RunFolder(parts);
       expect(timeless(await folder.readMetrics())).toEqual(rows);
       expect((await folder.readCheckpoint())?.vectors).toEqual((await expected.readCheckpoint())?.vectors);
+    }
+  });
+
+  it("that looked through fewer images for want of time looks through the same ones as it goes on", async () => {
+    const options = { scenes: 40, steps: 10, logEvery: 3, seconds: 1000 };
+    const given: StageEntering[] = [];
+    const onEnter = (entering: StageEntering): StageEntering => {
+      given.push(entering);
+      // No time at all: as few images as there may be.
+      return entering.samples === undefined ? { ...entering, seconds: 0 } : entering;
+    };
+    const whole = join(root, "hurried");
+    const warnings = await fitted(whole, options, { onEnter });
+    expect(warnings.join("\n")).toMatch(
+      /R-Net learns from what P-Net lets through of 8 of 40 training images, and is validated on that of 8 of 8: .* at most 20.0 % of the time that is left/,
+    );
+    // Before P-Net nothing is looked through; then a fifth of what is left of the thousand seconds may be taken.
+    expect(given.map(({ samples }) => samples)).toEqual([undefined, undefined, undefined]);
+    expect(given.slice(1).every(({ seconds }) => seconds > 100 && seconds < 200)).toBe(true);
+    const expected = (await new RunFolder(whole).readCheckpoint())?.vectors;
+    for (const stopAfter of [5, 8]) {
+      const parts = join(root, `hurried-${stopAfter}`);
+      await fitted(parts, options, { stopAfter, onEnter });
+      given.length = 0;
+      await fitted(parts, {}, { resume: true, onEnter });
+      expect(given[0]).toMatchObject({
+        seconds: Number.POSITIVE_INFINITY,
+        samples: { train: 8, validation: 8 },
+      });
+      expect((await new RunFolder(parts).readCheckpoint())?.vectors).toEqual(expected);
     }
   });
 
