@@ -142,13 +142,17 @@ function ranking(normal: readonly number[], anomalies: readonly number[]): Row {
   };
 }
 
-/** All rows of a query, standardized by the training rows as a model sees them. */
-async function standardized(
+type ColumnScale = "found" | "standard";
+
+/** All rows of a query, scaled by the training rows as a model sees them. */
+async function scaled(
   table: string,
+  columnScale: ColumnScale,
 ): Promise<readonly [Float32Array, Float32Array, Float32Array, number]> {
   const { splits, columns, sampleShape } = await openData(half(table, "training"), {
     validation: 0,
     test: 0,
+    columnScale,
   });
   const stored = columnsSchema.parse(columns);
   const read = async (which: Parameters<typeof half>[1]): Promise<Float32Array> => {
@@ -159,18 +163,25 @@ async function standardized(
   return [wholeSplit(splits.train), await read("normal"), await read("anomalies"), sampleShape[0] ?? 1];
 }
 
-const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly Entry[] => {
+/** Each table with its columns on the scales that are found for them, and standardized alone. */
+const RANKED = ["cardio", "vowels", "pendigits"].flatMap((table) =>
+  (["found", "standard"] as const).map((columnScale) => ({ table, columnScale })),
+);
+
+const anomalies = RANKED.flatMap(({ table, columnScale }): readonly Entry[] => {
   const section = "Anomalies: every second normal row trains, the others and all anomalies are ranked";
+  const ending = columnScale === "found" ? table : `${table}-${columnScale}`;
   return [
     {
-      name: `flows-gaussian-${table}`,
+      name: `flows-gaussian-${ending}`,
       section,
       measure: async () => {
-        const [training, normal, unusual, width] = await standardized(table);
+        const [training, normal, unusual, width] = await scaled(table, columnScale);
         const gaussian = fitGaussian(training, width);
         return {
           data: table,
           model: "Gaussian, full covariance",
+          scales: columnScale,
           split: "as above",
           seed: "0",
           ...ranking(
@@ -182,11 +193,11 @@ const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly En
     },
     ...ANOMALY_MODELS.map(
       (run): Entry => ({
-        name: `flows-${run.model}-${table}`,
+        name: `flows-${run.model}-${ending}`,
         section,
         measure: () => {
-          const options = { validation: 0.15, test: 0, ...run.options };
-          const name = `flows-${run.model}-${table}`;
+          const options = { validation: 0.15, test: 0, columnScale, ...run.options };
+          const name = `flows-${run.model}-${ending}`;
           return fitted({ ...run, name, data: half(table, "training"), options }, async (opened) => {
             const last = (await opened.loaded.folder.readMetrics()).at(-1);
             const [normal, unusual] = [
@@ -196,6 +207,7 @@ const anomalies = ["cardio", "vowels", "pendigits"].flatMap((table): readonly En
             return {
               data: table,
               model: run.model,
+              scales: columnScale,
               split: "as above",
               seed: "0",
               steps: String(last?.step ?? 0),

@@ -65,7 +65,7 @@ function plan(column: TableColumn): string {
     (column.kind === "real" || column.kind === "whole" || column.kind === "date") &&
     column.resolution !== undefined &&
     (column.kind === "real" || column.resolution > 1)
-      ? `, in steps of ${column.resolution}`
+      ? `, in steps of ${number(column.resolution)}${column.offset === undefined ? "" : ` from ${typeof column.minimum === "string" ? column.minimum : number(column.minimum)}`}`
       : "";
   return column.why === "" ? `${what}${step}` : `${what}${step}; ${column.why}`;
 }

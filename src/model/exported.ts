@@ -46,7 +46,12 @@ const port = z
     default: z.number().optional(),
     minimum: z.number().optional().describe("smallest value seen in training, or declared"),
     maximum: z.number().optional(),
-    step: z.number().positive().optional().describe("all values of the column are multiples of it"),
+    step: z
+      .number()
+      .positive()
+      .optional()
+      .describe("all values of the column are multiples of it, from offset on"),
+    offset: z.number().optional().describe("where the steps of the column begin (default: 0)"),
     missing: z
       .union([z.literal("NaN"), z.literal(""), z.literal(-1)])
       .optional()

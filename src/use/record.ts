@@ -50,6 +50,7 @@ const port: Shape<ExportedPort> = record({
   minimum: optional(number()),
   maximum: optional(number()),
   step: optional(number({ above: 0 }, "a number above 0")),
+  offset: optional(number()),
   missing: optional(oneOf("NaN", "", -1)),
   categories: optional(texts),
   pooled: optional(anyText),

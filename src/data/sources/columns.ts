@@ -58,8 +58,10 @@ const cells = z
   .strictObject({
     of: numberKind,
     scale: scaleSchema,
-    /** All values are multiples of it; what is drawn is rounded to them. Left out where values are as fine as a double. */
+    /** All values are multiples of it, from `offset` on; what is drawn is rounded to them. Left out where values are as fine as a double. */
     step: z.number().positive().optional(),
+    /** All values are this and multiples of the step: 0.5 where they are 0.5, 1.5, 2.5 (default: 0). */
+    offset: z.number().optional(),
     /** Bounds seen in the table or declared; what is drawn beyond is set to them. */
     minimum: z.number(),
     maximum: z.number(),

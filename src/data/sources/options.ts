@@ -88,6 +88,12 @@ export const dataOptionsSchema = z.strictObject({
     .describe(
       "columns of texts of many values become so many categories by a hash (default: they are left out)",
     ),
+  columnScale: z
+    .enum(["found", "standard"])
+    .default("found")
+    .describe(
+      "scales on which numbers of a table are learned: those found, which tame long tails, or none but mean and deviation, so that what is odd stays odd; a schema goes first",
+    ),
   encoding: z
     .string()
     .min(1)

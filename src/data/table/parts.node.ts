@@ -162,13 +162,14 @@ export async function profileTable(data: TableData, options: ResolvedDataOptions
 }
 
 async function findOf(table: Table, options: ResolvedDataOptions) {
-  const { columns, categorical, label, missing, poolRare, hashText, schema } = options;
+  const { columns, categorical, label, missing, poolRare, hashText, columnScale, schema } = options;
   return findColumns(table, {
     columns,
     categorical,
     missing,
     poolRare,
     hashText,
+    columnScale,
     without: label === undefined ? [] : [label],
     declared: schema === undefined ? undefined : await readSchema(schema),
   });

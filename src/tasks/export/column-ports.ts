@@ -66,6 +66,7 @@ export function columnPort(column: Column, name: string, as: "input" | "output")
           minimum: cells.minimum,
           maximum: cells.maximum,
           ...(cells.step !== undefined && { step: cells.step }),
+          ...(cells.offset !== undefined && { offset: cells.offset }),
         }),
         ...(cells?.of.kind === "date" && { date: dateNote(cells.of) }),
         ...(hasGaps && { missing: "NaN" }),

@@ -22,7 +22,7 @@ function decodeNumeric(column: NumericColumn, number: GraphValue): GraphValue {
   const scale = scaleOf(column);
   const value = fromScaleGraph(scale, w);
   let own: GraphValue;
-  if (cells.step !== undefined) own = toStep(value, cells.step);
+  if (cells.step !== undefined) own = toStep(value, cells.step, cells.offset);
   else {
     const unit = logSlopeGraph(scale, w)
       .mul(-1 / Math.LN10)

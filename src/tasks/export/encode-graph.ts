@@ -110,15 +110,16 @@ function encodeNumeric(
     const draw = uniformOf(bits.slice(gap, gap + 1, 0).squeeze(0));
     const noisy = asHeld(numberOf(draw.sub(0.5).mul(step).add(value)));
     // As the codec: noise that rounding takes to a neighbor is left out.
-    const back = toStep(fromScaleGraph(scale, noisy.mul(deviation).add(mean)), step);
+    const back = toStep(fromScaleGraph(scale, noisy.mul(deviation).add(mean)), step, cells?.offset);
     const returns = back
       .sub(value)
       .abs()
       .less(
         value
           .abs()
-          .mul(1e-12)
-          .add(1e-9 * step),
+          .mul(1e-14)
+          .add(1e-9 * step)
+          .minimum(step / 4),
       );
     number = noisy.where(returns, number);
   }

@@ -130,12 +130,14 @@ export function logSlopeGraph(scale: Scale, w: GraphValue): GraphValue {
 /** The scale of a column; of runs that knew one kind of number, their own. */
 export const scaleOf = ({ cells }: NumericColumn): Scale => cells?.scale ?? { kind: "standard" };
 
-/** A multiple of a step, the nearest. */
-export const toStep = (value: GraphValue, step: number): GraphValue =>
+/** A multiple of a step beyond an offset, the nearest. */
+export function toStep(value: GraphValue, step: number, offset = 0): GraphValue {
+  if (offset !== 0) return toStep(value.sub(offset), step).add(offset);
   // Divided by the whole number where steps are its fractions, so that 3 · 0.1 is 0.3.
-  Number.isInteger(1 / step) && step < 1
+  return Number.isInteger(1 / step) && step < 1
     ? value
         .mul(1 / step)
         .rounded()
         .div(1 / step)
     : value.div(step).rounded().mul(step);
+}

@@ -199,7 +199,7 @@ describe("files as people have them", () => {
     expect(columns.map(({ column }) => column)).toMatchObject([
       {},
       { form: "yyyy-MM-dd", precision: "day", minimum: "2021-03-01", maximum: "2021-03-28" },
-      { form: "dd.MM.yyyy HH:mm", precision: "minute", resolution: 30 },
+      { form: "dd.MM.yyyy HH:mm", precision: "minute", resolution: 1440, offset: 510 },
       {
         form: "yyyy-MM-ddTHH:mm:sszone",
         precision: "second",

@@ -9,6 +9,7 @@ import { encodeSchema, parseSchema } from "../../../src/data/table/columns/decla
 import { numberIn, type plainNumber } from "../../../src/data/table/columns/numbers.ts";
 import { numberShape } from "../../../src/data/table/columns/numeric.ts";
 import { dateForm } from "../../../src/data/table/columns/tally.ts";
+import { Random } from "../../../src/random.ts";
 
 let folder = "";
 let files = 0;
@@ -175,6 +176,72 @@ describe("write, then read", () => {
       ),
       { numRuns: 8, endOnFailure: true },
     );
+  });
+});
+
+describe("steps that do not begin at zero", () => {
+  const random = new Random(9);
+  const places = Array.from({ length: 60 }, (_, i) => (i < 2 ? i : random.integer(200)));
+  const monday = Date.UTC(2024, 0, 1) / 86_400_000;
+  const kinds = {
+    monday: places.map((place) =>
+      dateText({ name: "d", form: "yyyy-MM-dd", precision: "day" }, monday + 7 * place),
+    ),
+    whole: places.map((place) => String(3 + 7 * place)),
+    half: places.map((place) => (0.05 + 0.1 * place).toFixed(2)),
+    below: places.map((place) => String(-1001 + 4 * place)),
+    standardized: places.map((place) => String((place - 98.7) / 57.3)),
+    drawn: places.map(() => String(random.normal())),
+    /** Half of them are one value, as where nothing was counted. */
+    spiked: places.map((_, i) => String(i % 2 === 0 ? -0.92 : random.normal())),
+  };
+  const text = `${Object.keys(kinds).join()}\n${places.map((_, row) => Object.values(kinds).map((column) => column[row])).join("\n")}\n`;
+
+  test("are found, of whole numbers, dates, decimals and standardized numbers; and none where there are none", async () => {
+    const { columns } = await profile(text);
+    const [day, whole, half, below, standardized, ...others] = columns.map(({ column }) => column);
+    expect(day).toMatchObject({ kind: "date", resolution: 7, offset: monday % 7 });
+    expect(whole).toMatchObject({ kind: "whole", resolution: 7, offset: 3 });
+    expect(half).toMatchObject({ kind: "real", resolution: 0.1, offset: 0.05 });
+    expect(below).toMatchObject({ kind: "whole", resolution: 4, offset: 3 });
+    expect(standardized).toMatchObject({ kind: "real" });
+    expect(standardized).toHaveProperty("resolution", expect.closeTo(1 / 57.3, 12));
+    expect(standardized).toHaveProperty("offset", expect.closeTo(-98.7 / 57.3, 12));
+    for (const column of others) {
+      expect(column.kind).toBe("real");
+      expect(column).not.toHaveProperty("resolution");
+      expect(column).not.toHaveProperty("offset");
+    }
+  });
+
+  test("are kept by a schema file, which may declare others", async () => {
+    const first = (await profile(text)).columns.map(({ column }) => column);
+    const again = await profile(text, { schema: JSON.parse(encodeSchema(first)) });
+    expect(again.columns.map(({ column }) => column)).toEqual(first);
+    const declared = await profile(text, {
+      schema: {
+        eidos: "table schema",
+        columns: [
+          { name: "whole", kind: "whole", resolution: 1 },
+          { name: "half", kind: "real", resolution: 0.01 },
+          { name: "monday", kind: "date", resolution: 1 },
+        ],
+      },
+    });
+    for (const { column } of declared.columns.slice(0, 3)) expect(column).not.toHaveProperty("offset");
+  });
+
+  test("and scales that were found are left out where columns are to be standardized alone", async () => {
+    const skewed = `v,w\n${Array.from({ length: 60 }, (_, i) => `${Math.exp(random.normal() * 2)},${i}`).join("\n")}\n`;
+    const scales = async (options = {}) =>
+      (await profile(skewed, options)).columns.map(({ column }) => "scale" in column && column.scale);
+    expect(await scales()).toEqual(["log", "standard"]);
+    expect(await scales({ columnScale: "standard" })).toEqual(["standard", "standard"]);
+    const schema = {
+      eidos: "table schema" as const,
+      columns: [{ name: "v", kind: "real", scale: "quantile" }],
+    };
+    expect(await scales({ columnScale: "standard", schema })).toEqual(["quantile", "standard"]);
   });
 });
 

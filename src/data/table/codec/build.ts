@@ -63,11 +63,12 @@ function numericOf(
   cells: Cells,
   rows: Uint32Array,
 ): NumericColumn {
-  const { name, scale: kind, resolution: step } = found;
+  const { name, scale: kind, resolution: step, offset } = found;
   const plain = {
     of: kindOf(found),
     scale: { kind: "standard" },
     ...(step !== undefined && { step }),
+    ...(offset !== undefined && { offset }),
     ...boundsOf(found),
     ...gapsOf(found, cells, rows),
   } as const;

@@ -23,10 +23,15 @@ const KEPT_DIGITS = 6;
 /** A number without the digits that arithmetic on decimal fractions adds: 0.30000000000000004 is 0.3. */
 const clean = (value: number): number => Number(value.toPrecision(15));
 
-/** A value rounded to multiples of a step. */
-function rounded(value: number, step: number): number {
-  const multiple = Math.round(value / step) * step;
-  return Number.isInteger(step) ? multiple : clean(multiple);
+/** A value rounded to multiples of a step, from an offset on. */
+function rounded(value: number, step: number, offset = 0): number {
+  const multiple = Math.round((value - offset) / step) * step;
+  if (Number.isInteger(step) && Number.isInteger(offset)) return multiple + offset;
+  if (offset === 0) return clean(multiple);
+  // The digits that the larger of the two has.
+  const decimals = 15 - Math.ceil(Math.log10(Math.max(Math.abs(multiple), Math.abs(offset))));
+  const sum = multiple + offset;
+  return decimals < 0 || decimals > 100 ? sum : Number(sum.toFixed(decimals)) + 0;
 }
 
 /** The number of a sample that a value on the column's own units is. */
@@ -43,7 +48,7 @@ function ownValue({ mean, deviation, cells }: NumericColumn, number: number): nu
   const w = number * deviation + mean;
   if (cells === undefined) return Number(w.toPrecision(7));
   const value = fromScale(cells.scale, w);
-  if (cells.step !== undefined) return rounded(value, cells.step);
+  if (cells.step !== undefined) return rounded(value, cells.step, cells.offset);
   const unit = Math.log10(deviation) - logSlopeAt(cells.scale, w) / Math.LN10;
   const digits = Math.floor(unit) - KEPT_DIGITS;
   return Number.isFinite(digits) ? rounded(value, 10 ** digits) : value;
@@ -161,8 +166,10 @@ function encodeNumber(
   if (step !== undefined) {
     target[offset] = numberOf(column, value + step * (random.uniform() - 0.5));
     if (!isChecked) return;
-    // Near the ends of its step, or where steps are finer than float32, rounding may lead to a neighbor.
-    if (ownValue(column, target[offset] ?? 0) === value) return;
+    // Near the ends of its step, or where steps are finer than float32, rounding may lead to a neighbor. What is no decimal fraction
+    // comes back but for its last digits.
+    const away = Math.abs(ownValue(column, target[offset] ?? 0) - value);
+    if (away < Math.min(step / 4, 1e-9 * step + 1e-14 * Math.abs(value))) return;
   }
   target[offset] = numberOf(column, value);
 }

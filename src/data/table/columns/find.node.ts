@@ -31,6 +31,8 @@ export interface FindOptions {
   readonly poolRare?: number | undefined;
   /** Into how many levels texts of many values are hashed. */
   readonly hashText?: number | undefined;
+  /** Whether numbers are learned on scales that tame long tails (default), or are standardized alone. */
+  readonly columnScale?: "found" | "standard" | undefined;
   /** What they are found for: all that is known of them (default), or their types, which columns with odd cells are texts for. */
   readonly purpose?: "columns" | "types";
 }
@@ -122,7 +124,7 @@ export async function findColumns(table: Table, options: FindOptions = {}): Prom
       `${table.label}: ${listed(problems)}. Correct or remove these rows, declare the column as categorical, name what stands for a gap by missing, or choose other columns`,
     );
   }
-  return shaped(table, findings, { rows, declarations, isMissing });
+  return shaped(table, findings, { rows, declarations, isMissing, columnScale: options.columnScale });
 }
 
 type Numeric = ColumnOf<"real" | "whole" | "date">;
@@ -138,10 +140,12 @@ async function shaped(
     rows,
     declarations,
     isMissing,
+    columnScale,
   }: {
     readonly rows: number;
     readonly declarations: ReadonlyMap<string, ColumnDeclaration>;
     readonly isMissing: (text: string) => boolean;
+    readonly columnScale: FindOptions["columnScale"];
   },
 ): Promise<FoundColumns> {
   const numeric = findings.flatMap(({ column }) => (isNumeric(column) ? [column] : []));
@@ -163,17 +167,19 @@ async function shaped(
     const column = found.kind === "date" ? { ...found, ...dates.get(found.name) } : found;
     const shape = shapes.get(column.name);
     if (shape === undefined || !isNumeric(column)) return { column };
-    if (column.kind !== "date") notes.push(...outlierNotes(table, column, shape));
     const declaration = declarations.get(column.name);
-    const isScaled = declaration !== undefined && "scale" in declaration && declaration.scale !== undefined;
-    if (isScaled || shape.scale === "standard") return { column, shape };
-    const why = [column.why, shape.reason].filter((text) => text !== "").join("; ");
-    return { column: { ...column, scale: shape.scale, why }, shape };
+    const isDeclared = declaration !== undefined && "scale" in declaration && declaration.scale !== undefined;
+    const isKept = isDeclared || columnScale === "standard" || shape.scale === "standard";
+    const scale = isKept ? column.scale : shape.scale;
+    const why = [column.why, isKept ? "" : shape.reason].filter((text) => text !== "").join("; ");
+    const grid = column.kind === "real" && column.resolution === undefined ? shape.grid : undefined;
+    if (column.kind !== "date") notes.push(...outlierNotes(table, column, { ...shape, scale }));
+    return { column: { ...column, ...grid, scale, why }, shape };
   });
   return { columns, rows, notes };
 }
 
-type DateRange = Pick<ColumnOf<"date">, "minimum" | "maximum" | "resolution">;
+type DateRange = Pick<ColumnOf<"date">, "minimum" | "maximum" | "resolution" | "offset">;
 
 /** The range of the dates of a column, and their step. */
 function dateRange(
@@ -182,15 +188,22 @@ function dateRange(
   declared: ColumnDeclaration | undefined,
 ): DateRange {
   let [minimum, maximum, step] = [Infinity, -Infinity, 0];
+  const first = values.find((value) => !Number.isNaN(value)) ?? 0;
   for (const value of values) {
     if (Number.isNaN(value)) continue;
     if (value < minimum) minimum = value;
     if (value > maximum) maximum = value;
-    step = divisor(step, value);
+    step = divisor(step, value - first);
   }
   const isDeclared = declared?.kind === "date" && declared.resolution !== undefined;
   const resolution = isDeclared ? column.resolution : column.distinct >= LEAST_STEPS ? Math.max(1, step) : 1;
-  const range = { minimum: dateText(column, minimum), maximum: dateText(column, maximum), resolution };
+  const beyond = first - Math.floor(first / resolution) * resolution;
+  const range = {
+    minimum: dateText(column, minimum),
+    maximum: dateText(column, maximum),
+    resolution,
+    ...(!isDeclared && beyond !== 0 && { offset: beyond }),
+  };
   const { minimum: least, maximum: most } = column.declared ?? {};
   const outside = (bound: string | undefined, seen: string, isOutside: (limit: number) => boolean): void => {
     if (bound === undefined) return;

@@ -185,13 +185,12 @@ function leftOut(kind: LeftOutKind, tally: ColumnTally, facts: ColumnFacts, why:
 
 function realColumn(tally: ColumnTally, facts: ColumnFacts): ColumnOf<"real"> {
   const { minimum, maximum, decimals } = tally;
-  const resolution = decimals === undefined ? undefined : Number(`${stepOf(tally, facts)}e${-decimals}`);
   return {
     kind: "real",
     ...common(tally, facts, ""),
     minimum,
     maximum,
-    ...(resolution !== undefined && { resolution }),
+    ...(decimals !== undefined && gridOf(tally, facts, decimals)),
     scale: "standard",
   };
 }
@@ -199,15 +198,25 @@ function realColumn(tally: ColumnTally, facts: ColumnFacts): ColumnOf<"real"> {
 /** Different values that a step larger than the last digit needs, so that it is no chance. */
 export const LEAST_STEPS = 20;
 
-function stepOf({ step }: ColumnTally, { distinct }: ColumnFacts): number {
-  return distinct >= LEAST_STEPS ? Math.max(1, step) : 1;
+/** The step of all numbers, and where steps begin. */
+function gridOf(
+  tally: ColumnTally,
+  { distinct }: ColumnFacts,
+  decimals: number,
+): { readonly resolution: number; readonly offset?: number } {
+  const step = distinct >= LEAST_STEPS ? Math.max(1, tally.step) : 1;
+  const offset = tally.offset(step);
+  return {
+    resolution: Number(`${step}e${-decimals}`),
+    ...(offset !== 0 && { offset: Number(`${offset}e${-decimals}`) }),
+  };
 }
 
 function wholeColumn(tally: ColumnTally, facts: ColumnFacts): ColumnOf<"whole"> {
   const { minimum, maximum } = tally;
   // Numbers such as 5.0 are whole; their decimals are zeros.
-  const resolution = stepOf(tally, facts);
-  return { kind: "whole", ...common(tally, facts, ""), minimum, maximum, resolution, scale: "standard" };
+  const grid = gridOf(tally, facts, 0);
+  return { kind: "whole", ...common(tally, facts, ""), minimum, maximum, ...grid, scale: "standard" };
 }
 
 /** Range and step of its dates follow in `find.node.ts`, from all of its cells. */
@@ -312,14 +321,21 @@ export function declaredKind(tally: ColumnTally, facts: ColumnFacts, declared: C
       }
       const found = declared.kind === "whole" ? wholeColumn(tally, facts) : realColumn(tally, facts);
       const { resolution = found.resolution, scale = found.scale } = declared;
+      const offset = declared.offset ?? (declared.resolution === undefined ? found.offset : undefined);
       const { minimum = -Infinity, maximum = Infinity } = declared.declared ?? {};
       if (found.minimum < minimum) wrong(`${found.minimum} is below the declared minimum ${minimum}`);
       if (found.maximum > maximum) wrong(`${found.maximum} is above the declared maximum ${maximum}`);
-      const kept = { why, scale, ...(declared.declared !== undefined && { declared: declared.declared }) };
+      const { offset: _found, ...others } = found;
+      const kept = {
+        why,
+        scale,
+        ...(offset !== undefined && { offset }),
+        ...(declared.declared !== undefined && { declared: declared.declared }),
+      };
       const column: TableColumn =
         found.kind === "whole"
-          ? { ...found, ...kept, resolution: resolution ?? 1 }
-          : { ...found, ...kept, ...(resolution !== undefined && { resolution }) };
+          ? { ...others, ...kept, kind: "whole", resolution: resolution ?? 1 }
+          : { ...others, ...kept, kind: "real", ...(resolution !== undefined && { resolution }) };
       return { column, problems };
     }
     case "date": {
@@ -335,13 +351,14 @@ export function declaredKind(tally: ColumnTally, facts: ColumnFacts, declared: C
           );
         return { column: leftOut("text", tally, facts, why), problems };
       }
-      const { zone = found.zone, resolution = found.resolution, scale = found.scale } = declared;
+      const { zone = found.zone, resolution = found.resolution, scale = found.scale, offset } = declared;
       const column: ColumnOf<"date"> = {
         ...found,
         why: declared.form === undefined && found.why !== "" ? found.why : why,
         ...(zone !== undefined && { zone }),
         ...(declared.declared !== undefined && { declared: declared.declared }),
         resolution,
+        ...(offset !== undefined && { offset }),
         scale,
       };
       return { column, problems };

@@ -10,6 +10,8 @@ export interface NumberShape {
   readonly scale: ColumnScale;
   /** Why the scale was chosen. */
   readonly reason: string;
+  /** The step and the beginning of a few evenly spaced values, which may be no decimal fractions: standardized whole numbers are such. */
+  readonly grid: { readonly resolution: number; readonly offset: number } | undefined;
   /** Numbers that lie absurdly far from the rest: positions in the column, by distance. */
   readonly outliers: readonly { readonly row: number; readonly value: number }[];
   /** Between which numbers the middle 98 % lie. */
@@ -43,8 +45,41 @@ export function numberShape(values: Float64Array): NumberShape {
     median: (at(Math.floor((count - 1) / 2)) + at(Math.ceil((count - 1) / 2))) / 2,
     outliers: outliersOf(values, count, middle),
     middle,
+    grid: gridOf(sorted),
     ...scaleOf(sorted),
   };
+}
+
+/** Steps between the ends of a grid for each of its values, at most: values drawn by chance lie on finer ones alone. */
+const STEPS_OF_VALUE = 50;
+
+/** How far a value may lie from its place on a grid, in steps. */
+const OFF_GRID = 1e-6;
+
+/** The widest grid on which all of a few values lie, by Euclid's algorithm on their distances. @param sorted numbers */
+function gridOf(sorted: Float64Array): NumberShape["grid"] {
+  const [least = 0] = sorted;
+  const range = (sorted.at(-1) ?? 0) - least;
+  let [distinct, step] = [1, 0];
+  for (let i = 1; i < sorted.length; i++) {
+    const distance = (sorted[i] ?? 0) - (sorted[i - 1] ?? 0);
+    if (!(distance > 0)) continue;
+    distinct++;
+    let [a, b] = [Math.max(step, distance), Math.min(step, distance)];
+    // A remainder of nearly nothing, or of nearly all, is one of rounding.
+    while (b > OFF_GRID * a) [a, b] = [b, Math.abs(a - Math.round(a / b) * b)];
+    step = a;
+    if (!(step * STEPS_OF_VALUE * distinct > distance)) return undefined;
+  }
+  const steps = Math.round(range / step);
+  if (!(range > 0) || steps > STEPS_OF_VALUE * distinct) return undefined;
+  // The ends tell the step better than remainders.
+  const resolution = range / steps;
+  const isOn = (value: number): boolean => {
+    const place = (value - least) / resolution;
+    return Math.abs(place - Math.round(place)) < OFF_GRID;
+  };
+  return sorted.every(isOn) ? { resolution, offset: least } : undefined;
 }
 
 function histogram(sorted: Float64Array, [low, high]: readonly [number, number]): readonly number[] {

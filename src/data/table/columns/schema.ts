@@ -47,15 +47,17 @@ const numbers = {
 const realColumn = z.strictObject({
   kind: z.literal("real"),
   ...numbers,
-  /** The column's own step: all values are multiples of it. Left out where they are as fine as a double. */
+  /** The column's own step: all values are multiples of it, from `offset` on. Left out where they are as fine as a double. */
   resolution: z.number().positive().optional(),
+  offset: z.number().optional(),
 });
 
 const wholeColumn = z.strictObject({
   kind: z.literal("whole"),
   ...numbers,
-  /** The column's own step, 1 or a larger whole number: all values are multiples of it. */
+  /** The column's own step, 1 or a larger whole number: all values are multiples of it, from `offset` on. */
   resolution: z.number().positive(),
+  offset: z.number().optional(),
 });
 
 const dateColumn = z.strictObject({
@@ -75,6 +77,8 @@ const dateColumn = z.strictObject({
   declared: z.strictObject({ minimum: text().optional(), maximum: text().optional() }).readonly().optional(),
   /** The column's own step in units of the precision: 15 where times are quarters of an hour. */
   resolution: z.int().min(1),
+  /** Where steps begin, in units of the precision since 1970: 4 for the Mondays of steps of 7 days. */
+  offset: z.int().optional(),
   scale: z.enum(columnScales),
 });
 

@@ -155,6 +155,8 @@ export class ColumnTally {
   #forms: readonly DateForm[] | undefined;
   #first = 0;
   #step = 0;
+  /** The first number in units of 10^−decimals. */
+  #origin: number | undefined;
 
   /** Cells that are no dates of the declared form. */
   readonly notDates: OddCell[] = [];
@@ -183,9 +185,15 @@ export class ColumnTally {
     return this.#forms ?? [];
   }
 
-  /** The greatest whole number of 10^−decimals of which all numbers are multiples; 0 where none was seen. */
+  /** The greatest whole number of 10^−decimals of which all differences of numbers are multiples; 0 where there are none. */
   get step(): number {
     return this.#step;
+  }
+
+  /** What numbers are beside multiples of so many units of 10^−decimals, in these units. */
+  offset(step: number): number {
+    const beyond = (this.#origin ?? 0) % step;
+    return beyond < 0 ? beyond + step : beyond;
   }
 
   gap(): void {
@@ -247,16 +255,20 @@ export class ColumnTally {
       return;
     }
     if (decimals > this.decimals) {
-      this.#step *= 10 ** (decimals - this.decimals);
+      const finer = 10 ** (decimals - this.decimals);
+      this.#step *= finer;
+      if (this.#origin !== undefined) this.#origin *= finer;
       this.decimals = decimals;
     }
     this.#addStep(Math.round(value * 10 ** this.decimals));
   }
 
   #addStep(units: number): void {
+    this.#origin ??= units;
     if (this.#step === 1) return;
-    const isExact = Number.isSafeInteger(this.#step) && Number.isSafeInteger(units);
-    this.#step = isExact ? divisor(this.#step, units) : 1;
+    const apart = units - this.#origin;
+    const isExact = [this.#step, units, this.#origin, apart].every(Number.isSafeInteger);
+    this.#step = isExact ? divisor(this.#step, apart) : 1;
   }
 
   #checkDate(row: number, text: string, form: DateForm): void {

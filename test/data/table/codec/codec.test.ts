@@ -21,6 +21,7 @@ import {
   valueOfCell,
 } from "../../../../src/data/table/codec/index.ts";
 import { type ColumnOf, columnScales, dateText } from "../../../../src/data/table/columns/index.ts";
+import { numberShape } from "../../../../src/data/table/columns/numeric.ts";
 import { Random } from "../../../../src/random.ts";
 import { float32 } from "../../../../src/tensor/array.ts";
 import { present } from "../../../support.ts";
@@ -73,6 +74,44 @@ describe("what goes in comes out", () => {
         expect(roundTrip(column, values, seed)).toEqual(values.map((value) => value + 0));
       }),
     );
+  });
+
+  test("numbers on steps that do not begin at zero, and nothing but such numbers comes out", () => {
+    const grids = fc.record({
+      power: fc.integer({ min: -9, max: 3 }),
+      step: fc.integer({ min: 2, max: 1000 }),
+      first: fc.integer({ min: -(10 ** 6), max: 10 ** 6 }),
+      ticks: fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 5, maxLength: 40 }),
+      scale: fc.constantFrom(...columnScales),
+      seed: fc.nat(),
+    });
+    fc.assert(
+      fc.property(grids, ({ power, step, first, ticks, scale, seed }) => {
+        const at = (tick: number): number => Number(`${first + step * tick}e${power}`) + 0;
+        const values = ticks.map(at);
+        const grid = { resolution: Number(`${step}e${power}`), offset: Number(`${first}e${power}`) };
+        const column = columnOf(found("real", values, { ...grid, scale }), values, rowsOf(values));
+        expect(roundTrip(column, values, seed)).toEqual(values);
+        const drawn = Number(decodeRow([column], Float32Array.of(new Random(seed).normal()))[0]);
+        const places = (drawn - grid.offset) / grid.resolution;
+        expect(Math.abs(places - Math.round(places))).toBeLessThan(1e-6);
+      }),
+    );
+  });
+
+  test("whole numbers that somebody has standardized, but for the last digits of a double", () => {
+    const random = new Random(6);
+    const values = Array.from({ length: 200 }, () => (Math.round(60 + 9 * random.normal()) - 60.37) / 9.41);
+    const grid = numberShape(Float64Array.from(values)).grid;
+    expect(grid?.resolution).toBeCloseTo(1 / 9.41, 12);
+    const column = columnOf(found("real", values, grid), values, rowsOf(values));
+    const back = roundTrip(column, values, 1).map(Number);
+    for (const [i, value] of back.entries()) expect(value).toBeCloseTo(values[i] ?? 0, 13);
+    // Dequantized: equal cells have other numbers.
+    const numbers = new Float32Array(2);
+    encodeValue(column, values[0] ?? 0, new Random(1), numbers, 0);
+    encodeValue(column, values[0] ?? 0, new Random(2), numbers, 1);
+    expect(numbers[0]).not.toBe(numbers[1]);
   });
 
   test.each([

@@ -57,7 +57,7 @@ async function fitted(
       const batches = own.batches(given) as StagedBatches;
       return {
         ...batches,
-        enter: (stage, entering) => batches.enter(stage, onEnter(entering)),
+        enter: (stage: number, entering: StageEntering) => batches.enter(stage, onEnter(entering)),
         feeds(step, rows) {
           done = step + 1;
           return batches.feeds(step, rows);
