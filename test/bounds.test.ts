@@ -22,7 +22,7 @@ const SEED = /seed$/i;
 
 /** Statistics of a column: any number, which decides no size. */
 const STATISTIC =
-  /\.(mean|deviation)$|\.cells\.(step|minimum|maximum|scale\.(edge|unit|from|center|values\[\]|scores\[\]))$/;
+  /\.(mean|deviation)$|\.cells\.(step|offset|minimum|maximum|scale\.(edge|unit|from|center|values\[\]|scores\[\]))$/;
 
 /** Paths of what has no largest value in a schema. */
 function unbounded(schema: Json | boolean | undefined, path: string): readonly string[] {

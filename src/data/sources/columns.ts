@@ -8,7 +8,8 @@ import { list, MOST, nameList, text } from "../../bounds.ts";
  * - `standard`: w = v
  * - `log`: w = log((v − edge) / unit) where (v − edge) / unit ≥ `from`, and its tangent below
  * - `yeo-johnson`: the power transform of (v − center) / unit (Yeo and Johnson 2000), with λ in [0, 2], where all numbers have an inverse
- * - `quantile`: straight between knots, quantiles of the training data that are mapped to those of the standard normal distribution
+ * - `quantile`: straight between knots, quantiles of the training data that are mapped to those of the standard normal distribution; a value that
+ *   many cells have takes all of their quantiles
  */
 export const scaleSchema = z
   .discriminatedUnion("kind", [
@@ -27,7 +28,7 @@ export const scaleSchema = z
     }),
     z.strictObject({
       kind: z.literal("quantile"),
-      /** Strictly increasing, both. */
+      /** Increasing, both. Two knots of one value are an atom: it stands for all scores between them, and noise spreads its cells over them. */
       values: list(z.number(), MOST.names).min(2).readonly(),
       scores: list(z.number(), MOST.names).min(2).readonly(),
     }),

@@ -7,7 +7,7 @@ import {
   valueWidth,
 } from "../../data/sources/columns.ts";
 import type { GraphValue } from "../../program/graph-writer.ts";
-import { fromScaleGraph, logSlopeGraph, scaleOf, toStep } from "./scale-graph.ts";
+import { fromScaleGraph, inAtomGraph, logSlopeGraph, scaleOf, toStep } from "./scale-graph.ts";
 
 // The decoding of samples (`data/table/codec`) within a graph: samples in, columns in their own units out.
 
@@ -32,6 +32,8 @@ function decodeNumeric(column: NumericColumn, number: GraphValue): GraphValue {
     // By the power of ten that is a whole number, which is exact.
     const whole = ten.pow(digits.abs());
     own = value.mul(whole).rounded().div(whole).where(digits.less(0), value.div(whole).rounded().mul(whole));
+    const inAtom = inAtomGraph(scale, w);
+    if (inAtom !== undefined) own = value.where(inAtom, own);
   }
   return own.maximum(cells.minimum).minimum(cells.maximum);
 }

@@ -6,11 +6,11 @@ import {
   type NumericColumn,
   valueWidth,
 } from "../../data/sources/columns.ts";
-import { isNoisy } from "../../data/table/codec/index.ts";
+import { atomsOf, isNoisy } from "../../data/table/codec/index.ts";
 import type { GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import { Random } from "../../random.ts";
 import { drawsOfRows, normalOf, uniformOf } from "./random-graph.ts";
-import { fromScaleGraph, logSlopeGraph, scaleOf, toScaleGraph, toStep } from "./scale-graph.ts";
+import { fromScaleGraph, inAtomGraph, logSlopeGraph, scaleOf, toScaleGraph, toStep } from "./scale-graph.ts";
 
 // The encoding of cells (`data/table/codec`) within a graph: columns in their own units in, samples out, with the noise that `eidos score`
 // draws for each row.
@@ -105,9 +105,13 @@ function encodeNumeric(
   const numberOf = (own: GraphValue): GraphValue => toScaleGraph(scale, own).sub(mean).div(deviation);
   const asHeld = (number: GraphValue): GraphValue => number.cast("float32").cast("float64");
   const step = cells?.step;
+  const atoms = atomsOf(scale);
+  const draw =
+    bits !== undefined && (step !== undefined || atoms.length > 0)
+      ? uniformOf(bits.slice(gap, gap + 1, 0).squeeze(0))
+      : undefined;
   let number = numberOf(value);
-  if (step !== undefined && bits !== undefined) {
-    const draw = uniformOf(bits.slice(gap, gap + 1, 0).squeeze(0));
+  if (step !== undefined && draw !== undefined) {
     const noisy = asHeld(numberOf(draw.sub(0.5).mul(step).add(value)));
     // As the codec: noise that rounding takes to a neighbor is left out.
     const back = toStep(fromScaleGraph(scale, noisy.mul(deviation).add(mean)), step, cells?.offset);
@@ -123,10 +127,24 @@ function encodeNumeric(
       );
     number = noisy.where(returns, number);
   }
+  if (draw !== undefined) {
+    for (const { value: held, from, to } of atoms) {
+      const noisy = asHeld(
+        draw
+          .mul(to - from)
+          .add(from - mean)
+          .div(deviation),
+      );
+      const returns = fromScaleGraph(scale, noisy.mul(deviation).add(mean)).equal(held);
+      number = noisy.where(value.equal(held).and(returns), number);
+    }
+  }
   number = asHeld(number);
-  const slope = logSlopeGraph(scale, number.mul(deviation).add(mean)).sub(Math.log(deviation));
+  const w = number.mul(deviation).add(mean);
+  const slope = logSlopeGraph(scale, w).sub(Math.log(deviation));
   const ofStep = cells !== undefined && cells.of.kind !== "real" && step !== undefined ? Math.log(step) : 0;
-  const units = slope.add(ofStep);
+  const inAtom = ofStep === 0 ? undefined : inAtomGraph(scale, w);
+  const units = inAtom === undefined ? slope.add(ofStep) : slope.where(inAtom, slope.add(ofStep));
   if (gap === 0 || bits === undefined) return { numbers: number.unsqueeze(1), units, bad };
   const fill = asHeld(normalOf(bits.slice(2, 3, 0).squeeze(0), bits.slice(3, 4, 0).squeeze(0)));
   const held = fill.where(missing, number);

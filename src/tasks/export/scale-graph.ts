@@ -1,4 +1,5 @@
 import type { NumericColumn, Scale } from "../../data/sources/columns.ts";
+import { atomsOf } from "../../data/table/codec/index.ts";
 import type { GraphValue } from "../../program/graph-writer.ts";
 
 // The scales of columns (`data/table/codec/scales.ts`) within a graph, in float64.
@@ -83,7 +84,14 @@ export function toScaleGraph(scale: Scale, value: GraphValue): GraphValue {
       return grown(t, lambda).where(t.greaterEqual(0), grown(t.neg(), 2 - lambda).neg());
     }
     case "quantile":
-      return between(value, scale.values, scale.scores);
+      return atomsOf(scale).reduce(
+        (w, atom) =>
+          value
+            .mul(0)
+            .add((atom.from + atom.to) / 2)
+            .where(value.equal(atom.value), w),
+        between(value, scale.values, scale.scores),
+      );
   }
 }
 
@@ -121,10 +129,20 @@ export function logSlopeGraph(scale: Scale, w: GraphValue): GraphValue {
         .sub(Math.log(scale.unit));
     }
     case "quantile":
-      return onSegments(w, scale.scores, scale.values, ({ a, b, c, d }) =>
-        b.sub(a).log().sub(d.sub(c).log()),
-      );
+      return onSegments(w, scale.scores, scale.values, ({ a, b, c, d }) => {
+        const height = d.sub(c);
+        return b
+          .sub(a)
+          .log()
+          .sub(height.add(height.equal(0).cast("float64")).log());
+      });
   }
+}
+
+/** `isInAtom`: whether all of the scores about w are those of one value. */
+export function inAtomGraph(scale: Scale, w: GraphValue): GraphValue | undefined {
+  if (scale.kind !== "quantile" || atomsOf(scale).length === 0) return undefined;
+  return onSegments(w, scale.scores, scale.values, ({ c, d }) => d.sub(c)).equal(0);
 }
 
 /** The scale of a column; of runs that knew one kind of number, their own. */

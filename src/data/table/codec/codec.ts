@@ -13,7 +13,7 @@ import {
   tableWidth,
 } from "../../sources/columns.ts";
 import { dateNumber, dateText } from "../columns/index.ts";
-import { fromScale, logSlopeAt, toScale } from "./scales.ts";
+import { atomOf, atomsOf, fromScale, isInAtom, logSlopeAt, toScale } from "./scales.ts";
 
 // The one place where cells of a table become numbers of a sample, and numbers of a sample cells.
 
@@ -49,6 +49,7 @@ function ownValue({ mean, deviation, cells }: NumericColumn, number: number): nu
   if (cells === undefined) return Number(w.toPrecision(7));
   const value = fromScale(cells.scale, w);
   if (cells.step !== undefined) return rounded(value, cells.step, cells.offset);
+  if (isInAtom(cells.scale, w)) return value;
   const unit = Math.log10(deviation) - logSlopeAt(cells.scale, w) / Math.LN10;
   const digits = Math.floor(unit) - KEPT_DIGITS;
   return Number.isFinite(digits) ? rounded(value, 10 ** digits) : value;
@@ -153,7 +154,7 @@ function readCode(size: number, sample: ArrayLike<number>, offset: number): numb
 /** Places of the code that says whether a cell is there. */
 const [THERE, MISSING] = [0, 1];
 
-/** Writes a number; values with a step are dequantized by noise of one step around them. */
+/** Writes a number; values with a step are dequantized by noise of one step around them, atoms by noise over all of their scores. */
 function encodeNumber(
   column: NumericColumn,
   value: number,
@@ -162,14 +163,21 @@ function encodeNumber(
   offset: number,
   isChecked: boolean,
 ): void {
-  const { cells: { step } = {} } = column;
-  if (step !== undefined) {
-    target[offset] = numberOf(column, value + step * (random.uniform() - 0.5));
+  const { cells, mean, deviation } = column;
+  const step = cells?.step;
+  const atom = cells && atomOf(cells.scale, value);
+  if (step !== undefined || atom !== undefined) {
+    const draw = random.uniform();
+    target[offset] =
+      atom === undefined
+        ? numberOf(column, value + (step ?? 0) * (draw - 0.5))
+        : (atom.from + draw * (atom.to - atom.from) - mean) / deviation;
     if (!isChecked) return;
     // Near the ends of its step, or where steps are finer than float32, rounding may lead to a neighbor. What is no decimal fraction
     // comes back but for its last digits.
     const away = Math.abs(ownValue(column, target[offset] ?? 0) - value);
-    if (away < Math.min(step / 4, 1e-9 * step + 1e-14 * Math.abs(value))) return;
+    const near = step === undefined ? 0 : Math.min(step / 4, 1e-9 * step + 1e-14 * Math.abs(value));
+    if (away <= near) return;
   }
   target[offset] = numberOf(column, value);
 }
@@ -408,8 +416,10 @@ function logUnit(column: Column, sample: ArrayLike<number>, offset: number): num
   if (missing) return 0.5 * number * number + HALF_LOG_TAU;
   const { cells, deviation, mean } = column;
   if (cells === undefined) return -Math.log(deviation);
-  const slope = logSlopeAt(cells.scale, number * deviation + mean) - Math.log(deviation);
-  return cells.of.kind === "real" || cells.step === undefined ? slope : slope + Math.log(cells.step);
+  const w = number * deviation + mean;
+  const slope = logSlopeAt(cells.scale, w) - Math.log(deviation);
+  const isDensity = cells.of.kind === "real" || cells.step === undefined || isInAtom(cells.scale, w);
+  return isDensity ? slope : slope + Math.log(cells.step);
 }
 
 /**
@@ -437,6 +447,10 @@ export function logUnits(
 /** True where encoding a column draws noise: another draw is as good. */
 export function isNoisy(column: Column): boolean {
   if (column.kind === "numeric")
-    return column.cells?.step !== undefined || gapsOfColumn(column) !== undefined;
+    return (
+      column.cells?.step !== undefined ||
+      gapsOfColumn(column) !== undefined ||
+      (column.cells !== undefined && atomsOf(column.cells.scale).length > 0)
+    );
   return column.kind === "categorical";
 }

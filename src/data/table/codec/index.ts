@@ -17,5 +17,5 @@ export {
   Unclipped,
   valueOfCell,
 } from "./codec.ts";
-export { fitScale, fromScale, logSlopeAt, statistics, toScale } from "./scales.ts";
+export { atomsOf, fitScale, fromScale, logSlopeAt, statistics, toScale } from "./scales.ts";
 export { type EncodedRows, tableSplit } from "./split.ts";

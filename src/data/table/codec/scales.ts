@@ -1,4 +1,5 @@
 import type { Scale } from "../../sources/columns.ts";
+import { ATOM } from "../columns/numeric.ts";
 
 // The scales on which numbers are learned: increasing functions w(v) with their inverses and derivatives, and how they follow from data.
 
@@ -44,7 +45,39 @@ function between(from: readonly number[], to: readonly number[], x: number): num
   return x - a < b - x ? c + ((x - a) / (b - a)) * (d - c) : d - ((b - x) / (b - a)) * (d - c);
 }
 
-/** w(v) of a scale. */
+/** A value that many cells have, and the scores on which it lies. */
+export interface Atom {
+  readonly value: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The values of a scale that take more than a point of it. */
+export function atomsOf(scale: Scale): readonly Atom[] {
+  if (scale.kind !== "quantile") return [];
+  const { values, scores } = scale;
+  return values.flatMap((value, k) =>
+    k > 0 && value === values[k - 1] ? [{ value, from: at(scores, k - 1), to: at(scores, k) }] : [],
+  );
+}
+
+/** The atom that a value is; undefined for others. */
+export function atomOf(scale: Scale, value: number): Atom | undefined {
+  if (scale.kind !== "quantile") return undefined;
+  const { values, scores } = scale;
+  const k = segmentOf(values, value);
+  if (k === 0 || values[k] !== value || values[k - 1] !== value) return undefined;
+  return { value, from: at(scores, k - 1), to: at(scores, k) };
+}
+
+/** Whether all of the scores about w are those of one value. */
+export function isInAtom(scale: Scale, w: number): boolean {
+  if (scale.kind !== "quantile") return false;
+  const k = segmentOf(scale.scores, w);
+  return scale.values[k] === scale.values[k + 1];
+}
+
+/** w(v) of a scale; of an atom, the middle of its scores. */
 export function toScale(scale: Scale, value: number): number {
   switch (scale.kind) {
     case "standard":
@@ -55,8 +88,10 @@ export function toScale(scale: Scale, value: number): number {
     }
     case "yeo-johnson":
       return powerOf((value - scale.center) / scale.unit, scale.lambda);
-    case "quantile":
-      return between(scale.values, scale.scores, value);
+    case "quantile": {
+      const atom = atomOf(scale, value);
+      return atom === undefined ? between(scale.values, scale.scores, value) : (atom.from + atom.to) / 2;
+    }
   }
 }
 
@@ -77,7 +112,7 @@ export function fromScale(scale: Scale, w: number): number {
   }
 }
 
-/** log dw/dv at the value on the scale w. */
+/** log dw/dv at the value on the scale w; in an atom, the log of the width of its scores. */
 export function logSlopeAt(scale: Scale, w: number): number {
   switch (scale.kind) {
     case "standard":
@@ -91,10 +126,8 @@ export function logSlopeAt(scale: Scale, w: number): number {
     }
     case "quantile": {
       const k = segmentOf(scale.scores, w);
-      return (
-        Math.log(at(scale.scores, k + 1) - at(scale.scores, k)) -
-        Math.log(at(scale.values, k + 1) - at(scale.values, k))
-      );
+      const height = at(scale.values, k + 1) - at(scale.values, k);
+      return Math.log(at(scale.scores, k + 1) - at(scale.scores, k)) - (height === 0 ? 0 : Math.log(height));
     }
   }
 }
@@ -152,36 +185,105 @@ function normalQuantile(share: number): number {
 const KNOT_DISTANCE = 0.25;
 const MOST_KNOTS = 64;
 
-/** Equal values of a table with a step, spread evenly over the step. @param sorted is changed */
-function spreadOut(sorted: Float64Array, step: number): void {
+/** Least distance of a knot from the scores of an atom. */
+const CLEAR = 1e-3;
+
+/** The quantile of the standard normal distribution. */
+const normalScore = (share: number): number =>
+  share <= 0.5 ? normalQuantile(share) : -normalQuantile(1 - share);
+
+/** A run of equal values among sorted ones, from the first position to the one after the last. */
+interface Equal {
+  readonly value: number;
+  readonly first: number;
+  readonly end: number;
+}
+
+function runsOf(sorted: Float64Array): readonly Equal[] {
+  const runs: Equal[] = [];
   for (let first = 0; first < sorted.length; ) {
     const value = at(sorted, first);
     let end = first + 1;
     while (end < sorted.length && sorted[end] === value) end++;
-    for (let i = first; i < end; i++) sorted[i] = value + step * ((i - first + 0.5) / (end - first) - 0.5);
+    runs.push({ value, first, end });
     first = end;
+  }
+  return runs;
+}
+
+/** Equal values of a table with a step, spread evenly over the step. @param sorted is changed */
+function spreadOut(sorted: Float64Array, runs: readonly Equal[], step: number): void {
+  for (const { value, first, end } of runs) {
+    for (let i = first; i < end; i++) sorted[i] = value + step * ((i - first + 0.5) / (end - first) - 0.5);
   }
 }
 
-/** Knots at equal distances on the normal scale, so that tails have as many as the bulk; knots of equal values become one. */
+/**
+ * Knots at equal distances on the normal scale, so that tails have as many as the bulk; knots of equal values become one. A value that a tenth of the
+ * cells have takes all of its quantiles, where there are others.
+ */
 function quantileScale(values: Float64Array, step: number | undefined): Scale {
   const sorted = values.toSorted();
-  if (step !== undefined) spreadOut(sorted, step);
-  const outermost = -normalQuantile(Math.min(0.5 / sorted.length, 0.25));
+  const runs = runsOf(sorted);
+  const count = sorted.length;
+  const isAtom = ({ first, end }: Equal): boolean => end - first >= Math.max(2, ATOM * count);
+  const outermost = -normalQuantile(Math.min(0.5 / count, 0.25));
+  const within = (score: number): number => Math.max(-outermost, Math.min(outermost, score));
+  const atoms =
+    runs.length < 2
+      ? []
+      : runs.filter(isAtom).map(({ value, first, end }): Atom => {
+          const ends = [first, end].map((position) => within(normalScore(position / count)));
+          return { value, from: ends[0] ?? 0, to: ends[1] ?? 0 };
+        });
+  if (step !== undefined)
+    spreadOut(
+      sorted,
+      runs.filter((run) => !isAtom(run)),
+      step,
+    );
   const half = Math.max(2, Math.min(MOST_KNOTS / 2, Math.ceil(outermost / KNOT_DISTANCE)));
   const knots: { value: number; scores: number[] }[] = [];
   for (let k = -half; k <= half; k++) {
     const score = (k / half) * outermost;
     const value = quantileOf(sorted, normalShare(score));
+    // Knots keep their distance from atoms, in scores and values.
+    const isClear = atoms.every(
+      (atom) =>
+        (value < atom.value && score < atom.from - CLEAR) || (value > atom.value && score > atom.to + CLEAR),
+    );
+    if (!isClear) continue;
     const last = knots.at(-1);
     if (last !== undefined && !(value > last.value)) last.scores.push(score);
     else knots.push({ value, scores: [score] });
   }
-  if (knots.length < 2) return { kind: "standard" };
+  const all = [
+    ...knots.map(({ value, scores }) => ({
+      value,
+      score: scores.reduce((sum, score) => sum + score, 0) / scores.length,
+    })),
+    ...atoms.flatMap(({ value, from, to }) => [
+      { value, score: from },
+      { value, score: to },
+    ]),
+  ].toSorted((a, b) => a.score - b.score);
+  const [first, last] = [all[0], all.at(-1)];
+  if (first === undefined || last === undefined || first.value === last.value) return { kind: "standard" };
+  // Beyond an atom at an end there are other values yet.
+  const slope = (last.value - first.value) / (last.score - first.score);
+  const ends = [
+    ...(atoms.some(({ from }) => from === first.score)
+      ? [{ value: first.value - slope, score: first.score - 1 }]
+      : []),
+    ...all,
+    ...(atoms.some(({ to }) => to === last.score)
+      ? [{ value: last.value + slope, score: last.score + 1 }]
+      : []),
+  ];
   return {
     kind: "quantile",
-    values: knots.map(({ value }) => value),
-    scores: knots.map(({ scores }) => scores.reduce((sum, score) => sum + score, 0) / scores.length),
+    values: ends.map(({ value }) => value),
+    scores: ends.map(({ score }) => score),
   };
 }
 

@@ -107,8 +107,35 @@ function outliersOf(
   return found.sort((a, b) => b.distance - a.distance).map(({ row, value }) => ({ row, value }));
 }
 
+/** The share of the cells from which a value is an atom, which the model learns as such. */
+export const ATOM = 0.1;
+
+/** Different values from which a column is too fine for steps to hold what many of its cells share. */
+const FINE = 50;
+
+/** The value that most cells have, and the number of different ones. @param sorted numbers */
+function mostCommon(sorted: Float64Array): {
+  readonly value: number;
+  readonly share: number;
+  readonly distinct: number;
+} {
+  let [value, most, distinct] = [Number.NaN, 0, 0];
+  for (let first = 0; first < sorted.length; distinct++) {
+    let end = first + 1;
+    while (end < sorted.length && sorted[end] === sorted[first]) end++;
+    if (end - first > most) [value, most] = [sorted[first] ?? Number.NaN, end - first];
+    first = end;
+  }
+  return { value, share: most / Math.max(1, sorted.length), distinct };
+}
+
 /** The scale on which a column is learned well. @param sorted its numbers */
 function scaleOf(sorted: Float64Array): { readonly scale: ColumnScale; readonly reason: string } {
+  const { value, share, distinct } = mostCommon(sorted);
+  if (share >= ATOM && distinct >= FINE) {
+    const held = `${Number(value.toPrecision(6))} is a value of its own, which ${(100 * share).toFixed(0)} % of the cells have`;
+    return { scale: "quantile", reason: `learned by ranks (${held})` };
+  }
   const every = Math.max(1, Math.floor(sorted.length / SKETCH));
   const sketch = sorted.filter((_, i) => i % every === 0 || i === sorted.length - 1);
   const plain = tails(sketch);

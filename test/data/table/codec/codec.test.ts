@@ -17,6 +17,7 @@ import {
   encodeUnknown,
   encodeValue,
   isMissing,
+  isNoisy,
   logUnits,
   valueOfCell,
 } from "../../../../src/data/table/codec/index.ts";
@@ -97,6 +98,64 @@ describe("what goes in comes out", () => {
         expect(Math.abs(places - Math.round(places))).toBeLessThan(1e-6);
       }),
     );
+  });
+
+  test("a value that many cells have comes back exactly, and holds the share of the samples that it has of the cells", () => {
+    const random = new Random(8);
+    for (const [name, at, other] of [
+      ["least", 0, () => Math.exp(random.normal())],
+      ["amid others", -0.9199884374438398, () => random.normal()],
+      ["largest", 1, () => 1 - Math.exp(random.normal())],
+    ] as const) {
+      const values = Array.from({ length: 1000 }, (_, i) => (i % 5 < 3 ? at : other()));
+      const column = columnOf(found("real", values, { scale: "quantile" }), values, rowsOf(values));
+      const back = roundTrip(column, values, 2);
+      expect(back.filter((value) => value === at).length, name).toBe(600);
+      for (const [i, value] of back.entries())
+        expect(Math.abs(Number(value) - (values[i] ?? 0))).toBeLessThan(1e-4);
+      // Samples of the scores' own distribution, uniform within the atom.
+      const numbers = values.map((value, i) => {
+        const sample = new Float32Array(1);
+        encodeValue(column, value, new Random(3).split(i), sample, 0, false);
+        return present(sample[0]);
+      });
+      expect(new Set(numbers).size, name).toBeGreaterThan(950);
+      expect(isNoisy(column)).toBe(true);
+    }
+  });
+
+  test("atoms have a probability and other values a density, which come to 1 together; of whole numbers all have probabilities", () => {
+    const random = new Random(12);
+    const logNormal = (z: number): number => -0.5 * z * z - 0.5 * Math.log(2 * Math.PI);
+    const reals = Array.from({ length: 800 }, (_, i) => (i % 2 === 0 ? 0 : random.normal()));
+    const wholes = Array.from({ length: 800 }, (_, i) =>
+      i % 2 === 0 ? 3 : Math.round(60 * Math.abs(random.normal())),
+    );
+    /** The mean over noise of a value's likelihood under a standard normal model. */
+    const likelihood = (column: Column, value: number, draws: number): number => {
+      let sum = 0;
+      for (let i = 0; i < draws; i++) {
+        const sample = new Float32Array(1);
+        encodeValue(column, value, new Random(i).split("draw"), sample, 0, false);
+        sum += Math.exp(logNormal(sample[0] ?? 0) + logUnits([column], sample));
+      }
+      return sum / draws;
+    };
+    const real = columnOf(found("real", reals, { scale: "quantile" }), reals, rowsOf(reals));
+    const step = 0.002;
+    let all = likelihood(real, 0, 4000);
+    for (let v = -9; v < 9; v += step) all += step * likelihood(real, v + step / 2, 1);
+    expect(all).toBeGreaterThan(0.98);
+    expect(all).toBeLessThan(1.01);
+    const whole = columnOf(found("whole", wholes, { scale: "quantile" }), wholes, rowsOf(wholes));
+    expect(present(whole.kind === "numeric" ? whole.cells : undefined).scale).toMatchObject({
+      kind: "quantile",
+    });
+    let shares = 0;
+    for (let v = -60; v <= 400; v++) shares += likelihood(whole, v, 200);
+    // Noise of an atom does not reach the half steps beside it, so that the sum is a little below.
+    expect(shares).toBeGreaterThan(0.97);
+    expect(shares).toBeLessThan(1.01);
   });
 
   test("whole numbers that somebody has standardized, but for the last digits of a double", () => {
