@@ -1,3 +1,4 @@
+import { useComputed } from "@preact/signals";
 import { useRef, useState } from "preact/hooks";
 import { number, type TextKey, t } from "../i18n/index.ts";
 import { SquareCanvas } from "../ui/canvas.tsx";
@@ -111,31 +112,67 @@ function FigureList({ runner }: { readonly runner: Runner }) {
   );
 }
 
-/** One model: what it has learnt, how well, and what can be taken along. */
-export function Panel({ runner }: { readonly runner: Runner }) {
-  const canvas = useRef<HTMLCanvasElement | undefined>(undefined);
-  const [isDrawing, setDrawing] = useState(false);
-  const { key } = runner;
-  const entry = MODELS[key];
-  const name = t(entry.name);
+// What changes many times a second is read in leaves alone. A vnode that its parent does not draw anew is kept as it first was, and a component that draws itself
+// anew above others that do would be kept with all that it ever drew.
+
+function Steps({ runner }: { readonly runner: Runner }) {
+  return <span data-figure="step">{t("panel.steps", { step: number(runner.step.value) })}</span>;
+}
+
+/** What is said over the picture; undefined where there is nothing to say. */
+function messageOf(runner: Runner): string | undefined {
   const status = runner.status.value;
   const picture = runner.picture.value;
-  const step = runner.step.value;
+  if (status.kind === "loading") return t("panel.loading");
+  if (status.kind === "failed") {
+    return status.reason === "not-finite"
+      ? t("panel.not-finite")
+      : t("panel.failed", { reason: status.reason });
+  }
+  if (runner.busy.value) return t("panel.computing");
+  return picture?.kind === "none" ? t(WHY[picture.why]) : undefined;
+}
+
+function Plane({
+  runner,
+  canvas,
+}: {
+  readonly runner: Runner;
+  readonly canvas: { current: HTMLCanvasElement | undefined };
+}) {
+  const name = t(MODELS[runner.key].name);
   const view = t(VIEW_NAMES[state.value.view] ?? "view.samples");
-  const isReady = status.kind === "ready";
-  const message =
-    status.kind === "loading"
-      ? t("panel.loading")
-      : status.kind === "failed"
-        ? status.reason === "not-finite"
-          ? t("panel.not-finite")
-          : t("panel.failed", { reason: status.reason })
-        : runner.busy.value
-          ? t("panel.computing")
-          : picture?.kind === "none"
-            ? t(WHY[picture.why])
-            : undefined;
-  const file = (extension: string): string => `${key}-${step}.${extension}`;
+  const message = messageOf(runner);
+  return (
+    <div class="plane">
+      <SquareCanvas
+        label={t("panel.picture", { view, name, step: number(runner.step.value) })}
+        paint={(frame) => paintPicture(frame, runner)}
+        onCanvas={(element) => {
+          canvas.current = element;
+        }}
+      />
+      {message === undefined ? null : (
+        <p class="message" role="status">
+          {message}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Downloads({
+  runner,
+  canvas,
+}: {
+  readonly runner: Runner;
+  readonly canvas: { readonly current: HTMLCanvasElement | undefined };
+}) {
+  const [isDrawing, setDrawing] = useState(false);
+  const hasPath = useComputed(() => runner.picture.value?.kind === "path").value;
+  const isReady = useComputed(() => runner.status.value.kind === "ready").value;
+  const { key } = runner;
+  const file = (extension: string): string => `${key}-${runner.step.peek()}.${extension}`;
   const saveAnimation = async (): Promise<void> => {
     if (canvas.current === undefined) return;
     setDrawing(true);
@@ -147,12 +184,73 @@ export function Panel({ runner }: { readonly runner: Runner }) {
     }
   };
   return (
+    <details>
+      <summary>{t("panel.downloads")}</summary>
+      <div class="row">
+        <button
+          type="button"
+          disabled={!isReady}
+          onClick={async () => saveFile(file("safetensors"), await runner.file())}
+        >
+          {t("panel.weights")}
+        </button>
+        <button
+          type="button"
+          disabled={!isReady}
+          onClick={async () => saveFile(file("onnx"), await runner.onnx())}
+        >
+          {t("panel.onnx")}
+        </button>
+        <button
+          type="button"
+          onClick={() => canvas.current?.toBlob((blob) => blob !== null && saveFile(file("png"), blob))}
+        >
+          {t("panel.png")}
+        </button>
+        <button
+          type="button"
+          disabled={!hasPath || isDrawing}
+          title={hasPath ? undefined : t("panel.gif.path")}
+          onClick={saveAnimation}
+        >
+          {t("panel.gif")}
+        </button>
+        <button
+          type="button"
+          onClick={() =>
+            saveFile(
+              file("ts"),
+              programOf({
+                key,
+                data: runner.data,
+                settings: settingsOf(key),
+                steps: Math.max(1, runner.step.peek()),
+                seed: state.value.seed,
+              }),
+            )
+          }
+        >
+          {t("panel.program")}
+        </button>
+      </div>
+    </details>
+  );
+}
+
+/** One model: what it has learnt, how well, and what can be taken along. */
+export function Panel({ runner }: { readonly runner: Runner }) {
+  const canvas = useRef<HTMLCanvasElement | undefined>(undefined);
+  const { key } = runner;
+  const entry = MODELS[key];
+  const name = t(entry.name);
+  const status = runner.status.value;
+  return (
     <article class="card panel" data-model={key} data-status={status.kind} aria-labelledby={`panel-${key}`}>
       <header>
         <h2 id={`panel-${key}`}>{name}</h2>
         <p class="steps">
-          <span data-figure="step">{t("panel.steps", { step: number(step) })}</span>
-          {isReady ? (
+          <Steps runner={runner} />
+          {status.kind === "ready" ? (
             <span>{t("panel.parameters", { count: number(status.prepared.parameters) })}</span>
           ) : null}
         </p>
@@ -165,20 +263,7 @@ export function Panel({ runner }: { readonly runner: Runner }) {
           <span aria-hidden="true">×</span>
         </button>
       </header>
-      <div class="plane">
-        <SquareCanvas
-          label={t("panel.picture", { view, name, step: number(step) })}
-          paint={(frame) => paintPicture(frame, runner)}
-          onCanvas={(element) => {
-            canvas.current = element;
-          }}
-        />
-        {message === undefined ? null : (
-          <p class="message" role="status">
-            {message}
-          </p>
-        )}
-      </div>
+      <Plane runner={runner} canvas={canvas} />
       <FigureList runner={runner} />
       <LossChart runner={runner} />
       <details open>
@@ -189,56 +274,7 @@ export function Panel({ runner }: { readonly runner: Runner }) {
           ))}
         </div>
       </details>
-      <details>
-        <summary>{t("panel.downloads")}</summary>
-        <div class="row">
-          <button
-            type="button"
-            disabled={!isReady}
-            onClick={async () => saveFile(file("safetensors"), await runner.file())}
-          >
-            {t("panel.weights")}
-          </button>
-          <button
-            type="button"
-            disabled={!isReady}
-            onClick={async () => saveFile(file("onnx"), await runner.onnx())}
-          >
-            {t("panel.onnx")}
-          </button>
-          <button
-            type="button"
-            onClick={() => canvas.current?.toBlob((blob) => blob !== null && saveFile(file("png"), blob))}
-          >
-            {t("panel.png")}
-          </button>
-          <button
-            type="button"
-            disabled={picture?.kind !== "path" || isDrawing}
-            title={picture?.kind === "path" ? undefined : t("panel.gif.path")}
-            onClick={saveAnimation}
-          >
-            {t("panel.gif")}
-          </button>
-          <button
-            type="button"
-            onClick={() =>
-              saveFile(
-                file("ts"),
-                programOf({
-                  key,
-                  data: runner.data,
-                  settings: settingsOf(key),
-                  steps: Math.max(1, step),
-                  seed: state.value.seed,
-                }),
-              )
-            }
-          >
-            {t("panel.program")}
-          </button>
-        </div>
-      </details>
+      <Downloads runner={runner} canvas={canvas} />
     </article>
   );
 }
