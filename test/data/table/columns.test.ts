@@ -339,7 +339,9 @@ test("scales follow from the numbers: standard, log, Yeo–Johnson, ranks", () =
   const spiked = numberShape(Float64Array.from(normal, (z, i) => (i % 2 === 0 ? 0 : Math.exp(z))));
   expect(spiked.scale).toBe("quantile");
   expect(spiked.reason).toBe("learned by ranks (0 is a value of its own, which 50 % of the cells have)");
-  expect(numberShape(Float64Array.from(normal, (z, i) => (i % 2 === 0 ? 0 : Math.round(3 * z)))).scale).not.toBe("quantile");
+  expect(
+    numberShape(Float64Array.from(normal, (z, i) => (i % 2 === 0 ? 0 : Math.round(3 * z)))).scale,
+  ).not.toBe("quantile");
   const shape = numberShape(Float64Array.from(normal));
   expect(shape.histogram.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 10);
   expect(shape.median).toBeCloseTo(0, 10);

@@ -35,7 +35,7 @@ const SCALES: readonly Scale[] = [
   { kind: "quantile", values: [-1, 0, 0, 9, 9, 40], scores: [-2, -1, 0.5, 1, 3, 4] },
   fitScale(
     "quantile",
-    values.map((value, i) => (i % 3 === 0 ? 9 : value)),
+    values.map((value, i) => (i % 3 > 0 ? 9 : value)),
     undefined,
   ),
   ...[0, 0.3, 1, 1.7, 2].map((lambda): Scale => ({ kind: "yeo-johnson", center: 9, unit: 4, lambda })),

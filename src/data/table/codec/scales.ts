@@ -219,8 +219,8 @@ function spreadOut(sorted: Float64Array, runs: readonly Equal[], step: number): 
 }
 
 /**
- * Knots at equal distances on the normal scale, so that tails have as many as the bulk; knots of equal values become one. A value that a tenth of the
- * cells have takes all of its quantiles, where there are others.
+ * Knots at equal distances on the normal scale, so that tails have as many as the bulk; knots of equal values become one. A value that half of
+ * the cells have takes all of its quantiles, where there are others.
  */
 function quantileScale(values: Float64Array, step: number | undefined): Scale {
   const sorted = values.toSorted();

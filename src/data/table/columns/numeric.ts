@@ -108,7 +108,7 @@ function outliersOf(
 }
 
 /** The share of the cells from which a value is an atom, which the model learns as such. */
-export const ATOM = 0.1;
+export const ATOM = 0.5;
 
 /** Different values from which a column is too fine for steps to hold what many of its cells share. */
 const FINE = 50;
