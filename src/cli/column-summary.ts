@@ -51,6 +51,18 @@ function shape({ column, shape }: FoundColumn): string {
   return column.kind === "category" ? bars(column.levels.slice(0, 8).map(({ count }) => count)) : "";
 }
 
+/** Where steps begin that do not begin at 0. */
+function from({
+  minimum,
+  offset,
+}: {
+  readonly minimum: number | string;
+  readonly offset?: number | undefined;
+}): string {
+  if (offset === undefined) return "";
+  return ` from ${typeof minimum === "string" ? minimum : number(minimum)}`;
+}
+
 /** What will be done with a column, and why. */
 function plan(column: TableColumn): string {
   if (!isLearned(column)) return column.why;
@@ -65,7 +77,7 @@ function plan(column: TableColumn): string {
     (column.kind === "real" || column.kind === "whole" || column.kind === "date") &&
     column.resolution !== undefined &&
     (column.kind === "real" || column.resolution > 1)
-      ? `, in steps of ${number(column.resolution)}${column.offset === undefined ? "" : ` from ${typeof column.minimum === "string" ? column.minimum : number(column.minimum)}`}`
+      ? `, in steps of ${number(column.resolution)}${from(column)}`
       : "";
   return column.why === "" ? `${what}${step}` : `${what}${step}; ${column.why}`;
 }

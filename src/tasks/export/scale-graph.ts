@@ -86,10 +86,7 @@ export function toScaleGraph(scale: Scale, value: GraphValue): GraphValue {
     case "quantile":
       return atomsOf(scale).reduce(
         (w, atom) =>
-          value
-            .mul(0)
-            .add((atom.from + atom.to) / 2)
-            .where(value.equal(atom.value), w),
+          value.graph.constant("float64", [(atom.from + atom.to) / 2], []).where(value.equal(atom.value), w),
         between(value, scale.values, scale.scores),
       );
   }

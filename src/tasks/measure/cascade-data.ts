@@ -240,13 +240,12 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
         ];
 
   /** Why the proposal network finds too few objects. */
-  const why = async (session: Session, recall: Recall, images: Source): Promise<string> => {
+  const why = async (session: Session, { images, recall }: Looked, whose: string): Promise<string> => {
     let lower: Recall = { objects: 0, found: 0 };
     for (const index of spread(images.count, MOST_LOOKED)) {
       const windows = await model.proposals(session, await images.pixels(index), LOWER_SCORE);
       lower = addRecall(lower, recallOf(windowBoxes(windows), images.image(index)));
     }
-    const whose = held.count > 0 ? "validation" : "training";
     const [threshold] = model.options.thresholds;
     return `P-Net finds ${percent(recallShare(recall))} of ${showCount(recall.objects)} ${whose} ${recall.objects === 1 ? "object" : "objects"}, where ${percent(LEAST_RECALL)} are wanted; from a score of ${LOWER_SCORE} on in place of ${threshold} it would be ${percent(recallShare(lower))}: ${recallShare(lower) >= LEAST_RECALL ? "lower the first of thresholds, or train longer" : "train longer, or give it a larger part of stageShares"}. R-Net goes on from what it finds`;
   };
@@ -271,14 +270,15 @@ export function cascadeData(set: DetectionSet, model: Mtcnn, options: CascadeDat
     if (ofTrain === undefined || ofHeld === undefined) return undefined;
     const before = STAGES[at - 1] ?? "rnet";
     const isHeld = ofHeld.recall.objects > 0;
-    const { recall } = isHeld ? ofHeld : ofTrain;
+    const judged = isHeld ? ofHeld : ofTrain;
+    const share = recallShare(judged.recall);
     entered = batchesAt(at, ofTrain, ofHeld);
     const short = timeLines(at, ofTrain.images, ofHeld.images);
-    const isLow = before === "pnet" && recallShare(recall) < LEAST_RECALL;
+    const isLow = before === "pnet" && share < LEAST_RECALL;
     return {
-      measures: { [`${before}Recall`]: recallShare(recall) },
+      measures: { [`${before}Recall`]: share },
       warnings: [
-        ...(isLow ? [await why(entering.session, recall, isHeld ? ofHeld.images : ofTrain.images)] : []),
+        ...(isLow ? [await why(entering.session, judged, isHeld ? "validation" : "training")] : []),
         ...short,
         ...windowLines([...ofTrain.limited, ...ofHeld.limited]),
         ...blankLines(at, entered.train, ofTrain.images),

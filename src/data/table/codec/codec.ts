@@ -418,8 +418,8 @@ function logUnit(column: Column, sample: ArrayLike<number>, offset: number): num
   if (cells === undefined) return -Math.log(deviation);
   const w = number * deviation + mean;
   const slope = logSlopeAt(cells.scale, w) - Math.log(deviation);
-  const isDensity = cells.of.kind === "real" || cells.step === undefined || isInAtom(cells.scale, w);
-  return isDensity ? slope : slope + Math.log(cells.step);
+  if (cells.of.kind === "real" || cells.step === undefined || isInAtom(cells.scale, w)) return slope;
+  return slope + Math.log(cells.step);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Scale } from "../../sources/columns.ts";
-import { ATOM } from "../columns/numeric.ts";
+import { ATOM, eachRun } from "../columns/numeric.ts";
 
 // The scales on which numbers are learned: increasing functions w(v) with their inverses and derivatives, and how they follow from data.
 
@@ -192,56 +192,27 @@ const CLEAR = 1e-3;
 const normalScore = (share: number): number =>
   share <= 0.5 ? normalQuantile(share) : -normalQuantile(1 - share);
 
-/** A run of equal values among sorted ones, from the first position to the one after the last. */
-interface Equal {
-  readonly value: number;
-  readonly first: number;
-  readonly end: number;
-}
-
-function runsOf(sorted: Float64Array): readonly Equal[] {
-  const runs: Equal[] = [];
-  for (let first = 0; first < sorted.length; ) {
-    const value = at(sorted, first);
-    let end = first + 1;
-    while (end < sorted.length && sorted[end] === value) end++;
-    runs.push({ value, first, end });
-    first = end;
-  }
-  return runs;
-}
-
-/** Equal values of a table with a step, spread evenly over the step. @param sorted is changed */
-function spreadOut(sorted: Float64Array, runs: readonly Equal[], step: number): void {
-  for (const { value, first, end } of runs) {
-    for (let i = first; i < end; i++) sorted[i] = value + step * ((i - first + 0.5) / (end - first) - 0.5);
-  }
-}
-
 /**
  * Knots at equal distances on the normal scale, so that tails have as many as the bulk; knots of equal values become one. A value that half of
  * the cells have takes all of its quantiles, where there are others.
  */
 function quantileScale(values: Float64Array, step: number | undefined): Scale {
   const sorted = values.toSorted();
-  const runs = runsOf(sorted);
   const count = sorted.length;
-  const isAtom = ({ first, end }: Equal): boolean => end - first >= Math.max(2, ATOM * count);
   const outermost = -normalQuantile(Math.min(0.5 / count, 0.25));
   const within = (score: number): number => Math.max(-outermost, Math.min(outermost, score));
-  const atoms =
-    runs.length < 2
-      ? []
-      : runs.filter(isAtom).map(({ value, first, end }): Atom => {
-          const ends = [first, end].map((position) => within(normalScore(position / count)));
-          return { value, from: ends[0] ?? 0, to: ends[1] ?? 0 };
-        });
-  if (step !== undefined)
-    spreadOut(
-      sorted,
-      runs.filter((run) => !isAtom(run)),
-      step,
-    );
+  const isConstant = sorted[0] === sorted.at(-1);
+  const atoms: Atom[] = [];
+  eachRun(sorted, (value, first, end) => {
+    if (end - first >= Math.max(2, ATOM * count)) {
+      const [from, to] = [within(normalScore(first / count)), within(normalScore(end / count))];
+      if (!isConstant) atoms.push({ value, from, to });
+      return;
+    }
+    if (step === undefined) return;
+    // Equal values of a table with a step are spread evenly over it.
+    for (let i = first; i < end; i++) sorted[i] = value + step * ((i - first + 0.5) / (end - first) - 0.5);
+  });
   const half = Math.max(2, Math.min(MOST_KNOTS / 2, Math.ceil(outermost / KNOT_DISTANCE)));
   const knots: { value: number; scores: number[] }[] = [];
   for (let k = -half; k <= half; k++) {

@@ -13,7 +13,7 @@ import {
 import { missingTest } from "./missing.ts";
 import { type NumberShape, numberShape } from "./numeric.ts";
 import type { ColumnOf, TableColumn } from "./schema.ts";
-import { ColumnTally, divisor } from "./tally.ts";
+import { beyond, ColumnTally, divisor } from "./tally.ts";
 
 // The columns of a table: one pass over all cells for their kinds, and one over the numbers for their shapes.
 
@@ -197,12 +197,12 @@ function dateRange(
   }
   const isDeclared = declared?.kind === "date" && declared.resolution !== undefined;
   const resolution = isDeclared ? column.resolution : column.distinct >= LEAST_STEPS ? Math.max(1, step) : 1;
-  const beyond = first - Math.floor(first / resolution) * resolution;
+  const offset = beyond(first, resolution);
   const range = {
     minimum: dateText(column, minimum),
     maximum: dateText(column, maximum),
     resolution,
-    ...(!isDeclared && beyond !== 0 && { offset: beyond }),
+    ...(!isDeclared && offset !== 0 && { offset }),
   };
   const { minimum: least, maximum: most } = column.declared ?? {};
   const outside = (bound: string | undefined, seen: string, isOutside: (limit: number) => boolean): void => {

@@ -113,6 +113,20 @@ export const ATOM = 0.5;
 /** Different values from which a column is too fine for steps to hold what many of its cells share. */
 const FINE = 50;
 
+/** Visits the runs of equal values among sorted ones: the value, its first position, and the one after its last. `visit` may change the run. */
+export function eachRun(
+  sorted: Float64Array,
+  visit: (value: number, first: number, end: number) => void,
+): void {
+  for (let first = 0; first < sorted.length; ) {
+    const value = sorted[first] ?? Number.NaN;
+    let end = first + 1;
+    while (end < sorted.length && sorted[end] === value) end++;
+    visit(value, first, end);
+    first = end;
+  }
+}
+
 /** The value that most cells have, and the number of different ones. @param sorted numbers */
 function mostCommon(sorted: Float64Array): {
   readonly value: number;
@@ -120,12 +134,10 @@ function mostCommon(sorted: Float64Array): {
   readonly distinct: number;
 } {
   let [value, most, distinct] = [Number.NaN, 0, 0];
-  for (let first = 0; first < sorted.length; distinct++) {
-    let end = first + 1;
-    while (end < sorted.length && sorted[end] === sorted[first]) end++;
-    if (end - first > most) [value, most] = [sorted[first] ?? Number.NaN, end - first];
-    first = end;
-  }
+  eachRun(sorted, (own, first, end) => {
+    distinct++;
+    if (end - first > most) [value, most] = [own, end - first];
+  });
   return { value, share: most / Math.max(1, sorted.length), distinct };
 }
 

@@ -101,6 +101,12 @@ export function divisor(a: number, b: number): number {
   return x;
 }
 
+/** What a whole number is beside multiples of a step: from 0 to below the step. */
+export function beyond(value: number, step: number): number {
+  const rest = value % step;
+  return rest < 0 ? rest + step : rest;
+}
+
 /** Offset of a date with a zone, as it is written: `Z`, `+02:00`. */
 function zoneOf(text: string): string {
   const [, zone = "Z"] = /(Z|[+-]\d\d(?::?\d\d)?)\s*$/i.exec(text) ?? [];
@@ -192,8 +198,7 @@ export class ColumnTally {
 
   /** What numbers are beside multiples of so many units of 10^−decimals, in these units. */
   offset(step: number): number {
-    const beyond = (this.#origin ?? 0) % step;
-    return beyond < 0 ? beyond + step : beyond;
+    return beyond(this.#origin ?? 0, step);
   }
 
   gap(): void {
