@@ -1,21 +1,33 @@
 import { z } from "zod";
 import { amount, layerCount, positiveAmount, stepCount, unitCount, unrolledSteps } from "../bounds.ts";
-import type { DensityScoreOptions, Losses } from "../model/capabilities.ts";
+import type { DensityScoreOptions, ExportedScore, Losses } from "../model/capabilities.ts";
 import type { DataInfo, SymbolicBatch } from "../model/data-info.ts";
 import { builderOf } from "../model/definition.ts";
 import {
   dormandPrince,
+  dormandPrinceGraph,
   evenTimes,
   FIXED_STEP_METHODS,
   type FixedStepMethod,
   integrate,
+  SOLVED_INSIDE,
   type Velocity,
 } from "../ode/index.ts";
 import { parseOptions } from "../options.ts";
 import type { Feeds, Session } from "../program/program.ts";
 import { Random } from "../random.ts";
 import { outputAt } from "../tensor/graph.ts";
-import { concat, constant, float32, int64, type NdArray, slice, type Tensor } from "../tensor/index.ts";
+import {
+  concat,
+  constant,
+  float32,
+  input,
+  int64,
+  type NdArray,
+  slice,
+  type Tensor,
+  where,
+} from "../tensor/index.ts";
 import { defineFlow } from "./define.ts";
 import { objectiveOptions } from "./densities/objective.ts";
 import {
@@ -250,14 +262,52 @@ export class ContinuousFlow extends FlowModel {
     return (await end.run({ state: solved })).logProb as NdArray<"float32">;
   }
 
-  /** Hutchinson's probes, one for each row; undefined where the trace is exact. */
+  /** Hutchinson's probes, one for each row from a generator of its own; undefined where the trace is exact. */
   private probes(rows: number, seed: number): NdArray<"float32"> | undefined {
     if (this.continuous.isExact) return undefined;
-    const data = new Float32Array(rows * this.dimensions);
-    const random = new Random(seed).split("probe");
-    if (this.continuous.options.probe === "gaussian") random.fillNormal(data);
-    else for (const i of data.keys()) data[i] = random.uniform() < 0.5 ? 1 : -1;
-    return float32(data, [rows, this.dimensions]);
+    const { dimensions } = this;
+    const data = new Float32Array(rows * dimensions);
+    const random = new Random(seed).split("score");
+    for (let row = 0; row < rows; row++) {
+      const own = random.split(row).split("probe");
+      const probe = data.subarray(row * dimensions, (row + 1) * dimensions);
+      if (this.continuous.options.probe === "gaussian") own.fillNormal(probe);
+      else for (const i of probe.keys()) probe[i] = own.uniform() < 0.5 ? 1 : -1;
+    }
+    return float32(data, [rows, dimensions]);
+  }
+
+  /** `score` with its usual options as one graph, with the same choice of steps. */
+  exportedScore(): ExportedScore {
+    const { dimensions, conditioning, continuous } = this;
+    const { tolerance, maxEvaluations } = solverSettings({});
+    const x = input("x", ["batch", ...this.info.sampleShape]);
+    const rows = outputAt(x.shape, 0);
+    const isNormal = continuous.options.probe === "gaussian";
+    const drawn = continuous.isExact
+      ? undefined
+      : input("probe", ["batch", dimensions], isNormal ? "float32" : "float64");
+    const probe = drawn === undefined || isNormal ? drawn : where(drawn.less(0.5), constant(1), constant(-1));
+    const logDensity = conditioning.overClasses(x, undefined, (label) => {
+      const { target, context } = conditioning.divide(x, label);
+      const traced = (state: Tensor, time: Tensor): Tensor => {
+        const at = time.cast("float32").reshape([1]);
+        const here = slice(state, 1, 0, dimensions);
+        const [velocity, trace] = continuous.velocityAndTrace(here, at, context, probe);
+        return concat([velocity, trace.unsqueeze(1)], 1);
+      };
+      const none = constant(0).broadcastTo([rows, 1]);
+      const options = { rtol: tolerance, atol: tolerance, maxEvaluations };
+      const end = dormandPrinceGraph(traced, concat([target, none], 1), 0, 1, options);
+      const logDet = slice(end, 1, dimensions, dimensions + 1).squeeze(1);
+      return this.base.logProb(slice(end, 1, 0, dimensions)).add(logDet);
+    });
+    const distribution = isNormal ? "normal" : "uniform";
+    return {
+      logDensity,
+      draws: drawn === undefined ? [] : [{ name: "probe", distribution, shape: [dimensions] }],
+      note: SOLVED_INSIDE,
+    };
   }
 
   /** The log-density and the code as a graph; the trace is exact there, whatever training uses. */

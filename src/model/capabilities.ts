@@ -335,6 +335,8 @@ export interface Exportable {
    * @param rows samples that are scored in one pass, which decides how many codes are drawn in it
    */
   exportedBound?(rows: number): ExportedBound;
+  /** The graph of `score`, where that is more than `logProb`. */
+  exportedScore?(): ExportedScore;
   /**
    * The graphs by which partly known rows are completed outside, by `completeRows` of flows. Undefined where there are none.
    * @throws GradientError where the log-density has no gradient
@@ -359,6 +361,27 @@ export interface ExportedCompletion {
   /** Noise of a draw: what it is, and how many numbers. */
   readonly noise: { readonly kind: "normal" | "uniform" | "logistic" | "mixture"; readonly size: number };
   readonly course: { readonly iterations: number; readonly leapfrogs: number; readonly startPower: number };
+}
+
+/** Numbers that a score draws for each sample: those of `Random(seed).split("score").split(sample).split(name)`. */
+export interface ScoreDraws {
+  /** Of the generator, and of the input. */
+  readonly name: string;
+  /** Standard normals are float32, and uniforms on (0, 1) float64. */
+  readonly distribution: "normal" | "uniform";
+  /** Shape of what one generator draws. */
+  readonly shape: readonly number[];
+  /** Where there is a generator for each of so many numbers, `….split(k)`: the input begins with an axis of them. */
+  readonly count?: number;
+}
+
+/** The graph of a score. */
+export interface ExportedScore {
+  /** Nats, [batch], of the input `x` [batch, …sampleShape], which must be finite, and of an input [batch, …] for each of `draws`. */
+  readonly logDensity: Tensor;
+  readonly draws: readonly ScoreDraws[];
+  /** What a reader must know. */
+  readonly note: string;
 }
 
 /** A score log (1/k) Σ wᵢ in parts, each with one row for each sample or weight. */

@@ -21,7 +21,15 @@ export const dormandPrinceTableau: ButcherTableau = {
 };
 
 /** Weights of the fifth-order result minus those of the embedded fourth-order one. */
-const errorWeights = [71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40];
+export const errorWeights: readonly number[] = [
+  71 / 57600,
+  0,
+  -71 / 16695,
+  71 / 1920,
+  -17253 / 339200,
+  22 / 525,
+  -1 / 40,
+];
 
 export interface AdaptiveOptions {
   /** Relative tolerance of one step. */
@@ -47,13 +55,32 @@ export interface AdaptiveResult<D extends FloatType> {
   readonly rejected: number;
 }
 
-const SAFETY = 0.9;
-const SLOWEST = 0.2;
-const FASTEST = 5;
-// PI control for a method whose error estimate has order 5 (Hairer and Wanner, Solving ODEs II, section IV.2): the
-// exponents 0.7/5 and 0.4/5 give smooth step sizes where the plain controller oscillates.
-const PROPORTIONAL = 0.7 / 5;
-const INTEGRAL = 0.4 / 5;
+/**
+ * How the length of the next step is chosen. PI control for a method whose error estimate has order 5 (Hairer and Wanner, Solving ODEs II,
+ * section IV.2): the exponents 0.7/5 and 0.4/5 give smooth step sizes where the plain controller oscillates.
+ */
+export const STEP_CONTROL = {
+  safety: 0.9,
+  slowest: 0.2,
+  fastest: 5,
+  proportional: 0.7 / 5,
+  integral: 0.4 / 5,
+  /** Of the error, after a step that was not accepted: one over its order. */
+  rejected: 1 / 5,
+  /** The least errors that are reckoned with. */
+  leastError: 1e-10,
+  leastPrevious: 1e-4,
+} as const;
+
+/** Numbers of the first step's length: Hairer, Nørsett and Wanner, Solving ODEs I, section II.4, "Starting Step Size". */
+export const FIRST_STEP = {
+  small: 1e-5,
+  share: 0.01,
+  least: 1e-6,
+  flat: 1e-15,
+  shorter: 1e-3,
+  longer: 100,
+} as const;
 
 /**
  * Integrates dx/dt = velocity(x, t) from one time to another by the adaptive Dormand–Prince method of order 5 with PI
@@ -88,6 +115,7 @@ export async function dormandPrince<D extends FloatType>(
     return velocity(state, time);
   };
 
+  const { safety, slowest, fastest, proportional, integral, leastError, leastPrevious } = STEP_CONTROL;
   let state = initial;
   let time = from;
   let first = await counted(state, time);
@@ -115,14 +143,13 @@ export async function dormandPrince<D extends FloatType>(
       time = next;
       first = stages.at(-1) ?? first;
       onStep?.(time);
-      const bounded = Math.max(error, 1e-10);
-      const factor = SAFETY * bounded ** -PROPORTIONAL * previousError ** INTEGRAL;
-      step = Math.abs(length) * Math.min(FASTEST, Math.max(SLOWEST, factor));
-      previousError = Math.max(error, 1e-4);
+      const factor = safety * Math.max(error, leastError) ** -proportional * previousError ** integral;
+      step = Math.abs(length) * Math.min(fastest, Math.max(slowest, factor));
+      previousError = Math.max(error, leastPrevious);
     } else {
       rejected++;
-      const factor = Number.isFinite(error) ? SAFETY * error ** (-1 / 5) : SLOWEST;
-      step = Math.abs(length) * Math.max(SLOWEST, factor);
+      const factor = Number.isFinite(error) ? safety * error ** -STEP_CONTROL.rejected : slowest;
+      step = Math.abs(length) * Math.max(slowest, factor);
     }
   }
   return { state, evaluations, accepted, rejected };
@@ -154,7 +181,7 @@ function scaledNorm(
   return Math.sqrt(worst / length);
 }
 
-/** A first step length (Hairer, Nørsett and Wanner, Solving ODEs I, section II.4, "Starting Step Size"). */
+/** A first step length; see `FIRST_STEP`. */
 async function startingStep<D extends FloatType>(
   velocity: Velocity<D>,
   state: NdArray<D>,
@@ -163,17 +190,19 @@ async function startingStep<D extends FloatType>(
   to: number,
   norm: ScaledNorm,
 ): Promise<number> {
+  const { small, share, least, flat, shorter, longer } = FIRST_STEP;
   const span = Math.abs(to - from);
   const stateNorm = norm(state, state, state);
   const velocityNorm = norm(first, state, state);
   const guess = Math.min(
     span,
-    stateNorm < 1e-5 || velocityNorm < 1e-5 ? 1e-6 * span : (0.01 * stateNorm) / velocityNorm,
+    stateNorm < small || velocityNorm < small ? least * span : (share * stateNorm) / velocityNorm,
   );
   const forward = Math.sign(to - from) * guess;
   const second = await velocity(addScaled(state, [forward], [first]), from + forward);
   const curvature = norm(addScaled(second, [-1], [first]), state, state) / guess;
   const steepest = Math.max(velocityNorm, curvature);
-  const fitting = steepest <= 1e-15 ? Math.max(1e-6 * span, guess * 1e-3) : (0.01 / steepest) ** (1 / 5);
-  return Math.min(span, 100 * guess, fitting);
+  const fitting =
+    steepest <= flat ? Math.max(least * span, guess * shorter) : (share / steepest) ** STEP_CONTROL.rejected;
+  return Math.min(span, longer * guess, fitting);
 }

@@ -4,6 +4,7 @@ export {
   dormandPrince,
   dormandPrinceTableau,
 } from "./dormand-prince.ts";
+export { dormandPrinceGraph, type GraphVelocity, SOLVED_INSIDE } from "./graph.ts";
 export {
   addScaled,
   type ButcherTableau,

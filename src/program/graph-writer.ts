@@ -326,15 +326,15 @@ export class GraphWriter {
 
   /**
    * Runs a body so often, each time with the state that the time before has left.
-   * @param body writes the body's nodes; they may read values of this graph
+   * @param body writes the body's nodes; they may read values of this graph. `step` is the number of times before, a scalar of int64
    */
   loop(
     count: number,
     state: readonly GraphValue[],
-    body: (graph: GraphWriter, state: readonly GraphValue[]) => LoopResults,
+    body: (graph: GraphWriter, state: readonly GraphValue[], step: GraphValue) => LoopResults,
   ): LoopResults {
     const inner = new GraphWriter(this);
-    inner.input(this.fresh("step"), "int64", []);
+    const step = inner.input(this.fresh("step"), "int64", []);
     const going = inner.input(this.fresh("going"), "bool", []);
     const held = state.map(({ type }) => {
       const name = this.fresh("state");
@@ -343,7 +343,7 @@ export class GraphWriter {
       );
       return new GraphValue(inner, name, type);
     });
-    const results = body(inner, held);
+    const results = body(inner, held, step);
     for (const value of [going, ...results.state, ...results.gathered]) {
       const name = this.fresh("result");
       inner.node("Identity", [value.name], [name]);

@@ -1,5 +1,5 @@
 import { OptionError } from "../../errors.ts";
-import type { BoundTerm, DensityScoreOptions } from "../../model/capabilities.ts";
+import type { BoundTerm, DensityScoreOptions, ExportedScore } from "../../model/capabilities.ts";
 import type { Session } from "../../program/program.ts";
 import { Random } from "../../random.ts";
 import {
@@ -7,6 +7,7 @@ import {
   elementCount,
   float32,
   gather,
+  input,
   int64,
   type NdArray,
   normal,
@@ -146,15 +147,19 @@ export async function chainBound(
     const classOf = Array.from({ length: n }, (_, i) =>
       label === undefined ? classes : Number(label.data[first + i]),
     );
-    const inputs = (steps: readonly number[], name: string) => ({
+    const inputs = (steps: readonly number[], noise: NdArray<"float32">) => ({
       x: float32(x.data.subarray(first * size, (first + n) * size), [n, ...sampleShape]),
-      noise: normalRows(randoms, sampleShape, name),
+      noise,
       step: int64(steps, [n]),
       ...(classes > 0 && { label: int64(classOf, [n]) }),
     });
+    const [ofNoise, ofSteps] = ["noise", "step"].map((name) => randoms.map((own) => own.split(name))) as [
+      Random[],
+      Random[],
+    ];
     for (const [k, { first: from, size: width }] of chain.entries()) {
-      const steps = randoms.map((own) => from + own.split("step").split(k).integer(width));
-      const { term: values } = await term.run(inputs(steps, `noise ${k}`));
+      const steps = ofSteps.map((own) => from + own.split(k).integer(width));
+      const { term: values } = await term.run(inputs(steps, normalRows(ofNoise, sampleShape, k)));
       for (let i = 0; i < n; i++) {
         // Terms come averaged over components.
         const nats = Number(values.data[i]) * size * width;
@@ -162,7 +167,9 @@ export async function chainBound(
         parts.steps[first + i] = (parts.steps[first + i] ?? 0) + nats;
       }
     }
-    const predicted = await estimate.run(inputs(new Array<number>(n).fill(1), "noise"));
+    const predicted = await estimate.run(
+      inputs(new Array<number>(n).fill(1), normalRows(randoms, sampleShape, "first")),
+    );
     for (let i = 0; i < n; i++) {
       const row = (array: ArrayLike<number>): Float32Array =>
         (array as Float32Array).subarray(i * size, (i + 1) * size);
@@ -199,21 +206,28 @@ export async function chainScore(
   );
 }
 
-/** Steps of the bound that a graph takes of each sample. */
+/** Steps of the bound that a graph for programs takes of each sample. */
 const GRAPH_TERMS = 20;
 
-/**
- * The bound inside a graph, in nats and data units, [n], from the terms of a few steps: noisier than `chainScore`.
- * @param label classes [n]; default: any class
- */
-export function chainLogProb(
+/** What the terms of a bound are computed with, inside a graph. */
+interface GraphDraws {
+  /** Where in its part of the chain the step of a term is, as shares of it: [terms, n], in float32 or float64. */
+  readonly within: Tensor;
+  /** [terms, n, …]. */
+  readonly noises: Tensor;
+  /** Of L_0, [n, …]. */
+  readonly first: Tensor;
+}
+
+/** The bound inside a graph from the terms of some steps, in nats and data units, [n]. @param label classes [n]; default: any class */
+function boundGraph(
   { model, schedule, terms, decoder }: ChainBound,
   x: Tensor,
+  { within, noises, first }: GraphDraws,
   label?: Tensor,
 ): Tensor {
-  const rows = Number(x.shape[0]);
-  const { sampleShape } = model.data;
-  const size = elementCount(sampleShape);
+  const rows = x.shape[0] ?? 1;
+  const size = elementCount(model.data.sampleShape);
   const data = model.units.toModel(x);
   const { classes } = model.condition;
   const given = classes > 0 ? (label ?? constant(classes, "int64").broadcastTo([rows])) : undefined;
@@ -223,14 +237,18 @@ export function chainLogProb(
     const { output, variance } = model.predict(state, time, given);
     return terms.termOf({ data, denoised: model.convert(state, output, time, "data"), variance, step });
   };
-  const parts = strata(schedule.steps, GRAPH_TERMS);
+  const parts = strata(schedule.steps, Number(within.shape[0]));
   const column = (values: readonly number[]): Tensor => constant(float32(values, [values.length, 1]));
   const widths = column(parts.map(({ size: width }) => width));
-  // In float32 a uniform number times a width may round up to it.
-  const within = uniform([parts.length, rows]).mul(widths).floor().minimum(widths.sub(1));
-  const steps = within.add(column(parts.map(({ first }) => first))).cast("int64");
-  const noises = normal([parts.length, ...x.shape]);
-  const decoded = at(constant(1, "int64").broadcastTo([rows]), normal(x.shape));
+  const exactWidths = widths.cast(within.dtype);
+  // A uniform number of few digits times a width may round up to it.
+  const steps = within
+    .mul(exactWidths)
+    .floor()
+    .minimum(exactWidths.sub(1))
+    .cast("int64")
+    .add(column(parts.map(({ first }) => first)).cast("int64"));
+  const decoded = at(constant(1, "int64").broadcastTo([rows]), first);
   const [sum] = whileLoop(
     [decoded],
     ([total], k) => {
@@ -250,4 +268,39 @@ export function chainLogProb(
     .mul(0.5);
   const shift = decoder === "gaussian" ? Math.log(model.units.factor) : 0;
   return sum.add(prior).add(shift).mul(-size);
+}
+
+/**
+ * The bound inside a graph, in nats and data units, [n], from the terms of a few steps: noisier than `chainScore`.
+ * @param label classes [n]; default: any class
+ */
+export function chainLogProb(bound: ChainBound, x: Tensor, label?: Tensor): Tensor {
+  const terms = strata(bound.schedule.steps, GRAPH_TERMS).length;
+  const draws = {
+    within: uniform([terms, x.shape[0] ?? 1]),
+    noises: normal([terms, ...x.shape]),
+    first: normal(x.shape),
+  };
+  return boundGraph(bound, x, draws, label);
+}
+
+/** `chainScore` with its usual options as one graph, of the same draws. */
+export function exportedChainScore(bound: ChainBound): ExportedScore {
+  const { sampleShape: shape } = bound.model.data;
+  const count = strata(bound.schedule.steps, USUAL_TERMS).length;
+  const x = input("x", ["batch", ...shape]);
+  const logDensity = boundGraph(bound, x, {
+    within: input("step", [count, "batch"], "float64"),
+    noises: input("noise", [count, "batch", ...shape]),
+    first: input("first", ["batch", ...shape]),
+  });
+  return {
+    logDensity,
+    draws: [
+      { name: "step", distribution: "uniform", shape: [], count },
+      { name: "noise", distribution: "normal", shape, count },
+      { name: "first", distribution: "normal", shape },
+    ],
+    note: `A lower bound, of ${count} steps of the chain that are drawn for each row.`,
+  };
 }

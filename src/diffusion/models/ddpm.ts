@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { stepCount } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
-import type { ScoreParts } from "../../model/capabilities.ts";
+import type { ExportedScore, ScoreParts } from "../../model/capabilities.ts";
 import type { DataInfo } from "../../model/data-info.ts";
 import type { Session } from "../../program/program.ts";
 import type { NdArray, Tensor } from "../../tensor/index.ts";
@@ -12,6 +12,7 @@ import {
   chainBound,
   chainLogProb,
   chainScore,
+  exportedChainScore,
   USUAL_TERMS,
 } from "../density/chain-score.ts";
 import type { Decoder } from "../density/variational.ts";
@@ -167,6 +168,11 @@ export class Ddpm extends DiffusionModel {
     options?: ChainScoreOptions,
   ): Promise<NdArray<"float32">> {
     return chainScore(this.bound, session, x, options);
+  }
+
+  /** `score` as one graph; see `exportedChainScore`. */
+  override exportedScore(): ExportedScore {
+    return exportedChainScore(this.bound);
   }
 }
 

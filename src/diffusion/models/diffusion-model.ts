@@ -5,6 +5,7 @@ import type {
   EditOptions,
   Editor,
   Exportable,
+  ExportedScore,
   GradualSampler,
   Inpainter,
   InpaintOptions,
@@ -22,13 +23,9 @@ import { sampleInParts } from "../../model/sampling.ts";
 import type { Velocity } from "../../ode/index.ts";
 import type { Session } from "../../program/program.ts";
 import { elementCount, float32, type NdArray, normal, split, type Tensor } from "../../tensor/index.ts";
-import {
-  type FlowDensityOptions,
-  flowLogProb,
-  flowScore,
-  usualTolerance,
-  usualTrace,
-} from "../density/flow.ts";
+import { usualTolerance, usualTrace } from "../density/course.ts";
+import { type FlowDensityOptions, flowScore } from "../density/flow.ts";
+import { exportedFlowScore, flowLogProb } from "../density/flow-graph.ts";
 import {
   ClassCondition,
   type ClassOptions,
@@ -428,6 +425,11 @@ export class DiffusionModel
   /** What the network predicts as a graph, in the units it works in, and the denoiser where that is something else. */
   exported(): ExportedGraph {
     return exportedNetwork(this);
+  }
+
+  /** `score` as one graph; see `exportedFlowScore`. */
+  exportedScore(): ExportedScore {
+    return exportedFlowScore(this);
   }
 
   /** A whole sampler as a graph; see `exportedSampler`. @throws OptionError as there */

@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { nameList } from "../../bounds.ts";
 import { OptionError } from "../../errors.ts";
-import type { DataInfo } from "../../model/data-info.ts";
-import { classShares, drawClass } from "../../model/data-info.ts";
+import { classMixture } from "../../model/class-mixture.ts";
+import { type DataInfo, drawClass } from "../../model/data-info.ts";
 import { nearest } from "../../nearest.ts";
 import { Random } from "../../random.ts";
-import { float32, int64, type NdArray } from "../../tensor/array.ts";
-import { concat, constant, elementCount, oneHot, slice, stack, type Tensor } from "../../tensor/index.ts";
+import { float32, type NdArray } from "../../tensor/array.ts";
+import { concat, elementCount, oneHot, slice, type Tensor } from "../../tensor/index.ts";
 
 /** Options that make a flow conditional; every flow has them. */
 export const conditioningOptions = z.strictObject({
@@ -167,11 +167,7 @@ export class Conditioning {
    */
   overClasses(x: Tensor, label: Tensor | undefined, logProb: (label: Tensor | undefined) => Tensor): Tensor {
     if (this.classes === 0 || label !== undefined) return logProb(label);
-    const rows = x.shape[0] ?? 1;
-    const terms = classShares(this.data).flatMap((share, k) =>
-      share === 0 ? [] : [logProb(constant(int64([k], [1])).broadcastTo([rows])).add(Math.log(share))],
-    );
-    return stack(terms, 1).logSumExp(1);
+    return classMixture(this.data, x.shape[0] ?? 1, logProb);
   }
 
   /**

@@ -28,7 +28,7 @@ export interface AbilityFile {
   readonly note: ExportedAbility;
   /** Further files, by their names. */
   readonly parts?: Readonly<Record<string, Uint8Array>>;
-  /** Absent where several networks stand inside: the file is written in float32 alone. */
+  /** Absent where several networks stand inside, or one in the loop of a solver: the file is written in float32 alone. */
   readonly network?: InnerNetwork;
 }
 

@@ -214,7 +214,7 @@ async function inPrecision(
         smaller.push(await smallerFile(one, precision, { run, weights, data, calibrate }));
         continue;
       }
-      const kept = `The weights stay in float32: several networks stand inside, which are not written in ${precision}.`;
+      const kept = `The weights stay in float32: several networks, or one in a loop of a solver, are not written in ${precision}.`;
       smaller.push({ ...file, note: { ...file.note, notes: [...(file.note.notes ?? []), kept] } });
     }
     return smaller;

@@ -1,5 +1,7 @@
+import type { ScoreDraws } from "../../model/capabilities.ts";
 import type { GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import type { RandomKey } from "../../random.ts";
+import { elementCount } from "../../tensor/index.ts";
 
 // The generator of `random.ts` within a graph, so that a model outside draws the numbers that eidos draws for a row. Words of 32 bits are
 // whole numbers of int64 from 0 to 2³² − 1: the runtimes have few operators for unsigned ones.
@@ -184,15 +186,49 @@ function normalsOf(graph: GraphWriter, bits: GraphValue, size: number): GraphVal
   return normals.reshape([-1, pairs]).slice(0, size, 1).cast("float32");
 }
 
+/** The key of the child of a name, as `Random.split` makes it: a loop over its characters, since written out they are hundreds of nodes. */
+function named(graph: GraphWriter, keys: Words, name: string): Words {
+  const characters = Array.from({ length: name.length }, (_, i) => name.charCodeAt(i));
+  const codes = graph.constant("int64", characters, [name.length]);
+  const { state } = graph.loop(name.length, absorb(keys, 2), (inner, words, step) => ({
+    state: absorb(words as unknown as Words, inner.op("Gather", [codes, step])),
+    gathered: [],
+  }));
+  return state as unknown as Words;
+}
+
 /** The words that `Random` begins with where it is given a number, and the characters of a label. */
 const SEEDED: RandomKey = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344];
 
+/** Rows of a batch, by the number of its first row among all. */
+interface BatchOfRows {
+  /** Numbers of the rows among all that are read, int64 [n]. */
+  readonly rows: GraphValue;
+  /** How many rows a batch has. */
+  readonly batch: number;
+}
+
 /**
- * Standard normals of passes over batches that are scored by a seed of their own (`Model.score`): `Random(seed).split("score")`, where the seed
- * is what the generator of a batch draws first, has a child for each pass, by its path of numbers, and that fills the first leaf.
+ * The generators of batches that are scored by a seed of their own (`Model.score`), `Random(seed).split("score")`, where the seed is what the
+ * generator of a batch draws first; and the numbers of the rows in their batches. Both [n].
  * @param key of the generator that has a child for each batch
- * @param rows numbers of the rows among all that are read, int64 [n]
- * @param batch how many rows a batch has
+ */
+function scoringWords(
+  graph: GraphWriter,
+  key: RandomKey,
+  { rows, batch }: BatchOfRows,
+): { readonly words: Words; readonly own: GraphValue } {
+  const first = rows.div(batch).mul(batch);
+  const ofBatch = next(children(wordsOf(graph, [key], [1]), first)).value;
+  // `integer(2 ** 31)`, a seed below 2³².
+  const seeded = absorb(absorb(wordsOf(graph, [SEEDED], [1]), right(ofBatch, 1)), 0);
+  return { words: named(graph, seeded, "score"), own: rows.sub(first) };
+}
+
+/**
+ * Standard normals of passes over batches that are scored by a seed of their own: the generator of the score has a child for each pass, by its
+ * path of numbers, and that fills the first leaf.
+ * @param key of the generator that has a child for each batch
  * @param paths of the passes, all of one length
  * @param size normals that a pass draws for a row
  * @returns float32 [n, passes, size]
@@ -200,26 +236,52 @@ const SEEDED: RandomKey = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344];
 export function normalsOfPasses(
   graph: GraphWriter,
   key: RandomKey,
-  rows: GraphValue,
-  {
-    batch,
-    paths,
-    size,
-  }: { readonly batch: number; readonly paths: readonly (readonly number[])[]; readonly size: number },
+  of: BatchOfRows,
+  { paths, size }: { readonly paths: readonly (readonly number[])[]; readonly size: number },
 ): GraphValue {
-  const first = rows.div(batch).mul(batch);
-  const ofBatch = next(children(wordsOf(graph, [key], [1]), first)).value;
-  // `integer(2 ** 31)`, a seed below 2³².
-  let words = absorb(absorb(wordsOf(graph, [SEEDED], [1]), right(ofBatch, 1)), 0);
-  words = absorb(words, 2);
-  for (const character of "score") words = absorb(words, character.charCodeAt(0));
+  const { words, own } = scoringWords(graph, key, of);
   let passes = words.map((word) => word.unsqueeze(1)) as unknown as Words;
   for (const at of paths[0]?.keys() ?? []) {
     const labels = paths.map((path) => path[at] ?? 0);
     passes = children(passes, graph.constant("int64", labels, [1, labels.length]));
   }
-  const state = children(children(passes, 0), rows.sub(first).unsqueeze(1));
+  const state = children(children(passes, 0), own.unsqueeze(1));
   const pairs = evenOf(size);
   const bits = drawn(graph, state, pairs).transpose(1, 2, 0).reshape([-1, pairs]);
   return normalsOf(graph, bits, size).reshape([-1, paths.length, size]);
+}
+
+/**
+ * The generators of rows, from which a model draws as it scores them: [n].
+ * @param key of the generator that has a child for each batch
+ */
+export function generatorsOfRows(graph: GraphWriter, key: RandomKey, of: BatchOfRows): Words {
+  const { words, own } = scoringWords(graph, key, of);
+  return children(words, own);
+}
+
+/**
+ * What a model draws for each row that it scores.
+ * @param rows the generators of the rows
+ * @returns standard normals in float32 or uniforms on (0, 1) in float64, [n, …shape], or [count, n, …shape]
+ */
+export function drawsOfScore(
+  graph: GraphWriter,
+  rows: Words,
+  { name, distribution, shape, count }: ScoreDraws,
+): GraphValue {
+  const ofRows = named(graph, rows, name);
+  const numbers = Array.from({ length: count ?? 1 }, (_, k) => k);
+  const state =
+    count === undefined
+      ? ofRows
+      : children(
+          ofRows.map((word) => word.unsqueeze(0)) as unknown as Words,
+          graph.constant("int64", numbers, [count, 1]),
+        );
+  const size = elementCount(shape);
+  const draws = distribution === "normal" ? evenOf(size) : size;
+  const bits = drawn(graph, state, draws).reshape([draws, -1]).transpose(1, 0);
+  const values = distribution === "normal" ? normalsOf(graph, bits, size) : uniformOf(bits);
+  return values.reshape(count === undefined ? [-1, ...shape] : [count, -1, ...shape]);
 }

@@ -2,18 +2,18 @@ import { type Column, columnsSchema } from "../../data/sources/columns.ts";
 import type { Binarization } from "../../data/sources/data-set.ts";
 import { isPicture } from "../../data/sources/data-set.ts";
 import { isNoisy } from "../../data/table/codec/index.ts";
-import type { ExportedBound } from "../../model/capabilities.ts";
+import type { ExportedBound, ExportedScore } from "../../model/capabilities.ts";
 import type { ExportedPort } from "../../model/exported.ts";
 import { type GraphValue, GraphWriter } from "../../program/graph-writer.ts";
 import { exportOnnx, graphOf, type RandomInput, type State } from "../../program/program.ts";
-import { Random } from "../../random.ts";
+import { Random, type RandomKey } from "../../random.ts";
 import { elementCount, input, type Tensor } from "../../tensor/index.ts";
 import type { RunConfig } from "../../train/run-config.ts";
 import { SOURCE_BATCH } from "../run/inputs.node.ts";
 import type { AbilityFile, ExportSubject, InnerNetwork, NetworkInput } from "./ability.ts";
 import { columnPort, PortNames, ROWS } from "./column-ports.ts";
 import { encodeColumns, inputTypeOf } from "./encode-graph.ts";
-import { drawsOfRows, leafOfRows, normalsOfPasses } from "./random-graph.ts";
+import { drawsOfRows, drawsOfScore, generatorsOfRows, leafOfRows, normalsOfPasses } from "./random-graph.ts";
 
 // Score and features of a model as files that take and give data in their own units: columns of a table, bytes of an image.
 
@@ -191,6 +191,34 @@ function repeated(graph: GraphWriter, value: GraphValue, count: number): GraphVa
   return value.gather(rows.add(zeros).reshape([-1]));
 }
 
+/** Of the generator that has a child for each batch that is scored. */
+const scoringKey = (seed: number): RandomKey => new Random(seed).split("score").key;
+
+const batchesOf = ({ rows }: ReadSamples) => ({ rows, batch: SOURCE_BATCH });
+
+/** What `eidos score` gives by a graph of its own, of the same draws: float64 [n]. */
+function ownScore(
+  graph: GraphWriter,
+  read: ReadSamples,
+  { logDensity, draws }: ExportedScore,
+  { weights, seed, config }: ExportSubject,
+): GraphValue {
+  const generators =
+    draws.length === 0 ? undefined : generatorsOfRows(graph, scoringKey(seed), batchesOf(read));
+  const drawn = draws.flatMap((draw) =>
+    generators === undefined ? [] : [[draw.name, drawsOfScore(graph, generators, draw)] as const],
+  );
+  const { x, bad } = read;
+  // One row decides the steps of all: what is no number must not get that far.
+  const rest = config.dataInfo.sampleShape.map((_, i) => i + 1);
+  const finite = bad === undefined ? x : graph.constant("float32", [0], []).where(bad.unsqueeze(...rest), x);
+  const found = graph.include(exportOnnx({ logDensity }, weights), {
+    x: finite,
+    ...Object.fromEntries(drawn),
+  });
+  return (found.logDensity as GraphValue).cast("float64");
+}
+
 /** The bound that `eidos score` gives by a mean of weights of many codes, of the same codes: float64 [n]. */
 function boundOf(
   graph: GraphWriter,
@@ -203,8 +231,7 @@ function boundOf(
   const isOfClasses = of !== undefined;
   const passes = Array.from({ length: Math.ceil(samples / together) }, (_, i) => i * together);
   const paths = classes.flatMap((k) => passes.map((first) => (isOfClasses ? [k, first] : [first])));
-  const noise = normalsOfPasses(graph, new Random(seed).split("score").key, read.rows, {
-    batch: SOURCE_BATCH,
+  const noise = normalsOfPasses(graph, scoringKey(seed), batchesOf(read), {
     paths,
     size: together * noiseSize,
   })
@@ -240,10 +267,9 @@ export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly w
   const { model, config, weights, seed } = subject;
   if (model.logProb === undefined) return undefined;
   const bound = model.exportedBound?.(SOURCE_BATCH);
-  if (model.score !== undefined && bound === undefined) {
-    return {
-      why: `${config.model} scores by a method that goes on until it is accurate enough, or by many draws: no single graph gives the same number`,
-    };
+  const own = model.exportedScore?.();
+  if (model.score !== undefined && bound === undefined && own === undefined) {
+    return { why: `${config.model} scores by a method of its own, for which there is no graph` };
   }
   const written = (natsOf: (graph: GraphWriter, read: ReadSamples) => GraphValue, isNoisy: boolean) => {
     const graph = new GraphWriter();
@@ -257,7 +283,9 @@ export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly w
   };
   let made: ReturnType<typeof written>;
   let network: InnerNetwork | undefined;
-  if (bound === undefined) {
+  if (own !== undefined) {
+    made = written((graph, read) => ownScore(graph, read, own, subject), own.draws.length > 0);
+  } else if (bound === undefined) {
     const x = input("x", ["batch", ...config.dataInfo.sampleShape]);
     const { model: plain, randoms } = lowered({ logProb: model.logProb(x) }, weights);
     if (!areOfRows(randoms)) return { why: "its noise is not drawn row by row" };
@@ -299,6 +327,7 @@ export function scoreAbility(subject: ExportSubject): AbilityFile | { readonly w
       ],
       notes: [
         ...rowNotes(read, seed, "has the score NaN"),
+        ...(own === undefined ? [] : [own.note]),
         ...(bound === undefined
           ? []
           : [

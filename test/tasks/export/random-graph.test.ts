@@ -4,11 +4,15 @@ import { GraphWriter } from "../../../src/program/graph-writer.ts";
 import { Random } from "../../../src/random.ts";
 import {
   drawsOfRows,
+  drawsOfScore,
+  generatorsOfRows,
   leafOfRows,
   normalOf,
   normalsOfPasses,
   uniformOf,
 } from "../../../src/tasks/export/random-graph.ts";
+
+import { largestDifference } from "../../support.ts";
 
 const ROWS = [0, 1, 7, 255, 256, 300, 70_000, 4_000_000_000];
 
@@ -85,7 +89,7 @@ it("a graph draws what the passes of a score draw that is given a seed", async (
   const random = new Random(4).split("score");
   const graph = new GraphWriter();
   const rows = graph.input("rows", "int64", ["n"]);
-  const values = normalsOfPasses(graph, random.key, rows, { batch, paths, size });
+  const values = normalsOfPasses(graph, random.key, { rows, batch }, { paths, size });
   graph.output("y", values.cast("float64"), ["n", paths.length, size]);
   const found = await run(graph);
   const expected = ROWS.flatMap((row) => {
@@ -103,3 +107,40 @@ it("a graph draws what the passes of a score draw that is given a seed", async (
     1e-6,
   );
 });
+
+it.each([
+  ["normal", undefined],
+  ["normal", 3],
+  ["uniform", undefined],
+  ["uniform", 3],
+] as const)(
+  "a graph draws what a model draws for each row that it scores: %s, %s",
+  async (distribution, count) => {
+    const [shape, batch] = [[3, 1], 256] as const;
+    const random = new Random(4).split("score");
+    const graph = new GraphWriter();
+    const rows = graph.input("rows", "int64", ["n"]);
+    const values = drawsOfScore(graph, generatorsOfRows(graph, random.key, { rows, batch }), {
+      name: "probe",
+      distribution,
+      shape,
+      ...(count !== undefined && { count }),
+    });
+    graph.output("y", values.cast("float64"), count === undefined ? ["n", ...shape] : [count, "n", ...shape]);
+    const found = await run(graph);
+    const expected = Array.from({ length: count ?? 1 }, (_, k) =>
+      ROWS.flatMap((row) => {
+        const first = batch * Math.floor(row / batch);
+        const seed = random.split(first).integer(2 ** 31);
+        const named = new Random(seed)
+          .split("score")
+          .split(row - first)
+          .split("probe");
+        const own = count === undefined ? named : named.split(k);
+        return Array.from({ length: 3 }, () => (distribution === "normal" ? own.normal() : own.uniform()));
+      }),
+    ).flat();
+    expect(found.length).toBe(expected.length);
+    expect(largestDifference(found, expected)).toBeLessThan(1e-6);
+  },
+);
