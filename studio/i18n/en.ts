@@ -304,6 +304,7 @@ export const en = {
   "mark.suspect.missed": "not marked: {name} ({weight})",
   "mark.suspect.not-found": "not found: {name} ({weight})",
   "mark.suspect.other-class": "rather {name} ({weight})",
+  "mark.suspect.badly-placed": "box far from what is found: {name} ({weight})",
   "mark.statistics": "Statistics",
   "mark.statistics.count": "Count",
   "mark.statistics.objects": "Objects",

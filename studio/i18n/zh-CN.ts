@@ -291,6 +291,7 @@ export const zhCN: Readonly<Record<keyof typeof en, string>> = {
   "mark.suspect.missed": "未标注：{name}（{weight}）",
   "mark.suspect.not-found": "未检测到：{name}（{weight}）",
   "mark.suspect.other-class": "更像 {name}（{weight}）",
+  "mark.suspect.badly-placed": "边框与检测结果相差较大：{name}（{weight}）",
   "mark.statistics": "统计",
   "mark.statistics.count": "统计一下",
   "mark.statistics.objects": "物体",

@@ -266,6 +266,7 @@ const SUSPICIONS: Readonly<Record<Suspect["kind"], TextKey>> = {
   missed: "mark.suspect.missed",
   "not-found": "mark.suspect.not-found",
   "other-class": "mark.suspect.other-class",
+  "badly-placed": "mark.suspect.badly-placed",
 };
 
 /** Photos of the queue that are listed. */

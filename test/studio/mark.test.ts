@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeMark, encodeMark, photoPath } from "../../studio/mark/address.ts";
 import {
@@ -143,6 +144,38 @@ describe("photos that are worth a look", () => {
       { kind: "other-class", weight: 0.5, box, class: "b" },
     ]);
     expect(suspects([mark("a", far, true)], [])).toEqual([]);
+  });
+
+  it("are those whose boxes lie far from what it finds, unless that is of the mark beside", () => {
+    // IoU 1/3: half of each box is shared.
+    const [drawn, seen]: Box[] = [
+      [10, 10, 30, 20],
+      [20, 10, 40, 20],
+    ] as const;
+    expect(suspects([mark("a", drawn)], [found("a", 0.9, seen)])).toEqual([
+      { kind: "badly-placed", weight: 0.9 * (1 - 1 / 3), box: seen, class: "a" },
+    ]);
+    expect(
+      suspects([mark("a", drawn), mark("a", seen)], [found("a", 0.9, seen), found("a", 0.8, drawn)]),
+    ).toEqual([]);
+    expect(suspects([mark("a", drawn)], [found("a", 0.4, seen)]).map(({ kind }) => kind)).toEqual([
+      "not-found",
+    ]);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 40 }),
+        fc.double({ min: 0.5, max: 1, noNaN: true }),
+        (by, score) => {
+          const moved: Box = [drawn[0] + by, drawn[1], drawn[2] + by, drawn[3]];
+          const kinds = suspects([mark("a", drawn)], [found("a", score, moved)])
+            .map(({ kind }) => kind)
+            .toSorted();
+          // 20 wide: by 5 they share 3/5, by 12 a quarter.
+          const right = by <= 5 ? [] : by <= 12 ? ["badly-placed"] : ["missed", "not-found"];
+          expect(kinds).toEqual(right);
+        },
+      ),
+    );
   });
 
   it("propose what is sure enough and not marked yet", () => {
